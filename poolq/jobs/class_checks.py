@@ -38,7 +38,7 @@ def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def reject_generator(function: Callable[..., object], what: str) -> None:
-    """Reject a generator function, since a call does not run its body. Raises OptionError."""
+    """Reject a generator function, whose body a call would not run. Raises OptionError."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise OptionError(f"{what} has a yield, so its body would never run; return instead")
 

@@ -35,8 +35,8 @@ def dispatch_many(
 
     An item is a payload, or a tuple of a payload and options for this job alone. The payload of a
     function job holds its arguments by name. All payloads are checked before the first job is
-    stored. Raises what `dispatch` raises; an EngineUnavailable has the `ids` of jobs that may not
-    be stored.
+    stored. Raises what `dispatch` raises. EngineUnavailable has the `ids` of the jobs that may not
+    have been stored.
     """
     if isinstance(job, str):
         label = _job_name(job)

@@ -44,7 +44,7 @@ class FunctionSettings(Generic[P, R_co]):
         return self.function.bind((), arguments)
 
     def set(self, **options: Unpack[DispatchOptions]) -> "FunctionSettings[P, R_co]":
-        """A copy with some options changed. Raises OptionError."""
+        """Return a copy with some options changed. Raises OptionError."""
         changed = self.options.changed(options, full_name(self.function.job))
         return FunctionSettings(self.function, changed)
 
@@ -70,7 +70,7 @@ class FunctionSettings(Generic[P, R_co]):
 class FunctionJob(Generic[P, R_co]):
     """A function that can also be dispatched. Calling it simply calls the function.
 
-    `job` is the Job class created for it, `signature` its parameters.
+    `job` is the Job class created for the function, `signature` the function's signature.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ def job(
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """The function's signature. Raises OptionError unless all arguments can be given by name."""
+    """Return the signature. Raises OptionError unless all arguments can be given by name."""
     if not inspect.isfunction(function):
         raise OptionError(f"@poolq.job decorates functions, not {function!r}; subclass poolq.Job")
     what = f"job {function.__module__}:{function.__qualname__}"

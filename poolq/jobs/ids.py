@@ -1,8 +1,8 @@
 """Job ids: UUIDs of version 7 without dashes, which sort in the order in which they are created.
 
-The first 60 bits are the time (48 bits of milliseconds, 12 of their fraction), which never goes
-back within a process; 62 random bits follow. Their generator has its own seed from the operating
-system, so ids stay unique even if the application seeds `random`.
+An id begins with the time, in 48 bits of milliseconds and 12 bits of their fraction. Within a
+process, this time never goes back. The other 62 bits are random. Their generator is seeded by the
+operating system, so ids stay unique even if the application seeds `random`.
 """
 
 import os
@@ -18,8 +18,8 @@ _pack = Struct(">QQ").pack
 
 
 class _Ids:
-    """The state of `new_id`. Two threads may read the same `last`; their ids then differ only in
-    the random bits."""
+    """The state of `new_id`. If two threads read the same `last`, their ids differ only in the
+    random bits."""
 
     __slots__ = ("bits", "last")
 

@@ -1,6 +1,6 @@
 """The class Job that users subclass, and what the rest of poolq needs to know about a job's class.
 
-A subclass is checked when it is defined, so a mistake is reported in one line when its module is
+A subclass is checked when it is defined, so a mistake is reported in one line when the module is
 imported. `@job` (`function_job.py`) creates subclasses too, so workers only deal with classes.
 """
 
@@ -53,7 +53,7 @@ class Job:
     error: BaseException | None  # why the job failed; set for on_failure()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
-    poolq_delay: ClassVar[Delay] = None  # the option `delay`, whose name a method has
+    poolq_delay: ClassVar[Delay] = None  # the option `delay`; Job.delay is a method
     poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
     poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # a class and its name
     #: A class, its options when the template was made, and the template.
@@ -76,7 +76,7 @@ class Job:
         options_of(cls)
 
     def run(self) -> Any:
-        """The work. A coroutine is run to completion on an event loop of its own."""
+        """Do the work. A coroutine is run to completion on an event loop of its own."""
 
     def rate_limit(self) -> RateLimit:
         """Return the limits of this job, or None for no limit. Called just before `run()`."""
@@ -163,7 +163,7 @@ class JobSettings:
         return job_name(self.job)
 
     def set(self, **options: Unpack[DispatchOptions]) -> "JobSettings":
-        """A copy with some options changed. Raises OptionError."""
+        """Return a copy with some options changed. Raises OptionError."""
         return JobSettings(self.job, self.options.changed(options, full_name(self.job)))
 
     def dispatch(
@@ -197,13 +197,13 @@ def hooks(cls: type[Job]) -> Hooks:
 
 
 def full_name(cls: type[Job]) -> str:
-    """Return the name of a job's class, even if it cannot be dispatched."""
+    """Return the name of a job's class, even of one that cannot be dispatched."""
     own = cls.__dict__.get("name")
     return own if isinstance(own, str) else f"{cls.__module__}:{cls.__qualname__}"
 
 
 def job_name(cls: type[Job]) -> str:
-    """Return the name by which workers find the class. Raises OptionError if they cannot."""
+    """Return the name by which workers find the class. Raises OptionError if none could find it."""
     known, found = cls.poolq_name
     if known is cls:
         return found
@@ -220,7 +220,7 @@ def job_name(cls: type[Job]) -> str:
 
 
 def is_job(cls: type[Job]) -> bool:
-    """Whether the class can be run: it overrides run() and has no abstract methods."""
+    """Return whether the class overrides run() and has no abstract methods, so it can be run."""
     return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
 
 
@@ -271,8 +271,8 @@ def build(
     queue: str,
     error: BaseException | None = None,
 ) -> Job:
-    """Create an instance for one execution, which owns `payload`. Never raises; `running.call`
-    raises an error of `__init__` as if `run()` had raised it."""
+    """Create an instance for one execution, to which `payload` belongs. Never raises. If `__init__`
+    fails, `running.call` raises the error as if `run()` had raised it."""
     try:
         # Job.__init__ is skipped, since it only sets what `_fill` sets below.
         plain = cls.__init__ is Job.__init__ and type(cls) is type
@@ -299,8 +299,8 @@ def _fill(
 
 
 def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:
-    """Run a stored message in this process; see `running.run_inline`. If `ask_limits`, its rate
-    limits are validated, but not applied."""
+    """Run a stored message in this process; see `running.run_inline`. `ask_limits`: whether to
+    validate the job's rate limits, which are not applied."""
 
     def make(read: Message, attempt: int) -> Job:
         return build(cls, id=read.id, payload=read.payload, attempt=attempt, queue=read.queue)

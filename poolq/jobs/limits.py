@@ -23,7 +23,7 @@ LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "jitter", "on_limit")
 
 
 class Rule(NamedTuple):
-    """A limit as engines count it, by `(key, window)`; `window` is in microseconds."""
+    """A limit for engines, which count starts by `(key, window)`; `window` is in microseconds."""
 
     key: str
     limit: int
@@ -121,7 +121,7 @@ class Limit:
         return cls(**item)
 
     def rule(self, job: str) -> Rule:
-        """Return the limit as engines count it, with the job's name as the default key."""
+        """Return the limit as a rule for engines, with the job's name as the default key."""
         return Rule(self.key or job, self.limit, self.window)
 
 
@@ -173,7 +173,7 @@ def _on_limit(value: object) -> OnLimit | None:
 
 
 def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
-    """Ask for a start under `rule` at `now`. Returns the new window, and microseconds to wait.
+    """Try to start under `rule` at `now`. Return the new window and the microseconds to wait.
 
     A window that begins in the future counts as over, since the clock was set back after it opened.
     """

@@ -136,7 +136,7 @@ def name_and_queue(body: bytes) -> tuple[str, str]:
 
 
 def _version(body: bytes) -> int:
-    """The version of a body that cannot be decoded, perhaps because a later poolq wrote it."""
+    """Return the version of an unreadable body, which a later poolq may have written."""
     try:
         return msgspec.json.decode(body, type=_BodyVersion).v
     except UNREADABLE:
@@ -174,7 +174,7 @@ def entries(history: bytes) -> list[Entry]:
 
 
 def with_entry(history: bytes, line: Entry | bytes) -> bytes:
-    """Add a line to the history, and keep the first and the last MAX_HISTORY - 1 lines."""
+    """Add a line to the history. Keep only the first line and the last MAX_HISTORY - 1 lines."""
     lines = [*history.splitlines(), line if isinstance(line, bytes) else entry(line)]
     if len(lines) > MAX_HISTORY:
         lines = [lines[0], *lines[1 - MAX_HISTORY :]]

@@ -18,7 +18,7 @@ _new = tuple.__new__
 
 class MessageTemplate:
     """The encoded message of a job's name and options, with gaps for id and payload. `delay` is in
-    microseconds, or None when the options name a point in time."""
+    microseconds, or None if the options give a point in time instead."""
 
     __slots__ = ("_before_id", "_before_payload", "_end", "delay", "job", "options", "queue")
 
@@ -46,8 +46,8 @@ class MessageTemplate:
         self._before_payload = before + field
 
     def push(self, payload: object, limit: int, where: str = "payload") -> Push:
-        """Return a new job with a new id. The payload may have up to `limit` bytes of JSON; errors
-        refer to it as `where`. Raises PayloadError, OptionError."""
+        """Return a new job with a new id. The payload may have up to `limit` bytes of JSON.
+        `where`: what errors call the payload. Raises PayloadError, OptionError."""
         checked = check(payload, self.job, limit, where)
         id_ = new_id()
         body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, self._end))

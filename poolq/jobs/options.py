@@ -47,7 +47,7 @@ class Options:
     timeout: int = 0
 
     def changed(self, given: Mapping[str, object], job: str) -> "Options":
-        """A copy with the options `given`. Raises OptionError, which names job and option."""
+        """Return a copy with `given` options. Raises OptionError, which names job and option."""
         if not given:
             return self
         read: dict[str, object] = {}

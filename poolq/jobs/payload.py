@@ -1,7 +1,7 @@
 """Validation of payloads: values that do not survive a JSON round trip are rejected.
 
-A tuple would come back as a list, a datetime as text, the key 1 as "1". Such values are rejected at
-dispatch, where the cause can be seen, rather than discovered in a worker.
+A tuple would come back as a list, a datetime as text, and the key 1 as "1". Such values are
+rejected at dispatch, where the cause can be seen, rather than discovered in a worker.
 """
 
 import math
@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode
 
 def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -> bytes:
     """Encode the payload as JSON; None means {}. Raises PayloadError, which names the job and the
-    path to the value, from `where` on."""
+    path of the invalid value, such as `payload['to']`. `where`: the path of the payload itself."""
     if payload is None:
         return b"{}"
     if type(payload) is not dict:
@@ -40,7 +40,7 @@ def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -
             break
     try:
         encoded = _encode(payload)
-    except ValueError as error:  # a lone surrogate; an integer of thousands of digits
+    except ValueError as error:  # a lone surrogate, or an integer of thousands of digits
         _refuse(job, f"{where} cannot be written as JSON: {' '.join(str(error).split())}")
     if len(encoded) > limit_bytes:
         _refuse(

@@ -2,8 +2,8 @@
 
 The engine is chosen by the settings at the first dispatch, or by `connect()`. Threads and forked
 children share the choice; the engine manages its connections. While an engine cannot be reached,
-the producer retries for RETRY_SECONDS, but only jobs that are certainly not stored, so that no job
-is dispatched twice.
+the producer tries again for RETRY_SECONDS, but only for jobs that are certainly not stored, so that
+no job is dispatched twice.
 
 This module knows no job classes; `job.py` and `dispatch.py` build on it.
 """
@@ -83,7 +83,7 @@ def engine() -> "Engine":
 
 def dispatch_by(settings: config.Config) -> None:
     """Dispatch by these settings, unless `connect()` or a dispatch has already chosen an engine. A
-    worker calls this, so that its jobs dispatch to the engine that its pool serves."""
+    worker calls this, so that its jobs dispatch to the engine of the worker's pool."""
     _chosen.default(settings)
 
 

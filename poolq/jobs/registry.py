@@ -73,7 +73,7 @@ def import_all(modules: Sequence[str], folder: Path) -> None:
 
 
 def known() -> Registry:
-    """The jobs that this process has defined so far; of two with one name, the newer one."""
+    """Return the jobs that this process has defined. Of two with the same name, keep the newer."""
     return Registry({full_name(cls): cls for cls in _jobs()})
 
 

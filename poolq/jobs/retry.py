@@ -1,7 +1,7 @@
 """What happens to a claimed job: outcomes as values, and the rules that choose one (pure).
 
-An outcome describes what to do; an engine stores it. Nothing here knows an engine or a clock: `now`
-and `rand` are parameters.
+An outcome describes what to do; an engine stores it. Nothing here uses an engine, a clock or a
+random generator; `now` and `rand` are parameters.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, Message, State, entries, with_entry
 
 UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before a worker tries an unknown job again
-#: Microseconds to wait after a second timeout in a row, and the maximum to which they double.
+#: Microseconds to wait after the second timeout in a row, and the maximum to which they double.
 MIN_TIMEOUT_PAUSE, MAX_TIMEOUT_PAUSE = 1_000_000, 60_000_000
 
 
@@ -33,8 +33,8 @@ class Release(NamedTuple):
 
 class ReleaseUntil(NamedTuple):
     """Hold the job back because of `rule`, until `until` (microseconds since the epoch, by the
-    engine's clock). It then returns to its original place, before every job of its queue that was
-    dispatched later. Counts as limited."""
+    engine's clock). The job then returns to its original place, before every job of its queue that
+    was dispatched later. Counts as limited."""
 
     until: int
     state: State
@@ -43,7 +43,7 @@ class ReleaseUntil(NamedTuple):
 
 class GiveBack(NamedTuple):
     """Return the job to the head of its queue as if it had never been claimed; nothing is counted.
-    If a rate limit has granted a start to a parked job, the job keeps it until the window ends."""
+    A parked job that has been granted a start keeps that start until the limit's window ends."""
 
 
 class Park(NamedTuple):
@@ -103,7 +103,7 @@ def _after_attempt(state: State, line: Entry) -> State:
 def hold_back(
     message: Message, state: State, line: Entry, rule: Rule, until: int
 ) -> ReleaseUntil | Failing:
-    """Hold a job back, which uses an attempt. It keeps its place and is due at `until`."""
+    """Hold a job back until `until`, which uses an attempt. Fail it if that was the last one."""
     after = _after_attempt(state, line)
     over = after.attempt >= message.attempts
     return mark_failing(after) if over else ReleaseUntil(until, after, rule)
@@ -116,7 +116,7 @@ def spread(jitter: float, window: int, rand: float) -> int:
 
 
 def release_unknown(state: State, line: Entry, grace: int) -> Release | Bury:
-    """Release a job that no module defines, without using an attempt; bury it after `grace`."""
+    """Release a job that no module defines, without using an attempt; bury it after `grace` µs."""
     since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
     if since and line.at - since[0].at >= grace:
         return Bury(state._replace(history=with_entry(state.history, line)))
@@ -132,19 +132,19 @@ def release_newer(state: State, line: Entry) -> Release:
 
 
 def crashed_out(message: Message, state: State) -> bool:
-    """Whether too many workers have died while running the job."""
+    """Return whether too many workers have died while running the job."""
     return state.failing == 0 and state.crashes >= message.max_crashes
 
 
 def timed_out(message: Message, state: State) -> bool:
-    """Whether the job's last attempt was killed at its deadline, before a worker settled it."""
+    """Return whether the job's last attempt was killed at its deadline, so the job must fail."""
     return state.failing == 0 and state.attempt >= message.attempts
 
 
 def after_timeout(message: Message, state: State, now: int) -> int:
-    """Return the microseconds until the next attempt if this one is killed at its deadline, or 0 if
-    it is the last, after which the job fails immediately. Since each timeout costs a worker, the
-    pause grows from the second timeout in a row on, even if the message asks for less."""
+    """Return the microseconds until the next attempt if this one is killed at its deadline; 0 if
+    this is the last one, after which the job fails at once. Since each timeout costs a worker, the
+    pause grows with each timeout in a row, even if the message asks for less."""
     tries = state.attempt + 1
     if tries >= message.attempts:
         return 0
@@ -156,7 +156,7 @@ def after_timeout(message: Message, state: State, now: int) -> int:
 
 
 def hook_crashed_out(message: Message, state: State) -> bool:
-    """Whether too many workers have died in `on_failure()`, so that it must not be called again."""
+    """Return whether `on_failure()` has killed too many workers, so it is not called again."""
     return state.failing - 1 >= message.max_crashes
 
 

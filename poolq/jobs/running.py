@@ -1,8 +1,8 @@
 """Calling a job's code in this process: in a worker, by `dispatch_sync` and by the sync engine.
 
-`call` isolates jobs from each other: nothing that one sets in its context, on its event loop or on
-its instance reaches the next. The worker decides what happens to a job afterwards; for
-`dispatch_sync` and the sync engine, `run_inline` does.
+`call` isolates jobs from each other, so nothing that a job sets in its context, on its event loop
+or on its instance reaches the next job. What happens to a job after the call is decided by the
+worker, or by `run_inline` for `dispatch_sync` and the sync engine.
 """
 
 import logging
@@ -104,7 +104,7 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return on_a_loop()
-    # A coroutine has called this, and a thread can run only one loop at a time.
+    # A coroutine has called this. A thread can run only one loop at a time, so start another.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
