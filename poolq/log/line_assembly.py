@@ -37,7 +37,7 @@ class _Source:
 
 
 class LineAssembler:
-    """Assembles the lines of a pool's pipes. `names`: those of the sources that follow the rows."""
+    """Assembles the lines of a pool's pipes. `names`: the names of the sources without a row."""
 
     def __init__(self, formatter: Format, token: bytes, rows: int, names: Sequence[str]) -> None:
         self._formatter = formatter

@@ -33,7 +33,7 @@ def enable() -> int:
 
 def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
     """Return the stack of every thread of that worker, "" if it does not answer in time. `number`:
-    that of the worker's file, not 0, because the signal would end a worker that has no file."""
+    the worker's file, not 0, because the signal would end a worker that has no file."""
     try:
         file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -229,7 +229,7 @@ class ClaimBuffer:
     def _accept_answer(self, step: Step) -> None:
         """Compute `due` again, and report the settlements that the engine has refused."""
         self._update_due()
-        # If the answer to the watcher's settlement was lost, it is refused now; ignore that.
+        # A settlement of the watcher whose answer was lost is refused the second time; ignore that.
         unanswered, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=unanswered)
 
