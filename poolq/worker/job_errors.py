@@ -1,5 +1,5 @@
 """What is stored of an error: its cause, a line of text, and the user's part of its traceback.
-They allow another process to rebuild the error.
+From these three, another process can rebuild the error.
 """
 
 import traceback
