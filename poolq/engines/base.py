@@ -18,14 +18,14 @@ Every engine that stores jobs keeps these rules:
   time and goes to the head of the queue. So does a job that a limit released (`ReleaseUntil`), once
   the limit's window has ended. A due time in the past (`at`, or a negative `delay`) counts as now.
 - Parked jobs wait in a line of their limit, sorted by due time, then by id, so a job that parks
-  again regains its place. A first job that another of its limits blocks moves to the line of that
-  limit, so that it does not block the jobs behind it. A line applies the limit that was last named
-  for it, by a job that parked there or by a review.
+  again regains its place. If the first job of a line is blocked by another of its limits, it moves
+  to that limit's line, so that it does not block the jobs behind it. A line applies the limit that
+  was last named for it, by a job that parked there or by a review.
 - A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
   clock. A window or slot that lies in the future by more than a window's length was set before the
   clock went back, and counts as ended.
-- After its first request, a worker skips no number. If a number is missing, the store has lost a
-  step, so the worker is `Fenced`, and recovery returns its claims.
+- After its first request, a worker skips no request number. If one is missing, the store has lost
+  a step, so the worker is `Fenced`, and recovery returns its claims.
 - Each thread has its own connection, which is never used across a fork. No client library retries,
   and every socket has a timeout. A lost connection is dropped, and the call raises
   EngineUnavailable; the caller decides whether to reconnect and repeat.
@@ -295,8 +295,8 @@ class Engine(ABC):
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:
-        """Recover all workers of a node and remove it, if its counter is still `beat`; otherwise
-        change nothing and return None."""
+        """Recover all workers of a node and remove it, if its counter is still `beat`. If the
+        counter has changed, change nothing and return None."""
 
     # administration
 

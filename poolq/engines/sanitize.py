@@ -24,7 +24,7 @@ _rules = msgspec.json.Decoder(tuple[Rule, ...])
 
 
 def number(value: object) -> int:
-    """Return an integer, or 0 if the value is not one, or no clock or counter could have it."""
+    """Return an integer, or 0 if the value is not one, or if no clock or counter could have it."""
     if type(value) is int:
         return value if -MAX_NUMBER < value < MAX_NUMBER else 0
     if isinstance(value, bytes | str) and len(value) < 20:  # from Redis; 64 bits at most

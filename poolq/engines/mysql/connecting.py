@@ -1,8 +1,8 @@
 """Opens connections, and kills those that were lost.
 
 A lost connection may still hold locks on the server, or be about to commit. Each connection
-therefore takes a named lock with a unique name. The next connection asks the server which ones
-hold the locks of lost connections, and kills those.
+therefore takes a named lock with a unique name. The next connection to be opened finds the lost
+ones by the names of their locks, and kills them.
 """
 
 import encodings.idna  # noqa: F401  # needed to connect; imported here, workers share it with their template

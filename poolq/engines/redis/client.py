@@ -34,7 +34,7 @@ REFUSALS = {
     "NOAUTH": "needs a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
-#: The connection is kept after these errors. (After NOREPLICAS, there may be a new master.)
+#: The connection is kept after these errors, unlike after NOREPLICAS, which may mean a new master.
 _KEEP_CONNECTION = ("OOM", "MISCONF", "BUSY")
 
 

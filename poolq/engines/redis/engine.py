@@ -44,7 +44,7 @@ class RedisEngine(Engine):
         #: How many calls of `settle` the server has counted for each worker. A server whose count
         #: is lower has lost some of these calls, so it does not know what the worker holds.
         self._side_settlements: dict[str, int] = {}
-        #: When the server's note that this engine waits on these queues must be renewed.
+        #: For each list of queues, when the server's note that this engine waits must be renewed.
         self._noted: dict[tuple[str, ...], float] = {}
 
     # producers

@@ -112,13 +112,13 @@ class ClaimedRows(NamedTuple):
 class StepContext:
     """A step in progress: its request, what earlier steps have found out, and its results.
 
-    `acks`: the settlements, if all are acks. `likely_queues`: the first round trip also claims from
-    the first of these. `turn` counts the steps. `delayed_queues`: queues whose delayed jobs were
-    due. `settled_aside`: how often the worker has settled outside its steps. `last_clock`: the
-    server's time at the previous step. `wants_overview`: whether to make an overview of all queues.
-    `peeks_lines`: whether the first round trip reads lines, because there were some recently.
-    `skips`: see `Session`. For a step that serves all queues, `last_queue` is the last queue
-    claimed from, and `first_queue` the first by name.
+    `acks`: the settlements as a batch, if all are acks. `likely_queues`: the first round trip also
+    claims from the first of these. `turn` counts the steps. `delayed_queues`: queues whose delayed
+    jobs were due. `settled_aside`: how often the worker has settled outside its steps.
+    `last_clock`: the server's time at the previous step. `wants_overview`: whether to make an
+    overview of all queues. `peeks_lines`: whether the first round trip reads lines, because there
+    were some recently. `skips`: see `Session`. For a step that serves all queues, `last_queue` is
+    the last queue claimed from, and `first_queue` the first by name.
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `next_queue`: the queue that the next step probably claims from.

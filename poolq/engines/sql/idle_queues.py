@@ -1,4 +1,4 @@
-"""Forgets queues that have held no job for a while. Their counters are added to those of "".
+"""Forgets queues that have held no job for a while. Their counters are added to those of queue "".
 
 A queue's row records when the queue was last found in use (`used`), and the sum of its counters at
 that time (`total`). If the sum has changed since, jobs have come and gone. It does no harm if a job

@@ -168,7 +168,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     if sanitize.rules(heads.rows[0][-1]) is None:
         return _unreadable(heads.rows[0])
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
-    found = [(row, mine) for row, mine in read if mine]  # jobs with unreadable rules wait
+    found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait to be first
     stored = [mine for _, mine in found]
     others = {line_of(rule) for rules in stored for rule in rules} - {place}
     limits = _line_limits(tx, queue, others)

@@ -32,7 +32,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     if death is None:
         death = _unknown_death(worker, held, found.rows[0][1])
     done, crashed, back = _sort_claims(held, death)
-    # First, because this locks lines (see `parking.bring_back`).
+    # This comes first, because it locks lines (see `parking.bring_back`).
     limit_reviews.end_reviews_of_dead(tx, [(row[0], row[3], row[8]) for row in held])
     increments = job_counters.CounterIncrements()
     increments.add_rows(counters)

@@ -173,7 +173,7 @@ class _SettlementBatch:
         self.woken_queues.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
-        # First, because this locks lines (see `parking.bring_back`).
+        # This comes first, because it locks lines (see `parking.bring_back`).
         put_in_lines(tx, self.parked, self.held_back)
         jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
         for sql, rows in jobs.items():

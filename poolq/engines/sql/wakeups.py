@@ -3,9 +3,8 @@
 A waiter may take the token of a queue that has something due, if the queue is armed, or if
 something has come due after the time `seen`. Taking the token disarms the queue and sets `seen`.
 Only one of several waiters succeeds. Steps arm the queue again. So a push writes only the job. One
-job wakes one waiter, and no waiter is woken repeatedly for the same job. A job that was stored a
-little later than its due time, and so lies before `seen`, is noticed after the next step at the
-latest.
+job wakes one waiter, and no waiter is woken twice for the same job. A job that was stored a little
+later than its due time, and so lies before `seen`, is noticed after the next step at the latest.
 """
 
 from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ _PRIMARY = 0xFF  # extended codes carry the primary one in their lowest byte
 
 
 def code(error: sqlite3.Error) -> int:
-    """Return the primary result code; -1 for an error of Python's module."""
+    """Return the primary result code, or -1 if Python's module raised the error by itself."""
     found: int = getattr(error, "sqlite_errorcode", -1)
     return found if found < 0 else found & _PRIMARY
 
