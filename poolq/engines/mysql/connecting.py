@@ -86,7 +86,6 @@ def connect(options: MySQLOptions, lost: Sequence[str] = ()) -> OpenedConnection
 
 
 def close(raw: Raw) -> None:
-    """Close the connection, if it is still open."""
     with suppress(pymysql.Error):  # closed already
         raw.close()
 

@@ -72,7 +72,6 @@ class MySQLSession(Session):
         return not self._poll.poll(0)
 
     def alive(self) -> bool:
-        """Return whether the server answers."""
         if self.busy:
             return True
         self.busy = True

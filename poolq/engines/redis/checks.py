@@ -27,7 +27,6 @@ def now(client: RedisClient) -> int:
 
 
 def checks(client: RedisClient) -> list[Check]:
-    """Check the server for `poolq doctor`."""
     before = time()
     server = now(client) / 1e6
     info = _info(client)

@@ -19,7 +19,6 @@ DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 
 
 def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovered:
-    """Delete a worker's registration and give its claims back."""
     claims_query = Query(WORKER_CLAIMS, (claimed_by(worker),))
     found, claims, counters = tx.run(
         Query(LOCK_DEAD_WORKER, (worker,)),
