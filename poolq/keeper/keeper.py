@@ -31,7 +31,7 @@ from poolq.errors import CANNOT_START, EngineError, EngineUnavailable, PoolqErro
 from poolq.keeper.failure_detector import FailureDetector
 from poolq.keeper.heartbeat import HeartbeatThread
 from poolq.keeper.observer import Observer
-from poolq.keeper.orphans import Orphans
+from poolq.keeper.orphan_processes import Orphans
 from poolq.keeper.resource_samples import ResourceSampler
 from poolq.keeper.takeover import DEFAULT_TTL, Takeover, TaskRunner
 from poolq.keeper.waiter import Waiter
@@ -51,7 +51,7 @@ from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUps
 
 if TYPE_CHECKING:
-    from poolq.monitor.exporter import Exporter
+    from poolq.monitor.metrics_server import Exporter
 
 FIRST_CONTACT_TIMEOUT = 10.0  # seconds that the first keeper of a pool waits for the broker
 BEATS_PER_TTL = 6
@@ -150,7 +150,7 @@ class Keeper:
     def _export_metrics(self) -> "Exporter | None":
         if self._metrics is None:
             return None
-        from poolq.monitor.exporter import Exporter  # slow, and few pools need it
+        from poolq.monitor.metrics_server import Exporter  # slow, and few pools need it
 
         exporter = Exporter(self._metrics, self._scores)
         exporter.start()

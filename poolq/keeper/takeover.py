@@ -3,7 +3,7 @@ decides which job is to blame for a death.
 
 - Each worker is recovered separately. A damaged record is skipped, with one warning.
 - A heartbeat that is due is sent before any other call to the engine (`beat_if_due`).
-- A process is killed only if it is proved to be a worker of a dead pool (`orphans.py`).
+- A process is killed only if it is proved to be a worker of a dead pool (`orphan_processes.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from msgspec import convert
 from poolq.config import Config
 from poolq.engines.base import Engine, NodeRecord, Recovered, Registration
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.keeper.orphans import end_abandoned, left_behind
+from poolq.keeper.orphan_processes import end_abandoned, left_behind
 from poolq.monitor import node_info
 from poolq.system import identity
 

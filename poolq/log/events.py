@@ -1,4 +1,4 @@
-"""What happens to jobs, as values. `event_texts.py` words them; a `Log` receives them.
+"""What happens to jobs, as values. `event_wording.py` words them; a `Log` receives them.
 
 Durations are in seconds; `attempt` counts from 1.
 """

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from logging import LogRecord
 
 from poolq.common.escaping import clean, clean_json, clean_lines, to_json
-from poolq.log.event_texts import NAMES_AND_LEVELS, WORDERS, describe, level
+from poolq.log.event_wording import NAMES_AND_LEVELS, WORDERS, describe, level
 from poolq.log.events import Event, Finished
 
 #: Lines of finished jobs per block, so that a block fits into one write.

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import time
 
 from poolq.jobs.job import current
-from poolq.log.event_texts import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
+from poolq.log.event_wording import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
 from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output

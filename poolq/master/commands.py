@@ -1,4 +1,4 @@
-"""The commands that a pool obeys, from signals (`signals.py`) or its socket (`socket_requests.py`).
+"""The commands that a pool obeys, from `signal_commands.py` or `socket_requests.py`.
 
 A command is logged and recorded in the pool's state; `policy.py` decides what to do about it. It
 raises Refused if the pool is not in a state to obey it.

@@ -30,7 +30,7 @@ from poolq.master.children import Children
 from poolq.master.commands import Commands
 from poolq.master.dashboard import DashboardProcess, DashboardProgram
 from poolq.master.publisher import StatusPublisher
-from poolq.master.signals import SignalCommands
+from poolq.master.signal_commands import SignalCommands
 from poolq.master.socket_requests import Requests
 from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
 from poolq.master.status import StatusReport
@@ -54,7 +54,7 @@ def run_pool(config: Config, reporter: Log, dashboard: DashboardProgram | None =
     this terminal. Raises PoolStartError or ConfigError."""
     metrics = None
     if config.metrics != OFF:
-        from poolq.monitor.exporter import listen  # slow: it imports Python's web server
+        from poolq.monitor.metrics_server import listen  # slow: it imports Python's web server
 
         metrics = listen(config.metrics, config.sources.get("metrics", "code"))
     lock = PoolLock(config.name, pool_folder(os.environ))

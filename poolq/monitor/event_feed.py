@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from poolq.log import events
-from poolq.log.event_texts import brief, level
+from poolq.log.event_wording import brief, level
 from poolq.log.events import Buried, Failed
 from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events

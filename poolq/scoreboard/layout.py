@@ -66,7 +66,7 @@ REVIEWED = 10
 # USAGE_SAMPLED, written by the keeper: when the last round of resource samples began; no sample of
 # a busy worker is older. MASTER_BEAT: when the master last checked the rows.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18
-# For processes that find this memory when master and keeper are dead (`keeper/orphans.py`).
+# For processes that find this memory when master and keeper are dead (`orphan_processes.py`).
 MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
 
 # The keeper's words of a row: the seq of the worker whose claims it has recovered, resident memory

@@ -15,14 +15,15 @@ from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.job import Hooks, Job, build, hooks
 from poolq.jobs.limits import Admission, Limit, Rule
-from poolq.jobs.message import INITIAL, Entry, Message, decode, entries, name_and_queue
+from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
+from poolq.jobs.retry import ACK, GIVE_BACK, Failing, Outcome, Park, Release
 from poolq.jobs.running import call
 from poolq.log import events
 from poolq.log.events import Ended, Event, Finished
 from poolq.scoreboard.start_order import StartOrder
-from poolq.worker.job_errors import describe, error_of, judge, last_error, traceback_of
+from poolq.worker import unknown_jobs
+from poolq.worker.error_records import describe, error_of, judge, last_error, traceback_of
 
 #: Creates a named tuple in half the time that its constructor takes.
 _new = tuple.__new__
@@ -65,14 +66,14 @@ class Executor:
         try:
             message = decode(claim.body)
         except NewerMessage as error:
-            return self._newer(claim, str(error))
+            return JobResult(*unknown_jobs.release_newer(claim, str(error), self._line))
         except BadMessage as error:
             return self._bury(claim, "?", f"BadMessage: {error}")
         if message.id != claim.id:
             return self._bury(claim, message.job, f"BadMessage: it belongs to job {message.id}")
         known = self._kinds.get(message.job) or self._known(message.job)
         if known is None:
-            return self._unknown(claim, message)
+            return JobResult(*unknown_jobs.release(claim, message.job, self._line, self._grace))
         again = state is not INITIAL and state != INITIAL
         if again and retry.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state))
@@ -227,24 +228,6 @@ class Executor:
         left = message.attempts - tries
         wait = (refused.wait + later) / 1_000_000
         event = events.Limited(*where, how="released", key=rules[at].key, wait=wait, left=left)
-        return JobResult(outcome, event)
-
-    def _unknown(self, claim: Claim, message: Message) -> JobResult:
-        text = (
-            f"UnknownJob: no module of the application defines {message.job!r}; "
-            "deploy it, or name its module with --app"
-        )
-        outcome = retry.release_unknown(claim.state, self._line("unknown", text, 0), self._grace)
-        if isinstance(outcome, Bury):
-            return JobResult(outcome, events.Buried(message.job, claim.id, claim.queue, text))
-        assert isinstance(outcome, Release)
-        event = events.Unknown(message.job, claim.id, claim.queue, outcome.delay / 1e6)
-        return JobResult(outcome, event)
-
-    def _newer(self, claim: Claim, text: str) -> JobResult:
-        outcome = retry.release_newer(claim.state, self._line("newer", f"NewerMessage: {text}", 0))
-        job, _ = name_and_queue(claim.body)
-        event = events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text)
         return JobResult(outcome, event)
 
     def _bury(self, claim: Claim, job: str, error: str) -> JobResult:

@@ -13,7 +13,7 @@ import pytest
 from poolq import config
 from poolq.errors import ConfigError
 from poolq.log import events, sink
-from poolq.log.event_texts import NAME_FIELDS, NAMES_AND_LEVELS
+from poolq.log.event_wording import NAME_FIELDS, NAMES_AND_LEVELS
 from poolq.log.formats import JsonFormat, TextFormat
 
 WHEN = 1_764_064_800.1239

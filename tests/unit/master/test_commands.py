@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from poolq.config import Config
-from poolq.master import canary, commands, signals, state_updates
+from poolq.master import canary, commands, signal_commands, state_updates
 from poolq.master.commands import Commands
-from poolq.master.signals import SignalCommands
+from poolq.master.signal_commands import SignalCommands
 from poolq.master.state import HelperProcess, Limits, Mode
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
@@ -114,9 +114,9 @@ def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
     values: dict[str, Any] = {"procs": 2, "stop_timeout": STOP_TIMEOUT}
     made = Case(request.param, Config(**values, folder=tmp_path, engine="null://"))
     monkeypatch.setattr(commands, "monotonic", lambda: made.sim.now)
-    monkeypatch.setattr(signals, "monotonic", lambda: made.sim.now)
-    monkeypatch.setattr(signals, "send", lambda *one: made.sent.append(one))
-    monkeypatch.setattr(signals, "has_terminal", lambda: False)
+    monkeypatch.setattr(signal_commands, "monotonic", lambda: made.sim.now)
+    monkeypatch.setattr(signal_commands, "send", lambda *one: made.sent.append(one))
+    monkeypatch.setattr(signal_commands, "has_terminal", lambda: False)
     return made
 
 

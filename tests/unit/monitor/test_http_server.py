@@ -12,7 +12,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from poolq.monitor import exporter
+from poolq.monitor import metrics_server
 from poolq.monitor.http_server import MAX_CLIENTS, MAX_REQUEST, HttpResponse, HttpServer
 from poolq.scoreboard.board import Scoreboard
 from tests.support.wait import until
@@ -165,7 +165,7 @@ def test_where_no_descriptor_is_left_it_waits_for_one() -> None:
 )  # fmt: skip
 def test_an_accept_header_without_sense_gets_an_answer(accept: str) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    served = exporter.Exporter(listener, Scoreboard(1))
+    served = metrics_server.Exporter(listener, Scoreboard(1))
     served.start()
     try:
         body, kind = served.metrics(accept)

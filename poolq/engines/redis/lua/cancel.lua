@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete a delayed, parked or ready job. Scans the list of ready jobs.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- ARGV: id.
 -- Reply: 1 if it was deleted, else 0.

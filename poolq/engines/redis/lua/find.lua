@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Find a job, wherever it is. Scans the list of ready jobs.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker}, or nil if it does not exist.

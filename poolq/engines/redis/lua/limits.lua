@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- List rate limits that have an open window, or that jobs wait for.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
 --        released, starts in all windows}; start, used and the time are 0 if no window is open.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete ready, delayed and parked jobs of a queue, in batches.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parking.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- ARGV: queue, the highest number of jobs (up to 1000).
 -- Reply: {how many were deleted, how many are left}.

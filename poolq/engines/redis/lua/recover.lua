@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Return a dead worker's claims and delete its registration.
--- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parking, claims,
+-- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs, claims,
 --        settling, recovery.
 --
 -- ARGV: worker, history line of the crash; if the death is known: request, finished, started,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Mark the lines of parked jobs, so that workers ask the jobs' code for the limits again.
--- Parts: base, wake_tokens, queue_arguments, ready, delayed, bodies, limit_windows, parking,
+-- Parts: base, wake_tokens, queue_arguments, ready, delayed, bodies, limit_windows, parked_jobs,
 --        claims.
 --
 -- ARGV: worker, queues as in part `queue_arguments`.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- End claims from a thread other than the worker's main thread.
--- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parking, claims,
+-- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs, claims,
 --        settling.
 --
 -- ARGV: worker, then settlements as in parts `settle_done` and `settling`.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Forget ended windows, and queues that have held no job for some time.
--- Parts: base, wake_tokens, known_queues, ready, delayed, bodies, limit_windows, parking.
+-- Parts: base, wake_tokens, known_queues, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- ARGV: for how many microseconds a queue must have held no job.
 -- Reply: 1 if there may be more to forget, else 0.

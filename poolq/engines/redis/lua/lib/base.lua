@@ -24,7 +24,7 @@
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
 --   marked:<queue>    ZSET  identity -> time; workers registered then or later review the line
---   parkrules:<queue> HASH  parked id -> its rules, see part `parking`
+--   parkrules:<queue> HASH  parked id -> its rules, see part `parked_jobs`
 --   held:<queue>      ZSET  released id -> until when
 --   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
 --   released:<queue>  HASH  "<limit> <identity>" -> how many jobs are held

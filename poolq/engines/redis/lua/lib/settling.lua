@@ -1,11 +1,11 @@
--- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `limit_windows`, `parking`,
+-- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `limit_windows`, `parked_jobs`,
 -- `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
 --   "release"  id name queue  delay  state  counter  state without due time; counter "" is none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       goes to the head, as if never claimed
---   "park"     id name queue  rules  ""     ""       see part `parking`
+--   "park"     id name queue  rules  ""     ""       see part `parked_jobs`
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from poolq.log import events
-from poolq.log.event_texts import describe, span
+from poolq.log.event_wording import describe, span
 from poolq.log.events import (
     Buried,
     Crashed,

@@ -1,4 +1,4 @@
--- Part `parking` (needs `wake_tokens`, `ready`, `delayed`, `bodies`, `limit_windows`): jobs that
+-- Part `parked_jobs` (needs `wake_tokens`, `ready`, `delayed`, `bodies`, `limit_windows`): jobs that
 -- wait for a limit, outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
