@@ -114,6 +114,7 @@ class Collector:
         broker = broker_status.read(pages.keeper.read())
         return {
             **(_of_pool(state, self._scores) if state else {}),
+            **(_of_version(state, broker) if state and broker else {}),
             **_of_jobs(cells),
             **(_of_queues(broker) if broker else {}),
             **(of_limits(broker.limits_now()) if broker else {}),
