@@ -31,7 +31,8 @@ def take_signals() -> None:
 
 
 def is_refused(args: list[str]) -> bool:
-    """Return whether supervisor starts a second pool of the same name. If so, print an error."""
+    """Return whether supervisor started this process while a pool of the same name is running. If
+    so, print an error."""
     if not _supervised():
         return False
     from poolq.cli import health

@@ -59,8 +59,8 @@ class Limited(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """A job was released without using an attempt, because no module defines it, or because a later
-    poolq has stored it. `why` says which. The next deploy may make the job known."""
+    """A job was released without using an attempt, because no module defines it, or because a newer
+    version of poolq stored it. `why` says which. The next deploy may make the job known."""
 
     job: str
     id: str
@@ -116,8 +116,8 @@ class TimedOut(NamedTuple):
 
 
 class LimitBegan(NamedTuple):
-    """A rate limit of `limit` starts in `window` seconds begins to hold jobs back; `waiting` jobs
-    wait already. This is reported once, not for each job."""
+    """A rate limit of `limit` starts in `window` seconds begins to hold jobs back. `waiting` is
+    the number of jobs that already wait. This is reported once, not for each job."""
 
     key: str
     limit: int
@@ -126,7 +126,7 @@ class LimitBegan(NamedTuple):
 
 
 class LimitEnded(NamedTuple):
-    """A rate limit no longer holds jobs back, after `seconds`."""
+    """A rate limit has stopped holding jobs back, which it did for `seconds`."""
 
     key: str
     limit: int

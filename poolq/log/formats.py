@@ -98,7 +98,7 @@ class JsonFormat:
     def output(
         self, when: float, who: str, job: str, text: str, stream: str, /, *, more: bool = False
     ) -> bytes:
-        """Like TextFormat. `stream` is "unknown" unless Python's own streams wrote the line."""
+        """See TextFormat. `stream` is "unknown" unless Python's own streams wrote the line."""
         fields: dict[str, object] = {"stream": stream, "text": text}
         if more:
             fields["more"] = True

@@ -31,7 +31,7 @@ class HttpResponse(NamedTuple):
     kind: str = "text/plain; charset=utf-8"
 
 
-#: Called with the path, without its query, and the headers by their names in lower case.
+#: Called with the path (without the query) and the headers (their names are in lower case).
 Reply = Callable[[str, Mapping[str, str]], HttpResponse]
 
 
@@ -89,7 +89,8 @@ class HttpServer:
                 self._epoll.register(self._listener, select.EPOLLIN)
 
     def _pause(self, now: float) -> float | None:
-        """Return the seconds until a client is late or others may be accepted, or None."""
+        """Return the seconds until a client's time is over or the server may accept clients again.
+        Return None if neither is due."""
         due = min([self._accept_again_at, *(client.due for client in self._clients.values())])
         return None if due == inf else max(0.0, due - now)
 

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 #: Seconds between two polls while a change is likely, or if events are not available. A poll takes
-#: 4 µs, and waking up for the poll 60 µs, which is less than 1 % of a core.
+#: 4 µs and waking up for it takes 60 µs; together this is less than 1 % of a core.
 POLL_INTERVAL = 0.008
-#: Seconds of frequent polls after an event, because a commit is visible once it is on the disk.
+#: Seconds of frequent polls after an event, because a commit becomes visible a moment after it.
 POLLING_SECONDS = 0.05
 #: Seconds between two polls while events are available but none arrives.
 LISTEN_TIMEOUT = 0.25
@@ -31,7 +31,8 @@ READ_BYTES = 4096
 
 
 class FileWatch:
-    """Watches one file until `close`, which takes 10 ms. Raises OSError if it cannot be watched."""
+    """Watches one file until `close` is called. Closing takes 10 ms. Raises OSError if the file
+    cannot be watched."""
 
     def __init__(self, file: Path) -> None:
         if sys.platform != "linux":
@@ -65,7 +66,7 @@ class FileWatch:
 
 
 class Watcher:
-    """Makes the pauses between one thread's polls of a database. Call `begin`, then poll and
+    """Sleeps between the polls of a database by one thread. Call `begin`, then poll and
     `pause` in turn. Call `changed` if a poll shows a change. `silent`: whether the last pause
     waited in vain for an event."""
 
