@@ -55,7 +55,8 @@ NO_ROW, ARMED_BY_REVIEW = -1, 2
 PEEK = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, {FIRST_SLOT}, {FIRST_MARK},
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), {EARLIEST_SLOT}, {EARLIEST_MARK}
     FROM {{queues}} q WHERE q.queue = ?"""
-#: PEEK at half the cost. If there is any line, it reports a free slot, so the step reads the lines.
+#: PEEK at half the cost. If there is any line, it pretends that a slot is free, so that the step
+#: reads the lines.
 PEEK_WITHOUT_LINES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, NULL, NULL,
     {FIRST_DELAYED}, NULL, 0, ({next_after(QUEUED, "?")}), (SELECT 0 FROM {{lines}} LIMIT 1), NULL
     FROM {{queues}} q WHERE q.queue = ?"""
@@ -209,5 +210,5 @@ def load_states(read: QueryRunner, queues: Iterable[str]) -> list[QueueState]:
 
 
 def rowless_state(queue: str, now: int) -> QueueState:
-    """Return what is known of a queue without a row before `load_states` queries its state."""
+    """Return what is known of a queue that has no row, until `load_states` queries its state."""
     return QueueState(queue, paused=False, armed=NO_ROW, seen=0, now=now, known=False)

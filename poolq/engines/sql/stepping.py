@@ -33,7 +33,7 @@ COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     reviewed FROM {jobs} WHERE place = ? AND request = ? ORDER BY idx"""
 
-#: A step that serves all queues checks as many queues as it wants jobs, and this many more.
+#: A step that serves all queues checks at most this many queues more than it wants jobs.
 MAX_EXTRA_QUEUES = 200
 
 
@@ -71,8 +71,8 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
 
 def _check_order(ctx: StepContext, request: int, aside: int) -> None:
     """Check that the store knows the worker's last request and all of its settlements outside
-    steps. If the store has lost some, it may count jobs as claimed that have ended, and that nobody
-    will settle again. So the worker must leave, and recovery gives these claims back."""
+    steps. If the store has lost some, it may still count as claimed some jobs that have ended and
+    that nobody will settle again. So the worker must leave, and recovery gives them back."""
     if ctx.request < request:
         raise EngineError(
             f"request {ctx.request} of worker {ctx.worker!r} comes after {request};"
@@ -131,7 +131,7 @@ def _claim_from_named(tx: Transaction, ctx: StepContext, ranges: Ranges, answers
 def _claim_in_order(
     tx: Transaction, ctx: StepContext, order: Sequence[str], states: Mapping[str, QueueState]
 ) -> None:
-    """Claim from one queue after the other. A parked job comes first in each queue."""
+    """Claim from one queue after another. Within a queue, a parked job comes first."""
     current = dict(states)
     ready: list[QueueState] = []
     for queue in order:
@@ -145,7 +145,7 @@ def _claim_in_order(
                 return
             if claiming.claim_from_lines(tx, ctx, current, queue):
                 if current[queue].has_jobs:
-                    return  # these jobs come before those of later queues
+                    return  # this queue's other jobs come before those of later queues
                 continue
         ready.append(current[queue])
     claiming.claim_from(tx, ctx, ready)
@@ -177,8 +177,8 @@ def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: 
 
 
 def _claim_from_overview(tx: Transaction, ctx: StepContext, overview: QueueOverview) -> None:
-    """Claim from the queues of an overview. Queues without ready jobs come first, and each step
-    begins with a different one of them. Queues with ready jobs follow in turn, by name."""
+    """Claim from the queues of an overview. First come queues that have something else than ready
+    jobs, as a free slot; each step begins with a different one. Those with ready jobs follow."""
     others = overview.without_ready_jobs()
     at = ctx.turn % max(1, len(others))
     order = [*others[at:], *others[:at], *overview.ready][: ctx.remaining + MAX_EXTRA_QUEUES]
