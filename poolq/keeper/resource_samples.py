@@ -58,7 +58,7 @@ class ResourceSampler:
 
     def sample(self) -> None:
         """Sample all workers that are due, and publish when this began: the master judges running
-        jobs by their memory, so it must know how old a sample may be."""
+        jobs by their memory, so it must know the greatest possible age of a sample."""
         begun = monotonic_ns()
         rows = [row for row in self._scores.used_rows() if row.status == RowStatus.LIVE and row.pid]
         known = self._workers

@@ -12,7 +12,8 @@ from poolq.monitor.health import PROBES, HealthInputs
 
 
 class Requests:
-    """`status`, `health` and `attach` return the pool's status, health inputs and scoreboard."""
+    """The arguments `status`, `health` and `attach` are functions. They return the pool's status,
+    its health inputs and its scoreboard."""
 
     def __init__(
         self,

@@ -42,7 +42,8 @@ class WorkerRow:
         self._sums = notes.histogram.sums
         self.words = memory.cast("Q")
         self._last_guard = -1, -1, -1  # last TIMEOUT, ATTEMPT, RETRY_DELAY; equal for most jobs
-        self._first = 1  # FINISHED or SETTLED when the request's first claim has ended
+        #: The value that FINISHED or SETTLED gets when the request's first claim ends.
+        self._first = 1
 
     def is_paused(self) -> bool:
         return self._head[PAUSED] != 0
@@ -146,12 +147,13 @@ class WorkerRow:
         self.words[DEADLINE] = 0
 
     def set_finished(self, index: int) -> None:
-        """Record, by a single store, that the job is done, even if the worker dies right after."""
+        """Record by a single memory write that the job is done. This counts even if the worker dies
+        right after it."""
         self.words[FINISHED] = self._first + index
 
     def set_settled(self, index: int) -> None:
-        """Record that the engine has accepted an outcome other than done for this job. If the
-        engine's store loses it, the job must not be mistaken for done because a later job is."""
+        """Record that the engine has accepted an outcome other than done for this job. Otherwise,
+        if the engine's store lost it, the job would be mistaken for done once a later job is."""
         self.words[SETTLED] = self._first + index
 
     def clear_started(self) -> None:

@@ -1,13 +1,13 @@
 """A worker's claims that have not started, its pending settlements, and its exchanges with the
 engine.
 
-- A step is one request that settles finished jobs and claims new ones. It is repeated until the
-  engine answers (see `step_client.py`); no new job starts meanwhile.
+- A step is one request that settles finished jobs and claims new ones. While the
+  worker waits for the answer, it repeats the step (see `step_client.py`) and starts no job.
 - No claim starts if the engine's last answer is old. The worker may have been stopped for longer
   than `node_ttl`; other pools then consider it dead, and its jobs are given to other workers.
 - If the engine is a server, the next step is sent while short jobs run. The claims of that step
-  start after all earlier claims have ended. If some earlier claims are not settled by then, the row
-  records that they are done.
+  start after all earlier claims have ended; only then does the worker wait for the answer. If some
+  earlier claims are not settled by then, the row records that they are done.
 - No claim waits behind a long job, because other workers may be idle. Before a job that is expected
   to be long, all other claims are given back. Every REVIEW_AFTER, excess claims are given back.
 - If a job turns out to be long, a watcher thread with its own connection settles finished jobs and
@@ -43,7 +43,7 @@ from poolq.worker.title import Title
 LONG_JOB = SETTLE_DELAY = round(BATCH_SECONDS * 1e9)
 #: Nanoseconds after which the number of claims that have not started is reviewed.
 REVIEW_AFTER = LONG_JOB * 3 // 2
-#: Claims are given back if there are more than this many times the number to be kept.
+#: Claims are given back if there are over EXCESS_FACTOR times as many as are to be kept.
 EXCESS_FACTOR = 4
 #: Nanoseconds that the watcher waits before it checks again whether a job is long. On a busy
 #: machine, the worker may not have been running at all.
@@ -124,9 +124,10 @@ class ClaimBuffer:
             return None
 
     def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
-        """Settle what has been finished for SETTLE_DELAY, and ask the engine if its last answer is
-        older than ANSWER_LIFETIME. If there are far more than `keep` claims, give back all after
-        the first `keep`. `alone`: whether to settle and give back all. Raises like `claim`."""
+        """Settle what has been finished for SETTLE_DELAY. If the engine's last answer is older than
+        ANSWER_LIFETIME, send it a new request, even with nothing to settle. If there are far more
+        than `keep` claims, give back all after the first `keep`. `alone`: whether to settle and
+        give back all. Raises like `claim`."""
         with self._lock:
             self._receive()
             now, returned = monotonic_ns(), 0
@@ -240,8 +241,8 @@ class ClaimBuffer:
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
         """Make these the current claims. If all earlier claims are done, their settlements may stay
-        pending. Otherwise, settle everything first. A claim that was given back could be mistaken
-        for done later, if the store lost the settlement."""
+        pending. Otherwise, settle everything first, because if the store later lost a settlement, a
+        claim that was given back could be mistaken for done."""
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
