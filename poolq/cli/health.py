@@ -26,7 +26,8 @@ def early(args: list[str]) -> int | None:
 
 def name_in_files() -> str | None:
     """Return the pool's name: from a TOML file, or else the project's name; "default" if there is
-    no project. Returns None if only the command can find the name."""
+    no project. Returns None if it cannot be found here, so that `probe.py` must load
+    the whole configuration."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
         found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above
@@ -61,7 +62,7 @@ def _is_ours(folder: str) -> bool:
 
 
 def _simple(name: str) -> str | None:
-    """Return the name, or None for an unusual name, which the command checks or changes."""
+    """Return the name, or None for an unusual name, which `probe.py` checks or changes."""
     odd = name.strip(_NAME_CHARACTERS) or not 1 <= len(name) <= _MAX_NAME_LENGTH
     return None if odd else name
 

@@ -52,7 +52,7 @@ class JobCounts:
         return found
 
     def last_tries(self) -> dict[str, int]:
-        """Return how many jobs with one attempt left were released, by limit key."""
+        """Return, by limit key, how many jobs had only one attempt left after a release."""
         found: dict[str, int] = {}
         now = monotonic()
         for places, _ in self._used():
@@ -77,7 +77,7 @@ def plus(one: Cell, other: Cell) -> Cell:
 
 
 def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
-    """Add up the cells to the totals of a sample."""
+    """Sum the cells into the totals of a sample."""
     totals = [0] * len(OUTCOMES)
     for key, cell in cells.items():
         if key.outcome in OUTCOMES:

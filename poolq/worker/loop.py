@@ -41,7 +41,8 @@ from poolq.worker.title import Title
 RETURNED_RESULT = JobResult(
     GIVE_BACK, Limited(job="", id="", queue="", attempt=0, how="returned", key="", wait=0.0)
 )
-#: Number of consecutive jobs without a rate limit after which others stop waiting for a worker.
+#: After this many consecutive jobs without a rate limit, the other workers no longer wait for this
+#: worker before they start rate-limited jobs (see `start_order.py`).
 UNLIMITED_STREAK = 4
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
@@ -261,7 +262,7 @@ class Loop:
         return result
 
     def _count_wait(self, ready: ReadyJob) -> None:
-        """Count how long the first job of a claim has waited. Counting every job would double the
+        """Count how long the first job of a batch has waited. Counting every job would double the
         cost of the counters. Long jobs are usually claimed alone, so most are counted."""
         if due_at := self._buffer.first_due_at:
             seconds = max(0, monotonic_ns() - due_at) / 1e9
