@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from poolq.engines import base
 from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
+from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
     admin, idle_queues, limit_reviews, limit_windows, nodes, queue_counts, queue_discovery,
@@ -164,7 +165,7 @@ class SQLEngine(Engine):
             *_, now, _, aside = row.rows[0]
             late = settle(tx, worker, settlements, found, now)
             tx.later(Query(COUNT_ASIDE, (worker,)))
-            return late, aside + 1
+            return late, number(aside) + 1
 
         late, aside = self._change(work, gives_way=True)
         self._settled_aside[worker] = max(self._settled_aside.get(worker, 0) + 1, aside)
