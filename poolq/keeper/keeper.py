@@ -62,6 +62,24 @@ LEAVE_TIMEOUT = 5.0  # seconds to recover the last workers at the end
 FORGET_QUEUE_AFTER = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
 
 
+def _own_info(config: Config) -> NodeInfo:
+    """Return what does not change in what this keeper's heartbeats publish."""
+    host = (identity.boot_id(), identity.pid_namespace())
+    master, me = os.getppid(), os.getpid()
+    poolq, python = node_info.versions()
+    return NodeInfo(
+        pool=config.name,
+        host=socket.gethostname(),
+        master=(*host, master, identity.start_time(master) or 0),
+        keeper=(*host, me, identity.start_time(me) or 0),
+        poolq=poolq,
+        python=python,
+        session=os.getsid(0),
+        queues=node_info.queue_names(config.queue),
+        ttl=config.node_ttl,
+    )
+
+
 class Keeper:
     """The keeper of one node. `metrics`: the listening socket for Prometheus, if any."""
 
@@ -105,21 +123,8 @@ class Keeper:
         self._up = True
         self._sampler = ResourceSampler(scores)
         self._recorder = SampleRecorder(scores)
-        host = (identity.boot_id(), identity.pid_namespace())
-        master, me = os.getppid(), os.getpid()
-        poolq, python = node_info.versions()
-        self._info = NodeInfo(
-            pool=config.name,
-            host=socket.gethostname(),
-            master=(*host, master, identity.start_time(master) or 0),
-            keeper=(*host, me, identity.start_time(me) or 0),
-            poolq=poolq,
-            python=python,
-            session=os.getsid(0),
-            queues=node_info.queue_names(config.queue),
-            ttl=config.node_ttl,
-        )
-        scores.set_word(layout.KEEPER_PID, me)
+        self._info = _own_info(config)
+        scores.set_word(layout.KEEPER_PID, os.getpid())
         scores.set_word(layout.KEEPER_STARTED, self._info.keeper[3])
         self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
