@@ -15,6 +15,7 @@ from poolq.common.backoff import Backoff
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import PoolqError
+from poolq.keeper.takeover import MALFORMED
 from poolq.log.events import Note
 from poolq.log.reporting import Log
 from poolq.scoreboard import layout
@@ -45,17 +46,24 @@ class Waiter(threading.Thread):
         self._paused: frozenset[str] = frozenset()
 
     def run(self) -> None:
-        failures = 0
+        failures, warned = 0, False
         self._wake_idle()  # a token may have been lost with the previous keeper
         while True:
             try:
                 self._wait_once()
                 self._scores.set_word(layout.WAITER_BEAT, monotonic_ns())
-                failures = 0
+                failures, warned = 0, False
+                continue
             except PoolqError:
-                # The keeper's main thread has the same problem and logs it.
-                failures += 1
-                threading.Event().wait(Backoff().pause(failures, 0.5))
+                pass  # the keeper's main thread has the same problem and logs it
+            except MALFORMED as error:  # whatever the store holds, the thread must survive
+                if not warned:
+                    text = f"cannot wait for jobs: {error!r}; idle workers poll until a retry works"
+                    self._reporter.report(Note("warning", text))
+                    self._reporter.flush()
+                warned = True
+            failures += 1
+            threading.Event().wait(Backoff().pause(failures, 0.5))
 
     def _wait_once(self) -> None:
         block = max(MIN_WAIT, min(MAX_WAIT, self._ring_interval))

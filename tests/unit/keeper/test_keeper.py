@@ -17,12 +17,14 @@ import msgspec
 import pytest
 
 from poolq import config
-from poolq.engines.base import DeathReport, Recovered
+from poolq.engines.base import DeathReport, Queues, Recovered
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.keeper.keeper import MIN_SWEEP_PAUSE, RETRY_DELAY, Keeper
 from poolq.keeper.takeover import Takeover, TaskRunner
+from poolq.keeper.waiter import Waiter
 from poolq.log.reporting import set_up
 from poolq.monitor import node_info
+from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
@@ -236,3 +238,24 @@ def test_a_malformed_record_is_warned_of_like_an_engine_error() -> None:
     assert tasks.run("reading None", partial(str, None))
     assert not tasks.run("reading None", partial(json.loads, None))
     assert len(warnings) == 5, "warned of again after a success"
+
+
+def test_the_waiter_survives_what_it_cannot_read(
+    keeper: Keeper, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scores, wakeups, engine = keeper._scores, keeper._wakeups, keeper._engine
+    wait = engine.wait
+    answers: list[BaseException | None] = [ValueError("odd"), ValueError("odd"), None, SystemExit()]
+
+    def answer(queues: Queues, timeout: float) -> int:
+        if error := answers.pop(0):
+            raise error
+        return wait(queues, timeout)
+
+    engine.wait = answer  # type: ignore[method-assign]  # no store is known that makes it raise
+    assert scores.allocate(1, slot=1, generation=1) == 0
+    scores.worker_row(0).set_phase(layout.Phase.IDLE)
+    with pytest.raises(SystemExit):
+        Waiter(engine, keeper._config, scores, wakeups, keeper._reporter).run()
+    assert scores.word(layout.WAITER_BEAT), "it has waited since"
+    assert capfd.readouterr().err.count("cannot wait for jobs: ValueError('odd')") == 1
