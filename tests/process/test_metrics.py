@@ -154,6 +154,8 @@ def test_why_workers_ended_is_counted(project: Project, port: int) -> None:
     pool.until_idle(2)
     poolq(pool, "reload", "--wait")
     until(lambda: causes() == {"max_jobs", "timeout", "reload"})
+    # Both slots are reloaded, so the worker that goes now goes because of the scaling.
+    until(lambda: [one.title.split()[3] for one in pool.workers()] == ["g2", "g2"])
     poolq(pool, "scale", "1")
     until(lambda: "scale" in causes())
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.ledger import FOLDER
-from tests.support.pool import Pool
+from tests.support.pool import WORKER, Pool
 from tests.support.project import Project
 from tests.support.tty import Tty
+from tests.support.wait import until
 
 MakeTty = Callable[..., Tty]
 
@@ -48,6 +49,12 @@ class Screens:
         """The same, and its workers have booted."""
         tty = self.run(f"--procs={procs}", *flags, size=size)
         tty.until_shows(f"WORKERS {procs}", "RUNNING g1")
+
+        def ready() -> bool:
+            titles = [one.title for one in tty.processes() if WORKER.match(one.title)]
+            return sum(not title.endswith(" boot") for title in titles) >= procs
+
+        until(ready)  # the pool runs as soon as the first of them has booted
         return tty
 
     def top(
