@@ -20,6 +20,9 @@ from poolq.system.wakeups import readable
 
 REDRAW_INTERVAL = 0.25  # seconds
 ERASE = "\x1b[J"  # from the cursor to the end of the screen
+#: A terminal that was narrowed a moment ago cuts the line, instead of wrapping it into rows that
+#: nothing would erase.
+NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 class ProgressBar:
@@ -64,7 +67,7 @@ class ProgressBar:
         with suppress(OSError, termios.error):
             if os.tcgetpgrp(1) == os.getpgrp():
                 room = os.get_terminal_size(1).columns - 1
-                sys.stdout.write(f"\r{ERASE}{text[:room]}\r")
+                sys.stdout.write(f"\r{ERASE}{NO_WRAP}{text[:room]}{WRAP}\r")
                 sys.stdout.flush()
 
 

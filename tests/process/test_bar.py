@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 
 import pytest
@@ -56,6 +57,7 @@ def test_a_narrowed_terminal_keeps_no_remnant(tty: Tty, project: Project) -> Non
     start(tty, project, "--log-file=x.log")
     project.ledger.until("start", held)
     tty.until_shows("1 left")
+    until(lambda: select.select([tty.person], [], [], 0)[0])  # still unread
     tty.resize(20, 24)
     until(lambda: [len(row.rstrip()) for row in bars(tty)] == [19])
     tty.resize(100, 24)
