@@ -51,7 +51,7 @@ def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     line: sqlite3.Connection = connect(parse_url(URL))
     set_pragmas(line, parse_url(URL))
     text = INSERT_JOB.format(jobs="poolq_jobs")
-    return lambda row: line.execute(text, row), [(o.id, o.queue, now(), o.body) for o in ready]
+    return lambda row: line.execute(text, row), [(o.id, "", now(), o.queue, o.body) for o in ready]
 
 
 def on_mariadb(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
@@ -60,7 +60,7 @@ def on_mariadb(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     session = engine().session  # type: ignore[attr-defined]  # a MySQLEngine
     line = connect()
     line.autocommit(True)
-    made = [next(iter(session.inserts([one])))[0] for one in ready]
+    made = [next(iter(session.insert_statements([one])))[0] for one in ready]
     return line.query, made
 
 
