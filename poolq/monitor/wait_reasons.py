@@ -1,0 +1,184 @@
+"""Tells in one sentence why a job waits, for the dashboard and `poolq job show`.
+
+`reason` is pure. `from_snapshot` and `from_engine` collect the facts that it needs.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from poolq.engines.base import Engine, LimitUse, QueueCounts, StoredJob
+from poolq.jobs.message import Entry, entries
+from poolq.monitor import amounts, limit_status
+from poolq.monitor.alerts import rule
+from poolq.monitor.broker_status import node_status
+from poolq.monitor.limit_status import LimitStatus, ObservedLimit
+from poolq.monitor.reader import node
+from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
+
+WAITING = ("ready", "delayed", "parked")
+MAX_ERROR_CHARS = 120
+MAX_KEYS = 3  # limits that a reason names, if it does not know which one holds the job back
+#: The limit's key in the error of a job that a limit has released.
+_LIMIT_KEY = re.compile(r"RateLimitExhausted: (.+): \d+ per ")
+
+
+class WaitFacts(NamedTuple):
+    """What else the wait of a queue's jobs depends on. `paused`: whether the queue is paused;
+    `ready`: how many of its jobs are ready; `limits`: those of the namespace; `pools`: all pools of
+    the namespace, None if they are not known; `here`: the pool whose state is known, if any."""
+
+    paused: bool = False
+    ready: int = 0
+    limits: Sequence[LimitStatus] = ()
+    pools: Sequence[NodeView] | None = None
+    here: PoolView | None = None
+
+
+def from_snapshot(snapshot: Snapshot, queue: str) -> WaitFacts:
+    """Return what a running pool knows."""
+    view = next((one for one in snapshot.queues if one.queue == queue), None)
+    return WaitFacts(
+        paused=view is not None and view.paused,
+        ready=view.ready if view else 0,
+        limits=snapshot.limits,
+        pools=snapshot.nodes or None,
+        here=snapshot.head,
+    )
+
+
+def from_engine(engine: Engine, queue: str, running: Sequence[Snapshot] = ()) -> WaitFacts:
+    """Return what the engine knows, and the state of the pool that serves the queue, if it is one
+    of the `running` pools. Raises EngineUnavailable."""
+    now = engine.now()
+    counts = next((one for one in engine.counts() if one.queue == queue), QueueCounts(queue))
+    pools = tuple(node(node_status(one, now)) for one in engine.nodes())
+    ids = {one.node for one in pools if _serves(one, queue)}
+    for seen in running:
+        here = [one for one in seen.nodes if one.here and one.node in ids]
+        if here:
+            pools = tuple(here[0] if one.node == here[0].node else one for one in pools)
+            return WaitFacts(counts.paused, counts.ready, _limits(engine), pools, seen.head)
+    return WaitFacts(counts.paused, counts.ready, _limits(engine), pools)
+
+
+def _limits(engine: Engine) -> tuple[LimitStatus, ...]:
+    return tuple(limit_status.status(_observed(one), 0.0) for one in engine.limits())
+
+
+def _observed(use: LimitUse) -> ObservedLimit:
+    return ObservedLimit(
+        key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
+        left=use.resets_in, parked=use.parked, released=use.released,
+        starts=0.0, held=None, spark=(), growth=0.0, since=None, quiet=0.0,
+    )  # fmt: skip
+
+
+def reason(job: StoredJob, name: str, facts: WaitFacts, now: float, limit: str = "") -> str:
+    """Return why a job waits, or "" if it runs or has failed. `name`: the job's name; `now`:
+    seconds since the epoch, by the engine's clock; `limit`: the key of the limit that the job
+    waits for, if known."""
+    if job.status not in WAITING:
+        return ""
+    if facts.here is not None and not facts.here.reachable:
+        return "the broker does not answer, so no pool can claim the job"
+    blocked = _blocked(job.queue, facts)
+    if job.status == "parked":
+        own = _parked(name, facts.limits, now, limit)
+    else:
+        last = entries(job.state.history)[-1:]
+        own = _delayed(job, name, last[0] if last else None, now)
+    if job.status == "ready":
+        return blocked or own or _behind(job.queue, facts)
+    return f"{own}; besides, {blocked}" if blocked else own
+
+
+def _serves(pool: NodeView, queue: str) -> bool:
+    return pool.queues is None or queue in pool.queues
+
+
+def _blocked(queue: str, facts: WaitFacts) -> str:
+    """Return why no job of the queue can start, or "" if jobs can."""
+    if facts.paused:
+        return f"queue {queue} is paused until 'poolq queue resume {queue}'"
+    if facts.pools is not None and not facts.pools:
+        return "no pool runs; 'poolq run' starts one"
+    serving = [one for one in facts.pools or () if _serves(one, queue)]
+    if facts.pools and not serving:
+        return f"no pool serves queue {queue}; start one with --queue={queue}"
+    here = facts.here
+    if here is None or any(not one.here for one in serving):
+        return ""
+    if here.state == "paused":
+        return f"pool {here.pool} is paused until 'poolq resume'"
+    if here.state in ("draining", "ending"):
+        return f"pool {here.pool} is {here.state} and claims no new jobs"
+    return f"pool {here.pool} is starting" if here.state == "starting" else ""
+
+
+def _behind(queue: str, facts: WaitFacts) -> str:
+    """Return how busy the workers are that may run the queue's ready jobs."""
+    serving = [one for one in facts.pools or () if _serves(one, queue)]
+    workers, busy = sum(one.workers for one in serving), sum(one.busy or 0 for one in serving)
+    if not serving and facts.here is not None:
+        workers, busy = facts.here.procs, facts.here.busy
+    jobs = amounts.count(facts.ready)
+    ready = f", and {jobs} jobs of its queue are ready" if facts.ready > 1 else ""
+    if not workers:
+        return f"no worker has booted yet{ready}"
+    if busy < workers:
+        return f"a worker claims it soon: {busy} of {workers} are busy{ready}"
+    who = f"all {workers} workers are" if workers > 1 else "the only worker is"
+    return f"{who} busy{ready}"
+
+
+def _parked(name: str, limits: Sequence[LimitStatus], now: float, key: str) -> str:
+    """Return what is known of the limit whose slots the job waits for."""
+    candidates = [one for one in limits if one.parked and (not key or one.key == key)]
+    own = [one for one in candidates if one.key == name]
+    candidates = own if len(own) == 1 else candidates
+    if len(candidates) != 1:
+        names = [one.key for one in candidates[:MAX_KEYS]] or [key or "?"]
+        more = len(candidates) - len(names)
+        text = " or ".join(names) + (f" or {more} more" if more > 0 else "")
+        return f"it is parked until limit {text} has a free slot"
+    (limit,) = candidates
+    what = f"limit {limit.key} ({rule(limit)})"
+    if limit.next_slot <= 0:
+        return f"{what} has a free slot, which a worker takes soon"
+    jobs = f"{amounts.count(limit.waiting)} job{'s' * (limit.waiting != 1)}"
+    waiting = f"{jobs} wait{'s' * (limit.waiting == 1)} for it"
+    return f"{what} is used up until {_when(now + limit.next_slot, now)}, and {waiting}"
+
+
+def _delayed(job: StoredJob, name: str, last: Entry | None, now: float) -> str:
+    """Return why a job is due later. For a ready job, only a missing class is a reason."""
+    due = _when(job.at / 1e6, now)
+    cause = last.cause if last else ""
+    if cause == "unknown":
+        return f"no module of the application defines {name}; workers try again every few seconds"
+    if cause == "newer":
+        return "only a later version of poolq can read it; workers try again every few seconds"
+    if job.status == "ready":
+        return ""
+    if last is None or cause not in _RETRIES:
+        return f"it is delayed until {due}"
+    if cause == "limited":
+        found = _LIMIT_KEY.match(last.error)
+        return f"limit {found[1] if found else '?'} has no free slot until {due}"
+    error = last.error if len(last.error) <= MAX_ERROR_CHARS else last.error[:MAX_ERROR_CHARS] + "…"
+    how = _RETRIES[cause].format(error)
+    return f"attempt {last.attempt} {how}; the next attempt is due at {due}"
+
+
+#: How an attempt has ended, by the cause in its history line.
+_RETRIES = {
+    "error": "failed with {}",
+    "timeout": "was killed at its deadline",
+    "released": "released itself",
+    "limited": "",
+}
+
+
+def _when(at: float, now: float) -> str:
+    return f"{amounts.moment(at, now)} (in {amounts.span(max(0.0, at - now))})"
