@@ -64,6 +64,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--fuzz-seconds", type=float, default=0, help="fuzz each store for so long")
     parser.addoption(
+        "--kill-races", type=int, default=1000, help="how many kills race with the end of a job"
+    )
+    parser.addoption(
         "--lives",
         type=int,
         default=25,

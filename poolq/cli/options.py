@@ -136,7 +136,7 @@ def print_line(text: str, *, err: bool = False) -> None:
     click.echo(clean(text), err=err)
 
 
-def confirm(question: str, yes: bool) -> None:
+def confirm(question: str, yes: bool, refusal: str = "nothing was deleted") -> None:
     """Ask for confirmation unless `yes`. Raises Refused, or UsageError without a terminal."""
     if yes:
         return
@@ -146,7 +146,7 @@ def confirm(question: str, yes: bool) -> None:
             click.get_current_context(silent=True),
         )
     if not click.confirm(question, err=True):
-        raise Refused("nothing was deleted")
+        raise Refused(refusal)
 
 
 def report_ids(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:

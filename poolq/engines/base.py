@@ -35,7 +35,7 @@ Other modules decide what a message means, whether a job has failed and when to 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import Push, State
@@ -98,32 +98,39 @@ class Registration(NamedTuple):
     started: int
 
 
+#: How the running job of a dead worker has ended. `crash` counts as a crash. `timeout`: the worker
+#: was killed at the job's deadline, which counts as an attempt. `cancelled`: a person has cancelled
+#: the job, so it is deleted. `returned`: a person has given it back, which counts as nothing.
+DeathEnd = Literal["crash", "timeout", "cancelled", "returned"]
+
+
 class DeathReport(NamedTuple):
     """What the scoreboard knows about a dead worker. In the request numbered `request`, the claims
     with an index of at least `settled` and below `finished` are done. So are all claims of the
     request numbered `before` (0 if there is none). The job at index `started` (-1 if there is none)
-    crashed, and `entry` is added to its history. All other claims are given back, including earlier
-    ones whose settlement the store has lost. `timed_out`: whether the worker was killed at the
-    job's deadline. A timeout counts as an attempt, not as a crash, and the job is due again in
-    `delay` microseconds (0: now, at the head of its queue)."""
+    was running: `end` says how it ended, and `entry` is added to its history. All other claims are
+    given back, including earlier ones whose settlement the store has lost. `delay`: in how many
+    microseconds a job that has timed out is due again (0: now, at the head of its queue)."""
 
     request: int
     finished: int
     started: int
     entry: bytes
-    timed_out: bool = False
+    end: DeathEnd = "crash"
     delay: int = 0
     before: int = 0
     settled: int = 0
 
 
 class Recovered(NamedTuple):
-    """The ids of a dead worker's claims, by outcome. Jobs in `timed_out` have used an attempt."""
+    """The ids of a dead worker's claims, by outcome. Jobs in `timed_out` have used an attempt. Jobs
+    in `cancelled` are deleted."""
 
     done: tuple[str, ...] = ()
     crashed: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
     timed_out: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
 
 
 class NodeRecord(NamedTuple):
@@ -290,8 +297,9 @@ class Engine(ABC):
         earliest claim (lowest request, then index) is assumed to have started, and the engine
         writes its history line with the cause crash. A crash adds 1 to `State.crashes`, or to
         `State.failing` if the job is failing. A timeout of a failing job counts as a crash. Any
-        other timeout adds 1 to `State.attempt` and counts as retried. Recovered jobs go to the head
-        of their queue, unless they have a `delay`. For an unknown worker, the result is empty."""
+        other timeout adds 1 to `State.attempt` and counts as retried. A cancelled job is deleted
+        and counts as cancelled, even if it is failing. All other recovered jobs go to the head of
+        their queue, unless they have a `delay`. For an unknown worker, the result is empty."""
 
     @abstractmethod
     def reap(self, node: str, beat: int) -> Recovered | None:
@@ -308,7 +316,8 @@ class Engine(ABC):
     @abstractmethod
     def totals(self) -> Totals:
         """Return counters per queue since the namespace was created: done, failed, retried,
-        limited, parked, crashed. Covers the queues of `counts`, and forgotten ones (under "")."""
+        limited, parked, crashed, cancelled. Covers the queues of `counts`, and forgotten ones
+        (under "")."""
 
     @abstractmethod
     def nodes(self) -> list[NodeRecord]:

@@ -94,8 +94,10 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     exit_code: int = 0
 
 
-#: The first four count as attempts, crash is counted separately, unknown and newer not at all.
-HISTORY_CAUSES = ("error", "released", "limited", "timeout", "crash", "unknown", "newer", "failed")
+#: The first four count as attempts, crash is counted separately, the next three count as nothing.
+HISTORY_CAUSES = (
+    "error", "released", "limited", "timeout", "crash", "unknown", "newer", "returned", "failed",
+)  # fmt: skip
 
 #: What msgspec raises for bytes that are not JSON, or not the expected JSON.
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)

@@ -35,7 +35,7 @@ from poolq.keeper.orphan_processes import Orphans
 from poolq.keeper.resource_samples import ResourceSampler
 from poolq.keeper.takeover import DEFAULT_TTL, Takeover, TaskRunner
 from poolq.keeper.waiter import Waiter
-from poolq.log.events import Crashed, Note, TimedOut
+from poolq.log.events import Cancelled, Crashed, Note, TimedOut
 from poolq.log.reporting import Log
 from poolq.monitor import node_info
 from poolq.monitor.job_counts import SampleRecorder
@@ -314,6 +314,8 @@ class Keeper:
             self._reporter.report(Crashed(id, why))
         for id in recovered.timed_out:
             self._reporter.report(TimedOut(id, why))
+        for id in recovered.cancelled:
+            self._reporter.report(Cancelled(id, why))
         if recovered.done or recovered.returned:
             text = f"{len(recovered.done)} jobs settled as done, {len(recovered.returned)} returned"
             self._reporter.report(Note("info", f"{why}: {text}"))

@@ -2,7 +2,9 @@
 
 - If only the master is dead, the pool's own keeper does the master's work. It finds out which
   workers have died, and ends the subprocesses of their jobs. It kills a worker that overruns its
-  deadline, after the worker's stack was logged; the job's attempt counts.
+  deadline, after the worker's stack was logged; the job's attempt counts. The master may have died
+  while it was killing a worker, which is then killed, or while it was checking a stopped worker,
+  which is then resumed.
 - If the keeper is dead, too, the logger, which exits last, ends the subprocesses.
 - When the keeper of another pool on this host releases the dead pool's jobs, it kills the processes
   that are proved to be workers of the dead pool, since nobody else would end a hanging one. It logs
@@ -39,6 +41,7 @@ class Orphans:
         self._scores = scores
         self._warn = warn
         self._dumped: dict[Running, float] = {}
+        self._resumed: set[int] = set()  # the seqs of workers that the master may have stopped
         self._resumed_at = 0.0
         self._suspend_credit = 0.0
 
@@ -48,7 +51,8 @@ class Orphans:
         self._suspend_credit += seconds
 
     def check(self) -> None:
-        """Mark dead workers in the scoreboard, and kill those that overrun their deadline."""
+        """Mark dead workers in the scoreboard, and kill those that overrun their deadline, or that
+        the master was killing. Resume each of the others once."""
         for row in self._scores.used_rows():
             if row.status != RowStatus.LIVE:
                 continue
@@ -56,6 +60,11 @@ class Orphans:
                 if row.phase == Phase.BUSY:
                     end_group(row.pid, os.getsid(0))
                 self._scores.set_dead(row.index, 0, layout.EXIT_UNKNOWN)
+            elif row.kill_reason != KillReason.NONE:
+                kill_group(row.pid)
+            elif row.seq not in self._resumed:
+                self._resumed.add(row.seq)
+                send(row.pid, signal.SIGCONT)
             elif row.has_deadline and self._overdue(row) >= 0:
                 self._overran(row)
 

@@ -29,6 +29,7 @@ NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Returned: ("returned", "info"),
     events.Crashed: ("crashed", "warning"),
     events.TimedOut: ("timed_out", "warning"),
+    events.Cancelled: ("cancelled", "info"),
     events.LimitBegan: ("limit_began", "info"),
     events.LimitEnded: ("limit_ended", "info"),
     events.Note: ("note", ""),
@@ -133,6 +134,7 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
     events.TimedOut: (
         "warning: recovered {0.id}, which timed out: {0.error}; its attempt is counted".format
     ),
+    events.Cancelled: "cancelled {0.id}, which was running: {0.error}".format,
     events.LimitBegan: _limit_began,
     events.LimitEnded: _limit_ended,
     events.Note: _note,

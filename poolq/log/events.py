@@ -115,6 +115,13 @@ class TimedOut(NamedTuple):
     error: str
 
 
+class Cancelled(NamedTuple):
+    """A person has cancelled a running job, so its worker was killed. The job is deleted."""
+
+    id: str
+    error: str
+
+
 class LimitBegan(NamedTuple):
     """A rate limit of `limit` starts in `window` seconds begins to hold jobs back. `waiting` is
     the number of jobs that already wait. This is reported once, not for each job."""
@@ -141,6 +148,7 @@ class Note(NamedTuple):
     text: str
 
 
-#: Events that report how a claim ended.
+#: Events that report how a claim ended, and what became of the job of a dead worker.
 Ended = Finished | Retried | Failed | Limited | Unknown | Buried
-Event = Ended | HookFailed | Stale | Returned | Crashed | TimedOut | LimitBegan | LimitEnded | Note
+Recovery = Crashed | TimedOut | Cancelled
+Event = Ended | HookFailed | Stale | Returned | Recovery | LimitBegan | LimitEnded | Note

@@ -11,8 +11,10 @@ from poolq.config import Config
 from poolq.errors import Refused
 from poolq.master import canary, state_updates
 from poolq.master.state import Mode, Pool
-from poolq.scoreboard import layout
-from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard import kill_check, layout
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.layout import KillReason
+from poolq.system.kill import kill_group
 from poolq.system.wakeups import WakeUps
 
 
@@ -71,6 +73,36 @@ class Commands:
             raise Refused(f"there cannot be {procs} workers: this pool can have from 1 to {most}")
         state_updates.scale(self._pool, procs)
         self._log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
+
+    def kill(
+        self, id: str, why: str, *, worker: int | None = None, give_back: bool = False
+    ) -> tuple[Row, str]:
+        """End a running job by killing its worker. The keeper then cancels the job, or gives it
+        back. `worker`: the slot or pid that must run it. Returns the worker's row and the job's
+        name. Even a pool that ends obeys."""
+        for row in self._scores.used_rows():
+            proc = self._pool.find(row.seq)
+            if proc is None or proc.killed or worker not in (None, row.slot, row.pid):
+                continue
+            if not row.in_job or self._scores.running_job(row.index)[0] != id:
+                continue
+            if kill_check.confirm_job(row.pid, self._scores, row.index, id):
+                return row, self._kill(row, why, give_back=give_back)
+        who = "no worker of this pool runs" if worker is None else f"worker {worker} does not run"
+        raise Refused(f"{who} job {id}; it may have ended")
+
+    def _kill(self, row: Row, why: str, *, give_back: bool) -> str:
+        """Kill a worker that was stopped in the middle of its job. Returns the job's name."""
+        # The reason comes first: if the master dies here, the keeper kills the worker for it.
+        reason = KillReason.RETURNED if give_back else KillReason.CANCELLED
+        self._scores.set_kill_reason(row.index, reason)
+        kill_group(row.pid)
+        state_updates.signalled(self._pool, row.pid, monotonic(), killed=True)
+        id, _, job = self._scores.running_job(row.index)
+        what = "given back" if give_back else "cancelled"
+        who = f"worker {row.slot} (pid {row.pid})"
+        self._log("warning", f"{why}: {who} killed; its job {job} {id} is {what}")
+        return job
 
     def drain(self, why: str, *, patient: bool = False) -> None:
         """Let running jobs finish, then end the pool. A `patient` drain has no time limit."""

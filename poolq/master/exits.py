@@ -25,6 +25,8 @@ def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
         return "timeout"
     if row.kill_reason == KillReason.MEMORY:
         return "max_memory_hard"
+    if row.kill_reason in (KillReason.CANCELLED, KillReason.RETURNED):
+        return "request"
     if pool.mode is not Mode.RUN and not proc.serving:
         return "stop"
     if proc.killed and not proc.ready and proc.generation < pool.generation:

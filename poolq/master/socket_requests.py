@@ -34,6 +34,7 @@ class Requests:
             "scale": self._scale,
             "reload": self._reload,
             "drain": self._drain,
+            "kill": self._kill,
             "stop": self._stop,
         }
 
@@ -67,6 +68,14 @@ class Requests:
     def _drain(self, request: Request) -> Answer | Wait:
         self._commands.drain("poolq drain", patient=True)
         return _until_the_end if request.wait else {"ok": True}
+
+    def _kill(self, request: Request) -> Answer:
+        if request.id is None:
+            raise BadRequest("kill takes the id of a running job")
+        row, job = self._commands.kill(
+            request.id, "poolq kill", worker=request.worker, give_back=request.give_back
+        )
+        return {"ok": True, "worker": row.slot, "pid": row.pid, "job": job, "id": request.id}
 
     def _stop(self, request: Request) -> Answer | Wait:
         if request.now:

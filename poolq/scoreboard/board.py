@@ -137,7 +137,7 @@ class Scoreboard:
         self._master[index][CHARGED] = 0
 
     def set_kill_reason(self, index: int, reason: KillReason) -> None:
-        """Record why the worker is killed: its job runs too long, or uses too much memory."""
+        """Record why the worker is killed in the middle of its job."""
         self._master[index][REASON] = reason
 
     def set_dead(self, index: int, signal: int, exit_code: int) -> None:

@@ -2,7 +2,7 @@
 
 import signal
 
-from poolq.engines.base import DeathReport
+from poolq.engines.base import DeathEnd, DeathReport
 from poolq.jobs.message import Entry, entry
 from poolq.scoreboard.board import Row
 from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason
@@ -26,20 +26,11 @@ def describe_exit(row: Row) -> str:
 def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
     """Return a report on the dead `worker` for the engine. `now`: microseconds since the epoch."""
     running = row.started > row.ended and row.charged
-    who = f"worker {row.slot} (pid {row.pid}) on {host}"
-    limit = f"{row.timeout / 1e6:g} s"
-    timed_out = row.kill_reason == KillReason.TIMEOUT and row.attempt > 0
-    if timed_out:
-        error = f"JobTimeout: overran its {limit}; {who} was killed"
-    elif row.kill_reason == KillReason.TIMEOUT:
-        error = f"its hook overran the timeout of {limit}; {who} was killed"
-    elif row.kill_reason == KillReason.MEMORY:
-        error = f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
-    else:
-        error = f"{who} {describe_exit(row)}"
+    end, error = _end(row, f"worker {row.slot} (pid {row.pid}) on {host}")
+    timed_out = end == "timeout"
     line = Entry(
         now,
-        "timeout" if timed_out else "crash",
+        end,
         error,
         row.attempt if timed_out else 0,
         worker=worker,
@@ -52,8 +43,25 @@ def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
         finished=row.finished,
         started=started,
         entry=entry(line),
-        timed_out=timed_out,
+        end=end,
         delay=row.retry_delay if timed_out else 0,
         before=row.previous_request,
         settled=row.settled_below,
     )
+
+
+def _end(row: Row, who: str) -> tuple[DeathEnd, str]:
+    """Return how the job that `who` was running has ended, and the cause in words."""
+    limit = f"{row.timeout / 1e6:g} s"
+    match row.kill_reason:
+        case KillReason.TIMEOUT if row.attempt > 0:
+            return "timeout", f"JobTimeout: overran its {limit}; {who} was killed"
+        case KillReason.TIMEOUT:
+            return "crash", f"its hook overran the timeout of {limit}; {who} was killed"
+        case KillReason.MEMORY:
+            return "crash", f"{who} was killed at {row.rss >> 20} MiB, over --max-memory-hard"
+        case KillReason.CANCELLED:
+            return "cancelled", f"{who} was killed by a request to cancel its job"
+        case KillReason.RETURNED:
+            return "returned", f"{who} was killed by a request to give its job back"
+    return "crash", f"{who} {describe_exit(row)}"

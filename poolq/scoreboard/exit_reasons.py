@@ -8,6 +8,7 @@ EXIT_REASONS = {
     "boot": "it did not become ready",
     "timeout": "killed at its job's deadline",
     "max_memory_hard": "killed because it was over --max-memory-hard",
+    "request": "killed because a person has ended its job",
     "silent": "killed because it gave no sign of life",
     "cooldown": "its --cooldown was over",
     "max_jobs": "it had run --max-jobs jobs",

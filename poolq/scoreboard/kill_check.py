@@ -52,6 +52,16 @@ def confirm_kill(
     return KillReason.NONE
 
 
+def confirm_job(pid: int, scores: Scoreboard, index: int, id: str) -> bool:
+    """Stop a worker and check again that it runs this job. If it does, leave it stopped, to be
+    killed, and return True. Otherwise resume it and return False."""
+    stop_process(pid)
+    if scores.read(index).in_job and scores.running_job(index)[0] == id:
+        return True
+    resume_process(pid)
+    return False
+
+
 def has_booted(pid: int, scores: Scoreboard, index: int) -> bool:
     """Stop a worker that boots too long and check again. If it has booted by now, resume it and
     return True. Otherwise leave it stopped, to be killed, and return False."""

@@ -30,11 +30,14 @@ class RowStatus(IntEnum):
 
 
 class KillReason(IntEnum):
-    """The master's word REASON: why the master killed a worker in the middle of a job."""
+    """The master's word REASON: why the master killed a worker in the middle of a job. CANCELLED,
+    RETURNED: a person has cancelled the job, or given it back."""
 
     NONE = 0
     TIMEOUT = 1
     MEMORY = 2
+    CANCELLED = 3
+    RETURNED = 4
 
 
 class Phase(IntEnum):

@@ -464,28 +464,39 @@ class Model:
             found["done"].append(job.id)
             self._end(job, Ack())
         elif (death is None and first) or (death and known and claim.index == death.started):
-            late = death is not None and death.timed_out and not job.state.failing
-            found["timed_out" if late else "crashed"].append(job.id)
-            self._charge(job, death, late)
+            self._end_of_run(job, death, found)
         else:
             found["returned"].append(job.id)
             self._end(job, GiveBack())
 
-    def _charge(self, job: Job, death: DeathReport | None, late: bool) -> None:
+    def _end_of_run(self, job: Job, death: DeathReport | None, found: dict[str, list[str]]) -> None:
+        end = death.end if death else "crash"
+        if end == "timeout" and job.state.failing:
+            end = "crash"
+        fates = {"crash": "crashed", "timeout": "timed_out"}
+        found[fates.get(end, end)].append(job.id)
+        if end == "cancelled":
+            self.totals[job.queue]["cancelled"] += 1
+            del self.jobs[job.id]
+            return
+        self._charge(job, death, end)
+
+    def _charge(self, job: Job, death: DeathReport | None, end: str) -> None:
         attempt, crashes, failing, history = job.state
         line = death.entry if death else UNKNOWN_LINE
         lines = [*history.splitlines(), line]
         if len(lines) > MAX_HISTORY:
             lines = [lines[0], *lines[1 - MAX_HISTORY :]]
-        if failing:
-            failing += 1
-        elif late:
+        if end == "timeout":
             attempt += 1
-        else:
+        elif end == "crash" and failing:
+            failing += 1
+        elif end == "crash":
             crashes += 1
         state = State(attempt, crashes, failing, b"\n".join(lines))
-        self.totals[job.queue]["retried" if late else "crashed"] += 1
-        if late and death and death.delay > 0:
+        if end != "returned":
+            self.totals[job.queue]["retried" if end == "timeout" else "crashed"] += 1
+        if end == "timeout" and death and death.delay > 0:
             self._end(job, Release(death.delay, state, ""))
         else:
             self._take_back(job, state=state, slot=None)

@@ -56,7 +56,7 @@ TABLES = {
     "nodes": "node beat info",
     "windows": "name span most start used ends",
     "lines": "place queue slot name span most since review",
-    "counters": "worker queue done failed retried limited parked crashed",
+    "counters": "worker queue done failed retried limited parked crashed cancelled",
 }
 PARTS = {
     "hash": ["states", "counters", "nodes", "nodeinfo", "workers", "worker:w1", "worker:w2",

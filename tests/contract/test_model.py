@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from poolq.engines.base import Claim, DeathReport, Engine, Push, Settlement, Step
+from poolq.engines.base import Claim, DeathEnd, DeathReport, Engine, Push, Settlement, Step
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.sql import engine as sql_engine
 from poolq.errors import EngineError, Fenced
@@ -277,13 +277,14 @@ class World:
         death: DeathReport | None = None
         if how != "unknown":
             request = held[-1 - finished % 2 % len(held)].request if held else 1
-            started = finished if how in ("crash", "timeout", "timeout later") else -1
+            end = how.partition(" ")[0]
+            started = finished if end in get_args(DeathEnd) else -1
             death = DeathReport(
                 request=request,
                 finished=finished,
                 started=max(started, settled) if started >= 0 else -1,
                 entry=line(),
-                timed_out=how.startswith("timeout"),
+                end=end if started >= 0 else "crash",  # type: ignore[arg-type]  # one of DeathEnd
                 delay=20 * SECOND if how == "timeout later" else 0,
                 before=max(0, request - 1) if how == "before" else 0,
                 settled=min(settled, finished),
@@ -462,7 +463,17 @@ kinds = st.lists(st.sampled_from((*range(len(KINDS)), 0, 0, 8, 8)), min_size=1, 
 crowds = st.permutations((0, 0, 8, 8, 8, 8))
 ends = st.lists(st.tuples(numbers, st.sampled_from(OUTCOMES), numbers), max_size=4)
 fates = st.sampled_from(("", "sent twice", "reply lost"))
-deaths = st.sampled_from(("unknown", "between", "crash", "timeout", "timeout later", "before"))
+DEATHS = (
+    "unknown",
+    "between",
+    "crash",
+    "timeout",
+    "timeout later",
+    "cancelled",
+    "returned",
+    "before",
+)
+deaths = st.sampled_from(DEATHS)
 choices = st.sampled_from(("pause", "resume", "resume", "purge", "cancel", "retry", "forget"))
 rare = st.sampled_from(("settle again", "start", "skip", "reap"))
 

@@ -32,6 +32,7 @@ def test_ack_counts_the_job_as_done_and_deletes_it(engine: Engine, worker: Worke
         "limited": 0,
         "parked": 0,
         "crashed": 0,
+        "cancelled": 0,
     }
 
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import DeathReport, Engine, QueueCounts, Recovered, Settlement
+from poolq.engines.base import (
+    DeathEnd,
+    DeathReport,
+    Engine,
+    QueueCounts,
+    Recovered,
+    Settlement,
+)
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import MAX_HISTORY, State, entries
 from poolq.jobs.retry import ACK, Failing, Park, Release
@@ -185,7 +192,7 @@ def test_a_failing_job_given_back_is_still_failing(engine: Engine, worker: Worke
 
 
 def timed_out(request: int = 1, delay: int = 0) -> DeathReport:
-    return DeathReport(request, 0, 0, line("timeout"), timed_out=True, delay=delay)
+    return DeathReport(request, 0, 0, line("timeout"), end="timeout", delay=delay)
 
 
 def test_a_timeout_counts_an_attempt_and_no_crash(engine: Engine, worker: Worker) -> None:
@@ -233,6 +240,84 @@ def test_a_job_that_timed_out_is_claimed_after_its_delay(engine: Engine, worker:
     engine.recover("w1", timed_out(delay=30 * MS))
     claim = Worker(engine, "heir", "n2").claim_soon()
     assert (claim.body, claim.state.attempt) == (b"a", 1)
+
+
+def ended_by_a_person(end: DeathEnd, request: int = 1) -> DeathReport:
+    return DeathReport(request, 0, 1, line(end), end=end, delay=HOUR)
+
+
+def test_a_cancelled_job_is_deleted_and_counted(engine: Engine, worker: Worker) -> None:
+    a, b, c = push(engine, "a", "b", "c")
+    worker.claim(3)
+    recovered = engine.recover("w1", ended_by_a_person("cancelled"))
+    assert recovered == Recovered(returned=(a, c), cancelled=(b,))
+    assert engine.find(b) is None
+    assert count_of(engine) == QueueCounts("q", ready=2)
+    counted = {name: count for name, count in engine.totals()["q"].items() if count}
+    assert counted == {"cancelled": 1}
+    assert next_claims(engine) == [("a", State()), ("c", State())]
+
+
+def test_a_failing_job_is_cancelled_too(engine: Engine, worker: Worker) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    worker.end(claim, Failing(State(1, 0, 1, OLD)))
+    report = ended_by_a_person("cancelled")._replace(started=0)
+    assert engine.recover("w1", report) == Recovered(cancelled=(claim.id,))
+    assert count_of(engine) == QueueCounts("q")
+    assert (total(engine, "cancelled"), total(engine, "failed")) == (1, 0)
+
+
+def test_a_job_that_a_person_gives_back_goes_to_the_head_and_counts_as_nothing(
+    engine: Engine, worker: Worker
+) -> None:
+    """It keeps its place, and its history has a line."""
+    a, b, c, _ = push(engine, "a", "b", "c", "d")
+    worker.claim(3)
+    assert engine.recover("w1", ended_by_a_person("returned")) == Recovered(returned=(a, b, c))
+    assert count_of(engine) == QueueCounts("q", ready=4)
+    assert not any(engine.totals().get("q", {}).values())
+    fresh, given_back = State(), State(history=line("returned"))
+    assert stored(engine, b).state == given_back
+    assert next_claims(engine) == [("a", fresh), ("b", given_back), ("c", fresh), ("d", fresh)]
+
+
+@pytest.mark.parametrize("before", [State(2, 1, 0, OLD), State(2, 1, 3, OLD)])
+def test_a_job_that_is_given_back_keeps_its_counts(
+    engine: Engine, worker: Worker, before: State
+) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    if before.failing:
+        worker.end(claim, Failing(before))
+    else:
+        worker.end(claim, Release(0, before))
+        worker.claim()
+    report = ended_by_a_person("returned", 1 if before.failing else 3)._replace(started=0)
+    assert engine.recover("w1", report).returned == (claim.id,)
+    after = before._replace(history=OLD + b"\n" + line("returned"))
+    assert next_claims(engine) == [("a", after)]
+
+
+def test_a_job_that_is_given_back_asks_its_limit_again(engine: Engine, worker: Worker) -> None:
+    """Its start has used the slot that it was granted."""
+    (pushed,) = park(worker, "a", rules=[full(engine, window=30 * MS)])
+    until(worker.claim, 5, "the slot")
+    report = ended_by_a_person("returned", worker.request)._replace(started=0)
+    assert engine.recover("w1", report).returned == (pushed,)
+    (claim,) = Worker(engine, "w2").claim()
+    assert (claim.id, claim.admitted) == (pushed, False)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "returned"])
+def test_what_a_person_has_ended_is_done_if_it_was_finished(
+    engine: Engine, worker: Worker, end: DeathEnd
+) -> None:
+    a, b = push(engine, "a", "b")
+    worker.claim(2)
+    report = ended_by_a_person(end)._replace(finished=2)
+    assert engine.recover("w1", report) == Recovered(done=(a, b))
+    assert (total(engine, "done"), total(engine, "cancelled")) == (2, 0)
 
 
 def test_a_second_recovery_finds_nothing(engine: Engine, worker: Worker) -> None:

@@ -39,6 +39,8 @@ def poolq(tmp_path: Path) -> Command:
         ("job show ''", "'' is not a job id"),
         ("failed retry ''", "'' is not a job id"),
         ("job dispatch jobs:A {", "the payload is not JSON: Expecting property name enclosed in"),
+        ("kill", "Missing argument 'WORKER|ID'"),
+        ("kill ''", "'' is not a job id"),
         ("failed retry", "give either ids or options (--queue, --older-than, --all)"),
         ("failed forget --all 1234", "give either ids or options (--queue, --older-than, --all)"),
         ("failed forget --all", "There is no terminal to ask on; give --yes"),

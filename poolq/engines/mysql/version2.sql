@@ -32,3 +32,6 @@ ALTER TABLE {ns}_counters ADD KEY queue (queue, worker);
 
 -- `starts`: how many starts were counted in all windows.
 ALTER TABLE {ns}_windows ADD COLUMN starts BIGINT NOT NULL DEFAULT 0;
+
+-- `cancelled`: how many jobs were cancelled while they were running.
+ALTER TABLE {ns}_counters ADD COLUMN cancelled BIGINT NOT NULL DEFAULT 0;

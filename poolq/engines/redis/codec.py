@@ -18,7 +18,7 @@ from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, Releas
 MAX_IDS_PER_CALL = 1000
 #: Codes in a step's reply for how a claim was made.
 _ADMITTED, _REVIEWED = 1, 2
-_COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed")
+_COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed", "cancelled")
 
 _registration = msgspec.json.Decoder(base.Registration)
 

@@ -171,8 +171,8 @@ class RedisEngine(Engine):
         if death is None:
             return codec.decode_recovered(self.client.run(scripts.RECOVER, worker, _UNOBSERVED))
         known = (death.request, death.finished, death.started, death.before, death.settled)
-        delay = (death.delay,) if death.timed_out else ()
-        reply = self.client.run(scripts.RECOVER, worker, death.entry, *known, *delay)
+        end = (death.end, death.delay)
+        reply = self.client.run(scripts.RECOVER, worker, death.entry, *known, *end)
         return codec.decode_recovered(reply)
 
     def reap(self, node: str, beat: int) -> base.Recovered | None:

@@ -34,7 +34,7 @@ SAVE_USED = "UPDATE {queues} SET used = {now}, total = ? WHERE queue = ?"
 DELETE_QUEUES = "DELETE FROM {queues} WHERE queue IN {list} AND paused = 0"
 KNOWN_QUEUES = "SELECT queue FROM {queues} WHERE queue IN {list}"
 LOCK_COUNTERS = """SELECT SUM(done), SUM(failed), SUM(retried), SUM(limited), SUM(parked),
-    SUM(crashed) FROM {counters} WHERE queue IN {list} {lock}"""
+    SUM(crashed), SUM(cancelled) FROM {counters} WHERE queue IN {list} {lock}"""
 DELETE_COUNTERS = "DELETE FROM {counters} WHERE queue IN {list}"
 
 

@@ -1,4 +1,4 @@
-"""Six counters per queue, which count since the namespace was created.
+"""Seven counters per queue, which count since the namespace was created.
 
 Each worker has its own rows, so that workers do not contend for them. When a worker is recovered,
 its rows are added to those of NO_WORKER.
@@ -10,23 +10,23 @@ from poolq.engines.base import Totals
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult
 
-COUNTER_NAMES = ("done", "failed", "retried", "limited", "parked", "crashed")
+COUNTER_NAMES = ("done", "failed", "retried", "limited", "parked", "crashed", "cancelled")
 #: Counters stop here, which leaves room for what one transaction adds.
 MAX_TOTAL = 2**62
 DONE_INDEX = COUNTER_NAMES.index("done")
 NO_WORKER = ""
 
 ADD_COUNTERS = """INSERT INTO {counters}
-    (worker, queue, done, failed, retried, limited, parked, crashed)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) {on:worker, queue}
+    (worker, queue, done, failed, retried, limited, parked, crashed, cancelled)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {on:worker, queue}
     """ + ", ".join(
     f"{name} = {{least}}({name}, {MAX_TOTAL}) + {{new:{name}}}" for name in COUNTER_NAMES
 )
-WORKER_COUNTERS = """SELECT queue, done, failed, retried, limited, parked, crashed
+WORKER_COUNTERS = """SELECT queue, done, failed, retried, limited, parked, crashed, cancelled
     FROM {counters} WHERE worker = ?"""
 DELETE_WORKER_COUNTERS = "DELETE FROM {counters} WHERE worker = ?"
 QUEUE_TOTALS = """SELECT queue, SUM(done), SUM(failed), SUM(retried), SUM(limited), SUM(parked),
-    SUM(crashed) FROM {counters} WHERE queue IN {list} GROUP BY queue"""
+    SUM(crashed), SUM(cancelled) FROM {counters} WHERE queue IN {list} GROUP BY queue"""
 
 
 class CounterIncrements:

@@ -1,9 +1,10 @@
 """Recovers dead workers and nodes: gives their claims back and deletes their registrations."""
 
 from collections.abc import Sequence
+from itertools import chain
 from operator import itemgetter
 
-from poolq.engines.base import DeathReport, Recovered
+from poolq.engines.base import DeathEnd, DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
 from poolq.engines.sql import job_counters, limit_reviews, settling
 from poolq.engines.sql.location import claimed_by
@@ -15,6 +16,14 @@ from poolq.jobs.message import Entry, State, entry, with_entry
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
 WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed
     FROM {jobs} WHERE place = ?"""
+#: What becomes of the running job, as a field of Recovered.
+FATE_OF_END: dict[DeathEnd, str] = {
+    "crash": "crashed", "timeout": "timed_out", "cancelled": "cancelled", "returned": "returned",
+}  # fmt: skip
+DELETED = ("done", "cancelled")
+COUNTER_OF_FATE = {
+    "done": "done", "crashed": "crashed", "timed_out": "retried", "cancelled": "cancelled",
+}  # fmt: skip
 DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 
 
@@ -30,32 +39,38 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     held = sorted(map(_sanitized, claims.rows), key=itemgetter(1, 2))  # request, index
     if death is None:
         death = _unknown_death(worker, held, found.rows[0][1])
-    done, crashed, back = _sort_claims(held, death)
     # This comes first, because it locks lines (see `parking.bring_back`).
     limit_reviews.end_reviews_of_dead(tx, [(row[0], row[3], row[8]) for row in held])
     increments = job_counters.CounterIncrements()
     increments.add_rows(counters)
-    for row in done:
-        increments.add(to_text(row[3]), "done")
-    late = [row for row in crashed if death.timed_out and not row[6]]  # not failing
-    for row in crashed:
-        state = _state_after(row, death)
-        increments.add(to_text(row[3]), "retried" if row in late else "crashed")
-        if row in late and death.delay > 0:
-            tx.later(Query(settling.RELEASE_JOB, settling.release_args(death.delay, state, row[0])))
+    ids: dict[str, list[str]] = {fate: [] for fate in Recovered._fields}
+    given_back: list[str] = []
+    woken_queues: set[str] = set()
+    for row in held:
+        id_, queue = row[0], to_text(row[3])
+        fate, was_running = _fate(row, death)
+        ids[fate].append(id_)
+        if counter := COUNTER_OF_FATE.get(fate):
+            increments.add(queue, counter)
+        if fate in DELETED:
+            continue
+        woken_queues.add(queue)
+        if not was_running:
+            given_back.append(id_)
+            continue
+        state = _state_after(row, death.entry, fate)
+        if fate == "timed_out" and death.delay > 0:
+            tx.later(Query(settling.RELEASE_JOB, settling.release_args(death.delay, state, id_)))
         else:
-            tx.later(
-                BatchQuery(settling.SAVE_STATE, [(*state, row[0])]),
-                Query(settling.GIVE_BACK_JOBS, ([row[0]],)),
-            )
-    died = [row for row in crashed if row not in late]
-    ids = Recovered(*(tuple(row[0] for row in rows) for rows in (done, died, back, late)))
-    tx.later(*(Query(settling.DELETE_JOBS, (some,)) for some in in_chunks(list(ids.done))))
-    tx.later(*(Query(settling.GIVE_BACK_JOBS, (some,)) for some in in_chunks(list(ids.returned))))
-    arm(tx, {to_text(row[3]) for row in (*crashed, *back)})
+            given_back.append(id_)
+            tx.later(BatchQuery(settling.SAVE_STATE, [(*state, id_)]))
+    deleted = [id_ for fate in DELETED for id_ in ids[fate]]
+    tx.later(*(Query(settling.DELETE_JOBS, (some,)) for some in in_chunks(deleted)))
+    tx.later(*(Query(settling.GIVE_BACK_JOBS, (some,)) for some in in_chunks(given_back)))
+    arm(tx, woken_queues)
     tx.later(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)), *increments.queries())
     tx.later(Query(DELETE_WORKER, (worker,)))
-    return ids
+    return Recovered(**{fate: tuple(some) for fate, some in ids.items()})
 
 
 def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
@@ -65,8 +80,7 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
         return None
     all_ = [recover(tx, to_text(worker), None) for (worker,) in workers.rows]
     tx.later(Query(DELETE_NODE, (node,)))
-    done, crashed, returned = (tuple(id_ for one in all_ for id_ in one[part]) for part in range(3))
-    return Recovered(done, crashed, returned)
+    return Recovered(*(tuple(chain.from_iterable(some)) for some in zip(*all_, strict=True)))
 
 
 def _sanitized(row: Row) -> Row:
@@ -85,27 +99,24 @@ def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
     return DeathReport(request, 0, index, entry(crash))
 
 
-def _sort_claims(held: Sequence[Row], death: DeathReport) -> tuple[list[Row], list[Row], list[Row]]:
-    """Return the claims that were done, those that crashed, and those that had not started."""
-    done, crashed, back = [], [], []
-    for row in held:
-        _, request, index, *_ = row
-        known = request == death.request
-        if request == death.before or (known and death.settled <= index < death.finished):
-            done.append(row)
-        elif known and index == death.started:
-            crashed.append(row)
-        else:
-            back.append(row)
-    return done, crashed, back
+def _fate(row: Row, death: DeathReport) -> tuple[str, bool]:
+    """Return what becomes of a claim, as a field of Recovered, and whether its job was running."""
+    _, request, index, _, _, _, failing, *_ = row
+    known = request == death.request
+    if request == death.before or (known and death.settled <= index < death.finished):
+        return "done", False
+    if not known or index != death.started:
+        return "returned", False
+    late_hook = failing and death.end == "timeout"
+    return ("crashed" if late_hook else FATE_OF_END[death.end]), True
 
 
-def _state_after(row: Row, death: DeathReport) -> State:
-    """Return the state of a job that crashed or timed out."""
+def _state_after(row: Row, line: bytes, fate: str) -> State:
+    """Return the state of a job that was running. `line` is added to its history."""
     attempt, crashes, failing, history = row[4:8]
-    history = with_entry(history, death.entry)
-    if failing:
-        return State(attempt, crashes, failing + 1, history)
-    if death.timed_out:
+    history = with_entry(history, line)
+    if fate == "timed_out":
         return State(attempt + 1, crashes, 0, history)
-    return State(attempt, crashes + 1, 0, history)
+    if fate == "crashed" and failing:
+        return State(attempt, crashes, failing + 1, history)
+    return State(attempt, crashes + (fate == "crashed"), failing, history)

@@ -32,3 +32,6 @@ CREATE INDEX IF NOT EXISTS {ns}_counters_queue ON {ns}_counters (queue, worker);
 
 -- `starts`: how many starts were counted in all windows.
 ALTER TABLE {ns}_windows ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;
+
+-- `cancelled`: how many jobs were cancelled while they were running.
+ALTER TABLE {ns}_counters ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;

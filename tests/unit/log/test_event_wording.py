@@ -10,6 +10,7 @@ from poolq.log import events
 from poolq.log.event_wording import describe, span
 from poolq.log.events import (
     Buried,
+    Cancelled,
     Crashed,
     Event,
     Failed,
@@ -87,6 +88,10 @@ CASES: list[tuple[Event, str]] = [
     (
         LimitEnded("mails", 2, 1.5, 86.2),
         "rate limit mails (2 per 1.5 s) no longer holds jobs back, after 1 min 26 s",
+    ),
+    (
+        Cancelled("0192", "worker 1 (pid 7) died"),
+        "cancelled 0192, which was running: worker 1 (pid 7) died",
     ),
     (
         TimedOut("0192", "overran its 3 s"),

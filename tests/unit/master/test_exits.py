@@ -38,6 +38,8 @@ def reason_of(sim: SimulatedPool, found: Row, **changes: Any) -> str:
     [
         (row(signal=9, reason=KillReason.TIMEOUT), {"state": State.KILLED}, "timeout"),
         (row(signal=9, reason=KillReason.MEMORY), {"state": State.KILLED}, "max_memory_hard"),
+        (row(signal=9, reason=KillReason.CANCELLED), {"state": State.KILLED}, "request"),
+        (row(signal=9, reason=KillReason.RETURNED), {"state": State.KILLED}, "request"),
         (row(signal=11), {}, "crash"),
         (row(code=7), {}, "crash"),
         (row(code=1), {"state": State.STOPPING_IDLE}, "crash"),

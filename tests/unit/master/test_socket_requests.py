@@ -20,7 +20,10 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 from tests.support.simulated_pool import SimulatedPool, running
 
-KNOWN = ["status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop"]
+KNOWN = [
+    "status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop",
+    "kill",
+]  # fmt: skip
 NUMBERS = st.integers() | st.integers(-12, 12)
 VALUES = st.booleans() | NUMBERS | st.none() | st.text() | st.floats() | st.lists(st.integers())
 REQUESTS = st.fixed_dictionaries(
@@ -30,6 +33,9 @@ REQUESTS = st.fixed_dictionaries(
         "now": st.booleans() | VALUES,
         "procs": NUMBERS | VALUES,
         "by": NUMBERS | VALUES,
+        "id": st.text() | VALUES,
+        "worker": NUMBERS | VALUES,
+        "give_back": st.booleans() | VALUES,
         "more": VALUES,
     },
 )

@@ -37,7 +37,7 @@ def said(of: Row) -> Entry:
 def test_the_job_that_ran_crashed_those_before_are_done() -> None:
     report = death_report(row(), "node:3", "web1", 1)
     assert (report.request, report.finished, report.started) == (12, 2, 2)
-    assert not report.timed_out
+    assert report.end == "crash"
 
 
 def test_between_two_jobs_nothing_crashed() -> None:
@@ -95,7 +95,7 @@ def test_a_job_that_overran_counts_an_attempt() -> None:
         row(), kill_reason=KillReason.TIMEOUT, timeout=30_000_000, attempt=2, retry_delay=5_000_000
     )
     report = death_report(over, "w", "web1", 1)
-    assert report.timed_out
+    assert report.end == "timeout"
     assert report.delay == 5_000_000
     line = said(over)
     assert (line.cause, line.attempt) == ("timeout", 2)
@@ -104,7 +104,7 @@ def test_a_job_that_overran_counts_an_attempt() -> None:
 
 def test_a_hook_that_overran_is_a_crash() -> None:
     over = replace(row(), kill_reason=KillReason.TIMEOUT, timeout=30_000_000, attempt=0)
-    assert not death_report(over, "w", "web1", 1).timed_out
+    assert death_report(over, "w", "web1", 1).end == "crash"
     assert said(over).cause == "crash"
     assert "its hook overran the timeout of 30 s" in said(over).error
 
@@ -113,3 +113,20 @@ def test_one_that_ran_away_with_memory_says_how_much() -> None:
     big = replace(row(), kill_reason=KillReason.MEMORY, rss=300 << 20)
     assert said(big).cause == "crash"
     assert "killed at 300 MiB, over --max-memory-hard" in said(big).error
+
+
+@pytest.mark.parametrize(
+    ("reason", "end", "words"),
+    [
+        (KillReason.CANCELLED, "cancelled", "a request to cancel its job"),
+        (KillReason.RETURNED, "returned", "a request to give its job back"),
+    ],
+)
+def test_what_a_person_has_ended_is_no_crash(reason: KillReason, end: str, words: str) -> None:
+    """Nor a timeout, even if it had a deadline."""
+    ended = replace(row(), kill_reason=reason, timeout=30_000_000, attempt=2, retry_delay=5)
+    report = death_report(ended, "w", "web1", 1)
+    assert (report.started, report.end, report.delay) == (2, end, 0)
+    line = said(ended)
+    assert (line.cause, line.attempt) == (end, 0)
+    assert line.error == f"worker 2 (pid 812) on web1 was killed by {words}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from collections.abc import Iterator
+from multiprocessing import get_context
+from time import monotonic_ns
 
 import pytest
 
@@ -11,7 +14,9 @@ from poolq.master import canary
 from poolq.master.actions import Kill, SpawnWorker
 from poolq.scoreboard import kill_check
 from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.deaths import death_report
 from poolq.scoreboard.layout import KillReason, Phase
+from poolq.scoreboard.worker_row import text
 from tests.support.processes import process
 from tests.support.simulated_pool import running
 from tests.support.wait import until
@@ -96,3 +101,66 @@ def at_work(limit: int) -> Scoreboard:
     row.start(0, b"", 0)
     row.set_deadline(limit, 0, 0)
     return scores
+
+
+# a job that a person wants to end
+
+
+@pytest.mark.parametrize(("id", "state"), [("mine", "T"), ("other", "S")])
+def test_a_worker_is_held_only_for_the_job_that_it_runs(child: int, id: str, state: str) -> None:
+    scores = at_work(0)
+    scores.worker_row(0).start(0, text("mine", "q", "j"), 0)
+    assert kill_check.confirm_job(child, scores, 0, id) == (state == "T")
+    until(lambda: (one := process(child)) is not None and one.state == state)
+
+
+def test_a_worker_is_not_held_for_a_job_that_it_has_ended(child: int) -> None:
+    scores = at_work(0)
+    scores.worker_row(0).start(0, text("mine", "q", "j"), 0)
+    scores.worker_row(0).set_finished(0)
+    assert not kill_check.confirm_job(child, scores, 0, "mine")
+    until(lambda: (one := process(child)) is not None and one.state == "S")
+
+
+BATCH = 50
+
+
+def work(scores: Scoreboard) -> None:
+    """A worker's process: jobs of up to a millisecond, in batches."""
+    row, request = scores.worker_row(0), 0
+    row.set_phase(Phase.BUSY)
+    while True:
+        request += 1
+        row.set_claims(request)
+        for index in range(BATCH):
+            now = monotonic_ns()
+            row.start(index, text(f"{request * BATCH + index:032x}", "q", "j"), now)
+            end = now + random.randrange(1_000_000)
+            while monotonic_ns() < end:
+                pass
+            row.set_finished(index)
+
+
+def test_a_kill_that_races_with_the_end_of_its_job_never_hits_the_next(
+    pytestconfig: pytest.Config,
+) -> None:
+    """The dead worker's report would name exactly the job that was to be killed."""
+    scores = Scoreboard(1)
+    assert scores.allocate(1, 1, 1) == 0
+    worker = get_context("fork").Process(target=work, args=(scores,), daemon=True)
+    worker.start()
+    assert worker.pid is not None
+    races, held = pytestconfig.getoption("kill_races"), 0
+    try:
+        for _ in range(races):
+            id = until(lambda: scores.running_job(0)[0])
+            if kill_check.confirm_job(worker.pid, scores, 0, id):
+                held += 1
+                report = death_report(scores.read(0), "w", "h", 1)
+                assert report.request * BATCH + report.started == int(id, 16)
+                assert report.finished <= report.started
+                kill_check.resume_process(worker.pid)
+    finally:
+        worker.kill()
+        worker.join()
+    assert 0 < held < races, "both happen"

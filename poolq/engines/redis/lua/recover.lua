@@ -3,11 +3,11 @@
 -- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs, claims,
 --        settling, recovery.
 --
--- ARGV: worker, history line of the crash; if the death is known: request, finished, started,
---       before, settled; if it timed out: delay.
--- Reply: {ids done, ids crashed, ids returned, ids timed out}.
+-- ARGV: worker, history line of the running job; if the death is known: request, finished, started,
+--       before, settled, how the job ended (see DeathEnd in base.py), delay after a timeout.
+-- Reply: {ids done, ids crashed, ids returned, ids timed out, ids cancelled}.
 
-local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}}
+local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}, cancelled = {}}
 if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
   local death
   if ARGV[3] then
@@ -17,9 +17,12 @@ if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
       started = tonumber(ARGV[5]),
       before = tonumber(ARGV[6]),
       settled = tonumber(ARGV[7]),
-      delay = tonumber(ARGV[8]),
+      ending = ARGV[8],
+      delay = tonumber(ARGV[9]),
     }
   end
   recover(ARGV[1], death, ARGV[2], outcomes)
 end
-return {outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out}
+return {
+  outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out, outcomes.cancelled
+}

@@ -12,14 +12,15 @@ local function append_history(history, line)
   return table.concat(lines, '\n')
 end
 
--- Count an attempt if the job timed out and is not failing, else a crash. Returns whether an
--- attempt was counted.
-local function charge(id, line, timed_out)
+-- Add a line to the history, and count nothing for a job that was given back, an attempt if the job
+-- timed out and is not failing, else a crash. Returns whether an attempt was counted.
+local function charge(id, line, ending)
   local due, attempt, crashes, failing, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')
   if not due then due, attempt, crashes, failing, history = '0', 0, 0, '0', '' end  -- unreadable
-  local counts = timed_out and failing == '0'
-  if counts then attempt = attempt + 1
+  local counts = ending == 'timeout' and failing == '0'
+  if ending == 'returned' then  -- counts as nothing
+  elseif counts then attempt = attempt + 1
   elseif failing == '0' then crashes = crashes + 1
   else failing = failing + 1 end
   local head = table.concat({due, attempt, crashes, failing}, ' ')
@@ -59,27 +60,34 @@ local function history_line(name, line)
   return (string.gsub(line, '"worker":"%?"', function() return worker end))
 end
 
--- `death`: {request, finished, started, before, settled, delay} or nil; delay is nil unless the
--- worker timed out. `line`: the history line of the claim that had started. Claims of the request
--- `before` are done. Claims of other lower requests, or with an index below `settled`, were
--- settled, but this store has lost that, so they are given back. Adds ids to `outcomes`.
+-- `death`: {request, finished, started, before, settled, ending, delay} or nil; `ending`: how the
+-- running job ended. `line`: its history line. Claims of the request `before` are done. Claims of
+-- other lower requests, or with an index below `settled`, were settled, but this store has lost
+-- that, so they are given back. Adds ids to `outcomes`.
 local function recover(name, death, line, outcomes)
   local worker = P .. 'worker:' .. name
   if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand
   for i, claim in ipairs(claims_held(worker)) do
     local known = death and claim.request == death.request
     local ran = known and claim.index >= death.settled and claim.index < death.finished
+    local running = known and claim.index == death.started or not death and i == 1
+    local ending = running and (death and death.ending or 'crash')
     if ran or death and claim.request == death.before then
       finish(worker, claim.queue, {claim.id}, 1, 1)
       outcomes.done[#outcomes.done + 1] = claim.id
+    elseif ending == 'cancelled' then
+      call('HDEL', worker, claim.id)
+      delete_job(claim.id)
+      count('cancelled', claim.queue, 1)
+      outcomes.cancelled[#outcomes.cancelled + 1] = claim.id
     else
       local fate, pause = outcomes.returned, 0
-      if known and claim.index == death.started or not death and i == 1 then
+      if running then
         claim.how = '0'  -- its slots are used
-        if charge(claim.id, history_line(name, line), death and death.delay) then
+        if charge(claim.id, history_line(name, line), ending) then
           fate, pause = outcomes.timed_out, death.delay
           count('retried', claim.queue, 1)
-        else
+        elseif ending ~= 'returned' then
           fate = outcomes.crashed
           count('crashed', claim.queue, 1)
         end

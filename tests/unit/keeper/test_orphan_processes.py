@@ -1,0 +1,57 @@
+"""What a keeper does with a worker that its dead master was about to kill, or has stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from poolq.keeper.orphan_processes import Orphans
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import KillReason, Phase
+from tests.support.processes import process
+from tests.support.wait import until
+
+
+@pytest.fixture
+def worker() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "600"], process_group=0) as popen:
+        os.kill(popen.pid, signal.SIGSTOP)
+        until(lambda: state(popen.pid) == "T")
+        yield popen
+        popen.kill()
+
+
+def state(pid: int) -> str:
+    found = process(pid)
+    return found.state if found else "gone"
+
+
+def board(pid: int) -> Scoreboard:
+    scores = Scoreboard(1)
+    assert scores.allocate(1, slot=1, generation=1) == 0
+    scores.set_pid(0, pid)
+    scores.worker_row(0).set_phase(Phase.BUSY)
+    return scores
+
+
+def test_a_worker_that_the_master_had_stopped_is_resumed_once(
+    worker: subprocess.Popen[bytes],
+) -> None:
+    orphans = Orphans(board(worker.pid), lambda _: None)
+    orphans.check()
+    until(lambda: state(worker.pid) == "S")
+    os.kill(worker.pid, signal.SIGSTOP)
+    until(lambda: state(worker.pid) == "T")
+    orphans.check()
+    assert state(worker.pid) == "T", "a person has stopped it"
+
+
+def test_a_worker_that_the_master_was_killing_is_killed(worker: subprocess.Popen[bytes]) -> None:
+    scores = board(worker.pid)
+    scores.set_kill_reason(0, KillReason.CANCELLED)
+    Orphans(scores, lambda _: None).check()
+    assert worker.wait(5) == -signal.SIGKILL
