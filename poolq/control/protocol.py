@@ -9,7 +9,7 @@ Each is one line of JSON; a request has at most 4096 bytes. `v` is the version o
     {"v":1,"do":"scale","procs":4}             or "by":-1
     {"v":1,"do":"reload"}                      "wait":true: answered once accepted or refused
     {"v":1,"do":"drain"}                       "wait":true: answered once the pool has ended
-    {"v":1,"do":"kill","id":"…"}               cancels a running job; "give_back":true: gives it back;
+    {"v":1,"do":"kill","id":"…"}               cancels a running job; "give_back":true: returns it;
                                                "worker":3: only if this slot or pid runs it
     {"v":1,"do":"stop"}                        "now":true: running jobs are killed; "wait" as above
 
