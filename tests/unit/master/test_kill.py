@@ -16,7 +16,7 @@ from poolq.master.commands import Commands
 from poolq.master.state import Limits, Pool, Slot, WorkerProcess, WorkerState
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
-from poolq.scoreboard.worker_row import text
+from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.wakeups import WakeUps
 from tests.support.processes import process
 from tests.support.wait import until
@@ -31,6 +31,7 @@ class TwoWorkers:
         self.pids = pids
         self.scores = Scoreboard(2)
         self.said: list[str] = []
+        self.rows: list[WorkerRow] = []
         procs = [WorkerProcess(at + 1, pid, 1, 0.0) for at, pid in enumerate(pids)]
         self.pool = Pool(Limits(), [Slot(at + 1, [proc]) for at, proc in enumerate(procs)])
         for at, id in enumerate(("one", "two")):
@@ -38,6 +39,7 @@ class TwoWorkers:
             assert self.scores.allocate(at + 1, slot=at + 1, generation=1) == at
             self.scores.set_pid(at, pids[at])
             row = self.scores.worker_row(at)
+            self.rows.append(row)
             row.set_phase(Phase.BUSY)
             row.set_claims(7)
             row.start(0, text(id, "q", "jobs:Held"), 1)
@@ -114,7 +116,7 @@ def test_what_nobody_runs_is_refused_and_nobody_is_touched(
 
 
 def test_a_job_that_has_just_ended_is_not_killed(two: TwoWorkers) -> None:
-    two.scores.worker_row(0).set_finished(0)
+    two.rows[0].set_finished(0)
     with pytest.raises(Refused):
         two.kill("one")
     assert two.states() == ["S", "S"]

@@ -116,8 +116,10 @@ def test_a_worker_is_held_only_for_the_job_that_it_runs(child: int, id: str, sta
 
 def test_a_worker_is_not_held_for_a_job_that_it_has_ended(child: int) -> None:
     scores = at_work(0)
-    scores.worker_row(0).start(0, text("mine", "q", "j"), 0)
-    scores.worker_row(0).set_finished(0)
+    row = scores.worker_row(0)
+    row.set_claims(8)
+    row.start(0, text("mine", "q", "j"), 0)
+    row.set_finished(0)
     assert not kill_check.confirm_job(child, scores, 0, "mine")
     until(lambda: (one := process(child)) is not None and one.state == "S")
 
