@@ -51,17 +51,20 @@ def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
 
 
 def unit_text(kind: str, settings: Config) -> str:
-    flags = [
-        f"{BY_NAME[name].option}={_shown(getattr(settings, name))}"
+    given = {
+        name: f"{BY_NAME[name].option}={_shown(getattr(settings, name))}"
         for name in UNIT_FLAGS
         if settings.sources[name] == BY_NAME[name].option
-    ]
+    }
     if kind == "k8s":
-        command = json.dumps(["poolq", "run", *flags])
+        command = json.dumps(["poolq", "run", *given.values()])
     else:
-        command = shlex.join([*_program(), "run", *flags]).replace("%", "%%")
+        command = shlex.join([*_program(), "run", *given.values()]).replace("%", "%%")
+    probe = ["poolq", "health", *(flag for name, flag in given.items() if name == "name")]
     words = {
         "command": command,
+        "live": json.dumps([*probe, "--live"]),
+        "ready": json.dumps([*probe, "--ready"]),
         "folder": str(settings.folder).replace("%", "%%"),
         "user": _owner(settings.folder),
         "stop_seconds": str(round(settings.stop_timeout) + STOP_MARGIN),

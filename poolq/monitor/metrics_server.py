@@ -28,7 +28,7 @@ def listen(address: str, place: str) -> socket.socket:
     prometheus-client is missing, and PoolStartError if the port cannot be opened."""
     if find_spec("prometheus_client") is None:
         raise ConfigError(
-            f"metrics ({place}) need prometheus-client; install it: pip install 'poolq[prometheus]'"
+            f"metrics ({place}) need prometheus-client; install it: pip install prometheus-client"
         )
     host, _, port = address.rpartition(":")
     host = host.strip("[]")

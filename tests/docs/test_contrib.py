@@ -8,7 +8,7 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
-from re import findall
+from re import MULTILINE, findall
 from string import Template
 
 import click
@@ -41,7 +41,13 @@ def options(command: str) -> dict[str, str]:
     return found
 
 
-FILES = {"systemd": "poolq.service", "supervisor": "poolq.conf", "k8s": "poolq.yaml"}
+DOCKER = CONTRIB / "docker"
+KUBERNETES = CONTRIB / "kubernetes" / "deployment.yaml"
+FILES = {
+    "systemd": CONTRIB / "systemd" / "poolq.service",
+    "supervisor": CONTRIB / "supervisor" / "poolq.conf",
+    "k8s": KUBERNETES,
+}
 FLAGS = ["--procs=4", "--cooldown=3600", "--stop-timeout=60"]
 
 
@@ -56,9 +62,11 @@ def test_they_are_what_make_unit_writes(kind: str) -> None:
         "user": "www-data",
         "stop_seconds": "75",
         "writable": "",
+        "live": '["poolq", "health", "--live"]',
+        "ready": '["poolq", "health", "--ready"]',
     }
     text = (ROOT / "poolq" / "cli" / "units" / kind).read_text("utf-8")
-    assert (CONTRIB / kind / FILES[kind]).read_text("utf-8") == Template(text).substitute(words)
+    assert FILES[kind].read_text("utf-8") == Template(text).substitute(words)
 
 
 @pytest.fixture
@@ -89,9 +97,18 @@ def test_systemd_says_that_its_exposure_is_medium_at_most(service: Path) -> None
 
 
 def test_kubernetes_waits_longer_than_the_pool() -> None:
-    text = (CONTRIB / "k8s" / "poolq.yaml").read_text("utf-8")
+    text = KUBERNETES.read_text("utf-8")
     (patience,) = findall(r"terminationGracePeriodSeconds: (\d+)", text)
-    (command,) = findall(r"command: (\[.*\])", text)
+    (command,) = findall(r"^ +command: (\[.*\])", text, MULTILINE)
+    flags = options(shlex.join(json.loads(command)))
+    assert int(patience) > int(flags["--stop-timeout"])
+
+
+def test_docker_waits_longer_than_the_pool() -> None:
+    (patience,) = findall(
+        r"stop_grace_period: (\d+)s", (DOCKER / "compose.yaml").read_text("utf-8")
+    )
+    (command,) = findall(r"^CMD (\[.*\])", (DOCKER / "Dockerfile").read_text("utf-8"), MULTILINE)
     flags = options(shlex.join(json.loads(command)))
     assert int(patience) > int(flags["--stop-timeout"])
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.docs.markdown import ROOT, Block, blocks
+from tests.docs.markdown import ROOT, Block, blocks, read, rows, sections
 from tests.support.cli import environment
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -86,3 +86,23 @@ def chunks(terminal: int) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
+
+
+def test_the_rates_are_those_of_the_benchmarks() -> None:
+    page = sections(read("benchmarks.md"))
+    redis, cpu = column(page["Drain, Redis"], 1), column(page["Drain, Redis"], 3)
+    sqlite = column(page["Drain, SQLite"], 1)
+    said = re.findall(r"(\d+) times as fast as (\w+)", README.replace("\n", " "))
+    factors = {name.lower(): int(factor) for factor, name in said[:4]}
+    assert set(factors) == {"huey", "dramatiq", "celery", "rq"}
+    for name, factor in factors.items():
+        assert redis["poolq"] >= factor * redis[name]
+        assert redis["poolq --prefetch=1"] > redis[name]
+        assert cpu["poolq"] < cpu[name] / 10
+    assert said[4:] == [("4", "huey")]
+    assert sqlite["poolq"] >= 3.5 * sqlite["huey"]  # "about 4 times"
+
+
+def column(text: str, index: int) -> dict[str, float]:
+    """The numbers of a table's column, by the first cell of their rows."""
+    return {row[0]: float(row[index].replace(",", "")) for row in rows(text)[2:]}

@@ -95,6 +95,8 @@ def test_units_have_the_flags_that_are_given_and_no_others(poolq: Command, kind:
     for flag in ("--procs=3", "--cooldown=3600"):
         assert flag in done.out
     assert ("--name=100%" if kind == "k8s" else "--name=100%%") in done.out
+    if kind == "k8s":
+        assert done.out.count('["poolq", "health", "--name=100%", ') == 2, "the probes of that pool"
     assert "--queue" not in done.out
     assert "135" in done.out, "longer than --stop-timeout, wherever that is set"
     assert "$" not in done.out.replace("$MAINPID", "")

@@ -188,7 +188,7 @@ def test_without_the_extra_it_says_what_to_install(project: Project, tmp_path: P
     command = NewCommand(project.folder, PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")
     done = command("run", "--metrics=127.0.0.1:9200", "--engine", project.url)
     assert done.code == 78
-    assert done.line.endswith("install it: pip install 'poolq[prometheus]'")
+    assert done.line.endswith("install it: pip install prometheus-client")
 
 
 def test_an_address_without_sense(project: Project) -> None:
