@@ -98,7 +98,7 @@ def cancel(engine: Engine, ids: Sequence[str]) -> int:
     """Delete jobs that are not running: ready, delayed or parked ones."""
     code = 0
     for id in dict.fromkeys(ids):
-        if engine.cancel(id):
+        if engine.cancel([id]):
             print_line(f"cancelled {id}")
             continue
         code = 1

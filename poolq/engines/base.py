@@ -34,7 +34,7 @@ Other modules decide what a message means, whether a job has failed and when to 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from poolq.jobs.limits import Admission, Rule, Window
@@ -166,6 +166,14 @@ class StoredJob(NamedTuple):
     body: bytes
     state: State
     worker: str = ""
+
+
+class JobPage(NamedTuple):
+    """Some jobs of a listing. `cursor` continues the listing, or is None if there are no more jobs.
+    A page may have fewer jobs than requested, even none, although there are more."""
+
+    jobs: list[StoredJob]
+    cursor: str | None
 
 
 class LimitUse(NamedTuple):
@@ -332,22 +340,45 @@ class Engine(ABC):
         """Find a job wherever it is. Returns None if it is done or never existed."""
 
     @abstractmethod
+    def page(
+        self, status: str, queue: str | None = None, *, limit: str | None = None,
+        before: int | None = None, cursor: str | None = None, max_count: int = 100,
+    ) -> JobPage:  # fmt: skip
+        """List jobs of a status, by queue, due time and id. Released jobs come after other delayed
+        ones or, once their window has ended, before other ready ones. Parked jobs are listed line
+        by line, running ones by when they were claimed, failed ones newest first. A job that stays
+        where it is is on exactly one page, unless the clock goes back. The work of one call is
+        bounded. `limit`: only parked or released jobs that wait for the limit with this key.
+        `before`: only jobs that failed before this time."""
+
     def failed(
         self, queue: str | None = None, before: int | None = None, max_count: int = 1000
     ) -> list[StoredJob]:
-        """Return jobs that failed before `before` (microseconds since the epoch), newest first."""
+        """Return jobs that failed before `before` (µs since the epoch), newest first."""
+        return self.page("failed", queue, before=before, max_count=max_count).jobs
 
     @abstractmethod
-    def retry(self, ids: Sequence[str]) -> list[str]:
-        """Make failed jobs ready again, with a fresh State. Returns the ids that were found."""
+    def ids(self, prefix: str, max_count: int = 10) -> list[str]:
+        """Return the ids of stored jobs that begin with `prefix`, sorted, at most `max_count`."""
+
+    @abstractmethod
+    def retry(self, ids: Sequence[str], bodies: Mapping[str, bytes] | None = None) -> list[str]:
+        """Make failed jobs ready again, with a fresh State. Returns the ids that were found.
+        `bodies`: by id, what replaces the job's body in the same atomic operation."""
 
     @abstractmethod
     def forget(self, ids: Sequence[str]) -> list[str]:
         """Delete failed jobs. Returns the ids that were found."""
 
     @abstractmethod
-    def cancel(self, id: str) -> bool:
-        """Delete a ready, delayed or parked job. Returns False if it is none of these."""
+    def cancel(self, ids: Sequence[str]) -> list[str]:
+        """Delete ready, delayed and parked jobs. Returns the ids that were found."""
+
+    @abstractmethod
+    def move(self, ids: Sequence[str], queue: str) -> list[str]:
+        """Move jobs that are not running to a queue, in which they may be already. Returns the ids
+        that were found. Jobs keep their due times, but no slot of a rate limit. Parked jobs become
+        ready and ask their limits again. Released jobs still wait until the window ends."""
 
     @abstractmethod
     def pause(self, queue: str) -> None:
@@ -358,8 +389,9 @@ class Engine(ABC):
         """Hand out jobs of a queue again, and leave a wake token."""
 
     @abstractmethod
-    def purge(self, queue: str) -> int:
-        """Delete all ready, delayed and parked jobs of a queue. Returns how many there were."""
+    def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
+        """Delete all ready, delayed and parked jobs of a queue, in batches. Returns how many there
+        were. `progress` is called after each batch with the number of jobs deleted so far."""
 
     @abstractmethod
     def now(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from poolq import config
 from poolq.common.names import suggestion
-from poolq.engines.base import Check, Engine, Push, StoredJob, Totals
+from poolq.engines.base import Check, Engine, JobPage, Push, StoredJob, Totals
 from poolq.errors import Refused, UnknownJob
 from poolq.jobs import registry
 from poolq.jobs.job import Job, inline
@@ -37,7 +37,8 @@ class Storeless(Engine):
     def _list_nothing(self, *_args: Any, **_kwargs: Any) -> list[Any]:
         return []
 
-    registered = counts = nodes = limits = failed = retry = forget = _list_nothing
+    registered = counts = nodes = limits = ids = _list_nothing
+    retry = forget = cancel = move = _list_nothing
 
     def totals(self) -> Totals:
         return {}
@@ -45,10 +46,10 @@ class Storeless(Engine):
     def find(self, id: str) -> StoredJob | None:  # noqa: ARG002  # there is no job
         return None
 
-    def cancel(self, id: str) -> bool:  # noqa: ARG002  # there is no job
-        return False
+    def page(self, *_args: Any, **_kwargs: Any) -> JobPage:
+        return JobPage([], None)
 
-    def purge(self, queue: str) -> int:  # noqa: ARG002  # there is no job
+    def purge(self, *_args: Any, **_kwargs: Any) -> int:
         return 0
 
     def now(self) -> int:

@@ -13,8 +13,9 @@ due unnoticed (`Wait`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from poolq.engines.base import (
@@ -115,6 +116,7 @@ class Model:
         self.named: dict[tuple[str, Identity], Rule] = {}
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
+        self._moved = 0  # the last epoch given to a moved job
 
     # time
 
@@ -512,23 +514,36 @@ class Model:
 
     # administration
 
-    def retry(self, ids: Sequence[str], answer: Sequence[str]) -> None:
-        assert sorted(answer) == sorted(self._in_place(ids, "failed"))
+    def retry(self, ids: Sequence[str], answer: Sequence[str], bodies: Mapping[str, bytes]) -> None:
+        self._check_ids(answer, ids, "failed")
         for id_ in sorted(answer):
             job = self.jobs[id_]
+            job.body = bodies.get(id_, job.body)
             self._take_back(job, state=State(), due=self.now, epoch=self.epoch, slot=None)
 
     def forget(self, ids: Sequence[str], answer: Sequence[str]) -> None:
-        assert sorted(answer) == sorted(self._in_place(ids, "failed"))
+        self._check_ids(answer, ids, "failed")
         for id_ in answer:
             del self.jobs[id_]
 
-    def cancel(self, id_: str, answer: bool) -> None:
-        job = self.jobs.get(id_)
-        there = job is not None and job.place in ("queue", "parked")
-        assert answer == there, f"cancelled: {answer}, and it is {job}"
-        if there:
+    def cancel(self, ids: Sequence[str], answer: Sequence[str]) -> None:
+        self._check_ids(answer, ids, "queue", "parked")
+        for id_ in answer:
             del self.jobs[id_]
+
+    def move(self, ids: Sequence[str], queue: str, answer: Sequence[str]) -> None:
+        self._check_ids(answer, ids, "queue", "parked", "failed")
+        for id_ in answer:
+            job = self.jobs[id_]
+            if job.queue == queue:
+                continue
+            job.queue, job.slot = queue, None
+            if job.place == "parked":
+                job.place, job.rules, job.lines = "queue", (), set()
+            if self.epoch:  # any order is allowed
+                self._moved -= 1
+                job.epoch = self._moved
+            self.queues.add(queue)
 
     def purge(self, queue: str, answer: int) -> None:
         gone = [*self.waiting(queue), *self.parked(queue)]
@@ -536,8 +551,11 @@ class Model:
         for job in gone:
             del self.jobs[job.id]
 
-    def _in_place(self, ids: Sequence[str], place: str) -> set[str]:
-        return {id_ for id_ in ids if id_ in self.jobs and self.jobs[id_].place == place}
+    def _check_ids(self, answer: Sequence[str], ids: Sequence[str], *places: str) -> None:
+        """The answer consists of those of these jobs that are in one of these places, in order."""
+        there = [id_ for id_ in dict.fromkeys(ids) if id_ in self.jobs]
+        expected = [id_ for id_ in there if self.jobs[id_].place in places]
+        assert list(answer) == expected, f"found {answer} and not {expected}"
 
     # reports
 
@@ -623,6 +641,28 @@ class Model:
         else:
             allowed.add(({"claimed": "running"}.get(job.place, job.place), job.at))
         assert (answer.status, answer.at) in allowed, f"{answer} and not {allowed}"
+
+    def check_page(self, status: str, answer: Sequence[StoredJob]) -> None:
+        """A whole listing of the jobs that have not failed."""
+        jobs = [self.jobs[one.id] for one in answer]
+        assert len({one.id for one in answer}) == len(answer), f"listed twice: {answer}"
+        assert {one.status for one in answer} <= {status}, f"{answer} are not {status}"
+        places = {"parked": "parked", "running": "claimed"}
+        mine = [job for job in self.jobs.values() if job.place == places.get(status, "queue")]
+        must = may = mine
+        if status == "ready":
+            must = [job for job in mine if job.must_run(self.now)]
+            may = [job for job in mine if job.may_run(self.now)]
+        elif status == "delayed":
+            must = [job for job in mine if not job.may_run(self.now)]
+            may = [job for job in mine if not job.must_run(self.now)]
+        ids = {job.id for job in jobs}
+        assert {job.id for job in must} <= ids <= {job.id for job in may}, f"{ids} are {status}"
+        if status == "ready":
+            for before, job in pairwise(jobs):
+                same = before.queue == job.queue and before.epoch == job.epoch
+                released = any(one.wait and one.wait.rule for one in (before, job))
+                assert released or not same or before.order < job.order, f"{before}\nbefore\n{job}"
 
     def check_failed(self, answer: Sequence[StoredJob]) -> None:
         mine = [job.id for job in self.failed()]

@@ -64,7 +64,7 @@ def test_what_does_not_run_can_be_cancelled(engine: Engine, worker: Worker) -> N
     ids += push(engine, "d", delay=HOUR)
     (_, _, keep, _, _) = ids
     for one in ids:
-        assert one == keep or engine.cancel(one)
+        assert one == keep or engine.cancel([one]) == [one]
     assert [engine.find(one) is None for one in ids] == [True, True, False, True, True]
     assert count_of(engine) == QueueCounts("q", ready=1)
     assert named(worker.claim(9)) == ["r2"]
@@ -78,15 +78,14 @@ def test_what_runs_has_failed_or_is_unknown_cannot_be_cancelled(
     failed = bury(worker)
     (running,) = push(engine, "a")
     (claim,) = worker.claim()
-    for one in (running, failed, new_id()):
-        assert engine.cancel(one) is False
+    assert engine.cancel([running, failed, new_id()]) == []
     assert count_of(engine) == QueueCounts("q", running=1, failed=1)
     worker.end(claim)
 
 
 def test_a_job_is_cancelled_once(engine: Engine) -> None:
     (pushed,) = push(engine, "a")
-    assert [engine.cancel(pushed), engine.cancel(pushed)] == [True, False]
+    assert [engine.cancel([pushed, pushed]), engine.cancel([pushed])] == [[pushed], []]
 
 
 def test_what_came_back_can_be_cancelled(engine: Engine, worker: Worker) -> None:
@@ -100,7 +99,7 @@ def test_what_came_back_can_be_cancelled(engine: Engine, worker: Worker) -> None
     engine.recover("w1", None)
     assert count_of(engine) == QueueCounts("q", ready=4)
     for left, one in enumerate(ids):
-        assert engine.cancel(one)
+        assert engine.cancel([one]) == [one]
         assert count_of(engine) == QueueCounts("q", ready=3 - left)
     assert Worker(engine, "w2").claim(9) == []
 

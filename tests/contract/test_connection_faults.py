@@ -50,7 +50,7 @@ def test_a_push_that_may_have_been_stored_says_so(proxy: FaultyProxy, engine: En
             assert error.maybe_stored or not found
             was_stored.add(found)
         assert count_of(engine) == QueueCounts("q", ready=int(found))
-        assert engine.cancel(one.id) is found
+        assert engine.cancel([one.id]) == [one.id] * found
     assert True in was_stored, "the jobs are stored where the last reply is lost"
 
 

@@ -19,6 +19,7 @@ import pytest
 from poolq.engines.base import Claim, Engine, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.search import STATUSES
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query
 from poolq.errors import EngineError
@@ -146,7 +147,13 @@ def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
         yield lambda claim=claim: engine.settle("w1", [Settlement(claim, Bury(claim.state))])
     yield lambda: engine.recover("w1", None)
     yield lambda: engine.reap("n2", engine.beat("n2", b"{}")["n2"])
+    ids: list[str] = []
+    for status in STATUSES:
+        yield lambda status=status: ids.extend(job.id for job in engine.page(status).jobs)
+    yield lambda: engine.ids("0")
+    yield lambda: engine.move(ids, "other")
     yield lambda: engine.retry([one.id for one in engine.failed()])
+    yield lambda: engine.cancel(ids[::2])
     yield lambda: engine.purge("q")
     yield lambda: engine.remove_node("n1")
 

@@ -118,7 +118,7 @@ def test_a_limit_shows_how_many_it_has_put_off(engine: Engine, worker: Worker) -
 
 def test_released_jobs_are_cancelled_and_purged(engine: Engine, worker: Worker) -> None:
     first, second, third = hold(worker, "a", "b", "c", moment=engine.now() + HOUR)
-    assert engine.cancel(first)
+    assert engine.cancel([first])
     assert engine.find(first) is None
     assert [use.released for use in engine.limits()] == [2]
     assert engine.purge("q") == 2

@@ -352,7 +352,7 @@ def test_what_has_left_a_line_is_no_longer_in_it(
     clock.forward(MINUTE)
     (claim,) = worker.claim()
     worker.end(claim, ACK)
-    assert engine.cancel(first)
+    assert engine.cancel([first])
     assert engine.purge("q") == 1
     assert parked(engine) == {}
     assert count_of(engine) == QueueCounts("q")

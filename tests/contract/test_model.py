@@ -22,8 +22,18 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from poolq.engines.base import Claim, DeathEnd, DeathReport, Engine, Push, Settlement, Step
+from poolq.engines.base import (
+    Claim,
+    DeathEnd,
+    DeathReport,
+    Engine,
+    Push,
+    Settlement,
+    Step,
+    StoredJob,
+)
 from poolq.engines.mysql import engine as mysql_engine
+from poolq.engines.search import STATUSES
 from poolq.engines.sql import engine as sql_engine
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import Rule
@@ -324,10 +334,15 @@ class World:
             case "purge":
                 model.purge(queue, engine.purge(queue))
             case "cancel":
-                model.cancel(chosen, engine.cancel(chosen))
+                some = [chosen, "none", *ids[number % 7 :: 7]]
+                model.cancel(some, engine.cancel(some))
+            case "move":
+                some = [*ids[number % 4 :: 4], chosen, "none"]
+                model.move(some, queue, engine.move(some, queue))
             case "retry":
-                some = [*sorted(failed[: 1 + number % 3]), "none"]
-                model.retry(some, engine.retry(some))
+                some = [*failed[: 1 + number % 3], "none"]
+                bodies = {one: b"%d" % (number % len(KINDS)) for one in some[1:]}
+                model.retry(some, engine.retry(some, bodies), bodies)
             case "forget":
                 some = [*failed[: 1 + number % 3], chosen]
                 model.forget(some, engine.forget(some))
@@ -339,8 +354,20 @@ class World:
         model.check_totals(engine.totals())
         model.check_limits(engine.limits())
         model.check_failed(engine.failed())
+        size = 1000 if model.epoch else 1 + number  # pages may differ after the clock has gone back
+        for status in STATUSES[:-1]:
+            model.check_page(status, self.listed(status, size))
         for id_ in sorted(model.jobs)[number::10]:
             model.check_find(id_, engine.find(id_))
+
+    def listed(self, status: str, size: int) -> list[StoredJob]:
+        found, cursor = [], None
+        while True:
+            page = self.engine.page(status, cursor=cursor, max_count=size)
+            found += page.jobs
+            cursor = page.cursor
+            if cursor is None:
+                return found
 
     # the end
 
@@ -474,7 +501,9 @@ DEATHS = (
     "before",
 )
 deaths = st.sampled_from(DEATHS)
-choices = st.sampled_from(("pause", "resume", "resume", "purge", "cancel", "retry", "forget"))
+choices = st.sampled_from(
+    ("pause", "resume", "resume", "purge", "cancel", "move", "move", "retry", "forget")
+)
 rare = st.sampled_from(("settle again", "start", "skip", "reap"))
 
 

@@ -21,7 +21,8 @@ def test_jobs_are_one_namespaces(engine: Engine, neighbour: Engine, worker: Work
     (ours,) = push(engine, "ours")
     (theirs,) = push(neighbour, "theirs")
     assert engine.find(theirs) is None
-    assert not engine.cancel(theirs)
+    assert engine.cancel([theirs]) == engine.move([theirs], "r") == []
+    assert engine.ids(theirs) == []
     assert engine.purge("r") == 0
     assert count_of(engine) == count_of(neighbour) == QueueCounts("q", ready=1)
     assert named(worker.claim(9, None)) == ["ours"]

@@ -290,7 +290,7 @@ def test_a_released_job_can_be_cancelled(
     for claim in worker.claim(2):
         put_off(worker, claim, clock.now + MINUTE)
     clock.forward(moved)
-    assert engine.cancel(first)
+    assert engine.cancel([first])
     assert engine.find(first) is None
     clock.forward(MINUTE)
     assert named(worker.claim(2)) == ["b"]

@@ -187,7 +187,7 @@ def test_a_cancelled_parked_job_leaves_its_place_to_the_next(
     engine: Engine, worker: Worker
 ) -> None:
     first, _ = park(worker, "a", "b", rules=[full(engine, window=20 * MS)])
-    assert engine.cancel(first)
+    assert engine.cancel([first])
     assert named([worker.claim_soon()]) == ["b"]
     assert count_of(engine) == QueueCounts("q", running=1)
 

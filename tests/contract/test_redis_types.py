@@ -110,7 +110,8 @@ def acts(scene: Scene) -> list[Callable[[], object]]:
         *(lambda one=one: two.step(one, want=1) for one in settlements[1::2]),  # type: ignore[misc]
         lambda: engine.wait(["q"], 0.01),
         lambda: engine.wait(None, 0.01),
-        lambda: engine.retry([scene.failed]),
+        lambda: engine.move(list(scene.ids.values())[::3], "aside"),
+        lambda: engine.retry([scene.failed], {scene.failed: b"failed"}),
         lambda: engine.recover("w3", None),
         lambda: engine.beat("n1", b""),
         lambda: engine.wake(None),

@@ -156,7 +156,7 @@ def test_a_released_job_can_be_taken_away(engine: Engine, worker: Worker, way: s
     (pushed,) = push(engine, "a")
     release(worker, worker.claim(), soon(engine, HOUR))
     if way == "cancel":
-        assert engine.cancel(pushed)
+        assert engine.cancel([pushed])
     else:
         assert engine.purge("q") == 1
     assert engine.find(pushed) is None

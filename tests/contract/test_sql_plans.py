@@ -14,6 +14,7 @@ from poolq.engines.sql import (
     claiming,
     limit_reviews,
     limit_windows,
+    paging,
     parking,
     queue_counts,
     queue_discovery,
@@ -67,10 +68,18 @@ HOT = {
     ),
     "open limits": Query(queue_counts.OPEN_WINDOWS),
     "claims of the dead": Query(recovery.WORKER_CLAIMS, (PLACE,)),
-    "failed": Query(admin.SELECT_FAILED + admin.NEWEST_FIRST, (10,)),
-    "failed of a queue": Query(
-        admin.SELECT_FAILED + "WHERE queue = ?" + admin.NEWEST_FIRST, ("q", 10)
+    "failed": Query(
+        admin.SELECT_FAILED + paging.FAILED_AFTER + admin.NEWEST_FIRST, (2**60, 2**60, "~", 10)
     ),
+    "failed of a queue": Query(
+        admin.SELECT_FAILED + paging.FAILED_AFTER + paging.OF_QUEUE + admin.NEWEST_FIRST,
+        (2**60, 2**60, "~", "q", 10),
+    ),
+    "a page": Query(paging.NEXT_JOBS, ("", "q", 0, 2**60, 5, "a", 10)),
+    "jobs of a page": Query(paging.JOBS_BY_ID, (["a", "b"],)),
+    "ids": Query(paging.IDS, ("ab", "ab~", 10)),
+    "failed ids": Query(paging.FAILED_IDS, ("ab", "ab~", 10)),
+    "a purge": Query(admin.FIRST_WAITING, ("", "q", 0)),
     "find": Query(admin.FIND_JOB, ("a",)),
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())

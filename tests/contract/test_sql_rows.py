@@ -119,7 +119,7 @@ def test_a_recovered_workers_counters_are_added_to_those_of_no_worker(sql: SQLEn
     assert total(sql, "done") == 6
 
 
-@pytest.mark.parametrize("end", ["claim", "cancel", "purge"])
+@pytest.mark.parametrize("end", ["claim", "cancel", "move", "purge"])
 def test_a_line_without_jobs_is_deleted(sql: SQLEngine, end: str) -> None:
     worker = Worker(sql)
     rule = full(sql, window=20 * MS)
@@ -127,7 +127,9 @@ def test_a_line_without_jobs_is_deleted(sql: SQLEngine, end: str) -> None:
     assert rows(sql, "lines") == 1
     match end:
         case "cancel":
-            assert sql.cancel(pushed)
+            assert sql.cancel([pushed])
+        case "move":
+            assert sql.move([pushed], "r") == [pushed]
         case "purge":
             assert sql.purge("q") == 1
         case "claim":
@@ -141,7 +143,7 @@ def test_a_line_without_jobs_is_deleted(sql: SQLEngine, end: str) -> None:
 def test_a_line_with_many_jobs_survives_the_cancellation_of_one(sql: SQLEngine) -> None:
     worker = Worker(sql)
     first, _ = park(worker, "a", "b", rules=[full(sql)])
-    sql.cancel(first)
+    sql.cancel([first])
     assert rows(sql, "lines") == 1
     assert [use.parked for use in sql.limits()] == [1]
 

@@ -9,7 +9,7 @@ import pytest
 from poolq.engines.base import Engine, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release
+from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release, ReleaseUntil
 from tests.contract.helpers import HOUR, Worker, bury, died, full, park, push
 from tests.contract.traces import everything
 
@@ -80,8 +80,7 @@ def cancelled(engine: Engine, worker: Worker) -> None:
     ids += push(engine, "body")
     worker.end(worker.claim()[0], Release(0, TRIED))
     ids += push(engine, "body", delay=HOUR)
-    for one in ids:
-        assert engine.cancel(one)
+    assert engine.cancel(ids) == ids
 
 
 def purged(engine: Engine, worker: Worker) -> None:
@@ -92,6 +91,19 @@ def purged(engine: Engine, worker: Worker) -> None:
     worker.end(worker.claim()[0], GIVE_BACK)
     push(engine, "body", delay=HOUR)
     engine.purge("q")
+
+
+def moved_and_done(engine: Engine, worker: Worker) -> None:
+    rule = full(engine)
+    ids = park(worker, "body", rules=[rule])
+    ids += push(engine, "body")
+    worker.end(worker.claim()[0], ReleaseUntil(engine.now() + HOUR, TRIED, rule))
+    ids += push(engine, "body")
+    worker.end(worker.claim()[0], GIVE_BACK)
+    ids += [bury(worker, "body", TRIED), *push(engine, "body", delay=HOUR), *push(engine, "body")]
+    assert engine.move(ids, "r") == ids
+    engine.forget(ids)
+    engine.purge("r")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +119,7 @@ def purged(engine: Engine, worker: Worker) -> None:
         crashed_and_done,
         settled_in_vain,
         cancelled,
+        moved_and_done,
         purged,
     ],
 )

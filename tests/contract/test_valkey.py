@@ -61,7 +61,10 @@ def test_every_script_and_every_command_runs(
     assert engine.forget([bury(worker)])
     (waiting,) = push(engine, "waiting")
     assert engine.find(waiting) is not None
-    assert engine.cancel(waiting)
+    assert engine.page("ready").jobs
+    assert engine.ids(waiting) == [waiting]
+    assert engine.move([waiting], "q2") == [waiting]
+    assert engine.cancel([waiting]) == [waiting]
     engine.wait(["q"], 0)
     rule = full(engine, "line")
     park(worker, "parked", rules=[rule])

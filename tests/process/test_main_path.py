@@ -115,4 +115,4 @@ def test_queues_are_served_in_strict_order(project: Project) -> None:
     pool = project.pool(1, "--queue=high,low", "--until-empty")
     assert pool.wait_exit() == 0
     assert project.ledger.ids("start") == high + low
-    assert project.engine.cancel(other), "a queue that is not served is left alone"
+    assert project.engine.cancel([other]), "a queue that is not served is left alone"

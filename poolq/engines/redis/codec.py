@@ -16,6 +16,8 @@ from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, Releas
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
+#: How many digits of an id are the moment by which the bodies are grouped.
+MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
 _ADMITTED, _REVIEWED = 1, 2
 _COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed", "cancelled")
@@ -172,7 +174,7 @@ def _waited(groups: list[Any], clock: bytes) -> int:
 
 
 def decode_job(reply: list[Any]) -> StoredJob:
-    """Decode a job from a reply of `find` or `failed`."""
+    """Decode a job from a reply of `find` or `page`."""
     id_, queue, status, at, body, state, worker = reply
     return StoredJob(
         id=text(id_),
@@ -183,6 +185,32 @@ def decode_job(reply: list[Any]) -> StoredJob:
         state=decode_state(state),
         worker=text(worker),
     )
+
+
+# A cursor is "<section> <due> <id> <queue>\n<line>" (see lua/page.lua). Names need not be UTF-8.
+
+
+def cursor_before(moment: int) -> str:
+    """Return a cursor for the jobs that failed before this time."""
+    return f"failed {moment}  \n"
+
+
+def position(cursor: str | None) -> Sequence[Argument]:
+    """Encode a cursor as the script `page` expects it."""
+    if cursor is None:
+        return ("", 0, "", "", "")
+    head, _, line = cursor.partition("\n")
+    return [part.encode("utf-8", "surrogateescape") for part in (*head.split(" ", 3), line)]
+
+
+def decode_page(reply: list[Any]) -> base.JobPage:
+    """Decode the reply of the script `page`."""
+    jobs, *following = reply
+    cursor = None
+    if following:
+        *head, line = following[0]
+        cursor = (b" ".join(head) + b"\n" + line).decode("utf-8", "surrogateescape")
+    return base.JobPage([decode_job(job) for job in jobs], cursor)
 
 
 def decode_totals(reply: list[bytes]) -> base.Totals:

@@ -5,7 +5,7 @@ lists the keys and explains them.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -199,21 +199,69 @@ class RedisEngine(Engine):
         reply = self.client.run(scripts.FIND, id)
         return None if reply is None else codec.decode_job(reply)
 
-    def failed(
-        self, queue: str | None = None, before: int | None = None, max_count: int = 1000
-    ) -> list[StoredJob]:
-        earlier = "+inf" if before is None else f"({before}"
-        jobs = self.client.run(scripts.FAILED, max_count, earlier, queue or "")
-        return [codec.decode_job(job) for job in jobs]
+    def page(
+        self,
+        status: str,
+        queue: str | None = None,
+        *,
+        limit: str | None = None,
+        before: int | None = None,
+        cursor: str | None = None,
+        max_count: int = 100,
+    ) -> base.JobPage:
+        if before is not None and cursor is None:
+            cursor = codec.cursor_before(before)
+        what = (status, max_count, queue or "", limit or "")
+        return codec.decode_page(self.client.run(scripts.PAGE, *what, *codec.position(cursor)))
 
-    def retry(self, ids: Sequence[str]) -> list[str]:
-        return self._run_in_batches(scripts.RETRY, ids)
+    def ids(self, prefix: str, max_count: int = 10) -> list[str]:
+        found: list[str] = []
+        for some in _batches(self._moments(prefix)):
+            left = max_count - len(found)
+            if left > 0:
+                found += map(text, self.client.run(scripts.IDS, prefix, left, *some))
+        return found
+
+    def _moments(self, prefix: str) -> list[str]:
+        """Return the moments (see lua/lib/base.lua) whose bodies may have ids with this prefix."""
+        if len(prefix) >= codec.MOMENT_DIGITS:
+            return [prefix[: codec.MOMENT_DIGITS]]
+        head = f"{self.client.prefix}bodies:"
+        pattern = "".join(f"\\{one}" if one in "*?[]^\\" else one for one in head + prefix) + "*"
+        found: set[str] = set()
+        cursor = b"0"
+        while True:
+            cursor, keys = self.client.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000)
+            found |= {text(key).removeprefix(head) for key in keys}
+            if cursor == b"0":
+                return sorted(found)
+
+    def retry(self, ids: Sequence[str], bodies: Mapping[str, bytes] | None = None) -> list[str]:
+        done: list[bytes] = []
+        changed = bodies or {}
+        distinct = list(dict.fromkeys(ids))
+        for some in _batches(distinct):
+            # Jobs with the same due time are sorted by id, like all jobs of a queue.
+            new = [part for id_ in some if id_ in changed for part in (id_, changed[id_])]
+            done += self.client.run(scripts.RETRY, len(some), *sorted(some), *new)
+        there = {text(id_) for id_ in done}
+        return [id_ for id_ in distinct if id_ in there]
 
     def forget(self, ids: Sequence[str]) -> list[str]:
         return self._run_in_batches(scripts.FORGET, ids)
 
-    def cancel(self, id: str) -> bool:
-        return bool(self.client.run(scripts.CANCEL, id))
+    def cancel(self, ids: Sequence[str]) -> list[str]:
+        return self._run_in_batches(scripts.CANCEL, ids)
+
+    def move(self, ids: Sequence[str], queue: str) -> list[str]:
+        found: set[str] = set()
+        for some in _batches(list(dict.fromkeys(ids))):
+            rest: Sequence[str] = some
+            while rest:
+                moved, again = self.client.run(scripts.MOVE, queue, *rest)
+                found.update(map(text, moved))
+                rest = list(map(text, again))
+        return [id_ for id_ in dict.fromkeys(ids) if id_ in found]
 
     def pause(self, queue: str) -> None:
         self.client.run(scripts.PAUSE, queue, "pause")
@@ -221,13 +269,14 @@ class RedisEngine(Engine):
     def resume(self, queue: str) -> None:
         self.client.run(scripts.PAUSE, queue, "resume")
 
-    def purge(self, queue: str) -> int:
+    def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
         gone, left = self.client.run(scripts.PURGE, queue, MAX_IDS_PER_CALL)
         goal = gone + left  # jobs that are pushed in the meantime may remain
-        while left and gone < goal:
+        more = gone
+        while more and left and gone < goal:  # rules of jobs that no line contains may be left
+            if progress is not None:
+                progress(int(gone))
             more, left = self.client.run(scripts.PURGE, queue, min(MAX_IDS_PER_CALL, goal - gone))
-            if not more:  # the remaining rules belong to jobs that no line contains
-                break
             gone += more
         return int(gone)
 
@@ -247,7 +296,10 @@ class RedisEngine(Engine):
         return Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
 
     def _run_in_batches(self, script: Script, ids: Sequence[str]) -> list[str]:
-        return [text(id_) for batch in _batches(ids) for id_ in self.client.run(script, *batch)]
+        """Run a script for these ids. Returns the ids in its replies, in the order of `ids`."""
+        distinct = list(dict.fromkeys(ids))
+        found = {text(one) for some in _batches(distinct) for one in self.client.run(script, *some)}
+        return [id_ for id_ in distinct if id_ in found]
 
     def _note_ttl(self, queues: Queues) -> int:
         """Return for how many milliseconds the server must note that this engine waits on these

@@ -1,27 +1,52 @@
-"""Administration of jobs and queues: find, list, retry, forget, cancel and purge."""
+"""Administration of jobs: find, list, retry, forget, cancel, move and purge."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from poolq.engines import sanitize
 from poolq.engines.base import StoredJob
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.location import DELAYED, QUEUED, RELEASED_PREFIX, is_line, worker_at
-from poolq.engines.sql.parking import LOCK_LINE, close_if_empty, lock_lines
-from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunks
+from poolq.engines.sql.location import (
+    DELAYED,
+    PARKED_PREFIX,
+    QUEUED,
+    RELEASED_PREFIX,
+    is_line,
+    worker_at,
+)
+from poolq.engines.sql.parking import (
+    DELETE_LINE,
+    HAS_JOBS,
+    LOCK_LINE,
+    OPEN_RELEASED_LINE,
+    close_if_empty,
+)
+from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import DELETE_JOBS
-from poolq.engines.sql.wakeups import arm
+from poolq.engines.sql.wakeups import ADD_QUEUE, arm
 
-#: A purge deletes at most this many jobs per transaction, because it blocks other transactions.
-MAX_PURGED = 5000
-#: How often a cancellation tries to find the job, which may move before it is deleted.
-CANCEL_ATTEMPTS = 3
+#: How many jobs one transaction changes at most, because it blocks others.
+MAX_CHANGED = 5000
+#: How often `cancel` and `move` look for jobs that move while they are about to lock them.
+LOCK_ATTEMPTS = 3
+#: Stands for the head of a queue, before all due times.
+HEAD = -(2**63)
+#: How many lines one transaction of a purge locks.
+MAX_PURGED_LINES = 100
 
-FIND_JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing,
-    history FROM {jobs} WHERE id = ?"""
-FIND_LOCATION = "SELECT place, queue FROM {jobs} WHERE id = ?"
-DELETE_JOB_AT = "DELETE FROM {jobs} WHERE id = ? AND place = ?"
-FIRST_WAITING = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ?
-    ORDER BY due_at, id LIMIT {MAX_PURGED} {{skip}}"""
+SELECT_JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing,
+    history FROM {jobs} """
+FIND_JOB = SELECT_JOB + "WHERE id = ?"
+LOCATIONS = "SELECT id, place, queue, due_at FROM {jobs} {by_id} WHERE id IN {list}"
+LOCK_LOCATIONS = LOCATIONS + " {lock}"
+MOVE_JOBS = "UPDATE {jobs} SET queue = ?, lasts = 0 WHERE id IN {list}"
+MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '', lasts = 0, rules = NULL
+    WHERE id IN {list}"""
+LINES_LIMIT = "SELECT name, span, most FROM {lines} WHERE place = ? AND queue = ?"
+FIRST_WAITING = f"""SELECT due_at, id FROM {{jobs}} {{turn}} WHERE place = ? AND queue = ?
+    AND due_at >= ? ORDER BY due_at, id LIMIT {MAX_CHANGED} {{skip}}"""
+LOCK_SOME_LINES = f"""SELECT place FROM {{lines}} WHERE queue = ? ORDER BY place
+    LIMIT {MAX_PURGED_LINES} {{lock}}"""
 
 SELECT_FAILED = "SELECT id, queue, at, body, attempt, crashes, failing, history FROM {failed} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
@@ -30,19 +55,21 @@ LOCK_FAILED = "SELECT id FROM {failed} WHERE id IN {list} {lock}"
 RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, body)
     SELECT id, queue, {now}, x'', body FROM {failed} WHERE id IN {list}"""
 DELETE_FAILED = "DELETE FROM {failed} WHERE id IN {list}"
+REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
+MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id IN {list}"
 QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
 
 
 def find(session: Session, id_: str) -> StoredJob | None:
     jobs, failures = session.read(Query(FIND_JOB, (id_,)), Query(FIND_FAILED, (id_,)))
     for row in jobs.rows:
-        return _stored(row)
+        return stored(row)
     for row in failures.rows:
-        return _stored_failed(row)
+        return stored_failed(row)
     return None
 
 
-def _stored(row: Row) -> StoredJob:
+def stored(row: Row) -> StoredJob:
     id_, queue, place, due, taken, now, body, *state = row
     place, due, taken = to_text(place), number(due), number(taken)
     worker = worker_at(place)
@@ -57,87 +84,154 @@ def _stored(row: Row) -> StoredJob:
     return StoredJob(*where, sanitize.blob(body), sanitize.state(state), worker)
 
 
-def cancel(tx: Transaction, id_: str) -> bool:
-    """Delete a waiting job. Its line, if any, is locked first. Returns whether there was a job."""
-    for _ in range(CANCEL_ATTEMPTS):
-        row = tx.one(FIND_LOCATION, id_)
-        if row is None or worker_at(to_text(row[0])):
-            return False
-        place, queue = map(to_text, row)
-        if is_line(place):
-            tx.later(Query(LOCK_LINE, (place, queue)))
-        (gone,) = tx.run(Query(DELETE_JOB_AT, (id_, place)))
-        if gone.changed and is_line(place):
-            close_if_empty(tx, place, queue)
-        if gone.changed:
-            return True
-    return False
+class Location(NamedTuple):
+    place: str
+    queue: str
+    due: int
 
 
-def purge_some(tx: Transaction, queue: str) -> int:
-    """Delete some of the queue's ready or delayed jobs. Returns how many were deleted."""
-    return _purge(tx, QUEUED, queue) or _purge(tx, DELAYED, queue)
+def cancel(tx: Transaction, ids: Sequence[str]) -> list[str]:
+    """Delete waiting jobs. Returns the ids that were found."""
+    there = _lock_waiting(tx, ids)
+    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
+    _close_empty(tx, there.values())
+    return _in_order(ids, there)
 
 
-def purge_lines(tx: Transaction, queue: str) -> int:
-    """Delete the queue's parked and released jobs, and their lines. Returns the number of jobs."""
+def move(tx: Transaction, ids: Sequence[str], queue: str) -> list[str]:
+    """Move waiting and failed jobs to a queue. Returns the ids that were found."""
+    there = _lock_waiting(tx, ids)
+    leaving = {id_: at for id_, at in there.items() if at.queue != queue}
+    parked = [id_ for id_, at in leaving.items() if at.place.startswith(PARKED_PREFIX)]
+    others = sorted(set(leaving) - set(parked))
+    failed_ids = _lock_failed(tx, [id_ for id_ in ids if id_ not in there])
+    if leaving or failed_ids:
+        tx.later(Query(ADD_QUEUE, (queue,)))
+    _open_released_lines(tx, leaving.values(), queue)
+    tx.later(*(Query(MOVE_PARKED, (queue, some)) for some in in_chunks(parked)))
+    tx.later(*(Query(MOVE_JOBS, (queue, some)) for some in in_chunks(others)))
+    _close_empty(tx, leaving.values())
+    tx.later(*(Query(MOVE_FAILED, (queue, some)) for some in in_chunks(failed_ids)))
+    arm(tx, [queue])
+    return _in_order(ids, {*there, *failed_ids})
+
+
+def _in_order(ids: Sequence[str], there: Collection[str]) -> list[str]:
+    return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
+
+
+def _lock_waiting(tx: Transaction, ids: Sequence[str]) -> dict[str, Location]:
+    """Lock those of these jobs that are not running, and before them their lines."""
+    found: dict[str, Location] = {}
+    lines: set[tuple[str, str]] = set()
+    rest = sorted(set(ids))
+    for _ in range(LOCK_ATTEMPTS):
+        new = {(at.place, at.queue) for at in _locations(tx, LOCATIONS, rest).values()} - lines
+        new = {line for line in new if is_line(line[0])}
+        tx.run(*(Query(LOCK_LINE, line) for line in sorted(new)))
+        lines |= new
+        locked = _locations(tx, LOCK_LOCATIONS, rest)
+        rest = []
+        for id_, at in locked.items():
+            if is_line(at.place) and (at.place, at.queue) not in lines:
+                rest.append(id_)  # it has moved to a line since its location was read
+            else:
+                found[id_] = at
+        if not rest:
+            break
+    return found
+
+
+def _locations(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Location]:
+    """Return where those of these jobs are that are not running."""
+    results = tx.run(*(Query(sql, (some,)) for some in in_chunks(ids)))
+    rows = [
+        (to_text(id_), to_text(place), *rest) for one in results for id_, place, *rest in one.rows
+    ]
+    return {
+        id_: Location(place, to_text(queue), number(due))
+        for id_, place, queue, due in rows
+        if not worker_at(place)
+    }
+
+
+def _open_released_lines(tx: Transaction, leaving: Collection[Location], queue: str) -> None:
+    """Open lines in this queue for the jobs that limits have released."""
+    ends: dict[tuple[str, str], int] = {}
+    for place, old, due in leaving:
+        if place.startswith(RELEASED_PREFIX):
+            ends[place, old] = min(due, ends.get((place, old), due))
+    found = tx.run(*(Query(LINES_LIMIT, line) for line in ends))
+    rows = [
+        (place, queue, end, *limit)
+        for ((place, _), end), result in zip(ends.items(), found, strict=True)
+        for limit in result.rows
+    ]
+    if rows:
+        tx.later(BatchQuery(OPEN_RELEASED_LINE, sorted(rows)))
+
+
+def _close_empty(tx: Transaction, left: Iterable[Location]) -> None:
+    """Delete the lines among these locations that have no jobs any more."""
+    lines = sorted({(at.place, at.queue) for at in left if is_line(at.place)})
+    found = tx.run(*(Query(HAS_JOBS, line) for line in lines))
+    empty = [line for line, result in zip(lines, found, strict=True) if not result.rows]
+    tx.later(*(Query(DELETE_LINE, line) for line in empty))
+
+
+def purge_lines(tx: Transaction, queue: str) -> tuple[int, bool]:
+    """Delete some of the queue's parked and released jobs, and their lines. Returns how many jobs
+    were deleted, and whether there may be more."""
     gone = 0
-    for place in lock_lines(tx, queue):
-        while some := _purge(tx, place, queue):
-            gone += some
+    lines = tx.run(Query(LOCK_SOME_LINES, (queue,)))[0].rows
+    for (place,) in lines:
+        some, _ = purge_some(tx, place, queue)
+        gone += some
         close_if_empty(tx, place, queue)
-    return gone
+        if gone >= MAX_CHANGED:
+            return gone, True
+    return gone, len(lines) == MAX_PURGED_LINES
 
 
-def _purge(tx: Transaction, place: str, queue: str) -> int:
-    (found,) = tx.run(Query(FIRST_WAITING, (place, queue)))
-    ids = [id_ for (id_,) in found.rows]
+def purge_some(tx: Transaction, place: str, queue: str, since: int = HEAD) -> tuple[int, int]:
+    """Delete the first jobs of a queue that are in this place and due at the time `since` or later.
+    Returns how many jobs were deleted, and when the last one was due. InnoDB keeps deleted jobs in
+    the index for a while, so each search that began at the head would skip all of them again."""
+    (found,) = tx.run(Query(FIRST_WAITING, (place, queue, since)))
+    ids = [id_ for _, id_ in found.rows]
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(ids)))
-    return len(ids)
+    return len(ids), number(found.rows[-1][0]) if ids else since
 
 
-def _stored_failed(row: Row) -> StoredJob:
+def stored_failed(row: Row) -> StoredJob:
     id_, queue, at, body, *state = row
     where = to_text(id_), to_text(queue), "failed", number(at)
     return StoredJob(*where, sanitize.blob(body), sanitize.state(state))
 
 
-def failed(
-    session: Session, queue: str | None, before: int | None, max_count: int
-) -> list[StoredJob]:
-    where: list[str] = []
-    args: list[object] = []
-    if queue is not None:
-        where.append("queue = ?")
-        args.append(queue)
-    if before is not None:
-        where.append("at < ?")
-        args.append(before)
-    clause = f"WHERE {' AND '.join(where)}" if where else ""
-    (found,) = session.read(Query(SELECT_FAILED + clause + NEWEST_FIRST, (*args, max_count)))
-    return [_stored_failed(row) for row in found.rows]
-
-
-def retry(tx: Transaction, ids: Sequence[str]) -> list[str]:
+def retry(tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes]) -> list[str]:
     """Put failed jobs back into their queues as new jobs. Returns the ids that were found."""
-    there: set[str] = set()
-    for some in in_chunks(ids):
-        found, queues = tx.run(Query(LOCK_FAILED, (some,)), Query(QUEUES_OF_FAILED, (some,)))
-        mine = [id_ for (id_,) in found.rows]
-        if mine:
-            tx.later(Query(RETRY_FAILED, (mine,)), Query(DELETE_FAILED, (mine,)))
-            arm(tx, [to_text(name) for (name,) in queues.rows])
-        there.update(mine)
-    return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
+    there = _lock_failed(tx, ids)
+    replaced = [(bodies[id_], id_) for id_ in there if id_ in bodies]
+    if replaced:
+        tx.later(BatchQuery(REPLACE_BODY, replaced))
+    queues: set[str] = set()
+    for some in in_chunks(there):
+        (names,) = tx.run(Query(QUEUES_OF_FAILED, (some,)))
+        queues |= {to_text(name) for (name,) in names.rows}
+        tx.later(Query(RETRY_FAILED, (some,)), Query(DELETE_FAILED, (some,)))
+    arm(tx, queues)
+    return _in_order(ids, set(there))
 
 
 def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
     """Delete failed jobs. Returns the ids that were found."""
-    there: set[str] = set()
-    for some in in_chunks(ids):
-        (found,) = tx.run(Query(LOCK_FAILED, (some,)))
-        mine = [id_ for (id_,) in found.rows]
-        if mine:
-            tx.later(Query(DELETE_FAILED, (mine,)))
-        there.update(mine)
-    return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
+    there = _lock_failed(tx, ids)
+    tx.later(*(Query(DELETE_FAILED, (some,)) for some in in_chunks(there)))
+    return _in_order(ids, set(there))
+
+
+def _lock_failed(tx: Transaction, ids: Sequence[str]) -> list[str]:
+    """Lock those of these jobs that have failed. Returns their ids."""
+    found = tx.run(*(Query(LOCK_FAILED, (some,)) for some in in_chunks(ids)))
+    return [id_ for one in found for (id_,) in one.rows]

@@ -5,7 +5,7 @@ The statements are in the modules beside this one. Connections, and fast ways to
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -15,10 +15,11 @@ from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, idle_queues, limit_reviews, limit_windows, nodes, queue_counts, queue_discovery,
-    recovery, wakeups,
+    admin, idle_queues, limit_reviews, limit_windows, nodes, paging, queue_counts,
+    queue_discovery, recovery, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
+from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
@@ -261,19 +262,46 @@ class SQLEngine(Engine):
     def find(self, id: str) -> StoredJob | None:
         return admin.find(self.session, id)
 
-    def failed(
-        self, queue: str | None = None, before: int | None = None, max_count: int = 1000
-    ) -> list[StoredJob]:
-        return admin.failed(self.session, queue, before, max_count)
+    def page(
+        self,
+        status: str,
+        queue: str | None = None,
+        *,
+        limit: str | None = None,
+        before: int | None = None,
+        cursor: str | None = None,
+        max_count: int = 100,
+    ) -> base.JobPage:
+        if status == "failed":
+            return paging.failed(self.session, queue, before, cursor, max_count)
+        return paging.page(self.session, paging.Listed(status, queue, limit), cursor, max_count)
 
-    def retry(self, ids: Sequence[str]) -> list[str]:
-        return self._change(partial(admin.retry, ids=ids)) if ids else []
+    def ids(self, prefix: str, max_count: int = 10) -> list[str]:
+        return paging.ids(self.session, prefix, max_count)
+
+    def retry(self, ids: Sequence[str], bodies: Mapping[str, bytes] | None = None) -> list[str]:
+        return self._change_each(partial(admin.retry, bodies=bodies or {}), ids)
 
     def forget(self, ids: Sequence[str]) -> list[str]:
-        return self._change(partial(admin.forget, ids=ids)) if ids else []
+        return self._change_each(admin.forget, ids)
 
-    def cancel(self, id: str) -> bool:
-        return self._change(partial(admin.cancel, id_=id))
+    def cancel(self, ids: Sequence[str]) -> list[str]:
+        return self._change_each(admin.cancel, ids)
+
+    def move(self, ids: Sequence[str], queue: str) -> list[str]:
+        self._cursors.forget()
+        return self._change_each(partial(admin.move, queue=queue), ids)
+
+    def _change_each(
+        self, change: Callable[[Transaction, Sequence[str]], list[str]], ids: Sequence[str]
+    ) -> list[str]:
+        """Change these jobs in a few transactions. Returns the ids that were found."""
+        distinct = list(dict.fromkeys(ids))
+        parts = in_chunks(distinct, admin.MAX_CHANGED)
+        found: list[str] = []
+        for some in parts:
+            found += self.session.transact(lambda tx, ids=some: change(tx, ids))  # type: ignore[misc]  # mypy: no lambda defaults
+        return found
 
     def pause(self, queue: str) -> None:
         self._run(Query(wakeups.PAUSE_QUEUE, (queue,)))
@@ -281,11 +309,28 @@ class SQLEngine(Engine):
     def resume(self, queue: str) -> None:
         self._run(Query(wakeups.RESUME_QUEUE, (queue,)))
 
-    def purge(self, queue: str) -> int:
-        gone = self._change(partial(admin.purge_lines, queue=queue))
-        while some := self._change(partial(admin.purge_some, queue=queue)):
+    def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
+        gone = 0
+        for some in self._purges(queue):
             gone += some
+            if progress is not None:
+                progress(gone)
         return gone
+
+    def _purges(self, queue: str) -> Iterator[int]:
+        """Delete the waiting jobs of a queue. Yields after each transaction how many it deleted."""
+        more = True
+        while more:
+            gone, more = self._change(partial(admin.purge_lines, queue=queue))
+            yield gone
+        for place in (QUEUED, DELAYED):
+            since, gone = admin.HEAD, 1
+            while gone or since > admin.HEAD:
+                if not gone:
+                    since = admin.HEAD  # jobs may have come back to the head in the meantime
+                purge = partial(admin.purge_some, place=place, queue=queue, since=since)
+                gone, since = self._change(purge)
+                yield gone
 
     def now(self) -> int:
         at: int = self.session.read(limit_windows.SERVER_CLOCK)[0].rows[0][0]

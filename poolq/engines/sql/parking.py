@@ -71,7 +71,6 @@ LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
 #: Lines with a free slot, and lines to be reviewed by a worker that registered at the given time.
 LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
     OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
-LOCK_ALL_LINES = "SELECT place FROM {lines} WHERE queue = ? ORDER BY place {lock}"
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
@@ -225,7 +224,3 @@ def close_if_empty(tx: Transaction, place: str, queue: str) -> None:
     """Delete a locked line that has no jobs left."""
     if tx.one(HAS_JOBS, place, queue) is None:
         tx.later(Query(DELETE_LINE, (place, queue)))
-
-
-def lock_lines(tx: Transaction, queue: str) -> list[str]:
-    return [to_text(place) for (place,) in tx.run(Query(LOCK_ALL_LINES, (queue,)))[0].rows]

@@ -1,19 +1,38 @@
 #!lua flags=allow-oom
--- Delete a delayed, parked or ready job. Scans the list of ready jobs.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
+-- Delete delayed, parked and ready jobs.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs, ready_list.
 --
--- ARGV: id.
--- Reply: 1 if it was deleted, else 0.
+-- ARGV: ids (at most 1000).
+-- Reply: the ids that were found.
 
-local id = ARGV[1]
-local queue = origin_of(id)
-if not queue then return 0 end
-if call('ZREM', P .. 'delayed:' .. queue, id) == 1
-  or unpark(queue, id)
-  or unrelease(queue, id)
-  or call('ZREM', P .. 'back:' .. queue, id) == 1
-  or call('LREM', P .. 'ready:' .. queue, 1, id) == 1 then
+local found, listed = {}, {}
+
+local function delete(id)
   delete_job(id)
-  return 1
+  found[#found + 1] = id
 end
-return 0
+
+for _, id in ipairs(ARGV) do
+  local queue, due = origin_of(id)
+  if not queue then  -- it is done, or never existed
+  elseif call('ZREM', P .. 'delayed:' .. queue, id) == 1
+    or unpark(queue, id)
+    or unrelease(queue, id)
+    or call('ZREM', P .. 'back:' .. queue, id) == 1 then
+    delete(id)
+  elseif not call('ZSCORE', P .. 'failed:' .. queue, id) then
+    listed[queue] = listed[queue] or {}
+    table.insert(listed[queue], {id = id, due = due})
+  end
+end
+
+for queue, jobs in pairs(listed) do
+  local there = {}
+  locate(P .. 'ready:' .. queue, jobs)
+  for _, job in ipairs(jobs) do
+    if job.at then there[#there + 1] = job end
+  end
+  remove_located(P .. 'ready:' .. queue, there)
+  for _, job in ipairs(there) do delete(job.id) end
+end
+return found

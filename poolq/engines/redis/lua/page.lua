@@ -1,0 +1,276 @@
+#!lua flags=no-writes
+-- List jobs of one status, a page at a time.
+-- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs, ready_list.
+--
+-- ARGV: status, the highest number of jobs, queue or "", key of a limit or "", then the position
+--       after which the page begins: section ("" at the beginning), due, id, queue, identity of a
+--       line.
+-- Reply: {for each job {id, queue, status, at, body, state, worker}, the position at which the next
+--        page begins, or nil}.
+--
+-- A listing consists of sections: "queue" (jobs of a queue by due time), "held" (released jobs of a
+-- queue by the end of their wait), "line" (parked jobs of a line by due time), "running" and
+-- "failed". In the first three, one queue follows the other, sorted by name.
+
+-- How many queues and lines are visited, and how many released jobs are checked for their limit.
+local MAX_VISITED, MAX_CHECKED = 500, 5000
+
+local status, most = ARGV[1], tonumber(ARGV[2])
+local only, limit = ARGV[3], ARGV[4]
+local after = {due = tonumber(ARGV[6]), id = ARGV[7], queue = ARGV[8], line = ARGV[9]}
+local section
+local START = {due = -1, id = '', queue = '', line = ''}
+-- The jobs found, at most one more than requested, which shows whether there are more.
+local found = {}
+-- Where the next page begins, if this one ends before it is full.
+local stopped = nil
+local visited = 0
+
+local function want()
+  return most + 1 - #found
+end
+
+-- Whether to stop before the jobs of this queue and line.
+local function stops(queue, line)
+  visited = visited + 1
+  if visited > MAX_VISITED and not stopped then
+    stopped = {section = section, due = -1, id = '', queue = queue, line = line or ''}
+  end
+  return stopped ~= nil or want() <= 0
+end
+
+local function by_age(a, b)
+  if a.due == b.due then return a.id > b.id end
+  return a.due > b.due
+end
+
+-- Call `visit` with the members of a sorted set, and their scores, that come after a position and
+-- have scores from `low` to `high`, until it returns false.
+local function each_after(key, low, high, from, n, visit)
+  local offset = 0
+  local first = digits(math.max(low, from.due))
+  repeat
+    local some = call('ZRANGE', key, first, high, 'BYSCORE', 'LIMIT', offset, n, 'WITHSCORES')
+    for i = 1, #some, 2 do
+      local score = tonumber(some[i + 1])
+      if (score > from.due or some[i] > from.id) and not visit(some[i], score) then return end
+    end
+    offset = offset + n
+  until #some < 2 * n
+end
+
+-- The queues to visit, sorted, beginning with that of the position. `sets`: where their names are.
+local function queues_from(from, sets)
+  if only ~= '' then return {only} end
+  local names, seen = {}, {}
+  for _, set in ipairs(sets) do
+    local all = set == 'active' or set == 'later'
+    for _, queue in ipairs(all and call('ZRANGE', P .. set, 0, -1) or call('SMEMBERS', P .. set)) do
+      if not seen[queue] and queue >= from.queue then names[#names + 1] = queue end
+      seen[queue] = true
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+-- The jobs of a queue that are ready or delayed, in order. Each kind of them may fill the page.
+local function jobs_of(queue, from)
+  local some, n = {}, want()
+  local function each(key, low, high)
+    local left = n
+    each_after(key, low, high, from, n, function(id, due)
+      some[#some + 1] = {id = id, due = due, at = due, queue = queue, line = ''}
+      left = left - 1
+      return left > 0
+    end)
+  end
+  local delayed, key, at, listed = P .. 'delayed:' .. queue, P .. 'ready:' .. queue, 0, 0
+  if status == 'delayed' then
+    each(delayed, now + 1, '+inf')
+    return some
+  end
+  each(P .. 'back:' .. queue, -1, '+inf')
+  each(delayed, -1, stamp)
+  if from ~= START then at = first_behind(key, from.due, from.id) end
+  repeat
+    local ids = call('LRANGE', key, at, at + n - 1)
+    at = at + n
+    for _, id in ipairs(ids) do
+      local _, due = origin_of(id)
+      if due and is_behind(id, from.due, from.id) then
+        some[#some + 1] = {id = id, due = due, at = due, queue = queue, line = ''}
+        listed = listed + 1
+      end
+    end
+  until #ids < n or listed >= n
+  table.sort(some, by_due)
+  return some
+end
+
+local function take(some)
+  for i = 1, math.min(#some, want()) do
+    some[i].section = section
+    found[#found + 1] = some[i]
+  end
+end
+
+local function list_queues(from)
+  for _, queue in ipairs(queues_from(from, {'active', 'later', 'paused'})) do
+    if stops(queue) then return end
+    take(jobs_of(queue, queue == from.queue and from or START))
+  end
+end
+
+-- Released jobs whose window has ended (if ready ones are listed) or not.
+local function list_held(from)
+  local checked = 0
+  for _, queue in ipairs(queues_from(from, {'lined'})) do
+    if stops(queue) then return end
+    local low, high = -1, stamp
+    if status == 'delayed' then low, high = now + 1, '+inf' end
+    local begin = queue == from.queue and from or START
+    each_after(P .. 'held:' .. queue, low, high, begin, want(), function(id, moment)
+      local by = call('HGET', P .. 'heldby:' .. queue, id) or ''
+      local due, key = string.match(by, '^(%d+) %d+ %d+:(.*)$')
+      checked = checked + 1
+      if limit == '' or key == limit then
+        local at = status == 'ready' and tonumber(due or 0) or moment
+        take({{id = id, due = moment, at = at, queue = queue, line = ''}})
+      elseif checked > MAX_CHECKED then
+        stopped = {section = section, due = moment, id = id, queue = queue, line = ''}
+      end
+      return want() > 0 and not stopped
+    end)
+  end
+end
+
+local function lines_of(queue, from)
+  local names = {}
+  for _, line in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
+    local wanted = limit == '' or string.match(line, '^%d+:(.*)$') == limit
+    if line ~= RELEASED and wanted and line >= from then names[#names + 1] = line end
+  end
+  table.sort(names)
+  return names
+end
+
+local function list_lines(from)
+  for _, queue in ipairs(queues_from(from, {'lined'})) do
+    local is_first = queue == from.queue
+    for _, line in ipairs(lines_of(queue, is_first and from.line or '')) do
+      if stops(queue, line) then return end
+      local begin = is_first and line == from.line and from or START
+      each_after(line_key(queue, line), -1, '+inf', begin, want(), function(id, due)
+        take({{id = id, due = due, at = due, queue = queue, line = line}})
+        return want() > 0
+      end)
+    end
+  end
+end
+
+-- Running jobs by the time of their claim. Reads all claims.
+local function list_running(from)
+  local some = {}
+  for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
+    local all = call('HGETALL', P .. 'worker:' .. worker)
+    for i = 1, #all, 2 do
+      local at, queue = string.match(all[i + 1], '^%d+ %d+ [^ ]+ (%d+) (.*)$')
+      local id = all[i]
+      at = tonumber(at)
+      if at and string.sub(id, 1, 1) ~= '#' and (only == '' or only == queue)
+        and (at > from.due or at == from.due and id > from.id) then
+        some[#some + 1] = {id = id, due = at, at = at, queue = queue, line = '', worker = worker}
+      end
+    end
+  end
+  table.sort(some, by_due)
+  take(some)
+end
+
+-- Failed jobs, newest first. Each queue has a cursor: `items` are the jobs read last, in which the
+-- cursor is at `i`; `chunk` is how many are read next.
+
+local function is_older(job, from)
+  return from == START or job.due < from.due or job.due == from.due and job.id < from.id
+end
+
+-- Move a cursor to the next job after the position. Returns false if there is none.
+local function advance(cursor, from)
+  repeat
+    cursor.i = cursor.i + 2
+    if cursor.i > #cursor.items then
+      cursor.items = call('ZRANGE', cursor.key, from == START and '+inf' or digits(from.due), '-inf',
+        'BYSCORE', 'REV', 'LIMIT', cursor.offset, cursor.chunk, 'WITHSCORES')
+      cursor.offset, cursor.i = cursor.offset + cursor.chunk, 1
+      cursor.chunk = math.min(8 * cursor.chunk, most + 1)
+    end
+    cursor.id, cursor.due = cursor.items[cursor.i], tonumber(cursor.items[cursor.i + 1])
+  until not cursor.id or is_older(cursor, from)
+  return cursor.id ~= nil
+end
+
+-- Restore the order of a heap after the item at position `i` has changed.
+local function sift(heap, i)
+  while true do
+    local first = i
+    for child = 2 * i, math.min(2 * i + 1, #heap) do
+      if by_age(heap[child], heap[first]) then first = child end
+    end
+    if first == i then return end
+    heap[i], heap[first], i = heap[first], heap[i], first
+  end
+end
+
+local function list_failed(from)
+  local heap = {}
+  local queues = only ~= '' and {only} or call('ZRANGE', P .. 'failures', 0, -1)
+  for _, queue in ipairs(queues) do
+    local chunk = #queues > 8 and 1 or most + 1
+    local cursor = {queue = queue, key = P .. 'failed:' .. queue, items = {}, i = -1, offset = 0}
+    cursor.chunk = chunk
+    if advance(cursor, from) then heap[#heap + 1] = cursor end
+  end
+  for i = math.floor(#heap / 2), 1, -1 do sift(heap, i) end
+  while #heap > 0 and want() > 0 do
+    local top = heap[1]
+    take({{id = top.id, due = top.due, at = top.due, queue = top.queue, line = ''}})
+    if not advance(top, from) then
+      heap[1] = heap[#heap]
+      heap[#heap] = nil
+    end
+    if #heap > 0 then sift(heap, 1) end
+  end
+end
+
+local LISTERS = {
+  queue = list_queues, held = list_held, line = list_lines, running = list_running,
+  failed = list_failed,
+}
+local SECTIONS = {
+  ready = {'held', 'queue'}, delayed = {'queue', 'held'}, parked = {'line'}, running = {'running'},
+  failed = {'failed'},
+}
+local sections = SECTIONS[status]
+if limit ~= '' then sections = ({delayed = {'held'}, parked = {'line'}})[status] or {} end
+local begun = ARGV[5] == ''
+for _, name in ipairs(sections) do
+  section = name
+  if begun then LISTERS[name](START) end
+  if name == ARGV[5] then
+    begun = true
+    LISTERS[name](after)
+  end
+  if stopped or want() <= 0 then break end
+end
+
+local jobs = {}
+for i = 1, math.min(most, #found) do
+  local job = found[i]
+  local body, state = call('HGET', bodies_of(job.id), job.id), call('HGET', STATES, job.id)
+  jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, job.worker or ''}
+end
+local following = stopped
+if #found > most then following = found[most] end
+if not following then return {jobs} end
+return {jobs, {following.section, digits(following.due), following.id, following.queue, following.line}}

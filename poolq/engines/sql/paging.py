@@ -1,0 +1,250 @@
+"""Lists the jobs of one status, a page at a time.
+
+A listing consists of sections. In the section "queue", the jobs of a queue are sorted by due time
+and id, and one queue follows the other. In the section "line", the jobs of a line are sorted by due
+time and id, and one line follows the other. A cursor is the position of the last job that was
+looked at, so it stays valid while jobs come and go.
+
+The sections read only an index. Then the jobs that are on the page are read by id.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from poolq.engines.base import JobPage, StoredJob
+from poolq.engines.sanitize import MAX_NUMBER, number, to_text
+from poolq.engines.sql.admin import NEWEST_FIRST, SELECT_FAILED, SELECT_JOB, stored, stored_failed
+from poolq.engines.sql.limit_windows import SERVER_CLOCK
+from poolq.engines.sql.location import DELAYED, IS_CLAIMED, PARKED_RANGE, QUEUED, RELEASED_RANGE
+from poolq.engines.sql.session import Query, Session, in_chunks
+from poolq.engines.sql.skip_scan import QueuePage, remaining_queues, run_pages
+
+#: How many queues or lines one page looks at, and how many of these in one round trip.
+MAX_LOOKED_AT, PER_ROUND_TRIP = 200, 20
+
+#: The second comparison of `due_at` only concerns jobs with the same due time. Without the first
+#: one, servers would not find the beginning of the range in the index.
+NEXT_JOBS = """SELECT due_at, id FROM {jobs} {turn} WHERE place = ? AND queue = ?
+    AND due_at >= ? AND due_at <= ? AND (due_at > ? OR id > ?) ORDER BY due_at, id LIMIT ?"""
+NEXT_LINES = """SELECT place, queue FROM {lines} WHERE place >= ? AND place < ?
+    AND (place > ? OR queue >= ?)"""
+LINE_ORDER = " ORDER BY place, queue LIMIT ?"
+NEXT_RUNNING = f"""SELECT taken, id FROM {{jobs}} {{turn}} WHERE {IS_CLAIMED}
+    AND (taken > ? OR (taken = ? AND id > ?))"""
+RUNNING_ORDER = " ORDER BY taken, id LIMIT ?"
+JOBS_BY_ID = SELECT_JOB + "{by_id} WHERE id IN {list}"
+FAILED_AFTER = "WHERE at <= ? AND (at < ? OR id < ?)"
+OF_QUEUE = " AND queue = ?"
+#: Ids consist of hexadecimal digits, so this comes after all of them.
+AFTER_ALL_IDS = "~"
+IDS = "SELECT id FROM {jobs} WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+FAILED_IDS = IDS.replace("{jobs}", "{failed}")
+
+
+class Position(NamedTuple):
+    """The position of a job in a listing. `due`: the time by which its section is sorted: when the
+    job is due, was claimed or has failed."""
+
+    section: str
+    place: str = ""
+    queue: str = ""
+    due: int = -MAX_NUMBER
+    id: str = ""
+
+
+class Listed(NamedTuple):
+    """What is listed, as `Engine.page` describes it."""
+
+    status: str
+    queue: str | None
+    limit: str | None
+
+
+class Listing(NamedTuple):
+    """A page in the making. `now`: the server's time."""
+
+    session: Session
+    what: Listed
+    now: int
+
+
+class Found(NamedTuple):
+    """The positions of jobs, at most one more than requested, and where the section continues if it
+    was left before its end."""
+
+    jobs: list[Position]
+    following: Position | None = None
+
+
+_positions = msgspec.json.Decoder(Position)
+_SECTIONS = {
+    "ready": ("line", "queue"),
+    "delayed": ("queue", "line"),
+    "parked": ("line",),
+    "running": ("running",),
+}
+
+
+def page(session: Session, what: Listed, cursor: str | None, max_count: int) -> JobPage:
+    """Return a page of jobs that have not failed."""
+    sections = _SECTIONS[what.status]
+    if what.limit is not None:
+        sections = tuple(one for one in sections if one == "line" and what.status != "ready")
+    if not sections:
+        return JobPage([], None)
+    after = Position(sections[0]) if cursor is None else _positions.decode(cursor)
+    (clock,) = session.read(SERVER_CLOCK)
+    listing = Listing(session, what, number(clock.rows[0][0]))
+    jobs: list[Position] = []
+    following: Position | None = None
+    for section in sections[sections.index(after.section) :]:
+        start = after if after.section == section else Position(section)
+        # One job more than requested shows whether there are more.
+        found = _READERS[section](listing, start, max_count + 1 - len(jobs))
+        jobs += found.jobs
+        following = found.following
+        if following is not None or len(jobs) > max_count:
+            break
+    if len(jobs) > max_count:
+        jobs = jobs[:max_count]
+        following = jobs[-1]
+    return JobPage(_read_jobs(listing, jobs), _encode(following))
+
+
+def _encode(position: Position | None) -> str | None:
+    return None if position is None else msgspec.json.encode(position).decode()
+
+
+def _read_jobs(listing: Listing, found: Sequence[Position]) -> list[StoredJob]:
+    """Return the jobs at these positions, without those that have left them in the meantime."""
+    ids = [one.id for one in found]
+    queries = [Query(JOBS_BY_ID, (some,)) for some in in_chunks(ids)]
+    jobs = {}
+    for result in listing.session.read(*queries):
+        for row in result.rows:
+            job = stored(row)
+            jobs[job.id] = job
+    here = (jobs.get(id_) for id_ in ids)
+    return [job for job in here if job is not None and job.status == listing.what.status]
+
+
+def failed(
+    session: Session, queue: str | None, before: int | None, cursor: str | None, max_count: int
+) -> JobPage:
+    """Return a page of failed jobs. See `Engine.page`."""
+    due, id_ = (MAX_NUMBER, AFTER_ALL_IDS) if before is None else (before, "")
+    if cursor is not None:
+        _, _, _, due, id_ = _positions.decode(cursor)
+    where = FAILED_AFTER
+    args: tuple[object, ...] = (due, due, id_)
+    if queue is not None:
+        where, args = where + OF_QUEUE, (*args, queue)
+    (found,) = session.read(Query(SELECT_FAILED + where + NEWEST_FIRST, (*args, max_count + 1)))
+    jobs = [stored_failed(row) for row in found.rows[:max_count]]
+    if len(found.rows) <= max_count:
+        return JobPage(jobs, None)
+    return JobPage(jobs, _encode(Position("failed", due=jobs[-1].at, id=jobs[-1].id)))
+
+
+def _running(listing: Listing, after: Position, want: int) -> Found:
+    """Return running jobs. All claims are read, but no bodies."""
+    sql, args = NEXT_RUNNING, [after.due, after.due, after.id]
+    if listing.what.queue is not None:
+        sql, args = sql + OF_QUEUE, [*args, listing.what.queue]
+    (found,) = listing.session.read(Query(sql + RUNNING_ORDER, (*args, want)))
+    return Found([after._replace(due=number(at), id=to_text(id_)) for at, id_ in found.rows])
+
+
+def _in_queues(listing: Listing, after: Position, want: int) -> Found:
+    """Return jobs by queue, those in the queue and delayed ones that are due in one order."""
+    places = (QUEUED, DELAYED) if listing.what.status == "ready" else (DELAYED,)
+    if listing.what.queue is not None:
+        names, more = [listing.what.queue], False
+    else:
+        names, more = _next_queues(listing.session, places, after.queue)
+        names = [after.queue, *names] if after.queue else names
+    jobs = _next_jobs(
+        listing, [(Position("queue", queue=one), places) for one in names], after, want
+    )
+    end = Position("queue", queue=names[-1], due=MAX_NUMBER, id=AFTER_ALL_IDS) if more else None
+    return Found(jobs, None if len(jobs) == want else end)
+
+
+def _next_queues(session: Session, places: Sequence[str], after: str) -> tuple[list[str], bool]:
+    """Return queues behind this one that have jobs in these places, and whether there are more."""
+    pages = [QueuePage(session.skips, place, after) for place in places]
+    answers = run_pages(session.read, [], pages)
+    lists = [
+        [name for name, _ in remaining_queues(session.read, one.read(answer), MAX_LOOKED_AT)]
+        for one, answer in zip(pages, answers, strict=True)
+    ]
+    ends = [names[-1] for names in lists if len(names) >= MAX_LOOKED_AT]  # there may be more
+    names = sorted({name for some in lists for name in some})
+    return [name for name in names if not ends or name <= min(ends)], bool(ends)
+
+
+def _in_lines(listing: Listing, after: Position, want: int) -> Found:
+    """Return jobs by line: parked ones, or released ones whose window has (not) ended."""
+    first, end = PARKED_RANGE if listing.what.status == "parked" else RELEASED_RANGE
+    begin = max(first, after.place)
+    sql, args = NEXT_LINES, [begin, end, begin, after.queue]
+    if listing.what.queue is not None:
+        sql, args = sql + OF_QUEUE, [*args, listing.what.queue]
+    if listing.what.limit is not None:
+        sql, args = sql + " AND name = ?", [*args, listing.what.limit]
+    (found,) = listing.session.read(Query(sql + LINE_ORDER, (*args, MAX_LOOKED_AT + 1)))
+    lines = [Position("line", to_text(place), to_text(queue)) for place, queue in found.rows]
+    jobs = _next_jobs(listing, [(one, (one.place,)) for one in lines[:MAX_LOOKED_AT]], after, want)
+    more = len(jobs) < want and len(lines) > MAX_LOOKED_AT
+    return Found(jobs, lines[-1] if more else None)
+
+
+def _next_jobs(
+    listing: Listing, groups: Sequence[tuple[Position, Sequence[str]]], after: Position, want: int
+) -> list[Position]:
+    """Return the positions of the first jobs of these groups, behind the position `after`. A group
+    consists of the jobs of a queue in some places, in one order."""
+    jobs: list[Position] = []
+    for some in (groups[:1], *in_chunks(groups[1:], PER_ROUND_TRIP)):
+        queries = []
+        for group, places in some:
+            is_same = (group.place, group.queue) == (after.place, after.queue)
+            start = after if is_same else group
+            queries += [_next_in(listing, place, group.queue, start, want) for place in places]
+        answers = iter(listing.session.read(*queries))
+        for group, places in some:
+            rows = [row for _ in places for row in next(answers).rows]
+            keys = sorted((number(due), to_text(id_)) for due, id_ in rows)
+            jobs += [group._replace(due=due, id=id_) for due, id_ in keys]
+        if len(jobs) >= want:
+            return jobs[:want]
+    return jobs
+
+
+def _next_in(listing: Listing, place: str, queue: str, after: Position, want: int) -> Query:
+    """Return a query for the next jobs in one place that have the listed status."""
+    low, high = -MAX_NUMBER, MAX_NUMBER
+    if place != QUEUED and listing.what.status == "ready":
+        high = listing.now
+    elif listing.what.status == "delayed":
+        low = listing.now + 1
+    low = max(low, after.due)
+    return Query(NEXT_JOBS, (place, queue, low, high, after.due, after.id, want))
+
+
+_READERS: dict[str, Callable[[Listing, Position, int], Found]] = {
+    "queue": _in_queues,
+    "line": _in_lines,
+    "running": _running,
+}
+
+
+def ids(session: Session, prefix: str, most: int) -> list[str]:
+    """Return the first ids, sorted, that begin with `prefix`."""
+    if not prefix.isascii():
+        return []
+    args = (prefix, prefix + AFTER_ALL_IDS, most)
+    found = session.read(Query(IDS, args), Query(FAILED_IDS, args))
+    return sorted(to_text(id_) for result in found for (id_,) in result.rows)[:most]

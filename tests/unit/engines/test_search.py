@@ -1,0 +1,161 @@
+"""Searches through the pages of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from poolq.engines.base import Engine, Push, Registration, Settlement, StoredJob
+from poolq.engines.search import JobFilter, last_error, search
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import Entry, State, entry
+from poolq.jobs.retry import Bury, Outcome, Park, ReleaseUntil
+
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/poolq.db", "poolq")) as engine:
+        engine.register(Registration("w", "n", "h", "p", "b", "s", 1, 1))
+        yield engine
+
+
+def push(engine: Engine, job: str, *names: str, queue: str = "q", delay: int = 0) -> list[str]:
+    bodies = [msgspec.json.encode({"v": 1, "job": job, "queue": queue}) for _ in names]
+    pushes = [Push(one, queue, body, delay) for one, body in zip(names, bodies, strict=True)]
+    engine.push(pushes)
+    return list(names)
+
+
+def claim_and_end(engine: Engine, request: int, *outcomes: Outcome, queue: str = "q") -> None:
+    claims = engine.step("w", request, [], len(outcomes), [queue]).claims
+    ends = [Settlement(claim, outcome) for claim, outcome in zip(claims, outcomes, strict=True)]
+    assert engine.settle("w", ends) == []
+
+
+def failure(error: str) -> Bury:
+    return Bury(State(1, history=entry(Entry(1, "error", error))))
+
+
+def found(engine: Engine, wanted: JobFilter, max_count: int = 50) -> list[str]:
+    """The ids of all jobs that a search finds, page by page."""
+    ids: list[str] = []
+    cursor = None
+    while True:
+        page = search(engine, wanted, cursor, max_count)
+        assert len(page.jobs) <= max_count
+        ids += [job.id for job in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            return ids
+
+
+@pytest.fixture
+def jobs(engine: Engine) -> Engine:
+    """Jobs of each status but running, of the classes `mail.Send` and `web.Get`."""
+    rule = Rule("mail", 1, HOUR)
+    engine.admit([rule])
+    for request, outcomes in enumerate(
+        [
+            (Park((rule,), 0), Park((rule,), 0)),
+            (failure("Timeout: mail"), failure("ValueError: no")),
+            (ReleaseUntil(engine.now() + HOUR, State(1), rule),),
+        ],
+        1,
+    ):
+        for name, job in zip((f"{request}a", f"{request}b"), ("mail.Send", "web.Get"), strict=True):
+            push(engine, job, name)
+        claim_and_end(engine, request, *outcomes[: 2 if request < 3 else 1])
+    push(engine, "web.Get", "5d", delay=HOUR)
+    push(engine, "mail.Send", "4r", queue="r")
+    return engine
+
+
+def test_every_job_is_found_by_status_then_in_order(jobs: Engine) -> None:
+    for size in (1, 2, 3, 50):
+        assert found(jobs, JobFilter(), size) == ["3b", "4r", "5d", "3a", "1a", "1b", "2b", "2a"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (JobFilter(queue="r"), ["4r"]),
+        (JobFilter(job="mail.Send"), ["4r", "3a", "1a", "2a"]),
+        (JobFilter(job="web.Get", queue="q"), ["3b", "5d", "1b", "2b"]),
+        (JobFilter(job="mail"), []),
+        (JobFilter(status="failed"), ["2b", "2a"]),
+        (JobFilter(status="parked", job="web.Get"), ["1b"]),
+        (JobFilter(error="TIMEOUT"), ["2a"]),
+        (JobFilter(error=": "), ["2b", "2a"]),
+        (JobFilter(limit="mail"), ["3a", "1a", "1b"]),
+        (JobFilter(limit="mail", status="delayed"), ["3a"]),
+        (JobFilter(limit="mail", status="ready"), []),
+        (JobFilter(since=2**60), []),
+        (JobFilter(until=0), []),
+        (JobFilter(since=0, until=2**60, status="ready"), ["3b", "4r"]),
+    ],
+)
+def test_only_what_matches_is_found(jobs: Engine, wanted: JobFilter, ids: list[str]) -> None:
+    for size in (1, 2, 50):
+        assert found(jobs, wanted, size) == ids
+
+
+def test_the_bounds_of_the_time_are_since_and_before_until(jobs: Engine) -> None:
+    newer, older = search(jobs, JobFilter(status="failed")).jobs
+    assert found(jobs, JobFilter(status="failed", until=newer.at)) == (
+        ["2a"] if older.at < newer.at else []
+    )
+    assert found(jobs, JobFilter(status="failed", since=newer.at))[0] == "2b"
+    assert found(jobs, JobFilter(status="failed", since=newer.at + 1)) == []
+    (delayed, _) = search(jobs, JobFilter(status="delayed")).jobs
+    assert (
+        found(jobs, JobFilter(status="delayed", since=delayed.at, until=delayed.at + 1))[0] == "5d"
+    )
+
+
+def test_a_search_looks_at_a_bounded_number_of_jobs(engine: Engine) -> None:
+    ids = push(engine, "a", *(f"{n:05}" for n in range(3000)))
+    last = push(engine, "rare", "9")
+    cursor, looks = None, 0
+    while True:
+        page = search(engine, JobFilter(job="rare"), cursor, scan=1000)
+        looks += 1
+        cursor = page.cursor
+        if page.jobs or cursor is None:
+            break
+    assert [job.id for job in page.jobs] == last
+    assert looks >= 3
+    half = search(engine, JobFilter(job="a"), max_count=700)
+    assert [job.id for job in half.jobs] == ids[:700]
+    rest = search(engine, JobFilter(job="a"), half.cursor, max_count=5000)
+    assert [job.id for job in rest.jobs] == ids[700:]
+
+
+def test_a_search_for_recent_failures_does_not_read_the_old_ones(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(engine, "a", *map(str, range(2000)))
+    claim_and_end(engine, 1, *[failure("old")] * 2000)
+    read: list[StoredJob] = []
+    original = SQLiteEngine.page
+
+    def counting(*args: object, **kwargs: object) -> object:
+        page = original(*args, **kwargs)  # type: ignore[arg-type]  # as it was called
+        read.extend(page.jobs)
+        return page
+
+    monkeypatch.setattr(SQLiteEngine, "page", counting)
+    assert found(engine, JobFilter(status="failed", since=engine.now())) == []
+    assert len(read) <= 500
+
+
+def test_the_last_error_of_a_job(jobs: Engine) -> None:
+    failed = search(jobs, JobFilter(status="failed")).jobs
+    assert [last_error(one) for one in failed] == ["ValueError: no", "Timeout: mail"]
+    assert last_error(search(jobs, JobFilter(status="ready")).jobs[0]) == ""
