@@ -30,7 +30,11 @@ def show(settings: Config, as_json: bool) -> None:
         return
     print_line(f"project folder: {settings.folder}", err=True)
     tables.print_table(
-        [tables.Column("SETTING"), tables.Column("VALUE"), tables.Column("FROM")],
+        [
+            tables.Column("SETTING"),
+            tables.Column("VALUE", wrap=True),
+            tables.Column("FROM", wrap=True),
+        ],
         [(name, _worded(value), source) for name, value, source in rows],
     )
 

@@ -25,12 +25,17 @@ def _schema(engine: Engine) -> SQLSchema | None:
 
 
 @db.command()
+@json_option
 @with_new_engine
-def migrate(engine: Engine) -> None:
+def migrate(engine: Engine, as_json: bool) -> None:
     """Update the tables to this version of poolq. Does nothing if they are up to date."""
     schema = _schema(engine)
-    if schema is not None:
-        steps = schema.migrate()
+    steps = schema.migrate() if schema is not None else 0
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({"version": schema.version() if schema else 0, "steps": steps})
+    elif schema is not None:
         made = f"{steps} step{'' if steps == 1 else 's'} done" if steps else "nothing to do"
         click.echo(f"schema version {schema.version()}: {made}")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from poolq.cli.options import warn, with_settings
+from poolq.cli.options import json_option, warn, with_settings
 from poolq.common.names import suggestion
 from poolq.config import Config
 from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqError
@@ -25,10 +25,11 @@ from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqEr
 @click.option("--attempts", type=int, metavar="N", help="Attempts, instead of the job's own.")
 @click.option("--retry-after", metavar="STEPS", help='"10s", or one delay per retry: "1s,10s,1m".')
 @click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")
+@json_option
 @with_settings("app", "engine", "namespace")
 def dispatch(
     settings: Config, name: str, payload: str, by_name: bool, retry_after: str | None,
-    **given: Any,
+    as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Dispatch the job NAME ("jobs:SendMail").
 
@@ -46,7 +47,7 @@ def dispatch(
     engine = connect(settings.engine, settings.namespace)
     to = None if by_name else _job(settings, name)
     try:
-        click.echo(_send(to, name, read, options))
+        id = _send(to, name, read, options)
     except PoolqError:
         raise
     except Exception as error:
@@ -56,6 +57,12 @@ def dispatch(
         raise JobFailed(f"job {name} failed: {type(error).__name__}: {error}") from error
     finally:
         engine.close()
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({"id": id})
+    else:
+        click.echo(id)
 
 
 def _check(options: dict[str, Any], name: str) -> None:

@@ -14,7 +14,7 @@ from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError
 from poolq.jobs.message import entries
 
 SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
-STYLES = {"ok": "green", "warn": "yellow", "bad": "bold red"}
+STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
 
 @click.command()
@@ -41,7 +41,11 @@ def doctor(settings: Config, as_json: bool) -> int:
     if as_json:
         tables.print_json({"checks": [check._asdict() for check in checks], "exit_code": code})
     else:
-        columns = [tables.Column("CHECK"), tables.Column("LEVEL"), tables.Column("FOUND")]
+        columns = [
+            tables.Column("CHECK"),
+            tables.Column("LEVEL"),
+            tables.Column("FOUND", wrap=True),
+        ]
         rows = [(check.name, check.level, check.text) for check in checks]
         tables.print_table(columns, rows, styles=STYLES)
     return code

@@ -1,64 +1,17 @@
-"""`poolq failed`: lists, retries and deletes failed jobs.
+"""`poolq failed`: lists, retries and deletes failed jobs."""
 
-Jobs are selected either by id, or by the options --queue, --older-than and --all. Options select
-only jobs that failed before the command started, and process these jobs in pages.
-"""
-
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable
 
 import click
 
-from poolq.cli import options, records
+from poolq.cli import bulk, filters, job_ids, listing, options
+from poolq.cli.filters import Filters, Selection
 from poolq.cli.group import Group
 from poolq.cli.job import print_job
-from poolq.common.durations import micros
+from poolq.config import Config
 from poolq.engines.base import Engine, StoredJob
-from poolq.errors import DurationError, NotFound
-from poolq.jobs.message import name_and_queue
-from poolq.monitor import times
-
-T = TypeVar("T")
-PAGE_SIZE = 1000
-MAX_LISTED = 1_000_000
-
-
-class Selection(NamedTuple):
-    """Which failed jobs are selected; `older_than` is in microseconds."""
-
-    ids: tuple[str, ...]
-    queue: str | None
-    older_than: int | None
-    everything: bool
-
-    @property
-    def many(self) -> bool:
-        return self.everything or self.queue is not None or self.older_than is not None
-
-
-def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else micros(value, "--older-than")
-    except DurationError as error:
-        raise click.UsageError(str(error), ctx) from None
-
-
-queue_option = click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
-age_option = click.option(
-    "--older-than", metavar="AGE", callback=_age, help='Only jobs that failed over AGE ago ("30d").'
-)
-
-
-def selection_options(command: Callable[..., T]) -> Callable[..., T]:
-    for decorate in (
-        click.option("--all", "everything", is_flag=True, help="All failed jobs."),
-        age_option,
-        queue_option,
-        click.argument("ids", metavar="[ID]...", nargs=-1, callback=options.reject_empty),
-    ):
-        command = decorate(command)
-    return command
+from poolq.errors import JobError, NotFound, UnknownJob
+from poolq.jobs.message import MAX_ATTEMPTS, decode, with_fields
 
 
 @click.group(cls=Group)
@@ -67,42 +20,13 @@ def failed() -> None:
 
 
 @failed.command()
-@queue_option
-@age_option
-@click.option(
-    "--limit",
-    type=click.IntRange(1, MAX_LISTED),
-    default=100,
-    show_default=True,
-    help="Maximum number.",
-)
+@filters.filter_options("failed")
+@listing.max_option
 @options.json_option
 @options.with_engine
-def ls(
-    engine: Engine, queue: str | None, older_than: int | None, limit: int, as_json: bool
-) -> None:
+def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> None:
     """List failed jobs, the newest first."""
-    before = None if older_than is None else engine.now() - older_than
-    found = engine.failed(queue, before, limit + 1)
-    shown = found[:limit]
-    from poolq.cli import tables
-
-    if as_json:
-        tables.print_json({"failed": list(map(records.job, shown)), "more": len(found) > limit})
-    elif shown:
-        names = ("ID", "QUEUE", "JOB", "FAILED")
-        columns = [*map(tables.Column, names), tables.Column("ERROR", elastic=True)]
-        tables.print_table(columns, list(map(_row, shown)))
-    else:
-        every = queue is None and before is None
-        options.warn("no job has failed" if every else "no failed job matches")
-    if len(found) > limit:
-        options.warn(f"there are more than {limit}; use --limit to show more")
-
-
-def _row(stored: StoredJob) -> tuple[object, ...]:
-    name = name_and_queue(stored.body)[0]
-    return stored.id, stored.queue, name, times.local(stored.at), records.last_error(stored)
+    listing.show(engine, filters, limit, "failed", as_json)
 
 
 @failed.command()
@@ -111,6 +35,7 @@ def _row(stored: StoredJob) -> tuple[object, ...]:
 @options.with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
     """Show a failed job with its error, traceback and history."""
+    id = job_ids.resolve_one(engine, id)
     stored = engine.find(id)
     if stored is None or stored.status != "failed":
         state = "is done or never existed" if stored is None else f"is {stored.status}"
@@ -119,64 +44,76 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
 
 
 @failed.command()
-@selection_options
-@options.with_engine
+@filters.selection_options("failed", asks=False)
+@click.option(
+    "--attempts", type=click.IntRange(1, MAX_ATTEMPTS), metavar="N",
+    help="Give the jobs N attempts instead of their own number.",
+)  # fmt: skip
+@click.option(
+    "--fresh-options",
+    is_flag=True,
+    help="Take the options from the jobs' classes as they are now, not as they were dispatched.",
+)
+@options.with_engine_and("app")
 def retry(
-    engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
-    everything: bool,
-) -> int:  # fmt: skip
+    engine: Engine, settings: Config, chosen: Selection, attempts: int | None, fresh_options: bool
+) -> int:
     """Put failed jobs back into their queues.
 
-    All of their attempts are available again.
+    All of their attempts are available again. A job keeps the options that it was dispatched with,
+    unless --attempts or --fresh-options is given; the latter loads the application.
     """
-    return _each(engine, Selection(ids, queue, older_than, everything), engine.retry, "retried")
+    change = bulk.Change("retry", "retried", "retried", ("failed",), engine.retry)
+    if attempts or fresh_options:
+        revision = Revision(attempts, settings if fresh_options else None)
+        change = change._replace(bodies=revision.bodies, refused=revision.refused)
+    return bulk.run(engine, chosen, change)
 
 
 @failed.command()
-@selection_options
-@options.yes_option
+@filters.selection_options("failed")
 @options.with_engine
-def forget(
-    engine: Engine, ids: tuple[str, ...], queue: str | None, older_than: int | None,
-    everything: bool, yes: bool,
-) -> int:  # fmt: skip
-    """Delete failed jobs. Asks before it deletes all of them, or all of a queue."""
-    selection = Selection(ids, queue, older_than, everything)
-    if selection.many and not ids and older_than is None:
-        options.confirm(f"Delete all failed jobs{f' of queue {queue!r}' if queue else ''}?", yes)
-    return _each(engine, selection, engine.forget, "forgot")
+def forget(engine: Engine, chosen: Selection) -> int:
+    """Delete failed jobs.
+
+    Asks before it deletes jobs that options select, unless --older-than is among them.
+    """
+    asks = chosen.filters.older_than is None
+    return bulk.run(engine, chosen, bulk.Change(
+        "forget", "forgot", "forgotten", ("failed",), lambda ids, _: engine.forget(ids), asks=asks
+    ))  # fmt: skip
 
 
-def _each(
-    engine: Engine, selection: Selection, act: Callable[[Sequence[str]], list[str]], done: str
-) -> int:
-    if bool(selection.ids) == selection.many:
-        context = click.get_current_context()
-        raise click.UsageError("give either ids or options (--queue, --older-than, --all)", context)
-    if selection.many:
-        count = sum(len(act(page)) for page in _pages(engine, selection))
-        click.echo(f"{done} {count} job{'s' * (count != 1)}")
-        return 0
-    ids = list(dict.fromkeys(selection.ids))
-    found: set[str] = set()
-    for page in itertools.batched(ids, PAGE_SIZE) if hasattr(itertools, "batched") else [ids]:
-        found.update(act(list(page)))
-    return options.report_ids(
-        done,
-        [id for id in ids if id in found],
-        [id for id in ids if id not in found],
-        "is not a failed job",
-    )
+class Revision:
+    """Gives stored jobs other options: a number of attempts, or the options of their classes in the
+    application of `settings`. `refused`: why a job stays as it is, by its id."""
 
+    def __init__(self, attempts: int | None, settings: Config | None) -> None:
+        from poolq.jobs import registry
 
-def _pages(engine: Engine, selection: Selection) -> Iterator[list[str]]:
-    """Yield pages of ids. The caller must process each page before it requests the next."""
-    before = engine.now() - (selection.older_than or 0)
-    seen: set[str] = set()
-    while True:
-        page = [one.id for one in engine.failed(selection.queue, before, PAGE_SIZE)]
-        fresh = [id for id in page if id not in seen]
-        if not fresh:
-            return
-        seen.update(fresh)
-        yield fresh
+        self._attempts = attempts
+        self._known = registry.load(settings.app, settings.folder) if settings else None
+        self._app = ", ".join(settings.app) if settings else ""
+        self.refused: dict[str, str] = {}
+
+    def bodies(self, jobs: Iterable[StoredJob]) -> dict[str, bytes]:
+        """Return the new bodies by id, without the jobs that are refused."""
+        found = {}
+        for stored in jobs:
+            try:
+                found[stored.id] = self._body(stored.body)
+            except JobError as error:
+                self.refused[stored.id] = str(error)
+        return found
+
+    def _body(self, body: bytes) -> bytes:
+        from poolq.jobs.job import options_of
+        from poolq.jobs.message_template import with_options
+
+        if self._known is not None:
+            name = decode(body).job
+            cls = self._known.get(name)
+            if cls is None:
+                raise UnknownJob(f"there is no job {name!r} in {self._app}")
+            body = with_options(body, options_of(cls))
+        return with_fields(body, {"attempts": self._attempts}) if self._attempts else body

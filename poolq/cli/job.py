@@ -1,28 +1,47 @@
-"""`poolq job`: shows, cancels and dispatches jobs."""
+"""`poolq job`: lists, shows, dispatches, cancels and moves jobs."""
 
 import os
-from collections.abc import Sequence
 from contextlib import closing, suppress
 
 import click
 
-from poolq.cli import records
+from poolq.cli import bulk, filters, job_ids, listing, records
 from poolq.cli.dispatch import dispatch
+from poolq.cli.filters import STATES, WAITING, Filters, Selection
 from poolq.cli.group import Group
-from poolq.cli.options import json_option, print_line, reject_empty, warn, with_engine
+from poolq.cli.options import confirm, json_option, reject_empty, require_terminal, with_engine
+from poolq.common.names import check_name, suggestion
 from poolq.engines.base import Engine, StoredJob
-from poolq.errors import NotFound, PoolqError
+from poolq.errors import NotFound, OptionError, PoolqError
 from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import times
 from poolq.monitor.snapshot import Progress
 
+#: A delayed or parked job that becomes ready during a command is found among the ready jobs.
+CHANGED = ("delayed", "parked", "ready")
+
 
 @click.group(cls=Group)
 def job() -> None:
-    """Show, cancel or dispatch a job."""
+    """List, show, dispatch, cancel or move jobs."""
 
 
 job.add_command(dispatch)
+
+
+@job.command()
+@filters.filter_options(*STATES)
+@listing.max_option
+@json_option
+@with_engine
+def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> None:
+    """List jobs of all states with their payload.
+
+    Each queue's waiting jobs are listed in the order in which they will run, failed jobs with the
+    newest first. WHEN is when a running job was claimed, a failed job failed, or any other job is
+    due.
+    """
+    listing.show(engine, filters, limit, "jobs", as_json)
 
 
 @job.command()
@@ -31,6 +50,7 @@ job.add_command(dispatch)
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
     """Show a job in any state, with its history. Jobs that are done are not kept."""
+    id = job_ids.resolve_one(engine, id)
     stored = engine.find(id)
     if stored is None:
         raise NotFound(f"job {id} is done or never existed")
@@ -58,10 +78,7 @@ def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None
     if as_json:
         tables.print_json(records.job(stored, progress))
         return
-    import msgspec
-
-    payload, most = records.payload(stored.body)
-    shown = payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
+    most = records.payload(stored.body)[1]
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     failing = stored.state.failing and stored.status != "failed"
     title, attempts = job_history.attempts(stored, most)
@@ -74,7 +91,7 @@ def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None
         title: attempts,
         "crashes": stored.state.crashes,
         "worker": stored.worker or "-",
-        "payload": shown,
+        "payload": listing.payload_text(stored.body),
     }
     if progress is not None:
         fields["progress"] = _progress_text(progress)
@@ -92,21 +109,52 @@ def _progress_text(progress: Progress) -> str:
 
 
 @job.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=reject_empty)
+@filters.selection_options(*WAITING)
 @with_engine
-def cancel(engine: Engine, ids: Sequence[str]) -> int:
-    """Delete jobs that are not running: ready, delayed or parked ones."""
-    code = 0
-    for id in dict.fromkeys(ids):
-        if engine.cancel([id]):
-            print_line(f"cancelled {id}")
-            continue
-        code = 1
-        stored = engine.find(id)
-        if stored is None:
-            warn(f"job {id} is done or never existed")
-        elif stored.status == "failed":
-            warn(f"job {id} has failed already; 'poolq failed forget {id}' deletes it")
-        else:
-            warn(f"job {id} is {stored.status}; only jobs that are not running can be cancelled")
-    return code
+def cancel(engine: Engine, chosen: Selection) -> int:
+    """Delete jobs that are not running: ready, delayed or parked ones.
+
+    Asks before it deletes jobs that options select.
+    """
+    return bulk.run(engine, chosen, bulk.Change(
+        "cancel", "cancelled", "cancelled", CHANGED, lambda ids, _: engine.cancel(ids),
+        asks=True, hints={
+            "failed": "'poolq failed forget {id}' deletes it",
+            "running": "'poolq kill {id}' ends it",
+        },
+    ))  # fmt: skip
+
+
+@job.command()
+@filters.selection_options(*WAITING, "failed")
+@click.option("--to", "target", metavar="QUEUE", required=True, help="The queue to move them to.")
+@with_engine
+def move(engine: Engine, chosen: Selection, target: str) -> int:
+    """Move jobs that are not running to another queue. They keep their due time.
+
+    Options select only ready, delayed and parked jobs, unless --state is failed. A parked job asks
+    its rate limit again in the new queue.
+    """
+    _check_target(engine, chosen, target)
+    states = (*CHANGED, "failed") if chosen.ids or chosen.filters.status else CHANGED
+    return bulk.run(engine, chosen, bulk.Change(
+        "move", "moved", "moved", states, lambda ids, _: engine.move(ids, target),
+        skip=lambda stored: stored.queue == target,
+    ))  # fmt: skip
+
+
+def _check_target(engine: Engine, chosen: Selection, target: str) -> None:
+    """Check the name of the queue, and ask if there is no such queue yet."""
+    context = click.get_current_context()
+    try:
+        check_name(target, "--to")
+    except OptionError as error:
+        raise click.UsageError(str(error), context) from None
+    if chosen.filters.queue == target:
+        raise click.UsageError(f"--queue and --to are both {target!r}", context)
+    known = [one.queue for one in engine.counts()]
+    if target not in known and not chosen.yes and not chosen.preview:
+        hint = suggestion(target, known)
+        text = f"There is no queue {target!r} yet{hint and f' ({hint})'}."
+        require_terminal(text)
+        confirm(f"{text} Move jobs there?", chosen.yes)

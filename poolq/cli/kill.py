@@ -26,8 +26,9 @@ MIN_PREFIX = 4  # characters of an id that select a job
 @click.argument("target", metavar="WORKER|ID", callback=options.reject_empty)
 @click.option("--give-back", is_flag=True, help="Put the job back into its queue, to run again.")
 @options.yes_option
+@options.json_option
 @with_settings("name")
-def kill(settings: Config, target: str, give_back: bool, yes: bool) -> None:
+def kill(settings: Config, target: str, give_back: bool, yes: bool, as_json: bool) -> None:
     """End a running job by killing its worker.
 
     WORKER is the worker's number or pid in 'poolq status', and ID the job's id or its beginning.
@@ -45,6 +46,12 @@ def kill(settings: Config, target: str, give_back: bool, yes: bool) -> None:
     named = {"id": worker["id"], "worker": worker["pid"], "give_back": give_back}
     killed = request(settings, "kill", **named)
     end = "given back" if give_back else "cancelled"
+    if as_json:
+        from poolq.cli import tables
+
+        facts = {name: killed[name] for name in ("worker", "pid", "job", "id")}
+        tables.print_json({"pool": settings.name, **facts, "end": end})
+        return
     print_line(
         f"worker {killed['worker']} (pid {killed['pid']}) was killed;"
         f" its job {killed['job']} {killed['id']} is {end}"

@@ -19,7 +19,7 @@ COMMAND_MODULES = {
     "run": "run", "top": "top", "status": "status", "health": "probe", "pause": "pool",
     "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool", "stop": "pool",
     "kill": "kill", "nodes": "nodes", "make": "make", "db": "db", "queue": "queue", "job": "job",
-    "failed": "failed", "config": "config", "doctor": "doctor", "demo": "demo",
+    "failed": "failed", "limit": "limit", "config": "config", "doctor": "doctor", "demo": "demo",
     "version": "version",
 }  # fmt: skip
 

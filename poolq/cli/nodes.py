@@ -7,6 +7,8 @@ from poolq.engines.base import Engine
 from poolq.monitor import amounts
 
 COLUMNS = ("pool", "host", "workers", "busy", "beat", "poolq", "python", "node")
+#: A terminal that is too narrow lacks these columns, the highest rank first.
+RANKS = {"poolq": 1, "python": 2, "node": 3}
 NUMERIC_COLUMNS = ("workers", "busy", "beat")
 
 
@@ -34,7 +36,12 @@ def nodes(engine: Engine, as_json: bool) -> None:
     if not found:
         warn(f"no pool runs in namespace {engine.namespace!r}")
         return
-    columns = [tables.Column(name.upper(), right=name in NUMERIC_COLUMNS) for name in COLUMNS]
+    columns = [
+        tables.Column(
+            name.upper(), name in NUMERIC_COLUMNS, name in ("pool", "host"), rank=RANKS.get(name, 0)
+        )
+        for name in COLUMNS
+    ]
     rows = [
         (
             one.pool or "-", one.host or "-", one.workers,

@@ -82,15 +82,24 @@ def with_engine(command: Callable[..., T]) -> Callable[..., T]:
     return _with_engine(command, create=False)
 
 
+def with_engine_and(*names: str) -> Decorator:
+    """Like `with_engine`, for a command that also receives `settings: Config`, with these flags."""
+    return lambda command: _with_engine(command, create=False, names=names)
+
+
 def with_new_engine(command: Callable[..., T]) -> Callable[..., T]:
     """Like `with_engine`, for a command that may create the store."""
     return _with_engine(command, create=True)
 
 
-def _with_engine(command: Callable[..., T], *, create: bool) -> Callable[..., T]:
+def _with_engine(
+    command: Callable[..., T], *, create: bool, names: Sequence[str] = ()
+) -> Callable[..., T]:
     @functools.wraps(command)
     def run(settings: Config, **kwargs: Any) -> T:
         engine = open_storing(settings)
+        if names:
+            kwargs["settings"] = settings
         try:
             if not create:
                 engine.require_store()
@@ -98,7 +107,7 @@ def _with_engine(command: Callable[..., T], *, create: bool) -> Callable[..., T]
         finally:
             engine.close()
 
-    return with_settings(*ENGINE_FLAGS)(run)
+    return with_settings(*ENGINE_FLAGS, *names)(run)
 
 
 def open_storing(settings: Config) -> Engine:
@@ -136,23 +145,19 @@ def print_line(text: str, *, err: bool = False) -> None:
     click.echo(clean(text), err=err)
 
 
-def confirm(question: str, yes: bool, refusal: str = "nothing was deleted") -> None:
+def require_terminal(reason: str) -> None:
+    """Raise UsageError, which begins with `reason`, if nobody can answer a question."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(
+            f"{reason} There is no terminal to ask on; give --yes",
+            click.get_current_context(silent=True),
+        )
+
+
+def confirm(question: str, yes: bool, refusal: str = "nothing was changed") -> None:
     """Ask for confirmation unless `yes`. Raises Refused, or UsageError without a terminal."""
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise click.UsageError(
-            f"{question} There is no terminal to ask on; give --yes",
-            click.get_current_context(silent=True),
-        )
+    require_terminal(question)
     if not click.confirm(question, err=True):
         raise Refused(refusal)
-
-
-def report_ids(done: str, found: Sequence[str], missing: Sequence[str], why: str) -> int:
-    """Print the ids in `found` to stdout and those in `missing` to stderr; return the exit code."""
-    for id in found:
-        print_line(f"{done} {id}")
-    for id in missing:
-        warn(f"job {id} {why}")
-    return 1 if missing else 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from poolq.cli.options import print_line, with_settings
+from poolq.cli.options import json_option, print_line, with_settings
 from poolq.config import Config
 from poolq.config.parsers import duration
 from poolq.control.client import ControlClient
@@ -50,29 +50,44 @@ def _accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def _print(settings: Config, text: str, as_json: bool, **facts: object) -> None:
+    """Print what has happened to the pool, as a line or as a JSON document."""
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({"pool": settings.name, **facts})
+    else:
+        print_line(f"pool {settings.name} {text}")
+
+
 @click.command()
+@json_option
 @with_settings("name")
-def pause(settings: Config) -> None:
+def pause(settings: Config, as_json: bool) -> None:
     """Stop a pool from taking new jobs.
 
     Running jobs finish. Other pools are not affected: use 'poolq queue pause' for all pools.
     """
     changed = request(settings, "pause")["changed"]
-    print_line(f"pool {settings.name} takes no new jobs{'' if changed else ', as before'}")
+    text = f"takes no new jobs{'' if changed else ', as before'}"
+    _print(settings, text, as_json, changed=changed)
 
 
 @click.command()
+@json_option
 @with_settings("name")
-def resume(settings: Config) -> None:
+def resume(settings: Config, as_json: bool) -> None:
     """Make a paused pool take jobs again."""
     changed = request(settings, "resume")["changed"]
-    print_line(f"pool {settings.name} takes jobs{' again' if changed else '; it was not paused'}")
+    text = f"takes jobs{' again' if changed else '; it was not paused'}"
+    _print(settings, text, as_json, changed=changed)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # -1 is an argument
 @click.argument("workers", metavar="N|+N|-N")
+@json_option
 @with_settings("name")
-def scale(settings: Config, workers: str) -> None:
+def scale(settings: Config, workers: str, as_json: bool) -> None:
     """Set the number of workers to N, or change it by +N or -N.
 
     Surplus workers finish their current job, then exit.
@@ -84,37 +99,42 @@ def scale(settings: Config, workers: str) -> None:
         )
     key = "procs" if workers[0].isdecimal() else "by"
     procs = request(settings, "scale", **{key: int(workers)})["procs"]
-    print_line(f"pool {settings.name} is scaled to {procs} worker{'s' * (procs > 1)}")
+    text = f"is scaled to {procs} worker{'s' * (procs > 1)}"
+    _print(settings, text, as_json, procs=procs)
 
 
 @click.command()
 @wait_option
 @timeout_option
+@json_option
 @with_settings("name")
-def reload(settings: Config, wait: bool, timeout: float | None) -> None:
+def reload(settings: Config, wait: bool, timeout: float | None, as_json: bool) -> None:
     """Reload the application code.
 
     One worker tries the new code first; if that fails, the old code keeps running. With --wait, the
     command exits with 0 if the new code is accepted, or with 1 and the reason if it is refused.
     """
     if not wait:
-        generation = request(settings, "reload")["generation"]
-        print_line(f"pool {settings.name} is trying generation {generation}")
-        return
-    answer = _accepted(settings, connect(settings).request("reload", {"wait": True}, timeout))
-    print_line(f"generation {answer['generation']} is accepted; the other workers follow")
+        number = request(settings, "reload")["generation"]
+        text = f"is trying generation {number}"
+    else:
+        answer = connect(settings).request("reload", {"wait": True}, timeout)
+        number = _accepted(settings, answer)["generation"]
+        text = f"has accepted generation {number}; the other workers follow"
+    _print(settings, text, as_json, generation=number, accepted=wait)
 
 
 @click.command()
 @wait_option
 @timeout_option
+@json_option
 @with_settings("name")
-def drain(settings: Config, wait: bool, timeout: float | None) -> None:
+def drain(settings: Config, wait: bool, timeout: float | None, as_json: bool) -> None:
     """End a pool when its running jobs have finished.
 
     It waits for the jobs however long they take; 'poolq stop' waits at most --stop-timeout.
     """
-    code = _end_pool(settings, wait, timeout, "drain")
+    code = _end_pool(settings, timeout, "drain", as_json=as_json, wait=wait)
     if code:
         raise PoolqError(f"pool {settings.name!r} ended with exit code {code}; its log says why")
 
@@ -123,24 +143,27 @@ def drain(settings: Config, wait: bool, timeout: float | None) -> None:
 @click.option("--now", is_flag=True, help="Kill running jobs and release them.")
 @wait_option
 @timeout_option
+@json_option
 @with_settings("name")
-def stop(settings: Config, now: bool, wait: bool, timeout: float | None) -> None:
+def stop(settings: Config, now: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
     """Stop a pool.
 
     Jobs may finish within the pool's --stop-timeout; those that still run are killed and released.
     """
-    _end_pool(settings, wait, timeout, "stop", now=now)
+    _end_pool(settings, timeout, "stop", as_json=as_json, wait=wait, now=now)
 
 
-def _end_pool(settings: Config, wait: bool, timeout: float | None, do: str, **more: object) -> int:
+def _end_pool(
+    settings: Config, timeout: float | None, do: str, *, as_json: bool, wait: bool, **more: object
+) -> int:
     """End the pool. Returns its exit code, or 0 without `wait`."""
     line = connect(settings)
     if not wait:
         _accepted(settings, line.request(do, more))
-        print_line(f"pool {settings.name} is draining")
+        _print(settings, "is draining", as_json, ended=False, exit_code=None)
         return 0
     answer = _accepted(settings, line.request(do, {**more, "wait": True}, timeout))
     line.wait_until_gone()
-    print_line(f"pool {settings.name} has ended")
     code: int = answer["code"]
+    _print(settings, "has ended", as_json, ended=True, exit_code=code)
     return code

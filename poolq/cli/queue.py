@@ -6,6 +6,7 @@ import click
 
 from poolq.cli import options
 from poolq.cli.group import Group
+from poolq.cli.progress import Progress
 from poolq.common.names import suggestion
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import NotFound
@@ -39,7 +40,7 @@ def ls(engine: Engine, as_json: bool) -> None:
         options.warn(f"there is no queue in namespace {engine.namespace!r} yet")
         return
     columns = [
-        tables.Column("QUEUE"),
+        tables.Column("QUEUE", elastic=True),
         *(tables.Column(name.upper(), right=True) for name in (*QUEUE_COUNTS, "done", "oldest")),
         tables.Column("STATE"),
     ]
@@ -59,7 +60,7 @@ def ls(engine: Engine, as_json: bool) -> None:
     oldest = max((one.oldest for one in counts), default=0)
     longest = amounts.span(oldest / 1e6) if oldest else "-"
     total = ("total", *_sums(counts).values(), done, longest, "")
-    tables.print_table(columns, rows, total, {"paused": "yellow"})
+    tables.print_table(columns, rows, total, {"paused": "warn"})
 
 
 def _sums(counts: Sequence[QueueCounts]) -> dict[str, int]:
@@ -92,40 +93,57 @@ def _document(counts: Sequence[QueueCounts], counters: Totals) -> dict[str, obje
 
 @queue.command()
 @queue_argument
+@options.json_option
 @options.with_new_engine
-def pause(engine: Engine, queues: Sequence[str]) -> None:
+def pause(engine: Engine, queues: Sequence[str], as_json: bool) -> None:
     """Stop all pools from taking jobs of these queues."""
     known = {one.queue for one in engine.counts()}
+    done = []
     for name in dict.fromkeys(queues):
         engine.pause(name)
         if name not in known:
             options.warn(f"there is no queue {name!r} yet; it will be paused from its first job on")
-        options.print_line(f"paused {name}")
+        done.append((name, f"paused {name}"))
+    _print_done(done, "paused", as_json)
 
 
 @queue.command()
 @queue_argument
+@options.json_option
 @options.with_engine
-def resume(engine: Engine, queues: Sequence[str]) -> int:
+def resume(engine: Engine, queues: Sequence[str], as_json: bool) -> int:
     """Let all pools take jobs of these queues again."""
     known = {one.queue: one for one in engine.counts()}
     missing = [name for name in queues if name not in known]
     for name in missing:
         options.warn(_no_queue(name, list(known)))
+    done = []
     for name in dict.fromkeys(queues):
         if name in known:
             engine.resume(name)
-            options.print_line(
-                f"resumed {name}" if known[name].paused else f"{name} was not paused"
-            )
+            paused = known[name].paused
+            done.append((name, f"resumed {name}" if paused else f"{name} was not paused"))
+    _print_done(done, "resumed", as_json)
     return 1 if missing else 0
+
+
+def _print_done(done: Sequence[tuple[str, str]], key: str, as_json: bool) -> None:
+    """Print the line of each queue, or a JSON document with their names under `key`."""
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({key: [name for name, _ in done]})
+        return
+    for _, line in done:
+        options.print_line(line)
 
 
 @queue.command()
 @click.argument("queue", metavar="QUEUE")
 @options.yes_option
+@options.json_option
 @options.with_engine
-def purge(engine: Engine, queue: str, yes: bool) -> None:
+def purge(engine: Engine, queue: str, yes: bool, as_json: bool) -> None:
     """Delete the ready, delayed and parked jobs of a queue. Running and failed jobs stay."""
     known = {one.queue: one for one in engine.counts()}
     if queue not in known:
@@ -136,7 +154,14 @@ def purge(engine: Engine, queue: str, yes: bool) -> None:
         f" of queue {queue!r}?",
         yes,
     )
-    options.print_line(f"purged {engine.purge(queue)} jobs of {queue}")
+    with Progress("deleted", one.ready + one.delayed + one.parked) as progress:
+        count = engine.purge(queue, lambda so_far: progress.add(so_far - progress.count))
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({"queue": queue, "count": count})
+    else:
+        options.print_line(f"purged {count} jobs of {queue}")
 
 
 def _no_queue(name: str, known: Sequence[str]) -> str:

@@ -10,8 +10,9 @@ from poolq.config import Config
 from poolq.monitor import amounts
 
 NOT_TAKING = 3
-STYLES = {"paused": "yellow", "draining": "yellow", "busy": "green", "leaving": "yellow"}
-WORKER_COUNTS = ("done", "failed", "retried", "limited", "parked")
+STYLES = {"paused": "warn", "draining": "warn", "busy": "good", "leaving": "warn"}
+#: The counters of a worker, with the ranks of their columns.
+WORKER_COUNTS = {"done": 1, "failed": 1, "retried": 4, "limited": 5, "parked": 6}
 
 
 @click.command()
@@ -33,10 +34,11 @@ def status(settings: Config, as_json: bool) -> int:
     tables.print_fields(_fields(found))
     columns = [
         tables.Column("SLOT", right=True), tables.Column("PID", right=True),
-        tables.Column("GEN", right=True), tables.Column("STATE"), tables.Column("QUEUE"),
-        tables.Column("JOB", elastic=True), tables.Column("ID"), tables.Column("SINCE", right=True),
-        *(tables.Column(name.upper(), right=True) for name in WORKER_COUNTS),
-        tables.Column("RSS", right=True), tables.Column("RESTARTS", right=True),
+        tables.Column("GEN", right=True, rank=3), tables.Column("STATE"),
+        tables.Column("QUEUE", elastic=True, rank=2), tables.Column("JOB", elastic=True),
+        tables.Column("ID"), tables.Column("SINCE", right=True),
+        *(tables.Column(name.upper(), True, rank=rank) for name, rank in WORKER_COUNTS.items()),
+        tables.Column("RSS", right=True, rank=7), tables.Column("RESTARTS", right=True, rank=8),
     ]  # fmt: skip
     click.echo()
     tables.print_table(columns, [_row(worker) for worker in found["workers"]], styles=STYLES)

@@ -1,27 +1,38 @@
 """Tables, fields and JSON documents for the commands, on stdout.
 
-On a terminal, elastic columns are cut to fit the width; elsewhere nothing is cut. Control
-characters are escaped, so that no payload can manipulate the terminal.
+On a terminal, tables fit the width: columns of low rank are left out, then elastic columns are cut.
+Ids and numbers are never cut. Elsewhere nothing is left out or cut. Control characters are escaped,
+so that no payload can manipulate the terminal.
 """
 
+import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from rich.cells import cell_len, set_cell_size
 
 from poolq.common.escaping import clean, clean_json, to_json
 
-UNLIMITED_WIDTH = 100_000  # rich cuts lines at this width
 MIN_CELL_WIDTH = 8  # characters
 COLUMN_GAP = "  "
 
 
 class Column(NamedTuple):
-    """A column. `right` aligns it right; if `elastic`, it may be cut on a narrow terminal."""
+    """A column. `right` aligns it right. On a narrow terminal it may be left out if it has a `rank`
+    (the highest rank first), be cut if it is `elastic`, or continue on further lines (`wrap`)."""
 
     title: str
     right: bool = False
     elastic: bool = False
+    wrap: bool = False
+    rank: int = 0
+
+
+def is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_json(data: object) -> None:
@@ -37,40 +48,90 @@ def print_table(
     total: Sequence[object] = (),
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table with `total` as its last line; `styles` maps texts of cells to their styles."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Print a table with `total` as its last line; `styles` maps texts of cells to the names of
+    styles of the dashboard's theme."""
+    data = [*rows, total] if total else rows
+    lines = [[clean(str(cell)) for cell in row] for row in data]
+    lines.insert(0, [column.title for column in columns])
+    widths = [max(map(_length, cells)) for cells in zip(*lines, strict=True)]
+    kept: Sequence[int] = range(len(columns))
+    paint = None
+    if is_terminal():
+        kept, widths = fit(columns, widths, shutil.get_terminal_size().columns)
+        paint = _Painter(styles or {})
+    for number, line in enumerate(lines):
+        strong = number == 0 or (bool(total) and number == len(lines) - 1)
+        for part in _wrapped(columns, widths, [line[at] for at in kept], kept):
+            cells = []
+            for at, text in zip(kept, part, strict=True):
+                shown = _cut(text, widths[at])
+                padding = " " * (widths[at] - _length(shown))
+                styled = paint.cell(shown, strong) if paint else shown
+                cells.append(padding + styled if columns[at].right else styled + padding)
+            sys.stdout.write(COLUMN_GAP.join(cells).rstrip() + "\n")
 
-    cells = [[clean(str(cell)) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _fit(columns, cells, shutil.get_terminal_size().columns)
-    table = Table(box=None, pad_edge=False, header_style="bold", show_footer=bool(total))
-    for number, column in enumerate(columns):
-        footer = str(total[number]) if total else ""
-        justify: Literal["left", "right"] = "right" if column.right else "left"
-        table.add_column(column.title, footer, justify=justify, no_wrap=True)
-    for row in cells:
-        table.add_row(*(Text(cell, style=(styles or {}).get(cell, "")) for cell in row))
-    console = Console(width=UNLIMITED_WIDTH, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
+
+def fit(
+    columns: Sequence[Column], widths: Sequence[int], width: int
+) -> tuple[Sequence[int], list[int]]:
+    """Return the numbers of the columns that are shown on a terminal, and the widths of all columns
+    (pure). `widths`: the widths that the cells need."""
+    needed = [
+        min(size, max(MIN_CELL_WIDTH, len(column.title))) if column.elastic or column.wrap else size
+        for column, size in zip(columns, widths, strict=True)
+    ]
+    kept = list(range(len(columns)))
+    while _line_width(kept, needed) > width and any(columns[at].rank for at in kept):
+        kept.remove(max(kept, key=lambda at: (columns[at].rank, at)))
+    flexible = [at for at in kept if columns[at].elastic or columns[at].wrap]
+    most, shown = width, list(widths)
+    while flexible and most > MIN_CELL_WIDTH and _line_width(kept, shown) > width:
+        most -= 1
+        for at in flexible:
+            shown[at] = max(min(widths[at], most), needed[at])
+    return kept, shown
 
 
-def _fit(columns: Sequence[Column], cells: Sequence[list[str]], width: int) -> None:
-    """Cut elastic cells so that lines fit into `width` characters, if possible."""
-    fixed = sum(
-        max([len(column.title), *(len(row[number]) for row in cells)]) + len(COLUMN_GAP)
-        for number, column in enumerate(columns)
-        if not column.elastic
-    )
-    most = max(width - fixed, MIN_CELL_WIDTH)
-    for row in cells:
-        for number, column in enumerate(columns):
-            if column.elastic and len(row[number]) > most:
-                row[number] = row[number][: most - 1] + "…"
+def _line_width(kept: Sequence[int], widths: Sequence[int]) -> int:
+    return sum(widths[at] for at in kept) + len(COLUMN_GAP) * (len(kept) - 1)
+
+
+def _wrapped(
+    columns: Sequence[Column], widths: Sequence[int], line: list[str], kept: Sequence[int]
+) -> Iterator[list[str]]:
+    """Yield the lines on the terminal that one line of the table takes."""
+    parts = [
+        textwrap.wrap(text, widths[at]) or [""]
+        if columns[at].wrap and _length(text) > widths[at] else [text]
+        for at, text in zip(kept, line, strict=True)
+    ]  # fmt: skip
+    for number in range(max(map(len, parts))):
+        yield [part[number] if number < len(part) else "" for part in parts]
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if _length(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+
+
+class _Painter:
+    """Styles the cells of a table for the terminal."""
+
+    def __init__(self, styles: Mapping[str, str]) -> None:
+        from poolq.dashboard.drawing.theme import theme_for
+
+        self._theme = theme_for(os.environ)
+        self._styles = styles
+        self._plain = os.environ.get("TERM", "") in ("", "dumb")
+
+    def cell(self, text: str, strong: bool) -> str:
+        name = "strong" if strong else self._styles.get(text)
+        if name is None or self._plain or not text:
+            return text
+        return str(getattr(self._theme, name).render(text))
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -2,11 +2,19 @@
 
 import click
 
+from poolq.cli.options import json_option
+
 
 @click.command()
-def version() -> None:
+@json_option
+def version(as_json: bool) -> None:
     """Show the version."""
-    click.echo(f"poolq {_installed()}")
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({"version": _installed()})
+    else:
+        click.echo(f"poolq {_installed()}")
 
 
 def print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:

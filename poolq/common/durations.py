@@ -3,6 +3,7 @@
     duration   30 · 0.5 · timedelta(hours=1) · "30s" · "+30 seconds" · "+1 hour 30 minutes" · "now"
     span       a duration, or a span of the calendar: "+1 month" · "1 year 2 weeks"
     when       a span · datetime (naive: local time) · text that `date_parser.py` reads
+    since      text of a span, counted back from now · text that `date_parser.py` reads
 
 In a duration, a day has 24 hours. Functions that raise DurationError take the beginning of the
 error's text as `what` ("delay of jobs:SendMail").
@@ -90,6 +91,20 @@ def when(value: object, now: datetime, what: str) -> tuple[int, int]:
         return 0, 0
     _bound(at - present, value, what)
     return 0, at
+
+
+def since(value: str, now: datetime, what: str) -> int:
+    """Return a point in time in microseconds since the epoch. A duration or a span without a sign
+    is counted back from now, so that "2h" means two hours ago. Raises DurationError."""
+    try:
+        parts = None if value.lstrip().startswith("+") else _parts(value)
+        point = date_parser.later(now, -parts[0], -parts[1]) if parts else None
+    except OverflowError:
+        point = _EPOCH
+    point = point or _point(value, now, what)
+    if point is None:
+        _refuse(value, what, "how long ago, such as '2h', or text such as 'yesterday 09:00'")
+    return max(0, _since_epoch(point, now))
 
 
 def is_duration(value: object) -> bool:

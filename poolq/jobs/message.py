@@ -1,10 +1,12 @@
-"""How a job is stored: as an immutable JSON body, and beside it a small mutable state.
+"""How a job is stored: as a JSON body, and beside it a small mutable state.
 
-The producer writes the body once; engines treat it as bytes. What changes during a job's life
-(attempts, crashes, history) is its `State`, which engines store beside the body. Both are described
-in docs/message.md. Nothing is pickled, so a message can name a job but carries no code.
+The producer writes the body; only a retry with other options replaces it. Engines treat it as
+bytes. What changes during a job's life (attempts, crashes, history) is its `State`, which engines
+store beside the body. Both are described in docs/message.md. Nothing is pickled, so a message can
+name a job but carries no code.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -105,6 +107,7 @@ UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)
 _body_decoder = msgspec.json.Decoder(_Body)
+_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _entry_decoder = msgspec.json.Decoder(Entry)
 
 
@@ -126,6 +129,13 @@ def decode(body: bytes) -> Message:
     if type(message.payload) is not dict:
         raise BadMessage(f"the message's payload is not a JSON object: {body[:80]!r}")
     return message
+
+
+def with_fields(body: bytes, fields: Mapping[str, object]) -> bytes:
+    """Return the body with these fields replaced. All other fields keep their exact bytes. Raises
+    BadMessage if the body is not a message of this version."""
+    decode(body)
+    return _encoder.encode({**_fields_decoder.decode(body), **fields})
 
 
 def name_and_queue(body: bytes) -> tuple[str, str]:

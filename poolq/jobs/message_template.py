@@ -8,12 +8,20 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from poolq.jobs.ids import new_id
-from poolq.jobs.message import MESSAGE_VERSION, Message, Push, encode
+from poolq.jobs.message import MESSAGE_VERSION, Message, Push, encode, with_fields
 from poolq.jobs.options import Options
 from poolq.jobs.payload import check
 
+#: The options that a message contains, except its queue.
+_STORED_OPTIONS = ("attempts", "retry_after", "max_crashes", "on_limit", "timeout")
 #: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
+
+
+def with_options(body: bytes, options: Options) -> bytes:
+    """Return a stored message with these options. Its queue stays, because `poolq job move` changes
+    it, and so does the time at which the job is due. Raises BadMessage."""
+    return with_fields(body, {name: getattr(options, name) for name in _STORED_OPTIONS})
 
 
 class MessageTemplate:

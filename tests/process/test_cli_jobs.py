@@ -17,8 +17,9 @@ import pytest
 
 from poolq.config import load, open_engine
 from poolq.engines.base import Engine, Push
+from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
-from poolq.jobs.retry import Bury
+from poolq.jobs.retry import Bury, Park
 from tests.contract.helpers import Worker
 from tests.support.cli import ROOT, Command, Done, NewCommand, environment
 from tests.support.wait import until
@@ -147,11 +148,109 @@ def test_cancel(poolq: Command, engine: Engine, worker: Worker) -> None:
     done = poolq("job", "cancel", running, ready, failed)
     assert (done.code, done.out) == (1, f"cancelled {ready}\n")
     said = done.err.splitlines()
-    assert [line.split(";")[0] for line in said] == [
-        f"poolq: job {running} is running",
-        f"poolq: job {failed} has failed already",
+    only = "only delayed, parked and ready jobs can be cancelled"
+    assert said == [
+        f"poolq: job {running} is running; {only}; 'poolq kill {running}' ends it",
+        f"poolq: job {failed} is failed; {only}; 'poolq failed forget {failed}' deletes it",
     ]
     assert engine.find(ready) is None
+
+
+def test_ls_and_what_selects_jobs(poolq: Command, engine: Engine, worker: Worker) -> None:
+    assert "there is no job in 'poolq'" in poolq("job", "ls").line
+    (failed,) = fail(poolq, engine, worker, 1, "a")
+    late = dispatch(poolq, "jobs:Late", '{"n": 1}', "--queue=a", "--delay=1h")
+    first, second = (dispatch(poolq, "jobs:Mail", "--queue=a") for _ in range(2))
+    other = dispatch(poolq, "jobs:Other", "--queue=b")
+    running = dispatch(poolq, "jobs:Mail", "--queue=c")
+    worker.claim(1, ("c",))
+
+    def ls(*args: str) -> list[str]:
+        document = poolq("job", "ls", "--json", *args).json
+        assert document["more"] is False
+        return [one["id"] for one in document["jobs"]]
+
+    assert set(ls()) == {failed, late, first, second, other, running}
+    assert ls("--queue=a", "--state=ready") == [first, second]
+    assert ls("--job=jobs:Late") == [late]
+    assert ls("--state=running") == [running]
+    assert ls("--error=BOOM") == [failed]
+    assert ls("--since=1h", "--state=failed") == [failed]
+    assert ls("--older-than=1h") == ls("--since=+2h") == ls("--limit-key=api") == []
+    assert ls("--since=+10m") == [late]
+    assert poolq("job", "ls", "--limit=2", "--json").json["more"] is True
+    done = poolq("job", "ls", "--queue=a", "--limit=2")
+    assert "there are more than 2; use --limit" in done.line
+    lines = poolq("job", "ls", "--queue=a", "--state=delayed").out.splitlines()
+    assert lines[0].split() == ["ID", "QUEUE", "STATE", "JOB", "WHEN", "PAYLOAD"]
+    assert lines[1].split()[:4] == [late, "a", "delayed", "jobs:Late"]
+    assert lines[1].endswith('  {"n":1}')
+    for args, said in (
+        ("--queue=aa", "no job matches: there is no queue 'aa'; did you mean a?"),
+        ("--job=jobs:Mial", "no job matches job 'jobs:Mial'; did you mean jobs:Mail?"),
+        ("--since=+3h", "no job matches"),
+    ):
+        assert poolq("job", "ls", args).line == said
+
+
+def test_cancel_and_move_many(poolq: Command, engine: Engine, worker: Worker) -> None:
+    mails = [dispatch(poolq, "jobs:Mail", "--queue=a", f"--delay={d}") for d in ("now", "1h")]
+    other = dispatch(poolq, "jobs:Other", "--queue=a")
+    done = poolq("job", "cancel", "--job=jobs:Mail", "--dry-run")
+    assert {line.split()[0] for line in done.out.splitlines()} == {"ID", *mails}
+    assert done.line == "2 jobs would be cancelled"
+    code, said = on_terminal(poolq, "job", "cancel", "--job=jobs:Mail", answer="n")
+    assert (code, "Cancel 2 jobs named 'jobs:Mail'? [y/N]" in said) == (1, True)
+    assert "poolq: nothing was changed" in said
+    done = poolq("job", "move", "--queue=a", "--to=b")
+    assert (done.code, done.line.split(".")[0]) == (2, "There is no queue 'b' yet")
+    moved = poolq("job", "move", "--queue=a", "--to=b", "--yes", "--json").json
+    assert (moved["count"], moved["dry_run"], moved["refused"]) == (3, False, {})
+    assert set(moved["ids"]) == {*mails, other}
+    assert [job.queue for job in map(engine.find, moved["ids"]) if job] == ["b"] * 3
+    assert poolq("job", "cancel", "--job=jobs:Mail", "--yes").out == "cancelled 2 jobs\n"
+    assert [engine.find(id) is None for id in (*mails, other)] == [True, True, False]
+    (failed,) = fail(poolq, engine, worker, 1, "a")
+    assert poolq("job", "move", "--all", "--to=a").out == "moved 1 job\n"
+    assert poolq("job", "move", failed, "--to=b").out == f"moved {failed}\n"
+    assert poolq("failed", "ls", "--queue=b", "--json").json["failed"][0]["id"] == failed
+
+
+def test_the_beginning_of_an_id_is_enough(poolq: Command, engine: Engine) -> None:
+    ids = [f"{name}{'0' * 28}" for name in ("abc1", "abc2", "abd1")]
+    engine.push([Push(id, "a", b"{}") for id in ids])
+    assert poolq("job", "show", "abd1", "--json").json["id"] == ids[2]
+    done = poolq("job", "show", "abc")
+    assert done.code == 2
+    assert done.line.startswith("'abc' is too short for an id; give at least 4 characters (")
+    engine.push([Push(f"abc1{'1' * 28}", "a", b"{}")])
+    done = poolq("job", "cancel", "abd1", "abc1")
+    assert (done.code, done.line) == (
+        1, f"the ids of 2 jobs begin with 'abc1'; give more characters: {ids[0]}, abc1{'1' * 28}"
+    )  # fmt: skip
+    assert engine.find(ids[2]) is not None, "nothing is changed if an id is ambiguous"
+    assert poolq("job", "cancel", "abd1", "abc10", "abd1").out == (
+        f"cancelled {ids[2]}\ncancelled {ids[0]}\n"
+    )
+    assert poolq("job", "show", "beef").line == "job beef is done or never existed"
+
+
+def test_limits(poolq: Command, engine: Engine, worker: Worker) -> None:
+    assert "no rate limit is in use" in poolq("limit", "ls").line
+    ids = [dispatch(poolq, "jobs:Mail", "--queue=a") for _ in range(3)]
+    rule = Rule("api", 1, 3_600_000_000)
+    first, *others = worker.claim(3, ("a",))
+    assert engine.admit([rule], (worker.name, first)).wait == 0
+    for claim in others:
+        worker.end(claim, Park((rule,), 0))
+    lines = poolq("limit", "ls").out.splitlines()
+    assert lines[0].split() == ["KEY", "LIMIT", "USED", "RESETS", "WAITING", "STATE"]
+    assert lines[1].split()[:5] == ["api", "1", "per", "1h", "1"]
+    assert lines[1].split()[-3:] == ["2", "holds", "back"]
+    (shown,) = poolq("limit", "ls", "--json").json["limits"]
+    assert (shown["key"], shown["parked"], shown["state"]) == ("api", 2, "holds back")
+    waiting = poolq("job", "ls", "--limit-key=api", "--json").json["jobs"]
+    assert [one["id"] for one in waiting] == ids[1:]
 
 
 def test_job_show_counts_attempts_from_one(poolq: Command, worker: Worker) -> None:
@@ -276,12 +375,43 @@ def test_failed_retry_and_forget_by_id(poolq: Command, engine: Engine, worker: W
     first, second = fail(poolq, engine, worker, 2, "a")
     done = poolq("failed", "retry", first, NOBODY)
     assert (done.code, done.out) == (1, f"retried {first}\n")
-    assert done.line == f"job {NOBODY} is not a failed job"
+    assert done.line == f"job {NOBODY} is done or never existed"
+    done = poolq("failed", "forget", first)
+    assert done.line == f"job {first} is ready; only failed jobs can be forgotten"
     found = engine.find(first)
     assert found is not None
     assert (found.status, found.state) == ("ready", State())
     assert poolq("failed", "forget", second).out == f"forgot {second}\n"
     assert engine.find(second) is None
+
+
+def test_retry_with_other_options(poolq: Command, engine: Engine, worker: Worker) -> None:
+    """Options travel with a job, so a job that failed with one attempt would fail again."""
+    first, second = fail(poolq, engine, worker, 2, "a")
+    gone = dispatch(poolq, "jobs:Gone", "--queue=a")
+    worker.end(worker.claim(1, ("a",))[0], Bury(State(1, 0, 0, ERROR)))
+
+    def attempts(id: str) -> tuple[int, int, str]:
+        shown = poolq("job", "show", id, "--json").json
+        assert shown["payload"] == ({} if id == gone else {"to": "bob"})
+        return shown["attempt"], shown["attempts"], shown["status"]
+
+    (poolq.folder / "jobs.py").write_text(JOBS)
+    assert attempts(first) == (1, 1, "failed")
+    assert poolq("failed", "retry", first, "--attempts=7").code == 0
+    assert attempts(first) == (0, 7, "ready")
+    done = poolq("failed", "retry", "--all", "--fresh-options", "--dry-run")
+    assert [line.split()[0] for line in done.out.splitlines()] == ["ID", second]
+    done = poolq("failed", "retry", "--all", "--fresh-options")
+    assert (done.code, done.out) == (1, "retried 1 job\n")
+    assert done.line == "1 job not retried: there is no job 'jobs:Gone' in jobs"
+    assert attempts(second) == (0, 3, "ready")
+    assert attempts(gone) == (1, 1, "failed")
+    done = poolq("failed", "retry", gone, "--fresh-options", "--json")
+    assert done.json["refused"] == {gone: "there is no job 'jobs:Gone' in jobs"}
+    (poolq.folder / "jobs.py").write_text("def f(:\n")
+    done = poolq("failed", "retry", gone, "--fresh-options")
+    assert (done.code, "jobs.py:1: SyntaxError" in done.line) == (3, True)
 
 
 def test_failed_many_at_once(poolq: Command, engine: Engine, worker: Worker) -> None:
@@ -308,7 +438,8 @@ READING = (
     "queue ls", "queue ls --json", "queue resume a", "queue purge a --yes", "failed ls",
     "failed ls --json", f"failed show {NOBODY}", f"failed retry {NOBODY}", "failed retry --all",
     "failed forget --all --yes", f"job show {NOBODY}", f"job cancel {NOBODY}", "nodes",
-    "nodes --json",
+    "nodes --json", "job ls", "job ls --json", "job ls --queue=a", "job cancel --all --yes",
+    "job show abcd", "limit ls", "limit ls --json", "job move --all --to=a --yes",
 )  # fmt: skip
 
 
@@ -377,6 +508,21 @@ def test_a_script_of_no_project_stores_them_in_the_current_one(tmp_path: Path) -
         )  # fmt: skip
     assert Command(shop)("queue", "ls", "--json").json["total"]["ready"] == 2
     assert list(scripts.iterdir()) == [scripts / "nightly.py"]
+
+
+def test_completion(poolq: Command) -> None:
+    def complete(*words: str) -> set[str]:
+        done = poolq(
+            _POOLQ_COMPLETE="bash_complete", COMP_WORDS=" ".join(("poolq", *words)),
+            COMP_CWORD=str(len(words)),
+        )  # fmt: skip
+        return {line.partition(",")[2] for line in done.out.splitlines()}
+
+    assert complete("lim") == {"limit"}
+    assert complete("job", "m") == {"move"}
+    assert complete("job", "ls", "--st") == {"--state"}
+    assert complete("job", "ls", "--state", "de") == {"delayed"}
+    assert complete("failed", "retry", "--fr") == {"--fresh-options"}
 
 
 def test_doctor_and_db(poolq: Command) -> None:

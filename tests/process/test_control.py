@@ -123,7 +123,10 @@ def test_scale_to_a_number_and_by_one(project: Project) -> None:
 def test_reload_waits_until_the_code_is_accepted_or_refused(project: Project) -> None:
     pool = project.ready(2)
     good = poolq(pool, "reload", "--wait")
-    assert (good.code, good.out) == (0, "generation 2 is accepted; the other workers follow\n")
+    assert (good.code, good.out) == (
+        0,
+        "pool default has accepted generation 2; the other workers follow\n",
+    )
     (project.folder / "jobs.py").write_text(BROKEN)
     bad = poolq(pool, "reload", "--wait")
     assert bad.code == 1

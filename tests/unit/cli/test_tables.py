@@ -40,6 +40,46 @@ def test_a_terminal_cuts_only_what_is_elastic(
     assert len(row) <= max(width, 46)
 
 
+WIDE = [
+    Column("ID"), Column("QUEUE", elastic=True), Column("N", right=True, rank=1),
+    Column("M", right=True, rank=2), Column("PAYLOAD", elastic=True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("width", "kept", "shown"),
+    [
+        (200, [0, 1, 2, 3, 4], [32, 20, 5, 5, 40]),  # all fits
+        (100, [0, 1, 2, 3, 4], [32, 20, 5, 5, 30]),  # the widest elastic column is cut first
+        (80, [0, 1, 2, 3, 4], [32, 15, 5, 5, 15]),  # then both
+        (66, [0, 1, 2, 3, 4], [32, 8, 5, 5, 8]),
+        (65, [0, 1, 2, 4], [32, 11, 5, 5, 11]),  # the highest rank is left out
+        (55, [0, 1, 4], [32, 9, 5, 5, 9]),
+        (20, [0, 1, 4], [32, 8, 5, 5, 8]),  # ids stay whole
+    ],
+)
+def test_a_table_is_fitted(width: int, kept: list[int], shown: list[int]) -> None:
+    found, widths = tables.fit(WIDE, [32, 20, 5, 5, 40], width)
+    assert (list(found), widths) == (kept, shown)
+
+
+def test_long_texts_continue_below_and_wide_characters_count_twice(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    columns = [Column("A", elastic=True), Column("FOUND", wrap=True)]
+    tables.print_table(columns, [("\u6f22" * 20, "the server keeps nothing on disk"), ("b", "ok")])
+    assert lines(capsys) == [
+        "A               FOUND",
+        "\u6f22\u6f22\u6f22\u6f22\u6f22\u6f22…   the server",
+        "                keeps nothing",
+        "                on disk",
+        "b               ok",
+    ]
+
+
 def test_text_of_jobs_does_not_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     tables.print_table([Column("A"), Column("B")], [("\x1b[2J\n[red]", "ü\u202e")])
     assert lines(capsys)[1].split() == [r"\x1b[2J\n[red]", r"ü\u202e"]

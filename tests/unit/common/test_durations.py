@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.common.durations import MAX_MICROSECONDS, length, micros, span, when
+from poolq.common.durations import MAX_MICROSECONDS, length, micros, since, span, when
 from poolq.errors import DurationError, OptionError
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -327,3 +327,29 @@ def test_anything_is_read_or_refused_in_one_line(written: object) -> None:
     assert 0 in (delay, at)
     assert 0 <= delay <= MAX_MICROSECONDS
     assert at == 0 or 0 < at - epoch(NOON.isoformat()) <= MAX_MICROSECONDS
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2h", "2026-11-25T10:00:00+00:00"),
+        ("90", "2026-11-25T11:58:30+00:00"),
+        ("1 month", "2026-10-25T12:00:00+00:00"),
+        ("now", "2026-11-25T12:00:00+00:00"),
+        ("2h ago", "2026-11-25T10:00:00+00:00"),
+        ("-2h", "2026-11-25T10:00:00+00:00"),
+        ("+2h", "2026-11-25T14:00:00+00:00"),
+        ("yesterday 9:00", "2026-11-24T09:00:00+00:00"),
+        ("2026-11-25 08:00", "2026-11-25T08:00:00+00:00"),
+        ("2026-11-25T08:00:00+02:00", "2026-11-25T06:00:00+00:00"),
+        ("9000 years", "1970-01-01T00:00:00+00:00"),
+    ],
+)
+def test_since_counts_back(written: str, meant: str) -> None:
+    assert since(written, NOON, "it") == epoch(meant)
+
+
+@pytest.mark.parametrize("written", ["", "soon", "25:00", "2 parsecs", "2030-13-01"])
+def test_since_refuses(written: str) -> None:
+    with pytest.raises(DurationError, match=r"^it is"):
+        since(written, NOON, "it")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq.cli import tables
-from poolq.cli.options import report_ids, warn
+from poolq.cli.options import print_line, warn
 from poolq.common.escaping import clean, clean_json, clean_lines
 from poolq.errors import Refused
 
@@ -60,7 +60,8 @@ def test_commands_show_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     tables.print_fields({"error": f"{EVIL}\nmore"})
     tables.print_table([tables.Column("JOB")], [[EVIL]])
     assert safe(capsys.readouterr().out, "\n")
-    report_ids("retried", [EVIL], [EVIL], "is not a failed job")
+    print_line(f"retried {EVIL}")
+    warn(f"job {EVIL} is not a failed job")
     warn(f"unknown key {EVIL} in .env")
     found = capsys.readouterr()
     assert safe(found.out + found.err, "\n")

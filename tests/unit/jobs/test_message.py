@@ -21,6 +21,7 @@ from poolq.jobs.message import (
     entry,
     name_and_queue,
     with_entry,
+    with_fields,
 )
 
 FULL = Message(
@@ -222,3 +223,18 @@ def test_a_text_that_is_no_utf_8_fits_too() -> None:
     assert entries(with_entry(b"", kept)) == [
         Entry(1, "error", "no file a\\udcffb", 1, "é \\udcff")
     ]
+
+
+def test_replaced_fields_leave_all_others_as_they_are() -> None:
+    body = (
+        b'{"v":1,"id":"i","job":"j","queue":"q","payload":{"n":123456789012345678901234567890},'
+        b'"new":[1.50]}'
+    )
+    assert with_fields(body, {"attempts": 5}) == body[:-1] + b',"attempts":5}'
+    assert decode(with_fields(with_fields(body, {"attempts": 5}), {"attempts": 1})).attempts == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"v":2,"id":"i"}', b'{"v":1}', b"[]"])
+def test_fields_of_what_is_no_message_are_not_replaced(body: bytes) -> None:
+    with pytest.raises(BadMessage):
+        with_fields(body, {"attempts": 5})

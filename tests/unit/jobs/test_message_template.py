@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq.jobs.message import MESSAGE_VERSION, Message, decode
-from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.message_template import MessageTemplate, with_options
 from poolq.jobs.options import Options
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -43,3 +43,15 @@ def test_what_is_default_is_left_out() -> None:
         "queue": "default",
         "payload": {},
     }
+
+
+@given(st.dictionaries(NAMES, NAMES, max_size=3), st.integers(1, 9), st.integers(1, 9))
+def test_other_options_make_the_message_that_they_would_have_made(
+    payload: object, attempts: int, others: int
+) -> None:
+    old = Options("old", 7, attempts, (1,), attempts, "park", 5)
+    new = Options("new", 0, others, ("P1M", 60), others, "release", 0)
+    push = MessageTemplate("jobs:A", old).push(payload, 1 << 20)
+    assert decode(with_options(push.body, new)) == Message(
+        MESSAGE_VERSION, push.id, "jobs:A", "old", payload, others, ("P1M", 60), others
+    )

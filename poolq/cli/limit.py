@@ -1,0 +1,71 @@
+"""`poolq limit`: lists rate limits."""
+
+import click
+
+from poolq.cli.group import Group
+from poolq.cli.options import json_option, warn, with_engine
+from poolq.engines.base import Engine, LimitUse
+from poolq.monitor import amounts, limit_status
+from poolq.monitor.limit_status import LimitStatus, ObservedLimit
+
+MAX_LIMITS = 1000  # that an engine lists
+STYLES = {limit_status.HOLDS_BACK: "warn", limit_status.FULL: "warn"}
+FIELDS = (
+    "key", "limit", "window", "state", "used", "resets_in", "waiting", "parked", "released",
+    "next_slot",
+)  # fmt: skip
+
+
+@click.group(cls=Group)
+def limit() -> None:
+    """List rate limits."""
+
+
+@limit.command()
+@json_option
+@with_engine
+def ls(engine: Engine, as_json: bool) -> None:
+    """List the rate limits in use, those that jobs wait for first.
+
+    USED is the number of starts in the current window, which ends in RESETS. WAITING is the number
+    of jobs that wait; 'poolq job ls --limit-key' lists them.
+    """
+    from poolq.cli import tables
+
+    found = [status(one) for one in engine.limits()]
+    if as_json:
+        shown = [{name: getattr(one, name) for name in FIELDS} for one in found]
+        tables.print_json({"limits": shown})
+        return
+    if not found:
+        warn(f"no rate limit is in use in namespace {engine.namespace!r}")
+        return
+    columns = [
+        tables.Column("KEY", elastic=True), tables.Column("LIMIT"),
+        tables.Column("USED", right=True), tables.Column("RESETS", right=True),
+        tables.Column("WAITING", right=True), tables.Column("STATE"),
+    ]  # fmt: skip
+    rows = [
+        (
+            one.key, f"{one.limit} per {amounts.whole(one.window)}", one.used,
+            amounts.span(one.resets_in), one.waiting, one.state,
+        )
+        for one in found
+    ]  # fmt: skip
+    tables.print_table(columns, rows, styles=STYLES)
+    if len(found) >= MAX_LIMITS:
+        warn(f"only {MAX_LIMITS} limits are shown; there may be more")
+
+
+def status(use: LimitUse) -> LimitStatus:
+    """Return the status of a limit that has been observed only once, now."""
+    is_open = use.window.used > 0 and use.resets_in > 0
+    return limit_status.status(
+        ObservedLimit(
+            key=use.rule.key, limit=use.rule.limit, window=use.rule.window,
+            used=use.window.used if is_open else 0, left=use.resets_in if is_open else 0,
+            parked=use.parked, released=use.released, starts=0.0, held=None, spark=(), growth=0.0,
+            since=None, quiet=0.0,
+        ),
+        0.0,
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""Lists stored jobs, as a table or as JSON."""
+
+from collections.abc import Iterator, Sequence
+
+import click
+import msgspec
+
+from poolq.cli import records
+from poolq.cli.filters import Filters
+from poolq.cli.options import warn
+from poolq.common.names import suggestion
+from poolq.engines.base import Engine, StoredJob
+from poolq.engines.search import JobFilter, search
+from poolq.jobs.message import name_and_queue
+from poolq.monitor import amounts, times
+
+PAGE_SIZE = 1000
+MAX_LISTED = 1_000_000
+max_option = click.option(
+    "--limit", type=click.IntRange(1, MAX_LISTED), default=100, show_default=True,
+    help="Maximum number.",
+)  # fmt: skip
+
+
+def pages(engine: Engine, chosen: JobFilter, size: int) -> Iterator[list[StoredJob]]:
+    """Yield the jobs that the filter selects, in pages of up to `size` jobs. A page may be empty,
+    because each look at the engine is bounded."""
+    cursor = None
+    while True:
+        page = search(engine, chosen, cursor, size)
+        yield page.jobs
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def find(engine: Engine, chosen: JobFilter, limit: int) -> tuple[list[StoredJob], bool]:
+    """Return up to `limit` jobs, and whether there are more."""
+    found: list[StoredJob] = []
+    for page in pages(engine, chosen, min(limit + 1, PAGE_SIZE)):
+        found += page
+        if len(found) > limit:
+            break
+    return found[:limit], len(found) > limit
+
+
+def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) -> None:
+    """Print up to `limit` jobs. `key`: the name of the list in the JSON document."""
+    failed = key == "failed"
+    now = engine.now()
+    found, more = find(engine, filters.job_filter(now, "failed" if failed else None), limit)
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({key: list(map(records.job, found)), "more": more})
+    elif found:
+        print_jobs(found, now)
+    else:
+        warn(_nothing(engine, filters, now, failed=failed))
+    if more:
+        warn(f"there are more than {limit}; use --limit to show more")
+
+
+def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
+    """Print a table. If all jobs have failed, it shows their errors instead of their payloads."""
+    from poolq.cli import tables
+
+    failed = all(one.status == "failed" for one in jobs)
+    long = not tables.is_terminal()
+
+    def row(stored: StoredJob) -> tuple[object, ...]:
+        name = name_and_queue(stored.body)[0]
+        when = times.local(stored.at) if long else amounts.moment(stored.at / 1e6, now / 1e6)
+        last = records.last_error(stored) if failed else payload_text(stored.body)
+        state = () if failed else (stored.status,)
+        return stored.id, stored.queue, *state, name, when, last
+
+    columns = [
+        tables.Column("ID"),
+        tables.Column("QUEUE", elastic=True),
+        *([] if failed else [tables.Column("STATE")]),
+        tables.Column("JOB", elastic=True),
+        tables.Column("FAILED" if failed else "WHEN"),
+        tables.Column("ERROR" if failed else "PAYLOAD", elastic=True),
+    ]
+    tables.print_table(columns, list(map(row, jobs)))
+
+
+def payload_text(body: bytes) -> str:
+    """Return a message's payload as JSON on one line, or the text of an unreadable message."""
+    payload = records.payload(body)[0]
+    return payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
+
+
+def _nothing(engine: Engine, filters: Filters, now: int, *, failed: bool) -> str:
+    """Say that no job matches, and suggest a name that --queue or --job may mean."""
+    kind = "failed job" if failed else "job"
+    if not any(one is not None for one in filters):
+        return "no job has failed" if failed else f"there is no job in {engine.namespace!r}"
+    text = f"no {kind} matches"
+    queues = [one.queue for one in engine.counts()] if filters.queue else []
+    if filters.queue and filters.queue not in queues:
+        hint = suggestion(filters.queue, queues, "'poolq queue ls' lists the queues")
+        return f"{text}: there is no queue {filters.queue!r}; {hint}"
+    if filters.job:
+        around = filters._replace(job=None).job_filter(now, "failed" if failed else None)
+        names = {name_and_queue(one.body)[0] for one in search(engine, around).jobs}
+        hint = suggestion(filters.job, names - {filters.job})
+        return f"{text} job {filters.job!r}; {hint}" if hint else text
+    return text

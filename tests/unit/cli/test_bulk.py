@@ -1,0 +1,100 @@
+"""Many jobs at once, in pages, on a real SQLite."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import click
+import pytest
+
+from poolq.cli import bulk, listing
+from poolq.cli.bulk import Bodies, Change
+from poolq.cli.filters import Filters, Selection
+from poolq.cli.job import CHANGED
+from poolq.engines.base import Engine, Push
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.jobs.ids import new_id
+
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    monkeypatch.setattr(listing, "PAGE_SIZE", 2)
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
+        yield opened
+
+
+def push(engine: Engine, count: int, queue: str = "a", delay: int = 0) -> list[str]:
+    pushes = [Push(new_id(), queue, b"{}", delay) for _ in range(count)]
+    engine.push(pushes)
+    return [one.id for one in pushes]
+
+
+def chosen(*ids: str, **options: str) -> Selection:
+    return Selection(ids, Filters(**options), False, True, False)  # type: ignore[arg-type]
+
+
+def test_batches_are_changed_until_none_is_left(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delayed, ready = push(engine, 3, delay=HOUR), push(engine, 5)
+    others = push(engine, 1, "b")
+    batches = []
+
+    def cancel(ids: Sequence[str], _: Bodies) -> list[str]:
+        batches.append(list(ids))
+        return engine.cancel(ids)
+
+    change = Change("cancel", "cancelled", "cancelled", CHANGED, cancel)
+    assert bulk.run(engine, chosen(queue="a"), change) == 0
+    assert capsys.readouterr().out == "cancelled 8 jobs\n"
+    assert [id for batch in batches for id in batch] == [*delayed, *ready]
+    assert max(map(len, batches)) == 2
+    assert [engine.find(id) is not None for id in others] == [True]
+
+
+def test_jobs_that_keep_coming_are_not_among_them(engine: Engine) -> None:
+    first = push(engine, 3)
+    seen: list[str] = []
+
+    def move(ids: Sequence[str], _: Bodies) -> list[str]:
+        seen.extend(ids)
+        push(engine, 2)  # a producer that is as fast as the command
+        return list(ids)
+
+    assert bulk.run(engine, chosen(queue="a"), Change("move", "moved", "moved", CHANGED, move)) == 0
+    assert seen == first
+
+
+def test_an_interrupt_tells_how_many_were_changed(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = push(engine, 7)
+
+    def cancel(ids: Sequence[str], _: Bodies) -> list[str]:
+        if len(engine.page("ready").jobs) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return engine.cancel(ids)
+
+    with pytest.raises(click.Abort):
+        bulk.run(
+            engine, chosen(queue="a"), Change("cancel", "cancelled", "cancelled", CHANGED, cancel)
+        )
+    assert capsys.readouterr().err == "\npoolq: interrupted; 4 jobs cancelled\n"
+    assert [engine.find(id) is not None for id in ids] == [False] * 4 + [True] * 3
+
+
+def test_ids_are_reported_in_their_order(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = push(engine, 3)
+    change = Change("cancel", "cancelled", "cancelled", CHANGED, lambda ids, _: engine.cancel(ids))
+    assert bulk.run(engine, chosen(ids[2], "0" * 32, ids[0]), change) == 1
+    said = capsys.readouterr()
+    assert said.out == f"cancelled {ids[2]}\ncancelled {ids[0]}\n"
+    assert said.err == f"poolq: job {'0' * 32} is done or never existed\n"
