@@ -7,7 +7,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from poolq.dashboard.screen_state import Action
 from poolq.errors import PoolqError
@@ -17,19 +17,19 @@ MAX_PENDING = 8  # waiting actions; further ones are refused
 
 
 class ActionResult(NamedTuple):
-    """The outcome of an action. `blocks` maps titles to the texts that the action has fetched."""
+    """The outcome of an action. `found`: what it has fetched."""
 
     action: Action
     level: str
     text: str
-    blocks: dict[str, str]
+    found: object
 
 
 class ActionRunner:
-    """Runs actions. `perform` carries out one action and returns a message and the texts that it
-    has fetched; it may raise PoolqError or OSError. `fd` is readable when there are results."""
+    """Runs actions. `perform` carries out one action and returns a message and what it has fetched;
+    it may raise PoolqError or OSError. `fd` is readable when there are results."""
 
-    def __init__(self, perform: Callable[[Action], tuple[str, dict[str, str]]]) -> None:
+    def __init__(self, perform: Callable[[Action], tuple[str, Any]]) -> None:
         self._perform = perform
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pending: queue.Queue[Action] = queue.Queue(MAX_PENDING)
@@ -59,9 +59,9 @@ class ActionRunner:
         while True:
             action = self._pending.get()
             try:
-                text, blocks = self._perform(action)
-                result = ActionResult(action, "info", text, blocks)
+                text, found = self._perform(action)
+                result = ActionResult(action, "info", text, found)
             except (PoolqError, OSError) as error:
-                result = ActionResult(action, "error", str(error), {})
+                result = ActionResult(action, "error", str(error), None)
             self._results.append(result)
             os.write(self._write, b"!")

@@ -5,18 +5,17 @@ An action may block for some seconds; `action_runner.py` runs actions in a threa
 """
 
 from collections.abc import Callable
-
-import msgspec
+from typing import Any
 
 from poolq.config import Config, engine_urls, open_engine
 from poolq.control.client import ControlClient
+from poolq.dashboard import queries
 from poolq.dashboard.screen_state import Action
-from poolq.engines.base import Engine, StoredJob
-from poolq.errors import BadMessage, NotFound, PoolqError, Refused
-from poolq.jobs.message import decode, entries, name_and_queue
-from poolq.monitor import job_history
+from poolq.engines.base import Engine
+from poolq.errors import NotFound, PoolqError, Refused
 
-ActionOutput = tuple[str, dict[str, str]]
+#: A message, and what was fetched.
+ActionOutput = tuple[str, Any]
 
 
 class Actions:
@@ -44,11 +43,15 @@ class Actions:
             "resume": self._resume,
             "retry": self._retry,
             "forget": self._forget,
-            "show": self._show,
+            "cancel": self._cancel,
+            "show": lambda action: ("", self._show(action)),
+            "jobs": self._jobs,
+            "failures": lambda _: ("", queries.failures(self._engine())),
         }
 
     def __call__(self, action: Action) -> ActionOutput:
-        """Carry out an action. Returns a message and texts by title. Raises PoolqError, OSError."""
+        """Carry out an action. Returns a message and what was fetched. Raises PoolqError and
+        OSError."""
         return self._handlers[action.kind](action)
 
     # the pool
@@ -64,11 +67,11 @@ class Actions:
         return answer
 
     def _request_text(self, do: str, text: str) -> ActionOutput:
-        return text.format(**self._request(do)), {}
+        return text.format(**self._request(do)), None
 
     def _scale(self, action: Action) -> ActionOutput:
         procs = self._request("scale", by=action.by)["procs"]
-        return f"scaled to {procs} worker{'s' * (procs != 1)}", {}
+        return f"scaled to {procs} worker{'s' * (procs != 1)}", None
 
     # queues and jobs
 
@@ -84,55 +87,45 @@ class Actions:
 
     def _pause(self, action: Action) -> ActionOutput:
         self._engine().pause(action.target)
-        return f"queue {action.target} is paused, on all nodes", {}
+        return f"queue {action.target} is paused, on all nodes", None
 
     def _resume(self, action: Action) -> ActionOutput:
         self._engine().resume(action.target)
-        return f"queue {action.target} is resumed", {}
+        return f"queue {action.target} is resumed", None
 
     def _retry(self, action: Action) -> ActionOutput:
         if not self._engine().retry([action.target]):
             raise NotFound(f"job {action.target} is no longer a failed job")
-        return f"job {action.target} is back in its queue", {}
+        return f"job {action.target} is back in its queue", None
 
     def _forget(self, action: Action) -> ActionOutput:
         if not self._engine().forget([action.target]):
             raise NotFound(f"job {action.target} is no longer a failed job")
-        return f"job {action.target} is forgotten", {}
+        return f"job {action.target} is forgotten", None
 
-    def _show(self, action: Action) -> ActionOutput:
+    def _cancel(self, action: Action) -> ActionOutput:
+        if not self._engine().cancel([action.target]):
+            raise NotFound(f"job {action.target} no longer waits")
+        return f"job {action.target} is cancelled", None
+
+    def _jobs(self, action: Action) -> ActionOutput:
+        assert action.request is not None
+        return "", queries.jobs(self._engine(), action.request)
+
+    def _show(self, action: Action) -> queries.FoundDetail:
         """Fetch the stack of the worker whose pid is `action.by` and the job whose id is
-        `action.target`, if given. If the stack or the job is not available, its text says why."""
+        `action.target`, if given. If one of a worker's two is not available, its text says why."""
         blocks: dict[str, str] = {}
         if action.by:
             found = self._stack(action.by).rstrip()
             gone = "not available: the worker has ended, is stopped or is starting"
             blocks["stack"] = found or gone
-        if action.target:
-            try:
-                stored = self._engine().find(action.target)
-                blocks |= job_blocks(stored) if stored else {"job": "done or forgotten"}
-            except PoolqError as error:
-                blocks["job"] = str(error)
-        return "", blocks
-
-
-def job_blocks(stored: StoredJob) -> dict[str, str]:
-    """Return a job's payload, error, traceback and history, by title."""
-    try:
-        message = decode(stored.body)
-        payload = msgspec.json.format(msgspec.json.encode(message.payload), indent=2)
-        most: int | None = message.attempts
-    except BadMessage:
-        payload, most = stored.body, None
-    history = entries(stored.state.history)
-    last = history[-1] if history else None
-    facts = {
-        "job": f"{name_and_queue(stored.body)[0]} is {stored.status} in queue {stored.queue}, "
-        f"{' '.join(job_history.attempts(stored, most))}, crashes {stored.state.crashes}",
-        "payload": payload.decode("utf-8", "replace"),
-        "error": last.error if last else "",
-        "traceback": last.traceback.rstrip() if last else "",
-        "history": "\n".join(map(job_history.line, history)),
-    }
-    return {title: text for title, text in facts.items() if text}
+        if not action.target:
+            return queries.FoundDetail(None, blocks)
+        try:
+            found_job = queries.detail(self._engine(), action.target)
+        except PoolqError as error:
+            if not action.by:
+                raise
+            return queries.FoundDetail(None, {**blocks, "job": str(error)})
+        return found_job._replace(blocks=blocks | found_job.blocks)

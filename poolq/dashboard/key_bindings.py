@@ -6,9 +6,14 @@ actions; the loop itself handles leave, suspend and redraw.
 
 from typing import Any
 
+from poolq.dashboard.drawing.table import Pane
+from poolq.dashboard.job_list import JobList, JobView
 from poolq.dashboard.panes import PANES
+from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
+from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
+from poolq.monitor.wait_reasons import WAITING
 
 DRAIN_QUESTION = Question("End the pool when its running jobs have finished?", Action("drain"))
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
@@ -56,6 +61,8 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     if state.detail is not None:
         _in_detail(key, state.detail, state)
         return None
+    if state.jobs is not None:
+        return _in_jobs(key, state.jobs, state, snapshot)
     return _in_lists(key, state, snapshot)
 
 
@@ -81,6 +88,24 @@ def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
         state.detail = None
 
 
+def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) -> Action | None:
+    if key in _MOVES:
+        _move(_MOVES[key], state, snapshot)
+    elif key == "enter":
+        return _open(state, snapshot)
+    elif key == "/":
+        state.typing = True
+    elif key == "?":
+        state.help = True
+    elif key == "i":
+        state.detail = Detail(state.pane, jobs.key)
+    elif key == "esc" and state.filter:
+        state.filter = ""
+    elif key in ("esc", "q", "backspace", "left"):
+        state.filter, state.jobs = jobs.outer_filter, None
+    return None
+
+
 def _in_lists(key: str, state: ScreenState, snapshot: Snapshot) -> Action | None:
     names = list(PANES)
     if key in _MOVES:
@@ -103,19 +128,28 @@ def _in_lists(key: str, state: ScreenState, snapshot: Snapshot) -> Action | None
 
 
 def _move(by: int, state: ScreenState, snapshot: Snapshot) -> None:
-    pane = PANES[state.pane]
+    pane = pane_of(state)
     rows = pane.shown(snapshot, state)
     if rows:
         at = min(max(0, pane.position(rows, state) + by), len(rows) - 1)
         state.chosen[pane.name] = pane.key(rows[at])
 
 
+def pane_of(state: ScreenState) -> Pane:
+    """Return the pane that has the keys."""
+    return PANES[state.pane] if state.jobs is None else JOBS_PANE
+
+
 def chosen(state: ScreenState, snapshot: Snapshot) -> Any:
     """Return the selected row, or None if there is none."""
-    pane = PANES[state.detail.pane if state.detail else state.pane]
-    if state.detail is not None:
+    detail = state.detail
+    if detail is not None and detail.shows_job and detail.job is not None:
+        return detail.job
+    if detail is not None:
+        pane = PANES[detail.pane]
         rows = pane.rows(snapshot)
-        return next((row for row in rows if pane.key(row) == state.detail.key), None)
+        return next((row for row in rows if pane.key(row) == detail.key), None)
+    pane = pane_of(state)
     rows = pane.shown(snapshot, state)
     return rows[pane.position(rows, state)] if rows else None
 
@@ -125,7 +159,17 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
     row = chosen(state, snapshot)
     if row is None:
         return None
-    state.detail = Detail(state.pane, PANES[state.pane].key(row))
+    if isinstance(row, QueueView):
+        _list_jobs(JobList(queue=row.queue, key=row.queue), state)
+        return None
+    if isinstance(row, LimitStatus):
+        _list_jobs(JobList(limit=row.key, key=PANES["limits"].key(row)), state)
+        return None
+    state.detail = Detail(pane_of(state).name, pane_of(state).key(row))
+    if isinstance(row, JobView):
+        state.detail.job, state.detail.skew = row, state.jobs.skew if state.jobs else 0.0
+        state.detail.waits = True
+        return Action("show", row.id)
     if isinstance(row, WorkerView):
         state.detail.waits = bool(row.pid)
         return Action("show", row.id, row.pid) if row.pid else None
@@ -133,6 +177,12 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
         state.detail.waits = True
         return Action("show", row.id)
     return None
+
+
+def _list_jobs(jobs: JobList, state: ScreenState) -> None:
+    """Open a list with its first job selected and without a filter."""
+    jobs.outer_filter, state.filter, state.jobs = state.filter, "", jobs
+    state.chosen.pop(JOBS_PANE.name, None)
 
 
 def _quit(state: ScreenState) -> Action | None:
@@ -164,12 +214,17 @@ def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | N
         if isinstance(row, QueueView):
             return Action("resume" if row.paused else "pause", row.queue)
         state.show_message("p acts on a queue: select one with tab and the arrows", now, "warning")
-    elif not isinstance(row, FailureView):
-        text = f"{key} acts on a failed job: select one with tab and the arrows"
-        state.show_message(text, now, "warning")
-    elif key == "r":
-        return Action("retry", row.id)
-    else:
+    elif isinstance(row, FailureView) or (
+        isinstance(row, JobView) and row.stored.status == "failed"
+    ):
+        if key == "r":
+            return Action("retry", row.id)
         text = f"Forget failed job {row.job} {row.id} permanently?"
         state.question = Question(text, Action("forget", row.id))
+    elif key == "X" and isinstance(row, JobView) and row.stored.status in WAITING:
+        text = f"Cancel job {row.job} {row.id}, which has not started, permanently?"
+        state.question = Question(text, Action("cancel", row.id))
+    else:
+        text = f"{key} acts on a failed job: select one with tab and the arrows"
+        state.show_message(text, now, "warning")
     return None

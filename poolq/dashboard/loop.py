@@ -11,7 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
-from poolq.dashboard import key_bindings
+from msgspec.structs import replace
+
+from poolq.dashboard import fetching, key_bindings
 from poolq.dashboard.action_runner import ActionResult, ActionRunner
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import Theme
@@ -27,8 +29,8 @@ FRAME_INTERVAL = 0.25  # seconds between frames
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGWINCH")
 _WORDS = {
     "pause": "pausing {}", "resume": "resuming {}", "retry": "retrying {}",
-    "forget": "forgetting {}", "scale": "changing the number of workers", "reload": "reloading",
-    "drain": "draining",
+    "forget": "forgetting {}", "cancel": "cancelling {}", "reload": "reloading",
+    "scale": "changing the number of workers", "drain": "draining",
 }  # fmt: skip
 
 
@@ -79,8 +81,10 @@ class Screen:
                 if found is None:
                     self.ended = True
                     return
-                self.last, changed = found, True
+                failures = self._state.failures.merged(found.failures)
+                self.last, changed = replace(found, failures=failures), True
                 self._terminal.enter()  # the process may be in the foreground again (fg)
+            self._fetch(now)
             if changed and not self._leaving:
                 self._draw(now)
             self._sleep(max(0.0, tick - monotonic()))
@@ -101,6 +105,7 @@ class Screen:
             data, self._incomplete = split_incomplete(self._incomplete + data)
             for key in parse(data):
                 self._press(key)
+            self._fetch(monotonic())
             if not self._leaving:
                 self._draw(monotonic())
 
@@ -126,6 +131,12 @@ class Screen:
         elif action.kind in _WORDS:
             self._state.show_message(_WORDS[action.kind].format(action.target), now)
 
+    def _fetch(self, now: float) -> None:
+        """Fetch what the screen lacks, if nothing is being fetched."""
+        action = fetching.wanted(self._state, self.last, now) if self.last else None
+        if action is not None and self._runner.submit(action):
+            self._state.fetching = action
+
     def _take_results(self, now: float) -> bool:
         results = self._runner.results()
         for result in results:
@@ -133,12 +144,16 @@ class Screen:
         return bool(results)
 
     def _take(self, result: ActionResult, now: float) -> None:
-        detail = self._state.detail
-        if result.action.kind != "show":
-            self._state.show_message(result.text, now, result.level)
-        elif detail is not None:
-            detail.waits = False
-            detail.blocks = result.blocks or {"error": result.text}
+        state, action, failed = self._state, result.action, result.level == "error"
+        if action == state.fetching:
+            state.fetching = None
+        if action.kind not in fetching.FETCHES:
+            state.show_message(result.text, now, result.level)
+            fetching.outdate(state)
+        elif failed:
+            fetching.fail(state, action, result.text, now)
+        else:
+            fetching.take(state, action, result.found, now)
 
     # signals
 

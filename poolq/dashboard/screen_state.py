@@ -3,15 +3,18 @@ detail. `key_bindings.py` changes it; drawing reads it."""
 
 from dataclasses import dataclass, field
 
+from poolq.dashboard.job_list import JobList, JobsRequest, JobView, StoredFailures
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
     """What a key requests; `actions.py` lists the kinds. `target` is a queue or a job's id. `by` is
-    a change of the number of workers, or a worker's pid."""
+    a change of the number of workers, or a worker's pid. `request`: the jobs to list."""
 
     kind: str
     target: str = ""
     by: int = 0
+    request: JobsRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +27,31 @@ class Question:
 
 @dataclass(slots=True)
 class Detail:
-    """A row shown in full. `blocks` maps titles to fetched texts; if `waits`, more will come."""
+    """A row shown in full. `blocks` maps titles to fetched texts; if `waits`, more will come.
+    `job`: the job as the engine stores it, or stored it before it was `gone`; `skew`: by how many
+    seconds the engine's clock is ahead; `due`: when to fetch again, in monotonic seconds."""
 
     pane: str
     key: str
     blocks: dict[str, str] = field(default_factory=dict)
     waits: bool = False
     scroll: int = 0
+    job: JobView | None = None
+    skew: float = 0.0
+    due: float = 0.0
+    gone: bool = False
+
+    @property
+    def shows_job(self) -> bool:
+        """Whether the row is a job, whose fields are those of `job` as soon as it is known."""
+        return self.pane in ("jobs", "failures")
 
 
 @dataclass(slots=True)
 class ScreenState:
     """`chosen` maps panes to the keys of their selected rows. `columns` holds the pane and title
-    of each optional column that has been shown. `own` is true in the dashboard of `poolq run`,
+    of each optional column that has been shown. `jobs` is the open list of jobs; `fetching` is the
+    fetch that is on its way. `own` is true in the dashboard of `poolq run`,
     where q drains the pool. `message` is shown until `until`, in monotonic seconds."""
 
     own: bool = False
@@ -49,6 +64,9 @@ class ScreenState:
     pasting: bool = False
     question: Question | None = None
     detail: Detail | None = None
+    jobs: JobList | None = None
+    failures: StoredFailures = field(default_factory=StoredFailures)
+    fetching: Action | None = None
     help: bool = False
     scroll: int = 0  # of the help
     message: str = ""

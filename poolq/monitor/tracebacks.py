@@ -19,7 +19,7 @@ MAX_NAMES = 2  # packages named in a folded line
 
 class _Frame(NamedTuple):
     """A frame and its lines. `package`: to whom its code belongs, "" if it is the user's.
-    `times`: how often it is on the stack, if Python has not repeated it."""
+    `times`: how many frames it stands for, as Python shows repeated ones only once."""
 
     indent: str
     path: str

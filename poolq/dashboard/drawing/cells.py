@@ -77,6 +77,8 @@ def wrap(text: str, width: int) -> list[str]:
     """Split a cleaned text into pieces of at most `width` columns."""
     if width_of(text) <= width:
         return [text]
+    if text.isascii():
+        return [text[at : at + width] for at in range(0, len(text), width)]
     pieces, piece, taken = [], "", 0
     for one in text:
         size = width_of(one)

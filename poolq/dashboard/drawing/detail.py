@@ -6,9 +6,12 @@ from poolq.dashboard.drawing.cells import Line, clean, clip, fit, wrap
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes import PANES
+from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import Detail
 
 LABEL_WIDTH = 13
+#: Fetched texts that the fields of a job contain.
+IN_FIELDS = ("job", "error", "raised at")
 
 
 def row_of(pane: Pane, context: DrawContext, key: str) -> object | None:
@@ -19,15 +22,15 @@ def row_of(pane: Pane, context: DrawContext, key: str) -> object | None:
 
 def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[Line]:
     """Draw at most `height` lines of at most `width` columns; keep `detail.scroll` in bounds."""
-    theme, pane = context.theme, PANES[detail.pane]
-    row = row_of(pane, context, detail.key)
+    theme = context.theme
     lines: list[Line] = []
-    if row is None:
+    for label, cell in _fields(detail, context):
+        lines += _field(label, cell, context, width)
+    if not lines:
         lines.append([Segment(fit(" no longer in the list", width, cut=""), theme.warn)])
-    else:
-        for label, cell in pane.fields(row, context):
-            lines += _field(label, cell, context, width)
     for title, text in detail.blocks.items():
+        if title in IN_FIELDS and detail.shows_job and detail.job is not None:
+            continue
         lines.append([])
         lines.append([Segment(fit(f" {title.upper()}", width, cut=""), theme.header)])
         for part in text.split("\n"):
@@ -43,6 +46,17 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     title = f" {detail.pane.upper()}: esc goes back{more}"
     shown = [clip(line, width) for line in shown]  # a margin may exceed a very small width
     return [[Segment(fit(title, width, cut=""), theme.focused)], *shown][:height]
+
+
+def _fields(detail: Detail, context: DrawContext) -> list[tuple[str, Cell]]:
+    """Return the fields of the job or of the row, or none if the row is no longer in its list."""
+    if detail.job is not None and detail.shows_job:
+        return JOBS_PANE.fields(detail.job, context)
+    if detail.pane == JOBS_PANE.name:
+        return []
+    pane = PANES[detail.pane]
+    row = row_of(pane, context, detail.key)
+    return [] if row is None else pane.fields(row, context)
 
 
 def _field(label: str, cell: Cell, context: DrawContext, width: int) -> list[Line]:

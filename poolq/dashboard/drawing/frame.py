@@ -8,7 +8,15 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing import detail, footer, header, help_page, table, throughput
+from poolq.dashboard.drawing import (
+    detail,
+    footer,
+    header,
+    help_page,
+    job_list,
+    table,
+    throughput,
+)
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, line_width, width_of
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import PLAIN, Theme
@@ -33,7 +41,7 @@ def draw(
     context = DrawContext(snapshot, theme, state, alerts(snapshot))
     lines = header.draw(snapshot, theme, width, 2 if height >= FULL_HEAD_HEIGHT else 1)
     room = height - len(lines) - 1
-    alone = state.help or state.detail is not None
+    alone = state.help or state.detail is not None or state.jobs is not None
     if room > 2 and not alone:
         lines += _summary(context, width, room)
     room = height - len(lines) - 1
@@ -41,6 +49,8 @@ def draw(
         body = help_page.draw(state, theme, width, room)
     elif state.detail is not None:
         body = detail.draw(state.detail, context, width, room)
+    elif state.jobs is not None:
+        body = job_list.draw(state.jobs, context, width, room)
     else:
         body = _panes(context, width, room)
     lines += body[: max(0, room)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.dashboard.actions import job_blocks
+from poolq.dashboard.queries import job_blocks
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import Message, State, encode
 from poolq.monitor.job_history import attempts

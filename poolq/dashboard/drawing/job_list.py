@@ -1,0 +1,86 @@
+"""Draws the open list of jobs: a title, the jobs, and why the selected job waits."""
+
+import textwrap
+from dataclasses import replace
+
+from rich.segment import Segment
+
+from poolq.dashboard.drawing import table
+from poolq.dashboard.drawing.cells import Line, clean, fit
+from poolq.dashboard.drawing.table import DrawContext
+from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList
+from poolq.dashboard.panes.jobs import JOBS_PANE, why
+from poolq.monitor import amounts
+from poolq.monitor.alerts import rule
+from poolq.monitor.snapshot import Snapshot
+
+MAX_REASON_LINES = 3
+MIN_LINES_FOR_REASON = 5
+
+
+def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[Line]:
+    """Draw at most `height` lines of at most `width` columns. Sets `jobs.room`."""
+    theme = context.theme
+    title = clean(_title(jobs, context.snapshot), ascii_only=theme.ascii_only)
+    lines: list[Line] = [[Segment(fit(f" {title}", width, cut=theme.cut), theme.strong)]]
+    reason = _reason(jobs, context, width) if height >= MIN_LINES_FOR_REASON else []
+    jobs.room = max(1, height - len(lines) - len(reason) - 1)
+    focused = context._replace(state=replace(context.state, pane=JOBS_PANE.name))
+    if jobs.fetched_at is None and not jobs.error:
+        lines.append([Segment(fit(" fetching the jobs", width, cut=""), theme.dim)])
+        return lines[:height]
+    lines += table.draw(JOBS_PANE, focused, width, height - len(lines) - len(reason))
+    return [*lines, *reason][:height]
+
+
+def _title(jobs: JobList, snapshot: Snapshot) -> str:
+    """Return what is listed, how many there are, and how current this is."""
+    parts = [f"QUEUE {jobs.queue}", *_of_queue(jobs, snapshot)]
+    if jobs.limit:
+        parts = [f"LIMIT {jobs.limit}", *_of_limit(jobs, snapshot)]
+    if jobs.text and jobs.next is not None:
+        parts.append(f"searched {amounts.count(jobs.scanned)}")
+    if jobs.next is not None and (len(jobs.jobs) >= MAX_JOBS or jobs.scanned >= MAX_SCANNED):
+        parts.append("no more are listed")
+    return "  ".join(parts)
+
+
+def _of_queue(jobs: JobList, snapshot: Snapshot) -> list[str]:
+    view = next((one for one in snapshot.queues if one.queue == jobs.queue), None)
+    if view is None:
+        return []
+    counts = [
+        f"{amounts.count(count)} {status}"
+        for status in ("running", "ready", "parked", "delayed", "failed")
+        if (count := getattr(view, status))
+    ]
+    return [*(["PAUSED"] if view.paused else []), ", ".join(counts) or "no jobs"]
+
+
+def _of_limit(jobs: JobList, snapshot: Snapshot) -> list[str]:
+    view = next((one for one in snapshot.limits if one.key == jobs.limit), None)
+    if view is None:
+        return []
+    waiting = f"{amounts.count(view.waiting)} wait"
+    if view.next_slot <= 0:
+        return [rule(view), waiting, "next slot now"]
+    due = amounts.moment(snapshot.at + view.next_slot, snapshot.at)
+    return [rule(view), waiting, f"next slot {due} (in {amounts.span(view.next_slot)})"]
+
+
+def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
+    """Draw the error of the last fetch, or why the selected job waits."""
+    theme, state = context.theme, context.state
+    text, style = f"not current: {jobs.error}", theme.bad
+    if not context.snapshot.head.reachable:
+        text = "not current: the broker does not answer"
+    elif not jobs.error:
+        rows = JOBS_PANE.shown(context.snapshot, state)
+        selected = rows[JOBS_PANE.position(rows, state)] if rows else None
+        found = why(selected, context) if selected else ""
+        text, style = f"why: {found}" * bool(found), theme.warn
+    if not text:
+        return []
+    pieces = textwrap.wrap(clean(text, ascii_only=theme.ascii_only), max(1, width - 1))
+    shown = pieces[:MAX_REASON_LINES]
+    return [[Segment(fit(f" {piece}", width, cut=theme.cut), style)] for piece in shown]

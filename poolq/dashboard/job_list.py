@@ -1,0 +1,160 @@
+"""The open list of a queue's jobs, or of the jobs that wait for a limit, and the failed jobs that
+the engine stores: what was fetched, and what to fetch next.
+
+`queries.py` fetches, in the thread of the actions; `fetching.py` decides when.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from poolq.engines.base import StoredJob
+from poolq.monitor.snapshot import FailureView
+
+PAGE_SIZE = 100
+MAX_JOBS = 5_000  # jobs in a list
+MAX_SCANNED = 50_000  # jobs that a filter searches
+REFRESH_INTERVAL = 3.0  # seconds between two readings of PAGE_SIZE jobs; longer lists rest longer
+MAX_REFRESHED = 1_000  # jobs; a longer list is not read again
+RETRY_INTERVAL = 5.0  # seconds until the next try, if the engine has not answered
+#: For how many seconds before a reading a failure may be shown that the reading did not contain,
+#: because the worker reports a failure before the engine stores it.
+SETTLE_SECONDS = 2.0
+
+
+class JobView(NamedTuple):
+    """A row of a list. `stored` is without its body; `payload` is the beginning of its JSON, and
+    `error` the last error."""
+
+    stored: StoredJob
+    job: str
+    payload: str
+    attempts: int | None
+    error: str
+
+    @property
+    def id(self) -> str:
+        return self.stored.id
+
+    @property
+    def queue(self) -> str:
+        return self.stored.queue
+
+
+class Position(NamedTuple):
+    """Where a page begins: a place in the order of the statuses, and a cursor of the engine."""
+
+    status: int = 0
+    cursor: str | None = None
+
+
+BEGINNING = Position()
+
+
+class JobsRequest(NamedTuple):
+    """Jobs to fetch: those of a queue, or those that wait for the limit with this key. Jobs that do
+    not contain `text` are left out."""
+
+    queue: str = ""
+    limit: str = ""
+    start: Position = BEGINNING
+    size: int = PAGE_SIZE
+    text: str = ""
+
+
+class FoundJobs(NamedTuple):
+    """`next`: where the rest begins, None if there is no more; `scanned`: how many jobs were looked
+    at. `skew`: by how many seconds the engine's clock is ahead of this host's."""
+
+    jobs: list[JobView]
+    next: Position | None
+    scanned: int
+    skew: float
+
+
+class FoundFailures(NamedTuple):
+    """The failed jobs that the engine stores. `began`: when the reading began, in seconds since the
+    epoch."""
+
+    failures: tuple[FailureView, ...]
+    began: float
+
+
+@dataclass(slots=True)
+class JobList:
+    """A list that is open. `key` is that of the row from which it was opened; `outer_filter` is the
+    filter of the panes, which returns when the list is closed. `text` is the filter of the jobs.
+    `fetched_at` is the monotonic time of the last reading from the beginning."""
+
+    queue: str = ""
+    limit: str = ""
+    key: str = ""
+    outer_filter: str = ""
+    text: str = ""
+    jobs: list[JobView] = field(default_factory=list)
+    next: Position | None = BEGINNING
+    scanned: int = 0
+    skew: float = 0.0
+    fetched_at: float | None = None
+    error: str = ""
+    retry_at: float = 0.0
+    room: int = 20  # rows on the screen
+
+    def request(self, at: int, now: float) -> JobsRequest | None:
+        """Return what to fetch if row `at` is selected, or None if nothing is missing."""
+        if now < self.retry_at:
+            return None
+        size = len(self.jobs)
+        count = max(PAGE_SIZE, 2 * self.room)
+        again = max(count, min(size, MAX_REFRESHED))
+        first = JobsRequest(self.queue, self.limit, BEGINNING, again, self.text)
+        if self.fetched_at is None:
+            return first
+        more = size < MAX_JOBS and self.scanned < MAX_SCANNED
+        if self.next is not None and more and at + 2 * self.room >= size:
+            return first._replace(start=self.next, size=count)
+        rest = REFRESH_INTERVAL * max(1.0, max(size, self.scanned / 10) / PAGE_SIZE)
+        if size <= MAX_REFRESHED and now - self.fetched_at >= rest:
+            return first
+        return None
+
+    def take(self, request: JobsRequest, found: FoundJobs, now: float) -> None:
+        """Add the jobs that were found; those of the first page replace all others."""
+        if (request.queue, request.limit, request.text) != (self.queue, self.limit, self.text):
+            return  # an answer to an earlier list
+        if request.start == BEGINNING:
+            self.jobs, self.scanned, self.fetched_at = [], 0, now
+        known = {one.id for one in self.jobs}
+        self.jobs += [one for one in found.jobs if one.id not in known]
+        self.next, self.skew, self.error = found.next, found.skew, ""
+        self.scanned += found.scanned
+
+    def restart(self, text: str) -> None:
+        """Begin again with another filter."""
+        self.text, self.jobs, self.next = text, [], BEGINNING
+        self.fetched_at, self.retry_at, self.scanned = None, 0.0, 0
+
+    def fail(self, error: str, now: float) -> None:
+        self.error, self.retry_at = error, now + RETRY_INTERVAL
+
+
+@dataclass(slots=True)
+class StoredFailures:
+    """The failed jobs that the engine stored at the last reading; None before the first one."""
+
+    found: FoundFailures | None = None
+    due: float = 0.0  # monotonic time of the next reading
+
+    def merged(self, live: Sequence[FailureView]) -> tuple[FailureView, ...]:
+        """Return the stored failures and those that the pool has seen since, the newest first. A
+        failure that the pool has seen earlier was retried or deleted if it is no longer stored."""
+        if self.found is None:
+            return _newest(live)
+        since = self.found.began - SETTLE_SECONDS
+        return _newest((*(one for one in live if one.at > since), *self.found.failures))
+
+
+def _newest(failures: Iterable[FailureView]) -> tuple[FailureView, ...]:
+    """Return the failures, the newest first, each job once."""
+    found = {one.id: one for one in sorted(failures, key=lambda one: one.at)}
+    return tuple(sorted(found.values(), key=lambda one: -one.at))

@@ -1,0 +1,159 @@
+"""The jobs of a queue or a limit. They come from the screen's state, not from a snapshot."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.style import Style
+
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.theme import PLAIN
+from poolq.dashboard.job_list import JobView
+from poolq.dashboard.screen_state import ScreenState
+from poolq.monitor import amounts, job_history, wait_reasons
+from poolq.monitor.snapshot import Snapshot
+
+_ID_CHARS = 32  # of an id that `ids.new_id` has made
+#: The milliseconds from which such an id may be: 2020 to 2100.
+_FIRST_MS, _LAST_MS = 1_577_836_800_000, 4_102_444_800_000
+
+
+class JobsPane(Pane):
+    """The list of jobs that is open."""
+
+    def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:  # noqa: ARG002  # a pane's
+        """Return the jobs that match the filter, in the order of the engine."""
+        jobs = state.jobs.jobs if state.jobs else []
+        sought = state.filter.casefold()
+        if not sought or (state.jobs and state.jobs.text == state.filter):
+            return jobs
+        return [job for job in jobs if sought in self.words(job).casefold()]
+
+
+def _now(context: DrawContext) -> float:
+    """Return the time by the engine's clock."""
+    jobs, detail = context.state.jobs, context.state.detail
+    skew = detail.skew if detail else jobs.skew if jobs else 0.0
+    return context.snapshot.at + skew
+
+
+def _style(job: JobView, context: DrawContext) -> Style:
+    theme = context.theme
+    styles = {"running": theme.good, "failed": theme.bad, "parked": theme.warn}
+    return styles.get(job.stored.status, PLAIN)
+
+
+def _status(job: JobView, context: DrawContext) -> Cell:
+    return job.stored.status, _style(job, context)
+
+
+def _age(job: JobView, context: DrawContext) -> Cell:
+    """Return how long ago the job was dispatched, as its id says."""
+    made = dispatched_at(job.id)
+    return amounts.DASH if made is None else amounts.span(max(0.0, _now(context) - made))
+
+
+def dispatched_at(id: str) -> float | None:
+    """Return the time in a job's id, in seconds since the epoch, or None if it has none."""
+    if len(id) != _ID_CHARS or id[12:13] != "7":
+        return None
+    try:
+        millis = int(id[:12], 16)
+    except ValueError:
+        return None
+    return millis / 1000 if _FIRST_MS <= millis <= _LAST_MS else None
+
+
+def _due(job: JobView, context: DrawContext) -> str:
+    """Return when the job is due, or for how long it has been due, has run or has failed."""
+    left = job.stored.at / 1e6 - _now(context)
+    if job.stored.status == "parked":
+        return "slot"
+    return f"in {amounts.span(left)}" if left > 0 else f"{amounts.span(-left)} ago"
+
+
+def _tries(job: JobView, _: DrawContext) -> Cell:
+    text = f"{job.stored.state.attempt}/{'?' if job.attempts is None else job.attempts}"
+    return text if job.stored.state.attempt else amounts.DASH
+
+
+def _queue(job: JobView, _: DrawContext) -> Cell:
+    return job.queue
+
+
+def _several_queues(jobs: Sequence[JobView]) -> bool:
+    return any(job.queue != jobs[0].queue for job in jobs)
+
+
+def _text(job: JobView, context: DrawContext) -> Cell:
+    if job.stored.status == "failed":
+        return job.error, context.theme.bad
+    return job.payload
+
+
+def why(job: JobView, context: DrawContext) -> str:
+    """Return why the job waits, or ""."""
+    facts = wait_reasons.from_snapshot(context.snapshot, job.queue)
+    jobs = context.state.jobs
+    limit = jobs.limit if jobs else ""
+    return wait_reasons.reason(job.stored, job.job, facts, _now(context), limit)
+
+
+def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
+    """Return the fields of a job's detail: first its error, if any, then why it waits."""
+    detail, stored, theme = context.state.detail, job.stored, context.theme
+    raised_at = detail.blocks.get("raised at", "") if detail else ""
+    label = "error" if stored.status == "failed" else "last error"
+    error: list[tuple[str, Cell]] = [(label, (job.error, theme.bad))] if job.error else []
+    error += [("raised at", raised_at)] if raised_at else []
+    reason = why(job, context)
+    waits: list[tuple[str, Cell]] = [("why", (reason, theme.warn))] if reason else []
+    title, attempts = job_history.attempts(stored, job.attempts)
+    crashes = stored.state.crashes
+    gone = ", and is now done or forgotten" if detail and detail.gone else ""
+    return [
+        *(error if stored.status == "failed" else [*waits, *error]),
+        ("job", job.job),
+        ("id", stored.id),
+        ("queue", stored.queue),
+        ("status", (f"{_status_text(job, context)}{gone}", _style(job, context))),
+        (title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}"),
+        ("dispatched", _dispatched(job, context)),
+    ]
+
+
+def _status_text(job: JobView, context: DrawContext) -> str:
+    """Return the status and since when or until when the job has it."""
+    stored = job.stored
+    if stored.status == "parked":
+        return stored.status
+    starts = {"running": f"running on {stored.worker}, claimed", "failed": "failed"}
+    start = starts.get(stored.status, f"{stored.status}, due")
+    return f"{start} {amounts.moment(stored.at / 1e6, _now(context))} ({_due(job, context)})"
+
+
+def _dispatched(job: JobView, context: DrawContext) -> str:
+    made, now = dispatched_at(job.id), _now(context)
+    if made is None:
+        return amounts.DASH
+    return f"{amounts.moment(made, now)} ({amounts.span(max(0.0, now - made))} ago)"
+
+
+JOBS_PANE = JobsPane(
+    "jobs",
+    (
+        PaneColumn("", 8, _status),
+        PaneColumn("JOB", 14, lambda one, _: one.job, untrusted=True, is_job_name=True),
+        PaneColumn("AGE", 6, _age, right=True),
+        PaneColumn("DUE", 10, _due, right=True),
+        PaneColumn("TRY", 5, _tries, rank=3, right=True),
+        PaneColumn("QUEUE", 10, _queue, rank=4, untrusted=True, is_shown=_several_queues),
+        PaneColumn("ID", 32, lambda one, _: one.id, rank=5, untrusted=True),
+        PaneColumn("PAYLOAD OR ERROR", 44, _text, most=400, untrusted=True),
+    ),
+    rows=lambda _: (),
+    key=lambda one: one.id,
+    words=lambda one: f"{one.id} {one.stored.status} {one.job} {one.payload} {one.error}",
+    fields=fields,
+    empty="no job is here",
+    severity=lambda _: "",
+)

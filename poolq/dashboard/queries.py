@@ -1,0 +1,151 @@
+"""Reads jobs from the engine for the screen, in the thread of the actions. A query returns
+everything that the screen draws of a job, so that drawing decodes nothing."""
+
+from time import time
+from typing import NamedTuple
+
+import msgspec
+
+from poolq.dashboard.job_list import FoundFailures, FoundJobs, JobsRequest, JobView, Position
+from poolq.engines.base import Engine, StoredJob
+from poolq.jobs.message import UNREADABLE, entries
+from poolq.monitor import job_history, tracebacks
+from poolq.monitor.snapshot import FailureView
+
+#: The order of a list: what runs, then what runs next. A limit's waiting jobs are never ready.
+QUEUE_STATUSES = ("running", "ready", "parked", "delayed", "failed")
+LIMIT_STATUSES = ("parked", "delayed")
+MAX_STORED_FAILURES = 200
+FILTER_PAGE, MAX_FILTERED = 500, 5_000  # jobs of a page and of a query, if there is a filter
+MAX_PAGES = 20  # of a query
+MAX_LINE_CHARS = 500  # of a payload in a row
+MAX_PAYLOAD_CHARS = 20_000  # of a payload in a detail
+
+
+class FoundDetail(NamedTuple):
+    """A job, if it is still stored, and texts by title. `skew`: as in `FoundJobs`."""
+
+    job: JobView | None
+    blocks: dict[str, str]
+    skew: float = 0.0
+
+
+def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
+    """Return the next jobs of a list. Looks at a bounded number of jobs. Raises EngineError."""
+    skew = _skew(engine)
+    statuses = LIMIT_STATUSES if request.limit else QUEUE_STATUSES
+    found: list[JobView] = []
+    scanned, sought = 0, request.text.casefold()
+    status, cursor = request.start
+    for _ in range(MAX_PAGES):
+        if len(found) >= request.size or (sought and scanned >= MAX_FILTERED):
+            break
+        size = FILTER_PAGE if sought else request.size - len(found)
+        page = engine.page(
+            statuses[status], request.queue or None,
+            limit=request.limit or None, cursor=cursor, max_count=size,
+        )  # fmt: skip
+        scanned += len(page.jobs)
+        views = map(job_view, page.jobs)
+        found += [one for one in views if not sought or sought in _words(one)]
+        cursor = page.cursor
+        if cursor is None:
+            status += 1
+            if status == len(statuses):
+                return FoundJobs(found, None, scanned, skew)
+    return FoundJobs(found, Position(status, cursor), scanned, skew)
+
+
+def failures(engine: Engine) -> FoundFailures:
+    """Return the newest failed jobs. Raises EngineError."""
+    began = time()
+    page = engine.page("failed", max_count=MAX_STORED_FAILURES)
+    return FoundFailures(tuple(map(_failure, page.jobs)), began)
+
+
+def detail(engine: Engine, id: str) -> FoundDetail:
+    """Return everything about one job. Raises EngineError."""
+    stored = engine.find(id)
+    if stored is None:
+        return FoundDetail(None, {"job": "done or forgotten"})
+    return FoundDetail(job_view(stored), job_blocks(stored), _skew(engine))
+
+
+def _skew(engine: Engine) -> float:
+    return engine.now() / 1e6 - time()
+
+
+def job_view(stored: StoredJob) -> JobView:
+    message = _message(stored.body)
+    history = entries(stored.state.history)
+    return JobView(
+        stored._replace(body=b""),
+        message.job,
+        bytes(message.payload)[:MAX_LINE_CHARS].decode("utf-8", "replace"),
+        message.attempts,
+        history[-1].error or history[-1].cause if history else "",
+    )
+
+
+def _words(job: JobView) -> str:
+    """Return the text that a filter searches, as the list's `words` do."""
+    return f"{job.id} {job.stored.status} {job.job} {job.payload} {job.error}".casefold()
+
+
+def _failure(stored: StoredJob) -> FailureView:
+    history = entries(stored.state.history)
+    return FailureView(
+        id=stored.id,
+        job=_message(stored.body).job,
+        queue=stored.queue,
+        at=stored.at / 1e6,
+        error=(history[-1].error or history[-1].cause).partition("\n")[0] if history else "",
+        attempt=stored.state.attempt,
+    )
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """The shown parts of a message. `attempts`: None if it is unknown."""
+
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    job: str = "?"
+    attempts: int | None = 1
+
+
+_decoder = msgspec.json.Decoder(_Message)
+
+
+def _message(body: bytes) -> _Message:
+    """Return what is readable of a message; the payload of an unreadable one is the whole body."""
+    try:
+        return _decoder.decode(body)
+    except UNREADABLE:
+        return _Message(msgspec.Raw(body), attempts=None)
+
+
+def job_blocks(stored: StoredJob) -> dict[str, str]:
+    """Return a job's error with its place, traceback, payload and history, by title."""
+    message = _message(stored.body)
+    payload = bytes(message.payload)
+    if message.attempts is not None:
+        payload = msgspec.json.format(payload, indent=2)
+    history = entries(stored.state.history)
+    last = history[-1] if history else None
+    facts = {
+        "job": f"{message.job} is {stored.status} in queue {stored.queue}, "
+        f"{' '.join(job_history.attempts(stored, message.attempts))}, "
+        f"crashes {stored.state.crashes}",
+        "error": last.error if last else "",
+        "raised at": tracebacks.location(last.traceback) if last else "",
+        "traceback": tracebacks.fold(last.traceback) if last else "",
+        "payload": _shortened(payload.decode("utf-8", "replace"), stored.id),
+        "history": "\n".join(map(job_history.line, history)),
+    }
+    return {title: text for title, text in facts.items() if text}
+
+
+def _shortened(text: str, id: str) -> str:
+    left = len(text) - MAX_PAYLOAD_CHARS
+    if left <= 0:
+        return text
+    return f"{text[:MAX_PAYLOAD_CHARS]}\n… {left} more characters: 'poolq job show {id}' prints all"

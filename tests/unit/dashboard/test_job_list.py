@@ -1,0 +1,338 @@
+"""The open list of jobs: what is fetched when, and what is drawn of it."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+
+from poolq.dashboard import fetching
+from poolq.dashboard.drawing import frame
+from poolq.dashboard.drawing.theme import make_theme
+from poolq.dashboard.job_list import (
+    MAX_JOBS,
+    FoundFailures,
+    FoundJobs,
+    JobList,
+    JobsRequest,
+    JobView,
+    Position,
+    StoredFailures,
+)
+from poolq.dashboard.key_bindings import press
+from poolq.dashboard.panes.jobs import JOBS_PANE, dispatched_at
+from poolq.dashboard.queries import FoundDetail, job_blocks, job_view
+from poolq.dashboard.screen_state import Action, Detail, ScreenState
+from poolq.engines.base import StoredJob
+from poolq.jobs.message import Entry, Message, State, encode, entry
+from poolq.monitor.snapshot import Snapshot
+from tests.support import snapshots
+from tests.support.snapshots import AT
+
+COLOURED = make_theme(colour=True, ascii_only=False)
+POOL = msgspec.structs.replace(snapshots.troubled(), head=snapshots.head(busy=4))
+SIZES = [(60, 15), (100, 30), (200, 50)]
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/shop/jobs.py", line 42, in run
+    charge(card)
+  File "/srv/venv/lib/python3.12/site-packages/requests/api.py", line 59, in post
+PaymentError: card 4242 was declined"""
+DECLINED = Entry(1, "error", "PaymentError: card 4242 was declined", 1, TRACEBACK)
+
+
+def made(number: int, status: str = "ready", queue: str = "emails", **more: object) -> StoredJob:
+    id = f"{round((AT - 90) * 1000):012x}7000{number:016x}"
+    payload = {"to": f"ada{number}@example.com"}
+    message = Message(
+        v=1, id=id, job="shop.jobs:SendMail", queue=queue, payload=payload, attempts=3
+    )
+    job = StoredJob(id, queue, status, round((AT - 5) * 1e6), encode(message), State())
+    return job._replace(**more)  # type: ignore[arg-type]
+
+
+def view(number: int, status: str = "ready", **more: object) -> JobView:
+    return job_view(made(number, status, **more))
+
+
+def failed(number: int) -> StoredJob:
+    return made(number, "failed", queue="billing", state=State(1, 0, 0, entry(DECLINED)))
+
+
+def opened(*jobs: JobView, **more: object) -> ScreenState:
+    """The list of the queue of these jobs, as it is after its first page has come."""
+    found = JobList(queue="emails", key="emails", next=None, fetched_at=0.0, jobs=list(jobs))
+    for name, value in more.items():
+        setattr(found, name, value)
+    return ScreenState(pane="queues", jobs=found, chosen={"jobs": jobs[0].id} if jobs else {})
+
+
+def shown(state: ScreenState, size: tuple[int, int] = (100, 30), pool: Snapshot = POOL) -> str:
+    lines = frame.draw(pool, state, COLOURED, size, 0.0)
+    return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)
+
+
+def page(jobs: list[JobView], after: Position | None = None) -> FoundJobs:
+    return FoundJobs(jobs, after, len(jobs), 0.0)
+
+
+# what is fetched
+
+
+def test_enter_on_a_queue_lists_its_jobs_and_esc_goes_back_to_its_filter() -> None:
+    state = ScreenState(pane="queues", filter="billing")
+    assert press("enter", state, POOL, 0.0) is None
+    assert state.jobs is not None
+    assert (state.jobs.queue, state.filter) == ("billing", "")
+    action = fetching.wanted(state, POOL, 0.0)
+    assert action == Action("jobs", "billing", request=JobsRequest(queue="billing"))
+    press("esc", state, POOL, 0.0)
+    assert (state.jobs, state.filter, state.pane) == (None, "billing", "queues")
+
+
+def test_enter_on_a_limit_lists_what_waits_under_it() -> None:
+    state = ScreenState(pane="limits")
+    press("enter", state, POOL, 0.0)
+    action = fetching.wanted(state, POOL, 0.0)
+    assert action == Action(
+        "jobs", "shop.jobs:SendMail", request=JobsRequest(limit="shop.jobs:SendMail")
+    )
+
+
+def test_only_one_fetch_is_on_its_way_and_none_while_the_broker_is_gone() -> None:
+    state = opened(fetched_at=None)
+    gone = msgspec.structs.replace(POOL, head=snapshots.head(reachable=False))
+    assert fetching.wanted(state, gone, 0.0) is None
+    state.fetching = fetching.wanted(state, POOL, 0.0)
+    assert state.fetching is not None
+    assert fetching.wanted(state, POOL, 0.0) is None
+
+
+def test_the_next_page_is_fetched_before_the_selection_reaches_the_end() -> None:
+    found = JobList(queue="emails", room=20)
+    first = found.request(0, 0.0)
+    assert first == JobsRequest(queue="emails")
+    after = Position(1, "c")
+    found.take(first, page([view(number) for number in range(100)], after), 0.0)
+    assert found.request(0, 0.1) is None
+    more = found.request(60, 0.1)
+    assert more == JobsRequest(queue="emails", start=after)
+    found.take(more, page([view(number) for number in range(99, 180)]), 0.2)
+    assert [one.id for one in found.jobs] == [view(number).id for number in range(180)]
+    assert found.request(179, 0.3) is None
+    again = found.request(179, 60.0)
+    assert again == JobsRequest(queue="emails", size=180)
+    found.take(again, page([view(7)]), 60.1)
+    assert [one.id for one in found.jobs] == [view(7).id]
+
+
+def test_a_list_has_an_end_and_a_long_one_is_not_read_again() -> None:
+    found = JobList(queue="q", fetched_at=0.0, next=Position(1, "c"), jobs=[view(1)] * MAX_JOBS)
+    assert found.request(MAX_JOBS - 1, 1e6) is None
+    assert "no more are listed" in shown(opened(view(1), jobs=found.jobs, next=found.next))
+
+
+def test_an_answer_to_another_list_is_ignored() -> None:
+    found = JobList(queue="emails")
+    found.take(JobsRequest(queue="billing"), page([view(1)]), 0.0)
+    assert found.jobs == []
+
+
+def test_a_filter_is_asked_of_the_engine_when_it_is_typed() -> None:
+    state = opened(view(1), view(2))
+    for key in ("/", *"ADA2"):
+        press(key, state, POOL, 0.0)
+    assert fetching.wanted(state, POOL, 0.1) is None
+    assert JOBS_PANE.shown(POOL, state) == [view(2)]
+    press("enter", state, POOL, 0.0)
+    action = fetching.wanted(state, POOL, 0.1)
+    assert action is not None
+    assert action.request == JobsRequest(queue="emails", text="ADA2")
+    press("esc", state, POOL, 0.0)
+    assert state.jobs is not None, "the first esc removes the filter"
+    action = fetching.wanted(state, POOL, 0.1)
+    assert action is not None
+    assert action.request == JobsRequest(queue="emails")
+
+
+def test_if_the_selected_job_has_gone_the_next_one_is_selected() -> None:
+    state = opened(view(1), view(2), view(3))
+    press("j", state, POOL, 0.0)
+    action = Action("jobs", "emails", request=JobsRequest(queue="emails"))
+    fetching.take(state, action, page([view(1), view(3), view(4)]), 1.0)
+    assert state.chosen["jobs"] == view(3).id
+    fetching.take(state, action, page([view(4)]), 2.0)
+    assert state.chosen["jobs"] == view(4).id
+
+
+def test_an_error_is_shown_and_the_jobs_stay() -> None:
+    state = opened(view(1))
+    action = Action("jobs", "emails", request=JobsRequest(queue="emails"))
+    fetching.fail(state, action, "the engine is busy", 10.0)
+    screen = shown(state)
+    assert "not current: the engine is busy" in screen
+    assert "ada1@ex" in screen
+    assert fetching.wanted(state, POOL, 12.0) is None
+    assert fetching.wanted(state, POOL, 16.0) is not None
+
+
+# stored failures
+
+
+def test_failures_are_those_stored_and_those_seen_since() -> None:
+    stored = StoredFailures()
+    live = (snapshots.failure(1), snapshots.failure(2))
+    assert stored.merged(live) == live
+    old = snapshots.failure(9, traceback="of an earlier pool")
+    same = msgspec.structs.replace(live[1], error="as stored")
+    stored.found = FoundFailures((old, same), began=AT - 100)
+    assert stored.merged(live) == (live[0], same, old), "no doubles, the newest first"
+    stored.found = FoundFailures((old,), began=AT)
+    assert stored.merged(live) == (old,), "the others were retried or deleted"
+
+
+def test_stored_failures_are_fetched_at_once_then_seldom_and_after_an_action() -> None:
+    state = ScreenState()
+    assert fetching.wanted(state, POOL, 0.0) == Action("failures")
+    fetching.take(state, Action("failures"), FoundFailures((), AT), 0.0)
+    assert fetching.wanted(state, POOL, 9.0) is None
+    fetching.outdate(state)
+    assert fetching.wanted(state, POOL, 9.0) == Action("failures")
+    state.detail = Detail("workers", "901")
+    assert fetching.wanted(state, POOL, 99.0) is None, "they are not on the screen"
+
+
+# a job in full
+
+
+def test_enter_opens_a_job_which_is_read_again_until_it_has_gone() -> None:
+    state = opened(view(1), skew=3600.0)
+    assert press("enter", state, POOL, 0.0) == Action("show", view(1).id)
+    detail = state.detail
+    assert detail is not None
+    assert (detail.job, detail.waits, detail.skew) == (view(1), True, 3600.0)
+    action = Action("show", view(1).id)
+    blocks = job_blocks(made(1))
+    fetching.take(state, action, FoundDetail(view(1, "running"), blocks, 1.0), 5.0)
+    assert fetching.wanted(state, POOL, 6.0) is None
+    assert fetching.wanted(state, POOL, 9.0) == action
+    fetching.take(state, action, FoundDetail(None, {"job": "done or forgotten"}), 9.0)
+    assert "and is now done or forgotten" in shown(state)
+    press("esc", state, POOL, 0.0)
+    assert state.detail is None
+    assert state.jobs is not None
+
+
+def test_an_answer_to_another_detail_is_ignored() -> None:
+    state = opened(view(1), view(2))
+    press("enter", state, POOL, 0.0)
+    fetching.take(state, Action("show", view(2).id), FoundDetail(view(2), {}), 1.0)
+    assert state.detail is not None
+    assert state.detail.job == view(1)
+
+
+def test_keys_act_on_the_selected_job_by_its_status() -> None:
+    state = opened(job_view(failed(1)))
+    assert press("r", state, POOL, 0.0) == Action("retry", failed(1).id)
+    press("X", state, POOL, 0.0)
+    assert press("y", state, POOL, 0.0) == Action("forget", failed(1).id)
+    state = opened(view(2))
+    press("X", state, POOL, 0.0)
+    assert press("y", state, POOL, 0.0) == Action("cancel", view(2).id)
+    state = opened(view(3, "running"))
+    assert press("X", state, POOL, 0.0) is None
+    assert state.question is None
+
+
+@pytest.mark.parametrize("key", ["r", "X", "y"])
+def test_a_read_only_screen_may_browse_but_not_act(key: str) -> None:
+    state = ScreenState(pane="queues", read_only=True)
+    press("enter", state, POOL, 0.0)
+    assert state.jobs is not None
+    state.jobs.jobs = [job_view(failed(1))]
+    assert press(key, state, POOL, 0.0) is None
+    assert state.question is None
+
+
+# what is drawn
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_list_shows_each_job_and_why_the_selected_one_waits(size: tuple[int, int]) -> None:
+    delayed = view(3, "delayed", at=round((AT + 120) * 1e6))
+    state = opened(view(1, "running"), view(2), delayed)
+    state.chosen["jobs"] = view(2).id
+    lines = shown(state, size).split("\n")
+    assert len(lines) == size[1]
+    text = "\n".join(lines)
+    assert "QUEUE emails  2 running, 84 parked, 3 delayed" in text
+    rows = [line for line in lines if "SendMail" in line and "ada" in line]
+    assert [re.split(r"\s+", line)[1] for line in rows] == ["running", "ready", "delayed"]
+    assert re.search(r"5\.0s ago .*ada2@ex", rows[1])
+    assert "in 2m00s" in rows[2]
+    assert re.search(r"1m30s|AGE", text)
+    assert "why: a worker claims it soon: 11 of 12 are busy" in text
+    if size[0] == 200:
+        assert view(2).id in text
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_failed_job_shows_its_error_and_place_first_and_only_the_users_frames(
+    size: tuple[int, int],
+) -> None:
+    job = failed(1)
+    detail = Detail("failures", job.id, job_blocks(job), job=job_view(job))
+    state = ScreenState(pane="failures", detail=detail)
+    lines = shown(state, size).split("\n")
+    at = next(number for number, line in enumerate(lines) if "FAILURES: esc goes back" in line)
+    assert lines[at + 1].split() == ["error", *DECLINED.error.split()]
+    assert lines[at + 2].split() == ["raised", "at", "/srv/shop/jobs.py:42", "in", "run"]
+    text = ""
+    for state.detail.scroll in range(20):
+        text += shown(state, size)
+    assert "TRACEBACK" in text
+    assert "… 1 frame of requests" in text
+    assert "site-packages" not in text
+    assert '"to": "ada1@example.com"' in text
+    assert "attempt 1  PaymentError" in text
+
+
+def test_a_list_of_a_limit_names_its_rule_and_next_slot() -> None:
+    state = opened(view(1, "parked"), queue="", limit="shop.jobs:SendMail")
+    text = shown(state)
+    assert "LIMIT shop.jobs:SendMail  10 per 1m  84 wait  next slot " in text
+    assert "why: limit shop.jobs:SendMail (10 per 1m) is used up until " in text
+
+
+def test_i_shows_the_queue_or_limit_itself() -> None:
+    state = ScreenState(pane="limits")
+    press("enter", state, POOL, 0.0)
+    press("i", state, POOL, 0.0)
+    assert "allows       10 per 1m" in shown(state)
+    press("esc", state, POOL, 0.0)
+    assert state.jobs is not None
+
+
+def test_texts_of_jobs_cannot_control_the_terminal() -> None:
+    evil = job_view(made(1, body=b'\x1b[2J{"job": "x\x07"', queue="a\x1b[2Jb"))
+    for size in [*SIZES, (1, 1), (7, 3), (20, 5)]:
+        for state in (
+            opened(evil, queue="a\x1b[2Jb"),
+            ScreenState(detail=Detail("jobs", "1", {"payload": "\x1b[2J"}, job=evil)),
+            ScreenState(detail=Detail("jobs", "1", waits=True)),
+        ):
+            text = shown(state, size)
+            assert text.replace("\n", "").isprintable()
+            assert all(len(line) <= size[0] for line in text.split("\n"))
+
+
+def test_what_is_not_a_message_is_shown_as_it_is() -> None:
+    found = job_view(made(1, body=b"\xffnot json"))
+    assert (found.job, found.payload, found.attempts) == ("?", "\ufffdnot json", None)
+    assert job_blocks(made(1, body=b"[" * 50_000))["payload"].endswith("prints all")
+
+
+def test_an_id_tells_when_its_job_was_dispatched() -> None:
+    assert dispatched_at(made(1).id) == AT - 90
+    for id in ("", "1", "x" * 32, "0" * 32, f"{0:012x}7{0:019x}", "zzzzzzzzzzzz7" + "0" * 19):
+        assert dispatched_at(id) is None

@@ -1,0 +1,77 @@
+"""Lists of jobs, read from a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from poolq.dashboard import queries
+from poolq.dashboard.job_list import BEGINNING, JobsRequest, Position
+from poolq.engines.base import Engine
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import DEFAULTS
+from tests.contract.helpers import open_engine
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(open_engine(f"sqlite:///{tmp_path}/q.db", "poolq", migrate=True)) as opened:
+        yield opened
+
+
+def push(engine: Engine, count: int, queue: str = "mails", delay: int = 0) -> list[str]:
+    template = MessageTemplate("jobs:Mail", DEFAULTS.changed({"queue": queue}, "Mail"))
+    pushes = [template.push({"to": f"user{number}"}, 1 << 20) for number in range(count)]
+    engine.push([one._replace(delay=delay) for one in pushes])
+    return [one.id for one in pushes]
+
+
+def test_a_list_goes_through_all_statuses_page_by_page(engine: Engine) -> None:
+    delayed = push(engine, 3, delay=3_600_000_000)
+    ready = push(engine, 5)
+    push(engine, 2, queue="other")
+    request = JobsRequest(queue="mails", size=3)
+    seen, pages = [], 0
+    while request.start is not None:
+        found = queries.jobs(engine, request)
+        assert len(found.jobs) <= 3
+        assert abs(found.skew) < 5
+        seen += found.jobs
+        pages += 1
+        if found.next is None:
+            break
+        request = request._replace(start=found.next)
+    assert [one.id for one in seen] == ready + delayed
+    assert [one.stored.status for one in seen] == ["ready"] * 5 + ["delayed"] * 3
+    assert seen[0].payload == '{"to":"user0"}'
+    assert pages in (3, 4)
+
+
+def test_a_filter_searches_payloads_and_looks_at_a_bounded_number(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = push(engine, 40)
+    monkeypatch.setattr(queries, "FILTER_PAGE", 10)
+    monkeypatch.setattr(queries, "MAX_FILTERED", 20)
+    first = queries.jobs(engine, JobsRequest(queue="mails", text="USER3"))
+    assert [one.id for one in first.jobs] == [ids[3]]
+    assert first.scanned == 20
+    assert first.next is not None
+    assert first.next > Position(0, "")
+    rest = queries.jobs(engine, JobsRequest(queue="mails", text="USER3", start=first.next))
+    assert [one.id for one in rest.jobs] == [ids[3 * 10 + number] for number in range(10)]
+
+
+def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:
+    (id,) = push(engine, 1)
+    found = queries.detail(engine, id)
+    assert found.job is not None
+    assert found.job.stored.status == "ready"
+    assert found.blocks["payload"] == '{\n  "to": "user0"\n}'
+    engine.purge("mails")
+    assert queries.detail(engine, id) == queries.FoundDetail(None, {"job": "done or forgotten"})
+    assert queries.jobs(engine, JobsRequest(queue="mails", start=BEGINNING)).jobs == []
+    assert queries.failures(engine).failures == ()
