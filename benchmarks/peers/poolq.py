@@ -10,6 +10,7 @@ from benchmarks.work import URL
 from poolq.jobs.producer import engine
 
 QUEUE = "default"
+CHUNK = 5000  # jobs in one call
 
 
 class Noop(poolq.Job):
@@ -89,6 +90,20 @@ def spin(payloads: list[dict[str, object]]) -> None:
 
 def limited(payloads: list[dict[str, object]]) -> None:
     poolq.dispatch_many(Limited, payloads)
+
+
+def store(payloads: list[dict[str, object]]) -> None:
+    """Jobs that a pool of the default queue leaves alone."""
+    for start in range(0, len(payloads), CHUNK):
+        some = payloads[start : start + CHUNK]
+        poolq.dispatch_many(Noop, [(one, {"queue": "later"}) for one in some])
+
+
+def tenants(payloads: list[dict[str, object]]) -> None:
+    """The same, each in a queue of its own."""
+    for start in range(0, len(payloads), CHUNK):
+        some = enumerate(payloads[start : start + CHUNK], start)
+        poolq.dispatch_many(Noop, [(one, {"queue": f"tenant-{at}"}) for at, one in some])
 
 
 def probe(sent: int) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
-from poolq.dashboard.drawing import ansi, frame, header, table, throughput
+from poolq.dashboard.drawing import ansi, backlog_panel, frame, header, table, throughput
 from poolq.dashboard.drawing.cells import Line, clean
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import Theme, make_theme
@@ -37,6 +37,7 @@ def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     lines = header.draw(snapshot, theme, width, 2)
     lines += frame.draw_alerts(context, width, len(context.alerts))
     lines += throughput.draw(snapshot, theme, width)
+    lines.append(backlog_panel.line(snapshot, theme, width))
     for pane in PANES.values():
         lines += table.draw(pane, context, width, 1 + max(1, len(pane.rows(snapshot))))
     return lines

@@ -50,15 +50,17 @@ class Detail:
 @dataclass(slots=True)
 class ScreenState:
     """`chosen` maps panes to the keys of their selected rows. `columns` holds the pane and title
-    of each optional column that has been shown. `jobs` is the open list of jobs; `fetching` is the
-    fetch that is on its way. `own` is true in the dashboard of `poolq run`,
-    where q drains the pool. `message` is shown until `until`, in monotonic seconds."""
+    of each optional column that has been shown, and `widths` maps them to the widest text that a
+    column has shown. `jobs` is the open list of jobs; `fetching` is the fetch that is on its way.
+    `own` is true in the dashboard of `poolq run`, where q drains the pool. `message` is shown until
+    `until`, in monotonic seconds."""
 
     own: bool = False
     read_only: bool = False
     pane: str = "workers"
     chosen: dict[str, str] = field(default_factory=dict)
     columns: set[tuple[str, str]] = field(default_factory=set)
+    widths: dict[tuple[str, str], int] = field(default_factory=dict)
     filter: str = ""
     typing: bool = False
     pasting: bool = False

@@ -92,7 +92,7 @@ class Observer(threading.Thread):
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         pools = [node_status(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
-        queues = self._shown_queues(queues, set(unserved))
+        every, queues = queues, self._shown_queues(queues, set(unserved))
         held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
         watched, events = self._watch.observe(
             monotonic(), now, limits, held=held, last_tries=last_tries, most=MAX_SHOWN
@@ -108,6 +108,8 @@ class Observer(threading.Thread):
             limits=watched,
             nodes=pools[:MAX_SHOWN],
             unserved=[queue for queue in unserved if queue in shown],
+            left_out=len(every) - len(queues),
+            left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
         )
         return status, events
 

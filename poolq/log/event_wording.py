@@ -56,7 +56,7 @@ def brief(event: events.Event) -> str:
     """Return one short line for a list of events, with the most important words first."""
     if isinstance(event, events.Retried):
         attempt = f"attempt {event.attempt} of {event.attempts}"
-        return f"retried {event.job.rpartition(':')[2]}, {attempt}: {event.error}; {event.id}"
+        return f"retried {event.job}, {attempt}: {event.error}; {event.id}"
     return describe(event).partition("\n")[0].removeprefix(PREFIXES[level(event)])
 
 

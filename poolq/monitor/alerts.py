@@ -110,7 +110,7 @@ def _draining(head: PoolView) -> str:
 
 
 def _stuck(worker: WorkerView) -> Alert:
-    parts = [f"{short(worker.job)} runs {amounts.span(worker.running)}"]
+    parts = [f"{worker.job} runs {amounts.span(worker.running)}"]
     if worker.usual is not None:
         parts.append(f"usually {amounts.span(worker.usual)}")
     if worker.cpu is not None:
@@ -130,19 +130,8 @@ def _leaking(worker: WorkerView) -> Alert:
     grown = f"{amounts.size(worker.grown)} since its start"
     text = f"{amounts.size(worker.rss)}, {amounts.growth(worker.growth)} a minute, {grown}"
     if worker.job:
-        text += f", now in {short(worker.job)}"
+        text += f", now in {worker.job}"
     return Alert("warn", f"worker {worker.slot}", "leaks", text)
-
-
-def short(name: str) -> str:
-    """Return a job's name without its module. The row of the job has the whole name."""
-    return name.rpartition(":")[2] or name
-
-
-def short_key(key: str) -> str:
-    """Return a limit's key. A key that names a job loses the module; `user:17` stays whole."""
-    module, _, name = key.rpartition(":")
-    return name if "." in module or name[:1].isupper() else key
 
 
 def rule(limit: LimitStatus) -> str:
@@ -173,7 +162,7 @@ def _held(limit: LimitStatus, now: float) -> Alert:
         parts.append(f"empty in about {amounts.span(limit.empty_in)}")
     if limit.last_tries:
         parts.append(f"{amounts.count(limit.last_tries)} held back with one attempt left")
-    return Alert("warn", f"limit {short_key(limit.key)}", "holds back", ", ".join(parts))
+    return Alert("warn", f"limit {limit.key}", "holds back", ", ".join(parts))
 
 
 def _unknown(unknown: UnknownJobView) -> Alert:

@@ -36,7 +36,8 @@ class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
 class BrokerStatus(msgspec.Struct, frozen=True):
     """One observation. `at`: its time in monotonic nanoseconds; `version`: poolq's version;
     `period`: seconds until the next observation; `ping`: seconds that the engine took to answer;
-    `flows`: by queue; `unserved`: the queues that no node serves."""
+    `flows`: by queue; `unserved`: the queues that no node serves. `left_out`: how many queues are
+    not in `queues`, because there are too many, and `left_out_ready`: their ready jobs."""
 
     at: int
     version: str
@@ -47,6 +48,8 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     limits: list[ObservedLimit]
     nodes: list[NodeStatus]
     unserved: list[str] = []
+    left_out: int = 0
+    left_out_ready: int = 0
 
     def age(self) -> float:
         """Seconds since the observation."""
@@ -71,7 +74,8 @@ def read(data: bytes) -> BrokerStatus | None:
 def encode(status: BrokerStatus, room: int) -> bytes:
     """Encode the status in at most `room` bytes, with fewer entries if names are very long."""
     while len(data := to_json(status)) > room:
-        queues = status.queues[: len(status.queues) // 2]
+        half = len(status.queues) // 2
+        queues, others = status.queues[:half], status.queues[half:]
         status = msgspec.structs.replace(
             status,
             queues=queues,
@@ -81,6 +85,8 @@ def encode(status: BrokerStatus, room: int) -> bytes:
             limits=status.limits[: len(status.limits) // 2],
             nodes=status.nodes[: len(status.nodes) // 2],
             unserved=status.unserved[: len(status.unserved) // 2],
+            left_out=status.left_out + len(others),
+            left_out_ready=status.left_out_ready + sum(one.ready for one in others),
         )
     return data
 

@@ -86,12 +86,13 @@ def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
     return Sample(at, done, failed, retried, limited + parked)
 
 
-def median(cell: Cell) -> float:
-    """Return the median duration in seconds, as exactly as the buckets allow; 0.0 if no job ran."""
-    half, below, lower = cell.jobs / 2, 0, 0.0
+def quantile(cell: Cell, part: float = 0.5) -> float:
+    """Return how many seconds this part of the jobs took at most, as exactly as the buckets allow;
+    0.0 if no job ran. By default, this is the median."""
+    wanted, below, lower = cell.jobs * part, 0, 0.0
     for bound, jobs in zip(BOUNDS, cell.buckets, strict=False):
-        if jobs and below + jobs >= half:
-            return lower + (bound - lower) * (half - below) / jobs
+        if jobs and below + jobs >= wanted:
+            return lower + (bound - lower) * (wanted - below) / jobs
         below, lower = below + jobs, bound
     return lower if below < cell.jobs else 0.0
 

@@ -12,13 +12,13 @@ from msgspec import convert, structs
 from poolq.monitor import broker_status, job_counts, limit_status, rates, snapshot
 from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
 from poolq.monitor.event_feed import EventFeed
-from poolq.monitor.job_counts import JobCounts, median, plus, sample
+from poolq.monitor.job_counts import JobCounts, sample
+from poolq.monitor.job_kinds import JobKinds
 from poolq.monitor.rates import Sample
 from poolq.monitor.snapshot import PoolView, Progress, Rate, Snapshot, WorkerView
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.histogram import Cell, HistogramKey
-from poolq.scoreboard.layout import DONE, PHASE_NAMES, NotesLayout, Phase
+from poolq.scoreboard.layout import PHASE_NAMES, NotesLayout, Phase
 from poolq.scoreboard.notes import read_progress
 from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.shared_text import CachedPage
@@ -39,8 +39,7 @@ class SnapshotReader:
         self._counts = JobCounts(scores)
         self._feed = EventFeed(scores)
         self._layouts: dict[int, NotesLayout] = {}
-        self._usual: dict[str, float] = {}
-        self._usual_at = 0.0
+        self._kinds = JobKinds()
 
     def snapshot(self) -> Snapshot | None:
         """Return the pool as it is now, or None if its master has not published anything yet."""
@@ -48,8 +47,7 @@ class SnapshotReader:
         if state is None:
             return None
         cells, now = self._counts.cells(), monotonic()
-        if now - self._usual_at > 1.0:
-            self._usual, self._usual_at = _usual(cells), now
+        self._kinds.update(cells, now)
         workers = tuple(
             self._worker(worker, row, now)
             for worker in state.workers
@@ -63,6 +61,9 @@ class SnapshotReader:
             workers=workers,
             queues=tuple(_queues(broker)) if broker else (),
             limits=broker.limits_now() if broker else (),
+            left_out=broker.left_out if broker else 0,
+            left_out_ready=broker.left_out_ready if broker else 0,
+            kinds=self._kinds.views,
             failures=self._feed.failures(),
             events=self._feed.events(),
             nodes=tuple(_nodes(broker, state.node, workers, now)) if broker else (),
@@ -122,7 +123,7 @@ class SnapshotReader:
             job=job,
             id=id,
             running=max(0.0, now - row.since / 1e9) if id else None,
-            usual=self._usual.get(job),
+            usual=self._kinds.usual.get(job),
             deadline=deadline,
             progress=self._progress(row) if id else None,
             done=row.done,
@@ -162,15 +163,6 @@ def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
     slots = {one.slot for one in running if one.state != "leaving" or one.slot not in serving}
     busy = sum(slot <= procs for slot in slots)
     return busy, len(running) - busy
-
-
-def _usual(cells: dict[HistogramKey, Cell]) -> dict[str, float]:
-    """How long the jobs of each name usually take, over all queues."""
-    found: dict[str, Cell] = {}
-    for key, cell in cells.items():
-        if key.outcome == DONE:
-            found[key.job] = plus(found[key.job], cell) if key.job in found else cell
-    return {job: median(cell) for job, cell in found.items()}
 
 
 # throughput

@@ -133,6 +133,24 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     served: bool = True
 
 
+class JobKindView(msgspec.Struct, frozen=True, kw_only=True):
+    """All jobs of one name, on this pool, since it began; `limited`: jobs released or parked
+    because of a rate limit. `per_second`: jobs that end. `usual`: how long such jobs usually take
+    (the median), `p95`: how long 95 % of them take at most. `seconds`: how long they have run in
+    all, and `share`: their share of the time of all jobs."""
+
+    job: str
+    done: int = 0
+    failed: int = 0
+    retried: int = 0
+    limited: int = 0
+    per_second: float | None = None
+    usual: float | None = None
+    p95: float | None = None
+    seconds: float = 0.0
+    share: float = 0.0
+
+
 class FailureView(msgspec.Struct, frozen=True, kw_only=True):
     """A job that has failed for good. `error`: the last line of the error, such as `ValueError: no
     such user`; `traceback`: its end."""
@@ -191,7 +209,9 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at `at`. The newest failures, events, unknown jobs and deaths come first."""
+    """A pool at `at`. The newest failures, events, unknown jobs and deaths come first, and the
+    kinds of jobs that have taken the most time. `left_out`: how many queues there are besides those
+    in `queues`, and `left_out_ready`: their ready jobs."""
 
     at: float
     head: PoolView
@@ -199,8 +219,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerView, ...] = ()
     queues: tuple[QueueView, ...] = ()
     limits: tuple[LimitStatus, ...] = ()
+    kinds: tuple[JobKindView, ...] = ()
     failures: tuple[FailureView, ...] = ()
     events: tuple[EventView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
     unknown: tuple[UnknownJobView, ...] = ()
     deaths: tuple[DeathView, ...] = ()
+    left_out: int = 0
+    left_out_ready: int = 0

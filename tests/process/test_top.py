@@ -47,7 +47,7 @@ def test_a_pool_is_watched_from_another_terminal(screens: Screens, project: Proj
     pool = project.ready(2)
     running = project.dispatch("Held", queue="slow")
     pool.until_runs(running)
-    tty = screens.top(pool, size=(200, 50))
+    tty = screens.top(pool, size=(260, 50))
     tty.until_shows("RUNNING g1", "1/2 busy", "jobs:Held", running, "slow", "ping")
     tty.type("q")
     assert tty.until_ends() == 0
@@ -251,7 +251,7 @@ def test_why_mails_wait_and_until_when(make_project: MakeProject, engine_url: st
         pool = project.ready(1)
         project.dispatch_many("Mail", 3, queue="mails", on_limit="park")
         tty = screens.top(pool)
-        tty.until_shows("limit Mail holds back: 2 wait until", "HOLDS BACK", "0.0033/0.0033")
+        tty.until_shows("limit jobs:Mail holds back: 2 wait until", "HOLDS BACK", "0.0033/0.0033")
         found = json.loads(top(screens, pool)("top", "--json").out)["limits"][0]
         assert 0 < found["next_slot"] <= 300
         assert found["waiting"] == 2

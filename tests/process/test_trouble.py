@@ -59,8 +59,8 @@ def test_short_windows_are_shown_as_what_they_do(
         project.dispatch_many("Waits", 60, attempts=1000)
         tty = screens.top(pool, size=(200, 50))
         tty.until_shows(
-            "limit Parks holds back: ", "of 2.0 allowed (2 per 1s)", "limit geocode holds back: ",
-            "of 3.0 allowed (3 per 1s)", "/2.0 ", "begins to hold jobs back",
+            "limit jobs:Parks holds back: ", "of 2.0 allowed (2 per 1s)", "/2.0 ",
+            "limit geocode holds back: ", "of 3.0 allowed (3 per 1s)", "begins to hold jobs back",
         )  # fmt: skip
         command = poolq(screens, pool)
 

@@ -7,6 +7,7 @@ import msgspec
 from poolq.monitor.snapshot import (
     EventView,
     FailureView,
+    JobKindView,
     LimitStatus,
     NodeView,
     PoolView,
@@ -77,6 +78,13 @@ def queue(name: str, **more: object) -> QueueView:
     return msgspec.structs.replace(given, **more)
 
 
+def kind(job: str, **more: object) -> JobKindView:
+    given = JobKindView(
+        job=job, done=1200, per_second=4.5, usual=0.5, p95=0.9, seconds=600.0, share=0.25
+    )
+    return msgspec.structs.replace(given, **more)
+
+
 def failure(number: int, **more: object) -> FailureView:
     given = FailureView(
         id=f"{ID}{number:x}", job="shop.jobs:Charge", queue="billing", at=AT - 60 * number,
@@ -109,6 +117,11 @@ def troubled() -> Snapshot:
             queue("emails", ready=0, parked=84, oldest=None, empty_in=None),
         ),
         limits=(MAILS, OPEN),
+        kinds=(
+            kind("shop.jobs:Export", seconds=9000.0, share=0.7, usual=12.0, p95=48.0),
+            kind("shop.jobs:Charge", failed=17, retried=203),
+            kind("shop.jobs:SendMail", limited=84, usual=0.02, p95=0.09, share=0.05),
+        ),
         failures=tuple(failure(number) for number in range(1, 6)),
         events=(
             EventView(
@@ -139,6 +152,7 @@ def hostile() -> Snapshot:
         ),
         queues=tuple(queue(f"{evil}{number}", paused=True) for number in range(30)),
         limits=tuple(msgspec.structs.replace(MAILS, key=f"{evil}{one}") for one in range(20)),
+        kinds=tuple(kind(f"{evil}{one}") for one in range(20)),
         failures=tuple(failure(one, job=evil, error=evil, queue=evil) for one in range(20)),
         events=tuple(EventView(at=AT, level="error", who=evil, text=evil) for _ in range(20)),
         nodes=tuple(

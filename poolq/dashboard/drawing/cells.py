@@ -52,8 +52,31 @@ def tail(text: str, width: int, cut: str = "…") -> str:
 
 
 def name(text: str, width: int, cut: str = "…") -> str:
-    """Fit a job's name such as `shop.jobs:SendMail`; a long name loses its module first."""
-    return tail(text.rpartition(":")[2] if width_of(text) > width else text, width, cut)
+    """Fit a job's name such as `shop.jobs:SendMail`. A name that is too long loses its module, as
+    in `…:SendMail`, and then its beginning."""
+    if width_of(text) > width and width_of(short := without_module(text, cut)) <= width:
+        text = short
+    return tail(text, width, cut)
+
+
+def without_module(text: str, cut: str = "…") -> str:
+    """Replace the module in a job's name. Return other texts, such as `user:17`, unchanged."""
+    module, _, own = text.rpartition(":")
+    words = [*module.split("."), own]
+    return f"{cut}:{own}" if all(map(str.isidentifier, words)) else text
+
+
+def phrase(text: str, width: int, cut: str = "…") -> str:
+    """Like `fit`, but a word that contains a digit is left out rather than cut, since a part of a
+    number would be mistaken for the number."""
+    shown = fit(text, width, cut=cut)
+    if width_of(text) <= width or not shown.endswith(cut):
+        return shown
+    kept = shown[: -len(cut)]
+    word = text[: len(kept)].rpartition(" ")[2] + text[len(kept) :].partition(" ")[0]
+    if any(one.isdigit() for one in word):
+        kept = kept.rpartition(" ")[0]
+    return fit(kept + cut, width)
 
 
 def line_width(line: Iterable[Segment]) -> int:

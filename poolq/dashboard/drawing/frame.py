@@ -1,7 +1,9 @@
 """The layout of the whole screen, for any size.
 
-From top to bottom, it shows the header, the alerts, the throughput, the panes and the keys. A small
-screen shows little but the focused pane; a wide screen shows panes side by side.
+From top to bottom, it shows the header, the alerts, the throughput and the backlog, the panes and
+the keys. A small screen shows little but the focused pane; a wide screen shows panes side by side.
+From FULL_HEAD_HEIGHT lines on, the height of each part above the panes is fixed, so that an alert
+that comes or goes does not move the panes.
 """
 
 from collections.abc import Sequence
@@ -9,15 +11,27 @@ from collections.abc import Sequence
 from rich.segment import Segment
 
 from poolq.dashboard.drawing import (
+    backlog_panel,
     detail,
     footer,
     header,
     help_page,
     job_list,
+    layout,
     table,
     throughput,
 )
-from poolq.dashboard.drawing.cells import Line, clean, clip, fit, line_width, width_of
+from poolq.dashboard.drawing.cells import (
+    Line,
+    clean,
+    clip,
+    fit,
+    line_width,
+    phrase,
+    width_of,
+    without_module,
+)
+from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.panes import PANES
@@ -25,12 +39,11 @@ from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 
-TWO_COLUMNS_WIDTH = 150  # minimum columns for two panes side by side
 FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
-ALL_PANES_HEIGHT = 30  # minimum lines to show all panes
-PANE_GAP = 2
-#: Rows of panes; the second pane of a row is beside the first, or below it on narrow screens.
-PANE_ROWS = (("workers",), ("queues", "limits"), ("failures", "events"), ("nodes",))
+TALL_HEIGHT = 40  # minimum lines for TALL_ALERTS
+ALERTS, TALL_ALERTS = 3, 5  # lines of alerts
+NARROW_WIDTH = 80  # columns below which an alert has no room for a module's name
+BACKLOG_ROOM = 12  # lines below the header that a small screen needs to show the backlog
 
 
 def draw(
@@ -60,14 +73,22 @@ def draw(
 
 
 def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
-    """Draw the alerts and the throughput."""
-    theme = context.theme
+    """Draw the alerts, the throughput and the backlog."""
+    theme, snapshot = context.theme, context.snapshot
     if room < FULL_HEAD_HEIGHT - 3:
-        most = 1 if room < 8 else 3
-        lines = draw_alerts(context, width, most)
-        return [*lines, *throughput.small(context.snapshot, theme, width)] if room >= 6 else lines
-    lines = draw_alerts(context, width, 4)
-    return [*lines, *throughput.draw(context.snapshot, theme, width)]
+        lines = draw_alerts(context, width, 1 if room < 8 else ALERTS)
+        if room >= BACKLOG_ROOM:
+            lines.append(backlog_panel.line(snapshot, theme, width))
+        return [*lines, *throughput.small(snapshot, theme, width)] if room >= 6 else lines
+    most = TALL_ALERTS if room >= TALL_HEIGHT - 3 else ALERTS
+    lines = draw_alerts(context, width, most)
+    lines += [[] for _ in range(most - len(lines))]
+    if width >= TWO_COLUMNS_WIDTH:
+        left = (width - PANE_GAP) // 2
+        right = backlog_panel.panel(snapshot, theme, width - left - PANE_GAP)
+        return [*lines, *side_by_side(throughput.draw(snapshot, theme, left), right, left)]
+    table_of_rates = throughput.draw(snapshot, theme, width)
+    return [*lines, *table_of_rates, backlog_panel.line(snapshot, theme, width)]
 
 
 def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
@@ -75,20 +96,26 @@ def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
     theme = context.theme
     if not context.alerts:
         return [[Segment(fit(f" {theme.dot} no trouble", width, cut=""), theme.good)]]
-    more = len(context.alerts) - most
+    more, narrow = len(context.alerts) - most, width < NARROW_WIDTH
     lines = []
     for number, one in enumerate(context.alerts[:most], 1):
-        subject = clean(f"{one.subject} {one.verdict}", ascii_only=theme.ascii_only)
+        also = f" +{more}{' more' * (not narrow)}" * (more > 0 and number == most)
+        start = clean(f"{theme.mark} {one.subject} {one.verdict}: ", ascii_only=theme.ascii_only)
         text = clean(one.text, ascii_only=theme.ascii_only)
-        also = f" +{more} more" if more > 0 and number == most else ""
-        start = fit(f"{theme.mark} {subject}: ", min(width, width_of(subject) + 4), cut="")
+        if narrow and width_of(start + text + also) > width:
+            start, text = _without_modules(start, theme), _without_modules(text, theme)
+        start = fit(start, min(width, width_of(start)), cut="")
         rest = max(0, width - width_of(start) - len(also))
         line = [
             Segment(start, theme.level(one.level)),
-            Segment(fit(text, rest, cut=theme.cut) + also, PLAIN),
+            Segment(phrase(text, rest, cut=theme.cut) + also, PLAIN),
         ]
         lines.append(clip(line, width))
     return lines
+
+
+def _without_modules(text: str, theme: Theme) -> str:
+    return " ".join(without_module(word, theme.cut) for word in text.split(" "))
 
 
 def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int) -> list[Line]:
@@ -103,53 +130,14 @@ def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int) -> lis
 
 
 def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
+    """Draw the panes, in one or two columns."""
     state, snapshot = context.state, context.snapshot
-    names = [name for name in PANES if name != "nodes" or _nodes_matter(context, room)]
-    rows = [
-        part
-        for row in PANE_ROWS
-        for part in ([row] if width >= TWO_COLUMNS_WIDTH else [(name,) for name in row])
-        if any(name in names for name in part)
-    ]
-    wants = [1 + max(1, *(len(PANES[name].shown(snapshot, state)) for name in row)) for row in rows]
-    focus = next(number for number, row in enumerate(rows) if state.pane in row)
-    lines: list[Line] = []
-    for row, height in zip(rows, share(wants, room, focus), strict=True):
-        if len(row) == 1 or height == 0:
-            lines += table.draw(PANES[row[0]], context, width, height)
-            continue
-        left = (width - PANE_GAP) // 2
-        blocks = [table.draw(PANES[row[0]], context, left, height)]
-        blocks.append(table.draw(PANES[row[1]], context, width - PANE_GAP - left, height))
-        lines += side_by_side(blocks[0], blocks[1], left)
-    return [clip(line, width) if len(line) > 1 else line for line in lines]
-
-
-def _nodes_matter(context: DrawContext, room: int) -> bool:
-    """Return whether to show the nodes pane: it has the focus, or there is room for it. If there
-    are several nodes, less room is enough."""
-    several = len(context.snapshot.nodes) > 1
-    fits = room > ALL_PANES_HEIGHT or (several and room > FULL_HEAD_HEIGHT)
-    return fits or context.state.pane == "nodes"
-
-
-def share(wants: Sequence[int], room: int, focus: int) -> list[int]:
-    """Return the height of each row of panes, given the height that each row `wants`. The focused
-    row gets up to half of the room, and the others two lines each as long as there is room. The
-    remaining lines are shared out evenly."""
-    given = [0] * len(wants)
-    given[focus] = max(0, min(room, wants[focus], max(3, (room + 1) // 2)))
-    left = room - given[focus]
-    for number in range(len(wants)):
-        if number != focus and left >= 2:
-            given[number] = 2
-            left -= 2
-    while left > 0:
-        growing = [number for number, has in enumerate(given) if 0 < has < wants[number]]
-        if not growing:
-            given[focus if room < 8 else max(n for n, has in enumerate(given) if has)] += left
-            break
-        for number in growing[:left]:
-            given[number] += 1
-            left -= 1
-    return given
+    rows = {name: pane.count(snapshot, state) for name, pane in PANES.items()}
+    columns: dict[int, list[Line]] = {}
+    for area in layout.arrange(rows, state.pane, width, max(0, room)):
+        lines = table.draw(PANES[area.pane], context, area.width, area.height)
+        columns.setdefault(area.left, []).extend(lines)
+    if len(columns) < 2:
+        return [line for lines in columns.values() for line in lines]
+    left, right = columns.values()
+    return side_by_side(left, right, max(columns) - PANE_GAP)

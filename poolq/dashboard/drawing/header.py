@@ -33,7 +33,8 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
     where = f"master {head.pid} on {clean(head.host, ascii_only=ascii_only)}"
     first = [
         Part(f"poolq {clean(head.pool, ascii_only=ascii_only)}", theme.strong), state,
-        Part(busy), Part(f"up {amounts.span(head.uptime)}", rank=2), Part(where, rank=3),
+        Part(busy), Part(_memory(snapshot), rank=4),
+        Part(f"up {amounts.span(head.uptime)}", rank=2), Part(where, rank=3),
     ]  # fmt: skip
     age = f"data {amounts.span(head.age)} old" if head.age is not None else "no data yet"
     if stale(head):
@@ -47,6 +48,11 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
     ]
     clock = [Part(amounts.clock(snapshot.at), theme.dim, 5)]
     return [lay_out(first, width, right=clock), lay_out(second, width)]
+
+
+def _memory(snapshot: Snapshot) -> str:
+    """Return the memory of all workers. They share some of it, so it is an upper bound."""
+    return f"memory {amounts.size(sum(worker.rss for worker in snapshot.workers))}"
 
 
 def _end(place: str, theme: Theme, width: int = MAX_PATH_WIDTH) -> str:

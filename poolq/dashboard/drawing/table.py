@@ -1,9 +1,11 @@
 """Draws the rows and columns of a pane. If it is narrow, the least important columns are omitted.
 
-A pane takes one line for its header, which includes its title, and one for each row.
+A pane takes one line for its header, which includes its title, and one for each row. A column of
+names or texts is as wide as the longest one that it has shown, so it never becomes narrower, and
+optional columns are at the right end. So columns keep their places from frame to frame.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from poolq.monitor.snapshot import Snapshot
 #: A cell is its text, or its text and its style.
 Cell = str | tuple[str, Style]
 MIN_TEXT_WIDTH = 6  # columns that a shortened text keeps
+IMPORTANT_RANK = 2  # columns up to this rank take precedence over long texts
 _ORDER = {"bad": 0, "warn": 1, "": 2}
 
 
@@ -33,10 +36,10 @@ class DrawContext(NamedTuple):
 
 
 class PaneColumn(NamedTuple):
-    """`width` is the minimum width, and `most` the maximum. A column of rank 0 is never omitted;
-    the highest rank is omitted first. In an `untrusted` column, control characters are escaped. In
-    a column of job names (`is_job_name`), a name that is too long loses its module. `is_shown`
-    returns False if no row has anything to show in the column."""
+    """`width` is the minimum width, and `most` the maximum, if the width depends on the texts. A
+    column of rank 0 is never omitted; the highest rank is omitted first. In an `untrusted` column,
+    control characters are escaped. In a column of job names (`is_job_name`), a name that is too
+    long loses its module. `is_shown` returns False if no row has anything to show in the column."""
 
     title: str
     width: int
@@ -52,7 +55,8 @@ class PaneColumn(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
-    the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows."""
+    the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
+    `left_out` returns how many more rows there are than the snapshot has."""
 
     name: str
     columns: tuple[PaneColumn, ...]
@@ -62,6 +66,7 @@ class Pane:
     fields: Callable[[Any, DrawContext], list[tuple[str, Cell]]]
     empty: str
     severity: Callable[[Any], str] = lambda _: ""
+    left_out: Callable[[Snapshot], int] = lambda _: 0
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
         """Return the rows that match the filter, with the worst problems at the top."""
@@ -70,6 +75,10 @@ class Pane:
             return rows
         sought = state.filter.casefold()
         return [row for row in rows if sought in self.words(row).casefold()]
+
+    def count(self, snapshot: Snapshot, state: ScreenState) -> int:
+        """Return the number of rows that match the filter."""
+        return len(self.shown(snapshot, state) if state.filter else self.rows(snapshot))
 
     def position(self, rows: Sequence[Any], state: ScreenState) -> int:
         """Return the index of the selected row, or 0 if there is no such row."""
@@ -88,7 +97,8 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
     at = pane.position(rows, context.state)
     if focused and len(rows) > room:
         first = max(0, min(at - room // 2, len(rows) - room))
-    layout = _layout(pane, width, _unwanted(pane, rows, context.state))
+    wanted = _wanted(pane, rows[first : first + room], context)
+    layout = _layout(pane, width, wanted, _unwanted(pane, rows, context.state))
     lines = [_header(pane, context, layout, width, (first, room, len(rows)), focused=focused)]
     if not rows and room:
         text = "nothing matches the filter" if context.state.filter else pane.empty
@@ -115,22 +125,52 @@ def _unwanted(pane: Pane, rows: Sequence[Any], state: ScreenState) -> frozenset[
     return frozenset(unwanted)
 
 
+def _wanted(pane: Pane, rows: Sequence[Any], context: DrawContext) -> tuple[int, ...]:
+    """Return the width that each column needs for all texts that it has shown, at most `most`."""
+    found: list[int] = []
+    for column in pane.columns:
+        size = column.width if found else max(column.width, len(_title(pane, context)))
+        if column.most:
+            name = (pane.name, column.title)
+            size = max(size, context.state.widths.get(name, 0))
+            texts = [_width(column, row, context) for row in rows]
+            size = max(size, min(column.most, max(texts, default=0)))
+            context.state.widths[name] = size
+        found.append(size)
+    return tuple(found)
+
+
+def _title(pane: Pane, context: DrawContext) -> str:
+    count, more = pane.count(context.snapshot, context.state), pane.left_out(context.snapshot)
+    return f"{pane.name.upper()} {count}" + f" of {count + more}" * (more > 0)
+
+
+def _width(column: PaneColumn, row: Any, context: DrawContext) -> int:
+    cell = column.cell(row, context)
+    text = cell if isinstance(cell, str) else cell[0]
+    return width_of(clean(text, ascii_only=context.theme.ascii_only) if column.untrusted else text)
+
+
 @lru_cache(maxsize=256)
-def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[PaneColumn, int], ...]:
-    """Return the columns that fit, with their widths. If even those of rank 0 do not fit, texts are
-    shortened, then the last columns are omitted, so that no number is cut."""
-    room = width - 1
+def _layout(
+    pane: Pane, width: int, wanted: tuple[int, ...], unwanted: frozenset[int]
+) -> tuple[tuple[PaneColumn, int], ...]:
+    """Return the columns that fit, with their widths. First, columns up to IMPORTANT_RANK are
+    chosen, then texts get the width that they need, then other columns are chosen. If not even
+    those of rank 0 fit, texts are shortened, then the last columns are omitted, so that no number
+    is cut."""
     columns = [one for number, one in enumerate(pane.columns) if number not in unwanted]
-    chosen: list[PaneColumn] = []
-    taken = 0
-    for column in sorted(columns, key=lambda one: one.rank):
-        if column.rank and taken + column.width + 1 > room:
-            continue
-        chosen.append(column)
-        taken += column.width + 1
-    chosen.sort(key=columns.index)
-    widths = {column: column.width for column in chosen}
-    spare = room - taken
+    most = dict(zip(pane.columns, wanted, strict=True))
+    widths: dict[PaneColumn, int] = {}
+    spare = width - 1
+    for important in (True, False):
+        for column in sorted(columns, key=lambda one: one.rank):
+            fits = not column.rank or column.width + 1 <= spare
+            if fits and (column.rank <= IMPORTANT_RANK) is important:
+                widths[column] = column.width
+                spare -= column.width + 1
+        spare = _grow(widths, most, spare)
+    chosen = [column for column in columns if column in widths]
     for column in chosen:
         if spare < 0 and column.most:
             cut = max(0, min(-spare, column.width - MIN_TEXT_WIDTH))
@@ -138,15 +178,21 @@ def _layout(pane: Pane, width: int, unwanted: frozenset[int]) -> tuple[tuple[Pan
             spare += cut
     while spare < 0 and len(chosen) > 1:
         spare += widths.pop(chosen.pop()) + 1
+    _grow(widths, most, spare)
+    return tuple((column, widths[column]) for column in chosen)
+
+
+def _grow(widths: dict[PaneColumn, int], most: Mapping[PaneColumn, int], spare: int) -> int:
+    """Share `spare` out among the columns that want more width. Returns what is left of it."""
     while spare > 0:
-        growing = [column for column in chosen if widths[column] < column.most]
+        growing = [column for column in widths if widths[column] < most[column]]
         if not growing:
             break
         for column in growing:
-            step = min(max(1, spare // len(growing)), column.most - widths[column], spare)
+            step = min(max(1, spare // len(growing)), most[column] - widths[column], spare)
             widths[column] += step
             spare -= step
-    return tuple((column, widths[column]) for column in chosen)
+    return spare
 
 
 def _header(
@@ -161,7 +207,7 @@ def _header(
     first, room, count = part
     theme = context.theme
     titles = [column.title for column, _ in layout]
-    titles[0] = f"{pane.name.upper()} {count}"
+    titles[0] = _title(pane, context)
     cells = [
         fit(title, size, right=column.right, cut="")
         for title, (column, size) in zip(titles, layout, strict=True)

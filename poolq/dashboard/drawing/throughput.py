@@ -3,8 +3,15 @@
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clip, fit
-from poolq.dashboard.drawing.gauges import spark
+from poolq.dashboard.drawing.cells import Line, clip, fit, width_of
+from poolq.dashboard.drawing.gauges import (
+    MIN_SPARK_WIDTH,
+    VALUES_PER_MINUTE,
+    labelled,
+    peak,
+    seconds_shown,
+    spark,
+)
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.monitor import amounts
@@ -12,8 +19,9 @@ from poolq.monitor.snapshot import Rate, Snapshot
 
 KINDS = ("done", "failed", "retried", "limited")
 TITLES = {"limited": "held back"}
-NUMBERS_WIDTH = 46  # columns before the sparkline
-SMALL_SPARK_WIDTH = 12  # columns of the sparkline in `small`
+NUMBERS_WIDTH = 48  # columns before the sparkline
+PEAK_WIDTH = 7  # columns of the sparkline's maximum
+SMALL_SPARK_ROOM = 31  # columns of the sparkline and its labels in `small`
 
 
 def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
@@ -28,27 +36,32 @@ def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     style = _style("limited", limited, theme)
     parts = [
         Part(f"{TITLES['limited']} {amounts.rate(limited.now)}/s", style),
-        Part(spark(limited.spark, SMALL_SPARK_WIDTH, theme), style, 2),
         Part(f"{amounts.count(waiting)} wait", theme.warn if waiting else theme.dim),
         Part(f"{amounts.count(limited.total)} in all", style, 1),
     ]
-    return [_one(rates, theme, width), lay_out(parts, width)]
+    return [_one(rates, theme, width), _with_spark(parts, limited, style, theme, width)]
 
 
 def draw(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     """Draw the titles, and a line for each kind."""
     rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
-    title = f" {'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}  LAST 60 S"
+    room = min(VALUES_PER_MINUTE, width - NUMBERS_WIDTH - PEAK_WIDTH)
+    title = f" {'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}"
+    if room >= MIN_SPARK_WIDTH:
+        shown = fit(f"LAST {seconds_shown(room)} S", room, cut="")
+        title += f"  {shown}{'MAX':>{PEAK_WIDTH - 1}}"
     lines = [[Segment(fit(title, width, cut=""), theme.header)]]
     for kind, rate in rates.items():
         numbers = (amounts.rate(rate.now), amounts.rate(rate.minute), amounts.rate(rate.five))
         text = "".join(f"{number:>8}" for number in (*numbers, amounts.count(rate.total)))
-        sparks = spark(rate.spark, min(60, max(0, width - NUMBERS_WIDTH - 2)), theme)
         line = [
             Segment(f" {TITLES.get(kind, kind):<12}", _style(kind, rate, theme)),
             Segment(f"{text}  ", PLAIN),
-            Segment(sparks, _style(kind, rate, theme)),
         ]
+        if room >= MIN_SPARK_WIDTH:
+            most = amounts.rate(peak(rate.spark, room))
+            line.append(Segment(spark(rate.spark, room, theme), _style(kind, rate, theme)))
+            line.append(Segment(f"{most:>{PEAK_WIDTH - 1}}", PLAIN))
         lines.append(clip(line, width))
     return lines
 
@@ -58,10 +71,16 @@ def _one(rates: dict[str, Rate], theme: Theme, width: int) -> Line:
     for number, (kind, rate) in enumerate(rates.items()):
         text = f"{TITLES.get(kind, kind)} {amounts.count(rate.total)}"
         if number == 0:
-            sparks = spark(rate.spark, SMALL_SPARK_WIDTH, theme)
-            text = f"{kind} {amounts.rate(rate.now)}/s {sparks}"
-        parts.append(Part(text.rstrip(), _style(kind, rate, theme), number))
-    return lay_out(parts, width)
+            text = f"{kind} {amounts.rate(rate.now)}/s"
+        parts.append(Part(text, _style(kind, rate, theme), number))
+    return _with_spark(parts, rates["done"], _style("done", rates["done"], theme), theme, width)
+
+
+def _with_spark(parts: list[Part], rate: Rate, style: Style, theme: Theme, width: int) -> Line:
+    """Draw the parts, and a sparkline if there is room for it after the first one."""
+    taken = sum(width_of(part.text) + 2 for part in parts)
+    sparks = labelled(rate.spark, min(SMALL_SPARK_ROOM, width - taken - 2), theme)
+    return lay_out([parts[0], Part(sparks, style, 9), *parts[1:]], width)
 
 
 def _style(kind: str, rate: Rate, theme: Theme) -> Style:

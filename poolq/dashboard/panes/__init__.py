@@ -3,6 +3,7 @@
 from poolq.dashboard.drawing.table import Pane
 from poolq.dashboard.panes.events import EVENTS_PANE
 from poolq.dashboard.panes.failures import FAILURES_PANE
+from poolq.dashboard.panes.kinds import KINDS_PANE
 from poolq.dashboard.panes.limits import LIMITS_PANE
 from poolq.dashboard.panes.nodes import NODES_PANE
 from poolq.dashboard.panes.queues import QUEUES_PANE
@@ -10,5 +11,7 @@ from poolq.dashboard.panes.workers import WORKERS_PANE
 
 PANES: dict[str, Pane] = {
     pane.name: pane
-    for pane in (WORKERS_PANE, QUEUES_PANE, LIMITS_PANE, FAILURES_PANE, EVENTS_PANE, NODES_PANE)
-}
+    for pane in (
+        WORKERS_PANE, QUEUES_PANE, LIMITS_PANE, FAILURES_PANE, EVENTS_PANE, KINDS_PANE, NODES_PANE,
+    )
+}  # fmt: skip

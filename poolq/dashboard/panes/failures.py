@@ -29,8 +29,8 @@ FAILURES_PANE = Pane(
     (
         PaneColumn("", 12, _at),
         PaneColumn("JOB", 10, lambda one, _: one.job, most=18, untrusted=True, is_job_name=True),
-        PaneColumn("QUEUE", 8, lambda one, _: one.queue, rank=3, most=10, untrusted=True),
-        PaneColumn("TRY", 3, lambda one, _: str(one.attempt or "-"), rank=4, right=True),
+        PaneColumn("QUEUE", 8, lambda one, _: one.queue, rank=2, most=10, untrusted=True),
+        PaneColumn("TRY", 3, lambda one, _: str(one.attempt or "-"), rank=2, right=True),
         PaneColumn("ID", 32, lambda one, _: one.id, rank=9, untrusted=True),
         PaneColumn("ERROR", 30, _error, most=400, untrusted=True),
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, bar, spark
+from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, bar, peak, spark
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
@@ -54,7 +54,9 @@ def _tries(limit: LimitStatus, context: DrawContext) -> Cell:
 
 
 def _spark(limit: LimitStatus, context: DrawContext, width: int = SPARK_WIDTH) -> Cell:
-    return spark(limit.spark, width, context.theme, VALUES_PER_MINUTE // 2 - 1), context.theme.warn
+    many = VALUES_PER_MINUTE // 2 - 1
+    most = amounts.count(peak(limit.spark, width, many))
+    return f"{spark(limit.spark, width, context.theme, many)} {most:>5}", context.theme.warn
 
 
 def _any_tries(limits: Sequence[LimitStatus]) -> bool:
@@ -79,7 +81,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("next slot", _next(limit, context)),
         ("empty", f"about {when}" if limit.waiting else amounts.DASH),
         ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
-        ("last 60 s", _spark(limit, context, 60)),
+        ("60 s, maximum", _spark(limit, context, 60)),
     ]
     if limit.last_tries:
         text = f"{limit.last_tries} jobs have one attempt left"
@@ -92,15 +94,17 @@ LIMITS_PANE = Pane(
     (
         PaneColumn("", 12, lambda one, _: one.key, most=30, untrusted=True, is_job_name=True),
         PaneColumn("STATE", 10, _state, rank=2),
-        PaneColumn("STARTS/S", 13, _starts, rank=1, most=15),
+        PaneColumn("STARTS/S", 11, _starts, rank=1, most=15),
         PaneColumn("WAIT", 5, _waiting, right=True),
-        PaneColumn("NEXT SLOT", 17, _next),
+        PaneColumn("NEXT SLOT", 18, _next, most=23),
         PaneColumn("EMPTY ABOUT", 12, _empty, rank=2),
-        PaneColumn("1 TRY", 5, _tries, rank=2, right=True, is_shown=_any_tries),
-        PaneColumn("USED", 14, _used, rank=4),
+        PaneColumn("USED", 14, _used, rank=4, most=18),
         PaneColumn("PER", 6, lambda one, _: amounts.whole(one.window), rank=4, right=True),
-        PaneColumn("HELD/MIN", 11, lambda one, _: amounts.rate(one.held), rank=5, right=True),
-        PaneColumn("HELD, 60 S", SPARK_WIDTH, _spark, rank=3, right=True, is_shown=_any_held),
+        PaneColumn("HELD/MIN", 8, lambda one, _: amounts.rate(one.held), rank=5, right=True),
+        PaneColumn("1 TRY", 5, _tries, rank=2, right=True, is_shown=_any_tries),
+        PaneColumn(
+            "HELD, 60 S       MAX", SPARK_WIDTH + 6, _spark, rank=3, right=True, is_shown=_any_held
+        ),
     ),
     rows=lambda snapshot: snapshot.limits,
     key=lambda one: f"{one.key} {one.window}",

@@ -1,8 +1,6 @@
 """All queues of the namespace."""
 
-from collections.abc import Sequence
-
-from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, spark
+from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, peak, spark
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
@@ -23,7 +21,7 @@ def _parked(queue: QueueView, context: DrawContext) -> Cell:
 def _state(queue: QueueView, context: DrawContext) -> Cell:
     if queue.paused:
         return "PAUSED", context.theme.warn
-    return ("UNSERVED", context.theme.bad) if _unserved(queue) else ""
+    return ("UNSERVED", context.theme.bad) if _unserved(queue) else ("open", context.theme.dim)
 
 
 def _unserved(queue: QueueView) -> bool:
@@ -35,11 +33,9 @@ def _severity(queue: QueueView) -> str:
 
 
 def _spark(queue: QueueView, context: DrawContext, width: int = SPARK_WIDTH) -> Cell:
-    return spark(queue.spark, width, context.theme, VALUES_PER_MINUTE // 2), context.theme.accent
-
-
-def _has_state(queues: Sequence[QueueView]) -> bool:
-    return any(queue.paused or _unserved(queue) for queue in queues)
+    many = VALUES_PER_MINUTE // 2
+    most = amounts.count(peak(queue.spark, width, many))
+    return f"{spark(queue.spark, width, context.theme, many)} {most:>5}", context.theme.accent
 
 
 def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
@@ -50,12 +46,12 @@ def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
     pace = f"{amounts.rate(queue.incoming)} in, {amounts.rate(queue.outgoing)} out a second"
     return [
         ("queue", queue.queue),
-        ("state", _state(queue, context) or "open"),
+        ("state", _state(queue, context)),
         ("jobs", counts),
         ("oldest", f"ready for {amounts.span(queue.oldest)}"),
         ("pace", pace),
         ("empty in", amounts.span(queue.empty_in)),
-        ("ready, 60 s", _spark(queue, context, 60)),
+        ("ready, 60 s, maximum", _spark(queue, context, 60)),
     ]
 
 
@@ -63,17 +59,17 @@ QUEUES_PANE = Pane(
     "queues",
     (
         PaneColumn("", 10, lambda one, _: one.queue, most=24, untrusted=True),
-        PaneColumn("STATE", 8, _state, is_shown=_has_state),
-        PaneColumn("READY", 6, lambda one, _: amounts.count(one.ready), right=True),
-        PaneColumn("DELAYED", 7, lambda one, _: amounts.count(one.delayed), rank=2, right=True),
+        PaneColumn("STATE", 8, _state, rank=1),
+        PaneColumn("READY", 5, lambda one, _: amounts.count(one.ready), right=True),
+        PaneColumn("DELAYED", 7, lambda one, _: amounts.count(one.delayed), rank=4, right=True),
         PaneColumn("PARKED", 6, _parked, rank=1, right=True),
-        PaneColumn("RUNNING", 7, lambda one, _: amounts.count(one.running), rank=2, right=True),
+        PaneColumn("RUNNING", 7, lambda one, _: amounts.count(one.running), rank=5, right=True),
         PaneColumn("FAILED", 6, _failed, rank=1, right=True),
         PaneColumn("OLDEST", 6, lambda one, _: amounts.span(one.oldest), rank=1, right=True),
-        PaneColumn("IN/S", 6, lambda one, _: amounts.rate(one.incoming), rank=3, right=True),
-        PaneColumn("OUT/S", 6, lambda one, _: amounts.rate(one.outgoing), rank=3, right=True),
-        PaneColumn("EMPTY IN", 8, lambda one, _: amounts.span(one.empty_in), rank=4, right=True),
-        PaneColumn("READY, 60 S", SPARK_WIDTH, _spark, rank=5, right=True),
+        PaneColumn("IN/S", 5, lambda one, _: amounts.rate(one.incoming), rank=2, right=True),
+        PaneColumn("OUT/S", 5, lambda one, _: amounts.rate(one.outgoing), rank=2, right=True),
+        PaneColumn("EMPTY IN", 8, lambda one, _: amounts.span(one.empty_in), rank=3, right=True),
+        PaneColumn("READY, 60 S      MAX", SPARK_WIDTH + 6, _spark, rank=3, right=True),
     ),
     rows=lambda snapshot: snapshot.queues,
     key=lambda one: one.queue,
@@ -81,4 +77,5 @@ QUEUES_PANE = Pane(
     fields=_fields,
     empty="no queue is known yet",
     severity=_severity,
+    left_out=lambda snapshot: snapshot.left_out,
 )

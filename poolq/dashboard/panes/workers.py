@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import clean
 from poolq.dashboard.drawing.gauges import bar
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
@@ -56,19 +55,21 @@ def _leaking(worker: WorkerView, context: DrawContext) -> Style:
 
 
 def progress(found: Progress, context: DrawContext) -> str:
-    """Draw a bar, the percentage, and the job's own note."""
+    """Draw a bar and the percentage."""
     if found.total <= 0:
-        text = amounts.count(found.done)
-    else:
-        part = min(1.0, found.done / found.total)
-        text = f"{bar(found.done, found.total, GAUGE_WIDTH, context.theme)} {part * 100:3.0f}%"
-    return f"{text} {clean(found.note, ascii_only=context.theme.ascii_only)}".rstrip()
+        return amounts.count(found.done)
+    part = min(1.0, found.done / found.total)
+    return f"{bar(found.done, found.total, GAUGE_WIDTH, context.theme)} {part * 100:3.0f}%"
 
 
 def _progress(worker: WorkerView, context: DrawContext) -> Cell:
     if worker.progress is None:
         return ""
     return progress(worker.progress, context), context.theme.accent
+
+
+def _note(worker: WorkerView, _: DrawContext) -> Cell:
+    return worker.progress.note if worker.progress else ""
 
 
 def _failed(worker: WorkerView, context: DrawContext) -> Cell:
@@ -81,6 +82,10 @@ def _restarts(worker: WorkerView, context: DrawContext) -> Cell:
 
 def _has_progress(workers: Sequence[WorkerView]) -> bool:
     return any(worker.progress for worker in workers)
+
+
+def _has_note(workers: Sequence[WorkerView]) -> bool:
+    return any(worker.progress and worker.progress.note for worker in workers)
 
 
 def _has_deadline(workers: Sequence[WorkerView]) -> bool:
@@ -109,7 +114,8 @@ def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
         if worker.deadline is not None:
             job.append(("killed in", amounts.span(worker.deadline)))
         if worker.progress is not None:
-            job.append(("progress", progress(worker.progress, context)))
+            text = f"{progress(worker.progress, context)} {worker.progress.note}".rstrip()
+            job.append(("progress", text))
     jobs = (
         f"{worker.done} done, {worker.failed} failed, {worker.retried} retried, "
         f"{worker.limited + worker.parked} held back"
@@ -134,15 +140,13 @@ WORKERS_PANE = Pane(
     "workers",
     (
         PaneColumn("", 10, _slot),
-        PaneColumn("PID", 7, lambda one, _: str(one.pid or "-"), rank=6, right=True),
+        PaneColumn("PID", 7, lambda one, _: str(one.pid or "-"), rank=7, right=True),
         PaneColumn("GEN", 4, lambda one, _: f"g{one.generation}", rank=8, right=True),
         PaneColumn("JOB", 12, lambda one, _: one.job, most=40, untrusted=True, is_job_name=True),
-        PaneColumn("ID", 32, lambda one, _: one.id, rank=12, untrusted=True),
+        PaneColumn("ID", 32, lambda one, _: one.id, rank=6, untrusted=True),
         PaneColumn("QUEUE", 8, lambda one, _: one.queue, rank=4, most=16, untrusted=True),
         PaneColumn("FOR", 6, _running, right=True),
         PaneColumn("USUAL", 6, lambda one, _: amounts.span(one.usual), rank=3, right=True),
-        PaneColumn("KILL IN", 7, _deadline, rank=7, right=True, is_shown=_has_deadline),
-        PaneColumn("PROGRESS", 14, _progress, rank=2, most=36, is_shown=_has_progress),
         PaneColumn("RSS", 5, _rss, right=True),
         PaneColumn("+/MIN", 6, _growth, right=True, rank=1),
         PaneColumn("CPU", 5, lambda one, _: amounts.share(one.cpu), rank=3, right=True),
@@ -150,6 +154,9 @@ WORKERS_PANE = Pane(
         PaneColumn("FAILED", 6, _failed, rank=5, right=True),
         PaneColumn("RECYCLE", 7, lambda one, _: amounts.span(one.recycle), rank=9, right=True),
         PaneColumn("RESTARTS", 8, _restarts, rank=10, right=True),
+        PaneColumn("KILL IN", 7, _deadline, rank=3, right=True, is_shown=_has_deadline),
+        PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=_has_progress),
+        PaneColumn("NOTE", 20, _note, rank=2, most=28, untrusted=True, is_shown=_has_note),
     ),
     rows=lambda snapshot: snapshot.workers,
     key=lambda one: str(one.pid or f"slot {one.slot}"),

@@ -48,8 +48,19 @@ def test_a_cell_has_exactly_its_width(text: str, width: int, right: bool) -> Non
 
 
 def test_a_name_that_does_not_fit_leaves_its_module_out() -> None:
-    assert cells.name("shop.jobs:SendMail", 9) == "SendMail "
+    assert cells.name("shop.jobs:SendMail", 18) == "shop.jobs:SendMail"
+    assert cells.name("shop.jobs:SendMail", 11) == "…:SendMail "
     assert cells.name("shop.jobs:SendMail", 5) == "…Mail"
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [(30, "84 wait until 16:00:23 (in 9s)"), (29, "84 wait until 16:00:23 (in…  "),
+     (22, "84 wait until…        "), (16, "84 wait until…  "), (12, "84 wait unt…"), (2, "… "),
+     (1, "…")],
+)  # fmt: skip
+def test_a_phrase_has_whole_numbers_or_none(width: int, text: str) -> None:
+    assert cells.phrase("84 wait until 16:00:23 (in 9s)", width) == text
 
 
 @given(st.lists(st.floats(0, 1e9), max_size=60), st.integers(0, 100))
@@ -66,6 +77,23 @@ def test_a_sparkline_is_as_full_as_the_minute_is() -> None:
     assert gauges.spark([5.0] * 30, 15, THEME, many=30) == "█" * 15
     assert gauges.spark([5.0] * 31, 15, THEME, many=30) == "█" * 15
     assert gauges.spark([5.0] * 15, 15, THEME, many=30) == ("█" * 8).rjust(15)
+
+
+@pytest.mark.parametrize(
+    ("width", "columns", "seconds"), [(60, 60, 60), (44, 44, 44), (31, 31, 31), (30, 30, 60),
+                                      (25, 20, 60), (12, 12, 60), (5, 5, 60), (90, 60, 60)]
+)  # fmt: skip
+def test_a_sparkline_covers_whole_groups_of_seconds(width: int, columns: int, seconds: int) -> None:
+    values = [float(one) for one in range(60)]
+    assert len(gauges.spark(values, width, THEME).strip()) == columns
+    assert gauges.seconds_shown(width) == seconds
+    assert gauges.peak([99.0, *values[:-1], 7.0], width) == 58.0
+
+
+def test_a_sparkline_without_room_is_left_out() -> None:
+    assert gauges.labelled([1.0, 3.0], 19, THEME) == ""
+    assert gauges.labelled([1.0, 3.0], 20, THEME) == "60 s     ▆ max   3.0"
+    assert gauges.labelled([2.0] * 60, 99, THEME) == f"60 s {'█' * 60} max   2.0"
 
 
 @pytest.mark.parametrize(

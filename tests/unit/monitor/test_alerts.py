@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from poolq.monitor.alerts import alerts, leaks, rule, short_key, stuck
+from poolq.monitor.alerts import alerts, leaks, rule, stuck
 from poolq.monitor.snapshot import DeathView, Progress, Snapshot, UnknownJobView
 from tests.support import snapshots
 from tests.support.snapshots import MIB, busy, head
@@ -168,12 +168,3 @@ def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
 def test_a_drain_tells_what_it_waits_for(busy: int, left: float | None, text: str) -> None:
     pool = Snapshot(at=snapshots.AT, head=head(state="draining", busy=busy, drain_left=left))
     assert [one.text for one in alerts(pool)] == [text]
-
-
-@pytest.mark.parametrize(
-    ("key", "shown"),
-    [("shop.jobs:SendMail", "SendMail"), ("jobs:Mail", "Mail"), ("shop.jobs:send", "send"),
-     ("user:17", "user:17"), ("user:bob", "user:bob"), ("geocode", "geocode")],
-)  # fmt: skip
-def test_a_limit_is_called_by_its_job_or_by_its_whole_key(key: str, shown: str) -> None:
-    assert short_key(key) == shown

@@ -13,7 +13,7 @@ from poolq.keeper.limit_watch import FORGET_AFTER, MAX_WATCHED, RELEASE_AFTER, L
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
 from poolq.monitor import prometheus
-from poolq.monitor.alerts import alerts, short_key
+from poolq.monitor.alerts import alerts
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.limit_status import HOLDS_BACK, LimitStatus, ObservedLimit, status
 from poolq.monitor.snapshot import Snapshot
@@ -114,7 +114,7 @@ def test_pane_alert_status_and_metrics_cannot_disagree(
     pane = PANES["limits"]
     subjects = [one.subject for one in alerts(pool) if one.verdict == HOLDS_BACK]
     rows = [one for one in pane.rows(pool) if pane.severity(one)]
-    assert sorted(subjects) == sorted(f"limit {short_key(one.key)}" for one in rows)
+    assert sorted(subjects) == sorted(f"limit {one.key}" for one in rows)
     listed = pool_status.limits_of(limits)
     assert [one["key"] for one in listed if one["state"] == HOLDS_BACK] == [one.key for one in rows]
     series = {name: dict(values) for name, values in prometheus.of_limits(limits).items()}

@@ -1,0 +1,76 @@
+"""Draws whether the queues' jobs are started as fast as they come, in one line or in a panel."""
+
+from rich.segment import Segment
+from rich.style import Style
+
+from poolq.dashboard.drawing.cells import Line, clean, fit, width_of
+from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, labelled
+from poolq.dashboard.drawing.parts import Part, lay_out
+from poolq.dashboard.drawing.theme import PLAIN, Theme
+from poolq.monitor import amounts
+from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog, backlog
+from poolq.monitor.snapshot import Snapshot
+
+MAX_SPARK_ROOM = 45  # columns of the sparkline and its labels
+
+
+def line(snapshot: Snapshot, theme: Theme, width: int) -> Line:
+    """Draw the backlog, the rates in and out, and the outlook, in one line."""
+    found = backlog(snapshot)
+    word, style = _outlook(found, theme)
+    oldest = f"oldest {amounts.span(found.oldest)}" if found.ready else ""
+    parts = [
+        Part(f"ready {amounts.count(found.ready)}", style if found.state != KEEPS_UP else PLAIN),
+        Part(f"in {amounts.rate(found.incoming)}/s", rank=1),
+        Part(f"out {amounts.rate(found.outgoing)}/s", rank=1),
+        Part(word, style),
+        Part(oldest, rank=2),
+    ]
+    taken = sum(width_of(part.text) + 2 for part in parts if part.text)
+    room = min(MAX_SPARK_ROOM, width - taken - 2)
+    sparks = labelled(found.spark, room, theme, VALUES_PER_MINUTE // 2)
+    return lay_out([*parts, Part(sparks, theme.accent, 3)], width)
+
+
+def panel(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
+    """Draw the same in as many lines as the throughput takes."""
+    found = backlog(snapshot)
+    word, style = _outlook(found, theme)
+    queue = clean(found.queue, ascii_only=theme.ascii_only)
+    oldest = f"{amounts.span(found.oldest)} in {queue}" if found.ready else amounts.DASH
+    later = sum(one.delayed for one in snapshot.queues)
+    parked = sum(one.parked for one in snapshot.queues)
+    failed = sum(one.failed for one in snapshot.queues)
+    room = min(MAX_SPARK_ROOM + 15, width - 24)
+    sparks = labelled(found.spark, room, theme, VALUES_PER_MINUTE // 2)
+    pace = f"{amounts.rate(found.incoming)} in, {amounts.rate(found.outgoing)} out"
+    others = (
+        f"{amounts.count(later)} delayed, {amounts.count(parked)} parked, "
+        f"{amounts.count(failed)} failed"
+    )
+    rows = [
+        ("ready", f"{amounts.count(found.ready):<6} {sparks}", theme.accent),
+        ("per second", f"{pace}: {word}", style),
+        ("oldest", oldest, PLAIN),
+        ("others", others, PLAIN),
+    ]
+    lines: list[Line] = [[Segment(fit(" BACKLOG", width, cut=""), theme.header)]]
+    for label, text, look in rows:
+        lines.append(
+            [
+                Segment(f" {label:<12}", theme.dim),
+                Segment(fit(text, max(0, width - 13), cut=theme.cut), look),
+            ]
+        )
+    return lines
+
+
+def _outlook(found: Backlog, theme: Theme) -> tuple[str, Style]:
+    """Return in words how the backlog develops."""
+    if found.state == SHRINKS:
+        return f"empty in {amounts.span(found.empty_in)}", theme.warn
+    if found.state == GROWS:
+        return f"grows by {amounts.rate(found.growth)}/s", theme.bad
+    if found.state == STEADY:
+        return "does not shrink", theme.warn
+    return (KEEPS_UP, theme.good) if found.state == KEEPS_UP else ("measuring", theme.dim)

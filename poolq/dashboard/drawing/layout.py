@@ -1,0 +1,88 @@
+"""Decides which panes are shown, and where (pure).
+
+The result depends only on the size of the screen, on how many lines the panes need, and on which
+pane has the focus. A wide screen has two columns of panes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+TWO_COLUMNS_WIDTH = 150  # minimum columns of the screen for two columns of panes
+TWO_COLUMNS_HEIGHT = 8  # minimum lines of the panes for that
+PANE_GAP = 2
+#: The panes of each column, from top to bottom, for a wide and for a narrow screen.
+WIDE = (("workers", "kinds", "events"), ("queues", "limits", "failures", "nodes"))
+NARROW = (("workers", "queues", "limits", "failures", "events", "kinds", "nodes"),)
+#: Panes that are shown only if there is enough room or if they have the focus.
+OPTIONAL = ("kinds", "nodes")
+SMALL_HEIGHT = 12  # lines below which panes without rows are left out
+LINES_PER_PANE = 4  # minimum lines for each pane of a column that shows an optional pane
+
+
+class PaneArea(NamedTuple):
+    """Where a pane is: `top` counts from the first line below the summary."""
+
+    pane: str
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def arrange(rows: Mapping[str, int], focus: str, width: int, height: int) -> list[PaneArea]:
+    """Return the areas of the panes that fit into `width` columns and `height` lines. `rows` maps
+    each pane to the number of rows that it has. Each pane also needs a line for its title."""
+    wide = width >= TWO_COLUMNS_WIDTH and height >= TWO_COLUMNS_HEIGHT
+    columns = WIDE if wide else NARROW
+    left, areas = 0, []
+    for number, panes in enumerate(columns):
+        rest = len(columns) - number
+        size = (width - left - PANE_GAP * (rest - 1)) // rest
+        names = _shown(panes, rows, focus, height)
+        at = names.index(focus) if focus in names else 0
+        top = 0
+        for name, lines in zip(
+            names, share([1 + max(1, rows[one]) for one in names], height, at), strict=True
+        ):
+            if lines:
+                areas.append(PaneArea(name, left, top, size, lines))
+            top += lines
+        left += size + PANE_GAP
+    return areas
+
+
+def _shown(panes: Sequence[str], rows: Mapping[str, int], focus: str, height: int) -> list[str]:
+    """Return the panes of a column without the optional ones for which there is not enough room.
+    Nodes are more important than kinds of jobs if there are several nodes. If there is little room,
+    panes without rows are left out."""
+    optional = {
+        one for one in panes if one in OPTIONAL or (height < SMALL_HEIGHT and not rows[one])
+    }
+    shown = {one for one in panes if one not in optional or one == focus}
+    several = rows["nodes"] > 1
+    for name in sorted(OPTIONAL, key=lambda one: (one == "nodes") != several):
+        if name in panes and name not in shown and height >= LINES_PER_PANE * (len(shown) + 1):
+            shown.add(name)
+    return [one for one in panes if one in shown]
+
+
+def share(wants: Sequence[int], room: int, focus: int) -> list[int]:
+    """Return the height of each pane of a column, given the height that each one `wants`. The
+    focused pane gets up to half of the room, and the others two lines each as long as there is
+    room. The remaining lines are shared out evenly."""
+    given = [0] * len(wants)
+    given[focus] = max(0, min(room, wants[focus], max(3, room // 2)))
+    left = room - given[focus]
+    for number in range(len(wants)):
+        if number != focus and left >= 2:
+            given[number] = 2
+            left -= 2
+    while left > 0:
+        growing = [number for number, has in enumerate(given) if 0 < has < wants[number]]
+        if not growing:
+            given[focus if room < 8 else max(n for n, has in enumerate(given) if has)] += left
+            break
+        for number in growing[:left]:
+            given[number] += 1
+            left -= 1
+    return given

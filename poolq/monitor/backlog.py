@@ -1,0 +1,83 @@
+"""Works out from a namespace's queues whether their jobs are started as fast as they come."""
+
+from typing import NamedTuple
+
+from poolq.monitor.alerts import READY_WAIT
+from poolq.monitor.snapshot import QueueView, Snapshot
+
+KEEPS_UP, SHRINKS, GROWS, STEADY, UNKNOWN = "keeps up", "shrinks", "grows", "steady", "unknown"
+#: A backlog grows if it would be larger by this share after GROWTH_SECONDS.
+GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
+MIN_PACE = 0.01  # jobs per second
+
+
+class Backlog(NamedTuple):
+    """The ready jobs of all queues; the other fields leave out the queues that the snapshot leaves
+    out. `oldest`: how many seconds the oldest one has waited, and
+    `queue`: in which queue; `incoming`, `outgoing`: jobs per second, None if not known yet. `state`
+    is one of the words above, and concerns only queues that are not paused: `keeps up` if no job
+    waits for READY_WAIT seconds. `growth`: more jobs per second; `empty_in`: seconds until no job
+    waits, if the number of jobs shrinks. `spark`: ready jobs as in `QueueView`."""
+
+    ready: int = 0
+    oldest: float | None = None
+    queue: str = ""
+    incoming: float | None = None
+    outgoing: float | None = None
+    state: str = KEEPS_UP
+    growth: float = 0.0
+    empty_in: float | None = None
+    spark: tuple[float, ...] = ()
+
+
+def backlog(snapshot: Snapshot) -> Backlog:
+    """Return the backlog of the queues in a snapshot."""
+    queues = snapshot.queues
+    last = max((one for one in queues if one.ready), key=_waited, default=None)
+    state, growth, empty_in = _state([one for one in queues if not one.paused])
+    return Backlog(
+        ready=sum(one.ready for one in queues) + snapshot.left_out_ready,
+        oldest=last.oldest if last else None,
+        queue=last.queue if last else "",
+        incoming=_sum([one.incoming for one in queues]),
+        outgoing=_sum([one.outgoing for one in queues]),
+        state=state,
+        growth=growth,
+        empty_in=empty_in,
+        spark=_add([one.spark for one in queues if any(one.spark)]),
+    )
+
+
+def _state(queues: list[QueueView]) -> tuple[str, float, float | None]:
+    """Return the state, the growth per second, and the seconds until no job waits."""
+    ready = sum(one.ready for one in queues)
+    if not any(one.ready and (one.oldest is None or one.oldest >= READY_WAIT) for one in queues):
+        return KEEPS_UP, 0.0, None
+    incoming, outgoing = (
+        _sum([one.incoming for one in queues]),
+        _sum([one.outgoing for one in queues]),
+    )
+    if incoming is None or outgoing is None:
+        return UNKNOWN, 0.0, None
+    growth = incoming - outgoing
+    if growth < -MIN_PACE:
+        return SHRINKS, growth, ready / -growth
+    if growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * ready):
+        return GROWS, growth, None
+    return STEADY, growth, None
+
+
+def _waited(queue: QueueView) -> float:
+    return queue.oldest or 0.0
+
+
+def _sum(rates: list[float | None]) -> float | None:
+    known = [one for one in rates if one is not None]
+    return sum(known) if known else None
+
+
+def _add(sparks: list[tuple[float, ...]]) -> tuple[float, ...]:
+    """Add sparklines whose newest values are last; a young queue has fewer values."""
+    many = max(map(len, sparks), default=0)
+    padded = ((0.0,) * (many - len(one)) + one for one in sparks)
+    return tuple(map(sum, zip(*padded, strict=True)))

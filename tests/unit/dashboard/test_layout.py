@@ -1,0 +1,89 @@
+"""Which panes are shown, and where."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolq.dashboard.drawing.layout import NARROW, WIDE, PaneArea, arrange, share
+from poolq.dashboard.panes import PANES
+
+FEW = dict.fromkeys(PANES, 1)
+
+
+def panes(areas: list[PaneArea]) -> list[str]:
+    return [one.pane for one in areas]
+
+
+@pytest.mark.parametrize("columns", [WIDE, NARROW])
+def test_every_pane_has_one_place(columns: tuple[tuple[str, ...], ...]) -> None:
+    assert sorted(name for panes in columns for name in panes) == sorted(PANES)
+
+
+@given(
+    rows=st.fixed_dictionaries({name: st.integers(0, 60) for name in PANES}),
+    focus=st.sampled_from(list(PANES)),
+    width=st.integers(20, 300),
+    height=st.integers(3, 80),
+)
+def test_panes_fill_the_screen_and_never_overlap(
+    rows: dict[str, int], focus: str, width: int, height: int
+) -> None:
+    areas = arrange(rows, focus, width, height)
+    assert focus in panes(areas)
+    assert len(set(panes(areas))) == len(areas)
+    columns: dict[int, list[PaneArea]] = {}
+    for one in areas:
+        columns.setdefault(one.left, []).append(one)
+    for column in columns.values():
+        tops = [sum(one.height for one in column[:number]) for number in range(len(column))]
+        assert [one.top for one in column] == tops
+        assert sum(one.height for one in column) == height
+    ends = sorted((left, left + column[0].width) for left, column in columns.items())
+    assert ends[-1][1] == width
+    assert all(end < begin for (_, end), (begin, _) in pairwise(ends))
+
+
+def test_a_wide_screen_has_workers_on_the_left_and_queues_on_the_right() -> None:
+    areas = arrange(FEW, "workers", 200, 36)
+    assert panes(areas) == [name for column in WIDE for name in column]
+    assert {one.pane for one in areas if one.left} == set(WIDE[1])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "height", "shown"),
+    [(1, 18, set()), (1, 24, {"kinds"}), (1, 28, {"kinds", "nodes"}), (2, 24, {"nodes"})],
+    ids=["neither", "kinds of jobs", "both", "several nodes"],
+)
+def test_optional_panes_come_with_the_room(nodes: int, height: int, shown: set[str]) -> None:
+    found = panes(arrange({**FEW, "nodes": nodes}, "workers", 100, height))
+    assert set(found) & {"kinds", "nodes"} == shown
+
+
+def test_a_small_screen_leaves_out_panes_without_rows() -> None:
+    few = {**FEW, "limits": 0}
+    assert "limits" not in panes(arrange(few, "workers", 60, 8))
+    assert "limits" in panes(arrange(few, "limits", 60, 8))
+    assert "limits" in panes(arrange(few, "workers", 100, 18))
+
+
+@given(
+    wants=st.lists(st.integers(2, 60), min_size=1, max_size=6),
+    room=st.integers(0, 80),
+    data=st.data(),
+)
+def test_panes_share_all_the_room_there_is(
+    wants: list[int], room: int, data: st.DataObject
+) -> None:
+    focus = data.draw(st.integers(0, len(wants) - 1))
+    given_lines = share(wants, room, focus)
+    assert sum(given_lines) == room
+    assert all(lines >= 0 and lines != 1 for n, lines in enumerate(given_lines) if n != focus)
+    assert given_lines[focus] >= min(2, room)
+
+
+def test_a_pane_gets_what_it_needs_before_another_gets_more() -> None:
+    assert share([3, 2, 60], 20, 0) == [3, 2, 15]
