@@ -97,7 +97,8 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
     at = pane.position(rows, context.state)
     if focused and len(rows) > room:
         first = max(0, min(at - room // 2, len(rows) - room))
-    wanted = _wanted(pane, rows[first : first + room], context)
+    title = _title(pane, len(rows), context)
+    wanted = _wanted(pane, title, rows[first : first + room], context)
     layout = _layout(pane, width, wanted, _unwanted(pane, rows, context.state))
     lines = [_header(pane, context, layout, width, (first, room, len(rows)), focused=focused)]
     if not rows and room:
@@ -125,11 +126,11 @@ def _unwanted(pane: Pane, rows: Sequence[Any], state: ScreenState) -> frozenset[
     return frozenset(unwanted)
 
 
-def _wanted(pane: Pane, rows: Sequence[Any], context: DrawContext) -> tuple[int, ...]:
+def _wanted(pane: Pane, title: str, rows: Sequence[Any], context: DrawContext) -> tuple[int, ...]:
     """Return the width that each column needs for all texts that it has shown, at most `most`."""
     found: list[int] = []
     for column in pane.columns:
-        size = column.width if found else max(column.width, len(_title(pane, context)))
+        size = column.width if found else max(column.width, len(title))
         if column.most:
             name = (pane.name, column.title)
             size = max(size, context.state.widths.get(name, 0))
@@ -140,8 +141,8 @@ def _wanted(pane: Pane, rows: Sequence[Any], context: DrawContext) -> tuple[int,
     return tuple(found)
 
 
-def _title(pane: Pane, context: DrawContext) -> str:
-    count, more = pane.count(context.snapshot, context.state), pane.left_out(context.snapshot)
+def _title(pane: Pane, count: int, context: DrawContext) -> str:
+    more = pane.left_out(context.snapshot)
     return f"{pane.name.upper()} {count}" + f" of {count + more}" * (more > 0)
 
 
@@ -207,7 +208,7 @@ def _header(
     first, room, count = part
     theme = context.theme
     titles = [column.title for column, _ in layout]
-    titles[0] = _title(pane, context)
+    titles[0] = _title(pane, count, context)
     cells = [
         fit(title, size, right=column.right, cut="")
         for title, (column, size) in zip(titles, layout, strict=True)
