@@ -1,6 +1,7 @@
 """`poolq job`: lists, shows, dispatches, cancels and moves jobs."""
 
 import os
+from collections.abc import Sequence
 from contextlib import closing, suppress
 
 import click
@@ -15,7 +16,7 @@ from poolq.engines.base import Engine, StoredJob
 from poolq.errors import NotFound, OptionError, PoolqError
 from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import times
-from poolq.monitor.snapshot import Progress
+from poolq.monitor.snapshot import Progress, Snapshot
 
 #: A delayed or parked job that becomes ready during a command is found among the ready jobs.
 CHANGED = ("delayed", "parked", "ready")
@@ -49,34 +50,51 @@ def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> None:
 @json_option
 @with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
-    """Show a job in any state, with its history. Jobs that are done are not kept."""
+    """Show a job in any state, with its history, and why it waits.
+
+    Jobs that are done are not kept.
+    """
     id = job_ids.resolve_one(engine, id)
     stored = engine.find(id)
     if stored is None:
         raise NotFound(f"job {id} is done or never existed")
-    print_job(stored, as_json, _progress(id) if stored.status == "running" else None)
+    pools = [] if stored.status == "failed" else _running_pools()
+    workers = (worker for pool in pools for worker in pool.workers)
+    progress = next((worker.progress for worker in workers if worker.id == id), None)
+    print_job(stored, as_json, progress, _reason(engine, stored, pools))
 
 
-def _progress(id: str) -> Progress | None:
-    """Return the job's progress, if a pool of this user on this host runs it."""
+def _running_pools() -> list[Snapshot]:
+    """Return the state of the pools of this user on this host."""
     from poolq.dashboard.sources import AttachedSource
     from poolq.system.runtime_folder import running_pools
 
+    found = []
     for name in dict.fromkeys(found.name for found in running_pools(os.environ)):
         with suppress(PoolqError), closing(AttachedSource(name, os.environ)) as source:
-            seen = source.snapshot()
-            for worker in seen.workers if seen else ():
-                if worker.id == id:
-                    return worker.progress
-    return None
+            found.append(source.snapshot())
+    return [one for one in found if one is not None]
 
 
-def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None) -> None:
+def _reason(engine: Engine, stored: StoredJob, pools: Sequence[Snapshot]) -> str:
+    """Return why a job waits, or "" if it does not wait."""
+    from poolq.monitor import wait_reasons
+
+    if stored.status not in WAITING:
+        return ""
+    facts = wait_reasons.from_engine(engine, stored.queue, pools)
+    name = name_and_queue(stored.body)[0]
+    return wait_reasons.reason(stored, name, facts, engine.now() / 1e6)
+
+
+def print_job(
+    stored: StoredJob, as_json: bool, progress: Progress | None = None, why: str = ""
+) -> None:
     from poolq.cli import tables
     from poolq.monitor import job_history
 
     if as_json:
-        tables.print_json(records.job(stored, progress))
+        tables.print_json({**records.job(stored, progress), "why": why or None})
         return
     most = records.payload(stored.body)[1]
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
@@ -87,6 +105,7 @@ def print_job(stored: StoredJob, as_json: bool, progress: Progress | None = None
         "job": name_and_queue(stored.body)[0],
         "queue": stored.queue,
         "status": stored.status + (", failing" if failing else ""),
+        **({"why": why} if why else {}),
         when: times.local(stored.at),
         title: attempts,
         "crashes": stored.state.crashes,

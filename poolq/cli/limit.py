@@ -4,9 +4,8 @@ import click
 
 from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_engine
-from poolq.engines.base import Engine, LimitUse
+from poolq.engines.base import Engine
 from poolq.monitor import amounts, limit_status
-from poolq.monitor.limit_status import LimitStatus, ObservedLimit
 
 MAX_LIMITS = 1000  # that an engine lists
 STYLES = {limit_status.HOLDS_BACK: "warn", limit_status.FULL: "warn"}
@@ -32,7 +31,7 @@ def ls(engine: Engine, as_json: bool) -> None:
     """
     from poolq.cli import tables
 
-    found = [status(one) for one in engine.limits()]
+    found = list(map(limit_status.of_use, engine.limits()))
     if as_json:
         shown = [{name: getattr(one, name) for name in FIELDS} for one in found]
         tables.print_json({"limits": shown})
@@ -55,17 +54,3 @@ def ls(engine: Engine, as_json: bool) -> None:
     tables.print_table(columns, rows, styles=STYLES)
     if len(found) >= MAX_LIMITS:
         warn(f"only {MAX_LIMITS} limits are shown; there may be more")
-
-
-def status(use: LimitUse) -> LimitStatus:
-    """Return the status of a limit that has been observed only once, now."""
-    is_open = use.window.used > 0 and use.resets_in > 0
-    return limit_status.status(
-        ObservedLimit(
-            key=use.rule.key, limit=use.rule.limit, window=use.rule.window,
-            used=use.window.used if is_open else 0, left=use.resets_in if is_open else 0,
-            parked=use.parked, released=use.released, starts=0.0, held=None, spark=(), growth=0.0,
-            since=None, quiet=0.0,
-        ),
-        0.0,
-    )  # fmt: skip

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from poolq.engines.base import LimitUse
+
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
 #: A window of up to this length ends too often for the keeper to observe each end.
@@ -87,6 +89,18 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
 def limits(watched: Iterable[ObservedLimit], passed: float) -> tuple[LimitStatus, ...]:
     """The limits as they are `passed` seconds after the keeper saw them."""
     return tuple(status(one, max(0.0, passed)) for one in watched)
+
+
+def of_use(use: LimitUse) -> LimitStatus:
+    """Return the status of a limit that has been observed only once, now."""
+    return status(
+        ObservedLimit(
+            key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
+            left=use.resets_in, parked=use.parked, released=use.released,
+            starts=0.0, held=None, spark=(), growth=0.0, since=None, quiet=0.0,
+        ),
+        0.0,
+    )  # fmt: skip
 
 
 def status(seen: ObservedLimit, passed: float) -> LimitStatus:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from poolq.engines.base import Engine, LimitUse, QueueCounts, StoredJob
+from poolq.engines.base import Engine, QueueCounts, StoredJob
 from poolq.jobs.message import Entry, entries
 from poolq.monitor import amounts, limit_status
 from poolq.monitor.alerts import rule
 from poolq.monitor.broker_status import node_status
-from poolq.monitor.limit_status import LimitStatus, ObservedLimit
+from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.reader import node
 from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 
@@ -53,25 +53,14 @@ def from_engine(engine: Engine, queue: str, running: Sequence[Snapshot] = ()) ->
     now = engine.now()
     counts = next((one for one in engine.counts() if one.queue == queue), QueueCounts(queue))
     pools = tuple(node(node_status(one, now)) for one in engine.nodes())
+    limits = tuple(map(limit_status.of_use, engine.limits()))
     ids = {one.node for one in pools if _serves(one, queue)}
     for seen in running:
         here = [one for one in seen.nodes if one.here and one.node in ids]
         if here:
             pools = tuple(here[0] if one.node == here[0].node else one for one in pools)
-            return WaitFacts(counts.paused, counts.ready, _limits(engine), pools, seen.head)
-    return WaitFacts(counts.paused, counts.ready, _limits(engine), pools)
-
-
-def _limits(engine: Engine) -> tuple[LimitStatus, ...]:
-    return tuple(limit_status.status(_observed(one), 0.0) for one in engine.limits())
-
-
-def _observed(use: LimitUse) -> ObservedLimit:
-    return ObservedLimit(
-        key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
-        left=use.resets_in, parked=use.parked, released=use.released,
-        starts=0.0, held=None, spark=(), growth=0.0, since=None, quiet=0.0,
-    )  # fmt: skip
+            return WaitFacts(counts.paused, counts.ready, limits, pools, seen.head)
+    return WaitFacts(counts.paused, counts.ready, limits, pools)
 
 
 def reason(job: StoredJob, name: str, facts: WaitFacts, now: float, limit: str = "") -> str:

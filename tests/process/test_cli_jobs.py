@@ -253,6 +253,23 @@ def test_limits(poolq: Command, engine: Engine, worker: Worker) -> None:
     assert [one["id"] for one in waiting] == ids[1:]
 
 
+def test_job_show_says_why_a_job_waits(poolq: Command, engine: Engine, worker: Worker) -> None:
+    ready, late = dispatch(poolq, "x", "--queue=a"), dispatch(poolq, "x", "--queue=a", "--delay=1h")
+
+    def why(id: str) -> str:
+        said = poolq("job", "show", id, "--json").json["why"]
+        assert f"why:          {said}\n" in poolq("job", "show", id).out
+        return str(said)
+
+    poolq("queue", "pause", "a")
+    assert why(ready) == "queue a is paused until 'poolq queue resume a'"
+    assert why(late).startswith("it is delayed until ")
+    assert why(late).endswith("; besides, queue a is paused until 'poolq queue resume a'")
+    poolq("queue", "resume", "a")
+    worker.claim(1, ("a",))
+    assert poolq("job", "show", ready, "--json").json["why"] is None
+
+
 def test_job_show_counts_attempts_from_one(poolq: Command, worker: Worker) -> None:
     id = dispatch(poolq, "x", "--queue=a", "--attempts=3")
     assert re.search(r"(?m)^next attempt: +1 of 3$", poolq("job", "show", id).out)
