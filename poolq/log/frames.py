@@ -9,19 +9,21 @@
   for one frame is sent as FIRST, any number of MIDDLE, and LAST. The pid distinguishes the blocks
   of a worker from those of its forked children.
 - An OUTPUT frame contains what Python code wrote to its stdout or stderr, lines or parts of them.
-  Its body is the descriptor's digit, the job's id, NUL and the bytes.
+  Its body is the descriptor's digit, the time in microseconds, the job's id, NUL and the bytes.
 """
 
 import os
 import secrets
 import select
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 MARK = b"\x1e"
 TOKEN_BYTES = 8
 HEADER_BYTES = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
 MAX_BODY = select.PIPE_BUF - HEADER_BYTES
 WHOLE, FIRST, MIDDLE, LAST, OUTPUT = b"W", b"F", b"M", b"L", b"O"
+TIME_DIGITS = 16  # of the microseconds since the epoch in an OUTPUT frame
 RAW = b""
 #: Maximum bytes of a line of output; a longer line is split.
 MAX_LINE = 65_536
@@ -53,12 +55,31 @@ def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield _frame(token, pid, WHOLE, b"".join(held))
 
 
-def output(token: bytes, fd: int, job: str, data: bytes) -> Iterator[bytes]:
+class OutputBody(NamedTuple):
+    """The body of an OUTPUT frame. `fd` is its descriptor's digit; `when`: seconds since the epoch,
+    or 0 if the frame is damaged."""
+
+    fd: bytes
+    when: float
+    job: str
+    text: bytes
+
+
+def output(token: bytes, fd: int, job: str, when: float, data: bytes) -> Iterator[bytes]:
     """Yield what was written to stdout (1) or stderr (2) as frames of this process."""
-    head = b"%d%b\0" % (fd, job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2])
+    id = job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2]
+    head = b"%d%016d%b\0" % (fd, when * 1e6, id)
     room, pid = MAX_BODY - len(head), os.getpid()
     for at in range(0, len(data), room):
         yield _frame(token, pid, OUTPUT, head + data[at : at + room])
+
+
+def read_output(body: bytes) -> OutputBody:
+    """Decode the body of an OUTPUT frame."""
+    head, _, text = body.partition(b"\0")
+    moment, job = head[1 : 1 + TIME_DIGITS], head[1 + TIME_DIGITS :]
+    when = int(moment) / 1e6 if moment.isdigit() else 0.0
+    return OutputBody(head[:1], when, job.decode("utf-8", "replace"), text)
 
 
 def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """Turns the bytes of the pipes into lines of the log. Formatted blocks pass unchanged; what jobs
 and their subprocesses print is split into lines, each with the slot and job that began the line.
+A line of Python code has the time and job of the writing process; a line of another program has the
+time at which it was read, and the job that ran then.
 
 `formats.py` decides how a line looks, and the sink where it goes.
 """
@@ -8,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from poolq.log.formats import Format
-from poolq.log.frames import RAW, WHOLE, Parser, cut
+from poolq.log.frames import RAW, WHOLE, Parser, cut, read_output
 from poolq.log.ring import Record
 
 #: Seconds after which an unfinished line is written as it is.
@@ -18,12 +20,13 @@ STREAMS = {b"1": "stdout", b"2": "stderr"}
 
 @dataclass(slots=True)
 class _OpenLine:
-    """A line that has not ended yet, and where it began."""
+    """A line that has not ended yet, and where and when it began."""
 
-    text: bytes
     record: Record
+    when: float
     job: str
-    stream: str
+    stream: str = "unknown"
+    text: bytes = b""
 
 
 @dataclass(slots=True)
@@ -58,11 +61,11 @@ class LineAssembler:
             if tag == WHOLE:
                 found.append(data)
             elif tag == RAW:
-                self._printed(source, RAW, record.job, data, found)
+                self._printed(source, RAW, _raw(record), data, found)
             else:
-                job, _, text = data[1:].partition(b"\0")
-                writer = tag + data[:1]
-                self._printed(source, writer, job.decode("utf-8", "replace"), text, found)
+                fd, when, job, text = read_output(data)
+                line = _OpenLine(record, when or record.when, job, STREAMS.get(fd, "unknown"))
+                self._printed(source, tag + fd, line, text, found)
         if source.begun or source.parser.incomplete:
             self._open.add(record.source)
         else:
@@ -92,18 +95,17 @@ class LineAssembler:
             source = self._sources[number]
             rest = source.parser.end()
             if rest:
-                self._printed(source, RAW, source.last.job, rest, found)
+                self._printed(source, RAW, _raw(source.last), rest, found)
             found += [self._line(begun, begun.text) for begun in source.begun.values()]
             source.begun.clear()
             self._open.discard(number)
         return found
 
     def _printed(
-        self, source: _Source, writer: bytes, job: str, data: bytes, found: list[bytes]
+        self, source: _Source, writer: bytes, new: _OpenLine, data: bytes, found: list[bytes]
     ) -> None:
         begun = source.begun.pop(writer, None)
         *whole, rest = data.split(b"\n")
-        new = _OpenLine(b"", source.last, job, STREAMS.get(writer[-1:], "unknown"))
         for line in whole:
             begun = begun or new
             for piece, more in cut((begun.text + line).removesuffix(b"\r")):
@@ -124,4 +126,8 @@ class LineAssembler:
         else:
             who = self._names[record.source - self._rows]
         text = line.decode("utf-8", "backslashreplace")
-        return self._formatter.output(record.when, who, begun.job, text, begun.stream, more=more)
+        return self._formatter.output(begun.when, who, begun.job, text, begun.stream, more=more)
+
+
+def _raw(record: Record) -> _OpenLine:
+    return _OpenLine(record, record.when, record.job)

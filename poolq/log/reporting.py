@@ -13,11 +13,12 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import time
 
 from poolq.jobs.job import current
 from poolq.log.event_wording import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
-from poolq.log.events import Event, Finished, LimitBegan, LimitEnded, Note
+from poolq.log.events import Ended, Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, frames, output
 
@@ -66,6 +67,9 @@ class Log:
         self._size = 0
         self._lock = threading.RLock()
         self._sending = False
+        #: The descriptors to which the running job has written a line that has not ended, each
+        #: with the stream that may hold a part of the line.
+        self.unfinished: dict[int, OutputStream | None] = {}
 
     def rename(self, who: str) -> None:
         self._who = who
@@ -89,12 +93,13 @@ class Log:
         self._fd, self._token, self._job, self._on_event = fd, token, job, on_event
         if streams and not self._prints:  # workers keep the template's streams, which code may use
             self._prints = True
-            sys.stdout = stream(self, 1)
-            sys.stderr = stream(self, 2)
+            sys.stdout, sys.stderr = OutputStream(self, 1), OutputStream(self, 2)
 
     # what is logged
 
     def report(self, event: Event) -> None:
+        if self.unfinished and isinstance(event, Ended):
+            self.end_lines()
         plain = EVENT_LOGGER.level <= logging.INFO and len(EVENT_LOGGER.handlers) == 1
         if plain and type(event) is Finished:
             self._blocks.append((time(), event))  # formatted with many others when written
@@ -122,8 +127,22 @@ class Log:
     def output(self, fd: int, data: bytes) -> None:
         """Pass on what Python code wrote to stdout (1) or stderr (2), not split into lines yet."""
         self.flush()
-        for frame in output(self._token, fd, self._running(), data):
+        for frame in output(self._token, fd, self._running(), time(), data):
             self._write(frame)
+        if data.endswith(b"\n"):
+            self.unfinished.pop(fd, None)
+        else:
+            self.unfinished.setdefault(fd, None)
+
+    def end_lines(self) -> None:
+        """End the lines that a job has begun. Called when the job ends, so that they are logged
+        before its last event, and the next job's output begins lines of its own."""
+        for fd, stream in sorted(self.unfinished.items()):
+            if stream is not None:
+                with suppress(ValueError):  # the job has detached its buffer
+                    stream.flush()
+            if fd in self.unfinished:
+                self.output(fd, b"\n")
 
     # writing
 
@@ -233,7 +252,7 @@ class Handler(logging.Handler):
 
 
 class _Output(io.RawIOBase):
-    """The raw stream below the buffer of sys.stdout (1) or sys.stderr (2)."""
+    """The raw stream below sys.stdout (1) or sys.stderr (2)."""
 
     def __init__(self, log: Log, fd: int) -> None:
         super().__init__()
@@ -247,22 +266,26 @@ class _Output(io.RawIOBase):
         return self._fd
 
     def write(self, data: object, /) -> int:
-        found = bytes(data)  # type: ignore[call-overload]  # the buffer above gives a memoryview
+        found = bytes(data)  # type: ignore[call-overload]  # any bytes-like object
         self._log.output(self._fd, found)
         return len(found)
 
 
-class _Stream(io.TextIOWrapper):
-    """Stays open when a job closes it (`with sys.stdout:`), so that the next job can print."""
+class OutputStream(io.TextIOWrapper):
+    """Replaces Python's own sys.stdout (1) or sys.stderr (2). It stays open when a job closes it
+    (`with sys.stdout:`), so that the next job can print."""
+
+    def __init__(self, log: Log, fd: int) -> None:
+        super().__init__(_Output(log, fd), "utf-8", "backslashreplace", line_buffering=True)  # type: ignore[arg-type]  # it needs no buffer below its own
+        self._log = log
+        self._fd = fd
+
+    def write(self, text: str, /) -> int:
+        self._log.unfinished[self._fd] = self  # until `Log.output` receives the line's end
+        return super().write(text)
 
     def close(self) -> None:
         self.flush()
-
-
-def stream(log: Log, fd: int) -> io.TextIOWrapper:
-    """Return a replacement for Python's own sys.stdout (1) or sys.stderr (2)."""
-    buffer = io.BufferedWriter(_Output(log, fd))
-    return _Stream(buffer, "utf-8", "backslashreplace", line_buffering=True)
 
 
 def set_up(log_format: str = "text") -> Log:

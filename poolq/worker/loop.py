@@ -343,6 +343,7 @@ class Loop:
         if limit and self._row.set_deadline(limit, 0, 0):
             self._wakeups.wake_master()
         event = self._executor.call_hook(ready, name, error)
+        self._reporter.end_lines()
         self._signals.after_user_code()
         self._buffer.job_ended()
         self._row.clear_deadline()

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.log.frames import MAX_LINE, RAW, WHOLE, Parser, cut, frames, new_token, output
+from poolq.log.frames import (
+    MAX_LINE,
+    RAW,
+    WHOLE,
+    Parser,
+    cut,
+    frames,
+    new_token,
+    output,
+    read_output,
+)
 
 TOKEN = b"01234567"
 BLOCKS = st.lists(st.integers(1, 9000).map(lambda size: b"b" * (size - 1) + b"\n"), max_size=8)
@@ -91,18 +101,22 @@ def test_long_blocks_of_two_processes_do_not_mix() -> None:
 
 @given(st.binary(max_size=20_000), st.text(max_size=3000))
 def test_output_comes_with_its_job_and_its_process(data: bytes, job: str) -> None:
-    found = list(output(TOKEN, 2, job, data))
+    found = list(output(TOKEN, 2, job, 1.5, data))
     assert all(len(frame) <= select.PIPE_BUF for frame in found)
     pieces = Parser(TOKEN).feed(b"".join(found))
     assert {tag for tag, _ in pieces} <= {b"O%08x" % os.getpid()}
-    heads, texts = set(), b""
-    for _, body in pieces:
-        head, _, text = body.partition(b"\0")
-        heads.add(head)
-        texts += text
+    bodies = [read_output(body) for _, body in pieces]
+    assert all((one.fd, one.when) == (b"2", 1.5) for one in bodies)
     if "\0" not in job:
-        assert texts == data
-        assert all(head[:1] == b"2" and job.encode().startswith(head[1:]) for head in heads)
+        assert b"".join(one.text for one in bodies) == data
+        assert all(job.startswith(one.job.rstrip("\ufffd")) for one in bodies)
+
+
+@given(st.binary(max_size=60))
+def test_any_body_of_output_can_be_read(body: bytes) -> None:
+    found = read_output(body)
+    assert found.when >= 0
+    assert len(found.text) <= len(body)
 
 
 def test_what_lost_its_beginning_or_its_end_is_given_up() -> None:

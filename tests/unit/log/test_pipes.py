@@ -16,7 +16,7 @@ from poolq.log.formats import TextFormat
 from poolq.log.frames import frames
 from poolq.log.line_assembly import LINE_TIMEOUT, LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes, Writers
-from poolq.log.reporting import EVENT_LOGGER, Handler, Log, stream
+from poolq.log.reporting import EVENT_LOGGER, Handler, Log, OutputStream
 from poolq.log.ring import Record
 
 ROWS = 3
@@ -84,7 +84,7 @@ def test_events_are_gathered(pipes: Pipes, log: Log) -> None:
 
 def test_python_output_keeps_its_place_among_the_events(pipes: Pipes, log: Log) -> None:
     log.report(Note("info", "before"))
-    print("hello\nagain", file=stream(log, 1))
+    print("hello\nagain", file=OutputStream(log, 1))
     log.report(Note("info", "after"))
     log.flush()
     assert said(pipes) == [
@@ -102,7 +102,7 @@ def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log)
     logger.addHandler(handler)
     try:
         job = build(Says, id="0192", payload={}, attempt=1, queue="q")
-        job.payload["out"] = stream(log, 2)
+        job.payload["out"] = OutputStream(log, 2)
         call(job)
         log.attach(
             "worker 1", pipes.writers.fds[0], pipes.writers.token,
@@ -120,8 +120,52 @@ def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log)
     ]
 
 
+def test_a_printed_line_is_stamped_before_the_end_of_its_job(pipes: Pipes, log: Log) -> None:
+    """Although the logger reads it much later."""
+    print("hello", file=OutputStream(log, 1))
+    log.report(Finished("jobs:A", "1", "q", 1, 0.5))
+    log.flush()
+    data = os.read(pipes.readers[0], 1 << 20)
+    lines = LineAssembler(TextFormat(), pipes.writers.token, ROWS, NAMED_SOURCES)
+    printed, done = b"".join(lines.take(Record(0, 4e9, 1, "row's", data), 0.0)).splitlines()
+    assert printed.endswith(b"worker 1: hello")
+    assert b" done jobs:A " in done
+    assert b"2026" <= printed[:23] <= done[:23]
+
+
+def test_a_line_that_a_job_has_begun_ends_with_the_job(pipes: Pipes, log: Log) -> None:
+    """Whether the stream still holds it, or the logger does."""
+    running = ["1"]
+    log.attach(
+        "worker 1", pipes.writers.fds[0], pipes.writers.token,
+        job=lambda: running[0], streams=False,
+    )  # fmt: skip
+    out, err = OutputStream(log, 1), OutputStream(log, 2)
+    print("held", end="", file=out)
+    print("sent", end="", file=err, flush=True)
+    log.report(Note("info", "no end of a job"))
+    log.report(Finished("jobs:A", "1", "q", 1, 0.5))
+    running[0] = "2"
+    out.buffer.write(b"bytes")
+    log.report(Finished("jobs:A", "2", "q", 1, 0.5))
+    print("whole", file=out)
+    log.report(Finished("jobs:A", "2", "q", 1, 0.5))
+    log.flush()
+    done = "worker 1: done jobs:A {} queue=q attempt=1 in 500.0 ms"
+    assert said(pipes) == [
+        "worker 1: no end of a job",
+        "worker 1 1: held",
+        "worker 1 1: sent",
+        done.format(1),
+        "worker 1 2: bytes",
+        done.format(2),
+        "worker 1 2: whole",
+        done.format(2),
+    ]
+
+
 def test_two_streams_do_not_end_each_others_lines(pipes: Pipes, log: Log) -> None:
-    out, err = stream(log, 1), stream(log, 2)
+    out, err = OutputStream(log, 1), OutputStream(log, 2)
     print("half", end="", file=out, flush=True)
     os.write(pipes.writers.fds[0], b"a program's ")
     print("oh", file=err)
@@ -135,7 +179,7 @@ def test_two_streams_do_not_end_each_others_lines(pipes: Pipes, log: Log) -> Non
 
 
 def test_bytes_and_odd_text_pass(pipes: Pipes, log: Log) -> None:
-    out = stream(log, 1)
+    out = OutputStream(log, 1)
     out.buffer.write(b"\xff\n")
     out.flush()
     print("\udc80", file=out)
@@ -230,7 +274,7 @@ def test_a_descriptor_that_is_gone_costs_the_log_alone() -> None:
     os.close(write)
     log.report(Note("info", "into nothing"))
     log.flush()
-    print("into nothing", file=stream(log, 1))
+    print("into nothing", file=OutputStream(log, 1))
 
 
 # what the logger makes of it
