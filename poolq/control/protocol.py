@@ -12,6 +12,9 @@ Each is one line of JSON; a request has at most 4096 bytes. `v` is the version o
     {"v":1,"do":"kill","id":"…"}               cancels a running job; "give_back":true: returns it;
                                                "worker":3: only if this slot or pid runs it
     {"v":1,"do":"stop"}                        "now":true: running jobs are killed; "wait" as above
+    {"v":1,"do":"announce",…}                  what a "command" has done, as "text", to jobs of the
+                                               engine at "url" and "namespace"; logged if it is the
+                                               pool's engine
 
     {"v":1,"ok":true,…}                        the request is done, or has begun
     {"v":1,"ok":false,"error":"…"}             the request cannot be done now
@@ -60,6 +63,10 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     id: str | None = None
     worker: int | None = None
     give_back: bool = False
+    command: str = ""
+    text: str = ""
+    url: str = ""
+    namespace: str = ""
 
 
 _version = msgspec.json.Decoder(_Version)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Wait, refusal, to_line
+from poolq.system.identity import peer_name, user_names
 
 MAX_CLIENTS = 32
 MAX_REQUEST_BYTES = 4096
@@ -27,10 +28,12 @@ _GONE = select.EPOLLHUP | select.EPOLLERR
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """`since`: when the client last sent or read something. `fds`: descriptors to send with its
-    answer. `closing`: whether to drop the client once it has read its answer."""
+    """`user`: the name of the client's user. `since`: when the client last sent or read something.
+    `fds`: descriptors to send with its answer. `closing`: whether to drop the client once it has
+    read its answer."""
 
     line: socket.socket
+    user: str
     since: float
     inbox: bytearray = field(default_factory=bytearray)
     outbox: memoryview = field(default_factory=lambda: memoryview(b""))
@@ -45,9 +48,11 @@ class _Connection:
 
 
 class ControlServer:
-    """`handle` obeys a request line and returns the reply, or raises BadRequest."""
+    """`handle` obeys a request line, which the named user has sent, and returns the reply; or it
+    raises BadRequest."""
 
-    def __init__(self, listener: socket.socket, handle: Callable[[bytes], Reply]) -> None:
+    def __init__(self, listener: socket.socket, handle: Callable[[bytes, str], Reply]) -> None:
+        user_names()  # looked up now, as the loop must not wait for it
         self._listener = listener
         self._handle = handle
         self._clients: dict[int, _Connection] = {}
@@ -121,7 +126,7 @@ class ControlServer:
                     line.send(to_line(refusal(why)))
                 line.close()
                 continue
-            self._clients[line.fileno()] = client = _Connection(line, now)
+            self._clients[line.fileno()] = client = _Connection(line, peer_name(line), now)
             self._epoll.register(line, select.EPOLLIN)
             self._serve_client(client, select.EPOLLIN, now)
 
@@ -167,7 +172,7 @@ class ControlServer:
         client.inbox = bytearray(rest)
         client.since = now
         try:
-            found = self._handle(line)
+            found = self._handle(line, client.user)
         except BadRequest as error:
             self._refuse(client, str(error), now)
             return

@@ -15,7 +15,7 @@ from poolq.common.backoff import Backoff
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import EngineError
-from poolq.keeper.limit_watch import LimitWatch
+from poolq.keeper.limit_watch import MAX_NAMED, LimitWatch
 from poolq.log.events import Event, Note
 from poolq.log.reporting import Log
 from poolq.monitor import node_info
@@ -47,6 +47,7 @@ class Observer(threading.Thread):
         before = read(self._page.read())
         self._flows_before = before.flows if before else {}
         self._watch = LimitWatch(before.limits if before else ())
+        self._paused = {one.queue for one in before.queues if one.paused} if before else None
 
     def run(self) -> None:
         rest = threading.Event()
@@ -90,6 +91,7 @@ class Observer(threading.Thread):
         totals, queues = engine.totals(), engine.counts()
         limits, others = engine.limits(), engine.nodes()
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
+        changes = self._pauses(queues)
         pools = [node_status(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
         every, queues = queues, self._shown_queues(queues, set(unserved))
@@ -111,7 +113,16 @@ class Observer(threading.Thread):
             left_out=len(every) - len(queues),
             left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
         )
-        return status, events
+        return status, [*changes, *events]
+
+    def _pauses(self, queues: Sequence[QueueCounts]) -> list[Event]:
+        """Return an event for each queue that was paused or resumed, on any host, since the last
+        observation."""
+        now = {one.queue for one in queues if one.paused}
+        before, self._paused = self._paused, now
+        if before is None:
+            return []
+        return [*_changed(now - before, "paused"), *_changed(before - now, "resumed")]
 
     def _shown_queues(self, queues: Sequence[QueueCounts], unserved: set[str]) -> list[QueueCounts]:
         """Return the queues to show. Unserved queues, then queues with jobs take precedence."""
@@ -140,6 +151,14 @@ class Observer(threading.Thread):
             flows[one.queue] = trend.add(now, one, totals, max(one.ready, held) < exact)
         self._flows_before = flows
         return flows
+
+
+def _changed(queues: set[str], what: str) -> list[Event]:
+    """Name each queue, or only the first of many."""
+    names = sorted(queues)
+    if len(names) > MAX_NAMED:
+        return [Note("info", f"{len(names)} queues are {what}, such as {names[0]}")]
+    return [Note("info", f"queue {name} is {what}") for name in names]
 
 
 class QueueTrends:

@@ -46,13 +46,14 @@ _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWI
 class LoggerSetup:
     """What a logger gets from the master, in a process that has closed the pipes' writing ends.
     `who(row)` returns the slot of a row and the id of the job that it runs, or "". `beat()` is
-    called at least every second while all is well."""
+    called at least every second while all is well. `keep(lines)` gets a copy of what is written."""
 
     pipes: Pipes
     formatter: Format
     who: Callable[[int], tuple[int, str]]
     beat: Callable[[], None]
     path: Path | None = None
+    keep: Callable[[bytes], None] = lambda _: None
 
 
 def main(setup: LoggerSetup) -> int:
@@ -74,7 +75,7 @@ class Logger:
             self._selector.register(fd, selectors.EVENT_READ, source)
         lines = LineAssembler(setup.formatter, pipes.writers.token, self._rows, NAMED_SOURCES)
         self._reopen_requested = False  # set by USR1: the log file was moved
-        self._sink = Sink(pipes.ring, lines, setup.formatter, setup.path)
+        self._sink = Sink(pipes.ring, lines, setup.formatter, setup.path, setup.keep)
 
     def run(self) -> int:
         self._install()

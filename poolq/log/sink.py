@@ -7,6 +7,7 @@ until it succeeds, and then one line says how many lines were dropped in the mea
 import os
 import select
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
 
@@ -56,13 +57,19 @@ class Sink(threading.Thread):
     """Takes records from the ring and writes them, until `finish`."""
 
     def __init__(
-        self, ring: LogRing, lines: LineAssembler, formatter: Format, path: Path | None
+        self,
+        ring: LogRing,
+        lines: LineAssembler,
+        formatter: Format,
+        path: Path | None,
+        keep: Callable[[bytes], None],
     ) -> None:
         super().__init__(name="sink", daemon=True)
         self._ring = ring
         self._lines = lines
         self._formatter = formatter
         self._path = path
+        self._keep = keep
         self._fd = -1 if path else 2
         self._news = threading.Event()
         self._closing = False
@@ -119,7 +126,9 @@ class Sink(threading.Thread):
             if not records and self._closing:
                 data += self._lines.reset()
             if data:
-                self._write(b"".join(data))
+                written = b"".join(data)
+                self._keep(written)
+                self._write(written)
             self._ring.done()
             self.written.set()
             if not records and self._closing:

@@ -27,6 +27,7 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.deaths import describe_exit
 from poolq.scoreboard.layout import KillReason, Phase
 from poolq.scoreboard.logger_cleanup import LoggerCleanup
+from poolq.scoreboard.recent_lines import RecentLines
 from poolq.system.child_signals import ChildSignals
 from poolq.system.fork import fork
 from poolq.system.identity import worker_name
@@ -138,6 +139,7 @@ class Children:
             lambda row: (scores.read(row).slot, scores.running_job(row)[0]),
             guard.beat,
             path_of(self._config),
+            RecentLines(scores.pages.log_lines).add,
         )
         try:
             closed = (*self._descriptors(), *self._pipes.writers.fds)
@@ -309,17 +311,18 @@ class Children:
         if not booting:  # it may have become ready since it was last observed
             state_updates.ready(pool, seq, idle=False)
         gave_reason = booting and status in (BOOT_FAILED, *CANNOT_START)
-        if by_signal or row.in_job or (status and not gave_reason):
-            self._log("warning", f"worker {row.slot} (pid {pid}) {describe_exit(row)}")
+        id, _, name = self._scores.running_job(index) if row.in_job else ("", "", "")
+        job = f"{name} {id}" if row.in_job else ""
+        if by_signal or job or (status and not gave_reason):
+            during = f" while it ran {job}" if job else ""
+            self._log("warning", f"worker {row.slot} (pid {pid}) {describe_exit(row)}{during}")
         code, now = -1 if by_signal else status, monotonic()
-        exits.count(pool, seq, row, now)
+        if exits.count(pool, seq, row, now) == "cooldown":
+            self._log("info", f"worker {row.slot} (pid {pid}) was replaced: its --cooldown is over")
         load_error = self._load_error.take() if pool.on_trial(row.generation) else None
         why = load_error.why if load_error else ""
         killed_for_job = row.kill_reason != KillReason.NONE
-        worked, job = row.settled_jobs > 0 or killed_for_job, ""
-        if row.in_job and not killed_for_job:
-            id, _, name = self._scores.running_job(index)
-            job = f"{name} {id}"
+        worked, job = row.settled_jobs > 0 or killed_for_job, "" if killed_for_job else job
         refused = state_updates.exited(pool, seq, code, now, why, worked=worked, job=job)
         if refused and pool.generation:
             log_refusal(pool, self._log, row.generation, load_error)

@@ -7,7 +7,7 @@ raises Refused if the pool is not in a state to obey it.
 from collections.abc import Callable
 from time import monotonic
 
-from poolq.config import Config
+from poolq.config import Config, engine_urls
 from poolq.errors import Refused
 from poolq.master import canary, state_updates
 from poolq.master.state import Mode, Pool
@@ -116,6 +116,11 @@ class Commands:
         """Kill running jobs and end the pool."""
         self._log("warning", f"{why}: running jobs are killed and released; no attempt counts")
         state_updates.abort(self._pool, monotonic())
+
+    def announce(self, url: str, namespace: str, text: str) -> None:
+        """Log what a command has done to jobs, if the engine at this URL is the pool's."""
+        if (url, namespace) == (engine_urls.redact(self._config.engine), self._config.namespace):
+            self._log("info", text)
 
     def _must_run(self) -> None:
         if self._pool.mode is not Mode.RUN:

@@ -7,16 +7,18 @@ from poolq.scoreboard.exit_reasons import EXIT_REASONS, UNPLANNED, WorkerDeath
 from poolq.scoreboard.layout import KillReason, Phase
 
 
-def count(pool: Pool, seq: int, row: Row, now: float) -> None:
-    """Count the exit of a reaped worker. To be called before it is removed from `pool`."""
+def count(pool: Pool, seq: int, row: Row, now: float) -> str:
+    """Count the exit of a reaped worker and return its reason, a key of EXIT_REASONS. To be called
+    before the worker is removed from `pool`."""
     proc = pool.find(seq)
     if proc is None:
-        return
+        return ""
     found = reason(pool, proc, row, now)
     pool.exit_counts[found] += 1
     if found in UNPLANNED:
         why = deaths.describe_exit(row) if found == "crash" else EXIT_REASONS[found]
         pool.deaths.append(WorkerDeath(now, row.slot, proc.pid, why))
+    return found
 
 
 def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
@@ -43,7 +45,7 @@ def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
 def _stop_reason(pool: Pool, proc: WorkerProcess, now: float) -> str:
     slot = next(slot for slot in pool.slots if proc in slot.procs)
     if proc.recycle_reason:
-        return "max_jobs" if proc.recycle_reason.endswith("jobs") else "max_memory"
+        return "max_jobs" if " jobs" in proc.recycle_reason else "max_memory"
     if proc.generation != pool.generation:
         return "reload"
     if slot.closing:

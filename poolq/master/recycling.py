@@ -26,16 +26,16 @@ def sampled(pool: Pool, proc: WorkerProcess, rss: int, at: float) -> None:
 
 
 def check_limits(pool: Pool, proc: WorkerProcess) -> str:
-    """Return why a worker must be replaced, such as "12 jobs" or "512 MiB", or ""."""
+    """Return why a worker must be replaced, such as "it has run 12 jobs (--max-jobs)", or ""."""
     limits = pool.limits
     growth = proc.rss - proc.initial_rss
     if limits.max_jobs and proc.jobs >= limits.max_jobs:
-        proc.recycle_reason = f"{proc.jobs} jobs"
+        proc.recycle_reason = f"it has run {proc.jobs} jobs (--max-jobs)"
     too_big = limits.max_memory and proc.rss > limits.max_memory
     if too_big and growth > limits.max_memory * MIN_GROWTH:
-        proc.recycle_reason = f"{proc.rss >> 20} MiB"
-    if limits.max_memory_hard and proc.rss > limits.max_memory_hard:
-        proc.recycle_reason = f"{proc.rss >> 20} MiB"  # else its next job would be killed
+        proc.recycle_reason = f"it holds {proc.rss >> 20} MiB (--max-memory)"
+    if limits.max_memory_hard and proc.rss > limits.max_memory_hard:  # its next job would be killed
+        proc.recycle_reason = f"it holds {proc.rss >> 20} MiB (--max-memory-hard)"
     return proc.recycle_reason
 
 

@@ -25,68 +25,74 @@ class Requests:
     ) -> None:
         self._pool = pool
         self._commands = commands
-        self._known: dict[str, Callable[[Request], Reply]] = {
+        self._known: dict[str, Callable[[Request, str], Reply]] = {
             **{probe: partial(_probe, judge, health) for probe, judge in PROBES.items()},
-            "attach": lambda _: attach(),
-            "status": lambda _: {"ok": True, **status()},
-            "pause": lambda _: {"ok": True, "changed": commands.pause("poolq pause")},
-            "resume": lambda _: {"ok": True, "changed": commands.resume("poolq resume")},
+            "attach": lambda *_: attach(),
+            "status": lambda *_: {"ok": True, **status()},
+            "pause": lambda _, why: {"ok": True, "changed": commands.pause(why)},
+            "resume": lambda _, why: {"ok": True, "changed": commands.resume(why)},
             "scale": self._scale,
             "reload": self._reload,
             "drain": self._drain,
             "kill": self._kill,
             "stop": self._stop,
+            "announce": self._announce,
         }
 
-    def handle(self, line: bytes) -> Reply:
-        """Obey a request line. Returns its answer, or a Wait that returns it. Raises BadRequest."""
+    def handle(self, line: bytes, user: str) -> Reply:
+        """Obey a request line of this user. Returns its answer, or a Wait that returns it. Raises
+        BadRequest."""
         request = protocol.read(line)
         known = self._known.get(request.do)
         if known is None:
             names = ", ".join(self._known)
             raise BadRequest(f"unknown request {request.do!r}; the requests are {names}")
         try:
-            return known(request)
+            return known(request, f"poolq {request.command or request.do} by {user}")
         except Refused as error:
             return protocol.refusal(str(error))
 
-    def _scale(self, request: Request) -> Answer:
+    def _scale(self, request: Request, why: str) -> Answer:
         if (request.procs is None) == (request.by is None):
             raise BadRequest("scale takes either procs or by")
         procs = request.procs
         if procs is None:
             procs = self._pool.target() + (request.by or 0)
-        self._commands.scale(procs, "poolq scale")
+        self._commands.scale(procs, why)
         return {"ok": True, "procs": procs}
 
-    def _reload(self, request: Request) -> Answer | Wait:
-        generation = self._commands.reload("poolq reload")
+    def _reload(self, request: Request, why: str) -> Answer | Wait:
+        generation = self._commands.reload(why)
         if request.wait:
             return lambda: decided(self._pool, generation)
         return {"ok": True, "generation": generation}
 
-    def _drain(self, request: Request) -> Answer | Wait:
-        self._commands.drain("poolq drain", patient=True)
+    def _drain(self, request: Request, why: str) -> Answer | Wait:
+        self._commands.drain(why, patient=True)
         return _until_the_end if request.wait else {"ok": True}
 
-    def _kill(self, request: Request) -> Answer:
+    def _kill(self, request: Request, why: str) -> Answer:
         if request.id is None:
             raise BadRequest("kill takes the id of a running job")
         row, job = self._commands.kill(
-            request.id, "poolq kill", worker=request.worker, give_back=request.give_back
+            request.id, why, worker=request.worker, give_back=request.give_back
         )
         return {"ok": True, "worker": row.slot, "pid": row.pid, "job": job, "id": request.id}
 
-    def _stop(self, request: Request) -> Answer | Wait:
+    def _stop(self, request: Request, why: str) -> Answer | Wait:
         if request.now:
-            self._commands.abort("poolq stop --now")
+            self._commands.abort(why.replace("stop", "stop --now", 1))
         else:
-            self._commands.drain("poolq stop")
+            self._commands.drain(why)
         return _until_the_end if request.wait else {"ok": True}
+
+    def _announce(self, request: Request, why: str) -> Answer:
+        self._commands.announce(request.url, request.namespace, f"{why}: {request.text}")
+        return {"ok": True}
 
 
 def _probe(
-    judge: Callable[[HealthInputs], str], health: Callable[[], HealthInputs], _: Request
+    judge: Callable[[HealthInputs], str], health: Callable[[], HealthInputs], *_: Request | str
 ) -> Answer:
     why = judge(health())
     return protocol.refusal(why) if why else {"ok": True}

@@ -15,6 +15,9 @@ from poolq.scoreboard.recent_events import RecordedEvent
 from poolq.scoreboard.shared_text import TextRing
 
 MAX_EVENTS = 100
+#: Events of single jobs, which may be very frequent, and how many of the latest are kept, so that
+#: they leave room for what happens to the pool.
+JOB_EVENTS, MAX_JOB_EVENTS = (events.Retried, events.Unknown, events.Stale), 50
 UNKNOWN_JOB_SHOWN = 15.0  # seconds; a job that no module defines is released every 5 seconds
 T = TypeVar("T", FailureView, EventView)
 
@@ -29,6 +32,7 @@ class EventFeed:
         self._read_up_to: dict[int, int] = {}
         self._failures: list[FailureView] = []
         self._events: list[EventView] = []
+        self._job_events: list[EventView] = []
         self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # times by job id
         for index in range(scores.rows):
             if pages.kinds_counted()[index]:
@@ -38,7 +42,7 @@ class EventFeed:
         for worker in workers:
             if worker.row not in self._rings:
                 self._add(worker.row)
-        failures, others = [], []
+        failures, job_events, others = [], [], []
         for place, ring in self._rings.items():
             number = self._read_up_to.get(place, 0)
             if ring.count == number:
@@ -52,10 +56,14 @@ class EventFeed:
                 failure = _failure(one)
                 if failure is not None:
                     failures.append(failure)
+                elif isinstance(one.event, JOB_EVENTS):
+                    job_events.append(_event(one))
                 else:
                     others.append(_event(one))
         if failures:
             self._failures = _latest(self._failures + failures)
+        if job_events:
+            self._job_events = _latest(self._job_events + job_events)[:MAX_JOB_EVENTS]
         if others:
             self._events = _latest(self._events + others)
 
@@ -65,7 +73,7 @@ class EventFeed:
 
     def events(self) -> tuple[EventView, ...]:
         """Return the other events, the newest first."""
-        return tuple(self._events)
+        return tuple(_latest(self._events + self._job_events))
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
         """Return the jobs that are released because no module defines them, newest first."""

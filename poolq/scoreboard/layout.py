@@ -122,6 +122,7 @@ EVENT_SLOTS = 64
 EVENTS_BYTES = WORD + EVENT_SLOTS * 1536
 WARNED_BYTES = 1 << 16  # one byte is set for each warning that a worker has logged
 LIMIT_WINDOWS_BYTES = 1 << 12  # see `start_order.py`
+LOG_LINES_BYTES = 1 << 22  # see `recent_lines.py`
 _ALIGNMENT = 4096
 
 
@@ -149,7 +150,8 @@ def _page_offsets(rows: int) -> list[int]:
     master = MASTER_PAGE_BYTES + rows * MASTER_PAGE_ROW_BYTES
     parts = [master, EVENTS_BYTES, KEEPER_PAGE_BYTES, EVENTS_BYTES, SAMPLES_PAGE_BYTES]
     found = [0]
-    for part in (*parts, WARNED_BYTES, LIMIT_WINDOWS_BYTES, rows * NOTES_BYTES):
+    parts += [WARNED_BYTES, LIMIT_WINDOWS_BYTES, LOG_LINES_BYTES, rows * NOTES_BYTES]
+    for part in parts:
         found.append(_aligned(found[-1] + part, _ALIGNMENT))
     return found
 
@@ -167,7 +169,8 @@ class Pages:
         self.samples = TextPage(memory[at[4] : at[5]])
         self.warned = memory[at[5] : at[5] + WARNED_BYTES]
         self.limit_windows = memory[at[6] : at[6] + LIMIT_WINDOWS_BYTES]
-        self._notes = memory[at[7] :]
+        self.log_lines = memory[at[7] : at[7] + LOG_LINES_BYTES]
+        self._notes = memory[at[8] :]
 
     def notes(self, index: int) -> memoryview:
         """Return the notes of this row, for `NotesLayout`."""

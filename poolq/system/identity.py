@@ -1,8 +1,10 @@
 """The identity of a process on its host, by which other processes tell whether it still lives."""
 
 import os
+import pwd
 import secrets
 import socket
+import struct
 from functools import cache
 from pathlib import Path
 
@@ -82,6 +84,23 @@ def cpu_ticks(pid: int) -> int:
         return 0
     user, system = stat[stat.rindex(b")") + 2 :].split()[11:13]
     return int(user) + int(system)
+
+
+@cache
+def user_names() -> dict[int, str]:
+    """Return the names of root and of this process's user, by user id. Only these two can connect
+    to the socket of a pool, and looking up others could wait for a directory server."""
+    own = os.geteuid()
+    try:
+        return {0: "root", own: pwd.getpwuid(own).pw_name}
+    except KeyError:
+        return {0: "root"}
+
+
+def peer_name(line: socket.socket) -> str:
+    """Return the name of the user whose process has opened the other end of a local socket."""
+    _, uid, _ = struct.unpack("iII", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return user_names().get(uid) or f"user {uid}"
 
 
 def registration(worker: str, node: str, pool: str) -> Registration:

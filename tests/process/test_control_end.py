@@ -35,7 +35,7 @@ def test_stop_limits_a_drain(project: Project) -> None:
     id = project.dispatch("Held")
     pool.until_runs(id)
     drain = begin(pool, "drain", "--wait")
-    pool.until_said("poolq drain: draining")
+    pool.until_said("poolq drain by ")
     stop = poolq(pool, "stop", "--wait")
     assert (stop.code, stop.out) == (0, "pool default has ended\n")
     assert "with exit code 5" in ended(drain).line
@@ -59,7 +59,7 @@ def test_a_drain_fails_if_the_master_is_killed(project: Project) -> None:
     pool = project.ready(1)
     pool.until_runs(project.dispatch("Held"))
     waits = begin(pool, "drain", "--wait")
-    pool.until_said("poolq drain: draining")
+    pool.until_said("poolq drain by ")
     pool.kill_master()
     done = ended(waits)  # though its worker and keeper live on
     assert done.code == 1

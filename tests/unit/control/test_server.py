@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import resource
 import socket
 from collections.abc import Iterator
@@ -38,11 +39,13 @@ class Master:
         self.now = 0.0
         self.event: Answer | None = None
         self.requests: list[str] = []
+        self.users: set[str] = set()
         self.lines: list[socket.socket] = []
 
-    def handle(self, line: bytes) -> Answer | Wait:
+    def handle(self, line: bytes, user: str) -> Answer | Wait:
         request = read(line)
         self.requests.append(request.do)
+        self.users.add(user)
         if request.do == "big":
             return {"ok": True, "text": "x" * BIG}
         return (lambda: self.event) if request.wait else {"ok": True, "do": request.do}
@@ -117,6 +120,7 @@ def test_a_request_is_answered_and_another_may_follow(master: Master) -> None:
     line.send(STATUS)
     master.turn(IDLE_TIMEOUT)
     assert len(answers(line)) == 1
+    assert master.users == {pwd.getpwuid(os.geteuid()).pw_name}
 
 
 def test_a_request_may_arrive_in_pieces(master: Master) -> None:

@@ -22,7 +22,7 @@ from tests.support.simulated_pool import SimulatedPool, running
 
 KNOWN = [
     "status", "attach", "live", "ready", "pause", "resume", "scale", "reload", "drain", "stop",
-    "kill",
+    "kill", "announce",
 ]  # fmt: skip
 NUMBERS = st.integers() | st.integers(-12, 12)
 VALUES = st.booleans() | NUMBERS | st.none() | st.text() | st.floats() | st.lists(st.integers())
@@ -42,8 +42,12 @@ REQUESTS = st.fixed_dictionaries(
 CONFIG: dict[str, Any] = {"procs": 2, "engine": "null://", "folder": Path("/")}
 
 
-def handler(sim: SimulatedPool) -> Requests:
-    made = Commands(Config(**CONFIG), sim.pool, Scoreboard(1), WakeUps(1), lambda *_: None)
+def handler(sim: SimulatedPool, said: list[str] | None = None) -> Requests:
+    def log(_level: str, text: str) -> None:
+        if said is not None:
+            said.append(text)
+
+    made = Commands(Config(**CONFIG), sim.pool, Scoreboard(1), WakeUps(1), log)
     look = {"state": sim.pool.label()}
     signs = HealthInputs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
     return Requests(
@@ -60,7 +64,7 @@ def test_every_request_is_answered_or_refused_and_the_pool_survives(
     requests = handler(sim)
     for line in lines:
         try:
-            found = requests.handle(json.dumps(line).encode())
+            found = requests.handle(json.dumps(line).encode(), "alice")
         except BadRequest:
             continue
         answer = found() if callable(found) else found
@@ -77,3 +81,36 @@ def test_every_request_is_answered_or_refused_and_the_pool_survives(
     if sim.exit is None:
         sim.run_for(1)
     assert sim.exit is not None
+
+
+def test_the_log_says_who_has_sent_a_command() -> None:
+    said: list[str] = []
+    requests = handler(running(2), said)
+    for request in (
+        {"do": "pause"}, {"do": "pause"}, {"do": "resume"}, {"do": "scale", "by": 1},
+        {"do": "reload"}, {"do": "stop", "now": True},
+    ):  # fmt: skip
+        requests.handle(json.dumps({"v": 1, **request}).encode(), "alice")
+    assert said == [
+        "poolq pause by alice: paused; no new jobs are claimed",
+        "poolq resume by alice: resumed",
+        "poolq scale by alice: 3 workers from now on",
+        "poolq reload by alice: trying generation 2",
+        "poolq stop --now by alice: running jobs are killed and released; no attempt counts",
+    ]
+
+
+def test_the_log_says_what_commands_do_to_jobs_of_the_pools_engine() -> None:
+    said: list[str] = []
+    requests = handler(running(2), said)
+    ours = {"v": 1, "do": "announce", "url": "null://", "namespace": "poolq"}
+    purge = {"command": "queue purge", "text": "7 jobs of mails"}
+    for request in (
+        {**ours, **purge}, {**ours, **purge, "namespace": "other"},
+        {**ours, **purge, "url": "sqlite:///other.db"}, ours,
+    ):  # fmt: skip
+        assert requests.handle(json.dumps(request).encode(), "alice") == {"ok": True}
+    assert said == [
+        "poolq queue purge by alice: 7 jobs of mails",
+        "poolq announce by alice: ",
+    ]

@@ -1,0 +1,29 @@
+"""The pool's recent events, from the memory of master, keeper and workers."""
+
+from __future__ import annotations
+
+from poolq.log.events import Note, Retried, Unknown
+from poolq.monitor.event_feed import MAX_JOB_EVENTS, EventFeed
+from poolq.scoreboard.board import Scoreboard
+
+
+def retried(number: int) -> Retried:
+    return Retried("jobs:A", f"{number:032x}", "q", 1, 3, 0.1, "error", "ValueError: x", 1.0)
+
+
+def test_a_storm_of_retries_leaves_room_for_what_people_do() -> None:
+    scores = Scoreboard(1)
+    master, worker = scores.recent_events("master"), scores.recent_events("worker 1", 0)
+    feed = EventFeed(scores)
+    feed._add(0)
+    master.add(1.0, "master", Note("info", "poolq pause by alice: paused"))
+    for number in range(200):
+        feed.update([])
+        worker.add(2.0 + number, "worker 1", retried(number))
+        if number == 100:
+            worker.add(2.5 + number, "worker 1", Unknown("jobs:B", "01", "q", 5.0))
+    feed.update([])
+    found = feed.events()
+    assert found[-1].text == "poolq pause by alice: paused"
+    assert found[0].text.startswith("retried A, attempt 1 of 3")
+    assert len(found) == MAX_JOB_EVENTS + 1
