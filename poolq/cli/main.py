@@ -16,10 +16,11 @@ MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # in characters, and in bytes
 INTERRUPTED = 130
 #: The commands in the order of the help, each with its module in this folder.
 COMMAND_MODULES = {
-    "run": "run", "top": "top", "status": "status", "health": "probe", "pause": "pool",
-    "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool", "stop": "pool",
-    "kill": "kill", "nodes": "nodes", "make": "make", "db": "db", "queue": "queue", "job": "job",
-    "failed": "failed", "limit": "limit", "config": "config", "doctor": "doctor", "demo": "demo",
+    "run": "run", "top": "top", "status": "status", "log": "log", "health": "probe",
+    "pause": "pool", "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool",
+    "stop": "pool", "kill": "kill", "nodes": "nodes", "make": "make", "db": "db",
+    "queue": "queue", "job": "job", "failed": "failed", "limit": "limit", "config": "config",
+    "doctor": "doctor", "demo": "demo",
     "version": "version",
 }  # fmt: skip
 

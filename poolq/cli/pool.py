@@ -41,10 +41,11 @@ def connect(settings: Config) -> ControlClient:
 
 def request(settings: Config, do: str, **more: object) -> dict[str, Any]:
     """Send a request and return the answer. Raises Refused."""
-    return _accepted(settings, connect(settings).request(do, more))
+    return accepted(settings, connect(settings).request(do, more))
 
 
-def _accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
+def accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to a request. Raises Refused."""
     if not answer["ok"]:
         raise Refused(f"pool {settings.name!r}: {answer['error']}")
     return answer
@@ -119,7 +120,7 @@ def reload(settings: Config, wait: bool, timeout: float | None, as_json: bool) -
         text = f"is trying generation {number}"
     else:
         answer = connect(settings).request("reload", {"wait": True}, timeout)
-        number = _accepted(settings, answer)["generation"]
+        number = accepted(settings, answer)["generation"]
         text = f"has accepted generation {number}; the other workers follow"
     _print(settings, text, as_json, generation=number, accepted=wait)
 
@@ -159,10 +160,10 @@ def _end_pool(
     """End the pool. Returns its exit code, or 0 without `wait`."""
     line = connect(settings)
     if not wait:
-        _accepted(settings, line.request(do, more))
+        accepted(settings, line.request(do, more))
         _print(settings, "is draining", as_json, ended=False, exit_code=None)
         return 0
-    answer = _accepted(settings, line.request(do, {**more, "wait": True}, timeout))
+    answer = accepted(settings, line.request(do, {**more, "wait": True}, timeout))
     line.wait_until_gone()
     code: int = answer["code"]
     _print(settings, "has ended", as_json, ended=True, exit_code=code)

@@ -1,18 +1,23 @@
 """`poolq status`: the state of a running pool."""
 
+from time import time
 from typing import Any
 
 import click
 
 from poolq.cli.options import json_option, with_settings
-from poolq.cli.pool import request
+from poolq.cli.pool import accepted, connect
 from poolq.config import Config
+from poolq.control.client import ControlClient
+from poolq.errors import PoolqError
 from poolq.monitor import amounts
+from poolq.monitor.snapshot import EventView
 
 NOT_TAKING = 3
 STYLES = {"paused": "warn", "draining": "warn", "busy": "good", "leaving": "warn"}
 #: The counters of a worker, with the ranks of their columns.
 WORKER_COUNTS = {"done": 1, "failed": 1, "retried": 4, "limited": 5, "parked": 6}
+EVENTS_PRINTED, MAX_EVENTS = 5, 20
 
 
 @click.command()
@@ -24,9 +29,11 @@ def status(settings: Config, as_json: bool) -> int:
     Exits with 3 if it takes no new jobs, because it is paused or exiting, and with 69 if there is
     no such pool.
     """
-    found = request(settings, "status")
+    line = connect(settings)
+    found = accepted(settings, line.request("status"))
     from poolq.cli import tables
 
+    events = found["events"] = _events(line)
     taking = not found["paused"] and found["state"] not in ("draining", "ending")
     if as_json:
         tables.print_json(found)
@@ -42,7 +49,27 @@ def status(settings: Config, as_json: bool) -> int:
     ]  # fmt: skip
     click.echo()
     tables.print_table(columns, [_row(worker) for worker in found["workers"]], styles=STYLES)
+    if events:
+        click.echo()
+        columns = [tables.Column("AT"), tables.Column("WHO"), tables.Column("EVENT", elastic=True)]
+        rows = [
+            (amounts.moment(one.at, time()), one.who, one.text) for one in events[:EVENTS_PRINTED]
+        ]
+        tables.print_table(columns, rows)
     return 0 if taking else NOT_TAKING
+
+
+def _events(line: ControlClient) -> list[EventView]:
+    """Return the latest events of the pool, the newest first. They are in shared memory."""
+    from poolq.monitor.reader import SnapshotReader
+
+    try:
+        scores = line.attach()
+    except PoolqError:  # it has just ended
+        return []
+    found = SnapshotReader(scores).snapshot()
+    scores.close()
+    return list(found.events[:MAX_EVENTS]) if found else []
 
 
 def _fields(found: dict[str, Any]) -> dict[str, object]:

@@ -1,5 +1,5 @@
-"""Announces to the pools of this host what a command has done to jobs, so that their logs and screens
-show it. Commands on jobs act on the engine, of which a pool would otherwise notice nothing.
+"""Announces to the pools of this host what a command has done to jobs, so that their logs and
+screens show it. Such commands act on the engine, so a pool would not notice them otherwise.
 """
 
 import os

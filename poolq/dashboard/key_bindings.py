@@ -10,7 +10,7 @@ from poolq.dashboard.drawing.table import Pane
 from poolq.dashboard.job_list import JobList, JobView
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
-from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
+from poolq.dashboard.screen_state import Action, Detail, LogRequest, Question, ScreenState
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 from poolq.monitor.wait_reasons import WAITING
@@ -56,6 +56,8 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     if state.help:
         state.help, state.scroll = False, 0
         return None if key in ("?", "esc", "q", "enter") else _pressed(key, state, snapshot, now)
+    if key == "L":
+        return _follow_log(state, snapshot, now)
     if key in _ACTION_KEYS:
         return _press_action(key, state, snapshot, now)
     if state.detail is not None:
@@ -82,6 +84,7 @@ def _type(key: str, state: ScreenState) -> None:
 def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
     if key in _MOVES:
         detail.scroll = max(0, detail.scroll + _MOVES[key])
+        detail.at_end = key in ("end", "G")
     elif key == "?":
         state.help = True
     elif key in ("esc", "enter", "q", "backspace", "left", "tab"):
@@ -183,6 +186,21 @@ def _list_jobs(jobs: JobList, state: ScreenState) -> None:
     """Open a list with its first job selected and without a filter."""
     jobs.outer_filter, state.filter, state.jobs = state.filter, "", jobs
     state.chosen.pop(JOBS_PANE.name, None)
+
+
+def _follow_log(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
+    """Show the selected worker or job with the last lines of the log about it, and follow them."""
+    row = chosen(state, snapshot)
+    follows = LogRequest(row.slot) if isinstance(row, WorkerView) else None
+    if isinstance(row, (FailureView, JobView)):
+        follows = LogRequest(job=row.id)
+    if follows is None:
+        state.show_message("L follows the log of a worker or a job: select one", now, "warning")
+        return None
+    action = _open(state, snapshot) if state.detail is None else None
+    if state.detail is not None:
+        state.detail.follows, state.detail.at_end = follows, True
+    return action
 
 
 def _quit(state: ScreenState) -> Action | None:

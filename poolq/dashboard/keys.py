@@ -20,6 +20,7 @@ KEY_HELP = (
     KeyHelp("page up, page down, home, end", "jump a page, or to the first or last row"),
     KeyHelp("enter", "the jobs of a queue or limit; details of any other row", "open"),
     KeyHelp("i", "in a list of jobs: details of its queue or limit"),
+    KeyHelp("L", "follow the log of the selected worker or job", "log"),
     KeyHelp("esc", "go back, or remove the filter"),
     KeyHelp("/", "show only rows that contain some text", "filter"),
     KeyHelp("p", "pause or resume the selected queue", "pause", changes=True),

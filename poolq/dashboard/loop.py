@@ -84,10 +84,16 @@ class Screen:
                 failures = self._state.failures.merged(found.failures)
                 self.last, changed = replace(found, failures=failures), True
                 self._terminal.enter()  # the process may be in the foreground again (fg)
+                self._read_log()
             self._fetch(now)
             if changed and not self._leaving:
                 self._draw(now)
             self._sleep(max(0.0, tick - monotonic()))
+
+    def _read_log(self) -> None:
+        detail = self._state.detail
+        if detail is not None and detail.follows is not None:
+            detail.log = self._source.log(*detail.follows)
 
     def _draw(self, now: float) -> None:
         if self.last is None or not self._terminal.foreground() or not self._terminal.ready():

@@ -2,6 +2,7 @@
 detail. `key_bindings.py` changes it; drawing reads it."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from poolq.dashboard.job_list import JobList, JobsRequest, JobView, StoredFailures
 
@@ -25,11 +26,20 @@ class Question:
     action: Action
 
 
+class LogRequest(NamedTuple):
+    """Whose lines of the log are shown: those of the worker in `slot`, or of a job."""
+
+    slot: int = 0
+    job: str = ""
+
+
 @dataclass(slots=True)
 class Detail:
     """A row shown in full. `blocks` maps titles to fetched texts; if `waits`, more will come.
     `job`: the job as the engine stores it, or stored it before it was `gone`; `skew`: by how many
-    seconds the engine's clock is ahead; `due`: when to fetch again, in monotonic seconds."""
+    seconds the engine's clock is ahead; `due`: when to fetch again, in monotonic seconds.
+    `follows`: whose lines of the log are shown, as `log`. `at_end`: whether the end stays visible
+    when lines are added."""
 
     pane: str
     key: str
@@ -40,6 +50,9 @@ class Detail:
     skew: float = 0.0
     due: float = 0.0
     gone: bool = False
+    follows: LogRequest | None = None
+    log: str = ""
+    at_end: bool = False
 
     @property
     def shows_job(self) -> bool:

@@ -1,14 +1,20 @@
 """Takes a screen's snapshots from the pool's shared memory, which is inherited or attached."""
 
+from collections import deque
 from collections.abc import Mapping
 from contextlib import closing
 
 from poolq.control.client import ControlClient
 from poolq.errors import PoolqError
+from poolq.log.line_filter import LineFilter
+from poolq.monitor.log_follower import LogFollower
 from poolq.monitor.reader import SnapshotReader
 from poolq.monitor.snapshot import Snapshot
 from poolq.scoreboard.board import Scoreboard
 from poolq.system import identity
+
+MAX_LOG_LINES = 300
+DATE_CHARS = 11  # of a line of the log; the screen shows only the time of day
 
 
 class Source:
@@ -16,7 +22,11 @@ class Source:
     waits for the broker. `master` is the master's pid."""
 
     def __init__(self, scores: Scoreboard, master: int) -> None:
+        self._scores = scores
         self._reader = SnapshotReader(scores)
+        self._follower: LogFollower | None = None
+        self._followed = LineFilter()
+        self._log_lines: deque[str] = deque(maxlen=MAX_LOG_LINES)
         self._master = master
         self._since = identity.start_time(master)
 
@@ -31,6 +41,16 @@ class Source:
         the worker does not answer within a second."""
         return self._reader.stack(pid)
 
+    def log(self, slot: int, job: str) -> str:
+        """Return the last lines of the log about a worker, or about the job with this id."""
+        wanted = LineFilter(slot or None, job)
+        if self._follower is None or wanted != self._followed:
+            self._follower, self._followed = LogFollower(self._scores, wanted), wanted
+            self._log_lines.clear()
+        lines = self._follower.poll()
+        self._log_lines.extend(line[DATE_CHARS if line[:1] != "{" else 0 :] for line in lines)
+        return "\n".join(self._log_lines)
+
     def close(self) -> None:
         """Do nothing, since the memory belongs to the pool."""
 
@@ -41,8 +61,7 @@ class AttachedSource(Source):
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile."""
         with closing(ControlClient(name, environ)) as line:
-            self._scores = line.attach()
-            super().__init__(self._scores, line.pid)
+            super().__init__(line.attach(), line.pid)
         self._open = True
         if self.snapshot() is None:
             self.close()

@@ -16,6 +16,12 @@ PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
 #: The fields of events that contain names of jobs, queues and limits.
 NAME_FIELDS = ("job", "id", "queue", "key")
 LEVEL_NUMBERS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+#: The first words of all lines whose level is not info. Python's logging writes the last two.
+FIRST_WORDS = {
+    "retried": "warning", "unknown": "warning", "warning:": "warning", "failed": "error",
+    "buried": "error", "on_success": "error", "on_failure": "error", "error:": "error",
+    "critical:": "error",
+}  # fmt: skip
 #: The name and level of each event. Each note has its own level.
 NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Finished: ("finished", "info"),
@@ -39,6 +45,11 @@ NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
 def level(event: events.Event) -> str:
     """Return info, warning or error."""
     return event.level if isinstance(event, events.Note) else NAMES_AND_LEVELS[type(event)][1]
+
+
+def level_of(text: str) -> str:
+    """Return the level of a line of the log, without its beginning."""
+    return FIRST_WORDS.get(text.split(" ", 1)[0], "info")
 
 
 def describe(event: events.Event) -> str:

@@ -1,6 +1,6 @@
 """The recent events of a pool: those of master, keeper and workers, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from poolq.log import events
@@ -33,6 +33,7 @@ class EventFeed:
         self._failures: list[FailureView] = []
         self._events: list[EventView] = []
         self._job_events: list[EventView] = []
+        self._others: list[EventView] = []
         self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # times by job id
         for index in range(scores.rows):
             if pages.kinds_counted()[index]:
@@ -42,30 +43,34 @@ class EventFeed:
         for worker in workers:
             if worker.row not in self._rings:
                 self._add(worker.row)
-        failures, job_events, others = [], [], []
+        failures: list[FailureView] = []
+        job_events: list[EventView] = []
+        others: list[EventView] = []
+        for one in self._new():
+            failure = _failure(one)
+            if failure is not None:
+                failures.append(failure)
+            else:
+                (job_events if isinstance(one.event, JOB_EVENTS) else others).append(_event(one))
+            if isinstance(one.event, events.Unknown):
+                name = one.event.job, one.event.queue
+                self._unknown.setdefault(name, {})[one.event.id] = one.when
+        if failures:
+            self._failures = _latest(self._failures + failures)
+        if job_events or others:
+            self._job_events = _latest(self._job_events + job_events)[:MAX_JOB_EVENTS]
+            self._others = _latest(self._others + others)
+            self._events = _latest(self._others + self._job_events)
+
+    def _new(self) -> Iterator[RecordedEvent]:
         for place, ring in self._rings.items():
             number = self._read_up_to.get(place, 0)
             if ring.count == number:
                 continue
             self._read_up_to[place] = ring.count
-            found = (recent_events.read(data) for data in ring.since(number))
-            for one in (happened for happened in found if happened is not None):
-                if isinstance(one.event, events.Unknown):
-                    name = one.event.job, one.event.queue
-                    self._unknown.setdefault(name, {})[one.event.id] = one.when
-                failure = _failure(one)
-                if failure is not None:
-                    failures.append(failure)
-                elif isinstance(one.event, JOB_EVENTS):
-                    job_events.append(_event(one))
-                else:
-                    others.append(_event(one))
-        if failures:
-            self._failures = _latest(self._failures + failures)
-        if job_events:
-            self._job_events = _latest(self._job_events + job_events)[:MAX_JOB_EVENTS]
-        if others:
-            self._events = _latest(self._events + others)
+            for data in ring.since(number):
+                if (found := recent_events.read(data)) is not None:
+                    yield found
 
     def failures(self) -> tuple[FailureView, ...]:
         """Return the failures, the newest first."""
@@ -73,7 +78,7 @@ class EventFeed:
 
     def events(self) -> tuple[EventView, ...]:
         """Return the other events, the newest first."""
-        return tuple(_latest(self._events + self._job_events))
+        return tuple(self._events)
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
         """Return the jobs that are released because no module defines them, newest first."""

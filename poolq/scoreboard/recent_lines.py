@@ -23,11 +23,9 @@ class RecentLines:
     def add(self, lines: bytes) -> None:
         """Add whole lines. Of more than fit, only the last are kept."""
         size, words = len(self._body), self._words
-        if len(lines) > size:
-            lines = lines[lines.index(b"\n", len(lines) - size - 1) + 1 :]
-        begin = words[WRITTEN]
-        words[END] = end = begin + len(lines)
-        place = begin % size
+        words[END] = end = words[WRITTEN] + len(lines)
+        lines = lines[-size:]
+        place = (end - len(lines)) % size
         head = min(len(lines), size - place)
         self._body[place : place + head] = lines[:head]
         self._body[: len(lines) - head] = lines[head:]
@@ -50,7 +48,7 @@ class LineReader:
         data = self._copy(begin, end)
         self._position = end
         valid = max(begin, words[END] - size)  # what is older was overwritten meanwhile
-        if valid == known or valid == 0:
+        if valid in (known, 0):
             return data, False
         return data[valid - begin :].partition(b"\n")[2], known >= 0
 

@@ -162,7 +162,7 @@ def test_concurrent_reloads_each_get_their_own_answer(project: Project) -> None:
     assert (found["state"], found["trial"]["generation"]) == ("reloading", 2)
     assert "default, reloading g2" in poolq(pool, "status").out
     project.ledger.open("load")
-    assert ended(first).out.startswith("generation 2 is accepted")
+    assert ended(first).out.startswith("pool default has accepted generation 2")
     assert "generation 3 is refused" in ended(second).line
 
 

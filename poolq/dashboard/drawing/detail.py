@@ -28,7 +28,8 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
         lines += _field(label, cell, context, width)
     if not lines:
         lines.append([Segment(fit(" no longer in the list", width, cut=""), theme.warn)])
-    for title, text in detail.blocks.items():
+    log = {"log": detail.log or "no line yet"} if detail.follows else {}
+    for title, text in (detail.blocks | log).items():
         if title in IN_FIELDS and detail.shows_job and detail.job is not None:
             continue
         lines.append([])
@@ -39,7 +40,8 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     if detail.waits:
         lines.append([Segment(fit(" fetching more", width, cut=""), theme.dim)])
     room = max(0, height - 1)
-    detail.scroll = max(0, min(detail.scroll, len(lines) - room))
+    last = max(0, len(lines) - room)
+    detail.scroll = last if detail.at_end else max(0, min(detail.scroll, last))
     shown = lines[detail.scroll : detail.scroll + room]
     left = len(lines) - room - detail.scroll
     more = f"  {theme.down} {left} more lines" if left > 0 else ""

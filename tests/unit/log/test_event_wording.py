@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from poolq.log import events
-from poolq.log.event_wording import describe, span
+from poolq.log.event_wording import describe, level, level_of, span
 from poolq.log.events import (
     Buried,
     Cancelled,
@@ -107,6 +107,7 @@ def test_each_event_is_one_line(event: Event, line: str) -> None:
     first, *further = describe(event).splitlines()
     assert first == line
     assert bool(further) == bool(getattr(event, "traceback", "")), "only a traceback goes on"
+    assert level_of(first) == level(event), "a reader of the log can tell it by the first word"
 
 
 def test_no_event_is_without_words() -> None:

@@ -30,6 +30,7 @@ EVENTS: list[events.Event] = [
     events.Returned(5),
     events.Crashed("0192", "killed"),
     events.TimedOut("0192", "overran"),
+    events.Cancelled("0192", "killed"),
     events.LimitBegan("mails", 2, 1.0, 172),
     events.LimitEnded("mails", 2, 1.0, 86.2),
     events.Note("error", "no way"),

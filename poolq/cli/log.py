@@ -1,0 +1,79 @@
+"""`poolq log`: the latest lines of a running pool's log, from the pool's shared memory."""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Sequence
+from contextlib import closing
+from time import time
+
+import click
+
+from poolq.cli.options import warn, with_settings
+from poolq.common.durations import micros
+from poolq.config import Config
+from poolq.control.client import ControlClient
+from poolq.errors import DurationError
+from poolq.system.wakeups import readable
+
+POLL_INTERVAL = 0.1  # seconds
+DEFAULT_LINES = 100
+
+
+def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else micros(value, "--since") / 1e6
+    except DurationError as error:
+        raise click.UsageError(str(error), ctx) from None
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Print new lines until the pool ends.")
+@click.option("--worker", type=click.IntRange(1), metavar="N", help="Only lines of this worker.")
+@click.option("--job", metavar="ID|NAME", help="Only lines of this job, or of jobs of this name.")
+@click.option(
+    "--level", type=click.Choice(["info", "warning", "error"]), default="info",
+    help="Only lines of this level and above.",
+)  # fmt: skip
+@click.option("--since", metavar="AGE", callback=_age, help='Only lines younger than AGE ("10m").')
+@click.option(
+    "--lines", type=click.IntRange(0), metavar="N",
+    help=f"Only the last N lines, before those to follow (default: {DEFAULT_LINES}, or all with "
+    "--since).",
+)  # fmt: skip
+@with_settings("name")
+def log(
+    settings: Config, *, follow: bool, worker: int | None, job: str | None, level: str,
+    since: float | None, lines: int | None,
+) -> None:  # fmt: skip
+    """Print the latest lines of a pool's log, wherever the log goes.
+
+    A pool keeps the last 4 MiB of its log in memory.
+    """
+    from poolq.log.line_filter import LineFilter
+    from poolq.monitor.log_follower import LogFollower
+    from poolq.system import identity
+
+    with closing(ControlClient(settings.name, os.environ)) as line:
+        scores, master = line.attach(), line.pid
+    begun = identity.start_time(master)
+    wanted = LineFilter(worker, job or "", level, time() - since if since is not None else 0.0)
+    follower = LogFollower(scores, wanted)
+    most = lines if lines is not None else DEFAULT_LINES if since is None else None
+    _print(deque(follower.poll(last=True), most))
+    while follow:
+        ended = begun is None or identity.start_time(master) != begun
+        _print(follower.poll(last=ended))
+        if follower.lost:
+            follower.lost = False
+            warn("lines were skipped, since the pool logs them faster than they are printed")
+        if ended:
+            warn("the pool has ended")
+            return
+        readable((), POLL_INTERVAL)
+
+
+def _print(lines: Sequence[str]) -> None:
+    if lines:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()

@@ -1,0 +1,127 @@
+"""Selects lines of the log by worker, job, level and time (pure), in both formats of `formats.py`.
+
+A line that a job has printed contains only the job's id. So to select by a job's name, the ids of
+that name must be known; lines about a job, such as its `done`, contain both.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from poolq.log.event_wording import level_of
+
+LEVELS = ("info", "warning", "error")
+_BEGIN = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) "
+    r"(?P<who>worker \d+|[a-z]+)(?: (?P<id>.+?))?: (?P<text>.*)",
+    re.DOTALL,
+)
+_ABOUT_JOB = re.compile(r"(?:done|retried|failed|limited|unknown|buried) (\S+) (\S+) queue=")
+_ID_PREFIX = re.compile(r"[0-9a-f]{6,}")
+
+
+class LogLine(NamedTuple):
+    """A line with the indented lines that belong to it. `time`: as the line says it. `id`, `name`:
+    of its job, "" if the line does not contain them. `shown`: the line as it was written."""
+
+    time: str
+    who: str
+    level: str
+    id: str
+    name: str
+    text: str
+    shown: str
+
+
+class LineFilter(NamedTuple):
+    """`worker`: a slot. `job`: a job's id or its first digits, or a job's name, also without its
+    module. `level`: the lowest one. `since`: seconds since the epoch."""
+
+    worker: int | None = None
+    job: str = ""
+    level: str = "info"
+    since: float = 0.0
+
+    @property
+    def by_name(self) -> bool:
+        """Whether the filter selects jobs by their name."""
+        return bool(self.job) and not _ID_PREFIX.fullmatch(self.job)
+
+    @property
+    def needle(self) -> str:
+        """A text that all selected lines contain."""
+        if self.worker is not None:
+            return f"worker {self.worker}"
+        return "" if self.by_name else self.job
+
+
+def parse(data: bytes, needle: str = "") -> Iterator[LogLine]:
+    """Yield the lines of the log; to save time, only those that contain `needle`."""
+    if needle and needle.encode() not in data:
+        return
+    shown = ""
+    for line in data.decode("utf-8", "replace").split("\n"):
+        if line.startswith("    ") and shown:
+            shown = f"{shown}\n{line}"
+            continue
+        if needle in shown:
+            yield from _parsed(shown)
+        shown = line
+    if needle in shown:
+        yield from _parsed(shown)
+
+
+def _parsed(shown: str) -> Iterator[LogLine]:
+    if shown.startswith("{"):
+        try:
+            found: dict[str, Any] = msgspec.json.decode(shown, type=dict[str, Any])
+        except (msgspec.MsgspecError, ValueError):
+            return
+        level = {"critical": "error", "debug": "info"}.get(str(found.get("level")))
+        yield LogLine(
+            time=str(found.get("time")),
+            who=str(found.get("who")),
+            level=level or str(found.get("level")),
+            id=str(found.get("id", "")),
+            name=str(found.get("job", "")),
+            text=str(found.get("text", "")),
+            shown=shown,
+        )
+    elif match := _BEGIN.fullmatch(shown):
+        text, id, name = match["text"], match["id"] or "", ""
+        if not id and (about := _ABOUT_JOB.match(text)):
+            name, id = about.groups()
+        yield LogLine(match["time"], match["who"], level_of(text), id, name, text, shown)
+
+
+def selects(wanted: LineFilter, line: LogLine, names: Mapping[str, str]) -> bool:
+    """Return whether the filter selects the line. `names`: the names of jobs by id."""
+    if LEVELS.index(wanted.level) > (LEVELS.index(line.level) if line.level in LEVELS else 0):
+        return False
+    if wanted.since and line.time < _moment(wanted.since, line.time):
+        return False
+    if wanted.worker is not None:
+        who = f"worker {wanted.worker}"
+        if line.who != who and f"{who} (pid " not in line.text:
+            return False
+    if not wanted.job:
+        return True
+    if not wanted.by_name:
+        return line.id.startswith(wanted.job) or f" {wanted.job}" in line.text
+    name = line.name or names.get(line.id, "")
+    return any(is_named(word, wanted.job) for word in ([name] if name else line.text.split()))
+
+
+def is_named(name: str, wanted: str) -> bool:
+    """Return whether this is the name of a job, or ends with it: Send for jobs:Send."""
+    return name == wanted or name.endswith(f":{wanted}")
+
+
+def _moment(when: float, like: str) -> str:
+    """Return a time as a line says it: local time, or UTC in the format for programs."""
+    if like.endswith("Z"):
+        return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]  # noqa: DTZ006  # local time, like all text logs

@@ -1,0 +1,111 @@
+"""`poolq log` and the events of a pool: what is printed is followed, and what happens is told."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import sqlite
+from tests.support.project import STANDARD, Project
+from tests.support.screens import Screens, screens
+from tests.support.talking import begin, ended, poolq
+from tests.support.wait import until
+
+JOBS = f"""{STANDARD.read_text()}
+
+class Prints(Job):
+    def run(self):
+        print(self.payload["text"], end="")
+"""
+STAMPED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) worker (\d+)(?: (\w+))?: (.*)")
+
+__all__ = ["screens"]
+pytestmark = sqlite
+
+
+@pytest.fixture
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:
+    pool = project.ready(2)
+    followed = begin(pool, "log", "--follow", "--job=Prints")
+    held = project.dispatch("Held")
+    project.ledger.until("start", held)
+    texts = [f"line {number}" for number in range(40)]
+    ids = project.dispatch_many("Prints", [{"text": text} for text in texts])
+    until(lambda: project.total("done") == len(ids))
+    project.ledger.open()
+    until(project.settled)
+    pool.until_idle(2)
+    pool.until_said(f"done jobs:Held {held}")
+
+    about = "|".join(("jobs:Prints", *ids))
+
+    def lines(*options: str) -> list[str]:
+        return poolq(pool, "log", *options).out.splitlines()
+
+    shown = poolq(pool, "log", f"--job={ids[7]}").out.splitlines()
+    assert shown == [line for line in pool.log.splitlines() if ids[7] in line]
+    printed = [found for line in pool.log.splitlines() if (found := STAMPED.fullmatch(line))]
+    for id, text in zip(ids, texts, strict=True):
+        first, done = (one for one in printed if id in one[0])
+        assert first.group(3, 4) == (id, text), "in a line of its own"
+        assert done[4].startswith(f"done jobs:Prints {id} ")
+        assert first[1] <= done[1]
+    assert len(lines("--job=jobs:Prints", "--lines=1000")) == 80
+    assert lines("--job=Prints", "--lines=2") == lines("--job=Prints")[-2:]
+    workers = [lines(f"--worker={slot}", "--lines=1000") for slot in (1, 2)]
+    assert all(f" worker {slot}" in line for slot in (1, 2) for line in workers[slot - 1])
+    assert sum(re.search(about, line) is not None for one in workers for line in one) == 80
+    assert lines("--since=1h")[0].endswith("2 workers, all queues")
+    assert lines("--level=warning") == []
+    assert poolq(pool, "log", "--since=often").code == 2
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    done = ended(followed)
+    assert (done.code, done.line) == (0, "the pool has ended")
+    assert done.out.splitlines() == [one for one in pool.log.splitlines() if re.search(about, one)]
+
+
+def test_events_name_jobs_people_and_reasons(project: Project) -> None:
+    pool = project.ready(1, "--cooldown=1.5", "--sleep=0.2")
+    id = project.dispatch("Dies", {"signal": int(signal.SIGKILL)}, max_crashes=1)
+    assert poolq(pool, "scale", "2").code == 0
+    project.engine.pause("mails")
+    for text in (
+        f"killed by SIGKILL while it ran jobs:Dies {id}",
+        "was replaced: its --cooldown is over",
+        "queue mails is paused",
+    ):
+        pool.until_said(text)
+    shown = poolq(pool, "status", "--json").json["events"]
+    assert [one["at"] for one in shown] == sorted((one["at"] for one in shown), reverse=True)
+    told = "\n".join(f"{one['level']} {one['who']} {one['text']}" for one in shown)
+    assert re.search(rf"warning master worker 1 \(pid \d+\) killed by SIGKILL .* {id}", told)
+    assert re.search(r"info master poolq scale by \S+: 2 workers from now on", told)
+    assert "info keeper queue mails is paused" in told
+    assert shown[0]["text"] in " ".join(poolq(pool, "status").out.split())
+
+
+def test_a_screen_follows_the_log_of_a_worker_and_of_a_failed_job(
+    screens: Screens, project: Project
+) -> None:
+    pool = project.ready(1)
+    tty = screens.top(pool, size=(100, 30))
+    tty.until_shows("WORKERS 1")
+    tty.type("L")
+    tty.until_shows(" LOG")
+    id = project.dispatch("Prints", {"text": "hello there"})
+    tty.until_shows(f"worker 1 {id}: hello there", f"done jobs:Prints {id}")
+    failed = project.dispatch("Fails", {"text": "bad luck"})
+    tty.until_shows(f"failed jobs:Fails {failed}")
+    tty.type("\x1b")
+    tty.until_shows("FAILURES 1")
+    tty.type("\t\t\tL")
+    tty.until_shows(" FAILURES: esc goes back", f"failed jobs:Fails {failed}")
+    assert "hello there" not in tty.look()
