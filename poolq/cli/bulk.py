@@ -52,6 +52,9 @@ def run(engine: Engine, chosen: Selection, change: Change) -> int:
             found = change.act(wanted, bodies) if wanted else []
             changed += found
             progress.add(len(found))
+    if changed:
+        one = f"job {changed[0]} is" if len(changed) == 1 else f"{len(changed)} jobs are"
+        options.announce(engine, f"{one} {change.passive}{chosen.filters.words}")
     return _report(engine, chosen, change, ids, changed)
 
 

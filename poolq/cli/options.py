@@ -145,6 +145,15 @@ def print_line(text: str, *, err: bool = False) -> None:
     click.echo(clean(text), err=err)
 
 
+def announce(engine: Engine, text: str) -> None:
+    """Tell the pools of this host what the command has done, so that they log it."""
+    from poolq.control import announcement
+
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        announcement.announce(engine, context.command_path.partition(" ")[2], text)
+
+
 def require_terminal(reason: str) -> None:
     """Raise UsageError, which begins with `reason`, if nobody can answer a question."""
     if not sys.stdin.isatty():

@@ -104,6 +104,7 @@ def pause(engine: Engine, queues: Sequence[str], as_json: bool) -> None:
         if name not in known:
             options.warn(f"there is no queue {name!r} yet; it will be paused from its first job on")
         done.append((name, f"paused {name}"))
+        options.announce(engine, f"queue {name} is paused")
     _print_done(done, "paused", as_json)
 
 
@@ -122,6 +123,8 @@ def resume(engine: Engine, queues: Sequence[str], as_json: bool) -> int:
         if name in known:
             engine.resume(name)
             paused = known[name].paused
+            if paused:
+                options.announce(engine, f"queue {name} is resumed")
             done.append((name, f"resumed {name}" if paused else f"{name} was not paused"))
     _print_done(done, "resumed", as_json)
     return 1 if missing else 0
@@ -156,6 +159,7 @@ def purge(engine: Engine, queue: str, yes: bool, as_json: bool) -> None:
     )
     with Progress("deleted", one.ready + one.delayed + one.parked) as progress:
         count = engine.purge(queue, lambda so_far: progress.add(so_far - progress.count))
+    options.announce(engine, f"queue {queue} is purged: {count} jobs are deleted")
     if as_json:
         from poolq.cli import tables
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from poolq.config import Config, engine_urls, open_engine
+from poolq.control.announcement import announce
 from poolq.control.client import ControlClient
 from poolq.dashboard import queries
 from poolq.dashboard.screen_state import Action
@@ -16,6 +17,12 @@ from poolq.errors import NotFound, PoolqError, Refused
 
 #: A message, and what was fetched.
 ActionOutput = tuple[str, Any]
+
+#: The commands that do the same to queues and jobs, by which the pools of this host log the action.
+COMMANDS = {
+    "pause": "queue pause", "resume": "queue resume", "purge": "queue purge",
+    "retry": "failed retry", "forget": "failed forget", "cancel": "job cancel", "move": "job move",
+}  # fmt: skip
 
 
 class Actions:
@@ -52,7 +59,10 @@ class Actions:
     def __call__(self, action: Action) -> ActionOutput:
         """Carry out an action. Returns a message and what was fetched. Raises PoolqError and
         OSError."""
-        return self._handlers[action.kind](action)
+        text, found = self._handlers[action.kind](action)
+        if action.kind in COMMANDS and action.target:
+            announce(self._engine(), COMMANDS[action.kind], text)
+        return text, found
 
     # the pool
 

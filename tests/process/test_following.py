@@ -9,6 +9,7 @@ import pytest
 
 from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
+from tests.support.cli import Command
 from tests.support.project import STANDARD, Project
 from tests.support.screens import Screens, screens
 from tests.support.talking import begin, ended, poolq
@@ -74,13 +75,19 @@ def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:
 
 def test_events_name_jobs_people_and_reasons(project: Project) -> None:
     pool = project.ready(1, "--cooldown=1.5", "--sleep=0.2")
+    where = {"POOLQ_ENGINE": project.url, "POOLQ_NAMESPACE": project.namespace}
+    engine = Command(project.folder, RUNTIME_DIRECTORY=str(pool.runtime), **where)
     id = project.dispatch("Dies", {"signal": int(signal.SIGKILL)}, max_crashes=1)
     assert poolq(pool, "scale", "2").code == 0
     project.engine.pause("mails")
+    pool.until_said("keeper: queue mails is paused")
+    until(lambda: id in project.failed())
+    assert (engine("queue", "resume", "mails").code, engine("failed", "forget", id).code) == (0, 0)
     for text in (
         f"killed by SIGKILL while it ran jobs:Dies {id}",
         "was replaced: its --cooldown is over",
-        "queue mails is paused",
+        ": queue mails is resumed",
+        f": job {id} is forgotten",
     ):
         pool.until_said(text)
     shown = poolq(pool, "status", "--json").json["events"]
@@ -89,6 +96,8 @@ def test_events_name_jobs_people_and_reasons(project: Project) -> None:
     assert re.search(rf"warning master worker 1 \(pid \d+\) killed by SIGKILL .* {id}", told)
     assert re.search(r"info master poolq scale by \S+: 2 workers from now on", told)
     assert "info keeper queue mails is paused" in told
+    assert re.search(r"info master poolq queue resume by \S+: queue mails is resumed", told)
+    assert re.search(rf"info master poolq failed forget by \S+: job {id} is forgotten", told)
     assert shown[0]["text"] in " ".join(poolq(pool, "status").out.split())
 
 
