@@ -157,7 +157,9 @@ class QueueCounts(NamedTuple):
 
 class StoredJob(NamedTuple):
     """`status`: ready, delayed, parked, running or failed. `at`: when a running job was claimed,
-    when a failed job failed, or when any other job is due, in microseconds since the epoch."""
+    when a failed job failed, or when any other job is due, in microseconds since the epoch.
+    `limit`: the key of the rate limit for which a parked job waits, or that has released a delayed
+    one; "" for other jobs."""
 
     id: str
     queue: str
@@ -166,6 +168,7 @@ class StoredJob(NamedTuple):
     body: bytes
     state: State
     worker: str = ""
+    limit: str = ""
 
 
 class JobPage(NamedTuple):

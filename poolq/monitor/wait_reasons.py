@@ -3,7 +3,6 @@
 `reason` is pure. `from_snapshot` and `from_engine` collect the facts that it needs.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,9 +17,6 @@ from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 
 WAITING = ("ready", "delayed", "parked")
 MAX_ERROR_CHARS = 120
-MAX_KEYS = 3  # limits that a reason names, if it does not know which one holds the job back
-#: The limit's key in the error of a job that a limit has released.
-_LIMIT_KEY = re.compile(r"RateLimitExhausted: (.+): \d+ per ")
 
 
 class WaitFacts(NamedTuple):
@@ -63,17 +59,16 @@ def from_engine(engine: Engine, queue: str, running: Sequence[Snapshot] = ()) ->
     return WaitFacts(counts.paused, counts.ready, limits, pools)
 
 
-def reason(job: StoredJob, name: str, facts: WaitFacts, now: float, limit: str = "") -> str:
+def reason(job: StoredJob, name: str, facts: WaitFacts, now: float) -> str:
     """Return why a job waits, or "" if it runs or has failed. `name`: the job's name; `now`:
-    seconds since the epoch, by the engine's clock; `limit`: the key of the limit that the job
-    waits for, if known."""
+    seconds since the epoch, by the engine's clock."""
     if job.status not in WAITING:
         return ""
     if facts.here is not None and not facts.here.reachable:
         return "the broker does not answer, so no pool can claim the job"
     blocked = _blocked(job.queue, facts)
     if job.status == "parked":
-        own = _parked(name, facts.limits, now, limit)
+        own = _parked(job.limit, facts.limits, now)
     else:
         last = entries(job.state.history)[-1:]
         own = _delayed(job, name, last[0] if last else None, now)
@@ -121,17 +116,12 @@ def _behind(queue: str, facts: WaitFacts) -> str:
     return f"{who} busy{ready}"
 
 
-def _parked(name: str, limits: Sequence[LimitStatus], now: float, key: str) -> str:
-    """Return what is known of the limit whose slots the job waits for."""
-    candidates = [one for one in limits if one.parked and (not key or one.key == key)]
-    own = [one for one in candidates if one.key == name]
-    candidates = own if len(own) == 1 else candidates
-    if len(candidates) != 1:
-        names = [one.key for one in candidates[:MAX_KEYS]] or [key or "?"]
-        more = len(candidates) - len(names)
-        text = " or ".join(names) + (f" or {more} more" if more > 0 else "")
-        return f"it is parked until limit {text} has a free slot"
-    (limit,) = candidates
+def _parked(key: str, limits: Sequence[LimitStatus], now: float) -> str:
+    """Return what is known of the limit for whose slot the job waits."""
+    found = [one for one in limits if one.key == key]
+    if not found:
+        return f"it is parked until limit {key} has a free slot"
+    limit = max(found, key=lambda one: one.next_slot)  # a key may have several windows
     what = f"limit {limit.key} ({rule(limit)})"
     if limit.next_slot <= 0:
         return f"{what} has a free slot, which a worker takes soon"
@@ -150,11 +140,10 @@ def _delayed(job: StoredJob, name: str, last: Entry | None, now: float) -> str:
         return "only a later version of poolq can read it; workers try again every few seconds"
     if job.status == "ready":
         return ""
+    if job.limit:
+        return f"limit {job.limit} has no free slot until {due}"
     if last is None or cause not in _RETRIES:
         return f"it is delayed until {due}"
-    if cause == "limited":
-        found = _LIMIT_KEY.match(last.error)
-        return f"limit {found[1] if found else '?'} has no free slot until {due}"
     error = last.error if len(last.error) <= MAX_ERROR_CHARS else last.error[:MAX_ERROR_CHARS] + "…"
     how = _RETRIES[cause].format(error)
     return f"attempt {last.attempt} {how}; the next attempt is due at {due}"
@@ -165,7 +154,6 @@ _RETRIES = {
     "error": "failed with {}",
     "timeout": "was killed at its deadline",
     "released": "released itself",
-    "limited": "",
 }
 
 

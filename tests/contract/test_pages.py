@@ -259,6 +259,14 @@ def test_the_jobs_that_wait_for_a_limit_are_listed(
     assert listed(engine, "delayed", "b", limit="web") == ["next"]
     assert [job.at for job in engine.page("delayed", "b", limit="web").jobs] == [clock.now + HOUR]
     for status in ("parked", "delayed"):
+        for key in ("mail", "web"):
+            for job in engine.page(status, limit=key).jobs:
+                found = engine.find(job.id)
+                assert found is not None
+                assert (job.limit, found.limit) == (key, key)
+    clock.forward(HOUR)
+    assert {job.limit for job in engine.page("ready").jobs} == {""}
+    for status in ("parked", "delayed"):
         assert listed(engine, status, limit="none") == []
     for status in ("ready", "running", "failed"):
         assert listed(engine, status, limit="mail") == []

@@ -3,6 +3,7 @@
 A character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
 """
 
+import textwrap
 from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
@@ -110,3 +111,10 @@ def wrap(text: str, width: int) -> list[str]:
             piece, taken = "", 0
         piece, taken = piece + one, taken + size
     return [*pieces, piece]
+
+
+def wrap_words(text: str, width: int) -> list[str]:
+    """Like `wrap`, but break lines between words where possible."""
+    if not text.isascii():  # textwrap counts characters, not columns
+        return wrap(text, width)
+    return textwrap.wrap(text, width, break_on_hyphens=False) or [""]

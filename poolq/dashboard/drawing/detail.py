@@ -2,7 +2,7 @@
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing.cells import Line, clean, clip, fit, wrap
+from poolq.dashboard.drawing.cells import Line, clean, clip, fit, wrap, wrap_words
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes import PANES
@@ -64,7 +64,8 @@ def _fields(detail: Detail, context: DrawContext) -> list[tuple[str, Cell]]:
 def _field(label: str, cell: Cell, context: DrawContext, width: int) -> list[Line]:
     text, style = (cell, PLAIN) if isinstance(cell, str) else cell
     size = min(LABEL_WIDTH, width // 2)
-    pieces = wrap(clean(text, ascii_only=context.theme.ascii_only), max(1, width - size - 1))
+    text = clean(text, ascii_only=context.theme.ascii_only)
+    pieces = wrap_words(text, max(1, width - size - 1))
     lines = []
     for number, piece in enumerate(pieces):
         shown = f" {fit(label if number == 0 else '', size, cut='')}"

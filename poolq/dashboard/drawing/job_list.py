@@ -1,12 +1,11 @@
 """Draws the open list of jobs: a title, the jobs, and why the selected job waits."""
 
-import textwrap
 from dataclasses import replace
 
 from rich.segment import Segment
 
 from poolq.dashboard.drawing import table
-from poolq.dashboard.drawing.cells import Line, clean, fit
+from poolq.dashboard.drawing.cells import Line, clean, fit, wrap_words
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList
 from poolq.dashboard.panes.jobs import JOBS_PANE, why
@@ -81,6 +80,6 @@ def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
         text, style = f"why: {found}" * bool(found), theme.warn
     if not text:
         return []
-    pieces = textwrap.wrap(clean(text, ascii_only=theme.ascii_only), max(1, width - 1))
+    pieces = wrap_words(clean(text, ascii_only=theme.ascii_only), max(1, width - 1))
     shown = pieces[:MAX_REASON_LINES]
     return [[Segment(fit(f" {piece}", width, cut=theme.cut), style)] for piece in shown]

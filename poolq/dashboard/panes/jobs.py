@@ -67,7 +67,7 @@ def _due(job: JobView, context: DrawContext) -> str:
     """Return when the job is due, or for how long it has been due, has run or has failed."""
     left = job.stored.at / 1e6 - _now(context)
     if job.stored.status == "parked":
-        return "slot"
+        return amounts.DASH
     return f"in {amounts.span(left)}" if left > 0 else f"{amounts.span(-left)} ago"
 
 
@@ -93,9 +93,7 @@ def _text(job: JobView, context: DrawContext) -> Cell:
 def why(job: JobView, context: DrawContext) -> str:
     """Return why the job waits, or ""."""
     facts = wait_reasons.from_snapshot(context.snapshot, job.queue)
-    jobs = context.state.jobs
-    limit = jobs.limit if jobs else ""
-    return wait_reasons.reason(job.stored, job.job, facts, _now(context), limit)
+    return wait_reasons.reason(job.stored, job.job, facts, _now(context))
 
 
 def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:

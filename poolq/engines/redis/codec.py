@@ -175,7 +175,7 @@ def _waited(groups: list[Any], clock: bytes) -> int:
 
 def decode_job(reply: list[Any]) -> StoredJob:
     """Decode a job from a reply of `find` or `page`."""
-    id_, queue, status, at, body, state, worker = reply
+    id_, queue, status, at, body, state, worker, limit = reply
     return StoredJob(
         id=text(id_),
         queue=text(queue),
@@ -184,6 +184,7 @@ def decode_job(reply: list[Any]) -> StoredJob:
         body=decode_body(body),
         state=decode_state(state),
         worker=text(worker),
+        limit=text(limit),
     )
 
 

@@ -12,6 +12,7 @@ from poolq.engines.sql.location import (
     QUEUED,
     RELEASED_PREFIX,
     is_line,
+    limit_at,
     worker_at,
 )
 from poolq.engines.sql.parking import (
@@ -81,7 +82,8 @@ def stored(row: Row) -> StoredJob:
     else:
         status, at = ("running", taken) if worker else ("parked", due)
     where = to_text(id_), to_text(queue), status, at
-    return StoredJob(*where, sanitize.blob(body), sanitize.state(state), worker)
+    limit = "" if status == "ready" else limit_at(place)
+    return StoredJob(*where, sanitize.blob(body), sanitize.state(state), worker, limit)
 
 
 class Location(NamedTuple):

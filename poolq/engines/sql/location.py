@@ -46,6 +46,11 @@ def is_line(place: str) -> bool:
     return place.startswith((PARKED_PREFIX, RELEASED_PREFIX))
 
 
+def limit_at(place: str) -> str:
+    """Return the key of the limit whose line this place is; "" if it is no line."""
+    return place.split(":", 2)[-1] if is_line(place) else ""
+
+
 def worker_at(place: str) -> str:
     """Return the worker that has claimed a job at this place; "" if it is not claimed."""
     return place[len(CLAIMED_PREFIX) :] if place.startswith(CLAIMED_PREFIX) else ""

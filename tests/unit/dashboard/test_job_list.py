@@ -298,7 +298,9 @@ def test_a_failed_job_shows_its_error_and_place_first_and_only_the_users_frames(
 
 
 def test_a_list_of_a_limit_names_its_rule_and_next_slot() -> None:
-    state = opened(view(1, "parked"), queue="", limit="shop.jobs:SendMail")
+    state = opened(
+        view(1, "parked", limit=snapshots.MAILS.key), queue="", limit=snapshots.MAILS.key
+    )
     text = shown(state)
     assert "LIMIT shop.jobs:SendMail  10 per 1m  84 wait  next slot " in text
     assert "why: limit shop.jobs:SendMail (10 per 1m) is used up until " in text

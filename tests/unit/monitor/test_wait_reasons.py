@@ -36,10 +36,13 @@ def facts(here: PoolView | None = None, **more: object) -> WaitFacts:
     return given._replace(**more)
 
 
-def waits(status: str, seen: WaitFacts, *history: Entry, name: str = "shop.jobs:SendMail") -> str:
+def waits(
+    status: str, seen: WaitFacts, *history: Entry, name: str = "shop.jobs:SendMail", limit: str = ""
+) -> str:
     lines = b"\n".join(entry(one) for one in history)
     at = LATER if status == "delayed" else round(AT * 1e6)
-    job = StoredJob("1", "emails", status, at, b"", State(len(history), 0, 0, lines))
+    state = State(len(history), 0, 0, lines)
+    job = StoredJob("1", "emails", status, at, b"", state, limit=limit)
     return reason(job, name, seen, AT)
 
 
@@ -86,8 +89,6 @@ def test_a_ready_job_waits_for_a_worker_or_for_what_blocks_its_queue(
          "attempt 2 was killed at its deadline; the next attempt is due at {}"),
         ((Entry(1, "released", "JobReleased: released by hand", 1),),
          "attempt 1 released itself; the next attempt is due at {}"),
-        ((Entry(1, "limited", "RateLimitExhausted: user:17: 10 per 60 s are used up", 1),),
-         "limit user:17 has no free slot until {}"),
         ((UNKNOWN,),
          f"no module of the application defines shop.jobs:SendMail{AGAIN}"),
         ((Entry(1, "newer", "NewerMessage: version 2"),),
@@ -118,22 +119,27 @@ def test_an_unknown_job_that_is_ready_again_is_still_unknown() -> None:
     )
 
 
+def test_a_released_job_names_the_limit_that_has_released_it() -> None:
+    limited = Entry(1, "limited", "RateLimitExhausted: user:17: 10 per 60 s are used up", 1)
+    due = amounts.clock(AT + 23)
+    expected = f"limit user:17 has no free slot until {due} (in 23s)"
+    assert waits("delayed", facts(), limited, limit="user:17") == expected
+
+
 def test_a_parked_job_names_its_limit_and_the_next_slot() -> None:
+    key = snapshots.MAILS.key
     due = amounts.clock(AT + 23.4)
-    used_up = f"limit shop.jobs:SendMail (10 per 1m) is used up until {due} (in 23s)"
-    assert waits("parked", facts()) == f"{used_up}, and 84 jobs wait for it"
-    two = facts(limits=(CHARGE, snapshots.MAILS))
-    assert waits("parked", two) == f"{used_up}, and 84 jobs wait for it"
-    assert waits("parked", two, name="shop.jobs:Other") == (
-        "it is parked until limit shop.jobs:Charge or shop.jobs:SendMail has a free slot"
-    )
+    used_up = f"limit {key} (10 per 1m) is used up until {due} (in 23s)"
+    assert waits("parked", facts(), limit=key) == f"{used_up}, and 84 jobs wait for it"
+    short = msgspec.structs.replace(snapshots.MAILS, window=1.0, next_slot=0.1)
+    both = facts(limits=(short, snapshots.MAILS, CHARGE))
+    assert waits("parked", both, limit=key).startswith(used_up), "the window that ends last"
+    assert waits("parked", both, limit=CHARGE.key).endswith("and 1 job waits for it")
     free = msgspec.structs.replace(snapshots.MAILS, next_slot=0.0)
-    assert waits("parked", facts(limits=(free,))).endswith("a free slot, which a worker takes soon")
-    assert waits("parked", facts(limits=())) == "it is parked until limit ? has a free slot"
-    job = StoredJob("1", "emails", "parked", 0, b"", State())
-    assert reason(job, "shop.jobs:Other", two, AT, limit="shop.jobs:Charge").startswith(
-        "limit shop.jobs:Charge (10 per 1m) is used up until "
-    )
+    soon = waits("parked", facts(limits=(free,)), limit=key)
+    assert soon == f"limit {key} (10 per 1m) has a free slot, which a worker takes soon"
+    unseen = waits("parked", facts(limits=()), limit="user:17")
+    assert unseen == "it is parked until limit user:17 has a free slot"
 
 
 @pytest.mark.parametrize("status", ["running", "failed"])

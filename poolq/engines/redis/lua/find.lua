@@ -3,15 +3,16 @@
 -- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- ARGV: id.
--- Reply: {id, queue, status, at, body, state or nil, worker}, or nil if it does not exist.
+-- Reply: {id, queue, status, at, body, state or nil, worker, key of the limit that it waits for},
+--        or nil if it does not exist.
 
 local id = ARGV[1]
 local queue, due = origin_of(id)
 if not queue then return false end
 
-local function answer(status, at, worker)
-  local state = call('HGET', STATES, id)
-  return {id, queue, status, digits(at), call('HGET', bodies_of(id), id), state, worker or ''}
+local function answer(status, at, worker, limit)
+  local state, body = call('HGET', STATES, id), call('HGET', bodies_of(id), id)
+  return {id, queue, status, digits(at), body, state, worker or '', limit or ''}
 end
 
 local failed = call('ZSCORE', P .. 'failed:' .. queue, id)
@@ -19,12 +20,16 @@ if failed then return answer('failed', tonumber(failed)) end
 local delayed = tonumber(call('ZSCORE', P .. 'delayed:' .. queue, id) or nil)
 if delayed then return answer(delayed > now and 'delayed' or 'ready', delayed) end
 local held = tonumber(call('ZSCORE', P .. 'held:' .. queue, id) or nil)
-if held and held > now then return answer('delayed', held) end
+if held and held > now then
+  local by = call('HGET', P .. 'heldby:' .. queue, id) or ''
+  return answer('delayed', held, nil, string.match(by, '^%d+ %d+ %d+:(.*)$'))
+end
 if held then return answer('ready', due) end
 local _, rule = rules_of(queue, id)
 if rule then
   local slot = tonumber(call('ZSCORE', P .. 'lines:' .. queue, identity_of(rule)) or 0)
-  return answer('parked', slot > 0 and slot or now)
+  local key = string.match(identity_of(rule), '^%d+:(.*)$')
+  return answer('parked', slot > 0 and slot or now, nil, key)
 end
 for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
   local claim = call('HGET', P .. 'worker:' .. worker, id)

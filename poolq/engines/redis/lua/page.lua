@@ -5,8 +5,8 @@
 -- ARGV: status, the highest number of jobs, queue or "", key of a limit or "", then the position
 --       after which the page begins: section ("" at the beginning), due, id, queue, identity of a
 --       line.
--- Reply: {for each job {id, queue, status, at, body, state, worker}, the position at which the next
---        page begins, or nil}.
+-- Reply: {for each job {id, queue, status, at, body, state, worker, key of the limit that it waits
+--        for}, the position at which the next page begins, or nil}.
 --
 -- A listing consists of sections: "queue" (jobs of a queue by due time), "held" (released jobs of a
 -- queue by the end of their wait), "line" (parked jobs of a line by due time), "running" and
@@ -136,7 +136,8 @@ local function list_held(from)
       checked = checked + 1
       if limit == '' or key == limit then
         local at = status == 'ready' and tonumber(due or 0) or moment
-        take({{id = id, due = moment, at = at, queue = queue, line = ''}})
+        local by_limit = status == 'delayed' and key or nil
+        take({{id = id, due = moment, at = at, queue = queue, line = '', limit = by_limit}})
       elseif checked > MAX_CHECKED then
         stopped = {section = section, due = moment, id = id, queue = queue, line = ''}
       end
@@ -162,7 +163,8 @@ local function list_lines(from)
       if stops(queue, line) then return end
       local begin = is_first and line == from.line and from or START
       each_after(line_key(queue, line), -1, '+inf', begin, want(), function(id, due)
-        take({{id = id, due = due, at = due, queue = queue, line = line}})
+        local key = string.match(line, '^%d+:(.*)$')
+        take({{id = id, due = due, at = due, queue = queue, line = line, limit = key}})
         return want() > 0
       end)
     end
@@ -268,7 +270,8 @@ local jobs = {}
 for i = 1, math.min(most, #found) do
   local job = found[i]
   local body, state = call('HGET', bodies_of(job.id), job.id), call('HGET', STATES, job.id)
-  jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, job.worker or ''}
+  local worker, limit = job.worker or '', job.limit or ''
+  jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, worker, limit}
 end
 local following = stopped
 if #found > most then following = found[most] end
