@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         AppError, ConfigError, DurationError, EngineError, EngineUnavailable, JobError, JobFailed,
         LimitError, OptionError, PayloadError, PoolqError, RateLimitExhausted,
     )  # fmt: skip
+    from poolq.engines.job_info import JobInfo, cancel, find, list  # noqa: A004  # poolq.list
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.job import Job, JobSettings, current
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppError", "ConfigError", "DurationError", "EngineError", "EngineUnavailable", "FunctionJob",
-    "Job", "JobError", "JobFailed", "JobSettings", "Limit", "LimitError", "OptionError",
-    "PayloadError", "PoolqError", "RateLimitExhausted", "connect", "current", "dispatch",
-    "dispatch_many", "job",
+    "Job", "JobError", "JobFailed", "JobInfo", "JobSettings", "Limit", "LimitError", "OptionError",
+    "PayloadError", "PoolqError", "RateLimitExhausted", "cancel", "connect", "current", "dispatch",
+    "dispatch_many", "find", "job", "list",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -28,6 +29,8 @@ _MODULES = {
     "Job": "jobs.job", "JobSettings": "jobs.job", "current": "jobs.job",
     "dispatch": "jobs.dispatch", "dispatch_many": "jobs.dispatch", "connect": "jobs.producer",
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
+    "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
+    "list": "engines.job_info",
 }  # fmt: skip
 
 

@@ -133,6 +133,17 @@ class Recovered(NamedTuple):
     cancelled: tuple[str, ...] = ()
 
 
+class CancelRequest(NamedTuple):
+    """A claim whose job a person has cancelled while it ran. `due`: in how many microseconds its
+    worker is to be killed; negative if that time has passed."""
+
+    id: str
+    worker: str
+    request: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
+    due: int
+
+
 class NodeRecord(NamedTuple):
     """A pool as the engine knows it. `beat` counts heartbeats; `info` is JSON from the pool."""
 
@@ -295,6 +306,10 @@ class Engine(ABC):
         """Count a heartbeat of the node, creating it if needed. Returns all nodes' counters."""
 
     @abstractmethod
+    def cancel_requests(self, node: str) -> list[CancelRequest]:
+        """Return the cancelled claims of a node's workers. This is cheap if there are none."""
+
+    @abstractmethod
     def remove_node(self, node: str) -> None:
         """Remove a node if it has no registered workers."""
 
@@ -382,6 +397,13 @@ class Engine(ABC):
         """Move jobs that are not running to a queue, in which they may be already. Returns the ids
         that were found. Jobs keep their due times, but no slot of a rate limit. Parked jobs become
         ready and ask their limits again. Released jobs still wait until the window ends."""
+
+    @abstractmethod
+    def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
+        """Cancel running jobs, whose workers are to be killed in `grace` microseconds. Returns the
+        ids that were found running. From now on the claim of such a job can end only as done, as
+        failed or as cancelled: any other settlement, and a recovery, deletes the job and counts it
+        as cancelled. Such a settlement is stale. A repeated request can only shorten the grace."""
 
     @abstractmethod
     def pause(self, queue: str) -> None:

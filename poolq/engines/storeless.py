@@ -38,7 +38,7 @@ class Storeless(Engine):
         return []
 
     registered = counts = nodes = limits = ids = _list_nothing
-    retry = forget = cancel = move = _list_nothing
+    retry = forget = cancel = move = request_cancel = cancel_requests = _list_nothing
 
     def totals(self) -> Totals:
         return {}

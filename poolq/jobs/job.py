@@ -19,7 +19,14 @@ from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter
 from poolq.jobs.producer import max_payload, send
-from poolq.jobs.running import FailNow, ReleaseNow, progress, run_inline, running_job
+from poolq.jobs.running import (
+    FailNow,
+    ReleaseNow,
+    is_cancelled,
+    progress,
+    run_inline,
+    running_job,
+)
 
 
 class Job:
@@ -104,6 +111,12 @@ class Job:
         A call takes microseconds, and nothing is stored. Raises ValueError unless both are numbers.
         """
         progress(done, total, note)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled this job while it runs. It should then clean up and return
+        within the grace that the cancellation gave; after that its worker is killed."""
+        return is_cancelled()
 
     if not TYPE_CHECKING:  # for type checkers `delay` is the option; `set(delay=…)` is typed
 

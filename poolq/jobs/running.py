@@ -28,6 +28,7 @@ R = TypeVar("R", bound=Runnable)
 #: The job that is running in this context; `poolq.current()` reads it.
 running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
 _publishers: list[Callable[[int, int, str], None]] = []  # in a worker one function, elsewhere none
+_cancel_checks: list[Callable[[], bool]] = []  # likewise
 
 
 class FailNow(BaseException):
@@ -49,6 +50,16 @@ class ReleaseNow(BaseException):
 def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
     """Pass the progress of jobs in this process, a worker, to `publish` from now on."""
     _publishers[:] = [publish]
+
+
+def check_cancelled_by(check: Callable[[], bool]) -> None:
+    """Let `check` tell from now on whether the job that runs in this process is cancelled."""
+    _cancel_checks[:] = [check]
+
+
+def is_cancelled() -> bool:
+    """Return whether the running job is cancelled, if a worker runs it."""
+    return any(check() for check in _cancel_checks)
 
 
 def progress(done: float, total: float, note: str) -> None:

@@ -28,6 +28,7 @@ from setproctitle import setproctitle
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine, Recovered
 from poolq.errors import CANNOT_START, EngineError, EngineUnavailable, PoolqError
+from poolq.keeper.cancel_watch import CancelWatch
 from poolq.keeper.failure_detector import FailureDetector
 from poolq.keeper.heartbeat import HeartbeatThread
 from poolq.keeper.observer import Observer
@@ -117,6 +118,7 @@ class Keeper:
             beat_if_due=self._beat_if_due,
         )
         self._tasks = TaskRunner(self._warn)
+        self._cancels = CancelWatch(self._engine, node, scores, self._name, wakeups.master.wake)
         self._unrecovered: set[int] = set()  # seqs; recovery failed since the last heartbeat
         self._orphans = Orphans(scores, self._warn)
         self._next_beat = self._next_takeover = self._next_sweep = 0.0
@@ -198,6 +200,7 @@ class Keeper:
         try:
             self._beat_if_due()
             self._recover_rows()
+            self._watch_cancels()
             self._take_over()
             self._sweep()
         except EngineUnavailable as error:
@@ -242,6 +245,12 @@ class Keeper:
                 self._unrecovered.discard(row.seq)
             elif not had_failed:
                 self._retry_soon()
+
+    def _watch_cancels(self) -> None:
+        """Look for running jobs that somebody has cancelled."""
+        if self._cancels.is_due():
+            self._beat_if_due()
+            self._tasks.run("looking for cancelled jobs", self._cancels.poll)
 
     def _recover(self, row: Row) -> None:
         name = self._name(row)

@@ -20,7 +20,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 from poolq.engines.base import Registration
 from poolq.scoreboard import board, kill_check, layout
@@ -65,12 +65,25 @@ class Orphans:
             elif row.seq not in self._resumed:
                 self._resumed.add(row.seq)
                 send(row.pid, signal.SIGCONT)
+            elif row.is_job_cancelled and monotonic_ns() >= row.cancel_due:
+                self._end_cancelled(row)
             elif row.has_deadline and self._overdue(row) >= 0:
                 self._overran(row)
 
     def _overdue(self, row: Row) -> float:
         credit = self._suspend_credit if row.since / 1e9 < self._resumed_at else 0.0
         return monotonic() - row.deadline / 1e9 - credit
+
+    def _end_cancelled(self, row: Row) -> None:
+        """Kill a worker if it still runs the job, which is cancelled and whose grace is over."""
+        id, _, job = self._scores.running_job(row.index)
+        if kill_check.confirm_job(row.pid, self._scores, row.index, id):
+            self._scores.set_kill_reason(row.index, KillReason.CANCELLED)
+            self._warn(
+                f"worker {row.slot} (pid {row.pid}) is killed by the keeper, as the master is dead;"
+                f" its job {job} {id} is cancelled"
+            )
+            kill_group(row.pid)
 
     def _overran(self, row: Row) -> None:
         """Ask a worker to dump its stack. When it has, kill it if it still runs the same job."""

@@ -136,7 +136,8 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
         "{0.hook} of {0.job} {0.id} raised; the outcome stands: {0.error}\n{0.traceback}".format
     ),
     events.Stale: (
-        "warning: stale settlement of {0.id} refused: the job had been given to another worker"
+        "warning: stale settlement of {0.id} refused: the job was cancelled, or given to another"
+        " worker"
     ).format,
     events.Returned: (
         "returned {0.jobs} prefetched jobs to their queues: the running job is long".format

@@ -89,7 +89,7 @@ class HookFailed(NamedTuple):
 
 
 class Stale(NamedTuple):
-    """A settlement was refused because the job had been given to another worker."""
+    """A settlement was refused because the job was cancelled, or given to another worker."""
 
     job: str
     id: str

@@ -68,6 +68,13 @@ class KillOverrun:
 
 
 @dataclass(frozen=True, slots=True)
+class KillCancelled:
+    """Kill the worker if it still runs a job that was cancelled and whose grace is over."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Let running jobs finish, then end the pool."""
 
@@ -89,6 +96,7 @@ Action = (
     | CheckCode
     | DumpStack
     | KillOverrun
+    | KillCancelled
     | Drain
     | Exit
 )

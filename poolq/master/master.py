@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 from time import monotonic, monotonic_ns
@@ -21,6 +22,7 @@ from poolq.config import Config
 from poolq.config.parsers import OFF
 from poolq.control.protocol import AnswerWithFd
 from poolq.control.server import MAX_CLIENTS, ControlServer
+from poolq.errors import Refused
 from poolq.log.events import Note
 from poolq.log.pipes import Pipes
 from poolq.log.reporting import Log
@@ -118,6 +120,7 @@ class Master:
             actions.CheckCode: self._check_code,
             actions.DumpStack: self._dump_stack,
             actions.KillOverrun: self._kill_overrun,
+            actions.KillCancelled: self._kill_cancelled,
             actions.Drain: self._drain,
         }
         # The master's log pipe does not block. What does not fit into it is dropped and counted.
@@ -254,6 +257,7 @@ class Master:
         if proc.dump is not None:
             proc.dump.written = kill_check.has_dumped_stack(proc.pid)
         proc.deadline = row.deadline / 1e9 if row.has_deadline else inf
+        proc.cancel_at = row.cancel_due / 1e9 if row.is_job_cancelled else inf
         if proc.running_since < proc.resumed_at:
             proc.deadline += proc.suspend_credit
         if not proc.recycle_reason and (why := recycling.check_limits(self.pool, proc)):
@@ -319,6 +323,13 @@ class Master:
         self._log("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
         kill_group(pid)
         state_updates.signalled(self.pool, pid, monotonic(), killed=True)
+
+    def _kill_cancelled(self, action: actions.KillCancelled) -> None:
+        index = self._children.row_of(action.pid)
+        if index is not None:
+            id = self._scores.running_job(index)[0]
+            with suppress(Refused):  # the job has just ended
+                self._commands.kill(id, "the grace of a cancelled job is over", worker=action.pid)
 
     def _proc(self, pid: int) -> WorkerProcess:
         return next(proc for proc in self.pool.procs() if proc.pid == pid)

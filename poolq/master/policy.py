@@ -76,8 +76,8 @@ def _silent(helper: state.HelperProcess, name: str) -> list[Action]:
 
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:
-    """Act on workers that boot for too long, overrun a deadline, exceed the hard memory limit, or
-    hang while idle. Workers that were told to exit are included, as they may never exit."""
+    """Act on workers that boot for too long, run a job that must end, or hang while idle. Workers
+    that were told to exit are included, as they may never exit."""
     found: list[Action] = []
     limits = pool.limits
     for proc in pool.procs():
@@ -87,17 +87,28 @@ def _deadlines(pool: Pool, now: float) -> list[Action]:
             if _boots_late(proc, limits, now):
                 why = f"worker (pid {proc.pid}) was not ready in time"
                 found.append(actions.Kill(proc.pid, why, booting=True))
-        elif proc.running != NO_JOB and (now >= proc.deadline or proc.over_limit):
-            if proc.dump is None or proc.dump.running != proc.running:
-                found.append(actions.DumpStack(proc.pid, proc.running))
-            elif proc.dump.written or now >= proc.dump.asked_at + DUMP_TIMEOUT:
-                found.append(actions.KillOverrun(proc.pid, proc.running))
+        elif proc.running != NO_JOB:
+            found += _end_of_job(proc, now)
         elif proc.idle and proc.beat.missed >= limits.max_missed_beats:
             why = f"idle worker (pid {proc.pid}) was silent for {limits.max_missed_beats} s"
             found.append(actions.Kill(proc.pid, why))
         elif proc.idle and not proc.serving and now >= proc.signalled_at + STOP_REPEAT:
             found.append(actions.Stop(proc.pid))
     return found
+
+
+def _end_of_job(proc: WorkerProcess, now: float) -> list[Action]:
+    """End a job that was cancelled and whose grace is over. End one that overruns its deadline or
+    exceeds the hard memory limit, once its worker has logged its stack."""
+    if now >= proc.cancel_at:
+        return [actions.KillCancelled(proc.pid)]
+    if now < proc.deadline and not proc.over_limit:
+        return []
+    if proc.dump is None or proc.dump.running != proc.running:
+        return [actions.DumpStack(proc.pid, proc.running)]
+    if proc.dump.written or now >= proc.dump.asked_at + DUMP_TIMEOUT:
+        return [actions.KillOverrun(proc.pid, proc.running)]
+    return []
 
 
 def _boots_late(proc: WorkerProcess, limits: state.Limits, now: float) -> bool:
@@ -238,7 +249,7 @@ def next_wake(pool: Pool, now: float) -> float:
     for slot in pool.slots:
         times.append(slot.not_before)
         for proc in slot.procs:
-            times += [proc.expires_at, proc.deadline]
+            times += [proc.expires_at, proc.deadline, proc.cancel_at]
             times.append(proc.code_asked_at + recycling.CODE_CHECK_TIMEOUT)
             if proc.dump is not None:
                 given_up_at = proc.dump.asked_at + DUMP_TIMEOUT

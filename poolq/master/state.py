@@ -170,6 +170,7 @@ class WorkerProcess:
     over. `recycle_reason`: why it is to be replaced, or "". `code_asked_at`: when its template was
     asked whether the code has changed. `jobs`: how many jobs it has settled. `over_limit`: whether
     its job exceeds --max-memory-hard. `rss_at_start`: the bytes that it held when its job began.
+    `cancel_at`: when it is to be killed because its job is cancelled.
     `signalled_at`: when TERM or KILL was last sent. A job that began (`running_since`) before the
     pool was resumed after a suspension (`resumed_at`) may take `suspend_credit` seconds more."""
 
@@ -190,6 +191,7 @@ class WorkerProcess:
     running: RunningJob = NO_JOB
     running_since: float = 0.0
     deadline: float = inf
+    cancel_at: float = inf
     dump: StackDump | None = None
     over_limit: bool = False
     rss_at_start: int = 0

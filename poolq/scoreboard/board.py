@@ -24,7 +24,7 @@ from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.recent_events import RecentEvents
 from poolq.scoreboard.shared_text import WORD
 from poolq.scoreboard.start_order import StartOrder
-from poolq.scoreboard.worker_row import WorkerRow, clear, of_request, read_text
+from poolq.scoreboard.worker_row import WorkerRow, claim_word, clear, of_request, read_text
 from poolq.system.stack_dump import read_stack
 
 
@@ -63,6 +63,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     rss: int
     cpu: int
     rss_growth: int | None
+    cancelled_claim: int
+    cancel_due: int
 
     @property
     def in_job(self) -> bool:
@@ -78,6 +80,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     def has_deadline(self) -> bool:
         """True if user code with a deadline was running, which is `run()` or a hook."""
         return self.phase == Phase.BUSY and self.deadline > 0
+
+    @property
+    def is_job_cancelled(self) -> bool:
+        """True if the running job is cancelled. Its worker is to be killed at `cancel_due`."""
+        running = claim_word(self.request, self.started - 1)
+        return self.in_job and self.cancelled_claim == running
 
     @property
     def settled_jobs(self) -> int:
@@ -117,6 +125,7 @@ class Scoreboard:
             if own[STATUS] == RowStatus.FREE:
                 clear(self._words[index])
                 self.set_usage(index, 0, 0, None)
+                self.set_cancelled(index, 0, 0)
                 own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = own[STOP_REQUESTED] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
@@ -175,7 +184,9 @@ class Scoreboard:
 
     def worker_row(self, index: int) -> WorkerRow:
         notes = Notes(self.pages.notes(index), self.pages.warned)
-        return WorkerRow(self._workers[index], self._head, self._master[index], notes)
+        at = HEAD_WORDS + layout.CANCELLED_CLAIM * self.rows + index
+        cancelled = self._head[at : at + 1]
+        return WorkerRow(self._workers[index], self._head, self._master[index], notes, cancelled)
 
     def start_order(self, index: int) -> StartOrder:
         """Return the StartOrder of this row's worker, for its rate-limited jobs."""
@@ -214,6 +225,15 @@ class Scoreboard:
         self._head[at + self.rows] = cpu
         self._head[at + 2 * self.rows] = 0 if growth is None else growth + layout.ZERO_GROWTH
 
+    def set_cancelled(self, index: int, claim: int, due: int) -> None:
+        """Record that the job of this claim (`claim_word`; 0 for none) is cancelled, and when its
+        worker is to be killed if it still runs the job, in monotonic nanoseconds."""
+        at = HEAD_WORDS + index
+        if self._head[at + layout.CANCELLED_CLAIM * self.rows] != claim:
+            self._head[at + layout.CANCELLED_CLAIM * self.rows] = 0
+        self._head[at + layout.CANCEL_DUE * self.rows] = due
+        self._head[at + layout.CANCELLED_CLAIM * self.rows] = claim
+
     def set_word(self, word: int, value: int) -> None:
         """Write a word of the head. Each has one writer."""
         self._head[word] = value
@@ -234,7 +254,8 @@ class Scoreboard:
 
     def read(self, index: int) -> Row:
         own, theirs = self._master[index], self._words[index]
-        rss, cpu, growth = self._head[HEAD_WORDS + self.rows + index :: self.rows].tolist()
+        usage = self._head[HEAD_WORDS + self.rows + index :: self.rows].tolist()
+        rss, cpu, growth, cancelled_claim, cancel_due = usage
         words: list[Any] = [
             index,
             *own[STATUS : REASON + 1].tolist(),
@@ -252,6 +273,8 @@ class Scoreboard:
             rss,
             cpu,
             growth - layout.ZERO_GROWTH if growth else None,
+            cancelled_claim,
+            cancel_due,
         ]
         return Row(*words)
 

@@ -73,8 +73,11 @@ USAGE_SAMPLED, MASTER_BEAT = 17, 18
 MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
 
 # The keeper's words of a row: the seq of the worker whose claims it has recovered, resident memory
-# in bytes, thousandths of a core, growth of memory in bytes per minute (0: not known yet).
-USAGE_WORDS = 4
+# in bytes, thousandths of a core, growth of memory in bytes per minute (0: not known yet); the
+# claim whose job is cancelled (0: none; see `worker_row.claim_word`), and when its worker is to be
+# killed.
+USAGE_WORDS = 6
+CANCELLED_CLAIM, CANCEL_DUE = 4, 5
 ZERO_GROWTH = 1 << 62  # represents a growth of 0, since words have no sign
 
 # The master's words of a row. CHARGED: 0 if the worker's death must not count as a crash of the

@@ -24,19 +24,26 @@ class WorkerRow:
     """Writes the row and its `notes`. The worker reads its own words back; others read copies."""
 
     __slots__ = (
-        "_buckets", "_bytes", "_cells", "_first", "_head", "_last_guard", "_sums", "notes",
-        "stop_requested", "words",
+        "_buckets", "_bytes", "_cancelled", "_cells", "_first", "_head", "_last_guard", "_sums",
+        "notes", "stop_requested", "words",
     )  # fmt: skip
 
     def __init__(
-        self, memory: memoryview, head: memoryview, master: memoryview, notes: Notes
+        self,
+        memory: memoryview,
+        head: memoryview,
+        master: memoryview,
+        notes: Notes,
+        cancelled: memoryview,
     ) -> None:
-        """`head`: the scoreboard's head; `master`: the master's part of this row."""
+        """`head`: the scoreboard's head; `master`: the master's part of this row; `cancelled`: the
+        word that contains the claim whose job is cancelled."""
         self._bytes = memory[TEXT * WORD : WORKER_WORDS * WORD]
         self._head = head
         #: One word, which is not 0 once the master wants this worker to exit.
         self.stop_requested = master[STOP_REQUESTED : STOP_REQUESTED + 1]
         self.notes = notes
+        self._cancelled = cancelled
         self._cells = notes.histogram.cells
         self._buckets = notes.histogram.words
         self._sums = notes.histogram.sums
@@ -59,6 +66,15 @@ class WorkerRow:
     def waiter_seen_at(self) -> float:
         """Return when the keeper's waiter last polled the engine, in monotonic seconds."""
         return self._head[WAITER_BEAT] / 1e9
+
+    def is_cancelled(self, index: int) -> bool:
+        """Return whether the job of this claim of the current request is cancelled."""
+        return bool(self._cancelled[0] == claim_word(self.words[REQUEST], index))
+
+    def is_running_cancelled(self) -> bool:
+        """Return whether the running job is cancelled."""
+        started = self.words[STARTED]
+        return started > 0 and self.is_cancelled(started - 1)
 
     def set_phase(self, phase: Phase) -> None:
         self.words[BEAT] = monotonic_ns()
@@ -194,6 +210,11 @@ def of_request(words: memoryview, which: int) -> int:
     """Return FINISHED or SETTLED as a count of claims; 0 if the word belongs to another request."""
     word = words[which]
     return int(word % (1 << COUNT_BITS)) if word >> COUNT_BITS == words[REQUEST] else 0
+
+
+def claim_word(request: int, index: int) -> int:
+    """Return a claim as one word, which is not 0."""
+    return (request << COUNT_BITS) + index + 1
 
 
 def place_of(id: str | bytes) -> int:

@@ -223,13 +223,14 @@ class Loop:
             self._buffer.claim_ahead(want)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
-        """Settle what is due and check for commands before a job starts. If the pool is paused or
-        the worker must exit, give `claim` back and return False."""
+        """Settle what is due and check for commands before a job starts. If the pool is paused, the
+        worker must exit or the job is cancelled, give `claim` back and return False."""
         self._catch_up(short)
         self._signals.restore()
         self._signals.poll()
         self._reporter.flush()
-        if self._row.is_paused() or self._signals.stopping:
+        stops = self._row.is_paused() or self._signals.stopping
+        if stops or self._row.is_cancelled(claim.index):
             self._buffer.give_back(claim)
             return False
         return True

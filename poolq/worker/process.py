@@ -20,7 +20,7 @@ from poolq.jobs.options import OPTIONS
 from poolq.jobs.producer import dispatch_by
 from poolq.jobs.registry import Registry
 from poolq.jobs.registry import load as load_jobs
-from poolq.jobs.running import publish_progress_by
+from poolq.jobs.running import check_cancelled_by, publish_progress_by
 from poolq.log.events import Note
 from poolq.log.reporting import Log
 from poolq.scoreboard.layout import Phase
@@ -68,6 +68,7 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)
     publish_progress_by(setup.row.set_progress)
+    check_cancelled_by(setup.row.is_running_cancelled)
     try:
         registry = registry or load_jobs(setup.config.app, setup.config.folder)
         signals.restore()

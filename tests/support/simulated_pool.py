@@ -18,6 +18,7 @@ from poolq.master.actions import (
     DumpStack,
     Exit,
     Kill,
+    KillCancelled,
     KillOverrun,
     SpawnKeeper,
     SpawnTemplate,
@@ -84,6 +85,7 @@ class SimulatedPool:
             CheckCode: self._ask,
             DumpStack: self._dump,
             KillOverrun: self._overrun,
+            KillCancelled: self._kill_cancelled,
         }
 
     def act(self) -> list[Action]:
@@ -177,6 +179,11 @@ class SimulatedPool:
         assert proc.dump.running == action.running, "not the job for which its stack was asked for"
         assert proc.dump.written or self.now >= proc.dump.asked_at + DUMP_TIMEOUT
         proc.dump = None
+        assert not self.process(action.pid).killed, "killed twice"
+        self.process(action.pid).killed = True
+        state_updates.signalled(self.pool, action.pid, self.now, killed=True)
+
+    def _kill_cancelled(self, action: KillCancelled) -> None:
         assert not self.process(action.pid).killed, "killed twice"
         self.process(action.pid).killed = True
         state_updates.signalled(self.pool, action.pid, self.now, killed=True)

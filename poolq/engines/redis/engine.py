@@ -154,6 +154,12 @@ class RedisEngine(Engine):
     def sweep(self, idle: int) -> bool:
         return bool(self.client.run(scripts.SWEEP, idle))
 
+    def cancel_requests(self, node: str) -> list[base.CancelRequest]:
+        return [
+            base.CancelRequest(text(id_), text(worker), int(request), int(index), int(due))
+            for id_, worker, request, index, due in self.client.run(scripts.CANCEL_REQUESTS, node)
+        ]
+
     def remove_node(self, node: str) -> None:
         self.client.run(scripts.REMOVE_NODE, node)
 
@@ -262,6 +268,10 @@ class RedisEngine(Engine):
                 found.update(map(text, moved))
                 rest = list(map(text, again))
         return [id_ for id_ in dict.fromkeys(ids) if id_ in found]
+
+    def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
+        found = (self.client.run(scripts.REQUEST_CANCEL, grace, *some) for some in _batches(ids))
+        return [text(id_) for some in found for id_ in some]
 
     def pause(self, queue: str) -> None:
         self.client.run(scripts.PAUSE, queue, "pause")

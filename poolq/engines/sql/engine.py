@@ -15,7 +15,7 @@ from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, idle_queues, limit_reviews, limit_windows, nodes, paging, queue_counts,
+    admin, cancelling, idle_queues, limit_reviews, limit_windows, nodes, paging, queue_counts,
     queue_discovery, recovery, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
@@ -230,6 +230,9 @@ class SQLEngine(Engine):
         more = limit_windows.sweep(session)
         return idle_queues.sweep(session, idle, sorted(busy)) or more
 
+    def cancel_requests(self, node: str) -> list[base.CancelRequest]:
+        return cancelling.cancel_requests(self.session, node)
+
     def remove_node(self, node: str) -> None:
         self._change(partial(nodes.leave, node=node))
 
@@ -302,6 +305,10 @@ class SQLEngine(Engine):
         for some in parts:
             found += self.session.transact(lambda tx, ids=some: change(tx, ids))  # type: ignore[misc]  # mypy: no lambda defaults
         return found
+
+    def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
+        work = partial(cancelling.request_cancel, ids=ids, grace=grace)
+        return self._change(work) if ids else []
 
     def pause(self, queue: str) -> None:
         self._run(Query(wakeups.PAUSE_QUEUE, (queue,)))

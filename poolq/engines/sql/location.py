@@ -3,6 +3,7 @@
     ''              ready in its queue, whatever the clock shows
     d               delayed: ready once `due_at` has come
     w:<worker>      claimed by that worker
+    w:<worker>!     the same, but the job is cancelled; its worker is to be killed at `due_at`
     p:<µs>:<key>    parked, in the line of the limit with that window and key
     r:<µs>:<key>    released by that limit until `due_at`; `taken` is the due time
 
@@ -14,7 +15,7 @@ from poolq.jobs.limits import Rule
 
 QUEUED = ""
 DELAYED = "d"
-CLAIMED_PREFIX = "w:"
+CLAIMED_PREFIX, CANCELLED_SUFFIX = "w:", "!"
 PARKED_PREFIX = "p:"
 RELEASED_PREFIX = "r:"
 #: The ranges of these places: from the first value to just before the second.
@@ -29,6 +30,11 @@ IS_CLAIMED, IS_PARKED, IS_RELEASED = (
 
 def claimed_by(worker: str) -> str:
     return CLAIMED_PREFIX + worker
+
+
+def cancelled_at(worker: str) -> str:
+    """Return the place of the worker's claims whose jobs are cancelled."""
+    return claimed_by(worker) + CANCELLED_SUFFIX
 
 
 def line_of(rule: Rule) -> str:
@@ -53,4 +59,11 @@ def limit_at(place: str) -> str:
 
 def worker_at(place: str) -> str:
     """Return the worker that has claimed a job at this place; "" if it is not claimed."""
-    return place[len(CLAIMED_PREFIX) :] if place.startswith(CLAIMED_PREFIX) else ""
+    if not place.startswith(CLAIMED_PREFIX):
+        return ""
+    return place[len(CLAIMED_PREFIX) :].removesuffix(CANCELLED_SUFFIX)
+
+
+def is_cancelled(place: str) -> bool:
+    """Return whether this is the place of a claim whose job is cancelled."""
+    return place.startswith(CLAIMED_PREFIX) and place.endswith(CANCELLED_SUFFIX)

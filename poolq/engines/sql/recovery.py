@@ -7,15 +7,15 @@ from operator import itemgetter
 from poolq.engines.base import DeathEnd, DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
 from poolq.engines.sql import job_counters, limit_reviews, settling
-from poolq.engines.sql.location import claimed_by
+from poolq.engines.sql.location import cancelled_at, claimed_by, is_cancelled
 from poolq.engines.sql.nodes import DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
 from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import Entry, State, entry, with_entry
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
-WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed
-    FROM {jobs} WHERE place = ?"""
+WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed,
+    place FROM {jobs} WHERE place IN (?, ?)"""
 #: What becomes of the running job, as a field of Recovered.
 FATE_OF_END: dict[DeathEnd, str] = {
     "crash": "crashed", "timeout": "timed_out", "cancelled": "cancelled", "returned": "returned",
@@ -28,7 +28,7 @@ DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 
 
 def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovered:
-    claims_query = Query(WORKER_CLAIMS, (claimed_by(worker),))
+    claims_query = Query(WORKER_CLAIMS, (claimed_by(worker), cancelled_at(worker)))
     found, claims, counters = tx.run(
         Query(LOCK_DEAD_WORKER, (worker,)),
         claims_query,
@@ -85,9 +85,9 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 
 def _sanitized(row: Row) -> Row:
     """Return a claim with its state, as far as the state can be read."""
-    id_, request, index, queue, attempt, crashes, failing, history, reviewed = row
-    numbers = map(count, (attempt, crashes, failing))
-    return id_, number(request), number(index), queue, *numbers, blob(history), reviewed
+    id_, request, index, queue, attempt, crashes, failing, history, reviewed, place = row
+    numbers, cancelled = map(count, (attempt, crashes, failing)), is_cancelled(to_text(place))
+    return id_, number(request), number(index), queue, *numbers, blob(history), reviewed, cancelled
 
 
 def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
@@ -101,10 +101,12 @@ def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
 
 def _fate(row: Row, death: DeathReport) -> tuple[str, bool]:
     """Return what becomes of a claim, as a field of Recovered, and whether its job was running."""
-    _, request, index, _, _, _, failing, *_ = row
+    _, request, index, _, _, _, failing, *_, cancelled = row
     known = request == death.request
     if request == death.before or (known and death.settled <= index < death.finished):
         return "done", False
+    if cancelled:
+        return "cancelled", False
     if not known or index != death.started:
         return "returned", False
     late_hook = failing and death.end == "timeout"

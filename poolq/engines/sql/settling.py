@@ -13,7 +13,7 @@ from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql import limit_reviews
 from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
-from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
+from poolq.engines.sql.location import DELAYED, QUEUED, cancelled_at, claimed_by
 from poolq.engines.sql.parking import put_in_lines
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.engines.sql.wakeups import arm
@@ -119,10 +119,36 @@ def settle(
             if not isinstance(outcome, Failing):
                 ours.discard(name)
             batch.add(claim, outcome)
+    if stale:
+        _settle_cancelled(tx, worker, [one for one in settlements if one.claim.id in stale], batch)
+        stale = [id_ for id_ in stale if id_ not in batch.accepted]
     if any(one.claim.reviewed for one in settlements):
-        limit_reviews.end_reviews(tx, [one for one in settlements if one.claim.id not in stale])
+        ended = {*batch.deleted, *batch.accepted}
+        kept = [one for one in settlements if one.claim.id not in stale or one.claim.id in ended]
+        limit_reviews.end_reviews(tx, kept)
     batch.write(tx)
     return stale
+
+
+def _settle_cancelled(
+    tx: Transaction, worker: str, late: Settlements, batch: "_SettlementBatch"
+) -> None:
+    """Settle those of the stale settlements whose claims the worker holds, as they are stale only
+    because their jobs are cancelled. A job that is neither done nor failed is deleted."""
+    ids, place = [one.claim.id for one in late], cancelled_at(worker)
+    ours = held_claims(tx.run(*(Query(HELD_CLAIMS, (some, place)) for some in in_chunks(ids))))
+    for claim, outcome in late:
+        name = f"{claim.id} {claim.request} {claim.index}"
+        if name not in ours:
+            continue
+        if isinstance(outcome, (Ack, Bury, Failing)):
+            batch.accepted.add(claim.id)
+            batch.done(claim) if isinstance(outcome, Ack) else batch.add(claim, outcome)
+        else:
+            batch.deleted.append(claim.id)
+            batch.increments.add(claim.queue, "cancelled")
+        if not isinstance(outcome, Failing):
+            ours.discard(name)
 
 
 class _SettlementBatch:
@@ -139,6 +165,7 @@ class _SettlementBatch:
         self.parked: list[tuple[Claim, Park]] = []
         self.held_back: list[tuple[Claim, ReleaseUntil]] = []
         self.woken_queues: set[str] = set()
+        self.accepted: set[str] = set()  # cancelled jobs that were done or have failed
 
     def done(self, claim: Claim) -> None:
         self.deleted.append(claim.id)

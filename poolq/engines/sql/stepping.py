@@ -14,7 +14,7 @@ from poolq.engines.base import Claim, Step
 from poolq.engines.sanitize import number, optional_number, to_text
 from poolq.engines.sql import claiming
 from poolq.engines.sql.claiming import Ranges, StepContext
-from poolq.engines.sql.location import claimed_by
+from poolq.engines.sql.location import cancelled_at, claimed_by
 from poolq.engines.sql.parking import LOCK_DUE_LINES
 
 from poolq.engines.sql.queue_discovery import (  # isort: skip
@@ -31,7 +31,7 @@ REGISTERED_AT_COLUMN = 3  # of LOCK_WORKER
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
-    reviewed FROM {jobs} WHERE place = ? AND request = ? ORDER BY idx"""
+    reviewed FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
 #: A step that serves all queues checks at most this many queues more than it wants jobs.
 MAX_EXTRA_QUEUES = 200
@@ -87,7 +87,8 @@ def _check_order(ctx: StepContext, request: int, aside: int) -> None:
 
 def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     """Rebuild the earlier answer to this request from the jobs still claimed under its number."""
-    (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (claimed_by(ctx.worker), ctx.request)))
+    places = claimed_by(ctx.worker), cancelled_at(ctx.worker)
+    (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (*places, ctx.request)))
     claims = []
     for id_, body, *kept, queue, index, admitted, reviewed in found.rows:
         stored, known = claiming.body_and_state(body, kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.master import canary, policy, recycling, state_updates
-from poolq.master.actions import DumpStack, KillOverrun
+from poolq.master.actions import DumpStack, KillCancelled, KillOverrun
 from poolq.master.policy import decide, next_wake
 from poolq.master.state import WorkerProcess
 from poolq.scoreboard import timeouts
@@ -82,6 +82,18 @@ def test_a_suspension_moves_the_deadlines() -> None:
 def test_an_idle_loop_wakes_up_once_a_second() -> None:
     sim = running(3)
     assert next_wake(sim.pool, sim.now) == pytest.approx(1.0)
+
+
+def test_a_cancelled_job_is_killed_when_its_grace_is_over() -> None:
+    """Without its stack, which nobody has asked for."""
+    sim = running(1)
+    proc = proc_of(sim)
+    proc.running, proc.cancel_at = (7, 1), sim.now + 0.5
+    assert sim.act() == []
+    assert next_wake(sim.pool, sim.now) == pytest.approx(0.5)
+    sim.now += 0.5
+    assert sim.act() == [KillCancelled(proc.pid)]
+    assert sim.act() == []
 
 
 # memory

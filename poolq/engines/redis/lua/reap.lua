@@ -4,11 +4,11 @@
 --        settling, recovery.
 --
 -- ARGV: node, its last known heartbeat counter, history line for jobs that its workers had started.
--- Reply: {ids done, ids crashed, ids returned}, or nil if the node is gone or its counter differs.
+-- Reply: as that of `recover`, or nil if the node is gone or its counter differs.
 
 local beats = call('HGET', P .. 'nodes', ARGV[1])
 if not beats or (string.match(beats, '^%d+$') or '0') ~= ARGV[2] then return false end
-local outcomes = {done = {}, crashed = {}, returned = {}}
+local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}, cancelled = {}}
 local left = redis.pcall('SMEMBERS', P .. 'node:' .. ARGV[1])
 local all = call('HGETALL', P .. 'workers')
 for i = 1, #all, 2 do
@@ -20,4 +20,6 @@ end
 call('DEL', P .. 'node:' .. ARGV[1])
 call('HDEL', P .. 'nodes', ARGV[1])
 call('HDEL', P .. 'nodeinfo', ARGV[1])
-return {outcomes.done, outcomes.crashed, outcomes.returned}
+return {
+  outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out, outcomes.cancelled
+}

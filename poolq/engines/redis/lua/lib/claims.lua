@@ -8,6 +8,11 @@ local function holds(worker, id, name)
   return string.match(claim, '^%d+ %d+ ([^ ]+) ') or '0'
 end
 
+-- Whether a claim's job is cancelled, by how it was claimed.
+local function is_cancelled(how)
+  return string.sub(how, 1, 1) == 'c'
+end
+
 -- When a worker registered.
 local function registered_at(worker)
   return tonumber(call('HGET', worker, '#since') or nil) or 0

@@ -75,10 +75,8 @@ local function recover(name, death, line, outcomes)
     if ran or death and claim.request == death.before then
       finish(worker, claim.queue, {claim.id}, 1, 1)
       outcomes.done[#outcomes.done + 1] = claim.id
-    elseif ending == 'cancelled' then
-      call('HDEL', worker, claim.id)
-      delete_job(claim.id)
-      count('cancelled', claim.queue, 1)
+    elseif ending == 'cancelled' or is_cancelled(claim.how) then
+      finish_cancelled(worker, claim.queue, claim.id)
       outcomes.cancelled[#outcomes.cancelled + 1] = claim.id
     else
       local fate, pause = outcomes.returned, 0

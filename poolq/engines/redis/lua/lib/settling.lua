@@ -76,11 +76,22 @@ local SETTLERS = {
   end,
 }
 
+-- End the claim of a cancelled job, and delete the job.
+local function finish_cancelled(worker, queue, id)
+  call('HDEL', worker, id)
+  delete_job(id)
+  call('HDEL', P .. 'cancels', id)
+  count('cancelled', queue, 1)
+end
+
 local function settle_others(worker, at, stale)
   for i = at + 1, at + 7 * tonumber(ARGV[at]), 7 do
     local kind, id, name, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local how = holds(worker, id, name)
     if not how then
+      stale[#stale + 1] = id
+    elseif is_cancelled(how) and kind ~= 'failing' and kind ~= 'bury' then
+      finish_cancelled(worker, queue, id)
       stale[#stale + 1] = id
     elseif kind == 'failing' then
       set_state(id, due_of(id), ARGV[i + 4])

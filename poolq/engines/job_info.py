@@ -1,0 +1,113 @@
+"""Finds, lists and cancels stored jobs, for applications: `poolq.find`, `list` and `cancel`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from poolq.common.durations import Duration, micros
+from poolq.engines.base import StoredJob
+from poolq.engines.search import JobFilter, search
+from poolq.errors import BadMessage, NewerMessage
+from poolq.jobs.message import Entry, decode, entries, name_and_queue
+from poolq.jobs.producer import engine
+
+JobState = Literal["ready", "delayed", "parked", "running", "failed"]
+PAGE_SIZE = 100
+#: How often a cancellation tries to find a job, which may start or return in the meantime.
+CANCEL_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A stored job at the moment when it was read. `due`, `claimed` or `failed` is set, by `state`.
+    `attempt`: the attempts used so far. `attempts` and `payload` are None if the message cannot be
+    read here. `worker`: the worker that runs it, or "". `history`: what has happened so far."""
+
+    id: str
+    job: str
+    queue: str
+    state: JobState
+    due: datetime | None
+    claimed: datetime | None
+    failed: datetime | None
+    attempt: int
+    attempts: int | None
+    crashes: int
+    payload: dict[str, Any] | None
+    worker: str
+    history: tuple[Entry, ...]
+
+
+def find(id: str) -> JobInfo | None:
+    """Return a job in any state; None if it is done, or never existed. Raises EngineError."""
+    stored = engine().find(id)
+    return None if stored is None else _info(stored)
+
+
+def list(  # noqa: A001  # it is called as poolq.list
+    *,
+    queue: str | None = None,
+    state: JobState | None = None,
+    job: str | None = None,
+    error: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[JobInfo]:
+    """Yield the jobs that match everything that is given, page by page. `error`: a text that the
+    last error contains. `since`, `until`: when a job is due, was claimed or has failed. Jobs that
+    come or go meanwhile may be missed. Raises EngineError."""
+    chosen = JobFilter(
+        queue=queue, job=job, status=state, error=error, since=_micros(since), until=_micros(until)
+    )
+    cursor: str | None = None
+    while True:
+        page = search(engine(), chosen, cursor, PAGE_SIZE)
+        yield from map(_info, page.jobs)
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def cancel(id: str, grace: Duration = "10 seconds") -> bool:
+    """Cancel a job that has not ended; return False if there is none. A waiting job is deleted. In
+    a running one, `cancelled` becomes true; if it still runs after `grace`, its worker is killed.
+    It does not run again. Raises DurationError, EngineError."""
+    pause, chosen = micros(grace, "the grace of cancel()"), engine()
+    for _ in range(CANCEL_ATTEMPTS):
+        if chosen.cancel([id]) or chosen.request_cancel([id], pause):
+            return True
+        found = chosen.find(id)
+        if found is None or found.status == "failed":
+            break
+    return False
+
+
+def _info(stored: StoredJob) -> JobInfo:
+    payload, attempts = None, None
+    try:
+        message = decode(stored.body)
+        payload, attempts = message.payload, message.attempts
+    except (BadMessage, NewerMessage):
+        pass
+    at = datetime.fromtimestamp(stored.at / 1e6, UTC)
+    state = cast("JobState", stored.status)
+    return JobInfo(
+        id=stored.id,
+        job=name_and_queue(stored.body)[0],
+        queue=stored.queue,
+        state=state,
+        due=at if state in ("ready", "delayed", "parked") else None,
+        claimed=at if state == "running" else None,
+        failed=at if state == "failed" else None,
+        attempt=stored.state.attempt,
+        attempts=attempts,
+        crashes=stored.state.crashes,
+        payload=payload,
+        worker=stored.worker,
+        history=tuple(entries(stored.state.history)),
+    )
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1_000_000)

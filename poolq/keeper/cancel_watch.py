@@ -1,0 +1,62 @@
+"""Tells workers and master which running jobs somebody has cancelled, from whatever host.
+
+The engine keeps the requests until the claims end (`Engine.cancel_requests`). They are copied into
+the scoreboard by the thread that also confirms recoveries, so no row has got another worker
+meanwhile. A keeper whose workers are all idle asks nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from time import monotonic, monotonic_ns
+
+from poolq.engines.base import Engine
+from poolq.scoreboard.board import Row, Scoreboard
+from poolq.scoreboard.layout import Phase, RowStatus
+from poolq.scoreboard.worker_row import claim_word
+
+POLL_INTERVAL = 1.0  # seconds
+
+
+class CancelWatch:
+    """`name` returns a worker's name from its row; `wake_master` makes the master read the rows."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        node: str,
+        scores: Scoreboard,
+        name: Callable[[Row], str],
+        wake_master: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._node = node
+        self._scores = scores
+        self._name = name
+        self._wake_master = wake_master
+        self._next_poll = 0.0
+        self._known: set[tuple[int, int]] = set()  # seqs and cancelled claims
+
+    def is_due(self) -> bool:
+        return monotonic() >= self._next_poll and bool(self._busy_rows())
+
+    def poll(self) -> None:
+        """Read the requests, and write them into the rows of the workers. Raises EngineError."""
+        self._next_poll = monotonic() + POLL_INTERVAL
+        due: dict[str, dict[int, int]] = defaultdict(dict)  # by worker and claim
+        now, known = monotonic_ns(), set()
+        for one in self._engine.cancel_requests(self._node):
+            due[one.worker][claim_word(one.request, one.index)] = max(1, now + one.due * 1000)
+        for row in self._busy_rows():
+            mine = due[self._name(row)]
+            running = claim_word(row.request, row.started - 1)
+            claim = min((one for one in mine if one >= running), default=0)  # or the next to run
+            known.add((row.seq, claim))
+            if claim or row.cancelled_claim:
+                self._scores.set_cancelled(row.index, claim, mine.get(claim, 0))
+        if known - self._known:
+            self._wake_master()
+        self._known = known
+
+    def _busy_rows(self) -> list[Row]:
+        rows = self._scores.used_rows()
+        return [row for row in rows if row.status == RowStatus.LIVE and row.phase == Phase.BUSY]

@@ -1,0 +1,114 @@
+"""Running jobs that are cancelled at the engine, as from another host."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = """
+from threading import Event
+from poolq import Job
+from tests.support.ledger import gate, note
+
+class Polite(Job):
+    attempts = 5
+
+    def run(self):
+        note("start", self.id)
+        while not self.cancelled:
+            Event().wait(0.005)
+        note("cancelled", self.id)
+        if self.payload.get("raises"):
+            raise ValueError("cancelled")
+
+class Held(Job):
+    attempts = 5
+
+    def run(self):
+        note("start", self.id)
+        gate("open")
+        note("end", self.id)
+
+class Quick(Job):
+    def run(self):
+        note("end", self.id)
+"""
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+def counted(project: Project) -> dict[str, int]:
+    names = ("done", "cancelled", "failed", "retried", "crashed")
+    return {name: count for name in names if (count := project.total(name))}
+
+
+@each_kind
+def test_a_job_learns_that_it_is_cancelled_and_is_killed_if_it_does_not_end(
+    project: Project,
+) -> None:
+    pool = project.ready(1)
+    returns, raises, stays = (
+        project.dispatch("Polite"), project.dispatch("Polite", {"raises": True}),
+        project.dispatch("Held"),
+    )  # fmt: skip
+    behind = project.dispatch("Quick")
+    for id, grace in ((returns, HOUR), (raises, HOUR), (stays, 300_000)):
+        project.ledger.until("start", id)
+        assert project.engine.request_cancel([id], grace) == [id]
+    until(project.settled)
+    assert project.ledger.ids("start") == [returns, raises, stays]
+    assert project.ledger.ids("cancelled") == [returns, raises]
+    assert project.ledger.ids("end") == [behind]
+    assert counted(project) == {"done": 2, "cancelled": 2}
+    assert f"stale settlement of {raises} refused: the job was cancelled" in pool.log
+    pool.until_said(f"killed; its job jobs:Held {stays} is cancelled")
+    assert "retried" not in pool.log
+
+
+@sqlite
+def test_a_cancelled_job_does_not_run_again_when_its_worker_is_killed(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Held")
+    worker = pool.until_runs(id)
+    project.ledger.until("start", id)
+    assert project.engine.request_cancel([id], HOUR) == [id]
+    worker.kill()
+    until(project.settled)
+    project.ledger.until("end", project.dispatch("Quick"))
+    assert project.ledger.times("start") == {id: 1}
+    assert counted(project) == {"done": 1, "cancelled": 1}
+
+
+@sqlite
+def test_a_cancelled_job_does_not_outlive_the_stop_of_its_pool(project: Project) -> None:
+    pool = project.ready(1, "--stop-timeout=0.2")
+    id = project.dispatch("Held")
+    pool.until_runs(id)
+    assert project.engine.request_cancel([id], HOUR) == [id]
+    pool.signal(signal.SIGTERM)
+    pool.wait_exit()
+    assert project.engine.find(id) is None
+    assert counted(project) == {"cancelled": 1}
+
+
+@sqlite
+def test_the_keeper_ends_a_cancelled_job_when_the_master_is_dead(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Held")
+    pool.until_runs(id)
+    pool.kill_master()
+    assert project.engine.request_cancel([id], 300_000) == [id]
+    pool.until_gone()
+    assert project.engine.find(id) is None
+    assert counted(project) == {"cancelled": 1}
+    assert f"as the master is dead; its job jobs:Held {id} is cancelled" in pool.log
