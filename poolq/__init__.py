@@ -10,7 +10,10 @@ if TYPE_CHECKING:
         AppError, ConfigError, DurationError, EngineError, EngineUnavailable, JobError, JobFailed,
         LimitError, OptionError, PayloadError, PoolqError, RateLimitExhausted,
     )  # fmt: skip
-    from poolq.engines.job_info import JobInfo, cancel, find, list  # noqa: A004  # poolq.list
+    from collections.abc import Sequence
+
+    from poolq.engines.job_info import JobInfo, cancel, find
+    from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.job import Job, JobSettings, current
@@ -21,7 +24,7 @@ __all__ = [
     "AppError", "ConfigError", "DurationError", "EngineError", "EngineUnavailable", "FunctionJob",
     "Job", "JobError", "JobFailed", "JobInfo", "JobSettings", "Limit", "LimitError", "OptionError",
     "PayloadError", "PoolqError", "RateLimitExhausted", "cancel", "connect", "current", "dispatch",
-    "dispatch_many", "find", "job", "list",
+    "dispatch_many", "find", "job",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -35,7 +38,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
+    if name not in __all__ and name not in _MODULES:  # `list` must not come with an asterisk
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
@@ -44,5 +47,5 @@ def __getattr__(name: str) -> object:
     return found
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+def __dir__() -> "Sequence[str]":
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -12,8 +12,8 @@ import pytest
 import poolq
 from poolq.engines.base import Engine, Settlement
 from poolq.errors import DurationError
-from poolq.jobs.retry import Bury
 from poolq.jobs.message import State
+from poolq.jobs.retry import Bury
 from tests.contract.helpers import Worker
 
 

@@ -70,8 +70,10 @@ CASES: list[tuple[Event, str]] = [
     ),
     (
         Stale("jobs:Mail", "0192"),
-        "warning: stale settlement of 0192 refused: the job was cancelled, or given to another"
-        " worker",
+        (
+            "warning: stale settlement of 0192 refused: the job was cancelled, or given to another"
+            " worker"
+        ),
     ),
     (Returned(7), "returned 7 prefetched jobs to their queues: the running job is long"),
     (
