@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
+
+import msgspec
 
 from poolq.common.durations import Duration, micros
-from poolq.engines.base import StoredJob
+from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter, search
 from poolq.errors import BadMessage, NewerMessage
 from poolq.jobs.message import Entry, decode, entries, name_and_queue
@@ -18,11 +20,29 @@ PAGE_SIZE = 100
 CANCEL_ATTEMPTS = 5
 
 
+class JobProgress(NamedTuple):
+    """What a job reports with `self.progress()`. A `total` of 0 means unknown."""
+
+    done: int
+    total: int
+    note: str
+
+
+class _PublishedProgress(msgspec.Struct, frozen=True):
+    """The part of a node's heartbeat that is about progress."""
+
+    progress: dict[str, tuple[int, int, str]] = {}
+
+
+_published = msgspec.json.Decoder(_PublishedProgress)
+
+
 @dataclass(frozen=True, slots=True)
 class JobInfo:
     """A stored job at the moment when it was read. `due`, `claimed` or `failed` is set, by `state`.
     `attempt`: the attempts used so far. `attempts` and `payload` are None if the message cannot be
-    read here. `worker`: the worker that runs it, or "". `history`: what has happened so far."""
+    read here. `worker`: the worker that runs it, or "". `progress`: what the running job last
+    reported, at most some seconds ago; None if it reports nothing, or was listed."""
 
     id: str
     job: str
@@ -36,13 +56,18 @@ class JobInfo:
     crashes: int
     payload: dict[str, Any] | None
     worker: str
+    progress: JobProgress | None
     history: tuple[Entry, ...]
 
 
 def find(id: str) -> JobInfo | None:
     """Return a job in any state; None if it is done, or never existed. Raises EngineError."""
-    stored = engine().find(id)
-    return None if stored is None else _info(stored)
+    chosen = engine()
+    stored = chosen.find(id)
+    if stored is None:
+        return None
+    running = stored.status == "running"
+    return _info(stored, _progress(chosen, id) if running else None)
 
 
 def list(  # noqa: A001  # it is called as poolq.list
@@ -63,7 +88,8 @@ def list(  # noqa: A001  # it is called as poolq.list
     cursor: str | None = None
     while True:
         page = search(engine(), chosen, cursor, PAGE_SIZE)
-        yield from map(_info, page.jobs)
+        for one in page.jobs:
+            yield _info(one)
         cursor = page.cursor
         if cursor is None:
             return
@@ -83,7 +109,19 @@ def cancel(id: str, grace: Duration = "10 seconds") -> bool:
     return False
 
 
-def _info(stored: StoredJob) -> JobInfo:
+def _progress(chosen: Engine, id: str) -> JobProgress | None:
+    """Return the progress of a running job, as the last heartbeat of its node has published it."""
+    for node in chosen.nodes():
+        try:
+            found = _published.decode(node.info).progress.get(id)
+        except (msgspec.MsgspecError, TypeError):  # as in `node_info.decode`
+            continue
+        if found is not None:
+            return JobProgress(*found)
+    return None
+
+
+def _info(stored: StoredJob, progress: JobProgress | None = None) -> JobInfo:
     payload, attempts = None, None
     try:
         message = decode(stored.body)
@@ -105,6 +143,7 @@ def _info(stored: StoredJob) -> JobInfo:
         crashes=stored.state.crashes,
         payload=payload,
         worker=stored.worker,
+        progress=progress,
         history=tuple(entries(stored.state.history)),
     )
 

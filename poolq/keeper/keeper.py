@@ -31,6 +31,7 @@ from poolq.errors import CANNOT_START, EngineError, EngineUnavailable, PoolqErro
 from poolq.keeper.cancel_watch import CancelWatch
 from poolq.keeper.failure_detector import FailureDetector
 from poolq.keeper.heartbeat import HeartbeatThread
+from poolq.keeper.job_progress import ProgressReader
 from poolq.keeper.observer import Observer
 from poolq.keeper.orphan_processes import Orphans
 from poolq.keeper.resource_samples import ResourceSampler
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 FIRST_CONTACT_TIMEOUT = 10.0  # seconds that the first keeper of a pool waits for the broker
 BEATS_PER_TTL = 6
 RETRY_DELAY = 0.5  # seconds
+PROGRESS_INTERVAL = 2.0  # seconds between heartbeats while jobs report their progress, at most
 MIN_SWEEP_PAUSE = 0.01  # seconds between two sweeps, at least
 LEAVE_TIMEOUT = 5.0  # seconds to recover the last workers at the end
 #: Seconds after which the engine may forget an empty queue. Tests shorten it.
@@ -125,9 +127,11 @@ class Keeper:
         self._up = True
         self._sampler = ResourceSampler(scores)
         self._recorder = SampleRecorder(scores)
+        self._progress = ProgressReader(scores)
         self._info = _own_info(config)
         scores.set_word(layout.KEEPER_PID, os.getpid())
         scores.set_word(layout.KEEPER_STARTED, self._info.keeper[3])
+        self._pause = self._interval  # between the last heartbeat and the next one
         self._clock = 0  # the clock of the engine's server minus ours, in nanoseconds
 
     def run(self) -> int:
@@ -272,7 +276,7 @@ class Keeper:
         ended = monotonic()
         self._scores.set_word(layout.BROKER_SEEN, monotonic_ns())
         self._scores.set_word(layout.BROKER_UP, 1)
-        self._next_beat = ended + self._interval
+        self._next_beat = ended + self._pause
         self._unrecovered.clear()
         counters.pop(self._node, None)
         silent = self._failure_detector.observe(counters, self._takeover.ttl, begun, ended)
@@ -316,7 +320,9 @@ class Keeper:
         """What a heartbeat publishes about this node."""
         busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.used_rows())
         at = (monotonic_ns() + self._clock) // 1000
-        return msgspec.structs.replace(self._info, at=at, busy=busy)
+        progress = self._progress.read()
+        self._pause = min(self._interval, PROGRESS_INTERVAL) if progress else self._interval
+        return msgspec.structs.replace(self._info, at=at, busy=busy, progress=progress)
 
     def _report(self, recovered: Recovered, why: str) -> None:
         for id in recovered.crashed:

@@ -16,7 +16,8 @@ class NodeInfo(msgspec.Struct, frozen=True):
     """`at`: when it was written, in microseconds since the epoch by the engine's clock. `busy`: how
     many workers are busy. `session`: the session id of all processes. `queues`: the queues that the
     node serves, None if all, or too many to name. `ttl`: its --node-ttl in seconds. `at`, `session`
-    and `ttl` are 0 if they are not known."""
+    and `ttl` are 0 if they are not known. `progress`: done, total and note of the running jobs that
+    report their progress, by id."""
 
     pool: str
     host: str
@@ -29,6 +30,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     session: int = 0
     queues: tuple[str, ...] | None = None
     ttl: float = 0.0
+    progress: dict[str, tuple[int, int, str]] = {}
 
 
 #: Bytes that the names of queues may take in a heartbeat.

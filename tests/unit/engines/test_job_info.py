@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import poolq
@@ -45,6 +46,20 @@ def test_a_job_is_found_with_all_that_is_known_about_it(engine: Engine) -> None:
     assert (found.claimed, found.failed) == (None, None)
     assert poolq.find("unknown") is None
     assert engine.find(id) is not None
+
+
+def test_the_progress_of_a_running_job_is_that_of_its_nodes_heartbeat(engine: Engine) -> None:
+    first, second = Mail.dispatch(), Mail.dispatch()
+    Worker(engine, queues=None).claim()
+    info = {"progress": {first: [3, 10, "pages"], second: [1, 2, ""]}, "pool": "shop"}
+    for node, data in (("n0", b"garbage"), ("n1", msgspec.json.encode(info)), ("n2", b"{}")):
+        engine.beat(node, data)
+    running, waiting = poolq.find(first), poolq.find(second)
+    assert running is not None
+    assert running.progress == (3, 10, "pages")
+    assert running.claimed is not None
+    assert waiting is not None
+    assert waiting.progress is None
 
 
 def test_jobs_are_listed_page_by_page_by_what_is_asked(engine: Engine) -> None:

@@ -1,0 +1,29 @@
+"""The progress that heartbeats publish: that of the jobs that run now."""
+
+from __future__ import annotations
+
+from poolq.keeper.job_progress import ProgressReader
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import Phase
+from poolq.scoreboard.worker_row import text
+
+
+def test_only_running_jobs_that_report_progress_are_published() -> None:
+    scores = Scoreboard(2)
+    for at in range(2):
+        assert scores.allocate(at + 1, slot=at + 1, generation=1) == at
+        row = scores.worker_row(at)
+        row.set_phase(Phase.BUSY)
+        row.set_claims(1)
+        row.start(0, text(f"job{at}", "q", "j"), at + 1)
+    reader, row = ProgressReader(scores), scores.worker_row(0)
+    assert reader.read() == {}
+    row.set_progress(1, 2, "half")
+    row.set_progress(2, 2, "all")
+    assert reader.read() == {"job0": (2, 2, "all")}
+    row.set_finished(0)
+    assert reader.read() == {}
+    row.start(1, text("next", "q", "j"), 9)
+    assert reader.read() == {}, "it has reported nothing yet"
+    row.set_progress(5, 0, "")
+    assert reader.read() == {"next": (5, 0, "")}
