@@ -28,6 +28,7 @@ class SendMail(Job):
         assert_type(self.payload, dict[str, Any])
         assert_type(self.id, str)
         assert_type(self.attempt, int)
+        assert_type(self.cancelled, bool)
         if self.attempt > 2:
             self.fail("enough")
         to: str = self.payload["to"]
@@ -159,3 +160,11 @@ def takes_any(job: FunctionJob[..., Any]) -> str:
 
 
 takes_any(fetch)
+
+
+def find_and_cancel(id: str) -> None:
+    assert_type(poolq.find(id), poolq.JobInfo | None)
+    for found in poolq.list(queue="emails", state="failed", since=datetime.now()):  # noqa: DTZ005  # any datetime will do
+        assert_type(found, poolq.JobInfo)
+        assert_type(found.payload, dict[str, Any] | None)
+    assert_type(poolq.cancel(id, grace=timedelta(seconds=5)), bool)
