@@ -141,14 +141,17 @@ def _settle_cancelled(
         name = f"{claim.id} {claim.request} {claim.index}"
         if name not in ours:
             continue
-        if isinstance(outcome, (Ack, Bury, Failing)):
-            batch.accepted.add(claim.id)
-            batch.done(claim) if isinstance(outcome, Ack) else batch.add(claim, outcome)
+        if not isinstance(outcome, Failing):
+            ours.discard(name)
+        if isinstance(outcome, Ack):
+            batch.done(claim)
+        elif isinstance(outcome, (Bury, Failing)):
+            batch.add(claim, outcome)
         else:
             batch.deleted.append(claim.id)
             batch.increments.add(claim.queue, "cancelled")
-        if not isinstance(outcome, Failing):
-            ours.discard(name)
+            continue
+        batch.accepted.add(claim.id)
 
 
 class _SettlementBatch:
