@@ -50,7 +50,8 @@ class CancelWatch:
             mine = due[self._name(row)]
             running = claim_word(row.request, row.started - 1)
             claim = min((one for one in mine if one >= running), default=0)  # or the next to run
-            known.add((row.seq, claim))
+            if claim:
+                known.add((row.seq, claim))
             if claim or row.cancelled_claim:
                 self._scores.set_cancelled(row.index, claim, mine.get(claim, 0))
         if known - self._known:

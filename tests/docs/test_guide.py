@@ -44,13 +44,14 @@ def test_the_guides_jobs_run(project: Project) -> None:
     assert (app.returncode, app.stderr) == (0, "")
     assert app.stdout == "mail to gus@example.com\n"  # dispatch_sync
     pool = project.ready(2)
-    until(lambda: (project.total("done"), project.total("failed")) == (16, 2), 20)
+    until(lambda: (project.total("done"), project.total("failed")) == (17, 2), 20)
     assert sum(one.delayed for one in project.engine.counts()) == 5
     said = pool.log
     for line in (
         "mail to bob@example.com",
         "imported 3",
         "fetched https://example.com",
+        "exported part 2",
         "charged 12",
         "gave up at attempt 2 because of ValueError('nothing to charge')",
         "Hello, Ann! This is job ",

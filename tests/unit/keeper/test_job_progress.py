@@ -9,14 +9,14 @@ from poolq.scoreboard.worker_row import text
 
 
 def test_only_running_jobs_that_report_progress_are_published() -> None:
-    scores = Scoreboard(2)
+    scores, rows = Scoreboard(2), []
     for at in range(2):
         assert scores.allocate(at + 1, slot=at + 1, generation=1) == at
-        row = scores.worker_row(at)
-        row.set_phase(Phase.BUSY)
-        row.set_claims(1)
-        row.start(0, text(f"job{at}", "q", "j"), at + 1)
-    reader, row = ProgressReader(scores), scores.worker_row(0)
+        rows.append(scores.worker_row(at))
+        rows[at].set_phase(Phase.BUSY)
+        rows[at].set_claims(1)
+        rows[at].start(0, text(f"job{at}", "q", "j"), at + 1)
+    reader, row = ProgressReader(scores), rows[0]
     assert reader.read() == {}
     row.set_progress(1, 2, "half")
     row.set_progress(2, 2, "all")

@@ -93,7 +93,7 @@ def test_a_cancelled_job_is_killed_when_its_grace_is_over() -> None:
     assert next_wake(sim.pool, sim.now) == pytest.approx(0.5)
     sim.now += 0.5
     assert sim.act() == [KillCancelled(proc.pid)]
-    assert sim.act() == []
+    assert KillCancelled(proc.pid) not in sim.act()
 
 
 # memory

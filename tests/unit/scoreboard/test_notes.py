@@ -30,7 +30,11 @@ def worker(shared: memoryview) -> WorkerRow:
     """A worker that writes these notes."""
     row = memoryview(mmap.mmap(-1, 4096))
     return WorkerRow(
-        row[: WORKER_WORDS * 8], row[:80].cast("Q"), row[:80].cast("Q"), notes_in(shared)
+        row[: WORKER_WORDS * 8],
+        row[:80].cast("Q"),
+        row[:80].cast("Q"),
+        notes_in(shared),
+        row[:8].cast("Q"),
     )
 
 
