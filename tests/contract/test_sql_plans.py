@@ -11,6 +11,7 @@ from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_query
 from poolq.engines.sql import (
     admin,
+    cancelling,
     claiming,
     limit_reviews,
     limit_windows,
@@ -67,7 +68,9 @@ HOT = {
         f"SELECT name, span FROM {{windows}} WHERE {limit_windows.ENDED_WINDOWS}"
     ),
     "open limits": Query(queue_counts.OPEN_WINDOWS),
-    "claims of the dead": Query(recovery.WORKER_CLAIMS, (PLACE,)),
+    "claims of the dead": Query(recovery.WORKER_CLAIMS, (PLACE, PLACE + "!")),
+    "cancelled claims": Query(cancelling.CANCELLED_CLAIMS, ([PLACE + "!", "w:w2!"],)),
+    "workers of a node": Query(cancelling.WORKERS_OF_NODE, ("n1",)),
     "failed": Query(
         admin.SELECT_FAILED + paging.FAILED_AFTER + admin.NEWEST_FIRST, (2**60, 2**60, "~", 10)
     ),

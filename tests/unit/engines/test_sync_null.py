@@ -208,6 +208,7 @@ def test_null_accepts_any_job() -> None:
 ASKED = {
     "counts": [], "totals": {}, "nodes": [], "limits": [], "registered": [], "find": None,
     "page": ([], None), "ids": [], "retry": [], "forget": [], "cancel": [], "move": [], "purge": 0,
+    "request_cancel": [], "cancel_requests": [],
     "close": None,
 }  # fmt: skip
 ANSWERED = {*ASKED, "push", "now", "doctor"}

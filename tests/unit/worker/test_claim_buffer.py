@@ -42,6 +42,7 @@ def row() -> WorkerRow:
         memory.cast("Q"),
         memory.cast("Q"),
         Notes(memoryview(bytearray(NOTES_BYTES)), memory),
+        memoryview(bytearray(8)).cast("Q"),
     )
 
 
