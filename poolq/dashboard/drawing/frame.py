@@ -130,14 +130,18 @@ def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int) -> lis
 
 
 def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
-    """Draw the panes, in one or two columns."""
+    """Draw the panes: those in the full width, then two columns."""
     state, snapshot = context.state, context.snapshot
     rows = {name: pane.count(snapshot, state) for name, pane in PANES.items()}
+    lines: list[Line] = []
     columns: dict[int, list[Line]] = {}
     for area in layout.arrange(rows, state.pane, width, max(0, room)):
-        lines = table.draw(PANES[area.pane], context, area.width, area.height)
-        columns.setdefault(area.left, []).extend(lines)
-    if len(columns) < 2:
-        return [line for lines in columns.values() for line in lines]
-    left, right = columns.values()
-    return side_by_side(left, right, max(columns) - PANE_GAP)
+        drawn = table.draw(PANES[area.pane], context, area.width, area.height)
+        if area.width == width:
+            lines += drawn
+        else:
+            columns.setdefault(area.left, []).extend(drawn)
+    if columns:
+        left, right = columns.values()
+        lines += side_by_side(left, right, max(columns) - PANE_GAP)
+    return lines

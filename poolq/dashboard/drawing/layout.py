@@ -1,7 +1,8 @@
 """Decides which panes are shown, and where (pure).
 
-The result depends only on the size of the screen, on how many lines the panes need, and on which
-pane has the focus. A wide screen has two columns of panes.
+The result depends only on the size of the screen, on how many rows the panes have, and on which
+pane has the focus. A wide screen shows the workers in its full width, and below them two columns of
+panes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,10 @@ from typing import NamedTuple
 TWO_COLUMNS_WIDTH = 150  # minimum columns of the screen for two columns of panes
 TWO_COLUMNS_HEIGHT = 8  # minimum lines of the panes for that
 PANE_GAP = 2
-#: The panes of each column, from top to bottom, for a wide and for a narrow screen.
-WIDE = (("workers", "kinds", "events"), ("queues", "limits", "failures", "nodes"))
-NARROW = (("workers", "queues", "limits", "failures", "events", "kinds", "nodes"),)
+#: The panes of each column, from top to bottom, below the workers of a wide screen.
+WIDE = (("queues", "limits", "kinds"), ("failures", "events", "nodes"))
+#: The panes of a narrow screen.
+NARROW = ("workers", "queues", "limits", "failures", "events", "kinds", "nodes")
 #: Panes that are shown only if there is enough room or if they have the focus.
 OPTIONAL = ("kinds", "nodes")
 SMALL_HEIGHT = 12  # lines below which panes without rows are left out
@@ -32,23 +34,39 @@ class PaneArea(NamedTuple):
 def arrange(rows: Mapping[str, int], focus: str, width: int, height: int) -> list[PaneArea]:
     """Return the areas of the panes that fit into `width` columns and `height` lines. `rows` maps
     each pane to the number of rows that it has. Each pane also needs a line for its title."""
-    wide = width >= TWO_COLUMNS_WIDTH and height >= TWO_COLUMNS_HEIGHT
-    columns = WIDE if wide else NARROW
-    left, areas = 0, []
-    for number, panes in enumerate(columns):
-        rest = len(columns) - number
-        size = (width - left - PANE_GAP * (rest - 1)) // rest
-        names = _shown(panes, rows, focus, height)
-        at = names.index(focus) if focus in names else 0
-        top = 0
-        for name, lines in zip(
-            names, share([1 + max(1, rows[one]) for one in names], height, at), strict=True
-        ):
-            if lines:
-                areas.append(PaneArea(name, left, top, size, lines))
-            top += lines
-        left += size + PANE_GAP
-    return areas
+    if width < TWO_COLUMNS_WIDTH or height < TWO_COLUMNS_HEIGHT:
+        return _column(NARROW, rows, focus, PaneArea("", 0, 0, width, height))
+    most = max(sum(map(_lines, map(rows.__getitem__, panes))) for panes in WIDE)
+    on_workers = focus == "workers"
+    top, rest = share([_lines(rows["workers"]), most], height, 0 if on_workers else 1)
+    left = (width - PANE_GAP) // 2
+    right = PaneArea("", left + PANE_GAP, top, width - left - PANE_GAP, rest)
+    return [
+        PaneArea("workers", 0, 0, width, top),
+        *_column(WIDE[0], rows, focus, PaneArea("", 0, top, left, rest)),
+        *_column(WIDE[1], rows, focus, right),
+    ]
+
+
+def _column(
+    panes: Sequence[str], rows: Mapping[str, int], focus: str, area: PaneArea
+) -> list[PaneArea]:
+    """Share an area out among panes, from top to bottom."""
+    names = _shown(panes, rows, focus, area.height)
+    at = names.index(focus) if focus in names else 0
+    top, found = area.top, []
+    heights = share([_lines(rows[one]) for one in names], area.height, at)
+    for name, height in zip(names, heights, strict=True):
+        if height:
+            found.append(area._replace(pane=name, top=top, height=height))
+        top += height
+    return found
+
+
+def _lines(rows: int) -> int:
+    """Return how many lines a pane needs for its title and its rows, or for saying that it has
+    none."""
+    return 1 + max(1, rows)
 
 
 def _shown(panes: Sequence[str], rows: Mapping[str, int], focus: str, height: int) -> list[str]:

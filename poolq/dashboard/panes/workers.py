@@ -156,7 +156,7 @@ WORKERS_PANE = Pane(
         PaneColumn("RESTARTS", 8, _restarts, rank=10, right=True),
         PaneColumn("KILL IN", 7, _deadline, rank=3, right=True, is_shown=_has_deadline),
         PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=_has_progress),
-        PaneColumn("NOTE", 20, _note, rank=2, most=28, untrusted=True, is_shown=_has_note),
+        PaneColumn("NOTE", 20, _note, rank=2, most=40, untrusted=True, is_shown=_has_note),
     ),
     rows=lambda snapshot: snapshot.workers,
     key=lambda one: str(one.pid or f"slot {one.slot}"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.dashboard.drawing.layout import NARROW, WIDE, PaneArea, arrange, share
+from poolq.dashboard.drawing.layout import NARROW, PANE_GAP, WIDE, PaneArea, arrange, share
 from poolq.dashboard.panes import PANES
 
 FEW = dict.fromkeys(PANES, 1)
@@ -18,9 +18,9 @@ def panes(areas: list[PaneArea]) -> list[str]:
     return [one.pane for one in areas]
 
 
-@pytest.mark.parametrize("columns", [WIDE, NARROW])
-def test_every_pane_has_one_place(columns: tuple[tuple[str, ...], ...]) -> None:
-    assert sorted(name for panes in columns for name in panes) == sorted(PANES)
+def test_every_pane_has_one_place() -> None:
+    assert sorted(NARROW) == sorted(PANES)
+    assert sorted(["workers", *WIDE[0], *WIDE[1]]) == sorted(PANES)
 
 
 @given(
@@ -35,22 +35,25 @@ def test_panes_fill_the_screen_and_never_overlap(
     areas = arrange(rows, focus, width, height)
     assert focus in panes(areas)
     assert len(set(panes(areas))) == len(areas)
-    columns: dict[int, list[PaneArea]] = {}
-    for one in areas:
-        columns.setdefault(one.left, []).append(one)
-    for column in columns.values():
-        tops = [sum(one.height for one in column[:number]) for number in range(len(column))]
-        assert [one.top for one in column] == tops
-        assert sum(one.height for one in column) == height
-    ends = sorted((left, left + column[0].width) for left, column in columns.items())
-    assert ends[-1][1] == width
-    assert all(end < begin for (_, end), (begin, _) in pairwise(ends))
+    for one, other in combinations(areas, 2):
+        beside = one.left + one.width <= other.left
+        assert beside or one.top + one.height <= other.top
+    size = sum(one.width * one.height for one in areas)
+    gap = PANE_GAP * (height - areas[0].height) if areas[-1].left else 0
+    assert size + gap == width * height
 
 
-def test_a_wide_screen_has_workers_on_the_left_and_queues_on_the_right() -> None:
+def test_a_wide_screen_has_two_columns_below_the_workers() -> None:
     areas = arrange(FEW, "workers", 200, 36)
-    assert panes(areas) == [name for column in WIDE for name in column]
+    assert panes(areas) == ["workers", *WIDE[0], *WIDE[1]]
     assert {one.pane for one in areas if one.left} == set(WIDE[1])
+    assert areas[0] == PaneArea("workers", 0, 0, 200, 2)
+
+
+def test_many_workers_leave_half_of_a_wide_screen_to_the_others() -> None:
+    many = {**FEW, "workers": 100, "failures": 100}
+    for focus in ("workers", "failures"):
+        assert arrange(many, focus, 200, 36)[0].height == 18
 
 
 @pytest.mark.parametrize(
