@@ -33,12 +33,13 @@ class PaneArea(NamedTuple):
 
 def arrange(rows: Mapping[str, int], focus: str, width: int, height: int) -> list[PaneArea]:
     """Return the areas of the panes that fit into `width` columns and `height` lines. `rows` maps
-    each pane to the number of rows that it has. Each pane also needs a line for its title."""
+    each pane to the number of rows that it has. On a wide screen, the workers get at most half of
+    the lines, unless the other panes do not need the rest."""
     if width < TWO_COLUMNS_WIDTH or height < TWO_COLUMNS_HEIGHT:
         return _column(NARROW, rows, focus, PaneArea("", 0, 0, width, height))
-    most = max(sum(map(_lines, map(rows.__getitem__, panes))) for panes in WIDE)
-    on_workers = focus == "workers"
-    top, rest = share([_lines(rows["workers"]), most], height, 0 if on_workers else 1)
+    below = max(sum(_lines(rows[one]) for one in panes) for panes in WIDE)
+    top = min(_lines(rows["workers"]), max(height // 2, height - below))
+    rest = height - top
     left = (width - PANE_GAP) // 2
     right = PaneArea("", left + PANE_GAP, top, width - left - PANE_GAP, rest)
     return [
