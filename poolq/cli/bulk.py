@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from poolq.cli import job_ids, listing, options
 from poolq.cli.filters import Selection
-from poolq.cli.progress import Progress
+from poolq.cli.progress import Progress, exact_sum
 from poolq.engines.base import Engine, StoredJob
 
 FAILED = ("failed",)
@@ -98,12 +98,10 @@ def _confirmed_total(engine: Engine, chosen: Selection, change: Change) -> int |
     filters = chosen.filters
     total = None
     if filters.by_queue_only:
-        total = sum(
-            getattr(one, status)
-            for one in engine.counts() if filters.queue in (None, one.queue)
-            for status in _states(chosen, change)
-        )  # fmt: skip
-    elif ask:
+        queues = [one for one in engine.counts() if filters.queue in (None, one.queue)]
+        states = _states(chosen, change)
+        total = exact_sum(engine, (getattr(one, state) for one in queues for state in states))
+    if total is None and ask:
         with Progress("counted") as progress:
             for page in _batches(engine, chosen, change, ()):
                 progress.add(len(page))

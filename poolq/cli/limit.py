@@ -41,7 +41,7 @@ def ls(engine: Engine, as_json: bool) -> None:
         return
     columns = [
         tables.Column("KEY", elastic=True), tables.Column("LIMIT"),
-        tables.Column("USED", right=True), tables.Column("RESETS", right=True),
+        tables.Column("USED", right=True), tables.Column("RESETS", right=True, rank=1),
         tables.Column("WAITING", right=True), tables.Column("STATE"),
     ]  # fmt: skip
     rows = [

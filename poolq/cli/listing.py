@@ -77,10 +77,10 @@ def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
 
     columns = [
         tables.Column("ID"),
-        tables.Column("QUEUE", elastic=True),
-        *([] if failed else [tables.Column("STATE")]),
+        tables.Column("QUEUE", elastic=True, rank=3),
+        *([] if failed else [tables.Column("STATE", rank=2)]),
         tables.Column("JOB", elastic=True),
-        tables.Column("FAILED" if failed else "WHEN"),
+        tables.Column("FAILED" if failed else "WHEN", rank=1),
         tables.Column("ERROR" if failed else "PAYLOAD", elastic=True),
     ]
     tables.print_table(columns, list(map(row, jobs)))

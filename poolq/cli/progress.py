@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterable
 from time import monotonic
 from types import FrameType, TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from typing import Self
 import click
 
 from poolq.cli.options import warn
+from poolq.engines.base import Engine
 
 SHOW_AFTER, REDRAW_INTERVAL = 2.0, 0.1  # seconds
 GAUGE_WIDTH = 20
@@ -80,6 +82,13 @@ class Progress:
         if self._drawn:
             sys.stderr.write(ERASE)
             sys.stderr.flush()
+
+
+def exact_sum(engine: Engine, counts: Iterable[int]) -> int | None:
+    """Return the sum of numbers of jobs, or None if one of them is only an estimate."""
+    found = list(counts)
+    most = engine.exact_counts
+    return None if most is not None and max(found, default=0) >= most else sum(found)
 
 
 def line(count: int, total: int | None, passive: str, full: str) -> str:

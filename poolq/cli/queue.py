@@ -6,7 +6,7 @@ import click
 
 from poolq.cli import options
 from poolq.cli.group import Group
-from poolq.cli.progress import Progress
+from poolq.cli.progress import Progress, exact_sum
 from poolq.common.names import suggestion
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import NotFound
@@ -41,7 +41,9 @@ def ls(engine: Engine, as_json: bool) -> None:
         return
     columns = [
         tables.Column("QUEUE", elastic=True),
-        *(tables.Column(name.upper(), right=True) for name in (*QUEUE_COUNTS, "done", "oldest")),
+        *(tables.Column(name.upper(), right=True) for name in QUEUE_COUNTS),
+        tables.Column("DONE", right=True, rank=2),
+        tables.Column("OLDEST", right=True, rank=1),
         tables.Column("STATE"),
     ]
     rows = [
@@ -157,7 +159,8 @@ def purge(engine: Engine, queue: str, yes: bool, as_json: bool) -> None:
         f" of queue {queue!r}?",
         yes,
     )
-    with Progress("deleted", one.ready + one.delayed + one.parked) as progress:
+    total = exact_sum(engine, (one.ready, one.delayed, one.parked))
+    with Progress("deleted", total) as progress:
         count = engine.purge(queue, lambda so_far: progress.add(so_far - progress.count))
     options.announce(engine, f"queue {queue} is purged: {count} jobs are deleted")
     if as_json:

@@ -258,7 +258,8 @@ def test_job_show_says_why_a_job_waits(poolq: Command, engine: Engine, worker: W
 
     def why(id: str) -> str:
         said = poolq("job", "show", id, "--json").json["why"]
-        assert f"why:          {said}\n" in poolq("job", "show", id).out
+        shown = poolq("job", "show", id).out
+        assert f"why:          {said.partition(' (in')[0]}" in shown  # without the countdown
         return str(said)
 
     poolq("queue", "pause", "a")

@@ -15,8 +15,10 @@ from poolq.cli import bulk, listing
 from poolq.cli.bulk import Bodies, Change
 from poolq.cli.filters import Filters, Selection
 from poolq.cli.job import CHANGED
+from poolq.cli.progress import exact_sum
 from poolq.engines.base import Engine, Push
 from poolq.engines.sqlite import SQLiteEngine
+from poolq.errors import Refused
 from poolq.jobs.ids import new_id
 
 HOUR = 3_600_000_000
@@ -87,6 +89,25 @@ def test_an_interrupt_tells_how_many_were_changed(
         )
     assert capsys.readouterr().err == "\npoolq: interrupted; 4 jobs cancelled\n"
     assert [engine.find(id) is not None for id in ids] == [False] * 4 + [True] * 3
+
+
+def test_a_total_that_is_an_estimate_is_counted_before_the_question(
+    engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(engine, 5)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(click, "confirm", lambda text, **_: bool(asked.append(text)))
+    asked: list[str] = []
+    change = Change(
+        "cancel", "cancelled", "cancelled", CHANGED, lambda ids, _: engine.cancel(ids), asks=True
+    )
+    for exact in (3, 100):
+        monkeypatch.setattr(engine, "exact_counts", exact)
+        with pytest.raises(Refused, match="nothing was changed"):
+            bulk.run(engine, chosen(queue="a")._replace(yes=False), change)
+    assert asked == ["Cancel 5 jobs in queue 'a'?"] * 2
+    assert [exact_sum(engine, [99, most]) for most in (99, 100)] == [198, None]
+    assert capsys.readouterr().out == ""
 
 
 def test_ids_are_reported_in_their_order(
