@@ -342,8 +342,8 @@ class Engine(ABC):
     @abstractmethod
     def totals(self) -> Totals:
         """Return counters per queue since the namespace was created: done, failed, retried,
-        limited, parked, crashed, cancelled. Covers the queues of `counts`, and forgotten ones
-        (under "")."""
+        limited, parked, crashed, cancelled (which includes purged jobs). Covers the queues of
+        `counts`, and forgotten ones (under "")."""
 
     @abstractmethod
     def nodes(self) -> list[NodeRecord]:

@@ -163,9 +163,8 @@ def _changed(queues: set[str], what: str) -> list[Event]:
 
 class QueueTrends:
     """Measures the jobs that enter and leave one queue. The number that enter is the number that
-    leave plus the growth of the queue. `dispatched` is the number of jobs that have ended or are
-    stored. It never decreases: after jobs were cancelled or purged, it does not change until as
-    many others have come."""
+    leave or are cancelled plus the growth of the queue. `dispatched` is the number of jobs that
+    have ended or are stored. It never decreases."""
 
     def __init__(self, dispatched: int = 0) -> None:
         self._dispatched = dispatched
@@ -177,7 +176,8 @@ class QueueTrends:
         """Add an observation. `exact`: whether the jobs were counted, not estimated."""
         total = totals.get(one.queue, {})
         left = total.get("done", 0) + total.get("failed", 0)
-        entered = left + one.ready + one.delayed + one.parked + one.running
+        ended = left + total.get("cancelled", 0)
+        entered = ended + one.ready + one.delayed + one.parked + one.running
         if exact:
             self._dispatched = max(self._dispatched, entered)
         self._left.add(now, left)

@@ -478,8 +478,7 @@ class Model:
         fates = {"crash": "crashed", "timeout": "timed_out"}
         found[fates.get(end, end)].append(job.id)
         if end == "cancelled":
-            self.totals[job.queue]["cancelled"] += 1
-            del self.jobs[job.id]
+            self._cancel(job)
             return
         self._charge(job, death, end)
 
@@ -529,7 +528,11 @@ class Model:
     def cancel(self, ids: Sequence[str], answer: Sequence[str]) -> None:
         self._check_ids(answer, ids, "queue", "parked")
         for id_ in answer:
-            del self.jobs[id_]
+            self._cancel(self.jobs[id_])
+
+    def _cancel(self, job: Job) -> None:
+        self.totals[job.queue]["cancelled"] += 1
+        del self.jobs[job.id]
 
     def move(self, ids: Sequence[str], queue: str, answer: Sequence[str]) -> None:
         self._check_ids(answer, ids, "queue", "parked", "failed")
@@ -549,7 +552,7 @@ class Model:
         gone = [*self.waiting(queue), *self.parked(queue)]
         assert answer == len(gone), f"purged {answer} and not {gone}"
         for job in gone:
-            del self.jobs[job.id]
+            self._cancel(job)
 
     def _check_ids(self, answer: Sequence[str], ids: Sequence[str], *places: str) -> None:
         """The answer consists of those of these jobs that are in one of these places, in order."""

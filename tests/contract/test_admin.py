@@ -69,7 +69,7 @@ def test_what_does_not_run_can_be_cancelled(engine: Engine, worker: Worker) -> N
     assert count_of(engine) == QueueCounts("q", ready=1)
     assert named(worker.claim(9)) == ["r2"]
     assert worker.claim() == []
-    assert total(engine, "failed") == 0
+    assert (total(engine, "failed"), total(engine, "cancelled")) == (0, 4)
 
 
 def test_what_runs_has_failed_or_is_unknown_cannot_be_cancelled(
@@ -86,6 +86,7 @@ def test_what_runs_has_failed_or_is_unknown_cannot_be_cancelled(
 def test_a_job_is_cancelled_once(engine: Engine) -> None:
     (pushed,) = push(engine, "a")
     assert [engine.cancel([pushed, pushed]), engine.cancel([pushed])] == [[pushed], []]
+    assert total(engine, "cancelled") == 1
 
 
 def test_what_came_back_can_be_cancelled(engine: Engine, worker: Worker) -> None:

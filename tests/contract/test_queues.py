@@ -150,6 +150,7 @@ def test_a_purge_deletes_what_waits_and_leaves_the_rest(engine: Engine, worker: 
     worker.end(claim)
     assert count_of(engine, "r").ready == 1
     assert engine.purge("q") == 0
+    assert (total(engine, "cancelled"), total(engine, "cancelled", "r")) == (4, 0)
 
 
 def test_a_purge_of_an_unknown_queue_deletes_nothing(engine: Engine) -> None:

@@ -1,11 +1,13 @@
 """Administration of jobs: find, list, retry, forget, cancel, move and purge."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from poolq.engines import sanitize
 from poolq.engines.base import StoredJob
 from poolq.engines.sanitize import number, to_text
+from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.location import (
     DELAYED,
     PARKED_PREFIX,
@@ -97,7 +99,15 @@ def cancel(tx: Transaction, ids: Sequence[str]) -> list[str]:
     there = _lock_waiting(tx, ids)
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
     _close_empty(tx, there.values())
+    _count_cancelled(tx, Counter([at.queue for at in there.values()]))
     return _in_order(ids, there)
+
+
+def _count_cancelled(tx: Transaction, counts: Mapping[str, int]) -> None:
+    """Count cancelled jobs by queue. This comes last, because it locks the counters."""
+    increments = CounterIncrements()
+    increments.add_many({queue: many for queue, many in counts.items() if many}, "cancelled")
+    tx.later(*increments.queries())
 
 
 def move(tx: Transaction, ids: Sequence[str], queue: str) -> list[str]:
@@ -187,18 +197,26 @@ def purge_lines(tx: Transaction, queue: str) -> tuple[int, bool]:
     gone = 0
     lines = tx.run(Query(LOCK_SOME_LINES, (queue,)))[0].rows
     for (place,) in lines:
-        some, _ = purge_some(tx, place, queue)
+        some, _ = _purge_some(tx, place, queue)
         gone += some
         close_if_empty(tx, place, queue)
         if gone >= MAX_CHANGED:
-            return gone, True
-    return gone, len(lines) == MAX_PURGED_LINES
+            break
+    _count_cancelled(tx, {queue: gone})
+    return gone, gone >= MAX_CHANGED or len(lines) == MAX_PURGED_LINES
 
 
-def purge_some(tx: Transaction, place: str, queue: str, since: int = HEAD) -> tuple[int, int]:
+def purge_some(tx: Transaction, place: str, queue: str, since: int) -> tuple[int, int]:
     """Delete the first jobs of a queue that are in this place and due at the time `since` or later.
     Returns how many jobs were deleted, and when the last one was due. InnoDB keeps deleted jobs in
     the index for a while, so each search that began at the head would skip all of them again."""
+    gone, last = _purge_some(tx, place, queue, since)
+    _count_cancelled(tx, {queue: gone})
+    return gone, last
+
+
+def _purge_some(tx: Transaction, place: str, queue: str, since: int = HEAD) -> tuple[int, int]:
+    """Purge without counting the jobs."""
     (found,) = tx.run(Query(FIRST_WAITING, (place, queue, since)))
     ids = [id_ for _, id_ in found.rows]
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(ids)))

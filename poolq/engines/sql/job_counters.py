@@ -5,6 +5,7 @@ its rows are added to those of NO_WORKER.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from poolq.engines.base import Totals
 from poolq.engines.sanitize import number, to_text, total
@@ -44,6 +45,11 @@ class CounterIncrements:
         for queue, *counts in found.rows:
             mine = self.counts[to_text(queue)]
             mine[:] = [one + number(more) for one, more in zip(mine, counts, strict=True)]
+
+    def add_many(self, counts: Mapping[str, int], name: str) -> None:
+        """Add to one counter of some queues."""
+        for queue, many in counts.items():
+            self.counts[queue][COUNTER_NAMES.index(name)] += many
 
     def queries(self) -> list[Query | BatchQuery]:
         rows = [(self.worker, queue, *counts) for queue, counts in sorted(self.counts.items())]

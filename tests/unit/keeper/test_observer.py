@@ -105,13 +105,17 @@ def test_malformed_records_do_not_end_the_observer(capfd: pytest.CaptureFixture[
 def test_what_was_dispatched_is_what_has_ended_or_is_stored() -> None:
     trends = QueueTrends(3)
 
-    def dispatched(done: int, ready: int, *, exact: bool = True, **more: int) -> int:
+    def dispatched(
+        done: int, ready: int, *, cancelled: int = 0, exact: bool = True, **more: int
+    ) -> int:
         counts = QueueCounts("q", ready=ready, **more)
-        return trends.add(1.0, counts, {"q": {"done": done, "failed": 1}}, exact).dispatched
+        totals = {"q": {"done": done, "failed": 1, "cancelled": cancelled}}
+        return trends.add(1.0, counts, totals, exact).dispatched
 
     assert dispatched(0, 1) == 3, "by what the keeper before has published"
     assert dispatched(2, 3, delayed=1, parked=1, running=1, failed=9) == 9
-    assert dispatched(2, 0) == 9, "although jobs were purged"
+    assert dispatched(2, 0) == 9, "although the store has lost jobs"
+    assert dispatched(2, 2, cancelled=4) == 9, "of which four were purged"
     assert dispatched(2, 5000, exact=False) == 9
     assert dispatched(12, 0) == 13
 

@@ -1,15 +1,17 @@
 #!lua flags=allow-oom
 -- Delete delayed, parked and ready jobs.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs, ready_list.
+-- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs,
+--        ready_list.
 --
 -- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.
 
-local found, listed = {}, {}
+local found, listed, counts = {}, {}, {}
 
-local function delete(id)
+local function delete(queue, id)
   delete_job(id)
   found[#found + 1] = id
+  counts[queue] = (counts[queue] or 0) + 1
 end
 
 for _, id in ipairs(ARGV) do
@@ -19,7 +21,7 @@ for _, id in ipairs(ARGV) do
     or unpark(queue, id)
     or unrelease(queue, id)
     or call('ZREM', P .. 'back:' .. queue, id) == 1 then
-    delete(id)
+    delete(queue, id)
   elseif not call('ZSCORE', P .. 'failed:' .. queue, id) then
     listed[queue] = listed[queue] or {}
     table.insert(listed[queue], {id = id, due = due})
@@ -33,6 +35,7 @@ for queue, jobs in pairs(listed) do
     if job.at then there[#there + 1] = job end
   end
   remove_located(P .. 'ready:' .. queue, there)
-  for _, job in ipairs(there) do delete(job.id) end
+  for _, job in ipairs(there) do delete(queue, job.id) end
 end
+for queue, cancelled in pairs(counts) do count('cancelled', queue, cancelled) end
 return found
