@@ -13,6 +13,7 @@ from poolq.monitor.snapshot import FailureView
 
 PAGE_SIZE = 100
 MAX_JOBS = 5_000  # jobs in a list
+MAX_STORED_FAILURES = 200  # the newest ones, which the failures pane shows
 MAX_SCANNED = 50_000  # jobs that a filter searches
 REFRESH_INTERVAL = 3.0  # seconds between two readings of PAGE_SIZE jobs; longer lists rest longer
 MAX_REFRESHED = 1_000  # jobs; a longer list is not read again

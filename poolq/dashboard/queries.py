@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from poolq.dashboard.job_list import FoundFailures, FoundJobs, JobsRequest, JobView, Position
+from poolq.dashboard.job_list import (
+    MAX_STORED_FAILURES,
+    FoundFailures,
+    FoundJobs,
+    JobsRequest,
+    JobView,
+    Position,
+)
 from poolq.engines.base import Engine, StoredJob
 from poolq.jobs.message import UNREADABLE, entries
 from poolq.monitor import job_history, tracebacks
@@ -15,7 +22,6 @@ from poolq.monitor.snapshot import FailureView
 #: The order of a list: what runs, then what runs next. A limit's waiting jobs are never ready.
 QUEUE_STATUSES = ("running", "ready", "parked", "delayed", "failed")
 LIMIT_STATUSES = ("parked", "delayed")
-MAX_STORED_FAILURES = 200
 FILTER_PAGE, MAX_FILTERED = 500, 5_000  # jobs of a page and of a query, if there is a filter
 MAX_PAGES = 20  # of a query
 MAX_LINE_CHARS = 500  # of a payload in a row

@@ -1,8 +1,9 @@
 """The jobs that failed last, with their errors."""
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.job_list import MAX_STORED_FAILURES
 from poolq.monitor import amounts
-from poolq.monitor.snapshot import FailureView
+from poolq.monitor.snapshot import FailureView, Snapshot
 
 
 def _at(failure: FailureView, context: DrawContext) -> Cell:
@@ -24,6 +25,13 @@ def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]
     ]
 
 
+def _left_out(snapshot: Snapshot) -> int:
+    """Return how many failed jobs the engine stores beyond those that the screen has fetched."""
+    shown = len(snapshot.failures)
+    stored = sum(queue.failed for queue in snapshot.queues)
+    return max(0, stored - shown) if shown >= MAX_STORED_FAILURES else 0
+
+
 FAILURES_PANE = Pane(
     "failures",
     (
@@ -39,4 +47,5 @@ FAILURES_PANE = Pane(
     words=lambda one: f"{one.job} {one.queue} {one.id} {one.error}",
     fields=_fields,
     empty="no job has failed",
+    left_out=_left_out,
 )
