@@ -7,6 +7,7 @@ from poolq.monitor import amounts
 
 VALUES_PER_MINUTE = 60
 MIN_SPARK_WIDTH = 5
+DETAIL_ROOM = 45  # columns of a sparkline and its labels in the detail of a row
 
 
 def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_PER_MINUTE) -> str:

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, bar, peak, spark
+from poolq.dashboard.drawing.gauges import (
+    DETAIL_ROOM,
+    VALUES_PER_MINUTE,
+    bar,
+    labelled,
+    peak,
+    spark,
+)
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
@@ -10,6 +17,7 @@ from poolq.monitor.alerts import rule, start_rate
 from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE, LimitStatus
 
 GAUGE_WIDTH, SPARK_WIDTH = 6, 15
+SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
 STATE_WORDS = {HOLDS_BACK: "HOLDS BACK"}
 
 
@@ -53,10 +61,10 @@ def _tries(limit: LimitStatus, context: DrawContext) -> Cell:
     return amounts.count(limit.last_tries), context.theme.bad if limit.last_tries else PLAIN
 
 
-def _spark(limit: LimitStatus, context: DrawContext, width: int = SPARK_WIDTH) -> Cell:
-    many = VALUES_PER_MINUTE // 2 - 1
-    most = amounts.count(peak(limit.spark, width, many))
-    return f"{spark(limit.spark, width, context.theme, many)} {most:>5}", context.theme.warn
+def _spark(limit: LimitStatus, context: DrawContext) -> Cell:
+    most = amounts.count(peak(limit.spark, SPARK_WIDTH, SPARK_VALUES))
+    text = spark(limit.spark, SPARK_WIDTH, context.theme, SPARK_VALUES)
+    return f"{text} {most:>5}", context.theme.warn
 
 
 def _any_tries(limits: Sequence[LimitStatus]) -> bool:
@@ -68,7 +76,7 @@ def _any_held(limits: Sequence[LimitStatus]) -> bool:
 
 
 def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
-    empty = _empty(limit, context)
+    empty, theme = _empty(limit, context), context.theme
     when = empty if isinstance(empty, str) else empty[0]
     fields: list[tuple[str, Cell]] = [
         ("limit", limit.key),
@@ -81,7 +89,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("next slot", _next(limit, context)),
         ("empty", f"about {when}" if limit.waiting else amounts.DASH),
         ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
-        ("60 s, maximum", _spark(limit, context, 60)),
+        ("", (labelled(limit.spark, DETAIL_ROOM, theme, SPARK_VALUES), theme.warn)),
     ]
     if limit.last_tries:
         text = f"{limit.last_tries} jobs have one attempt left"

@@ -1,13 +1,19 @@
 """All queues of the namespace."""
 
-from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, peak, spark
+from poolq.dashboard.drawing.gauges import (
+    DETAIL_ROOM,
+    VALUES_PER_MINUTE,
+    labelled,
+    peak,
+    spark,
+)
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import waiting
 from poolq.monitor.snapshot import QueueView
 
-SPARK_WIDTH = 15
+SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
 
 
 def _failed(queue: QueueView, context: DrawContext) -> Cell:
@@ -32,10 +38,10 @@ def _severity(queue: QueueView) -> str:
     return "bad" if _unserved(queue) else "warn" if queue.parked or queue.paused else ""
 
 
-def _spark(queue: QueueView, context: DrawContext, width: int = SPARK_WIDTH) -> Cell:
-    many = VALUES_PER_MINUTE // 2
-    most = amounts.count(peak(queue.spark, width, many))
-    return f"{spark(queue.spark, width, context.theme, many)} {most:>5}", context.theme.accent
+def _spark(queue: QueueView, context: DrawContext) -> Cell:
+    most = amounts.count(peak(queue.spark, SPARK_WIDTH, SPARK_VALUES))
+    text = spark(queue.spark, SPARK_WIDTH, context.theme, SPARK_VALUES)
+    return f"{text} {most:>5}", context.theme.accent
 
 
 def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
@@ -43,6 +49,7 @@ def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
         f"{queue.ready} ready, {queue.delayed} delayed, {queue.parked} parked, "
         f"{queue.running} running, {queue.failed} failed"
     )
+    theme = context.theme
     pace = f"{amounts.rate(queue.incoming)} in, {amounts.rate(queue.outgoing)} out a second"
     return [
         ("queue", queue.queue),
@@ -51,7 +58,7 @@ def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
         ("oldest", f"ready for {amounts.span(queue.oldest)}"),
         ("pace", pace),
         ("empty in", amounts.span(queue.empty_in)),
-        ("ready, 60 s, maximum", _spark(queue, context, 60)),
+        ("ready", (labelled(queue.spark, DETAIL_ROOM, theme, SPARK_VALUES), theme.accent)),
     ]
 
 

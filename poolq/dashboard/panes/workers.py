@@ -122,7 +122,7 @@ def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
     )
     memory = f"{amounts.size(worker.rss)}, grown {amounts.size(worker.grown)} since its start,"
     return [
-        ("worker", f"slot {worker.slot}, pid {worker.pid}, generation {worker.generation}"),
+        ("worker", f"{worker.slot}, pid {worker.pid}, generation {worker.generation}"),
         ("state", _state(worker, context)),
         *job,
         (
