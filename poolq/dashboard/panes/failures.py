@@ -2,7 +2,7 @@
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.job_list import MAX_STORED_FAILURES
-from poolq.monitor import amounts
+from poolq.monitor import amounts, tracebacks
 from poolq.monitor.snapshot import FailureView, Snapshot
 
 
@@ -15,13 +15,16 @@ def _error(failure: FailureView, context: DrawContext) -> Cell:
 
 
 def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]]:
+    """Return the fields until the job is fetched, in the order of `jobs.fields`."""
     attempt = f", in attempt {failure.attempt}" if failure.attempt else ""
+    raised_at = tracebacks.location(failure.traceback)
     return [
+        ("error", (failure.error, context.theme.bad)),
+        *([("raised at", raised_at)] if raised_at else []),
         ("job", failure.job),
         ("id", failure.id),
         ("queue", failure.queue),
-        ("failed", f"{_at(failure, context)[0]}{attempt}"),
-        ("error", (failure.error, context.theme.bad)),
+        ("status", (f"failed {_at(failure, context)[0]}{attempt}", context.theme.bad)),
     ]
 
 
