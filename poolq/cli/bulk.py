@@ -69,8 +69,9 @@ def _batches(
     began = engine.now()
     for status in _states(chosen, change):
         wanted = chosen.filters.job_filter(began, status)
-        if status in ("ready", "failed"):
-            # Jobs that became ready during the pages of delayed and parked jobs are included.
+        if status in ("ready", "running", "failed"):
+            # Jobs that became ready during the pages of delayed and parked jobs are included, and
+            # those that have started.
             now = engine.now()
             wanted = wanted._replace(until=now if wanted.until is None else min(now, wanted.until))
         for page in listing.pages(engine, wanted, listing.PAGE_SIZE):

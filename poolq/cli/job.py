@@ -11,15 +11,17 @@ from poolq.cli.dispatch import dispatch
 from poolq.cli.filters import STATES, WAITING, Filters, Selection
 from poolq.cli.group import Group
 from poolq.cli.options import confirm, json_option, reject_empty, require_terminal, with_engine
+from poolq.common.durations import micros
 from poolq.common.names import check_name, suggestion
 from poolq.engines.base import Engine, StoredJob
-from poolq.errors import NotFound, OptionError, PoolqError
+from poolq.errors import DurationError, NotFound, OptionError, PoolqError
 from poolq.jobs.message import entries, name_and_queue
-from poolq.monitor import times
+from poolq.monitor import node_info, times
 from poolq.monitor.snapshot import Progress, Snapshot
 
 #: A delayed or parked job that becomes ready during a command is found among the ready jobs.
 CHANGED = ("delayed", "parked", "ready")
+DEFAULT_GRACE = 10_000_000  # microseconds
 
 
 @click.group(cls=Group)
@@ -61,7 +63,19 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     pools = [] if stored.status == "failed" else _running_pools()
     workers = (worker for pool in pools for worker in pool.workers)
     progress = next((worker.progress for worker in workers if worker.id == id), None)
+    if stored.status == "running" and progress is None:
+        progress = _published_progress(engine, id)
     print_job(stored, as_json, progress, _reason(engine, stored, pools))
+
+
+def _published_progress(engine: Engine, id: str) -> Progress | None:
+    """Return the progress that the heartbeat of a pool on another host has published."""
+    for node in engine.nodes():
+        info = node_info.decode(node.info)
+        if info is not None and id in info.progress:
+            done, total, note = info.progress[id]
+            return Progress(done=done, total=total, note=note)
+    return None
 
 
 def _running_pools() -> list[Snapshot]:
@@ -127,21 +141,51 @@ def _progress_text(progress: Progress) -> str:
     return f"{progress.done}{total}{f', {progress.note}' if progress.note else ''}"
 
 
+def _grace(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else micros(value, "--grace")
+    except DurationError as error:
+        raise click.UsageError(str(error), ctx) from None
+
+
 @job.command()
-@filters.selection_options(*WAITING)
+@filters.selection_options(*STATES[:-1])
+@click.option("--running", is_flag=True, help="Cancel running jobs too, on whatever host.")
+@click.option(
+    "--grace",
+    metavar="TIME",
+    callback=_grace,
+    help="How long a running job may take to end before its worker is killed (default: 10s).",
+)
 @with_engine
-def cancel(engine: Engine, chosen: Selection) -> int:
+def cancel(engine: Engine, chosen: Selection, running: bool, grace: int | None) -> int:
     """Delete jobs that are not running: ready, delayed or parked ones.
 
-    Asks before it deletes jobs that options select.
+    With --running, it also ends running jobs: self.cancelled becomes true in the job, and its
+    worker is killed after the grace. Asks before it deletes jobs that options select.
     """
+    if not running and (grace is not None or chosen.filters.status == "running"):
+        what = "--grace" if grace is not None else "--state running"
+        raise click.UsageError(f"{what} needs --running", click.get_current_context())
+    end = DEFAULT_GRACE if grace is None else grace
+    hints = {
+        "failed": "'poolq failed forget {id}' deletes it",
+        "running": "'poolq job cancel --running {id}' ends it",
+    }
     return bulk.run(engine, chosen, bulk.Change(
-        "cancel", "cancelled", "cancelled", CHANGED, lambda ids, _: engine.cancel(ids),
-        asks=True, hints={
-            "failed": "'poolq failed forget {id}' deletes it",
-            "running": "'poolq kill {id}' ends it",
-        },
+        "cancel", "cancelled", "cancelled", (*CHANGED, "running") if running else CHANGED,
+        lambda ids, _: _cancel_all(engine, ids, end) if running else engine.cancel(ids),
+        asks=True, hints=hints,
     ))  # fmt: skip
+
+
+def _cancel_all(engine: Engine, ids: Sequence[str], grace: int) -> list[str]:
+    """Cancel waiting and running jobs. Waiting ones are tried twice, as a job may come back from
+    its worker in the meantime."""
+    found = set(engine.cancel(ids))
+    for act in (lambda some: engine.request_cancel(some, grace), engine.cancel):
+        found.update(act([id for id in ids if id not in found]))
+    return [id for id in ids if id in found]
 
 
 @job.command()

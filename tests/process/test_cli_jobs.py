@@ -150,9 +150,29 @@ def test_cancel(poolq: Command, engine: Engine, worker: Worker) -> None:
     said = done.err.splitlines()
     only = "only delayed, parked and ready jobs can be cancelled"
     assert said == [
-        f"poolq: job {running} is running; {only}; 'poolq kill {running}' ends it",
+        f"poolq: job {running} is running; {only}; 'poolq job cancel --running {running}' ends it",
         f"poolq: job {failed} is failed; {only}; 'poolq failed forget {failed}' deletes it",
     ]
+    assert engine.find(ready) is None
+
+
+def test_cancel_running_jobs_too(poolq: Command, engine: Engine, worker: Worker) -> None:
+    running, other, ready = (dispatch(poolq, "x", "--queue", name) for name in "abb")
+    worker.claim(1, ("a",))
+    worker.claim(1, ("b",))
+    for args in ("--state=running --all", f"--grace=5 {running}"):
+        refused = poolq("job", "cancel", *args.split(), "--yes")
+        assert (refused.code, refused.line.partition(" (")[0]) == (
+            2, f"{args.split()[0].replace('=5', '').replace('=', ' ')} needs --running",
+        )  # fmt: skip
+    assert "--grace is 'soon'" in poolq("job", "cancel", "--running", "--grace=soon", running).line
+    done = poolq("job", "cancel", "--running", "--grace=1h", running)
+    assert (done.code, done.out, done.err) == (0, f"cancelled {running}\n", "")
+    (one,) = engine.cancel_requests("n1")
+    assert (one.id, one.due > 3_500_000_000) == (running, True)
+    done = poolq("job", "cancel", "--running", "--queue=b", "--yes")
+    assert (done.code, done.out) == (0, "cancelled 2 jobs\n")
+    assert {one.id for one in engine.cancel_requests("n1")} == {running, other}
     assert engine.find(ready) is None
 
 
