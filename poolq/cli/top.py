@@ -45,7 +45,7 @@ def _size(ctx: click.Context, _param: click.Parameter, value: str | None) -> Siz
     help="Size of the picture (default: the terminal's, or 100x30).",
 )  # fmt: skip
 @click.option("--read-only", is_flag=True, help="Disable keys that change anything.")
-@with_settings("name", *ENGINE_FLAGS)
+@with_settings("name", "no_mouse", *ENGINE_FLAGS)
 def top(
     settings: Config,
     once: bool,

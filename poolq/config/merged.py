@@ -68,6 +68,7 @@ class Config:
     node_ttl: float = _default("node_ttl")
     name: str = _default("name")
     no_dashboard: bool = _default("no_dashboard")
+    no_mouse: bool = _default("no_mouse")
     log_file: str = _default("log_file")
     log_format: str = _default("log_format")
     metrics: str = _default("metrics")

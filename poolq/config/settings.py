@@ -93,6 +93,8 @@ SETTINGS = (
         "The pool's name, unique per user and host."),
     Setting("no_dashboard", False, parsers.switch, "", "off",
         "Write the log to the terminal instead of showing the dashboard.", switch=True),
+    Setting("no_mouse", False, parsers.switch, "", "off",
+        "Leave the mouse to the terminal, instead of using it in the dashboard.", switch=True),
     Setting("log_file", STDERR, parsers.text, "PATH", STDERR,
         "The pool's log file."),
     Setting("log_format", "text", parsers.choice("text", "json"), "FORMAT", "text",

@@ -7,6 +7,8 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from poolq.dashboard.screen_state import Action
@@ -14,27 +16,36 @@ from poolq.errors import PoolqError
 from poolq.system.wakeups import drain
 
 MAX_PENDING = 8  # waiting actions; further ones are refused
+#: The level of a result that says how far its action is.
+PROGRESS = "progress"
 
 
 class ActionResult(NamedTuple):
-    """The outcome of an action. `found`: what it has fetched."""
+    """The outcome of an action or, at the level PROGRESS, how far it is. `found`: what the action
+    has fetched."""
 
     action: Action
     level: str
     text: str
-    found: object
+    found: Any = None
+
+
+#: Reports how far an action is. Returns False if the user wants it to stop.
+Report = Callable[[str], bool]
 
 
 class ActionRunner:
     """Runs actions. `perform` carries out one action and returns a message and what it has fetched;
     it may raise PoolqError or OSError. `fd` is readable when there are results."""
 
-    def __init__(self, perform: Callable[[Action], tuple[str, Any]]) -> None:
+    def __init__(self, perform: Callable[[Action, Report], tuple[str, Any]]) -> None:
         self._perform = perform
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._pending: queue.Queue[Action] = queue.Queue(MAX_PENDING)
         self._results: deque[ActionResult] = deque()
         self._started = False
+        self._stopped = threading.Event()
+        self._kind = ""  # of the action that runs now
 
     def submit(self, action: Action) -> bool:
         """Queue an action. Returns False if too many are waiting."""
@@ -47,6 +58,11 @@ class ActionRunner:
             return False
         return True
 
+    def stop(self, kind: str) -> None:
+        """Ask the action that runs now to stop, if it is of that kind and reports its progress."""
+        if self._kind == kind:
+            self._stopped.set()
+
     def results(self) -> list[ActionResult]:
         """Return the results since the last call."""
         drain(self.fd)
@@ -58,10 +74,20 @@ class ActionRunner:
     def _run(self) -> None:
         while True:
             action = self._pending.get()
+            self._kind = action.kind
+            self._stopped.clear()
             try:
-                text, found = self._perform(action)
+                text, found = self._perform(action, partial(self._report, action))
                 result = ActionResult(action, "info", text, found)
             except (PoolqError, OSError) as error:
-                result = ActionResult(action, "error", str(error), None)
-            self._results.append(result)
+                result = ActionResult(action, "error", str(error))
+            self._add(result)
+
+    def _report(self, action: Action, text: str) -> bool:
+        self._add(ActionResult(action, PROGRESS, text))
+        return not self._stopped.is_set()
+
+    def _add(self, result: ActionResult) -> None:
+        self._results.append(result)
+        with suppress(BlockingIOError):  # the pipe is full, so the loop wakes up anyway
             os.write(self._write, b"!")

@@ -43,7 +43,7 @@ class Dashboard:
         setproctitle("poolq: dashboard")
         die_with_parent()
         config, theme = self._config, theme_for(os.environ)
-        terminal = Terminal(self._modes, ascii_only=theme.ascii_only)
+        terminal = Terminal(self._modes, ascii_only=theme.ascii_only, mouse=not config.no_mouse)
         source = Source(scores, self._master)
         actions = Actions(config, lambda: ControlClient(config.name, os.environ), source.stack)
         state, runner = ScreenState(own=True), ActionRunner(actions)

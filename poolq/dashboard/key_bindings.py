@@ -1,52 +1,77 @@
-"""Handles keys (pure). Each key changes the state of the screen, or returns an action.
+"""Handles keys and the mouse (pure). Each changes the state of the screen, or returns an action.
 
-Actions that cannot be undone ask for confirmation; any key but y declines. `actions.py` carries out
-actions; the loop itself handles leave, suspend and redraw.
+Actions that cannot be undone ask for confirmation. `actions.py` carries out actions; the loop
+itself handles leave, suspend, redraw and stop. `command_line.py` handles the keys of a
+command.
 """
 
-from typing import Any
-
-from poolq.dashboard.drawing.table import Pane
+from poolq.dashboard import bulk, command_line, questions, selection
+from poolq.dashboard.drawing.targets import Target
 from poolq.dashboard.job_list import JobList, JobView
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
-from poolq.dashboard.screen_state import Action, Detail, LogRequest, Question, ScreenState
+from poolq.dashboard.screen_state import (
+    Action,
+    Bulk,
+    CommandLine,
+    Detail,
+    LogRequest,
+    ScreenState,
+)
+from poolq.dashboard.selection import chosen, pane_of, row_keys
+from poolq.engines.search import JobFilter
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
-from poolq.monitor.wait_reasons import WAITING
 
-DRAIN_QUESTION = Question("End the pool when its running jobs have finished?", Action("drain"))
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
+STOP_BULK, STOP_COUNT = Action("stop", "bulk"), Action("stop", "count")
+WHEEL_ROWS = 3
 _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 10, "page up": -10,
           "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
-_ACTION_KEYS = ("p", "r", "+", "-", "=", "R", "D", "X")
+_POOL_KEYS = ("+", "=", "-", "R", "D")
+#: The keys that act on a row, and where there are such rows.
+_ROW_KEYS = {
+    "p": "a queue", "r": "a failed job", "A": "a failed job", "m": "a failed or waiting job",
+    "X": "a failed job, a waiting job or a queue", "K": "a worker that runs a job",
+}  # fmt: skip
 
 
-def press(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Handle a key and return the action to carry out, if any. `now` is in monotonic seconds."""
+def press(
+    key: str, state: ScreenState, snapshot: Snapshot, now: float, target: Target | None = None
+) -> Action | None:
+    """Handle a key and return the action to carry out, if any. `now` is in monotonic seconds;
+    `target` is what the mouse points at."""
     if key.startswith("paste "):
         state.pasting = key == "paste begins"
         return None
-    if state.pasting:  # pasted text is never a command, but it may be a filter
-        if state.typing and len(key) == 1:
-            _type(key, state)
+    if state.pasting:  # pasted text is never a command, but it may be a part of one, or a filter
+        if len(key) == 1 and state.question is None:
+            _paste(key, state)
         return None
     if key == "ctrl-z":
         return SUSPEND
     if key == "ctrl-l":
         return REDRAW
-    state.message = ""
+    if key in ("click", "wheel up", "wheel down"):
+        return _point(key, state, snapshot, target)
+    state.message, state.clicked = "", None
     return _pressed(key, state, snapshot, now)
 
 
+def _paste(key: str, state: ScreenState) -> None:
+    if state.command is not None:
+        state.command.text += key
+    elif state.typing:
+        _type(key, state)
+
+
 def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Pass the key to what is open: a question, a filter, the help or a detail; or to the lists."""
+    """Pass the key to what is open: a question, a command, a filter or the help; or to what is
+    below."""
     if state.question is not None:
-        question, state.question = state.question, None
-        if key in ("y", "Y"):
-            return question.action
-        state.show_message("cancelled", now)
-        return None
+        return _answer(key, state, now)
+    if state.command is not None:
+        return command_line.edit(key, state, snapshot, now)
     if state.typing:
         _type(key, state)
         return None
@@ -56,29 +81,61 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     if state.help:
         state.help, state.scroll = False, 0
         return None if key in ("?", "esc", "q", "enter") else _pressed(key, state, snapshot, now)
+    return _in_view(key, state, snapshot, now)
+
+
+def _in_view(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
+    """Handle a key that acts or opens the command line, or pass it to the detail or list."""
+    if key == "esc" and state.progress:
+        return STOP_BULK
+    if key == ":":
+        state.command = CommandLine()
+        return None
     if key == "L":
         return _follow_log(state, snapshot, now)
-    if key in _ACTION_KEYS:
+    if key in _POOL_KEYS or key in _ROW_KEYS:
         return _press_action(key, state, snapshot, now)
     if state.detail is not None:
         _in_detail(key, state.detail, state)
         return None
     if state.jobs is not None:
         return _in_jobs(key, state.jobs, state, snapshot)
-    return _in_lists(key, state, snapshot)
+    return _in_lists(key, state, snapshot, now)
+
+
+def _answer(key: str, state: ScreenState, now: float) -> Action | None:
+    """Answer the open question. While its jobs are being counted, only esc closes it."""
+    question = state.question
+    assert question is not None
+    if question.counts is not None:
+        if key not in ("esc", "n", "N", "q"):
+            return None
+        state.question = None
+        return STOP_COUNT
+    state.question = None
+    if key in question.answers:
+        return question.answers[key]
+    state.show_message("nothing was changed", now)
+    return None
 
 
 def _type(key: str, state: ScreenState) -> None:
+    """Change the filter or, in a detail, the text to find."""
+    text = state.typed
     if key == "enter":
         state.typing = False
     elif key in ("esc", "ctrl-c"):
-        state.typing, state.filter = False, ""
+        state.typing, text = False, ""
     elif key == "backspace":
-        state.filter = state.filter[:-1]
+        text = text[:-1]
     elif key == "ctrl-u":
-        state.filter = ""
+        text = ""
     elif len(key) == 1:
-        state.filter += key
+        text += key
+    if state.detail is None:
+        state.filter = text
+    elif text != state.detail.sought:
+        state.detail.sought, state.detail.match, state.detail.jump = text, -1, 1
 
 
 def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
@@ -87,13 +144,19 @@ def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
         detail.at_end = key in ("end", "G")
     elif key == "?":
         state.help = True
+    elif key == "/":
+        state.typing = True
+    elif key in ("n", "N"):
+        detail.jump += 1 if key == "n" else -1
+    elif key == "esc" and detail.sought:
+        detail.sought = ""
     elif key in ("esc", "enter", "q", "backspace", "left", "tab"):
         state.detail = None
 
 
 def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) -> Action | None:
     if key in _MOVES:
-        _move(_MOVES[key], state, snapshot)
+        selection.move(_MOVES[key], state, snapshot)
     elif key == "enter":
         return _open(state, snapshot)
     elif key == "/":
@@ -109,16 +172,19 @@ def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) ->
     return None
 
 
-def _in_lists(key: str, state: ScreenState, snapshot: Snapshot) -> Action | None:
+def _in_lists(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
     names = list(PANES)
     if key in _MOVES:
-        _move(_MOVES[key], state, snapshot)
+        selection.move(_MOVES[key], state, snapshot)
     elif key in ("tab", "right", "shift-tab", "left"):
         step = 1 if key in ("tab", "right") else -1
-        state.pane = names[(names.index(state.pane) + step) % len(names)]
-        _move(0, state, snapshot)  # the selection stays on this row, even if the row moves
+        selection.focus(names[(names.index(state.pane) + step) % len(names)], state, snapshot)
     elif key == "enter":
         return _open(state, snapshot)
+    elif key == "s":
+        state.show_message(selection.next_order(state), now)
+    elif key == "S":
+        state.show_message(selection.reverse_order(state), now)
     elif key == "/":
         state.typing = True
     elif key == "esc":
@@ -128,33 +194,6 @@ def _in_lists(key: str, state: ScreenState, snapshot: Snapshot) -> Action | None
     elif key == "q":
         return _quit(state)
     return None
-
-
-def _move(by: int, state: ScreenState, snapshot: Snapshot) -> None:
-    pane = pane_of(state)
-    rows = pane.shown(snapshot, state)
-    if rows:
-        at = min(max(0, pane.position(rows, state) + by), len(rows) - 1)
-        state.chosen[pane.name] = pane.key(rows[at])
-
-
-def pane_of(state: ScreenState) -> Pane:
-    """Return the pane that has the keys."""
-    return PANES[state.pane] if state.jobs is None else JOBS_PANE
-
-
-def chosen(state: ScreenState, snapshot: Snapshot) -> Any:
-    """Return the selected row, or None if there is none."""
-    detail = state.detail
-    if detail is not None and detail.shows_job and detail.job is not None:
-        return detail.job
-    if detail is not None:
-        pane = PANES[detail.pane]
-        rows = pane.rows(snapshot)
-        return next((row for row in rows if pane.key(row) == detail.key), None)
-    pane = pane_of(state)
-    rows = pane.shown(snapshot, state)
-    return rows[pane.position(rows, state)] if rows else None
 
 
 def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
@@ -208,8 +247,49 @@ def _quit(state: ScreenState) -> Action | None:
         return LEAVE
     if state.read_only:
         return None
-    state.question = DRAIN_QUESTION
+    state.question = questions.DRAIN
     return None
+
+
+# the mouse
+
+
+def _point(
+    key: str, state: ScreenState, snapshot: Snapshot, target: Target | None
+) -> Action | None:
+    """Handle a click or the wheel. A question and what is being typed are left to the keys."""
+    clicked, state.clicked = state.clicked, None
+    if state.question is not None or state.command is not None or state.typing:
+        return None
+    focused = target is not None and target.pane == pane_of(state).name
+    step = {"wheel up": -WHEEL_ROWS, "wheel down": WHEEL_ROWS}.get(key, 0)
+    if state.help:
+        state.scroll = max(0, state.scroll + step)
+    elif state.detail is not None:
+        state.detail.scroll = max(0, state.detail.scroll + step)
+        state.detail.at_end = False
+    elif target is None or not _takes_focus(target.pane, state, snapshot):
+        return None
+    elif step:
+        selection.move(step, state, snapshot)
+    elif target.key:
+        state.chosen[target.pane] = target.key
+        if clicked == (target.pane, target.key):
+            return _open(state, snapshot)
+        state.clicked = target.pane, target.key
+    elif focused and target.column in pane_of(state).sorts:
+        selection.order_by(target.column, state)
+    return None
+
+
+def _takes_focus(pane: str, state: ScreenState, snapshot: Snapshot) -> bool:
+    """Give the focus to a pane, unless a list of jobs is open. Returns False for another pane."""
+    if state.jobs is None and pane in PANES:
+        selection.focus(pane, state, snapshot)
+    return pane_of(state).name == pane
+
+
+# actions
 
 
 def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
@@ -219,30 +299,49 @@ def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) 
     if key in ("+", "=", "-"):
         return Action("scale", by=-1 if key == "-" else 1)
     if key == "R":
-        state.question = Question("Reload the application's code?", Action("reload"))
-    elif key == "D":
-        state.question = DRAIN_QUESTION
-    else:
-        return _on_row(key, chosen(state, snapshot), state, now)
+        state.question = questions.RELOAD
+        return None
+    if key == "D":
+        state.question = questions.DRAIN
+        return None
+    row = chosen(state, snapshot)
+    if key in (one.key for one in row_keys(row)):
+        return _on_row(key, row, state, now)
+    text = f"{key} acts on {_ROW_KEYS[key]}: select one with tab and the arrows"
+    state.show_message(text, now, "warning")
     return None
 
 
-def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | None:
-    if key == "p":
-        if isinstance(row, QueueView):
+def _on_row(
+    key: str, row: WorkerView | QueueView | FailureView | JobView, state: ScreenState, now: float
+) -> Action | None:
+    """Carry out a key that `row_keys` allows on the row, or ask first."""
+    if isinstance(row, QueueView):
+        if key == "p":
             return Action("resume" if row.paused else "pause", row.queue)
-        state.show_message("p acts on a queue: select one with tab and the arrows", now, "warning")
-    elif isinstance(row, FailureView) or (
-        isinstance(row, JobView) and row.stored.status == "failed"
-    ):
-        if key == "r":
-            return Action("retry", row.id)
-        text = f"Forget failed job {row.job} {row.id} permanently?"
-        state.question = Question(text, Action("forget", row.id))
-    elif key == "X" and isinstance(row, JobView) and row.stored.status in WAITING:
-        text = f"Cancel job {row.job} {row.id}, which has not started, permanently?"
-        state.question = Question(text, Action("cancel", row.id))
+        asked = questions.purge(row.queue, row)
+        if isinstance(asked, str):
+            state.show_message(asked, now)
+        else:
+            state.question = asked
+    elif isinstance(row, WorkerView):
+        state.question = questions.kill(row)
     else:
-        text = f"{key} acts on a failed job: select one with tab and the arrows"
-        state.show_message(text, now, "warning")
+        return _on_job(key, row, state)
+    return None
+
+
+def _on_job(key: str, row: FailureView | JobView, state: ScreenState) -> Action | None:
+    if key == "r":
+        return Action("retry", row.id)
+    if key == "m":
+        state.command = CommandLine(f"move {row.id} ")
+    elif key == "A":
+        wanted = Bulk("", JobFilter(job=row.job))
+        action, state.question = bulk.ask(wanted, bulk.error_kind(row.error))
+        return action
+    elif isinstance(row, JobView) and row.stored.status != "failed":
+        state.question = questions.cancel(row.id, row.job)
+    else:
+        state.question = questions.forget(row.job, row.id)
     return None

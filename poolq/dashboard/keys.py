@@ -1,4 +1,4 @@
-"""The keys: their help, and a parser that turns a terminal's bytes into names of keys."""
+"""The keys and the mouse: their help, and a parser that turns a terminal's bytes into names."""
 
 from typing import NamedTuple
 
@@ -20,18 +20,38 @@ KEY_HELP = (
     KeyHelp("page up, page down, home, end", "jump a page, or to the first or last row"),
     KeyHelp("enter", "the jobs of a queue or limit; details of any other row", "open"),
     KeyHelp("i", "in a list of jobs: details of its queue or limit"),
-    KeyHelp("L", "follow the log of the selected worker or job", "log"),
-    KeyHelp("esc", "go back, or remove the filter"),
-    KeyHelp("/", "show only rows that contain some text", "filter"),
-    KeyHelp("p", "pause or resume the selected queue", "pause", changes=True),
-    KeyHelp("r", "put the selected failed job back into its queue", "retry", changes=True),
+    KeyHelp("L", "follow the log of the selected worker or job"),
+    KeyHelp("esc", "go back, remove the filter, or stop an act on many jobs"),
+    KeyHelp("/", "show only rows that contain some text; in details, find some text", "filter"),
+    KeyHelp("n, N", "in details: the next or previous line that contains the text"),
+    KeyHelp("s, S", "sort the pane by its next column, or reverse the order", "sort"),
+    KeyHelp(":", "type a command, such as ':scale 8'; tab completes it", "command"),
+    KeyHelp("p", "pause or resume the selected queue", changes=True),
+    KeyHelp("r", "put the selected failed job back into its queue", changes=True),
+    KeyHelp(
+        "A", "retry or forget all failures of the selected job, or those with its error; asks",
+        changes=True,
+    ),
+    KeyHelp(
+        "X", "permanently delete: forget a failed job, cancel a waiting one, purge a queue; asks",
+        changes=True,
+    ),
+    KeyHelp("m", "move the selected failed or waiting job to another queue", changes=True),
+    KeyHelp(
+        "K", "kill the selected worker; asks whether its job is cancelled or given back",
+        changes=True,
+    ),
     KeyHelp("+, -", "add or remove a worker", "workers", changes=True),
     KeyHelp("R", "reload the application's code; asks first", "reload", changes=True),
     KeyHelp("D", "drain: finish running jobs and end; asks first", "drain and stop", changes=True),
-    KeyHelp("X", "delete the selected failed or waiting job; asks first", "forget", changes=True),
     KeyHelp("q", "quit; in the dashboard of 'poolq run', do the same as D", "leave"),
     KeyHelp("ctrl-l", "redraw the screen"),
     KeyHelp("ctrl-z", "suspend; 'fg' resumes"),
+)  # fmt: skip
+MOUSE_HELP = (
+    "A click selects a row or a pane, and a second click opens the row.",
+    "A click on a title of the focused pane sorts by it; the wheel scrolls.",
+    "To select text, hold shift, or use --no-mouse.",
 )
 
 _SEQUENCES = {
@@ -44,7 +64,12 @@ _SEQUENCES = {
 _SINGLE = {
     "\t": "tab", "\r": "enter", "\n": "enter", "\x7f": "backspace", "\x08": "backspace",
     "\x1a": "ctrl-z", "\x0c": "ctrl-l", "\x15": "ctrl-u", "\x03": "ctrl-c", "\x04": "ctrl-d",
+    "\x17": "ctrl-w",
 }  # fmt: skip
+#: The buttons of the mouse that have a meaning; others, and their releases, have none.
+_BUTTONS = {b"0": "click", b"64": "wheel up", b"65": "wheel down"}
+_OLD_MOUSE = b"\x1b[M"  # of terminals that know only the oldest form: three more bytes follow
+_OLD_MOUSE_SIZE = 6
 
 
 READ_SIZE = 4096  # bytes per read
@@ -55,6 +80,7 @@ def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
     at = data.rfind(b"\x1b")
     last = data[at:] if at >= 0 else b""
     begun = last[1:2] in (b"[", b"O") and not any(0x40 <= one <= 0x7E for one in last[2:])
+    begun = begun or (last.startswith(_OLD_MOUSE) and len(last) < _OLD_MOUSE_SIZE)
     if begun or (last == b"\x1b" and len(data) >= READ_SIZE):
         return data[:at], last
     return data, b""
@@ -62,12 +88,12 @@ def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
 
 def parse(data: bytes) -> list[str]:
     """Return the names of the typed keys; a printable key is its own name. Unknown sequences are
-    ignored. A lone escape is the key "esc"."""
+    ignored. A lone escape is the key "esc". The mouse's names are those that `mouse` splits."""
     found: list[str] = []
     while data:
         if data[:1] == b"\x1b":
             sequence, data = _sequence(data)
-            name = "esc" if sequence == b"\x1b" else _SEQUENCES.get(sequence, "")
+            name = "esc" if sequence == b"\x1b" else _SEQUENCES.get(sequence) or _mouse(sequence)
             found += [name] if name else []
             continue
         plain, escape, rest = data.partition(b"\x1b")
@@ -80,10 +106,31 @@ def parse(data: bytes) -> list[str]:
     return found
 
 
+def mouse(name: str) -> tuple[str, int, int] | None:
+    """Split the name of a mouse event, such as "click at 4,2", into its kind and the column and
+    line, counted from 0. Returns None for a key."""
+    kind, at, place = name.partition(" at ")
+    column, _, line = place.partition(",")
+    return (kind, int(column), int(line)) if at else None
+
+
+def _mouse(sequence: bytes) -> str:
+    """Return the name of a mouse event, or "" for other sequences."""
+    if not (sequence.startswith(b"\x1b[<") and sequence.endswith(b"M")):
+        return ""
+    button, *place = sequence[3:-1].split(b";")
+    if button not in _BUTTONS or len(place) != 2 or not all(map(bytes.isdigit, place)):
+        return ""
+    column, line = (int(one[:9]) - 1 for one in place)
+    return f"{_BUTTONS[button]} at {column},{line}"
+
+
 def _sequence(data: bytes) -> tuple[bytes, bytes]:
     """Split off the escape sequence at the beginning of the data."""
     if data[1:2] not in (b"[", b"O"):
         return data[:1], data[1:]
+    if data.startswith(_OLD_MOUSE):
+        return data[:_OLD_MOUSE_SIZE], data[_OLD_MOUSE_SIZE:]
     end = 2
     while end < len(data) and not 0x40 <= data[end] <= 0x7E:
         end += 1

@@ -1,5 +1,5 @@
-"""The loop of a screen: it waits for keys, signals, results of actions and the clock, takes a
-snapshot of the pool, and draws it.
+"""The loop of a screen: it waits for keys, the mouse, signals, results of actions and the clock,
+takes a snapshot of the pool, and draws it.
 
 It never waits for an action, which `action_runner.py` runs in a thread, nor for a terminal that
 accepts no output, on which it draws nothing. However the loop ends, it restores the terminal.
@@ -14,10 +14,12 @@ from time import monotonic
 from msgspec.structs import replace
 
 from poolq.dashboard import fetching, key_bindings
-from poolq.dashboard.action_runner import ActionResult, ActionRunner
-from poolq.dashboard.drawing import frame
+from poolq.dashboard.action_results import take
+from poolq.dashboard.action_runner import ActionRunner
+from poolq.dashboard.drawing import frame, targets
+from poolq.dashboard.drawing.cells import Line
 from poolq.dashboard.drawing.theme import Theme
-from poolq.dashboard.keys import parse, split_incomplete
+from poolq.dashboard.keys import mouse, parse, split_incomplete
 from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
@@ -28,9 +30,11 @@ from poolq.system.wakeups import readable
 FRAME_INTERVAL = 0.25  # seconds between frames
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGWINCH")
 _WORDS = {
-    "pause": "pausing {}", "resume": "resuming {}", "retry": "retrying {}",
-    "forget": "forgetting {}", "cancel": "cancelling {}", "reload": "reloading",
-    "scale": "changing the number of workers", "drain": "draining",
+    "pause": "pausing {}", "resume": "resuming {}", "retry": "retrying {}", "move": "moving {}",
+    "forget": "forgetting {}", "cancel": "cancelling {}", "purge": "purging {}",
+    "scale": "changing the number of workers", "scale to": "changing the number of workers",
+    "reload": "reloading", "drain": "draining", "kill": "killing the worker",
+    "kill and give back": "killing the worker",
 }  # fmt: skip
 
 
@@ -57,6 +61,7 @@ class Screen:
         self._ending = ("SIGTERM", "SIGHUP", *(() if state.own else ("SIGINT", "SIGQUIT")))
         self._leaving = False
         self._incomplete = b""  # the beginning of an escape sequence
+        self._lines: list[Line] = []  # what the mouse points at
         self.last: Snapshot | None = None  # what was drawn last
         self.ended = False  # whether the pool has ended
 
@@ -99,7 +104,8 @@ class Screen:
         if self.last is None or not self._terminal.foreground() or not self._terminal.ready():
             return
         size = self._terminal.size()
-        self._terminal.show(frame.draw(self.last, self._state, self._theme, size, now), size)
+        self._lines = frame.draw(self.last, self._state, self._theme, size, now)
+        self._terminal.show(self._lines, size)
 
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._runner.fd]
@@ -121,13 +127,19 @@ class Screen:
         if self.last is None:
             return
         now = monotonic()
-        action = key_bindings.press(key, self._state, self.last, now)
+        target = None
+        if pointed := mouse(key):
+            key, column, line = pointed
+            target = targets.find(self._lines, column, line)
+        action = key_bindings.press(key, self._state, self.last, now, target)
         if action == key_bindings.LEAVE:
             self._leaving = True
         elif action == key_bindings.SUSPEND:
             self._suspend(group=True)
         elif action == key_bindings.REDRAW:
             self._terminal.redraw()
+        elif action is not None and action.kind == "stop":
+            self._runner.stop(action.target)
         elif action is not None:
             self._submit(action, now)
 
@@ -146,20 +158,8 @@ class Screen:
     def _take_results(self, now: float) -> bool:
         results = self._runner.results()
         for result in results:
-            self._take(result, now)
+            take(result, self._state, now)
         return bool(results)
-
-    def _take(self, result: ActionResult, now: float) -> None:
-        state, action, failed = self._state, result.action, result.level == "error"
-        if action == state.fetching:
-            state.fetching = None
-        if action.kind not in fetching.FETCHES:
-            state.show_message(result.text, now, result.level)
-            fetching.outdate(state)
-        elif failed:
-            fetching.fail(state, action, result.text, now)
-        else:
-            fetching.take(state, action, result.found, now)
 
     # signals
 

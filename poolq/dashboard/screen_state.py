@@ -1,29 +1,50 @@
-"""The state of the screen: the focused pane, the selected rows, the filter, an open question or
-detail. `key_bindings.py` changes it; drawing reads it."""
+"""The state of the screen: the focused pane, the selected rows and their order, the filter, and an
+open question, detail or command line. `key_bindings.py` changes it; drawing reads it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolq.dashboard.job_list import JobList, JobsRequest, JobView, StoredFailures
+from poolq.engines.search import JobFilter
+
+
+class Bulk(NamedTuple):
+    """An act on all jobs that match a filter. `verb`: retry, forget, cancel, move (to the queue
+    `to`), or "" as long as it is not chosen."""
+
+    verb: str
+    filter: JobFilter
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a key requests; `actions.py` lists the kinds. `target` is a queue or a job's id. `by` is
-    a change of the number of workers, or a worker's pid. `request`: the jobs to list."""
+    """What a key requests; `actions.py` lists the kinds. `target` is a queue, or a job's id or its
+    beginning. `by` is a change of the number of workers, their number, a worker's pid, or how many
+    jobs `bulk` is about. `to` is the queue to which the job moves. `request`: the jobs to list."""
 
     kind: str
     target: str = ""
     by: int = 0
+    to: str = ""
+    bulk: Bulk | None = None
     request: JobsRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A confirmation of an action; any key but y declines."""
+    """A question, and the action of each key that answers it; any other key means no. If it
+    `counts`, it cannot be answered before that action has counted the jobs."""
 
     text: str
-    action: Action
+    answers: Mapping[str, Action]
+    hint: str = "y/N"
+    counts: Action | None = None
+
+
+def yes_no(text: str, action: Action) -> Question:
+    return Question(text, {"y": action, "Y": action})
 
 
 class LogRequest(NamedTuple):
@@ -39,7 +60,8 @@ class Detail:
     `job`: the job as the engine stores it, or stored it before it was `gone`; `skew`: by how many
     seconds the engine's clock is ahead; `due`: when to fetch again, in monotonic seconds.
     `follows`: whose lines of the log are shown, as `log`. `at_end`: whether the end stays visible
-    when lines are added."""
+    when lines are added. `sought` is the text to find; drawing moves `match`, the line where it was
+    found, by `jump` matches."""
 
     pane: str
     key: str
@@ -53,6 +75,9 @@ class Detail:
     follows: LogRequest | None = None
     log: str = ""
     at_end: bool = False
+    sought: str = ""
+    match: int = -1
+    jump: int = 0
 
     @property
     def shows_job(self) -> bool:
@@ -61,21 +86,47 @@ class Detail:
 
 
 @dataclass(slots=True)
+class CommandLine:
+    """A command being typed. `error` says what is wrong with it. `offers` are the completions among
+    which tab chooses, and `offered` is the last one chosen. `back` counts the steps back in the
+    history, from the text `draft`."""
+
+    text: str = ""
+    error: str = ""
+    offers: tuple[str, ...] = ()
+    offered: int = -1
+    back: int = 0
+    draft: str = ""
+
+
+class Order(NamedTuple):
+    """The column by which a pane is sorted."""
+
+    column: str
+    descending: bool
+
+
+@dataclass(slots=True)
 class ScreenState:
-    """`chosen` maps panes to the keys of their selected rows. `columns` holds the pane and title
-    of each optional column that has been shown, and `widths` maps them to the widest text that a
-    column has shown. `jobs` is the open list of jobs; `fetching` is the fetch that is on its way.
-    `own` is true in the dashboard of `poolq run`, where q drains the pool. `message` is shown until
-    `until`, in monotonic seconds."""
+    """`chosen` maps panes to the keys of their selected rows, and `orders` maps panes to the order
+    that the user has chosen. `columns` holds the pane and title of each optional column that has
+    been shown, and `widths` maps them to the widest text that a column has shown. `clicked` is the
+    pane and key of the row that the last key, a click, has selected. `jobs` is the open list of
+    jobs; `fetching` is the fetch that is on its way. `own` is true in the dashboard of `poolq run`,
+    where q drains the pool. `message` is shown until `until`, in monotonic seconds, and `progress`
+    while an action runs."""
 
     own: bool = False
     read_only: bool = False
     pane: str = "workers"
     chosen: dict[str, str] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
     columns: set[tuple[str, str]] = field(default_factory=set)
     widths: dict[tuple[str, str], int] = field(default_factory=dict)
     filter: str = ""
     typing: bool = False
+    command: CommandLine | None = None
+    history: list[str] = field(default_factory=list)  # of the command line
     pasting: bool = False
     question: Question | None = None
     detail: Detail | None = None
@@ -84,9 +135,16 @@ class ScreenState:
     fetching: Action | None = None
     help: bool = False
     scroll: int = 0  # of the help
+    clicked: tuple[str, str] | None = None
     message: str = ""
     level: str = "info"
     until: float = 0.0
+    progress: str = ""
+
+    @property
+    def typed(self) -> str:
+        """The text that is being typed after /."""
+        return self.filter if self.detail is None else self.detail.sought
 
     def show_message(self, text: str, now: float, level: str = "info") -> None:
         """Show a message in the last line for MESSAGE_SECONDS."""

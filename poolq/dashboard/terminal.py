@@ -26,14 +26,21 @@ SMALLEST = (1, 1)
 
 class Terminal:
     """The terminal at descriptors 0 and 1. `modes` are the modes to restore (default: the current
-    ones). `entered` says that a process which died may have left its screen on the terminal."""
+    ones). `mouse`: whether the terminal reports the mouse. `entered` says that a process which died
+    may have left its screen on the terminal."""
 
     def __init__(
-        self, modes: Modes | None = None, *, ascii_only: bool = False, entered: bool = False
+        self,
+        modes: Modes | None = None,
+        *,
+        ascii_only: bool = False,
+        mouse: bool = False,
+        entered: bool = False,
     ) -> None:
         self.fd = 0
         self._modes = modes or modes_of(self.fd)
         self._encoding = "ascii" if ascii_only else "utf-8"
+        self._mouse = mouse
         self._out, self._owned = _reopened(1)
         self._shown: list[Line] | None = None
         self._size = SMALLEST
@@ -47,7 +54,7 @@ class Terminal:
         if self._modes is not None:
             self._set(for_screen(self._modes))
         self._shown = None
-        self._left += ansi.ENTER_SCREEN.encode()
+        self._left += (ansi.ENTER_SCREEN + ansi.MOUSE_ON * self._mouse).encode()
         self._flush()
         self.entered = True
 

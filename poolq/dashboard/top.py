@@ -22,7 +22,7 @@ LINE_INTERVAL = 2.0  # seconds between lines, if the output is not a terminal
 def show(source: Source, config: Config, *, read_only: bool) -> None:
     """Show the screen until the user quits or the pool ends, then print a summary."""
     theme = theme_for(os.environ)
-    terminal = Terminal(ascii_only=theme.ascii_only)
+    terminal = Terminal(ascii_only=theme.ascii_only, mouse=not config.no_mouse)
 
     def broker() -> str:
         return screen.last.head.broker if screen.last else ""

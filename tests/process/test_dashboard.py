@@ -105,7 +105,7 @@ def test_q_asks_and_a_no_changes_nothing(screens: Screens) -> None:
     tty.type("q")
     tty.until_shows("End the pool when its running jobs have finished? y/N")
     tty.type("n")
-    tty.until_shows("cancelled", "RUNNING")
+    tty.until_shows("nothing was changed", "RUNNING")
     tty.type("q")
     tty.until_shows("y/N")
     tty.type("y")

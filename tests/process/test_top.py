@@ -21,7 +21,7 @@ from tests.support.screens import Screens, screens
 from tests.support.wait import until
 
 __all__ = ["screens"]
-CTRL_C = "\x03"
+CTRL_C, CTRL_U = "\x03", "\x15"
 MAILS = """
 from poolq import Job, Limit
 
@@ -132,7 +132,7 @@ def test_queues_and_failed_jobs_are_acted_on(screens: Screens, project: Project)
     tty.type("j", "X")
     tty.until_shows("Forget failed job jobs:Fails", "y/N")
     tty.type("enter")
-    tty.until_shows("cancelled")
+    tty.until_shows("nothing was changed")
     assert first in project.failed()
     tty.type("/", *first[-12:], "enter", "X", "y")
     tty.until_shows(f"job {first} is forgotten")
@@ -140,19 +140,69 @@ def test_queues_and_failed_jobs_are_acted_on(screens: Screens, project: Project)
 
 
 @sqlite
+def test_the_mouse_and_commands_act_on_one_or_many(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    ids = project.dispatch_many("Fails", 3)
+    until(lambda: len(project.failed()) == 3, 10, "three failed jobs")
+    tty = screens.top(pool)
+    tty.until_shows("FAILURES 3", "QUEUES 1")
+    assert b"\x1b[?1000h\x1b[?1006h" in tty.raw
+    tty.click("ValueError: no luck")
+    tty.until_shows("r retry", "A all like it")
+    tty.click("ValueError: no luck")
+    tty.until_shows(ids[2], "TRACEBACK")
+    tty.type("esc", "A")
+    tty.until_shows("3 failed jobs of jobs:Fails: r retries, X forgets them")
+    tty.type("r")
+    tty.until_shows("3 jobs are back in their queues")
+    for id in ids:
+        project.ledger.until("start", id, times=2)
+    tty.type(*":scal 2", "enter")
+    tty.until_shows("there is no command 'scal'; did you mean scale?")
+    tty.type(CTRL_U, *"scale 2", "enter")
+    tty.until_shows("scaled to 2 workers")
+    tty.type(*":pause defa", "tab", "enter")
+    tty.until_shows("queue default is paused, on all nodes")
+    waiting = project.dispatch_many("Quick", 3)
+    tty.type(*f":move {waiting[0][:-1]} other", "enter")
+    tty.until_shows("There is no queue other yet. Move the job there? y/N")
+    tty.type("y")
+    project.ledger.until("end", waiting[0])
+    tty.type(*":cancel --queue default", "enter")
+    tty.until_shows("Cancel 2 waiting jobs in queue default permanently? y/N")
+    tty.type("y")
+    tty.until_shows("2 jobs are cancelled")
+    running = project.dispatch("Held", queue="other")
+    pool.until_runs(running)
+    tty.until_shows("1/2 busy", "jobs:Held")
+    tty.type(*f":kill {running}", "enter")
+    tty.until_shows(f"which has run jobs:Held {running} for", "c/g/N")
+    tty.type("c")
+    tty.until_shows("is cancelled")
+    until(lambda: project.engine.find(running) is None, 10, "the end of the job")
+    assert [project.engine.find(id) for id in waiting[1:]] == [None, None]
+    tty.type("q")
+    assert tty.until_ends() == 0
+    assert tty.restored()
+
+
+@sqlite
 def test_one_that_only_looks_changes_nothing(screens: Screens, project: Project) -> None:
     pool = project.ready(1)
     project.dispatch("Fails")
     until(project.failed, 10, "a failed job")
-    tty = screens.top(pool, "--read-only")
+    tty = screens.top(pool, "--read-only", "--no-mouse")
     tty.until_shows("WORKERS 1", "read-only", "FAILURES 1")
-    for key in ("+", "-", "R", "D", "p", "X"):
+    assert b"\x1b[?1000h" not in tty.raw
+    for key in ("+", "-", "R", "D", "p", "X", "A", "K"):
         tty.type(key)
         tty.until_shows("this screen is read-only")
         tty.type("esc")
         tty.until_hides("this screen is read-only")
     tty.type("D", "y")
-    tty.type("q")
+    tty.type(*":scale 2", "enter")
+    tty.until_shows("scale is refused: this screen is read-only")
+    tty.type("esc", "q")
     assert tty.until_ends() == 0
     assert pool.code is None
     assert len(pool.workers()) == 1

@@ -126,6 +126,13 @@ class Tty:
         for key in keys:
             os.write(self.person, KEYS.get(key, key).encode())
 
+    def click(self, text: str) -> None:
+        """Click on the first place where the text stands, as a terminal reports it."""
+        lines = self.until_shows(text).splitlines()
+        line = next(at for at, one in enumerate(lines) if text in one)
+        place = f"{lines[line].index(text) + 1};{line + 1}"
+        self.type(f"\x1b[<0;{place}M\x1b[<0;{place}m")
+
     def resize(self, columns: int, lines: int) -> None:
         size = struct.pack("HHHH", lines, columns, 0, 0)
         fcntl.ioctl(self.person, termios.TIOCSWINSZ, size)
@@ -137,10 +144,12 @@ class Tty:
         self._screen.erase_in_display(2)
 
     def restored(self) -> bool:
-        """Modes, cursor and the screen of before are back."""
+        """Modes, cursor, the mouse and the screen of before are back."""
         self.look()
         same = termios.tcgetattr(self.programs) == self.modes
-        return same and self.raw.rfind(b"\x1b[?1049l") > self.raw.rfind(b"\x1b[?1049h")
+        mouse = self.raw.rfind(b"\x1b[?1000h") > self.raw.rfind(b"\x1b[?1000l")
+        screen = self.raw.rfind(b"\x1b[?1049h") > self.raw.rfind(b"\x1b[?1049l")
+        return same and not mouse and b"\x1b[?1049l" in self.raw and not screen
 
     def close(self) -> None:
         """End what is left of it."""

@@ -8,7 +8,9 @@ from poolq.dashboard.drawing.cells import Line, line_width
 
 #: The alternate screen, no cursor, no wrapping, bracketed paste.
 ENTER_SCREEN = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
-LEAVE_SCREEN = "\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
+#: Clicks and the wheel are reported, with decimal coordinates.
+MOUSE_ON, MOUSE_OFF = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
+LEAVE_SCREEN = f"\x1b[0m{MOUSE_OFF}\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 CLEAR = "\x1b[0m\x1b[2J\x1b[H"
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output, on terminals that support it
 

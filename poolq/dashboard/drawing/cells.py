@@ -3,7 +3,6 @@
 A character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
 """
 
-import textwrap
 from collections.abc import Iterable
 
 from rich.cells import cell_len, set_cell_size
@@ -114,7 +113,13 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def wrap_words(text: str, width: int) -> list[str]:
-    """Like `wrap`, but break lines between words where possible."""
-    if not text.isascii():  # textwrap counts characters, not columns
-        return wrap(text, width)
-    return textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    """Split a cleaned text at blanks into lines of at most `width` columns. A word that is longer
+    than a line is split."""
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if width_of(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines += wrap(word, width)
+    return lines if lines[0] else lines[1:] or [""]

@@ -1,5 +1,8 @@
 """Draws the detail of a row, which scrolls: its fields, then a block for each fetched text."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
 from rich.segment import Segment
 
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, wrap, wrap_words
@@ -40,14 +43,37 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     if detail.waits:
         lines.append([Segment(fit(" fetching more", width, cut=""), theme.dim)])
     room = max(0, height - 1)
+    found = _find(detail, lines, room) if detail.sought else ""
     last = max(0, len(lines) - room)
     detail.scroll = last if detail.at_end else max(0, min(detail.scroll, last))
+    if detail.sought and 0 <= detail.match < len(lines):
+        text = "".join(segment.text for segment in lines[detail.match])
+        lines[detail.match] = [Segment(text, theme.chosen)]
     shown = lines[detail.scroll : detail.scroll + room]
     left = len(lines) - room - detail.scroll
     more = f"  {theme.down} {left} more lines" if left > 0 else ""
-    title = f" {detail.pane.upper()}: esc goes back{more}"
+    title = f" {detail.pane.upper()}: {found or 'esc goes back'}{more}"
     shown = [clip(line, width) for line in shown]  # a margin may exceed a very small width
     return [[Segment(fit(title, width, cut=""), theme.focused)], *shown][:height]
+
+
+def _find(detail: Detail, lines: Sequence[Line], room: int) -> str:
+    """Go on by `detail.jump` matches. Returns which of the matches is current."""
+    sought = detail.sought.casefold()
+    texts = ("".join(segment.text for segment in line).casefold() for line in lines)
+    matches = [number for number, text in enumerate(texts) if sought in text]
+    if not matches:
+        detail.match, detail.jump = -1, 0
+        return "no line contains the text"
+    if detail.jump:
+        ahead = detail.jump > 0
+        start = (
+            bisect_right(matches, detail.match) - 1 if ahead else bisect_left(matches, detail.match)
+        )
+        detail.match, detail.jump = matches[(start + detail.jump) % len(matches)], 0
+        detail.scroll, detail.at_end = detail.match - room // 3, False
+    at = sum(number <= detail.match for number in matches)
+    return f"match {at} of {len(matches)}"
 
 
 def _fields(detail: Detail, context: DrawContext) -> list[tuple[str, Cell]]:

@@ -1,4 +1,5 @@
-"""The last line: a question, the filter being typed, a message, or the keys.
+"""The last line: a question, a command or filter being typed, a message, or the keys that do
+something now.
 
 A question or message that needs more lines gets them, so that it can be read in full.
 """
@@ -6,34 +7,62 @@ A question or message that needs more lines gets them, so that it can be read in
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of, wrap
+from poolq.dashboard.commands import COMMANDS
+from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of, wrap_words
 from poolq.dashboard.drawing.parts import Part, lay_out
-from poolq.dashboard.drawing.theme import Theme
+from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.keys import KEY_HELP
-from poolq.dashboard.screen_state import ScreenState
-from poolq.monitor.snapshot import PoolView
+from poolq.dashboard.screen_state import CommandLine, ScreenState
+from poolq.dashboard.selection import chosen, row_keys
+from poolq.monitor.snapshot import PoolView, Snapshot
 
 #: The ranks of keys; if the last line is too short, the key of the highest rank is omitted first.
-_RANKS = {"?": 0, "D": 1, "q": 2, "tab": 3, "enter": 4, "/": 5}
-_PANES_OF_KEY = {"p": ("queues",), "r": ("failures",), "X": ("failures",)}
-ANSWERS = " y/N "
+_RANKS = {"?": 0, "D": 1, "q": 2, "tab": 4, "enter": 5, ":": 6, "/": 7}
+_ROW_RANK = 3  # of the keys that act on the selected row
 TOO_SOON_SHOWN = 6.0  # seconds for which an ignored Ctrl-C is shown
 
 
 def draw(
-    state: ScreenState, theme: Theme, size: tuple[int, int], now: float, head: PoolView
+    state: ScreenState, theme: Theme, size: tuple[int, int], now: float, snapshot: Snapshot
 ) -> list[Line]:
     """Draw one or more lines. `size` is the number of columns and the maximum number of lines.
     While the pool drains, another hint replaces that of the key D."""
-    width, _ = size
     if state.question is not None:
-        return _text(state.question.text, theme, theme.question, size, ANSWERS)
+        end = f" {state.question.hint} "
+        return _text(state.question.text, theme, theme.question, size, end)
+    if state.command is not None:
+        return _command(state.command, theme, size)
     if state.typing:
-        text = clean(f" /{state.filter}_", ascii_only=theme.ascii_only)
-        return [[Segment(tail(text, width, theme.cut), theme.strong)]]
+        return [_typed(f" /{state.typed}_", theme, size[0])]
+    if state.progress:
+        return _text(f"{state.progress}; esc stops", theme, theme.accent, size)
     if state.message and now < state.until:
         return _text(state.message, theme, theme.level(state.level), size)
-    return [_keys(state, theme, width, head)]
+    return [_keys(state, theme, size[0], snapshot)]
+
+
+def _typed(text: str, theme: Theme, width: int) -> Line:
+    text = clean(text, ascii_only=theme.ascii_only)
+    return [Segment(tail(text, width, theme.cut), theme.strong)]
+
+
+def _command(line: CommandLine, theme: Theme, size: tuple[int, int]) -> list[Line]:
+    """Draw a command and, above it, its mistake, the completions, or what the command does. If
+    there is one line only, a mistake takes it."""
+    width, most = size
+    typed = _typed(f" :{line.text}_", theme, width)
+    if line.error:
+        above = _text(line.error, theme, theme.bad, (width, max(1, most - 1)))
+        return [*above, typed][:most]
+    spec = COMMANDS.get(line.text.partition(" ")[0])
+    if line.offers:
+        hint = "  ".join(line.offers)
+    elif spec:
+        hint = f"{f'{spec.name} {spec.usage}'.rstrip()}: {spec.what}"
+    else:
+        hint = f"commands: {' '.join(name for name in COMMANDS if name.startswith(line.text))}"
+    above = _text(hint, theme, theme.dim, (width, max(1, most - 1)))
+    return [*above, typed][-most:]
 
 
 def _text(
@@ -42,11 +71,11 @@ def _text(
     """Wrap a text to `size`; `end` is always shown in full."""
     width, most = size
     text, room = clean(text, ascii_only=theme.ascii_only), max(1, width - 1)
-    pieces = wrap(text, room)
+    pieces = wrap_words(text, room)
     if width_of(pieces[-1]) + len(end) > room:
         pieces.append("")
     if len(pieces) > most:
-        pieces = wrap(fit(text, max(0, most * room - len(end)), cut=theme.cut), room)
+        pieces = wrap_words(fit(text, max(0, most * room - len(end)), cut=theme.cut), room)
     pieces[-1] += end
     return [[Segment(fit(f" {piece}", width, cut=""), style)] for piece in pieces[:most]]
 
@@ -58,16 +87,31 @@ def _interrupt_hint(head: PoolView) -> str:
     return f"ctrl-c {'again' if head.interrupts else 'twice'}: kill running jobs"
 
 
-def _keys(state: ScreenState, theme: Theme, width: int, head: PoolView) -> Line:
+def _hidden(state: ScreenState) -> set[str]:
+    """Return the keys that do nothing now, or the same as another one."""
+    hidden = {"q"} if state.own else set()  # q does what D does
+    if state.detail is not None:
+        return hidden | {"tab", "enter", "s"}
+    return hidden | {"tab", "s"} if state.jobs is not None else hidden
+
+
+def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> Line:
     text = clean(f"filter: {state.filter}", ascii_only=theme.ascii_only)
-    parts = [Part(text, theme.warn)] if state.filter else []
+    parts = [Part(text, theme.warn)] if state.filter and state.detail is None else []
+    head = snapshot.head
+    hidden = _hidden(state)
     for number, key in enumerate(KEY_HELP):
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
-        panes = _PANES_OF_KEY.get(name, (state.pane,))
-        hidden = key.changes and (state.read_only or state.pane not in panes)
-        if not key.short or hidden or (name == "q" and state.own):  # q does what D does
+        if name == "/":
+            parts += [
+                Part(f"{one.key} {one.word}", PLAIN, _ROW_RANK)
+                for one in row_keys(chosen(state, snapshot))
+                if not (one.changes and state.read_only)
+            ]
+        if not key.short or (key.changes and state.read_only) or name in hidden:
             continue
-        part = Part(f"{name} {key.short}", theme.dim, _RANKS.get(name, 6 + number))
+        word = "find" if name == "/" and state.detail is not None else key.short
+        part = Part(f"{name} {word}", theme.dim, _RANKS.get(name, 8 + number))
         if name == "D" and head.state == "draining":
             part = Part(_interrupt_hint(head) * state.own, theme.warn, part.rank)
         parts.append(part)

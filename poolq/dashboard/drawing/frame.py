@@ -68,7 +68,7 @@ def draw(
         body = _panes(context, width, room)
     lines += body[: max(0, room)]
     lines += [[] for _ in range(height - 1 - len(lines))]
-    foot = footer.draw(state, theme, (width, max(1, height // 5)), now, snapshot.head)
+    foot = footer.draw(state, theme, (width, max(1, height // 5)), now, snapshot)
     return [*lines[: max(0, height - len(foot))], *foot][-height:]
 
 

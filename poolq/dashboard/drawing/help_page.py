@@ -1,14 +1,18 @@
-"""The help page: keys and alerts."""
+"""The help page: keys, the mouse, commands and the words that stand out. It scrolls."""
+
+from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing.cells import Line, clip, fit, wrap
+from poolq.dashboard.commands import COMMANDS
+from poolq.dashboard.drawing.cells import Line, clip, fit, wrap_words
 from poolq.dashboard.drawing.theme import PLAIN, Theme
-from poolq.dashboard.keys import KEY_HELP
+from poolq.dashboard.keys import KEY_HELP, MOUSE_HELP
 from poolq.dashboard.screen_state import ScreenState
 
 KEYS_WIDTH = 30
-ALERT_HELP = (
+REFUSED = "(not with --read-only)"
+WORD_HELP = (
     "STUCK: the job has run for over 10 s and 10 times as long as usual, or past its deadline",
     "STUCK, without a known usual duration: it has run for over a minute without progress",
     "LEAKS: the worker's memory has grown by 16M or more, and grows by 2M or more a minute",
@@ -21,20 +25,14 @@ ALERT_HELP = (
 def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line]:
     """Draw at most `height` lines, and keep `state.scroll` in bounds."""
     lines: list[Line] = []
-    size = min(KEYS_WIDTH, max(8, width // 3))
     for key in KEY_HELP:
-        refused = key.changes and state.read_only
-        what = f"{key.what} (not with --read-only)" if refused else key.what
-        style = theme.dim if refused else PLAIN
-        line = [
-            Segment(f" {fit(key.keys, size, cut=theme.cut)} ", theme.strong),
-            Segment(fit(what, max(0, width - size - 2), cut=theme.cut), style),
-        ]
-        lines.append(clip(line, width))
-    lines.append([])
-    for sign in ALERT_HELP:
-        pieces = wrap(sign, max(1, width - 1))
-        lines += [[Segment(fit(f" {piece}", width, cut=""), theme.dim)] for piece in pieces]
+        lines += _entry(key.keys, key.what, theme, width, refused=key.changes and state.read_only)
+    lines += _section("MOUSE", MOUSE_HELP, theme, width)
+    lines += _section("COMMANDS, AFTER ':'", (), theme, width)
+    for spec in COMMANDS.values():
+        refused = spec.changes and state.read_only
+        lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width, refused=refused)
+    lines += _section("WORDS", WORD_HELP, theme, width)
     room = max(0, height - 1)
     state.scroll = max(0, min(state.scroll, len(lines) - room))
     left = len(lines) - room - state.scroll
@@ -42,3 +40,29 @@ def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line
     shown = lines[state.scroll : state.scroll + room]
     title = Segment(fit(f" KEYS: esc goes back{more}", width, cut=""), theme.focused)
     return [[title], *shown][:height]
+
+
+def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool) -> list[Line]:
+    """Draw a name and what it does, side by side; a long name gets lines of its own."""
+    size = min(KEYS_WIDTH, max(8, width // 3))
+    style = theme.dim if refused else PLAIN
+    names = wrap_words(name, size)
+    if len(names) > 1 and width > 2 * size:
+        names = wrap_words(name, width - 2)
+    texts = wrap_words(f"{what} {REFUSED}" if refused else what, max(1, width - size - 2))
+    beside = len(names) == 1 and len(names[0]) <= size
+    lines: list[Line] = []
+    if not beside:
+        lines += [[Segment(f" {piece}", theme.strong)] for piece in names]
+    for number, text in enumerate(texts):
+        start = name if beside and number == 0 else ""
+        lines.append([Segment(f" {fit(start, size)} ", theme.strong), Segment(text, style)])
+    return [clip(line, width) for line in lines]
+
+
+def _section(title: str, sentences: Sequence[str], theme: Theme, width: int) -> list[Line]:
+    lines: list[Line] = [[], [Segment(fit(f" {title}", width, cut=""), theme.header)]]
+    for sentence in sentences:
+        pieces = wrap_words(sentence, max(1, width - 1))
+        lines += [clip([Segment(f" {piece}", PLAIN)], width) for piece in pieces]
+    return lines

@@ -6,7 +6,7 @@ optional columns are at the right end. So columns keep their places from frame t
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, name, width_of
+from poolq.dashboard.drawing.targets import mark_header, mark_row
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.alerts import Alert
@@ -52,11 +53,20 @@ class PaneColumn(NamedTuple):
     is_shown: Callable[[Sequence[Any]], bool] | None = None
 
 
+class Sort(NamedTuple):
+    """`value` returns what the rows are sorted by; rows with None come last. `descending`: whether
+    the largest comes first, unless the user reverses the order."""
+
+    value: Callable[[Any], Any]
+    descending: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
     the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
-    `left_out` returns how many more rows there are than the snapshot has."""
+    `left_out` returns how many more rows there are than the snapshot has. `sorts` has the titles of
+    the columns by which the pane can be sorted."""
 
     name: str
     columns: tuple[PaneColumn, ...]
@@ -67,10 +77,17 @@ class Pane:
     empty: str
     severity: Callable[[Any], str] = lambda _: ""
     left_out: Callable[[Snapshot], int] = lambda _: 0
+    sorts: Mapping[str, Sort] = field(default_factory=dict)
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
-        """Return the rows that match the filter, with the worst problems at the top."""
-        rows = sorted(self.rows(snapshot), key=lambda row: _ORDER[self.severity(row)])
+        """Return the rows that match the filter, in the order that the user has chosen, or else
+        with the worst problems at the top."""
+        order = state.orders.get(self.name)
+        if order is None:
+            rows = sorted(self.rows(snapshot), key=lambda row: _ORDER[self.severity(row)])
+        else:
+            value = self.sorts[order.column].value
+            rows = in_order(self.rows(snapshot), value, descending=order.descending)
         if not state.filter:
             return rows
         sought = state.filter.casefold()
@@ -84,6 +101,13 @@ class Pane:
         """Return the index of the selected row, or 0 if there is no such row."""
         chosen = state.chosen.get(self.name)
         return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
+
+
+def in_order(rows: Sequence[Any], value: Callable[[Any], Any], *, descending: bool) -> list[Any]:
+    """Sort rows by a value; those whose value is not known (None) come last."""
+    known = [row for row in rows if value(row) is not None]
+    unknown = [row for row in rows if value(row) is None]
+    return [*sorted(known, key=value, reverse=descending), *unknown]
 
 
 def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line]:
@@ -206,20 +230,26 @@ def _header(
     focused: bool,
 ) -> Line:
     first, room, count = part
-    theme = context.theme
-    titles = [column.title for column, _ in layout]
-    titles[0] = _title(pane, count, context)
-    cells = [
-        fit(title, size, right=column.right, cut="")
-        for title, (column, size) in zip(titles, layout, strict=True)
-    ]
-    cells[0] = titles[0].ljust(layout[0][1])
-    text = fit(" " + " ".join(cells), width, cut="")
+    theme, order = context.theme, context.state.orders.get(pane.name)
+    text, spans = " ", []
+    for number, (column, size) in enumerate(layout):
+        arrow = ""
+        if order is not None and order.column == column.title:
+            arrow = theme.down if order.descending else theme.up
+        title = column.title if number else _title(pane, count, context)
+        if column.right:  # the arrow is in the gap behind the title
+            cell = fit(title, size, right=True, cut="") + (arrow or " ")
+        else:
+            cell = fit(f"{title}{arrow}", size if number else max(size, len(title)), cut="") + " "
+        spans.append((column.title, len(text), len(text) + len(cell)))
+        text += cell
+    text = fit(text, width, cut="")
     if focused and count > room > 0:
         up, down = theme.up if first else " ", theme.down if first + room < count else " "
         more = f" {first + 1}-{first + room} {up}{down}"
         text = text[: max(0, width - len(more))] + more[-width:]
-    return [Segment(text, theme.focused if focused else theme.header)]
+    style = theme.focused if focused else theme.header
+    return [Segment(text, mark_header(style, pane.name, tuple(spans), width))]
 
 
 def _row(
@@ -233,7 +263,9 @@ def _row(
 ) -> Line:
     theme = context.theme
     severity = pane.severity(row)
-    line: Line = [Segment(theme.mark, theme.level(severity)) if severity else Segment(" ", PLAIN)]
+    key = pane.key(row)
+    style = mark_row(theme.level(severity), pane.name, key, width)
+    line: Line = [Segment(theme.mark if severity else " ", style)]
     taken = 1
     for column, size in layout:
         cell = column.cell(row, context)
@@ -249,6 +281,6 @@ def _row(
     if taken < width:
         line.append(Segment(" " * (width - taken), PLAIN))
     if chosen:
-        style = theme.level(severity) + theme.chosen
+        style = mark_row(theme.level(severity) + theme.chosen, pane.name, key, width)
         line = [Segment("".join(segment.text for segment in line), style)]
     return clip(line, width) if width_of(line[-1].text) and taken > width else line

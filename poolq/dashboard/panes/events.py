@@ -1,6 +1,6 @@
 """The most recent events of the pool."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import EventView
 
@@ -34,4 +34,9 @@ EVENTS_PANE = Pane(
     words=lambda one: f"{one.level} {one.who} {one.text}",
     fields=_fields,
     empty="nothing has happened yet",
+    sorts={
+        "": Sort(lambda one: one.at),
+        "WHO": Sort(lambda one: one.who, descending=False),
+        "WHAT": Sort(lambda one: one.text, descending=False),
+    },
 )

@@ -1,6 +1,6 @@
 """The jobs that failed last, with their errors."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.job_list import MAX_STORED_FAILURES
 from poolq.monitor import amounts, tracebacks
 from poolq.monitor.snapshot import FailureView, Snapshot
@@ -51,4 +51,11 @@ FAILURES_PANE = Pane(
     fields=_fields,
     empty="no job has failed",
     left_out=_left_out,
+    sorts={
+        "": Sort(lambda one: one.at),
+        "JOB": Sort(lambda one: one.job, descending=False),
+        "QUEUE": Sort(lambda one: one.queue, descending=False),
+        "TRY": Sort(lambda one: one.attempt),
+        "ERROR": Sort(lambda one: one.error, descending=False),
+    },
 )

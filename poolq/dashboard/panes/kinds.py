@@ -1,6 +1,6 @@
 """The kinds of jobs that this pool has run: what takes the most time, what is slow, what fails."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import JobKindView
@@ -49,4 +49,15 @@ KINDS_PANE = Pane(
     words=lambda one: one.job,
     fields=_fields,
     empty="no job has run yet",
+    sorts={
+        "": Sort(lambda one: one.job, descending=False),
+        "JOBS/S": Sort(lambda one: one.per_second),
+        "DONE": Sort(lambda one: one.done),
+        "FAILED": Sort(lambda one: one.failed),
+        "RETRIED": Sort(lambda one: one.retried),
+        "HELD": Sort(lambda one: one.limited),
+        "USUAL": Sort(lambda one: one.usual),
+        "95% IN": Sort(lambda one: one.p95),
+        "TIME": Sort(lambda one: one.share),
+    },
 )

@@ -10,7 +10,7 @@ from poolq.dashboard.drawing.gauges import (
     peak,
     spark,
 )
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rate
@@ -120,4 +120,13 @@ LIMITS_PANE = Pane(
     fields=_fields,
     empty="no rate limit was used within a minute",
     severity=lambda one: "warn" if one.holds_back else "",
+    sorts={
+        "": Sort(lambda one: one.key, descending=False),
+        "STATE": Sort(lambda one: one.state, descending=False),
+        "STARTS/S": Sort(lambda one: one.starts),
+        "WAIT": Sort(lambda one: one.waiting),
+        "NEXT SLOT": Sort(lambda one: one.next_slot),
+        "EMPTY ABOUT": Sort(lambda one: one.empty_in),
+        "HELD/MIN": Sort(lambda one: one.held),
+    },
 )

@@ -1,6 +1,6 @@
 """Every pool of the namespace, here and on other hosts."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import NodeView
@@ -53,4 +53,11 @@ NODES_PANE = Pane(
     fields=_fields,
     empty="no node is known yet",
     severity=lambda one: "warn" if _silent(one) else "",
+    sorts={
+        "": Sort(lambda one: f"{one.pool}@{one.host}", descending=False),
+        "WORKERS": Sort(lambda one: one.workers),
+        "BUSY": Sort(lambda one: one.busy),
+        "HEARD": Sort(lambda one: one.beat),
+        "POOLQ": Sort(lambda one: one.poolq, descending=False),
+    },
 )

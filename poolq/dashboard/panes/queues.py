@@ -7,7 +7,7 @@ from poolq.dashboard.drawing.gauges import (
     peak,
     spark,
 )
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import waiting
@@ -85,4 +85,16 @@ QUEUES_PANE = Pane(
     empty="no queue is known yet",
     severity=_severity,
     left_out=lambda snapshot: snapshot.left_out,
+    sorts={
+        "": Sort(lambda one: one.queue, descending=False),
+        "READY": Sort(lambda one: one.ready),
+        "DELAYED": Sort(lambda one: one.delayed),
+        "PARKED": Sort(lambda one: one.parked),
+        "RUNNING": Sort(lambda one: one.running),
+        "FAILED": Sort(lambda one: one.failed),
+        "OLDEST": Sort(lambda one: one.oldest),
+        "IN/S": Sort(lambda one: one.incoming),
+        "OUT/S": Sort(lambda one: one.outgoing),
+        "EMPTY IN": Sort(lambda one: one.empty_in),
+    },
 )

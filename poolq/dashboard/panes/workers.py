@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import bar
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
@@ -164,4 +164,17 @@ WORKERS_PANE = Pane(
     fields=_fields,
     empty="no worker is running",
     severity=_severity,
+    sorts={
+        "": Sort(lambda one: one.slot, descending=False),
+        "JOB": Sort(lambda one: one.job or None, descending=False),
+        "QUEUE": Sort(lambda one: one.queue or None, descending=False),
+        "FOR": Sort(lambda one: one.running),
+        "USUAL": Sort(lambda one: one.usual),
+        "RSS": Sort(lambda one: one.rss or None),
+        "+/MIN": Sort(lambda one: one.growth),
+        "CPU": Sort(lambda one: one.cpu),
+        "DONE": Sort(lambda one: one.done),
+        "FAILED": Sort(lambda one: one.failed),
+        "RESTARTS": Sort(lambda one: one.restarts),
+    },
 )

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from poolq.dashboard import exit_summary, print_once
+from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
+from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import Action, Detail, Question, ScreenState
+from poolq.dashboard.screen_state import Action, CommandLine, Detail, Order, ScreenState, yes_no
 from poolq.monitor.snapshot import Progress, Snapshot
 from tests.support import snapshots
 
@@ -42,7 +44,12 @@ def states() -> list[ScreenState]:
         ScreenState(help=True),
         ScreenState(filter="\x1b[31m漢字"),
         ScreenState(typing=True, filter="漢字" * 50),
-        ScreenState(question=Question("forget \x1b[2J?", Action("forget", "1"))),
+        ScreenState(question=yes_no("forget \x1b[2J?", Action("forget", "1"))),
+        ScreenState(command=CommandLine("pu\x1b漢字" * 50)),
+        ScreenState(command=CommandLine("move ", offers=("\x1b漢字",) * 50)),
+        ScreenState(command=CommandLine("purge x", error="there is no \x1b漢字 " * 30)),
+        ScreenState(pane="queues", orders={"queues": Order("READY", True)}),
+        ScreenState(progress="retrying: 5 of 7 jobs"),
         ScreenState(detail=Detail("workers", key, blocks, scroll=10_000)),
         ScreenState(detail=Detail("failures", "gone", waits=True)),
         ScreenState(message="no \x07 pool" * 40, until=1.0, level="error"),
@@ -137,15 +144,15 @@ def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
 
 def test_a_question_and_an_error_are_read_on_any_width() -> None:
     question = ScreenState(
-        question=Question("Forget failed job shop.jobs:Charge 0192f3?", Action("forget"))
+        question=yes_no("Forget failed job shop.jobs:Charge 0192f3?", Action("forget"))
     )
     assert shown(snapshots.well(), (100, 30), question)[-1].startswith(" Forget failed job shop.")
     for size in ((40, 15), (24, 15), (24, 4)):
         found = [line.strip() for line in shown(snapshots.well(), size, question)]
         assert found[-1].endswith("y/N")
     error = ScreenState(message="give the --engine of this pool, " * 3, until=1.0, level="error")
-    found = shown(snapshots.well(), (60, 15), error)
-    assert "".join(line[1:] for line in found[-2:]).rstrip() == error.message.rstrip()
+    found = " ".join(shown(snapshots.well(), (60, 15), error)[-2:])
+    assert found.split() == error.message.split()
 
 
 @pytest.mark.parametrize(
@@ -380,3 +387,44 @@ def test_queues_that_are_left_out_are_counted() -> None:
         screen = "\n".join(shown(pool, size))
         assert " QUEUES 3 of 5000 " in screen
         assert re.search(r"\bready +11524 ", screen)
+
+
+@pytest.mark.parametrize(
+    ("pane", "words"),
+    [("workers", "enter open  K kill  L log  / filter"),
+     ("queues", "enter open  p resume  X purge"),
+     ("failures", "enter open  r retry  A all like it  X forget  m move  L log")],
+)  # fmt: skip
+def test_the_last_line_names_the_keys_that_the_selected_row_allows(pane: str, words: str) -> None:
+    pool = snapshots.troubled()
+    assert words in shown(pool, (160, 30), ScreenState(pane=pane))[-1]
+    assert "enter open  / filter" in shown(pool, (160, 30), ScreenState(pane="events"))[-1]
+    last = shown(pool, (160, 30), ScreenState(pane=pane, read_only=True))[-1]
+    assert ("enter open  / filter" if pane == "queues" else "enter open  L log  / filter") in last
+
+
+@pytest.mark.parametrize(("column", "gap"), [("READY", ""), ("", "QUEUES 3")])
+def test_an_arrow_shows_the_column_by_which_a_pane_is_sorted(column: str, gap: str) -> None:
+    pool = snapshots.troubled()
+
+    def header(state: ScreenState) -> str:
+        lines = shown(pool, (120, 30), state)
+        return next(line for line in lines if line.startswith(" QUEUES 3"))
+
+    plain = header(ScreenState())
+    for descending, arrow in ((True, "▼"), (False, "▲")):
+        marked = header(ScreenState(orders={"queues": Order(column, descending)}))
+        assert f"{gap or column}{arrow}" in marked
+        assert marked.replace(arrow, " ") == plain, "no title moves"
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_every_word_of_the_help_can_be_read(width: int) -> None:
+    text = " ".join(" ".join(shown(snapshots.well(), (width, 300), ScreenState(help=True))).split())
+    for key in KEY_HELP:
+        assert key.keys in text
+        assert set(key.what.split()) <= set(text.split()), key.what
+    for spec in COMMANDS.values():
+        assert f"{spec.name} {spec.usage}".strip() in text
+        assert set(spec.what.split()) <= set(text.split()), spec.what
+    assert "…" not in text

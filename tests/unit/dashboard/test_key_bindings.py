@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
-from poolq.dashboard.key_bindings import LEAVE, REDRAW, SUSPEND, chosen, press
+from poolq.dashboard.key_bindings import LEAVE, REDRAW, STOP_BULK, SUSPEND, press
 from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import Action, ScreenState
+from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
+from poolq.dashboard.selection import chosen
 from tests.support import snapshots
 
 POOL = snapshots.troubled()
-NAMES = ["j", "k", "up", "down", "tab", "shift-tab", "enter", "esc", "/", "p", "r", "+", "-", "R",
+NAMES = ["N", ":", "A", "K", "m", "s", "S", "ctrl-w", "click", "wheel up", "wheel down",
+         "j", "k", "up", "down", "tab", "shift-tab", "enter", "esc", "/", "p", "r", "+", "-", "R",
          "D", "X", "q", "?", "y", "n", "home", "end", "page up", "page down", "backspace",
          "ctrl-u", "ctrl-z", "ctrl-l", "a", "漢"]  # fmt: skip
 
@@ -110,7 +112,7 @@ def test_acts_name_what_is_chosen() -> None:
     assert keys(ScreenState(), "+", "-") == [Action("scale", by=1), Action("scale", by=-1)]
 
 
-@pytest.mark.parametrize("key", ["p", "r", "X"])
+@pytest.mark.parametrize("key", ["p", "r", "X", "A", "m"])
 def test_a_key_without_its_row_says_so(key: str) -> None:
     state = ScreenState()
     assert keys(state, key) == [None]
@@ -128,6 +130,80 @@ def test_enter_fetches_what_is_not_on_the_screen() -> None:
     state = ScreenState(pane="failures")
     assert keys(state, "enter") == [Action("show", POOL.failures[0].id)]
     assert keys(state, "r") == [Action("retry", POOL.failures[0].id)], "its keys work there too"
+
+
+def test_a_waiting_queue_is_purged_after_a_question_with_its_counts() -> None:
+    state = ScreenState(pane="queues")
+    keys(state, "X")
+    assert state.question is not None
+    counts = "12 ready, 3 delayed and 0 parked jobs"
+    assert state.question.text == f"Delete {counts} of queue billing?"
+    assert keys(state, "n", "X", "y")[-1] == Action("purge", "billing")
+    empty = msgspec.structs.replace(POOL, queues=(snapshots.queue("a", ready=0, delayed=0),))
+    assert press("X", state, empty, 0.0) is None
+    assert (state.question, state.message) == (None, "no job waits in queue a")
+
+
+def test_a_killed_workers_job_is_cancelled_or_given_back_as_one_answers() -> None:
+    stuck = snapshots.STUCK
+    for answer, kind in (("c", "kill"), ("g", "kill and give back"), ("y", ""), ("esc", "")):
+        state = ScreenState()
+        keys(state, "K")
+        assert state.question is not None
+        assert state.question.text == (
+            f"Kill worker 2, which has run shop.jobs:Invoice {stuck.id} for 12m03s?"
+            " c cancels the job, g gives it back to its queue"
+        )
+        assert keys(state, answer) == [Action(kind, stuck.id, stuck.pid) if kind else None]
+        assert state.question is None
+    state = ScreenState()
+    assert keys(state, "end", "K")[-1] is None
+    assert state.message.startswith("K acts on a worker that runs a job")
+
+
+def test_a_job_is_moved_by_completing_the_command_that_a_key_begins() -> None:
+    state = ScreenState(pane="failures")
+    id = POOL.failures[0].id
+    assert keys(state, "m", *"em", "tab", "enter")[-1] == Action("move", id, to="emails")
+    assert state.command is None
+
+
+def test_a_pane_is_sorted_by_each_of_its_columns_and_at_last_as_before() -> None:
+    state, seen = ScreenState(pane="queues"), []
+    titles = list(PANES["queues"].sorts)
+    for title in (*titles, None):
+        keys(state, "s")
+        order = state.orders.get("queues")
+        assert (order.column if order else None) == title
+        seen.append([one.queue for one in PANES["queues"].shown(POOL, state)])
+    assert state.message == "queues: in their usual order"
+    assert seen[0] == ["billing", "default", "emails"]
+    assert seen[titles.index("READY")] == ["default", "billing", "emails"]
+    assert seen[titles.index("OLDEST")] == ["default", "billing", "emails"], "unknown ones are last"
+    assert seen[-1] == ["billing", "emails", "default"]
+    keys(state, "S")
+    assert [one.queue for one in PANES["queues"].shown(POOL, state)] == seen[0][::-1]
+    state.orders["queues"] = Order("OLDEST", descending=False)
+    assert [one.queue for one in PANES["queues"].shown(POOL, state)] == [
+        "billing", "default", "emails",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PANES)
+def test_each_order_is_that_of_a_column(name: str) -> None:
+    titles = {column.title for column in PANES[name].columns}
+    assert set(PANES[name].sorts) <= titles
+    for title in PANES[name].sorts:
+        state = ScreenState(orders={name: Order(title, descending=True)})
+        rows = PANES[name].shown(POOL, state)
+        assert len(rows) == len(PANES[name].rows(POOL))
+
+
+def test_esc_stops_an_act_on_many_jobs() -> None:
+    state = ScreenState(progress="retrying: 500 of 2000 jobs")
+    assert keys(state, "esc") == [STOP_BULK]
+    keys(state, ":", "x")
+    assert keys(state, "esc") == [None], "it closes what is open first"
 
 
 def test_q_leaves_top_and_drains_one_s_own_pool_after_asking() -> None:
@@ -153,8 +229,12 @@ def test_what_is_pasted_is_only_text() -> None:
     keys(state, "/", "paste begins", *"id", "enter", "paste ends")
     assert (state.filter, state.typing) == ("id", True)
     assert keys(state, "enter", "p")[-1] is None
-    keys(state, "esc", "D")
-    assert state.question is not None
+    keys(state, "esc", "D", "paste begins", "y", "paste ends")
+    assert state.question is not None, "nor does it answer a question"
+    state = ScreenState()
+    assert keys(state, ":", "paste begins", *"drain", "enter", "paste ends") == [None] * 9
+    assert state.command is not None
+    assert state.command.text == "drain", "it is carried out only if the user presses enter"
 
 
 def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
@@ -163,7 +243,8 @@ def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
     keys(state, "?")
 
     def shown() -> str:
-        return str(frame.draw(POOL, state, drawn, size, 0.0))
+        lines = frame.draw(POOL, state, drawn, size, 0.0)
+        return "\n".join("".join(segment.text for segment in line) for line in lines)
 
     assert "more lines" in shown()
     assert "STALE" not in shown()
@@ -174,6 +255,31 @@ def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
     assert "v 1 more line " in shown()
     keys(state, "esc")
     assert not state.help
+
+
+def test_text_is_found_in_a_detail() -> None:
+    lines = "\n".join(f"line {number}" for number in range(300))
+    detail = Detail("workers", str(snapshots.STUCK.pid), {"stack": lines})
+    state, theme = ScreenState(detail=detail, filter="x"), make_theme(colour=False, ascii_only=True)
+
+    def found(*names: str) -> tuple[str, str]:
+        """The title, and the text of the line that stands out."""
+        keys(state, *names)
+        drawn = frame.draw(POOL, state, theme, (60, 15), 0.0)
+        title = next(line[0].text for line in drawn if line[0].style == theme.focused)
+        marked = [line[0].text for line in drawn if line and line[0].style == theme.chosen]
+        return title.split(":")[1].split("  ")[0].strip(), "".join(marked).strip()
+
+    assert found("/", *"line 7") == ("match 1 of 11", "line 7")
+    assert found(*"0") == ("match 1 of 1", "line 70")
+    assert found("backspace", "enter", "n") == ("match 2 of 11", "line 70")
+    assert found("N", "N") == ("match 11 of 11", "line 79")
+    assert found("n") == ("match 1 of 11", "line 7")
+    assert found("/", *"xyz") == ("no line contains the text", "")
+    assert found("esc") == ("esc goes back", "")
+    assert state.filter == "x"
+    keys(state, "esc")
+    assert state.detail is None
 
 
 def test_control_keys() -> None:

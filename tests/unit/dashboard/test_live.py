@@ -9,7 +9,7 @@ import pytest
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.action_runner import MAX_PENDING, ActionRunner
+from poolq.dashboard.action_runner import MAX_PENDING, PROGRESS, ActionRunner, Report
 from poolq.dashboard.drawing import ansi, frame
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.screen_state import Action, ScreenState
@@ -62,11 +62,11 @@ def test_without_colours_none_is_sent() -> None:
 def test_an_act_that_takes_long_holds_up_nobody() -> None:
     go = threading.Event()
 
-    def perform(action: Action) -> tuple[str, dict[str, str]]:
+    def perform(action: Action, _: Report) -> tuple[str, None]:
         go.wait(10)
         if action.kind == "bad":
             raise Refused("no")
-        return action.kind, {}
+        return action.kind, None
 
     runner = ActionRunner(perform)
     assert runner.submit(Action("good"))
@@ -81,14 +81,34 @@ def test_an_act_that_takes_long_holds_up_nobody() -> None:
 def test_not_too_much_is_asked_for_at_once() -> None:
     go = threading.Event()
 
-    def perform(_: Action) -> tuple[str, dict[str, str]]:
+    def perform(_: Action, _report: Report) -> tuple[str, None]:
         go.wait(10)
-        return "", {}
+        return "", None
 
     runner = ActionRunner(perform)
     begun = [runner.submit(Action("reload")) for _ in range(MAX_PENDING + 2)]
     assert not begun[-1]
     go.set()
+
+
+def test_an_act_says_how_far_it_is_and_stops_if_asked() -> None:
+    reported = threading.Event()
+
+    def perform(_: Action, report: Report) -> tuple[str, None]:
+        done = 0
+        while report(f"{done} done"):
+            done += 1
+            reported.set()
+        return f"stopped after {done}", None
+
+    runner, found = ActionRunner(perform), []
+    runner.submit(Action("bulk"))
+    assert reported.wait(10)
+    runner.stop("count")
+    runner.stop("bulk")
+    until(lambda: found.extend(runner.results()) or found[-1].level != PROGRESS, 5, "its end")
+    assert [one.text for one in found[:2]] == ["0 done", "1 done"]
+    assert found[-1].text == f"stopped after {len(found) - 2}"
 
 
 @pytest.mark.parametrize(

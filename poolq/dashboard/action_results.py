@@ -1,0 +1,46 @@
+"""Takes in the results of actions: messages, progress, answers that a question waits for, and what
+was fetched (pure)."""
+
+from dataclasses import replace
+
+from poolq.dashboard import bulk, fetching
+from poolq.dashboard.action_runner import PROGRESS, ActionResult
+from poolq.dashboard.screen_state import ScreenState
+
+
+def take(result: ActionResult, state: ScreenState, now: float) -> None:
+    """Change the state of the screen by a result. `now` is in monotonic seconds."""
+    action = result.action
+    if action == state.fetching:
+        state.fetching = None
+    if action.kind == "count":
+        _take_count(result, state, now)
+    elif result.level == PROGRESS:
+        state.progress = result.text
+    elif action.kind not in fetching.FETCHES:
+        state.progress = ""
+        state.show_message(result.text, now, result.level)
+        fetching.outdate(state)
+    elif result.level == "error":
+        fetching.fail(state, action, result.text, now)
+    else:
+        fetching.take(state, action, result.found, now)
+
+
+def _take_count(result: ActionResult, state: ScreenState, now: float) -> None:
+    """Let the user answer the question that has waited for the number of jobs. A question that was
+    closed meanwhile stays closed."""
+    asked = state.question
+    if asked is None or asked.counts != result.action:
+        return
+    if result.level == PROGRESS:
+        state.question = replace(asked, text=result.text)
+        return
+    state.question = None
+    if result.found is None:
+        state.show_message(result.text, now, result.level)
+        return
+    state.question = bulk.question(result.action, result.found)
+    if state.question is None:
+        assert result.action.bulk is not None
+        state.show_message(f"there are {bulk.jobs(0, result.action.bulk)}", now)

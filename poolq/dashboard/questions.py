@@ -1,0 +1,52 @@
+"""The questions that are asked before an act that cannot be undone (pure)."""
+
+from poolq.dashboard.screen_state import Action, Question, yes_no
+from poolq.monitor import amounts
+from poolq.monitor.snapshot import QueueView, WorkerView
+
+DRAIN = yes_no("End the pool when its running jobs have finished?", Action("drain"))
+RELOAD = yes_no("Reload the application's code?", Action("reload"))
+
+
+def forget(job: str, id: str) -> Question:
+    name = f"{job} {id}".lstrip()
+    return yes_no(f"Forget failed job {name} permanently?", Action("forget", id))
+
+
+def cancel(id: str, job: str = "") -> Question:
+    name = f"{job} {id}".lstrip()
+    return yes_no(f"Cancel job {name}? It is deleted.", Action("cancel", id))
+
+
+def purge(name: str, queue: QueueView | None) -> Question | str:
+    """Return the question, or a message if no job waits in the queue. `queue`: None if the screen
+    does not know the counts."""
+    action = Action("purge", name)
+    if queue is None:
+        return yes_no(f"Delete all jobs that wait in queue {name}?", action)
+    if not queue.ready + queue.delayed + queue.parked:
+        return f"no job waits in queue {name}"
+    counts = f"{queue.ready} ready, {queue.delayed} delayed and {queue.parked} parked jobs"
+    return yes_no(f"Delete {counts} of queue {name}?", action)
+
+
+def new_queue(move: Action, hint: str) -> Question:
+    """Ask whether a job is to move to a queue that the screen does not know."""
+    hint = f" ({hint})" if hint else ""
+    return yes_no(f"There is no queue {move.to} yet{hint}. Move the job there?", move)
+
+
+def kill(worker: WorkerView) -> Question:
+    """Ask what becomes of the job that runs on a worker which is killed."""
+    text = (
+        f"Kill worker {worker.slot}, which has run {worker.job} {worker.id} for"
+        f" {amounts.span(worker.running)}? c cancels the job, g gives it back to its queue"
+    )
+    return Question(
+        text,
+        {
+            "c": Action("kill", worker.id, worker.pid),
+            "g": Action("kill and give back", worker.id, worker.pid),
+        },
+        hint="c/g/N",
+    )

@@ -1,0 +1,209 @@
+"""Acts on many jobs: the question that says how many, and the act on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from poolq.config import Config
+from poolq.dashboard import bulk
+from poolq.dashboard.action_results import take
+from poolq.dashboard.action_runner import PROGRESS, ActionResult
+from poolq.dashboard.actions import Actions
+from poolq.dashboard.bulk import Counted, error_kind
+from poolq.dashboard.key_bindings import STOP_COUNT, press
+from poolq.dashboard.screen_state import Action, Bulk, ScreenState
+from poolq.engines.base import Engine
+from poolq.engines.search import JobFilter
+from poolq.errors import NotFound, Refused
+from poolq.jobs.message import Entry, Message, Push, State, encode, entry
+from poolq.jobs.retry import Bury
+from tests.contract.helpers import Worker, count_of, new_id, open_engine
+from tests.support import snapshots
+
+POOL = snapshots.troubled()
+CHARGE = JobFilter(job="shop.jobs:Charge")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(open_engine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def actions(engine: Engine, tmp_path: Path) -> Actions:
+    return Actions(Config(engine=engine.url, folder=tmp_path), _no_pool, lambda _: "")
+
+
+def _no_pool() -> None:
+    raise AssertionError("an act on jobs needs no pool")
+
+
+def push(engine: Engine, job: str, count: int, queue: str = "q") -> list[str]:
+    ids = [new_id() for _ in range(count)]
+    bodies = [encode(Message(v=1, id=id, job=job, queue=queue)) for id in ids]
+    engine.push([Push(id, queue, body) for id, body in zip(ids, bodies, strict=True)])
+    return ids
+
+
+def fail(engine: Engine, job: str, count: int, error: str) -> list[str]:
+    """Push jobs that have failed with that error."""
+    ids, worker = push(engine, job, count), Worker(engine, new_id())
+    history = entry(Entry(1, "error", error, attempt=1))
+    for claim in worker.claim(count):
+        worker.end(claim, Bury(State(1, history=history)))
+    return ids
+
+
+def ask(engine_actions: Actions, action: Action) -> tuple[Counted, list[str]]:
+    reports: list[str] = []
+    _, counted = engine_actions(action, lambda text: not reports.append(text))
+    return counted, reports
+
+
+def test_the_key_for_all_failures_of_a_kind_counts_then_asks() -> None:
+    state = ScreenState(pane="failures")
+    action = press("A", state, POOL, 0.0)
+    assert action == Action("count", target="PaymentError", bulk=Bulk("", CHARGE))
+    take(ActionResult(action, PROGRESS, "counting: 500 jobs"), state, 0.0)
+    assert state.question is not None
+    assert state.question.text == "counting: 500 jobs"
+    assert press("r", state, POOL, 0.0) is None
+    take(ActionResult(action, "info", "", Counted(1203, 415, at=9)), state, 0.0)
+    assert state.question.text == (
+        "1203 failed jobs of shop.jobs:Charge: r retries, X forgets them;"
+        " e retries, E forgets only the 415 with PaymentError"
+    )
+    those = CHARGE._replace(until=9)
+    same = those._replace(error="PaymentError")
+    assert state.question.answers == {
+        "r": Action("bulk", by=1203, bulk=Bulk("retry", those)),
+        "X": Action("bulk", by=1203, bulk=Bulk("forget", those)),
+        "e": Action("bulk", by=415, bulk=Bulk("retry", same)),
+        "E": Action("bulk", by=415, bulk=Bulk("forget", same)),
+    }
+    assert press("y", state, POOL, 0.0) is None
+    assert (state.question, state.message) == (None, "nothing was changed")
+
+
+def test_a_question_that_was_given_up_does_not_come_back() -> None:
+    state = ScreenState(pane="failures")
+    action = press("A", state, POOL, 0.0)
+    assert action is not None
+    assert press("esc", state, POOL, 0.0) == STOP_COUNT
+    take(ActionResult(action, "info", "", Counted(7, 7)), state, 0.0)
+    assert (state.question, state.message) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count", "text"),
+    [
+        (Bulk("retry", CHARGE), 1, "Retry 1 failed job of shop.jobs:Charge?"),
+        (Bulk("forget", JobFilter(error="no user")), 2,
+         "Forget 2 failed jobs with error 'no user' permanently?"),
+        (Bulk("cancel", JobFilter(queue="q")), 3, "Cancel 3 waiting jobs in queue q permanently?"),
+        (Bulk("move", JobFilter(queue="q"), "r"), 3, "Move 3 waiting jobs in queue q to r?"),
+    ],
+)  # fmt: skip
+def test_a_question_says_how_many_and_which(wanted: Bulk, count: int, text: str) -> None:
+    action, waiting = bulk.ask(wanted)
+    assert waiting.counts == action
+    found = bulk.question(action, Counted(count))
+    assert found is not None
+    assert found.text == text
+    assert found.answers["y"] == Action("bulk", by=count, bulk=wanted)
+
+
+def test_there_is_no_question_about_no_job() -> None:
+    state = ScreenState()
+    action, state.question = bulk.ask(Bulk("retry", CHARGE))
+    take(ActionResult(action, "info", "", Counted(0)), state, 0.0)
+    assert (state.question, state.message) == (None, "there are no failed jobs of shop.jobs:Charge")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [("ValueError: no user: 7", "ValueError"), ("shop.Declined: 4242", "shop.Declined"),
+     ("the worker was killed: signal 9", "the worker was killed: signal 9"), ("", "")],
+)  # fmt: skip
+def test_errors_of_one_kind_share_their_name(error: str, kind: str) -> None:
+    assert error_kind(error) == kind
+
+
+@pytest.mark.parametrize("verb", ["retry", "forget"])
+def test_only_failures_of_the_kind_that_were_counted_are_acted_on(
+    engine: Engine, actions: Actions, verb: str
+) -> None:
+    declined = fail(engine, "shop.jobs:Charge", 4, "PaymentError: card 1")
+    broken = fail(engine, "shop.jobs:Charge", 2, "KeyError: 'card'")
+    other = fail(engine, "shop.jobs:Send", 1, "PaymentError: card 2")
+    action, _ = bulk.ask(Bulk("", CHARGE), "PaymentError")
+    counted, _ = ask(actions, action)
+    assert (counted.jobs, counted.same_error) == (6, 4)
+    question = bulk.question(action, counted)
+    assert question is not None
+    late = fail(engine, "shop.jobs:Charge", 1, "PaymentError: card 3")
+    text, reports = ask_and_report(actions, question.answers["e" if verb == "retry" else "E"])
+    word = {"retry": "back in their queues", "forget": "forgotten"}[verb]
+    assert text == f"4 jobs are {word}"
+    assert reports[-1].endswith("4 of 4 jobs")
+    assert {one.id for one in engine.failed()} == {*broken, *other, *late}
+    ready = {id for id in declined if (found := engine.find(id)) and found.status == "ready"}
+    assert ready == (set(declined) if verb == "retry" else set())
+
+
+def ask_and_report(actions: Actions, action: Action) -> tuple[str, list[str]]:
+    reports: list[str] = []
+    text, _ = actions(action, lambda text: not reports.append(text))
+    return text, reports
+
+
+def test_waiting_jobs_are_cancelled_or_moved_in_pages_until_they_are_stopped(
+    engine: Engine, actions: Actions
+) -> None:
+    ids = push(engine, "shop.jobs:Send", 1200)
+    push(engine, "shop.jobs:Charge", 3)
+    action, _ = bulk.ask(Bulk("move", JobFilter(job="shop.jobs:Send"), "r"))
+    counted, _ = ask(actions, action)
+    question = bulk.question(action, counted)
+    assert question is not None
+    assert question.text == "Move 1200 waiting jobs of shop.jobs:Send to r?"
+    text, _ = actions(question.answers["y"], lambda text: " 500 of" not in text)
+    assert text == "stopped: 500 of 1200 jobs are moved"
+    text, _ = ask_and_report(actions, question.answers["y"])
+    assert text == "700 jobs are moved"
+    assert (count_of(engine, "r").ready, count_of(engine).ready) == (1200, 3)
+    text, _ = ask_and_report(
+        actions, Action("bulk", by=3, bulk=Bulk("cancel", JobFilter(queue="q")))
+    )
+    assert text == "3 jobs are cancelled"
+    assert engine.find(ids[0]) is not None
+
+
+def test_an_id_may_be_shortened(engine: Engine, actions: Actions) -> None:
+    (failed,) = fail(engine, "shop.jobs:Charge", 1, "x")
+    ids = push(engine, "shop.jobs:Send", 5)
+    same = ids[0][:6]
+    assert all(id.startswith(same) for id in ids)
+
+    def does(kind: str, target: str, to: str = "") -> str:
+        return str(actions(Action(kind, target, to=to), lambda _: True)[0])
+
+    with pytest.raises(Refused, match=f"several jobs have an id that begins with {same}: .*, …$"):
+        does("cancel", same)
+    with pytest.raises(NotFound, match="no stored job has an id that begins with ffff"):
+        does("cancel", "ffff")
+    unique = next(ids[0][:size] for size in range(4, 33) if len(engine.ids(ids[0][:size], 2)) == 1)
+    assert does("cancel", unique) == f"job {ids[0]} is cancelled"
+    assert does("move", ids[1], "r") == f"job {ids[1]} is in queue r"
+    assert does("retry", failed) == f"job {failed} is back in its queue"
+    assert does("purge", "q") == "queue q is purged: 4 jobs deleted"
+    with pytest.raises(NotFound, match="is done or never existed"):
+        does("cancel", ids[0])
+    (claim,) = Worker(engine, "w9", queues=("r",)).claim()
+    with pytest.raises(Refused, match=f"job {claim.id} is running, so it cannot be moved"):
+        does("move", claim.id, "q")

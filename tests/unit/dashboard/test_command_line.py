@@ -1,0 +1,237 @@
+"""The command line: what a command does, what is wrong with one, completion and history."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from poolq.dashboard.command_line import offers
+from poolq.dashboard.commands import COMMANDS, MAX_QUEUES, Mistake, run
+from poolq.dashboard.key_bindings import press
+from poolq.dashboard.screen_state import Action, Bulk, Order, Question, ScreenState
+from poolq.engines.search import JobFilter
+from tests.support import snapshots
+
+POOL = snapshots.troubled()
+ID = POOL.failures[0].id
+
+
+def typed(state: ScreenState, text: str, *keys: str) -> Action | None:
+    """Type a command, then these keys. Returns the last action."""
+    action = None
+    for key in (*([] if state.command else [":"]), *text, *keys):
+        action = press(key, state, POOL, 0.0)
+    return action
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("scale 8", Action("scale to", by=8)),
+        ("scale +2", Action("scale", by=2)),
+        ("scale -1", Action("scale", by=-1)),
+        ("pause", Action("pause")),
+        ("pause emails", Action("pause", "emails")),
+        ("resume billing", Action("resume", "billing")),
+        (f"retry {ID}", Action("retry", ID)),
+        ("retry 0192f3", Action("retry", "0192f3")),
+        ("move 0192 emails", Action("move", "0192", to="emails")),
+        ("move --to=emails 0192", Action("move", "0192", to="emails")),
+    ],
+)  # fmt: skip
+def test_a_command_acts_at_once(text: str, action: Action) -> None:
+    state = ScreenState()
+    assert typed(state, text, "enter") == action
+    assert (state.command, state.question) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "action"),
+    [
+        ("purge billing", "Delete 12 ready, 3 delayed and 0 parked jobs of queue billing?",
+         Action("purge", "billing")),
+        ("cancel 0192f3", "Cancel job 0192f3? It is deleted.", Action("cancel", "0192f3")),
+        ("forget 0192f3", "Forget failed job 0192f3 permanently?", Action("forget", "0192f3")),
+        ("move 0192 emial",
+         "There is no queue emial yet (did you mean emails?). Move the job there?",
+         Action("move", "0192", to="emial")),
+        ("reload", "Reload the application's code?", Action("reload")),
+        ("drain", "End the pool when its running jobs have finished?", Action("drain")),
+    ],
+)  # fmt: skip
+def test_a_command_that_cannot_be_undone_asks(text: str, question: str, action: Action) -> None:
+    for answer in ("y", "n"):
+        state = ScreenState()
+        assert typed(state, text, "enter") is None
+        assert state.question is not None
+        assert state.question.text == question
+        assert press(answer, state, POOL, 0.0) == (action if answer == "y" else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "bulk"),
+    [
+        ("retry --job shop.jobs:Charge", Bulk("retry", JobFilter(job="shop.jobs:Charge"))),
+        ("retry --all", Bulk("retry", JobFilter())),
+        ('forget --queue=billing --error "no such user"',
+         Bulk("forget", JobFilter(queue="billing", error="no such user"))),
+        ("cancel --queue emails", Bulk("cancel", JobFilter(queue="emails"))),
+        ("move --queue emails --to billing", Bulk("move", JobFilter(queue="emails"), "billing")),
+    ],
+)  # fmt: skip
+def test_a_command_on_many_jobs_counts_them_before_it_asks(text: str, bulk: Bulk) -> None:
+    state = ScreenState()
+    action = typed(state, text, "enter")
+    assert action == Action("count", bulk=bulk)
+    assert state.question is not None
+    assert state.question.counts == action
+    assert typed(state, "") is None
+    assert press("y", state, POOL, 0.0) is None, "there is nothing to answer yet"
+    assert state.question is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("prge mails", "there is no command 'prge'; did you mean purge?"),
+        ("xyzzy", "there is no command 'xyzzy'; the key ? lists all commands"),
+        ("scale", "usage: scale N | +N | -N"),
+        ("scale many", "'many' is not a number of workers; give 4, +1 or -1"),
+        ("scale --3", "scale has no option --3; usage: scale N | +N | -N"),
+        ("purge", "usage: purge QUEUE"),
+        ("purge emial", "there is no queue 'emial'; did you mean emails?"),
+        ("pause a b", "'b' is too much; usage: pause [QUEUE]"),
+        ("cancel 019", "'019' is too short; give at least 4 characters of the id"),
+        ("cancel", "usage: cancel ID | [--queue QUEUE] [--job JOB]"),
+        ("retry --jbo x", "retry has no option --jbo; did you mean --job?"),
+        ("cancel --job",
+         "--job needs a value; usage: cancel ID | [--queue QUEUE] [--job JOB]"),
+        ("move 0192", "usage: move ID QUEUE | [--queue QUEUE] [--job JOB] --to QUEUE"),
+        ('retry --error "no', "a quotation mark is not closed"),
+        ("kill 4", "no worker '4' runs a job, nor does that job run; busy: 1, 2, 3"),
+        ("kill 0192f3", "'0192f3' fits several workers; give a pid, or more of the job's id"),
+        ("sort raedy", "pane queues cannot be sorted by 'raedy'; did you mean ready?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_one_line_and_the_text_stays(text: str, mistake: str) -> None:
+    state = ScreenState(pane="queues")
+    assert typed(state, text, "enter") is None
+    assert state.command is not None
+    assert (state.command.text, state.command.error) == (text, mistake)
+    press("backspace", state, POOL, 0.0)
+    assert state.command.error == ""
+
+
+@pytest.mark.parametrize("name", ["2", str(snapshots.STUCK.pid), snapshots.STUCK.id])
+def test_a_worker_is_named_by_its_slot_its_pid_or_its_job(name: str) -> None:
+    state = ScreenState()
+    typed(state, f"kill {name}", "enter")
+    assert state.question is not None
+    assert state.question.answers["g"] == Action(
+        "kill and give back", snapshots.STUCK.id, snapshots.STUCK.pid
+    )
+
+
+def test_a_queue_may_be_unknown_if_there_are_many() -> None:
+    many = tuple(snapshots.queue(f"q{number}") for number in range(MAX_QUEUES))
+    found = run("purge mails", ScreenState(), msgspec.structs.replace(POOL, queues=many))
+    assert isinstance(found, Question)
+    assert found.text == "Delete all jobs that wait in queue mails?"
+    new = msgspec.structs.replace(POOL, queues=())
+    with pytest.raises(Mistake, match=r"^there is no queue 'mails'$"):
+        run("purge mails", ScreenState(), new)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_screen_that_only_looks_refuses_what_changes_something(name: str) -> None:
+    state = ScreenState(read_only=True, pane="queues")
+    words = [{"id": "0192f3", "column": "ready"}.get(one, "3") for one in COMMANDS[name].words]
+    action = typed(state, " ".join([name, *words]), "enter")
+    assert (action, state.question) == (None, None)
+    error = state.command.error if state.command else ""
+    assert ("is refused: this screen is read-only" in error) == COMMANDS[name].changes
+
+
+def test_commands_for_the_screen_itself() -> None:
+    state = ScreenState(pane="queues")
+    typed(state, "sort ready", "enter")
+    assert state.orders == {"queues": Order("READY", descending=True)}
+    assert state.message == "queues: sorted by READY, descending"
+    typed(state, "sort", "enter")
+    assert state.orders == {}
+    typed(state, "filter bill", "enter")
+    assert state.filter == "bill"
+    typed(state, "help", "enter")
+    assert state.help
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", list(COMMANDS)),
+        ("re", ["reload", "resume", "retry"]),
+        ("pause ", ["billing", "default", "emails"]),
+        ("pause e", ["emails"]),
+        ("pause emails ", []),
+        ("move 0192 e", ["emails"]),
+        ("move --queue b", ["billing"]),
+        ("move --to emails --queue ", ["billing", "default", "emails"]),
+        ("move --to emails 0192f3a1b2c37d4e8f90a1b2c3d4e5f1 b", ["billing"]),
+        ("retry --", ["--all", "--error", "--job", "--queue"]),
+        ("retry --all --q", ["--queue"]),
+        ("retry --job shop.jobs:C", ["shop.jobs:Charge"]),
+        ("retry --error ", ["PaymentError"]),
+        ("retry 0192", [one.id for one in POOL.failures]),
+        ("nonsense ", []),
+        ("sort r", ["ready", "running"]),
+    ],
+)  # fmt: skip
+def test_tab_offers_what_may_follow(text: str, words: list[str]) -> None:
+    assert offers(text, ScreenState(pane="queues"), POOL) == sorted(words)
+
+
+def test_tab_completes_as_far_as_all_offers_agree_and_then_takes_each_in_turn() -> None:
+    state = ScreenState()
+    typed(state, "pu", "tab")
+    assert state.command is not None
+    assert state.command.text == "purge "
+    typed(state, "", "tab")
+    assert state.command.text == "purge "
+    assert state.command.offers == ("billing", "default", "emails")
+    seen = []
+    for _ in range(4):
+        typed(state, "", "tab")
+        seen.append(state.command.text)
+    assert seen == ["purge billing", "purge default", "purge emails", "purge billing"]
+    typed(state, "", "ctrl-w", *"em", "tab", "enter")
+    assert state.question is not None
+
+
+def test_arrows_bring_back_earlier_commands() -> None:
+    state = ScreenState()
+    for text in ("scale 3", "pause emails", "scale 3"):
+        typed(state, text, "enter")
+    assert state.history == ["pause emails", "scale 3"], "each is there once"
+    seen = []
+    for key in ("up", "up", "up", "down", "down"):
+        typed(state, "" if seen else "dr", key)
+        assert state.command is not None
+        seen.append(state.command.text)
+    assert seen == ["scale 3", "pause emails", "pause emails", "scale 3", "dr"]
+
+
+@pytest.mark.parametrize(
+    "keys", [("esc",), ("ctrl-c",), ("ctrl-u", "backspace"), ("ctrl-u", "enter")]
+)
+def test_a_command_is_given_up(keys: tuple[str, ...]) -> None:
+    state = ScreenState()
+    assert typed(state, "drain", *keys) is None
+    assert (state.command, state.question, state.history) == (None, None, [])
+
+
+def test_questions_of_commands_are_questions_of_keys() -> None:
+    by_key, by_command = ScreenState(), ScreenState()
+    press("D", by_key, POOL, 0.0)
+    typed(by_command, "drain", "enter")
+    assert isinstance(by_key.question, Question)
+    assert by_key.question == by_command.question
