@@ -313,7 +313,9 @@ class Children:
         gave_reason = booting and status in (BOOT_FAILED, *CANNOT_START)
         id, _, name = self._scores.running_job(index) if row.in_job else ("", "", "")
         job = f"{name} {id}" if row.in_job else ""
-        if by_signal or job or (status and not gave_reason):
+        killed_for_job = row.kill_reason != KillReason.NONE  # this was logged when it was killed
+        crashed = by_signal or job or (status and not gave_reason)
+        if crashed and not killed_for_job:
             during = f" while it ran {job}" if job else ""
             self._log("warning", f"worker {row.slot} (pid {pid}) {describe_exit(row)}{during}")
         code, now = -1 if by_signal else status, monotonic()
@@ -321,7 +323,6 @@ class Children:
             self._log("info", f"worker {row.slot} (pid {pid}) was replaced: its --cooldown is over")
         load_error = self._load_error.take() if pool.on_trial(row.generation) else None
         why = load_error.why if load_error else ""
-        killed_for_job = row.kill_reason != KillReason.NONE
         worked, job = row.settled_jobs > 0 or killed_for_job, "" if killed_for_job else job
         refused = state_updates.exited(pool, seq, code, now, why, worked=worked, job=job)
         if refused and pool.generation:
