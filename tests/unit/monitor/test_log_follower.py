@@ -10,7 +10,7 @@ from poolq.log.line_filter import LineFilter
 from poolq.monitor import log_follower
 from poolq.monitor.log_follower import LogFollower
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.layout import Phase
+from poolq.scoreboard.layout import LOG_LINES_BYTES, Phase
 from poolq.scoreboard.recent_lines import RecentLines
 from poolq.scoreboard.worker_row import text
 
@@ -65,3 +65,15 @@ def test_other_filters_need_no_names() -> None:
     log, follower = RecentLines(scores.pages.log_lines), LogFollower(scores, LineFilter(job=SHORT))
     log.add(printed(SHORT, "short") + printed(OTHER, "other"))
     assert words(follower.poll()) == ["short"]
+
+
+def test_a_slow_reader_is_told_that_it_has_lost_lines() -> None:
+    scores = Scoreboard(1)
+    log, follower = RecentLines(scores.pages.log_lines), LogFollower(scores, LineFilter(job=SHORT))
+    follower.poll()
+    log.add(printed(SHORT, "first"))
+    for _ in range(LOG_LINES_BYTES // 100_000 + 1):
+        log.add(printed(OTHER, "x" * 100_000))
+    log.add(printed(SHORT, "last"))
+    assert words(follower.poll()) == ["last"]
+    assert follower.lost
