@@ -69,7 +69,7 @@ def test_each_size_shows_what_matters(make_project: MakeProject, engine_url: str
             assert not re.search(r"\d…", text.replace("4242 was declined", "")), text
             assert re.search(r"!lost +UNSERVED +3 ", text), text
             assert re.search(rf" {SPARK} max +[\d.]+ ", text), text
-        assert re.search(r"ready 7 +in [\d.-]+/s +out [\d.-]+/s ", shown[15])
+        assert re.search(r"ready +7 +in +[\d.-]+/s +out +[\d.-]+/s ", shown[15])
         for lines in (30, 50):
             assert "43% customers-2024-07-31.csv" in shown[lines]
             assert "ValueError: card 4242 was declined" in shown[lines]

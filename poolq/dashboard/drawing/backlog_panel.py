@@ -1,4 +1,7 @@
-"""Draws whether the queues' jobs are started as fast as they come, in one line or in a panel."""
+"""Draws whether the queues' jobs are started as fast as they come, in one line or in a panel.
+
+Numbers are padded, so that what follows them keeps its place from frame to frame.
+"""
 
 from rich.segment import Segment
 from rich.style import Style
@@ -11,6 +14,7 @@ from poolq.monitor import amounts
 from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog, backlog
 from poolq.monitor.snapshot import Snapshot
 
+OUTLOOK_WIDTH = 16  # columns of the longest outlook
 MAX_SPARK_ROOM = 45  # columns of the sparkline and its labels
 
 
@@ -18,15 +22,14 @@ def line(snapshot: Snapshot, theme: Theme, width: int) -> Line:
     """Draw the backlog, the rates in and out, and the outlook, in one line."""
     found = backlog(snapshot)
     word, style = _outlook(found, theme)
-    oldest = f"oldest {amounts.span(found.oldest)}" if found.ready else ""
     parts = [
-        Part(f"ready {amounts.count(found.ready)}", style if found.state != KEEPS_UP else PLAIN),
-        Part(f"in {amounts.rate(found.incoming)}/s", rank=1),
-        Part(f"out {amounts.rate(found.outgoing)}/s", rank=1),
-        Part(word, style),
-        Part(oldest, rank=2),
+        Part(f"ready {amounts.count(found.ready):>5}", style if found.state != KEEPS_UP else PLAIN),
+        Part(f"in {amounts.rate(found.incoming):>5}/s", rank=1),
+        Part(f"out {amounts.rate(found.outgoing):>5}/s", rank=1),
+        Part(f"{word:<{OUTLOOK_WIDTH}}", style),
+        Part(f"oldest {amounts.span(found.oldest):>6}", rank=2),
     ]
-    taken = sum(width_of(part.text) + 2 for part in parts if part.text)
+    taken = sum(width_of(part.text) + 2 for part in parts)
     room = min(MAX_SPARK_ROOM, width - taken - 2)
     sparks = labelled(found.spark, room, theme, VALUES_PER_MINUTE // 2)
     return lay_out([*parts, Part(sparks, theme.accent, 3)], width)
@@ -43,13 +46,13 @@ def panel(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     failed = sum(one.failed for one in snapshot.queues)
     room = min(MAX_SPARK_ROOM + 15, width - 24)
     sparks = labelled(found.spark, room, theme, VALUES_PER_MINUTE // 2)
-    pace = f"{amounts.rate(found.incoming)} in, {amounts.rate(found.outgoing)} out"
+    pace = f"{amounts.rate(found.incoming):>5} in, {amounts.rate(found.outgoing):>5} out"
     others = (
         f"{amounts.count(later)} delayed, {amounts.count(parked)} parked, "
         f"{amounts.count(failed)} failed"
     )
     rows = [
-        ("ready", f"{amounts.count(found.ready):<6} {sparks}", theme.accent),
+        ("ready", f"{amounts.count(found.ready):>5} {sparks}", theme.accent),
         ("per second", f"{pace}: {word}", style),
         ("oldest", oldest, PLAIN),
         ("others", others, PLAIN),

@@ -6,7 +6,7 @@ from poolq.dashboard.drawing.theme import Theme
 from poolq.monitor import amounts
 
 VALUES_PER_MINUTE = 60
-MIN_SPARK_WIDTH = 5
+MIN_SPARK_WIDTH = 4
 DETAIL_ROOM = 45  # columns of a sparkline and its labels in the detail of a row
 
 

@@ -25,18 +25,20 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
         late = [Part(f"STALE {amounts.span(head.age)}", theme.bad)] if stale(head) else []
         parts = [
             Part(clean(head.pool, ascii_only=ascii_only), theme.strong), state, *late,
-            Part(busy_of(head, width), rank=1), Part(f"up {amounts.span(head.uptime)}", rank=2),
+            Part(_padded_busy(head, width), rank=1),
+            Part(f"up {amounts.span(head.uptime)}", rank=2),
             Part(f"master {head.pid}", theme.dim, 4), broker,
         ]  # fmt: skip
         return [lay_out(parts, width)]
-    busy = f"{bar(head.busy, head.procs, GAUGE_WIDTH, theme)} {busy_of(head)}"
+    gauge = bar(head.busy, head.procs, GAUGE_WIDTH, theme)
+    busy = f"{gauge} {_padded_busy(head)}"
     where = f"master {head.pid} on {clean(head.host, ascii_only=ascii_only)}"
     first = [
         Part(f"poolq {clean(head.pool, ascii_only=ascii_only)}", theme.strong), state,
         Part(busy), Part(_memory(snapshot), rank=4),
         Part(f"up {amounts.span(head.uptime)}", rank=2), Part(where, rank=3),
     ]  # fmt: skip
-    age = f"data {amounts.span(head.age)} old" if head.age is not None else "no data yet"
+    age = f"data {amounts.span(head.age):>4} old" if head.age is not None else "no data yet"
     if stale(head):
         age = f"STALE: {age}"
     second = [
@@ -89,6 +91,11 @@ def busy_of(head: PoolView, width: int = NARROW_WIDTH) -> str:
     return f"{head.busy}/{head.procs} busy" + (f" +{head.leaving} leaving" * bool(head.leaving))
 
 
+def _padded_busy(head: PoolView, width: int = NARROW_WIDTH) -> str:
+    """Pad the number of busy workers, so that what follows it keeps its place."""
+    return " " * (len(str(head.procs)) - len(str(head.busy))) + busy_of(head, width)
+
+
 def _style(head: PoolView, theme: Theme) -> Style:
     return theme.good if head.state == "running" else theme.warn
 
@@ -96,7 +103,7 @@ def _style(head: PoolView, theme: Theme) -> Style:
 def _broker(head: PoolView) -> str:
     if not head.reachable:
         return "broker GONE"
-    return f"ping {amounts.span(head.ping)}" if head.ping is not None else "ping -"
+    return f"ping {amounts.span(head.ping):<5}" if head.ping is not None else "ping -"
 
 
 def _broker_style(head: PoolView, theme: Theme) -> Style:

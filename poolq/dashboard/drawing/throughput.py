@@ -35,7 +35,7 @@ def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     del rates["limited"]
     style = _style("limited", limited, theme)
     parts = [
-        Part(f"{TITLES['limited']} {amounts.rate(limited.now)}/s", style),
+        Part(f"{TITLES['limited']} {amounts.rate(limited.now):>5}/s", style),
         Part(f"{amounts.count(waiting)} wait", theme.warn if waiting else theme.dim),
         Part(f"{amounts.count(limited.total)} in all", style, 1),
     ]
@@ -71,7 +71,7 @@ def _one(rates: dict[str, Rate], theme: Theme, width: int) -> Line:
     for number, (kind, rate) in enumerate(rates.items()):
         text = f"{TITLES.get(kind, kind)} {amounts.count(rate.total)}"
         if number == 0:
-            text = f"{kind} {amounts.rate(rate.now)}/s"
+            text = f"{kind} {amounts.rate(rate.now):>5}/s"
         parts.append(Part(text, _style(kind, rate, theme), number))
     return _with_spark(parts, rates["done"], _style("done", rates["done"], theme), theme, width)
 

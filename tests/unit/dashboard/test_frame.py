@@ -17,7 +17,7 @@ from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Detail, Order, ScreenState, yes_no
-from poolq.monitor.snapshot import Progress, Snapshot
+from poolq.monitor.snapshot import Progress, Snapshot, Throughput
 from tests.support import snapshots
 
 COLOURED = make_theme(colour=True, ascii_only=False)
@@ -192,7 +192,7 @@ def test_old_data_is_called_stale() -> None:
 def test_the_smallest_screen_keeps_the_line_of_rate_limits() -> None:
     lines = shown(snapshots.troubled(), (60, 15))
     (line,) = [line for line in lines if line.startswith(" held back ")]
-    assert re.match(r" held back 1.4/s  60 s [▁▂▃▄▅▆▇█]+ max   2.8  84 wait  84 in all", line)
+    assert re.match(r" held back   1.4/s  60 s [▁▂▃▄▅▆▇█]+ max   2.8  84 wait  84 in all", line)
     assert not [line for line in shown(snapshots.well(), (60, 15)) if "held back 0/s" in line]
 
 
@@ -322,7 +322,7 @@ def test_a_note_is_readable_at_100_columns() -> None:
 def test_sparklines_say_their_scale(size: tuple[int, int]) -> None:
     screen = "\n".join(shown(snapshots.troubled(), size))
     if size[1] == 15:
-        assert re.search(r"done 42.5/s  60 s [▁▂▃▄▅▆▇█]+ max  85.0", screen)
+        assert re.search(r"done  42.5/s  60 s [▁▂▃▄▅▆▇█]+ max  85.0", screen)
         return
     assert re.search(r" PER SECOND .* TOTAL  LAST 4[45] S +MAX", screen)
     assert re.search(r" done .* 123k  [▁▂▃▄▅▆▇█]{44,45}  85.0", screen)
@@ -333,9 +333,9 @@ def test_sparklines_say_their_scale(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("size", "texts"),
     [
-        ((60, 15), ["ready 1524  in 12.0/s  out 13.5/s  empty in 25m12s"]),
-        ((100, 30), ["ready 1524  in 12.0/s  out 13.5/s  empty in 25m12s  oldest 1m01s  34 s "]),
-        ((200, 50), ["BACKLOG", "per second  12.0 in, 13.5 out: empty in 25m12s",
+        ((60, 15), ["ready  1524  in  12.0/s  out  13.5/s  empty in 25m12s"]),
+        ((100, 30), ["ready  1524  in  12.0/s  out  13.5/s  empty in 25m12s   oldest  1m01s"]),
+        ((200, 50), ["BACKLOG", "per second   12.0 in,  13.5 out: empty in 25m12s",
                      "oldest      1m01s in default", "9 delayed, 84 parked, 17 failed"]),
     ],
 )  # fmt: skip
@@ -428,3 +428,26 @@ def test_every_word_of_the_help_can_be_read(width: int) -> None:
         assert f"{spec.name} {spec.usage}".strip() in text
         assert set(spec.what.split()) <= set(text.split()), spec.what
     assert "…" not in text
+
+
+@pytest.mark.parametrize("size", [(60, 15), (100, 30), (200, 50)])
+def test_changing_numbers_move_nothing(size: tuple[int, int]) -> None:
+    """Numbers of one digit and of five, a queue that is empty and one that is not."""
+
+    def places(small: bool) -> list[list[int]]:
+        one = snapshots.rate(7.0 if small else 54_321.0, 100)
+        queue = snapshots.queue(
+            "default", ready=0 if small else 99_999, oldest=None if small else 754.0,
+            incoming=3.0 if small else 99_999.0, outgoing=4.0 if small else 10_000.0, paused=True,
+        )  # fmt: skip
+        pool = msgspec.structs.replace(
+            snapshots.crowd(16), queues=(queue,), throughput=Throughput(done=one, limited=one),
+            head=snapshots.head(procs=16, busy=3 if small else 16, ping=0.0004 if small else 0.01),
+        )  # fmt: skip
+        words = r"\b(out|oldest|up|ping|data|log|max|wait|MAX|BACKLOG)\b"
+        lines = shown(pool, size)
+        above = next(at for at, line in enumerate(lines) if line.startswith(" WORKERS"))
+        kept = [line for line in lines[:above] if line.strip() and line[0] != "!"]
+        return [[found.start() for found in re.finditer(words, line)] for line in kept]
+
+    assert places(small=True) == places(small=False)

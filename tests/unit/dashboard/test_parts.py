@@ -91,7 +91,7 @@ def test_a_sparkline_covers_whole_groups_of_seconds(width: int, columns: int, se
 
 
 def test_a_sparkline_without_room_is_left_out() -> None:
-    assert gauges.labelled([1.0, 3.0], 19, THEME) == ""
+    assert gauges.labelled([1.0, 3.0], 18, THEME) == ""
     assert gauges.labelled([1.0, 3.0], 20, THEME) == "60 s     ▆ max   3.0"
     assert gauges.labelled([2.0] * 60, 99, THEME) == f"60 s {'█' * 60} max   2.0"
 
