@@ -60,7 +60,10 @@ def log(
     wanted = LineFilter(worker, job or "", level, time() - since if since is not None else 0.0)
     follower = LogFollower(scores, wanted)
     most = lines if lines is not None else DEFAULT_LINES if since is None else None
-    _print(deque(follower.poll(last=True), most))
+    found = deque(follower.poll(last=True), most)
+    if not found and not follow:
+        warn("no line of the log matches; the pool keeps the last 4 MiB of its log")
+    _print(found)
     while follow:
         ended = begun is None or identity.start_time(master) != begun
         _print(follower.poll(last=ended))
