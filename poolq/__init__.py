@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from poolq.jobs.job import Job, JobSettings, current
     from poolq.jobs.limits import Limit
     from poolq.jobs.producer import connect
+    from poolq.jobs.retry_policy import Backoff, Retry
 
 __all__ = [
-    "AppError", "ConfigError", "DurationError", "EngineError", "EngineUnavailable", "FunctionJob",
-    "Job", "JobError", "JobFailed", "JobInfo", "JobSettings", "Limit", "LimitError", "OptionError",
-    "PayloadError", "PoolqError", "RateLimitExhausted", "cancel", "connect", "current", "dispatch",
-    "dispatch_many", "find", "job",
+    "AppError", "Backoff", "ConfigError", "DurationError", "EngineError", "EngineUnavailable",
+    "FunctionJob", "Job", "JobError", "JobFailed", "JobInfo", "JobSettings", "Limit",
+    "LimitError", "OptionError", "PayloadError", "PoolqError", "RateLimitExhausted", "Retry",
+    "cancel", "connect", "current", "dispatch", "dispatch_many", "find", "job",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -34,6 +35,7 @@ _MODULES = {
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
     "list": "engines.job_info",
+    "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
 }  # fmt: skip
 
 

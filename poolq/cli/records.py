@@ -21,6 +21,7 @@ def entry(line: Entry) -> dict[str, object]:
         "worker": line.worker,
         "signal": line.signal,
         "exit_code": line.exit_code,
+        "count": line.count,
         "traceback": line.traceback,
     }
     return {

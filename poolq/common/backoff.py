@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Backoff(NamedTuple):
+class ExponentialPause(NamedTuple):
     """Pauses in seconds. The first is `first`; each is twice as long as the last, up to `most`."""
 
     first: float = 0.05

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from poolq.common.names import closest
 from poolq.errors import OptionError
 
-METHODS = ("run", "rate_limit", "on_success", "on_failure")
+METHODS = ("run", "rate_limit", "retry", "on_success", "on_failure", "on_discard")
+#: Methods whose results poolq uses, so they cannot be coroutines.
+PLAIN_METHODS = ("rate_limit", "retry")
 #: What other libraries call poolq's options, in snake case.
 FOREIGN_OPTIONS = {"max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts"}
 
@@ -20,8 +22,8 @@ def check_class(cls: type, job: str) -> None:
         if not callable(made):
             raise OptionError(f"job {job}: {method} is {made!r}; it must be a method")
         reject_generator(made, f"job {job}: {method}()")
-        if method == "rate_limit" and inspect.iscoroutinefunction(made):
-            raise OptionError(f"job {job}: rate_limit() is async; it must be a plain method")
+        if method in PLAIN_METHODS and inspect.iscoroutinefunction(made):
+            raise OptionError(f"job {job}: {method}() is async; it must be a plain method")
 
 
 def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:

@@ -8,8 +8,19 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
+from poolq.common.durations import Duration
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
@@ -17,6 +28,7 @@ from poolq.jobs.limits import Limit, RateLimit
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions, Options
 from poolq.jobs.producer import max_payload, send
+from poolq.jobs.retry_policy import RetryOn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,6 +36,7 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 Hook = Callable[[Job], object]
+RetryDecision = Callable[[Job, BaseException], Duration | Literal["discard", "fail"] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +149,9 @@ def job(
     rate_limit: RateLimit | Callable[[Job], RateLimit] = None,
     on_success: Hook | None = None,
     on_failure: Hook | None = None,
+    on_discard: Hook | None = None,
+    retry: RetryDecision | None = None,
+    retry_on: RetryOn | None = None,
     **options: Unpack[DispatchOptions],
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
 def job(
@@ -146,6 +162,9 @@ def job(
     rate_limit: RateLimit | Callable[[Job], RateLimit] = None,
     on_success: Hook | None = None,
     on_failure: Hook | None = None,
+    on_discard: Hook | None = None,
+    retry: RetryDecision | None = None,
+    retry_on: RetryOn | None = None,
     **options: Unpack[DispatchOptions],
 ) -> Any:
     """Turn a function into a job: `@poolq.job` or `@poolq.job(queue="emails", attempts=3)`.
@@ -156,8 +175,8 @@ def job(
         send_mail.dispatch(to="bob@example.com")
 
     `rate_limit` is a limit, a list of limits, or a function that takes the running Job and returns
-    either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). Raises
-    OptionError.
+    either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). `retry`
+    takes the Job and an error. Raises OptionError.
     """
 
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
@@ -175,10 +194,14 @@ def job(
             members["name"] = name
         if rate_limit is not None:
             members["rate_limit"] = _limit(rate_limit, shown)
-        if on_success is not None:
-            members["on_success"] = _hook(on_success, f"job {shown}: on_success")
-        if on_failure is not None:
-            members["on_failure"] = _hook(on_failure, f"job {shown}: on_failure")
+        given = {"on_success": on_success, "on_failure": on_failure, "on_discard": on_discard}
+        for hook, called in given.items():
+            if called is not None:
+                members[hook] = _hook(called, f"job {shown}: {hook}")
+        if retry is not None:
+            members["retry"] = _retry(retry, f"job {shown}: retry")
+        if retry_on is not None:
+            members["retry_on"] = retry_on
         return FunctionJob(function, type(function.__name__, (Job,), members), signature)
 
     return decorate if function is None else decorate(function)
@@ -227,3 +250,13 @@ def _hook(given: Callable[[Job], T], what: str) -> Callable[[Job], T]:
         return given(self)
 
     return hook
+
+
+def _retry(given: RetryDecision, what: str) -> Callable[[Job, BaseException], object]:
+    if not callable(given):
+        raise OptionError(f"{what} is {given!r}; it must be a function of the job and the error")
+
+    def retry(self: Job, error: BaseException) -> object:
+        return given(self, error)
+
+    return retry

@@ -4,11 +4,13 @@ A subclass is checked when it is defined, so a mistake is reported in one line w
 imported. `@job` (`function_job.py`) creates subclasses too, so workers only deal with classes.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, Unpack, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
 
 from poolq.common.durations import Duration, when
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
@@ -17,16 +19,21 @@ from poolq.jobs.class_checks import check_class
 from poolq.jobs.limits import Limit, OnLimit, RateLimit
 from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, RetryAfter
+from poolq.jobs.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options
 from poolq.jobs.producer import max_payload, send
+from poolq.jobs.retry_policy import ErrorRule, RetryAfter, RetryOn, read_answer, read_rules, rule_of
 from poolq.jobs.running import (
     FailNow,
     ReleaseNow,
+    SnoozeNow,
+    ask,
     is_cancelled,
     progress,
     run_inline,
     running_job,
 )
+
+log = logging.getLogger("poolq")
 
 
 class Job:
@@ -53,11 +60,14 @@ class Job:
     max_crashes: int = 3
     on_limit: OnLimit = "release"
     timeout: Duration | None = None
+    jitter: float | None = None
+    max_snoozes: int | None = None
+    retry_on: RetryOn = MappingProxyType({})
 
     payload: dict[str, Any]
     id: str
     attempt: int  # from 1
-    error: BaseException | None  # why the job failed; set for on_failure()
+    error: BaseException | None  # why the job failed; set for on_failure() and on_discard()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
     poolq_delay: ClassVar[Delay] = None  # the option `delay`; Job.delay is a method
@@ -80,6 +90,7 @@ class Job:
             cls.poolq_delay, cls.delay = cls.delay, Job.__dict__["delay"]  # see `_current_options`
         check_name(cls.__dict__.get("name", place), f"job {place}: name", MAX_JOB_NAME_BYTES)
         check_class(cls, full_name(cls))
+        read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on")
         options_of(cls)
 
     def run(self) -> Any:
@@ -95,15 +106,29 @@ class Job:
     def on_failure(self) -> Any:
         """Called at least once, when the job has failed permanently. `self.error` is the reason."""
 
+    def on_discard(self) -> Any:
+        """Called at most once, after the engine has discarded the job because of `self.error`."""
+
+    def retry(self, error: BaseException) -> Duration | Literal["discard", "fail"] | None:  # noqa: ARG002  # overrides use it
+        """Decide what `error`, raised by `run()` or `rate_limit()`, means: return the delay until
+        the next attempt, "discard" or "fail"; or None, so that `retry_on` decides. The last
+        attempt fails even if a delay is returned. If this method raises, `retry_on` decides."""
+        return None
+
     def fail(self, reason: str = "failed by its own fail()") -> NoReturn:
         """Fail permanently, even if attempts remain. Ends `run()`; never returns."""
         raise FailNow(str(reason))
 
     def release(self, delay: Delay = None) -> NoReturn:
         """End `run()` and try again after `delay`. This uses an attempt. Raises DurationError."""
-        now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
-        wait, at = when(delay, now, f"job {full_name(type(self))}: the delay of release()")
-        raise ReleaseNow(at - round(now.timestamp() * 1_000_000) if at else wait)
+        raise ReleaseNow(
+            _micros_until(delay, f"job {full_name(type(self))}: the delay of release()")
+        )
+
+    def snooze(self, delay: Delay = None) -> NoReturn:
+        """End `run()` and start the job again after `delay`, without using an attempt. After
+        `max_snoozes` snoozes, the job fails. Raises DurationError."""
+        raise SnoozeNow(_micros_until(delay, f"job {full_name(type(self))}: the delay of snooze()"))
 
     def progress(self, done: float, total: float = 0, note: str = "") -> None:
         """Report `done` of `total` (0 if unknown) to `poolq top` and `poolq job show`.
@@ -155,6 +180,12 @@ class Job:
         return JobSettings(cls, options_of(cls)).dispatch_sync(payload)
 
 
+def _micros_until(delay: Delay, what: str) -> int:
+    now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
+    wait, at = when(delay, now, what)
+    return at - round(now.timestamp() * 1_000_000) if at else wait
+
+
 def current() -> Job:
     """Return the job that is running here. Raises RuntimeError outside of a running job."""
     try:
@@ -193,11 +224,14 @@ class JobSettings:
 
 
 class Hooks(NamedTuple):
-    """Which hooks a job's class overrides."""
+    """Which hooks a job's class overrides, and what it says about errors (`retry_on`)."""
 
     limit: bool
     success: bool
     failure: bool
+    discard: bool = False
+    retry: bool = False
+    rules: Mapping[type[BaseException], ErrorRule] = MappingProxyType({})
 
 
 def hooks(cls: type[Job]) -> Hooks:
@@ -206,7 +240,23 @@ def hooks(cls: type[Job]) -> Hooks:
         cls.rate_limit is not Job.rate_limit,
         cls.on_success is not Job.on_success,
         cls.on_failure is not Job.on_failure,
+        cls.on_discard is not Job.on_discard,
+        cls.retry is not Job.retry,
+        read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"),
     )
+
+
+def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule, str]:
+    """Return what an error of the job means, and the error that its `retry()` has raised, or ""."""
+    problem = ""
+    if hooks.retry:
+        try:
+            name = f"job {full_name(type(job))}: retry()"
+            if (answer := read_answer(ask(job, "retry", error), name)) is not None:
+                return answer, ""
+        except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
+            problem = f"{type(raised).__name__}: {raised}"
+    return rule_of(hooks.rules, error), problem
 
 
 def full_name(cls: type[Job]) -> str:
@@ -314,11 +364,26 @@ def _fill(
 def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:
     """Run a stored message in this process; see `running.run_inline`. `ask_limits`: whether to
     validate the job's rate limits, which are not applied."""
+    return run_inline(_Inline(cls, hooks(cls), ask_limits), body)
 
-    def make(read: Message, attempt: int) -> Job:
-        return build(cls, id=read.id, payload=read.payload, attempt=attempt, queue=read.queue)
 
-    def limits(job: Job) -> object:
-        return Limit.parse(job.rate_limit(), full_name(cls))
+class _Inline(NamedTuple):
+    """The `running.InlineRules` of a class."""
 
-    return run_inline(make, body, limits if ask_limits and hooks(cls).limit else None)
+    cls: type[Job]
+    hooks: Hooks
+    ask_limits: bool
+
+    def make(self, message: Message, attempt: int) -> Job:
+        id_, payload, queue = message.id, message.payload, message.queue
+        return build(self.cls, id=id_, payload=payload, attempt=attempt, queue=queue)
+
+    def first(self, job: Job) -> None:
+        if self.ask_limits and self.hooks.limit:
+            Limit.parse(job.rate_limit(), full_name(self.cls))
+
+    def judge(self, job: Job, error: BaseException) -> ErrorRule:
+        rule, problem = error_rule(job, self.hooks, error)
+        if problem:
+            log.error("retry() of job %s raised %s; retry_on decides", job.id, problem)
+        return rule

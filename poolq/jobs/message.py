@@ -24,8 +24,12 @@ Name = Annotated[str, Meta(min_length=1, max_length=MAX_JOB_NAME_BYTES)]
 MAX_ATTEMPTS = 1_000_000
 MAX_CRASHES = 1_000
 MAX_RETRY_STEPS = 1_000
+MAX_SNOOZES = 1_000_000
+NO_JITTER = 0.0  # one object, since msgspec omits a float only if it is the default itself
 Attempts = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
 Crashes = Annotated[int, Meta(ge=1, le=MAX_CRASHES)]
+Jitter = Annotated[float, Meta(ge=0, le=1)]
+Snoozes = Annotated[int, Meta(ge=0, le=MAX_SNOOZES)]
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
 Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?$")]
 Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
@@ -45,6 +49,8 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     max_crashes: Crashes = 3
     on_limit: OnLimit = "release"
     timeout: Micros = 0
+    jitter: Jitter = NO_JITTER
+    max_snoozes: Snoozes = 0
 
 
 class Push(NamedTuple):
@@ -84,7 +90,8 @@ INITIAL = State()
 
 
 class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
-    """One line of a job's history. `at`: epoch microseconds; `cause`: one of HISTORY_CAUSES."""
+    """One line of a job's history. `at`: epoch microseconds; `cause`: one of HISTORY_CAUSES.
+    `count`: how many events the line stands for, if there may be several."""
 
     at: int
     cause: str
@@ -94,11 +101,13 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     worker: str = ""
     signal: int = 0
     exit_code: int = 0
+    count: int = 0
 
 
 #: The first four count as attempts, crash is counted separately, the next three count as nothing.
 HISTORY_CAUSES = (
-    "error", "released", "limited", "timeout", "crash", "unknown", "newer", "returned", "failed",
+    "error", "released", "limited", "timeout", "crash", "unknown", "newer", "returned", "snoozed",
+    "failed",
 )  # fmt: skip
 
 #: What msgspec raises for bytes that are not JSON, or not the expected JSON.
@@ -191,3 +200,15 @@ def with_entry(history: bytes, line: Entry | bytes) -> bytes:
     if len(lines) > MAX_HISTORY:
         lines = [lines[0], *lines[1 - MAX_HISTORY :]]
     return b"\n".join(lines)
+
+
+def with_snooze(history: bytes, line: Entry) -> tuple[bytes, int]:
+    """Add a line about a snooze, which replaces the one about earlier snoozes. Returns the history
+    and the number of snoozes so far."""
+    others, count = [], 1
+    for known in history.splitlines():
+        if b'"snoozed"' in known and (old := entries(known)[0]).cause == "snoozed":
+            count += old.count
+        else:
+            others.append(known)
+    return with_entry(b"\n".join(others), msgspec.structs.replace(line, count=count)), count

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from poolq.jobs.ids import new_id
-from poolq.jobs.message import MESSAGE_VERSION, Message, Push, encode, with_fields
+from poolq.jobs.message import MESSAGE_VERSION, NO_JITTER, Message, Push, encode, with_fields
 from poolq.jobs.options import Options
 from poolq.jobs.payload import check
 
@@ -46,6 +46,8 @@ class MessageTemplate:
             max_crashes=options.max_crashes,
             on_limit=options.on_limit,
             timeout=options.timeout,
+            jitter=options.jitter or NO_JITTER,
+            max_snoozes=options.max_snoozes,
         )
         # JSON escapes each quote within a string, so only the field itself matches.
         before, field, rest = encode(blank).partition(b'"id":"')

@@ -5,19 +5,19 @@ from (a class, `set()`, `dispatch()`, a decorator) and when they are checked. Th
 are checked when it is defined.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn, TypedDict
 
-from poolq.common.durations import Duration, Moment, is_duration, micros, span, when
+from poolq.common.durations import Duration, Moment, is_duration, micros, when
 from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
 from poolq.jobs.limits import OnLimit
-from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_RETRY_STEPS
+from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES
+from poolq.jobs.retry_policy import Backoff, RetryAfter, read_jitter, read_steps, read_whole
 
 Delay = Moment | None
-RetryAfter = Duration | Sequence[Duration] | None
 
 
 class DispatchOptions(TypedDict, total=False):
@@ -30,13 +30,16 @@ class DispatchOptions(TypedDict, total=False):
     max_crashes: int
     on_limit: OnLimit
     timeout: Duration | None
+    jitter: float | None
+    max_snoozes: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """Parsed options. Durations are in microseconds; a `timeout` of 0 means none. A `delay` that is
     not an integer is a point in time (a datetime or text), which `due` evaluates for each job. Text
-    in `retry_after` is a span of calendar months (`date_parser.span`)."""
+    in `retry_after` is a span of calendar months (`date_parser.span`). A `max_snoozes` of 0 means
+    any number."""
 
     queue: str = "default"
     delay: int | str | datetime = 0
@@ -45,6 +48,8 @@ class Options:
     max_crashes: int = 3
     on_limit: OnLimit = "release"
     timeout: int = 0
+    jitter: float = 0.0
+    max_snoozes: int = 0
 
     def changed(self, given: Mapping[str, object], job: str) -> "Options":
         """Return a copy with `given` options. Raises OptionError, which names job and option."""
@@ -56,6 +61,11 @@ class Options:
             if reader is None:
                 _unknown(option, job)
             read[option] = reader(value, f"job {job}: {option}")
+        growing = given.get("retry_after")
+        if isinstance(growing, Backoff):
+            if growing.jitter and given.get("jitter") is not None:
+                raise OptionError(f"job {job}: jitter is given twice; leave it to the Backoff")
+            read["jitter"] = growing.jitter or read.get("jitter", 0.0)
         return replace(self, **read)  # type: ignore[arg-type]  # each reader returns its field's type
 
     def due(self, job: str) -> tuple[int, int]:
@@ -78,27 +88,15 @@ def _delay(value: object, what: str) -> int | str | datetime:
 
 
 def _whole(most: int) -> Callable[[object, str], int]:
-    def read(value: object, what: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            large = isinstance(value, int) and abs(value) >= 10**20
-            shown = "too large" if large else repr(value)
-            raise OptionError(f"{what} is {shown}; it must be a whole number from 1 to {most}")
-        return int(value)
-
-    return read
+    return lambda value, what: read_whole(value, what, most)
 
 
-def _steps(value: object, what: str) -> tuple[int | str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, (list, tuple)):
-        if len(value) > MAX_RETRY_STEPS:
-            raise OptionError(
-                f"{what} has {len(value)} steps; at most {MAX_RETRY_STEPS} are allowed"
-            )
-        return tuple(span(step, f"{what}[{index}]") for index, step in enumerate(value))
-    step = span(value, what)
-    return (step,) if step else ()
+def _jitter(value: object, what: str) -> float:
+    return 0.0 if value is None else read_jitter(value, what)
+
+
+def _max_snoozes(value: object, what: str) -> int:
+    return 0 if value is None else read_whole(value, what, MAX_SNOOZES)
 
 
 def _on_limit(value: object, what: str) -> OnLimit:
@@ -115,10 +113,12 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
     "queue": check_name,
     "delay": _delay,
     "attempts": _whole(MAX_ATTEMPTS),
-    "retry_after": _steps,
+    "retry_after": read_steps,
     "max_crashes": _whole(MAX_CRASHES),
     "on_limit": _on_limit,
     "timeout": _timeout,
+    "jitter": _jitter,
+    "max_snoozes": _max_snoozes,
 }
 
 #: The names of all options, in the order of Options' fields.

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from poolq import config
-from poolq.common.backoff import Backoff
+from poolq.common.backoff import ExponentialPause
 from poolq.errors import EngineUnavailable
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
@@ -126,7 +126,7 @@ def store(pushes: Sequence[Push]) -> list[str]:
 def _retry_push(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
     """Retry the jobs that are certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
     give_up = time.monotonic() + RETRY_SECONDS
-    backoff, failures = Backoff(), 0
+    backoff, failures = ExponentialPause(), 0
     while not error.maybe_stored:
         missing = set(error.ids)
         pushes = [push for push in pushes if push.id in missing] if missing else pushes

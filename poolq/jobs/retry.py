@@ -11,20 +11,27 @@ from typing import NamedTuple
 
 from poolq.common.durations import length
 from poolq.jobs.limits import Rule
-from poolq.jobs.message import Entry, Message, State, entries, with_entry
+from poolq.jobs.message import Entry, Message, State, entries, with_entry, with_snooze
+from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule, with_jitter
 
 UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before a worker tries an unknown job again
 #: Microseconds to wait after the second timeout in a row, and the maximum to which they double.
 MIN_TIMEOUT_PAUSE, MAX_TIMEOUT_PAUSE = 1_000_000, 60_000_000
+#: Causes in the history that say nothing about how the last attempt ended.
+NO_ATTEMPT_CAUSES = ("crash", "unknown", "newer", "returned", "snoozed")
 
 
 class Ack(NamedTuple):
     """The job is done: count it and delete it."""
 
 
+class Discard(NamedTuple):
+    """The job's error does not matter: count the job as discarded and delete it."""
+
+
 class Release(NamedTuple):
     """Return the job to its queue, due after `delay` microseconds. `counter` is the statistic to
-    increase (retried or limited), or empty for none."""
+    increase (retried, limited or snoozed), or empty for none."""
 
     delay: int
     state: State
@@ -65,9 +72,10 @@ class Bury(NamedTuple):
     state: State
 
 
-Outcome = Ack | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
+Outcome = Ack | Discard | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
 
 ACK = Ack()
+DISCARD = Discard()
 GIVE_BACK = GiveBack()
 
 
@@ -80,10 +88,44 @@ def backoff(steps: Sequence[int | str], attempt: int, now: int) -> int:
     return length(step, datetime.fromtimestamp(now / 1_000_000))  # noqa: DTZ006  # local time
 
 
-def retry_or_fail(message: Message, state: State, line: Entry, delay: int) -> Release | Failing:
-    """After a failed attempt, try again after `delay` microseconds, or fail permanently."""
+def delay_after_error(
+    message: Message, rule: ErrorRule, attempt: int, now: int, rand: float
+) -> int:
+    """Return the delay in microseconds after attempt number `attempt` has ended with an error that
+    `rule` applies to. `rand` (0 to 1) chooses the jitter."""
+    steps = message.retry_after if rule.steps is None else rule.steps
+    jitter = message.jitter if rule.jitter is None else rule.jitter
+    return with_jitter(backoff(steps, attempt, now), jitter, rand)
+
+
+def retry_or_fail(
+    message: Message, state: State, line: Entry, delay: int, rule: ErrorRule = DEFAULT_RULE
+) -> Release | Failing | Discard:
+    """After a failed attempt, try again after `delay` microseconds, or fail permanently, or discard
+    the job, as `rule` says."""
+    if rule.action == "discard":
+        return DISCARD
     after = _after_attempt(state, line)
-    return mark_failing(after) if after.attempt >= message.attempts else Release(delay, after)
+    most = rule.attempts or message.attempts
+    over = rule.action == "fail" or after.attempt >= most
+    return mark_failing(after) if over else Release(delay, after)
+
+
+def snooze(
+    message: Message, state: State, line: Entry, delay: int
+) -> tuple[Release | Failing, int]:
+    """Return the job later without using an attempt, or fail it after too many snoozes. Returns the
+    outcome and the number of snoozes so far."""
+    history, count = with_snooze(state.history, line)
+    if message.max_snoozes and count > message.max_snoozes:
+        text = f"JobFailed: snoozed {count} times; max_snoozes is {message.max_snoozes}"
+        return mark_failing(_after_attempt(state, line_of_failure(line, text))), count
+    return Release(delay, State(state.attempt, state.crashes, 0, history), "snoozed"), count
+
+
+def line_of_failure(line: Entry, error: str) -> Entry:
+    """Return the line of history of a job that fails although its code did not."""
+    return Entry(line.at, "failed", error, line.attempt, worker=line.worker)
 
 
 def mark_failing(state: State) -> Failing:
@@ -137,18 +179,23 @@ def crashed_out(message: Message, state: State) -> bool:
 
 
 def timed_out(message: Message, state: State) -> bool:
-    """Return whether the job's last attempt was killed at its deadline, so the job must fail."""
-    return state.failing == 0 and state.attempt >= message.attempts
+    """Return whether the job's last attempt was killed at its deadline, so the job must fail. After
+    an error, the worker itself fails the job, and `retry_on` may allow more attempts."""
+    if state.failing or state.attempt < message.attempts:
+        return False
+    causes = [one.cause for one in entries(state.history) if one.cause not in NO_ATTEMPT_CAUSES]
+    return not causes or causes[-1] == "timeout"
 
 
-def after_timeout(message: Message, state: State, now: int) -> int:
+def after_timeout(message: Message, state: State, now: int, rand: float) -> int:
     """Return the microseconds until the next attempt if this one is killed at its deadline; 0 if
     this is the last one, after which the job fails at once. Since each timeout costs a worker, the
-    pause grows with each timeout in a row, even if the message asks for less."""
+    pause grows with each timeout in a row, even if the message asks for less. `rand`: see
+    `delay_after_error`."""
     tries = state.attempt + 1
     if tries >= message.attempts:
         return 0
-    asked = backoff(message.retry_after, tries, now)
+    asked = delay_after_error(message, DEFAULT_RULE, tries, now, rand)
     lines = reversed(entries(state.history))
     before = len(list(takewhile(lambda line: line.cause == "timeout", lines)))
     pause = min(MIN_TIMEOUT_PAUSE << before - 1, MAX_TIMEOUT_PAUSE) if before else 0

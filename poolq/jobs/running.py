@@ -12,8 +12,13 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from poolq.errors import JobFailed, JobReleased
 from poolq.jobs.message import Message, decode
+from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule
 
 log = logging.getLogger("poolq")
+
+
+#: The number of snoozes after which a job that runs inline fails, unless its `max_snoozes` is less.
+MAX_INLINE_SNOOZES = 1_000
 
 
 class Runnable(Protocol):
@@ -23,7 +28,7 @@ class Runnable(Protocol):
     poolq_init_error: BaseException | None  # what the job's __init__ raised
 
 
-R = TypeVar("R", bound=Runnable)
+J = TypeVar("J", bound=Runnable)
 
 #: The job that is running in this context; `poolq.current()` reads it.
 running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
@@ -45,6 +50,18 @@ class ReleaseNow(BaseException):
     def __init__(self, delay: int) -> None:
         super().__init__(delay)
         self.delay = delay
+
+
+class SnoozeNow(BaseException):
+    """Raised by `job.snooze(delay)`; `delay` is in microseconds."""
+
+    def __init__(self, delay: int) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+
+#: What a job raises to decide its own outcome.
+DECISIONS = (FailNow, ReleaseNow, SnoozeNow)
 
 
 def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
@@ -77,9 +94,19 @@ def progress(done: float, total: float, note: str) -> None:
 def call(job: Runnable, method: str = "run") -> Any:
     """Call the job's `run` (or a hook) and return its result; during the call, `current()` is the
     job. A coroutine is run to completion on an event loop of its own; tasks left on that loop are
-    cancelled. Raises what the method raises, or what the job's `__init__` raised. FailNow and
-    ReleaseNow are raised as such even if a task group wrapped them."""
+    cancelled. Raises what the method raises, or what the job's `__init__` raised. DECISIONS
+    are raised as such even if a task group wrapped them."""
     return copy_context().run(_call, job, method)
+
+
+def ask(job: Runnable, method: str, argument: object) -> Any:
+    """Call a plain method of the job with one argument; `current()` is the job meanwhile."""
+    return copy_context().run(_ask, job, method, argument)
+
+
+def _ask(job: Runnable, method: str, argument: object) -> Any:
+    running_job.set(job)
+    return getattr(job, method)(argument)
 
 
 def _call(job: Runnable, method: str) -> Any:
@@ -97,7 +124,7 @@ def _call(job: Runnable, method: str) -> Any:
 
 
 def _raise_decision(group: BaseExceptionGroup[BaseException]) -> None:
-    found: BaseException | None = group.subgroup((FailNow, ReleaseNow))
+    found: BaseException | None = group.subgroup(DECISIONS)
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     if found is not None:
@@ -122,30 +149,51 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return pool.submit(copy_context().run, on_a_loop).result()
 
 
-def run_inline(
-    make: Callable[[Message, int], R], body: bytes, first: Callable[[R], object] | None = None
-) -> Any:
-    """Run a stored message in this process, attempt after attempt, without delays or limits.
-    `make(message, attempt)` creates an instance. `first(job)` is called before each attempt; an
-    error in it counts as an error of `run()`. Returns the result of `run()`, after `on_success()`.
-    When no attempt is left, `on_failure()` runs and the last error is raised; `fail()` and
-    SystemExit become JobFailed, and `release()` becomes JobReleased. Errors of hooks are logged."""
-    attempts = decode(body).attempts
-    for attempt in range(1, attempts + 1):
-        job = make(decode(body), attempt)  # decoded again, since an attempt may change its payload
+class InlineRules(Protocol[J]):
+    """What `run_inline` asks about a job. `make` creates an instance for an attempt; `first` is
+    called before each attempt; `judge` returns what an error means."""
+
+    def make(self, message: Message, attempt: int) -> J: ...
+    def first(self, job: J) -> object: ...
+    def judge(self, job: J, error: BaseException) -> ErrorRule: ...
+
+
+def run_inline(rules: InlineRules[J], body: bytes) -> Any:
+    """Run a stored message in this process, attempt after attempt, without delays or limits. An
+    error in `rules.first` counts as an error of `run()`. Returns the result of `run()`, after
+    `on_success()`, or None if the job is discarded, after `on_discard()`. When no attempt is left,
+    `on_failure()` runs and the last error is raised; `fail()` and SystemExit become JobFailed, and
+    `release()` becomes JobReleased. A job that snoozes runs again at once, but at most
+    MAX_INLINE_SNOOZES times. Errors of hooks are logged."""
+    attempt, snoozes = 1, 0
+    while True:
+        message = decode(body)  # decoded again, since an attempt may change its payload
+        job = rules.make(message, attempt)
         try:
-            if first is not None and job.poolq_init_error is None:
-                first(job)
+            if job.poolq_init_error is None:
+                rules.first(job)
             result = call(job)
         except KeyboardInterrupt:
             raise
+        except SnoozeNow:
+            snoozes += 1
+            most = message.max_snoozes or MAX_INLINE_SNOOZES
+            if snoozes > min(most, MAX_INLINE_SNOOZES):
+                _fail(job, FailNow(f"snoozed {snoozes} times without a delay"))
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts too, as in a worker
-            if attempt == attempts or isinstance(raised, FailNow):
+            decided = isinstance(raised, (FailNow, ReleaseNow))
+            rule = DEFAULT_RULE if decided else rules.judge(job, raised)
+            if rule.action == "discard":
+                vars(job)["error"] = raised
+                _hook(job, "on_discard")
+                return None
+            over = attempt >= (rule.attempts or message.attempts)
+            if over or rule.action == "fail" or isinstance(raised, FailNow):
                 _fail(job, raised)
+            attempt += 1
         else:
             _hook(job, "on_success")
             return result
-    raise JobFailed("the message allows no attempt")
 
 
 def _fail(job: Runnable, raised: BaseException) -> NoReturn:

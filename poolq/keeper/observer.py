@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sys import maxsize
 from time import monotonic, monotonic_ns
 
-from poolq.common.backoff import Backoff
+from poolq.common.backoff import ExponentialPause
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import EngineError
@@ -73,7 +73,7 @@ class Observer(threading.Thread):
 
     def _failed(self) -> float:
         self._failures += 1
-        return max(OBSERVE_INTERVAL, Backoff().pause(self._failures, 0.5))
+        return max(OBSERVE_INTERVAL, ExponentialPause().pause(self._failures, 0.5))
 
     def _complain(self, why: str) -> None:
         """Log an error only once, as it repeats with each observation."""
@@ -175,7 +175,7 @@ class QueueTrends:
     def add(self, now: float, one: QueueCounts, totals: Totals, exact: bool) -> QueueFlow:
         """Add an observation. `exact`: whether the jobs were counted, not estimated."""
         total = totals.get(one.queue, {})
-        left = total.get("done", 0) + total.get("failed", 0)
+        left = sum(total.get(name, 0) for name in ("done", "failed", "discarded"))
         ended = left + total.get("cancelled", 0)
         entered = ended + one.ready + one.delayed + one.parked + one.running
         if exact:

@@ -11,7 +11,7 @@
 import threading
 from time import monotonic, monotonic_ns
 
-from poolq.common.backoff import Backoff
+from poolq.common.backoff import ExponentialPause
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts
 from poolq.errors import PoolqError
@@ -63,7 +63,7 @@ class Waiter(threading.Thread):
                     self._reporter.flush()
                 warned = True
             failures += 1
-            threading.Event().wait(Backoff().pause(failures, 0.5))
+            threading.Event().wait(ExponentialPause().pause(failures, 0.5))
 
     def _wait_once(self) -> None:
         block = max(MIN_WAIT, min(MAX_WAIT, self._ring_interval))

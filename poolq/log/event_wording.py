@@ -27,6 +27,8 @@ NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Finished: ("finished", "info"),
     events.Retried: ("retried", "warning"),
     events.Failed: ("failed", "error"),
+    events.Discarded: ("discarded", "info"),
+    events.Snoozed: ("snoozed", "info"),
     events.Limited: ("limited", "info"),
     events.Unknown: ("unknown", "warning"),
     events.Buried: ("buried", "error"),
@@ -71,7 +73,9 @@ def brief(event: events.Event) -> str:
     return describe(event).partition("\n")[0].removeprefix(PREFIXES[level(event)])
 
 
-def _job(event: events.Retried | events.Failed | events.Limited) -> str:
+def _job(
+    event: events.Retried | events.Failed | events.Discarded | events.Snoozed | events.Limited,
+) -> str:
     return f"{event.job} {event.id} queue={event.queue} attempt={event.attempt}"
 
 
@@ -89,6 +93,16 @@ def _retried(event: events.Retried) -> str:
 
 def _failed(event: events.Failed) -> str:
     return _with_cause(f"failed {_job(event)} after {span(event.seconds)}", event)
+
+
+def _discarded(event: events.Discarded) -> str:
+    return f"discarded {_job(event)} after {span(event.seconds)}: {event.error}"
+
+
+def _snoozed(event: events.Snoozed) -> str:
+    when = f"again in {span(event.delay)}" if event.delay > 0 else "again at once"
+    times = f"snoozed {event.snoozes} times" if event.snoozes > 1 else "snoozed once"
+    return f"snoozed {_job(event)} after {span(event.seconds)}, {when} ({times} so far)"
 
 
 def _with_cause(text: str, event: events.Retried | events.Failed) -> str:
@@ -129,6 +143,8 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
     events.Finished: _finished,
     events.Retried: _retried,
     events.Failed: _failed,
+    events.Discarded: _discarded,
+    events.Snoozed: _snoozed,
     events.Limited: _limited,
     events.Unknown: _unknown,
     events.Buried: "buried {0.job} {0.id} queue={0.queue}: {0.error}".format,

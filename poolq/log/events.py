@@ -44,6 +44,29 @@ class Failed(NamedTuple):
     traceback: str = ""
 
 
+class Discarded(NamedTuple):
+    """A job ended with an error that does not matter, as its class says. It is deleted."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    seconds: float
+    error: str
+
+
+class Snoozed(NamedTuple):
+    """A job has postponed itself, without using an attempt. `snoozes`: how often so far."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    seconds: float
+    delay: float
+    snoozes: int
+
+
 class Limited(NamedTuple):
     """A rate limit held a job back. `how`: released (which counts as an attempt) or parked. `left`:
     how many attempts remain."""
@@ -79,7 +102,7 @@ class Buried(NamedTuple):
 
 
 class HookFailed(NamedTuple):
-    """`on_success` or `on_failure` raised. The job's outcome does not change."""
+    """`on_success`, `on_failure` or `on_discard` raised. The job's outcome does not change."""
 
     job: str
     id: str
@@ -149,6 +172,6 @@ class Note(NamedTuple):
 
 
 #: Events that report how a claim ended, and what became of the job of a dead worker.
-Ended = Finished | Retried | Failed | Limited | Unknown | Buried
+Ended = Finished | Retried | Failed | Discarded | Snoozed | Limited | Unknown | Buried
 Recovery = Crashed | TimedOut | Cancelled
 Event = Ended | HookFailed | Stale | Returned | Recovery | LimitBegan | LimitEnded | Note

@@ -6,15 +6,15 @@ random number from 0 to 1.
 
 from math import inf
 
-from poolq.common.backoff import Backoff
+from poolq.common.backoff import ExponentialPause
 from poolq.errors import CANNOT_START, CRASH_STORM, KILLED
 from poolq.master import canary, state
 from poolq.master.state import Mode, Pool, WorkerEvent, WorkerProcess, WorkerState
 from poolq.scoreboard.layout import NO_JOB, RunningJob
 
 END_TIMEOUT = 10.0  # seconds that templates and keeper have to exit
-WORKER_BACKOFF = Backoff(first=0.1, most=30.0)
-HELPER_BACKOFF = Backoff(first=0.1, most=5.0)
+WORKER_BACKOFF = ExponentialPause(first=0.1, most=30.0)
+HELPER_BACKOFF = ExponentialPause(first=0.1, most=5.0)
 LONG_LIFE = 60.0  # seconds; the death of a helper that is older starts a new series of failures
 KEEPER_INTERVAL = 0.25  # seconds between the starts of two keepers, at least
 

@@ -102,6 +102,8 @@ class StatusReport:
             "retried": row.retried,
             "limited": row.limited,
             "parked": row.parked,
+            "discarded": row.discarded,
+            "snoozed": row.snoozed,
             "rss": row.rss,
             "restarts": slot.restarts,
         }

@@ -9,7 +9,16 @@ from time import monotonic
 from poolq.monitor.rates import Sample
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
-from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED, NotesLayout
+from poolq.scoreboard.layout import (
+    DISCARDED,
+    DONE,
+    FAILED,
+    LIMITED,
+    PARKED,
+    RETRIED,
+    SNOOZED,
+    NotesLayout,
+)
 from poolq.scoreboard.notes import count_last_tries, read_held
 from poolq.scoreboard.shared_text import TextPage
 
@@ -22,6 +31,8 @@ OUTCOMES = {
     RETRIED: "retried",
     LIMITED: "limited",
     PARKED: "parked",
+    DISCARDED: "discarded",
+    SNOOZED: "snoozed",
 }
 
 
@@ -82,7 +93,7 @@ def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
     for key, cell in cells.items():
         if key.outcome in OUTCOMES:
             totals[key.outcome - DONE] += cell.jobs
-    done, failed, retried, limited, parked = totals
+    done, failed, retried, limited, parked, _, _ = totals
     return Sample(at, done, failed, retried, limited + parked)
 
 

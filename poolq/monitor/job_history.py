@@ -9,6 +9,8 @@ from poolq.monitor.times import local
 def line(entry: Entry) -> str:
     """One entry on one line, without its traceback."""
     facts = [local(entry.at) if entry.at else "-", entry.cause]
+    if entry.count > 1:
+        facts.append(f"{entry.count} times")
     if entry.attempt:
         facts.append(f"attempt {entry.attempt}")
     if entry.signal:

@@ -131,6 +131,8 @@ class SnapshotReader:
             retried=row.retried,
             limited=row.limited,
             parked=row.parked,
+            discarded=row.discarded,
+            snoozed=row.snoozed,
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),
             grown=max(0, row.rss - worker.initial_rss) if worker.initial_rss and row.rss else 0,

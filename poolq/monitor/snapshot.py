@@ -104,6 +104,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     retried: int = 0
     limited: int = 0
     parked: int = 0
+    discarded: int = 0
+    snoozed: int = 0
     rss: int = 0
     growth: float | None = None
     grown: int = 0

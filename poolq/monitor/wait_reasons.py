@@ -142,6 +142,9 @@ def _delayed(job: StoredJob, name: str, last: Entry | None, now: float) -> str:
         return ""
     if job.limit:
         return f"limit {job.limit} has no free slot until {due}"
+    if cause == "snoozed" and last is not None:
+        times = f"{last.count} times" if last.count > 1 else "once"
+        return f"it has snoozed {times}; it is due at {due}"
     if last is None or cause not in _RETRIES:
         return f"it is delayed until {due}"
     error = last.error if len(last.error) <= MAX_ERROR_CHARS else last.error[:MAX_ERROR_CHARS] + "…"

@@ -56,6 +56,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     retried: int
     limited: int
     parked: int
+    discarded: int
+    snoozed: int
     timeout: int
     attempt: int
     retry_delay: int
@@ -90,7 +92,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     @property
     def settled_jobs(self) -> int:
         """How many jobs have ended in this row, with any outcome."""
-        return self.done + self.failed + self.retried + self.limited + self.parked
+        ended = self.done + self.failed + self.retried + self.limited + self.parked
+        return ended + self.discarded + self.snoozed
 
 
 class Scoreboard:

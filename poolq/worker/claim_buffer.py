@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic_ns
 
-from poolq.common.backoff import Backoff
+from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Claim, Settlement, Step
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.retry import ACK, GIVE_BACK, Outcome
@@ -279,7 +279,7 @@ class ClaimBuffer:
                         self._clear_behind_long_job()
                         self._disarm()
                 if self._failures:
-                    rest.wait(Backoff().pause(self._failures, random.random()))
+                    rest.wait(ExponentialPause().pause(self._failures, random.random()))
 
     def _disarm(self) -> None:
         """Stop watching until the next claim if nothing is left to do while this job runs."""

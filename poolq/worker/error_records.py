@@ -7,7 +7,7 @@ import traceback
 from poolq import errors
 from poolq.jobs import retry
 from poolq.jobs.message import Message, State, entries
-from poolq.jobs.running import FailNow, ReleaseNow
+from poolq.jobs.running import FailNow, ReleaseNow, SnoozeNow
 
 MAX_ERROR_CHARS = 2_000
 MAX_TRACEBACK_CHARS = 8_000
@@ -31,13 +31,15 @@ def describe(error: BaseException) -> str:
     return (f"{name}: {text}" if text else name)[:MAX_ERROR_CHARS]
 
 
-def judge(raised: BaseException, delay: int) -> tuple[BaseException, str, int]:
-    """Return the error to keep, its cause, and the microseconds until the next attempt."""
+def judge(raised: BaseException) -> tuple[BaseException, str, int]:
+    """Return the error to keep, its cause, and the delay in microseconds that the job asks for."""
     if isinstance(raised, FailNow):
         return errors.JobFailed(raised.reason), "failed", 0
     if isinstance(raised, ReleaseNow):
         return errors.JobReleased("released by hand"), "released", raised.delay
-    return raised, "error", delay
+    if isinstance(raised, SnoozeNow):
+        return errors.JobReleased("snoozed by the job"), "snoozed", raised.delay
+    return raised, "error", 0
 
 
 def traceback_of(raised: BaseException) -> str:

@@ -13,11 +13,12 @@ import msgspec
 from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
-from poolq.jobs.job import Hooks, Job, build, hooks
+from poolq.jobs.job import Hooks, Job, build, error_rule, hooks
 from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
-from poolq.jobs.retry import ACK, GIVE_BACK, Failing, Outcome, Park, Release
+from poolq.jobs.retry import ACK, GIVE_BACK, Discard, Failing, Outcome, Park, Release
+from poolq.jobs.retry_policy import DEFAULT_RULE
 from poolq.jobs.running import call
 from poolq.log import events
 from poolq.log.events import Ended, Event, Finished
@@ -150,7 +151,7 @@ class Executor:
         return _new(JobResult, (ACK, event, None, seconds))
 
     def call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
-        """Call `on_success` or `on_failure`; return an event if it raised."""
+        """Call `on_success`, `on_failure` or `on_discard`; return an event if it raised."""
         job = ready.job
         if job is None:
             job = self._build(ready, max(1, ready.claim.state.attempt), error)
@@ -176,23 +177,32 @@ class Executor:
     def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
         tries = claim.state.attempt + 1
-        pause = retry.backoff(message.retry_after, tries, time_ns() // 1000)
-        error, cause, delay = judge(raised, pause)
+        where = (message.job, claim.id, claim.queue, tries)
+        error, cause, delay = judge(raised)
+        if cause == "snoozed":
+            return self._snoozed(ready, delay, seconds)
         trace = "" if isinstance(error, JobError) else traceback_of(raised)
-        text = describe(error)
+        text, rule = describe(error), DEFAULT_RULE
+        if cause == "error":
+            job = ready.job or self._build(ready, tries)
+            rule, problem = error_rule(job, ready.hooks, raised)
+            text += f" (then retry() raised {problem})" if problem else ""
+            now = time_ns() // 1000
+            delay = retry.delay_after_error(message, rule, tries, now, random.random())
         line = self._line(cause, text, tries, trace)
-        outcome: Release | Failing
+        outcome: Release | Failing | Discard
         if cause == "failed":
             outcome = retry.fail_now(claim.state, line)
         else:
-            outcome = retry.retry_or_fail(message, claim.state, line, delay)
-        where = (message.job, claim.id, claim.queue, tries)
+            outcome = retry.retry_or_fail(message, claim.state, line, delay, rule)
+        if isinstance(outcome, Discard):
+            return JobResult(outcome, events.Discarded(*where, seconds, text), error, seconds)
         if isinstance(outcome, Failing):
             failed = events.Failed(*where, seconds, cause, error=text, traceback=trace)
             return JobResult(outcome, failed, error, seconds)
         event = events.Retried(
             *where,
-            attempts=message.attempts,
+            attempts=rule.attempts or message.attempts,
             seconds=seconds,
             cause=cause,
             error=text,
@@ -200,6 +210,19 @@ class Executor:
             traceback=trace,
         )
         return JobResult(outcome, event, None, seconds)
+
+    def _snoozed(self, ready: ReadyJob, delay: int, seconds: float) -> JobResult:
+        message, claim = ready.message, ready.claim
+        tries = claim.state.attempt + 1
+        where = (message.job, claim.id, claim.queue, tries)
+        line = self._line("snoozed", "", tries)
+        outcome, count = retry.snooze(message, claim.state, line, delay)
+        if isinstance(outcome, Failing):
+            error = error_of(outcome.state, message)
+            failed = events.Failed(*where, seconds, "failed", error=str(error))
+            return JobResult(outcome, failed, error, seconds)
+        snoozed = events.Snoozed(*where, seconds, delay=delay / 1e6, snoozes=count)
+        return JobResult(outcome, snoozed, None, seconds)
 
     def _limited(
         self,

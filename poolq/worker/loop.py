@@ -14,6 +14,7 @@
 
 import errno
 import os
+import random
 from functools import partial
 from time import monotonic, monotonic_ns, time_ns
 
@@ -21,10 +22,30 @@ from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
-from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
-from poolq.log.events import Ended, Finished, Limited, Note, Retried, Unknown
+from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
+from poolq.log.events import (
+    Buried,
+    Discarded,
+    Ended,
+    Failed,
+    Finished,
+    Limited,
+    Note,
+    Retried,
+    Snoozed,
+    Unknown,
+)
 from poolq.log.reporting import Log
-from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED, Phase
+from poolq.scoreboard.layout import (
+    DISCARDED,
+    DONE,
+    FAILED,
+    LIMITED,
+    PARKED,
+    RETRIED,
+    SNOOZED,
+    Phase,
+)
 from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.identity import resident_memory
@@ -44,6 +65,7 @@ RETURNED_RESULT = JobResult(
 #: After this many consecutive jobs without a rate limit, the other workers no longer wait for this
 #: worker before they start rate-limited jobs (see `start_order.py`).
 UNLIMITED_STREAK = 4
+MANY_SNOOZES = 1_000  # so many snoozes of one job are worth a warning
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -305,12 +327,13 @@ class Loop:
         message, state = ready.message, ready.claim.state
         tries, pause = state.attempt + 1, 0
         if tries < message.attempts:
-            pause = retry.after_timeout(message, state, time_ns() // 1000)
+            pause = retry.after_timeout(message, state, time_ns() // 1000, random.random())
         if self._row.set_deadline(limit, tries, pause):
             self._wakeups.wake_master()
 
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
-        """Settle now. Call `on_success` after settling, or `on_failure` before burying the job."""
+        """Settle now. Call `on_success` or `on_discard` after settling, and `on_failure`
+        before burying the job."""
         outcome = result.outcome
         if type(outcome) is Ack:
             self._row.set_finished(claim.index)
@@ -330,6 +353,8 @@ class Loop:
         self._report(result.event)
         if type(outcome) is Ack and ready:
             self._call_hook(ready, "on_success", None)
+        if type(outcome) is Discard and ready and ready.hooks.discard:
+            self._call_hook(ready, "on_discard", result.error)
 
     def _settle(self, claim: Claim, outcome: Outcome) -> bool:
         self._buffer.add_settlement(claim, outcome)
@@ -355,6 +380,9 @@ class Loop:
         seconds = getattr(event, "seconds", 0.0)
         self._row.count(_counter_of(event), event.queue, event.job, seconds)
         self._reporter.report(event)
+        if isinstance(event, Snoozed) and event.snoozes % MANY_SNOOZES == 0:
+            text = f"job {event.job} {event.id} has snoozed {event.snoozes} times; set max_snoozes"
+            self._reporter.report(Note("warning", text))
         if isinstance(event, Limited):
             self._row.notes.add_held(event.key)
             if event.how == "released" and event.left == 1:
@@ -371,11 +399,12 @@ class Loop:
             self._reporter.report(Note("warning", text))
 
 
+_COUNTERS: dict[type[Ended], int] = {
+    Finished: DONE, Retried: RETRIED, Unknown: RETRIED, Limited: LIMITED, Discarded: DISCARDED,
+    Snoozed: SNOOZED, Failed: FAILED, Buried: FAILED,
+}  # fmt: skip
+
+
 def _counter_of(event: Ended) -> int:
-    if type(event) is Finished:
-        return DONE
-    if isinstance(event, (Retried, Unknown)):
-        return RETRIED
-    if isinstance(event, Limited):
-        return PARKED if event.how == "parked" else LIMITED
-    return FAILED
+    parked = isinstance(event, Limited) and event.how == "parked"
+    return PARKED if parked else _COUNTERS[type(event)]

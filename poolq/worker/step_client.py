@@ -15,7 +15,7 @@ from functools import partial
 from time import monotonic_ns
 from typing import TypeVar
 
-from poolq.common.backoff import Backoff
+from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Engine, Registration, Settlements, Step
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.retry import GIVE_BACK
@@ -113,7 +113,7 @@ class StepClient:
                 failures += 1
                 if failures == 1:
                     self._log(Note("warning", f"{error}; trying again"))
-                if self._pause(Backoff().pause(failures, random.random()), urgent):
+                if self._pause(ExponentialPause().pause(failures, random.random()), urgent):
                     raise Leaving from error
             else:
                 if failures:

@@ -31,7 +31,7 @@ from poolq.engines.base import (
 )
 from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import MAX_HISTORY, State
-from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
+from poolq.jobs.retry import Ack, Bury, Discard, Failing, GiveBack, Park, Release, ReleaseUntil
 
 Identity = tuple[str, int]
 
@@ -227,6 +227,9 @@ class Model:
             case Ack():
                 del self.jobs[job.id]
                 self.totals[job.queue]["done"] += 1
+            case Discard():
+                del self.jobs[job.id]
+                self.totals[job.queue]["discarded"] += 1
             case GiveBack():
                 self._take_back(job, slot=job.slot if job.claim and job.claim.admitted else None)
             case Failing(state):

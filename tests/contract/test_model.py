@@ -40,6 +40,7 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
     ACK,
+    DISCARD,
     GIVE_BACK,
     Bury,
     Failing,
@@ -84,7 +85,7 @@ DELAYS = (0, 0, 0, -5 * SECOND, 30 * SECOND, 90 * SECOND)
 MOVES = (SECOND, 30 * SECOND, MINUTE, MINUTE + SECOND, 10 * MINUTE, HOUR)
 JUMPS = (2 * SECOND, 30 * SECOND, HOUR)
 OUTCOMES = (
-    "ack", "ack", "retry", "retry later", "give back", "fail", "bury",
+    "ack", "ack", "retry", "retry later", "give back", "fail", "bury", "snooze", "discard",
     "release", "release", "jitter", "park", "park", "park anyway",
 )  # fmt: skip
 #: Each act takes so long.
@@ -202,7 +203,9 @@ class World:
         # With equal due times, they would be sorted by id.
         return sorted(made, key=lambda one: one.claim.id)
 
-    def outcome(self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...]) -> Outcome:
+    def outcome(  # one case for each outcome
+        self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...]
+    ) -> Outcome:
         job = self.model.jobs.get(claim.id)
         state = job.state if job else claim.state
         tried = state._replace(attempt=state.attempt + 1)
@@ -214,8 +217,10 @@ class World:
                 return Release(0, tried)
             case "retry later":
                 return Release(45 * SECOND, tried)
-            case "give back":
-                return GIVE_BACK
+            case "snooze":
+                return Release(45 * SECOND, state, "snoozed")
+            case "give back" | "discard":
+                return GIVE_BACK if what == "give back" else DISCARD
             case "fail":
                 return Failing(tried._replace(failing=1))
             case "bury":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
+from poolq.jobs.retry import ACK, DISCARD, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from tests.contract.helpers import HOUR, Worker, count_of, full, named, push, stored, total
 
 TRIED = State(attempt=1, history=b'{"at":1,"cause":"error"}')
@@ -33,7 +33,21 @@ def test_ack_counts_the_job_as_done_and_deletes_it(engine: Engine, worker: Worke
         "parked": 0,
         "crashed": 0,
         "cancelled": 0,
+        "discarded": 0,
+        "snoozed": 0,
     }
+
+
+def test_discard_deletes_the_job_and_counts_it_as_discarded(engine: Engine, worker: Worker) -> None:
+    first, second = push(engine, "a", "b")
+    worker.end(worker.claim()[0], Release(0, TRIED))
+    claims = worker.claim(2)
+    worker.step(*(Settlement(claim, DISCARD) for claim in claims))
+    assert engine.find(first) is engine.find(second) is None
+    assert count_of(engine) == QueueCounts("q")
+    assert (total(engine, "discarded"), total(engine, "done"), total(engine, "failed")) == (2, 0, 0)
+    assert worker.step(Settlement(claims[0], DISCARD)).stale == [claims[0].id]
+    assert total(engine, "discarded") == 2
 
 
 def test_release_at_once_goes_to_the_tail_with_its_new_state(

@@ -45,7 +45,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
     assert app.stdout == "mail to gus@example.com\n"  # dispatch_sync
     pool = project.ready(2)
     until(lambda: (project.total("done"), project.total("failed")) == (17, 2), 20)
-    assert sum(one.delayed for one in project.engine.counts()) == 5
+    assert sum(one.delayed for one in project.engine.counts()) == 6
     said = pool.log
     for line in (
         "mail to bob@example.com",
@@ -57,5 +57,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "Hello, Ann! This is job ",
         "JobFailed: the file is empty",
         "parked by jobs:Sync",
+        "nothing to deliver: KeyError('no such customer')",
+        "again in 5 min (snoozed once so far)",
     ):
         assert line in said

@@ -33,5 +33,8 @@ ALTER TABLE {ns}_counters ADD KEY queue (queue, worker);
 -- `starts`: how many starts were counted in all windows.
 ALTER TABLE {ns}_windows ADD COLUMN starts BIGINT NOT NULL DEFAULT 0;
 
--- `cancelled`: how many jobs were cancelled while they were running.
+-- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
+-- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
 ALTER TABLE {ns}_counters ADD COLUMN cancelled BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_counters ADD COLUMN discarded BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_counters ADD COLUMN snoozed BIGINT NOT NULL DEFAULT 0;

@@ -12,7 +12,7 @@ from poolq.engines.base import Claim, Queues, Settlements, StoredJob
 from poolq.engines.redis.connection import Argument
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import INITIAL, State
-from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Park, Release, ReleaseUntil
+from poolq.jobs.retry import Ack, Bury, Discard, Failing, GiveBack, Park, Release, ReleaseUntil
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
@@ -20,7 +20,10 @@ MAX_IDS_PER_CALL = 1000
 MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
 _ADMITTED, _REVIEWED = 1, 2
-_COUNTERS = ("done", "failed", "retried", "limited", "parked", "crashed", "cancelled")
+_COUNTERS = (
+    "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
+    "snoozed",
+)  # fmt: skip
 
 _registration = msgspec.json.Decoder(base.Registration)
 
@@ -89,6 +92,8 @@ def _encode_outcome(claim: Claim, outcome: object) -> tuple[Argument, ...]:
             return ("release", *who, delay, _encode_state(state), counter)
         case ReleaseUntil(until, state, rule):
             return ("until", *who, until, _encode_state(state), _encode_rule(rule))
+        case Discard():
+            return ("discard", *who, "", "", "")
         case GiveBack():
             return ("back", *who, "", "", "")
         case Park(rules, refused):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from poolq.engines.sanitize import number, to_text, total
-from poolq.engines.sql.job_counters import ADD_COUNTERS, COUNTER_NAMES, NO_WORKER
+from poolq.engines.sql.job_counters import ADD_COUNTERS, COUNTER_NAMES, NO_WORKER, SUMS
 from poolq.engines.sql.location import IS_CLAIMED
 from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
@@ -33,8 +33,7 @@ COUNTER_TOTALS = f"""SELECT q.queue, q.total, (SELECT COALESCE({_SUM}, 0)
 SAVE_USED = "UPDATE {queues} SET used = {now}, total = ? WHERE queue = ?"
 DELETE_QUEUES = "DELETE FROM {queues} WHERE queue IN {list} AND paused = 0"
 KNOWN_QUEUES = "SELECT queue FROM {queues} WHERE queue IN {list}"
-LOCK_COUNTERS = """SELECT SUM(done), SUM(failed), SUM(retried), SUM(limited), SUM(parked),
-    SUM(crashed), SUM(cancelled) FROM {counters} WHERE queue IN {list} {lock}"""
+LOCK_COUNTERS = f"SELECT {SUMS} FROM {{counters}} WHERE queue IN {{list}} {{lock}}"
 DELETE_COUNTERS = "DELETE FROM {counters} WHERE queue IN {list}"
 
 

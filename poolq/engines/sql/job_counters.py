@@ -1,4 +1,4 @@
-"""Seven counters per queue, which count since the namespace was created.
+"""Counters per queue, which count since the namespace was created.
 
 Each worker has its own rows, so that workers do not contend for them. When a worker is recovered,
 its rows are added to those of NO_WORKER.
@@ -11,23 +11,27 @@ from poolq.engines.base import Totals
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult
 
-COUNTER_NAMES = ("done", "failed", "retried", "limited", "parked", "crashed", "cancelled")
+COUNTER_NAMES = (
+    "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
+    "snoozed",
+)  # fmt: skip
 #: Counters stop here, which leaves room for what one transaction adds.
 MAX_TOTAL = 2**62
 DONE_INDEX = COUNTER_NAMES.index("done")
 NO_WORKER = ""
 
-ADD_COUNTERS = """INSERT INTO {counters}
-    (worker, queue, done, failed, retried, limited, parked, crashed, cancelled)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {on:worker, queue}
+_NAMES = ", ".join(COUNTER_NAMES)
+#: The sums of all counters, in the order of COUNTER_NAMES.
+SUMS = ", ".join(f"SUM({name})" for name in COUNTER_NAMES)
+
+ADD_COUNTERS = f"""INSERT INTO {{counters}} (worker, queue, {_NAMES})
+    VALUES (?, ?{", ?" * len(COUNTER_NAMES)}) {{on:worker, queue}}
     """ + ", ".join(
     f"{name} = {{least}}({name}, {MAX_TOTAL}) + {{new:{name}}}" for name in COUNTER_NAMES
 )
-WORKER_COUNTERS = """SELECT queue, done, failed, retried, limited, parked, crashed, cancelled
-    FROM {counters} WHERE worker = ?"""
+WORKER_COUNTERS = f"SELECT queue, {_NAMES} FROM {{counters}} WHERE worker = ?"
 DELETE_WORKER_COUNTERS = "DELETE FROM {counters} WHERE worker = ?"
-QUEUE_TOTALS = """SELECT queue, SUM(done), SUM(failed), SUM(retried), SUM(limited), SUM(parked),
-    SUM(crashed), SUM(cancelled) FROM {counters} WHERE queue IN {list} GROUP BY queue"""
+QUEUE_TOTALS = f"SELECT queue, {SUMS} FROM {{counters}} WHERE queue IN {{list}} GROUP BY queue"
 
 
 class CounterIncrements:

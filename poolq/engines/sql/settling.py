@@ -18,7 +18,17 @@ from poolq.engines.sql.parking import put_in_lines
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import State
-from poolq.jobs.retry import Ack, Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.retry import (
+    Ack,
+    Bury,
+    Discard,
+    Failing,
+    GiveBack,
+    Outcome,
+    Park,
+    Release,
+    ReleaseUntil,
+)
 
 #: Selects all claims as one text, because fetching a row per claim would cost more than everything
 #: else. Finds claims by id, because the index by place is full of claims that were just deleted.
@@ -180,6 +190,10 @@ class _SettlementBatch:
                 self.buried.append((*state, claim.id))
                 self.deleted.append(claim.id)
                 self.increments.add(claim.queue, "failed")
+                return
+            case Discard():
+                self.deleted.append(claim.id)
+                self.increments.add(claim.queue, "discarded")
                 return
             case Failing(state):
                 self.states.append((*state, claim.id))

@@ -8,7 +8,7 @@ import pytest
 import poolq
 from poolq import Job, Limit, OptionError, PayloadError
 from poolq.jobs.function_job import FunctionSettings
-from poolq.jobs.job import hooks, job_name, options_of
+from poolq.jobs.job import Hooks, hooks, job_name, options_of
 
 
 @poolq.job
@@ -51,8 +51,8 @@ def test_it_makes_a_job_class() -> None:
     assert job_name(fetch.job) == "fetch"
     options = options_of(send_mail.job)
     assert (options.queue, options.attempts, options.retry_after) == ("emails", 3, (10_000_000,))
-    assert hooks(add.job) == (False, False, False)
-    assert hooks(send_mail.job) == (True, False, False)
+    assert hooks(add.job) == Hooks(limit=False, success=False, failure=False)
+    assert hooks(send_mail.job) == Hooks(limit=True, success=False, failure=False)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.common.backoff import Backoff
+from poolq.common.backoff import ExponentialPause
 from poolq.jobs import retry
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, Message, State, entries, with_entry
-from poolq.jobs.retry import Bury, Failing, Release, ReleaseUntil
+from poolq.jobs.retry import DISCARD, Bury, Failing, Release, ReleaseUntil
+from poolq.jobs.retry_policy import ErrorRule
 
 SECOND = 1_000_000
 NEW = State()
@@ -165,35 +166,99 @@ def test_never_more_tries_than_attempts(attempts: int, tries: list[str]) -> None
         state = outcome.state
 
 
-# Backoff
+# ExponentialPause
 
 
 def test_pauses_double_up_to_a_bound() -> None:
-    pauses = [Backoff().pause(failures, 0.0) for failures in range(1, 10)]
+    pauses = [ExponentialPause().pause(failures, 0.0) for failures in range(1, 10)]
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1))
 def test_a_pause_is_jittered_and_bounded(failures: int, rand: float) -> None:
-    pause = Backoff().pause(failures, rand)
+    pause = ExponentialPause().pause(failures, rand)
     assert 0.025 <= pause <= 5.0
-    assert pause == pytest.approx(Backoff().pause(failures, 0.0) * (1 - rand / 2))
+    assert pause == pytest.approx(ExponentialPause().pause(failures, 0.0) * (1 - rand / 2))
 
 
 def test_timeouts_in_a_row_back_off_whatever_the_message_asks_for() -> None:
     greedy = Message(1, "1", "jobs:A", "default", attempts=1_000_000)
     state, pauses = NEW, []
     for _ in range(12):
-        pauses.append(retry.after_timeout(greedy, state, 0) // SECOND)
+        pauses.append(retry.after_timeout(greedy, state, 0, 0.0) // SECOND)
         history = with_entry(state.history, line("timeout"))
         state = State(state.attempt + 1, history=history)
     assert pauses == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60]
     other = State(state.attempt, history=with_entry(state.history, line("error")))
-    assert retry.after_timeout(greedy, other, 0) == 0
+    assert retry.after_timeout(greedy, other, 0, 0.0) == 0
     slow = Message(1, "1", "jobs:A", "default", attempts=1_000_000, retry_after=(90 * SECOND,))
-    assert retry.after_timeout(slow, state, 0) == 90 * SECOND
+    assert retry.after_timeout(slow, state, 0, 0.0) == 90 * SECOND
 
 
 def test_there_is_no_pause_after_the_last_attempt() -> None:
     state = State(2, history=with_entry(b"", line("timeout")))
-    assert retry.after_timeout(message(3), state, 0) == 0
+    assert retry.after_timeout(message(3), state, 0, 0.0) == 0
+
+
+# errors with rules, and snoozes
+
+
+def test_a_rule_replaces_the_number_of_attempts_or_ends_the_job() -> None:
+    used = State(attempt=2)
+    longer = retry.retry_or_fail(message(3), used, line(), 5, ErrorRule(attempts=20))
+    assert isinstance(longer, Release)
+    assert longer.state.attempt == 3
+    shorter = retry.retry_or_fail(message(3), NEW, line(), 5, ErrorRule(attempts=1))
+    assert isinstance(shorter, Failing)
+    assert isinstance(retry.retry_or_fail(message(3), NEW, line(), 5, ErrorRule("fail")), Failing)
+    assert retry.retry_or_fail(message(1), NEW, line(), 5, ErrorRule("discard")) is DISCARD
+
+
+@pytest.mark.parametrize("cause", ["error", "released", "limited"])
+@pytest.mark.parametrize("later", [(), ("crash",), ("returned", "crash")])
+def test_a_job_beyond_its_attempts_fails_unrun_only_after_a_timeout(
+    cause: str, later: tuple[str, ...]
+) -> None:
+    history = b""
+    for one in (cause, *later):
+        history = with_entry(history, line(one))
+    assert not retry.timed_out(message(3), State(7, history=history))
+    history = b""
+    for one in ("timeout", *later):
+        history = with_entry(history, line(one))
+    assert retry.timed_out(message(3), State(7, history=history))
+    assert not retry.timed_out(message(8), State(7, history=history))
+
+
+def test_a_thousand_snoozes_are_one_line_and_use_no_attempt() -> None:
+    patient = Message(1, "1", "jobs:A", "default", attempts=3, retry_after=(1, 10, 60))
+    state = State(1, history=with_entry(b"", line()))
+    for number in range(1, 1_001):
+        outcome, count = retry.snooze(patient, state, Entry(number, "snoozed"), 7)
+        assert isinstance(outcome, Release)
+        assert (outcome.delay, outcome.counter, count) == (7, "snoozed", number)
+        state = outcome.state
+    assert (state.attempt, state.crashes, state.failing) == (1, 0, 0)
+    assert [(one.cause, one.count, one.at) for one in entries(state.history)] == [
+        ("error", 0, 0),
+        ("snoozed", 1_000, 1_000),
+    ]
+    rule = ErrorRule()
+    assert retry.delay_after_error(patient, rule, state.attempt + 1, 0, 0.5) == 10
+
+
+def test_too_many_snoozes_fail() -> None:
+    bounded = Message(1, "1", "jobs:A", "default", attempts=3, max_snoozes=2)
+    state = NEW
+    for _ in range(2):
+        outcome, _ = retry.snooze(bounded, state, line("snoozed"), 7)
+        assert isinstance(outcome, Release)
+        state = outcome.state
+    outcome, count = retry.snooze(bounded, state, line("snoozed"), 7)
+    assert isinstance(outcome, Failing)
+    assert count == 3
+    last = entries(outcome.state.history)[-1]
+    assert (last.cause, last.error) == (
+        "failed",
+        "JobFailed: snoozed 3 times; max_snoozes is 2",
+    )

@@ -12,6 +12,7 @@ from poolq.log.events import (
     Buried,
     Cancelled,
     Crashed,
+    Discarded,
     Event,
     Failed,
     Finished,
@@ -22,6 +23,7 @@ from poolq.log.events import (
     Note,
     Retried,
     Returned,
+    Snoozed,
     Stale,
     TimedOut,
     Unknown,
@@ -48,6 +50,17 @@ CASES: list[tuple[Event, str]] = [
     (
         Failed(*WHERE, 3, 1.5, "error", "ValueError: no luck", TRACE),
         "failed jobs:Mail 0192 queue=emails attempt=3 after 1.50 s (error): ValueError: no luck",
+    ),
+    (
+        Discarded(*WHERE, 1, 0.5, "KeyError: gone"),
+        "discarded jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms: KeyError: gone",
+    ),
+    (
+        Snoozed(*WHERE, 1, 0.5, 300.0, 12),
+        (
+            "snoozed jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms, again in 5 min"
+            " (snoozed 12 times so far)"
+        ),
     ),
     (
         Limited(*WHERE, 1, "parked", "mail", 0.25),

@@ -22,6 +22,8 @@ EVENTS: list[events.Event] = [
     events.Finished(*AT, 0.0123),
     events.Retried(*AT, 3, 0.5, "error", "E: no", 10.0, "Trace\n  back"),
     events.Failed(*AT, 0.5, "limited", "E: no"),
+    events.Discarded(*AT, 0.5, "E: gone"),
+    events.Snoozed(*AT, 0.5, 300.0, 12),
     events.Limited(*AT, "parked", "mails", 60.5),
     events.Unknown("jobs:Mail", "0192", "emails", 5.0),
     events.Buried("?", "0192", "emails", "BadMessage"),

@@ -1,7 +1,9 @@
 -- Part `known_queues` (needs only `base`): the queues to show. Of many empty queues, only the last
 -- used are shown, so that the cost does not grow with their number.
 
-local COUNTERS = {'done', 'failed', 'retried', 'limited', 'parked', 'crashed', 'cancelled'}
+local COUNTERS = {
+  'done', 'failed', 'retried', 'limited', 'parked', 'crashed', 'cancelled', 'discarded', 'snoozed',
+}
 -- If more than FEW_KNOWN queues are known, only the RECENT ones used last are shown if empty.
 local FEW_KNOWN, RECENT = 100, 5
 

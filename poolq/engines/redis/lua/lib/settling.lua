@@ -8,6 +8,7 @@
 --   "park"     id name queue  rules  ""     ""       see part `parked_jobs`
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
+--   "discard"  id name queue  ""     ""     ""       deletes the job
 --
 -- A script that fails, for example at a key of the wrong type, is not rolled back. So that no job
 -- is lost, a job is first put where it belongs, then its claim ends, and everything else follows.
@@ -73,6 +74,10 @@ local SETTLERS = {
     call('ZADD', P .. 'failures', 0, queue)
     call('ZADD', P .. 'failed:' .. queue, stamp, id)
     return nil, 'failed'
+  end,
+  discard = function(_, id)
+    delete_job(id)
+    return nil, 'discarded'
   end,
 }
 

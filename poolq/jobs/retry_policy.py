@@ -1,0 +1,166 @@
+"""How a job is retried: the delays between its attempts, and what each kind of error means (pure).
+
+The delays and the jitter are stored with the job. What an error means is part of the job's code, so
+a reload changes it also for jobs that are already stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from poolq.common.durations import MAX_MICROSECONDS, Duration, is_duration, micros, span
+from poolq.errors import OptionError
+from poolq.jobs.message import MAX_ATTEMPTS, MAX_RETRY_STEPS
+
+MAX_FACTOR = 1_000
+FINAL_ACTIONS = ("discard", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delays that grow from attempt to attempt: `Backoff("1s", factor=2, most="1h", jitter=0.2)`.
+
+    Each delay is `factor` times the one before it, and at most `most`. A random part of `jitter`
+    (0 to 1) times the delay is added, so that jobs which failed together do not all return
+    together. Raises OptionError, DurationError.
+    """
+
+    first: Duration
+    factor: float = 2
+    most: Duration = "1 day"
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        first, most = micros(self.first, "Backoff: first"), micros(self.most, "Backoff: most")
+        if not first:
+            raise OptionError(f"Backoff: first is {self.first!r}; it must be longer than 0")
+        if first > most:
+            raise OptionError(f"Backoff: first, {self.first!r}, is longer than most, {self.most!r}")
+        if not _is_number(self.factor) or not 1 <= self.factor <= MAX_FACTOR:
+            raise OptionError(
+                f"Backoff: factor is {self.factor!r}; it must be a number from 1 to {MAX_FACTOR:,}"
+            )
+        read_jitter(self.jitter, "Backoff: jitter")
+
+    def steps(self) -> tuple[int, ...]:
+        """Return the delays in microseconds, without jitter, up to the first one that repeats."""
+        first, most = micros(self.first, "first"), micros(self.most, "most")
+        found = [first]
+        while found[-1] < most and self.factor > 1 and len(found) < MAX_RETRY_STEPS:
+            found.append(min(most, round(first * self.factor ** len(found))))
+        return tuple(found)
+
+
+RetryAfter = Duration | Sequence[Duration] | Backoff | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What to do after an error of one kind, in `retry_on`: other `attempts` than the job has, or
+    other delays (`after`, written like the option `retry_after`). Raises OptionError,
+    DurationError."""
+
+    attempts: int | None = None
+    after: RetryAfter = None
+
+    def __post_init__(self) -> None:
+        if self.attempts is not None:
+            read_whole(self.attempts, "Retry: attempts", MAX_ATTEMPTS)
+        read_steps(self.after, "Retry: after")
+
+
+RetryOn = Mapping[type[BaseException], Retry | Literal["discard", "fail"]]
+
+
+class ErrorRule(NamedTuple):
+    """What an error means. `action`: retry, discard or fail. `attempts` 0, `steps` None and
+    `jitter` None stand for the job's own. `steps` is like `Message.retry_after`."""
+
+    action: str = "retry"
+    attempts: int = 0
+    steps: tuple[int | str, ...] | None = None
+    jitter: float | None = None
+
+
+DEFAULT_RULE = ErrorRule()
+
+
+def read_rules(value: object, what: str) -> dict[type[BaseException], ErrorRule]:
+    """Read a job's `retry_on`. Raises OptionError."""
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{what} is {value!r}; write a dict such as {{TimeoutError: 'discard'}}")
+    found = {}
+    for kind, given in value.items():
+        if not isinstance(kind, type) or not issubclass(kind, BaseException):
+            raise OptionError(f"{what} has the key {kind!r}; its keys are classes of exceptions")
+        if isinstance(given, Retry):
+            steps = None if given.after is None else read_steps(given.after, "Retry: after")
+            jitter = given.after.jitter if isinstance(given.after, Backoff) else None
+            found[kind] = ErrorRule("retry", given.attempts or 0, steps, jitter)
+        elif given in FINAL_ACTIONS:
+            found[kind] = ErrorRule(str(given))
+        else:
+            raise OptionError(
+                f"{what}[{kind.__name__}] is {given!r}; write Retry(…), 'discard' or 'fail'"
+            )
+    return found
+
+
+def rule_of(rules: Mapping[type[BaseException], ErrorRule], error: BaseException) -> ErrorRule:
+    """Return the rule of the error's class, or else of the nearest of its base classes."""
+    return next((rules[kind] for kind in type(error).__mro__ if kind in rules), DEFAULT_RULE)
+
+
+def read_answer(value: object, what: str) -> ErrorRule | None:
+    """Read what a job's `retry()` has returned; None means that `retry_on` decides. Raises
+    OptionError, DurationError."""
+    if value is None:
+        return None
+    if isinstance(value, str) and value in FINAL_ACTIONS:
+        return ErrorRule(value)
+    if not is_duration(value):
+        raise OptionError(
+            f"{what} returned {value!r}; return a duration, 'discard', 'fail' or None"
+        )
+    return ErrorRule(steps=(micros(value, f"{what}: the delay"),))
+
+
+def read_steps(value: object, what: str) -> tuple[int | str, ...]:
+    """Read the option `retry_after` as one delay per retry. Raises OptionError, DurationError."""
+    if value is None:
+        return ()
+    if isinstance(value, Backoff):
+        return value.steps()
+    if isinstance(value, (list, tuple)):
+        if len(value) > MAX_RETRY_STEPS:
+            raise OptionError(
+                f"{what} has {len(value)} steps; at most {MAX_RETRY_STEPS} are allowed"
+            )
+        return tuple(span(step, f"{what}[{index}]") for index, step in enumerate(value))
+    step = span(value, what)
+    return (step,) if step else ()
+
+
+def read_jitter(value: object, what: str) -> float:
+    """Read a jitter, a share of the delay. Raises OptionError."""
+    if not _is_number(value) or not 0 <= value <= 1:  # type: ignore[operator]  # it is a number
+        raise OptionError(f"{what} is {value!r}; it must be a number from 0 to 1")
+    return float(value)  # type: ignore[arg-type]
+
+
+def read_whole(value: object, what: str, most: int) -> int:
+    """Read a whole number from 1 to `most`. Raises OptionError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        large = isinstance(value, int) and abs(value) >= 10**20
+        shown = "too large" if large else repr(value)
+        raise OptionError(f"{what} is {shown}; it must be a whole number from 1 to {most}")
+    return int(value)
+
+
+def with_jitter(delay: int, jitter: float, rand: float) -> int:
+    """Return the delay plus a random part: `rand` (0 to 1) times `jitter` times the delay."""
+    return min(delay + int(delay * jitter * rand), MAX_MICROSECONDS) if jitter else delay
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
