@@ -46,6 +46,8 @@ def test_the_guides_jobs_run(project: Project) -> None:
     pool = project.ready(2)
     until(lambda: (project.total("done"), project.total("failed")) == (17, 2), 20)
     assert sum(one.delayed for one in project.engine.counts()) == 6
+    for late in ("discarded jobs:Deliver", "snoozed jobs:Deliver"):
+        pool.until_said(late)
     said = pool.log
     for line in (
         "mail to bob@example.com",
@@ -58,6 +60,6 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "JobFailed: the file is empty",
         "parked by jobs:Sync",
         "nothing to deliver: KeyError('no such customer')",
-        "again in 5 min (snoozed once so far)",
+        "again in 5 min 0 s (snoozed once so far)",
     ):
         assert line in said

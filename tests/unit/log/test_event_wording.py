@@ -58,7 +58,7 @@ CASES: list[tuple[Event, str]] = [
     (
         Snoozed(*WHERE, 1, 0.5, 300.0, 12),
         (
-            "snoozed jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms, again in 5 min"
+            "snoozed jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms, again in 5 min 0 s"
             " (snoozed 12 times so far)"
         ),
     ),
