@@ -42,10 +42,12 @@ def arrange(rows: Mapping[str, int], focus: str, width: int, height: int) -> lis
     rest = height - top
     left = (width - PANE_GAP) // 2
     right = PaneArea("", left + PANE_GAP, top, width - left - PANE_GAP, rest)
+    # Failures get some room in advance, so that a new one does not move the panes below it.
+    ahead = {**rows, "failures": max(rows["failures"], rest // 3)}
     return [
         PaneArea("workers", 0, 0, width, top),
         *_column(WIDE[0], rows, focus, PaneArea("", 0, top, left, rest)),
-        *_column(WIDE[1], rows, focus, right),
+        *_column(WIDE[1], ahead, focus, right),
     ]
 
 

@@ -50,6 +50,11 @@ def test_a_wide_screen_has_two_columns_below_the_workers() -> None:
     assert areas[0] == PaneArea("workers", 0, 0, 200, 2)
 
 
+def test_a_new_failure_moves_no_pane_of_a_wide_screen() -> None:
+    before = arrange({**FEW, "events": 60}, "workers", 200, 36)
+    assert arrange({**FEW, "events": 60, "failures": 10}, "workers", 200, 36) == before
+
+
 def test_many_workers_leave_half_of_a_wide_screen_to_the_others() -> None:
     many = {**FEW, "workers": 100, "failures": 100}
     for focus in ("workers", "failures"):
