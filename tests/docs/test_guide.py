@@ -59,7 +59,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "Hello, Ann! This is job ",
         "JobFailed: the file is empty",
         "parked by jobs:Sync",
-        "nothing to deliver: KeyError('no such customer')",
+        "nothing to deliver: 'no such customer'",
         "again in 5 min 0 s (snoozed once so far)",
     ):
         assert line in said
