@@ -5,6 +5,7 @@ options select. The latter are changed in pages. Jobs that fail or become ready 
 has begun are not changed, so the command ends even if such jobs keep coming.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -159,14 +160,21 @@ def _report(
             options.print_line(f"{change.past} {id}")
         if not ids:
             options.print_line(f"{change.past} {_jobs_text(len(changed))}")
-    if ids:
+    if not ids and not changed and not refused and not chosen.as_json:
+        failed = change.states == FAILED
+        options.warn(listing.nothing(engine, chosen.filters, engine.now(), failed=failed))
+    _warn_of(refused, change, one_by_one=bool(ids))
+    return 1 if refused else 0
+
+
+def _warn_of(refused: Mapping[str, str], change: Change, *, one_by_one: bool) -> None:
+    """Print why jobs have not changed, for each job or for all with the same reason."""
+    if one_by_one:
         for id, why in refused.items():
             options.warn(f"job {id} {why}")
-    else:
-        for why in dict.fromkeys(refused.values()):
-            count = sum(one == why for one in refused.values())
-            options.warn(f"{_jobs_text(count)} not {change.passive}: {why}")
-    return 1 if refused else 0
+        return
+    for why, count in Counter(refused.values()).items():
+        options.warn(f"{_jobs_text(count)} not {change.passive}: {why}")
 
 
 def _reason(engine: Engine, id: str, change: Change) -> str:

@@ -16,7 +16,7 @@ from poolq.jobs.message import MAX_ATTEMPTS, decode, with_fields
 
 @click.group(cls=Group)
 def failed() -> None:
-    """Show, retry or forget failed jobs."""
+    """List, show, retry or forget failed jobs."""
 
 
 @failed.command()

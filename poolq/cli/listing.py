@@ -56,7 +56,7 @@ def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) 
     elif found:
         print_jobs(found, now)
     else:
-        warn(_nothing(engine, filters, now, failed=failed))
+        warn(nothing(engine, filters, now, failed=failed))
     if more:
         warn(f"there are more than {limit}; use --limit to show more")
 
@@ -92,11 +92,13 @@ def payload_text(body: bytes) -> str:
     return payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
 
 
-def _nothing(engine: Engine, filters: Filters, now: int, *, failed: bool) -> str:
+def nothing(engine: Engine, filters: Filters, now: int, *, failed: bool) -> str:
     """Say that no job matches, and suggest a name that --queue or --job may mean."""
     kind = "failed job" if failed else "job"
     if not any(one is not None for one in filters):
-        return "no job has failed" if failed else f"there is no job in {engine.namespace!r}"
+        return (
+            "no job has failed" if failed else f"there is no job in namespace {engine.namespace!r}"
+        )
     text = f"no {kind} matches"
     queues = [one.queue for one in engine.counts()] if filters.queue else []
     if filters.queue and filters.queue not in queues:

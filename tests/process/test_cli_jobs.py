@@ -177,7 +177,7 @@ def test_cancel_running_jobs_too(poolq: Command, engine: Engine, worker: Worker)
 
 
 def test_ls_and_what_selects_jobs(poolq: Command, engine: Engine, worker: Worker) -> None:
-    assert "there is no job in 'poolq'" in poolq("job", "ls").line
+    assert "there is no job in namespace 'poolq'" in poolq("job", "ls").line
     (failed,) = fail(poolq, engine, worker, 1, "a")
     late = dispatch(poolq, "jobs:Late", '{"n": 1}', "--queue=a", "--delay=1h")
     first, second = (dispatch(poolq, "jobs:Mail", "--queue=a") for _ in range(2))
@@ -230,6 +230,9 @@ def test_cancel_and_move_many(poolq: Command, engine: Engine, worker: Worker) ->
     assert [job.queue for job in map(engine.find, moved["ids"]) if job] == ["b"] * 3
     assert poolq("job", "cancel", "--job=jobs:Mail", "--yes").out == "cancelled 2 jobs\n"
     assert [engine.find(id) is None for id in (*mails, other)] == [True, True, False]
+    done = poolq("job", "cancel", "--queue=bb", "--yes")
+    assert (done.code, done.out) == (0, "cancelled 0 jobs\n")
+    assert done.line == "no job matches: there is no queue 'bb'; did you mean b?"
     (failed,) = fail(poolq, engine, worker, 1, "a")
     assert poolq("job", "move", "--all", "--to=a").out == "moved 1 job\n"
     assert poolq("job", "move", failed, "--to=b").out == f"moved {failed}\n"
