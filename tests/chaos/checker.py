@@ -28,7 +28,7 @@ CLOCK = 5.0
 class Verdict(NamedTuple):
     """`violations` in words; the numbers of a run without one are worth publishing. `doubles`:
     starts after an end, by their cause; `gone` and `behind`: jobs that the broker itself has lost,
-    and whose last writes."""
+    and whose last writes; `asked`: running jobs that were to be cancelled."""
 
     violations: list[str]
     jobs: int
@@ -38,12 +38,13 @@ class Verdict(NamedTuple):
     stale: int
     gone: int
     behind: int
+    asked: int = 0
 
 
 def check(evidence: Evidence) -> Verdict:
     """Everything that the rules have to say."""
     rules: list[Callable[[Evidence], Iterator[str]]] = [
-        lost, never_started, doubles, hooks, settled_once, limits, clocks, left_over,
+        lost, never_started, doubles, cancelled, hooks, settled_once, limits, clocks, left_over,
     ]  # fmt: skip
     causes = Causes(evidence)
     found = Counter(cause for one in repeats(evidence) if (cause := causes.of(one)))
@@ -56,23 +57,25 @@ def check(evidence: Evidence) -> Verdict:
         evidence.stale,
         len(_gone(evidence) & evidence.dispatched),
         len({id for one in evidence.faults for id in one.behind}),
+        len(evidence.asked),
     )
 
 
 def lost(evidence: Evidence) -> Iterator[str]:
-    """A job that was dispatched is done, with an end to show for it, or kept as failed."""
-    ended, excused = by_id(evidence.lines, "end"), _gone(evidence)
+    """A job that was dispatched is done, with an end to show for it, kept as failed, or was to be
+    cancelled."""
+    ended, excused = by_id(evidence.lines, "end"), _gone(evidence) | evidence.asked
     started = by_id(evidence.lines, "start")
-    for id in sorted(evidence.dispatched - evidence.failed - excused):
-        if id in evidence.present:
-            yield f"unfinished: {id} is neither done nor failed, after the drain"
-        elif id not in ended and id in started:
+    for id in sorted(evidence.dispatched & evidence.present - evidence.failed - _gone(evidence)):
+        yield f"unfinished: {id} is neither done nor failed, after the drain"
+    for id in sorted(evidence.dispatched - evidence.failed - evidence.present - excused):
+        if id not in ended and id in started:
             yield f"lost: {id} has begun, and is neither done nor failed"
 
 
 def never_started(evidence: Evidence) -> Iterator[str]:
     """What is gone without a single start."""
-    started, excused = by_id(evidence.lines, "start"), _gone(evidence)
+    started, excused = by_id(evidence.lines, "start"), _gone(evidence) | evidence.asked
     for id in sorted(evidence.dispatched - evidence.failed - evidence.present - excused):
         if id not in started:
             yield f"never started: {id} was dispatched, and is gone"
@@ -95,6 +98,17 @@ def doubles(evidence: Evidence) -> Iterator[str]:
             )
 
 
+def cancelled(evidence: Evidence) -> Iterator[str]:
+    """After a job was cancelled, only the worker that had it may still start it."""
+    starts = by_id(evidence.lines, "start")
+    undone = _gone(evidence) | {id for one in evidence.faults for id in one.behind}
+    for one in evidence.cancelled:
+        for line in starts[one.id]:
+            again = line.at > one.at and line.pid != one.pid
+            if again and one.id not in undone and not evidence.lossy:
+                yield f"cancelled: {one.id} was, and began again (pid {line.pid})"
+
+
 def hooks(evidence: Evidence) -> Iterator[str]:
     """`on_success()` runs once at most, and not before an end."""
     ends = by_id(evidence.lines, "end")
@@ -107,22 +121,25 @@ def hooks(evidence: Evidence) -> Iterator[str]:
 
 
 def settled_once(evidence: Evidence) -> Iterator[str]:
-    """The broker has counted each job that is done once: what was stale counted nothing."""
+    """The broker has counted each job that is done or cancelled once: what was stale counted
+    nothing."""
     if evidence.lossy:
         return
     starts = by_id(evidence.lines, "start")
-    found = set(starts) - evidence.failed - evidence.present - _gone(evidence)
+    begun = set(starts) | evidence.asked
+    found = begun - evidence.failed - evidence.present - _gone(evidence)
     # Who came and went between a copy of the store and its return is in neither.
     passing = {
         id
         for one in evidence.faults
         if one.kind in RESTORE
         for id in found - one.behind
-        if one.begin <= starts[id][0].at and starts[id][-1].at <= one.end + LAG
+        if id not in starts
+        or (one.begin <= starts[id][0].at and starts[id][-1].at <= one.end + LAG)
     }
     done = len(found)
     if not done - len(passing) <= evidence.done <= done:
-        yield f"settled: the broker counted {evidence.done} jobs as done, and {done} are"
+        yield f"settled: the broker counted {evidence.done} jobs as done or cancelled, not {done}"
 
 
 def limits(evidence: Evidence) -> Iterator[str]:

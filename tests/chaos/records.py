@@ -41,6 +41,14 @@ class Done(NamedTuple):
     behind: frozenset[str] = frozenset()
 
 
+class Cancelled(NamedTuple):
+    """A running job that was cancelled at that time; `pid` is the worker that had it."""
+
+    id: str
+    at: float
+    pid: int
+
+
 class Glimpse(NamedTuple):
     """A window of a rate limit as the engine showed it; `start` and `span` in microseconds."""
 
@@ -53,7 +61,8 @@ class Glimpse(NamedTuple):
 
 class Evidence(NamedTuple):
     """All of it. `failed` and `present`: ids that the broker keeps as failed, and in any other
-    state, after the drain; `done`: how many it has counted as done; `left`: what is not gone;
+    state, after the drain; `done`: how many it has counted as done or cancelled; `asked`: ids that
+    were to be cancelled, `cancelled`: those that certainly were; `left`: what is not gone;
     `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged;
     `ahead`: seconds by which the clock of node 1 is meant to be wrong; `locks`: who is stopped may
     hold what others wait for."""
@@ -72,6 +81,8 @@ class Evidence(NamedTuple):
     lossy: bool = False
     ahead: float = 0.0
     locks: bool = False
+    asked: frozenset[str] = frozenset()
+    cancelled: tuple[Cancelled, ...] = ()
 
 
 def parse_ledger(text: str) -> list[Line]:

@@ -33,7 +33,7 @@ BREATH = 1.0
 #: Seconds after the death of a keeper in which its master has not started another.
 SUCCESSION = 3.0
 
-WORKERS = ("kill-worker", "kill-worker-at-end", "kill-workers")
+WORKERS = ("kill-worker", "kill-worker-at-end", "kill-workers", "kill-and-give-back")
 OUTAGES = ("broker-restart", "broker-kill", "broker-freeze", "broker-freeze-long", "cut",
     "cut-long", "cut-connections", "black-hole", "black-hole-long", "drop-replies", "drop-reply",
     "disk-full", "failover")  # fmt: skip

@@ -15,6 +15,7 @@ from poolq.errors import EngineError
 from poolq.system.identity import is_gone
 from tests.chaos.adversary import Adversary
 from tests.chaos.brokers import BROKERS, Broker
+from tests.chaos.canceller import Canceller
 from tests.chaos.checker import Verdict, check
 from tests.chaos.fleet import CODE, Fleet
 from tests.chaos.lookout import Lookout
@@ -54,10 +55,14 @@ def run(engine: str, seed: int, seconds: float, keep: Path) -> Report:
         stack.callback(fleet.kill_producer)
         chaos = _Chaos(project, broker, fleet)
         try:
-            with Lookout(broker.url, namespace) as lookout:
+            with (
+                Lookout(broker.url, namespace) as lookout,
+                Canceller(fleet, broker.url, namespace, seed) as canceller,
+            ):
                 chaos.rage(engine, seed, seconds)
+                canceller.stop()
                 chaos.drain()
-            evidence = chaos.evidence(lookout)
+            evidence = chaos.evidence(lookout, canceller)
             verdict = check(evidence)
         except BaseException:
             _keep(scratch.path, keep, chaos, [])
@@ -108,7 +113,7 @@ class _Chaos:
             raise AssertionError(f"{error}; there are still {self._remains()}") from None
         self.drained = time.monotonic() - begun
 
-    def evidence(self, lookout: Lookout) -> Evidence:
+    def evidence(self, lookout: Lookout, canceller: Canceller) -> Evidence:
         """Stop both pools, and see what there is."""
         wrong = self.fleet.stop()
         engine = self.project.engine
@@ -122,15 +127,16 @@ class _Chaos:
         lines = parse_ledger(self.fleet.ledger.read_text())
         seen = dispatched | maybe | {line.id for line in lines}
         present = {id for id in seen - failed if engine.find(id) is not None}
-        done = self.project.total("done")
+        done = self.project.total("done") + self.project.total("cancelled")
         some = sorted(failed)
         for start in range(0, len(some), 500):
             engine.forget(some[start : start + 500])
         left += self.broker.left(self.project.namespace)
         return Evidence(
-            lines, dispatched, maybe, self.adversary.done, TTL, failed, present, done,
+            lines, dispatched, maybe, self.adversary.done + canceller.kills, TTL,
+            failed, present, done,
             sorted(lookout.seen), left, self.fleet.stale(), self.broker.lossy, self.fleet.ahead,
-            self.broker.locks,
+            self.broker.locks, frozenset(canceller.asked), tuple(canceller.cancelled),
         )  # fmt: skip
 
     def _is_drained(self) -> bool:

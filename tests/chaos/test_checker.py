@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.jobs import RELEASED
-from tests.chaos.records import Done, Evidence, Glimpse, Line, parse_ledger
+from tests.chaos.records import Cancelled, Done, Evidence, Glimpse, Line, parse_ledger
 from tests.chaos.repeats import UNDONE
 
 TTL = 4.0
@@ -50,6 +50,22 @@ def test_a_job_that_began_and_is_gone_is_lost() -> None:
 def test_a_job_that_is_gone_without_a_start() -> None:
     assert words(evidence(ran("a", 1), dispatched={"a", "b"})) == ["never started"]
     assert words(evidence(ran("a", 1), maybe={"b"})) == [], "it may not have been stored"
+
+
+def test_a_job_that_was_to_be_cancelled_may_be_gone_and_counts_once() -> None:
+    lines, asked = ran("a", 1) + ran("b", 2)[:1], frozenset("bc")
+    assert words(evidence(lines, asked=asked, done=3, dispatched={"a", "b", "c"})) == []
+    assert words(evidence(lines, asked=asked, done=2)) == ["settled"]
+    assert words(evidence(lines, asked=asked, present={"b"}, done=2)) == ["unfinished"]
+
+
+def test_a_cancelled_job_that_another_worker_begins() -> None:
+    lines = ran("a", 1)[:1] + ran("a", 3, pid=8)
+    by_itself = Cancelled("a", 0.5, 8)
+    assert words(evidence(lines, cancelled=(Cancelled("a", 2, 7),))) == ["cancelled"]
+    assert words(evidence(ran("a", 3, pid=8), cancelled=(by_itself,))) == []
+    undone = Done("restore", 2, 3, behind=frozenset("a"))
+    assert words(evidence(lines, undone, cancelled=(Cancelled("a", 2, 7),))) == []
 
 
 def test_a_job_that_is_still_there_after_the_drain() -> None:

@@ -1,0 +1,99 @@
+"""Somebody who cancels running jobs all the time: at the engine, and by killing their workers.
+
+A thread of its own with a connection of its own, as `lookout.py`: neither the engine nor a master
+may be there, and the adversary must not wait for them.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing, suppress
+from threading import Event, Thread
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from poolq.control.client import ControlClient
+from poolq.engines.base import Engine
+from poolq.errors import PoolqError
+from tests.chaos.fleet import Fleet
+from tests.chaos.records import Cancelled, Done
+from tests.contract.helpers import open_engine
+
+EVERY = 0.3  # seconds
+#: Microseconds until the worker is killed.
+GRACES = (0, 300_000, 3_600_000_000)
+GIVEN_BACK = "kill-and-give-back"
+
+
+class Canceller:
+    """All is complete once it has ended. `asked`: the jobs that it wanted cancelled, whether or not
+    it has had an answer; `cancelled`: those of which the engine has named the claim; `kills`:
+    workers that were killed, and whose jobs were given back."""
+
+    def __init__(self, fleet: Fleet, url: str, namespace: str, seed: int) -> None:
+        self.asked: set[str] = set()
+        self.cancelled: list[Cancelled] = []
+        self.kills: list[Done] = []
+        self._fleet = fleet
+        self._where = url, namespace
+        self._rand = random.Random(seed)
+        self._over = Event()
+        self._thread = Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        with closing(open_engine(*self._where)) as engine:
+            while not self._over.wait(EVERY):
+                with suppress(PoolqError, OSError, IndexError):  # somebody is away, or nobody runs
+                    if self._rand.random() < 0.6:
+                        self._cancel(engine)
+                    else:
+                        self._kill(self._rand.randrange(2))
+
+    def _cancel(self, engine: Engine) -> None:
+        """Cancel a running job, which its worker may not have started yet."""
+        id = self._rand.choice(engine.page("running").jobs).id
+        self.asked.add(id)
+        if not engine.request_cancel([id], self._rand.choice(GRACES)):
+            return
+        at = monotonic()
+        pids = {one.worker: (one.node, one.pid) for one in engine.registered()}
+        for node in {node for node, _ in pids.values()}:
+            for one in engine.cancel_requests(node):
+                if one.id == id and one.worker in pids:
+                    self.cancelled.append(Cancelled(id, at, pids[one.worker][1]))
+
+    def _kill(self, node: int) -> None:
+        """End what a worker of the node runs."""
+        pool = self._fleet.pools[node]
+        where = {"RUNTIME_DIRECTORY": str(pool.runtime)}
+        with closing(ControlClient(f"node-{node}", where)) as line:
+            workers = line.request("status", timeout=2)["workers"]
+            worker = self._rand.choice([one for one in workers if one["id"]])
+            back, begin = self._rand.random() < 0.5, monotonic()
+            if not back:
+                self.asked.add(worker["id"])
+            request = {"id": worker["id"], "worker": worker["pid"], "give_back": back}
+            pids, pools = frozenset([worker["pid"]]), frozenset([pool.pid])
+            try:
+                killed = line.request("kill", request, timeout=2)["ok"]
+            except PoolqError:
+                killed = True  # perhaps: it has not answered
+            if killed and back:
+                self.kills.append(Done(GIVEN_BACK, begin, monotonic() + 2, node, pids, pools))
