@@ -43,6 +43,7 @@ FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
 TALL_HEIGHT = 40  # minimum lines for TALL_ALERTS
 ALERTS, TALL_ALERTS = 3, 5  # lines of alerts
 NARROW_WIDTH = 80  # columns below which an alert has no room for a module's name
+ROOM_FOR_SUCCESSOR = 14  # lines of the panes that allow for one more worker than there is now
 BACKLOG_ROOM = 12  # lines below the header that a small screen needs to show the backlog
 
 
@@ -133,6 +134,9 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
     """Draw the panes: those in the full width, then two columns."""
     state, snapshot = context.state, context.snapshot
     rows = {name: pane.count(snapshot, state) for name, pane in PANES.items()}
+    if room >= ROOM_FOR_SUCCESSOR and not state.filter:
+        # A slot has two workers while one is replaced; that must not move the panes below.
+        rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
     lines: list[Line] = []
     columns: dict[int, list[Line]] = {}
     for area in layout.arrange(rows, state.pane, width, max(0, room)):

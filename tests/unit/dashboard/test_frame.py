@@ -295,6 +295,11 @@ def test_what_comes_and_goes_moves_nothing_else() -> None:
         assert "no trouble" in "".join(shown(quiet, size, state))
         assert before == after
         assert len(before) > 4
+        twin = msgspec.structs.replace(pool.workers[0], state="leaving", pid=999)
+        reload = msgspec.structs.replace(pool, workers=(*pool.workers, twin))
+        renamed = {(at, x, re.sub(r"\d+", "#", title)) for at, x, title in before}
+        found = titles(shown(reload, size, state))
+        assert {(at, x, re.sub(r"\d+", "#", title)) for at, x, title in found} == renamed
 
 
 def titles(lines: list[str]) -> set[tuple[int, int, str]]:

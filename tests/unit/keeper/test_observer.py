@@ -176,3 +176,30 @@ def test_queues_that_somebody_pauses_or_resumes_are_events(
         "4 queues are paused, such as a",
         "queue b is resumed",
     ]
+
+
+class ManyQueues(NullEngine):
+    """An engine with many queues, each with ten ready jobs."""
+
+    def __init__(self, many: int) -> None:
+        super().__init__("null://", "poolq")
+        self._many = many
+
+    def counts(self) -> list[QueueCounts]:
+        return [QueueCounts(f"tenant-{number:04}", ready=10) for number in range(self._many)]
+
+
+@pytest.mark.parametrize("many", [5, 5000])
+def test_queues_that_are_left_out_are_counted_with_their_jobs(many: int) -> None:
+    scores = Scoreboard(1)
+    observer(engine=ManyQueues(many), scores=scores).observe()
+    data = scores.pages.keeper.read()
+    found = read(data)
+    assert found is not None
+    assert len(found.queues) == min(many, MAX_SHOWN)
+    assert found.left_out == many - len(found.queues)
+    assert found.left_out_ready == 10 * found.left_out
+    short = read(encode(found, len(data) // 2))
+    assert short is not None
+    assert len(short.queues) + short.left_out == many
+    assert 10 * len(short.queues) + short.left_out_ready == 10 * many
