@@ -31,6 +31,8 @@ def test_the_log_of_the_selected_worker_stays_at_its_end() -> None:
     assert "line 60" not in drawn(state), "it was scrolled up"
     press("end", state, POOL, 0.0)
     assert "line 60" in drawn(state)
+    press("wheel up", state, POOL, 0.0)
+    assert "line 60" not in drawn(state)
 
 
 def test_the_log_of_the_job_of_a_row_and_of_no_other_row() -> None:

@@ -25,5 +25,5 @@ def test_a_storm_of_retries_leaves_room_for_what_people_do() -> None:
     feed.update([])
     found = feed.events()
     assert found[-1].text == "poolq pause by alice: paused"
-    assert found[0].text.startswith("retried A, attempt 1 of 3")
+    assert found[0].text.startswith("retried jobs:A, attempt 1 of 3")
     assert len(found) == MAX_JOB_EVENTS + 1
