@@ -22,6 +22,7 @@ from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import Bury, Park
 from tests.contract.helpers import Worker
 from tests.support.cli import ROOT, Command, Done, NewCommand, environment
+from tests.support.tty import Tty
 from tests.support.wait import until
 
 JOBS = """
@@ -211,6 +212,32 @@ def test_ls_and_what_selects_jobs(poolq: Command, engine: Engine, worker: Worker
         ("--since=+3h", "no job matches"),
     ):
         assert poolq("job", "ls", args).line == said
+
+
+def test_tables_fit_a_terminal(poolq: Command, engine: Engine, worker: Worker) -> None:
+    queue = "reports-of-the-whole-company"
+    (failed,) = fail(poolq, engine, worker, 1, queue)
+    rule = Rule("limit-of-the-partner-whose-api-is-slow", 1, 3_600_000_000)
+    dispatch(
+        poolq, "jobs:ReportOfAllCustomers", '{"year": 2026, "customer": "c"}', "--queue", queue
+    )
+    (claim,) = worker.claim(1, (queue,))
+    assert engine.admit([rule], (worker.name, claim)).wait == 0
+    worker.end(claim, Park((rule,), 0))
+    commands = ("queue ls", "job ls", "failed ls", "limit ls")
+    script = "; ".join(f"{sys.executable} -m poolq {words}" for words in commands)
+    with closing(Tty(80, 40)) as tty:
+        tty.start(poolq.folder, "sh", "-c", f"{script}; echo end")
+        lines = [line.rstrip() for line in tty.until_shows("end").splitlines()]
+    heads = {line.split()[0]: (number, line) for number, line in enumerate(lines) if line.isupper()}
+    assert lines[0].endswith("STATE")
+    assert [line.split()[1:7] for line in lines[1:3]] == [["0", "0", "1", "0", "1", "0"]] * 2
+    assert "…" in lines[1]
+    ids = [line.split()[0] for line in lines if line[:32].isalnum() and len(line) > 60]
+    assert ids == [claim.id, failed, failed]
+    assert all(len(line) <= 80 for line in lines)
+    assert heads["KEY"][1].split() == ["KEY", "LIMIT", "USED", "RESETS", "WAITING", "STATE"]
+    assert lines[heads["KEY"][0] + 1].endswith("1  holds back")
 
 
 def test_cancel_and_move_many(poolq: Command, engine: Engine, worker: Worker) -> None:
