@@ -81,6 +81,8 @@ class ActionRunner:
                 result = ActionResult(action, "info", text, found)
             except (PoolqError, OSError) as error:
                 result = ActionResult(action, "error", str(error))
+            except Exception as error:  # noqa: BLE001  # whatever the store holds, the thread survives
+                result = ActionResult(action, "error", f"{type(error).__name__}: {error}")
             self._add(result)
 
     def _report(self, action: Action, text: str) -> bool:

@@ -35,7 +35,7 @@ def _of_detail(detail: Detail, now: float) -> Action | None:
 
 def _of_list(jobs: JobList, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
     if not state.typing and state.filter != jobs.text:
-        jobs.restart(state.filter)
+        jobs.restart(status=jobs.status, text=state.filter)
     at = JOBS_PANE.position(JOBS_PANE.shown(snapshot, state), state)
     request = jobs.request(at, now)
     return Action("jobs", jobs.queue or jobs.limit, request=request) if request else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolq.engines.base import StoredJob
-from poolq.monitor.snapshot import FailureView
+from poolq.monitor.snapshot import FailureView, Snapshot
 
 PAGE_SIZE = 100
 MAX_JOBS = 5_000  # jobs in a list
@@ -52,12 +52,18 @@ class Position(NamedTuple):
 BEGINNING = Position()
 
 
+#: The order of a list: what runs, then what runs next.
+QUEUE_STATUSES = ("running", "ready", "parked", "delayed", "failed")
+LIMIT_STATUSES = ("parked", "delayed")
+
+
 class JobsRequest(NamedTuple):
-    """Jobs to fetch: those of a queue, or those that wait for the limit with this key. Jobs that do
-    not contain `text` are left out."""
+    """Jobs to fetch: those of a queue, or those that wait for the limit with this key. Jobs of
+    another status than `status`, if given, and those that do not contain `text` are left out."""
 
     queue: str = ""
     limit: str = ""
+    status: str = ""
     start: Position = BEGINNING
     size: int = PAGE_SIZE
     text: str = ""
@@ -83,12 +89,14 @@ class FoundFailures(NamedTuple):
 
 @dataclass(slots=True)
 class JobList:
-    """A list that is open. `key` is that of the row from which it was opened; `outer_filter` is the
-    filter of the panes, which returns when the list is closed. `text` is the filter of the jobs.
-    `fetched_at` is the monotonic time of the last reading from the beginning."""
+    """A list that is open. `status` is the only status that is listed, "" if all are. `key` is that
+    of the row from which it was opened; `outer_filter` is the filter of the panes, which returns
+    when the list is closed. `text` is the filter of the jobs. `fetched_at` is the monotonic time of
+    the last reading from the beginning."""
 
     queue: str = ""
     limit: str = ""
+    status: str = ""
     key: str = ""
     outer_filter: str = ""
     text: str = ""
@@ -108,7 +116,7 @@ class JobList:
         size = len(self.jobs)
         count = max(PAGE_SIZE, 2 * self.room)
         again = max(count, min(size, MAX_REFRESHED))
-        first = JobsRequest(self.queue, self.limit, BEGINNING, again, self.text)
+        first = JobsRequest(self.queue, self.limit, self.status, size=again, text=self.text)
         if self.fetched_at is None:
             return first
         more = size < MAX_JOBS and self.scanned < MAX_SCANNED
@@ -121,7 +129,8 @@ class JobList:
 
     def take(self, request: JobsRequest, found: FoundJobs, now: float) -> None:
         """Add the jobs that were found; those of the first page replace all others."""
-        if (request.queue, request.limit, request.text) != (self.queue, self.limit, self.text):
+        asked = request.queue, request.limit, request.status, request.text
+        if asked != (self.queue, self.limit, self.status, self.text):
             return  # an answer to an earlier list
         if request.start == BEGINNING:
             self.jobs, self.scanned, self.fetched_at = [], 0, now
@@ -130,13 +139,27 @@ class JobList:
         self.next, self.skew, self.error = found.next, found.skew, ""
         self.scanned += found.scanned
 
-    def restart(self, text: str) -> None:
-        """Begin again with another filter."""
-        self.text, self.jobs, self.next = text, [], BEGINNING
+    def statuses(self) -> tuple[str, ...]:
+        """Return the statuses that the list may have, in its order."""
+        return LIMIT_STATUSES if self.limit else QUEUE_STATUSES
+
+    def restart(self, *, status: str, text: str) -> None:
+        """Begin again with another status or filter."""
+        self.status, self.text, self.jobs, self.next = status, text, [], BEGINNING
         self.fetched_at, self.retry_at, self.scanned = None, 0.0, 0
 
     def fail(self, error: str, now: float) -> None:
         self.error, self.retry_at = error, now + RETRY_INTERVAL
+
+
+def counts(jobs: JobList, snapshot: Snapshot) -> dict[str, int]:
+    """Return how many jobs of each status there are."""
+    if jobs.limit:
+        limits = [one for one in snapshot.limits if one.key == jobs.limit]
+        released = sum(one.released for one in limits)
+        return {"parked": sum(one.parked for one in limits), "delayed": released}
+    view = next((one for one in snapshot.queues if one.queue == jobs.queue), None)
+    return {status: getattr(view, status, 0) for status in jobs.statuses()}
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ command.
 
 from poolq.dashboard import bulk, command_line, questions, selection
 from poolq.dashboard.drawing.targets import Target
-from poolq.dashboard.job_list import JobList, JobView
+from poolq.dashboard.job_list import JobList, JobView, counts
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (
@@ -165,11 +165,21 @@ def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) ->
         state.help = True
     elif key == "i":
         state.detail = Detail(state.pane, jobs.key)
+    elif key in ("tab", "right", "shift-tab", "left"):
+        _next_status(jobs, snapshot, 1 if key in ("tab", "right") else -1)
     elif key == "esc" and state.filter:
         state.filter = ""
-    elif key in ("esc", "q", "backspace", "left"):
+    elif key in ("esc", "q", "backspace"):
         state.filter, state.jobs = jobs.outer_filter, None
     return None
+
+
+def _next_status(jobs: JobList, snapshot: Snapshot, step: int) -> None:
+    """List the jobs of the next status that there are, or of all statuses."""
+    found = counts(jobs, snapshot)
+    choices = ["", *(one for one in jobs.statuses() if found[one] or one == jobs.status)]
+    status = choices[(choices.index(jobs.status) + step) % len(choices)]
+    jobs.restart(status=status, text=jobs.text)
 
 
 def _in_lists(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:

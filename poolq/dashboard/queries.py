@@ -7,7 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from poolq.dashboard.job_list import (
+    LIMIT_STATUSES,
     MAX_STORED_FAILURES,
+    QUEUE_STATUSES,
     FoundFailures,
     FoundJobs,
     JobsRequest,
@@ -19,13 +21,10 @@ from poolq.jobs.message import UNREADABLE, entries
 from poolq.monitor import job_history, tracebacks
 from poolq.monitor.snapshot import FailureView
 
-#: The order of a list: what runs, then what runs next. A limit's waiting jobs are never ready.
-QUEUE_STATUSES = ("running", "ready", "parked", "delayed", "failed")
-LIMIT_STATUSES = ("parked", "delayed")
 FILTER_PAGE, MAX_FILTERED = 500, 5_000  # jobs of a page and of a query, if there is a filter
 MAX_PAGES = 20  # of a query
 MAX_LINE_CHARS = 500  # of a payload in a row
-MAX_PAYLOAD_CHARS = 20_000  # of a payload in a detail
+MAX_PAYLOAD_CHARS = 10_000  # of a payload in a detail
 
 
 class FoundDetail(NamedTuple):
@@ -39,7 +38,8 @@ class FoundDetail(NamedTuple):
 def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
     """Return the next jobs of a list. Looks at a bounded number of jobs. Raises EngineError."""
     skew = _skew(engine)
-    statuses = LIMIT_STATUSES if request.limit else QUEUE_STATUSES
+    all_statuses = LIMIT_STATUSES if request.limit else QUEUE_STATUSES
+    statuses = (request.status,) if request.status else all_statuses
     found: list[JobView] = []
     scanned, sought = 0, request.text.casefold()
     status, cursor = request.start

@@ -149,7 +149,7 @@ def _delayed(job: StoredJob, name: str, last: Entry | None, now: float) -> str:
         return f"it is delayed until {due}"
     error = last.error if len(last.error) <= MAX_ERROR_CHARS else last.error[:MAX_ERROR_CHARS] + "…"
     how = _RETRIES[cause].format(error)
-    return f"attempt {last.attempt} {how}; the next attempt is due at {due}"
+    return f"the next attempt is due at {due}, because attempt {last.attempt} {how}"
 
 
 #: How an attempt has ended, by the cause in its history line.

@@ -92,7 +92,7 @@ def _hidden(state: ScreenState) -> set[str]:
     hidden = {"q"} if state.own else set()  # q does what D does
     if state.detail is not None:
         return hidden | {"tab", "enter", "s"}
-    return hidden | {"tab", "s"} if state.jobs is not None else hidden
+    return hidden | {"s"} if state.jobs is not None else hidden
 
 
 def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> Line:
@@ -111,6 +111,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> L
         if not key.short or (key.changes and state.read_only) or name in hidden:
             continue
         word = "find" if name == "/" and state.detail is not None else key.short
+        word = "status" if name == "tab" and state.jobs is not None else word
         part = Part(f"{name} {word}", theme.dim, _RANKS.get(name, 8 + number))
         if name == "D" and head.state == "draining":
             part = Part(_interrupt_hint(head) * state.own, theme.warn, part.rank)

@@ -7,7 +7,7 @@ from rich.segment import Segment
 from poolq.dashboard.drawing import table
 from poolq.dashboard.drawing.cells import Line, clean, fit, wrap_words
 from poolq.dashboard.drawing.table import DrawContext
-from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList
+from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList, counts
 from poolq.dashboard.panes.jobs import JOBS_PANE, why
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule
@@ -34,37 +34,44 @@ def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[L
 
 def _title(jobs: JobList, snapshot: Snapshot) -> str:
     """Return what is listed, how many there are, and how current this is."""
-    parts = [f"QUEUE {jobs.queue}", *_of_queue(jobs, snapshot)]
+    parts = [f"LIMIT {jobs.limit}" if jobs.limit else f"QUEUE {jobs.queue}"]
+    if any(one.paused and one.queue == jobs.queue for one in snapshot.queues):
+        parts.append("PAUSED")
+    parts.append(_counts_text(jobs, snapshot))
     if jobs.limit:
-        parts = [f"LIMIT {jobs.limit}", *_of_limit(jobs, snapshot)]
+        parts.append(_next_slot(jobs, snapshot))
     if jobs.text and jobs.next is not None:
         parts.append(f"searched {amounts.count(jobs.scanned)}")
     if jobs.next is not None and (len(jobs.jobs) >= MAX_JOBS or jobs.scanned >= MAX_SCANNED):
         parts.append("no more are listed")
-    return "  ".join(parts)
+    return "  ".join(filter(None, parts))
 
 
-def _of_queue(jobs: JobList, snapshot: Snapshot) -> list[str]:
-    view = next((one for one in snapshot.queues if one.queue == jobs.queue), None)
+def _counts_text(jobs: JobList, snapshot: Snapshot) -> str:
+    """Return the counts, with the only listed status in brackets."""
+    texts = {
+        status: f"{amounts.count(count)} {status}"
+        for status, count in counts(jobs, snapshot).items()
+        if count or status == jobs.status
+    }
+    if jobs.status:
+        texts[jobs.status] = f"[{texts[jobs.status]}]"
+    return ", ".join(texts.values()) or "no jobs"
+
+
+def _next_slot(jobs: JobList, snapshot: Snapshot) -> str:
+    view = max(
+        (one for one in snapshot.limits if one.key == jobs.limit),
+        key=lambda one: one.next_slot,
+        default=None,
+    )
     if view is None:
-        return []
-    counts = [
-        f"{amounts.count(count)} {status}"
-        for status in ("running", "ready", "parked", "delayed", "failed")
-        if (count := getattr(view, status))
-    ]
-    return [*(["PAUSED"] if view.paused else []), ", ".join(counts) or "no jobs"]
-
-
-def _of_limit(jobs: JobList, snapshot: Snapshot) -> list[str]:
-    view = next((one for one in snapshot.limits if one.key == jobs.limit), None)
-    if view is None:
-        return []
-    waiting = f"{amounts.count(view.waiting)} wait"
-    if view.next_slot <= 0:
-        return [rule(view), waiting, "next slot now"]
-    due = amounts.moment(snapshot.at + view.next_slot, snapshot.at)
-    return [rule(view), waiting, f"next slot {due} (in {amounts.span(view.next_slot)})"]
+        return ""
+    due = "now"
+    if view.next_slot > 0:
+        at = amounts.moment(snapshot.at + view.next_slot, snapshot.at)
+        due = f"{at} (in {amounts.span(view.next_slot)})"
+    return f"{rule(view)}  next slot {due}"
 
 
 def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:

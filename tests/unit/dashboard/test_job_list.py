@@ -11,6 +11,7 @@ from poolq.dashboard import fetching
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.job_list import (
+    BEGINNING,
     MAX_JOBS,
     FoundFailures,
     FoundJobs,
@@ -153,6 +154,27 @@ def test_a_filter_is_asked_of_the_engine_when_it_is_typed() -> None:
     action = fetching.wanted(state, POOL, 0.1)
     assert action is not None
     assert action.request == JobsRequest(queue="emails")
+
+
+def test_tab_lists_one_status_after_the_other_that_has_jobs() -> None:
+    state = opened(view(1))
+    seen = []
+    for key in ("tab", "tab", "tab", "tab", "tab", "shift-tab"):
+        press(key, state, POOL, 0.0)
+        action = fetching.wanted(state, POOL, 0.1)
+        assert action is not None
+        assert action.request is not None
+        assert action.request.start == BEGINNING
+        seen.append(action.request.status)
+    assert seen == ["running", "parked", "delayed", "", "running", ""], "none is ready or failed"
+    press("shift-tab", state, POOL, 0.0)
+    assert "QUEUE emails  2 running, 84 parked, [3 delayed]" in shown(state)
+    limited = opened(view(1, "parked"), queue="", limit=snapshots.MAILS.key)
+    press("tab", limited, POOL, 0.0)
+    assert limited.jobs is not None
+    assert limited.jobs.status == "parked"
+    press("tab", limited, POOL, 0.0)
+    assert limited.jobs.status == ""
 
 
 def test_if_the_selected_job_has_gone_the_next_one_is_selected() -> None:
@@ -302,7 +324,7 @@ def test_a_list_of_a_limit_names_its_rule_and_next_slot() -> None:
         view(1, "parked", limit=snapshots.MAILS.key), queue="", limit=snapshots.MAILS.key
     )
     text = shown(state)
-    assert "LIMIT shop.jobs:SendMail  10 per 1m  84 wait  next slot " in text
+    assert "LIMIT shop.jobs:SendMail  84 parked  10 per 1m  next slot " in text
     assert "why: limit shop.jobs:SendMail (10 per 1m) is used up until " in text
 
 

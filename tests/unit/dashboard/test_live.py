@@ -66,16 +66,21 @@ def test_an_act_that_takes_long_holds_up_nobody() -> None:
         go.wait(10)
         if action.kind == "bad":
             raise Refused("no")
+        if action.kind == "odd":
+            raise KeyError("odd")
         return action.kind, None
 
     runner = ActionRunner(perform)
     assert runner.submit(Action("good"))
+    assert runner.submit(Action("odd"))
     assert runner.submit(Action("bad"))
     assert runner.results() == []
     go.set()
     found = []
-    until(lambda: found.extend(runner.results()) or len(found) == 2, 5, "two results")
-    assert [(one.level, one.text) for one in found] == [("info", "good"), ("error", "no")]
+    until(lambda: found.extend(runner.results()) or len(found) == 3, 5, "three results")
+    assert [(one.level, one.text) for one in found] == [
+        ("info", "good"), ("error", "KeyError: 'odd'"), ("error", "no"),
+    ]  # fmt: skip
 
 
 def test_not_too_much_is_asked_for_at_once() -> None:

@@ -48,6 +48,9 @@ def test_a_list_goes_through_all_statuses_page_by_page(engine: Engine) -> None:
     assert [one.stored.status for one in seen] == ["ready"] * 5 + ["delayed"] * 3
     assert seen[0].payload == '{"to":"user0"}'
     assert pages in (3, 4)
+    only = queries.jobs(engine, JobsRequest(queue="mails", status="delayed"))
+    assert [one.id for one in only.jobs] == delayed
+    assert only.next is None
 
 
 def test_a_filter_searches_payloads_and_looks_at_a_bounded_number(

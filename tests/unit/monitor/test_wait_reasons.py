@@ -84,11 +84,11 @@ def test_a_ready_job_waits_for_a_worker_or_for_what_blocks_its_queue(
     [
         ((), "it is delayed until {}"),
         ((Entry(1, "error", "ValueError: no luck", 1),),
-         "attempt 1 failed with ValueError: no luck; the next attempt is due at {}"),
+         "the next attempt is due at {}, because attempt 1 failed with ValueError: no luck"),
         ((Entry(1, "error", "KeyError: 1", 1), Entry(2, "timeout", "", 2)),
-         "attempt 2 was killed at its deadline; the next attempt is due at {}"),
+         "the next attempt is due at {}, because attempt 2 was killed at its deadline"),
         ((Entry(1, "released", "JobReleased: released by hand", 1),),
-         "attempt 1 released itself; the next attempt is due at {}"),
+         "the next attempt is due at {}, because attempt 1 released itself"),
         ((UNKNOWN,),
          f"no module of the application defines shop.jobs:SendMail{AGAIN}"),
         ((Entry(1, "newer", "NewerMessage: version 2"),),
@@ -109,7 +109,7 @@ def test_a_delayed_job_waits_for_its_time_and_says_what_set_it(
 
 def test_a_long_error_is_cut() -> None:
     found = waits("delayed", facts(), Entry(1, "error", "x" * 2000, 1))
-    assert "x…; the next attempt" in found
+    assert found.endswith("because attempt 1 failed with " + "x" * 120 + "…")
     assert len(found) < 250
 
 
