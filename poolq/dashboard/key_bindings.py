@@ -278,7 +278,6 @@ def _point(
     elif state.detail is not None:
         state.detail.scroll = max(0, state.detail.scroll + step)
         state.detail.at_end = False
-        state.detail.at_end = False
     elif target is None or not _takes_focus(target.pane, state, snapshot):
         return None
     elif step:
