@@ -71,7 +71,7 @@ id=$(dispatch 0)
 wait_until "the job is done" is_done "$id"
 
 step "kill -9 of a worker: its job starts again"
-id=$(dispatch 3)
+id=$(dispatch 8)
 wait_until "a worker is busy" one_busy
 in_pool python -c "import os; os.kill($(busy), 9)"
 wait_until "the job has crashed once" eval "in_pool poolq job show $id | grep -q 'crashes: 1'"
@@ -85,7 +85,7 @@ docker-compose start redis
 wait_until "it is ready again" in_pool poolq health --ready
 
 step "docker compose stop: the running job finishes, and the pool exits with 0"
-id=$(dispatch 3)
+id=$(dispatch 8)
 wait_until "a worker is busy" one_busy
 docker-compose stop pool
 [ "$(docker inspect "$COMPOSE_PROJECT_NAME-pool-1" --format '{{.State.ExitCode}}')" = 0 ] || fail "exit code"
