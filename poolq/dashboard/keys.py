@@ -15,7 +15,7 @@ class KeyHelp(NamedTuple):
 
 KEY_HELP = (
     KeyHelp("?", "this help", "help"),
-    KeyHelp("tab, shift-tab", "the next or previous pane; in a list of jobs, status", "pane"),
+    KeyHelp("tab, shift-tab", "the next or previous pane; in a list of jobs, state", "pane"),
     KeyHelp("up, down, j, k", "select a row"),
     KeyHelp("page up, page down, home, end", "jump a page, or to the first or last row"),
     KeyHelp("enter", "the jobs of a queue or limit; details of any other row", "open"),

@@ -111,7 +111,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> L
         if not key.short or (key.changes and state.read_only) or name in hidden:
             continue
         word = "find" if name == "/" and state.detail is not None else key.short
-        word = "status" if name == "tab" and state.jobs is not None else word
+        word = "state" if name == "tab" and state.jobs is not None else word
         part = Part(f"{name} {word}", theme.dim, _RANKS.get(name, 8 + number))
         if name == "D" and head.state == "draining":
             part = Part(_interrupt_hint(head) * state.own, theme.warn, part.rank)

@@ -24,7 +24,7 @@ def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]
         ("job", failure.job),
         ("id", failure.id),
         ("queue", failure.queue),
-        ("status", (f"failed {_at(failure, context)[0]}{attempt}", context.theme.bad)),
+        ("state", (f"failed {_at(failure, context)[0]}{attempt}", context.theme.bad)),
     ]
 
 

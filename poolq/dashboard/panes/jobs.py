@@ -113,7 +113,7 @@ def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
         ("job", job.job),
         ("id", stored.id),
         ("queue", stored.queue),
-        ("status", (f"{_status_text(job, context)}{gone}", _style(job, context))),
+        ("state", (f"{_status_text(job, context)}{gone}", _style(job, context))),
         (title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}"),
         ("dispatched", _dispatched(job, context)),
     ]
