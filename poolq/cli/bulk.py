@@ -47,7 +47,7 @@ def run(engine: Engine, chosen: Selection, change: Change) -> int:
     total = len(ids) or _confirmed_total(engine, chosen, change)
     changed: list[str] = []
     with Progress(change.passive, total) as progress:
-        for batch in _batches(engine, chosen, change, ids):
+        for batch in _batches(engine, chosen, change, ids, brief=change.bodies is None):
             bodies = change.bodies(_jobs(engine, batch)) if change.bodies else {}
             wanted = list(bodies) if change.bodies else [_id(one) for one in batch]
             found = change.act(wanted, bodies) if wanted else []
@@ -60,9 +60,10 @@ def run(engine: Engine, chosen: Selection, change: Change) -> int:
 
 
 def _batches(
-    engine: Engine, chosen: Selection, change: Change, ids: Sequence[str]
+    engine: Engine, chosen: Selection, change: Change, ids: Sequence[str], *, brief: bool
 ) -> Iterator[Sequence[str] | Sequence[StoredJob]]:
-    """Yield the ids in batches, or else pages of the jobs that the options select."""
+    """Yield the ids in batches, or else pages of the jobs that the options select, if `brief`
+    without their bodies and states."""
     if ids:
         size = listing.PAGE_SIZE
         yield from (ids[at : at + size] for at in range(0, len(ids), size))
@@ -75,7 +76,7 @@ def _batches(
             # those that have started.
             now = engine.now()
             wanted = wanted._replace(until=now if wanted.until is None else min(now, wanted.until))
-        for page in listing.pages(engine, wanted, listing.PAGE_SIZE):
+        for page in listing.pages(engine, wanted, listing.PAGE_SIZE, brief=brief):
             yield [one for one in page if not (change.skip and change.skip(one))]
 
 
@@ -105,7 +106,7 @@ def _confirmed_total(engine: Engine, chosen: Selection, change: Change) -> int |
         total = exact_sum(engine, (getattr(one, state) for one in queues for state in states))
     if total is None and ask:
         with Progress("counted") as progress:
-            for page in _batches(engine, chosen, change, ()):
+            for page in _batches(engine, chosen, change, (), brief=True):
                 progress.add(len(page))
         total = progress.count
     if ask and total:
@@ -123,7 +124,7 @@ def _preview(engine: Engine, chosen: Selection, change: Change, ids: Sequence[st
     shown: list[StoredJob] = []
     found: list[str] = []
     with Progress("counted") as progress:
-        for batch in _batches(engine, chosen, change, ids):
+        for batch in _batches(engine, chosen, change, ids, brief=False):
             jobs = [one for one in _jobs(engine, batch) if one.status in change.states]
             if change.bodies:
                 able = change.bodies(jobs)

@@ -22,12 +22,14 @@ max_option = click.option(
 )  # fmt: skip
 
 
-def pages(engine: Engine, chosen: JobFilter, size: int) -> Iterator[list[StoredJob]]:
+def pages(
+    engine: Engine, chosen: JobFilter, size: int, *, brief: bool = False
+) -> Iterator[list[StoredJob]]:
     """Yield the jobs that the filter selects, in pages of up to `size` jobs. A page may be empty,
-    because each look at the engine is bounded."""
+    because each look at the engine is bounded. `brief`: the jobs need no bodies and states."""
     cursor = None
     while True:
-        page = search(engine, chosen, cursor, size)
+        page = search(engine, chosen, cursor, size, brief=brief)
         yield page.jobs
         cursor = page.cursor
         if cursor is None:

@@ -361,13 +361,14 @@ class Engine(ABC):
     def page(
         self, status: str, queue: str | None = None, *, limit: str | None = None,
         before: int | None = None, cursor: str | None = None, max_count: int = 100,
+        brief: bool = False,
     ) -> JobPage:  # fmt: skip
         """List jobs of a status, by queue, due time and id. Released jobs come after other delayed
         ones or, once their window has ended, before other ready ones. Parked jobs are listed line
         by line, running ones by when they were claimed, failed ones newest first. A job that stays
         where it is is on exactly one page, unless the clock goes back. The work of one call is
         bounded. `limit`: only parked or released jobs that wait for the limit with this key.
-        `before`: only jobs that failed before this time."""
+        `before`: only jobs that failed before this time. `brief`: leave out bodies and states."""
 
     def failed(
         self, queue: str | None = None, before: int | None = None, max_count: int = 1000

@@ -43,9 +43,10 @@ class JobFilter(NamedTuple):
             and (self.error is None or self.error.casefold() in last_error(stored).casefold())
         )
 
-    def needs_jobs(self) -> bool:
-        """Return whether jobs must be read to find out whether they match."""
-        return any(one is not None for one in (self.job, self.error, self.since, self.until))
+    def selects(self, status: str) -> bool:
+        """Return whether some jobs that the engine lists may not match."""
+        until = None if status == "failed" else self.until
+        return any(one is not None for one in (self.job, self.error, self.since, until))
 
     def is_past(self, stored: StoredJob) -> bool:
         """Return whether all following jobs of a listing are too old."""
@@ -64,16 +65,21 @@ def search(
     cursor: str | None = None,
     max_count: int = 50,
     scan: int = 10_000,
+    *,
+    brief: bool = False,
 ) -> JobPage:
     """Find at most `max_count` jobs that match, and look at some `scan` jobs at most. So there may
-    be more matching jobs even if the page has none (see `JobPage`)."""
+    be more matching jobs even if the page has none (see `JobPage`). `brief`: the jobs found need no
+    bodies and states."""
     statuses = wanted.statuses()
     if cursor is not None:
         status, _, cursor = cursor.partition(" ")
         statuses = statuses[statuses.index(status) :]
     found: list[StoredJob] = []
+    brief = brief and wanted.job is None and wanted.error is None
     while statuses and len(found) < max_count and scan > 0:
-        page = _matching_page(engine, wanted, statuses[0], cursor or None, max_count - len(found))
+        left = max_count - len(found)
+        page = _matching_page(engine, wanted, statuses[0], cursor or None, left, brief=brief)
         found += page.jobs
         scan -= page.looked_at
         cursor = page.cursor
@@ -91,10 +97,10 @@ class _MatchingPage(NamedTuple):
 
 
 def _matching_page(
-    engine: Engine, wanted: JobFilter, status: str, cursor: str | None, most: int
+    engine: Engine, wanted: JobFilter, status: str, cursor: str | None, most: int, *, brief: bool
 ) -> _MatchingPage:
     """Return a page with at most `most` matching jobs."""
-    size = max(most, PAGE_SIZE) if wanted.needs_jobs() else most
+    size = max(most, PAGE_SIZE) if wanted.selects(status) else most
     looked_at = 0
     while True:
         page = engine.page(
@@ -104,6 +110,7 @@ def _matching_page(
             cursor=cursor,
             before=wanted.until if status == "failed" else None,
             max_count=size,
+            brief=brief,
         )
         looked_at += max(len(page.jobs), EMPTY_PAGE)
         places = [at for at, job in enumerate(page.jobs) if wanted.matches(job)]

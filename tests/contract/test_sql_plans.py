@@ -82,7 +82,8 @@ HOT = {
     "jobs of a page": Query(paging.JOBS_BY_ID, (["a", "b"],)),
     "ids": Query(paging.IDS, ("ab", "ab~", 10)),
     "failed ids": Query(paging.FAILED_IDS, ("ab", "ab~", 10)),
-    "a purge": Query(admin.FIRST_WAITING, ("", "q", 0)),
+    "jobs to purge": Query(admin.FIRST_WAITING, ("", "q", 0)),
+    "a purge": Query(admin.PURGE, ("", "q", 5, 6, "a", "b")),
     "find": Query(admin.FIND_JOB, ("a",)),
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())

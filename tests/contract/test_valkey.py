@@ -72,6 +72,8 @@ def test_every_script_and_every_command_runs(
     (claim,) = worker.claim()
     assert claim.reviewed
     assert engine.admit([rule], ("w3", claim)).wait > 0
+    assert engine.request_cancel([claim.id], 1) == [claim.id]
+    assert [one.id for one in engine.cancel_requests("n3")] == [claim.id]
     assert engine.settle("w3", [Settlement(claim, ACK)]) == []
     assert SCRIPTS - ran == set()
     with server.client() as client:

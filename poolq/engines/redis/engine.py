@@ -214,11 +214,13 @@ class RedisEngine(Engine):
         before: int | None = None,
         cursor: str | None = None,
         max_count: int = 100,
+        brief: bool = False,
     ) -> base.JobPage:
         if before is not None and cursor is None:
             cursor = codec.cursor_before(before)
         what = (status, max_count, queue or "", limit or "")
-        return codec.decode_page(self.client.run(scripts.PAGE, *what, *codec.position(cursor)))
+        begin = codec.position(cursor)
+        return codec.decode_page(self.client.run(scripts.PAGE, *what, *begin, int(brief)))
 
     def ids(self, prefix: str, max_count: int = 10) -> list[str]:
         found: list[str] = []

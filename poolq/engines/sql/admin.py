@@ -37,8 +37,8 @@ HEAD = -(2**63)
 #: How many lines one transaction of a purge locks.
 MAX_PURGED_LINES = 100
 
-SELECT_JOB = """SELECT id, queue, place, due_at, taken, {now}, body, attempt, crashes, failing,
-    history FROM {jobs} """
+STATE_COLUMNS = "body, attempt, crashes, failing, history"
+SELECT_JOB = f"SELECT id, queue, place, due_at, taken, {{now}}, {STATE_COLUMNS} FROM {{jobs}} "
 FIND_JOB = SELECT_JOB + "WHERE id = ?"
 LOCATIONS = "SELECT id, place, queue, due_at FROM {jobs} {by_id} WHERE id IN {list}"
 LOCK_LOCATIONS = LOCATIONS + " {lock}"
@@ -47,11 +47,15 @@ MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '', lasts = 0, rules = NUL
     WHERE id IN {list}"""
 LINES_LIMIT = "SELECT name, span, most FROM {lines} WHERE place = ? AND queue = ?"
 FIRST_WAITING = f"""SELECT due_at, id FROM {{jobs}} {{turn}} WHERE place = ? AND queue = ?
-    AND due_at >= ? ORDER BY due_at, id LIMIT {MAX_CHANGED} {{skip}}"""
+    AND due_at >= ? ORDER BY due_at, id LIMIT {MAX_CHANGED}"""
+BOUNDS = f"SELECT MIN(due_at), MAX(due_at), MIN(id), MAX(id) FROM ({FIRST_WAITING}) found"
+#: The bounds of the ids are for InnoDB, which deletes by the primary key in half the time.
+PURGE = """DELETE FROM {jobs} WHERE place = ? AND queue = ? AND due_at >= ? AND due_at <= ?
+    AND id >= ? AND id <= ?"""
 LOCK_SOME_LINES = f"""SELECT place FROM {{lines}} WHERE queue = ? ORDER BY place
     LIMIT {MAX_PURGED_LINES} {{lock}}"""
 
-SELECT_FAILED = "SELECT id, queue, at, body, attempt, crashes, failing, history FROM {failed} "
+SELECT_FAILED = f"SELECT id, queue, at, {STATE_COLUMNS} FROM {{failed}} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
 NEWEST_FIRST = " ORDER BY at DESC, id DESC LIMIT ?"
 LOCK_FAILED = "SELECT id FROM {failed} WHERE id IN {list} {lock}"
@@ -217,10 +221,11 @@ def purge_some(tx: Transaction, place: str, queue: str, since: int) -> tuple[int
 
 def _purge_some(tx: Transaction, place: str, queue: str, since: int = HEAD) -> tuple[int, int]:
     """Purge without counting the jobs."""
-    (found,) = tx.run(Query(FIRST_WAITING, (place, queue, since)))
-    ids = [id_ for _, id_ in found.rows]
-    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(ids)))
-    return len(ids), number(found.rows[-1][0]) if ids else since
+    (found,) = tx.run(Query(BOUNDS, (place, queue, since)))
+    first, last, *ids = found.rows[0]
+    if first is None:
+        return 0, since
+    return tx.run(Query(PURGE, (place, queue, first, last, *ids)))[0].changed, number(last)
 
 
 def stored_failed(row: Row) -> StoredJob:

@@ -274,10 +274,10 @@ class SQLEngine(Engine):
         before: int | None = None,
         cursor: str | None = None,
         max_count: int = 100,
+        brief: bool = False,
     ) -> base.JobPage:
-        if status == "failed":
-            return paging.failed(self.session, queue, before, cursor, max_count)
-        return paging.page(self.session, paging.Listed(status, queue, limit), cursor, max_count)
+        what = paging.Listed(status, queue, limit, before, brief)
+        return paging.page(self.session, what, cursor, max_count)
 
     def ids(self, prefix: str, max_count: int = 10) -> list[str]:
         return paging.ids(self.session, prefix, max_count)

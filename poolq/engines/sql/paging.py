@@ -15,7 +15,14 @@ import msgspec
 
 from poolq.engines.base import JobPage, StoredJob
 from poolq.engines.sanitize import MAX_NUMBER, number, to_text
-from poolq.engines.sql.admin import NEWEST_FIRST, SELECT_FAILED, SELECT_JOB, stored, stored_failed
+from poolq.engines.sql.admin import (
+    NEWEST_FIRST,
+    SELECT_FAILED,
+    SELECT_JOB,
+    STATE_COLUMNS,
+    stored,
+    stored_failed,
+)
 from poolq.engines.sql.limit_windows import SERVER_CLOCK
 from poolq.engines.sql.location import DELAYED, IS_CLAIMED, PARKED_RANGE, QUEUED, RELEASED_RANGE
 from poolq.engines.sql.session import Query, Session, in_chunks
@@ -35,6 +42,10 @@ NEXT_RUNNING = f"""SELECT taken, id FROM {{jobs}} {{turn}} WHERE {IS_CLAIMED}
     AND (taken > ? OR (taken = ? AND id > ?))"""
 RUNNING_ORDER = " ORDER BY taken, id LIMIT ?"
 JOBS_BY_ID = SELECT_JOB + "{by_id} WHERE id IN {list}"
+#: Empty bodies and states.
+BRIEF = "x'', 0, 0, 0, x''"
+BRIEF_JOBS_BY_ID = JOBS_BY_ID.replace(STATE_COLUMNS, BRIEF)
+BRIEF_FAILED = SELECT_FAILED.replace(STATE_COLUMNS, BRIEF)
 FAILED_AFTER = "WHERE at <= ? AND (at < ? OR id < ?)"
 OF_QUEUE = " AND queue = ?"
 #: Ids consist of hexadecimal digits, so this comes after all of them.
@@ -60,6 +71,8 @@ class Listed(NamedTuple):
     status: str
     queue: str | None
     limit: str | None
+    before: int | None
+    brief: bool
 
 
 class Listing(NamedTuple):
@@ -84,11 +97,14 @@ _SECTIONS = {
     "delayed": ("queue", "line"),
     "parked": ("line",),
     "running": ("running",),
+    "failed": (),
 }
 
 
 def page(session: Session, what: Listed, cursor: str | None, max_count: int) -> JobPage:
-    """Return a page of jobs that have not failed."""
+    """Return a page. See `Engine.page`."""
+    if what.status == "failed" and what.limit is None:
+        return _failed(session, what, cursor, max_count)
     sections = _SECTIONS[what.status]
     if what.limit is not None:
         sections = tuple(one for one in sections if one == "line" and what.status != "ready")
@@ -120,7 +136,8 @@ def _encode(position: Position | None) -> str | None:
 def _read_jobs(listing: Listing, found: Sequence[Position]) -> list[StoredJob]:
     """Return the jobs at these positions, without those that have left them in the meantime."""
     ids = [one.id for one in found]
-    queries = [Query(JOBS_BY_ID, (some,)) for some in in_chunks(ids)]
+    sql = BRIEF_JOBS_BY_ID if listing.what.brief else JOBS_BY_ID
+    queries = [Query(sql, (some,)) for some in in_chunks(ids)]
     jobs = {}
     for result in listing.session.read(*queries):
         for row in result.rows:
@@ -130,18 +147,15 @@ def _read_jobs(listing: Listing, found: Sequence[Position]) -> list[StoredJob]:
     return [job for job in here if job is not None and job.status == listing.what.status]
 
 
-def failed(
-    session: Session, queue: str | None, before: int | None, cursor: str | None, max_count: int
-) -> JobPage:
-    """Return a page of failed jobs. See `Engine.page`."""
-    due, id_ = (MAX_NUMBER, AFTER_ALL_IDS) if before is None else (before, "")
+def _failed(session: Session, what: Listed, cursor: str | None, max_count: int) -> JobPage:
+    due, id_ = (MAX_NUMBER, AFTER_ALL_IDS) if what.before is None else (what.before, "")
     if cursor is not None:
         _, _, _, due, id_ = _positions.decode(cursor)
-    where = FAILED_AFTER
+    sql = (BRIEF_FAILED if what.brief else SELECT_FAILED) + FAILED_AFTER
     args: tuple[object, ...] = (due, due, id_)
-    if queue is not None:
-        where, args = where + OF_QUEUE, (*args, queue)
-    (found,) = session.read(Query(SELECT_FAILED + where + NEWEST_FIRST, (*args, max_count + 1)))
+    if what.queue is not None:
+        sql, args = sql + OF_QUEUE, (*args, what.queue)
+    (found,) = session.read(Query(sql + NEWEST_FIRST, (*args, max_count + 1)))
     jobs = [stored_failed(row) for row in found.rows[:max_count]]
     if len(found.rows) <= max_count:
         return JobPage(jobs, None)

@@ -155,6 +155,14 @@ def test_a_search_for_recent_failures_does_not_read_the_old_ones(
     assert len(read) <= 500
 
 
+@pytest.mark.parametrize("wanted", [JobFilter(), JobFilter(job="mail.Send"), JobFilter(error="t")])
+def test_a_brief_search_finds_the_same_jobs(jobs: Engine, wanted: JobFilter) -> None:
+    brief = search(jobs, wanted, brief=True).jobs
+    assert [job.id for job in brief] == found(jobs, wanted)
+    content = {bool(job.body) for job in brief}
+    assert content == {wanted != JobFilter()}, "bodies are read only if the filter needs them"
+
+
 def test_the_last_error_of_a_job(jobs: Engine) -> None:
     failed = search(jobs, JobFilter(status="failed")).jobs
     assert [last_error(one) for one in failed] == ["ValueError: no", "Timeout: mail"]

@@ -1,17 +1,16 @@
 #!lua flags=allow-oom
 -- Delete failed jobs.
--- Parts: base, bodies.
+-- Parts: base, failed_jobs.
 --
--- ARGV: ids.
+-- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.
 
 local found = {}
-for _, id in ipairs(ARGV) do
-  local queue = origin_of(id)
-  if queue and call('ZREM', P .. 'failed:' .. queue, id) == 1 then
-    delete_job(id)
-    if call('EXISTS', P .. 'failed:' .. queue) == 0 then call('ZREM', P .. 'failures', queue) end
-    found[#found + 1] = id
-  end
-end
+each_failed(ARGV, function(queue, ids)
+  leave_failed(queue, ids)
+  delete_bodies(ids, 1, #ids)
+  call('HDEL', STATES, unpack(ids))
+  call('HDEL', GRANTED, unpack(ids))
+  for _, id in ipairs(ids) do found[#found + 1] = id end
+end)
 return found

@@ -30,7 +30,7 @@ local function move_waiting(queue, id, due)
   local at = call('ZSCORE', failed, id)
   if at then
     mark_known(target)
-    call('ZADD', P .. 'failures', 0, target)
+    call('ZADD', P .. 'failures', 'GT', at, target)
     call('ZADD', P .. 'failed:' .. target, at, id)
     set_queue(id)
     call('ZREM', failed, id)

@@ -4,7 +4,7 @@
 --
 -- ARGV: status, the highest number of jobs, queue or "", key of a limit or "", then the position
 --       after which the page begins: section ("" at the beginning), due, id, queue, identity of a
---       line.
+--       line; then 1 to leave out bodies and states, or 0.
 -- Reply: {for each job {id, queue, status, at, body, state, worker, key of the limit that it waits
 --        for}, the position at which the next page begins, or nil}.
 --
@@ -190,8 +190,8 @@ local function list_running(from)
   take(some)
 end
 
--- Failed jobs, newest first. Each queue has a cursor: `items` are the jobs read last, in which the
--- cursor is at `i`; `chunk` is how many are read next.
+-- Failed jobs, newest first. Each queue that is read has a cursor: `items` are the jobs read last, in
+-- which the cursor is at `i`; `chunk` is how many are read next. The cursors are in a heap.
 
 local function is_older(job, from)
   return from == START or job.due < from.due or job.due == from.due and job.id < from.id
@@ -212,8 +212,17 @@ local function advance(cursor, from)
   return cursor.id ~= nil
 end
 
--- Restore the order of a heap after the item at position `i` has changed.
-local function sift(heap, i)
+local function push(heap, item)
+  local i = #heap + 1
+  while i > 1 and by_age(item, heap[math.floor(i / 2)]) do
+    heap[i], i = heap[math.floor(i / 2)], math.floor(i / 2)
+  end
+  heap[i] = item
+end
+
+-- Restore the order of a heap after its first item has changed.
+local function sift(heap)
+  local i = 1
   while true do
     local first = i
     for child = 2 * i, math.min(2 * i + 1, #heap) do
@@ -226,22 +235,36 @@ end
 
 local function list_failed(from)
   local heap = {}
-  local queues = only ~= '' and {only} or call('ZRANGE', P .. 'failures', 0, -1)
-  for _, queue in ipairs(queues) do
-    local chunk = #queues > 8 and 1 or most + 1
+  local queues = {only, '0'}
+  if only == '' then queues = call('ZRANGE', P .. 'failures', 0, -1, 'REV', 'WITHSCORES') end
+  local chunk = #queues > 16 and 1 or most + 1
+
+  local function open(queue)
     local cursor = {queue = queue, key = P .. 'failed:' .. queue, items = {}, i = -1, offset = 0}
     cursor.chunk = chunk
-    if advance(cursor, from) then heap[#heap + 1] = cursor end
+    if advance(cursor, from) then push(heap, cursor) end
   end
-  for i = math.floor(#heap / 2), 1, -1 do sift(heap, i) end
-  while #heap > 0 and want() > 0 do
+
+  -- The last queues are those of which it is not known when a job failed last.
+  while #queues > 0 and tonumber(queues[#queues]) <= 0 do
+    open(queues[#queues - 1])
+    queues[#queues], queues[#queues - 1] = nil, nil
+  end
+  local at = 1
+  while want() > 0 do
+    -- Queues whose jobs all failed earlier are not read.
+    while at < #queues and (#heap == 0 or tonumber(queues[at + 1]) >= heap[1].due) do
+      open(queues[at])
+      at = at + 2
+    end
+    if #heap == 0 then return end
     local top = heap[1]
     take({{id = top.id, due = top.due, at = top.due, queue = top.queue, line = ''}})
     if not advance(top, from) then
       heap[1] = heap[#heap]
       heap[#heap] = nil
     end
-    if #heap > 0 then sift(heap, 1) end
+    if #heap > 0 then sift(heap) end
   end
 end
 
@@ -269,7 +292,10 @@ end
 local jobs = {}
 for i = 1, math.min(most, #found) do
   local job = found[i]
-  local body, state = call('HGET', bodies_of(job.id), job.id), call('HGET', STATES, job.id)
+  local body, state = false, false
+  if ARGV[10] == '0' then
+    body, state = call('HGET', bodies_of(job.id), job.id), call('HGET', STATES, job.id)
+  end
   local worker, limit = job.worker or '', job.limit or ''
   jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, worker, limit}
 end

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Make failed jobs ready again, with a fresh state, some of them with another body.
--- Parts: base, bodies, wake_tokens, ready.
+-- Parts: base, failed_jobs, wake_tokens, ready.
 --
--- ARGV: n, n ids, then an id and its new body each.
+-- ARGV: n (at most 1000), n ids, then an id and its new body each.
 -- Reply: the ids that were found.
 
 local found, bodies, last = {}, {}, tonumber(ARGV[1]) + 1
@@ -13,19 +13,17 @@ local function replace_body(id, body)
   call('HSET', bodies_of(id), id, head .. body)
 end
 
-for i = 2, last do
-  local id = ARGV[i]
-  local queue = origin_of(id)
-  local failed = queue and P .. 'failed:' .. queue
-  if queue and call('ZSCORE', failed, id) then
+each_failed({unpack(ARGV, 2, last)}, function(queue, ids)
+  local states = {}
+  for k, id in ipairs(ids) do
     if bodies[id] then replace_body(id, bodies[id]) end
-    call('HSET', STATES, id, stamp .. ' 0 0 0\n')
-    local waiting = append(queue, {id})
-    activate(queue)
-    call('ZREM', failed, id)
-    if call('EXISTS', failed) == 0 then call('ZREM', P .. 'failures', queue) end
-    wake(queue, waiting)
+    states[2 * k - 1], states[2 * k] = id, stamp .. ' 0 0 0\n'
     found[#found + 1] = id
   end
-end
+  call('HSET', STATES, unpack(states))
+  local waiting = append(queue, ids)
+  activate(queue)
+  leave_failed(queue, ids)
+  wake(queue, waiting)
+end)
 return found

@@ -11,7 +11,8 @@
 --   idle              ZSET  queue that has held a job -> when it was noticed to hold none
 --   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)
 --   later             ZSET  queue -> when it next has a claimable job, or an earlier time
---   failures          ZSET  queues with failed jobs, score 0
+--   failures          ZSET  queue with failed jobs -> when its last one failed, or a later time; 0 if
+--                           an older poolq has written it
 --   paused            SET   paused queues
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all other jobs
 --   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count

@@ -1,0 +1,31 @@
+-- Part `failed_jobs` (needs only `base`): those of some jobs that have failed.
+
+-- Call `visit` with each queue that has failed jobs among these ids (at most 1000), and their ids.
+local function each_failed(ids, visit)
+  local queues, from = {}, 1
+  while from <= #ids do
+    local to = last_in_same_hash(ids, from, #ids)
+    local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
+    for k = from, to do
+      local queue = string.match(stored[k - from + 1] or '', '^%d+ ([^\n]*)\n')
+      if queue then
+        queues[queue] = queues[queue] or {}
+        table.insert(queues[queue], ids[k])
+      end
+    end
+    from = to + 1
+  end
+  for queue, some in pairs(queues) do
+    local failed = {}
+    for k, at in ipairs(call('ZMSCORE', P .. 'failed:' .. queue, unpack(some))) do
+      if at then failed[#failed + 1] = some[k] end
+    end
+    if #failed > 0 then visit(queue, failed) end
+  end
+end
+
+-- Remove these jobs from the failed ones of a queue.
+local function leave_failed(queue, ids)
+  call('ZREM', P .. 'failed:' .. queue, unpack(ids))
+  if call('EXISTS', P .. 'failed:' .. queue) == 0 then call('ZREM', P .. 'failures', queue) end
+end
