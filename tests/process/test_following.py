@@ -12,7 +12,7 @@ from tests.process.engines import sqlite
 from tests.support.cli import Command
 from tests.support.project import STANDARD, Project
 from tests.support.screens import Screens, screens
-from tests.support.talking import begin, ended, poolq
+from tests.support.talking import attached, begin, ended, look, poolq
 from tests.support.wait import until
 
 JOBS = f"""{STANDARD.read_text()}
@@ -90,15 +90,17 @@ def test_events_name_jobs_people_and_reasons(project: Project) -> None:
         f": job {id} is forgotten",
     ):
         pool.until_said(text)
-    shown = poolq(pool, "status", "--json").json["events"]
-    assert [one["at"] for one in shown] == sorted((one["at"] for one in shown), reverse=True)
-    told = "\n".join(f"{one['level']} {one['who']} {one['text']}" for one in shown)
+    with attached(pool) as source:
+        told = "\n".join(f"{one.level} {one.who} {one.text}" for one in look(source).events)
     assert re.search(rf"warning master worker 1 \(pid \d+\) killed by SIGKILL .* {id}", told)
     assert re.search(r"info master poolq scale by \S+: 2 workers from now on", told)
     assert "info keeper queue mails is paused" in told
     assert re.search(r"info master poolq queue resume by \S+: queue mails is resumed", told)
     assert re.search(rf"info master poolq failed forget by \S+: job {id} is forgotten", told)
-    assert shown[0]["text"] in " ".join(poolq(pool, "status").out.split())
+    shown = poolq(pool, "status", "--json").json["events"]
+    assert [one["at"] for one in shown] == sorted((one["at"] for one in shown), reverse=True)
+    until(lambda: all(one["text"] in pool.log for one in shown))
+    assert "EVENT" in poolq(pool, "status").out
 
 
 def test_a_screen_follows_the_log_of_a_worker_and_of_a_failed_job(
