@@ -10,11 +10,16 @@
   of a worker from those of its forked children.
 - An OUTPUT frame contains what Python code wrote to its stdout or stderr, lines or parts of them.
   Its body is the descriptor's digit, the time in microseconds, the job's id, NUL and the bytes.
+- An END frame says that a job has ended, so that what its subprocesses have written before it can
+  be told from the output of the next job. Its body is that of an OUTPUT frame without bytes.
 """
 
+import fcntl
 import os
 import secrets
 import select
+import struct
+import termios
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -22,7 +27,7 @@ MARK = b"\x1e"
 TOKEN_BYTES = 8
 HEADER_BYTES = len(MARK) + TOKEN_BYTES + 1 + 8 + 4
 MAX_BODY = select.PIPE_BUF - HEADER_BYTES
-WHOLE, FIRST, MIDDLE, LAST, OUTPUT = b"W", b"F", b"M", b"L", b"O"
+WHOLE, FIRST, MIDDLE, LAST, OUTPUT, END = b"W", b"F", b"M", b"L", b"O", b"E"
 TIME_DIGITS = 16  # of the microseconds since the epoch in an OUTPUT frame
 RAW = b""
 #: Maximum bytes of a line of output; a longer line is split.
@@ -56,8 +61,8 @@ def frames(token: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class OutputBody(NamedTuple):
-    """The body of an OUTPUT frame. `fd` is its descriptor's digit; `when`: seconds since the epoch,
-    or 0 if the frame is damaged."""
+    """The body of an OUTPUT or END frame. `fd` is its descriptor's digit; `when`: seconds since the
+    epoch, or 0 if the frame is damaged."""
 
     fd: bytes
     when: float
@@ -67,15 +72,24 @@ class OutputBody(NamedTuple):
 
 def output(token: bytes, fd: int, job: str, when: float, data: bytes) -> Iterator[bytes]:
     """Yield what was written to stdout (1) or stderr (2) as frames of this process."""
-    id = job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2]
-    head = b"%d%016d%b\0" % (fd, when * 1e6, id)
+    head = _head(fd, job, when)
     room, pid = MAX_BODY - len(head), os.getpid()
     for at in range(0, len(data), room):
         yield _frame(token, pid, OUTPUT, head + data[at : at + room])
 
 
+def end_of_job(token: bytes, job: str, when: float) -> bytes:
+    """Return the frame that says that a job of this process has ended."""
+    return _frame(token, os.getpid(), END, _head(0, job, when))
+
+
+def _head(fd: int, job: str, when: float) -> bytes:
+    id = job.encode("utf-8", "backslashreplace")[: MAX_BODY // 2]
+    return b"%d%016d%b\0" % (fd, when * 1e6, id)
+
+
 def read_output(body: bytes) -> OutputBody:
-    """Decode the body of an OUTPUT frame."""
+    """Decode the body of an OUTPUT or END frame."""
     head, _, text = body.partition(b"\0")
     moment, job = head[1 : 1 + TIME_DIGITS], head[1 + TIME_DIGITS :]
     when = int(moment) / 1e6 if moment.isdigit() else 0.0
@@ -84,6 +98,12 @@ def read_output(body: bytes) -> OutputBody:
 
 def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
     return b"%b%b%b%08x%04x%b" % (MARK, token, kind, pid, len(body), body)
+
+
+def unread(fd: int) -> int:
+    """Return how many bytes of a pipe, one end of which is `fd`, were not read yet."""
+    (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    return int(found)
 
 
 def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -99,7 +119,8 @@ def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 class Parser:
-    """Splits a pipe's bytes into pairs: (WHOLE, blocks), (OUTPUT and pid, body) or (RAW, bytes)."""
+    """Splits a pipe's bytes into pairs: (WHOLE, blocks), (OUTPUT or END and pid, body) or (RAW,
+    bytes)."""
 
     def __init__(self, token: bytes) -> None:
         self._start = MARK + token
@@ -155,7 +176,7 @@ class Parser:
         kind, pid = sender[:1], sender[1:]
         if kind == WHOLE:
             return [(WHOLE, body)]
-        if kind == OUTPUT:
+        if kind in (OUTPUT, END):
             return [(sender, body)]
         if kind == FIRST:
             self._long[pid] = [body]

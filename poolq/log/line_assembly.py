@@ -1,7 +1,8 @@
 """Turns the bytes of the pipes into lines of the log. Formatted blocks pass unchanged; what jobs
 and their subprocesses print is split into lines, each with the slot and job that began the line.
-A line of Python code has the time and job of the writing process; a line of another program has the
-time at which it was read, and the job that ran then.
+A line of Python code has the time and job of the writing process. A line of another program has the
+time at which it was read, and the job that ran then; or those of the end of its job, if the job had
+ended by then.
 
 `formats.py` decides how a line looks, and the sink where it goes.
 """
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from poolq.log.formats import Format
-from poolq.log.frames import RAW, WHOLE, Parser, cut, read_output
+from poolq.log.frames import END, RAW, WHOLE, Parser, cut, read_output
 from poolq.log.ring import Record
 
 #: Seconds after which an unfinished line is written as it is.
@@ -57,11 +58,15 @@ class LineAssembler:
             source = self._sources[record.source] = _Source(Parser(self._token), record)
         source.last, source.read_at = record, now
         found: list[bytes] = []
-        for tag, data in source.parser.feed(record.body):
+        pieces = source.parser.feed(record.body)
+        for at, (tag, data) in enumerate(pieces):
             if tag == WHOLE:
                 found.append(data)
             elif tag == RAW:
-                self._printed(source, RAW, _raw(record), data, found)
+                self._printed(source, RAW, _raw(record, pieces[at + 1 :]), data, found)
+            elif tag.startswith(END):
+                if (begun := source.begun.pop(RAW, None)) is not None:
+                    found.append(self._line(begun, begun.text))
             else:
                 fd, when, job, text = read_output(data)
                 line = _OpenLine(record, when or record.when, job, STREAMS.get(fd, "unknown"))
@@ -95,7 +100,7 @@ class LineAssembler:
             source = self._sources[number]
             rest = source.parser.end()
             if rest:
-                self._printed(source, RAW, _raw(source.last), rest, found)
+                self._printed(source, RAW, _raw(source.last, ()), rest, found)
             found += [self._line(begun, begun.text) for begun in source.begun.values()]
             source.begun.clear()
             self._open.discard(number)
@@ -129,5 +134,10 @@ class LineAssembler:
         return self._formatter.output(begun.when, who, begun.job, text, begun.stream, more=more)
 
 
-def _raw(record: Record) -> _OpenLine:
+def _raw(record: Record, following: Iterable[tuple[bytes, bytes]]) -> _OpenLine:
+    """Begin a line of a program, given the pieces of the record that follow it."""
+    for tag, data in following:
+        if tag.startswith(END):
+            ended = read_output(data)
+            return _OpenLine(record, min(ended.when, record.when), ended.job)
     return _OpenLine(record, record.when, record.job)

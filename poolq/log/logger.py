@@ -8,13 +8,10 @@
 - The master starts it again if it ends, and kills it if it hangs.
 """
 
-import fcntl
 import os
 import select
 import selectors
 import signal
-import struct
-import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -25,6 +22,7 @@ from types import FrameType
 from setproctitle import setproctitle
 
 from poolq.log.formats import Format
+from poolq.log.frames import unread
 from poolq.log.line_assembly import LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.sink import Sink
@@ -116,14 +114,15 @@ class Logger:
 
     def _read(self, fd: int, source: int) -> bool:
         """Move the content of a pipe into the ring. Return False if there is no room."""
-        length = _waiting(fd)
+        # The job first: if it ends before the pipe is read, an END frame in the pipe says so.
+        slot, job = self._setup.who(source) if source < self._rows else (0, "")
+        length = unread(fd)
         if length == 0:
             if _ended(fd):
                 self._selector.unregister(fd)
                 os.close(fd)
             return True
         length = min(MAX_READ, length)
-        slot, job = self._setup.who(source) if source < self._rows else (0, "")
         if self._ring.read(fd, length, source, time(), slot=slot, job=job):
             return True
         if not self._sink.stalled():
@@ -149,17 +148,11 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
     """Do nothing. The signal itself wakes the loop up, which checks everything."""
 
 
-def _waiting(fd: int) -> int:
-    """Return the number of bytes in the pipe."""
-    (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
-    return int(found)
-
-
 def _ended(fd: int) -> bool:
     """Return whether the pipe is empty and nobody can write to it again."""
     poll = select.poll()
     poll.register(fd, 0)
-    return bool(poll.poll(0)) and _waiting(fd) == 0
+    return bool(poll.poll(0)) and unread(fd) == 0
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:

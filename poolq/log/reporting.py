@@ -20,8 +20,10 @@ from poolq.jobs.job import current
 from poolq.log.event_wording import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
 from poolq.log.events import Ended, Event, Finished, LimitBegan, LimitEnded, Note
 from poolq.log.formats import FORMATS, Format
-from poolq.log.frames import cut, frames, output
+from poolq.log.frames import cut, end_of_job, frames, output, unread
 
+#: Seconds that a job takes at least if it starts a subprocess.
+MIN_SUBPROCESS_TIME = 0.0005
 #: Maximum bytes that are buffered before they are written.
 BUFFER_BYTES = 16_384
 #: Assumed bytes of a finished job's line, which is formatted only when it is written.
@@ -143,6 +145,13 @@ class Log:
                     stream.flush()
             if fd in self.unfinished:
                 self.output(fd, b"\n")
+
+    def job_ended(self, id: str) -> None:
+        """Mark the end of a job in the pipe, if that contains anything, which may be the output of
+        the job's subprocesses. Otherwise the logger could take it for the next job's."""
+        with suppress(OSError):  # the job may have closed the descriptor
+            if self._token and unread(self._fd):
+                os.write(self._fd, end_of_job(self._token, id, time()))
 
     # writing
 

@@ -35,7 +35,7 @@ from poolq.log.events import (
     Snoozed,
     Unknown,
 )
-from poolq.log.reporting import Log
+from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import (
     DISCARDED,
     DONE,
@@ -280,6 +280,8 @@ class Loop:
             result = self._executor.run(ready)
             self._signals.after_user_code()
             self._prefetch.record(ready.message.job, result.seconds)
+            if result.seconds > MIN_SUBPROCESS_TIME:
+                self._reporter.job_ended(ready.claim.id)
         if limit:
             self._row.clear_deadline()
         return result

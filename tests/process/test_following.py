@@ -20,6 +20,10 @@ JOBS = f"""{STANDARD.read_text()}
 class Prints(Job):
     def run(self):
         print(self.payload["text"], end="")
+
+class Program(Job):
+    def run(self):
+        subprocess.run(["echo", self.payload["text"]], check=True)
 """
 STAMPED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) worker (\d+)(?: (\w+))?: (.*)")
 
@@ -39,7 +43,8 @@ def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:
     project.ledger.until("start", held)
     texts = [f"line {number}" for number in range(40)]
     ids = project.dispatch_many("Prints", [{"text": text} for text in texts])
-    until(lambda: project.total("done") == len(ids))
+    programs = project.dispatch_many("Program", [{"text": text} for text in texts[:20]])
+    until(lambda: project.total("done") == len(ids) + len(programs))
     project.ledger.open()
     until(project.settled)
     pool.until_idle(2)
@@ -58,6 +63,8 @@ def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:
         assert first.group(3, 4) == (id, text), "in a line of its own"
         assert done[4].startswith(f"done jobs:Prints {id} ")
         assert first[1] <= done[1]
+    found = [(one[3], one[4]) for one in printed if one[3] in programs]
+    assert sorted(found) == sorted(zip(programs, texts, strict=False))
     assert len(lines("--job=jobs:Prints", "--lines=1000")) == 80
     assert lines("--job=Prints", "--lines=2") == lines("--job=Prints")[-2:]
     workers = [lines(f"--worker={slot}", "--lines=1000") for slot in (1, 2)]

@@ -164,6 +164,38 @@ def test_a_line_that_a_job_has_begun_ends_with_the_job(pipes: Pipes, log: Log) -
     ]
 
 
+def test_what_a_program_writes_belongs_to_the_job_that_has_ended_since(
+    pipes: Pipes, log: Log
+) -> None:
+    """Although the logger reads it while another job runs."""
+    fd = pipes.writers.fds[0]
+    log.job_ended("quiet")
+    assert said(pipes) == [], "nothing is marked where nothing is unread"
+    os.write(fd, b"one\nhalf")
+    log.report(Finished("jobs:A", "earlier", "q", 1, 0.5))
+    log.flush()
+    log.job_ended("1")
+    log.report(Finished("jobs:A", "1", "q", 1, 0.5))
+    os.write(fd, b"two\n")
+    log.job_ended("2")
+    os.write(fd, b"three\n")
+    log.flush()
+    data = os.read(pipes.readers[0], 1 << 20)
+    lines = LineAssembler(TextFormat(), pipes.writers.token, ROWS, NAMED_SOURCES)
+    found = b"".join(lines.take(Record(0, 4e9, 1, "row's", data), 0.0)).decode().splitlines()
+    assert [line[24:].partition(" queue=")[0] for line in found] == [
+        "worker 1 1: one",
+        "worker 1: done jobs:A earlier",
+        "worker 1 1: half",
+        "worker 1 2: two",
+        "worker 1 row's: three",
+        "worker 1: done jobs:A 1",
+    ]
+    stamps = [line[:23] for line in found]
+    assert stamps[0] == stamps[2] <= stamps[5]
+    assert stamps[3] < stamps[4]
+
+
 def test_two_streams_do_not_end_each_others_lines(pipes: Pipes, log: Log) -> None:
     out, err = OutputStream(log, 1), OutputStream(log, 2)
     print("half", end="", file=out, flush=True)
