@@ -21,7 +21,7 @@ from poolq.dashboard.screen_state import (
 from poolq.dashboard.selection import chosen, pane_of, row_keys
 from poolq.engines.search import JobFilter
 from poolq.monitor.limit_status import LimitStatus
-from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
+from poolq.monitor.snapshot import FailureView, JobKindView, QueueView, Snapshot, WorkerView
 
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
 STOP_BULK, STOP_COUNT = Action("stop", "bulk"), Action("stop", "count")
@@ -31,7 +31,8 @@ _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 10, "page up": -10,
 _POOL_KEYS = ("+", "=", "-", "R", "D")
 #: The keys that act on a row, and where there are such rows.
 _ROW_KEYS = {
-    "p": "a queue", "r": "a failed job", "A": "a failed job", "m": "a failed or waiting job",
+    "p": "a queue", "r": "a failed job", "A": "a failed job, or a queue or kind with failures",
+    "m": "a failed or waiting job",
     "X": "a failed job, a waiting job or a queue", "K": "a worker that runs a job",
 }  # fmt: skip
 
@@ -322,34 +323,41 @@ def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) 
     return None
 
 
-def _on_row(
-    key: str, row: WorkerView | QueueView | FailureView | JobView, state: ScreenState, now: float
-) -> Action | None:
+def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | None:
     """Carry out a key that `row_keys` allows on the row, or ask first."""
-    if isinstance(row, QueueView):
-        if key == "p":
+    match row:
+        case QueueView() if key == "p":
             return Action("resume" if row.paused else "pause", row.queue)
-        asked = questions.purge(row.queue, row)
-        if isinstance(asked, str):
-            state.show_message(asked, now)
-        else:
-            state.question = asked
-    elif isinstance(row, WorkerView):
-        state.question = questions.kill(row)
-    else:
-        return _on_job(key, row, state)
+        case QueueView() if key == "X":
+            asked = questions.purge(row.queue, row)
+            if isinstance(asked, str):
+                state.show_message(asked, now)
+            else:
+                state.question = asked
+        case WorkerView():
+            state.question = questions.kill(row)
+        case QueueView():
+            return _ask_about_all(JobFilter(queue=row.queue), "", state)
+        case JobKindView():
+            return _ask_about_all(JobFilter(job=row.job), "", state)
+        case FailureView() | JobView():
+            return _on_job(key, row, state)
     return None
+
+
+def _ask_about_all(wanted: JobFilter, error: str, state: ScreenState) -> Action:
+    """Ask about all failed jobs that match and, if there is an error, about those with it."""
+    action, state.question = bulk.ask(Bulk("", wanted), error)
+    return action
 
 
 def _on_job(key: str, row: FailureView | JobView, state: ScreenState) -> Action | None:
     if key == "r":
         return Action("retry", row.id)
+    if key == "A":
+        return _ask_about_all(JobFilter(job=row.job), bulk.error_kind(row.error), state)
     if key == "m":
         state.command = CommandLine(f"move {row.id} ")
-    elif key == "A":
-        wanted = Bulk("", JobFilter(job=row.job))
-        action, state.question = bulk.ask(wanted, bulk.error_kind(row.error))
-        return action
     elif isinstance(row, JobView) and row.stored.status != "failed":
         state.question = questions.cancel(row.id, row.job)
     else:

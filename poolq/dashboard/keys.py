@@ -29,7 +29,7 @@ KEY_HELP = (
     KeyHelp("p", "pause or resume the selected queue", changes=True),
     KeyHelp("r", "put the selected failed job back into its queue", changes=True),
     KeyHelp(
-        "A", "retry or forget all failures of the selected job, or those with its error; asks",
+        "A", "retry or forget all failures of the selected kind of job or queue; asks",
         changes=True,
     ),
     KeyHelp(

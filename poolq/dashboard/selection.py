@@ -7,7 +7,7 @@ from poolq.dashboard.job_list import JobView
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import Order, ScreenState
-from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
+from poolq.monitor.snapshot import FailureView, JobKindView, QueueView, Snapshot, WorkerView
 from poolq.monitor.wait_reasons import WAITING
 
 
@@ -20,6 +20,7 @@ class RowKey(NamedTuple):
     changes: bool = True
 
 
+_ALL_FAILED = RowKey("A", "its failures")
 _LOG = RowKey("L", "log", changes=False)
 _ON_FAILURE = (
     RowKey("r", "retry"), RowKey("A", "all like it"), RowKey("X", "forget"), RowKey("m", "move"),
@@ -34,7 +35,10 @@ def row_keys(row: object) -> tuple[RowKey, ...]:
         case WorkerView():
             return (RowKey("K", "kill"), _LOG) if row.id else (_LOG,)
         case QueueView():
-            return RowKey("p", "resume" if row.paused else "pause"), RowKey("X", "purge")
+            pause = RowKey("p", "resume" if row.paused else "pause")
+            return pause, RowKey("X", "purge"), *[_ALL_FAILED] * (row.failed > 0)
+        case JobKindView() if row.failed:
+            return (_ALL_FAILED,)
         case FailureView():
             return _ON_FAILURE
         case JobView() if row.stored.status == "failed":

@@ -147,6 +147,23 @@ def test_the_mouse_and_commands_act_on_one_or_many(screens: Screens, project: Pr
     tty = screens.top(pool)
     tty.until_shows("FAILURES 3", "QUEUES 1")
     assert b"\x1b[?1000h\x1b[?1006h" in tty.raw
+    for columns, lines in ((60, 15), (200, 50), (100, 30)):
+        tty.resize(columns, lines)
+        tty.until_shows("? help")
+        tty.click("QUEUES 1")
+        tty.until_shows("enter open  p pause")
+        tty.type("A")
+        shown = tty.until_shows("3 failed jobs in queue default: r retries, X forgets them")
+        assert "esc: no" in shown
+        tty.type("esc")
+        tty.until_shows("nothing was changed")
+        tty.type(*":prge", "enter")
+        tty.until_shows("there is no command 'prge'; did you mean purge?", ":prge_")
+        tty.type("esc", *":sort", "enter", "s", "s")
+        tty.until_shows("queues: sorted by READY, descending", "READY▼")
+        tty.type("?")
+        tty.until_shows("KEYS: esc goes back", "more line" if lines < 50 else "WORDS")
+        tty.type("esc")
     tty.click("ValueError: no luck")
     tty.until_shows("r retry", "A all like it")
     tty.click("ValueError: no luck")

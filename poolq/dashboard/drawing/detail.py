@@ -73,7 +73,7 @@ def _find(detail: Detail, lines: Sequence[Line], room: int) -> str:
         detail.match, detail.jump = matches[(start + detail.jump) % len(matches)], 0
         detail.scroll, detail.at_end = detail.match - room // 3, False
     at = sum(number <= detail.match for number in matches)
-    return f"match {at} of {len(matches)}"
+    return f"match {at} of {len(matches)}  n next"
 
 
 def _fields(detail: Detail, context: DrawContext) -> list[tuple[str, Cell]]:

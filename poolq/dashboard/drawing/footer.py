@@ -17,8 +17,8 @@ from poolq.dashboard.selection import chosen, row_keys
 from poolq.monitor.snapshot import PoolView, Snapshot
 
 #: The ranks of keys; if the last line is too short, the key of the highest rank is omitted first.
-_RANKS = {"?": 0, "D": 1, "q": 2, "tab": 4, "enter": 5, ":": 6, "/": 7}
-_ROW_RANK = 3  # of the keys that act on the selected row
+_RANKS = {"?": 0, "D": 1, "q": 2, "enter": 3, "tab": 5, ":": 6, "/": 7}
+_ROW_RANK = 4  # of the keys that act on the selected row
 TOO_SOON_SHOWN = 6.0  # seconds for which an ignored Ctrl-C is shown
 
 

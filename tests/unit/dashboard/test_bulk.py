@@ -90,6 +90,15 @@ def test_the_key_for_all_failures_of_a_kind_counts_then_asks() -> None:
     assert (state.question, state.message) == (None, "nothing was changed")
 
 
+@pytest.mark.parametrize(
+    ("pane", "wanted"),
+    [("queues", JobFilter(queue="billing")), ("kinds", JobFilter(job="shop.jobs:Charge"))],
+)
+def test_the_failures_of_a_queue_or_kind_are_counted(pane: str, wanted: JobFilter) -> None:
+    state = ScreenState(pane=pane, filter="billing" if pane == "queues" else "Charge")
+    assert press("A", state, POOL, 0.0) == Action("count", bulk=Bulk("", wanted))
+
+
 def test_a_question_that_was_given_up_does_not_come_back() -> None:
     state = ScreenState(pane="failures")
     action = press("A", state, POOL, 0.0)

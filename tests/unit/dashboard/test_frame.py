@@ -397,7 +397,7 @@ def test_queues_that_are_left_out_are_counted() -> None:
 @pytest.mark.parametrize(
     ("pane", "words"),
     [("workers", "enter open  K kill  L log  / filter"),
-     ("queues", "enter open  p resume  X purge"),
+     ("queues", "enter open  p resume  X purge  A its failures  / filter"),
      ("failures", "enter open  r retry  A all like it  X forget  m move  L log")],
 )  # fmt: skip
 def test_the_last_line_names_the_keys_that_the_selected_row_allows(pane: str, words: str) -> None:
