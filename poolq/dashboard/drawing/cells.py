@@ -3,7 +3,7 @@
 A character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -123,3 +123,13 @@ def wrap_words(text: str, width: int) -> list[str]:
         else:
             lines += wrap(word, width)
     return lines if lines[0] else lines[1:] or [""]
+
+
+def side_by_side(left: Sequence[Line], right: Sequence[Line], start: int) -> list[Line]:
+    """Put two blocks side by side; the right one begins at column `start`."""
+    lines = []
+    for number in range(max(len(left), len(right))):
+        one = left[number] if number < len(left) else []
+        other = right[number] if number < len(right) else []
+        lines.append([*one, Segment(" " * (start - line_width(one))), *other])
+    return lines

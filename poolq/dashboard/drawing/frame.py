@@ -6,8 +6,6 @@ From FULL_HEAD_HEIGHT lines on, the height of each part above the panes is fixed
 that comes or goes does not move the panes.
 """
 
-from collections.abc import Sequence
-
 from rich.segment import Segment
 
 from poolq.dashboard.drawing import (
@@ -26,8 +24,8 @@ from poolq.dashboard.drawing.cells import (
     clean,
     clip,
     fit,
-    line_width,
     phrase,
+    side_by_side,
     width_of,
     without_module,
 )
@@ -87,7 +85,10 @@ def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
     if width >= TWO_COLUMNS_WIDTH:
         left = (width - PANE_GAP) // 2
         right = backlog_panel.panel(snapshot, theme, width - left - PANE_GAP)
-        return [*lines, *side_by_side(throughput.draw(snapshot, theme, left), right, left)]
+        return [
+            *lines,
+            *side_by_side(throughput.draw(snapshot, theme, left), right, left + PANE_GAP),
+        ]
     table_of_rates = throughput.draw(snapshot, theme, width)
     return [*lines, *table_of_rates, backlog_panel.line(snapshot, theme, width)]
 
@@ -119,17 +120,6 @@ def _without_modules(text: str, theme: Theme) -> str:
     return " ".join(without_module(word, theme.cut) for word in text.split(" "))
 
 
-def side_by_side(left: Sequence[Line], right: Sequence[Line], width: int) -> list[Line]:
-    """Put two blocks side by side, the left one padded to `width` columns."""
-    lines = []
-    for number in range(max(len(left), len(right))):
-        one = left[number] if number < len(left) else []
-        other = right[number] if number < len(right) else []
-        space = width + PANE_GAP - line_width(one)
-        lines.append([*one, Segment(" " * space, PLAIN), *other])
-    return lines
-
-
 def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
     """Draw the panes: those in the full width, then two columns."""
     state, snapshot = context.state, context.snapshot
@@ -147,5 +137,5 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
             columns.setdefault(area.left, []).extend(drawn)
     if columns:
         left, right = columns.values()
-        lines += side_by_side(left, right, max(columns) - PANE_GAP)
+        lines += side_by_side(left, right, max(columns))
     return lines

@@ -1,11 +1,13 @@
-"""The help page: keys, the mouse, commands and the words that stand out. It scrolls."""
+"""The help page: keys, the mouse, commands and the words that stand out. It
+scrolls, and has two columns on a wide screen."""
 
 from collections.abc import Sequence
 
 from rich.segment import Segment
 
 from poolq.dashboard.commands import COMMANDS
-from poolq.dashboard.drawing.cells import Line, clip, fit, wrap_words
+from poolq.dashboard.drawing.cells import Line, clip, fit, side_by_side, wrap_words
+from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.keys import KEY_HELP, MOUSE_HELP
 from poolq.dashboard.screen_state import ScreenState
@@ -24,22 +26,34 @@ WORD_HELP = (
 
 def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line]:
     """Draw at most `height` lines, and keep `state.scroll` in bounds."""
-    lines: list[Line] = []
-    for key in KEY_HELP:
-        lines += _entry(key.keys, key.what, theme, width, refused=key.changes and state.read_only)
-    lines += _section("MOUSE", MOUSE_HELP, theme, width)
-    lines += _section("COMMANDS, AFTER ':'", (), theme, width)
-    for spec in COMMANDS.values():
-        refused = spec.changes and state.read_only
-        lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width, refused=refused)
-    lines += _section("WORDS", WORD_HELP, theme, width)
+    if width >= TWO_COLUMNS_WIDTH:
+        half = (width - PANE_GAP) // 2
+        left, right = _keys(state, theme, half), _commands(state, theme, half)
+        lines = side_by_side(left, right, half + PANE_GAP)
+    else:
+        lines = [*_keys(state, theme, width), [], *_commands(state, theme, width)]
     room = max(0, height - 1)
     state.scroll = max(0, min(state.scroll, len(lines) - room))
-    left = len(lines) - room - state.scroll
-    more = f"  {theme.down} {left} more line{'s' * (left > 1)}" if left > 0 else ""
+    below = len(lines) - room - state.scroll
+    more = f"  {theme.down} {below} more line{'s' * (below > 1)}" if below > 0 else ""
     shown = lines[state.scroll : state.scroll + room]
     title = Segment(fit(f" KEYS: esc goes back{more}", width, cut=""), theme.focused)
     return [[title], *shown][:height]
+
+
+def _keys(state: ScreenState, theme: Theme, width: int) -> list[Line]:
+    lines: list[Line] = []
+    for key in KEY_HELP:
+        lines += _entry(key.keys, key.what, theme, width, refused=key.changes and state.read_only)
+    return [*lines, [], *_section("MOUSE", MOUSE_HELP, theme, width)]
+
+
+def _commands(state: ScreenState, theme: Theme, width: int) -> list[Line]:
+    lines = _section("COMMANDS, AFTER ':'", (), theme, width)
+    for spec in COMMANDS.values():
+        refused = spec.changes and state.read_only
+        lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width, refused=refused)
+    return [*lines, [], *_section("WORDS", WORD_HELP, theme, width)]
 
 
 def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool) -> list[Line]:
@@ -61,7 +75,7 @@ def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool) -> 
 
 
 def _section(title: str, sentences: Sequence[str], theme: Theme, width: int) -> list[Line]:
-    lines: list[Line] = [[], [Segment(fit(f" {title}", width, cut=""), theme.header)]]
+    lines: list[Line] = [[Segment(fit(f" {title}", width, cut=""), theme.header)]]
     for sentence in sentences:
         pieces = wrap_words(sentence, max(1, width - 1))
         lines += [clip([Segment(f" {piece}", PLAIN)], width) for piece in pieces]
