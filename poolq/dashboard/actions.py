@@ -12,6 +12,7 @@ from poolq.control.announcement import announce
 from poolq.control.client import ControlClient
 from poolq.dashboard import bulk, queries
 from poolq.dashboard.action_runner import Report
+from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.screen_state import Action, Bulk
 from poolq.engines.base import Engine, JobPage
 from poolq.engines.search import JobFilter, search
@@ -46,6 +47,7 @@ class Actions:
         self._stack = stack
         self._broker = broker
         self._opened: Engine | None = None
+        self._failures = FoundFailures((), 0.0)
         self._handlers: dict[str, Callable[[Action], ActionOutput]] = {
             "scale": lambda action: self._scaled(by=action.by),
             "scale to": lambda action: self._scaled(procs=action.by),
@@ -61,7 +63,7 @@ class Actions:
             "move": self._move,
             "show": lambda action: ("", self._show(action)),
             "jobs": self._jobs,
-            "failures": lambda _: ("", queries.failures(self._engine())),
+            "failures": self._list_failures,
         }
         self._long_handlers: dict[str, Callable[[Action, Report], ActionOutput]] = {
             "purge": self._purge,
@@ -229,6 +231,10 @@ class Actions:
                     break
 
     # details
+
+    def _list_failures(self, _: Action) -> ActionOutput:
+        self._failures = queries.failures(self._engine(), self._failures)
+        return "", self._failures
 
     def _jobs(self, action: Action) -> ActionOutput:
         assert action.request is not None

@@ -5,7 +5,7 @@
 - Nothing is fetched that the screen does not show.
 """
 
-from poolq.dashboard.job_list import FoundFailures, FoundJobs, JobList
+from poolq.dashboard.job_list import FoundFailures, FoundJobs, JobList, rest_after
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.queries import FoundDetail
 from poolq.dashboard.screen_state import Action, Detail, ScreenState
@@ -46,13 +46,14 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
     jobs, detail = state.jobs, state.detail
     if isinstance(found, FoundFailures):
         state.failures.found = found
-        state.failures.due = now + FAILURES_INTERVAL
+        state.failures.due = now + rest_after(found.took, FAILURES_INTERVAL)
     elif isinstance(found, FoundJobs) and jobs is not None and action.request is not None:
         before = JOBS_PANE.position(jobs.jobs, state)
         jobs.take(action.request, found, now)
         _keep_selection(state, jobs, before)
     elif isinstance(found, FoundDetail) and detail is not None and detail.key == shown_by(action):
-        detail.waits, detail.blocks, detail.due = False, found.blocks, now + DETAIL_INTERVAL
+        detail.waits, detail.blocks = False, found.blocks
+        detail.due = now + rest_after(found.took, DETAIL_INTERVAL)
         detail.job, detail.skew = found.job or detail.job, found.skew or detail.skew
         detail.gone = found.job is None
 

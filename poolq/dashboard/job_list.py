@@ -15,7 +15,8 @@ PAGE_SIZE = 100
 MAX_JOBS = 5_000  # jobs in a list
 MAX_STORED_FAILURES = 200  # the newest ones, which the failures pane shows
 MAX_SCANNED = 50_000  # jobs that a filter searches
-REFRESH_INTERVAL = 3.0  # seconds between two readings of PAGE_SIZE jobs; longer lists rest longer
+REFRESH_INTERVAL = 3.0  # seconds between two readings, at least
+IDLE_FACTOR = 50  # the screen rests for at least this many times as long as a reading takes
 MAX_REFRESHED = 1_000  # jobs; a longer list is not read again
 RETRY_INTERVAL = 5.0  # seconds until the next try, if the engine has not answered
 #: For how many seconds before a reading a failure may be shown that the reading did not contain,
@@ -52,6 +53,11 @@ class Position(NamedTuple):
 BEGINNING = Position()
 
 
+def rest_after(took: float, least: float) -> float:
+    """Return how many seconds to rest after a reading that took so long."""
+    return max(least, IDLE_FACTOR * took)
+
+
 #: The order of a list: what runs, then what runs next.
 QUEUE_STATUSES = ("running", "ready", "parked", "delayed", "failed")
 LIMIT_STATUSES = ("parked", "delayed")
@@ -71,20 +77,23 @@ class JobsRequest(NamedTuple):
 
 class FoundJobs(NamedTuple):
     """`next`: where the rest begins, None if there is no more; `scanned`: how many jobs were looked
-    at. `skew`: by how many seconds the engine's clock is ahead of this host's."""
+    at. `skew`: by how many seconds the engine's clock is ahead of this host's. `took`: how many
+    seconds the reading took."""
 
     jobs: list[JobView]
     next: Position | None
     scanned: int
     skew: float
+    took: float = 0.0
 
 
 class FoundFailures(NamedTuple):
     """The failed jobs that the engine stores. `began`: when the reading began, in seconds since the
-    epoch."""
+    epoch; `took`: how many seconds it took."""
 
     failures: tuple[FailureView, ...]
     began: float
+    took: float = 0.0
 
 
 @dataclass(slots=True)
@@ -105,6 +114,7 @@ class JobList:
     scanned: int = 0
     skew: float = 0.0
     fetched_at: float | None = None
+    rest: float = REFRESH_INTERVAL
     error: str = ""
     retry_at: float = 0.0
     room: int = 20  # rows on the screen
@@ -122,8 +132,7 @@ class JobList:
         more = size < MAX_JOBS and self.scanned < MAX_SCANNED
         if self.next is not None and more and at + 2 * self.room >= size:
             return first._replace(start=self.next, size=count)
-        rest = REFRESH_INTERVAL * max(1.0, max(size, self.scanned / 10) / PAGE_SIZE)
-        if size <= MAX_REFRESHED and now - self.fetched_at >= rest:
+        if size <= MAX_REFRESHED and now - self.fetched_at >= self.rest:
             return first
         return None
 
@@ -134,6 +143,7 @@ class JobList:
             return  # an answer to an earlier list
         if request.start == BEGINNING:
             self.jobs, self.scanned, self.fetched_at = [], 0, now
+            self.rest = rest_after(found.took, REFRESH_INTERVAL)
         known = {one.id for one in self.jobs}
         self.jobs += [one for one in found.jobs if one.id not in known]
         self.next, self.skew, self.error = found.next, found.skew, ""

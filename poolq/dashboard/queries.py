@@ -1,7 +1,7 @@
 """Reads jobs from the engine for the screen, in the thread of the actions. A query returns
 everything that the screen draws of a job, so that drawing decodes nothing."""
 
-from time import time
+from time import perf_counter, time
 from typing import NamedTuple
 
 import msgspec
@@ -21,60 +21,75 @@ from poolq.jobs.message import UNREADABLE, entries
 from poolq.monitor import job_history, tracebacks
 from poolq.monitor.snapshot import FailureView
 
-FILTER_PAGE, MAX_FILTERED = 500, 5_000  # jobs of a page and of a query, if there is a filter
-MAX_PAGES = 20  # of a query
+PART_SIZE, MAX_PARTS = 50, 100  # jobs of one request, whose bodies may be large, and requests
+MAX_FILTERED = 5_000  # jobs that a query looks at, if there is a filter
+MAX_BYTES = 4 << 20  # of the bodies that a query reads; a query that reads more returns fewer jobs
 MAX_LINE_CHARS = 500  # of a payload in a row
 MAX_PAYLOAD_CHARS = 10_000  # of a payload in a detail
 
 
 class FoundDetail(NamedTuple):
-    """A job, if it is still stored, and texts by title. `skew`: as in `FoundJobs`."""
+    """A job, if it is still stored, and texts by title. `skew`, `took`: as in `FoundJobs`."""
 
     job: JobView | None
     blocks: dict[str, str]
     skew: float = 0.0
+    took: float = 0.0
 
 
 def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
     """Return the next jobs of a list. Looks at a bounded number of jobs. Raises EngineError."""
-    skew = _skew(engine)
+    began, skew = perf_counter(), _skew(engine)
     all_statuses = LIMIT_STATUSES if request.limit else QUEUE_STATUSES
     statuses = (request.status,) if request.status else all_statuses
     found: list[JobView] = []
-    scanned, sought = 0, request.text.casefold()
+    scanned, size, sought = 0, 0, request.text.casefold()
     status, cursor = request.start
-    for _ in range(MAX_PAGES):
-        if len(found) >= request.size or (sought and scanned >= MAX_FILTERED):
+    for _ in range(MAX_PARTS):
+        enough = scanned >= MAX_FILTERED if sought else size >= MAX_BYTES
+        if enough or len(found) >= request.size or status == len(statuses):
             break
-        size = FILTER_PAGE if sought else request.size - len(found)
         page = engine.page(
-            statuses[status], request.queue or None,
-            limit=request.limit or None, cursor=cursor, max_count=size,
+            statuses[status], request.queue or None, limit=request.limit or None, cursor=cursor,
+            max_count=PART_SIZE if sought else min(PART_SIZE, request.size - len(found)),
         )  # fmt: skip
         scanned += len(page.jobs)
+        size += sum(len(one.body) for one in page.jobs)
         views = map(job_view, page.jobs)
         found += [one for one in views if not sought or sought in _words(one)]
         cursor = page.cursor
-        if cursor is None:
-            status += 1
-            if status == len(statuses):
-                return FoundJobs(found, None, scanned, skew)
-    return FoundJobs(found, Position(status, cursor), scanned, skew)
+        status += cursor is None
+    following = Position(status, cursor) if status < len(statuses) else None
+    return FoundJobs(found, following, scanned, skew, perf_counter() - began)
 
 
-def failures(engine: Engine) -> FoundFailures:
-    """Return the newest failed jobs. Raises EngineError."""
-    began = time()
-    page = engine.page("failed", max_count=MAX_STORED_FAILURES)
-    return FoundFailures(tuple(map(_failure, page.jobs)), began)
+def failures(engine: Engine, before: FoundFailures) -> FoundFailures:
+    """Return the newest failed jobs. `before`: those of the last reading; only if there are others
+    now, their bodies and histories are read. Raises EngineError."""
+    at, began = time(), perf_counter()
+    known = {(one.id, one.at): one for one in before.failures}
+    stored = engine.page("failed", max_count=MAX_STORED_FAILURES, brief=True).jobs
+    keys = [(one.id, one.at / 1e6) for one in stored]
+    found = [known[key] for key in keys if key in known]
+    if len(found) < len(keys):
+        found, cursor = [], None
+        while len(found) < MAX_STORED_FAILURES:
+            page = engine.page("failed", cursor=cursor, max_count=PART_SIZE)
+            found += map(_failure, page.jobs)
+            cursor = page.cursor
+            if cursor is None:
+                break
+    return FoundFailures(tuple(found), at, perf_counter() - began)
 
 
 def detail(engine: Engine, id: str) -> FoundDetail:
     """Return everything about one job. Raises EngineError."""
+    began = perf_counter()
     stored = engine.find(id)
+    took = perf_counter() - began
     if stored is None:
-        return FoundDetail(None, {"job": "done or forgotten"})
-    return FoundDetail(job_view(stored), job_blocks(stored), _skew(engine))
+        return FoundDetail(None, {"job": "done or forgotten"}, took=took)
+    return FoundDetail(job_view(stored), job_blocks(stored), _skew(engine), took)
 
 
 def _skew(engine: Engine) -> float:

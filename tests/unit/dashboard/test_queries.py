@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from poolq.dashboard import queries
-from poolq.dashboard.job_list import BEGINNING, JobsRequest, Position
-from poolq.engines.base import Engine
+from poolq.dashboard.job_list import BEGINNING, FoundFailures, JobsRequest, Position
+from poolq.engines.base import Engine, JobPage
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
-from tests.contract.helpers import open_engine
+from tests.contract.helpers import Worker, bury, open_engine
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_filter_searches_payloads_and_looks_at_a_bounded_number(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = push(engine, 40)
-    monkeypatch.setattr(queries, "FILTER_PAGE", 10)
+    monkeypatch.setattr(queries, "PART_SIZE", 10)
     monkeypatch.setattr(queries, "MAX_FILTERED", 20)
     first = queries.jobs(engine, JobsRequest(queue="mails", text="USER3"))
     assert [one.id for one in first.jobs] == [ids[3]]
@@ -68,6 +69,43 @@ def test_a_filter_searches_payloads_and_looks_at_a_bounded_number(
     assert [one.id for one in rest.jobs] == [ids[3 * 10 + number] for number in range(10)]
 
 
+def test_stored_failures_are_read_in_full_only_if_there_are_new_ones(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, reads = Worker(engine), []
+    page = engine.page
+
+    def noted(*args: Any, **more: Any) -> JobPage:
+        reads.append(more.get("brief", False))
+        return page(*args, **more)
+
+    monkeypatch.setattr(engine, "page", noted)
+    monkeypatch.setattr(queries, "PART_SIZE", 2)
+    ids = [bury(worker, name) for name in "abc"]
+    first = queries.failures(engine, FoundFailures((), 0.0))
+    assert [one.id for one in first.failures] == ids[::-1]
+    assert reads == [True, False, False]
+    engine.forget([ids[1]])
+    again = queries.failures(engine, first)
+    assert again.failures == (first.failures[0], first.failures[2])
+    assert reads[3:] == [True]
+    engine.retry([ids[0]])
+    bury(worker, "a")
+    assert [one.id for one in queries.failures(engine, again).failures] == [ids[0], ids[2]]
+    assert reads[4:] == [True, False]
+
+
+def test_a_list_of_large_jobs_is_read_in_smaller_pages(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(engine, 9)
+    monkeypatch.setattr(queries, "PART_SIZE", 2)
+    monkeypatch.setattr(queries, "MAX_BYTES", 100)
+    found = queries.jobs(engine, JobsRequest(queue="mails"))
+    assert len(found.jobs) == 2
+    assert found.next is not None
+
+
 def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:
     (id,) = push(engine, 1)
     found = queries.detail(engine, id)
@@ -75,6 +113,6 @@ def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:
     assert found.job.stored.status == "ready"
     assert found.blocks["payload"] == '{\n  "to": "user0"\n}'
     engine.purge("mails")
-    assert queries.detail(engine, id) == queries.FoundDetail(None, {"job": "done or forgotten"})
+    gone = queries.detail(engine, id)
+    assert (gone.job, gone.blocks) == (None, {"job": "done or forgotten"})
     assert queries.jobs(engine, JobsRequest(queue="mails", start=BEGINNING)).jobs == []
-    assert queries.failures(engine).failures == ()
