@@ -86,7 +86,7 @@ def test_the_worker_that_runs_the_job_is_killed(
 ) -> None:
     assert two.kill("two", give_back=give_back) == 2
     until(lambda: two.states()[1] == "Z")
-    assert two.states()[0] == "S"
+    until(lambda: two.states()[0] == "S")
     assert two.reasons() == [KillReason.NONE, reason]
     assert [proc.killed for proc in two.pool.procs()] == [False, True]
     who = f"worker 2 (pid {two.pids[1]})"
@@ -110,7 +110,7 @@ def test_what_nobody_runs_is_refused_and_nobody_is_touched(
 ) -> None:
     with pytest.raises(Refused, match=f" job {id}; it may have ended"):
         two.kill(id, worker)
-    assert two.states() == ["S", "S"]
+    until(lambda: two.states() == ["S", "S"])
     assert two.reasons() == [KillReason.NONE] * 2
     assert two.said == []
 
@@ -119,4 +119,4 @@ def test_a_job_that_has_just_ended_is_not_killed(two: TwoWorkers) -> None:
     two.rows[0].set_finished(0)
     with pytest.raises(Refused):
         two.kill("one")
-    assert two.states() == ["S", "S"]
+    until(lambda: two.states() == ["S", "S"])
