@@ -40,6 +40,7 @@ class SnapshotReader:
         self._feed = EventFeed(scores)
         self._layouts: dict[int, NotesLayout] = {}
         self._kinds = JobKinds()
+        self._listed: tuple[BrokerStatus, tuple[snapshot.QueueView, ...]] | None = None
 
     def snapshot(self) -> Snapshot | None:
         """Return the pool as it is now, or None if its master has not published anything yet."""
@@ -59,7 +60,7 @@ class SnapshotReader:
             head=self._head(state, broker, workers),
             throughput=_throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
-            queues=tuple(_queues(broker)) if broker else (),
+            queues=self._queues(broker) if broker else (),
             limits=broker.limits_now() if broker else (),
             left_out=broker.left_out if broker else 0,
             left_out_ready=broker.left_out_ready if broker else 0,
@@ -106,6 +107,12 @@ class SnapshotReader:
             queues=tuple(state.queues) if state.queues is not None else None,
             interrupt_ignored=None if ignored_at is None else max(0.0, monotonic() - ignored_at),
         )
+
+    def _queues(self, broker: BrokerStatus) -> tuple[snapshot.QueueView, ...]:
+        """Return the queues, which do not change until the keeper observes them again."""
+        if self._listed is None or self._listed[0] is not broker:
+            self._listed = broker, tuple(_queues(broker))
+        return self._listed[1]
 
     # workers
 
