@@ -15,7 +15,7 @@ from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, sample
 from poolq.monitor.job_kinds import JobKinds
 from poolq.monitor.rates import Sample
-from poolq.monitor.snapshot import PoolView, Progress, Rate, Snapshot, WorkerView
+from poolq.monitor.snapshot import PoolView, Progress, QueueView, Rate, Snapshot, WorkerView
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import PHASE_NAMES, NotesLayout, Phase
@@ -40,7 +40,7 @@ class SnapshotReader:
         self._feed = EventFeed(scores)
         self._layouts: dict[int, NotesLayout] = {}
         self._kinds = JobKinds()
-        self._listed: tuple[BrokerStatus, tuple[snapshot.QueueView, ...]] | None = None
+        self._listed: tuple[BrokerStatus, tuple[QueueView, ...]] | None = None
 
     def snapshot(self) -> Snapshot | None:
         """Return the pool as it is now, or None if its master has not published anything yet."""
@@ -108,7 +108,7 @@ class SnapshotReader:
             interrupt_ignored=None if ignored_at is None else max(0.0, monotonic() - ignored_at),
         )
 
-    def _queues(self, broker: BrokerStatus) -> tuple[snapshot.QueueView, ...]:
+    def _queues(self, broker: BrokerStatus) -> tuple[QueueView, ...]:
         """Return the queues, which do not change until the keeper observes them again."""
         if self._listed is None or self._listed[0] is not broker:
             self._listed = broker, tuple(_queues(broker))
