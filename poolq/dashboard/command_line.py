@@ -11,6 +11,7 @@ from poolq.dashboard.commands import COMMANDS, CommandSpec, Mistake, run
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Question, ScreenState
 from poolq.monitor.snapshot import Snapshot
+from poolq.monitor.wait_reasons import WAITING
 
 MAX_HISTORY = 100
 MAX_OFFERS = 50
@@ -122,6 +123,7 @@ def _offered(
 def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> Iterable[str]:
     """Return the names of a kind that the screen knows, without those that have spaces."""
     running = [one for one in snapshot.workers if one.id]
+    listed = state.jobs.jobs if state.jobs else []
     match kind:
         case "queue":
             return (one.queue for one in snapshot.queues)
@@ -132,8 +134,10 @@ def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> Iterable[str]:
             return (one for one in found if " " not in one)
         case "failed id":
             return (one.id for one in snapshot.failures)
+        case "waiting id":
+            return [one.id for one in listed if one.stored.status in WAITING]
         case "id":
-            return [*(one.id for one in snapshot.failures), *(one.id for one in running)]
+            return [*(one.id for one in listed), *(one.id for one in snapshot.failures)]
         case "worker":
             return (str(one.slot) for one in running)
         case "column":

@@ -88,6 +88,8 @@ def _split(command: CommandSpec, words: Sequence[str]) -> tuple[list[str], dict[
             if not left:
                 raise Mistake(f"{name} needs a value; {_usage(command)}")
             value = left.pop(0)
+        if command.options[name] and not value:
+            raise Mistake(f"{name} is empty; {_usage(command)}")
         options[name] = value
     return rest, options
 
@@ -138,6 +140,13 @@ def _purge(given: Given) -> Result:
     return questions.purge(name, next(known, None))
 
 
+def _names_job(given: Given, verb: str) -> bool:
+    """Return whether a command names one job. Otherwise its options select jobs."""
+    if given.words and given.options.keys() - {"--to"}:
+        raise Mistake(f"give either an id or options; {_usage(COMMANDS[verb])}")
+    return bool(given.words)
+
+
 def _filtered(given: Given, verb: str, to: str = "") -> Question:
     """Return the question about the jobs that the options select."""
     values = {name.removeprefix("--"): value for name, value in given.options.items()}
@@ -149,21 +158,22 @@ def _filtered(given: Given, verb: str, to: str = "") -> Question:
 
 
 def _cancel(given: Given) -> Result:
-    if not given.words:
+    if not _names_job(given, "cancel"):
         return _filtered(given, "cancel")
     return questions.cancel(_job_id(given.words[0]))
 
 
 def _move(given: Given) -> Result:
-    words, options = given.words, given.options
-    to = options.get("--to") or (words[1] if len(words) > 1 else "")
-    if not to:
+    words = given.words
+    places = [*words[1:], *(value for name, value in given.options.items() if name == "--to")]
+    if len(places) != 1:
         raise Mistake(_usage(COMMANDS["move"]))
+    (to,) = places
     try:
         check_name(to, "the queue")
     except OptionError as error:
         raise Mistake(str(error)) from None
-    if not words:
+    if not _names_job(given, "move"):
         return _filtered(given, "move", to)
     action = Action("move", _job_id(words[0]), to=to)
     known = {one.queue for one in given.snapshot.queues}
@@ -171,13 +181,13 @@ def _move(given: Given) -> Result:
 
 
 def _retry(given: Given) -> Result:
-    if not given.words:
+    if not _names_job(given, "retry"):
         return _filtered(given, "retry")
     return Action("retry", _job_id(given.words[0]))
 
 
 def _forget(given: Given) -> Result:
-    if not given.words:
+    if not _names_job(given, "forget"):
         return _filtered(given, "forget")
     return questions.forget("", _job_id(given.words[0]))
 
@@ -231,7 +241,7 @@ COMMANDS = {
         CommandSpec("purge", "QUEUE", "deletes the jobs that wait in a queue", _purge, ("queue",)),
         CommandSpec(
             "cancel", "ID | [--queue QUEUE] [--job JOB]", "deletes jobs that wait", _cancel,
-            ("id",), _SELECT,
+            ("waiting id",), _SELECT,
         ),
         CommandSpec(
             "move", "ID QUEUE | [--queue QUEUE] [--job JOB] --to QUEUE",

@@ -7,9 +7,12 @@ import pytest
 
 from poolq.dashboard.command_line import offers
 from poolq.dashboard.commands import COMMANDS, MAX_QUEUES, Mistake, run
+from poolq.dashboard.job_list import JobView
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.screen_state import Action, Bulk, Order, Question, ScreenState
+from poolq.engines.base import StoredJob
 from poolq.engines.search import JobFilter
+from poolq.jobs.message import State
 from tests.support import snapshots
 
 POOL = snapshots.troubled()
@@ -107,6 +110,11 @@ def test_a_command_on_many_jobs_counts_them_before_it_asks(text: str, bulk: Bulk
         ("cancel --job",
          "--job needs a value; usage: cancel ID | [--queue QUEUE] [--job JOB]"),
         ("move 0192", "usage: move ID QUEUE | [--queue QUEUE] [--job JOB] --to QUEUE"),
+        ("cancel --queue=", "--queue is empty; usage: cancel ID | [--queue QUEUE] [--job JOB]"),
+        ("cancel 0192f3 --job a:B",
+         "give either an id or options; usage: cancel ID | [--queue QUEUE] [--job JOB]"),
+        ("move 0192 emails --to billing",
+         "usage: move ID QUEUE | [--queue QUEUE] [--job JOB] --to QUEUE"),
         ('retry --error "no', "a quotation mark is not closed"),
         ("kill 4", "no worker '4' runs a job, nor does that job run; busy: 1, 2, 3"),
         ("kill 0192f3", "'0192f3' fits several workers; give a pid, or more of the job's id"),
@@ -188,6 +196,17 @@ def test_commands_for_the_screen_itself() -> None:
 )  # fmt: skip
 def test_tab_offers_what_may_follow(text: str, words: list[str]) -> None:
     assert offers(text, ScreenState(pane="queues"), POOL) == sorted(words)
+
+
+def test_tab_offers_the_ids_of_the_jobs_that_are_listed() -> None:
+    state = ScreenState(pane="queues")
+    press("enter", state, POOL, 0.0)
+    assert state.jobs is not None
+    for id, status in (("1a", "ready"), ("1b", "running"), ("1c", "failed"), ("1d", "parked")):
+        stored = StoredJob(id, "billing", status, 0, b"", State())
+        state.jobs.jobs.append(JobView(stored, "a:B", "{}", 1, ""))
+    assert offers("cancel 1", state, POOL) == ["1a", "1d"]
+    assert offers("move 1", state, POOL) == ["1a", "1b", "1c", "1d"]
 
 
 def test_tab_completes_as_far_as_all_offers_agree_and_then_takes_each_in_turn() -> None:

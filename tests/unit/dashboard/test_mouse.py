@@ -76,6 +76,15 @@ def test_each_row_is_found_where_it_is_drawn(pane: str, size: tuple[int, int]) -
     assert targets.find(lines, 0, size[1]) is None
 
 
+def test_a_row_ends_where_its_pane_ends() -> None:
+    """Beside the last rows of the left column, the right column may be empty."""
+    lines = drawn(ScreenState(), (200, 50))
+    beside = [targets.find(lines, 150, y) for y in range(50) if targets.find(lines, 5, y)]
+    assert None in beside
+    left = {"queues", "limits", "kinds"}
+    assert not {one.pane for one in beside if one} & left
+
+
 def test_a_click_selects_and_a_second_one_opens() -> None:
     state = ScreenState()
     assert point("click", state, "emails") is None
