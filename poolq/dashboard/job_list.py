@@ -15,9 +15,10 @@ PAGE_SIZE = 100
 MAX_JOBS = 5_000  # jobs in a list
 MAX_STORED_FAILURES = 200  # the newest ones, which the failures pane shows
 MAX_SCANNED = 50_000  # jobs that a filter searches
+MAX_FILTERED = 5_000  # of these, in one reading
 REFRESH_INTERVAL = 3.0  # seconds between two readings, at least
 IDLE_FACTOR = 50  # the screen rests for at least this many times as long as a reading takes
-MAX_REFRESHED = 1_000  # jobs; a longer list is not read again
+MAX_REFRESHED = 1_000  # jobs; a list that is longer, or took several searches, is not read again
 RETRY_INTERVAL = 5.0  # seconds until the next try, if the engine has not answered
 #: For how many seconds before a reading a failure may be shown that the reading did not contain,
 #: because the worker reports a failure before the engine stores it.
@@ -132,9 +133,8 @@ class JobList:
         more = size < MAX_JOBS and self.scanned < MAX_SCANNED
         if self.next is not None and more and at + 2 * self.room >= size:
             return first._replace(start=self.next, size=count)
-        if size <= MAX_REFRESHED and now - self.fetched_at >= self.rest:
-            return first
-        return None
+        short = size <= MAX_REFRESHED and self.scanned <= MAX_FILTERED
+        return first if short and now - self.fetched_at >= self.rest else None
 
     def take(self, request: JobsRequest, found: FoundJobs, now: float) -> None:
         """Add the jobs that were found; those of the first page replace all others."""
@@ -142,6 +142,11 @@ class JobList:
         if asked != (self.queue, self.limit, self.status, self.text):
             return  # an answer to an earlier list
         if request.start == BEGINNING:
+            if found.next is not None and len(found.jobs) < min(len(self.jobs), request.size):
+                self.fetched_at = (
+                    now  # large jobs: the reading ended before the rows that are known
+                )
+                return
             self.jobs, self.scanned, self.fetched_at = [], 0, now
             self.rest = rest_after(found.took, REFRESH_INTERVAL)
         known = {one.id for one in self.jobs}

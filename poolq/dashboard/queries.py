@@ -8,6 +8,7 @@ import msgspec
 
 from poolq.dashboard.job_list import (
     LIMIT_STATUSES,
+    MAX_FILTERED,
     MAX_STORED_FAILURES,
     QUEUE_STATUSES,
     FoundFailures,
@@ -22,7 +23,6 @@ from poolq.monitor import job_history, tracebacks
 from poolq.monitor.snapshot import FailureView
 
 PART_SIZE, MAX_PARTS = 50, 100  # jobs of one request, whose bodies may be large, and requests
-MAX_FILTERED = 5_000  # jobs that a query looks at, if there is a filter
 MAX_BYTES = 4 << 20  # of the bodies that a query reads; a query that reads more returns fewer jobs
 MAX_LINE_CHARS = 500  # of a payload in a row
 MAX_PAYLOAD_CHARS = 10_000  # of a payload in a detail

@@ -25,7 +25,7 @@ def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[L
     reason = _reason(jobs, context, width) if height >= MIN_LINES_FOR_REASON else []
     jobs.room = max(1, height - len(lines) - len(reason) - 1)
     focused = context._replace(state=replace(context.state, pane=JOBS_PANE.name))
-    if jobs.fetched_at is None and not jobs.error:
+    if jobs.fetched_at is None and not reason:
         lines.append([Segment(fit(" fetching the jobs", width, cut=""), theme.dim)])
         return lines[:height]
     lines += table.draw(JOBS_PANE, focused, width, height - len(lines) - len(reason))

@@ -133,6 +133,36 @@ def test_a_list_has_an_end_and_a_long_one_is_not_read_again() -> None:
     assert "no more are listed" in shown(opened(view(1), jobs=found.jobs, next=found.next))
 
 
+def test_a_long_search_is_not_repeated() -> None:
+    found = JobList(queue="emails", text="x")
+    request = found.request(0, 0.0)
+    assert request is not None
+    found.take(request, FoundJobs([], Position(1, "c"), 5_000, 0.0), 0.0)
+    more = found.request(0, 0.1)
+    assert more is not None
+    found.take(more, FoundJobs([view(1)], None, 4_000, 0.0), 0.2)
+    assert found.request(0, 1e6) is None
+
+
+def test_a_reading_that_ends_early_leaves_the_rows_that_are_known() -> None:
+    state = opened(*(view(number) for number in range(120)))
+    assert state.jobs is not None
+    request = state.jobs.request(0, 60.0)
+    assert request is not None
+    state.jobs.take(request, page([view(0)], Position(1, "c")), 60.0)
+    assert len(state.jobs.jobs) == 120
+    assert state.jobs.request(0, 61.0) is None
+    state.jobs.take(request, page([view(0)]), 64.0)
+    assert len(state.jobs.jobs) == 1
+
+
+def test_a_list_that_the_broker_has_not_answered_says_so() -> None:
+    state = opened(fetched_at=None)
+    assert "fetching the jobs" in shown(state)
+    gone = msgspec.structs.replace(POOL, head=snapshots.head(reachable=False))
+    assert "not current: the broker does not answer" in shown(state, pool=gone)
+
+
 def test_an_answer_to_another_list_is_ignored() -> None:
     found = JobList(queue="emails")
     found.take(JobsRequest(queue="billing"), page([view(1)]), 0.0)
