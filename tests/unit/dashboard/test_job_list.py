@@ -349,6 +349,13 @@ def test_a_failed_job_shows_its_error_and_place_first_and_only_the_users_frames(
     assert "attempt 1  PaymentError" in text
 
 
+def test_times_are_those_of_the_engine() -> None:
+    delayed = view(3, "delayed", at=round((AT + 3720) * 1e6))
+    text = shown(opened(delayed, skew=3600.0))
+    assert re.search(r"delayed .* 1h01m +in 2m00s", text)
+    assert "(in 2m00s)" in text
+
+
 def test_a_list_of_a_limit_names_its_rule_and_next_slot() -> None:
     state = opened(
         view(1, "parked", limit=snapshots.MAILS.key), queue="", limit=snapshots.MAILS.key
