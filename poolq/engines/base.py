@@ -404,7 +404,8 @@ class Engine(ABC):
         """Cancel running jobs, whose workers are to be killed in `grace` microseconds. Returns the
         ids that were found running. From now on the claim of such a job can end only as done, as
         failed or as cancelled: any other settlement, and a recovery, deletes the job and counts it
-        as cancelled. Such a settlement is stale. A repeated request can only shorten the grace."""
+        as cancelled. Such a settlement is stale, and so is an admission for such a claim. A
+        repeated request can only shorten the grace."""
 
     @abstractmethod
     def pause(self, queue: str) -> None:

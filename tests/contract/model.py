@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from poolq.engines.base import (
+    CancelRequest,
     Claim,
     DeathReport,
     LimitUse,
@@ -78,6 +79,7 @@ class Job:
     claim: Claim | None = None
     worker: str = ""
     at: int = 0  # when it was claimed or failed
+    cancelled: bool = False  # while it is claimed
 
     @property
     def order(self) -> tuple[int, str]:
@@ -217,6 +219,9 @@ class Model:
             mine = job and job.worker == worker and job.claim
             if not mine or (mine.request, mine.index) != (claim.request, claim.index):
                 stale.append(claim.id)
+            elif job and job.cancelled and not isinstance(outcome, Ack | Failing | Bury):
+                stale.append(claim.id)
+                self._cancel(job)
             else:
                 assert job is not None
                 self._end(job, outcome)
@@ -263,6 +268,7 @@ class Model:
     @staticmethod
     def _take_back(job: Job, **changes: object) -> None:
         job.place, job.claim, job.worker, job.wait = "queue", None, "", None
+        job.cancelled = False
         job.rules, job.lines = (), set()
         for name, value in changes.items():
             setattr(job, name, value)
@@ -468,6 +474,9 @@ class Model:
         ):
             found["done"].append(job.id)
             self._end(job, Ack())
+        elif job.cancelled:
+            found["cancelled"].append(job.id)
+            self._cancel(job)
         elif (death is None and first) or (death and known and claim.index == death.started):
             self._end_of_run(job, death, found)
         else:
@@ -532,6 +541,18 @@ class Model:
         self._check_ids(answer, ids, "queue", "parked")
         for id_ in answer:
             self._cancel(self.jobs[id_])
+
+    def request_cancel(self, ids: Sequence[str], answer: Sequence[str]) -> None:
+        self._check_ids(answer, ids, "claimed")
+        for id_ in answer:
+            self.jobs[id_].cancelled = True
+
+    def check_requests(self, node: str, answer: Sequence[CancelRequest]) -> None:
+        claims = [job.claim for job in self.jobs.values() if job.claim and job.cancelled]
+        mine = {(one.id, one.request, one.index) for one in claims}
+        found = {(one.id, one.request, one.index) for one in answer}
+        here = {one for one in mine if self.workers.get(self.jobs[one[0]].worker) == node}
+        assert found == here, f"cancelled {found} and not {here}"
 
     def _cancel(self, job: Job) -> None:
         self.totals[job.queue]["cancelled"] += 1

@@ -245,6 +245,7 @@ class World:
     def admit(self, rules: tuple[Rule, ...], worker: str, claim: Claim) -> Any:
         held = any(
             (one.id, one.request, one.index) == (claim.id, claim.request, claim.index)
+            and not self.model.jobs[one.id].cancelled
             for one in self.model.held(worker)
         )
         admission = self.engine.admit(rules, (worker, claim))
@@ -341,6 +342,9 @@ class World:
             case "cancel":
                 some = [chosen, "none", *ids[number % 7 :: 7]]
                 model.cancel(some, engine.cancel(some))
+            case "request":
+                some = [chosen, "none", *ids[number % 5 :: 5]]
+                model.request_cancel(some, engine.request_cancel(some, number * SECOND))
             case "move":
                 some = [*ids[number % 4 :: 4], chosen, "none"]
                 model.move(some, queue, engine.move(some, queue))
@@ -358,6 +362,8 @@ class World:
         model.check_counts(engine.counts())
         model.check_totals(engine.totals())
         model.check_limits(engine.limits())
+        for node in sorted(set(NODES.values())):
+            model.check_requests(node, engine.cancel_requests(node))
         model.check_failed(engine.failed())
         size = 1000 if model.epoch else 1 + number  # pages may differ after the clock has gone back
         for status in STATUSES[:-1]:
@@ -506,9 +512,10 @@ DEATHS = (
     "before",
 )
 deaths = st.sampled_from(DEATHS)
-choices = st.sampled_from(
-    ("pause", "resume", "resume", "purge", "cancel", "move", "move", "retry", "forget")
-)
+ACTS_OF_PEOPLE = (
+    "request", "pause", "resume", "resume", "purge", "cancel", "move", "move", "retry", "forget",
+)  # fmt: skip
+choices = st.sampled_from(ACTS_OF_PEOPLE)
 rare = st.sampled_from(("settle again", "start", "skip", "reap"))
 
 

@@ -33,6 +33,7 @@ from tests.contract.helpers import (
     push,
     stored,
     total,
+    wait_for,
 )
 from tests.support.wait import until
 
@@ -56,7 +57,7 @@ def test_a_request_names_the_claim_and_when_its_worker_is_to_be_killed(
     worker.claim(2)
     Worker(engine, "w2", "n2").claim()
     assert engine.cancel_requests("n1") == []
-    assert engine.request_cancel([c, b, "unknown", d], HOUR) == [c, b]
+    assert engine.request_cancel([c, b, "unknown", d, c], HOUR) == [c, b]
     (one,) = engine.cancel_requests("n1")
     assert one[:4] == (b, "w1", 1, 1)
     assert HOUR - 10 * SECOND < one.due <= HOUR
@@ -175,11 +176,29 @@ def test_what_was_finished_is_done_although_it_is_cancelled(engine: Engine, work
 
 def test_a_repeated_step_returns_cancelled_claims_too(engine: Engine, worker: Worker) -> None:
     """The answer to the first one was lost, and the worker has to end these claims."""
-    a, b = push(engine, "a", "b")
-    claims = worker.claim(2)
-    engine.request_cancel([a], HOUR)
-    assert [one.id for one in worker.again(want=2).claims] == [a, b]
+    (parked,) = park(worker, "p", rules=[full(engine, window=30 * MS)])
+    a, b = push(engine, "a", "b", queue="x")
+    wait_for(engine, engine.now() + 30 * MS)
+    claims = worker.claim(9, ["q", "x"])
+    assert [one.id for one in claims if one.admitted] == [parked]
+    some = [one.id for one in claims][::2]
+    for _ in range(2):
+        assert engine.request_cancel(some, HOUR) == some
+        assert worker.again(want=9, queues=["q", "x"]).claims == claims
+    assert {a, b, parked} >= set(some)
     assert worker.step(*(Settlement(one, ACK) for one in claims)).stale == []
+
+
+def test_a_cancelled_job_does_not_start_under_its_limit(engine: Engine, worker: Worker) -> None:
+    """Nor does it use up a start."""
+    a, b = push(engine, "a", "b")
+    one, other = worker.claim(2)
+    engine.request_cancel([a], HOUR)
+    assert engine.admit([RULE], ("w1", one)).stale
+    assert engine.admit([RULE], ("w1", one._replace(reviewed=True))).stale
+    assert not engine.admit([RULE], ("w1", other)).wait
+    assert worker.step(Settlement(one, GIVE_BACK), Settlement(other, ACK)).stale == [a]
+    assert engine.find(b) is None
 
 
 def test_a_job_from_a_line_can_be_cancelled(engine: Engine, worker: Worker) -> None:

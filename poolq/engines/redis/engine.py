@@ -272,7 +272,10 @@ class RedisEngine(Engine):
         return [id_ for id_ in dict.fromkeys(ids) if id_ in found]
 
     def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
-        found = (self.client.run(scripts.REQUEST_CANCEL, grace, *some) for some in _batches(ids))
+        distinct = list(dict.fromkeys(ids))
+        found = (
+            self.client.run(scripts.REQUEST_CANCEL, grace, *some) for some in _batches(distinct)
+        )
         return [text(id_) for some in found for id_ in some]
 
     def pause(self, queue: str) -> None:

@@ -1,17 +1,19 @@
 #!lua flags=allow-oom
--- Take one start from every rule, or none at all. If a claim is given, it must still be held.
+-- Take one start from every rule, or none at all. If a claim is given, it must still be held, and
+-- not be cancelled.
 -- Parts: base, limit_windows, claims.
 --
 -- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit,
 --       window in microseconds, key.
 -- Reply: {microseconds to wait (0: admitted), position (from 0) of the rule that requires the wait
---        (-1: none), when the wait ends (0: no wait)}; {-1} if the claim is not held; {-2} if the
---        worker is not registered.
+--        (-1: none), when the wait ends (0: no wait)}; {-1} if the claim is not held or is
+--        cancelled; {-2} if the worker is not registered.
 
 if ARGV[2] ~= '' then
   local worker = P .. 'worker:' .. ARGV[1]
   if call('EXISTS', worker) == 0 then return {-2} end
-  if not holds(worker, ARGV[2], ARGV[3]) then return {-1} end
+  local how = holds(worker, ARGV[2], ARGV[3])
+  if not how or is_cancelled(how) then return {-1} end
 end
 local rules = {}
 for i = 4, #ARGV, 3 do

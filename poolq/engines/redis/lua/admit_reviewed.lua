@@ -7,7 +7,8 @@
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
-if not holds(worker, ARGV[2], ARGV[3]) then return {-1} end
+local how = holds(worker, ARGV[2], ARGV[3])
+if not how or is_cancelled(how) then return {-1} end
 local queue = string.match(call('HGET', worker, ARGV[2]), '^%d+ %d+ [^ ]+ %d+ (.*)$')
 local since, rules = registered_at(worker), {}
 for i = 4, #ARGV, 3 do

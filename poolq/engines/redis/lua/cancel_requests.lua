@@ -10,7 +10,7 @@ for i = 1, #all, 2 do
   local id, worker = all[i], all[i + 1]
   local claim = redis.pcall('HGET', P .. 'worker:' .. worker, id)
   local request, index, due =
-    string.match(type(claim) == 'string' and claim or '', '^(%d+) (%d+) c(%d+) ')
+    string.match(type(claim) == 'string' and claim or '', '^(%d+) (%d+) c(%d+)/')
   if not request then
     call('HDEL', P .. 'cancels', id)
   elseif call('HGET', P .. 'workers', worker) == ARGV[1] then

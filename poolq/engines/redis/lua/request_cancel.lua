@@ -11,9 +11,9 @@ for i = 2, #ARGV do
     local claim = call('HGET', P .. 'worker:' .. worker, ARGV[i])
     local name, how, rest = string.match(claim or '', '^(%d+ %d+) ([^ ]+) (%d+ .*)$')
     if name then
-      local due, before = now + tonumber(ARGV[1]), string.match(how, '^c(%d+)$')
+      local due, before, plain = now + tonumber(ARGV[1]), string.match(how, '^c(%d+)/(.*)$')
       if before then due = math.min(due, tonumber(before)) end
-      claim = name .. ' c' .. digits(due) .. ' ' .. rest
+      claim = name .. ' c' .. digits(due) .. '/' .. (plain or how) .. ' ' .. rest
       call('HSET', P .. 'worker:' .. worker, ARGV[i], claim)
       call('HSET', P .. 'cancels', ARGV[i], worker)
       found[#found + 1] = ARGV[i]

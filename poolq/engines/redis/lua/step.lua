@@ -18,6 +18,7 @@ local function claims_of_request()
     local number, place, how, queue =
       string.match(all[i + 1], '^(%d+) (%d+) ([^ ]+) %d+ (.*)$')
     if string.sub(all[i], 1, 1) ~= '#' and tonumber(number) == request then
+      how = string.match(how, '^c%d+/(.*)$') or how  -- if it is cancelled
       found[#found + 1] = {tonumber(place), how, queue, all[i]}
     end
   end

@@ -41,10 +41,10 @@
 --                           JSON; "#since", when it was made; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
 --                           "<from>:<to>" (the job has slots, which count in that span),
---                           "r" (to be reviewed) or "c<time>" (the job is cancelled, and its
---                           worker is to be killed at that time)
+--                           "r" (to be reviewed) or "c<time>/<how>" (the job is cancelled, and
+--                           its worker is to be killed at that time)
 --   cancels           HASH  id of a job that was cancelled while it was running -> worker; void
---                           unless the worker has a claim of it with "c<time>"
+--                           unless the worker has such a claim of it
 --   nodes             HASH  node -> heartbeats
 --   nodeinfo          HASH  node -> its own JSON
 --   node:<node>       SET   its registered workers
