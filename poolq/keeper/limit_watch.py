@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from poolq.engines.base import LimitUse
+from poolq.log.event_wording import limit_words
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
 from poolq.monitor.rates import SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
+#: Seconds for which a limit must have another value before that is reported. While two versions of
+#: the code run, which may take long, the value alternates.
+CHANGED_AFTER = 10.0
 RELEASE_AFTER = 5.0  # seconds from the last held job until a limit no longer holds jobs back
 #: Starts are counted over the last 10 seconds, or the last 3 windows if those are longer.
 MIN_SPAN, MIN_WINDOWS = 10.0, 3
@@ -110,10 +114,13 @@ class Starts:
 
 @dataclass(slots=True)
 class _WatchedLimit:
-    """What is known of one limit. Times are monotonic seconds."""
+    """What is known of one limit. Times are monotonic seconds. `allowed`: the value of the limit
+    that was reported last; `same_since`: since when `use` has its present value."""
 
     use: LimitUse
     starts: Starts
+    allowed: int
+    same_since: float
     waiting: SlidingWindow = field(default_factory=lambda: SlidingWindow(WAITING_SPAN))
     rate: float = 0.0
     used_at: float = 0.0
@@ -170,7 +177,8 @@ class LimitWatch:
         if known is None:
             starts = Starts(use.rule.limit, use.rule.window)
             since = self._since.pop(name, None)
-            known = self._known[name] = _WatchedLimit(use, starts, since=since)
+            limit = use.rule.limit
+            known = self._known[name] = _WatchedLimit(use, starts, limit, now, since=since)
         waiting = use.parked + use.released
         known.rate = known.starts.add(clock, use)
         known.waiting.add(now, waiting)
@@ -178,6 +186,8 @@ class LimitWatch:
             known.used_at = now
         if waiting:
             known.held_at = now
+        if use.rule.limit != known.use.rule.limit:
+            known.same_since = now
         known.use = use
 
     def _add_held(self, now: float, key: str, count: int) -> None:
@@ -207,7 +217,9 @@ class LimitWatch:
         return bool(use.parked or use.released or use.window.used >= use.rule.limit)
 
     def _changes(self, now: float) -> list[Event]:
-        """Return an event for each limit that begins or ceases to hold jobs back."""
+        """Return an event for each limit that begins or ceases to hold jobs back, or that allows
+        another number of starts than before."""
+        changed: list[Event] = []
         began: list[LimitBegan] = []
         ended: list[LimitEnded] = []
         for (key, window), known in self._known.items():
@@ -220,8 +232,13 @@ class LimitWatch:
             elif not holds and known.since is not None:
                 ended.append(LimitEnded(key, limit, seconds, now - known.since))
                 known.since = None
+            if limit != known.allowed and now - known.same_since >= CHANGED_AFTER:
+                what = f"has changed: it allowed {known.allowed} before"
+                changed.append(Note("info", f"{limit_words(key, limit, seconds)} {what}"))
+                known.allowed = limit
+        changed = changed[:MAX_NAMED]
         together = _together(began, "begin to hold jobs back")
-        return [*together, *_together(ended, "no longer hold jobs back")]
+        return [*changed, *together, *_together(ended, "no longer hold jobs back")]
 
     def _rank(self, name: Name) -> tuple[object, ...]:
         known = self._known[name]

@@ -129,10 +129,14 @@ def _limit_ended(event: events.LimitEnded) -> str:
 
 
 def _limit(event: events.LimitBegan | events.LimitEnded) -> str:
+    return limit_words(event.key, event.limit, event.window)
+
+
+def limit_words(key: str, limit: int, window: float) -> str:
     """Name a limit with its rule, such as rate limit mail (10 per 1 min)."""
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    unit, size = next((one for one in units if event.window % one[1] == 0), units[-1])
-    return f"rate limit {event.key} ({event.limit} per {event.window / size:g} {unit})"
+    unit, size = next((one for one in units if window % one[1] == 0), units[-1])
+    return f"rate limit {key} ({limit} per {window / size:g} {unit})"
 
 
 def _note(event: events.Note) -> str:

@@ -250,6 +250,22 @@ def test_it_is_said_once_when_it_begins_and_when_it_ends() -> None:
     assert ended == LimitEnded("Mail", 2, 1.0, pytest.approx(24.0))
 
 
+def test_a_limit_that_allows_more_than_before_is_an_event_once_it_stays_so() -> None:
+    world = World()
+
+    def look(*limits: int) -> None:
+        for limit in limits:
+            one = use(world.clock, world.clock, 1)
+            world.look(one._replace(rule=Rule("Mail", limit, SECOND)))
+
+    look(2, 2, *([3, 2] * 10))
+    assert world.events == [], "two versions of the code run"
+    look(*([3] * 8))
+    assert world.events == [
+        Note("info", "rate limit Mail (3 per 1 s) has changed: it allowed 2 before")
+    ]
+
+
 def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> None:
     world = World()
     world.look(use(world.clock, world.clock, 2))
