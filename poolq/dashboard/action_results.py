@@ -25,6 +25,8 @@ def take(result: ActionResult, state: ScreenState, now: float) -> None:
         fetching.fail(state, action, result.text, now)
     else:
         fetching.take(state, action, result.found, now)
+    if action == state.outdated:
+        fetching.outdate(state)
 
 
 def _take_count(result: ActionResult, state: ScreenState, now: float) -> None:

@@ -1,5 +1,7 @@
-"""Runs actions in a thread, one after the other, so that a broker or a pool that does not answer
-never blocks the drawing. The loop collects the results.
+"""Runs actions in two threads, so that a broker or a pool that does not answer never blocks the
+drawing. One thread fetches what the screen shows, and the other one carries out everything else, so
+that an act on many jobs blocks no list. Each does one thing after the other. The loop collects the
+results.
 """
 
 import os
@@ -11,11 +13,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from poolq.dashboard.fetching import FETCHES
 from poolq.dashboard.screen_state import Action
 from poolq.errors import PoolqError
 from poolq.system.wakeups import drain
 
-MAX_PENDING = 8  # waiting actions; further ones are refused
+MAX_PENDING = 8  # waiting actions of a thread; further ones are refused
 #: The level of a result that says how far its action is.
 PROGRESS = "progress"
 
@@ -41,25 +44,27 @@ class ActionRunner:
     def __init__(self, perform: Callable[[Action, Report], tuple[str, Any]]) -> None:
         self._perform = perform
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._pending: queue.Queue[Action] = queue.Queue(MAX_PENDING)
+        self._acts: queue.Queue[Action] = queue.Queue(MAX_PENDING)
+        self._fetches: queue.Queue[Action] = queue.Queue(MAX_PENDING)
         self._results: deque[ActionResult] = deque()
         self._started = False
         self._stopped = threading.Event()
-        self._kind = ""  # of the action that runs now
+        self._kind = ""  # of the act that runs now
 
     def submit(self, action: Action) -> bool:
         """Queue an action. Returns False if too many are waiting."""
         if not self._started:
             self._started = True
-            threading.Thread(target=self._run, name="actions", daemon=True).start()
+            for name, pending in (("acts", self._acts), ("fetches", self._fetches)):
+                threading.Thread(target=self._run, args=[pending], name=name, daemon=True).start()
         try:
-            self._pending.put_nowait(action)
+            (self._fetches if action.kind in FETCHES else self._acts).put_nowait(action)
         except queue.Full:
             return False
         return True
 
     def stop(self, kind: str) -> None:
-        """Ask the action that runs now to stop, if it is of that kind and reports its progress."""
+        """Ask the act that runs now to stop, if it is of that kind and reports its progress."""
         if self._kind == kind:
             self._stopped.set()
 
@@ -71,11 +76,12 @@ class ActionRunner:
             found.append(self._results.popleft())
         return found
 
-    def _run(self) -> None:
+    def _run(self, pending: "queue.Queue[Action]") -> None:
         while True:
-            action = self._pending.get()
-            self._kind = action.kind
-            self._stopped.clear()
+            action = pending.get()
+            if pending is self._acts:
+                self._kind = action.kind
+                self._stopped.clear()
             try:
                 text, found = self._perform(action, partial(self._report, action))
                 result = ActionResult(action, "info", text, found)

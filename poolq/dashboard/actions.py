@@ -1,9 +1,10 @@
 """Carries out the actions of the screen. Those on the pool use the pool's socket, those on jobs and
 queues use the engine.
 
-An action may block for some seconds; `action_runner.py` runs actions in a thread of its own.
+An action may block for some seconds; `action_runner.py` runs actions in threads of its own.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ COMMANDS = {
 
 
 class Actions:
-    """One thread calls this with one action at a time. `call` opens a connection to the pool, and
+    """Two threads call this, one of them only to fetch. `call` opens a connection to the pool, and
     `stack` returns the stack of the worker with the given pid. `broker` returns the URL of the
     pool's engine, without the password; "" means that `config` holds the pool's own settings."""
 
@@ -46,7 +47,8 @@ class Actions:
         self._call = call
         self._stack = stack
         self._broker = broker
-        self._opened: Engine | None = None
+        self._lock = threading.Lock()
+        self._opened: Engine | None = None  # each thread has its own connection
         self._failures = FoundFailures((), 0.0)
         self._handlers: dict[str, Callable[[Action], ActionOutput]] = {
             "scale": lambda action: self._scaled(by=action.by),
@@ -112,13 +114,14 @@ class Actions:
 
     def _engine(self) -> Engine:
         """Return the engine in this command's settings. Raises Refused if it is not the pool's."""
-        if self._opened is None:
-            mine, theirs = engine_urls.redact(self._config.engine), self._broker()
-            if theirs and mine != theirs:
-                why = f"this pool uses {theirs}, not {mine}; pass the pool's engine with --engine"
-                raise Refused(why)
-            self._opened = open_engine(self._config)
-        return self._opened
+        with self._lock:
+            if self._opened is None:
+                mine, theirs = engine_urls.redact(self._config.engine), self._broker()
+                if theirs and mine != theirs:
+                    why = f"this pool uses {theirs}, not {mine}; pass the pool's with --engine"
+                    raise Refused(why)
+                self._opened = open_engine(self._config)
+            return self._opened
 
     def _id(self, given: str) -> str:
         """Return the id of the stored job that begins with `given`. Raises NotFound, Refused."""

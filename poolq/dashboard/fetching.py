@@ -1,6 +1,6 @@
 """Decides what the screen must fetch from the engine, and takes in what was fetched (pure).
 
-- At most one fetch is on its way, so that people's actions do not wait for many of them.
+- At most one fetch is on its way, so that those which a key requests do not wait for many of them.
 - While the broker does not answer, nothing is fetched; what is known stays, with its age.
 - Nothing is fetched that the screen does not show.
 """
@@ -75,7 +75,9 @@ def fail(state: ScreenState, action: Action, error: str, now: float) -> None:
 
 
 def outdate(state: ScreenState) -> None:
-    """Fetch everything again, since an action has changed it."""
+    """Fetch everything again, since an action has changed it. What is being fetched now may be from
+    before, and does not count."""
+    state.outdated = state.fetching
     state.failures.due = 0.0
     if state.jobs is not None:
         state.jobs.fetched_at = None

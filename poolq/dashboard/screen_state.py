@@ -112,7 +112,8 @@ class ScreenState:
     that the user has chosen. `columns` holds the pane and title of each optional column that has
     been shown, and `widths` maps them to the widest text that a column has shown. `clicked` is the
     pane and key of the row that the last key, a click, has selected. `jobs` is the open list of
-    jobs; `fetching` is the fetch that is on its way. `own` is true in the dashboard of `poolq run`,
+    jobs; `fetching` is the fetch that is on its way, and `outdated` one that has begun before an
+    act ended. `own` is true in the dashboard of `poolq run`,
     where q drains the pool. `message` is shown until `until`, in monotonic seconds, and `progress`
     while an action runs."""
 
@@ -133,6 +134,7 @@ class ScreenState:
     jobs: JobList | None = None
     failures: StoredFailures = field(default_factory=StoredFailures)
     fetching: Action | None = None
+    outdated: Action | None = None
     help: bool = False
     scroll: int = 0  # of the help
     clicked: tuple[str, str] | None = None

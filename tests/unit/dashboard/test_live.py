@@ -9,9 +9,18 @@ import pytest
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.action_runner import MAX_PENDING, PROGRESS, ActionRunner, Report
+from poolq.dashboard import fetching
+from poolq.dashboard.action_results import take
+from poolq.dashboard.action_runner import (
+    MAX_PENDING,
+    PROGRESS,
+    ActionResult,
+    ActionRunner,
+    Report,
+)
 from poolq.dashboard.drawing import ansi, frame
 from poolq.dashboard.drawing.theme import make_theme
+from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.errors import Refused
 from poolq.monitor.snapshot import Snapshot
@@ -81,6 +90,34 @@ def test_an_act_that_takes_long_holds_up_nobody() -> None:
     assert [(one.level, one.text) for one in found] == [
         ("info", "good"), ("error", "KeyError: 'odd'"), ("error", "no"),
     ]  # fmt: skip
+
+
+def test_an_act_that_takes_long_holds_up_no_fetch() -> None:
+    go = threading.Event()
+
+    def perform(action: Action, _: Report) -> tuple[str, str]:
+        if action.kind == "bulk":
+            go.wait(10)
+        return "", action.kind
+
+    runner, found = ActionRunner(perform), []
+    for kind in ("bulk", "retry", "jobs", "show"):
+        assert runner.submit(Action(kind))
+    until(lambda: found.extend(runner.results()) or len(found) == 2, 5, "what was fetched")
+    assert [one.found for one in found] == ["jobs", "show"]
+    go.set()
+    until(lambda: found.extend(runner.results()) or len(found) == 4, 5, "the acts")
+    assert [one.found for one in found[2:]] == ["bulk", "retry"]
+
+
+def test_what_was_fetched_while_an_act_ended_is_fetched_again() -> None:
+    state, fetch = ScreenState(), Action("failures")
+    state.fetching = fetch
+    take(ActionResult(Action("retry", "1"), "info", "done"), state, 0.0)
+    take(ActionResult(fetch, "info", "", FoundFailures((), 0.0)), state, 0.0)
+    assert fetching.wanted(state, snapshots.troubled(), 0.0) == fetch
+    take(ActionResult(fetch, "info", "", FoundFailures((), 0.0)), state, 0.0)
+    assert fetching.wanted(state, snapshots.troubled(), 0.0) is None
 
 
 def test_not_too_much_is_asked_for_at_once() -> None:
