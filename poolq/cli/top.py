@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MIN_SIZE, MAX_SIZE = (20, 5), (1000, 1000)
 DEFAULT_SIZE = (100, 30)
+SVG_INTERVAL = 1.2  # seconds between the two snapshots of a picture
 PAGE_WIDTH = 160  # columns if the output is not a terminal
 Size = tuple[int, int]
 
@@ -81,8 +82,12 @@ def _once(
     from poolq.cli import tables
     from poolq.dashboard import print_once
     from poolq.dashboard.drawing.theme import theme_for
+    from poolq.system.wakeups import readable
 
     found = source.snapshot()
+    if found is not None and svg is not None:  # a picture shows rates, which take two snapshots
+        readable((), SVG_INTERVAL)
+        found = source.snapshot()
     if found is None:
         raise PoolNotFound(f"pool {settings.name!r} has just ended")
     terminal = os.get_terminal_size() if sys.stdout.isatty() else None

@@ -39,9 +39,9 @@ def test_a_picture_tells_what_is_wrong_and_how_to_stop_the_pool(size: str) -> No
     text = " ".join(ET.parse(file).getroot().itertext()).replace("\N{NO-BREAK SPACE}", " ")
     shown = re.sub(" +", " ", text)
     for words in (
-        r"! worker \d stuck: (?:shop:|…:)?sync_stock runs ", r"! \d STUCK .*sync_stock ",
+        r"! worker \d stuck: (?:shop:|…:)sync_stock runs ", r"! \d STUCK .*sync_stock ",
         r"! worker \d leaks: \d+M, \+\d+M a minute", r"! \d LEAKS ",
-        r"! limit (?:shop:|…:)?SendMail holds back: 70 wait until \d\d:\d\d:\d\d",
+        r"! limit (?:shop:|…:)SendMail holds back: 70 wait until \d\d:\d\d:\d\d",
         "D drain and stop", r"failed [1-9]|failed [\d. ]+ [1-9]", r"retried [\d. ]+",
     ):  # fmt: skip
         assert re.search(words, shown), words
