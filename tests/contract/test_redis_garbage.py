@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import redis
 
-from poolq.engines.base import Engine
+from poolq.engines.base import Engine, Recovered
 from poolq.errors import EngineError
 from tests.contract.helpers import Worker, named, push, stored
 
@@ -45,7 +45,7 @@ def test_an_unreadable_registration(engine: Engine, client: redis.Redis, who: by
     Worker(engine, "w2")
     client.hset(f"{{{engine.namespace}}}:worker:w2", "#who", who)
     assert {one.worker: one.node for one in engine.registered()} == {"w1": "n1", "w2": "n1"}
-    assert engine.recover("w2", None) == ((), (), (), ())
+    assert engine.recover("w2", None) == Recovered()
 
 
 def test_a_token_that_is_not_a_number_wakes(engine: Engine, client: redis.Redis) -> None:
