@@ -201,6 +201,20 @@ def test_no_queue_among_many_is_left_out(engine: Engine, worker: Worker) -> None
         assert {job.body.decode() for page in found for job in page} == {name}
 
 
+def test_queues_that_only_have_jobs_for_later_cost_no_page_of_the_ready_ones(
+    engine: Engine,
+) -> None:
+    engine.push([Push(new_id(), f"{number:04}", b"later", HOUR) for number in range(450)])
+    engine.push([Push(new_id(), "y", b"y") for _ in range(250)])
+    worker = Worker(engine, queues=["y"])
+    later = engine.now() + HOUR
+    rules = [Rule(str(number), 1, HOUR) for number in range(250)]
+    claims = zip(worker.claim(250), rules, strict=True)
+    worker.step(*(Settlement(one, ReleaseUntil(later, State(), rule)) for one, rule in claims))
+    push(engine, "ready", queue="z")
+    assert [job.body for job in engine.page("ready").jobs] == [b"ready"]
+
+
 @pytest.mark.parametrize("status", ["ready", "delayed", "parked", "failed"])
 def test_a_job_that_stays_is_on_exactly_one_page(
     engine: Engine, worker: Worker, clock: Clock, status: str

@@ -28,8 +28,10 @@ from poolq.engines.sql.location import DELAYED, IS_CLAIMED, PARKED_RANGE, QUEUED
 from poolq.engines.sql.session import Query, Session, in_chunks
 from poolq.engines.sql.skip_scan import QueuePage, remaining_queues, run_pages
 
-#: How many queues or lines one page looks at, and how many of these in one round trip.
+#: How many queues or lines a page looks at, and from how many it reads jobs in one round trip.
 MAX_LOOKED_AT, PER_ROUND_TRIP = 200, 20
+#: How often a page looks for queues, if it finds few that may have listed jobs.
+MAX_ROUNDS = 10
 
 #: The second comparison of `due_at` only concerns jobs with the same due time. Without the first
 #: one, servers would not find the beginning of the range in the index.
@@ -174,29 +176,41 @@ def _running(listing: Listing, after: Position, want: int) -> Found:
 def _in_queues(listing: Listing, after: Position, want: int) -> Found:
     """Return jobs by queue, those in the queue and delayed ones that are due in one order."""
     places = (QUEUED, DELAYED) if listing.what.status == "ready" else (DELAYED,)
-    if listing.what.queue is not None:
-        names, more = [listing.what.queue], False
-    else:
-        names, more = _next_queues(listing.session, places, after.queue)
-        names = [after.queue, *names] if after.queue else names
+    names, end = [listing.what.queue or after.queue], None
+    if listing.what.queue is None:
+        end = after.queue
+        for _ in range(MAX_ROUNDS):
+            some, end = _next_queues(listing, places, end)
+            names += some
+            if end is None or len(names) > PER_ROUND_TRIP:
+                break
     jobs = _next_jobs(
-        listing, [(Position("queue", queue=one), places) for one in names], after, want
+        listing, [(Position("queue", queue=one), places) for one in names if one], after, want
     )
-    end = Position("queue", queue=names[-1], due=MAX_NUMBER, id=AFTER_ALL_IDS) if more else None
-    return Found(jobs, None if len(jobs) == want else end)
+    if end is None or len(jobs) == want:
+        return Found(jobs)
+    return Found(jobs, Position("queue", queue=end, due=MAX_NUMBER, id=AFTER_ALL_IDS))
 
 
-def _next_queues(session: Session, places: Sequence[str], after: str) -> tuple[list[str], bool]:
-    """Return queues behind this one that have jobs in these places, and whether there are more."""
-    pages = [QueuePage(session.skips, place, after) for place in places]
-    answers = run_pages(session.read, [], pages)
-    lists = [
-        [name for name, _ in remaining_queues(session.read, one.read(answer), MAX_LOOKED_AT)]
-        for one, answer in zip(pages, answers, strict=True)
-    ]
-    ends = [names[-1] for names in lists if len(names) >= MAX_LOOKED_AT]  # there may be more
-    names = sorted({name for some in lists for name in some})
-    return [name for name in names if not ends or name <= min(ends)], bool(ends)
+def _next_queues(
+    listing: Listing, places: Sequence[str], after: str
+) -> tuple[list[str], str | None]:
+    """Return queues behind this one that may have listed jobs in these places, and the last queue
+    that was looked at if there may be more."""
+    read = listing.session.read
+    pages = [QueuePage(listing.session.skips, place, after) for place in places]
+    answers = run_pages(read, [], pages)
+    found: set[str] = set()
+    ends = []
+    for one, answer in zip(pages, answers, strict=True):
+        some = remaining_queues(read, one.read(answer), MAX_LOOKED_AT)
+        if len(some) >= MAX_LOOKED_AT:
+            ends.append(some[-1][0])
+        # Without this, queues that only have jobs for later would be read in vain.
+        ready = one.place == DELAYED and listing.what.status == "ready"
+        found.update(name for name, due in some if not ready or due <= listing.now)
+    end = min(ends, default=None)
+    return sorted(name for name in found if end is None or name <= end), end
 
 
 def _in_lines(listing: Listing, after: Position, want: int) -> Found:
@@ -208,6 +222,8 @@ def _in_lines(listing: Listing, after: Position, want: int) -> Found:
         sql, args = sql + OF_QUEUE, [*args, listing.what.queue]
     if listing.what.limit is not None:
         sql, args = sql + " AND name = ?", [*args, listing.what.limit]
+    if listing.what.status == "ready":  # the others have no job whose window has ended
+        sql, args = sql + " AND slot <= ?", [*args, listing.now]
     (found,) = listing.session.read(Query(sql + LINE_ORDER, (*args, MAX_LOOKED_AT + 1)))
     lines = [Position("line", to_text(place), to_text(queue)) for place, queue in found.rows]
     jobs = _next_jobs(listing, [(one, (one.place,)) for one in lines[:MAX_LOOKED_AT]], after, want)

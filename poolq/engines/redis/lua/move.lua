@@ -9,8 +9,7 @@
 -- place, then removed from the old one.
 
 -- How many other jobs one call moves out of the way.
-local MAX_SHIFTED = 5000
-local SHIFTED_AT_ONCE = 100
+local MAX_SHIFTED, SHIFTED_AT_ONCE = 20000, 500
 
 local target = ARGV[1]
 local ready, back = P .. 'ready:' .. target, P .. 'back:' .. target
@@ -57,22 +56,41 @@ local function move_waiting(queue, id, due)
   return false
 end
 
--- Move jobs from the head of the list to `back`, which comes before the list, until the list begins
--- with a job that comes after the job `id`. Returns false if there are too many of them.
-local function shift_before(due, id)
-  while true do
-    local scored, last = {}, 0
-    for k, other in ipairs(call('LRANGE', ready, 0, SHIFTED_AT_ONCE - 1)) do
-      if is_behind(other, due, id) then break end
-      local _, its = origin_of(other)
-      scored[2 * k - 1], scored[2 * k], last = digits(its or 0), other, k
+-- When these jobs, which have no readable due time if their body is lost, are or were due.
+local function dues_of(ids)
+  local states, dues, from = call('HMGET', STATES, unpack(ids)), {}, 1
+  while from <= #ids do
+    local to = last_in_same_hash(ids, from, #ids)
+    local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
+    for k = from, to do
+      local later = string.match(states[k] or '', '^[1-9]%d*')
+      dues[k] = later or string.match(stored[k - from + 1] or '', '^%d+') or '0'
     end
-    if last == 0 then return true end
-    if shifted >= MAX_SHIFTED then return false end
-    call('ZADD', back, unpack(scored))
-    call('LTRIM', ready, last, -1)
-    shifted = shifted + last
+    from = to + 1
   end
+  return dues
+end
+
+-- How many jobs of the list come before the job `id`, which is usually near the head.
+local function count_before(due, id)
+  local high, length = 1, call('LLEN', ready)
+  while high < length and not is_behind(call('LINDEX', ready, high - 1), due, id) do high = 8 * high end
+  return first_behind(ready, due, id, math.min(high, length))
+end
+
+-- Move the jobs that come before the job `id` from the list to `back`, which comes before the list.
+-- Returns false if there are too many of them for one call.
+local function shift_before(due, id)
+  local left = count_before(due, id)
+  while left > 0 do
+    if shifted >= MAX_SHIFTED then return false end
+    local ids, scored = call('LRANGE', ready, 0, math.min(left, SHIFTED_AT_ONCE) - 1), {}
+    for k, its in ipairs(dues_of(ids)) do scored[2 * k - 1], scored[2 * k] = its, ids[k] end
+    call('ZADD', back, unpack(scored))
+    call('LTRIM', ready, #ids, -1)
+    shifted, left = shifted + #ids, left - #ids
+  end
+  return true
 end
 
 -- Put a job into the queue before the jobs that come after it. Returns false if that takes too long.

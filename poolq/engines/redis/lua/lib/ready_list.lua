@@ -16,9 +16,11 @@ local function by_due(a, b)
   return a.due < b.due
 end
 
--- The position of the first job in a list that comes after the job `id`.
-local function first_behind(key, due, id)
-  local low, high = 0, call('LLEN', key)
+-- The position of the first job in a list that comes after the job `id`, or `high` (by default the
+-- list's length) if it is not before that.
+local function first_behind(key, due, id, high)
+  local low = 0
+  high = high or call('LLEN', key)
   while low < high do
     local middle = math.floor((low + high) / 2)
     if is_behind(call('LINDEX', key, middle), due, id) then high = middle else low = middle + 1 end
