@@ -217,7 +217,8 @@ def _in_lines(listing: Listing, after: Position, want: int) -> Found:
     """Return jobs by line: parked ones, or released ones whose window has (not) ended."""
     first, end = PARKED_RANGE if listing.what.status == "parked" else RELEASED_RANGE
     begin = max(first, after.place)
-    sql, args = NEXT_LINES, [begin, end, begin, after.queue]
+    sql = NEXT_LINES
+    args: list[object] = [begin, end, begin, after.queue]
     if listing.what.queue is not None:
         sql, args = sql + OF_QUEUE, [*args, listing.what.queue]
     if listing.what.limit is not None:
