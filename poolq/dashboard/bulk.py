@@ -6,6 +6,7 @@ The jobs are counted before the question, by the action "count"; `actions.py` ca
 from typing import NamedTuple
 
 from poolq.dashboard.screen_state import Action, Bulk, Question, yes_no
+from poolq.monitor.times import local
 
 FAILED, WAITING = ("failed",), ("parked", "delayed", "ready")
 
@@ -49,6 +50,9 @@ def jobs(count: int, bulk: Bulk) -> str:
     parts += [f"of {found.job}"] if found.job else []
     parts += [f"in queue {found.queue}"] if found.queue else []
     parts += [f"with error {found.error!r}"] if found.error else []
+    parts += [f"for limit {found.limit}"] if found.limit else []
+    parts += [f"since {local(found.since)}"] if found.since is not None else []
+    parts += [f"before {local(found.until)}"] if found.until is not None else []
     return " ".join(parts)
 
 
@@ -72,22 +76,23 @@ def question(action: Action, counted: Counted) -> Question | None:
     assert bulk is not None
     if not counted.jobs:
         return None
-    if counted.at >= 0 and statuses(bulk) == FAILED:
+    what = jobs(counted.jobs, bulk)
+    if counted.at >= 0 and bulk.filter.until is None and statuses(bulk) == FAILED:
         bulk = bulk._replace(filter=bulk.filter._replace(until=counted.at))
     if not bulk.verb:
-        return _choice(bulk, action.target, counted)
+        return _choice(bulk, what, action.target, counted)
     end = " permanently" if VERBS[bulk.verb].permanent else f" to {bulk.to}" if bulk.to else ""
-    text = f"{bulk.verb.capitalize()} {jobs(counted.jobs, bulk)}{end}?"
+    text = f"{bulk.verb.capitalize()} {what}{end}?"
     return yes_no(text, _action(bulk, bulk.verb, counted.jobs))
 
 
-def _choice(bulk: Bulk, error: str, counted: Counted) -> Question:
+def _choice(bulk: Bulk, what: str, error: str, counted: Counted) -> Question:
     """Ask what happens to failed jobs and, if only some have the error, to which of them."""
     answers = {
         "r": _action(bulk, "retry", counted.jobs),
         "X": _action(bulk, "forget", counted.jobs),
     }
-    text = f"{jobs(counted.jobs, bulk)}: r retries, X forgets them"
+    text = f"{what}: r retries, X forgets them"
     if 0 < counted.same_error < counted.jobs:
         same = bulk._replace(filter=bulk.filter._replace(error=error))
         answers["e"] = _action(same, "retry", counted.same_error)

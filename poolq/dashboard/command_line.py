@@ -138,6 +138,8 @@ def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> Iterable[str]:
             return [one.id for one in listed if one.stored.status in WAITING]
         case "id":
             return [*(one.id for one in listed), *(one.id for one in snapshot.failures)]
+        case "limit":
+            return [one.key for one in snapshot.limits if " " not in one.key]
         case "worker":
             return (str(one.slot) for one in running)
         case "column":

@@ -7,15 +7,17 @@ command.
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
+from poolq.common.durations import micros, since
 from poolq.common.names import check_name, suggestion
 from poolq.dashboard import bulk, questions, selection
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
 from poolq.engines.search import JobFilter
-from poolq.errors import OptionError
+from poolq.errors import DurationError, OptionError
 from poolq.monitor.snapshot import Snapshot
 
 MAX_QUEUES = 200  # queues of a snapshot; if there are so many, there may be more
@@ -95,7 +97,9 @@ def _split(command: CommandSpec, words: Sequence[str]) -> tuple[list[str], dict[
 
 
 def _usage(command: CommandSpec) -> str:
-    return f"usage: {command.name} {command.usage}".rstrip()
+    filters = [one for one in command.options if one != "--to"]
+    end = f"; FILTERS: {' '.join(filters)}" if filters else ""
+    return f"usage: {command.name} {command.usage}".rstrip() + end
 
 
 def _word(given: Given, at: int, name: str) -> str:
@@ -149,9 +153,21 @@ def _names_job(given: Given, verb: str) -> bool:
 
 def _filtered(given: Given, verb: str, to: str = "") -> Question:
     """Return the question about the jobs that the options select."""
-    values = {name.removeprefix("--"): value for name, value in given.options.items()}
-    wanted = JobFilter(values.get("queue"), values.get("job"), error=values.get("error"))
-    if wanted == JobFilter() and "all" not in values:
+    options, now = given.options, given.snapshot.at
+    here = datetime.fromtimestamp(now, UTC).astimezone()
+    try:
+        age = micros(options["--older-than"], "--older-than") if "--older-than" in options else None
+        wanted = JobFilter(
+            queue=options.get("--queue"),
+            job=options.get("--job"),
+            error=options.get("--error"),
+            since=since(options["--since"], here, "--since") if "--since" in options else None,
+            until=None if age is None else int(now * 1e6) - age,
+            limit=options.get("--limit-key"),
+        )
+    except DurationError as error:
+        raise Mistake(str(error)) from None
+    if wanted == JobFilter() and "--all" not in options:
         raise Mistake(_usage(COMMANDS[verb]))
     _, question = bulk.ask(Bulk(verb, wanted, to))
     return question
@@ -229,9 +245,17 @@ def _help(given: Given) -> Result:
     return ""
 
 
-_SELECT = {"--queue": "queue", "--job": "job"}
-_FAILED = {**_SELECT, "--error": "error", "--all": ""}
-_FAILED_USAGE = "ID | --all | [--queue QUEUE] [--job JOB] [--error TEXT]"
+_FAILED = {
+    "--queue": "queue", "--job": "job", "--error": "error", "--since": "time",
+    "--older-than": "age", "--all": "",
+}  # fmt: skip
+_WAITING = {**_FAILED, "--limit-key": "limit"}
+#: What FILTERS stands for in the usage of commands.
+FILTERS_HELP = (
+    "FILTERS: --queue QUEUE, --job JOB, --error TEXT, --since TIME, --older-than AGE, or --all",
+    "TEXT is in the last error; TIME is such as '2h' or 'yesterday 09:00', and AGE such as '30d'",
+    "cancel and move also take --limit-key KEY: jobs that wait for this rate limit",
+)
 COMMANDS = {
     one.name: one
     for one in (
@@ -240,20 +264,18 @@ COMMANDS = {
         CommandSpec("resume", "[QUEUE]", "resumes a queue, or this pool", _resume, ("queue",)),
         CommandSpec("purge", "QUEUE", "deletes the jobs that wait in a queue", _purge, ("queue",)),
         CommandSpec(
-            "cancel", "ID | [--queue QUEUE] [--job JOB]", "deletes jobs that wait", _cancel,
-            ("waiting id",), _SELECT,
+            "cancel", "ID | FILTERS", "deletes jobs that wait", _cancel, ("waiting id",), _WAITING
         ),
         CommandSpec(
-            "move", "ID QUEUE | [--queue QUEUE] [--job JOB] --to QUEUE",
-            "moves jobs that wait to another queue", _move, ("id", "queue"),
-            {**_SELECT, "--to": "queue"},
+            "move", "ID QUEUE | FILTERS --to QUEUE", "moves jobs that wait to another queue",
+            _move, ("id", "queue"), {**_WAITING, "--to": "queue"},
         ),
         CommandSpec(
-            "retry", _FAILED_USAGE, "puts failed jobs back into their queues", _retry,
+            "retry", "ID | FILTERS", "puts failed jobs back into their queues", _retry,
             ("failed id",), _FAILED,
         ),
         CommandSpec(
-            "forget", _FAILED_USAGE, "deletes failed jobs", _forget, ("failed id",), _FAILED
+            "forget", "ID | FILTERS", "deletes failed jobs", _forget, ("failed id",), _FAILED
         ),
         CommandSpec(
             "kill", "WORKER | ID", "kills a worker; asks what becomes of its job", _kill,

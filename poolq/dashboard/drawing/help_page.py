@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from poolq.dashboard.commands import COMMANDS
+from poolq.dashboard.commands import COMMANDS, FILTERS_HELP
 from poolq.dashboard.drawing.cells import Line, clip, fit, side_by_side, wrap_words
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.drawing.theme import PLAIN, Theme
@@ -53,6 +53,10 @@ def _commands(state: ScreenState, theme: Theme, width: int) -> list[Line]:
     for spec in COMMANDS.values():
         refused = spec.changes and state.read_only
         lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width, refused=refused)
+    for sentence in FILTERS_HELP:
+        lines += [
+            [Segment(f" {piece}", PLAIN)] for piece in wrap_words(sentence, max(1, width - 1))
+        ]
     return [*lines, [], *_section("WORDS", WORD_HELP, theme, width)]
 
 

@@ -21,6 +21,7 @@ from poolq.engines.search import JobFilter
 from poolq.errors import NotFound, Refused
 from poolq.jobs.message import Entry, Message, Push, State, encode, entry
 from poolq.jobs.retry import Bury
+from poolq.monitor.times import local
 from tests.contract.helpers import Worker, count_of, new_id, open_engine
 from tests.support import snapshots
 
@@ -114,6 +115,10 @@ def test_a_question_that_was_given_up_does_not_come_back() -> None:
         (Bulk("retry", CHARGE), 1, "Retry 1 failed job of shop.jobs:Charge?"),
         (Bulk("forget", JobFilter(error="no user")), 2,
          "Forget 2 failed jobs with error 'no user' permanently?"),
+        (Bulk("retry", JobFilter(since=0, until=10**15)), 2,
+         f"Retry 2 failed jobs since {local(0)} before {local(10**15)}?"),
+        (Bulk("cancel", JobFilter(limit="geocode")), 2,
+         "Cancel 2 waiting jobs for limit geocode permanently?"),
         (Bulk("cancel", JobFilter(queue="q")), 3, "Cancel 3 waiting jobs in queue q permanently?"),
         (Bulk("move", JobFilter(queue="q"), "r"), 3, "Move 3 waiting jobs in queue q to r?"),
     ],

@@ -17,6 +17,8 @@ from tests.support import snapshots
 
 POOL = snapshots.troubled()
 ID = POOL.failures[0].id
+SECOND = 1_000_000  # microseconds
+NOW = int(POOL.at) * SECOND
 
 
 def typed(state: ScreenState, text: str, *keys: str) -> Action | None:
@@ -79,6 +81,9 @@ def test_a_command_that_cannot_be_undone_asks(text: str, question: str, action: 
         ('forget --queue=billing --error "no such user"',
          Bulk("forget", JobFilter(queue="billing", error="no such user"))),
         ("cancel --queue emails", Bulk("cancel", JobFilter(queue="emails"))),
+        ("cancel --limit-key geocode", Bulk("cancel", JobFilter(limit="geocode"))),
+        ("retry --since 2h --older-than=30m",
+         Bulk("retry", JobFilter(since=NOW - 7200 * SECOND, until=NOW - 1800 * SECOND))),
         ("move --queue emails --to billing", Bulk("move", JobFilter(queue="emails"), "billing")),
     ],
 )  # fmt: skip
@@ -93,6 +98,9 @@ def test_a_command_on_many_jobs_counts_them_before_it_asks(text: str, bulk: Bulk
     assert state.question is not None
 
 
+WAITING = "FILTERS: --queue --job --error --since --older-than --all --limit-key"
+
+
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
@@ -105,16 +113,18 @@ def test_a_command_on_many_jobs_counts_them_before_it_asks(text: str, bulk: Bulk
         ("purge emial", "there is no queue 'emial'; did you mean emails?"),
         ("pause a b", "'b' is too much; usage: pause [QUEUE]"),
         ("cancel 019", "'019' is too short; give at least 4 characters of the id"),
-        ("cancel", "usage: cancel ID | [--queue QUEUE] [--job JOB]"),
+        ("cancel", "usage: cancel ID | FILTERS; " + WAITING),
         ("retry --jbo x", "retry has no option --jbo; did you mean --job?"),
         ("cancel --job",
-         "--job needs a value; usage: cancel ID | [--queue QUEUE] [--job JOB]"),
-        ("move 0192", "usage: move ID QUEUE | [--queue QUEUE] [--job JOB] --to QUEUE"),
-        ("cancel --queue=", "--queue is empty; usage: cancel ID | [--queue QUEUE] [--job JOB]"),
+         "--job needs a value; usage: cancel ID | FILTERS; " + WAITING),
+        ("move 0192", "usage: move ID QUEUE | FILTERS --to QUEUE; " + WAITING),
+        ("forget --since x",
+         "--since is 'x'; write how long ago, such as '2h', or text such as 'yesterday 09:00'"),
+        ("cancel --queue=", "--queue is empty; usage: cancel ID | FILTERS; " + WAITING),
         ("cancel 0192f3 --job a:B",
-         "give either an id or options; usage: cancel ID | [--queue QUEUE] [--job JOB]"),
+         "give either an id or options; usage: cancel ID | FILTERS; " + WAITING),
         ("move 0192 emails --to billing",
-         "usage: move ID QUEUE | [--queue QUEUE] [--job JOB] --to QUEUE"),
+         "usage: move ID QUEUE | FILTERS --to QUEUE; " + WAITING),
         ('retry --error "no', "a quotation mark is not closed"),
         ("kill 4", "no worker '4' runs a job, nor does that job run; busy: 1, 2, 3"),
         ("kill 0192f3", "'0192f3' fits several workers; give a pid, or more of the job's id"),
@@ -185,7 +195,8 @@ def test_commands_for_the_screen_itself() -> None:
         ("move --queue b", ["billing"]),
         ("move --to emails --queue ", ["billing", "default", "emails"]),
         ("move --to emails 0192f3a1b2c37d4e8f90a1b2c3d4e5f1 b", ["billing"]),
-        ("retry --", ["--all", "--error", "--job", "--queue"]),
+        ("retry --", ["--all", "--error", "--job", "--older-than", "--queue", "--since"]),
+        ("cancel --limit-key ", ["geocode", "shop.jobs:SendMail"]),
         ("retry --all --q", ["--queue"]),
         ("retry --job shop.jobs:C", ["shop.jobs:Charge"]),
         ("retry --error ", ["PaymentError"]),
