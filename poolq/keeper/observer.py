@@ -176,8 +176,8 @@ class QueueTrends:
         """Add an observation. `exact`: whether the jobs were counted, not estimated."""
         total = totals.get(one.queue, {})
         left = sum(total.get(name, 0) for name in ("done", "failed", "discarded"))
-        ended = left + total.get("cancelled", 0)
-        entered = ended + one.ready + one.delayed + one.parked + one.running
+        cancelled = total.get("cancelled", 0)
+        entered = left + cancelled + one.ready + one.delayed + one.parked + one.running
         if exact:
             self._dispatched = max(self._dispatched, entered)
         self._left.add(now, left)
@@ -189,4 +189,5 @@ class QueueTrends:
             None if gone is None else max(0.0, gone),
             tuple(self._ready.values(OBSERVE_INTERVAL)),
             self._dispatched,
+            cancelled,
         )

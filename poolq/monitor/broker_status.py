@@ -25,12 +25,13 @@ class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
     """`incoming`, `outgoing`: jobs per second that enter and leave a queue, on all nodes, or None
     if not known yet. `ready`: how many jobs were ready every OBSERVE_INTERVAL seconds of the last
     minute, the newest last. `dispatched`: how many jobs the queue has received, as the observer's
-    `QueueTrends` counts them."""
+    `QueueTrends` counts them. `cancelled`: how many were cancelled or purged."""
 
     incoming: float | None = None
     outgoing: float | None = None
     ready: tuple[float, ...] = ()
     dispatched: int = 0
+    cancelled: int = 0
 
 
 class BrokerStatus(msgspec.Struct, frozen=True):

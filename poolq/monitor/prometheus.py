@@ -48,6 +48,7 @@ METRICS = {
         "counter", _JOB, "Jobs released because of a rate limit, which used an attempt.",
     ),
     "poolq_dispatched": ("counter", ("queue",), "Jobs that have ended or are stored."),
+    "poolq_cancelled": ("counter", ("queue",), "Jobs that were cancelled or purged."),
     "poolq_queue_ready": ("gauge", ("queue",), "Jobs that wait for a worker."),
     "poolq_queue_delayed": ("gauge", ("queue",), "Jobs that are not due yet."),
     "poolq_queue_parked": ("gauge", ("queue",), "Jobs that wait for a rate limit's slot."),
@@ -170,6 +171,7 @@ def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
     return {
         **found,
         "poolq_dispatched": [((queue,), flow.dispatched) for queue, flow in broker.flows.items()],
+        "poolq_cancelled": [((queue,), flow.cancelled) for queue, flow in broker.flows.items()],
         "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in broker.queues],
         "poolq_broker_ping_seconds": [((), broker.ping)],
         "poolq_observed_age_seconds": [((), max(0, monotonic_ns() - broker.at) / 1e9)],

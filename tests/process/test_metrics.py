@@ -135,9 +135,12 @@ def test_what_was_dispatched_is_counted_over_restarts_of_the_pool(
     pool.signal(SIGTERM)
     assert pool.wait_exit() == 0
     project.dispatch("Quick")
-    project.dispatch("Quick", delay="1 hour")
+    late = project.dispatch("Quick", delay="1 hour")
     serving(project, port, procs=1)
     until(lambda: scrape(port)["poolq_dispatched_total"] == {("default",): 6})
+    assert project.engine.cancel([late]) == [late]
+    until(lambda: scrape(port)["poolq_cancelled_total"] == {("default",): 1})
+    assert scrape(port)["poolq_dispatched_total"] == {("default",): 6}
 
 
 def test_why_workers_ended_is_counted(project: Project, port: int) -> None:
