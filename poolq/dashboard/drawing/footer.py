@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from poolq.dashboard.commands import COMMANDS
-from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of, wrap_words
+from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of, wrap, wrap_words
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.keys import KEY_HELP
@@ -75,7 +75,7 @@ def _text(
     if width_of(pieces[-1]) + len(end) > room:
         pieces.append("")
     if len(pieces) > most:
-        pieces = wrap_words(fit(text, max(0, most * room - len(end)), cut=theme.cut), room)
+        pieces = wrap(fit(text, max(0, most * room - len(end)), cut=theme.cut), room)
     pieces[-1] += end
     return [[Segment(fit(f" {piece}", width, cut=""), style)] for piece in pieces[:most]]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from poolq.dashboard import exit_summary, print_once
+from poolq.dashboard import exit_summary, print_once, questions
 from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
@@ -153,6 +153,14 @@ def test_a_question_and_an_error_are_read_on_any_width() -> None:
     error = ScreenState(message="give the --engine of this pool, " * 3, until=1.0, level="error")
     found = " ".join(shown(snapshots.well(), (60, 15), error)[-2:])
     assert found.split() == error.message.split()
+
+
+@pytest.mark.parametrize("height", [4, 5, 10, 15])
+def test_the_keys_that_answer_are_shown_in_full_on_any_width(height: int) -> None:
+    kill = ScreenState(question=questions.kill(snapshots.STUCK))
+    for width in range(12, 140):
+        lines = shown(snapshots.well(), (width, height), kill)
+        assert lines[-1].rstrip().endswith("c/g/N"), (width, lines)
 
 
 @pytest.mark.parametrize(
