@@ -37,12 +37,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from poolq.jobs.limits import Admission, Rule, Window
+from poolq.engines.reports import Check, JobPage, LimitUse, NodeRecord, QueueCounts, StoredJob
+from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push, State
 from poolq.jobs.retry import Outcome
 
-#: `Push` is part of the contract, but is defined elsewhere, because producers import no engine.
-__all__ = ["Push"]
+#: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
+__all__ = ["Check", "JobPage", "LimitUse", "NodeRecord", "Push", "QueueCounts", "StoredJob"]
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
 CLAIM_BYTES = 4 * 2**20
@@ -142,73 +143,6 @@ class CancelRequest(NamedTuple):
     request: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     due: int
-
-
-class NodeRecord(NamedTuple):
-    """A pool as the engine knows it. `beat` counts heartbeats; `info` is JSON from the pool."""
-
-    node: str
-    beat: int
-    info: bytes
-    workers: int
-
-
-class QueueCounts(NamedTuple):
-    """`oldest`: for how many microseconds the oldest ready job has been due; 0 if none is ready."""
-
-    queue: str
-    ready: int = 0
-    delayed: int = 0
-    parked: int = 0
-    running: int = 0
-    failed: int = 0
-    oldest: int = 0
-    paused: bool = False
-
-
-class StoredJob(NamedTuple):
-    """`status`: ready, delayed, parked, running or failed. `at`: when a running job was claimed,
-    when a failed job failed, or when any other job is due, in microseconds since the epoch.
-    `limit`: the key of the rate limit for which a parked job waits, or that has released a delayed
-    one; "" for other jobs."""
-
-    id: str
-    queue: str
-    status: str
-    at: int
-    body: bytes
-    state: State
-    worker: str = ""
-    limit: str = ""
-
-
-class JobPage(NamedTuple):
-    """Some jobs of a listing. `cursor` continues the listing, or is None if there are no more jobs.
-    A page may have fewer jobs than requested, even none, although there are more."""
-
-    jobs: list[StoredJob]
-    cursor: str | None
-
-
-class LimitUse(NamedTuple):
-    """The current use of a rate limit. `parked`: how many jobs wait in its lines. `released`: how
-    many wait until its window ends. `resets_in`: microseconds until the window ends. `starts`: how
-    many starts were counted in all windows so far (-1: unknown). This count may restart from 0."""
-
-    rule: Rule
-    window: Window
-    parked: int
-    resets_in: int
-    released: int = 0
-    starts: int = -1
-
-
-class Check(NamedTuple):
-    """One line of `poolq doctor`. `level`: ok, warn or bad."""
-
-    name: str
-    level: str
-    text: str
 
 
 class Engine(ABC):

@@ -1,0 +1,73 @@
+"""What an engine reports to administrators: values for lists, the dashboard and the metrics."""
+
+from typing import NamedTuple
+
+from poolq.jobs.limits import Rule, Window
+from poolq.jobs.message import State
+
+
+class NodeRecord(NamedTuple):
+    """A pool as the engine knows it. `beat` counts heartbeats; `info` is JSON from the pool."""
+
+    node: str
+    beat: int
+    info: bytes
+    workers: int
+
+
+class QueueCounts(NamedTuple):
+    """`oldest`: for how many microseconds the oldest ready job has been due; 0 if none is ready."""
+
+    queue: str
+    ready: int = 0
+    delayed: int = 0
+    parked: int = 0
+    running: int = 0
+    failed: int = 0
+    oldest: int = 0
+    paused: bool = False
+
+
+class StoredJob(NamedTuple):
+    """`status`: ready, delayed, parked, running or failed. `at`: when a running job was claimed,
+    when a failed job failed, or when any other job is due, in microseconds since the epoch.
+    `limit`: the key of the rate limit for which a parked job waits, or that has released a delayed
+    one; "" for other jobs."""
+
+    id: str
+    queue: str
+    status: str
+    at: int
+    body: bytes
+    state: State
+    worker: str = ""
+    limit: str = ""
+
+
+class JobPage(NamedTuple):
+    """Some jobs of a listing. `cursor` continues the listing, or is None if there are no more jobs.
+    A page may have fewer jobs than requested, even none, although there are more."""
+
+    jobs: list[StoredJob]
+    cursor: str | None
+
+
+class LimitUse(NamedTuple):
+    """The current use of a rate limit. `parked`: how many jobs wait in its lines. `released`: how
+    many wait until its window ends. `resets_in`: microseconds until the window ends. `starts`: how
+    many starts were counted in all windows so far (-1: unknown). This count may restart from 0."""
+
+    rule: Rule
+    window: Window
+    parked: int
+    resets_in: int
+    released: int = 0
+    starts: int = -1
+
+
+class Check(NamedTuple):
+    """One line of `poolq doctor`. `level`: ok, warn or bad."""
+
+    name: str
+    level: str
+    text: str
