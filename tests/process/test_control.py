@@ -73,6 +73,7 @@ def test_a_paused_pool_claims_nothing_and_resumes_at_once(project: Project) -> N
     pool.until_idle(2)
     assert poolq(pool, "pause").out == "pool default takes no new jobs\n"
     assert poolq(pool, "pause").out == "pool default takes no new jobs, as before\n"
+    assert poolq(pool, "pause", "--json").json == {"pool": "default", "changed": False}
     ids = project.dispatch_many("Quick", 20)
     found = poolq(pool, "status", "--json")
     assert (found.code, found.json["state"]) == (3, "paused")
@@ -83,6 +84,7 @@ def test_a_paused_pool_claims_nothing_and_resumes_at_once(project: Project) -> N
     until(project.settled, 10)
     assert project.ledger.times("end") == dict.fromkeys(ids, 1)
     assert poolq(pool, "resume").out == "pool default takes jobs; it was not paused\n"
+    assert poolq(pool, "resume", "--json").json == {"pool": "default", "changed": False}
     assert poolq(pool, "status").code == 0
 
 
@@ -106,7 +108,8 @@ def test_scale_to_a_number_and_by_one(project: Project) -> None:
     assert poolq(pool, "scale", "3").out == "pool default is scaled to 3 workers\n"
     pool.until_idle(3)
     assert poolq(pool, "scale", "-1").out == "pool default is scaled to 2 workers\n"
-    assert poolq(pool, "scale", "+1", "--name=default").code == 0
+    scaled = poolq(pool, "scale", "+1", "--name=default", "--json").json
+    assert scaled == {"pool": "default", "procs": 3}
     assert poolq(pool, "scale", "1").out == "pool default is scaled to 1 worker\n"
     until(lambda: len(pool.workers()) == 1)
     for wrong in ("0", "-1", "11", "999999"):
@@ -143,6 +146,8 @@ def test_reload_waits_until_the_code_is_accepted_or_refused(project: Project) ->
     (project.folder / "jobs.py").write_text("")
     assert poolq(pool, "reload").out == "pool default is trying generation 4\n"
     until(lambda: poolq(pool, "status", "--json").json["generation"] == 4)
+    accepted = {"pool": "default", "generation": 5, "accepted": True}
+    assert poolq(pool, "reload", "--wait", "--json").json == accepted
     assert poolq(pool, "status", "--json").json["refusal"] is None
 
 

@@ -47,8 +47,9 @@ def test_stop_now_releases_running_jobs(project: Project) -> None:
     pool = project.ready(1)
     id = project.dispatch("Held")
     pool.until_runs(id)
-    assert poolq(pool, "stop", "--now", "--wait").code == 0
-    assert pool.wait_exit() == 5
+    stopped = poolq(pool, "stop", "--now", "--wait", "--json")
+    assert stopped.json == {"pool": "default", "ended": True, "exit_code": 5}
+    assert (stopped.code, pool.wait_exit()) == (0, 5)
     again = project.ready(1)
     project.ledger.open()
     project.ledger.until("end", id)

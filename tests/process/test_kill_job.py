@@ -109,7 +109,9 @@ def test_a_draining_pool_ends_when_its_last_job_is_cancelled(project: Project) -
     pool.until_runs(running)
     assert poolq(pool, "drain").code == 0
     pool.until_said("poolq drain by ")
-    assert poolq(pool, "kill", running, "--yes").code == 0
+    killed = poolq(pool, "kill", running, "--yes", "--json").json
+    assert (killed["pool"], killed["id"]) == ("default", running)
+    assert killed["end"] == "cancelled"
     assert pool.wait_exit() == 0, "it was not the end of the pool that killed the job"
     assert (project.total("cancelled"), project.left()) == (1, 0)
 
