@@ -24,6 +24,7 @@ ActionOutput = tuple[str, Any]
 ID_LENGTH = 32  # characters of an id that dispatch() has made
 PAGE_SIZE = 500  # jobs that one request acts on
 MAX_CANDIDATES = 4  # ids that an error names
+GRACE = 10_000_000  # microseconds that a running job which is cancelled may take to end
 #: The commands that do the same to queues and jobs, by which the pools of this host log the action.
 COMMANDS = {
     "pause": "queue pause", "resume": "queue resume", "purge": "queue purge",
@@ -168,9 +169,15 @@ class Actions:
         return f"job {id} is forgotten", None
 
     def _cancel(self, action: Action) -> ActionOutput:
-        id = self._id(action.target)
-        if self._engine().cancel([id]):
+        id, engine = self._id(action.target), self._engine()
+        if engine.cancel([id]):
             return f"job {id} is cancelled", None
+        if engine.request_cancel([id], GRACE):
+            seconds = GRACE // 1_000_000
+            return (
+                f"job {id} is cancelled; its worker is killed if it runs for {seconds} s more",
+                None,
+            )
         raise self._unfit(id, "cancelled")
 
     def _move(self, action: Action) -> ActionOutput:

@@ -264,7 +264,8 @@ COMMANDS = {
         CommandSpec("resume", "[QUEUE]", "resumes a queue, or this pool", _resume, ("queue",)),
         CommandSpec("purge", "QUEUE", "deletes the jobs that wait in a queue", _purge, ("queue",)),
         CommandSpec(
-            "cancel", "ID | FILTERS", "deletes jobs that wait", _cancel, ("waiting id",), _WAITING
+            "cancel", "ID | FILTERS", "cancels a job, or jobs that wait", _cancel, ("waiting id",),
+            _WAITING,
         ),
         CommandSpec(
             "move", "ID QUEUE | FILTERS --to QUEUE", "moves jobs that wait to another queue",

@@ -15,7 +15,7 @@ def forget(job: str, id: str) -> Question:
 
 def cancel(id: str, job: str = "") -> Question:
     name = f"{job} {id}".lstrip()
-    return yes_no(f"Cancel job {name}? It is deleted.", Action("cancel", id))
+    return yes_no(f"Cancel job {name}? It does not run again.", Action("cancel", id))
 
 
 def purge(name: str, queue: QueueView | None) -> Question | str:

@@ -221,3 +221,6 @@ def test_an_id_may_be_shortened(engine: Engine, actions: Actions) -> None:
     (claim,) = Worker(engine, "w9", queues=("r",)).claim()
     with pytest.raises(Refused, match=f"job {claim.id} is running, so it cannot be moved"):
         does("move", claim.id, "q")
+    assert does("cancel", claim.id).startswith(f"job {claim.id} is cancelled; its worker is killed")
+    (request,) = engine.cancel_requests("n1")
+    assert (request.id, 9_000_000 < request.due <= 10_000_000) == (claim.id, True)

@@ -55,7 +55,7 @@ def test_a_command_acts_at_once(text: str, action: Action) -> None:
     [
         ("purge billing", "Delete 12 ready, 3 delayed and 0 parked jobs of queue billing?",
          Action("purge", "billing")),
-        ("cancel 0192f3", "Cancel job 0192f3? It is deleted.", Action("cancel", "0192f3")),
+        ("cancel 0192f3", "Cancel job 0192f3? It does not run again.", Action("cancel", "0192f3")),
         ("forget 0192f3", "Forget failed job 0192f3 permanently?", Action("forget", "0192f3")),
         ("move 0192 emial",
          "There is no queue emial yet (did you mean emails?). Move the job there?",
