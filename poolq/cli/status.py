@@ -40,7 +40,7 @@ def status(settings: Config, as_json: bool) -> int:
         return 0 if taking else NOT_TAKING
     tables.print_fields(_fields(found))
     columns = [
-        tables.Column("SLOT", right=True), tables.Column("PID", right=True, rank=2),
+        tables.Column("WORKER", right=True), tables.Column("PID", right=True, rank=2),
         tables.Column("GEN", right=True, rank=3), tables.Column("STATE"),
         tables.Column("QUEUE", elastic=True, rank=2), tables.Column("JOB", elastic=True),
         tables.Column("ID"), tables.Column("SINCE", right=True, rank=1),

@@ -39,7 +39,7 @@ FAILURES_PANE = Pane(
     "failures",
     (
         PaneColumn("", 12, _at),
-        PaneColumn("JOB", 10, lambda one, _: one.job, most=18, untrusted=True, is_job_name=True),
+        PaneColumn("JOB", 10, lambda one, _: one.job, most=30, untrusted=True, is_job_name=True),
         PaneColumn("QUEUE", 8, lambda one, _: one.queue, rank=2, most=10, untrusted=True),
         PaneColumn("TRY", 3, lambda one, _: str(one.attempt or "-"), rank=2, right=True),
         PaneColumn("ID", 32, lambda one, _: one.id, rank=9, untrusted=True),
