@@ -11,7 +11,7 @@ from typing import Any
 from poolq.config import Config, engine_urls, open_engine
 from poolq.control.announcement import announce
 from poolq.control.client import ControlClient
-from poolq.dashboard import bulk, queries
+from poolq.dashboard import bulk, queries, questions
 from poolq.dashboard.action_runner import Report
 from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.screen_state import Action, Bulk
@@ -28,7 +28,8 @@ GRACE = 10_000_000  # microseconds that a running job which is cancelled may tak
 #: The commands that do the same to queues and jobs, by which the pools of this host log the action.
 COMMANDS = {
     "pause": "queue pause", "resume": "queue resume", "purge": "queue purge",
-    "retry": "failed retry", "forget": "failed forget", "cancel": "job cancel", "move": "job move",
+    "retry": "failed retry", "forget": "failed forget", "cancel": "job cancel",
+    "cancel running": "job cancel", "move": "job move",
 }  # fmt: skip
 
 
@@ -63,6 +64,7 @@ class Actions:
             "retry": self._retry,
             "forget": self._forget,
             "cancel": self._cancel,
+            "cancel running": self._cancel_running,
             "move": self._move,
             "show": lambda action: ("", self._show(action)),
             "jobs": self._jobs,
@@ -179,6 +181,12 @@ class Actions:
                 None,
             )
         raise self._unfit(id, "cancelled")
+
+    def _cancel_running(self, action: Action) -> ActionOutput:
+        id, grace = action.target, questions.GRACE
+        if self._engine().request_cancel([id], grace * 1_000_000):
+            return f"job {id} is cancelled, and is killed unless it ends within {grace} s", None
+        raise self._unfit(id, "cancelled as a running job")
 
     def _move(self, action: Action) -> ActionOutput:
         id = self._id(action.target)

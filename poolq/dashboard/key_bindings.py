@@ -33,7 +33,7 @@ _POOL_KEYS = ("+", "=", "-", "R", "D")
 _ROW_KEYS = {
     "p": "a queue", "r": "a failed job", "A": "a failed job, or a queue or kind with failures",
     "m": "a failed or waiting job",
-    "X": "a failed job, a waiting job or a queue", "K": "a worker that runs a job",
+    "X": "a job or a queue", "K": "a worker that runs a job",
 }  # fmt: skip
 
 
@@ -358,6 +358,8 @@ def _on_job(key: str, row: FailureView | JobView, state: ScreenState) -> Action 
         return _ask_about_all(JobFilter(job=row.job), bulk.error_kind(row.error), state)
     if key == "m":
         state.command = CommandLine(f"move {row.id} ")
+    elif isinstance(row, JobView) and row.stored.status == "running":
+        state.question = questions.cancel_running(row.id, row.job)
     elif isinstance(row, JobView) and row.stored.status != "failed":
         state.question = questions.cancel(row.id, row.job)
     else:

@@ -33,7 +33,7 @@ KEY_HELP = (
         changes=True,
     ),
     KeyHelp(
-        "X", "permanently delete: forget a failed job, cancel a waiting one, purge a queue; asks",
+        "X", "permanently delete: forget a failed job, cancel any other one, purge a queue; asks",
         changes=True,
     ),
     KeyHelp("m", "move the selected failed or waiting job to another queue", changes=True),

@@ -4,6 +4,7 @@ from poolq.dashboard.screen_state import Action, Question, yes_no
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import QueueView, WorkerView
 
+GRACE = 10  # seconds that a running job has to end by itself after it was cancelled
 DRAIN = yes_no("End the pool when its running jobs have finished?", Action("drain"))
 RELOAD = yes_no("Reload the application's code?", Action("reload"))
 
@@ -16,6 +17,11 @@ def forget(job: str, id: str) -> Question:
 def cancel(id: str, job: str = "") -> Question:
     name = f"{job} {id}".lstrip()
     return yes_no(f"Cancel job {name}? It does not run again.", Action("cancel", id))
+
+
+def cancel_running(id: str, job: str) -> Question:
+    text = f"Cancel job {job} {id}, which is running? It has {GRACE} s to end before it is killed."
+    return yes_no(text, Action("cancel running", id))
 
 
 def purge(name: str, queue: QueueView | None) -> Question | str:

@@ -46,7 +46,7 @@ def row_keys(row: object) -> tuple[RowKey, ...]:
         case JobView() if row.stored.status in WAITING:
             return _ON_WAITING
         case JobView():
-            return (_LOG,)
+            return RowKey("X", "cancel"), _LOG
     return ()
 
 

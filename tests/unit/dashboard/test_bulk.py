@@ -219,6 +219,11 @@ def test_an_id_may_be_shortened(engine: Engine, actions: Actions) -> None:
     with pytest.raises(NotFound, match="is done or never existed"):
         does("cancel", ids[0])
     (claim,) = Worker(engine, "w9", queues=("r",)).claim()
+    cancelled = does("cancel running", claim.id)
+    assert cancelled == f"job {claim.id} is cancelled, and is killed unless it ends within 10 s"
+    (waiting,) = push(engine, "shop.jobs:Send", 1)
+    with pytest.raises(Refused, match=f"job {waiting} is ready, so it cannot be cancelled as"):
+        does("cancel running", waiting)
     with pytest.raises(Refused, match=f"job {claim.id} is running, so it cannot be moved"):
         does("move", claim.id, "q")
     assert does("cancel", claim.id).startswith(f"job {claim.id} is cancelled; its worker is killed")
