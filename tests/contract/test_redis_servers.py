@@ -106,6 +106,8 @@ def test_a_cluster_serves_each_namespace_from_its_own_node(
         engine = RedisEngine(own_cluster.url, f"{namespace}{suffix}")
         worker = Worker(engine, queues=None)
         push(engine, "a", "b")
+        ids = [job.id for job in engine.page("ready").jobs]
+        assert engine.ids(ids[0][:8], 100) == ids, "those of other namespaces are not found"
         assert named(worker.claim(9)) == ["a", "b"]
         assert [engine.wait(None, 0.01) > 0 for _ in range(3)][-1] is False
         engine.close()
@@ -190,6 +192,10 @@ def test_a_user_with_few_rights_is_served(own_redis: OwnRedis, make: Make, names
     assert named(worker.claim()) == ["a"]
     assert engine.wait(["q"], 1) > 0
     assert named(worker.claim()) == ["b"]
+    (id,) = push(engine, "c")
+    assert (engine.ids(id[:8], 100)[-1], engine.ids(id)) == (id, [id])
+    assert [job.id for job in engine.page("ready").jobs] == engine.move([id], "r") == [id]
+    assert engine.cancel([id]) == [id]
     assert levels(engine)["durability"] == "warn"
 
 
