@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from poolq.engines.job_info import JobInfo, cancel, find
     from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
+    from poolq.jobs.callbacks import JobDraft, JobOutcome, around, on
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.job import Job, JobSettings, current
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppError", "Backoff", "ConfigError", "DurationError", "EngineError", "EngineUnavailable",
-    "FunctionJob", "Job", "JobError", "JobFailed", "JobInfo", "JobSettings", "Limit",
-    "LimitError", "OptionError", "PayloadError", "PoolqError", "RateLimitExhausted", "Retry",
-    "cancel", "connect", "current", "dispatch", "dispatch_many", "find", "job",
+    "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobInfo", "JobOutcome",
+    "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError", "PoolqError",
+    "RateLimitExhausted", "Retry", "around", "cancel", "connect", "current", "dispatch",
+    "dispatch_many", "find", "job", "on",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -35,7 +37,8 @@ _MODULES = {
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
     "list": "engines.job_info",
-    "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
+    "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",
+    "on": "jobs.callbacks", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
 }  # fmt: skip
 
 

@@ -67,6 +67,7 @@ class Job:
     payload: dict[str, Any]
     id: str
     attempt: int  # from 1
+    headers: Mapping[str, str] = MappingProxyType({})  # from poolq.on.dispatch
     error: BaseException | None  # why the job failed; set for on_failure() and on_discard()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
@@ -347,6 +348,12 @@ def build(
     return job
 
 
+def set_headers(job: Job, message: Message) -> None:
+    """Give the job the headers of its message, if there are any."""
+    if message.headers:
+        vars(job)["headers"] = message.headers  # bypasses a __setattr__ of the user
+
+
 # The arguments are positional, since this runs for each job and keywords take time.
 def _fill(
     job: Job, id: str, payload: dict[str, Any], attempt: int, queue: str, why: BaseException | None
@@ -376,7 +383,9 @@ class _Inline(NamedTuple):
 
     def make(self, message: Message, attempt: int) -> Job:
         id_, payload, queue = message.id, message.payload, message.queue
-        return build(self.cls, id=id_, payload=payload, attempt=attempt, queue=queue)
+        job = build(self.cls, id=id_, payload=payload, attempt=attempt, queue=queue)
+        set_headers(job, message)
+        return job
 
     def first(self, job: Job) -> None:
         if self.ask_limits and self.hooks.limit:

@@ -51,6 +51,7 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     timeout: Micros = 0
     jitter: Jitter = NO_JITTER
     max_snoozes: Snoozes = 0
+    headers: dict[str, str] | None = None
 
 
 class Push(NamedTuple):

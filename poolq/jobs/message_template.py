@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
+from poolq.jobs.callbacks import dispatching, encoded_headers
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import MESSAGE_VERSION, NO_JITTER, Message, Push, encode, with_fields
 from poolq.jobs.options import Options
 from poolq.jobs.payload import check
 
 #: The options that a message contains, except its queue.
-_STORED_OPTIONS = ("attempts", "retry_after", "max_crashes", "on_limit", "timeout")
+_STORED_OPTIONS = (
+    "attempts", "retry_after", "max_crashes", "on_limit", "timeout", "jitter", "max_snoozes",
+)  # fmt: skip
 #: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
 
@@ -60,7 +63,10 @@ class MessageTemplate:
         `where`: what errors call the payload. Raises PayloadError, OptionError."""
         checked = check(payload, self.job, limit, where)
         id_ = new_id()
-        body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, self._end))
+        end = self._end
+        if dispatching and (headers := encoded_headers(self.job, self.queue)):
+            end = b'%b,"headers":%b}' % (end.removesuffix(b"}"), headers)
+        body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, end))
         if self.delay is None:
             return _new(Push, (id_, self.queue, body, *self.options.due(self.job)))
         return _new(Push, (id_, self.queue, body, self.delay, 0))

@@ -11,6 +11,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from poolq.errors import JobFailed, JobReleased
+from poolq.jobs.callbacks import JobOutcome, Surroundings
 from poolq.jobs.message import Message, decode
 from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule
 
@@ -169,31 +170,41 @@ def run_inline(rules: InlineRules[J], body: bytes) -> Any:
     while True:
         message = decode(body)  # decoded again, since an attempt may change its payload
         job = rules.make(message, attempt)
+        surroundings, outcome = Surroundings(job), JobOutcome("retried")
+        run = surroundings.context.run
         try:
             if job.poolq_init_error is None:
                 rules.first(job)
-            result = call(job)
+            result = run(call, job)
         except KeyboardInterrupt:
             raise
         except SnoozeNow:
             snoozes += 1
+            outcome = JobOutcome("snoozed")
             most = message.max_snoozes or MAX_INLINE_SNOOZES
             if snoozes > min(most, MAX_INLINE_SNOOZES):
-                _fail(job, FailNow(f"snoozed {snoozes} times without a delay"))
+                outcome = JobOutcome("failed")
+                run(_fail, job, FailNow(f"snoozed {snoozes} times without a delay"))
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts too, as in a worker
             decided = isinstance(raised, (FailNow, ReleaseNow))
             rule = DEFAULT_RULE if decided else rules.judge(job, raised)
+            outcome = JobOutcome("retried", raised)
             if rule.action == "discard":
+                outcome = JobOutcome("discarded", raised)
                 vars(job)["error"] = raised
-                _hook(job, "on_discard")
+                run(_hook, job, "on_discard")
                 return None
             over = attempt >= (rule.attempts or message.attempts)
             if over or rule.action == "fail" or isinstance(raised, FailNow):
-                _fail(job, raised)
+                outcome = JobOutcome("failed", raised)
+                run(_fail, job, raised)
             attempt += 1
         else:
-            _hook(job, "on_success")
+            outcome = JobOutcome("done")
+            run(_hook, job, "on_success")
             return result
+        finally:
+            surroundings.leave(outcome)
 
 
 def _fail(job: Runnable, raised: BaseException) -> NoReturn:

@@ -13,7 +13,8 @@ import msgspec
 from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
-from poolq.jobs.job import Hooks, Job, build, error_rule, hooks
+from poolq.jobs.callbacks import Surroundings, arounds
+from poolq.jobs.job import Hooks, Job, build, error_rule, hooks, set_headers
 from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
@@ -40,10 +41,12 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     kind: type[Job]
     hooks: Hooks
     job: Job | None = None
+    surroundings: Surroundings | None = None
 
 
 class JobResult(NamedTuple):
-    """A claim's outcome and the event that reports it. `error`: set if the job failed for good."""
+    """A claim's outcome and the event that reports it. `error`: what ended the
+    attempt, if anything."""
 
     outcome: Outcome
     event: Ended
@@ -139,9 +142,11 @@ class Executor:
         job = ready.job
         if job is None:
             job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
+        if arounds:
+            ready.surroundings = Surroundings(job)
         begun = perf_counter()
         try:
-            call(job)
+            self._call(ready, job)
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts like an error
             return self._raised(ready, raised, perf_counter() - begun)
         seconds = perf_counter() - begun
@@ -157,15 +162,22 @@ class Executor:
             job = self._build(ready, max(1, ready.claim.state.attempt), error)
         vars(job)["error"] = error  # bypasses a __setattr__ of the user
         try:
-            call(job, name)
+            self._call(ready, job, name)
         except BaseException as raised:  # noqa: BLE001  # a hook does not change the outcome
             where = (ready.message.job, ready.claim.id)
             return events.HookFailed(*where, name, describe(raised), traceback_of(raised))
         return None
 
+    @staticmethod
+    def _call(ready: ReadyJob, job: Job, method: str = "run") -> None:
+        if ready.surroundings is None:
+            call(job, method)
+        else:
+            ready.surroundings.context.run(call, job, method)
+
     def _build(self, ready: ReadyJob, attempt: int, error: BaseException | None = None) -> Job:
         claim, message = ready.claim, ready.message
-        return build(
+        job = build(
             ready.kind,
             id=claim.id,
             payload=message.payload,
@@ -173,6 +185,9 @@ class Executor:
             queue=claim.queue,
             error=error,
         )
+        if message.headers:
+            set_headers(job, message)
+        return job
 
     def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
@@ -209,7 +224,7 @@ class Executor:
             delay=delay / 1e6,
             traceback=trace,
         )
-        return JobResult(outcome, event, None, seconds)
+        return JobResult(outcome, event, error, seconds)
 
     def _snoozed(self, ready: ReadyJob, delay: int, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim

@@ -15,13 +15,16 @@
 import errno
 import os
 import random
+from collections.abc import Callable
 from functools import partial
 from time import monotonic, monotonic_ns, time_ns
+from typing import TypeVar
 
 from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
+from poolq.jobs.callbacks import JobOutcome
 from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
 from poolq.log.events import (
     Buried,
@@ -65,6 +68,7 @@ RETURNED_RESULT = JobResult(
 #: After this many consecutive jobs without a rate limit, the other workers no longer wait for this
 #: worker before they start rate-limited jobs (see `start_order.py`).
 UNLIMITED_STREAK = 4
+T = TypeVar("T")
 MANY_SNOOZES = 1_000  # so many snoozes of one job are worth a warning
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
@@ -229,6 +233,7 @@ class Loop:
             self._give_back(claim)
         else:
             self._settle_at_once(ready, claim, result)
+        self._leave_surroundings(ready, result)
 
     def _give_back(self, claim: Claim) -> None:
         """Give back the claim of a job that must not start yet, because earlier jobs are due."""
@@ -365,18 +370,29 @@ class Loop:
             self._row.set_settled(claim.index)
         return accepted
 
+    def _leave_surroundings(self, ready: ReadyJob, result: JobResult) -> None:
+        """End the generators of `poolq.around`, within the job's time limit."""
+        if ready.surroundings is not None:
+            outcome = JobOutcome(_OUTCOMES.get(type(result.event), "failed"), result.error)
+            self._run_hook(ready, partial(ready.surroundings.leave, outcome))
+
     def _call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> None:
+        event = self._run_hook(ready, partial(self._executor.call_hook, ready, name, error))
+        if event:
+            self._reporter.report(event)
+
+    def _run_hook(self, ready: ReadyJob, hook: Callable[[], T]) -> T:
+        """Run user code other than `run()`, with a deadline of its own."""
         self._buffer.job_started(monotonic_ns())
         limit = ready.message.timeout or self._timeout
         if limit and self._row.set_deadline(limit, 0, 0):
             self._wakeups.wake_master()
-        event = self._executor.call_hook(ready, name, error)
+        result = hook()
         self._reporter.end_lines()
         self._signals.after_user_code()
         self._buffer.job_ended()
         self._row.clear_deadline()
-        if event:
-            self._reporter.report(event)
+        return result
 
     def _report(self, event: Ended) -> None:
         seconds = getattr(event, "seconds", 0.0)
@@ -401,6 +417,10 @@ class Loop:
             self._reporter.report(Note("warning", text))
 
 
+#: What an `around` generator calls the outcomes of jobs that have run.
+_OUTCOMES: dict[type[Ended], str] = {
+    Finished: "done", Retried: "retried", Discarded: "discarded", Snoozed: "snoozed",
+}  # fmt: skip
 _COUNTERS: dict[type[Ended], int] = {
     Finished: DONE, Retried: RETRIED, Unknown: RETRIED, Limited: LIMITED, Discarded: DISCARDED,
     Snoozed: SNOOZED, Failed: FAILED, Buried: FAILED,

@@ -14,6 +14,7 @@ from time import monotonic
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
+from poolq.jobs import callbacks
 from poolq.jobs.class_checks import misspelled
 from poolq.jobs.job import hooks, job_name, options_of
 from poolq.jobs.options import OPTIONS
@@ -70,7 +71,9 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     publish_progress_by(setup.row.set_progress)
     check_cancelled_by(setup.row.is_running_cancelled)
     try:
-        registry = registry or load_jobs(setup.config.app, setup.config.folder)
+        if registry is None:
+            registry = load_jobs(setup.config.app, setup.config.folder)
+            callbacks.call_loaded()
         signals.restore()
         engine = open_engine(setup.config)
     except PoolqError as error:
@@ -141,8 +144,12 @@ def _live(
     random.seed()
     title.show_state("idle")
     setup.row.set_phase(Phase.IDLE)
+    callbacks.call_started()
+    signals.restore()
     setup.ready()
-    return loop.run()
+    code = loop.run()
+    callbacks.call_stopping()
+    return code
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
