@@ -24,31 +24,10 @@ from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
-from poolq.jobs.callbacks import JobOutcome
 from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
-from poolq.log.events import (
-    Buried,
-    Discarded,
-    Ended,
-    Failed,
-    Finished,
-    Limited,
-    Note,
-    Retried,
-    Snoozed,
-    Unknown,
-)
+from poolq.log.events import Ended, Limited, Note, Snoozed
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
-from poolq.scoreboard.layout import (
-    DISCARDED,
-    DONE,
-    FAILED,
-    LIMITED,
-    PARKED,
-    RETRIED,
-    SNOOZED,
-    Phase,
-)
+from poolq.scoreboard.layout import DONE, Phase
 from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.identity import resident_memory
@@ -56,6 +35,7 @@ from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.idle_polling import IdlePolling
+from poolq.worker.outcome_names import counter_of, outcome_of
 from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
@@ -373,7 +353,7 @@ class Loop:
     def _leave_surroundings(self, ready: ReadyJob, result: JobResult) -> None:
         """End the generators of `poolq.around`, within the job's time limit."""
         if ready.surroundings is not None:
-            outcome = JobOutcome(_OUTCOMES.get(type(result.event), "failed"), result.error)
+            outcome = outcome_of(result.event, result.error)
             self._run_hook(ready, partial(ready.surroundings.leave, outcome))
 
     def _call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> None:
@@ -396,7 +376,7 @@ class Loop:
 
     def _report(self, event: Ended) -> None:
         seconds = getattr(event, "seconds", 0.0)
-        self._row.count(_counter_of(event), event.queue, event.job, seconds)
+        self._row.count(counter_of(event), event.queue, event.job, seconds)
         self._reporter.report(event)
         if isinstance(event, Snoozed) and event.snoozes % MANY_SNOOZES == 0:
             text = f"job {event.job} {event.id} has snoozed {event.snoozes} times; set max_snoozes"
@@ -415,18 +395,3 @@ class Loop:
                 'uses an attempt; raise attempts, or set on_limit = "park"'
             )
             self._reporter.report(Note("warning", text))
-
-
-#: What an `around` generator calls the outcomes of jobs that have run.
-_OUTCOMES: dict[type[Ended], str] = {
-    Finished: "done", Retried: "retried", Discarded: "discarded", Snoozed: "snoozed",
-}  # fmt: skip
-_COUNTERS: dict[type[Ended], int] = {
-    Finished: DONE, Retried: RETRIED, Unknown: RETRIED, Limited: LIMITED, Discarded: DISCARDED,
-    Snoozed: SNOOZED, Failed: FAILED, Buried: FAILED,
-}  # fmt: skip
-
-
-def _counter_of(event: Ended) -> int:
-    parked = isinstance(event, Limited) and event.how == "parked"
-    return PARKED if parked else _COUNTERS[type(event)]

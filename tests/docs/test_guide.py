@@ -59,6 +59,9 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "Hello, Ann! This is job ",
         "JobFailed: the file is empty",
         "parked by jobs:Sync",
+        "a worker starts",
+        "begins 00-0af7651",
+        "ends: discarded 'no such customer'",
         "nothing to deliver: 'no such customer'",
         "again in 5 min 0 s (snoozed once so far)",
     ):

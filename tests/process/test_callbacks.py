@@ -1,0 +1,87 @@
+"""What an application registers, in the processes of a real pool."""
+
+from __future__ import annotations
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import sqlite
+from tests.support.ledger import FILE
+from tests.support.project import Project
+
+JOBS = """
+import os
+import poolq
+from tests.support.ledger import note
+
+@poolq.on.loaded
+def loaded():
+    note("loaded", str(os.getpid()))
+
+@poolq.on.started
+def started():
+    note("started", str(os.getpid()))
+
+@poolq.on.stopping
+def stopping():
+    note("stopping", str(os.getpid()))
+    raise SystemExit("broken")
+
+@poolq.on.dispatch
+def dispatching(draft):
+    draft.headers["trace"] = f"trace-of-{draft.job}"
+
+@poolq.around
+def around(job):
+    note(f"around:{job.attempt}:{job.headers['trace']}", job.id)
+    outcome = yield
+    note(f"ended:{job.attempt}:{outcome.event}:{type(outcome.error).__name__}", job.id)
+    raise RuntimeError("broken, too")
+
+class Flaky(poolq.Job):
+    attempts = 2
+
+    def run(self):
+        note(f"run:{self.attempt}", self.id)
+        if self.payload["fails"] >= self.attempt:
+            raise ValueError("no")
+
+    def on_success(self):
+        note("success", self.id)
+
+    def on_failure(self):
+        note("failure", self.id)
+"""
+PRODUCER = """
+import jobs, poolq
+print(jobs.Flaky.dispatch({"fails": 1}))
+print(poolq.dispatch("jobs:Flaky", {"fails": 9}, attempts=2))
+"""
+
+
+def of(project: Project, id: str) -> list[str]:
+    lines = (project.folder / FILE).read_text().splitlines()
+    return [what for what, job, *_ in map(str.split, lines) if job == id]
+
+
+@sqlite
+def test_callbacks_run_where_they_belong(make_project: MakeProject, engine_url: str) -> None:
+    project = make_project(engine_url, JOBS)
+    flaky, never = project.produce(PRODUCER).split()
+    pool = project.pool(2, "--until-empty")
+    assert pool.wait_exit(20) == 0
+    trace = "trace-of-jobs:Flaky"
+    assert of(project, flaky) == [
+        f"around:1:{trace}", "run:1", "ended:1:retried:ValueError",
+        f"around:2:{trace}", "run:2", "success", "ended:2:done:NoneType",
+    ]  # fmt: skip
+    assert of(project, never) == [
+        f"around:1:{trace}", "run:1", "ended:1:retried:ValueError",
+        f"around:2:{trace}", "run:2", "failure", "ended:2:failed:ValueError",
+    ]  # fmt: skip
+    assert (project.total("done"), project.total("failed")) == (1, 1)
+    ledger = project.ledger
+    assert len(ledger.ids("loaded")) == 1
+    workers = ledger.ids("started")
+    assert len(workers) == 2
+    assert sorted(ledger.ids("stopping")) == sorted(workers)
+    assert "poolq.on.stopping: stopping raised" in pool.log
+    assert pool.log.count("poolq.around: around raised") == 4
