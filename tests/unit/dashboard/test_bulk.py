@@ -36,8 +36,11 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def actions(engine: Engine, tmp_path: Path) -> Actions:
-    return Actions(Config(engine=engine.url, folder=tmp_path), _no_pool, lambda _: "")
+def actions(engine: Engine, tmp_path: Path) -> Iterator[Actions]:
+    made = Actions(Config(engine=engine.url, folder=tmp_path), _no_pool, lambda _: "")
+    yield made
+    if made._opened is not None:
+        made._opened.close()
 
 
 def _no_pool() -> None:
