@@ -149,6 +149,8 @@ class Sink(threading.Thread):
             try:
                 if self._fd < 0 and self._path:
                     self._fd = open_file(self._path)
+                    if _ends_within_line(self._path):
+                        os.write(self._fd, b"\n")
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:  # another process made stderr non-blocking
                 _until_writable(self._fd, RETRY_DELAY)
@@ -181,6 +183,17 @@ class Sink(threading.Thread):
 
     def _note(self, level: str, text: str) -> bytes:
         return self._formatter.event(time(), "logger", Note(level, text))
+
+
+def _ends_within_line(path: Path) -> bool:
+    """Return whether a logger was killed within a write. Its successor writes those lines again,
+    which must not continue the torn one. A file that cannot be read counts as whole."""
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        return False
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return file.read(1) not in (b"", b"\n")
 
 
 def _until_writable(fd: int, timeout: float) -> None:

@@ -26,10 +26,21 @@ def test_a_killed_logger_loses_nothing(make_logs: MakeLogs, path: Path) -> None:
         pool.start()
     assert pool.wait(pid) == 0
     assert pool.finish() == 0
-    assert not [line for line in lines(path) if "dropped" in line]
-    found = numbers(lines(path))
+    written = lines(path, torn=6)
+    assert not [line for line in written if "dropped" in line]
+    found = numbers(written)
     assert sorted(set(found)) == list(range(count))
     assert len(found) - count < 6 * 1000
+
+
+def test_a_line_that_a_killed_logger_has_torn_stays_alone(make_logs: MakeLogs, path: Path) -> None:
+    torn = "2026-11-27 11:51:5"
+    path.write_text(torn)
+    pool = make_logs(path)
+    assert pool.wait(pool.write(0, report(2))) == 0
+    assert pool.finish() == 0
+    assert path.read_text().splitlines()[0] == torn
+    assert numbers(lines(path, torn=1)) == [0, 1]
 
 
 def test_a_logger_that_hangs_shows_by_its_beat_and_loses_nothing(
