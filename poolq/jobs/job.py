@@ -16,6 +16,7 @@ from poolq.common.durations import Duration, when
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
 from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
+from poolq.jobs.hooks import Hooks, overridden
 from poolq.jobs.limits import Limit, OnLimit, RateLimit
 from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
@@ -224,27 +225,9 @@ class JobSettings:
         return inline(self.job, template.push(payload, max_payload()).body)
 
 
-class Hooks(NamedTuple):
-    """Which hooks a job's class overrides, and what it says about errors (`retry_on`)."""
-
-    limit: bool
-    success: bool
-    failure: bool
-    discard: bool = False
-    retry: bool = False
-    rules: Mapping[type[BaseException], ErrorRule] = MappingProxyType({})
-
-
 def hooks(cls: type[Job]) -> Hooks:
     """Return which hooks must be called for jobs of this class."""
-    return Hooks(
-        cls.rate_limit is not Job.rate_limit,
-        cls.on_success is not Job.on_success,
-        cls.on_failure is not Job.on_failure,
-        cls.on_discard is not Job.on_discard,
-        cls.retry is not Job.retry,
-        read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"),
-    )
+    return overridden(cls, Job, read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"))
 
 
 def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule, str]:

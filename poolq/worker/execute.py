@@ -14,7 +14,8 @@ from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.callbacks import Surroundings, arounds
-from poolq.jobs.job import Hooks, Job, build, error_rule, hooks, set_headers
+from poolq.jobs.hooks import Hooks
+from poolq.jobs.job import Job, build, error_rule, hooks, set_headers
 from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry

@@ -25,7 +25,7 @@ from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
 from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
-from poolq.log.events import Ended, Limited, Note, Snoozed
+from poolq.log.events import Limited, Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
 from poolq.scoreboard.start_order import StartOrder
@@ -35,7 +35,8 @@ from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.idle_polling import IdlePolling
-from poolq.worker.outcome_names import counter_of, outcome_of
+from poolq.worker.outcome_names import outcome_of
+from poolq.worker.outcome_reports import OutcomeReports
 from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
@@ -49,7 +50,6 @@ RETURNED_RESULT = JobResult(
 #: worker before they start rate-limited jobs (see `start_order.py`).
 UNLIMITED_STREAK = 4
 T = TypeVar("T")
-MANY_SNOOZES = 1_000  # so many snoozes of one job are worth a warning
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -80,6 +80,7 @@ class Loop:
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
+        self._outcomes = OutcomeReports(row, reporter)
         self._idle_polling = IdlePolling(config.sleep, os.getpid() % 64 / 64)
         self._timeout = round(config.timeout * 1_000_000)
         self._max_jobs = config.max_jobs
@@ -337,7 +338,7 @@ class Loop:
             self._row.set_asking(False)
         if not accepted:
             return
-        self._report(result.event)
+        self._outcomes.report(result.event)
         if type(outcome) is Ack and ready:
             self._call_hook(ready, "on_success", None)
         if type(outcome) is Discard and ready and ready.hooks.discard:
@@ -373,25 +374,3 @@ class Loop:
         self._buffer.job_ended()
         self._row.clear_deadline()
         return result
-
-    def _report(self, event: Ended) -> None:
-        seconds = getattr(event, "seconds", 0.0)
-        self._row.count(counter_of(event), event.queue, event.job, seconds)
-        self._reporter.report(event)
-        if isinstance(event, Snoozed) and event.snoozes % MANY_SNOOZES == 0:
-            text = f"job {event.job} {event.id} has snoozed {event.snoozes} times; set max_snoozes"
-            self._reporter.report(Note("warning", text))
-        if isinstance(event, Limited):
-            self._row.notes.add_held(event.key)
-            if event.how == "released" and event.left == 1:
-                self._warn_of_last_attempt(event)
-
-    def _warn_of_last_attempt(self, event: Limited) -> None:
-        """Warn that the job will fail if its rate limit releases it once more."""
-        self._row.notes.add_last_try(event.key, event.wait)
-        if self._row.notes.first_warning(event.job):
-            text = (
-                f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
-                'uses an attempt; raise attempts, or set on_limit = "park"'
-            )
-            self._reporter.report(Note("warning", text))

@@ -8,7 +8,8 @@ import pytest
 import poolq
 from poolq import Job, Limit, OptionError, PayloadError
 from poolq.jobs.function_job import FunctionSettings
-from poolq.jobs.job import Hooks, hooks, job_name, options_of
+from poolq.jobs.hooks import Hooks
+from poolq.jobs.job import hooks, job_name, options_of
 
 
 @poolq.job

@@ -11,7 +11,8 @@ import poolq
 from poolq import Job, OptionError
 from poolq.errors import JobFailed
 from poolq.jobs.class_checks import misspelled
-from poolq.jobs.job import Hooks, build, hooks, is_job, job_name, options_of
+from poolq.jobs.hooks import Hooks
+from poolq.jobs.job import build, hooks, is_job, job_name, options_of
 from poolq.jobs.options import OPTIONS
 from poolq.jobs.running import FailNow, ReleaseNow
 

@@ -1,0 +1,39 @@
+"""Counts and reports how claims have ended, and warns of what may surprise their authors later."""
+
+from poolq.log.events import Ended, Limited, Note, Snoozed
+from poolq.log.reporting import Log
+from poolq.scoreboard.worker_row import WorkerRow
+from poolq.worker.outcome_names import counter_of
+
+MANY_SNOOZES = 1_000  # so many snoozes of one job are worth a warning
+
+
+class OutcomeReports:
+    """Writes to the worker's row of the scoreboard, and to the log."""
+
+    def __init__(self, row: WorkerRow, reporter: Log) -> None:
+        self._row = row
+        self._reporter = reporter
+
+    def report(self, event: Ended) -> None:
+        """Count and report an outcome that the engine has accepted."""
+        seconds = getattr(event, "seconds", 0.0)
+        self._row.count(counter_of(event), event.queue, event.job, seconds)
+        self._reporter.report(event)
+        if isinstance(event, Snoozed) and event.snoozes % MANY_SNOOZES == 0:
+            text = f"job {event.job} {event.id} has snoozed {event.snoozes} times; set max_snoozes"
+            self._reporter.report(Note("warning", text))
+        if isinstance(event, Limited):
+            self._row.notes.add_held(event.key)
+            if event.how == "released" and event.left == 1:
+                self._warn_of_last_attempt(event)
+
+    def _warn_of_last_attempt(self, event: Limited) -> None:
+        """Warn that the job will fail if its rate limit releases it once more."""
+        self._row.notes.add_last_try(event.key, event.wait)
+        if self._row.notes.first_warning(event.job):
+            text = (
+                f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
+                'uses an attempt; raise attempts, or set on_limit = "park"'
+            )
+            self._reporter.report(Note("warning", text))
