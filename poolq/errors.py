@@ -68,6 +68,10 @@ class LimitError(OptionError):
     """A rate limit that is below 1, or does not have exactly one unit."""
 
 
+class CostError(LimitError):
+    """A start that costs more than its rate limit allows; the job fails at once."""
+
+
 class PayloadError(PoolqError, ValueError):
     """A payload that is not a JSON object, or over the size limit."""
 

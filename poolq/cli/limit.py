@@ -5,13 +5,13 @@ import click
 from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.engines.base import Engine
-from poolq.monitor import amounts, limit_status
+from poolq.monitor import alerts, amounts, limit_status
 
 MAX_LIMITS = 1000  # that an engine lists
 STYLES = {limit_status.HOLDS_BACK: "warn", limit_status.FULL: "warn"}
 FIELDS = (
     "key", "limit", "window", "state", "used", "resets_in", "waiting", "parked", "released",
-    "next_slot",
+    "next_slot", "sliding",
 )  # fmt: skip
 
 
@@ -26,8 +26,9 @@ def limit() -> None:
 def ls(engine: Engine, as_json: bool) -> None:
     """List the rate limits in use, those that jobs wait for first.
 
-    USED is the number of starts in the current window, which ends in RESETS. WAITING is the number
-    of jobs that wait; 'poolq job ls --limit-key' lists them.
+    USED is the number of starts in the current window, which ends in RESETS. In a sliding window,
+    the first of these starts leaves it then. WAITING is the number of jobs that wait; 'poolq job ls
+    --limit-key' lists them.
     """
     from poolq.cli import tables
 
@@ -46,7 +47,7 @@ def ls(engine: Engine, as_json: bool) -> None:
     ]  # fmt: skip
     rows = [
         (
-            one.key, f"{one.limit} per {amounts.whole(one.window)}", one.used,
+            one.key, alerts.rule(one), one.used,
             amounts.span(one.resets_in), one.waiting, one.state,
         )
         for one in found

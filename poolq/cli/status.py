@@ -98,7 +98,8 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 def _limit(one: dict[str, Any]) -> str:
     from poolq.monitor.alerts import start_rate
 
-    rule = f"{one['limit']} per {amounts.whole(one['window'])}"
+    word = "in any" if one["sliding"] else "per"
+    rule = f"{one['limit']} {word} {amounts.whole(one['window'])}"
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
     if not one["waiting"]:
         facts = [f"{one['held'] or 0:.0f} a minute were held back by {one['key']} ({rule})"]

@@ -8,11 +8,13 @@ invalid value counts as missing.
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 
 from poolq.common.durations import MAX_MICROSECONDS
-from poolq.jobs.limits import MAX_LIMIT, Rule
+from poolq.jobs.limits import MAX_LIMIT, Rule, StartLog
 from poolq.jobs.message import State
 
 #: Times below this (in microseconds) can be added to each other and still fit into 64 bits.
@@ -20,7 +22,18 @@ MAX_NUMBER = 2**61
 #: The highest value of a counter. Every engine can store this plus one.
 MAX_COUNT = 2**31 - 2
 
-_rules = msgspec.json.Decoder(tuple[Rule, ...])
+
+class _StoredRule(NamedTuple):
+    """A rule as the SQL engines store it; `span`: see `Rule.span`."""
+
+    key: str
+    limit: int
+    span: int
+    cost: int = 1
+
+
+_rules = msgspec.json.Decoder(tuple[_StoredRule, ...])
+_log = msgspec.json.Decoder(list[tuple[int, int]])
 
 
 def number(value: object) -> int:
@@ -87,11 +100,12 @@ def unreadable_body(what: str, value: object) -> bytes:
     return f"the store has no {what} for this job, but {value!r:.80}".encode("utf-8", "replace")
 
 
-def rule(key: str, limit: object, window: object) -> Rule | None:
-    """Return a limit, or None if no code can have declared it."""
-    found = Rule(key, number(limit), number(window))
+def rule(key: str, limit: object, span: object, cost: object = 1) -> Rule | None:
+    """Return a limit, or None if no code can have declared it. `span`: see `Rule.span`."""
+    window = number(span)
+    found = Rule(key, number(limit), abs(window), number(cost), window < 0)
     good = 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_MICROSECONDS
-    return found if good else None
+    return found if good and 1 <= found.cost <= MAX_LIMIT else None
 
 
 def rules(stored: object) -> tuple[Rule, ...] | None:
@@ -100,5 +114,15 @@ def rules(stored: object) -> tuple[Rule, ...] | None:
         found = _rules.decode(blob(stored))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    good = all(rule(*one) for one in found)
-    return found if good and found else None
+    good = [one for stored in found if (one := rule(*stored)) is not None]
+    return tuple(good) if good and len(good) == len(found) else None
+
+
+def start_log(stored: object) -> StartLog:
+    """Return the starts of a sliding window, or none if they are unreadable."""
+    try:
+        found = _log.decode(blob(stored) or b"[]")
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ()
+    good = all(0 <= at < MAX_NUMBER and 0 < cost <= MAX_LIMIT for at, cost in found)
+    return found if good and all(one <= two for (one, _), (two, _) in pairwise(found)) else ()

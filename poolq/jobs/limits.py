@@ -1,7 +1,9 @@
-"""Rate limits as values: what a job declares, and the arithmetic of a fixed window (pure).
+"""Rate limits as values: what a job declares, and the arithmetic of windows (pure).
 
-A window opens with its first start and lasts `window` microseconds; at most `limit` jobs may start
-within it. The starts are counted in the engine's store (`Engine.admit`).
+A fixed window opens with its first start and lasts `window` microseconds; at most `limit` jobs may
+start within it. A sliding limit admits at most `limit` starts in any interval of that length, so it
+needs the time of each start. A start counts as `cost` starts. They are counted in the engine's
+store (`Engine.admit`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from poolq.common import date_parser
 from poolq.common.durations import MAX_MICROSECONDS
-from poolq.errors import LimitError
+from poolq.errors import CostError, LimitError
 
 OnLimit = Literal["release", "park"]
 #: The units of a window, each with its length in microseconds.
@@ -18,25 +20,42 @@ WINDOW_UNITS = {
     unit: date_parser.UNIT_MICROSECONDS[unit[0]] for unit in ("seconds", "minutes", "hours", "days")
 }
 MAX_LIMIT = 2**31 - 1  # the largest count that every engine can store
+MAX_SLIDING_LIMIT = 1_000  # the store keeps the time of each start
 MAX_KEY_BYTES = 255  # bytes in UTF-8
-LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "jitter", "on_limit")
+LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "cost", "sliding", "jitter", "on_limit")
 
 
 class Rule(NamedTuple):
-    """A limit for engines, which count starts by `(key, window)`; `window` is in microseconds."""
+    """A limit for engines, which count starts by `(key, window)`; `window` is in microseconds. A
+    start counts as `cost` starts, but never as more than `limit`. A sliding rule has a counter of
+    its own."""
 
     key: str
     limit: int
     window: int
+    cost: int = 1
+    sliding: bool = False
+
+    @property
+    def span(self) -> int:
+        """The window as stores write it: negative if it slides."""
+        return -self.window if self.sliding else self.window
+
+    @property
+    def counted(self) -> int:
+        """As how many starts a start counts. A limit that was lowered below the cost must not block
+        its jobs forever."""
+        return min(self.cost, self.limit)
 
 
 class Admission(NamedTuple):
     """The answer of `Engine.admit`.
 
     `wait` is 0 if the job may start, otherwise the microseconds until the window of the refusing
-    rule ends; `rule` is that rule's position in the request, and `until` the end of its window by
-    the engine's clock, in microseconds since the epoch. `stale` means that the rules were not
-    checked, because the job now belongs to another worker.
+    rule ends (or, if it slides, until enough starts have left it); `rule` is that rule's position
+    in the request, and `until` the end of the wait by the engine's clock, in microseconds since the
+    epoch. `stale` means that the rules were not checked, because the job now belongs to another
+    worker.
     """
 
     wait: int
@@ -52,13 +71,19 @@ class Window(NamedTuple):
     used: int
 
 
+#: The starts in a sliding window, oldest first: when, and as how many starts each one counts.
+StartLog = Sequence[tuple[int, int]]
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Limit:
     """A rate limit. `Limit(10, seconds=1)` allows at most 10 starts in a window of one second.
 
     Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter (default:
-    the job's name); `jitter`, a share of the window from 0 to 1, spreads out the jobs that the
-    limit releases; `on_limit` overrides the job's option. Raises LimitError (a ValueError).
+    the job's name); the job's start counts as `cost` starts; a `sliding` limit, of at most 1,000,
+    holds in any interval of this length. `jitter`, a share of the window from 0 to 1, spreads out
+    the jobs that the limit releases; `on_limit` overrides the job's option. Raises LimitError (a
+    ValueError).
     """
 
     limit: int
@@ -66,6 +91,8 @@ class Limit:
     key: str | None
     jitter: float
     on_limit: OnLimit | None
+    cost: int
+    sliding: bool
 
     def __init__(
         self,
@@ -76,16 +103,20 @@ class Limit:
         hours: float | None = None,
         days: float | None = None,
         key: str | None = None,
+        cost: int = 1,
+        sliding: bool = False,
         jitter: float = 0.0,
         on_limit: OnLimit | None = None,
     ) -> None:
         spans = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
         set_field = object.__setattr__
-        set_field(self, "limit", _limit(limit))
+        set_field(self, "sliding", _sliding(sliding))
+        set_field(self, "limit", _limit(limit, sliding))
         set_field(self, "window", _window(spans))
         set_field(self, "key", _key(key))
         set_field(self, "jitter", _jitter(jitter))
         set_field(self, "on_limit", _on_limit(on_limit))
+        set_field(self, "cost", _cost(cost, limit))
 
     @classmethod
     def parse(cls, value: object, job: str) -> "tuple[Limit, ...]":
@@ -102,7 +133,7 @@ class Limit:
             if len(counters) < len(limits):
                 raise LimitError("two limits with the same key and window would share a counter")
         except LimitError as error:
-            raise LimitError(f"rate_limit of {job}: {error}") from None
+            raise type(error)(f"rate_limit of {job}: {error}") from None
         return limits
 
     @classmethod
@@ -122,16 +153,37 @@ class Limit:
 
     def rule(self, job: str) -> Rule:
         """Return the limit as a rule for engines, with the job's name as the default key."""
-        return Rule(self.key or job, self.limit, self.window)
+        return Rule(self.key or job, self.limit, self.window, self.cost, self.sliding)
 
 
 #: What `rate_limit()` may return.
 RateLimit = Limit | Mapping[str, object] | Sequence[Limit | Mapping[str, object]] | None
 
 
-def _limit(value: object) -> int:
+def _limit(value: object, sliding: bool) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:
         raise LimitError(f"limit is {value!r}; it must be a whole number of 1 or more")
+    if sliding and value > MAX_SLIDING_LIMIT:
+        raise LimitError(
+            f"limit is {value}; a sliding one is at most {MAX_SLIDING_LIMIT}, as each start is kept"
+        )
+    return value
+
+
+def _cost(value: object, limit: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise LimitError(
+            f"cost is {value!r}; it must be a whole number of 1 or more (for none, leave the limit"
+            " out)"
+        )
+    if value > limit:
+        raise CostError(f"cost is {value}, but the limit is {limit}, so the job could never start")
+    return value
+
+
+def _sliding(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise LimitError(f"sliding is {value!r}; it must be True or False")
     return value
 
 
@@ -178,7 +230,30 @@ def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
     A window that begins in the future counts as over, since the clock was set back after it opened.
     """
     if window is None or not window.start <= now < window.start + rule.window:
-        return Window(now, 1), 0
-    if window.used < rule.limit:
-        return Window(window.start, window.used + 1), 0
+        return Window(now, rule.counted), 0
+    if window.used + rule.counted <= rule.limit:
+        return Window(window.start, window.used + rule.counted), 0
     return window, window.start + rule.window - now
+
+
+def slide(rule: Rule, log: StartLog, now: int) -> tuple[StartLog, int]:
+    """Try to start under the sliding `rule` at `now`, after the starts in `log`. Return the starts
+    that count from now on, and the microseconds to wait.
+
+    A start in the future no longer counts, since the clock was set back after it.
+    """
+    log = [(at, cost) for at, cost in log if at <= now < at + rule.window]
+    free = rule.limit - sum(cost for _, cost in log)
+    if rule.counted <= free:
+        return [*log, (now, rule.counted)], 0
+    for at, cost in log:
+        free += cost
+        if rule.counted <= free:
+            return log, at + rule.window - now
+    raise AssertionError("a start counts as no more than the limit")
+
+
+def window_of(log: StartLog, length: int, now: int) -> Window | None:
+    """Return the starts that count at `now` as a window that begins with the first of them."""
+    counted = [(at, cost) for at, cost in log if at <= now < at + length]
+    return Window(counted[0][0], sum(cost for _, cost in counted)) if counted else None

@@ -265,6 +265,7 @@ class LimitWatch:
             last_tries=last_tries,
             starts_total=known.starts.total,
             held_total=self._held_totals.get(name[0], 0),
+            sliding=use.rule.sliding,
         )
 
 

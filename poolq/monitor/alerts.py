@@ -135,8 +135,9 @@ def _leaking(worker: WorkerView) -> Alert:
 
 
 def rule(limit: LimitStatus) -> str:
-    """The rule of a limit, such as `10 per 1m`."""
-    return f"{amounts.count(limit.limit)} per {amounts.whole(limit.window)}"
+    """The rule of a limit, such as `10 per 1m` or, if it slides, `10 in any 1m`."""
+    word = "in any" if limit.sliding else "per"
+    return f"{amounts.count(limit.limit)} {word} {amounts.whole(limit.window)}"
 
 
 def start_rate(number: float) -> str:

@@ -2,6 +2,7 @@
 what the keeper has observed and the time that has passed since.
 
 - Windows may begin and end between two observations. While jobs wait, one window follows another.
+- A sliding window has no end: `left` and `resets_in` are the time until its first start leaves it.
 - A limit counts as holding jobs back while jobs wait for it and for a moment longer, so that people
   can read the state of a limit with short windows.
 """
@@ -48,6 +49,7 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     last_tries: int = 0
     starts_total: int = 0
     held_total: int = 0
+    sliding: bool = False
 
 
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,8 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     `next_slot`: seconds until one more job may start, 0.0 if one may now; `empty_in`: about how
     many seconds until no job waits, None if none does or their number `grows`. `last_tries`: jobs
     of this pool that it released with one attempt left; the next release fails them.
-    `starts_total`, `held_total`: as in `ObservedLimit`."""
+    `starts_total`, `held_total`: as in `ObservedLimit`. With costs, a start counts as several in
+    `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether the window slides."""
 
     key: str
     limit: int
@@ -80,6 +83,7 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_tries: int = 0
     starts_total: int = 0
     held_total: int = 0
+    sliding: bool = False
 
     @property
     def holds_back(self) -> bool:
@@ -98,6 +102,7 @@ def of_use(use: LimitUse) -> LimitStatus:
             key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
             left=use.resets_in, parked=use.parked, released=use.released,
             starts=0.0, held=None, spark=(), growth=0.0, since=None, quiet=0.0,
+            sliding=use.rule.sliding,
         ),
         0.0,
     )  # fmt: skip
@@ -107,7 +112,11 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     window, left = seen.window / 1e6, seen.left / 1e6 - passed
     waiting, used = seen.parked + seen.released, seen.used
     resets_in: float | None = left
-    if left <= 0:
+    if left <= 0 and seen.sliding:
+        # While jobs wait, they take the place of starts that leave the window.
+        used = used if waiting or -left < window else 0
+        resets_in = 0.0 if used else None
+    elif left <= 0:
         # While jobs wait, a new window begins when one ends, and these jobs use it up.
         rounds = int(-left // window) + 1 if seen.left else 0
         used = min(seen.limit, max(0, waiting - (rounds - 1) * seen.limit)) if rounds else 0

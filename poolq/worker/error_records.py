@@ -39,6 +39,8 @@ def judge(raised: BaseException) -> tuple[BaseException, str, int]:
         return errors.JobReleased("released by hand"), "released", raised.delay
     if isinstance(raised, SnoozeNow):
         return errors.JobReleased("snoozed by the job"), "snoozed", raised.delay
+    if isinstance(raised, errors.CostError):
+        return errors.JobFailed(str(raised)), "failed", 0
     return raised, "error", 0
 
 

@@ -52,6 +52,19 @@ class Wait(NamedTuple):
     rule: Rule | None = None
 
 
+class Sliding(NamedTuple):
+    """The starts in a sliding window: when, and as how many starts each one counts."""
+
+    starts: tuple[tuple[int, int], ...]
+
+    def at(self, now: int, length: int) -> Sliding:
+        """Those that count now. Starts in the future were made before a jump back."""
+        return Sliding(tuple(one for one in self.starts if one[0] <= now < one[0] + length))
+
+    def shown(self) -> Window:
+        return Window(self.starts[0][0], sum(cost for _, cost in self.starts))
+
+
 class Slot(NamedTuple):
     """The slots of a granted job: the last start and the first end of its windows. `sure`: the
     clock has not gone back behind that start."""
@@ -100,7 +113,7 @@ class Reply:
 
 
 def identity(rule: Rule) -> Identity:
-    return rule.key, rule.window
+    return rule.key, rule.span
 
 
 class Model:
@@ -114,7 +127,7 @@ class Model:
         self.paused: set[str] = set()
         self.workers: dict[str, str] = {}
         self.replies: dict[str, Reply] = {}
-        self.windows: dict[Identity, Window] = {}
+        self.windows: dict[Identity, Window | Sliding] = {}
         self.named: dict[tuple[str, Identity], Rule] = {}
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
@@ -284,20 +297,33 @@ class Model:
 
     def _take(
         self, rules: Iterable[tuple[Rule, int]]
-    ) -> tuple[dict[Identity, Window], tuple[int, int] | None]:
+    ) -> tuple[dict[Identity, Window | Sliding], tuple[int, int] | None]:
         """The windows after a start; position and wait of the rule that refuses longest, if any."""
-        taken: dict[Identity, Window] = {}
+        taken: dict[Identity, Window | Sliding] = {}
         refused: tuple[int, int] | None = None
         for at, (rule, limit) in enumerate(rules):
-            name = rule.key, rule.window
-            start, used = self.windows.get(name, (0, 0))
-            if not start <= self.now < start + rule.window:  # over, or from before a jump back
-                start, used = self.now, 0
-            wait = start + rule.window - self.now if used >= limit else 0
-            taken[name] = Window(start, used + 1)
+            name, cost = identity(rule), min(rule.cost, limit)
+            if rule.sliding:
+                taken[name], wait = self._slide(rule, limit, cost)
+            else:
+                start, used = self.windows.get(name, (0, 0))
+                if not start <= self.now < start + rule.window:  # over, or from before a jump back
+                    start, used = self.now, 0
+                wait = start + rule.window - self.now if used + cost > limit else 0
+                taken[name] = Window(start, used + cost)
             if wait > (refused[1] if refused else 0):
                 refused = at, wait
         return taken, refused
+
+    def _slide(self, rule: Rule, limit: int, cost: int) -> tuple[Sliding, int]:
+        """A sliding window after a start, and for how long it refuses the start."""
+        found = self.windows.get(identity(rule), Sliding(()))
+        assert isinstance(found, Sliding)
+        now = found.at(self.now, rule.window).starts
+        left = [sum(one for _, one in now[at:]) for at in range(len(now) + 1)]
+        gone = next(at for at, used in enumerate(left) if used + cost <= limit)
+        wait = now[gone - 1][0] + rule.window - self.now if gone else 0
+        return Sliding((*now, (self.now, cost))), wait
 
     # claims
 
@@ -397,7 +423,15 @@ class Model:
 
     def _grantable(self, queue: str) -> set[str]:
         found = self.parked(queue)
-        return {job.id for job in found if self._take(self._limits(job))[1] is None}
+        free = [job for job in found if self._take(self._limits(job))[1] is None]
+        return {job.id for job in free if not any(self._blocks(one, job) for one in found)}
+
+    def _blocks(self, one: Job, job: Job) -> bool:
+        """Whether a job may be before the other one in its line, and costs more than is left."""
+        _, refused = self._take(self._limits(one))
+        if refused is None or identity(one.rules[refused[0]]) not in job.lines:
+            return False
+        return one.epoch != job.epoch or one.order < job.order
 
     def _note_moves(self, queue: str) -> bool:
         """Follow the heads that a step may have moved to the lines of the limits that refuse them
@@ -421,9 +455,12 @@ class Model:
                 same = {identity(rule) for rule in other.rules} == set(taken)
                 assert not same or job.order <= other.order, f"{job}\nwas granted before\n{other}"
         self.windows.update(taken)
-        starts = [window.start for window in taken.values()]
-        ends = [window.start + name[1] for name, window in taken.items()]
-        job.slot = Slot(max(starts), min(ends))
+        fixed = {name: one for name, one in taken.items() if isinstance(one, Window)}
+        starts = [window.start for window in fixed.values()]
+        ends = [window.start + name[1] for name, window in fixed.items()]
+        if len(fixed) < len(taken):  # a start in a sliding window cannot be used later
+            ends.append(self.now + 1)
+        job.slot = Slot(max(starts, default=self.now), min(ends))
 
     def _count_misses(
         self,
@@ -620,9 +657,12 @@ class Model:
         uses = {identity(use.rule): use for use in answer}
         assert len(uses) == len(answer), f"named twice: {answer}"
         for name, window in self.windows.items():
-            use = uses.get(name)
-            if window.start <= self.now < window.start + name[1]:
-                rest = window.start + name[1] - self.now
+            use, length = uses.get(name), abs(name[1])
+            if isinstance(window, Sliding):
+                starts = window.at(self.now, length)
+                window = starts.shown() if starts.starts else Window(0, 0)  # noqa: PLW2901  # as shown
+            if window.start <= self.now < window.start + length:
+                rest = window.start + length - self.now
                 if use is None and self.epoch:
                     continue  # it ended and was forgotten before the clock went back
                 assert use is not None, f"{name} is open"

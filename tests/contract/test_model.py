@@ -68,7 +68,13 @@ ASKED: Sequence[Sequence[str] | None] = (
 
 WIDE, ANN, BOB = Rule("wide", 2, MINUTE), Rule("ann", 1, 10 * MINUTE), Rule("bob", 2, 10 * MINUTE)
 MAIL = [Rule("mail", limit, MINUTE) for limit in (1, 2, 3)]
-RULES = [(WIDE, ANN), (WIDE, BOB), (WIDE,), (ANN,), *((rule,) for rule in MAIL)]
+#: A sliding window, and starts that count as several.
+SLIDE, SLIDE_TWO = (Rule("slide", 3, MINUTE, cost, sliding=True) for cost in (1, 2))
+BIG = Rule("mail", 3, MINUTE, 2)
+RULES = [
+    (WIDE, ANN), (WIDE, BOB), (WIDE,), (ANN,), *((rule,) for rule in MAIL), (SLIDE,), (SLIDE_TWO,),
+    (BIG,), (SLIDE, ANN),
+]  # fmt: skip
 #: Kinds of jobs: their limits, and what becomes of those that one of these refuses.
 KINDS = [
     ((WIDE, ANN), "park"),
@@ -80,6 +86,11 @@ KINDS = [
     ((ANN,), "jitter"),
     ((), "ack"),
     ((WIDE,), "park"),
+    ((SLIDE,), "park"),
+    ((SLIDE_TWO,), "park"),
+    ((BIG,), "park"),
+    ((SLIDE_TWO,), "release"),
+    ((SLIDE, ANN), "park"),
 ]
 DELAYS = (0, 0, 0, -5 * SECOND, 30 * SECOND, 90 * SECOND)
 MOVES = (SECOND, 30 * SECOND, MINUTE, MINUTE + SECOND, 10 * MINUTE, HOUR)
@@ -417,7 +428,18 @@ class Namespace:
 
     #: Redis' keys, and the tables that may have rows, when every job is gone: what is known of
     #: queues and limits stays until it is swept.
-    KEPT = ("queues", "idle", "active", "later", "counters", "wake", "windows", "win", "clock")
+    KEPT = (
+        "queues",
+        "idle",
+        "active",
+        "later",
+        "counters",
+        "wake",
+        "windows",
+        "win",
+        "starts",
+        "clock",
+    )
 
     def __init__(
         self, clock: Clock, redis: Redis, mariadb: MariaDB, file: Path, name: str, only: str

@@ -46,7 +46,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
     around = "begins 00-0af7651\nmail to gus@example.com\nends: done None\n"
     assert app.stdout == around
     pool = project.ready(2)
-    until(lambda: (project.total("done"), project.total("failed")) == (17, 2), 20)
+    until(lambda: (project.total("done"), project.total("failed")) == (20, 2), 20)
     assert sum(one.delayed for one in project.engine.counts()) == 6
     for late in ("nothing to deliver: ", "snoozed jobs:Deliver"):
         pool.until_said(late)
@@ -61,6 +61,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "Hello, Ann! This is job ",
         "JobFailed: the file is empty",
         "parked by jobs:Sync",
+        "asked with 60000 tokens",
         "a worker starts",
         "begins 00-0af7651",
         "ends: discarded 'no such customer'",

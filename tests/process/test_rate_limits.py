@@ -73,6 +73,15 @@ class Broken(Job):
     def run(self):
         note("run", self.id)
 
+class Priced(Job):
+    attempts = 5
+
+    def rate_limit(self):
+        return Limit(10, hours=1, cost=self.payload["cost"])
+
+    def run(self):
+        note("run", self.id)
+
 class Many(Job):
     def rate_limit(self):
         return Limit(1000, hours=1)
@@ -287,6 +296,18 @@ def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None
     assert [(line.cause, line.error) for line in history] == [
         ("error", "LookupError: no such customer")
     ] * 2
+
+
+@sqlite
+def test_a_cost_above_the_limit_fails_the_job_at_once(limited: Project) -> None:
+    dear, fine = (limited.dispatch("Priced", {"cost": cost}, attempts=5) for cost in (11, 10))
+    pool = limited.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    assert limited.ledger.ids("run") == [fine]
+    (line,) = entries(limited.failed()[dear].state.history)
+    text = "cost is 11, but the limit is 10, so the job could never start"
+    assert (line.cause, line.error) == ("failed", f"JobFailed: {text}")
+    assert [use.window.used for use in limited.engine.limits()] == [10]
 
 
 @sqlite

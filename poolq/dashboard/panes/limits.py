@@ -67,6 +67,10 @@ def _spark(limit: LimitStatus, context: DrawContext) -> Cell:
     return f"{text} {most:>5}", context.theme.warn
 
 
+def _window_words(limit: LimitStatus) -> str:
+    return "any interval of this length" if limit.sliding else "a window"
+
+
 def _any_tries(limits: Sequence[LimitStatus]) -> bool:
     return any(limit.last_tries for limit in limits)
 
@@ -80,11 +84,14 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
     when = empty if isinstance(empty, str) else empty[0]
     fields: list[tuple[str, Cell]] = [
         ("limit", limit.key),
-        ("allows", f"{rule(limit)}: {limit.limit} starts in a window"),
+        ("allows", f"{rule(limit)}: {limit.limit} starts in {_window_words(limit)}"),
         ("state", _state(limit, context)),
         ("starts", f"{start_rate(limit.starts)} a second, of {start_rate(limit.allowed)} allowed"),
         ("used", _used(limit, context)),
-        ("window ends", f"in {amounts.span(limit.resets_in)}"),
+        (
+            "window ends" if not limit.sliding else "next leaves",
+            f"in {amounts.span(limit.resets_in)}",
+        ),
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
         ("next slot", _next(limit, context)),
         ("empty", f"about {when}" if limit.waiting else amounts.DASH),

@@ -52,13 +52,13 @@ DIALECT = Dialect(
 #: The current time. NOW() is the time at which the statement began, which may since then have
 #: waited for a row lock.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
-#: Admits a claim that has a single rule, as nearly all have, in one statement. It changes nothing
-#: if the window is full, does not exist or was made before the clock went back, or if the claim is
-#: no longer held. If nothing has changed, `SQLEngine.admit` finds out which of these applies. If
-#: only one table is updated, MySQL evaluates assignments from left to right, and each uses the
-#: values set by those before it. So there is no EXISTS, which MySQL 8 could turn into a join. (On
-#: MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new window begins at the
-#: old one's end or later, so `ends <= start` identifies it. FOR UPDATE blocks recovery.
+#: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
+#: nothing if the window is full, does not exist or was made before the clock went back, or if the
+#: claim is no longer held. If nothing has changed, `SQLEngine.admit` finds out which of these
+#: applies. If only one table is updated, MySQL evaluates assignments from left to right, and each
+#: uses the values set by those before it. So there is no EXISTS, which MySQL 8 could turn into a
+#: join. (On MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new window begins
+#: at the old one's end or later, so `ends <= start` identifies it. FOR UPDATE blocks recovery.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
@@ -111,10 +111,11 @@ END"""
 
 
 def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
-    """Return a statement that counts a start, and so changes a row, only if the claim may start."""
-    key, most, span = rule
+    """Return a statement that counts a start, and so changes a row, only if the claim may start.
+    The rule has a fixed window and no cost."""
+    key, most, window, _, _ = rule
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
-    return Query(ADMIT_CLAIM, (most, most, key, span, most, *name))
+    return Query(ADMIT_CLAIM, (most, most, key, window, most, *name))
 
 
 def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
@@ -196,7 +197,13 @@ class MySQLEngine(SQLEngine):
             raise
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        plain = held is not None and len(rules) == 1 and not held[1].reviewed
+        plain = (
+            held is not None
+            and len(rules) == 1
+            and rules[0].cost == 1
+            and not rules[0].sliding
+            and not held[1].reviewed
+        )
         if held and plain and self.session.change(admit_query(rules[0], *held)):
             return Admission(0)
         return super().admit(rules, held)

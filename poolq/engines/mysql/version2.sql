@@ -30,8 +30,10 @@ ALTER TABLE {ns}_queues ADD KEY used (used);
 ALTER TABLE {ns}_queues ADD KEY paused (paused, queue);
 ALTER TABLE {ns}_counters ADD KEY queue (queue, worker);
 
--- `starts`: how many starts were counted in all windows.
+-- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
+-- `span` is negative, as JSON: [[time, as how many starts it counts], ...].
 ALTER TABLE {ns}_windows ADD COLUMN starts BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_windows ADD COLUMN log LONGBLOB;
 
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.

@@ -111,15 +111,22 @@ def _encode_state(state: State) -> bytes:
 
 def _encode_rules(rules: Sequence[Rule], refused: int) -> bytes:
     parts = [b"%d " % (refused + 1)]
-    for key, limit, window in rules:
-        name = key.encode("utf-8", "surrogateescape")
-        parts.append(b"%d %d %d:%b" % (limit, window, len(name), name))
+    for rule in rules:
+        name = rule.key.encode("utf-8", "surrogateescape")
+        limit, span = rule_arguments(rule)
+        parts.append(b"%b %d %d:%b" % (str(limit).encode(), span, len(name), name))
     return b"".join(parts)
+
+
+def rule_arguments(rule: Rule) -> tuple[int | str, int]:
+    """Encode limit and window as the script part `limit_windows` expects them."""
+    limit = rule.limit if rule.cost == 1 else f"{rule.limit}*{rule.cost}"
+    return limit, rule.span
 
 
 def _encode_rule(rule: Rule) -> bytes:
     """Encode a rule's limit and identity as the script part `parking` expects them."""
-    return b"%d %d:%b" % (rule.limit, rule.window, rule.key.encode("utf-8", "surrogateescape"))
+    return b"%d %d:%b" % (rule.limit, rule.span, rule.key.encode("utf-8", "surrogateescape"))
 
 
 text = sanitize.text

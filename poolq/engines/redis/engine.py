@@ -100,7 +100,7 @@ class RedisEngine(Engine):
         return [text(stale) for stale in reply[1]]
 
     def admit(self, rules: Sequence[Rule], held: tuple[str, base.Claim] | None = None) -> Admission:
-        arguments = (value for key, limit, window in rules for value in (limit, window, key))
+        arguments = (part for one in rules for part in (*codec.rule_arguments(one), one.key))
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
         wait, *why = self.client.run(script, *who, *arguments)

@@ -1,14 +1,19 @@
-"""Windows of rate limits. Each (key, window) has a row, which is locked while it is used.
+"""Windows of rate limits. Each (key, span) has a row, which is locked while it is used.
 
 Rows are always locked in the same order, which avoids deadlocks. The keepers delete the rows of
 windows that ended long ago.
+
+The row of a sliding window (its span is negative) also has the starts that counted at its last
+start; `start` and `used` sum them up, and `ends` is when the last of them no longer counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from poolq.engines.sanitize import number
-from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction
-from poolq.jobs.limits import Admission, Rule, Window, take
+import msgspec
+
+from poolq.engines.sanitize import number, start_log
+from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction
+from poolq.jobs.limits import Admission, Rule, StartLog, Window, slide, take, window_of
 
 WindowName = tuple[str, int]
 
@@ -18,10 +23,12 @@ KEPT_MICROS = 60_000_000
 MAX_DELETED = 2000
 
 LOCK_WINDOW = "SELECT start, used FROM {windows} WHERE name = ? AND span = ? {lock}"
+LOCK_SLIDING = "SELECT start, used, log FROM {windows} WHERE name = ? AND span = ? {lock}"
 MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, 0) {on:name, span} most = {new:most}"""
 SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
     WHERE name = ? AND span = ?"""
+SAVE_SLIDING = SAVE_WINDOW.replace("WHERE", ", log = ? WHERE")
 ENDED_WINDOWS = f"ends < {{now}} - {KEPT_MICROS} ORDER BY ends LIMIT {MAX_DELETED}"
 DELETE_WINDOWS = f"DELETE FROM {{windows}} WHERE {ENDED_WINDOWS}"
 #: For servers whose DELETE has no LIMIT.
@@ -31,29 +38,61 @@ SERVER_CLOCK = Query("SELECT {now}")
 
 
 def window_name(rule: Rule) -> WindowName:
-    return rule.key, rule.window
+    return rule.key, rule.span
+
+
+def is_sliding(name: WindowName) -> bool:
+    return name[1] < 0
 
 
 class LockedWindows(dict[WindowName, Window]):
-    """The windows of some rules, locked until the transaction ends; `now`: the server's time."""
+    """The windows of some rules, locked until the transaction ends; `now`: the server's time.
+    `logs`: the starts in those that slide; `added`: as how many starts those just taken count."""
 
     def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
         super().__init__()
         self.most = most
         self.now = now
+        self.logs: dict[WindowName, StartLog] = {}
+        self.added: dict[WindowName, int] = {}
+
+    def add(self, name: WindowName, row: Row) -> None:
+        """Add a row of LOCK_WINDOW or, if the window slides, of LOCK_SLIDING."""
+        start, used = number(row[0]), number(row[1])
+        if is_sliding(name):
+            self.logs[name] = start_log(row[2])
+            window = window_of(self.logs[name], -name[1], self.now)
+            if window is not None:
+                self[name] = window
+        elif used:
+            self[name] = Window(start, used)
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """Take one start of each rule, or none at all. If several rules refuse, the answer names
         the one that refuses for longest. Rules that share a window count a start once."""
         taken: dict[WindowName, Window] = {}
+        logs: dict[WindowName, StartLog] = {}
         refused = Admission(0)
         for at, rule in enumerate(rules):
-            taken[window_name(rule)], wait = take(rule, self.get(window_name(rule)), self.now)
+            name = window_name(rule)
+            if rule.sliding:
+                logs[name], wait = slide(rule, self.logs.get(name, ()), self.now)
+            else:
+                taken[name], wait = take(rule, self.get(name), self.now)
             if wait > refused.wait:
                 refused = Admission(wait, at, until=self.now + wait)
         if not refused.wait:
             self.update(taken)
+            for name, log in logs.items():
+                self.logs[name] = log
+                self[name] = Window(log[0][0], sum(cost for _, cost in log))
+            self.added = {window_name(rule): rule.counted for rule in rules}
         return refused
+
+    def slot_ends(self, rule: Rule) -> int:
+        """Return until when a job that was given a start may use it, if it is given back unstarted.
+        In a sliding window it asks again, as its start counts from the time when it was taken."""
+        return self.now + 1 if rule.sliding else self[window_name(rule)].start + rule.window
 
 
 def lock_windows(
@@ -63,7 +102,10 @@ def lock_windows(
     time, which runs once the windows are locked. Returns None if `clock` finds no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
-    queries = [*(Query(LOCK_WINDOW, name) for name in names), clock]
+    queries = [
+        *(Query(LOCK_SLIDING if is_sliding(name) else LOCK_WINDOW, name) for name in names),
+        clock,
+    ]
     *found, clock_row = tx.run(*queries)
     if not all(result.rows for result in found):
         tx.later(BatchQuery(MAKE_WINDOW, [(*name, most[name]) for name in names]))
@@ -72,25 +114,25 @@ def lock_windows(
         return None
     counters = LockedWindows(most, clock_row.rows[0][0])
     for name, result in zip(names, found, strict=True):
-        start, used = map(number, result.rows[0])
-        if used:
-            counters[name] = Window(start, used)
+        counters.add(name, result.rows[0])
     return counters
 
 
-def save_windows(
-    tx: Transaction, counters: LockedWindows, before: Mapping[WindowName, Window]
-) -> None:
-    """Save the windows that differ from `before`."""
-    rows = []
-    for name, window in counters.items():
-        old = before.get(name)
-        if window != old:
-            new = window.used - (old.used if old and old.start == window.start else 0)
-            end = window.start + name[1]
-            rows.append((counters.most[name], window.start, window.used, end, new, *name))
+def save_windows(tx: Transaction, counters: LockedWindows) -> None:
+    """Save the windows in which a start was taken."""
+    rows, sliding = [], []
+    for name, count in counters.added.items():
+        start, used = counters[name]
+        if is_sliding(name):
+            log = msgspec.json.encode(counters.logs[name])
+            end = counters.now - name[1]
+            sliding.append((counters.most[name], start, used, end, count, log, *name))
+        else:
+            rows.append((counters.most[name], start, used, start + name[1], count, *name))
     if rows:
         tx.later(BatchQuery(SAVE_WINDOW, rows))
+    if sliding:
+        tx.later(BatchQuery(SAVE_SLIDING, sliding))
 
 
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -> Admission | None:
@@ -98,9 +140,8 @@ def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -
     counters = lock_windows(tx, rules, clock)
     if counters is None:
         return None
-    before = dict(counters)
     admission = counters.admit(rules)
-    save_windows(tx, counters, before)
+    save_windows(tx, counters)
     return admission
 
 

@@ -7,6 +7,8 @@
     p:<µs>:<key>    parked, in the line of the limit with that window and key
     r:<µs>:<key>    released by that limit until `due_at`; `taken` is the due time
 
+The µs of a sliding window are negative.
+
 The only index of the jobs begins with `place`, so it finds a queue's next jobs, a worker's claims
 and a line's head. A second index would double the cost of each change.
 """
@@ -39,12 +41,12 @@ def cancelled_at(worker: str) -> str:
 
 def line_of(rule: Rule) -> str:
     """Return the line of the jobs that wait for a slot of this rule, whatever its limit."""
-    return f"{PARKED_PREFIX}{rule.window}:{rule.key}"
+    return f"{PARKED_PREFIX}{rule.span}:{rule.key}"
 
 
 def released_by(rule: Rule) -> str:
     """Return the line of the jobs that this rule has released."""
-    return f"{RELEASED_PREFIX}{rule.window}:{rule.key}"
+    return f"{RELEASED_PREFIX}{rule.span}:{rule.key}"
 
 
 def is_line(place: str) -> bool:

@@ -17,7 +17,12 @@ import msgspec
 from poolq.engines import sanitize
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.limit_windows import LockedWindows, lock_windows, save_windows
+from poolq.engines.sql.limit_windows import (
+    LockedWindows,
+    lock_windows,
+    save_windows,
+    window_name,
+)
 from poolq.engines.sql.location import IS_PARKED, IS_RELEASED, line_of, released_by
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
 from poolq.jobs.limits import Rule
@@ -34,7 +39,7 @@ MAX_ENDED_LINES = 100
 #: grant, which locks the window after the line. The queue is an argument, as it may have no row.
 OPEN_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
     SELECT one.place, ?, COALESCE((SELECT
-            CASE WHEN used >= ? AND start <= {now} THEN ends ELSE 0 END
+            CASE WHEN used + ? > ? AND start <= {now} THEN start + ? ELSE 0 END
         FROM {windows} WHERE name = ? AND span = ?), 0), ?, ?, ?, {now}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
@@ -107,7 +112,7 @@ def put_in_lines(
         tx.later(BatchQuery(OPEN_LINE, rows))
     if parked:
         waits = [
-            (line_of(park.rules[park.refused]), msgspec.json.encode(park.rules), claim.id)
+            (line_of(park.rules[park.refused]), _stored(park.rules), claim.id)
             for claim, park in parked
         ]
         tx.later(BatchQuery(PARK_JOB, waits))
@@ -117,8 +122,15 @@ def put_in_lines(
 
 
 def _open_args(place: str, queue: str, rule: Rule) -> Sequence[object]:
-    key, most, span = rule
-    return (queue, most, key, span, key, span, most, place)
+    line = rule.key, rule.span
+    return (queue, rule.counted, rule.limit, rule.window, *line, *line, rule.limit, place)
+
+
+def _stored(rules: Sequence[Rule]) -> bytes:
+    """Encode rules as `sanitize.rules` reads them; a cost of 1 is left out."""
+    return msgspec.json.encode(
+        [(one.key, one.limit, one.span, one.cost)[: 4 if one.cost != 1 else 3] for one in rules]
+    )
 
 
 def bring_back(tx: Transaction, queue: str) -> None:
@@ -128,7 +140,7 @@ def bring_back(tx: Transaction, queue: str) -> None:
     if not ended.rows:
         return
     lines = [
-        (to_text(place), number(span), number(since), number(now))
+        (to_text(place), abs(number(span)), number(since), number(now))
         for place, span, since, now in ended.rows
     ]
     queries = [Query(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
@@ -179,13 +191,12 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
     counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules})
     assert counters is not None  # SERVER_CLOCK always has a row
-    before = dict(counters)
     for job, rules in jobs:
         admission = counters.admit(rules)
         if not admission.wait:
-            save_windows(tx, counters, before)
+            save_windows(tx, counters)
             _set_slot(tx, place, queue, rules, counters)
-            ends = min(counters[rule.key, rule.window].start + rule.window for rule in rules)
+            ends = min(map(counters.slot_ends, rules))
             tx.later(Query(RESERVE_SLOT, (ends, job[0])))
             return Grant(job)
         refusing = rules[admission.rule]
@@ -215,7 +226,7 @@ def _set_slot(
 ) -> None:
     """If the start just taken was the window's last, let the line wait for the window's end."""
     for rule in rules:
-        window = counters[rule.key, rule.window]
+        window = counters[window_name(rule)]
         if line_of(rule) == place and window.used >= rule.limit:
             tx.later(Query(SET_SLOT, (window.start + rule.window, place, queue)))
 

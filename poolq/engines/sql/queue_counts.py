@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 
 from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts, Totals
-from poolq.engines.sanitize import number, to_text, total
+from poolq.engines.sanitize import number, start_log, to_text, total
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
 from poolq.engines.sql.limit_windows import WindowName, window_name
 from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
 from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
-from poolq.jobs.limits import Window
+from poolq.jobs.limits import Window, window_of
 
 #: How many limits are listed at most.
 MAX_LIMITS = 1000
@@ -40,11 +40,12 @@ COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
 
-OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts FROM {{windows}}
-    WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_LIMITS}"""
+OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts, log, {{now}}
+    FROM {{windows}} WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_LIMITS}"""
 #: One line of each limit, even if several queues have one, with the row of the limit's window.
 LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
-        CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END, w.starts
+        CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END,
+        w.starts, w.log, {{now}}
     FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
         LIMIT {MAX_LIMITS}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
@@ -167,12 +168,10 @@ def limits(session: Session) -> list[LimitUse]:
     waits = _counted_together(session, [Query(JOBS_IN_LINE, (place,)) for place, *_ in lines.rows])
     uses: dict[WindowName, LimitUse] = {}
     for (place, name, span, line_most, most, *row), waiting in zip(lines.rows, waits, strict=True):
-        start, used, left, starts = map(number, row)
-        is_open = left > 0
-        rule = sanitize.rule(to_text(name), most if is_open else line_most, span)
-        window = Window(start, used if is_open else 0)  # an ended window holds nothing back
+        window, left, starts = _window(span, row)
+        rule = sanitize.rule(to_text(name), most if left else line_most, span)
         if waiting and rule is not None:
-            use = LimitUse(rule, window, 0, left if is_open else 0, starts=starts)
+            use = LimitUse(rule, window, 0, left, starts=starts)
             use = uses.get(window_name(rule), use)
             is_parked = to_text(place).startswith(PARKED_PREFIX)
             uses[window_name(rule)] = (
@@ -180,9 +179,20 @@ def limits(session: Session) -> list[LimitUse]:
             )
     others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
     for name, span, most, *window_row in others[: MAX_LIMITS - len(uses)]:
-        start, used, left, starts = map(number, window_row)
+        window, left, starts = _window(span, window_row)
         rule = sanitize.rule(to_text(name), most, span)
-        if rule is not None:
-            use = LimitUse(rule, Window(start, used), 0, max(0, left), starts=starts)
-            uses[window_name(rule)] = use
+        if rule is not None and left:
+            uses[window_name(rule)] = LimitUse(rule, window, 0, left, starts=starts)
     return sorted(uses.values())
+
+
+def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:
+    """Read a row (start, used, time until the window ends, starts, log, now). Returns the window,
+    the time until it ends or, if it slides, until its first start no longer counts, and all starts.
+    An ended window has no starts, as it holds nothing back."""
+    start, used, left, starts = map(number, row[:4])
+    span, now = number(span), number(row[5])
+    if span < 0:
+        found = window_of(start_log(row[4]), -span, now)
+        return (found, found.start - span - now, starts) if found else (Window(0, 0), 0, starts)
+    return Window(start, used if left > 0 else 0), max(0, left), starts

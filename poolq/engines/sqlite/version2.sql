@@ -30,8 +30,10 @@ CREATE INDEX IF NOT EXISTS {ns}_queues_used ON {ns}_queues (used);
 CREATE INDEX IF NOT EXISTS {ns}_queues_paused ON {ns}_queues (paused, queue);
 CREATE INDEX IF NOT EXISTS {ns}_counters_queue ON {ns}_counters (queue, worker);
 
--- `starts`: how many starts were counted in all windows.
+-- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
+-- `span` is negative, as JSON: [[time, as how many starts it counts], ...].
 ALTER TABLE {ns}_windows ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_windows ADD COLUMN log BLOB;
 
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq import Limit
-from poolq.errors import LimitError
-from poolq.jobs.limits import MAX_MICROSECONDS, Rule, Window, take
+from poolq.errors import CostError, LimitError
+from poolq.jobs.limits import MAX_MICROSECONDS, Rule, StartLog, Window, slide, take, window_of
 
 SECOND = 1_000_000
 
@@ -66,7 +66,7 @@ def test_what_rate_limit_may_return(given: object, limits: tuple[Limit, ...]) ->
 
 
 UNIT_MICROSECONDS = "give exactly one of seconds, minutes, hours, days"
-FIELDS = "use limit, seconds, minutes, hours, days, key, jitter, on_limit"
+FIELDS = "use limit, seconds, minutes, hours, days, key, cost, sliding, jitter, on_limit"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,22 @@ FIELDS = "use limit, seconds, minutes, hours, days, key, jitter, on_limit"
             "jitter is 'x'; it must be a share from 0 to 1",
         ),
         ({"limit": 1, "seconds": 1, "on_limit": "x"}, "on_limit is 'x'; write 'release' or 'park'"),
+        (
+            {"limit": 9, "seconds": 1, "cost": 0},
+            "cost is 0; it must be a whole number of 1 or more",
+        ),
+        ({"limit": 9, "seconds": 1, "cost": -3}, "cost is -3; it must be a whole number of 1"),
+        ({"limit": 9, "seconds": 1, "cost": 1.0}, "cost is 1.0; it must be a whole number of 1"),
+        ({"limit": 9, "seconds": 1, "cost": True}, "cost is True; it must be a whole number of 1"),
+        (
+            {"limit": 9, "seconds": 1, "cost": 10},
+            "cost is 10, but the limit is 9, so the job could",
+        ),
+        ({"limit": 9, "seconds": 1, "sliding": 1}, "sliding is 1; it must be True or False"),
+        (
+            {"limit": 1001, "seconds": 1, "sliding": True},
+            "limit is 1001; a sliding one is at most 1000, as each start is kept",
+        ),
         (3, "3 is not a limit; return None, a Limit, a dict or a list of them"),
         ("10/s", "'10/s' is not a limit"),
         ([None], "None is not a limit"),
@@ -158,3 +174,79 @@ def test_a_window_never_has_more_starts_than_the_limit(
     assert max(starts.values()) <= limit
     opened = sorted(starts)
     assert all(later - earlier >= span for earlier, later in pairwise(opened))
+
+
+def test_a_cost_above_the_limit_is_an_error_of_its_own() -> None:
+    """It can never succeed, so the worker fails the job at once."""
+    with pytest.raises(CostError, match="cost is 10, but the limit is 9"):
+        Limit(9, seconds=1, cost=10)
+    with pytest.raises(CostError, match="rate_limit of jobs:A: cost is 10"):
+        Limit.parse({"limit": 9, "seconds": 1, "cost": 10}, "jobs:A")
+
+
+def test_cost_and_sliding_reach_the_engine() -> None:
+    rule = Limit(9, seconds=1, cost=4, sliding=True).rule("jobs:A")
+    assert rule == Rule("jobs:A", 9, SECOND, 4, sliding=True)
+    assert (rule.span, Rule("k", 9, SECOND).span) == (-SECOND, SECOND)
+
+
+def test_a_start_counts_as_much_as_it_costs() -> None:
+    rule = Rule("k", 10, SECOND, 4)
+    window, _ = take(rule, None, 0)
+    window, wait = take(rule, window, 1)
+    assert (window, wait) == (Window(0, 8), 0)
+    assert take(rule, window, 2) == (window, SECOND - 2)
+    assert take(rule._replace(cost=2), window, 2) == (Window(0, 10), 0)
+
+
+def test_a_cost_above_a_lowered_limit_counts_as_the_limit() -> None:
+    rule = Rule("k", 3, SECOND, 8)
+    window, wait = take(rule, None, 0)
+    assert (window, wait) == (Window(0, 3), 0)
+    assert take(rule, window, 1) == (window, SECOND - 1)
+    assert slide(rule._replace(sliding=True), (), 0) == ([(0, 3)], 0)
+
+
+def test_a_sliding_window_has_no_edge() -> None:
+    rule = Rule("k", 2, 100, sliding=True)
+    log: StartLog = ()
+    for at in (0, 90):
+        log, wait = slide(rule, log, at)
+        assert wait == 0
+    assert slide(rule, log, 95) == ([(0, 1), (90, 1)], 5)
+    log, wait = slide(rule, log, 100)
+    assert (log, wait) == ([(90, 1), (100, 1)], 0)
+    assert slide(rule, log, 101)[1] == 89
+    assert window_of(log, 100, 150) == Window(90, 2)
+    assert window_of(log, 100, 195) == Window(100, 1)
+    assert window_of(log, 100, 200) is None
+
+
+def test_starts_in_the_future_no_longer_count() -> None:
+    """The clock was set back after them."""
+    rule = Rule("k", 1, 100, sliding=True)
+    assert slide(rule, [(500, 1)], 450) == ([(450, 1)], 0)
+    assert window_of([(500, 1)], 100, 450) is None
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 50),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5)), min_size=1, max_size=60),
+)
+def test_no_interval_of_the_windows_length_has_more_starts_than_a_sliding_limit(
+    limit: int, span: int, steps: list[tuple[int, int]]
+) -> None:
+    log: StartLog = ()
+    now, starts = 0, []
+    for step, cost in steps:
+        now += step
+        rule = Rule("k", limit, span, cost, sliding=True)
+        log, wait = slide(rule, log, now)
+        if wait == 0:
+            starts.append((now, rule.counted))
+        else:
+            assert slide(rule, log, now + wait)[1] == 0, "it may start after the wait"
+            assert slide(rule, log, now + wait - 1)[1] == 1, "and no sooner"
+    for begin, _ in starts:
+        assert sum(cost for at, cost in starts if begin <= at < begin + span) <= limit

@@ -13,7 +13,7 @@ from poolq.keeper.limit_watch import FORGET_AFTER, MAX_WATCHED, RELEASE_AFTER, L
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
 from poolq.monitor import prometheus
-from poolq.monitor.alerts import alerts
+from poolq.monitor.alerts import alerts, rule
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.limit_status import HOLDS_BACK, LimitStatus, ObservedLimit, status
 from poolq.monitor.snapshot import Snapshot
@@ -50,6 +50,19 @@ def test_a_window_that_ended_with_few_waiting_has_room() -> None:
     found = status(watched(parked=3), 1.8)
     assert (found.used, found.next_slot) == (1, 0.0)
     assert (status(watched(parked=3), 0.8).used, status(watched(parked=3), 4.0).used) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("passed", "parked", "used", "resets_in"),
+    [(0.1, 0, 2, 0.6), (0.8, 0, 2, 0.0), (1.8, 0, 0, None), (9.9, 5, 2, 0.0)],
+)
+def test_starts_leave_a_sliding_window_one_by_one(
+    passed: float, parked: int, used: int, resets_in: float | None
+) -> None:
+    """When the others leave is not known; while jobs wait, they take the place of those."""
+    found = status(watched(sliding=True, parked=parked, since=None), passed)
+    assert (found.used, found.resets_in) == (used, resets_in and pytest.approx(resets_in))
+    assert rule(found) == "2 in any 1s"
 
 
 def test_jobs_that_were_released_wait_as_those_in_line_do() -> None:

@@ -3,8 +3,8 @@
 -- not be cancelled.
 -- Parts: base, limit_windows, claims.
 --
--- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit,
---       window in microseconds, key.
+-- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit and
+--       window as for `rule_of`, key.
 -- Reply: {microseconds to wait (0: admitted), position (from 0) of the rule that requires the wait
 --        (-1: none), when the wait ends (0: no wait)}; {-1} if the claim is not held or is
 --        cancelled; {-2} if the worker is not registered.
@@ -17,8 +17,7 @@ if ARGV[2] ~= '' then
 end
 local rules = {}
 for i = 4, #ARGV, 3 do
-  rules[#rules + 1] =
-    {limit = tonumber(ARGV[i]), window = tonumber(ARGV[i + 1]), key = ARGV[i + 2]}
+  rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
 local wait, at = take(rules)
 return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0}

@@ -12,8 +12,7 @@ if not how or is_cancelled(how) then return {-1} end
 local queue = string.match(call('HGET', worker, ARGV[2]), '^%d+ %d+ [^ ]+ %d+ (.*)$')
 local since, rules = registered_at(worker), {}
 for i = 4, #ARGV, 3 do
-  rules[#rules + 1] =
-    {limit = tonumber(ARGV[i]), window = tonumber(ARGV[i + 1]), key = ARGV[i + 2]}
+  rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
 local wait, at = take(rules)
 for _, rule in ipairs(rules) do

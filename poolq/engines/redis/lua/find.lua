@@ -22,13 +22,13 @@ if delayed then return answer(delayed > now and 'delayed' or 'ready', delayed) e
 local held = tonumber(call('ZSCORE', P .. 'held:' .. queue, id) or nil)
 if held and held > now then
   local by = call('HGET', P .. 'heldby:' .. queue, id) or ''
-  return answer('delayed', held, nil, string.match(by, '^%d+ %d+ %d+:(.*)$'))
+  return answer('delayed', held, nil, string.match(by, '^%d+ %d+ %-?%d+:(.*)$'))
 end
 if held then return answer('ready', due) end
 local _, rule = rules_of(queue, id)
 if rule then
   local slot = tonumber(call('ZSCORE', P .. 'lines:' .. queue, identity_of(rule)) or 0)
-  local key = string.match(identity_of(rule), '^%d+:(.*)$')
+  local key = rule.key
   return answer('parked', slot > 0 and slot or now, nil, key)
 end
 for _, worker in ipairs(call('HKEYS', P .. 'workers')) do

@@ -60,11 +60,12 @@ local function read_windows(from, to)
   for i, stored in ipairs(call('MGET', unpack(keys))) do
     local use = reply[from + i - 1]
     local start, used, limit, ever = string.match(stored or '', '^(%d+) (%d+) (%d+) ?(%d*)')
-    local length = tonumber(string.match(use[1], '^%d+')) or 0  -- written by hand
+    local length = tonumber(string.match(use[1], '^%-?(%d+)')) or 0  -- written by hand
     if limit and use[2] == '0' then use[2] = limit end
+    if string.sub(use[1], 1, 1) == '-' then start, used = window_of(use[1], length) end
     start, use[8] = tonumber(start), tonumber(ever) and ever or used or '0'
     if start and start <= now and now < start + length then
-      use[3], use[4], use[6] = digits(start), used, digits(start + length - now)
+      use[3], use[4], use[6] = digits(start), digits(used), digits(start + length - now)
     end
   end
 end

@@ -132,7 +132,7 @@ local function list_held(from)
     local begin = queue == from.queue and from or START
     each_after(P .. 'held:' .. queue, low, high, begin, want(), function(id, moment)
       local by = call('HGET', P .. 'heldby:' .. queue, id) or ''
-      local due, key = string.match(by, '^(%d+) %d+ %d+:(.*)$')
+      local due, key = string.match(by, '^(%d+) %d+ %-?%d+:(.*)$')
       checked = checked + 1
       if limit == '' or key == limit then
         local at = status == 'ready' and tonumber(due or 0) or moment
@@ -149,7 +149,7 @@ end
 local function lines_of(queue, from)
   local names = {}
   for _, line in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
-    local wanted = limit == '' or string.match(line, '^%d+:(.*)$') == limit
+    local wanted = limit == '' or string.match(line, '^%-?%d+:(.*)$') == limit
     if line ~= RELEASED and wanted and line >= from then names[#names + 1] = line end
   end
   table.sort(names)
@@ -163,7 +163,7 @@ local function list_lines(from)
       if stops(queue, line) then return end
       local begin = is_first and line == from.line and from or START
       each_after(line_key(queue, line), -1, '+inf', begin, want(), function(id, due)
-        local key = string.match(line, '^%d+:(.*)$')
+        local key = string.match(line, '^%-?%d+:(.*)$')
         take({{id = id, due = due, at = due, queue = queue, line = line, limit = key}})
         return want() > 0
       end)

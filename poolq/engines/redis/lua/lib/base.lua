@@ -18,7 +18,8 @@
 --   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count
 --   ready:<queue>     LIST  ids, the next one first
 --   delayed:<queue>   ZSET  id -> due; once due it counts as ready, after the jobs in the list
---   lines:<queue>     ZSET  identity ("<window>:<key>") -> when its line's next slot may be free; 0
+--   lines:<queue>     ZSET  identity ("<window>:<key>", or
+--                           "-<window>:<key>" if the window slides) -> when its line's next slot may be free; 0
 --                           if it may be free now and a keeper knows. Also "released" -> when the
 --                           first released job is due again
 --   lined             SET   queues with a key lines:<queue>
@@ -32,6 +33,8 @@
 --   latest            STRING  the latest time at which a line was scheduled, to within a second
 --   failed:<queue>    ZSET  id -> when it failed
 --   win:<identity>    STRING "<start> <used> <limit> <starts in all>", a window; expires after it
+--   starts:<identity> ZSET  "<count> <cost>" -> time: the starts in a sliding window, see part
+--                           `limit_windows`; expires after the window
 --   windows           ZSET  identity -> when its window ends
 --   counters          HASH  "<counter> <queue>" -> how often
 --   workers           HASH  worker -> node

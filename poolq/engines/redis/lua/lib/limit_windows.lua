@@ -1,27 +1,93 @@
--- Part `limit_windows` (needs only `base`): fixed windows of limits. A rule is {limit, window,
--- key}, with `window` in microseconds.
+-- Part `limit_windows` (needs only `base`): windows of limits. A rule is {limit, window, key, cost,
+-- sliding}, with `window` in microseconds; a start counts as `cost` starts, at most as `limit`.
+--
+-- Of a sliding window, starts:<identity> keeps the starts that may still count. A member is
+-- "<count> <cost>": `count` (16 digits) is the number of starts up to and including this one. The
+-- members are sorted by time and by count, so sums over them are differences.
 
 -- How many ended windows are removed from the index for each one that opens.
 local FORGOTTEN_PER_OPENED = 2
 -- Milliseconds for which a window is kept after its end, so that the count of all starts continues.
 local EXTRA_TTL = 10000
 
+-- Scripts get a limit as "<limit>", or "<limit>*<cost>" if a start counts as more than one, and a
+-- window as "<window>", or "-<window>" if it slides.
+local function rule_of(limit, window, key)
+  local cost = 1
+  if not tonumber(limit) then limit, cost = string.match(limit, '^(%d+)%*(%d+)$') end
+  window = tonumber(window)
+  return {limit = tonumber(limit), window = math.abs(window), key = key, cost = tonumber(cost),
+    sliding = window < 0}
+end
+
 local function identity_of(rule)
-  return digits(rule.window) .. ':' .. rule.key
+  return (rule.sliding and '-' or '') .. digits(rule.window) .. ':' .. rule.key
+end
+
+-- The members of starts:<identity> from `min` to `max`, at most one: its time, count and cost.
+local function start_at(identity, ...)
+  local found = call('ZRANGE', P .. 'starts:' .. identity, ...)
+  local count, cost = string.match(found[1] or '', '^(%d+) (%d+)$')
+  if count then return tonumber(found[2]), tonumber(count), tonumber(cost) end
+end
+
+-- Return the time of the first start that counts in a sliding window, and the numbers of starts
+-- until before it and until now; nil if none counts. A start in the future was made before the
+-- clock went back, and does not count.
+local function sliding_starts(identity, length)
+  local from = '(' .. digits(now - length)
+  local first, count, cost =
+    start_at(identity, from, stamp, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  if not first then return nil, 0, 0 end
+  local _, last = start_at(identity, stamp, from, 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+  return first, count - cost, last
+end
+
+-- The time of the first start that counts in a sliding window up to which `wanted` starts were
+-- counted, or of the last one.
+local function time_of_start(identity, length, wanted)
+  local key = P .. 'starts:' .. identity
+  local low = call('ZCOUNT', key, '-inf', digits(now - length))
+  local high = call('ZCOUNT', key, '-inf', stamp) - 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local _, count = start_at(identity, middle, middle, 'WITHSCORES')
+    if count >= wanted then high = middle else low = middle + 1 end
+  end
+  return (start_at(identity, low, low, 'WITHSCORES')) or now
+end
+
+-- Forget the starts that no longer count in a sliding window.
+local function forget_starts(rule)
+  local key = P .. 'starts:' .. rule.identity
+  call('ZREMRANGEBYSCORE', key, '-inf', digits(now - rule.window))
+  call('ZREMRANGEBYSCORE', key, '(' .. stamp, '+inf')
 end
 
 -- Return the start of an identity's open window and its number of starts (nil and 0 if none is
 -- open), and the number of starts in all windows. A window that begins in the future was opened
--- before the clock went back, and counts as ended.
+-- before the clock went back, and counts as ended. A sliding window begins with its first start.
 local function window_of(identity, length)
   local stored = call('GET', P .. 'win:' .. identity)
   local total = 0
+  if string.sub(identity, 1, 1) == '-' then
+    local first, before, last = sliding_starts(identity, length)
+    return first, last - before, tonumber(string.match(stored or '', '%d+$')) or 0
+  end
   if stored then
     local start, used, ever = string.match(stored, '^(%d+) (%d+) %d+ ?(%d*)')
     start, total = tonumber(start), tonumber(ever) or tonumber(used) or 0
     if start and start <= now and now < start + length then return start, tonumber(used), total end
   end
   return nil, 0, total
+end
+
+-- How long a rule that refuses a start requires to wait.
+local function wait_for(rule)
+  if not rule.sliding then return rule.start + rule.window - now end
+  local _, _, last = sliding_starts(rule.identity, rule.window)
+  local wanted = last + rule.counted - rule.limit
+  return time_of_start(rule.identity, rule.window, wanted) + rule.window - now
 end
 
 -- How long until all rules allow a start (0: now), and the position of the rule that requires the
@@ -31,8 +97,9 @@ local function check_rules(rules)
   for i, rule in ipairs(rules) do
     rule.identity = identity_of(rule)
     rule.start, rule.used, rule.total = window_of(rule.identity, rule.window)
-    if rule.start and rule.used >= rule.limit then
-      local rest = rule.start + rule.window - now
+    rule.counted = math.min(rule.cost, rule.limit)
+    if rule.start and rule.used + rule.counted > rule.limit then
+      local rest = wait_for(rule)
       if rest > wait then wait, at = rest, i end
     end
   end
@@ -48,11 +115,22 @@ end
 local function open_window(rule)
   local ends, ttl = now + rule.window, math.ceil(rule.window / 1000) + EXTRA_TTL
   local windows = P .. 'windows'
-  local first = stamp .. ' 1 ' .. digits(rule.limit) .. ' ' .. digits(rule.total + 1)
+  local first = table.concat(
+    {stamp, digits(rule.counted), digits(rule.limit), digits(rule.total + rule.counted)}, ' ')
   forget_ended(windows)
   call('ZADD', windows, digits(ends), rule.identity)
   if call('PTTL', windows) < ttl then call('PEXPIRE', windows, digits(ttl)) end
   call('SET', P .. 'win:' .. rule.identity, first, 'PX', digits(ttl))
+end
+
+local function add_start(rule)
+  local key, ttl = P .. 'starts:' .. rule.identity, math.ceil(rule.window / 1000) + EXTRA_TTL
+  forget_starts(rule)
+  local _, _, last = sliding_starts(rule.identity, rule.window)
+  local count = string.format('%016.0f', last + rule.counted)
+  call('ZADD', key, stamp, count .. ' ' .. digits(rule.counted))
+  call('PEXPIRE', key, digits(ttl))
+  open_window(rule)
 end
 
 -- Take one start from each rule, or none. Returns the same as `check_rules`.
@@ -60,8 +138,11 @@ local function take(rules)
   local wait, at = check_rules(rules)
   if wait > 0 then return wait, at end
   for _, rule in ipairs(rules) do
-    if rule.start then
-      local used = {rule.start, rule.used + 1, rule.limit, rule.total + 1}
+    if rule.sliding then
+      add_start(rule)
+    elseif rule.start then
+      local used =
+        {rule.start, rule.used + rule.counted, rule.limit, rule.total + rule.counted}
       for at, number in ipairs(used) do used[at] = digits(number) end
       call('SET', P .. 'win:' .. rule.identity, table.concat(used, ' '), 'KEEPTTL')
     else
@@ -72,12 +153,14 @@ local function take(rules)
 end
 
 -- The span of time in which the slots just taken count, and in which all of their windows are open.
+-- A job whose start has been counted in a sliding window must not start later: its span is over.
 local function span_of(rules)
   local from, to = 0, now
   for i, rule in ipairs(rules) do
     local start = rule.start or now
+    local ends = rule.sliding and now or start + rule.window
     from = math.max(from, start)
-    to = i == 1 and start + rule.window or math.min(to, start + rule.window)
+    to = i == 1 and ends or math.min(to, ends)
   end
   return digits(from) .. ':' .. digits(to)
 end

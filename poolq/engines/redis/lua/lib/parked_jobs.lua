@@ -3,25 +3,26 @@
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
 -- identity. The job's rules are stored as "<refused> ", then "<limit> <window> <bytes>:<key>" for
--- each rule; the job is in the line of the rule at position `refused` (from 1). A line applies the
+-- each rule, with limit and window as for `rule_of`; the job is in the line of the rule at position `refused` (from 1). A line applies the
 -- limit that was last named for it. A released job is held until the limit's window ends.
 
 -- How many heads of lines without a free slot one step examines.
 local MAX_HEADS = 16
 -- How many released jobs return to their queue at a time.
 local RELEASE_BATCH = 1000
--- The member of lines:<queue> for all released jobs. Identities differ, as they begin with a digit.
+-- The member of lines:<queue> for all released jobs. Identities differ, as they begin with a digit or "-".
 local RELEASED = 'released'
 
 local function parse_rules(text)
   local rules = {}
   local _, at, refused = string.find(text, '^(%d+) ')
   while at and at < #text do
-    local _, stop, limit, window, size = string.find(text, '^(%d+) (%d+) (%d+):', at + 1)
+    local _, stop, limit, window, size =
+      string.find(text, '^(%d+%*?%d*) (%-?%d+) (%d+):', at + 1)
     if not stop then break end
     at = stop + size
     local key = string.sub(text, stop + 1, at)
-    rules[#rules + 1] = {limit = tonumber(limit), window = tonumber(window), key = key}
+    rules[#rules + 1] = rule_of(limit, window, key)
   end
   return rules, rules[tonumber(refused or 0)]
 end
@@ -43,7 +44,7 @@ end
 
 -- When a limit has its next free slot.
 local function next_slot(identity, limit)
-  local length = tonumber(string.match(identity, '^%d+')) or 0  -- written by hand
+  local length = tonumber(string.match(identity, '^%-?(%d+)')) or 0  -- written by hand
   local start, used = window_of(identity, length)
   if start and used >= limit then return start + length end
   return now
@@ -254,7 +255,7 @@ local function repair(queue)
   local jobs = call('ZRANGE', held, 0, -1, 'WITHSCORES')
   for i = 1, #jobs, 2 do
     local by = call('HGET', P .. 'heldby:' .. queue, jobs[i])
-    local length = tonumber(string.match(by or '', '^%d+ %d+ (%d+):') or 0)
+    local length = tonumber(string.match(by or '', '^%d+ %d+ %-?(%d+):') or 0)
     -- Jitter may delay a release by up to another window.
     if tonumber(jobs[i + 1]) > now + 2 * length then call('ZADD', held, stamp, jobs[i]) end
   end
