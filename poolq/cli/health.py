@@ -25,8 +25,8 @@ def early(args: list[str]) -> int | None:
 
 
 def name_in_files() -> str | None:
-    """Return the pool's name: from a TOML file, or else the project's name; "default" if there is
-    no project. Returns None if it cannot be found here, so that `probe.py` must load
+    """Return the pool's name: from a TOML file, or else the name of the project's folder, which is
+    the current one if there are no project files. Returns None if it cannot be found here, so that `probe.py` must load
     the whole configuration."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
@@ -35,7 +35,7 @@ def name_in_files() -> str | None:
             break
         folder = os.path.dirname(folder)  # noqa: PTH120  # as above
     if not found:
-        return "default"
+        return _simple(os.path.basename(os.getcwd()))  # noqa: PTH109, PTH119  # as above
     if not _is_ours(folder):
         return None
     project = os.path.basename(folder)  # noqa: PTH119  # as above

@@ -85,11 +85,10 @@ class _Layer(NamedTuple):
 
 
 class Project(NamedTuple):
-    """A project's folder. It may be read if it is `trusted`; it has a project file if `found`."""
+    """A project's folder. It may be read if it is `trusted`."""
 
     folder: Path
     trusted: bool
-    found: bool
 
 
 def load(
@@ -133,7 +132,7 @@ def load(
         values["engine"] = engine_urls.normalise(str(values["engine"]), folder, database)
     except ValueError as error:
         raise ConfigError(f"engine ({sources['engine']}): {error}") from None
-    if sources["name"] == "default" and project.found:
+    if sources["name"] == "default":
         values["name"] = _project_name(folder) or values["name"]
     if values["log_file"] != STDERR:
         values["log_file"] = str(folder / str(values["log_file"]))
@@ -187,9 +186,9 @@ def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Pr
             continue
         why = reason_for_distrust(folder, current=folder == start)
         if not why:
-            return Project(folder, trusted=True, found=True)
+            return Project(folder, trusted=True)
         warn(f"{found} is not read: {why}")
-    return Project(start, trusted=not reason_for_distrust(start, current=True), found=False)
+    return Project(start, trusted=not reason_for_distrust(start, current=True))
 
 
 def _project_name(folder: Path) -> str:

@@ -64,7 +64,8 @@ def on_terminal(command: str, folder: Path) -> list[str]:
     with subprocess.Popen(
         [sys.executable, "-m", "poolq", *args],
         cwd=folder,
-        env=environment(RUNTIME_DIRECTORY=str(folder)),  # whatever else runs here
+        # Whatever else runs here, in a folder of another name.
+        env=environment(RUNTIME_DIRECTORY=str(folder), POOLQ_NAME="shop"),
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,

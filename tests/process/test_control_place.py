@@ -77,7 +77,7 @@ def test_a_pool_and_a_probe_take_the_projects_name(project: Project, tmp_path: P
     shown = here("config", "show", "--json").json["settings"]["name"]
     assert shown == {"value": name, "source": "default"}
     beside = Command(tmp_path, RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
-    assert beside("health", "--ready").line == "no pool named 'default' runs here"
+    assert beside("health", "--ready").line == f"no pool named {tmp_path.name!r} runs here"
     (tmp_path / "odd näme").mkdir()
     (tmp_path / "odd näme" / ".env").write_text("OTHER=1\n")
     odd = Command(tmp_path / "odd näme", RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")

@@ -111,7 +111,7 @@ def test_the_name_is_read_from_where_all_settings_are(project: Project, tmp_path
 def test_a_probe_imports_next_to_nothing(
     project: Project, tmp_path: Path, file: str, text: str
 ) -> None:
-    name = "default" if not file else "mine-1" if "mine-1" in text else "shop.eu"
+    name = "mine-1" if "mine-1" in text else "shop.eu"
     pool = project.ready(1, f"--name={name}")
     folder = tmp_path / "shop.eu"
     folder.mkdir()

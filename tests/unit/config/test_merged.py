@@ -40,7 +40,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert made.procs == cores() >= 1
     assert (made.sleep, made.cooldown, made.stop_timeout, made.node_ttl) == (5, 0, 60, 30)
     assert (made.prefetch, made.until_empty, made.max_payload) == (0, False, 1024 * 1024)
-    assert (made.name, made.unknown_job_for) == ("default", 600)
+    assert (made.name, made.unknown_job_for) == (tmp_path.name, 600)
     assert set(made.sources.values()) == {"default"}
 
 
@@ -122,9 +122,12 @@ def test_the_project_folder_is_the_nearest_one_upwards(tmp_path: Path, marker: s
         (" ", "default"),
     ],
 )
-def test_the_default_name_is_the_projects(tmp_path: Path, base: str, name: str) -> None:
+def test_the_default_name_is_that_of_the_projects_folder(
+    tmp_path: Path, base: str, name: str
+) -> None:
     (tmp_path / base / "deep").mkdir(parents=True)
-    assert load(tmp_path / base / "deep", POOLQ_ENGINE="null").name == "default"
+    assert load(tmp_path / base / "deep", POOLQ_ENGINE="null").name == "deep"
+    assert load(tmp_path / base, POOLQ_ENGINE="null").name == name
     (tmp_path / base / "pyproject.toml").touch()
     made = load(tmp_path / base / "deep", POOLQ_ENGINE="null")  # SQLite's URLs are UTF-8
     assert (made.name, made.sources["name"]) == (name, "default")

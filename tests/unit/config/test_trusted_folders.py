@@ -63,7 +63,7 @@ def test_a_project_in_a_public_folder_is_skipped_and_said(public: Path) -> None:
     mine.mkdir()
     said: list[str] = []
     read = config.load({}, {}, mine, said.append)
-    assert (read.folder, read.name, read.engine) == (mine, "default", f"sqlite:///{mine}/poolq.db")
+    assert (read.folder, read.name, read.engine) == (mine, "mine", f"sqlite:///{mine}/poolq.db")
     assert said == [f"{public}/poolq.toml is not read: everybody may write to {public}"]
 
 
@@ -83,13 +83,13 @@ def test_a_script_in_a_public_folder_leads_to_no_settings(public: Path, tmp_path
     assert (read.folder, read.name) == (mine, "mine")
     assert said == [f"{public}/poolq.toml is not read: everybody may write to {public}"]
     again = config.load({}, {}, public, said.append, script=public)
-    assert (again.folder, again.name, len(said)) == (public, "default", 2)
+    assert (again.folder, again.name, len(said)) == (public, public.name, 2)
 
 
 def test_the_current_folder_may_be_public_too(public: Path) -> None:
     said: list[str] = []
     read = config.load({}, {}, public, said.append)
-    assert (read.folder, read.name) == (public, "default")
+    assert (read.folder, read.name) == (public, public.name)
     assert len(said) == 1
 
 
