@@ -26,8 +26,8 @@ def early(args: list[str]) -> int | None:
 
 def name_in_files() -> str | None:
     """Return the pool's name: from a TOML file, or else the name of the project's folder, which is
-    the current one if there are no project files. Returns None if it cannot be found here, so that `probe.py` must load
-    the whole configuration."""
+    the current one if there are no project files. Returns None if it cannot be found here, so that
+    `probe.py` must load the whole configuration."""
     folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
     while True:
         found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above

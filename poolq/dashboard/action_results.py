@@ -3,7 +3,7 @@ was fetched (pure)."""
 
 from dataclasses import replace
 
-from poolq.dashboard import bulk, fetching
+from poolq.dashboard import bulk, fetching, questions
 from poolq.dashboard.action_runner import PROGRESS, ActionResult
 from poolq.dashboard.screen_state import ScreenState
 
@@ -13,8 +13,8 @@ def take(result: ActionResult, state: ScreenState, now: float) -> None:
     action = result.action
     if action == state.fetching:
         state.fetching = None
-    if action.kind == "count":
-        _take_count(result, state, now)
+    if action.kind in ("count", "find"):
+        _take_answer(result, state, now)
     elif result.level == PROGRESS:
         state.progress = result.text
     elif action.kind not in fetching.FETCHES:
@@ -29,9 +29,9 @@ def take(result: ActionResult, state: ScreenState, now: float) -> None:
         fetching.outdate(state)
 
 
-def _take_count(result: ActionResult, state: ScreenState, now: float) -> None:
-    """Let the user answer the question that has waited for the number of jobs. A question that was
-    closed meanwhile stays closed."""
+def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
+    """Let the user answer the question that has waited for the number of jobs, or for a job. A
+    question that was closed meanwhile stays closed."""
     asked = state.question
     if asked is None or asked.counts != result.action:
         return
@@ -41,6 +41,13 @@ def _take_count(result: ActionResult, state: ScreenState, now: float) -> None:
     state.question = None
     if result.found is None:
         state.show_message(result.text, now, result.level)
+        return
+    if result.action.kind == "find":
+        asked_now = questions.found(result.action.to, *result.found)
+        if isinstance(asked_now, str):
+            state.show_message(asked_now, now, "error")
+        else:
+            state.question = asked_now
         return
     state.question = bulk.question(result.action, result.found)
     if state.question is None:

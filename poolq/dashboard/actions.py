@@ -18,6 +18,7 @@ from poolq.dashboard.screen_state import Action, Bulk
 from poolq.engines.base import Engine, JobPage
 from poolq.engines.search import JobFilter, search
 from poolq.errors import NotFound, PoolqError, Refused
+from poolq.jobs.message import name_and_queue
 
 #: A message, and what was fetched.
 ActionOutput = tuple[str, Any]
@@ -66,6 +67,7 @@ class Actions:
             "cancel": self._cancel,
             "cancel running": self._cancel_running,
             "move": self._move,
+            "find": self._find,
             "show": lambda action: ("", self._show(action)),
             "jobs": self._jobs,
             "failures": self._list_failures,
@@ -188,6 +190,13 @@ class Actions:
             return f"job {id} is cancelled, and is killed unless it ends within {grace} s", None
         raise self._unfit(id, "cancelled as a running job")
 
+    def _find(self, action: Action) -> ActionOutput:
+        id = self._id(action.target)
+        stored = self._engine().find(id)
+        if stored is None:
+            raise _ended(id)
+        return "", (id, name_and_queue(stored.body)[0], stored.status)
+
     def _move(self, action: Action) -> ActionOutput:
         id = self._id(action.target)
         if self._engine().move([id], action.to):
@@ -197,7 +206,7 @@ class Actions:
     def _unfit(self, id: str, done: str) -> PoolqError:
         stored = self._engine().find(id)
         if stored is None:
-            return NotFound(f"job {id} is done or never existed")
+            return _ended(id)
         return Refused(f"job {id} is {stored.status}, so it cannot be {done}")
 
     # many jobs
@@ -275,3 +284,7 @@ class Actions:
                 raise
             return queries.FoundDetail(None, {**blocks, "job": str(error)})
         return found_job._replace(blocks=blocks | found_job.blocks)
+
+
+def _ended(id: str) -> NotFound:
+    return NotFound(f"job {id} is done, cancelled or forgotten, or never existed")

@@ -176,7 +176,7 @@ def _filtered(given: Given, verb: str, to: str = "") -> Question:
 def _cancel(given: Given) -> Result:
     if not _names_job(given, "cancel"):
         return _filtered(given, "cancel")
-    return questions.cancel(_job_id(given.words[0]))
+    return questions.find("cancel", _job_id(given.words[0]))
 
 
 def _move(given: Given) -> Result:
@@ -205,7 +205,7 @@ def _retry(given: Given) -> Result:
 def _forget(given: Given) -> Result:
     if not _names_job(given, "forget"):
         return _filtered(given, "forget")
-    return questions.forget("", _job_id(given.words[0]))
+    return questions.find("forget", _job_id(given.words[0]))
 
 
 def _kill(given: Given) -> Result:

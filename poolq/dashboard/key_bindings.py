@@ -11,6 +11,7 @@ from poolq.dashboard.job_list import JobList, JobView, counts
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (
+    PROBLEMS,
     Action,
     Bulk,
     CommandLine,
@@ -26,8 +27,9 @@ from poolq.monitor.snapshot import FailureView, JobKindView, QueueView, Snapshot
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
 STOP_BULK, STOP_COUNT = Action("stop", "bulk"), Action("stop", "count")
 WHEEL_ROWS = 3
-_MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 10, "page up": -10,
+_MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 0, "page up": 0,
           "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
+_PAGES = {"page down": 1, "page up": -1}
 _POOL_KEYS = ("+", "=", "-", "R", "D")
 #: The keys that act on a row, and where there are such rows.
 _ROW_KEYS = {
@@ -77,12 +79,17 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
         _type(key, state)
         return None
     if state.help and key in _MOVES:
-        state.scroll = max(0, state.scroll + _MOVES[key])
+        state.scroll = max(0, state.scroll + _step(key, state))
         return None
     if state.help:
         state.help, state.scroll = False, 0
         return None if key in ("?", "esc", "q", "enter") else _pressed(key, state, snapshot, now)
     return _in_view(key, state, snapshot, now)
+
+
+def _step(key: str, state: ScreenState) -> int:
+    """Return by how many lines or rows one of _MOVES moves."""
+    return _MOVES[key] or _PAGES[key] * state.page
 
 
 def _in_view(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
@@ -91,6 +98,9 @@ def _in_view(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
         return STOP_BULK
     if key == ":":
         state.command = CommandLine()
+        return None
+    if key == "!":
+        state.detail = Detail(PROBLEMS, "")
         return None
     if key == "L":
         return _follow_log(state, snapshot, now)
@@ -141,7 +151,7 @@ def _type(key: str, state: ScreenState) -> None:
 
 def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
     if key in _MOVES:
-        detail.scroll = max(0, detail.scroll + _MOVES[key])
+        detail.scroll = max(0, detail.scroll + _step(key, state))
         detail.at_end = key in ("end", "G")
     elif key == "?":
         state.help = True
@@ -157,7 +167,7 @@ def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
 
 def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) -> Action | None:
     if key in _MOVES:
-        selection.move(_MOVES[key], state, snapshot)
+        selection.move(_step(key, state), state, snapshot)
     elif key == "enter":
         return _open(state, snapshot)
     elif key == "/":
@@ -186,7 +196,7 @@ def _next_status(jobs: JobList, snapshot: Snapshot, step: int) -> None:
 def _in_lists(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
     names = list(PANES)
     if key in _MOVES:
-        selection.move(_MOVES[key], state, snapshot)
+        selection.move(_step(key, state), state, snapshot)
     elif key in ("tab", "right", "shift-tab", "left"):
         step = 1 if key in ("tab", "right") else -1
         selection.focus(names[(names.index(state.pane) + step) % len(names)], state, snapshot)
@@ -279,6 +289,8 @@ def _point(
     elif state.detail is not None:
         state.detail.scroll = max(0, state.detail.scroll + step)
         state.detail.at_end = False
+    elif target is not None and target.pane == PROBLEMS and not step:
+        state.detail = Detail(PROBLEMS, "")
     elif target is None or not _takes_focus(target.pane, state, snapshot):
         return None
     elif step:

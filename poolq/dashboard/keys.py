@@ -20,6 +20,7 @@ KEY_HELP = (
     KeyHelp("page up, page down, home, end", "jump a page, or to the first or last row"),
     KeyHelp("enter", "the jobs of a queue or limit; details of any other row", "open"),
     KeyHelp("i", "in a list of jobs: details of its queue or limit"),
+    KeyHelp("!", "all problems in full, as a click on one of them does"),
     KeyHelp("L", "follow the log of the selected worker or job"),
     KeyHelp("esc", "go back, remove the filter, or stop an act on many jobs"),
     KeyHelp("/", "show only rows that contain some text; in details, find some text", "filter"),

@@ -10,13 +10,28 @@ RELOAD = yes_no("Reload the application's code?", Action("reload"))
 
 
 def forget(job: str, id: str) -> Question:
-    name = f"{job} {id}".lstrip()
-    return yes_no(f"Forget failed job {name} permanently?", Action("forget", id))
+    return yes_no(f"Forget failed job {job} {id} permanently?", Action("forget", id))
 
 
-def cancel(id: str, job: str = "") -> Question:
-    name = f"{job} {id}".lstrip()
-    return yes_no(f"Cancel job {name}? It does not run again.", Action("cancel", id))
+def cancel(id: str, job: str) -> Question:
+    return yes_no(f"Cancel job {job} {id}? It does not run again.", Action("cancel", id))
+
+
+def find(verb: str, id: str) -> Question:
+    """Return the question about a job that must first be found: its id may be a beginning, or the
+    id of no job."""
+    return Question(f"looking for job {id}", {}, "esc: no", Action("find", id, to=verb))
+
+
+def found(verb: str, id: str, job: str, status: str) -> Question | str:
+    """Return the question about a job that was found, or why it cannot be forgotten or cancelled
+    (`verb`)."""
+    if (status == "failed") is not (verb == "forget"):
+        other = "cancelled; forget it instead" if verb == "cancel" else "forgotten"
+        return f"job {id} is {status}, so it cannot be {other}"
+    if verb == "forget":
+        return forget(job, id)
+    return cancel_running(id, job) if status == "running" else cancel(id, job)
 
 
 def cancel_running(id: str, job: str) -> Question:

@@ -35,7 +35,7 @@ class Action:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question, and the action of each key that answers it; any other key means no. If it
-    `counts`, it cannot be answered before that action has counted the jobs."""
+    `counts`, it cannot be answered before that action has counted the jobs, or found the job."""
 
     text: str
     answers: Mapping[str, Action]
@@ -54,11 +54,15 @@ class LogRequest(NamedTuple):
     job: str = ""
 
 
+#: The `pane` of a detail that shows all alerts instead of a row.
+PROBLEMS = "problems"
+
+
 @dataclass(slots=True)
 class Detail:
-    """A row shown in full. `blocks` maps titles to fetched texts; if `waits`, more will come.
-    `job`: the job as the engine stores it, or stored it before it was `gone`; `skew`: by how many
-    seconds the engine's clock is ahead; `due`: when to fetch again, in monotonic seconds.
+    """A row shown in full, or all alerts. `blocks` maps titles to fetched texts; if `waits`, more
+    will come. `job`: the job as the engine stores it, or stored it before it was `gone`; `skew`: by
+    how many seconds the engine's clock is ahead; `due`: when to fetch again, in monotonic seconds.
     `follows`: whose lines of the log are shown, as `log`. `at_end`: whether the end stays visible
     when lines are added. `sought` is the text to find; drawing moves `match`, the line where it was
     found, by `jump` matches."""
@@ -137,6 +141,7 @@ class ScreenState:
     outdated: Action | None = None
     help: bool = False
     scroll: int = 0  # of the help
+    page: int = 10  # lines or rows by which a page key moves, set when they are drawn
     clicked: tuple[str, str] | None = None
     message: str = ""
     level: str = "info"

@@ -10,7 +10,7 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
-from poolq.dashboard.screen_state import Detail
+from poolq.dashboard.screen_state import PROBLEMS, Detail
 
 LABEL_WIDTH = 13
 #: Fetched texts that the fields of a job contain.
@@ -43,6 +43,7 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     if detail.waits:
         lines.append([Segment(fit(" fetching more", width, cut=""), theme.dim)])
     room = max(0, height - 1)
+    context.state.page = max(1, room - 1)
     found = _find(detail, lines, room) if detail.sought else ""
     last = max(0, len(lines) - room)
     detail.scroll = last if detail.at_end else max(0, min(detail.scroll, last))
@@ -78,6 +79,8 @@ def _find(detail: Detail, lines: Sequence[Line], room: int) -> str:
 
 def _fields(detail: Detail, context: DrawContext) -> list[tuple[str, Cell]]:
     """Return the fields of the job or of the row, or none if the row is no longer in its list."""
+    if detail.pane == PROBLEMS:
+        return _problems(context)
     if detail.job is not None and detail.shows_job:
         return JOBS_PANE.fields(detail.job, context)
     if detail.pane == JOBS_PANE.name:
@@ -85,6 +88,15 @@ def _fields(detail: Detail, context: DrawContext) -> list[tuple[str, Cell]]:
     pane = PANES[detail.pane]
     row = row_of(pane, context, detail.key)
     return [] if row is None else pane.fields(row, context)
+
+
+def _problems(context: DrawContext) -> list[tuple[str, Cell]]:
+    """Return all alerts, numbered, in full."""
+    theme = context.theme
+    return [
+        (str(number), (f"{one.subject} {one.verdict}: {one.text}", theme.level(one.level)))
+        for number, one in enumerate(context.alerts, 1)
+    ] or [("", ("no trouble", theme.good))]
 
 
 def _field(label: str, cell: Cell, context: DrawContext, width: int) -> list[Line]:

@@ -31,9 +31,10 @@ from poolq.dashboard.drawing.cells import (
 )
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.drawing.table import DrawContext
+from poolq.dashboard.drawing.targets import mark_row
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import ScreenState
+from poolq.dashboard.screen_state import PROBLEMS, ScreenState
 from poolq.monitor.alerts import alerts
 from poolq.monitor.snapshot import Snapshot
 
@@ -109,7 +110,7 @@ def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
         start = fit(start, min(width, width_of(start)), cut="")
         rest = max(0, width - width_of(start) - len(also))
         line = [
-            Segment(start, theme.level(one.level)),
+            Segment(start, mark_row(theme.level(one.level), PROBLEMS, "all", width)),
             Segment(phrase(text, rest, cut=theme.cut) + also, PLAIN),
         ]
         lines.append(clip(line, width))

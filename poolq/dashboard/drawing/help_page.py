@@ -33,6 +33,7 @@ def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line
     else:
         lines = [*_keys(state, theme, width), [], *_commands(state, theme, width)]
     room = max(0, height - 1)
+    state.page = max(1, room - 1)
     state.scroll = max(0, min(state.scroll, len(lines) - room))
     below = len(lines) - room - state.scroll
     more = f"  {theme.down} {below} more line{'s' * (below > 1)}" if below > 0 else ""

@@ -22,12 +22,14 @@ def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[L
     theme = context.theme
     title = clean(_title(jobs, context.snapshot), ascii_only=theme.ascii_only)
     lines: list[Line] = [[Segment(fit(f" {title}", width, cut=theme.cut), theme.strong)]]
-    reason = _reason(jobs, context, width) if height >= MIN_LINES_FOR_REASON else []
+    unknown = jobs.fetched_at is None
+    reason = _reason(jobs, context, width) if unknown or height >= MIN_LINES_FOR_REASON else []
     jobs.room = max(1, height - len(lines) - len(reason) - 1)
     focused = context._replace(state=replace(context.state, pane=JOBS_PANE.name))
-    if jobs.fetched_at is None and not reason:
-        lines.append([Segment(fit(" fetching the jobs", width, cut=""), theme.dim)])
-        return lines[:height]
+    if unknown:
+        if not reason:
+            lines.append([Segment(fit(" fetching the jobs", width, cut=""), theme.dim)])
+        return [*lines, *reason][:height]
     lines += table.draw(JOBS_PANE, focused, width, height - len(lines) - len(reason))
     return [*lines, *reason][:height]
 
@@ -77,9 +79,10 @@ def _next_slot(jobs: JobList, snapshot: Snapshot) -> str:
 def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
     """Draw the error of the last fetch, or why the selected job waits."""
     theme, state = context.theme, context.state
-    text, style = f"not current: {jobs.error}", theme.bad
+    known = "not known" if jobs.fetched_at is None else "not current"
+    text, style = f"{known}: {jobs.error}", theme.bad
     if not context.snapshot.head.reachable:
-        text = "not current: the broker does not answer"
+        text = f"{known}: the broker does not answer"
     elif not jobs.error:
         rows = JOBS_PANE.shown(context.snapshot, state)
         selected = rows[JOBS_PANE.position(rows, state)] if rows else None

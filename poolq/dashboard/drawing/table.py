@@ -65,7 +65,7 @@ class Sort(NamedTuple):
 class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
     the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
-    `left_out` returns how many more rows there are than the snapshot has. `sorts` has the titles of
+    `left_out` returns how many more rows there are than are known. `sorts` has the titles of
     the columns by which the pane can be sorted."""
 
     name: str
@@ -76,7 +76,7 @@ class Pane:
     fields: Callable[[Any, DrawContext], list[tuple[str, Cell]]]
     empty: str
     severity: Callable[[Any], str] = lambda _: ""
-    left_out: Callable[[Snapshot], int] = lambda _: 0
+    left_out: Callable[[DrawContext], int] = lambda _: 0
     sorts: Mapping[str, Sort] = field(default_factory=dict)
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
@@ -119,6 +119,8 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
     room = height - 1
     first = 0
     at = pane.position(rows, context.state)
+    if focused:
+        context.state.page = max(1, room - 1)
     if focused and len(rows) > room:
         first = max(0, min(at - room // 2, len(rows) - room))
     title = _title(pane, len(rows), context)
@@ -166,7 +168,7 @@ def _wanted(pane: Pane, title: str, rows: Sequence[Any], context: DrawContext) -
 
 
 def _title(pane: Pane, count: int, context: DrawContext) -> str:
-    more = pane.left_out(context.snapshot)
+    more = pane.left_out(context)
     return f"{pane.name.upper()} {count}" + f" of {count + more}" * (more > 0)
 
 
@@ -244,9 +246,9 @@ def _header(
         spans.append((column.title, len(text), len(text) + len(cell)))
         text += cell
     text = fit(text, width, cut="")
-    if focused and count > room > 0:
+    if count > room > 0:
         up, down = theme.up if first else " ", theme.down if first + room < count else " "
-        more = f" {first + 1}-{first + room} {up}{down}"
+        more = f" {first + 1}-{first + room} {up}{down}" if focused else f" {down}"
         text = text[: max(0, width - len(more))] + more[-width:]
     style = theme.focused if focused else theme.header
     return [Segment(text, mark_header(style, pane.name, tuple(spans), width))]

@@ -3,7 +3,7 @@
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.job_list import MAX_STORED_FAILURES
 from poolq.monitor import amounts, tracebacks
-from poolq.monitor.snapshot import FailureView, Snapshot
+from poolq.monitor.snapshot import FailureView
 
 
 def _at(failure: FailureView, context: DrawContext) -> Cell:
@@ -28,8 +28,9 @@ def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]
     ]
 
 
-def _left_out(snapshot: Snapshot) -> int:
+def _left_out(context: DrawContext) -> int:
     """Return how many failed jobs the engine stores beyond those that the screen has fetched."""
+    snapshot = context.snapshot
     shown = len(snapshot.failures)
     stored = sum(queue.failed for queue in snapshot.queues)
     return max(0, stored - shown) if shown >= MAX_STORED_FAILURES else 0

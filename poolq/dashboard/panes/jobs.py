@@ -7,7 +7,7 @@ from rich.style import Style
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
-from poolq.dashboard.job_list import JobView
+from poolq.dashboard.job_list import JobView, counts
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts, job_history, wait_reasons
 from poolq.monitor.snapshot import Snapshot
@@ -27,6 +27,16 @@ class JobsPane(Pane):
         if not sought or (state.jobs and state.jobs.text == state.filter):
             return jobs
         return [job for job in jobs if sought in self.words(job).casefold()]
+
+
+def _not_fetched(context: DrawContext) -> int:
+    """Return how many more jobs there are than the list has fetched, if it has no filter."""
+    jobs = context.state.jobs
+    if jobs is None or jobs.next is None or jobs.text:
+        return 0
+    found = counts(jobs, context.snapshot)
+    total = found[jobs.status] if jobs.status else sum(found.values())
+    return max(0, total - len(jobs.jobs))
 
 
 def _now(context: DrawContext) -> float:
@@ -153,5 +163,6 @@ JOBS_PANE = JobsPane(
     words=lambda one: f"{one.id} {one.stored.status} {one.job} {one.payload} {one.error}",
     fields=fields,
     empty="no job is here",
+    left_out=_not_fetched,
     severity=lambda _: "",
 )

@@ -84,7 +84,7 @@ QUEUES_PANE = Pane(
     fields=_fields,
     empty="no queue is known yet",
     severity=_severity,
-    left_out=lambda snapshot: snapshot.left_out,
+    left_out=lambda context: context.snapshot.left_out,
     sorts={
         "": Sort(lambda one: one.queue, descending=False),
         "READY": Sort(lambda one: one.ready),

@@ -214,13 +214,18 @@ def test_an_id_may_be_shortened(engine: Engine, actions: Actions) -> None:
         does("cancel", same)
     with pytest.raises(NotFound, match="no stored job has an id that begins with ffff"):
         does("cancel", "ffff")
+    assert actions(Action("find", failed[:30]), lambda _: True)[1] == (
+        failed, "shop.jobs:Charge", "failed",
+    )  # fmt: skip
     unique = next(ids[0][:size] for size in range(4, 33) if len(engine.ids(ids[0][:size], 2)) == 1)
     assert does("cancel", unique) == f"job {ids[0]} is cancelled"
     assert does("move", ids[1], "r") == f"job {ids[1]} is in queue r"
     assert does("retry", failed) == f"job {failed} is back in its queue"
     assert does("purge", "q") == "queue q is purged: 4 jobs deleted"
-    with pytest.raises(NotFound, match="is done or never existed"):
+    with pytest.raises(NotFound, match="is done, cancelled or forgotten, or never existed"):
         does("cancel", ids[0])
+    with pytest.raises(NotFound, match="is done, cancelled"):
+        does("find", ids[0])
     (claim,) = Worker(engine, "w9", queues=("r",)).claim()
     cancelled = does("cancel running", claim.id)
     assert cancelled == f"job {claim.id} is cancelled, and is killed unless it ends within 10 s"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from poolq.dashboard.action_results import take
+from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.command_line import offers
 from poolq.dashboard.commands import COMMANDS, MAX_QUEUES, Mistake, run
 from poolq.dashboard.job_list import JobView
@@ -55,8 +57,6 @@ def test_a_command_acts_at_once(text: str, action: Action) -> None:
     [
         ("purge billing", "Delete 12 ready, 3 delayed and 0 parked jobs of queue billing?",
          Action("purge", "billing")),
-        ("cancel 0192f3", "Cancel job 0192f3? It does not run again.", Action("cancel", "0192f3")),
-        ("forget 0192f3", "Forget failed job 0192f3 permanently?", Action("forget", "0192f3")),
         ("move 0192 emial",
          "There is no queue emial yet (did you mean emails?). Move the job there?",
          Action("move", "0192", to="emial")),
@@ -71,6 +71,42 @@ def test_a_command_that_cannot_be_undone_asks(text: str, question: str, action: 
         assert state.question is not None
         assert state.question.text == question
         assert press(answer, state, POOL, 0.0) == (action if answer == "y" else None)
+
+
+@pytest.mark.parametrize(
+    ("verb", "status", "said", "action"),
+    [
+        ("cancel", "ready", "Cancel job shop:Send 0192f3ab? It does not run again.", "cancel"),
+        ("cancel", "running",
+         "Cancel job shop:Send 0192f3ab, which is running? It has 10 s to end before it is killed.",
+         "cancel running"),
+        ("cancel", "failed",
+         "job 0192f3ab is failed, so it cannot be cancelled; forget it instead", ""),
+        ("forget", "failed", "Forget failed job shop:Send 0192f3ab permanently?", "forget"),
+        ("forget", "ready", "job 0192f3ab is ready, so it cannot be forgotten", ""),
+    ],
+)  # fmt: skip
+def test_a_job_is_found_before_the_question(verb: str, status: str, said: str, action: str) -> None:
+    state = ScreenState()
+    search = typed(state, f"{verb} 0192f3", "enter")
+    assert search is not None
+    assert search == Action("find", "0192f3", to=verb)
+    assert press("y", state, POOL, 0.0) is None, "typed ahead"
+    take(ActionResult(search, "info", "", ("0192f3ab", "shop:Send", status)), state, 0.0)
+    if action:
+        assert state.question is not None
+        assert state.question.text == said
+        assert press("y", state, POOL, 0.0) == Action(action, "0192f3ab")
+    else:
+        assert (state.question, state.message) == (None, said)
+
+
+def test_no_question_is_asked_about_a_job_that_does_not_exist() -> None:
+    state = ScreenState()
+    search = typed(state, "cancel 0192f3", "enter")
+    assert search is not None
+    take(ActionResult(search, "error", "no stored job"), state, 0.0)
+    assert (state.question, state.message) == (None, "no stored job")
 
 
 @pytest.mark.parametrize(

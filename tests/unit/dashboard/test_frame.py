@@ -422,13 +422,14 @@ def test_an_arrow_shows_the_column_by_which_a_pane_is_sorted(column: str, gap: s
 
     def header(state: ScreenState) -> str:
         lines = shown(pool, (120, 30), state)
-        return next(line for line in lines if line.startswith(" QUEUES 3"))
+        line = next(line for line in lines if line.startswith(" QUEUES 3"))
+        return line.rstrip(" ▼")  # the sign that there are more rows below
 
     plain = header(ScreenState())
     for descending, arrow in ((True, "▼"), (False, "▲")):
         marked = header(ScreenState(orders={"queues": Order(column, descending)}))
         assert f"{gap or column}{arrow}" in marked
-        assert marked.replace(arrow, " ") == plain, "no title moves"
+        assert marked.replace(arrow, " ").rstrip() == plain, "no title moves"
 
 
 @pytest.mark.parametrize("width", [60, 100])

@@ -20,6 +20,7 @@ from poolq.dashboard.job_list import (
     JobView,
     Position,
     StoredFailures,
+    counts,
 )
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.panes.jobs import JOBS_PANE, dispatched_at
@@ -160,7 +161,19 @@ def test_a_list_that_the_broker_has_not_answered_says_so() -> None:
     state = opened(fetched_at=None)
     assert "fetching the jobs" in shown(state)
     gone = msgspec.structs.replace(POOL, head=snapshots.head(reachable=False))
-    assert "not current: the broker does not answer" in shown(state, pool=gone)
+    assert "not known: the broker does not answer" in shown(state, pool=gone)
+    assert "no job is here" not in shown(state, pool=gone)
+    assert "not current: the broker does not answer" in shown(opened(), pool=gone)
+
+
+def test_a_title_says_how_many_jobs_there_are_beyond_those_that_are_listed() -> None:
+    state = opened(view(1), view(2))
+    assert state.jobs is not None
+    total = sum(counts(state.jobs, POOL).values())
+    state.jobs.next = Position(1)
+    assert f"JOBS {len(state.jobs.jobs)} of {total} " in shown(state)
+    state.jobs.next = None
+    assert f"JOBS {len(state.jobs.jobs)} of" not in shown(state)
 
 
 def test_an_answer_to_another_list_is_ignored() -> None:

@@ -253,6 +253,10 @@ def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
     assert "more lines" not in shown()
     keys(state, "k")
     assert "v 1 more line " in shown()
+    keys(state, "home")
+    before = shown().splitlines()
+    keys(state, "page down")
+    assert shown().splitlines()[2] == before[10], "the last line is now the first"
     keys(state, "esc")
     assert not state.help
 

@@ -16,6 +16,7 @@ from poolq.dashboard.screen_state import Action, CommandLine, Order, ScreenState
 from poolq.dashboard.selection import chosen
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import State
+from poolq.monitor.alerts import alerts
 from tests.support import snapshots
 
 POOL = snapshots.troubled()
@@ -167,3 +168,28 @@ def test_what_is_no_row_does_nothing() -> None:
     assert press("click", state, POOL, 0.0, None) is None
     assert press("click", state, POOL, 0.0, Target("gone", "1")) is None
     assert (state.pane, state.detail) == ("workers", None)
+
+
+def test_a_click_on_a_problem_or_its_key_shows_all_problems_in_full() -> None:
+    clicked, pressed = ScreenState(), ScreenState()
+    lines = drawn(clicked, (60, 15))
+    at = next(y for y, line in enumerate(lines) if line[0].text.startswith("!"))
+    assert press("click", clicked, POOL, 0.0, targets.find(lines, 3, at)) is None
+    assert press("!", pressed, POOL, 0.0) is None
+    found = alerts(POOL)
+    assert len(found) > 3
+    for state in (clicked, pressed):
+        rows = ["".join(part.text for part in line).strip() for line in drawn(state, (100, 50))]
+        text = " ".join(" ".join(rows).split())
+        places = [text.index(f"{n} {one.subject} {one.verdict}") for n, one in enumerate(found, 1)]
+        assert places == sorted(places)
+        assert press("esc", state, POOL, 0.0) is None
+        assert state.detail is None
+
+
+def test_without_problems_the_page_says_so() -> None:
+    quiet = snapshots.well()
+    state = ScreenState()
+    press("!", state, quiet, 0.0)
+    lines = frame.draw(quiet, state, PLAIN, (100, 30), 0.0)
+    assert any("no trouble" in "".join(part.text for part in line) for line in lines)
