@@ -21,6 +21,9 @@ Every engine that stores jobs keeps these rules:
   again regains its place. If the first job of a line is blocked by another of its limits, it moves
   to that limit's line, so that it does not block the jobs behind it. A line applies the limit that
   was last named for it, by a job that parked there or by a review.
+- At most one job has a unique key (`push_tied`; `jobs/ties.py` says how long). Of simultaneous
+  pushes with the same key, one gets it. A key is free if its job is gone, or was never stored. Only
+  the job that has a key frees it.
 - A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
   clock. A window or slot that lies in the future by more than a window's length was set before the
   clock went back, and counts as ended.
@@ -41,9 +44,13 @@ from poolq.engines.reports import Check, JobPage, LimitUse, NodeRecord, QueueCou
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push, State
 from poolq.jobs.retry import Outcome
+from poolq.jobs.ties import TiedPush
 
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
-__all__ = ["Check", "JobPage", "LimitUse", "NodeRecord", "Push", "QueueCounts", "StoredJob"]
+__all__ = [
+    "Check", "JobPage", "LimitUse", "NodeRecord", "Push", "QueueCounts", "StoredJob",
+    "TiedPush",
+]  # fmt: skip
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
 CLAIM_BYTES = 4 * 2**20
@@ -52,7 +59,8 @@ CLAIM_BYTES = 4 * 2**20
 class Claim(NamedTuple):
     """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
     (the right to one start), because it was parked. `reviewed`: whether it was parked but has no
-    slot, so that the worker asks the job's code for its limits again (see `Engine.review`)."""
+    slot, so that the worker asks the job's code for its limits again (see `Engine.review`). `ties`:
+    what the engine wants back with the settlement; empty for jobs without rights."""
 
     id: str
     request: int
@@ -62,6 +70,7 @@ class Claim(NamedTuple):
     state: State
     admitted: bool = False
     reviewed: bool = False
+    ties: bytes = b""
 
 
 class Settlement(NamedTuple):
@@ -168,6 +177,13 @@ class Engine(ABC):
         """Store jobs, with one atomic round trip per chunk. Raises EngineUnavailable. The error's
         `ids` are those of the jobs that are not known to be stored, and its `maybe_stored` is False
         only if certainly none of these jobs was stored."""
+
+    @abstractmethod
+    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
+        """Store jobs with unique keys, each as if it were pushed alone. Returns for each the id of
+        the job that has its key now: its own, or that of the job to which it gave way, which counts
+        as skipped. A job that `replaces` deletes a waiting job that has the key, which counts as
+        replaced, in the same act; it gives way to a running one. Raises what `push` raises."""
 
     # workers
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import State
+from poolq.jobs.ties import NO_TIES, Ties
 
 
 class NodeRecord(NamedTuple):
@@ -32,7 +33,8 @@ class StoredJob(NamedTuple):
     """`status`: ready, delayed, parked, running or failed. `at`: when a running job was claimed,
     when a failed job failed, or when any other job is due, in microseconds since the epoch.
     `limit`: the key of the rate limit for which a parked job waits, or that has released a delayed
-    one; "" for other jobs."""
+    one; "" for other jobs. `holder`: which job has the unique key that is in `ties` now, or "" if
+    none has it; only `find` fills it in."""
 
     id: str
     queue: str
@@ -42,6 +44,8 @@ class StoredJob(NamedTuple):
     state: State
     worker: str = ""
     limit: str = ""
+    ties: Ties = NO_TIES
+    holder: str = ""
 
 
 class JobPage(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from poolq import config
 from poolq.common.names import suggestion
-from poolq.engines.base import Check, Engine, JobPage, Push, StoredJob, Totals
+from poolq.engines.base import Check, Engine, JobPage, Push, StoredJob, TiedPush, Totals
 from poolq.errors import Refused, UnknownJob
 from poolq.jobs import registry
 from poolq.jobs.job import Job, inline
@@ -39,6 +39,11 @@ class Storeless(Engine):
 
     registered = counts = nodes = limits = ids = _list_nothing
     retry = forget = cancel = move = request_cancel = cancel_requests = _list_nothing
+
+    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
+        """Treat each job like any other, because no stored job can have its key."""
+        self.push([one.push for one in pushes])
+        return [one.push.id for one in pushes]
 
     def totals(self) -> Totals:
         return {}

@@ -35,6 +35,8 @@ def test_ack_counts_the_job_as_done_and_deletes_it(engine: Engine, worker: Worke
         "cancelled": 0,
         "discarded": 0,
         "snoozed": 0,
+        "skipped": 0,
+        "replaced": 0,
     }
 
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import Settlement
+from poolq.engines.base import Push, Settlement, TiedPush
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.scripts import Script
 from poolq.errors import Fenced
 from poolq.jobs.retry import ACK
+from poolq.jobs.ties import UniqueRight
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import Worker, bury, full, park, push
+from tests.contract.helpers import Worker, bury, full, new_id, park, push
 from tests.contract.test_fuzz_store import acts, good_jobs_end, scene
 from tests.support.servers import Redis, Valkey
 
@@ -65,6 +66,10 @@ def test_every_script_and_every_command_runs(
     assert engine.ids(waiting) == [waiting]
     assert engine.move([waiting], "q2") == [waiting]
     assert engine.cancel([waiting]) == [waiting]
+    for replaces in (False, True):
+        one = TiedPush(Push(new_id(), "q", b"a"), UniqueRight("k", "start", 0, replaces))
+        assert engine.push_tied([one]) == [one.push.id]
+    assert engine.cancel([one.push.id]) == [one.push.id]
     engine.wait(["q"], 0)
     rule = full(engine, "line")
     park(worker, "parked", rules=[rule])

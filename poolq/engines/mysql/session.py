@@ -137,10 +137,7 @@ class MySQLSession(Session):
             values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
             row = b"(%s,%s,%s,%s,'',_binary%s)" % values
             if len(row) > self.packet - PACKET_MARGIN_BYTES:
-                raise EngineError(
-                    f"job {id_} has {len(body)} bytes, too many for {self.options.redacted_url}"
-                    f" (max_allowed_packet is {self.packet}); raise this setting, or send less"
-                )
+                raise self._too_big(one)
             if rows and length + len(row) > limit:
                 yield begin + b",".join(rows), len(rows)
                 rows, length = [], 0
@@ -148,6 +145,16 @@ class MySQLSession(Session):
             length += len(row) + 1
         if rows:
             yield begin + b",".join(rows), len(rows)
+
+    def check_size(self, push: Push) -> None:
+        if len(quoted(push.body)) > self.packet - 2 * PACKET_MARGIN_BYTES:
+            raise self._too_big(push)
+
+    def _too_big(self, push: Push) -> EngineError:
+        return EngineError(
+            f"job {push.id} has {len(push.body)} bytes, too many for {self.options.redacted_url}"
+            f" (max_allowed_packet is {self.packet}); raise this setting, or send less"
+        )
 
     def send(self, statements: Sequence[bytes]) -> list[QueryResult]:
         """Run statements in as few round trips as packets allow."""
@@ -239,10 +246,13 @@ class MySQLTransaction(Transaction):
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         if not queries:
             return []
+        return self._send(queries)
+
+    def _send(self, queries: Sequence[Query | BatchQuery], *last: bytes) -> list[QueryResult]:
         groups = [self._session.statements_of(query) for query in queries]
         first = [] if self.began else [b"BEGIN"]
         self.began = True
-        found = self._session.send([*first, *(one for group in groups for one in group)])
+        found = self._session.send([*first, *(one for group in groups for one in group), *last])
         at = len(first)
         results = []
         for group in groups:
@@ -253,10 +263,17 @@ class MySQLTransaction(Transaction):
             )
         return results
 
+    def finish(self, *queries: Query | BatchQuery) -> list[QueryResult]:
+        ready, self.waiting = [*self.waiting, *queries], []
+        results = self._send(ready, b"COMMIT")
+        self.began = False
+        return results[len(ready) - len(queries) :]
+
     def commit(self) -> None:
         """Send the collected changes and COMMIT in one round trip."""
-        ready = [one for query in self.waiting for one in self._session.statements_of(query)]
-        self.waiting = []
+        changes = [*self.waiting, *self.ending]
+        ready = [one for query in changes for one in self._session.statements_of(query)]
+        self.waiting, self.ending = [], []
         if not self.began and len(ready) > 1:
             ready.insert(0, b"BEGIN")
             self.began = True

@@ -37,6 +37,22 @@ ALTER TABLE {ns}_windows ADD COLUMN log LONGBLOB;
 
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
+-- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting
+-- jobs another one with their key has replaced.
 ALTER TABLE {ns}_counters ADD COLUMN cancelled BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN discarded BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN snoozed BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_counters ADD COLUMN skipped BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_counters ADD COLUMN replaced BIGINT NOT NULL DEFAULT 0;
+
+-- `ties`: the job's rights as JSON, or NULL (see jobs/ties.py). `unique_keys`: which job has a unique
+-- key, and when the key ends if it is held for a time (else 0).
+ALTER TABLE {ns}_jobs ADD COLUMN ties BLOB;
+ALTER TABLE {ns}_failed ADD COLUMN ties BLOB;
+CREATE TABLE IF NOT EXISTS {ns}_unique_keys (
+    name VARBINARY(255) NOT NULL,
+    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    ends BIGINT NOT NULL,
+    PRIMARY KEY (name),
+    KEY ends (ends)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

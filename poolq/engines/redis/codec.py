@@ -13,6 +13,8 @@ from poolq.engines.redis.connection import Argument
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import INITIAL, State
 from poolq.jobs.retry import Ack, Bury, Discard, Failing, GiveBack, Park, Release, ReleaseUntil
+from poolq.jobs.ties import NO_TIES
+from poolq.jobs.ties import decode as decode_ties
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
@@ -22,7 +24,7 @@ MOMENT_DIGITS = 10
 _ADMITTED, _REVIEWED = 1, 2
 _COUNTERS = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
-    "snoozed",
+    "snoozed", "skipped", "replaced",
 )  # fmt: skip
 
 _registration = msgspec.json.Decoder(base.Registration)
@@ -53,6 +55,19 @@ def push_arguments(pushes: Sequence[base.Push]) -> list[Argument]:
         arguments += (queue, len(items) // 2, *items)
     for queue, items in mixed.items():
         arguments += (queue, -len(items) // 3, *items)
+    return arguments
+
+
+def tied_push_arguments(pushes: Sequence[base.TiedPush]) -> list[Argument]:
+    """Encode jobs as the script part `tied_push` expects them."""
+    arguments: list[Argument] = []
+    for (id_, queue, body, delay, at), right in pushes:
+        due: Argument = at if at > 0 else f"-{delay}" if delay > 0 else ""
+        arguments += (queue, due, id_, body)
+        if right is None:
+            arguments += ("", "", 0, 0)
+        else:
+            arguments += (right.ties, right.key, right.lasts, int(right.replaces))
     return arguments
 
 
@@ -170,7 +185,7 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
                 read = _parse_state(state)
                 kept = read or State(history=state)
                 bare = bare if read else sanitize.unreadable_body("state", state)
-            add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed)))
+            add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed, b"")))
     return base.Step(claims, [text(id_) for id_ in stale], _waited(groups, clock))
 
 
@@ -186,8 +201,8 @@ def _waited(groups: list[Any], clock: bytes) -> int:
 
 
 def decode_job(reply: list[Any]) -> StoredJob:
-    """Decode a job from a reply of `find` or `page`."""
-    id_, queue, status, at, body, state, worker, limit = reply
+    """Decode a job from a reply of `find` or, without rights, of `page`."""
+    id_, queue, status, at, body, state, worker, limit, *rights = reply
     return StoredJob(
         id=text(id_),
         queue=text(queue),
@@ -197,6 +212,8 @@ def decode_job(reply: list[Any]) -> StoredJob:
         state=decode_state(state),
         worker=text(worker),
         limit=text(limit),
+        ties=decode_ties(rights[0]) if rights else NO_TIES,
+        holder=text(rights[1]) if rights else "",
     )
 
 

@@ -62,6 +62,24 @@ class RedisEngine(Engine):
                 ) from None
             stored += len(chunk)
 
+    def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
+        holders: list[str] = []
+        bare = [one.push for one in pushes]
+        for chunk in _chunks(bare):
+            some = pushes[len(holders) : len(holders) + len(chunk)]
+            replaces = any(one.unique.replaces for one in some if one.unique)
+            script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED
+            try:
+                reply = self.client.run(script, *codec.tied_push_arguments(some))
+            except EngineUnavailable as error:
+                raise EngineUnavailable(
+                    str(error),
+                    ids=[push.id for push in bare[len(holders) :]],
+                    maybe_stored=isinstance(error, ReplyLost),
+                ) from None
+            holders += map(text, reply)
+        return holders
+
     # workers
 
     def register(self, registration: Registration) -> None:

@@ -27,6 +27,8 @@ class Script:
 
 
 PUSH: Final = Script("push")
+PUSH_TIED: Final = Script("push_tied")
+PUSH_REPLACING: Final = Script("push_replacing")
 REGISTER: Final = Script("register")
 STEP: Final = Script("step")
 SETTLE: Final = Script("settle")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from poolq.engines import sanitize
 from poolq.engines.base import StoredJob
 from poolq.engines.sanitize import number, to_text
+from poolq.engines.sql import ties
 from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.location import (
     DELAYED,
@@ -27,6 +28,7 @@ from poolq.engines.sql.parking import (
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import DELETE_JOBS
 from poolq.engines.sql.wakeups import ADD_QUEUE, arm
+from poolq.jobs.ties import Ties, decode
 
 #: How many jobs one transaction changes at most, because it blocks others.
 MAX_CHANGED = 5000
@@ -37,10 +39,10 @@ HEAD = -(2**63)
 #: How many lines one transaction of a purge locks.
 MAX_PURGED_LINES = 100
 
-STATE_COLUMNS = "body, attempt, crashes, failing, history"
+STATE_COLUMNS = "body, attempt, crashes, failing, history, ties"
 SELECT_JOB = f"SELECT id, queue, place, due_at, taken, {{now}}, {STATE_COLUMNS} FROM {{jobs}} "
 FIND_JOB = SELECT_JOB + "WHERE id = ?"
-LOCATIONS = "SELECT id, place, queue, due_at FROM {jobs} {by_id} WHERE id IN {list}"
+LOCATIONS = "SELECT id, place, queue, due_at, ties FROM {jobs} {by_id} WHERE id IN {list}"
 LOCK_LOCATIONS = LOCATIONS + " {lock}"
 MOVE_JOBS = "UPDATE {jobs} SET queue = ?, lasts = 0 WHERE id IN {list}"
 MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '', lasts = 0, rules = NULL
@@ -50,17 +52,19 @@ FIRST_WAITING = f"""SELECT due_at, id FROM {{jobs}} {{turn}} WHERE place = ? AND
     AND due_at >= ? ORDER BY due_at, id LIMIT {MAX_CHANGED}"""
 BOUNDS = f"SELECT MIN(due_at), MAX(due_at), MIN(id), MAX(id) FROM ({FIRST_WAITING}) found"
 #: The bounds of the ids are for InnoDB, which deletes by the primary key in half the time.
-PURGE = """DELETE FROM {jobs} WHERE place = ? AND queue = ? AND due_at >= ? AND due_at <= ?
+IN_BOUNDS = """WHERE place = ? AND queue = ? AND due_at >= ? AND due_at <= ?
     AND id >= ? AND id <= ?"""
+PURGE = f"DELETE FROM {{jobs}} {IN_BOUNDS} AND ties IS NULL"
+TIED_IN_BOUNDS = f"SELECT id, ties FROM {{jobs}} {IN_BOUNDS} AND ties IS NOT NULL {{lock}}"
 LOCK_SOME_LINES = f"""SELECT place FROM {{lines}} WHERE queue = ? ORDER BY place
     LIMIT {MAX_PURGED_LINES} {{lock}}"""
 
 SELECT_FAILED = f"SELECT id, queue, at, {STATE_COLUMNS} FROM {{failed}} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
 NEWEST_FIRST = " ORDER BY at DESC, id DESC LIMIT ?"
-LOCK_FAILED = "SELECT id FROM {failed} WHERE id IN {list} {lock}"
-RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, body)
-    SELECT id, queue, {now}, x'', body FROM {failed} WHERE id IN {list}"""
+LOCK_FAILED = "SELECT id, ties FROM {failed} WHERE id IN {list} {lock}"
+RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, body, ties)
+    SELECT id, queue, {now}, x'', body, ties FROM {failed} WHERE id IN {list}"""
 DELETE_FAILED = "DELETE FROM {failed} WHERE id IN {list}"
 REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
 MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id IN {list}"
@@ -69,15 +73,15 @@ QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
 
 def find(session: Session, id_: str) -> StoredJob | None:
     jobs, failures = session.read(Query(FIND_JOB, (id_,)), Query(FIND_FAILED, (id_,)))
-    for row in jobs.rows:
-        return stored(row)
-    for row in failures.rows:
-        return stored_failed(row)
+    for read, found in ((stored, jobs), (stored_failed, failures)):
+        for row in found.rows:
+            job = read(row)
+            return job._replace(holder=ties.holder(session, job.ties)) if row[-1] else job
     return None
 
 
 def stored(row: Row) -> StoredJob:
-    id_, queue, place, due, taken, now, body, *state = row
+    id_, queue, place, due, taken, now, body, *state, tied = row
     place, due, taken = to_text(place), number(due), number(taken)
     worker = worker_at(place)
     if place == QUEUED:
@@ -89,20 +93,23 @@ def stored(row: Row) -> StoredJob:
         status, at = ("running", taken) if worker else ("parked", due)
     where = to_text(id_), to_text(queue), status, at
     limit = "" if status == "ready" else limit_at(place)
-    return StoredJob(*where, sanitize.blob(body), sanitize.state(state), worker, limit)
+    kept = sanitize.blob(body), sanitize.state(state)
+    return StoredJob(*where, *kept, worker, limit, decode(tied))
 
 
 class Location(NamedTuple):
     place: str
     queue: str
     due: int
+    ties: object = None
 
 
 def cancel(tx: Transaction, ids: Sequence[str]) -> list[str]:
     """Delete waiting jobs. Returns the ids that were found."""
-    there = _lock_waiting(tx, ids)
+    there = lock_waiting(tx, ids)
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
-    _close_empty(tx, there.values())
+    close_empty(tx, there.values())
+    ties.free(tx, [(at.ties, id_) for id_, at in there.items()])
     _count_cancelled(tx, Counter([at.queue for at in there.values()]))
     return _in_order(ids, there)
 
@@ -111,22 +118,22 @@ def _count_cancelled(tx: Transaction, counts: Mapping[str, int]) -> None:
     """Count cancelled jobs by queue. This comes last, because it locks the counters."""
     increments = CounterIncrements()
     increments.add_many({queue: many for queue, many in counts.items() if many}, "cancelled")
-    tx.later(*increments.queries())
+    tx.at_end(*increments.queries())
 
 
 def move(tx: Transaction, ids: Sequence[str], queue: str) -> list[str]:
     """Move waiting and failed jobs to a queue. Returns the ids that were found."""
-    there = _lock_waiting(tx, ids)
+    there = lock_waiting(tx, ids)
     leaving = {id_: at for id_, at in there.items() if at.queue != queue}
     parked = [id_ for id_, at in leaving.items() if at.place.startswith(PARKED_PREFIX)]
     others = sorted(set(leaving) - set(parked))
-    failed_ids = _lock_failed(tx, [id_ for id_ in ids if id_ not in there])
+    failed_ids = list(_lock_failed(tx, [id_ for id_ in ids if id_ not in there]))
     if leaving or failed_ids:
         tx.later(Query(ADD_QUEUE, (queue,)))
     _open_released_lines(tx, leaving.values(), queue)
     tx.later(*(Query(MOVE_PARKED, (queue, some)) for some in in_chunks(parked)))
     tx.later(*(Query(MOVE_JOBS, (queue, some)) for some in in_chunks(others)))
-    _close_empty(tx, leaving.values())
+    close_empty(tx, leaving.values())
     tx.later(*(Query(MOVE_FAILED, (queue, some)) for some in in_chunks(failed_ids)))
     arm(tx, [queue])
     return _in_order(ids, {*there, *failed_ids})
@@ -136,7 +143,7 @@ def _in_order(ids: Sequence[str], there: Collection[str]) -> list[str]:
     return [id_ for id_ in dict.fromkeys(ids) if id_ in there]
 
 
-def _lock_waiting(tx: Transaction, ids: Sequence[str]) -> dict[str, Location]:
+def lock_waiting(tx: Transaction, ids: Sequence[str]) -> dict[str, Location]:
     """Lock those of these jobs that are not running, and before them their lines."""
     found: dict[str, Location] = {}
     lines: set[tuple[str, str]] = set()
@@ -165,8 +172,8 @@ def _locations(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Locat
         (to_text(id_), to_text(place), *rest) for one in results for id_, place, *rest in one.rows
     ]
     return {
-        id_: Location(place, to_text(queue), number(due))
-        for id_, place, queue, due in rows
+        id_: Location(place, to_text(queue), number(due), tied)
+        for id_, place, queue, due, tied in rows
         if not worker_at(place)
     }
 
@@ -174,7 +181,7 @@ def _locations(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Locat
 def _open_released_lines(tx: Transaction, leaving: Collection[Location], queue: str) -> None:
     """Open lines in this queue for the jobs that limits have released."""
     ends: dict[tuple[str, str], int] = {}
-    for place, old, due in leaving:
+    for place, old, due, _ in leaving:
         if place.startswith(RELEASED_PREFIX):
             ends[place, old] = min(due, ends.get((place, old), due))
     found = tx.run(*(Query(LINES_LIMIT, line) for line in ends))
@@ -187,7 +194,7 @@ def _open_released_lines(tx: Transaction, leaving: Collection[Location], queue: 
         tx.later(BatchQuery(OPEN_RELEASED_LINE, sorted(rows)))
 
 
-def _close_empty(tx: Transaction, left: Iterable[Location]) -> None:
+def close_empty(tx: Transaction, left: Iterable[Location]) -> None:
     """Delete the lines among these locations that have no jobs any more."""
     lines = sorted({(at.place, at.queue) for at in left if is_line(at.place)})
     found = tx.run(*(Query(HAS_JOBS, line) for line in lines))
@@ -225,18 +232,26 @@ def _purge_some(tx: Transaction, place: str, queue: str, since: int = HEAD) -> t
     first, last, *ids = found.rows[0]
     if first is None:
         return 0, since
-    return tx.run(Query(PURGE, (place, queue, first, last, *ids)))[0].changed, number(last)
+    bounds = place, queue, first, last, *ids
+    tied, purged = tx.run(Query(TIED_IN_BOUNDS, bounds), Query(PURGE, bounds))
+    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks([id_ for id_, _ in tied.rows])))
+    ties.free(tx, [(stored, to_text(id_)) for id_, stored in tied.rows])
+    return purged.changed + len(tied.rows), number(last)
 
 
 def stored_failed(row: Row) -> StoredJob:
-    id_, queue, at, body, *state = row
+    id_, queue, at, body, *state, tied = row
     where = to_text(id_), to_text(queue), "failed", number(at)
-    return StoredJob(*where, sanitize.blob(body), sanitize.state(state))
+    kept = sanitize.blob(body), sanitize.state(state)
+    return StoredJob(*where, *kept, ties=decode(tied))
 
 
 def retry(tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes]) -> list[str]:
-    """Put failed jobs back into their queues as new jobs. Returns the ids that were found."""
-    there = _lock_failed(tx, ids)
+    """Put failed jobs back into their queues as new jobs, but not those whose unique key another
+    job has. Returns the ids of the jobs that were put back."""
+    locked = _lock_failed(tx, ids)
+    stay = ties.take_for_retry(tx, {id_: locked[id_] for id_ in ids if id_ in locked})
+    there = [id_ for id_ in locked if id_ not in stay]
     replaced = [(bodies[id_], id_) for id_ in there if id_ in bodies]
     if replaced:
         tx.later(BatchQuery(REPLACE_BODY, replaced))
@@ -251,12 +266,12 @@ def retry(tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes]) -> l
 
 def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
     """Delete failed jobs. Returns the ids that were found."""
-    there = _lock_failed(tx, ids)
+    there = list(_lock_failed(tx, ids))
     tx.later(*(Query(DELETE_FAILED, (some,)) for some in in_chunks(there)))
     return _in_order(ids, set(there))
 
 
-def _lock_failed(tx: Transaction, ids: Sequence[str]) -> list[str]:
-    """Lock those of these jobs that have failed. Returns their ids."""
+def _lock_failed(tx: Transaction, ids: Sequence[str]) -> dict[str, Ties]:
+    """Lock those of these jobs that have failed. Returns their ties by id."""
     found = tx.run(*(Query(LOCK_FAILED, (some,)) for some in in_chunks(ids)))
-    return [id_ for one in found for (id_,) in one.rows]
+    return {to_text(id_): decode(tied) for one in found for id_, tied in one.rows}

@@ -6,11 +6,13 @@ It queries the sizes of larger bodies first, so that no step reads much more tha
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from time import monotonic
 from typing import Any, NamedTuple
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
+from poolq.engines.sql import ties
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import bring_back, grant
@@ -26,7 +28,7 @@ SMALL_BODY_BYTES = CLAIM_BYTES // 512
 QUEUES_PER_EXCHANGE = 4
 
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
-CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, lasts, due_at
+CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, lasts, ties, due_at
     FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
 AFTER = "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
 CLAIM_READY_AFTER = CLAIM_READY.replace("queue = ?", AFTER)
@@ -44,6 +46,8 @@ BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
 
 #: Makes a named tuple in half the time that a call of its class takes.
 _new = tuple.__new__
+#: The ties in a row of CLAIM_READY.
+_ties = itemgetter(-2)
 
 
 #: The due time and the id of the last job that a claim has read.
@@ -160,13 +164,14 @@ class StepContext:
         made: list[Claim] = []
         for queue, rows, granted, reviewed in self.claimed:
             for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
-                body, known, admitted = stored, INITIAL, granted
+                body, known, admitted, tied = stored, INITIAL, granted, b""
                 if any(kept):
                     body, known = body_and_state(stored, kept[:4])
                     admitted = granted or number(kept[4]) > self.now
+                    tied = blob(kept[5])
                 elif type(stored) is not bytes:
                     body = blob(stored)
-                claim = (id_, self.request, at, queue, body, known, admitted, reviewed)
+                claim = (id_, self.request, at, queue, body, known, admitted, reviewed, tied)
                 made.append(_new(Claim, claim))
         return made
 
@@ -272,6 +277,8 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
         ctx.remaining -= len(rows)
         ids = [row[0] for row in rows]
         tx.later(*tx.claim_updates(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
+        if any(map(_ties, rows)):
+            ties.start(tx, [(_ties(row), row[0]) for row in rows])
     if ctx.bytes_left < 0:
         ctx.remaining = 0
 

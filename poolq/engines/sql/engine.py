@@ -16,16 +16,19 @@ from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
     admin, cancelling, idle_queues, limit_reviews, limit_windows, nodes, paging, queue_counts,
-    queue_discovery, recovery, wakeups,
+    queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.queue_discovery import QueueState
+from poolq.engines.sql.replacing import push_contested
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
 from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_worker, step
+from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.ties import TiedPush
 
 T = TypeVar("T")
 
@@ -71,6 +74,41 @@ class SQLEngine(Engine):
 
     def _run(self, *queries: Query) -> None:
         self.session.transact(lambda tx: tx.later(*queries))
+
+    # producers
+
+    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
+        holders: dict[str, str] = {}
+        try:
+            session = self.session
+            for one in pushes:
+                session.check_size(one.push)
+            session.add_queues({one.push.queue for one in pushes})
+            for some in in_chunks(pushes):
+                self._push_tied(some, holders)
+        except EngineUnavailable as error:
+            error.ids = tuple(one.push.id for one in pushes if one.push.id not in holders)
+            raise
+        return [holders[one.push.id] for one in pushes]
+
+    def _push_tied(self, pushes: Sequence[TiedPush], holders: dict[str, str]) -> None:
+        """Store jobs. Adds to `holders` by id which job has each job's key."""
+        found = self._change(partial(ties.push, pushes=pushes))
+        contested = []
+        for one in pushes:
+            job, right = one
+            holder = found.get(right.key) if right else None
+            if right is None or (holder is not None and holder.id == job.id):
+                holders[job.id] = job.id
+            elif holder is None or right.replaces or holder.is_void:
+                contested.append((one, right))
+            else:
+                holders[job.id] = holder.id
+        for one, right in contested:
+            holder_id = ""
+            while not holder_id:
+                holder_id = self._change(partial(push_contested, one=one, right=right))
+            holders[one.push.id] = holder_id
 
     # workers
 
@@ -228,6 +266,7 @@ class SQLEngine(Engine):
         found = queue_discovery.discover(session.read, session.skips)
         busy = {*found.ready, *found.delayed, *found.slots, *found.marked}
         more = limit_windows.sweep(session)
+        more = ties.sweep(session) or more
         return idle_queues.sweep(session, idle, sorted(busy)) or more
 
     def cancel_requests(self, node: str) -> list[base.CancelRequest]:

@@ -45,7 +45,7 @@ NEXT_RUNNING = f"""SELECT taken, id FROM {{jobs}} {{turn}} WHERE {IS_CLAIMED}
 RUNNING_ORDER = " ORDER BY taken, id LIMIT ?"
 JOBS_BY_ID = SELECT_JOB + "{by_id} WHERE id IN {list}"
 #: Empty bodies and states.
-BRIEF = "x'', 0, 0, 0, x''"
+BRIEF = "x'', 0, 0, 0, x'', NULL"
 BRIEF_JOBS_BY_ID = JOBS_BY_ID.replace(STATE_COLUMNS, BRIEF)
 BRIEF_FAILED = SELECT_FAILED.replace(STATE_COLUMNS, BRIEF)
 FAILED_AFTER = "WHERE at <= ? AND (at < ? OR id < ?)"

@@ -65,7 +65,8 @@ FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
 LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
     AND {IS_PARKED} ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
-LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, due_at, rules
+LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, ties, due_at,
+    rules
     FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"

@@ -10,12 +10,13 @@ from poolq.engines.sql import job_counters, limit_reviews, settling
 from poolq.engines.sql.location import cancelled_at, claimed_by, is_cancelled
 from poolq.engines.sql.nodes import DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
+from poolq.engines.sql.ties import KeyChanges
 from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import Entry, State, entry, with_entry
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
 WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed,
-    place FROM {jobs} WHERE place IN (?, ?)"""
+    place, ties FROM {jobs} WHERE place IN (?, ?)"""
 #: What becomes of the running job, as a field of Recovered.
 FATE_OF_END: dict[DeathEnd, str] = {
     "crash": "crashed", "timeout": "timed_out", "cancelled": "cancelled", "returned": "returned",
@@ -46,6 +47,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     ids: dict[str, list[str]] = {fate: [] for fate in Recovered._fields}
     given_back: list[str] = []
     woken_queues: set[str] = set()
+    keys = KeyChanges()
     for row in held:
         id_, queue = row[0], to_text(row[3])
         fate, was_running = _fate(row, death)
@@ -53,7 +55,9 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
         if counter := COUNTER_OF_FATE.get(fate):
             increments.add(queue, counter)
         if fate in DELETED:
+            keys.free(row[-1], id_)
             continue
+        keys.take_again(row[-1], id_)
         woken_queues.add(queue)
         if not was_running:
             given_back.append(id_)
@@ -68,8 +72,9 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     tx.later(*(Query(settling.DELETE_JOBS, (some,)) for some in in_chunks(deleted)))
     tx.later(*(Query(settling.GIVE_BACK_JOBS, (some,)) for some in in_chunks(given_back)))
     arm(tx, woken_queues)
-    tx.later(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)), *increments.queries())
     tx.later(Query(DELETE_WORKER, (worker,)))
+    keys.write(tx)
+    tx.at_end(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)), *increments.queries())
     return Recovered(**{fate: tuple(some) for fate, some in ids.items()})
 
 
@@ -85,9 +90,10 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 
 def _sanitized(row: Row) -> Row:
     """Return a claim with its state, as far as the state can be read."""
-    id_, request, index, queue, attempt, crashes, failing, history, reviewed, place = row
+    id_, request, index, queue, attempt, crashes, failing, history, reviewed, place, ties = row
     numbers, cancelled = map(count, (attempt, crashes, failing)), is_cancelled(to_text(place))
-    return id_, number(request), number(index), queue, *numbers, blob(history), reviewed, cancelled
+    kept = *numbers, blob(history), reviewed, cancelled, ties
+    return id_, number(request), number(index), queue, *kept
 
 
 def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
@@ -101,7 +107,7 @@ def _unknown_death(worker: str, held: Sequence[Row], now: int) -> DeathReport:
 
 def _fate(row: Row, death: DeathReport) -> tuple[str, bool]:
     """Return what becomes of a claim, as a field of Recovered, and whether its job was running."""
-    _, request, index, _, _, _, failing, *_, cancelled = row
+    _, request, index, _, _, _, failing, *_, cancelled, _ = row
     known = request == death.request
     if request == death.before or (known and death.settled <= index < death.finished):
         return "done", False

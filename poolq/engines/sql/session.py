@@ -5,12 +5,14 @@ clock in microseconds, and `Dialect` names everything else that differs between 
 replace `?`; a non-empty list replaces `{list}`.
 
 A transaction collects its changes (`later`) and sends them with the next read (`run`) or at its
-end, to save round trips.
+end, to save round trips. What must be locked last is sent at the end (`at_end`).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
+
+from poolq.jobs.message import Push
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -46,6 +48,16 @@ class Transaction(ABC):
 
     def __init__(self) -> None:
         self.waiting: list[Query | BatchQuery] = []
+        self.ending: list[Query | BatchQuery] = []
+
+    def at_end(self, *queries: Query | BatchQuery) -> None:
+        """Collect changes, to be sent at the end of the transaction, after all others."""
+        self.ending += queries
+
+    def finish(self, *queries: Query | BatchQuery) -> list[QueryResult]:
+        """Run the collected changes, then `queries`, then end the transaction, in few round trips.
+        Returns the results of `queries`."""
+        return self.run(*queries)
 
     def later(self, *queries: Query | BatchQuery) -> None:
         """Collect changes, to be sent with the next `run` or at the end of the transaction."""
@@ -81,6 +93,13 @@ class Session(ABC):
     counted: int
     limits_deletes: bool
     skips: bool
+
+    @abstractmethod
+    def add_queues(self, queues: set[str]) -> None:
+        """Add rows for those of the queues that may have none, before jobs are stored there."""
+
+    def check_size(self, push: Push) -> None:  # noqa: B027  # most servers have no limit
+        """Raise EngineError for a job that is too big for the server."""
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
@@ -128,7 +147,10 @@ class Dialect(NamedTuple):
     new: TemplateToken
 
 
-TABLES = ["jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "counters", "schema"]
+TABLES = [
+    "jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "counters", "unique_keys",
+    "schema",
+]  # fmt: skip
 
 
 class RenderedSQL(dict[str, str]):

@@ -16,6 +16,7 @@ from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
 from poolq.engines.sql.location import DELAYED, QUEUED, cancelled_at, claimed_by
 from poolq.engines.sql.parking import put_in_lines
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
+from poolq.engines.sql.ties import KeyChanges
 from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
@@ -42,8 +43,8 @@ RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
 #: Also drops a slot that was reserved for the job.
 SAVE_STATE = """UPDATE {jobs} SET lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
-BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body)
-    SELECT id, queue, {now}, ?, ?, ?, ?, body FROM {jobs} WHERE id = ?"""
+BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body, ties)
+    SELECT id, queue, {now}, ?, ?, ?, ?, body, ties FROM {jobs} WHERE id = ?"""
 
 
 def held_queries(worker: str, ids: Sequence[str]) -> list[Query]:
@@ -74,6 +75,7 @@ def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
 
 
 _reviewed = itemgetter(Claim._fields.index("reviewed"))
+_ties = itemgetter(Claim._fields.index("ties"))
 
 
 class AckBatch(NamedTuple):
@@ -85,11 +87,12 @@ class AckBatch(NamedTuple):
 
 
 def ack_batch(settlements: Settlements) -> AckBatch | None:
-    """Prepare a batch before any lock. Returns None unless all are distinct, unreviewed acks."""
+    """Prepare a batch before any lock. Returns None unless all are distinct,
+    unreviewed acks of jobs without rights."""
     if any(type(one.outcome) is not Ack for one in settlements):
         return None
     claims = [one.claim for one in settlements]
-    if any(map(_reviewed, claims)):
+    if any(map(_reviewed, claims)) or any(map(_ties, claims)):
         return None
     ids = [one.id for one in claims]
     called = frozenset([f"{one.id} {one.request} {one.index}" for one in claims])
@@ -158,7 +161,7 @@ def _settle_cancelled(
         elif isinstance(outcome, (Bury, Failing)):
             batch.add(claim, outcome)
         else:
-            batch.deleted.append(claim.id)
+            batch.delete(claim)
             batch.increments.add(claim.queue, "cancelled")
             continue
         batch.accepted.add(claim.id)
@@ -179,25 +182,34 @@ class _SettlementBatch:
         self.held_back: list[tuple[Claim, ReleaseUntil]] = []
         self.woken_queues: set[str] = set()
         self.accepted: set[str] = set()  # cancelled jobs that were done or have failed
+        self.keys = KeyChanges()
+
+    def delete(self, claim: Claim) -> None:
+        self.deleted.append(claim.id)
+        if claim.ties:
+            self.keys.free(claim.ties, claim.id)
 
     def done(self, claim: Claim) -> None:
-        self.deleted.append(claim.id)
+        self.delete(claim)
         self.increments.counts[claim.queue][DONE_INDEX] += 1
 
     def add(self, claim: Claim, outcome: Outcome) -> None:
         match outcome:
             case Bury(state):
                 self.buried.append((*state, claim.id))
-                self.deleted.append(claim.id)
+                self.delete(claim)
                 self.increments.add(claim.queue, "failed")
-                return
             case Discard():
-                self.deleted.append(claim.id)
+                self.delete(claim)
                 self.increments.add(claim.queue, "discarded")
-                return
             case Failing(state):
                 self.states.append((*state, claim.id))
-                return
+            case _:
+                self._return(claim, outcome)
+
+    def _return(self, claim: Claim, outcome: Outcome) -> None:
+        """Add the settlement of a job that returns to its queue, or to a line."""
+        match outcome:
             case Release(delay, state, counter):
                 self.released.append(release_args(delay, state, claim.id))
                 if counter:
@@ -214,6 +226,8 @@ class _SettlementBatch:
             case Park():
                 self.parked.append((claim, outcome))
                 self.increments.add(claim.queue, "parked")
+        if claim.ties:
+            self.keys.take_again(claim.ties, claim.id)
         self.woken_queues.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:
@@ -227,3 +241,4 @@ class _SettlementBatch:
         tx.later(*(Query(GIVE_BACK_JOBS, (ids,)) for ids in in_chunks(self.given_back)))
         arm(tx, self.woken_queues)
         tx.later(*self.increments.queries())
+        self.keys.write(tx)

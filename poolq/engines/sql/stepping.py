@@ -11,7 +11,7 @@ the lines of later queues to the next step. `claiming.py` claims the jobs of a q
 from collections.abc import Mapping, Sequence
 
 from poolq.engines.base import Claim, Step
-from poolq.engines.sanitize import number, optional_number, to_text
+from poolq.engines.sanitize import blob, number, optional_number, to_text
 from poolq.engines.sql import claiming
 from poolq.engines.sql.claiming import Ranges, StepContext
 from poolq.engines.sql.location import cancelled_at, claimed_by
@@ -31,7 +31,7 @@ REGISTERED_AT_COLUMN = 3  # of LOCK_WORKER
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
-    reviewed FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
+    reviewed, ties FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
 #: A step that serves all queues checks at most this many queues more than it wants jobs.
 MAX_EXTRA_QUEUES = 200
@@ -90,10 +90,11 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     places = claimed_by(ctx.worker), cancelled_at(ctx.worker)
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (*places, ctx.request)))
     claims = []
-    for id_, body, *kept, queue, index, admitted, reviewed in found.rows:
+    for id_, body, *kept, queue, index, admitted, reviewed, ties in found.rows:
         stored, known = claiming.body_and_state(body, kept)
         where = (id_, ctx.request, number(index), to_text(queue))
-        claims.append(Claim(*where, stored, known, bool(admitted), bool(reviewed)))
+        marks = bool(admitted), bool(reviewed)
+        claims.append(Claim(*where, stored, known, *marks, blob(ties)))
     return Step(claims, stale.split())
 
 

@@ -174,6 +174,13 @@ class SQLiteSession(Session):
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 
+    def add_queues(self, queues: set[str]) -> None:
+        with self.lock:
+            try:
+                self._add_queues(self.raw(), queues)
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+
     def raw(self) -> sqlite3.Connection:
         """Return the open connection. The caller holds the lock."""
         raw = self._raw
@@ -221,7 +228,7 @@ class SQLiteSession(Session):
             self._begin(raw, gives_way)
             tx = SQLiteTransaction(raw, self.texts)
             result = work(tx)
-            tx.run()
+            tx.run(*tx.ending)
             raw.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # the first error is the one to raise

@@ -37,6 +37,22 @@ ALTER TABLE {ns}_windows ADD COLUMN log BLOB;
 
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
+-- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting
+-- jobs another one with their key has replaced.
 ALTER TABLE {ns}_counters ADD COLUMN cancelled INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN discarded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN snoozed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_counters ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_counters ADD COLUMN replaced INTEGER NOT NULL DEFAULT 0;
+
+-- `ties`: the job's rights as JSON, or NULL (see jobs/ties.py). `unique_keys`: which job has a unique
+-- key, and when the key ends if it is held for a time (else 0).
+ALTER TABLE {ns}_jobs ADD COLUMN ties BLOB;
+ALTER TABLE {ns}_failed ADD COLUMN ties BLOB;
+CREATE TABLE IF NOT EXISTS {ns}_unique_keys (
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    ends INTEGER NOT NULL,
+    PRIMARY KEY (name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {ns}_unique_keys_ends ON {ns}_unique_keys (ends) WHERE ends > 0;

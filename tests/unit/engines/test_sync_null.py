@@ -211,7 +211,7 @@ ASKED = {
     "request_cancel": [], "cancel_requests": [],
     "close": None,
 }  # fmt: skip
-ANSWERED = {*ASKED, "push", "now", "doctor"}
+ANSWERED = {*ASKED, "push", "push_tied", "now", "doctor"}
 
 
 @pytest.mark.parametrize("kind", [SyncEngine, NullEngine])

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Delete delayed, parked and ready jobs.
--- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs,
---        ready_list.
+-- Parts: base, ties, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs,
+--        ready_list, waiting_jobs.
 --
 -- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.
@@ -9,7 +9,7 @@
 local found, listed, counts = {}, {}, {}
 
 local function delete(queue, id)
-  delete_job(id)
+  delete_tied(id)
   found[#found + 1] = id
   counts[queue] = (counts[queue] or 0) + 1
 end
@@ -17,10 +17,7 @@ end
 for _, id in ipairs(ARGV) do
   local queue, due = origin_of(id)
   if not queue then  -- it is done, or never existed
-  elseif call('ZREM', P .. 'delayed:' .. queue, id) == 1
-    or unpark(queue, id)
-    or unrelease(queue, id)
-    or call('ZREM', P .. 'back:' .. queue, id) == 1 then
+  elseif leave_place(queue, id) then
     delete(queue, id)
   elseif not call('ZSCORE', P .. 'failed:' .. queue, id) then
     listed[queue] = listed[queue] or {}

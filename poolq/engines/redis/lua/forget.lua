@@ -11,6 +11,7 @@ each_failed(ARGV, function(queue, ids)
   delete_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
   call('HDEL', GRANTED, unpack(ids))
+  call('HDEL', TIES, unpack(ids))
   for _, id in ipairs(ids) do found[#found + 1] = id end
 end)
 return found

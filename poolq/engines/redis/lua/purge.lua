@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete ready, delayed and parked jobs of a queue, in batches.
--- Parts: base, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
+-- Parts: base, ties, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- ARGV: queue, the highest number of jobs (up to 1000).
 -- Reply: {how many were deleted, how many are left}.
@@ -35,6 +35,7 @@ if #ids > 0 then
   delete_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
   call('HDEL', GRANTED, unpack(ids))
+  if any_ties() then ties().finish(ids, 1, #ids) end
   count('cancelled', queue, #ids)
 end
 local left = call('ZCARD', back) + call('LLEN', ready) + call('ZCARD', delayed)

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- Make failed jobs ready again, with a fresh state, some of them with another body.
--- Parts: base, failed_jobs, wake_tokens, ready.
+-- Make failed jobs ready again, with a fresh state, some of them with another body. Jobs whose unique
+-- key another job has stay failed.
+-- Parts: base, ties, failed_jobs, wake_tokens, ready.
 --
 -- ARGV: n (at most 1000), n ids, then an id and its new body each.
--- Reply: the ids that were found.
+-- Reply: the ids of the jobs that are ready again.
 
 local found, bodies, last = {}, {}, tonumber(ARGV[1]) + 1
 for i = last + 1, #ARGV, 2 do bodies[ARGV[i]] = ARGV[i + 1] end
@@ -13,7 +14,11 @@ local function replace_body(id, body)
   call('HSET', bodies_of(id), id, head .. body)
 end
 
+local tied, taken = call('EXISTS', TIES) == 1, {}
+
 each_failed({unpack(ARGV, 2, last)}, function(queue, ids)
+  if tied then ids = ties().retakers(ids, taken) end
+  if #ids == 0 then return end
   local states = {}
   for k, id in ipairs(ids) do
     if bodies[id] then replace_body(id, bodies[id]) end

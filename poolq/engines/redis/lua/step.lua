@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
--- Parts: base, settle_done, wake_tokens, queue_arguments, fast_path, unpaused, many_queues, ready,
---        delayed, bodies, limit_windows, parked_jobs, claims, settling.
+-- Parts: base, ties, settle_done, wake_tokens, queue_arguments, fast_path, unpaused, many_queues,
+--        ready, delayed, bodies, limit_windows, parked_jobs, claims, settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and

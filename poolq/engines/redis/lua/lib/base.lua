@@ -7,6 +7,8 @@
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
 --                           from a fresh job's; due 0 stands for the due time beside the body
+--   ties              HASH  id -> JSON, the rights of a job that has some, see part `ties`
+--   unique:<key>      STRING "<ends> <id>", the job that has a unique key; expires if it ends by time
 --   queues            ZSET  queue that has held a job -> when this was last noticed
 --   idle              ZSET  queue that has held a job -> when it was noticed to hold none
 --   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)
@@ -60,7 +62,7 @@
 -- Only `digits` may turn them into text, because `..` would round them.
 
 local call, P = redis.call, KEYS[1]
-local STATES, GRANTED = P .. 'states', P .. 'granted'
+local STATES, GRANTED, TIES = P .. 'states', P .. 'granted', P .. 'ties'
 local ACTIVE, LATER = P .. 'active', P .. 'later'
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]

@@ -1,5 +1,5 @@
--- Part `fast_path`, only in `step` (needs `settle_done`, `wake_tokens`, `queue_arguments`): what
--- every step does. If jobs are only ready or delayed, and all settled jobs are done, the script
+-- Part `fast_path`, only in `step` (needs `ties`, `settle_done`, `wake_tokens`, `queue_arguments`):
+-- what every step does. If jobs are only ready or delayed, and all settled jobs are done, the script
 -- ends here, because creating the functions of the following parts would take longer than the step.
 
 -- Up to this many queues are asked in turn, and stay in `active` even if they are empty, because
@@ -27,16 +27,19 @@ local simple, many, stale, groups, index = true, false, {}, {}, 0
 -- in a line or was returned, and no queue outside `active` has jobs that have become due.
 local function check_simple(names)
   if #names > 1000 then return false end
-  local keys = {STATES, P .. 'paused', LATER}
+  local keys = {STATES, TIES, P .. 'paused', LATER}
   for i, queue in ipairs(names) do
-    keys[2 * i + 2], keys[2 * i + 3] = P .. 'back:' .. queue, P .. 'lines:' .. queue
+    keys[2 * i + 3], keys[2 * i + 4] = P .. 'back:' .. queue, P .. 'lines:' .. queue
   end
   local found = call('EXISTS', unpack(keys))
-  has_states = found > 0 and call('EXISTS', STATES) == 1
-  if found == 0 then return true end
+  if found == 0 then
+    has_states, has_ties = false, false
+    return true
+  end
+  check_states()
   local later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
   if all_queues and later[2] and tonumber(later[2]) <= now then return false end
-  return found == (has_states and 1 or 0) + (later[2] and 1 or 0)
+  return found == (has_states and 1 or 0) + (has_ties and 1 or 0) + (later[2] and 1 or 0)
 end
 
 if want == 0 then
@@ -165,6 +168,9 @@ local function finish_step(names, good, problem)
   call('HSET', worker, unpack(fields))
   if #stale > 0 then
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
+  end
+  if #groups > 0 and any_ties() then
+    for _, group in ipairs(groups) do ties().start(group[4]) end
   end
   if not good then error(problem) end
   if want > 0 and index == want and not (all_queues and call('EXISTS', WAKE) == 1) then

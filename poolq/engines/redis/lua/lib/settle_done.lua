@@ -1,4 +1,4 @@
--- Part `settle_done` (needs only `base`): end the claims of jobs that are done. A claim is held
+-- Part `settle_done` (needs `ties`): end the claims of jobs that are done. A claim is held
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
@@ -16,12 +16,24 @@ local function count(counter, queue, by)
   add(P .. 'counters', counter .. ' ' .. queue, by)
 end
 
--- Whether any job may differ from a fresh one; nil if this was not checked yet.
-local has_states
+-- Whether any job may differ from a fresh one, and whether any has rights; nil if this was not
+-- checked yet.
+local has_states, has_ties
+
+-- One call checks for both: states count 1, ties count 2.
+local function check_states()
+  local found = call('EXISTS', STATES, TIES, TIES)
+  has_states, has_ties = found % 2 == 1, found >= 2
+end
 
 local function any_states()
-  if has_states == nil then has_states = call('EXISTS', STATES) == 1 end
+  if has_states == nil then check_states() end
   return has_states
+end
+
+local function any_ties()
+  if has_ties == nil then check_states() end
+  return has_ties
 end
 
 -- Delete the jobs ids[from .. last], at most 1000, which are done, and count them.
@@ -29,6 +41,7 @@ local function finish(worker, queue, ids, from, last)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
   delete_bodies(ids, from, last)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
+  if any_ties() then ties().finish(ids, from, last) end
 end
 
 -- Where in ARGV the ids of a run begin and end.

@@ -77,6 +77,7 @@ local SETTLERS = {
   end,
   discard = function(_, id)
     delete_job(id)
+    if any_ties() then ties().finish({id}, 1, 1) end
     return nil, 'discarded'
   end,
 }
@@ -86,6 +87,7 @@ local function finish_cancelled(worker, queue, id)
   call('HDEL', worker, id)
   delete_job(id)
   call('HDEL', P .. 'cancels', id)
+  if any_ties() then ties().finish({id}, 1, 1) end
   count('cancelled', queue, 1)
 end
 
@@ -104,6 +106,11 @@ local function settle_others(worker, at, stale)
       local hint, counter =
         SETTLERS[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
       call('HDEL', worker, id)
+      if any_ties() and kind == 'bury' then
+        ties().bury(id)
+      elseif any_ties() and kind ~= 'discard' then
+        ties().take_again(id)
+      end
       if hint then wake(queue, hint) end
       if counter and counter ~= '' then count(counter, queue, 1) end
     end

@@ -1,0 +1,109 @@
+-- Part `ties` (needs only `base`): the rights of jobs, see poolq/jobs/ties.py. In `ties`, the JSON of a
+-- job's rights; in unique:<key>, "<ends> <id>" of the job that has a unique key; <ends> is 0, or
+-- when the key ends if it is held for a time. The functions are made when a job has rights, because
+-- making them takes longer than a look at the key `ties`.
+
+local tie_functions
+
+local function ties()
+  if tie_functions then return tie_functions end
+  local T = {}
+  tie_functions = T
+
+  -- Call `visit` with each of ids[from .. last] that has a unique key, its key's name and `until`.
+  local function each_unique(ids, from, last, visit)
+    local stored = call('HMGET', TIES, unpack(ids, from, last))
+    for k = from, last do
+      local good, rights = pcall(cjson.decode, stored[k - from + 1] or '{}')
+      local unique = good and type(rights) == 'table' and rights.unique
+      if type(unique) == 'table' and type(unique.key) == 'string' then
+        visit(ids[k], P .. 'unique:' .. unique.key, unique['until'])
+      end
+    end
+  end
+
+  -- The id of the job that has a key, and when the key ends.
+  local function holder_of(name)
+    local value = redis.pcall('GET', name)
+    local ends, id = string.match(type(value) == 'string' and value or '', '^(%d+) (.+)$')
+    return id, tonumber(ends)
+  end
+
+  -- Whether a key's time is over, or its job is gone. A poolq that knows no keys may have ended it.
+  local function is_void(id, ends)
+    if ends > 0 then return ends <= now end
+    local stored = call('HGET', bodies_of(id), id)
+    if not stored then
+      call('HDEL', TIES, id)
+      return true
+    end
+    local queue = string.match(stored, '^%d+ ([^\n]*)\n')
+    return queue ~= nil and call('ZSCORE', P .. 'failed:' .. queue, id) ~= false
+  end
+
+  -- The job that has a key; nil if the key is free.
+  function T.holder(name)
+    local id, ends = holder_of(name)
+    if id and not is_void(id, ends) then return id end
+  end
+
+  -- Give a key to a job, for a time if `lasts` (microseconds) is above 0.
+  function T.give(name, id, lasts)
+    if lasts > 0 then
+      call('SET', name, digits(now + lasts) .. ' ' .. id, 'PX', digits(math.ceil(lasts / 1000)))
+    else
+      call('SET', name, '0 ' .. id)
+    end
+  end
+
+  local function free(id, name)
+    local holder, ends = holder_of(name)
+    if holder == id and ends == 0 then call('DEL', name) end
+  end
+
+  -- The claims of these jobs begin.
+  function T.start(ids)
+    each_unique(ids, 1, #ids, function(id, name, till)
+      if till == 'start' then free(id, name) end
+    end)
+  end
+
+  -- This job has failed; its rights end, but are kept with it.
+  function T.bury(id)
+    each_unique({id}, 1, 1, free)
+  end
+
+  -- The jobs ids[from .. last] are gone.
+  function T.finish(ids, from, last)
+    each_unique(ids, from, last, free)
+    call('HDEL', TIES, unpack(ids, from, last))
+  end
+
+  -- This job returns to its queue: it takes its key again, unless another job has it.
+  function T.take_again(id)
+    each_unique({id}, 1, 1, function(_, name, till)
+      if till ~= 'time' and not T.holder(name) then T.give(name, id, 0) end
+    end)
+  end
+
+  -- Those of these failed jobs whose keys are free, or already theirs. `taken`: the names of the keys
+  -- that this script has given away.
+  function T.retakers(ids, taken)
+    local refused, free_ids = {}, {}
+    each_unique(ids, 1, #ids, function(id, name, till)
+      if till == 'time' then return end
+      if taken[name] or T.holder(name) then
+        refused[id] = true
+      else
+        taken[name] = true
+        T.give(name, id, 0)
+      end
+    end)
+    for _, id in ipairs(ids) do
+      if not refused[id] then free_ids[#free_ids + 1] = id end
+    end
+    return free_ids
+  end
+
+  return T
+end

@@ -1,0 +1,30 @@
+-- Part `waiting_jobs` (needs `settle_done`, `delayed`, `parked_jobs`, `ready_list`): delete jobs that
+-- no worker holds.
+
+local function delete_tied(id)
+  delete_job(id)
+  if any_ties() then ties().finish({id}, 1, 1) end
+end
+
+-- Take a job that is not in a list of ready jobs out of its place. Returns false if it has none.
+local function leave_place(queue, id)
+  return call('ZREM', P .. 'delayed:' .. queue, id) == 1
+    or unpark(queue, id)
+    or unrelease(queue, id)
+    or call('ZREM', P .. 'back:' .. queue, id) == 1
+end
+
+-- Delete a delayed, parked or ready job. Returns its queue, or nil if there is no such job.
+local function delete_waiting(id)
+  local queue, due = origin_of(id)
+  if not queue then return nil end
+  if not leave_place(queue, id) then
+    if call('ZSCORE', P .. 'failed:' .. queue, id) then return nil end
+    local jobs = {{id = id, due = due}}
+    locate(P .. 'ready:' .. queue, jobs)
+    if not jobs[1].at then return nil end
+    remove_located(P .. 'ready:' .. queue, jobs)
+  end
+  delete_tied(id)
+  return queue
+end

@@ -1,0 +1,14 @@
+#!lua
+-- Store jobs, some of which replace waiting jobs that have their unique keys. This script has no
+-- flags, so a full server rejects it before anything has run.
+-- Parts: base, ties, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs,
+--        ready_list, waiting_jobs, tied_push.
+--
+-- ARGV and reply: as in part `tied_push`.
+
+return push_tied(function(id)
+  local queue = delete_waiting(id)
+  if not queue then return false end
+  count('replaced', queue, 1)
+  return true
+end)

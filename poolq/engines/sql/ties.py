@@ -1,0 +1,209 @@
+"""The rights of jobs (see `jobs/ties.py`), as rows that belong to a job.
+
+A transaction locks unique keys after everything else but the counters, sorted by key. So the
+changes of keys are collected, and sent at the end (`Transaction.at_end`). A new job and its key are
+stored in one transaction, so a push that is rolled back leaves neither. `ends` is 0, or when a key
+ends that is held for a time.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from poolq.engines.sanitize import number, to_text
+from poolq.engines.sql.job_counters import COUNTER_NAMES, NO_WORKER
+from poolq.engines.sql.session import (
+    BatchQuery,
+    Query,
+    QueryResult,
+    Session,
+    Transaction,
+    in_chunks,
+)
+from poolq.jobs.message import Push
+from poolq.jobs.ties import TiedPush, Ties, UniqueRight, decode
+
+#: The key goes to the new job if nobody has it, or if the time is over for which somebody had it.
+#: MySQL evaluates the assignments from left to right.
+TAKE_KEY = """INSERT INTO {unique_keys} (name, id, ends)
+    VALUES (?, ?, CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END) {on:name}
+    id = CASE WHEN ends > 0 AND ends <= {now} THEN {new:id} ELSE id END,
+    ends = CASE WHEN ends > 0 AND ends <= {now} THEN {new:ends} ELSE ends END"""
+SET_KEY = """UPDATE {unique_keys} SET id = ?, ends = CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END
+    WHERE name = ?"""
+FREE_KEY = "DELETE FROM {unique_keys} WHERE name = ? AND id = ? AND ends = 0"
+STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, history, body, ties)
+    SELECT ?, CASE WHEN ? > 0 OR ? > {now} THEN 'd' ELSE '' END, ?,
+    CASE WHEN ? > {now} THEN ? ELSE {now} + ? END, x'', ?, ?"""
+STORE_IF_HELD = STORE_JOB + " FROM {unique_keys} WHERE name = ? AND id = ?"
+#: Who has a key, until when, and whether this job exists.
+HOLDERS = """SELECT name, id, ends, (SELECT 1 FROM {jobs} j WHERE j.id = u.id)
+    FROM {unique_keys} u WHERE name IN {list} {lock}"""
+HOLDER = "SELECT id FROM {unique_keys} WHERE name = ? AND (ends = 0 OR ends > {now})"
+_VALUES = ", ".join("1" if name == "skipped" else "0" for name in COUNTER_NAMES)
+COUNT_SKIPPED = f"""INSERT INTO {{counters}} (worker, queue, {", ".join(COUNTER_NAMES)})
+    SELECT '{NO_WORKER}', ?, {_VALUES} FROM {{unique_keys}} WHERE name = ? AND id <> ?
+    {{on:worker, queue}} skipped = skipped + 1"""
+#: How many keys one transaction deletes after their time. This blocks SQLite's other writers.
+MAX_DELETED = 2000
+ENDED_KEYS = f"ends > 0 AND ends <= {{now}} ORDER BY ends LIMIT {MAX_DELETED}"
+DELETE_ENDED = f"DELETE FROM {{unique_keys}} WHERE {ENDED_KEYS}"
+DELETE_ENDED_BY_NAME = f"""DELETE FROM {{unique_keys}} WHERE name IN
+    (SELECT name FROM {{unique_keys}} WHERE {ENDED_KEYS})"""
+#: Keys whose job is gone, which only a change by hand leaves.
+VOID_KEYS = """SELECT COUNT(*) FROM (SELECT u.name FROM {unique_keys} u WHERE u.ends = 0
+    AND NOT EXISTS (SELECT 1 FROM {jobs} j WHERE j.id = u.id) LIMIT 1000) void"""
+
+
+class Holder(NamedTuple):
+    """The job that has a key. `is_void`: whether it is gone, so that the key is free."""
+
+    id: str
+    is_void: bool
+
+
+class KeyChanges:
+    """Which keys of ending claims are freed or, because their jobs return, taken again."""
+
+    def __init__(self) -> None:
+        self._freed: list[tuple[str, str]] = []
+        self._taken: list[tuple[str, str, int, int]] = []
+
+    def free(self, stored: object, id_: str) -> None:
+        """The job with these ties ends."""
+        unique = decode(stored).unique
+        if unique is not None and unique.until != "time":
+            self._freed.append((unique.key, id_))
+
+    def start(self, stored: object, id_: str) -> None:
+        """The job with these ties is claimed."""
+        unique = decode(stored).unique
+        if unique is not None and unique.until == "start":
+            self._freed.append((unique.key, id_))
+
+    def take_again(self, stored: object, id_: str) -> None:
+        """The job with these ties returns to its queue."""
+        unique = decode(stored).unique
+        if unique is not None and unique.until != "time":
+            self._taken.append((unique.key, id_, 0, 0))
+
+    def write(self, tx: Transaction) -> None:
+        if self._freed:
+            tx.at_end(BatchQuery(FREE_KEY, sorted(self._freed)))
+        if self._taken:
+            tx.at_end(BatchQuery(TAKE_KEY, sorted(self._taken)))
+
+
+def free(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
+    """Free the keys of ended jobs, given as their ties and ids."""
+    changes = KeyChanges()
+    for stored, id_ in jobs:
+        changes.free(stored, id_)
+    changes.write(tx)
+
+
+def start(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
+    """Free the keys that claimed jobs hold until their start."""
+    changes = KeyChanges()
+    for stored, id_ in jobs:
+        changes.start(stored, id_)
+    changes.write(tx)
+
+
+def push(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, Holder]:
+    """Store those of these jobs whose keys are free, in one round trip with the end of the
+    transaction. Returns by key who has it. A job that would replace another is not stored yet."""
+    rights = [(one.push, one.unique) for one in pushes if one.unique is not None]
+    first: dict[str, tuple[object, ...]] = {}
+    for job, right in rights:
+        first.setdefault(right.key, (right.key, job.id, right.lasts, right.lasts))
+    skips = [(job.queue, right.key, job.id) for job, right in rights if not right.replaces]
+    queries: list[Query | BatchQuery] = [
+        BatchQuery(TAKE_KEY, [first[key] for key in sorted(first)]),
+        *_store(pushes),
+        *([BatchQuery(COUNT_SKIPPED, sorted(skips))] if skips else []),
+    ]
+    names = in_chunks(sorted(first))
+    found = tx.finish(*queries, *(Query(HOLDERS, (some,)) for some in names))
+    return _holders(found[len(queries) :])
+
+
+def _store(pushes: Sequence[TiedPush]) -> Iterator[BatchQuery]:
+    """Yield statements that store jobs, in order, those with a right only if they have the key."""
+    for is_plain, some in groupby(pushes, lambda one: one.unique is None):
+        if is_plain:
+            yield BatchQuery(STORE_JOB, [(*_job_values(job), None) for job, _ in some])
+        else:
+            yield BatchQuery(STORE_IF_HELD, [
+                (*_job_values(job), right.ties, right.key, job.id) for job, right in some if right
+            ])  # fmt: skip
+
+
+def _holders(found: Iterable[QueryResult]) -> dict[str, Holder]:
+    return {
+        to_text(name): Holder(to_text(id_), not number(ends) and exists is None)
+        for one in found
+        for name, id_, ends, exists in one.rows
+    }
+
+
+def _job_values(job: Push) -> tuple[object, ...]:
+    """Return the arguments of STORE_JOB without the ties."""
+    id_, queue, body, delay, at = job
+    delay = 0 if at > 0 else max(0, delay)
+    return id_, delay, at, queue, at, at, delay, body
+
+
+def holder_of(tx: Transaction, key: str) -> Holder | None:
+    """Lock a key. Returns who has it, or None if nobody has it."""
+    return _holders(tx.run(Query(HOLDERS, ([key],)))).get(key)
+
+
+def store_with_key(tx: Transaction, job: TiedPush, right: UniqueRight) -> None:
+    """Store a job, and give it a key that is locked and was somebody else's."""
+    tx.later(
+        Query(SET_KEY, (job.push.id, right.lasts, right.lasts, right.key)),
+        Query(STORE_JOB, (*_job_values(job.push), right.ties)),
+    )
+
+
+def take_for_retry(tx: Transaction, jobs: Mapping[str, Ties]) -> set[str]:
+    """Take the keys of failed jobs again. Returns the ids of those that have to stay failed,
+    because another job has their key."""
+    wanted: dict[str, str] = {}
+    for id_, ties in jobs.items():
+        if ties.unique is not None and ties.unique.until != "time":
+            wanted.setdefault(ties.unique.key, id_)
+    if not wanted:
+        return set()
+    names = sorted(wanted)
+    rows = [(name, wanted[name], 0, 0) for name in names]
+    queries = [Query(HOLDERS, (some,)) for some in in_chunks(names)]
+    _, *found = tx.run(BatchQuery(TAKE_KEY, rows), *queries)
+    for name, holder in _holders(found).items():
+        if holder.id == wanted[name]:
+            continue
+        if holder.is_void:
+            tx.later(Query(SET_KEY, (wanted[name], 0, 0, name)))
+        else:
+            del wanted[name]
+    keepers = set(wanted.values())
+    return {
+        id_
+        for id_, ties in jobs.items()
+        if ties.unique is not None and ties.unique.until != "time" and id_ not in keepers
+    }
+
+
+def holder(session: Session, ties: Ties) -> str:
+    """Return the id of the job that has the unique key in these ties, or "" if none has it."""
+    if ties.unique is None:
+        return ""
+    (found,) = session.read(Query(HOLDER, (ties.unique.key,)))
+    return to_text(found.rows[0][0]) if found.rows else ""
+
+
+def sweep(session: Session) -> bool:
+    """Delete some of the keys whose time is over. Returns whether there may be more."""
+    forget = Query(DELETE_ENDED if session.limits_deletes else DELETE_ENDED_BY_NAME)
+    return session.transact(lambda tx: tx.run(forget)[0].changed) >= MAX_DELETED

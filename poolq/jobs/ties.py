@@ -1,0 +1,74 @@
+"""Ties: the rights that a job owns, which are stored beside it as JSON.
+
+A right hangs on its job or on the job's claim, and ends in the act that ends that. So nothing has
+to be swept, and nothing is left over if a process dies. A right whose job is gone is void, whoever
+looks at it. Jobs without rights have no ties, and cost nothing.
+
+`unique`: the job's unique key. Until its end, a job holds it from the dispatch until it is done,
+failed, discarded or cancelled. Until its start, it holds the key while it waits; a claim frees it.
+A job that returns takes its key again, or goes on without it if another job has it. A key that is
+held for a time is independent of the job: it ends by the clock.
+"""
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from poolq.jobs.message import UNREADABLE, Push
+
+Until = Literal["start", "end", "time"]
+#: Bytes of a unique key in UTF-8, which every engine can store.
+MAX_UNIQUE_KEY_BYTES = 255
+
+
+class UniqueTie(msgspec.Struct, frozen=True):
+    """A job's unique key, and until when the job holds it."""
+
+    key: str
+    until: Until
+
+
+class Ties(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All rights of a job."""
+
+    unique: UniqueTie | None = None
+
+
+class UniqueRight(NamedTuple):
+    """What a new job asks for: a unique key. `lasts`: for how many microseconds, if `until` is
+    "time". `replaces`: whether the job replaces a waiting one that has the key, or gives way."""
+
+    key: str
+    until: Until
+    lasts: int = 0
+    replaces: bool = False
+
+    @property
+    def ties(self) -> bytes:
+        """The ties of a job with this right, as they are stored."""
+        return encode(Ties(UniqueTie(self.key, self.until)))
+
+
+class TiedPush(NamedTuple):
+    """A job to store, if nobody else has its unique key. Without a right, it is always stored."""
+
+    push: Push
+    unique: UniqueRight | None
+
+
+NO_TIES = Ties()
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Ties)
+
+encode = _encoder.encode
+
+
+def decode(stored: object) -> Ties:
+    """Return the ties in what an engine has stored. What is unreadable is no right."""
+    if not stored:
+        return NO_TIES
+    try:
+        return _decoder.decode(stored if isinstance(stored, bytes | str) else b"")
+    except UNREADABLE:
+        return NO_TIES

@@ -1,0 +1,391 @@
+"""Unique keys: at most one job has a key, and it frees it in the act that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from poolq.engines.base import Engine, Push, Settlement, TiedPush
+from poolq.engines.sanitize import to_text
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import (
+    ACK,
+    DISCARD,
+    GIVE_BACK,
+    Bury,
+    Failing,
+    Outcome,
+    Park,
+    Release,
+    ReleaseUntil,
+)
+from poolq.jobs.ties import UniqueRight, Until
+from tests.contract.helpers import (
+    HOUR,
+    SECOND,
+    Worker,
+    count_of,
+    every_engine,
+    full,
+    kind,
+    line,
+    named,
+    new_id,
+    push,
+    stored,
+    total,
+)
+from tests.support.clock import Clock
+
+RULE = Rule("mail", 99, HOUR)
+
+
+def tied(
+    name: str,
+    key: str = "k",
+    until: Until = "end",
+    lasts: int = 0,
+    *,
+    replaces: bool = False,
+    queue: str = "q",
+    delay: int = 0,
+    at: int = 0,
+) -> TiedPush:
+    right = UniqueRight(key, until, lasts, replaces) if key else None
+    return TiedPush(Push(new_id(), queue, name.encode(), delay, at), right)
+
+
+def send(engine: Engine, *pushes: TiedPush) -> list[bool]:
+    """Push jobs. Returns whether each was stored."""
+    ids = engine.push_tied(pushes)
+    return [id_ == one.push.id for id_, one in zip(ids, pushes, strict=True)]
+
+
+def is_free(engine: Engine, key: str = "k") -> bool:
+    """Whether a new job gets the key. It does not keep it."""
+    one = tied("probe", key)
+    stored_now = engine.push_tied([one]) == [one.push.id]
+    assert engine.cancel([one.push.id]) == ([one.push.id] if stored_now else [])
+    return stored_now
+
+
+@every_engine
+def test_a_job_gives_way_to_the_one_that_has_its_key(engine: Engine) -> None:
+    first, second, other = tied("a"), tied("b"), tied("c", "other")
+    assert engine.push_tied([first]) == [first.push.id]
+    assert engine.push_tied([second]) == [first.push.id]
+    assert engine.push_tied([other]) == [other.push.id]
+    assert engine.find(second.push.id) is None
+    assert count_of(engine).ready == 2
+    assert total(engine, "skipped") == 1
+
+
+def test_duplicates_in_one_call_give_way_to_the_first(engine: Engine, worker: Worker) -> None:
+    pushes = [tied("a"), tied("plain", ""), tied("b"), tied("c", "x"), tied("d"), tied("e", "x")]
+    first, plain, _, third, _, _ = (one.push.id for one in pushes)
+    assert engine.push_tied(pushes) == [first, plain, first, third, first, third]
+    assert worker.drain() == ["a", "plain", "c"]
+    assert total(engine, "skipped") == 3
+    assert is_free(engine)
+
+
+@every_engine
+@pytest.mark.parametrize("end", [ACK, DISCARD, Bury(State(1))], ids=["done", "discarded", "failed"])
+@pytest.mark.parametrize("until", ["end", "start"])
+def test_a_key_ends_with_its_job(
+    engine: Engine, worker: Worker, end: Outcome, until: Until
+) -> None:
+    send(engine, tied("a", until=until))
+    (claim,) = worker.claim()
+    assert is_free(engine) is (until == "start")
+    worker.end(claim, end)
+    assert is_free(engine)
+
+
+@pytest.mark.parametrize("until", ["end", "start"])
+def test_a_waiting_job_has_its_key_wherever_it_waits(
+    engine: Engine, worker: Worker, until: Until
+) -> None:
+    rule = full(engine)
+    for at, outcome in enumerate(
+        (GIVE_BACK, Release(0, State(1)), Release(HOUR, State(1)), Park((rule,), 0),
+         ReleaseUntil(engine.now() + HOUR, State(1), rule)), 1,
+    ):  # fmt: skip
+        assert send(engine, tied(f"job {at}", f"key {at}", until)) == [True]
+        assert not is_free(engine, f"key {at}")
+        (claim,) = worker.claim()
+        assert claim.body == b"job %d" % at
+        worker.end(claim, outcome)
+        assert not is_free(engine, f"key {at}"), outcome
+        engine.cancel([claim.id])
+        assert is_free(engine, f"key {at}"), outcome
+
+
+@pytest.mark.parametrize("delay", [0, HOUR])
+def test_a_key_is_free_after_a_cancellation_and_a_purge(engine: Engine, delay: int) -> None:
+    one = tied("a", delay=delay)
+    send(engine, one)
+    assert engine.cancel([one.push.id]) == [one.push.id]
+    assert is_free(engine)
+    names = [f"key {n}" for n in range(7)]
+    send(engine, *(tied(name, name, delay=delay) for name in names), tied("plain", ""))
+    assert engine.purge("q") == 8
+    assert count_of(engine).ready + count_of(engine).delayed == 0
+    assert all(is_free(engine, name) for name in names)
+
+
+def test_a_parked_job_loses_its_key_in_a_purge(engine: Engine, worker: Worker) -> None:
+    rule = full(engine)
+    send(engine, tied("a"))
+    worker.end(worker.claim()[0], Park((rule,), 0))
+    assert not is_free(engine)
+    assert engine.purge("q") == 1
+    assert is_free(engine)
+
+
+def test_a_job_cancelled_while_it_runs_frees_its_key(engine: Engine, worker: Worker) -> None:
+    send(engine, tied("a"))
+    (claim,) = worker.claim()
+    assert engine.request_cancel([claim.id], 0) == [claim.id]
+    assert not is_free(engine)
+    assert worker.step(Settlement(claim, GIVE_BACK)).stale == [claim.id]
+    assert is_free(engine)
+
+
+@pytest.mark.parametrize("outcome", [GIVE_BACK, Release(0, State(1))], ids=kind)
+def test_a_job_that_returns_goes_on_without_a_key_that_another_has(
+    engine: Engine, worker: Worker, outcome: Outcome
+) -> None:
+    send(engine, tied("a", until="start"))
+    (claim,) = worker.claim()
+    assert send(engine, tied("b", until="start")) == [True]
+    worker.end(claim, outcome)
+    claims = worker.claim(2)
+    assert sorted(named(claims)) == ["a", "b"]
+    assert send(engine, tied("c", until="start")) == [True]
+    assert worker.step(*(Settlement(one, ACK) for one in claims)).stale == []
+    assert not is_free(engine), "neither of them may free the key of the third"
+    assert worker.drain() == ["c"]
+    assert is_free(engine)
+
+
+def test_a_stale_settlement_frees_nothing(engine: Engine) -> None:
+    dead, other = Worker(engine, "dead"), Worker(engine, "other")
+    send(engine, tied("a"))
+    (claim,) = dead.claim()
+    engine.recover("dead", None)
+    (again,) = other.claim()
+    dead = Worker(engine, "dead")
+    assert dead.step(Settlement(claim, ACK)).stale == [claim.id]
+    assert not is_free(engine)
+    other.end(again)
+    assert is_free(engine)
+
+
+@pytest.mark.parametrize("until", ["end", "start"])
+def test_a_repeated_step_frees_nothing_more(engine: Engine, worker: Worker, until: Until) -> None:
+    send(engine, tied("a", until=until))
+    claims = worker.claim()
+    taken = send(engine, tied("b", until=until))
+    assert taken == [until == "start"]
+    assert worker.again(want=1).claims == claims
+    assert not is_free(engine)
+    end = Settlement(claims[0], ACK)
+    assert worker.step(end).stale == []
+    send(engine, tied("c"))
+    assert worker.again(end).stale == []
+    assert not is_free(engine)
+
+
+@every_engine
+@pytest.mark.parametrize("until", ["end", "start"])
+def test_the_jobs_of_a_dead_worker_have_their_keys_again(engine: Engine, until: Until) -> None:
+    dead, heir = Worker(engine, "dead"), Worker(engine, "heir")
+    send(engine, tied("a", until=until), tied("b", "x", until))
+    assert len(dead.claim(2)) == 2
+    recovered = engine.recover("dead", None)
+    assert len(recovered.crashed) == len(recovered.returned) == 1
+    assert not is_free(engine)
+    assert not is_free(engine, "x")
+    assert heir.drain() == ["a", "b"]
+    assert is_free(engine)
+    assert is_free(engine, "x")
+
+
+def test_a_failing_job_keeps_its_key_until_it_has_failed(engine: Engine, worker: Worker) -> None:
+    send(engine, tied("a"))
+    (claim,) = worker.claim()
+    worker.end(claim, Failing(State(1, 0, 1, line())))
+    assert not is_free(engine)
+    worker.end(claim, Bury(State(1)))
+    assert is_free(engine)
+
+
+@every_engine
+def test_a_failed_job_whose_key_another_has_stays_failed(engine: Engine, worker: Worker) -> None:
+    send(engine, tied("a"), tied("lone", "x"))
+    for claim in worker.claim(2):
+        worker.end(claim, Bury(State(1)))
+    (holder,) = engine.push_tied([tied("b")])
+    lone, failed = (one.id for one in engine.failed())
+    assert stored(engine, failed).holder == holder
+    assert engine.retry([failed, lone], {failed: b"new", lone: b"lone again"}) == [lone]
+    assert stored(engine, failed).status == "failed"
+    assert not is_free(engine, "x")
+    assert sorted(worker.drain()) == ["b", "lone again"]
+    assert engine.retry([failed]) == [failed]
+    assert stored(engine, failed).holder == failed
+    assert not is_free(engine)
+    worker.drain()
+    assert is_free(engine)
+
+
+def test_of_two_failed_jobs_with_one_key_one_is_retried(engine: Engine, worker: Worker) -> None:
+    for name in ("a", "b"):
+        send(engine, tied(name))
+        worker.end(worker.claim()[0], Bury(State(1)))
+    ids = sorted(one.id for one in engine.failed())
+    assert engine.retry(ids) == ids[:1]
+    assert [one.id for one in engine.failed()] == ids[1:]
+    assert engine.forget(ids[1:]) == ids[1:]
+    assert worker.drain() == ["a"]
+    assert is_free(engine)
+
+
+def test_a_moved_job_keeps_its_key(engine: Engine) -> None:
+    one = tied("a")
+    send(engine, one)
+    assert engine.move([one.push.id], "other") == [one.push.id]
+    assert not is_free(engine)
+    assert Worker(engine, "w2", queues=("other",)).drain() == ["a"]
+    assert is_free(engine)
+
+
+@every_engine
+@pytest.mark.parametrize("place", ["ready", "delayed", "returned", "parked", "released"])
+def test_a_job_replaces_the_one_that_waits(engine: Engine, worker: Worker, place: str) -> None:
+    rule = full(engine)
+    old = tied("old", until="start", delay=HOUR if place == "delayed" else 0)
+    send(engine, old)
+    ends: dict[str, Outcome] = {
+        "returned": GIVE_BACK,
+        "parked": Park((rule,), 0),
+        "released": ReleaseUntil(engine.now() + HOUR, State(1), rule),
+    }
+    if place in ends:
+        worker.end(worker.claim()[0], ends[place])
+    new = tied("new", until="start", replaces=True)
+    push(engine, "behind")
+    assert send(engine, new) == [True]
+    assert engine.find(old.push.id) is None
+    assert (total(engine, "replaced"), total(engine, "skipped")) == (1, 0)
+    assert count_of(engine)._replace(ready=2) == count_of(engine)
+    assert stored(engine, new.push.id).holder == new.push.id
+    assert worker.drain() == ["behind", "new"]
+    assert is_free(engine)
+
+
+def test_of_several_replacing_jobs_the_last_one_stays(engine: Engine, worker: Worker) -> None:
+    pushes = [tied(name, until="start", replaces=True, delay=SECOND) for name in "abc"]
+    assert send(engine, *pushes) == [True, True, True]
+    assert [engine.find(one.push.id) is None for one in pushes] == [True, True, False]
+    assert total(engine, "replaced") == 2
+    assert count_of(engine).delayed == 1
+
+
+def test_what_runs_is_not_replaced(engine: Engine, worker: Worker) -> None:
+    """Neither a job that has freed its key at its start, nor one that has it until its end."""
+    send(engine, tied("start", "x", "start"), tied("end", "y"))
+    claims = worker.claim(2)
+    running = claims[1].id
+    new = [tied("new", key, "start", replaces=True) for key in "xy"]
+    assert engine.push_tied(new) == [new[0].push.id, running]
+    assert total(engine, "skipped") == 1
+    assert total(engine, "replaced") == 0
+    assert worker.step(*(Settlement(one, ACK) for one in claims)).stale == []
+    assert worker.drain() == ["new"]
+    assert is_free(engine, "x")
+    assert is_free(engine, "y")
+
+
+def test_a_key_of_a_time_ends_by_the_clock(engine: Engine, worker: Worker, clock: Clock) -> None:
+    first = tied("a", until="time", lasts=HOUR)
+    send(engine, first)
+    assert worker.drain() == ["a"]
+    clock.forward(HOUR - 1)
+    assert engine.push_tied([tied("b", until="time", lasts=HOUR)]) == [first.push.id]
+    clock.forward(1)
+    assert send(engine, tied("c", until="time", lasts=HOUR)) == [True]
+    assert not is_free(engine)
+    clock.forward(2 * HOUR)
+    assert is_free(engine)
+
+
+def test_keys_whose_time_is_over_are_swept(engine: Engine, clock: Clock) -> None:
+    if not hasattr(engine, "session"):
+        return  # Redis expires them by itself
+    from poolq.engines.sql.session import Query
+
+    send(engine, *(tied(str(n), str(n), "time", SECOND + n) for n in range(5)), tied("end", "end"))
+    clock.forward(SECOND + 2)
+    engine.sweep(HOUR)
+    (left,) = engine.session.read(Query("SELECT name FROM {unique_keys} ORDER BY name"))
+    assert [to_text(name) for (name,) in left.rows] == ["3", "4", "end"]
+
+
+def test_a_delayed_job_is_due_when_it_should_be(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    send(
+        engine,
+        tied("at", "1", at=clock.now + 2 * SECOND),
+        tied("delay", "2", delay=SECOND),
+        tied("past", "3", at=clock.now - HOUR),
+        tied("plain", "", delay=3 * SECOND),
+    )
+    assert worker.drain() == ["past"]
+    clock.forward(SECOND)
+    assert worker.drain() == ["delay"]
+    clock.forward(2 * SECOND)
+    assert worker.drain() == ["at", "plain"]
+
+
+def test_keys_may_have_any_characters(engine: Engine, worker: Worker) -> None:
+    keys = ["é\u2028'\"\\ {x}", "a" * 255, "b" * 254 + "c", "%s ? :x", "K", "k", "k "]
+    assert send(engine, *(tied(key, key) for key in keys)) == [True] * len(keys)
+    assert send(engine, *(tied(key, key) for key in keys)) == [False] * len(keys)
+    assert sorted(worker.drain()) == sorted(keys)
+    assert all(is_free(engine, key) for key in keys)
+
+
+def left_over(engine: Engine) -> Sequence[object]:
+    """The keys and rights that the engine has stored."""
+    if hasattr(engine, "session"):
+        from poolq.engines.sql.session import Query
+
+        found: Any = engine.session.read(Query("SELECT name FROM {unique_keys}"))
+        return list(found[0].rows)
+    client: Any = engine.client  # type: ignore[attr-defined]
+    return [
+        *client.call(b"KEYS", f"{client.prefix}unique:*"),
+        *client.call(b"HKEYS", f"{client.prefix}ties"),
+    ]
+
+
+@every_engine
+def test_nothing_is_left_over_when_the_queues_are_empty(engine: Engine, worker: Worker) -> None:
+    untils: list[Until] = ["end", "start"]
+    for until in untils:
+        send(engine, *(tied(f"{until} {n}", f"{until} {n}", until) for n in range(8)))
+    ends = (ACK, DISCARD, Bury(State(1)), GIVE_BACK, Release(0, State(1)), Park((RULE,), 0))
+    claims = worker.claim(12)
+    worker.step(*(Settlement(one, ends[at % 6]) for at, one in enumerate(claims)))
+    assert left_over(engine)
+    engine.recover("w1", None)
+    engine.forget([one.id for one in engine.failed()])
+    Worker(engine, "w2").drain()
+    assert count_of(engine) == count_of(engine, "nothing")._replace(queue="q")
+    assert left_over(engine) == []
