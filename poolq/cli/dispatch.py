@@ -48,6 +48,8 @@ def dispatch(
     to = None if by_name else _job(settings, name)
     try:
         id = _send(to, name, read, options)
+    except PayloadError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
     except PoolqError:
         raise
     except Exception as error:

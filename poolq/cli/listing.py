@@ -12,7 +12,7 @@ from poolq.common.names import suggestion
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter, search
 from poolq.jobs.message import name_and_queue
-from poolq.monitor import amounts, times
+from poolq.monitor import amounts, job_history, times
 
 PAGE_SIZE = 1000
 MAX_LISTED = 1_000_000
@@ -73,7 +73,8 @@ def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
     def row(stored: StoredJob) -> tuple[object, ...]:
         name = name_and_queue(stored.body)[0]
         when = times.local(stored.at) if long else amounts.moment(stored.at / 1e6, now / 1e6)
-        last = records.last_error(stored) if failed else payload_text(stored.body)
+        error = job_history.last_error(stored).partition("\n")[0]
+        last = error if failed else payload_text(stored.body)
         state = () if failed else (stored.status,)
         return stored.id, stored.queue, *state, name, when, last
 

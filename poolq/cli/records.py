@@ -60,12 +60,3 @@ def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
         "progress": progress,
         "history": [entry(line) for line in entries(stored.state.history)],
     }
-
-
-def last_error(stored: StoredJob) -> str:
-    """Return the first line of the last error."""
-    history = entries(stored.state.history)
-    if not history:
-        return ""
-    last = history[-1]
-    return last.error.partition("\n")[0] or last.cause

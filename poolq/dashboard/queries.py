@@ -98,13 +98,12 @@ def _skew(engine: Engine) -> float:
 
 def job_view(stored: StoredJob) -> JobView:
     message = _message(stored.body)
-    history = entries(stored.state.history)
     return JobView(
         stored._replace(body=b""),
         message.job,
         bytes(message.payload)[:MAX_LINE_CHARS].decode("utf-8", "replace"),
         message.attempts,
-        history[-1].error or history[-1].cause if history else "",
+        job_history.last_error(stored),
     )
 
 
@@ -114,13 +113,12 @@ def _words(job: JobView) -> str:
 
 
 def _failure(stored: StoredJob) -> FailureView:
-    history = entries(stored.state.history)
     return FailureView(
         id=stored.id,
         job=_message(stored.body).job,
         queue=stored.queue,
         at=stored.at / 1e6,
-        error=(history[-1].error or history[-1].cause).partition("\n")[0] if history else "",
+        error=job_history.last_error(stored).partition("\n")[0],
         attempt=stored.state.attempt,
     )
 
@@ -156,7 +154,7 @@ def job_blocks(stored: StoredJob) -> dict[str, str]:
         "job": f"{message.job} is {stored.status} in queue {stored.queue}, "
         f"{' '.join(job_history.attempts(stored, message.attempts))}, "
         f"crashes {stored.state.crashes}",
-        "error": last.error if last else "",
+        "error": job_history.last_error(stored),
         "raised at": tracebacks.location(last.traceback) if last else "",
         "traceback": tracebacks.fold(last.traceback) if last else "",
         "payload": _shortened(payload.decode("utf-8", "replace"), stored.id),

@@ -132,9 +132,9 @@ def _missing(name: str, folder: Path) -> str:
     why = reason_for_distrust(folder, current=True)
     if why and PathFinder.find_spec(name.partition(".")[0], [str(folder)]):
         return f"module {name!r} in {folder} is not loaded: {why}"
-    advice = "name the module with --app"
+    advice = "name another one with --app"
     if name == "jobs":
-        advice = f"write jobs.py (poolq make job NAME), or {advice}"
+        advice = "write jobs.py (poolq make job NAME), or name the module with --app"
     return f"no module {name!r} in {folder}: {advice}"
 
 

@@ -178,6 +178,11 @@ def crashed_out(message: Message, state: State) -> bool:
     return state.failing == 0 and state.crashes >= message.max_crashes
 
 
+def crash_error(crashes: int, last: str) -> str:
+    """Return the error of a job that has failed because of `crashes`; `last`: the latest one."""
+    return f"its worker died {'once' if crashes == 1 else f'{crashes} times'}: {last}"
+
+
 def timed_out(message: Message, state: State) -> bool:
     """Return whether the job's last attempt was killed at its deadline, so the job must fail. After
     an error, the worker itself fails the job, and `retry_on` may allow more attempts."""

@@ -50,17 +50,23 @@ class EventFeed:
             failure = _failure(one)
             if failure is not None:
                 failures.append(failure)
-            else:
+            elif not (isinstance(one.event, events.Unknown) and self._still_unknown(one)):
                 (job_events if isinstance(one.event, JOB_EVENTS) else others).append(_event(one))
-            if isinstance(one.event, events.Unknown):
-                name = one.event.job, one.event.queue
-                self._unknown.setdefault(name, {})[one.event.id] = one.when
         if failures:
             self._failures = _latest(self._failures + failures)
         if job_events or others:
             self._job_events = _latest(self._job_events + job_events)[:MAX_JOB_EVENTS]
             self._others = _latest(self._others + others)
             self._events = _latest(self._others + self._job_events)
+
+    def _still_unknown(self, one: RecordedEvent) -> bool:
+        """Note an unknown job. Returns whether such a job was released shortly before: only the
+        first release is shown as an event, and an alert shows that it goes on."""
+        assert isinstance(one.event, events.Unknown)
+        times = self._unknown.setdefault((one.event.job, one.event.queue), {})
+        before = max(times.values(), default=-UNKNOWN_JOB_SHOWN)
+        times[one.event.id] = one.when
+        return one.when - before <= UNKNOWN_JOB_SHOWN
 
     def _new(self) -> Iterator[RecordedEvent]:
         for place, ring in self._rings.items():

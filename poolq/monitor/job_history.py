@@ -2,7 +2,8 @@
 
 from poolq.common.escaping import clean
 from poolq.engines.base import StoredJob
-from poolq.jobs.message import Entry
+from poolq.jobs.message import Entry, entries
+from poolq.jobs.retry import crash_error
 from poolq.monitor.times import local
 
 
@@ -20,6 +21,17 @@ def line(entry: Entry) -> str:
     if entry.worker:
         facts.append(f"on {entry.worker}")
     return "  ".join(facts) + (f"  {clean(entry.error)}" if entry.error else "")
+
+
+def last_error(stored: StoredJob) -> str:
+    """Return the last error. For a job that has failed because its workers died, it says so."""
+    history = entries(stored.state.history)
+    if not history:
+        return ""
+    text = history[-1].error or history[-1].cause
+    if stored.status == "failed" and history[-1].cause == "crash":
+        return crash_error(stored.state.crashes, text)
+    return text
 
 
 def attempts(stored: StoredJob, most: int | None) -> tuple[str, str]:

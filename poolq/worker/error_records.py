@@ -65,10 +65,10 @@ def error_of(state: State, message: Message) -> errors.JobError:
     """Rebuild the error of a job from its stored state."""
     found = entries(state.history)
     if not state.failing and retry.crashed_out(message, state):
-        return errors.JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
+        return errors.JobCrashed(retry.crash_error(state.crashes, last_error(state)))
     last = next((line for line in reversed(found) if line.cause != "crash"), None)
     if last is None or state.crashes >= message.max_crashes:
-        return errors.JobCrashed(f"its worker died {state.crashes} times: {last_error(state)}")
+        return errors.JobCrashed(retry.crash_error(state.crashes, last_error(state)))
     error = ERROR_BY_CAUSE.get(last.cause, errors.JobFailed)(last.error)
     if last.traceback:
         error.add_note(last.traceback)

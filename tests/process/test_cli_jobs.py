@@ -96,14 +96,14 @@ def test_dispatch_takes_the_options_of_the_class(poolq: Command, engine: Engine)
     assert "did you mean jobs:Mail?" in done.line
     assert poolq("job", "dispatch", "other:Job", "--by-name").code == 0
     done = poolq("job", "dispatch", "jobs:greet", '{"too": "bob"}')
-    assert done.code == 1
+    assert done.code == 2
     assert "missing a required argument: 'to'" in done.line
     dispatch(poolq, "jobs:greet", '{"to": "bob"}')
 
 
 def test_dispatch_refuses(poolq: Command) -> None:
     for args, code, said in (
-        (("x", "[1]"), 1, "payload"),
+        (("x", "[1]"), 2, "payload"),
         (("x", "{"), 2, "line 1 column 2"),
         (("x", "{}", "--delay=soonish"), 2, "soonish"),
         (("x", "{}", "--attempts=0"), 2, "attempts"),

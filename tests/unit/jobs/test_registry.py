@@ -167,7 +167,7 @@ def test_no_module(tmp_path: Path) -> None:
         "or name the module with --app"
     )
     assert refused(tmp_path, "shop.jobs") == (
-        f"no module 'shop.jobs' in {tmp_path}: name the module with --app"
+        f"no module 'shop.jobs' in {tmp_path}: name another one with --app"
     )
     write(tmp_path, {"shop/__init__.py": ""})
     assert refused(tmp_path, "shop.jobs").startswith(f"no module 'shop.jobs' in {tmp_path}")

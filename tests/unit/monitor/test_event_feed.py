@@ -27,3 +27,16 @@ def test_a_storm_of_retries_leaves_room_for_what_people_do() -> None:
     assert found[-1].text == "poolq pause by alice: paused"
     assert found[0].text.startswith("retried jobs:A, attempt 1 of 3")
     assert len(found) == MAX_JOB_EVENTS + 1
+
+
+def test_a_job_that_stays_unknown_is_one_event_each_time_that_it_begins() -> None:
+    scores = Scoreboard(1)
+    worker = scores.recent_events("worker 1", 0)
+    feed = EventFeed(scores)
+    feed._add(0)
+    for at in (100.0, 105.0, 115.0, 200.0, 205.0):
+        worker.add(at, "worker 1", Unknown("jobs:B", "01", "q", 5.0))
+    worker.add(206.0, "worker 1", Unknown("jobs:C", "02", "q", 5.0))
+    feed.update([])
+    assert [one.at for one in feed.events()] == [206.0, 200.0, 100.0]
+    assert {one.job: one.jobs for one in feed.unknown(207.0)} == {"jobs:B": 1, "jobs:C": 1}

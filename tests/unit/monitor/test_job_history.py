@@ -6,8 +6,8 @@ import pytest
 
 from poolq.dashboard.queries import job_blocks
 from poolq.engines.base import StoredJob
-from poolq.jobs.message import Message, State, encode
-from poolq.monitor.job_history import attempts
+from poolq.jobs.message import Entry, Message, State, encode, entry
+from poolq.monitor.job_history import attempts, last_error
 
 BODY = encode(Message(v=1, id="1", job="jobs:Mail", queue="emails", payload={}, attempts=3))
 
@@ -30,3 +30,19 @@ def test_attempts_are_counted_from_one(status: str, state: State, text: str) -> 
 
 def test_the_maximum_of_an_unreadable_message_is_unknown() -> None:
     assert attempts(stored("running", State()), None) == ("attempt", "1 of ?")
+
+
+@pytest.mark.parametrize(
+    ("status", "crashes", "text"),
+    [("failed", 3, "its worker died 3 times: worker 2 was killed"),
+     ("failed", 1, "its worker died once: worker 2 was killed"),
+     ("ready", 2, "worker 2 was killed")],
+)  # fmt: skip
+def test_the_error_of_a_job_says_that_its_workers_died(
+    status: str, crashes: int, text: str
+) -> None:
+    history = entry(Entry(1, "crash", "worker 2 was killed"))
+    assert last_error(stored(status, State(0, crashes, 0, history))) == text
+    assert last_error(
+        stored(status, State(1, 0, 0, entry(Entry(1, "error", "ValueError: x", 1))))
+    ) == ("ValueError: x")
