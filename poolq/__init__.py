@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # importing typing takes longer than the rest of this mod
 if TYPE_CHECKING:
     from poolq.errors import (  # isort: skip
         AppError, ConfigError, DurationError, EngineError, EngineUnavailable, JobError, JobFailed,
-        LimitError, OptionError, PayloadError, PoolqError, RateLimitExhausted,
+        LimitError, OptionError, PayloadError, PoolqError, RateLimitExhausted, ScheduleError,
     )  # fmt: skip
     from collections.abc import Sequence
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.job import Job, JobSettings, current
     from poolq.jobs.limits import Limit
+    from poolq.jobs.periodic import every
     from poolq.jobs.producer import connect
     from poolq.jobs.retry_policy import Backoff, Retry
 
@@ -26,8 +27,8 @@ __all__ = [
     "AppError", "Backoff", "ConfigError", "DurationError", "EngineError", "EngineUnavailable",
     "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobInfo", "JobOutcome",
     "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError", "PoolqError",
-    "RateLimitExhausted", "Retry", "around", "cancel", "connect", "current", "dispatch",
-    "dispatch_many", "find", "job", "on",
+    "RateLimitExhausted", "Retry", "ScheduleError", "around", "cancel", "connect", "current",
+    "dispatch", "dispatch_many", "every", "find", "job", "on",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -36,7 +37,7 @@ _MODULES = {
     "dispatch": "jobs.dispatch", "dispatch_many": "jobs.dispatch", "connect": "jobs.producer",
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
-    "list": "engines.job_info",
+    "list": "engines.job_info", "every": "jobs.periodic",
     "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",
     "on": "jobs.callbacks", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
 }  # fmt: skip

@@ -5,7 +5,8 @@
      ├── AppError               the application's job modules cannot be loaded     exit 3
      ├── OptionError            a job's option is unknown or invalid; a ValueError
      │    ├── DurationError     a delay or retry_after that cannot be read
-     │    └── LimitError        an invalid rate limit
+     │    ├── LimitError        an invalid rate limit
+     │    └── ScheduleError     a periodic job whose time or zone cannot be read
      ├── PayloadError           a payload that is not a JSON object, or too large; a ValueError
      ├── PoolStartError         the name is taken, or the runtime folder unusable  exit 73
      ├── PoolNotFound           no pool of this name runs here                     exit 69
@@ -70,6 +71,10 @@ class LimitError(OptionError):
 
 class CostError(LimitError):
     """A start that costs more than its rate limit allows; the job fails at once."""
+
+
+class ScheduleError(OptionError):
+    """A periodic job whose cron line, interval, zone or other option is invalid."""
 
 
 class PayloadError(PoolqError, ValueError):

@@ -41,6 +41,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from poolq.engines.reports import Check, JobPage, LimitUse, NodeRecord, QueueCounts, StoredJob
+from poolq.engines.schedule_store import ScheduleStore
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push, State
 from poolq.jobs.retry import Outcome
@@ -162,6 +163,7 @@ class Engine(ABC):
     stores = True
     #: Numbers below this in `counts` are exact. Higher ones may not be. None: all are exact.
     exact_counts: int | None = None
+    schedules: ScheduleStore
 
     def __init__(self, url: str, namespace: str) -> None:
         self.url = url

@@ -6,12 +6,13 @@ methods for workers and keepers raise Refused.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from poolq import config
 from poolq.common.names import suggestion
 from poolq.engines.base import Check, Engine, JobPage, Push, StoredJob, TiedPush, Totals
+from poolq.engines.schedule_store import ScheduleStore
 from poolq.errors import Refused, UnknownJob
 from poolq.jobs import registry
 from poolq.jobs.job import Job, inline
@@ -20,10 +21,40 @@ from poolq.jobs.message import decode
 log = logging.getLogger("poolq")
 
 
+class NoSchedules(ScheduleStore):
+    """There are no schedules, and none can be added."""
+
+    def __init__(self, refuse: Callable[..., NoReturn]) -> None:
+        self._refuse = refuse
+
+    def _list_nothing(self, *_args: Any, **_kwargs: Any) -> list[Any]:
+        return []
+
+    def _change_nothing(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        self._refuse()
+
+    def _find_nothing(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
+
+    def digest(self, node: str) -> str:  # noqa: ARG002  # there is none
+        return ""
+
+    def count(self) -> int:
+        return 0
+
+    all = soonest = _list_nothing
+    get = _find_nothing
+    declare = enact = look = tick = put = remove = pause = resume = _change_nothing
+
+
 class Storeless(Engine):
     """Implements everything except `push`."""
 
     stores = False
+
+    def __init__(self, url: str, namespace: str) -> None:
+        super().__init__(url, namespace)
+        self.schedules = NoSchedules(self._refuse)
 
     #: What happens to a dispatched job, for `poolq doctor`.
     effect = ""

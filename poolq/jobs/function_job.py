@@ -22,6 +22,7 @@ from typing import (
 
 from poolq.common.durations import Duration
 from poolq.errors import OptionError, PayloadError
+from poolq.jobs import declarations
 from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
 from poolq.jobs.limits import Limit, RateLimit
@@ -152,6 +153,7 @@ def job(
     on_discard: Hook | None = None,
     retry: RetryDecision | None = None,
     retry_on: RetryOn | None = None,
+    every: Duration | None = None,
     **options: Unpack[DispatchOptions],
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
 def job(
@@ -165,6 +167,7 @@ def job(
     on_discard: Hook | None = None,
     retry: RetryDecision | None = None,
     retry_on: RetryOn | None = None,
+    every: Duration | None = None,
     **options: Unpack[DispatchOptions],
 ) -> Any:
     """Turn a function into a job: `@poolq.job` or `@poolq.job(queue="emails", attempts=3)`.
@@ -176,7 +179,7 @@ def job(
 
     `rate_limit` is a limit, a list of limits, or a function that takes the running Job and returns
     either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). `retry`
-    takes the Job and an error. Raises OptionError.
+    takes the Job and an error. `every` makes it periodic, see `poolq.every`. Raises OptionError.
     """
 
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
@@ -202,7 +205,10 @@ def job(
             members["retry"] = _retry(retry, f"job {shown}: retry")
         if retry_on is not None:
             members["retry_on"] = retry_on
-        return FunctionJob(function, type(function.__name__, (Job,), members), signature)
+        made = FunctionJob(function, type(function.__name__, (Job,), members), signature)
+        if every is not None:
+            declarations.note(every, made)
+        return made
 
     return decorate if function is None else decorate(function)
 

@@ -7,7 +7,7 @@ imported. `@job` (`function_job.py`) creates subclasses too, so workers only dea
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
@@ -69,6 +69,7 @@ class Job:
     id: str
     attempt: int  # from 1
     headers: Mapping[str, str] = MappingProxyType({})  # from poolq.on.dispatch
+    scheduled_at: datetime | None = None  # a periodic job's tick, in UTC
     error: BaseException | None  # why the job failed; set for on_failure() and on_discard()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
@@ -331,10 +332,12 @@ def build(
     return job
 
 
-def set_headers(job: Job, message: Message) -> None:
-    """Give the job the headers of its message, if there are any."""
+def set_origin(job: Job, message: Message) -> None:
+    """Give the job the headers and the tick of its message, if there are any."""
     if message.headers:
         vars(job)["headers"] = message.headers  # bypasses a __setattr__ of the user
+    if message.scheduled_at:
+        vars(job)["scheduled_at"] = datetime.fromtimestamp(message.scheduled_at / 1e6, UTC)
 
 
 # The arguments are positional, since this runs for each job and keywords take time.
@@ -367,7 +370,7 @@ class _Inline(NamedTuple):
     def make(self, message: Message, attempt: int) -> Job:
         id_, payload, queue = message.id, message.payload, message.queue
         job = build(self.cls, id=id_, payload=payload, attempt=attempt, queue=queue)
-        set_headers(job, message)
+        set_origin(job, message)
         return job
 
     def first(self, job: Job) -> None:

@@ -37,7 +37,8 @@ Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     """What a producer stores. Durations are in microseconds; `retry_after` has one delay per
-    attempt, in microseconds, or as text for a span of calendar months (`date_parser.span`)."""
+    attempt, in microseconds, or as text for a span of calendar months (`date_parser.span`).
+    `scheduled_at`: the tick that a periodic job belongs to, in microseconds since the epoch."""
 
     v: int
     id: Name
@@ -52,6 +53,7 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     jitter: Jitter = NO_JITTER
     max_snoozes: Snoozes = 0
     headers: dict[str, str] | None = None
+    scheduled_at: Micros = 0
 
 
 class Push(NamedTuple):

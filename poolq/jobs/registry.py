@@ -1,4 +1,4 @@
-"""The registry of jobs: imports the application's modules and lists the jobs that they define.
+"""The registry of jobs: imports the application's modules and lists what they define.
 
 Any error in the user's code becomes an AppError. Its message is one line with file and line number,
 and its `__cause__` is the original error. The worker decides when and how often to load.
@@ -13,10 +13,11 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 from poolq.config.trusted_folders import reason_for_distrust
-from poolq.errors import AppError, OptionError
+from poolq.errors import AppError, OptionError, PoolqError
+from poolq.jobs import periodic
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.job import Job, full_name, is_job
 
@@ -26,9 +27,13 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class Registry:
-    """The jobs that a message can refer to, by name."""
+    """The jobs that a message can refer to, by name. `schedules`: the encoded specs of the declared
+    schedules, by name."""
 
-    def __init__(self, jobs: Mapping[str, type[Job]]) -> None:
+    def __init__(
+        self, jobs: Mapping[str, type[Job]], schedules: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
+        self.schedules = schedules
         self._jobs = dict(jobs)
         self.get = self._jobs.get
 
@@ -57,7 +62,10 @@ def load(modules: Sequence[str], folder: Path) -> Registry:
             check_class(cls, name)  # again: a decorator may have added a constructor to the class
         except OptionError as error:
             raise AppError(str(error)) from error
-    return Registry(jobs)
+    try:
+        return Registry(jobs, periodic.collect())
+    except PoolqError as error:
+        raise AppError(str(error)) from error
 
 
 def import_all(modules: Sequence[str], folder: Path) -> None:

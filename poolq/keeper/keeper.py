@@ -8,6 +8,7 @@
   forget old windows and empty queues, which takes half of the time at most.
 - It sends six heartbeats in the shortest `--node-ttl` of all nodes, and at least one every 5 s.
 - It outlives a killed master, and sends heartbeats until the last worker has exited.
+- It stores the jobs of schedules that are due (`ticker.py`).
 - The waiter thread (`waiter.py`) waits on the broker and wakes up idle workers.
 - The observer thread (`observer.py`) reads from the broker what dashboards and metrics show.
 - The heartbeat thread (`heartbeat.py`) tells the master that the keeper lives while a call to the
@@ -36,6 +37,7 @@ from poolq.keeper.observer import Observer
 from poolq.keeper.orphan_processes import Orphans
 from poolq.keeper.resource_samples import ResourceSampler
 from poolq.keeper.takeover import DEFAULT_TTL, Takeover, TaskRunner
+from poolq.keeper.ticker import Ticker
 from poolq.keeper.waiter import Waiter
 from poolq.log.events import Cancelled, Crashed, Note, TimedOut
 from poolq.log.reporting import Log
@@ -121,6 +123,13 @@ class Keeper:
         )
         self._tasks = TaskRunner(self._warn)
         self._cancels = CancelWatch(self._engine, node, scores, self._name, wakeups.master.wake)
+        self._ticker = Ticker(
+            self._engine,
+            node,
+            report=reporter.report,
+            beat_if_due=self._beat_if_due,
+            generation=lambda: scores.word(layout.DECLARED),
+        )
         self._unrecovered: set[int] = set()  # seqs; recovery failed since the last heartbeat
         self._orphans = Orphans(scores, self._warn)
         self._next_beat = self._next_takeover = self._next_sweep = 0.0
@@ -205,6 +214,7 @@ class Keeper:
             self._beat_if_due()
             self._recover_rows()
             self._watch_cancels()
+            self._tick_schedules()
             self._take_over()
             self._sweep()
         except EngineUnavailable as error:
@@ -255,6 +265,12 @@ class Keeper:
         if self._cancels.is_due():
             self._beat_if_due()
             self._tasks.run("looking for cancelled jobs", self._cancels.poll)
+
+    def _tick_schedules(self) -> None:
+        """Store the jobs of schedules that are due, unless this pool is ending."""
+        if self._ticker.is_due() and not (self._signals.stopping or self._signals.orphaned):
+            self._beat_if_due()
+            self._tasks.run("ticking schedules", self._ticker.run)
 
     def _recover(self, row: Row) -> None:
         name = self._name(row)
@@ -339,7 +355,8 @@ class Keeper:
         return worker_name(self._node, row.seq)
 
     def _wait(self) -> None:
-        timeout = min(1.0, self._next_beat - monotonic(), self._next_sweep - monotonic())
+        soon = min(self._next_beat, self._next_sweep, self._ticker.next_look)
+        timeout = min(1.0, soon - monotonic())
         if self._to_recover():
             timeout = min(timeout, RETRY_DELAY)
         if self._signals.orphaned:

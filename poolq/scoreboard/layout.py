@@ -66,6 +66,9 @@ WAITER_BEAT = 9  # written by the keeper: when its waiter last polled the engine
 # Written by workers: the last generation of which a worker has marked parked jobs, so that their
 # `rate_limit()` is called again. If two workers do that at once, both write the same value.
 REVIEWED = 10
+# Likewise, the last generation of which a worker has declared the schedules of periodic jobs, or
+# that there are none any more; 0 while there never were any.
+DECLARED = 11
 # USAGE_SAMPLED, written by the keeper: when the last round of resource samples began; no sample of
 # a busy worker is older. MASTER_BEAT: when the master last checked the rows.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18

@@ -11,10 +11,10 @@ from time import monotonic_ns
 from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
 
 from poolq.scoreboard.layout import (  # isort: skip
-    ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DONE, FINISHED, FIRST, MOVED,
-    NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, RETURNED, RETURNED_AT,
-    REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, SNOOZED, STACK, STARTED, STOP_REQUESTED,
-    TEXT, TEXT_BYTES, TIMEOUT, UNLIMITED, WAITER_BEAT, WORKER_WORDS, Phase,
+    ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DECLARED, DONE, FINISHED,
+    FIRST, MOVED, NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, RETURNED,
+    RETURNED_AT, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, SNOOZED, STACK, STARTED,
+    STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, UNLIMITED, WAITER_BEAT, WORKER_WORDS, Phase,
 )  # fmt: skip
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.shared_text import WORD
@@ -62,6 +62,14 @@ class WorkerRow:
     def set_reviewed(self, generation: int) -> None:
         """Record that this generation has marked parked jobs."""
         self._head[REVIEWED] = generation
+
+    def declared_generation(self) -> int:
+        """Return the last generation that has declared its schedules (see DECLARED)."""
+        return int(self._head[DECLARED])
+
+    def set_declared(self, generation: int) -> None:
+        """Record that this generation has declared its schedules."""
+        self._head[DECLARED] = generation
 
     def waiter_seen_at(self) -> float:
         """Return when the keeper's waiter last polled the engine, in monotonic seconds."""

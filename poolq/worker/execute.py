@@ -15,7 +15,7 @@ from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.callbacks import Surroundings, arounds
 from poolq.jobs.hooks import Hooks
-from poolq.jobs.job import Job, build, error_rule, hooks, set_headers
+from poolq.jobs.job import Job, build, error_rule, hooks, set_origin
 from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
@@ -186,8 +186,8 @@ class Executor:
             queue=claim.queue,
             error=error,
         )
-        if message.headers:
-            set_headers(job, message)
+        if message.headers or message.scheduled_at:
+            set_origin(job, message)
         return job
 
     def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:

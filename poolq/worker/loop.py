@@ -70,7 +70,9 @@ class Loop:
         reporter: Log,
         title: Title,
         generation: int,
+        declare: Callable[[], None],
     ) -> None:
+        """`declare` is called once, before the first claim."""
         self._buffer = buffer
         self._executor = executor
         self._prefetch = Prefetch(config.prefetch)
@@ -86,12 +88,14 @@ class Loop:
         self._max_jobs = config.max_jobs
         self._title = title
         self._generation = generation
+        self._declare = declare
         self._measures_memory = config.max_memory_hard > 0
 
     def run(self) -> int:
         """Run until the worker must exit or is fenced; return the exit code."""
         try:
             self._review()
+            self._declare()
             while not self._signals.stopping:
                 if many := self._claim():
                     self._run_batch(many)

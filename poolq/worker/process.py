@@ -30,6 +30,7 @@ from poolq.scoreboard.worker_row import WorkerRow
 from poolq.system.identity import registration
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
+from poolq.worker.declaring import declare_schedules
 from poolq.worker.execute import Executor
 from poolq.worker.loop import Loop
 from poolq.worker.signals import WorkerSignals
@@ -132,6 +133,7 @@ def _live(
         reporter=setup.reporter,
         title=title,
         generation=setup.generation,
+        declare=partial(declare_schedules, setup, registry, engine, client),
     )
     setup.row.beat()  # waiting for the engine does not count as a slow boot
     try:

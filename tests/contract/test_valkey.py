@@ -15,6 +15,7 @@ from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.scripts import Script
+from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import Fenced
 from poolq.jobs.retry import ACK
 from poolq.jobs.ties import UniqueRight
@@ -80,7 +81,23 @@ def test_every_script_and_every_command_runs(
     assert engine.request_cancel([claim.id], 1) == [claim.id]
     assert [one.id for one in engine.cancel_requests("n3")] == [claim.id]
     assert engine.settle("w3", [Settlement(claim, ACK)]) == []
+    schedules_work(engine)
     assert SCRIPTS - ran == set()
     with server.client() as client:
         called = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
     assert {name.lower() for name in commands()} - called == set()
+
+
+def schedules_work(engine: RedisEngine) -> None:
+    store = engine.schedules
+    for node, version in (("k1", "a1"), ("k2", "a2")):
+        engine.beat(node, b"{}")
+        store.declare(node, "digest", [NewSchedule("a", version, b"spec", 1)])
+    assert store.look("k1", 9).due
+    pushes = [Push(new_id(), "q", b"body", 0, at) for at in (1, 2**52)]
+    assert store.tick([Tick("a", "a1", 1, 2, "skip", 1, pushes)]) == ["stored"]
+    assert store.tick([Tick("a", "a1", 2, 3, "buffer", 2, pushes)]) == ["waiting"]
+    assert store.look("k2", 9).pending
+    assert store.pause("a")
+    store.declare("k1", "digest", [])
+    assert (store.soonest(9), store.count()) == (store.all(), 1)

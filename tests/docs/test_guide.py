@@ -50,6 +50,8 @@ def test_the_guides_jobs_run(project: Project) -> None:
     assert sum(one.delayed for one in project.engine.counts()) == 6
     for late in ("nothing to deliver: ", "snoozed jobs:Deliver"):
         pool.until_said(late)
+    names = [one.name for one in project.engine.schedules.all()]
+    assert names == ["jobs:Report", "jobs:clean_up", "short-report"]
     said = pool.log
     for line in (
         "mail to bob@example.com",

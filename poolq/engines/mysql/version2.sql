@@ -56,3 +56,35 @@ CREATE TABLE IF NOT EXISTS {ns}_unique_keys (
     PRIMARY KEY (name),
     KEY ends (ends)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at it, far in the future
+-- if it is paused or no living node declares it. `declared`: 1 if it comes from code. `job`: the job
+-- of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
+CREATE TABLE IF NOT EXISTS {ns}_schedules (
+    name VARBINARY(255) NOT NULL,
+    hash VARBINARY(64) NOT NULL,
+    declared TINYINT NOT NULL,
+    paused TINYINT NOT NULL,
+    due BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    job VARBINARY(64) NOT NULL,
+    ticks BIGINT NOT NULL,
+    skipped BIGINT NOT NULL,
+    spec LONGBLOB NOT NULL,
+    PRIMARY KEY (name),
+    KEY at (at, name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Which schedules the code of each node declares, and with an empty name the digest of all of them.
+-- `pending`: 1 if another schedule of that name is stored, and `spec` is what is to replace it.
+CREATE TABLE IF NOT EXISTS {ns}_declared (
+    node VARBINARY(255) NOT NULL,
+    name VARBINARY(255) NOT NULL,
+    hash VARBINARY(64) NOT NULL,
+    pending TINYINT NOT NULL,
+    spec LONGBLOB NOT NULL,
+    PRIMARY KEY (node, name),
+    KEY name (name, node),
+    KEY pending (node, pending, name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

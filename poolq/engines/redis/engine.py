@@ -17,6 +17,7 @@ from poolq.engines.redis import checks, codec, scripts
 from poolq.engines.redis.client import RedisClient, ReplyLost
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL, queue_arguments, settlement_arguments, text
 from poolq.engines.redis.connection import RedisConnection
+from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.jobs.limits import Admission, Rule
@@ -41,6 +42,7 @@ class RedisEngine(Engine):
         super().__init__(url, namespace)
         self.client = RedisClient(url, namespace)
         self.redacted_url = self.client.redacted_url
+        self.schedules = RedisSchedules(self.client)
         #: How many calls of `settle` the server has counted for each worker. A server whose count
         #: is lower has lost some of these calls, so it does not know what the worker holds.
         self._side_settlements: dict[str, int] = {}

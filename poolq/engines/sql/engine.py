@@ -22,6 +22,7 @@ from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.replacing import push_contested
+from poolq.engines.sql.schedules import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
@@ -63,6 +64,7 @@ class SQLEngine(Engine):
         self._lines_due = False  # at the last step, a line had a free slot or would soon have one
         self._peeks_lines = True  # there were lines recently
         self._cursors = ScanCursors(fresh)
+        self.schedules = SQLSchedules(lambda: self.session)
 
     @property
     @abstractmethod

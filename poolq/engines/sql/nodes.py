@@ -22,6 +22,9 @@ ALL_NODES = """SELECT n.node, n.beat, n.info,
 LOCK_NODE = "SELECT beat FROM {nodes} WHERE node = ? {lock}"
 LOCK_NODE_WORKERS = "SELECT worker FROM {workers} WHERE node = ? ORDER BY worker {lock}"
 DELETE_NODE = "DELETE FROM {nodes} WHERE node = ?"
+#: What a node declares counts only while the node lives. A node that was reaped by mistake declares
+#: its schedules again when its workers do.
+DELETE_DECLARED = "DELETE FROM {declared} WHERE node = ?"
 
 
 def register(tx: Transaction, one: Registration) -> None:
@@ -51,4 +54,4 @@ def leave(tx: Transaction, node: str) -> None:
     """Delete a node if it has no workers. Locks it first, because a worker may be registering."""
     (_, found) = tx.run(Query(LOCK_NODE, (node,)), Query(LOCK_NODE_WORKERS, (node,)))
     if not found.rows:
-        tx.later(Query(DELETE_NODE, (node,)))
+        tx.later(Query(DELETE_NODE, (node,)), Query(DELETE_DECLARED, (node,)))

@@ -8,7 +8,7 @@ from poolq.engines.base import DeathEnd, DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
 from poolq.engines.sql import job_counters, limit_reviews, settling
 from poolq.engines.sql.location import cancelled_at, claimed_by, is_cancelled
-from poolq.engines.sql.nodes import DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
+from poolq.engines.sql.nodes import DELETE_DECLARED, DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
 from poolq.engines.sql.ties import KeyChanges
 from poolq.engines.sql.wakeups import arm
@@ -84,7 +84,7 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
     if not found.rows or number(found.rows[0][0]) != beat_:
         return None
     all_ = [recover(tx, to_text(worker), None) for (worker,) in workers.rows]
-    tx.later(Query(DELETE_NODE, (node,)))
+    tx.later(Query(DELETE_NODE, (node,)), Query(DELETE_DECLARED, (node,)))
     return Recovered(*(tuple(chain.from_iterable(some)) for some in zip(*all_, strict=True)))
 
 

@@ -149,7 +149,7 @@ class Dialect(NamedTuple):
 
 TABLES = [
     "jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "counters", "unique_keys",
-    "schema",
+    "schema", "schedules", "declared",
 ]  # fmt: skip
 
 

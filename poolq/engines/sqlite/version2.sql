@@ -56,3 +56,35 @@ CREATE TABLE IF NOT EXISTS {ns}_unique_keys (
     PRIMARY KEY (name)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_unique_keys_ends ON {ns}_unique_keys (ends) WHERE ends > 0;
+
+-- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at it, far in the future
+-- if it is paused or no living node declares it. `declared`: 1 if it comes from code. `job`: the job
+-- of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
+CREATE TABLE IF NOT EXISTS {ns}_schedules (
+    name TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    declared INTEGER NOT NULL,
+    paused INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    job TEXT NOT NULL,
+    ticks INTEGER NOT NULL,
+    skipped INTEGER NOT NULL,
+    spec BLOB NOT NULL,
+    PRIMARY KEY (name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {ns}_schedules_at ON {ns}_schedules (at, name);
+
+-- Which schedules the code of each node declares, and with an empty name the digest of all of them.
+-- `pending`: 1 if another schedule of that name is stored, and `spec` is what is to replace it.
+CREATE TABLE IF NOT EXISTS {ns}_declared (
+    node TEXT NOT NULL,
+    name TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    pending INTEGER NOT NULL,
+    spec BLOB NOT NULL,
+    PRIMARY KEY (node, name)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS {ns}_declared_name ON {ns}_declared (name, node);
+CREATE INDEX IF NOT EXISTS {ns}_declared_pending ON {ns}_declared (node, pending, name);

@@ -1,0 +1,171 @@
+"""When something periodic happens: cron lines in a time zone, and intervals (pure).
+
+    cron       "0 3 * * *", five fields as in Debian's cron · "@daily" and its like
+    interval   "30s" · 30 · timedelta(minutes=5) · any duration of at least a second
+
+- The next instant is always later than the one that it was asked from.
+- When the clocks go forward, a fixed time that is left out comes right after the gap; when they go
+  back, it comes once. Lines with a star for minutes or hours follow the real time, as cron does.
+- Instants are microseconds since the epoch. The instants of an interval are counted from an earlier
+  one, so that they keep their phase.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from poolq.common.durations import SECOND, is_duration, micros
+from poolq.errors import ScheduleError
+
+LEAST_INTERVAL = SECOND
+NICKNAMES = {
+    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}  # fmt: skip
+#: The five fields of a cron line, each with what may stand in it.
+FIELDS = {
+    "minute": "0 to 59", "hour": "0 to 23", "day-of-month": "1 to 31, L or LW",
+    "month": "1 to 12 or JAN to DEC", "day-of-week": "0 to 7 or SUN to SAT",
+}  # fmt: skip
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+#: The spans in which the latest instants of a cron line are looked for, one after the other.
+_SPANS = tuple(timedelta(**{unit: n}) // _MICROSECOND for unit, n in (
+    ("minutes", 2), ("hours", 2), ("days", 2), ("days", 62), ("days", 800), ("days", 366 * 50),
+))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """Either `cron`, a line of five fields in the zone `tz`, or `interval` in microseconds."""
+
+    cron: str = ""
+    interval: int = 0
+    tz: str = "UTC"
+
+    @classmethod
+    def parse(cls, when: object, tz: object, what: str) -> "Recurrence":
+        """Read what a person has written. Raises ScheduleError, whose text begins with `what`."""
+        zone = check_zone(tz, what)
+        if not (isinstance(when, str) and not is_duration(when)):
+            return cls(interval=_interval(when, what), tz=zone)
+        found = cls(cron=_cron(when, what), tz=zone)
+        try:
+            found.after(0)
+        except StopIteration:
+            raise ScheduleError(
+                f"{what}: the cron line {when!r} names no day that exists"
+            ) from None
+        return found
+
+    def after(self, moment: int, known: int = 0) -> int:
+        """Return the first instant after `moment`. `known`: an instant of the same interval."""
+        if self.interval:
+            return known + ((moment - known) // self.interval + 1) * self.interval
+        return next(self._cron_after(moment))
+
+    def last_between(self, first: int, begin: int, end: int, most: int) -> list[int]:
+        """Return the last instants, `most` at most, that are at or after `begin`, and not after
+        `end`. `first` is an instant; none before it counts. They ascend."""
+        begin = max(begin, first)
+        if self.interval:
+            last = (end - first) // self.interval
+            earliest = max(-(-(begin - first) // self.interval), last - most + 1)
+            return [first + n * self.interval for n in range(earliest, last + 1)]
+        found: list[int] = []
+        for span in _SPANS:
+            since = max(begin, end - span)
+            found = self._between(since, end, most)
+            if len(found) == most or since == begin:
+                break
+        return found
+
+    def __str__(self) -> str:
+        return self.cron or f"every {timedelta(microseconds=self.interval)}"
+
+    def _between(self, begin: int, end: int, most: int) -> list[int]:
+        found: deque[int] = deque(maxlen=most)
+        for instant in self._cron_after(begin - 1):
+            if instant > end:
+                break
+            found.append(instant)
+        return list(found)
+
+    def _cron_after(self, moment: int) -> Iterator[int]:
+        """Yield the instants after `moment`, each later than the one before it. In an hour that the
+        clocks repeat, cronsim may return the first of two instants when it is asked from the
+        second one, so what is not later is left out."""
+        asked = _EPOCH + timedelta(microseconds=moment)
+        for local in CronSim(self.cron, asked.astimezone(_zone(self.tz))):
+            instant = (local.astimezone(UTC) - _EPOCH) // _MICROSECOND
+            if instant > moment:
+                moment = instant
+                yield instant
+
+
+@lru_cache(maxsize=1000)
+def _zone(name: str) -> ZoneInfo | type(UTC):  # type: ignore[valid-type]
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def check_zone(tz: object, what: str) -> str:
+    """Return the name of a zone of the IANA database. Raises ScheduleError."""
+    if not isinstance(tz, str):
+        tz = getattr(tz, "key", tz)
+    try:
+        if not isinstance(tz, str) or not tz.isprintable():
+            raise ValueError(tz)
+        _zone(tz)
+    except (ValueError, OSError, LookupError):
+        raise ScheduleError(
+            f"{what}: tz is {tz!r}, which is no zone here; write a name such as 'Europe/Berlin'"
+        ) from None
+    return tz
+
+
+def _interval(when: object, what: str) -> int:
+    try:
+        found = micros(when, what)
+    except ValueError:
+        raise ScheduleError(
+            f"{what}: the time is {when!r}; write a cron line such as '0 3 * * *', or an interval "
+            "such as '30s'"
+        ) from None
+    if found < LEAST_INTERVAL:
+        raise ScheduleError(f"{what}: the time is {when!r}; the shortest interval is a second")
+    return found
+
+
+def _cron(when: str, what: str) -> str:
+    line = " ".join(NICKNAMES.get(when.strip().lower(), when).split()).upper()
+    fields = line.split()
+    if len(fields) != len(FIELDS):
+        hint = "; for seconds, write an interval such as '30s'" if len(fields) == 6 else ""
+        raise ScheduleError(
+            f"{what}: the time is {when!r}; write an interval such as '30s', or a cron line of "
+            f"five fields: {', '.join(FIELDS)}{hint}"
+        )
+    for (name, allowed), field in zip(FIELDS.items(), fields, strict=True):
+        alone = ["*"] * len(FIELDS)
+        alone[list(FIELDS).index(name)] = field
+        try:
+            CronSim(" ".join(alone), _EPOCH)
+        except (CronSimError, AssertionError, ValueError, TypeError):
+            raise ScheduleError(
+                f"{what}: in {when!r}, the {name} is {field!r}; it can have {allowed}, and * , - /"
+            ) from None
+    try:
+        CronSim(line, _EPOCH)
+    except (CronSimError, AssertionError, ValueError, TypeError):
+        raise _never(when, what) from None
+    return line
+
+
+def _never(when: object, what: str) -> ScheduleError:
+    return ScheduleError(f"{what}: the cron line {when!r} names no day that exists")

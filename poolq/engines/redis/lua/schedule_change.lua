@@ -1,0 +1,37 @@
+#!lua
+-- Add, remove, pause or resume a schedule by hand.
+-- Parts: base, schedules.
+--
+-- ARGV: "put", name, hash, first tick, spec
+--       "remove", name
+--       "pause", name
+--       "resume", name, next tick
+-- Reply: what became of it, see `ScheduleStore`; 1 or 0 after "pause" and "resume".
+
+local act, name = ARGV[1], ARGV[2]
+local one = read_schedule(name)
+
+if act == 'put' then
+  if one and one.declared == '1' then return 'declared' end
+  if one and one.hash == ARGV[3] then return 'same' end
+  put_schedule(name, ARGV[3], ARGV[4], ARGV[5], '0')
+  return one and 'replaced' or 'added'
+end
+
+if act == 'remove' then
+  if not one then return 'unknown' end
+  if one.declared == '1' and is_declared(name) then return 'declared' end
+  delete_schedule(name)
+  return 'removed'
+end
+
+if not one or (act == 'resume' and one.paused == '0') then return 0 end
+if act == 'pause' then
+  one.paused = '1'
+  call('ZADD', TICKS, NEVER, name)
+else
+  one.paused, one.due = '0', ARGV[3]
+  call('ZADD', TICKS, one.due, name)
+end
+write_schedule(one)
+return 1

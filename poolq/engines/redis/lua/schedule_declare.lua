@@ -1,0 +1,18 @@
+#!lua
+-- Declare some schedules of a node's code, or store those that are pending.
+-- Parts: base, schedules.
+--
+-- ARGV: node, "declare" or "enact", and for each schedule: name, hash, first tick, spec.
+-- Reply: {the names that are now stored, the names that people have given to other schedules}.
+
+local node, how = ARGV[1], ARGV[2]
+local enacted, taken = {}, {}
+for i = 3, #ARGV, 4 do
+  local name, hash, due, spec = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  if how == 'declare' or call('HGET', P .. 'declared:' .. node, name) == hash then
+    local became = declare(node, name, hash, due, spec)
+    if became == 'enacted' then enacted[#enacted + 1] = name end
+    if became == 'taken' then taken[#taken + 1] = name end
+  end
+end
+return {enacted, taken}

@@ -1,0 +1,66 @@
+#!lua
+-- Advance schedules that are due, and store their jobs. This script has no flags, so a full server
+-- rejects it before anything has run.
+-- Parts: base, wake_tokens, ready, delayed, bodies, schedules.
+--
+-- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
+--       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look
+--       again if the job waits for another one, the number of jobs, and for each job: id, queue, the
+--       time at which it is due, body.
+-- Reply: for each schedule "stored", "skipped", "waiting" or "lost".
+
+local function store(id, queue, due, body)
+  local at = tonumber(due)
+  call('HSET', bodies_of(id), id, (at > now and due or stamp) .. ' ' .. queue .. '\n' .. body)
+  if at > now then
+    local hint = add_delayed(queue, id, at)
+    if hint then wake(queue, hint) end
+  else
+    local waiting = append(queue, {id})
+    activate(queue)
+    wake(queue, waiting)
+  end
+end
+
+local function is_unfinished(id)
+  local queue = id ~= '' and origin_of(id)
+  return queue and not call('ZSCORE', P .. 'failed:' .. queue, id)
+end
+
+local function is_current(one, hash, expected)
+  if not one or one.hash ~= hash or one.due ~= expected or one.paused == '1' then return false end
+  local at = tonumber(call('ZSCORE', TICKS, one.name) or NEVER)
+  return at <= now
+end
+
+-- `from`: the first argument of the first job.
+local function tick(i, from, n)
+  local one, overlap = read_schedule(ARGV[i]), ARGV[i + 5]
+  if not is_current(one, ARGV[i + 1], ARGV[i + 2]) then return 'lost' end
+  local held = n > 0 and overlap ~= 'allow' and is_unfinished(one.job)
+  if held and overlap == 'buffer' then
+    call('ZADD', TICKS, digits(now + tonumber(ARGV[i + 7])), one.name)
+    return 'waiting'
+  end
+  if held then
+    one.skipped = digits(one.skipped + 1)
+  elseif n > 0 then
+    for at = from, from + 4 * n - 1, 4 do
+      store(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+      one.job = ARGV[at]
+    end
+    one.ticks, one.last = digits(one.ticks + n), ARGV[i + 6]
+  end
+  one.due = ARGV[i + 3]
+  write_schedule(one)
+  call('ZADD', TICKS, ARGV[i + 4], one.name)
+  return held and 'skipped' or 'stored'
+end
+
+local i, reply = 1, {}
+while i < #ARGV do
+  local n = tonumber(ARGV[i + 8])
+  reply[#reply + 1] = tick(i, i + 9, n)
+  i = i + 9 + 4 * n
+end
+return reply

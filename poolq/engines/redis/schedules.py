@@ -1,0 +1,146 @@
+"""Schedules on Redis and Valkey: see `engines/schedule_store.py`, and for keys lua/lib/base.lua."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from poolq.engines.redis import scripts
+from poolq.engines.redis.client import RedisClient
+from poolq.engines.redis.codec import MAX_IDS_PER_CALL, text
+from poolq.engines.sanitize import number
+from poolq.engines.schedule_store import (
+    BUFFER_INTERVAL,
+    DECLARED_AT_ONCE,
+    Look,
+    NewSchedule,
+    PutEnd,
+    RemoveEnd,
+    Scheduled,
+    ScheduleStore,
+    Tick,
+    TickEnd,
+)
+
+T = TypeVar("T")
+
+
+class RedisSchedules(ScheduleStore):
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    def digest(self, node: str) -> str:
+        found = self._client.call(b"HGET", self._declared(node), b"")
+        return text(found) if found else ""
+
+    def declare(self, node: str, digest: str, schedules: Sequence[NewSchedule]) -> list[str]:
+        self._client.call(b"HSET", self._declared(node), b"", b"")
+        taken: list[str] = []
+        for some in _parts(sorted(schedules), DECLARED_AT_ONCE):
+            reply = self._client.run(scripts.SCHEDULE_DECLARE, node, "declare", *_flat(some))
+            taken += map(text, reply[1])
+        known = {text(name) for name in self._client.call(b"HKEYS", self._declared(node))}
+        gone = sorted(known - {one.name for one in schedules} - {""})
+        for names in _parts(gone, MAX_IDS_PER_CALL):
+            self._client.run(scripts.SCHEDULE_UNDECLARE, node, *names)
+        self._client.call(b"HSET", self._declared(node), b"", digest)
+        return taken
+
+    def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
+        reply = self._client.run(scripts.SCHEDULE_DECLARE, node, "enact", *_flat(pending))
+        return [text(name) for name in reply[0]]
+
+    def look(self, node: str, max_count: int) -> Look:
+        now, due, pending, later, count = self._client.run(scripts.SCHEDULE_LOOK, node, max_count)
+        return Look(
+            number(now),
+            [_scheduled(one) for one in due],
+            [_pending(*pair) for pair in zip(*[iter(pending)] * 2, strict=True)],
+            number(later) if later else None,
+            count > 0,
+        )
+
+    def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
+        arguments: list[Any] = []
+        for one in ticks:
+            head = (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
+            arguments += (*head, one.last, BUFFER_INTERVAL, len(one.pushes))
+            for push in one.pushes:
+                arguments += (push.id, push.queue, push.at, push.body)
+        found: list[Any] = self._client.run(scripts.SCHEDULE_TICK, *arguments)
+        return [text(end) for end in found]  # type: ignore[misc]  # the script knows no others
+
+    def put(self, schedule: NewSchedule) -> PutEnd:
+        name, hash_, spec, due = schedule
+        return self._change("put", name, hash_, due, spec)  # type: ignore[no-any-return]
+
+    def remove(self, name: str) -> RemoveEnd:
+        return self._change("remove", name)  # type: ignore[no-any-return]
+
+    def pause(self, name: str) -> bool:
+        return bool(self._change("pause", name))
+
+    def resume(self, name: str, due: int) -> bool:
+        return bool(self._change("resume", name, due))
+
+    def get(self, name: str) -> Scheduled | None:
+        found = self._client.run(scripts.SCHEDULES, "names", name)
+        return _scheduled(found[0]) if found else None
+
+    def all(self) -> list[Scheduled]:
+        names: set[bytes] = set()
+        cursor = b"0"
+        while True:
+            cursor, some = self._client.call(
+                b"HSCAN", f"{self._client.prefix}schedules", cursor, b"COUNT", 1000
+            )
+            names.update(some[::2])
+            if cursor == b"0":
+                break
+        found: list[Scheduled] = []
+        for few in _parts(sorted(names), 500):
+            found += map(_scheduled, self._client.run(scripts.SCHEDULES, "names", *few))
+        return found
+
+    def soonest(self, max_count: int) -> list[Scheduled]:
+        found = self._client.run(scripts.SCHEDULES, "soonest", max_count)
+        return [_scheduled(one) for one in found]
+
+    def count(self) -> int:
+        return int(self._client.call(b"HLEN", f"{self._client.prefix}schedules"))
+
+    def _change(self, *arguments: Any) -> Any:
+        reply = self._client.run(scripts.SCHEDULE_CHANGE, *arguments)
+        return text(reply) if isinstance(reply, bytes) else reply
+
+    def _declared(self, node: str) -> str:
+        return f"{self._client.prefix}declared:{node}"
+
+
+def _flat(schedules: Sequence[NewSchedule]) -> Iterator[Any]:
+    for name, hash_, spec, due in schedules:
+        yield from (name, hash_, due, spec)
+
+
+def _parts(values: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [values[at : at + size] for at in range(0, len(values), size)]
+
+
+def _pending(name: bytes, stored: bytes) -> NewSchedule:
+    hash_, _, spec = stored.partition(b"\n")
+    return NewSchedule(text(name), text(hash_), spec, 0)
+
+
+def _scheduled(reply: Sequence[Any]) -> Scheduled:
+    name, hash_, spec, due, at, declared, paused, last, job, ticks, skipped = reply
+    return Scheduled(
+        name=text(name),
+        hash=text(hash_),
+        spec=spec,
+        due=number(due),
+        at=number(at),
+        declared=declared == b"1",
+        paused=paused == b"1",
+        last=number(last),
+        job=text(job),
+        ticks=number(ticks),
+        skipped=number(skipped),
+    )

@@ -1,0 +1,160 @@
+"""The contract for schedules: when a periodic job is next due, and which nodes declare it.
+
+- `tick` compares a schedule with what the caller has read (hash and due time), advances it and
+  stores the jobs in one atomic act. So of any number of keepers that see the same tick, one stores
+  its job, and a keeper that dies has done both or neither.
+- A schedule is due by the engine's clock, which the caller need not share.
+- Each node declares the schedules of its code. A schedule from code is ticked only by the nodes
+  that declare exactly its hash. Another declaration of the same name is *pending* until no living
+  node declares the stored one. So an old host that restarts during a deployment changes nothing.
+- A schedule that no living node declares is set aside when it is next due: nobody looks at it any
+  more, until a node declares it again.
+- Schedules that people add are ticked by the keepers of all nodes.
+- A spec is opaque bytes here; `jobs/schedule_spec.py` reads it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from poolq.jobs.message import Push
+from poolq.jobs.schedule_spec import Overlap
+
+#: When nobody is to look at a schedule; exact in a double.
+NEVER = 2**53 - 1
+#: In how many microseconds a schedule is looked at again whose job waits for the one before it.
+BUFFER_INTERVAL = 1_000_000
+#: Schedules that one atomic act declares, at most.
+DECLARED_AT_ONCE = 200
+
+
+class NewSchedule(NamedTuple):
+    """A schedule to store. `due`: its first tick, in microseconds since the epoch."""
+
+    name: str
+    hash: str
+    spec: bytes
+    due: int
+
+
+class Scheduled(NamedTuple):
+    """A stored schedule. `due`: its next tick. `at`: when a keeper will look at it, or NEVER.
+    `declared`: whether code declares it, rather than a person. `last`: the last tick that stored a
+    job, or 0, and `job` that job's id. `ticks`: how many ticks have stored a job, and `skipped` how
+    many have not because an earlier job was unfinished. Times are microseconds since the epoch."""
+
+    name: str
+    hash: str
+    spec: bytes
+    due: int
+    at: int
+    declared: bool = True
+    paused: bool = False
+    last: int = 0
+    job: str = ""
+    ticks: int = 0
+    skipped: int = 0
+
+    @property
+    def state(self) -> str:
+        """One of active, paused, and undeclared: set aside, as no living node declares it."""
+        if self.paused:
+            return "paused"
+        return "undeclared" if self.at == NEVER else "active"
+
+
+class Look(NamedTuple):
+    """What a keeper needs to know. `now`: the engine's clock. `due`: schedules that this node may
+    tick now, the earliest first. `pending`: schedules that this node declares but that are not
+    stored, because other nodes declare others of their names; their `due` is 0. `next`: when the
+    next schedule is due, or None. `any`: whether there are any schedules."""
+
+    now: int
+    due: list[Scheduled]
+    pending: list[NewSchedule]
+    next: int | None
+    any: bool
+
+
+class Tick(NamedTuple):
+    """A schedule to advance from what was read of it (`hash`, `expected`) to its tick `due`, at
+    which it is looked at again unless `at` is not 0. `pushes`: the jobs to store, the last of which
+    belongs to the tick `last`. `overlap`: what becomes of them if the last job is unfinished."""
+
+    name: str
+    hash: str
+    expected: int
+    due: int
+    overlap: Overlap = "allow"
+    last: int = 0
+    pushes: Sequence[Push] = ()
+    at: int = 0
+
+
+#: What became of a tick. `stored`: the schedule is advanced and its jobs are stored. `skipped`: it
+#: is advanced, but the job before is unfinished. `waiting`: it will be tried again, as the job
+#: before is unfinished. `lost`: another keeper was faster, or the schedule has changed.
+TickEnd = Literal["stored", "skipped", "waiting", "lost"]
+#: What became of a person's schedule. `declared`: a schedule of this name comes from code.
+PutEnd = Literal["added", "replaced", "same", "declared"]
+RemoveEnd = Literal["removed", "unknown", "declared"]
+
+
+class ScheduleStore(ABC):
+    """Each method is atomic, except for `declare` and `all`. All raise EngineUnavailable."""
+
+    @abstractmethod
+    def digest(self, node: str) -> str:
+        """Return what the node has last declared with `declare`, or "" if that did not finish."""
+
+    @abstractmethod
+    def declare(self, node: str, digest: str, schedules: Sequence[NewSchedule]) -> list[str]:
+        """Make these the schedules of the node's code. Those that are stored with the same hash
+        keep everything; others are stored, or pending. What the node no longer declares, and no
+        other living node, is removed. Returns names that people have given to other schedules,
+        which stay as they are. Can be repeated."""
+
+    @abstractmethod
+    def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
+        """Store those of the node's pending schedules whose stored rivals no living node declares.
+        Returns their names."""
+
+    @abstractmethod
+    def look(self, node: str, max_count: int) -> Look:
+        """Return what is due, and set aside what is due but declared by no living node."""
+
+    @abstractmethod
+    def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
+        """Advance these schedules. Returns what became of each."""
+
+    @abstractmethod
+    def put(self, schedule: NewSchedule) -> PutEnd:
+        """Store a person's schedule. A changed one starts anew."""
+
+    @abstractmethod
+    def remove(self, name: str) -> RemoveEnd:
+        """Remove a schedule that no living node declares."""
+
+    @abstractmethod
+    def pause(self, name: str) -> bool:
+        """Stop a schedule. Returns False if there is none of this name."""
+
+    @abstractmethod
+    def resume(self, name: str, due: int) -> bool:
+        """Let a paused schedule go on with the tick `due`. Returns False if none is paused."""
+
+    @abstractmethod
+    def get(self, name: str) -> Scheduled | None:
+        """Return a schedule."""
+
+    @abstractmethod
+    def all(self) -> list[Scheduled]:
+        """Return all schedules, sorted by name."""
+
+    @abstractmethod
+    def soonest(self, max_count: int) -> list[Scheduled]:
+        """Return the schedules that are due next, then paused and undeclared ones."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Return how many schedules there are."""

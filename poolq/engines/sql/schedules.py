@@ -1,0 +1,321 @@
+"""Schedules on an SQL database (see `engines/schedule_store.py`).
+
+Whoever changes what is declared locks the row of `schema` first, so that two declarations of one
+name do not cross. A tick locks only its schedules, skipping those that another keeper has locked.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from poolq.engines.sanitize import blob, number, optional_number, to_text
+from poolq.engines.schedule_store import (
+    BUFFER_INTERVAL,
+    DECLARED_AT_ONCE,
+    NEVER,
+    Look,
+    NewSchedule,
+    PutEnd,
+    RemoveEnd,
+    Scheduled,
+    ScheduleStore,
+    Tick,
+    TickEnd,
+)
+from poolq.engines.sql.limit_windows import SERVER_CLOCK
+from poolq.engines.sql.location import DELAYED, QUEUED
+from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunks
+from poolq.engines.sql.wakeups import ADD_QUEUE
+from poolq.jobs.message import Push
+
+T = TypeVar("T")
+
+_COLUMNS = "name, hash, spec, due, at, declared, paused, last, job, ticks, skipped"
+_MINE = ", ".join(f"s.{column}" for column in _COLUMNS.split(", "))
+_JOINED = """{schedules} s LEFT JOIN {declared} d ON d.node = ? AND d.name = s.name
+    WHERE s.at <= {now}"""
+DUE = f"""SELECT {_MINE} FROM {_JOINED} AND (s.declared = 0 OR d.hash = s.hash)
+    ORDER BY s.at, s.name LIMIT ?"""
+#: Schedules that are due, but not for this node.
+DUE_ELSEWHERE = f"""SELECT s.name FROM {_JOINED} AND s.declared = 1
+    AND (d.hash IS NULL OR d.hash <> s.hash) ORDER BY s.at, s.name LIMIT 50"""
+NEXT = "SELECT at FROM {schedules} WHERE at > {now} ORDER BY at LIMIT 1"
+PENDING = """SELECT name, hash, spec FROM {declared} WHERE node = ? AND pending = 1
+    ORDER BY name LIMIT ?"""
+_LIVING = """SELECT 1 FROM {declared} d, {nodes} n
+    WHERE n.node = d.node AND d.name = {schedules}.name"""
+SET_ASIDE = f"""UPDATE {{schedules}} SET at = {NEVER} WHERE name IN {{list}} AND declared = 1
+    AND at <= {{now}} AND NOT EXISTS ({_LIVING} AND d.hash = {{schedules}}.hash)"""
+REMOVE_UNDECLARED = f"""DELETE FROM {{schedules}} WHERE name IN {{list}} AND declared = 1
+    AND NOT EXISTS ({_LIVING})"""
+LOCK_DECLARATIONS = "SELECT one FROM {schema} WHERE one = 1 {lock}"
+STORED = "SELECT name, hash, declared, due, at, paused FROM {schedules} WHERE name IN {list}"
+RIVALS = """SELECT d.name, d.hash FROM {declared} d, {nodes} n
+    WHERE n.node = d.node AND d.node <> ? AND d.name IN {list}"""
+OWN = "SELECT name, hash FROM {declared} WHERE node = ?"
+DECLARE = """INSERT INTO {declared} (node, name, hash, pending, spec) VALUES (?, ?, ?, ?, ?)
+    {on:node, name} hash = {new:hash}, pending = {new:pending}, spec = {new:spec}"""
+UNDECLARE = "DELETE FROM {declared} WHERE node = ? AND name IN {list}"
+UNDECLARE_ALL = "DELETE FROM {declared} WHERE node = ?"
+SET_PENDING = "UPDATE {declared} SET pending = 0, spec = x'' WHERE node = ? AND name IN {list}"
+PUT = """INSERT INTO {schedules} (name, hash, spec, due, at, declared, paused, last, job, ticks,
+    skipped) VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', 0, 0) {on:name}
+    hash = {new:hash}, spec = {new:spec}, due = {new:due}, declared = {new:declared},
+    at = CASE WHEN paused = 1 THEN at ELSE {new:at} END"""
+WAKE_UP = "UPDATE {schedules} SET at = due WHERE name IN {list} AND paused = 0"
+LOCK_SCHEDULE = f"SELECT {_COLUMNS}, {{now}} FROM {{schedules}} WHERE name = ? {{skip}}"
+UNFINISHED = "SELECT id FROM {jobs} WHERE id IN {list}"
+ADVANCE = """UPDATE {schedules} SET due = ?, at = ?, last = ?, job = ?, ticks = ticks + ?,
+    skipped = skipped + ? WHERE name = ?"""
+WAIT = "UPDATE {schedules} SET at = ? WHERE name = ?"
+STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, history, body)
+    VALUES (?, ?, ?, ?, x'', ?)"""
+PAUSE = f"UPDATE {{schedules}} SET paused = 1, at = {NEVER} WHERE name = ?"
+RESUME = "UPDATE {schedules} SET paused = 0, due = ?, at = ? WHERE name = ? AND paused = 1"
+REMOVE = "DELETE FROM {schedules} WHERE name = ?"
+GET = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name = ?"
+PAGE = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name > ? ORDER BY name LIMIT 1000"
+SOONEST = f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY at, name LIMIT ?"
+COUNT = "SELECT COUNT(*) FROM {schedules}"
+#: The row of `declared` that contains the digest of all others of its node.
+DIGEST = "SELECT hash FROM {declared} WHERE node = ? AND name = ''"
+
+
+class SQLSchedules(ScheduleStore):
+    """`session` returns this thread's connection."""
+
+    def __init__(self, session: Callable[[], Session]) -> None:
+        self._session = session
+
+    def digest(self, node: str) -> str:
+        (found,) = self._session().read(Query(DIGEST, (node,)))
+        return to_text(found.rows[0][0]) if found.rows else ""
+
+    def declare(self, node: str, digest: str, schedules: Sequence[NewSchedule]) -> list[str]:
+        self._set_digest(node, "")
+        taken: list[str] = []
+        for some in in_chunks(sorted(schedules), DECLARED_AT_ONCE):
+            taken += self._change(partial(_declare, node=node, schedules=some))[1]
+        names = {one.name for one in schedules}
+        (own,) = self._session().read(Query(OWN, (node,)))
+        gone = sorted({to_text(name) for name, _ in own.rows} - names - {""})
+        for few in in_chunks(gone):
+            self._change(partial(_undeclare, node=node, names=few))
+        self._set_digest(node, digest)
+        return taken
+
+    def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
+        def work(tx: Transaction) -> list[str]:
+            tx.run(Query(LOCK_DECLARATIONS))
+            (own,) = tx.run(Query(OWN, (node,)))
+            still = {(to_text(name), to_text(hash_)) for name, hash_ in own.rows}
+            return _declare(tx, node, [one for one in pending if (one.name, one.hash) in still])[0]
+
+        return self._change(work)
+
+    def look(self, node: str, max_count: int) -> Look:
+        clock, due, elsewhere, next_, pending, any_ = self._session().read(
+            SERVER_CLOCK,
+            Query(DUE, (node, max_count)),
+            Query(DUE_ELSEWHERE, (node,)),
+            Query(NEXT),
+            Query(PENDING, (node, max_count)),
+            Query("SELECT 1 FROM {schedules} LIMIT 1"),
+        )
+        if elsewhere.rows:
+            names = [to_text(name) for (name,) in elsewhere.rows]
+            self._change(lambda tx: tx.later(Query(SET_ASIDE, (names,))))
+        later = [number(at) for (at,) in next_.rows if number(at) != NEVER]
+        return Look(
+            number(clock.rows[0][0]),
+            [_scheduled(row) for row in due.rows],
+            [NewSchedule(to_text(n), to_text(h), blob(s), 0) for n, h, s in pending.rows],
+            later[0] if later else None,
+            bool(any_.rows),
+        )
+
+    def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
+        queues = sorted({push.queue for one in ticks for push in one.pushes})
+        if queues:
+            self._change(lambda tx: tx.later(*(Query(ADD_QUEUE, (queue,)) for queue in queues)))
+        return self._change(lambda tx: _tick(tx, ticks))
+
+    def put(self, schedule: NewSchedule) -> PutEnd:
+        def work(tx: Transaction) -> PutEnd:
+            _, found = tx.run(Query(LOCK_DECLARATIONS), Query(GET, (schedule.name,)))
+            known = _scheduled(found.rows[0]) if found.rows else None
+            if known and known.declared:
+                return "declared"
+            if known and known.hash == schedule.hash:
+                return "same"
+            _put(tx, schedule, declared=False)
+            return "replaced" if known else "added"
+
+        return self._change(work)
+
+    def remove(self, name: str) -> RemoveEnd:
+        def work(tx: Transaction) -> RemoveEnd:
+            _, found, rivals = tx.run(
+                Query(LOCK_DECLARATIONS), Query(GET, (name,)), Query(RIVALS, ("", [name]))
+            )
+            if not found.rows:
+                return "unknown"
+            if _scheduled(found.rows[0]).declared and rivals.rows:
+                return "declared"
+            tx.later(Query(REMOVE, (name,)))
+            return "removed"
+
+        return self._change(work)
+
+    def pause(self, name: str) -> bool:
+        def work(tx: Transaction) -> bool:
+            (found, _) = tx.run(Query(GET, (name,)), Query(PAUSE, (name,)))
+            return bool(found.rows)
+
+        return self._change(work)
+
+    def resume(self, name: str, due: int) -> bool:
+        return self._change(lambda tx: tx.run(Query(RESUME, (due, due, name)))[0].changed > 0)
+
+    def get(self, name: str) -> Scheduled | None:
+        (found,) = self._session().read(Query(GET, (name,)))
+        return _scheduled(found.rows[0]) if found.rows else None
+
+    def all(self) -> list[Scheduled]:
+        found: list[Scheduled] = []
+        while True:
+            after = found[-1].name if found else ""
+            (some,) = self._session().read(Query(PAGE, (after,)))
+            if not some.rows:
+                return found
+            found += [_scheduled(row) for row in some.rows]
+
+    def soonest(self, max_count: int) -> list[Scheduled]:
+        (found,) = self._session().read(Query(SOONEST, (max_count,)))
+        return [_scheduled(row) for row in found.rows]
+
+    def count(self) -> int:
+        return number(self._session().read(Query(COUNT))[0].rows[0][0])
+
+    def _set_digest(self, node: str, digest: str) -> None:
+        self._change(lambda tx: tx.later(Query(DECLARE, (node, "", digest, 0, b""))))
+
+    def _change(self, work: Callable[[Transaction], T]) -> T:
+        return self._session().transact(work)
+
+
+def _scheduled(row: Row) -> Scheduled:
+    name, hash_, spec, due, at, declared, paused, last, job, ticks, skipped = row
+    at = optional_number(at)
+    return Scheduled(
+        name=to_text(name),
+        hash=to_text(hash_),
+        spec=blob(spec),
+        due=number(due),
+        at=NEVER if at is None else at,
+        declared=bool(number(declared)),
+        paused=bool(number(paused)),
+        last=number(last),
+        job=to_text(job),
+        ticks=number(ticks),
+        skipped=number(skipped),
+    )
+
+
+def _put(tx: Transaction, one: NewSchedule, *, declared: bool) -> None:
+    tx.later(Query(PUT, (one.name, one.hash, one.spec, one.due, one.due, int(declared))))
+
+
+def _declare(
+    tx: Transaction, node: str, schedules: Sequence[NewSchedule]
+) -> tuple[list[str], list[str]]:
+    """Declare schedules. Returns the names of those that are now stored, and those that people have
+    given to other schedules."""
+    names = [one.name for one in schedules]
+    if not names:
+        return [], []
+    tx.run(Query(LOCK_DECLARATIONS))
+    found, rivals = tx.run(Query(STORED, (names,)), Query(RIVALS, (node, names)))
+    stored = {to_text(row[0]): row for row in found.rows}
+    elsewhere: dict[str, set[str]] = defaultdict(set)
+    for name, hash_ in rivals.rows:
+        elsewhere[to_text(name)].add(to_text(hash_))
+    enacted, taken, woken = [], [], []
+    for one in schedules:
+        _, hash_, declared, _, at, _ = stored.get(one.name, (None, "", 1, 0, 0, 0))
+        pending = False
+        if one.name not in stored:
+            _put(tx, one, declared=True)
+            enacted.append(one.name)
+        elif not declared:
+            taken.append(one.name)
+        elif to_text(hash_) == one.hash:
+            enacted.append(one.name)
+            if number(at) == NEVER:
+                woken.append(one.name)
+        elif to_text(hash_) in elsewhere[one.name]:
+            pending = True
+        else:
+            _put(tx, one, declared=True)
+            enacted.append(one.name)
+        row = (node, one.name, one.hash, int(pending), one.spec if pending else b"")
+        tx.later(Query(DECLARE, row))
+    if woken:
+        tx.later(Query(WAKE_UP, (woken,)))
+    return enacted, taken
+
+
+def _undeclare(tx: Transaction, node: str, names: Sequence[str]) -> None:
+    tx.run(Query(LOCK_DECLARATIONS))
+    tx.later(Query(UNDECLARE, (node, names)), Query(REMOVE_UNDECLARED, (names,)))
+
+
+def _tick(tx: Transaction, ticks: Sequence[Tick]) -> list[TickEnd]:
+    """Advance schedules. They are locked in the order of their names, like everywhere."""
+    order = sorted(range(len(ticks)), key=lambda index: ticks[index].name)
+    found = tx.run(*(Query(LOCK_SCHEDULE, (ticks[index].name,)) for index in order))
+    current: dict[int, tuple[Scheduled, int]] = {}
+    for index, result in zip(order, found, strict=True):
+        if result.rows:
+            *columns, now = result.rows[0]
+            one = _scheduled(tuple(columns))
+            if _is_current(one, ticks[index], number(now)):
+                current[index] = one, number(now)
+    unfinished = _unfinished(tx, (
+        one.job for index, (one, _) in current.items() if ticks[index].overlap != "allow"
+    ))  # fmt: skip
+    ends: list[TickEnd] = ["lost"] * len(ticks)
+    for index, (one, now) in current.items():
+        ends[index] = _advance(tx, one, ticks[index], now, one.job in unfinished)
+    return ends
+
+
+def _is_current(one: Scheduled, tick: Tick, now: int) -> bool:
+    same = one.hash == tick.hash and one.due == tick.expected
+    return same and not one.paused and one.at <= now
+
+
+def _unfinished(tx: Transaction, jobs: Iterable[str]) -> set[str]:
+    known = sorted({job for job in jobs if job})
+    parts = in_chunks(known)
+    return {to_text(id_) for some in parts for (id_,) in tx.run(Query(UNFINISHED, (some,)))[0].rows}
+
+
+def _advance(tx: Transaction, one: Scheduled, tick: Tick, now: int, unfinished: bool) -> TickEnd:
+    held = unfinished and bool(tick.pushes)
+    if held and tick.overlap == "buffer":
+        tx.later(Query(WAIT, (now + BUFFER_INTERVAL, one.name)))
+        return "waiting"
+    stores = bool(tick.pushes) and not (held and tick.overlap == "skip")
+    last, job = (tick.last, tick.pushes[-1].id) if stores else (one.last, one.job)
+    counted = (len(tick.pushes) if stores else 0), int(held)
+    tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
+    if stores:
+        tx.later(*(_store(push, now) for push in tick.pushes))
+    return "stored" if stores or not held else "skipped"
+
+
+def _store(push: Push, now: int) -> Query:
+    place, due = (DELAYED, push.at) if push.at > now else (QUEUED, now)
+    return Query(STORE_JOB, (push.id, place, push.queue, due, push.body))

@@ -1,0 +1,116 @@
+"""`poolq.every` declares a periodic job; `collect` returns all of them, as keepers need them.
+
+A schedule is stored with the message of its job, so that a keeper, which loads no application, can
+store the job. The declaration is read once the application is loaded, when the options of all jobs
+are known.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from poolq.common.durations import Duration
+from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
+from poolq.errors import ScheduleError
+from poolq.jobs import declarations, schedule_spec
+from poolq.jobs.declarations import Declaration
+from poolq.jobs.function_job import FunctionJob, FunctionSettings
+from poolq.jobs.job import Job, JobSettings, job_name, template_of
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import DEFAULTS
+from poolq.jobs.producer import max_payload
+from poolq.jobs.schedule_spec import Overlap
+
+PeriodicJob = str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any]
+
+
+def every(
+    when: Duration,
+    job: PeriodicJob,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    tz: str = "UTC",
+    overlap: Overlap = "allow",
+    catch_up: Duration = "1d",
+    jitter: Duration | None = None,
+) -> None:
+    """Declare a periodic job. Pools that load this code store one job for each tick.
+
+        poolq.every("0 3 * * *", Report, tz="Europe/Berlin", overlap="skip")
+        poolq.every("30s", ping, {"host": "example.com"}, name="ping-example.com")
+
+    `when`: a cron line of five fields in the zone `tz`, or an interval of at least a second. `job`:
+    a job, or its name; `payload` is as for `dispatch_many`. `name`: the schedule's name, by default
+    that of the job. `overlap`: what becomes of a tick while the job before is unfinished: "allow",
+    "skip", or "buffer" for waiting. `catch_up`: how late a missed tick may still get its job, or
+    "all" for a job for each. `jitter`: by how much a job may be delayed at random. Raises
+    ScheduleError.
+    """
+    declarations.note(
+        when, job, payload, name, tz=tz, overlap=overlap, catch_up=catch_up, jitter=jitter
+    )
+
+
+def collect() -> dict[str, bytes]:
+    """Return the encoded specs of all declared schedules, by name. Raises OptionError, PayloadError
+    and ConfigError."""
+    found: dict[str, bytes] = {}
+    places: dict[str, str] = {}
+    for one in declarations.noted():
+        name, spec = _read(one)
+        other = found.setdefault(name, spec)
+        if other != spec:
+            raise ScheduleError(
+                f"two schedules have the name {name!r}, in {places[name]} and {one.place}; "
+                "give one of them another name"
+            )
+        places.setdefault(name, one.place)
+    return found
+
+
+def message(job: str, payload: object, queue: str | None = None) -> bytes:
+    """Return the message of a job that is known only by its name. Raises OptionError and
+    PayloadError."""
+    check_name(job, "the job's name", MAX_JOB_NAME_BYTES)
+    given = {} if queue is None else {"queue": queue}
+    template = MessageTemplate(job, DEFAULTS.changed(given, job))
+    return template.blank(payload, max_payload())
+
+
+def _read(one: Declaration) -> tuple[str, bytes]:
+    what = f"every() in {one.place}"
+    template, payload = _job(one.job, one.payload, what)
+    if template.delay != 0:
+        raise ScheduleError(
+            f"{what}: job {template.job} has a delay, but its schedule says when it is due; "
+            "schedule it with set(delay=None)"
+        )
+    name = one.name or template.job
+    check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES)
+    blank = template.blank(payload, max_payload())
+    return name, schedule_spec.encode(schedule_spec.make(one.when, blank, one.options, what))
+
+
+def _job(job: object, payload: object, what: str) -> tuple[MessageTemplate, object]:
+    if isinstance(job, str):
+        check_name(job, f"{what}: the job's name", MAX_JOB_NAME_BYTES)
+        return MessageTemplate(job, DEFAULTS), payload
+    if isinstance(job, JobSettings):
+        return MessageTemplate(job.name, job.options), payload
+    if isinstance(job, FunctionSettings):
+        return MessageTemplate(job.name, job.options), _bound(job, payload, what)
+    if isinstance(job, FunctionJob):
+        return template_of(job.job), _bound(job.set(), payload, what)
+    if isinstance(job, type) and issubclass(job, Job):
+        job_name(job)
+        return template_of(job), payload
+    raise ScheduleError(f"{what}: {job!r} is no job; give a Job class, a function job, or a name")
+
+
+def _bound(job: FunctionSettings[..., Any], payload: object, what: str) -> object:
+    try:
+        return job.bind({} if payload is None else payload)
+    except TypeError as error:
+        raise ScheduleError(
+            f"{what}: {error}; give its arguments by name, as a dict behind the job"
+        ) from None

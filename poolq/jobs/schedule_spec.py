@@ -1,0 +1,186 @@
+"""A schedule as it is stored: when its job is due, and the message that is stored then (pure).
+
+- A *tick* is an instant at which a job is due, in microseconds since the epoch.
+- `hash_of` names what a schedule does. The same declaration has the same hash on every host.
+- `plan` decides which of the ticks that have come get a job, and when the next tick is. Engines do
+  the rest in one act: compare the schedule with what was planned from, advance it, store the jobs.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw
+
+from poolq.common.durations import MAX_MICROSECONDS, SECOND, micros
+from poolq.common.recurrence import Recurrence
+from poolq.errors import DurationError, ScheduleError
+from poolq.jobs.message import UNREADABLE, with_fields
+
+SPEC_VERSION = 1
+Overlap = Literal["allow", "skip", "buffer"]
+OVERLAPS: tuple[Overlap, ...] = ("allow", "skip", "buffer")
+#: `catch_up` of a schedule whose missed ticks are all made up for, but for MAX_CAUGHT_UP at most.
+ALL, MAX_CAUGHT_UP = -1, 100
+DAY = 86_400 * SECOND
+#: A tick that is late by less counts as on time, whatever `catch_up` says.
+ON_TIME = 60 * SECOND
+#: The keywords of `poolq.every`, beside the name and the payload.
+OPTIONS = ("tz", "overlap", "catch_up", "jitter")
+Micros = Annotated[int, Meta(ge=0, le=MAX_MICROSECONDS)]
+
+
+class ScheduleSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`message`: the job's message, whose id is replaced with each tick. See `Recurrence` for the
+    first three. `catch_up`: how late a missed tick may still get its job, in microseconds, or ALL.
+    `jitter`: a tick's job is due up to so many microseconds later."""
+
+    v: int
+    message: Raw
+    cron: str = ""
+    interval: Micros = 0
+    tz: str = "UTC"
+    overlap: Overlap = "allow"
+    catch_up: Annotated[int, Meta(ge=ALL, le=MAX_MICROSECONDS)] = DAY
+    jitter: Micros = 0
+
+    @property
+    def recurrence(self) -> Recurrence:
+        return Recurrence(self.cron, self.interval, self.tz)
+
+
+class Plan(NamedTuple):
+    """What a schedule that is due comes to. `ticks`: those that get a job, the last one last.
+    `missed`: how many of them should have had it long ago. `due`: the next tick."""
+
+    ticks: list[int]
+    missed: int
+    due: int
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """The parts of a message that are shown."""
+
+    job: str = "?"
+    queue: str = "?"
+    payload: Any = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(ScheduleSpec)
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def make(when: object, message: bytes, options: Mapping[str, object], what: str) -> ScheduleSpec:
+    """Read a declaration. Raises ScheduleError, whose text begins with `what`."""
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise ScheduleError(f"{what}: unknown {', '.join(unknown)}; use {', '.join(OPTIONS)}")
+    found = Recurrence.parse(when, options.get("tz", "UTC"), what)
+    return ScheduleSpec(
+        v=SPEC_VERSION,
+        message=Raw(message),
+        cron=found.cron,
+        interval=found.interval,
+        tz=found.tz,
+        overlap=_overlap(options.get("overlap", "allow"), what),
+        catch_up=_catch_up(options.get("catch_up", "1d"), what),
+        jitter=_duration(options.get("jitter", 0), f"{what}: jitter"),
+    )
+
+
+def encode(spec: ScheduleSpec) -> bytes:
+    return _encoder.encode(spec)
+
+
+def decode(stored: bytes) -> ScheduleSpec:
+    """Read what `encode` wrote. Raises ScheduleError if this poolq cannot read it."""
+    try:
+        spec = _decoder.decode(stored)
+        if spec.v == SPEC_VERSION:
+            spec.recurrence.after(0)
+            return spec
+    except (*UNREADABLE, LookupError, OSError, StopIteration) as error:
+        raise ScheduleError(f"the schedule cannot be read: {error}: {stored[:80]!r}") from None
+    except Exception as error:  # cronsim's own, which this module does not name
+        raise ScheduleError(f"the schedule cannot be read: {error}: {stored[:80]!r}") from error
+    raise ScheduleError(f"the schedule has version {spec.v}; this poolq reads {SPEC_VERSION}")
+
+
+def hash_of(spec: bytes) -> str:
+    """Return 16 hex digits that name an encoded spec."""
+    return sha256(spec).hexdigest()[:16]
+
+
+def digest_of(hashes: Mapping[str, str]) -> str:
+    """Return 16 hex digits that name a set of schedules: their hashes by name."""
+    return hash_of(_encoder.encode(sorted(hashes.items())))
+
+
+def job_and_queue(spec: ScheduleSpec) -> tuple[str, str]:
+    """Return the name and the queue of the schedule's job."""
+    head = _head_decoder.decode(spec.message)
+    return head.job, head.queue
+
+
+def payload_of(spec: ScheduleSpec) -> Any:
+    return _head_decoder.decode(spec.message).payload
+
+
+def plan(spec: ScheduleSpec, due: int, now: int) -> Plan:
+    """Decide about a schedule whose tick `due` has come."""
+    when = spec.recurrence
+    begin = due
+    if spec.catch_up != ALL:
+        begin = max(due, now - max(spec.catch_up, ON_TIME))
+    most = MAX_CAUGHT_UP if spec.catch_up == ALL and spec.overlap == "allow" else 1
+    ticks = when.last_between(due, begin, now, most)
+    missed = sum(tick < now - ON_TIME for tick in ticks)
+    return Plan(ticks, missed, when.after(now, due))
+
+
+def first_tick(spec: ScheduleSpec, now: int) -> int:
+    """Return the first tick of a schedule that begins at `now`."""
+    return spec.recurrence.after(now, now)
+
+
+def next_ticks(spec: ScheduleSpec, due: int, count: int) -> list[int]:
+    """Return the tick `due` and those after it."""
+    found = [due]
+    while len(found) < count:
+        found.append(spec.recurrence.after(found[-1], due))
+    return found
+
+
+def delay_of(spec: ScheduleSpec, name: str, tick: int) -> int:
+    """Return by how many microseconds the job of a tick is delayed. The same tick of the same
+    schedule always has the same delay, whoever asks."""
+    if not spec.jitter:
+        return 0
+    drawn = sha256(f"{name} {tick}".encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(drawn[:8], "big") % (spec.jitter + 1)
+
+
+def body_of(spec: ScheduleSpec, id: str, tick: int) -> bytes:
+    """Return the message of a tick's job. Raises BadMessage."""
+    return with_fields(bytes(spec.message), {"id": id, "scheduled_at": tick})
+
+
+def _overlap(value: object, what: str) -> Overlap:
+    for known in OVERLAPS:
+        if value == known:
+            return known
+    raise ScheduleError(f"{what}: overlap is {value!r}; write 'allow', 'skip' or 'buffer'")
+
+
+def _catch_up(value: object, what: str) -> int:
+    return ALL if value == "all" else _duration(value, f"{what}: catch_up")
+
+
+def _duration(value: object, what: str) -> int:
+    try:
+        return 0 if value is None else micros(value, what)
+    except DurationError as error:
+        also = ", or 'all'" if what.endswith("catch_up") else ""
+        raise ScheduleError(f"{error}{also}") from None

@@ -1,0 +1,49 @@
+"""Declares the schedules of periodic jobs at the engine, where the keepers of all nodes find them.
+
+A worker does so when it can take jobs. By then its generation is accepted, so code that is refused
+changes no schedule.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from poolq.engines.base import Engine
+from poolq.engines.schedule_store import NewSchedule
+from poolq.jobs import schedule_spec
+from poolq.jobs.registry import Registry
+from poolq.log.events import Note
+from poolq.worker.step_client import StepClient
+
+if TYPE_CHECKING:
+    from poolq.worker.process import WorkerSetup
+
+
+def declare_schedules(
+    setup: "WorkerSetup", registry: Registry, engine: Engine, client: StepClient
+) -> None:
+    """Declare the schedules of this worker's generation, unless a worker of it has done so, or one
+    of a later generation. Raises Leaving and EngineError."""
+    row, node, store = setup.row, setup.node, engine.schedules
+    before = row.declared_generation()
+    if before > setup.generation or not (before or registry.schedules):
+        return
+    hashes = {name: schedule_spec.hash_of(spec) for name, spec in registry.schedules.items()}
+    digest = schedule_spec.digest_of(hashes)
+    if client.retry(partial(store.digest, node), urgent=False) != digest:
+        now = client.retry(engine.now, urgent=False)
+        schedules = [
+            NewSchedule(name, hashes[name], spec, first_tick(spec, now))
+            for name, spec in registry.schedules.items()
+        ]
+        taken = client.retry(partial(store.declare, node, digest, schedules), urgent=False)
+        for name in taken:
+            text = (
+                f"schedule {name} of the code does not count, as somebody has added another one of "
+                f"this name: poolq schedule rm {name}"
+            )
+            setup.reporter.report(Note("warning", text))
+    row.set_declared(setup.generation)
+
+
+def first_tick(spec: bytes, now: int) -> int:
+    return schedule_spec.first_tick(schedule_spec.decode(spec), now)

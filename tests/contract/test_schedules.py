@@ -1,0 +1,456 @@
+"""Schedules: each tick gets its job once, whoever looks and whoever declares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from poolq.engines.base import Engine, Push, QueueCounts
+from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, ScheduleStore, Tick
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, Bury, Release
+from poolq.jobs.schedule_spec import Overlap
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import (
+    HOUR,
+    SECOND,
+    Worker,
+    count_of,
+    every_engine,
+    named,
+    new_id,
+    push,
+    stored,
+)
+
+pytestmark = every_engine
+
+PAST = 5 * HOUR  # since the epoch: due for long
+FUTURE = 2**52
+
+
+@pytest.fixture
+def store(engine: Engine) -> ScheduleStore:
+    """With the living nodes n1 and n2."""
+    for node in ("n1", "n2"):
+        engine.beat(node, b"{}")
+    return engine.schedules
+
+
+def new(name: str = "a", version: str = "aa", due: int = PAST) -> NewSchedule:
+    return NewSchedule(name, version, b"spec\nof " + version.encode(), due)
+
+
+def declare(store: ScheduleStore, *schedules: NewSchedule, node: str = "n1") -> list[str]:
+    digest = "d" + "".join(one.hash for one in schedules[:9])
+    return store.declare(node, digest, schedules)
+
+
+@dataclass
+class Ticker:
+    """Ticks schedules as a keeper does, each to a time an hour later, with a job of its name."""
+
+    engine: Engine
+    node: str = "n1"
+    overlap: Overlap = "allow"
+    jobs: list[str] = field(default_factory=list)
+
+    def due(self) -> list[Scheduled]:
+        return self.engine.schedules.look(self.node, 100).due
+
+    def make(self, one: Scheduled, due: int = 0, jobs: int = 1) -> Tick:
+        bodies = [f"{one.name} {n}" if n else one.name for n in range(jobs)]
+        pushes = [Push(new_id(), "q", body.encode(), 0, one.due) for body in bodies]
+        self.jobs += [push.id for push in pushes]
+        later = due or one.due + HOUR
+        return Tick(one.name, one.hash, one.due, later, self.overlap, one.due, pushes)
+
+    def tick(self, *schedules: Scheduled, due: int = 0, jobs: int = 1) -> Sequence[str]:
+        made = [self.make(one, due, jobs) for one in schedules]
+        return self.engine.schedules.tick(made)
+
+
+@pytest.fixture
+def ticker(engine: Engine, store: ScheduleStore) -> Ticker:
+    return Ticker(engine)
+
+
+def names(schedules: Sequence[Scheduled] | Sequence[NewSchedule]) -> list[str]:
+    return [one.name for one in schedules]
+
+
+def got(store: ScheduleStore, name: str = "a") -> Scheduled:
+    found = store.get(name)
+    assert found is not None
+    return found
+
+
+def test_nothing_is_due_where_nothing_is_declared(store: ScheduleStore) -> None:
+    look = store.look("n1", 10)
+    assert look[1:] == ([], [], None, False)
+    assert look.now > PAST
+    assert (store.all(), store.soonest(9), store.count(), store.get("a")) == ([], [], 0, None)
+    assert store.digest("n1") == ""
+
+
+def test_what_is_declared_is_stored_as_it_is(store: ScheduleStore) -> None:
+    assert declare(store, new("b", "bb", FUTURE), new("a", "aa")) == []
+    assert store.digest("n1") == "dbbaa"
+    a = Scheduled("a", "aa", b"spec\nof aa", PAST, PAST)
+    b = Scheduled("b", "bb", b"spec\nof bb", FUTURE, FUTURE)
+    assert store.all() == store.soonest(9) == [a, b]
+    assert store.soonest(1) == [a]
+    assert (store.get("a"), store.count()) == (a, 2)
+    look = store.look("n1", 10)
+    assert look[1:] == ([a], [], FUTURE, True)
+
+
+def test_a_tick_advances_the_schedule_and_stores_the_job(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
+) -> None:
+    declare(store, new())
+    (one,) = ticker.due()
+    assert ticker.tick(one, due=FUTURE) == ["stored"]
+    after = got(store)
+    assert after == one._replace(due=FUTURE, at=FUTURE, last=PAST, job=ticker.jobs[0], ticks=1)
+    assert count_of(engine) == QueueCounts("q", ready=1)
+    assert ticker.due() == []
+    (claim,) = worker.claim()
+    assert (claim.id, claim.body) == (ticker.jobs[0], b"a")
+    worker.end(claim)
+    assert engine.find(claim.id) is None
+
+
+def test_a_tick_counts_once_whoever_repeats_it(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    """A keeper whose answer was lost, or another that has read the same."""
+    declare(store, new())
+    (one,) = ticker.due()
+    assert [ticker.tick(one, due=FUTURE) for _ in range(3)] == [["stored"], ["lost"], ["lost"]]
+    assert count_of(engine) == QueueCounts("q", ready=1)
+    assert got(store).ticks == 1
+
+
+def test_what_has_changed_since_it_was_read_is_not_ticked(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new("a"), new("b"), new("c", due=FUTURE), new("d"))
+    for one in ("a", "b", "c", "d"):
+        engine.schedules.get(one)
+    stale = store.all()
+    declare(store, new("a", "a2"), new("b"), new("c", due=FUTURE), new("d"))
+    store.pause("b")
+    assert ticker.tick(*stale) == ["lost", "lost", "lost", "stored"], "changed, paused, not yet due"
+    assert ticker.tick(stale[0]._replace(name="none")) == ["lost"]
+    assert count_of(engine) == QueueCounts("q", ready=1)
+
+
+def test_of_many_keepers_that_see_a_tick_one_stores_its_job(
+    engine: Engine, store: ScheduleStore, opened: OpenEngine, threads: ThreadPoolExecutor
+) -> None:
+    declared = [new(f"s{n:02}") for n in range(40)]
+    engines = [opened(engine.url, engine.namespace) for _ in range(4)]
+    for number, one in enumerate(engines):
+        one.beat(f"k{number}", b"{}")
+        one.schedules.declare(f"k{number}", "d", declared)
+
+    def keep(number: int) -> int:
+        ticker, made = Ticker(engines[number], f"k{number}"), 0
+        while due := ticker.due():
+            made += list(ticker.tick(*due)).count("stored")
+            if all(one.due > PAST + 4 * HOUR for one in engine.schedules.all()):
+                break
+        return made
+
+    made = list(threads.map(keep, range(4)))
+    assert sum(made) == sum(one.ticks for one in store.all())
+    assert sum(made) == count_of(engine).ready
+    assert {one.ticks for one in store.all()} == {
+        (one.due - PAST) // HOUR for one in store.all()
+    }, "no tick was left out"
+
+
+def test_several_missed_ticks_are_stored_together(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
+) -> None:
+    declare(store, new())
+    (one,) = ticker.due()
+    assert ticker.tick(one, due=FUTURE, jobs=3) == ["stored"]
+    assert (got(store).ticks, got(store).job) == (3, ticker.jobs[-1])
+    assert named(worker.claim(9)) == ["a", "a 1", "a 2"]
+
+
+def test_a_tick_may_have_no_job(engine: Engine, store: ScheduleStore, ticker: Ticker) -> None:
+    declare(store, new())
+    (one,) = ticker.due()
+    assert ticker.tick(one, due=FUTURE, jobs=0) == ["stored"]
+    assert got(store) == one._replace(due=FUTURE, at=FUTURE)
+    assert count_of(engine) == QueueCounts("q")
+
+
+def test_a_schedule_can_be_put_off(store: ScheduleStore, ticker: Ticker) -> None:
+    declare(store, new())
+    (one,) = ticker.due()
+    assert store.tick([ticker.make(one, due=one.due, jobs=0)._replace(at=FUTURE)]) == ["stored"]
+    assert got(store) == one._replace(at=FUTURE)
+
+
+def test_a_job_may_be_due_later_than_its_tick(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new())
+    (one,) = ticker.due()
+    later = engine.now() + HOUR
+    pushes = [Push(new_id(), "q", b"a", 0, later)]
+    assert store.tick([ticker.make(one)._replace(pushes=pushes)]) == ["stored"]
+    assert count_of(engine) == QueueCounts("q", delayed=1)
+    assert stored(engine, pushes[0].id).at == later
+
+
+def test_a_waiting_keeper_is_woken_by_the_job_of_a_tick(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new())
+    assert engine.wait(["q"], 0.01) == 0
+    ticker.tick(*ticker.due())
+    assert engine.wait(["q"], 5) == 1
+    assert engine.wait(None, 5) <= 1
+
+
+@pytest.mark.parametrize("state", ["ready", "running", "delayed"])
+def test_skip_leaves_out_a_tick_while_the_job_before_is_unfinished(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker, state: str
+) -> None:
+    ticker.overlap = "skip"
+    declare(store, new())
+    assert ticker.tick(*ticker.due()) == ["stored"]
+    claims = worker.claim(int(state != "ready"))
+    if state == "delayed":
+        worker.end(claims[0], Release(HOUR, State(1), "retried"))
+    assert stored(engine, ticker.jobs[0]).status == state
+    assert ticker.tick(*ticker.due()) == ["skipped"]
+    after = got(store)
+    assert after[-4:] == (PAST, ticker.jobs[0], 1, 1)
+    assert after.due == PAST + 2 * HOUR
+    assert sum(count_of(engine)[1:4]) + count_of(engine).running == 1
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
+@pytest.mark.parametrize("overlap", ["skip", "buffer"])
+def test_a_finished_job_does_not_hinder_the_next(
+    engine: Engine, ticker: Ticker, worker: Worker, end: str, overlap: Overlap
+) -> None:
+    ticker.overlap = overlap
+    declare(engine.schedules, new())
+    assert ticker.tick(*ticker.due()) == ["stored"]
+    if end == "cancelled":
+        assert engine.cancel(ticker.jobs) == ticker.jobs
+    else:
+        worker.end(worker.claim()[0], ACK if end == "done" else Bury(State(1)))
+    assert ticker.tick(*ticker.due()) == ["stored"]
+    assert (got(engine.schedules).ticks, got(engine.schedules).skipped) == (2, 0)
+
+
+def test_buffer_puts_a_tick_off_until_the_job_before_is_finished(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
+) -> None:
+    ticker.overlap = "buffer"
+    declare(store, new())
+    ticker.tick(*ticker.due())
+    (claim,) = worker.claim()
+    (one,) = ticker.due()
+    assert ticker.tick(one) == ["waiting"]
+    after = got(store)
+    assert after == one._replace(at=after.at)
+    assert after.at > engine.now(), "it is looked at again in a second"
+    assert ticker.due() == []
+    worker.end(claim)
+    assert ticker.tick(one) == ["lost"], "not before then"
+
+
+# Declarations.
+
+
+def test_the_same_declaration_changes_nothing(store: ScheduleStore, ticker: Ticker) -> None:
+    declare(store, new())
+    ticker.tick(*ticker.due())
+    before = store.all()
+    for node in ("n1", "n2", "n1"):
+        assert declare(store, new(due=FUTURE), node=node) == []
+    assert store.all() == before
+    assert names(Ticker(ticker.engine, "n2").due()) == ["a"]
+
+
+def test_a_changed_declaration_starts_from_its_own_tick(
+    store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new())
+    ticker.tick(*ticker.due())
+    declare(store, new("a", "a2", FUTURE))
+    assert got(store) == Scheduled(
+        "a", "a2", b"spec\nof a2", FUTURE, FUTURE, last=PAST, job=ticker.jobs[0], ticks=1
+    )
+
+
+def test_a_schedule_that_code_no_longer_declares_is_gone(store: ScheduleStore) -> None:
+    declare(store, new("a"), new("b"), new("c"))
+    declare(store, new("b"), node="n2")
+    declare(store, new("c"))
+    assert names(store.all()) == ["b", "c"], "n2 still declares b"
+    declare(store)
+    assert names(store.all()) == ["b"]
+    declare(store, node="n2")
+    assert store.all() == []
+
+
+def test_an_old_declaration_does_not_replace_one_that_a_living_node_has(
+    store: ScheduleStore,
+) -> None:
+    """Two hosts have different code, and restart as they like: nothing flaps."""
+    declare(store, new("a", "a1"))
+    for _ in range(2):
+        assert declare(store, new("a", "a2", FUTURE), node="n2") == []
+        declare(store, new("a", "a1", FUTURE))
+        assert got(store).hash == "a1"
+        look = store.look("n2", 10)
+        assert (look.due, look.pending) == ([], [new("a", "a2", 0)])
+        assert names(store.look("n1", 10).due) == ["a"]
+    assert store.enact("n2", [new("a", "a2", FUTURE)]) == []
+    declare(store, new("a", "a2", FUTURE))
+    assert got(store).hash == "a2", "no living node declares a1 any more"
+    assert store.look("n1", 10).pending == []
+
+
+@pytest.mark.parametrize("end", ["leave", "reap"])
+def test_a_pending_declaration_waits_for_the_end_of_its_rivals(
+    engine: Engine, store: ScheduleStore, end: str
+) -> None:
+    declare(store, new("a", "a1"))
+    declare(store, new("a", "a2"), new("b"), node="n2")
+    assert names(store.look("n2", 10).pending) == ["a"]
+    if end == "leave":
+        engine.remove_node("n1")
+    else:
+        assert engine.reap("n1", 1) is not None
+    (pending,) = store.look("n2", 10).pending
+    assert pending == NewSchedule("a", "a2", b"spec\nof a2", 0)
+    assert store.enact("n2", [pending._replace(due=FUTURE), new("b", "b9")]) == ["a"]
+    assert (got(store).hash, got(store).due, got(store, "b").hash) == ("a2", FUTURE, "aa")
+    assert store.look("n2", 10).pending == []
+    assert store.digest("n1") == "", "it has to declare anew if it is there after all"
+
+
+def test_what_no_living_node_declares_is_set_aside_until_one_does(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new("a"), new("b"))
+    declare(store, new("b"), node="n2")
+    engine.remove_node("n1")
+    assert names(store.look("n2", 10).due) == ["b"]
+    assert [(one.name, one.state) for one in store.all()] == [("a", "undeclared"), ("b", "active")]
+    assert got(store).at == NEVER
+    engine.beat("n3", b"{}")
+    declare(store, new("a", due=FUTURE), node="n3")
+    assert (got(store).at, got(store).due) == (PAST, PAST), "it has missed its ticks since then"
+    assert names(store.look("n3", 10).due) == ["a"]
+
+
+def test_many_schedules_of_others_do_not_hide_what_is_due(
+    engine: Engine, store: ScheduleStore
+) -> None:
+    """Neither those that another living node declares, nor those that nobody does."""
+    declare(store, *(new(f"a{n:03}") for n in range(450)))
+    declare(store, new("z", due=PAST + 1), node="n2")
+    assert names(store.look("n2", 10).due) == ["z"]
+    assert len(store.look("n1", 500).due) == 450
+    engine.remove_node("n1")
+    for _ in range(20):
+        assert names(store.look("n2", 10).due) == ["z"]
+    assert {one.state for one in store.all() if one.name != "z"} == {"undeclared"}
+
+
+def test_a_declaration_that_was_interrupted_can_be_repeated(store: ScheduleStore) -> None:
+    many = [new(f"a{n:03}") for n in range(500)]
+    declare(store, *many[:250])
+    store.declare("n1", "", many)
+    assert store.digest("n1") == "", "as if the last act were missing"
+    assert declare(store, *many) == []
+    assert store.count() == 500
+    assert store.all() == sorted(store.all())
+
+
+# People.
+
+
+def test_every_node_ticks_the_schedules_of_people(store: ScheduleStore, ticker: Ticker) -> None:
+    assert store.put(new()) == "added"
+    assert names(store.look("n1", 9).due) == names(store.look("n9", 9).due) == ["a"]
+    assert not got(store).declared
+    assert ticker.tick(*ticker.due()) == ["stored"]
+    assert store.put(new()) == "same"
+    assert got(store).ticks == 1
+    assert store.put(new("a", "a2", FUTURE)) == "replaced"
+    assert (got(store).hash, got(store).due, got(store).ticks) == ("a2", FUTURE, 1)
+    assert store.remove("a") == "removed"
+    assert store.remove("a") == "unknown"
+    assert store.look("n1", 9)[1:] == ([], [], None, False)
+
+
+def test_people_and_code_do_not_replace_each_others_schedules(store: ScheduleStore) -> None:
+    store.put(new("p"))
+    declare(store, new("c"))
+    assert store.put(new("c", "c2")) == "declared"
+    assert declare(store, new("c"), new("p", "p2"), node="n2") == ["p"]
+    assert (got(store, "c").hash, got(store, "p").hash) == ("aa", "aa")
+    assert not got(store, "p").declared
+    declare(store, node="n2")
+    assert names(store.all()) == ["c", "p"]
+
+
+def test_people_remove_only_what_no_living_node_declares(
+    engine: Engine, store: ScheduleStore
+) -> None:
+    declare(store, new())
+    assert store.remove("a") == "declared"
+    engine.remove_node("n1")
+    assert store.remove("a") == "removed"
+    assert store.all() == []
+
+
+def test_a_paused_schedule_waits_until_it_is_resumed(store: ScheduleStore, ticker: Ticker) -> None:
+    declare(store, new())
+    assert not store.pause("none")
+    assert not store.resume("a", FUTURE)
+    assert store.pause("a")
+    assert store.pause("a")
+    assert ticker.due() == []
+    assert (got(store).state, got(store).due) == ("paused", PAST)
+    declare(store, new("a", "a2"))
+    assert (got(store).state, ticker.due()) == ("paused", []), "a new version is paused, too"
+    assert store.resume("a", PAST + SECOND)
+    assert not store.resume("none", PAST)
+    assert (got(store).state, got(store).due) == ("active", PAST + SECOND)
+    assert names(ticker.due()) == ["a"]
+
+
+def test_what_is_due_next_comes_first(store: ScheduleStore) -> None:
+    declare(store, new("a", due=FUTURE), new("b", due=PAST + 2), new("c", due=PAST), new("d"))
+    store.pause("c")
+    assert names(store.soonest(9)) == ["d", "b", "a", "c"]
+    assert names(store.soonest(2)) == ["d", "b"]
+    assert store.look("n1", 9).next == FUTURE
+
+
+def test_any_name_can_be_scheduled(engine: Engine, store: ScheduleStore, ticker: Ticker) -> None:
+    odd = ["jobs:Käse", "a'b\"c", "x\\", "%s", "{ns}", "a" * 255, "-"]
+    declare(store, *(new(name) for name in odd))
+    assert sorted(names(store.all())) == sorted(odd)
+    assert ticker.tick(*ticker.due()) == ["stored"] * len(odd)
+    assert {one.ticks for one in store.all()} == {1}
+    push(engine, "x")
+    declare(store)
+    assert store.count() == 0

@@ -1,0 +1,145 @@
+"""Periodic jobs in real pools: each tick runs once, whatever is killed or deployed."""
+
+from __future__ import annotations
+
+import signal
+from collections import defaultdict
+from itertools import pairwise
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = """
+import poolq
+from tests.support.ledger import note
+
+class Second(poolq.Job):
+    def run(self):
+        at = self.scheduled_at
+        assert at.tzinfo is not None
+        note(f"ran:{self.payload.get('of', '')}:{at.timestamp():.0f}", self.id)
+
+@poolq.job(every="1s")
+def plain(greeting="hello"):
+    note(f"ran:plain-{greeting}:{poolq.current().scheduled_at.timestamp():.0f}", poolq.current().id)
+"""
+MANY = "\n".join(f'poolq.every("1s", Second, {{"of": "s{n}"}}, name="s{n}")' for n in range(20))
+
+
+def ticks(project: Project) -> dict[str, list[int]]:
+    """When the jobs of each schedule were due that have run, in seconds."""
+    found = defaultdict(list)
+    path = project.folder / "ledger.txt"
+    for line in path.read_text().splitlines() if path.exists() else []:
+        kind, of, *at = line.split()[0].split(":")
+        if kind == "ran":
+            found[of].append(int(at[0]))
+    return {of: sorted(moments) for of, moments in found.items()}
+
+
+def each_once(moments: list[int]) -> bool:
+    return all(later - earlier == 1 for earlier, later in pairwise(moments))
+
+
+@each_kind
+def test_periodic_jobs_run_at_each_of_their_ticks(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    project = make_project(engine_url, JOBS + 'poolq.every("1s", Second, {"of": "x"})')
+    pool = project.ready(2)
+    until(lambda: min(map(len, ticks(project).values()), default=0) >= 3, 20, "three ticks")
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    found = ticks(project)
+    assert sorted(found) == ["plain-hello", "x"]
+    assert all(map(each_once, found.values())), found
+    assert [one.name for one in project.engine.schedules.all()] == ["jobs:Second", "jobs:plain"]
+    assert all(one.declared for one in project.engine.schedules.all())
+
+
+@each_kind
+def test_no_tick_is_lost_or_doubled_while_keepers_are_killed(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    """Three pools tick the same schedules. What was missed meanwhile has one job for all."""
+    project = make_project(engine_url, JOBS + MANY)
+    pools = [project.ready(1, f"--name=p{n}") for n in range(3)]
+    until(lambda: len(ticks(project)) == 21, 20, "a tick of each schedule")
+    for kill in range(6):
+        pools[kill % 3].kill_keeper()
+        before = max(ticks(project)["s0"])
+        until(lambda before=before: max(ticks(project)["s0"]) > before + 1, 20, "two more ticks")
+    for pool in pools:
+        pool.signal(signal.SIGTERM)
+    assert [pool.wait_exit() for pool in pools] == [0, 0, 0]
+    found = ticks(project)
+    assert len(found) == 21
+    assert all(map(each_once, found.values())), found
+    left = {one.name: one.ticks for one in project.engine.schedules.all()}
+    ready = sum(one.ready for one in project.engine.counts())
+    assert sum(left.values()) == sum(map(len, found.values())) + ready
+
+
+@redis_and_sqlite
+def test_a_deployment_changes_schedules_only_if_it_is_accepted(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    kept = 'poolq.every("1s", Second, {"of": "kept"}, name="kept")\n'
+    old = JOBS + kept + 'poolq.every("1s", Second, {"of": "old"}, name="old")\n'
+    project = make_project(engine_url, old)
+    code = project.folder / "jobs.py"
+    pool = project.ready(2)
+    until(lambda: len(ticks(project).get("old", ())) >= 2, 20, "ticks of the old schedule")
+
+    code.write_text(JOBS + 'poolq.every("61 3 * * *", Second)\n')
+    pool.signal(signal.SIGHUP)
+    said = pool.until_said("the minute is '61'")
+    assert "every() in jobs:" in said
+    names = [one.name for one in project.engine.schedules.all()]
+    assert names == ["jobs:plain", "kept", "old"]
+
+    code.write_text(JOBS + kept + 'poolq.every("1s", Second, {"of": "new"}, name="new")\n')
+    pool.signal(signal.SIGHUP)
+    until(lambda: len(ticks(project).get("new", ())) >= 2, 20, "ticks of the new schedule")
+    assert [one.name for one in project.engine.schedules.all()] == ["jobs:plain", "kept", "new"]
+    last = max(ticks(project)["old"])
+    until(lambda: len(ticks(project)["new"]) >= 4, 20, "two more")
+    assert max(ticks(project)["old"]) <= last + 1, "the old one has stopped"
+    assert each_once(ticks(project)["kept"]), "and the deployment has not touched this one"
+
+    code.write_text(JOBS.replace('@poolq.job(every="1s")', "@poolq.job"))
+    pool.signal(signal.SIGHUP)
+    until(lambda: project.engine.schedules.count() == 0, 20, "the end of all schedules")
+
+
+@sqlite
+def test_a_pool_makes_up_for_ticks_that_it_has_missed(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    """One job for all, or one for each: as the schedule says."""
+    daily = 'poolq.every("@hourly", Second, {"of": "one"}, name="one")\n'
+    each = 'poolq.every("@hourly", Second, {"of": "all"}, name="all", catch_up="all")\n'
+    none = 'poolq.every("@hourly", Second, {"of": "none"}, name="none", catch_up=0)\n'
+    project = make_project(engine_url, JOBS + daily + each + none)
+    pool = project.ready(1)
+    until(lambda: project.engine.schedules.count() == 4, 10, "the schedules")
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    hour, store = 3600, project.engine.schedules
+    due = store.all()[0].due
+    begin = due - 5 * hour * 1_000_000
+    for one in store.all():
+        store.pause(one.name)
+        store.resume(one.name, begin if one.name != "jobs:plain" else due)
+    pool = project.ready(1)
+    until(lambda: len(ticks(project).get("all", ())) >= 5, 20, "what was missed")
+    pool.until_said("schedule all: 5 jobs of missed ticks stored now")
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    found = ticks(project)
+    end = due // 1_000_000
+    assert found["all"][:5] == [end - n * hour for n in (5, 4, 3, 2, 1)]
+    assert found["one"][0] == end - hour
+    assert "none" not in found or found["none"] == [end], "but the next hour may have begun"

@@ -1,0 +1,138 @@
+"""What a declared schedule is stored as, and what becomes of its ticks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from poolq.errors import BadMessage, OptionError, ScheduleError
+from poolq.jobs import schedule_spec
+from poolq.jobs.message import Message, decode, encode
+from poolq.jobs.schedule_spec import ALL, DAY, ON_TIME, Plan, ScheduleSpec
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+NOON = 20_000 * DAY + 12 * HOUR
+MESSAGE = encode(Message(v=1, id="0" * 32, job="jobs:A", queue="q", payload={"big": 2**70}))
+
+
+def spec(when: object = "1m", **options: object) -> ScheduleSpec:
+    return schedule_spec.make(when, MESSAGE, options, "x")
+
+
+def test_a_declaration_is_read_once_and_stored_as_it_is() -> None:
+    made = spec("0 3 * * *", tz="Europe/Berlin", overlap="skip", catch_up="1h", jitter="2m")
+    assert (made.cron, made.tz, made.overlap) == ("0 3 * * *", "Europe/Berlin", "skip")
+    assert (made.catch_up, made.jitter) == (HOUR, 2 * MINUTE)
+    assert schedule_spec.decode(schedule_spec.encode(made)) == made
+    assert schedule_spec.job_and_queue(made) == ("jobs:A", "q")
+    assert schedule_spec.payload_of(made) == {"big": 2**70}
+    plain = spec(timedelta(minutes=1))
+    assert plain == spec("60s", catch_up="1d", jitter=None, tz="UTC", overlap="allow")
+    assert plain.interval == MINUTE
+    assert spec(catch_up="all").catch_up == ALL
+    assert spec(catch_up=0).catch_up == 0
+
+
+def test_the_hash_names_what_a_schedule_does() -> None:
+    made = [spec(), spec("2m"), spec(tz="Asia/Tokyo"), spec(overlap="skip"), spec(jitter=1)]
+    hashes = {schedule_spec.hash_of(schedule_spec.encode(one)) for one in made}
+    assert len(hashes) == 5
+    assert all(len(one) == 16 for one in hashes)
+    assert schedule_spec.digest_of({"a": "1", "b": "2"}) == schedule_spec.digest_of(
+        {"b": "2", "a": "1"}
+    )
+    assert schedule_spec.digest_of({"a": "1"}) != schedule_spec.digest_of({"a": "2"})
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"overlap": "never"}, "x: overlap is 'never'; write 'allow', 'skip' or 'buffer'"),
+        ({"catch_up": "some"}, "x: catch_up is 'some'; write a number of seconds"),
+        ({"catch_up": "some"}, "or 'all'"),
+        ({"jitter": -1}, "x: jitter is -1; a duration cannot be negative"),
+        ({"tz": "Mars"}, "x: tz is 'Mars', which is no zone here"),
+        ({"zone": "UTC"}, "x: unknown zone; use tz, overlap, catch_up, jitter"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(options: dict[str, object], why: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        spec(**options)
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, OptionError)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"", b"{", b"[]", b'{"v":1}', b'{"v":2,"message":{},"interval":1000000}',
+        b'{"v":1,"message":{},"cron":"x"}', b'{"v":1,"message":{}}',
+        b'{"v":1,"message":{},"cron":"0 0 * * *","tz":"Mars"}',
+        b'{"v":1,"message":{},"interval":5,"overlap":"never"}',
+    ],
+)  # fmt: skip
+def test_what_this_poolq_cannot_read_is_refused(stored: bytes) -> None:
+    with pytest.raises(ScheduleError, match="the schedule"):
+        schedule_spec.decode(stored)
+
+
+def test_a_tick_in_time_has_one_job() -> None:
+    for one in (spec(), spec(catch_up=0), spec(catch_up="all"), spec("* * * * *")):
+        for late in (0, SECOND, 59 * SECOND):
+            plan = schedule_spec.plan(one, NOON, NOON + late)
+            assert plan == Plan([NOON], 0, NOON + MINUTE)
+
+
+@pytest.mark.parametrize("when", ["1m", "* * * * *"])
+def test_missed_ticks_have_one_job_for_all_or_one_for_each(when: str) -> None:
+    now = NOON + HOUR + SECOND
+    last = NOON + HOUR
+    assert schedule_spec.plan(spec(when), NOON, now) == Plan([last], 0, last + MINUTE)
+    every = schedule_spec.plan(spec(when, catch_up="all"), NOON, now)
+    assert every.ticks == [NOON + n * MINUTE for n in range(61)]
+    assert (every.missed, every.due) == (60, last + MINUTE)
+    many = schedule_spec.plan(spec(when, catch_up="all"), NOON, NOON + 10 * HOUR)
+    assert many.ticks == [NOON + 10 * HOUR - n * MINUTE for n in reversed(range(100))]
+    one = schedule_spec.plan(spec(when, catch_up="all", overlap="skip"), NOON, now)
+    assert one.ticks == [last]
+
+
+def test_what_was_missed_too_long_ago_has_no_job() -> None:
+    daily = spec("0 12 * * *", catch_up="1h")
+    assert schedule_spec.plan(daily, NOON, NOON + HOUR) == Plan([NOON], 1, NOON + DAY)
+    assert schedule_spec.plan(daily, NOON, NOON + HOUR + 1) == Plan([], 0, NOON + DAY)
+    assert schedule_spec.plan(daily, NOON, NOON + 3 * DAY).ticks == [NOON + 3 * DAY]
+    none = spec("0 12 * * *", catch_up=0)
+    assert schedule_spec.plan(none, NOON, NOON + ON_TIME).ticks == [NOON]
+    assert schedule_spec.plan(none, NOON, NOON + ON_TIME + 1).ticks == []
+
+
+def test_the_delay_of_a_tick_is_within_the_jitter_and_always_the_same() -> None:
+    one = spec(jitter="10s")
+    drawn = [schedule_spec.delay_of(one, "a", NOON + n) for n in range(1000)]
+    assert drawn == [schedule_spec.delay_of(one, "a", NOON + n) for n in range(1000)]
+    assert all(0 <= delay <= 10 * SECOND for delay in drawn)
+    tenths = [sum(n * SECOND <= delay < (n + 1) * SECOND for delay in drawn) for n in range(10)]
+    assert min(tenths) > 50, "they are spread evenly"
+    assert drawn != [schedule_spec.delay_of(one, "b", NOON + n) for n in range(1000)]
+    assert schedule_spec.delay_of(spec(), "a", NOON) == 0
+
+
+def test_the_message_of_a_tick_has_its_own_id_and_time() -> None:
+    body = schedule_spec.body_of(spec(), "f" * 32, NOON)
+    message = decode(body)
+    assert (message.id, message.scheduled_at, message.payload) == ("f" * 32, NOON, {"big": 2**70})
+    assert message.job == "jobs:A"
+    with pytest.raises(BadMessage):
+        schedule_spec.body_of(msgspec.structs.replace(spec(), message=msgspec.Raw(b"{}")), "f", 1)
+
+
+def test_the_next_ticks_follow_each_other() -> None:
+    assert schedule_spec.first_tick(spec(), NOON + 1) == NOON + 1 + MINUTE
+    assert schedule_spec.first_tick(spec("* * * * *"), NOON + 1) == NOON + MINUTE
+    assert schedule_spec.next_ticks(spec(), NOON, 3) == [NOON, NOON + MINUTE, NOON + 2 * MINUTE]
