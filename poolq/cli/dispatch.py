@@ -36,7 +36,7 @@ def dispatch(
     The payload is JSON: {} if it is missing, or read from stdin if it is -. The job's options are
     those of its class, so the application is loaded if there is one. Prints the job's id.
     """
-    read = _json(payload)
+    read = read_json(payload)
     options = {option: value for option, value in given.items() if value is not None}
     if retry_after is not None:
         steps = [step.strip() for step in retry_after.split(",")]
@@ -45,7 +45,7 @@ def dispatch(
     from poolq.jobs.producer import connect
 
     engine = connect(settings.engine, settings.namespace)
-    to = None if by_name else _job(settings, name)
+    to = None if by_name else find_job(settings, name)
     try:
         id = _send(to, name, read, options)
     except PayloadError as error:
@@ -92,7 +92,7 @@ def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
     return str(job.dispatch(**arguments))
 
 
-def _job(settings: Config, name: str) -> Any:
+def find_job(settings: Config, name: str) -> Any:
     """Return the job's class or function job, or None if there is no application to load."""
     missing = not any(_exists(settings.folder, module) for module in settings.app)
     if missing and settings.sources["app"] == "default":
@@ -122,7 +122,7 @@ def _exists(folder: Path, module: str) -> bool:
     return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
 
 
-def _json(text: str) -> Any:
+def read_json(text: str) -> Any:
     import json
 
     if text == "-":

@@ -19,8 +19,8 @@ COMMAND_MODULES = {
     "run": "run", "top": "top", "status": "status", "log": "log", "health": "probe",
     "pause": "pool", "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool",
     "stop": "pool", "kill": "kill", "nodes": "nodes", "make": "make", "db": "db",
-    "queue": "queue", "job": "job", "failed": "failed", "limit": "limit", "config": "config",
-    "doctor": "doctor", "demo": "demo",
+    "queue": "queue", "job": "job", "failed": "failed", "limit": "limit",
+    "schedule": "schedule", "config": "config", "doctor": "doctor", "demo": "demo",
     "version": "version",
 }  # fmt: skip
 

@@ -68,27 +68,36 @@ def collect() -> dict[str, bytes]:
     return found
 
 
-def message(job: str, payload: object, queue: str | None = None) -> bytes:
-    """Return the message of a job that is known only by its name. Raises OptionError and
-    PayloadError."""
-    check_name(job, "the job's name", MAX_JOB_NAME_BYTES)
-    given = {} if queue is None else {"queue": queue}
-    template = MessageTemplate(job, DEFAULTS.changed(given, job))
-    return template.blank(payload, max_payload())
-
-
-def _read(one: Declaration) -> tuple[str, bytes]:
-    what = f"every() in {one.place}"
-    template, payload = _job(one.job, one.payload, what)
+def spec_of(
+    when: object,
+    job: object,
+    payload: object,
+    options: Mapping[str, object],
+    what: str,
+    *,
+    queue: str | None = None,
+) -> tuple[str, bytes]:
+    """Return a job's name and the encoded spec of a schedule for it. `queue` replaces the job's own
+    queue. Raises OptionError, PayloadError and ConfigError; texts about the schedule begin with
+    `what`."""
+    template, payload = _job(job, payload, what)
+    if queue is not None:
+        template = template.changed({"queue": queue})
     if template.delay != 0:
         raise ScheduleError(
             f"{what}: job {template.job} has a delay, but its schedule says when it is due; "
             "schedule it with set(delay=None)"
         )
-    name = one.name or template.job
-    check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES)
     blank = template.blank(payload, max_payload())
-    return name, schedule_spec.encode(schedule_spec.make(one.when, blank, one.options, what))
+    return template.job, schedule_spec.encode(schedule_spec.make(when, blank, options, what))
+
+
+def _read(one: Declaration) -> tuple[str, bytes]:
+    what = f"every() in {one.place}"
+    job, spec = spec_of(one.when, one.job, one.payload, one.options, what)
+    name = one.name or job
+    check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES)
+    return name, spec
 
 
 def _job(job: object, payload: object, what: str) -> tuple[MessageTemplate, object]:

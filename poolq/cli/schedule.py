@@ -1,0 +1,271 @@
+"""`poolq schedule`: lists, adds, removes, pauses, resumes and runs schedules of periodic jobs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from poolq.cli import options
+from poolq.cli.dispatch import find_job, read_json
+from poolq.cli.group import Group
+from poolq.common.names import MAX_JOB_NAME_BYTES, check_name, suggestion
+from poolq.config import Config
+from poolq.engines.base import Engine, Push
+from poolq.engines.schedule_store import NewSchedule, Scheduled
+from poolq.errors import NotFound, OptionError, PayloadError, PoolqError, Refused, ScheduleError
+from poolq.jobs import schedule_spec
+from poolq.monitor import amounts, schedule_status, times
+
+NEXT_COUNT = 5
+STYLES = {"paused": "warn", "late": "bad", "unreadable": "bad", "undeclared": "warn"}
+name_argument = click.argument("name", metavar="NAME")
+names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
+
+
+@click.group(cls=Group)
+def schedule() -> None:
+    """List and change the schedules of periodic jobs."""
+
+
+@schedule.command()
+@click.argument("names", metavar="[NAME...]", nargs=-1)
+@options.json_option
+@options.with_engine
+def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+    """List the schedules, or show some of them in full, with their next five ticks.
+
+    A state of 'undeclared' means that no running pool has the schedule in its code.
+    """
+    from poolq.cli import tables
+
+    found = [_known(engine, name) for name in names] if names else engine.schedules.all()
+    now = engine.now()
+    if as_json:
+        tables.print_json({"schedules": [_document(one, now) for one in found]})
+        return
+    if not found:
+        options.warn(
+            f"there is no schedule in namespace {engine.namespace!r}; poolq.every() in your code, "
+            "or 'poolq schedule add', makes one"
+        )
+        return
+    if names:
+        for number, one in enumerate(found):
+            if number:
+                options.print_line("")
+            _print_fields(one, now)
+        return
+    columns = [
+        tables.Column("NAME", elastic=True), tables.Column("WHEN"),
+        tables.Column("ZONE", rank=3), tables.Column("JOB", elastic=True, rank=2),
+        tables.Column("NEXT RUN"), tables.Column("LAST RUN", rank=1),
+        tables.Column("JOBS", right=True, rank=4), tables.Column("STATE"),
+    ]  # fmt: skip
+    rows = [
+        (
+            one.name, one.when, one.tz or "-", one.job,
+            times.local(one.next) if one.next else "-",
+            times.local(one.last) if one.last else "-",
+            one.ticks, one.state,
+        )
+        for one in schedule_status.all_of(found, now)
+    ]  # fmt: skip
+    tables.print_table(columns, rows, styles=STYLES)
+
+
+@schedule.command()
+@name_argument
+@click.argument("when", metavar="WHEN")
+@click.argument("job", metavar="JOB")
+@click.argument("payload", metavar="JSON", default="{}")
+@click.option("--tz", metavar="ZONE", help='Time zone of a cron line, "Europe/Berlin" (UTC).')
+@click.option("--overlap", metavar="HOW", help="While a job is unfinished: allow, skip, buffer.")
+@click.option("--catch-up", metavar="TIME", help='How late a missed tick may be ("1d"), or "all".')
+@click.option("--jitter", metavar="TIME", help='By how much jobs may be delayed at random: "2m".')
+@click.option("--queue", metavar="NAME", help="Queue, instead of the job's own.")
+@click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")
+@options.json_option
+@options.with_settings("app", "engine", "namespace")
+def add(
+    settings: Config, name: str, when: str, job: str, payload: str, queue: str | None,
+    by_name: bool, as_json: bool, **given: Any,
+) -> None:  # fmt: skip
+    """Add the schedule NAME, or replace it.
+
+    WHEN is a cron line ("0 3 * * *") or an interval ("30s"), JOB a job ("jobs:Report"), whose
+    options are those of its class, so the application is loaded if there is one. All pools of the
+    namespace tick it.
+    """
+    read = read_json(payload)
+    chosen = {option: value for option, value in given.items() if value is not None}
+    options.open_storing(settings).close()  # raises ConfigError
+    from poolq.jobs.periodic import spec_of
+    from poolq.jobs.producer import connect
+
+    engine = connect(settings.engine, settings.namespace)
+    try:
+        check_name(name, "the schedule's name", MAX_JOB_NAME_BYTES)
+        to = None if by_name else find_job(settings, job)
+        target = job if to is None else to
+        _, spec = spec_of(when, target, read, chosen, f"schedule {name}", queue=queue)
+        due = schedule_spec.first_tick(schedule_spec.decode(spec), engine.now())
+        new = NewSchedule(name, schedule_spec.hash_of(spec), spec, due)
+        end = engine.schedules.put(new)
+    except (OptionError, PayloadError) as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+    finally:
+        engine.close()
+    if end == "declared":
+        raise Refused(
+            f"schedule {name} is declared in code; change it there, or give yours another name"
+        )
+    if end != "same":
+        options.announce(engine, f"schedule {name} is {end}")
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({"name": name, "result": end, "next": times.utc(due)})
+    elif end == "same":
+        options.print_line(f"schedule {name} is there already")
+    else:
+        options.print_line(f"{end} {name}; next run: {times.local(due)}")
+
+
+@schedule.command()
+@names_argument
+@options.json_option
+@options.with_engine
+def rm(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+    """Remove schedules that no running pool has in its code."""
+    for name in dict.fromkeys(names):
+        end = engine.schedules.remove(name)
+        if end == "unknown":
+            raise _not_found(engine, name)
+        if end == "declared":
+            raise Refused(
+                f"schedule {name} is declared in the code of a running pool; remove it there, or "
+                f"stop it: poolq schedule pause {name}"
+            )
+        options.announce(engine, f"schedule {name} is removed")
+    _print_done("removed", names, as_json)
+
+
+@schedule.command()
+@names_argument
+@options.json_option
+@options.with_engine
+def pause(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+    """Stop schedules on all pools. Their ticks meanwhile have no jobs."""
+    for name in dict.fromkeys(names):
+        if not engine.schedules.pause(name):
+            raise _not_found(engine, name)
+        options.announce(engine, f"schedule {name} is paused")
+    _print_done("paused", names, as_json)
+
+
+@schedule.command()
+@names_argument
+@options.json_option
+@options.with_engine
+def resume(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+    """Let paused schedules go on, with their next tick from now."""
+    for name in dict.fromkeys(names):
+        one = _known(engine, name)
+        if not one.paused:
+            options.warn(f"schedule {name} was not paused")
+            continue
+        due = schedule_spec.first_tick(schedule_spec.decode(one.spec), engine.now())
+        engine.schedules.resume(name, due)
+        options.announce(engine, f"schedule {name} is resumed")
+    _print_done("resumed", names, as_json)
+
+
+@schedule.command()
+@name_argument
+@options.json_option
+@options.with_engine
+def run(engine: Engine, name: str, as_json: bool) -> None:
+    """Store the job of a schedule now. Its ticks stay as they are. Prints the job's id."""
+    from poolq.jobs.ids import new_id
+
+    spec = schedule_spec.decode(_known(engine, name).spec)
+    id_, (_, queue) = new_id(), schedule_spec.job_and_queue(spec)
+    engine.push([Push(id_, queue, schedule_spec.body_of(spec, id_, engine.now()))])
+    options.announce(engine, f"schedule {name} is run by hand: job {id_}")
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({"id": id_})
+    else:
+        options.print_line(id_)
+
+
+def _known(engine: Engine, name: str) -> Scheduled:
+    found = engine.schedules.get(name)
+    if found is None:
+        raise _not_found(engine, name)
+    return found
+
+
+def _not_found(engine: Engine, name: str) -> PoolqError:
+    known = [one.name for one in engine.schedules.soonest(1000)]
+    hint = suggestion(name, known, "'poolq schedule ls' lists them")
+    return NotFound(f"there is no schedule {name!r}; {hint}")
+
+
+def _print_done(what: str, names: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json({what: list(dict.fromkeys(names))})
+        return
+    for name in dict.fromkeys(names):
+        options.print_line(f"{what} {name}")
+
+
+def _document(one: Scheduled, now: int) -> dict[str, object]:
+    shown = schedule_status.of_schedule(one, now)
+    document: dict[str, object] = {
+        "name": one.name, "when": shown.when, "tz": shown.tz or None, "job": shown.job,
+        "queue": shown.queue, "state": shown.state, "declared": one.declared,
+        "next": [times.utc(at) for at in _next(one, shown.next)],
+        "last": times.utc(one.last) if one.last else None, "last_job": one.job or None,
+        "jobs": one.ticks, "skipped": one.skipped,
+    }  # fmt: skip
+    if shown.state != "unreadable":
+        spec = schedule_spec.decode(one.spec)
+        document |= {
+            "payload": schedule_spec.payload_of(spec), "overlap": spec.overlap,
+            "catch_up": "all" if spec.catch_up < 0 else spec.catch_up / 1e6,
+            "jitter": spec.jitter / 1e6,
+        }  # fmt: skip
+    return document
+
+
+def _next(one: Scheduled, due: int) -> list[int]:
+    try:
+        return schedule_spec.next_ticks(schedule_spec.decode(one.spec), due, NEXT_COUNT) * bool(due)
+    except ScheduleError:
+        return []
+
+
+def _print_fields(one: Scheduled, now: int) -> None:
+    from poolq.cli import tables
+
+    found = _document(one, now)
+    catch_up, jitter = found.get("catch_up"), found.get("jitter")
+    shown = {
+        "schedule": one.name,
+        "when": f"{found['when']} {found['tz'] or ''}".rstrip(),
+        "job": f"{found['job']} in queue {found['queue']}",
+        "payload": found.get("payload"),
+        "from": "code" if one.declared else "poolq schedule add",
+        "state": found["state"],
+        "next": "\n".join(times.local(at) for at in _next(one, one.due)) if found["next"] else "-",
+        "last": f"{times.local(one.last)}, job {one.job}" if one.last else "-",
+        "jobs": f"{one.ticks} stored, {one.skipped} ticks skipped",
+        "overlap": found.get("overlap"),
+        "catch up": amounts.whole(catch_up) if isinstance(catch_up, float) else catch_up,
+        "jitter": amounts.whole(jitter) if isinstance(jitter, float) and jitter else "-",
+    }
+    tables.print_fields(shown)

@@ -1,0 +1,81 @@
+"""The state of a schedule, for dashboard, `poolq schedule ls`, metrics and alerts (pure).
+
+active       it waits for its next tick
+waiting      its tick has come, but the job before is unfinished (overlap="buffer")
+late         its tick has come LATE_AFTER ago, and no keeper has stored the job
+paused       somebody has paused it
+undeclared   no living pool has it in its code any more, or none runs
+unreadable   a later version of poolq has stored it
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from poolq.engines.schedule_store import NEVER, Scheduled
+from poolq.errors import ScheduleError
+from poolq.jobs import schedule_spec
+from poolq.monitor import amounts
+
+#: Microseconds. A keeper that is alive looks far more often, and a dead one is soon replaced.
+LATE_AFTER = 30_000_000
+
+
+class ScheduleStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`when`: the cron line or the interval; `tz`: the zone of a cron line, else "". `next`: the
+    tick that is due next, 0 if none is. `last`: the last tick that had a job, or 0. Both are in
+    microseconds since the epoch. `late`: by how many seconds the next tick is overdue."""
+
+    name: str
+    when: str = ""
+    tz: str = ""
+    job: str = ""
+    queue: str = ""
+    state: str = "active"
+    next: int = 0
+    last: int = 0
+    ticks: int = 0
+    skipped: int = 0
+    declared: bool = True
+    late: float = 0.0
+
+
+def of_schedule(one: Scheduled, now: int) -> ScheduleStatus:
+    """Return the status of a schedule at `now`, by the engine's clock."""
+    known = ScheduleStatus(
+        one.name, last=one.last, ticks=one.ticks, skipped=one.skipped, declared=one.declared
+    )
+    change = msgspec.structs.replace
+    try:
+        spec = schedule_spec.decode(one.spec)
+    except ScheduleError:
+        return change(known, state="unreadable", next=0 if one.at == NEVER else one.due)
+    job, queue = schedule_spec.job_and_queue(spec)
+    late = max(0.0, (now - one.due) / 1e6) if one.state == "active" else 0.0
+    state = one.state
+    if late and one.at > now:
+        state = "waiting"
+    elif late > LATE_AFTER / 1e6:
+        state = "late"
+    return change(
+        known,
+        when=spec.cron or f"every {amounts.whole(spec.interval / 1e6)}",
+        tz=spec.tz if spec.cron else "",
+        job=job,
+        queue=queue,
+        state=state,
+        next=one.due if one.state == "active" else 0,
+        late=late if state == "late" else 0.0,
+    )
+
+
+def all_of(schedules: Iterable[Scheduled], now: int) -> list[ScheduleStatus]:
+    return [of_schedule(one, now) for one in schedules]
+
+
+def by_state(found: Sequence[ScheduleStatus]) -> dict[str, int]:
+    """Return how many of these schedules are in each state."""
+    counts: dict[str, int] = {}
+    for one in found:
+        counts[one.state] = counts.get(one.state, 0) + 1
+    return counts

@@ -1,0 +1,168 @@
+"""`poolq schedule`, on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from poolq.config import load, open_engine
+from poolq.engines.base import Engine
+from poolq.engines.schedule_store import NewSchedule
+from poolq.jobs import schedule_spec
+from poolq.jobs.message import decode
+from tests.support.cli import Command, Done
+
+JOBS = """
+import poolq
+
+class Report(poolq.Job):
+    queue = "reports"
+    attempts = 3
+
+    def run(self):
+        pass
+
+@poolq.job
+def greet(to: str) -> None:
+    pass
+
+class Later(poolq.Job):
+    delay = "1h"
+
+    def run(self):
+        pass
+"""
+
+
+@pytest.fixture
+def poolq(tmp_path: Path) -> Command:
+    (tmp_path / "poolq.toml").write_text("engine = 'sqlite:///jobs.db'\n")
+    (tmp_path / "jobs.py").write_text(JOBS)
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def engine(poolq: Command) -> Iterator[Engine]:
+    with closing(open_engine(load({}, {}, poolq.folder))) as opened:
+        yield opened
+
+
+def ok(done: Done) -> Done:
+    assert done.code == 0, done.err
+    return done
+
+
+def test_a_schedule_is_added_listed_and_removed(poolq: Command, engine: Engine) -> None:
+    add = ("schedule", "add", "nightly", "0 3 * * *", "jobs:Report", '{"a": 1}')
+    options = ("--tz=Europe/Berlin", "--overlap=skip", "--catch-up=2h", "--jitter=2m")
+    assert ok(poolq(*add, *options)).out.startswith("added nightly; next run: 20")
+    assert ok(poolq(*add, *options)).out == "schedule nightly is there already\n"
+    (one,) = ok(poolq("schedule", "ls", "--json")).json["schedules"]
+    assert len(one.pop("next")) == 5
+    assert one == {
+        "name": "nightly", "when": "0 3 * * *", "tz": "Europe/Berlin", "job": "jobs:Report",
+        "queue": "reports", "state": "active", "declared": False, "last": None, "last_job": None,
+        "jobs": 0, "skipped": 0, "payload": {"a": 1}, "overlap": "skip", "catch_up": 7200.0,
+        "jitter": 120.0,
+    }  # fmt: skip
+    spec = schedule_spec.decode(engine.schedules.all()[0].spec)
+    assert decode(bytes(spec.message)).attempts == 3, "the option of the class"
+    titles, line = ok(poolq("schedule", "ls")).out.splitlines()
+    heads = titles.split("  ")
+    assert [one.strip() for one in heads if one.strip()] == [
+        "NAME", "WHEN", "ZONE", "JOB", "NEXT RUN", "LAST RUN", "JOBS", "STATE",
+    ]  # fmt: skip
+    assert line.split()[:8] == ["nightly", "0", "3", "*", "*", "*", "Europe/Berlin", "jobs:Report"]
+    assert line.endswith(" 0  active")
+    shown = ok(poolq("schedule", "ls", "nightly")).out
+    assert "when:     0 3 * * * Europe/Berlin\n" in shown
+    assert "job:      jobs:Report in queue reports\n" in shown
+    assert "overlap:  skip\ncatch up: 2h\njitter:   2m\n" in shown
+    assert len([line for line in shown.splitlines() if line.startswith("          20")]) == 4
+    replaced = ok(poolq("schedule", "add", "nightly", "1h", "jobs:Report", "--queue=q", "--json"))
+    assert (replaced.json["name"], replaced.json["result"]) == ("nightly", "replaced")
+    (one,) = ok(poolq("schedule", "ls", "--json")).json["schedules"]
+    assert (one["when"], one["tz"], one["queue"]) == ("every 1h", None, "q")
+    assert ok(poolq("schedule", "rm", "nightly")).out == "removed nightly\n"
+    done = poolq("schedule", "ls")
+    assert (done.code, done.out) == (0, "")
+    assert "there is no schedule in namespace" in done.err
+
+
+def test_a_schedule_is_paused_resumed_and_run(poolq: Command, engine: Engine) -> None:
+    ok(poolq("schedule", "add", "ping", "10m", "jobs:greet", '{"to": "ann"}'))
+    assert ok(poolq("schedule", "pause", "ping")).out == "paused ping\n"
+    assert ok(poolq("schedule", "ls")).out.splitlines()[1].endswith(" paused")
+    assert ok(poolq("schedule", "ls", "ping", "--json")).json["schedules"][0]["next"] == []
+    assert ok(poolq("schedule", "resume", "ping", "--json")).json == {"resumed": ["ping"]}
+    assert engine.schedules.all()[0].state == "active"
+    assert "was not paused" in ok(poolq("schedule", "resume", "ping")).err
+    id_ = ok(poolq("schedule", "run", "ping")).out.strip()
+    job = engine.find(id_)
+    assert job is not None
+    message = decode(job.body)
+    assert (message.payload, message.id) == ({"to": "ann"}, id_)
+    assert abs(message.scheduled_at - engine.now()) < 60_000_000
+    assert list(ok(poolq("schedule", "run", "ping", "--json")).json) == ["id"]
+    assert engine.schedules.all()[0].ticks == 0
+
+
+def test_what_code_declares_is_changed_there(poolq: Command, engine: Engine) -> None:
+    message = b'{"v":1,"id":"%s","job":"a:B","queue":"q"}' % (b"0" * 32)
+    spec = schedule_spec.encode(schedule_spec.make("1h", message, {}, "x"))
+    declared = NewSchedule("coded", schedule_spec.hash_of(spec), spec, engine.now() + 10**10)
+    engine.beat("n1", b"{}")
+    engine.schedules.declare("n1", "digest", [declared])
+    refused = poolq("schedule", "add", "coded", "1h", "jobs:Report")
+    assert (refused.code, refused.out) == (1, "")
+    assert "schedule coded is declared in code; change it there" in refused.line
+    refused = poolq("schedule", "rm", "coded")
+    assert refused.code == 1
+    assert "or stop it: poolq schedule pause coded" in refused.line
+    ok(poolq("schedule", "pause", "coded"))
+    engine.remove_node("n1")
+    ok(poolq("schedule", "rm", "coded"))
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (
+            ("add", "a", "61 * * * *", "jobs:Report"),
+            2,
+            "schedule a: in '61 * * * *', the minute is",
+        ),
+        (("add", "a", "soon", "jobs:Report"), 2, "schedule a: the time is 'soon'; write an interv"),
+        (("add", "a", "1h", "jobs:Report", "--tz=Mars"), 2, "tz is 'Mars', which is no zone here"),
+        (("add", "a", "1h", "jobs:Report", "--overlap=no"), 2, "overlap is 'no'; write 'allow'"),
+        (("add", "a", "1h", "jobs:Report", "--catch-up=no"), 2, "catch_up is 'no'"),
+        (("add", "a", "1h", "jobs:Report", "[1]"), 2, "payload"),
+        (("add", "a", "1h", "jobs:Report", "{"), 2, "the payload is not JSON"),
+        (("add", "a", "1h", "jobs:greet"), 2, "missing a required argument: 'to'"),
+        (("add", "a", "1h", "jobs:Later"), 2, "job jobs:Later has a delay"),
+        (("add", "a b", "1h", "jobs:Report"), 2, "the schedule's name is 'a b'"),
+        (("add", "a", "1h", "jobs:Reprt"), 1, "there is no job 'jobs:Reprt' in jobs; did you mean"),
+        (("ls", "nightl"), 1, "there is no schedule 'nightl'; did you mean nightly?"),
+        (("rm", "none"), 1, "there is no schedule 'none'; 'poolq schedule ls' lists them"),
+        (("pause", "none"), 1, "there is no schedule 'none'"),
+        (("resume", "none"), 1, "there is no schedule 'none'"),
+        (("run", "none"), 1, "there is no schedule 'none'"),
+        (("pause",), 2, "Missing argument 'NAME...'"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(
+    poolq: Command, args: tuple[str, ...], code: int, said: str
+) -> None:
+    ok(poolq("schedule", "add", "nightly", "0 3 * * *", "elsewhere:Job", "--by-name"))
+    done = poolq("schedule", *args)
+    assert said in done.line
+    assert (done.code, done.out) == (code, "")
+
+
+def test_an_engine_that_stores_nothing_has_no_schedules(poolq: Command) -> None:
+    done = poolq("schedule", "add", "a", "1h", "jobs:Report", "--engine=sync")
+    assert done.code == 78
+    assert "stores no jobs" in done.line
