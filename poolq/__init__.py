@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from poolq.engines.job_info import JobInfo, cancel, find
     from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
     from poolq.jobs.callbacks import JobDraft, JobOutcome, around, on
+    from poolq.jobs.concurrency import Concurrent
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.job import Job, JobSettings, current
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from poolq.jobs.retry_policy import Backoff, Retry
 
 __all__ = [
-    "AppError", "Backoff", "ConfigError", "DurationError", "EngineError", "EngineUnavailable",
-    "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobInfo", "JobOutcome",
-    "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError", "PoolqError",
+    "AppError", "Backoff", "Concurrent", "ConfigError", "DurationError", "EngineError",
+    "EngineUnavailable", "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobInfo",
+    "JobOutcome", "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError", "PoolqError",
     "RateLimitExhausted", "Retry", "ScheduleError", "around", "cancel", "connect", "current",
     "dispatch", "dispatch_many", "every", "find", "job", "on",
 ]  # fmt: skip
@@ -36,6 +37,7 @@ _MODULES = {
     "Job": "jobs.job", "JobSettings": "jobs.job", "current": "jobs.job",
     "dispatch": "jobs.dispatch", "dispatch_many": "jobs.dispatch", "connect": "jobs.producer",
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
+    "Concurrent": "jobs.concurrency",
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
     "list": "engines.job_info", "every": "jobs.periodic",
     "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",

@@ -73,6 +73,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--zones", action="store_true", help="check cron lines in all zones over ten years"
     )
     parser.addoption(
+        "--race-seconds",
+        type=float,
+        default=10,
+        help="for how long jobs that park race with the ends of claims, on each engine",
+    )
+    parser.addoption(
         "--lives",
         type=int,
         default=25,

@@ -27,8 +27,8 @@ def ls(engine: Engine, as_json: bool) -> None:
     """List the rate limits in use, those that jobs wait for first.
 
     USED is the number of starts in the current window, which ends in RESETS. In a sliding window,
-    the first of these starts leaves it then. WAITING is the number of jobs that wait; 'poolq job ls
-    --limit-key' lists them.
+    the first of these starts leaves it then. For a limit of jobs at once, USED is how many run.
+    WAITING is the number of jobs that wait; 'poolq job ls --limit-key' lists them.
     """
     from poolq.cli import tables
 

@@ -98,12 +98,15 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 def _limit(one: dict[str, Any]) -> str:
     from poolq.monitor.alerts import start_rate
 
-    word = "in any" if one["sliding"] else "per"
-    rule = f"{one['limit']} {word} {amounts.whole(one['window'])}"
+    rule = amounts.limit_rule(one["limit"], one["window"], one["sliding"])
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
     if not one["waiting"]:
         facts = [f"{one['held'] or 0:.0f} a minute were held back by {one['key']} ({rule})"]
-    facts.append(f"starts {start_rate(one['starts'])}/s of {start_rate(one['allowed'])} allowed")
+    if one["window"]:
+        rates = f"{start_rate(one['starts'])}/s of {start_rate(one['allowed'])}"
+        facts.append(f"starts {rates} allowed")
+    else:
+        facts.append(f"{one['used']} run")
     if one["next_slot"]:
         facts.append(f"next slot in {amounts.span(one['next_slot'])}")
     if one["empty_in"] is not None:

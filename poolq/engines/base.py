@@ -24,6 +24,11 @@ Every engine that stores jobs keeps these rules:
 - At most one job has a unique key (`push_tied`; `jobs/ties.py` says how long). Of simultaneous
   pushes with the same key, one gets it. A key is free if its job is gone, or was never stored. Only
   the job that has a key frees it.
+- A rule with the window GATE_WINDOW is a gate: at most `limit` claims hold a slot of its key.
+  `admit` and the grant of a parked job take the slot, and it ends with the claim, whatever ends
+  that. A job that asks while earlier ones of its queue are parked there is refused. A line whose
+  gate has room is due; of several, the one that was served least recently comes first. The limit
+  that was last named for a gate, by any job that asked, applies to all of them.
 - A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
   clock. A window or slot that lies in the future by more than a window's length was set before the
   clock went back, and counts as ended.
@@ -61,7 +66,8 @@ class Claim(NamedTuple):
     """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
     (the right to one start), because it was parked. `reviewed`: whether it was parked but has no
     slot, so that the worker asks the job's code for its limits again (see `Engine.review`). `ties`:
-    what the engine wants back with the settlement; empty for jobs without rights."""
+    what the engine wants back with the settlement; empty for jobs without rights. `gated`: whether
+    the slots include one of a gate, which ends with the claim."""
 
     id: str
     request: int
@@ -72,6 +78,7 @@ class Claim(NamedTuple):
     admitted: bool = False
     reviewed: bool = False
     ties: bytes = b""
+    gated: bool = False
 
 
 class Settlement(NamedTuple):
@@ -219,8 +226,9 @@ class Engine(ABC):
 
     @abstractmethod
     def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
-        """Take one start from every rule, or from none. `held`: a worker and its claim. If
-        the claim is no longer held, the admission is stale. Raises Fenced, EngineUnavailable."""
+        """Take one start from every rule, or from none. `held`: a worker and its claim, which a
+        gate needs. If the claim is no longer held, the admission is stale. A gate is asked before
+        the windows. Raises Fenced, EngineUnavailable."""
 
     def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
         """Make workers ask the code again for the limits of parked jobs. Every line of these queues

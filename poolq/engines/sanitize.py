@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from poolq.common.durations import MAX_MICROSECONDS
+from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import MAX_LIMIT, Rule, StartLog
 from poolq.jobs.message import State
 
@@ -104,7 +105,8 @@ def rule(key: str, limit: object, span: object, cost: object = 1) -> Rule | None
     """Return a limit, or None if no code can have declared it. `span`: see `Rule.span`."""
     window = number(span)
     found = Rule(key, number(limit), abs(window), number(cost), window < 0)
-    good = 0 <= found.limit <= MAX_LIMIT and 1 <= found.window <= MAX_MICROSECONDS
+    good = 1 <= found.window <= MAX_MICROSECONDS or is_gate(found)
+    good = good and 0 <= found.limit <= MAX_LIMIT
     return found if good and 1 <= found.cost <= MAX_LIMIT else None
 
 

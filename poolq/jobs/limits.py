@@ -28,7 +28,8 @@ LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "cost", "sliding", "jitter", "on_
 class Rule(NamedTuple):
     """A limit for engines, which count starts by `(key, window)`; `window` is in microseconds. A
     start counts as `cost` starts, but never as more than `limit`. A sliding rule has a counter of
-    its own."""
+    its own. The window `concurrency.GATE_WINDOW` makes it a gate: at most `limit` jobs run at
+    once."""
 
     key: str
     limit: int
@@ -48,13 +49,18 @@ class Rule(NamedTuple):
         return min(self.cost, self.limit)
 
 
+#: `Admission.wait` if a gate refuses.
+GATE_WAIT = 1
+
+
 class Admission(NamedTuple):
     """The answer of `Engine.admit`.
 
     `wait` is 0 if the job may start, otherwise the microseconds until the window of the refusing
     rule ends (or, if it slides, until enough starts have left it); `rule` is that rule's position
     in the request, and `until` the end of the wait by the engine's clock, in microseconds since the
-    epoch. `stale` means that the rules were not checked, because the job now belongs to another
+    epoch. If a gate refuses, `wait` is GATE_WAIT and `until` is 0, because nobody knows when a slot
+    is free. `stale` means that the rules were not checked, because the job now belongs to another
     worker.
     """
 
@@ -109,14 +115,19 @@ class Limit:
         on_limit: OnLimit | None = None,
     ) -> None:
         spans = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
-        set_field = object.__setattr__
-        set_field(self, "sliding", _sliding(sliding))
-        set_field(self, "limit", _limit(limit, sliding))
-        set_field(self, "window", _window(spans))
-        set_field(self, "key", _key(key))
-        set_field(self, "jitter", _jitter(jitter))
-        set_field(self, "on_limit", _on_limit(on_limit))
-        set_field(self, "cost", _cost(cost, limit))
+        self._fill(
+            sliding=_sliding(sliding),
+            limit=_limit(limit, sliding),
+            window=_window(spans),
+            key=check_key(key),
+            jitter=_jitter(jitter),
+            on_limit=_on_limit(on_limit),
+            cost=_cost(cost, limit),
+        )
+
+    def _fill(self, **fields: object) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def parse(cls, value: object, job: str) -> "tuple[Limit, ...]":
@@ -142,7 +153,8 @@ class Limit:
             return item
         if not isinstance(item, Mapping):
             raise LimitError(
-                f"{item!r} is not a limit; return None, a Limit, a dict or a list of them"
+                f"{item!r} is not a limit; return None, a Limit, a Concurrent, a dict or a list of"
+                " them"
             )
         unknown = [str(name) for name in item if name not in LIMIT_FIELDS]
         if unknown:
@@ -200,7 +212,7 @@ def _window(spans: Mapping[str, object]) -> int:
     return max(1, round(span * WINDOW_UNITS[unit]))
 
 
-def _key(value: object) -> str | None:
+def check_key(value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):

@@ -25,6 +25,13 @@ class Ack(NamedTuple):
     """The job is done: count it and delete it."""
 
 
+class Done(Ack):
+    """As Ack, for a job that holds slots of `Concurrent`: it is settled before the worker's next
+    job starts, because others wait for the slots."""
+
+    __slots__ = ()
+
+
 class Discard(NamedTuple):
     """The job's error does not matter: count the job as discarded and delete it."""
 
@@ -75,6 +82,7 @@ class Bury(NamedTuple):
 Outcome = Ack | Discard | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
 
 ACK = Ack()
+DONE = Done()
 DISCARD = Discard()
 GIVE_BACK = GiveBack()
 

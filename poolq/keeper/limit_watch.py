@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from poolq.engines.base import LimitUse
+from poolq.jobs.concurrency import is_gate
 from poolq.log.event_wording import limit_words
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
@@ -175,14 +176,15 @@ class LimitWatch:
     def _update(self, now: float, clock: int, name: Name, use: LimitUse) -> None:
         known = self._known.get(name)
         if known is None:
-            starts = Starts(use.rule.limit, use.rule.window)
+            # A gate has no window, so its starts are measured as if it had a short one.
+            starts = Starts(use.rule.limit, MICROSECONDS if is_gate(use.rule) else use.rule.window)
             since = self._since.pop(name, None)
             limit = use.rule.limit
             known = self._known[name] = _WatchedLimit(use, starts, limit, now, since=since)
         waiting = use.parked + use.released
         known.rate = known.starts.add(clock, use)
         known.waiting.add(now, waiting)
-        if waiting or use.resets_in > 0:
+        if waiting or use.window.used:
             known.used_at = now
         if waiting:
             known.held_at = now
@@ -223,7 +225,8 @@ class LimitWatch:
         began: list[LimitBegan] = []
         ended: list[LimitEnded] = []
         for (key, window), known in self._known.items():
-            limit, seconds = known.use.rule.limit, window / MICROSECONDS
+            limit = known.use.rule.limit
+            seconds = 0.0 if is_gate(known.use.rule) else window / MICROSECONDS
             holds = known.held_at is not None and now - known.held_at < RELEASE_AFTER
             if holds and known.since is None:
                 known.since = now
@@ -252,7 +255,7 @@ class LimitWatch:
             key=name[0],
             limit=use.rule.limit,
             window=name[1],
-            used=use.window.used if use.resets_in > 0 else 0,
+            used=use.window.used if use.resets_in > 0 or is_gate(use.rule) else 0,
             left=max(0, use.resets_in),
             parked=use.parked,
             released=use.released,

@@ -111,7 +111,8 @@ def _with_cause(text: str, event: events.Retried | events.Failed) -> str:
 
 
 def _limited(event: events.Limited) -> str:
-    return f"limited {_job(event)} {event.how} by {event.key} for {span(event.wait)}"
+    how_long = f" for {span(event.wait)}" if event.wait else ""  # unknown under `Concurrent`
+    return f"limited {_job(event)} {event.how} by {event.key}{how_long}"
 
 
 def _unknown(event: events.Unknown) -> str:
@@ -133,7 +134,10 @@ def _limit(event: events.LimitBegan | events.LimitEnded) -> str:
 
 
 def limit_words(key: str, limit: int, window: float) -> str:
-    """Name a limit with its rule, such as rate limit mail (10 per 1 min)."""
+    """Name a limit with its rule, such as rate limit mail (10 per 1 min). A window of 0 stands for
+    jobs at once."""
+    if not window:
+        return f"concurrency limit {key} ({limit} at once)"
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     unit, size = next((one for one in units if window % one[1] == 0), units[-1])
     return f"rate limit {key} ({limit} per {window / size:g} {unit})"

@@ -146,8 +146,9 @@ class Cancelled(NamedTuple):
 
 
 class LimitBegan(NamedTuple):
-    """A rate limit of `limit` starts in `window` seconds begins to hold jobs back. `waiting` is
-    the number of jobs that already wait. This is reported once, not for each job."""
+    """A rate limit of `limit` starts in `window` seconds (0: of `limit` jobs at once) begins to
+    hold jobs back. `waiting` is the number of jobs that already wait. This is reported once, not
+    for each job."""
 
     key: str
     limit: int

@@ -136,8 +136,7 @@ def _leaking(worker: WorkerView) -> Alert:
 
 def rule(limit: LimitStatus) -> str:
     """The rule of a limit, such as `10 per 1m` or, if it slides, `10 in any 1m`."""
-    word = "in any" if limit.sliding else "per"
-    return f"{amounts.count(limit.limit)} {word} {amounts.whole(limit.window)}"
+    return amounts.limit_rule(limit.limit, limit.window, limit.sliding)
 
 
 def start_rate(number: float) -> str:
@@ -155,8 +154,11 @@ def _held(limit: LimitStatus, now: float) -> Alert:
         parts.append(f"{amounts.count(limit.waiting)} wait{due}")
     else:
         parts.append(f"{amounts.rate(limit.held)} a minute are held back")
-    rates = f"{start_rate(limit.starts)}/s of {start_rate(limit.allowed)} allowed"
-    parts.append(f"starts {rates} ({rule(limit)})")
+    if limit.is_gate:
+        parts.append(f"{amounts.count(limit.used)} run ({rule(limit)})")
+    else:
+        rates = f"{start_rate(limit.starts)}/s of {start_rate(limit.allowed)} allowed"
+        parts.append(f"starts {rates} ({rule(limit)})")
     if limit.grows:
         parts.append("their number grows")
     elif limit.empty_in is not None:

@@ -86,6 +86,14 @@ def whole(seconds: float) -> str:
     return re.sub(r"(?<=[mhd])00[smh]$|\.0(?=s$)", "", span(seconds))
 
 
+def limit_rule(limit: int, window: float, sliding: bool = False) -> str:
+    """What a limit allows: `10 per 1m`, `10 in any 1m` if the window slides, or `2 at once` if it
+    has no window."""
+    if not window:
+        return f"{count(limit)} at once"
+    return f"{count(limit)} {'in any' if sliding else 'per'} {whole(window)}"
+
+
 def _short(seconds: float) -> str:
     if seconds < 0.0995:
         millis = seconds * 1000

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from poolq.engines.base import LimitUse
+from poolq.jobs.concurrency import GATE_WINDOW
 
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
@@ -54,7 +55,8 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
 
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit. `used`: how many of `limit` starts are used in a window of `window` seconds,
-    which ends in `resets_in` seconds. `state`: "holds back" (jobs wait), "full" (used up, but no
+    which ends in `resets_in` seconds. The window of a `Concurrent` is 0, and `used` is how many of
+    its jobs run. `state`: "holds back" (jobs wait), "full" (used up, but no
     job waits), "open", or "idle" (no window is open). `starts`: starts per second, smoothed; at
     most `allowed`. `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`:
     jobs that this pool holds back per minute; `spark`: in each 2 seconds of the last minute.
@@ -86,6 +88,11 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     sliding: bool = False
 
     @property
+    def is_gate(self) -> bool:
+        """Whether it limits how many jobs run at once, and not how many start in a window."""
+        return self.window == 0
+
+    @property
     def holds_back(self) -> bool:
         return self.state == HOLDS_BACK
 
@@ -108,7 +115,28 @@ def of_use(use: LimitUse) -> LimitStatus:
     )  # fmt: skip
 
 
+def _gate_status(seen: ObservedLimit) -> LimitStatus:
+    """Return the status of a limit on how many jobs run at once."""
+    if seen.parked or seen.since is not None:
+        state = HOLDS_BACK
+    else:
+        state = FULL if seen.used >= seen.limit else OPEN if seen.used else IDLE
+    return msgspec.structs.replace(
+        msgspec.convert(seen, LimitStatus, from_attributes=True),
+        window=0.0,
+        state=state,
+        waiting=seen.parked,
+        grows=_grows(seen, seen.parked),
+    )
+
+
+def _grows(seen: ObservedLimit, waiting: int) -> bool:
+    return waiting > 0 and seen.growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * waiting)
+
+
 def status(seen: ObservedLimit, passed: float) -> LimitStatus:
+    if seen.window == GATE_WINDOW:
+        return _gate_status(seen)
     window, left = seen.window / 1e6, seen.left / 1e6 - passed
     waiting, used = seen.parked + seen.released, seen.used
     resets_in: float | None = left
@@ -127,7 +155,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     else:
         state = FULL if full else OPEN if resets_in is not None else IDLE
     next_slot = resets_in if full and resets_in is not None else 0.0
-    grows = waiting > 0 and seen.growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * waiting)
+    grows = _grows(seen, waiting)
     return msgspec.structs.replace(
         msgspec.convert(seen, LimitStatus, from_attributes=True),  # copies fields of the same names
         window=window,

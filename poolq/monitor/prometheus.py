@@ -66,6 +66,8 @@ METRICS = {
     ),
     "poolq_limit_starts_per_second": ("gauge", _LIMIT, "Starts under a rate limit, smoothed."),
     "poolq_limit_allowed_per_second": ("gauge", _LIMIT, "Starts that a rate limit allows."),
+    "poolq_limit_running": ("gauge", ("limit",), "Jobs that run under a concurrency limit."),
+    "poolq_limit_allowed_at_once": ("gauge", ("limit",), "Jobs that it allows at once."),
     "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Seconds until a job may start."),
     "poolq_limit_empty_seconds": ("gauge", _LIMIT, "About how long it takes until no job waits."),
     "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
@@ -180,6 +182,8 @@ def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
 
 def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
     named = [((one.key, f"{one.window:g}"), one) for one in limits[:MAX_LIMITS]]
+    windows = [(name, one) for name, one in named if not one.is_gate]
+    gates = [((one.key,), one) for _, one in named if one.is_gate]
     return {
         "poolq_limit_waiting": [
             ((*name, how), getattr(one, how))
@@ -190,10 +194,12 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
         "poolq_limit_starts": [(name, one.starts_total) for name, one in named],
         "poolq_limit_held_back": list({(one.key,): one.held_total for _, one in named}.items()),
         "poolq_limit_starts_per_second": [(name, one.starts) for name, one in named],
-        "poolq_limit_allowed_per_second": [(name, one.allowed) for name, one in named],
-        "poolq_limit_next_slot_seconds": [(name, one.next_slot) for name, one in named],
+        "poolq_limit_allowed_per_second": [(name, one.allowed) for name, one in windows],
+        "poolq_limit_running": [(name, one.used) for name, one in gates],
+        "poolq_limit_allowed_at_once": [(name, one.limit) for name, one in gates],
+        "poolq_limit_next_slot_seconds": [(name, one.next_slot) for name, one in windows],
         "poolq_limit_empty_seconds": [
-            (name, one.empty_in or 0.0) for name, one in named if not one.grows
+            (name, one.empty_in or 0.0) for name, one in windows if not one.grows
         ],
     }
 

@@ -123,10 +123,12 @@ def _parked(key: str, limits: Sequence[LimitStatus], now: float) -> str:
         return f"it is parked until limit {key} has a free slot"
     limit = max(found, key=lambda one: one.next_slot)  # a key may have several windows
     what = f"limit {limit.key} ({rule(limit)})"
-    if limit.next_slot <= 0:
-        return f"{what} has a free slot, which a worker takes soon"
     jobs = f"{amounts.count(limit.waiting)} job{'s' * (limit.waiting != 1)}"
     waiting = f"{jobs} wait{'s' * (limit.waiting == 1)} for it"
+    if limit.is_gate and limit.used >= limit.limit:
+        return f"{what} has no free slot until a job ends, and {waiting}"
+    if limit.next_slot <= 0:
+        return f"{what} has a free slot, which a worker takes soon"
     return f"{what} is used up until {_when(now + limit.next_slot, now)}, and {waiting}"
 
 

@@ -31,7 +31,7 @@ from time import monotonic_ns
 from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Claim, Settlement, Step
 from poolq.errors import EngineError, Fenced
-from poolq.jobs.retry import ACK, GIVE_BACK, Outcome
+from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
@@ -156,11 +156,13 @@ class ClaimBuffer:
     def add_settlement(self, claim: Claim, outcome: Outcome) -> None:
         """Add a settlement, which the next exchange sends."""
         self._running_since = 0
-        if outcome is not ACK:
+        if outcome is not ACK and outcome is not DONE:
             self._all_done = False
         if not self._pending:
             self._settle_by = monotonic_ns() + SETTLE_DELAY
             self.due = min(self.due, self._settle_by)
+        if outcome is DONE:
+            self._settle_by = self.due = 0
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:

@@ -14,12 +14,13 @@ from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.callbacks import Surroundings, arounds
+from poolq.jobs.concurrency import is_gate
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import Job, build, error_rule, hooks, set_origin
 from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
-from poolq.jobs.retry import ACK, GIVE_BACK, Discard, Failing, Outcome, Park, Release
+from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Discard, Failing, Outcome, Park, Release
 from poolq.jobs.retry_policy import DEFAULT_RULE
 from poolq.jobs.running import call
 from poolq.log import events
@@ -34,7 +35,8 @@ _new = tuple.__new__
 
 class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     """A claim that can be run: its message is decoded and its class is known. `tried_before`:
-    whether an earlier attempt may have failed."""
+    whether an earlier attempt may have failed. `gated`: whether the claim holds slots of
+    `Concurrent`."""
 
     claim: Claim
     message: Message
@@ -43,6 +45,7 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     hooks: Hooks
     job: Job | None = None
     surroundings: Surroundings | None = None
+    gated: bool = False
 
 
 class JobResult(NamedTuple):
@@ -117,6 +120,7 @@ class Executor:
         """Build the job and call its `rate_limit()`; return a JobResult if that raised."""
         job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
         if ready.claim.admitted:
+            ready.gated = ready.claim.gated
             return ()
         try:
             return Limit.parse(job.rate_limit(), ready.message.job)
@@ -134,9 +138,11 @@ class Executor:
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
         if admission.wait <= 0:
+            ready.gated = any(map(is_gate, rules))
             return None
-        wait = admission.wait * 1000
-        order.set_window_end(rules[admission.rule], begun + wait, monotonic_ns() + wait)
+        if not is_gate(rules[admission.rule]):
+            wait = admission.wait * 1000
+            order.set_window_end(rules[admission.rule], begun + wait, monotonic_ns() + wait)
         return self._limited(ready, limits, rules, admission)
 
     def run(self, ready: ReadyJob) -> JobResult:
@@ -154,7 +160,7 @@ class Executor:
         claim = ready.claim
         tries = claim.state.attempt + 1
         event = _new(Finished, (ready.message.job, claim.id, claim.queue, tries, seconds))
-        return _new(JobResult, (ACK, event, None, seconds))
+        return _new(JobResult, (DONE if ready.gated else ACK, event, None, seconds))
 
     def call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
         """Call `on_success`, `on_failure` or `on_discard`; return an event if it raised."""
@@ -251,7 +257,7 @@ class Executor:
         tries = claim.state.attempt + 1
         where = (message.job, claim.id, claim.queue, tries)
         if (limits[at].on_limit or message.on_limit) == "park":
-            wait = refused.wait / 1_000_000
+            wait = 0.0 if is_gate(rules[at]) else refused.wait / 1_000_000
             event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
             return JobResult(Park(rules, at), event)
         error = RateLimitExhausted(

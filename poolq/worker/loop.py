@@ -4,7 +4,8 @@
   then settles the job with its next request to the engine. If the worker dies in between, the job
   still counts as done.
 - A settlement waits for that request only while the jobs that follow are short, and for at most
-  `prefetch.BATCH_SECONDS`.
+  `prefetch.BATCH_SECONDS`. If the job held slots of `Concurrent`, it is settled before the next job
+  starts.
 - Claims that would wait behind a long job are given back (see `claim_buffer.py`).
 - A job that is retried, failed or held back, or has an `on_success()`, is settled at once.
 - A job starts only if the engine has confirmed within the last second that it knows the worker.
@@ -24,7 +25,8 @@ from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
-from poolq.jobs.retry import ACK, GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
+from poolq.jobs.concurrency import is_gate
+from poolq.jobs.retry import GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
 from poolq.log.events import Limited, Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
@@ -209,9 +211,9 @@ class Loop:
         buffer.job_started(now)
         failed = ready.tried_before and self._executor.failed_before(ready)
         result = failed or self._run(ready)
-        if type(result.outcome) is Ack and not hooks.success:
+        if isinstance(result.outcome, Ack) and not hooks.success:
             row.set_finished(claim.index)
-            buffer.add_settlement(claim, ACK)
+            buffer.add_settlement(claim, result.outcome)
             row.count(DONE, claim.queue, job, result.seconds)
             self._reporter.report(result.event)
         elif result is RETURNED_RESULT:
@@ -302,7 +304,8 @@ class Loop:
         result = None
         if limits:
             rules = tuple(one.rule(ready.message.job) for one in limits)
-            if not self._order.wait(ready.claim.id, rules, self._row.claimed_at()):
+            windows = [rule for rule in rules if not is_gate(rule)]
+            if not self._order.wait(ready.claim.id, windows, self._row.claimed_at()):
                 return RETURNED_RESULT
             admit = partial(self._executor.admit, ready, limits, rules, self._order)
             result = self._buffer.retry(admit)
@@ -327,7 +330,7 @@ class Loop:
         """Settle now. Call `on_success` or `on_discard` after settling, and `on_failure`
         before burying the job."""
         outcome = result.outcome
-        if type(outcome) is Ack:
+        if isinstance(outcome, Ack):
             self._row.set_finished(claim.index)
         if isinstance(outcome, Failing):
             if ready and ready.hooks.failure:
@@ -343,7 +346,7 @@ class Loop:
         if not accepted:
             return
         self._outcomes.report(result.event)
-        if type(outcome) is Ack and ready:
+        if isinstance(outcome, Ack) and ready and ready.hooks.success:
             self._call_hook(ready, "on_success", None)
         if type(outcome) is Discard and ready and ready.hooks.discard:
             self._call_hook(ready, "on_discard", result.error)
@@ -351,7 +354,8 @@ class Loop:
     def _settle(self, claim: Claim, outcome: Outcome) -> bool:
         self._buffer.add_settlement(claim, outcome)
         accepted = claim.id not in self._buffer.settle()
-        if type(outcome) is not Ack and not (accepted and isinstance(outcome, Failing)):
+        done = isinstance(outcome, Ack)
+        if not done and not (accepted and isinstance(outcome, Failing)):
             self._row.set_settled(claim.index)
         return accepted
 

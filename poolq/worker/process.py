@@ -3,6 +3,7 @@
 `system/fork.py` handles forking, descriptors and process groups.
 """
 
+import inspect
 import os
 import random
 import sys
@@ -16,7 +17,7 @@ from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
 from poolq.jobs import callbacks
 from poolq.jobs.class_checks import misspelled
-from poolq.jobs.job import hooks, job_name, options_of
+from poolq.jobs.job import Job, hooks, job_name, options_of
 from poolq.jobs.options import OPTIONS
 from poolq.jobs.producer import dispatch_by
 from poolq.jobs.registry import Registry
@@ -168,8 +169,22 @@ def _warn(registry: Registry, setup: WorkerSetup) -> None:
         for given, meant in misspelled(kind, OPTIONS):
             warn(f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?")
         options = options_of(kind)
-        if hooks(kind).limit and options.attempts == 1 and options.on_limit == "release":
+        releases = options.on_limit == "release" and not _always_parks(kind)
+        if hooks(kind).limit and options.attempts == 1 and releases:
             warn(
                 f"job {job_name(kind)} has a rate limit and attempts = 1: a job over the limit "
                 'fails at once; raise attempts, or set on_limit = "park"'
             )
+
+
+def _always_parks(kind: type[Job]) -> bool:
+    """Return whether the code of `rate_limit()` shows that it returns nothing but `Concurrent`, or
+    limits that park."""
+    function = inspect.unwrap(kind.rate_limit)
+    if not inspect.isfunction(function):
+        return False
+    limits = inspect.getclosurevars(function).nonlocals.get("limits")  # of a function job
+    if isinstance(limits, tuple):
+        return all(getattr(one, "on_limit", None) == "park" for one in limits)
+    names = function.__code__.co_names
+    return "Concurrent" in names and "Limit" not in names

@@ -13,6 +13,7 @@ from poolq.engines.sql import (
     admin,
     cancelling,
     claiming,
+    gates,
     limit_reviews,
     limit_windows,
     paging,
@@ -28,6 +29,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import Bury
@@ -64,6 +66,12 @@ HOT = {
     "heads of a line": Query(parking.LOCK_HEADS, ("p:1:k", "q")),
     "a counter": Query(limit_windows.LOCK_WINDOW, ("k", 1)),
     "a claim": settling.claim_clock("w1", Claim("a", 1, 0, "q", b"", State())),
+    "slots of a gate": Query(gates.SLOTS, ("k",)),
+    "the lock of a gate": Query(gates.LOCK_GATE, ("k", GATE_WINDOW)),
+    "first lines of gates": Query(gates.FIRST_LINES, ("q", 8)),
+    "first in line": Query(gates.FIRST_IN_LINE, ("p:1:k", "q")),
+    "old slots": Query(gates.DELETE_SLOTS, ("k", ["a", "b"])),
+    "a line of a gate": Query(gates.LOCK_GATE_LINE, ("p:1:k", "q")),
     "old counters": Query(
         f"SELECT name, span FROM {{windows}} WHERE {limit_windows.ENDED_WINDOWS}"
     ),

@@ -17,6 +17,8 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.scripts import Script
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import Fenced
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK
 from poolq.jobs.ties import UniqueRight
 from tests.conftest import OwnRedis
@@ -78,6 +80,11 @@ def test_every_script_and_every_command_runs(
     (claim,) = worker.claim()
     assert claim.reviewed
     assert engine.admit([rule], ("w3", claim)).wait > 0
+    gate = Rule("gate", 1, GATE_WINDOW)
+    assert engine.admit([gate], ("w3", claim)).wait == 0, "by admit_waiting, for the review"
+    push(engine, "gated")
+    (gated,) = worker.claim()
+    assert engine.admit([gate], ("w3", gated)).wait > 0
     assert engine.request_cancel([claim.id], 1) == [claim.id]
     assert [one.id for one in engine.cancel_requests("n3")] == [claim.id]
     assert engine.settle("w3", [Settlement(claim, ACK)]) == []

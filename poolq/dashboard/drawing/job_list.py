@@ -69,7 +69,7 @@ def _next_slot(jobs: JobList, snapshot: Snapshot) -> str:
     )
     if view is None:
         return ""
-    due = "now"
+    due = "when a job ends" if view.is_gate and view.used >= view.limit else "now"
     if view.next_slot > 0:
         at = amounts.moment(snapshot.at + view.next_slot, snapshot.at)
         due = f"{at} (in {amounts.span(view.next_slot)})"

@@ -28,17 +28,20 @@ def _state(limit: LimitStatus, context: DrawContext) -> Cell:
 
 
 def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
-    text = f"{start_rate(limit.starts)}/{start_rate(limit.allowed)}"
+    allowed = "" if limit.is_gate else f"/{start_rate(limit.allowed)}"
+    text = start_rate(limit.starts) + allowed
     return text, context.theme.good if limit.starts else context.theme.dim
 
 
 def _used(limit: LimitStatus, context: DrawContext) -> Cell:
     text = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
-    style = context.theme.warn if limit.next_slot else context.theme.good
+    style = context.theme.warn if limit.used >= limit.limit else context.theme.good
     return f"{bar(limit.used, limit.limit, GAUGE_WIDTH, context.theme)} {text}", style
 
 
 def _next(limit: LimitStatus, context: DrawContext) -> Cell:
+    if limit.is_gate and limit.used >= limit.limit:
+        return "when a job ends", context.theme.warn
     if limit.next_slot <= 0:
         return "now", context.theme.good
     due = amounts.moment(context.snapshot.at + limit.next_slot, context.snapshot.at)
@@ -79,18 +82,32 @@ def _any_held(limits: Sequence[LimitStatus]) -> bool:
     return any(any(limit.spark) for limit in limits)
 
 
+def _allows(limit: LimitStatus) -> str:
+    words = "" if limit.is_gate else f": {limit.limit} starts in {_window_words(limit)}"
+    return rule(limit) + words
+
+
+def _rates(limit: LimitStatus) -> str:
+    allowed = "" if limit.is_gate else f", of {start_rate(limit.allowed)} allowed"
+    return f"{start_rate(limit.starts)} a second{allowed}"
+
+
+def _per(limit: LimitStatus, _: DrawContext) -> Cell:
+    return amounts.DASH if limit.is_gate else amounts.whole(limit.window)
+
+
 def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
     empty, theme = _empty(limit, context), context.theme
     when = empty if isinstance(empty, str) else empty[0]
     fields: list[tuple[str, Cell]] = [
         ("limit", limit.key),
-        ("allows", f"{rule(limit)}: {limit.limit} starts in {_window_words(limit)}"),
+        ("allows", _allows(limit)),
         ("state", _state(limit, context)),
-        ("starts", f"{start_rate(limit.starts)} a second, of {start_rate(limit.allowed)} allowed"),
+        ("starts", _rates(limit)),
         ("used", _used(limit, context)),
         (
             "window ends" if not limit.sliding else "next leaves",
-            f"in {amounts.span(limit.resets_in)}",
+            amounts.DASH if limit.is_gate else f"in {amounts.span(limit.resets_in)}",
         ),
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
         ("next slot", _next(limit, context)),
@@ -114,7 +131,7 @@ LIMITS_PANE = Pane(
         PaneColumn("NEXT SLOT", 18, _next, most=23),
         PaneColumn("EMPTY ABOUT", 12, _empty, rank=2),
         PaneColumn("USED", 14, _used, rank=4, most=18),
-        PaneColumn("PER", 6, lambda one, _: amounts.whole(one.window), rank=4, right=True),
+        PaneColumn("PER", 6, _per, rank=4, right=True),
         PaneColumn("HELD/MIN", 8, lambda one, _: amounts.rate(one.held), rank=5, right=True),
         PaneColumn("1 TRY", 5, _tries, rank=2, right=True, is_shown=_any_tries),
         PaneColumn(

@@ -22,6 +22,7 @@ from poolq.engines.sql.session import Dialect, Query, TemplateToken
 from poolq.engines.sql.skip_scan import next_after
 from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
+from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import Admission, Rule
 
 #: The least time between two polls for due jobs, in seconds, and as a multiple of a poll's time.
@@ -202,6 +203,7 @@ class MySQLEngine(SQLEngine):
             and len(rules) == 1
             and rules[0].cost == 1
             and not rules[0].sliding
+            and not is_gate(rules[0])
             and not held[1].reviewed
         )
         if held and plain and self.session.change(admit_query(rules[0], *held)):

@@ -88,3 +88,15 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
     KEY name (name, node),
     KEY pending (node, pending, name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
+-- the claim of that `request`, `idx` and `taken`. Rows of other claims are void. The row (name,
+-- GATE_WINDOW) of the windows is the gate's lock.
+CREATE TABLE IF NOT EXISTS {ns}_slots (
+    name VARBINARY(1000) NOT NULL,
+    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    request BIGINT NOT NULL,
+    idx INT NOT NULL,
+    taken BIGINT NOT NULL,
+    PRIMARY KEY (name, id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

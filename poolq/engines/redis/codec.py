@@ -12,7 +12,17 @@ from poolq.engines.base import Claim, Queues, Settlements, StoredJob
 from poolq.engines.redis.connection import Argument
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import INITIAL, State
-from poolq.jobs.retry import Ack, Bury, Discard, Failing, GiveBack, Park, Release, ReleaseUntil
+from poolq.jobs.retry import (
+    Ack,
+    Bury,
+    Discard,
+    Done,
+    Failing,
+    GiveBack,
+    Park,
+    Release,
+    ReleaseUntil,
+)
 from poolq.jobs.ties import NO_TIES
 from poolq.jobs.ties import decode as decode_ties
 
@@ -21,7 +31,7 @@ MAX_IDS_PER_CALL = 1000
 #: How many digits of an id are the moment by which the bodies are grouped.
 MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
-_ADMITTED, _REVIEWED = 1, 2
+_ADMITTED, _REVIEWED, _GATED = 1, 2, 3
 _COUNTERS = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
     "snoozed", "skipped", "replaced",
@@ -78,7 +88,7 @@ def settlement_arguments(settlements: Settlements) -> list[Argument]:
     number = 0
     queue, request, following, room = "", 0, 0, 0
     for claim, outcome in settlements:
-        if type(outcome) is not Ack:
+        if type(outcome) is not Ack and type(outcome) is not Done:
             others += _encode_outcome(claim, outcome)
             number += 1
             continue
@@ -176,7 +186,8 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # calling Claim(...) takes twice as long
     for queue, index, how, ids, bodies, states in groups:
-        name, taken, reviewed = text(queue), how == _ADMITTED, how == _REVIEWED
+        name, reviewed, gated = text(queue), how == _REVIEWED, how == _GATED
+        taken = how == _ADMITTED or gated
         jobs = zip(count(index), ids, bodies, states or repeat(None), strict=False)
         for place, id_, body, state in jobs:
             bare = body[body.find(b"\n") + 1 :] if body else b""
@@ -185,7 +196,8 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
                 read = _parse_state(state)
                 kept = read or State(history=state)
                 bare = bare if read else sanitize.unreadable_body("state", state)
-            add(make(Claim, (text(id_), request, place, name, bare, kept, taken, reviewed, b"")))
+            claim = (text(id_), request, place, name, bare, kept, taken, reviewed, b"", gated)
+            add(make(Claim, claim))
     return base.Step(claims, [text(id_) for id_ in stale], _waited(groups, clock))
 
 

@@ -20,13 +20,14 @@ from poolq.engines.redis.connection import RedisConnection
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
+from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Entry, entry
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
 PUSH_CHUNK_BYTES = 1 << 20
 #: Replies of `admit` that are not times to wait.
-NOT_HELD, UNREGISTERED = -1, -2
+NOT_HELD, UNREGISTERED, JOBS_WAIT = -1, -2, -3
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
 #: renews this every NOTE_INTERVAL seconds.
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
@@ -123,13 +124,23 @@ class RedisEngine(Engine):
         arguments = (part for one in rules for part in (*codec.rule_arguments(one), one.key))
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
-        wait, *why = self.client.run(script, *who, *arguments)
+        if any(map(is_gate, rules)):
+            wait, *why = self._ask_gates(held, (*who, *arguments))
+        else:
+            wait, *why = self.client.run(script, *who, *arguments)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
             return Admission(0, stale=True)
         rule, until = why
         return Admission(int(wait), rule, False, int(until))
+
+    def _ask_gates(self, held: tuple[str, base.Claim] | None, asked: Sequence[Any]) -> list[Any]:
+        """Return the reply of the script that asks gates, which is a simple one if no job waits."""
+        reply = [JOBS_WAIT]
+        if not (held and held[1].reviewed):
+            reply = self.client.run(scripts.ADMIT_GATED, *asked)
+        return self.client.run(scripts.ADMIT_WAITING, *asked) if reply[0] == JOBS_WAIT else reply
 
     def review(self, worker: str, queues: Queues) -> None:
         if not self.client.run(scripts.REVIEW, worker, *queue_arguments(queues)):

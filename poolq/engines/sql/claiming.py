@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql import ties
+from poolq.engines.sql.gates import mark_granted
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.parking import bring_back, grant
@@ -104,12 +105,13 @@ Ranges = Sequence[ClaimRange]
 
 class ClaimedRows(NamedTuple):
     """Rows of CLAIM_READY for one queue. `granted`: whether the jobs have slots of their limits.
-    `reviewed`: see `Claim`."""
+    `reviewed`, `gated`: see `Claim`."""
 
     queue: str
     rows: Sequence[Row]
     granted: bool = False
     reviewed: bool = False
+    gated: bool = False
 
 
 @dataclass(slots=True)
@@ -162,7 +164,7 @@ class StepContext:
     def claims(self) -> list[Claim]:
         """Return the claims. Called after the transaction, when nothing is locked any more."""
         made: list[Claim] = []
-        for queue, rows, granted, reviewed in self.claimed:
+        for queue, rows, granted, reviewed, gated in self.claimed:
             for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
                 body, known, admitted, tied = stored, INITIAL, granted, b""
                 if any(kept):
@@ -171,7 +173,8 @@ class StepContext:
                     tied = blob(kept[5])
                 elif type(stored) is not bytes:
                     body = blob(stored)
-                claim = (id_, self.request, at, queue, body, known, admitted, reviewed, tied)
+                rights = tied, gated
+                claim = (id_, self.request, at, queue, body, known, admitted, reviewed, *rights)
                 made.append(_new(Claim, claim))
         return made
 
@@ -226,9 +229,13 @@ def claim_from_lines(
         bring_back(tx, queue)
     job = take_head(tx, queue, ctx.registered_at) if one.mark is not None else None
     if job is None and one.has_slot:
-        job = grant(tx, queue)
+        job = grant(tx, queue, gates_first=ctx.turn % 2 == 1)
     if job is not None:
-        _mark_claimed(tx, ctx, ClaimedRows(queue, [job.row], not job.reviewed, job.reviewed))
+        gated = job.gates is not None
+        rows = ClaimedRows(queue, [job.row], not job.reviewed, job.reviewed, gated)
+        _mark_claimed(tx, ctx, rows)
+        if job.gates is not None:
+            mark_granted(tx, job.gates, job.rules, to_text(job.row[0]))
     (states[queue],) = load_states(tx.run, [queue])
     return job is not None
 

@@ -15,8 +15,8 @@ from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, cancelling, idle_queues, limit_reviews, limit_windows, nodes, paging, queue_counts,
-    queue_discovery, recovery, ties, wakeups,
+    admin, cancelling, gates, idle_queues, limit_reviews, limit_windows, nodes, paging,
+    queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.location import DELAYED, QUEUED
@@ -28,6 +28,7 @@ from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Tran
 from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
 from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_worker, step
 from poolq.errors import EngineUnavailable
+from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.ties import TiedPush
 
@@ -219,7 +220,11 @@ class SQLEngine(Engine):
             worker, claim = held
             if claim.reviewed:
                 limit_reviews.apply_limits(tx, worker, claim, rules)
-            admission = limit_windows.admit(tx, rules, claim_clock(worker, claim))
+            clock = claim_clock(worker, claim)
+            if any(map(is_gate, rules)):
+                admission = gates.admit(tx, rules, clock, claim.id, claim.queue)
+            else:
+                admission = limit_windows.admit(tx, rules, clock)
             if admission is None:
                 lock_worker(tx, worker)  # raises Fenced
                 return Admission(0, stale=True)
@@ -269,6 +274,7 @@ class SQLEngine(Engine):
         busy = {*found.ready, *found.delayed, *found.slots, *found.marked}
         more = limit_windows.sweep(session)
         more = ties.sweep(session) or more
+        more = gates.sweep(session) or more
         return idle_queues.sweep(session, idle, sorted(busy)) or more
 
     def cancel_requests(self, node: str) -> list[base.CancelRequest]:

@@ -4,7 +4,8 @@
     d               delayed: ready once `due_at` has come
     w:<worker>      claimed by that worker
     w:<worker>!     the same, but the job is cancelled; its worker is to be killed at `due_at`
-    p:<µs>:<key>    parked, in the line of the limit with that window and key
+    p:<µs>:<key>    parked, in the line of the limit with that window and key; the window of gates
+                    is GATE_WINDOW
     r:<µs>:<key>    released by that limit until `due_at`; `taken` is the due time
 
 The µs of a sliding window are negative.
@@ -13,6 +14,7 @@ The only index of the jobs begins with `place`, so it finds a queue's next jobs,
 and a line's head. A second index would double the cost of each change.
 """
 
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 
 QUEUED = ""
@@ -27,6 +29,10 @@ RELEASED_RANGE = RELEASED_PREFIX, "r;"
 IS_CLAIMED, IS_PARKED, IS_RELEASED = (
     f"place >= '{start}' AND place < '{end}'"
     for start, end in (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
+)
+#: Whether `l.place` is the line of a gate, whose `slot` does not tell whether it is due.
+IN_GATE_LINE = (
+    f"l.place >= '{PARKED_PREFIX}{GATE_WINDOW}:' AND l.place < '{PARKED_PREFIX}{GATE_WINDOW};'"
 )
 
 
@@ -52,6 +58,11 @@ def released_by(rule: Rule) -> str:
 def is_line(place: str) -> bool:
     """Return whether the place is a line, whose row must be locked before its jobs."""
     return place.startswith((PARKED_PREFIX, RELEASED_PREFIX))
+
+
+def is_gate_line(place: str) -> bool:
+    """Return whether the place is the line of a gate."""
+    return place.startswith(f"{PARKED_PREFIX}{GATE_WINDOW}:")
 
 
 def limit_at(place: str) -> str:

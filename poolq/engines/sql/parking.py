@@ -9,7 +9,7 @@ is in a line without a row.
 calculated. If `since` lies in the future, the clock has gone back, and `queue_discovery.VOID_SLOTS`
 resets the slot."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,15 +17,18 @@ import msgspec
 from poolq.engines import sanitize
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.limit_windows import (
-    LockedWindows,
-    lock_windows,
-    save_windows,
-    window_name,
-)
-from poolq.engines.sql.location import IS_PARKED, IS_RELEASED, line_of, released_by
+from poolq.engines.sql import gates
+from poolq.engines.sql.gates import LockedGates, lock_gates
+
+from poolq.engines.sql.limit_windows import (  # isort: skip
+    LockedWindows, lock_windows, save_windows, window_name,
+)  # fmt: skip
+from poolq.engines.sql.location import (  # isort: skip
+    IN_GATE_LINE, IS_PARKED, IS_RELEASED, is_gate_line, line_of, released_by,
+)  # fmt: skip
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
-from poolq.jobs.limits import Rule
+from poolq.jobs.concurrency import is_gate
+from poolq.jobs.limits import GATE_WAIT, Admission, Rule
 from poolq.jobs.retry import Park, ReleaseUntil
 
 #: How many lines of a queue a step checks for a free slot, and how many of a line's first jobs it
@@ -63,8 +66,9 @@ BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
-LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
-    AND {IS_PARKED} ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
+LOCK_FIRST_LINES = f"""SELECT l.place, l.most FROM {{lines}} l WHERE l.queue = ?
+    AND l.slot <= {{now}} AND {IS_PARKED} AND NOT ({IN_GATE_LINE})
+    ORDER BY l.slot LIMIT {MAX_TRIED} {{lock}}"""
 LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, ties, due_at,
     rules
     FROM {{jobs}}
@@ -75,16 +79,19 @@ SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue
 DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
 #: Lines with a free slot, and lines to be reviewed by a worker that registered at the given time.
-LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND (slot <= {now}
-    OR (review > 0 AND review <= ?)) ORDER BY slot {lock}"""
+LOCK_DUE_LINES = f"""SELECT l.place FROM {{lines}} l WHERE l.queue = ? AND (l.slot <= {{now}}
+    OR (l.review > 0 AND l.review <= ?)) AND NOT ({IN_GATE_LINE}) ORDER BY l.slot {{lock}}"""
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
 class Grant(NamedTuple):
-    """A job taken from a line, as a row of CLAIM_READY."""
+    """A job taken from a line, as a row of CLAIM_READY. `gates`: if its rules include gates, those
+    gates, whose slots the step takes for the job once it is claimed. `rules`: its rules."""
 
     row: Row
     reviewed: bool = False
+    gates: LockedGates | None = None
+    rules: Sequence[Rule] = ()
 
 
 def put_in_lines(
@@ -108,9 +115,7 @@ def put_in_lines(
     for claim, park in parked:
         rule = park.rules[park.refused]
         opened[line_of(rule), claim.queue] = rule
-    if opened:
-        rows = [_open_args(*line, rule) for line, rule in sorted(opened.items())]
-        tx.later(BatchQuery(OPEN_LINE, rows))
+    tx.later(*(_open_line(*line, rule) for line, rule in sorted(opened.items())))
     if parked:
         waits = [
             (line_of(park.rules[park.refused]), _stored(park.rules), claim.id)
@@ -122,9 +127,12 @@ def put_in_lines(
         tx.later(BatchQuery(RELEASE_UNTIL, dues))
 
 
-def _open_args(place: str, queue: str, rule: Rule) -> Sequence[object]:
+def _open_line(place: str, queue: str, rule: Rule) -> Query:
     line = rule.key, rule.span
-    return (queue, rule.counted, rule.limit, rule.window, *line, *line, rule.limit, place)
+    if is_gate(rule):
+        return Query(gates.OPEN_LINE, (place, queue, *line, rule.limit))
+    window = rule.counted, rule.limit, rule.window
+    return Query(OPEN_LINE, (queue, *window, *line, *line, rule.limit, place))
 
 
 def _stored(rules: Sequence[Rule]) -> bytes:
@@ -160,16 +168,24 @@ def bring_back(tx: Transaction, queue: str) -> None:
             tx.later(Query(DELETE_LINE, (place, queue)))
 
 
-def grant(tx: Transaction, queue: str) -> Grant | None:
+def grant(tx: Transaction, queue: str, gates_first: bool) -> Grant | None:
     """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
     of its limits holds back moves to the line of that limit. A line without a free slot records
-    when to try it again. Claiming the job is left to the step."""
-    (lines,) = tx.send([Query(LOCK_FIRST_LINES, (queue,))])  # see `bring_back`
-    for place, most in lines.rows:
-        job = _grant_from(tx, queue, to_text(place), number(most))
-        if job is not None:
-            return job
+    when to try it again. Claiming the job is left to the step. `gates_first`: whether the lines of
+    gates come before others; they should take turns."""
+    kinds = (_limit_lines, gates.lock_first_lines)
+    for lines in reversed(kinds) if gates_first else kinds:
+        for place, most in lines(tx, queue):
+            job = _grant_from(tx, queue, place, most)
+            if job is not None:
+                return job
     return None
+
+
+def _limit_lines(tx: Transaction, queue: str) -> Iterator[tuple[str, int]]:
+    """Lock the queue's first lines of limits, and return them with these."""
+    (lines,) = tx.send([Query(LOCK_FIRST_LINES, (queue,))])  # see `bring_back`
+    return ((to_text(place), number(most)) for place, most in lines.rows)
 
 
 def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | None:
@@ -182,7 +198,8 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
     found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait to be first
     stored = [mine for _, mine in found]
-    others = {line_of(rule) for rules in stored for rule in rules} - {place}
+    every = {rule for rules in stored for rule in rules}
+    others = {line_of(rule) for rule in every} - {place}
     limits = _line_limits(tx, queue, others)
     limits[place] = most
     named = (
@@ -190,23 +207,39 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
         for rules in stored
     )
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
-    counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules})
+    locked = lock_gates(tx, every)[0] if any(map(is_gate, every)) else None
+    counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules if not is_gate(rule)})
     assert counters is not None  # SERVER_CLOCK always has a row
     for job, rules in jobs:
-        admission = counters.admit(rules)
+        mine = locked if locked and any(map(is_gate, rules)) else None
+        at = mine.refusing(rules, to_text(job[0])) if mine else None
+        admission = Admission(GATE_WAIT, at) if at is not None else _admit(counters, rules)
         if not admission.wait:
             save_windows(tx, counters)
             _set_slot(tx, place, queue, rules, counters)
-            ends = min(map(counters.slot_ends, rules))
-            tx.later(Query(RESERVE_SLOT, (ends, job[0])))
-            return Grant(job)
+            if mine is None:  # else it asks again if it is given back, as its gates then have ended
+                ends = min(map(counters.slot_ends, rules))
+                tx.later(Query(RESERVE_SLOT, (ends, job[0])))
+            return Grant(job, gates=mine, rules=rules)
         refusing = rules[admission.rule]
         if line_of(refusing) == place:
-            tx.later(Query(SET_SLOT, (admission.until, place, queue)))
+            if not is_gate(refusing):
+                tx.later(Query(SET_SLOT, (admission.until, place, queue)))
             return None
-        tx.later(Query(OPEN_LINE, _open_args(line_of(refusing), queue, refusing)))
+        tx.later(_open_line(line_of(refusing), queue, refusing))
         tx.later(Query(MOVE_JOB, (line_of(refusing), job[0])))
     return None
+
+
+def _admit(counters: LockedWindows, rules: Sequence[Rule]) -> Admission:
+    """Take one start of each window, or none at all."""
+    windows = [rule for rule in rules if not is_gate(rule)]
+    admission = counters.admit(windows)
+    return (
+        admission._replace(rule=rules.index(windows[admission.rule]))
+        if admission.wait
+        else admission
+    )
 
 
 def _unreadable(row: Row) -> Grant:
@@ -225,8 +258,13 @@ def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[s
 def _set_slot(
     tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: LockedWindows
 ) -> None:
-    """If the start just taken was the window's last, let the line wait for the window's end."""
+    """If the start just taken was the window's last, let the line wait for the window's end. The
+    line of a gate goes behind those of other keys."""
+    if is_gate_line(place):
+        tx.later(Query(SET_SLOT, (counters.now, place, queue)))
     for rule in rules:
+        if is_gate(rule):
+            continue
         window = counters[window_name(rule)]
         if line_of(rule) == place and window.used >= rule.limit:
             tx.later(Query(SET_SLOT, (window.start + rule.window, place, queue)))

@@ -4,17 +4,19 @@ At most `Session.counted` rows are counted, because counting a million rows ever
 dashboard would cost too much.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts, Totals
 from poolq.engines.sanitize import number, start_log, to_text, total
+from poolq.engines.sql import gates
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
 from poolq.engines.sql.limit_windows import WindowName, window_name
 from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
 from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
-from poolq.jobs.limits import Window, window_of
+from poolq.jobs.concurrency import GATE_WINDOW, is_gate
+from poolq.jobs.limits import Rule, Window, window_of
 
 #: How many limits are listed at most.
 MAX_LIMITS = 1000
@@ -177,6 +179,9 @@ def limits(session: Session) -> list[LimitUse]:
             uses[window_name(rule)] = (
                 use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
             )
+    uses = {name: use for name, use in uses.items() if not is_gate(use.rule)} | _gates(
+        session, uses
+    )
     others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
     for name, span, most, *window_row in others[: MAX_LIMITS - len(uses)]:
         window, left, starts = _window(span, window_row)
@@ -196,3 +201,18 @@ def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:
         found = window_of(start_log(row[4]), -span, now)
         return (found, found.start - span - now, starts) if found else (Window(0, 0), 0, starts)
     return Window(start, used if left > 0 else 0), max(0, left), starts
+
+
+def _gates(session: Session, waiting: Mapping[WindowName, LimitUse]) -> dict[WindowName, LimitUse]:
+    """Return the gates that have taken slots, or that jobs wait for. `waiting` includes the latter,
+    with the limits of their lines."""
+    found = gates.uses(session, MAX_LIMITS)
+    parked = {use.rule.key: use for use in waiting.values() if is_gate(use.rule)}
+    made: dict[WindowName, LimitUse] = {}
+    for key in sorted({*found, *parked}):
+        line = parked.get(key)
+        most, used, starts = found.get(key) or (line.rule.limit if line else 0, 0, -1)
+        rule = Rule(key, most, GATE_WINDOW)
+        wait = line.parked if line else 0
+        made[window_name(rule)] = LimitUse(rule, Window(0, used), wait, 0, starts=starts)
+    return made

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
+from poolq.engines.sql.gates import HAS_ROOM
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Query, QueryResult, in_chunks
 
@@ -23,7 +24,7 @@ MAX_LINES = 100
 IN_LIST = " WHERE q.queue IN {list}"
 # These queries order by all columns of the index. If one were left out, MySQL would read and sort
 # all jobs of the queue, because it does not see that they belong to a single queue.
-FIRST_SLOT = """(SELECT l.slot FROM {lines} l WHERE l.queue = q.queue
+FIRST_SLOT = f"""(SELECT l.slot FROM {{lines}} l WHERE l.queue = q.queue AND {HAS_ROOM}
     ORDER BY l.queue, l.slot LIMIT 1)"""
 FIRST_MARK = """(SELECT l.review FROM {lines} l {line:review}
     WHERE l.review > 0 AND l.queue = q.queue ORDER BY l.review LIMIT 1)"""
@@ -41,11 +42,11 @@ VOID_SLOTS = "UPDATE {lines} {line:since} SET slot = 0 WHERE since > {now} AND s
 #: Excludes paused queues, which may have a free slot or a mark for days.
 NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = l.queue AND p.paused = 1)"
 EARLIEST_SLOT = f"""(SELECT l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
-    ORDER BY l.slot LIMIT 1)"""
+    AND {HAS_ROOM} ORDER BY l.slot LIMIT 1)"""
 EARLIEST_MARK = f"""(SELECT l.review FROM {{lines}} l {{line:review}} WHERE l.review > 0
     AND {NOT_PAUSED} ORDER BY l.review LIMIT 1)"""
 EARLIEST_SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
-    ORDER BY l.slot LIMIT {MAX_LINES}"""
+    AND {HAS_ROOM} ORDER BY l.slot LIMIT {MAX_LINES}"""
 EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
     WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
 #: Special values of `armed`, for a queue without a row, and after a request for a review.

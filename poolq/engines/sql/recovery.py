@@ -54,11 +54,11 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
         ids[fate].append(id_)
         if counter := COUNTER_OF_FATE.get(fate):
             increments.add(queue, counter)
+        woken_queues.add(queue)  # also for a deleted job, whose slots of gates are free now
         if fate in DELETED:
             keys.free(row[-1], id_)
             continue
         keys.take_again(row[-1], id_)
-        woken_queues.add(queue)
         if not was_running:
             given_back.append(id_)
             continue

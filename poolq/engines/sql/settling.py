@@ -23,6 +23,7 @@ from poolq.jobs.retry import (
     Ack,
     Bury,
     Discard,
+    Done,
     Failing,
     GiveBack,
     Outcome,
@@ -89,7 +90,7 @@ class AckBatch(NamedTuple):
 def ack_batch(settlements: Settlements) -> AckBatch | None:
     """Prepare a batch before any lock. Returns None unless all are distinct,
     unreviewed acks of jobs without rights."""
-    if any(type(one.outcome) is not Ack for one in settlements):
+    if any(type(one.outcome) not in (Ack, Done) for one in settlements):
         return None
     claims = [one.claim for one in settlements]
     if any(map(_reviewed, claims)) or any(map(_ties, claims)):
@@ -125,7 +126,7 @@ def settle(
         name = f"{id_} {request} {index}"
         if name not in ours:
             stale.append(id_)
-        elif type(outcome) is Ack:  # the most common outcome
+        elif type(outcome) is Ack or type(outcome) is Done:  # the most common outcomes
             ours.discard(name)
             batch.done(claim)
         else:

@@ -14,6 +14,7 @@ from poolq.engines.base import Claim, Step
 from poolq.engines.sanitize import blob, number, optional_number, to_text
 from poolq.engines.sql import claiming
 from poolq.engines.sql.claiming import Ranges, StepContext
+from poolq.engines.sql.gates import ADMITTED_BY_GATE
 from poolq.engines.sql.location import cancelled_at, claimed_by
 from poolq.engines.sql.parking import LOCK_DUE_LINES
 
@@ -94,7 +95,8 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
         stored, known = claiming.body_and_state(body, kept)
         where = (id_, ctx.request, number(index), to_text(queue))
         marks = bool(admitted), bool(reviewed)
-        claims.append(Claim(*where, stored, known, *marks, blob(ties)))
+        rights = blob(ties), admitted == ADMITTED_BY_GATE
+        claims.append(Claim(*where, stored, known, *marks, *rights))
     return Step(claims, stale.split())
 
 

@@ -88,3 +88,14 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_declared_name ON {ns}_declared (name, node);
 CREATE INDEX IF NOT EXISTS {ns}_declared_pending ON {ns}_declared (node, pending, name);
+
+-- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
+-- the claim of that `request`, `idx` and `taken`. Rows of other claims are void.
+CREATE TABLE IF NOT EXISTS {ns}_slots (
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    request INTEGER NOT NULL,
+    idx INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    PRIMARY KEY (name, id)
+) WITHOUT ROWID;

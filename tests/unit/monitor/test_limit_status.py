@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolq.dashboard.panes import PANES
 from poolq.engines.base import LimitUse
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule, Window
 from poolq.keeper.limit_watch import FORGET_AFTER, MAX_WATCHED, RELEASE_AFTER, LimitWatch
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
@@ -339,3 +341,50 @@ def test_a_sight_knows_its_limits_now() -> None:
     broker = BrokerStatus(0, "", 2.0, 0.0, [], {}, [watched()], [])
     (found,) = broker.limits_now()
     assert (found.key, found.state) == ("Mail", HOLDS_BACK)
+
+
+# jobs at once
+
+
+def gate(**more: object) -> ObservedLimit:
+    return watched(**{"limit": 2, "window": GATE_WINDOW, "left": 0, "starts": 4.0, **more})
+
+
+def test_a_gate_without_room_holds_jobs_back_until_a_job_ends() -> None:
+    found = status(gate(used=2, parked=7), 3.0)
+    assert (found.window, found.used, found.waiting, found.state) == (0.0, 2, 7, HOLDS_BACK)
+    assert (found.is_gate, found.resets_in, found.next_slot, found.empty_in) == (
+        True,
+        None,
+        0,
+        None,
+    )
+    pool = msgspec.structs.replace(snapshots.well(), limits=(found,))
+    (alert,) = [one for one in alerts(pool) if one.verdict == HOLDS_BACK]
+    assert alert.text == "7 wait, 2 run (2 at once)"
+
+
+@pytest.mark.parametrize(("used", "state"), [(2, "full"), (1, "open"), (0, "idle")])
+def test_a_gate_that_nobody_waits_for(used: int, state: str) -> None:
+    assert status(gate(used=used, parked=0, since=None), 0.0).state == state
+
+
+def test_a_gate_is_watched_while_its_jobs_run() -> None:
+    watch = LimitWatch()
+    use = LimitUse(Rule("k", 2, GATE_WINDOW), Window(0, 1), 0, 0, starts=5)
+    for second in range(2 * round(FORGET_AFTER)):
+        (seen,), events = watch.observe(
+            float(second), START + second * SECOND, [use._replace(starts=5 + second)],
+            held={}, last_tries={}, most=9,
+        )  # fmt: skip
+        assert events == []
+    assert (seen.used, seen.limit, round(seen.starts)) == (1, 2, 1)
+    began = watch.observe(200.0, START + 200 * SECOND, [use._replace(parked=3)], {}, {}, 9)[1]
+    assert began == [LimitBegan("k", 2, 0.0, 3)]
+
+
+def test_the_metrics_of_a_gate_have_no_window() -> None:
+    found = prometheus.of_limits([status(gate(used=1, parked=3), 0.0), status(watched(), 0.0)])
+    assert found["poolq_limit_running"] == [(("Mail",), 1)]
+    assert found["poolq_limit_allowed_at_once"] == [(("Mail",), 2)]
+    assert [labels for labels, _ in found["poolq_limit_next_slot_seconds"]] == [("Mail", "1")]

@@ -176,3 +176,17 @@ def test_a_snapshot_knows_the_pool_its_queues_and_limits() -> None:
     found = from_snapshot(seen, "billing")
     assert found == WaitFacts(True, 12, seen.limits, seen.nodes, seen.head)
     assert from_snapshot(snapshots.well(), "gone") == WaitFacts(here=snapshots.well().head)
+
+
+def test_a_job_that_waits_for_others_to_end() -> None:
+    gate = msgspec.structs.replace(
+        snapshots.MAILS, key="tenant:7", limit=2, window=0.0, used=2, next_slot=0.0, waiting=84
+    )
+    seen = facts(limits=(gate,))
+    assert waits("parked", seen, limit="tenant:7") == (
+        "limit tenant:7 (2 at once) has no free slot until a job ends, and 84 jobs wait for it"
+    )
+    free = facts(limits=(msgspec.structs.replace(gate, used=1),))
+    assert waits("parked", free, limit="tenant:7") == (
+        "limit tenant:7 (2 at once) has a free slot, which a worker takes soon"
+    )

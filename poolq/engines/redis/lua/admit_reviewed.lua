@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Take starts as `admit` does, for a claim that is being reviewed. From now on, the job's rules
 -- apply to the lines of its queue.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs, claims.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs, claims.
 --
 -- ARGV, Reply: as in `admit`.
 

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Find a job, wherever it is. Scans the list of ready jobs.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker, key of the limit that it waits for, its
@@ -36,6 +36,7 @@ local _, rule = rules_of(queue, id)
 if rule then
   local slot = tonumber(call('ZSCORE', P .. 'lines:' .. queue, identity_of(rule)) or 0)
   local key = rule.key
+  if gate_of(identity_of(rule)) then return answer('parked', due, nil, key) end
   return answer('parked', slot > 0 and slot or now, nil, key)
 end
 for _, worker in ipairs(call('HKEYS', P .. 'workers')) do

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- List rate limits that have an open window, or that jobs wait for.
--- Parts: base, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
 --        released, starts in all windows}; start, used and the time are 0 if no window is open.
@@ -48,10 +48,21 @@ for _, queue in ipairs(queues) do
   note_lines(queue)
   note_released(queue)
 end
+for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_LIMITS)[2]) do
+  if i % 2 == 1 and #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
+end
 if #reply < MAX_LIMITS then
   local windows = P .. 'windows'
   local open = call('ZRANGE', windows, stamp, '+inf', 'BYSCORE', 'LIMIT', 0, MAX_LIMITS - #reply)
   for _, identity in ipairs(open) do note(identity) end
+end
+
+local function read_gate(use)
+  local key = gate_of(use[1])
+  if not key then return end
+  local limit, taken = gate_limit(key)
+  use[2], use[4] = digits(limit or use[2]), digits(call('HLEN', P .. 'gate:' .. key))
+  use[8] = digits(taken)
 end
 
 local function read_windows(from, to)
@@ -59,11 +70,13 @@ local function read_windows(from, to)
   for i = from, to do keys[#keys + 1] = P .. 'win:' .. reply[i][1] end
   for i, stored in ipairs(call('MGET', unpack(keys))) do
     local use = reply[from + i - 1]
+    read_gate(use)
     local start, used, limit, ever = string.match(stored or '', '^(%d+) (%d+) (%d+) ?(%d*)')
     local length = tonumber(string.match(use[1], '^%-?(%d+)')) or 0  -- written by hand
     if limit and use[2] == '0' then use[2] = limit end
     if string.sub(use[1], 1, 1) == '-' then start, used = window_of(use[1], length) end
-    start, use[8] = tonumber(start), tonumber(ever) and ever or used or '0'
+    if not gate_of(use[1]) then use[8] = tonumber(ever) and ever or used or '0' end
+    start = tonumber(start)
     if start and start <= now and now < start + length then
       use[3], use[4], use[6] = digits(start), digits(used), digits(start + length - now)
     end

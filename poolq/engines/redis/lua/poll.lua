@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Tell a keeper, before it blocks, how many jobs have become due since the last poll, and when the
 -- next one is due. Jobs that were ready before that poll do not count, as they left a wake token.
--- Parts: base, wake_tokens, queue_arguments, unpaused, ready, delayed, bodies, limit_windows,
---        parked_jobs.
+-- Parts: base, wake_tokens, gates, queue_arguments, unpaused, ready, delayed, bodies,
+--        limit_windows, parked_jobs.
 --
 -- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0; for
 --       how many milliseconds to note that a keeper waits on these queues by name (0: not at all);
@@ -60,11 +60,13 @@ end
 if ARGV[2] ~= '0' then announce() end
 for _, queue in ipairs(open) do
   local lines = P .. 'lines:' .. queue
-  for _, name in ipairs(call('ZRANGE', lines, '(0', stamp, 'BYSCORE', 'LIMIT', 0, 1000)) do
+  local due = call('ZRANGE', lines, '(0', stamp, 'BYSCORE', 'LIMIT', 0, 1000, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    local name = due[i]
     if name == RELEASED then
       news = news + release_due(queue)
     else
-      call('ZADD', lines, 0, name)
+      call('ZADD', lines, digits(due[i + 1] - 2 ^ 53), name)  -- negative, in the same order
       activate(queue)
       news = news + 1
     end

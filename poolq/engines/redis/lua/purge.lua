@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Delete ready, delayed and parked jobs of a queue, in batches.
--- Parts: base, ties, settle_done, wake_tokens, ready, delayed, bodies, limit_windows, parked_jobs.
+-- Parts: base, wake_tokens, gates, gate_slots, ties, settle_done, ready, delayed, bodies,
+--        limit_windows, parked_jobs.
 --
 -- ARGV: queue, the highest number of jobs (up to 1000).
 -- Reply: {how many were deleted, how many are left}.

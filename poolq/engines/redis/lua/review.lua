@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Mark the lines of parked jobs, so that workers ask the jobs' code for the limits again.
--- Parts: base, wake_tokens, queue_arguments, ready, delayed, bodies, limit_windows, parked_jobs,
---        claims.
+-- Parts: base, wake_tokens, gates, queue_arguments, ready, delayed, bodies, limit_windows,
+--        parked_jobs, claims.
 --
 -- ARGV: worker, queues as in part `queue_arguments`.
 -- Reply: 1, or 0 if the worker is not registered.

@@ -1,14 +1,16 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
--- Parts: base, ties, settle_done, wake_tokens, queue_arguments, fast_path, unpaused, many_queues,
---        ready, delayed, bodies, limit_windows, parked_jobs, claims, settling.
+-- Parts: base, wake_tokens, gates, gate_slots, ties, settle_done, queue_arguments, fast_path,
+--        unpaused, many_queues, ready, delayed, bodies, limit_windows, parked_jobs, claims,
+--        settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
 --       `settling`.
 -- Reply: {1} if the worker is not registered, or if the store has lost its last changes.
 --        {2, last} if the request is lower than the last one. Else {0, stale ids, groups, now}. A
---        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed),
+--        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed, 3: admitted by
+--        a gate),
 --        ids, bodies, states}. A missing body or state is nil. Without any, `states` is empty.
 -- A request equal to the last one changes nothing, and returns those of its claims still held.
 
@@ -51,7 +53,9 @@ local function claim_parked(queue)
     identity, id = take_marked(queue, since)
     how = 'r'
   end
-  if not identity then identity, id, how = take_parked(queue) end
+  if not identity then
+    identity, id, how = take_parked(queue, {ARGV[1], ARGV[2] .. ' ' .. index .. ' '})
+  end
   if not identity then return end
   granted = true
   claim(queue, how, {id})

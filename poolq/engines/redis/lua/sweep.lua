@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Forget ended windows, and queues that have held no job for some time.
--- Parts: base, wake_tokens, known_queues, ready, delayed, bodies, limit_windows, parked_jobs.
+-- Parts: base, wake_tokens, gates, gate_slots, known_queues, ready, delayed, bodies, limit_windows,
+--        parked_jobs.
 --
 -- ARGV: for how many microseconds a queue must have held no job.
 -- Reply: 1 if there may be more to forget, else 0.
@@ -45,6 +46,14 @@ end
 check_clock()
 local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_WINDOWS)
 if #ended > 0 then call('ZREM', windows, unpack(ended)) end
+
+-- Slots are void only if an older poolq has ended their claims.
+for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_QUEUES)[2]) do
+  if i % 2 == 1 and drop_void(key) > 0 then
+    open_lines(key)
+    forget_gate(key)
+  end
+end
 
 local noted = 0
 local old = call('ZRANGE', known, '-inf', '(' .. since, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)

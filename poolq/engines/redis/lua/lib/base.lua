@@ -20,10 +20,10 @@
 --   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count
 --   ready:<queue>     LIST  ids, the next one first
 --   delayed:<queue>   ZSET  id -> due; once due it counts as ready, after the jobs in the list
---   lines:<queue>     ZSET  identity ("<window>:<key>", or
---                           "-<window>:<key>" if the window slides) -> when its line's next slot may be free; 0
---                           if it may be free now and a keeper knows. Also "released" -> when the
---                           first released job is due again
+--   lines:<queue>     ZSET  identity ("<window>:<key>", or "-<window>:<key>" if the window slides) ->
+--                           when its line's next slot may be free; this minus 2^53 (or 0) if it may
+--                           be free now and a keeper knows; 2^53 - 1 if a gate has no room. Also
+--                           "released" -> when the first released job is due again
 --   lined             SET   queues with a key lines:<queue>
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
@@ -38,6 +38,10 @@
 --   starts:<identity> ZSET  "<count> <cost>" -> time: the starts in a sliding window, see part
 --                           `limit_windows`; expires after the window
 --   windows           ZSET  identity -> when its window ends
+--   gate:<key>        HASH  id -> "<request> <index> <worker>", the claim that has a slot of the gate
+--   gated             HASH  id with slots -> "<bytes>:<key>" of each of its gates
+--   gates             HASH  key of a gate in use -> "<limit named last> <slots taken so far>"
+--   gatequeues:<key>  SET   queues with jobs that wait for the gate
 --   counters          HASH  "<counter> <queue>" -> how often
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", which queue
@@ -45,7 +49,8 @@
 --                           "#aside", how often `settle` ran; "#node"; "#who", the registration as
 --                           JSON; "#since", when it was made; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
---                           "<from>:<to>" (the job has slots, which count in that span),
+--                           "<from>:<to>" (the job has slots, which count in that span), "g" (it
+--                           was parked and has slots of gates),
 --                           "r" (to be reviewed) or "c<time>/<how>" (the job is cancelled, and
 --                           its worker is to be killed at that time)
 --   cancels           HASH  id of a job that was cancelled while it was running -> worker; void

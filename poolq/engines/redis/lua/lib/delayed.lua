@@ -12,8 +12,9 @@ end
 local function next_due_in(queue)
   local first
   for _, set in ipairs({P .. 'delayed:', P .. 'lines:'}) do
-    local head =
-      call('ZRANGE', set .. queue, '(' .. stamp, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    -- A line of a gate without room is scheduled at 2^53 - 1, which never comes.
+    local head = call(
+      'ZRANGE', set .. queue, '(' .. stamp, '(9007199254740991', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     local due = tonumber(head[2])
     if due and (first == nil or due < first) then first = due end
   end

@@ -27,19 +27,20 @@ local simple, many, stale, groups, index = true, false, {}, {}, 0
 -- in a line or was returned, and no queue outside `active` has jobs that have become due.
 local function check_simple(names)
   if #names > 1000 then return false end
-  local keys = {STATES, TIES, P .. 'paused', LATER}
+  local keys = {STATES, TIES, GATED, P .. 'paused', LATER}
   for i, queue in ipairs(names) do
-    keys[2 * i + 3], keys[2 * i + 4] = P .. 'back:' .. queue, P .. 'lines:' .. queue
+    keys[2 * i + 4], keys[2 * i + 5] = P .. 'back:' .. queue, P .. 'lines:' .. queue
   end
   local found = call('EXISTS', unpack(keys))
   if found == 0 then
-    has_states, has_ties = false, false
+    has_states, has_ties, any_gated = false, false, false
     return true
   end
   check_states()
   local later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
   if all_queues and later[2] and tonumber(later[2]) <= now then return false end
-  return found == (has_states and 1 or 0) + (has_ties and 1 or 0) + (later[2] and 1 or 0)
+  local rare = (has_states and 1 or 0) + (has_ties and 1 or 0) + (any_gated and 1 or 0)
+  return found == rare + (later[2] and 1 or 0)
 end
 
 if want == 0 then
@@ -72,7 +73,7 @@ local function read_bodies(ids)
   return found
 end
 
-local HOW_CODES = {['0'] = 0, r = 2}
+local HOW_CODES = {['0'] = 0, r = 2, g = 3}
 
 local function add_group(queue, first, how, ids, bodies)
   local states = {}

@@ -1,5 +1,5 @@
--- Part `parked_jobs` (needs `wake_tokens`, `ready`, `delayed`, `bodies`, `limit_windows`): jobs that
--- wait for a limit, outside of their queue.
+-- Part `parked_jobs` (needs `wake_tokens`, `ready`, `delayed`, `bodies`, `limit_windows`, `gates`): jobs
+-- that wait for a limit, outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
 -- identity. The job's rules are stored as "<refused> ", then "<limit> <window> <bytes>:<key>" for
@@ -44,6 +44,8 @@ end
 
 -- When a limit has its next free slot.
 local function next_slot(identity, limit)
+  local gate = gate_of(identity)
+  if gate then return gate_has_room(gate, gate_limit(gate) or limit) and now or NEVER end
   local length = tonumber(string.match(identity, '^%-?(%d+)')) or 0  -- written by hand
   local start, used = window_of(identity, length)
   if start and used >= limit then return start + length end
@@ -62,7 +64,7 @@ end
 local function schedule(queue, member, moment)
   if not noted then note_clock() end
   call('SADD', P .. 'lined', queue)
-  if moment > now then postpone(queue, moment) else activate(queue) end
+  if moment <= now then activate(queue) elseif moment < NEVER then postpone(queue, moment) end
   return call('ZADD', P .. 'lines:' .. queue, 'CH', digits(moment), member) == 1
 end
 
@@ -73,12 +75,26 @@ local function unschedule(queue, member)
   if call('EXISTS', P .. 'lined') == 0 then call('DEL', P .. 'latest') end
 end
 
+-- Whether a line is to be examined now.
+local function is_due(queue, identity)
+  local moment = call('ZSCORE', P .. 'lines:' .. queue, identity)
+  return moment and tonumber(moment) <= now
+end
+
 -- Put a job into the line of one of its rules, sorted by due time. The line is scheduled first,
 -- because a line without jobs does no harm. Returns whether a keeper must poll again.
 local function join_line(queue, id, due, rule)
   local identity = identity_of(rule)
   local limit = limit_of(queue, identity) or rule.limit
-  local changed = schedule(queue, identity, next_slot(identity, limit))
+  local gate, changed = gate_of(identity), false
+  if gate then
+    call('SADD', P .. 'gatequeues:' .. gate, queue)
+    if not gate_limit(gate) then call('HSET', GATES, gate, digits(limit) .. ' 0') end
+  end
+  -- A line of a gate that is due keeps its turn.
+  if not (gate and is_due(queue, identity)) then
+    changed = schedule(queue, identity, next_slot(identity, limit))
+  end
   call('ZADD', line_key(queue, identity), digits(due), id)
   return changed
 end
@@ -91,6 +107,11 @@ local function update_line(queue, identity)
     call('HDEL', P .. 'limits:' .. queue, identity)
     call('ZREM', P .. 'marked:' .. queue, identity)
     unschedule(queue, identity)
+    local gate = gate_of(identity)
+    if gate then
+      call('SREM', P .. 'gatequeues:' .. gate, queue)
+      forget_gate(gate)
+    end
   end
 end
 
@@ -134,9 +155,22 @@ local function move_to_line(queue, id, identity, rules, at)
   update_line(queue, identity)
 end
 
+-- Take a start of each window and a slot of each gate, or nothing. Returns how long to wait, and the
+-- position of the rule that requires this. `claim`: the worker and the name of the claim to be made.
+local function take_all(rules, id, claim)
+  local at = refusing_gate(rules, id)
+  if at > 0 then return NEVER - now, at end
+  local windows, places = windows_of(rules)
+  local wait = 0
+  if #windows > 0 then wait, at = take(windows) end
+  if wait == 0 then enter_gates(rules, id, unpack(claim)) end
+  return wait, places[at]
+end
+
 -- Take slots for the head of the first line whose head may start. Returns the line's identity, the
--- job's id, and the span in which the slots count; nil if no head may start.
-local function take_parked(queue)
+-- job's id, and how it is claimed: "g" if it has slots of gates, else the span in which the slots
+-- count; nil if no head may start. `claim`: as in `take_all`.
+local function take_parked(queue, claim)
   local lines = P .. 'lines:' .. queue
   for _ = 1, MAX_HEADS do
     local identity = call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1)[1]
@@ -152,8 +186,10 @@ local function take_parked(queue)
       for _, rule in ipairs(rules) do
         rule.limit = limit_of(queue, identity_of(rule)) or rule.limit
       end
-      local wait, at = take(rules)
-      if wait == 0 then return identity, id, span_of(rules) end
+      local gated = has_gates(rules)
+      local wait, at
+      if gated then wait, at = take_all(rules, id, claim) else wait, at = take(rules) end
+      if wait == 0 then return identity, id, gated and 'g' or span_of(rules) end
       if rules[at] == own then
         schedule(queue, identity, now + wait)
       else

@@ -98,6 +98,7 @@ local function recover(name, death, line, outcomes)
         give_back(claim.queue, claim.id, claim.how)
       end
       call('HDEL', worker, claim.id)
+      leave_gates(claim.id)
       if any_ties() then ties().take_again(claim.id) end
       if hint then wake(claim.queue, hint) end
     end

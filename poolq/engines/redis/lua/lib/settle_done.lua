@@ -1,4 +1,4 @@
--- Part `settle_done` (needs `ties`): end the claims of jobs that are done. A claim is held
+-- Part `settle_done` (needs `ties`, `gate_slots`): end the claims of jobs that are done. A claim is held
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
@@ -20,10 +20,10 @@ end
 -- checked yet.
 local has_states, has_ties
 
--- One call checks for both: states count 1, ties count 2.
+-- One call checks for all: states count 1, ties count 2, slots of gates count 4.
 local function check_states()
-  local found = call('EXISTS', STATES, TIES, TIES)
-  has_states, has_ties = found % 2 == 1, found >= 2
+  local found = call('EXISTS', STATES, TIES, TIES, GATED, GATED, GATED, GATED)
+  has_states, has_ties, any_gated = found % 2 == 1, found % 4 >= 2, found >= 4
 end
 
 local function any_states()
@@ -42,6 +42,11 @@ local function finish(worker, queue, ids, from, last)
   delete_bodies(ids, from, last)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
   if any_ties() then ties().finish(ids, from, last) end
+  if any_gated then
+    for k, held in ipairs(call('HMGET', GATED, unpack(ids, from, last))) do
+      if held then free_slots(ids[from + k - 1], held) end
+    end
+  end
 end
 
 -- Where in ARGV the ids of a run begin and end.

@@ -1,5 +1,5 @@
 -- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `limit_windows`, `parked_jobs`,
--- `claims`): end claims whose jobs are not done.
+-- `gate_slots`, `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
 --   "release"  id name queue  delay  state  counter  state without due time; counter "" is none
@@ -88,6 +88,7 @@ local function finish_cancelled(worker, queue, id)
   delete_job(id)
   call('HDEL', P .. 'cancels', id)
   if any_ties() then ties().finish({id}, 1, 1) end
+  leave_gates(id)
   count('cancelled', queue, 1)
 end
 
@@ -106,6 +107,7 @@ local function settle_others(worker, at, stale)
       local hint, counter =
         SETTLERS[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
       call('HDEL', worker, id)
+      leave_gates(id)
       if any_ties() and kind == 'bury' then
         ties().bury(id)
       elseif any_ties() and kind ~= 'discard' then

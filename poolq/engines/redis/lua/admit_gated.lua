@@ -1,0 +1,50 @@
+#!lua flags=allow-oom
+-- Take slots of gates and starts of windows for a claim, or nothing at all. The gates are asked first,
+-- because a job that they refuse uses no attempt.
+-- Parts: base, gates, limit_windows, claims.
+--
+-- ARGV, Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0. {-3}, without any
+--              change, if jobs wait for a gate that has room; then call `admit_waiting`.
+
+local worker = P .. 'worker:' .. ARGV[1]
+if call('EXISTS', worker) == 0 then return {-2} end
+local id, name = ARGV[2], ARGV[3]
+local how = holds(worker, id, name)
+if not how or is_cancelled(how) then return {-1} end
+local rules, windows, places = {}, {}, {}
+for i = 4, #ARGV, 3 do
+  local rule = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  rules[#rules + 1] = rule
+  if rule.window ~= GATE_WINDOW then windows[#windows + 1], places[#places + 1] = rule, #rules end
+end
+
+-- The limit that is named last applies from now on, to a gate that is in use.
+local function name_limit(rule)
+  local before, taken = gate_limit(rule.key)
+  if before and before ~= rule.limit then
+    call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
+  end
+end
+
+local at = 0
+for i, rule in ipairs(rules) do
+  if rule.window == GATE_WINDOW then
+    local has_room = gate_has_room(rule.key, rule.limit, id)
+    local named = gate_limit(rule.key)
+    if call('EXISTS', P .. 'gatequeues:' .. rule.key) == 1 and (has_room or named ~= rule.limit) then
+      return {-3}
+    end
+    if not has_room and at == 0 then at = i end
+  end
+end
+if at > 0 then
+  for _, rule in ipairs(rules) do
+    if rule.window == GATE_WINDOW then name_limit(rule) end
+  end
+  return {1, at - 1, 0}
+end
+local wait = 0
+if #windows > 0 then wait, at = take(windows) end
+if wait > 0 then return {digits(wait), places[at] - 1, digits(now + wait)} end
+enter_gates(rules, id, ARGV[1], name, true)
+return {0, -1, 0}

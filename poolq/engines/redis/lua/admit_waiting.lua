@@ -1,0 +1,70 @@
+#!lua flags=allow-oom
+-- Take slots and starts as `admit_gated` does, also if jobs wait for a gate, or if the claim is being
+-- reviewed.
+-- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, limit_windows, parked_jobs,
+--        claims.
+--
+-- ARGV, Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0.
+
+local worker = P .. 'worker:' .. ARGV[1]
+if call('EXISTS', worker) == 0 then return {-2} end
+local id, name = ARGV[2], ARGV[3]
+local how = holds(worker, id, name)
+if not how or is_cancelled(how) then return {-1} end
+local queue = string.match(call('HGET', worker, id), '^%d+ %d+ [^ ]+ %d+ (.*)$')
+local rules = {}
+for i = 4, #ARGV, 3 do
+  rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+end
+
+-- The limit that is named last applies from now on.
+local function name_limit(rule)
+  local before, taken = gate_limit(rule.key)
+  if before == rule.limit then return end
+  call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
+  if before then open_lines(rule.key) end
+end
+
+-- Whether earlier jobs of the queue wait in the line of a gate.
+local function is_behind(identity)
+  local head = call('ZRANGE', line_key(queue, identity), 0, 0, 'WITHSCORES')
+  if not head[1] then return false end
+  local _, due = origin_of(id)
+  local first = tonumber(head[2])
+  return first < (due or 0) or (first == due and head[1] < id)
+end
+
+local function refused()
+  for _, rule in ipairs(rules) do
+    if rule.window == GATE_WINDOW then name_limit(rule) end
+  end
+  local at = refusing_gate(rules, id)
+  if at > 0 then return at end
+  for i, rule in ipairs(rules) do
+    if rule.window == GATE_WINDOW and is_behind(identity_of(rule)) then return i end
+  end
+  return 0
+end
+
+local at = refused()
+local wait, ends = at > 0 and 1 or 0, 0
+if at == 0 then
+  local windows, places = windows_of(rules)
+  if #windows > 0 then
+    wait, at = take(windows)
+    at = places[at] or 0
+    if wait > 0 then ends = now + wait end
+  end
+  if wait == 0 then enter_gates(rules, id, ARGV[1], name) end
+end
+if how == 'r' then
+  local since = registered_at(worker)
+  for _, rule in ipairs(rules) do
+    unmark(queue, identity_of(rule), since)
+    if set_limit(queue, rule) then wake(queue, 0) end
+  end
+end
+for _, rule in ipairs(rules) do
+  if rule.window == GATE_WINDOW then forget_gate(rule.key) end
+end
+return {digits(wait), at - 1, digits(ends)}

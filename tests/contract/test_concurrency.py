@@ -1,0 +1,380 @@
+"""Gates: at most so many jobs of a key run at once. A slot is a claim, and ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from poolq.engines.base import Claim, Engine, QueueCounts, Settlement
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.limits import GATE_WAIT, Rule
+from poolq.jobs.message import State
+from poolq.jobs.retry import (
+    ACK,
+    DISCARD,
+    DONE,
+    GIVE_BACK,
+    Bury,
+    Failing,
+    Outcome,
+    Park,
+    Release,
+    ReleaseUntil,
+)
+from tests.contract.helpers import (
+    HOUR,
+    SECOND,
+    Worker,
+    count_of,
+    died,
+    every_engine,
+    full,
+    named,
+    push,
+    registration,
+)
+
+pytestmark = every_engine
+
+
+def gate(key: str = "k", limit: int = 1) -> Rule:
+    return Rule(key, limit, GATE_WINDOW)
+
+
+def ask(worker: Worker, claim: Claim, *rules: Rule) -> bool:
+    """Whether the claimed job may start."""
+    answer = worker.engine.admit(rules, (worker.name, claim))
+    assert not answer.stale
+    assert answer.wait == 0 or rules[answer.rule].window != GATE_WINDOW or answer.wait == GATE_WAIT
+    return answer.wait == 0
+
+
+def start(worker: Worker, name: str, *rules: Rule, queue: str = "q") -> Claim:
+    """Push a job, claim it and take its slots."""
+    push(worker.engine, name, queue=queue)
+    (claim,) = worker.claim(1, [queue])
+    assert ask(worker, claim, *rules)
+    return claim
+
+
+def park(worker: Worker, *names: str, rules: Sequence[Rule], queue: str = "q") -> list[str]:
+    """Push jobs, and park those that their rules refuse."""
+    ids = push(worker.engine, *names, queue=queue)
+    for claim in worker.claim(len(names), [queue]):
+        answer = worker.engine.admit(rules, (worker.name, claim))
+        assert answer.wait > 0
+        worker.end(claim, Park(tuple(rules), answer.rule))
+    return ids
+
+
+def in_use(engine: Engine) -> dict[str, tuple[int, int, int]]:
+    """By key: how many run, how many may, and how many wait."""
+    return {
+        use.rule.key: (use.window.used, use.rule.limit, use.parked)
+        for use in engine.limits()
+        if use.rule.window == GATE_WINDOW
+    }
+
+
+@pytest.fixture
+def other_worker(engine: Engine) -> Worker:
+    return Worker(engine, "w2", "n2")
+
+
+def test_no_more_jobs_of_a_key_start_than_it_allows(engine: Engine, worker: Worker) -> None:
+    two = gate(limit=2)
+    push(engine, *"abcd")
+    claims = worker.claim(4)
+    assert [ask(worker, claim, two) for claim in claims] == [True, True, False, False]
+    assert ask(worker, claims[0], two), "a repeated request gets the same answer"
+    assert in_use(engine) == {"k": (2, 2, 0)}
+
+
+ENDS: list[Outcome] = [
+    ACK, DONE, DISCARD, GIVE_BACK, Bury(State(1)), Release(0, State(1)), Release(HOUR, State(1)),
+    ReleaseUntil(2**52, State(1), Rule("x", 1, HOUR)), Park((Rule("x", 1, HOUR),), 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", ENDS[1:], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("beside", [False, True])
+def test_whatever_ends_the_claim_ends_the_slot(
+    engine: Engine, worker: Worker, other_worker: Worker, outcome: Outcome, beside: bool
+) -> None:
+    claim = start(worker, "a", gate())
+    push(engine, "b")
+    (waiting,) = other_worker.claim()
+    assert not ask(other_worker, waiting, gate())
+    settlement = Settlement(claim, outcome)
+    if beside:
+        assert engine.settle("w1", [settlement]) == []
+    else:
+        assert worker.step(settlement).stale == []
+    assert ask(other_worker, waiting, gate())
+    assert in_use(engine) == {"k": (1, 1, 0)}
+
+
+def test_a_failing_job_keeps_its_slot_until_it_is_buried(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    worker.end(claim, Failing(State(1)))
+    assert other_worker.claim() == []
+    worker.end(claim, Bury(State(1)))
+    assert named(other_worker.claim()) == ["b"]
+
+
+@pytest.mark.parametrize("end", ["crash", "timeout", "cancelled", "returned", "done", "unknown"])
+def test_a_dead_worker_holds_nothing(
+    engine: Engine, worker: Worker, other_worker: Worker, end: str
+) -> None:
+    start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    assert other_worker.claim() == []
+    report = died(request=worker.request, finished=int(end == "done"), started=0)
+    if end not in ("done", "unknown"):
+        report = report._replace(end=end, delay=HOUR)
+    engine.recover("w1", None if end == "unknown" else report)
+    (claim,) = other_worker.claim()
+    assert (named([claim]), claim.admitted, claim.gated) == (["b"], True, True)
+    assert in_use(engine) == {"k": (1, 1, 0)}
+
+
+def test_a_reaped_node_holds_nothing(engine: Engine, worker: Worker, other_worker: Worker) -> None:
+    start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    beats = engine.beat("n1", b"{}")
+    assert engine.reap("n1", beats["n1"]) is not None
+    assert named(other_worker.claim(2))[:1] == ["b"]
+
+
+def test_a_cancelled_job_holds_its_slot_until_it_ends(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    assert engine.request_cancel([claim.id], 0) == [claim.id]
+    assert other_worker.claim() == []
+    assert worker.step(Settlement(claim, GIVE_BACK)).stale == [claim.id]
+    assert named(other_worker.claim()) == ["b"]
+    assert engine.find(claim.id) is None
+
+
+def test_jobs_that_wait_start_in_their_order(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, *"bcd", rules=[gate()])
+    order = []
+    for _ in range(3):
+        assert other_worker.claim() == []
+        worker.end(claim, DONE)
+        (claim,) = worker.claim()
+        assert claim.gated
+        order += named([claim])
+    assert order == [*"bcd"]
+    worker.end(claim, DONE)
+    assert count_of(engine) == QueueCounts("q")
+    assert in_use(engine) == {}
+
+
+def test_a_later_job_does_not_overtake_those_that_wait(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    push(engine, "c")
+    (late,) = other_worker.claim()
+    worker.end(claim, DONE)
+    assert not ask(other_worker, late, gate())
+    other_worker.end(late, Park((gate(),), 0))
+    (claim,) = worker.claim()
+    assert named([claim]) == ["b"]
+
+
+def test_an_earlier_job_is_not_held_up_by_those_that_wait(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    push(engine, "first")
+    (first,) = worker.claim()
+    claim = start(other_worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    other_worker.end(claim, DONE)
+    assert ask(worker, first, gate())
+    assert other_worker.claim() == []
+
+
+def test_all_slots_or_none(engine: Engine, worker: Worker, clock: object) -> None:
+    used_up = full(engine, "mail", HOUR)
+    push(engine, "a", "b")
+    a, b = worker.claim(2)
+    assert not ask(worker, a, gate(), used_up)
+    assert in_use(engine) == {}
+    assert ask(worker, b, gate()), "the first one has taken nothing"
+    free = Rule("free", 5, HOUR)
+    assert not ask(worker, a, gate(), free)
+    assert [use.rule.key for use in engine.limits() if use.window.used] == ["k", "mail"]
+    assert not ask(worker, a, gate("x"), gate())
+    assert in_use(engine) == {"k": (1, 1, 0)}
+
+
+def test_a_gate_is_asked_before_a_window(engine: Engine, worker: Worker) -> None:
+    used_up = full(engine, "mail", HOUR)
+    start(worker, "a", gate())
+    push(engine, "b")
+    (claim,) = worker.claim()
+    answer = engine.admit([used_up, gate()], ("w1", claim))
+    assert (answer.wait, answer.rule, answer.until) == (GATE_WAIT, 1, 0)
+
+
+def test_a_job_parked_at_a_gate_waits_for_its_window_too(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    used_up = full(engine, "mail", HOUR)
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[used_up, gate()])
+    park(other_worker, "c", rules=[gate()])
+    worker.end(claim, DONE)
+    found = [one for _ in range(3) for one in named(other_worker.claim())]
+    assert found == ["c"], "the head waits for its window, and holds up nobody"
+    assert {use.rule.key: use.parked for use in engine.limits()}["mail"] == 1
+
+
+def test_a_job_parked_at_a_window_waits_for_its_gate_too(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    window = Rule("mail", 5, HOUR)
+    claim = start(worker, "a", gate())
+    push(engine, "b")
+    (b,) = other_worker.claim()
+    other_worker.end(b, Park((window, gate()), 0))
+    assert [other_worker.claim() for _ in range(3)] == [[], [], []]
+    assert in_use(engine) == {"k": (1, 1, 1)}
+    worker.end(claim, DONE)
+    assert named(other_worker.claim()) == ["b"]
+    assert {use.rule.key: use.window.used for use in engine.limits()} == {"k": 1, "mail": 1}
+
+
+def test_keys_take_turns(engine: Engine, worker: Worker, other_worker: Worker) -> None:
+    """One key has ten jobs that wait, two others have one each."""
+    claims = [start(worker, key, gate(key, 3)) for key in "abc" for _ in range(3)]
+    for key, many in (("a", 10), ("b", 1), ("c", 1)):
+        park(other_worker, *[key] * many, rules=[gate(key, 3)])
+    for claim in claims:
+        worker.end(claim, DONE)
+    order = [name for _ in range(5) for name in named(other_worker.claim())]
+    assert sorted(order[:3]) == ["a", "b", "c"]
+    assert order[3:] == ["a", "a"]
+
+
+def test_the_latest_limit_counts_for_all_that_wait(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    start(worker, "a", gate())
+    park(other_worker, *"bcd", rules=[gate()])
+    assert other_worker.claim() == []
+    push(engine, "e")
+    (claim,) = worker.claim()
+    assert not ask(worker, claim, gate(limit=3)), "earlier jobs wait"
+    worker.end(claim, Park((gate(limit=3),), 0))
+    assert named([*other_worker.claim(), *other_worker.claim(), *other_worker.claim()]) == [
+        "b",
+        "c",
+    ]
+    assert in_use(engine) == {"k": (3, 3, 2)}
+
+
+def test_a_lower_limit_starts_nothing_until_enough_have_ended(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claims = [start(worker, name, gate(limit=3)) for name in "abc"]
+    park(other_worker, "d", rules=[gate(limit=1)])
+    for claim in claims[:2]:
+        worker.end(claim, DONE)
+        assert other_worker.claim() == []
+    worker.end(claims[2], DONE)
+    assert named(other_worker.claim()) == ["d"]
+
+
+def test_a_gate_counts_over_all_queues(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()], queue="r")
+    assert other_worker.claim(1, ["r"]) == []
+    worker.end(claim, DONE)
+    assert named(other_worker.claim(1, ["r"])) == ["b"]
+
+
+def test_a_granted_job_that_is_given_back_asks_again(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate(), Rule("mail", 5, HOUR))
+    park(other_worker, "b", "c", rules=[gate(), Rule("mail", 5, HOUR)])
+    worker.end(claim, DONE)
+    (claim,) = worker.claim()
+    assert (named([claim]), claim.gated) == (["b"], True)
+    worker.end(claim, GIVE_BACK)
+    (again,) = other_worker.claim()
+    assert (named([again]), again.admitted, again.gated) == (["c"], True, True)
+    (claim,) = worker.claim()
+    assert (named([claim]), claim.admitted, claim.gated) == (["b"], False, False)
+    assert not ask(worker, claim, gate())
+
+
+def test_a_repeated_step_tells_again_that_the_job_has_a_slot(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    worker.end(claim, DONE)
+    first = other_worker.step(want=1)
+    assert first.claims[0].gated
+    assert other_worker.again(want=1).claims == first.claims
+    assert in_use(engine) == {"k": (1, 1, 0)}
+
+
+def test_a_stale_claim_takes_no_slot(engine: Engine, worker: Worker, other_worker: Worker) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    engine.recover("w1", died(request=worker.request))
+    (again,) = other_worker.claim()
+    engine.register(registration("w1", "n1"))
+    assert engine.admit([gate()], ("w1", claim)).stale
+    assert ask(other_worker, again, gate())
+
+
+def test_a_keeper_hears_of_a_gate_with_room(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    while engine.wait(["q"], 0):
+        assert other_worker.claim() == []
+    worker.end(claim, DONE)
+    assert engine.wait(["q"], 5) > 0
+    assert named(other_worker.claim()) == ["b"]
+
+
+def test_a_job_that_waits_may_be_cancelled_moved_and_purged(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    b, c, _ = park(other_worker, *"bcd", rules=[gate()])
+    assert engine.cancel([b]) == [b]
+    assert engine.move([c], "r") == [c]
+    assert engine.purge("q") == 1
+    assert count_of(engine, "r").ready == 1
+    worker.end(claim, DONE)
+    assert other_worker.claim() == []
+    assert in_use(engine) == {}
+
+
+def test_slots_of_ended_claims_are_forgotten(engine: Engine, worker: Worker) -> None:
+    for name in "abc":
+        worker.end(start(worker, name, gate(name)), DONE)
+    while engine.sweep(SECOND):
+        pass
+    assert in_use(engine) == {}

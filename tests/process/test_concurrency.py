@@ -1,0 +1,98 @@
+"""Concurrency per key in a running pool: exact, turn by turn, and nothing is left of the dead."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.process.conftest import MakeProject
+from tests.process.engines import each_kind, redis_and_sqlite
+from tests.support.project import Project
+from tests.support.wait import until
+
+JOBS = """
+from poolq import Concurrent, Job, Limit
+from tests.support.ledger import gate, note
+
+class Sync(Job):
+    def rate_limit(self):
+        return [Concurrent(2, key=f"tenant:{self.payload['tenant']}"), Limit(100_000, seconds=1)]
+
+    def run(self):
+        note("start", self.id)
+        note("end", self.id)
+
+class Alone(Job):
+    def rate_limit(self):
+        return Concurrent(1)
+
+    def run(self):
+        note("start", self.id)
+        gate(self.payload["gate"])
+        note("end", self.id)
+
+class Fails(Job):
+    attempts = 2
+
+    def rate_limit(self):
+        return Concurrent(1, key="fails")
+
+    def run(self):
+        note("start", self.id)
+        raise ValueError("no luck")
+"""
+
+
+@pytest.fixture
+def gated(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
+def most_at_once(project: Project) -> int:
+    """How many jobs ran at the same time, at most."""
+    moments = [(line.at, 1) for line in project.ledger.lines("start")]
+    moments += [(line.at, -1) for line in project.ledger.lines("end")]
+    most = running = 0
+    for _, change in sorted(moments):
+        running += change
+        most = max(most, running)
+    return most
+
+
+@each_kind
+def test_no_more_run_than_the_key_allows_and_all_run(gated: Project) -> None:
+    ids = gated.produce(
+        "import jobs\nfor n in range(60): print(jobs.Sync.dispatch({'tenant': 'one'}))"
+    ).split()
+    assert gated.pool(4, "--until-empty").wait_exit() == 0
+    assert gated.ledger.times("end") == dict.fromkeys(ids, 1)
+    assert most_at_once(gated) <= 2
+    assert gated.total("retried") == gated.total("failed") == 0, "waiting uses no attempt"
+
+
+@each_kind
+def test_after_a_kill_of_the_one_that_runs_the_next_starts_within_a_second(gated: Project) -> None:
+    pool = gated.ready(3)
+    first = gated.dispatch("Alone", {"gate": "never"}, max_crashes=1)
+    victim = pool.until_runs(first)
+    gated.ledger.until("start", first)
+    second = gated.dispatch("Alone", {"gate": "open"})
+    third = gated.dispatch("Alone", {"gate": "open"})
+    until(lambda: gated.total("parked") == 2, 10, "both wait")
+    killed = time.monotonic()
+    victim.kill()
+    (line,) = gated.ledger.until("start", second, 1)
+    assert line.at - killed < 1
+    gated.ledger.open("open")
+    until(gated.settled, 20)
+    assert list(gated.failed()) == [first]
+    assert gated.ledger.ids("start") == [first, second, third]
+
+
+@redis_and_sqlite
+def test_a_job_that_retries_leaves_its_slot_to_the_next(gated: Project) -> None:
+    ids = [gated.dispatch("Fails", attempts=2) for _ in range(3)]
+    assert gated.pool(2, "--until-empty").wait_exit() == 0
+    assert gated.ledger.times("start") == dict.fromkeys(ids, 2)
+    assert sorted(gated.failed()) == sorted(ids)
