@@ -12,8 +12,10 @@ from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
 from poolq.jobs.message import entries
+from poolq.monitor import schedule_status
 
 SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
+MAX_SCHEDULES = 1000
 STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
 
@@ -23,7 +25,8 @@ STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 def doctor(settings: Config, as_json: bool) -> int:
     """Check the engine and its settings.
 
-    Checks the engine's reachability, version, eviction policy, isolation, schema and clock.
+    Checks the engine's reachability, version, eviction policy, isolation, schema and clock, and
+    whether schedules are late.
 
     Exits with 0 if no check is bad, with 69 if the engine cannot be reached, with 78 if the schema
     or a setting is wrong, and with 1 for any other bad check.
@@ -61,6 +64,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
         checks.extend(engine.doctor())
         checks.append(_writable(engine))
         checks += _set_aside(engine)
+        checks += _schedules(engine)
     except StoreMissing as error:
         checks.append(Check("database", "warn", str(error)))
         return 0
@@ -100,6 +104,19 @@ def _set_aside(engine: Engine) -> list[Check]:
         return []
     jobs = "1 failed job" if odd == 1 else f"{odd} failed jobs"
     return [Check("set aside", "warn", f"{jobs} could not be read; 'poolq failed ls' lists them")]
+
+
+def _schedules(engine: Engine) -> list[Check]:
+    """Count the schedules, and name those that nobody ticks as they should be."""
+    found = schedule_status.all_of(engine.schedules.soonest(MAX_SCHEDULES), engine.now())
+    if not found:
+        return []
+    counts = schedule_status.by_state(found)
+    text = ", ".join(f"{n} {state}" for state, n in counts.items())
+    odd = [one.name for one in found if one.state in ("late", "undeclared", "unreadable")]
+    if odd:
+        text += f": {', '.join(odd[:3])}{', …' * (len(odd) > 3)}"
+    return [Check("schedules", "warn" if odd else "ok", text)]
 
 
 def _code(checks: Sequence[Check]) -> int:

@@ -90,6 +90,8 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
     }
     if held := [_limit(one) for one in found["limits"] if one["state"] == "holds back"]:
         fields["held back"] = "\n".join(held)
+    if late := [one["name"] for one in found["schedules"] if one["state"] == "late"]:
+        fields["late"] = "\n".join(f"schedule {name}" for name in late)
     if refusal:
         fields["last reload"] = f"refused: {refusal['reason']}\n{refusal['traceback']}".rstrip()
     return fields

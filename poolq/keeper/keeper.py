@@ -152,7 +152,13 @@ class Keeper:
             return code
         waiter = Waiter(self._engine, self._config, self._scores, self._wakeups, self._reporter)
         waiter.start()
-        Observer(self._engine, self._config, self._scores, self._reporter).start()
+        Observer(
+            self._engine,
+            self._config,
+            self._scores,
+            self._reporter,
+            has_schedules=lambda: self._ticker.any,
+        ).start()
         while not self._signals.stopping or self._signals.orphaned:
             self._round()
             self._sampler.sample()

@@ -1,4 +1,4 @@
-"""The keeper's observer reads queues, limits and nodes from the engine, for dashboard and metrics.
+"""The keeper's observer reads from the engine what dashboard and metrics show of its jobs.
 
 - It is a daemon thread with a connection of its own, so no heartbeat or recovery waits for it.
 - It reads every OBSERVE_INTERVAL seconds, or less often if reading is slow, so that it spends at
@@ -7,7 +7,7 @@
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import maxsize
 from time import monotonic, monotonic_ns
 
@@ -18,7 +18,7 @@ from poolq.errors import EngineError
 from poolq.keeper.limit_watch import MAX_NAMED, LimitWatch
 from poolq.log.events import Event, Note
 from poolq.log.reporting import Log
-from poolq.monitor import node_info
+from poolq.monitor import node_info, schedule_status
 from poolq.monitor.broker_status import BrokerStatus, QueueFlow, encode, node_status, read
 from poolq.monitor.job_counts import JobCounts
 from poolq.monitor.limit_status import OBSERVE_INTERVAL
@@ -27,14 +27,24 @@ from poolq.scoreboard.board import Scoreboard
 
 MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
-MAX_SHOWN = 200  # queues, and as many limits and nodes
+MAX_SHOWN = 200  # queues, and as many limits, nodes and schedules
 
 
 class Observer(threading.Thread):
     """A daemon thread: it ends with the keeper's process."""
 
-    def __init__(self, engine: Engine, config: Config, scores: Scoreboard, reporter: Log) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        scores: Scoreboard,
+        reporter: Log,
+        *,
+        has_schedules: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`has_schedules`: whether there are any, which the keeper knows anyway."""
         super().__init__(name="observer", daemon=True)
+        self._has_schedules = has_schedules
         self._engine = engine
         self._reporter = reporter
         self._page = scores.pages.keeper
@@ -90,6 +100,7 @@ class Observer(threading.Thread):
         # In this order, a job that ends between the two calls is missed, but not counted twice.
         totals, queues = engine.totals(), engine.counts()
         limits, others = engine.limits(), engine.nodes()
+        schedules = engine.schedules.soonest(MAX_SHOWN) if self._has_schedules() else []
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         changes = self._pauses(queues)
         pools = [node_status(one, now) for one in others]
@@ -112,6 +123,7 @@ class Observer(threading.Thread):
             unserved=[queue for queue in unserved if queue in shown],
             left_out=len(every) - len(queues),
             left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
+            schedules=schedule_status.all_of(schedules, now),
         )
         return status, [*changes, *events]
 

@@ -14,6 +14,8 @@ from poolq.config import Config, engine_urls
 from poolq.master.state import Pool, Slot, Trial, WorkerProcess
 from poolq.monitor import broker_status
 from poolq.monitor.limit_status import LimitStatus
+from poolq.monitor.schedule_status import ScheduleStatus
+from poolq.monitor.times import utc
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import PHASE_NAMES, Phase
@@ -33,6 +35,7 @@ class StatusReport:
 
     def collect(self) -> dict[str, Any]:
         pool, config, trial = self._pool, self._config, self._pool.trial
+        broker = broker_status.read(self._scores.pages.keeper.read())
         refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None
         return {
             "pool": config.name,
@@ -66,7 +69,8 @@ class StatusReport:
                 }
                 for template in pool.templates.values()
             ],
-            "limits": limits_of(self._limits()),
+            "limits": limits_of(broker.limits_now() if broker else ()),
+            "schedules": schedules_of(broker.schedules if broker else ()),
             "workers": [self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
         }
 
@@ -74,10 +78,6 @@ class StatusReport:
         waits = None if self._pool.has_begun(trial) else max(0.0, trial.not_before - monotonic())
         starts = None if waits is None else round(waits, 3)
         return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
-
-    def _limits(self) -> Sequence[LimitStatus]:
-        status = broker_status.read(self._scores.pages.keeper.read())
-        return status.limits_now() if status else ()
 
     def _age(self, word: int) -> float | None:
         written_at = self._scores.word(word)
@@ -113,3 +113,24 @@ def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
     """The limits as the dashboard shows them, without their sparklines."""
     found = [msgspec.to_builtins(limit) for limit in limits]
     return [{key: value for key, value in one.items() if key != "spark"} for one in found]
+
+
+def schedules_of(schedules: Sequence[ScheduleStatus]) -> list[dict[str, Any]]:
+    """The schedules as the dashboard shows them, those that are due next first."""
+    return [
+        {
+            "name": one.name,
+            "when": one.when,
+            "tz": one.tz or None,
+            "job": one.job,
+            "queue": one.queue,
+            "state": one.state,
+            "declared": one.declared,
+            "next": utc(one.next) if one.next else None,
+            "last": utc(one.last) if one.last else None,
+            "jobs": one.ticks,
+            "skipped": one.skipped,
+            "late": one.late,
+        }
+        for one in schedules
+    ]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from poolq.monitor import amounts
 from poolq.monitor.limit_status import LimitStatus
+from poolq.monitor.schedule_status import PROBLEMS, ScheduleStatus
 from poolq.monitor.snapshot import PoolView, QueueView, Snapshot, UnknownJobView, WorkerView
 
 MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
@@ -63,6 +64,7 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
     workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
     found += [_leaking(one) for one in workers if leaks(one)]
     found += [_held(one, snapshot.at) for one in snapshot.limits if one.holds_back]
+    found += [_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS]
     found += [_unknown(one) for one in snapshot.unknown]
     found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
     found += _died(snapshot)
@@ -166,6 +168,14 @@ def _held(limit: LimitStatus, now: float) -> Alert:
     if limit.last_tries:
         parts.append(f"{amounts.count(limit.last_tries)} held back with one attempt left")
     return Alert("warn", f"limit {limit.key}", "holds back", ", ".join(parts))
+
+
+def _schedule(one: ScheduleStatus) -> Alert:
+    if one.state == "unreadable":
+        text = "a later poolq has stored it, or it is damaged: this pool does not tick it"
+        return Alert("bad", f"schedule {one.name}", "unreadable", text)
+    text = f"{one.job} was due {amounts.span(one.late)} ago, and no keeper has stored its job"
+    return Alert("bad", f"schedule {one.name}", "late", text)
 
 
 def _unknown(unknown: UnknownJobView) -> Alert:

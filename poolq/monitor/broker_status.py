@@ -9,6 +9,7 @@ from poolq.engines.base import NodeRecord, QueueCounts
 from poolq.monitor import limit_status, node_info
 from poolq.monitor.limit_status import LimitStatus, ObservedLimit
 from poolq.monitor.node_info import NodeInfo
+from poolq.monitor.schedule_status import ScheduleStatus
 
 
 class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
@@ -38,7 +39,8 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     """One observation. `at`: its time in monotonic nanoseconds; `version`: poolq's version;
     `period`: seconds until the next observation; `ping`: seconds that the engine took to answer;
     `flows`: by queue; `unserved`: the queues that no node serves. `left_out`: how many queues are
-    not in `queues`, because there are too many, and `left_out_ready`: their ready jobs."""
+    not in `queues`, because there are too many, and `left_out_ready`: their ready jobs.
+    `schedules`: those that are due next."""
 
     at: int
     version: str
@@ -51,6 +53,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     unserved: list[str] = []
     left_out: int = 0
     left_out_ready: int = 0
+    schedules: list[ScheduleStatus] = []
 
     def age(self) -> float:
         """Seconds since the observation."""
@@ -85,6 +88,7 @@ def encode(status: BrokerStatus, room: int) -> bytes:
             },
             limits=status.limits[: len(status.limits) // 2],
             nodes=status.nodes[: len(status.nodes) // 2],
+            schedules=status.schedules[: len(status.schedules) // 2],
             unserved=status.unserved[: len(status.unserved) // 2],
             left_out=status.left_out + len(others),
             left_out_ready=status.left_out_ready + sum(one.ready for one in others),

@@ -14,6 +14,7 @@ from poolq.monitor import broker_status
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.job_counts import OUTCOMES, JobCounts, plus
 from poolq.monitor.limit_status import LimitStatus
+from poolq.monitor.schedule_status import ScheduleStatus, by_state
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 #: Not "job", which is Prometheus' own label for what it scrapes.
 _JOB = ("queue", "job_name")
 _LIMIT = ("limit", "window")
+_SCHEDULE = ("schedule",)
+#: At most this many schedules have series of their own; those that are due next come first.
+MAX_SCHEDULES = 50
 #: At most this many limits have series of their own; those that jobs wait for come first.
 MAX_LIMITS = 50
 #: Name, kind, labels, help. In the exposition a counter's name ends in _total.
@@ -70,6 +74,11 @@ METRICS = {
     "poolq_limit_allowed_at_once": ("gauge", ("limit",), "Jobs that it allows at once."),
     "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Seconds until a job may start."),
     "poolq_limit_empty_seconds": ("gauge", _LIMIT, "About how long it takes until no job waits."),
+    "poolq_schedules": ("gauge", ("state",), "Schedules by state, of the 200 due next."),
+    "poolq_schedule_jobs": ("counter", _SCHEDULE, "Jobs that a schedule has stored."),
+    "poolq_schedule_skipped": ("counter", _SCHEDULE, "Ticks skipped, as a job was unfinished."),
+    "poolq_schedule_next_timestamp_seconds": ("gauge", _SCHEDULE, "Its next tick."),
+    "poolq_schedule_late_seconds": ("gauge", _SCHEDULE, "How long the next tick is overdue."),
     "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),
     "poolq_broker_ping_seconds": ("gauge", (), "How long the broker's last answer took."),
     "poolq_observed_age_seconds": ("gauge", (), "How old the numbers of the queues are."),
@@ -121,6 +130,7 @@ class Collector:
             **_of_jobs(cells),
             **(_of_queues(broker) if broker else {}),
             **(of_limits(broker.limits_now()) if broker else {}),
+            **(of_schedules(broker.schedules) if broker else {}),
             "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }
 
@@ -201,6 +211,19 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
         "poolq_limit_empty_seconds": [
             (name, one.empty_in or 0.0) for name, one in windows if not one.grows
         ],
+    }
+
+
+def of_schedules(schedules: Sequence[ScheduleStatus]) -> dict[str, Iterable[Value]]:
+    named = [((one.name,), one) for one in schedules[:MAX_SCHEDULES]]
+    return {
+        "poolq_schedules": [((name,), n) for name, n in by_state(schedules).items()],
+        "poolq_schedule_jobs": [(name, one.ticks) for name, one in named],
+        "poolq_schedule_skipped": [(name, one.skipped) for name, one in named],
+        "poolq_schedule_next_timestamp_seconds": [
+            (name, one.next / 1e6) for name, one in named if one.next
+        ],
+        "poolq_schedule_late_seconds": [(name, one.late) for name, one in named],
     }
 
 

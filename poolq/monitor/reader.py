@@ -62,6 +62,7 @@ class SnapshotReader:
             workers=workers,
             queues=self._queues(broker) if broker else (),
             limits=broker.limits_now() if broker else (),
+            schedules=tuple(broker.schedules) if broker else (),
             left_out=broker.left_out if broker else 0,
             left_out_ready=broker.left_out_ready if broker else 0,
             kinds=self._kinds.views,

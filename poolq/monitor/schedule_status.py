@@ -19,6 +19,8 @@ from poolq.monitor import amounts
 
 #: Microseconds. A keeper that is alive looks far more often, and a dead one is soon replaced.
 LATE_AFTER = 30_000_000
+#: The states that are trouble, each with its severity.
+PROBLEMS = {"late": "bad", "unreadable": "bad"}
 
 
 class ScheduleStatus(msgspec.Struct, frozen=True, omit_defaults=True):

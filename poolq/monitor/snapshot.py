@@ -8,6 +8,7 @@ not known (yet). Texts are raw; drawing removes control characters, and decides 
 import msgspec
 
 from poolq.monitor.limit_status import LimitStatus
+from poolq.monitor.schedule_status import ScheduleStatus
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +222,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerView, ...] = ()
     queues: tuple[QueueView, ...] = ()
     limits: tuple[LimitStatus, ...] = ()
+    schedules: tuple[ScheduleStatus, ...] = ()
     kinds: tuple[JobKindView, ...] = ()
     failures: tuple[FailureView, ...] = ()
     events: tuple[EventView, ...] = ()

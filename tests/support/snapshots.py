@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.monitor.snapshot import (
     EventView,
     FailureView,
@@ -93,11 +94,22 @@ def failure(number: int, **more: object) -> FailureView:
     return msgspec.structs.replace(given, **more)
 
 
+NIGHTLY = ScheduleStatus(
+    name="shop.jobs:Report", when="0 3 * * *", tz="Europe/Berlin", job="shop.jobs:Report",
+    queue="default", next=round(AT + 7265) * 1_000_000, last=round(AT - 79_135) * 1_000_000,
+    ticks=31,
+)  # fmt: skip
+PING = ScheduleStatus(
+    name="ping", when="every 30s", job="shop.jobs:Ping", queue="default", state="waiting",
+    next=round(AT - 75) * 1_000_000, last=round(AT - 105) * 1_000_000, ticks=4000,
+)  # fmt: skip
+
+
 def well() -> Snapshot:
     """A small pool without any trouble."""
     return Snapshot(
         at=AT, head=head(busy=0), workers=tuple(idle(slot) for slot in range(1, 5)),
-        queues=(queue("default"),),
+        queues=(queue("default"),), schedules=(NIGHTLY,),
     )  # fmt: skip
 
 
@@ -117,6 +129,7 @@ def troubled() -> Snapshot:
             queue("emails", ready=0, parked=84, oldest=None, empty_in=None),
         ),
         limits=(MAILS, OPEN),
+        schedules=(PING, NIGHTLY),
         kinds=(
             kind("shop.jobs:Export", seconds=9000.0, share=0.7, usual=12.0, p95=48.0),
             kind("shop.jobs:Charge", failed=17, retried=203),

@@ -12,11 +12,13 @@ TWO_COLUMNS_WIDTH = 150  # minimum columns of the screen for two columns of pane
 TWO_COLUMNS_HEIGHT = 8  # minimum lines of the panes for that
 PANE_GAP = 2
 #: The panes of each column, from top to bottom, below the workers of a wide screen.
-WIDE = (("queues", "limits", "kinds"), ("failures", "events", "nodes"))
+WIDE = (("queues", "limits", "schedules", "kinds"), ("failures", "events", "nodes"))
 #: The panes of a narrow screen.
-NARROW = ("workers", "queues", "limits", "failures", "events", "kinds", "nodes")
+NARROW = ("workers", "queues", "limits", "schedules", "failures", "events", "kinds", "nodes")
 #: Panes that are shown only if there is enough room or if they have the focus.
 OPTIONAL = ("kinds", "nodes")
+#: A pane that is shown only if it has rows or the focus, because many applications have none.
+UNLESS_EMPTY = "schedules"
 SMALL_HEIGHT = 12  # lines below which panes without rows are left out
 LINES_PER_PANE = 4  # minimum lines for each pane of a column that shows an optional pane
 
@@ -37,7 +39,10 @@ def arrange(rows: Mapping[str, int], focus: str, width: int, height: int) -> lis
     the lines, unless the other panes do not need the rest."""
     if width < TWO_COLUMNS_WIDTH or height < TWO_COLUMNS_HEIGHT:
         return _column(NARROW, rows, focus, PaneArea("", 0, 0, width, height))
-    below = max(sum(_lines(rows[one]) for one in panes) for panes in WIDE)
+    below = max(
+        sum(_lines(rows[one]) for one in panes if rows[one] or one != UNLESS_EMPTY)
+        for panes in WIDE
+    )
     top = min(_lines(rows["workers"]), max(height // 2, height - below))
     rest = height - top
     left = (width - PANE_GAP) // 2
@@ -77,7 +82,9 @@ def _shown(panes: Sequence[str], rows: Mapping[str, int], focus: str, height: in
     Nodes are more important than kinds of jobs if there are several nodes. If there is little room,
     panes without rows are left out."""
     optional = {
-        one for one in panes if one in OPTIONAL or (height < SMALL_HEIGHT and not rows[one])
+        one
+        for one in panes
+        if one in OPTIONAL or (not rows[one] and (height < SMALL_HEIGHT or one == UNLESS_EMPTY))
     }
     shown = {one for one in panes if one not in optional or one == focus}
     several = rows["nodes"] > 1

@@ -7,11 +7,13 @@ from poolq.dashboard.panes.kinds import KINDS_PANE
 from poolq.dashboard.panes.limits import LIMITS_PANE
 from poolq.dashboard.panes.nodes import NODES_PANE
 from poolq.dashboard.panes.queues import QUEUES_PANE
+from poolq.dashboard.panes.schedules import SCHEDULES_PANE
 from poolq.dashboard.panes.workers import WORKERS_PANE
 
 PANES: dict[str, Pane] = {
     pane.name: pane
     for pane in (
-        WORKERS_PANE, QUEUES_PANE, LIMITS_PANE, FAILURES_PANE, EVENTS_PANE, KINDS_PANE, NODES_PANE,
+        WORKERS_PANE, QUEUES_PANE, LIMITS_PANE, SCHEDULES_PANE, FAILURES_PANE, EVENTS_PANE,
+        KINDS_PANE, NODES_PANE,
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from poolq.dashboard.drawing.layout import NARROW, PANE_GAP, WIDE, PaneArea, arrange, share
 from poolq.dashboard.panes import PANES
 
-FEW = dict.fromkeys(PANES, 1)
+FEW = {**dict.fromkeys(PANES, 1), "schedules": 0}
 
 
 def panes(areas: list[PaneArea]) -> list[str]:
@@ -44,7 +44,7 @@ def test_panes_fill_the_screen_and_never_overlap(
 
 
 def test_a_wide_screen_has_two_columns_below_the_workers() -> None:
-    areas = arrange(FEW, "workers", 200, 36)
+    areas = arrange(dict.fromkeys(PANES, 1), "workers", 200, 36)
     assert panes(areas) == ["workers", *WIDE[0], *WIDE[1]]
     assert {one.pane for one in areas if one.left} == set(WIDE[1])
     assert areas[0] == PaneArea("workers", 0, 0, 200, 2)
@@ -69,6 +69,13 @@ def test_many_workers_leave_half_of_a_wide_screen_to_the_others() -> None:
 def test_optional_panes_come_with_the_room(nodes: int, height: int, shown: set[str]) -> None:
     found = panes(arrange({**FEW, "nodes": nodes}, "workers", 100, height))
     assert set(found) & {"kinds", "nodes"} == shown
+
+
+@pytest.mark.parametrize("size", [(60, 15), (100, 30), (200, 50)])
+def test_schedules_are_shown_only_if_there_are_any(size: tuple[int, int]) -> None:
+    assert "schedules" not in panes(arrange(FEW, "workers", *size))
+    assert "schedules" in panes(arrange(FEW, "schedules", *size))
+    assert "schedules" in panes(arrange({**FEW, "schedules": 1}, "workers", *size))
 
 
 def test_a_small_screen_leaves_out_panes_without_rows() -> None:
