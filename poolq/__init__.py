@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from poolq.jobs.concurrency import Concurrent
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
+    from poolq.jobs.ids import JobId
     from poolq.jobs.job import Job, JobSettings, current
     from poolq.jobs.limits import Limit
     from poolq.jobs.periodic import every
     from poolq.jobs.producer import connect
     from poolq.jobs.retry_policy import Backoff, Retry
+    from poolq.jobs.unique import Unique
 
 __all__ = [
     "AppError", "Backoff", "Concurrent", "ConfigError", "DurationError", "EngineError",
-    "EngineUnavailable", "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobInfo",
-    "JobOutcome", "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError", "PoolqError",
-    "RateLimitExhausted", "Retry", "ScheduleError", "around", "cancel", "connect", "current",
-    "dispatch", "dispatch_many", "every", "find", "job", "on",
+    "EngineUnavailable", "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobId",
+    "JobInfo", "JobOutcome", "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError",
+    "PoolqError", "RateLimitExhausted", "Retry", "ScheduleError", "Unique", "around", "cancel",
+    "connect", "current", "dispatch", "dispatch_many", "every", "find", "job", "on",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -42,6 +44,7 @@ _MODULES = {
     "list": "engines.job_info", "every": "jobs.periodic",
     "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",
     "on": "jobs.callbacks", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
+    "JobId": "jobs.ids", "Unique": "jobs.unique",
 }  # fmt: skip
 
 

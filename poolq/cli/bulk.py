@@ -6,13 +6,14 @@ has begun are not changed, so the command ends even if such jobs keep coming.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from poolq.cli import job_ids, listing, options
 from poolq.cli.filters import Selection
 from poolq.cli.progress import Progress, exact_sum
 from poolq.engines.base import Engine, StoredJob
+from poolq.monitor import unique_keys
 
 FAILED = ("failed",)
 MAX_SHOWN = 100  # jobs that --dry-run lists
@@ -46,17 +47,20 @@ def run(engine: Engine, chosen: Selection, change: Change) -> int:
         return _preview(engine, chosen, change, ids)
     total = len(ids) or _confirmed_total(engine, chosen, change)
     changed: list[str] = []
+    taken: dict[str, str] = {}
     with Progress(change.passive, total) as progress:
         for batch in _batches(engine, chosen, change, ids, brief=change.bodies is None):
             bodies = change.bodies(_jobs(engine, batch)) if change.bodies else {}
             wanted = list(bodies) if change.bodies else [_id(one) for one in batch]
             found = change.act(wanted, bodies) if wanted else []
             changed += found
+            taken.update(_keys_taken(engine, change, set(wanted) - set(found)))
             progress.add(len(found))
     if changed:
         one = f"job {changed[0]} is" if len(changed) == 1 else f"{len(changed)} jobs are"
         options.announce(engine, f"{one} {change.passive}{chosen.filters.words}")
-    return _report(engine, chosen, change, ids, changed)
+    refused = {**change.refused, **taken}
+    return _report(engine, chosen, change._replace(refused=refused), ids, changed)
 
 
 def _batches(
@@ -176,6 +180,14 @@ def _warn_of(refused: Mapping[str, str], change: Change, *, one_by_one: bool) ->
         return
     for why, count in Counter(refused.values()).items():
         options.warn(f"{_jobs_text(count)} not {change.passive}: {why}")
+
+
+def _keys_taken(engine: Engine, change: Change, ids: Iterable[str]) -> dict[str, str]:
+    """Return why jobs cannot be retried, by id, if it is because other jobs have their keys."""
+    if change.verb != "retry":
+        return {}
+    why = {id: unique_keys.why_not_retried(engine.find(id)) for id in ids}
+    return {id: text for id, text in why.items() if text}
 
 
 def _reason(engine: Engine, id: str, change: Change) -> str:

@@ -62,9 +62,11 @@ def dispatch(
     if as_json:
         from poolq.cli import tables
 
-        tables.print_json({"id": id})
+        tables.print_json({"id": str(id), "new": id.new})
     else:
         click.echo(id)
+        if not id.new:
+            warn("nothing was dispatched: this job has the same unique key")
 
 
 def _check(options: dict[str, Any], name: str) -> None:
@@ -77,19 +79,19 @@ def _check(options: dict[str, Any], name: str) -> None:
         raise click.UsageError(str(error), click.get_current_context()) from None
 
 
-def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> str:
+def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> Any:
     from poolq.jobs.dispatch import dispatch as dispatch_by_name
 
     if to is None:
         return dispatch_by_name(name, payload, **options)
     job = to.set(**options)
     if job.bind is None:
-        return str(job.dispatch(payload))
+        return job.dispatch(payload)
     try:
         arguments = job.bind(payload)
     except TypeError as error:
         raise PayloadError(f"{error}; the payload must hold the arguments by name") from None
-    return str(job.dispatch(**arguments))
+    return job.dispatch(**arguments)
 
 
 def find_job(settings: Config, name: str) -> Any:

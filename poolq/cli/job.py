@@ -16,7 +16,7 @@ from poolq.common.names import check_name, suggestion
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import DurationError, NotFound, OptionError, PoolqError
 from poolq.jobs.message import entries, name_and_queue
-from poolq.monitor import node_info, times
+from poolq.monitor import node_info, times, unique_keys
 from poolq.monitor.snapshot import Progress, Snapshot
 
 #: A delayed or parked job that becomes ready during a command is found among the ready jobs.
@@ -125,6 +125,7 @@ def print_job(
         "crashes": stored.state.crashes,
         "worker": stored.worker or "-",
         "payload": listing.payload_text(stored.body),
+        **({"unique": unique} if (unique := unique_keys.text(stored)) else {}),
     }
     if progress is not None:
         fields["progress"] = _progress_text(progress)

@@ -57,6 +57,15 @@ def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
         "failing": bool(stored.state.failing),
         when: utc(stored.at),
         "worker": stored.worker or None,
+        "unique": _unique(stored),
         "progress": progress,
         "history": [entry(line) for line in entries(stored.state.history)],
     }
+
+
+def _unique(stored: StoredJob) -> dict[str, Any] | None:
+    """Return the job's unique key; `holder`: which job has it now, if `find` has read the job."""
+    unique = stored.ties.unique
+    if unique is None:
+        return None
+    return {"key": unique.key, "until": unique.until, "holder": stored.holder or None}

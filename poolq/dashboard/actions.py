@@ -19,6 +19,7 @@ from poolq.engines.base import Engine, JobPage
 from poolq.engines.search import JobFilter, search
 from poolq.errors import NotFound, PoolqError, Refused
 from poolq.jobs.message import name_and_queue
+from poolq.monitor import unique_keys
 
 #: A message, and what was fetched.
 ActionOutput = tuple[str, Any]
@@ -163,6 +164,8 @@ class Actions:
     def _retry(self, action: Action) -> ActionOutput:
         id = self._id(action.target)
         if not self._engine().retry([id]):
+            if why := unique_keys.why_not_retried(self._engine().find(id)):
+                raise Refused(f"job {id} {why}")
             raise NotFound(f"job {id} is no longer a failed job")
         return f"job {id} is back in its queue", None
 
@@ -230,7 +233,7 @@ class Actions:
 
     def _bulk(self, action: Action, report: Report) -> ActionOutput:
         assert action.bulk is not None
-        engine, to, done = self._engine(), action.bulk.to, 0
+        engine, to, done, kept = self._engine(), action.bulk.to, 0, 0
         act: Callable[[list[str]], list[str]] = {
             "retry": engine.retry,
             "forget": engine.forget,
@@ -240,10 +243,13 @@ class Actions:
         verb = bulk.VERBS[action.bulk.verb]
         for page in self._pages(action.bulk):
             ids = [one.id for one in page.jobs if not to or one.queue != to]
-            done += len(act(ids)) if ids else 0
+            changed = len(act(ids)) if ids else 0
+            done, kept = done + changed, kept + len(ids) - changed
             if not report(f"{verb.doing}: {done} of {max(done, action.by)} jobs"):
                 return f"stopped: {done} of {max(done, action.by)} jobs are {verb.done}", None
-        return f"{done} job{'s are' if done != 1 else ' is'} {verb.done}", None
+        rest = f"; {kept} stayed failed, as other jobs have their unique keys" if kept else ""
+        rest = rest if action.bulk.verb == "retry" else ""
+        return f"{done} job{'s are' if done != 1 else ' is'} {verb.done}{rest}", None
 
     def _pages(self, wanted: Bulk) -> Iterator[JobPage]:
         """Yield the jobs in pages. The caller may act on each page before it requests the next."""

@@ -42,7 +42,8 @@ class JobInfo:
     """A stored job at the moment when it was read. `due`, `claimed` or `failed` is set, by `state`.
     `attempt`: the attempts used so far. `attempts` and `payload` are None if the message cannot be
     read here. `worker`: the worker that runs it, or "". `progress`: what the running job last
-    reported, at most some seconds ago; None if it reports nothing, or was listed."""
+    reported, at most some seconds ago; None if it reports nothing, or was listed.
+    `unique`: its unique key."""
 
     id: str
     job: str
@@ -57,12 +58,13 @@ class JobInfo:
     payload: dict[str, Any] | None
     worker: str
     progress: JobProgress | None
+    unique: str | None
     history: tuple[Entry, ...]
 
 
 def find(id: str) -> JobInfo | None:
     """Return a job in any state; None if it is done, or never existed. Raises EngineError."""
-    chosen = engine()
+    chosen, id = engine(), str(id)  # not a JobId
     stored = chosen.find(id)
     if stored is None:
         return None
@@ -99,6 +101,7 @@ def cancel(id: str, grace: Duration = "10 seconds") -> bool:
     """Cancel a job that has not ended; return False if there is none. A waiting job is deleted. In
     a running one, `cancelled` becomes true; if it still runs after `grace`, its worker is killed.
     It does not run again. Raises DurationError, EngineError."""
+    id = str(id)  # not a JobId
     pause, chosen = micros(grace, "the grace of cancel()"), engine()
     for _ in range(CANCEL_ATTEMPTS):
         if chosen.cancel([id]) or chosen.request_cancel([id], pause):
@@ -144,6 +147,7 @@ def _info(stored: StoredJob, progress: JobProgress | None = None) -> JobInfo:
         payload=payload,
         worker=stored.worker,
         progress=progress,
+        unique=stored.ties.unique.key if stored.ties.unique else None,
         history=tuple(entries(stored.state.history)),
     )
 

@@ -75,3 +75,9 @@ class Check(NamedTuple):
     name: str
     level: str
     text: str
+
+
+def void_keys(count: int) -> Check:
+    """Return the line about unique keys of jobs that are gone."""
+    text = f"{count} of jobs that are gone, which something else has deleted; they hold nothing up"
+    return Check("unique keys", "warn", text)

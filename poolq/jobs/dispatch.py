@@ -6,15 +6,18 @@ from typing import Any, Unpack
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
+from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, JobSettings
+from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
-from poolq.jobs.producer import max_payload, send, store
+from poolq.jobs.producer import max_payload, send, store, store_tied
+from poolq.jobs.ties import TiedPush, UniqueRight
 
 
 def dispatch(
     job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
-) -> str:
+) -> JobId:
     """Dispatch a job by its name ("jobs:SendMail"), without loading its code, and return its id.
 
     Options that are not given have poolq's defaults, not those of the job's class. Raises
@@ -28,14 +31,15 @@ def dispatch_many(
     job: str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any],
     payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
     **options: Unpack[DispatchOptions],
-) -> list[str]:
+) -> list[JobId]:
     """Dispatch one job for each payload, thousands in one round trip, and return the ids in order.
 
         dispatch_many(SendMail, [{"to": "ann@example.com"}, ({"to": "bob@b.org"}, {"delay": 30})])
 
     An item is a payload, or a tuple of a payload and options for this job alone. The payload of a
     function job holds its arguments by name. All payloads are checked before the first job is
-    stored. Raises what `dispatch` raises. EngineUnavailable has the `ids` of the jobs that may not
+    stored. Of unique jobs with the same key, the first one is stored, unless they replace each
+    other. Raises what `dispatch` raises. EngineUnavailable has the `ids` of the jobs that may not
     have been stored.
     """
     if isinstance(job, str):
@@ -48,7 +52,8 @@ def dispatch_many(
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     limit = max_payload()
     template = MessageTemplate(label, shared)
-    pushes = []
+    pushes: list[Push] = []
+    rights: list[UniqueRight | None] = []
     for index, item in enumerate(payloads):
         payload, own, where = item, template, f"payloads[{index}]"
         if isinstance(item, tuple):
@@ -57,7 +62,10 @@ def dispatch_many(
         if bind is not None:
             payload = bind(payload)
         pushes.append(own.push(payload, limit, where))
-    return store(pushes)
+        if own.unique is not None or rights:
+            rights += [None] * (len(pushes) - 1 - len(rights))
+            rights.append(own.right(payload, where))
+    return store_tied(list(map(TiedPush, pushes, rights))) if rights else store(pushes)
 
 
 def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:

@@ -24,6 +24,7 @@ from poolq.common.durations import Duration
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs import declarations
 from poolq.jobs.class_checks import reject_generator
+from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
 from poolq.jobs.limits import Limit, RateLimit
 from poolq.jobs.message_template import MessageTemplate
@@ -62,7 +63,7 @@ class FunctionSettings(Generic[P, R_co]):
         changed = self.options.changed(options, full_name(self.function.job))
         return FunctionSettings(self.function, changed)
 
-    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
+    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
         template = MessageTemplate(job_name(self.function.job), self.options)
         return send(template, self.function.bind(args, kwargs))
@@ -126,7 +127,7 @@ class FunctionJob(Generic[P, R_co]):
         """Return this job with other options, for any number of dispatches. Raises OptionError."""
         return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
 
-    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
+    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
         return send(template_of(self.job), self.bind(args, kwargs))
 

@@ -9,12 +9,28 @@ import os
 from random import Random
 from struct import Struct
 from time import time_ns
+from typing import ClassVar
 
 #: RFC 9562 puts the version into the first half of an id, and the variant into the second.
 _VERSION = 7 << 12
 _VARIANT = 1 << 63
 
 _pack = Struct(">QQ").pack
+
+
+class JobId(str):
+    """The id of a dispatched job. `new`: whether this dispatch has stored the job. It has not if a
+    unique job gave way to the one with this id."""
+
+    __slots__ = ()
+    new: ClassVar[bool] = True
+
+
+class HolderId(JobId):
+    """The id of the job to which another one gave way."""
+
+    __slots__ = ()
+    new = False
 
 
 class _Ids:

@@ -12,15 +12,15 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
 
-from poolq.common.durations import Duration, when
+from poolq.common.durations import Duration
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
 from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.hooks import Hooks, overridden
+from poolq.jobs.ids import JobId
 from poolq.jobs.limits import Limit, OnLimit, RateLimit
 from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS, OPTIONS, Delay, DispatchOptions, Options
 from poolq.jobs.producer import max_payload, send
 from poolq.jobs.retry_policy import ErrorRule, RetryAfter, RetryOn, read_answer, read_rules, rule_of
 from poolq.jobs.running import (
@@ -33,6 +33,11 @@ from poolq.jobs.running import (
     run_inline,
     running_job,
 )
+from poolq.jobs.unique import Unique
+
+from poolq.jobs.options import (  # isort: skip
+    DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, micros_until,
+)  # fmt: skip
 
 log = logging.getLogger("poolq")
 
@@ -63,6 +68,7 @@ class Job:
     timeout: Duration | None = None
     jitter: float | None = None
     max_snoozes: int | None = None
+    unique: Unique | None = None
     retry_on: RetryOn = MappingProxyType({})
 
     payload: dict[str, Any]
@@ -125,13 +131,13 @@ class Job:
     def release(self, delay: Delay = None) -> NoReturn:
         """End `run()` and try again after `delay`. This uses an attempt. Raises DurationError."""
         raise ReleaseNow(
-            _micros_until(delay, f"job {full_name(type(self))}: the delay of release()")
+            micros_until(delay, f"job {full_name(type(self))}: the delay of release()")
         )
 
     def snooze(self, delay: Delay = None) -> NoReturn:
         """End `run()` and start the job again after `delay`, without using an attempt. After
         `max_snoozes` snoozes, the job fails. Raises DurationError."""
-        raise SnoozeNow(_micros_until(delay, f"job {full_name(type(self))}: the delay of snooze()"))
+        raise SnoozeNow(micros_until(delay, f"job {full_name(type(self))}: the delay of snooze()"))
 
     def progress(self, done: float, total: float = 0, note: str = "") -> None:
         """Report `done` of `total` (0 if unknown) to `poolq top` and `poolq job show`.
@@ -160,8 +166,10 @@ class Job:
     @classmethod
     def dispatch(
         cls, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
-    ) -> str:
+    ) -> JobId:
         """Store a job with this payload (a dict of JSON values) and return its id, 32 hex digits.
+
+        If a `unique` job gives way to another, return that one's id, which is not `new`.
 
         Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
         """
@@ -181,12 +189,6 @@ class Job:
         Raises PayloadError, and the error of the last attempt.
         """
         return JobSettings(cls, options_of(cls)).dispatch_sync(payload)
-
-
-def _micros_until(delay: Delay, what: str) -> int:
-    now = datetime.now()  # noqa: DTZ005  # "tomorrow" is meant in local time
-    wait, at = when(delay, now, what)
-    return at - round(now.timestamp() * 1_000_000) if at else wait
 
 
 def current() -> Job:
@@ -215,7 +217,7 @@ class JobSettings:
 
     def dispatch(
         self, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
-    ) -> str:
+    ) -> JobId:
         """Like `Job.dispatch`, with these options."""
         job, own = job_name(self.job), self.options
         return send(MessageTemplate(job, own.changed(options, job) if options else own), payload)

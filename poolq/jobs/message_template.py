@@ -12,6 +12,7 @@ from poolq.jobs.ids import new_id
 from poolq.jobs.message import MESSAGE_VERSION, NO_JITTER, Message, Push, encode, with_fields
 from poolq.jobs.options import Options
 from poolq.jobs.payload import check
+from poolq.jobs.ties import UniqueRight
 
 #: The options that a message contains, except its queue.
 _STORED_OPTIONS = (
@@ -32,12 +33,15 @@ class MessageTemplate:
     """The encoded message of a job's name and options, with gaps for id and payload. `delay` is in
     microseconds, or None if the options give a point in time instead."""
 
-    __slots__ = ("_before_id", "_before_payload", "_end", "delay", "job", "options", "queue")
+    __slots__ = (
+        "_before_id", "_before_payload", "_end", "delay", "job", "options", "queue", "unique",
+    )  # fmt: skip
 
     def __init__(self, job: str, options: Options) -> None:
         self.job = job
         self.options = options
         self.queue = options.queue
+        self.unique = options.unique
         self.delay = options.delay if isinstance(options.delay, int) else None
         blank = Message(
             v=MESSAGE_VERSION,
@@ -77,6 +81,11 @@ class MessageTemplate:
         checked = check(payload, self.job, limit, where)
         parts = (self._before_id, BLANK_ID, self._before_payload, checked, self._end)
         return b"".join(parts)
+
+    def right(self, payload: object, where: str = "payload") -> UniqueRight | None:
+        """Return the unique key that a job with this payload asks for, if it is unique. `push` has
+        checked the payload. Raises PayloadError."""
+        return self.unique.right(self.job, payload, where) if self.unique is not None else None
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
         """Return a template with some options changed. Raises OptionError."""

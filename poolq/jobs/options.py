@@ -16,6 +16,7 @@ from poolq.errors import OptionError
 from poolq.jobs.limits import OnLimit
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES
 from poolq.jobs.retry_policy import Backoff, RetryAfter, read_jitter, read_steps, read_whole
+from poolq.jobs.unique import Unique, read_unique
 
 Delay = Moment | None
 
@@ -32,6 +33,7 @@ class DispatchOptions(TypedDict, total=False):
     timeout: Duration | None
     jitter: float | None
     max_snoozes: int | None
+    unique: Unique | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Options:
     timeout: int = 0
     jitter: float = 0.0
     max_snoozes: int = 0
+    unique: Unique | None = None
 
     def changed(self, given: Mapping[str, object], job: str) -> "Options":
         """Return a copy with `given` options. Raises OptionError, which names job and option."""
@@ -77,6 +80,13 @@ class Options:
 
 def _now() -> datetime:
     return datetime.now()  # noqa: DTZ005  # "tomorrow 09:00" is meant in local time
+
+
+def micros_until(delay: Delay, what: str) -> int:
+    """Return for how many microseconds from now a delay lasts. Raises DurationError."""
+    now = _now()
+    wait, at = when(delay, now, what)
+    return at - round(now.timestamp() * 1_000_000) if at else wait
 
 
 def _delay(value: object, what: str) -> int | str | datetime:
@@ -119,6 +129,7 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
     "timeout": _timeout,
     "jitter": _jitter,
     "max_snoozes": _max_snoozes,
+    "unique": read_unique,
 }
 
 #: The names of all options, in the order of Options' fields.

@@ -11,9 +11,10 @@ from typing import NoReturn
 import msgspec
 
 from poolq.errors import PayloadError
+from poolq.jobs.ids import HolderId, JobId
 
 MAX_DEPTH = 100  # levels of nesting; JSON parsers have limits of their own
-_SCALARS = frozenset((str, int, bool, type(None)))
+_SCALARS = frozenset((str, int, bool, type(None), JobId, HolderId))
 _HINTS = {
     "tuple": "a list",
     "set": "a list",
@@ -24,7 +25,7 @@ _HINTS = {
     "UUID": "its str()",
     "bytes": "text, such as its base64",
 }
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # a JobId
 
 
 def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -> bytes:

@@ -12,14 +12,17 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from poolq import config
 from poolq.common.backoff import ExponentialPause
 from poolq.errors import EngineUnavailable
+from poolq.jobs.ids import HolderId, JobId
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.ties import TiedPush
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
@@ -100,18 +103,20 @@ def max_payload() -> int:
     return _chosen.configured().max_payload
 
 
-def send(template: MessageTemplate, payload: object) -> str:
+def send(template: MessageTemplate, payload: object) -> JobId:
     """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
     to, limit = _chosen.producer or _chosen.open()
     push = template.push(payload, limit)
+    if template.unique is not None:
+        return store_tied([TiedPush(push, template.right(payload))])[0]
     try:
         to.push([push])
     except EngineUnavailable as error:
         _retry_push(to, [push], error)
-    return push.id
+    return JobId(push.id)
 
 
-def store(pushes: Sequence[Push]) -> list[str]:
+def store(pushes: Sequence[Push]) -> list[JobId]:
     """Store these jobs, thousands in one round trip, and return their ids in order. Raises
     EngineUnavailable with the `ids` of the jobs that may not be stored."""
     to, _ = _chosen.producer or _chosen.open()
@@ -120,21 +125,36 @@ def store(pushes: Sequence[Push]) -> list[str]:
             to.push(pushes)
     except EngineUnavailable as error:
         _retry_push(to, pushes, error)
-    return [push.id for push in pushes]
+    return [JobId(push.id) for push in pushes]
+
+
+def store_tied(pushes: Sequence[TiedPush]) -> list[JobId]:
+    """Store those of these jobs whose unique keys are free. Returns for each the id of the job that
+    has its key. Raises EngineUnavailable as `store` does."""
+    to, _ = _chosen.producer or _chosen.open()
+    pauses = _pauses()
+    while True:
+        try:
+            holders = to.push_tied(pushes)
+            break
+        except EngineUnavailable as error:
+            # If some jobs are stored, it is not known to which jobs the others of them gave way.
+            if error.maybe_stored or 0 < len(error.ids) < len(pushes) or not next(pauses, False):
+                raise
+    return [
+        JobId(one.push.id) if holder == one.push.id else HolderId(holder)
+        for holder, one in zip(holders, pushes, strict=True)
+    ]
 
 
 def _retry_push(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
     """Retry the jobs that are certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
-    give_up = time.monotonic() + RETRY_SECONDS
-    backoff, failures = ExponentialPause(), 0
+    pauses = _pauses()
     while not error.maybe_stored:
         missing = set(error.ids)
         pushes = [push for push in pushes if push.id in missing] if missing else pushes
-        failures += 1
-        pause = backoff.pause(failures, random.random())
-        if time.monotonic() + pause > give_up:
+        if not next(pauses, False):
             break
-        time.sleep(pause)
         try:
             engine.push(pushes)
             return
@@ -142,3 +162,14 @@ def _retry_push(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailab
             error = again
     ids = error.ids or [push.id for push in pushes]
     raise EngineUnavailable(str(error), ids=ids, maybe_stored=error.maybe_stored) from error
+
+
+def _pauses() -> Iterator[bool]:
+    """Yield True after a pause before each further attempt, for RETRY_SECONDS."""
+    give_up, backoff = time.monotonic() + RETRY_SECONDS, ExponentialPause()
+    for failures in count(1):
+        pause = backoff.pause(failures, random.random())
+        if time.monotonic() + pause > give_up:
+            return
+        time.sleep(pause)
+        yield True

@@ -175,8 +175,8 @@ def _changed(queues: set[str], what: str) -> list[Event]:
 
 class QueueTrends:
     """Measures the jobs that enter and leave one queue. The number that enter is the number that
-    leave or are cancelled plus the growth of the queue. `dispatched` is the number of jobs that
-    have ended or are stored. It never decreases."""
+    leave, are cancelled or replaced, plus the growth of the queue. `dispatched` is the number of
+    jobs that have ended or are stored. It never decreases."""
 
     def __init__(self, dispatched: int = 0) -> None:
         self._dispatched = dispatched
@@ -188,8 +188,8 @@ class QueueTrends:
         """Add an observation. `exact`: whether the jobs were counted, not estimated."""
         total = totals.get(one.queue, {})
         left = sum(total.get(name, 0) for name in ("done", "failed", "discarded"))
-        cancelled = total.get("cancelled", 0)
-        entered = left + cancelled + one.ready + one.delayed + one.parked + one.running
+        cancelled, replaced = total.get("cancelled", 0), total.get("replaced", 0)
+        entered = left + cancelled + replaced + one.ready + one.delayed + one.parked + one.running
         if exact:
             self._dispatched = max(self._dispatched, entered)
         self._left.add(now, left)
@@ -202,4 +202,6 @@ class QueueTrends:
             tuple(self._ready.values(OBSERVE_INTERVAL)),
             self._dispatched,
             cancelled,
+            total.get("skipped", 0),
+            replaced,
         )

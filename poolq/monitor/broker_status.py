@@ -26,13 +26,16 @@ class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
     """`incoming`, `outgoing`: jobs per second that enter and leave a queue, on all nodes, or None
     if not known yet. `ready`: how many jobs were ready every OBSERVE_INTERVAL seconds of the last
     minute, the newest last. `dispatched`: how many jobs the queue has received, as the observer's
-    `QueueTrends` counts them. `cancelled`: how many were cancelled or purged."""
+    `QueueTrends` counts them. `cancelled`: how many were cancelled or purged.
+    `skipped`: how many unique jobs gave way to others, and `replaced`: how many were replaced."""
 
     incoming: float | None = None
     outgoing: float | None = None
     ready: tuple[float, ...] = ()
     dispatched: int = 0
     cancelled: int = 0
+    skipped: int = 0
+    replaced: int = 0
 
 
 class BrokerStatus(msgspec.Struct, frozen=True):

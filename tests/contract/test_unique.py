@@ -361,6 +361,33 @@ def test_keys_may_have_any_characters(engine: Engine, worker: Worker) -> None:
     assert all(is_free(engine, key) for key in keys)
 
 
+def delete_by_hand(engine: Engine, id_: str) -> None:
+    if hasattr(engine, "session"):
+        from poolq.engines.sql.session import Query
+
+        engine.session.transact(
+            lambda tx: tx.later(Query("DELETE FROM {jobs} WHERE id = ?", (id_,)))
+        )
+    else:
+        client: Any = engine.client  # type: ignore[attr-defined]
+        client.call(b"HDEL", f"{client.prefix}bodies:{id_[:10]}", id_)
+
+
+@every_engine
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_key_whose_job_is_gone_is_void(engine: Engine, worker: Worker, replaces: bool) -> None:
+    old, new = tied("old", until="start"), tied("new", until="start", replaces=replaces)
+    send(engine, old)
+    assert [check.name for check in engine.doctor()].count("unique keys") == 0
+    delete_by_hand(engine, old.push.id)
+    (check,) = (check for check in engine.doctor() if check.name == "unique keys")
+    assert (check.level, check.text.split()[0]) == ("warn", "1")
+    assert send(engine, new) == [True]
+    assert total(engine, "replaced") == 0
+    assert "new" in named(worker.claim(2))
+    assert is_free(engine)
+
+
 def left_over(engine: Engine) -> Sequence[object]:
     """The keys and rights that the engine has stored."""
     if hasattr(engine, "session"):

@@ -46,8 +46,8 @@ def test_the_guides_jobs_run(project: Project) -> None:
     around = "begins 00-0af7651\nmail to gus@example.com\nends: done None\n"
     assert app.stdout == around
     pool = project.ready(2)
-    until(lambda: (project.total("done"), project.total("failed")) == (20, 2), 20)
-    assert sum(one.delayed for one in project.engine.counts()) == 6
+    until(lambda: (project.total("done"), project.total("failed")) == (21, 2), 20)
+    assert sum(one.delayed for one in project.engine.counts()) == 7
     for late in ("nothing to deliver: ", "snoozed jobs:Deliver"):
         pool.until_said(late)
     names = [one.name for one in project.engine.schedules.all()]
@@ -64,6 +64,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "JobFailed: the file is empty",
         "parked by jobs:Sync",
         "asked with 60000 tokens",
+        "refreshed 7",
         "a worker starts",
         "begins 00-0af7651",
         "ends: discarded 'no such customer'",

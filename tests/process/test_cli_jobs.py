@@ -453,6 +453,37 @@ def test_failed_retry_and_forget_by_id(poolq: Command, engine: Engine, worker: W
     assert engine.find(second) is None
 
 
+def test_a_unique_job_that_is_there_already(poolq: Command, engine: Engine, worker: Worker) -> None:
+    """`failed retry` leaves a job failed whose key another one has, and says so."""
+    unique = 'jobs:Sync {"user":7}'
+    (poolq.folder / "jobs.py").write_text(
+        "from poolq import Job, Unique\nclass Sync(Job):\n    unique = Unique('user')\n"
+        "    def run(self): ...\n"
+    )
+    first = dispatch(poolq, "jobs:Sync", '{"user": 7}')
+    done = poolq("job", "dispatch", "jobs:Sync", '{"user": 7}')
+    assert (done.code, done.out) == (0, f"{first}\n")
+    assert done.line == "nothing was dispatched: this job has the same unique key"
+    done = poolq("job", "dispatch", "jobs:Sync", '{"user": 7}', "--json")
+    assert done.json == {"id": first, "new": False}
+    worker.end(worker.claim()[0], Bury(State(1, 0, 0, ERROR)))
+    second = dispatch(poolq, "jobs:Sync", '{"user": 7}')
+    shown = poolq("failed", "show", first, "--json").json
+    assert shown["unique"] == {"key": unique, "until": "end", "holder": second}
+    assert (
+        f"unique:    {unique}, until its end; job {second} has it"
+        in poolq("job", "show", first).out
+    )
+    why = f"stays failed, because job {second} has its unique key {unique}"
+    done = poolq("failed", "retry", first)
+    assert (done.code, done.out, done.line) == (1, "", f"job {first} {why}")
+    done = poolq("failed", "retry", "--all")
+    assert (done.code, done.out, done.line) == (1, "retried 0 jobs\n", f"1 job not retried: {why}")
+    assert poolq("job", "cancel", second).code == 0
+    assert poolq("failed", "retry", first).out == f"retried {first}\n"
+    assert poolq("job", "show", first, "--json").json["unique"]["holder"] == first
+
+
 def test_retry_with_other_options(poolq: Command, engine: Engine, worker: Worker) -> None:
     """Options travel with a job, so a job that failed with one attempt would fail again."""
     first, second = fail(poolq, engine, worker, 2, "a")

@@ -111,7 +111,7 @@ def test_a_step_that_redis_answers(
     assert len(step.stale) == len(ids)
     for name in (claim.id + claim.queue for claim in step.claims):
         name.encode()
-    shown = decode_job([ids[0], queue, b"ready", b"1", body, state, queue, queue])
+    shown = decode_job([ids[0], queue, b"ready", b"1", body, state, queue, queue, body, queue])
     shown.queue.encode()
 
 

@@ -9,7 +9,7 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.job_list import JobView, counts
 from poolq.dashboard.screen_state import ScreenState
-from poolq.monitor import amounts, job_history, wait_reasons
+from poolq.monitor import amounts, job_history, unique_keys, wait_reasons
 from poolq.monitor.snapshot import Snapshot
 
 _ID_CHARS = 32  # of an id that `ids.new_id` has made
@@ -126,6 +126,7 @@ def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
         ("state", (f"{_status_text(job, context)}{gone}", _style(job, context))),
         (title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}"),
         ("dispatched", _dispatched(job, context)),
+        *([("unique key", unique)] if (unique := unique_keys.text(stored)) else []),
     ]
 
 

@@ -4,11 +4,15 @@ from time import time
 from typing import Any
 
 from poolq.engines.base import Check
+from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
+from poolq.engines.reports import void_keys
 from poolq.errors import EngineError
 
 #: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
+#: How many jobs with unique keys are looked at.
+MAX_TIES = 1000
 
 _FSYNC = {
     "always": ("ok", "every acknowledged write is on disk, so a power cut loses nothing"),
@@ -37,6 +41,7 @@ def checks(client: RedisClient) -> list[Check]:
         _durability(client, info),
         _replication(info),
         _clock(server - (before + time()) / 2),
+        *_unique_keys(client),
     ]
 
 
@@ -44,6 +49,12 @@ def warnings(client: RedisClient) -> list[str]:
     """Return warnings about settings with which the server may lose jobs."""
     check = _eviction(_info(client))
     return [check.text] if check.level == "bad" else []
+
+
+def _unique_keys(client: RedisClient) -> list[Check]:
+    """Return a line if there are keys of jobs that are gone."""
+    count = int(client.run(scripts.VOID_TIES, MAX_TIES))
+    return [void_keys(count)] if count else []
 
 
 def _info(client: RedisClient) -> dict[str, str]:

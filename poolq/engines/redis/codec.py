@@ -23,7 +23,6 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import NO_TIES
 from poolq.jobs.ties import decode as decode_ties
 
 #: The highest number of ids that a script passes to one redis.call.
@@ -213,8 +212,8 @@ def _waited(groups: list[Any], clock: bytes) -> int:
 
 
 def decode_job(reply: list[Any]) -> StoredJob:
-    """Decode a job from a reply of `find` or, without rights, of `page`."""
-    id_, queue, status, at, body, state, worker, limit, *rights = reply
+    """Decode a job from a reply of `find` or `page`."""
+    id_, queue, status, at, body, state, worker, limit, rights, holder = reply
     return StoredJob(
         id=text(id_),
         queue=text(queue),
@@ -224,8 +223,8 @@ def decode_job(reply: list[Any]) -> StoredJob:
         state=decode_state(state),
         worker=text(worker),
         limit=text(limit),
-        ties=decode_ties(rights[0]) if rights else NO_TIES,
-        holder=text(rights[1]) if rights else "",
+        ties=decode_ties(rights),
+        holder=text(holder),
     )
 
 

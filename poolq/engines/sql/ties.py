@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from poolq.engines.base import Check
+from poolq.engines.reports import void_keys
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.job_counters import COUNTER_NAMES, NO_WORKER
 from poolq.engines.sql.session import (
@@ -207,3 +209,9 @@ def sweep(session: Session) -> bool:
     """Delete some of the keys whose time is over. Returns whether there may be more."""
     forget = Query(DELETE_ENDED if session.limits_deletes else DELETE_ENDED_BY_NAME)
     return session.transact(lambda tx: tx.run(forget)[0].changed) >= MAX_DELETED
+
+
+def checks(session: Session) -> list[Check]:
+    """Return a line for `poolq doctor` if there are keys of jobs that are gone."""
+    count = number(session.read(Query(VOID_KEYS))[0].rows[0][0])
+    return [void_keys(count)] if count else []

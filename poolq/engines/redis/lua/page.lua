@@ -6,7 +6,7 @@
 --       after which the page begins: section ("" at the beginning), due, id, queue, identity of a
 --       line; then 1 to leave out bodies and states, or 0.
 -- Reply: {for each job {id, queue, status, at, body, state, worker, key of the limit that it waits
---        for}, the position at which the next page begins, or nil}.
+--        for, its rights, ''}, the position at which the next page begins, or nil}.
 --
 -- A listing consists of sections: "queue" (jobs of a queue by due time), "held" (released jobs of a
 -- queue by the end of their wait), "line" (parked jobs of a line by due time), "running" and
@@ -289,15 +289,16 @@ for _, name in ipairs(sections) do
   if stopped or want() <= 0 then break end
 end
 
-local jobs = {}
+local jobs, tied = {}, call('EXISTS', TIES) == 1
 for i = 1, math.min(most, #found) do
   local job = found[i]
-  local body, state = false, false
+  local body, state, rights = false, false, ''
   if ARGV[10] == '0' then
     body, state = call('HGET', bodies_of(job.id), job.id), call('HGET', STATES, job.id)
+    rights = tied and call('HGET', TIES, job.id) or ''
   end
   local worker, limit = job.worker or '', job.limit or ''
-  jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, worker, limit}
+  jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, worker, limit, rights, ''}
 end
 local following = stopped
 if #found > most then following = found[most] end

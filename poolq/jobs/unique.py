@@ -1,0 +1,107 @@
+"""Unique jobs as values: what a job declares, and the key of a payload (pure).
+
+The key is computed once, at the dispatch. Engines make sure that only one job has it
+(`Engine.push_tied`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, cast
+
+import msgspec
+
+from poolq.common.durations import Duration, micros
+from poolq.common.names import suggestion
+from poolq.errors import OptionError, PayloadError
+from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, UniqueRight, Until
+
+#: Sorts the keys of objects, so that equal payloads have equal keys.
+_encode = msgspec.json.Encoder(order="sorted", enc_hook=str).encode
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Unique:
+    """At most one job with the same values in these payload fields: `Unique("user")`. Without
+    fields, the whole payload counts.
+
+    `until`: "end" (until the job is done, failed, discarded or cancelled), "start" (until a worker
+    claims it), or a duration from the dispatch. `conflict`: "skip" dispatches nothing if there is
+    such a job; "replace", which needs until="start", deletes the job that waits. Raises
+    OptionError.
+    """
+
+    fields: tuple[str, ...]
+    until: Until
+    lasts: int
+    replaces: bool
+
+    def __init__(
+        self,
+        *fields: str,
+        until: Literal["end", "start"] | Duration = "end",
+        conflict: Literal["skip", "replace"] = "skip",
+    ) -> None:
+        set_field = object.__setattr__
+        set_field(self, "fields", _fields(fields))
+        ends = until in ("end", "start")
+        set_field(self, "until", until if ends else "time")
+        set_field(self, "lasts", 0 if ends else _lasts(until))
+        set_field(self, "replaces", _replaces(conflict, until))
+
+    def right(self, job: str, payload: object, where: str = "payload") -> UniqueRight:
+        """Return what a new job with this payload asks for. `where`: what errors call the payload,
+        which `payload.check` has accepted. Raises PayloadError."""
+        given = cast("Mapping[str, object]", payload) if payload is not None else {}
+        for field in self.fields:
+            if field not in given:
+                near = suggestion(field, given)
+                raise PayloadError(
+                    f"job {job}: {where} has no {field!r}, by which the job is unique"
+                    + (f"; {near}" if near else "")
+                )
+        chosen = {field: given[field] for field in self.fields} if self.fields else given
+        return UniqueRight(_key(job, chosen), self.until, self.lasts, self.replaces)
+
+
+def _key(job: str, chosen: Mapping[str, object]) -> str:
+    """Return the key, which is readable unless it is too long."""
+    key = f"{job} {_encode(chosen).decode()}"
+    if len(key) <= MAX_UNIQUE_KEY_BYTES and len(key.encode()) <= MAX_UNIQUE_KEY_BYTES:
+        return key
+    digest = sha256(key.encode()).hexdigest()
+    short = job.encode()[: MAX_UNIQUE_KEY_BYTES - len(digest) - 1].decode(errors="ignore")
+    return f"{short} {digest}"
+
+
+def read_unique(value: object, what: str) -> Unique | None:
+    """Check the option `unique`. Raises OptionError, whose message begins with `what`."""
+    if value is None or isinstance(value, Unique):
+        return value
+    raise OptionError(f"{what} is {value!r}; write poolq.Unique('field'), or None")
+
+
+def _fields(fields: tuple[object, ...]) -> tuple[object, ...]:
+    for field in fields:
+        if not isinstance(field, str) or not field:
+            raise OptionError(f"Unique: {field!r} is no payload field; write its name as text")
+    if len(set(fields)) < len(fields):
+        raise OptionError(f"Unique: a field is named twice: {', '.join(map(str, fields))}")
+    return fields
+
+
+def _lasts(until: object) -> int:
+    lasts = micros(until, "until of Unique")
+    if lasts == 0:
+        raise OptionError(f"until of Unique is {until!r}; write 'end', 'start' or a duration")
+    return lasts
+
+
+def _replaces(conflict: object, until: object) -> bool:
+    if conflict not in ("skip", "replace"):
+        raise OptionError(f"conflict of Unique is {conflict!r}; write 'skip' or 'replace'")
+    if conflict == "replace" and until != "start":
+        raise OptionError(
+            f"conflict='replace' needs until='start', not {until!r}: what runs is not replaced"
+        )
+    return conflict == "replace"

@@ -1,0 +1,197 @@
+"""Unique jobs: what may be declared, when two payloads have one key, and what dispatching says."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import poolq
+from poolq import EngineUnavailable, JobId, OptionError, PayloadError, Unique
+from poolq.engines.base import Engine, TiedPush
+from poolq.jobs.ids import HolderId
+from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, NO_TIES, Ties, UniqueTie, decode, encode
+from tests.contract.helpers import Worker
+from tests.support.producing import MODULE, Kept, produce_to
+
+SECOND = 1_000_000
+
+
+class Sync(poolq.Job):
+    name = "jobs:Sync"
+    unique = Unique("user")
+
+    def run(self) -> None:
+        pass
+
+
+@poolq.job(name="jobs:index", unique=Unique("page", until="start", conflict="replace"))
+def index(page: int, text: str = "") -> None:
+    pass
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(poolq.connect(f"sqlite:///{tmp_path}/jobs.db")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Unique(7), "7 is no payload field"),
+        (lambda: Unique(""), "'' is no payload field"),
+        (lambda: Unique("a", "b", "a"), "a field is named twice: a, b, a"),
+        (lambda: Unique(until="ends"), "until of Unique is 'ends'"),
+        (lambda: Unique(until=0), "until of Unique is 0; write 'end', 'start' or a duration"),
+        (lambda: Unique(until="-1s"), "cannot be negative"),
+        (lambda: Unique(conflict="raise"), "conflict of Unique is 'raise'"),
+        (lambda: Unique(conflict="replace"), "needs until='start', not 'end'"),
+        (lambda: Unique(conflict="replace", until="10m"), "needs until='start', not '10m'"),
+        (lambda: type("A", (poolq.Job,), {"unique": "user"}), "unique is 'user'; write poolq.Uniq"),
+        (lambda: Sync.set(unique=True), "job jobs:Sync: unique is True"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(make: Any, said: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        make()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_duration_may_be_written_in_any_way() -> None:
+    for until in (600, "10m", timedelta(minutes=10)):
+        made = Unique(until=until)
+        assert (made.until, made.lasts) == ("time", 600 * SECOND)
+    assert (Unique(until="start").until, Unique().until, Unique().lasts) == ("start", "end", 0)
+
+
+def key(unique: Unique, payload: object, job: str = "jobs:A") -> str:
+    return unique.right(job, payload).key
+
+
+def test_equal_values_have_equal_keys() -> None:
+    one = Unique("user", "shop")
+    assert (
+        key(one, {"user": 7, "shop": {"b": 1, "a": 2}}) == 'jobs:A {"shop":{"a":2,"b":1},"user":7}'
+    )
+    assert key(one, {"shop": {"a": 2, "b": 1}, "user": 7, "other": 1}) == key(
+        Unique("shop", "user"), {"user": 7, "shop": {"b": 1, "a": 2}}
+    )
+    different = ({"user": 7}, {"user": "7"}, {"user": None}, {"user": [7]}, {"user": True})
+    assert len({key(Unique("user"), payload) for payload in different}) == len(different)
+    assert key(Unique(), None) == key(Unique(), {}) == "jobs:A {}"
+    assert key(Unique(), {"a": 1}) != key(Unique("a"), {"a": 1}, "jobs:B")
+
+
+def test_a_long_key_is_shortened_but_not_confused() -> None:
+    for job in ("jobs:A", "j" * 255, "ü" * 127):
+        keys = {key(Unique(), {"text": letter * 300}, job) for letter in "abü"}
+        assert len(keys) == 3
+        assert all(len(one.encode()) <= MAX_UNIQUE_KEY_BYTES for one in keys)
+    fits = key(Unique(), {"text": "a" * 200})
+    assert fits == 'jobs:A {"text":"%s"}' % ("a" * 200)
+
+
+def test_a_field_that_the_payload_lacks_is_refused() -> None:
+    with pytest.raises(PayloadError) as caught:
+        key(Unique("user"), {"users": 1})
+    said = "job jobs:A: payload has no 'user', by which the job is unique; did you mean users?"
+    assert str(caught.value) == said
+    with pytest.raises(PayloadError, match=r"payloads\[1\] has no 'user'"):
+        poolq.dispatch_many(Sync, [{"user": 1}, {}])
+
+
+def test_a_dispatch_says_whether_it_has_stored_the_job(engine: Engine) -> None:
+    first, again, other = (Sync.dispatch({"user": user}) for user in (7, 7, 8))
+    assert (first.new, again.new, other.new) == (True, False, True)
+    assert again == first != other
+    assert all(isinstance(one, JobId) for one in (first, again))
+    named = poolq.dispatch("jobs:Sync", {"user": 7}, unique=Unique("user", until="start"))
+    assert (named, named.new) == (first, False)
+    twin = Sync.set(unique=None).dispatch({"user": 7})
+    assert twin.new
+    assert twin != first
+    found = poolq.find(again)
+    assert found is not None
+    assert (found.id, found.unique) == (first, 'jobs:Sync {"user":7}')
+    assert [one.unique for one in poolq.list()].count(None) == 1
+    assert poolq.cancel(again)
+    assert Sync.dispatch({"user": 7}).new
+    assert len(engine.page("ready").jobs) == 3
+
+
+def test_duplicates_in_one_list_are_skipped(engine: Engine) -> None:
+    ids = poolq.dispatch_many(
+        Sync, [{"user": 1}, {"user": 1}, ({"user": 1}, {"unique": None}), {"user": 2}]
+    )
+    assert [one.new for one in ids] == [True, False, True, True]
+    assert ids[1] == ids[0]
+    assert len(set(ids)) == 3
+    assert [job.id for job in engine.page("ready").jobs] == [ids[0], *ids[2:]]
+
+
+def test_a_function_job_replaces_the_one_that_waits(engine: Engine) -> None:
+    assert all(index.dispatch(page=1, text=text).new for text in ("a", "b", "c"))
+    assert index.dispatch(page=2).new
+    with pytest.raises(PayloadError, match="has no 'page'"):
+        poolq.dispatch("jobs:index", {"pages": 1}, unique=Unique("page"))
+    claims = Worker(engine, queues=None).claim(9)
+    assert [b'"c"' in claim.body for claim in claims] == [True, False]
+    assert index.dispatch(page=1).new, "what runs has no key"
+
+
+def test_an_id_is_text_wherever_text_is_expected(engine: Engine) -> None:
+    first = Sync.dispatch({"user": 1})
+    again = Sync.dispatch({"user": 1})
+    for one in (first, again):
+        assert pickle.loads(pickle.dumps(one)).new == one.new
+        sent = poolq.dispatch("jobs:Other", {"parent": one, "all": [{"id": one}]})
+        stored = engine.find(sent)
+        assert stored is not None
+        assert stored.body.count(f'"{first}"'.encode()) == 2
+
+
+def test_ties_that_cannot_be_read_are_no_rights() -> None:
+    assert decode(encode(Ties(UniqueTie("k", "end")))) == Ties(UniqueTie("k", "end"))
+    for stored in (None, b"", b"\xff", b"[]", b'{"unique":7}', b'{"unique":{"key":"k"}}', 7):
+        assert decode(stored) == NO_TIES
+    assert decode(b'{"later":1}') == NO_TIES
+
+
+class Slow(Kept):
+    """Keeps what is pushed; every second job gives way."""
+
+    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
+        self.push([one.push for one in pushes])
+        return [one.push.id if at % 2 == 0 else "holder" for at, one in enumerate(pushes)]
+
+
+def gone(*ids: str, maybe_stored: bool = False) -> EngineUnavailable:
+    return EngineUnavailable("redis://h: refused", ids=ids, maybe_stored=maybe_stored)
+
+
+def test_what_is_surely_not_stored_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Slow(gone(), gone())
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(kept))
+    ids = poolq.dispatch_many(Sync, [{"user": 1}, {"user": 2}])
+    assert [type(one) for one in ids] == [JobId, HolderId]
+    assert (ids[0], ids[1]) == (kept.pushes[0].id, "holder")
+    assert kept.tried == [[one.id for one in kept.pushes]] * 3
+
+
+@pytest.mark.parametrize("error", [gone("x"), gone(maybe_stored=True)], ids=["some", "perhaps"])
+def test_what_may_be_stored_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, error: EngineUnavailable
+) -> None:
+    kept = Slow(error)
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(kept))
+    with pytest.raises(EngineUnavailable) as caught:
+        poolq.dispatch_many(Sync, [{"user": 1}, {"user": 2}])
+    assert caught.value is error
+    assert len(kept.tried) == 1
