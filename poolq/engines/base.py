@@ -30,8 +30,9 @@ Every engine that stores jobs keeps these rules:
   gate has room is due; of several, the one that was served least recently comes first. The limit
   that was last named for a gate, by any job that asked, applies to all of them.
 - A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
-  clock. A window or slot that lies in the future by more than a window's length was set before the
-  clock went back, and counts as ended.
+  clock. A window that begins in the future was opened before the clock went back, and counts as
+  ended. So does a wait for a limit that is longer than its window (with jitter: two windows), once
+  a step examines the queue; a shorter one may last.
 - After its first request, a worker skips no request number. If one is missing, the store has lost
   a step, so the worker is `Fenced`, and recovery returns its claims.
 - Each thread has its own connection, which is never used across a fork. No client library retries,

@@ -6,8 +6,9 @@ of the allowed ones, and continues from there. It knows only the time that its d
 
 The contract leaves open which queue comes next if none is named first, which of several lines comes
 first, and what a step leaves in a queue after a grant. Around a clock that goes back, it also
-leaves open the order between jobs from both sides of the jump (`Job.epoch`), and what had become
-due unnoticed (`Wait`).
+leaves open the order between jobs from both sides of the jump (`Job.epoch`), what had become due
+unnoticed (`Wait`), and for up to a window whether a line notices that its own was closed
+(`Model.old_slots`).
 """
 
 from __future__ import annotations
@@ -43,13 +44,18 @@ UNKNOWN_LINE = b"?"
 
 
 class Wait(NamedTuple):
-    """A job may be due from `earliest` on, and must be from `latest` on; `shown` is the time that
-    the engine reports. `rule`: the limit that released it."""
+    """A job may be due from `earliest` on, and must be from `latest` on, the time that the engine
+    reports. `rule`: the limit that released it."""
 
     earliest: int
     latest: int
-    shown: int
     rule: Rule | None = None
+
+    def is_void(self, now: int) -> bool:
+        """Return whether it was set before the clock went back, as no limit releases a job for so
+        long. (Jitter may double a window.) Whoever examines all jobs of the queue must see that;
+        if nobody does so until the clock has caught up, the job waits until then."""
+        return self.rule is not None and self.latest > now + 2 * self.rule.window
 
 
 class Sliding(NamedTuple):
@@ -129,6 +135,8 @@ class Model:
         self.replies: dict[str, Reply] = {}
         self.windows: dict[Identity, Window | Sliding] = {}
         self.named: dict[tuple[str, Identity], Rule] = {}
+        #: Until when the line of a queue may have a slot from before a jump back.
+        self.old_slots: dict[tuple[str, Identity], int] = {}
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
         self._moved = 0  # the last epoch given to a moved job
@@ -144,12 +152,13 @@ class Model:
                     job.wait = self._after_jump(job.wait, now)
                 if job.slot is not None and job.slot.start > now:
                     job.slot = job.slot._replace(sure=False)
+                for line in job.lines:
+                    self.old_slots[job.queue, line] = now + abs(line[1])
         self.now = now
 
     def _after_jump(self, wait: Wait, now: int) -> Wait:
         if wait.rule is not None:  # a window that began in the future is over
-            latest = min(wait.latest, now + 2 * wait.rule.window)
-            return wait._replace(earliest=min(wait.earliest, now), latest=latest)
+            return wait._replace(earliest=min(wait.earliest, now))
         if self.now >= wait.earliest:
             return wait._replace(earliest=now)
         return wait
@@ -184,7 +193,7 @@ class Model:
     def push(self, pushes: Sequence[Push]) -> None:
         for one in pushes:
             due = max(self.now, one.at) if one.at > 0 else self.now + max(0, one.delay)
-            wait = Wait(due, due, due) if due > self.now else None
+            wait = Wait(due, due) if due > self.now else None
             job = Job(one.id, one.queue, one.body, due, self.epoch, wait=wait)
             self.jobs[one.id] = job
             self.queues.add(one.queue)
@@ -264,18 +273,19 @@ class Model:
         match outcome:
             case Release(delay, state, counter):
                 due = self.now + max(0, delay)
-                wait = Wait(due, due, due) if due > self.now else None
+                wait = Wait(due, due) if due > self.now else None
                 self._take_back(job, state=state, due=due, epoch=self.epoch, wait=wait, slot=None)
                 if counter:
                     self.totals[job.queue][counter] += 1
             case ReleaseUntil(until, state, rule):
-                wait = Wait(until, until, until, rule) if until > self.now else None
+                wait = Wait(until, until, rule) if until > self.now else None
                 self._take_back(job, state=state, wait=wait, slot=None)
                 self.totals[job.queue]["limited"] += 1
             case Park(rules, refused):
                 line = identity(rules[refused])
                 self._take_back(job, place="parked", rules=rules, lines={line}, slot=None)
                 self.named[job.queue, line] = rules[refused]
+                self.old_slots.pop((job.queue, line), None)
                 self.totals[job.queue]["parked"] += 1
 
     @staticmethod
@@ -411,7 +421,12 @@ class Model:
         assert not left, f"left unclaimed: {left}"
 
     def _left(self, queues: Iterable[str]) -> list[Job]:
-        return [job for q in queues for job in self.waiting(q) if job.must_run(self.now)]
+        jobs = [job for queue in queues for job in self.waiting(queue)]
+        return [
+            job
+            for job in jobs
+            if job.must_run(self.now) or (job.wait and job.wait.is_void(self.now))
+        ]
 
     # lines
 
@@ -422,9 +437,17 @@ class Model:
         ]
 
     def _grantable(self, queue: str) -> set[str]:
+        """The jobs to which a step that looks into all lines must give a slot."""
         found = self.parked(queue)
         free = [job for job in found if self._take(self._limits(job))[1] is None]
+        free = [job for job in free if not any(self._has_old_slot(job, at) for at in job.lines)]
         return {job.id for job in free if not any(self._blocks(one, job) for one in found)}
+
+    def _has_old_slot(self, job: Job, line: Identity) -> bool:
+        """Return whether the line may still wait for a slot of a window that the clock has left by
+        going back. Since that was calculated at a time that is past again, it looks valid; so it is
+        at most one window away."""
+        return self.now < self.old_slots.get((job.queue, line), 0)
 
     def _blocks(self, one: Job, job: Job) -> bool:
         """Whether a job may be before the other one in its line, and costs more than is left."""
@@ -454,6 +477,8 @@ class Model:
             if other.epoch == job.epoch and other.lines == job.lines and len(job.lines) == 1:
                 same = {identity(rule) for rule in other.rules} == set(taken)
                 assert not same or job.order <= other.order, f"{job}\nwas granted before\n{other}"
+        if len(job.lines) == 1:
+            self.old_slots.pop((job.queue, *job.lines), None)
         self.windows.update(taken)
         fixed = {name: one for name, one in taken.items() if isinstance(one, Window)}
         starts = [window.start for window in fixed.values()]
@@ -702,7 +727,7 @@ class Model:
             if job.may_run(self.now):
                 allowed.add(("ready", job.due))
             if job.wait and not job.must_run(self.now):
-                allowed.add(("delayed", job.wait.shown))
+                allowed.add(("delayed", job.wait.latest))
         elif job.place == "parked":
             allowed.add(("parked", answer.at))
         else:

@@ -198,3 +198,49 @@ def test_nothing_waits_longer_after_a_jump_ahead(
     claims = worker.claim(9)
     claims += worker.step(*(Settlement(claim, GIVE_BACK) for claim in claims[1:]), want=9).claims
     assert {"p", "d"} <= set(named(claims))
+
+
+def test_a_repeated_step_does_not_hide_that_the_clock_went_back(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """It answers as before and examines nothing, so the next step must notice."""
+    push(engine, *"abc")
+    (claim,) = worker.claim()
+    rule = full(engine, window=HOUR)
+    worker.end(claim, ReleaseUntil(clock.now + HOUR, State(1), rule))
+    assert named(worker.claim()) == ["b"]
+    clock.back(3 * HOUR)
+    assert named(worker.again(want=1).claims) == ["b"]
+    assert named(worker.claim(9)) == ["a", "c"]
+
+
+def test_a_released_job_waits_as_before_if_nobody_looks_until_the_clock_has_caught_up(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    push(engine, "a")
+    (claim,) = worker.claim()
+    moment = clock.now + HOUR
+    worker.end(claim, ReleaseUntil(moment, State(1), full(engine, window=HOUR)))
+    clock.back(3 * HOUR)
+    clock.forward(3 * HOUR)
+    assert worker.claim() == []
+    clock.forward(HOUR)
+    assert named(worker.claim()) == ["a"]
+
+
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+def test_a_line_waits_for_at_most_one_window_longer(
+    engine: Engine, worker: Worker, clock: Clock, queues: list[str] | None
+) -> None:
+    """Its slot was calculated before the window that the clock has left opened."""
+    rule = full(engine, window=HOUR)
+    clock.forward(30 * MINUTE)
+    park(worker, "a", rules=[rule])
+    clock.forward(40 * MINUTE)
+    assert engine.admit([rule]).wait == 0
+    clock.back(30 * MINUTE)
+    found = []
+    for _ in range(6):
+        found += worker.claim(1, queues)
+        clock.forward(10 * MINUTE)
+    assert named(found) == ["a"]

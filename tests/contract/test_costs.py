@@ -127,3 +127,16 @@ def test_four_processes_never_exceed_the_limit(engine: Engine, crowd: Crowd, cos
     assert sum(given) == 50 // cost
     found = {use.rule.key: use.window.used for use in engine.limits()}
     assert found == {"wide": sum(given) * 2, "narrow": sum(given) * cost}
+
+
+def test_a_dear_job_with_a_higher_limit_frees_the_cheap_one_before_it(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """The line applies the limit that was last named, which has room for its head."""
+    engine.admit([costing(100)])
+    push(engine, "cheap", "dear")
+    cheap, dear = worker.claim(2)
+    worker.end(cheap, Park((costing(1),), 0))
+    worker.end(dear, Park((costing(20, limit=110),), 0))
+    (claim,) = worker.claim(2)
+    assert (named([claim]), claim.admitted) == (["cheap"], True)

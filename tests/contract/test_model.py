@@ -1,6 +1,6 @@
 """Redis, SQLite and MariaDB run the same random operations, each beside the model of the contract.
 
-By default the seeds are fixed and it takes some 20 seconds. To run longer, with random seeds:
+By default the seeds are fixed and it takes some 30 seconds. To run longer, with random seeds:
 `pytest --model-seconds=600 tests/contract/test_model.py`; to repeat one of those seeds:
 `--model-seed=N`. A failure prints its operations and the model's state. They are not minimized,
 which would take minutes.
@@ -102,6 +102,8 @@ OUTCOMES = (
 #: Each act takes so long.
 TICK = MS
 EXAMPLES, STEPS = 20, 30
+#: Seeds that have failed in random runs. In each, the clock goes back while jobs wait for a limit.
+FIXED_SEEDS = (300259007, 712982541, 102760520)
 
 
 _worlds = count(1)
@@ -701,9 +703,8 @@ def test_all_engines_do_as_the_model_does(
     )
     seconds, number = (pytestconfig.getoption(f"model_{name}") for name in ("seconds", "seed"))
     with closing(place):
-        if not seconds and not number:
-            fixed = settings(options, derandomize=True)
-            run_state_machine_as_test(lambda: Lockstep(place), settings=fixed)
+        for fixed in FIXED_SEEDS if not seconds and not number else ():
+            run_state_machine_as_test(seeded(place, fixed), settings=options)
         end = time.monotonic() + seconds
         while number or time.monotonic() < end:
             chosen = number or random.SystemRandom().randrange(1, 10**9)

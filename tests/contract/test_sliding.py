@@ -8,6 +8,7 @@ import pytest
 
 from poolq.engines.base import Engine, Settlement
 from poolq.jobs.limits import MAX_SLIDING_LIMIT, Rule, Window
+from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, ReleaseUntil
 from tests.contract.crowd import Crowd, start_all
 from tests.contract.helpers import HOUR, SECOND, Worker, named, park, push, stored
@@ -130,6 +131,16 @@ def test_a_released_job_waits_until_its_start_has_room(
     assert worker.claim() == []
     clock.forward(MINUTE)
     assert [one.id for one in worker.claim()] == [claim.id]
+
+
+def test_the_limit_that_released_a_job_is_listed_with_it(engine: Engine, worker: Worker) -> None:
+    """And not as a fixed one of the same length, which nobody has."""
+    push(engine, "a")
+    (claim,) = worker.claim()
+    assert [engine.admit([THREE]).wait for _ in range(3)] == [0, 0, 0]
+    refused = engine.admit([THREE], (worker.name, claim))
+    worker.end(claim, ReleaseUntil(refused.until, State(1), THREE))
+    assert [(use.rule, use.released) for use in engine.limits()] == [(THREE, 1)]
 
 
 def test_after_the_clock_went_back_starts_of_the_future_do_not_count(

@@ -129,7 +129,8 @@ class StepContext:
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `next_queue`: the queue that the next step probably claims from.
     `scan_ends`: the ranges claimed from, with the position of the last claimed job of each. `now`:
-    the server's time. `registered_at`: when the worker registered, by the same clock."""
+    the server's time. `registered_at`: when the worker registered, by the same clock. `replayed`:
+    whether the request was repeated, so that nothing was examined."""
 
     worker: str
     request: int
@@ -157,6 +158,7 @@ class StepContext:
     scan_ends: list[tuple[ClaimRange, Position]] = field(default_factory=list)
     now: int = 0
     registered_at: int = 0
+    replayed: bool = False
 
     def __post_init__(self) -> None:
         self.remaining = self.want

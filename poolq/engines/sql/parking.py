@@ -42,7 +42,7 @@ MAX_ENDED_LINES = 100
 #: grant, which locks the window after the line. The queue is an argument, as it may have no row.
 OPEN_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
     SELECT one.place, ?, COALESCE((SELECT
-            CASE WHEN used + ? > ? AND start <= {now} THEN start + ? ELSE 0 END
+            CASE WHEN used >= ? AND start <= {now} THEN start + ? ELSE 0 END
         FROM {windows} WHERE name = ? AND span = ?), 0), ?, ?, ?, {now}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
@@ -107,7 +107,7 @@ def put_in_lines(
         soonest[line] = one.rule, min(until, one.until)
     if soonest:
         released_lines = [
-            (*line, until, rule.key, rule.window, rule.limit)
+            (*line, until, rule.key, rule.span, rule.limit)
             for line, (rule, until) in sorted(soonest.items())
         ]
         tx.later(BatchQuery(OPEN_RELEASED_LINE, released_lines))
@@ -131,7 +131,7 @@ def _open_line(place: str, queue: str, rule: Rule) -> Query:
     line = rule.key, rule.span
     if is_gate(rule):
         return Query(gates.OPEN_LINE, (place, queue, *line, rule.limit))
-    window = rule.counted, rule.limit, rule.window
+    window = rule.limit, rule.window
     return Query(OPEN_LINE, (queue, *window, *line, *line, rule.limit, place))
 
 

@@ -88,6 +88,7 @@ def _check_order(ctx: StepContext, request: int, aside: int) -> None:
 
 def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     """Rebuild the earlier answer to this request from the jobs still claimed under its number."""
+    ctx.replayed = True
     places = claimed_by(ctx.worker), cancelled_at(ctx.worker)
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (*places, ctx.request)))
     claims = []
