@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable, Generator, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -179,6 +180,10 @@ class Surroundings:
             generator = function(job)
             if self._advance(generator, generator.__next__):
                 self._running.append(generator)
+
+    def inside(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function so that it runs in the context of the generators."""
+        return partial(self.context.run, function)
 
     def leave(self, outcome: JobOutcome) -> None:
         """Continue the generators behind their `yield`, the last one first."""

@@ -102,8 +102,11 @@ class Log:
     def report(self, event: Event) -> None:
         if self.unfinished and isinstance(event, Ended):
             self.end_lines()
-        plain = EVENT_LOGGER.level <= logging.INFO and len(EVENT_LOGGER.handlers) == 1
-        if plain and type(event) is Finished:
+        if (
+            type(event) is Finished
+            and EVENT_LOGGER.level <= logging.INFO
+            and len(EVENT_LOGGER.handlers) == 1
+        ):
             self._blocks.append((time(), event))  # formatted with many others when written
             self._size += LINE_BYTES
             if self._size > BUFFER_BYTES:

@@ -146,19 +146,20 @@ class Executor:
         return self._limited(ready, limits, rules, admission)
 
     def run(self, ready: ReadyJob) -> JobResult:
-        job = ready.job
+        job, claim = ready.job, ready.claim
+        tries = claim.state.attempt + 1
         if job is None:
-            job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
+            job = ready.job = self._build(ready, tries)
+        enter = call
         if arounds:
             ready.surroundings = Surroundings(job)
+            enter = ready.surroundings.inside(call)
         begun = perf_counter()
         try:
-            self._call(ready, job)
+            enter(job)
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts like an error
             return self._raised(ready, raised, perf_counter() - begun)
         seconds = perf_counter() - begun
-        claim = ready.claim
-        tries = claim.state.attempt + 1
         event = _new(Finished, (ready.message.job, claim.id, claim.queue, tries, seconds))
         return _new(JobResult, (DONE if ready.gated else ACK, event, None, seconds))
 
@@ -168,19 +169,13 @@ class Executor:
         if job is None:
             job = self._build(ready, max(1, ready.claim.state.attempt), error)
         vars(job)["error"] = error  # bypasses a __setattr__ of the user
+        enter = call if ready.surroundings is None else ready.surroundings.inside(call)
         try:
-            self._call(ready, job, name)
+            enter(job, name)
         except BaseException as raised:  # noqa: BLE001  # a hook does not change the outcome
             where = (ready.message.job, ready.claim.id)
             return events.HookFailed(*where, name, describe(raised), traceback_of(raised))
         return None
-
-    @staticmethod
-    def _call(ready: ReadyJob, job: Job, method: str = "run") -> None:
-        if ready.surroundings is None:
-            call(job, method)
-        else:
-            ready.surroundings.context.run(call, job, method)
 
     def _build(self, ready: ReadyJob, attempt: int, error: BaseException | None = None) -> Job:
         claim, message = ready.claim, ready.message

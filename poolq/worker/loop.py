@@ -25,6 +25,7 @@ from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
+from poolq.jobs.callbacks import Surroundings
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.retry import GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
 from poolq.log.events import Limited, Note
@@ -198,10 +199,8 @@ class Loop:
             if not self._may_start(claim, short or ready.hooks.limit):
                 return
             now = monotonic_ns()
-        if not short or (claim.index == 0 and now >= self._title.due):
-            self._title.show_job(claim.id, claim.queue, job, now)
-        elif claim.index == 0:
-            self._buffer.start_watcher()  # which shows the job if the job turns out to be long
+        if claim.index == 0 or not short:
+            self._show(claim, job, short, now)
         row, buffer, hooks = self._row, self._buffer, ready.hooks
         if self._measures_memory:
             row.set_rss_at_start(resident_memory(os.getpid()))
@@ -220,7 +219,14 @@ class Loop:
             self._give_back(claim)
         else:
             self._settle_at_once(ready, claim, result)
-        self._leave_surroundings(ready, result)
+        if ready.surroundings is not None:
+            self._leave_surroundings(ready, ready.surroundings, result)
+
+    def _show(self, claim: Claim, job: str, short: bool, now: int) -> None:
+        if not short or now >= self._title.due:
+            self._title.show_job(claim.id, claim.queue, job, now)
+        else:
+            self._buffer.start_watcher()  # which shows the job if the job turns out to be long
 
     def _give_back(self, claim: Claim) -> None:
         """Give back the claim of a job that must not start yet, because earlier jobs are due."""
@@ -359,11 +365,10 @@ class Loop:
             self._row.set_settled(claim.index)
         return accepted
 
-    def _leave_surroundings(self, ready: ReadyJob, result: JobResult) -> None:
+    def _leave_surroundings(self, ready: ReadyJob, around: Surroundings, result: JobResult) -> None:
         """End the generators of `poolq.around`, within the job's time limit."""
-        if ready.surroundings is not None:
-            outcome = outcome_of(result.event, result.error)
-            self._run_hook(ready, partial(ready.surroundings.leave, outcome))
+        outcome = outcome_of(result.event, result.error)
+        self._run_hook(ready, partial(around.leave, outcome))
 
     def _call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> None:
         event = self._run_hook(ready, partial(self._executor.call_hook, ready, name, error))
