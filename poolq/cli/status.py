@@ -7,6 +7,7 @@ import click
 
 from poolq.cli.options import json_option, with_settings
 from poolq.cli.pool import accepted, connect
+from poolq.common import units
 from poolq.config import Config
 from poolq.control.client import ControlClient
 from poolq.errors import PoolqError
@@ -98,15 +99,14 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 
 
 def _limit(one: dict[str, Any]) -> str:
-    from poolq.monitor.alerts import start_rate
+    from poolq.monitor.alerts import start_rates
 
-    rule = amounts.limit_rule(one["limit"], one["window"], one["sliding"])
+    rule = units.limit_rule(one["limit"], one["window"], sliding=one["sliding"])
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
     if not one["waiting"]:
         facts = [f"{one['held'] or 0:.0f} a minute were held back by {one['key']} ({rule})"]
     if one["window"]:
-        rates = f"{start_rate(one['starts'])}/s of {start_rate(one['allowed'])}"
-        facts.append(f"starts {rates} allowed")
+        facts.append(f"starts {start_rates(one['starts'], one['allowed'])}")
     else:
         facts.append(f"{one['used']} run")
     if one["next_slot"]:

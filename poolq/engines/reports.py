@@ -59,7 +59,8 @@ class JobPage(NamedTuple):
 class LimitUse(NamedTuple):
     """The current use of a rate limit. `parked`: how many jobs wait in its lines. `released`: how
     many wait until its window ends. `resets_in`: microseconds until the window ends. `starts`: how
-    many starts were counted in all windows so far (-1: unknown). This count may restart from 0."""
+    many starts were counted in all windows so far (-1: unknown). This count may restart from 0.
+    `slot_in`: microseconds until the first parked job may start, as far as is known; 0: now."""
 
     rule: Rule
     window: Window
@@ -67,6 +68,7 @@ class LimitUse(NamedTuple):
     resets_in: int
     released: int = 0
     starts: int = -1
+    slot_in: int = 0
 
 
 class Check(NamedTuple):

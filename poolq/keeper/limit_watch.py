@@ -14,7 +14,12 @@ from poolq.engines.base import LimitUse
 from poolq.jobs.concurrency import is_gate
 from poolq.log.event_wording import limit_words
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
-from poolq.monitor.limit_status import OBSERVE_INTERVAL, ObservedLimit
+from poolq.monitor.limit_status import (
+    OBSERVE_INTERVAL,
+    WORKER_BOUND_SHARE,
+    ObservedLimit,
+    blocks_parked,
+)
 from poolq.monitor.rates import SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
@@ -128,6 +133,13 @@ class _WatchedLimit:
     held_at: float | None = None
     since: float | None = None
 
+    def keeps_pace(self, total: int) -> bool:
+        """Return whether jobs start as fast as the limit allows: then it holds them back, even if
+        it has a free slot at the moment. `total`: the starts until the last observation."""
+        allowed_in_window = WORKER_BOUND_SHARE * self.use.rule.limit * MICROSECONDS
+        fast = self.rate * self.use.rule.window >= allowed_in_window
+        return self.since is not None and self.starts.total > total and fast
+
 
 class LimitWatch:
     """Watches all limits of a namespace. `before`: what the previous keeper has published."""
@@ -158,7 +170,9 @@ class LimitWatch:
         for name, known in list(self._known.items()):
             if name not in listed:
                 window = known.use.window._replace(used=0)
-                closed = known.use._replace(window=window, parked=0, released=0, resets_in=0)
+                closed = known.use._replace(
+                    window=window, parked=0, released=0, resets_in=0, slot_in=0
+                )
                 self._update(now, clock, name, closed)
         for key, count in held.items():
             self._add_held(now, key, count)
@@ -181,12 +195,12 @@ class LimitWatch:
             since = self._since.pop(name, None)
             limit = use.rule.limit
             known = self._known[name] = _WatchedLimit(use, starts, limit, now, since=since)
-        waiting = use.parked + use.released
+        waiting, total = use.parked + use.released, known.starts.total
         known.rate = known.starts.add(clock, use)
         known.waiting.add(now, waiting)
         if waiting or use.window.used:
             known.used_at = now
-        if waiting:
+        if use.released or (use.parked and (blocks_parked(use) or known.keeps_pace(total))):
             known.held_at = now
         if use.rule.limit != known.use.rule.limit:
             known.same_since = now
@@ -269,6 +283,7 @@ class LimitWatch:
             starts_total=known.starts.total,
             held_total=self._held_totals.get(name[0], 0),
             sliding=use.rule.sliding,
+            slot=max(0, use.slot_in),
         )
 
 

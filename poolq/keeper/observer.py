@@ -174,9 +174,10 @@ def _changed(queues: set[str], what: str) -> list[Event]:
 
 
 class QueueTrends:
-    """Measures the jobs that enter and leave one queue. The number that enter is the number that
-    leave, are cancelled or replaced, plus the growth of the queue. `dispatched` is the number of
-    jobs that have ended or are stored. It never decreases."""
+    """Measures the jobs that enter and leave one queue. Jobs leave it when they end, and enter it
+    when they are ready, not while they are delayed or parked. So those that enter are those that
+    leave plus the growth of the ready and running ones. `dispatched` is the number of jobs that
+    have ended or are stored. It never decreases."""
 
     def __init__(self, dispatched: int = 0) -> None:
         self._dispatched = dispatched
@@ -189,11 +190,11 @@ class QueueTrends:
         total = totals.get(one.queue, {})
         left = sum(total.get(name, 0) for name in ("done", "failed", "discarded"))
         cancelled, replaced = total.get("cancelled", 0), total.get("replaced", 0)
-        entered = left + cancelled + replaced + one.ready + one.delayed + one.parked + one.running
+        stored = one.ready + one.delayed + one.parked + one.running
         if exact:
-            self._dispatched = max(self._dispatched, entered)
+            self._dispatched = max(self._dispatched, left + cancelled + replaced + stored)
         self._left.add(now, left)
-        self._came.add(now, entered)
+        self._came.add(now, left + one.ready + one.running)
         self._ready.add(now, one.ready)
         came, gone = self._came.rate(), self._left.rate()
         return QueueFlow(

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from poolq.common import units
 from poolq.common.escaping import clean
 from poolq.log import events
 
@@ -134,13 +135,10 @@ def _limit(event: events.LimitBegan | events.LimitEnded) -> str:
 
 
 def limit_words(key: str, limit: int, window: float) -> str:
-    """Name a limit with its rule, such as rate limit mail (10 per 1 min). A window of 0 stands for
+    """Name a limit with its rule, such as rate limit mail (10 per 1m). A window of 0 stands for
     jobs at once."""
-    if not window:
-        return f"concurrency limit {key} ({limit} at once)"
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    unit, size = next((one for one in units if window % one[1] == 0), units[-1])
-    return f"rate limit {key} ({limit} per {window / size:g} {unit})"
+    kind = "rate" if window else "concurrency"
+    return f"{kind} limit {key} ({units.limit_rule(limit, window)})"
 
 
 def _note(event: events.Note) -> str:

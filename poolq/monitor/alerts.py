@@ -5,8 +5,10 @@ leaks memory, and why and until when jobs wait.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from poolq.common import units
 from poolq.monitor import amounts
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import PROBLEMS, ScheduleStatus
@@ -20,6 +22,9 @@ _MIB = 1 << 20
 LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
 MIN_WINDOW = 10.0  # seconds; the end of a shorter window is not shown
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
+MIN_PACE = 0.01  # jobs per second; queues that shrink more slowly do not become empty
+RATE_UNITS = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
+ROUND_DOWN = 0.999  # the least that counts as 1, because 1 / 60 * 60 may be less
 DEATH_SHOWN = 30.0  # seconds for which a worker's death is shown
 FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
 
@@ -138,12 +143,17 @@ def _leaking(worker: WorkerView) -> Alert:
 
 def rule(limit: LimitStatus) -> str:
     """The rule of a limit, such as `10 per 1m` or, if it slides, `10 in any 1m`."""
-    return amounts.limit_rule(limit.limit, limit.window, limit.sliding)
+    return units.limit_rule(limit.limit, limit.window, sliding=limit.sliding)
 
 
-def start_rate(number: float) -> str:
-    """Starts per second, with two significant digits if there are few."""
-    return f"{number:.2g}" if 0 < number < 0.1 else amounts.rate(number)
+def start_rates(starts: float, allowed: float) -> str:
+    """The starts and those that are allowed, both per second, in the unit in which the latter are
+    at least 1: `1.9/s of 2.0 allowed`, `9.6/min of 10.0 allowed`."""
+    unit, seconds = next(
+        (one for one in RATE_UNITS if allowed * one[1] >= ROUND_DOWN), RATE_UNITS[-1]
+    )
+    many = amounts.rate(starts * seconds)
+    return f"{many}/{unit} of {amounts.rate(allowed * seconds)} allowed"
 
 
 def _held(limit: LimitStatus, now: float) -> Alert:
@@ -159,8 +169,7 @@ def _held(limit: LimitStatus, now: float) -> Alert:
     if limit.is_gate:
         parts.append(f"{amounts.count(limit.used)} run ({rule(limit)})")
     else:
-        rates = f"{start_rate(limit.starts)}/s of {start_rate(limit.allowed)} allowed"
-        parts.append(f"starts {rates} ({rule(limit)})")
+        parts.append(f"starts {start_rates(limit.starts, limit.allowed)} ({rule(limit)})")
     if limit.grows:
         parts.append("their number grows")
     elif limit.empty_in is not None:
@@ -231,26 +240,45 @@ def _paused(queue: QueueView) -> Alert:
 def _behind(snapshot: Snapshot) -> list[Alert]:
     """Alert if jobs wait only because this pool's workers do not keep up."""
     head = snapshot.head
-    queues = [
+    served = [
         one
         for one in snapshot.queues
-        if one.ready and not one.paused and (head.queues is None or one.queue in head.queues)
+        if not one.paused and (head.queues is None or one.queue in head.queues)
     ]
+    queues = [one for one in served if one.ready]
     full = head.busy >= head.procs > 0
-    late = [
-        one for one in queues if (one.oldest or 0.0) >= READY_WAIT or (full and one.oldest is None)
-    ]
-    if not late or head.state not in ("running", "reloading"):
+    late = any((one.oldest or 0.0) >= READY_WAIT or (full and one.oldest is None) for one in queues)
+    free = _with_free_slot(snapshot, served) if full else 0
+    if not (late or free) or head.state not in ("running", "reloading"):
         return []
-    worst = max(late, key=lambda one: one.oldest or 0.0)
     busy = f"{head.busy} of {head.procs} workers are busy"
     if full:
-        busy = f"all {head.procs} workers are busy" if head.procs > 1 else "its worker is busy"
-    parts = [f"{busy}, {amounts.count(worst.ready)} ready in {worst.queue}"]
-    if worst.oldest is not None:
-        parts.append(f"the oldest for {amounts.span(worst.oldest)}")
-    if worst.empty_in is not None:
-        parts.append(f"empty in {amounts.span(worst.empty_in)}")
-    if len(late) > 1:
-        parts.append(f"{len(late) - 1} more queues")
+        busy = f"all {head.procs} workers are busy" if head.procs > 1 else "the only worker is busy"
+    parts = [busy, *(_ready(queues) if late else [])]
+    if free:
+        have = "has" if free == 1 else "have"
+        parts.append(f"{amounts.count(free)} parked {have} a free slot of the limit")
     return [Alert("warn", "pool", "behind", ", ".join(parts))]
+
+
+def _ready(queues: Sequence[QueueView]) -> list[str]:
+    """Say how many jobs are ready in all of these queues together, and since when."""
+    largest, many = max(queues, key=lambda one: one.ready), sum(one.ready for one in queues)
+    where = f"in {largest.queue}" if len(queues) == 1 else f"in {len(queues)} queues"
+    parts = [f"{amounts.count(many)} ready {where}"]
+    if len(queues) > 1:
+        parts.append(f"most in {largest.queue}")
+    oldest = max((one.oldest for one in queues if one.oldest is not None), default=None)
+    if oldest is not None:
+        parts.append(f"the oldest for {amounts.span(oldest)}")
+    pace = sum((one.outgoing or 0.0) - (one.incoming or 0.0) for one in queues)
+    if pace > MIN_PACE:
+        parts.append(f"empty in {amounts.span(many / pace)}")
+    return parts
+
+
+def _with_free_slot(snapshot: Snapshot, queues: Sequence[QueueView]) -> int:
+    """Return how many parked jobs of these queues wait for a worker, not for their limit. Which
+    queue the jobs of a limit are in is not known."""
+    free = sum(one.parked for one in snapshot.limits if one.has_free_slot and not one.holds_back)
+    return min(free, sum(one.parked for one in queues))

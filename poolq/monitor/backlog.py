@@ -2,22 +2,24 @@
 
 from typing import NamedTuple
 
-from poolq.monitor.alerts import READY_WAIT
+from poolq.monitor.alerts import MIN_PACE, READY_WAIT
+from poolq.monitor.limit_status import OBSERVE_INTERVAL
 from poolq.monitor.snapshot import QueueView, Snapshot
 
 KEEPS_UP, SHRINKS, GROWS, STEADY, UNKNOWN = "keeps up", "shrinks", "grows", "steady", "unknown"
 #: A backlog grows if it would be larger by this share after GROWTH_SECONDS.
 GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
-MIN_PACE = 0.01  # jobs per second
+GROWTH_SAMPLES = 6  # of a sparkline, which are GROWTH_SECONDS apart
 
 
 class Backlog(NamedTuple):
     """The ready jobs of all queues; the other fields leave out the queues that the snapshot leaves
-    out. `oldest`: how many seconds the oldest one has waited, and
-    `queue`: in which queue; `incoming`, `outgoing`: jobs per second, None if not known yet. `state`
-    is one of the words above, and concerns only queues that are not paused: `keeps up` if no job
-    waits for READY_WAIT seconds. `growth`: more jobs per second; `empty_in`: seconds until no job
-    waits, if the number of jobs shrinks. `spark`: ready jobs as in `QueueView`."""
+    out. `incoming`, `outgoing`: jobs per second, None if not known yet. `spark`: ready jobs as in
+    `QueueView`. The other fields concern only the queues that workers serve, those that some pool
+    takes and that are not paused. `oldest`: how many seconds their oldest job has waited, and
+    `queue`: in which queue. `state` is one of the words above: `keeps up` if no job waits for
+    READY_WAIT seconds. `growth`: more ready jobs per second; `empty_in`: seconds until no job
+    waits, if their number shrinks."""
 
     ready: int = 0
     oldest: float | None = None
@@ -33,8 +35,9 @@ class Backlog(NamedTuple):
 def backlog(snapshot: Snapshot) -> Backlog:
     """Return the backlog of the queues in a snapshot."""
     queues = snapshot.queues
-    last = max((one for one in queues if one.ready), key=_waited, default=None)
-    state, growth, empty_in = _state([one for one in queues if not one.paused])
+    served = [one for one in queues if one.served and not one.paused]
+    last = max((one for one in served if one.ready), key=_waited, default=None)
+    state, growth, empty_in = _state(served)
     return Backlog(
         ready=sum(one.ready for one in queues) + snapshot.left_out_ready,
         oldest=last.oldest if last else None,
@@ -53,18 +56,23 @@ def _state(queues: list[QueueView]) -> tuple[str, float, float | None]:
     ready = sum(one.ready for one in queues)
     if not any(one.ready and (one.oldest is None or one.oldest >= READY_WAIT) for one in queues):
         return KEEPS_UP, 0.0, None
-    incoming, outgoing = (
-        _sum([one.incoming for one in queues]),
-        _sum([one.outgoing for one in queues]),
-    )
-    if incoming is None or outgoing is None:
+    growth = _growth(_add([one.spark for one in queues]))
+    if growth is None:
         return UNKNOWN, 0.0, None
-    growth = incoming - outgoing
     if growth < -MIN_PACE:
         return SHRINKS, growth, ready / -growth
     if growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * ready):
         return GROWS, growth, None
     return STEADY, growth, None
+
+
+def _growth(ready: tuple[float, ...]) -> float | None:
+    """Return how many more jobs are ready per second. Jobs that are delayed, parked or running do
+    not count, so this agrees with the sparkline."""
+    some = ready[-GROWTH_SAMPLES:]
+    if len(some) < 2:
+        return None
+    return (some[-1] - some[0]) / ((len(some) - 1) * OBSERVE_INTERVAL)
 
 
 def _waited(queue: QueueView) -> float:

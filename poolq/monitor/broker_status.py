@@ -11,6 +11,9 @@ from poolq.monitor.limit_status import LimitStatus, ObservedLimit
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.schedule_status import ScheduleStatus
 
+#: The states of a pool in which it starts no jobs.
+STARTS_NOTHING = ("paused", "draining", "ending")
+
 
 class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
     """A pool of the namespace. `age`: seconds since its last heartbeat, at the time of
@@ -23,7 +26,7 @@ class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
 
 
 class QueueFlow(msgspec.Struct, frozen=True, array_like=True):
-    """`incoming`, `outgoing`: jobs per second that enter and leave a queue, on all nodes, or None
+    """`incoming`, `outgoing`: jobs per second that become ready and that end, on all nodes, or None
     if not known yet. `ready`: how many jobs were ready every OBSERVE_INTERVAL seconds of the last
     minute, the newest last. `dispatched`: how many jobs the queue has received, as the observer's
     `QueueTrends` counts them. `cancelled`: how many were cancelled or purged.
@@ -62,9 +65,14 @@ class BrokerStatus(msgspec.Struct, frozen=True):
         """Seconds since the observation."""
         return max(0, monotonic_ns() - self.at) / 1e9
 
-    def limits_now(self) -> tuple[LimitStatus, ...]:
-        """The limits as they are now, for the pane, the alerts, `poolq status` and the metrics."""
-        return limit_status.limits(self.limits, self.age())
+    def limits_now(self, state: str) -> tuple[LimitStatus, ...]:
+        """The limits as they are now, for the pane, the alerts, `poolq status` and the metrics.
+        `state`: that of this pool. If it starts no jobs, and no other pool does, it is not known
+        when no job will wait."""
+        found = limit_status.limits(self.limits, self.age())
+        if state not in STARTS_NOTHING or len(self.nodes) > 1:
+            return found
+        return tuple(msgspec.structs.replace(one, empty_in=None) for one in found)
 
 
 _decoder = msgspec.json.Decoder(BrokerStatus)

@@ -3,8 +3,9 @@ what the keeper has observed and the time that has passed since.
 
 - Windows may begin and end between two observations. While jobs wait, one window follows another.
 - A sliding window has no end: `left` and `resets_in` are the time until its first start leaves it.
-- A limit counts as holding jobs back while jobs wait for it and for a moment longer, so that people
-  can read the state of a limit with short windows.
+- A limit counts as holding jobs back while jobs wait for a slot and for a moment longer, so that
+  people can read the state of a limit with short windows. Jobs that have a free slot wait for a
+  worker, not for the limit.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from poolq.engines.base import LimitUse
-from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.concurrency import GATE_WINDOW, is_gate
 
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
@@ -31,7 +32,8 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     yet; `spark`: jobs held back in each 2 seconds of the last minute, the newest last. `growth`: by
     how much the number of waiting jobs grows, per second. `since`: since when it holds jobs back,
     in monotonic seconds, or None. `quiet`: seconds since its last use. `last_tries`: jobs that it
-    has released with one attempt left. `starts_total`: starts since the keeper began to watch it.
+    has released with one attempt left. `slot`: microseconds until the first parked job may start,
+    as far as the engine knows. `starts_total`: starts since the keeper began to watch it.
     `held_total`: how many jobs this pool has held back for limits with its key."""
 
     key: str
@@ -51,20 +53,21 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     starts_total: int = 0
     held_total: int = 0
     sliding: bool = False
+    slot: int = 0
 
 
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit. `used`: how many of `limit` starts are used in a window of `window` seconds,
     which ends in `resets_in` seconds. The window of a `Concurrent` is 0, and `used` is how many of
-    its jobs run. `state`: "holds back" (jobs wait), "full" (used up, but no
-    job waits), "open", or "idle" (no window is open). `starts`: starts per second, smoothed; at
-    most `allowed`. `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`:
-    jobs that this pool holds back per minute; `spark`: in each 2 seconds of the last minute.
-    `next_slot`: seconds until one more job may start, 0.0 if one may now; `empty_in`: about how
-    many seconds until no job waits, None if none does or their number `grows`. `last_tries`: jobs
-    of this pool that it released with one attempt left; the next release fails them.
-    `starts_total`, `held_total`: as in `ObservedLimit`. With costs, a start counts as several in
-    `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether the window slides."""
+    its jobs run. `state`: "holds back" (jobs wait for a slot), "full" (used up, but no job waits),
+    "open", or "idle" (no window is open). `starts`: starts per second, smoothed; at most `allowed`.
+    `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`: jobs that this
+    pool holds back per minute; `spark`: in each 2 seconds of the last minute. `next_slot`: seconds
+    until one more job may start, 0.0 if one may now; `empty_in`: about how many seconds until no
+    job waits, None if none does, their number `grows`, or they wait for something else.
+    `last_tries`: jobs of this pool that it released with one attempt left; the next release fails
+    them. `starts_total`, `held_total`: as in `ObservedLimit`. With costs, a start counts as several
+    in `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether the window slides."""
 
     key: str
     limit: int
@@ -96,6 +99,11 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     def holds_back(self) -> bool:
         return self.state == HOLDS_BACK
 
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether jobs wait although the limit would let one start."""
+        return self.waiting > 0 and self.next_slot <= 0 and self.used < self.limit
+
 
 def limits(watched: Iterable[ObservedLimit], passed: float) -> tuple[LimitStatus, ...]:
     """The limits as they are `passed` seconds after the keeper saw them."""
@@ -104,12 +112,13 @@ def limits(watched: Iterable[ObservedLimit], passed: float) -> tuple[LimitStatus
 
 def of_use(use: LimitUse) -> LimitStatus:
     """Return the status of a limit that has been observed only once, now."""
+    blocks = use.released or (use.parked and blocks_parked(use))
     return status(
         ObservedLimit(
             key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
             left=use.resets_in, parked=use.parked, released=use.released,
-            starts=0.0, held=None, spark=(), growth=0.0, since=None, quiet=0.0,
-            sliding=use.rule.sliding,
+            starts=0.0, held=None, spark=(), growth=0.0,
+            since=0.0 if blocks else None, quiet=0.0, sliding=use.rule.sliding, slot=use.slot_in,
         ),
         0.0,
     )  # fmt: skip
@@ -117,10 +126,10 @@ def of_use(use: LimitUse) -> LimitStatus:
 
 def _gate_status(seen: ObservedLimit) -> LimitStatus:
     """Return the status of a limit on how many jobs run at once."""
-    if seen.parked or seen.since is not None:
+    if seen.since is not None:
         state = HOLDS_BACK
     else:
-        state = FULL if seen.used >= seen.limit else OPEN if seen.used else IDLE
+        state = FULL if seen.used >= seen.limit else OPEN if seen.used or seen.parked else IDLE
     return msgspec.structs.replace(
         msgspec.convert(seen, LimitStatus, from_attributes=True),
         window=0.0,
@@ -134,27 +143,36 @@ def _grows(seen: ObservedLimit, waiting: int) -> bool:
     return waiting > 0 and seen.growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * waiting)
 
 
+def blocks_parked(use: LimitUse) -> bool:
+    """Return whether no parked job may start now."""
+    full = use.window.used >= use.rule.limit
+    return full if is_gate(use.rule) else full or use.slot_in > 0
+
+
 def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     if seen.window == GATE_WINDOW:
         return _gate_status(seen)
     window, left = seen.window / 1e6, seen.left / 1e6 - passed
-    waiting, used = seen.parked + seen.released, seen.used
+    waiting, used, holds = seen.parked + seen.released, seen.used, seen.since is not None
+    starting = waiting if holds else 0
     resets_in: float | None = left
     if left <= 0 and seen.sliding:
         # While jobs wait, they take the place of starts that leave the window.
-        used = used if waiting or -left < window else 0
+        used = used if starting or -left < window else 0
         resets_in = 0.0 if used else None
     elif left <= 0:
         # While jobs wait, a new window begins when one ends, and these jobs use it up.
         rounds = int(-left // window) + 1 if seen.left else 0
-        used = min(seen.limit, max(0, waiting - (rounds - 1) * seen.limit)) if rounds else 0
+        used = min(seen.limit, max(0, starting - (rounds - 1) * seen.limit)) if rounds else 0
         resets_in = window - -left % window if used else None
     full = used >= seen.limit
-    if waiting or seen.since is not None:
+    if holds:
         state = HOLDS_BACK
     else:
-        state = FULL if full else OPEN if resets_in is not None else IDLE
+        state = FULL if full else OPEN if waiting or resets_in is not None else IDLE
     next_slot = resets_in if full and resets_in is not None else 0.0
+    if seen.parked:
+        next_slot = max(next_slot, seen.slot / 1e6 - passed)
     grows = _grows(seen, waiting)
     return msgspec.structs.replace(
         msgspec.convert(seen, LimitStatus, from_attributes=True),  # copies fields of the same names
@@ -165,7 +183,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
         allowed=seen.limit / window,
         waiting=waiting,
         next_slot=next_slot,
-        empty_in=_empty_in(seen, window, waiting, next_slot) if waiting and not grows else None,
+        empty_in=None if grows or not starting else _empty_in(seen, window, waiting, next_slot),
         grows=grows,
     )
 

@@ -131,7 +131,7 @@ class Collector:
             **(_of_version(state, broker) if state and broker else {}),
             **_of_jobs(cells),
             **(_of_queues(broker) if broker else {}),
-            **(of_limits(broker.limits_now()) if broker else {}),
+            **(of_limits(broker.limits_now(state.state if state else "")) if broker else {}),
             **(of_schedules(broker.schedules) if broker else {}),
             "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }
@@ -213,7 +213,9 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
         "poolq_limit_allowed_at_once": [(name, one.limit) for name, one in gates],
         "poolq_limit_next_slot_seconds": [(name, one.next_slot) for name, one in windows],
         "poolq_limit_empty_seconds": [
-            (name, one.empty_in or 0.0) for name, one in windows if not one.grows
+            (name, one.empty_in or 0.0)
+            for name, one in windows
+            if not one.waiting or one.empty_in is not None
         ],
     }
 

@@ -61,7 +61,7 @@ class SnapshotReader:
             throughput=_throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
             queues=self._queues(broker) if broker else (),
-            limits=broker.limits_now() if broker else (),
+            limits=broker.limits_now(state.state) if broker else (),
             schedules=tuple(broker.schedules) if broker else (),
             left_out=broker.left_out if broker else 0,
             left_out_ready=broker.left_out_ready if broker else 0,

@@ -117,9 +117,10 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
-    `incoming`, `outgoing`: jobs per second; `empty_in`: seconds until it is empty at that rate,
-    None if it does not shrink; `spark`: ready jobs every 2 seconds of the last minute, the newest
-    last. `served`: whether some pool of the namespace claims its jobs."""
+    `incoming`, `outgoing`: jobs per second that become ready and that end; `empty_in`: seconds
+    until it is empty at that rate, None if it does not shrink; `spark`: ready jobs every 2 seconds
+    of the last minute, the newest last. `served`: whether some pool of the namespace claims its
+    jobs."""
 
     queue: str
     ready: int = 0

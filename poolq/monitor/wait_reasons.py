@@ -68,10 +68,13 @@ def reason(job: StoredJob, name: str, facts: WaitFacts, now: float) -> str:
         return "the broker does not answer, so no pool can claim the job"
     blocked = _blocked(job.queue, facts)
     if job.status == "parked":
-        own = _parked(job.limit, facts.limits, now)
+        limit = _limit(job.limit, facts.limits)
+        if limit is not None and limit.has_free_slot:
+            return _with_free_slot(limit, blocked or _busy(job.queue, facts))
+        own = _parked(job.limit, limit, now)
     else:
         last = entries(job.state.history)[-1:]
-        own = _delayed(job, name, last[0] if last else None, now)
+        own = _delayed(job, name, last[0] if last else None, facts.limits, now)
     if job.status == "ready":
         return blocked or own or _behind(job.queue, facts)
     return f"{own}; besides, {blocked}" if blocked else own
@@ -102,37 +105,67 @@ def _blocked(queue: str, facts: WaitFacts) -> str:
 
 def _behind(queue: str, facts: WaitFacts) -> str:
     """Return how busy the workers are that may run the queue's ready jobs."""
-    serving = [one for one in facts.pools or () if _serves(one, queue)]
-    workers, busy = sum(one.workers for one in serving), sum(one.busy or 0 for one in serving)
-    if not serving and facts.here is not None:
-        workers, busy = facts.here.procs, facts.here.busy
+    workers, busy = _workers(queue, facts)
     jobs = amounts.count(facts.ready)
     ready = f", and {jobs} jobs of its queue are ready" if facts.ready > 1 else ""
-    if not workers:
-        return f"no worker has booted yet{ready}"
-    if busy < workers:
+    if workers and busy < workers:
         return f"a worker claims it soon: {busy} of {workers} are busy{ready}"
-    who = f"all {workers} workers are" if workers > 1 else "the only worker is"
-    return f"{who} busy{ready}"
+    return f"{_busy(queue, facts)}{ready}"
 
 
-def _parked(key: str, limits: Sequence[LimitStatus], now: float) -> str:
-    """Return what is known of the limit for whose slot the job waits."""
+def _busy(queue: str, facts: WaitFacts) -> str:
+    """Return why no worker is free for the queue's jobs, or "" if one is."""
+    workers, busy = _workers(queue, facts)
+    if not workers:
+        return "no worker has booted yet"
+    if busy < workers:
+        return ""
+    return f"all {workers} workers are busy" if workers > 1 else "the only worker is busy"
+
+
+def _workers(queue: str, facts: WaitFacts) -> tuple[int, int]:
+    """Return how many workers serve the queue, and how many of them are busy."""
+    serving = [one for one in facts.pools or () if _serves(one, queue)]
+    if not serving and facts.here is not None:
+        return facts.here.procs, facts.here.busy
+    return sum(one.workers for one in serving), sum(one.busy or 0 for one in serving)
+
+
+def _limit(key: str, limits: Sequence[LimitStatus]) -> LimitStatus | None:
+    """Return the limit with this key; if there are several, the one to wait for longest."""
     found = [one for one in limits if one.key == key]
-    if not found:
-        return f"it is parked until limit {key} has a free slot"
-    limit = max(found, key=lambda one: one.next_slot)  # a key may have several windows
+    return max(found, key=lambda one: (one.next_slot, one.used >= one.limit), default=None)
+
+
+def _with_free_slot(limit: LimitStatus, blocked: str) -> str:
+    """Return why a parked job waits although its limit would let one start."""
     what = f"limit {limit.key} ({rule(limit)})"
+    if not blocked:
+        return f"{what} has a free slot, which a worker takes soon"
+    if limit.waiting == 1:
+        return f"{blocked}; {what} has a free slot"
+    jobs = amounts.count(limit.waiting)
+    return f"{blocked}; besides, {jobs} jobs wait for {what}, which has a free slot"
+
+
+def _parked(key: str, limit: LimitStatus | None, now: float) -> str:
+    """Return what is known of the limit for whose slot the job waits."""
+    if limit is None:
+        return f"it is parked until limit {key} has a free slot"
     jobs = f"{amounts.count(limit.waiting)} job{'s' * (limit.waiting != 1)}"
     waiting = f"{jobs} wait{'s' * (limit.waiting == 1)} for it"
-    if limit.is_gate and limit.used >= limit.limit:
-        return f"{what} has no free slot until a job ends, and {waiting}"
-    if limit.next_slot <= 0:
-        return f"{what} has a free slot, which a worker takes soon"
-    return f"{what} is used up until {_when(now + limit.next_slot, now)}, and {waiting}"
+    if limit.is_gate:
+        return f"limit {key} ({rule(limit)}) has no free slot until a job ends, and {waiting}"
+    return f"{_used_up(limit, now + limit.next_slot, now)}, and {waiting}"
 
 
-def _delayed(job: StoredJob, name: str, last: Entry | None, now: float) -> str:
+def _used_up(limit: LimitStatus, until: float, now: float) -> str:
+    return f"limit {limit.key} ({rule(limit)}) is used up until {_when(until, now)}"
+
+
+def _delayed(
+    job: StoredJob, name: str, last: Entry | None, limits: Sequence[LimitStatus], now: float
+) -> str:
     """Return why a job is due later. For a ready job, only a missing class is a reason."""
     due = _when(job.at / 1e6, now)
     cause = last.cause if last else ""
@@ -143,7 +176,10 @@ def _delayed(job: StoredJob, name: str, last: Entry | None, now: float) -> str:
     if job.status == "ready":
         return ""
     if job.limit:
-        return f"limit {job.limit} has no free slot until {due}"
+        limit = _limit(job.limit, limits)
+        if limit is None:
+            return f"limit {job.limit} is used up until {due}"
+        return _used_up(limit, job.at / 1e6, now)
     if cause == "snoozed" and last is not None:
         times = f"{last.count} times" if last.count > 1 else "once"
         return f"it has snoozed {times}; it is due at {due}"

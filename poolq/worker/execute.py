@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from poolq.common import units
 from poolq.engines.base import Claim, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
@@ -255,9 +256,9 @@ class Executor:
             wait = 0.0 if is_gate(rules[at]) else refused.wait / 1_000_000
             event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
             return JobResult(Park(rules, at), event)
-        error = RateLimitExhausted(
-            f"{rules[at].key}: {rules[at].limit} per {rules[at].window / 1e6:g} s are used up"
-        )
+        rule = rules[at]
+        allowed = units.limit_rule(rule.limit, rule.window / 1e6, sliding=rule.sliding)
+        error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
         line = self._line("limited", describe(error), tries)
         later = retry.spread(limits[at].jitter, limits[at].window, random.random())
         outcome = retry.hold_back(message, claim.state, line, rules[at], refused.until + later)

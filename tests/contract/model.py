@@ -709,7 +709,7 @@ class Model:
                 j for j in released if j.wait and identity(j.wait.rule or Rule("", 0, 0)) == name
             ]
             must = sum(not job.may_run(self.now) for job in mine)
-            may = len(mine)  # the engine may not have noticed that some are ready
+            may = sum(not job.must_run(self.now) for job in mine)
             assert must <= (use.released if use else 0) <= may, f"{use}: {must} to {may} released"
 
     def check_find(self, id_: str, answer: StoredJob | None) -> None:
@@ -729,7 +729,7 @@ class Model:
             if job.wait and not job.must_run(self.now):
                 allowed.add(("delayed", job.wait.latest))
         elif job.place == "parked":
-            allowed.add(("parked", answer.at))
+            allowed.add(("parked", job.due))
         else:
             allowed.add(({"claimed": "running"}.get(job.place, job.place), job.at))
         assert (answer.status, answer.at) in allowed, f"{answer} and not {allowed}"

@@ -53,6 +53,23 @@ def test_a_cost_above_a_lowered_limit_counts_as_the_limit(engine: Engine, clock:
     assert engine.admit([costing(80, limit=50)]).wait == 0
 
 
+def test_a_limit_says_when_a_parked_job_may_start(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """Its window has room, but not for what the first job costs."""
+    engine.admit([costing(90)])
+    park(worker, "dear", rules=[costing(50)])
+    clock.forward(10 * SECOND)
+    assert worker.claim() == []
+    (use,) = engine.limits()
+    assert (use.parked, use.window.used, use.slot_in) == (1, 90, 50 * SECOND)
+    clock.forward(50 * SECOND)
+    (use,) = engine.limits()
+    assert (use.parked, use.window.used, use.slot_in) == (1, 0, 0), "it waits for a worker"
+    assert named(worker.claim()) == ["dear"]
+    assert [use.slot_in for use in engine.limits()] == [0]
+
+
 def test_parked_jobs_start_in_order_whatever_they_cost(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:

@@ -116,6 +116,24 @@ def test_a_limit_shows_how_many_it_has_put_off(engine: Engine, worker: Worker) -
     assert [(use.rule, use.released) for use in engine.limits()] == [(RULE, 2)]
 
 
+def test_a_released_job_no_longer_waits_for_its_limit_when_it_is_ready(
+    engine: Engine, worker: Worker
+) -> None:
+    """Nobody takes a step, as while all workers are busy or the pool is paused."""
+    other = Rule("other", 7, HOUR)
+    hold(worker, "a", "b", moment=engine.now() + HOUR)
+    soon = engine.now() + 800 * MS
+    early = hold(worker, "c", moment=soon) + hold(worker, "d", "e", moment=soon, rule=other)
+    wait_for(engine, stored(engine, early[-1]).at)
+    assert [(use.rule, use.released) for use in engine.limits()] == [(RULE, 2)]
+    assert [job.id for job in engine.page("delayed", limit=other.key).jobs] == []
+    assert count_of(engine) == QueueCounts("q", ready=3, delayed=2)._replace(
+        oldest=count_of(engine).oldest
+    )
+    engine.cancel([job.id for job in engine.page("delayed").jobs])
+    assert engine.limits() == [], "all that are left are ready"
+
+
 def test_released_jobs_are_cancelled_and_purged(engine: Engine, worker: Worker) -> None:
     first, second, third = hold(worker, "a", "b", "c", moment=engine.now() + HOUR)
     assert engine.cancel([first])

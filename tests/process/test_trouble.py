@@ -13,7 +13,7 @@ from tests.process.engines import redis_and_sqlite, sqlite
 from tests.process.test_metrics import port
 from tests.support.cli import Command
 from tests.support.pool import Pool
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.screens import Screens, screens
 from tests.support.wait import until
 
@@ -35,6 +35,18 @@ class Waits(Job):
 
     def rate_limit(self):
         return Limit(3, seconds=1, key="geocode")
+
+    def run(self):
+        pass
+"""
+SLOW_LIMIT = """
+from poolq import Limit
+
+class Report(Job):
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(1, seconds=6)
 
     def run(self):
         pass
@@ -105,9 +117,41 @@ def test_jobs_that_wait_for_busy_workers_are_told(screens: Screens, project: Pro
     running = project.dispatch("Held")
     project.ledger.until("start", running)
     project.dispatch_many("Quick", 3)
-    tty.until_shows("pool behind: its worker is busy, 3 ready in default, the oldest for ")
+    tty.until_shows("pool behind: the only worker is busy, 3 ready in default, the oldest for ")
     project.ledger.open()
     tty.until_shows("no trouble")
+
+
+@redis_and_sqlite
+def test_jobs_whose_limit_has_a_free_slot_are_said_to_wait_for_the_worker(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    """The limit's window ends while the only worker is busy for long."""
+    with ExitStack() as stack:
+        project = make_project(engine_url, STANDARD.read_text() + SLOW_LIMIT)
+        screens = Screens(stack, project)
+        pool = project.ready(1)
+        project.dispatch_many("Report", 3, on_limit="park")
+        until(lambda: project.total("parked") == 2)
+        pool.until_runs(project.dispatch("Held"))
+        tty = screens.top(pool, size=(100, 30))
+        shown = tty.until_shows(
+            "pool behind: the only worker is busy, 2 parked have a free slot of the limit"
+        )
+        assert "holds back" not in shown
+        command = poolq(screens, pool)
+        for parked in project.engine.page("parked").jobs:
+            id = parked.id
+            assert json.loads(command("job", "show", "--json", id).out)["why"] == (
+                "the only worker is busy; besides, 2 jobs wait for limit jobs:Report (1 per 6s),"
+                " which has a free slot"
+            )
+        (limit,) = json.loads(command("limit", "ls", "--json").out)["limits"]
+        assert (limit["state"], limit["waiting"]) == ("open", 2)
+        (limit,) = json.loads(command("status", "--json").out)["limits"]
+        assert (limit["state"], limit["waiting"], limit["empty_in"]) == ("open", 2, None)
+        project.ledger.open()
+        tty.until_shows("no trouble")
 
 
 @sqlite

@@ -71,6 +71,10 @@ OPEN = LimitStatus(
 )
 
 
+#: The ready jobs of a queue that has had 1 fewer in each second of the last minute.
+FALLING = tuple(1512.0 + 2 * ago for ago in range(29, -1, -1))
+
+
 def queue(name: str, **more: object) -> QueueView:
     given = QueueView(
         queue=name, ready=12, delayed=3, running=2, failed=0, oldest=1.2, incoming=4.0,
@@ -125,8 +129,8 @@ def troubled() -> Snapshot:
         workers=(IMPORTING, STUCK, LEAKING, idle(4)),
         queues=(
             queue("billing", failed=17, paused=True),
-            queue("default", ready=1512, oldest=61.0),
-            queue("emails", ready=0, parked=84, oldest=None, empty_in=None),
+            queue("default", ready=1512, oldest=61.0, spark=FALLING),
+            queue("emails", ready=0, parked=84, oldest=None, empty_in=None, spark=()),
         ),
         limits=(MAILS, OPEN),
         schedules=(PING, NIGHTLY),

@@ -18,7 +18,7 @@ WORD_HELP = (
     "STUCK: the job has run for over 10 s and 10 times as long as usual, or past its deadline",
     "STUCK, without a known usual duration: it has run for over a minute without progress",
     "LEAKS: the worker's memory has grown by 16M or more, and grows by 2M or more a minute",
-    "HOLDS BACK: jobs wait for the rate limit; NEXT SLOT is when the next job may start",
+    "HOLDS BACK: jobs wait for a slot of the limit; NEXT SLOT is when the next job may start",
     "UNSERVED: no pool of the namespace takes jobs from the queue",
     "STALE: the counts of the queues are over 2 s older than they should be",
 )

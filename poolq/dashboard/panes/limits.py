@@ -13,8 +13,8 @@ from poolq.dashboard.drawing.gauges import (
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
-from poolq.monitor.alerts import rule, start_rate
-from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE, LimitStatus
+from poolq.monitor.alerts import rule, start_rates
+from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE, SHORT_WINDOW, LimitStatus
 
 GAUGE_WIDTH, SPARK_WIDTH = 6, 15
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
@@ -28,9 +28,14 @@ def _state(limit: LimitStatus, context: DrawContext) -> Cell:
 
 
 def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
-    allowed = "" if limit.is_gate else f"/{start_rate(limit.allowed)}"
-    text = start_rate(limit.starts) + allowed
-    return text, context.theme.good if limit.starts else context.theme.dim
+    """Return the rate or, for a window so long that people can follow it, the starts in it."""
+    theme = context.theme
+    if limit.window > SHORT_WINDOW:
+        used = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
+        return f"{used} per {amounts.whole(limit.window)}", theme.good if limit.used else theme.dim
+    allowed = "" if limit.is_gate else f"/{amounts.rate(limit.allowed)}"
+    text = f"{amounts.rate(limit.starts)}{allowed} per s"
+    return text, theme.good if limit.starts else theme.dim
 
 
 def _used(limit: LimitStatus, context: DrawContext) -> Cell:
@@ -88,8 +93,17 @@ def _allows(limit: LimitStatus) -> str:
 
 
 def _rates(limit: LimitStatus) -> str:
-    allowed = "" if limit.is_gate else f", of {start_rate(limit.allowed)} allowed"
-    return f"{start_rate(limit.starts)} a second{allowed}"
+    if limit.is_gate:
+        return f"{amounts.rate(limit.starts)}/s"
+    return start_rates(limit.starts, limit.allowed)
+
+
+def _resets(limit: LimitStatus) -> str:
+    if limit.is_gate:
+        return amounts.DASH
+    if limit.resets_in is None:
+        return "no window is open"
+    return f"in {amounts.span(limit.resets_in)}"
 
 
 def _per(limit: LimitStatus, _: DrawContext) -> Cell:
@@ -105,10 +119,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("state", _state(limit, context)),
         ("starts", _rates(limit)),
         ("used", _used(limit, context)),
-        (
-            "window ends" if not limit.sliding else "next leaves",
-            amounts.DASH if limit.is_gate else f"in {amounts.span(limit.resets_in)}",
-        ),
+        ("window ends" if not limit.sliding else "next leaves", _resets(limit)),
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
         ("next slot", _next(limit, context)),
         ("empty", f"about {when}" if limit.waiting else amounts.DASH),
@@ -126,7 +137,7 @@ LIMITS_PANE = Pane(
     (
         PaneColumn("", 12, lambda one, _: one.key, most=30, untrusted=True, is_job_name=True),
         PaneColumn("STATE", 10, _state, rank=2),
-        PaneColumn("STARTS/S", 11, _starts, rank=1, most=15),
+        PaneColumn("STARTS", 12, _starts, rank=1, most=17),
         PaneColumn("WAIT", 5, _waiting, right=True),
         PaneColumn("NEXT SLOT", 18, _next, most=23),
         PaneColumn("EMPTY ABOUT", 12, _empty, rank=2),
@@ -147,7 +158,7 @@ LIMITS_PANE = Pane(
     sorts={
         "": Sort(lambda one: one.key, descending=False),
         "STATE": Sort(lambda one: one.state, descending=False),
-        "STARTS/S": Sort(lambda one: one.starts),
+        "STARTS": Sort(lambda one: one.starts),
         "WAIT": Sort(lambda one: one.waiting),
         "NEXT SLOT": Sort(lambda one: one.next_slot),
         "EMPTY ABOUT": Sort(lambda one: one.empty_in),

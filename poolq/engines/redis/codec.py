@@ -266,7 +266,7 @@ def decode_totals(reply: list[bytes]) -> base.Totals:
 
 def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
     uses = []
-    for identity, limit, start, used, parked, resets_in, released, starts in reply:
+    for identity, limit, start, used, parked, resets_in, released, starts, slot in reply:
         length, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
         rule = sanitize.rule(key, limit, length)
         if rule is not None:
@@ -277,6 +277,7 @@ def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
                 resets_in=sanitize.number(resets_in),
                 released=released,
                 starts=sanitize.number(starts),
+                slot_in=sanitize.number(slot),
             )
             uses.append(use)
     return sorted(uses)

@@ -47,12 +47,14 @@ OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts,
 #: One line of each limit, even if several queues have one, with the row of the limit's window.
 LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
         CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END,
-        w.starts, w.log, {{now}}
-    FROM (SELECT place, MIN(queue) AS queue FROM {{lines}} GROUP BY place ORDER BY place
-        LIMIT {MAX_LIMITS}) f
+        w.starts, w.log, {{now}}, f.slot
+    FROM (SELECT place, MIN(queue) AS queue, MIN(slot) AS slot FROM {{lines}}
+        GROUP BY place ORDER BY place LIMIT {MAX_LIMITS}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
     LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span"""
 JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
+#: Released jobs are ready once their window has ended, although a step has yet to move them.
+RELEASED_IN_LINE = f"{JOBS_IN_LINE} AND due_at > {{now}}"
 
 
 def totals(session: Session) -> Totals:
@@ -167,17 +169,26 @@ def _with_estimates(
 def limits(session: Session) -> list[LimitUse]:
     """Return the limits that jobs wait for and, up to MAX_LIMITS in all, the next ones to reset."""
     opened, lines = session.read(Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS))
-    waits = _counted_together(session, [Query(JOBS_IN_LINE, (place,)) for place, *_ in lines.rows])
+    parked = [to_text(place).startswith(PARKED_PREFIX) for place, *_ in lines.rows]
+    in_line = [
+        Query(JOBS_IN_LINE if is_parked else RELEASED_IN_LINE, (place,))
+        for is_parked, (place, *_) in zip(parked, lines.rows, strict=True)
+    ]
+    waits = _counted_together(session, in_line)
     uses: dict[WindowName, LimitUse] = {}
-    for (place, name, span, line_most, most, *row), waiting in zip(lines.rows, waits, strict=True):
+    for is_parked, (_, name, span, line_most, most, *row), waiting in zip(
+        parked, lines.rows, waits, strict=True
+    ):
         window, left, starts = _window(span, row)
         rule = sanitize.rule(to_text(name), most if left else line_most, span)
         if waiting and rule is not None:
             use = LimitUse(rule, window, 0, left, starts=starts)
             use = uses.get(window_name(rule), use)
-            is_parked = to_text(place).startswith(PARKED_PREFIX)
+            slot_in = max(0, number(row[6]) - number(row[5]))
             uses[window_name(rule)] = (
-                use._replace(parked=waiting) if is_parked else use._replace(released=waiting)
+                use._replace(parked=waiting, slot_in=slot_in)
+                if is_parked
+                else use._replace(released=waiting)
             )
     uses = {name: use for name, use in uses.items() if not is_gate(use.rule)} | _gates(
         session, uses

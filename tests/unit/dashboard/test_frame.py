@@ -269,8 +269,28 @@ def test_a_number_is_shown_in_full_or_not_at_all(width: int, pane: str) -> None:
 
 def test_limits_show_starts_against_what_is_allowed() -> None:
     screen = "\n".join(shown(snapshots.troubled(), (200, 50), ScreenState(pane="limits")))
-    assert re.search(r"SendMail +HOLDS BACK +0.16/0.17 +84 ", screen)
-    assert re.search(r"geocode +open +6.0/100 +0 now ", screen)
+    assert re.search(r"SendMail +HOLDS BACK +10/10 per 1m +84 ", screen)
+    assert re.search(r"geocode +open +6.0/100 per s +0 now ", screen)
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_a_slow_limit_shows_the_starts_of_its_window_at_once(width: int) -> None:
+    """A rate of 0.017 starts per second says nothing, and only changes when the window ends."""
+    hour = msgspec.structs.replace(
+        snapshots.MAILS, key="report", limit=1, window=60.0, used=1, starts=0.0, allowed=1 / 60
+    )
+    idle = msgspec.structs.replace(
+        hour, key="export", used=0, starts=1 / 60, resets_in=None, next_slot=0.0, waiting=0
+    )
+    found = msgspec.structs.replace(snapshots.well(), limits=(hour, idle))
+    screen = "\n".join(shown(found, (width, 20), ScreenState(pane="limits")))
+    assert re.search(r"report .*1/1 per 1m", screen)
+    assert re.search(r"export .*0/1 per 1m", screen)
+    assert "0.017" not in screen
+    detail = ScreenState(pane="limits", detail=Detail("limits", "export 60.0"))
+    screen = "\n".join(shown(found, (width, 30), detail))
+    assert re.search(r"window ends +no window is open", screen)
+    assert re.search(r"starts +1.0/min of 1.0 allowed", screen)
 
 
 def test_a_point_in_time_that_no_calendar_has_is_drawn() -> None:

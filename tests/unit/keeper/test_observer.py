@@ -120,6 +120,17 @@ def test_what_was_dispatched_is_what_has_ended_or_is_stored() -> None:
     assert dispatched(12, 0) == 13
 
 
+def test_jobs_come_when_they_are_ready_not_while_they_are_delayed_or_parked() -> None:
+    trends, done = QueueTrends(), {"q": {"done": 0}}
+    trends.add(0.0, QueueCounts("q", ready=2, running=1), done, exact=True)
+    parking = QueueCounts("q", ready=2, running=1, parked=40, delayed=300)
+    flow = trends.add(10.0, parking, done, exact=True)
+    assert (flow.incoming, flow.outgoing, flow.dispatched) == (0.0, 0.0, 343)
+    granted = QueueCounts("q", ready=2, running=1, parked=20, delayed=300)
+    flow = trends.add(20.0, granted, {"q": {"done": 20}}, exact=True)
+    assert (flow.incoming, flow.outgoing) == (2.0, 2.0)
+
+
 class CrowdedEngine(NullEngine):
     """Counts up to ten jobs."""
 

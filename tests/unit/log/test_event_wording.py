@@ -95,15 +95,15 @@ CASES: list[tuple[Event, str]] = [
     ),
     (
         LimitBegan("mails", 2, 1.0, 172),
-        "rate limit mails (2 per 1 s) begins to hold jobs back; 172 waiting",
+        "rate limit mails (2 per 1s) begins to hold jobs back; 172 waiting",
     ),
     (
         LimitBegan("mails", 3, 5400.0, 0),
-        "rate limit mails (3 per 90 min) begins to hold jobs back",
+        "rate limit mails (3 per 1h30m) begins to hold jobs back",
     ),
     (
         LimitEnded("mails", 2, 1.5, 86.2),
-        "rate limit mails (2 per 1.5 s) no longer holds jobs back, after 1 min 26 s",
+        "rate limit mails (2 per 1.5s) no longer holds jobs back, after 1 min 26 s",
     ),
     (
         Cancelled("0192", "worker 1 (pid 7) died"),

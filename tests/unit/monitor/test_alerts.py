@@ -81,7 +81,7 @@ def held(**more: object) -> list[str]:
 def test_what_a_limit_holds_back_is_told() -> None:
     (long,) = held()
     assert long.startswith("holds back: 84 wait until ")
-    assert "(in 23s), starts 0.16/s of 0.17 allowed (10 per 1m), empty in about 8m23s" in long
+    assert "(in 23s), starts 9.6/min of 10.0 allowed (10 per 1m), empty in about 8m23s" in long
     (short,) = held(window=1.0, waiting=172, limit=2, starts=1.98, allowed=2.0, next_slot=0.3)
     assert short.startswith(
         "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), empty in "
@@ -89,13 +89,13 @@ def test_what_a_limit_holds_back_is_told() -> None:
     (more,) = held(grows=True, empty_in=None, last_tries=12)
     assert more.endswith(", their number grows, 12 held back with one attempt left")
     (seldom,) = held(limit=3, window=3600.0, starts=0.0, allowed=3 / 3600)
-    assert "starts 0/s of 0.00083 allowed (3 per 1h)" in seldom
+    assert "starts 0/h of 3.0 allowed (3 per 1h)" in seldom
 
 
 def test_what_a_limit_puts_off_is_told_while_it_does() -> None:
     (found,) = held(waiting=0, held=40.0, empty_in=None)
     assert found == (
-        "holds back: 40.0 a minute are held back, starts 0.16/s of 0.17 allowed (10 per 1m)"
+        "holds back: 40.0 a minute are held back, starts 9.6/min of 10.0 allowed (10 per 1m)"
     )
     for state in ("full", "open", "idle"):
         assert held(waiting=0, held=40.0, state=state) == [], "it is over"
@@ -110,18 +110,54 @@ def shop(**more: object) -> list[str]:
 
 
 def test_jobs_that_wait_for_busy_workers_are_told() -> None:
-    late = snapshots.queue("emails", ready=1512, oldest=61.0, empty_in=24.0)
-    queues = (snapshots.queue("default", oldest=1.9), late)
+    late = snapshots.queue("emails", ready=1512, oldest=61.0, incoming=7.0, outgoing=70.0)
+    queues = (snapshots.queue("default", ready=0, oldest=None), late)
     (found,) = shop(head=head(busy=4), queues=queues)
     assert found.startswith("warn pool behind: all 4 workers are busy, 1512 ready in emails, ")
     assert found.endswith(", the oldest for 1m01s, empty in 24s")
     assert shop(head=head(busy=3), queues=queues)[0].startswith(
         "warn pool behind: 3 of 4 workers are busy, "
     ), "jobs end between two looks"
-    assert shop(head=head(busy=4), queues=queues[:1]) == [], "they hardly wait"
+    soon = msgspec.structs.replace(late, oldest=1.9)
+    assert shop(head=head(busy=4), queues=(soon,)) == [], "they hardly wait"
     assert shop(head=head(busy=4, queues=("default",)), queues=queues) == [], "not this pool's"
-    both = (msgspec.structs.replace(queues[0], oldest=3.0), late)
-    assert shop(head=head(busy=4), queues=both)[0].endswith(", empty in 24s, 1 more queues")
+
+
+def test_all_queues_that_wait_for_busy_workers_are_told_together() -> None:
+    """Not the queue of the oldest job alone, which may hold few of them."""
+    slow = snapshots.queue("slow", ready=3, oldest=70.0, incoming=0.0, outgoing=0.2)
+    default = snapshots.queue("default", ready=72, oldest=61.0, incoming=4.0, outgoing=1.3)
+    lost = snapshots.queue("lost", ready=9000, oldest=900.0, served=False)
+    pool = head(procs=2, busy=2, queues=("slow", "default"))
+    *_, found = shop(head=pool, queues=(lost, slow, default))
+    assert found == (
+        "warn pool behind: all 2 workers are busy, 75 ready in 2 queues, most in default, "
+        "the oldest for 1m10s"
+    )
+    shrinks = msgspec.structs.replace(default, incoming=0.0)
+    assert shop(head=pool, queues=(slow, shrinks))[0].endswith(", empty in 50s")
+
+
+def test_parked_jobs_that_wait_for_busy_workers_are_told() -> None:
+    queue = snapshots.queue("default", ready=0, parked=2, oldest=None)
+    free = msgspec.structs.replace(
+        snapshots.MAILS, limit=1, used=0, waiting=2, parked=2, next_slot=0.0, state="open"
+    )
+    pool = head(procs=1, busy=1)
+    assert shop(head=pool, queues=(queue,), limits=(free,)) == [
+        "warn pool behind: the only worker is busy, 2 parked have a free slot of the limit"
+    ]
+    one = msgspec.structs.replace(queue, ready=4, parked=1, oldest=3.0)
+    (both,) = shop(head=pool, queues=(one,), limits=(free,))
+    assert both.startswith("warn pool behind: the only worker is busy, 4 ready in default, ")
+    assert both.endswith(", 1 parked has a free slot of the limit")
+    for more in (
+        {"head": head(procs=1, busy=0)},
+        {"limits": (msgspec.structs.replace(free, next_slot=9.0),)},
+        {"queues": (msgspec.structs.replace(queue, paused=True),)},
+    ):
+        found = shop(**{"head": pool, "queues": (queue,), "limits": (free,), **more})
+        assert not any("behind" in text for text in found), more
 
 
 def test_jobs_that_no_pool_takes_are_told() -> None:

@@ -10,6 +10,14 @@ from tests.support import snapshots
 from tests.support.snapshots import queue
 
 
+def went(*ready: float) -> tuple[float, ...]:
+    """The ready jobs of a queue, every 2 seconds."""
+    return tuple(map(float, ready))
+
+
+FELL, ROSE, FLAT = went(0, 600, 580, 560, 540, 520, 500), went(400, 420, 500), went(*[500] * 30)
+
+
 def of(*queues: QueueView, **more: int) -> Snapshot:
     return Snapshot(at=snapshots.AT, head=snapshots.head(), queues=queues, **more)  # type: ignore[arg-type]
 
@@ -18,18 +26,19 @@ def of(*queues: QueueView, **more: int) -> Snapshot:
     ("queues", "state", "empty_in"),
     [
         ([], KEEPS_UP, None),
-        ([queue("a", ready=500, oldest=1.9, incoming=9.0, outgoing=1.0)], KEEPS_UP, None),
-        ([queue("a", ready=500, oldest=2.0, incoming=1.0, outgoing=11.0)], SHRINKS, 50.0),
-        ([queue("a", ready=500, oldest=2.0, incoming=11.0, outgoing=1.0)], GROWS, None),
-        ([queue("a", ready=500, oldest=2.0, incoming=5.0, outgoing=5.0)], STEADY, None),
-        ([queue("a", ready=500, oldest=2.0, incoming=5.1, outgoing=5.0)], STEADY, None),
-        ([queue("a", ready=5, oldest=None, incoming=None, outgoing=None)], UNKNOWN, None),
-        ([queue("a", ready=500, oldest=9.0, paused=True, outgoing=0.0)], KEEPS_UP, None),
+        ([queue("a", ready=500, oldest=1.9, spark=ROSE)], KEEPS_UP, None),
+        ([queue("a", ready=500, oldest=2.0, spark=FELL)], SHRINKS, 50.0),
+        ([queue("a", ready=500, oldest=2.0, spark=ROSE)], GROWS, None),
+        ([queue("a", ready=500, oldest=2.0, spark=FLAT)], STEADY, None),
+        ([queue("a", ready=500, oldest=2.0, spark=went(499, 500, 499, 500))], STEADY, None),
+        ([queue("a", ready=5, oldest=None, spark=went(5))], UNKNOWN, None),
+        ([queue("a", ready=500, oldest=9.0, spark=ROSE, paused=True)], KEEPS_UP, None),
+        ([queue("a", ready=500, oldest=9.0, spark=ROSE, served=False)], KEEPS_UP, None),
         (
             [
-                queue("a", ready=100, oldest=9.0, incoming=9.0, outgoing=0.0, paused=True),
-                queue("b", ready=60, oldest=3.0, incoming=1.0, outgoing=4.0),
-                queue("c", ready=40, oldest=0.1, incoming=3.0, outgoing=4.0),
+                queue("a", ready=100, oldest=9.0, spark=ROSE, paused=True),
+                queue("b", ready=60, oldest=3.0, spark=went(96, 90, 84, 78, 72, 66, 60)),
+                queue("c", ready=40, oldest=0.1, spark=went(50, 48, 46, 44, 42, 40)),
             ],
             SHRINKS,
             25.0,
@@ -41,6 +50,20 @@ def test_it_says_how_the_backlog_develops(
 ) -> None:
     found = backlog(of(*queues))
     assert (found.state, found.empty_in) == (state, empty_in)
+
+
+def test_jobs_that_are_parked_or_delayed_do_not_make_it_grow() -> None:
+    """They come, and are not done, but no worker has more to do."""
+    held = queue("a", ready=2, oldest=60.0, parked=40, incoming=4.0, outgoing=0.5, spark=went(2, 2))
+    assert backlog(of(held))[5:8] == (STEADY, 0.0, None)
+
+
+def test_the_oldest_job_is_one_that_a_worker_will_take() -> None:
+    lost = queue("lost", ready=1, oldest=890.0, served=False)
+    held = queue("held", ready=1, oldest=600.0, paused=True)
+    both = backlog(of(lost, held, queue("a", ready=74, oldest=70.0, spark=FLAT)))
+    assert (both.ready, both.oldest, both.queue, both.state) == (76, 70.0, "a", STEADY)
+    assert backlog(of(lost, held))[:3] == (2, None, "")
 
 
 def test_it_adds_all_queues() -> None:

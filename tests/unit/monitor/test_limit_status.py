@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic_ns
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -14,9 +16,9 @@ from poolq.jobs.limits import Rule, Window
 from poolq.keeper.limit_watch import FORGET_AFTER, MAX_WATCHED, RELEASE_AFTER, LimitWatch
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
-from poolq.monitor import prometheus
+from poolq.monitor import limit_status, prometheus
 from poolq.monitor.alerts import alerts, rule
-from poolq.monitor.broker_status import BrokerStatus
+from poolq.monitor.broker_status import BrokerStatus, NodeStatus
 from poolq.monitor.limit_status import HOLDS_BACK, LimitStatus, ObservedLimit, status
 from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
@@ -62,7 +64,7 @@ def test_starts_leave_a_sliding_window_one_by_one(
     passed: float, parked: int, used: int, resets_in: float | None
 ) -> None:
     """When the others leave is not known; while jobs wait, they take the place of those."""
-    found = status(watched(sliding=True, parked=parked, since=None), passed)
+    found = status(watched(sliding=True, parked=parked, since=1.0 if parked else None), passed)
     assert (found.used, found.resets_in) == (used, resets_in and pytest.approx(resets_in))
     assert rule(found) == "2 in any 1s"
 
@@ -109,7 +111,8 @@ def watches() -> st.SearchStrategy[ObservedLimit]:
 def _possible(one: ObservedLimit) -> ObservedLimit:
     """Limits as the keeper writes them."""
     left = min(one.left, one.window)
-    since = one.since if not (one.parked or one.released) else one.since or 1.0
+    blocks = one.released or (one.parked and left and one.used >= one.limit)
+    since = one.since or 1.0 if blocks else one.since
     return ObservedLimit(
         one.key, one.limit, one.window, min(one.used, one.limit) if left else 0, left, one.parked,
         one.released, min(one.starts, one.limit * SECOND / one.window), one.held, one.spark,
@@ -145,7 +148,7 @@ def test_pane_alert_status_and_metrics_cannot_disagree(
         assert one.starts <= one.allowed
         assert (one.waiting == 0) <= (one.empty_in is None)
         assert one.next_slot <= one.window
-        assert not (one.waiting and one.state != HOLDS_BACK)
+        assert one.holds_back or not one.waiting or one.has_free_slot
 
 
 # from look to look
@@ -277,7 +280,7 @@ def test_a_limit_that_allows_more_than_before_is_an_event_once_it_stays_so() -> 
     assert world.events == [], "two versions of the code run"
     look(*([3] * 8))
     assert world.events == [
-        Note("info", "rate limit Mail (3 per 1 s) has changed: it allowed 2 before")
+        Note("info", "rate limit Mail (3 per 1s) has changed: it allowed 2 before")
     ]
 
 
@@ -294,11 +297,10 @@ def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> N
 
 def test_a_new_keeper_does_not_say_it_again() -> None:
     world = World()
-    found, _ = world.watch.observe(100.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9)
+    full = use(world.clock, world.clock, 2, wait=5)
+    found, _ = world.watch.observe(100.0, world.clock, [full], {}, {}, 9)
     follower = LimitWatch(found)
-    again, events = follower.observe(
-        103.0, world.clock, [use(world.clock, 1, 1, wait=5)], {}, {}, 9
-    )
+    again, events = follower.observe(103.0, world.clock, [full], {}, {}, 9)
     assert events == []
     assert again[0].since == 100.0
 
@@ -339,8 +341,9 @@ def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
 
 def test_a_sight_knows_its_limits_now() -> None:
     broker = BrokerStatus(0, "", 2.0, 0.0, [], {}, [watched()], [])
-    (found,) = broker.limits_now()
+    (found,) = broker.limits_now("running")
     assert (found.key, found.state) == ("Mail", HOLDS_BACK)
+    assert found.empty_in is not None
 
 
 # jobs at once
@@ -379,8 +382,12 @@ def test_a_gate_is_watched_while_its_jobs_run() -> None:
         )  # fmt: skip
         assert events == []
     assert (seen.used, seen.limit, round(seen.starts)) == (1, 2, 1)
-    began = watch.observe(200.0, START + 200 * SECOND, [use._replace(parked=3)], {}, {}, 9)[1]
-    assert began == [LimitBegan("k", 2, 0.0, 3)]
+    began = watch.observe(200.0, START + 200 * SECOND, [use._replace(parked=3)], {}, {}, 9)
+    assert began[1] == [], "the three wait for a worker"
+    assert status(began[0][0], 0.0).has_free_slot
+    full = use._replace(parked=3, window=Window(0, 2))
+    began = watch.observe(202.0, START + 202 * SECOND, [full], {}, {}, 9)
+    assert began[1] == [LimitBegan("k", 2, 0.0, 3)]
 
 
 def test_the_metrics_of_a_gate_have_no_window() -> None:
@@ -388,3 +395,101 @@ def test_the_metrics_of_a_gate_have_no_window() -> None:
     assert found["poolq_limit_running"] == [(("Mail",), 1)]
     assert found["poolq_limit_allowed_at_once"] == [(("Mail",), 2)]
     assert [labels for labels, _ in found["poolq_limit_next_slot_seconds"]] == [("Mail", "1")]
+
+
+@pytest.mark.parametrize("state", ["paused", "draining", "ending"])
+def test_nobody_knows_when_a_limit_of_a_pool_that_starts_nothing_is_empty(state: str) -> None:
+    here, there = NodeStatus("a", 0.1, 1, None), NodeStatus("b", 0.1, 1, None)
+    for nodes, known in (([here], False), ([here, there], True)):
+        broker = BrokerStatus(monotonic_ns(), "", 2.0, 0.0, [], {}, [watched()], nodes)
+        (found,) = broker.limits_now(state)
+        assert (found.empty_in is not None) is known, "another pool may start them"
+        assert found.next_slot > 0
+
+
+# jobs that wait for a worker, not for a slot
+
+
+BEGUN = START + 100 * SECOND
+
+
+def slow(now: int, used: int = 0, wait: int = 2, **more: int) -> LimitUse:
+    """One start per minute; its window began with the first look of a `World`."""
+    window, left = Window(BEGUN, used), BEGUN + 60 * SECOND - now
+    return LimitUse(Rule("Mail", 1, 60 * SECOND), window, wait, left if used else 0, **more)
+
+
+def test_a_limit_with_a_free_slot_does_not_hold_back_what_waits_for_a_worker() -> None:
+    world = World()
+    for _ in range(30):
+        found = world.look(slow(world.clock, used=1))
+        assert found is not None
+        assert (found.state, found.waiting) == (HOLDS_BACK, 2)
+        assert found.next_slot > 0
+    assert found.empty_in == pytest.approx(found.next_slot + 60)
+    while world.now < 160.0 + RELEASE_AFTER:
+        found = world.look(slow(world.clock))
+    assert found is not None
+    assert (found.state, found.waiting, found.next_slot) == ("open", 2, 0.0)
+    assert (found.has_free_slot, found.empty_in, found.used) == (True, None, 0)
+    assert [type(one) for one in world.events] == [LimitBegan, LimitEnded]
+    later = world.look(slow(world.clock, used=1, wait=1))
+    assert later is not None
+    assert later.state == HOLDS_BACK, "a job has started, and the others wait again"
+
+
+def test_what_does_not_fit_into_the_rest_of_a_window_waits_for_its_end() -> None:
+    """The engine knows what the next start costs."""
+    world = World()
+    costly = Rule("Mail", 10, 60 * SECOND)
+    for _ in range(10):
+        left = BEGUN + 60 * SECOND - world.clock
+        one = LimitUse(costly, Window(BEGUN, 8), 3, left, slot_in=left)
+        found = world.look(one)
+        assert found is not None
+        assert (found.state, found.used) == (HOLDS_BACK, 8)
+        assert found.next_slot == pytest.approx(left / SECOND)
+        assert limit_status.of_use(one).state == HOLDS_BACK
+
+
+def test_a_limit_whose_jobs_start_as_fast_as_it_allows_holds_them_back() -> None:
+    """A worker takes 3 s for each of the 10 jobs of a minute, so a slot is often free."""
+    world, rule = World(), Rule("Mail", 10, 60 * SECOND)
+    states = []
+    for turn in range(120):
+        since = 2 * turn % 60
+        used = min(10, since // 3 + 1)
+        start = world.clock - since * SECOND
+        one = LimitUse(rule, Window(start, used), 500, (60 - since) * SECOND)
+        found = world.look(one)
+        states.append(found.state if found else "")
+    assert set(states[15:]) == {HOLDS_BACK}
+    assert len(world.events) == 1
+
+
+def test_a_limit_whose_jobs_start_more_slowly_than_it_allows_does_not() -> None:
+    """Workers start one job every 4 s, of 100 a minute, and others wait in line."""
+    world, rule, total = World(), Rule("Mail", 100, 60 * SECOND), 0
+    for turn in range(120):
+        since = 2 * turn % 60
+        used = since // 4 + 1
+        total = 15 * (2 * turn // 60) + used
+        start = world.clock - since * SECOND
+        one = LimitUse(rule, Window(start, used), 500, (60 - since) * SECOND, starts=total)
+        found = world.look(one)
+        assert found is not None
+        assert (found.state, found.waiting) == ("open", 500)
+    assert world.events == []
+
+
+def test_a_limit_that_was_looked_at_once_holds_back_only_if_it_is_used_up() -> None:
+    now = BEGUN + 10 * SECOND
+    for one, state in (
+        (slow(now, used=1), HOLDS_BACK),
+        (slow(now, used=1, wait=0), "full"),
+        (slow(now), "open"),
+        (slow(now, wait=0), "idle"),
+        (slow(now, wait=0, released=2), HOLDS_BACK),
+        (slow(now, slot_in=5 * SECOND), HOLDS_BACK),
+    ):
+        assert limit_status.of_use(one).state == state, one

@@ -120,10 +120,13 @@ def test_an_unknown_job_that_is_ready_again_is_still_unknown() -> None:
 
 
 def test_a_released_job_names_the_limit_that_has_released_it() -> None:
-    limited = Entry(1, "limited", "RateLimitExhausted: user:17: 10 per 60 s are used up", 1)
+    limited = Entry(1, "limited", "RateLimitExhausted: limit user:17 (10 per 1m) is used up", 1)
     due = amounts.clock(AT + 23)
-    expected = f"limit user:17 has no free slot until {due} (in 23s)"
+    expected = f"limit user:17 is used up until {due} (in 23s)"
     assert waits("delayed", facts(), limited, limit="user:17") == expected
+    known = facts(limits=(msgspec.structs.replace(snapshots.MAILS, key="user:17", next_slot=0.0),))
+    expected = f"limit user:17 (10 per 1m) is used up until {due} (in 23s)"
+    assert waits("delayed", known, limited, limit="user:17") == expected
 
 
 def test_a_parked_job_names_its_limit_and_the_next_slot() -> None:
@@ -135,11 +138,40 @@ def test_a_parked_job_names_its_limit_and_the_next_slot() -> None:
     both = facts(limits=(short, snapshots.MAILS, CHARGE))
     assert waits("parked", both, limit=key).startswith(used_up), "the window that ends last"
     assert waits("parked", both, limit=CHARGE.key).endswith("and 1 job waits for it")
-    free = msgspec.structs.replace(snapshots.MAILS, next_slot=0.0)
-    soon = waits("parked", facts(limits=(free,)), limit=key)
-    assert soon == f"limit {key} (10 per 1m) has a free slot, which a worker takes soon"
     unseen = waits("parked", facts(limits=()), limit="user:17")
     assert unseen == "it is parked until limit user:17 has a free slot"
+
+
+ONE_BUSY = msgspec.structs.replace(HERE, workers=1, busy=1)
+NONE_YET = msgspec.structs.replace(HERE, workers=0, busy=0)
+
+
+@pytest.mark.parametrize(
+    ("more", "blocked"),
+    [
+        ({}, "all 4 workers are busy"),
+        ({"pools": (ONE_BUSY,)}, "the only worker is busy"),
+        ({"pools": (NONE_YET,)}, "no worker has booted yet"),
+        ({"here": pool(state="paused")}, "pool shop is paused until 'poolq resume'"),
+        ({"paused": True}, "queue emails is paused until 'poolq queue resume emails'"),
+    ],
+)  # fmt: skip
+def test_a_parked_job_with_a_free_slot_waits_for_something_else(
+    more: dict[str, object], blocked: str
+) -> None:
+    free = msgspec.structs.replace(snapshots.MAILS, used=0, next_slot=0.0)
+    limit = f"limit {free.key} (10 per 1m)"
+    found = waits("parked", facts(limits=(free,), **more), limit=free.key)
+    assert found == f"{blocked}; besides, 84 jobs wait for {limit}, which has a free slot"
+    alone = msgspec.structs.replace(free, waiting=1)
+    found = waits("parked", facts(limits=(alone,), **more), limit=free.key)
+    assert found == f"{blocked}; {limit} has a free slot"
+    gate = msgspec.structs.replace(alone, key="tenant:7", window=0.0, limit=2, used=1)
+    found = waits("parked", facts(limits=(gate,), **more), limit=gate.key)
+    assert found == f"{blocked}; limit tenant:7 (2 at once) has a free slot"
+    idle = facts(limits=(free,), pools=(msgspec.structs.replace(HERE, busy=3),))
+    soon = waits("parked", idle, limit=free.key)
+    assert soon == f"{limit} has a free slot, which a worker takes soon"
 
 
 @pytest.mark.parametrize("status", ["running", "failed"])
@@ -186,7 +218,8 @@ def test_a_job_that_waits_for_others_to_end() -> None:
     assert waits("parked", seen, limit="tenant:7") == (
         "limit tenant:7 (2 at once) has no free slot until a job ends, and 84 jobs wait for it"
     )
-    free = facts(limits=(msgspec.structs.replace(gate, used=1),))
+    idle = msgspec.structs.replace(HERE, busy=3)
+    free = facts(limits=(msgspec.structs.replace(gate, used=1),), pools=(idle,))
     assert waits("parked", free, limit="tenant:7") == (
         "limit tenant:7 (2 at once) has a free slot, which a worker takes soon"
     )

@@ -34,10 +34,8 @@ end
 if held then return answer('ready', due) end
 local _, rule = rules_of(queue, id)
 if rule then
-  local slot = tonumber(call('ZSCORE', P .. 'lines:' .. queue, identity_of(rule)) or 0)
-  local key = rule.key
-  if gate_of(identity_of(rule)) then return answer('parked', due, nil, key) end
-  return answer('parked', slot > 0 and slot or now, nil, key)
+  local since = tonumber(call('ZSCORE', line_key(queue, identity_of(rule)), id) or nil)
+  return answer('parked', since or due, nil, rule.key)
 end
 for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
   local claim = call('HGET', P .. 'worker:' .. worker, id)

@@ -3,40 +3,63 @@
 -- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
---        released, starts in all windows}; start, used and the time are 0 if no window is open.
+--        released, starts in all windows, microseconds until a parked job may start}; start, used
+--        and the time are 0 if no window is open.
 
 -- The highest number of limits. Those that jobs wait for come first.
 local MAX_LIMITS = 1000
+-- How many released jobs of a queue whose window has ended are looked at.
+local MAX_OVER = 1000
 
 local found, reply = {}, {}
 
 local function note(identity)
   local use = found[identity]
   if not use then
-    use = {identity, '0', '0', '0', 0, '0', 0, '0'}
+    use = {identity, '0', '0', '0', 0, '0', 0, '0', '0'}
     found[identity], reply[#reply + 1] = use, use
   end
   return use
 end
 
 local function note_lines(queue)
-  local names = call('ZRANGE', P .. 'lines:' .. queue, 0, MAX_LIMITS - #reply)
-  for _, identity in ipairs(names) do
+  local lines = call('ZRANGE', P .. 'lines:' .. queue, 0, MAX_LIMITS - #reply, 'WITHSCORES')
+  for i = 1, #lines, 2 do
+    local identity, slot = lines[i], math.max(0, tonumber(lines[i + 1]) - now)
     if identity ~= RELEASED then
       local use = note(identity)
+      if use[5] == 0 or slot < tonumber(use[9]) then use[9] = digits(slot) end
       use[5] = use[5] + call('ZCARD', line_key(queue, identity))
       use[2] = digits(limit_of(queue, identity) or 0)
     end
   end
 end
 
+-- Count the released jobs whose window has ended, by "<limit> <identity>". They are ready, although
+-- a step has yet to move them. Returns nil if these are all released jobs of the queue.
+local function count_over(queue)
+  local held, over = P .. 'held:' .. queue, {}
+  local ended = call('ZCOUNT', held, '-inf', stamp)
+  if ended > 0 and ended == call('ZCARD', held) then return nil end
+  if ended == 0 then return over end
+  local ids = call('ZRANGE', held, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_OVER)
+  for _, by in ipairs(call('HMGET', P .. 'heldby:' .. queue, unpack(ids))) do
+    local rule = by and string.match(by, '^%d+ (.*)$')
+    if rule then over[rule] = (over[rule] or 0) + 1 end
+  end
+  return over
+end
+
 local function note_released(queue)
   local counts = call('HSCAN', P .. 'released:' .. queue, 0, 'COUNT', MAX_LIMITS)[2]
+  local over = #counts > 0 and count_over(queue)
+  if not over then return end
   for i = 1, #counts, 2 do
     local limit, identity = string.match(counts[i], '^(%d+) (.*)$')
-    if identity and (found[identity] or #reply < MAX_LIMITS) then
+    local waiting = tonumber(counts[i + 1]) - (over[counts[i]] or 0)
+    if identity and waiting > 0 and (found[identity] or #reply < MAX_LIMITS) then
       local use = note(identity)
-      use[7] = use[7] + tonumber(counts[i + 1])
+      use[7] = use[7] + waiting
       if use[2] == '0' then use[2] = limit end
     end
   end
