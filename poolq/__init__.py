@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from poolq.engines.job_info import JobInfo, cancel, find
     from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
+    from poolq.engines.limit_admin import limits
     from poolq.jobs.callbacks import JobDraft, JobOutcome, around, on
     from poolq.jobs.concurrency import Concurrent
     from poolq.jobs.dispatch import dispatch, dispatch_many
@@ -31,7 +32,8 @@ __all__ = [
     "EngineUnavailable", "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobId",
     "JobInfo", "JobOutcome", "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError",
     "PoolqError", "RateLimitExhausted", "Retry", "ScheduleError", "Unique", "around", "cancel",
-    "connect", "current", "dispatch", "dispatch_many", "every", "find", "job", "on",
+    "connect", "current", "dispatch", "dispatch_many", "every", "find", "job",
+    "limits", "on",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -41,7 +43,7 @@ _MODULES = {
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
     "Concurrent": "jobs.concurrency",
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
-    "list": "engines.job_info", "every": "jobs.periodic",
+    "list": "engines.job_info", "every": "jobs.periodic", "limits": "engines.limit_admin",
     "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",
     "on": "jobs.callbacks", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
     "JobId": "jobs.ids", "Unique": "jobs.unique",

@@ -1,23 +1,29 @@
-"""`poolq limit`: lists rate limits."""
+"""`poolq limit`: lists rate limits, and changes them."""
+
+import re
 
 import click
 
 from poolq.cli.group import Group
-from poolq.cli.options import json_option, warn, with_engine
+from poolq.cli.options import announce, json_option, print_line, warn, with_engine, with_new_engine
+from poolq.common.durations import micros
+from poolq.engines import limit_admin
 from poolq.engines.base import Engine
+from poolq.errors import NotFound, OptionError
+from poolq.jobs.limits import Limit
 from poolq.monitor import alerts, amounts, limit_status
 
 MAX_LIMITS = 1000  # that an engine lists
 STYLES = {limit_status.HOLDS_BACK: "warn", limit_status.FULL: "warn"}
 FIELDS = (
     "key", "limit", "window", "state", "used", "resets_in", "waiting", "parked", "released",
-    "next_slot", "sliding",
+    "next_slot", "sliding", "declared",
 )  # fmt: skip
 
 
 @click.group(cls=Group)
 def limit() -> None:
-    """List rate limits."""
+    """List rate limits, and change them."""
 
 
 @limit.command()
@@ -25,6 +31,8 @@ def limit() -> None:
 @with_engine
 def ls(engine: Engine, as_json: bool) -> None:
     """List the rate limits in use, those that jobs wait for first.
+
+    A LIMIT that a person has set is followed by the one in the code.
 
     USED is the number of starts in the current window, which ends in RESETS. In a sliding window,
     the first of these starts leaves it then. For a limit of jobs at once, USED is how many run.
@@ -47,7 +55,7 @@ def ls(engine: Engine, as_json: bool) -> None:
     ]  # fmt: skip
     rows = [
         (
-            one.key, alerts.rule(one), one.used,
+            one.key, _rule(one), one.used,
             amounts.span(one.resets_in), one.waiting, one.state,
         )
         for one in found
@@ -55,3 +63,84 @@ def ls(engine: Engine, as_json: bool) -> None:
     tables.print_table(columns, rows, styles=STYLES)
     if len(found) >= MAX_LIMITS:
         warn(f"only {MAX_LIMITS} limits are shown; there may be more")
+
+
+def _rule(one: limit_status.LimitStatus) -> str:
+    code = "" if one.declared is None else f" (code: {one.declared or '?'})"
+    return alerts.rule(one) + code
+
+
+def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
+    """Read a rate such as 50/1s."""
+    parts = re.fullmatch(r"\s*([0-9]{1,10})\s*/\s*(\S.*)", value)
+    if parts is None:
+        raise click.UsageError(f"RATE is {value!r}; write a number and a time, such as 50/1s", ctx)
+    count, time = parts.groups()
+    time = time if time[0].isdigit() or time[0] in ".P" else f"1{time}"
+    try:
+        return Limit(int(count), seconds=micros(time, "the time of RATE") / 1e6)
+    except OptionError as error:
+        raise click.UsageError(str(error), ctx) from None
+
+
+@limit.command(name="set")
+@click.argument("key")
+@click.argument("rate", callback=_rate)
+@json_option
+@with_new_engine
+def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
+    """Set a limit in place of the one in the code, such as 50/1s.
+
+    It applies to all jobs that have a limit with this KEY and window, parked ones too, until 'poolq
+    limit reset'.
+    """
+    known = limit_admin.known_windows(engine, key)
+    try:
+        new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
+    except OptionError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+    limit_admin.set_limit(engine, new)
+    done = f"limit {key} allows {new.limit} per {amounts.whole(new.window / 1e6)} now"
+    _print_done(as_json, {"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
+    announce(engine, done)
+    if known and new.window not in known:
+        windows = ", ".join(amounts.whole(window / 1e6) for window in known)
+        warn(f"the limits of {key} in use have another window: {windows}")
+
+
+@limit.command()
+@click.argument("key")
+@click.option(
+    "--starts", is_flag=True, help="Also forget the starts that its windows have counted."
+)
+@json_option
+@with_engine
+def reset(engine: Engine, key: str, starts: bool, as_json: bool) -> None:
+    """Let the limits in the code apply again to a KEY, in all windows.
+
+    With --starts, the windows begin anew, so that as many jobs as the limit allows may start now.
+    """
+    if not limit_admin.known_windows(engine, key):
+        raise NotFound(f"no limit {key!r} is in use or has been set; 'poolq limit ls' lists them")
+    try:
+        windows = limit_admin.reset_key(engine, key, starts)
+    except OptionError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+    done = [f"limit {key} is what the code says again"] if windows else []
+    done += [f"limit {key} has forgotten its starts"] if starts else []
+    if not done:
+        raise NotFound(f"nobody has set limit {key}; --starts forgets the starts it has counted")
+    found = {"key": key, "windows": [one / 1e6 for one in windows], "starts": starts}
+    _print_done(as_json, found, *done)
+    for line in done:
+        announce(engine, line)
+
+
+def _print_done(as_json: bool, document: dict[str, object], *lines: str) -> None:
+    if as_json:
+        from poolq.cli import tables
+
+        tables.print_json(document)
+        return
+    for line in lines:
+        print_line(line)

@@ -231,6 +231,18 @@ class Engine(ABC):
         gate needs. If the claim is no longer held, the admission is stale. A gate is asked before
         the windows. Raises Fenced, EngineUnavailable."""
 
+    @abstractmethod
+    def set_limit(self, key: str, window: int, limit: int) -> None:
+        """From now on, apply this limit to all starts under (key, window), fixed or sliding, parked
+        or not, in place of the one that a rule has, until `reset_limit`. In a sliding window, it
+        counts as at most MAX_SLIDING_LIMIT. Lines of the limit are tried at once."""
+
+    @abstractmethod
+    def reset_limit(self, key: str, window: int, starts: bool) -> bool:
+        """Undo `set_limit` and, if `starts`, forget the starts that count now, so that as many as
+        the limit allows may follow at once. Returns whether `set_limit` had set one. Jobs that
+        were released still wait until the window would have ended."""
+
     def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
         """Make workers ask the code again for the limits of parked jobs. Every line of these queues
         is marked with the time at which `worker` registered. The next step of a worker that
@@ -312,7 +324,8 @@ class Engine(ABC):
 
     @abstractmethod
     def limits(self) -> list[LimitUse]:
-        """Return at most 1,000 limits: those that jobs wait for, then others with open windows."""
+        """Return at most 1,000 limits: those that jobs wait for, then those that people have set,
+        then others with open windows."""
 
     @abstractmethod
     def find(self, id: str) -> StoredJob | None:

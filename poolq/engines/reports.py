@@ -60,7 +60,9 @@ class LimitUse(NamedTuple):
     """The current use of a rate limit. `parked`: how many jobs wait in its lines. `released`: how
     many wait until its window ends. `resets_in`: microseconds until the window ends. `starts`: how
     many starts were counted in all windows so far (-1: unknown). This count may restart from 0.
-    `slot_in`: microseconds until the first parked job may start, as far as is known; 0: now."""
+    `slot_in`: microseconds until the first parked job may start, as far as is known; 0: now.
+    `declared`: if a person has set the limit in `rule`, the limit that the code has declared (0 if
+    it is not known); else None."""
 
     rule: Rule
     window: Window
@@ -69,6 +71,7 @@ class LimitUse(NamedTuple):
     released: int = 0
     starts: int = -1
     slot_in: int = 0
+    declared: int | None = None
 
 
 class Check(NamedTuple):

@@ -48,6 +48,12 @@ class Rule(NamedTuple):
         its jobs forever."""
         return min(self.cost, self.limit)
 
+    def overridden(self, limit: int | None) -> "Rule":
+        """Return the rule with the limit that a person has set in place of it, if any."""
+        if limit is None:
+            return self
+        return self._replace(limit=min(limit, MAX_SLIDING_LIMIT) if self.sliding else limit)
+
 
 #: `Admission.wait` if a gate refuses.
 GATE_WAIT = 1

@@ -284,6 +284,7 @@ class LimitWatch:
             held_total=self._held_totals.get(name[0], 0),
             sliding=use.rule.sliding,
             slot=max(0, use.slot_in),
+            declared=use.declared,
         )
 
 

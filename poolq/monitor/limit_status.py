@@ -54,6 +54,7 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     held_total: int = 0
     sliding: bool = False
     slot: int = 0
+    declared: int | None = None
 
 
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +68,8 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     job waits, None if none does, their number `grows`, or they wait for something else.
     `last_tries`: jobs of this pool that it released with one attempt left; the next release fails
     them. `starts_total`, `held_total`: as in `ObservedLimit`. With costs, a start counts as several
-    in `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether the window slides."""
+    in `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether the window slides.
+    `declared`: the limit in the code, if a person has set `limit` (0: unknown), else None."""
 
     key: str
     limit: int
@@ -89,6 +91,7 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     starts_total: int = 0
     held_total: int = 0
     sliding: bool = False
+    declared: int | None = None
 
     @property
     def is_gate(self) -> bool:
@@ -117,8 +120,8 @@ def of_use(use: LimitUse) -> LimitStatus:
         ObservedLimit(
             key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
             left=use.resets_in, parked=use.parked, released=use.released,
-            starts=0.0, held=None, spark=(), growth=0.0,
-            since=0.0 if blocks else None, quiet=0.0, sliding=use.rule.sliding, slot=use.slot_in,
+            starts=0.0, held=None, spark=(), growth=0.0, since=0.0 if blocks else None, quiet=0.0,
+            sliding=use.rule.sliding, slot=use.slot_in, declared=use.declared,
         ),
         0.0,
     )  # fmt: skip

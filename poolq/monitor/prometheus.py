@@ -66,6 +66,7 @@ METRICS = {
         "gauge", ("limit", "window", "how"), "Jobs that wait for a rate limit, parked or released.",
     ),
     "poolq_limit_holds_back": ("gauge", _LIMIT, "1 while jobs are held back by a rate limit."),
+    "poolq_limit_set": ("gauge", _LIMIT, "1 while a limit that a person has set applies."),
     "poolq_limit_starts": ("counter", _LIMIT, "Starts under a rate limit."),
     "poolq_limit_held_back": (
         "counter", ("limit",), "Jobs that a limit's key has held back, parked or released.",
@@ -205,6 +206,7 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
             for how in ("parked", "released")
         ],
         "poolq_limit_holds_back": [(name, one.holds_back) for name, one in named],
+        "poolq_limit_set": [(name, one.declared is not None) for name, one in named],
         "poolq_limit_starts": [(name, one.starts_total) for name, one in named],
         "poolq_limit_held_back": list({(one.key,): one.held_total for _, one in named}.items()),
         "poolq_limit_starts_per_second": [(name, one.starts) for name, one in named],

@@ -134,6 +134,7 @@ class Model:
         self.workers: dict[str, str] = {}
         self.replies: dict[str, Reply] = {}
         self.windows: dict[Identity, Window | Sliding] = {}
+        self.overrides: dict[Identity, int] = {}
         self.named: dict[tuple[str, Identity], Rule] = {}
         #: Until when the line of a queue may have a slot from before a jump back.
         self.old_slots: dict[tuple[str, Identity], int] = {}
@@ -311,7 +312,8 @@ class Model:
         """The windows after a start; position and wait of the rule that refuses longest, if any."""
         taken: dict[Identity, Window | Sliding] = {}
         refused: tuple[int, int] | None = None
-        for at, (rule, limit) in enumerate(rules):
+        for at, (rule, declared) in enumerate(rules):
+            limit = self.overrides.get((rule.key, rule.window), declared)
             name, cost = identity(rule), min(rule.cost, limit)
             if rule.sliding:
                 taken[name], wait = self._slide(rule, limit, cost)
@@ -334,6 +336,16 @@ class Model:
         gone = next(at for at, used in enumerate(left) if used + cost <= limit)
         wait = now[gone - 1][0] + rule.window - self.now if gone else 0
         return Sliding((*now, (self.now, cost))), wait
+
+    def set_limit(self, key: str, window: int, limit: int) -> None:
+        self.overrides[key, window] = limit
+
+    def reset_limit(self, key: str, window: int, starts: bool, answer: bool) -> None:
+        found = self.overrides.pop((key, window), None)
+        assert answer == (found is not None), f"{answer}, but the limit of {key} was {found}"
+        if starts:
+            for span in (window, -window):
+                self.windows.pop((key, span), None)
 
     # claims
 
@@ -681,6 +693,11 @@ class Model:
     def check_limits(self, answer: Sequence[LimitUse]) -> None:
         uses = {identity(use.rule): use for use in answer}
         assert len(uses) == len(answer), f"named twice: {answer}"
+        chosen = {(use.rule.key, use.rule.window) for use in answer if use.declared is not None}
+        assert chosen == set(self.overrides), f"overridden {chosen}"
+        for use in answer:
+            most = self.overrides.get((use.rule.key, use.rule.window))
+            assert most in (None, use.rule.limit), f"{use}, but {most} was set"
         for name, window in self.windows.items():
             use, length = uses.get(name), abs(name[1])
             if isinstance(window, Sliding):

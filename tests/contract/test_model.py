@@ -274,6 +274,16 @@ class World:
         admission, expected = self.engine.admit(rules), self.model.admit(rules)
         assert admission == expected, f"{admission} and not {expected}"
 
+    def limit(self, what: str, number: int) -> None:
+        """Set or reset the limit of a rule, as people do."""
+        key, _, window, *_ = (WIDE, ANN, MAIL[0], SLIDE)[number % 4]
+        if what == "set":
+            self.other.set_limit(key, window, 1 + number % 5)
+            self.model.set_limit(key, window, 1 + number % 5)
+        else:
+            starts = what == "empty"
+            self.model.reset_limit(key, window, starts, self.other.reset_limit(key, window, starts))
+
     def settle_again(self, number: int, outcome: Outcome) -> None:
         """Settle claims that were settled long ago, or belong to another worker now."""
         if not self.old:
@@ -401,6 +411,9 @@ class World:
         for queue in QUEUES:
             self.engine.resume(queue)
             self.model.paused.discard(queue)
+        for key, window in list(self.model.overrides):
+            answer = self.engine.reset_limit(key, window, False)
+            self.model.reset_limit(key, window, False, answer)
         failed = [job.id for job in self.model.failed()]
         self.model.forget(failed, self.engine.forget(failed))
 
@@ -541,6 +554,7 @@ ACTS_OF_PEOPLE = (
 )  # fmt: skip
 choices = st.sampled_from(ACTS_OF_PEOPLE)
 rare = st.sampled_from(("settle again", "start", "skip", "reap"))
+limit_acts = st.sampled_from(("set", "set", "reset", "empty"))
 
 
 def act(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -559,6 +573,7 @@ ACTS = [
     act("recover", workers, st.integers(0, 3), st.integers(0, 2), deaths, st.sampled_from((0, 3))),
     act("people", choices, queues, st.integers(0, 99)),
     act("rarely", rare, workers, numbers),
+    act("limit", limit_acts, numbers),
     act("later", st.sampled_from(MOVES)),
     act("jump_back", st.sampled_from(JUMPS)),
     act("look", numbers),
@@ -644,6 +659,9 @@ class Lockstep(RuleBasedStateMachine):
                 self.all(lambda world: world.skip(worker))
             case "reap":
                 self.all(lambda world: world.reap(NODES[worker]))
+
+    def limit(self, what: str, number: int) -> None:
+        self.all(lambda world: world.limit(what, number))
 
     def later(self, micros: int) -> None:
         self.move(micros)

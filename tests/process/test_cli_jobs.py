@@ -303,6 +303,45 @@ def test_limits(poolq: Command, engine: Engine, worker: Worker) -> None:
     assert [one["id"] for one in waiting] == ids[1:]
 
 
+def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: Worker) -> None:
+    assert poolq("limit", "set", "api", "3/1h").out == "limit api allows 3 per 1h now\n"
+    rule = Rule("api", 1, 3_600_000_000)
+    assert [engine.admit([rule]).wait > 0 for _ in range(4)] == [False, False, False, True]
+    lines = poolq("limit", "ls").out.splitlines()
+    assert lines[1].split()[:7] == ["api", "3", "per", "1h", "(code:", "1)", "3"]
+    (shown,) = poolq("limit", "ls", "--json").json["limits"]
+    assert (shown["limit"], shown["declared"], shown["used"]) == (3, 1, 3)
+    done = poolq("limit", "set", "api", "9/minute")
+    assert done.out == "limit api allows 9 per 1m now\n"
+    assert "the limits of api in use have another window: 1h" in done.err
+    found = poolq("limit", "set", "other key", "5 / 0.5 s", "--json").json
+    assert found == {"key": "other key", "limit": 5, "window": 0.5}
+    assert poolq("limit", "reset", "api").out == "limit api is what the code says again\n"
+    assert engine.admit([rule]).wait > 0
+    done = poolq("limit", "reset", "api")
+    assert (done.code, "nobody has set limit api; --starts forgets" in done.err) == (1, True)
+    done = poolq("limit", "reset", "api", "--starts", "--json")
+    assert done.json == {"key": "api", "windows": [], "starts": True}
+    assert engine.admit([rule]).wait == 0
+    done = poolq("limit", "reset", "nothing")
+    assert (done.code, "no limit 'nothing' is in use or has been set" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("rate", "wrong"),
+    [
+        ("50", "RATE is '50'; write a number and a time, such as 50/1s"),
+        ("a/1s", "RATE is 'a/1s'; write a number and a time, such as 50/1s"),
+        ("0/1s", "limit is 0; it must be a whole number of 1 or more"),
+        ("5/0s", "seconds is 0.0; it must be a number above 0"),
+        ("5/never", "the time of RATE is '1never'"),
+    ],
+)
+def test_a_rate_that_makes_no_sense(poolq: Command, rate: str, wrong: str) -> None:
+    done = poolq("limit", "set", "api", rate)
+    assert (done.code, wrong in done.err) == (2, True), done.err
+
+
 def test_job_show_says_why_a_job_waits(poolq: Command, engine: Engine, worker: Worker) -> None:
     ready, late = dispatch(poolq, "x", "--queue=a"), dispatch(poolq, "x", "--queue=a", "--delay=1h")
 

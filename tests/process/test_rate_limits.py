@@ -82,6 +82,15 @@ class Priced(Job):
     def run(self):
         note("run", self.id)
 
+class Rare(Job):
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(1, hours=1, key="rare")
+
+    def run(self):
+        note("run", self.id)
+
 class Many(Job):
     def rate_limit(self):
         return Limit(1000, hours=1)
@@ -296,6 +305,24 @@ def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None
     assert [(line.cause, line.error) for line in history] == [
         ("error", "LookupError: no such customer")
     ] * 2
+
+
+@each_kind
+def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(limited: Project) -> None:
+    """The code allows one start an hour, and all of its workers obey the person."""
+    pool = limited.ready(2)
+    ids = limited.dispatch_many("Rare", 5, on_limit="park")
+    until(lambda: limited.total("parked") == 4)
+    assert len(limited.ledger.ids("run")) == 1
+    assert limited.produce("import poolq; poolq.limits.set('rare', 3, hours=1)") == ""
+    until(lambda: len(limited.ledger.ids("run")) == 3, 10)
+    (shown,) = until(lambda: [one for one in status(pool)["limits"] if one["used"] == 3], 10)
+    assert (shown["limit"], shown["declared"], shown["parked"]) == (3, 1, 2)
+    code = "import poolq; print(poolq.limits.reset('rare', starts=True))"
+    assert limited.produce(code) == "True\n"
+    until(lambda: len(limited.ledger.ids("run")) == 4, 10)
+    assert set(limited.ledger.ids("run")) < set(ids), "the code allows one start"
+    assert limited.produce("import poolq; print(poolq.limits.reset('rare'))") == "False\n"
 
 
 @sqlite

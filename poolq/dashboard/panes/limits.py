@@ -75,6 +75,16 @@ def _spark(limit: LimitStatus, context: DrawContext) -> Cell:
     return f"{text} {most:>5}", context.theme.warn
 
 
+def _set(limit: LimitStatus, context: DrawContext) -> Cell:
+    if limit.declared is None:
+        return ""
+    return f"not {amounts.count(limit.declared)}" if limit.declared else "yes", context.theme.warn
+
+
+def _any_set(limits: Sequence[LimitStatus]) -> bool:
+    return any(limit.declared is not None for limit in limits)
+
+
 def _window_words(limit: LimitStatus) -> str:
     return "any interval of this length" if limit.sliding else "a window"
 
@@ -126,6 +136,10 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
         ("", (labelled(limit.spark, DETAIL_ROOM, theme, SPARK_VALUES), theme.warn)),
     ]
+    if limit.declared is not None:
+        code = f"instead of {limit.declared}, the" if limit.declared else "instead of the"
+        text = f"by a person, {code} limit in the code; 'poolq limit reset' undoes this"
+        fields.insert(2, ("set", (text, theme.warn)))
     if limit.last_tries:
         text = f"{limit.last_tries} jobs have one attempt left"
         fields.append(("last tries", (text, context.theme.bad)))
@@ -143,6 +157,7 @@ LIMITS_PANE = Pane(
         PaneColumn("EMPTY ABOUT", 12, _empty, rank=2),
         PaneColumn("USED", 14, _used, rank=4, most=18),
         PaneColumn("PER", 6, _per, rank=4, right=True),
+        PaneColumn("SET", 8, _set, rank=3, right=True, is_shown=_any_set),
         PaneColumn("HELD/MIN", 8, lambda one, _: amounts.rate(one.held), rank=5, right=True),
         PaneColumn("1 TRY", 5, _tries, rank=2, right=True, is_shown=_any_tries),
         PaneColumn(

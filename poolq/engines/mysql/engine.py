@@ -15,6 +15,7 @@ from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.limit_overrides import OVERRIDE
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
@@ -55,17 +56,19 @@ DIALECT = Dialect(
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
 #: nothing if the window is full, does not exist or was made before the clock went back, or if the
-#: claim is no longer held. If nothing has changed, `SQLEngine.admit` finds out which of these
-#: applies. If only one table is updated, MySQL evaluates assignments from left to right, and each
-#: uses the values set by those before it. So there is no EXISTS, which MySQL 8 could turn into a
-#: join. (On MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new window begins
-#: at the old one's end or later, so `ends <= start` identifies it. FOR UPDATE blocks recovery.
+#: claim is no longer held, or if a person has set another limit. If nothing has changed,
+#: `SQLEngine.admit` finds out which of these applies. If only one table is updated, MySQL evaluates
+#: assignments from left to right, and each uses the values set by those before it. So there is no
+#: EXISTS, which MySQL 8 could turn into a join. (On MariaDB, this depends on the sql_mode, which
+#: `connecting.py` sets.) A new window begins at the old one's end or later, so `ends <= start`
+#: identifies it. FOR UPDATE blocks recovery.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
     ends = start + span,
     starts = starts + 1
     WHERE name = ? AND span = ? AND (used < ? OR {CURRENT_TIME} >= ends) AND start <= {CURRENT_TIME}
+    AND {OVERRIDE} IS NULL
     AND (SELECT 1 FROM {{jobs}}
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
@@ -116,7 +119,7 @@ def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     The rule has a fixed window and no cost."""
     key, most, window, _, _ = rule
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
-    return Query(ADMIT_CLAIM, (most, most, key, window, most, *name))
+    return Query(ADMIT_CLAIM, (most, most, key, window, most, key, window, *name))
 
 
 def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:

@@ -35,6 +35,14 @@ ALTER TABLE {ns}_counters ADD KEY queue (queue, worker);
 ALTER TABLE {ns}_windows ADD COLUMN starts BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_windows ADD COLUMN log LONGBLOB;
 
+-- Limits that people have set in place of `most`, by key and window.
+CREATE TABLE IF NOT EXISTS {ns}_overrides (
+    name VARBINARY(1000) NOT NULL,
+    span BIGINT NOT NULL,
+    most BIGINT NOT NULL,
+    PRIMARY KEY (name, span)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
 -- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting

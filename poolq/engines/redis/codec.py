@@ -266,12 +266,14 @@ def decode_totals(reply: list[bytes]) -> base.Totals:
 
 def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
     uses = []
-    for identity, limit, start, used, parked, resets_in, released, starts, slot in reply:
+    for identity, limit, start, used, parked, resets_in, released, starts, slot, override in reply:
         length, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
         rule = sanitize.rule(key, limit, length)
         if rule is not None:
+            chosen = sanitize.number(override) or None
             use = base.LimitUse(
-                rule=rule,
+                rule=rule.overridden(chosen),
+                declared=None if chosen is None else rule.limit,
                 window=Window(sanitize.number(start), sanitize.number(used)),
                 parked=parked,
                 resets_in=sanitize.number(resets_in),

@@ -135,6 +135,12 @@ class RedisEngine(Engine):
         rule, until = why
         return Admission(int(wait), rule, False, int(until))
 
+    def set_limit(self, key: str, window: int, limit: int) -> None:
+        self.client.run(scripts.SET_LIMIT, key, window, limit, 0)
+
+    def reset_limit(self, key: str, window: int, starts: bool) -> bool:
+        return bool(self.client.run(scripts.SET_LIMIT, key, window, "", int(starts)))
+
     def _ask_gates(self, held: tuple[str, base.Claim] | None, asked: Sequence[Any]) -> list[Any]:
         """Return the reply of the script that asks gates, which is a simple one if no job waits."""
         reply = [JOBS_WAIT]

@@ -15,8 +15,8 @@ from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, cancelling, gates, idle_queues, limit_reviews, limit_windows, nodes, paging,
-    queue_counts, queue_discovery, recovery, ties, wakeups,
+    admin, cancelling, gates, idle_queues, limit_overrides, limit_reviews, limit_windows, nodes,
+    paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.location import DELAYED, QUEUED
@@ -239,6 +239,13 @@ class SQLEngine(Engine):
             tx.later(Query(wakeups.ARM_MARKED))
 
         self._change(work)
+
+    def set_limit(self, key: str, window: int, limit: int) -> None:
+        work = partial(limit_overrides.set_override, key=key, window=window, limit=limit)
+        self._change(work)
+
+    def reset_limit(self, key: str, window: int, starts: bool) -> bool:
+        return self._change(partial(limit_overrides.reset, key=key, window=window, starts=starts))
 
     # keepers
 

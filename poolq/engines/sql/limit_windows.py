@@ -13,7 +13,7 @@ import msgspec
 
 from poolq.engines.sanitize import number, start_log
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction
-from poolq.jobs.limits import Admission, Rule, StartLog, Window, slide, take, window_of
+from poolq.jobs.limits import MAX_LIMIT, Admission, Rule, StartLog, Window, slide, take, window_of
 
 WindowName = tuple[str, int]
 
@@ -22,8 +22,12 @@ KEPT_MICROS = 60_000_000
 #: How many windows one transaction deletes. This blocks SQLite's other writers for 5 ms.
 MAX_DELETED = 2000
 
-LOCK_WINDOW = "SELECT start, used FROM {windows} WHERE name = ? AND span = ? {lock}"
-LOCK_SLIDING = "SELECT start, used, log FROM {windows} WHERE name = ? AND span = ? {lock}"
+#: The limit that a person has set for a row of {windows} w; NULL if there is none.
+OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
+    WHERE o.name = w.name AND o.span = ABS(w.span))"""
+LOCK_WINDOW = f"""SELECT start, used, {OVERRIDE_OF_WINDOW} FROM {{windows}} w
+    WHERE name = ? AND span = ? {{lock}}"""
+LOCK_SLIDING = LOCK_WINDOW.replace("FROM {windows}", ", log FROM {windows}")
 MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, 0) {on:name, span} most = {new:most}"""
 SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
@@ -47,25 +51,35 @@ def is_sliding(name: WindowName) -> bool:
 
 class LockedWindows(dict[WindowName, Window]):
     """The windows of some rules, locked until the transaction ends; `now`: the server's time.
-    `logs`: the starts in those that slide; `added`: as how many starts those just taken count."""
+    `logs`: the starts in those that slide; `overrides`: the limits that people have set for them;
+    `added`: as how many starts those just taken count."""
 
     def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
         super().__init__()
         self.most = most
         self.now = now
         self.logs: dict[WindowName, StartLog] = {}
+        self.overrides: dict[WindowName, int] = {}
         self.added: dict[WindowName, int] = {}
 
     def add(self, name: WindowName, row: Row) -> None:
         """Add a row of LOCK_WINDOW or, if the window slides, of LOCK_SLIDING."""
-        start, used = number(row[0]), number(row[1])
+        start, used, override = map(number, row[:3])
+        if 1 <= override <= MAX_LIMIT:
+            self.overrides[name] = override
         if is_sliding(name):
-            self.logs[name] = start_log(row[2])
+            self.logs[name] = start_log(row[3])
             window = window_of(self.logs[name], -name[1], self.now)
             if window is not None:
                 self[name] = window
         elif used:
             self[name] = Window(start, used)
+
+    def overridden(self, rules: Sequence[Rule]) -> Sequence[Rule]:
+        """Return the rules with the limits that people have set in place of theirs."""
+        if not self.overrides:
+            return rules
+        return [one.overridden(self.overrides.get(window_name(one))) for one in rules]
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """Take one start of each rule, or none at all. If several rules refuse, the answer names
@@ -73,6 +87,7 @@ class LockedWindows(dict[WindowName, Window]):
         taken: dict[WindowName, Window] = {}
         logs: dict[WindowName, StartLog] = {}
         refused = Admission(0)
+        rules = self.overridden(rules)
         for at, rule in enumerate(rules):
             name = window_name(rule)
             if rule.sliding:

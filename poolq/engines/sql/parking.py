@@ -21,7 +21,7 @@ from poolq.engines.sql import gates
 from poolq.engines.sql.gates import LockedGates, lock_gates
 
 from poolq.engines.sql.limit_windows import (  # isort: skip
-    LockedWindows, lock_windows, save_windows, window_name,
+    OVERRIDE_OF_WINDOW, LockedWindows, lock_windows, save_windows, window_name,
 )  # fmt: skip
 from poolq.engines.sql.location import (  # isort: skip
     IN_GATE_LINE, IS_PARKED, IS_RELEASED, is_gate_line, line_of, released_by,
@@ -40,13 +40,14 @@ MAX_ENDED_LINES = 100
 
 #: With VALUES instead of SELECT, InnoDB would also lock the window's row, and could deadlock with a
 #: grant, which locks the window after the line. The queue is an argument, as it may have no row.
-OPEN_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
+OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
     SELECT one.place, ?, COALESCE((SELECT
-            CASE WHEN used >= ? AND start <= {now} THEN start + ? ELSE 0 END
-        FROM {windows} WHERE name = ? AND span = ?), 0), ?, ?, ?, {now}
+            CASE WHEN used >= COALESCE({OVERRIDE_OF_WINDOW}, ?) AND start <= {{now}}
+                THEN start + ? ELSE 0 END
+        FROM {{windows}} w WHERE name = ? AND span = ?), 0), ?, ?, ?, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
-    {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
-    since = CASE WHEN since < {new:since} THEN {new:since} ELSE since END"""
+    {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}), most = {{new:most}},
+    since = CASE WHEN since < {{new:since}} THEN {{new:since}} ELSE since END"""
 PARK_JOB = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ? WHERE id = ?"
 OPEN_RELEASED_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
     VALUES (?, ?, ?, ?, ?, ?, {now})
@@ -210,7 +211,8 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
     locked = lock_gates(tx, every)[0] if any(map(is_gate, every)) else None
     counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules if not is_gate(rule)})
     assert counters is not None  # SERVER_CLOCK always has a row
-    for job, rules in jobs:
+    for job, named_rules in jobs:
+        rules = counters.overridden(named_rules)
         mine = locked if locked and any(map(is_gate, rules)) else None
         at = mine.refusing(rules, to_text(job[0])) if mine else None
         admission = Admission(GATE_WAIT, at) if at is not None else _admit(counters, rules)

@@ -11,6 +11,7 @@ from poolq.engines.base import LimitUse, QueueCounts, Totals
 from poolq.engines.sanitize import number, start_log, to_text, total
 from poolq.engines.sql import gates
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
+from poolq.engines.sql.limit_overrides import OVERRIDES, read_overrides
 from poolq.engines.sql.limit_windows import WindowName, window_name
 from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
 from poolq.engines.sql.queue_discovery import queues_with_jobs
@@ -167,8 +168,11 @@ def _with_estimates(
 
 
 def limits(session: Session) -> list[LimitUse]:
-    """Return the limits that jobs wait for and, up to MAX_LIMITS in all, the next ones to reset."""
-    opened, lines = session.read(Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS))
+    """Return the limits that jobs wait for, those that people have set and, up to MAX_LIMITS in
+    all, the next ones to reset."""
+    queries = (Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS), Query(OVERRIDES))
+    opened, lines, found = session.read(*queries)
+    overrides = read_overrides(found.rows)
     parked = [to_text(place).startswith(PARKED_PREFIX) for place, *_ in lines.rows]
     in_line = [
         Query(JOBS_IN_LINE if is_parked else RELEASED_IN_LINE, (place,))
@@ -194,11 +198,17 @@ def limits(session: Session) -> list[LimitUse]:
         session, uses
     )
     others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
+    others.sort(key=lambda row: (to_text(row[0]), abs(number(row[1]))) not in overrides)
     for name, span, most, *window_row in others[: MAX_LIMITS - len(uses)]:
         window, left, starts = _window(span, window_row)
         rule = sanitize.rule(to_text(name), most, span)
         if rule is not None and left:
             uses[window_name(rule)] = LimitUse(rule, window, 0, left, starts=starts)
+    for (key, length), limit in overrides.items():
+        shown = [uses[name] for span in (length, -length) if (name := (key, span)) in uses]
+        for use in shown or [LimitUse(Rule(key, 0, length), Window(0, 0), 0, 0)]:
+            rule = use.rule.overridden(limit)
+            uses[window_name(rule)] = use._replace(rule=rule, declared=use.rule.limit)
     return sorted(uses.values())
 
 

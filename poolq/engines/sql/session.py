@@ -148,8 +148,8 @@ class Dialect(NamedTuple):
 
 
 TABLES = [
-    "jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "slots", "counters",
-    "unique_keys", "schema", "schedules", "declared",
+    "jobs", "failed", "queues", "workers", "nodes", "windows", "overrides", "lines", "slots",
+    "counters", "unique_keys", "schema", "schedules", "declared",
 ]  # fmt: skip
 
 

@@ -35,6 +35,14 @@ CREATE INDEX IF NOT EXISTS {ns}_counters_queue ON {ns}_counters (queue, worker);
 ALTER TABLE {ns}_windows ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_windows ADD COLUMN log BLOB;
 
+-- Limits that people have set in place of `most`, by key and window.
+CREATE TABLE IF NOT EXISTS {ns}_overrides (
+    name TEXT NOT NULL,
+    span INTEGER NOT NULL,
+    most INTEGER NOT NULL,
+    PRIMARY KEY (name, span)
+) WITHOUT ROWID;
+
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
 -- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting

@@ -56,6 +56,14 @@ def test_a_window_that_ended_with_few_waiting_has_room() -> None:
     assert (status(watched(parked=3), 0.8).used, status(watched(parked=3), 4.0).used) == (2, 0)
 
 
+def test_a_limit_that_a_person_has_set_shows_the_one_in_the_code() -> None:
+    found = status(watched(limit=5, declared=2), 0.0)
+    assert (found.limit, found.declared, found.allowed) == (5, 2, 5.0)
+    assert dict(prometheus.of_limits([found]))["poolq_limit_set"] == [(("Mail", "1"), True)]
+    use = LimitUse(Rule("Mail", 5, SECOND), Window(START, 1), 0, SECOND, declared=0)
+    assert status(LimitWatch().observe(1.0, START, [use], {}, {}, 9)[0][0], 0.0).declared == 0
+
+
 @pytest.mark.parametrize(
     ("passed", "parked", "used", "resets_in"),
     [(0.1, 0, 2, 0.6), (0.8, 0, 2, 0.0), (1.8, 0, 0, None), (9.9, 5, 2, 0.0)],

@@ -1,10 +1,10 @@
 #!lua flags=no-writes
--- List rate limits that have an open window, or that jobs wait for.
+-- List rate limits that have an open window, that jobs wait for, or that a person has set.
 -- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
---        released, starts in all windows, microseconds until a parked job may start}; start, used
---        and the time are 0 if no window is open.
+--        released, starts in all windows, microseconds until a parked job may start, the limit that
+--        a person has set or ""}; start, used and the times are 0 if no window is open.
 
 -- The highest number of limits. Those that jobs wait for come first.
 local MAX_LIMITS = 1000
@@ -16,7 +16,7 @@ local found, reply = {}, {}
 local function note(identity)
   local use = found[identity]
   if not use then
-    use = {identity, '0', '0', '0', 0, '0', 0, '0', '0'}
+    use = {identity, '0', '0', '0', 0, '0', 0, '0', '0', ''}
     found[identity], reply[#reply + 1] = use, use
   end
   return use
@@ -74,6 +74,14 @@ end
 for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_LIMITS)[2]) do
   if i % 2 == 1 and #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
 end
+local overrides = call('SSCAN', P .. 'overrides', 0, 'COUNT', MAX_LIMITS)[2]
+for _, identity in ipairs(overrides) do
+  for _, name in ipairs({identity, '-' .. identity}) do
+    if found[name] or #reply < MAX_LIMITS then
+      note(name)[10] = call('GET', override_key(identity)) or ''
+    end
+  end
+end
 if #reply < MAX_LIMITS then
   local windows = P .. 'windows'
   local open = call('ZRANGE', windows, stamp, '+inf', 'BYSCORE', 'LIMIT', 0, MAX_LIMITS - #reply)
@@ -107,9 +115,15 @@ local function read_windows(from, to)
 end
 
 for from = 1, #reply, 1000 do read_windows(from, math.min(from + 999, #reply)) end
--- Leave out windows that have ended or begin in the future, if no job waits for the limit.
+local function in_use(use)
+  return use ~= nil and (use[4] ~= '0' or use[5] + use[7] > 0)
+end
+
+-- Leave out windows that have ended or begin in the future, if no job waits for the limit. Of a
+-- limit that a person has set, show at least the fixed window.
 local shown = {}
 for _, use in ipairs(reply) do
-  if #shown < MAX_LIMITS and (use[4] ~= '0' or use[5] + use[7] > 0) then shown[#shown + 1] = use end
+  local set = use[10] ~= '' and found['-' .. use[1]] ~= nil and not in_use(found['-' .. use[1]])
+  if #shown < MAX_LIMITS and (in_use(use) or set) then shown[#shown + 1] = use end
 end
 return shown

@@ -37,6 +37,9 @@
 --   win:<identity>    STRING "<start> <used> <limit> <starts in all>", a window; expires after it
 --   starts:<identity> ZSET  "<count> <cost>" -> time: the starts in a sliding window, see part
 --                           `limit_windows`; expires after the window
+--   override:<identity> STRING the limit that a person has set, for both kinds of windows; the
+--                           identity has no "-"
+--   overrides         SET   identities with such a limit
 --   windows           ZSET  identity -> when its window ends
 --   gate:<key>        HASH  id -> "<request> <index> <worker>", the claim that has a slot of the gate
 --   gated             HASH  id with slots -> "<bytes>:<key>" of each of its gates

@@ -7,6 +7,8 @@
 
 -- How many ended windows are removed from the index for each one that opens.
 local FORGOTTEN_PER_OPENED = 2
+-- The greatest limit of a sliding window.
+local MAX_SLIDING_LIMIT = 1000
 -- Milliseconds for which a window is kept after its end, so that the count of all starts continues.
 local EXTRA_TTL = 10000
 
@@ -64,29 +66,39 @@ local function forget_starts(rule)
   call('ZREMRANGEBYSCORE', key, '(' .. stamp, '+inf')
 end
 
+-- The key of the limit that a person has set in place of the one in the code.
+local function override_key(identity)
+  return P .. 'override:' .. string.match(identity, '^%-?(.*)$')
+end
+
 -- Return the start of an identity's open window and its number of starts (nil and 0 if none is
--- open), and the number of starts in all windows. A window that begins in the future was opened
--- before the clock went back, and counts as ended. A sliding window begins with its first start.
+-- open), the number of starts in all windows, and the limit that a person has set, or nil. A window
+-- that begins in the future was opened before the clock went back, and counts as ended. A sliding
+-- window begins with its first start.
 local function window_of(identity, length)
-  local stored = call('GET', P .. 'win:' .. identity)
+  local stored, set = unpack(call('MGET', P .. 'win:' .. identity, override_key(identity)))
   local total = 0
+  set = tonumber(set or nil)
   if string.sub(identity, 1, 1) == '-' then
     local first, before, last = sliding_starts(identity, length)
-    return first, last - before, tonumber(string.match(stored or '', '%d+$')) or 0
+    set = set and math.min(set, MAX_SLIDING_LIMIT)
+    return first, last - before, tonumber(string.match(stored or '', '%d+$')) or 0, set
   end
   if stored then
     local start, used, ever = string.match(stored, '^(%d+) (%d+) %d+ ?(%d*)')
     start, total = tonumber(start), tonumber(ever) or tonumber(used) or 0
-    if start and start <= now and now < start + length then return start, tonumber(used), total end
+    if start and start <= now and now < start + length then
+      return start, tonumber(used), total, set
+    end
   end
-  return nil, 0, total
+  return nil, 0, total, set
 end
 
--- How long a rule that refuses a start requires to wait.
+-- How long a rule that refuses a start requires to wait. `most` is the limit that applies.
 local function wait_for(rule)
   if not rule.sliding then return rule.start + rule.window - now end
   local _, _, last = sliding_starts(rule.identity, rule.window)
-  local wanted = last + rule.counted - rule.limit
+  local wanted = last + rule.counted - rule.most
   return time_of_start(rule.identity, rule.window, wanted) + rule.window - now
 end
 
@@ -96,9 +108,10 @@ local function check_rules(rules)
   local wait, at = 0, 0
   for i, rule in ipairs(rules) do
     rule.identity = identity_of(rule)
-    rule.start, rule.used, rule.total = window_of(rule.identity, rule.window)
-    rule.counted = math.min(rule.cost, rule.limit)
-    if rule.start and rule.used + rule.counted > rule.limit then
+    rule.start, rule.used, rule.total, rule.most = window_of(rule.identity, rule.window)
+    rule.most = rule.most or rule.limit
+    rule.counted = math.min(rule.cost, rule.most)
+    if rule.start and rule.used + rule.counted > rule.most then
       local rest = wait_for(rule)
       if rest > wait then wait, at = rest, i end
     end

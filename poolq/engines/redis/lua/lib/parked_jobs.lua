@@ -47,8 +47,8 @@ local function next_slot(identity, limit)
   local gate = gate_of(identity)
   if gate then return gate_has_room(gate, gate_limit(gate) or limit) and now or NEVER end
   local length = tonumber(string.match(identity, '^%-?(%d+)')) or 0  -- written by hand
-  local start, used = window_of(identity, length)
-  if start and used >= limit then return start + length end
+  local start, used, _, set = window_of(identity, length)
+  if start and used >= (set or limit) then return start + length end
   return now
 end
 

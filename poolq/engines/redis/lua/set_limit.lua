@@ -1,0 +1,37 @@
+#!lua flags=allow-oom
+-- Set the limit of an identity in place of the one in the code, or undo that and forget its starts.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs.
+--
+-- ARGV: key, window in microseconds, the limit ("": undo), 1 to forget the starts, else 0.
+-- Reply: 1, or 0 if there was no limit to undo.
+
+local identity = ARGV[2] .. ':' .. ARGV[1]
+local both, changed = {identity, '-' .. identity}, 1
+if ARGV[3] ~= '' then
+  call('SADD', P .. 'overrides', identity)
+  call('SET', override_key(identity), ARGV[3])
+else
+  call('SREM', P .. 'overrides', identity)
+  changed = call('DEL', override_key(identity))
+end
+if ARGV[4] == '1' then
+  for _, name in ipairs(both) do
+    local stored = call('GET', P .. 'win:' .. name)
+    local rest = string.match(stored or '', '^%d+ %d+ (%d+ %d+)$')
+    -- A window without starts keeps the number of all starts.
+    if rest then call('SET', P .. 'win:' .. name, '0 0 ' .. rest, 'KEEPTTL') end
+    call('DEL', P .. 'starts:' .. name)
+    call('ZREM', P .. 'windows', name)
+  end
+end
+for _, queue in ipairs(call('SMEMBERS', P .. 'lined')) do
+  local waits = false
+  for _, name in ipairs(both) do
+    if call('EXISTS', line_key(queue, name)) == 1 then
+      update_line(queue, name)
+      waits = true
+    end
+  end
+  if waits then wake(queue, 0) end
+end
+return changed
