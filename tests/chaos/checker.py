@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from statistics import median
+from types import MappingProxyType
 from typing import NamedTuple
 
-from tests.chaos.jobs import OF_ALL, PARKED, RELEASED, WINDOW
+from tests.chaos.jobs import ENDS, OF_ALL, PARKED, RELEASED, WINDOW
 from tests.chaos.records import NOBODY, Evidence, Line, by_id
 from tests.chaos.repeats import AT_ITS_END, OUTAGES, STOPS, WORKERS, Causes, back, repeats
 from tests.chaos.schedule import RESTORE
@@ -39,12 +40,14 @@ class Verdict(NamedTuple):
     gone: int
     behind: int
     asked: int = 0
+    counts: Mapping[str, int] = MappingProxyType({})
 
 
 def check(evidence: Evidence) -> Verdict:
     """Everything that the rules have to say."""
     rules: list[Callable[[Evidence], Iterator[str]]] = [
-        lost, never_started, doubles, cancelled, hooks, settled_once, limits, clocks, left_over,
+        lost, never_started, doubles, cancelled, hooks, settled_once, outcomes, limits, clocks,
+        left_over,
     ]  # fmt: skip
     causes = Causes(evidence)
     found = Counter(cause for one in repeats(evidence) if (cause := causes.of(one)))
@@ -58,18 +61,19 @@ def check(evidence: Evidence) -> Verdict:
         len(_gone(evidence) & evidence.dispatched),
         len({id for one in evidence.faults for id in one.behind}),
         len(evidence.asked),
+        evidence.counts,
     )
 
 
 def lost(evidence: Evidence) -> Iterator[str]:
-    """A job that was dispatched is done, with an end to show for it, kept as failed, or was to be
-    cancelled."""
+    """A job that was dispatched is done, with an end to show for it, kept as failed, discarded as
+    its class says, or was to be cancelled."""
     ended, excused = by_id(evidence.lines, "end"), _gone(evidence) | evidence.asked
     started = by_id(evidence.lines, "start")
     for id in sorted(evidence.dispatched & evidence.present - evidence.failed - _gone(evidence)):
         yield f"unfinished: {id} is neither done nor failed, after the drain"
     for id in sorted(evidence.dispatched - evidence.failed - evidence.present - excused):
-        if id not in ended and id in started:
+        if id not in ended and id in started and _ends(evidence, id) != "discarded":
             yield f"lost: {id} has begun, and is neither done nor failed"
 
 
@@ -110,36 +114,77 @@ def cancelled(evidence: Evidence) -> Iterator[str]:
 
 
 def hooks(evidence: Evidence) -> Iterator[str]:
-    """`on_success()` runs once at most, and not before an end."""
-    ends = by_id(evidence.lines, "end")
+    """`on_success()` and `on_discard()` run once at most, and not before an end, or a start.
+    Generators begin before the job that they surround, which has the headers of its producer."""
     behind = {id for one in evidence.faults for id in one.behind}
-    for id, found in by_id(evidence.lines, "success").items():
-        if len(found) > 1 and id not in behind and not evidence.lossy:
-            yield f"hook: on_success() of {id} ran {len(found)} times"
-        if id not in ends or found[0].at < ends[id][0].at:
-            yield f"hook: on_success() of {id} ran before its end"
+    for hook, before in (("success", "end"), ("discard", "start")):
+        earlier = by_id(evidence.lines, before)
+        for id, found in by_id(evidence.lines, hook).items():
+            if len(found) > 1 and id not in behind and not evidence.lossy:
+                yield f"hook: on_{hook}() of {id} ran {len(found)} times"
+            if id not in earlier or found[0].at < earlier[id][0].at:
+                yield f"hook: on_{hook}() of {id} ran before its {before}"
+    for line in evidence.lines:
+        if line.what == "untraced":
+            yield f"hook: {line.id} ran without the header of its producer"
+    entered = by_id(evidence.lines, "enter")
+    for line in evidence.lines:
+        own = [one for one in entered[line.id] if one.pid == line.pid and one.at <= line.at]
+        if line.job == "Traced" and line.what == "start" and not own:
+            yield f"hook: {line.id} started outside of the generator around it"
 
 
 def settled_once(evidence: Evidence) -> Iterator[str]:
-    """The broker has counted each job that is done or cancelled once: what was stale counted
+    """The broker has counted each job that has ended and is not kept once: what was stale counted
     nothing."""
     if evidence.lossy:
         return
+    found = _ended(evidence)
+    done = len(found)
+    if not done - len(_passing(evidence, found)) <= evidence.done <= done:
+        yield f"settled: the broker counted {evidence.done} jobs as ended, not {done}"
+
+
+def outcomes(evidence: Evidence) -> Iterator[str]:
+    """Each job ends as its class says, and is counted as that, if it was not to be cancelled."""
+    for id in sorted(evidence.failed - evidence.asked):
+        if id in evidence.kinds and _ends(evidence, id) != "failed":
+            yield f"outcome: {evidence.kinds[id]} {id} has failed"
+    if evidence.lossy:
+        return
+    ended = _ended(evidence)
+    for id in sorted(ended - evidence.asked):
+        if _ends(evidence, id) == "failed":
+            yield f"outcome: {evidence.kinds[id]} {id} has not failed"
+    discarded = {id for id in ended if _ends(evidence, id) == "discarded"}
+    unsure = evidence.asked | _passing(evidence, discarded)
+    for name, ids, maybe in (("discarded", discarded, unsure), ("failed", evidence.failed, set())):
+        counted = evidence.counts.get(name, len(ids))
+        if not len(ids - maybe) <= counted <= len(ids):
+            yield f"outcome: the broker counted {counted} jobs as {name}, not {len(ids)}"
+
+
+def _ends(evidence: Evidence, id: str) -> str:
+    return ENDS.get(evidence.kinds.get(id, ""), "done")
+
+
+def _ended(evidence: Evidence) -> set[str]:
+    """The jobs that have ended, and are not kept."""
+    begun = {line.id for line in evidence.lines if line.what == "start"} | evidence.asked
+    return begun - evidence.failed - evidence.present - _gone(evidence)
+
+
+def _passing(evidence: Evidence, ids: set[str]) -> set[str]:
+    """Those that came and went between a copy of the store and its return: they are in neither."""
     starts = by_id(evidence.lines, "start")
-    begun = set(starts) | evidence.asked
-    found = begun - evidence.failed - evidence.present - _gone(evidence)
-    # Who came and went between a copy of the store and its return is in neither.
-    passing = {
+    return {
         id
         for one in evidence.faults
         if one.kind in RESTORE
-        for id in found - one.behind
+        for id in ids - one.behind
         if id not in starts
         or (one.begin <= starts[id][0].at and starts[id][-1].at <= one.end + LAG)
     }
-    done = len(found)
-    if not done - len(passing) <= evidence.done <= done:
-        yield f"settled: the broker counted {evidence.done} jobs as done or cancelled, not {done}"
 
 
 def limits(evidence: Evidence) -> Iterator[str]:

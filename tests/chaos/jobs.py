@@ -1,7 +1,7 @@
 """The application under chaos: copied to the project folder as its jobs.py.
 
 Each run of a job writes its start, and its end if it comes to one, to the ledger: a file outside of
-the broker, one write a line. A hook of a failed job writes "failure".
+the broker, one write a line. Hooks write "success", "failure" and "discard".
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Generator
+from types import MappingProxyType
+from typing import Any
 
-from poolq import Job, Limit
+import poolq
+from poolq import Backoff, Job, Limit, Retry
 
 # The environment variables that name the file, and the node that writes.
 LEDGER, NODE = "CHAOS_LEDGER", "CHAOS_NODE"
@@ -46,6 +50,9 @@ class Noted(Job):
 
     def on_failure(self) -> None:
         note("failure", self)
+
+    def on_discard(self) -> None:
+        note("discard", self)
 
 
 class Quick(Noted):
@@ -160,6 +167,95 @@ class Blocks(Noted):
         time.sleep(0.1)
 
 
+class Retries(Noted):
+    """Would fail at its first error but for its policy."""
+
+    attempts = 1
+    retry_on = MappingProxyType(
+        {ConnectionError: Retry(attempts=1000, after=Backoff("0.1 seconds", factor=1, jitter=0.5))}
+    )
+
+    def work(self) -> None:
+        if self.attempt < 4:
+            raise ConnectionResetError("not yet")
+
+
+class BacksOff(Noted):
+    retry_after = Backoff("0.05 seconds", factor=2, most="0.4 seconds", jitter=0.2)
+
+    def work(self) -> None:
+        if self.attempt < 5:
+            raise ValueError("not yet")
+
+
+class GivesUp(Noted):
+    """Fails at its first error, of all the attempts it has."""
+
+    def retry(self, error: BaseException) -> Any:
+        return "fail" if isinstance(error, KeyError) else None
+
+    def work(self) -> None:
+        raise KeyError("never")
+
+
+class Discards(Noted):
+    retry_on = MappingProxyType({LookupError: "discard"})
+
+    def work(self) -> None:
+        time.sleep(self.payload["seconds"] / 10)
+        raise KeyError("does not matter")
+
+
+class Snoozes(Noted):
+    """Would fail if a snooze used its only attempt. The producer is on the same machine."""
+
+    attempts = 1
+
+    def work(self) -> None:
+        if time.monotonic() < self.payload["ready"]:
+            self.snooze("0.3 seconds")
+
+
+class Heeds(Noted):
+    """Returns as soon as it is cancelled."""
+
+    def work(self) -> None:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end and not self.cancelled:
+            time.sleep(0.02)
+
+
+class Traced(Noted):
+    """Runs with the header that its producer has given it, inside of a generator."""
+
+    def work(self) -> None:
+        if self.headers.get("trace") != "Traced":
+            note("untraced", self)
+
+
+def give_headers(draft: poolq.JobDraft) -> None:
+    name = draft.job.rpartition(":")[2]
+    if name == "Traced":
+        draft.headers["trace"] = name
+
+
+def surround(job: Job) -> Generator[None, poolq.JobOutcome, None]:
+    if isinstance(job, Traced):
+        note("enter", job)
+    outcome = yield
+    if isinstance(job, Traced):
+        note(outcome.event, job)
+
+
+if LEDGER in os.environ:  # who only reads the constants above wants no callbacks
+    poolq.on.dispatch(give_headers)
+    poolq.around(surround)
+
+#: How the jobs of a class end, if nobody cancels them. All others are done.
+ENDS = {
+    "Fails": "failed", "Exits": "failed", "Segfaults": "failed", "Hangs": "failed",
+    "GivesUp": "failed", "Discards": "discarded",
+}  # fmt: skip
 #: Of each limit's key, how many starts it allows in a window.
 LIMITS = {
     "jobs:Releases": RELEASED,

@@ -1,8 +1,9 @@
 """A producer, run in the project folder: dispatches a seeded mix of jobs until its stdin ends.
 
-It writes down each dispatch after the fact, to the file it is given: "ok" (`dispatch` has returned)
-or "maybe" (it raised, and the job may have been stored). A job that was certainly not stored is
-none. It keeps at most IN_FLIGHT jobs unfinished, by reading the ledger, so that backlogs are small.
+It writes down each dispatch after the fact, to the file it is given, with the job's class: "ok"
+(`dispatch` has returned) or "maybe" (it raised, and the job may have been stored). A job that was
+certainly not stored is none. It keeps at most IN_FLIGHT jobs unfinished, by reading the ledger, so
+that backlogs are small.
 
     python producer.py SEED DISPATCHED LEDGER
 """
@@ -23,9 +24,10 @@ from poolq.errors import EngineError, EngineUnavailable
 IN_FLIGHT = 200
 PAUSE = 0.04
 PATIENCE = 20.0  # seconds for which a job counts as unfinished
-OVER = ("end", "failure")
+OVER = ("end", "failure", "discard")
+Kind = tuple[int, str, int, dict[str, Any]]
 #: Weight, job, how many at most, options.
-MIX: list[tuple[int, str, int, dict[str, Any]]] = [
+MIX: list[Kind] = [
     (30, "Quick", 30, {}),
     (6, "Quick", 20, {"queue": "other"}),
     (8, "Hooked", 3, {}),
@@ -47,6 +49,13 @@ MIX: list[tuple[int, str, int, dict[str, Any]]] = [
     (3, "Mixed", 12, {"queue": "other"}),
     (2, "Handles", 2, {}),
     (2, "Blocks", 2, {}),
+    (4, "Retries", 3, {}),
+    (3, "BacksOff", 3, {}),
+    (2, "GivesUp", 2, {}),
+    (5, "Discards", 4, {}),
+    (4, "Snoozes", 4, {}),
+    (2, "Heeds", 2, {}),
+    (4, "Traced", 6, {}),
 ]
 WEIGHTS = [weight for weight, *_ in MIX]
 
@@ -78,11 +87,12 @@ class Unfinished:
         return len(self._ids)
 
 
-def produce(jobs: Any, rand: random.Random) -> list[str]:
-    """One dispatch; the ids."""
-    ((_, name, most, options),) = rand.choices(MIX, WEIGHTS)
+def produce(jobs: Any, rand: random.Random, kind: Kind) -> list[str]:
+    """Dispatch jobs of a kind; the ids."""
+    _, name, most, options = kind
+    ready = time.monotonic() + 1.0
     payloads = [
-        {"seconds": rand.uniform(0.5, 2.5), "user": rand.randrange(15)}
+        {"seconds": rand.uniform(0.5, 2.5), "user": rand.randrange(15), "ready": ready}
         for _ in range(rand.randint(1, most))
     ]
     return dispatch_many(getattr(jobs, name), payloads, **options)
@@ -95,15 +105,17 @@ def main(seed: str, dispatched: str, ledger: str) -> None:
         while not select.select([sys.stdin], [], [], PAUSE)[0]:
             if unfinished.count() >= IN_FLIGHT:
                 continue
+            (kind,) = rand.choices(MIX, WEIGHTS)
+            name = kind[1]
             try:
-                ids = produce(jobs, rand)
+                ids = produce(jobs, rand, kind)
             except EngineUnavailable as error:
                 if error.maybe_stored:
-                    out.writelines(f"maybe {id}\n" for id in error.ids)
+                    out.writelines(f"maybe {id} {name}\n" for id in error.ids)
             except EngineError as error:
                 print(f"producer: {error}", file=sys.stderr)
             else:
-                out.writelines(f"ok {id}\n" for id in ids)
+                out.writelines(f"ok {id} {name}\n" for id in ids)
                 unfinished.add(ids)
 
 

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 NOBODY = -1
 
 
 class Line(NamedTuple):
-    """Of the ledger. `what`: start, end, failure or success; `wall`: its own clock, in seconds;
+    """Of the ledger. `what`: start, end, or a hook that ran; `wall`: its own clock, in seconds;
     `pool`: its master's pid."""
 
     what: str
@@ -61,7 +62,8 @@ class Glimpse(NamedTuple):
 
 class Evidence(NamedTuple):
     """All of it. `failed` and `present`: ids that the broker keeps as failed, and in any other
-    state, after the drain; `done`: how many it has counted as done or cancelled; `asked`: ids that
+    state, after the drain; `done`: how many it has counted as ended, but not as failed; `counts`:
+    each of its counters; `kinds`: the classes of the jobs; `asked`: ids that
     were to be cancelled, `cancelled`: those that certainly were; `left`: what is not gone;
     `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged;
     `ahead`: seconds by which the clock of node 1 is meant to be wrong; `locks`: who is stopped may
@@ -83,6 +85,8 @@ class Evidence(NamedTuple):
     locks: bool = False
     asked: frozenset[str] = frozenset()
     cancelled: tuple[Cancelled, ...] = ()
+    counts: Mapping[str, int] = MappingProxyType({})
+    kinds: Mapping[str, str] = MappingProxyType({})
 
 
 def parse_ledger(text: str) -> list[Line]:

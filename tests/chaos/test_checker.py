@@ -97,6 +97,52 @@ def test_the_broker_counts_each_job_once() -> None:
     assert words(given._replace(lossy=True)) == []
 
 
+def test_a_job_that_failed_although_its_class_says_otherwise() -> None:
+    given = evidence(ran("a", 1)[:1], failed={"a"}, done=0)
+    assert words(given._replace(kinds={"a": "Retries"})) == ["outcome"]
+    assert words(given._replace(kinds={"a": "GivesUp"})) == []
+    assert words(given._replace(kinds={"a": "Retries"}, asked=frozenset("a"))) == []
+
+
+def test_a_job_that_should_have_failed_and_is_gone() -> None:
+    given = evidence(ran("a", 1), kinds={"a": "GivesUp"})
+    assert words(given) == ["outcome"]
+    assert words(given._replace(asked=frozenset("a"))) == []
+
+
+def test_discarded_jobs_have_no_end_and_are_counted_as_discarded() -> None:
+    given = evidence(ran("a", 1)[:1], kinds={"a": "Discards"}, counts={"discarded": 1})
+    assert words(given) == []
+    assert words(given._replace(counts={"discarded": 0})) == ["outcome"]
+    assert words(given._replace(counts={"discarded": 0}, asked=frozenset("a"))) == []
+    assert words(given._replace(counts={"discarded": 2})) == ["outcome"]
+    assert words(given._replace(kinds={"a": "Quick"})) == ["lost", "outcome"]
+
+
+def test_each_failed_job_is_counted_once() -> None:
+    given = evidence(ran("a", 1)[:1], failed={"a"}, done=0, counts={"failed": 2})
+    assert words(given) == ["outcome"]
+    assert words(given._replace(lossy=True)) == []
+
+
+def test_on_discard_runs_once_and_after_a_start() -> None:
+    start = ran("a", 1)[0]
+    hook = Line("discard", "a", 0, 7, 1.2)
+    given = evidence([start, hook], kinds={"a": "Discards"})
+    assert words(given) == []
+    assert words(given._replace(lines=[start, hook, hook])) == ["hook"]
+    assert words(given._replace(lines=[start, hook._replace(at=0.5)])) == ["hook"]
+
+
+def test_a_job_outside_of_its_generator_or_without_its_header() -> None:
+    enter = Line("enter", "a", 0, 7, 0.9, "Traced")
+    lines = ran("a", 1, job="Traced")
+    assert words(evidence([enter, *lines])) == []
+    assert words(evidence(lines)) == ["hook"]
+    assert words(evidence([enter._replace(pid=8), *lines])) == ["hook"]
+    assert words(evidence([enter, *lines, enter._replace(what="untraced")])) == ["hook"]
+
+
 def test_a_window_that_held_too_much() -> None:
     good = Glimpse("k", 5_000_000, 1_000_000, 15, 15)
     later = Glimpse("k", 6_000_000, 1_000_000, 1, 15)
