@@ -39,6 +39,7 @@ SCENARIOS = (
     "dashboard",
     "health",
     "reloads",
+    "schedules",
 )
 
 

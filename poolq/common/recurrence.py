@@ -64,6 +64,15 @@ class Recurrence:
             ) from None
         return found
 
+    def check(self) -> None:
+        """Raise ScheduleError if this is not what `parse` returns, such as a zone that is unknown
+        on this machine."""
+        check_zone(self.tz, "stored")
+        if not self.cron and self.interval < LEAST_INTERVAL:
+            raise ScheduleError("stored: it has neither a cron line nor an interval")
+        if self.cron and not _is_cron(self.cron):
+            raise ScheduleError(f"stored: {self.cron!r} is no cron line")
+
     def after(self, moment: int, known: int = 0) -> int:
         """Return the first instant after `moment`. `known`: an instant of the same interval."""
         if self.interval:
@@ -154,17 +163,21 @@ def _cron(when: str, what: str) -> str:
     for (name, allowed), field in zip(FIELDS.items(), fields, strict=True):
         alone = ["*"] * len(FIELDS)
         alone[list(FIELDS).index(name)] = field
-        try:
-            CronSim(" ".join(alone), _EPOCH)
-        except (CronSimError, AssertionError, ValueError, TypeError):
+        if not _is_cron(" ".join(alone)):
             raise ScheduleError(
                 f"{what}: in {when!r}, the {name} is {field!r}; it can have {allowed}, and * , - /"
-            ) from None
+            )
+    if not _is_cron(line):
+        raise _never(when, what)
+    return line
+
+
+def _is_cron(line: str) -> bool:
     try:
         CronSim(line, _EPOCH)
     except (CronSimError, AssertionError, ValueError, TypeError):
-        raise _never(when, what) from None
-    return line
+        return False
+    return len(line.split()) == len(FIELDS)
 
 
 def _never(when: object, what: str) -> ScheduleError:

@@ -23,7 +23,6 @@ MIN_PAUSE, RETRY_INTERVAL = 0.001, 1.0
 BATCH = 100
 #: In how many microseconds a schedule that cannot be ticked is tried again.
 PUT_OFF = 60_000_000
-MAX_CACHED = 20_000
 
 
 class Ticker:
@@ -44,7 +43,6 @@ class Ticker:
         self._beat_if_due = beat_if_due
         self._generation = generation
         self._seen = 0  # the generation at the last look
-        self._specs: dict[str, ScheduleSpec] = {}  # by hash
         self._complaints: set[tuple[str, str]] = set()  # names and hashes
         #: When to look next, in monotonic seconds.
         self.next_look = 0.0
@@ -93,7 +91,7 @@ class Ticker:
 
     def _planned(self, one: Scheduled, now: int) -> Tick:
         try:
-            spec = self._spec(one.hash, one.spec)
+            spec = schedule_spec.decode(one.spec)
             plan = schedule_spec.plan(spec, one.due, now)
             pushes = [_push(spec, one.name, tick) for tick in plan.ticks]
         except (ScheduleError, BadMessage) as error:
@@ -109,20 +107,12 @@ class Ticker:
         found = []
         for one in look.pending:
             try:
-                due = schedule_spec.first_tick(self._spec(one.hash, one.spec), look.now)
+                due = schedule_spec.first_tick(schedule_spec.decode(one.spec), look.now)
             except ScheduleError as error:
                 self._complain(one.name, one.hash, str(error))
             else:
                 found.append(one._replace(due=due))
         return found
-
-    def _spec(self, named: str, spec: bytes) -> ScheduleSpec:
-        known = self._specs.get(named)
-        if known is None:
-            if len(self._specs) >= MAX_CACHED:
-                self._specs.clear()
-            known = self._specs[named] = schedule_spec.decode(spec)
-        return known
 
     def _complain(self, name: str, version: str, why: str) -> None:
         """Log an error only once, as it repeats."""
