@@ -128,6 +128,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands() -> None:
         (ping, {"host": 1, "port": 2}, {}, "unexpected keyword argument 'port'"),
         (Report.set(delay="1h"), None, {}, "job report has a delay, but its schedule says when"),
         (Report.set(delay="tomorrow"), None, {}, "schedule it with set(delay=None)"),
+        (Report.set(unique=poolq.Unique()), None, {}, "job report is unique, which a schedule"),
         (Report, None, {"name": "a b"}, "the schedule's name is 'a b'; it must have no spaces"),
         ("", None, {}, "the job's name is empty"),
     ],
