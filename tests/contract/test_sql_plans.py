@@ -71,6 +71,8 @@ HOT = {
     "first lines of gates": Query(gates.FIRST_LINES, ("q", 8)),
     "first in line": Query(gates.FIRST_IN_LINE, ("p:1:k", "q")),
     "old slots": Query(gates.DELETE_SLOTS, ("k", ["a", "b"])),
+    "due lines": Query(parking.LOCK_DUE_LINES, ("q",)),
+    "marked lines": Query(parking.LOCK_MARKED_LINES, (1, "q")),
     "a line of a gate": Query(gates.LOCK_GATE_LINE, ("p:1:k", "q")),
     "old counters": Query(
         f"SELECT name, span FROM {{windows}} WHERE {limit_windows.ENDED_WINDOWS}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql import limit_windows
-from poolq.engines.sql.location import CLAIMED_RANGE, IN_GATE_LINE, line_of
+from poolq.engines.sql.location import CLAIMED_RANGE, GATE_SLOT, line_of
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -43,8 +43,8 @@ _TAKEN = f"""(SELECT COUNT(*) FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id
     WHERE s.name = l.name AND {IS_HELD})"""
 _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
     WHERE w.name = l.name AND w.span = {GATE_WINDOW}), l.most)"""
-#: Whether the line `l` may be due: it belongs to no gate, or its gate has room.
-HAS_ROOM = f"(NOT ({IN_GATE_LINE}) OR {_TAKEN} < {_MOST})"
+#: Whether `l` is the line of a gate that has room, so that it is due.
+IS_DUE = f"l.slot >= {GATE_SLOT} AND {_TAKEN} < {_MOST}"
 
 LOCK_GATE = "SELECT most FROM {windows} WHERE name = ? AND span = ? {lock}"
 MAKE_GATE = """INSERT INTO {windows} (name, span, most, start, used, ends)
@@ -63,12 +63,15 @@ DUE_TIME = "SELECT due_at, id FROM {jobs} WHERE id = ?"
 FIRST_IN_LINE = """SELECT due_at, id FROM {jobs} {turn} WHERE place = ? AND queue = ?
     ORDER BY due_at, id LIMIT 1"""
 #: The lines of a queue whose gates have room, the one served least recently first.
-FIRST_LINES = f"""SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = ?
-    AND l.slot <= {{now}} AND {IN_GATE_LINE} AND {HAS_ROOM} ORDER BY l.queue, l.slot LIMIT ?"""
+FIRST_LINES = f"""SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = ? AND {IS_DUE}
+    ORDER BY l.queue, l.slot LIMIT ?"""
 LOCK_GATE_LINE = "SELECT most FROM {lines} WHERE place = ? AND queue = ? {skip}"
-#: A line's `slot` is when it was last served, so that keys take turns.
-OPEN_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
-    VALUES (?, ?, {now}, ?, ?, ?, {now}) {on:place, queue} most = {new:most}"""
+#: A line's `slot` tells when it was last served, so that keys take turns.
+OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
+    VALUES (?, ?, {GATE_SLOT} + {{now}}, ?, ?, ?, {{now}})
+    {{on:place, queue}} most = {{new:most}}"""
+SERVED = f"""UPDATE {{lines}} SET slot = {GATE_SLOT} + {{now}}, since = {{now}}
+    WHERE place = ? AND queue = ?"""
 VOID_SLOTS = f"""SELECT s.name, s.id FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE j.id IS NULL OR NOT ({IS_HELD}) LIMIT {MAX_DELETED}"""
 DELETE_VOID_SLOT = f"""DELETE FROM {{slots}} WHERE name = ? AND id = ? AND NOT EXISTS
@@ -139,7 +142,7 @@ def admit(
     that they refuse uses no attempt."""
     mine = gates_of(rules)
     heads = [Query(FIRST_IN_LINE, (line_of(rule), queue)) for rule in mine]
-    gates, (held, due, *first) = lock_gates(tx, mine, clock, Query(DUE_TIME, (id_,)), *heads)
+    gates, (held, *first) = lock_gates(tx, mine, clock, *heads)
     if not held.rows:
         return None
     for rule in mine:
@@ -147,7 +150,8 @@ def admit(
             gates.most[rule.key] = rule.limit
             tx.later(Query(SET_MOST, (rule.limit, rule.key, GATE_WINDOW)))
     at = gates.refusing(rules, id_)
-    if at is None:
+    if at is None and any(head.rows for head in first):
+        (due,) = tx.run(Query(DUE_TIME, (id_,)))
         waiting = dict(zip((rule.key for rule in mine), first, strict=True))
         at = next(
             (at for at, one in enumerate(rules) if _is_behind(due, waiting.get(one.key))), None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from poolq.engines.base import Claim, Queues, Settlements
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.location import IS_PARKED, claimed_by, line_of
+from poolq.engines.sql.location import GATE_SLOT, IS_PARKED, claimed_by, line_of
 from poolq.engines.sql.parking import DELETE_LINE, LOCK_HEADS, Grant
 from poolq.engines.sql.session import Query, Row, Transaction, in_chunks
 from poolq.jobs.limits import Rule
@@ -31,7 +31,8 @@ MARKED_JOBS = "SELECT id, queue, reviewed FROM {jobs} WHERE id IN {list} AND rev
 HELD_MARK = """SELECT reviewed FROM {jobs} {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ? AND reviewed > ''"""
 #: The slot 0 makes steps try the line at once, because it may have free slots under the new limit.
-SET_LIMIT = "UPDATE {lines} SET most = ?, slot = 0, since = {now} WHERE place = ? AND queue = ?"
+SET_LIMIT = f"""UPDATE {{lines}} SET most = ?, since = {{now}},
+    slot = CASE WHEN slot < {GATE_SLOT} THEN 0 ELSE slot END WHERE place = ? AND queue = ?"""
 
 
 class Review(NamedTuple):

@@ -30,10 +30,9 @@ IS_CLAIMED, IS_PARKED, IS_RELEASED = (
     f"place >= '{start}' AND place < '{end}'"
     for start, end in (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
 )
-#: Whether `l.place` is the line of a gate, whose `slot` does not tell whether it is due.
-IN_GATE_LINE = (
-    f"l.place >= '{PARKED_PREFIX}{GATE_WINDOW}:' AND l.place < '{PARKED_PREFIX}{GATE_WINDOW};'"
-)
+#: A line of a gate has a `slot` of at least this. It is in the far future, because it does not tell
+#: whether the line is due: less this, it is when the line was last served.
+GATE_SLOT = 2**60
 
 
 def claimed_by(worker: str) -> str:

@@ -24,7 +24,7 @@ from poolq.engines.sql.limit_windows import (  # isort: skip
     OVERRIDE_OF_WINDOW, LockedWindows, lock_windows, save_windows, window_name,
 )  # fmt: skip
 from poolq.engines.sql.location import (  # isort: skip
-    IN_GATE_LINE, IS_PARKED, IS_RELEASED, is_gate_line, line_of, released_by,
+    IS_PARKED, IS_RELEASED, is_gate_line, line_of, released_by,
 )  # fmt: skip
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
 from poolq.jobs.concurrency import is_gate
@@ -67,9 +67,8 @@ BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
-LOCK_FIRST_LINES = f"""SELECT l.place, l.most FROM {{lines}} l WHERE l.queue = ?
-    AND l.slot <= {{now}} AND {IS_PARKED} AND NOT ({IN_GATE_LINE})
-    ORDER BY l.slot LIMIT {MAX_TRIED} {{lock}}"""
+LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
+    AND {IS_PARKED} ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
 LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, ties, due_at,
     rules
     FROM {{jobs}}
@@ -80,8 +79,10 @@ SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue
 DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
 #: Lines with a free slot, and lines to be reviewed by a worker that registered at the given time.
-LOCK_DUE_LINES = f"""SELECT l.place FROM {{lines}} l WHERE l.queue = ? AND (l.slot <= {{now}}
-    OR (l.review > 0 AND l.review <= ?)) AND NOT ({IN_GATE_LINE}) ORDER BY l.slot {{lock}}"""
+LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND slot <= {now}
+    ORDER BY slot {lock}"""
+LOCK_MARKED_LINES = """SELECT place FROM {lines} {line:review} WHERE review > 0 AND review <= ?
+    AND queue = ? ORDER BY review {lock}"""
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
@@ -263,7 +264,7 @@ def _set_slot(
     """If the start just taken was the window's last, let the line wait for the window's end. The
     line of a gate goes behind those of other keys."""
     if is_gate_line(place):
-        tx.later(Query(SET_SLOT, (counters.now, place, queue)))
+        tx.later(Query(gates.SERVED, (place, queue)))
     for rule in rules:
         if is_gate(rule):
             continue

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
-from poolq.engines.sql.gates import HAS_ROOM
-from poolq.engines.sql.location import DELAYED, QUEUED
+from poolq.engines.sql.gates import IS_DUE
+from poolq.engines.sql.location import DELAYED, GATE_SLOT, QUEUED
 from poolq.engines.sql.session import Query, QueryResult, in_chunks
 
 from poolq.engines.sql.skip_scan import (  # isort: skip
@@ -24,29 +24,35 @@ MAX_LINES = 100
 IN_LIST = " WHERE q.queue IN {list}"
 # These queries order by all columns of the index. If one were left out, MySQL would read and sort
 # all jobs of the queue, because it does not see that they belong to a single queue.
-FIRST_SLOT = f"""(SELECT l.slot FROM {{lines}} l WHERE l.queue = q.queue AND {HAS_ROOM}
-    ORDER BY l.queue, l.slot LIMIT 1)"""
+FIRST_SLOT = f"""COALESCE((SELECT 0 FROM {{lines}} l {{line:slot}} WHERE l.queue = q.queue
+    AND {IS_DUE} ORDER BY l.queue, l.slot LIMIT 1), (SELECT l.slot FROM {{lines}} l
+    WHERE l.queue = q.queue ORDER BY l.queue, l.slot LIMIT 1))"""
 FIRST_MARK = """(SELECT l.review FROM {lines} l {line:review}
     WHERE l.review > 0 AND l.queue = q.queue ORDER BY l.review LIMIT 1)"""
 FIRST_READY = """(SELECT j.due_at FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue
     ORDER BY j.place, j.queue, j.due_at LIMIT 1)"""
 FIRST_DELAYED = FIRST_READY.replace("j.place = ''", "j.place = 'd'")
 #: Whether a line's slot was calculated before the clock went back.
-HAS_VOID_SLOT = "EXISTS (SELECT 1 FROM {lines} l {line:since} WHERE l.since > {now} AND l.slot > 0)"
+HAS_VOID_SLOT = f"""EXISTS (SELECT 1 FROM {{lines}} l {{line:since}} WHERE l.since > {{now}}
+    AND l.slot > 0 AND l.slot < {GATE_SLOT})"""
 BRIEF_STATE = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}},
     {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, NULL, 0 FROM {{queues}} q"""
 FULL_STATE = BRIEF_STATE.replace("NULL, 0", f"{FIRST_READY}, {HAS_VOID_SLOT}")
 #: Resets slots that were calculated before the clock went back, so that their lines are tried.
-VOID_SLOTS = "UPDATE {lines} {line:since} SET slot = 0 WHERE since > {now} AND slot > 0"
+VOID_SLOTS = f"""UPDATE {{lines}} {{line:since}} SET slot = 0
+    WHERE since > {{now}} AND slot > 0 AND slot < {GATE_SLOT}"""
 
 #: Excludes paused queues, which may have a free slot or a mark for days.
 NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = l.queue AND p.paused = 1)"
-EARLIEST_SLOT = f"""(SELECT l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
-    AND {HAS_ROOM} ORDER BY l.slot LIMIT 1)"""
+EARLIEST_SLOT = f"""COALESCE((SELECT 0 FROM {{lines}} l {{line:earliest}} WHERE {IS_DUE}
+    AND {NOT_PAUSED} ORDER BY l.slot LIMIT 1), (SELECT l.slot FROM {{lines}} l {{line:earliest}}
+    WHERE {NOT_PAUSED} ORDER BY l.slot LIMIT 1))"""
 EARLIEST_MARK = f"""(SELECT l.review FROM {{lines}} l {{line:review}} WHERE l.review > 0
     AND {NOT_PAUSED} ORDER BY l.review LIMIT 1)"""
 EARLIEST_SLOTS = f"""SELECT l.queue, l.slot FROM {{lines}} l {{line:earliest}} WHERE {NOT_PAUSED}
-    AND {HAS_ROOM} ORDER BY l.slot LIMIT {MAX_LINES}"""
+    ORDER BY l.slot LIMIT {MAX_LINES}"""
+EARLIEST_GATES = f"""SELECT l.queue FROM {{lines}} l {{line:earliest}} WHERE {IS_DUE}
+    AND {NOT_PAUSED} ORDER BY l.slot LIMIT {MAX_LINES}"""
 EARLIEST_MARKS = f"""SELECT l.queue FROM {{lines}} l {{line:review}}
     WHERE l.review > 0 AND {NOT_PAUSED} ORDER BY l.review LIMIT {MAX_LINES}"""
 #: Special values of `armed`, for a queue without a row, and after a request for a review.
@@ -65,6 +71,7 @@ PEEK_WITHOUT_LINES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {{now}}, NUL
 OVERVIEW = f"""SELECT 0, '', {{now}}, {HAS_VOID_SLOT}
     UNION ALL SELECT 1, p.queue, 0, 0 FROM {{queues}} p WHERE p.paused = 1
     UNION ALL SELECT 2, s.queue, s.slot, 0 FROM ({EARLIEST_SLOTS}) s
+    UNION ALL SELECT 2, g.queue, 0, 0 FROM ({EARLIEST_GATES}) g
     UNION ALL SELECT 3, m.queue, 0, 0 FROM ({EARLIEST_MARKS}) m"""
 #: FULL_STATE of a queue without a row.
 ROWLESS_STATE = FULL_STATE.replace("q.paused, q.armed, q.seen", f"0, {NO_ROW}, 0").replace(

@@ -16,7 +16,7 @@ from poolq.engines.sql import claiming
 from poolq.engines.sql.claiming import Ranges, StepContext
 from poolq.engines.sql.gates import ADMITTED_BY_GATE
 from poolq.engines.sql.location import cancelled_at, claimed_by
-from poolq.engines.sql.parking import LOCK_DUE_LINES
+from poolq.engines.sql.parking import LOCK_DUE_LINES, LOCK_MARKED_LINES
 
 from poolq.engines.sql.queue_discovery import (  # isort: skip
     BRIEF_STATE, QueueOverview, QueueState, discover, load_states, peek_query, read_states,
@@ -143,7 +143,8 @@ def _claim_in_order(
         if ctx.wants_line(current[queue]):
             if ctx.claimed or claiming.has_enough(tx, ctx, ready):
                 break
-            tx.send([Query(LOCK_DUE_LINES, (queue, ctx.registered_at))])  # before jobs are claimed
+            marked = Query(LOCK_MARKED_LINES, (ctx.registered_at, queue))
+            tx.send([Query(LOCK_DUE_LINES, (queue,)), marked])  # before jobs are claimed
             claiming.claim_from(tx, ctx, ready)
             ready = []
             if not ctx.remaining:
