@@ -1,10 +1,12 @@
 """`poolq failed`: lists, retries and deletes failed jobs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import click
 
 from poolq.cli import bulk, filters, job_ids, listing, options
+from poolq.cli.bulk import Bodies
 from poolq.cli.filters import Filters, Selection
 from poolq.cli.group import Group
 from poolq.cli.job import print_job
@@ -63,7 +65,7 @@ def retry(
     All of their attempts are available again. A job keeps the options that it was dispatched with,
     unless --attempts or --fresh-options is given; the latter loads the application.
     """
-    change = bulk.Change("retry", "retried", "retried", ("failed",), engine.retry)
+    change = bulk.Change("retry", "retried", "retried", ("failed",), partial(_retry, engine))
     if attempts or fresh_options:
         revision = Revision(attempts, settings if fresh_options else None)
         change = change._replace(bodies=revision.bodies, refused=revision.refused)
@@ -82,6 +84,10 @@ def forget(engine: Engine, chosen: Selection) -> int:
     return bulk.run(engine, chosen, bulk.Change(
         "forget", "forgot", "forgotten", ("failed",), lambda ids, _: engine.forget(ids), asks=asks
     ))  # fmt: skip
+
+
+def _retry(engine: Engine, ids: Sequence[str], bodies: Bodies) -> list[str]:
+    return engine.retry(ids, bodies, {id: decode(body).expires for id, body in bodies.items()})
 
 
 class Revision:

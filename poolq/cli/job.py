@@ -121,6 +121,7 @@ def print_job(
         "status": stored.status + (", failing" if failing else ""),
         **({"why": why} if why else {}),
         when: times.local(stored.at),
+        **({"expires": times.local(stored.expires_at)} if stored.expires_at else {}),
         title: attempts,
         "crashes": stored.state.crashes,
         "worker": stored.worker or "-",

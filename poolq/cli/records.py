@@ -56,6 +56,7 @@ def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
         "crashes": stored.state.crashes,
         "failing": bool(stored.state.failing),
         when: utc(stored.at),
+        "expires": utc(stored.expires_at) if stored.expires_at else None,
         "worker": stored.worker or None,
         "unique": _unique(stored),
         "progress": progress,

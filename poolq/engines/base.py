@@ -29,6 +29,8 @@ Every engine that stores jobs keeps these rules:
   that. A job that asks while earlier ones of its queue are parked there is refused. A line whose
   gate has room is due; of several, the one that was served least recently comes first. The limit
   that was last named for a gate, by any job that asked, applies to all of them.
+- A job pushed with `expires` keeps the time at which it expires. A retry after a failure gives it
+  as long again. Workers settle expired jobs. A parked one is claimed without a slot.
 - A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
   clock. A window that begins in the future was opened before the clock went back, and counts as
   ended. So does a wait for a limit that is longer than its window (with jitter: two windows), once
@@ -68,7 +70,8 @@ class Claim(NamedTuple):
     (the right to one start), because it was parked. `reviewed`: whether it was parked but has no
     slot, so that the worker asks the job's code for its limits again (see `Engine.review`). `ties`:
     what the engine wants back with the settlement; empty for jobs without rights. `gated`: whether
-    the slots include one of a gate, which ends with the claim."""
+    the slots include one of a gate, which ends with the claim. `expires_at`: from when on the job
+    must not be run; 0: never."""
 
     id: str
     request: int
@@ -80,6 +83,7 @@ class Claim(NamedTuple):
     reviewed: bool = False
     ties: bytes = b""
     gated: bool = False
+    expires_at: int = 0
 
 
 class Settlement(NamedTuple):
@@ -89,6 +93,8 @@ class Settlement(NamedTuple):
 
 Settlements = Sequence[Settlement]
 Totals = dict[str, dict[str, int]]  # by queue and counter
+Bodies = Mapping[str, bytes]  # by id
+Spans = Mapping[str, int]  # by id, in microseconds
 #: Names of queues, served in strict order. None: all queues of the namespace, served in turn.
 Queues = Sequence[str] | None
 
@@ -96,11 +102,12 @@ Queues = Sequence[str] | None
 class Step(NamedTuple):
     """The result of a step: the new claims, and the ids of the settlements that were stale.
     `waited`: for how many microseconds the first claimed job has been due, or -1 if this is not
-    known, as in a repeated step."""
+    known, as in a repeated step. `now`: the time, by the engine's clock."""
 
     claims: list[Claim]
     stale: list[str]
     waited: int = -1
+    now: int = 0
 
 
 class Registration(NamedTuple):
@@ -314,9 +321,7 @@ class Engine(ABC):
 
     @abstractmethod
     def totals(self) -> Totals:
-        """Return counters per queue since the namespace was created: done, failed, retried,
-        limited, parked, crashed, cancelled (which includes purged jobs). Covers the queues of
-        `counts`, and forgotten ones (under "")."""
+        """Return counters per queue (done, failed, …). Forgotten queues are under the name ""."""
 
     @abstractmethod
     def nodes(self) -> list[NodeRecord]:
@@ -355,9 +360,11 @@ class Engine(ABC):
         """Return the ids of stored jobs that begin with `prefix`, sorted, at most `max_count`."""
 
     @abstractmethod
-    def retry(self, ids: Sequence[str], bodies: Mapping[str, bytes] | None = None) -> list[str]:
+    def retry(
+        self, ids: Sequence[str], bodies: Bodies | None = None, expires: Spans | None = None
+    ) -> list[str]:
         """Make failed jobs ready again, with a fresh State. Returns the ids that were found.
-        `bodies`: by id, what replaces the job's body in the same atomic operation."""
+        `bodies`: new bodies, and `expires`: how long then until it expires, in the same act."""
 
     @abstractmethod
     def forget(self, ids: Sequence[str]) -> list[str]:

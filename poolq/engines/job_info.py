@@ -40,10 +40,10 @@ _published = msgspec.json.Decoder(_PublishedProgress)
 @dataclass(frozen=True, slots=True)
 class JobInfo:
     """A stored job at the moment when it was read. `due`, `claimed` or `failed` is set, by `state`.
-    `attempt`: the attempts used so far. `attempts` and `payload` are None if the message cannot be
-    read here. `worker`: the worker that runs it, or "". `progress`: what the running job last
-    reported, at most some seconds ago; None if it reports nothing, or was listed.
-    `unique`: its unique key."""
+    `expires`: from when on it is not run any more; None for never. `attempt`: the attempts used so
+    far. `attempts` and `payload` are None if the message cannot be read here. `worker`: the worker
+    that runs it, or "". `progress`: what the running job last reported, at most some seconds ago;
+    None if it reports nothing, or was listed. `unique`: its unique key."""
 
     id: str
     job: str
@@ -52,6 +52,7 @@ class JobInfo:
     due: datetime | None
     claimed: datetime | None
     failed: datetime | None
+    expires: datetime | None
     attempt: int
     attempts: int | None
     crashes: int
@@ -131,7 +132,7 @@ def _info(stored: StoredJob, progress: JobProgress | None = None) -> JobInfo:
         payload, attempts = message.payload, message.attempts
     except (BadMessage, NewerMessage):
         pass
-    at = datetime.fromtimestamp(stored.at / 1e6, UTC)
+    at = _moment(stored.at)
     state = cast("JobState", stored.status)
     return JobInfo(
         id=stored.id,
@@ -141,6 +142,7 @@ def _info(stored: StoredJob, progress: JobProgress | None = None) -> JobInfo:
         due=at if state in ("ready", "delayed", "parked") else None,
         claimed=at if state == "running" else None,
         failed=at if state == "failed" else None,
+        expires=_moment(stored.expires_at) if stored.expires_at else None,
         attempt=stored.state.attempt,
         attempts=attempts,
         crashes=stored.state.crashes,
@@ -150,6 +152,10 @@ def _info(stored: StoredJob, progress: JobProgress | None = None) -> JobInfo:
         unique=stored.ties.unique.key if stored.ties.unique else None,
         history=tuple(entries(stored.state.history)),
     )
+
+
+def _moment(micros: int) -> datetime:
+    return datetime.fromtimestamp(micros / 1e6, UTC)
 
 
 def _micros(moment: datetime | None) -> int | None:

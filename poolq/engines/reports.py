@@ -34,7 +34,8 @@ class StoredJob(NamedTuple):
     when a failed job failed, or when any other job is due, in microseconds since the epoch.
     `limit`: the key of the rate limit for which a parked job waits, or that has released a delayed
     one; "" for other jobs. `holder`: which job has the unique key that is in `ties` now, or "" if
-    none has it; only `find` fills it in."""
+    none has it; only `find` fills it in. `expires_at`: when the job expires; 0 for never, and for
+    failed jobs."""
 
     id: str
     queue: str
@@ -46,6 +47,7 @@ class StoredJob(NamedTuple):
     limit: str = ""
     ties: Ties = NO_TIES
     holder: str = ""
+    expires_at: int = 0
 
 
 class JobPage(NamedTuple):

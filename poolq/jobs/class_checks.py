@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from poolq.common.names import closest
 from poolq.errors import OptionError
 
-METHODS = ("run", "rate_limit", "retry", "on_success", "on_failure", "on_discard")
+METHODS = ("run", "rate_limit", "retry", "on_success", "on_failure", "on_discard", "on_expired")
 #: Methods whose results poolq uses, so they cannot be coroutines.
 PLAIN_METHODS = ("rate_limit", "retry")
 #: What other libraries call poolq's options, in snake case.

@@ -152,6 +152,7 @@ def job(
     on_success: Hook | None = None,
     on_failure: Hook | None = None,
     on_discard: Hook | None = None,
+    on_expired: Hook | None = None,
     retry: RetryDecision | None = None,
     retry_on: RetryOn | None = None,
     every: Duration | None = None,
@@ -166,6 +167,7 @@ def job(
     on_success: Hook | None = None,
     on_failure: Hook | None = None,
     on_discard: Hook | None = None,
+    on_expired: Hook | None = None,
     retry: RetryDecision | None = None,
     retry_on: RetryOn | None = None,
     every: Duration | None = None,
@@ -198,7 +200,10 @@ def job(
             members["name"] = name
         if rate_limit is not None:
             members["rate_limit"] = _limit(rate_limit, shown)
-        given = {"on_success": on_success, "on_failure": on_failure, "on_discard": on_discard}
+        given = {
+            "on_success": on_success, "on_failure": on_failure, "on_discard": on_discard,
+            "on_expired": on_expired,
+        }  # fmt: skip
         for hook, called in given.items():
             if called is not None:
                 members[hook] = _hook(called, f"job {shown}: {hook}")

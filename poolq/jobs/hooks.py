@@ -14,6 +14,7 @@ class Hooks(NamedTuple):
     success: bool
     failure: bool
     discard: bool = False
+    expired: bool = False
     retry: bool = False
     rules: Mapping[type[BaseException], ErrorRule] = MappingProxyType({})
 
@@ -27,6 +28,7 @@ def overridden(
         cls.on_success is not base.on_success,
         cls.on_failure is not base.on_failure,
         cls.on_discard is not base.on_discard,
+        cls.on_expired is not base.on_expired,
         cls.retry is not base.retry,
         rules,
     )

@@ -69,6 +69,7 @@ class Job:
     jitter: float | None = None
     max_snoozes: int | None = None
     unique: Unique | None = None
+    expires: Duration | None = None
     retry_on: RetryOn = MappingProxyType({})
 
     payload: dict[str, Any]
@@ -117,6 +118,9 @@ class Job:
 
     def on_discard(self) -> Any:
         """Called at most once, after the engine has discarded the job because of `self.error`."""
+
+    def on_expired(self) -> Any:
+        """Called at most once, after the engine has deleted the job because it had expired."""
 
     def retry(self, error: BaseException) -> Duration | Literal["discard", "fail"] | None:  # noqa: ARG002  # overrides use it
         """Decide what `error`, raised by `run()` or `rate_limit()`, means: return the delay until

@@ -52,18 +52,21 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     timeout: Micros = 0
     jitter: Jitter = NO_JITTER
     max_snoozes: Snoozes = 0
+    expires: Micros = 0
     headers: dict[str, str] | None = None
     scheduled_at: Micros = 0
 
 
 class Push(NamedTuple):
-    """A job to store, due at `at` (since the epoch) or, if that is 0, after `delay` (both µs)."""
+    """A job to store, due at `at` (since the epoch) or, if that is 0, after `delay` (both µs). It
+    expires `expires` microseconds after it is due; 0: never."""
 
     id: str
     queue: str
     body: bytes
     delay: int = 0
     at: int = 0
+    expires: int = 0
 
 
 class _Body(msgspec.Struct, frozen=True):

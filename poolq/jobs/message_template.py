@@ -17,6 +17,7 @@ from poolq.jobs.ties import UniqueRight
 #: The options that a message contains, except its queue.
 _STORED_OPTIONS = (
     "attempts", "retry_after", "max_crashes", "on_limit", "timeout", "jitter", "max_snoozes",
+    "expires",
 )  # fmt: skip
 BLANK_ID = b"0" * 32
 #: Creates a named tuple in a quarter of the time that its constructor takes.
@@ -34,7 +35,8 @@ class MessageTemplate:
     microseconds, or None if the options give a point in time instead."""
 
     __slots__ = (
-        "_before_id", "_before_payload", "_end", "delay", "job", "options", "queue", "unique",
+        "_before_id", "_before_payload", "_end", "_expires", "delay", "job", "options", "queue",
+        "unique",
     )  # fmt: skip
 
     def __init__(self, job: str, options: Options) -> None:
@@ -43,6 +45,7 @@ class MessageTemplate:
         self.queue = options.queue
         self.unique = options.unique
         self.delay = options.delay if isinstance(options.delay, int) else None
+        self._expires = options.expires
         blank = Message(
             v=MESSAGE_VERSION,
             id="",
@@ -56,6 +59,7 @@ class MessageTemplate:
             timeout=options.timeout,
             jitter=options.jitter or NO_JITTER,
             max_snoozes=options.max_snoozes,
+            expires=options.expires,
         )
         # JSON escapes each quote within a string, so only the field itself matches.
         before, field, rest = encode(blank).partition(b'"id":"')
@@ -73,8 +77,8 @@ class MessageTemplate:
             end = b'%b,"headers":%b}' % (end.removesuffix(b"}"), headers)
         body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, end))
         if self.delay is None:
-            return _new(Push, (id_, self.queue, body, *self.options.due(self.job)))
-        return _new(Push, (id_, self.queue, body, self.delay, 0))
+            return _new(Push, (id_, self.queue, body, *self.options.due(self.job), self._expires))
+        return _new(Push, (id_, self.queue, body, self.delay, 0, self._expires))
 
     def blank(self, payload: object, limit: int, where: str = "payload") -> bytes:
         """Return a message without headers whose id is BLANK_ID. Raises PayloadError."""

@@ -34,6 +34,7 @@ class DispatchOptions(TypedDict, total=False):
     jitter: float | None
     max_snoozes: int | None
     unique: Unique | None
+    expires: Duration | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Options:
     """Parsed options. Durations are in microseconds; a `timeout` of 0 means none. A `delay` that is
     not an integer is a point in time (a datetime or text), which `due` evaluates for each job. Text
     in `retry_after` is a span of calendar months (`date_parser.span`). A `max_snoozes` of 0 means
-    any number."""
+    any number, and an `expires` of 0 never."""
 
     queue: str = "default"
     delay: int | str | datetime = 0
@@ -53,6 +54,7 @@ class Options:
     jitter: float = 0.0
     max_snoozes: int = 0
     unique: Unique | None = None
+    expires: int = 0
 
     def changed(self, given: Mapping[str, object], job: str) -> "Options":
         """Return a copy with `given` options. Raises OptionError, which names job and option."""
@@ -109,6 +111,13 @@ def _max_snoozes(value: object, what: str) -> int:
     return 0 if value is None else read_whole(value, what, MAX_SNOOZES)
 
 
+def _expires(value: object, what: str) -> int:
+    found = 0 if value is None else micros(value, what)
+    if value is not None and found < 1:
+        raise OptionError(f"{what} is {value!r}; write a duration above 0, or None for never")
+    return found
+
+
 def _on_limit(value: object, what: str) -> OnLimit:
     if value == "release" or value == "park":  # noqa: PLR1714  # mypy narrows only this spelling
         return value
@@ -130,6 +139,7 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
     "jitter": _jitter,
     "max_snoozes": _max_snoozes,
     "unique": read_unique,
+    "expires": _expires,
 }
 
 #: The names of all options, in the order of Options' fields.

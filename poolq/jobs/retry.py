@@ -36,6 +36,10 @@ class Discard(NamedTuple):
     """The job's error does not matter: count the job as discarded and delete it."""
 
 
+class Expire(NamedTuple):
+    """The job is too late to be run: count it as expired and delete it."""
+
+
 class Release(NamedTuple):
     """Return the job to its queue, due after `delay` microseconds. `counter` is the statistic to
     increase (retried, limited or snoozed), or empty for none."""
@@ -74,16 +78,19 @@ class Failing(NamedTuple):
 
 
 class Bury(NamedTuple):
-    """Move the job to the failed jobs, with its history."""
+    """Move the job to the failed jobs, with its history. `expires`: how many microseconds after a
+    retry it expires; 0: never."""
 
     state: State
+    expires: int = 0
 
 
-Outcome = Ack | Discard | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
+Outcome = Ack | Discard | Expire | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
 
 ACK = Ack()
 DONE = Done()
 DISCARD = Discard()
+EXPIRE = Expire()
 GIVE_BACK = GiveBack()
 
 
@@ -165,11 +172,11 @@ def spread(jitter: float, window: int, rand: float) -> int:
     return round(jitter * window * rand)
 
 
-def release_unknown(state: State, line: Entry, grace: int) -> Release | Bury:
+def release_unknown(message: Message, state: State, line: Entry, grace: int) -> Release | Bury:
     """Release a job that no module defines, without using an attempt; bury it after `grace` µs."""
     since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
     if since and line.at - since[0].at >= grace:
-        return Bury(state._replace(history=with_entry(state.history, line)))
+        return bury(state, line, message.expires)
     history = state.history if since else with_entry(state.history, line)
     return Release(min(UNKNOWN_RETRY_DELAY, grace), state._replace(history=history), "")
 
@@ -220,6 +227,6 @@ def hook_crashed_out(message: Message, state: State) -> bool:
     return state.failing - 1 >= message.max_crashes
 
 
-def bury(state: State, line: Entry) -> Bury:
-    """Bury the job with its state and one last line of history."""
-    return Bury(state._replace(history=with_entry(state.history, line)))
+def bury(state: State, line: Entry, expires: int = 0) -> Bury:
+    """Bury the job with its state and one last line of history. `expires`: see `Bury`."""
+    return Bury(state._replace(history=with_entry(state.history, line)), expires)

@@ -61,11 +61,12 @@ class Plan(NamedTuple):
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """The parts of a message that are shown."""
+    """The parts of a message that are shown, or needed to store it."""
 
     job: str = "?"
     queue: str = "?"
     payload: Any = None
+    expires: int = 0
 
 
 _encoder = msgspec.json.Encoder()
@@ -122,6 +123,11 @@ def job_and_queue(spec: ScheduleSpec) -> tuple[str, str]:
     """Return the name and the queue of the schedule's job."""
     head = _head_decoder.decode(spec.message)
     return head.job, head.queue
+
+
+def expires_of(spec: ScheduleSpec) -> int:
+    """Return how many microseconds after it is due a tick's job expires; 0 for never."""
+    return _head_decoder.decode(spec.message).expires
 
 
 def payload_of(spec: ScheduleSpec) -> Any:

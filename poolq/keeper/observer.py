@@ -188,7 +188,7 @@ class QueueTrends:
     def add(self, now: float, one: QueueCounts, totals: Totals, exact: bool) -> QueueFlow:
         """Add an observation. `exact`: whether the jobs were counted, not estimated."""
         total = totals.get(one.queue, {})
-        left = sum(total.get(name, 0) for name in ("done", "failed", "discarded"))
+        left = sum(total.get(name, 0) for name in ("done", "failed", "discarded", "expired"))
         cancelled, replaced = total.get("cancelled", 0), total.get("replaced", 0)
         stored = one.ready + one.delayed + one.parked + one.running
         if exact:

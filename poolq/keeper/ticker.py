@@ -129,7 +129,8 @@ def _push(spec: ScheduleSpec, name: str, tick: int) -> Push:
     id_ = new_id()
     at = tick + schedule_spec.delay_of(spec, name, tick)
     _, queue = schedule_spec.job_and_queue(spec)
-    return Push(id_, queue, schedule_spec.body_of(spec, id_, tick), 0, at)
+    body = schedule_spec.body_of(spec, id_, tick)
+    return Push(id_, queue, body, 0, at, schedule_spec.expires_of(spec))
 
 
 def _put_off(name: str, version: str, due: int, now: int) -> Tick:

@@ -30,6 +30,7 @@ NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Failed: ("failed", "error"),
     events.Discarded: ("discarded", "info"),
     events.Snoozed: ("snoozed", "info"),
+    events.Expired: ("expired", "info"),
     events.Limited: ("limited", "info"),
     events.Unknown: ("unknown", "warning"),
     events.Buried: ("buried", "error"),
@@ -75,7 +76,12 @@ def brief(event: events.Event) -> str:
 
 
 def _job(
-    event: events.Retried | events.Failed | events.Discarded | events.Snoozed | events.Limited,
+    event: events.Retried
+    | events.Failed
+    | events.Discarded
+    | events.Snoozed
+    | events.Expired
+    | events.Limited,
 ) -> str:
     return f"{event.job} {event.id} queue={event.queue} attempt={event.attempt}"
 
@@ -104,6 +110,10 @@ def _snoozed(event: events.Snoozed) -> str:
     when = f"again in {span(event.delay)}" if event.delay > 0 else "again at once"
     times = f"snoozed {event.snoozes} times" if event.snoozes > 1 else "snoozed once"
     return f"snoozed {_job(event)} after {span(event.seconds)}, {when} ({times} so far)"
+
+
+def _expired(event: events.Expired) -> str:
+    return f"expired {_job(event)}, {span(event.late)} too late to be run"
 
 
 def _with_cause(text: str, event: events.Retried | events.Failed) -> str:
@@ -151,6 +161,7 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
     events.Failed: _failed,
     events.Discarded: _discarded,
     events.Snoozed: _snoozed,
+    events.Expired: _expired,
     events.Limited: _limited,
     events.Unknown: _unknown,
     events.Buried: "buried {0.job} {0.id} queue={0.queue}: {0.error}".format,

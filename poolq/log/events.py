@@ -67,6 +67,17 @@ class Snoozed(NamedTuple):
     snoozes: int
 
 
+class Expired(NamedTuple):
+    """A job was too late to be run, and is deleted. `attempt`: how many attempts it had used.
+    `late`: for how many seconds it had expired."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    late: float
+
+
 class Limited(NamedTuple):
     """A rate limit held a job back. `how`: released (which counts as an attempt) or parked. `left`:
     how many attempts remain."""
@@ -102,7 +113,8 @@ class Buried(NamedTuple):
 
 
 class HookFailed(NamedTuple):
-    """`on_success`, `on_failure` or `on_discard` raised. The job's outcome does not change."""
+    """`on_success`, `on_failure`, `on_discard` or `on_expired` raised. This does not change the
+    job's outcome."""
 
     job: str
     id: str
@@ -173,6 +185,6 @@ class Note(NamedTuple):
 
 
 #: Events that report how a claim ended, and what became of the job of a dead worker.
-Ended = Finished | Retried | Failed | Discarded | Snoozed | Limited | Unknown | Buried
+Ended = Finished | Retried | Failed | Discarded | Snoozed | Expired | Limited | Unknown | Buried
 Recovery = Crashed | TimedOut | Cancelled
 Event = Ended | HookFailed | Stale | Returned | Recovery | LimitBegan | LimitEnded | Note

@@ -104,6 +104,7 @@ class StatusReport:
             "parked": row.parked,
             "discarded": row.discarded,
             "snoozed": row.snoozed,
+            "expired": row.expired,
             "rss": row.rss,
             "restarts": slot.restarts,
         }

@@ -12,6 +12,7 @@ from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramRead
 from poolq.scoreboard.layout import (
     DISCARDED,
     DONE,
+    EXPIRED,
     FAILED,
     LIMITED,
     PARKED,
@@ -33,6 +34,7 @@ OUTCOMES = {
     PARKED: "parked",
     DISCARDED: "discarded",
     SNOOZED: "snoozed",
+    EXPIRED: "expired",
 }
 
 
@@ -93,7 +95,7 @@ def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
     for key, cell in cells.items():
         if key.outcome in OUTCOMES:
             totals[key.outcome - DONE] += cell.jobs
-    done, failed, retried, limited, parked, _, _ = totals
+    done, failed, retried, limited, parked, *_ = totals
     return Sample(at, done, failed, retried, limited + parked)
 
 

@@ -141,6 +141,7 @@ class SnapshotReader:
             parked=row.parked,
             discarded=row.discarded,
             snoozed=row.snoozed,
+            expired=row.expired,
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),
             grown=max(0, row.rss - worker.initial_rss) if worker.initial_rss and row.rss else 0,

@@ -107,6 +107,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = 0
     discarded: int = 0
     snoozed: int = 0
+    expired: int = 0
     rss: int = 0
     growth: float | None = None
     grown: int = 0

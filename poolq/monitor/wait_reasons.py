@@ -67,7 +67,9 @@ def reason(job: StoredJob, name: str, facts: WaitFacts, now: float) -> str:
     if facts.here is not None and not facts.here.reachable:
         return "the broker does not answer, so no pool can claim the job"
     blocked = _blocked(job.queue, facts)
-    if job.status == "parked":
+    if 0 < job.expires_at <= now * 1e6:
+        own = f"it expired at {amounts.moment(job.expires_at / 1e6, now)}; a worker will delete it"
+    elif job.status == "parked":
         limit = _limit(job.limit, facts.limits)
         if limit is not None and limit.has_free_slot:
             return _with_free_slot(limit, blocked or _busy(job.queue, facts))

@@ -58,6 +58,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     parked: int
     discarded: int
     snoozed: int
+    expired: int
     timeout: int
     attempt: int
     retry_delay: int
@@ -93,7 +94,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     def settled_jobs(self) -> int:
         """How many jobs have ended in this row, with any outcome."""
         ended = self.done + self.failed + self.retried + self.limited + self.parked
-        return ended + self.discarded + self.snoozed
+        return ended + self.discarded + self.snoozed + self.expired
 
 
 class Scoreboard:

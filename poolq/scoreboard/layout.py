@@ -98,17 +98,17 @@ STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON, STOP_REQUESTE
 # TIMEOUT (µs), ATTEMPT (0: a hook runs) and RETRY_DELAY (µs) are valid only if DEADLINE is set.
 WORKER_WORDS = 48
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
-DONE, FAILED, RETRIED, LIMITED, PARKED, DISCARDED, SNOOZED = range(8, 15)
-TIMEOUT, ATTEMPT, RETRY_DELAY = range(15, 18)
-STACK = 18  # the number of the file for `system/stack_dump.py`, 0 if there is none
-RSS_AT_START = 19  # bytes of memory when the job began, if memory is limited
-PREVIOUS_REQUEST, SETTLED = 20, 21
+DONE, FAILED, RETRIED, LIMITED, PARKED, DISCARDED, SNOOZED, EXPIRED = range(8, 16)
+TIMEOUT, ATTEMPT, RETRY_DELAY = range(16, 19)
+STACK = 19  # the number of the file for `system/stack_dump.py`, 0 if there is none
+RSS_AT_START = 20  # bytes of memory when the job began, if memory is limited
+PREVIOUS_REQUEST, SETTLED = 21, 22
 # Read by the other workers (`start_order.py`). A place is a job's position by creation. CLAIMING: 1
 # while the worker asks the engine for jobs. CLAIMS: how many jobs REQUEST has claimed. FIRST: the
 # place of the first of them. ASKING: 1 while the job that started last waits for its rate limits.
 # MOVED: when these words last changed. RETURNED: the first place among the claims that were given
 # back last, which was at RETURNED_AT. UNLIMITED: 1 if the last jobs had no rate limit.
-CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED = range(22, 30)
+CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED = range(23, 31)
 COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has so many claims
 TEXT = 32  # the first word of the text: id, queue and name of the job
 TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD

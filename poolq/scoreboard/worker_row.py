@@ -11,9 +11,9 @@ from time import monotonic_ns
 from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
 
 from poolq.scoreboard.layout import (  # isort: skip
-    ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DECLARED, DONE, FINISHED,
-    FIRST, MOVED, NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, RETURNED,
-    RETURNED_AT, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, SNOOZED, STACK, STARTED,
+    ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DECLARED, DONE, EXPIRED,
+    FINISHED, FIRST, MOVED, NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY,
+    RETURNED, RETURNED_AT, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, STACK, STARTED,
     STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, UNLIMITED, WAITER_BEAT, WORKER_WORDS, Phase,
 )  # fmt: skip
 from poolq.scoreboard.notes import Notes
@@ -189,7 +189,7 @@ class WorkerRow:
 
     def settled_jobs(self) -> int:
         """Return how many jobs this worker has finished, with any outcome."""
-        return sum(self.words[DONE : SNOOZED + 1])
+        return sum(self.words[DONE : EXPIRED + 1])
 
     def count(self, word: int, queue: str, job: str, seconds: float) -> None:
         """Count a job of this queue and name. `word`: its outcome, such as DONE."""

@@ -81,6 +81,7 @@ class ClaimBuffer:
         self._running_since = 0  # when the running user code started; 0 if none runs
         self._watcher: threading.Thread | None = None
         self._failures = 0  # consecutive failures of the watcher
+        self._clock = 0  # the engine's time minus that of this host's monotonic clock, in ns
         self._returning = 0  # claims that the watcher is giving back
         self._returned_ids: list[str] = []  # given back, but not yet confirmed by the engine
         self._unanswered_ids: set[str] = set()  # settled by the watcher, but not answered
@@ -116,6 +117,11 @@ class ClaimBuffer:
             if self._in_flight:
                 self._pending = []
                 self._update_due()
+
+    def engine_time(self) -> int:
+        """Return the engine's time in microseconds, as of its last answer. If this is wrong, it is
+        late, by at most the time that the answer took."""
+        return (self._clock + monotonic_ns()) // 1000
 
     def next(self) -> Claim | None:
         try:
@@ -230,8 +236,9 @@ class ClaimBuffer:
         return self._client.asked_at - step.waited * 1000 if step.waited >= 0 else 0
 
     def _accept_answer(self, step: Step) -> None:
-        """Compute `due` again, and report the settlements that the engine has refused."""
+        """Compute `due` again, note the engine's clock, and report refused settlements."""
         self._update_due()
+        self._clock = step.now * 1000 - self._client.asked_at
         # A settlement of the watcher whose answer was lost is refused the second time; ignore that.
         unanswered, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=unanswered)

@@ -21,7 +21,10 @@ from poolq.jobs.job import Job, build, error_rule, hooks, set_origin
 from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
-from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Discard, Failing, Outcome, Park, Release
+
+from poolq.jobs.retry import (  # isort: skip
+    ACK, DONE, EXPIRE, GIVE_BACK, Discard, Failing, Outcome, Park, Release,
+)  # fmt: skip
 from poolq.jobs.retry_policy import DEFAULT_RULE
 from poolq.jobs.running import call
 from poolq.log import events
@@ -82,10 +85,10 @@ class Executor:
             return self._bury(claim, message.job, f"BadMessage: it belongs to job {message.id}")
         known = self._kinds.get(message.job) or self._known(message.job)
         if known is None:
-            return JobResult(*unknown_jobs.release(claim, message.job, self._line, self._grace))
+            return JobResult(*unknown_jobs.release(claim, message, self._line, self._grace))
         again = state is not INITIAL and state != INITIAL
         if again and retry.hook_crashed_out(message, state):
-            return self._bury(claim, message.job, last_error(state))
+            return self._bury(claim, message.job, last_error(state), message.expires)
         kind, own_hooks = known
         return ReadyJob(claim, message, again, kind, own_hooks)
 
@@ -116,6 +119,15 @@ class Executor:
             error=str(error),
         )
         return JobResult(outcome, event, error)
+
+    def expired(self, ready: ReadyJob, late: int) -> JobResult | None:
+        """Return the result of a job that expired `late` microseconds ago; None if it has failed
+        already, and so is not run but kept."""
+        if ready.tried_before and self.failed_before(ready):
+            return None
+        claim, message = ready.claim, ready.message
+        where = (message.job, claim.id, claim.queue, claim.state.attempt)
+        return JobResult(EXPIRE, events.Expired(*where, late=late / 1e6))
 
     def limits(self, ready: ReadyJob) -> JobResult | tuple[Limit, ...]:
         """Build the job and call its `rate_limit()`; return a JobResult if that raised."""
@@ -165,7 +177,7 @@ class Executor:
         return _new(JobResult, (DONE if ready.gated else ACK, event, None, seconds))
 
     def call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:
-        """Call `on_success`, `on_failure` or `on_discard`; return an event if it raised."""
+        """Call `on_success` or another hook of this kind; return an event if it raised."""
         job = ready.job
         if job is None:
             job = self._build(ready, max(1, ready.claim.state.attempt), error)
@@ -271,9 +283,9 @@ class Executor:
         event = events.Limited(*where, how="released", key=rules[at].key, wait=wait, left=left)
         return JobResult(outcome, event)
 
-    def _bury(self, claim: Claim, job: str, error: str) -> JobResult:
+    def _bury(self, claim: Claim, job: str, error: str, expires: int = 0) -> JobResult:
         line = self._line("failed", error, claim.state.attempt)
-        after = retry.bury(claim.state, line)
+        after = retry.bury(claim.state, line, expires)
         return JobResult(after, events.Buried(job, claim.id, claim.queue, error))
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:

@@ -19,15 +19,13 @@ import random
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, monotonic_ns, time_ns
-from typing import TypeVar
 
 from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
-from poolq.jobs.callbacks import Surroundings
 from poolq.jobs.concurrency import is_gate
-from poolq.jobs.retry import GIVE_BACK, Ack, Bury, Discard, Failing, Outcome, ReleaseUntil
+from poolq.jobs.retry import GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
 from poolq.log.events import Limited, Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
@@ -37,8 +35,8 @@ from poolq.system.identity import resident_memory
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
+from poolq.worker.hook_runner import HookRunner
 from poolq.worker.idle_polling import IdlePolling
-from poolq.worker.outcome_names import outcome_of
 from poolq.worker.outcome_reports import OutcomeReports
 from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
 from poolq.worker.signals import WorkerSignals
@@ -52,7 +50,6 @@ RETURNED_RESULT = JobResult(
 #: After this many consecutive jobs without a rate limit, the other workers no longer wait for this
 #: worker before they start rate-limited jobs (see `start_order.py`).
 UNLIMITED_STREAK = 4
-T = TypeVar("T")
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -88,6 +85,15 @@ class Loop:
         self._outcomes = OutcomeReports(row, reporter)
         self._idle_polling = IdlePolling(config.sleep, os.getpid() % 64 / 64)
         self._timeout = round(config.timeout * 1_000_000)
+        self._hooks = HookRunner(
+            executor=executor,
+            buffer=buffer,
+            row=row,
+            wakeups=wakeups,
+            signals=signals,
+            reporter=reporter,
+            timeout=self._timeout,
+        )
         self._max_jobs = config.max_jobs
         self._title = title
         self._generation = generation
@@ -195,8 +201,8 @@ class Loop:
         job = ready.message.job
         short = self._prefetch.is_short(job)
         now = monotonic_ns()
-        if not short or now >= self._buffer.due:
-            if not self._may_start(claim, short or ready.hooks.limit):
+        if claim.expires_at or not short or now >= self._buffer.due:
+            if not self._may_run(ready, short, now):
                 return
             now = monotonic_ns()
         if claim.index == 0 or not short:
@@ -220,7 +226,7 @@ class Loop:
         else:
             self._settle_at_once(ready, claim, result)
         if ready.surroundings is not None:
-            self._leave_surroundings(ready, ready.surroundings, result)
+            self._hooks.leave_surroundings(ready, ready.surroundings, result)
 
     def _show(self, claim: Claim, job: str, short: bool, now: int) -> None:
         if not short or now >= self._title.due:
@@ -241,6 +247,16 @@ class Loop:
         want = self._prefetch.batch_size()
         if want >= LOOK_AHEAD_MIN:
             self._buffer.claim_ahead(want)
+
+    def _may_run(self, ready: ReadyJob, short: bool, now: int) -> bool:
+        """Check a job that may be too late, or before whose start something else may be due. If it
+        is too late, settle it. It has not started, so if the worker dies here, that is no crash."""
+        claim = ready.claim
+        if claim.expires_at and (expired := self._expired(ready)):
+            self._settle_at_once(ready, claim, expired)
+            return False
+        at_once = short and now < self._buffer.due
+        return at_once or self._may_start(claim, short or ready.hooks.limit)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
         """Settle what is due and check for commands before a job starts. If the pool is paused, the
@@ -268,7 +284,7 @@ class Loop:
         if ready.hooks.limit:
             self._unlimited = 0
             self._row.set_unlimited(False)
-            result = self._ask_limits(ready, limit)
+            result = self._ask_limits(ready, limit) or self._expired(ready)
         elif self._unlimited < UNLIMITED_STREAK:
             self._unlimited += 1
             self._row.set_unlimited(self._unlimited == UNLIMITED_STREAK)
@@ -283,6 +299,12 @@ class Loop:
         if limit:
             self._row.clear_deadline()
         return result
+
+    def _expired(self, ready: ReadyJob) -> JobResult | None:
+        """Return the result of a job that is too late to be run; None if it is not."""
+        expires_at = ready.claim.expires_at
+        late = self._buffer.engine_time() - expires_at if expires_at > 0 else -1
+        return self._executor.expired(ready, late) if late >= 0 else None
 
     def _count_wait(self, ready: ReadyJob) -> None:
         """Count how long the first job of a batch has waited. Counting every job would double the
@@ -333,8 +355,8 @@ class Loop:
             self._wakeups.wake_master()
 
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
-        """Settle now. Call `on_success` or `on_discard` after settling, and `on_failure`
-        before burying the job."""
+        """Settle now. Call `on_success`, `on_discard` or `on_expired` after settling, and
+        `on_failure` before burying the job."""
         outcome = result.outcome
         if isinstance(outcome, Ack):
             self._row.set_finished(claim.index)
@@ -342,8 +364,8 @@ class Loop:
             if ready and ready.hooks.failure:
                 if not claim.state.failing and not self._settle(claim, outcome):
                     return
-                self._call_hook(ready, "on_failure", result.error)
-            outcome = Bury(outcome.state)
+                self._hooks.call(ready, "on_failure", result.error)
+            outcome = Bury(outcome.state, ready.message.expires if ready else 0)
         accepted = self._settle(claim, outcome)
         if ready and ready.hooks.limit:
             if isinstance(outcome, ReleaseUntil):
@@ -352,10 +374,8 @@ class Loop:
         if not accepted:
             return
         self._outcomes.report(result.event)
-        if isinstance(outcome, Ack) and ready and ready.hooks.success:
-            self._call_hook(ready, "on_success", None)
-        if type(outcome) is Discard and ready and ready.hooks.discard:
-            self._call_hook(ready, "on_discard", result.error)
+        if ready:
+            self._hooks.after_settling(ready, outcome, result.error)
 
     def _settle(self, claim: Claim, outcome: Outcome) -> bool:
         self._buffer.add_settlement(claim, outcome)
@@ -364,26 +384,3 @@ class Loop:
         if not done and not (accepted and isinstance(outcome, Failing)):
             self._row.set_settled(claim.index)
         return accepted
-
-    def _leave_surroundings(self, ready: ReadyJob, around: Surroundings, result: JobResult) -> None:
-        """End the generators of `poolq.around`, within the job's time limit."""
-        outcome = outcome_of(result.event, result.error)
-        self._run_hook(ready, partial(around.leave, outcome))
-
-    def _call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> None:
-        event = self._run_hook(ready, partial(self._executor.call_hook, ready, name, error))
-        if event:
-            self._reporter.report(event)
-
-    def _run_hook(self, ready: ReadyJob, hook: Callable[[], T]) -> T:
-        """Run user code other than `run()`, with a deadline of its own."""
-        self._buffer.job_started(monotonic_ns())
-        limit = ready.message.timeout or self._timeout
-        if limit and self._row.set_deadline(limit, 0, 0):
-            self._wakeups.wake_master()
-        result = hook()
-        self._reporter.end_lines()
-        self._signals.after_user_code()
-        self._buffer.job_ended()
-        self._row.clear_deadline()
-        return result

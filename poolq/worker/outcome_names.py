@@ -5,6 +5,7 @@ from poolq.log.events import (
     Buried,
     Discarded,
     Ended,
+    Expired,
     Failed,
     Finished,
     Limited,
@@ -12,11 +13,20 @@ from poolq.log.events import (
     Snoozed,
     Unknown,
 )
-from poolq.scoreboard.layout import DISCARDED, DONE, FAILED, LIMITED, PARKED, RETRIED, SNOOZED
+from poolq.scoreboard.layout import (
+    DISCARDED,
+    DONE,
+    EXPIRED,
+    FAILED,
+    LIMITED,
+    PARKED,
+    RETRIED,
+    SNOOZED,
+)
 
 _COUNTERS: dict[type[Ended], int] = {
     Finished: DONE, Retried: RETRIED, Unknown: RETRIED, Limited: LIMITED, Discarded: DISCARDED,
-    Snoozed: SNOOZED, Failed: FAILED, Buried: FAILED,
+    Snoozed: SNOOZED, Expired: EXPIRED, Failed: FAILED, Buried: FAILED,
 }  # fmt: skip
 _NAMES: dict[type[Ended], str] = {
     Finished: "done", Retried: "retried", Discarded: "discarded", Snoozed: "snoozed",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from poolq.engines.base import Claim
 from poolq.jobs import retry
-from poolq.jobs.message import Entry, name_and_queue
+from poolq.jobs.message import Entry, Message, name_and_queue
 from poolq.jobs.retry import Bury, Outcome, Release
 from poolq.log import events
 from poolq.log.events import Ended
@@ -15,13 +15,14 @@ from poolq.log.events import Ended
 MakeEntry = Callable[[str, str, int], Entry]
 
 
-def release(claim: Claim, job: str, entry: MakeEntry, grace: int) -> tuple[Outcome, Ended]:
+def release(claim: Claim, message: Message, entry: MakeEntry, grace: int) -> tuple[Outcome, Ended]:
     """Release a job that no module defines, or bury it after `grace` microseconds."""
+    job = message.job
     text = (
         f"UnknownJob: no module of the application defines {job!r}; "
         "deploy it, or name its module with --app"
     )
-    outcome = retry.release_unknown(claim.state, entry("unknown", text, 0), grace)
+    outcome = retry.release_unknown(message, claim.state, entry("unknown", text, 0), grace)
     if isinstance(outcome, Bury):
         return outcome, events.Buried(job, claim.id, claim.queue, text)
     assert isinstance(outcome, Release)

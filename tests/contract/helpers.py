@@ -64,9 +64,11 @@ def new_id() -> str:
     return f"{serial // 3:010x}{serial:06x}{os.getpid():016x}"
 
 
-def push(engine: Engine, *names: str, queue: str = "q", delay: int = 0, at: int = 0) -> list[str]:
+def push(
+    engine: Engine, *names: str, queue: str = "q", delay: int = 0, at: int = 0, expires: int = 0
+) -> list[str]:
     """Push a job for each name, its body the name, in one call. Returns the ids."""
-    pushes = [Push(new_id(), queue, name.encode(), delay, at) for name in names]
+    pushes = [Push(new_id(), queue, name.encode(), delay, at, expires) for name in names]
     engine.push(pushes)
     return [one.id for one in pushes]
 

@@ -33,7 +33,17 @@ from poolq.engines.base import (
 )
 from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import MAX_HISTORY, State
-from poolq.jobs.retry import Ack, Bury, Discard, Failing, GiveBack, Park, Release, ReleaseUntil
+from poolq.jobs.retry import (
+    Ack,
+    Bury,
+    Discard,
+    Expire,
+    Failing,
+    GiveBack,
+    Park,
+    Release,
+    ReleaseUntil,
+)
 
 Identity = tuple[str, int]
 
@@ -82,7 +92,8 @@ class Slot(NamedTuple):
 
 @dataclass(slots=True)
 class Job:
-    """`lines`: the lines in which it may be."""
+    """`lines`: the lines in which it may be. `expires_at`: 0 for never, and while it has failed.
+    `expires`: of a failed job, how long after a retry."""
 
     id: str
     queue: str
@@ -99,6 +110,8 @@ class Job:
     worker: str = ""
     at: int = 0  # when it was claimed or failed
     cancelled: bool = False  # while it is claimed
+    expires_at: int = 0
+    expires: int = 0
 
     @property
     def order(self) -> tuple[int, str]:
@@ -196,6 +209,7 @@ class Model:
             due = max(self.now, one.at) if one.at > 0 else self.now + max(0, one.delay)
             wait = Wait(due, due) if due > self.now else None
             job = Job(one.id, one.queue, one.body, due, self.epoch, wait=wait)
+            job.expires_at = due + one.expires if one.expires else 0
             self.jobs[one.id] = job
             self.queues.add(one.queue)
 
@@ -224,6 +238,7 @@ class Model:
         assert request == last.request + 1 or last.request <= 0, "a lost step should be fenced"
         stale = self.settle(worker, settlements)
         assert answer.stale == stale, f"stale ids: {answer.stale} and not {stale}"
+        assert answer.now == self.now, f"it is {self.now} and not {answer.now}"
         self._claimed(worker, request, want, queues, answer.claims)
         self.replies[worker] = Reply(request, answer.claims, stale)
 
@@ -258,14 +273,18 @@ class Model:
             case Discard():
                 del self.jobs[job.id]
                 self.totals[job.queue]["discarded"] += 1
+            case Expire():
+                del self.jobs[job.id]
+                self.totals[job.queue]["expired"] += 1
             case GiveBack():
                 self._take_back(job, slot=job.slot if job.claim and job.claim.admitted else None)
             case Failing(state):
                 job.state = state
                 job.claim = job.claim and job.claim._replace(state=state)
                 job.slot = job.slot and job.slot._replace(sure=False)
-            case Bury(state):
+            case Bury(state, expires):
                 self._take_back(job, place="failed", state=state, slot=None, at=self.now)
+                job.expires_at, job.expires = 0, expires
                 self.totals[job.queue]["failed"] += 1
             case _:
                 self._end_for_later(job, outcome)
@@ -380,11 +399,13 @@ class Model:
                 seen.append(job.queue)
                 first = True
             if job.place == "parked":
-                assert claim.admitted, "a parked job was claimed without its slot"
+                expired = 0 < job.expires_at <= self.now
+                assert claim.admitted != expired, f"expired: {expired}; has a slot: {claim}"
                 assert not granted, "two parked jobs in a step"
                 assert first, "a parked job came behind others of its queue"
                 granted = job.queue
-                self._grant(job)
+                if not expired:
+                    self._grant(job)
             else:
                 self._check_order(job, claim)
             first = False
@@ -405,6 +426,7 @@ class Model:
 
     def _give(self, job: Job, claim: Claim, worker: str) -> None:
         assert claim.body == job.body, f"{claim} has another body"
+        assert claim.expires_at == job.expires_at, f"{claim} and not {job.expires_at}"
         if job.state.history.endswith(UNKNOWN_LINE):
             kept = job.state.history[: -len(UNKNOWN_LINE)]
             assert claim.state.history.startswith(kept), f"{claim} has lost its history"
@@ -599,11 +621,19 @@ class Model:
 
     # administration
 
-    def retry(self, ids: Sequence[str], answer: Sequence[str], bodies: Mapping[str, bytes]) -> None:
+    def retry(
+        self,
+        ids: Sequence[str],
+        answer: Sequence[str],
+        bodies: Mapping[str, bytes],
+        expires: Mapping[str, int],
+    ) -> None:
         self._check_ids(answer, ids, "failed")
         for id_ in sorted(answer):
             job = self.jobs[id_]
             job.body = bodies.get(id_, job.body)
+            span = expires.get(id_, job.expires)
+            job.expires_at = self.now + span if span else 0
             self._take_back(job, state=State(), due=self.now, epoch=self.epoch, slot=None)
 
     def forget(self, ids: Sequence[str], answer: Sequence[str]) -> None:
@@ -738,6 +768,7 @@ class Model:
         assert (answer.id, answer.queue, answer.body) == (job.id, job.queue, job.body)
         if not job.state.history.endswith(UNKNOWN_LINE):
             assert answer.state == job.state, f"{answer.state} and not {job.state}"
+        assert answer.expires_at == job.expires_at, f"{answer} and not {job.expires_at}"
         assert answer.worker == job.worker, f"{answer} is with {job.worker!r}"
         allowed: set[tuple[str, int]] = set()
         if job.place == "queue":

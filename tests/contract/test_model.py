@@ -41,6 +41,7 @@ from poolq.jobs.message import State
 from poolq.jobs.retry import (
     ACK,
     DISCARD,
+    EXPIRE,
     GIVE_BACK,
     Bury,
     Failing,
@@ -92,6 +93,8 @@ KINDS = [
     ((SLIDE_TWO,), "release"),
     ((SLIDE, ANN), "park"),
 ]
+#: How long after they are due jobs of some kinds expire.
+EXPIRES = {0: 5 * MINUTE, 4: 90 * SECOND, 7: 30 * SECOND}
 DELAYS = (0, 0, 0, -5 * SECOND, 30 * SECOND, 90 * SECOND)
 MOVES = (SECOND, 30 * SECOND, MINUTE, MINUTE + SECOND, 10 * MINUTE, HOUR)
 JUMPS = (2 * SECOND, 30 * SECOND, HOUR)
@@ -139,7 +142,9 @@ class World:
     ) -> None:
         at = self.clock.now + delay - ago if ago else 0
         pairs = zip(ids, kinds, strict=True)
-        pushes = [Push(one, queue, b"%d" % kind, delay, at) for one, kind in pairs]
+        pushes = [
+            Push(one, queue, b"%d" % kind, delay, at, EXPIRES.get(kind, 0)) for one, kind in pairs
+        ]
         self.other.push(pushes)
         self.model.push(pushes)
 
@@ -225,6 +230,7 @@ class World:
         if what == "run":
             rules, what = KINDS[int(claim.body)]
             what = "ack" if claim.admitted else what
+            what = "expire" if 0 < claim.expires_at <= self.model.now else what
         match what:
             case "retry":
                 return Release(0, tried)
@@ -232,12 +238,12 @@ class World:
                 return Release(45 * SECOND, tried)
             case "snooze":
                 return Release(45 * SECOND, state, "snoozed")
-            case "give back" | "discard":
-                return GIVE_BACK if what == "give back" else DISCARD
+            case "give back" | "discard" | "expire":
+                return {"give back": GIVE_BACK, "discard": DISCARD, "expire": EXPIRE}[what]
             case "fail":
                 return Failing(tried._replace(failing=1))
             case "bury":
-                return Bury(tried)
+                return Bury(tried, EXPIRES.get(int(claim.body), 0))
             case "park anyway":
                 return Park(rules, 0)
             case "release" | "jitter" | "park":
@@ -373,8 +379,10 @@ class World:
                 model.move(some, queue, engine.move(some, queue))
             case "retry":
                 some = [*failed[: 1 + number % 3], "none"]
-                bodies = {one: b"%d" % (number % len(KINDS)) for one in some[1:]}
-                model.retry(some, engine.retry(some, bodies), bodies)
+                kind = number % len(KINDS)
+                bodies = dict.fromkeys(some[1:], b"%d" % kind)
+                expires = {one: EXPIRES.get(kind, 0) for one in bodies}
+                model.retry(some, engine.retry(some, bodies, expires), bodies, expires)
             case "forget":
                 some = [*failed[: 1 + number % 3], chosen]
                 model.forget(some, engine.forget(some))

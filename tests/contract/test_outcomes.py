@@ -37,6 +37,7 @@ def test_ack_counts_the_job_as_done_and_deletes_it(engine: Engine, worker: Worke
         "snoozed": 0,
         "skipped": 0,
         "replaced": 0,
+        "expired": 0,
     }
 
 

@@ -211,6 +211,19 @@ def test_a_job_may_be_due_later_than_its_tick(
     assert stored(engine, pushes[0].id).at == later
 
 
+def test_a_ticks_job_may_expire(engine: Engine, store: ScheduleStore, ticker: Ticker) -> None:
+    declare(store, new())
+    (one,) = ticker.due()
+    times = ((one.due, HOUR), (FUTURE, HOUR), (FUTURE, 0))
+    pushes = [Push(new_id(), "q", b"a", 0, at, expires) for at, expires in times]
+    before = engine.now()
+    assert store.tick([ticker.make(one)._replace(pushes=pushes)]) == ["stored"]
+    late, later, never = (stored(engine, push.id) for push in pushes)
+    assert before + HOUR <= late.expires_at <= engine.now() + HOUR
+    assert late.expires_at == late.at + HOUR
+    assert (later.expires_at, never.expires_at) == (FUTURE + HOUR, 0)
+
+
 def test_a_waiting_keeper_is_woken_by_the_job_of_a_tick(
     engine: Engine, store: ScheduleStore, ticker: Ticker
 ) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from poolq.engines.base import Engine, Settlement
+from poolq.engines.base import Engine, Push, Settlement, TiedPush
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Park, Release, ReleaseUntil
-from tests.contract.helpers import HOUR, Worker, bury, died, full, park, push
+from poolq.jobs.retry import ACK, EXPIRE, GIVE_BACK, Bury, Failing, Park, Release, ReleaseUntil
+from poolq.jobs.ties import UniqueRight
+from tests.contract.helpers import HOUR, Worker, bury, died, full, new_id, park, push
 from tests.contract.traces import everything
 
 TRIED = State(1, 1, 0, b"a line of history")
@@ -25,6 +26,30 @@ def retried_and_done(engine: Engine, worker: Worker) -> None:
     push(engine, "body")
     worker.end(worker.claim()[0], Release(0, TRIED))
     worker.end(worker.claim()[0], GIVE_BACK)
+    worker.end(worker.claim()[0])
+
+
+def expired(engine: Engine, worker: Worker) -> None:
+    push(engine, "body", expires=1)
+    worker.end(worker.claim()[0], EXPIRE)
+
+
+def expired_with_a_unique_key(engine: Engine, worker: Worker) -> None:
+    job = Push(new_id(), "q", b"body", expires=1)
+    engine.push_tied([TiedPush(job, UniqueRight("history", "end"))])
+    worker.end(worker.claim()[0], EXPIRE)
+
+
+def expiring_and_done(engine: Engine, worker: Worker) -> None:
+    push(engine, "body", expires=HOUR)
+    worker.end(worker.claim()[0])
+
+
+def expiring_failed_and_done(engine: Engine, worker: Worker) -> None:
+    push(engine, "body", expires=HOUR)
+    (claim,) = worker.claim()
+    worker.end(claim, Bury(TRIED, HOUR))
+    engine.retry([claim.id])
     worker.end(worker.claim()[0])
 
 
@@ -111,6 +136,10 @@ def moved_and_done(engine: Engine, worker: Worker) -> None:
     [
         done,
         retried_and_done,
+        expired,
+        expired_with_a_unique_key,
+        expiring_and_done,
+        expiring_failed_and_done,
         delayed_and_done,
         parked_and_done,
         failed_and_forgotten,

@@ -46,9 +46,13 @@ def test_the_guides_jobs_run(project: Project) -> None:
     around = "begins 00-0af7651\nmail to gus@example.com\nends: done None\n"
     assert app.stdout == around
     pool = project.ready(2)
-    until(lambda: (project.total("done"), project.total("failed")) == (21, 2), 20)
+    until(lambda: (project.total("done"), project.total("failed")) == (22, 2), 20)
     assert sum(one.delayed for one in project.engine.counts()) == 7
-    for late in ("nothing to deliver: ", "snoozed jobs:Deliver"):
+    for late in (
+        "nothing to deliver: ",
+        "snoozed jobs:Deliver",
+        "nobody wants to know any more: 13",
+    ):
         pool.until_said(late)
     names = [one.name for one in project.engine.schedules.all()]
     assert names == ["jobs:Report", "jobs:clean_up", "short-report"]
@@ -69,6 +73,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "begins 00-0af7651",
         "ends: discarded 'no such customer'",
         "nothing to deliver: 'no such customer'",
+        "new price: 12",
         "again in 5 min 0 s (snoozed once so far)",
     ):
         assert line in said

@@ -94,7 +94,9 @@ def test_what_a_node_tells_of_itself(info: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_a_state_and_a_body_in_redis(stored: bytes) -> None:
-    assert isinstance(decode_state(stored), State)
+    state, expires = decode_state(stored)
+    assert isinstance(state, State)
+    assert type(expires) is int
     assert stored.endswith(decode_body(stored))
 
 

@@ -127,6 +127,7 @@ def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
         (title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}"),
         ("dispatched", _dispatched(job, context)),
         *([("unique key", unique)] if (unique := unique_keys.text(stored)) else []),
+        *_expires(job, context),
     ]
 
 
@@ -138,6 +139,14 @@ def _status_text(job: JobView, context: DrawContext) -> str:
     starts = {"running": f"running on {stored.worker}, claimed", "failed": "failed"}
     start = starts.get(stored.status, f"{stored.status}, due")
     return f"{start} {amounts.moment(stored.at / 1e6, _now(context))} ({_due(job, context)})"
+
+
+def _expires(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
+    at, now = job.stored.expires_at / 1e6, _now(context)
+    if not at:
+        return []
+    left = f" (in {amounts.span(at - now)})" if at > now else ""
+    return [("expires", f"{amounts.moment(at, now)}{left}")]
 
 
 def _dispatched(job: JobView, context: DrawContext) -> str:

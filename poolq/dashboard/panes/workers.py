@@ -120,7 +120,7 @@ def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
         f"{worker.done} done, {worker.failed} failed, {worker.retried} retried, "
         f"{worker.limited + worker.parked} held back"
     )
-    rare = {"discarded": worker.discarded, "snoozed": worker.snoozed}
+    rare = {"discarded": worker.discarded, "snoozed": worker.snoozed, "expired": worker.expired}
     jobs += "".join(f", {count} {name}" for name, count in rare.items() if count)
     memory = f"{amounts.size(worker.rss)}, grown {amounts.size(worker.grown)} since its start,"
     return [

@@ -31,6 +31,7 @@ T = TypeVar("T")
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
 INSERT_JOBS = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
+INSERT_EXPIRING = INSERT_JOBS.replace("body)", "body, expires_at)")
 #: How many jobs one statement claims; few, because FIELD compares each id with all of its values.
 MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; a longer statement is sent alone.
@@ -126,21 +127,26 @@ class MySQLSession(Session):
     def insert_statements(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
         """Yield statements that store these jobs, each with the number of jobs that it stores.
         Raises EngineError for a job that is too big for the server."""
-        (begin,) = self.statements[INSERT_JOBS]
+        starts = [self.statements[sql][0] for sql in (INSERT_JOBS, INSERT_EXPIRING)]
+        begin = starts[0]
         limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
         (now,) = self.statements["{now}"]
         rows: list[bytes] = []
         length = 0
         for one in pushes:
-            id_, queue, body, delay, at = one
+            id_, queue, body, delay, at, expires = one
             place, due = _place_and_due(now, delay, at) if delay or at else (b"''", now)
             values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
             row = b"(%s,%s,%s,%s,'',_binary%s)" % values
+            if expires:
+                row = b"%s,%s + %d)" % (row[:-1], due, expires)
             if len(row) > self.packet - PACKET_MARGIN_BYTES:
                 raise self._too_big(one)
-            if rows and length + len(row) > limit:
+            kind = starts[expires > 0]
+            if rows and (length + len(row) > limit or kind is not begin):
                 yield begin + b",".join(rows), len(rows)
                 rows, length = [], 0
+            begin = kind
             rows.append(row)
             length += len(row) + 1
         if rows:

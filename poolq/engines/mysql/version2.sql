@@ -43,15 +43,21 @@ CREATE TABLE IF NOT EXISTS {ns}_overrides (
     PRIMARY KEY (name, span)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
+-- `expires_at`: when the job expires, if it does. Of a failed job, `expires`: how long after a retry.
+ALTER TABLE {ns}_jobs ADD COLUMN expires_at BIGINT;
+ALTER TABLE {ns}_failed ADD COLUMN expires BIGINT;
+
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
 -- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting
--- jobs another one with their key has replaced.
+-- jobs another one with their key has replaced. `expired`: how many jobs were deleted because they were
+-- too late to be run.
 ALTER TABLE {ns}_counters ADD COLUMN cancelled BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN discarded BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN snoozed BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN skipped BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_counters ADD COLUMN replaced BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE {ns}_counters ADD COLUMN expired BIGINT NOT NULL DEFAULT 0;
 
 -- `ties`: the job's rights as JSON, or NULL (see jobs/ties.py). `unique_keys`: which job has a unique
 -- key, and when the key ends if it is held for a time (else 0).

@@ -1,6 +1,6 @@
 """Encodes the contract's values as arguments of the scripts, and decodes their replies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count, repeat
 from typing import Any
@@ -10,6 +10,7 @@ import msgspec
 from poolq.engines import base, sanitize
 from poolq.engines.base import Claim, Queues, Settlements, StoredJob
 from poolq.engines.redis.connection import Argument
+from poolq.engines.redis.scripts import PUSH, PUSH_EXPIRING
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import INITIAL, State
 from poolq.jobs.retry import (
@@ -17,6 +18,7 @@ from poolq.jobs.retry import (
     Bury,
     Discard,
     Done,
+    Expire,
     Failing,
     GiveBack,
     Park,
@@ -27,13 +29,15 @@ from poolq.jobs.ties import decode as decode_ties
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
+#: A chunk of a push ends with the job that makes it exceed this many bytes.
+PUSH_CHUNK_BYTES = 1 << 20
 #: How many digits of an id are the moment by which the bodies are grouped.
 MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
 _ADMITTED, _REVIEWED, _GATED = 1, 2, 3
 _COUNTERS = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
-    "snoozed", "skipped", "replaced",
+    "snoozed", "skipped", "replaced", "expired",
 )  # fmt: skip
 
 _registration = msgspec.json.Decoder(base.Registration)
@@ -44,17 +48,35 @@ def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
     return (-1,) if queues is None else (len(queues), *queues)
 
 
+def push_chunks(pushes: Sequence[base.Push]) -> Iterator[Sequence[base.Push]]:
+    """Split jobs into those that one call of a script stores."""
+    start = size = 0
+    for end, push in enumerate(pushes, 1):
+        size += len(push.body)
+        if size >= PUSH_CHUNK_BYTES or end - start == MAX_IDS_PER_CALL:
+            yield pushes[start:end]
+            start, size = end, 0
+    if start < len(pushes):
+        yield pushes[start:]
+
+
+def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split ids into those that one call of a script may get."""
+    for start in range(0, len(ids), MAX_IDS_PER_CALL):
+        yield ids[start : start + MAX_IDS_PER_CALL]
+
+
 def push_arguments(pushes: Sequence[base.Push]) -> list[Argument]:
     """Encode jobs for `push` in groups by queue. Groups with delayed jobs include due times."""
     if len(pushes) == 1 and pushes[0].delay <= 0 and pushes[0].at <= 0:  # one dispatch
-        id_, queue, body, _, _ = pushes[0]
+        id_, queue, body, *_ = pushes[0]
         return [queue, 1, id_, body]
     now: dict[str, list[Argument]] = {}
-    later = {queue for _, queue, _, delay, at in pushes if at > 0 or delay > 0}
+    later = {queue for _, queue, _, delay, at, _ in pushes if at > 0 or delay > 0}
     mixed: dict[str, list[Argument]] = {queue: [] for queue in sorted(later)}
-    for id_, queue, body, delay, at in pushes:
+    for id_, queue, body, delay, at, _ in pushes:
         if queue in later:
-            mixed[queue] += (at if at > 0 else f"-{max(0, delay)}", id_, body)
+            mixed[queue] += (_due(delay, at), id_, body)
         elif queue in now:
             now[queue] += (id_, body)
         else:
@@ -70,14 +92,40 @@ def push_arguments(pushes: Sequence[base.Push]) -> list[Argument]:
 def tied_push_arguments(pushes: Sequence[base.TiedPush]) -> list[Argument]:
     """Encode jobs as the script part `tied_push` expects them."""
     arguments: list[Argument] = []
-    for (id_, queue, body, delay, at), right in pushes:
+    for (id_, queue, body, delay, at, expires), right in pushes:
         due: Argument = at if at > 0 else f"-{delay}" if delay > 0 else ""
-        arguments += (queue, due, id_, body)
+        arguments += (queue, due, id_, body, expires)
         if right is None:
             arguments += ("", "", 0, 0)
         else:
             arguments += (right.ties, right.key, right.lasts, int(right.replaces))
     return arguments
+
+
+def push_call(pushes: Sequence[base.Push]) -> tuple[Any, ...]:
+    """Return the script that stores these jobs, and its arguments."""
+    found: list[Argument] = []
+    for id_, _, _, delay, at, expires in pushes:
+        if expires > 0:
+            found += (id_, _due(delay, at), expires)
+    if not found:
+        return (PUSH, *push_arguments(pushes))
+    return (PUSH_EXPIRING, len(found) // 3, *found, *push_arguments(pushes))
+
+
+def revision_arguments(
+    ids: Sequence[str], bodies: Mapping[str, bytes], expires: Mapping[str, int]
+) -> list[Argument]:
+    """Encode the changes of failed jobs for `retry`."""
+    found: list[Argument] = []
+    for id_ in ids:
+        if id_ in bodies:
+            found += (id_, bodies[id_], expires.get(id_, ""))
+    return found
+
+
+def _due(delay: int, at: int) -> Argument:
+    return at if at > 0 else f"-{max(0, delay)}"
 
 
 def settlement_arguments(settlements: Settlements) -> list[Argument]:
@@ -113,23 +161,30 @@ def _encode_outcome(claim: Claim, outcome: object) -> tuple[Argument, ...]:
     who = (claim.id, claim_name(claim), claim.queue)
     match outcome:
         case Release(delay, state, counter):
-            return ("release", *who, delay, _encode_state(state), counter)
+            return ("release", *who, delay, _encode_state(state, claim.expires_at), counter)
         case ReleaseUntil(until, state, rule):
-            return ("until", *who, until, _encode_state(state), _encode_rule(rule))
+            kept = _encode_state(state, claim.expires_at)
+            return ("until", *who, until, kept, _encode_rule(rule))
         case Discard():
             return ("discard", *who, "", "", "")
+        case Expire():
+            return ("expire", *who, "", "", "")
         case GiveBack():
             return ("back", *who, "", "", "")
         case Park(rules, refused):
             return ("park", *who, _encode_rules(rules, refused), "", "")
         case Failing(state):
-            return ("failing", *who, _encode_state(state), "", "")
-        case Bury(state):
-            return ("bury", *who, _encode_state(state), "", "")
+            return ("failing", *who, _encode_state(state, claim.expires_at), "", "")
+        case Bury(state, expires):
+            return ("bury", *who, _encode_state(state, expires), "", "")
     raise TypeError(f"{outcome!r} is not an outcome")
 
 
-def _encode_state(state: State) -> bytes:
+def _encode_state(state: State, expires: int) -> bytes:
+    """`expires`: when the job expires or, if it has failed, how long after a retry; 0: never."""
+    if expires:
+        attempt, crashes, failing, history = state
+        return b"%d %d %d %d\n%b" % (attempt, crashes, failing, expires, history)
     return b"%d %d %d\n%b" % state
 
 
@@ -156,22 +211,25 @@ def _encode_rule(rule: Rule) -> bytes:
 text = sanitize.text
 
 
-def decode_state(stored: bytes | None) -> State:
-    """Decode a stored state. None stands for a fresh one. An unreadable one becomes the history."""
+def decode_state(stored: bytes | None) -> tuple[State, int]:
+    """Decode a stored state, and when the job expires (or, if it has failed, how long after a
+    retry). None stands for a fresh state. An unreadable one becomes the history."""
     if stored is None:
-        return INITIAL
-    return _parse_state(stored) or State(history=stored)
+        return INITIAL, 0
+    return _parse_state(stored) or (State(history=stored), 0)
 
 
-def _parse_state(stored: bytes) -> State | None:
-    """Parse a state. Returns None if poolq would never write it."""
+def _parse_state(stored: bytes) -> tuple[State, int] | None:
+    """Parse a state as `decode_state` does. Returns None if poolq would never write it."""
     head, _, history = stored.partition(b"\n")
     try:
-        _, attempt, crashes, failing = map(int, head.split(b" "))
+        _, attempt, crashes, failing, *expires = map(int, head.split(b" "))
     except ValueError:
         return None
     found = State(attempt, crashes, failing, history)
-    return None if sanitize.is_invalid_state(found) else found
+    if len(expires) > 1 or sanitize.is_invalid_state(found):
+        return None
+    return found, sanitize.number(expires[0]) if expires else 0
 
 
 def decode_body(stored: bytes | None) -> bytes:
@@ -190,14 +248,17 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
         jobs = zip(count(index), ids, bodies, states or repeat(None), strict=False)
         for place, id_, body, state in jobs:
             bare = body[body.find(b"\n") + 1 :] if body else b""
-            kept = INITIAL
+            kept, expires = INITIAL, 0
             if state is not None:
                 read = _parse_state(state)
-                kept = read or State(history=state)
+                kept, expires = read or (State(history=state), 0)
                 bare = bare if read else sanitize.unreadable_body("state", state)
-            claim = (text(id_), request, place, name, bare, kept, taken, reviewed, b"", gated)
+            claim = (
+                text(id_), request, place, name, bare, kept, taken, reviewed, b"", gated, expires,
+            )  # fmt: skip
             add(make(Claim, claim))
-    return base.Step(claims, [text(id_) for id_ in stale], _waited(groups, clock))
+    late = [text(id_) for id_ in stale]
+    return base.Step(claims, late, _waited(groups, clock), sanitize.number(clock))
 
 
 def _waited(groups: list[Any], clock: bytes) -> int:
@@ -213,18 +274,20 @@ def _waited(groups: list[Any], clock: bytes) -> int:
 
 def decode_job(reply: list[Any]) -> StoredJob:
     """Decode a job from a reply of `find` or `page`."""
-    id_, queue, status, at, body, state, worker, limit, rights, holder = reply
+    id_, queue, status, at, body, stored, worker, limit, rights, holder = reply
+    state, expires = decode_state(stored)
     return StoredJob(
         id=text(id_),
         queue=text(queue),
         status=text(status),
         at=sanitize.number(at),
         body=decode_body(body),
-        state=decode_state(state),
+        state=state,
         worker=text(worker),
         limit=text(limit),
         ties=decode_ties(rights),
         holder=text(holder),
+        expires_at=0 if status == b"failed" else expires,
     )
 
 

@@ -5,7 +5,7 @@ lists the keys and explains them.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -15,7 +15,10 @@ from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
 from poolq.engines.redis import checks, codec, scripts
 from poolq.engines.redis.client import RedisClient, ReplyLost
-from poolq.engines.redis.codec import MAX_IDS_PER_CALL, queue_arguments, settlement_arguments, text
+
+from poolq.engines.redis.codec import (  # isort: skip
+    MAX_IDS_PER_CALL, batches, push_chunks, queue_arguments, settlement_arguments, text,
+)  # fmt: skip
 from poolq.engines.redis.connection import RedisConnection
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
@@ -24,8 +27,6 @@ from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Entry, entry
 
-#: A chunk of a push ends with the job that makes it exceed this many bytes.
-PUSH_CHUNK_BYTES = 1 << 20
 #: Replies of `admit` that are not times to wait.
 NOT_HELD, UNREGISTERED, JOBS_WAIT = -1, -2, -3
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
@@ -54,9 +55,9 @@ class RedisEngine(Engine):
 
     def push(self, pushes: Sequence[base.Push]) -> None:
         stored = 0
-        for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
+        for chunk in [pushes] if len(pushes) == 1 else push_chunks(pushes):
             try:
-                self.client.run(scripts.PUSH, *codec.push_arguments(chunk))
+                self.client.run(*codec.push_call(chunk))
             except EngineUnavailable as error:
                 raise EngineUnavailable(
                     str(error),
@@ -68,7 +69,7 @@ class RedisEngine(Engine):
     def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
         holders: list[str] = []
         bare = [one.push for one in pushes]
-        for chunk in _chunks(bare):
+        for chunk in push_chunks(bare):
             some = pushes[len(holders) : len(holders) + len(chunk)]
             replaces = any(one.unique.replaces for one in some if one.unique)
             script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED
@@ -261,7 +262,7 @@ class RedisEngine(Engine):
 
     def ids(self, prefix: str, max_count: int = 10) -> list[str]:
         found: list[str] = []
-        for some in _batches(self._moments(prefix)):
+        for some in batches(self._moments(prefix)):
             left = max_count - len(found)
             if left > 0:
                 found += map(text, self.client.run(scripts.IDS, prefix, left, *some))
@@ -281,13 +282,15 @@ class RedisEngine(Engine):
             if cursor == b"0":
                 return sorted(found)
 
-    def retry(self, ids: Sequence[str], bodies: Mapping[str, bytes] | None = None) -> list[str]:
+    def retry(
+        self, ids: Sequence[str], bodies: base.Bodies | None = None,
+        expires: base.Spans | None = None,
+    ) -> list[str]:  # fmt: skip
         done: list[bytes] = []
-        changed = bodies or {}
         distinct = list(dict.fromkeys(ids))
-        for some in _batches(distinct):
+        for some in batches(distinct):
             # Jobs with the same due time are sorted by id, like all jobs of a queue.
-            new = [part for id_ in some if id_ in changed for part in (id_, changed[id_])]
+            new = codec.revision_arguments(some, bodies or {}, expires or {})
             done += self.client.run(scripts.RETRY, len(some), *sorted(some), *new)
         there = {text(id_) for id_ in done}
         return [id_ for id_ in distinct if id_ in there]
@@ -300,7 +303,7 @@ class RedisEngine(Engine):
 
     def move(self, ids: Sequence[str], queue: str) -> list[str]:
         found: set[str] = set()
-        for some in _batches(list(dict.fromkeys(ids))):
+        for some in batches(list(dict.fromkeys(ids))):
             rest: Sequence[str] = some
             while rest:
                 moved, again = self.client.run(scripts.MOVE, queue, *rest)
@@ -311,7 +314,7 @@ class RedisEngine(Engine):
     def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
         distinct = list(dict.fromkeys(ids))
         found = (
-            self.client.run(scripts.REQUEST_CANCEL, grace, *some) for some in _batches(distinct)
+            self.client.run(scripts.REQUEST_CANCEL, grace, *some) for some in batches(distinct)
         )
         return [text(id_) for some in found for id_ in some]
 
@@ -350,7 +353,7 @@ class RedisEngine(Engine):
     def _run_in_batches(self, script: Script, ids: Sequence[str]) -> list[str]:
         """Run a script for these ids. Returns the ids in its replies, in the order of `ids`."""
         distinct = list(dict.fromkeys(ids))
-        found = {text(one) for some in _batches(distinct) for one in self.client.run(script, *some)}
+        found = {text(one) for some in batches(distinct) for one in self.client.run(script, *some)}
         return [id_ for id_ in distinct if id_ in found]
 
     def _note_ttl(self, queues: Queues) -> int:
@@ -400,19 +403,3 @@ class RedisEngine(Engine):
             if "NOPERM" not in str(error):
                 raise
             connection.client_id = -1
-
-
-def _chunks(pushes: Sequence[base.Push]) -> Iterator[Sequence[base.Push]]:
-    start = size = 0
-    for end, push in enumerate(pushes, 1):
-        size += len(push.body)
-        if size >= PUSH_CHUNK_BYTES or end - start == MAX_IDS_PER_CALL:
-            yield pushes[start:end]
-            start, size = end, 0
-    if start < len(pushes):
-        yield pushes[start:]
-
-
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), MAX_IDS_PER_CALL):
-        yield ids[start : start + MAX_IDS_PER_CALL]

@@ -64,7 +64,7 @@ class RedisSchedules(ScheduleStore):
             head = (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
             arguments += (*head, one.last, BUFFER_INTERVAL, len(one.pushes))
             for push in one.pushes:
-                arguments += (push.id, push.queue, push.at, push.body)
+                arguments += (push.id, push.queue, push.at, push.expires, push.body)
         found: list[Any] = self._client.run(scripts.SCHEDULE_TICK, *arguments)
         return [text(end) for end in found]  # type: ignore[misc]  # the script knows no others
 

@@ -29,6 +29,7 @@ class Script:
 PUSH: Final = Script("push")
 PUSH_TIED: Final = Script("push_tied")
 PUSH_REPLACING: Final = Script("push_replacing")
+PUSH_EXPIRING: Final = Script("push_expiring")
 REGISTER: Final = Script("register")
 STEP: Final = Script("step")
 SETTLE: Final = Script("settle")

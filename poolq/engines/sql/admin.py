@@ -40,7 +40,9 @@ HEAD = -(2**63)
 MAX_PURGED_LINES = 100
 
 STATE_COLUMNS = "body, attempt, crashes, failing, history, ties"
-SELECT_JOB = f"SELECT id, queue, place, due_at, taken, {{now}}, {STATE_COLUMNS} FROM {{jobs}} "
+SELECT_JOB = (
+    f"SELECT id, queue, place, due_at, taken, {{now}}, expires_at, {STATE_COLUMNS} FROM {{jobs}} "
+)
 FIND_JOB = SELECT_JOB + "WHERE id = ?"
 LOCATIONS = "SELECT id, place, queue, due_at, ties FROM {jobs} {by_id} WHERE id IN {list}"
 LOCK_LOCATIONS = LOCATIONS + " {lock}"
@@ -63,9 +65,10 @@ SELECT_FAILED = f"SELECT id, queue, at, {STATE_COLUMNS} FROM {{failed}} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
 NEWEST_FIRST = " ORDER BY at DESC, id DESC LIMIT ?"
 LOCK_FAILED = "SELECT id, ties FROM {failed} WHERE id IN {list} {lock}"
-RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, body, ties)
-    SELECT id, queue, {now}, x'', body, ties FROM {failed} WHERE id IN {list}"""
+RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, expires_at, body, ties)
+    SELECT id, queue, {now}, x'', {now} + expires, body, ties FROM {failed} WHERE id IN {list}"""
 DELETE_FAILED = "DELETE FROM {failed} WHERE id IN {list}"
+REPLACE_EXPIRES = "UPDATE {failed} SET expires = ? WHERE id = ?"
 REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
 MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id IN {list}"
 QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
@@ -81,7 +84,7 @@ def find(session: Session, id_: str) -> StoredJob | None:
 
 
 def stored(row: Row) -> StoredJob:
-    id_, queue, place, due, taken, now, body, *state, tied = row
+    id_, queue, place, due, taken, now, expires_at, body, *state, tied = row
     place, due, taken = to_text(place), number(due), number(taken)
     worker = worker_at(place)
     if place == QUEUED:
@@ -94,7 +97,8 @@ def stored(row: Row) -> StoredJob:
     where = to_text(id_), to_text(queue), status, at
     limit = "" if status == "ready" else limit_at(place)
     kept = sanitize.blob(body), sanitize.state(state)
-    return StoredJob(*where, *kept, worker, limit, decode(tied))
+    rights = decode(tied)
+    return StoredJob(*where, *kept, worker, limit, rights, expires_at=number(expires_at))
 
 
 class Location(NamedTuple):
@@ -246,7 +250,9 @@ def stored_failed(row: Row) -> StoredJob:
     return StoredJob(*where, *kept, ties=decode(tied))
 
 
-def retry(tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes]) -> list[str]:
+def retry(
+    tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes], expires: Mapping[str, int]
+) -> list[str]:
     """Put failed jobs back into their queues as new jobs, but not those whose unique key another
     job has. Returns the ids of the jobs that were put back."""
     locked = _lock_failed(tx, ids)
@@ -255,6 +261,9 @@ def retry(tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes]) -> l
     replaced = [(bodies[id_], id_) for id_ in there if id_ in bodies]
     if replaced:
         tx.later(BatchQuery(REPLACE_BODY, replaced))
+    spans = [(expires[id_] or None, id_) for id_ in there if id_ in bodies and id_ in expires]
+    if spans:
+        tx.later(BatchQuery(REPLACE_EXPIRES, spans))
     queues: set[str] = set()
     for some in in_chunks(there):
         (names,) = tx.run(Query(QUEUES_OF_FAILED, (some,)))

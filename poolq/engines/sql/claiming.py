@@ -29,8 +29,9 @@ SMALL_BODY_BYTES = CLAIM_BYTES // 512
 QUEUES_PER_EXCHANGE = 4
 
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
-CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, lasts, ties, due_at
-    FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
+CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, lasts,
+    expires_at, ties, due_at FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ?
+    ORDER BY due_at, id LIMIT ? {{skip}}"""
 AFTER = "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
 CLAIM_READY_AFTER = CLAIM_READY.replace("queue = ?", AFTER)
 CLAIM_DUE = CLAIM_READY.replace(
@@ -168,15 +169,17 @@ class StepContext:
         made: list[Claim] = []
         for queue, rows, granted, reviewed, gated in self.claimed:
             for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
-                body, known, admitted, tied = stored, INITIAL, granted, b""
+                body, known, admitted, tied, expires_at = stored, INITIAL, granted, b"", 0
                 if any(kept):
                     body, known = body_and_state(stored, kept[:4])
                     admitted = granted or number(kept[4]) > self.now
-                    tied = blob(kept[5])
+                    expires_at, tied = number(kept[5]), blob(kept[6])
                 elif type(stored) is not bytes:
                     body = blob(stored)
-                rights = tied, gated
-                claim = (id_, self.request, at, queue, body, known, admitted, reviewed, *rights)
+                claim = (
+                    id_, self.request, at, queue, body, known, admitted, reviewed, tied, gated,
+                    expires_at,
+                )  # fmt: skip
                 made.append(_new(Claim, claim))
         return made
 
@@ -231,10 +234,10 @@ def claim_from_lines(
         bring_back(tx, queue)
     job = take_head(tx, queue, ctx.registered_at) if one.mark is not None else None
     if job is None and one.has_slot:
-        job = grant(tx, queue, gates_first=ctx.turn % 2 == 1)
+        job = grant(tx, queue, ctx.now, gates_first=ctx.turn % 2 == 1)
     if job is not None:
         gated = job.gates is not None
-        rows = ClaimedRows(queue, [job.row], not job.reviewed, job.reviewed, gated)
+        rows = ClaimedRows(queue, [job.row], job.granted, job.reviewed, gated)
         _mark_claimed(tx, ctx, rows)
         if job.gates is not None:
             mark_granted(tx, job.gates, job.rules, to_text(job.row[0]))

@@ -5,13 +5,13 @@ The statements are in the modules beside this one. Connections, and fast ways to
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
 from typing import TypeVar
 
 from poolq.engines import base
-from poolq.engines.base import Engine, Queues, Settlements, Step, StoredJob
+from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step, StoredJob
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
@@ -336,8 +336,11 @@ class SQLEngine(Engine):
     def ids(self, prefix: str, max_count: int = 10) -> list[str]:
         return paging.ids(self.session, prefix, max_count)
 
-    def retry(self, ids: Sequence[str], bodies: Mapping[str, bytes] | None = None) -> list[str]:
-        return self._change_each(partial(admin.retry, bodies=bodies or {}), ids)
+    def retry(
+        self, ids: Sequence[str], bodies: Bodies | None = None, expires: Spans | None = None
+    ) -> list[str]:
+        retried = partial(admin.retry, bodies=bodies or {}, expires=expires or {})
+        return self._change_each(retried, ids)
 
     def forget(self, ids: Sequence[str]) -> list[str]:
         return self._change_each(admin.forget, ids)

@@ -13,7 +13,7 @@ from poolq.engines.sql.session import BatchQuery, Query, QueryResult
 
 COUNTER_NAMES = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
-    "snoozed", "skipped", "replaced",
+    "snoozed", "skipped", "replaced", "expired",
 )  # fmt: skip
 #: Counters stop here, which leaves room for what one transaction adds.
 MAX_TOTAL = 2**62

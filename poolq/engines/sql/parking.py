@@ -69,10 +69,10 @@ FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
 LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
     AND {IS_PARKED} ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
-LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, ties, due_at,
-    rules
-    FROM {{jobs}}
+LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, expires_at, ties,
+    due_at, rules FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""
+EXPIRES_AT_COLUMN = 7
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
 RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
@@ -87,10 +87,12 @@ HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
 class Grant(NamedTuple):
-    """A job taken from a line, as a row of CLAIM_READY. `gates`: if its rules include gates, those
-    gates, whose slots the step takes for the job once it is claimed. `rules`: its rules."""
+    """A job taken from a line, as a row of CLAIM_READY. It has a slot, or is to be reviewed, or has
+    expired. `gates`: if its rules include gates, those gates, whose slots the step takes for the
+    job once it is claimed. `rules`: its rules."""
 
     row: Row
+    granted: bool = False
     reviewed: bool = False
     gates: LockedGates | None = None
     rules: Sequence[Rule] = ()
@@ -170,15 +172,16 @@ def bring_back(tx: Transaction, queue: str) -> None:
             tx.later(Query(DELETE_LINE, (place, queue)))
 
 
-def grant(tx: Transaction, queue: str, gates_first: bool) -> Grant | None:
+def grant(tx: Transaction, queue: str, now: int, gates_first: bool) -> Grant | None:
     """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
     of its limits holds back moves to the line of that limit. A line without a free slot records
-    when to try it again. Claiming the job is left to the step. `gates_first`: whether the lines of
-    gates come before others; they should take turns."""
+    when to try it again. A job that has expired at the time `now` gets no slot. Claiming the job is
+    left to the step. `gates_first`: whether the lines of gates come before others; they should take
+    turns."""
     kinds = (_limit_lines, gates.lock_first_lines)
     for lines in reversed(kinds) if gates_first else kinds:
         for place, most in lines(tx, queue):
-            job = _grant_from(tx, queue, place, most)
+            job = _grant_from(tx, queue, place, most, now)
             if job is not None:
                 return job
     return None
@@ -190,11 +193,14 @@ def _limit_lines(tx: Transaction, queue: str) -> Iterator[tuple[str, int]]:
     return ((to_text(place), number(most)) for place, most in lines.rows)
 
 
-def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | None:
+def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) -> Grant | None:
     (heads,) = tx.run(Query(LOCK_HEADS, (place, queue)))
     if not heads.rows:
         tx.later(Query(DELETE_LINE, (place, queue)))
         return None
+    for row in heads.rows:
+        if 0 < number(row[EXPIRES_AT_COLUMN]) <= now:
+            return Grant(row[:-1])
     if sanitize.rules(heads.rows[0][-1]) is None:
         return _unreadable(heads.rows[0])
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
@@ -223,7 +229,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int) -> Grant | N
             if mine is None:  # else it asks again if it is given back, as its gates then have ended
                 ends = min(map(counters.slot_ends, rules))
                 tx.later(Query(RESERVE_SLOT, (ends, job[0])))
-            return Grant(job, gates=mine, rules=rules)
+            return Grant(job, granted=True, gates=mine, rules=rules)
         refusing = rules[admission.rule]
         if line_of(refusing) == place:
             if not is_gate(refusing):
@@ -248,7 +254,7 @@ def _admit(counters: LockedWindows, rules: Sequence[Rule]) -> Admission:
 def _unreadable(row: Row) -> Grant:
     """Return a job whose rules cannot be read, which leaves its line without a slot."""
     id_, _, *rest, stored = row
-    return Grant((id_, sanitize.unreadable_body("rules", stored), *rest))
+    return Grant((id_, sanitize.unreadable_body("rules", stored), *rest), granted=True)
 
 
 def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:

@@ -69,8 +69,8 @@ UNFINISHED = "SELECT id FROM {jobs} WHERE id IN {list}"
 ADVANCE = """UPDATE {schedules} SET due = ?, at = ?, last = ?, job = ?, ticks = ticks + ?,
     skipped = skipped + ? WHERE name = ?"""
 WAIT = "UPDATE {schedules} SET at = ? WHERE name = ?"
-STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, history, body)
-    VALUES (?, ?, ?, ?, x'', ?)"""
+STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body)
+    VALUES (?, ?, ?, ?, ?, x'', ?)"""
 PAUSE = f"UPDATE {{schedules}} SET paused = 1, at = {NEVER} WHERE name = ?"
 RESUME = "UPDATE {schedules} SET paused = 0, due = ?, at = ? WHERE name = ? AND paused = 1"
 REMOVE = "DELETE FROM {schedules} WHERE name = ?"
@@ -318,4 +318,5 @@ def _advance(tx: Transaction, one: Scheduled, tick: Tick, now: int, unfinished: 
 
 def _store(push: Push, now: int) -> Query:
     place, due = (DELAYED, push.at) if push.at > now else (QUEUED, now)
-    return Query(STORE_JOB, (push.id, place, push.queue, due, push.body))
+    expires_at = due + push.expires if push.expires else None
+    return Query(STORE_JOB, (push.id, place, push.queue, due, expires_at, push.body))

@@ -24,6 +24,7 @@ from poolq.jobs.retry import (
     Bury,
     Discard,
     Done,
+    Expire,
     Failing,
     GiveBack,
     Outcome,
@@ -44,8 +45,8 @@ RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
 #: Also drops a slot that was reserved for the job.
 SAVE_STATE = """UPDATE {jobs} SET lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
-BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, body, ties)
-    SELECT id, queue, {now}, ?, ?, ?, ?, body, ties FROM {jobs} WHERE id = ?"""
+BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, expires,
+    body, ties) SELECT id, queue, {now}, ?, ?, ?, ?, ?, body, ties FROM {jobs} WHERE id = ?"""
 
 
 def held_queries(worker: str, ids: Sequence[str]) -> list[Query]:
@@ -196,13 +197,14 @@ class _SettlementBatch:
 
     def add(self, claim: Claim, outcome: Outcome) -> None:
         match outcome:
-            case Bury(state):
-                self.buried.append((*state, claim.id))
+            case Bury(state, expires):
+                self.buried.append((*state, expires or None, claim.id))
                 self.delete(claim)
                 self.increments.add(claim.queue, "failed")
-            case Discard():
+            case Discard() | Expire():
                 self.delete(claim)
-                self.increments.add(claim.queue, "discarded")
+                expired = isinstance(outcome, Expire)
+                self.increments.add(claim.queue, "expired" if expired else "discarded")
             case Failing(state):
                 self.states.append((*state, claim.id))
             case _:

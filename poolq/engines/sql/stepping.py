@@ -32,7 +32,7 @@ REGISTERED_AT_COLUMN = 3  # of LOCK_WORKER
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
-    reviewed, ties FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
+    reviewed, ties, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
 #: A step that serves all queues checks at most this many queues more than it wants jobs.
 MAX_EXTRA_QUEUES = 200
@@ -67,7 +67,7 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
         claim = _claim_from_any if ctx.queues is None else _claim_from_named
         claim(tx, ctx, ranges, answers)
     tx.later(Query(SAVE_ANSWER, (ctx.request, " ".join(late), ctx.worker)))
-    return Step([], late)
+    return Step([], late, now=ctx.now)
 
 
 def _check_order(ctx: StepContext, request: int, aside: int) -> None:
@@ -92,13 +92,14 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     places = claimed_by(ctx.worker), cancelled_at(ctx.worker)
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (*places, ctx.request)))
     claims = []
-    for id_, body, *kept, queue, index, admitted, reviewed, ties in found.rows:
+    for id_, body, *kept, queue, index, admitted, reviewed, ties, expires_at in found.rows:
         stored, known = claiming.body_and_state(body, kept)
         where = (id_, ctx.request, number(index), to_text(queue))
         marks = bool(admitted), bool(reviewed)
-        rights = blob(ties), admitted == ADMITTED_BY_GATE
-        claims.append(Claim(*where, stored, known, *marks, *rights))
-    return Step(claims, stale.split())
+        gated = bool(admitted == ADMITTED_BY_GATE)
+        expires = number(expires_at)
+        claims.append(Claim(*where, stored, known, *marks, blob(ties), gated, expires))
+    return Step(claims, stale.split(), now=ctx.now)
 
 
 def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:

@@ -14,6 +14,7 @@ from poolq.engines.base import Check
 from poolq.engines.reports import void_keys
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.job_counters import COUNTER_NAMES, NO_WORKER
+from poolq.engines.sql.location import IS_CLAIMED
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -34,17 +35,22 @@ TAKE_KEY = """INSERT INTO {unique_keys} (name, id, ends)
 SET_KEY = """UPDATE {unique_keys} SET id = ?, ends = CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END
     WHERE name = ?"""
 FREE_KEY = "DELETE FROM {unique_keys} WHERE name = ? AND id = ? AND ends = 0"
-STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, history, body, ties)
+STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, ties)
     SELECT ?, CASE WHEN ? > 0 OR ? > {now} THEN 'd' ELSE '' END, ?,
-    CASE WHEN ? > {now} THEN ? ELSE {now} + ? END, x'', ?, ?"""
+    CASE WHEN ? > {now} THEN ? ELSE {now} + ? END,
+    CASE WHEN ? > {now} THEN ? ELSE {now} + ? END + ?, x'', ?, ?"""
 STORE_IF_HELD = STORE_JOB + " FROM {unique_keys} WHERE name = ? AND id = ?"
-#: Who has a key, until when, and whether this job exists.
-HOLDERS = """SELECT name, id, ends, (SELECT 1 FROM {jobs} j WHERE j.id = u.id)
-    FROM {unique_keys} u WHERE name IN {list} {lock}"""
+#: The job that has the key, if it exists and has not expired, or runs.
+LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
+        AND (expires_at IS NULL OR expires_at > {{now}} OR {IS_CLAIMED}))"""
+#: Who has a key, until when, and whether this job may still run.
+HOLDERS = f"""SELECT name, id, ends, {LIVE_HOLDER}
+    FROM {{unique_keys}} u WHERE name IN {{list}} {{lock}}"""
 HOLDER = "SELECT id FROM {unique_keys} WHERE name = ? AND (ends = 0 OR ends > {now})"
 _VALUES = ", ".join("1" if name == "skipped" else "0" for name in COUNTER_NAMES)
 COUNT_SKIPPED = f"""INSERT INTO {{counters}} (worker, queue, {", ".join(COUNTER_NAMES)})
-    SELECT '{NO_WORKER}', ?, {_VALUES} FROM {{unique_keys}} WHERE name = ? AND id <> ?
+    SELECT '{NO_WORKER}', ?, {_VALUES} FROM {{unique_keys}} u WHERE name = ? AND id <> ?
+    AND (ends > 0 OR {LIVE_HOLDER} = 1)
     {{on:worker, queue}} skipped = skipped + 1"""
 #: How many keys one transaction deletes after their time. This blocks SQLite's other writers.
 MAX_DELETED = 2000
@@ -58,7 +64,7 @@ VOID_KEYS = """SELECT COUNT(*) FROM (SELECT u.name FROM {unique_keys} u WHERE u.
 
 
 class Holder(NamedTuple):
-    """The job that has a key. `is_void`: whether it is gone, so that the key is free."""
+    """The job that has a key. `is_void`: whether it is gone or has expired, so the key is free."""
 
     id: str
     is_void: bool
@@ -151,9 +157,10 @@ def _holders(found: Iterable[QueryResult]) -> dict[str, Holder]:
 
 def _job_values(job: Push) -> tuple[object, ...]:
     """Return the arguments of STORE_JOB without the ties."""
-    id_, queue, body, delay, at = job
+    id_, queue, body, delay, at, expires = job
     delay = 0 if at > 0 else max(0, delay)
-    return id_, delay, at, queue, at, at, delay, body
+    due = at, at, delay
+    return id_, delay, at, queue, *due, *due, expires or None, body
 
 
 def holder_of(tx: Transaction, key: str) -> Holder | None:

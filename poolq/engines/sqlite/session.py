@@ -38,6 +38,8 @@ T = TypeVar("T")
 BEGIN = "BEGIN IMMEDIATE"
 DATA_VERSION = "PRAGMA data_version"
 INSERT_JOB = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
+INSERT_EXPIRING = """INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at)
+    VALUES (?, ?, ?, ?, ?, ?)"""
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
 #: Seconds after which the connection checks again that its file has not been replaced.
@@ -99,6 +101,7 @@ class SQLiteSession(Session):
         self.texts = texts
         self.known_queues: set[str] = set()
         self._insert = texts[INSERT_JOB]
+        self._insert_expiring = texts[INSERT_EXPIRING]
         self._schema = schema
         self._write_lock = WriteLock(options.file)
         self.watcher = Watcher(options.file)
@@ -247,35 +250,45 @@ class SQLiteSession(Session):
 
     def _push_one(self, raw: sqlite3.Connection, push: Push) -> None:
         """Store a job with one statement that is its own transaction."""
-        id_, queue, body, delay, at = push
+        id_, queue, body, delay, at, expires = push
         if queue not in self.known_queues:
             self._add_queues(raw, {queue})
         if self._writing:
             self._refuse_reentry()
         stamp = time_ns() // 1000
         place, due = _place_and_due(stamp, delay, at) if delay or at else ("", stamp)
-        row = id_, place, due, queue, body
+        insert: str = self._insert
+        row: tuple[object, ...] = id_, place, due, queue, body
+        if expires:
+            insert, row = self._insert_expiring, (*row, due + expires)
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = raw.cursor()
         if not self._write_lock.polite_writes:
             try:
-                cursor.execute(self._insert, row)
+                cursor.execute(insert, row)
                 return
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
             self._write_lock.polite_writes = POLITE_WRITES
-        self.exclusively(lambda: cursor.execute(self._insert, row))
+        self.exclusively(lambda: cursor.execute(insert, row))
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._add_queues(raw, {one.queue for one in pushes})
         stamp = clock()
-        rows = [
-            (id_, *_place_and_due(stamp, delay, at), queue, body)
-            for id_, queue, body, delay, at in pushes
-        ]
-        self._transact(raw, lambda tx: tx.later(BatchQuery(INSERT_JOB, rows)))
+        rows: list[Sequence[object]] = []
+        expiring: list[Sequence[object]] = []
+        for id_, queue, body, delay, at, expires in pushes:
+            place, due = _place_and_due(stamp, delay, at)
+            row = (id_, place, due, queue, body)
+            if expires:
+                expiring.append((*row, due + expires))
+            else:
+                rows.append(row)
+        some = {INSERT_JOB: rows, INSERT_EXPIRING: expiring}
+        queries = [BatchQuery(sql, found) for sql, found in some.items() if found]
+        self._transact(raw, lambda tx: tx.later(*queries))
 
     def _add_queues(self, raw: sqlite3.Connection, queues: set[str]) -> None:
         """Add rows for those of the queues that may have none."""

@@ -362,6 +362,15 @@ def test_a_failed_job_shows_its_error_and_place_first_and_only_the_users_frames(
     assert "attempt 1  PaymentError" in text
 
 
+@pytest.mark.parametrize(("left", "shown_as"), [(120, " (in 2m00s)"), (-120, "")])
+def test_a_job_shows_when_it_expires(left: int, shown_as: str) -> None:
+    job = made(1, expires_at=round((AT + left) * 1e6))
+    detail = Detail("jobs", job.id, job_blocks(job), job=job_view(job))
+    lines = shown(ScreenState(pane="jobs", detail=detail)).split("\n")
+    (line,) = (one.strip(" │") for one in lines if one.split()[:1] == ["expires"])
+    assert re.fullmatch(rf"expires +\d\d:\d\d:\d\d{re.escape(shown_as)}", line)
+
+
 def test_times_are_those_of_the_engine() -> None:
     delayed = view(3, "delayed", at=round((AT + 3720) * 1e6))
     text = shown(opened(delayed, skew=3600.0))

@@ -43,8 +43,21 @@ def test_a_job_is_found_with_all_that_is_known_about_it(engine: Engine) -> None:
     assert (found.payload, found.worker, found.history) == ({"to": "bob"}, "", ())
     assert found.due is not None
     assert timedelta(0) <= found.due - before - timedelta(hours=1) < timedelta(minutes=1)
-    assert (found.claimed, found.failed) == (None, None)
+    assert (found.claimed, found.failed, found.expires) == (None, None, None)
     assert poolq.find("unknown") is None
+    assert engine.find(id) is not None
+
+
+def test_a_job_says_when_it_expires(engine: Engine) -> None:
+    id = Mail.set(delay="1 hour", expires="10m").dispatch({"to": "bob"})
+    found = poolq.find(id)
+    assert found is not None
+    assert found.due is not None
+    assert found.expires == found.due + timedelta(minutes=10)
+    assert [job.expires for job in poolq.list()] == [found.expires]
+    assert Mail.dispatch({"to": "ann"}, expires=None)
+    (ready,) = poolq.list(state="ready")
+    assert ready.expires is None
     assert engine.find(id) is not None
 
 

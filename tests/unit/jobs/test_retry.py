@@ -96,7 +96,7 @@ def test_jitter_spreads_released_jobs_over_a_share_of_the_window(rand: float, la
 def test_an_unknown_job_waits_uncounted_and_is_buried_in_the_end() -> None:
     grace, at, state, waits = 600 * SECOND, 10**15, NEW, 0
     while True:
-        outcome = retry.release_unknown(state, line("unknown", at), grace)
+        outcome = retry.release_unknown(message(), state, line("unknown", at), grace)
         if isinstance(outcome, Bury):
             break
         assert outcome.counter == ""
@@ -105,12 +105,21 @@ def test_an_unknown_job_waits_uncounted_and_is_buried_in_the_end() -> None:
     assert at - 10**15 == grace
     assert waits == grace / retry.UNKNOWN_RETRY_DELAY
     assert causes(outcome.state) == ["unknown", "unknown"]
+    assert outcome.expires == 0
+
+
+def test_a_buried_unknown_job_has_as_long_after_a_retry_as_before() -> None:
+    late = Message(1, "1", "jobs:A", "default", expires=7 * SECOND)
+    state = retry.release_unknown(late, NEW, line("unknown", 5), 0).state
+    assert retry.release_unknown(late, state, line("unknown", 5), 0) == Bury(
+        state._replace(history=with_entry(state.history, line("unknown", 5))), 7 * SECOND
+    )
 
 
 def test_an_unknown_job_that_was_known_meanwhile_waits_anew() -> None:
-    state = retry.release_unknown(NEW, line("unknown", 0), 10 * SECOND).state
+    state = retry.release_unknown(message(), NEW, line("unknown", 0), 10 * SECOND).state
     retried = retry.retry_or_fail(message(), state, line("error", 1), 0)
-    again = retry.release_unknown(retried.state, line("unknown", 10**15), 10 * SECOND)
+    again = retry.release_unknown(message(), retried.state, line("unknown", 10**15), 10 * SECOND)
     assert isinstance(again, Release)
     assert causes(again.state) == ["unknown", "error", "unknown"]
 
@@ -125,10 +134,10 @@ def test_what_a_later_poolq_has_stored_waits_uncounted_for_ever() -> None:
 
 
 def test_without_grace_an_unknown_job_is_looked_at_twice() -> None:
-    first = retry.release_unknown(NEW, line("unknown", 5), 0)
+    first = retry.release_unknown(message(), NEW, line("unknown", 5), 0)
     assert isinstance(first, Release)
     assert first.delay == 0
-    assert isinstance(retry.release_unknown(first.state, line("unknown", 5), 0), Bury)
+    assert isinstance(retry.release_unknown(message(), first.state, line("unknown", 5), 0), Bury)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,10 @@ def test_nonsense_is_one_clear_line(make: object, error: str) -> None:
         ({"retry": 3}, "retry is 3; it must be a method"),
         ({"jitter": 1.5}, "jitter is 1.5; it must be a number from 0 to 1"),
         ({"max_snoozes": 0}, "max_snoozes is 0; it must be a whole number from 1 to 1000000"),
+        ({"expires": 0}, "expires is 0; write a duration above 0, or None for never"),
+        ({"expires": "soon"}, "expires is 'soon'; "),
+        ({"expires": -1}, "expires is -1; a duration cannot be negative"),
+        ({"on_expired": 3}, "on_expired is 3; it must be a method"),
         (
             {"retry_after": Backoff("1s", jitter=0.1), "jitter": 0.2},
             "jitter is given twice; leave it to the Backoff",

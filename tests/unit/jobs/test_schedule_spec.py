@@ -30,6 +30,9 @@ def test_a_declaration_is_read_once_and_stored_as_it_is() -> None:
     assert schedule_spec.decode(schedule_spec.encode(made)) == made
     assert schedule_spec.job_and_queue(made) == ("jobs:A", "q")
     assert schedule_spec.payload_of(made) == {"big": 2**70}
+    assert schedule_spec.expires_of(made) == 0
+    late = encode(Message(v=1, id="0" * 32, job="jobs:A", queue="q", expires=HOUR))
+    assert schedule_spec.expires_of(schedule_spec.make("1m", late, {}, "x")) == HOUR
     plain = spec(timedelta(minutes=1))
     assert plain == spec("60s", catch_up="1d", jitter=None, tz="UTC", overlap="allow")
     assert plain.interval == MINUTE

@@ -14,6 +14,7 @@ from poolq.log.events import (
     Crashed,
     Discarded,
     Event,
+    Expired,
     Failed,
     Finished,
     HookFailed,
@@ -61,6 +62,10 @@ CASES: list[tuple[Event, str]] = [
             "snoozed jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms, again in 5 min 0 s"
             " (snoozed 12 times so far)"
         ),
+    ),
+    (
+        Expired(*WHERE, 2, 90.0),
+        "expired jobs:Mail 0192 queue=emails attempt=2, 1 min 30 s too late to be run",
     ),
     (
         Limited(*WHERE, 1, "parked", "mail", 0.25),

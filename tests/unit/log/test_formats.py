@@ -24,6 +24,7 @@ EVENTS: list[events.Event] = [
     events.Failed(*AT, 0.5, "limited", "E: no"),
     events.Discarded(*AT, 0.5, "E: gone"),
     events.Snoozed(*AT, 0.5, 300.0, 12),
+    events.Expired(*AT, 90.0),
     events.Limited(*AT, "parked", "mails", 60.5),
     events.Unknown("jobs:Mail", "0192", "emails", 5.0),
     events.Buried("?", "0192", "emails", "BadMessage"),

@@ -46,6 +46,19 @@ def waits(
     return reason(job, name, seen, AT)
 
 
+def test_an_expired_job_waits_to_be_deleted() -> None:
+    state = State()
+    past = round((AT - 60) * 1e6)
+    job = StoredJob("1", "emails", "ready", past, b"", state, expires_at=past)
+    text = reason(job, "jobs:A", facts(), AT)
+    assert text.startswith("it expired at ")
+    assert text.endswith("; a worker will delete it")
+    paused = reason(job, "jobs:A", facts(paused=True), AT)
+    assert paused == "queue emails is paused until 'poolq queue resume emails'"
+    late = job._replace(expires_at=round((AT + 1) * 1e6))
+    assert "expired" not in reason(late, "jobs:A", facts(), AT)
+
+
 AGAIN = "; workers try again every few seconds"
 UNKNOWN = Entry(1, "unknown", "UnknownJob: no module of the application defines 'shop.jobs:Gone'")
 

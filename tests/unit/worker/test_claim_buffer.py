@@ -102,6 +102,21 @@ def test_a_claim_needs_no_further_word_for_a_second(
     buffer.settle_overdue(10)  # is not fenced: nothing was asked
 
 
+def test_the_engines_time_goes_on_from_its_last_answer(
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
+) -> None:
+    """It counts from when the question was sent, so it is never early."""
+    push(engine, "1", "2")
+    before = engine.now()
+    buffer.claim(1)
+    asked = buffer.engine_time()
+    assert before <= asked <= engine.now()
+    clock.now += 5_000_000_000
+    assert buffer.engine_time() == asked + 5_000_000
+    buffer.settle_overdue(10)
+    assert before <= buffer.engine_time() <= engine.now()
+
+
 def test_an_old_claim_is_asked_for_once(engine: Engine, buffer: ClaimBuffer, clock: Clock) -> None:
     push(engine, "1", "2")
     buffer.claim(2)

@@ -3,11 +3,12 @@
 -- key another job has stay failed.
 -- Parts: base, ties, failed_jobs, wake_tokens, ready.
 --
--- ARGV: n (at most 1000), n ids, then an id and its new body each.
+-- ARGV: n (at most 1000), n ids, then for some of them the id, its new body, and how long after this
+--       retry it expires (0: never; "": as long as before).
 -- Reply: the ids of the jobs that are ready again.
 
-local found, bodies, last = {}, {}, tonumber(ARGV[1]) + 1
-for i = last + 1, #ARGV, 2 do bodies[ARGV[i]] = ARGV[i + 1] end
+local found, bodies, spans, last = {}, {}, {}, tonumber(ARGV[1]) + 1
+for i = last + 1, #ARGV, 3 do bodies[ARGV[i]], spans[ARGV[i]] = ARGV[i + 1], tonumber(ARGV[i + 2]) end
 
 local function replace_body(id, body)
   local head = string.match(call('HGET', bodies_of(id), id), '^[^\n]*\n')
@@ -16,13 +17,19 @@ end
 
 local tied, taken = call('EXISTS', TIES) == 1, {}
 
+-- The end of a fresh state's first line: when the job expires. `old`: the state of the failed job.
+local function expiry(id, old)
+  local span = spans[id] or tonumber(string.match(old or '', '^%d+ %d+ %d+ %d+ (%d+)\n')) or 0
+  return span > 0 and ' ' .. digits(now + span) or ''
+end
+
 each_failed({unpack(ARGV, 2, last)}, function(queue, ids)
   if tied then ids = ties().retakers(ids, taken) end
   if #ids == 0 then return end
-  local states = {}
+  local states, old = {}, call('HMGET', STATES, unpack(ids))
   for k, id in ipairs(ids) do
     if bodies[id] then replace_body(id, bodies[id]) end
-    states[2 * k - 1], states[2 * k] = id, stamp .. ' 0 0 0\n'
+    states[2 * k - 1], states[2 * k] = id, stamp .. ' 0 0 0' .. expiry(id, old[k]) .. '\n'
     found[#found + 1] = id
   end
   call('HSET', STATES, unpack(states))

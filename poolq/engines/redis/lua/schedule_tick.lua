@@ -6,11 +6,15 @@
 -- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
 --       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look
 --       again if the job waits for another one, the number of jobs, and for each job: id, queue, the
---       time at which it is due, body.
+--       time at which it is due, how long after that it expires (0: never), body.
 -- Reply: for each schedule "stored", "skipped", "waiting" or "lost".
 
-local function store(id, queue, due, body)
+local function store(id, queue, due, expires, body)
   local at = tonumber(due)
+  if tonumber(expires) > 0 then
+    local moment = digits(math.max(now, at) + tonumber(expires))
+    call('HSET', STATES, id, '0 0 0 0 ' .. moment .. '\n')
+  end
   call('HSET', bodies_of(id), id, (at > now and due or stamp) .. ' ' .. queue .. '\n' .. body)
   if at > now then
     local hint = add_delayed(queue, id, at)
@@ -45,8 +49,8 @@ local function tick(i, from, n)
   if held then
     one.skipped = digits(one.skipped + 1)
   elseif n > 0 then
-    for at = from, from + 4 * n - 1, 4 do
-      store(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+    for at = from, from + 5 * n - 1, 5 do
+      store(unpack(ARGV, at, at + 4))
       one.job = ARGV[at]
     end
     one.ticks, one.last = digits(one.ticks + n), ARGV[i + 6]
@@ -61,6 +65,6 @@ local i, reply = 1, {}
 while i < #ARGV do
   local n = tonumber(ARGV[i + 8])
   reply[#reply + 1] = tick(i, i + 9, n)
-  i = i + 9 + 4 * n
+  i = i + 9 + 5 * n
 end
 return reply

@@ -45,6 +45,12 @@ settle_others(worker, at, stale)
 
 local granted, since = false, nil
 
+local function has_expired(id)
+  local state = any_states() and call('HGET', STATES, id)
+  local at = state and tonumber(string.match(state, '^%d+ %d+ %d+ %d+ (%d+)\n'))
+  return at and at <= now
+end
+
 -- Claim a parked job, the head of a line to be reviewed or, if there is none, of one with a slot.
 local function claim_parked(queue)
   local identity, id, how
@@ -54,7 +60,8 @@ local function claim_parked(queue)
     how = 'r'
   end
   if not identity then
-    identity, id, how = take_parked(queue, {ARGV[1], ARGV[2] .. ' ' .. index .. ' '})
+    local name = ARGV[2] .. ' ' .. index .. ' '
+    identity, id, how = take_parked(queue, {ARGV[1], name}, has_expired)
   end
   if not identity then return end
   granted = true

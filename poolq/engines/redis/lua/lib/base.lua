@@ -6,7 +6,9 @@
 --
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
---                           from a fresh job's; due 0 stands for the due time beside the body
+--                           from a fresh job's; due 0 stands for the due time beside the body. If
+--                           the job expires, "<failing> <when>\n"; of a failed job, how long after
+--                           a retry
 --   ties              HASH  id -> JSON, the rights of a job that has some, see part `ties`
 --   unique:<key>      STRING "<ends> <id>", the job that has a unique key; expires if it ends by time
 --   queues            ZSET  queue that has held a job -> when this was last noticed

@@ -3,7 +3,7 @@
 
 local COUNTERS = {
   'done', 'failed', 'retried', 'limited', 'parked', 'crashed', 'cancelled', 'discarded', 'snoozed',
-  'skipped', 'replaced',
+  'skipped', 'replaced', 'expired',
 }
 -- If more than FEW_KNOWN queues are known, only the RECENT ones used last are shown if empty.
 local FEW_KNOWN, RECENT = 100, 5

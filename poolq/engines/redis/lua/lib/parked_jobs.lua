@@ -168,9 +168,10 @@ local function take_all(rules, id, claim)
 end
 
 -- Take slots for the head of the first line whose head may start. Returns the line's identity, the
--- job's id, and how it is claimed: "g" if it has slots of gates, else the span in which the slots
--- count; nil if no head may start. `claim`: as in `take_all`.
-local function take_parked(queue, claim)
+-- job's id, and how it is claimed: "g" if it has slots of gates, "0" if `has_expired` says that it has
+-- expired, so that it takes no slot, else the span in which the slots count; nil if no head may start.
+-- `claim`: as in `take_all`.
+local function take_parked(queue, claim, has_expired)
   local lines = P .. 'lines:' .. queue
   for _ = 1, MAX_HEADS do
     local identity = call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1)[1]
@@ -180,7 +181,7 @@ local function take_parked(queue, claim)
       update_line(queue, identity)
     else
       local rules, own = rules_of(queue, id)
-      if not own then return identity, id, '0' end  -- written by hand
+      if not own or has_expired(id) then return identity, id, '0' end  -- or written by hand
       -- Apply the limits that were last named for the lines. The older limits stored with the job
       -- might refuse it a slot that its line has by the newer limit.
       for _, rule in ipairs(rules) do

@@ -15,15 +15,17 @@ end
 -- Add a line to the history, and count nothing for a job that was given back, an attempt if the job
 -- timed out and is not failing, else a crash. Returns whether an attempt was counted.
 local function charge(id, line, ending)
-  local due, attempt, crashes, failing, history =
-    string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)\n?(.*)$')
-  if not due then due, attempt, crashes, failing, history = '0', 0, 0, '0', '' end  -- unreadable
+  local due, attempt, crashes, failing, expires, history =
+    string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)( ?%d*)\n?(.*)$')
+  if not due then  -- unreadable
+    due, attempt, crashes, failing, expires, history = '0', 0, 0, '0', '', ''
+  end
   local counts = ending == 'timeout' and failing == '0'
   if ending == 'returned' then  -- counts as nothing
   elseif counts then attempt = attempt + 1
   elseif failing == '0' then crashes = crashes + 1
   else failing = failing + 1 end
-  local head = table.concat({due, attempt, crashes, failing}, ' ')
+  local head = table.concat({due, attempt, crashes, failing}, ' ') .. expires
   call('HSET', STATES, id, head .. '\n' .. append_history(history, line))
   return counts
 end

@@ -2,13 +2,15 @@
 -- `gate_slots`, `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
---   "release"  id name queue  delay  state  counter  state without due time; counter "" is none
+--   "release"  id name queue  delay  state  counter  state without due time, but with the time at
+--                                                    which it expires; counter "" is none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       goes to the head, as if never claimed
 --   "park"     id name queue  rules  ""     ""       see part `parked_jobs`
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --   "discard"  id name queue  ""     ""     ""       deletes the job
+--   "expire"   id name queue  ""     ""     ""       deletes the job
 --
 -- A script that fails, for example at a key of the wrong type, is not rolled back. So that no job
 -- is lost, a job is first put where it belongs, then its claim ends, and everything else follows.
@@ -35,6 +37,11 @@ local function give_back(queue, id, how)
   local from, to = string.match(how, '^(%d+):(%d+)$')
   if to and tonumber(from) <= now and now < tonumber(to) then call('HSET', GRANTED, id, how) end
   put_back(queue, id)
+end
+
+local function end_job(id)
+  delete_job(id)
+  if any_ties() then ties().finish({id}, 1, 1) end
 end
 
 -- Each function puts a job where it belongs, and returns the hint for `wake` (nil if nobody needs
@@ -76,9 +83,12 @@ local SETTLERS = {
     return nil, 'failed'
   end,
   discard = function(_, id)
-    delete_job(id)
-    if any_ties() then ties().finish({id}, 1, 1) end
+    end_job(id)
     return nil, 'discarded'
+  end,
+  expire = function(_, id)
+    end_job(id)
+    return nil, 'expired'
   end,
 }
 
@@ -110,7 +120,7 @@ local function settle_others(worker, at, stale)
       leave_gates(id)
       if any_ties() and kind == 'bury' then
         ties().bury(id)
-      elseif any_ties() and kind ~= 'discard' then
+      elseif any_ties() and kind ~= 'discard' and kind ~= 'expire' then
         ties().take_again(id)
       end
       if hint then wake(queue, hint) end

@@ -29,7 +29,19 @@ local function ties()
     return id, tonumber(ends)
   end
 
-  -- Whether a key's time is over, or its job is gone. A poolq that knows no keys may have ended it.
+  -- Whether a job has expired, so that it runs only if it runs already.
+  local function is_too_late(id)
+    local state = call('HGET', STATES, id)
+    local at = state and tonumber(string.match(state, '^%d+ %d+ %d+ %d+ (%d+)\n'))
+    if not at or at > now then return false end
+    for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
+      if call('HEXISTS', P .. 'worker:' .. worker, id) == 1 then return false end
+    end
+    return true
+  end
+
+  -- Whether a key's time is over, or its job is gone or too late. A poolq that knows no keys may have
+  -- ended it.
   local function is_void(id, ends)
     if ends > 0 then return ends <= now end
     local stored = call('HGET', bodies_of(id), id)
@@ -38,7 +50,8 @@ local function ties()
       return true
     end
     local queue = string.match(stored, '^%d+ ([^\n]*)\n')
-    return queue ~= nil and call('ZSCORE', P .. 'failed:' .. queue, id) ~= false
+    if queue ~= nil and call('ZSCORE', P .. 'failed:' .. queue, id) ~= false then return true end
+    return is_too_late(id)
   end
 
   -- The job that has a key; nil if the key is free.

@@ -1,0 +1,80 @@
+"""Runs the code of a job's author other than `run()`: hooks, and the ends of `around` generators.
+
+A hook has the job's time limit for itself. `execute.py` makes the call; `loop.py` decides when.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from time import monotonic_ns
+from typing import TypeVar
+
+from poolq.jobs.callbacks import Surroundings
+from poolq.jobs.retry import Ack, Discard, Expire, Outcome
+from poolq.log.reporting import Log
+from poolq.scoreboard.worker_row import WorkerRow, text
+from poolq.system.wakeups import WorkerWakeUps
+from poolq.worker.claim_buffer import ClaimBuffer
+from poolq.worker.execute import Executor, JobResult, ReadyJob
+from poolq.worker.outcome_names import outcome_of
+from poolq.worker.signals import WorkerSignals
+
+T = TypeVar("T")
+
+
+class HookRunner:
+    """`timeout`: the time limit, in microseconds, of jobs that have none of their own; 0: none."""
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        buffer: ClaimBuffer,
+        row: WorkerRow,
+        wakeups: WorkerWakeUps,
+        signals: WorkerSignals,
+        reporter: Log,
+        timeout: int,
+    ) -> None:
+        self._executor = executor
+        self._buffer = buffer
+        self._row = row
+        self._wakeups = wakeups
+        self._signals = signals
+        self._reporter = reporter
+        self._timeout = timeout
+
+    def after_settling(
+        self, ready: ReadyJob, outcome: Outcome, error: BaseException | None
+    ) -> None:
+        """Call the hook for an outcome that the engine has accepted, if there is one."""
+        if isinstance(outcome, Ack) and ready.hooks.success:
+            self.call(ready, "on_success", None)
+        elif type(outcome) is Discard and ready.hooks.discard:
+            self.call(ready, "on_discard", error)
+        elif type(outcome) is Expire and ready.hooks.expired:
+            name = text(ready.claim.id, ready.claim.queue, ready.message.job)
+            self._row.start(ready.claim.index, name, monotonic_ns())
+            self.call(ready, "on_expired", None)
+
+    def call(self, ready: ReadyJob, name: str, error: BaseException | None) -> None:
+        """Call one hook, and report what it raises."""
+        event = self._run(ready, partial(self._executor.call_hook, ready, name, error))
+        if event:
+            self._reporter.report(event)
+
+    def leave_surroundings(self, ready: ReadyJob, around: Surroundings, result: JobResult) -> None:
+        """End the generators of `poolq.around`."""
+        outcome = outcome_of(result.event, result.error)
+        self._run(ready, partial(around.leave, outcome))
+
+    def _run(self, ready: ReadyJob, hook: Callable[[], T]) -> T:
+        self._buffer.job_started(monotonic_ns())
+        limit = ready.message.timeout or self._timeout
+        if limit and self._row.set_deadline(limit, 0, 0):
+            self._wakeups.wake_master()
+        result = hook()
+        self._reporter.end_lines()
+        self._signals.after_user_code()
+        self._buffer.job_ended()
+        self._row.clear_deadline()
+        return result
