@@ -15,6 +15,8 @@ from poolq.jobs.message import Entry, Message, State, entries, with_entry, with_
 from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule, with_jitter
 
 UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before a worker tries an unknown job again
+#: So many snoozes of one job are worth a warning.
+MANY_SNOOZES = 1_000
 #: Microseconds to wait after the second timeout in a row, and the maximum to which they double.
 MIN_TIMEOUT_PAUSE, MAX_TIMEOUT_PAUSE = 1_000_000, 60_000_000
 #: Causes in the history that say nothing about how the last attempt ended.

@@ -1,11 +1,10 @@
 """Counts and reports how claims have ended, and warns of what may surprise their authors later."""
 
+from poolq.jobs.retry import MANY_SNOOZES
 from poolq.log.events import Ended, Limited, Note, Snoozed
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.outcome_names import counter_of
-
-MANY_SNOOZES = 1_000  # so many snoozes of one job are worth a warning
 
 
 class OutcomeReports:

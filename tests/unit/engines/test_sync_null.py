@@ -178,6 +178,12 @@ def test_sync_keeps_a_system_exit_from_the_caller() -> None:
 
 
 @pytest.mark.usefixtures("null")
+def test_sync_runs_at_once_so_nothing_expires() -> None:
+    poolq.connect("sync://")
+    id = Note.dispatch({}, expires="1us")
+    assert story == [(id, 1, {}), "done"]
+
+
 def test_null_discards() -> None:
     assert len(Note.dispatch({"n": 1})) == 32
     assert len(poolq.dispatch_many(Note, [{}, {}])) == 2

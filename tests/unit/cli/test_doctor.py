@@ -1,0 +1,53 @@
+"""What doctor says of jobs that never run, or never end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from poolq.cli import doctor
+from poolq.engines.base import Check, Engine
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.jobs.message import Entry, State, entry
+from poolq.jobs.retry import Release
+from tests.contract.helpers import HOUR, Worker, push
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path / 'jobs.db'}", "poolq")) as made:
+        yield made
+
+
+def said(engine: Engine) -> dict[str, Check]:
+    checks: list[Check] = []
+    assert doctor.examine(engine, checks) == 0
+    return {check.name: check for check in checks}
+
+
+def test_expired_jobs_that_nobody_deletes_are_named_by_queue(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for queue in ("mails", "sms"):
+        push(engine, "late", queue=queue, expires=1)
+    push(engine, "live", expires=HOUR)
+    assert "expired" not in said(engine), "a worker may still come to them"
+    monkeypatch.setattr(doctor, "LONG_EXPIRED", 0)
+    text = "jobs of queue mails have expired, but no worker comes to delete them (and 1 more queue)"
+    assert said(engine)["expired"] == Check("expired", "warn", text)
+
+
+@pytest.mark.parametrize(("count", "warned"), [(999, False), (1234, True)])
+def test_a_job_that_snoozes_for_ever_is_named(engine: Engine, count: int, warned: bool) -> None:
+    worker = Worker(engine)
+    (pushed,) = push(engine, '{"job":"jobs:A"}')
+    history = entry(Entry(1, "snoozed", count=count))
+    worker.end(worker.claim()[0], Release(HOUR, State(history=history), "snoozed"))
+    found = said(engine)
+    assert ("snoozes" in found) == warned
+    if warned:
+        text = f"job jobs:A {pushed} has snoozed 1234 times; set max_snoozes"
+        assert found["snoozes"] == Check("snoozes", "warn", text)
