@@ -13,7 +13,7 @@ from poolq.cli import job_ids, listing, options
 from poolq.cli.filters import Selection
 from poolq.cli.progress import Progress, exact_sum
 from poolq.engines.base import Engine, StoredJob
-from poolq.monitor import unique_keys
+from poolq.monitor import job_history, unique_keys
 
 FAILED = ("failed",)
 MAX_SHOWN = 100  # jobs that --dry-run lists
@@ -194,7 +194,7 @@ def _reason(engine: Engine, id: str, change: Change) -> str:
     """Return why a job cannot be changed, as the end of a sentence."""
     stored = engine.find(id)
     if stored is None:
-        return "is done or never existed"
+        return job_history.NOT_STORED
     if stored.status in change.states:
         return "changed in the meantime; try again"
     *others, last = change.states

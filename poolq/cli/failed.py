@@ -14,6 +14,7 @@ from poolq.config import Config
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import JobError, NotFound, UnknownJob
 from poolq.jobs.message import MAX_ATTEMPTS, decode, with_fields
+from poolq.monitor import job_history
 
 
 @click.group(cls=Group)
@@ -40,7 +41,7 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     id = job_ids.resolve_one(engine, id)
     stored = engine.find(id)
     if stored is None or stored.status != "failed":
-        state = "is done or never existed" if stored is None else f"is {stored.status}"
+        state = job_history.NOT_STORED if stored is None else f"is {stored.status}"
         raise NotFound(f"job {id} is not a failed job; it {state}")
     print_job(stored, as_json)
 

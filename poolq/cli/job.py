@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from typing import NamedTuple
 
 import click
 
@@ -16,7 +17,7 @@ from poolq.common.names import check_name, suggestion
 from poolq.engines.base import Engine, StoredJob
 from poolq.errors import DurationError, NotFound, OptionError, PoolqError
 from poolq.jobs.message import entries, name_and_queue
-from poolq.monitor import node_info, times, unique_keys
+from poolq.monitor import job_history, node_info, times, unique_keys
 from poolq.monitor.snapshot import Progress, Snapshot
 
 #: A delayed or parked job that becomes ready during a command is found among the ready jobs.
@@ -59,23 +60,15 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     id = job_ids.resolve_one(engine, id)
     stored = engine.find(id)
     if stored is None:
-        raise NotFound(f"job {id} is done or never existed")
+        raise NotFound(f"job {id} {job_history.NOT_STORED}")
     pools = [] if stored.status == "failed" else _running_pools()
-    workers = (worker for pool in pools for worker in pool.workers)
-    progress = next((worker.progress for worker in workers if worker.id == id), None)
+    workers = ((pool.head, worker) for pool in pools for worker in pool.workers)
+    here = next(((head, worker) for head, worker in workers if worker.id == id), None)
+    progress = here[1].progress if here else None
     if stored.status == "running" and progress is None:
-        progress = _published_progress(engine, id)
-    print_job(stored, as_json, progress, _reason(engine, stored, pools))
-
-
-def _published_progress(engine: Engine, id: str) -> Progress | None:
-    """Return the progress that the heartbeat of a pool on another host has published."""
-    for node in engine.nodes():
-        info = node_info.decode(node.info)
-        if info is not None and id in info.progress:
-            done, total, note = info.progress[id]
-            return Progress(done=done, total=total, note=note)
-    return None
+        progress = node_info.progress((node.info for node in engine.nodes()), id)
+    worker = f"worker {here[1].slot} of pool {here[0].pool}" if here else stored.worker
+    print_job(stored, as_json, Around(_reason(engine, stored, pools), progress, worker))
 
 
 def _running_pools() -> list[Snapshot]:
@@ -101,12 +94,22 @@ def _reason(engine: Engine, stored: StoredJob, pools: Sequence[Snapshot]) -> str
     return wait_reasons.reason(stored, name, facts, engine.now() / 1e6)
 
 
-def print_job(
-    stored: StoredJob, as_json: bool, progress: Progress | None = None, why: str = ""
-) -> None:
-    from poolq.cli import tables
-    from poolq.monitor import job_history
+class Around(NamedTuple):
+    """What is known of a job besides what is stored: why it waits, what it reports while it runs,
+    and the worker that runs it, as people name it."""
 
+    why: str = ""
+    progress: Progress | None = None
+    worker: str = ""
+
+
+NOTHING_AROUND = Around()
+
+
+def print_job(stored: StoredJob, as_json: bool, around: Around = NOTHING_AROUND) -> None:
+    from poolq.cli import tables
+
+    why, progress, worker = around
     if as_json:
         tables.print_json({**records.job(stored, progress), "why": why or None})
         return
@@ -124,23 +127,18 @@ def print_job(
         **({"expires": times.local(stored.expires_at)} if stored.expires_at else {}),
         title: attempts,
         "crashes": stored.state.crashes,
-        "worker": stored.worker or "-",
+        "worker": worker or "-",
         "payload": listing.payload_text(stored.body),
         **({"unique": unique} if (unique := unique_keys.text(stored)) else {}),
     }
     if progress is not None:
-        fields["progress"] = _progress_text(progress)
+        fields["progress"] = job_history.progress(progress)
     history = entries(stored.state.history)
     if history:
         fields["history"] = "\n".join(map(job_history.line, history))
         if history[-1].traceback:
             fields["traceback"] = history[-1].traceback.rstrip()
     tables.print_fields(fields)
-
-
-def _progress_text(progress: Progress) -> str:
-    total = f" of {progress.total}" if progress.total else ""
-    return f"{progress.done}{total}{f', {progress.note}' if progress.note else ''}"
 
 
 def _grace(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:

@@ -3,17 +3,19 @@
 import os
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
+from poolq.cli.options import ENGINE_FLAGS, json_option, warn, with_settings
 from poolq.config import Config
-from poolq.errors import PoolNotFound
+from poolq.errors import EngineUnavailable, PoolNotFound, PoolqError
 
 if TYPE_CHECKING:
     from poolq.dashboard.sources import Source
+    from poolq.monitor.snapshot import Snapshot
 
 MIN_SIZE, MAX_SIZE = (20, 5), (1000, 1000)
 DEFAULT_SIZE = (100, 30)
@@ -76,6 +78,26 @@ def top(
         source.close()
 
 
+def _with_stored_failures(found: "Snapshot", settings: Config) -> "Snapshot":
+    """Add the failed jobs that the engine stores, as on the screen, or print why there are only
+    those that the pool's memory still has."""
+    from msgspec.structs import replace
+
+    from poolq.dashboard import queries
+    from poolq.dashboard.actions import open_pools_engine
+    from poolq.dashboard.job_list import FoundFailures, StoredFailures
+
+    try:
+        if not found.head.reachable:
+            raise EngineUnavailable("the broker does not answer")
+        with closing(open_pools_engine(settings, found.head.broker)) as engine:
+            stored = queries.failures(engine, FoundFailures((), 0.0))
+    except PoolqError as error:
+        warn(f"only the latest failures of this pool are shown, not all that are stored: {error}")
+        return found
+    return replace(found, failures=StoredFailures(stored).merged(found.failures))
+
+
 def _once(
     source: "Source", settings: Config, *, as_json: bool, svg: Path | None, size: Size | None
 ) -> None:
@@ -90,6 +112,7 @@ def _once(
         found = source.snapshot()
     if found is None:
         raise PoolNotFound(f"pool {settings.name!r} has just ended")
+    found = _with_stored_failures(found, settings)
     terminal = os.get_terminal_size() if sys.stdout.isatty() else None
     if svg is not None:
         picture = print_once.picture(found, size or terminal or DEFAULT_SIZE)

@@ -19,7 +19,7 @@ from poolq.engines.base import Engine, JobPage
 from poolq.engines.search import JobFilter, search
 from poolq.errors import NotFound, PoolqError, Refused
 from poolq.jobs.message import name_and_queue
-from poolq.monitor import unique_keys
+from poolq.monitor import job_history, unique_keys
 
 #: A message, and what was fetched.
 ActionOutput = tuple[str, Any]
@@ -122,11 +122,7 @@ class Actions:
         """Return the engine in this command's settings. Raises Refused if it is not the pool's."""
         with self._lock:
             if self._opened is None:
-                mine, theirs = engine_urls.redact(self._config.engine), self._broker()
-                if theirs and mine != theirs:
-                    why = f"this pool uses {theirs}, not {mine}; pass the pool's with --engine"
-                    raise Refused(why)
-                self._opened = open_engine(self._config)
+                self._opened = open_pools_engine(self._config, self._broker())
             return self._opened
 
     def _id(self, given: str) -> str:
@@ -293,4 +289,13 @@ class Actions:
 
 
 def _ended(id: str) -> NotFound:
-    return NotFound(f"job {id} is done, cancelled or forgotten, or never existed")
+    return NotFound(f"job {id} {job_history.NOT_STORED}")
+
+
+def open_pools_engine(config: Config, broker: str) -> Engine:
+    """Open the engine in this command's settings. `broker`: the URL of the pool's engine, without
+    the password. Raises Refused if that is another one."""
+    mine = engine_urls.redact(config.engine)
+    if broker and mine != broker:
+        raise Refused(f"this pool uses {broker}, not {mine}; pass the pool's with --engine")
+    return open_engine(config)

@@ -55,7 +55,7 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
         detail.waits, detail.blocks = False, found.blocks
         detail.due = now + rest_after(found.took, DETAIL_INTERVAL)
         detail.job, detail.skew = found.job or detail.job, found.skew or detail.skew
-        detail.gone = found.job is None
+        detail.gone, detail.progress = found.job is None, found.progress
 
 
 def shown_by(action: Action) -> str:

@@ -19,8 +19,8 @@ from poolq.dashboard.job_list import (
 )
 from poolq.engines.base import Engine, StoredJob
 from poolq.jobs.message import UNREADABLE, entries
-from poolq.monitor import job_history, tracebacks
-from poolq.monitor.snapshot import FailureView
+from poolq.monitor import job_history, node_info, tracebacks
+from poolq.monitor.snapshot import FailureView, Progress
 
 PART_SIZE, MAX_PARTS = 50, 100  # jobs of one request, whose bodies may be large, and requests
 MAX_BYTES = 4 << 20  # of the bodies that a query reads; a query that reads more returns fewer jobs
@@ -29,12 +29,14 @@ MAX_PAYLOAD_CHARS = 10_000  # of a payload in a detail
 
 
 class FoundDetail(NamedTuple):
-    """A job, if it is still stored, and texts by title. `skew`, `took`: as in `FoundJobs`."""
+    """A job, if it is still stored, and texts by title. `skew`, `took`: as in `FoundJobs`.
+    `progress`: what the job reports, as the last heartbeat of its pool has published it."""
 
     job: JobView | None
     blocks: dict[str, str]
     skew: float = 0.0
     took: float = 0.0
+    progress: Progress | None = None
 
 
 def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
@@ -88,8 +90,10 @@ def detail(engine: Engine, id: str) -> FoundDetail:
     stored = engine.find(id)
     took = perf_counter() - began
     if stored is None:
-        return FoundDetail(None, {"job": "done or forgotten"}, took=took)
-    return FoundDetail(job_view(stored), job_blocks(stored), _skew(engine), took)
+        return FoundDetail(None, {"job": job_history.ENDED}, took=took)
+    running = stored.status == "running"
+    progress = node_info.progress((one.info for one in engine.nodes()), id) if running else None
+    return FoundDetail(job_view(stored), job_blocks(stored), _skew(engine), took, progress)
 
 
 def _skew(engine: Engine) -> float:

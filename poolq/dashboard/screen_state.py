@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from poolq.dashboard.job_list import JobList, JobsRequest, JobView, StoredFailures
 from poolq.engines.search import JobFilter
+from poolq.monitor.snapshot import Progress
 
 
 class Bulk(NamedTuple):
@@ -62,10 +63,10 @@ PROBLEMS = "problems"
 class Detail:
     """A row shown in full, or all alerts. `blocks` maps titles to fetched texts; if `waits`, more
     will come. `job`: the job as the engine stores it, or stored it before it was `gone`; `skew`: by
-    how many seconds the engine's clock is ahead; `due`: when to fetch again, in monotonic seconds.
-    `follows`: whose lines of the log are shown, as `log`. `at_end`: whether the end stays visible
-    when lines are added. `sought` is the text to find; drawing moves `match`, the line where it was
-    found, by `jump` matches."""
+    how many seconds the engine's clock is ahead; `progress`: what the job reports, on whatever
+    host; `due`: when to fetch again, in monotonic seconds. `follows`: whose lines of the log are
+    shown, as `log`. `at_end`: whether the end stays visible when lines are added. `sought` is the
+    text to find; drawing moves `match`, the line where it was found, by `jump` matches."""
 
     pane: str
     key: str
@@ -76,6 +77,7 @@ class Detail:
     skew: float = 0.0
     due: float = 0.0
     gone: bool = False
+    progress: Progress | None = None
     follows: LogRequest | None = None
     log: str = ""
     at_end: bool = False

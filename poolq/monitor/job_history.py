@@ -4,7 +4,12 @@ from poolq.common.escaping import clean
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, entries
 from poolq.jobs.retry import crash_error
+from poolq.monitor.snapshot import Progress
 from poolq.monitor.times import local
+
+#: How a job has ended that is not stored.
+ENDED = "done, cancelled, discarded, expired, replaced or forgotten"
+NOT_STORED = f"is {ENDED}, or never existed"
 
 
 def line(entry: Entry) -> str:
@@ -32,6 +37,12 @@ def last_error(stored: StoredJob) -> str:
     if stored.status == "failed" and history[-1].cause == "crash":
         return crash_error(stored.state.crashes, text)
     return text
+
+
+def progress(found: Progress) -> str:
+    """What a job reports: `89 of 400, step 89`."""
+    total = f" of {found.total}" if found.total else ""
+    return f"{found.done}{total}{f', {found.note}' if found.note else ''}"
 
 
 def attempts(stored: StoredJob, most: int | None) -> tuple[str, str]:

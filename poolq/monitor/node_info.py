@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from poolq.monitor.snapshot import Progress
+
 #: The range of --node-ttl in seconds.
 MIN_NODE_TTL, MAX_NODE_TTL = 0.5, 366 * 86400.0
 
@@ -65,6 +67,15 @@ def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[st
             return []
         served.update(info.queues)
     return [queue for queue in queues if queue not in served]
+
+
+def progress(infos: Iterable[bytes], id: str) -> Progress | None:
+    """Return what a running job reports, as its node has published it, or None."""
+    for info in map(decode, infos):
+        if info is not None and id in info.progress:
+            done, total, note = info.progress[id]
+            return Progress(done=done, total=total, note=note)
+    return None
 
 
 def node_ttl(data: bytes, unknown: float) -> float:

@@ -20,6 +20,7 @@ from poolq.engines.base import Engine, Push
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import Bury, Park
+from poolq.monitor.job_history import NOT_STORED
 from tests.contract.helpers import Worker
 from tests.support.cli import ROOT, Command, Done, NewCommand, environment
 from tests.support.tty import Tty
@@ -132,7 +133,10 @@ def test_dispatch_reads_stdin_and_runs_on_sync(poolq: Command) -> None:
 def test_unknown_ids_are_failures(poolq: Command) -> None:
     assert poolq("db", "migrate").code == 0
     done = poolq("job", "show", NOBODY)
-    assert (done.code, done.line) == (1, f"job {NOBODY} is done or never existed")
+    assert (done.code, done.line) == (
+        1,
+        f"job {NOBODY} {NOT_STORED}",
+    )
     done = poolq("failed", "show", NOBODY, "--json")
     assert (done.code, done.out) == (1, "")
     for args in (("job", "cancel"), ("failed", "retry"), ("failed", "forget")):
@@ -282,7 +286,7 @@ def test_the_beginning_of_an_id_is_enough(poolq: Command, engine: Engine) -> Non
     assert poolq("job", "cancel", "abd1", "abc10", "abd1").out == (
         f"cancelled {ids[2]}\ncancelled {ids[0]}\n"
     )
-    assert poolq("job", "show", "beef").line == "job beef is done or never existed"
+    assert poolq("job", "show", "beef").line == f"job beef {NOT_STORED}"
 
 
 def test_limits(poolq: Command, engine: Engine, worker: Worker) -> None:
@@ -482,7 +486,7 @@ def test_failed_retry_and_forget_by_id(poolq: Command, engine: Engine, worker: W
     first, second = fail(poolq, engine, worker, 2, "a")
     done = poolq("failed", "retry", first, NOBODY)
     assert (done.code, done.out) == (1, f"retried {first}\n")
-    assert done.line == f"job {NOBODY} is done or never existed"
+    assert done.line == f"job {NOBODY} {NOT_STORED}"
     done = poolq("failed", "forget", first)
     assert done.line == f"job {first} is ready; only failed jobs can be forgotten"
     found = engine.find(first)

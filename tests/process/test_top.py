@@ -124,7 +124,7 @@ def test_queues_and_failed_jobs_are_acted_on(screens: Screens, project: Project)
     tty.until_shows("queue default is paused, on all nodes", "PAUSED")
     tty.type("p")
     tty.until_shows("queue default is resumed")
-    tty.type("tab", "tab", "enter")
+    tty.type("tab", "tab", "tab", "enter")
     tty.until_shows(second, "PAYLOAD", "TRACEBACK", "HISTORY", "in run", "ValueError: no luck")
     tty.type("esc", "r")
     tty.until_shows(f"job {second} is back in its queue")
@@ -286,6 +286,27 @@ def test_all_of_it_once(screens: Screens, project: Project) -> None:
 
 
 @sqlite
+def test_failures_that_were_stored_before_the_pool_are_printed_too(
+    screens: Screens, project: Project
+) -> None:
+    first = project.ready(1)
+    project.dispatch_many("Fails", 20)
+    until(lambda: len(project.failed()) == 20, 20, "the failed jobs")
+    first.signal(signal.SIGTERM)
+    assert first.wait_exit() == 0
+    pool = project.ready(1)
+    poolq = top(screens, pool)
+    assert "FAILURES 20 " in poolq("top", "--once").out
+    shown = {one["id"] for one in poolq("top", "--json").json["failures"]}
+    assert shown == set(project.failed())
+    done = poolq("top", "--once", "--engine=sqlite:////nowhere/else.db")
+    assert (done.code, "FAILURES 0 " in done.out) == (0, True)
+    assert done.line.startswith(
+        "only the latest failures of this pool are shown, not all that are stored: this pool uses"
+    )
+
+
+@sqlite
 def test_a_picture(screens: Screens, project: Project, tmp_path: Path) -> None:
     pool = project.ready(1)
     poolq = top(screens, pool)
@@ -318,7 +339,7 @@ def test_why_mails_wait_and_until_when(make_project: MakeProject, engine_url: st
         pool = project.ready(1)
         project.dispatch_many("Mail", 3, queue="mails", on_limit="park")
         tty = screens.top(pool)
-        tty.until_shows("limit jobs:Mail holds back: 2 wait until", "HOLDS BACK", "0.0033/0.0033")
+        tty.until_shows("limit jobs:Mail holds back: 2 wait until", "HOLDS BACK", "1/1 per 5m")
         found = json.loads(top(screens, pool)("top", "--json").out)["limits"][0]
         assert 0 < found["next_slot"] <= 300
         assert found["waiting"] == 2

@@ -8,9 +8,10 @@ from rich.style import Style
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.job_list import JobView, counts
+from poolq.dashboard.panes.workers import progress as progress_gauge
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts, job_history, unique_keys, wait_reasons
-from poolq.monitor.snapshot import Snapshot
+from poolq.monitor.snapshot import Snapshot, WorkerView
 
 _ID_CHARS = 32  # of an id that `ids.new_id` has made
 #: The milliseconds from which such an id may be: 2020 to 2100.
@@ -117,13 +118,15 @@ def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
     waits: list[tuple[str, Cell]] = [("why", (reason, theme.warn))] if reason else []
     title, attempts = job_history.attempts(stored, job.attempts)
     crashes = stored.state.crashes
-    gone = ", and is now done or forgotten" if detail and detail.gone else ""
+    gone = ", and is no longer stored" if detail and detail.gone else ""
+    progress = _progress(job, context)
     return [
         *(error if stored.status == "failed" else [*waits, *error]),
         ("job", job.job),
         ("id", stored.id),
         ("queue", stored.queue),
         ("state", (f"{_status_text(job, context)}{gone}", _style(job, context))),
+        *([("progress", (progress, theme.accent))] if progress else []),
         (title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}"),
         ("dispatched", _dispatched(job, context)),
         *([("unique key", unique)] if (unique := unique_keys.text(stored)) else []),
@@ -136,7 +139,9 @@ def _status_text(job: JobView, context: DrawContext) -> str:
     stored = job.stored
     if stored.status == "parked":
         return stored.status
-    starts = {"running": f"running on {stored.worker}, claimed", "failed": "failed"}
+    worker = _worker(job, context)
+    name = stored.worker if worker is None else f"worker {worker.slot}"
+    starts = {"running": f"running on {name}, claimed", "failed": "failed"}
     start = starts.get(stored.status, f"{stored.status}, due")
     return f"{start} {amounts.moment(stored.at / 1e6, _now(context))} ({_due(job, context)})"
 
@@ -147,6 +152,21 @@ def _expires(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
         return []
     left = f" (in {amounts.span(at - now)})" if at > now else ""
     return [("expires", f"{amounts.moment(at, now)}{left}")]
+
+
+def _worker(job: JobView, context: DrawContext) -> WorkerView | None:
+    """Return the worker of this pool that runs the job."""
+    return next((one for one in context.snapshot.workers if one.id == job.id), None)
+
+
+def _progress(job: JobView, context: DrawContext) -> str:
+    """Return what the running job reports, here or on another host, or ""."""
+    worker, detail = _worker(job, context), context.state.detail
+    found = worker.progress if worker else detail.progress if detail else None
+    if job.stored.status != "running" or found is None:
+        return ""
+    gauge = f"{progress_gauge(found, context)}  " if found.total else ""
+    return gauge + job_history.progress(found)
 
 
 def _dispatched(job: JobView, context: DrawContext) -> str:

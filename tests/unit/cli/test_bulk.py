@@ -20,6 +20,7 @@ from poolq.engines.base import Engine, Push
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import Refused
 from poolq.jobs.ids import new_id
+from poolq.monitor.job_history import NOT_STORED
 
 HOUR = 3_600_000_000
 
@@ -118,4 +119,4 @@ def test_ids_are_reported_in_their_order(
     assert bulk.run(engine, chosen(ids[2], "0" * 32, ids[0]), change) == 1
     said = capsys.readouterr()
     assert said.out == f"cancelled {ids[2]}\ncancelled {ids[0]}\n"
-    assert said.err == f"poolq: job {'0' * 32} is done or never existed\n"
+    assert said.err == f"poolq: job {'0' * 32} {NOT_STORED}\n"

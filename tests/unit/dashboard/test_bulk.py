@@ -222,7 +222,9 @@ def test_an_id_may_be_shortened(engine: Engine, actions: Actions) -> None:
     assert does("move", ids[1], "r") == f"job {ids[1]} is in queue r"
     assert does("retry", failed) == f"job {failed} is back in its queue"
     assert does("purge", "q") == "queue q is purged: 4 jobs deleted"
-    with pytest.raises(NotFound, match="is done, cancelled or forgotten, or never existed"):
+    with pytest.raises(
+        NotFound, match="is done, cancelled, discarded, expired, replaced or forgotten"
+    ):
         does("cancel", ids[0])
     with pytest.raises(NotFound, match="is done, cancelled"):
         does("find", ids[0])

@@ -28,7 +28,8 @@ from poolq.dashboard.queries import FoundDetail, job_blocks, job_view
 from poolq.dashboard.screen_state import Action, Detail, ScreenState
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, Message, State, encode, entry
-from poolq.monitor.snapshot import Snapshot
+from poolq.monitor import job_history
+from poolq.monitor.snapshot import Progress, Snapshot
 from tests.support import snapshots
 from tests.support.snapshots import AT
 
@@ -281,8 +282,8 @@ def test_enter_opens_a_job_which_is_read_again_until_it_has_gone() -> None:
     fetching.take(state, action, FoundDetail(view(1, "running"), blocks, 1.0), 5.0)
     assert fetching.wanted(state, POOL, 6.0) is None
     assert fetching.wanted(state, POOL, 9.0) == action
-    fetching.take(state, action, FoundDetail(None, {"job": "done or forgotten"}), 9.0)
-    assert "and is now done or forgotten" in shown(state)
+    fetching.take(state, action, FoundDetail(None, {"job": job_history.ENDED}), 9.0)
+    assert "and is no longer stored" in shown(state)
     press("esc", state, POOL, 0.0)
     assert state.detail is None
     assert state.jobs is not None
@@ -320,6 +321,26 @@ def test_a_read_only_screen_may_browse_but_not_act(key: str) -> None:
 
 
 # what is drawn
+
+
+def test_a_running_job_names_its_worker_as_kill_does_and_shows_what_it_reports() -> None:
+    job = view(1, "running", worker="89207d4f3d3d:6")
+    report = Progress(done=89, total=400, note="step 89")
+    here = snapshots.busy(3, id=job.id, progress=report)
+    pool = msgspec.structs.replace(POOL, workers=(snapshots.busy(1), here))
+    state = opened(job)
+    press("enter", state, pool, 0.0)
+    found = shown(state, pool=pool)
+    assert re.search(r"state +running on worker 3, claimed ", found)
+    assert re.search(r"progress +█+░+ +22% +89 of 400, step 89\n", found)
+    other = shown(state)
+    assert re.search(r"state +running on 89207d4f3d3d:6, claimed ", other)
+    assert "progress" not in other
+    detail = FoundDetail(job, {}, progress=report)
+    fetching.take(state, Action("show", job.id), detail, 1.0)
+    assert "89 of 400, step 89" in shown(state), "its pool on another host has published it"
+    fetching.take(state, Action("show", job.id), FoundDetail(view(1), {}), 9.0)
+    assert "progress" not in shown(state)
 
 
 @pytest.mark.parametrize("size", SIZES)

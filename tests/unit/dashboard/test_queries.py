@@ -14,6 +14,9 @@ from poolq.dashboard.job_list import BEGINNING, FoundFailures, JobsRequest, Posi
 from poolq.engines.base import Engine, JobPage
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
+from poolq.monitor import job_history, node_info
+from poolq.monitor.node_info import NodeInfo
+from poolq.monitor.snapshot import Progress
 from tests.contract.helpers import Worker, bury, open_engine
 
 
@@ -106,6 +109,16 @@ def test_a_list_of_large_jobs_is_read_in_smaller_pages(
     assert found.next is not None
 
 
+def test_what_a_job_on_another_host_reports_is_read_while_it_runs(engine: Engine) -> None:
+    (id,) = push(engine, 1)
+    process = ("boot", "ns", 1, 2)
+    info = NodeInfo("shop", "web2", process, process, progress={id: (89, 400, "step 89")})
+    engine.beat("17aa", node_info.encode(info))
+    assert queries.detail(engine, id).progress is None
+    Worker(engine, node="17aa", queues=("mails",)).claim()
+    assert queries.detail(engine, id).progress == Progress(done=89, total=400, note="step 89")
+
+
 def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:
     (id,) = push(engine, 1)
     found = queries.detail(engine, id)
@@ -114,5 +127,8 @@ def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:
     assert found.blocks["payload"] == '{\n  "to": "user0"\n}'
     engine.purge("mails")
     gone = queries.detail(engine, id)
-    assert (gone.job, gone.blocks) == (None, {"job": "done or forgotten"})
+    assert (gone.job, gone.blocks) == (
+        None,
+        {"job": job_history.ENDED},
+    )
     assert queries.jobs(engine, JobsRequest(queue="mails", start=BEGINNING)).jobs == []
