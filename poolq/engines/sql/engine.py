@@ -5,7 +5,9 @@ The statements are in the modules beside this one. Connections, and fast ways to
 """
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -97,7 +99,7 @@ class SQLEngine(Engine):
     def _push_tied(self, pushes: Sequence[TiedPush], holders: dict[str, str]) -> None:
         """Store jobs. Adds to `holders` by id which job has each job's key."""
         found = self._change(partial(ties.push, pushes=pushes))
-        contested = []
+        contested, skipped = [], Counter[str]()
         for one in pushes:
             job, right = one
             holder = found.get(right.key) if right else None
@@ -107,6 +109,12 @@ class SQLEngine(Engine):
                 contested.append((one, right))
             else:
                 holders[job.id] = holder.id
+                skipped[job.queue] += 1
+        if skipped:
+            with suppress(
+                EngineUnavailable
+            ):  # the jobs are stored, so no producer must repeat this
+                self._change(partial(ties.count_skipped, queues=skipped))
         for one, right in contested:
             holder_id = ""
             while not holder_id:

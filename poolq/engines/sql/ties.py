@@ -13,7 +13,7 @@ from typing import NamedTuple
 from poolq.engines.base import Check
 from poolq.engines.reports import void_keys
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.job_counters import COUNTER_NAMES, NO_WORKER
+from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.location import IS_CLAIMED
 from poolq.engines.sql.session import (
     BatchQuery,
@@ -47,11 +47,6 @@ LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
 HOLDERS = f"""SELECT name, id, ends, {LIVE_HOLDER}
     FROM {{unique_keys}} u WHERE name IN {{list}} {{lock}}"""
 HOLDER = "SELECT id FROM {unique_keys} WHERE name = ? AND (ends = 0 OR ends > {now})"
-_VALUES = ", ".join("1" if name == "skipped" else "0" for name in COUNTER_NAMES)
-COUNT_SKIPPED = f"""INSERT INTO {{counters}} (worker, queue, {", ".join(COUNTER_NAMES)})
-    SELECT '{NO_WORKER}', ?, {_VALUES} FROM {{unique_keys}} u WHERE name = ? AND id <> ?
-    AND (ends > 0 OR {LIVE_HOLDER} = 1)
-    {{on:worker, queue}} skipped = skipped + 1"""
 #: How many keys one transaction deletes after their time. This blocks SQLite's other writers.
 MAX_DELETED = 2000
 ENDED_KEYS = f"ends > 0 AND ends <= {{now}} ORDER BY ends LIMIT {MAX_DELETED}"
@@ -125,15 +120,20 @@ def push(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, Holder]:
     first: dict[str, tuple[object, ...]] = {}
     for job, right in rights:
         first.setdefault(right.key, (right.key, job.id, right.lasts, right.lasts))
-    skips = [(job.queue, right.key, job.id) for job, right in rights if not right.replaces]
     queries: list[Query | BatchQuery] = [
         BatchQuery(TAKE_KEY, [first[key] for key in sorted(first)]),
         *_store(pushes),
-        *([BatchQuery(COUNT_SKIPPED, sorted(skips))] if skips else []),
     ]
     names = in_chunks(sorted(first))
     found = tx.finish(*queries, *(Query(HOLDERS, (some,)) for some in names))
     return _holders(found[len(queries) :])
+
+
+def count_skipped(tx: Transaction, queues: Mapping[str, int]) -> None:
+    """Count by queue the jobs that gave way."""
+    increments = CounterIncrements()
+    increments.add_many(queues, "skipped")
+    tx.later(*increments.queries())
 
 
 def _store(pushes: Sequence[TiedPush]) -> Iterator[BatchQuery]:
