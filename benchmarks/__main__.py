@@ -26,6 +26,7 @@ SCENARIOS = (
     "drain-sqlite",
     "drain-mariadb",
     "dispatch",
+    "unique",
     "idle",
     "busy",
     "million",

@@ -108,7 +108,7 @@ def send(template: MessageTemplate, payload: object) -> JobId:
     to, limit = _chosen.producer or _chosen.open()
     push = template.push(payload, limit)
     if template.unique is not None:
-        return store_tied([TiedPush(push, template.right(payload))])[0]
+        return _store_tied(to, [TiedPush(push, template.right(payload))])[0]
     try:
         to.push([push])
     except EngineUnavailable as error:
@@ -132,12 +132,17 @@ def store_tied(pushes: Sequence[TiedPush]) -> list[JobId]:
     """Store those of these jobs whose unique keys are free. Returns for each the id of the job that
     has its key. Raises EngineUnavailable as `store` does."""
     to, _ = _chosen.producer or _chosen.open()
-    pauses = _pauses()
+    return _store_tied(to, pushes) if pushes else []
+
+
+def _store_tied(engine: "Engine", pushes: Sequence[TiedPush]) -> list[JobId]:
+    pauses: Iterator[bool] | None = None
     while True:
         try:
-            holders = to.push_tied(pushes)
+            holders = engine.push_tied(pushes)
             break
         except EngineUnavailable as error:
+            pauses = pauses or _pauses()
             # If some jobs are stored, it is not known to which jobs the others of them gave way.
             if error.maybe_stored or 0 < len(error.ids) < len(pushes) or not next(pauses, False):
                 raise

@@ -67,7 +67,9 @@ class Unique:
 def _key(job: str, chosen: Mapping[str, object]) -> str:
     """Return the key, which is readable unless it is too long."""
     key = f"{job} {_encode(chosen).decode()}"
-    if len(key) <= MAX_UNIQUE_KEY_BYTES and len(key.encode()) <= MAX_UNIQUE_KEY_BYTES:
+    if len(key) <= MAX_UNIQUE_KEY_BYTES and (
+        key.isascii() or len(key.encode()) <= MAX_UNIQUE_KEY_BYTES
+    ):
         return key
     digest = sha256(key.encode()).hexdigest()
     short = job.encode()[: MAX_UNIQUE_KEY_BYTES - len(digest) - 1].decode(errors="ignore")

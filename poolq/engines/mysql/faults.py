@@ -5,9 +5,9 @@ import pymysql
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
-#: Errors after which a transaction is repeated: a row changed after MariaDB's snapshot (1020), lock
-#: wait timeout (1205), deadlock (1213), a statement that was killed (1317) or too slow (1969, 3024),
-#: rollback by group replication (3101).
+#: Errors after which a transaction is repeated: a row changed after MariaDB's snapshot (1020),
+#: lock wait timeout (1205), deadlock (1213), a statement that was killed (1317) or too slow (1969,
+#: 3024), rollback by group replication (3101).
 RETRYABLE = (1020, 1205, 1213, 1317, 1969, 3024, 3101)
 #: Errors of a connection that was cut, or whose server shuts down or has become read-only.
 LOST = (0, 1053, 1152, 1158, 1159, 1160, 1161, 1290, 1836, 1927, 2003, 2006, 2013, 2055, 4031)

@@ -69,7 +69,7 @@ class RedisEngine(Engine):
     def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
         holders: list[str] = []
         bare = [one.push for one in pushes]
-        for chunk in push_chunks(bare):
+        for chunk in [bare] if len(bare) == 1 else push_chunks(bare):
             some = pushes[len(holders) : len(holders) + len(chunk)]
             replaces = any(one.unique.replaces for one in some if one.unique)
             script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED

@@ -32,6 +32,7 @@ from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.watcher import Watcher
 from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, run_read
 from poolq.errors import EngineError
+from poolq.jobs.ties import UniqueRight
 
 T = TypeVar("T")
 
@@ -40,6 +41,9 @@ DATA_VERSION = "PRAGMA data_version"
 INSERT_JOB = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
 INSERT_EXPIRING = """INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at)
     VALUES (?, ?, ?, ?, ?, ?)"""
+INSERT_TIED = """INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, ties)
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+INSERT_KEY = "INSERT OR IGNORE INTO {unique_keys} (name, id, ends) VALUES (?, ?, ?)"
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
 #: Seconds after which the connection checks again that its file has not been replaced.
@@ -102,6 +106,7 @@ class SQLiteSession(Session):
         self.known_queues: set[str] = set()
         self._insert = texts[INSERT_JOB]
         self._insert_expiring = texts[INSERT_EXPIRING]
+        self._insert_tied, self._insert_key = texts[INSERT_TIED], texts[INSERT_KEY]
         self._schema = schema
         self._write_lock = WriteLock(options.file)
         self.watcher = Watcher(options.file)
@@ -273,6 +278,52 @@ class SQLiteSession(Session):
                     raise
             self._write_lock.polite_writes = POLITE_WRITES
         self.exclusively(lambda: cursor.execute(insert, row))
+
+    def push_unique(self, push: Push, right: UniqueRight) -> bool:
+        """Store a job if its unique key is free and no other writer is at work. Returns whether it
+        is stored. Like `_push_one`, this bypasses the lines of the write lock."""
+        with self.lock:
+            try:
+                raw = self.raw()
+                if push.queue not in self.known_queues or self._write_lock.polite_writes:
+                    return False
+                self._refuse_reentry()
+                return self._push_unique(raw, push, right)
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+
+    def _push_unique(self, raw: sqlite3.Connection, push: Push, right: UniqueRight) -> bool:
+        id_, queue, body, delay, at, expires = push
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = raw.cursor()
+        try:
+            self._writing = True
+            try:
+                cursor.execute(BEGIN)
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                self._write_lock.polite_writes = POLITE_WRITES
+                return False
+            stamp = time_ns() // 1000
+            ends = stamp + right.lasts if right.lasts else 0
+            cursor.execute(self._insert_key, (right.key, id_, ends))
+            stored = cursor.rowcount == 1
+            if stored:
+                place, due = _place_and_due(stamp, delay, at)
+                expires_at = due + expires if expires else None
+                row = id_, place, due, queue, body, expires_at, right.ties
+                cursor.execute(self._insert_tied, row)
+            cursor.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # the first error is the one to raise
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+            raise
+        finally:
+            self._writing = False
+        return stored
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._add_queues(raw, {one.queue for one in pushes})

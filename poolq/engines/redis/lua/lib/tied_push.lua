@@ -1,9 +1,9 @@
 -- Part `tied_push` (needs `settle_done`, `wake_tokens`, `ready`, `bodies`, `delayed`, `ties`): store
 -- jobs with unique keys.
 --
--- ARGV: for each job nine: "<queue>", due ("": now, a time, or "-<delay>"), id, body, how long after it
---       is due it expires (0: never), its rights as JSON ("": none), the key, how long it lasts (0: until the job ends), 1 if the job replaces a
---       waiting one, else 0.
+-- ARGV: for each job nine: "<queue>", due ("": now, a time, or "-<delay>"), id, body, how long after
+--       it is due it expires (0: never), its rights as JSON ("": none), the key, how long it lasts (0:
+--       until the job ends), 1 if the job replaces a waiting one, else 0.
 -- Reply: for each job the id of the job that has its key.
 --
 -- The key comes before the job. So if the script fails in between, the key is void.
