@@ -11,6 +11,7 @@ from poolq.jobs.job import Job, JobSettings
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
+from poolq.jobs.payload import path_of
 from poolq.jobs.producer import max_payload, send, store, store_tied
 from poolq.jobs.ties import TiedPush, UniqueRight
 
@@ -55,16 +56,17 @@ def dispatch_many(
     pushes: list[Push] = []
     rights: list[UniqueRight | None] = []
     for index, item in enumerate(payloads):
-        payload, own, where = item, template, f"payloads[{index}]"
+        payload, own = item, template
         if isinstance(item, tuple):
+            where = path_of(index)
             payload, changes = _pair(item, label, where)
             own = MessageTemplate(label, shared.changed(changes, f"{label}, {where}"))
         if bind is not None:
             payload = bind(payload)
-        pushes.append(own.push(payload, limit, where))
+        pushes.append(own.push(payload, limit, index))
         if own.unique is not None or rights:
-            rights += [None] * (len(pushes) - 1 - len(rights))
-            rights.append(own.right(payload, where))
+            rights += [None] * (index - len(rights))
+            rights.append(own.right(payload, index))
     return store_tied(list(map(TiedPush, pushes, rights))) if rights else store(pushes)
 
 

@@ -11,7 +11,7 @@ from poolq.jobs.callbacks import dispatching, encoded_headers
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import MESSAGE_VERSION, NO_JITTER, Message, Push, encode, with_fields
 from poolq.jobs.options import Options
-from poolq.jobs.payload import check
+from poolq.jobs.payload import check, path_of
 from poolq.jobs.ties import UniqueRight
 
 #: The options that a message contains, except its queue.
@@ -67,10 +67,10 @@ class MessageTemplate:
         before, field, self._end = rest.partition(b'"payload":')
         self._before_payload = before + field
 
-    def push(self, payload: object, limit: int, where: str = "payload") -> Push:
+    def push(self, payload: object, limit: int, index: int = -1) -> Push:
         """Return a new job with a new id. The payload may have up to `limit` bytes of JSON.
-        `where`: what errors call the payload. Raises PayloadError, OptionError."""
-        checked = check(payload, self.job, limit, where)
+        `index`: see `payload.path_of`. Raises PayloadError, OptionError."""
+        checked = check(payload, self.job, limit, index)
         id_ = new_id()
         end = self._end
         if dispatching and (headers := encoded_headers(self.job, self.queue)):
@@ -80,16 +80,18 @@ class MessageTemplate:
             return _new(Push, (id_, self.queue, body, *self.options.due(self.job), self._expires))
         return _new(Push, (id_, self.queue, body, self.delay, 0, self._expires))
 
-    def blank(self, payload: object, limit: int, where: str = "payload") -> bytes:
+    def blank(self, payload: object, limit: int) -> bytes:
         """Return a message without headers whose id is BLANK_ID. Raises PayloadError."""
-        checked = check(payload, self.job, limit, where)
+        checked = check(payload, self.job, limit)
         parts = (self._before_id, BLANK_ID, self._before_payload, checked, self._end)
         return b"".join(parts)
 
-    def right(self, payload: object, where: str = "payload") -> UniqueRight | None:
+    def right(self, payload: object, index: int = -1) -> UniqueRight | None:
         """Return the unique key that a job with this payload asks for, if it is unique. `push` has
         checked the payload. Raises PayloadError."""
-        return self.unique.right(self.job, payload, where) if self.unique is not None else None
+        if self.unique is None:
+            return None
+        return self.unique.right(self.job, payload, path_of(index))
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
         """Return a template with some options changed. Raises OptionError."""

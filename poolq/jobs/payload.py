@@ -28,28 +28,34 @@ _HINTS = {
 _encode = msgspec.json.Encoder(enc_hook=str).encode  # a JobId
 
 
-def check(payload: object, job: str, limit_bytes: int, where: str = "payload") -> bytes:
+def check(payload: object, job: str, limit_bytes: int, index: int = -1) -> bytes:
     """Encode the payload as JSON; None means {}. Raises PayloadError, which names the job and the
-    path of the invalid value, such as `payload['to']`. `where`: the path of the payload itself."""
+    path of the invalid value, such as `payload['to']`. `index`: see `path_of`."""
     if payload is None:
         return b"{}"
     if type(payload) is not dict:
-        _refuse(job, f"{where} is {_kind(payload)}; it must be a dict")
+        _refuse(job, f"{path_of(index)} is {_kind(payload)}; it must be a dict")
     for key, item in payload.items():
         if type(key) is not str or type(item) not in _SCALARS:
-            _check(payload, job, where, 1)
+            _check(payload, job, path_of(index), 1)
             break
     try:
         encoded = _encode(payload)
     except ValueError as error:  # a lone surrogate, or an integer of thousands of digits
-        _refuse(job, f"{where} cannot be written as JSON: {' '.join(str(error).split())}")
+        words = " ".join(str(error).split())
+        _refuse(job, f"{path_of(index)} cannot be written as JSON: {words}")
     if len(encoded) > limit_bytes:
         _refuse(
             job,
-            f"{where} is {len(encoded)} bytes of JSON, over the limit of {limit_bytes}; "
+            f"{path_of(index)} is {len(encoded)} bytes of JSON, over the limit of {limit_bytes}; "
             "store the data elsewhere and dispatch its location, or raise max_payload",
         )
     return encoded
+
+
+def path_of(index: int) -> str:
+    """Return what errors call a payload: by its position among several, or -1 for a single one."""
+    return "payload" if index < 0 else f"payloads[{index}]"
 
 
 def _check(value: object, job: str, path: str, depth: int) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from poolq import config
@@ -27,6 +28,7 @@ from poolq.jobs.ties import TiedPush
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
+_id_of = attrgetter("id")
 RETRY_SECONDS = 10.0
 
 
@@ -125,7 +127,7 @@ def store(pushes: Sequence[Push]) -> list[JobId]:
             to.push(pushes)
     except EngineUnavailable as error:
         _retry_push(to, pushes, error)
-    return [JobId(push.id) for push in pushes]
+    return list(map(JobId, map(_id_of, pushes)))
 
 
 def store_tied(pushes: Sequence[TiedPush]) -> list[JobId]:

@@ -162,13 +162,13 @@ class ClaimBuffer:
     def add_settlement(self, claim: Claim, outcome: Outcome) -> None:
         """Add a settlement, which the next exchange sends."""
         self._running_since = 0
-        if outcome is not ACK and outcome is not DONE:
-            self._all_done = False
         if not self._pending:
             self._settle_by = monotonic_ns() + SETTLE_DELAY
             self.due = min(self.due, self._settle_by)
         if outcome is DONE:
             self._settle_by = self.due = 0
+        elif outcome is not ACK:
+            self._all_done = False
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:
