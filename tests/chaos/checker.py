@@ -9,7 +9,8 @@ from statistics import median
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tests.chaos.jobs import ENDS, OF_ALL, PARKED, RELEASED, WINDOW
+from poolq.jobs.concurrency import GATE_WINDOW
+from tests.chaos.jobs import AT_ONCE, ENDS, OF_ALL, PARKED, RELEASED, WINDOW
 from tests.chaos.records import NOBODY, Evidence, Line, by_id
 from tests.chaos.repeats import AT_ITS_END, OUTAGES, STOPS, WORKERS, Causes, back, repeats
 from tests.chaos.schedule import RESTORE
@@ -22,6 +23,8 @@ HITS = 0.1
 LAG = 0.2
 #: The jobs with a limit of their own, and its starts in a window.
 LIMITED = (("Releases", RELEASED), ("Parks", PARKED), ("Both", OF_ALL), ("BothParked", OF_ALL))
+#: The jobs of which only so many of each tenant run at once.
+AT_ONCE_JOBS = ("AtOnce", "AtOncePaced")
 #: Seconds that a clock may be off from where it is meant to be.
 CLOCK = 5.0
 
@@ -46,8 +49,8 @@ class Verdict(NamedTuple):
 def check(evidence: Evidence) -> Verdict:
     """Everything that the rules have to say."""
     rules: list[Callable[[Evidence], Iterator[str]]] = [
-        lost, never_started, doubles, cancelled, hooks, settled_once, outcomes, limits, clocks,
-        left_over,
+        lost, never_started, doubles, cancelled, hooks, settled_once, outcomes, limits,
+        concurrency, clocks, left_over,
     ]  # fmt: skip
     causes = Causes(evidence)
     found = Counter(cause for one in repeats(evidence) if (cause := causes.of(one)))
@@ -191,7 +194,7 @@ def limits(evidence: Evidence) -> Iterator[str]:
     """By the engine's own record no window held too much, and none began within another; and what
     has started is in that record."""
     windows: dict[tuple[str, int], set[int]] = defaultdict(set)
-    for one in evidence.glimpses:
+    for one in (glimpse for glimpse in evidence.glimpses if glimpse.span != GATE_WINDOW):
         windows[one.key, one.span].add(one.start)
         if one.used > one.limit:
             yield f"limit: {one.used} starts of {one.key} in a window of {one.limit}"
@@ -210,6 +213,43 @@ def limits(evidence: Evidence) -> Iterator[str]:
         for first, last in zip(prompt, prompt[2 * most :], strict=False):
             if last - first < WINDOW - LAG and not evidence.lossy:
                 yield f"limit: {2 * most + 1} starts of {job} in {last - first:.3f} s"
+
+
+def concurrency(evidence: Evidence) -> Iterator[str]:
+    """By the engine's own record no more claims have a slot than are allowed. By the ledger no more
+    jobs of a tenant ran at once, of those that no fault came near."""
+    for one in evidence.glimpses:
+        if one.span == GATE_WINDOW and one.used > one.limit:
+            yield f"concurrency: {one.used} slots of {one.key}, which has {one.limit}"
+    begun = [line for line in evidence.lines if line.what == "start" and line.job in AT_ONCE_JOBS]
+    if begun and not any(one.span == GATE_WINDOW for one in evidence.glimpses):
+        yield f"concurrency: {len(begun)} jobs were to run under it, and no slot was seen"
+    if evidence.lossy:
+        return
+    changes: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for first, last in _quiet_runs(evidence):
+        changes[first.of] += [(first.at, 1), (last.at, -1)]
+    for tenant, moments in changes.items():
+        running = 0
+        for at, change in sorted(moments):
+            running += change
+            if running > AT_ONCE:
+                yield f"concurrency: {running} jobs of {tenant} ran at {at:.3f}"
+
+
+def _quiet_runs(evidence: Evidence) -> Iterator[tuple[Line, Line]]:
+    """The runs under a gate that came to their end while no fault was near: start and end."""
+    ends = {(line.id, line.pid): line for line in evidence.lines if line.what == "end"}
+    for line in evidence.lines:
+        end = ends.get((line.id, line.pid))
+        if line.what == "start" and line.job in AT_ONCE_JOBS and end and line.of:
+            near = (
+                one.begin <= end.at and line.at <= back(one) + WINDOW
+                for one in evidence.faults
+                if one.node in (line.node, NOBODY)
+            )
+            if not any(near):
+                yield line, end
 
 
 def _rolled_back(evidence: Evidence) -> Iterator[tuple[int, int]]:

@@ -14,21 +14,23 @@ from types import MappingProxyType
 from typing import Any
 
 import poolq
-from poolq import Backoff, Job, Limit, Retry
+from poolq import Backoff, Concurrent, Job, Limit, Retry
 
 # The environment variables that name the file, and the node that writes.
 LEDGER, NODE = "CHAOS_LEDGER", "CHAOS_NODE"
 WINDOW = 1.0  # seconds
 RELEASED, PARKED = 4, 4  # starts a window
+AT_ONCE, TENANTS = 2, 2  # jobs at once of each tenant
 USERS, OF_ALL, OF_EACH = 3, 6, 3  # and of the jobs with two limits: of all, and of each user
 
 
 def note(what: str, job: Job) -> None:
     """One line: what, id, node, pool (its session's leader is the master), pid, seconds of the
-    monotonic and of the wall clock, name."""
+    monotonic and of the wall clock, name, and the tenant if few of its jobs run at once."""
     who = f"{os.environ[NODE]} {os.getsid(0)} {os.getpid()}"
     when = f"{time.monotonic():.6f} {time.time():.3f}"
-    line = f"{what} {job.id} {who} {when} {type(job).__name__}\n"
+    of = f" {tenant_of(job)}" if isinstance(job, AtOnce) else ""
+    line = f"{what} {job.id} {who} {when} {type(job).__name__}{of}\n"
     file = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, line.encode())
     os.close(file)
@@ -142,6 +144,25 @@ class Both(Noted):
 
 class BothParked(Both):
     on_limit = "park"
+
+
+class AtOnce(Noted):
+    def rate_limit(self) -> Limit:
+        return Concurrent(AT_ONCE, key=tenant_of(self))
+
+    def work(self) -> None:
+        time.sleep(0.03 * (self.payload["user"] % 3))
+
+
+class AtOncePaced(AtOnce):
+    """Under the same keys, and a limit that parks it."""
+
+    def rate_limit(self) -> list[Limit]:  # type: ignore[override]  # both are what a job may return
+        return [Limit(PARKED, seconds=WINDOW, on_limit="park"), super().rate_limit()]
+
+
+def tenant_of(job: Job) -> str:
+    return f"tenant:{job.payload['user'] % TENANTS}"
 
 
 class Mixed(Noted):
@@ -260,6 +281,8 @@ ENDS = {
 LIMITS = {
     "jobs:Releases": RELEASED,
     "jobs:Parks": PARKED,
+    "jobs:AtOncePaced": PARKED,
+    **{f"tenant:{tenant}": AT_ONCE for tenant in range(TENANTS)},
     "jobs:Both": OF_ALL,
     "jobs:BothParked": OF_ALL,
     **{f"user:{user}": OF_EACH for user in range(USERS)},

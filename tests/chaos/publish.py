@@ -51,6 +51,7 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
     ("**ended, or counted, otherwise than their class says**", _found("outcome")),
     ("**counted as ended twice, or not**", _found("settled")),
     ("**limits exceeded**", _found("limit")),
+    ("**over the concurrency**", _found("concurrency")),
     ("**processes, keys, rows, files left**", _found("left over")),
     ("jobs that the store lost, in a failover or a rollback", lambda one: one.verdict.gone),
     ("jobs whose last write it lost", lambda one: one.verdict.behind),

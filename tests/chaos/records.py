@@ -15,7 +15,7 @@ NOBODY = -1
 
 class Line(NamedTuple):
     """Of the ledger. `what`: start, end, or a hook that ran; `wall`: its own clock, in seconds;
-    `pool`: its master's pid."""
+    `pool`: its master's pid; `of`: the tenant whose jobs count together, if any."""
 
     what: str
     id: str
@@ -25,6 +25,7 @@ class Line(NamedTuple):
     job: str = "Quick"
     wall: float = 0.0
     pool: int = 1
+    of: str = ""
 
 
 class Done(NamedTuple):
@@ -93,8 +94,9 @@ def parse_ledger(text: str) -> list[Line]:
     """Its lines; one that was not written whole is an error."""
     lines = []
     for raw in text.splitlines():
-        what, id, node, pool, pid, at, wall, job = raw.split()
-        lines.append(Line(what, id, int(node), int(pid), float(at), job, float(wall), int(pool)))
+        what, id, node, pool, pid, at, wall, job, *of = raw.split()
+        when = float(at), job, float(wall)
+        lines.append(Line(what, id, int(node), int(pid), *when, int(pool), *of))
     return lines
 
 

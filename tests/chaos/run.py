@@ -159,11 +159,12 @@ class _Chaos:
 
     def _is_tidy(self) -> bool:
         """True if the living have cleared away the nodes that died, and the lines of jobs that were
-        parked, which stay until the next slot of their limit."""
+        parked, which stay until the next slot of their limit, and the slots of ended claims."""
         engine = self.project.engine
         if len(engine.nodes()) > len(self.fleet.pools) or any(map(is_gone, engine.registered())):
             return False
-        return not any(one.endswith("_lines") for one in self.broker.left(self.project.namespace))
+        left = self.broker.left(self.project.namespace)
+        return not any(one.endswith(("_lines", "_slots")) for one in left)
 
 
 def _keep(scratch: Path, keep: Path, chaos: _Chaos, violations: list[str]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from poolq.jobs.concurrency import GATE_WINDOW
 from tests.chaos.checker import check
-from tests.chaos.jobs import RELEASED
+from tests.chaos.jobs import AT_ONCE, RELEASED
 from tests.chaos.records import Cancelled, Done, Evidence, Glimpse, Line, parse_ledger
 from tests.chaos.repeats import UNDONE
 
@@ -219,3 +220,19 @@ def test_a_window_that_the_store_has_forgotten() -> None:
     assert words(evidence(lines, glimpses=windows)) == ["limit"]
     assert words(evidence(lines, Done("restore", 5.1, 5.4), glimpses=windows)) == []
     assert words(evidence(lines, Done("restore", 1, 2), glimpses=windows)) == ["limit"]
+
+
+def at_once(id: str, at: float, pid: int, node: int = 0) -> list[Line]:
+    return [line._replace(of="tenant:0") for line in ran(id, at, pid, node, "AtOnce")]
+
+
+def test_more_jobs_of_a_tenant_at_once_than_it_may_have() -> None:
+    seen = Glimpse("tenant:0", 0, GATE_WINDOW, AT_ONCE, AT_ONCE)
+    lines = [line for n in range(AT_ONCE + 1) for line in at_once(f"{n}", 1 + n / 100, n)]
+    assert words(evidence(lines[:-2], glimpses=[seen])) == []
+    assert words(evidence(lines, glimpses=[seen])) == ["concurrency"]
+    assert words(evidence(lines, glimpses=[seen], lossy=True)) == []
+    stopped = Done("stop-pool-long", 0.5, 2, node=0)
+    assert words(evidence(lines, stopped, glimpses=[seen])) == [], "it may count as dead"
+    assert words(evidence(lines[:2], glimpses=[seen._replace(used=3)])) == ["concurrency"]
+    assert words(evidence(lines[:2])) == ["concurrency"], "nobody has seen a slot"

@@ -31,7 +31,8 @@ from poolq.engines.base import (
     Step,
     StoredJob,
 )
-from poolq.jobs.limits import Admission, Rule, Window
+from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
+from poolq.jobs.limits import GATE_WAIT, Admission, Rule, Window
 from poolq.jobs.message import MAX_HISTORY, State
 from poolq.jobs.retry import (
     Ack,
@@ -109,6 +110,7 @@ class Job:
     claim: Claim | None = None
     worker: str = ""
     at: int = 0  # when it was claimed or failed
+    gates: frozenset[str] = frozenset()  # of which its claim has slots
     cancelled: bool = False  # while it is claimed
     expires_at: int = 0
     expires: int = 0
@@ -151,6 +153,7 @@ class Model:
         self.named: dict[tuple[str, Identity], Rule] = {}
         #: Until when the line of a queue may have a slot from before a jump back.
         self.old_slots: dict[tuple[str, Identity], int] = {}
+        self.gates: dict[str, int] = {}  # by key, the limit named last, while anybody uses it
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
         self._moved = 0  # the last epoch given to a moved job
@@ -166,7 +169,7 @@ class Model:
                     job.wait = self._after_jump(job.wait, now)
                 if job.slot is not None and job.slot.start > now:
                     job.slot = job.slot._replace(sure=False)
-                for line in job.lines:
+                for line in job.lines - {one for one in job.lines if one[1] == GATE_WINDOW}:
                     self.old_slots[job.queue, line] = now + abs(line[1])
         self.now = now
 
@@ -312,9 +315,62 @@ class Model:
     def _take_back(job: Job, **changes: object) -> None:
         job.place, job.claim, job.worker, job.wait = "queue", None, "", None
         job.cancelled = False
-        job.rules, job.lines = (), set()
+        job.rules, job.lines, job.gates = (), set(), frozenset()
         for name, value in changes.items():
             setattr(job, name, value)
+
+    def inside(self, key: str) -> int:
+        """How many claims have a slot of a gate."""
+        return sum(key in job.gates for job in self.jobs.values())
+
+    def _forget_gates(self) -> None:
+        """The limit of a gate that nobody uses or waits for is forgotten."""
+        waited = {
+            key for job in self.jobs.values() for key, span in job.lines if span == GATE_WINDOW
+        }
+        used = {key for job in self.jobs.values() for key in job.gates}
+        self.gates = {key: most for key, most in self.gates.items() if key in waited | used}
+
+    def admit_claim(self, rules: Sequence[Rule], id_: str, answer: Admission) -> None:
+        """Follow the admission of a claimed job. Its gates are asked first. Earlier jobs that may
+        be in the line of one of them, or in another line, may hold it up."""
+        job = self.jobs[id_]
+        gates = gates_of(rules)
+        self._forget_gates()
+        self.gates.update((rule.key, rule.limit) for rule in gates)
+        full = [
+            rule for rule in gates if self.inside(rule.key) - (rule.key in job.gates) >= rule.limit
+        ]
+        before = [
+            rule
+            for rule in gates
+            if any(
+                identity(rule) in one.lines and one.order < job.order
+                for one in self.parked(job.queue)
+            )
+        ]
+        sure = [
+            rule
+            for rule in before
+            if any(
+                one.lines == {identity(rule)} and one.order < job.order
+                for one in self.parked(job.queue)
+            )
+        ]
+        if full or sure or (before and answer.wait and rules[answer.rule] in before):
+            refusing = [rules.index(rule) for rule in full] or [
+                rules.index(rule) for rule in before
+            ]
+            assert answer.wait == GATE_WAIT, f"{answer}, but {full or before} has no room"
+            assert answer.rule in refusing, f"{answer} and not {refusing}"
+            return
+        expected = self.admit([rule for rule in rules if not is_gate(rule)])
+        if expected.wait:
+            refusing = [rule for rule in rules if not is_gate(rule)][expected.rule]
+            expected = expected._replace(rule=rules.index(refusing))
+        assert answer == expected, f"{answer} and not {expected}"
+        if not answer.wait:
+            job.gates = frozenset(rule.key for rule in gates)
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """Take one start of every rule, or none at all."""
@@ -332,6 +388,11 @@ class Model:
         taken: dict[Identity, Window | Sliding] = {}
         refused: tuple[int, int] | None = None
         for at, (rule, declared) in enumerate(rules):
+            if is_gate(rule):
+                full = self.inside(rule.key) >= self.gates.get(rule.key, declared)
+                if full and (refused is None or refused[1] < GATE_WINDOW):
+                    refused = at, GATE_WINDOW
+                continue
             limit = self.overrides.get((rule.key, rule.window), declared)
             name, cost = identity(rule), min(rule.cost, limit)
             if rule.sliding:
@@ -404,8 +465,12 @@ class Model:
                 assert not granted, "two parked jobs in a step"
                 assert first, "a parked job came behind others of its queue"
                 granted = job.queue
+                named = () if expired else gates_of(job.rules)
+                gates = frozenset(rule.key for rule in named)
+                assert claim.gated == bool(gates), f"{claim} has slots of {set(gates)}"
                 if not expired:
                     self._grant(job)
+                job.gates = gates
             else:
                 self._check_order(job, claim)
             first = False
@@ -472,6 +537,7 @@ class Model:
 
     def _grantable(self, queue: str) -> set[str]:
         """The jobs to which a step that looks into all lines must give a slot."""
+        self._forget_gates()
         found = self.parked(queue)
         free = [job for job in found if self._take(self._limits(job))[1] is None]
         free = [job for job in free if not any(self._has_old_slot(job, at) for at in job.lines)]
@@ -509,7 +575,7 @@ class Model:
         assert refused is None, f"{job} was given a slot, but none is free"
         for other in self.parked(job.queue):
             if other.epoch == job.epoch and other.lines == job.lines and len(job.lines) == 1:
-                same = {identity(rule) for rule in other.rules} == set(taken)
+                same = set(map(identity, other.rules)) == set(map(identity, job.rules))
                 assert not same or job.order <= other.order, f"{job}\nwas granted before\n{other}"
         if len(job.lines) == 1:
             self.old_slots.pop((job.queue, *job.lines), None)
@@ -519,7 +585,9 @@ class Model:
         ends = [window.start + name[1] for name, window in fixed.items()]
         if len(fixed) < len(taken):  # a start in a sliding window cannot be used later
             ends.append(self.now + 1)
-        job.slot = Slot(max(starts, default=self.now), min(ends))
+        job.slot = Slot(max(starts, default=self.now), min(ends, default=self.now))
+        if gates_of(job.rules):
+            job.slot = None  # it asks again if it is given back, as its gates then have ended
 
     def _count_misses(
         self,
@@ -726,6 +794,9 @@ class Model:
         chosen = {(use.rule.key, use.rule.window) for use in answer if use.declared is not None}
         assert chosen == set(self.overrides), f"overridden {chosen}"
         for use in answer:
+            if is_gate(use.rule):
+                used = self.inside(use.rule.key)
+                assert use.window.used == used, f"{use}, but {used} jobs have a slot"
             most = self.overrides.get((use.rule.key, use.rule.window))
             assert most in (None, use.rule.limit), f"{use}, but {most} was set"
         for name, window in self.windows.items():

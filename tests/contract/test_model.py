@@ -36,11 +36,13 @@ from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.search import STATUSES
 from poolq.engines.sql import engine as sql_engine
 from poolq.errors import EngineError, Fenced
+from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
     ACK,
     DISCARD,
+    DONE,
     EXPIRE,
     GIVE_BACK,
     Bury,
@@ -72,7 +74,10 @@ MAIL = [Rule("mail", limit, MINUTE) for limit in (1, 2, 3)]
 #: A sliding window, and starts that count as several.
 SLIDE, SLIDE_TWO = (Rule("slide", 3, MINUTE, cost, sliding=True) for cost in (1, 2))
 BIG = Rule("mail", 3, MINUTE, 2)
+#: Gates of one job and of two at once.
+ALONE, PAIR = Rule("alone", 1, GATE_WINDOW), Rule("pair", 2, GATE_WINDOW)
 RULES = [
+    (ALONE,), (PAIR,), (ALONE._replace(limit=2),), (PAIR, ANN), (WIDE, ALONE), (ALONE, PAIR),
     (WIDE, ANN), (WIDE, BOB), (WIDE,), (ANN,), *((rule,) for rule in MAIL), (SLIDE,), (SLIDE_TWO,),
     (BIG,), (SLIDE, ANN),
 ]  # fmt: skip
@@ -92,6 +97,10 @@ KINDS = [
     ((BIG,), "park"),
     ((SLIDE_TWO,), "release"),
     ((SLIDE, ANN), "park"),
+    ((ALONE,), "park"),
+    ((PAIR,), "park"),
+    ((MAIL[1], PAIR), "park"),
+    ((ALONE, WIDE), "release"),
 ]
 #: How long after they are due jobs of some kinds expire.
 EXPIRES = {0: 5 * MINUTE, 4: 90 * SECOND, 7: 30 * SECOND}
@@ -248,15 +257,15 @@ class World:
                 return Park(rules, 0)
             case "release" | "jitter" | "park":
                 return self.limited(worker, claim, what, rules, tried)
-        return ACK
+        return DONE if claim.gated else ACK
 
     def limited(
         self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...], tried: State
     ) -> Outcome:
         admission = self.admit(rules, worker, claim)
         if not admission.wait:
-            return ACK
-        if what == "park":
+            return DONE if gates_of(rules) else ACK
+        if what == "park" or is_gate(rules[admission.rule]):
             return Park(rules, admission.rule)
         later = 7 * SECOND if what == "jitter" else 0
         return ReleaseUntil(admission.until + later, tried, rules[admission.rule])
@@ -268,7 +277,9 @@ class World:
             for one in self.model.held(worker)
         )
         admission = self.engine.admit(rules, (worker, claim))
-        if held:
+        if held and gates_of(rules):
+            self.model.admit_claim(rules, claim.id, admission)
+        elif held:
             expected = self.model.admit(rules)
             assert admission == expected, f"{admission} and not {expected}"
         else:
@@ -276,7 +287,9 @@ class World:
         return admission
 
     def start(self, rules: tuple[Rule, ...]) -> None:
-        """Ask for a start, but for no claim."""
+        """Ask for a start, but for no claim. A gate needs one."""
+        if gates_of(rules):
+            return
         admission, expected = self.engine.admit(rules), self.model.admit(rules)
         assert admission == expected, f"{admission} and not {expected}"
 
@@ -437,6 +450,8 @@ class World:
         self._die()
         for node in set(NODES.values()):
             self.engine.remove_node(node)
+        while self.engine.sweep(10_000 * HOUR):  # the slots of ended claims, but no queue
+            pass
 
     def _die(self) -> None:
         for seat in NODES:
