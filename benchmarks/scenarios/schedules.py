@@ -53,7 +53,7 @@ def turn(bench: Bench, engine: str, schedules: bool) -> tuple[int, float]:
     place = bench.place(engine)
     place.clean()
     one = bench.poolq(engine, "--procs=1", "--queue=default")
-    with bench.crew(one) as crew, closing(open_engine(place.url, "poolq", migrate=True)) as opened:
+    with closing(open_engine(place.url, "poolq", migrate=True)) as opened, bench.crew(one) as crew:
         until_idle(crew, 1)
         if schedules:
             fill(opened)

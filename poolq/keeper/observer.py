@@ -14,6 +14,7 @@ from time import monotonic, monotonic_ns
 from poolq.common.backoff import ExponentialPause
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts, Totals
+from poolq.engines.schedule_store import Scheduled
 from poolq.errors import EngineError
 from poolq.keeper.limit_watch import MAX_NAMED, LimitWatch
 from poolq.log.events import Event, Note
@@ -27,6 +28,7 @@ from poolq.scoreboard.board import Scoreboard
 
 MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
+MANY_SCHEDULES, MANY_SCHEDULES_INTERVAL = 20, 10.0  # a number, and seconds
 MAX_SHOWN = 200  # queues, and as many limits, nodes and schedules
 
 
@@ -45,6 +47,8 @@ class Observer(threading.Thread):
         """`has_schedules`: whether there are any, which the keeper knows anyway."""
         super().__init__(name="observer", daemon=True)
         self._has_schedules = has_schedules
+        self._schedules: list[Scheduled] = []
+        self._next_schedules = 0.0
         self._engine = engine
         self._reporter = reporter
         self._page = scores.pages.keeper
@@ -100,7 +104,7 @@ class Observer(threading.Thread):
         # In this order, a job that ends between the two calls is missed, but not counted twice.
         totals, queues = engine.totals(), engine.counts()
         limits, others = engine.limits(), engine.nodes()
-        schedules = engine.schedules.soonest(MAX_SHOWN) if self._has_schedules() else []
+        schedules = self._read_schedules(begun)
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         changes = self._pauses(queues)
         pools = [node_status(one, now) for one in others]
@@ -126,6 +130,16 @@ class Observer(threading.Thread):
             schedules=schedule_status.all_of(schedules, now),
         )
         return status, [*changes, *events]
+
+    def _read_schedules(self, now: float) -> list[Scheduled]:
+        """Return the schedules that are due next. Many are read less often."""
+        if not self._has_schedules():
+            return []
+        if now >= self._next_schedules:
+            self._schedules = self._engine.schedules.soonest(MAX_SHOWN)
+            few = len(self._schedules) < MANY_SCHEDULES
+            self._next_schedules = now + (0.0 if few else MANY_SCHEDULES_INTERVAL)
+        return self._schedules
 
     def _pauses(self, queues: Sequence[QueueCounts]) -> list[Event]:
         """Return an event for each queue that was paused or resumed, on any host, since the last

@@ -100,7 +100,7 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
     spec LONGBLOB NOT NULL,
     PRIMARY KEY (node, name),
     KEY name (name, node),
-    KEY pending (node, pending, name)
+    KEY pending (pending, node)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by

@@ -41,8 +41,9 @@ DUE = f"""SELECT {_MINE} FROM {_JOINED} AND (s.declared = 0 OR d.hash = s.hash)
 DUE_ELSEWHERE = f"""SELECT s.name FROM {_JOINED} AND s.declared = 1
     AND (d.hash IS NULL OR d.hash <> s.hash) ORDER BY s.at, s.name LIMIT 50"""
 NEXT = "SELECT at FROM {schedules} WHERE at > {now} ORDER BY at LIMIT 1"
-PENDING = """SELECT name, hash, spec FROM {declared} WHERE node = ? AND pending = 1
-    ORDER BY name LIMIT ?"""
+#: COALESCE keeps SQLite from reading all that the node declares: few are pending.
+PENDING = """SELECT name, hash, spec FROM {declared} WHERE pending = 1 AND COALESCE(node, '') = ?
+    LIMIT ?"""
 _LIVING = """SELECT 1 FROM {declared} d, {nodes} n
     WHERE n.node = d.node AND d.name = {schedules}.name"""
 SET_ASIDE = f"""UPDATE {{schedules}} SET at = {NEVER} WHERE name IN {{list}} AND declared = 1
@@ -57,8 +58,6 @@ OWN = "SELECT name, hash FROM {declared} WHERE node = ?"
 DECLARE = """INSERT INTO {declared} (node, name, hash, pending, spec) VALUES (?, ?, ?, ?, ?)
     {on:node, name} hash = {new:hash}, pending = {new:pending}, spec = {new:spec}"""
 UNDECLARE = "DELETE FROM {declared} WHERE node = ? AND name IN {list}"
-UNDECLARE_ALL = "DELETE FROM {declared} WHERE node = ?"
-SET_PENDING = "UPDATE {declared} SET pending = 0, spec = x'' WHERE node = ? AND name IN {list}"
 PUT = """INSERT INTO {schedules} (name, hash, spec, due, at, declared, paused, last, job, ticks,
     skipped) VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', 0, 0) {on:name}
     hash = {new:hash}, spec = {new:spec}, due = {new:due}, declared = {new:declared},
@@ -87,6 +86,7 @@ class SQLSchedules(ScheduleStore):
 
     def __init__(self, session: Callable[[], Session]) -> None:
         self._session = session
+        self._known_queues: set[str] = set()  # as for the sessions' `push`
 
     def digest(self, node: str) -> str:
         (found,) = self._session().read(Query(DIGEST, (node,)))
@@ -136,9 +136,11 @@ class SQLSchedules(ScheduleStore):
         )
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
-        queues = sorted({push.queue for one in ticks for push in one.pushes})
+        queues = {push.queue for one in ticks for push in one.pushes} - self._known_queues
         if queues:
-            self._change(lambda tx: tx.later(*(Query(ADD_QUEUE, (queue,)) for queue in queues)))
+            add = [Query(ADD_QUEUE, (queue,)) for queue in sorted(queues)]
+            self._change(lambda tx: tx.later(*add))
+            self._known_queues |= queues
         return self._change(lambda tx: _tick(tx, ticks))
 
     def put(self, schedule: NewSchedule) -> PutEnd:

@@ -101,7 +101,7 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
     PRIMARY KEY (node, name)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_declared_name ON {ns}_declared (name, node);
-CREATE INDEX IF NOT EXISTS {ns}_declared_pending ON {ns}_declared (node, pending, name);
+CREATE INDEX IF NOT EXISTS {ns}_declared_pending ON {ns}_declared (pending, node);
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
 -- the claim of that `request`, `idx` and `taken`. Rows of other claims are void.
