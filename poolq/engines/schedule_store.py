@@ -120,8 +120,9 @@ class ScheduleStore(ABC):
         Returns their names."""
 
     @abstractmethod
-    def look(self, node: str, max_count: int) -> Look:
-        """Return what is due, and set aside what is due but declared by no living node."""
+    def look(self, node: str, max_count: int, *, full: bool = True) -> Look:
+        """Return what is due. A look that is `full` also returns what is pending, and sets aside
+        what is due but declared by no living node; others may do so."""
 
     @abstractmethod
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:

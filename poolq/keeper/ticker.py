@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from poolq.engines.base import Engine, Push
-from poolq.engines.schedule_store import Look, NewSchedule, Scheduled, Tick
+from poolq.engines.schedule_store import (
+    BUFFER_INTERVAL,
+    Look,
+    NewSchedule,
+    Scheduled,
+    Tick,
+    TickEnd,
+)
 from poolq.errors import BadMessage, EngineError, EngineUnavailable, ScheduleError
 from poolq.jobs import schedule_spec
 from poolq.jobs.ids import new_id
@@ -44,6 +51,7 @@ class Ticker:
         self._generation = generation
         self._seen = 0  # the generation at the last look
         self._complaints: set[tuple[str, str]] = set()  # names and hashes
+        self._next_full = 0.0
         #: When to look next, in monotonic seconds.
         self.next_look = 0.0
         #: Whether there are any schedules.
@@ -54,40 +62,47 @@ class Ticker:
 
     def run(self) -> None:
         """Look for schedules that are due, and tick them. Raises EngineError."""
+        full = self._generation() != self._seen or monotonic() >= self._next_full
         self._seen = self._generation()
         self.next_look = monotonic() + RETRY_INTERVAL  # if this fails
         store = self._engine.schedules
-        look = store.look(self._node, BATCH)
-        self.any = look.any
+        look = store.look(self._node, BATCH, full=full)
+        self.any = look.any or (self.any and not full)
+        if full:
+            self._next_full = monotonic() + LOOK_INTERVAL
         if look.pending:
             self._beat_if_due()
             store.enact(self._node, self._first_ticks(look))
         ticks = [self._planned(one, look.now) for one in look.due]
-        if ticks:
-            self._beat_if_due()
-            self._tick(ticks, look.now)
         times = [tick.at or tick.due for tick in ticks]
         times += [look.next] if look.next is not None else []
+        if ticks:
+            self._beat_if_due()
+            if "waiting" in self._tick(ticks, look.now):
+                times.append(look.now + BUFFER_INTERVAL)
         pause = (min(times) - look.now) / 1e6 if times else LOOK_INTERVAL
         if len(look.due) == BATCH:
             pause = 0.0
         self.next_look = monotonic() + min(LOOK_INTERVAL, max(MIN_PAUSE, pause))
 
-    def _tick(self, ticks: Sequence[Tick], now: int) -> None:
-        """Tick schedules together or, if the engine refuses that, one by one."""
+    def _tick(self, ticks: Sequence[Tick], now: int) -> list[TickEnd]:
+        """Tick schedules together or, if the engine refuses that, one by one. Returns what became
+        of those that were ticked."""
         try:
-            self._engine.schedules.tick(ticks)
+            return self._engine.schedules.tick(ticks)
         except EngineUnavailable:
             raise
         except EngineError as error:
             if len(ticks) > 1:
+                ends: list[TickEnd] = []
                 for one in ticks:
                     self._beat_if_due()
-                    self._tick([one], now)
-                return
+                    ends += self._tick([one], now)
+                return ends
             (one,) = ticks
             self._complain(one.name, one.hash, str(error))
             self._engine.schedules.tick([_put_off(one.name, one.hash, one.expected, now)])
+            return []
 
     def _planned(self, one: Scheduled, now: int) -> Tick:
         try:

@@ -48,7 +48,7 @@ class RedisSchedules(ScheduleStore):
         reply = self._client.run(scripts.SCHEDULE_DECLARE, node, "enact", *_flat(pending))
         return [text(name) for name in reply[0]]
 
-    def look(self, node: str, max_count: int) -> Look:
+    def look(self, node: str, max_count: int, *, full: bool = True) -> Look:  # noqa: ARG002  # it always is
         now, due, pending, later, count = self._client.run(scripts.SCHEDULE_LOOK, node, max_count)
         return Look(
             number(now),

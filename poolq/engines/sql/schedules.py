@@ -114,25 +114,22 @@ class SQLSchedules(ScheduleStore):
 
         return self._change(work)
 
-    def look(self, node: str, max_count: int) -> Look:
-        clock, due, elsewhere, next_, pending, any_ = self._session().read(
-            SERVER_CLOCK,
-            Query(DUE, (node, max_count)),
-            Query(DUE_ELSEWHERE, (node,)),
-            Query(NEXT),
-            Query(PENDING, (node, max_count)),
-            Query("SELECT 1 FROM {schedules} LIMIT 1"),
+    def look(self, node: str, max_count: int, *, full: bool = True) -> Look:
+        more = [Query(DUE_ELSEWHERE, (node,)), Query(PENDING, (node, max_count))] if full else []
+        clock, due, next_, *rest = self._session().read(
+            SERVER_CLOCK, Query(DUE, (node, max_count)), Query(NEXT), *more
         )
-        if elsewhere.rows:
-            names = [to_text(name) for (name,) in elsewhere.rows]
+        elsewhere, pending = (one.rows for one in rest) if full else ((), ())
+        if elsewhere:
+            names = [to_text(name) for (name,) in elsewhere]
             self._change(lambda tx: tx.later(Query(SET_ASIDE, (names,))))
         later = [number(at) for (at,) in next_.rows if number(at) != NEVER]
         return Look(
             number(clock.rows[0][0]),
             [_scheduled(row) for row in due.rows],
-            [NewSchedule(to_text(n), to_text(h), blob(s), 0) for n, h, s in pending.rows],
+            [NewSchedule(to_text(n), to_text(h), blob(s), 0) for n, h, s in pending],
             later[0] if later else None,
-            bool(any_.rows),
+            bool(due.rows or next_.rows or elsewhere),
         )
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:

@@ -1,0 +1,147 @@
+"""What a keeper does about schedules that are due, on a SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from poolq.engines.base import Engine
+from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.jobs import schedule_spec
+from poolq.jobs.message import Message, decode, encode
+from poolq.keeper.ticker import Ticker
+from poolq.log.events import Event
+
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
+MESSAGE = encode(Message(v=1, id="0" * 32, job="jobs:A", queue="q"))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
+        opened.beat("n1", b"{}")
+        yield opened
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def ticker(engine: Engine, events: list[Event]) -> Ticker:
+    return Ticker(engine, "n1", events.append, lambda: None, lambda: 0)
+
+
+def add(engine: Engine, name: str = "a", ago: int = 0, when: str = "1h", **options: object) -> int:
+    """Add a schedule that is due since `ago` microseconds. Returns its tick."""
+    spec = schedule_spec.encode(schedule_spec.make(when, MESSAGE, options, "x"))
+    due = engine.now() - ago
+    engine.schedules.put(NewSchedule(name, schedule_spec.hash_of(spec), spec, due))
+    return due
+
+
+def stored(engine: Engine, name: str = "a") -> Scheduled:
+    found = engine.schedules.get(name)
+    assert found is not None
+    return found
+
+
+def test_what_is_due_gets_a_job_that_knows_its_tick(engine: Engine, ticker: Ticker) -> None:
+    due = add(engine)
+    ticker.run()
+    (job,) = engine.page("ready").jobs
+    message = decode(job.body)
+    assert (message.id, message.job, message.scheduled_at) == (job.id, "jobs:A", due)
+    assert (stored(engine).due, stored(engine).job) == (due + HOUR, job.id)
+    ticker.run()
+    assert len(engine.page("ready").jobs) == 1
+
+
+def test_a_keeper_looks_when_the_next_is_due_but_at_least_every_five_seconds(
+    engine: Engine, ticker: Ticker
+) -> None:
+    ticker.run()
+    assert 4 < ticker.next_look - monotonic() <= 5
+    assert not ticker.any
+    assert not ticker.is_due()
+    add(engine, ago=-2 * SECOND)
+    ticker.run()
+    assert 1 < ticker.next_look - monotonic() <= 2
+    assert ticker.any
+
+
+def test_code_that_was_declared_is_looked_at_at_once(engine: Engine) -> None:
+    generation = [1]
+    ticker = Ticker(engine, "n1", print, lambda: None, lambda: generation[0])
+    ticker.run()
+    assert not ticker.is_due()
+    generation[0] = 2
+    assert ticker.is_due()
+
+
+def test_jitter_delays_the_job_not_the_tick(engine: Engine, ticker: Ticker) -> None:
+    due = add(engine, jitter="10d")
+    ticker.run()
+    (job,) = engine.page("delayed").jobs
+    assert due < job.at <= due + 240 * HOUR
+    assert decode(job.body).scheduled_at == due
+
+
+def test_missed_ticks_are_reported(engine: Engine, ticker: Ticker, events: list[Event]) -> None:
+    add(engine, "one", ago=3 * HOUR + 90 * SECOND)
+    add(engine, "all", ago=3 * HOUR + 90 * SECOND, catch_up="all")
+    ticker.run()
+    assert sorted(str(one.text) for one in events) == [  # type: ignore[attr-defined]
+        "schedule all: 4 jobs of missed ticks stored now",
+        "schedule one: the job of missed ticks stored now",
+    ]
+    assert (stored(engine, "one").ticks, stored(engine, "all").ticks) == (1, 4)
+
+
+def test_a_schedule_that_cannot_be_read_hinders_no_other(
+    engine: Engine, ticker: Ticker, events: list[Event]
+) -> None:
+    engine.schedules.put(NewSchedule("broken", "b", b"?", engine.now() - HOUR))
+    add(engine)
+    for _ in range(2):
+        ticker.run()
+    assert len(engine.page("ready").jobs) == 1
+    (event,) = events
+    assert "schedule broken cannot be ticked: the schedule cannot be read" in str(event)
+    found = stored(engine, "broken")
+    assert engine.now() + 50 * SECOND < found.at < NEVER
+    assert found.ticks == 0
+
+
+def test_a_buffered_tick_is_tried_again_in_a_second(engine: Engine, ticker: Ticker) -> None:
+    add(engine, ago=SECOND, when="1s", overlap="buffer")
+    ticker.run()
+    found = stored(engine)
+    engine.schedules.pause("a")
+    engine.schedules.resume("a", found.last)
+    ticker.run()
+    assert stored(engine).ticks == 1
+    assert 0.5 < ticker.next_look - monotonic() <= 1
+
+
+def test_pending_schedules_are_enacted_once_no_living_node_has_others(
+    engine: Engine, ticker: Ticker
+) -> None:
+    spec = schedule_spec.encode(schedule_spec.make("1h", MESSAGE, {}, "x"))
+    engine.beat("n2", b"{}")
+    engine.schedules.declare("n2", "d", [NewSchedule("a", "old", spec, 2**52)])
+    engine.schedules.declare("n1", "d", [NewSchedule("a", "new", spec, 2**52)])
+    ticker.run()
+    assert stored(engine).hash == "old"
+    engine.remove_node("n2")
+    again = Ticker(engine, "n1", print, lambda: None, lambda: 0)
+    again.run()
+    assert stored(engine).hash == "new"
+    assert abs(stored(engine).due - engine.now() - HOUR) < 60 * SECOND
