@@ -378,3 +378,12 @@ def test_slots_of_ended_claims_are_forgotten(engine: Engine, worker: Worker) -> 
     while engine.sweep(SECOND):
         pass
     assert in_use(engine) == {}
+
+
+def test_a_gate_whose_jobs_come_and_go_keeps_its_room(engine: Engine, worker: Worker) -> None:
+    for number in range(50):
+        worker.end(start(worker, f"{number}", gate()), DONE)
+    start(worker, "last", gate())
+    assert in_use(engine) == {"k": (1, 1, 0)}
+    (use,) = engine.limits()
+    assert use.starts == 51 or engine.url.startswith("redis"), "Redis forgets a gate without jobs"

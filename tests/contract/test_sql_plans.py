@@ -26,7 +26,7 @@ from poolq.engines.sql import (
     wakeups,
 )
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.location import claimed_by
+from poolq.engines.sql.location import claimed_by, line_of
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.concurrency import GATE_WINDOW
@@ -101,7 +101,17 @@ ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps deleted entries, so only MySQL begins behind them.
 BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
-ONLY_MYSQL = {"claim behind": BEHIND, "came due behind": DUE_BEHIND, "an admission": ADMIT}
+GATE = Rule("k", 5, GATE_WINDOW)
+NAME = (CLAIM.id, PLACE, CLAIM.request, CLAIM.index)
+ENTER = Query(gates.ENTER, ("k", *NAME, "k", 5, "k", 5, "k", 25, line_of(GATE), "q"))
+COUNT_ENTERED = Query(gates.COUNT_ENTERED, ("k", "k", CLAIM.id, 1, 0))
+ONLY_MYSQL = {
+    "claim behind": BEHIND,
+    "came due behind": DUE_BEHIND,
+    "an admission": ADMIT,
+    "a slot of a gate": ENTER,
+    "its count": COUNT_ENTERED,
+}
 
 
 def fill(engine: SQLEngine) -> None:

@@ -14,9 +14,10 @@ last named. Rows of ended claims are deleted by the next job of the key, or by a
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql import limit_windows
-from poolq.engines.sql.location import CLAIMED_RANGE, GATE_SLOT, line_of
+from poolq.engines.sql.location import CLAIMED_RANGE, GATE_SLOT, claimed_by, line_of
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -30,6 +31,8 @@ from poolq.jobs.limits import GATE_WAIT, Admission, Rule
 
 #: How many void slots one sweep deletes.
 MAX_DELETED = 2000
+#: How many void slots of a gate are left to `admit`.
+MAX_VOID = 20
 #: How many lines of a queue a step tries. Other steps may be serving the first ones.
 MAX_TRIED = 8
 #: What `jobs.admitted` is for a claim with slots of gates.
@@ -58,6 +61,20 @@ DELETE_SLOTS = "DELETE FROM {slots} WHERE name = ? AND id IN {list}"
 ADD_SLOT = """INSERT INTO {slots} (name, id, request, idx, taken)
     SELECT ?, id, request, idx, taken FROM {jobs} WHERE id = ?
     {on:name, id} request = {new:request}, idx = {new:idx}, taken = {new:taken}"""
+#: Takes a slot for a claim if the gate has room, its limit is as it was, and no job waits in the
+#: line. If there are many void slots, it takes none, so that `admit` deletes them.
+ENTER = f"""INSERT INTO {{slots}} (name, id, request, idx, taken)
+    SELECT ?, c.id, c.request, c.idx, c.taken FROM {{jobs}} c {{by_id}}
+    WHERE c.id = ? AND c.place = ? AND c.request = ? AND c.idx = ?
+    AND (SELECT w.most FROM {{windows}} w WHERE w.name = ? AND w.span = {GATE_WINDOW}) = ?
+    AND (SELECT COUNT(*) FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
+        WHERE s.name = ? AND {IS_HELD}) < ?
+    AND (SELECT COUNT(*) FROM {{slots}} o WHERE o.name = ?) < ?
+    AND NOT EXISTS (SELECT 1 FROM {{jobs}} f {{turn}} WHERE f.place = ? AND f.queue = ?)
+    {{on:name, id}} request = {{new:request}}, idx = {{new:idx}}, taken = {{new:taken}}"""
+COUNT_ENTERED = f"""UPDATE {{windows}} SET start = {{now}}, ends = {{now}}, starts = starts + 1
+    WHERE name = ? AND span = {GATE_WINDOW} AND EXISTS (SELECT 1 FROM {{slots}} s
+        WHERE s.name = ? AND s.id = ? AND s.request = ? AND s.idx = ?)"""
 MARK_GATED = f"UPDATE {{jobs}} SET admitted = {ADMITTED_BY_GATE} WHERE id = ?"
 DUE_TIME = "SELECT due_at, id FROM {jobs} WHERE id = ?"
 FIRST_IN_LINE = """SELECT due_at, id FROM {jobs} {turn} WHERE place = ? AND queue = ?
@@ -165,6 +182,21 @@ def admit(
         return admission._replace(rule=rules.index(windows[admission.rule]))
     gates.enter(tx, rules, id_)
     return admission
+
+
+def enter_at_once(tx: Transaction, rule: Rule, worker: str, claim: Claim, clock: Query) -> bool:
+    """Take a slot in one round trip, which ends the transaction. Returns False if that is not as
+    simple; then nothing has changed, and `admit` must be called. `clock`: as in `admit`."""
+    key, most = rule.key, rule.limit
+    name = claim.id, claimed_by(worker), claim.request, claim.index
+    room = key, most, key, most, key, most + MAX_VOID
+    _, _, entered, _ = tx.finish(
+        Query(LOCK_GATE, (key, GATE_WINDOW)),
+        clock,
+        Query(ENTER, (key, *name, *room, line_of(rule), claim.queue)),
+        Query(COUNT_ENTERED, (key, key, claim.id, claim.request, claim.index)),
+    )
+    return entered.changed > 0
 
 
 def _is_behind(due: QueryResult, head: QueryResult | None) -> bool:
