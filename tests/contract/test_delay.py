@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Claim, Engine, Push, QueueCounts, Step
+from poolq.engines.base import Claim, Engine, Push, QueueCounts
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, Bury, Release
 from tests.contract.helpers import (
@@ -106,7 +106,7 @@ def test_a_due_job_of_a_paused_queue_is_not_claimed(engine: Engine, worker: Work
     (pushed,) = push(engine, "a", delay=10 * MS)
     engine.pause("q")
     wait_for(engine, stored(engine, pushed).at)
-    assert worker.step(want=1) == Step([], [])
+    assert worker.step(want=1)[:2] == ([], [])
 
 
 @pytest.mark.parametrize("way", ["recover", "reap", "give back"])

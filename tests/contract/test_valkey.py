@@ -69,6 +69,7 @@ def test_every_script_and_every_command_runs(
     assert engine.ids(waiting) == [waiting]
     assert engine.move([waiting], "q2") == [waiting]
     assert engine.cancel([waiting]) == [waiting]
+    assert engine.cancel(push(engine, "late", expires=1))
     for replaces in (False, True):
         one = TiedPush(Push(new_id(), "q", b"a"), UniqueRight("k", "start", 0, replaces))
         assert engine.push_tied([one]) == [one.push.id]
@@ -83,6 +84,8 @@ def test_every_script_and_every_command_runs(
     assert engine.admit([rule], ("w3", claim)).wait > 0
     gate = Rule("gate", 1, GATE_WINDOW)
     assert engine.admit([gate], ("w3", claim)).wait == 0, "by admit_waiting, for the review"
+    engine.set_limit("line", rule.window, 1)
+    assert engine.reset_limit("line", rule.window, False)
     push(engine, "gated")
     (gated,) = worker.claim()
     assert engine.admit([gate], ("w3", gated)).wait > 0
