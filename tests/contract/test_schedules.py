@@ -338,6 +338,13 @@ def test_an_old_declaration_does_not_replace_one_that_a_living_node_has(
     assert store.look("n1", 10).pending == []
 
 
+def test_a_look_that_is_not_full_returns_what_is_due(store: ScheduleStore) -> None:
+    declare(store, new("a"), new("b", due=FUTURE))
+    look = store.look("n1", 9, full=False)
+    assert (names(look.due), look.next, look.any) == (["a"], FUTURE, True)
+    assert store.look("n1", 9, full=False).now >= look.now
+
+
 @pytest.mark.parametrize("end", ["leave", "reap"])
 def test_a_pending_declaration_waits_for_the_end_of_its_rivals(
     engine: Engine, store: ScheduleStore, end: str

@@ -88,7 +88,7 @@ class OnADay(Job):
 payload = {"to": "bob@example.com"}
 mail: Mail = {"to": "bob@example.com", "message": "Hello"}
 
-assert_type(SendMail().dispatch({"to": "bob@example.com"}), str)
+assert_type(SendMail().dispatch({"to": "bob@example.com"}), poolq.JobId)
 SendMail.dispatch()
 SendMail.dispatch(payload=payload)
 SendMail.dispatch(mail)
@@ -96,15 +96,15 @@ SendMail.dispatch(payload, delay="+1 hour", queue="bulk", attempts=5, retry_afte
 SendMail.dispatch(payload, delay=timedelta(hours=1), retry_after=[1, "10s"], on_limit="park")
 later = SendMail.set(delay="+1 hour")
 assert_type(later, JobSettings)
-assert_type(later.dispatch(payload), str)
+assert_type(later.dispatch(payload), poolq.JobId)
 later.set(queue="bulk").dispatch(payload, attempts=2)
 SendMail.dispatch_sync(payload)
 later.dispatch_sync()
 
-assert_type(poolq.dispatch_many(SendMail, [payload, payload], queue="bulk"), list[str])
+assert_type(poolq.dispatch_many(SendMail, [payload, payload], queue="bulk"), list[poolq.JobId])
 poolq.dispatch_many(later, (payload for _ in range(3)))
 poolq.dispatch_many("jobs:SendMail", [mail, (payload, {"delay": "30s", "attempts": 2})])
-assert_type(poolq.dispatch("jobs:SendMail", payload, queue="emails", attempts=3), str)
+assert_type(poolq.dispatch("jobs:SendMail", payload, queue="emails", attempts=3), poolq.JobId)
 poolq.connect("sqlite:///poolq.db", namespace="shop").counts()
 
 
@@ -140,11 +140,11 @@ def with_list() -> None: ...
 
 
 assert_type(plain("bob"), int)
-assert_type(plain.dispatch("bob", copies=2), str)
+assert_type(plain.dispatch("bob", copies=2), poolq.JobId)
 assert_type(plain.dispatch_sync(to="bob"), int)
 send_mail.dispatch(to="bob@example.com", message="Hello")
 send_mail.set(delay="1m").set(attempts=2).dispatch(to="bob@example.com", message="Hello")
-assert_type(fetch.dispatch("https://example.com", accept="text/html"), str)
+assert_type(fetch.dispatch("https://example.com", accept="text/html"), poolq.JobId)
 assert_type(fetch.dispatch_sync("https://example.com"), bytes)
 assert_type(fetch.set(queue="slow").dispatch_sync(url="https://example.com"), bytes)
 poolq.dispatch_many(send_mail, [mail, {"to": "eve", "message": "Hi"}])
@@ -168,3 +168,18 @@ def find_and_cancel(id: str) -> None:
         assert_type(found, poolq.JobInfo)
         assert_type(found.payload, dict[str, Any] | None)
     assert_type(poolq.cancel(id, grace=timedelta(seconds=5)), bool)
+
+
+@poolq.job(every="@hourly", queue="reports")
+def hourly(days: int = 30) -> None: ...
+
+
+class Nightly(Job):
+    def run(self) -> None:
+        assert_type(self.scheduled_at, datetime | None)
+
+
+poolq.every("0 3 * * *", Nightly, tz="Europe/Berlin", overlap="skip", catch_up="all", jitter="2m")
+poolq.every(timedelta(seconds=30), hourly, {"days": 3}, name="often", catch_up=0)
+poolq.every("30s", Nightly.set(queue="slow"), name="slow")
+poolq.every("1h", "elsewhere:Job")
