@@ -27,6 +27,7 @@ SCENARIOS = (
     "drain-mariadb",
     "dispatch",
     "unique",
+    "concurrency",
     "idle",
     "busy",
     "million",

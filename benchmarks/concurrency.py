@@ -1,0 +1,68 @@
+"""What a job costs under a `Concurrent`, beside one under a `Limit`:
+`python -m benchmarks.concurrency 1000`.
+
+One worker claims jobs one by one, asks for a start of each, and settles it with its next claim, as
+`poolq run` does with jobs of 20 ms and more; nothing is run. Kinds of limits take turns of 50 jobs:
+with one key, and with one of 100,000. Printed is one line of JSON: microseconds a job.
+"""
+
+import json
+import sys
+from itertools import count
+from statistics import median
+from time import perf_counter
+
+import poolq
+from benchmarks.peers.poolq import Noop, prepare
+from benchmarks.work import PAYLOAD
+from poolq import Concurrent, Limit
+from poolq.engines.base import Claim, Registration, Settlement
+from poolq.jobs.producer import engine as chosen
+from poolq.jobs.retry import ACK, DONE
+
+TURN, MANY = 50, 100_000
+ME = Registration("bench-worker", "bench-node", "bench", "bench", "boot", "pidns", 1, 1)
+
+
+class Worker:
+    def __init__(self) -> None:
+        self._engine = chosen()
+        self._engine.register(ME)
+        self._request = 0
+        self._serial = count()
+
+    def turn(self, keys: int, gated: bool) -> float:
+        """Microseconds a job."""
+        poolq.dispatch_many(Noop, [PAYLOAD] * TURN)
+        done: list[Settlement] = []
+        began = perf_counter()
+        for _ in range(TURN):
+            (claim,) = self._step(done, 1)
+            key = f"key {next(self._serial) % keys}"
+            limit = Concurrent(2, key=key) if gated else Limit(1_000_000, hours=1, key=key)
+            answer = self._engine.admit([limit.rule("")], (ME.worker, claim))
+            assert answer.wait == 0, f"{answer} of a limit that has room"
+            done = [Settlement(claim, DONE if gated else ACK)]
+        self._step(done, 0)
+        return (perf_counter() - began) / TURN * 1e6
+
+    def _step(self, done: list[Settlement], want: int) -> list[Claim]:
+        self._request += 1
+        return self._engine.step(ME.worker, self._request, done, want, None).claims
+
+
+def main(many: int) -> dict[str, float]:
+    """The costs by kind."""
+    prepare()
+    worker = Worker()
+    kinds = {"limit": (1, False), "gate": (1, True)}
+    kinds |= {f"{name} of many": (MANY, gated) for name, (_, gated) in kinds.items()}
+    found: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(max(3, many // TURN)):
+        for name, kind in kinds.items():
+            found[name].append(worker.turn(*kind))
+    return {name: median(costs) for name, costs in found.items()}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(int(sys.argv[1]))) + "\n")
