@@ -191,7 +191,7 @@ def enter_at_once(tx: Transaction, rule: Rule, worker: str, claim: Claim, clock:
     name = claim.id, claimed_by(worker), claim.request, claim.index
     room = key, most, key, most, key, most + MAX_VOID
     _, _, entered, _ = tx.finish(
-        Query(LOCK_GATE, (key, GATE_WINDOW)),
+        Query(MAKE_GATE, (key, GATE_WINDOW, most)),  # locks the row if it is there
         clock,
         Query(ENTER, (key, *name, *room, line_of(rule), claim.queue)),
         Query(COUNT_ENTERED, (key, key, claim.id, claim.request, claim.index)),
