@@ -24,6 +24,9 @@ from poolq.jobs.schedule_spec import Overlap
 NEVER = 2**53 - 1
 #: In how many microseconds a schedule is looked at again whose job waits for the one before it.
 BUFFER_INTERVAL = 1_000_000
+#: A schedule from code that no living node declares is forgotten if its tick came so many
+#: microseconds ago.
+FORGET_AFTER = 30 * 86_400_000_000
 #: Schedules that one atomic act declares, at most.
 DECLARED_AT_ONCE = 200
 
@@ -112,7 +115,8 @@ class ScheduleStore(ABC):
         """Make these the schedules of the node's code. Those that are stored with the same hash
         keep everything; others are stored, or pending. What the node no longer declares, and no
         other living node, is removed. Returns names that people have given to other schedules,
-        which stay as they are. Can be repeated."""
+        which stay as they are. Also forgets schedules that no living node has declared for long
+        (FORGET_AFTER). Can be repeated."""
 
     @abstractmethod
     def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:

@@ -15,7 +15,7 @@ from poolq.common.backoff import ExponentialPause
 from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.engines.schedule_store import Scheduled
-from poolq.errors import EngineError
+from poolq.errors import EngineError, EngineUnavailable
 from poolq.keeper.limit_watch import MAX_NAMED, LimitWatch
 from poolq.log.events import Event, Note
 from poolq.log.reporting import Log
@@ -136,7 +136,12 @@ class Observer(threading.Thread):
         if not self._has_schedules():
             return []
         if now >= self._next_schedules:
-            self._schedules = self._engine.schedules.soonest(MAX_SHOWN)
+            try:
+                self._schedules = self._engine.schedules.soonest(MAX_SHOWN)
+            except EngineUnavailable:
+                raise
+            except EngineError:  # the ticker has the same trouble and logs it; show the queues
+                self._schedules = []
             few = len(self._schedules) < MANY_SCHEDULES
             self._next_schedules = now + (0.0 if few else MANY_SCHEDULES_INTERVAL)
         return self._schedules

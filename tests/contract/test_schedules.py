@@ -379,6 +379,23 @@ def test_what_no_living_node_declares_is_set_aside_until_one_does(
     assert names(store.look("n3", 10).due) == ["a"]
 
 
+def test_what_no_living_node_has_declared_for_long_is_forgotten(
+    engine: Engine, store: ScheduleStore
+) -> None:
+    """But neither what was set aside lately, nor what is paused, nor what a person has added."""
+    lately = engine.now() - HOUR
+    declare(store, new("old"), new("lately", due=lately), new("paused"), new("kept"))
+    store.put(new("person"))
+    store.pause("paused")
+    store.pause("person")
+    engine.remove_node("n1")
+    assert names(store.look("n2", 9).due) == []
+    assert got(store, "old").state == got(store, "lately").state == "undeclared"
+    declare(store, new("kept"), node="n2")
+    assert names(store.all()) == ["kept", "lately", "paused", "person"]
+    assert got(store, "kept").state == "active"
+
+
 def test_many_schedules_of_others_do_not_hide_what_is_due(
     engine: Engine, store: ScheduleStore
 ) -> None:

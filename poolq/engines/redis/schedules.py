@@ -10,6 +10,7 @@ from poolq.engines.sanitize import number
 from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
     DECLARED_AT_ONCE,
+    FORGET_AFTER,
     Look,
     NewSchedule,
     PutEnd,
@@ -39,8 +40,8 @@ class RedisSchedules(ScheduleStore):
             taken += map(text, reply[1])
         known = {text(name) for name in self._client.call(b"HKEYS", self._declared(node))}
         gone = sorted(known - {one.name for one in schedules} - {""})
-        for names in _parts(gone, MAX_IDS_PER_CALL):
-            self._client.run(scripts.SCHEDULE_UNDECLARE, node, *names)
+        for names in _parts(gone, MAX_IDS_PER_CALL) or [()]:
+            self._client.run(scripts.SCHEDULE_UNDECLARE, node, FORGET_AFTER, *names)
         self._client.call(b"HSET", self._declared(node), b"", digest)
         return taken
 

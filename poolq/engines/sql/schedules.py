@@ -13,6 +13,7 @@ from poolq.engines.sanitize import blob, number, optional_number, to_text
 from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
     DECLARED_AT_ONCE,
+    FORGET_AFTER,
     NEVER,
     Look,
     NewSchedule,
@@ -50,6 +51,8 @@ SET_ASIDE = f"""UPDATE {{schedules}} SET at = {NEVER} WHERE name IN {{list}} AND
     AND at <= {{now}} AND NOT EXISTS ({_LIVING} AND d.hash = {{schedules}}.hash)"""
 REMOVE_UNDECLARED = f"""DELETE FROM {{schedules}} WHERE name IN {{list}} AND declared = 1
     AND NOT EXISTS ({_LIVING})"""
+FORGET = f"""DELETE FROM {{schedules}} WHERE at = {NEVER} AND declared = 1 AND paused = 0
+    AND due < {{now}} - {FORGET_AFTER} AND NOT EXISTS ({_LIVING})"""
 LOCK_DECLARATIONS = "SELECT one FROM {schema} WHERE one = 1 {lock}"
 STORED = "SELECT name, hash, declared, due, at, paused FROM {schedules} WHERE name IN {list}"
 RIVALS = """SELECT d.name, d.hash FROM {declared} d, {nodes} n
@@ -102,6 +105,7 @@ class SQLSchedules(ScheduleStore):
         gone = sorted({to_text(name) for name, _ in own.rows} - names - {""})
         for few in in_chunks(gone):
             self._change(partial(_undeclare, node=node, names=few))
+        self._change(_forget)
         self._set_digest(node, digest)
         return taken
 
@@ -263,6 +267,11 @@ def _declare(
     if woken:
         tx.later(Query(WAKE_UP, (woken,)))
     return enacted, taken
+
+
+def _forget(tx: Transaction) -> None:
+    tx.run(Query(LOCK_DECLARATIONS))
+    tx.later(Query(FORGET))
 
 
 def _undeclare(tx: Transaction, node: str, names: Sequence[str]) -> None:
