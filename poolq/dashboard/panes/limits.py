@@ -75,10 +75,10 @@ def _spark(limit: LimitStatus, context: DrawContext) -> Cell:
     return f"{text} {most:>5}", context.theme.warn
 
 
-def _set(limit: LimitStatus, context: DrawContext) -> Cell:
+def _in_code(limit: LimitStatus, context: DrawContext) -> Cell:
     if limit.declared is None:
         return ""
-    return f"not {amounts.count(limit.declared)}" if limit.declared else "yes", context.theme.warn
+    return amounts.count(limit.declared) if limit.declared else "?", context.theme.warn
 
 
 def _any_set(limits: Sequence[LimitStatus]) -> bool:
@@ -157,7 +157,7 @@ LIMITS_PANE = Pane(
         PaneColumn("EMPTY ABOUT", 12, _empty, rank=2),
         PaneColumn("USED", 14, _used, rank=4, most=18),
         PaneColumn("PER", 6, _per, rank=4, right=True),
-        PaneColumn("SET", 8, _set, rank=3, right=True, is_shown=_any_set),
+        PaneColumn("IN CODE", 7, _in_code, rank=3, right=True, is_shown=_any_set),
         PaneColumn("HELD/MIN", 8, lambda one, _: amounts.rate(one.held), rank=5, right=True),
         PaneColumn("1 TRY", 5, _tries, rank=2, right=True, is_shown=_any_tries),
         PaneColumn(

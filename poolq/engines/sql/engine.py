@@ -249,11 +249,10 @@ class SQLEngine(Engine):
         self._change(work)
 
     def set_limit(self, key: str, window: int, limit: int) -> None:
-        work = partial(limit_overrides.set_override, key=key, window=window, limit=limit)
-        self._change(work)
+        limit_overrides.set_override(self.session, key, window, limit)
 
     def reset_limit(self, key: str, window: int, starts: bool) -> bool:
-        return self._change(partial(limit_overrides.reset, key=key, window=window, starts=starts))
+        return limit_overrides.reset(self.session, key, window, starts)
 
     # keepers
 

@@ -2,14 +2,15 @@
 
 Admissions read them together with the window, without locking them. Setting one first locks the
 limit's lines, whose slots are computed from the limit. So a transaction that has read the old limit
-has released the lines before, and the lines are tried again with the new one.
+has released the lines before, and the lines are tried again with the new one. Only a job that opens
+a line at this moment may have read the old limit; so the lines are tried once more afterwards.
 """
 
 from collections.abc import Sequence
 
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import line_of
-from poolq.engines.sql.session import Query, Row, Transaction
+from poolq.engines.sql.session import Query, Row, Session, Transaction
 from poolq.engines.sql.wakeups import arm
 from poolq.jobs.limits import MAX_LIMIT, Rule
 
@@ -30,26 +31,33 @@ OVERRIDES = f"SELECT name, span, most FROM {{overrides}} ORDER BY name, span LIM
 Overrides = dict[tuple[str, int], int]
 
 
-def set_override(tx: Transaction, key: str, window: int, limit: int) -> None:
-    _try_lines(tx, key, window, Query(SET_OVERRIDE, (key, window, limit)))
+def set_override(session: Session, key: str, window: int, limit: int) -> None:
+    _change(session, key, window, Query(SET_OVERRIDE, (key, window, limit)))
 
 
-def reset(tx: Transaction, key: str, window: int, starts: bool) -> bool:
+def reset(session: Session, key: str, window: int, starts: bool) -> bool:
     """Delete an override and, if asked, forget the starts that count now. Returns whether there was
     an override."""
     spans = (window, -window) if starts else ()
     forget = [Query(FORGET_STARTS, (key, span)) for span in spans]
-    return _try_lines(tx, key, window, *forget, Query(DELETE_OVERRIDE, (key, window))) > 0
+    return _change(session, key, window, *forget, Query(DELETE_OVERRIDE, (key, window))) > 0
 
 
-def _try_lines(tx: Transaction, key: str, window: int, *changes: Query) -> int:
-    """Make changes of a limit, and let its lines be tried at once. Returns how many rows the last
-    change has changed."""
+def _change(session: Session, key: str, window: int, *changes: Query) -> int:
+    """Change a limit and let its lines be tried. Returns how many rows the last change changed."""
     places = [line_of(Rule(key, 1, window, sliding=sliding)) for sliding in (False, True)]
-    _, *changed = tx.run(Query(TRY_LINES, (places,)), *changes)
-    queues = tx.run(Query(QUEUES_OF_LINES, (places,)))[0].rows
-    arm(tx, {to_text(queue) for (queue,) in queues})
-    return changed[-1].changed
+
+    def work(tx: Transaction) -> int:
+        _, *changed = tx.run(Query(TRY_LINES, (places,)), *changes)
+        return changed[-1].changed
+
+    def try_again(tx: Transaction) -> None:
+        queues = tx.run(Query(TRY_LINES, (places,)), Query(QUEUES_OF_LINES, (places,)))[1].rows
+        arm(tx, {to_text(queue) for (queue,) in queues})
+
+    count = session.transact(work)
+    session.transact(try_again)
+    return count
 
 
 def read_overrides(rows: Sequence[Row]) -> Overrides:

@@ -229,6 +229,20 @@ def test_what_a_limit_does_has_one_name() -> None:
     assert "2 held back with one attempt left" in "\n".join(shown(pool, (200, 50)))
 
 
+def test_a_limit_that_a_person_has_set_shows_the_one_in_the_code() -> None:
+    limit = msgspec.structs.replace(snapshots.MAILS, limit=25, declared=10)
+    pool = msgspec.structs.replace(snapshots.troubled(), limits=(limit, snapshots.OPEN))
+    lines = shown(pool, (200, 50), ScreenState(pane="limits"))
+    at = next(at for at, line in enumerate(lines) if "IN CODE" in line)
+    header, first, second = lines[at : at + 3]
+    at = header.index("IN CODE") + len("IN CODE")
+    assert (first[:at].split()[-1], "10/25" in first) == ("10", True)
+    assert second[at - len("IN CODE") : at].strip() == ""
+    detail = ScreenState(pane="limits", detail=Detail("limits", f"{limit.key} {limit.window}"))
+    text = " ".join(shown(pool, (200, 50), detail))
+    assert "by a person, instead of 10, the limit in the code" in text
+
+
 @pytest.mark.parametrize("width", [60, 100, 150, 200])
 def test_columns_stay_where_they_are_when_their_values_end(width: int) -> None:
     def headers(pool: Snapshot) -> list[str]:

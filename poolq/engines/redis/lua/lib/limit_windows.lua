@@ -15,15 +15,16 @@ local EXTRA_TTL = 10000
 -- Scripts get a limit as "<limit>", or "<limit>*<cost>" if a start counts as more than one, and a
 -- window as "<window>", or "-<window>" if it slides.
 local function rule_of(limit, window, key)
-  local cost = 1
-  if not tonumber(limit) then limit, cost = string.match(limit, '^(%d+)%*(%d+)$') end
-  window = tonumber(window)
-  return {limit = tonumber(limit), window = math.abs(window), key = key, cost = tonumber(cost),
-    sliding = window < 0}
+  local most, length, cost = tonumber(limit), tonumber(window), 1
+  if most and length > 0 then return {limit = most, window = length, key = key, cost = 1} end
+  if not most then limit, cost = string.match(limit, '^(%d+)%*(%d+)$') end
+  return {limit = tonumber(limit), window = math.abs(length), key = key, cost = tonumber(cost),
+    sliding = length < 0}
 end
 
 local function identity_of(rule)
-  return (rule.sliding and '-' or '') .. digits(rule.window) .. ':' .. rule.key
+  if rule.sliding then return '-' .. digits(rule.window) .. ':' .. rule.key end
+  return digits(rule.window) .. ':' .. rule.key
 end
 
 -- The members of starts:<identity> from `min` to `max`, at most one: its time, count and cost.
@@ -76,10 +77,11 @@ end
 -- that begins in the future was opened before the clock went back, and counts as ended. A sliding
 -- window begins with its first start.
 local function window_of(identity, length)
-  local stored, set = unpack(call('MGET', P .. 'win:' .. identity, override_key(identity)))
-  local total = 0
-  set = tonumber(set or nil)
-  if string.sub(identity, 1, 1) == '-' then
+  local is_sliding = string.byte(identity) == 45  -- "-"
+  local override = is_sliding and override_key(identity) or P .. 'override:' .. identity
+  local found, total = call('MGET', P .. 'win:' .. identity, override), 0
+  local stored, set = found[1], found[2] and tonumber(found[2]) or nil
+  if is_sliding then
     local first, before, last = sliding_starts(identity, length)
     set = set and math.min(set, MAX_SLIDING_LIMIT)
     return first, last - before, tonumber(string.match(stored or '', '%d+$')) or 0, set
@@ -109,8 +111,9 @@ local function check_rules(rules)
   for i, rule in ipairs(rules) do
     rule.identity = identity_of(rule)
     rule.start, rule.used, rule.total, rule.most = window_of(rule.identity, rule.window)
-    rule.most = rule.most or rule.limit
-    rule.counted = math.min(rule.cost, rule.most)
+    if not rule.most then rule.most = rule.limit end
+    rule.counted = rule.cost
+    if rule.cost > 1 then rule.counted = math.min(rule.cost, rule.most) end
     if rule.start and rule.used + rule.counted > rule.most then
       local rest = wait_for(rule)
       if rest > wait then wait, at = rest, i end
