@@ -30,6 +30,7 @@ from poolq.engines.base import (
     Settlement,
     Step,
     StoredJob,
+    TiedPush,
 )
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.limits import GATE_WAIT, Admission, Rule, Window
@@ -45,6 +46,8 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
+from poolq.jobs.ties import UniqueRight
+from tests.contract.model_keys import Keys
 
 Identity = tuple[str, int]
 
@@ -112,6 +115,7 @@ class Job:
     at: int = 0  # when it was claimed or failed
     gates: frozenset[str] = frozenset()  # of which its claim has slots
     cancelled: bool = False  # while it is claimed
+    right: UniqueRight | None = None
     expires_at: int = 0
     expires: int = 0
 
@@ -156,6 +160,7 @@ class Model:
         self.gates: dict[str, int] = {}  # by key, the limit named last, while anybody uses it
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
+        self.keys = Keys()
         self._moved = 0  # the last epoch given to a moved job
 
     # time
@@ -216,6 +221,24 @@ class Model:
             self.jobs[one.id] = job
             self.queues.add(one.queue)
 
+    def push_tied(self, pushes: Sequence[TiedPush], answer: Sequence[str]) -> None:
+        for (one, right), holder in zip(pushes, answer, strict=True):
+            assert right is not None
+            known = self.keys.holder(right.key, self.jobs, self.now)
+            if known is not None and right.replaces and known.place != "claimed":
+                self.keys.end(known)
+                self.totals[known.queue]["replaced"] += 1
+                del self.jobs[known.id]
+                known = None
+            expected = known.id if known else one.id
+            assert holder == expected, f"{holder} has {right.key}, and not {expected}"
+            if known is None:
+                self.push([one])
+                self.jobs[one.id].right = right
+                self.keys.held[right.key] = one.id
+            else:
+                self.totals[one.queue]["skipped"] += 1
+
     # workers
 
     def register(self, worker: str, node: str) -> None:
@@ -266,17 +289,21 @@ class Model:
             else:
                 assert job is not None
                 self._end(job, outcome)
+        self.keys.end_batch(self.jobs, self.now)
         return stale
 
     def _end(self, job: Job, outcome: object) -> None:
         match outcome:
             case Ack():
+                self.keys.end(job)
                 del self.jobs[job.id]
                 self.totals[job.queue]["done"] += 1
             case Discard():
+                self.keys.end(job)
                 del self.jobs[job.id]
                 self.totals[job.queue]["discarded"] += 1
             case Expire():
+                self.keys.end(job)
                 del self.jobs[job.id]
                 self.totals[job.queue]["expired"] += 1
             case GiveBack():
@@ -286,6 +313,7 @@ class Model:
                 job.claim = job.claim and job.claim._replace(state=state)
                 job.slot = job.slot and job.slot._replace(sure=False)
             case Bury(state, expires):
+                self.keys.end(job)
                 self._take_back(job, place="failed", state=state, slot=None, at=self.now)
                 job.expires_at, job.expires = 0, expires
                 self.totals[job.queue]["failed"] += 1
@@ -311,8 +339,9 @@ class Model:
                 self.old_slots.pop((job.queue, line), None)
                 self.totals[job.queue]["parked"] += 1
 
-    @staticmethod
-    def _take_back(job: Job, **changes: object) -> None:
+    def _take_back(self, job: Job, **changes: object) -> None:
+        if job.place == "claimed" and changes.get("place") != "failed":
+            self.keys.came_back(job)
         job.place, job.claim, job.worker, job.wait = "queue", None, "", None
         job.cancelled = False
         job.rules, job.lines, job.gates = (), set(), frozenset()
@@ -500,6 +529,7 @@ class Model:
         assert claim.state == job.state, f"{claim.state} and not {job.state}"
         job.place, job.claim, job.worker, job.at = "claimed", claim, worker, self.now
         job.wait, job.rules, job.lines = None, (), set()
+        self.keys.start(job)
 
     def _check_order(self, job: Job, claim: Claim) -> None:
         """The job is ready, its slot is right, and none of its queue and epoch comes before it."""
@@ -623,6 +653,7 @@ class Model:
             for at, claim in enumerate(held):
                 self._recover_claim(claim, death, at == 0, found)
             del self.workers[worker], self.replies[worker]
+        self.keys.end_batch(self.jobs, self.now)
         expected = Recovered(*(tuple(ids) for ids in found.values()))
         assert answer is None or answer == expected, f"recovered {answer} and not {expected}"
         return expected
@@ -696,7 +727,10 @@ class Model:
         bodies: Mapping[str, bytes],
         expires: Mapping[str, int],
     ) -> None:
-        self._check_ids(answer, ids, "failed")
+        there = (self.jobs[id_] for id_ in dict.fromkeys(ids) if id_ in self.jobs)
+        failed = [job for job in there if job.place == "failed"]
+        chosen = [one.id for one in self.keys.retried(failed, answer, self.jobs, self.now)]
+        assert list(answer) == chosen, f"retried {answer} and not {chosen}"
         for id_ in sorted(answer):
             job = self.jobs[id_]
             job.body = bodies.get(id_, job.body)
@@ -728,6 +762,7 @@ class Model:
 
     def _cancel(self, job: Job) -> None:
         self.totals[job.queue]["cancelled"] += 1
+        self.keys.end(job)
         del self.jobs[job.id]
 
     def move(self, ids: Sequence[str], queue: str, answer: Sequence[str]) -> None:
@@ -841,6 +876,9 @@ class Model:
             assert answer.state == job.state, f"{answer.state} and not {job.state}"
         assert answer.expires_at == job.expires_at, f"{answer} and not {job.expires_at}"
         assert answer.worker == job.worker, f"{answer} is with {job.worker!r}"
+        if job.right is not None and job.right.key not in self.keys.unsure:
+            holder = self.keys.held.get(job.right.key, "")
+            assert answer.holder == holder, f"{answer.holder!r} has {job.right}, and not {holder!r}"
         allowed: set[tuple[str, int]] = set()
         if job.place == "queue":
             if job.may_run(self.now):

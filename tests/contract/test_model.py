@@ -31,6 +31,7 @@ from poolq.engines.base import (
     Settlement,
     Step,
     StoredJob,
+    TiedPush,
 )
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.search import STATUSES
@@ -52,6 +53,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
+from poolq.jobs.ties import UniqueRight, Until
 from tests.contract.helpers import HOUR, MS, SECOND, line, new_id, open_engine, registration
 from tests.contract.model import Model
 from tests.support.clock import Clock
@@ -156,6 +158,24 @@ class World:
         ]
         self.other.push(pushes)
         self.model.push(pushes)
+
+    def push_unique(
+        self, ids: Sequence[str], kind: int, queue: str, key: str, right: tuple[Until, bool]
+    ) -> None:
+        self.learn()
+        pushes = [
+            TiedPush(Push(one, queue, b"%d" % kind), UniqueRight(key, right[0], 0, right[1]))
+            for one in ids
+        ]
+        self.model.push_tied(pushes, self.other.push_tied(pushes))
+
+    def learn(self) -> None:
+        """Look up who has the keys of which the model is not sure."""
+        keys, jobs = self.model.keys, self.model.jobs
+        for key in sorted(keys.unsure):
+            mine = [one.id for one in jobs.values() if one.right and one.right.key == key]
+            found = self.engine.find(mine[0]) if mine else None
+            keys.learn(key, found.holder if found else "", jobs)
 
     def join(self, seat: str) -> str:
         """Register a worker there if there is none. Returns its name."""
@@ -369,6 +389,7 @@ class World:
 
     def people(self, what: str, queue: str, number: int) -> None:
         model, engine = self.model, self.other
+        self.learn()
         ids = sorted(model.jobs)
         chosen = ids[number % len(ids)] if ids else "none"
         failed = [job.id for job in model.failed()]
@@ -580,6 +601,12 @@ rare = st.sampled_from(("settle again", "start", "skip", "reap"))
 limit_acts = st.sampled_from(("set", "set", "reset", "empty"))
 
 
+#: Unique jobs: kinds that do not expire, few keys, so that they meet, and how long they have them.
+unique_kinds = st.sampled_from((1, 2, 6, 8))
+keys = st.sampled_from(("k", "l"))
+rights = st.sampled_from((("end", False), ("end", False), ("start", False), ("start", True)))
+
+
 def act(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
     return st.tuples(st.just(name), *args)
 
@@ -588,6 +615,7 @@ def act(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any
 ACTS = [
     *[act("push", kinds, queues, st.sampled_from(DELAYS), st.sampled_from((0, 0, 0, 1, HOUR)))] * 2,
     *[act("dispatch", st.one_of(kinds, crowds, crowds))] * 3,
+    *[act("push_unique", st.integers(1, 3), unique_kinds, queues, keys, rights)] * 3,
     *[act("work", workers, st.sampled_from((1, 2, 5)), asked)] * 3,
     *[act("work_on", workers, st.sampled_from((None, ("a", "b"))), st.integers(1, 3))] * 3,
     act("work_later", workers, st.sampled_from((MINUTE, 10 * MINUTE))),
@@ -637,6 +665,10 @@ class Lockstep(RuleBasedStateMachine):
     def push(self, kinds: Sequence[int], queue: str, delay: int, ago: int) -> None:
         ids = [new_id() for _ in kinds]
         self.all(lambda world: world.push(ids, kinds, queue, delay, ago))
+
+    def push_unique(self, count: int, kind: int, queue: str, key: str, right: Any) -> None:
+        ids = [new_id() for _ in range(count)]
+        self.all(lambda world: world.push_unique(ids, kind, queue, key, right))
 
     def dispatch(self, kinds: Sequence[int]) -> None:
         self.push(kinds, "a", 0, 0)
