@@ -38,7 +38,7 @@ KEYS = [
     *("limits:q", "marked:q", "parkrules:q", "held:q", "heldby:q", "released:q", "latest"),
     *("failed:q", "windows", f"win:{HOUR}:full", f"win:{HOUR}:free", "counters", "workers"),
     *("worker:w1", "worker:w2", "nodes", "nodeinfo", "node:n1", "wake:q", "wake"),
-    *("bodies", *LINES),
+    *("bodies", "ties", *LINES),
 ]
 
 
