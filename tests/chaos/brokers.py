@@ -31,7 +31,7 @@ Undo = Callable[[], Lost | None]
 KEPT = ("active", "counters", "idle", "later", "latest", "named", "queues", "wake", "win")
 BEHIND = 0.4  # times up to a half: seconds of writes that each other failover loses
 TIMEOUT = 500  # milliseconds, of the cluster's nodes
-EMPTY_TABLES = ("jobs", "failed", "workers", "nodes", "lines", "slots")
+EMPTY_TABLES = ("jobs", "failed", "workers", "nodes", "lines", "slots", "unique_keys")
 
 
 def nothing() -> None:

@@ -275,7 +275,8 @@ def _is_late(evidence: Evidence, line: Line) -> bool:
 
 def left_over(evidence: Evidence) -> Iterator[str]:
     for what in evidence.left:
-        yield f"left over: {what}"
+        is_key = ":unique:" in what or what.endswith("_unique_keys")
+        yield f"{'unique key left over' if is_key else 'left over'}: {what}"
 
 
 def clocks(evidence: Evidence) -> Iterator[str]:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import poolq
-from poolq import Backoff, Concurrent, Job, Limit, Retry
+from poolq import Backoff, Concurrent, Job, Limit, Retry, Unique
 
 # The environment variables that name the file, and the node that writes.
 LEDGER, NODE = "CHAOS_LEDGER", "CHAOS_NODE"
@@ -163,6 +163,25 @@ class AtOncePaced(AtOnce):
 
 def tenant_of(job: Job) -> str:
     return f"tenant:{job.payload['user'] % TENANTS}"
+
+
+class Once(Noted):
+    """One of each user, until its end."""
+
+    unique = Unique("user")
+
+    def work(self) -> None:
+        time.sleep(0.03 * (self.payload["user"] % 3))
+
+
+class OnceWaiting(Once):
+    """One of each user waits. It is retried, with its key or without."""
+
+    unique = Unique("user", until="start")
+
+    def work(self) -> None:
+        if self.attempt < 2:
+            raise ValueError("not yet")
 
 
 class Mixed(Noted):

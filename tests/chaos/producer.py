@@ -48,6 +48,9 @@ MIX: list[Kind] = [
     (4, "AtOnce", 6, {}),
     (2, "AtOnce", 4, {"queue": "other"}),
     (2, "AtOncePaced", 4, {}),
+    (5, "Once", 10, {}),
+    (2, "Once", 6, {"queue": "other", "delay": 0.7}),
+    (4, "OnceWaiting", 10, {}),
     (8, "Mixed", 12, {}),
     (3, "Mixed", 12, {"queue": "other"}),
     (2, "Handles", 2, {}),
@@ -91,14 +94,14 @@ class Unfinished:
 
 
 def produce(jobs: Any, rand: random.Random, kind: Kind) -> list[str]:
-    """Dispatch jobs of a kind; the ids."""
+    """Dispatch jobs of a kind; the ids of those that did not give way to others."""
     _, name, most, options = kind
     ready = time.monotonic() + 1.0
     payloads = [
         {"seconds": rand.uniform(0.5, 2.5), "user": rand.randrange(15), "ready": ready}
         for _ in range(rand.randint(1, most))
     ]
-    return dispatch_many(getattr(jobs, name), payloads, **options)
+    return [id for id in dispatch_many(getattr(jobs, name), payloads, **options) if id.new]
 
 
 def main(seed: str, dispatched: str, ledger: str) -> None:

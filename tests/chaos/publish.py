@@ -52,6 +52,7 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
     ("**counted as ended twice, or not**", _found("settled")),
     ("**limits exceeded**", _found("limit")),
     ("**over the concurrency**", _found("concurrency")),
+    ("**unique keys left over**", _found("unique key left over")),
     ("**processes, keys, rows, files left**", _found("left over")),
     ("jobs that the store lost, in a failover or a rollback", lambda one: one.verdict.gone),
     ("jobs whose last write it lost", lambda one: one.verdict.behind),
