@@ -387,3 +387,14 @@ def test_a_gate_whose_jobs_come_and_go_keeps_its_room(engine: Engine, worker: Wo
     assert in_use(engine) == {"k": (1, 1, 0)}
     (use,) = engine.limits()
     assert use.starts == 51 or engine.url.startswith("redis"), "Redis forgets a gate without jobs"
+
+
+def test_a_later_claim_with_the_same_number_has_not_its_slot(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    engine.recover("w1", died(request=worker.request))
+    (again,) = other_worker.claim()
+    assert (again.id, again.request, again.index) == (claim.id, claim.request, claim.index)
+    assert in_use(engine) == {}
+    assert ask(other_worker, again, gate())
