@@ -91,7 +91,7 @@ class Job:
     )
 
     def __init__(self) -> None:
-        _fill(self, "", {}, 1, self.queue, None)
+        vars(self).update(id="", payload={}, attempt=1, queue=self.queue, error=None)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -328,13 +328,20 @@ def build(
     """Create an instance for one execution, to which `payload` belongs. Never raises. If `__init__`
     fails, `running.call` raises the error as if `run()` had raised it."""
     try:
-        # Job.__init__ is skipped, since it only sets what `_fill` sets below.
+        # Job.__init__ is skipped, since it only sets what is set below.
         plain = cls.__init__ is Job.__init__ and type(cls) is type
         job = cls.__new__(cls) if plain else cls()
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
         job = object.__new__(cls)
         vars(job)["poolq_init_error"] = raised
-    _fill(job, id, payload, attempt, queue, error)
+    try:
+        job.id = id
+        job.payload = payload
+        job.attempt = attempt
+        job.queue = queue
+        job.error = error
+    except Exception:  # noqa: BLE001  # by a __setattr__ or a property of the user
+        vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
     return job
 
 
@@ -344,20 +351,6 @@ def set_origin(job: Job, message: Message) -> None:
         vars(job)["headers"] = message.headers  # bypasses a __setattr__ of the user
     if message.scheduled_at:
         vars(job)["scheduled_at"] = datetime.fromtimestamp(message.scheduled_at / 1e6, UTC)
-
-
-# The arguments are positional, since this runs for each job and keywords take time.
-def _fill(
-    job: Job, id: str, payload: dict[str, Any], attempt: int, queue: str, why: BaseException | None
-) -> None:
-    try:
-        job.id = id
-        job.payload = payload
-        job.attempt = attempt
-        job.queue = queue
-        job.error = why
-    except Exception:  # noqa: BLE001  # by a __setattr__ or a property of the user
-        vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=why)
 
 
 def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:

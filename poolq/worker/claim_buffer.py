@@ -165,10 +165,10 @@ class ClaimBuffer:
         if not self._pending:
             self._settle_by = monotonic_ns() + SETTLE_DELAY
             self.due = min(self.due, self._settle_by)
-        if outcome is DONE:
-            self._settle_by = self.due = 0
-        elif outcome is not ACK:
-            self._all_done = False
+        if outcome is not ACK:
+            self._all_done = self._all_done and outcome is DONE
+            if outcome is DONE:
+                self._settle_by = self.due = 0
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def settle(self) -> list[str]:
