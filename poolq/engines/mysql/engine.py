@@ -38,6 +38,11 @@ MAX_SERVER_WAIT = 1.0
 CURSOR_LIFETIME = 0.1
 
 
+def _joined(columns: str) -> str:
+    values = ", ".join(f"COALESCE({one}, '')" for one in columns.split(", "))
+    return f"CONCAT_WS(' ', {values})"
+
+
 DIALECT = Dialect(
     now="CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
     lock="FOR UPDATE",
@@ -51,6 +56,7 @@ DIALECT = Dialect(
     counted=MySQLSession.counted,
     on=TemplateToken("ON DUPLICATE KEY UPDATE".format),
     new=TemplateToken("VALUES({})".format),
+    joined=TemplateToken(_joined),
 )
 
 

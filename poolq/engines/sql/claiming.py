@@ -16,7 +16,7 @@ from poolq.engines.sql import ties
 from poolq.engines.sql.gates import mark_granted
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
-from poolq.engines.sql.parking import bring_back, grant
+from poolq.engines.sql.parking import RARE, RARE_COLUMN, bring_back, grant, read_rare
 from poolq.engines.sql.queue_discovery import QueueState, load_states
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
@@ -29,9 +29,8 @@ SMALL_BODY_BYTES = CLAIM_BYTES // 512
 QUEUES_PER_EXCHANGE = 4
 
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
-CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, lasts,
-    expires_at, ties, due_at FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ?
-    ORDER BY due_at, id LIMIT ? {{skip}}"""
+CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at
+    FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
 AFTER = "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
 CLAIM_READY_AFTER = CLAIM_READY.replace("queue = ?", AFTER)
 CLAIM_DUE = CLAIM_READY.replace(
@@ -48,8 +47,7 @@ BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
 
 #: Makes a named tuple in half the time that a call of its class takes.
 _new = tuple.__new__
-#: The ties in a row of CLAIM_READY.
-_ties = itemgetter(-2)
+_rare = itemgetter(RARE_COLUMN)
 
 
 #: The due time and the id of the last job that a claim has read.
@@ -172,8 +170,8 @@ class StepContext:
                 body, known, admitted, tied, expires_at = stored, INITIAL, granted, b"", 0
                 if any(kept):
                     body, known = body_and_state(stored, kept[:4])
-                    admitted = granted or number(kept[4]) > self.now
-                    expires_at, tied = number(kept[5]), blob(kept[6])
+                    lasts, expires_at, tied = read_rare(kept[4])
+                    admitted = granted or lasts > self.now
                 elif type(stored) is not bytes:
                     body = blob(stored)
                 claim = (
@@ -289,8 +287,8 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
         ctx.remaining -= len(rows)
         ids = [row[0] for row in rows]
         tx.later(*tx.claim_updates(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
-        if any(map(_ties, rows)):
-            ties.start(tx, [(_ties(row), row[0]) for row in rows])
+        if any(map(_rare, rows)):
+            ties.start(tx, [(read_rare(_rare(row)).ties, row[0]) for row in rows])
     if ctx.bytes_left < 0:
         ctx.remaining = 0
 

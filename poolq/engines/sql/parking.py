@@ -69,10 +69,14 @@ FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
 LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
     AND {IS_PARKED} ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
-LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, lasts, expires_at, ties,
-    due_at, rules FROM {{jobs}}
+#: What few jobs have, in one column, because reading a column costs a worker some 2 % of its time:
+#: until when a slot lasts, when the job expires, and its ties. NULL for all other jobs.
+RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR ties IS NOT NULL
+    THEN {joined:lasts, expires_at, ties} END"""
+LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, {RARE}, due_at, rules
+    FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""
-EXPIRES_AT_COLUMN = 7
+RARE_COLUMN = 6
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
 RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
@@ -84,6 +88,22 @@ LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND slot <= {now}
 LOCK_MARKED_LINES = """SELECT place FROM {lines} {line:review} WHERE review > 0 AND review <= ?
     AND queue = ? ORDER BY review {lock}"""
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
+
+
+class Rare(NamedTuple):
+    """See RARE; 0 or empty if a job has none."""
+
+    lasts: int
+    expires_at: int
+    ties: bytes
+
+
+def read_rare(stored: object) -> Rare:
+    """Decode the column RARE."""
+    if stored is None:
+        return Rare(0, 0, b"")
+    lasts, expires_at, ties = sanitize.blob(stored).split(b" ", 2)
+    return Rare(number(lasts), number(expires_at), ties)
 
 
 class Grant(NamedTuple):
@@ -199,7 +219,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) ->
         tx.later(Query(DELETE_LINE, (place, queue)))
         return None
     for row in heads.rows:
-        if 0 < number(row[EXPIRES_AT_COLUMN]) <= now:
+        if 0 < read_rare(row[RARE_COLUMN]).expires_at <= now:
             return Grant(row[:-1])
     if sanitize.rules(heads.rows[0][-1]) is None:
         return _unreadable(heads.rows[0])

@@ -131,7 +131,8 @@ class Dialect(NamedTuple):
     index hints for claims, for ids and for the lines. `least` is the function min(a, b), and `list`
     the operand of IN. `claims` selects all claims as one text, "<id> <request> <idx>" separated by
     commas. For `counted`, see `Session`. `{on:key}` begins the upsert clause of an INSERT, and
-    `{new:column}` is the value it would have inserted."""
+    `{new:column}` is the value it would have inserted. `{joined:columns}` is one text of the values
+    of these columns, separated by spaces."""
 
     now: str
     lock: str
@@ -145,6 +146,7 @@ class Dialect(NamedTuple):
     counted: int
     on: TemplateToken
     new: TemplateToken
+    joined: TemplateToken
 
 
 TABLES = [

@@ -36,7 +36,13 @@ def _dialect(namespace: str) -> Dialect:
         counted=SQLiteSession.counted,
         on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
         new=TemplateToken("excluded.{}".format),
+        joined=TemplateToken(_joined),
     )
+
+
+def _joined(columns: str) -> str:
+    values = " || ' ' || ".join(f"COALESCE({one}, '')" for one in columns.split(", "))
+    return f"CAST({values} AS BLOB)"
 
 
 def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
