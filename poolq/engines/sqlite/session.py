@@ -75,6 +75,16 @@ def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) 
     return QueryResult(cursor.fetchall(), cursor.rowcount)
 
 
+def _expiring_rows(now: int, pushes: Sequence[Push]) -> Sequence[Sequence[object]]:
+    """Return the arguments of INSERT_EXPIRING for those of these jobs that expire."""
+    found = []
+    for id_, queue, body, delay, at, expires in pushes:
+        if expires:
+            place, due = _place_and_due(now, delay, at)
+            found.append((id_, place, due, queue, body, due + expires))
+    return found
+
+
 def _place_and_due(stamp: int, delay: int, at: int) -> tuple[str, int]:
     """Return where a new job is stored and when it is due. A due time in the past becomes now."""
     due = at or stamp + delay
@@ -328,15 +338,12 @@ class SQLiteSession(Session):
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._add_queues(raw, {one.queue for one in pushes})
         stamp = clock()
-        rows: list[Sequence[object]] = []
-        expiring: list[Sequence[object]] = []
-        for id_, queue, body, delay, at, expires in pushes:
-            place, due = _place_and_due(stamp, delay, at)
-            row = (id_, place, due, queue, body)
-            if expires:
-                expiring.append((*row, due + expires))
-            else:
-                rows.append(row)
+        rows: Sequence[Sequence[object]] = [
+            (id_, *_place_and_due(stamp, delay, at), queue, body)
+            for id_, queue, body, delay, at, expires in pushes
+            if not expires
+        ]
+        expiring = [] if len(rows) == len(pushes) else _expiring_rows(stamp, pushes)
         some = {INSERT_JOB: rows, INSERT_EXPIRING: expiring}
         queries = [BatchQuery(sql, found) for sql, found in some.items() if found]
         self._transact(raw, lambda tx: tx.later(*queries))
