@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from poolq.jobs.concurrency import Concurrent
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
+    from poolq.jobs.holds import Hold
     from poolq.jobs.ids import JobId
     from poolq.jobs.job import Job, JobSettings, current
     from poolq.jobs.limits import Limit
@@ -29,11 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppError", "Backoff", "Concurrent", "ConfigError", "DurationError", "EngineError",
-    "EngineUnavailable", "FunctionJob", "Job", "JobDraft", "JobError", "JobFailed", "JobId",
+    "EngineUnavailable", "FunctionJob", "Hold", "Job", "JobDraft", "JobError", "JobFailed", "JobId",
     "JobInfo", "JobOutcome", "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError",
     "PoolqError", "RateLimitExhausted", "Retry", "ScheduleError", "Unique", "around", "cancel",
-    "connect", "current", "dispatch", "dispatch_many", "every", "find", "job",
-    "limits", "on",
+    "connect", "current", "dispatch", "dispatch_many", "every", "find", "job", "limits", "on",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -43,7 +43,8 @@ _MODULES = {
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
     "Concurrent": "jobs.concurrency",
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
-    "list": "engines.job_info", "every": "jobs.periodic", "limits": "engines.limit_admin",
+    "list": "engines.job_info", "every": "jobs.periodic",
+    "limits": "engines.limit_admin", "Hold": "jobs.holds",
     "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",
     "on": "jobs.callbacks", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
     "JobId": "jobs.ids", "Unique": "jobs.unique",

@@ -1,6 +1,8 @@
 """`poolq limit`: lists rate limits, and changes them."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -14,10 +16,10 @@ from poolq.jobs.limits import Limit
 from poolq.monitor import alerts, amounts, limit_status
 
 MAX_LIMITS = 1000  # that an engine lists
-STYLES = {limit_status.HOLDS_BACK: "warn", limit_status.FULL: "warn"}
+STYLES = dict.fromkeys((limit_status.HOLDS_BACK, limit_status.FULL, limit_status.HELD), "warn")
 FIELDS = (
     "key", "limit", "window", "state", "used", "resets_in", "waiting", "parked", "released",
-    "next_slot", "sliding", "declared",
+    "next_slot", "sliding", "declared", "hold",
 )  # fmt: skip
 
 
@@ -36,7 +38,8 @@ def ls(engine: Engine, as_json: bool) -> None:
 
     USED is the number of starts in the current window, which ends in RESETS. In a sliding window,
     the first of these starts leaves it then. For a limit of jobs at once, USED is how many run.
-    WAITING is the number of jobs that wait; 'poolq job ls --limit-key' lists them.
+    WAITING is the number of jobs that wait; 'poolq job ls --limit-key' lists them. A key that is
+    held has a line of its own, and HELD says for how long no job starts under a limit with it.
     """
     from poolq.cli import tables
 
@@ -48,15 +51,18 @@ def ls(engine: Engine, as_json: bool) -> None:
     if not found:
         warn(f"no rate limit is in use in namespace {engine.namespace!r}")
         return
+    held = any(one.hold for one in found)
     columns = [
         tables.Column("KEY", elastic=True), tables.Column("LIMIT"),
         tables.Column("USED", right=True), tables.Column("RESETS", right=True, rank=1),
-        tables.Column("WAITING", right=True), tables.Column("STATE"),
+        tables.Column("WAITING", right=True), *[tables.Column("HELD", right=True)] * held,
+        tables.Column("STATE"),
     ]  # fmt: skip
     rows = [
         (
-            one.key, _rule(one), one.used,
-            amounts.span(one.resets_in), one.waiting, one.state,
+            one.key, _rule(one), amounts.DASH if one.is_hold else one.used,
+            amounts.span(one.resets_in), one.waiting, *[amounts.span(one.hold or None)] * held,
+            one.state,
         )
         for one in found
     ]  # fmt: skip
@@ -70,6 +76,15 @@ def _rule(one: limit_status.LimitStatus) -> str:
     return alerts.rule(one) + code
 
 
+@contextmanager
+def _usage() -> Iterator[None]:
+    """Report a key or a time that no limit can have as a mistake in the command line."""
+    try:
+        yield
+    except OptionError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from None
+
+
 def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
     """Read a rate such as 50/1s."""
     parts = re.fullmatch(r"\s*([0-9]{1,10})\s*/\s*(\S.*)", value)
@@ -77,10 +92,8 @@ def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
         raise click.UsageError(f"RATE is {value!r}; write a number and a time, such as 50/1s", ctx)
     count, time = parts.groups()
     time = time if time[0].isdigit() or time[0] in ".P" else f"1{time}"
-    try:
+    with _usage():
         return Limit(int(count), seconds=micros(time, "the time of RATE") / 1e6)
-    except OptionError as error:
-        raise click.UsageError(str(error), ctx) from None
 
 
 @limit.command(name="set")
@@ -95,10 +108,8 @@ def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
     limit reset'.
     """
     known = limit_admin.known_windows(engine, key)
-    try:
+    with _usage():
         new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
-    except OptionError as error:
-        raise click.UsageError(str(error), click.get_current_context()) from None
     limit_admin.set_limit(engine, new)
     done = f"limit {key} allows {new.limit} per {amounts.whole(new.window / 1e6)} now"
     _print_done(as_json, {"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
@@ -110,27 +121,46 @@ def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
 
 @limit.command()
 @click.argument("key")
+@click.argument("time")
+@json_option
+@with_new_engine
+def hold(engine: Engine, key: str, time: str, as_json: bool) -> None:
+    """Let no job start under the limits with this KEY for a TIME, such as 30s.
+
+    The jobs wait in their order, whatever their on_limit, and use no attempts. If the key is held
+    already, this can only make the hold longer; 'poolq limit reset' ends it.
+    """
+    with _usage():
+        left = limit_admin.hold_key(engine, key, time)
+    done = f"limit key {key} is held for {amounts.span(left / 1e6)}"
+    _print_done(as_json, {"key": key, "hold": left / 1e6}, done)
+    announce(engine, done)
+
+
+@limit.command()
+@click.argument("key")
 @click.option(
     "--starts", is_flag=True, help="Also forget the starts that its windows have counted."
 )
 @json_option
 @with_engine
 def reset(engine: Engine, key: str, starts: bool, as_json: bool) -> None:
-    """Let the limits in the code apply again to a KEY, in all windows.
+    """Let the limits in the code apply again to a KEY, in all windows, and end its hold.
 
     With --starts, the windows begin anew, so that as many jobs as the limit allows may start now.
     """
-    if not limit_admin.known_windows(engine, key):
-        raise NotFound(f"no limit {key!r} is in use or has been set; 'poolq limit ls' lists them")
-    try:
-        windows = limit_admin.reset_key(engine, key, starts)
-    except OptionError as error:
-        raise click.UsageError(str(error), click.get_current_context()) from None
+    with _usage():
+        if not limit_admin.is_known(engine, key):
+            text = f"no limit {key!r} is in use, held or set; 'poolq limit ls' lists them"
+            raise NotFound(text)
+        windows, held = limit_admin.reset_key(engine, key, starts)
     done = [f"limit {key} is what the code says again"] if windows else []
+    done += [f"limit key {key} is no longer held"] if held else []
     done += [f"limit {key} has forgotten its starts"] if starts else []
     if not done:
-        raise NotFound(f"nobody has set limit {key}; --starts forgets the starts it has counted")
-    found = {"key": key, "windows": [one / 1e6 for one in windows], "starts": starts}
+        text = f"nobody has set or holds limit {key}; --starts forgets the starts it has counted"
+        raise NotFound(text)
+    found = {"key": key, "windows": [one / 1e6 for one in windows], "starts": starts, "held": held}
     _print_done(as_json, found, *done)
     for line in done:
         announce(engine, line)

@@ -89,7 +89,7 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
         "broker": f"{broker['engine']}, {_broker(broker)}",
         "queues": ", ".join(found["queues"]) if found["queues"] else "all",
     }
-    if held := [_limit(one) for one in found["limits"] if one["state"] == "holds back"]:
+    if held := [_limit(one) for one in found["limits"] if one["state"] in ("holds back", "held")]:
         fields["held back"] = "\n".join(held)
     if late := [one["name"] for one in found["schedules"] if one["state"] == "late"]:
         fields["late"] = "\n".join(f"schedule {name}" for name in late)
@@ -101,6 +101,9 @@ def _fields(found: dict[str, Any]) -> dict[str, object]:
 def _limit(one: dict[str, Any]) -> str:
     from poolq.monitor.alerts import start_rates
 
+    if not one["limit"]:
+        hold = amounts.span(one["hold"])
+        return f"{one['key']} is held for {hold}, {one['waiting']} wait for that"
     rule = units.limit_rule(one["limit"], one["window"], sliding=one["sliding"])
     facts = [f"{one['waiting']} wait for {one['key']} ({rule})"]
     if not one["waiting"]:

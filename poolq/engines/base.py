@@ -31,6 +31,9 @@ Every engine that stores jobs keeps these rules:
   that was last named for a gate, by any job that asked, applies to all of them.
 - A job pushed with `expires` keeps the time at which it expires. A retry after a failure gives it
   as long again. Workers settle expired jobs. A parked one is claimed without a slot.
+- While a key is held (`HoldKey`, `hold`), no job starts under a limit with this key. A job that has
+  held it waits in the hold's own line, and starts without slots after the hold. A hold ends by the
+  clock; one that begins in the future, because the clock went back, does not count until then.
 - A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
   clock. A window that begins in the future was opened before the clock went back, and counts as
   ended. So does a wait for a limit that is longer than its window (with jitter: two windows), once
@@ -330,7 +333,17 @@ class Engine(ABC):
     @abstractmethod
     def limits(self) -> list[LimitUse]:
         """Return at most 1,000 limits: those that jobs wait for, then those that people have set,
-        then others with open windows."""
+        then holds, then others with open windows."""
+
+    @abstractmethod
+    def hold(self, key: str, length: int) -> int:
+        """Hold the limits with this key for `length` microseconds: no job is admitted under them,
+        and none of their parked jobs gets a slot. If the key is held already, this can only make
+        the hold longer. Returns for how many microseconds the key is held."""
+
+    @abstractmethod
+    def lift(self, key: str) -> bool:
+        """End the hold of a key now. Returns whether the key was held."""
 
     @abstractmethod
     def find(self, id: str) -> StoredJob | None:

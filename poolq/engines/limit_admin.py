@@ -1,7 +1,12 @@
 """Changes what limits allow, for applications (`poolq.limits`) and for `poolq limit`."""
 
+from datetime import timedelta
+
+from poolq.common.durations import Duration
 from poolq.engines.base import Engine
+from poolq.errors import DurationError
 from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.holds import HOLD_WINDOW, key_to_hold, length_of_hold
 from poolq.jobs.limits import Limit
 from poolq.jobs.producer import engine
 
@@ -25,11 +30,18 @@ class limits:  # noqa: N801  # it reads as a word: poolq.limits.set("llm", 50, m
         set_limit(engine(), new)
 
     @staticmethod
+    def hold(key: str, length: Duration) -> timedelta:
+        """Let no job start under the limits with this key for that long. The jobs wait in their
+        order, and use no attempts. A hold can only become longer. Returns for how long the key is
+        held now. Raises LimitError, DurationError, EngineError."""
+        return timedelta(microseconds=hold_key(engine(), key, length))
+
+    @staticmethod
     def reset(key: str, *, starts: bool = False) -> bool:
-        """Undo `set` for all windows of a key; the numbers in the code apply again. With `starts`,
-        also forget the starts that count now. Returns whether a limit had been set. Raises
-        LimitError, EngineError."""
-        return bool(reset_key(engine(), key, starts))
+        """Undo `set` for all windows of a key, and end its hold; the numbers in the code apply
+        again. With `starts`, also forget the starts that count now. Returns whether a limit had
+        been set or the key was held. Raises LimitError, EngineError."""
+        return any(reset_key(engine(), key, starts))
 
 
 def set_limit(chosen: Engine, limit: Limit) -> None:
@@ -37,15 +49,32 @@ def set_limit(chosen: Engine, limit: Limit) -> None:
     chosen.set_limit(limit.key, limit.window, limit.limit)
 
 
-def reset_key(chosen: Engine, key: str, starts: bool) -> list[int]:
-    """Undo `set_limit` for all windows of a key that the engine lists, and forget their starts if
-    asked. Returns the windows whose limit had been set, in microseconds."""
-    Limit(1, seconds=1, key=key)  # raises LimitError
-    windows = known_windows(chosen, key)
-    return [window for window in windows if chosen.reset_limit(key, window, starts)]
+def hold_key(chosen: Engine, key: object, length: object) -> int:
+    """Hold a key. Returns for how many microseconds it is held now."""
+    found, wanted = key_to_hold(key), length_of_hold(length)
+    if wanted <= 0:
+        raise DurationError(f"the length of the hold is {length!r}; reset the key to end a hold")
+    return chosen.hold(found, wanted)
+
+
+def reset_key(chosen: Engine, key: str, starts: bool) -> tuple[list[int], bool]:
+    """Undo `set_limit` for all windows of a key that the engine lists, forget their starts if
+    asked, and end the key's hold. Returns the windows whose limit had been set, in microseconds,
+    and whether the key was held."""
+    key_to_hold(key)
+    windows = [
+        window for window in known_windows(chosen, key) if chosen.reset_limit(key, window, starts)
+    ]
+    return windows, chosen.lift(key)
+
+
+def is_known(chosen: Engine, key: str) -> bool:
+    """Return whether the engine lists a limit with the key, or its hold."""
+    key_to_hold(key)
+    return any(use.rule.key == key for use in chosen.limits())
 
 
 def known_windows(chosen: Engine, key: str) -> list[int]:
     """Return the windows of a key that the engine lists, in microseconds."""
     found = {use.rule.window for use in chosen.limits() if use.rule.key == key}
-    return sorted(found - {GATE_WINDOW})
+    return sorted(found - {GATE_WINDOW, HOLD_WINDOW})

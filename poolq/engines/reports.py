@@ -64,7 +64,9 @@ class LimitUse(NamedTuple):
     many starts were counted in all windows so far (-1: unknown). This count may restart from 0.
     `slot_in`: microseconds until the first parked job may start, as far as is known; 0: now.
     `declared`: if a person has set the limit in `rule`, the limit that the code has declared (0 if
-    it is not known); else None."""
+    it is not known); else None. `hold`: microseconds until the hold of its key ends (0: it is not
+    held). A hold has an entry of its own, even if no limit with its key is in use: its `rule` is
+    `holds.hold_entry(key)`, and `parked` are the jobs that wait for the hold alone."""
 
     rule: Rule
     window: Window
@@ -74,6 +76,7 @@ class LimitUse(NamedTuple):
     starts: int = -1
     slot_in: int = 0
     declared: int | None = None
+    hold: int = 0
 
 
 class Check(NamedTuple):

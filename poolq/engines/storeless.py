@@ -63,7 +63,8 @@ class Storeless(Engine):
         raise Refused(f"{self.url} stores nothing: {self.effect}; set POOLQ_ENGINE to another")
 
     register = step = settle = admit = wait = wake = _refuse
-    set_limit = reset_limit = beat = remove_node = recover = reap = pause = resume = _refuse
+    set_limit = reset_limit = hold = lift = _refuse
+    beat = remove_node = recover = reap = pause = resume = _refuse
 
     def _list_nothing(self, *_args: Any, **_kwargs: Any) -> list[Any]:
         return []

@@ -41,7 +41,7 @@ class JobDraft:
 
 class JobOutcome(NamedTuple):
     """What `yield` returns in an `around` generator. `event`: how the attempt has ended, which is
-    done, retried, failed, discarded or snoozed. `error`: what `run()` raised, if anything."""
+    done, retried, failed, discarded, snoozed or held. `error`: what `run()` raised, if anything."""
 
     event: str
     error: BaseException | None = None

@@ -24,7 +24,7 @@ class Concurrent(Limit):
         self._fill(
             limit=_number(limit),
             window=GATE_WINDOW,
-            key=check_key(key),
+            key=None if key is None else check_key(key),
             jitter=0.0,
             on_limit="park",
             cost=1,

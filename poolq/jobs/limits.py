@@ -67,13 +67,14 @@ class Admission(NamedTuple):
     in the request, and `until` the end of the wait by the engine's clock, in microseconds since the
     epoch. If a gate refuses, `wait` is GATE_WAIT and `until` is 0, because nobody knows when a slot
     is free. `stale` means that the rules were not checked, because the job now belongs to another
-    worker.
+    worker. `held` means that the rule's key is held until then, so that the job must park.
     """
 
     wait: int
     rule: int = -1
     stale: bool = False
     until: int = 0
+    held: bool = False
 
 
 class Window(NamedTuple):
@@ -125,7 +126,7 @@ class Limit:
             sliding=_sliding(sliding),
             limit=_limit(limit, sliding),
             window=_window(spans),
-            key=check_key(key),
+            key=None if key is None else check_key(key),
             jitter=_jitter(jitter),
             on_limit=_on_limit(on_limit),
             cost=_cost(cost, limit),
@@ -218,9 +219,8 @@ def _window(spans: Mapping[str, object]) -> int:
     return max(1, round(span * WINDOW_UNITS[unit]))
 
 
-def check_key(value: object) -> str | None:
-    if value is None:
-        return None
+def check_key(value: object) -> str:
+    """Return the key of a limit. Raises LimitError."""
     if not isinstance(value, str):
         raise LimitError(f"key is {value!r}; it must be text of 1 to {MAX_KEY_BYTES} bytes")
     if not 1 <= len(value.encode("utf-8", "replace")) <= MAX_KEY_BYTES:

@@ -73,6 +73,15 @@ class Park(NamedTuple):
     refused: int
 
 
+class HoldKey(NamedTuple):
+    """Hold the limits with this key for `length` microseconds, and park the job: as `park` says, or
+    in the hold's own line if the job has no limit with this key. Counts as parked."""
+
+    key: str
+    length: int
+    park: Park | None = None
+
+
 class Failing(NamedTuple):
     """The job has failed permanently; the worker keeps the job while `on_failure()` runs."""
 
@@ -87,7 +96,9 @@ class Bury(NamedTuple):
     expires: int = 0
 
 
-Outcome = Ack | Discard | Expire | Release | ReleaseUntil | GiveBack | Park | Failing | Bury
+Outcome = (
+    Ack | Discard | Expire | Release | ReleaseUntil | GiveBack | Park | HoldKey | Failing | Bury
+)
 
 ACK = Ack()
 DONE = Done()

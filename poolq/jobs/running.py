@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 from poolq.errors import JobFailed, JobReleased
 from poolq.jobs.callbacks import JobOutcome, Surroundings
+from poolq.jobs.holds import Hold
 from poolq.jobs.message import Message, decode
 from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule
 
@@ -62,7 +63,7 @@ class SnoozeNow(BaseException):
 
 
 #: What a job raises to decide its own outcome.
-DECISIONS = (FailNow, ReleaseNow, SnoozeNow)
+DECISIONS = (FailNow, ReleaseNow, SnoozeNow, Hold)
 
 
 def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
@@ -164,8 +165,8 @@ def run_inline(rules: InlineRules[J], body: bytes) -> Any:
     error in `rules.first` counts as an error of `run()`. Returns the result of `run()`, after
     `on_success()`, or None if the job is discarded, after `on_discard()`. When no attempt is left,
     `on_failure()` runs and the last error is raised; `fail()` and SystemExit become JobFailed, and
-    `release()` becomes JobReleased. A job that snoozes runs again at once, but at most
-    MAX_INLINE_SNOOZES times. Errors of hooks are logged."""
+    `release()` becomes JobReleased. A job that snoozes, or holds a key, runs again at once, but at
+    most MAX_INLINE_SNOOZES times. Errors of hooks are logged."""
     attempt, snoozes = 1, 0
     while True:
         message = decode(body)  # decoded again, since an attempt may change its payload
@@ -178,9 +179,9 @@ def run_inline(rules: InlineRules[J], body: bytes) -> Any:
             result = run(call, job)
         except KeyboardInterrupt:
             raise
-        except SnoozeNow:
+        except (SnoozeNow, Hold) as raised:
             snoozes += 1
-            outcome = JobOutcome("snoozed")
+            outcome = JobOutcome("held" if isinstance(raised, Hold) else "snoozed")
             most = message.max_snoozes or MAX_INLINE_SNOOZES
             if snoozes > min(most, MAX_INLINE_SNOOZES):
                 outcome = JobOutcome("failed")

@@ -5,15 +5,16 @@ A limit is watched while it has an open window or waiting jobs, and for FORGET_A
 so that a limit with short windows does not come and go.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from poolq.engines.base import LimitUse
 from poolq.jobs.concurrency import is_gate
+from poolq.jobs.holds import HOLD_WINDOW
 from poolq.log.event_wording import limit_words
-from poolq.log.events import Event, LimitBegan, LimitEnded, Note
+from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan, LimitEnded, Note
 from poolq.monitor.limit_status import (
     OBSERVE_INTERVAL,
     WORKER_BOUND_SHARE,
@@ -170,10 +171,8 @@ class LimitWatch:
         for name, known in list(self._known.items()):
             if name not in listed:
                 window = known.use.window._replace(used=0)
-                closed = known.use._replace(
-                    window=window, parked=0, released=0, resets_in=0, slot_in=0
-                )
-                self._update(now, clock, name, closed)
+                closed = known.use._replace(window=window, resets_in=0, slot_in=0, hold=0)
+                self._update(now, clock, name, closed._replace(parked=0, released=0))
         for key, count in held.items():
             self._add_held(now, key, count)
         known_ones = self._known.items()
@@ -198,7 +197,7 @@ class LimitWatch:
         waiting, total = use.parked + use.released, known.starts.total
         known.rate = known.starts.add(clock, use)
         known.waiting.add(now, waiting)
-        if waiting or use.window.used:
+        if waiting or use.window.used or use.hold > 0:
             known.used_at = now
         if use.released or (use.parked and (blocks_parked(use) or known.keeps_pace(total))):
             known.held_at = now
@@ -234,11 +233,13 @@ class LimitWatch:
 
     def _changes(self, now: float) -> list[Event]:
         """Return an event for each limit that begins or ceases to hold jobs back, or that allows
-        another number of starts than before."""
+        another number of starts than before, and for each hold that begins or ends."""
         changed: list[Event] = []
         began: list[LimitBegan] = []
         ended: list[LimitEnded] = []
         for (key, window), known in self._known.items():
+            if window == HOLD_WINDOW:
+                continue
             limit = known.use.rule.limit
             seconds = 0.0 if is_gate(known.use.rule) else window / MICROSECONDS
             holds = known.held_at is not None and now - known.held_at < RELEASE_AFTER
@@ -254,8 +255,28 @@ class LimitWatch:
                 changed.append(Note("info", f"{limit_words(key, limit, seconds)} {what}"))
                 known.allowed = limit
         changed = changed[:MAX_NAMED]
-        together = _together(began, "begin to hold jobs back")
-        return [*changed, *together, *_together(ended, "no longer hold jobs back")]
+        together = _together(began, "rate limits begin to hold jobs back")
+        over = _together(ended, "rate limits no longer hold jobs back")
+        return [*self._holds(now), *changed, *together, *over]
+
+    def _holds(self, now: float) -> list[Event]:
+        """Return an event for each key whose hold begins or ends."""
+        began: list[HoldBegan] = []
+        ended: list[HoldEnded] = []
+        waiting = Counter[str]()
+        for (key, _), known in self._known.items():
+            waiting[key] += known.use.parked + known.use.released
+        for (key, window), known in self._known.items():
+            if window != HOLD_WINDOW:
+                continue
+            if known.use.hold > 0 and known.since is None:
+                known.since = now
+                began.append(HoldBegan(key, known.use.hold / MICROSECONDS, waiting[key]))
+            elif known.use.hold <= 0 and known.since is not None:
+                ended.append(HoldEnded(key, now - known.since))
+                known.since = None
+        held = _together(began, "limit keys are held")
+        return [*held, *_together(ended, "limit keys are no longer held")]
 
     def _rank(self, name: Name) -> tuple[object, ...]:
         known = self._known[name]
@@ -285,11 +306,14 @@ class LimitWatch:
             sliding=use.rule.sliding,
             slot=max(0, use.slot_in),
             declared=use.declared,
+            hold=use.hold,
         )
 
 
-def _together(events: Sequence[LimitBegan | LimitEnded], what: str) -> Sequence[Event]:
+def _together(
+    events: Sequence[LimitBegan | LimitEnded | HoldBegan | HoldEnded], what: str
+) -> Sequence[Event]:
     """Combine many events into one, as they would fill the log if each user had a limit."""
     if len(events) <= MAX_NAMED:
         return events
-    return [Note("info", f"{len(events)} rate limits {what}, such as {events[0].key}")]
+    return [Note("info", f"{len(events)} {what}, such as {events[0].key}")]

@@ -32,6 +32,7 @@ NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Snoozed: ("snoozed", "info"),
     events.Expired: ("expired", "info"),
     events.Limited: ("limited", "info"),
+    events.Held: ("held", "info"),
     events.Unknown: ("unknown", "warning"),
     events.Buried: ("buried", "error"),
     events.HookFailed: ("hook_failed", "error"),
@@ -42,6 +43,8 @@ NAMES_AND_LEVELS: dict[type[events.Event], tuple[str, str]] = {
     events.Cancelled: ("cancelled", "info"),
     events.LimitBegan: ("limit_began", "info"),
     events.LimitEnded: ("limit_ended", "info"),
+    events.HoldBegan: ("hold_began", "info"),
+    events.HoldEnded: ("hold_ended", "info"),
     events.Note: ("note", ""),
 }
 
@@ -81,7 +84,8 @@ def _job(
     | events.Discarded
     | events.Snoozed
     | events.Expired
-    | events.Limited,
+    | events.Limited
+    | events.Held,
 ) -> str:
     return f"{event.job} {event.id} queue={event.queue} attempt={event.attempt}"
 
@@ -126,6 +130,11 @@ def _limited(event: events.Limited) -> str:
     return f"limited {_job(event)} {event.how} by {event.key}{how_long}"
 
 
+def _held(event: events.Held) -> str:
+    where = f"{_job(event)} after {span(event.seconds)}"
+    return f"held {where}: limit key {event.key} is held for {span(event.wait)}"
+
+
 def _unknown(event: events.Unknown) -> str:
     text = f"{event.why}; released for {span(event.delay)} without using an attempt"
     return f"unknown {event.job} {event.id} queue={event.queue}: {text}"
@@ -138,6 +147,15 @@ def _limit_began(event: events.LimitBegan) -> str:
 
 def _limit_ended(event: events.LimitEnded) -> str:
     return f"{_limit(event)} no longer holds jobs back, after {span(event.seconds)}"
+
+
+def _hold_began(event: events.HoldBegan) -> str:
+    waiting = f"; {event.waiting} waiting" if event.waiting else ""
+    return f"limit key {event.key} is held for {span(event.seconds)}{waiting}"
+
+
+def _hold_ended(event: events.HoldEnded) -> str:
+    return f"limit key {event.key} is no longer held, after {span(event.seconds)}"
 
 
 def _limit(event: events.LimitBegan | events.LimitEnded) -> str:
@@ -163,6 +181,7 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
     events.Snoozed: _snoozed,
     events.Expired: _expired,
     events.Limited: _limited,
+    events.Held: _held,
     events.Unknown: _unknown,
     events.Buried: "buried {0.job} {0.id} queue={0.queue}: {0.error}".format,
     events.HookFailed: (
@@ -182,6 +201,8 @@ WORDERS: dict[type[events.Event], Callable[..., str]] = {
     events.Cancelled: "cancelled {0.id}, which was running: {0.error}".format,
     events.LimitBegan: _limit_began,
     events.LimitEnded: _limit_ended,
+    events.HoldBegan: _hold_began,
+    events.HoldEnded: _hold_ended,
     events.Note: _note,
 }
 

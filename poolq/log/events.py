@@ -92,6 +92,19 @@ class Limited(NamedTuple):
     left: int = 0
 
 
+class Held(NamedTuple):
+    """A job has held the limits of a key for `wait` seconds, and waits for that itself. It used no
+    attempt."""
+
+    job: str
+    id: str
+    queue: str
+    attempt: int
+    seconds: float
+    key: str
+    wait: float
+
+
 class Unknown(NamedTuple):
     """A job was released without using an attempt, because no module defines it, or because a newer
     version of poolq stored it. `why` says which. The next deploy may make the job known."""
@@ -177,6 +190,22 @@ class LimitEnded(NamedTuple):
     seconds: float
 
 
+class HoldBegan(NamedTuple):
+    """A job or a person holds the limits of a key, for `seconds` more. `waiting`: how many jobs
+    already wait for limits with this key. This is reported once, not for each extension."""
+
+    key: str
+    seconds: float
+    waiting: int
+
+
+class HoldEnded(NamedTuple):
+    """The hold of a key has ended, after `seconds`."""
+
+    key: str
+    seconds: float
+
+
 class Note(NamedTuple):
     """Any other event. `level`: info, warning or error."""
 
@@ -185,6 +214,9 @@ class Note(NamedTuple):
 
 
 #: Events that report how a claim ended, and what became of the job of a dead worker.
-Ended = Finished | Retried | Failed | Discarded | Snoozed | Expired | Limited | Unknown | Buried
+Ended = (
+    Finished | Retried | Failed | Discarded | Snoozed | Expired | Limited | Held | Unknown | Buried
+)
 Recovery = Crashed | TimedOut | Cancelled
-Event = Ended | HookFailed | Stale | Returned | Recovery | LimitBegan | LimitEnded | Note
+LimitEvent = LimitBegan | LimitEnded | HoldBegan | HoldEnded
+Event = Ended | HookFailed | Stale | Returned | Recovery | LimitEvent | Note

@@ -68,7 +68,8 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
     found += [_stuck(one) for one in workers if stuck(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
     found += [_leaking(one) for one in workers if leaks(one)]
-    found += [_held(one, snapshot.at) for one in snapshot.limits if one.holds_back]
+    found += _on_hold(snapshot)
+    found += [_held(one, snapshot.at) for one in snapshot.limits if one.holds_back and not one.hold]
     found += [_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS]
     found += [_unknown(one) for one in snapshot.unknown]
     found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
@@ -142,7 +143,9 @@ def _leaking(worker: WorkerView) -> Alert:
 
 
 def rule(limit: LimitStatus) -> str:
-    """The rule of a limit, such as `10 per 1m` or, if it slides, `10 in any 1m`."""
+    """The rule of a limit, such as `10 per 1m` or, if it slides, `10 in any 1m`; or `hold`."""
+    if limit.is_hold:
+        return "hold"
     return units.limit_rule(limit.limit, limit.window, sliding=limit.sliding)
 
 
@@ -154,6 +157,23 @@ def start_rates(starts: float, allowed: float) -> str:
     )
     many = amounts.rate(starts * seconds)
     return f"{many}/{unit} of {amounts.rate(allowed * seconds)} allowed"
+
+
+def _on_hold(snapshot: Snapshot) -> list[Alert]:
+    """Return an alert for each key that is held, whether jobs wait for it or not."""
+    waiting: Counter[str] = Counter()
+    for one in snapshot.limits:
+        waiting[one.key] += one.waiting
+    return [
+        Alert("warn", f"limit {one.key}", "held", _until(one, waiting[one.key], snapshot.at))
+        for one in snapshot.limits
+        if one.is_hold and one.hold
+    ]
+
+
+def _until(limit: LimitStatus, waiting: int, now: float) -> str:
+    due = f"{amounts.moment(now + limit.hold, now)} (in {amounts.span(limit.hold)})"
+    return f"no job starts until {due}, {amounts.count(waiting)} wait"
 
 
 def _held(limit: LimitStatus, now: float) -> Alert:

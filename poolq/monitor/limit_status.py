@@ -3,6 +3,7 @@ what the keeper has observed and the time that has passed since.
 
 - Windows may begin and end between two observations. While jobs wait, one window follows another.
 - A sliding window has no end: `left` and `resets_in` are the time until its first start leaves it.
+- A hold of a key has an entry of its own, with a limit and a window of 0.
 - A limit counts as holding jobs back while jobs wait for a slot and for a moment longer, so that
   people can read the state of a limit with short windows. Jobs that have a free slot wait for a
   worker, not for the limit.
@@ -14,9 +15,10 @@ import msgspec
 
 from poolq.engines.base import LimitUse
 from poolq.jobs.concurrency import GATE_WINDOW, is_gate
+from poolq.jobs.holds import HOLD_WINDOW
 
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
-HOLDS_BACK, FULL, OPEN, IDLE = "holds back", "full", "open", "idle"
+HOLDS_BACK, FULL, OPEN, IDLE, HELD = "holds back", "full", "open", "idle", "held"
 #: A window of up to this length ends too often for the keeper to observe each end.
 SHORT_WINDOW = 5.0  # seconds
 #: If jobs start at less than this share of the allowed rate, busy workers limit the rate.
@@ -34,7 +36,8 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     in monotonic seconds, or None. `quiet`: seconds since its last use. `last_tries`: jobs that it
     has released with one attempt left. `slot`: microseconds until the first parked job may start,
     as far as the engine knows. `starts_total`: starts since the keeper began to watch it.
-    `held_total`: how many jobs this pool has held back for limits with its key."""
+    `held_total`: how many jobs this pool has held back for limits with its key. `hold`:
+    microseconds until the hold of its key ends, or 0."""
 
     key: str
     limit: int
@@ -55,13 +58,15 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     sliding: bool = False
     slot: int = 0
     declared: int | None = None
+    hold: int = 0
 
 
 class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit. `used`: how many of `limit` starts are used in a window of `window` seconds,
     which ends in `resets_in` seconds. The window of a `Concurrent` is 0, and `used` is how many of
-    its jobs run. `state`: "holds back" (jobs wait for a slot), "full" (used up, but no job waits),
-    "open", or "idle" (no window is open). `starts`: starts per second, smoothed; at most `allowed`.
+    its jobs run. `state`: "held" (its key is held for `hold` more seconds), "holds back" (jobs wait
+    for a slot), "full" (used up, but no job waits), "open", or "idle" (no window is open).
+    `starts`: starts per second, smoothed; at most `allowed`.
     `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`: jobs that this
     pool holds back per minute; `spark`: in each 2 seconds of the last minute. `next_slot`: seconds
     until one more job may start, 0.0 if one may now; `empty_in`: about how many seconds until no
@@ -92,20 +97,27 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     held_total: int = 0
     sliding: bool = False
     declared: int | None = None
+    hold: float = 0.0
 
     @property
     def is_gate(self) -> bool:
         """Whether it limits how many jobs run at once, and not how many start in a window."""
-        return self.window == 0
+        return self.window == 0 and not self.is_hold
 
     @property
     def holds_back(self) -> bool:
-        return self.state == HOLDS_BACK
+        return self.state == HOLDS_BACK or (self.state == HELD and self.waiting > 0)
+
+    @property
+    def is_hold(self) -> bool:
+        """Whether this is not a limit, but the entry of a hold."""
+        return not self.limit
 
     @property
     def has_free_slot(self) -> bool:
         """Whether jobs wait although the limit would let one start."""
-        return self.waiting > 0 and self.next_slot <= 0 and self.used < self.limit
+        is_open = self.used < self.limit or self.is_hold
+        return self.waiting > 0 and self.next_slot <= 0 and is_open
 
 
 def limits(watched: Iterable[ObservedLimit], passed: float) -> tuple[LimitStatus, ...]:
@@ -121,15 +133,17 @@ def of_use(use: LimitUse) -> LimitStatus:
             key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
             left=use.resets_in, parked=use.parked, released=use.released,
             starts=0.0, held=None, spark=(), growth=0.0, since=0.0 if blocks else None, quiet=0.0,
-            sliding=use.rule.sliding, slot=use.slot_in, declared=use.declared,
+            sliding=use.rule.sliding, slot=use.slot_in, declared=use.declared, hold=use.hold,
         ),
         0.0,
     )  # fmt: skip
 
 
-def _gate_status(seen: ObservedLimit) -> LimitStatus:
+def _gate_status(seen: ObservedLimit, hold: float) -> LimitStatus:
     """Return the status of a limit on how many jobs run at once."""
-    if seen.since is not None:
+    if hold:
+        state = HELD
+    elif seen.since is not None:
         state = HOLDS_BACK
     else:
         state = FULL if seen.used >= seen.limit else OPEN if seen.used or seen.parked else IDLE
@@ -139,6 +153,8 @@ def _gate_status(seen: ObservedLimit) -> LimitStatus:
         state=state,
         waiting=seen.parked,
         grows=_grows(seen, seen.parked),
+        next_slot=hold,
+        hold=hold,
     )
 
 
@@ -153,8 +169,11 @@ def blocks_parked(use: LimitUse) -> bool:
 
 
 def status(seen: ObservedLimit, passed: float) -> LimitStatus:
+    hold = max(0.0, seen.hold / 1e6 - passed)
     if seen.window == GATE_WINDOW:
-        return _gate_status(seen)
+        return _gate_status(seen, hold)
+    if seen.window == HOLD_WINDOW:
+        return _status_of_hold(seen, hold)
     window, left = seen.window / 1e6, seen.left / 1e6 - passed
     waiting, used, holds = seen.parked + seen.released, seen.used, seen.since is not None
     starting = waiting if holds else 0
@@ -165,15 +184,17 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
         resets_in = 0.0 if used else None
     elif left <= 0:
         # While jobs wait, a new window begins when one ends, and these jobs use it up.
-        rounds = int(-left // window) + 1 if seen.left else 0
+        rounds = int(-left // window) + 1 if seen.left and not hold else 0
         used = min(seen.limit, max(0, starting - (rounds - 1) * seen.limit)) if rounds else 0
         resets_in = window - -left % window if used else None
     full = used >= seen.limit
-    if holds:
+    if hold:
+        state = HELD
+    elif holds:
         state = HOLDS_BACK
     else:
         state = FULL if full else OPEN if waiting or resets_in is not None else IDLE
-    next_slot = resets_in if full and resets_in is not None else 0.0
+    next_slot = max(hold, resets_in if full and resets_in is not None else 0.0)
     if seen.parked:
         next_slot = max(next_slot, seen.slot / 1e6 - passed)
     grows = _grows(seen, waiting)
@@ -188,11 +209,31 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
         next_slot=next_slot,
         empty_in=None if grows or not starting else _empty_in(seen, window, waiting, next_slot),
         grows=grows,
+        hold=hold,
+    )
+
+
+def _status_of_hold(seen: ObservedLimit, hold: float) -> LimitStatus:
+    """Return the status of a hold, whose jobs may all start when it ends."""
+    waiting = seen.parked
+    return LimitStatus(
+        key=seen.key,
+        limit=0,
+        window=0.0,
+        state=HELD if hold else HOLDS_BACK if waiting else IDLE,
+        parked=seen.parked,
+        waiting=waiting,
+        held=seen.held,
+        next_slot=hold,
+        empty_in=hold if waiting else None,
+        held_total=seen.held_total,
+        hold=hold,
     )
 
 
 def _empty_in(seen: ObservedLimit, window: float, waiting: int, next_slot: float) -> float:
     """Seconds until no job waits; at the actual rate if workers are too busy for `allowed`."""
-    if window <= SHORT_WINDOW and 0 < seen.starts < WORKER_BOUND_SHARE * seen.limit / window:
+    below = seen.starts < WORKER_BOUND_SHARE * seen.limit / window
+    if window <= SHORT_WINDOW and not seen.hold and below and seen.starts > 0:
         return waiting / seen.starts
     return next_slot + (waiting - 1) // seen.limit * window

@@ -77,6 +77,9 @@ METRICS = {
     "poolq_limit_allowed_at_once": ("gauge", ("limit",), "Jobs that it allows at once."),
     "poolq_limit_next_slot_seconds": ("gauge", _LIMIT, "Seconds until a job may start."),
     "poolq_limit_empty_seconds": ("gauge", _LIMIT, "About how long it takes until no job waits."),
+    "poolq_limit_hold_seconds": (
+        "gauge", ("limit",), "Seconds until the hold of a limit's key ends, 0 if it is not held.",
+    ),
     "poolq_schedules": ("gauge", ("state",), "Schedules by state, of the 200 due next."),
     "poolq_schedule_jobs": ("counter", _SCHEDULE, "Jobs that a schedule has stored."),
     "poolq_schedule_skipped": ("counter", _SCHEDULE, "Ticks skipped, as a job was unfinished."),
@@ -196,7 +199,8 @@ def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
 
 
 def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
-    named = [((one.key, f"{one.window:g}"), one) for one in limits[:MAX_LIMITS]]
+    shown = limits[:MAX_LIMITS]
+    named = [((one.key, f"{one.window:g}"), one) for one in shown if not one.is_hold]
     windows = [(name, one) for name, one in named if not one.is_gate]
     gates = [((one.key,), one) for _, one in named if one.is_gate]
     return {
@@ -208,7 +212,8 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
         "poolq_limit_holds_back": [(name, one.holds_back) for name, one in named],
         "poolq_limit_set": [(name, one.declared is not None) for name, one in named],
         "poolq_limit_starts": [(name, one.starts_total) for name, one in named],
-        "poolq_limit_held_back": list({(one.key,): one.held_total for _, one in named}.items()),
+        "poolq_limit_held_back": list({(one.key,): one.held_total for one in shown}.items()),
+        "poolq_limit_hold_seconds": list({(one.key,): one.hold for one in shown}.items()),
         "poolq_limit_starts_per_second": [(name, one.starts) for name, one in named],
         "poolq_limit_allowed_per_second": [(name, one.allowed) for name, one in windows],
         "poolq_limit_running": [(name, one.used) for name, one in gates],

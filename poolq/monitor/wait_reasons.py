@@ -17,6 +17,9 @@ from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 
 WAITING = ("ready", "delayed", "parked")
 MAX_ERROR_CHARS = 120
+#: Seconds by which a line's next slot and the end of the hold that causes it may seem to differ,
+#: because they are read one after the other.
+SAME_MOMENT = 1.0
 
 
 class WaitFacts(NamedTuple):
@@ -73,7 +76,7 @@ def reason(job: StoredJob, name: str, facts: WaitFacts, now: float) -> str:
         limit = _limit(job.limit, facts.limits)
         if limit is not None and limit.has_free_slot:
             return _with_free_slot(limit, blocked or _busy(job.queue, facts))
-        own = _parked(job.limit, limit, now)
+        own = _parked(job.limit, limit, facts.limits, now)
     else:
         last = entries(job.state.history)[-1:]
         own = _delayed(job, name, last[0] if last else None, facts.limits, now)
@@ -141,7 +144,7 @@ def _limit(key: str, limits: Sequence[LimitStatus]) -> LimitStatus | None:
 
 def _with_free_slot(limit: LimitStatus, blocked: str) -> str:
     """Return why a parked job waits although its limit would let one start."""
-    what = f"limit {limit.key} ({rule(limit)})"
+    what = _named(limit)
     if not blocked:
         return f"{what} has a free slot, which a worker takes soon"
     if limit.waiting == 1:
@@ -150,12 +153,20 @@ def _with_free_slot(limit: LimitStatus, blocked: str) -> str:
     return f"{blocked}; besides, {jobs} jobs wait for {what}, which has a free slot"
 
 
-def _parked(key: str, limit: LimitStatus | None, now: float) -> str:
+def _named(limit: LimitStatus) -> str:
+    return f"limit {limit.key}" + ("" if limit.is_hold else f" ({rule(limit)})")
+
+
+def _parked(key: str, limit: LimitStatus | None, limits: Sequence[LimitStatus], now: float) -> str:
     """Return what is known of the limit for whose slot the job waits."""
     if limit is None:
         return f"it is parked until limit {key} has a free slot"
-    jobs = f"{amounts.count(limit.waiting)} job{'s' * (limit.waiting != 1)}"
-    waiting = f"{jobs} wait{'s' * (limit.waiting == 1)} for it"
+    is_held = limit.hold > 0 and limit.next_slot - limit.hold < SAME_MOMENT
+    count = sum(one.waiting for one in limits if one.key == key) if is_held else limit.waiting
+    jobs = f"{amounts.count(count)} job{'s' * (count != 1)}"
+    waiting = f"{jobs} wait{'s' * (count == 1)} for it"
+    if is_held:
+        return f"limit {key} is held until {_when(now + limit.hold, now)}, and {waiting}"
     if limit.is_gate:
         return f"limit {key} ({rule(limit)}) has no free slot until a job ends, and {waiting}"
     return f"{_used_up(limit, now + limit.next_slot, now)}, and {waiting}"

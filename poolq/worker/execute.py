@@ -16,6 +16,7 @@ from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.callbacks import Surroundings, arounds
 from poolq.jobs.concurrency import is_gate
+from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import Job, build, error_rule, hooks, set_origin
 from poolq.jobs.limits import Admission, Limit, Rule
@@ -23,7 +24,7 @@ from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
 
 from poolq.jobs.retry import (  # isort: skip
-    ACK, DONE, EXPIRE, GIVE_BACK, Discard, Failing, Outcome, Park, Release,
+    ACK, DONE, EXPIRE, GIVE_BACK, Discard, Failing, HoldKey, Outcome, Park, Release,
 )  # fmt: skip
 from poolq.jobs.retry_policy import DEFAULT_RULE
 from poolq.jobs.running import call
@@ -40,7 +41,7 @@ _new = tuple.__new__
 class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     """A claim that can be run: its message is decoded and its class is known. `tried_before`:
     whether an earlier attempt may have failed. `gated`: whether the claim holds slots of
-    `Concurrent`."""
+    `Concurrent`. `rules`: those under which it was admitted."""
 
     claim: Claim
     message: Message
@@ -50,6 +51,7 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     job: Job | None = None
     surroundings: Surroundings | None = None
     gated: bool = False
+    rules: tuple[Rule, ...] = ()
 
 
 class JobResult(NamedTuple):
@@ -151,9 +153,9 @@ class Executor:
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
         if admission.wait <= 0:
-            ready.gated = any(map(is_gate, rules))
+            ready.gated, ready.rules = any(map(is_gate, rules)), rules
             return None
-        if not is_gate(rules[admission.rule]):
+        if not admission.held and not is_gate(rules[admission.rule]):
             wait = admission.wait * 1000
             order.set_window_end(rules[admission.rule], begun + wait, monotonic_ns() + wait)
         return self._limited(ready, limits, rules, admission)
@@ -208,6 +210,8 @@ class Executor:
         message, claim = ready.message, ready.claim
         tries = claim.state.attempt + 1
         where = (message.job, claim.id, claim.queue, tries)
+        if isinstance(raised, Hold):
+            return self._held(ready, raised, seconds)
         error, cause, delay = judge(raised)
         if cause == "snoozed":
             return self._snoozed(ready, delay, seconds)
@@ -241,6 +245,27 @@ class Executor:
         )
         return JobResult(outcome, event, error, seconds)
 
+    def _held(self, ready: ReadyJob, raised: Hold, seconds: float) -> JobResult:
+        claim, tries = ready.claim, ready.claim.state.attempt + 1
+        where = (ready.message.job, claim.id, claim.queue, tries)
+        outcome = HoldKey(raised.key, raised.length, self._park_under(ready, raised.key))
+        event = events.Held(*where, seconds, key=raised.key, wait=raised.length / 1e6)
+        return JobResult(outcome, event, None, seconds)
+
+    def _park_under(self, ready: ReadyJob, key: str) -> Park | None:
+        """Return how a job parks that holds this key; None if it has no rate limit with this key. A
+        job that was parked before has got its slot without being asked for its limits."""
+        rules, job = ready.rules, ready.job
+        if ready.claim.admitted and ready.hooks.limit and job is not None:
+            try:
+                name = ready.message.job
+                rules = tuple(one.rule(name) for one in Limit.parse(job.rate_limit(), name))
+            except BaseException:  # noqa: BLE001  # the hold is more important
+                return None
+        with_key = (at for at, one in enumerate(rules) if one.key == key and not is_gate(one))
+        at = next(with_key, -1)
+        return Park(rules, at) if at >= 0 else None
+
     def _snoozed(self, ready: ReadyJob, delay: int, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
         tries = claim.state.attempt + 1
@@ -264,7 +289,11 @@ class Executor:
         message, claim, at = ready.message, ready.claim, refused.rule
         tries = claim.state.attempt + 1
         where = (message.job, claim.id, claim.queue, tries)
-        if (limits[at].on_limit or message.on_limit) == "park":
+        if refused.held and is_gate(rules[at]):  # its line would be due before the hold ends
+            wait = refused.wait / 1_000_000
+            event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
+            return JobResult(HoldKey(rules[at].key, 0), event)
+        if refused.held or (limits[at].on_limit or message.on_limit) == "park":
             wait = 0.0 if is_gate(rules[at]) else refused.wait / 1_000_000
             event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
             return JobResult(Park(rules, at), event)

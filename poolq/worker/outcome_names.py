@@ -8,6 +8,7 @@ from poolq.log.events import (
     Expired,
     Failed,
     Finished,
+    Held,
     Limited,
     Retried,
     Snoozed,
@@ -26,10 +27,11 @@ from poolq.scoreboard.layout import (
 
 _COUNTERS: dict[type[Ended], int] = {
     Finished: DONE, Retried: RETRIED, Unknown: RETRIED, Limited: LIMITED, Discarded: DISCARDED,
-    Snoozed: SNOOZED, Expired: EXPIRED, Failed: FAILED, Buried: FAILED,
+    Snoozed: SNOOZED, Expired: EXPIRED, Held: PARKED, Failed: FAILED, Buried: FAILED,
 }  # fmt: skip
 _NAMES: dict[type[Ended], str] = {
     Finished: "done", Retried: "retried", Discarded: "discarded", Snoozed: "snoozed",
+    Held: "held",
 }  # fmt: skip
 
 

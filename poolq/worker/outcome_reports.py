@@ -1,7 +1,7 @@
 """Counts and reports how claims have ended, and warns of what may surprise their authors later."""
 
 from poolq.jobs.retry import MANY_SNOOZES
-from poolq.log.events import Ended, Limited, Note, Snoozed
+from poolq.log.events import Ended, Held, Limited, Note, Snoozed
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.outcome_names import counter_of
@@ -22,10 +22,10 @@ class OutcomeReports:
         if isinstance(event, Snoozed) and event.snoozes % MANY_SNOOZES == 0:
             text = f"job {event.job} {event.id} has snoozed {event.snoozes} times; set max_snoozes"
             self._reporter.report(Note("warning", text))
-        if isinstance(event, Limited):
+        if isinstance(event, Limited | Held):
             self._row.notes.add_held(event.key)
-            if event.how == "released" and event.left == 1:
-                self._warn_of_last_attempt(event)
+        if isinstance(event, Limited) and event.how == "released" and event.left == 1:
+            self._warn_of_last_attempt(event)
 
     def _warn_of_last_attempt(self, event: Limited) -> None:
         """Warn that the job will fail if its rate limit releases it once more."""

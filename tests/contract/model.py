@@ -33,6 +33,7 @@ from poolq.engines.base import (
     TiedPush,
 )
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
+from poolq.jobs.holds import HOLD_WINDOW, hold_entry
 from poolq.jobs.limits import GATE_WAIT, Admission, Rule, Window
 from poolq.jobs.message import MAX_HISTORY, State
 from poolq.jobs.retry import (
@@ -42,6 +43,7 @@ from poolq.jobs.retry import (
     Expire,
     Failing,
     GiveBack,
+    HoldKey,
     Park,
     Release,
     ReleaseUntil,
@@ -154,6 +156,7 @@ class Model:
         self.replies: dict[str, Reply] = {}
         self.windows: dict[Identity, Window | Sliding] = {}
         self.overrides: dict[Identity, int] = {}
+        self.holds: dict[str, tuple[int, int]] = {}  # by key, when it began and when it ends
         self.named: dict[tuple[str, Identity], Rule] = {}
         #: Until when the line of a queue may have a slot from before a jump back.
         self.old_slots: dict[tuple[str, Identity], int] = {}
@@ -175,7 +178,9 @@ class Model:
                 if job.slot is not None and job.slot.start > now:
                     job.slot = job.slot._replace(sure=False)
                 for line in job.lines - {one for one in job.lines if one[1] == GATE_WINDOW}:
-                    self.old_slots[job.queue, line] = now + abs(line[1])
+                    window = 0 if line[1] == HOLD_WINDOW else abs(line[1])
+                    _, end = self.holds.get(line[0], (0, 0))
+                    self.old_slots[job.queue, line] = max(now + window, end)
         self.now = now
 
     def _after_jump(self, wait: Wait, now: int) -> Wait:
@@ -207,6 +212,7 @@ class Model:
         """The state, for the message of a failure."""
         lines = [f"now {self.now}, epoch {self.epoch}, paused {sorted(self.paused)}"]
         lines += [f"window {name}: {window}" for name, window in self.windows.items()]
+        lines += [f"hold {key}: {span}" for key, span in self.holds.items()]
         lines += [str(job) for job in sorted(self.jobs.values(), key=lambda job: job.order)]
         return "\n".join(lines)
 
@@ -338,6 +344,13 @@ class Model:
                 self.named[job.queue, line] = rules[refused]
                 self.old_slots.pop((job.queue, line), None)
                 self.totals[job.queue]["parked"] += 1
+            case HoldKey(key, length, park):
+                self._hold(key, length)
+                if park is not None:
+                    self._end_for_later(job, park)
+                    return
+                self._take_back(job, place="parked", lines={(key, HOLD_WINDOW)}, slot=None)
+                self.totals[job.queue]["parked"] += 1
 
     def _take_back(self, job: Job, **changes: object) -> None:
         if job.place == "claimed" and changes.get("place") != "failed":
@@ -365,6 +378,9 @@ class Model:
         be in the line of one of them, or in another line, may hold it up."""
         job = self.jobs[id_]
         gates = gates_of(rules)
+        if self._longest_hold(rules) is not None:
+            assert answer == self.admit(rules), f"{answer} and not {self.admit(rules)}"
+            return
         self._forget_gates()
         self.gates.update((rule.key, rule.limit) for rule in gates)
         full = [
@@ -403,12 +419,51 @@ class Model:
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """Take one start of every rule, or none at all."""
+        held = self._longest_hold(rules)
+        if held is not None:
+            until = self.hold_end(rules[held].key)
+            return Admission(until - self.now, held, until=until, held=True)
         taken, refused = self._take([(rule, rule.limit) for rule in rules])
         if refused is None:
             self.windows.update(taken)
             return Admission(0)
         at, wait = refused
         return Admission(wait, at, until=self.now + wait)
+
+    # holds
+
+    def hold_end(self, key: str) -> int:
+        """When the hold of a key ends; 0 if it is not held."""
+        start, end = self.holds.get(key, (0, 0))
+        return end if start <= self.now < end else 0
+
+    def _hold(self, key: str, length: int) -> None:
+        self.holds[key] = self.now, max(self.hold_end(key), self.now + length)
+
+    def hold(self, key: str, length: int, answer: int) -> None:
+        self._hold(key, length)
+        left = self.hold_end(key) - self.now
+        assert answer == left, f"{key} is held for {answer} and not {left}"
+
+    def lift(self, key: str, answer: bool) -> None:
+        assert answer == (self.hold_end(key) > 0), f"lifted {key}: {answer}"
+        self.holds.pop(key, None) if answer else None
+
+    def _longest_hold(self, rules: Sequence[Rule]) -> int | None:
+        """The position of the rule whose key is held for longest; None if none is held."""
+        ends = [self.hold_end(rule.key) for rule in rules]
+        return ends.index(max(ends)) if any(ends) else None
+
+    def _ask(self, job: Job) -> tuple[dict[Identity, Window], Identity | None]:
+        """The windows after a start of a parked job, and the line in which it must wait, if any."""
+        if not job.rules:
+            ((key, window),) = job.lines
+            return {}, (key, window) if self.hold_end(key) else None
+        held = self._longest_hold(job.rules)
+        if held is not None:
+            return {}, identity(job.rules[held])
+        taken, refused = self._take(self._limits(job))
+        return taken, None if refused is None else identity(job.rules[refused[0]])
 
     def _take(
         self, rules: Iterable[tuple[Rule, int]]
@@ -490,7 +545,8 @@ class Model:
                 first = True
             if job.place == "parked":
                 expired = 0 < job.expires_at <= self.now
-                assert claim.admitted != expired, f"expired: {expired}; has a slot: {claim}"
+                has_slot = bool(job.rules) and not expired
+                assert claim.admitted == has_slot, f"expired: {expired}; has a slot: {claim}"
                 assert not granted, "two parked jobs in a step"
                 assert first, "a parked job came behind others of its queue"
                 granted = job.queue
@@ -569,7 +625,7 @@ class Model:
         """The jobs to which a step that looks into all lines must give a slot."""
         self._forget_gates()
         found = self.parked(queue)
-        free = [job for job in found if self._take(self._limits(job))[1] is None]
+        free = [job for job in found if self._ask(job)[1] is None]
         free = [job for job in free if not any(self._has_old_slot(job, at) for at in job.lines)]
         return {job.id for job in free if not any(self._blocks(one, job) for one in found)}
 
@@ -581,8 +637,8 @@ class Model:
 
     def _blocks(self, one: Job, job: Job) -> bool:
         """Whether a job may be before the other one in its line, and costs more than is left."""
-        _, refused = self._take(self._limits(one))
-        if refused is None or identity(one.rules[refused[0]]) not in job.lines:
+        _, line = self._ask(one)
+        if line is None or line not in job.lines:
             return False
         return one.epoch != job.epoch or one.order < job.order
 
@@ -591,9 +647,8 @@ class Model:
         longest. Returns whether any may still be moving."""
         moving = False
         for job in self.parked(queue):
-            _, refused = self._take(self._limits(job))
-            if refused is not None:
-                line = identity(job.rules[refused[0]])
+            _, line = self._ask(job)
+            if line is not None:
                 moving = moving or job.lines != {line}
                 job.lines.add(line)
             else:
@@ -601,7 +656,7 @@ class Model:
         return moving
 
     def _grant(self, job: Job) -> None:
-        taken, refused = self._take(self._limits(job))
+        taken, refused = self._ask(job)
         assert refused is None, f"{job} was given a slot, but none is free"
         for other in self.parked(job.queue):
             if other.epoch == job.epoch and other.lines == job.lines and len(job.lines) == 1:
@@ -616,7 +671,7 @@ class Model:
         if len(fixed) < len(taken):  # a start in a sliding window cannot be used later
             ends.append(self.now + 1)
         job.slot = Slot(max(starts, default=self.now), min(ends, default=self.now))
-        if gates_of(job.rules):
+        if gates_of(job.rules) or not taken:
             job.slot = None  # it asks again if it is given back, as its gates then have ended
 
     def _count_misses(
@@ -847,6 +902,11 @@ class Model:
                 assert (use.window, use.resets_in) == (window, rest), f"{use} and not {window}"
             else:
                 assert use is None or use.window.used == 0, f"{use} is over"
+        for key in {use.rule.key for use in answer} | set(self.holds):
+            rest = max(0, self.hold_end(key) - self.now)
+            its = {use.rule: use.hold for use in answer if use.rule.key == key}
+            assert set(its.values()) <= {rest}, f"{its} and not {rest}"
+            assert hold_entry(key) in its or not rest, f"{key} is held"
         self._check_lines(uses)
 
     def _check_lines(self, uses: dict[Identity, LimitUse]) -> None:

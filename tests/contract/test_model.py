@@ -48,6 +48,7 @@ from poolq.jobs.retry import (
     GIVE_BACK,
     Bury,
     Failing,
+    HoldKey,
     Outcome,
     Park,
     Release,
@@ -103,6 +104,7 @@ KINDS = [
     ((PAIR,), "park"),
     ((MAIL[1], PAIR), "park"),
     ((ALONE, WIDE), "release"),
+    ((), "hold"),
 ]
 #: How long after they are due jobs of some kinds expire.
 EXPIRES = {0: 5 * MINUTE, 4: 90 * SECOND, 7: 30 * SECOND}
@@ -111,7 +113,7 @@ MOVES = (SECOND, 30 * SECOND, MINUTE, MINUTE + SECOND, 10 * MINUTE, HOUR)
 JUMPS = (2 * SECOND, 30 * SECOND, HOUR)
 OUTCOMES = (
     "ack", "ack", "retry", "retry later", "give back", "fail", "bury", "snooze", "discard",
-    "release", "release", "jitter", "park", "park", "park anyway",
+    "release", "release", "jitter", "park", "park", "park anyway", "hold",
 )  # fmt: skip
 #: Each act takes so long.
 TICK = MS
@@ -273,11 +275,19 @@ class World:
                 return Failing(tried._replace(failing=1))
             case "bury":
                 return Bury(tried, EXPIRES.get(int(claim.body), 0))
-            case "park anyway":
-                return Park(rules, 0)
+            case "hold" | "park anyway":
+                return self.waiting(what, rules)
             case "release" | "jitter" | "park":
                 return self.limited(worker, claim, what, rules, tried)
         return DONE if claim.gated else ACK
+
+    @staticmethod
+    def waiting(what: str, rules: tuple[Rule, ...]) -> Outcome:
+        if what == "park anyway":
+            return Park(rules, 0)
+        windows = [rule for rule in rules if not is_gate(rule)]
+        park = Park(rules, rules.index(windows[-1])) if windows else None
+        return HoldKey(windows[-1].key if windows else "wide", 45 * SECOND, park)
 
     def limited(
         self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...], tried: State
@@ -285,7 +295,9 @@ class World:
         admission = self.admit(rules, worker, claim)
         if not admission.wait:
             return DONE if gates_of(rules) else ACK
-        if what == "park" or is_gate(rules[admission.rule]):
+        if admission.held and is_gate(rules[admission.rule]):
+            return HoldKey(rules[admission.rule].key, 0)
+        if what == "park" or admission.held or is_gate(rules[admission.rule]):
             return Park(rules, admission.rule)
         later = 7 * SECOND if what == "jitter" else 0
         return ReleaseUntil(admission.until + later, tried, rules[admission.rule])
@@ -422,6 +434,12 @@ class World:
                 model.forget(some, engine.forget(some))
         model.check_find(chosen, engine.find(chosen))
 
+    def hold(self, key: str, seconds: int) -> None:
+        self.model.hold(key, seconds * SECOND, self.other.hold(key, seconds * SECOND))
+
+    def lift(self, key: str) -> None:
+        self.model.lift(key, self.other.lift(key))
+
     def look(self, number: int = 0) -> None:
         model, engine = self.model, self.engine
         model.check_counts(engine.counts())
@@ -498,6 +516,7 @@ class Namespace:
         "win",
         "starts",
         "clock",
+        "holds",
     )
 
     def __init__(
@@ -578,6 +597,7 @@ workers = st.sampled_from(sorted(NODES))
 queues = st.sampled_from(QUEUES)
 asked = st.sampled_from(ASKED)
 numbers = st.integers(0, 9)
+keys = st.sampled_from(("wide", "ann", "mail"))
 kinds = st.lists(st.sampled_from((*range(len(KINDS)), 0, 0, 8, 8)), min_size=1, max_size=5)
 crowds = st.permutations((0, 0, 8, 8, 8, 8))
 ends = st.lists(st.tuples(numbers, st.sampled_from(OUTCOMES), numbers), max_size=4)
@@ -623,6 +643,7 @@ ACTS = [
     act("settle", workers, ends),
     act("recover", workers, st.integers(0, 3), st.integers(0, 2), deaths, st.sampled_from((0, 3))),
     act("people", choices, queues, st.integers(0, 99)),
+    act("hold", keys, st.sampled_from((0, 20, 50, 100))),
     act("rarely", rare, workers, numbers),
     act("limit", limit_acts, numbers),
     act("later", st.sampled_from(MOVES)),
@@ -702,6 +723,9 @@ class Lockstep(RuleBasedStateMachine):
 
     def people(self, what: str, queue: str, number: int) -> None:
         self.all(lambda world: world.people(what, queue, number))
+
+    def hold(self, key: str, seconds: int) -> None:
+        self.all(lambda world: world.hold(key, seconds) if seconds else world.lift(key))
 
     def rarely(self, what: str, worker: str, number: int) -> None:
         match what:

@@ -63,6 +63,9 @@ def test_every_script_and_every_command_runs(
     good_jobs_end(engine)
     worker = Worker(engine, "w3", "n3")
     assert engine.forget([bury(worker)])
+    late = Push(new_id(), "q", b"late", expires=1_000_000)
+    engine.push([late])
+    assert engine.cancel([late.id]) == [late.id]
     (waiting,) = push(engine, "waiting")
     assert engine.find(waiting) is not None
     assert engine.page("ready").jobs
@@ -89,6 +92,12 @@ def test_every_script_and_every_command_runs(
     push(engine, "gated")
     (gated,) = worker.claim()
     assert engine.admit([gate], ("w3", gated)).wait > 0
+    engine.set_limit("line", rule.window, 2)
+    assert engine.reset_limit("line", rule.window, False)
+    assert engine.hold("line", 1_000_000) > 0
+    while engine.sweep(0):
+        pass
+    assert engine.lift("line")
     assert engine.request_cancel([claim.id], 1) == [claim.id]
     assert [one.id for one in engine.cancel_requests("n3")] == [claim.id]
     assert engine.settle("w3", [Settlement(claim, ACK)]) == []

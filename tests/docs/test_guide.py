@@ -69,6 +69,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "parked by jobs:Sync",
         "asked with 60000 tokens",
         "refreshed 7",
+        "limit key stripe is held for 30.00 s",
         "a worker starts",
         "begins 00-0af7651",
         "ends: discarded 'no such customer'",

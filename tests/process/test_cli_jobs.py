@@ -323,12 +323,15 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     assert poolq("limit", "reset", "api").out == "limit api is what the code says again\n"
     assert engine.admit([rule]).wait > 0
     done = poolq("limit", "reset", "api")
-    assert (done.code, "nobody has set limit api; --starts forgets" in done.err) == (1, True)
+    assert (done.code, "nobody has set or holds limit api; --starts forgets" in done.err) == (
+        1,
+        True,
+    )
     done = poolq("limit", "reset", "api", "--starts", "--json")
-    assert done.json == {"key": "api", "windows": [], "starts": True}
+    assert done.json == {"key": "api", "windows": [], "starts": True, "held": False}
     assert engine.admit([rule]).wait == 0
     done = poolq("limit", "reset", "nothing")
-    assert (done.code, "no limit 'nothing' is in use or has been set" in done.err) == (1, True)
+    assert (done.code, "no limit 'nothing' is in use, held or set" in done.err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ WORD_HELP = (
     "STUCK, without a known usual duration: it has run for over a minute without progress",
     "LEAKS: the worker's memory has grown by 16M or more, and grows by 2M or more a minute",
     "HOLDS BACK: jobs wait for a slot of the limit; NEXT SLOT is when the next job may start",
+    "HELD: no job starts under this key until NEXT SLOT, as a job or a person has asked",
     "UNSERVED: no pool of the namespace takes jobs from the queue",
     "STALE: the counts of the queues are over 2 s older than they should be",
 )

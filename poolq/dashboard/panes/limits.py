@@ -14,21 +14,24 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, S
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
-from poolq.monitor.limit_status import FULL, HOLDS_BACK, IDLE, SHORT_WINDOW, LimitStatus
+from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, SHORT_WINDOW, LimitStatus
 
 GAUGE_WIDTH, SPARK_WIDTH = 6, 15
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
-STATE_WORDS = {HOLDS_BACK: "HOLDS BACK"}
+STATE_WORDS = {HOLDS_BACK: "HOLDS BACK", HELD: "HELD"}
 
 
 def _state(limit: LimitStatus, context: DrawContext) -> Cell:
     theme = context.theme
-    style = {HOLDS_BACK: theme.warn, FULL: PLAIN, IDLE: theme.dim}.get(limit.state, theme.good)
+    styles = {HOLDS_BACK: theme.warn, HELD: theme.warn, FULL: PLAIN, IDLE: theme.dim}
+    style = styles.get(limit.state, theme.good)
     return STATE_WORDS.get(limit.state, limit.state), style
 
 
 def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
     """Return the rate or, for a window so long that people can follow it, the starts in it."""
+    if limit.is_hold:
+        return amounts.DASH
     theme = context.theme
     if limit.window > SHORT_WINDOW:
         used = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
@@ -39,6 +42,8 @@ def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
 
 
 def _used(limit: LimitStatus, context: DrawContext) -> Cell:
+    if limit.is_hold:
+        return amounts.DASH
     text = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
     style = context.theme.warn if limit.used >= limit.limit else context.theme.good
     return f"{bar(limit.used, limit.limit, GAUGE_WIDTH, context.theme)} {text}", style
@@ -117,10 +122,23 @@ def _resets(limit: LimitStatus) -> str:
 
 
 def _per(limit: LimitStatus, _: DrawContext) -> Cell:
-    return amounts.DASH if limit.is_gate else amounts.whole(limit.window)
+    return amounts.DASH if limit.is_gate or limit.is_hold else amounts.whole(limit.window)
+
+
+def _fields_of_hold(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
+    return [
+        ("key", limit.key),
+        ("state", _state(limit, context)),
+        ("held", f"for {amounts.span(limit.hold)}: no job starts under a limit with this key"),
+        ("waiting", f"{limit.waiting} jobs that have held the key"),
+        ("next slot", _next(limit, context)),
+        ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
+    ]
 
 
 def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
+    if limit.is_hold:
+        return _fields_of_hold(limit, context)
     empty, theme = _empty(limit, context), context.theme
     when = empty if isinstance(empty, str) else empty[0]
     fields: list[tuple[str, Cell]] = [
@@ -132,6 +150,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("window ends" if not limit.sliding else "next leaves", _resets(limit)),
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
         ("next slot", _next(limit, context)),
+        *([("held", f"for {amounts.span(limit.hold)}")] if limit.hold else []),
         ("empty", f"about {when}" if limit.waiting else amounts.DASH),
         ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
         ("", (labelled(limit.spark, DETAIL_ROOM, theme, SPARK_VALUES), theme.warn)),
@@ -169,7 +188,7 @@ LIMITS_PANE = Pane(
     words=lambda one: f"{one.key} {one.state}",
     fields=_fields,
     empty="no rate limit was used within a minute",
-    severity=lambda one: "warn" if one.holds_back else "",
+    severity=lambda one: "warn" if one.holds_back or one.hold else "",
     sorts={
         "": Sort(lambda one: one.key, descending=False),
         "STATE": Sort(lambda one: one.state, descending=False),

@@ -51,6 +51,7 @@ DIALECT = Dialect(
     by_id="FORCE INDEX (PRIMARY)",
     line=TemplateToken("FORCE INDEX ({})".format),
     least="LEAST",
+    greatest="GREATEST",
     list="?",
     claims="GROUP_CONCAT(id, ' ', request, ' ', idx)",
     counted=MySQLSession.counted,
@@ -64,13 +65,13 @@ DIALECT = Dialect(
 #: waited for a row lock.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
-#: nothing if the window is full, does not exist or was made before the clock went back, or if the
-#: claim is no longer held, or if a person has set another limit. If nothing has changed,
-#: `SQLEngine.admit` finds out which of these applies. If only one table is updated, MySQL evaluates
-#: assignments from left to right, and each uses the values set by those before it. So there is no
-#: EXISTS, which MySQL 8 could turn into a join. (On MariaDB, this depends on the sql_mode, which
-#: `connecting.py` sets.) A new window begins at the old one's end or later, so `ends <= start`
-#: identifies it. FOR UPDATE blocks recovery.
+#: nothing if the key is held, if the window is full, does not exist or was made before the clock
+#: went back, if the claim is no longer held, or if a person has set another limit. If nothing has
+#: changed, `SQLEngine.admit` finds out which of these applies. If only one table is updated, MySQL
+#: evaluates assignments from left to right, and each uses the values set by those before it. So
+#: there is no EXISTS, which MySQL 8 could turn into a join. (On MariaDB, this depends on the
+#: sql_mode, which `connecting.py` sets.) A new window begins at the old one's end or later, so
+#: `ends <= start` identifies it. FOR UPDATE blocks recovery.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
@@ -79,7 +80,9 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     WHERE name = ? AND span = ? AND (used < ? OR {CURRENT_TIME} >= ends) AND start <= {CURRENT_TIME}
     AND {OVERRIDE} IS NULL
     AND (SELECT 1 FROM {{jobs}}
-        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
+        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1
+    AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ?
+        AND start <= {CURRENT_TIME} AND ends > {CURRENT_TIME}) = 0"""
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
 #: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round
@@ -128,7 +131,7 @@ def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     The rule has a fixed window and no cost."""
     key, most, window, _, _ = rule
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
-    return Query(ADMIT_CLAIM, (most, most, key, window, most, key, window, *name))
+    return Query(ADMIT_CLAIM, (most, most, key, window, most, key, window, *name, key))
 
 
 def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:

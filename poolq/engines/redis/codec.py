@@ -11,6 +11,7 @@ from poolq.engines import base, sanitize
 from poolq.engines.base import Claim, Queues, Settlements, StoredJob
 from poolq.engines.redis.connection import Argument
 from poolq.engines.redis.scripts import PUSH, PUSH_EXPIRING
+from poolq.jobs.holds import HOLD_WINDOW, hold_entry
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.message import INITIAL, State
 from poolq.jobs.retry import (
@@ -21,6 +22,7 @@ from poolq.jobs.retry import (
     Expire,
     Failing,
     GiveBack,
+    HoldKey,
     Park,
     Release,
     ReleaseUntil,
@@ -39,6 +41,9 @@ _COUNTERS = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
     "snoozed", "skipped", "replaced", "expired",
 )  # fmt: skip
+
+#: The window in the identity of a hold.
+_HOLD = str(HOLD_WINDOW)
 
 _registration = msgspec.json.Decoder(base.Registration)
 
@@ -173,6 +178,8 @@ def _encode_outcome(claim: Claim, outcome: object) -> tuple[Argument, ...]:
             return ("back", *who, "", "", "")
         case Park(rules, refused):
             return ("park", *who, _encode_rules(rules, refused), "", "")
+        case HoldKey(key, length, park):
+            return ("hold", *who, key, length, _encode_rules(*park) if park else "")
         case Failing(state):
             return ("failing", *who, _encode_state(state, claim.expires_at), "", "")
         case Bury(state, expires):
@@ -329,9 +336,10 @@ def decode_totals(reply: list[bytes]) -> base.Totals:
 
 def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
     uses = []
-    for identity, limit, start, used, parked, resets_in, released, starts, slot, override in reply:
+    for identity, limit, start, used, parked, resets_in, released, starts, *more in reply:
+        slot, override, hold = more
         length, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
-        rule = sanitize.rule(key, limit, length)
+        rule = hold_entry(key) if length == _HOLD else sanitize.rule(key, limit, length)
         if rule is not None:
             chosen = sanitize.number(override) or None
             use = base.LimitUse(
@@ -343,6 +351,7 @@ def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
                 released=released,
                 starts=sanitize.number(starts),
                 slot_in=sanitize.number(slot),
+                hold=sanitize.number(hold),
             )
             uses.append(use)
     return sorted(uses)

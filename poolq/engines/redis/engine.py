@@ -133,8 +133,8 @@ class RedisEngine(Engine):
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
             return Admission(0, stale=True)
-        rule, until = why
-        return Admission(int(wait), rule, False, int(until))
+        rule, until, *is_held = why
+        return Admission(int(wait), rule, False, int(until), bool(is_held))
 
     def set_limit(self, key: str, window: int, limit: int) -> None:
         self.client.run(scripts.SET_LIMIT, key, window, limit, 0)
@@ -238,6 +238,12 @@ class RedisEngine(Engine):
 
     def limits(self) -> list[base.LimitUse]:
         return codec.decode_limits(self.client.run(scripts.LIMITS))
+
+    def hold(self, key: str, length: int) -> int:
+        return int(self.client.run(scripts.HOLD, key, length))
+
+    def lift(self, key: str) -> bool:
+        return bool(self.client.run(scripts.LIFT, key))
 
     def find(self, id: str) -> StoredJob | None:
         reply = self.client.run(scripts.FIND, id)

@@ -17,8 +17,8 @@ from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step,
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, cancelling, gates, idle_queues, limit_overrides, limit_reviews, limit_windows, nodes,
-    paging, queue_counts, queue_discovery, recovery, ties, wakeups,
+    admin, cancelling, gates, holds, idle_queues, limit_overrides, limit_reviews, limit_windows,
+    nodes, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.location import DELAYED, QUEUED
@@ -289,6 +289,7 @@ class SQLEngine(Engine):
         more = limit_windows.sweep(session)
         more = ties.sweep(session) or more
         more = gates.sweep(session) or more
+        more = holds.sweep(session) or more
         return idle_queues.sweep(session, idle, sorted(busy)) or more
 
     def cancel_requests(self, node: str) -> list[base.CancelRequest]:
@@ -322,6 +323,12 @@ class SQLEngine(Engine):
 
     def limits(self) -> list[base.LimitUse]:
         return queue_counts.limits(self.session)
+
+    def hold(self, key: str, length: int) -> int:
+        return self._change(partial(holds.hold, key=key, length=length))
+
+    def lift(self, key: str) -> bool:
+        return self._change(partial(holds.lift, key=key))
 
     def find(self, id: str) -> StoredJob | None:
         return admin.find(self.session, id)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql import limit_windows
+from poolq.engines.sql.holds import holds_query, read_holds, refusal
 from poolq.engines.sql.location import CLAIMED_RANGE, GATE_SLOT, claimed_by, line_of
 from poolq.engines.sql.session import (
     BatchQuery,
@@ -61,8 +62,9 @@ DELETE_SLOTS = "DELETE FROM {slots} WHERE name = ? AND id IN {list}"
 ADD_SLOT = """INSERT INTO {slots} (name, id, request, idx, taken)
     SELECT ?, id, request, idx, taken FROM {jobs} WHERE id = ?
     {on:name, id} request = {new:request}, idx = {new:idx}, taken = {new:taken}"""
-#: Takes a slot for a claim if the gate has room, its limit is as it was, and no job waits in the
-#: line. If there are many void slots, it takes none, so that `admit` deletes them.
+#: Takes a slot for a claim if the gate has room, its limit is as it was, no job waits in the line,
+#: and the key is not held. If there are many void slots, it takes none, so that `admit` deletes
+#: them.
 ENTER = f"""INSERT INTO {{slots}} (name, id, request, idx, taken)
     SELECT ?, c.id, c.request, c.idx, c.taken FROM {{jobs}} c {{by_id}}
     WHERE c.id = ? AND c.place = ? AND c.request = ? AND c.idx = ?
@@ -71,6 +73,8 @@ ENTER = f"""INSERT INTO {{slots}} (name, id, request, idx, taken)
         WHERE s.name = ? AND {IS_HELD}) < ?
     AND (SELECT COUNT(*) FROM {{slots}} o WHERE o.name = ?) < ?
     AND NOT EXISTS (SELECT 1 FROM {{jobs}} f {{turn}} WHERE f.place = ? AND f.queue = ?)
+    AND NOT EXISTS (SELECT 1 FROM {{holds}} h WHERE h.name = ?
+        AND h.start <= {{now}} AND h.ends > {{now}})
     {{on:name, id}} request = {{new:request}}, idx = {{new:idx}}, taken = {{new:taken}}"""
 COUNT_ENTERED = f"""UPDATE {{windows}} SET start = {{now}}, ends = {{now}}, starts = starts + 1
     WHERE name = ? AND span = {GATE_WINDOW} AND EXISTS (SELECT 1 FROM {{slots}} s
@@ -155,13 +159,17 @@ def admit(
     tx: Transaction, rules: Sequence[Rule], clock: Query, id_: str, queue: str
 ) -> Admission | None:
     """Take a slot of each gate and a start of each window, or nothing. Returns None if `clock`, a
-    query that also locks the job's claim, finds no row. The gates are asked first, because a job
-    that they refuse uses no attempt."""
+    query that also locks the job's claim, finds no row. Holds and gates are asked first, because a
+    job that they refuse uses no attempt."""
     mine = gates_of(rules)
+    keys = holds_query(rule.key for rule in rules)
     heads = [Query(FIRST_IN_LINE, (line_of(rule), queue)) for rule in mine]
-    gates, (held, *first) = lock_gates(tx, mine, clock, *heads)
+    gates, (held, holds, *first) = lock_gates(tx, mine, clock, keys, *heads)
     if not held.rows:
         return None
+    refused = refusal(rules, read_holds(holds), number(held.rows[0][0]))
+    if refused is not None:
+        return refused
     for rule in mine:
         if gates.most[rule.key] != rule.limit:
             gates.most[rule.key] = rule.limit
@@ -193,7 +201,7 @@ def enter_at_once(tx: Transaction, rule: Rule, worker: str, claim: Claim, clock:
     _, _, entered, _ = tx.finish(
         Query(MAKE_GATE, (key, GATE_WINDOW, most)),  # locks the row if it is there
         clock,
-        Query(ENTER, (key, *name, *room, line_of(rule), claim.queue)),
+        Query(ENTER, (key, *name, *room, line_of(rule), claim.queue, key)),
         Query(COUNT_ENTERED, (key, key, claim.id, claim.request, claim.index)),
     )
     return entered.changed > 0

@@ -15,10 +15,13 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import GATE_SLOT, IS_PARKED, claimed_by, line_of
 from poolq.engines.sql.parking import DELETE_LINE, LOCK_HEADS, Grant
 from poolq.engines.sql.session import Query, Row, Transaction, in_chunks
+from poolq.jobs.holds import HOLD_WINDOW
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import Failing, Park
+from poolq.jobs.retry import Failing, HoldKey, Park
 
-MARK_ALL_LINES = f"UPDATE {{lines}} SET review = ? WHERE {IS_PARKED} AND review < ?"
+#: Leaves out the lines of holds, because nothing but the end of the hold lets their jobs start.
+MARK_ALL_LINES = f"""UPDATE {{lines}} SET review = ?
+    WHERE {IS_PARKED} AND span <> {HOLD_WINDOW} AND review < ?"""
 MARK_LINES = MARK_ALL_LINES + " AND queue IN {list}"
 LOCK_MARKED_LINE = """SELECT place, review FROM {lines} {line:review}
     WHERE review > 0 AND review <= ? AND queue = ? ORDER BY review LIMIT 1 {lock}"""
@@ -101,6 +104,7 @@ def end_reviews(tx: Transaction, settlements: Settlements) -> None:
 
 
 def _parks_again(review: Review, outcome: object) -> bool:
+    outcome = outcome.park if isinstance(outcome, HoldKey) else outcome
     return isinstance(outcome, Park) and line_of(outcome.rules[outcome.refused]) == review.place
 
 

@@ -7,11 +7,12 @@ The row of a sliding window (its span is negative) also has the starts that coun
 start; `start` and `used` sum them up, and `ends` is when the last of them no longer counts.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
 from poolq.engines.sanitize import number, start_log
+from poolq.engines.sql.holds import holds_query, read_holds, refusal
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction
 from poolq.jobs.limits import MAX_LIMIT, Admission, Rule, StartLog, Window, slide, take, window_of
 
@@ -52,12 +53,14 @@ def is_sliding(name: WindowName) -> bool:
 class LockedWindows(dict[WindowName, Window]):
     """The windows of some rules, locked until the transaction ends; `now`: the server's time.
     `logs`: the starts in those that slide; `overrides`: the limits that people have set for them;
-    `added`: as how many starts those just taken count."""
+    `added`: as how many starts those just taken count. `holds`: when the holds of the rules' keys
+    end."""
 
-    def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
+    def __init__(self, most: Mapping[WindowName, int], now: int, holds: Mapping[str, int]) -> None:
         super().__init__()
         self.most = most
         self.now = now
+        self.holds = holds
         self.logs: dict[WindowName, StartLog] = {}
         self.overrides: dict[WindowName, int] = {}
         self.added: dict[WindowName, int] = {}
@@ -111,23 +114,28 @@ class LockedWindows(dict[WindowName, Window]):
 
 
 def lock_windows(
-    tx: Transaction, rules: Iterable[Rule], clock: Query = SERVER_CLOCK
+    tx: Transaction,
+    rules: Collection[Rule],
+    clock: Query = SERVER_CLOCK,
+    keys: Collection[str] = (),
 ) -> LockedWindows | None:
     """Add the missing rows of the rules' windows, then lock and read them. `clock`: a query for the
-    time, which runs once the windows are locked. Returns None if `clock` finds no row."""
+    time, which runs once the windows are locked. `keys`: read the holds of these keys; by default,
+    of the rules' keys. Returns None if `clock` finds no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
     queries = [
         *(Query(LOCK_SLIDING if is_sliding(name) else LOCK_WINDOW, name) for name in names),
+        holds_query(keys or (rule.key for rule in rules)),
         clock,
     ]
-    *found, clock_row = tx.run(*queries)
+    *found, held, clock_row = tx.run(*queries)
     if not all(result.rows for result in found):
         tx.later(BatchQuery(MAKE_WINDOW, [(*name, most[name]) for name in names]))
-        *found, clock_row = tx.run(*queries)
+        *found, held, clock_row = tx.run(*queries)
     if not clock_row.rows:
         return None
-    counters = LockedWindows(most, clock_row.rows[0][0])
+    counters = LockedWindows(most, clock_row.rows[0][0], read_holds(held))
     for name, result in zip(names, found, strict=True):
         counters.add(name, result.rows[0])
     return counters
@@ -151,10 +159,14 @@ def save_windows(tx: Transaction, counters: LockedWindows) -> None:
 
 
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -> Admission | None:
-    """Take one start of each rule, or none at all. Returns None if `clock` finds no row."""
+    """Take one start of each rule, or none at all. Returns None if `clock` finds no row. A hold
+    comes before all windows, because a job that it refuses uses no attempt."""
     counters = lock_windows(tx, rules, clock)
     if counters is None:
         return None
+    held = refusal(rules, counters.holds, counters.now)
+    if held is not None:
+        return held
     admission = counters.admit(rules)
     save_windows(tx, counters)
     return admission

@@ -17,19 +17,20 @@ import msgspec
 from poolq.engines import sanitize
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql import gates
+from poolq.engines.sql import gates, holds
 from poolq.engines.sql.gates import LockedGates, lock_gates
+from poolq.engines.sql.holds import LOCKED_HOLD_END, holds_query, is_hold_line, key_at, read_holds
 
 from poolq.engines.sql.limit_windows import (  # isort: skip
     OVERRIDE_OF_WINDOW, LockedWindows, lock_windows, save_windows, window_name,
 )  # fmt: skip
 from poolq.engines.sql.location import (  # isort: skip
-    IS_PARKED, IS_RELEASED, is_gate_line, line_of, released_by,
+    IS_PARKED, IS_RELEASED, is_gate_line, limit_at, line_of, released_by,
 )  # fmt: skip
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import GATE_WAIT, Admission, Rule
-from poolq.jobs.retry import Park, ReleaseUntil
+from poolq.jobs.retry import HoldKey, Park, ReleaseUntil
 
 #: How many lines of a queue a step checks for a free slot, and how many of a line's first jobs it
 #: checks for a job that no other limit holds back.
@@ -41,10 +42,10 @@ MAX_ENDED_LINES = 100
 #: With VALUES instead of SELECT, InnoDB would also lock the window's row, and could deadlock with a
 #: grant, which locks the window after the line. The queue is an argument, as it may have no row.
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
-    SELECT one.place, ?, COALESCE((SELECT
+    SELECT one.place, ?, {{greatest}}(COALESCE((SELECT
             CASE WHEN used >= COALESCE({OVERRIDE_OF_WINDOW}, ?) AND start <= {{now}}
                 THEN start + ? ELSE 0 END
-        FROM {{windows}} w WHERE name = ? AND span = ?), 0), ?, ?, ?, {{now}}
+        FROM {{windows}} w WHERE name = ? AND span = ?), 0), {LOCKED_HOLD_END}), ?, ?, ?, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}), most = {{new:most}},
     since = CASE WHEN since < {{new:since}} THEN {{new:since}} ELSE since END"""
@@ -107,9 +108,9 @@ def read_rare(stored: object) -> Rare:
 
 
 class Grant(NamedTuple):
-    """A job taken from a line, as a row of CLAIM_READY. It has a slot, or is to be reviewed, or has
-    expired. `gates`: if its rules include gates, those gates, whose slots the step takes for the
-    job once it is claimed. `rules`: its rules."""
+    """A job taken from a line, as a row of CLAIM_READY. It has a slot (`granted`), or is to be
+    reviewed, has expired, or has waited for a hold alone. `gates`: if its rules include gates,
+    those gates, whose slots the step takes for the job once it is claimed. `rules`: its rules."""
 
     row: Row
     granted: bool = False
@@ -120,10 +121,17 @@ class Grant(NamedTuple):
 
 def put_in_lines(
     tx: Transaction,
-    parked: Sequence[tuple[Claim, Park]],
+    waiting: Sequence[tuple[Claim, Park | HoldKey]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
+    now: int,
 ) -> None:
-    """Move claimed jobs to their lines. Locks the lines of released jobs first, as a step does."""
+    """Move claimed jobs to their lines. Locks holds first, then the lines of released jobs, as
+    steps do. `now`: the server's time."""
+    holders = [(claim, one) for claim, one in waiting if isinstance(one, HoldKey)]
+    parked = [(claim, one) for claim, one in waiting if isinstance(one, Park)]
+    if holders:
+        holds.hold_keys(tx, holders, now)
+        parked += [(claim, one.park) for claim, one in holders if one.park is not None]
     soonest: dict[tuple[str, str], tuple[Rule, int]] = {}
     for claim, one in released:
         line = released_by(one.rule), claim.queue
@@ -155,8 +163,8 @@ def _open_line(place: str, queue: str, rule: Rule) -> Query:
     line = rule.key, rule.span
     if is_gate(rule):
         return Query(gates.OPEN_LINE, (place, queue, *line, rule.limit))
-    window = rule.limit, rule.window
-    return Query(OPEN_LINE, (queue, *window, *line, *line, rule.limit, place))
+    window = rule.limit, rule.window, *line
+    return Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, place))
 
 
 def _stored(rules: Sequence[Rule]) -> bytes:
@@ -201,7 +209,10 @@ def grant(tx: Transaction, queue: str, now: int, gates_first: bool) -> Grant | N
     kinds = (_limit_lines, gates.lock_first_lines)
     for lines in reversed(kinds) if gates_first else kinds:
         for place, most in lines(tx, queue):
-            job = _grant_from(tx, queue, place, most, now)
+            if is_hold_line(place):
+                job = _grant_after_hold(tx, queue, place)
+            else:
+                job = _grant_from(tx, queue, place, most, now)
             if job is not None:
                 return job
     return None
@@ -236,9 +247,28 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) ->
     )
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
     locked = lock_gates(tx, every)[0] if any(map(is_gate, every)) else None
-    counters = lock_windows(tx, {rule for _, rules in jobs for rule in rules if not is_gate(rule)})
+    windows = {rule for _, rules in jobs for rule in rules if not is_gate(rule)}
+    counters = lock_windows(tx, windows, keys={rule.key for rule in every})
     assert counters is not None  # SERVER_CLOCK always has a row
+    return _grant_first(tx, (place, queue), jobs, counters, locked)
+
+
+def _grant_first(
+    tx: Transaction,
+    line: tuple[str, str],
+    jobs: Sequence[tuple[Row, Sequence[Rule]]],
+    counters: LockedWindows,
+    locked: LockedGates | None,
+) -> Grant | None:
+    """Take a slot for the first of these heads of a line, each with its rules, that may start."""
+    place, queue = line
     for job, named_rules in jobs:
+        held = holds.refusal(named_rules, counters.holds, counters.now)
+        if held is not None:
+            rule = named_rules[held.rule]
+            if _wait_for_hold(tx, place, queue, to_text(job[0]), rule, held.until):
+                return None
+            continue
         rules = counters.overridden(named_rules)
         mine = locked if locked and any(map(is_gate, rules)) else None
         at = mine.refusing(rules, to_text(job[0])) if mine else None
@@ -260,6 +290,23 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) ->
     return None
 
 
+def _wait_for_hold(
+    tx: Transaction, place: str, queue: str, id_: str, rule: Rule, until: int
+) -> bool:
+    """Let a head wait for the hold of the rule's key. Returns whether its line waits, because it is
+    one of a window with this key. A line of a gate is due while the gate has room, so its job
+    moves to the hold's own line."""
+    if rule.key == limit_at(place) and not is_gate_line(place):
+        tx.later(Query(SET_SLOT, (until, place, queue)))
+        return True
+    if is_gate(rule):
+        holds.move_to_line(tx, queue, rule.key, id_)
+    else:
+        tx.later(_open_line(line_of(rule), queue, rule))
+        tx.later(Query(MOVE_JOB, (line_of(rule), id_)))
+    return False
+
+
 def _admit(counters: LockedWindows, rules: Sequence[Rule]) -> Admission:
     """Take one start of each window, or none at all."""
     windows = [rule for rule in rules if not is_gate(rule)]
@@ -269,6 +316,21 @@ def _admit(counters: LockedWindows, rules: Sequence[Rule]) -> Admission:
         if admission.wait
         else admission
     )
+
+
+def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:
+    """Take the head of a hold's own line, once the key is no longer held. The job has no slots, as
+    it asks its code for its limits when it starts."""
+    key = key_at(place)
+    heads, found = tx.run(Query(LOCK_HEADS, (place, queue)), holds_query([key]))
+    held = read_holds(found)
+    if not heads.rows:
+        tx.later(Query(DELETE_LINE, (place, queue)))
+        return None
+    if key in held:
+        tx.later(Query(SET_SLOT, (held[key], place, queue)))
+        return None
+    return Grant(heads.rows[0][:-1])
 
 
 def _unreadable(row: Row) -> Grant:

@@ -10,6 +10,7 @@ from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts, Totals
 from poolq.engines.sanitize import number, start_log, to_text, total
 from poolq.engines.sql import gates
+from poolq.engines.sql.holds import IS_HELD
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
 from poolq.engines.sql.limit_overrides import OVERRIDES, read_overrides
 from poolq.engines.sql.limit_windows import WindowName, window_name
@@ -17,6 +18,7 @@ from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANG
 from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
 from poolq.jobs.concurrency import GATE_WINDOW, is_gate
+from poolq.jobs.holds import HOLD_WINDOW, hold_entry
 from poolq.jobs.limits import Rule, Window, window_of
 
 #: How many limits are listed at most.
@@ -53,6 +55,8 @@ LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start,
         GROUP BY place ORDER BY place LIMIT {MAX_LIMITS}) f
     JOIN {{lines}} l ON l.place = f.place AND l.queue = f.queue
     LEFT JOIN {{windows}} w ON w.name = l.name AND w.span = l.span"""
+OPEN_HOLDS = f"""SELECT name, ends - {{now}} FROM {{holds}} WHERE {IS_HELD}
+    ORDER BY ends LIMIT {MAX_LIMITS}"""
 JOBS_IN_LINE = "SELECT id FROM {jobs} WHERE place = ?"
 #: Released jobs are ready once their window has ended, although a step has yet to move them.
 RELEASED_IN_LINE = f"{JOBS_IN_LINE} AND due_at > {{now}}"
@@ -168,10 +172,10 @@ def _with_estimates(
 
 
 def limits(session: Session) -> list[LimitUse]:
-    """Return the limits that jobs wait for, those that people have set and, up to MAX_LIMITS in
-    all, the next ones to reset."""
-    queries = (Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS), Query(OVERRIDES))
-    opened, lines, found = session.read(*queries)
+    """Return the limits that jobs wait for, those that people have set, holds and, up to MAX_LIMITS
+    in all, the next ones to reset."""
+    queries = Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS), Query(OVERRIDES), Query(OPEN_HOLDS)
+    opened, lines, found, held = session.read(*queries)
     overrides = read_overrides(found.rows)
     parked = [to_text(place).startswith(PARKED_PREFIX) for place, *_ in lines.rows]
     in_line = [
@@ -185,6 +189,8 @@ def limits(session: Session) -> list[LimitUse]:
     ):
         window, left, starts = _window(span, row)
         rule = sanitize.rule(to_text(name), most if left else line_most, span)
+        if span == HOLD_WINDOW:
+            rule = hold_entry(to_text(name))
         if waiting and rule is not None:
             use = LimitUse(rule, window, 0, left, starts=starts)
             use = uses.get(window_name(rule), use)
@@ -197,6 +203,10 @@ def limits(session: Session) -> list[LimitUse]:
     uses = {name: use for name, use in uses.items() if not is_gate(use.rule)} | _gates(
         session, uses
     )
+    holds = {to_text(name): number(rest) for name, rest in held.rows}
+    for key in list(holds)[: MAX_LIMITS - len(uses)]:
+        entry = hold_entry(key)
+        uses.setdefault(window_name(entry), LimitUse(entry, Window(0, 0), 0, 0))
     others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
     others.sort(key=lambda row: (to_text(row[0]), abs(number(row[1]))) not in overrides)
     for name, span, most, *window_row in others[: MAX_LIMITS - len(uses)]:
@@ -209,7 +219,7 @@ def limits(session: Session) -> list[LimitUse]:
         for use in shown or [LimitUse(Rule(key, 0, length), Window(0, 0), 0, 0)]:
             rule = use.rule.overridden(limit)
             uses[window_name(rule)] = use._replace(rule=rule, declared=use.rule.limit)
-    return sorted(uses.values())
+    return sorted(use._replace(hold=holds.get(use.rule.key, 0)) for use in uses.values())
 
 
 def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:

@@ -128,11 +128,11 @@ class TemplateToken:
 class Dialect(NamedTuple):
     """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows, and
     `skip` a SELECT that also skips rows locked by others. `turn`, `by_id` and `{line:name}` are
-    index hints for claims, for ids and for the lines. `least` is the function min(a, b), and `list`
-    the operand of IN. `claims` selects all claims as one text, "<id> <request> <idx>" separated by
-    commas. For `counted`, see `Session`. `{on:key}` begins the upsert clause of an INSERT, and
-    `{new:column}` is the value it would have inserted. `{joined:columns}` is one text of the values
-    of these columns, separated by spaces."""
+    index hints for claims, for ids and for the lines. `least` and `greatest` are the functions
+    min(a, b) and max(a, b), and `list` is the operand of IN. `claims` selects all claims as one
+    text, "<id> <request> <idx>" separated by commas. For `counted`, see `Session`. `{on:key}`
+    begins the upsert clause of an INSERT, and `{new:column}` is the value it would insert.
+    `{joined:columns}` is one text of the values of these columns, separated by spaces."""
 
     now: str
     lock: str
@@ -141,6 +141,7 @@ class Dialect(NamedTuple):
     by_id: str
     line: TemplateToken
     least: str
+    greatest: str
     list: str
     claims: str
     counted: int
@@ -151,7 +152,7 @@ class Dialect(NamedTuple):
 
 TABLES = [
     "jobs", "failed", "queues", "workers", "nodes", "windows", "overrides", "lines", "slots",
-    "counters", "unique_keys", "schema", "schedules", "declared",
+    "holds", "counters", "unique_keys", "schema", "schedules", "declared",
 ]  # fmt: skip
 
 

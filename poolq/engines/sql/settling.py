@@ -27,6 +27,7 @@ from poolq.jobs.retry import (
     Expire,
     Failing,
     GiveBack,
+    HoldKey,
     Outcome,
     Park,
     Release,
@@ -67,7 +68,7 @@ def claim_clock(worker: str, claim: Claim) -> Query:
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
     """Return whether a settlement returns a job that the same step may claim again."""
-    given_back = (Release, ReleaseUntil, GiveBack, Park)
+    given_back = (Release, ReleaseUntil, GiveBack, Park, HoldKey)
     return any(isinstance(one.outcome, given_back) for one in settlements)
 
 
@@ -180,7 +181,7 @@ class _SettlementBatch:
         self.buried: list[Sequence[object]] = []
         self.states: list[Sequence[object]] = []
         self.released: list[Sequence[object]] = []
-        self.parked: list[tuple[Claim, Park]] = []
+        self.parked: list[tuple[Claim, Park | HoldKey]] = []
         self.held_back: list[tuple[Claim, ReleaseUntil]] = []
         self.woken_queues: set[str] = set()
         self.accepted: set[str] = set()  # cancelled jobs that were done or have failed
@@ -226,7 +227,7 @@ class _SettlementBatch:
                 self.increments.add(claim.queue, "limited")
             case GiveBack():
                 self.given_back.append(claim.id)
-            case Park():
+            case Park() | HoldKey():
                 self.parked.append((claim, outcome))
                 self.increments.add(claim.queue, "parked")
         if claim.ties:
@@ -235,7 +236,7 @@ class _SettlementBatch:
 
     def write(self, tx: Transaction) -> None:
         # This comes first, because it locks lines (see `parking.bring_back`).
-        put_in_lines(tx, self.parked, self.held_back)
+        put_in_lines(tx, self.parked, self.held_back, self.now)
         jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
         for sql, rows in jobs.items():
             if rows:

@@ -31,6 +31,7 @@ def _dialect(namespace: str) -> Dialect:
         by_id="",
         line=TemplateToken(f"INDEXED BY {namespace}_lines_{{}}".format),
         least="min",
+        greatest="max",
         list="(SELECT value FROM json_each(?))",
         claims="group_concat(id || ' ' || request || ' ' || idx)",
         counted=SQLiteSession.counted,

@@ -47,6 +47,14 @@ CREATE TABLE IF NOT EXISTS {ns}_overrides (
 ALTER TABLE {ns}_jobs ADD COLUMN expires_at INTEGER;
 ALTER TABLE {ns}_failed ADD COLUMN expires INTEGER;
 
+-- Keys of limits that are held, so that no job starts under them: since when, and until when.
+CREATE TABLE IF NOT EXISTS {ns}_holds (
+    name TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    PRIMARY KEY (name)
+) WITHOUT ROWID;
+
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
 -- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting

@@ -17,6 +17,9 @@ from poolq.log.events import (
     Expired,
     Failed,
     Finished,
+    Held,
+    HoldBegan,
+    HoldEnded,
     HookFailed,
     LimitBegan,
     Limited,
@@ -72,6 +75,13 @@ CASES: list[tuple[Event, str]] = [
         "limited jobs:Mail 0192 queue=emails attempt=1 parked by mail for 250.0 ms",
     ),
     (
+        Held(*WHERE, 1, 0.5, "mail", 30.0),
+        (
+            "held jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms: limit key mail is held for"
+            " 30.00 s"
+        ),
+    ),
+    (
         Unknown(*WHERE, 5.0),
         (
             "unknown jobs:Mail 0192 queue=emails: no module of the application defines it;"
@@ -110,6 +120,9 @@ CASES: list[tuple[Event, str]] = [
         LimitEnded("mails", 2, 1.5, 86.2),
         "rate limit mails (2 per 1.5s) no longer holds jobs back, after 1 min 26 s",
     ),
+    (HoldBegan("mail", 30.0, 0), "limit key mail is held for 30.00 s"),
+    (HoldBegan("mail", 30.0, 7), "limit key mail is held for 30.00 s; 7 waiting"),
+    (HoldEnded("mail", 90.0), "limit key mail is no longer held, after 1 min 30 s"),
     (
         Cancelled("0192", "worker 1 (pid 7) died"),
         "cancelled 0192, which was running: worker 1 (pid 7) died",

@@ -26,6 +26,7 @@ EVENTS: list[events.Event] = [
     events.Snoozed(*AT, 0.5, 300.0, 12),
     events.Expired(*AT, 90.0),
     events.Limited(*AT, "parked", "mails", 60.5),
+    events.Held(*AT, 0.5, "mail", 30.0),
     events.Unknown("jobs:Mail", "0192", "emails", 5.0),
     events.Buried("?", "0192", "emails", "BadMessage"),
     events.HookFailed("jobs:Mail", "0192", "on_success", "E: no", "Trace"),
@@ -36,6 +37,8 @@ EVENTS: list[events.Event] = [
     events.Cancelled("0192", "killed"),
     events.LimitBegan("mails", 2, 1.0, 172),
     events.LimitEnded("mails", 2, 1.0, 86.2),
+    events.HoldBegan("mails", 30.0, 3),
+    events.HoldEnded("mails", 86.2),
     events.Note("error", "no way"),
 ]
 

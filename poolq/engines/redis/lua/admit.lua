@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- Take one start from every rule, or none at all. If a claim is given, it must still be held, and
 -- not be cancelled.
--- Parts: base, limit_windows, claims.
+-- Parts: base, holds, limit_windows, claims.
 --
 -- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit and
 --       window as for `rule_of`, key.
 -- Reply: {microseconds to wait (0: admitted), position (from 0) of the rule that requires the wait
---        (-1: none), when the wait ends (0: no wait)}; {-1} if the claim is not held or is
---        cancelled; {-2} if the worker is not registered.
+--        (-1: none), when the wait ends (0: no wait), 1 if the rule's key is held (else nothing)};
+--        {-1} if the claim is not held or is cancelled; {-2} if the worker is not registered.
 
 if ARGV[2] ~= '' then
   local worker = P .. 'worker:' .. ARGV[1]
@@ -19,5 +19,5 @@ local rules = {}
 for i = 4, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
-local wait, at = take(rules)
-return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0}
+local wait, at, held = take(rules)
+return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0, held and 1 or nil}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Take slots of gates and starts of windows for a claim, or nothing at all. The gates are asked first,
 -- because a job that they refuse uses no attempt.
--- Parts: base, gates, limit_windows, claims.
+-- Parts: base, gates, holds, limit_windows, claims.
 --
 -- ARGV, Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0. {-3}, without any
 --              change, if jobs wait for a gate that has room; then call `admit_waiting`.
@@ -17,6 +17,9 @@ for i = 4, #ARGV, 3 do
   rules[#rules + 1] = rule
   if rule.window ~= GATE_WINDOW then windows[#windows + 1], places[#places + 1] = rule, #rules end
 end
+
+local held_for, held_at = check_holds(rules)
+if held_for > 0 then return {digits(held_for), held_at - 1, digits(now + held_for), 1} end
 
 -- The limit that is named last applies from now on, to a gate that is in use.
 local function name_limit(rule)
@@ -44,7 +47,7 @@ if at > 0 then
   return {1, at - 1, 0}
 end
 local wait = 0
-if #windows > 0 then wait, at = take(windows) end
+if #windows > 0 then wait, at = take_starts(windows) end
 if wait > 0 then return {digits(wait), places[at] - 1, digits(now + wait)} end
 enter_gates(rules, id, ARGV[1], name, true)
 return {0, -1, 0}

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Take starts as `admit` does, for a claim that is being reviewed. From now on, the job's rules
 -- apply to the lines of its queue.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs, claims.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, limit_windows, parked_jobs,
+--        claims.
 --
 -- ARGV, Reply: as in `admit`.
 
@@ -14,9 +15,9 @@ local since, rules = registered_at(worker), {}
 for i = 4, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
-local wait, at = take(rules)
+local wait, at, held = take(rules)
 for _, rule in ipairs(rules) do
   unmark(queue, identity_of(rule), since)
   if set_limit(queue, rule) then wake(queue, 0) end
 end
-return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0}
+return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0, held and 1 or nil}

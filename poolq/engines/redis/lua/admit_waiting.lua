@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Take slots and starts as `admit_gated` does, also if jobs wait for a gate, or if the claim is being
 -- reviewed.
--- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, limit_windows, parked_jobs,
---        claims.
+-- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, limit_windows,
+--        parked_jobs, claims.
 --
 -- ARGV, Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0.
 
@@ -46,12 +46,16 @@ local function refused()
   return 0
 end
 
-local at = refused()
-local wait, ends = at > 0 and 1 or 0, 0
+local wait, at = check_holds(rules)
+local held, ends = wait > 0, wait > 0 and now + wait or 0
+if not held then
+  at = refused()
+  wait = at > 0 and 1 or 0
+end
 if at == 0 then
   local windows, places = windows_of(rules)
   if #windows > 0 then
-    wait, at = take(windows)
+    wait, at = take_starts(windows)
     at = places[at] or 0
     if wait > 0 then ends = now + wait end
   end
@@ -67,4 +71,4 @@ end
 for _, rule in ipairs(rules) do
   if rule.window == GATE_WINDOW then forget_gate(rule.key) end
 end
-return {digits(wait), at - 1, digits(ends)}
+return {digits(wait), at - 1, digits(ends), held and 1 or nil}

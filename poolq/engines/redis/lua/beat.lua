@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Increment a node's heartbeat counter.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, limit_windows, parked_jobs.
 --
 -- ARGV: node, its info.
 -- Reply: {node, heartbeats, ...} for all nodes.

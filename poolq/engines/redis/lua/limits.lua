@@ -1,10 +1,11 @@
 #!lua flags=no-writes
--- List rate limits that have an open window, that jobs wait for, or that a person has set.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, limit_windows, parked_jobs.
+-- List rate limits that have an open window, that jobs wait for, or that a person has set, and holds.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, limit_windows, parked_jobs.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
 --        released, starts in all windows, microseconds until a parked job may start, the limit that
---        a person has set or ""}; start, used and the times are 0 if no window is open.
+--        a person has set or "", microseconds until its key's hold ends}; start, used and the times
+--        are 0 if no window is open. A hold is listed with the window HOLD_WINDOW.
 
 -- The highest number of limits. Those that jobs wait for come first.
 local MAX_LIMITS = 1000
@@ -16,7 +17,7 @@ local found, reply = {}, {}
 local function note(identity)
   local use = found[identity]
   if not use then
-    use = {identity, '0', '0', '0', 0, '0', 0, '0', '0', ''}
+    use = {identity, '0', '0', '0', 0, '0', 0, '0', '0', '', '0'}
     found[identity], reply[#reply + 1] = use, use
   end
   return use
@@ -32,6 +33,14 @@ local function note_lines(queue)
       use[5] = use[5] + call('ZCARD', line_key(queue, identity))
       use[2] = digits(limit_of(queue, identity) or 0)
     end
+  end
+end
+
+local function note_holds()
+  local held = call('HSCAN', HOLDS, 0, 'COUNT', MAX_LIMITS)[2]
+  for i = 1, #held, 2 do
+    if #reply >= MAX_LIMITS then return end
+    if end_of_hold(held[i + 1]) > 0 then note(HOLD_PREFIX .. held[i]) end
   end
 end
 
@@ -82,6 +91,8 @@ for _, identity in ipairs(overrides) do
     end
   end
 end
+local any_holds = call('EXISTS', HOLDS) == 1
+if any_holds then note_holds() end
 if #reply < MAX_LIMITS then
   local windows = P .. 'windows'
   local open = call('ZRANGE', windows, stamp, '+inf', 'BYSCORE', 'LIMIT', 0, MAX_LIMITS - #reply)
@@ -123,7 +134,11 @@ end
 -- limit that a person has set, show at least the fixed window.
 local shown = {}
 for _, use in ipairs(reply) do
+  local key = any_holds and string.match(use[1], '^%-?%d+:(.*)$')
+  local ends = key and hold_end(key) or 0
+  if ends > 0 then use[11] = digits(ends - now) end
   local set = use[10] ~= '' and found['-' .. use[1]] ~= nil and not in_use(found['-' .. use[1]])
+  set = set or (ends > 0 and is_hold(use[1]))
   if #shown < MAX_LIMITS and (in_use(use) or set) then shown[#shown + 1] = use end
 end
 return shown

@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- Mark the lines of parked jobs, so that workers ask the jobs' code for the limits again.
--- Parts: base, wake_tokens, gates, queue_arguments, ready, delayed, bodies, limit_windows,
+-- Parts: base, wake_tokens, gates, queue_arguments, ready, delayed, bodies, holds, limit_windows,
 --        parked_jobs, claims.
+--
+-- The lines of holds are left out, because nothing but the end of the hold lets their jobs start.
 --
 -- ARGV: worker, queues as in part `queue_arguments`.
 -- Reply: 1, or 0 if the worker is not registered.
@@ -12,7 +14,7 @@ local since = registered_at(worker)
 for _, queue in ipairs(queues_at(2) or call('SMEMBERS', P .. 'lined')) do
   local marks = {}
   for _, identity in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
-    if identity ~= RELEASED then
+    if identity ~= RELEASED and not is_hold(identity) then
       marks[#marks + 1] = digits(since)
       marks[#marks + 1] = identity
     end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
 -- Parts: base, wake_tokens, gates, gate_slots, ties, settle_done, queue_arguments, fast_path,
---        unpaused, many_queues, ready, delayed, bodies, limit_windows, parked_jobs, claims,
+--        unpaused, many_queues, ready, delayed, bodies, holds, limit_windows, parked_jobs, claims,
 --        settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has returned to the worker (0: none),

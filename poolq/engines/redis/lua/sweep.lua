@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Forget ended windows, and queues that have held no job for some time.
--- Parts: base, wake_tokens, gates, gate_slots, known_queues, ready, delayed, bodies, limit_windows,
---        parked_jobs.
+-- Parts: base, wake_tokens, gates, gate_slots, known_queues, ready, delayed, bodies, holds,
+--        limit_windows, parked_jobs.
 --
 -- ARGV: for how many microseconds a queue must have held no job.
 -- Reply: 1 if there may be more to forget, else 0.
@@ -54,6 +54,7 @@ for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_QUEUES)[2]) do
     forget_gate(key)
   end
 end
+forget_holds()
 
 local noted = 0
 local old = call('ZRANGE', known, '-inf', '(' .. since, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Convert data of poolq before 0.2, which had no `active` queues and whose lines were lists.
--- Parts: base, wake_tokens, gates, known_queues, ready, delayed, bodies, limit_windows,
+-- Parts: base, wake_tokens, gates, known_queues, ready, delayed, bodies, holds, limit_windows,
 --        parked_jobs.
 --
 -- Reply: 1 if there is more to convert, else 0.

@@ -1,4 +1,4 @@
--- Part `limit_windows` (needs only `base`): windows of limits. A rule is {limit, window, key, cost,
+-- Part `limit_windows` (needs `holds`): windows of limits. A rule is {limit, window, key, cost,
 -- sliding}, with `window` in microseconds; a start counts as `cost` starts, at most as `limit`.
 --
 -- Of a sliding window, starts:<identity> keeps the starts that may still count. A member is
@@ -149,8 +149,9 @@ local function add_start(rule)
   open_window(rule)
 end
 
--- Take one start from each rule, or none. Returns the same as `check_rules`.
-local function take(rules)
+-- Take one start from each rule, or none, whether their keys are held or not. Returns the same as
+-- `check_rules`.
+local function take_starts(rules)
   local wait, at = check_rules(rules)
   if wait > 0 then return wait, at end
   for _, rule in ipairs(rules) do
@@ -166,6 +167,14 @@ local function take(rules)
     end
   end
   return 0, 0
+end
+
+-- Take one start from each rule, or none. Returns the same as `check_rules`, and whether a hold
+-- requires the wait. A hold comes before all windows, because its jobs use no attempts.
+local function take(rules)
+  local wait, at = check_holds(rules)
+  if wait > 0 then return wait, at, true end
+  return take_starts(rules)
 end
 
 -- The span of time in which the slots just taken count, and in which all of their windows are open.

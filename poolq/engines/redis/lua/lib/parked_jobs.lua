@@ -1,5 +1,5 @@
--- Part `parked_jobs` (needs `wake_tokens`, `ready`, `delayed`, `bodies`, `limit_windows`, `gates`): jobs
--- that wait for a limit, outside of their queue.
+-- Part `parked_jobs` (needs `wake_tokens`, `ready`, `delayed`, `bodies`, `holds`, `limit_windows`,
+-- `gates`): jobs that wait for a limit, outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
 -- identity. The job's rules are stored as "<refused> ", then "<limit> <window> <bytes>:<key>" for
@@ -42,14 +42,15 @@ local function limit_of(queue, identity)
   return tonumber(call('HGET', P .. 'limits:' .. queue, identity) or nil)
 end
 
--- When a limit has its next free slot.
+-- When a limit has its next free slot, or when a hold of its key ends.
 local function next_slot(identity, limit)
   local gate = gate_of(identity)
   if gate then return gate_has_room(gate, gate_limit(gate) or limit) and now or NEVER end
-  local length = tonumber(string.match(identity, '^%-?(%d+)')) or 0  -- written by hand
+  local length, key = string.match(identity, '^%-?(%d+):(.*)$')
+  length = tonumber(length) or 0  -- written by hand
   local start, used, _, set = window_of(identity, length)
-  if start and used >= (set or limit) then return start + length end
-  return now
+  local free = start and used >= (set or limit) and start + length or now
+  return math.max(free, hold_end(key or ''))
 end
 
 -- Store the time of the latest scheduling, to within a second.
@@ -155,6 +156,29 @@ local function move_to_line(queue, id, identity, rules, at)
   update_line(queue, identity)
 end
 
+-- Put a job into the own line of a hold. Returns whether a keeper must poll again.
+local function join_hold(queue, id, key)
+  local _, due = origin_of(id)
+  local text = '1 1 ' .. digits(HOLD_WINDOW) .. ' ' .. #key .. ':' .. key
+  call('HSET', P .. 'parkrules:' .. queue, id, text)
+  return join_line(queue, id, due or 0, hold_rule(key))
+end
+
+-- Let the head of a line wait for a hold, in its line if this is one of a window with the held key.
+-- A line of a gate is due while the gate has room, so the job moves to another.
+local function wait_for_hold(queue, id, identity, rules, at, rest)
+  local key = rules[at].key
+  if not gate_of(identity) and string.match(identity, '^%-?%d+:(.*)$') == key then
+    schedule(queue, identity, now + rest)
+  elseif rules[at].window == GATE_WINDOW then
+    join_hold(queue, id, key)
+    call('ZREM', line_key(queue, identity), id)
+    update_line(queue, identity)
+  else
+    move_to_line(queue, id, identity, rules, at)
+  end
+end
+
 -- Take a start of each window and a slot of each gate, or nothing. Returns how long to wait, and the
 -- position of the rule that requires this. `claim`: the worker and the name of the claim to be made.
 local function take_all(rules, id, claim)
@@ -162,7 +186,7 @@ local function take_all(rules, id, claim)
   if at > 0 then return NEVER - now, at end
   local windows, places = windows_of(rules)
   local wait = 0
-  if #windows > 0 then wait, at = take(windows) end
+  if #windows > 0 then wait, at = take_starts(windows) end
   if wait == 0 then enter_gates(rules, id, unpack(claim)) end
   return wait, places[at]
 end
@@ -182,19 +206,26 @@ local function take_parked(queue, claim, has_expired)
     else
       local rules, own = rules_of(queue, id)
       if not own or has_expired(id) then return identity, id, '0' end  -- or written by hand
+      -- The job of a hold's own line asks its code for its limits when it starts.
+      if own.window == HOLD_WINDOW and hold_end(own.key) == 0 then return identity, id, '0' end
       -- Apply the limits that were last named for the lines. The older limits stored with the job
       -- might refuse it a slot that its line has by the newer limit.
       for _, rule in ipairs(rules) do
         rule.limit = limit_of(queue, identity_of(rule)) or rule.limit
       end
-      local gated = has_gates(rules)
-      local wait, at
-      if gated then wait, at = take_all(rules, id, claim) else wait, at = take(rules) end
-      if wait == 0 then return identity, id, gated and 'g' or span_of(rules) end
-      if rules[at] == own then
-        schedule(queue, identity, now + wait)
+      local held_for, at = check_holds(rules)
+      if held_for > 0 then
+        wait_for_hold(queue, id, identity, rules, at, held_for)
       else
-        move_to_line(queue, id, identity, rules, at)
+        local gated = has_gates(rules)
+        local wait
+        if gated then wait, at = take_all(rules, id, claim) else wait, at = take_starts(rules) end
+        if wait == 0 then return identity, id, gated and 'g' or span_of(rules) end
+        if rules[at] == own then
+          schedule(queue, identity, now + wait)
+        else
+          move_to_line(queue, id, identity, rules, at)
+        end
       end
     end
   end

@@ -1,5 +1,5 @@
--- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `limit_windows`, `parked_jobs`,
--- `gate_slots`, `claims`): end claims whose jobs are not done.
+-- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `holds`, `limit_windows`,
+-- `parked_jobs`, `gate_slots`, `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
 --   "release"  id name queue  delay  state  counter  state without due time, but with the time at
@@ -7,6 +7,8 @@
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       goes to the head, as if never claimed
 --   "park"     id name queue  rules  ""     ""       see part `parked_jobs`
+--   "hold"     id name queue  key    length rules    holds the key, and parks the job, without rules
+--                                                    in the hold's own line
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --   "discard"  id name queue  ""     ""     ""       deletes the job
@@ -91,6 +93,12 @@ local SETTLERS = {
     return nil, 'expired'
   end,
 }
+
+SETTLERS.hold = function(queue, id, how, key, length, text, worker)
+  set_hold(key, tonumber(length))
+  if text ~= '' then return SETTLERS.park(queue, id, how, text, nil, nil, worker) end
+  return join_hold(queue, id, key) and 0, 'parked'
+end
 
 -- End the claim of a cancelled job, and delete the job.
 local function finish_cancelled(worker, queue, id)

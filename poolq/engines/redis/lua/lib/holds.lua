@@ -1,0 +1,69 @@
+-- Part `holds` (needs only `base`): keys that are held, so that no job starts under their limits.
+--
+-- A job that has held a key without having a limit of it waits in the hold's own line. The rule of
+-- this line has the hold's key and the window HOLD_WINDOW.
+
+local HOLDS = P .. 'holds'
+local HOLD_WINDOW = 9e15
+local HOLD_PREFIX = digits(HOLD_WINDOW) .. ':'
+-- Milliseconds for which ended holds are kept, so that `EXISTS` tells whether there is any.
+local KEPT_HOLDS = 10000
+-- How many pages of holds one sweep reads.
+local MAX_SCANS = 100
+
+-- When a stored hold ends; 0 if it is over. A hold that begins in the future was made before the
+-- clock went back, and counts as over.
+local function end_of_hold(stored)
+  local start, ends = string.match(stored or '', '^(%d+) (%d+)$')
+  start, ends = tonumber(start), tonumber(ends)
+  if start and start <= now and now < ends then return ends end
+  return 0
+end
+
+-- When the hold of a key ends; 0 if the key is not held.
+local function hold_end(key)
+  return end_of_hold(call('HGET', HOLDS, key))
+end
+
+-- How long keys of these rules are held (0: not at all), and the position of the rule whose key is
+-- held longest.
+local function check_holds(rules)
+  local wait, at = 0, 0
+  if call('EXISTS', HOLDS) == 0 then return wait, at end
+  for i, rule in ipairs(rules) do
+    local rest = hold_end(rule.key) - now
+    if rest > wait then wait, at = rest, i end
+  end
+  return wait, at
+end
+
+-- Hold a key for at least `length` microseconds. Returns when the hold ends.
+local function set_hold(key, length)
+  local ends = math.max(hold_end(key), now + length)
+  call('HSET', HOLDS, key, stamp .. ' ' .. digits(ends))
+  local ttl = math.ceil((ends - now) / 1000) + KEPT_HOLDS
+  if call('PTTL', HOLDS) < ttl then call('PEXPIRE', HOLDS, digits(ttl)) end
+  return ends
+end
+
+-- Forget ended holds, while others keep the hash alive.
+local function forget_holds()
+  local cursor = '0'
+  for _ = 1, MAX_SCANS do
+    local found
+    cursor, found = unpack(call('HSCAN', HOLDS, cursor, 'COUNT', 100))
+    for i = 1, #found, 2 do
+      if end_of_hold(found[i + 1]) == 0 then call('HDEL', HOLDS, found[i]) end
+    end
+    if cursor == '0' then return end
+  end
+end
+
+-- Whether the line with this identity is the own line of a hold.
+local function is_hold(identity)
+  return string.sub(identity, 1, #HOLD_PREFIX) == HOLD_PREFIX
+end
+
+local function hold_rule(key)
+  return {limit = 1, window = HOLD_WINDOW, key = key}
+end

@@ -1,0 +1,21 @@
+#!lua flags=allow-oom
+-- End the hold of a key, and let the lines of its limits go on.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, limit_windows, parked_jobs.
+--
+-- ARGV: key.
+-- Reply: 1, or 0 if the key was not held.
+
+local key = ARGV[1]
+if hold_end(key) == 0 then return 0 end
+call('HDEL', HOLDS, key)
+for _, queue in ipairs(call('SMEMBERS', P .. 'lined')) do
+  local moved = false
+  for _, identity in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
+    if string.match(identity, '^%-?%d+:(.*)$') == key then
+      schedule(queue, identity, next_slot(identity, limit_of(queue, identity) or 1))
+      moved = true
+    end
+  end
+  if moved then wake(queue, 0) end
+end
+return 1

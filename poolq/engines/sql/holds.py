@@ -1,0 +1,125 @@
+"""Holds: keys of limits under which no job starts. Each has a row, which ends by the clock.
+
+A job that has held a key waits in the hold's own line, whose place is that of `holds.hold_rule`. A
+transaction that holds a key, or computes a line's slot from a hold, keeps the hold's row locked
+until it ends, and locks it before the line. So when `lift` has deleted the row, it finds all lines
+that wait for it. Steps and admissions read holds without locking them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from poolq.engines.base import Claim
+from poolq.engines.sanitize import number, to_text
+from poolq.engines.sql.location import IS_PARKED, PARKED_PREFIX, is_gate_line, line_of
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
+from poolq.jobs.holds import HOLD_WINDOW, hold_rule
+from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.retry import HoldKey
+
+#: The beginning of a place that is the own line of a hold.
+HOLD_LINE_PREFIX = f"{PARKED_PREFIX}{HOLD_WINDOW}:"
+#: For how many microseconds an ended hold is kept, and how many one transaction deletes.
+KEPT_MICROS = 60_000_000
+MAX_DELETED = 2000
+
+#: A hold that begins in the future was made before the clock went back, and is over.
+IS_HELD = "start <= {now} AND ends > {now}"
+#: MySQL assigns `ends` first, so `start` still has its old value there.
+SET_HOLD = """INSERT INTO {holds} (name, start, ends) VALUES (?, ?, ?)
+    {on:name} ends = CASE WHEN start <= {new:start} AND ends > {new:ends} THEN ends
+        ELSE {new:ends} END, start = {new:start}"""
+HOLDS_OF = f"SELECT name, ends FROM {{holds}} WHERE name IN {{list}} AND {IS_HELD}"
+CLOCK = "SELECT {now}"
+HOLD_LENGTH = "SELECT ends - start FROM {holds} WHERE name = ?"
+#: When the hold of a key ends, as part of a statement that changes a line. Locks the hold.
+LOCKED_HOLD_END = f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{lock}}), 0)"
+OPEN_HOLD_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
+    SELECT one.place, ?, {LOCKED_HOLD_END}, ?, {HOLD_WINDOW}, 1, {{now}}
+    FROM (SELECT ? AS place) one WHERE 1 = 1
+    {{on:place, queue}} slot = {{new:slot}}, since = {{new:since}}"""
+PARK_HOLDER = "UPDATE {jobs} SET place = ?, lasts = 0, rules = NULL WHERE id = ?"
+LIFT = f"DELETE FROM {{holds}} WHERE name = ? AND {IS_HELD}"
+LINES_OF_KEY = f"SELECT DISTINCT place FROM {{lines}} WHERE name = ? AND {IS_PARKED}"
+TRY_LINES = "UPDATE {lines} SET slot = {now}, since = {now} WHERE place IN {list}"
+#: MariaDB and MySQL 5.7 cannot delete from a table that a subquery reads, unless it is derived.
+DELETE_HOLDS = f"""DELETE FROM {{holds}} WHERE name IN (SELECT name FROM
+    (SELECT name FROM {{holds}} WHERE ends < {{now}} - {KEPT_MICROS} LIMIT {MAX_DELETED}) ended)"""
+
+
+def is_hold_line(place: str) -> bool:
+    return place.startswith(HOLD_LINE_PREFIX)
+
+
+def key_at(place: str) -> str:
+    """Return the key of the hold whose own line this place is."""
+    return place[len(HOLD_LINE_PREFIX) :]
+
+
+def holds_query(keys: Iterable[str]) -> Query:
+    """Return a query for the holds of these keys."""
+    return Query(HOLDS_OF, (sorted(set(keys)),))
+
+
+def read_holds(found: QueryResult) -> Mapping[str, int]:
+    """Return when holds end, by key."""
+    return {to_text(name): number(ends) for name, ends in found.rows}
+
+
+def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]], now: int) -> None:
+    """Hold keys from `now` on, and move those claimed jobs that have no limit with the key to the
+    holds' lines. Parking the others is left to the caller."""
+    lengths: dict[str, int] = {}
+    for _, one in holders:
+        lengths[one.key] = max(one.length, lengths.get(one.key, 0))
+    holds = [(key, now, now + length) for key, length in sorted(lengths.items())]
+    tx.later(BatchQuery(SET_HOLD, holds))
+    others = [(claim, one) for claim, one in holders if one.park is None]
+    if not others:
+        return
+    lines = sorted({(claim.queue, one.key) for claim, one in others})
+    rows = [(queue, key, key, line_of(hold_rule(key))) for queue, key in lines]
+    tx.later(BatchQuery(OPEN_HOLD_LINE, rows))
+    parked = [(line_of(hold_rule(one.key)), claim.id) for claim, one in others]
+    tx.later(BatchQuery(PARK_HOLDER, parked))
+
+
+def move_to_line(tx: Transaction, queue: str, key: str, id_: str) -> None:
+    """Move a parked job to the hold's own line."""
+    place = line_of(hold_rule(key))
+    tx.later(Query(OPEN_HOLD_LINE, (queue, key, key, place)), Query(PARK_HOLDER, (place, id_)))
+
+
+def refusal(rules: Sequence[Rule], holds: Mapping[str, int], now: int) -> Admission | None:
+    """Return the answer to a job with these rules, if a key of one is held; of several, the one
+    that is held for longest. `holds`: when the holds end, by key."""
+    ends = [holds.get(rule.key, 0) for rule in rules]
+    until = max(ends, default=0)
+    return (
+        Admission(until - now, ends.index(until), until=until, held=True) if until > now else None
+    )
+
+
+def hold(tx: Transaction, key: str, length: int) -> int:
+    """Hold a key. Returns for how many microseconds it is held."""
+    clock = tx.one(CLOCK)
+    now = number(clock[0]) if clock else 0
+    tx.later(Query(SET_HOLD, (key, now, now + length)))
+    row = tx.one(HOLD_LENGTH, key)
+    return number(row[0]) if row else 0
+
+
+def lift(tx: Transaction, key: str) -> bool:
+    """End the hold of a key, and try its lines at once. Returns whether the key was held."""
+    if not tx.run(Query(LIFT, (key,)))[0].changed:
+        return False
+    found = tx.run(Query(LINES_OF_KEY, (key,)))[0].rows
+    places = sorted(place for (one,) in found if not is_gate_line(place := to_text(one)))
+    if places:
+        tx.later(Query(TRY_LINES, (places,)))
+    return True
+
+
+def sweep(session: Session) -> bool:
+    """Delete holds that ended long ago. Returns whether there may be more."""
+    delete = Query(DELETE_HOLDS)
+    return session.transact(lambda tx: tx.run(delete)[0].changed) >= MAX_DELETED

@@ -1,0 +1,48 @@
+"""Holds as values: a key of limits that nobody may use for a while (pure).
+
+While a key is held, no job starts under a limit with this key; such jobs park, whatever their
+`on_limit`, and use no attempt. The holds are in the engine's store (`Engine.hold`) and end by its
+clock. A job that holds a key waits in a line of the hold's own, in which the engines take the
+window HOLD_WINDOW for that of a limit.
+"""
+
+from poolq.common.durations import Duration, micros
+from poolq.jobs.limits import Rule, check_key
+
+HOLD_WINDOW = 9 * 10**15  # microseconds; no limit can have such a long one
+
+
+class Hold(BaseException):
+    """`raise Hold("stripe", "30s")` in a job: no job starts under a limit with this key for that
+    long. The job itself waits first, and uses no attempt. `except Exception` does not catch it.
+
+    If the key is held already, the hold can only become longer. Raises LimitError, DurationError.
+    """
+
+    def __init__(self, key: str, length: Duration) -> None:
+        self.key = key_to_hold(key)
+        self.length = length_of_hold(length)
+        super().__init__(key, length)
+
+    def __str__(self) -> str:
+        return f"{self.key} is held for {self.length / 1e6:g} s"
+
+
+def key_to_hold(key: object) -> str:
+    """Return the key. Raises LimitError if no limit can have it."""
+    return check_key(key)
+
+
+def length_of_hold(length: object) -> int:
+    """Return the length of a hold in microseconds. Raises DurationError."""
+    return micros(length, "the length of the hold")
+
+
+def hold_rule(key: str) -> Rule:
+    """Return the rule whose line is the own line of the key's hold."""
+    return Rule(key, 1, HOLD_WINDOW)
+
+
+def hold_entry(key: str) -> Rule:
+    """Return the rule of a hold in `Engine.limits`."""
+    return Rule(key, 0, HOLD_WINDOW)
