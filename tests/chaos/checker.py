@@ -25,6 +25,8 @@ LAG = 0.2
 LIMITED = (("Releases", RELEASED), ("Parks", PARKED), ("Both", OF_ALL), ("BothParked", OF_ALL))
 #: The jobs of which only so many of each tenant run at once.
 AT_ONCE_JOBS = ("AtOnce", "AtOncePaced")
+#: How a job may end without an end of its own in the ledger.
+WITHOUT_END = ("discarded", "expired")
 #: Seconds that a clock may be off from where it is meant to be.
 CLOCK = 5.0
 
@@ -76,15 +78,15 @@ def lost(evidence: Evidence) -> Iterator[str]:
     for id in sorted(evidence.dispatched & evidence.present - evidence.failed - _gone(evidence)):
         yield f"unfinished: {id} is neither done nor failed, after the drain"
     for id in sorted(evidence.dispatched - evidence.failed - evidence.present - excused):
-        if id not in ended and id in started and _ends(evidence, id) != "discarded":
+        if id not in ended and id in started and _ends(evidence, id) not in WITHOUT_END:
             yield f"lost: {id} has begun, and is neither done nor failed"
 
 
 def never_started(evidence: Evidence) -> Iterator[str]:
-    """What is gone without a single start."""
+    """What is gone without a single start, and could not expire."""
     started, excused = by_id(evidence.lines, "start"), _gone(evidence) | evidence.asked
     for id in sorted(evidence.dispatched - evidence.failed - evidence.present - excused):
-        if id not in started:
+        if id not in started and _ends(evidence, id) != "expired":
             yield f"never started: {id} was dispatched, and is gone"
 
 
@@ -143,8 +145,8 @@ def settled_once(evidence: Evidence) -> Iterator[str]:
     if evidence.lossy:
         return
     found = _ended(evidence)
-    done = len(found)
-    if not done - len(_passing(evidence, found)) <= evidence.done <= done:
+    done, unsure = len(found), _passing(evidence, found) | (found & _unsure(evidence))
+    if not done - len(unsure) <= evidence.done <= done:
         yield f"settled: the broker counted {evidence.done} jobs as ended, not {done}"
 
 
@@ -161,7 +163,14 @@ def outcomes(evidence: Evidence) -> Iterator[str]:
             yield f"outcome: {evidence.kinds[id]} {id} has not failed"
     discarded = {id for id in ended if _ends(evidence, id) == "discarded"}
     unsure = evidence.asked | _passing(evidence, discarded)
-    for name, ids, maybe in (("discarded", discarded, unsure), ("failed", evidence.failed, set())):
+    expired = {id for id in ended if _ends(evidence, id) == "expired"}
+    told = set(by_id(evidence.lines, "expired"))
+    not_told = (expired - told) | evidence.asked | _passing(evidence, expired)
+    for name, ids, maybe in (
+        ("discarded", discarded, unsure),
+        ("expired", expired, not_told),
+        ("failed", evidence.failed, set()),
+    ):
         counted = evidence.counts.get(name, len(ids))
         if not len(ids - maybe) <= counted <= len(ids):
             yield f"outcome: the broker counted {counted} jobs as {name}, not {len(ids)}"
@@ -174,7 +183,13 @@ def _ends(evidence: Evidence, id: str) -> str:
 def _ended(evidence: Evidence) -> set[str]:
     """The jobs that have ended, and are not kept."""
     begun = {line.id for line in evidence.lines if line.what == "start"} | evidence.asked
+    begun |= {id for id in evidence.dispatched | evidence.maybe if _ends(evidence, id) == "expired"}
     return begun - evidence.failed - evidence.present - _gone(evidence)
+
+
+def _unsure(evidence: Evidence) -> set[str]:
+    """Those that may not have been stored, or may have expired without a trace."""
+    return evidence.maybe - {line.id for line in evidence.lines}
 
 
 def _passing(evidence: Evidence, ids: set[str]) -> set[str]:

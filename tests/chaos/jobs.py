@@ -256,6 +256,15 @@ class Snoozes(Noted):
             self.snooze("0.3 seconds")
 
 
+class Expires(Noted):
+    """Is done in a second, or never starts."""
+
+    expires = "1 second"
+
+    def on_expired(self) -> None:
+        note("expired", self)
+
+
 class Heeds(Noted):
     """Returns as soon as it is cancelled."""
 
@@ -291,10 +300,11 @@ if LEDGER in os.environ:  # who only reads the constants above wants no callback
     poolq.on.dispatch(give_headers)
     poolq.around(surround)
 
-#: How the jobs of a class end, if nobody cancels them. All others are done.
+#: How the jobs of a class end, if nobody cancels them; those that may expire may also be done. All
+#: others are done.
 ENDS = {
     "Fails": "failed", "Exits": "failed", "Segfaults": "failed", "Hangs": "failed",
-    "GivesUp": "failed", "Discards": "discarded",
+    "GivesUp": "failed", "Discards": "discarded", "Expires": "expired",
 }  # fmt: skip
 #: Of each limit's key, how many starts it allows in a window.
 LIMITS = {

@@ -24,7 +24,7 @@ from poolq.errors import EngineError, EngineUnavailable
 IN_FLIGHT = 200
 PAUSE = 0.04
 PATIENCE = 20.0  # seconds for which a job counts as unfinished
-OVER = ("end", "failure", "discard")
+OVER = ("end", "failure", "discard", "expired")
 Kind = tuple[int, str, int, dict[str, Any]]
 #: Weight, job, how many at most, options.
 MIX: list[Kind] = [
@@ -61,6 +61,8 @@ MIX: list[Kind] = [
     (5, "Discards", 4, {}),
     (4, "Snoozes", 4, {}),
     (2, "Heeds", 2, {}),
+    (3, "Expires", 4, {}),
+    (2, "Expires", 3, {"expires": "1 millisecond"}),
     (4, "Traced", 6, {}),
 ]
 WEIGHTS = [weight for weight, *_ in MIX]

@@ -48,6 +48,7 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
     ("**ran again after they were cancelled**", _found("cancelled")),
     ("stale settlements, refused", lambda one: one.verdict.stale),
     ("discarded", lambda one: one.verdict.counts.get("discarded", 0)),
+    ("expired", lambda one: one.verdict.counts.get("expired", 0)),
     ("**ended, or counted, otherwise than their class says**", _found("outcome")),
     ("**counted as ended twice, or not**", _found("settled")),
     ("**limits exceeded**", _found("limit")),

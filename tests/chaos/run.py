@@ -29,7 +29,7 @@ TTL = 4.0
 TICK = 0.02
 DRAIN = 180.0
 #: How a job ends that is not kept, by the counters of the engine.
-ENDED = ("done", "cancelled", "discarded")
+ENDED = ("done", "cancelled", "discarded", "expired")
 SETS = ("pids", "pools", "gone", "behind")  # of a fault
 
 

@@ -120,6 +120,15 @@ def test_discarded_jobs_have_no_end_and_are_counted_as_discarded() -> None:
     assert words(given._replace(kinds={"a": "Quick"})) == ["lost", "outcome"]
 
 
+def test_a_job_that_expires_may_never_start_and_is_counted() -> None:
+    note = Line("expired", "a", 0, 7, 1.2)
+    given = evidence([note], kinds={"a": "Expires"}, counts={"expired": 1})
+    assert words(given) == []
+    assert words(given._replace(counts={"expired": 0})) == ["outcome"]
+    assert words(given._replace(done=0)) == ["settled"]
+    assert words(evidence(ran("a", 1), kinds={"a": "Expires"}, counts={"expired": 0})) == []
+
+
 def test_each_failed_job_is_counted_once() -> None:
     given = evidence(ran("a", 1)[:1], failed={"a"}, done=0, counts={"failed": 2})
     assert words(given) == ["outcome"]
