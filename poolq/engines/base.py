@@ -49,128 +49,40 @@ Other modules decide what a message means, whether a job has failed and when to 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
 
+from poolq.engines.claims import (
+    CancelRequest,
+    Claim,
+    DeathEnd,
+    DeathReport,
+    Recovered,
+    Registration,
+    Settlement,
+    Settlements,
+    Step,
+)
 from poolq.engines.reports import Check, JobPage, LimitUse, NodeRecord, QueueCounts, StoredJob
 from poolq.engines.schedule_store import ScheduleStore
 from poolq.jobs.limits import Admission, Rule
-from poolq.jobs.message import Push, State
-from poolq.jobs.retry import Outcome
+from poolq.jobs.message import Push
 from poolq.jobs.ties import TiedPush
 
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [
-    "Check", "JobPage", "LimitUse", "NodeRecord", "Push", "QueueCounts", "StoredJob",
-    "TiedPush",
+    "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "JobPage", "LimitUse",
+    "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "Settlement", "Settlements",
+    "Step", "StoredJob", "TiedPush",
 ]  # fmt: skip
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
 CLAIM_BYTES = 4 * 2**20
 
 
-class Claim(NamedTuple):
-    """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
-    (the right to one start), because it was parked. `reviewed`: whether it was parked but has no
-    slot, so that the worker asks the job's code for its limits again (see `Engine.review`). `ties`:
-    what the engine wants back with the settlement; empty for jobs without rights. `gated`: whether
-    the slots include one of a gate, which ends with the claim. `expires_at`: from when on the job
-    must not be run; 0: never."""
-
-    id: str
-    request: int
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
-    queue: str
-    body: bytes
-    state: State
-    admitted: bool = False
-    reviewed: bool = False
-    ties: bytes = b""
-    gated: bool = False
-    expires_at: int = 0
-
-
-class Settlement(NamedTuple):
-    claim: Claim
-    outcome: Outcome
-
-
-Settlements = Sequence[Settlement]
 Totals = dict[str, dict[str, int]]  # by queue and counter
 Bodies = Mapping[str, bytes]  # by id
 Spans = Mapping[str, int]  # by id, in microseconds
 #: Names of queues, served in strict order. None: all queues of the namespace, served in turn.
 Queues = Sequence[str] | None
-
-
-class Step(NamedTuple):
-    """The result of a step: the new claims, and the ids of the settlements that were stale.
-    `waited`: for how many microseconds the first claimed job has been due, or -1 if this is not
-    known, as in a repeated step. `now`: the time, by the engine's clock."""
-
-    claims: list[Claim]
-    stale: list[str]
-    waited: int = -1
-    now: int = 0
-
-
-class Registration(NamedTuple):
-    """A worker's identity. On the worker's host, (boot, pidns, pid, started) show whether it still
-    runs. `started`: its start time, in clock ticks since boot."""
-
-    worker: str
-    node: str
-    host: str
-    pool: str
-    boot: str
-    pidns: str
-    pid: int
-    started: int
-
-
-#: How the running job of a dead worker has ended. `crash` counts as a crash. `timeout`: the worker
-#: was killed at the job's deadline, which counts as an attempt. `cancelled`: a person has cancelled
-#: the job, so it is deleted. `returned`: a person has given it back, which counts as nothing.
-DeathEnd = Literal["crash", "timeout", "cancelled", "returned"]
-
-
-class DeathReport(NamedTuple):
-    """What the scoreboard knows about a dead worker. In the request numbered `request`, the claims
-    with an index of at least `settled` and below `finished` are done. So are all claims of the
-    request numbered `before` (0 if there is none). The job at index `started` (-1 if there is none)
-    was running: `end` says how it ended, and `entry` is added to its history. All other claims are
-    given back, including earlier ones whose settlement the store has lost. `delay`: in how many
-    microseconds a job that has timed out is due again (0: now, at the head of its queue)."""
-
-    request: int
-    finished: int
-    started: int
-    entry: bytes
-    end: DeathEnd = "crash"
-    delay: int = 0
-    before: int = 0
-    settled: int = 0
-
-
-class Recovered(NamedTuple):
-    """The ids of a dead worker's claims, by outcome. Jobs in `timed_out` have used an attempt. Jobs
-    in `cancelled` are deleted."""
-
-    done: tuple[str, ...] = ()
-    crashed: tuple[str, ...] = ()
-    returned: tuple[str, ...] = ()
-    timed_out: tuple[str, ...] = ()
-    cancelled: tuple[str, ...] = ()
-
-
-class CancelRequest(NamedTuple):
-    """A claim whose job a person has cancelled while it ran. `due`: in how many microseconds its
-    worker is to be killed; negative if that time has passed."""
-
-    id: str
-    worker: str
-    request: int
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
-    due: int
 
 
 class Engine(ABC):

@@ -9,17 +9,14 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
-
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
-from poolq.engines.redis import checks, codec, scripts
+from poolq.engines.redis import checks, codec, scripts, wake_tokens
 from poolq.engines.redis.client import RedisClient, ReplyLost
 
 from poolq.engines.redis.codec import (  # isort: skip
     MAX_IDS_PER_CALL, batches, push_chunks, queue_arguments, settlement_arguments, text,
 )  # fmt: skip
-from poolq.engines.redis.connection import RedisConnection
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
@@ -176,7 +173,7 @@ class RedisEngine(Engine):
             if news or (empty and left <= 0):
                 return int(news)
             pause = left if int(due) < 0 else min(left, int(due) / 1e6)
-            hint = self._take_token(lists, pause)
+            hint = wake_tokens.take(self.client, lists, pause)
             if hint:
                 return hint
             empty = hint is None  # after a token, look for more, even if the time is up
@@ -369,43 +366,3 @@ class RedisEngine(Engine):
             return 0
         self._noted = {tuple(queues): monotonic() + NOTE_INTERVAL}
         return round(NOTE_TTL * 1000)
-
-    def _take_token(self, lists: list[bytes], pause: float) -> int | None:
-        """Block for a wake token for at most `pause` seconds. Returns the token's number, or None.
-        The server checks its own timeouts only every tenth of a second, which is too coarse for
-        delayed jobs. So after `pause` seconds, the thread's other connection unblocks this one."""
-        connection = self.client.open(self.client.blocking)
-        try:
-            connection.client_id = connection.client_id or self._client_id(connection)
-            connection.send((b"BLPOP", *lists, f"{max(pause, 0.001):.3f}"))
-            if not connection.readable(pause) and connection.client_id > 0:
-                self._unblock(connection)
-            reply = connection.read()
-        except ResponseError as error:
-            self.client.blocking.drop()
-            raise self.client.refused(error) from None
-        except RedisError as error:
-            self.client.blocking.drop()
-            raise self.client.unavailable(error) from None
-        except BaseException:
-            self.client.blocking.drop()
-            raise
-        self.client.blocking.mark_used()
-        return None if reply is None else codec.decode_hint(reply[1])
-
-    @staticmethod
-    def _client_id(connection: RedisConnection) -> int:
-        """Return a connection's client id, or -1 if the server's ACL forbids asking for it."""
-        try:
-            return int(connection.call(b"CLIENT", b"ID"))
-        except ResponseError:
-            return -1
-
-    def _unblock(self, connection: RedisConnection) -> None:
-        assert connection.client_id is not None
-        try:
-            self.client.call(b"CLIENT", b"UNBLOCK", connection.client_id)
-        except EngineError as error:
-            if "NOPERM" not in str(error):
-                raise
-            connection.client_id = -1

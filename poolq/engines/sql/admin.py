@@ -1,7 +1,8 @@
 """Administration of jobs: find, list, retry, forget, cancel, move and purge."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from poolq.engines import sanitize
@@ -72,6 +73,9 @@ REPLACE_EXPIRES = "UPDATE {failed} SET expires = ? WHERE id = ?"
 REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
 MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id IN {list}"
 QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
+
+#: Deletes some jobs. Returns how many, and what the next one needs to know.
+Purge = Callable[[Transaction], tuple[int, int]]
 
 
 def find(session: Session, id_: str) -> StoredJob | None:
@@ -241,6 +245,22 @@ def _purge_some(tx: Transaction, place: str, queue: str, since: int = HEAD) -> t
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks([id_ for id_, _ in tied.rows])))
     ties.free(tx, [(stored, to_text(id_)) for id_, stored in tied.rows])
     return purged.changed + len(tied.rows), number(last)
+
+
+def purges(change: Callable[[Purge], tuple[int, int]], queue: str) -> Iterator[int]:
+    """Delete the waiting jobs of a queue by transactions that `change` carries out. Yields after
+    each one how many it deleted."""
+    more = 1
+    while more:
+        gone, more = change(partial(purge_lines, queue=queue))
+        yield gone
+    for place in (QUEUED, DELAYED):
+        since, gone = HEAD, 1
+        while gone or since > HEAD:
+            if not gone:
+                since = HEAD  # jobs may have come back to the head in the meantime
+            gone, since = change(partial(purge_some, place=place, queue=queue, since=since))
+            yield gone
 
 
 def stored_failed(row: Row) -> StoredJob:

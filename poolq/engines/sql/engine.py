@@ -6,7 +6,7 @@ The statements are in the modules beside this one. Connections, and fast ways to
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -21,7 +21,6 @@ from poolq.engines.sql import (  # isort: skip
     nodes, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
-from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.replacing import push_contested
 from poolq.engines.sql.schedules import SQLSchedules
@@ -389,26 +388,11 @@ class SQLEngine(Engine):
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
         gone = 0
-        for some in self._purges(queue):
+        for some in admin.purges(self._change, queue):
             gone += some
             if progress is not None:
                 progress(gone)
         return gone
-
-    def _purges(self, queue: str) -> Iterator[int]:
-        """Delete the waiting jobs of a queue. Yields after each transaction how many it deleted."""
-        more = True
-        while more:
-            gone, more = self._change(partial(admin.purge_lines, queue=queue))
-            yield gone
-        for place in (QUEUED, DELAYED):
-            since, gone = admin.HEAD, 1
-            while gone or since > admin.HEAD:
-                if not gone:
-                    since = admin.HEAD  # jobs may have come back to the head in the meantime
-                purge = partial(admin.purge_some, place=place, queue=queue, since=since)
-                gone, since = self._change(purge)
-                yield gone
 
     def now(self) -> int:
         at: int = self.session.read(limit_windows.SERVER_CLOCK)[0].rows[0][0]
