@@ -22,7 +22,10 @@ from tests.chaos.failover import Facts, Lost, compare
 from tests.support.server import Server
 from tests.support.servers import MariaDB, Redis
 
-TABLES = ("jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "counters")
+TABLES = (
+    "jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "slots", "counters",
+    "unique_keys",
+)  # fmt: skip
 #: Seconds that a file's writers, or a server's transactions, may hold up the return.
 PATIENCE = 10
 
