@@ -46,7 +46,7 @@ def test_each_delay_is_at_most_most_plus_its_jitter(
     plain = retry.backoff(message.retry_after, attempt, 0)
     assert first * SECOND <= plain <= most * SECOND
     delay = retry.delay_after_error(message, ErrorRule(), attempt, 0, rand)
-    assert plain <= delay <= plain * (1 + jitter)
+    assert plain <= delay <= plain + plain * jitter
 
 
 def test_ten_thousand_retries_of_one_moment_spread_evenly() -> None:
