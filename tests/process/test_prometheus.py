@@ -32,7 +32,20 @@ scrape_configs:
   static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
 JOBS = """
-from poolq import Job, Limit
+from threading import Event
+import poolq
+from poolq import Concurrent, Job, Limit
+
+@poolq.job(every="1s")
+def tick():
+    pass
+
+class Alone(Job):
+    def rate_limit(self):
+        return Concurrent(1, key="alone")
+
+    def run(self):
+        Event().wait(0.4)  # long enough to be seen
 
 class Quick(Job):
     def run(self):
@@ -99,6 +112,7 @@ def dispatch_all(shop: Project) -> None:
     shop.dispatch("Quick", delay="1 hour")
     shop.dispatch("Fails")
     shop.dispatch("Fails", attempts=2)
+    shop.dispatch("Alone")
     shop.dispatch_many("Limited", [{"seconds": 1, "key": "parks"}] * 2, on_limit="park")
     shop.dispatch_many("Limited", [{"seconds": 1, "key": "releases"}] * 2, attempts=9)
 
@@ -134,4 +148,4 @@ def test_every_panel_shows_this_scrape_job_alone(shop: Project, tmp_path: Path) 
         assert {one["job"] for one in found} == {"shop"}
         assert not [name for one in found for name in one if name.startswith("exported_")]
         jobs = {one["job_name"] for one in found if "job_name" in one}
-        assert jobs == {"jobs:Quick", "jobs:Fails", "jobs:Limited"}
+        assert jobs == {"jobs:Quick", "jobs:Fails", "jobs:Limited", "jobs:Alone", "jobs:tick"}
