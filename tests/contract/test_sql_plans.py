@@ -103,7 +103,7 @@ BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
 GATE = Rule("k", 5, GATE_WINDOW)
 NAME = (CLAIM.id, PLACE, CLAIM.request, CLAIM.index)
-ENTER = Query(gates.ENTER, ("k", *NAME, "k", 5, "k", 5, "k", 25, line_of(GATE), "q"))
+ENTER = Query(gates.ENTER, ("k", *NAME, "k", 5, "k", 5, "k", 25, line_of(GATE), "q", "k"))
 COUNT_ENTERED = Query(gates.COUNT_ENTERED, ("k", "k", CLAIM.id, 1, 0))
 ONLY_MYSQL = {
     "claim behind": BEHIND,

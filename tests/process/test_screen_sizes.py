@@ -73,7 +73,7 @@ def test_each_size_shows_what_matters(make_project: MakeProject, engine_url: str
         for lines in (30, 50):
             assert "43% customers-2024-07-31.csv" in shown[lines]
             assert "ValueError: card 4242 was declined" in shown[lines]
-            assert re.search(r"!jobs:SendMail +HOLDS BACK +[\d.]+/0.00056 +5 ", shown[lines])
+            assert re.search(r"!jobs:SendMail +HOLDS BACK +\d/2 per 1h +5 ", shown[lines])
         rows = shown[50].splitlines()
         right = [row[100:].strip() for row in rows[7:-1]]
         for title in ("BACKLOG", "FAILURES 3", "EVENTS", "NODES 1"):
