@@ -13,7 +13,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -119,7 +119,7 @@ class Recurrence:
 
 
 @lru_cache(maxsize=1000)
-def _zone(name: str) -> ZoneInfo | type(UTC):  # type: ignore[valid-type]
+def _zone(name: str) -> tzinfo:
     return UTC if name == "UTC" else ZoneInfo(name)
 
 

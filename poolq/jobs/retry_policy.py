@@ -6,7 +6,7 @@ a reload changes it also for jobs that are already stored.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeGuard
 
 from poolq.common.durations import MAX_MICROSECONDS, Duration, is_duration, micros, span
 from poolq.errors import OptionError
@@ -143,9 +143,9 @@ def read_steps(value: object, what: str) -> tuple[int | str, ...]:
 
 def read_jitter(value: object, what: str) -> float:
     """Read a jitter, a share of the delay. Raises OptionError."""
-    if not _is_number(value) or not 0 <= value <= 1:  # type: ignore[operator]  # it is a number
+    if not _is_number(value) or not 0 <= value <= 1:
         raise OptionError(f"{what} is {value!r}; it must be a number from 0 to 1")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def read_whole(value: object, what: str, most: int) -> int:
@@ -162,5 +162,5 @@ def with_jitter(delay: int, jitter: float, rand: float) -> int:
     return min(delay + int(delay * jitter * rand), MAX_MICROSECONDS) if jitter else delay
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

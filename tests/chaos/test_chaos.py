@@ -10,7 +10,7 @@ from tests.chaos.publish import shown
 from tests.chaos.run import TTL, run
 from tests.chaos.schedule import schedule
 
-SECONDS, SEED = 13.0, 1
+SECONDS, SEED = 15.0, 1
 
 
 @pytest.mark.timeout(300)

@@ -1,6 +1,6 @@
 """Eight keepers tick the same schedules, and one after the other is killed: each tick counts once.
 
-It takes --tick-seconds (3). By default that is 900 ticks on each engine.
+It takes --tick-seconds (5). By default that is more than a thousand ticks on each engine.
 """
 
 from __future__ import annotations

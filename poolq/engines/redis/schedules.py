@@ -71,10 +71,12 @@ class RedisSchedules(ScheduleStore):
 
     def put(self, schedule: NewSchedule) -> PutEnd:
         name, hash_, spec, due = schedule
-        return self._change("put", name, hash_, due, spec)  # type: ignore[no-any-return]
+        end: PutEnd = self._change("put", name, hash_, due, spec)
+        return end
 
     def remove(self, name: str) -> RemoveEnd:
-        return self._change("remove", name)  # type: ignore[no-any-return]
+        end: RemoveEnd = self._change("remove", name)
+        return end
 
     def pause(self, name: str) -> bool:
         return bool(self._change("pause", name))

@@ -85,6 +85,12 @@ def _expiring_rows(now: int, pushes: Sequence[Push]) -> Sequence[Sequence[object
     return found
 
 
+def _roll_back(raw: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # the error that led here is the one to raise
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+
+
 def _place_and_due(stamp: int, delay: int, at: int) -> tuple[str, int]:
     """Return where a new job is stored and when it is due. A due time in the past becomes now."""
     due = at or stamp + delay
@@ -249,9 +255,7 @@ class SQLiteSession(Session):
             tx.run(*tx.ending)
             raw.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # the first error is the one to raise
-                if raw.in_transaction:
-                    raw.execute("ROLLBACK")
+            _roll_back(raw)
             raise
         finally:
             self._writing = False
@@ -327,9 +331,7 @@ class SQLiteSession(Session):
                 cursor.execute(self._insert_tied, row)
             cursor.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # the first error is the one to raise
-                if raw.in_transaction:
-                    raw.execute("ROLLBACK")
+            _roll_back(raw)
             raise
         finally:
             self._writing = False
