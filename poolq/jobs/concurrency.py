@@ -31,6 +31,9 @@ class Concurrent(Limit):
             sliding=False,
         )
 
+    def __repr__(self) -> str:  # as it is written; the window is not
+        return f"Concurrent({self.limit}{'' if self.key is None else f', key={self.key!r}'})"
+
 
 def _number(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:

@@ -252,6 +252,8 @@ def _unserved(queue: QueueView) -> Alert:
 def _paused(queue: QueueView) -> Alert:
     later = queue.delayed + queue.parked
     text = f"{amounts.count(queue.ready)} ready jobs are not given out"
+    if queue.ready == 1:
+        text = "1 ready job is not given out"
     if later:
         text += f", nor {amounts.count(later)} delayed or parked ones"
     return Alert("warn", f"queue {queue.queue}", "paused", text)

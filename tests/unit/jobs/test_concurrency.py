@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq import Concurrent, Limit, LimitError
+from poolq import Concurrent, Job, Limit, LimitError, OptionError
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.limits import MAX_LIMIT, Rule
 
@@ -42,3 +42,12 @@ def test_a_number_that_makes_no_sense_is_named(number: object) -> None:
 def test_a_key_that_no_engine_can_store_is_named(key: object) -> None:
     with pytest.raises(LimitError, match="key is"):
         Concurrent(1, key=key)  # type: ignore[arg-type]
+
+
+def test_it_is_shown_as_it_is_written() -> None:
+    assert repr(Concurrent(2, key="tenant:7")) == "Concurrent(2, key='tenant:7')"
+    assert repr(Concurrent(1)) == "Concurrent(1)"
+    with pytest.raises(OptionError, match=r"rate_limit is Concurrent\(1\); it must be a method"):
+
+        class Alone(Job):
+            rate_limit = Concurrent(1)  # type: ignore[assignment]  # this is the mistake

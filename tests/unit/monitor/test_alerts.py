@@ -189,9 +189,11 @@ def test_a_worker_that_died_a_moment_ago_is_told() -> None:
 def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
     full = snapshots.queue("emails", paused=True, parked=4)
     empty = snapshots.queue("old", ready=0, delayed=0, paused=True)
-    assert shop(queues=(full, empty)) == [
+    one = snapshots.queue("one", ready=1, delayed=0, paused=True)
+    assert shop(queues=(full, empty, one)) == [
         "warn queue emails paused: 12 ready jobs are not given out, nor 7 delayed or parked ones",
         "warn queue old paused: 0 ready jobs are not given out",
+        "warn queue one paused: 1 ready job is not given out",
     ]
 
 
