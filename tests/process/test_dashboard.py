@@ -131,7 +131,7 @@ def test_replaced_workers_are_not_counted_as_busy_ones(screens: Screens, project
     tty = screens.shown(2)
     project.dispatch_many("Held", 2)
     tty.until_shows("2/2 busy")
-    tty.processes()[0].kill(signal.SIGHUP)
+    tty.kill(signal.SIGHUP)
     tty.until_shows("RUNNING g2", "0/2 busy +2 leaving")
     project.dispatch_many("Held", 2)
     tty.until_shows("2/2 busy +2 leaving")
@@ -154,7 +154,7 @@ def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project
     os.kill(third, signal.SIGKILL)
     until(tty.restored, 10, "the terminal as it was")
     until(lambda: "continues without it" in screens.log.read_text(), 10, "a line of that")
-    assert state_of(tty.processes()[0].pid), "the pool goes on"
+    assert tty.code is None, "the pool goes on"
     project.ledger.open()
     project.ledger.until("end", running)
     tty.type(CTRL_C)
@@ -167,13 +167,12 @@ def test_what_a_master_is_told_is_shown_and_its_end_gives_the_terminal_back(
     screens: Screens, project: Project
 ) -> None:
     tty = screens.shown(1)
-    master = tty.processes()[0]
-    master.kill(signal.SIGHUP)
+    tty.kill(signal.SIGHUP)
     tty.until_shows("RUNNING g2", "SIGHUP: trying generation 2")
     command = Command(project.folder, **screens.environment())
     assert command("pause").code == 0
     tty.until_shows("PAUSED g2", "pool paused: it claims no new jobs")
-    master.kill(signal.SIGTERM)
+    tty.kill(signal.SIGTERM)
     assert tty.until_ends() == 0
     assert tty.restored()
     assert "pool default has ended after" in tty.look()
@@ -215,7 +214,7 @@ def test_ctrl_s_stops_the_picture_and_no_job(screens: Screens, project: Project)
     tty.type(CTRL_Q)
     tty.until_shows(" 100  ")
     tty.type(CTRL_S)
-    os.kill(tty.processes()[0].session, signal.SIGTERM)
+    tty.kill(signal.SIGTERM)
     assert tty.until_ends() == 0, "nobody waits for the terminal"
 
 
@@ -225,7 +224,7 @@ def test_a_terminal_that_nobody_reads_is_not_waited_for(screens: Screens, projec
         tty.resize(columns, 100)
     project.dispatch_many("Quick", 100)
     until(project.settled, 20, "the jobs")
-    os.kill(tty.processes()[0].session, signal.SIGTERM)
+    tty.kill(signal.SIGTERM)
     until(lambda: not tty.processes(), 20, "the end")
 
 

@@ -65,7 +65,7 @@ def test_it_leaves_as_any_program_does(screens: Screens, project: Project, how: 
     if how == "key":
         tty.type(CTRL_C)
     else:
-        tty.processes()[0].kill(signal.SIGTERM)
+        tty.kill(signal.SIGTERM)
     assert tty.until_ends() == 0
     assert tty.restored()
     assert pool.code is None

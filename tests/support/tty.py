@@ -10,6 +10,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -64,8 +65,14 @@ class Tty:
         self.look()
         return self._popen.poll()
 
+    def kill(self, how: signal.Signals) -> None:
+        """Signal the program itself, and none of its children."""
+        assert self._popen is not None
+        self._popen.send_signal(how)
+
     def processes(self) -> list[Process]:
-        """All of the program's session that live."""
+        """All of the program's session that live. They are in the order of their pids, which says
+        nothing of who began first: the kernel starts again at the low ones."""
         assert self._popen is not None
         return [one for one in session(self._popen.pid) if one.alive]
 
