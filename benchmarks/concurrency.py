@@ -2,8 +2,9 @@
 `python -m benchmarks.concurrency 1000`.
 
 One worker claims jobs one by one, asks for a start of each, and settles it with its next claim, as
-`poolq run` does with jobs of 20 ms and more; nothing is run. Kinds of limits take turns of 50 jobs:
-with one key, and with one of 100,000. Printed is one line of JSON: microseconds a job.
+`poolq run` does with jobs of 20 ms and more; nothing is run. Kinds of limits take turns of 64 jobs:
+with one key, and with one of 100,000. The same again in batches of 32 claims, as with short jobs.
+Printed is one line of JSON: microseconds a job.
 """
 
 import json
@@ -16,11 +17,11 @@ import poolq
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD
 from poolq import Concurrent, Limit
-from poolq.engines.base import Claim, Registration, Settlement
+from poolq.engines.base import Claim, EndedSlots, Registration, Settlement
 from poolq.jobs.producer import engine as chosen
 from poolq.jobs.retry import ACK, DONE
 
-TURN, MANY = 50, 100_000
+TURN, MANY, BATCH = 64, 100_000, 32
 ME = Registration("bench-worker", "bench-node", "bench", "bench", "boot", "pidns", 1, 1)
 
 
@@ -31,18 +32,22 @@ class Worker:
         self._request = 0
         self._serial = count()
 
-    def turn(self, keys: int, gated: bool) -> float:
+    def turn(self, keys: int, gated: bool, batch: int) -> float:
         """Microseconds a job."""
         poolq.dispatch_many(Noop, [PAYLOAD] * TURN)
         done: list[Settlement] = []
         began = perf_counter()
-        for _ in range(TURN):
-            (claim,) = self._step(done, 1)
-            key = f"key {next(self._serial) % keys}"
-            limit = Concurrent(2, key=key) if gated else Limit(1_000_000, hours=1, key=key)
-            answer = self._engine.admit([limit.rule("")], (ME.worker, claim))
-            assert answer.wait == 0, f"{answer} of a limit that has room"
-            done = [Settlement(claim, DONE if gated else ACK)]
+        for _ in range(TURN // batch):
+            claims = self._step(done, batch)
+            done, ended = [], []
+            for claim in claims:
+                key = f"key {next(self._serial) % keys}"
+                limit = Concurrent(2, key=key) if gated else Limit(1_000_000, hours=1, key=key)
+                rules = [limit.rule("")]
+                answer = self._engine.admit(rules, (ME.worker, claim), ended)
+                assert answer.wait == 0, f"{answer} of a limit that has room"
+                done.append(Settlement(claim, DONE if gated else ACK))
+                ended = [EndedSlots(claim, rules)] if gated else []
         self._step(done, 0)
         return (perf_counter() - began) / TURN * 1e6
 
@@ -55,8 +60,14 @@ def main(many: int) -> dict[str, float]:
     """The costs by kind."""
     prepare()
     worker = Worker()
-    kinds = {"limit": (1, False), "gate": (1, True)}
-    kinds |= {f"{name} of many": (MANY, gated) for name, (_, gated) in kinds.items()}
+    limits = {"limit": False, "gate": True}
+    numbers = {"": 1, " of many": MANY}
+    kinds = {
+        f"{name}{of}{way}": (keys, gated, batch)
+        for way, batch in (("", 1), (" in batches", BATCH))
+        for of, keys in numbers.items()
+        for name, gated in limits.items()
+    }
     found: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(max(3, many // TURN)):
         for name, kind in kinds.items():

@@ -26,9 +26,10 @@ Every engine that stores jobs keeps these rules:
   the job that has a key frees it.
 - A rule with the window GATE_WINDOW is a gate: at most `limit` claims hold a slot of its key.
   `admit` and the grant of a parked job take the slot, and it ends with the claim, whatever ends
-  that. A job that asks while earlier ones of its queue are parked there is refused. A line whose
-  gate has room is due; of several, the one that was served least recently comes first. The limit
-  that was last named for a gate, by any job that asked, applies to all of them.
+  that, or earlier, in the `admit` of the worker's next job. A job that asks while earlier ones of
+  its queue are parked there is refused. A line whose gate has room is due; of several, the one that
+  was served least recently comes first. The limit that was last named for a gate, by any job that
+  asked, applies to all of them.
 - A job pushed with `expires` keeps the time at which it expires. A retry after a failure gives it
   as long again. Workers settle expired jobs. A parked one is claimed without a slot.
 - While a key is held (`HoldKey`, `hold`), no job starts under a limit with this key. A job that has
@@ -55,6 +56,7 @@ from poolq.engines.claims import (
     Claim,
     DeathEnd,
     DeathReport,
+    EndedSlots,
     Recovered,
     Registration,
     Settlement,
@@ -69,9 +71,9 @@ from poolq.jobs.ties import TiedPush
 
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [
-    "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "JobPage", "LimitUse",
-    "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "Settlement", "Settlements",
-    "Step", "StoredJob", "TiedPush",
+    "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "EndedSlots", "JobPage",
+    "LimitUse", "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "Settlement",
+    "Settlements", "Step", "StoredJob", "TiedPush",
 ]  # fmt: skip
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
@@ -148,10 +150,17 @@ class Engine(ABC):
         Returns the stale ids. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
-    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
+    def admit(
+        self,
+        rules: Sequence[Rule],
+        held: tuple[str, Claim] | None = None,
+        ended: Sequence[EndedSlots] = (),
+    ) -> Admission:
         """Take one start from every rule, or from none. `held`: a worker and its claim, which a
         gate needs. If the claim is no longer held, the admission is stale. A gate is asked before
-        the windows. Raises Fenced, EngineUnavailable."""
+        the windows. `ended`: slots of other claims of this worker, which are free from now on,
+        whatever the answer, as far as exactly these claims have them. Raises Fenced,
+        EngineUnavailable."""
 
     @abstractmethod
     def set_limit(self, key: str, window: int, limit: int) -> None:

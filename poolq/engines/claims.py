@@ -5,6 +5,7 @@ keepers. `base.py` has the rules for them.
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import Outcome
 
@@ -36,6 +37,14 @@ class Settlement(NamedTuple):
 
 
 Settlements = Sequence[Settlement]
+
+
+class EndedSlots(NamedTuple):
+    """The slots of gates of a claim whose job has ended and is not settled yet: they are those of
+    the gates among `rules`, under which it was admitted."""
+
+    claim: Claim
+    rules: Sequence[Rule]
 
 
 class Step(NamedTuple):

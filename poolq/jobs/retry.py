@@ -28,8 +28,8 @@ class Ack(NamedTuple):
 
 
 class Done(Ack):
-    """As Ack, for a job that holds slots of `Concurrent`: it is settled before the worker's next
-    job starts, because others wait for the slots."""
+    """As Ack, for a job that holds slots of `Concurrent`: they must be free before the worker's
+    next job starts, because others may wait for them."""
 
     __slots__ = ()
 

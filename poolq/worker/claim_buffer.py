@@ -29,8 +29,9 @@ from collections.abc import Sequence
 from time import monotonic_ns
 
 from poolq.common.backoff import ExponentialPause
-from poolq.engines.base import Claim, Settlement, Step
+from poolq.engines.base import Claim, EndedSlots, Settlement, Step
 from poolq.errors import EngineError, Fenced
+from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
@@ -57,8 +58,10 @@ _new = tuple.__new__
 
 
 class ClaimBuffer:
-    """`due`: the time from which `settle_overdue()` must be called before another claim starts.
-    `first_due_at`: since when the first of the current claims has been due; 0 if unknown."""
+    """`due`: the time from which `settle_overdue()` must be called before another claim starts. If
+    it asks for a start under a limit, only from `due_if_asking`, because the engine frees `ended`,
+    the slots of jobs that have ended, when it is asked. `first_due_at`: since when the first of the
+    current claims has been due; 0 if unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
@@ -74,7 +77,8 @@ class ClaimBuffer:
         self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
         self._all_done = True  # whether the current claims that have ended are all done
-        self.due = 0
+        self.due = self.due_if_asking = 0
+        self.ended: list[EndedSlots] = []
         self.first_due_at = 0
         self._reviewed_at = 0  # when the number of claims was last reviewed
         self._settle_by = 0  # when pending settlements are due
@@ -141,7 +145,10 @@ class ClaimBuffer:
                 if alone or len(self._claims) + len(self._next_claims) > EXCESS_FACTOR * keep:
                     returned = self._add_returns(self._take_beyond(0 if alone else max(0, keep)))
                 self._reviewed_at = now
-            settles = self._pending and (alone or returned or now >= self._settle_by)
+            if not self._pending:
+                self.ended = []  # the watcher has settled them
+            overdue = alone or returned or self.ended or now >= self._settle_by
+            settles = self._pending and overdue
             if settles or now - self._client.asked_at >= ANSWER_LIFETIME:
                 self._step(0)
             self._update_due()
@@ -159,17 +166,28 @@ class ClaimBuffer:
         """Record that user code has ended."""
         self._running_since = 0
 
-    def add_settlement(self, claim: Claim, outcome: Outcome) -> None:
-        """Add a settlement, which the next exchange sends."""
+    def add_settlement(self, claim: Claim, outcome: Outcome, rules: Sequence[Rule] = ()) -> None:
+        """Add a settlement, which the next exchange sends. `rules`: those under which a job was
+        admitted that is done; empty if it was parked."""
         self._running_since = 0
         if not self._pending:
             self._settle_by = monotonic_ns() + SETTLE_DELAY
             self.due = min(self.due, self._settle_by)
+            self.due_if_asking = min(self.due_if_asking, self._settle_by)
         if outcome is not ACK:
             self._all_done = self._all_done and outcome is DONE
             if outcome is DONE:
-                self._settle_by = self.due = 0
+                self.due = 0
+                if rules:
+                    self.ended.append(EndedSlots(claim, rules))
+                else:
+                    self._settle_by = self.due_if_asking = 0
         self._pending.append(_new(Settlement, (claim, outcome)))
+
+    def slots_freed(self) -> None:
+        """Record that the engine has freed the slots of `ended`."""
+        self.ended = []
+        self._update_due()
 
     def settle(self) -> list[str]:
         """Send the pending settlements; return the ids of those that are refused. Raises Fenced."""
@@ -203,7 +221,7 @@ class ClaimBuffer:
         if want:
             self._row.begin_claim(monotonic_ns())
         request, step = self._client.step(self._pending, want)
-        self._pending = []
+        self._pending, self.ended = [], []
         self._accept_answer(step)
         self._note_returned()
         if claims := step.claims:
@@ -246,7 +264,9 @@ class ClaimBuffer:
     def _update_due(self) -> None:
         """Compute the time from which no claim may start before the next exchange."""
         due = min(self._client.asked_at + ANSWER_LIFETIME, self._reviewed_at + REVIEW_AFTER)
-        self.due = min(due, self._settle_by) if self._pending else due
+        due = min(due, self._settle_by) if self._pending else due
+        self.due_if_asking = due
+        self.due = 0 if self.ended else due
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
         """Make these the current claims. If all earlier claims are done, their settlements may stay

@@ -5,13 +5,14 @@ main thread. Whatever user code raises becomes a value here, so it cannot end th
 """
 
 import random
+from collections.abc import Sequence
 from time import monotonic_ns, perf_counter, time_ns
 from typing import NamedTuple
 
 import msgspec
 
 from poolq.common import units
-from poolq.engines.base import Claim, Engine
+from poolq.engines.base import Claim, EndedSlots, Engine
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.callbacks import Surroundings, arounds
@@ -143,11 +144,17 @@ class Executor:
             return self._raised(ready, raised, 0.0)
 
     def admit(
-        self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...], order: StartOrder
+        self,
+        ready: ReadyJob,
+        limits: tuple[Limit, ...],
+        rules: tuple[Rule, ...],
+        ended: Sequence[EndedSlots],
+        order: StartOrder,
     ) -> JobResult | None:
-        """Ask the engine whether the job may start; return None if it may. Raises EngineError."""
+        """Ask the engine whether the job may start; return None if it may. `ended`: slots of
+        earlier jobs, which the engine frees. Raises EngineError."""
         begun = monotonic_ns()
-        admission = self._engine.admit(rules, (self._worker, ready.claim))
+        admission = self._engine.admit(rules, (self._worker, ready.claim), ended)
         if admission.stale:  # giving it back is refused, too, and only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)

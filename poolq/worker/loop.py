@@ -4,8 +4,8 @@
   then settles the job with its next request to the engine. If the worker dies in between, the job
   still counts as done.
 - A settlement waits for that request only while the jobs that follow are short, and for at most
-  `prefetch.BATCH_SECONDS`. If the job held slots of `Concurrent`, it is settled before the next job
-  starts.
+  `prefetch.BATCH_SECONDS`. If the job held slots of `Concurrent`, they are free before the next job
+  starts: the engine frees them when it is asked for that job's own slots, or settles the job.
 - Claims that would wait behind a long job are given back (see `claim_buffer.py`).
 - A job that is retried, failed or held back, or has an `on_success()`, is settled at once.
 - A job starts only if the engine has confirmed within the last second that it knows the worker.
@@ -218,7 +218,7 @@ class Loop:
         result = failed or self._run(ready)
         if isinstance(result.outcome, Ack) and not hooks.success:
             row.set_finished(claim.index)
-            buffer.add_settlement(claim, result.outcome)
+            buffer.add_settlement(claim, result.outcome, ready.rules)
             row.count(DONE, claim.queue, job, result.seconds)
             self._reporter.report(result.event)
         elif result is RETURNED_RESULT:
@@ -255,7 +255,8 @@ class Loop:
         if claim.expires_at and (expired := self._expired(ready)):
             self._settle_at_once(ready, claim, expired)
             return False
-        at_once = short and now < self._buffer.due
+        due = self._buffer.due_if_asking if ready.hooks.limit else self._buffer.due
+        at_once = short and now < due
         return at_once or self._may_start(claim, short or ready.hooks.limit)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
@@ -326,7 +327,7 @@ class Loop:
         if isinstance(limits, JobResult):
             return limits
         short = self._prefetch.is_short(ready.message.job)
-        if not limits and short:
+        if not limits and short and not self._buffer.ended:
             return None
         self._row.clear_deadline()
         result = None
@@ -335,8 +336,11 @@ class Loop:
             windows = [rule for rule in rules if not is_gate(rule)]
             if not self._order.wait(ready.claim.id, windows, self._row.claimed_at()):
                 return RETURNED_RESULT
-            admit = partial(self._executor.admit, ready, limits, rules, self._order)
+            ended = self._buffer.ended if len(windows) < len(rules) else []
+            admit = partial(self._executor.admit, ready, limits, rules, ended, self._order)
             result = self._buffer.retry(admit)
+            if ended:
+                self._buffer.slots_freed()
         alone = result is None and not short
         if alone or monotonic_ns() >= self._buffer.due:  # `rate_limit()` or the engine took long
             self._catch_up(not alone)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from poolq.engines.base import Claim, Engine, QueueCounts, Settlement
+from poolq.engines.base import Claim, EndedSlots, Engine, QueueCounts, Settlement
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import GATE_WAIT, Rule
 from poolq.jobs.message import State
@@ -33,6 +33,7 @@ from tests.contract.helpers import (
     named,
     push,
     registration,
+    total,
 )
 
 pytestmark = every_engine
@@ -398,3 +399,103 @@ def test_a_later_claim_with_the_same_number_has_not_its_slot(
     assert (again.id, again.request, again.index) == (claim.id, claim.request, claim.index)
     assert in_use(engine) == {}
     assert ask(other_worker, again, gate())
+
+
+def next_asks(worker: Worker, ended: Claim, asking: Claim, *rules: Rule) -> bool:
+    """Whether a job may start whose worker has just ended another one under the same rules."""
+    answer = worker.engine.admit(rules, (worker.name, asking), [EndedSlots(ended, rules)])
+    assert not answer.stale
+    return answer.wait == 0
+
+
+@pytest.mark.parametrize("rules", [[gate()], [gate(), gate("x")], [gate(), Rule("mail", 5, HOUR)]])
+def test_the_next_job_of_a_worker_frees_the_slot_of_the_one_before(
+    engine: Engine, worker: Worker, rules: list[Rule]
+) -> None:
+    push(engine, *"abc")
+    a, b, c = worker.claim(3)
+    assert ask(worker, a, *rules)
+    assert not ask(worker, b, *rules)
+    assert next_asks(worker, a, b, *rules)
+    assert next_asks(worker, a, b, *rules), "a repeated request gets the same answer"
+    assert in_use(engine)["k"] == (1, 1, 0)
+    assert not ask(worker, c, *rules), "only the job named has ended"
+    assert worker.step(Settlement(a, DONE), Settlement(b, DONE)).stale == []
+    assert ask(worker, c, *rules)
+    assert total(engine, "done") == 2
+
+
+def test_a_slot_that_the_next_job_frees_goes_to_those_who_wait(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    push(engine, "a", "late")
+    a, late = worker.claim(2)
+    assert ask(worker, a, gate())
+    engine.cancel([late.id])
+    park(other_worker, "b", rules=[gate()])
+    push(engine, "c")
+    (c,) = worker.claim()
+    while engine.wait(["q"], 0):
+        assert other_worker.claim() == []
+    assert not next_asks(worker, a, c, gate()), "an earlier job waits"
+    assert engine.wait(["q"], 5) > 0, "a keeper hears of the free slot"
+    assert named(other_worker.claim()) == ["b"]
+    assert worker.step(Settlement(a, DONE), Settlement(c, Park((gate(),), 0))).stale == []
+
+
+def test_the_next_job_frees_the_slots_of_other_keys_too(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    push(engine, *"abc")
+    a, b, c = worker.claim(3)
+    assert ask(worker, a, gate())
+    assert worker.engine.admit([gate("x")], ("w1", b), [EndedSlots(a, [gate()])]).wait == 0
+    assert in_use(engine) == {"x": (1, 1, 0)}
+    push(engine, "d")
+    (d,) = other_worker.claim()
+    assert ask(other_worker, d, gate())
+    answer = engine.admit([gate()], ("w1", c), [EndedSlots(b, [gate("x")])])
+    assert answer.wait > 0, "the slot of k belongs to another worker"
+    assert in_use(engine) == {"k": (1, 1, 0)}
+
+
+def test_a_lower_limit_counts_for_the_next_job_of_a_worker(engine: Engine, worker: Worker) -> None:
+    push(engine, *"abcd")
+    a, b, c, d = worker.claim(4)
+    for claim in (a, b, c):
+        assert ask(worker, claim, gate(limit=3))
+    assert not ask(worker, d, gate(limit=2))
+    assert not next_asks(worker, a, d, gate(limit=2))
+    assert next_asks(worker, b, d, gate(limit=2))
+
+
+def test_a_worker_frees_no_slot_of_a_later_claim(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    engine.recover("w1", died(request=worker.request))
+    (again,) = other_worker.claim()
+    assert ask(other_worker, again, gate())
+    engine.register(registration("w1", "n1"))
+    push(engine, "b")
+    (b,) = Worker(engine, "w3", "n1").claim()
+    answer = engine.admit([gate()], ("w3", b), [EndedSlots(claim, [gate()])])
+    assert answer.wait > 0, "it does not have that claim"
+    assert in_use(engine) == {"k": (1, 1, 0)}
+
+
+@pytest.mark.parametrize("finished", [1, 0])
+def test_a_worker_that_dies_after_its_next_job_has_started(
+    engine: Engine, worker: Worker, other_worker: Worker, finished: int
+) -> None:
+    """Its scoreboard tells whether the job before was done, whose slot is free already."""
+    push(engine, "a", "b")
+    a, b = worker.claim(2)
+    assert ask(worker, a, gate())
+    assert next_asks(worker, a, b, gate())
+    recovered = engine.recover("w1", died(worker.request, finished=finished, started=1))
+    assert recovered.done == (a.id,)[:finished]
+    assert recovered.returned == (a.id,)[finished:]
+    assert recovered.crashed == (b.id,)
+    assert in_use(engine) == {}
+    assert named(other_worker.claim(2)) == ["a", "b"][finished:]

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
 
 import pymysql
 
-from poolq.engines.base import Check, Claim, Push, Queues
+from poolq.engines.base import Check, Claim, EndedSlots, Push, Queues
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog
 from poolq.engines.mysql.connecting import connect
@@ -16,13 +15,11 @@ from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.gates import enter_at_once
 from poolq.engines.sql.limit_overrides import OVERRIDE
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
-from poolq.engines.sql.settling import claim_clock
 from poolq.engines.sql.skip_scan import next_after
 from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
@@ -212,7 +209,12 @@ class MySQLEngine(SQLEngine):
             error.ids = tuple(one.id for one in pushes[stored:])
             raise
 
-    def admit(self, rules: Sequence[Rule], held: tuple[str, Claim] | None = None) -> Admission:
+    def admit(
+        self,
+        rules: Sequence[Rule],
+        held: tuple[str, Claim] | None = None,
+        ended: Sequence[EndedSlots] = (),
+    ) -> Admission:
         plain = (
             held is not None
             and len(rules) == 1
@@ -223,11 +225,7 @@ class MySQLEngine(SQLEngine):
         )
         if held and plain and self.session.change(admit_query(rules[0], *held)):
             return Admission(0)
-        if held and len(rules) == 1 and is_gate(rules[0]) and not held[1].reviewed:
-            ask = partial(enter_at_once, rule=rules[0], worker=held[0], claim=held[1])
-            if self.session.transact(partial(ask, clock=claim_clock(*held))):
-                return Admission(0)
-        return super().admit(rules, held)
+        return super().admit(rules, held, ended)
 
     def wait(self, queues: Queues, timeout: float) -> int:
         end = time.monotonic() + timeout

@@ -162,6 +162,14 @@ def claim_name(claim: Claim) -> str:
     return f"{claim.request} {claim.index} "
 
 
+def ended_arguments(ended: Sequence[base.EndedSlots]) -> list[Argument]:
+    """Encode slots that are free from now on for the scripts that ask gates."""
+    found: list[Argument] = [len(ended)]
+    for claim, _ in ended:
+        found += (claim.id, claim_name(claim))
+    return found
+
+
 def _encode_outcome(claim: Claim, outcome: object) -> tuple[Argument, ...]:
     who = (claim.id, claim_name(claim), claim.queue)
     match outcome:

@@ -118,12 +118,18 @@ class RedisEngine(Engine):
         self._side_settlements[worker] = max(self._side_settlements.get(worker, 0) + 1, reply[2])
         return [text(stale) for stale in reply[1]]
 
-    def admit(self, rules: Sequence[Rule], held: tuple[str, base.Claim] | None = None) -> Admission:
+    def admit(
+        self,
+        rules: Sequence[Rule],
+        held: tuple[str, base.Claim] | None = None,
+        ended: Sequence[base.EndedSlots] = (),
+    ) -> Admission:
         arguments = (part for one in rules for part in (*codec.rule_arguments(one), one.key))
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
         if any(map(is_gate, rules)):
-            wait, *why = self._ask_gates(held, (*who, *arguments))
+            left = codec.ended_arguments(ended)
+            wait, *why = self._ask_gates(held, (*who, *left, *arguments))
         else:
             wait, *why = self.client.run(script, *who, *arguments)
         if held and wait == UNREGISTERED:

@@ -220,7 +220,12 @@ class SQLEngine(Engine):
         self._settled_aside[worker] = max(self._settled_aside.get(worker, 0) + 1, aside)
         return late
 
-    def admit(self, rules: Sequence[Rule], held: tuple[str, base.Claim] | None = None) -> Admission:
+    def admit(
+        self,
+        rules: Sequence[Rule],
+        held: tuple[str, base.Claim] | None = None,
+        ended: Sequence[base.EndedSlots] = (),
+    ) -> Admission:
         def work(tx: Transaction) -> Admission:
             if held is None:
                 return limit_windows.admit(tx, rules) or Admission(0)
@@ -228,8 +233,14 @@ class SQLEngine(Engine):
             if claim.reviewed:
                 limit_reviews.apply_limits(tx, worker, claim, rules)
             clock = claim_clock(worker, claim)
+            leaves = gates.leave_queries(worker, ended)
             if any(map(is_gate, rules)):
-                admission = gates.admit(tx, rules, clock, claim.id, claim.queue)
+                if len(rules) == 1 and not claim.reviewed:
+                    if gates.enter_at_once(tx, rules[0], held, clock, leaves):
+                        return Admission(0)
+                else:
+                    tx.later(*leaves)
+                admission = gates.admit(tx, rules, clock, claim)
             else:
                 admission = limit_windows.admit(tx, rules, clock)
             if admission is None:

@@ -14,7 +14,7 @@ last named. Rows of ended claims are deleted by the next job of the key, or by a
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from poolq.engines.base import Claim
+from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql import limit_windows
 from poolq.engines.sql.holds import holds_query, read_holds, refusal
@@ -76,6 +76,11 @@ ENTER = f"""INSERT INTO {{slots}} (name, id, request, idx, taken)
     AND NOT EXISTS (SELECT 1 FROM {{holds}} h WHERE h.name = ?
         AND h.start <= {{now}} AND h.ends > {{now}})
     {{on:name, id}} request = {{new:request}}, idx = {{new:idx}}, taken = {{new:taken}}"""
+#: Frees the slot of a claim whose job has ended, as long as exactly this claim is held.
+LEAVE = f"""DELETE FROM {{slots}} WHERE name = ? AND id = ? AND EXISTS
+    (SELECT 1 FROM {{jobs}} j {{by_id}} WHERE j.id = ?
+    AND j.place = ? AND j.request = ? AND j.idx = ?
+    AND {IS_HELD.replace("s.", "{slots}.")})"""
 COUNT_ENTERED = f"""UPDATE {{windows}} SET start = {{now}}, ends = {{now}}, starts = starts + 1
     WHERE name = ? AND span = {GATE_WINDOW} AND EXISTS (SELECT 1 FROM {{slots}} s
         WHERE s.name = ? AND s.id = ? AND s.request = ? AND s.idx = ?)"""
@@ -133,6 +138,16 @@ class LockedGates:
             tx.later(Query(SAVE_GATE, (self.most[key], used, 1, key, GATE_WINDOW)))
 
 
+def leave_queries(worker: str, ended: Sequence[EndedSlots]) -> list[Query]:
+    """Return statements that free these slots of the worker's claims."""
+    slots = sorted(
+        (rule.key, claim.id, claim.id, claimed_by(worker), claim.request, claim.index)
+        for claim, rules in ended
+        for rule in gates_of(rules)
+    )
+    return [Query(LEAVE, one) for one in slots]
+
+
 def lock_gates(
     tx: Transaction, rules: Iterable[Rule], *queries: Query
 ) -> tuple[LockedGates, list[QueryResult]]:
@@ -155,13 +170,11 @@ def lock_gates(
     return gates, found[2 * len(keys) :]
 
 
-def admit(
-    tx: Transaction, rules: Sequence[Rule], clock: Query, id_: str, queue: str
-) -> Admission | None:
+def admit(tx: Transaction, rules: Sequence[Rule], clock: Query, claim: Claim) -> Admission | None:
     """Take a slot of each gate and a start of each window, or nothing. Returns None if `clock`, a
     query that also locks the job's claim, finds no row. Holds and gates are asked first, because a
     job that they refuse uses no attempt."""
-    mine = gates_of(rules)
+    mine, id_, queue = gates_of(rules), claim.id, claim.queue
     keys = holds_query(rule.key for rule in rules)
     heads = [Query(FIRST_IN_LINE, (line_of(rule), queue)) for rule in mine]
     gates, (held, holds, *first) = lock_gates(tx, mine, clock, keys, *heads)
@@ -192,15 +205,19 @@ def admit(
     return admission
 
 
-def enter_at_once(tx: Transaction, rule: Rule, worker: str, claim: Claim, clock: Query) -> bool:
-    """Take a slot in one round trip, which ends the transaction. Returns False if that is not as
-    simple; then nothing has changed, and `admit` must be called. `clock`: as in `admit`."""
-    key, most = rule.key, rule.limit
+def enter_at_once(
+    tx: Transaction, rule: Rule, held: tuple[str, Claim], clock: Query, leaves: Sequence[Query]
+) -> bool:
+    """Take a slot in one round trip, which ends the transaction, after running `leaves`. Returns
+    False if that is not as simple; then only `leaves` have changed something, and `admit` must be
+    called. `held`: the worker and its claim. `clock`: as in `admit`."""
+    (worker, claim), key, most = held, rule.key, rule.limit
     name = claim.id, claimed_by(worker), claim.request, claim.index
     room = key, most, key, most, key, most + MAX_VOID
-    _, _, entered, _ = tx.finish(
+    *_, entered, _ = tx.finish(
         Query(MAKE_GATE, (key, GATE_WINDOW, most)),  # locks the row if it is there
         clock,
+        *leaves,
         Query(ENTER, (key, *name, *room, line_of(rule), claim.queue, key)),
         Query(COUNT_ENTERED, (key, key, claim.id, claim.request, claim.index)),
     )

@@ -14,7 +14,9 @@ import pytest
 from poolq.engines.base import Engine, Push, Registration
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineUnavailable, Fenced
-from poolq.jobs.retry import ACK
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import ACK, DONE
 from poolq.log import reporting
 from poolq.scoreboard.layout import NOTES_BYTES, REQUEST, WORKER_WORDS
 from poolq.scoreboard.notes import Notes
@@ -390,3 +392,51 @@ def test_a_generation_is_reviewed_once(row: WorkerRow) -> None:
     assert row.has_reviewed(1)
     assert row.has_reviewed(2)
     assert not row.has_reviewed(3)
+
+
+GATE = Rule("k", 1, GATE_WINDOW)
+
+
+def test_a_slot_is_freed_by_the_next_job_that_asks(
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    buffer.claim(2)
+    one, two = buffer.next(), buffer.next()
+    assert one
+    assert two
+    assert engine.admit([GATE], ("w1", one)).wait == 0
+    buffer.add_settlement(one, DONE, [GATE])
+    assert buffer.due == 0, "a job without limits waits for the settlement"
+    assert buffer.due_if_asking == clock.now + module.SETTLE_DELAY
+    assert engine.admit([GATE], ("w1", two), buffer.ended).wait == 0
+    buffer.slots_freed()
+    assert not buffer.ended
+    assert buffer.due == buffer.due_if_asking == clock.now + module.SETTLE_DELAY
+    assert ready(engine) == 0
+    assert engine.find(one.id), "nothing is settled yet"
+
+
+def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    buffer.claim(2)
+    one = buffer.next()
+    assert one
+    buffer.add_settlement(one, DONE, [GATE])
+    buffer.settle_overdue(10)
+    assert not buffer.ended
+    assert engine.find(one.id) is None
+    assert buffer.due == clock.now + min(module.ANSWER_LIFETIME, module.REVIEW_AFTER)
+
+
+def test_a_job_whose_limits_are_unknown_is_settled_before_any_other(
+    engine: Engine, buffer: ClaimBuffer
+) -> None:
+    push(engine, "1", "2")
+    buffer.claim(2)
+    one = buffer.next()
+    assert one
+    buffer.add_settlement(one, DONE)
+    assert buffer.due == buffer.due_if_asking == 0

@@ -3,23 +3,52 @@
 -- because a job that they refuse uses no attempt.
 -- Parts: base, gates, holds, limit_windows, claims.
 --
--- ARGV, Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0. {-3}, without any
---              change, if jobs wait for a gate that has room; then call `admit_waiting`.
+-- ARGV: worker, id and name of the claim, the number of other claims of the worker whose jobs have
+--       ended, id and name of each, then for each rule as in `admit`. The slots of the ended jobs
+--       become free, whatever the reply.
+-- Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0. {-3} if jobs wait for a
+--        gate that has room, or for one that has been left; then call `admit_waiting`.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
 local id, name = ARGV[2], ARGV[3]
+local last_ended = 4 + 2 * tonumber(ARGV[4])
+local left = {}
+for i = 5, last_ended, 2 do
+  local held, waited = gates_of_ended(ARGV[i], ARGV[i + 1] .. ARGV[1])
+  if waited then return {-3} end
+  if held then
+    each_gate(held, function(key)
+      call('HDEL', P .. 'gate:' .. key, ARGV[i])
+      left[key] = true
+    end)
+    call('HDEL', GATED, ARGV[i])
+  end
+end
+
+-- Forget the limits of gates that nobody uses. `entered_now`: whether this job has entered its gates.
+local function forget_left(rules, entered_now)
+  for _, rule in ipairs(entered_now and rules or {}) do left[rule.key] = nil end
+  for key in pairs(left) do forget_gate(key) end
+end
+
 local how = holds(worker, id, name)
-if not how or is_cancelled(how) then return {-1} end
+if not how or is_cancelled(how) then
+  forget_left()
+  return {-1}
+end
 local rules, windows, places = {}, {}, {}
-for i = 4, #ARGV, 3 do
+for i = last_ended + 1, #ARGV, 3 do
   local rule = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
   rules[#rules + 1] = rule
   if rule.window ~= GATE_WINDOW then windows[#windows + 1], places[#places + 1] = rule, #rules end
 end
 
 local held_for, held_at = check_holds(rules)
-if held_for > 0 then return {digits(held_for), held_at - 1, digits(now + held_for), 1} end
+if held_for > 0 then
+  forget_left()
+  return {digits(held_for), held_at - 1, digits(now + held_for), 1}
+end
 
 -- The limit that is named last applies from now on, to a gate that is in use.
 local function name_limit(rule)
@@ -44,10 +73,15 @@ if at > 0 then
   for _, rule in ipairs(rules) do
     if rule.window == GATE_WINDOW then name_limit(rule) end
   end
+  forget_left()
   return {1, at - 1, 0}
 end
 local wait = 0
 if #windows > 0 then wait, at = take_starts(windows) end
-if wait > 0 then return {digits(wait), places[at] - 1, digits(now + wait)} end
+if wait > 0 then
+  forget_left()
+  return {digits(wait), places[at] - 1, digits(now + wait)}
+end
 enter_gates(rules, id, ARGV[1], name, true)
+forget_left(rules, true)
 return {0, -1, 0}

@@ -4,16 +4,17 @@
 -- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, limit_windows,
 --        parked_jobs, claims.
 --
--- ARGV, Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0.
+-- ARGV, Reply: as in `admit_gated`, but never {-3}.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
 local id, name = ARGV[2], ARGV[3]
+local first_rule = leave_ended(4)
 local how = holds(worker, id, name)
 if not how or is_cancelled(how) then return {-1} end
 local queue = string.match(call('HGET', worker, id), '^%d+ %d+ [^ ]+ %d+ (.*)$')
 local rules = {}
-for i = 4, #ARGV, 3 do
+for i = first_rule, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
 

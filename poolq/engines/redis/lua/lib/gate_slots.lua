@@ -31,6 +31,17 @@ local function free_slots(id, held)
   end)
 end
 
+-- Free the slots of claims whose jobs have ended, which begin at ARGV[at] and are as in `admit_gated`.
+-- Returns the position after them.
+local function leave_ended(at)
+  local last = at + 2 * tonumber(ARGV[at])
+  for i = at + 1, last, 2 do
+    local held = gates_of_ended(ARGV[i], ARGV[i + 1] .. ARGV[1])
+    if held then free_slots(ARGV[i], held) end
+  end
+  return last + 1
+end
+
 -- Free the slots, if any, of a job whose claim has ended.
 local function leave_gates(id)
   if any_gated == nil then any_gated = call('EXISTS', GATED) == 1 end

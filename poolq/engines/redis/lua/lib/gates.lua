@@ -101,6 +101,17 @@ local function forget_gate(key)
   if call('EXISTS', P .. 'gate:' .. key, P .. 'gatequeues:' .. key) == 0 then call('HDEL', GATES, key) end
 end
 
+-- The gates, as stored in `gated`, of a claim whose job has ended, if the claim has slots of any; and
+-- whether jobs wait for one of these gates. `name`: the claim's name, with its worker.
+local function gates_of_ended(id, name)
+  local held, owns, waited = call('HGET', GATED, id), false, false
+  each_gate(held or '', function(key)
+    if call('HGET', P .. 'gate:' .. key, id) == name then owns = true end
+    if call('EXISTS', P .. 'gatequeues:' .. key) == 1 then waited = true end
+  end)
+  return owns and held, waited
+end
+
 -- The rules that are no gates, each with its position.
 local function windows_of(rules)
   local windows, places = {}, {}
