@@ -9,6 +9,7 @@ import click
 from poolq.cli.group import Group
 from poolq.cli.options import announce, json_option, print_line, warn, with_engine, with_new_engine
 from poolq.common.durations import micros
+from poolq.common.units import limit_rule
 from poolq.engines import limit_admin
 from poolq.engines.base import Engine
 from poolq.errors import NotFound, OptionError
@@ -111,7 +112,8 @@ def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
     with _usage():
         new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
     limit_admin.set_limit(engine, new)
-    done = f"limit {key} allows {new.limit} per {amounts.whole(new.window / 1e6)} now"
+    sliding = limit_admin.is_sliding(engine, new)
+    done = f"limit {key} allows {limit_rule(new.limit, new.window / 1e6, sliding=sliding)} now"
     _print_done(as_json, {"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
     announce(engine, done)
     if known and new.window not in known:

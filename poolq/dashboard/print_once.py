@@ -16,6 +16,7 @@ from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts
 from poolq.monitor.alerts import alerts
+from poolq.monitor.backlog import backlog
 from poolq.monitor.snapshot import Snapshot
 
 #: The colours of a picture: background, foreground, and a terminal's 8 colours, normal and bright.
@@ -37,7 +38,7 @@ def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     lines = header.draw(snapshot, theme, width, 2)
     lines += frame.draw_alerts(context, width, len(context.alerts))
     lines += throughput.draw(snapshot, theme, width)
-    lines.append(backlog_panel.line(snapshot, theme, width))
+    lines.append(backlog_panel.line(backlog(snapshot), theme, width))
     for pane in PANES.values():
         lines += table.draw(pane, context, width, 1 + max(1, len(pane.rows(snapshot))))
     return lines

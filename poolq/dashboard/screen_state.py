@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolq.dashboard.job_list import JobList, JobsRequest, JobView, StoredFailures
+from poolq.dashboard.kept import Kept
 from poolq.engines.search import JobFilter
 from poolq.monitor.snapshot import Progress
 
@@ -121,7 +122,7 @@ class ScreenState:
     jobs; `fetching` is the fetch that is on its way, and `outdated` one that has begun before an
     act ended. `own` is true in the dashboard of `poolq run`,
     where q drains the pool. `message` is shown until `until`, in monotonic seconds, and `progress`
-    while an action runs."""
+    while an action runs. `kept` saves work to the next frame, and changes nothing that is drawn."""
 
     own: bool = False
     read_only: bool = False
@@ -149,6 +150,7 @@ class ScreenState:
     level: str = "info"
     until: float = 0.0
     progress: str = ""
+    kept: Kept = field(default_factory=Kept)
 
     @property
     def typed(self) -> str:

@@ -74,6 +74,12 @@ def is_known(chosen: Engine, key: str) -> bool:
     return any(use.rule.key == key for use in chosen.limits())
 
 
+def is_sliding(chosen: Engine, limit: Limit) -> bool:
+    """Return whether the engine lists a limit with this key and window, and it slides."""
+    found = (use.rule for use in chosen.limits())
+    return any(one.sliding for one in found if (one.key, one.window) == (limit.key, limit.window))
+
+
 def known_windows(chosen: Engine, key: str) -> list[int]:
     """Return the windows of a key that the engine lists, in microseconds."""
     found = {use.rule.window for use in chosen.limits() if use.rule.key == key}

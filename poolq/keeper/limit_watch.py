@@ -240,19 +240,20 @@ class LimitWatch:
         for (key, window), known in self._known.items():
             if window == HOLD_WINDOW:
                 continue
-            limit = known.use.rule.limit
+            limit, sliding = known.use.rule.limit, known.use.rule.sliding
             seconds = 0.0 if is_gate(known.use.rule) else window / MICROSECONDS
             holds = known.held_at is not None and now - known.held_at < RELEASE_AFTER
             if holds and known.since is None:
                 known.since = now
                 waiting = known.use.parked + known.use.released
-                began.append(LimitBegan(key, limit, seconds, waiting))
+                began.append(LimitBegan(key, limit, seconds, waiting, sliding))
             elif not holds and known.since is not None:
-                ended.append(LimitEnded(key, limit, seconds, now - known.since))
+                ended.append(LimitEnded(key, limit, seconds, now - known.since, sliding))
                 known.since = None
             if limit != known.allowed and now - known.same_since >= CHANGED_AFTER:
                 what = f"has changed: it allowed {known.allowed} before"
-                changed.append(Note("info", f"{limit_words(key, limit, seconds)} {what}"))
+                words = limit_words(key, limit, seconds, sliding=sliding)
+                changed.append(Note("info", f"{words} {what}"))
                 known.allowed = limit
         changed = changed[:MAX_NAMED]
         together = _together(began, "rate limits begin to hold jobs back")

@@ -159,14 +159,14 @@ def _hold_ended(event: events.HoldEnded) -> str:
 
 
 def _limit(event: events.LimitBegan | events.LimitEnded) -> str:
-    return limit_words(event.key, event.limit, event.window)
+    return limit_words(event.key, event.limit, event.window, sliding=event.sliding)
 
 
-def limit_words(key: str, limit: int, window: float) -> str:
-    """Name a limit with its rule, such as rate limit mail (10 per 1m). A window of 0 stands for
-    jobs at once."""
+def limit_words(key: str, limit: int, window: float, *, sliding: bool = False) -> str:
+    """Name a limit with its rule, such as rate limit mail (10 per 1m), or (10 in any 1m) if its
+    window slides. A window of 0 stands for jobs at once."""
     kind = "rate" if window else "concurrency"
-    return f"{kind} limit {key} ({units.limit_rule(limit, window)})"
+    return f"{kind} limit {key} ({units.limit_rule(limit, window, sliding=sliding)})"
 
 
 def _note(event: events.Note) -> str:

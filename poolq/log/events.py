@@ -179,6 +179,7 @@ class LimitBegan(NamedTuple):
     limit: int
     window: float
     waiting: int
+    sliding: bool = False
 
 
 class LimitEnded(NamedTuple):
@@ -188,6 +189,7 @@ class LimitEnded(NamedTuple):
     limit: int
     window: float
     seconds: float
+    sliding: bool = False
 
 
 class HoldBegan(NamedTuple):

@@ -6,6 +6,7 @@ leaks memory, and why and until when jobs wait.
 
 from collections import Counter
 from collections.abc import Sequence
+from heapq import nlargest
 from typing import NamedTuple
 
 from poolq.common import units
@@ -27,6 +28,7 @@ RATE_UNITS = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 ROUND_DOWN = 0.999  # the least that counts as 1, because 1 / 60 * 60 may be less
 DEATH_SHOWN = 30.0  # seconds for which a worker's death is shown
 FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
+NAMED_QUEUES = 3  # queues that an alert about several ones names
 
 
 class Alert(NamedTuple):
@@ -63,7 +65,7 @@ def leaks(worker: WorkerView) -> bool:
 def alerts(snapshot: Snapshot) -> list[Alert]:
     """Return all alerts, the worst first, but one of each kind before the second of any kind."""
     found = [*_pool(snapshot.head)]
-    found += [_unserved(one) for one in snapshot.queues if not one.served and waiting(one)]
+    found += _unserved(snapshot)
     workers = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
     found += [_stuck(one) for one in workers if stuck(one)]
     workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
@@ -74,7 +76,7 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
     found += [_unknown(one) for one in snapshot.unknown]
     found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
     found += _died(snapshot)
-    found += [_paused(one) for one in snapshot.queues if one.paused]
+    found += _paused(snapshot)
     found += _behind(snapshot)
     seen: Counter[str] = Counter()
     ranks: list[tuple[int, int]] = []
@@ -241,22 +243,51 @@ def waiting(queue: QueueView) -> int:
     return queue.ready + queue.parked
 
 
-def _unserved(queue: QueueView) -> Alert:
-    jobs = waiting(queue)
+def _unserved(snapshot: Snapshot) -> list[Alert]:
+    """Return one alert for all queues with jobs that no pool takes."""
+    queues = [one for one in snapshot.queues if not one.served and waiting(one)]
+    if not queues:
+        return []
+    jobs = sum(map(waiting, queues))
     text = f"{amounts.count(jobs)} jobs wait" if jobs != 1 else "1 job waits"
-    if queue.oldest is not None:
-        text += f", the oldest for {amounts.span(queue.oldest)}"
-    return Alert("bad", f"queue {queue.queue}", "unserved", f"{text}; no pool takes this queue")
+    if len(queues) > 1:
+        text += f" in {_names(queues)}"
+    oldest = max((one.oldest for one in queues if one.oldest is not None), default=None)
+    if oldest is not None:
+        text += f", the oldest for {amounts.span(oldest)}"
+    which = "this queue" if len(queues) == 1 else "these queues"
+    return [Alert("bad", _queues(queues, snapshot), "unserved", f"{text}; no pool takes {which}")]
 
 
-def _paused(queue: QueueView) -> Alert:
-    later = queue.delayed + queue.parked
-    text = f"{amounts.count(queue.ready)} ready jobs are not given out"
-    if queue.ready == 1:
+def _paused(snapshot: Snapshot) -> list[Alert]:
+    """Return one alert for all paused queues."""
+    queues = [one for one in snapshot.queues if one.paused]
+    if not queues:
+        return []
+    ready, later = sum(one.ready for one in queues), sum(one.delayed + one.parked for one in queues)
+    text = f"{amounts.count(ready)} ready jobs are not given out"
+    if ready == 1:
         text = "1 ready job is not given out"
     if later:
         text += f", nor {amounts.count(later)} delayed or parked ones"
-    return Alert("warn", f"queue {queue.queue}", "paused", text)
+    if len(queues) > 1:
+        text = f"{_names(queues)}: {text}"
+    return [Alert("warn", _queues(queues, snapshot), "paused", text)]
+
+
+def _queues(queues: Sequence[QueueView], snapshot: Snapshot) -> str:
+    """Return the subject of an alert about these queues; there may be more than are known."""
+    if len(queues) == 1:
+        return f"queue {queues[0].queue}"
+    return f"{len(queues)} {'or more ' * (snapshot.left_out > 0)}queues"
+
+
+def _names(queues: Sequence[QueueView]) -> str:
+    """Name the queues in which the most jobs wait, and count the others."""
+    names = [one.queue for one in nlargest(NAMED_QUEUES, queues, key=waiting)]
+    more = len(queues) - len(names)
+    last = f"{more} more" if more else names.pop()
+    return f"{', '.join(names)} and {last}"
 
 
 def _behind(snapshot: Snapshot) -> list[Alert]:

@@ -4,6 +4,7 @@ None, an unknown number, is shown as a dash.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from poolq.common.units import DASH, NEVER, YEAR, count, span, whole
 
@@ -61,6 +62,7 @@ def moment(at: float, now: float) -> str:
     return _local(at, "%d %b %H:%M" if abs(at - now) < YEAR / 2 else "%d %b %Y")
 
 
+@lru_cache(maxsize=512)  # a screen shows the same events again and again
 def _local(at: float, form: str) -> str:
     try:
         return datetime.fromtimestamp(at, UTC).astimezone().strftime(form)

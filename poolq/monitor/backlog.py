@@ -30,6 +30,9 @@ class Backlog(NamedTuple):
     growth: float = 0.0
     empty_in: float | None = None
     spark: tuple[float, ...] = ()
+    delayed: int = 0
+    parked: int = 0
+    failed: int = 0
 
 
 def backlog(snapshot: Snapshot) -> Backlog:
@@ -48,6 +51,9 @@ def backlog(snapshot: Snapshot) -> Backlog:
         growth=growth,
         empty_in=empty_in,
         spark=_add([one.spark for one in queues if any(one.spark)]),
+        delayed=sum(one.delayed for one in queues),
+        parked=sum(one.parked for one in queues),
+        failed=sum(one.failed for one in queues),
     )
 
 

@@ -15,7 +15,15 @@ from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, sample
 from poolq.monitor.job_kinds import JobKinds
 from poolq.monitor.rates import Sample
-from poolq.monitor.snapshot import PoolView, Progress, QueueView, Rate, Snapshot, WorkerView
+from poolq.monitor.snapshot import (
+    PoolView,
+    Progress,
+    QueueView,
+    Rate,
+    Snapshot,
+    Throughput,
+    WorkerView,
+)
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import PHASE_NAMES, NotesLayout, Phase
@@ -41,6 +49,7 @@ class SnapshotReader:
         self._layouts: dict[int, NotesLayout] = {}
         self._kinds = JobKinds()
         self._listed: tuple[BrokerStatus, tuple[QueueView, ...]] | None = None
+        self._sparks: tuple[list[Sample], list[tuple[float, ...]]] = [], []
 
     def snapshot(self) -> Snapshot | None:
         """Return the pool as it is now, or None if its master has not published anything yet."""
@@ -58,7 +67,7 @@ class SnapshotReader:
         return Snapshot(
             at=time(),
             head=self._head(state, broker, workers),
-            throughput=_throughput(self._samples.read() or [], sample(cells, now)),
+            throughput=self._throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
             queues=self._queues(broker) if broker else (),
             limits=broker.limits_now(state.state) if broker else (),
@@ -114,6 +123,13 @@ class SnapshotReader:
         if self._listed is None or self._listed[0] is not broker:
             self._listed = broker, tuple(_queues(broker))
         return self._listed[1]
+
+    def _throughput(self, known: list[Sample], latest: Sample) -> Throughput:
+        if self._sparks[0] is not known:  # the keeper has taken another sample
+            fields = range(1, 1 + len(_RATES))
+            self._sparks = known, [rates.spark(known, at, SPARK_SECONDS) for at in fields]
+        found = enumerate(zip(_RATES, self._sparks[1], strict=True), 1)
+        return Throughput(**{name: _rate(known, latest, at, spark) for at, (name, spark) in found})
 
     # workers
 
@@ -179,19 +195,16 @@ def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
 # throughput
 
 
-def _throughput(known: list[Sample], latest: Sample) -> snapshot.Throughput:
-    names = ("done", "failed", "retried", "limited")
-    rates = {name: _rate(known, latest, at) for at, name in enumerate(names, 1)}
-    return snapshot.Throughput(**rates)
+_RATES = ("done", "failed", "retried", "limited")  # in the order of a sample
 
 
-def _rate(known: list[Sample], latest: Sample, field: int) -> Rate:
+def _rate(known: list[Sample], latest: Sample, field: int, spark: tuple[float, ...]) -> Rate:
     return Rate(
         now=rates.per_second(known, latest, field, NOW_SECONDS),
         minute=rates.per_second(known, latest, field, 60.0),
         five=rates.per_second(known, latest, field, 300.0),
         total=int(latest[field]),
-        spark=rates.spark(known, field, SPARK_SECONDS),
+        spark=spark,
     )
 
 
@@ -199,6 +212,7 @@ def _rate(known: list[Sample], latest: Sample, field: int) -> Rate:
 
 
 def _queues(broker: BrokerStatus) -> Iterable[snapshot.QueueView]:
+    unserved = set(broker.unserved)
     for one in broker.queues:
         flow = broker.flows.get(one.queue, QueueFlow())
         yield snapshot.QueueView(
@@ -214,7 +228,7 @@ def _queues(broker: BrokerStatus) -> Iterable[snapshot.QueueView]:
             empty_in=_empty_in(one.ready, flow),
             paused=one.paused,
             spark=flow.ready,
-            served=one.queue not in broker.unserved,
+            served=one.queue not in unserved,
         )
 
 

@@ -320,6 +320,8 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     assert "the limits of api in use have another window: 1h" in done.err
     found = poolq("limit", "set", "other key", "5 / 0.5 s", "--json").json
     assert found == {"key": "other key", "limit": 5, "window": 0.5}
+    engine.admit([Rule("any", 1, 3_600_000_000, sliding=True)])
+    assert poolq("limit", "set", "any", "3/1h").out == "limit any allows 3 in any 1h now\n"
     assert poolq("limit", "reset", "api").out == "limit api is what the code says again\n"
     assert engine.admit([rule]).wait > 0
     done = poolq("limit", "reset", "api")

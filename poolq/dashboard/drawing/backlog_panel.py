@@ -11,16 +11,14 @@ from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, labelled
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.monitor import amounts
-from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog, backlog
-from poolq.monitor.snapshot import Snapshot
+from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog
 
 OUTLOOK_WIDTH = 16  # columns of the longest outlook
 MAX_SPARK_ROOM = 45  # columns of the sparkline and its labels
 
 
-def line(snapshot: Snapshot, theme: Theme, width: int) -> Line:
+def line(found: Backlog, theme: Theme, width: int) -> Line:
     """Draw the backlog, the rates in and out, and the outlook, in one line."""
-    found = backlog(snapshot)
     word, style = _outlook(found, theme)
     parts = [
         Part(f"ready {amounts.count(found.ready):>5}", style if found.state != KEEPS_UP else PLAIN),
@@ -35,21 +33,17 @@ def line(snapshot: Snapshot, theme: Theme, width: int) -> Line:
     return lay_out([*parts, Part(sparks, theme.accent, 3)], width)
 
 
-def panel(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
+def panel(found: Backlog, theme: Theme, width: int) -> list[Line]:
     """Draw the same in as many lines as the throughput takes."""
-    found = backlog(snapshot)
     word, style = _outlook(found, theme)
     queue = clean(found.queue, ascii_only=theme.ascii_only)
     oldest = f"{amounts.span(found.oldest)} in {queue}" if found.ready else amounts.DASH
-    later = sum(one.delayed for one in snapshot.queues)
-    parked = sum(one.parked for one in snapshot.queues)
-    failed = sum(one.failed for one in snapshot.queues)
     room = min(MAX_SPARK_ROOM + 15, width - 24)
     sparks = labelled(found.spark, room, theme, VALUES_PER_MINUTE // 2)
     pace = f"{amounts.rate(found.incoming):>5} in, {amounts.rate(found.outgoing):>5} out"
     others = (
-        f"{amounts.count(later)} delayed, {amounts.count(parked)} parked, "
-        f"{amounts.count(failed)} failed"
+        f"{amounts.count(found.delayed)} delayed, {amounts.count(found.parked)} parked, "
+        f"{amounts.count(found.failed)} failed"
     )
     rows = [
         ("ready", f"{amounts.count(found.ready):>5} {sparks}", theme.accent),

@@ -80,7 +80,7 @@ def phrase(text: str, width: int, cut: str = "…") -> str:
 
 
 def line_width(line: Iterable[Segment]) -> int:
-    return sum(width_of(segment.text) for segment in line)
+    return width_of("".join([segment.text for segment in line]))
 
 
 def clip(line: Line, width: int) -> Line:

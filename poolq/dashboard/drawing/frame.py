@@ -36,6 +36,7 @@ from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import PROBLEMS, ScreenState
 from poolq.monitor.alerts import alerts
+from poolq.monitor.backlog import Backlog, backlog
 from poolq.monitor.snapshot import Snapshot
 
 FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
@@ -78,20 +79,26 @@ def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
     if room < FULL_HEAD_HEIGHT - 3:
         lines = draw_alerts(context, width, 1 if room < 8 else ALERTS)
         if room >= BACKLOG_ROOM:
-            lines.append(backlog_panel.line(snapshot, theme, width))
+            lines.append(backlog_panel.line(_backlog(context), theme, width))
         return [*lines, *throughput.small(snapshot, theme, width)] if room >= 6 else lines
     most = TALL_ALERTS if room >= TALL_HEIGHT - 3 else ALERTS
     lines = draw_alerts(context, width, most)
     lines += [[] for _ in range(most - len(lines))]
     if width >= TWO_COLUMNS_WIDTH:
         left = (width - PANE_GAP) // 2
-        right = backlog_panel.panel(snapshot, theme, width - left - PANE_GAP)
+        right = backlog_panel.panel(_backlog(context), theme, width - left - PANE_GAP)
         return [
             *lines,
             *side_by_side(throughput.draw(snapshot, theme, left), right, left + PANE_GAP),
         ]
     table_of_rates = throughput.draw(snapshot, theme, width)
-    return [*lines, *table_of_rates, backlog_panel.line(snapshot, theme, width)]
+    return [*lines, *table_of_rates, backlog_panel.line(_backlog(context), theme, width)]
+
+
+def _backlog(context: DrawContext) -> Backlog:
+    snapshot = context.snapshot
+    known = snapshot.queues, snapshot.left_out_ready
+    return context.state.kept.result("backlog", lambda *_: backlog(snapshot), *known)
 
 
 def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:

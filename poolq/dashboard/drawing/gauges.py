@@ -1,6 +1,7 @@
 """Bars and sparklines, from the characters of a `Theme`."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from poolq.dashboard.drawing.theme import Theme
 from poolq.monitor import amounts
@@ -15,9 +16,13 @@ def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_
     of values in a minute; if there are fewer, the line is shorter. If `width` is at most half of
     `many`, each column shows a mean of several values, otherwise the oldest values are left out.
     Only 0 gets the lowest block, and a full one stands for the maximum, which `peak` returns."""
-    width = max(width, 0)
+    return _spark(tuple(values), max(width, 0), theme.levels, many)
+
+
+@lru_cache(maxsize=512)  # most of them stay the same for a second or two
+def _spark(values: tuple[float, ...], width: int, levels: str, many: int) -> str:
     shown = _columns(values, width, many)
-    most, levels = peak(values, width, many), theme.levels
+    most = peak(values, width, many)
     if most <= 0:
         return (levels[0] * len(shown)).rjust(width)
     top = len(levels) - 1

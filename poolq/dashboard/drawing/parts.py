@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clip, fit, width_of
+from poolq.dashboard.drawing.cells import Line, clip, fit, line_width, width_of
 from poolq.dashboard.drawing.theme import PLAIN
 
 
@@ -21,11 +21,13 @@ class Part(NamedTuple):
 def choose_parts(parts: Sequence[Part], width: int, gap: int = 2) -> list[Part]:
     """Return the parts that fit side by side, in their order."""
     left = [part for part in parts if part.text]
-    while len(left) > 1 and sum(width_of(part.text) + gap for part in left) - gap > width:
-        least = max(part.rank for part in left)
+    taken = sum([width_of(part.text) + gap for part in left]) - gap
+    while len(left) > 1 and taken > width:
+        least = max([part.rank for part in left])
         if least == 0:
             break
-        left.remove(next(part for part in reversed(left) if part.rank == least))
+        at = max(number for number, part in enumerate(left) if part.rank == least)
+        taken -= width_of(left.pop(at).text) + gap
     return left
 
 
@@ -34,15 +36,15 @@ def lay_out(
 ) -> Line:
     """Draw a full line in the style `under`, with the parts in `right` at its end."""
     whole = choose_parts([*parts, *right], max(0, width - 2))
-    ends = [part for part in whole if part in right]
-    starts = [part for part in whole if part not in right]
+    ends = [part for part in whole if any(part is one for one in right)]
+    starts = [part for part in whole if all(part is not one for one in right)]
     line: Line = [Segment(" ", under)]
     for number, part in enumerate(starts):
-        line.append(Segment(part.text, under + part.style))
+        line.append(Segment(part.text, part.style if under is PLAIN else under + part.style))
         if number < len(starts) - 1:
             line.append(Segment("  ", under))
     tail = "  ".join(part.text for part in ends)
-    taken = sum(width_of(segment.text) for segment in line)
+    taken = line_width(line)
     if taken > width:
         return clip(line, width)
     space = max(0, width - taken - width_of(tail) - 1)

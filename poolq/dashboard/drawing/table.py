@@ -16,7 +16,8 @@ from rich.style import Style
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, name, width_of
 from poolq.dashboard.drawing.targets import mark_header, mark_row
 from poolq.dashboard.drawing.theme import PLAIN, Theme
-from poolq.dashboard.screen_state import ScreenState
+from poolq.dashboard.kept import DrawnHeader, DrawnRow
+from poolq.dashboard.screen_state import Order, ScreenState
 from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
 
@@ -66,7 +67,8 @@ class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
     the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
     `left_out` returns how many more rows there are than are known. `sorts` has the titles of
-    the columns by which the pane can be sorted."""
+    the columns by which the pane can be sorted. If the pane is `timeless`, its cells depend on
+    nothing but the row, so they need not be made again as long as the row is the same object."""
 
     name: str
     columns: tuple[PaneColumn, ...]
@@ -78,19 +80,23 @@ class Pane:
     severity: Callable[[Any], str] = lambda _: ""
     left_out: Callable[[DrawContext], int] = lambda _: 0
     sorts: Mapping[str, Sort] = field(default_factory=dict)
+    timeless: bool = False
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
         """Return the rows that match the filter, in the order that the user has chosen, or else
         with the worst problems at the top."""
         order = state.orders.get(self.name)
+        return state.kept.result(self.name, self._shown, self.rows(snapshot), order, state.filter)
+
+    def _shown(self, rows: Sequence[Any], order: Order | None, text: str) -> list[Any]:
         if order is None:
-            rows = sorted(self.rows(snapshot), key=lambda row: _ORDER[self.severity(row)])
+            rows = sorted(rows, key=lambda row: _ORDER[self.severity(row)])
         else:
             value = self.sorts[order.column].value
-            rows = in_order(self.rows(snapshot), value, descending=order.descending)
-        if not state.filter:
+            rows = in_order(rows, value, descending=order.descending)
+        if not text:
             return rows
-        sought = state.filter.casefold()
+        sought = text.casefold()
         return [row for row in rows if sought in self.words(row).casefold()]
 
     def count(self, snapshot: Snapshot, state: ScreenState) -> int:
@@ -100,6 +106,8 @@ class Pane:
     def position(self, rows: Sequence[Any], state: ScreenState) -> int:
         """Return the index of the selected row, or 0 if there is no such row."""
         chosen = state.chosen.get(self.name)
+        if chosen is None:
+            return 0
         return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
 
 
@@ -124,17 +132,31 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
     if focused and len(rows) > room:
         first = max(0, min(at - room // 2, len(rows) - room))
     title = _title(pane, len(rows), context)
-    wanted = _wanted(pane, title, rows[first : first + room], context)
+    visible = rows[first : first + room]
+    drawn = context.state.kept.rows.get(pane.name, {})
+    fresh = [row for row in visible if not _is_drawn(row, pane, drawn)]
+    wanted = _wanted(pane, title, fresh, context)
     layout = _layout(pane, width, wanted, _unwanted(pane, rows, context.state))
-    lines = [_header(pane, context, layout, width, (first, room, len(rows)), focused=focused)]
+    part = (first, room, len(rows))
+    lines = [_header(pane, context, layout, width, part, title, focused=focused)]
     if not rows and room:
         text = "nothing matches the filter" if context.state.filter else pane.empty
         lines.append([Segment(fit(f"  {text}", width, cut=context.theme.cut), context.theme.dim)])
-    for number in range(first, min(first + room, len(rows))):
+    draws = {}
+    for number, row in enumerate(visible, first):
+        key = pane.key(row)
         chosen = focused and number == at
-        lines.append(_row(pane, rows[number], context, layout, width, chosen=chosen))
+        draws[key] = _row(pane, row, key, context, layout, drawn.get(key), width, chosen=chosen)
+        lines.append(draws[key].line)
+    context.state.kept.rows[pane.name] = draws
     lines += [[] for _ in range(height - len(lines))]
     return lines
+
+
+def _is_drawn(row: Any, pane: Pane, drawn: Mapping[str, DrawnRow]) -> bool:
+    """Return whether the last frame has shown the same texts of the row."""
+    known = drawn.get(pane.key(row)) if pane.timeless else None
+    return known is not None and known.row is row
 
 
 def _unwanted(pane: Pane, rows: Sequence[Any], state: ScreenState) -> frozenset[int]:
@@ -175,7 +197,12 @@ def _title(pane: Pane, count: int, context: DrawContext) -> str:
 def _width(column: PaneColumn, row: Any, context: DrawContext) -> int:
     cell = column.cell(row, context)
     text = cell if isinstance(cell, str) else cell[0]
-    return width_of(clean(text, ascii_only=context.theme.ascii_only) if column.untrusted else text)
+    return _clean_width(text, context.theme.ascii_only) if column.untrusted else width_of(text)
+
+
+@lru_cache(maxsize=1024)  # the texts of most rows stay the same from frame to frame
+def _clean_width(text: str, ascii_only: bool) -> int:
+    return width_of(clean(text, ascii_only=ascii_only))
 
 
 @lru_cache(maxsize=256)
@@ -228,17 +255,23 @@ def _header(
     layout: Sequence[tuple[PaneColumn, int]],
     width: int,
     part: tuple[int, int, int],
+    pane_title: str,
     *,
     focused: bool,
 ) -> Line:
     first, room, count = part
     theme, order = context.theme, context.state.orders.get(pane.name)
+    headers = context.state.kept.headers
+    look = (layout, width, part, pane_title, focused, order)
+    known = headers.get(pane.name)
+    if known is not None and known.look == look:
+        return known.line
     text, spans = " ", []
     for number, (column, size) in enumerate(layout):
         arrow = ""
         if order is not None and order.column == column.title:
             arrow = theme.down if order.descending else theme.up
-        title = column.title if number else _title(pane, count, context)
+        title = column.title if number else pane_title
         if column.right:  # the arrow is in the gap behind the title
             cell = fit(title, size, right=True, cut="") + (arrow or " ")
         else:
@@ -251,38 +284,59 @@ def _header(
         more = f" {first + 1}-{first + room} {up}{down}" if focused else f" {down}"
         text = text[: max(0, width - len(more))] + more[-width:]
     style = theme.focused if focused else theme.header
-    return [Segment(text, mark_header(style, pane.name, tuple(spans), width))]
+    line = [Segment(text, mark_header(style, pane.name, tuple(spans), width))]
+    headers[pane.name] = DrawnHeader(look, line)
+    return line
 
 
 def _row(
     pane: Pane,
     row: Any,
+    key: str,
     context: DrawContext,
     layout: Sequence[tuple[PaneColumn, int]],
+    last: DrawnRow | None,
     width: int,
     *,
     chosen: bool,
-) -> Line:
+) -> DrawnRow:
+    """Draw a row. `last`: the row with this key in the last frame, whose parts are used again where
+    they are the same."""
+    look = (pane.severity(row), chosen)
+    if last is not None and last.layout is not layout:
+        last = None
+    if last is not None and pane.timeless and last.row is row and last.look == look:
+        return last
+    cells = [column.cell(row, context) for column, _ in layout]
+    if last is not None and last.cells == cells and last.look == look:
+        return last._replace(row=row)
     theme = context.theme
-    severity = pane.severity(row)
-    key = pane.key(row)
-    style = mark_row(theme.level(severity), pane.name, key, width)
-    line: Line = [Segment(theme.mark if severity else " ", style)]
-    taken = 1
-    for column, size in layout:
-        cell = column.cell(row, context)
-        text, style = (cell, PLAIN) if isinstance(cell, str) else cell
-        if column.untrusted:
-            text = clean(text, ascii_only=theme.ascii_only)
-        if column.is_job_name:
-            text = name(text, size, theme.cut)
+    segments = []
+    for number, cell in enumerate(cells):
+        if last is not None and last.cells[number] == cell:
+            segments.append(last.segments[number])
         else:
-            text = fit(text, size, right=column.right, cut=theme.cut)
-        line.append(Segment(text + " ", style))
-        taken += size + 1
+            segments.append(_segment(*layout[number], cell, theme))
+    style = mark_row(theme.level(look[0]), pane.name, key, width)
+    line: Line = [Segment(theme.mark if look[0] else " ", style), *segments]
+    taken = 1 + sum(size + 1 for _, size in layout)
     if taken < width:
         line.append(Segment(" " * (width - taken), PLAIN))
     if chosen:
-        style = mark_row(theme.level(severity) + theme.chosen, pane.name, key, width)
+        style = mark_row(theme.level(look[0]) + theme.chosen, pane.name, key, width)
         line = [Segment("".join(segment.text for segment in line), style)]
-    return clip(line, width) if width_of(line[-1].text) and taken > width else line
+    if width_of(line[-1].text) and taken > width:
+        line = clip(line, width)
+    return DrawnRow(row, layout, look, cells, segments, line)
+
+
+def _segment(column: PaneColumn, size: int, cell: Cell, theme: Theme) -> Segment:
+    """Draw a cell, and the gap behind it."""
+    text, style = (cell, PLAIN) if isinstance(cell, str) else cell
+    if column.untrusted:
+        text = clean(text, ascii_only=theme.ascii_only)
+    if column.is_job_name:
+        text = name(text, size, theme.cut)
+    else:
+        text = fit(text, size, right=column.right, cut=theme.cut)
+    return Segment(text + " ", style)

@@ -49,6 +49,7 @@ KINDS_PANE = Pane(
     words=lambda one: one.job,
     fields=_fields,
     empty="no job has run yet",
+    timeless=True,
     sorts={
         "": Sort(lambda one: one.job, descending=False),
         "JOBS/S": Sort(lambda one: one.per_second),

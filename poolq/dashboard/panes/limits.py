@@ -35,7 +35,8 @@ def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
     theme = context.theme
     if limit.window > SHORT_WINDOW:
         used = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
-        return f"{used} per {amounts.whole(limit.window)}", theme.good if limit.used else theme.dim
+        per = f"{'in any' if limit.sliding else 'per'} {amounts.whole(limit.window)}"
+        return f"{used} {per}", theme.good if limit.used else theme.dim
     allowed = "" if limit.is_gate else f"/{amounts.rate(limit.allowed)}"
     text = f"{amounts.rate(limit.starts)}{allowed} per s"
     return text, theme.good if limit.starts else theme.dim

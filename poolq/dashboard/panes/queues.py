@@ -85,6 +85,7 @@ QUEUES_PANE = Pane(
     empty="no queue is known yet",
     severity=_severity,
     left_out=lambda context: context.snapshot.left_out,
+    timeless=True,
     sorts={
         "": Sort(lambda one: one.queue, descending=False),
         "READY": Sort(lambda one: one.ready),

@@ -296,8 +296,10 @@ def test_a_slow_limit_shows_the_starts_of_its_window_at_once(width: int) -> None
     idle = msgspec.structs.replace(
         hour, key="export", used=0, starts=1 / 60, resets_in=None, next_slot=0.0, waiting=0
     )
-    found = msgspec.structs.replace(snapshots.well(), limits=(hour, idle))
-    screen = "\n".join(shown(found, (width, 20), ScreenState(pane="limits")))
+    sliding = msgspec.structs.replace(idle, key="any", sliding=True)
+    found = msgspec.structs.replace(snapshots.well(), limits=(hour, idle, sliding))
+    screen = "\n".join(shown(found, (width, 24), ScreenState(pane="limits")))
+    assert re.search(r"any .*0/1 in any 1m", screen)
     assert re.search(r"report .*1/1 per 1m", screen)
     assert re.search(r"export .*0/1 per 1m", screen)
     assert "0.017" not in screen

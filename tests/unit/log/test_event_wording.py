@@ -117,6 +117,14 @@ CASES: list[tuple[Event, str]] = [
         "rate limit mails (3 per 1h30m) begins to hold jobs back",
     ),
     (
+        LimitBegan("mails", 3, 60.0, 0, sliding=True),
+        "rate limit mails (3 in any 1m) begins to hold jobs back",
+    ),
+    (
+        LimitEnded("mails", 3, 60.0, 86.2, sliding=True),
+        "rate limit mails (3 in any 1m) no longer holds jobs back, after 1 min 26 s",
+    ),
+    (
         LimitEnded("mails", 2, 1.5, 86.2),
         "rate limit mails (2 per 1.5s) no longer holds jobs back, after 1 min 26 s",
     ),

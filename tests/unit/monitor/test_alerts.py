@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from poolq.monitor.alerts import alerts, leaks, rule, stuck
-from poolq.monitor.snapshot import DeathView, Progress, Snapshot, UnknownJobView
+from poolq.monitor.snapshot import DeathView, Progress, QueueView, Snapshot, UnknownJobView
 from tests.support import snapshots
 from tests.support.snapshots import MIB, busy, head
 
@@ -169,6 +169,20 @@ def test_jobs_that_no_pool_takes_are_told() -> None:
     assert shop(head=pool, queues=(snapshots.queue("old", ready=0, served=False),)) == []
 
 
+def test_one_alert_names_the_fullest_of_the_queues_that_no_pool_takes() -> None:
+    def tenant(number: int) -> QueueView:
+        return snapshots.queue(f"t{number}", ready=number, oldest=10.0 + number, served=False)
+
+    pool, two = head(busy=0, queues=("default",)), (tenant(1), tenant(2))
+    text = "3 jobs wait in t2 and t1, the oldest for 12s; no pool takes these queues"
+    assert shop(head=pool, queues=two) == [f"bad 2 queues unserved: {text}"]
+    many = tuple(map(tenant, range(1, 238)))
+    (found,) = shop(head=pool, queues=many)
+    assert found.startswith("bad 237 queues unserved: 28203 jobs wait in t237, t236, t235 and 234 ")
+    (found,) = shop(head=pool, queues=many, left_out=4763)
+    assert found.startswith("bad 237 or more queues unserved: ")
+
+
 def test_unknown_jobs_are_told() -> None:
     unknown = UnknownJobView(job="shop:Old", queue="emails", jobs=3, age=2.0)
     (found,) = shop(unknown=(unknown,))
@@ -190,11 +204,15 @@ def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
     full = snapshots.queue("emails", paused=True, parked=4)
     empty = snapshots.queue("old", ready=0, delayed=0, paused=True)
     one = snapshots.queue("one", ready=1, delayed=0, paused=True)
-    assert shop(queues=(full, empty, one)) == [
-        "warn queue emails paused: 12 ready jobs are not given out, nor 7 delayed or parked ones",
-        "warn queue old paused: 0 ready jobs are not given out",
-        "warn queue one paused: 1 ready job is not given out",
-    ]
+    texts = {
+        full: "emails paused: 12 ready jobs are not given out, nor 7 delayed or parked ones",
+        empty: "old paused: 0 ready jobs are not given out",
+        one: "one paused: 1 ready job is not given out",
+    }
+    for queue, text in texts.items():
+        assert shop(queues=(queue,)) == [f"warn queue {text}"]
+    both = "13 ready jobs are not given out, nor 7 delayed or parked ones"
+    assert shop(queues=tuple(texts)) == [f"warn 3 queues paused: emails, one and old: {both}"]
 
 
 @pytest.mark.parametrize(
