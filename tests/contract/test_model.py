@@ -772,7 +772,6 @@ class Lockstep(RuleBasedStateMachine):
         self.all(World.leave)
 
 
-@pytest.mark.timeout(3600)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each fixed seed as a test of its own, unless other seeds are asked for."""
     if "fixed" in metafunc.fixturenames:
@@ -781,6 +780,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("fixed", [0] if others else FIXED_SEEDS)
 
 
+@pytest.mark.timeout(3600)
 def test_all_engines_do_as_the_model_does(
     fixed: int,
     redis_server: Redis,
