@@ -79,6 +79,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="for how long jobs that park race with the ends of claims, on each engine",
     )
     parser.addoption(
+        "--unique-deaths",
+        type=int,
+        default=90,
+        help="how many workers die between claim and settlement of unique jobs, on each engine",
+    )
+    parser.addoption(
         "--lives",
         type=int,
         default=25,

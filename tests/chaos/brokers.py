@@ -28,10 +28,15 @@ from tests.support.wait import until
 
 Undo = Callable[[], Lost | None]
 #: Keys that a namespace has for good, or that expire.
-KEPT = ("active", "counters", "idle", "later", "latest", "named", "queues", "wake", "win")
+KEPT = (
+    "active", "counters", "holds", "idle", "later", "latest", "named", "queues", "schedules",
+    "starts", "ticks", "wake", "win",
+)  # fmt: skip
 BEHIND = 0.4  # times up to a half: seconds of writes that each other failover loses
 TIMEOUT = 500  # milliseconds, of the cluster's nodes
-EMPTY_TABLES = ("jobs", "failed", "workers", "nodes", "lines", "slots", "unique_keys")
+EMPTY_TABLES = (
+    "jobs", "failed", "workers", "nodes", "lines", "slots", "unique_keys", "overrides", "declared",
+)  # fmt: skip
 
 
 def nothing() -> None:
@@ -44,6 +49,7 @@ class Broker(ABC):
     lossy = False
     locks = False  # who is stopped may hold what others wait for
     skewed = True  # one node's clock may be wrong
+    overlaps = False  # a start may be written down after a later hold or limit
 
     def __init__(self, stack: ExitStack, scratch: Scratch) -> None:
         self.scratch = scratch
@@ -160,6 +166,7 @@ class ValkeyBroker(RedisBroker):
 
 class MariaDBBroker(Served):
     locks = True
+    overlaps = True
     program: type[MariaDB] = MariaDB
     install = staticmethod(install_mariadb)
 

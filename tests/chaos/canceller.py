@@ -16,6 +16,7 @@ from typing import Self
 from poolq.control.client import ControlClient
 from poolq.engines.base import Engine
 from poolq.errors import PoolqError
+from poolq.jobs.message import decode
 from tests.chaos.fleet import Fleet
 from tests.chaos.records import Cancelled, Done
 from tests.contract.helpers import open_engine
@@ -24,6 +25,8 @@ EVERY = 0.3  # seconds
 #: Microseconds until the worker is killed.
 GRACES = (0, 300_000, 3_600_000_000)
 GIVEN_BACK = "kill-and-give-back"
+#: The jobs of schedules, which are left alone: who ends unseen would leave its tick without a job.
+PERIODIC = ("jobs:Ticks", "jobs:Dawdles")
 
 
 class Canceller:
@@ -68,7 +71,8 @@ class Canceller:
 
     def _cancel(self, engine: Engine) -> None:
         """Cancel a running job, which its worker may not have started yet."""
-        id = self._rand.choice(engine.page("running").jobs).id
+        running = engine.page("running").jobs
+        id = self._rand.choice([one.id for one in running if decode(one.body).job not in PERIODIC])
         self.asked.add(id)
         if not engine.request_cancel([id], self._rand.choice(GRACES)):
             return
@@ -85,7 +89,9 @@ class Canceller:
         where = {"RUNTIME_DIRECTORY": str(pool.runtime)}
         with closing(ControlClient(f"node-{node}", where)) as line:
             workers = line.request("status", timeout=2)["workers"]
-            worker = self._rand.choice([one for one in workers if one["id"]])
+            worker = self._rand.choice(
+                [one for one in workers if one["id"] and one["job"] not in PERIODIC]
+            )
             back, begin = self._rand.random() < 0.5, monotonic()
             if not back:
                 self.asked.add(worker["id"])

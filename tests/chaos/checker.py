@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
 from statistics import median
 from types import MappingProxyType
 from typing import NamedTuple
 
-from poolq.jobs.concurrency import GATE_WINDOW
-from tests.chaos.jobs import AT_ONCE, ENDS, OF_ALL, PARKED, RELEASED, WINDOW
-from tests.chaos.records import NOBODY, Evidence, Line, by_id
-from tests.chaos.repeats import AT_ITS_END, OUTAGES, STOPS, WORKERS, Causes, back, repeats
+from tests.chaos.job_facts import ENDS
+from tests.chaos.limit_rules import concurrency, holds, limits
+from tests.chaos.records import Evidence, by_id
+from tests.chaos.repeats import AT_ITS_END, WORKERS, Causes, repeats
 from tests.chaos.schedule import RESTORE
+from tests.chaos.tick_rules import ticks
 
-#: What comes between a job's admission and its start makes it start late.
-LATE = (*OUTAGES, *STOPS, *RESTORE, "delay")
 #: The part of the kills of workers that may come between the end of a job and the note of it.
 HITS = 0.1
-#: Seconds from an admission to the start that it is for, on a busy machine.
+#: Seconds that the return of a copy of the store may be off from when it was noted.
 LAG = 0.2
-#: The jobs with a limit of their own, and its starts in a window.
-LIMITED = (("Releases", RELEASED), ("Parks", PARKED), ("Both", OF_ALL), ("BothParked", OF_ALL))
-#: The jobs of which only so many of each tenant run at once.
-AT_ONCE_JOBS = ("AtOnce", "AtOncePaced")
 #: How a job may end without an end of its own in the ledger.
 WITHOUT_END = ("discarded", "expired")
 #: Seconds that a clock may be off from where it is meant to be.
@@ -34,7 +28,8 @@ CLOCK = 5.0
 class Verdict(NamedTuple):
     """`violations` in words; the numbers of a run without one are worth publishing. `doubles`:
     starts after an end, by their cause; `gone` and `behind`: jobs that the broker itself has lost,
-    and whose last writes; `asked`: running jobs that were to be cancelled."""
+    and whose last writes; `asked`: running jobs that were to be cancelled; `ticks`: of
+    schedules, with a job; `changes`: of limits; `holds`: keys that were seen to be held."""
 
     violations: list[str]
     jobs: int
@@ -46,13 +41,16 @@ class Verdict(NamedTuple):
     behind: int
     asked: int = 0
     counts: Mapping[str, int] = MappingProxyType({})
+    ticks: int = 0
+    changes: int = 0
+    holds: int = 0
 
 
 def check(evidence: Evidence) -> Verdict:
     """Everything that the rules have to say."""
     rules: list[Callable[[Evidence], Iterator[str]]] = [
         lost, never_started, doubles, cancelled, hooks, settled_once, outcomes, limits,
-        concurrency, clocks, left_over,
+        holds, concurrency, ticks, clocks, left_over,
     ]  # fmt: skip
     causes = Causes(evidence)
     found = Counter(cause for one in repeats(evidence) if (cause := causes.of(one)))
@@ -67,6 +65,9 @@ def check(evidence: Evidence) -> Verdict:
         len({id for one in evidence.faults for id in one.behind}),
         len(evidence.asked),
         evidence.counts,
+        sum(one.ticks for one in evidence.schedules),
+        len(evidence.changes),
+        len({one.key for one in evidence.glimpses if one.hold}),
     )
 
 
@@ -203,89 +204,6 @@ def _passing(evidence: Evidence, ids: set[str]) -> set[str]:
         if id not in starts
         or (one.begin <= starts[id][0].at and starts[id][-1].at <= one.end + LAG)
     }
-
-
-def limits(evidence: Evidence) -> Iterator[str]:
-    """By the engine's own record no window held too much, and none began within another; and what
-    has started is in that record."""
-    windows: dict[tuple[str, int], set[int]] = defaultdict(set)
-    for one in (glimpse for glimpse in evidence.glimpses if glimpse.span != GATE_WINDOW):
-        windows[one.key, one.span].add(one.start)
-        if one.used > one.limit:
-            yield f"limit: {one.used} starts of {one.key} in a window of {one.limit}"
-    rolled_back = list(_rolled_back(evidence))
-    for (key, span), starts in windows.items():
-        for one, other in pairwise(sorted(starts)):
-            excused = any(begin <= other <= end for begin, end in rolled_back)
-            if other - one < span and not excused and not evidence.lossy:
-                yield f"limit: a window of {key} began {(other - one) / 1e6:.3f} s after another"
-    for job, most in LIMITED:
-        begun = [line for line in evidence.lines if line.what == "start" and line.job == job]
-        if begun and not any(key == f"jobs:{job}" for key, _ in windows):
-            yield f"limit: {len(begun)} starts of {job}, and no window of it was seen"
-        prompt = sorted(line.at for line in begun if not _is_late(evidence, line))
-        # Between two starts that are so many apart, at least two windows have ended.
-        for first, last in zip(prompt, prompt[2 * most :], strict=False):
-            if last - first < WINDOW - LAG and not evidence.lossy:
-                yield f"limit: {2 * most + 1} starts of {job} in {last - first:.3f} s"
-
-
-def concurrency(evidence: Evidence) -> Iterator[str]:
-    """By the engine's own record no more claims have a slot than are allowed. By the ledger no more
-    jobs of a tenant ran at once, of those that no fault came near."""
-    for one in evidence.glimpses:
-        if one.span == GATE_WINDOW and one.used > one.limit:
-            yield f"concurrency: {one.used} slots of {one.key}, which has {one.limit}"
-    begun = [line for line in evidence.lines if line.what == "start" and line.job in AT_ONCE_JOBS]
-    if begun and not any(one.span == GATE_WINDOW for one in evidence.glimpses):
-        yield f"concurrency: {len(begun)} jobs were to run under it, and no slot was seen"
-    if evidence.lossy:
-        return
-    changes: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for first, last in _quiet_runs(evidence):
-        changes[first.of] += [(first.at, 1), (last.at, -1)]
-    for tenant, moments in changes.items():
-        running = 0
-        for at, change in sorted(moments):
-            running += change
-            if running > AT_ONCE:
-                yield f"concurrency: {running} jobs of {tenant} ran at {at:.3f}"
-
-
-def _quiet_runs(evidence: Evidence) -> Iterator[tuple[Line, Line]]:
-    """The runs under a gate that came to their end while no fault was near: start and end."""
-    ends = {(line.id, line.pid): line for line in evidence.lines if line.what == "end"}
-    for line in evidence.lines:
-        end = ends.get((line.id, line.pid))
-        if line.what == "start" and line.job in AT_ONCE_JOBS and end and line.of:
-            near = (
-                one.begin <= end.at and line.at <= back(one) + WINDOW
-                for one in evidence.faults
-                if one.node in (line.node, NOBODY)
-            )
-            if not any(near):
-                yield line, end
-
-
-def _rolled_back(evidence: Evidence) -> Iterator[tuple[int, int]]:
-    """When windows may have begun that the store has forgotten, or that it holds again, by its
-    clock, in microseconds."""
-    offsets = [line.wall - line.at for line in evidence.lines if line.node == 0]
-    if offsets:
-        off = median(offsets)
-        for one in evidence.faults:
-            if one.kind in RESTORE:
-                begin, end = one.begin - LAG, one.end + WINDOW + LAG
-                yield round((begin + off) * 1e6), round((end + off) * 1e6)
-
-
-def _is_late(evidence: Evidence, line: Line) -> bool:
-    """True if a fault may have come between the admission and the start, or have undone it."""
-    return any(
-        one.kind in LATE and one.begin <= line.at <= back(one) + WINDOW * (one.kind in RESTORE)
-        for one in evidence.faults
-        if one.node in (line.node, NOBODY)
-    )
 
 
 def left_over(evidence: Evidence) -> Iterator[str]:

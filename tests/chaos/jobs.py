@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -22,14 +23,23 @@ WINDOW = 1.0  # seconds
 RELEASED, PARKED = 4, 4  # starts a window
 AT_ONCE, TENANTS = 2, 2  # jobs at once of each tenant
 USERS, OF_ALL, OF_EACH = 3, 6, 3  # and of the jobs with two limits: of all, and of each user
+COSTS, SLIDES, ADJUSTED, HELD = 10, 5, 4, 6  # under the limits with these keys
+#: The schedules, each with what becomes of a tick while the job before is unfinished.
+SCHEDULES = MappingProxyType({"each": "allow", "skips": "skip", "buffers": "buffer"})
+TICK = 1_000_000  # microseconds from a tick to the next one
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def note(what: str, job: Job) -> None:
     """One line: what, id, node, pool (its session's leader is the master), pid, seconds of the
-    monotonic and of the wall clock, name, and the tenant if few of its jobs run at once."""
+    monotonic and of the wall clock, name, and the tenant if few of its jobs run at once, or the
+    schedule and the tick of a periodic one."""
     who = f"{os.environ[NODE]} {os.getsid(0)} {os.getpid()}"
     when = f"{time.monotonic():.6f} {time.time():.3f}"
     of = f" {tenant_of(job)}" if isinstance(job, AtOnce) else ""
+    if job.scheduled_at is not None:
+        tick = (job.scheduled_at - EPOCH) // timedelta(microseconds=1)
+        of = f" {job.payload['schedule']}@{tick}"
     line = f"{what} {job.id} {who} {when} {type(job).__name__}{of}\n"
     file = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, line.encode())
@@ -163,6 +173,83 @@ class AtOncePaced(AtOnce):
 
 def tenant_of(job: Job) -> str:
     return f"tenant:{job.payload['user'] % TENANTS}"
+
+
+class Costs(Noted):
+    """Each start counts as one to four."""
+
+    on_limit = "park"
+
+    def rate_limit(self) -> Limit:
+        return Limit(COSTS, seconds=WINDOW, key="costs", cost=1 + self.payload["user"] % 4)
+
+
+class CostsReleased(Costs):
+    attempts = 100_000
+    on_limit = "release"
+
+
+class Slides(Noted):
+    on_limit = "park"
+
+    def rate_limit(self) -> Limit:
+        cost = 1 + self.payload["user"] % 2
+        return Limit(SLIDES, seconds=WINDOW, key="slides", cost=cost, sliding=True)
+
+
+class SlidesReleased(Slides):
+    attempts = 100_000
+    on_limit = "release"
+
+
+class Adjusted(Noted):
+    """Somebody changes their limit all the time."""
+
+    on_limit = "park"
+
+    def rate_limit(self) -> Limit:
+        return Limit(ADJUSTED, seconds=WINDOW, key="adjusted")
+
+
+class AdjustedReleased(Adjusted):
+    attempts = 100_000
+    on_limit = "release"
+
+
+class Holds(Noted):
+    """Holds its key, and runs at last. The producer is on the same machine."""
+
+    attempts = 1
+    wants = "held"
+
+    def rate_limit(self) -> Limit:
+        return Limit(HELD, seconds=WINDOW, key="held")
+
+    def work(self) -> None:
+        if time.monotonic() < self.payload["ready"]:
+            raise poolq.Hold(self.wants, "0.4 seconds")
+
+
+class HoldsOther(Holds):
+    """Holds a key that none of its own limits has."""
+
+    wants = "costs"
+
+    def rate_limit(self) -> None:  # type: ignore[override]  # a job may return either
+        return None
+
+
+class Ticks(Noted):
+    """Of a queue of their own, so that no backlog holds them up."""
+
+    queue = "ticks"
+
+
+class Dawdles(Ticks):
+    """Is unfinished at the next tick."""
+
+    def work(self) -> None:
+        time.sleep(1.3)
 
 
 class Once(Noted):
@@ -299,20 +386,7 @@ def surround(job: Job) -> Generator[None, poolq.JobOutcome, None]:
 if LEDGER in os.environ:  # who only reads the constants above wants no callbacks
     poolq.on.dispatch(give_headers)
     poolq.around(surround)
-
-#: How the jobs of a class end, if nobody cancels them; those that may expire may also be done. All
-#: others are done.
-ENDS = {
-    "Fails": "failed", "Exits": "failed", "Segfaults": "failed", "Hangs": "failed",
-    "GivesUp": "failed", "Discards": "discarded", "Expires": "expired",
-}  # fmt: skip
-#: Of each limit's key, how many starts it allows in a window.
-LIMITS = {
-    "jobs:Releases": RELEASED,
-    "jobs:Parks": PARKED,
-    "jobs:AtOncePaced": PARKED,
-    **{f"tenant:{tenant}": AT_ONCE for tenant in range(TENANTS)},
-    "jobs:Both": OF_ALL,
-    "jobs:BothParked": OF_ALL,
-    **{f"user:{user}": OF_EACH for user in range(USERS)},
-}
+    for name, overlap in SCHEDULES.items():
+        kind = Ticks if name == "each" else Dawdles
+        payload = {"schedule": name}
+        poolq.every("1s", kind, payload, name=name, overlap=overlap, catch_up="all")

@@ -6,13 +6,15 @@ adversary, who is to bring the engine back, must not wait with it.
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
+from poolq.engines.base import Engine
 from poolq.errors import EngineError
-from tests.chaos.jobs import LIMITS
+from poolq.jobs.holds import HOLD_WINDOW
+from tests.chaos.job_facts import LIMITS
 from tests.chaos.records import Glimpse
 from tests.contract.helpers import open_engine
 
@@ -23,7 +25,7 @@ class Lookout:
     """`seen` is complete once it has ended."""
 
     def __init__(self, url: str, namespace: str) -> None:
-        self.seen: set[Glimpse] = set()
+        self.seen: list[Glimpse] = []
         self._where = url, namespace
         self._over = Event()
         self._thread = Thread(target=self._watch, daemon=True)
@@ -44,12 +46,13 @@ class Lookout:
     def _watch(self) -> None:
         with closing(open_engine(*self._where)) as engine:
             while not self._over.wait(EVERY):
-                try:
-                    uses = engine.limits()
-                except EngineError:  # it is away
-                    continue
-                for use in uses:
-                    key, window = use.rule.key, use.window
-                    self.seen.add(
-                        Glimpse(key, window.start, use.rule.window, window.used, LIMITS[key])
-                    )
+                with suppress(EngineError):  # it is away
+                    self._look(engine)
+
+    def _look(self, engine: Engine) -> None:
+        begin, uses, end = engine.now(), engine.limits(), engine.now()
+        for use in uses:
+            key, window = use.rule.key, use.window
+            span = HOLD_WINDOW if use.rule.window == HOLD_WINDOW else use.rule.span
+            shown = Glimpse(key, window.start, span, window.used, LIMITS[key])
+            self.seen.append(shown._replace(starts=use.starts, hold=use.hold, begin=begin, end=end))

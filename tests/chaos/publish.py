@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.chaos.checker import Verdict
 from tests.chaos.repeats import CAUSES
 from tests.chaos.run import Report
 
@@ -22,6 +23,7 @@ def shown(report: Report) -> str:
         f"{verdict.doubles.total()} ran again after their end",
         *(f"{count}: {cause}" for cause, count in verdict.doubles.items()),
         f"{verdict.asked} to be cancelled",
+        f"{verdict.ticks} ticks, {verdict.changes} changes of limits, {verdict.holds} holds",
         f"{verdict.stale} stale settlements refused",
         f"the broker itself lost {verdict.gone} jobs, and the last word on {verdict.behind}",
         f"drained in {report.drained:.1f} s",
@@ -32,6 +34,10 @@ def shown(report: Report) -> str:
 def _found(word: str) -> Callable[[Report], object]:
     """How many violations of this kind."""
     return lambda one: sum(text.startswith(f"{word}:") for text in one.verdict.violations)
+
+
+def _changes(verdict: Verdict) -> str:
+    return f"{verdict.changes}, {verdict.holds}"
 
 
 ROWS: list[tuple[str, Callable[[Report], object]]] = [
@@ -52,7 +58,12 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
     ("**ended, or counted, otherwise than their class says**", _found("outcome")),
     ("**counted as ended twice, or not**", _found("settled")),
     ("**limits exceeded**", _found("limit")),
+    ("changes of limits, and keys held, by somebody", lambda one: _changes(one.verdict)),
+    ("**started under a hold**", _found("hold")),
     ("**over the concurrency**", _found("concurrency")),
+    ("ticks of schedules with a job", lambda one: one.verdict.ticks),
+    ("**tick lost**", _found("tick lost")),
+    ("**tick twice**", _found("tick twice")),
     ("**unique keys left over**", _found("unique key left over")),
     ("**processes, keys, rows, files left**", _found("left over")),
     ("jobs that the store lost, in a failover or a rollback", lambda one: one.verdict.gone),

@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from poolq.engines.schedule_store import Scheduled
+
 NOBODY = -1
 
 
 class Line(NamedTuple):
     """Of the ledger. `what`: start, end, or a hook that ran; `wall`: its own clock, in seconds;
-    `pool`: its master's pid; `of`: the tenant whose jobs count together, if any."""
+    `pool`: its master's pid; `of`: the tenant whose jobs count together, or "<schedule>@<tick>",
+    if any."""
 
     what: str
     id: str
@@ -52,13 +55,32 @@ class Cancelled(NamedTuple):
 
 
 class Glimpse(NamedTuple):
-    """A window of a rate limit as the engine showed it; `start` and `span` in microseconds."""
+    """A window of a rate limit as the engine showed it, whose code allows `limit` starts. Of one
+    that slides, `span` is negative, and `start` is its first start; `starts`: how many there were
+    in all windows, -1 if that is unknown; `hold`: for how long its key is held. It was shown
+    between `begin` and `end` of the engine's clock. Times are microseconds."""
 
     key: str
     start: int
     span: int
     used: int
     limit: int
+    starts: int = -1
+    hold: int = 0
+    begin: int = 0
+    end: int = 0
+
+
+class Change(NamedTuple):
+    """What somebody did about the limits with a key: "set" the number of starts, "reset" it,
+    "forget" the starts that count, too, or "lift" a hold. It was done between `begin` and `end` of
+    the engine's clock, in microseconds; None: there was no answer, so perhaps later, or never."""
+
+    what: str
+    key: str
+    begin: int
+    end: int | None
+    limit: int = 0
 
 
 class Evidence(NamedTuple):
@@ -68,7 +90,8 @@ class Evidence(NamedTuple):
     were to be cancelled, `cancelled`: those that certainly were; `left`: what is not gone;
     `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged;
     `ahead`: seconds by which the clock of node 1 is meant to be wrong; `locks`: who is stopped may
-    hold what others wait for."""
+    hold what others wait for; `overlaps`: a start may be written down after a hold or a limit that
+    it came before; `changes`: of limits, in their order; `schedules`: as the engine has them."""
 
     lines: list[Line]
     dispatched: set[str]
@@ -88,6 +111,9 @@ class Evidence(NamedTuple):
     cancelled: tuple[Cancelled, ...] = ()
     counts: Mapping[str, int] = MappingProxyType({})
     kinds: Mapping[str, str] = MappingProxyType({})
+    overlaps: bool = False
+    changes: tuple[Change, ...] = ()
+    schedules: tuple[Scheduled, ...] = ()
 
 
 def parse_ledger(text: str) -> list[Line]:

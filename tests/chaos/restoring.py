@@ -24,7 +24,7 @@ from tests.support.servers import MariaDB, Redis
 
 TABLES = (
     "jobs", "failed", "queues", "workers", "nodes", "windows", "lines", "slots", "counters",
-    "unique_keys",
+    "unique_keys", "overrides", "holds", "schedules", "declared",
 )  # fmt: skip
 #: Seconds that a file's writers, or a server's transactions, may hold up the return.
 PATIENCE = 10

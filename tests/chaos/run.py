@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import secrets
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ from tests.chaos.brokers import BROKERS, Broker
 from tests.chaos.canceller import Canceller
 from tests.chaos.checker import Verdict, check
 from tests.chaos.fleet import CODE, Fleet
+from tests.chaos.jobs import SCHEDULES
+from tests.chaos.limit_changes import LimitChanger
 from tests.chaos.lookout import Lookout
 from tests.chaos.records import Evidence, parse_ledger
 from tests.chaos.schedule import schedule
@@ -60,17 +63,20 @@ def run(engine: str, seed: int, seconds: float, keep: Path) -> Report:
             with (
                 Lookout(broker.url, namespace) as lookout,
                 Canceller(fleet, broker.url, namespace, seed) as canceller,
+                LimitChanger(broker.url, namespace, seed) as changer,
             ):
                 chaos.rage(engine, seed, seconds)
                 canceller.stop()
-                chaos.drain()
-            evidence = chaos.evidence(lookout, canceller)
+                changer.stop()
+                chaos.drain(changer)
+            evidence = chaos.evidence(lookout, canceller, changer)
             verdict = check(evidence)
         except BaseException:
             _keep(scratch.path, keep, chaos, [])
             raise
         if verdict.violations:
             _keep(scratch.path, keep, chaos, verdict.violations)
+            (keep / "evidence.pickle").write_bytes(pickle.dumps(evidence))  # to check it again
         kinds = Counter(one.kind for one in chaos.adversary.done)
         note = "; ".join(filter(None, [broker.note, "node 1 an hour ahead" * bool(fleet.ahead)]))
         return Report(
@@ -103,11 +109,12 @@ class _Chaos:
                 begun += time.monotonic() - begun - now
             pause.wait(TICK)
 
-    def drain(self) -> None:
-        """End all faults and wait until nothing is left to do."""
+    def drain(self, changer: LimitChanger) -> None:
+        """End all faults, limits and schedules, and wait until nothing is left to do."""
         self.adversary.tick(every=True)
         self.broker.heal()
         self.fleet.end_producer()
+        until(lambda: self._calmed(changer), DRAIN, "limits and schedules to be as they were")
         begun = time.monotonic()
         try:
             until(self._is_drained, DRAIN, "the backlog to drain")
@@ -115,7 +122,16 @@ class _Chaos:
             raise AssertionError(f"{error}; there are still {self._remains()}") from None
         self.drained = time.monotonic() - begun
 
-    def evidence(self, lookout: Lookout, canceller: Canceller) -> Evidence:
+    def _calmed(self, changer: LimitChanger) -> bool:
+        try:
+            changer.undo(self.project.engine)
+            for name in SCHEDULES:
+                self.project.engine.schedules.pause(name)
+        except EngineError:  # it has just come back
+            return False
+        return True
+
+    def evidence(self, lookout: Lookout, canceller: Canceller, changer: LimitChanger) -> Evidence:
         """Stop both pools, and see what there is."""
         wrong = self.fleet.stop()
         engine = self.project.engine
@@ -131,6 +147,7 @@ class _Chaos:
         present = {id for id in seen - failed if engine.find(id) is not None}
         counts = {name: self.project.total(name) for name in (*ENDED, "failed")}
         done = sum(counts[name] for name in ENDED)
+        schedules = tuple(engine.schedules.all())
         some = sorted(failed)
         for start in range(0, len(some), 500):
             engine.forget(some[start : start + 500])
@@ -142,9 +159,10 @@ class _Chaos:
         return Evidence(
             lines, dispatched, maybe, self.adversary.done + canceller.kills, TTL,
             failed, present, done,
-            sorted(lookout.seen), left, self.fleet.stale(), self.broker.lossy, self.fleet.ahead,
+            lookout.seen, left, self.fleet.stale(), self.broker.lossy, self.fleet.ahead,
             self.broker.locks, frozenset(canceller.asked), tuple(canceller.cancelled),
-            counts, {id: name for _, id, name in words},
+            counts, {id: name for _, id, name in words}, self.broker.overlaps,
+            tuple(changer.made), schedules,
         )  # fmt: skip
 
     def _is_drained(self) -> bool:
