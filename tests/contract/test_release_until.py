@@ -133,7 +133,7 @@ def test_a_released_job_wakes_the_waiter_when_its_window_ends(
     engine: Engine, worker: Worker, queues: list[str] | None
 ) -> None:
     push(engine, "a")
-    release(worker, worker.claim(), soon(engine, 150 * MS))
+    release(worker, worker.claim(), soon(engine, SECOND))
     quiet(engine, queues)
     assert engine.wait(queues, LONG) > 0
     assert named(until(lambda: worker.claim(1, queues), 5)) == ["a"]

@@ -175,8 +175,8 @@ def test_a_job_that_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
     lose_row("before")
     (claim,) = worker.claim()
     lose_row("while it ran")
-    rule = full(engine, window=200 * MS)
-    moment = engine.now() + 200 * MS
+    rule = full(engine, window=500 * MS)
+    moment = engine.now() + 500 * MS
     outcome = Park((rule,), 0) if how == "parked" else ReleaseUntil(moment, State(1), rule)
     worker.end(claim, outcome)
     lose_row("after")
