@@ -15,6 +15,9 @@ from poolq.jobs.payload import path_of
 from poolq.jobs.producer import max_payload, send, store, store_tied
 from poolq.jobs.ties import TiedPush, UniqueRight
 
+#: Creates a named tuple in a quarter of the time that its constructor takes.
+_new = tuple.__new__
+
 
 def dispatch(
     job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
@@ -67,7 +70,9 @@ def dispatch_many(
         if own.unique is not None or rights:
             rights += [None] * (index - len(rights))
             rights.append(own.right(payload, index))
-    return store_tied(list(map(TiedPush, pushes, rights))) if rights else store(pushes)
+    if not rights:
+        return store(pushes)
+    return store_tied([_new(TiedPush, both) for both in zip(pushes, rights, strict=True)])
 
 
 def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:

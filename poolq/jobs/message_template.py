@@ -4,6 +4,7 @@ Each dispatch only fills in what is left: a new id and the payload.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 from msgspec import Raw
 
@@ -91,7 +92,7 @@ class MessageTemplate:
         checked the payload. Raises PayloadError."""
         if self.unique is None:
             return None
-        return self.unique.right(self.job, payload, path_of(index))
+        return self.unique.right(self.job, payload, partial(path_of, index))
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
         """Return a template with some options changed. Raises OptionError."""

@@ -10,7 +10,7 @@ A job that returns takes its key again, or goes on without it if another job has
 held for a time is independent of the job: it ends by the clock.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
@@ -45,8 +45,9 @@ class UniqueRight(NamedTuple):
 
     @property
     def ties(self) -> bytes:
-        """The ties of a job with this right, as they are stored."""
-        return encode(Ties(UniqueTie(self.key, self.until)))
+        """The ties of a job with this right, as they are stored: what `encode` would return, in
+        less time."""
+        return b'{"unique":{"key":' + encode(self.key) + _ENDS[self.until]
 
 
 class TiedPush(NamedTuple):
@@ -57,6 +58,7 @@ class TiedPush(NamedTuple):
 
 
 NO_TIES = Ties()
+_ENDS = {until: b',"until":"%b"}}' % until.encode() for until in get_args(Until)}
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Ties)

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from poolq.engines.base import Push, TiedPush
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.engines.sqlite.checks import filesystem
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
+from poolq.jobs.ties import UniqueRight
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
-from tests.contract.helpers import Worker, count_of, named, push
+from tests.contract.helpers import Worker, count_of, named, new_id, push, total
 from tests.contract.writers import push_for
 from tests.support.wait import until
 
@@ -115,6 +117,24 @@ def test_a_single_job_does_not_wait_for_a_turn_without_a_writer(sqlite: SQLiteEn
         fcntl.flock(file, fcntl.LOCK_EX)
         push(sqlite, "a")
     assert count_of(sqlite).ready == 2
+
+
+def test_a_job_that_gives_way_is_counted_in_the_act_that_finds_it_out(
+    sqlite: SQLiteEngine,
+) -> None:
+    """One transaction, so that no death can come in between."""
+    first, second = (TiedPush(Push(new_id(), "q", b"a"), UniqueRight("k", "end")) for _ in range(2))
+    sqlite.push_tied([first])
+    seen: list[str] = []
+    raw = sqlite.session.raw()
+    raw.set_trace_callback(seen.append)
+    assert sqlite.push_tied([second]) == [first.push.id]
+    raw.set_trace_callback(None)
+    assert [one for one in seen if one in ("BEGIN IMMEDIATE", "COMMIT")] == [
+        "BEGIN IMMEDIATE",
+        "COMMIT",
+    ]
+    assert total(sqlite, "skipped") == 1
 
 
 def test_no_writer_starves(sqlite: SQLiteEngine) -> None:

@@ -92,6 +92,37 @@ def test_duplicates_in_one_call_give_way_to_the_first(engine: Engine, worker: Wo
     assert is_free(engine)
 
 
+def test_jobs_of_all_kinds_are_pushed_together(engine: Engine, worker: Worker) -> None:
+    """Together with unique ones whose keys are all free, and with one whose key is taken."""
+    for round_ in ("1", "2"):
+        plain, late = tied("plain", ""), tied("late", "late", delay=HOUR)
+        timed, ours = tied("timed", f"timed {round_}", "time", HOUR), tied("ours", round_)
+        other = tied("other", f"other {round_}", "start", replaces=True)
+        stored_now = [True, True, True, round_ == "1", True]
+        assert send(engine, ours, other, timed, late, plain) == stored_now
+        assert send(engine, tied("b", round_), tied("c", f"other {round_}")) == [False, False]
+        assert not is_free(engine, f"timed {round_}")
+        assert sorted(worker.drain()) == sorted(["ours", "other", "timed", "plain"])
+        assert is_free(engine, round_)
+        assert not is_free(engine, f"timed {round_}")
+    assert count_of(engine).delayed == 1
+
+
+def test_unique_jobs_whose_keys_are_all_free_are_pushed_together(
+    engine: Engine, worker: Worker
+) -> None:
+    pushes = [tied(f"job {n}", f"key {n}", ("start", "end")[n % 2]) for n in range(7)]
+    late = tied("late", "late", delay=HOUR, queue="q2")
+    assert send(engine, *pushes, late) == [True] * 8
+    assert count_of(engine, "q2").delayed == 1
+    again = [tied("again", f"key {n}") for n in range(6, 8)]
+    assert send(engine, *again) == [False, True], "one of them gives way"
+    assert total(engine, "skipped") == 1
+    assert worker.drain() == [*(f"job {n}" for n in range(7)), "again"]
+    assert all(is_free(engine, f"key {n}") for n in range(8))
+    assert not is_free(engine, "late")
+
+
 @every_engine
 @pytest.mark.parametrize("end", [ACK, DISCARD, Bury(State(1))], ids=["done", "discarded", "failed"])
 @pytest.mark.parametrize("until", ["end", "start"])

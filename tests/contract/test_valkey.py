@@ -77,6 +77,8 @@ def test_every_script_and_every_command_runs(
         one = TiedPush(Push(new_id(), "q", b"a"), UniqueRight("k", "start", 0, replaces))
         assert engine.push_tied([one]) == [one.push.id]
     assert engine.cancel([one.push.id]) == [one.push.id]
+    both = [TiedPush(Push(new_id(), "q", b"a"), UniqueRight(key, "end")) for key in "kl"]
+    assert engine.push_tied(both) == engine.cancel([one.push.id for one in both])
     assert engine.doctor()
     engine.wait(["q"], 0)
     rule = full(engine, "line")

@@ -14,6 +14,16 @@ from poolq.engines.connections import reentrancy_error
 from poolq.engines.mysql.connecting import OpenedConnection, close
 from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
+from poolq.engines.mysql.new_jobs import (
+    INSERT_EXPIRING,
+    INSERT_JOBS,
+    INSERT_KEYS,
+    INSERT_UNIQUE,
+    STORE_UNIQUE,
+    STORE_UNIQUE_AT_ONCE,
+    place_and_due,
+    unique_rows,
+)
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.sql.session import (
     BatchQuery,
@@ -25,13 +35,12 @@ from poolq.engines.sql.session import (
 )
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.errors import EngineError, EngineUnavailable
+from poolq.jobs.ties import TiedPush
 
 T = TypeVar("T")
 
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
-INSERT_JOBS = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
-INSERT_EXPIRING = INSERT_JOBS.replace("body)", "body, expires_at)")
 #: How many jobs one statement claims; few, because FIELD compares each id with all of its values.
 MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; a longer statement is sent alone.
@@ -62,6 +71,8 @@ class MySQLSession(Session):
         self.statements = statements
         self.known_queues: set[str] = set()
         self.busy = False  # waiting for an answer, or within a transaction
+        is_mariadb = "MariaDB" in str(self.raw.get_server_info())  # type: ignore[no-untyped-call]
+        self._store_unique = STORE_UNIQUE_AT_ONCE if is_mariadb else STORE_UNIQUE
         self._on_lost = on_lost
         self._on_used = on_used
         self._poll = select.poll()
@@ -135,7 +146,7 @@ class MySQLSession(Session):
         length = 0
         for one in pushes:
             id_, queue, body, delay, at, expires = one
-            place, due = _place_and_due(now, delay, at) if delay or at else (b"''", now)
+            place, due = place_and_due(now, delay, at) if delay or at else (b"''", now)
             values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
             row = b"(%s,%s,%s,%s,'',_binary%s)" % values
             if expires:
@@ -151,6 +162,31 @@ class MySQLSession(Session):
             length += len(row) + 1
         if rows:
             yield begin + b",".join(rows), len(rows)
+
+    def push_unique(self, pushes: Sequence[TiedPush]) -> bool:
+        self.add_queues({push.queue for push, _ in pushes})
+        (now,) = self.statements["{now}"]
+        keys, jobs = unique_rows(pushes, now)
+        keys = self.statements[INSERT_KEYS][0] + keys
+        transaction = self._store_unique % (keys, self.statements[INSERT_UNIQUE][0] + jobs)
+        if len(transaction) > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
+            return False
+        return self._retry(lambda: self._push_unique(transaction))
+
+    def _push_unique(self, transaction: bytes) -> bool:
+        try:
+            cursor = self.raw.cursor()
+            cursor.execute(transaction)  # type: ignore[call-overload]  # bytes may be sent, too
+            while cursor.nextset():
+                pass
+        except pymysql.Error as error:
+            if not is_lost(error):
+                self.send([b"ROLLBACK"])
+            if isinstance(error, pymysql.IntegrityError):
+                return False
+            raise
+        self._on_used()
+        return True
 
     def check_size(self, push: Push) -> None:
         if len(quoted(push.body)) > self.packet - 2 * PACKET_MARGIN_BYTES:
@@ -232,13 +268,6 @@ class MySQLSession(Session):
                 self._on_lost(self)  # interrupted, with an answer still to come
                 raise
             time.sleep(0.02 * random())
-
-
-def _place_and_due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:
-    """Return where a new job is stored and when it is due. A due time in the past becomes now."""
-    if at:
-        return b"IF(%d > %s, 'd', '')" % (at, now), b"GREATEST(%d, %s)" % (at, now)
-    return (b"'d'", b"%s + %d" % (now, delay)) if delay > 0 else (b"''", now)
 
 
 class MySQLTransaction(Transaction):

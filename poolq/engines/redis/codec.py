@@ -98,13 +98,35 @@ def tied_push_arguments(pushes: Sequence[base.TiedPush]) -> list[Argument]:
     """Encode jobs as the script part `tied_push` expects them."""
     arguments: list[Argument] = []
     for (id_, queue, body, delay, at, expires), right in pushes:
-        due: Argument = at if at > 0 else f"-{delay}" if delay > 0 else ""
-        arguments += (queue, due, id_, body, expires)
-        if right is None:
-            arguments += ("", "", 0, 0)
-        else:
-            arguments += (right.ties, right.key, right.lasts, int(right.replaces))
+        key, ties, lasts, replaces = "", b"", 0, False
+        if right is not None:
+            key, _, lasts, replaces = right
+            ties = right.ties
+        how: Argument = lasts or ("r" if replaces else "")
+        if delay > 0 or at > 0 or expires > 0:
+            due = str(at) if at > 0 else f"-{delay}" if delay > 0 else ""
+            how = f"{due},{expires},{lasts},{replaces:d}"
+        arguments += (queue, id_, body, key, ties, how)
     return arguments
+
+
+def unique_push_arguments(prefix: str, pushes: Sequence[base.TiedPush]) -> list[Argument] | None:
+    """Encode jobs for `push_unique`. Returns None for jobs that it cannot store."""
+    keys: list[Argument] = []
+    ties: list[Argument] = []
+    bare: list[base.Push] = []
+    names: set[str] = set()
+    for push, right in pushes:
+        if right is None or right.lasts or push.expires:
+            return None
+        name = f"{prefix}unique:{right.key}"
+        names.add(name)
+        keys += (name, "0 " + push.id)
+        ties += (push.id, right.ties)
+        bare.append(push)
+    if len(names) < len(bare):
+        return None
+    return [len(bare), *keys, *ties, *push_arguments(bare)]
 
 
 def push_call(pushes: Sequence[base.Push]) -> tuple[Any, ...]:

@@ -65,21 +65,29 @@ class RedisEngine(Engine):
 
     def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
         holders: list[str] = []
-        bare = [one.push for one in pushes]
+        bare = [push for push, _ in pushes]
         for chunk in [bare] if len(bare) == 1 else push_chunks(bare):
             some = pushes[len(holders) : len(holders) + len(chunk)]
-            replaces = any(one.unique.replaces for one in some if one.unique)
-            script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED
             try:
-                reply = self.client.run(script, *codec.tied_push_arguments(some))
+                reply = self._push_tied(some)
             except EngineUnavailable as error:
                 raise EngineUnavailable(
                     str(error),
                     ids=[push.id for push in bare[len(holders) :]],
                     maybe_stored=isinstance(error, ReplyLost),
                 ) from None
-            holders += map(text, reply)
+            holders += map(text, reply) if reply != 1 else [push.id for push in chunk]
         return holders
+
+    def _push_tied(self, pushes: Sequence[base.TiedPush]) -> Any:
+        """Return 1 if all jobs are stored, or for each the id of the job that has its key."""
+        if len(pushes) > 1:
+            arguments = codec.unique_push_arguments(self.client.prefix, pushes)
+            if arguments and self.client.run(scripts.PUSH_UNIQUE, *arguments):
+                return 1
+        replaces = any(right.replaces for _, right in pushes if right)
+        script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED
+        return self.client.run(script, *codec.tied_push_arguments(pushes))
 
     # workers
 

@@ -27,6 +27,7 @@ class Script:
 
 
 PUSH: Final = Script("push")
+PUSH_UNIQUE: Final = Script("push_unique")
 PUSH_TIED: Final = Script("push_tied")
 PUSH_REPLACING: Final = Script("push_replacing")
 PUSH_EXPIRING: Final = Script("push_expiring")

@@ -5,9 +5,7 @@ The statements are in the modules beside this one. Connections, and fast ways to
 """
 
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TypeVar
@@ -85,35 +83,27 @@ class SQLEngine(Engine):
         holders: dict[str, str] = {}
         try:
             session = self.session
-            for one in pushes:
-                session.check_size(one.push)
-            session.add_queues({one.push.queue for one in pushes})
+            if len(pushes) == 1 and pushes[0].unique and session.push_unique(pushes):
+                return [pushes[0].push.id]
             for some in in_chunks(pushes):
-                self._push_tied(some, holders)
+                if len(pushes) > 1 and ties.may_push_together(some) and session.push_unique(some):
+                    holders.update((one.id, one.id) for one, _ in some)
+                else:
+                    self._push_tied(session, some, holders)
         except EngineUnavailable as error:
-            error.ids = tuple(one.push.id for one in pushes if one.push.id not in holders)
+            error.ids = tuple(one.id for one, _ in pushes if one.id not in holders)
             raise
-        return [holders[one.push.id] for one in pushes]
+        return [holders[one.id] for one, _ in pushes]
 
-    def _push_tied(self, pushes: Sequence[TiedPush], holders: dict[str, str]) -> None:
+    def _push_tied(
+        self, session: Session, pushes: Sequence[TiedPush], holders: dict[str, str]
+    ) -> None:
         """Store jobs. Adds to `holders` by id which job has each job's key."""
-        found = self._change(partial(ties.push, pushes=pushes))
-        contested, skipped = [], Counter[str]()
         for one in pushes:
-            job, right = one
-            holder = found.get(right.key) if right else None
-            if right is None or (holder is not None and holder.id == job.id):
-                holders[job.id] = job.id
-            elif holder is None or right.replaces or holder.is_void:
-                contested.append((one, right))
-            else:
-                holders[job.id] = holder.id
-                skipped[job.queue] += 1
-        if skipped:
-            with suppress(
-                EngineUnavailable
-            ):  # the jobs are stored, so no producer must repeat this
-                self._change(partial(ties.count_skipped, queues=skipped))
+            session.check_size(one.push)
+        session.add_queues({one.queue for one, _ in pushes})
+        decided, contested = self._change(partial(ties.push, pushes=pushes))
+        holders.update(decided)
         for one, right in contested:
             holder_id = ""
             while not holder_id:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from poolq.jobs.message import Push
+from poolq.jobs.ties import TiedPush
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -100,6 +101,11 @@ class Session(ABC):
 
     def check_size(self, push: Push) -> None:  # noqa: B027  # most servers have no limit
         """Raise EngineError for a job that is too big for the server."""
+
+    @abstractmethod
+    def push_unique(self, pushes: Sequence[TiedPush]) -> bool:
+        """Store jobs that are all unique, with different keys, in one transaction, as fast as this
+        database can. Returns False, and stores nothing, if a key is in the table."""
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:

@@ -6,8 +6,7 @@ stored in one transaction, so a push that is rolled back leaves neither. `ends` 
 ends that is held for a time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from poolq.engines.base import Check
@@ -26,6 +25,8 @@ from poolq.engines.sql.session import (
 from poolq.jobs.message import Push
 from poolq.jobs.ties import TiedPush, Ties, UniqueRight, decode
 
+Values = tuple[object, ...]
+
 #: The key goes to the new job if nobody has it, or if the time is over for which somebody had it.
 #: MySQL evaluates the assignments from left to right.
 TAKE_KEY = """INSERT INTO {unique_keys} (name, id, ends)
@@ -39,7 +40,6 @@ STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history
     SELECT ?, CASE WHEN ? > 0 OR ? > {now} THEN 'd' ELSE '' END, ?,
     CASE WHEN ? > {now} THEN ? ELSE {now} + ? END,
     CASE WHEN ? > {now} THEN ? ELSE {now} + ? END + ?, x'', ?, ?"""
-STORE_IF_HELD = STORE_JOB + " FROM {unique_keys} WHERE name = ? AND id = ?"
 #: The job that has the key, if it exists and has not expired, or runs.
 LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
         AND (expires_at IS NULL OR expires_at > {{now}} OR {IS_CLAIMED}))"""
@@ -113,38 +113,45 @@ def start(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
     changes.write(tx)
 
 
-def push(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, Holder]:
-    """Store those of these jobs whose keys are free, in one round trip with the end of the
-    transaction. Returns by key who has it. A job that would replace another is not stored yet."""
-    rights = [(one.push, one.unique) for one in pushes if one.unique is not None]
-    first: dict[str, tuple[object, ...]] = {}
-    for job, right in rights:
-        first.setdefault(right.key, (right.key, job.id, right.lasts, right.lasts))
-    queries: list[Query | BatchQuery] = [
-        BatchQuery(TAKE_KEY, [first[key] for key in sorted(first)]),
-        *_store(pushes),
-    ]
-    names = in_chunks(sorted(first))
-    found = tx.finish(*queries, *(Query(HOLDERS, (some,)) for some in names))
-    return _holders(found[len(queries) :])
+def may_push_together(pushes: Sequence[TiedPush]) -> bool:
+    """Whether these jobs are all unique, with different keys."""
+    keys = {right.key for _, right in pushes if right is not None}
+    return len(keys) == len(pushes)
 
 
-def count_skipped(tx: Transaction, queues: Mapping[str, int]) -> None:
-    """Count by queue the jobs that gave way."""
-    increments = CounterIncrements()
-    increments.add_many(queues, "skipped")
-    tx.later(*increments.queries())
-
-
-def _store(pushes: Sequence[TiedPush]) -> Iterator[BatchQuery]:
-    """Yield statements that store jobs, in order, those with a right only if they have the key."""
-    for is_plain, some in groupby(pushes, lambda one: one.unique is None):
-        if is_plain:
-            yield BatchQuery(STORE_JOB, [(*_job_values(job), None) for job, _ in some])
+def push(
+    tx: Transaction, pushes: Sequence[TiedPush]
+) -> tuple[dict[str, str], list[tuple[TiedPush, UniqueRight]]]:
+    """Store those of these jobs whose keys are free, and count those that give way. Returns by id
+    which job has each job's key, and the jobs that are not stored yet, because they would replace
+    another, or because the job that has their key may be void."""
+    first: dict[str, Values] = {}
+    for job, right in pushes:
+        if right is not None:
+            first.setdefault(right.key, (right.key, job.id, right.lasts, right.lasts))
+    names = sorted(first)
+    take = BatchQuery(TAKE_KEY, [first[key] for key in names])
+    _, *found = tx.run(take, *(Query(HOLDERS, (some,)) for some in in_chunks(names)))
+    holders = _holders(found)
+    decided: dict[str, str] = {}
+    contested: list[tuple[TiedPush, UniqueRight]] = []
+    stored: list[Values] = []
+    skipped = CounterIncrements()
+    for one in pushes:
+        job, right = one
+        holder = holders.get(right.key) if right else None
+        if right is None or (holder is not None and holder.id == job.id):
+            stored.append((*_job_values(job), right.ties if right else None))
+            decided[job.id] = job.id
+        elif holder is None or right.replaces or holder.is_void:
+            contested.append((one, right))
         else:
-            yield BatchQuery(STORE_IF_HELD, [
-                (*_job_values(job), right.ties, right.key, job.id) for job, right in some if right
-            ])  # fmt: skip
+            decided[job.id] = holder.id
+            skipped.add(job.queue, "skipped")
+    if stored:
+        tx.later(BatchQuery(STORE_JOB, stored))
+    tx.at_end(*skipped.queries())
+    return decided, contested
 
 
 def _holders(found: Iterable[QueryResult]) -> dict[str, Holder]:
@@ -155,7 +162,7 @@ def _holders(found: Iterable[QueryResult]) -> dict[str, Holder]:
     }
 
 
-def _job_values(job: Push) -> tuple[object, ...]:
+def _job_values(job: Push) -> Values:
     """Return the arguments of STORE_JOB without the ties."""
     id_, queue, body, delay, at, expires = job
     delay = 0 if at > 0 else max(0, delay)

@@ -15,7 +15,6 @@ from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import EngineUnavailable, StoreMissing
-from poolq.jobs.ties import TiedPush
 
 #: Limits of one transaction of `push`, which blocks other writers for 30 ms. One job may be bigger.
 CHUNK_JOBS = 5000
@@ -93,12 +92,6 @@ class SQLiteEngine(SQLEngine):
         except EngineUnavailable as error:
             error.ids = tuple(one.id for one in pushes[stored:])
             raise
-
-    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
-        push, right = pushes[0]
-        if len(pushes) == 1 and right is not None and self.session.push_unique(push, right):
-            return [push.id]
-        return super().push_tied(pushes)
 
     def wait(self, queues: Queues, timeout: float) -> int:
         session = self.session

@@ -13,7 +13,6 @@ import msgspec
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
-from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -27,23 +26,29 @@ from poolq.engines.sqlite import forks
 from poolq.engines.sqlite.connecting import connect
 from poolq.engines.sqlite.connecting import now as clock
 from poolq.engines.sqlite.faults import code, interrupted, is_busy, translate
+from poolq.engines.sqlite.new_jobs import (
+    INSERT_EXPIRING,
+    INSERT_JOB,
+    INSERT_UNIQUE,
+    MAKE_TRIGGER,
+    MAKE_VIEW,
+    expiring_rows,
+    place_and_due,
+    plain_rows,
+    unique_row,
+    unique_rows,
+)
 from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.watcher import Watcher
 from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, run_read
 from poolq.errors import EngineError
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import TiedPush, UniqueRight
 
 T = TypeVar("T")
 
 BEGIN = "BEGIN IMMEDIATE"
 DATA_VERSION = "PRAGMA data_version"
-INSERT_JOB = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
-INSERT_EXPIRING = """INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at)
-    VALUES (?, ?, ?, ?, ?, ?)"""
-INSERT_TIED = """INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, ties)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
-INSERT_KEY = "INSERT OR IGNORE INTO {unique_keys} (name, id, ends) VALUES (?, ?, ?)"
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
 #: Seconds after which the connection checks again that its file has not been replaced.
@@ -75,26 +80,10 @@ def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) 
     return QueryResult(cursor.fetchall(), cursor.rowcount)
 
 
-def _expiring_rows(now: int, pushes: Sequence[Push]) -> Sequence[Sequence[object]]:
-    """Return the arguments of INSERT_EXPIRING for those of these jobs that expire."""
-    found = []
-    for id_, queue, body, delay, at, expires in pushes:
-        if expires:
-            place, due = _place_and_due(now, delay, at)
-            found.append((id_, place, due, queue, body, due + expires))
-    return found
-
-
 def _roll_back(raw: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):  # the error that led here is the one to raise
         if raw.in_transaction:
             raw.execute("ROLLBACK")
-
-
-def _place_and_due(stamp: int, delay: int, at: int) -> tuple[str, int]:
-    """Return where a new job is stored and when it is due. A due time in the past becomes now."""
-    due = at or stamp + delay
-    return (DELAYED, due) if due > stamp else (QUEUED, stamp)
 
 
 def _cannot_open(error: OSError) -> sqlite3.Error:
@@ -122,7 +111,8 @@ class SQLiteSession(Session):
         self.known_queues: set[str] = set()
         self._insert = texts[INSERT_JOB]
         self._insert_expiring = texts[INSERT_EXPIRING]
-        self._insert_tied, self._insert_key = texts[INSERT_TIED], texts[INSERT_KEY]
+        self._insert_unique = texts[INSERT_UNIQUE]
+        self._has_view = False  # and so is prepared for INSERT_UNIQUE
         self._schema = schema
         self._write_lock = WriteLock(options.file)
         self.watcher = Watcher(options.file)
@@ -198,6 +188,27 @@ class SQLiteSession(Session):
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 
+    def push_unique(self, pushes: Sequence[TiedPush]) -> bool:
+        """Store jobs with different keys, all or none. Returns False if somebody has a key."""
+        with self.lock:
+            try:
+                raw = self.raw()
+                if not self._has_view:
+                    raw.execute(self.texts[MAKE_VIEW])
+                    raw.execute(self.texts[MAKE_TRIGGER])
+                    self._has_view = True
+                if len(pushes) == 1:
+                    self._push_one(raw, *pushes[0])
+                else:
+                    self._add_queues(raw, {one.queue for one, _ in pushes})
+                    query = BatchQuery(INSERT_UNIQUE, unique_rows(clock(), pushes))
+                    self._transact(raw, lambda tx: tx.later(query))
+            except sqlite3.IntegrityError:
+                return False
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
+        return True
+
     def add_queues(self, queues: set[str]) -> None:
         with self.lock:
             try:
@@ -216,6 +227,7 @@ class SQLiteSession(Session):
             return raw
         self.disconnect()
         self.known_queues.clear()
+        self._has_view = False
         self._raw = connect(self.options)
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # a tuple of numbers is wanted
@@ -267,7 +279,9 @@ class SQLiteSession(Session):
         if self._writing:
             raise reentrancy_error(str(self.options.file))
 
-    def _push_one(self, raw: sqlite3.Connection, push: Push) -> None:
+    def _push_one(
+        self, raw: sqlite3.Connection, push: Push, right: UniqueRight | None = None
+    ) -> None:
         """Store a job with one statement that is its own transaction."""
         id_, queue, body, delay, at, expires = push
         if queue not in self.known_queues:
@@ -275,10 +289,13 @@ class SQLiteSession(Session):
         if self._writing:
             self._refuse_reentry()
         stamp = time_ns() // 1000
-        place, due = _place_and_due(stamp, delay, at) if delay or at else ("", stamp)
+        place, due = place_and_due(stamp, delay, at) if delay or at else ("", stamp)
         insert: str = self._insert
         row: tuple[object, ...] = id_, place, due, queue, body
-        if expires:
+        if right is not None:
+            insert = self._insert_unique
+            row = unique_row(right, row, due + expires if expires else None, stamp)
+        elif expires:
             insert, row = self._insert_expiring, (*row, due + expires)
         cursor = self._cursor
         if cursor is None:
@@ -293,59 +310,11 @@ class SQLiteSession(Session):
             self._write_lock.polite_writes = POLITE_WRITES
         self.exclusively(lambda: cursor.execute(insert, row))
 
-    def push_unique(self, push: Push, right: UniqueRight) -> bool:
-        """Store a job if its unique key is free and no other writer is at work. Returns whether it
-        is stored. Like `_push_one`, this bypasses the lines of the write lock."""
-        with self.lock:
-            try:
-                raw = self.raw()
-                if push.queue not in self.known_queues or self._write_lock.polite_writes:
-                    return False
-                self._refuse_reentry()
-                return self._push_unique(raw, push, right)
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
-
-    def _push_unique(self, raw: sqlite3.Connection, push: Push, right: UniqueRight) -> bool:
-        id_, queue, body, delay, at, expires = push
-        cursor = self._cursor
-        if cursor is None:
-            cursor = self._cursor = raw.cursor()
-        try:
-            self._writing = True
-            try:
-                cursor.execute(BEGIN)
-            except sqlite3.OperationalError as error:
-                if not is_busy(error):
-                    raise
-                self._write_lock.polite_writes = POLITE_WRITES
-                return False
-            stamp = time_ns() // 1000
-            ends = stamp + right.lasts if right.lasts else 0
-            cursor.execute(self._insert_key, (right.key, id_, ends))
-            stored = cursor.rowcount == 1
-            if stored:
-                place, due = _place_and_due(stamp, delay, at)
-                expires_at = due + expires if expires else None
-                row = id_, place, due, queue, body, expires_at, right.ties
-                cursor.execute(self._insert_tied, row)
-            cursor.execute("COMMIT")
-        except BaseException:
-            _roll_back(raw)
-            raise
-        finally:
-            self._writing = False
-        return stored
-
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._add_queues(raw, {one.queue for one in pushes})
         stamp = clock()
-        rows: Sequence[Sequence[object]] = [
-            (id_, *_place_and_due(stamp, delay, at), queue, body)
-            for id_, queue, body, delay, at, expires in pushes
-            if not expires
-        ]
-        expiring = [] if len(rows) == len(pushes) else _expiring_rows(stamp, pushes)
+        rows = plain_rows(stamp, pushes)
+        expiring = [] if len(rows) == len(pushes) else expiring_rows(stamp, pushes)
         some = {INSERT_JOB: rows, INSERT_EXPIRING: expiring}
         queries = [BatchQuery(sql, found) for sql, found in some.items() if found]
         self._transact(raw, lambda tx: tx.later(*queries))

@@ -1,14 +1,20 @@
--- Part `tied_fast_path`, only in `push_tied` (needs `ready`): store a single job that is due now,
--- never expires, and whose key nobody has. The script ends here, because creating the functions of the following parts
--- would take longer than this. The arguments are those of part `tied_push`.
+-- Part `tied_fast_path` (needs `ready`): store a single job that is due now and never expires, and whose
+-- key nobody has. The script ends here, because creating the functions of the following parts would take
+-- longer than this. The arguments are those of part `tied_push`.
 
-if #ARGV == 9 and ARGV[2] == '' and ARGV[5] == '0' and ARGV[6] ~= '' and ARGV[8] == '0'
-  and call('SET', P .. 'unique:' .. ARGV[7], '0 ' .. ARGV[3], 'NX') then
-  local queue, id = ARGV[1], ARGV[3]
-  call('HSET', TIES, id, ARGV[6])
-  call('HSET', bodies_of(id), id, stamp .. ' ' .. queue .. '\n' .. ARGV[4])
+local function take_key()
+  local name, lasts = P .. 'unique:' .. ARGV[4], tonumber(ARGV[6])
+  if not lasts then return call('SET', name, '0 ' .. ARGV[2], 'NX') end
+  local milliseconds = digits(math.ceil(lasts / 1000))
+  return call('SET', name, digits(now + lasts) .. ' ' .. ARGV[2], 'NX', 'PX', milliseconds)
+end
+
+if #ARGV == 6 and ARGV[5] ~= '' and not string.find(ARGV[6], ',', 1, true) and take_key() then
+  local queue, id = ARGV[1], ARGV[2]
+  call('HSET', TIES, id, ARGV[5])
+  call('HSET', bodies_of(id), id, stamp .. ' ' .. queue .. '\n' .. ARGV[3])
   local waiting = append(queue, {id})
   if waiting <= 1 then activate(queue) end
   wake(queue, waiting)
-  return {id}
+  return 1
 end

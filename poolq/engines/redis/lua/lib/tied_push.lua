@@ -1,10 +1,11 @@
 -- Part `tied_push` (needs `settle_done`, `wake_tokens`, `ready`, `bodies`, `delayed`, `ties`): store
 -- jobs with unique keys.
 --
--- ARGV: for each job nine: "<queue>", due ("": now, a time, or "-<delay>"), id, body, how long after
---       it is due it expires (0: never), its rights as JSON ("": none), the key, how long it lasts (0:
---       until the job ends), 1 if the job replaces a waiting one, else 0.
--- Reply: for each job the id of the job that has its key.
+-- ARGV: for each job six: "<queue>", id, body, the key, its rights as JSON ("": none), and how: "" as
+--       usual, "r" if the job replaces a waiting one, "<lasts>" if the key is held for a time, or
+--       "<due>,<expires>,<lasts>,<replaces>": due ("": now, a time, or "-<delay>"), how long after that
+--       it expires (0: never), how long the key lasts (0: until the job ends), 1 or 0.
+-- Reply: 1 if the job is stored, or for each job the id of the job that has its key.
 --
 -- The key comes before the job. So if the script fails in between, the key is void.
 
@@ -30,22 +31,30 @@ local function store_job(queue, due, id, body, expires)
   if moment > now then store_later(queue, moment, id, body) else store_now(queue, id, body) end
 end
 
+-- Returns due, expires, lasts, and whether the job replaces another.
+local function how_of(how)
+  local due, expires, lasts, replaces = string.match(how, '^([^,]*),(%d+),(%d+),([01])$')
+  if not due then return '', 0, tonumber(how) or 0, how == 'r' end
+  return due, tonumber(expires), tonumber(lasts), replaces == '1'
+end
+
 -- `replace`: deletes a waiting job and returns true, or returns false if it does not wait.
 local function push_tied(replace)
   local reply = {}
-  for i = 1, #ARGV, 9 do
-    local queue, due, id, body, expires, rights = unpack(ARGV, i, i + 5)
+  for i = 1, #ARGV, 6 do
+    local queue, id, body, key, rights = unpack(ARGV, i, i + 4)
+    local due, expires, lasts, replaces = how_of(ARGV[i + 5])
     local holder
     if rights ~= '' then
-      local name = P .. 'unique:' .. ARGV[i + 6]
+      local name = P .. 'unique:' .. key
       holder = ties().holder(name)
-      if holder and ARGV[i + 8] == '1' and replace(holder) then holder = nil end
+      if holder and replaces and replace(holder) then holder = nil end
       if not holder then
-        ties().give(name, id, tonumber(ARGV[i + 7]))
+        ties().give(name, id, lasts)
         call('HSET', TIES, id, rights)
       end
     end
-    if holder then count('skipped', queue, 1) else store_job(queue, due, id, body, tonumber(expires)) end
+    if holder then count('skipped', queue, 1) else store_job(queue, due, id, body, expires) end
     reply[#reply + 1] = holder or id
   end
   return reply
