@@ -67,6 +67,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kill-races", type=int, default=1000, help="how many kills race with the end of a job"
     )
     parser.addoption(
+        "--cancel-races",
+        type=int,
+        default=40,
+        help="how many requests to cancel race with the end of a job, on each engine",
+    )
+    parser.addoption(
         "--tick-seconds", type=int, default=5, help="for how long keepers are killed at their ticks"
     )
     parser.addoption(

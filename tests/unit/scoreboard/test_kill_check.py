@@ -143,6 +143,7 @@ def work(scores: Scoreboard) -> None:
             row.set_finished(index)
 
 
+@pytest.mark.timeout(1800)
 def test_a_kill_that_races_with_the_end_of_its_job_never_hits_the_next(
     pytestconfig: pytest.Config,
 ) -> None:
