@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.chaos.job_facts import ENDS
 from tests.chaos.limit_rules import concurrency, holds, limits
 from tests.chaos.records import Evidence, by_id
-from tests.chaos.repeats import AT_ITS_END, WORKERS, Causes, repeats
+from tests.chaos.repeats import AT_ITS_END, WORKERS, Causes, repeats, slowness
 from tests.chaos.schedule import RESTORE
 from tests.chaos.tick_rules import ticks
 
@@ -96,7 +96,7 @@ def doubles(evidence: Evidence) -> Iterator[str]:
     causes = Causes(evidence)
     kills = [one for one in evidence.faults if one.kind in WORKERS]
     hits = sum(causes.of(one) == AT_ITS_END for one in repeats(evidence))
-    if hits > max(2, len(kills) * HITS):
+    if hits > max(2, len(kills) * HITS) * slowness(evidence):
         yield f"double: {hits} of {len(kills)} kills hit the microseconds of a job's end"
     for one in repeats(evidence):
         if causes.of(one) is None:

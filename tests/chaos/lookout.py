@@ -1,4 +1,5 @@
-"""Somebody who looks at the rate limits all the time, as the engine has them.
+"""Somebody who looks at the rate limits and the beats of the nodes all the time, as the engine has
+them, and at how busy the machine is.
 
 A thread of its own with a connection of its own: while the engine is away it waits, and the
 adversary, who is to bring the engine back, must not wait with it.
@@ -6,26 +7,36 @@ adversary, who is to bring the engine back, must not wait with it.
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from contextlib import closing, suppress
 from threading import Event, Thread
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from poolq.engines.base import Engine
 from poolq.errors import EngineError
 from poolq.jobs.holds import HOLD_WINDOW
+from poolq.monitor import node_info
 from tests.chaos.job_facts import LIMITS
 from tests.chaos.records import Glimpse
 from tests.contract.helpers import open_engine
 
 EVERY = 0.1  # seconds
+CORES = os.cpu_count() or 1
 
 
 class Lookout:
-    """`seen` is complete once it has ended."""
+    """All is complete once it has ended. `seen`: the limits; `beats`: when each beat of a pool was
+    first seen, by the pid of its master; `load`: the highest mean of how many processes a core had
+    to run."""
 
     def __init__(self, url: str, namespace: str) -> None:
         self.seen: list[Glimpse] = []
+        self.beats: dict[int, list[float]] = defaultdict(list)
+        self.load = 0.0
+        self._nodes: dict[int, tuple[str, int]] = {}
         self._where = url, namespace
         self._over = Event()
         self._thread = Thread(target=self._watch, daemon=True)
@@ -46,8 +57,10 @@ class Lookout:
     def _watch(self) -> None:
         with closing(open_engine(*self._where)) as engine:
             while not self._over.wait(EVERY):
+                self.load = max(self.load, os.getloadavg()[0] / CORES)
                 with suppress(EngineError):  # it is away
                     self._look(engine)
+                    self._listen(engine)
 
     def _look(self, engine: Engine) -> None:
         begin, uses, end = engine.now(), engine.limits(), engine.now()
@@ -56,3 +69,11 @@ class Lookout:
             span = HOLD_WINDOW if use.rule.window == HOLD_WINDOW else use.rule.span
             shown = Glimpse(key, window.start, span, window.used, LIMITS[key])
             self.seen.append(shown._replace(starts=use.starts, hold=use.hold, begin=begin, end=end))
+
+    def _listen(self, engine: Engine) -> None:
+        for node in engine.nodes():
+            info = node_info.decode(node.info)
+            counted = node.node, node.beat
+            if info is not None and self._nodes.get(info.session) != counted:
+                self._nodes[info.session] = counted
+                self.beats[info.session].append(monotonic())

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -114,6 +114,8 @@ class Evidence(NamedTuple):
     overlaps: bool = False
     changes: tuple[Change, ...] = ()
     schedules: tuple[Scheduled, ...] = ()
+    beats: Mapping[int, Sequence[float]] = MappingProxyType({})
+    load: float = 0.0
 
 
 def parse_ledger(text: str) -> list[Line]:

@@ -2,7 +2,9 @@
 that accounts for it, by the causes that docs/guarantees.md names, or there is none.
 
 Who died is known by pid, and when by the machine's monotonic clock; a fault's `begin` is noted
-before it is done, its `end` after. What a busy machine may take for a thing is a constant here.
+before it is done, its `end` after. What a machine may take for a thing is a constant here, which
+grows where a core had more than BUSY processes to run. There, a node may also be silent by itself;
+the engine's record of its beats tells, and that another node beat meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from tests.chaos.records import NOBODY, Done, Evidence, Line, by_id
@@ -28,6 +31,8 @@ PAUSE = 5.0
 SILENT = 0.6
 #: Seconds for which a worker starts what it has claimed on the store's last word.
 WORD = 1.0
+#: Processes that a core may have to run without a delay that counts.
+BUSY = 4.0
 #: Seconds between two silences in which there need not be a beat.
 BREATH = 1.0
 #: Seconds after the death of a keeper in which its master has not started another.
@@ -47,8 +52,9 @@ AT_ITS_END = "its worker was killed at its end"
 UNSETTLED = "its pool was killed before it was settled"
 AWAY = "its pool was killed while the engine was away"
 SILENCE = "its node was silent for longer than its time to live"
+SLOW = "its node was silent for so long by itself, on a busy machine"
 UNDONE = "the store lost what was settled or claimed"
-CAUSES = (AT_ITS_END, UNSETTLED, AWAY, SILENCE, UNDONE)
+CAUSES = (AT_ITS_END, UNSETTLED, AWAY, SILENCE, SLOW, UNDONE)
 
 
 class Repeat(NamedTuple):
@@ -71,11 +77,22 @@ def repeats(evidence: Evidence) -> Iterator[Repeat]:
                 yield Repeat(begun, end, again)
 
 
+class Silence(NamedTuple):
+    """`heard`: when there is a beat again at last; a pool that was stopped, and whose keeper was
+    killed meanwhile, starts another one when it goes on."""
+
+    begin: float
+    end: float
+    heard: float
+
+
 class Causes:
     """Of the repeats of one run of the suite."""
 
     def __init__(self, evidence: Evidence) -> None:
         self._enough = SILENT * evidence.ttl
+        self._slow = slowness(evidence)
+        self._gaps = _gaps(evidence.beats, self._enough)
         self._locks = evidence.locks
         self._faults = sorted(evidence.faults, key=lambda fault: fault.begin)
         self._starts: dict[tuple[int, int], list[float]] = defaultdict(list)
@@ -101,7 +118,9 @@ class Causes:
             return AWAY if away else UNSETTLED
         silent = self._was_silent(repeat, settled, near) or self._was_alone(repeat, settled, heads)
         late = self._was_about_to_begin(repeat) or self._began_on_an_old_word(repeat)
-        return SILENCE if silent or late else None
+        if silent or late:
+            return SILENCE
+        return SLOW if self._slow > 1 and self._beat_late(repeat, settled) else None
 
     def _is_undone(self, repeat: Repeat) -> bool:
         return any(
@@ -114,18 +133,18 @@ class Causes:
     def _was_killed_at_its_end(self, end: Line, past: Sequence[Done]) -> bool:
         """Who has begun another job since, had noted the end."""
         return self._next(end, end.at) == math.inf and any(
-            end.pid in one.pids and one.begin - NOTING <= end.at <= one.end
+            end.pid in one.pids and one.begin - NOTING * self._slow <= end.at <= one.end
             for one in past if one.kind in WORKERS
         )  # fmt: skip
 
     def _settled(self, end: Line, near: Sequence[Done]) -> tuple[float, bool]:
         """When the end was settled at last, if its worker lived; and whether something was between
         it and the engine. Who begins another job later than in company, has settled."""
-        last, away = end.at + SETTLING, False
+        last, away = end.at + SETTLING * self._slow, False
         for one in near:  # in the order of their begins, so that one leads to the next
             if end.at <= back(one) and one.begin <= last and _holds_up(one, end):
                 last, away = max(last, back(one)), True
-        return min(last, self._next(end, end.at + COMPANY)), away
+        return min(last, self._next(end, end.at + COMPANY * self._slow)), away
 
     def _next(self, end: Line, after: float) -> float:
         """When its worker began the first job after that."""
@@ -141,7 +160,16 @@ class Causes:
             and repeat.begun <= one.heard + SETTLING
             and one.begin <= settled
             and repeat.again.at >= one.begin + self._enough
-            for one in _silences(near)
+            for one in self._silences(near, repeat.end.pool)
+        )
+
+    def _beat_late(self, repeat: Repeat, settled: float) -> bool:
+        """As `_was_silent`, for no fault."""
+        return any(
+            repeat.begun <= gap.heard + SETTLING
+            and gap.begin <= settled
+            and repeat.again.at >= gap.begin + self._enough
+            for gap in self._gaps.get(repeat.end.pool, ())
         )
 
     def _was_about_to_begin(self, repeat: Repeat) -> bool:
@@ -162,7 +190,7 @@ class Causes:
         near = [one for one in self._faults if _concerns(one, repeat.again)]
         return repeat.again.at <= repeat.begun + WORD and any(
             one.begin + self._enough <= repeat.begun <= one.heard + SETTLING
-            for one in _silences(near)
+            for one in self._silences(near, repeat.again.pool)
         )
 
     def _was_alone(self, repeat: Repeat, settled: float, heads: Sequence[Done]) -> bool:
@@ -173,11 +201,44 @@ class Causes:
             repeat.begun <= one.end + SETTLING and last >= one.begin + self._enough for one in heads
         )
 
+    def _silences(self, near: Sequence[Done], pool: int) -> list[Silence]:
+        """Those that follow one another closely are one, and each lasts until the next beat."""
+        found: list[Silence] = []
+        for one in near:
+            if one.kind not in SILENCES:
+                continue
+            begin, end, wait = one.begin, one.end, SUCCESSION * (one.kind == "kill-keeper")
+            if found and begin <= max(found[-1].end + BREATH, found[-1].heard):
+                last = found.pop()
+                begin, end = last.begin, max(last.end, end)
+                wait = max(wait, last.heard - last.end)
+            heard = [gap.heard for gap in self._gaps.get(pool, ())
+                     if gap.begin <= end + wait and begin <= gap.heard]  # fmt: skip
+            found.append(Silence(begin, max([end, *heard]), max([end + wait, *heard])))
+        return found
+
 
 def back(fault: Done) -> float:
     """When everybody has reached the engine again, after an outage or a stop: the pauses between
     tries double, so the last one is no longer than all before it."""
     return fault.end + min(PAUSE, fault.end - fault.begin) + SETTLING
+
+
+def slowness(evidence: Evidence) -> float:
+    """How much longer things may take than on a machine that is not too busy."""
+    return max(1.0, evidence.load / BUSY)
+
+
+def _gaps(beats: Mapping[int, Sequence[float]], enough: float) -> dict[int, list[Silence]]:
+    """When pools were silent by the engine's record, while others beat for long enough."""
+    found: dict[int, list[Silence]] = defaultdict(list)
+    for pool, own in beats.items():
+        others = sorted(at for other, some in beats.items() if other != pool for at in some)
+        for last, following in pairwise([*own, math.inf]):
+            meanwhile = others[bisect_right(others, last) : bisect_right(others, following)]
+            if meanwhile and meanwhile[-1] - meanwhile[0] >= enough:
+                found[pool].append(Silence(last, following, following))
+    return found
 
 
 def _concerns(fault: Done, line: Line) -> bool:
@@ -210,27 +271,3 @@ def _deaths(pid: int, faults: Sequence[Done], heads: Sequence[Done]) -> list[Don
     alone = [one for one in killed if one.kind in WORKERS
              and any(head.begin <= one.end for head in heads)]  # fmt: skip
     return [one for one in killed if one.kind == "kill-pool"] + alone
-
-
-class Silence(NamedTuple):
-    """`heard`: when there is a beat again at last; a pool that was stopped, and whose keeper was
-    killed meanwhile, starts another one when it goes on."""
-
-    begin: float
-    end: float
-    heard: float
-
-
-def _silences(near: Sequence[Done]) -> list[Silence]:
-    """Those that follow one another closely are one."""
-    found: list[Silence] = []
-    for one in near:
-        if one.kind not in SILENCES:
-            continue
-        begin, end, wait = one.begin, one.end, SUCCESSION * (one.kind == "kill-keeper")
-        if found and begin <= max(found[-1].end + BREATH, found[-1].heard):
-            last = found.pop()
-            begin, end = last.begin, max(last.end, end)
-            wait = max(wait, last.heard - last.end)
-        found.append(Silence(begin, end, end + wait))
-    return found

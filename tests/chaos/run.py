@@ -162,7 +162,7 @@ class _Chaos:
             lookout.seen, left, self.fleet.stale(), self.broker.lossy, self.fleet.ahead,
             self.broker.locks, frozenset(canceller.asked), tuple(canceller.cancelled),
             counts, {id: name for _, id, name in words}, self.broker.overlaps,
-            tuple(changer.made), schedules,
+            tuple(changer.made), schedules, dict(lookout.beats), lookout.load,
         )  # fmt: skip
 
     def _is_drained(self) -> bool:

@@ -8,7 +8,17 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.records import Done, Evidence, Line
-from tests.chaos.repeats import AT_ITS_END, AWAY, SILENCE, UNDONE, UNSETTLED, Causes, repeats
+from tests.chaos.repeats import (
+    AT_ITS_END,
+    AWAY,
+    BUSY,
+    SILENCE,
+    SLOW,
+    UNDONE,
+    UNSETTLED,
+    Causes,
+    repeats,
+)
 
 TTL = 4.0
 US, ALL = frozenset({7}), frozenset({1, 2, 7})
@@ -17,9 +27,10 @@ FIRST = [Line("start", "a", 0, 7, 10.0), Line("end", "a", 0, 7, 10.1)]
 AGAIN = [Line("start", "a", 1, 8, 15.0), Line("end", "a", 1, 8, 15.1)]
 
 
-def causes(lines: list[Line], *faults: Done) -> list[str | None]:
+def causes(lines: list[Line], *faults: Done, **more: object) -> list[str | None]:
     """Of each repeat in these lines."""
     given = Evidence(lines, set(), set(), list(faults), TTL, set(), set(), 0, [], [])
+    given = given._replace(**more)  # type: ignore[arg-type]  # a test gives what the field takes
     found = Causes(given)
     return [found.of(one) for one in repeats(given)]
 
@@ -176,3 +187,32 @@ def test_a_silent_nodes_worker_may_start_for_a_second_what_was_taken_from_it() -
     near = [*FIRST, AGAIN[0]._replace(at=10.05)]
     assert causes(near, *(one._replace(node=0, kind="stop-master") for one in faults)) == [None]
     assert causes(near, faults[2]) == [None]
+
+
+#: Pool 1 is not heard of from 8 to 14 s, while pool 2 beats; and the other way round.
+QUIET = {1: [7.0, 8.0, 14.0], 2: [7.5, 9.0, 10.0, 11.0, 12.0, 13.0, 14.5]}
+HEARD = {1: QUIET[2], 2: QUIET[1]}
+
+
+def test_a_silence_lasts_until_the_engine_shows_a_beat() -> None:
+    """A keeper that was killed at 7.5 s, and on a slow machine has no successor until 14 s."""
+    killed = Done("kill-keeper", 7.5, 7.5, 0, frozenset({2}))
+    lines = [Line("start", "a", 0, 7, 13.0), Line("end", "a", 0, 7, 13.1), *AGAIN]
+    assert causes(lines, killed) == [None]
+    assert causes(lines, killed, beats=QUIET) == [SILENCE]
+    assert causes(lines, killed, beats=HEARD) == [None]
+
+
+def test_a_node_may_be_silent_by_itself_on_a_busy_machine_only() -> None:
+    lines = FIRST + AGAIN
+    assert causes(lines, beats=QUIET, load=BUSY) == [None]
+    assert causes(lines, beats=QUIET, load=BUSY + 1) == [SLOW]
+    assert causes(lines, beats=HEARD, load=BUSY + 1) == [None]
+    alone = {1: QUIET[1], 2: QUIET[2][:3]}
+    assert causes(lines, beats=alone, load=BUSY + 1) == [None], "nobody beat meanwhile"
+
+
+def test_a_busy_machine_takes_longer() -> None:
+    lines, kill = FIRST + AGAIN, Done("kill-worker", 10.25, 10.26, 0, US)
+    assert causes(lines, kill) == [None]
+    assert causes(lines, kill, load=2 * BUSY) == [AT_ITS_END]
