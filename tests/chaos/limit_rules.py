@@ -35,6 +35,8 @@ BETWEEN = 200_000
 LIMITED = (("Releases", RELEASED), ("Parks", PARKED), ("Both", OF_ALL), ("BothParked", OF_ALL))
 #: So many windows must end between the starts that are compared.
 WINDOWS = 3
+#: So many windows may come and go unseen on a busy machine, and for each as many slots.
+UNSEEN, SHORT = 3, 10
 #: The jobs of which only so many of each tenant run at once.
 AT_ONCE_JOBS = ("AtOnce", "AtOncePaced")
 FOREVER = 2**62
@@ -111,7 +113,7 @@ def _too_many_at_any_time(
 def _by_the_ledger(evidence: Evidence, keys: set[str]) -> Iterator[str]:
     for job, most in LIMITED:
         begun = [line for line in evidence.lines if line.what == "start" and line.job == job]
-        if begun and f"jobs:{job}" not in keys:
+        if len(begun) > UNSEEN * most and f"jobs:{job}" not in keys:
             yield f"limit: {len(begun)} starts of {job}, and no window of it was seen"
         prompt = sorted(line.at for line in begun if not _is_late(evidence, line))
         # Between two starts that are so many apart, that many windows have ended.
@@ -200,7 +202,8 @@ def concurrency(evidence: Evidence) -> Iterator[str]:
         if one.span == GATE_WINDOW and one.used > one.limit:
             yield f"concurrency: {one.used} slots of {one.key}, which has {one.limit}"
     begun = [line for line in evidence.lines if line.what == "start" and line.job in AT_ONCE_JOBS]
-    if begun and not any(one.span == GATE_WINDOW for one in evidence.glimpses):
+    shown = any(one.span == GATE_WINDOW for one in evidence.glimpses)
+    if len(begun) > UNSEEN * AT_ONCE * SHORT and not shown:
         yield f"concurrency: {len(begun)} jobs were to run under it, and no slot was seen"
     if evidence.lossy:
         return

@@ -244,4 +244,5 @@ def test_more_jobs_of_a_tenant_at_once_than_it_may_have() -> None:
     stopped = Done("stop-pool-long", 0.5, 2, node=0)
     assert words(evidence(lines, stopped, glimpses=[seen])) == [], "it may count as dead"
     assert words(evidence(lines[:2], glimpses=[seen._replace(used=3)])) == ["concurrency"]
-    assert words(evidence(lines[:2])) == ["concurrency"], "nobody has seen a slot"
+    many = [line for n in range(100) for line in at_once(f"{n}", n, n)]
+    assert words(evidence(many)) == ["concurrency"], "nobody has seen a slot"
