@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from poolq.dashboard import bulk
 from poolq.dashboard.commands import COMMANDS, CommandSpec, Mistake, run
-from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Question, ScreenState
+from poolq.dashboard.selection import pane_of
 from poolq.monitor.snapshot import Snapshot
 from poolq.monitor.wait_reasons import WAITING
 
@@ -143,5 +143,5 @@ def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> Iterable[str]:
         case "worker":
             return (str(one.slot) for one in running)
         case "column":
-            return (one.lower() for one in PANES[state.pane].sorts if one and " " not in one)
+            return (one.lower() for one in pane_of(state).sorts if one and " " not in one)
     return ()

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from poolq.common.durations import micros, since
 from poolq.common.names import check_name, suggestion
 from poolq.dashboard import bulk, questions, selection
-from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
 from poolq.engines.search import JobFilter
 from poolq.errors import DurationError, OptionError
@@ -223,7 +222,8 @@ def _kill(given: Given) -> Result:
 
 
 def _sort(given: Given) -> Result:
-    state, titles = given.state, PANES[given.state.pane].sorts
+    state, pane = given.state, selection.pane_of(given.state)
+    titles = pane.sorts
     if not given.words:
         return selection.order_by(None, state)
     text = given.words[0]
@@ -231,7 +231,7 @@ def _sort(given: Given) -> Result:
     if found is None:
         names = [one.lower() for one in titles if one]
         hint = suggestion(text.lower(), names, f"it can be sorted by {', '.join(names)}")
-        raise Mistake(f"pane {state.pane} cannot be sorted by {text!r}; {hint}")
+        raise Mistake(f"pane {pane.name} cannot be sorted by {text!r}; {hint}")
     return selection.order_by(found, state)
 
 

@@ -37,7 +37,8 @@ def _of_list(jobs: JobList, state: ScreenState, snapshot: Snapshot, now: float) 
     if not state.typing and state.filter != jobs.text:
         jobs.restart(status=jobs.status, text=state.filter)
     at = JOBS_PANE.position(JOBS_PANE.shown(snapshot, state), state)
-    request = jobs.request(at, now)
+    whole = jobs.to_end or JOBS_PANE.name in state.orders
+    request = jobs.request(at, now, whole=whole)
     return Action("jobs", jobs.queue or jobs.limit, request=request) if request else None
 
 
@@ -48,9 +49,12 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
         state.failures.found = found
         state.failures.due = now + rest_after(found.took, FAILURES_INTERVAL)
     elif isinstance(found, FoundJobs) and jobs is not None and action.request is not None:
-        before = JOBS_PANE.position(jobs.jobs, state)
+        before = JOBS_PANE.position(JOBS_PANE.listed(state), state)
         jobs.take(action.request, found, now)
-        _keep_selection(state, jobs, before)
+        _keep_selection(state, before)
+        if jobs.to_end:
+            _select(state, -1)
+            jobs.to_end = jobs.has_more
     elif isinstance(found, FoundDetail) and detail is not None and detail.key == shown_by(action):
         detail.waits, detail.blocks = False, found.blocks
         detail.due = now + rest_after(found.took, DETAIL_INTERVAL)
@@ -85,8 +89,15 @@ def outdate(state: ScreenState) -> None:
         state.detail.due = 0.0
 
 
-def _keep_selection(state: ScreenState, jobs: JobList, before: int) -> None:
+def _keep_selection(state: ScreenState, before: int) -> None:
     """If the selected job has left the list, select the one that took its place."""
     chosen = state.chosen.get(JOBS_PANE.name)
-    if jobs.jobs and all(one.id != chosen for one in jobs.jobs):
-        state.chosen[JOBS_PANE.name] = jobs.jobs[min(before, len(jobs.jobs) - 1)].id
+    if all(one.id != chosen for one in JOBS_PANE.listed(state)):
+        _select(state, before)
+
+
+def _select(state: ScreenState, row: int) -> None:
+    """Select the job in this row of the list, or the last one if there are fewer rows."""
+    listed = JOBS_PANE.listed(state)
+    if listed:
+        state.chosen[JOBS_PANE.name] = listed[min(row, len(listed) - 1)].id

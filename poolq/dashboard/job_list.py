@@ -12,6 +12,7 @@ from poolq.engines.base import StoredJob
 from poolq.monitor.snapshot import FailureView, Snapshot
 
 PAGE_SIZE = 100
+LARGE_PAGE_SIZE = 1_000  # for a list that is fetched as a whole
 MAX_JOBS = 5_000  # jobs in a list
 MAX_STORED_FAILURES = 200  # the newest ones, which the failures pane shows
 MAX_SCANNED = 50_000  # jobs that a filter searches
@@ -119,9 +120,11 @@ class JobList:
     error: str = ""
     retry_at: float = 0.0
     room: int = 20  # rows on the screen
+    to_end: bool = False  # the last job is to be selected, once it is known
 
-    def request(self, at: int, now: float) -> JobsRequest | None:
-        """Return what to fetch if row `at` is selected, or None if nothing is missing."""
+    def request(self, at: int, now: float, *, whole: bool = False) -> JobsRequest | None:
+        """Return what to fetch if row `at` is selected, or None if nothing is missing. `whole`:
+        fetch all jobs, not only those that are shown next."""
         if now < self.retry_at:
             return None
         size = len(self.jobs)
@@ -130,11 +133,17 @@ class JobList:
         first = JobsRequest(self.queue, self.limit, self.status, size=again, text=self.text)
         if self.fetched_at is None:
             return first
-        more = size < MAX_JOBS and self.scanned < MAX_SCANNED
-        if self.next is not None and more and at + 2 * self.room >= size:
-            return first._replace(start=self.next, size=count)
+        if self.has_more and (whole or at + 2 * self.room >= size):
+            count = min(MAX_JOBS - size, LARGE_PAGE_SIZE) if whole else count
+            return first._replace(start=self.next or BEGINNING, size=count)
         short = size <= MAX_REFRESHED and self.scanned <= MAX_FILTERED
         return first if short and now - self.fetched_at >= self.rest else None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more jobs can be fetched."""
+        more = len(self.jobs) < MAX_JOBS and self.scanned < MAX_SCANNED
+        return self.next is not None and more
 
     def take(self, request: JobsRequest, found: FoundJobs, now: float) -> None:
         """Add the jobs that were found; those of the first page replace all others."""
@@ -150,7 +159,7 @@ class JobList:
             self.jobs, self.scanned, self.fetched_at = [], 0, now
             self.rest = rest_after(found.took, REFRESH_INTERVAL)
         known = {one.id for one in self.jobs}
-        self.jobs += [one for one in found.jobs if one.id not in known]
+        self.jobs = [*self.jobs, *(one for one in found.jobs if one.id not in known)]
         self.next, self.skew, self.error = found.next, found.skew, ""
         self.scanned += found.scanned
 
@@ -162,6 +171,7 @@ class JobList:
         """Begin again with another status or filter."""
         self.status, self.text, self.jobs, self.next = status, text, [], BEGINNING
         self.fetched_at, self.retry_at, self.scanned = None, 0.0, 0
+        self.to_end = False
 
     def fail(self, error: str, now: float) -> None:
         self.error, self.retry_at = error, now + RETRY_INTERVAL

@@ -30,6 +30,7 @@ WHEEL_ROWS = 3
 _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 0, "page up": 0,
           "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
 _PAGES = {"page down": 1, "page up": -1}
+_SORTS = {"s": selection.next_order, "S": selection.reverse_order}
 _POOL_KEYS = ("+", "=", "-", "R", "D")
 #: The keys that act on a row, and where there are such rows.
 _ROW_KEYS = {
@@ -51,6 +52,8 @@ def press(
         if len(key) == 1 and state.question is None:
             _paste(key, state)
         return None
+    if state.jobs is not None:
+        state.jobs.to_end = False
     if key == "ctrl-z":
         return SUSPEND
     if key == "ctrl-l":
@@ -110,7 +113,7 @@ def _in_view(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
         _in_detail(key, state.detail, state)
         return None
     if state.jobs is not None:
-        return _in_jobs(key, state.jobs, state, snapshot)
+        return _in_jobs(key, state.jobs, state, snapshot, now)
     return _in_lists(key, state, snapshot, now)
 
 
@@ -165,9 +168,12 @@ def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
         state.detail = None
 
 
-def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) -> Action | None:
+def _in_jobs(
+    key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot, now: float
+) -> Action | None:
     if key in _MOVES:
         selection.move(_step(key, state), state, snapshot)
+        jobs.to_end = key in ("end", "G")
     elif key == "enter":
         return _open(state, snapshot)
     elif key == "/":
@@ -178,6 +184,8 @@ def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) ->
         state.detail = Detail(state.pane, jobs.key)
     elif key in ("tab", "right", "shift-tab", "left"):
         _next_status(jobs, snapshot, 1 if key in ("tab", "right") else -1)
+    elif key in _SORTS:
+        state.show_message(_SORTS[key](state), now)
     elif key == "esc" and state.filter:
         state.filter = ""
     elif key in ("esc", "q", "backspace"):
@@ -202,10 +210,8 @@ def _in_lists(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> A
         selection.focus(names[(names.index(state.pane) + step) % len(names)], state, snapshot)
     elif key == "enter":
         return _open(state, snapshot)
-    elif key == "s":
-        state.show_message(selection.next_order(state), now)
-    elif key == "S":
-        state.show_message(selection.reverse_order(state), now)
+    elif key in _SORTS:
+        state.show_message(_SORTS[key](state), now)
     elif key == "/":
         state.typing = True
     elif key == "esc":
@@ -243,9 +249,10 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
 
 
 def _list_jobs(jobs: JobList, state: ScreenState) -> None:
-    """Open a list with its first job selected and without a filter."""
+    """Open a list with its first job selected, in the order of the engine and without a filter."""
     jobs.outer_filter, state.filter, state.jobs = state.filter, "", jobs
     state.chosen.pop(JOBS_PANE.name, None)
+    state.orders.pop(JOBS_PANE.name, None)
 
 
 def _follow_log(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:

@@ -85,7 +85,8 @@ def focus(name: str, state: ScreenState, snapshot: Snapshot) -> None:
 def order_by(title: str | None, state: ScreenState) -> str:
     """Sort the focused pane by the column with that title, or not at all (None). If it is sorted by
     this column already, reverse the order. Returns a message."""
-    pane, order = PANES[state.pane], state.orders.get(state.pane)
+    pane = pane_of(state)
+    order = state.orders.get(pane.name)
     if title is None:
         state.orders.pop(pane.name, None)
         return f"{pane.name}: in their usual order"
@@ -99,8 +100,9 @@ def order_by(title: str | None, state: ScreenState) -> str:
 def next_order(state: ScreenState) -> str:
     """Sort the focused pane by its next column; after the last one, do not sort it. Returns a
     message."""
-    titles: list[str | None] = [*PANES[state.pane].sorts, None]
-    order = state.orders.get(state.pane)
+    pane = pane_of(state)
+    titles: list[str | None] = [*pane.sorts, None]
+    order = state.orders.get(pane.name)
     at = titles.index(order.column) if order else -1
     return order_by(titles[(at + 1) % len(titles)], state)
 
@@ -108,6 +110,7 @@ def next_order(state: ScreenState) -> str:
 def reverse_order(state: ScreenState) -> str:
     """Reverse the order of the focused pane, or that of its first column if it is not sorted.
     Returns a message."""
-    title, sort = next(iter(PANES[state.pane].sorts.items()))
-    order = state.orders.setdefault(state.pane, Order(title, sort.descending))
+    pane = pane_of(state)
+    title, sort = next(iter(pane.sorts.items()))
+    order = state.orders.setdefault(pane.name, Order(title, sort.descending))
     return order_by(order.column, state)

@@ -76,13 +76,28 @@ def test_each_size_shows_what_matters(make_project: MakeProject, engine_url: str
             assert re.search(r"!jobs:SendMail +HOLDS BACK +\d/2 per 1h +5 ", shown[lines])
         rows = shown[50].splitlines()
         right = [row[100:].strip() for row in rows[7:-1]]
-        for title in ("BACKLOG", "FAILURES 3", "EVENTS", "NODES 1"):
+        for title in ("BACKLOG", "FAILURES 3", "NODES 1"):
             assert sum(row.startswith(title) for row in right) == 1, shown[50]
-        assert sum(len(row) > 8 for row in right) >= 14, shown[50]
-        for title in ("WORKERS 2", "QUEUES 3", "LIMITS 1"):
+        for title in ("WORKERS 2", "QUEUES 3", "LIMITS 1", "EVENTS"):
             assert sum(row.startswith(f" {title} ") for row in rows) == 1, shown[50]
         assert re.search(r"KINDS 2 .*\n jobs:", shown[50])
         assert re.search(r" jobs:Charge +[\d.-]+ +0 +3 ", shown[50])
+        (events,) = (number for number, row in enumerate(rows) if row.startswith(" EVENTS "))
+        assert not any(title in rows[events] for title in ("WORKERS", "FAILURES", "NODES"))
+        assert all(re.match(r" +\d\d:\d\d:\d\d +\w", row) for row in rows[events + 1 : events + 3])
+        project.dispatch_many("Charge", 250, queue="later")
+        tty.type("/", *"later", "enter", "tab", "enter")
+        for columns, lines in reversed(SIZES):
+            tty.resize(columns, lines)
+            tty.type("g")
+            until(
+                lambda: re.search(r"QUEUE later .*\n JOB.* 1-\d+  ?▼", tty.look()), 20, "the list"
+            )
+            tty.type("G")
+            until(lambda: re.search(r" JOBS 254 .* \d+-254 ▲", tty.look()), 20, "the last job")
+            tty.type("s", "s")
+            until(lambda: re.search(r" JOBS 254 +JOB▲ ", tty.look()), 20, "by the name of the job")
+            tty.type(":", *"sort", "enter")
         project.ledger.open()
 
 

@@ -92,7 +92,7 @@ def _hidden(state: ScreenState) -> set[str]:
     hidden = {"q"} if state.own else set()  # q does what D does
     if state.detail is not None:
         return hidden | {"tab", "enter", "s"}
-    return hidden | {"s"} if state.jobs is not None else hidden
+    return hidden
 
 
 def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> Line:

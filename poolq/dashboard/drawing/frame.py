@@ -129,7 +129,7 @@ def _without_modules(text: str, theme: Theme) -> str:
 
 
 def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
-    """Draw the panes: those in the full width, then two columns."""
+    """Draw the panes: those in the full width, and between them two columns."""
     state, snapshot = context.state, context.snapshot
     rows = {name: pane.count(snapshot, state) for name, pane in PANES.items()}
     if room >= ROOM_FOR_SUCCESSOR and not state.filter:
@@ -137,13 +137,14 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
         rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
     lines: list[Line] = []
     columns: dict[int, list[Line]] = {}
+    below: list[Line] = []
     for area in layout.arrange(rows, state.pane, width, max(0, room)):
         drawn = table.draw(PANES[area.pane], context, area.width, area.height)
-        if area.width == width:
-            lines += drawn
-        else:
+        if area.width < width:
             columns.setdefault(area.left, []).extend(drawn)
+        else:
+            (below if columns else lines).extend(drawn)
     if columns:
         left, right = columns.values()
         lines += side_by_side(left, right, max(columns))
-    return lines
+    return lines + below

@@ -2,7 +2,8 @@
 
 The result depends only on the size of the screen, on how many rows the panes have, and on which
 pane has the focus. A wide screen shows the workers in its full width, and below them two columns of
-panes.
+panes. If these leave enough lines, the events are below them in the full width, since their texts
+are long.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import NamedTuple
 TWO_COLUMNS_WIDTH = 150  # minimum columns of the screen for two columns of panes
 TWO_COLUMNS_HEIGHT = 8  # minimum lines of the panes for that
 PANE_GAP = 2
+WIDE_EVENTS_HEIGHT = 6  # minimum lines for events in the full width
 #: The panes of each column, from top to bottom, below the workers of a wide screen.
 WIDE = (("queues", "limits", "schedules", "kinds"), ("failures", "events", "nodes"))
 #: The panes of a narrow screen.
@@ -38,29 +40,41 @@ def arrange(rows: Mapping[str, int], focus: str, width: int, height: int) -> lis
     each pane to the number of rows that it has. On a wide screen, the workers get at most half of
     the lines, unless the other panes do not need the rest."""
     if width < TWO_COLUMNS_WIDTH or height < TWO_COLUMNS_HEIGHT:
-        return _column(NARROW, rows, focus, PaneArea("", 0, 0, width, height))
-    below = max(
-        sum(_lines(rows[one]) for one in panes if rows[one] or one != UNLESS_EMPTY)
-        for panes in WIDE
-    )
+        names = _shown(NARROW, rows, focus, height)
+        return _share_out(names, rows, focus, PaneArea("", 0, 0, width, height))
+    below = max(_needs(panes, rows, focus) for panes in WIDE)
     top = min(_lines(rows["workers"]), max(height // 2, height - below))
     rest = height - top
-    left = (width - PANE_GAP) // 2
-    right = PaneArea("", left + PANE_GAP, top, width - left - PANE_GAP, rest)
+    workers = PaneArea("workers", 0, 0, width, top)
     # Failures get some room in advance, so that a new one does not move the panes below it.
     ahead = {**rows, "failures": max(rows["failures"], rest // 3)}
+    columns: tuple[Sequence[str], Sequence[str]] = WIDE
+    beside = tuple(one for one in WIDE[1] if one != "events")
+    room = rest - max(_needs(WIDE[0], rows, focus), _needs(beside, ahead, focus))
+    events = []
+    if room >= WIDE_EVENTS_HEIGHT:
+        columns = WIDE[0], beside
+        events.append(PaneArea("events", 0, height - room, width, room))
+    area = PaneArea("", 0, top, (width - PANE_GAP) // 2, rest - sum(one.height for one in events))
+    right = area._replace(left=area.width + PANE_GAP, width=width - area.width - PANE_GAP)
     return [
-        PaneArea("workers", 0, 0, width, top),
-        *_column(WIDE[0], rows, focus, PaneArea("", 0, top, left, rest)),
-        *_column(WIDE[1], ahead, focus, right),
+        workers,
+        *_share_out(_shown(columns[0], rows, focus, rest), rows, focus, area),
+        *_share_out(_shown(columns[1], ahead, focus, rest), ahead, focus, right),
+        *events,
     ]
 
 
-def _column(
-    panes: Sequence[str], rows: Mapping[str, int], focus: str, area: PaneArea
+def _needs(panes: Sequence[str], rows: Mapping[str, int], focus: str) -> int:
+    """Return how many lines a column of these panes needs to show all of their rows."""
+    shown = (one for one in panes if rows[one] or one != UNLESS_EMPTY or one == focus)
+    return sum(_lines(rows[one]) for one in shown)
+
+
+def _share_out(
+    names: Sequence[str], rows: Mapping[str, int], focus: str, area: PaneArea
 ) -> list[PaneArea]:
     """Share an area out among panes, from top to bottom."""
-    names = _shown(panes, rows, focus, area.height)
     at = names.index(focus) if focus in names else 0
     top, found = area.top, []
     heights = share([_lines(rows[one]) for one in names], area.height, at)

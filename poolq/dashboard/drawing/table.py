@@ -108,6 +108,9 @@ class Pane:
         chosen = state.chosen.get(self.name)
         if chosen is None:
             return 0
+        return state.kept.result(f"position {self.name}", self._position, rows, chosen)
+
+    def _position(self, rows: Sequence[Any], chosen: str) -> int:
         return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.job_list import JobView, counts
 from poolq.dashboard.panes.workers import progress as progress_gauge
@@ -22,12 +22,19 @@ class JobsPane(Pane):
     """The list of jobs that is open."""
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:  # noqa: ARG002  # a pane's
-        """Return the jobs that match the filter, in the order of the engine."""
+        return self.listed(state)
+
+    def listed(self, state: ScreenState) -> list[JobView]:
+        """Return the jobs that match the filter, in the order that the user has chosen, or else in
+        that of the engine."""
         jobs = state.jobs.jobs if state.jobs else []
-        sought = state.filter.casefold()
-        if not sought or (state.jobs and state.jobs.text == state.filter):
+        text = state.filter
+        if state.jobs and state.jobs.text == text:
+            text = ""  # the engine has searched it
+        order = state.orders.get(self.name)
+        if order is None and not text:
             return jobs
-        return [job for job in jobs if sought in self.words(job).casefold()]
+        return state.kept.result(self.name, self._shown, jobs, order, text)
 
 
 def _not_fetched(context: DrawContext) -> int:
@@ -176,6 +183,16 @@ def _dispatched(job: JobView, context: DrawContext) -> str:
     return f"{amounts.moment(made, now)} ({amounts.span(max(0.0, now - made))} ago)"
 
 
+def _dispatched_before(job: JobView) -> float | None:
+    """Return a number that is larger for an older job."""
+    made = dispatched_at(job.id)
+    return None if made is None else -made
+
+
+def _due_at(job: JobView) -> int | None:
+    return None if job.stored.status == "parked" else job.stored.at
+
+
 JOBS_PANE = JobsPane(
     "jobs",
     (
@@ -195,4 +212,13 @@ JOBS_PANE = JobsPane(
     empty="no job is here",
     left_out=_not_fetched,
     severity=lambda _: "",
+    sorts={
+        "": Sort(lambda one: one.stored.status, descending=False),
+        "JOB": Sort(lambda one: one.job, descending=False),
+        "AGE": Sort(_dispatched_before),
+        "DUE": Sort(_due_at, descending=False),
+        "TRY": Sort(lambda one: one.stored.state.attempt),
+        "QUEUE": Sort(lambda one: one.queue, descending=False),
+        "PAYLOAD OR ERROR": Sort(lambda one: one.error or one.payload, descending=False),
+    },
 )

@@ -167,6 +167,62 @@ def test_a_list_that_the_broker_has_not_answered_says_so() -> None:
     assert "not current: the broker does not answer" in shown(opened(), pool=gone)
 
 
+def test_end_goes_to_the_last_job_there_is_unless_another_key_is_pressed() -> None:
+    state = opened(*(view(number) for number in range(100)), next=Position(1, "c"))
+    jobs = state.jobs
+    assert jobs is not None
+    press("end", state, POOL, 0.0)
+    assert state.chosen["jobs"] == view(99).id
+    for first, after in ((100, Position(1, "d")), (1100, None)):
+        action = fetching.wanted(state, POOL, 0.0)
+        assert action is not None
+        assert action.request == JobsRequest("emails", start=jobs.next, size=1000)
+        found = [view(number) for number in range(first, first + 1000)]
+        fetching.take(state, action, page(found, after), 0.0)
+        assert state.chosen["jobs"] == found[-1].id
+    assert fetching.wanted(state, POOL, 0.1) is None
+    jobs.next = Position(1, "e")
+    press("home", state, POOL, 0.2)
+    press("end", state, POOL, 0.2)
+    press("k", state, POOL, 0.2)
+    assert not jobs.to_end, "a key has changed where one wants to be"
+    press("end", state, POOL, 0.2)
+    jobs.jobs = [view(1)] * MAX_JOBS
+    assert fetching.wanted(state, POOL, 0.3) is None, "it is as long as it may be"
+
+
+def test_a_list_is_sorted_by_its_columns_and_fetched_as_a_whole_for_that() -> None:
+    jobs = [view(2, at=AT * 1e6), view(1, "parked"), view(3, at=(AT - 60) * 1e6)]
+    tried = jobs[1]._replace(stored=jobs[1].stored._replace(state=State(attempt=2)))
+    state = opened(jobs[0], tried, jobs[2], next=Position(1, "c"))
+    assert state.jobs is not None
+    state.jobs.fetched_at = 0.0
+
+    def ids() -> list[str]:
+        return [one.id for one in JOBS_PANE.listed(state)]
+
+    state.jobs.room = 0
+    state.chosen["jobs"] = jobs[0].id
+    press("S", state, POOL, 0.0)
+    press(":", state, POOL, 0.0)
+    for key in (*"sort due", "enter"):
+        press(key, state, POOL, 0.0)
+    assert ids() == [view(3).id, view(2).id, view(1).id], "parked ones have no due time"
+    assert "DUE▲" in shown(state)
+    action = fetching.wanted(state, POOL, 0.0)
+    assert action is not None
+    assert action.request == JobsRequest("emails", start=Position(1, "c"), size=1000)
+    fetching.take(state, action, page([view(0, at=(AT - 30) * 1e6)]), 0.0)
+    assert ids() == [view(3).id, view(0).id, view(2).id, view(1).id]
+    press("s", state, POOL, 0.0)
+    assert "TRY▼" in shown(state)
+    assert ids()[0] == view(1).id
+    press("esc", state, POOL, 0.0)
+    state.pane = "queues"
+    press("enter", state, POOL, 0.0)
+    assert "jobs" not in state.orders, "another list is in its own order"
+
+
 def test_a_title_says_how_many_jobs_there_are_beyond_those_that_are_listed() -> None:
     state = opened(view(1), view(2))
     assert state.jobs is not None

@@ -39,15 +39,25 @@ def test_panes_fill_the_screen_and_never_overlap(
         beside = one.left + one.width <= other.left
         assert beside or one.top + one.height <= other.top
     size = sum(one.width * one.height for one in areas)
-    gap = PANE_GAP * (height - areas[0].height) if areas[-1].left else 0
+    gap = PANE_GAP * sum(one.height for one in areas if one.left)
     assert size + gap == width * height
 
 
 def test_a_wide_screen_has_two_columns_below_the_workers() -> None:
-    areas = arrange(dict.fromkeys(PANES, 1), "workers", 200, 36)
+    areas = arrange({**dict.fromkeys(PANES, 1), "queues": 60}, "workers", 200, 36)
     assert panes(areas) == ["workers", *WIDE[0], *WIDE[1]]
     assert {one.pane for one in areas if one.left} == set(WIDE[1])
     assert areas[0] == PaneArea("workers", 0, 0, 200, 2)
+
+
+@pytest.mark.parametrize("focus", ["workers", "failures", "events"])
+def test_events_get_the_full_width_of_the_lines_that_two_columns_leave(focus: str) -> None:
+    areas = arrange({**dict.fromkeys(PANES, 1), "events": 60}, focus, 200, 36)
+    assert panes(areas) == ["workers", *WIDE[0], "failures", "nodes", "events"]
+    assert areas[-1] == PaneArea("events", 0, 16, 200, 20)
+    assert {one.pane for one in areas if one.left} == {"failures", "nodes"}
+    queues = arrange({**FEW, "events": 60, "queues": 22}, focus, 200, 36)
+    assert queues[-1] == PaneArea("events", 0, 29, 200, 7)
 
 
 def test_a_new_failure_moves_no_pane_of_a_wide_screen() -> None:
