@@ -7,17 +7,21 @@ import click
 
 from poolq import config
 from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
+from poolq.common.units import limit_rule
 from poolq.config import Config
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine, StoredJob
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
+from poolq.jobs.concurrency import is_gate
 from poolq.jobs.message import entries, name_and_queue
 from poolq.jobs.retry import MANY_SNOOZES
-from poolq.monitor import schedule_status
+from poolq.monitor import amounts, schedule_status
 
 SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
 MAX_SCHEDULES = 1000
 MAX_JOBS = 100  # whose states are read, the next ones to be run
+LONG_WAIT = 3600_000_000  # microseconds that a job may wait for others that run, without a word
+MAX_GATES = 100  # limits of jobs at once, the first of whose waiting jobs are read
 LONG_EXPIRED = 60_000_000  # microseconds in which a worker should have come to an expired job
 STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
@@ -29,7 +33,8 @@ def doctor(settings: Config, as_json: bool) -> int:
     """Check the engine and its settings.
 
     Checks the engine's reachability, version, eviction policy, isolation, schema and clock, whether
-    schedules are late, and whether jobs wait that have expired or snooze for ever.
+    schedules are late, and whether jobs wait that have expired, snooze for ever, or wait for others
+    that seem to be stuck.
 
     Exits with 0 if no check is bad, with 69 if the engine cannot be reached, with 78 if the schema
     or a setting is wrong, and with 1 for any other bad check.
@@ -68,6 +73,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
         checks.append(_writable(engine))
         checks += _set_aside(engine)
         checks += _odd_jobs(engine)
+        checks += _concurrency(engine)
         checks += _schedules(engine)
     except StoreMissing as error:
         checks.append(Check("database", "warn", str(error)))
@@ -128,6 +134,30 @@ def _odd_jobs(engine: Engine) -> list[Check]:
             Check("snoozes", "warn", f"{text}{_more(len(snoozed), 'job')}; set max_snoozes")
         )
     return found
+
+
+def _concurrency(engine: Engine) -> list[Check]:
+    """Name a limit of jobs at once for which a job has waited so long that those that run may be
+    stuck."""
+    long_ago = engine.now() - LONG_WAIT
+    full = [
+        use
+        for use in engine.limits()
+        if is_gate(use.rule) and use.parked and use.window.used >= use.rule.limit
+    ]
+    found = []
+    for use in full[:MAX_GATES]:
+        first = engine.page("parked", limit=use.rule.key, max_count=1).jobs
+        if first and first[0].at <= long_ago:
+            found.append(use)
+    if not found:
+        return []
+    use = found[0]
+    waiting = "1 job waits" if use.parked == 1 else f"{amounts.count(use.parked)} jobs wait"
+    rule = limit_rule(use.rule.limit, 0)
+    text = f"{waiting} for limit {use.rule.key} ({rule}), one of them for over an hour"
+    hint = "those that run may be stuck: see 'poolq job ls --state=running'"
+    return [Check("concurrency", "warn", f"{text}{_more(len(found), 'limit')}; {hint}")]
 
 
 def _snoozes(job: StoredJob) -> int:

@@ -11,8 +11,10 @@ import pytest
 from poolq.cli import doctor
 from poolq.engines.base import Check, Engine
 from poolq.engines.sqlite import SQLiteEngine
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
-from poolq.jobs.retry import Release
+from poolq.jobs.retry import Park, Release
 from tests.contract.helpers import HOUR, Worker, push
 
 
@@ -38,6 +40,27 @@ def test_expired_jobs_that_nobody_deletes_are_named_by_queue(
     monkeypatch.setattr(doctor, "LONG_EXPIRED", 0)
     text = "jobs of queue mails have expired, but no worker comes to delete them (and 1 more queue)"
     assert said(engine)["expired"] == Check("expired", "warn", text)
+
+
+def test_a_limit_whose_running_jobs_may_be_stuck_is_named(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(engine)
+    for key in ("tenant:7", "tenant:8"):
+        rule = Rule(key, 1, GATE_WINDOW)
+        push(engine, *("abc" if key == "tenant:7" else "ab"))
+        first, *others = worker.claim(3)
+        assert not engine.admit([rule], (worker.name, first)).wait
+        for claim in others:
+            worker.end(claim, Park((rule,), 0))
+    assert "concurrency" not in said(engine), "they have not waited for an hour"
+    monkeypatch.setattr(doctor, "LONG_WAIT", 0)
+    found = said(engine)["concurrency"]
+    assert (found.level, found.text.partition("; ")[0]) == (
+        "warn",
+        "2 jobs wait for limit tenant:7 (1 at once), one of them for over an hour (and 1 more limit)",
+    )
+    assert "'poolq job ls --state=running'" in found.text
 
 
 @pytest.mark.parametrize(("count", "warned"), [(999, False), (1234, True)])
