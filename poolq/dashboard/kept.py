@@ -39,7 +39,15 @@ class Kept:
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, DrawnRow]] = {}
         self.headers: dict[str, DrawnHeader] = {}
+        self._theme: object = None
         self._results: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    def use_theme(self, theme: object) -> None:
+        """Forget what was drawn with another theme."""
+        if self._theme is not theme:
+            self._theme = theme
+            self.rows.clear()
+            self.headers.clear()
 
     def result(self, name: str, make: Callable[..., T], *args: object) -> T:
         """Return `make(*args)`, or what it returned last under this name if each argument is still

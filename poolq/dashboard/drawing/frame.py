@@ -52,6 +52,7 @@ def draw(
 ) -> list[Line]:
     """Draw exactly `height` lines of at most `width` columns; `size` is (width, height)."""
     width, height = size
+    state.kept.use_theme(theme)
     context = DrawContext(snapshot, theme, state, alerts(snapshot))
     lines = header.draw(snapshot, theme, width, 2 if height >= FULL_HEAD_HEIGHT else 1)
     room = height - len(lines) - 1

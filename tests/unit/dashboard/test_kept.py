@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
 
 THEME = make_theme(colour=True, ascii_only=False)
+ASCII = make_theme(colour=False, ascii_only=True)
 SIZES = ((60, 15), (100, 30), (200, 50))
 
 
@@ -43,10 +45,10 @@ def test_a_frame_is_the_same_whatever_was_drawn_before() -> None:
     )  # fmt: skip
     for number, step in enumerate(steps):
         state = replace(state, **step)
-        for size in SIZES:
+        for size, theme in product(SIZES, (THEME, ASCII)):
             for snapshot in (later(first, number), later(others, number), later(first, number)):
-                kept = frame.draw(snapshot, state, THEME, size, 0.0)
-                fresh = frame.draw(snapshot, replace(state, kept=Kept()), THEME, size, 0.0)
+                kept = frame.draw(snapshot, state, theme, size, 0.0)
+                fresh = frame.draw(snapshot, replace(state, kept=Kept()), theme, size, 0.0)
                 assert kept == fresh, (step, size)
 
 
