@@ -14,6 +14,7 @@ from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import NewSchedule, Scheduled
 from poolq.errors import NotFound, OptionError, PayloadError, PoolqError, Refused, ScheduleError
 from poolq.jobs import schedule_spec
+from poolq.jobs.ties import TiedPush
 from poolq.monitor import amounts, schedule_status, times
 
 NEXT_COUNT = 5
@@ -190,7 +191,13 @@ def run(engine: Engine, name: str, as_json: bool) -> None:
 
     spec = schedule_spec.decode(_known(engine, name).spec)
     id_, (_, queue) = new_id(), schedule_spec.job_and_queue(spec)
-    engine.push([Push(id_, queue, schedule_spec.body_of(spec, id_, engine.now()))])
+    push = Push(id_, queue, schedule_spec.body_of(spec, id_, engine.now()))
+    if spec.unique is not None:
+        (holder,) = engine.push_tied([TiedPush(push, spec.unique)])
+        if holder != id_:
+            raise Refused(f"schedule {name}: job {holder} has its unique key, so nothing is stored")
+    else:
+        engine.push([push])
     options.announce(engine, f"schedule {name} is run by hand: job {id_}")
     if as_json:
         from poolq.cli import tables

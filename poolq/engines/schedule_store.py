@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 
 from poolq.jobs.message import Push
 from poolq.jobs.schedule_spec import Overlap
+from poolq.jobs.ties import UniqueRight
 
 #: When nobody is to look at a schedule; exact in a double.
 NEVER = 2**53 - 1
@@ -44,7 +45,8 @@ class Scheduled(NamedTuple):
     """A stored schedule. `due`: its next tick. `at`: when a keeper will look at it, or NEVER.
     `declared`: whether code declares it, rather than a person. `last`: the last tick that stored a
     job, or 0, and `job` that job's id. `ticks`: how many ticks have stored a job, and `skipped` how
-    many have not because an earlier job was unfinished. Times are microseconds since the epoch."""
+    many have not because an earlier job was unfinished or had the unique key. Times are
+    microseconds since the epoch."""
 
     name: str
     hash: str
@@ -82,7 +84,8 @@ class Look(NamedTuple):
 class Tick(NamedTuple):
     """A schedule to advance from what was read of it (`hash`, `expected`) to its tick `due`, at
     which it is looked at again unless `at` is not 0. `pushes`: the jobs to store, the last of which
-    belongs to the tick `last`. `overlap`: what becomes of them if the last job is unfinished."""
+    belongs to the tick `last`. `overlap`: what becomes of them if the last job is unfinished.
+    `unique`: the unique key that the job asks for, if it is a single one; see `push_tied`."""
 
     name: str
     hash: str
@@ -92,11 +95,13 @@ class Tick(NamedTuple):
     last: int = 0
     pushes: Sequence[Push] = ()
     at: int = 0
+    unique: UniqueRight | None = None
 
 
 #: What became of a tick. `stored`: the schedule is advanced and its jobs are stored. `skipped`: it
-#: is advanced, but the job before is unfinished. `waiting`: it will be tried again, as the job
-#: before is unfinished. `lost`: another keeper was faster, or the schedule has changed.
+#: is advanced, but the job before is unfinished, or another job has the unique key. `waiting`: it
+#: will be tried again, as the job before is unfinished. `lost`: another keeper was faster, or the
+#: schedule has changed.
 TickEnd = Literal["stored", "skipped", "waiting", "lost"]
 #: What became of a person's schedule. `declared`: a schedule of this name comes from code.
 PutEnd = Literal["added", "replaced", "same", "declared"]

@@ -116,12 +116,22 @@ class SyncEngine(Storeless):
 
     effect = "a dispatched job runs inside dispatch()"
 
+    def __init__(self, url: str, namespace: str) -> None:
+        super().__init__(url, namespace)
+        self._running: dict[str, str] = {}  # ids of unique jobs by key
+
     def push(self, pushes: Sequence[Push]) -> None:
         """Run all jobs in order, then raise the first error, if any."""
+        self.push_tied([TiedPush(push, None) for push in pushes])
+
+    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
+        """Do the same. A job gives way to one that runs and has its key until it ends, which
+        dispatches it, or runs in another thread."""
+        holders: list[str] = []
         first: Exception | None = None
-        for push in pushes:
+        for push, right in pushes:
             try:
-                inline(_job(decode(push.body).job), push.body, ask_limits=True)
+                holders.append(self._run(push, right.key if right and right.until == "end" else ""))
             except Exception as error:  # a job may raise anything
                 if first is None:
                     first = error
@@ -129,6 +139,17 @@ class SyncEngine(Storeless):
                     log.exception("job %s failed; the first error is raised", push.id)
         if first is not None:
             raise first
+        return holders
+
+    def _run(self, push: Push, key: str) -> str:
+        """Run a job, unless another one has its key. Returns the id of the job that has it."""
+        holder = self._running.setdefault(key, push.id) if key else push.id
+        if holder == push.id:
+            try:
+                inline(_job(decode(push.body).job), push.body, ask_limits=True)
+            finally:
+                self._running.pop(key, None)
+        return holder
 
 
 def _job(name: str) -> type[Job]:

@@ -83,18 +83,15 @@ def spec_of(
     template, payload = _job(job, payload, what)
     if queue is not None:
         template = template.changed({"queue": queue})
-    if template.unique is not None:
-        raise ScheduleError(
-            f"{what}: job {template.job} is unique, which a schedule does not heed; schedule it "
-            "with set(unique=None) and overlap='skip'"
-        )
     if template.delay != 0:
         raise ScheduleError(
             f"{what}: job {template.job} has a delay, but its schedule says when it is due; "
             "schedule it with set(delay=None)"
         )
     blank = template.blank(payload, max_payload())
-    return template.job, schedule_spec.encode(schedule_spec.make(when, blank, options, what))
+    right = template.right(payload)
+    spec = schedule_spec.make(when, blank, options, what, unique=right)
+    return template.job, schedule_spec.encode(spec)
 
 
 def _read(one: Declaration) -> tuple[str, bytes]:

@@ -18,6 +18,7 @@ from poolq.common.durations import MAX_MICROSECONDS, SECOND, micros
 from poolq.common.recurrence import Recurrence
 from poolq.errors import DurationError, ScheduleError
 from poolq.jobs.message import UNREADABLE, with_fields
+from poolq.jobs.ties import UniqueRight
 
 SPEC_VERSION = 1
 Overlap = Literal["allow", "skip", "buffer"]
@@ -35,7 +36,8 @@ Micros = Annotated[int, Meta(ge=0, le=MAX_MICROSECONDS)]
 class ScheduleSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """`message`: the job's message, whose id is replaced with each tick. See `Recurrence` for the
     first three. `catch_up`: how late a missed tick may still get its job, in microseconds, or ALL.
-    `jitter`: a tick's job is due up to so many microseconds later."""
+    `jitter`: a tick's job is due up to so many microseconds later. `unique`: the unique key that
+    each job asks for."""
 
     v: int
     message: Raw
@@ -45,6 +47,7 @@ class ScheduleSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     overlap: Overlap = "allow"
     catch_up: Annotated[int, Meta(ge=ALL, le=MAX_MICROSECONDS)] = DAY
     jitter: Micros = 0
+    unique: UniqueRight | None = None
 
     @property
     def recurrence(self) -> Recurrence:
@@ -74,7 +77,14 @@ _decoder = msgspec.json.Decoder(ScheduleSpec)
 _head_decoder = msgspec.json.Decoder(_Head)
 
 
-def make(when: object, message: bytes, options: Mapping[str, object], what: str) -> ScheduleSpec:
+def make(
+    when: object,
+    message: bytes,
+    options: Mapping[str, object],
+    what: str,
+    *,
+    unique: UniqueRight | None = None,
+) -> ScheduleSpec:
     """Read a declaration. Raises ScheduleError, whose text begins with `what`."""
     unknown = [name for name in options if name not in OPTIONS]
     if unknown:
@@ -89,6 +99,7 @@ def make(when: object, message: bytes, options: Mapping[str, object], what: str)
         overlap=_overlap(options.get("overlap", "allow"), what),
         catch_up=_catch_up(options.get("catch_up", "1d"), what),
         jitter=_duration(options.get("jitter", 0), f"{what}: jitter"),
+        unique=unique,
     )
 
 
@@ -134,15 +145,16 @@ def payload_of(spec: ScheduleSpec) -> Any:
     return _head_decoder.decode(spec.message).payload
 
 
-def plan(spec: ScheduleSpec, due: int, now: int) -> Plan:
-    """Decide about a schedule whose tick `due` has come."""
+def plan(spec: ScheduleSpec, due: int, now: int, *, waited: bool = False) -> Plan:
+    """Decide about a schedule whose tick `due` has come. `waited`: it has been looked at before, so
+    it was not missed: its job waits for the one before it."""
     when = spec.recurrence
     begin = due
-    if spec.catch_up != ALL:
+    if spec.catch_up != ALL and not waited:
         begin = max(due, now - max(spec.catch_up, ON_TIME))
-    most = MAX_CAUGHT_UP if spec.catch_up == ALL and spec.overlap == "allow" else 1
-    ticks = when.last_between(due, begin, now, most)
-    missed = sum(tick < now - ON_TIME for tick in ticks)
+    each = spec.catch_up == ALL and spec.overlap == "allow" and spec.unique is None
+    ticks = when.last_between(due, begin, now, MAX_CAUGHT_UP if each else 1)
+    missed = 0 if waited else sum(tick < now - ON_TIME for tick in ticks)
     return Plan(ticks, missed, when.after(now, due))
 
 

@@ -107,7 +107,8 @@ class Ticker:
     def _planned(self, one: Scheduled, now: int) -> Tick:
         try:
             spec = schedule_spec.decode(one.spec)
-            plan = schedule_spec.plan(spec, one.due, now)
+            waited = spec.overlap == "buffer" and one.at > one.due
+            plan = schedule_spec.plan(spec, one.due, now, waited=waited)
             pushes = [_push(spec, one.name, tick) for tick in plan.ticks]
         except (ScheduleError, BadMessage) as error:
             self._complain(one.name, one.hash, str(error))
@@ -116,7 +117,9 @@ class Ticker:
             text = f"schedule {one.name}: {_count(plan.missed)} of missed ticks stored now"
             self._report(Note("info", text))
         last = plan.ticks[-1] if plan.ticks else 0
-        return Tick(one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes)
+        return Tick(
+            one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes, unique=spec.unique
+        )
 
     def _first_ticks(self, look: Look) -> list[NewSchedule]:
         found = []

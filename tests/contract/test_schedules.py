@@ -13,6 +13,7 @@ from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Schedule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Release
 from poolq.jobs.schedule_spec import Overlap
+from poolq.jobs.ties import TiedPush, UniqueRight
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,
@@ -24,6 +25,7 @@ from tests.contract.helpers import (
     new_id,
     push,
     stored,
+    total,
 )
 
 pytestmark = every_engine
@@ -56,6 +58,7 @@ class Ticker:
     engine: Engine
     node: str = "n1"
     overlap: Overlap = "allow"
+    unique: UniqueRight | None = None
     jobs: list[str] = field(default_factory=list)
 
     def due(self) -> list[Scheduled]:
@@ -66,7 +69,9 @@ class Ticker:
         pushes = [Push(new_id(), "q", body.encode(), 0, one.due) for body in bodies]
         self.jobs += [push.id for push in pushes]
         later = due or one.due + HOUR
-        return Tick(one.name, one.hash, one.due, later, self.overlap, one.due, pushes)
+        return Tick(
+            one.name, one.hash, one.due, later, self.overlap, one.due, pushes, unique=self.unique
+        )
 
     def tick(self, *schedules: Scheduled, due: int = 0, jobs: int = 1) -> Sequence[str]:
         made = [self.make(one, due, jobs) for one in schedules]
@@ -286,6 +291,87 @@ def test_buffer_puts_a_tick_off_until_the_job_before_is_finished(
 
 
 # Declarations.
+
+
+def dispatch(engine: Engine, right: UniqueRight) -> tuple[str, str]:
+    """Push a unique job. Returns its id, and the id of the job that has the key."""
+    job = Push(new_id(), "q", b"dispatched")
+    return job.id, engine.push_tied([TiedPush(job, right)])[0]
+
+
+def test_a_tick_whose_key_another_job_has_is_skipped(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
+) -> None:
+    ticker.unique = UniqueRight("k", "end")
+    declare(store, new())
+    first, _ = dispatch(engine, ticker.unique)
+    (one,) = ticker.due()
+    assert ticker.tick(one) == ["skipped"]
+    assert ticker.tick(one) == ["lost"]
+    after = got(store)
+    assert after == one._replace(due=PAST + HOUR, at=PAST + HOUR, skipped=1)
+    assert (total(engine, "skipped"), count_of(engine).ready) == (1, 1)
+    (claim,) = worker.claim()
+    assert claim.id == first
+    worker.end(claim)
+    assert ticker.tick(*ticker.due()) == ["stored"]
+    assert got(store)[-4:] == (PAST + HOUR, ticker.jobs[-1], 1, 1)
+    assert dispatch(engine, ticker.unique)[1] == ticker.jobs[-1], "the tick's job has the key now"
+    (claim,) = worker.claim()
+    worker.end(claim)
+    job, holder = dispatch(engine, ticker.unique)
+    assert job == holder
+
+
+def test_a_ticks_job_replaces_the_one_that_waits(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
+) -> None:
+    ticker.unique = UniqueRight("k", "start", 0, True)
+    declare(store, new())
+    dispatch(engine, ticker.unique)
+    for tick in (1, 2):
+        assert ticker.tick(*ticker.due()) == ["stored"]
+        assert (got(store).ticks, got(store).job) == (tick, ticker.jobs[-1])
+        assert (total(engine, "replaced"), count_of(engine).ready) == (tick, 1)
+    (claim,) = worker.claim()
+    assert claim.id == ticker.jobs[-1]
+    assert ticker.tick(*ticker.due()) == ["stored"], "what runs has no key"
+    assert (total(engine, "replaced"), count_of(engine).ready) == (2, 1)
+
+
+def test_a_ticks_job_does_not_replace_what_runs(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
+) -> None:
+    ticker.unique = UniqueRight("k", "start", 0, True)
+    declare(store, new())
+    dispatch(engine, UniqueRight("k", "end"))
+    (claim,) = worker.claim()
+    assert ticker.tick(*ticker.due()) == ["skipped"]
+    assert (got(store).skipped, total(engine, "skipped")) == (1, 1)
+    worker.end(claim)
+    assert ticker.tick(*ticker.due()) == ["stored"]
+
+
+def test_of_several_ticks_with_one_key_the_first_stores_its_job(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new("a"), new("b"), new("c"))
+    one, two, plain = (ticker.make(schedule) for schedule in ticker.due())
+    right = UniqueRight("k", "end")
+    ticks = [one._replace(unique=right), two._replace(unique=right), plain]
+    assert store.tick(ticks) == ["stored", "skipped", "stored"]
+    assert [(each.ticks, each.skipped) for each in store.all()] == [(1, 0), (0, 1), (1, 0)]
+    assert (total(engine, "skipped"), count_of(engine).ready) == (1, 2)
+
+
+def test_the_overlap_is_asked_before_the_key(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    ticker.unique, ticker.overlap = UniqueRight("k", "start", 0, True), "buffer"
+    declare(store, new())
+    assert ticker.tick(*ticker.due()) == ["stored"]
+    assert ticker.tick(*ticker.due()) == ["waiting"]
+    assert (total(engine, "replaced"), count_of(engine).ready) == (0, 1)
 
 
 def test_the_same_declaration_changes_nothing(store: ScheduleStore, ticker: Ticker) -> None:

@@ -119,6 +119,8 @@ def schedules_work(engine: RedisEngine) -> None:
     pushes = [Push(new_id(), "q", b"body", 0, at) for at in (1, 2**52)]
     assert store.tick([Tick("a", "a1", 1, 2, "skip", 1, pushes)]) == ["stored"]
     assert store.tick([Tick("a", "a1", 2, 3, "buffer", 2, pushes)]) == ["waiting"]
+    right = UniqueRight("tick", "end")
+    assert store.tick([Tick("a", "a1", 2, 3, "allow", 2, pushes[1:], 0, right)]) == ["lost"]
     assert store.look("k2", 9).pending
     assert store.pause("a")
     store.declare("k1", "digest", [])

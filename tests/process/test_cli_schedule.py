@@ -25,6 +25,12 @@ class Report(poolq.Job):
     def run(self):
         pass
 
+class Once(poolq.Job):
+    unique = poolq.Unique()
+
+    def run(self):
+        pass
+
 @poolq.job
 def greet(to: str) -> None:
     pass
@@ -90,6 +96,14 @@ def test_a_schedule_is_added_listed_and_removed(poolq: Command, engine: Engine) 
     done = poolq("schedule", "ls")
     assert (done.code, done.out) == (0, "")
     assert "there is no schedule in namespace" in done.err
+
+
+def test_a_unique_job_is_run_by_hand_only_if_its_key_is_free(poolq: Command) -> None:
+    ok(poolq("schedule", "add", "once", "10m", "jobs:Once"))
+    id_ = ok(poolq("schedule", "run", "once")).out.strip()
+    done = poolq("schedule", "run", "once")
+    assert (done.code, done.out) == (1, "")
+    assert f"schedule once: job {id_} has its unique key, so nothing is stored" in done.err
 
 
 def test_a_schedule_is_paused_resumed_and_run(poolq: Command, engine: Engine) -> None:

@@ -20,6 +20,7 @@ from poolq.engines.schedule_store import (
     Tick,
     TickEnd,
 )
+from poolq.jobs.ties import UniqueRight
 
 T = TypeVar("T")
 
@@ -61,12 +62,16 @@ class RedisSchedules(ScheduleStore):
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
         arguments: list[Any] = []
+        are_tied = any(one.unique for one in ticks)
         for one in ticks:
             head = (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
             arguments += (*head, one.last, BUFFER_INTERVAL, len(one.pushes))
+            if are_tied:
+                arguments += _rights(one.unique)
             for push in one.pushes:
                 arguments += (push.id, push.queue, push.at, push.expires, push.body)
-        found: list[Any] = self._client.run(scripts.SCHEDULE_TICK, *arguments)
+        script = scripts.SCHEDULE_TICK_TIED if are_tied else scripts.SCHEDULE_TICK
+        found: list[Any] = self._client.run(script, *arguments)
         return [text(end) for end in found]  # type: ignore[misc]  # the script knows no others
 
     def put(self, schedule: NewSchedule) -> PutEnd:
@@ -121,6 +126,12 @@ class RedisSchedules(ScheduleStore):
 def _flat(schedules: Sequence[NewSchedule]) -> Iterator[Any]:
     for name, hash_, spec, due in schedules:
         yield from (name, hash_, due, spec)
+
+
+def _rights(unique: UniqueRight | None) -> tuple[Any, ...]:
+    if unique is None:
+        return "", "", 0, 0
+    return unique.key, unique.ties, unique.lasts, int(unique.replaces)
 
 
 def _parts(values: Sequence[T], size: int) -> list[Sequence[T]]:

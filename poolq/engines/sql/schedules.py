@@ -24,13 +24,18 @@ from poolq.engines.schedule_store import (
     Tick,
     TickEnd,
 )
+from poolq.engines.sql import ties
 from poolq.engines.sql.limit_windows import SERVER_CLOCK
 from poolq.engines.sql.location import DELAYED, QUEUED
+from poolq.engines.sql.replacing import push_contested
 from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import Push
+from poolq.jobs.ties import TiedPush
 
 T = TypeVar("T")
+#: Stores jobs with unique keys. Returns by id which job has each job's key, if that is decided.
+PushTied = Callable[[Transaction, Sequence[TiedPush]], dict[str, str]]
 
 _COLUMNS = "name, hash, spec, due, at, declared, paused, last, job, ticks, skipped"
 _MINE = ", ".join(f"s.{column}" for column in _COLUMNS.split(", "))
@@ -142,7 +147,14 @@ class SQLSchedules(ScheduleStore):
             add = [Query(ADD_QUEUE, (queue,)) for queue in sorted(queues)]
             self._change(lambda tx: tx.later(*add))
             self._known_queues |= queues
-        return self._change(lambda tx: _tick(tx, ticks))
+        ends = self._change(lambda tx: _tick(tx, ticks, _push_all))
+        return [end or self._tick_contested(one) for end, one in zip(ends, ticks, strict=True)]
+
+    def _tick_contested(self, tick: Tick) -> TickEnd:
+        while True:
+            (end,) = self._change(lambda tx: _tick(tx, [tick], _push_contested))
+            if end is not None:
+                return end
 
     def put(self, schedule: NewSchedule) -> PutEnd:
         def work(tx: Transaction) -> PutEnd:
@@ -279,8 +291,10 @@ def _undeclare(tx: Transaction, node: str, names: Sequence[str]) -> None:
     tx.later(Query(UNDECLARE, (node, names)), Query(REMOVE_UNDECLARED, (names,)))
 
 
-def _tick(tx: Transaction, ticks: Sequence[Tick]) -> list[TickEnd]:
-    """Advance schedules. They are locked in the order of their names, like everywhere."""
+def _tick(tx: Transaction, ticks: Sequence[Tick], push: PushTied) -> list[TickEnd | None]:
+    """Advance schedules. They are locked in the order of their names, like everywhere. `push`
+    stores jobs with unique keys. Returns None for a tick whose job is not decided yet, which
+    changes nothing."""
     order = sorted(range(len(ticks)), key=lambda index: ticks[index].name)
     found = tx.run(*(Query(LOCK_SCHEDULE, (ticks[index].name,)) for index in order))
     current: dict[int, tuple[Scheduled, int]] = {}
@@ -293,10 +307,47 @@ def _tick(tx: Transaction, ticks: Sequence[Tick]) -> list[TickEnd]:
     unfinished = _unfinished(tx, (
         one.job for index, (one, _) in current.items() if ticks[index].overlap != "allow"
     ))  # fmt: skip
-    ends: list[TickEnd] = ["lost"] * len(ticks)
+    ends: list[TickEnd | None] = ["lost"] * len(ticks)
+    held = {index for index, (one, _) in current.items() if one.job in unfinished}
+    decided = push(tx, [
+        TiedPush(job, ticks[index].unique)
+        for index in current if ticks[index].unique and index not in held
+        for job in ticks[index].pushes
+    ])  # fmt: skip
     for index, (one, now) in current.items():
-        ends[index] = _advance(tx, one, ticks[index], now, one.job in unfinished)
+        tick = ticks[index]
+        if tick.unique is None or not tick.pushes or index in held:
+            ends[index] = _advance(tx, one, tick, now, index in held)
+            continue
+        (job,) = tick.pushes
+        if (holder := decided.get(job.id)) is None:
+            ends[index] = None
+        else:
+            ends[index] = _advance_stored(tx, one, tick, holder == job.id)
     return ends
+
+
+def _push_all(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, str]:
+    """Store those of these jobs whose keys are free. Returns by id which job has each job's key, if
+    that is decided."""
+    return ties.push(tx, pushes)[0] if pushes else {}
+
+
+def _push_contested(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, str]:
+    """Do the same for a single job that `_push_all` has left undecided."""
+    found: dict[str, str] = {}
+    for one in pushes:
+        if one.unique is not None and (holder := push_contested(tx, one, one.unique)):
+            found[one.push.id] = holder
+    return found
+
+
+def _advance_stored(tx: Transaction, one: Scheduled, tick: Tick, stored: bool) -> TickEnd:
+    """Advance a schedule whose job is stored already, or has given way to another."""
+    last, job = (tick.last, tick.pushes[-1].id) if stored else (one.last, one.job)
+    counted = int(stored), int(not stored)
+    tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
+    return "stored" if stored else "skipped"
 
 
 def _is_current(one: Scheduled, tick: Tick, now: int) -> bool:

@@ -12,6 +12,7 @@ import pytest
 import poolq
 from poolq import AppError, Job, JobFailed
 from poolq.engines.base import Engine, Push
+from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.storeless import NullEngine, Storeless, SyncEngine
 from poolq.errors import BadMessage, LimitError, Refused, UnknownJob
 from poolq.jobs.message import Message, encode
@@ -60,6 +61,20 @@ class Inner(Job):
     async def run(self) -> None:
         await asyncio.sleep(0)
         story.append(("inner", self.payload["of"] != self.id, poolq.current() is self))
+
+
+class Once(Job):
+    name = "tests.once"
+    unique = poolq.Unique()
+
+    def run(self) -> None:
+        story.append(self.payload)
+        if len(story) == 1:
+            inner = type(self).dispatch(self.payload)
+            story.append((inner == self.id, inner.new))
+            type(self).dispatch({"other": 1})
+        if "fail" in self.payload:
+            raise ValueError(self.payload["fail"])
 
 
 @pytest.fixture(autouse=True)
@@ -238,3 +253,54 @@ def test_there_is_nothing_to_see_and_workers_are_refused(kind: type[Storeless]) 
     assert abs(engine.now() / 1e6 - time.time()) < 60
     (check,) = engine.doctor()
     assert check.level == "warn"
+
+
+def test_a_unique_job_runs_each_time_but_not_inside_of_itself(sync: Engine) -> None:
+    first = Once.dispatch({"a": 1})
+    assert story == [{"a": 1}, (True, False), {"other": 1}]
+    again = Once.dispatch({"a": 1})
+    assert story[3:] == [{"a": 1}]
+    assert first.new
+    assert again.new
+    assert first != again
+    many = poolq.dispatch_many(Once, [{"a": 1}, {"a": 1}])
+    assert [id_.new for id_ in many] == [True, True]
+    assert story[4:] == [{"a": 1}, {"a": 1}]
+
+
+def test_a_unique_job_that_is_unique_until_its_start_may_run_inside_of_itself(
+    sync: Engine,
+) -> None:
+    Once.set(unique=poolq.Unique(until="start")).dispatch({"a": 1})
+    assert story == [{"a": 1}, {"a": 1}, (False, True), {"other": 1}]
+
+
+def test_a_unique_job_that_fails_frees_its_key(sync: Engine) -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            Once.dispatch({"fail": "no"})
+    assert story == [{"fail": "no"}, (True, False), {"other": 1}, {"fail": "no"}]
+
+
+def test_no_unique_job_gives_way_where_all_are_discarded(null: Engine) -> None:
+    first, second = Once.dispatch({"a": 1}), Once.dispatch({"a": 1})
+    assert first.new
+    assert second.new
+    assert first != second
+    assert story == []
+
+
+@pytest.mark.parametrize("url", ["sync://", "null://"])
+def test_there_are_no_schedules(url: str) -> None:
+    store = poolq.connect(url).schedules
+    assert (store.all(), store.soonest(9), store.get("a"), store.count()) == ([], [], None, 0)
+    acts = (
+        lambda: store.put(NewSchedule("a", "aa", b"", 1)),
+        lambda: store.remove("a"),
+        lambda: store.pause("a"),
+        lambda: store.look("n1", 9),
+        lambda: store.tick([]),
+    )
+    for act in acts:
+        with pytest.raises(Refused, match=f"{url} stores nothing: .*; set POOLQ_ENGINE to another"):
+            act()

@@ -12,6 +12,7 @@ from poolq.errors import AppError, OptionError, PayloadError, ScheduleError
 from poolq.jobs import declarations, periodic, registry, schedule_spec
 from poolq.jobs.job import build, set_origin
 from poolq.jobs.message import decode
+from poolq.jobs.ties import UniqueRight
 
 BLANK = "0" * 32
 
@@ -49,6 +50,15 @@ def test_a_declaration_is_collected_with_the_message_of_its_job() -> None:
     assert message.id == BLANK
     assert (message.job, message.queue, message.attempts) == ("report", "reports", 3)
     assert message.payload == {"a": 1}
+
+
+def test_a_unique_job_keeps_its_key_in_the_schedule() -> None:
+    job = Report.set(unique=poolq.Unique("a", until="start", conflict="replace"))
+    poolq.every("1m", job, {"a": 1, "b": 2})
+    poolq.every("1m", Report, {"a": 1, "b": 2}, name="plain")
+    found = {name: schedule_spec.decode(spec) for name, spec in periodic.collect().items()}
+    assert found["report"].unique == UniqueRight('report {"a":1}', "start", 0, True)
+    assert found["plain"].unique is None
 
 
 def test_any_kind_of_job_can_be_periodic() -> None:
@@ -128,7 +138,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands() -> None:
         (ping, {"host": 1, "port": 2}, {}, "unexpected keyword argument 'port'"),
         (Report.set(delay="1h"), None, {}, "job report has a delay, but its schedule says when"),
         (Report.set(delay="tomorrow"), None, {}, "schedule it with set(delay=None)"),
-        (Report.set(unique=poolq.Unique()), None, {}, "job report is unique, which a schedule"),
+        (Report.set(unique=poolq.Unique("a")), {"b": 1}, {}, "payload has no 'a', by which the"),
         (Report, None, {"name": "a b"}, "the schedule's name is 'a b'; it must have no spaces"),
         ("", None, {}, "the job's name is empty"),
     ],

@@ -11,6 +11,7 @@ from poolq.errors import BadMessage, OptionError, ScheduleError
 from poolq.jobs import schedule_spec
 from poolq.jobs.message import Message, decode, encode
 from poolq.jobs.schedule_spec import ALL, DAY, ON_TIME, Plan, ScheduleSpec
+from poolq.jobs.ties import UniqueRight
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -113,6 +114,20 @@ def test_what_was_missed_too_long_ago_has_no_job() -> None:
     none = spec("0 12 * * *", catch_up=0)
     assert schedule_spec.plan(none, NOON, NOON + ON_TIME).ticks == [NOON]
     assert schedule_spec.plan(none, NOON, NOON + ON_TIME + 1).ticks == []
+
+
+def test_a_tick_that_has_waited_was_not_missed() -> None:
+    daily = spec("24h", catch_up=0, overlap="buffer")
+    assert schedule_spec.plan(daily, NOON, NOON + 3 * HOUR) == Plan([], 0, NOON + DAY)
+    waited = schedule_spec.plan(daily, NOON, NOON + 3 * HOUR, waited=True)
+    assert waited == Plan([NOON], 0, NOON + DAY)
+    two = schedule_spec.plan(daily, NOON, NOON + DAY + HOUR, waited=True)
+    assert two == Plan([NOON + DAY], 0, NOON + 2 * DAY), "one job for both"
+
+
+def test_missed_ticks_of_a_unique_job_have_one_job() -> None:
+    one = msgspec.structs.replace(spec("1h", catch_up="all"), unique=UniqueRight("k", "end"))
+    assert schedule_spec.plan(one, NOON, NOON + 3 * HOUR).ticks == [NOON + 3 * HOUR]
 
 
 def test_the_delay_of_a_tick_is_within_the_jitter_and_always_the_same() -> None:

@@ -9,11 +9,13 @@ from time import monotonic
 
 import pytest
 
-from poolq.engines.base import Engine
-from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled
+from poolq.engines.base import Engine, Push, TiedPush
+from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Tick
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs import schedule_spec
+from poolq.jobs.ids import new_id
 from poolq.jobs.message import Message, decode, encode
+from poolq.jobs.ties import UniqueRight
 from poolq.keeper.ticker import Ticker
 from poolq.log.events import Event
 
@@ -129,6 +131,31 @@ def test_a_buffered_tick_is_tried_again_in_a_second(engine: Engine, ticker: Tick
     ticker.run()
     assert stored(engine).ticks == 1
     assert 0.5 < ticker.next_look - monotonic() <= 1
+
+
+def test_a_tick_that_waits_is_kept_however_long_that_takes(
+    engine: Engine, ticker: Ticker, events: list[Event]
+) -> None:
+    for name in ("missed", "waited"):
+        add(engine, name, ago=2 * HOUR, when="10h", overlap="buffer", catch_up=0)
+    one = stored(engine, "waited")
+    engine.schedules.tick([Tick(one.name, one.hash, one.due, one.due, at=one.due + 1)])
+    ticker.run()
+    assert (stored(engine, "missed").ticks, stored(engine, "waited").ticks) == (0, 1)
+    (job,) = engine.page("ready").jobs
+    assert decode(job.body).scheduled_at == one.due
+    assert events == []
+
+
+def test_a_ticks_job_gets_its_unique_key(engine: Engine, ticker: Ticker) -> None:
+    right = UniqueRight("k", "end")
+    made = schedule_spec.make("1h", MESSAGE, {}, "x", unique=right)
+    spec = schedule_spec.encode(made)
+    engine.schedules.put(NewSchedule("a", schedule_spec.hash_of(spec), spec, engine.now()))
+    ticker.run()
+    (job,) = engine.page("ready").jobs
+    other = Push(new_id(), "q", MESSAGE)
+    assert engine.push_tied([TiedPush(other, right)]) == [job.id]
 
 
 def test_pending_schedules_are_enacted_once_no_living_node_has_others(

@@ -6,9 +6,4 @@
 --
 -- ARGV and reply: as in part `tied_push`.
 
-return push_tied(function(id)
-  local queue = delete_waiting(id)
-  if not queue then return false end
-  count('replaced', queue, 1)
-  return true
-end)
+return push_tied(replace_waiting)

@@ -38,22 +38,24 @@ local function how_of(how)
   return due, tonumber(expires), tonumber(lasts), replaces == '1'
 end
 
--- `replace`: deletes a waiting job and returns true, or returns false if it does not wait.
+-- Give a key to a job, and store its rights. Returns nil, or the job that has the key. `replace`: nil or
+-- false, or a function that deletes a waiting job and returns true, or false if it does not wait.
+local function take_key(id, key, rights, lasts, replace)
+  local name = P .. 'unique:' .. key
+  local holder = ties().holder(name)
+  if holder and not (replace and replace(holder)) then return holder end
+  ties().give(name, id, lasts)
+  call('HSET', TIES, id, rights)
+end
+
+-- `replace`: for those jobs that replace others.
 local function push_tied(replace)
   local reply = {}
   for i = 1, #ARGV, 6 do
     local queue, id, body, key, rights = unpack(ARGV, i, i + 4)
     local due, expires, lasts, replaces = how_of(ARGV[i + 5])
     local holder
-    if rights ~= '' then
-      local name = P .. 'unique:' .. key
-      holder = ties().holder(name)
-      if holder and replaces and replace(holder) then holder = nil end
-      if not holder then
-        ties().give(name, id, lasts)
-        call('HSET', TIES, id, rights)
-      end
-    end
+    if rights ~= '' then holder = take_key(id, key, rights, lasts, replaces and replace) end
     if holder then count('skipped', queue, 1) else store_job(queue, due, id, body, expires) end
     reply[#reply + 1] = holder or id
   end

@@ -28,3 +28,11 @@ local function delete_waiting(id)
   delete_tied(id)
   return queue
 end
+
+-- Delete a waiting job that another one replaces. Returns false if it does not wait.
+local function replace_waiting(id)
+  local queue = delete_waiting(id)
+  if not queue then return false end
+  count('replaced', queue, 1)
+  return true
+end
