@@ -15,9 +15,9 @@ from poolq.cli.options import confirm, json_option, reject_empty, require_termin
 from poolq.common.durations import micros
 from poolq.common.names import check_name, suggestion
 from poolq.engines.base import Engine, StoredJob
-from poolq.errors import DurationError, NotFound, OptionError, PoolqError
+from poolq.errors import DurationError, EngineUnavailable, NotFound, OptionError, PoolqError
 from poolq.jobs.message import entries, name_and_queue
-from poolq.monitor import job_history, node_info, times, unique_keys
+from poolq.monitor import amounts, job_history, node_info, times, unique_keys
 from poolq.monitor.snapshot import Progress, Snapshot
 
 #: A delayed or parked job that becomes ready during a command is found among the ready jobs.
@@ -57,8 +57,11 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
 
     Jobs that are done are not kept.
     """
-    id = job_ids.resolve_one(engine, id)
-    stored = engine.find(id)
+    try:
+        id = job_ids.resolve_one(engine, id)
+        stored = engine.find(id)
+    except EngineUnavailable as error:
+        raise EngineUnavailable(f"{error}; {_known_here(id)}") from None
     if stored is None:
         raise NotFound(f"job {id} {job_history.NOT_STORED}")
     pools = [] if stored.status == "failed" else _running_pools()
@@ -69,6 +72,21 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
         progress = node_info.progress((node.info for node in engine.nodes()), id)
     worker = f"worker {here[1].slot} of pool {here[0].pool}" if here else stored.worker
     print_job(stored, as_json, Around(_reason(engine, stored, pools), progress, worker))
+
+
+def _known_here(id: str) -> str:
+    """Say what the pools of this host know of a job while the engine does not answer."""
+    for pool in _running_pools():
+        name = pool.head.pool
+        for worker in pool.workers:
+            if worker.id and worker.id.startswith(id):
+                running = amounts.span(worker.running)
+                return f"worker {worker.slot} of pool {name} has run {worker.id} for {running}"
+        for failure in pool.failures:
+            if failure.id.startswith(id):
+                when = times.local(round(failure.at * 1e6))
+                return f"pool {name} saw {failure.id} fail at {when}: {failure.error}"
+    return "no pool on this host runs the job; 'poolq doctor' tells when the engine answers"
 
 
 def _running_pools() -> list[Snapshot]:

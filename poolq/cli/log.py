@@ -61,8 +61,9 @@ def log(
     follower = LogFollower(scores, wanted)
     most = lines if lines is not None else DEFAULT_LINES if since is None else None
     found = deque(follower.poll(last=True), most)
-    if not found and not follow:
-        warn("no line of the log matches; the pool keeps the last 4 MiB of its log")
+    if not found:
+        yet = " yet" * follow
+        warn(f"no line of the log matches{yet}; the pool keeps the last 4 MiB of its log")
     _print(found)
     while follow:
         ended = begun is None or identity.start_time(master) != begun
