@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from poolq.engines.base import StoredJob
+from poolq.engines.base import ServerInfo, StoredJob
 from poolq.monitor.snapshot import FailureView, Snapshot
 
 PAGE_SIZE = 100
@@ -91,11 +91,12 @@ class FoundJobs(NamedTuple):
 
 class FoundFailures(NamedTuple):
     """The failed jobs that the engine stores. `began`: when the reading began, in seconds since the
-    epoch; `took`: how many seconds it took."""
+    epoch; `took`: how many seconds it took. `server`: what stores the jobs, if it says so."""
 
     failures: tuple[FailureView, ...]
     began: float
     took: float = 0.0
+    server: ServerInfo | None = None
 
 
 @dataclass(slots=True)

@@ -66,9 +66,9 @@ def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
 
 
 def failures(engine: Engine, before: FoundFailures) -> FoundFailures:
-    """Return the newest failed jobs. `before`: those of the last reading; only if there are others
-    now, their bodies and histories are read. Raises EngineError."""
-    at, began = time(), perf_counter()
+    """Return the newest failed jobs, and what stores them. `before`: those of the last reading;
+    only if there are others now, their bodies and histories are read. Raises EngineError."""
+    at, began, server = time(), perf_counter(), engine.server()
     known = {(one.id, one.at): one for one in before.failures}
     stored = engine.page("failed", max_count=MAX_STORED_FAILURES, brief=True).jobs
     keys = [(one.id, one.at / 1e6) for one in stored]
@@ -81,7 +81,7 @@ def failures(engine: Engine, before: FoundFailures) -> FoundFailures:
             cursor = page.cursor
             if cursor is None:
                 break
-    return FoundFailures(tuple(found), at, perf_counter() - began)
+    return FoundFailures(tuple(found), at, perf_counter() - began, server)
 
 
 def detail(engine: Engine, id: str) -> FoundDetail:

@@ -63,7 +63,15 @@ from poolq.engines.claims import (
     Settlements,
     Step,
 )
-from poolq.engines.reports import Check, JobPage, LimitUse, NodeRecord, QueueCounts, StoredJob
+from poolq.engines.reports import (
+    Check,
+    JobPage,
+    LimitUse,
+    NodeRecord,
+    QueueCounts,
+    ServerInfo,
+    StoredJob,
+)
 from poolq.engines.schedule_store import ScheduleStore
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push
@@ -72,8 +80,8 @@ from poolq.jobs.ties import TiedPush
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [
     "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "EndedSlots", "JobPage",
-    "LimitUse", "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "Settlement",
-    "Settlements", "Step", "StoredJob", "TiedPush",
+    "LimitUse", "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "ServerInfo",
+    "Settlement", "Settlements", "Step", "StoredJob", "TiedPush",
 ]  # fmt: skip
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
@@ -338,6 +346,10 @@ class Engine(ABC):
     @abstractmethod
     def now(self) -> int:
         """Return the server's clock, in microseconds since the epoch. Also serves as a ping."""
+
+    def server(self) -> ServerInfo | None:
+        """Return what stores the jobs; None if it does not say. Raises EngineUnavailable."""
+        return None
 
     @abstractmethod
     def doctor(self) -> list[Check]:

@@ -79,6 +79,15 @@ class LimitUse(NamedTuple):
     hold: int = 0
 
 
+class ServerInfo(NamedTuple):
+    """What stores the jobs. `name`: such as Redis 7.2.4. `used`: how many bytes of memory or, in a
+    file, of disk it uses, and `most`: how many it may use; 0 if that is unknown or unlimited."""
+
+    name: str
+    used: int = 0
+    most: int = 0
+
+
 class Check(NamedTuple):
     """One line of `poolq doctor`. `level`: ok, warn or bad."""
 

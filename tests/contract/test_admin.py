@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from poolq.engines.base import Check, Engine, QueueCounts, Settlement
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, Bury, Release
@@ -208,6 +210,13 @@ def test_totals_are_kept_by_queue(engine: Engine, worker: Worker) -> None:
         worker.end(claim)
     totals = engine.totals()
     assert {queue: counters["done"] for queue, counters in totals.items()} == {"q": 2, "r": 1}
+
+
+def test_it_says_what_stores_the_jobs(engine: Engine) -> None:
+    found = engine.server()
+    assert found is not None
+    assert re.fullmatch(r"(Redis|Valkey|MariaDB|MySQL|SQLite) \d+(\.\d+)+", found.name)
+    assert (found.used > 4000) == (not found.name.startswith(("MariaDB", "MySQL")))
 
 
 def test_doctor_checks_what_the_guarantees_depend_on(engine: Engine) -> None:

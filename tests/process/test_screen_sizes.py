@@ -74,6 +74,7 @@ def test_each_size_shows_what_matters(make_project: MakeProject, engine_url: str
             assert "43% customers-2024-07-31.csv" in shown[lines]
             assert "ValueError: card 4242 was declined" in shown[lines]
             assert re.search(r"!jobs:SendMail +HOLDS BACK +\d/2 per 1h +5 ", shown[lines])
+        assert re.search(r"ping +[\d.]+m?s +SQLite 3[\d.]+ \d+[KM]", shown[50])
         rows = shown[50].splitlines()
         right = [row[100:].strip() for row in rows[7:-1]]
         for title in ("BACKLOG", "FAILURES 3", "NODES 1"):

@@ -6,6 +6,7 @@ from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of
 from poolq.dashboard.drawing.gauges import bar
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.dashboard.drawing.theme import Theme
+from poolq.engines.base import ServerInfo
 from poolq.monitor import amounts
 from poolq.monitor.alerts import stale
 from poolq.monitor.snapshot import PoolView, Snapshot
@@ -15,8 +16,10 @@ NARROW_WIDTH = 40  # columns below which words are omitted
 MAX_PATH_WIDTH = 26  # columns of a path or URL
 
 
-def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line]:
-    """Draw one or two lines."""
+def draw(
+    snapshot: Snapshot, theme: Theme, width: int, height: int, server: ServerInfo | None = None
+) -> list[Line]:
+    """Draw one or two lines. `server`: what stores the jobs, if that is known."""
     head = snapshot.head
     ascii_only = theme.ascii_only
     broker = Part(_broker(head), _broker_style(head, theme), 3)
@@ -44,12 +47,22 @@ def draw(snapshot: Snapshot, theme: Theme, width: int, height: int) -> list[Line
     second = [
         Part(f"broker {_short_url(head.broker, theme)}", theme.dim, 1),
         Part(_broker(head), _broker_style(head, theme)),
+        Part(_server(server, theme), theme.dim, 5),
         Part(age, theme.bad if stale(head) else theme.dim),
         Part(f"namespace {head.namespace}", theme.dim, 4),
         Part(f"log {_end(head.log, theme)}" if head.log else "", theme.dim, 3),
     ]
     clock = [Part(amounts.clock(snapshot.at), theme.dim, 5)]
     return [lay_out(first, width, right=clock), lay_out(second, width)]
+
+
+def _server(server: ServerInfo | None, theme: Theme) -> str:
+    """Return its name, and how many bytes it uses and may use."""
+    if server is None:
+        return ""
+    name = clean(server.name, ascii_only=theme.ascii_only)
+    most = f"/{amounts.size(server.most)}" if server.most else ""
+    return f"{name} {amounts.size(server.used)}{most}" if server.used else name
 
 
 def _memory(snapshot: Snapshot) -> str:

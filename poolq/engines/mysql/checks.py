@@ -3,7 +3,7 @@
 import re
 import time
 
-from poolq.engines.base import Check
+from poolq.engines.base import Check, ServerInfo
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sanitize import to_text
@@ -39,12 +39,22 @@ def checks(session: MySQLSession, schema: MySQLSchema) -> list[Check]:
     ]
 
 
+def server(session: MySQLSession) -> ServerInfo:
+    (versions,) = session.read(Query("SELECT VERSION()"))
+    text = to_text(versions.rows[0][0]).removeprefix("5.5.5-")
+    return ServerInfo(f"{_kind(text)} {text.partition('-')[0]}")
+
+
+def _kind(version: str) -> str:
+    return "MariaDB" if "mariadb" in version.lower() else "MySQL"
+
+
 def _variables(session: MySQLSession, sql: str) -> dict[str, str]:
     return {to_text(name): to_text(value) for name, value in session.read(Query(sql))[0].rows}
 
 
 def _version(text: str) -> Check:
-    kind = "MariaDB" if "mariadb" in text.lower() else "MySQL"
+    kind = _kind(text)
     numbers = re.findall(r"\d+", text.removeprefix("5.5.5-"))[:3]
     needed = MIN_VERSIONS[kind]
     if tuple(map(int, numbers)) >= needed:

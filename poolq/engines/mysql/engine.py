@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pymysql
 
-from poolq.engines.base import Check, Claim, EndedSlots, Push, Queues
+from poolq.engines.base import Check, Claim, EndedSlots, Push, Queues, ServerInfo
 from poolq.engines.connections import Connections
-from poolq.engines.mysql.checks import checks, refuse_statement_binlog
+from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.faults import translate
 from poolq.engines.mysql.literals import SplitSQL
@@ -263,6 +263,9 @@ class MySQLEngine(SQLEngine):
     def prepare(self) -> list[str]:
         refuse_statement_binlog(self.session, self.redacted_url)
         return []
+
+    def server(self) -> ServerInfo:
+        return server(self.session)
 
     def doctor(self) -> list[Check]:
         return checks(self.session, self.schema)

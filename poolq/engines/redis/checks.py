@@ -3,7 +3,7 @@
 from time import time
 from typing import Any
 
-from poolq.engines.base import Check
+from poolq.engines.base import Check, ServerInfo
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.reports import void_keys
@@ -28,6 +28,18 @@ def now(client: RedisClient) -> int:
     """Return the server's clock, in microseconds since the epoch."""
     seconds, micros = client.call(b"TIME")
     return int(seconds) * 1_000_000 + int(micros)
+
+
+def server(client: RedisClient) -> ServerInfo | None:
+    """Return the server's version and memory. In a cluster, the memory of one node would say
+    little."""
+    info = _info(client, b"server", b"memory")
+    if not info:
+        return None
+    name, version, _ = _kind(info)
+    alone = info.get("redis_mode") != "cluster"
+    used, most = (int(info.get(one, 0)) * alone for one in ("used_memory", "maxmemory"))
+    return ServerInfo(f"{name} {version}", used, most)
 
 
 def checks(client: RedisClient) -> list[Check]:
@@ -57,10 +69,11 @@ def _unique_keys(client: RedisClient) -> list[Check]:
     return [void_keys(count)] if count else []
 
 
-def _info(client: RedisClient) -> dict[str, str]:
-    """Return INFO as a mapping; empty if the server's ACL forbids it."""
+def _info(client: RedisClient, *sections: bytes) -> dict[str, str]:
+    """Return these sections of INFO, or all usual ones, as a mapping; empty if the server's ACL
+    forbids it."""
     try:
-        text: bytes = client.call(b"INFO")
+        text: bytes = client.call(b"INFO", *sections)
     except EngineError as error:
         if "NOPERM" not in str(error):
             raise
@@ -89,14 +102,18 @@ def _durability(client: RedisClient, info: dict[str, str]) -> Check:
 def _version(info: dict[str, str]) -> Check:
     if not info:
         return Check("version", "warn", "unknown: the server's ACL forbids INFO")
-    if "valkey_version" in info:
-        name, version, least = "Valkey", info["valkey_version"], 8
-    else:
-        name, version, least = "Redis", info.get("redis_version", "0"), 7
+    name, version, least = _kind(info)
     major = version.partition(".")[0]
     good = major.isdigit() and int(major) >= least
     rest = "" if good else "; poolq needs Redis 7 or Valkey 8 and later"
     return Check("version", "ok" if good else "bad", f"{name} {version}{rest}")
+
+
+def _kind(info: dict[str, str]) -> tuple[str, str, int]:
+    """Return the server's name and version, and the least major version that poolq needs."""
+    if "valkey_version" in info:
+        return "Valkey", info["valkey_version"], 8
+    return "Redis", info.get("redis_version", "0"), 7
 
 
 def _eviction(info: dict[str, str]) -> Check:

@@ -355,6 +355,9 @@ class RedisEngine(Engine):
     def now(self) -> int:
         return checks.now(self.client)
 
+    def server(self) -> base.ServerInfo | None:
+        return checks.server(self.client)
+
     def doctor(self) -> list[base.Check]:
         return checks.checks(self.client)
 

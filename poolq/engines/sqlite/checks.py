@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from poolq.engines.base import Check
+from poolq.engines.base import Check, ServerInfo
 from poolq.engines.sql import ties
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite.schema import SQLiteSchema
@@ -37,6 +37,11 @@ def checks(session: SQLiteSession, schema: SQLiteSchema) -> list[Check]:
         _disk_space(file),
         Check("clock", "ok", "this host's own; all workers must run on this host"),
     ]
+
+
+def server(session: SQLiteSession) -> ServerInfo:
+    pages, size = session.read(Query("PRAGMA page_count"), Query("PRAGMA page_size"))
+    return ServerInfo(f"SQLite {sqlite3.sqlite_version}", pages.rows[0][0] * size.rows[0][0])
 
 
 def _journal(mode: str) -> Check:

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from poolq.engines.base import Check, Push, Queues
+from poolq.engines.base import Check, Push, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sql.wakeups import take_wakeup
-from poolq.engines.sqlite.checks import checks
+from poolq.engines.sqlite.checks import checks, server
 from poolq.engines.sqlite.connecting import now
 from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
@@ -119,6 +119,9 @@ class SQLiteEngine(SQLEngine):
     def now(self) -> int:
         self.session.data_version()  # a ping
         return now()
+
+    def server(self) -> ServerInfo:
+        return server(self.session)
 
     def doctor(self) -> list[Check]:
         return checks(self.session, self.schema)

@@ -14,9 +14,11 @@ from poolq.dashboard import exit_summary, print_once, questions
 from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
+from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Detail, Order, ScreenState, yes_no
+from poolq.engines.base import ServerInfo
 from poolq.monitor.snapshot import EventView, Progress, Snapshot, Throughput
 from tests.support import snapshots
 
@@ -331,6 +333,19 @@ def test_a_wide_screen_shows_long_events_whole() -> None:
     for name in ("well", "troubled"):
         pool = msgspec.structs.replace(POOLS[name], events=(event,))
         assert any(text in line for line in shown(pool, (200, 50)))
+
+
+def test_a_wide_head_says_what_stores_the_jobs() -> None:
+    state = ScreenState()
+    for server, text in (
+        (ServerInfo("Redis 7.2.4", 3 << 20, 1 << 30), "ping 0.4ms  Redis 7.2.4 3M/1.0G  data"),
+        (ServerInfo("Valkey 8.0", 3 << 20), "Valkey 8.0 3M  data"),
+        (ServerInfo("MariaDB 10.11.6"), "MariaDB 10.11.6  data"),
+        (None, "ping 0.4ms  data"),
+    ):
+        state.failures.found = FoundFailures((), 0.0, server=server)
+        assert text in re.sub(" {3,}", "  ", shown(snapshots.well(), (200, 50), state)[1])
+        assert "Redis 7" not in shown(snapshots.well(), (60, 30), state)[1]
 
 
 def test_what_comes_and_goes_moves_nothing_else() -> None:
