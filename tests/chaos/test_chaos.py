@@ -20,6 +20,8 @@ def test_chaos_breaks_no_promise(engine: str, tmp_path: Path) -> None:
     print(shown(report))
     assert report.verdict.violations == []
     assert report.verdict.jobs > 50
+    assert report.verdict.ticks > 0
+    assert report.verdict.changes > 0
     planned = len(schedule(SEED, engine, SECONDS, TTL))
     assert report.faults.total() + report.missed == planned > 10
     assert report.faults.total() > planned / 2
