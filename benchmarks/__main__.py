@@ -27,6 +27,7 @@ SCENARIOS = (
     "drain-mariadb",
     "dispatch",
     "unique",
+    "unique-kills",
     "concurrency",
     "idle",
     "busy",
@@ -42,6 +43,7 @@ SCENARIOS = (
     "health",
     "reloads",
     "schedules",
+    "ticks-kills",
 )
 
 

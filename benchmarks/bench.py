@@ -22,6 +22,7 @@ from tests.support.server import bound_to_us
 
 T = TypeVar("T")
 PRODUCER_TIMEOUT = 300
+LOG = "log"
 
 
 class CannotRun(Exception):
@@ -129,6 +130,17 @@ class Bench:
             own |= {"POOLQ_ENGINE": where, "POOLQ_APP": "benchmarks.peers.poolq"}
         return environment(**{**own, **one.env})
 
+    def worker_environment(self, one: Contender, folder: Path, url: str = "") -> dict[str, str]:
+        """The same for processes that are found by their names, with this runtime folder."""
+        env = {**self.environment(one, url), "RUNTIME_DIRECTORY": str(folder)}
+        env["PATH"] = f"{self.python(one).parent}{os.pathsep}{env.get('PATH', os.defpath)}"
+        return env
+
+    def filled(self, one: Contender, command: str, url: str = "") -> str:
+        """This command of its, with what stands in braces."""
+        where = self.environment(one, url)["BENCH_URL"]
+        return command.format(bin=self.python(one).parent, url=where)
+
     def produce(self, one: Contender, what: str, many: int, url: str = "") -> dict[str, Any]:
         """Have its producer enqueue; what it measured, in seconds."""
         return self.run(one, ["benchmarks.produce", one.module, what, str(many)], url)
@@ -159,34 +171,36 @@ class Bench:
         """Its workers, started and in the end killed; on a terminal, if one is given."""
         folder = self.scratch.folder("crew")
         tally = Tally(folder / "tally")
-        interpreter = self.python(one)
-        env = {**self.environment(one, url), VARIABLE: str(tally.path)}
-        env["PATH"] = f"{interpreter.parent}{os.pathsep}{env.get('PATH', os.defpath)}"
-        env["RUNTIME_DIRECTORY"] = str(folder)
-        popens = []
-        log = folder / "log"
-        with log.open("ab") as out:
-            for command in one.workers:
-                filled = command.format(bin=interpreter.parent, url=env["BENCH_URL"])
-                words = f"{filled} {flags}".split()
-                popens.append(
-                    subprocess.Popen(
-                        bound_to_us(words),
-                        cwd=folder,
-                        env=env,
-                        stdin=subprocess.DEVNULL if terminal is None else terminal,
-                        stdout=out if terminal is None else terminal,
-                        stderr=out if terminal is None else terminal,
-                        start_new_session=True,
-                    )
-                )
+        env = {**self.worker_environment(one, folder, url), VARIABLE: str(tally.path)}
+        popens = [
+            launch(f"{self.filled(one, command, url)} {flags}".split(), folder, env, terminal)
+            for command in one.workers
+        ]
         roots = frozenset(popen.pid for popen in popens)
         try:
-            yield Crew(roots, tally, popens, log)
+            yield Crew(roots, tally, popens, folder / LOG)
         finally:
             cost.end(roots)
             for popen in popens:
                 popen.wait()
+
+
+def launch(
+    words: list[str], folder: Path, env: dict[str, str], terminal: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start it there in a session of its own; its output goes to the folder's log, or to a
+    terminal, if one is given."""
+    with (folder / LOG).open("ab") as log:
+        out = log if terminal is None else terminal
+        return subprocess.Popen(
+            bound_to_us(words),
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
 
 
 def say(text: str) -> None:

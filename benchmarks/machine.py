@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.catalog import ALL, Contender
 from benchmarks.environments import ROOT, CannotInstall, versions
+from benchmarks.killed.catalog import PEERS as KILLED
 from benchmarks.others import Meanwhile
 from benchmarks.tables import table
 from benchmarks.work import BYTES
@@ -82,7 +83,7 @@ def _commit() -> str:
 def tail(bench: Bench) -> str:
     """Versions and settings of all that took part."""
     return "## Set-ups\n\n" + table(
-        ("", "packages", "set-up", "by"), [_set_up(bench, one) for one in _once(ALL)]
+        ("", "packages", "set-up", "by"), [_set_up(bench, one) for one in _once((*ALL, *KILLED))]
     )
 
 

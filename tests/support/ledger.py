@@ -53,8 +53,8 @@ class Ledger:
         """Let all pass that wait at a gate, now and later."""
         (self.folder / f"{gate}.gate").touch()
 
-    def lines(self, what: str, id: str | None = None) -> list[Line]:
-        """All lines of a kind (and a job), oldest first."""
+    def lines(self, what: str | None = None, id: str | None = None) -> list[Line]:
+        """All lines (of a kind, and of a job), oldest first."""
         try:
             text = (self.folder / FILE).read_text()
         except FileNotFoundError:
@@ -62,7 +62,7 @@ class Ledger:
         whole, _, _ = text.rpartition("\n")  # the last line may be only half there, at a page's end
         words = (line.split() for line in whole.splitlines())
         found = [Line(kind, name, int(pid), float(at)) for kind, name, pid, at in words]
-        return [line for line in found if line.what == what and id in (None, line.id)]
+        return [line for line in found if what in (None, line.what) and id in (None, line.id)]
 
     def until(
         self, what: str, id: str | None = None, times: int = 1, timeout: float = 30

@@ -1,0 +1,16 @@
+"""poolq's periodic jobs, for the pools that are killed. By default, ticks that were missed because
+both were dead have one job together; here each has its own."""
+
+import poolq
+from benchmarks.killed.jobs import SCHEDULES, ticked
+
+
+class Ticked(poolq.Job):
+    def run(self) -> None:
+        assert self.scheduled_at
+        ticked(self.payload["schedule"], self.id, self.scheduled_at.timestamp())
+
+
+for number in SCHEDULES:
+    name = f"schedule-{number}"
+    poolq.every("1s", Ticked, {"schedule": number}, name=name, catch_up="all")
