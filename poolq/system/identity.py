@@ -8,8 +8,6 @@ import struct
 from functools import cache
 from pathlib import Path
 
-import psutil
-
 from poolq.engines.base import Registration
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -25,6 +23,8 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # not Linux
+        import psutil  # slow
+
         return f"{socket.gethostname()}@{psutil.boot_time():.0f}"
 
 
@@ -46,6 +46,15 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in b"ZX" else int(fields[19])
 
 
+def pids() -> list[int]:
+    """Return the pids of all processes that this one may see."""
+    if Path("/proc/self/stat").exists():
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # names
+    import psutil  # slow
+
+    return psutil.pids()
+
+
 def is_runnable(pid: int) -> bool:
     """Return whether the process runs, or would run if it had a processor."""
     try:
@@ -56,6 +65,8 @@ def is_runnable(pid: int) -> bool:
 
 
 def _started_elsewhere(pid: int) -> int | None:
+    import psutil  # slow
+
     try:
         return int(psutil.Process(pid).create_time() * 100)
     except psutil.Error:

@@ -5,7 +5,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
+from poolq.system.identity import pids
 
 
 def send(pid: int, number: signal.Signals) -> None:
@@ -42,7 +42,7 @@ def end_group(leader: int, session: int) -> None:
 def has_members(leader: int, session: int) -> bool:
     """Return whether processes of this session are in that group. A group's number is not reused
     while it has members, and the session shows that they belong to the pool."""
-    for pid in psutil.pids():
+    for pid in pids():
         with suppress(OSError):
             if os.getpgid(pid) == leader and os.getsid(pid) == session:
                 return True
