@@ -10,7 +10,7 @@ from poolq.cli.options import json_option
 def demo(as_json: bool) -> int:
     """Run real jobs on SQLite, to show poolq in action.
 
-    Four workers index the standard library, send mails at 10 per second, retry, fail and
+    Four workers index the standard library, send mails at 5 per second, retry, fail and
     recover from a crash. It takes less than a minute.
     """
     from poolq.demo.run import run_demo

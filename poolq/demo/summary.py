@@ -46,7 +46,9 @@ def end(totals: Totals, found: Output, seconds: float, files: DemoFiles, *, json
         return
     rate = (numbers["done"] + numbers["failed"]) / seconds
     entries = found.entries.values()
-    lines, tokens = (sum(entry.get(what, 0) for entry in entries) for what in ("lines", "tokens"))
+    lines, definitions = (
+        sum(entry.get(what, 0) for entry in entries) for what in ("lines", "definitions")
+    )
     tables.print_fields(
         {
             "done": numbers["done"],
@@ -56,7 +58,8 @@ def end(totals: Totals, found: Output, seconds: float, files: DemoFiles, *, json
             "crashed": f"{numbers['crashed']} whose worker was killed, and run again",
             "took": f"{seconds:.1f} s, {rate:.0f} jobs per second",
             "output": f"{files.folder}\n"
-            f"{files.index.name}: {len(found.entries)} files, {lines} lines, {tokens} tokens\n"
+            f"{files.index.name}: {len(found.entries)} files, {lines} lines, "
+            f"{definitions} definitions\n"
             f"{files.maildir.name}/: {len(found.mails)} mails\n"
             f"{files.gave_up.name}: {len(found.gave_up)} jobs that failed permanently\n"
             f"{files.log.name}: the pool's log",

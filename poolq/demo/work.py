@@ -12,7 +12,8 @@ MAIL_COUNT = 60
 #: For each webhook, the status codes with which its server answers the calls.
 RECOVERING_ANSWERS = ((503, 200),) * 6 + ((500, 503, 200),) * 3
 FAILING_ANSWERS = ((410,), (500, 502, 503), (503, 503, 503))
-SKIPPED_FOLDERS = ("site-packages", "dist-packages", "__pycache__")
+#: Python's own tests are half of the library, and no application uses them.
+SKIPPED_FOLDERS = ("site-packages", "dist-packages", "__pycache__", "test", "tests")
 
 PROJECT_FILE = """\
 # Written by `poolq demo`. In this folder, poolq shows the demo's jobs: try `poolq failed ls`.
