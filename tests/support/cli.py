@@ -7,11 +7,10 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from poolq.cli.main import COMMAND_MODULES, main
+from tests.support.forked import Forked, path_of
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 30.0  # seconds that a command may take
@@ -88,10 +87,6 @@ def run_new(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str
 
 
 def run_forked(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str) -> Done:
-    server = get_context("forkserver")
-    server.set_forkserver_preload(
-        [__name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values())]
-    )
     with ExitStack() as stack:
         streams = [
             stack.enter_context(os.fdopen(os.memfd_create(name), "w+", encoding="utf-8"))
@@ -99,26 +94,9 @@ def run_forked(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: 
         ]
         streams[0].write(stdin)
         streams[0].flush()
-        paths = [f"/proc/{os.getpid()}/fd/{one.fileno()}" for one in streams]
-        process = server.Process(target=_become, args=(args, folder, env, paths))
-        process.start()
-        process.join(TIMEOUT)
-        if process.exitcode is None:
+        process = Forked(args, folder, env, [path_of(one.fileno()) for one in streams])
+        code = process.wait(TIMEOUT)
+        if code is None:
             process.kill()
             raise AssertionError(f"poolq {' '.join(args)} did not end within {TIMEOUT} s")
-        return Done(process.exitcode, streams[1].read(), streams[2].read())
-
-
-def _become(args: tuple[str, ...], folder: Path, env: dict[str, str], streams: list[str]) -> None:
-    """Run the command line in this child, as an interpreter does that a shell has started."""
-    for fd, path in enumerate(streams):
-        os.dup2(os.open(path, os.O_RDWR), fd)
-    sys.stdin, sys.stdout, sys.stderr = (
-        os.fdopen(fd, mode, encoding="utf-8") for fd, mode in enumerate("rww")
-    )
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(env)
-    sys.argv = ["poolq", *args]
-    sys.path.insert(0, str(folder))
-    sys.exit(main())
+        return Done(code, streams[1].read(), streams[2].read())

@@ -1,6 +1,8 @@
-"""A real pool: `poolq run` as a person starts it, in a session of its own, to be killed.
+"""A real pool: `poolq run` in a session of its own, to be killed.
 
 What holds here:
+- the master is forked from a process that has loaded poolq (see `forked.py`), which takes half of
+  the time; a new interpreter runs it on a terminal, or `through` another program;
 - every process of the pool, orphans and the jobs' own subprocesses included, is found by the
   session, and none of it outlives `close()`;
 - the pool dies with the test process (see `server.py`); so only the main thread may start one;
@@ -10,6 +12,7 @@ What holds here:
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 import signal
 import subprocess
@@ -19,11 +22,14 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from tests.support.cli import environment
+from tests.support.forked import Forked, path_of
 from tests.support.ledger import FOLDER
 from tests.support.processes import Process, process, session
 from tests.support.server import bound_to_us
 from tests.support.wait import until
 
+#: The first letters of variables that work only while an interpreter starts.
+INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME")
 WORKER = re.compile(r"poolq: worker (\d+) g\d+ (.*)")
 
 
@@ -46,30 +52,37 @@ class Pool:
             if terminal is not None:
                 fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
+        forks = (
+            not through and terminal is None and not any(one.startswith(INTERPRETER) for one in env)
+        )
         self.log_file = log
+        log.touch()
         #: Each pool has one of its own: in two of them there may be two of one name.
         self.runtime = log.with_suffix(".run")
         self.runtime.mkdir(mode=0o700, exist_ok=True)
-        command = [*through, sys.executable, "-m", "poolq", "run", *flags]
-        with log.open("ab") as out:
-            self._popen = subprocess.Popen(
-                bound_to_us(command),
-                cwd=folder,
-                env=environment(
-                    **{
-                        FOLDER: str(folder),
-                        "PYTHONUNBUFFERED": "1",
-                        "RUNTIME_DIRECTORY": str(self.runtime),
-                        **env,
-                    }
-                ),
-                # A pipe, so that a worker that reads it would hang.
-                stdin=subprocess.PIPE if terminal is None else terminal,
-                preexec_fn=take_terminal if terminal is not None else None,  # noqa: PLW1509  # one ioctl
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+        env = environment(
+            **{
+                FOLDER: str(folder),
+                "PYTHONUNBUFFERED": "1",
+                "RUNTIME_DIRECTORY": str(self.runtime),
+                **env,
+            }
+        )
+        # A pipe, so that a worker that reads it would hang.
+        stdin, self._stdin = os.pipe() if terminal is None else (terminal, -1)
+        self._popen: Forked | subprocess.Popen[bytes]
+        if forks:
+            self._popen = Forked(["run", *flags], folder, env, [path_of(stdin), *[str(log)] * 2])
+        else:
+            command = [*through, sys.executable, "-m", "poolq", "run", *flags]
+            with log.open("ab") as out:
+                self._popen = subprocess.Popen(
+                    bound_to_us(command), cwd=folder, env=env, stdin=stdin, stdout=out, stderr=out,
+                    preexec_fn=take_terminal if terminal is not None else None,  # noqa: PLW1509  # one ioctl
+                    start_new_session=True,
+                )  # fmt: skip
+        if terminal is None:
+            os.close(stdin)
 
     # what there is
 
@@ -216,8 +229,9 @@ class Pool:
                 one.kill()
             self._popen.poll()
         self._popen.wait(5)
-        if self._popen.stdin is not None:
-            self._popen.stdin.close()
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
         print(f"--- {self.log_file.name} of pool {self.pid}, exit {self.code}\n{self.log}")
 
 

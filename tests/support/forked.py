@@ -1,0 +1,100 @@
+"""`poolq` in a process that is forked from one that has loaded it, which takes a fraction of the
+time that a new interpreter takes to load it.
+
+The process is what an interpreter would be that a shell has started: its environment, its folder,
+its streams and its arguments are its own, and it has no other file of ours. It dies with the one
+that has forked it, which dies with this process. Its parent is not this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+
+from setproctitle import getproctitle
+
+from poolq.cli.main import COMMAND_MODULES, main
+
+PDEATHSIG = 1
+START_TIMEOUT = 30.0  # seconds
+#: What commands and pools load when they need it, and all of their engines.
+PRELOADED = [
+    __name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values()),
+    *(f"poolq.engines.{name}.engine" for name in ("redis", "mysql", "sqlite")),
+    "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
+    "poolq.dashboard.progress_bar",
+]  # fmt: skip
+
+
+class Forked:
+    """The process, with the names of `Popen`."""
+
+    def __init__(
+        self, args: Sequence[str], folder: Path, env: dict[str, str], streams: Sequence[str]
+    ) -> None:
+        """Run `poolq` with `args`; `streams`: paths of what it has as stdin, stdout and stderr.
+
+        It leads its session when this returns.
+        """
+        server = get_context("forkserver")
+        server.set_forkserver_preload(PRELOADED)
+        begun, begins = os.pipe()
+        paths = [*streams, path_of(begins)]
+        self._process = server.Process(target=_become, args=(args, folder, env, paths), daemon=True)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        if not select.select([begun], [], [], START_TIMEOUT)[0]:
+            raise AssertionError(f"poolq {' '.join(args)} did not start in {START_TIMEOUT} s")
+        os.close(begun)
+        os.close(begins)
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int | None:
+        """The same after `timeout` seconds at most."""
+        self._process.join(timeout)
+        return self.poll()
+
+    def send_signal(self, how: signal.Signals) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, how)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def path_of(fd: int) -> str:
+    """A path at which another process finds this descriptor of ours, while it is open."""
+    return f"/proc/{os.getpid()}/fd/{fd}"
+
+
+def _become(args: Sequence[str], folder: Path, env: dict[str, str], paths: Sequence[str]) -> None:
+    os.setsid()
+    ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)
+    modes = (os.O_RDONLY, *[os.O_WRONLY | os.O_APPEND] * 3)
+    opened = [os.open(path, mode) for path, mode in zip(paths, modes, strict=True)]
+    for fd, stream in enumerate(opened[:3]):
+        os.dup2(stream, fd)
+    os.write(opened[3], b".")
+    os.closerange(3, max(opened) + 1)
+    sys.stdin, sys.stdout, sys.stderr = (
+        os.fdopen(fd, mode, 1, encoding="utf-8", closefd=False) for fd, mode in enumerate("rww")
+    )
+    os.chdir(folder)
+    getproctitle()  # finds the place of the title, which it cannot once the environment has moved
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["poolq", *args]
+    sys.path.insert(0, str(folder))
+    sys.exit(main())
