@@ -11,7 +11,7 @@ from poolq.jobs.retry import ACK, Park, Release
 from tests.contract.crowd import Crowd, take_parked
 from tests.contract.helpers import (
     HOUR,
-    MS,
+    SECOND,
     Worker,
     count_of,
     every_engine,
@@ -20,22 +20,25 @@ from tests.contract.helpers import (
     park,
     push,
     stored,
-    wait_for,
 )
+from tests.support.clock import Clock
 from tests.support.wait import until
 
 pytestmark = every_engine
 
-WINDOW = 40 * MS
+WINDOW = 60 * SECOND
 
 
 def slots_used(engine: Engine, key: str) -> int:
     return sum(use.window.used for use in engine.limits() if use.rule.key == key)
 
 
-def test_a_parked_job_waits_for_its_slot_and_then_holds_it(engine: Engine, worker: Worker) -> None:
+def test_a_parked_job_waits_for_its_slot_and_then_holds_it(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     rule = full(engine, window=WINDOW)
     (pushed,) = park(worker, "a", rules=[rule])
+    clock.forward(WINDOW)
     claim = worker.claim_soon()
     assert (claim.id, claim.queue, claim.body, claim.admitted) == (pushed, "q", b"a", True)
     assert claim.state == State()
@@ -46,11 +49,15 @@ def test_a_parked_job_waits_for_its_slot_and_then_holds_it(engine: Engine, worke
     assert count_of(engine) == QueueCounts("q")
 
 
-def test_the_slot_is_not_there_before_the_window_ends(engine: Engine, worker: Worker) -> None:
-    before = engine.now()
+def test_the_slot_is_not_there_before_the_window_ends(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     (pushed,) = park(worker, "a", rules=[full(engine, window=WINDOW)])
+    clock.forward(WINDOW - 1)
+    assert worker.claim() == []
+    moment = clock.forward(1)
     worker.claim_soon()
-    assert stored(engine, pushed).at >= before + WINDOW
+    assert stored(engine, pushed).at == moment
 
 
 def test_a_slot_that_was_given_is_nobody_elses(engine: Engine, worker: Worker) -> None:
@@ -59,9 +66,12 @@ def test_a_slot_that_was_given_is_nobody_elses(engine: Engine, worker: Worker) -
     assert engine.admit([Rule("k", 1, HOUR)]).wait > 0
 
 
-def test_parked_jobs_are_first_in_first_out(engine: Engine, worker: Worker) -> None:
-    park(worker, "a", "b", "c", rules=[full(engine, window=20 * MS)])
-    assert named([worker.claim_soon() for _ in range(3)]) == ["a", "b", "c"]
+def test_parked_jobs_are_first_in_first_out(engine: Engine, worker: Worker, clock: Clock) -> None:
+    park(worker, "a", "b", "c", rules=[full(engine, window=WINDOW)])
+    for name in "abc":
+        clock.forward(WINDOW)
+        assert named([worker.claim_soon()]) == [name]
+        assert worker.claim() == []
 
 
 def test_one_parked_job_a_step_and_it_comes_first(engine: Engine, worker: Worker) -> None:
@@ -95,20 +105,21 @@ def test_one_parked_job_a_step_of_all_keys_and_queues(
     assert sorted(named([claim for some in granted for claim in some])) == ["k0", "k1", "k2"]
 
 
-def test_each_key_has_a_line_of_its_own(engine: Engine, worker: Worker) -> None:
+def test_each_key_has_a_line_of_its_own(engine: Engine, worker: Worker, clock: Clock) -> None:
     park(worker, "a", "b", rules=[full(engine, "slow")])
-    park(worker, "c", rules=[full(engine, "fast", 20 * MS)])
+    park(worker, "c", rules=[full(engine, "fast", WINDOW)])
+    clock.forward(WINDOW)
     assert named([worker.claim_soon()]) == ["c"]
     assert worker.claim() == []
     assert {use.rule.key: use.parked for use in engine.limits() if use.parked} == {"slow": 2}
 
 
 def test_a_job_parked_under_two_rules_takes_both_slots_or_none(
-    engine: Engine, worker: Worker
+    engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    short, long = full(engine, "short", 20 * MS), full(engine, "long")
+    short, long = full(engine, "short", WINDOW), full(engine, "long")
     park(worker, "a", rules=[short, long])
-    wait_for(engine, engine.now() + short.window)
+    clock.forward(WINDOW)
     for _ in range(3):
         assert worker.claim() == []
     assert engine.admit([short]).wait == 0
@@ -117,11 +128,12 @@ def test_a_job_parked_under_two_rules_takes_both_slots_or_none(
 
 @pytest.mark.parametrize("refused", [0, 1])
 def test_a_job_parked_under_two_rules_is_given_both_slots(
-    engine: Engine, worker: Worker, refused: int
+    engine: Engine, worker: Worker, clock: Clock, refused: int
 ) -> None:
-    short, wide = full(engine, "short", 20 * MS), Rule("wide", 9, HOUR)
+    short, wide = full(engine, "short", WINDOW), Rule("wide", 9, HOUR)
     rules = [short, wide] if refused == 0 else [wide, short]
     park(worker, "a", rules=rules, refused=refused)
+    clock.forward(WINDOW)
     assert worker.claim_soon().admitted
     assert slots_used(engine, "wide") == 1
 
@@ -151,22 +163,26 @@ def test_a_parked_job_of_another_queue_is_left_to_others(engine: Engine, worker:
 
 
 def test_a_parked_job_of_a_queue_not_asked_for_holds_up_no_other(
-    engine: Engine, worker: Worker
+    engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     """Both wait for the same key, and the first in line is in a paused queue."""
-    rule = full(engine, window=20 * MS)
+    rule = full(engine, window=WINDOW)
     park(worker, "a", rules=[rule])
     (theirs,) = push(engine, "b", queue="r")
     (claim,) = worker.claim(1, ["r"])
     worker.end(claim, Park((rule,), 0))
     engine.pause("q")
+    clock.forward(WINDOW)
     (claim,) = until(lambda: worker.claim(1, ["r"]), 5, "the slot")
     assert (claim.id, claim.admitted) == (theirs, True)
 
 
-def test_a_parked_job_is_given_in_turn_with_all_queues(engine: Engine, worker: Worker) -> None:
+def test_a_parked_job_is_given_in_turn_with_all_queues(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     push(engine, "x", queue="other")
-    park(worker, "a", rules=[full(engine, window=20 * MS)])
+    park(worker, "a", rules=[full(engine, window=WINDOW)])
+    clock.forward(WINDOW)
     names: set[str] = set()
 
     def all_came() -> bool:
@@ -184,18 +200,21 @@ def test_a_parked_job_that_is_released_is_an_ordinary_one(engine: Engine, worker
 
 
 def test_a_cancelled_parked_job_leaves_its_place_to_the_next(
-    engine: Engine, worker: Worker
+    engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    first, _ = park(worker, "a", "b", rules=[full(engine, window=20 * MS)])
+    first, _ = park(worker, "a", "b", rules=[full(engine, window=WINDOW)])
     assert engine.cancel([first])
+    clock.forward(WINDOW)
     assert named([worker.claim_soon()]) == ["b"]
     assert count_of(engine) == QueueCounts("q", running=1)
 
 
-def test_a_limit_with_parked_jobs_is_shown_after_its_window(engine: Engine, worker: Worker) -> None:
-    rule = full(engine, window=1 * MS)
+def test_a_limit_with_parked_jobs_is_shown_after_its_window(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    rule = full(engine, window=WINDOW)
     park(worker, "a", rules=[rule])
-    wait_for(engine, engine.now() + 2 * MS)
+    clock.forward(WINDOW)
     (use,) = engine.limits()
     assert (use.rule, use.parked) == (rule, 1)
     assert (use.window.used, use.resets_in) == (0, 0), "what is over holds nothing back"

@@ -162,7 +162,7 @@ def test_a_forgotten_queue_is_found_when_a_producer_that_knew_it_stores_a_job(
 @pytest.mark.parametrize("how", ["parked", "released"])
 @pytest.mark.parametrize("when", ["before", "while it ran", "after"])
 def test_a_job_that_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
-    engine: SQLEngine, queues: list[str] | None, how: str, when: str
+    engine: SQLEngine, clock: Clock, queues: list[str] | None, how: str, when: str
 ) -> None:
     """The queue is forgotten before the job is stored, or by a sweep that looked before that."""
     worker = Worker(engine, queues=queues)
@@ -181,7 +181,7 @@ def test_a_job_that_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
     worker.end(claim, outcome)
     lose_row("after")
     assert worker.claim() == []
-    wait_for(engine, moment)
+    clock.forward(500 * MS)
     assert engine.wait(queues, LONG) > 0
     assert named(worker.claim()) == ["a"]
 

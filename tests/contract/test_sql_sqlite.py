@@ -24,7 +24,7 @@ from poolq.jobs.ties import UniqueRight
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, count_of, named, new_id, push, total
-from tests.contract.writers import push_for
+from tests.contract.writers import push_until_all_have
 from tests.support.wait import until
 
 MIB = 1 << 20
@@ -137,13 +137,14 @@ def test_a_job_that_gives_way_is_counted_in_the_act_that_finds_it_out(
     assert total(sqlite, "skipped") == 1
 
 
-def test_no_writer_starves(sqlite: SQLiteEngine) -> None:
+def test_no_writer_starves(sqlite: SQLiteEngine, tmp_path: Path) -> None:
     """Eight processes do nothing but write, four of them thousands of jobs at a time."""
     sqlite.now()
+    (folder := tmp_path / "pushed").mkdir()
     with Crowd(8) as crowd:
-        results = crowd.act(push_for, sqlite.url, sqlite.namespace, 1.0)
-    assert min(times for times, _ in results) >= 3
-    assert max(longest for _, longest in results) < 2
+        pushed = crowd.act(push_until_all_have, sqlite.url, sqlite.namespace, folder, 3)
+    assert min(pushed) >= 3
+    assert max(pushed[1::2]) <= 15, "of those with thousands, none has had several turns of another"
 
 
 def test_a_full_disk_is_reported_and_loses_nothing(sqlite: SQLiteEngine) -> None:

@@ -102,9 +102,13 @@ def test_a_fork_interrupts_a_writer_that_waits_in_line(
 
 
 def test_a_child_that_has_inherited_a_connection_refuses_to_open_the_file(
-    sqlite: SQLiteEngine, threads: ThreadPoolExecutor, tmp_path: Path, opened: OpenEngine
+    sqlite: SQLiteEngine,
+    threads: ThreadPoolExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So does a child of that; their parent and its next child keep working."""
+    monkeypatch.setattr(forks, "INTERRUPT_TIMEOUT", 0.2)
     begun, end = Event(), Event()
 
     def work(tx: Transaction) -> int:

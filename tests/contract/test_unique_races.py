@@ -105,7 +105,7 @@ def test_a_rival_that_is_killed_leaves_neither_a_job_nor_a_key(
     process = context.Process(target=rival, args=(theirs, engine.url, engine.namespace, id_, key))
     process.start()
     try:
-        assert ours.poll(20)
+        assert ours.poll(60)
         ours.recv()
         pushes = [tied(key) for _ in range(3)]
 
@@ -145,7 +145,7 @@ def test_producers_that_are_killed_leave_keys_only_with_their_jobs(
         ours, theirs = context.Pipe()
         process = context.Process(target=push_forever, args=(theirs, engine.url, engine.namespace))
         process.start()
-        assert ours.poll(20)
+        assert ours.poll(60)
         for _ in range(chance.randrange(3, 20)):
             claims = worker.claim(3)
             worker.step(*(Settlement(one, ACK) for one in claims))

@@ -55,7 +55,7 @@ print(poolq.dispatch("jobs:Mail", {"to": "joe"}, queue="other"))
 def test_jobs_are_dispatched_and_done(make_project: MakeProject, engine_url: str) -> None:
     project = make_project(engine_url, JOBS)
     bob, ann, second, never, eve, joe = project.produce(PRODUCER).split()
-    pool = project.pool(2, "--until-empty")
+    pool = project.pool(2, "--until-empty", through=("env",))  # a new interpreter
     assert pool.wait_exit(20) == 0
     ledger = project.ledger
     for what, id in (("sent:bob:1", bob), ("sent:ann:1", ann), ("sent:joe:1", joe)):

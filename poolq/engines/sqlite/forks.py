@@ -18,8 +18,8 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from poolq.engines.sqlite.session import SQLiteSession
 
-#: Seconds that a fork waits for transactions, before it interrupts them and waits twice as long.
-FORK_TIMEOUT = 5.0
+#: Seconds that a fork waits for transactions before it interrupts them, and for their end after it.
+FORK_TIMEOUT, INTERRUPT_TIMEOUT = 5.0, 10.0
 
 
 class _OpenConnections:
@@ -36,7 +36,7 @@ class _OpenConnections:
         late = [one for one in list(self.all) if not self._disconnect(one, end)]
         for one in late:
             one.interrupt()
-        end = monotonic() + 2 * FORK_TIMEOUT
+        end = monotonic() + INTERRUPT_TIMEOUT
         self.inherited = frozenset(
             one.options.file for one in late if not self._disconnect(one, end)
         )
