@@ -18,6 +18,7 @@ from typing import Protocol
 
 import pytest
 
+from tests.support.forked import preload
 from tests.support.mysql import MySQL, install_mysql
 from tests.support.scratch import ROOT, Scratch
 from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
@@ -48,6 +49,9 @@ class OwnRedis(Protocol):
 
 class OwnMariaDB(Protocol):
     def __call__(self, *, durable: bool = ..., options: list[str] | None = ...) -> MariaDB: ...
+
+
+preload()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

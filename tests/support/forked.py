@@ -23,7 +23,7 @@ from setproctitle import getproctitle
 from poolq.cli.main import COMMAND_MODULES, main
 
 PDEATHSIG = 1
-START_TIMEOUT = 30.0  # seconds
+START_TIMEOUT = 60.0  # seconds
 #: What commands and pools load when they need it, and all of their engines.
 PRELOADED = [
     __name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values()),
@@ -31,6 +31,11 @@ PRELOADED = [
     "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
     "poolq.dashboard.progress_bar",
 ]  # fmt: skip
+
+
+def preload() -> None:
+    """Say what the fork server of this process is to load. Whoever needs it first starts it."""
+    get_context("forkserver").set_forkserver_preload(PRELOADED)
 
 
 class Forked:
@@ -44,7 +49,6 @@ class Forked:
         It leads its session when this returns.
         """
         server = get_context("forkserver")
-        server.set_forkserver_preload(PRELOADED)
         begun, begins = os.pipe()
         paths = [*streams, path_of(begins)]
         self._process = server.Process(target=_become, args=(args, folder, env, paths), daemon=True)

@@ -28,21 +28,25 @@ def mypy(sample: Path, cache: Path, *options: str) -> Lines:
     return {int(line): text for _, line, text in found}
 
 
-def pyright(sample: Path, folder: Path, mode: str) -> Lines:
-    """The lines with an error, and what pyright says of them."""
-    project = folder / mode
-    project.mkdir(exist_ok=True)
-    shutil.copy(sample, project)
-    settings = {"include": [sample.name], "typeCheckingMode": mode, "extraPaths": [str(ROOT)]}
-    (project / "pyrightconfig.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
-    report = json.loads(run([*command, "--project", str(project)]))
-    assert report["summary"]["filesAnalyzed"] == 1
-    return {
-        entry["range"]["start"]["line"] + 1: entry["message"]
-        for entry in report["generalDiagnostics"]
-        if entry["severity"] == "error"
+def pyright(folder: Path, strict: list[Path], standard: list[Path]) -> dict[str, Lines]:
+    """The lines with an error, and what pyright says of them, by the name of the sample."""
+    for sample in (*strict, *standard):
+        shutil.copy(sample, folder)
+    settings = {
+        "include": [sample.name for sample in (*strict, *standard)],
+        "strict": [sample.name for sample in strict],
+        "extraPaths": [str(ROOT)],
     }
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
+    report = json.loads(run([*command, "--project", str(folder)]))
+    assert report["summary"]["filesAnalyzed"] == len(settings["include"])
+    found: dict[str, Lines] = {name: {} for name in settings["include"]}
+    for entry in report["generalDiagnostics"]:
+        if entry["severity"] == "error":
+            line = entry["range"]["start"]["line"] + 1
+            found[Path(entry["file"]).name][line] = entry["message"]
+    return found
 
 
 def run(command: list[str]) -> str:
@@ -65,6 +69,6 @@ def test_mypy(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(180)
 def test_pyright(tmp_path: Path) -> None:
-    assert pyright(GOOD, tmp_path, "strict") == {}
-    assert pyright(PLAIN, tmp_path, "standard") == {}
-    assert set(pyright(BAD, tmp_path, "standard")) == marked(BAD)
+    found = pyright(tmp_path, strict=[GOOD], standard=[PLAIN, BAD])
+    assert found[GOOD.name] == found[PLAIN.name] == {}
+    assert set(found[BAD.name]) == marked(BAD)
