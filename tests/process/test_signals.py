@@ -107,7 +107,7 @@ def test_a_worker_that_hangs_in_c_ignores_signals_and_delays_no_other(project: P
 
 def begun(project: Project) -> Pool:
     """A pool whose command has begun to import what it needs, and no more."""
-    pool = project.pool(1)
+    pool = project.pool(1, through=("env",))
     maps = Path(f"/proc/{pool.pid}/maps")
     until(lambda: "_ctypes." in maps.read_text(), 10, "its imports")
     return pool
