@@ -67,7 +67,9 @@ class Admission(NamedTuple):
     in the request, and `until` the end of the wait by the engine's clock, in microseconds since the
     epoch. If a gate refuses, `wait` is GATE_WAIT and `until` is 0, because nobody knows when a slot
     is free. `stale` means that the rules were not checked, because the job now belongs to another
-    worker. `held` means that the rule's key is held until then, so that the job must park.
+    worker. `held` means that the rule's key is held until then, so that the job must park. `limit`
+    is the limit that applied to the starts of the refusing rule, which a person may have set in
+    place of the rule's; 0 if something else refuses.
     """
 
     wait: int
@@ -75,6 +77,7 @@ class Admission(NamedTuple):
     stale: bool = False
     until: int = 0
     held: bool = False
+    limit: int = 0
 
 
 class Window(NamedTuple):

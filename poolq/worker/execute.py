@@ -305,7 +305,8 @@ class Executor:
             event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
             return JobResult(Park(rules, at), event)
         rule = rules[at]
-        allowed = units.limit_rule(rule.limit, rule.window / 1e6, sliding=rule.sliding)
+        most = refused.limit or rule.limit  # a person may have set another than the code
+        allowed = units.limit_rule(most, rule.window / 1e6, sliding=rule.sliding)
         error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
         line = self._line("limited", describe(error), tries)
         later = retry.spread(limits[at].jitter, limits[at].window, random.random())

@@ -428,7 +428,8 @@ class Model:
             self.windows.update(taken)
             return Admission(0)
         at, wait = refused
-        return Admission(wait, at, until=self.now + wait)
+        limit = self.overrides.get((rules[at].key, rules[at].window), rules[at].limit)
+        return Admission(wait, at, until=self.now + wait, limit=limit)
 
     # holds
 

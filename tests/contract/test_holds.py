@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Engine, LimitUse, QueueCounts, Settlement
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.holds import HOLD_WINDOW, hold_entry
-from poolq.jobs.limits import Rule, Window
+from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, HoldKey, Park
 from tests.contract.helpers import (
@@ -51,7 +51,7 @@ def test_a_held_key_refuses_starts_until_the_hold_ends(engine: Engine, clock: Cl
     clock.forward(30 * SECOND - 1)
     assert engine.admit([LIMIT]).wait == 1
     clock.forward(1)
-    assert engine.admit([LIMIT]) == (0, -1, False, 0, False)
+    assert engine.admit([LIMIT]) == Admission(0)
 
 
 def test_all_limits_of_the_key_are_held(engine: Engine, clock: Clock) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from poolq.engines.base import Engine
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule, Window
 from poolq.jobs.retry import Park
 from tests.contract.conftest import OpenEngine
@@ -39,6 +40,21 @@ def test_it_applies_from_the_next_start_on(engine: Engine, clock: Clock, rule: R
     assert engine.reset_limit("mail", MINUTE, False)
     assert starts(engine, rule) == 1
     assert not engine.reset_limit("mail", MINUTE, False)
+
+
+@pytest.mark.parametrize("rule", [MAIL, SLIDING], ids=["fixed", "sliding"])
+def test_a_refusal_names_the_limit_that_applies(engine: Engine, worker: Worker, rule: Rule) -> None:
+    assert starts(engine, rule) == 2
+    assert engine.admit([rule]).limit == 2
+    engine.set_limit("mail", MINUTE, 1)
+    assert engine.admit([rule]).limit == 1
+    push(engine, "a")
+    (claim,) = worker.claim()
+    gate = Rule("gate", 1, GATE_WINDOW)
+    refused = engine.admit([gate, rule], (worker.name, claim))
+    assert (refused.rule, refused.limit) == (1, 1)
+    engine.reset_limit("mail", MINUTE, True)
+    assert engine.admit([rule]).limit == 0, "it is admitted"
 
 
 def test_it_names_key_and_window(engine: Engine) -> None:

@@ -315,12 +315,16 @@ def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(limited: Project) ->
     until(lambda: limited.total("parked") == 4)
     assert len(limited.ledger.ids("run")) == 1
     assert limited.produce("import poolq; poolq.limits.set('rare', 3, hours=1)") == ""
-    until(lambda: len(limited.ledger.ids("run")) == 3, 10)
-    (shown,) = until(lambda: [one for one in status(pool)["limits"] if one["used"] == 3], 10)
+    until(lambda: len(limited.ledger.ids("run")) == 3)
+    (shown,) = until(lambda: [one for one in status(pool)["limits"] if one["used"] == 3])
     assert (shown["limit"], shown["declared"], shown["parked"]) == (3, 1, 2)
+    refused = limited.dispatch("Rare", attempts=1, on_limit="release")
+    until(lambda: refused in limited.failed())
+    (line,) = entries(limited.failed()[refused].state.history)
+    assert line.error == "RateLimitExhausted: limit rare (3 per 1h) is used up", "not the code's 1"
     code = "import poolq; print(poolq.limits.reset('rare', starts=True))"
     assert limited.produce(code) == "True\n"
-    until(lambda: len(limited.ledger.ids("run")) == 4, 10)
+    until(lambda: len(limited.ledger.ids("run")) == 4)
     assert set(limited.ledger.ids("run")) < set(ids), "the code allows one start"
     assert limited.produce("import poolq; print(poolq.limits.reset('rare'))") == "False\n"
 

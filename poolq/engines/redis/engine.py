@@ -144,8 +144,9 @@ class RedisEngine(Engine):
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
             return Admission(0, stale=True)
-        rule, until, *is_held = why
-        return Admission(int(wait), rule, False, int(until), bool(is_held))
+        rule, until, *refusal = why
+        is_held, limit = refusal or (0, 0)
+        return Admission(int(wait), rule, False, int(until), is_held == 1, int(limit))
 
     def set_limit(self, key: str, window: int, limit: int) -> None:
         self.client.run(scripts.SET_LIMIT, key, window, limit, 0)

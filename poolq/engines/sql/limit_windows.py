@@ -98,7 +98,7 @@ class LockedWindows(dict[WindowName, Window]):
             else:
                 taken[name], wait = take(rule, self.get(name), self.now)
             if wait > refused.wait:
-                refused = Admission(wait, at, until=self.now + wait)
+                refused = Admission(wait, at, until=self.now + wait, limit=rule.limit)
         if not refused.wait:
             self.update(taken)
             for name, log in logs.items():

@@ -6,7 +6,8 @@
 -- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit and
 --       window as for `rule_of`, key.
 -- Reply: {microseconds to wait (0: admitted), position (from 0) of the rule that requires the wait
---        (-1: none), when the wait ends (0: no wait), 1 if the rule's key is held (else nothing)};
+--        (-1: none), when the wait ends (0: no wait)}; if it refuses, then also 1 if the rule's key
+--        is held, else 0, and the limit of starts that applies (0: something else refuses);
 --        {-1} if the claim is not held or is cancelled; {-2} if the worker is not registered.
 
 if ARGV[2] ~= '' then
@@ -20,4 +21,6 @@ for i = 4, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
 local wait, at, held = take(rules)
-return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0, held and 1 or nil}
+if wait == 0 then return {0, -1, 0} end
+local most = rules[at].most
+return {digits(wait), at - 1, digits(now + wait), held and 1 or 0, most and digits(most) or 0}

@@ -47,7 +47,7 @@ end
 local held_for, held_at = check_holds(rules)
 if held_for > 0 then
   forget_left()
-  return {digits(held_for), held_at - 1, digits(now + held_for), 1}
+  return {digits(held_for), held_at - 1, digits(now + held_for), 1, 0}
 end
 
 -- The limit that is named last applies from now on, to a gate that is in use.
@@ -80,7 +80,7 @@ local wait = 0
 if #windows > 0 then wait, at = take_starts(windows) end
 if wait > 0 then
   forget_left()
-  return {digits(wait), places[at] - 1, digits(now + wait)}
+  return {digits(wait), places[at] - 1, digits(now + wait), 0, digits(windows[at].most)}
 end
 enter_gates(rules, id, ARGV[1], name, true)
 forget_left(rules, true)

@@ -20,4 +20,6 @@ for _, rule in ipairs(rules) do
   unmark(queue, identity_of(rule), since)
   if set_limit(queue, rule) then wake(queue, 0) end
 end
-return {digits(wait), at - 1, wait > 0 and digits(now + wait) or 0, held and 1 or nil}
+if wait == 0 then return {0, -1, 0} end
+local most = rules[at].most
+return {digits(wait), at - 1, digits(now + wait), held and 1 or 0, most and digits(most) or 0}

@@ -72,4 +72,5 @@ end
 for _, rule in ipairs(rules) do
   if rule.window == GATE_WINDOW then forget_gate(rule.key) end
 end
-return {digits(wait), at - 1, digits(ends), held and 1 or nil}
+local most = wait > 0 and rules[at].most
+return {digits(wait), at - 1, digits(ends), held and 1 or 0, most and digits(most) or 0}
