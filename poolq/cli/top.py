@@ -14,6 +14,7 @@ from poolq.config import Config
 from poolq.errors import EngineUnavailable, PoolNotFound, PoolqError
 
 if TYPE_CHECKING:
+    from poolq.dashboard.job_list import StoredFailures
     from poolq.dashboard.sources import Source
     from poolq.monitor.snapshot import Snapshot
 
@@ -78,11 +79,9 @@ def top(
         source.close()
 
 
-def _with_stored_failures(found: "Snapshot", settings: Config) -> "Snapshot":
-    """Add the failed jobs that the engine stores, as on the screen, or print why there are only
+def _stored_failures(found: "Snapshot", settings: Config) -> "StoredFailures":
+    """Fetch the failed jobs that the engine stores, as the screen does, or print why there are only
     those that the pool's memory still has."""
-    from msgspec.structs import replace
-
     from poolq.dashboard import queries
     from poolq.dashboard.actions import open_pools_engine
     from poolq.dashboard.job_list import FoundFailures, StoredFailures
@@ -94,16 +93,19 @@ def _with_stored_failures(found: "Snapshot", settings: Config) -> "Snapshot":
             stored = queries.failures(engine, FoundFailures((), 0.0))
     except PoolqError as error:
         warn(f"only the latest failures of this pool are shown, not all that are stored: {error}")
-        return found
-    return replace(found, failures=StoredFailures(stored).merged(found.failures))
+        return StoredFailures()
+    return StoredFailures(stored)
 
 
 def _once(
     source: "Source", settings: Config, *, as_json: bool, svg: Path | None, size: Size | None
 ) -> None:
+    from msgspec.structs import replace
+
     from poolq.cli import tables
     from poolq.dashboard import print_once
     from poolq.dashboard.drawing.theme import theme_for
+    from poolq.dashboard.screen_state import ScreenState
     from poolq.system.wakeups import readable
 
     found = source.snapshot()
@@ -112,15 +114,17 @@ def _once(
         found = source.snapshot()
     if found is None:
         raise PoolNotFound(f"pool {settings.name!r} has just ended")
-    found = _with_stored_failures(found, settings)
+    stored = _stored_failures(found, settings)
+    found = replace(found, failures=stored.merged(found.failures))
     terminal = os.get_terminal_size() if sys.stdout.isatty() else None
     if svg is not None:
-        picture = print_once.picture(found, size or terminal or DEFAULT_SIZE)
+        state = ScreenState(failures=stored)
+        picture = print_once.picture(found, size or terminal or DEFAULT_SIZE, state)
         svg.write_text(picture, encoding="utf-8")
     if as_json:
         tables.print_json(found)
     elif svg is None:
         width = terminal.columns if terminal else PAGE_WIDTH
-        lines = print_once.page(found, theme_for(os.environ), width)
+        lines = print_once.page(found, theme_for(os.environ), width, stored.server)
         styled = terminal is not None
         sys.stdout.write(print_once.to_text(lines, styled=styled))

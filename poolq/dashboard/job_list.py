@@ -195,6 +195,11 @@ class StoredFailures:
     found: FoundFailures | None = None
     due: float = 0.0  # monotonic time of the next reading
 
+    @property
+    def server(self) -> ServerInfo | None:
+        """What stores the jobs, if that is known."""
+        return self.found.server if self.found else None
+
     def merged(self, live: Sequence[FailureView]) -> tuple[FailureView, ...]:
         """Return the stored failures and those that the pool has seen since, the newest first. A
         failure that the pool has seen earlier was retried or deleted if it is no longer stored."""

@@ -14,6 +14,7 @@ from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.theme import Theme, make_theme
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import ScreenState
+from poolq.engines.base import ServerInfo
 from poolq.monitor import amounts
 from poolq.monitor.alerts import alerts
 from poolq.monitor.backlog import backlog
@@ -32,10 +33,13 @@ PICTURE_THEME = TerminalTheme(
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-def page(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
-    """Draw everything, one pane below the other, in as many lines as needed."""
+def page(
+    snapshot: Snapshot, theme: Theme, width: int, server: ServerInfo | None = None
+) -> list[Line]:
+    """Draw everything, one pane below the other, in as many lines as needed. `server`: what stores
+    the jobs, if that is known."""
     context = DrawContext(snapshot, theme, ScreenState(pane=""), alerts(snapshot))
-    lines = header.draw(snapshot, theme, width, 2)
+    lines = header.draw(snapshot, theme, width, 2, server)
     lines += frame.draw_alerts(context, width, len(context.alerts))
     lines += throughput.draw(snapshot, theme, width)
     lines.append(backlog_panel.line(backlog(snapshot), theme, width))

@@ -54,9 +54,8 @@ def draw(
     width, height = size
     state.kept.use_theme(theme)
     context = DrawContext(snapshot, theme, state, alerts(snapshot))
-    found = state.failures.found
-    server = found.server if found else None
-    lines = header.draw(snapshot, theme, width, 2 if height >= FULL_HEAD_HEIGHT else 1, server)
+    tall = height >= FULL_HEAD_HEIGHT
+    lines = header.draw(snapshot, theme, width, 2 if tall else 1, state.failures.server)
     room = height - len(lines) - 1
     alone = state.help or state.detail is not None or state.jobs is not None
     if room > 2 and not alone:
