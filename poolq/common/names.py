@@ -35,3 +35,8 @@ def suggestion(given: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return the end of an error about an unknown name: the closest known one, or `otherwise`."""
     near = closest(given, known)
     return f"did you mean {near}?" if near else otherwise
+
+
+def path_of(index: int) -> str:
+    """Return what errors call a payload: by its position among several, or -1 for a single one."""
+    return "payload" if index < 0 else f"payloads[{index}]"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
+from poolq.common.names import MAX_JOB_NAME_BYTES, check_name, path_of
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
 from poolq.jobs.ids import JobId
@@ -11,7 +11,6 @@ from poolq.jobs.job import Job, JobSettings
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
-from poolq.jobs.payload import path_of
 from poolq.jobs.producer import max_payload, send, store, store_tied
 from poolq.jobs.ties import TiedPush, UniqueRight
 

@@ -4,7 +4,6 @@ Each dispatch only fills in what is left: a new id and the payload.
 """
 
 from collections.abc import Mapping
-from functools import partial
 
 from msgspec import Raw
 
@@ -12,7 +11,7 @@ from poolq.jobs.callbacks import dispatching, encoded_headers
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import MESSAGE_VERSION, NO_JITTER, Message, Push, encode, with_fields
 from poolq.jobs.options import Options
-from poolq.jobs.payload import check, path_of
+from poolq.jobs.payload import check
 from poolq.jobs.ties import UniqueRight
 
 #: The options that a message contains, except its queue.
@@ -70,7 +69,7 @@ class MessageTemplate:
 
     def push(self, payload: object, limit: int, index: int = -1) -> Push:
         """Return a new job with a new id. The payload may have up to `limit` bytes of JSON.
-        `index`: see `payload.path_of`. Raises PayloadError, OptionError."""
+        `index`: see `names.path_of`. Raises PayloadError, OptionError."""
         checked = check(payload, self.job, limit, index)
         id_ = new_id()
         end = self._end
@@ -92,7 +91,7 @@ class MessageTemplate:
         checked the payload. Raises PayloadError."""
         if self.unique is None:
             return None
-        return self.unique.right(self.job, payload, partial(path_of, index))
+        return self.unique.right(self.job, payload, index)
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
         """Return a template with some options changed. Raises OptionError."""

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import msgspec
 
+from poolq.common.names import path_of
 from poolq.errors import PayloadError
 from poolq.jobs.ids import HolderId, JobId
 
@@ -30,7 +31,7 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode  # a JobId
 
 def check(payload: object, job: str, limit_bytes: int, index: int = -1) -> bytes:
     """Encode the payload as JSON; None means {}. Raises PayloadError, which names the job and the
-    path of the invalid value, such as `payload['to']`. `index`: see `path_of`."""
+    path of the invalid value, such as `payload['to']`. `index`: see `names.path_of`."""
     if payload is None:
         return b"{}"
     if type(payload) is not dict:
@@ -51,11 +52,6 @@ def check(payload: object, job: str, limit_bytes: int, index: int = -1) -> bytes
             "store the data elsewhere and dispatch its location, or raise max_payload",
         )
     return encoded
-
-
-def path_of(index: int) -> str:
-    """Return what errors call a payload: by its position among several, or -1 for a single one."""
-    return "payload" if index < 0 else f"payloads[{index}]"
 
 
 def _check(value: object, job: str, path: str, depth: int) -> None:

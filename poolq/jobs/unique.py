@@ -4,7 +4,7 @@ The key is computed once, at the dispatch. Engines make sure that only one job h
 (`Engine.push_tied`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from poolq.common.durations import Duration, micros
-from poolq.common.names import suggestion
+from poolq.common.names import path_of, suggestion
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, UniqueRight, Until
 
@@ -51,9 +51,9 @@ class Unique:
         set_field(self, "lasts", 0 if ends else _lasts(until))
         set_field(self, "replaces", _replaces(conflict, until))
 
-    def right(self, job: str, payload: object, where: Callable[[], str] = str) -> UniqueRight:
+    def right(self, job: str, payload: object, index: int = -1) -> UniqueRight:
         """Return what a new job with this payload asks for. `payload.check` has accepted the
-        payload, which errors call what `where` returns. Raises PayloadError."""
+        payload. `index`: see `names.path_of`. Raises PayloadError."""
         given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
         fields = self.fields
         try:
@@ -62,7 +62,7 @@ class Unique:
             else:
                 chosen = {field: given[field] for field in fields} if fields else given
         except KeyError:
-            raise self._lacking(job, given, where() or "payload") from None
+            raise self._lacking(job, given, path_of(index)) from None
         key = f"{job} {_encode(chosen).decode()}"
         if len(key) > MAX_UNIQUE_KEY_BYTES or not key.isascii():
             key = _short(job, key)

@@ -179,6 +179,32 @@ def test_of_many_keepers_that_see_a_tick_one_stores_its_job(
     }, "no tick was left out"
 
 
+def test_ticks_and_dispatches_that_replace_each_other_leave_one_job(
+    engine: Engine, store: ScheduleStore, opened: OpenEngine, threads: ThreadPoolExecutor
+) -> None:
+    right = UniqueRight("k", "start", 0, True)
+    declared = [new(f"s{n}") for n in range(4)]
+    engines = [opened(engine.url, engine.namespace) for _ in range(4)]
+    for number in range(2):
+        engines[number].beat(f"k{number}", b"{}")
+        engines[number].schedules.declare(f"k{number}", "d", declared)
+
+    def act(number: int) -> int:
+        if number >= 2:
+            jobs = [TiedPush(Push(new_id(), "q", b"dispatched"), right) for _ in range(12)]
+            return sum(engines[number].push_tied([one]) == [one.push.id] for one in jobs)
+        ticker, made = Ticker(engines[number], f"k{number}", unique=right), 0
+        while due := [one for one in ticker.due() if one.due < PAST + 3 * HOUR]:
+            made += list(ticker.tick(*due)).count("stored")
+        return made
+
+    made = list(threads.map(act, range(4)))
+    assert made[2:] == [12, 12]
+    assert sum(made[:2]) == sum(one.ticks for one in store.all()) == 12
+    assert (count_of(engine).ready, total(engine, "replaced")) == (1, 35)
+    assert total(engine, "skipped") == 0
+
+
 def test_several_missed_ticks_are_stored_together(
     engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
 ) -> None:

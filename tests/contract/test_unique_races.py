@@ -86,8 +86,8 @@ def rival(pipe: Connection, url: str, namespace: str, id_: str, key: str) -> Non
 
     def work(tx: Any) -> None:
         one = TiedPush(Push(id_, "q", b"rival"), UniqueRight(key, "end"))
-        tx.finish = tx.run
         ties.push(tx, [one])
+        tx.run()
         pipe.send("stored")
         signal.pause()
 

@@ -115,16 +115,15 @@ def unique_push_arguments(prefix: str, pushes: Sequence[base.TiedPush]) -> list[
     keys: list[Argument] = []
     ties: list[Argument] = []
     bare: list[base.Push] = []
-    names: set[str] = set()
+    head = f"{prefix}unique:"
     for push, right in pushes:
         if right is None or right.lasts or push.expires:
             return None
-        name = f"{prefix}unique:{right.key}"
-        names.add(name)
-        keys += (name, "0 " + push.id)
-        ties += (push.id, right.ties)
+        id_ = push.id
+        keys += (head + right.key, "0 " + id_)
+        ties += (id_, right.ties)
         bare.append(push)
-    if len(names) < len(bare):
+    if len(set(keys[::2])) < len(bare):
         return None
     return [len(bare), *keys, *ties, *push_arguments(bare)]
 

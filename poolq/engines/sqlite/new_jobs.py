@@ -55,8 +55,10 @@ def unique_rows(now: int, pushes: Sequence[TiedPush]) -> Sequence[Values]:
     for (id_, queue, body, delay, at, expires), right in pushes:
         if right is not None:
             place, due = place_and_due(now, delay, at) if delay or at else (QUEUED, now)
-            job = id_, place, due, queue, body
-            found.append(unique_row(right, job, due + expires if expires else None, now))
+            expires_at = due + expires if expires else None
+            ends = now + right.lasts if right.lasts else 0
+            row = id_, place, due, queue, body, expires_at, right.ties, right.key, ends
+            found.append(row)
     return found
 
 
