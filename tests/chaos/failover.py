@@ -8,6 +8,7 @@ them are lost. So Sentinel is patient, but for the moment of a failover.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import Event
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ class Failovers:
         until(lambda: _link_is_down(heir), 5, "the replica to have read all that was sent")
         lost = compare(self._acknowledged(dead, namespace), facts(heir, namespace))
         setup.watcher.have("down-after-milliseconds", EAGER)
-        until(lambda: setup.named() == heir.port, 60, "Sentinel to name the replica as the master")
+        until(lambda: self._named() == heir.port, 60, "Sentinel to name the replica as the master")
         setup.watcher.have("down-after-milliseconds", PATIENT)
         self.made += 1
         # As a replica at once: by itself Sentinel makes it one only after some 10 s.
@@ -75,7 +76,7 @@ class Failovers:
     def pair(self) -> tuple[Redis, Redis] | None:
         """Master and replica, if they are so by their own word and by Sentinel's."""
         master, replica = self.setup.master, self.setup.replica
-        told = self.setup.named() == master.port and self._follower() == replica.port
+        told = self._named() == master.port and self._follower() == replica.port
         if told and _replication(master).get("role") == "master" and _follows(replica, master):
             return master, replica
         return None
@@ -96,9 +97,20 @@ class Failovers:
             copy.start()
             return facts(copy, namespace)
 
+    def _named(self) -> int:
+        """The port of the master by Sentinel's word; 0: a busy machine keeps it from answering."""
+        with suppress(redis.ConnectionError, redis.TimeoutError):
+            return self.setup.named()
+        return 0
+
     def _follower(self) -> int:
-        """The port of the replica that Sentinel would make master; 0: there is none."""
-        with self.setup.watcher.client() as client:
+        """The port of the replica that Sentinel would make master; 0: there is none, or no answer,
+        as above."""
+        found: list[dict[str, str]] = []
+        with (
+            suppress(redis.ConnectionError, redis.TimeoutError),
+            self.setup.watcher.client() as client,
+        ):
             found = client.sentinel_slaves(self.setup.service)
         good = [one for one in found if one["flags"] == "slave"]
         return int(good[0]["port"]) if good and good[0]["master-link-status"] == "ok" else 0
