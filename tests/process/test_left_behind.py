@@ -191,7 +191,7 @@ def test_a_pool_runs_without_standard_descriptors(rude: Project) -> None:
     words += ["--namespace", rude.namespace, "--procs=1"]
     closed = f"exec {shlex.join(words)} <&- >&- 2>&-"
     env = environment(**{FOLDER: str(rude.folder), "RUNTIME_DIRECTORY": str(rude.folder)})
-    subprocess.run(["sh", "-c", closed], cwd=rude.folder, env=env, timeout=20, check=True)
+    subprocess.run(["sh", "-c", closed], cwd=rude.folder, env=env, timeout=60, check=True)
     assert rude.ledger.ids("start") == [quick]
 
 

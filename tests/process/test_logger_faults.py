@@ -64,9 +64,7 @@ def test_a_sink_that_stalls_stops_nobody(make_logs: MakeLogs, path: Path) -> Non
     read, write = os.pipe()
     pool = make_logs(err=write)
     os.close(write)
-    begun = monotonic()
-    assert pool.wait(pool.write(0, report(count))) == 0
-    assert monotonic() - begun < 15
+    assert pool.wait(pool.write(0, report(count)), 60) == 0, "though nobody has read a line yet"
     with path.open("wb") as copy:
         reader = subprocess.Popen(["cat"], stdin=read, stdout=copy)
         os.close(read)

@@ -291,7 +291,7 @@ def test_who_boots_in_an_outage_waits_for_its_end(
     """Neither a new worker nor the first one of new code is late by it."""
     server = own_redis()
     project = make_project(server.url)
-    pool = project.ready(1, "--boot-timeout=3")
+    pool = project.ready(1, "--boot-timeout=8")
     (old,) = pool.workers()
     server.stop()
     old.kill()
@@ -299,7 +299,7 @@ def test_who_boots_in_an_outage_waits_for_its_end(
     booting = until(lambda: [one.pid for one in pool.workers() if " g2 boot" in one.title])
     born = identity.start_time(booting[0])
     assert born is not None
-    late = born + 4 * TICKS
+    late = born + 9 * TICKS
     until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS > late, what="its boot deadline")
     server.start()
     pool.until_said("generation 2 is accepted")

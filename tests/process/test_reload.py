@@ -181,7 +181,7 @@ def test_a_first_worker_that_cannot_boot_is_refused(project: Project) -> None:
 
 @sqlite
 def test_a_load_that_hangs_is_refused_at_the_boot_timeout(project: Project) -> None:
-    pool = project.ready(1, "--boot-timeout=2")
+    pool = project.ready(1, "--boot-timeout=6")  # the first load must be done in that time
     (old,) = pool.until_idle(1)
     (project.folder / "import-waits").touch()
     pool.signal(signal.SIGHUP)

@@ -86,7 +86,7 @@ class LogPool:
         self._children.add(pid)
         return pid
 
-    def wait(self, pid: int, timeout: float = 20) -> int:
+    def wait(self, pid: int, timeout: float = 60) -> int:
         """Wait for a child's end; its exit code."""
         until(lambda: (found := process(pid)) is None or not found.alive, timeout, f"{pid}'s end")
         self._children.discard(pid)
@@ -96,7 +96,7 @@ class LogPool:
         os.kill(pid, signal.SIGKILL)
         self.wait(pid)
 
-    def finish(self, timeout: float = 20) -> int:
+    def finish(self, timeout: float = 60) -> int:
         """Say farewell; the logger's exit code."""
         self.master.flush()
         self.pipes.ring.request_exit()
