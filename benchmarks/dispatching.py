@@ -31,7 +31,7 @@ def pushes(many: int) -> list[Push]:
 
 
 def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
-    from poolq.engines.redis.codec import push_arguments
+    from poolq.engines.redis.push_codec import push_arguments
     from poolq.engines.redis.scripts import PUSH
 
     client = engine().client  # type: ignore[attr-defined]  # a RedisEngine

@@ -73,6 +73,7 @@ from poolq.engines.reports import (
     StoredJob,
 )
 from poolq.engines.schedule_store import ScheduleStore
+from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push
 from poolq.jobs.ties import TiedPush
@@ -80,7 +81,8 @@ from poolq.jobs.ties import TiedPush
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [
     "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "EndedSlots", "JobPage",
-    "LimitUse", "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "ServerInfo",
+    "LimitUse", "NodeRecord", "ParkedPush", "Push", "QueueCounts", "Recovered", "Registration",
+    "ServerInfo",
     "Settlement", "Settlements", "Step", "StoredJob", "TiedPush",
 ]  # fmt: skip
 
@@ -126,6 +128,11 @@ class Engine(ABC):
         the job that has its key now: its own, or that of the job to which it gave way, which counts
         as skipped. A job that `replaces` deletes a waiting job that has the key, which counts as
         replaced, in the same act; it gives way to a running one. Raises what `push` raises."""
+
+    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
+        """Store jobs in the lines of their gates, as if workers had parked them there, whether the
+        gates have room or not; and name the gates' limits. Raises what `push` raises."""
+        self.push([one.push for one in pushes])
 
     # workers
 

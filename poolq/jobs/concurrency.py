@@ -3,9 +3,13 @@ GATE_WINDOW, a *gate*.
 
 A slot of a gate is a claim. A claim takes it when its job is admitted or granted, and it ends with
 the claim, however that ends. So it has no duration, and nothing can be left over.
+
+`concurrent_option.py` has what belongs to `Concurrent` as an option of a job.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
 
 from poolq.errors import LimitError
 from poolq.jobs.limits import MAX_LIMIT, Limit, Rule, check_key
@@ -16,11 +20,19 @@ GATE_WINDOW = 2**53 - 1
 
 class Concurrent(Limit):
     """At most `limit` jobs run at once. `key` names the jobs that count together (default: the
-    job's name). A job that has to wait is parked. Raises LimitError (a ValueError)."""
+    job's name). Only for the option `concurrent`: `by`, the payload fields whose values are the
+    key. A job that has to wait is parked. Raises LimitError (a ValueError).
 
-    __slots__ = ()
+    `parks`: whether a job with this option is stored in the line of its gate. It is not if only a
+    worker knows all of its limits."""
 
-    def __init__(self, limit: int, *, key: str | None = None) -> None:
+    __slots__ = ("by", "parks")
+    by: tuple[str, ...]
+    parks: bool
+
+    def __init__(self, limit: int, *, key: str | None = None, by: str | Sequence[str] = ()) -> None:
+        if by and key is not None:
+            raise LimitError("Concurrent: give key, a text, or by, payload fields, not both")
         self._fill(
             limit=_number(limit),
             window=GATE_WINDOW,
@@ -29,10 +41,47 @@ class Concurrent(Limit):
             on_limit="park",
             cost=1,
             sliding=False,
+            by=_fields((by,) if isinstance(by, str) and by else by),
+            parks=False,
         )
 
     def __repr__(self) -> str:  # as it is written; the window is not
-        return f"Concurrent({self.limit}{'' if self.key is None else f', key={self.key!r}'})"
+        by = ", ".join(map(repr, self.by))
+        given = f", by={by if len(self.by) == 1 else f'({by})'}" if self.by else ""
+        given += "" if self.key is None else f", key={self.key!r}"
+        return f"Concurrent({self.limit}{given})"
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and self.by == cast("Concurrent", other).by
+
+    def __hash__(self) -> int:
+        return hash((self.limit, self.key, self.by))
+
+    def check_returned(self) -> None:
+        if self.by:
+            raise LimitError(
+                f"{self!r} is for the option `concurrent`; in rate_limit(), write key=f'…'"
+            )
+
+    def parking(self) -> "Concurrent":
+        """Return the same, for jobs of which nothing else limits the starts."""
+        made = Concurrent(self.limit, key=self.key, by=self.by)
+        made._fill(parks=True)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Concurrent, key=self.key, by=self.by), (self.limit,)
+
+
+def _fields(by: object) -> tuple[str, ...]:
+    if not isinstance(by, (tuple, list)):
+        raise LimitError(f"by of Concurrent is {by!r}; write the name of a payload field as text")
+    for field in by:
+        if not isinstance(field, str) or not field:
+            raise LimitError(f"Concurrent: {field!r} is no payload field; write its name as text")
+    if len(set(by)) < len(by):
+        raise LimitError(f"Concurrent: a field is named twice: {', '.join(by)}")
+    return tuple(by)
 
 
 def _number(value: object) -> int:

@@ -8,10 +8,11 @@ from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, JobSettings
+from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
-from poolq.jobs.producer import max_payload, send, store, store_tied
+from poolq.jobs.producer import max_payload, send, store, store_some_parked, store_tied
 from poolq.jobs.ties import TiedPush, UniqueRight
 
 #: Creates a named tuple in a quarter of the time that its constructor takes.
@@ -57,6 +58,7 @@ def dispatch_many(
     template = MessageTemplate(label, shared)
     pushes: list[Push] = []
     rights: list[UniqueRight | None] = []
+    lines: list[Rule | None] = []
     for index, item in enumerate(payloads):
         payload, own = item, template
         if isinstance(item, tuple):
@@ -69,9 +71,12 @@ def dispatch_many(
         if own.unique is not None or rights:
             rights += [None] * (index - len(rights))
             rights.append(own.right(payload, index))
-    if not rights:
-        return store(pushes)
-    return store_tied([_new(TiedPush, both) for both in zip(pushes, rights, strict=True)])
+        if own.concurrent is not None or lines:
+            lines += [None] * (index - len(lines))
+            lines.append(own.line(pushes[-1], payload, index))
+    if rights:
+        return store_tied([_new(TiedPush, both) for both in zip(pushes, rights, strict=True)])
+    return store_some_parked(pushes, lines) if lines else store(pushes)
 
 
 def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:

@@ -6,7 +6,7 @@ imported. `@job` (`function_job.py`) creates subclasses too, so workers only dea
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from types import MappingProxyType
@@ -16,10 +16,12 @@ from poolq.common.durations import Duration
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
 from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
+from poolq.jobs.concurrency import Concurrent
+from poolq.jobs.concurrent_option import asked
 from poolq.jobs.hooks import Hooks, overridden
 from poolq.jobs.ids import JobId
 from poolq.jobs.limits import Limit, OnLimit, RateLimit
-from poolq.jobs.message import Message
+from poolq.jobs.message import Gate, Message
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.producer import max_payload, send
 from poolq.jobs.retry_policy import ErrorRule, RetryAfter, RetryOn, read_answer, read_rules, rule_of
@@ -70,6 +72,7 @@ class Job:
     max_snoozes: int | None = None
     unique: Unique | None = None
     expires: Duration | None = None
+    concurrent: Concurrent | None = None
     retry_on: RetryOn = MappingProxyType({})
 
     payload: dict[str, Any]
@@ -234,7 +237,15 @@ class JobSettings:
 
 def hooks(cls: type[Job]) -> Hooks:
     """Return which hooks must be called for jobs of this class."""
-    return overridden(cls, Job, read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"))
+    found = overridden(cls, Job, read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"))
+    return found if cls.concurrent is None else found._replace(limit=True)
+
+
+def limits_of(job: Job, name: str, gate: Gate | None) -> tuple[Limit, ...]:
+    """Return the limits of a job with this message, or raise what is wrong with them."""
+    limits = Limit.parse(job.rate_limit(), name)
+    own = asked(options_of(type(job)).concurrent, name, job.payload, gate)
+    return limits if own is None else Limit.parse([*limits, own], name)
 
 
 def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule, str]:
@@ -307,13 +318,19 @@ def options_of(cls: type[Job]) -> Options:
     if cls.poolq_options is not None:
         known, options = cls.poolq_options
         if known == raw or known == _snapshot_of(raw):  # copy only if needed
-            return options
+            return _parked(cls, options)
     given = dict(zip(OPTIONS, raw[:-1], strict=True))
     if raw[-1] is not Job.__dict__["delay"]:  # assigned after the class was defined
         given["delay"] = raw[-1]
     options = DEFAULTS.changed(given, full_name(cls))
     cls.poolq_options = (_snapshot_of(raw), options)
-    return options
+    return _parked(cls, options)
+
+
+def _parked(cls: type[Job], options: Options) -> Options:
+    """Let a dispatch park jobs with `concurrent`, unless only a worker knows all limits."""
+    one = options.concurrent if cls.rate_limit is Job.rate_limit else None
+    return options if one is None else replace(options, concurrent=one.parking())
 
 
 def build(
@@ -374,7 +391,7 @@ class _Inline(NamedTuple):
 
     def first(self, job: Job) -> None:
         if self.ask_limits and self.hooks.limit:
-            Limit.parse(job.rate_limit(), full_name(self.cls))
+            limits_of(job, full_name(self.cls), None)
 
     def judge(self, job: Job, error: BaseException) -> ErrorRule:
         rule, problem = error_rule(job, self.hooks, error)

@@ -160,6 +160,7 @@ class Limit:
     @classmethod
     def _one(cls, item: object) -> "Limit":
         if isinstance(item, Limit):
+            item.check_returned()
             return item
         if not isinstance(item, Mapping):
             raise LimitError(
@@ -172,6 +173,9 @@ class Limit:
         if "limit" not in item:
             raise LimitError(f"{dict(item)!r} has no 'limit'")
         return cls(**item)
+
+    def check_returned(self) -> None:
+        """Raise LimitError if `rate_limit()` must not return this."""
 
     def rule(self, job: str) -> Rule:
         """Return the limit as a rule for engines, with the job's name as the default key."""

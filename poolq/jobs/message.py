@@ -32,13 +32,16 @@ Jitter = Annotated[float, Meta(ge=0, le=1)]
 Snoozes = Annotated[int, Meta(ge=0, le=MAX_SNOOZES)]
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
 Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?$")]
+#: The key of a `Concurrent`, and how many jobs with this key run at once.
+Gate = tuple[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=1, le=2**31 - 1)]]
 Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     """What a producer stores. Durations are in microseconds; `retry_after` has one delay per
     attempt, in microseconds, or as text for a span of calendar months (`date_parser.span`).
-    `scheduled_at`: the tick that a periodic job belongs to, in microseconds since the epoch."""
+    `scheduled_at`: the tick that a periodic job belongs to, in microseconds since the epoch.
+    `gate`: the option `concurrent`, with the key of this payload."""
 
     v: int
     id: Name
@@ -55,6 +58,7 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
     expires: Micros = 0
     headers: dict[str, str] | None = None
     scheduled_at: Micros = 0
+    gate: Gate | None = None
 
 
 class Push(NamedTuple):
@@ -129,6 +133,10 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 def encode(message: Message) -> bytes:
     """Encode a message whose payload `payload.check` has checked."""
     return _encoder.encode(message)
+
+
+def encode_gate(gate: Gate) -> bytes:
+    return _encoder.encode(gate)
 
 
 def decode(body: bytes) -> Message:

@@ -8,8 +8,18 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from poolq.jobs.callbacks import dispatching, encoded_headers
+from poolq.jobs.concurrent_option import gate_of, gate_rule
 from poolq.jobs.ids import new_id
-from poolq.jobs.message import MESSAGE_VERSION, NO_JITTER, Message, Push, encode, with_fields
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import (
+    MESSAGE_VERSION,
+    NO_JITTER,
+    Message,
+    Push,
+    encode,
+    encode_gate,
+    with_fields,
+)
 from poolq.jobs.options import Options
 from poolq.jobs.payload import check
 from poolq.jobs.ties import UniqueRight
@@ -32,11 +42,12 @@ def with_options(body: bytes, options: Options) -> bytes:
 
 class MessageTemplate:
     """The encoded message of a job's name and options, with gaps for id and payload. `delay` is in
-    microseconds, or None if the options give a point in time instead."""
+    microseconds, or None if the options give a point in time instead. `is_special`: whether a job
+    may not be stored like a plain one."""
 
     __slots__ = (
-        "_before_id", "_before_payload", "_end", "_expires", "delay", "job", "options", "queue",
-        "unique",
+        "_before_id", "_before_payload", "_end", "_expires", "concurrent", "delay", "is_special",
+        "job", "options", "queue", "unique",
     )  # fmt: skip
 
     def __init__(self, job: str, options: Options) -> None:
@@ -44,6 +55,8 @@ class MessageTemplate:
         self.options = options
         self.queue = options.queue
         self.unique = options.unique
+        self.concurrent = options.concurrent
+        self.is_special = self.unique is not None or self.concurrent is not None
         self.delay = options.delay if isinstance(options.delay, int) else None
         self._expires = options.expires
         blank = Message(
@@ -75,6 +88,9 @@ class MessageTemplate:
         end = self._end
         if dispatching and (headers := encoded_headers(self.job, self.queue)):
             end = b'%b,"headers":%b}' % (end.removesuffix(b"}"), headers)
+        if self.concurrent is not None:
+            gate = encode_gate(gate_of(self.concurrent, self.job, payload, index))
+            end = b'%b,"gate":%b}' % (end.removesuffix(b"}"), gate)
         body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, end))
         if self.delay is None:
             return _new(Push, (id_, self.queue, body, *self.options.due(self.job), self._expires))
@@ -92,6 +108,14 @@ class MessageTemplate:
         if self.unique is None:
             return None
         return self.unique.right(self.job, payload, index)
+
+    def line(self, push: Push, payload: object, index: int = -1) -> Rule | None:
+        """Return the rule in whose line `push`, made of this payload, is to be stored; None if it
+        is stored like any other job, and its worker asks for its limits. Raises PayloadError."""
+        one = self.concurrent
+        if one is None or not one.parks or self.unique is not None or push.delay > 0 or push.at:
+            return None
+        return gate_rule(gate_of(one, self.job, payload, index))
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
         """Return a template with some options changed. Raises OptionError."""

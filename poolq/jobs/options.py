@@ -13,6 +13,8 @@ from typing import NoReturn, TypedDict
 from poolq.common.durations import Duration, Moment, is_duration, micros, when
 from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
+from poolq.jobs.concurrency import Concurrent
+from poolq.jobs.concurrent_option import read_concurrent
 from poolq.jobs.limits import OnLimit
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES
 from poolq.jobs.retry_policy import Backoff, RetryAfter, read_jitter, read_steps, read_whole
@@ -35,6 +37,7 @@ class DispatchOptions(TypedDict, total=False):
     max_snoozes: int | None
     unique: Unique | None
     expires: Duration | None
+    concurrent: Concurrent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Options:
     max_snoozes: int = 0
     unique: Unique | None = None
     expires: int = 0
+    concurrent: Concurrent | None = None
 
     def changed(self, given: Mapping[str, object], job: str) -> "Options":
         """Return a copy with `given` options. Raises OptionError, which names job and option."""
@@ -140,6 +144,7 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
     "max_snoozes": _max_snoozes,
     "unique": read_unique,
     "expires": _expires,
+    "concurrent": read_concurrent,
 }
 
 #: The names of all options, in the order of Options' fields.

@@ -12,15 +12,17 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from poolq import config
 from poolq.common.backoff import ExponentialPause
 from poolq.errors import EngineUnavailable
+from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.ids import HolderId, JobId
+from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.ties import TiedPush
@@ -28,6 +30,7 @@ from poolq.jobs.ties import TiedPush
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
+T = TypeVar("T", Push, ParkedPush)
 _id_of = attrgetter("id")
 #: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
@@ -111,14 +114,18 @@ def send(template: MessageTemplate, payload: object) -> JobId:
     """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
     to, limit = _chosen.producer or _chosen.open()
     push = template.push(payload, limit)
-    if template.unique is not None:
-        tied = _new(TiedPush, (push, template.right(payload)))
-        (holder,) = _push_tied(to, (tied,))
-        return JobId(holder) if holder == push.id else HolderId(holder)
+    if template.is_special:
+        if template.unique is not None:
+            tied = _new(TiedPush, (push, template.right(payload)))
+            (holder,) = _push_tied(to, (tied,))
+            return JobId(holder) if holder == push.id else HolderId(holder)
+        if (rule := template.line(push, payload)) is not None:
+            _push(to.push_parked, [ParkedPush(push, rule)])
+            return JobId(push.id)
     try:
         to.push([push])
     except EngineUnavailable as error:
-        _retry_push(to, [push], error)
+        _retry_push(to.push, [push], error)
     return JobId(push.id)
 
 
@@ -126,12 +133,33 @@ def store(pushes: Sequence[Push]) -> list[JobId]:
     """Store these jobs, thousands in one round trip, and return their ids in order. Raises
     EngineUnavailable with the `ids` of the jobs that may not be stored."""
     to, _ = _chosen.producer or _chosen.open()
-    try:
-        if pushes:
-            to.push(pushes)
-    except EngineUnavailable as error:
-        _retry_push(to, pushes, error)
+    if pushes:
+        _push(to.push, pushes)
     return list(map(JobId, map(_id_of, pushes)))
+
+
+def store_some_parked(pushes: Sequence[Push], lines: Sequence[Rule | None]) -> list[JobId]:
+    """As `store`; those with a rule are stored in its line, after all others."""
+    to, _ = _chosen.producer or _chosen.open()
+    pairs = list(zip(pushes, lines, strict=True))
+    plain = [push for push, rule in pairs if rule is None]
+    parked = [ParkedPush(push, rule) for push, rule in pairs if rule is not None]
+    if plain:
+        try:
+            _push(to.push, plain)
+        except EngineUnavailable as error:
+            error.ids = (*error.ids, *map(_id_of, parked))
+            raise
+    if parked:
+        _push(to.push_parked, parked)
+    return list(map(JobId, map(_id_of, pushes)))
+
+
+def _push(push: Callable[[Sequence[T]], None], pushes: Sequence[T]) -> None:
+    try:
+        push(pushes)
+    except EngineUnavailable as error:
+        _retry_push(push, pushes, error)
 
 
 def store_tied(pushes: Sequence[TiedPush]) -> list[JobId]:
@@ -158,20 +186,22 @@ def _push_tied(engine: "Engine", pushes: Sequence[TiedPush]) -> list[str]:
                 raise
 
 
-def _retry_push(engine: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> None:
+def _retry_push(
+    push: Callable[[Sequence[T]], None], pushes: Sequence[T], error: EngineUnavailable
+) -> None:
     """Retry the jobs that are certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
     pauses = _pauses()
     while not error.maybe_stored:
         missing = set(error.ids)
-        pushes = [push for push in pushes if push.id in missing] if missing else pushes
+        pushes = [one for one in pushes if one.id in missing] if missing else pushes
         if not next(pauses, False):
             break
         try:
-            engine.push(pushes)
+            push(pushes)
             return
         except EngineUnavailable as again:
             error = again
-    ids = error.ids or [push.id for push in pushes]
+    ids = error.ids or [one.id for one in pushes]
     raise EngineUnavailable(str(error), ids=ids, maybe_stored=error.maybe_stored) from error
 
 

@@ -4,7 +4,7 @@ The key is computed once, at the dispatch. Engines make sure that only one job h
 (`Engine.push_tied`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -62,25 +62,39 @@ class Unique:
             else:
                 chosen = {field: given[field] for field in fields} if fields else given
         except KeyError:
-            raise self._lacking(job, given, path_of(index)) from None
+            raise lacking(fields, given, f"job {job}: {path_of(index)}", "unique") from None
         key = f"{job} {_encode(chosen).decode()}"
         if len(key) > MAX_UNIQUE_KEY_BYTES or not key.isascii():
             key = _short(job, key)
         return _new(UniqueRight, (key, self.until, self.lasts, self.replaces))
 
-    def _lacking(self, job: str, given: Mapping[str, object], where: str) -> PayloadError:
-        field = next(field for field in self.fields if field not in given)
-        near = suggestion(field, given)
-        return PayloadError(
-            f"job {job}: {where} has no {field!r}, by which the job is unique"
-            + (f"; {near}" if near else "")
-        )
+
+def lacking(
+    fields: Sequence[str], given: Mapping[str, object], what: str, is_: str
+) -> PayloadError:
+    """Return the error of a payload, called `what`, that lacks one of these fields."""
+    field = next(field for field in fields if field not in given)
+    near = suggestion(field, given)
+    return PayloadError(
+        f"{what} has no {field!r}, by which the job is {is_}" + (f"; {near}" if near else "")
+    )
+
+
+def key_of(job: str, chosen: Mapping[str, object]) -> str:
+    """Return the key of these fields, whatever characters they contain."""
+    key = f"{job} {_encode(chosen).decode()}"
+    return _short(job, key) if key.isprintable() else digest_of(job, key)
 
 
 def _short(job: str, key: str) -> str:
     """Return the key, which is readable unless it is too long."""
     if len(key.encode()) <= MAX_UNIQUE_KEY_BYTES:
         return key
+    return digest_of(job, key)
+
+
+def digest_of(job: str, key: str) -> str:
+    """Return a key in place of one that cannot be stored or shown."""
     digest = sha256(key.encode()).hexdigest()
     short = job.encode()[: MAX_UNIQUE_KEY_BYTES - len(digest) - 1].decode(errors="ignore")
     return f"{short} {digest}"

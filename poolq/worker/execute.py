@@ -19,7 +19,7 @@ from poolq.jobs.callbacks import Surroundings, arounds
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
-from poolq.jobs.job import Job, build, error_rule, hooks, set_origin
+from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, set_origin
 from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
@@ -93,6 +93,8 @@ class Executor:
         if again and retry.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
         kind, own_hooks = known
+        if message.gate is not None and not own_hooks.limit:
+            own_hooks = own_hooks._replace(limit=True)
         return ReadyJob(claim, message, again, kind, own_hooks)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks] | None:
@@ -139,7 +141,7 @@ class Executor:
             ready.gated = ready.claim.gated
             return ()
         try:
-            return Limit.parse(job.rate_limit(), ready.message.job)
+            return limits_of(job, ready.message.job, ready.message.gate)
         except BaseException as raised:  # noqa: BLE001  # counts like an error in run()
             return self._raised(ready, raised, 0.0)
 
@@ -266,7 +268,7 @@ class Executor:
         if ready.claim.admitted and ready.hooks.limit and job is not None:
             try:
                 name = ready.message.job
-                rules = tuple(one.rule(name) for one in Limit.parse(job.rate_limit(), name))
+                rules = tuple(one.rule(name) for one in limits_of(job, name, ready.message.gate))
             except BaseException:  # noqa: BLE001  # the hold is more important
                 return None
         with_key = (at for at, one in enumerate(rules) if one.key == key and not is_gate(one))

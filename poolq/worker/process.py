@@ -180,6 +180,8 @@ def _warn(registry: Registry, setup: WorkerSetup) -> None:
 def _always_parks(kind: type[Job]) -> bool:
     """Return whether the code of `rate_limit()` shows that it returns nothing but `Concurrent`, or
     limits that park."""
+    if kind.rate_limit is Job.rate_limit:  # so its limit is the option `concurrent`
+        return True
     function = inspect.unwrap(kind.rate_limit)
     if not inspect.isfunction(function):
         return False

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import Push, Settlement, TiedPush
+from poolq.engines.base import ParkedPush, Push, Settlement, TiedPush
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.engine import RedisEngine
@@ -79,6 +79,9 @@ def test_every_script_and_every_command_runs(
     assert engine.cancel([one.push.id]) == [one.push.id]
     both = [TiedPush(Push(new_id(), "q", b"a"), UniqueRight(key, "end")) for key in "kl"]
     assert engine.push_tied(both) == engine.cancel([one.push.id for one in both])
+    parked = ParkedPush(Push(new_id(), "q", b"a"), Rule("gate", 1, GATE_WINDOW))
+    engine.push_parked([parked])
+    assert engine.cancel([parked.id]) == [parked.id]
     assert engine.doctor()
     engine.wait(["q"], 0)
     rule = full(engine, "line")

@@ -46,7 +46,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
     around = "begins 00-0af7651\nmail to gus@example.com\nends: done None\n"
     assert app.stdout == around
     pool = project.ready(2)
-    until(lambda: (project.total("done"), project.total("failed")) == (22, 2), 60)
+    until(lambda: (project.total("done"), project.total("failed")) == (28, 2), 60)
     assert sum(one.delayed for one in project.engine.counts()) == 7
     for late in (
         "nothing to deliver: ",
@@ -60,6 +60,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
     for line in (
         "mail to bob@example.com",
         "imported 3",
+        "ingested small.csv",
         "fetched https://example.com",
         "exported part 2",
         "charged 12",

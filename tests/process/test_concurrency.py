@@ -41,6 +41,16 @@ class Fails(Job):
     def run(self):
         note("start", self.id)
         raise ValueError("no luck")
+
+class Tenant(Job):
+    concurrent = Concurrent(2, by="tenant")
+    attempts = 2
+
+    def run(self):
+        note("start", self.id)
+        note("end", self.id)
+        if self.payload["fails"] and self.attempt == 1:
+            raise ValueError("no luck")
 """
 
 
@@ -96,3 +106,16 @@ def test_a_job_that_retries_leaves_its_slot_to_the_next(gated: Project) -> None:
     assert gated.pool(2, "--until-empty").wait_exit() == 0
     assert gated.ledger.times("start") == dict.fromkeys(ids, 2)
     assert sorted(gated.failed()) == sorted(ids)
+
+
+@each_kind
+def test_jobs_that_the_dispatch_has_parked_run_and_retry(gated: Project) -> None:
+    payloads = "[{'tenant': 'one', 'fails': n % 3 == 0} for n in range(9)]"
+    ids = gated.produce(
+        f"import jobs, poolq\nprint(*poolq.dispatch_many(jobs.Tenant, {payloads}))"
+    ).split()
+    assert gated.pool(4, "--until-empty").wait_exit() == 0
+    assert gated.ledger.times("end") == {id_: 2 - (n % 3 > 0) for n, id_ in enumerate(ids)}
+    assert most_at_once(gated) <= 2
+    assert gated.total("retried") == 3
+    assert gated.total("failed") == 0

@@ -11,11 +11,11 @@ from typing import Any
 
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
-from poolq.engines.redis import checks, codec, scripts, wake_tokens
+from poolq.engines.redis import checks, codec, push_codec, scripts, wake_tokens
 from poolq.engines.redis.client import RedisClient, ReplyLost
 
 from poolq.engines.redis.codec import (  # isort: skip
-    MAX_IDS_PER_CALL, batches, push_chunks, queue_arguments, settlement_arguments, text,
+    MAX_IDS_PER_CALL, batches, queue_arguments, settlement_arguments, text,
 )  # fmt: skip
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
@@ -52,9 +52,9 @@ class RedisEngine(Engine):
 
     def push(self, pushes: Sequence[base.Push]) -> None:
         stored = 0
-        for chunk in [pushes] if len(pushes) == 1 else push_chunks(pushes):
+        for chunk in [pushes] if len(pushes) == 1 else push_codec.push_chunks(pushes):
             try:
-                self.client.run(*codec.push_call(chunk))
+                self.client.run(*push_codec.push_call(chunk))
             except EngineUnavailable as error:
                 raise EngineUnavailable(
                     str(error),
@@ -66,7 +66,7 @@ class RedisEngine(Engine):
     def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
         holders: list[str] = []
         bare = [push for push, _ in pushes]
-        for chunk in [bare] if len(bare) == 1 else push_chunks(bare):
+        for chunk in [bare] if len(bare) == 1 else push_codec.push_chunks(bare):
             some = pushes[len(holders) : len(holders) + len(chunk)]
             try:
                 reply = self._push_tied(some)
@@ -82,12 +82,27 @@ class RedisEngine(Engine):
     def _push_tied(self, pushes: Sequence[base.TiedPush]) -> Any:
         """Return 1 if all jobs are stored, or for each the id of the job that has its key."""
         if len(pushes) > 1:
-            arguments = codec.unique_push_arguments(self.client.prefix, pushes)
+            arguments = push_codec.unique_push_arguments(self.client.prefix, pushes)
             if arguments and self.client.run(scripts.PUSH_UNIQUE, *arguments):
                 return 1
         replaces = any(right.replaces for _, right in pushes if right)
         script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED
-        return self.client.run(script, *codec.tied_push_arguments(pushes))
+        return self.client.run(script, *push_codec.tied_push_arguments(pushes))
+
+    def push_parked(self, pushes: Sequence[base.ParkedPush]) -> None:
+        stored = 0
+        bare = [one.push for one in pushes]
+        for chunk in push_codec.push_chunks(bare):
+            some = pushes[stored : stored + len(chunk)]
+            try:
+                self.client.run(scripts.PUSH_PARKED, *push_codec.parked_push_arguments(some))
+            except EngineUnavailable as error:
+                raise EngineUnavailable(
+                    str(error),
+                    ids=[push.id for push in bare[stored:]],
+                    maybe_stored=isinstance(error, ReplyLost),
+                ) from None
+            stored += len(chunk)
 
     # workers
 

@@ -15,8 +15,8 @@ from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step,
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, cancelling, gates, holds, idle_queues, limit_overrides, limit_reviews, limit_windows,
-    nodes, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
+    admin, admitting, cancelling, gates, holds, idle_queues, limit_overrides, limit_reviews,
+    limit_windows, nodes, pushing, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.queue_discovery import QueueState
@@ -24,10 +24,10 @@ from poolq.engines.sql.replacing import push_contested
 from poolq.engines.sql.schedules import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
-from poolq.engines.sql.settling import ack_batch, claim_clock, held_queries, may_return_jobs, settle
+from poolq.engines.sql.settling import ack_batch, held_queries, may_return_jobs, settle
 from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_worker, step
 from poolq.errors import EngineUnavailable
-from poolq.jobs.concurrency import is_gate
+from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.ties import TiedPush
 
@@ -109,6 +109,20 @@ class SQLEngine(Engine):
             while not holder_id:
                 holder_id = self._change(partial(push_contested, one=one, right=right))
             holders[one.push.id] = holder_id
+
+    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
+        stored = 0
+        try:
+            session = self.session
+            for one in pushes:
+                session.check_size(one.push)
+            session.add_queues({one.push.queue for one in pushes})
+            for some in in_chunks(pushes):
+                self._change(partial(pushing.push_parked, pushes=some))
+                stored += len(some)
+        except EngineUnavailable as error:
+            error.ids = tuple(one.id for one in pushes[stored:])
+            raise
 
     # workers
 
@@ -216,28 +230,7 @@ class SQLEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        def work(tx: Transaction) -> Admission:
-            if held is None:
-                return limit_windows.admit(tx, rules) or Admission(0)
-            worker, claim = held
-            if claim.reviewed:
-                limit_reviews.apply_limits(tx, worker, claim, rules)
-            clock = claim_clock(worker, claim)
-            leaves = gates.leave_queries(worker, ended)
-            if any(map(is_gate, rules)):
-                if len(rules) == 1 and not claim.reviewed:
-                    if gates.enter_at_once(tx, rules[0], held, clock, leaves):
-                        return Admission(0)
-                else:
-                    tx.later(*leaves)
-                admission = gates.admit(tx, rules, clock, claim)
-            else:
-                admission = limit_windows.admit(tx, rules, clock)
-            if admission is None:
-                lock_worker(tx, worker)  # raises Fenced
-                return Admission(0, stale=True)
-            return admission
-
+        work = partial(admitting.admit, rules=rules, held=held, ended=ended)
         return self._change(work, gives_way=True)
 
     def review(self, worker: str, queues: Queues) -> None:

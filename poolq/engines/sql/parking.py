@@ -150,7 +150,7 @@ def put_in_lines(
     tx.later(*(_open_line(*line, rule) for line, rule in sorted(opened.items())))
     if parked:
         waits = [
-            (line_of(park.rules[park.refused]), _stored(park.rules), claim.id)
+            (line_of(park.rules[park.refused]), encode_rules(park.rules), claim.id)
             for claim, park in parked
         ]
         tx.later(BatchQuery(PARK_JOB, waits))
@@ -167,7 +167,7 @@ def _open_line(place: str, queue: str, rule: Rule) -> Query:
     return Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, place))
 
 
-def _stored(rules: Sequence[Rule]) -> bytes:
+def encode_rules(rules: Sequence[Rule]) -> bytes:
     """Encode rules as `sanitize.rules` reads them; a cost of 1 is left out."""
     return msgspec.json.encode(
         [(one.key, one.limit, one.span, one.cost)[: 4 if one.cost != 1 else 3] for one in rules]

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from poolq import Concurrent, Job, Limit, LimitError, OptionError
+import poolq
+from poolq import (
+    Concurrent,
+    EngineUnavailable,
+    Job,
+    Limit,
+    LimitError,
+    OptionError,
+    PayloadError,
+    Unique,
+)
+from poolq.engines.base import Engine, ParkedPush
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
-from poolq.jobs.limits import MAX_LIMIT, Rule
+from poolq.jobs.concurrent_option import gate_of
+from poolq.jobs.job import build, hooks, limits_of
+from poolq.jobs.limits import MAX_KEY_BYTES, MAX_LIMIT, Rule
+from poolq.jobs.message import decode
+from tests.support.producing import MODULE, Kept, produce_to
 
 
 def test_it_is_a_limit_of_its_own_kind_that_always_parks() -> None:
@@ -51,3 +72,159 @@ def test_it_is_shown_as_it_is_written() -> None:
 
         class Alone(Job):
             rate_limit = Concurrent(1)  # type: ignore[assignment]  # this is the mistake
+
+
+# as an option
+
+
+class Sync(Job):
+    name = "jobs:Sync"
+    concurrent = Concurrent(2, by="tenant")
+
+    def run(self) -> None:
+        pass
+
+
+class Both(Sync):
+    name = "jobs:Both"
+
+    def rate_limit(self) -> Limit:
+        return Limit(5, seconds=1)
+
+
+@poolq.job(name="jobs:sync", concurrent=Concurrent(1))
+def sync(tenant: int) -> None:
+    pass
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(poolq.connect(f"sqlite:///{tmp_path}/jobs.db")) as opened:
+        yield opened
+
+
+def statuses(*ids: str) -> list[str]:
+    return [found.state for id_ in ids if (found := poolq.find(id_))]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Concurrent(1, by="a", key="b"), "give key, a text, or by, payload fields, not bo"),
+        (lambda: Concurrent(1, by=("a", "a")), "Concurrent: a field is named twice: a, a"),
+        (lambda: Concurrent(1, by=("a", 7)), "Concurrent: 7 is no payload field"),
+        (lambda: Concurrent(1, by=7), "by of Concurrent is 7; write the name of a payload field"),
+        (lambda: type("A", (Job,), {"concurrent": 2}), "concurrent is 2; write poolq.Concurrent(2"),
+        (lambda: Limit.parse(Sync.concurrent, "j"), "by='tenant') is for the option `concurrent`;"),
+    ],
+)
+def test_nonsense_about_the_option_is_named(make: Any, said: str) -> None:
+    with pytest.raises((LimitError, OptionError)) as caught:
+        make()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_field_that_the_payload_lacks_is_refused(engine: Engine) -> None:
+    with pytest.raises(PayloadError) as caught:
+        Sync.dispatch({"tenants": 1})
+    said = "payload has no 'tenant', by which the job is limited; did you mean tenants?"
+    assert str(caught.value) == f"job jobs:Sync: {said}"
+    with pytest.raises(PayloadError, match=r"payloads\[1\] has no 'tenant'"):
+        poolq.dispatch_many(Sync, [{"tenant": 1}, {}])
+    assert engine.counts() == []
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "a\u200bb", {"b": [1, None], "a": "ü"}, "a\nb"])
+def test_any_value_makes_a_key_that_can_be_stored_and_shown(value: object) -> None:
+    key, limit = gate_of(Concurrent(3, by="tenant"), "jobs:Sync", {"tenant": value})
+    assert limit == 3
+    assert key.startswith("jobs:Sync ")
+    assert key.isprintable()
+    assert len(key.encode()) <= MAX_KEY_BYTES
+
+
+def test_two_that_differ_in_their_fields_are_not_equal() -> None:
+    one, other = Concurrent(2, by="a"), Concurrent(2, by=("a", "b"))
+    assert one != other
+    assert one == Concurrent(2, by=["a"])
+    assert copy.deepcopy(other) == other
+    assert len({one, other, copy.copy(one)}) == 2
+    assert (repr(one), repr(other)) == ("Concurrent(2, by='a')", "Concurrent(2, by=('a', 'b'))")
+
+
+def test_a_dispatch_parks_the_job(engine: Engine) -> None:
+    one = Sync.dispatch({"tenant": 7})
+    many = poolq.dispatch_many(Sync, [{"tenant": 7}, ({"tenant": 8}, {"delay": 60})])
+    named = sync.dispatch(7)
+    assert statuses(one, *many, named) == ["parked", "parked", "delayed", "parked"]
+    waiting = {use.rule.key: use.parked for use in engine.limits()}
+    assert waiting == {'jobs:Sync {"tenant":7}': 2, "jobs:sync": 1}
+    (first, *_) = engine.page("parked").jobs
+    assert decode(first.body).gate == ('jobs:Sync {"tenant":7}', 2)
+
+
+def test_a_worker_asks_for_the_slots_of_all_others(engine: Engine) -> None:
+    """What only a worker knows, or what has its own way of being stored, is stored like others."""
+    ids = [
+        Both.dispatch({"tenant": 7}),
+        poolq.dispatch("jobs:Sync", {"tenant": 7}),
+        poolq.dispatch("jobs:Sync", {"tenant": 7}, concurrent=Concurrent(1, by="tenant")),
+        Sync.set(concurrent=Concurrent(1, key="k")).dispatch({"tenant": 7}),
+        Sync.dispatch({"tenant": 7}, unique=Unique("tenant")),
+    ]
+    assert statuses(*ids) == ["ready"] * 5
+    asked = []
+    for id_ in ids:
+        stored = engine.find(id_)
+        assert stored is not None
+        message = decode(stored.body)
+        kind = Both if message.job == "jobs:Both" else Sync
+        job = build(kind, id=id_, payload={"tenant": 7}, attempt=1, queue="q")
+        asked.append([one.rule(message.job) for one in limits_of(job, message.job, message.gate)])
+    gate = Rule('jobs:Sync {"tenant":7}', 2, GATE_WINDOW)
+    assert asked == [
+        [Rule("jobs:Both", 5, 1_000_000), Rule('jobs:Both {"tenant":7}', 2, GATE_WINDOW)],
+        [gate],
+        [gate],
+        [Rule("k", 2, GATE_WINDOW)],
+        [gate],
+    ]
+    assert hooks(Sync).limit
+
+
+def test_a_job_without_the_option_is_limited_as_it_was_dispatched() -> None:
+    class Plain(Job):
+        def run(self) -> None:
+            pass
+
+    job = build(Plain, id="1", payload={}, attempt=1, queue="q")
+    assert limits_of(job, "jobs:Plain", None) == ()
+    (limit,) = limits_of(job, "jobs:Plain", ("k", 3))
+    assert limit.rule("jobs:Plain") == Rule("k", 3, GATE_WINDOW)
+
+
+class Lines(Kept):
+    """Refuses to park once, for each of `refusals`."""
+
+    def __init__(self, *refusals: EngineUnavailable) -> None:
+        super().__init__()
+        self.refusals = list(refusals)
+        self.parked: list[str] = []
+
+    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.parked += [one.id for one in pushes]
+
+
+def test_what_is_certainly_not_parked_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Lines(EngineUnavailable("away"))
+    engine.refusals[0].maybe_stored = False
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(engine))
+    ids = poolq.dispatch_many(Sync, [{"tenant": 7}, ({"tenant": 8}, {"delay": 60})])
+    assert (engine.parked, [push.id for push in engine.pushes]) == (ids[:1], ids[1:])
+    engine.refusals = [EngineUnavailable("lost", ids=["x"], maybe_stored=True)]
+    with pytest.raises(EngineUnavailable) as caught:
+        Sync.dispatch({"tenant": 7})
+    assert caught.value.ids == ("x",)

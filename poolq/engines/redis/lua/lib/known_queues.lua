@@ -25,7 +25,8 @@ local function each_nonempty(add)
   for _, set in ipairs({ACTIVE, LATER, P .. 'failures'}) do
     for _, queue in ipairs(call('ZRANGE', set, 0, -1)) do add(queue) end
   end
-  for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do add(queue) end
+  -- A queue whose jobs all wait for gates has nothing that becomes due.
+  for _, queue in ipairs(call('SUNION', P .. 'lined', P .. 'paused')) do add(queue) end
 end
 
 -- Call `add` with the queues that were used last.

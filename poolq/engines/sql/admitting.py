@@ -1,0 +1,40 @@
+"""Admits claimed jobs under their limits."""
+
+from collections.abc import Sequence
+
+from poolq.engines.base import Claim, EndedSlots
+from poolq.engines.sql import gates, limit_reviews, limit_windows
+from poolq.engines.sql.session import Transaction
+from poolq.engines.sql.settling import claim_clock
+from poolq.engines.sql.stepping import lock_worker
+from poolq.jobs.concurrency import is_gate
+from poolq.jobs.limits import Admission, Rule
+
+
+def admit(
+    tx: Transaction,
+    rules: Sequence[Rule],
+    held: tuple[str, Claim] | None,
+    ended: Sequence[EndedSlots],
+) -> Admission:
+    """See `Engine.admit`."""
+    if held is None:
+        return limit_windows.admit(tx, rules) or Admission(0)
+    worker, claim = held
+    if claim.reviewed:
+        limit_reviews.apply_limits(tx, worker, claim, rules)
+    clock = claim_clock(worker, claim)
+    if any(map(is_gate, rules)):
+        leaves = gates.leave_queries(worker, ended)
+        if len(rules) == 1 and not claim.reviewed:
+            if gates.enter_at_once(tx, rules[0], held, clock, leaves):
+                return Admission(0)
+        else:
+            tx.later(*leaves)
+        admission = gates.admit(tx, rules, clock, claim)
+    else:
+        admission = limit_windows.admit(tx, rules, clock)
+    if admission is None:
+        lock_worker(tx, worker)  # raises Fenced
+        return Admission(0, stale=True)
+    return admission

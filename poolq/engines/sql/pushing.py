@@ -1,0 +1,37 @@
+"""Stores new jobs in the lines of their gates, as if workers had parked them there."""
+
+from collections.abc import Sequence
+
+from poolq.engines.sql import gates
+from poolq.engines.sql.location import line_of
+from poolq.engines.sql.parking import encode_rules
+from poolq.engines.sql.session import BatchQuery, Query, Transaction
+from poolq.engines.sql.wakeups import arm
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.concurrent_option import ParkedPush
+
+STORE_PARKED = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, rules)
+    SELECT ?, ?, ?, {now}, CASE WHEN ? > 0 THEN {now} + ? END, x'', ?, ?"""
+#: The limit that is named last applies.
+NAME_LIMIT = "UPDATE {windows} SET most = ? WHERE name = ? AND span = ? AND most <> ?"
+
+
+def push_parked(tx: Transaction, pushes: Sequence[ParkedPush]) -> None:
+    """Store jobs. Their lines are locked first, sorted by name, and their gates last."""
+    lines = {(line_of(rule), push.queue): rule for push, rule in pushes}
+    limits = {rule.key: rule.limit for _, rule in pushes}
+    rows = [
+        (push.id, line_of(rule), push.queue, push.expires, push.expires, push.body,
+         encode_rules([rule]))
+        for push, rule in pushes
+    ]  # fmt: skip
+    tx.later(
+        *(
+            Query(gates.OPEN_LINE, (*line, rule.key, rule.span, rule.limit))
+            for line, rule in sorted(lines.items())
+        ),
+        BatchQuery(STORE_PARKED, rows),
+    )
+    arm(tx, {push.queue for push, _ in pushes})
+    names = [(most, key, GATE_WINDOW, most) for key, most in sorted(limits.items())]
+    tx.at_end(BatchQuery(NAME_LIMIT, names))

@@ -1,0 +1,62 @@
+"""The option `concurrent`: a `Concurrent` whose key is computed at the dispatch.
+
+The job is stored in the line of its gate at once (`Engine.push_parked`), so that no worker has to
+ask it first. Whenever a worker claims such a job without a slot, it asks for one, as for the limits
+that `rate_limit()` returns.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from poolq.common.names import path_of
+from poolq.errors import OptionError
+from poolq.jobs.concurrency import GATE_WINDOW, Concurrent
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import Gate, Push
+from poolq.jobs.unique import key_of, lacking
+
+
+class ParkedPush(NamedTuple):
+    """A job to store in the line of a gate. It is due at once."""
+
+    push: Push
+    rule: Rule
+
+    @property
+    def id(self) -> str:
+        return self.push.id
+
+
+def gate_of(one: Concurrent, job: str, payload: object, index: int = -1) -> Gate:
+    """Return the key and the limit for a job with this payload. `index`: see `names.path_of`.
+    Raises PayloadError."""
+    if not one.by:
+        return one.key or job, one.limit
+    given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
+    if not all(field in given for field in one.by):
+        raise lacking(one.by, given, f"job {job}: {path_of(index)}", "limited")
+    return key_of(job, {field: given[field] for field in one.by}), one.limit
+
+
+def asked(
+    own: Concurrent | None, job: str, payload: Mapping[str, object], gate: Gate | None
+) -> Concurrent | None:
+    """Return the limit for which a job asks when it starts; None if it has none. `own`: the option
+    of its class, whose number applies. `gate`: as the job was dispatched, if it was dispatched with
+    the option; the key is that of the dispatch. Raises PayloadError."""
+    if own is not None:
+        key, _ = gate or gate_of(own, job, payload)
+        return Concurrent(own.limit, key=key)
+    return Concurrent(gate[1], key=gate[0]) if gate else None
+
+
+def gate_rule(gate: Gate) -> Rule:
+    key, limit = gate
+    return Rule(key, limit, GATE_WINDOW)
+
+
+def read_concurrent(value: object, what: str) -> Concurrent | None:
+    """Check the option `concurrent`. Raises OptionError, whose message begins with `what`."""
+    if value is None or isinstance(value, Concurrent):
+        return value
+    raise OptionError(f"{what} is {value!r}; write poolq.Concurrent(2, by='field'), or None")

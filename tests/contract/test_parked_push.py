@@ -1,0 +1,146 @@
+"""Jobs that are stored in the line of their gate, so that no worker has to ask them first."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from poolq.engines.base import Engine, ParkedPush, Push, QueueCounts
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import DONE, GIVE_BACK
+from tests.contract.helpers import (
+    HOUR,
+    Worker,
+    count_of,
+    every_engine,
+    named,
+    new_id,
+    push,
+    stored,
+    wait_for,
+)
+
+pytestmark = every_engine
+
+
+def gate(key: str = "k", limit: int = 1) -> Rule:
+    return Rule(key, limit, GATE_WINDOW)
+
+
+def push_parked(
+    engine: Engine, *names: str, rule: Rule | None = None, queue: str = "q", expires: int = 0
+) -> list[str]:
+    pushes = [
+        ParkedPush(Push(new_id(), queue, name.encode(), expires=expires), rule or gate())
+        for name in names
+    ]
+    engine.push_parked(pushes)
+    return [one.id for one in pushes]
+
+
+def test_they_start_in_their_order_as_slots_become_free(engine: Engine, worker: Worker) -> None:
+    push_parked(engine, "a", "b", rule=gate(limit=2))
+    push_parked(engine, "c", rule=gate(limit=2))
+    assert count_of(engine) == QueueCounts("q", parked=3)
+    (a,), (b,) = worker.claim(), worker.claim()
+    assert named([a, b]) == ["a", "b"]
+    assert a.admitted
+    assert a.gated
+    assert worker.claim() == [], "two have the slots"
+    worker.end(a, DONE)
+    assert named(worker.claim()) == ["c"]
+
+
+def test_one_job_of_a_tenant_does_not_wait_for_the_many_of_another(
+    engine: Engine, worker: Worker
+) -> None:
+    """The first one of the many may start before it, and no more."""
+    push_parked(engine, *["many"] * 600, rule=gate("many", 2))
+    push_parked(engine, "one", rule=gate("one", 2))
+    order = []
+    for _ in range(3):
+        order += named(claims := worker.claim())
+        worker.end(claims[0], DONE)
+    assert "one" in order[:2]
+    assert Counter(order) == {"many": 2, "one": 1}
+
+
+def test_they_are_found_in_a_queue_that_nobody_has_used(engine: Engine) -> None:
+    everywhere = Worker(engine, "w9", "n1", queues=None)
+    push(engine, "x")
+    (x,) = everywhere.claim()
+    assert engine.admit([gate()], ("w9", x)).wait == 0
+    push_parked(engine, "a", queue="new")
+    assert everywhere.claim() == []
+    assert count_of(engine, "new") == QueueCounts("new", parked=1)
+    everywhere.end(x, DONE)
+    assert named([everywhere.claim_soon()]) == ["a"]
+
+
+def test_a_keeper_hears_of_them(engine: Engine, worker: Worker) -> None:
+    while engine.wait(["q"], 0):
+        assert worker.claim() == []
+    push_parked(engine, "a")
+    assert engine.wait(["q"], 5) > 0
+    (a,) = worker.claim()
+    push_parked(engine, "b")
+    while engine.wait(["q"], 0):
+        assert worker.claim() == []
+    worker.end(a, DONE)
+    assert engine.wait(["q"], 5) > 0
+    assert named(worker.claim()) == ["b"]
+
+
+def test_the_number_that_was_named_last_applies(engine: Engine, worker: Worker) -> None:
+    push_parked(engine, *"abc")
+    assert named(worker.claim()) == ["a"]
+    assert worker.claim() == []
+    push_parked(engine, "d", rule=gate(limit=3))
+    assert named([*worker.claim(), *worker.claim()]) == ["b", "c"]
+    assert worker.claim() == []
+
+
+def test_they_take_turns_with_jobs_that_workers_have_parked(engine: Engine, worker: Worker) -> None:
+    push(engine, "asks")
+    (asks,) = worker.claim()
+    push_parked(engine, "later")
+    assert engine.admit([gate()], ("w1", asks)).wait == 0, "it came first"
+    assert worker.claim() == []
+    push(engine, "behind")
+    (behind,) = worker.claim()
+    assert engine.admit([gate()], ("w1", behind)).wait > 0
+
+
+def test_one_that_is_given_back_asks(engine: Engine, worker: Worker) -> None:
+    push_parked(engine, "a")
+    (a,) = worker.claim()
+    worker.end(a, GIVE_BACK)
+    (again,) = worker.claim()
+    assert (again.id, again.admitted, again.gated) == (a.id, False, False)
+
+
+def test_one_that_has_expired_takes_no_slot(engine: Engine, worker: Worker) -> None:
+    push_parked(engine, "holds", rule=gate())
+    (holds,) = worker.claim()
+    late, later = (
+        push_parked(engine, "late", expires=1000),
+        push_parked(engine, "later", expires=HOUR),
+    )
+    worker.end(holds, DONE)
+    wait_for(engine, engine.now() + 1000)
+    (claim,) = worker.claim()
+    assert (claim.id, claim.admitted) == (late[0], False)
+    assert claim.expires_at > 0
+    (claim,) = worker.claim()
+    assert (claim.id, claim.gated) == (later[0], True)
+
+
+def test_they_are_cancelled_moved_and_purged_like_others(engine: Engine, worker: Worker) -> None:
+    a, b, _ = push_parked(engine, *"abc")
+    assert stored(engine, a).status == "parked"
+    assert engine.cancel([a]) == [a]
+    assert engine.move([b], "r") == [b]
+    assert count_of(engine, "r").ready == 1
+    assert engine.purge("q") == 1
+    assert worker.claim() == []
+    assert engine.limits() == []
