@@ -15,6 +15,7 @@ from poolq.engines.mysql.options import parse_url
 from poolq.engines.sql.queue_counts import READY_JOBS
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
+from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, Worker, count_of, named, new_id, push, stored, total
@@ -114,6 +115,28 @@ def test_a_killed_statement_is_repeated(
             assert step.result(10).stale == []
             threads.submit(mysql.close).result()
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
+
+
+def test_the_first_start_of_a_window_waits_for_a_hold_that_is_being_stored(
+    mysql: MySQLEngine, mariadb_server: MariaDB
+) -> None:
+    """The hold has found no row of the window, so only the start can notice the hold."""
+    rule, ns = Rule("k", 5, HOUR), mysql.namespace
+    now = mysql.now()
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.execute("BEGIN")
+        cursor.execute(f"INSERT INTO {ns}_holds VALUES ('k', {now}, {now + HOUR})")
+        cursor.execute(f"UPDATE {ns}_windows SET plain = 0 WHERE name = 'k'")
+        with ThreadPoolExecutor(1) as threads:
+            start = threads.submit(mysql.admit, [rule])
+            looks = f"SELECT name, CASE WHEN start%FROM {ns}_holds"
+            until(lambda: waiting(mariadb_server, looks), 30, "the start to wait")
+            cursor.execute("COMMIT")
+            assert start.result(20).held
+            threads.submit(mysql.close).result()
+    (found,) = mysql.session.read(Query("SELECT name, plain FROM {windows}"))
+    assert [(bytes(name), plain) for name, plain in found.rows] == [(b"k", 0)]
 
 
 #: What a server says that has left its Galera cluster, or whose group has rolled it back.

@@ -11,7 +11,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limit_windows import MAX_DELETED
 from poolq.engines.sql.session import Query
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK
+from poolq.jobs.retry import ACK, HoldKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, full, park, push, total, wait_for
 
@@ -56,6 +56,38 @@ def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
     sql.session.transact(lambda tx: tx.later(Query(change)))
     assert not sql.sweep(HOUR)
     assert rows(sql, "windows") == 1
+
+
+def plain(engine: SQLEngine) -> list[tuple[int, int]]:
+    """The windows of the key "k", each with whether its admissions look for nothing else."""
+    sql = "SELECT span, plain FROM {windows} WHERE name = 'k' ORDER BY span"
+    return [(int(span), int(one)) for span, one in engine.session.read(Query(sql))[0].rows]
+
+
+def test_admissions_look_for_holds_and_set_limits_only_if_there_may_be_some(sql: SQLEngine) -> None:
+    hour, minute = Rule("k", 5, HOUR), Rule("k", 5, 60 * SECOND, sliding=True)
+    sql.admit([hour, minute])
+    assert plain(sql) == [(-60 * SECOND, 1), (HOUR, 1)]
+    sql.set_limit("k", HOUR, 1)
+    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
+    sql.admit([minute])
+    assert sql.admit([hour]).wait > 0
+    assert plain(sql) == [(-60 * SECOND, 1), (HOUR, 0)], "this limit is set for another window"
+    sql.reset_limit("k", HOUR, starts=False)
+    assert sql.admit([hour]).wait == 0
+    assert plain(sql) == [(-60 * SECOND, 1), (HOUR, 1)]
+    sql.hold("k", HOUR)
+    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
+    assert sql.admit([hour, minute]).held
+    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
+    sql.lift("k")
+    assert sql.admit([hour, minute]).wait == 0
+    worker = Worker(sql)
+    push(sql, "a")
+    (claim,) = worker.claim()
+    worker.end(claim, HoldKey("k", HOUR))
+    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
+    assert sql.admit([minute]).held
 
 
 def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 
 import pymysql
 
@@ -15,7 +16,6 @@ from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.limit_overrides import OVERRIDE
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
@@ -33,6 +33,8 @@ POLL_COST_FACTOR = 20
 MAX_SERVER_WAIT = 1.0
 #: Seconds after which a claim scans a queue from its head again.
 CURSOR_LIFETIME = 0.1
+
+_queue_of = attrgetter("queue")
 
 
 def _joined(columns: str) -> str:
@@ -62,24 +64,22 @@ DIALECT = Dialect(
 #: waited for a row lock.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
-#: nothing if the key is held, if the window is full, does not exist or was made before the clock
-#: went back, if the claim is no longer held, or if a person has set another limit. If nothing has
-#: changed, `SQLEngine.admit` finds out which of these applies. If only one table is updated, MySQL
-#: evaluates assignments from left to right, and each uses the values set by those before it. So
-#: there is no EXISTS, which MySQL 8 could turn into a join. (On MariaDB, this depends on the
-#: sql_mode, which `connecting.py` sets.) A new window begins at the old one's end or later, so
-#: `ends <= start` identifies it. FOR UPDATE blocks recovery.
+#: nothing if the window is full, does not exist, was made before the clock went back or is not
+#: `plain` (see `sql/limit_windows.py`), or if the claim is no longer held. If nothing has changed,
+#: `SQLEngine.admit` finds out which of these applies. If only one table is updated, MySQL evaluates
+#: assignments from left to right, and each uses the values set by those before it. So there is no
+#: EXISTS, which MySQL 8 could turn into a join. (On MariaDB, this depends on the sql_mode, which
+#: `connecting.py` sets.) A new window begins at the old one's end or later, so `ends <= start`
+#: identifies it. FOR UPDATE blocks recovery.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
     ends = start + span,
     starts = starts + 1
     WHERE name = ? AND span = ? AND (used < ? OR {CURRENT_TIME} >= ends) AND start <= {CURRENT_TIME}
-    AND {OVERRIDE} IS NULL
+    AND plain = 1
     AND (SELECT 1 FROM {{jobs}}
-        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1
-    AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ?
-        AND start <= {CURRENT_TIME} AND ends > {CURRENT_TIME}) = 0"""
+        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
 #: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round
@@ -128,7 +128,7 @@ def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     The rule has a fixed window and no cost."""
     key, most, window, _, _ = rule
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
-    return Query(ADMIT_CLAIM, (most, most, key, window, most, key, window, *name, key))
+    return Query(ADMIT_CLAIM, (most, most, key, window, most, *name))
 
 
 def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
@@ -201,7 +201,7 @@ class MySQLEngine(SQLEngine):
         stored = 0
         try:
             session = self.session
-            session.add_queues({one.queue for one in pushes})
+            session.add_queues(set(map(_queue_of, pushes)))
             for statement, count in session.insert_statements(pushes):
                 session.push(statement)
                 stored += count

@@ -73,6 +73,8 @@ class MySQLSession(Session):
         self.busy = False  # waiting for an answer, or within a transaction
         is_mariadb = "MariaDB" in str(self.raw.get_server_info())  # type: ignore[no-untyped-call]
         self._store_unique = STORE_UNIQUE_AT_ONCE if is_mariadb else STORE_UNIQUE
+        self._insert = statements[INSERT_JOBS][0]
+        self._insert_expiring = statements[INSERT_EXPIRING][0]
         self._on_lost = on_lost
         self._on_used = on_used
         self._poll = select.poll()
@@ -138,8 +140,7 @@ class MySQLSession(Session):
     def insert_statements(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
         """Yield statements that store these jobs, each with the number of jobs that it stores.
         Raises EngineError for a job that is too big for the server."""
-        starts = [self.statements[sql][0] for sql in (INSERT_JOBS, INSERT_EXPIRING)]
-        begin = starts[0]
+        begin = plain = self._insert
         limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
         (now,) = self.statements["{now}"]
         rows: list[bytes] = []
@@ -148,12 +149,11 @@ class MySQLSession(Session):
             id_, queue, body, delay, at, expires = one
             place, due = place_and_due(now, delay, at) if delay or at else (b"''", now)
             values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
-            row = b"(%s,%s,%s,%s,'',_binary%s)" % values
+            kind, row = plain, b"(%s,%s,%s,%s,'',_binary%s)" % values
             if expires:
-                row = b"%s,%s + %d)" % (row[:-1], due, expires)
+                kind, row = self._insert_expiring, b"%s,%s + %d)" % (row[:-1], due, expires)
             if len(row) > self.packet - PACKET_MARGIN_BYTES:
                 raise self._too_big(one)
-            kind = starts[expires > 0]
             if rows and (length + len(row) > limit or kind is not begin):
                 yield begin + b",".join(rows), len(rows)
                 rows, length = [], 0

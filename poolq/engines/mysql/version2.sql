@@ -31,9 +31,11 @@ ALTER TABLE {ns}_queues ADD KEY paused (paused, queue);
 ALTER TABLE {ns}_counters ADD KEY queue (queue, worker);
 
 -- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
--- `span` is negative, as JSON: [[time, as how many starts it counts], ...].
+-- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
+-- certainly neither a hold of the key nor a limit that a person has set.
 ALTER TABLE {ns}_windows ADD COLUMN starts BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_windows ADD COLUMN log LONGBLOB;
+ALTER TABLE {ns}_windows ADD COLUMN plain TINYINT NOT NULL DEFAULT 0;
 
 -- Limits that people have set in place of `most`, by key and window.
 CREATE TABLE IF NOT EXISTS {ns}_overrides (

@@ -42,6 +42,9 @@ _COUNTERS = (
 #: The window in the identity of a hold.
 _HOLD = str(HOLD_WINDOW)
 
+#: Times have 16 digits until the year 2286.
+MAX_TIME_DIGITS = 16
+
 _registration = msgspec.json.Decoder(base.Registration)
 
 
@@ -141,15 +144,17 @@ def _encode_rules(rules: Sequence[Rule], refused: int) -> bytes:
     parts = [b"%d " % (refused + 1)]
     for rule in rules:
         name = rule.key.encode("utf-8", "surrogateescape")
-        limit, span = rule_arguments(rule)
-        parts.append(b"%b %d %d:%b" % (str(limit).encode(), span, len(name), name))
+        limit = b"%d" % rule.limit if rule.cost == 1 else b"%d*%d" % (rule.limit, rule.cost)
+        parts.append(b"%b %d %d:%b" % (limit, rule.span, len(name), name))
     return b"".join(parts)
 
 
-def rule_arguments(rule: Rule) -> tuple[int | str, int]:
-    """Encode limit and window as the script part `limit_windows` expects them."""
-    limit = rule.limit if rule.cost == 1 else f"{rule.limit}*{rule.cost}"
-    return limit, rule.span
+def rule_arguments(rules: Sequence[Rule]) -> list[Argument]:
+    """Encode limit and window as the script part `limit_windows` expects them, then the key."""
+    found: list[Argument] = []
+    for key, limit, window, cost, sliding in rules:
+        found += (limit if cost == 1 else f"{limit}*{cost}", -window if sliding else window, key)
+    return found
 
 
 def _encode_rule(rule: Rule) -> bytes:
@@ -207,10 +212,11 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
             )  # fmt: skip
             add(make(Claim, claim))
     late = [text(id_) for id_ in stale]
-    return base.Step(claims, late, _waited(groups, clock), sanitize.number(clock))
+    now = int(clock)  # the script's own
+    return base.Step(claims, late, _waited(groups, now), now)
 
 
-def _waited(groups: list[Any], clock: bytes) -> int:
+def _waited(groups: list[Any], now: int) -> int:
     """Return `Step.waited`, for how long the first job of these groups has been due."""
     if not groups:
         return -1
@@ -218,7 +224,7 @@ def _waited(groups: list[Any], clock: bytes) -> int:
     state, body = states[0] if states else None, bodies[0] or b""
     due = state[: state.find(b" ")] if state else b"0"
     due = body[: body.find(b" ")] if due == b"0" else due
-    return max(0, int(clock) - int(due)) if due.isdigit() and len(due) <= len(clock) else -1
+    return max(0, now - int(due)) if due.isdigit() and len(due) <= MAX_TIME_DIGITS else -1
 
 
 def decode_job(reply: list[Any]) -> StoredJob:

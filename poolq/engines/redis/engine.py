@@ -147,14 +147,14 @@ class RedisEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        arguments = (part for one in rules for part in (*codec.rule_arguments(one), one.key))
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
+        asked = (*who, *codec.rule_arguments(rules))
         if any(map(is_gate, rules)):
             left = codec.ended_arguments(ended)
-            wait, *why = self._ask_gates(held, (*who, *left, *arguments))
+            wait, *why = self._ask_gates(held, (*asked[:3], *left, *asked[3:]))
         else:
-            wait, *why = self.client.run(script, *who, *arguments)
+            wait, *why = self.client.run(script, *asked)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:

@@ -1,6 +1,7 @@
 """Encodes new jobs as arguments of the scripts that store them."""
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from poolq.engines import base
@@ -10,6 +11,8 @@ from poolq.engines.redis.scripts import PUSH, PUSH_EXPIRING
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
 PUSH_CHUNK_BYTES = 1 << 20
+
+_delay, _at, _expires = map(attrgetter, ("delay", "at", "expires"))
 
 
 def push_chunks(pushes: Sequence[base.Push]) -> Iterator[Sequence[base.Push]]:
@@ -30,7 +33,9 @@ def push_arguments(pushes: Sequence[base.Push]) -> list[Argument]:
         id_, queue, body, *_ = pushes[0]
         return [queue, 1, id_, body]
     now: dict[str, list[Argument]] = {}
-    later = {queue for _, queue, _, delay, at, _ in pushes if at > 0 or delay > 0}
+    later: set[str] = set()
+    if any(map(_delay, pushes)) or any(map(_at, pushes)):
+        later = {queue for _, queue, _, delay, at, _ in pushes if at > 0 or delay > 0}
     mixed: dict[str, list[Argument]] = {queue: [] for queue in sorted(later)}
     for id_, queue, body, delay, at, _ in pushes:
         if queue in later:
@@ -92,12 +97,16 @@ def parked_push_arguments(pushes: Sequence[base.ParkedPush]) -> list[Argument]:
 
 def push_call(pushes: Sequence[base.Push]) -> tuple[Any, ...]:
     """Return the script that stores these jobs, and its arguments."""
+    if len(pushes) == 1:
+        id_, queue, body, delay, at, expires = pushes[0]
+        if delay <= 0 and at <= 0 and expires <= 0:  # one dispatch
+            return PUSH, queue, 1, id_, body
+    if not any(map(_expires, pushes)):
+        return (PUSH, *push_arguments(pushes))
     found: list[Argument] = []
     for id_, _, _, delay, at, expires in pushes:
         if expires > 0:
             found += (id_, _due(delay, at), expires)
-    if not found:
-        return (PUSH, *push_arguments(pushes))
     return (PUSH_EXPIRING, len(found) // 3, *found, *push_arguments(pushes))
 
 

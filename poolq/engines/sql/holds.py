@@ -31,6 +31,12 @@ SET_HOLD = """INSERT INTO {holds} (name, start, ends) VALUES (?, ?, ?)
 HOLD_OF = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 HOLDS_OF = f"SELECT name, ends FROM {{holds}} WHERE name IN {{list}} AND {IS_HELD}"
 CLOCK = "SELECT {now}"
+#: The hold of a key, even if it is over; then 0.
+LOCK_HOLD = f"""SELECT name, CASE WHEN {IS_HELD} THEN ends ELSE 0 END
+    FROM {{holds}} WHERE name = ? {{lock}}"""
+#: From now on, admissions look for holds of a key, and for limits that people have set. It comes
+#: after the change that they look for, in the same transaction.
+LOOK_AGAIN = "UPDATE {windows} SET plain = 0 WHERE name = ?"
 HOLD_LENGTH = "SELECT ends - start FROM {holds} WHERE name = ?"
 #: When the hold of a key ends, as part of a statement that changes a line. Locks the hold.
 LOCKED_HOLD_END = f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{lock}}), 0)"
@@ -64,7 +70,7 @@ def holds_query(keys: Iterable[str]) -> Query:
     return Query(HOLDS_OF, (names,))
 
 
-def read_holds(found: QueryResult) -> Mapping[str, int]:
+def read_holds(found: QueryResult) -> dict[str, int]:
     """Return when holds end, by key."""
     return {to_text(name): number(ends) for name, ends in found.rows}
 
@@ -77,6 +83,7 @@ def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]], now: in
         lengths[one.key] = max(one.length, lengths.get(one.key, 0))
     holds = [(key, now, now + length) for key, length in sorted(lengths.items())]
     tx.later(BatchQuery(SET_HOLD, holds))
+    tx.at_end(*(Query(LOOK_AGAIN, (key,)) for key in sorted(lengths)))  # lines come before windows
     others = [(claim, one) for claim, one in holders if one.park is None]
     if not others:
         return
@@ -107,7 +114,7 @@ def hold(tx: Transaction, key: str, length: int) -> int:
     """Hold a key. Returns for how many microseconds it is held."""
     clock = tx.one(CLOCK)
     now = number(clock[0]) if clock else 0
-    tx.later(Query(SET_HOLD, (key, now, now + length)))
+    tx.later(Query(SET_HOLD, (key, now, now + length)), Query(LOOK_AGAIN, (key,)))
     row = tx.one(HOLD_LENGTH, key)
     return number(row[0]) if row else 0
 

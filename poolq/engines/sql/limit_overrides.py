@@ -9,6 +9,7 @@ a line at this moment may have read the old limit; so the lines are tried once m
 from collections.abc import Sequence
 
 from poolq.engines.sanitize import number, to_text
+from poolq.engines.sql.holds import LOOK_AGAIN
 from poolq.engines.sql.location import line_of
 from poolq.engines.sql.session import Query, Row, Session, Transaction
 from poolq.engines.sql.wakeups import arm
@@ -24,15 +25,14 @@ SET_OVERRIDE = """INSERT INTO {overrides} (name, span, most) VALUES (?, ?, ?)
 DELETE_OVERRIDE = "DELETE FROM {overrides} WHERE name = ? AND span = ?"
 FORGET_STARTS = """UPDATE {windows} SET start = 0, used = 0, ends = 0, log = NULL
     WHERE name = ? AND span = ?"""
-#: The override of a given (name, window); NULL if there is none.
-OVERRIDE = "(SELECT o.most FROM {overrides} o WHERE o.name = ? AND o.span = ?)"
 OVERRIDES = f"SELECT name, span, most FROM {{overrides}} ORDER BY name, span LIMIT {MAX_LISTED}"
 
 Overrides = dict[tuple[str, int], int]
 
 
 def set_override(session: Session, key: str, window: int, limit: int) -> None:
-    _change(session, key, window, Query(SET_OVERRIDE, (key, window, limit)))
+    change = Query(SET_OVERRIDE, (key, window, limit))
+    _change(session, key, window, change, Query(LOOK_AGAIN, (key,)))
 
 
 def reset(session: Session, key: str, window: int, starts: bool) -> bool:

@@ -3,6 +3,11 @@
 Rows are always locked in the same order, which avoids deadlocks. The keepers delete the rows of
 windows that ended long ago.
 
+If `plain` is 1, nothing but the rule and the row decides about a start. Otherwise an admission also
+looks for a hold and for a limit that a person has set, and if it finds neither, it sets `plain`. It
+locks what it looks for. So if another transaction has just stored such a row, but has found no row
+of the window in which to reset `plain`, the admission waits for it.
+
 The row of a sliding window (its span is negative) also has the starts that counted at its last
 start; `start` and `used` sum them up, and `ends` is when the last of them no longer counts.
 """
@@ -12,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from poolq.engines.sanitize import number, start_log
-from poolq.engines.sql.holds import holds_query, read_holds, refusal
+from poolq.engines.sql.holds import LOCK_HOLD, holds_query, read_holds, refusal
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction
 from poolq.jobs.limits import MAX_LIMIT, Admission, Rule, StartLog, Window, slide, take, window_of
 
@@ -23,12 +28,10 @@ KEPT_MICROS = 60_000_000
 #: How many windows one transaction deletes. This blocks SQLite's other writers for 5 ms.
 MAX_DELETED = 2000
 
-#: The limit that a person has set for a row of {windows} w; NULL if there is none.
-OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
-    WHERE o.name = w.name AND o.span = ABS(w.span))"""
-LOCK_WINDOW = f"""SELECT start, used, {OVERRIDE_OF_WINDOW} FROM {{windows}} w
-    WHERE name = ? AND span = ? {{lock}}"""
-LOCK_SLIDING = LOCK_WINDOW.replace("FROM {windows}", ", log FROM {windows}")
+LOCK_WINDOW = "SELECT start, used, plain FROM {windows} WHERE name = ? AND span = ? {lock}"
+LOCK_SLIDING = LOCK_WINDOW.replace("plain", "plain, log")
+LOCK_OVERRIDE = "SELECT most FROM {overrides} WHERE name = ? AND span = ? {lock}"
+MARK_PLAIN = "UPDATE {windows} SET plain = 1 WHERE name = ? AND span = ?"
 MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, 0) {on:name, span} most = {new:most}"""
 SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
@@ -54,22 +57,23 @@ class LockedWindows(dict[WindowName, Window]):
     """The windows of some rules, locked until the transaction ends; `now`: the server's time.
     `logs`: the starts in those that slide; `overrides`: the limits that people have set for them;
     `added`: as how many starts those just taken count. `holds`: when the holds of the rules' keys
-    end."""
+    end. `unsure`: those that are not `plain`."""
 
-    def __init__(self, most: Mapping[WindowName, int], now: int, holds: Mapping[str, int]) -> None:
+    def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
         super().__init__()
         self.most = most
         self.now = now
-        self.holds = holds
+        self.holds: dict[str, int] = {}
+        self.unsure: list[WindowName] = []
         self.logs: dict[WindowName, StartLog] = {}
         self.overrides: dict[WindowName, int] = {}
         self.added: dict[WindowName, int] = {}
 
     def add(self, name: WindowName, row: Row) -> None:
         """Add a row of LOCK_WINDOW or, if the window slides, of LOCK_SLIDING."""
-        start, used, override = map(number, row[:3])
-        if 1 <= override <= MAX_LIMIT:
-            self.overrides[name] = override
+        start, used = number(row[0]), number(row[1])
+        if row[2] != 1:
+            self.unsure.append(name)
         if is_sliding(name):
             self.logs[name] = start_log(row[3])
             window = window_of(self.logs[name], -name[1], self.now)
@@ -117,28 +121,48 @@ def lock_windows(
     tx: Transaction,
     rules: Collection[Rule],
     clock: Query = SERVER_CLOCK,
-    keys: Collection[str] = (),
+    keys: Sequence[str] = (),
 ) -> LockedWindows | None:
     """Add the missing rows of the rules' windows, then lock and read them. `clock`: a query for the
-    time, which runs once the windows are locked. `keys`: read the holds of these keys; by default,
-    of the rules' keys. Returns None if `clock` finds no row."""
+    time, which runs once the windows are locked. `keys`: read the holds of these keys, too.
+    Returns None if `clock` finds no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
-    queries = [
-        *(Query(LOCK_SLIDING if is_sliding(name) else LOCK_WINDOW, name) for name in names),
-        holds_query(keys or (rule.key for rule in rules)),
-        clock,
-    ]
-    *found, held, clock_row = tx.run(*queries)
-    if not all(result.rows for result in found):
+    queries = [Query(LOCK_SLIDING if is_sliding(name) else LOCK_WINDOW, name) for name in names]
+    others = [clock, holds_query(keys)] if keys else [clock]
+    found = tx.run(*queries, *others)
+    if not all(result.rows for result in found[: len(names)]):
         tx.later(BatchQuery(MAKE_WINDOW, [(*name, most[name]) for name in names]))
-        *found, held, clock_row = tx.run(*queries)
-    if not clock_row.rows:
+        found = tx.run(*queries, *others)
+    clock_row = found[len(names)].rows
+    if not clock_row:
         return None
-    counters = LockedWindows(most, clock_row.rows[0][0], read_holds(held))
-    for name, result in zip(names, found, strict=True):
+    counters = LockedWindows(most, clock_row[0][0])
+    for name, result in zip(names, found, strict=False):
         counters.add(name, result.rows[0])
+    if keys:
+        counters.holds = read_holds(found[-1])
+    if counters.unsure:
+        _look(tx, counters)
     return counters
+
+
+def _look(tx: Transaction, counters: LockedWindows) -> None:
+    """Read what there may be for windows that are not `plain`, and mark those that are."""
+    names = counters.unsure
+    keys = sorted({key for key, _ in names})
+    found = tx.run(
+        *(Query(LOCK_HOLD, (key,)) for key in keys),
+        *(Query(LOCK_OVERRIDE, (key, abs(span))) for key, span in names),
+    )
+    for held in found[: len(keys)]:
+        counters.holds |= read_holds(held)
+    for name, set_ in zip(names, found[len(keys) :], strict=True):
+        most = number(set_.rows[0][0]) if set_.rows else 0
+        if 1 <= most <= MAX_LIMIT:
+            counters.overrides[name] = most
+        if not set_.rows and name[0] not in counters.holds:
+            tx.later(Query(MARK_PLAIN, name))
 
 
 def save_windows(tx: Transaction, counters: LockedWindows) -> None:
@@ -164,8 +188,7 @@ def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -
     counters = lock_windows(tx, rules, clock)
     if counters is None:
         return None
-    held = refusal(rules, counters.holds, counters.now)
-    if held is not None:
+    if counters.holds and (held := refusal(rules, counters.holds, counters.now)):
         return held
     admission = counters.admit(rules)
     save_windows(tx, counters)

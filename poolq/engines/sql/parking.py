@@ -22,7 +22,7 @@ from poolq.engines.sql.gates import LockedGates, lock_gates
 from poolq.engines.sql.holds import LOCKED_HOLD_END, holds_query, is_hold_line, key_at, read_holds
 
 from poolq.engines.sql.limit_windows import (  # isort: skip
-    OVERRIDE_OF_WINDOW, LockedWindows, lock_windows, save_windows, window_name,
+    LockedWindows, lock_windows, save_windows, window_name,
 )  # fmt: skip
 from poolq.engines.sql.location import (  # isort: skip
     IS_PARKED, IS_RELEASED, is_gate_line, limit_at, line_of, released_by,
@@ -39,6 +39,9 @@ MAX_TRIED = 3
 MAX_RETURNED = 5000
 MAX_ENDED_LINES = 100
 
+#: The limit that a person has set for a row of {windows} w; NULL if there is none.
+OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
+    WHERE o.name = w.name AND o.span = ABS(w.span))"""
 #: With VALUES instead of SELECT, InnoDB would also lock the window's row, and could deadlock with a
 #: grant, which locks the window after the line. The queue is an argument, as it may have no row.
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
@@ -248,7 +251,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) ->
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
     locked = lock_gates(tx, every)[0] if any(map(is_gate, every)) else None
     windows = {rule for _, rules in jobs for rule in rules if not is_gate(rule)}
-    counters = lock_windows(tx, windows, keys={rule.key for rule in every})
+    counters = lock_windows(tx, windows, keys=sorted({rule.key for rule in every}))
     assert counters is not None  # SERVER_CLOCK always has a row
     return _grant_first(tx, (place, queue), jobs, counters, locked)
 

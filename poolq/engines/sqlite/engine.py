@@ -86,7 +86,10 @@ class SQLiteEngine(SQLEngine):
     def push(self, pushes: Sequence[Push]) -> None:
         stored = 0
         try:
-            for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
+            if len(pushes) == 1:
+                self._connections.get().push(pushes)
+                return
+            for chunk in _chunks(pushes):
                 self._connections.get().push(chunk)
                 stored += len(chunk)
         except EngineUnavailable as error:

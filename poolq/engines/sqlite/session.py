@@ -289,14 +289,16 @@ class SQLiteSession(Session):
         if self._writing:
             self._refuse_reentry()
         stamp = time_ns() // 1000
-        place, due = place_and_due(stamp, delay, at) if delay or at else ("", stamp)
         insert: str = self._insert
-        row: tuple[object, ...] = id_, place, due, queue, body
-        if right is not None:
-            insert = self._insert_unique
-            row = unique_row(right, row, due + expires if expires else None, stamp)
-        elif expires:
-            insert, row = self._insert_expiring, (*row, due + expires)
+        row: tuple[object, ...] = id_, "", stamp, queue, body
+        if delay or at or expires or right is not None:
+            place, due = place_and_due(stamp, delay, at)
+            row = id_, place, due, queue, body
+            if right is not None:
+                insert = self._insert_unique
+                row = unique_row(right, row, due + expires if expires else None, stamp)
+            elif expires:
+                insert, row = self._insert_expiring, (*row, due + expires)
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = raw.cursor()

@@ -31,9 +31,11 @@ CREATE INDEX IF NOT EXISTS {ns}_queues_paused ON {ns}_queues (paused, queue);
 CREATE INDEX IF NOT EXISTS {ns}_counters_queue ON {ns}_counters (queue, worker);
 
 -- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
--- `span` is negative, as JSON: [[time, as how many starts it counts], ...].
+-- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
+-- certainly neither a hold of the key nor a limit that a person has set.
 ALTER TABLE {ns}_windows ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE {ns}_windows ADD COLUMN log BLOB;
+ALTER TABLE {ns}_windows ADD COLUMN plain INTEGER NOT NULL DEFAULT 0;
 
 -- Limits that people have set in place of `most`, by key and window.
 CREATE TABLE IF NOT EXISTS {ns}_overrides (

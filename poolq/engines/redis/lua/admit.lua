@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Take one start from every rule, or none at all. If a claim is given, it must still be held, and
 -- not be cancelled.
--- Parts: base, holds, limit_windows, claims.
+-- Parts: base, claims, window_opening, plain_limit, holds, limit_windows.
 --
 -- ARGV: worker, id and name of the claim (id "" if there is none), then for each rule: limit and
 --       window as for `rule_of`, key.
@@ -10,12 +10,6 @@
 --        is held, else 0, and the limit of starts that applies (0: something else refuses);
 --        {-1} if the claim is not held or is cancelled; {-2} if the worker is not registered.
 
-if ARGV[2] ~= '' then
-  local worker = P .. 'worker:' .. ARGV[1]
-  if call('EXISTS', worker) == 0 then return {-2} end
-  local how = holds(worker, ARGV[2], ARGV[3])
-  if not how or is_cancelled(how) then return {-1} end
-end
 local rules = {}
 for i = 4, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Take starts as `admit` does, for a claim that is being reviewed. From now on, the job's rules
 -- apply to the lines of its queue.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, limit_windows, parked_jobs,
---        claims.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
+--        parked_jobs, claims.
 --
 -- ARGV, Reply: as in `admit`.
 

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Take slots and starts as `admit_gated` does, also if jobs wait for a gate, or if the claim is being
 -- reviewed.
--- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, limit_windows,
---        parked_jobs, claims.
+-- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, window_opening,
+--        limit_windows, parked_jobs, claims.
 --
 -- ARGV, Reply: as in `admit_gated`, but never {-3}.
 

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Increment a node's heartbeat counter.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, limit_windows, parked_jobs.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
+--        parked_jobs.
 --
 -- ARGV: node, its info.
 -- Reply: {node, heartbeats, ...} for all nodes.

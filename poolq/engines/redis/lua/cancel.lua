@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Delete delayed, parked and ready jobs.
 -- Parts: base, wake_tokens, gates, gate_slots, ties, settle_done, ready, delayed, bodies, holds,
---        limit_windows, parked_jobs, ready_list, waiting_jobs.
+--        window_opening, limit_windows, parked_jobs, ready_list, waiting_jobs.
 --
 -- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.

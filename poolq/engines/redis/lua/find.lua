@@ -1,6 +1,7 @@
 #!lua flags=no-writes
 -- Find a job, wherever it is. Scans the list of ready jobs.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, limit_windows, parked_jobs.
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
+--        parked_jobs.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker, key of the limit that it waits for, its

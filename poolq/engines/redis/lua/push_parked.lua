@@ -1,8 +1,8 @@
 #!lua
 -- Store jobs in the lines of their gates. This script has no flags, so a full server rejects it before
 -- anything has run.
--- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, limit_windows,
---        parked_jobs.
+-- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, window_opening,
+--        limit_windows, parked_jobs.
 --
 -- ARGV: for each job six: "<queue>", id, body, how long after now it expires (0: never), and limit and
 --       key of its gate.

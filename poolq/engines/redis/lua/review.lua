@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Mark the lines of parked jobs, so that workers ask the jobs' code for the limits again.
--- Parts: base, wake_tokens, gates, queue_arguments, ready, delayed, bodies, holds, limit_windows,
---        parked_jobs, claims.
+-- Parts: base, wake_tokens, gates, queue_arguments, ready, delayed, bodies, holds, window_opening,
+--        limit_windows, parked_jobs, claims.
 --
 -- The lines of holds are left out, because nothing but the end of the hold lets their jobs start.
 --

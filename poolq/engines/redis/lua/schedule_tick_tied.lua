@@ -2,7 +2,8 @@
 -- Advance schedules that are due, and store their jobs, some of which have unique keys. This script has
 -- no flags, so a full server rejects it before anything has run.
 -- Parts: base, wake_tokens, ready, gates, gate_slots, ties, settle_done, delayed, bodies, holds,
---        limit_windows, parked_jobs, ready_list, waiting_jobs, tied_push, schedules, ticking.
+--        window_opening, limit_windows, parked_jobs, ready_list, waiting_jobs, tied_push, schedules,
+--        ticking.
 --
 -- ARGV and reply: as in part `ticking`, with rights.
 

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- End claims from a thread other than the worker's main thread.
 -- Parts: base, wake_tokens, gates, gate_slots, ties, settle_done, ready, delayed, bodies, holds,
---        limit_windows, parked_jobs, claims, settling.
+--        window_opening, limit_windows, parked_jobs, claims, settling.
 --
 -- ARGV: worker, then settlements as in parts `settle_done` and `settling`.
 -- Reply: {0, stale ids, how often this script has run for the worker}, or {1}, without any

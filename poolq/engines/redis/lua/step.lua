@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
 -- Parts: base, wake_tokens, gates, gate_slots, ties, settle_done, queue_arguments, fast_path,
---        unpaused, many_queues, ready, delayed, bodies, holds, limit_windows, parked_jobs, claims,
---        settling.
+--        unpaused, many_queues, ready, delayed, bodies, holds, window_opening, limit_windows,
+--        parked_jobs, claims, settling.
 --
 -- ARGV: worker, request, want, the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and

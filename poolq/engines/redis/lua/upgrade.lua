@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Convert data of poolq before 0.2, which had no `active` queues and whose lines were lists.
--- Parts: base, wake_tokens, gates, known_queues, ready, delayed, bodies, holds, limit_windows,
---        parked_jobs.
+-- Parts: base, wake_tokens, gates, known_queues, ready, delayed, bodies, holds, window_opening,
+--        limit_windows, parked_jobs.
 --
 -- Reply: 1 if there is more to convert, else 0.
 

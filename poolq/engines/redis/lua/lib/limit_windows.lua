@@ -1,16 +1,12 @@
--- Part `limit_windows` (needs `holds`): windows of limits. A rule is {limit, window, key, cost,
+-- Part `limit_windows` (needs `holds`, `window_opening`): windows of limits. A rule is {limit, window, key, cost,
 -- sliding}, with `window` in microseconds; a start counts as `cost` starts, at most as `limit`.
 --
 -- Of a sliding window, starts:<identity> keeps the starts that may still count. A member is
 -- "<count> <cost>": `count` (16 digits) is the number of starts up to and including this one. The
 -- members are sorted by time and by count, so sums over them are differences.
 
--- How many ended windows are removed from the index for each one that opens.
-local FORGOTTEN_PER_OPENED = 2
 -- The greatest limit of a sliding window.
 local MAX_SLIDING_LIMIT = 1000
--- Milliseconds for which a window is kept after its end, so that the count of all starts continues.
-local EXTRA_TTL = 10000
 
 -- Scripts get a limit as "<limit>", or "<limit>*<cost>" if a start counts as more than one, and a
 -- window as "<window>", or "-<window>" if it slides.
@@ -120,23 +116,6 @@ local function check_rules(rules)
     end
   end
   return wait, at
-end
-
--- Remove a few ended windows, so that the index stays small and no script removes 100,000 at once.
-local function forget_ended(windows)
-  local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, FORGOTTEN_PER_OPENED)
-  if #ended > 0 then call('ZREM', windows, unpack(ended)) end
-end
-
-local function open_window(rule)
-  local ends, ttl = now + rule.window, math.ceil(rule.window / 1000) + EXTRA_TTL
-  local windows = P .. 'windows'
-  local first = table.concat(
-    {stamp, digits(rule.counted), digits(rule.limit), digits(rule.total + rule.counted)}, ' ')
-  forget_ended(windows)
-  call('ZADD', windows, digits(ends), rule.identity)
-  if call('PTTL', windows) < ttl then call('PEXPIRE', windows, digits(ttl)) end
-  call('SET', P .. 'win:' .. rule.identity, first, 'PX', digits(ttl))
 end
 
 local function add_start(rule)

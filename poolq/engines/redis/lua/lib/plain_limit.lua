@@ -1,0 +1,35 @@
+-- Part `plain_limit`, only in `admit` (needs `claims`, `window_opening`): what nearly every admission
+-- is, a start under a single fixed window, while no key is held and no person has set a limit. The
+-- script ends here, because creating the functions of the following parts would take longer.
+
+local worker = P .. 'worker:' .. ARGV[1]
+
+-- One call checks for all: the worker counts 1, anything else counts 2.
+local held, set = P .. 'holds', P .. 'overrides'
+local found = call('EXISTS', worker, held, held, set, set)
+if ARGV[2] ~= '' then
+  if found % 2 == 0 then return {-2} end
+  local how = holds(worker, ARGV[2], ARGV[3])
+  if not how or is_cancelled(how) then return {-1} end
+end
+local most, length = tonumber(ARGV[4]), tonumber(ARGV[5])
+if found < 2 and #ARGV == 6 and most and length > 0 then
+  local identity = ARGV[5] .. ':' .. ARGV[6]
+  local name = P .. 'win:' .. identity
+  local stored = call('MGET', name)[1] or ''  -- nothing if it has the wrong type
+  local from, used, total = string.match(stored, '^(%d+) (%d+) %d+ (%d+)$')
+  if from or stored == '' then
+    local start = tonumber(from) or 0
+    if now < start or start + length <= now then
+      local rule = {limit = most, window = length, identity = identity, counted = 1}
+      rule.total = tonumber(total) or 0
+      open_window(rule)
+    elseif tonumber(used) < most then
+      local numbers = {from, digits(used + 1), ARGV[4], digits(total + 1)}
+      call('SET', name, table.concat(numbers, ' '), 'KEEPTTL')
+    else
+      return {digits(start + length - now), 0, digits(start + length), 0, ARGV[4]}
+    end
+    return {0, -1, 0}
+  end
+end
