@@ -68,6 +68,8 @@ def dispatch_many(
         if bind is not None:
             payload = bind(payload)
         pushes.append(own.push(payload, limit, index))
+        if not (own.is_special or rights or lines):
+            continue
         if own.unique is not None or rights:
             rights += [None] * (index - len(rights))
             rights.append(own.right(payload, index))

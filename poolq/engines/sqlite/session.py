@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count, repeat
+from operator import attrgetter
 from time import monotonic, time_ns
 from typing import TypeVar
 
@@ -53,6 +54,8 @@ MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = 
     WHERE id = ?"""
 #: Seconds after which the connection checks again that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0
+
+_queue_of = attrgetter("queue")
 
 
 class SQLiteTransaction(Transaction):
@@ -313,7 +316,7 @@ class SQLiteSession(Session):
         self.exclusively(lambda: cursor.execute(insert, row))
 
     def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
-        self._add_queues(raw, {one.queue for one in pushes})
+        self._add_queues(raw, set(map(_queue_of, pushes)))
         stamp = clock()
         rows = plain_rows(stamp, pushes)
         expiring = [] if len(rows) == len(pushes) else expiring_rows(stamp, pushes)
