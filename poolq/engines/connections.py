@@ -2,9 +2,13 @@
 
 How to open, close and check a connection is up to the engine. A child process that finds an
 inherited connection keeps it unused in `_inherited`, as closing it could end the parent's session.
+
+At the end of the interpreter, other threads stop wherever they are, maybe in the middle of an act
+with a lock on their connection. The kernel closes these connections.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -45,7 +49,7 @@ os.register_at_fork(after_in_child=_Forks.add)
 class _Owned(Generic[C]):
     """A thread's connection. It is closed when the thread ends, except in a forked child."""
 
-    __slots__ = ("close", "connection", "forks", "pid", "released", "used")
+    __slots__ = ("close", "connection", "forks", "pid", "released", "thread", "used")
 
     def __init__(self, connection: C, close: Callable[[C], None]) -> None:
         self.connection = connection
@@ -53,12 +57,15 @@ class _Owned(Generic[C]):
         self.forks = _Forks.count
         self.released = False
         self.pid = os.getpid()
+        self.thread = threading.get_ident()
         self.used = monotonic()
 
     def release(self) -> None:
         if self.released:
             return
         self.released = True
+        if sys.is_finalizing() and self.thread != threading.get_ident():
+            return
         # Compare pids, as a child drops other threads' connections before it counts its own fork.
         if self.pid == os.getpid():
             self.close(self.connection)

@@ -1,8 +1,10 @@
-"""A fork while a thread is in a long transaction."""
+"""A fork, or the end of the process, while a thread is in a long transaction."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,7 @@ from poolq.errors import EngineError, EngineUnavailable
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import count_of, push
 from tests.contract.test_sqlite_write_lock import held, waiting
+from tests.support.server import bound_to_us
 from tests.support.wait import until
 
 #: Takes minutes.
@@ -130,3 +133,30 @@ def test_a_child_that_has_inherited_a_connection_refuses_to_open_the_file(
     assert working.result(5) == 1
     assert in_a_child(lambda: dispatched_by_a_child(sqlite)) == "none"
     assert count_of(sqlite).ready == 2
+
+
+ENDS = """
+import sys, threading
+from poolq import config
+from poolq.engines.sql.session import Query
+
+begun, url, long = threading.Event(), *sys.argv[1:]
+engine = config.open_engine(config.load({"engine": url}, environ={}))
+
+def read():
+    engine.session.read(Query("SELECT 1"))
+    with engine.session.lock:
+        begun.set()
+        engine.session.read(Query(long))
+
+threading.Thread(target=read, daemon=True).start()
+begun.wait()
+print("the end", flush=True)
+"""
+
+
+def test_a_process_ends_while_a_thread_is_in_a_long_read(sqlite: SQLiteEngine) -> None:
+    """The thread is a daemon, as those are that fetch what a screen shows. It never goes on."""
+    command = bound_to_us([sys.executable, "-c", ENDS, f"sqlite:///{sqlite.options.file}", LONG])
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"the end\n")
