@@ -15,7 +15,14 @@ from poolq.cli.options import confirm, json_option, reject_empty, require_termin
 from poolq.common.durations import micros
 from poolq.common.names import check_name, suggestion
 from poolq.engines.base import Engine, StoredJob
-from poolq.errors import DurationError, EngineUnavailable, NotFound, OptionError, PoolqError
+from poolq.errors import (
+    DurationError,
+    EngineUnavailable,
+    NotFound,
+    OptionError,
+    PoolqError,
+    StoreMissing,
+)
 from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import amounts, job_history, node_info, times, unique_keys
 from poolq.monitor.snapshot import Progress, Snapshot
@@ -60,6 +67,8 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     try:
         id = job_ids.resolve_one(engine, id)
         stored = engine.find(id)
+    except StoreMissing:
+        raise  # no pool can know the job
     except EngineUnavailable as error:
         raise EngineUnavailable(f"{error}; {_known_here(id)}") from None
     if stored is None:

@@ -76,7 +76,7 @@ def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
     done = ended(followed)
-    assert (done.code, done.line) == (0, "the pool has ended")
+    assert (done.code, done.err.splitlines()[-1]) == (0, "poolq: the pool has ended")
     assert done.out.splitlines() == [one for one in pool.log.splitlines() if re.search(about, one)]
 
 
