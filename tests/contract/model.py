@@ -23,6 +23,7 @@ from poolq.engines.base import (
     CancelRequest,
     Claim,
     DeathReport,
+    EndedSlots,
     LimitUse,
     Push,
     QueueCounts,
@@ -372,6 +373,13 @@ class Model:
         }
         used = {key for job in self.jobs.values() for key in job.gates}
         self.gates = {key: most for key, most in self.gates.items() if key in waited | used}
+
+    def leave(self, worker: str, ended: Sequence[EndedSlots]) -> None:
+        """Free the slots of claims whose jobs have ended, of those that this worker still has."""
+        held = {(one.id, one.request, one.index) for one in self.held(worker)}
+        for claim, _ in ended:
+            if (claim.id, claim.request, claim.index) in held:
+                self.jobs[claim.id].gates = frozenset()
 
     def admit_claim(self, rules: Sequence[Rule], id_: str, answer: Admission) -> None:
         """Follow the admission of a claimed job. Its gates are asked first. Earlier jobs that may

@@ -26,6 +26,7 @@ from poolq.engines.base import (
     Claim,
     DeathEnd,
     DeathReport,
+    EndedSlots,
     Engine,
     Push,
     Settlement,
@@ -140,6 +141,7 @@ class World:
             str, tuple[Any, ...]
         ] = {}  # by worker, the step whose reply it has not received
         self.old: list[tuple[str, Claim]] = []
+        self.ended: list[EndedSlots] = []  # slots of jobs whose settlements are not sent yet
         self.beats: dict[str, int] = {}
         self.number = next(_worlds)
         self.lives = dict.fromkeys(NODES, 1)
@@ -235,7 +237,7 @@ class World:
 
     def settlements(self, worker: str, ends: Sequence[tuple[int, str, int]]) -> list[Settlement]:
         """Outcomes for some of its claims, in claim order."""
-        held, chosen = self.known[worker], {}
+        held, chosen, self.ended = self.known[worker], {}, []
         for number, what, rules in ends:
             if held:
                 chosen.setdefault(number % len(held), (what, RULES[rules % len(RULES)]))
@@ -294,7 +296,10 @@ class World:
     ) -> Outcome:
         admission = self.admit(rules, worker, claim)
         if not admission.wait:
-            return DONE if gates_of(rules) else ACK
+            if not gates_of(rules):
+                return ACK
+            self.ended.append(EndedSlots(claim, rules))
+            return DONE
         if admission.held and is_gate(rules[admission.rule]):
             return HoldKey(rules[admission.rule].key, 0)
         if what == "park" or admission.held or is_gate(rules[admission.rule]):
@@ -308,7 +313,9 @@ class World:
             and not self.model.jobs[one.id].cancelled
             for one in self.model.held(worker)
         )
-        admission = self.engine.admit(rules, (worker, claim))
+        ended = self.ended if gates_of(rules) else []
+        admission = self.engine.admit(rules, (worker, claim), ended)
+        self.model.leave(worker, ended)
         if held and gates_of(rules):
             self.model.admit_claim(rules, claim.id, admission)
         elif held:
