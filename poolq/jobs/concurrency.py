@@ -9,7 +9,7 @@ the claim, however that ends. So it has no duration, and nothing can be left ove
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from poolq.errors import LimitError
 from poolq.jobs.limits import MAX_LIMIT, Limit, Rule, check_key
@@ -52,7 +52,7 @@ class Concurrent(Limit):
         return f"Concurrent({self.limit}{given})"
 
     def __eq__(self, other: object) -> bool:
-        return super().__eq__(other) and self.by == cast("Concurrent", other).by
+        return isinstance(other, Concurrent) and self.by == other.by and super().__eq__(other)
 
     def __hash__(self) -> int:
         return hash((self.limit, self.key, self.by))

@@ -22,6 +22,7 @@ LEDGER, NODE = "CHAOS_LEDGER", "CHAOS_NODE"
 WINDOW = 1.0  # seconds
 RELEASED, PARKED = 4, 4  # starts a window
 AT_ONCE, TENANTS = 2, 2  # jobs at once of each tenant
+OF_OPTION = "tenant:option"  # of the class whose option says so
 USERS, OF_ALL, OF_EACH = 3, 6, 3  # and of the jobs with two limits: of all, and of each user
 COSTS, SLIDES, ADJUSTED, HELD = 10, 5, 4, 6  # under the limits with these keys
 #: The schedules, each with what becomes of a tick while the job before is unfinished.
@@ -36,7 +37,7 @@ def note(what: str, job: Job) -> None:
     schedule and the tick of a periodic one."""
     who = f"{os.environ[NODE]} {os.getsid(0)} {os.getpid()}"
     when = f"{time.monotonic():.6f} {time.time():.3f}"
-    of = f" {tenant_of(job)}" if isinstance(job, AtOnce) else ""
+    of = f" {tenant_of(job)}" if isinstance(job, (AtOnce, AtOnceOption)) else ""
     if job.scheduled_at is not None:
         tick = (job.scheduled_at - EPOCH) // timedelta(microseconds=1)
         of = f" {job.payload['schedule']}@{tick}"
@@ -171,7 +172,16 @@ class AtOncePaced(AtOnce):
         return [Limit(PARKED, seconds=WINDOW, on_limit="park"), super().rate_limit()]
 
 
+class AtOnceOption(Noted):
+    """Its dispatch parks it."""
+
+    concurrent = Concurrent(AT_ONCE, key=OF_OPTION)
+    work = AtOnce.work
+
+
 def tenant_of(job: Job) -> str:
+    if isinstance(job, AtOnceOption):
+        return OF_OPTION
     return f"tenant:{job.payload['user'] % TENANTS}"
 
 

@@ -38,7 +38,7 @@ WINDOWS = 3
 #: So many windows may come and go unseen on a busy machine, and for each as many slots.
 UNSEEN, SHORT = 3, 10
 #: The jobs of which only so many of each tenant run at once.
-AT_ONCE_JOBS = ("AtOnce", "AtOncePaced")
+AT_ONCE_JOBS = ("AtOnce", "AtOncePaced", "AtOnceOption")
 FOREVER = 2**62
 
 

@@ -48,6 +48,8 @@ MIX: list[Kind] = [
     (4, "AtOnce", 6, {}),
     (2, "AtOnce", 4, {"queue": "other"}),
     (2, "AtOncePaced", 4, {}),
+    (3, "AtOnceOption", 6, {}),
+    (1, "AtOnceOption", 4, {"queue": "other"}),
     (3, "Costs", 6, {}),
     (2, "CostsReleased", 4, {}),
     (3, "Slides", 6, {}),

@@ -24,7 +24,7 @@ from poolq import (
 from poolq.engines.base import Engine, ParkedPush
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.concurrent_option import gate_of
-from poolq.jobs.job import build, hooks, limits_of
+from poolq.jobs.job import build, hooks, limits_of, options_of
 from poolq.jobs.limits import MAX_KEY_BYTES, MAX_LIMIT, Rule
 from poolq.jobs.message import decode
 from tests.support.producing import MODULE, Kept, produce_to
@@ -228,3 +228,19 @@ def test_what_is_certainly_not_parked_is_tried_again(monkeypatch: pytest.MonkeyP
     with pytest.raises(EngineUnavailable) as caught:
         Sync.dispatch({"tenant": 7})
     assert caught.value.ids == ("x",)
+
+
+def test_a_class_may_have_the_option_and_its_base_none() -> None:
+    class Base(Job):
+        attempts = 7
+
+    class Limited(Base):
+        concurrent = Concurrent(2, key="few")
+
+    class Free(Limited):
+        concurrent = None
+
+    assert [one.concurrent for one in map(options_of, (Base, Limited, Free))] == [
+        None, Concurrent(2, key="few"), None,
+    ]  # fmt: skip
+    assert Concurrent(2) not in (None, 2, Limit(2, seconds=1), Concurrent(2, by="tenant"))
