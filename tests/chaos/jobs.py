@@ -230,6 +230,7 @@ class Holds(Noted):
     """Holds its key, and runs at last. The producer is on the same machine."""
 
     attempts = 1
+    on_limit = "park"
     wants = "held"
 
     def rate_limit(self) -> Limit:

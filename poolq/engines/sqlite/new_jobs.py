@@ -34,6 +34,8 @@ def plain_rows(now: int, pushes: Sequence[Push]) -> Sequence[Values]:
     """Return the arguments of INSERT_JOB for those of these jobs that never expire."""
     return [
         (id_, *place_and_due(now, delay, at), queue, body)
+        if delay or at
+        else (id_, QUEUED, now, queue, body)
         for id_, queue, body, delay, at, expires in pushes
         if not expires
     ]
