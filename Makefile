@@ -77,7 +77,7 @@ chaos: compiled servers $(if $(findstring mysql,$(ENGINES)),build/mysql/mysqld) 
 	$(BIN)/python -m tests.chaos.main --seconds=$(SECONDS) --engines=$(ENGINES) \
 	  $(if $(SEED),--seed=$(SEED))
 
-bench: $(VENV)/.dev servers ## measure poolq and its peers; writes docs/benchmarks.md (40 minutes)
+bench: $(VENV)/.dev servers ## measure poolq and its peers; writes docs/benchmarks.md
 	@$(MAKE) --no-print-directory $(VENV313)/bin/python \
 	  || echo "continuing without the peer that needs $(PYTHON313)" >&2
 	PYTHON313=$(PYTHON313) $(BIN)/python -m benchmarks --rounds=$(ROUNDS) --scale=$(SCALE) --only=$(ONLY) \

@@ -71,8 +71,8 @@ class MySQLSession(Session):
         self.statements = statements
         self.known_queues: set[str] = set()
         self.busy = False  # waiting for an answer, or within a transaction
-        is_mariadb = "MariaDB" in str(self.raw.get_server_info())  # type: ignore[no-untyped-call]
-        self._store_unique = STORE_UNIQUE_AT_ONCE if is_mariadb else STORE_UNIQUE
+        server = str(self.raw.get_server_info())  # type: ignore[no-untyped-call]  # PyMySQL has none
+        self._store_unique = STORE_UNIQUE_AT_ONCE if "MariaDB" in server else STORE_UNIQUE
         self._insert = statements[INSERT_JOBS][0]
         self._insert_expiring = statements[INSERT_EXPIRING][0]
         self._on_lost = on_lost

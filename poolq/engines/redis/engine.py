@@ -13,10 +13,13 @@ from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
 from poolq.engines.redis import checks, codec, push_codec, scripts, wake_tokens
 from poolq.engines.redis.client import RedisClient, ReplyLost
-
-from poolq.engines.redis.codec import (  # isort: skip
-    MAX_IDS_PER_CALL, batches, queue_arguments, settlement_arguments, text,
-)  # fmt: skip
+from poolq.engines.redis.codec import (
+    MAX_IDS_PER_CALL,
+    batches,
+    queue_arguments,
+    settlement_arguments,
+    text,
+)
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
@@ -31,6 +34,12 @@ NOT_HELD, UNREGISTERED, JOBS_WAIT = -1, -2, -3
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
 #: The history line of an unobserved crash; the script fills in the time and the worker.
 _UNOBSERVED = entry(Entry(0, "crash", "its worker was gone", worker="?"))
+
+
+def _not_stored(error: EngineUnavailable, left: Sequence[base.Push]) -> EngineUnavailable:
+    """Return the error of a push that names the jobs that may not have been stored."""
+    ids = [push.id for push in left]
+    return EngineUnavailable(str(error), ids=ids, maybe_stored=isinstance(error, ReplyLost))
 
 
 class RedisEngine(Engine):
@@ -56,11 +65,7 @@ class RedisEngine(Engine):
             try:
                 self.client.run(*push_codec.push_call(chunk))
             except EngineUnavailable as error:
-                raise EngineUnavailable(
-                    str(error),
-                    ids=[push.id for push in pushes[stored:]],
-                    maybe_stored=isinstance(error, ReplyLost),
-                ) from None
+                raise _not_stored(error, pushes[stored:]) from None
             stored += len(chunk)
 
     def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
@@ -71,11 +76,7 @@ class RedisEngine(Engine):
             try:
                 reply = self._push_tied(some)
             except EngineUnavailable as error:
-                raise EngineUnavailable(
-                    str(error),
-                    ids=[push.id for push in bare[len(holders) :]],
-                    maybe_stored=isinstance(error, ReplyLost),
-                ) from None
+                raise _not_stored(error, bare[len(holders) :]) from None
             holders += map(text, reply) if reply != 1 else [push.id for push in chunk]
         return holders
 
@@ -97,11 +98,7 @@ class RedisEngine(Engine):
             try:
                 self.client.run(scripts.PUSH_PARKED, *push_codec.parked_push_arguments(some))
             except EngineUnavailable as error:
-                raise EngineUnavailable(
-                    str(error),
-                    ids=[push.id for push in bare[stored:]],
-                    maybe_stored=isinstance(error, ReplyLost),
-                ) from None
+                raise _not_stored(error, bare[stored:]) from None
             stored += len(chunk)
 
     # workers
