@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import random
 from contextlib import closing, suppress
-from threading import Event, Thread
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 from poolq.control.client import ControlClient
 from poolq.engines.base import Engine
 from poolq.errors import PoolqError
 from poolq.jobs.message import decode
+from tests.chaos.background import Background
 from tests.chaos.fleet import Fleet
 from tests.chaos.records import Cancelled, Done
 from tests.contract.helpers import open_engine
@@ -29,40 +27,23 @@ GIVEN_BACK = "kill-and-give-back"
 PERIODIC = ("jobs:Ticks", "jobs:Dawdles")
 
 
-class Canceller:
+class Canceller(Background):
     """All is complete once it has ended. `asked`: the jobs that it wanted cancelled, whether or not
     it has had an answer; `cancelled`: those of which the engine has named the claim; `kills`:
     workers that were killed, and whose jobs were given back."""
 
     def __init__(self, fleet: Fleet, url: str, namespace: str, seed: int) -> None:
+        super().__init__()
         self.asked: set[str] = set()
         self.cancelled: list[Cancelled] = []
         self.kills: list[Done] = []
         self._fleet = fleet
         self._where = url, namespace
         self._rand = random.Random(seed)
-        self._over = Event()
-        self._thread = Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join(60)
-
-    def _run(self) -> None:
+    def run(self) -> None:
         with closing(open_engine(*self._where)) as engine:
-            while not self._over.wait(EVERY):
+            while not self.over.wait(EVERY):
                 with suppress(PoolqError, OSError, IndexError):  # somebody is away, or nobody runs
                     if self._rand.random() < 0.6:
                         self._cancel(engine)

@@ -8,12 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import closing, suppress
-from threading import Event, Thread
-from types import TracebackType
-from typing import Self
 
 from poolq.engines.base import Engine
 from poolq.errors import EngineError
+from tests.chaos.background import Background
 from tests.chaos.job_facts import LIMITS
 from tests.chaos.jobs import WINDOW
 from tests.chaos.records import Change
@@ -28,33 +26,16 @@ HELD = ("adjusted", "slides", "costs", "jobs:Parks", "jobs:Releases", "user:0", 
 HOLDS = (200_000, 700_000, 2_500_000)
 
 
-class LimitChanger:
+class LimitChanger(Background):
     """`made`: what it did, in that order, complete once it has ended; `held`: how often it has
     held a key."""
 
     def __init__(self, url: str, namespace: str, seed: int) -> None:
+        super().__init__()
         self.made: list[Change] = []
         self.held = 0
         self._where = url, namespace
         self._rand = random.Random(seed)
-        self._over = Event()
-        self._thread = Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join(60)
 
     def undo(self, engine: Engine) -> None:
         """Let all be as the code says, once this has ended. Raises EngineError."""
@@ -62,9 +43,9 @@ class LimitChanger:
             self._reset(engine, key, forgets=False)
             self._lift(engine, key)
 
-    def _run(self) -> None:
+    def run(self) -> None:
         with closing(open_engine(*self._where)) as engine:
-            while not self._over.wait(EVERY):
+            while not self.over.wait(EVERY):
                 with suppress(EngineError):  # it is away
                     self._change(engine)
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from contextlib import closing, suppress
-from threading import Event, Thread
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 from poolq.engines.base import Engine
 from poolq.errors import EngineError
 from poolq.jobs.holds import HOLD_WINDOW
 from poolq.monitor import node_info
+from tests.chaos.background import Background
 from tests.chaos.job_facts import LIMITS
 from tests.chaos.records import Glimpse
 from tests.contract.helpers import open_engine
@@ -27,36 +25,22 @@ EVERY = 0.1  # seconds
 CORES = os.cpu_count() or 1
 
 
-class Lookout:
+class Lookout(Background):
     """All is complete once it has ended. `seen`: the limits; `beats`: when each beat of a pool was
     first seen, by the pid of its master; `load`: the highest mean of how many processes a core had
     to run."""
 
     def __init__(self, url: str, namespace: str) -> None:
+        super().__init__()
         self.seen: list[Glimpse] = []
         self.beats: dict[int, list[float]] = defaultdict(list)
         self.load = 0.0
         self._nodes: dict[int, tuple[str, int]] = {}
         self._where = url, namespace
-        self._over = Event()
-        self._thread = Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join(30)
-
-    def _watch(self) -> None:
+    def run(self) -> None:
         with closing(open_engine(*self._where)) as engine:
-            while not self._over.wait(EVERY):
+            while not self.over.wait(EVERY):
                 self.load = max(self.load, os.getloadavg()[0] / CORES)
                 with suppress(EngineError):  # it is away
                     self._look(engine)
