@@ -28,12 +28,15 @@ IS_HELD = "start <= {now} AND ends > {now}"
 SET_HOLD = """INSERT INTO {holds} (name, start, ends) VALUES (?, ?, ?)
     {on:name} ends = CASE WHEN start <= {new:start} AND ends > {new:ends} THEN ends
         ELSE {new:ends} END, start = {new:start}"""
-HOLD_OF = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
-HOLDS_OF = f"SELECT name, ends FROM {{holds}} WHERE name IN {{list}} AND {IS_HELD}"
+STILL_HELD = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
+#: Also holds that are over by now: a start is recorded at a time that an earlier statement has
+#: read, and `refusal` compares the ends with that time.
+HOLD_OF = "SELECT name, ends FROM {holds} WHERE name = ? AND start <= {now}"
+HOLDS_OF = "SELECT name, ends FROM {holds} WHERE name IN {list} AND start <= {now}"
 CLOCK = "SELECT {now}"
-#: The hold of a key, even if it is over; then 0.
-LOCK_HOLD = f"""SELECT name, CASE WHEN {IS_HELD} THEN ends ELSE 0 END
-    FROM {{holds}} WHERE name = ? {{lock}}"""
+#: The same, locked; 0 for a hold that begins in the future.
+LOCK_HOLD = """SELECT name, CASE WHEN start <= {now} THEN ends ELSE 0 END
+    FROM {holds} WHERE name = ? {lock}"""
 #: From now on, admissions look for holds of a key, and for limits that people have set. It comes
 #: after the change that they look for, in the same transaction.
 LOOK_AGAIN = "UPDATE {windows} SET plain = 0 WHERE name = ?"
@@ -63,7 +66,7 @@ def key_at(place: str) -> str:
 
 
 def holds_query(keys: Iterable[str]) -> Query:
-    """Return a query for the holds of these keys."""
+    """Return a query for the holds of these keys, for `refusal`."""
     names = sorted(set(keys))
     if len(names) == 1:  # as nearly always; SQLite needs longer to read a list
         return Query(HOLD_OF, names)

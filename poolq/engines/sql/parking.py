@@ -19,7 +19,7 @@ from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql import gates, holds
 from poolq.engines.sql.gates import LockedGates, lock_gates
-from poolq.engines.sql.holds import LOCKED_HOLD_END, holds_query, is_hold_line, key_at, read_holds
+from poolq.engines.sql.holds import LOCKED_HOLD_END, STILL_HELD, is_hold_line, key_at, read_holds
 
 from poolq.engines.sql.limit_windows import (  # isort: skip
     LockedWindows, lock_windows, save_windows, window_name,
@@ -325,7 +325,7 @@ def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:
     """Take the head of a hold's own line, once the key is no longer held. The job has no slots, as
     it asks its code for its limits when it starts."""
     key = key_at(place)
-    heads, found = tx.run(Query(LOCK_HEADS, (place, queue)), holds_query([key]))
+    heads, found = tx.run(Query(LOCK_HEADS, (place, queue)), Query(STILL_HELD, (key,)))
     held = read_holds(found)
     if not heads.rows:
         tx.later(Query(DELETE_LINE, (place, queue)))
