@@ -60,7 +60,7 @@ def log(
     wanted = LineFilter(worker, job or "", level, time() - since if since is not None else 0.0)
     follower = LogFollower(scores, wanted)
     most = lines if lines is not None else DEFAULT_LINES if since is None else None
-    found = deque(follower.poll(last=True), most)
+    found = deque(follower.poll(last=not follow), most)
     if not found:
         yet = " yet" * follow
         warn(f"no line of the log matches{yet}; the pool keeps the last 4 MiB of its log")

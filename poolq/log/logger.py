@@ -35,6 +35,8 @@ MAX_READ = 1 << 20  # maximum bytes of one read
 #: Seconds to wait for more lines, since waking up costs more than a few lines do. A pipe has room
 #: for what a busy worker writes in five times that time.
 GATHER_DELAY = 0.002
+#: How many jobs may start while a pipe is looked at; jobs with subprocesses are slower than that.
+MAX_JOB_CHANGES = 5
 RING_FULL_WAIT = 0.02  # seconds to wait if the ring is full
 EXIT_SINK_DIED = 70
 _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
@@ -114,9 +116,7 @@ class Logger:
 
     def _read(self, fd: int, source: int) -> bool:
         """Move the content of a pipe into the ring. Return False if there is no room."""
-        # The job first: if it ends before the pipe is read, an END frame in the pipe says so.
-        slot, job = self._setup.who(source) if source < self._rows else (0, "")
-        length = unread(fd)
+        slot, job, length = self._snapshot(fd, source)
         if length == 0:
             if _ended(fd):
                 self._selector.unregister(fd)
@@ -129,6 +129,19 @@ class Logger:
             return False
         self._ring.drop(length)
         return self._ring.read(fd, length, source, time(), slot=slot, job=job)
+
+    def _snapshot(self, fd: int, source: int) -> tuple[int, str, int]:
+        """Return the slot, the running job, and how many bytes the pipe contained while it ran. An
+        END frame follows what earlier jobs have written, so the rest is this job's."""
+        if source >= self._rows:
+            return 0, "", unread(fd)
+        length, seen = 0, self._setup.who(source)
+        for _ in range(MAX_JOB_CHANGES):
+            length, before = unread(fd), seen
+            seen = self._setup.who(source)
+            if seen == before:
+                break
+        return *seen, length
 
     def _install(self) -> None:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
