@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from poolq.engines.base import Engine
-from poolq.engines.sql.session import RenderedSQL
+from poolq.engines.sql.session import QueryResult, RenderedSQL
+
+T = TypeVar("T")
 
 #: Where it begins: 2030, so that a moment of the real clock is always in its past.
 BEGIN = 1_893_456_000_000_000
@@ -58,6 +62,37 @@ class Clock:
 
     def back(self, micros: int) -> int:
         return self.forward(-micros)
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Meanwhile, each statement of the governed SQL engines takes a microsecond. Scripts of
+        Redis take no time, because each asks for the time once."""
+        with pytest.MonkeyPatch.context() as patch:
+            for engine in self._governed:
+                match type(engine).__name__:
+                    case "MySQLEngine":
+                        self._tick_mysql(engine, patch)
+                    case "SQLiteEngine":
+                        session = sys.modules["poolq.engines.sqlite.session"]
+                        patch.setattr(session, "run", self._then_tick(session.run))
+            yield
+
+    def _tick_mysql(self, engine: Any, patch: pytest.MonkeyPatch) -> None:
+        """Send the statements of a round trip one by one, as all would see the same time."""
+        send = self._then_tick(engine.session.send)
+
+        def send_each(statements: Sequence[bytes]) -> list[QueryResult]:
+            return [result for one in statements for result in send([one])]
+
+        patch.setattr(engine.session, "send", send_each)
+
+    def _then_tick(self, act: Callable[..., T]) -> Callable[..., T]:
+        def act_and_tick(*args: Any) -> T:
+            result = act(*args)
+            self.forward(1)
+            return result
+
+        return act_and_tick
 
     def _tell(self, engine: Any) -> None:
         seconds, micros = divmod(self.now, 1_000_000)
