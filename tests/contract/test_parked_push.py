@@ -100,6 +100,17 @@ def test_the_number_that_was_named_last_applies(engine: Engine, worker: Worker) 
     assert worker.claim() == []
 
 
+def test_the_number_that_was_named_last_applies_in_all_queues(engine: Engine) -> None:
+    """Also before anybody has asked for the key."""
+    serves_both = Worker(engine, "w9", queues=("q", "r"))
+    push_parked(engine, "a", rule=gate(limit=2))
+    push_parked(engine, "b", queue="r")
+    (a,) = serves_both.claim()
+    assert serves_both.claim() == []
+    serves_both.end(a, DONE)
+    assert named(serves_both.claim()) == ["b"]
+
+
 def test_they_take_turns_with_jobs_that_workers_have_parked(engine: Engine, worker: Worker) -> None:
     push(engine, "asks")
     (asks,) = worker.claim()

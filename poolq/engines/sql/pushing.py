@@ -12,8 +12,9 @@ from poolq.jobs.concurrent_option import ParkedPush
 
 STORE_PARKED = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, rules)
     SELECT ?, ?, ?, {now}, CASE WHEN ? > 0 THEN {now} + ? END, x'', ?, ?"""
-#: The limit that is named last applies.
-NAME_LIMIT = "UPDATE {windows} SET most = ? WHERE name = ? AND span = ? AND most <> ?"
+#: The limit that is named last applies, in all queues.
+NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
+    VALUES (?, ?, ?, 0, 0, {now}) {on:name, span} most = {new:most}"""
 
 
 def push_parked(tx: Transaction, pushes: Sequence[ParkedPush]) -> None:
@@ -33,5 +34,5 @@ def push_parked(tx: Transaction, pushes: Sequence[ParkedPush]) -> None:
         BatchQuery(STORE_PARKED, rows),
     )
     arm(tx, {push.queue for push, _ in pushes})
-    names = [(most, key, GATE_WINDOW, most) for key, most in sorted(limits.items())]
+    names = [(key, GATE_WINDOW, most) for key, most in sorted(limits.items())]
     tx.at_end(BatchQuery(NAME_LIMIT, names))
