@@ -5,9 +5,10 @@ raises `AssertionError`. Where the contract leaves a choice, the model checks th
 of the allowed ones, and continues from there. It knows only the time that its driver tells it.
 
 The contract leaves open which queue comes next if none is named first, which of several lines comes
-first, and what a step leaves in a queue after a grant. Around a clock that goes back, it also
-leaves open the order between jobs from both sides of the jump (`Job.epoch`), what had become due
-unnoticed (`Wait`), and for up to a window whether a line notices that its own was closed
+first, what a step leaves in a queue after a grant or to a line whose gate it has freed itself, and
+where a job that its dispatch had parked returns to among ready jobs. Around a clock that goes back,
+it also leaves open the order between jobs from both sides of the jump (`Job.epoch`), what had
+become due unnoticed (`Wait`), and for up to a window whether a line notices that its own was closed
 (`Model.old_slots`).
 """
 
@@ -25,6 +26,7 @@ from poolq.engines.base import (
     DeathReport,
     EndedSlots,
     LimitUse,
+    ParkedPush,
     Push,
     QueueCounts,
     Recovered,
@@ -121,6 +123,7 @@ class Job:
     right: UniqueRight | None = None
     expires_at: int = 0
     expires: int = 0
+    dispatched: bool = False  # into a line, so that it has been in no queue yet
 
     @property
     def order(self) -> tuple[int, str]:
@@ -164,8 +167,9 @@ class Model:
         self.gates: dict[str, int] = {}  # by key, the limit named last, while anybody uses it
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
+        self.frees_gate = False  # the step that is followed
         self.keys = Keys()
-        self._moved = 0  # the last epoch given to a moved job
+        self._last_own = 0  # the last epoch given to a single job
 
     # time
 
@@ -190,6 +194,11 @@ class Model:
         if self.now >= wait.earliest:
             return wait._replace(earliest=now)
         return wait
+
+    def _own_epoch(self) -> int:
+        """An epoch of a job that may come before and after any other."""
+        self._last_own -= 1
+        return self._last_own
 
     # state
 
@@ -227,6 +236,17 @@ class Model:
             job.expires_at = due + one.expires if one.expires else 0
             self.jobs[one.id] = job
             self.queues.add(one.queue)
+
+    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
+        """Each waits for its gate, whose limit is the one named last."""
+        self.push([one.push for one in pushes])
+        self._forget_gates()
+        for push, rule in pushes:
+            job, line = self.jobs[push.id], identity(rule)
+            job.place, job.rules, job.lines = "parked", (rule,), {line}
+            job.dispatched = True
+            self.named[job.queue, line] = rule
+            self.gates[rule.key] = rule.limit
 
     def push_tied(self, pushes: Sequence[TiedPush], answer: Sequence[str]) -> None:
         for (one, right), holder in zip(pushes, answer, strict=True):
@@ -269,7 +289,9 @@ class Model:
             self._check_repeated(worker, last, answer)
             return
         assert request == last.request + 1 or last.request <= 0, "a lost step should be fenced"
+        slots = self._slots()
         stale = self.settle(worker, settlements)
+        self.frees_gate = bool(slots - self._slots())
         assert answer.stale == stale, f"stale ids: {answer.stale} and not {stale}"
         assert answer.now == self.now, f"it is {self.now} and not {answer.now}"
         self._claimed(worker, request, want, queues, answer.claims)
@@ -361,6 +383,10 @@ class Model:
         job.rules, job.lines, job.gates = (), set(), frozenset()
         for name, value in changes.items():
             setattr(job, name, value)
+
+    def _slots(self) -> set[tuple[str, str]]:
+        """The slots of gates that are taken, by job and key."""
+        return {(job.id, key) for job in self.jobs.values() for key in job.gates}
 
     def inside(self, key: str) -> int:
         """How many claims have a slot of a gate."""
@@ -565,12 +591,15 @@ class Model:
                 if not expired:
                     self._grant(job)
                 job.gates = gates
+                if job.dispatched:  # ready jobs may be older, but if it returns, it may be first
+                    job.dispatched, job.epoch = False, self._own_epoch()
             else:
                 self._check_order(job, claim)
             first = False
             self._give(job, claim, worker)
         if len(claims) < want and not granted:  # jobs after a grant may be left
-            self._check_left(opened)
+            left = self._left_for_gate(opened, possible, queues is not None) if claims else ()
+            self._check_left(queue for queue in opened if queue not in left)
         if granted:
             self.misses = 0
         elif want:
@@ -613,6 +642,14 @@ class Model:
     def _check_left(self, queues: Iterable[str]) -> None:
         left = self._left(queues)
         assert not left, f"left unclaimed: {left}"
+
+    def _left_for_gate(
+        self, opened: Sequence[str], free: Mapping[str, set[str]], in_order: bool
+    ) -> Sequence[str]:
+        """The queues that a step may leave to the next because it has freed a gate. It may find
+        that a line is due when it has claimed from another queue, and lines come before claims."""
+        due = [queue for queue in opened if self.frees_gate and free.get(queue)]
+        return opened[opened.index(due[0]) :] if due and in_order else due
 
     def _left(self, queues: Iterable[str]) -> list[Job]:
         jobs = [job for queue in queues for job in self.waiting(queue)]
@@ -693,7 +730,8 @@ class Model:
         free: dict[str, set[str]],
         movable: bool,
     ) -> None:
-        """A free slot is given, after at most a few steps that only moved heads."""
+        """A free slot is given, after at most a few steps that only moved heads, and one that has
+        freed it, as it may have looked at the lines before."""
         names = [q for q in opened if free.get(q)]
         if len(claims) == want:  # queues behind one that had enough were not asked
             seen = {claim.queue for claim in claims}
@@ -702,7 +740,7 @@ class Model:
         if not names:
             return
         self.misses += 1
-        most = MAX_MISSES if movable else 0
+        most = MAX_MISSES if movable else int(self.frees_gate)
         assert self.misses <= most, f"no slot was given for {sorted(free[names[0]])}"
 
     # keepers
@@ -839,8 +877,7 @@ class Model:
             if job.place == "parked":
                 job.place, job.rules, job.lines = "queue", (), set()
             if self.epoch:  # any order is allowed
-                self._moved -= 1
-                job.epoch = self._moved
+                job.epoch = self._own_epoch()
             self.queues.add(queue)
 
     def purge(self, queue: str, answer: int) -> None:

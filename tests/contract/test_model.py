@@ -28,6 +28,7 @@ from poolq.engines.base import (
     DeathReport,
     EndedSlots,
     Engine,
+    ParkedPush,
     Push,
     Settlement,
     Step,
@@ -107,6 +108,8 @@ KINDS = [
     ((ALONE, WIDE), "release"),
     ((), "hold"),
 ]
+#: Gates that their class names, so that the dispatch parks, and the jobs' kinds.
+DISPATCHED = [(ALONE, 14), (ALONE._replace(limit=2), 14), (PAIR, 15)]
 #: How long after they are due jobs of some kinds expire.
 EXPIRES = {0: 5 * MINUTE, 4: 90 * SECOND, 7: 30 * SECOND}
 DELAYS = (0, 0, 0, -5 * SECOND, 30 * SECOND, 90 * SECOND)
@@ -162,6 +165,14 @@ class World:
         ]
         self.other.push(pushes)
         self.model.push(pushes)
+
+    def push_parked(
+        self, ids: Sequence[str], dispatched: tuple[Rule, int], queue: str, expires: int
+    ) -> None:
+        rule, kind = dispatched
+        pushes = [ParkedPush(Push(one, queue, b"%d" % kind, expires=expires), rule) for one in ids]
+        self.other.push_parked(pushes)
+        self.model.push_parked(pushes)
 
     def push_unique(
         self, ids: Sequence[str], kind: int, queue: str, key: str, right: tuple[Until, bool]
@@ -294,6 +305,8 @@ class World:
     def limited(
         self, worker: str, claim: Claim, what: str, rules: tuple[Rule, ...], tried: State
     ) -> Outcome:
+        if claim.gated:  # it has been given its slots, and asks for no others
+            return DONE
         admission = self.admit(rules, worker, claim)
         if not admission.wait:
             if not gates_of(rules):
@@ -634,6 +647,10 @@ keys = st.sampled_from(("k", "l"))
 rights = st.sampled_from((("end", False), ("end", False), ("start", False), ("start", True)))
 
 
+#: For how long jobs that their dispatch parks may wait.
+lifetimes = st.sampled_from((0, 0, 90 * SECOND))
+
+
 def act(name: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
     return st.tuples(st.just(name), *args)
 
@@ -643,6 +660,7 @@ ACTS = [
     *[act("push", kinds, queues, st.sampled_from(DELAYS), st.sampled_from((0, 0, 0, 1, HOUR)))] * 2,
     *[act("dispatch", st.one_of(kinds, crowds, crowds))] * 3,
     *[act("push_unique", st.integers(1, 3), unique_kinds, queues, keys, rights)] * 3,
+    *[act("push_parked", st.integers(1, 3), st.sampled_from(DISPATCHED), queues, lifetimes)] * 2,
     *[act("work", workers, st.sampled_from((1, 2, 5)), asked)] * 3,
     *[act("work_on", workers, st.sampled_from((None, ("a", "b"))), st.integers(1, 3))] * 3,
     act("work_later", workers, st.sampled_from((MINUTE, 10 * MINUTE))),
@@ -697,6 +715,10 @@ class Lockstep(RuleBasedStateMachine):
     def push_unique(self, count: int, kind: int, queue: str, key: str, right: Any) -> None:
         ids = [new_id() for _ in range(count)]
         self.all(lambda world: world.push_unique(ids, kind, queue, key, right))
+
+    def push_parked(self, count: int, dispatched: Any, queue: str, expires: int) -> None:
+        ids = [new_id() for _ in range(count)]
+        self.all(lambda world: world.push_parked(ids, dispatched, queue, expires))
 
     def dispatch(self, kinds: Sequence[int]) -> None:
         self.push(kinds, "a", 0, 0)
