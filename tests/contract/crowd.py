@@ -48,7 +48,7 @@ class Crowd:
     def act(self, what: Callable[..., T], *args: Any) -> list[T]:
         """Run `what(member, *args)` in every process, and return the results."""
         futures = [self._pool.submit(_at_once, what, n, args) for n in range(self.size)]
-        return [future.result(50) for future in futures]
+        return [future.result(150) for future in futures]
 
     def __enter__(self) -> Self:
         return self

@@ -68,7 +68,7 @@ def test_a_released_job_is_claimed_when_it_is_due_and_never_before(
 def test_jobs_that_came_due_are_claimed_in_the_order_of_their_due_times(
     engine: Engine, worker: Worker
 ) -> None:
-    start = engine.now() + 300 * MS  # none may be in the past when stored
+    start = engine.now() + SECOND  # none may be in the past when stored
     moments = [start + (n * 37 % 50) * 100 for n in range(50)]
     engine.push([Push(new_id(), "q", str(at).encode(), 0, at) for at in moments])
     wait_for(engine, max(moments))
@@ -89,7 +89,7 @@ def test_a_job_that_came_due_is_before_those_pushed_afterwards(
 def test_a_job_pushed_before_a_delayed_one_is_due_is_before_it(
     engine: Engine, worker: Worker
 ) -> None:
-    (pushed,) = push(engine, "late", delay=200 * MS)
+    (pushed,) = push(engine, "late", delay=SECOND)
     push(engine, "early")
     wait_for(engine, stored(engine, pushed).at)
     assert named(worker.claim(2)) == ["early", "late"]

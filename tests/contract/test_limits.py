@@ -54,7 +54,7 @@ def test_a_refusal_does_not_move_the_window(engine: Engine) -> None:
 
 
 def test_the_wait_ends_with_the_window_and_the_next_start_opens_another(engine: Engine) -> None:
-    rule = Rule("mail", 2, 300 * MS)
+    rule = Rule("mail", 2, SECOND)
     before = engine.now()
     engine.admit([rule])
     opened = engine.now()

@@ -11,6 +11,7 @@ from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release
 from tests.contract.helpers import (
     HOUR,
     MS,
+    SECOND,
     Worker,
     count_of,
     full,
@@ -169,7 +170,7 @@ def test_registering_again_keeps_claims_and_replies(engine: Engine, worker: Work
 def test_a_delayed_job_that_comes_due_before_the_repeat_is_not_in_it(
     engine: Engine, worker: Worker
 ) -> None:
-    (pushed,) = push(engine, "a", delay=200 * MS)
+    (pushed,) = push(engine, "a", delay=SECOND)
     push(engine, "b", delay=HOUR)
     step = worker.step(want=1)
     assert step.claims == []

@@ -103,7 +103,7 @@ def test_there_are_never_more_clients_than_so_many(serving: Serving) -> None:
 
 @pytest.mark.parametrize("how", ["silent", "trickling", "not reading"])
 def test_who_is_slow_is_dropped(serving: Serving, how: str) -> None:
-    server, port = serving(slow=0.2)
+    server, port = serving(slow=1.0)
     with connect(port) as line:
         if how == "not reading":
             line.sendall(GET.replace(b"/x", b"/big"))
@@ -115,7 +115,7 @@ def test_who_is_slow_is_dropped(serving: Serving, how: str) -> None:
                     line.send(b"G")
             return not server._clients
 
-        until(gone, 5, "the slow one's end")
+        until(gone, what="the slow one's end")
         assert len(read(line)) < len(BIG)
     assert ask(port, GET).endswith(b"/x")
 
