@@ -20,7 +20,7 @@ from poolq.jobs.concurrency import is_gate
 from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, set_origin
-from poolq.jobs.limits import Admission, Limit, Rule
+from poolq.jobs.limits import GATE_WAIT, Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.registry import Registry
 
@@ -168,6 +168,14 @@ class Executor:
             wait = admission.wait * 1000
             order.set_window_end(rules[admission.rule], begun + wait, monotonic_ns() + wait)
         return self._limited(ready, limits, rules, admission)
+
+    def park_for_new_code(
+        self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...]
+    ) -> JobResult:
+        """Park a job under its gate without asking for a slot. The number that was named last
+        applies to all jobs of a gate, so code that a reload has replaced must name none."""
+        gate = next(at for at, rule in enumerate(rules) if is_gate(rule))
+        return self._limited(ready, limits, rules, Admission(GATE_WAIT, gate))
 
     def run(self, ready: ReadyJob) -> JobResult:
         job, claim = ready.job, ready.claim

@@ -334,6 +334,8 @@ class Loop:
         if limits:
             rules = tuple(one.rule(ready.message.job) for one in limits)
             windows = [rule for rule in rules if not is_gate(rule)]
+            if len(windows) < len(rules) and self._row.has_reviewed(self._generation + 1):
+                return self._executor.park_for_new_code(ready, limits, rules)
             if not self._order.wait(ready.claim.id, windows, self._row.claimed_at()):
                 return RETURNED_RESULT
             ended = self._buffer.ended if len(windows) < len(rules) else []

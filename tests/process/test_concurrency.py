@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
 
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite
+from tests.process.test_reload import deploy
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -51,6 +53,16 @@ class Tenant(Job):
         note("end", self.id)
         if self.payload["fails"] and self.attempt == 1:
             raise ValueError("no luck")
+
+class Asks(Job):
+    def rate_limit(self):
+        note("asked", self.id)
+        gate(self.payload["answers"])
+        return Concurrent(4, key="asks")
+
+    def run(self):
+        note("start", self.id)
+        gate("end")
 """
 
 
@@ -119,3 +131,22 @@ def test_jobs_that_the_dispatch_has_parked_run_and_retry(gated: Project) -> None
     assert most_at_once(gated) <= 2
     assert gated.total("retried") == 3
     assert gated.total("failed") == 0
+
+
+@redis_and_sqlite
+def test_code_that_a_reload_has_replaced_does_not_bring_the_old_number_back(gated: Project) -> None:
+    pool = gated.ready(1)
+    gated.ledger.open("at once")
+    old = gated.dispatch("Asks", {"answers": "late"})
+    gated.ledger.until("asked", old)
+    deploy(gated, JOBS.replace("Concurrent(4", "Concurrent(2"))
+    pool.signal(signal.SIGHUP)
+    new = gated.dispatch("Asks", {"answers": "at once"})
+    gated.ledger.until("start", new)
+    gated.ledger.open("late")
+    until(lambda: gated.total("parked") or old in gated.ledger.ids("start"))
+    assert [use.rule.limit for use in gated.engine.limits()] == [2]
+    gated.ledger.open("end")
+    until(gated.settled)
+    assert gated.ledger.ids("start") == [new, old]
+    assert gated.total("retried") == 0, "it used no attempt"
