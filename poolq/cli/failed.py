@@ -12,7 +12,7 @@ from poolq.cli.group import Group
 from poolq.cli.job import print_job
 from poolq.config import Config
 from poolq.engines.base import Engine, StoredJob
-from poolq.errors import JobError, NotFound, UnknownJob
+from poolq.errors import JobError, NotFound, PayloadError, UnknownJob
 from poolq.jobs.message import MAX_ATTEMPTS, decode, with_fields
 from poolq.monitor import job_history
 
@@ -109,7 +109,7 @@ class Revision:
         for stored in jobs:
             try:
                 found[stored.id] = self._body(stored.body)
-            except JobError as error:
+            except (JobError, PayloadError) as error:
                 self.refused[stored.id] = str(error)
         return found
 

@@ -92,7 +92,7 @@ def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
     if parts is None:
         raise click.UsageError(f"RATE is {value!r}; write a number and a time, such as 50/1s", ctx)
     count, time = parts.groups()
-    time = time if time[0].isdigit() or time[0] in ".P" else f"1{time}"
+    time = f"1{time}" if time[0].isalpha() and time[0] != "P" else time
     with _usage():
         return Limit(int(count), seconds=micros(time, "the time of RATE") / 1e6)
 
@@ -119,6 +119,15 @@ def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
     if known and new.window not in known:
         windows = ", ".join(amounts.whole(window / 1e6) for window in known)
         warn(f"the limits of {key} in use have another window: {windows}")
+    if not known:
+        warn(_without_effect(key, limit_admin.gate_limit(engine, key)))
+
+
+def _without_effect(key: str, at_once: int | None) -> str:
+    """Say why a limit that was set changes nothing now. `at_once`: see `gate_limit`."""
+    if at_once is None:
+        return f"no limit of {key} is in use now; it applies to jobs with this key and window"
+    return f"{at_once} jobs of {key} run at once, as the code says; that cannot be set"
 
 
 @limit.command()

@@ -9,8 +9,8 @@ import msgspec
 
 from poolq.common.durations import Duration, micros
 from poolq.engines.base import Engine, StoredJob
-from poolq.engines.search import JobFilter, search
-from poolq.errors import BadMessage, NewerMessage
+from poolq.engines.search import STATUSES, JobFilter, search
+from poolq.errors import BadMessage, NewerMessage, OptionError
 from poolq.jobs.message import Entry, decode, entries, name_and_queue
 from poolq.jobs.producer import engine
 
@@ -64,8 +64,9 @@ class JobInfo:
 
 
 def find(id: str) -> JobInfo | None:
-    """Return a job in any state; None if it is done, or never existed. Raises EngineError."""
-    chosen, id = engine(), str(id)  # not a JobId
+    """Return a job in any state; None if it is done, or never existed. Raises OptionError,
+    EngineError."""
+    id, chosen = _checked_id(id, "find()"), engine()
     stored = chosen.find(id)
     if stored is None:
         return None
@@ -84,10 +85,17 @@ def list(  # noqa: A001  # it is called as poolq.list
 ) -> Iterator[JobInfo]:
     """Yield the jobs that match everything that is given, page by page. `error`: a text that the
     last error contains. `since`, `until`: when a job is due, was claimed or has failed. Jobs that
-    come or go meanwhile may be missed. Raises EngineError."""
-    chosen = JobFilter(
-        queue=queue, job=job, status=state, error=error, since=_micros(since), until=_micros(until)
-    )
+    come or go meanwhile may be missed. Raises OptionError, EngineError."""
+    for name, text in (("queue", queue), ("job", job), ("error", error)):
+        if text is not None and not isinstance(text, str):
+            raise OptionError(f"list(): {name} is {text!r}; it must be text")
+    if state is not None and state not in STATUSES:
+        raise OptionError(f"list(): state is {state!r}; a job is {', '.join(STATUSES)}")
+    bounds = _micros(since, "since"), _micros(until, "until")
+    return _pages(JobFilter(queue, job, state, error, *bounds))
+
+
+def _pages(chosen: JobFilter) -> Iterator[JobInfo]:
     cursor: str | None = None
     while True:
         page = search(engine(), chosen, cursor, PAGE_SIZE)
@@ -101,8 +109,8 @@ def list(  # noqa: A001  # it is called as poolq.list
 def cancel(id: str, grace: Duration = "10 seconds") -> bool:
     """Cancel a job that has not ended; return False if there is none. A waiting job is deleted. In
     a running one, `cancelled` becomes true; if it still runs after `grace`, its worker is killed.
-    It does not run again. Raises DurationError, EngineError."""
-    id = str(id)  # not a JobId
+    It does not run again. Raises OptionError, EngineError."""
+    id = _checked_id(id, "cancel()")
     pause, chosen = micros(grace, "the grace of cancel()"), engine()
     for _ in range(CANCEL_ATTEMPTS):
         if chosen.cancel([id]) or chosen.request_cancel([id], pause):
@@ -111,6 +119,13 @@ def cancel(id: str, grace: Duration = "10 seconds") -> bool:
         if found is None or found.status == "failed":
             break
     return False
+
+
+def _checked_id(id: object, what: str) -> str:
+    """Return the id as a plain text, which no JobId is. Raises OptionError."""
+    if not isinstance(id, str):
+        raise OptionError(f"{what}: the id is {id!r}; it must be text, as dispatch() returns it")
+    return str(id)
 
 
 def _progress(chosen: Engine, id: str) -> JobProgress | None:
@@ -158,5 +173,9 @@ def _moment(micros: int) -> datetime:
     return datetime.fromtimestamp(micros / 1e6, UTC)
 
 
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else round(moment.timestamp() * 1_000_000)
+def _micros(moment: object, name: str) -> int | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise OptionError(f"list(): {name} is {moment!r}; it must be a datetime")
+    return round(moment.timestamp() * 1_000_000)

@@ -80,6 +80,12 @@ def is_sliding(chosen: Engine, limit: Limit) -> bool:
     return any(one.sliding for one in found if (one.key, one.window) == (limit.key, limit.window))
 
 
+def gate_limit(chosen: Engine, key: str) -> int | None:
+    """Return how many jobs with this key run at once; None if no `Concurrent` with it is in use."""
+    found = (use.rule for use in chosen.limits())
+    return next((one.limit for one in found if (one.key, one.window) == (key, GATE_WINDOW)), None)
+
+
 def known_windows(chosen: Engine, key: str) -> list[int]:
     """Return the windows of a key that the engine lists, in microseconds."""
     found = {use.rule.window for use in chosen.limits() if use.rule.key == key}

@@ -159,10 +159,13 @@ def encoded_headers(job: str, queue: str) -> bytes:
             log.exception("poolq.on.dispatch: %s raised", _name(function))
     if not draft.headers:
         return b""
-    if any(type(text) is not str for pair in draft.headers.items() for text in pair):
+    try:
+        if any(type(text) is not str for pair in draft.headers.items() for text in pair):
+            raise TypeError("not str")
+        found = msgspec.json.encode(draft.headers)
+    except (TypeError, UnicodeEncodeError):  # a lone surrogate, as in a file name, is no text
         log.error("poolq.on.dispatch: the headers %.200r are not texts; left out", draft.headers)
         return b""
-    found = msgspec.json.encode(draft.headers)
     if len(found) > MAX_HEADER_BYTES:
         text = "poolq.on.dispatch: the headers of job %s have %d bytes; at most %d fit; left out"
         log.error(text, job, len(found), MAX_HEADER_BYTES)

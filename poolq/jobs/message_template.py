@@ -16,6 +16,7 @@ from poolq.jobs.message import (
     NO_JITTER,
     Message,
     Push,
+    decode,
     encode,
     encode_gate,
     with_fields,
@@ -36,8 +37,15 @@ _new = tuple.__new__
 
 def with_options(body: bytes, options: Options) -> bytes:
     """Return a stored message with these options. Its queue stays, because `poolq job move` changes
-    it, and so does the time at which the job is due. Raises BadMessage."""
-    return with_fields(body, {name: getattr(options, name) for name in _STORED_OPTIONS})
+    it, and so does the time at which the job is due. Raises BadMessage, and PayloadError if the
+    payload lacks a field of `concurrent`."""
+    fields = {name: getattr(options, name) for name in _STORED_OPTIONS}
+    message = decode(body)
+    if options.concurrent is not None:
+        fields["gate"] = gate_of(options.concurrent, message.job, message.payload)
+    elif message.gate is not None:
+        fields["gate"] = None
+    return with_fields(body, fields)
 
 
 class MessageTemplate:

@@ -17,11 +17,12 @@ import pytest
 
 from poolq.config import load, open_engine
 from poolq.engines.base import Engine, Push
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import Bury, Park
 from poolq.monitor.job_history import NOT_STORED
-from tests.contract.helpers import Worker
+from tests.contract.helpers import Worker, push
 from tests.support.cli import ROOT, Command, Done, NewCommand, environment
 from tests.support.tty import Tty
 from tests.support.wait import until
@@ -318,8 +319,13 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     done = poolq("limit", "set", "api", "9/minute")
     assert done.out == "limit api allows 9 per 1m now\n"
     assert "the limits of api in use have another window: 1h" in done.err
-    found = poolq("limit", "set", "other key", "5 / 0.5 s", "--json").json
-    assert found == {"key": "other key", "limit": 5, "window": 0.5}
+    done = poolq("limit", "set", "other key", "5 / 0.5 s", "--json")
+    assert done.json == {"key": "other key", "limit": 5, "window": 0.5}
+    assert "no limit of other key is in use now; it applies to jobs with this key" in done.err
+    push(engine, "held")
+    engine.admit([Rule("gate", 2, GATE_WINDOW)], (worker.name, worker.claim(1, ("q",))[0]))
+    done = poolq("limit", "set", "gate", "5/1s")
+    assert "2 jobs of gate run at once, as the code says; that cannot be set" in done.err
     engine.admit([Rule("any", 1, 3_600_000_000, sliding=True)])
     assert poolq("limit", "set", "any", "3/1h").out == "limit any allows 3 in any 1h now\n"
     assert poolq("limit", "reset", "api").out == "limit api is what the code says again\n"
@@ -344,6 +350,7 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
         ("0/1s", "limit is 0; it must be a whole number of 1 or more"),
         ("5/0s", "seconds is 0.0; it must be a number above 0"),
         ("5/never", "the time of RATE is '1never'"),
+        ("5/-1s", "the time of RATE is '-1s'; a duration cannot be negative"),
     ],
 )
 def test_a_rate_that_makes_no_sense(poolq: Command, rate: str, wrong: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 
 import poolq
 from poolq.engines.base import Engine, Settlement
-from poolq.errors import DurationError
+from poolq.errors import DurationError, OptionError
 from poolq.jobs.message import State
 from poolq.jobs.retry import Bury
 from tests.contract.helpers import Worker
@@ -109,3 +109,20 @@ def test_a_waiting_job_is_deleted_and_a_running_one_requested(engine: Engine) ->
     assert claim.id == first
     with pytest.raises(DurationError, match="the grace of cancel"):
         poolq.cancel(first, grace="soon")
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        (lambda: poolq.list(state="done"), "state is 'done'; a job is ready, delayed, parked,"),  # type: ignore[arg-type]
+        (lambda: poolq.list(job=Mail), "job is <class .*Mail'>; it must be text"),  # type: ignore[arg-type]
+        (lambda: poolq.list(queue=7), "queue is 7; it must be text"),  # type: ignore[arg-type]
+        (lambda: poolq.list(since="1h"), "since is '1h'; it must be a datetime"),  # type: ignore[arg-type]
+        (lambda: poolq.list(until=5), "until is 5; it must be a datetime"),  # type: ignore[arg-type]
+        (lambda: poolq.find(None), r"find\(\): the id is None; it must be text"),  # type: ignore[arg-type]
+        (lambda: poolq.cancel(7), r"cancel\(\): the id is 7; it must be text"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_nonsense_is_rejected_at_the_call(asked: Callable[[], object], problem: str) -> None:
+    with pytest.raises(OptionError, match=problem):
+        asked()

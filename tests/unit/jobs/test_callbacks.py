@@ -63,7 +63,8 @@ def test_all_callbacks_of_a_dispatch_add_headers_and_a_broken_one_changes_nothin
 
 
 @pytest.mark.parametrize(
-    ("value", "why"), [("x" * 9_000, "at most 8192 fit"), (7, "are not texts")]
+    ("value", "why"),
+    [("x" * 9_000, "at most 8192 fit"), (7, "are not texts"), ("\udcff", "are not texts")],
 )
 def test_headers_that_cannot_be_stored_are_left_out(
     value: str, why: str, caplog: pytest.LogCaptureFixture

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolq.errors import PayloadError
+from poolq.jobs.concurrency import Concurrent
 from poolq.jobs.message import MESSAGE_VERSION, Message, decode
 from poolq.jobs.message_template import MessageTemplate, with_options
 from poolq.jobs.options import Options
@@ -55,3 +58,14 @@ def test_other_options_make_the_message_that_they_would_have_made(
     assert decode(with_options(push.body, new)) == Message(
         MESSAGE_VERSION, push.id, "jobs:A", "old", payload, others, ("P1M", 60), others
     )
+
+
+def test_other_options_make_the_gate_that_they_would_have_made() -> None:
+    plain, per_user = Options(), Options(concurrent=Concurrent(2, by="user"))
+    body = MessageTemplate("jobs:A", plain).push({"user": 7}, 1 << 20).body
+    limited = with_options(body, per_user)
+    assert decode(limited).gate == ('jobs:A {"user":7}', 2)
+    assert decode(with_options(limited, plain)).gate is None
+    assert b"gate" not in with_options(body, plain)
+    with pytest.raises(PayloadError, match="payload has no 'shop', by which the job is limited"):
+        with_options(body, Options(concurrent=Concurrent(2, by="shop")))
