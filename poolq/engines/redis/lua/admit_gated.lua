@@ -15,10 +15,10 @@ local id, name = ARGV[2], ARGV[3]
 local last_ended = 4 + 2 * tonumber(ARGV[4])
 local left = {}
 for i = 5, last_ended, 2 do
-  local held, waited = gates_of_ended(ARGV[i], ARGV[i + 1] .. ARGV[1])
+  local held, waited = gates().of_ended(ARGV[i], ARGV[i + 1] .. ARGV[1])
   if waited then return {-3} end
   if held then
-    each_gate(held, function(key)
+    gates().each(held, function(key)
       call('HDEL', P .. 'gate:' .. key, ARGV[i])
       left[key] = true
     end)
@@ -29,7 +29,7 @@ end
 -- Forget the limits of gates that nobody uses. `entered_now`: whether this job has entered its gates.
 local function forget_left(rules, entered_now)
   for _, rule in ipairs(entered_now and rules or {}) do left[rule.key] = nil end
-  for key in pairs(left) do forget_gate(key) end
+  for key in pairs(left) do gates().forget(key) end
 end
 
 local how = holds(worker, id, name)
@@ -52,7 +52,7 @@ end
 
 -- The limit that is named last applies from now on, to a gate that is in use.
 local function name_limit(rule)
-  local before, taken = gate_limit(rule.key)
+  local before, taken = gates().limit(rule.key)
   if before and before ~= rule.limit then
     call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
   end
@@ -61,8 +61,8 @@ end
 local at = 0
 for i, rule in ipairs(rules) do
   if rule.window == GATE_WINDOW then
-    local has_room = gate_has_room(rule.key, rule.limit, id)
-    local named = gate_limit(rule.key)
+    local has_room = gates().has_room(rule.key, rule.limit, id)
+    local named = gates().limit(rule.key)
     if call('EXISTS', P .. 'gatequeues:' .. rule.key) == 1 and (has_room or named ~= rule.limit) then
       return {-3}
     end
@@ -82,6 +82,6 @@ if wait > 0 then
   forget_left()
   return {digits(wait), places[at] - 1, digits(now + wait), 0, digits(windows[at].most)}
 end
-enter_gates(rules, id, ARGV[1], name, true)
+gates().enter(rules, id, ARGV[1], name, true)
 forget_left(rules, true)
 return {0, -1, 0}

@@ -9,7 +9,7 @@
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
 local id, name = ARGV[2], ARGV[3]
-local first_rule = leave_ended(4)
+local first_rule = gate_slots().leave_ended(4)
 local how = holds(worker, id, name)
 if not how or is_cancelled(how) then return {-1} end
 local queue = string.match(call('HGET', worker, id), '^%d+ %d+ [^ ]+ %d+ (.*)$')
@@ -20,10 +20,10 @@ end
 
 -- The limit that is named last applies from now on.
 local function name_limit(rule)
-  local before, taken = gate_limit(rule.key)
+  local before, taken = gates().limit(rule.key)
   if before == rule.limit then return end
   call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
-  if before then open_lines(rule.key) end
+  if before then gate_slots().open_lines(rule.key) end
 end
 
 -- Whether earlier jobs of the queue wait in the line of a gate.
@@ -39,7 +39,7 @@ local function refused()
   for _, rule in ipairs(rules) do
     if rule.window == GATE_WINDOW then name_limit(rule) end
   end
-  local at = refusing_gate(rules, id)
+  local at = gates().refusing(rules, id)
   if at > 0 then return at end
   for i, rule in ipairs(rules) do
     if rule.window == GATE_WINDOW and is_behind(identity_of(rule)) then return i end
@@ -60,7 +60,7 @@ if at == 0 then
     at = places[at] or 0
     if wait > 0 then ends = now + wait end
   end
-  if wait == 0 then enter_gates(rules, id, ARGV[1], name) end
+  if wait == 0 then gates().enter(rules, id, ARGV[1], name) end
 end
 if how == 'r' then
   local since = registered_at(worker)
@@ -70,7 +70,7 @@ if how == 'r' then
   end
 end
 for _, rule in ipairs(rules) do
-  if rule.window == GATE_WINDOW then forget_gate(rule.key) end
+  if rule.window == GATE_WINDOW then gates().forget(rule.key) end
 end
 local most = wait > 0 and rules[at].most
 return {digits(wait), at - 1, digits(ends), held and 1 or 0, most and digits(most) or 0}

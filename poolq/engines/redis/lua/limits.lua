@@ -103,7 +103,7 @@ end
 local function read_gate(use)
   local key = gate_of(use[1])
   if not key then return end
-  local limit, taken = gate_limit(key)
+  local limit, taken = gates().limit(key)
   use[2], use[4] = digits(limit or use[2]), digits(call('HLEN', P .. 'gate:' .. key))
   use[8] = digits(taken)
 end

@@ -12,10 +12,10 @@ local opened = {}
 
 -- The limit that is named last applies from now on.
 local function name_limit(rule)
-  local before, taken = gate_limit(rule.key)
+  local before, taken = gates().limit(rule.key)
   if not before or before == rule.limit then return end
   call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
-  open_lines(rule.key)
+  gate_slots().open_lines(rule.key)
 end
 
 for i = 1, #ARGV, 6 do

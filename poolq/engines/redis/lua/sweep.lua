@@ -49,9 +49,9 @@ if #ended > 0 then call('ZREM', windows, unpack(ended)) end
 
 -- Slots are void only if an older poolq has ended their claims.
 for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_QUEUES)[2]) do
-  if i % 2 == 1 and drop_void(key) > 0 then
-    open_lines(key)
-    forget_gate(key)
+  if i % 2 == 1 and gates().drop_void(key) > 0 then
+    gate_slots().open_lines(key)
+    gates().forget(key)
   end
 end
 forget_holds()

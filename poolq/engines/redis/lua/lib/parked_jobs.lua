@@ -27,6 +27,30 @@ local function parse_rules(text)
   return rules, rules[tonumber(refused or 0)]
 end
 
+-- The key of a gate; nil if this is the identity of a window.
+local function gate_of(identity)
+  if string.sub(identity, 1, #GATE_PREFIX) ~= GATE_PREFIX then return nil end
+  return string.sub(identity, #GATE_PREFIX + 1)
+end
+
+local function has_gates(rules)
+  for _, rule in ipairs(rules) do
+    if rule.window == GATE_WINDOW then return true end
+  end
+  return false
+end
+
+-- The rules that are no gates, each with its position.
+local function windows_of(rules)
+  local windows, places = {}, {}
+  for i, rule in ipairs(rules) do
+    if rule.window ~= GATE_WINDOW then
+      windows[#windows + 1], places[#places + 1] = rule, i
+    end
+  end
+  return windows, places
+end
+
 local function line_key(queue, identity)
   return P .. 'line:' .. #queue .. ':' .. queue .. ':' .. identity
 end
@@ -45,7 +69,7 @@ end
 -- When a limit has its next free slot, or when a hold of its key ends.
 local function next_slot(identity, limit)
   local gate = gate_of(identity)
-  if gate then return gate_has_room(gate, gate_limit(gate) or limit) and now or NEVER end
+  if gate then return gates().has_room(gate, gates().limit(gate) or limit) and now or NEVER end
   local length, key = string.match(identity, '^%-?(%d+):(.*)$')
   length = tonumber(length) or 0  -- written by hand
   local start, used, _, set = window_of(identity, length)
@@ -90,7 +114,7 @@ local function join_line(queue, id, due, rule)
   local gate, changed = gate_of(identity), false
   if gate then
     call('SADD', P .. 'gatequeues:' .. gate, queue)
-    if not gate_limit(gate) then call('HSET', GATES, gate, digits(limit) .. ' 0') end
+    if not gates().limit(gate) then call('HSET', GATES, gate, digits(limit) .. ' 0') end
   end
   -- A line of a gate that is due keeps its turn.
   if not (gate and is_due(queue, identity)) then
@@ -111,7 +135,7 @@ local function update_line(queue, identity)
     local gate = gate_of(identity)
     if gate then
       call('SREM', P .. 'gatequeues:' .. gate, queue)
-      forget_gate(gate)
+      gates().forget(gate)
     end
   end
 end
@@ -182,12 +206,12 @@ end
 -- Take a start of each window and a slot of each gate, or nothing. Returns how long to wait, and the
 -- position of the rule that requires this. `claim`: the worker and the name of the claim to be made.
 local function take_all(rules, id, claim)
-  local at = refusing_gate(rules, id)
+  local at = gates().refusing(rules, id)
   if at > 0 then return NEVER - now, at end
   local windows, places = windows_of(rules)
   local wait = 0
   if #windows > 0 then wait, at = take_starts(windows) end
-  if wait == 0 then enter_gates(rules, id, unpack(claim)) end
+  if wait == 0 then gates().enter(rules, id, unpack(claim)) end
   return wait, places[at]
 end
 

@@ -16,9 +16,9 @@ local function count(counter, queue, by)
   add(P .. 'counters', counter .. ' ' .. queue, by)
 end
 
--- Whether any job may differ from a fresh one, and whether any has rights; nil if this was not
+-- Whether any job may differ from a fresh one, has rights, and has slots of gates; nil if this was not
 -- checked yet.
-local has_states, has_ties
+local has_states, has_ties, any_gated
 
 -- One call checks for all: states count 1, ties count 2, slots of gates count 4.
 local function check_states()
@@ -44,7 +44,7 @@ local function finish(worker, queue, ids, from, last)
   if any_ties() then ties().finish(ids, from, last) end
   if any_gated then
     for k, held in ipairs(call('HMGET', GATED, unpack(ids, from, last))) do
-      if held then free_slots(ids[from + k - 1], held) end
+      if held then gate_slots().free(ids[from + k - 1], held) end
     end
   end
 end

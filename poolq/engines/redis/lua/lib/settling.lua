@@ -100,6 +100,13 @@ SETTLERS.hold = function(queue, id, how, key, length, text, worker)
   return join_hold(queue, id, key) and 0, 'parked'
 end
 
+-- Free the slots of gates, if any, of a job whose claim has ended.
+local function leave_gates(id)
+  if any_gated == nil then check_states() end
+  local held = any_gated and call('HGET', GATED, id)
+  if held then gate_slots().free(id, held) end
+end
+
 -- End the claim of a cancelled job, and delete the job.
 local function finish_cancelled(worker, queue, id)
   call('HDEL', worker, id)
