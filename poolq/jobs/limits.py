@@ -80,6 +80,10 @@ class Admission(NamedTuple):
     limit: int = 0
 
 
+#: The answer to most requests, made once.
+ADMITTED = Admission(0)
+
+
 class Window(NamedTuple):
     """The state of a counter: `used` starts since `start` (microseconds since the epoch)."""
 
@@ -254,10 +258,12 @@ def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
 
     A window that begins in the future counts as over, since the clock was set back after it opened.
     """
+    counted = rule.counted
     if window is None or not window.start <= now < window.start + rule.window:
-        return Window(now, rule.counted), 0
-    if window.used + rule.counted <= rule.limit:
-        return Window(window.start, window.used + rule.counted), 0
+        return Window(now, counted), 0
+    used = window.used + counted
+    if used <= rule.limit:
+        return Window(window.start, used), 0
     return window, window.start + rule.window - now
 
 

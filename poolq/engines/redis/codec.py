@@ -196,24 +196,34 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
     _, stale, groups, clock = reply
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # calling Claim(...) takes twice as long
+    fresh = INITIAL, 0
     for queue, index, how, ids, bodies, states in groups:
         name, reviewed, gated = text(queue), how == _REVIEWED, how == _GATED
         taken = how == _ADMITTED or gated
-        jobs = zip(count(index), ids, bodies, states or repeat(None), strict=False)
+        jobs = zip(count(index), _texts(ids), bodies, states or repeat(None), strict=False)
         for place, id_, body, state in jobs:
             bare = body[body.find(b"\n") + 1 :] if body else b""
-            kept, expires = INITIAL, 0
-            if state is not None:
+            if state is None:
+                kept, expires = fresh
+            else:
                 read = _parse_state(state)
                 kept, expires = read or (State(history=state), 0)
                 bare = bare if read else sanitize.unreadable_body("state", state)
             claim = (
-                text(id_), request, place, name, bare, kept, taken, reviewed, b"", gated, expires,
+                id_, request, place, name, bare, kept, taken, reviewed, b"", gated, expires,
             )  # fmt: skip
             add(make(Claim, claim))
     late = [text(id_) for id_ in stale]
     now = int(clock)  # the script's own
     return base.Step(claims, late, _waited(groups, now), now)
+
+
+def _texts(ids: list[bytes]) -> list[str]:
+    """Return what `text` returns for each of these ids, without a call of Python for each."""
+    try:
+        return [*map(bytes.decode, ids)]
+    except UnicodeDecodeError:
+        return [text(id_) for id_ in ids]
 
 
 def _waited(groups: list[Any], now: int) -> int:

@@ -24,7 +24,7 @@ from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import ADMITTED, Admission, Rule
 from poolq.jobs.message import Entry, entry
 
 #: Replies of `admit` that are not times to wait.
@@ -156,6 +156,8 @@ class RedisEngine(Engine):
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
             return Admission(0, stale=True)
+        if wait == 0:
+            return ADMITTED
         rule, until, *refusal = why
         is_held, limit = refusal or (0, 0)
         return Admission(int(wait), rule, False, int(until), is_held == 1, int(limit))

@@ -165,19 +165,22 @@ class StepContext:
     def claims(self) -> list[Claim]:
         """Return the claims. Called after the transaction, when nothing is locked any more."""
         made: list[Claim] = []
+        request = self.request
         for queue, rows, granted, reviewed, gated in self.claimed:
             for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
-                body, known, admitted, tied, expires_at = stored, INITIAL, granted, b"", 0
                 if any(kept):
                     body, known = body_and_state(stored, kept[:4])
                     lasts, expires_at, tied = read_rare(kept[4])
                     admitted = granted or lasts > self.now
-                elif type(stored) is not bytes:
-                    body = blob(stored)
-                claim = (
-                    id_, self.request, at, queue, body, known, admitted, reviewed, tied, gated,
-                    expires_at,
-                )  # fmt: skip
+                    claim = (
+                        id_, request, at, queue, body, known, admitted, reviewed, tied, gated,
+                        expires_at,
+                    )  # fmt: skip
+                else:
+                    body = stored if type(stored) is bytes else blob(stored)
+                    claim = (
+                        id_, request, at, queue, body, INITIAL, granted, reviewed, b"", gated, 0,
+                    )  # fmt: skip
                 made.append(_new(Claim, claim))
         return made
 

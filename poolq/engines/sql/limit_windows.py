@@ -18,8 +18,18 @@ import msgspec
 
 from poolq.engines.sanitize import number, start_log
 from poolq.engines.sql.holds import LOCK_HOLD, holds_query, read_holds, refusal
-from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction
-from poolq.jobs.limits import MAX_LIMIT, Admission, Rule, StartLog, Window, slide, take, window_of
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Session, Transaction
+from poolq.jobs.limits import (
+    ADMITTED,
+    MAX_LIMIT,
+    Admission,
+    Rule,
+    StartLog,
+    Window,
+    slide,
+    take,
+    window_of,
+)
 
 WindowName = tuple[str, int]
 
@@ -122,15 +132,17 @@ def lock_windows(
     rules: Collection[Rule],
     clock: Query = SERVER_CLOCK,
     keys: Sequence[str] = (),
+    found: Sequence[QueryResult] = (),
 ) -> LockedWindows | None:
     """Add the missing rows of the rules' windows, then lock and read them. `clock`: a query for the
     time, which runs once the windows are locked. `keys`: read the holds of these keys, too.
+    `found`: what the queries for the windows and `clock` have found, if they have run already.
     Returns None if `clock` finds no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
     queries = [Query(LOCK_SLIDING if is_sliding(name) else LOCK_WINDOW, name) for name in names]
     others = [clock, holds_query(keys)] if keys else [clock]
-    found = tx.run(*queries, *others)
+    found = found or tx.run(*queries, *others)
     if not all(result.rows for result in found[: len(names)]):
         tx.later(BatchQuery(MAKE_WINDOW, [(*name, most[name]) for name in names]))
         found = tx.run(*queries, *others)
@@ -185,7 +197,14 @@ def save_windows(tx: Transaction, counters: LockedWindows) -> None:
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -> Admission | None:
     """Take one start of each rule, or none at all. Returns None if `clock` finds no row. A hold
     comes before all windows, because a job that it refuses uses no attempt."""
-    counters = lock_windows(tx, rules, clock)
+    found: Sequence[QueryResult] = ()
+    if len(rules) == 1 and not rules[0].sliding:
+        rule = rules[0]
+        found = tx.run(Query(LOCK_WINDOW, (rule.key, rule.window)), clock)
+        rows, clock_rows = found[0].rows, found[1].rows
+        if rows and rows[0][2] == 1 and clock_rows:
+            return _start_plain(tx, rule, rows[0], clock_rows[0][0])
+    counters = lock_windows(tx, rules, clock, found=found)
     if counters is None:
         return None
     if counters.holds and (held := refusal(rules, counters.holds, counters.now)):
@@ -193,6 +212,19 @@ def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -
     admission = counters.admit(rules)
     save_windows(tx, counters)
     return admission
+
+
+def _start_plain(tx: Transaction, rule: Rule, row: Row, now: int) -> Admission:
+    """Take a start of a fixed window whose row is `plain`. Nearly every admission is this, so it
+    leaves out what others need."""
+    start, used = number(row[0]), number(row[1])
+    window, wait = take(rule, Window(start, used) if used else None, now)
+    if wait:
+        return Admission(wait, 0, until=now + wait, limit=rule.limit)
+    key, most, length, *_ = rule
+    new = (most, *window, window.start + length, rule.counted, key, length)
+    tx.later(BatchQuery(SAVE_WINDOW, [new]))
+    return ADMITTED
 
 
 def sweep(session: Session) -> bool:

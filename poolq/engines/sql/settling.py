@@ -7,7 +7,7 @@ that is held now is held until the end of the transaction.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
@@ -50,6 +50,12 @@ BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, hi
     body, ties) SELECT id, queue, {now}, ?, ?, ?, ?, ?, body, ties FROM {jobs} WHERE id = ?"""
 
 
+_DONE: Final = frozenset({Ack, Done})
+#: Outcomes after which the same step may claim the job again.
+_RETURNING: Final = frozenset({Release, ReleaseUntil, GiveBack, Park, HoldKey})
+_outcome = itemgetter(Settlement._fields.index("outcome"))
+
+
 def held_queries(worker: str, ids: Sequence[str]) -> list[Query]:
     """Return queries that find out which of these jobs the worker holds."""
     return [Query(HELD_CLAIMS, (some, claimed_by(worker))) for some in in_chunks(ids)]
@@ -68,8 +74,7 @@ def claim_clock(worker: str, claim: Claim) -> Query:
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
     """Return whether a settlement returns a job that the same step may claim again."""
-    given_back = (Release, ReleaseUntil, GiveBack, Park, HoldKey)
-    return any(isinstance(one.outcome, given_back) for one in settlements)
+    return not _RETURNING.isdisjoint(map(type, map(_outcome, settlements)))
 
 
 def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
@@ -92,7 +97,7 @@ class AckBatch(NamedTuple):
 def ack_batch(settlements: Settlements) -> AckBatch | None:
     """Prepare a batch before any lock. Returns None unless all are distinct,
     unreviewed acks of jobs without rights."""
-    if any(type(one.outcome) not in (Ack, Done) for one in settlements):
+    if not _DONE.issuperset(map(type, map(_outcome, settlements))):
         return None
     claims = [one.claim for one in settlements]
     if any(map(_reviewed, claims)) or any(map(_ties, claims)):
