@@ -21,6 +21,7 @@ from typing import (
 )
 
 from poolq.common.durations import Duration
+from poolq.common.names import suggestion
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs import declarations
 from poolq.jobs.class_checks import reject_generator
@@ -56,7 +57,10 @@ class FunctionSettings(Generic[P, R_co]):
         """Return the payload for arguments by name. Raises TypeError, PayloadError."""
         if not isinstance(arguments, Mapping):
             raise PayloadError(f"job {self.name}: the arguments are {arguments!r}; give a dict")
-        return self.function.bind((), arguments)
+        return self._bound((), arguments)
+
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        return self.function.with_keys(self.function.bind(args, kwargs), self.options)
 
     def set(self, **options: Unpack[DispatchOptions]) -> "FunctionSettings[P, R_co]":
         """Return a copy with some options changed. Raises OptionError."""
@@ -66,7 +70,7 @@ class FunctionSettings(Generic[P, R_co]):
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
         template = MessageTemplate(job_name(self.function.job), self.options)
-        return send(template, self.function.bind(args, kwargs))
+        return send(template, self._bound(args, kwargs))
 
     @overload
     def dispatch_sync(
@@ -77,7 +81,7 @@ class FunctionSettings(Generic[P, R_co]):
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the call as a job in this process; see `Job.dispatch_sync`."""
         job = self.function.job
-        payload = self.function.bind(args, kwargs)
+        payload = self._bound(args, kwargs)
         template = MessageTemplate(full_name(job), self.options)
         return inline(job, template.push(payload, max_payload()).body)
 
@@ -113,6 +117,14 @@ class FunctionJob(Generic[P, R_co]):
                 bound.update(bound.pop(parameter.name, {}))
         return bound
 
+    def with_keys(self, payload: dict[str, Any], options: Options) -> dict[str, Any]:
+        """Add the defaults of omitted arguments that are part of a key, and return the payload."""
+        for _, field in _key_fields(options):
+            parameter = self.signature.parameters.get(field)
+            if parameter is not None and parameter.default is not parameter.empty:
+                payload.setdefault(field, parameter.default)
+        return payload
+
     if not TYPE_CHECKING:
 
         def delay(self, *_: Any, **__: Any) -> NoReturn:
@@ -129,7 +141,10 @@ class FunctionJob(Generic[P, R_co]):
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
-        return send(template_of(self.job), self.bind(args, kwargs))
+        template, payload = template_of(self.job), self.bind(args, kwargs)
+        return send(
+            template, self.with_keys(payload, template.options) if template.is_special else payload
+        )
 
     @overload
     def dispatch_sync(
@@ -188,7 +203,7 @@ def job(
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
         signature = _signature(function)
         shown = name or f"{function.__module__}:{function.__qualname__}"
-        DEFAULTS.changed(options, shown)
+        _check_keys(signature, DEFAULTS.changed(options, shown), shown)
         members: dict[str, Any] = {
             "__module__": function.__module__,
             "__qualname__": function.__qualname__,
@@ -233,6 +248,27 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
                 "leave out the / or the *"
             )
     return signature
+
+
+def _key_fields(options: Options) -> list[tuple[str, str]]:
+    """Return the payload fields that are part of a key, each with the option that names it."""
+    found = [("unique", field) for field in (options.unique.fields if options.unique else ())]
+    return found + [
+        ("concurrent", field) for field in (options.concurrent.by if options.concurrent else ())
+    ]
+
+
+def _check_keys(signature: inspect.Signature, options: Options, job: str) -> None:
+    """Raise OptionError if a key consists of an argument that the function does not have."""
+    known = signature.parameters
+    if any(one.kind is one.VAR_KEYWORD for one in known.values()):
+        return
+    for option, field in _key_fields(options):
+        if field not in known:
+            hint = suggestion(field, known, f"it has {', '.join(known) or 'none'}")
+            raise OptionError(
+                f"job {job}: {option} names {field!r}, which is no argument of it; {hint}"
+            )
 
 
 def _run(function: Callable[..., Any]) -> Callable[[Job], Any]:

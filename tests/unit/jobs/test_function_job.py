@@ -1,12 +1,14 @@
 """Function jobs: checked like the call itself, plain functions otherwise."""
 
 import asyncio
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import poolq
-from poolq import Job, Limit, OptionError, PayloadError
+from poolq import Concurrent, Job, Limit, OptionError, PayloadError, Unique
 from poolq.jobs.function_job import FunctionSettings
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import hooks, job_name, options_of
@@ -200,3 +202,34 @@ def test_what_makes_no_sense_is_refused_when_it_is_decorated(decorate: Any, wron
 
 
 def _run() -> None: ...
+
+
+@poolq.job(unique=Unique("user", "full"), concurrent=Concurrent(1, by="tenant"))
+def sync(user: int, full: bool = False, tenant: str = "none", note: str = "") -> None: ...
+
+
+def test_an_omitted_argument_counts_as_its_default_in_a_key(tmp_path: Path) -> None:
+    with closing(poolq.connect(f"sqlite:///{tmp_path}/jobs.db")):
+        first = sync.dispatch(7)
+        assert [first.new, sync.dispatch(7, full=False).new, sync.dispatch(7, True).new] == [
+            True, False, True,
+        ]  # fmt: skip
+        assert not sync.set(queue="other").dispatch(7).new
+        assert [one.new for one in poolq.dispatch_many(sync, [{"user": 7}, {"user": 8}])] == [
+            False, True,
+        ]  # fmt: skip
+        found = poolq.find(first)
+    assert found is not None
+    assert found.payload == {"user": 7, "full": False, "tenant": "none"}
+
+
+def test_a_key_of_an_argument_that_the_function_does_not_have_is_rejected() -> None:
+    def no_user(usr: int) -> None: ...
+    def any_user(**users: int) -> None: ...
+
+    name = f"job {__name__}:.*no_user: "
+    with pytest.raises(OptionError, match=f"{name}unique names 'user', .*; did you mean usr"):
+        poolq.job(unique=Unique("user"))(no_user)
+    with pytest.raises(OptionError, match=f"{name}concurrent names 'shop', .*; it has usr"):
+        poolq.job(concurrent=Concurrent(1, by="shop"))(no_user)
+    assert poolq.job(unique=Unique("user"))(any_user)
