@@ -24,6 +24,7 @@ def check_class(cls: type, job: str) -> None:
         reject_generator(made, f"job {job}: {method}()")
         if method in PLAIN_METHODS and inspect.iscoroutinefunction(made):
             raise OptionError(f"job {job}: {method}() is async; it must be a plain method")
+    _retry(cls, job)
 
 
 def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
@@ -43,6 +44,21 @@ def reject_generator(function: Callable[..., object], what: str) -> None:
     """Reject a generator function, whose body a call would not run. Raises OptionError."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise OptionError(f"{what} has a yield, so its body would never run; return instead")
+
+
+def _retry(cls: type, job: str) -> None:
+    """Reject a `retry()` that does not take an error, such as a method that the class had before
+    poolq called this one."""
+    made = cls.__dict__.get("retry")
+    if not inspect.isfunction(made):
+        return
+    try:
+        inspect.signature(made, follow_wrapped=False).bind(cls, None)
+    except TypeError:
+        raise OptionError(
+            f"job {job}: retry() is called with the error that run() raised; "
+            "write def retry(self, error), or give your method another name"
+        ) from None
 
 
 def _constructor(cls: type, job: str) -> None:

@@ -145,6 +145,7 @@ async def coroutine(_: Job) -> Any:
         ({"run": async_generator}, "run() has a yield"),
         ({"on_failure": generator}, "on_failure() has a yield"),
         ({"rate_limit": coroutine}, "rate_limit() is async; it must be a plain method"),
+        ({"retry": lambda self: "fail"}, "retry() is called with the error that run() raised;"),
         (
             {"__init__": lambda self, to, copies=1: None},
             "__init__ needs to; a job is created without arguments; its data comes in the payload",
@@ -185,6 +186,11 @@ def test_each_built_instance_is_fresh() -> None:
 def test_a_job_may_call_its_own_things_what_it_likes() -> None:
     members = dict.fromkeys(("_read", "options", "broken", "job", "message", "state", "url"), "x")
     assert make(**members, attempts=2).dispatch_sync().attempt == 1
+
+
+def test_a_retry_that_takes_an_error_is_fine() -> None:
+    assert make(retry=lambda self, *errors: None)
+    assert make(retry=staticmethod(lambda error: None))
 
 
 def test_an_instance_made_by_hand_can_be_tested() -> None:
