@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.base import Claim, Settlement
-from poolq.engines.mysql import MySQLEngine
+from poolq.engines.mysql import MySQLEngine, handing_on
 from poolq.engines.mysql.engine import admit_query
 from poolq.engines.sql import (
     admin,
@@ -107,14 +107,19 @@ BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
 GATE = Rule("k", 5, GATE_WINDOW)
 NAME = (CLAIM.id, PLACE, CLAIM.request, CLAIM.index)
-ENTER = Query(gates.ENTER, ("k", *NAME, "k", 5, "k", 5, "k", 25, line_of(GATE), "q", "k"))
-COUNT_ENTERED = Query(gates.COUNT_ENTERED, ("k", "k", CLAIM.id, 1, 0))
+ROOM = ("k", 5, "k", 5, "a", "a", "k", 25)
+ENTER = Query(gates.ENTER, ("k", "a", *NAME, *ROOM, line_of(GATE), "q", "k"))
+COUNT_ENTERED = Query(gates.COUNT_ENTERED, ("k", "k", "k", "a", *NAME))
+HAND_ON = handing_on.hand_on(GATE, handing_on.KnownSlot("a", CLAIM), "w1", CLAIM)
+MARK_PLAIN = Query(handing_on.MARK_PLAIN, ("k", line_of(GATE), "k"))
 ONLY_MYSQL = {
     "claim behind": BEHIND,
     "came due behind": DUE_BEHIND,
     "an admission": ADMIT,
     "a slot of a gate": ENTER,
     "its count": COUNT_ENTERED,
+    "a slot handed on": HAND_ON,
+    "a plain gate": MARK_PLAIN,
 }
 
 

@@ -6,17 +6,21 @@ from operator import attrgetter
 
 import pymysql
 
-from poolq.engines.base import Check, Claim, EndedSlots, Push, Queues, ServerInfo
+from poolq.engines.base import (  # isort: skip
+    Check, Claim, EndedSlots, Push, Queues, Registration, ServerInfo, Settlements, Step,
+)  # fmt: skip
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.faults import translate
+from poolq.engines.mysql.handing_on import KnownSlot, KnownSlots, hand_on, mark_plain
 from poolq.engines.mysql.literals import SplitSQL
 from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
+from poolq.engines.sql.gates import VACATE, Leaving, slot_name
+from poolq.engines.sql.location import CANCELLED_SUFFIX, DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
@@ -57,6 +61,7 @@ DIALECT = Dialect(
     on=TemplateToken("ON DUPLICATE KEY UPDATE".format),
     new=TemplateToken("VALUES({})".format),
     joined=TemplateToken(_joined),
+    cancelled=TemplateToken(f"CONCAT({{}}, '{CANCELLED_SUFFIX}')".format),
 )
 
 
@@ -154,6 +159,7 @@ class MySQLEngine(SQLEngine):
         self._statements = SplitSQL(self.texts)
         self._lost_names: list[str] = []
         self._waits_in_server = True
+        self._slots = KnownSlots()
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)
 
     def _connect(self) -> MySQLSession:
@@ -215,17 +221,64 @@ class MySQLEngine(SQLEngine):
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
-        plain = (
-            held is not None
-            and len(rules) == 1
-            and rules[0].cost == 1
-            and not rules[0].sliding
-            and not is_gate(rules[0])
-            and not held[1].reviewed
-        )
-        if held and plain and self.session.change(admit_query(rules[0], *held)):
+        if held is None:
+            return super().admit(rules)
+        rule = rules[0] if len(rules) == 1 and not held[1].reviewed else None
+        if rule and is_gate(rule):
+            return self._admit_gated(rule, held, ended)
+        plain = rule and rule.cost == 1 and not rule.sliding
+        if rule and plain and self.session.change(admit_query(rule, *held)):
             return Admission(0)
-        return super().admit(rules, held, ended)
+        return self._admit(rules, held, Leaving(self._slots.leaving(held[0], ended)))
+
+    def _admit_gated(
+        self, rule: Rule, held: tuple[str, Claim], ended: Sequence[EndedSlots]
+    ) -> Admission:
+        """Admit a claim that has a single rule, a gate, if possible by a slot that its worker has
+        (see `handing_on.py`)."""
+        (worker, claim), slots = held, self._slots
+        slot = slots.get(worker, rule.key)
+        if slot is None or not slot.is_over(rule.key, ended):
+            admission = self._admit([rule], held, Leaving(slots.leaving(worker, ended)))
+            if slot is None and not admission.wait and not admission.stale:
+                slots.take(worker, rule.key, KnownSlot(claim.id, claim), claim)
+            return admission
+        leaves = slots.leaving(worker, ended, but=slot)
+        if not slot.anew:
+            query = hand_on(rule, slot, worker, claim)
+            if self.session.change(query, *leaves):
+                slot.note_handed()
+                slots.take(worker, rule.key, slot, claim)
+                return Admission(0)
+            slot.note_refused()
+        slot.anew -= 1
+        if not slot.over:
+            leaves.append(Query(VACATE, slot_name(rule.key, slot.seat, worker, slot.claim)))
+        admission = self._admit([rule], held, Leaving(leaves, slot.seat))
+        slot.over = True
+        if not admission.wait and not admission.stale:
+            slots.take(worker, rule.key, slot, claim)
+            if not slot.anew:
+                self.session.transact(lambda tx: mark_plain(tx, rule))
+        return admission
+
+    def register(self, registration: Registration) -> None:
+        self._slots.forget(registration.worker)
+        super().register(registration)
+
+    def step(
+        self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
+    ) -> Step:
+        answer = super().step(worker, request, settlements, want, queues)
+        if self._slots.open:
+            self._slots.note_settled(settlements, answer.stale)
+        return answer
+
+    def settle(self, worker: str, settlements: Settlements) -> list[str]:
+        stale = super().settle(worker, settlements)
+        if self._slots.open:
+            self._slots.note_settled(settlements, stale)
+        return stale
 
     def wait(self, queues: Queues, timeout: float) -> int:
         end = time.monotonic() + timeout

@@ -108,8 +108,11 @@ class MySQLSession(Session):
             return []
         return self._retry(lambda: self.send([self._fill(query) for query in queries]))
 
-    def change(self, query: Query) -> int:
-        """Run one statement as its own transaction. Returns how many rows it has changed."""
+    def change(self, query: Query, *before: Query) -> int:
+        """Run one statement, if there are others after these, as its own transaction. Returns how
+        many rows it has changed."""
+        if before:
+            return self.transact(lambda tx: tx.finish(*before, query)[-1].changed)
         return self.read(query)[0].changed
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:

@@ -114,13 +114,16 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
--- the claim of that `request`, `idx` and `taken`. Rows of other claims are void. The row (name,
--- GATE_WINDOW) of the windows is the gate's lock.
+-- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `seat`: the job that
+-- took the slot first. `handed`: how often it was handed on since then. The row (name, GATE_WINDOW) of
+-- the windows is the gate's lock. It is `plain` if there are no more rows than slots, and no job waits.
 CREATE TABLE IF NOT EXISTS {ns}_slots (
     name VARBINARY(1000) NOT NULL,
+    seat CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    place VARBINARY(1100) NOT NULL,
     request BIGINT NOT NULL,
     idx INT NOT NULL,
-    taken BIGINT NOT NULL,
-    PRIMARY KEY (name, id)
+    handed BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (name, seat)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

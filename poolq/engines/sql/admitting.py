@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from poolq.engines.base import Claim, EndedSlots
+from poolq.engines.base import Claim
 from poolq.engines.sql import gates, limit_reviews, limit_windows
 from poolq.engines.sql.session import Transaction
 from poolq.engines.sql.settling import claim_clock
@@ -15,7 +15,7 @@ def admit(
     tx: Transaction,
     rules: Sequence[Rule],
     held: tuple[str, Claim] | None,
-    ended: Sequence[EndedSlots],
+    leaving: gates.Leaving,
 ) -> Admission:
     """See `Engine.admit`."""
     if held is None:
@@ -25,13 +25,12 @@ def admit(
         limit_reviews.apply_limits(tx, worker, claim, rules)
     clock = claim_clock(worker, claim)
     if any(map(is_gate, rules)):
-        leaves = gates.leave_queries(worker, ended)
         if len(rules) == 1 and not claim.reviewed:
-            if gates.enter_at_once(tx, rules[0], held, clock, leaves):
+            if gates.enter_at_once(tx, rules[0], held, clock, leaving):
                 return Admission(0)
         else:
-            tx.later(*leaves)
-        admission = gates.admit(tx, rules, clock, claim)
+            tx.later(*leaving.queries)
+        admission = gates.admit(tx, rules, clock, claim, leaving.seat)
     else:
         admission = limit_windows.admit(tx, rules, clock)
     if admission is None:

@@ -230,7 +230,13 @@ class SQLEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        work = partial(admitting.admit, rules=rules, held=held, ended=ended)
+        queries = gates.leave_queries(held[0], ended) if held and ended else ()
+        return self._admit(rules, held, gates.Leaving(queries))
+
+    def _admit(
+        self, rules: Sequence[Rule], held: tuple[str, base.Claim] | None, leaving: gates.Leaving
+    ) -> Admission:
+        work = partial(admitting.admit, rules=rules, held=held, leaving=leaving)
         return self._change(work, gives_way=True)
 
     def review(self, worker: str, queues: Queues) -> None:

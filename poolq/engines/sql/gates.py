@@ -1,24 +1,27 @@
 """Gates: at most so many jobs of a key run at once.
 
 Nothing signals that a slot has become free; this is derived. A row of `slots` names a claim by the
-job's id and its `request`, `idx` and `taken`. It counts only while the job is claimed by exactly
+job's id and its `place`, `request` and `idx`. It counts only while the job is claimed by exactly
 this claim, so whatever ends the claim frees the slot, in the same act, and need not know of gates.
 The line of a gate is due while the gate has room, whatever anybody has written, so no wake-up is
 lost between a job that parks and a claim that ends. A line that is not due has a claim for each
 slot of its gate; so there are no more such lines than claims, however many keys wait.
 
 The window row (key, GATE_WINDOW) is locked while slots are taken. Its `most` is the limit that was
-last named. Rows of ended claims are deleted by the next job of the key, or by a keeper.
+last named. Rows of ended claims are deleted by the next job of the key, or by a keeper. A row is
+called by the job that took it first, its `seat`; a worker may hand it on to its next job, as long
+as the window row is `plain` (see `mysql/handing_on.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from poolq.engines.base import Claim, EndedSlots
-from poolq.engines.sanitize import number, to_text
+from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql import limit_windows
 from poolq.engines.sql.holds import holds_query, read_holds, refusal
-from poolq.engines.sql.location import CLAIMED_RANGE, GATE_SLOT, claimed_by, line_of
+from poolq.engines.sql.location import GATE_SLOT, claimed_by, line_of
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -28,7 +31,7 @@ from poolq.engines.sql.session import (
     in_chunks,
 )
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
-from poolq.jobs.limits import GATE_WAIT, Admission, Rule
+from poolq.jobs.limits import GATE_WAIT, MAX_LIMIT, Admission, Rule
 
 #: How many void slots one sweep deletes.
 MAX_DELETED = 2000
@@ -39,10 +42,9 @@ MAX_TRIED = 8
 #: What `jobs.admitted` is for a claim with slots of gates.
 ADMITTED_BY_GATE = 2
 
-_START, _END = CLAIMED_RANGE
 #: Whether the job `j` is still claimed by the claim of the slot `s`.
-IS_HELD = f"""j.request = s.request AND j.idx = s.idx AND j.taken = s.taken
-    AND j.place >= '{_START}' AND j.place < '{_END}'"""
+IS_HELD = """j.request = s.request AND j.idx = s.idx
+    AND (j.place = s.place OR j.place = {cancelled:s.place})"""
 _TAKEN = f"""(SELECT COUNT(*) FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE s.name = l.name AND {IS_HELD})"""
 _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
@@ -55,35 +57,40 @@ MAKE_GATE = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, 0) {on:name, span} span = {new:span}"""
 SAVE_GATE = """UPDATE {windows} SET most = ?, start = {now}, used = ?, ends = {now},
     starts = starts + ? WHERE name = ? AND span = ?"""
-SET_MOST = "UPDATE {windows} SET most = ? WHERE name = ? AND span = ?"
-SLOTS = f"""SELECT s.id, CASE WHEN {IS_HELD} THEN 1 ELSE 0 END
+ADD_STARTS = "UPDATE {windows} SET starts = starts + ? WHERE name = ? AND span = ?"
+SET_MOST = "UPDATE {windows} SET most = ?, plain = 0 WHERE name = ? AND span = ?"
+SLOTS = f"""SELECT s.seat, s.id, CASE WHEN {IS_HELD} THEN 1 ELSE 0 END, s.handed
     FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id WHERE s.name = ?"""
-DELETE_SLOTS = "DELETE FROM {slots} WHERE name = ? AND id IN {list}"
-ADD_SLOT = """INSERT INTO {slots} (name, id, request, idx, taken)
-    SELECT ?, id, request, idx, taken FROM {jobs} WHERE id = ?
-    {on:name, id} request = {new:request}, idx = {new:idx}, taken = {new:taken}"""
+DELETE_SLOTS = "DELETE FROM {slots} WHERE name = ? AND seat IN {list}"
+_CALLED_AGAIN = """{on:name, seat} id = {new:id}, place = {new:place}, request = {new:request},
+    idx = {new:idx}"""
+ADD_SLOT = f"""INSERT INTO {{slots}} (name, seat, id, place, request, idx)
+    SELECT ?, ?, id, place, request, idx FROM {{jobs}} WHERE id = ? {_CALLED_AGAIN}"""
 #: Takes a slot for a claim if the gate has room, its limit is as it was, no job waits in the line,
-#: and the key is not held. If there are many void slots, it takes none, so that `admit` deletes
-#: them.
-ENTER = f"""INSERT INTO {{slots}} (name, id, request, idx, taken)
-    SELECT ?, c.id, c.request, c.idx, c.taken FROM {{jobs}} c {{by_id}}
+#: and the key is not held. If there are many void slots, or another row of the same job, it takes
+#: none, so that `admit` deletes them.
+ENTER = f"""INSERT INTO {{slots}} (name, seat, id, place, request, idx)
+    SELECT ?, ?, c.id, c.place, c.request, c.idx FROM {{jobs}} c {{by_id}}
     WHERE c.id = ? AND c.place = ? AND c.request = ? AND c.idx = ?
     AND (SELECT w.most FROM {{windows}} w WHERE w.name = ? AND w.span = {GATE_WINDOW}) = ?
     AND (SELECT COUNT(*) FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
         WHERE s.name = ? AND {IS_HELD}) < ?
-    AND (SELECT COUNT(*) FROM {{slots}} o WHERE o.name = ?) < ?
+    AND (SELECT COALESCE(SUM(CASE WHEN o.id = ? AND o.seat <> ? THEN {MAX_LIMIT} ELSE 1 END), 0)
+        FROM {{slots}} o WHERE o.name = ?) < ?
     AND NOT EXISTS (SELECT 1 FROM {{jobs}} f {{turn}} WHERE f.place = ? AND f.queue = ?)
     AND NOT EXISTS (SELECT 1 FROM {{holds}} h WHERE h.name = ?
-        AND h.start <= {{now}} AND h.ends > {{now}})
-    {{on:name, id}} request = {{new:request}}, idx = {{new:idx}}, taken = {{new:taken}}"""
-#: Frees the slot of a claim whose job has ended, as long as exactly this claim is held.
-LEAVE = f"""DELETE FROM {{slots}} WHERE name = ? AND id = ? AND EXISTS
-    (SELECT 1 FROM {{jobs}} j {{by_id}} WHERE j.id = ?
-    AND j.place = ? AND j.request = ? AND j.idx = ?
-    AND {IS_HELD.replace("s.", "{slots}.")})"""
-COUNT_ENTERED = f"""UPDATE {{windows}} SET start = {{now}}, ends = {{now}}, starts = starts + 1
-    WHERE name = ? AND span = {GATE_WINDOW} AND EXISTS (SELECT 1 FROM {{slots}} s
-        WHERE s.name = ? AND s.id = ? AND s.request = ? AND s.idx = ?)"""
+        AND h.start <= {{now}} AND h.ends > {{now}}) {_CALLED_AGAIN}"""
+_OF_CLAIM = "name = ? AND seat = ? AND id = ? AND place = ? AND request = ? AND idx = ?"
+#: Free the slot of a claim whose job has ended: by deleting the row or, if it has been handed on,
+#: by keeping it for the worker's next job of the key.
+LEAVE = f"DELETE FROM {{slots}} WHERE {_OF_CLAIM}"
+VACATE = f"UPDATE {{slots}} SET request = -1 WHERE {_OF_CLAIM}"
+#: A gate with more rows than slots is not `plain`.
+COUNT_ENTERED = f"""UPDATE {{windows}} SET start = {{now}}, ends = {{now}}, starts = starts + 1,
+    plain = CASE WHEN plain = 1
+        AND (SELECT COUNT(*) FROM {{slots}} o WHERE o.name = ?) <= most THEN 1 ELSE 0 END
+    WHERE name = ? AND span = {GATE_WINDOW}
+    AND EXISTS (SELECT 1 FROM {{slots}} s WHERE {_OF_CLAIM})"""
 MARK_GATED = f"UPDATE {{jobs}} SET admitted = {ADMITTED_BY_GATE} WHERE id = ?"
 DUE_TIME = "SELECT due_at, id FROM {jobs} WHERE id = ?"
 FIRST_IN_LINE = """SELECT due_at, id FROM {jobs} {turn} WHERE place = ? AND queue = ?
@@ -96,14 +103,24 @@ LOCK_GATE_LINE = "SELECT most FROM {lines} WHERE place = ? AND queue = ? {skip}"
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
     VALUES (?, ?, {GATE_SLOT} + {{now}}, ?, ?, ?, {{now}})
     {{on:place, queue}} most = {{new:most}}"""
+#: The gate is no longer `plain`, because a job waits. Run after the job is in the line.
+HAS_LINE = "UPDATE {windows} SET plain = 0 WHERE name = ? AND span = ?"
 SERVED = f"""UPDATE {{lines}} SET slot = {GATE_SLOT} + {{now}}, since = {{now}}
     WHERE place = ? AND queue = ?"""
-VOID_SLOTS = f"""SELECT s.name, s.id FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id
+VOID_SLOTS = f"""SELECT s.name, s.seat, s.handed
+    FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE j.id IS NULL OR NOT ({IS_HELD}) LIMIT {MAX_DELETED}"""
-DELETE_VOID_SLOT = f"""DELETE FROM {{slots}} WHERE name = ? AND id = ? AND NOT EXISTS
+DELETE_VOID_SLOT = f"""DELETE FROM {{slots}} WHERE name = ? AND seat = ? AND NOT EXISTS
     (SELECT 1 FROM {{jobs}} j WHERE j.id = {{slots}}.id AND {IS_HELD.replace("s.", "{slots}.")})"""
+#: Counts in the window row how often a void slot has been handed on, before the slot is deleted. As
+#: this locks the row, the slot remains void.
+COUNT_HANDED = f"""UPDATE {{windows}} SET starts = starts + COALESCE((SELECT s.handed
+        FROM {{slots}} s WHERE s.name = ? AND s.seat = ? AND NOT EXISTS
+        (SELECT 1 FROM {{jobs}} j WHERE j.id = s.id AND {IS_HELD})), 0)
+    WHERE name = ? AND span = {GATE_WINDOW}"""
 #: How many slots of each gate are taken, and the gate's limit.
-USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts FROM
+USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
+        + (SELECT SUM(o.handed) FROM {{slots}} o WHERE o.name = u.name) FROM
     (SELECT s.name, COUNT(*) AS used FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
         WHERE {IS_HELD} GROUP BY s.name ORDER BY s.name LIMIT ?) u
     JOIN {{windows}} w ON w.name = u.name AND w.span = {GATE_WINDOW}"""
@@ -112,40 +129,59 @@ USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts FROM
 @dataclass(frozen=True, slots=True)
 class LockedGates:
     """Some gates, locked until the transaction ends. By key: `most`, the limit last named; `taken`,
-    the ids of the jobs with a slot; `void`, the ids in rows of ended claims."""
+    the jobs with a slot, and their seats; `void`, the seats in rows of ended claims; `handed`, how
+    often the row of each seat has been handed on."""
 
     most: dict[str, int]
-    taken: dict[str, set[str]]
+    taken: dict[str, dict[str, str]]
     void: dict[str, list[str]]
+    handed: dict[str, dict[str, int]]
 
     def refusing(self, rules: Sequence[Rule], id_: str) -> int | None:
         """Return the position of the first gate that has no room for the job, or None."""
         for at, rule in enumerate(rules):
             if rule.window == GATE_WINDOW:
-                others = self.taken[rule.key] - {id_}
-                if len(others) >= self.most[rule.key]:
+                others = len(self.taken[rule.key]) - (id_ in self.taken[rule.key])
+                if others >= self.most[rule.key]:
                     return at
         return None
 
-    def enter(self, tx: Transaction, rules: Sequence[Rule], id_: str) -> None:
-        """Take a slot of each gate for a job that is claimed when the changes are sent."""
+    def delete_void(self, tx: Transaction, key: str, *others: str) -> None:
+        """Delete the rows of ended claims and `others`. Count how often they were handed on."""
+        gone = [*self.void[key], *others]
+        tx.later(*(Query(DELETE_SLOTS, (key, some)) for some in in_chunks(gone)))
+        if times := sum(self.handed[key][seat] for seat in gone):
+            tx.later(Query(ADD_STARTS, (times, key, GATE_WINDOW)))
+
+    def enter(self, tx: Transaction, rules: Sequence[Rule], id_: str, seat: str = "") -> None:
+        """Take a slot of each gate for a job that is claimed when the changes are sent. `seat`:
+        what to call the rows, if not by the job."""
+        seat = seat or id_
         for rule in gates_of(rules):
-            key = rule.key
-            if self.void[key]:
-                tx.later(*(Query(DELETE_SLOTS, (key, some)) for some in in_chunks(self.void[key])))
-            tx.later(Query(ADD_SLOT, (key, id_)))
-            used = len(self.taken[key] | {id_})
+            key, taken = rule.key, self.taken[rule.key]
+            self.delete_void(tx, key, *([taken[id_]] if taken.get(id_, seat) != seat else []))
+            tx.later(Query(ADD_SLOT, (key, seat, id_)))
+            used = len(taken) + (id_ not in taken)
             tx.later(Query(SAVE_GATE, (self.most[key], used, 1, key, GATE_WINDOW)))
+
+
+class Leaving(NamedTuple):
+    """What a worker does with slots when it asks for the next one: statements that free those of
+    ended jobs; and what to call the row of the next one, if not by its job."""
+
+    queries: Sequence[Query] = ()
+    seat: str = ""
 
 
 def leave_queries(worker: str, ended: Sequence[EndedSlots]) -> list[Query]:
     """Return statements that free these slots of the worker's claims."""
-    slots = sorted(
-        (rule.key, claim.id, claim.id, claimed_by(worker), claim.request, claim.index)
-        for claim, rules in ended
-        for rule in gates_of(rules)
-    )
-    return [Query(LEAVE, one) for one in slots]
+    slots = sorted((rule.key, claim) for claim, rules in ended for rule in gates_of(rules))
+    return [Query(LEAVE, slot_name(key, claim.id, worker, claim)) for key, claim in slots]
+
+
+def slot_name(key: str, seat: str, worker: str, claim: Claim) -> Sequence[object]:
+    """Return the arguments of LEAVE and VACATE."""
+    return key, seat, claim.id, claimed_by(worker), claim.request, claim.index
 
 
 def lock_gates(
@@ -161,19 +197,22 @@ def lock_gates(
     if not all(result.rows for result in found[: len(keys)]):
         tx.later(*(Query(MAKE_GATE, (key, GATE_WINDOW, named[key])) for key in keys))
         found = tx.run(*locks, *slots, *queries)
-    gates = LockedGates({}, {}, {})
+    gates = LockedGates({}, {}, {}, {})
     for at, key in enumerate(keys):
         gates.most[key] = number(found[at].rows[0][0])
         rows = found[len(keys) + at].rows
-        gates.taken[key] = {to_text(id_) for id_, held in rows if held}
-        gates.void[key] = [to_text(id_) for id_, held in rows if not held]
+        gates.taken[key] = {to_text(id_): to_text(seat) for seat, id_, held, _ in rows if held}
+        gates.void[key] = [to_text(seat) for seat, _, held, _ in rows if not held]
+        gates.handed[key] = {to_text(seat): number(times) for seat, _, _, times in rows}
     return gates, found[2 * len(keys) :]
 
 
-def admit(tx: Transaction, rules: Sequence[Rule], clock: Query, claim: Claim) -> Admission | None:
+def admit(
+    tx: Transaction, rules: Sequence[Rule], clock: Query, claim: Claim, seat: str = ""
+) -> Admission | None:
     """Take a slot of each gate and a start of each window, or nothing. Returns None if `clock`, a
     query that also locks the job's claim, finds no row. Holds and gates are asked first, because a
-    job that they refuse uses no attempt."""
+    job that they refuse uses no attempt. `seat`: see `LockedGates.enter`."""
     mine, id_, queue = gates_of(rules), claim.id, claim.queue
     keys = holds_query(rule.key for rule in rules)
     heads = [Query(FIRST_IN_LINE, (line_of(rule), queue)) for rule in mine]
@@ -201,25 +240,26 @@ def admit(tx: Transaction, rules: Sequence[Rule], clock: Query, claim: Claim) ->
     assert admission is not None  # SERVER_CLOCK always has a row
     if admission.wait:
         return admission._replace(rule=rules.index(windows[admission.rule]))
-    gates.enter(tx, rules, id_)
+    gates.enter(tx, rules, id_, seat)
     return admission
 
 
 def enter_at_once(
-    tx: Transaction, rule: Rule, held: tuple[str, Claim], clock: Query, leaves: Sequence[Query]
+    tx: Transaction, rule: Rule, held: tuple[str, Claim], clock: Query, leaving: "Leaving"
 ) -> bool:
-    """Take a slot in one round trip, which ends the transaction, after running `leaves`. Returns
-    False if that is not as simple; then only `leaves` have changed something, and `admit` must be
-    called. `held`: the worker and its claim. `clock`: as in `admit`."""
+    """Take a slot in one round trip, which ends the transaction, after freeing others. Returns
+    False if that is not as simple; then only these are changed, and `admit` must be called.
+    `held`: the worker and its claim. `clock`: as in `admit`."""
     (worker, claim), key, most = held, rule.key, rule.limit
-    name = claim.id, claimed_by(worker), claim.request, claim.index
-    room = key, most, key, most, key, most + MAX_VOID
+    seat = leaving.seat or claim.id
+    called = slot_name(key, seat, worker, claim)
+    room = key, most, key, most, claim.id, seat, key, most + MAX_VOID
     *_, entered, _ = tx.finish(
         Query(MAKE_GATE, (key, GATE_WINDOW, most)),  # locks the row if it is there
         clock,
-        *leaves,
-        Query(ENTER, (key, *name, *room, line_of(rule), claim.queue, key)),
-        Query(COUNT_ENTERED, (key, key, claim.id, claim.request, claim.index)),
+        *leaving.queries,
+        Query(ENTER, (*called, *room, line_of(rule), claim.queue, key)),
+        Query(COUNT_ENTERED, (key, key, *called)),
     )
     return entered.changed > 0
 
@@ -250,9 +290,12 @@ def mark_granted(tx: Transaction, gates: LockedGates, rules: Sequence[Rule], id_
 
 def sweep(session: Session) -> bool:
     """Delete some void slots. Returns whether there may be more."""
-    void = session.read(Query(VOID_SLOTS))[0].rows
+    void = sorted(session.read(Query(VOID_SLOTS))[0].rows)
     if void:
-        session.transact(lambda tx: tx.later(BatchQuery(DELETE_VOID_SLOT, sorted(void))))
+        rows = [(name, seat) for name, seat, _ in void]
+        handed = [(name, seat, name) for name, seat, times in void if number(times) > 0]
+        counted = [BatchQuery(COUNT_HANDED, handed)] if handed else []
+        session.transact(lambda tx: tx.later(*counted, BatchQuery(DELETE_VOID_SLOT, rows)))
     return len(void) >= MAX_DELETED
 
 
@@ -261,6 +304,5 @@ def uses(session: Session, most: int) -> dict[str, tuple[int, int, int]]:
     taken, and how many were ever taken."""
     found = session.read(Query(USED_GATES, (most,)))[0].rows
     return {
-        to_text(key): (number(limit), number(used), number(all_))
-        for key, limit, used, all_ in found
+        to_text(key): (number(limit), number(used), total(all_)) for key, limit, used, all_ in found
     }

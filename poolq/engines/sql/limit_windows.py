@@ -19,6 +19,7 @@ import msgspec
 from poolq.engines.sanitize import number, start_log
 from poolq.engines.sql.holds import LOCK_HOLD, holds_query, read_holds, refusal
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Session, Transaction
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import (
     ADMITTED,
     MAX_LIMIT,
@@ -47,7 +48,10 @@ MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
 SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
     WHERE name = ? AND span = ?"""
 SAVE_SLIDING = SAVE_WINDOW.replace("WHERE", ", log = ? WHERE")
-ENDED_WINDOWS = f"ends < {{now}} - {KEPT_MICROS} ORDER BY ends LIMIT {MAX_DELETED}"
+#: But not a gate that still has rows of slots, with which it counts its starts.
+ENDED_WINDOWS = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_WINDOW} AND EXISTS
+    (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))
+    ORDER BY ends LIMIT {MAX_DELETED}"""
 DELETE_WINDOWS = f"DELETE FROM {{windows}} WHERE {ENDED_WINDOWS}"
 #: For servers whose DELETE has no LIMIT.
 DELETE_WINDOWS_BY_NAME = f"""DELETE FROM {{windows}} WHERE (name, span) IN

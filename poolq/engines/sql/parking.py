@@ -150,7 +150,8 @@ def put_in_lines(
     for claim, park in parked:
         rule = park.rules[park.refused]
         opened[line_of(rule), claim.queue] = rule
-    tx.later(*(_open_line(*line, rule) for line, rule in sorted(opened.items())))
+    for line, rule in sorted(opened.items()):
+        _open_line(tx, *line, rule)
     if parked:
         waits = [
             (line_of(park.rules[park.refused]), encode_rules(park.rules), claim.id)
@@ -162,12 +163,14 @@ def put_in_lines(
         tx.later(BatchQuery(RELEASE_UNTIL, dues))
 
 
-def _open_line(place: str, queue: str, rule: Rule) -> Query:
+def _open_line(tx: Transaction, place: str, queue: str, rule: Rule) -> None:
     line = rule.key, rule.span
     if is_gate(rule):
-        return Query(gates.OPEN_LINE, (place, queue, *line, rule.limit))
+        tx.later(Query(gates.OPEN_LINE, (place, queue, *line, rule.limit)))
+        tx.at_end(Query(gates.HAS_LINE, line))
+        return
     window = rule.limit, rule.window, *line
-    return Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, place))
+    tx.later(Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, place)))
 
 
 def encode_rules(rules: Sequence[Rule]) -> bytes:
@@ -288,7 +291,7 @@ def _grant_first(
             if not is_gate(refusing):
                 tx.later(Query(SET_SLOT, (admission.until, place, queue)))
             return None
-        tx.later(_open_line(line_of(refusing), queue, refusing))
+        _open_line(tx, line_of(refusing), queue, refusing)
         tx.later(Query(MOVE_JOB, (line_of(refusing), job[0])))
     return None
 
@@ -305,7 +308,7 @@ def _wait_for_hold(
     if is_gate(rule):
         holds.move_to_line(tx, queue, rule.key, id_)
     else:
-        tx.later(_open_line(line_of(rule), queue, rule))
+        _open_line(tx, line_of(rule), queue, rule)
         tx.later(Query(MOVE_JOB, (line_of(rule), id_)))
     return False
 

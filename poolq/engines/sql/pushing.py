@@ -12,9 +12,9 @@ from poolq.jobs.concurrent_option import ParkedPush
 
 STORE_PARKED = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, rules)
     SELECT ?, ?, ?, {now}, CASE WHEN ? > 0 THEN {now} + ? END, x'', ?, ?"""
-#: The limit that is named last applies, in all queues.
+#: The limit that is named last applies, in all queues. The gate is not `plain`, as jobs wait.
 NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
-    VALUES (?, ?, ?, 0, 0, {now}) {on:name, span} most = {new:most}"""
+    VALUES (?, ?, ?, 0, 0, {now}) {on:name, span} most = {new:most}, plain = 0"""
 
 
 def push_parked(tx: Transaction, pushes: Sequence[ParkedPush]) -> None:

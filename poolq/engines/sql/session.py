@@ -138,7 +138,8 @@ class Dialect(NamedTuple):
     min(a, b) and max(a, b), and `list` is the operand of IN. `claims` selects all claims as one
     text, "<id> <request> <idx>" separated by commas. For `counted`, see `Session`. `{on:key}`
     begins the upsert clause of an INSERT, and `{new:column}` is the value it would insert.
-    `{joined:columns}` is one text of the values of these columns, separated by spaces."""
+    `{joined:columns}` is one text of the values of these columns, separated by spaces, and
+    `{cancelled:place}` is `location.cancelled_at` the worker whose claims are at this place."""
 
     now: str
     lock: str
@@ -154,6 +155,7 @@ class Dialect(NamedTuple):
     on: TemplateToken
     new: TemplateToken
     joined: TemplateToken
+    cancelled: TemplateToken
 
 
 TABLES = [

@@ -114,12 +114,15 @@ CREATE INDEX IF NOT EXISTS {ns}_declared_name ON {ns}_declared (name, node);
 CREATE INDEX IF NOT EXISTS {ns}_declared_pending ON {ns}_declared (pending, node);
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
--- the claim of that `request`, `idx` and `taken`. Rows of other claims are void.
+-- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `seat`: the job that
+-- took the slot first. `handed` is used by other databases.
 CREATE TABLE IF NOT EXISTS {ns}_slots (
     name TEXT NOT NULL,
+    seat TEXT NOT NULL,
     id TEXT NOT NULL,
+    place TEXT NOT NULL,
     request INTEGER NOT NULL,
     idx INTEGER NOT NULL,
-    taken INTEGER NOT NULL,
-    PRIMARY KEY (name, id)
+    handed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (name, seat)
 ) WITHOUT ROWID;

@@ -1,0 +1,154 @@
+"""Hands a worker's slot of a gate on to its next job, by one statement.
+
+Taking a slot anew needs a transaction that counts the gate's slots (`sql/gates.py`). But a worker
+that runs one job of a key after the other has a row of a slot already, whose job is done. If it
+gives this row to the next job, there are no more rows than before. So while the gate has no more
+rows than slots, nothing has to be counted, whether the old claim is settled or not.
+
+This is only done while the gate's window row is `plain`: it has no more rows than slots, no job
+waits in a line, and there is no hold. Whoever changes one of these first locks the window row, and
+resets `plain` in the same transaction. A hand-over locks the row in share mode. So it happens
+before that change or not at all; and several of them may happen at once.
+
+The row of a job that is done is nobody else's, because its job can never be claimed again. Only the
+engine object that took a slot knows of it; whatever it forgets, costs only time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+from poolq.engines.base import Claim, EndedSlots, Settlement
+from poolq.engines.sql.gates import LEAVE, VACATE, lock_gates, slot_name
+from poolq.engines.sql.location import claimed_by, line_of
+from poolq.engines.sql.session import Query, Transaction
+from poolq.jobs.concurrency import GATE_WINDOW, gates_of
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import Ack, Done
+
+#: After an attempt that failed, at least and at most so many jobs of the key take slots anew.
+MIN_ANEW, MAX_ANEW = 16, 1024
+#: Of how many keys slots are remembered.
+MAX_KNOWN = 1000
+
+#: Neither subquery may be an EXISTS, which MySQL could turn into a join.
+HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed + 1
+    WHERE name = ? AND seat = ? AND id = ? AND place = ? AND request IN (?, -1) AND idx = ?
+    AND (SELECT 1 FROM {{jobs}}
+        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1
+    AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_WINDOW} AND most = ?
+        AND plain = 1 LOCK IN SHARE MODE) = 1"""
+#: Locks what it looks for, so that it waits for a transaction that has just stored such a row.
+MARK_PLAIN = f"""UPDATE {{windows}} SET plain = 1 WHERE name = ? AND span = {GATE_WINDOW}
+    AND (SELECT COUNT(*) FROM {{lines}} WHERE place = ? FOR UPDATE) = 0
+    AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ? FOR UPDATE) = 0"""
+
+
+def hand_on(rule: Rule, slot: "KnownSlot", worker: str, claim: Claim) -> Query:
+    """Return a statement that changes a row only if the slot now belongs to the claim."""
+    key, (id_, request, index, *_) = rule.key, claim
+    place, before = claimed_by(worker), slot.claim
+    old, new = (before.id, place, before.request, before.index), (id_, place, request, index)
+    return Query(HAND_ON, (id_, request, index, key, slot.seat, *old, *new, key, rule.limit))
+
+
+def mark_plain(tx: Transaction, rule: Rule) -> None:
+    """Allow that slots of the gate are handed on, if that is right."""
+    key = rule.key
+    gates, _ = lock_gates(tx, [rule])
+    taken, most = len(gates.taken[key]), gates.most[key]
+    if taken + len(gates.void[key]) > most:
+        gates.delete_void(tx, key)
+    if taken <= most:
+        tx.later(Query(MARK_PLAIN, (key, line_of(rule), key)))
+
+
+@dataclass(slots=True)
+class KnownSlot:
+    """A slot that a worker took. `seat`: what its row is called. `claim`: who has it. `over`:
+    whether that claim has ended, and its job is done. `handed`: how often the slot was handed on.
+    `anew`: how many more jobs of the key take their slots anew before another attempt."""
+
+    seat: str
+    claim: Claim
+    over: bool = False
+    handed: int = 0
+    anew: int = 1
+    _pause: int = MIN_ANEW // 2
+    _streak: int = 0
+
+    def note_handed(self) -> None:
+        self.handed += 1
+        self._streak += 1
+
+    def note_refused(self) -> None:
+        """Compute after how many jobs of the key to try again: ever later, if it is in vain."""
+        self._pause = MIN_ANEW if self._streak > self._pause else min(2 * self._pause, MAX_ANEW)
+        self._streak, self.anew = 0, self._pause
+
+    def is_over(self, key: str, ended: Sequence[EndedSlots]) -> bool:
+        """Return whether its job is done, given the slots that end now."""
+        return self.over or any(
+            claim[:3] == self.claim[:3] and [rule.key for rule in gates_of(rules)] == [key]
+            for claim, rules in ended
+        )
+
+
+class KnownSlots:
+    """The slots that this engine object's workers took last, by worker and key. `open`: by job,
+    those that are not over."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, tuple[str, str]] = {}
+        self._by_key: dict[tuple[str, str], KnownSlot] = {}
+
+    def get(self, worker: str, key: str) -> KnownSlot | None:
+        return self._by_key.get((worker, key))
+
+    def take(self, worker: str, key: str, slot: KnownSlot, claim: Claim) -> None:
+        """Record that the slot belongs to the claim."""
+        self.open.pop(slot.claim.id, None)
+        slot.claim, slot.over = claim, False
+        self.open[claim.id] = worker, key
+        self._by_key.pop((worker, key), None)
+        self._by_key[worker, key] = slot
+        if len(self._by_key) > MAX_KNOWN:
+            self._forget(*next(iter(self._by_key)))
+
+    def note_settled(self, settlements: Sequence[Settlement], stale: Sequence[str]) -> None:
+        """Record that the claims of these settlements have ended."""
+        for claim, outcome in settlements:
+            name = self.open.get(claim.id)
+            slot = self._by_key.get(name) if name else None
+            if name is None or slot is None or slot.claim[:3] != claim[:3]:
+                continue
+            if type(outcome) in (Ack, Done) and claim.id not in stale:
+                self.open.pop(claim.id, None)
+                slot.over = True
+            else:
+                self._forget(*name)
+
+    def forget(self, worker: str) -> None:
+        for owner, key in list(self._by_key):
+            if owner == worker:
+                self._forget(owner, key)
+
+    def _forget(self, worker: str, key: str) -> None:
+        slot = self._by_key.pop((worker, key), None)
+        if slot is not None:
+            self.open.pop(slot.claim.id, None)
+
+    def leaving(
+        self, worker: str, ended: Sequence[EndedSlots], but: KnownSlot | None = None
+    ) -> list[Query]:
+        """Return statements that free these slots, except one."""
+        found: list[tuple[str, str, Sequence[object]]] = []
+        for claim, rules in ended:
+            for key in {rule.key for rule in gates_of(rules)}:
+                slot = self.get(worker, key)
+                if slot is None or slot.claim[:3] != claim[:3]:
+                    found.append((key, LEAVE, slot_name(key, claim.id, worker, claim)))
+                elif slot is not but:
+                    sql = VACATE if slot.handed else LEAVE
+                    found.append((key, sql, slot_name(key, slot.seat, worker, claim)))
+        return [Query(sql, name) for _, sql, name in sorted(found, key=itemgetter(0))]
