@@ -1,7 +1,8 @@
 """The statements that store new jobs on MySQL and MariaDB: how they begin, and their rows.
 
 A unique job and its key are stored by one transaction, which is sent as a whole. MariaDB can run it
-as a single statement, and so answers once. If somebody has the key, the transaction is left open.
+as a single statement, and so answers once; but then it takes longer to parse, so this is only done
+for few jobs. If somebody has the key, the transaction is left open.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ INSERT_KEYS = "INSERT INTO {unique_keys} (name, id, ends) VALUES "
 #: Templates of a transaction with an INSERT_KEYS and an INSERT_UNIQUE.
 STORE_UNIQUE = b"BEGIN;%b;%b;COMMIT"
 STORE_UNIQUE_AT_ONCE = b"BEGIN NOT ATOMIC START TRANSACTION;%b;%b;COMMIT;END"
+#: For how many jobs at most.
+MAX_AT_ONCE = 20
 
 
 def unique_rows(pushes: Sequence[TiedPush], now: bytes) -> tuple[bytes, bytes]:
@@ -23,17 +26,20 @@ def unique_rows(pushes: Sequence[TiedPush], now: bytes) -> tuple[bytes, bytes]:
     `now`: the server's clock as SQL."""
     keys: list[tuple[str, bytes]] = []
     jobs: list[bytes] = []
+    queues: dict[str, bytes] = {}
     for (id_, queue, body, delay, at, expires), right in pushes:
         if right is not None:
-            name, id_literal = quoted(right.key.encode()), quoted(id_.encode())
+            id_literal, on = quoted(id_.encode()), queues.get(queue)
+            if on is None:
+                on = queues[queue] = quoted(queue.encode())
             ends = b"%b + %d" % (now, right.lasts) if right.lasts else b"0"
-            keys.append((right.key, b"(%b,%b,%b)" % (name, id_literal, ends)))
+            keys.append((right.key, b"(%b,%b,%b)" % (quoted(right.key.encode()), id_literal, ends)))
             place, due = place_and_due(now, delay, at) if delay or at else (b"''", now)
-            jobs.append(b"(%b,%b,%b,%b,'',_binary%b,%b,_binary%b)" % (
-                id_literal, place, quoted(queue.encode()), due, quoted(body),
-                b"%b + %d" % (due, expires) if expires else b"NULL", quoted(right.ties),
-            ))  # fmt: skip
-    return b",".join([row for _, row in sorted(keys)]), b",".join(jobs)
+            until = b"%b + %d" % (due, expires) if expires else b"NULL"
+            row = id_literal, place, on, due, quoted(body), until, quoted(right.ties)
+            jobs.append(b"(%b,%b,%b,%b,'',_binary%b,%b,_binary%b)" % row)
+    keys.sort()
+    return b",".join([row for _, row in keys]), b",".join(jobs)
 
 
 def place_and_due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:

@@ -19,6 +19,7 @@ from poolq.engines.mysql.new_jobs import (
     INSERT_JOBS,
     INSERT_KEYS,
     INSERT_UNIQUE,
+    MAX_AT_ONCE,
     STORE_UNIQUE,
     STORE_UNIQUE_AT_ONCE,
     place_and_due,
@@ -72,7 +73,7 @@ class MySQLSession(Session):
         self.known_queues: set[str] = set()
         self.busy = False  # waiting for an answer, or within a transaction
         server = str(self.raw.get_server_info())  # type: ignore[no-untyped-call]  # PyMySQL has none
-        self._store_unique = STORE_UNIQUE_AT_ONCE if "MariaDB" in server else STORE_UNIQUE
+        self._runs_blocks = "MariaDB" in server
         self._insert = statements[INSERT_JOBS][0]
         self._insert_expiring = statements[INSERT_EXPIRING][0]
         self._on_lost = on_lost
@@ -171,7 +172,9 @@ class MySQLSession(Session):
         (now,) = self.statements["{now}"]
         keys, jobs = unique_rows(pushes, now)
         keys = self.statements[INSERT_KEYS][0] + keys
-        transaction = self._store_unique % (keys, self.statements[INSERT_UNIQUE][0] + jobs)
+        at_once = self._runs_blocks and len(pushes) <= MAX_AT_ONCE
+        store = STORE_UNIQUE_AT_ONCE if at_once else STORE_UNIQUE
+        transaction = store % (keys, self.statements[INSERT_UNIQUE][0] + jobs)
         if len(transaction) > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
             return False
         return self._retry(lambda: self._push_unique(transaction))

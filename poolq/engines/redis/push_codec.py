@@ -70,19 +70,17 @@ def tied_push_arguments(pushes: Sequence[base.TiedPush]) -> list[Argument]:
 
 def unique_push_arguments(prefix: str, pushes: Sequence[base.TiedPush]) -> list[Argument] | None:
     """Encode jobs for `push_unique`. Returns None for jobs that it cannot store."""
-    keys: list[Argument] = []
-    ties: list[Argument] = []
-    bare: list[base.Push] = []
-    head = f"{prefix}unique:"
-    for push, right in pushes:
-        if right is None or right.lasts or push.expires:
-            return None
-        id_ = push.id
-        keys += (head + right.key, "0 " + id_)
-        ties += (id_, right.ties)
-        bare.append(push)
-    if len(set(keys[::2])) < len(bare):
+    bare = [push for push, _ in pushes]
+    rights = [right for _, right in pushes if right is not None and not right.lasts]
+    if len({right.key for right in rights}) < len(bare) or any(map(_expires, bare)):
         return None
+    many, head = 2 * len(bare), f"{prefix}unique:"
+    keys: list[Argument] = [head] * many
+    keys[::2] = [head + right.key for right in rights]
+    keys[1::2] = ["0 " + push.id for push in bare]
+    ties: list[Argument] = [head] * many
+    ties[::2] = [push.id for push in bare]
+    ties[1::2] = [right.ties for right in rights]
     return [len(bare), *keys, *ties, *push_arguments(bare)]
 
 

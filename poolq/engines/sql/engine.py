@@ -87,7 +87,8 @@ class SQLEngine(Engine):
                 return [pushes[0].push.id]
             for some in in_chunks(pushes):
                 if len(pushes) > 1 and ties.may_push_together(some) and session.push_unique(some):
-                    holders.update((one.id, one.id) for one, _ in some)
+                    stored = [one.id for one, _ in some]
+                    holders.update(zip(stored, stored, strict=True))
                 else:
                     self._push_tied(session, some, holders)
         except EngineUnavailable as error:
