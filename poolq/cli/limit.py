@@ -111,7 +111,7 @@ def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
     known = limit_admin.known_windows(engine, key)
     with _usage():
         new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
-    limit_admin.set_limit(engine, new)
+        limit_admin.set_limit(engine, new)
     sliding = limit_admin.is_sliding(engine, new)
     done = f"limit {key} allows {limit_rule(new.limit, new.window / 1e6, sliding=sliding)} now"
     _print_done(as_json, {"key": key, "limit": new.limit, "window": new.window / 1e6}, done)

@@ -54,7 +54,13 @@ class Recurrence:
         """Read what a person has written. Raises ScheduleError, whose text begins with `what`."""
         zone = check_zone(tz, what)
         if not (isinstance(when, str) and not is_duration(when)):
-            return cls(interval=_interval(when, what), tz=zone)
+            interval = _interval(when, what)
+            if zone != "UTC":
+                raise ScheduleError(
+                    f"{what}: tz is {zone!r}, but an interval has no zone, and the time is"
+                    f" {when!r}; write a cron line such as '0 3 * * *', or leave out tz"
+                )
+            return cls(interval=interval)
         found = cls(cron=_cron(when, what), tz=zone)
         try:
             found.after(0)

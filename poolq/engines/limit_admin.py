@@ -7,7 +7,7 @@ from poolq.engines.base import Engine
 from poolq.errors import DurationError
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.holds import HOLD_WINDOW, key_to_hold, length_of_hold
-from poolq.jobs.limits import Limit
+from poolq.jobs.limits import MAX_SLIDING_LIMIT, Limit
 from poolq.jobs.producer import engine
 
 
@@ -45,7 +45,10 @@ class limits:  # noqa: N801  # it reads as a word: poolq.limits.set("llm", 50, m
 
 
 def set_limit(chosen: Engine, limit: Limit) -> None:
+    """Raises LimitError if the limit is not allowed, as far as the engine knows now."""
     assert limit.key is not None
+    if limit.limit > MAX_SLIDING_LIMIT and is_sliding(chosen, limit):
+        Limit(limit.limit, seconds=limit.window / 1e6, sliding=True)
     chosen.set_limit(limit.key, limit.window, limit.limit)
 
 

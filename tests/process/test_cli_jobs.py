@@ -328,6 +328,8 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     assert "2 jobs of gate run at once, as the code says; that cannot be set" in done.err
     engine.admit([Rule("any", 1, 3_600_000_000, sliding=True)])
     assert poolq("limit", "set", "any", "3/1h").out == "limit any allows 3 in any 1h now\n"
+    done = poolq("limit", "set", "any", "1001/1h")
+    assert (done.code, "limit is 1001; a sliding one is at most 1000" in done.err) == (2, True)
     assert poolq("limit", "reset", "api").out == "limit api is what the code says again\n"
     assert engine.admit([rule]).wait > 0
     done = poolq("limit", "reset", "api")

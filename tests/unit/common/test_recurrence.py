@@ -201,6 +201,12 @@ def test_an_unknown_zone_is_refused(tz: object) -> None:
         check_zone(tz, "x")
 
 
+def test_an_interval_with_a_zone_is_refused() -> None:
+    """It would not keep to the clock of the zone when that changes."""
+    with pytest.raises(ScheduleError, match=r"x: tz is 'Asia/Tokyo', but an interval has no zone"):
+        Recurrence.parse("1 day", "Asia/Tokyo", "x")
+
+
 def test_a_zone_may_be_given_as_an_object() -> None:
     assert check_zone(ZoneInfo("Asia/Tokyo"), "x") == "Asia/Tokyo"
     assert check_zone("UTC", "x") == "UTC"

@@ -42,9 +42,10 @@ def test_a_declaration_is_read_once_and_stored_as_it_is() -> None:
 
 
 def test_the_hash_names_what_a_schedule_does() -> None:
-    made = [spec(), spec("2m"), spec(tz="Asia/Tokyo"), spec(overlap="skip"), spec(jitter=1)]
+    made = [spec(), spec("2m"), spec(overlap="skip"), spec(jitter=1)]
+    made += [spec("@daily"), spec("@daily", tz="Asia/Tokyo")]
     hashes = {schedule_spec.hash_of(schedule_spec.encode(one)) for one in made}
-    assert len(hashes) == 5
+    assert len(hashes) == 6
     assert all(len(one) == 16 for one in hashes)
     assert schedule_spec.digest_of({"a": "1", "b": "2"}) == schedule_spec.digest_of(
         {"b": "2", "a": "1"}
