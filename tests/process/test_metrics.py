@@ -74,7 +74,8 @@ def test_all_metrics_are_there(project: Project, port: int) -> None:
         found = scrape(port)
         delayed = found["poolq_queue_delayed"].get(("default",))
         jobs = sum(found["poolq_jobs_total"].values())
-        return found if (delayed, jobs) == (1, 4) else None
+        measured = all(found["poolq_worker_rss_bytes"].values())
+        return found if (delayed, jobs, measured) == (1, 4, True) else None
 
     found = until(counted)
     assert found is not None

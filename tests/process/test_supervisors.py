@@ -213,7 +213,7 @@ def test_lightpacks_file_runs_one_pool_and_supervisor_gives_up_the_others(projec
     command = f"{sys.executable} -m poolq run --procs=1 --cooldown=3600"
     supervisor = Supervisor(project, command)
     try:
-        until(lambda: supervisor.entered("FATAL") == 3, 60, "the end of three")
+        until(lambda: supervisor.entered("FATAL") == 3, 150, "the end of three")
         assert supervisor.states() == ["FATAL"] * 3 + ["RUNNING"]
         (refused,) = {line for line in supervisor.log.splitlines() if "already" in line}
         assert "a pool named 'default' runs here already" in refused
