@@ -8,16 +8,16 @@
   back, it comes once. Lines with a star for minutes or hours follow the real time, as cron does.
 - Instants are microseconds since the epoch. The instants of an interval are counted from an earlier
   one, so that they keep their phase.
+
+Only those who have cron lines or zones import cronsim and zoneinfo, since every pool imports this.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+import msgspec
 
 from poolq.common.durations import SECOND, is_duration, micros
 from poolq.errors import ScheduleError
@@ -41,8 +41,7 @@ _SPANS = tuple(timedelta(**{unit: n}) // _MICROSECOND for unit, n in (
 ))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Recurrence:
+class Recurrence(msgspec.Struct, frozen=True):
     """Either `cron`, a line of five fields in the zone `tz`, or `interval` in microseconds."""
 
     cron: str = ""
@@ -116,6 +115,8 @@ class Recurrence:
         """Yield the instants after `moment`, each later than the one before it. In an hour that the
         clocks repeat, cronsim may return the first of two instants when it is asked from the
         second one, so what is not later is left out."""
+        from cronsim import CronSim
+
         asked = _EPOCH + timedelta(microseconds=moment)
         for local in CronSim(self.cron, asked.astimezone(_zone(self.tz))):
             instant = (local.astimezone(UTC) - _EPOCH) // _MICROSECOND
@@ -126,7 +127,11 @@ class Recurrence:
 
 @lru_cache(maxsize=1000)
 def _zone(name: str) -> tzinfo:
-    return UTC if name == "UTC" else ZoneInfo(name)
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
 
 
 def check_zone(tz: object, what: str) -> str:
@@ -179,6 +184,8 @@ def _cron(when: str, what: str) -> str:
 
 
 def _is_cron(line: str) -> bool:
+    from cronsim import CronSim, CronSimError
+
     try:
         CronSim(line, _EPOCH)
     except (CronSimError, AssertionError, ValueError, TypeError):

@@ -15,7 +15,6 @@ import logging
 import signal
 from collections.abc import Callable, Generator, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -29,14 +28,13 @@ STOPPING_SECONDS = 2.0
 MAX_HEADER_BYTES = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class JobDraft:
+class JobDraft(msgspec.Struct, frozen=True):
     """A job that is about to be dispatched. Callbacks may add `headers`, texts by name, which every
     attempt of the job finds in `self.headers`. Together they may have MAX_HEADER_BYTES of JSON."""
 
     job: str
     queue: str
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
 
 
 class JobOutcome(NamedTuple):

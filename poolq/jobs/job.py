@@ -6,7 +6,7 @@ imported. `@job` (`function_job.py`) creates subclasses too, so workers only dea
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from types import MappingProxyType
@@ -329,8 +329,7 @@ def options_of(cls: type[Job]) -> Options:
 
 def _parked(cls: type[Job], options: Options) -> Options:
     """Let a dispatch park jobs with `concurrent`, unless only a worker knows all limits."""
-    one = options.concurrent if cls.rate_limit is Job.rate_limit else None
-    return options if one is None else replace(options, concurrent=one.parking())
+    return options.parking() if cls.rate_limit is Job.rate_limit else options
 
 
 def build(

@@ -1,14 +1,16 @@
 """The options of a job: parsing, validation and merging.
 
 Options are read when a job is dispatched and are stored with it. The caller decides where they come
+import msgspec
 from (a class, `set()`, `dispatch()`, a decorator) and when they are checked. The options of a class
 are checked when it is defined.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn, TypedDict
+
+import msgspec
 
 from poolq.common.durations import Duration, Moment, is_duration, micros, when
 from poolq.common.names import check_name, suggestion
@@ -40,8 +42,7 @@ class DispatchOptions(TypedDict, total=False):
     concurrent: Concurrent | None
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """Parsed options. Durations are in microseconds; a `timeout` of 0 means none. A `delay` that is
     not an integer is a point in time (a datetime or text), which `due` evaluates for each job. Text
     in `retry_after` is a span of calendar months (`date_parser.span`). A `max_snoozes` of 0 means
@@ -75,7 +76,12 @@ class Options:
             if growing.jitter and given.get("jitter") is not None:
                 raise OptionError(f"job {job}: jitter is given twice; leave it to the Backoff")
             read["jitter"] = growing.jitter or read.get("jitter", 0.0)
-        return replace(self, **read)  # type: ignore[arg-type]  # each reader returns its field's type
+        return msgspec.structs.replace(self, **read)
+
+    def parking(self) -> "Options":
+        """Return the same for jobs that their dispatch parks, if they have `concurrent`."""
+        one = self.concurrent
+        return self if one is None else msgspec.structs.replace(self, concurrent=one.parking())
 
     def due(self, job: str) -> tuple[int, int]:
         """Return `(delay, at)` of a job that is dispatched now, as `durations.when` does."""

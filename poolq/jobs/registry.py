@@ -17,7 +17,7 @@ from types import MappingProxyType, ModuleType
 
 from poolq.config.trusted_folders import reason_for_distrust
 from poolq.errors import AppError, OptionError, PoolqError
-from poolq.jobs import periodic
+from poolq.jobs import declarations
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.job import Job, full_name, is_job
 
@@ -63,7 +63,7 @@ def load(modules: Sequence[str], folder: Path) -> Registry:
         except OptionError as error:
             raise AppError(str(error)) from error
     try:
-        return Registry(jobs, periodic.collect())
+        return Registry(jobs, _schedules())
     except PoolqError as error:
         raise AppError(str(error)) from error
 
@@ -96,6 +96,14 @@ def _jobs() -> Iterator[type[Job]]:
                 rest.append(cls)
                 if is_job(cls) and not full_name(cls).startswith("__main__:"):
                     yield cls
+
+
+def _schedules() -> Mapping[str, bytes]:
+    if not declarations.noted():
+        return {}
+    from poolq.jobs import periodic  # which imports what applications without schedules need not
+
+    return periodic.collect()
 
 
 def _check_name(name: str, folder: Path) -> None:

@@ -5,8 +5,9 @@ a reload changes it also for jobs that are already stored.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeGuard
+
+import msgspec
 
 from poolq.common.durations import MAX_MICROSECONDS, Duration, is_duration, micros, span
 from poolq.errors import OptionError
@@ -16,8 +17,7 @@ MAX_FACTOR = 1_000
 FINAL_ACTIONS = ("discard", "fail")
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(msgspec.Struct, frozen=True):
     """Delays that grow from attempt to attempt: `Backoff("1s", factor=2, most="1h", jitter=0.2)`.
 
     Each delay is `factor` times the one before it, and at most `most`. A random part of `jitter`
@@ -54,8 +54,7 @@ class Backoff:
 RetryAfter = Duration | Sequence[Duration] | Backoff | None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """What to do after an error of one kind, in `retry_on`: other `attempts` than the job has, or
     other delays (`after`, written like the option `retry_after`). Raises OptionError,
     DurationError."""

@@ -7,8 +7,9 @@ so that a limit with short windows does not come and go.
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+import msgspec
 
 from poolq.engines.base import LimitUse
 from poolq.jobs.concurrency import is_gate
@@ -119,8 +120,7 @@ class Starts:
         self._start = self._used = 0
 
 
-@dataclass(slots=True)
-class _WatchedLimit:
+class _WatchedLimit(msgspec.Struct):
     """What is known of one limit. Times are monotonic seconds. `allowed`: the value of the limit
     that was reported last; `same_since`: since when `use` has its present value."""
 
@@ -128,7 +128,7 @@ class _WatchedLimit:
     starts: Starts
     allowed: int
     same_since: float
-    waiting: SlidingWindow = field(default_factory=lambda: SlidingWindow(WAITING_SPAN))
+    waiting: SlidingWindow = msgspec.field(default_factory=lambda: SlidingWindow(WAITING_SPAN))
     rate: float = 0.0
     used_at: float = 0.0
     held_at: float | None = None

@@ -8,7 +8,8 @@ ended by then.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from poolq.log.formats import Format
 from poolq.log.frames import END, RAW, WHOLE, Parser, cut, read_output
@@ -19,8 +20,7 @@ LINE_TIMEOUT = 1.0
 STREAMS = {b"1": "stdout", b"2": "stderr"}
 
 
-@dataclass(slots=True)
-class _OpenLine:
+class _OpenLine(msgspec.Struct):
     """A line that has not ended yet, and where and when it began."""
 
     record: Record
@@ -30,14 +30,13 @@ class _OpenLine:
     text: bytes = b""
 
 
-@dataclass(slots=True)
-class _Source:
+class _Source(msgspec.Struct):
     """One pipe. `begun`: open lines by writer. A writer is RAW, or a process and its stream."""
 
     parser: Parser
     last: Record
     read_at: float = 0.0
-    begun: dict[bytes, _OpenLine] = field(default_factory=dict)
+    begun: dict[bytes, _OpenLine] = {}
 
 
 class LineAssembler:

@@ -13,12 +13,12 @@ import select
 import selectors
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from time import monotonic, time
 from types import FrameType
 
+import msgspec
 from setproctitle import setproctitle
 
 from poolq.log.formats import Format
@@ -42,8 +42,7 @@ EXIT_SINK_DIED = 70
 _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
 
 
-@dataclass(frozen=True, slots=True)
-class LoggerSetup:
+class LoggerSetup(msgspec.Struct, frozen=True):
     """What a logger gets from the master, in a process that has closed the pipes' writing ends.
     `who(row)` returns the slot of a row and the id of the job that it runs, or "". `beat()` is
     called at least every second while all is well. `keep(lines)` gets a copy of what is written."""

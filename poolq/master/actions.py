@@ -1,40 +1,34 @@
 """The actions that `policy.py` can decide on. `master.py` and `children.py` carry them out."""
 
-from dataclasses import dataclass
+import msgspec
 
 from poolq.scoreboard.layout import RunningJob
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnLogger:
+class SpawnLogger(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnKeeper:
+class SpawnKeeper(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnTemplate:
+class SpawnTemplate(msgspec.Struct, frozen=True):
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnWorker:
+class SpawnWorker(msgspec.Struct, frozen=True):
     slot: int
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True):
     """Send TERM. The process finishes its job, then exits."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(msgspec.Struct, frozen=True):
     """Send KILL to the process and its group. A worker's job is released without using an attempt.
     If `booting` is true, spare a process that has become ready meanwhile, as it may have a job."""
 
@@ -43,46 +37,40 @@ class Kill:
     booting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CheckCode:
+class CheckCode(msgspec.Struct, frozen=True):
     """Ask the template which files have changed, since worker `seq` is to be recycled."""
 
     generation: int
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class DumpStack:
+class DumpStack(msgspec.Struct, frozen=True):
     """Ask the worker to write its stack to the log."""
 
     pid: int
     running: RunningJob
 
 
-@dataclass(frozen=True, slots=True)
-class KillOverrun:
+class KillOverrun(msgspec.Struct, frozen=True):
     """Suspend the worker with SIGSTOP; kill it if it still runs this job, else let it continue."""
 
     pid: int
     running: RunningJob
 
 
-@dataclass(frozen=True, slots=True)
-class KillCancelled:
+class KillCancelled(msgspec.Struct, frozen=True):
     """Kill the worker if it still runs a job that was cancelled and whose grace is over."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(msgspec.Struct, frozen=True):
     """Let running jobs finish, then end the pool."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(msgspec.Struct, frozen=True):
     code: int
 
 

@@ -10,7 +10,6 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from math import inf
 from time import monotonic, monotonic_ns
 from typing import Any
@@ -341,7 +340,7 @@ class Master:
 
 def _limits(config: Config) -> Limits:
     """Return a pool's limits. Nothing is preloaded if the master cannot adopt workers."""
-    return replace(
+    return msgspec.structs.replace(
         msgspec.convert(config, Limits, from_attributes=True),  # copies fields of the same names
         max_missed_beats=round(config.sleep) + MAX_IDLE_SILENCE,
         preload=not config.no_preload and adopt_orphans(),

@@ -9,9 +9,10 @@ Times are monotonic seconds.
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
+
+import msgspec
 
 from poolq.scoreboard.exit_reasons import WorkerDeath
 from poolq.scoreboard.layout import NO_JOB, RunningJob
@@ -119,8 +120,7 @@ class IllegalMove(RuntimeError):
     """An event that cannot happen to a worker in its state."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What the settings allow, in seconds and bytes. 0 means no limit."""
 
     cooldown: float = 0.0
@@ -138,8 +138,7 @@ class Limits:
     until_empty: bool = False
 
 
-@dataclass(slots=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct):
     """A counter that moves while its process lives, observed about once a second. `missed` counts
     observations without a move, not seconds, so that no process seems silent because the observer
     was stopped or the whole machine slept."""
@@ -155,8 +154,7 @@ class Heartbeat:
             self.missed, self.observed_at = self.missed + 1, now
 
 
-@dataclass(slots=True)
-class StackDump:
+class StackDump(msgspec.Struct):
     """A request to a worker to log its stack while it runs this job."""
 
     running: RunningJob
@@ -164,8 +162,7 @@ class StackDump:
     written: bool = False
 
 
-@dataclass(slots=True)
-class WorkerProcess:
+class WorkerProcess(msgspec.Struct):
     """A worker, and what was last read from its scoreboard row. `expires_at`: when its cooldown is
     over. `recycle_reason`: why it is to be replaced, or "". `code_asked_at`: when its template was
     asked whether the code has changed. `jobs`: how many jobs it has settled. `over_limit`: whether
@@ -187,7 +184,7 @@ class WorkerProcess:
     jobs: int = 0
     rss: int = 0
     initial_rss: int = 0
-    beat: Heartbeat = field(default_factory=Heartbeat)
+    beat: Heartbeat = msgspec.field(default_factory=Heartbeat)
     running: RunningJob = NO_JOB
     running_since: float = 0.0
     deadline: float = inf
@@ -225,12 +222,11 @@ class WorkerProcess:
         return self.state in KILLED_STATES
 
 
-@dataclass(slots=True)
-class Slot:
+class Slot(msgspec.Struct):
     """A numbered place for a worker: one serves in it, another may boot, others may be leaving."""
 
     number: int
-    procs: list[WorkerProcess] = field(default_factory=list)
+    procs: list[WorkerProcess] = []
     failures: int = 0
     not_before: float = 0.0
     closing: bool = False
@@ -241,8 +237,7 @@ class Slot:
         return [proc for proc in self.procs if proc.serving]
 
 
-@dataclass(slots=True)
-class TemplateProcess:
+class TemplateProcess(msgspec.Struct):
     """A process that loads a generation. `spare`: the pid of its dormant copy, 0 for none."""
 
     generation: int
@@ -254,8 +249,7 @@ class TemplateProcess:
     spare: int = 0
 
 
-@dataclass(slots=True)
-class Trial:
+class Trial(msgspec.Struct):
     """A generation that is being tried: it is loaded, then its first worker boots. `again`: another
     reload was requested meanwhile."""
 
@@ -265,21 +259,19 @@ class Trial:
     not_before: float = 0.0
 
 
-@dataclass(slots=True)
-class HelperProcess:
+class HelperProcess(msgspec.Struct):
     """The keeper or the logger. If --node-ttl is short, `quick_beat` observes the keeper's counter
     more often than `beat`, except while the keeper merely waits for a processor."""
 
     pid: int
     started_at: float = 0.0
-    beat: Heartbeat = field(default_factory=Heartbeat)
-    quick_beat: Heartbeat = field(default_factory=Heartbeat)
+    beat: Heartbeat = msgspec.field(default_factory=Heartbeat)
+    quick_beat: Heartbeat = msgspec.field(default_factory=Heartbeat)
     stop_sent: bool = False
     killed: bool = False
 
 
-@dataclass(slots=True)
-class Pool:
+class Pool(msgspec.Struct):
     """The state of a pool. `generation`: the generation that serves, 0 before the first boot.
     `refusal`, `traceback`: why the last trial was refused, and the error's traceback ("" if none).
     `paused`: whether workers claim no new jobs. `broker_reached`: whether the keeper has ever
@@ -295,8 +287,8 @@ class Pool:
     generation: int = 0
     last_generation: int = 0
     trial: Trial | None = None
-    templates: dict[int, TemplateProcess] = field(default_factory=dict)
-    not_preloaded: set[int] = field(default_factory=set)
+    templates: dict[int, TemplateProcess] = {}
+    not_preloaded: set[int] = set()
     refusal: str = ""
     traceback: str = ""
     paused: bool = False
@@ -312,10 +304,10 @@ class Pool:
     aborted: bool = False
     interrupts: int = 0
     interrupt_ignored_at: float = -inf
-    killed_jobs: list[str] = field(default_factory=list)
+    killed_jobs: list[str] = []
     spawn_failures: int = 0
-    exit_counts: Counter[str] = field(default_factory=Counter)
-    deaths: deque[WorkerDeath] = field(default_factory=lambda: deque(maxlen=MAX_DEATHS))
+    exit_counts: Counter[str] = msgspec.field(default_factory=Counter)
+    deaths: deque[WorkerDeath] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_DEATHS))
     exit_code: int = 0
 
     def procs(self) -> list[WorkerProcess]:

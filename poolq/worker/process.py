@@ -8,9 +8,10 @@ import os
 import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
+
+import msgspec
 
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine
@@ -39,8 +40,7 @@ from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSetup:
+class WorkerSetup(msgspec.Struct, frozen=True):
     """What a worker gets from its pool. `ready` is called once, when the worker can take jobs.
     `first`: whether the worker's generation is on trial."""
 

@@ -10,10 +10,11 @@ server, a step may be sent now and answered later; until it is answered, it is a
 import random
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic_ns
 from typing import TypeVar
+
+import msgspec
 
 from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Engine, Registration, Settlements, Step
@@ -30,8 +31,7 @@ class Leaving(Exception):
     """Raised if the worker must exit while the engine cannot be reached."""
 
 
-@dataclass(slots=True)
-class InFlightStep:
+class InFlightStep(msgspec.Struct):
     """A step that was sent at `sent_at`. `answered_elsewhere`: whether another connection has
     already received the step's answer and given back the step's claims."""
 

@@ -5,11 +5,17 @@ names, in that order, then the rest of its file. Nothing is formatted into the t
 names the script on the server, so nodes with different versions of poolq never share a script.
 """
 
+from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
 _FOLDER = files(__package__) / "lua"
+
+
+@cache
+def _part(name: str) -> bytes:
+    return (_FOLDER / "lib" / f"{name}.lua").read_bytes()
 
 
 class Script:
@@ -18,11 +24,11 @@ class Script:
     __slots__ = ("name", "sha", "text")
 
     def __init__(self, name: str) -> None:
-        shebang, _, rest = (_FOLDER / f"{name}.lua").read_text("utf-8").partition("\n")
-        parts = rest.partition("-- Parts: ")[2].partition(".")[0].replace("--", "").split(",")
-        library = [(_FOLDER / "lib" / f"{one.strip()}.lua").read_text("utf-8") for one in parts]
+        shebang, _, rest = (_FOLDER / f"{name}.lua").read_bytes().partition(b"\n")
+        parts = rest.partition(b"-- Parts: ")[2].partition(b".")[0].replace(b"--", b"").split(b",")
+        library = [_part(one.strip().decode()) for one in parts]
         self.name = name
-        self.text = "\n".join([shebang, *library, rest]).encode()
+        self.text = b"\n".join([shebang, *library, rest])
         self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 

@@ -5,10 +5,11 @@ It queries the sizes of larger bodies first, so that no step reads much more tha
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from operator import itemgetter
 from time import monotonic
 from typing import Any, NamedTuple
+
+import msgspec
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
@@ -113,8 +114,7 @@ class ClaimedRows(NamedTuple):
     gated: bool = False
 
 
-@dataclass(slots=True)
-class StepContext:
+class StepContext(msgspec.Struct):
     """A step in progress: its request, what earlier steps have found out, and its results.
 
     `acks`: the settlements as a batch, if all are acks. `likely_queues`: the first round trip also
@@ -148,13 +148,13 @@ class StepContext:
     wants_overview: bool
     peeks_lines: bool
     skips: bool
-    claimed: list[ClaimedRows] = field(default_factory=list)
+    claimed: list[ClaimedRows] = []
     remaining: int = 0
     bytes_left: int = CLAIM_BYTES
-    states: list[QueueState] = field(default_factory=list)
+    states: list[QueueState] = []
     next_queue: str = ""
     earliest_slot: int | None = None
-    scan_ends: list[tuple[ClaimRange, Position]] = field(default_factory=list)
+    scan_ends: list[tuple[ClaimRange, Position]] = []
     now: int = 0
     registered_at: int = 0
     replayed: bool = False

@@ -14,8 +14,9 @@ as the window row is `plain` (see `mysql/handing_on.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sanitize import number, to_text, total
@@ -126,8 +127,7 @@ USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
     JOIN {{windows}} w ON w.name = u.name AND w.span = {GATE_WINDOW}"""
 
 
-@dataclass(frozen=True, slots=True)
-class LockedGates:
+class LockedGates(msgspec.Struct, frozen=True):
     """Some gates, locked until the transaction ends. By key: `most`, the limit last named; `taken`,
     the jobs with a slot, and their seats; `void`, the seats in rows of ended claims; `handed`, how
     often the row of each seat has been handed on."""

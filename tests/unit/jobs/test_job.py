@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 import poolq
 from poolq import Job, OptionError
@@ -97,7 +98,7 @@ def test_options_are_inherited_and_read_from_the_class() -> None:
     read = options_of(SendMail)
     assert (read.queue, read.delay, read.attempts) == ("emails", 30 * SECOND, 3)
     assert read.retry_after == (SECOND, 10 * SECOND, 60 * SECOND)
-    assert options_of(Child) == dataclasses.replace(read, attempts=5)
+    assert options_of(Child) == structs.replace(read, attempts=5)
     assert options_of(SendMail) is options_of(SendMail)
 
 

@@ -24,7 +24,7 @@ def test_the_defaults() -> None:
 
 
 def test_the_keywords_are_the_options() -> None:
-    assert tuple(DispatchOptions.__annotations__) == OPTIONS == tuple(Options.__dataclass_fields__)
+    assert tuple(DispatchOptions.__annotations__) == OPTIONS == Options.__struct_fields__
 
 
 @pytest.mark.parametrize(
