@@ -24,7 +24,7 @@ EVERY = 0.3  # seconds
 GRACES = (0, 300_000, 3_600_000_000)
 GIVEN_BACK = "kill-and-give-back"
 #: The jobs of schedules, which are left alone: who ends unseen would leave its tick without a job.
-PERIODIC = ("jobs:Ticks", "jobs:Dawdles")
+PERIODIC = ("jobs:Ticks", "jobs:Dawdles", "jobs:Alone")
 
 
 class Canceller(Background):

@@ -13,7 +13,7 @@ from tests.chaos.limit_rules import concurrency, holds, limits
 from tests.chaos.records import Evidence, by_id
 from tests.chaos.repeats import AT_ITS_END, WORKERS, Causes, repeats, slowness
 from tests.chaos.schedule import RESTORE
-from tests.chaos.tick_rules import ticks
+from tests.chaos.tick_rules import added_ticks, ticks
 
 #: The part of the kills of workers that may come between the end of a job and the note of it.
 HITS = 0.1
@@ -29,7 +29,8 @@ class Verdict(NamedTuple):
     """`violations` in words; the numbers of a run without one are worth publishing. `doubles`:
     starts after an end, by their cause; `gone` and `behind`: jobs that the broker itself has lost,
     and whose last writes; `asked`: running jobs that were to be cancelled; `ticks`: of
-    schedules, with a job; `changes`: of limits; `holds`: keys that were seen to be held."""
+    schedules, with a job; `changes`: of limits; `holds`: keys that were seen to be held;
+    `managed`: changes of schedules."""
 
     violations: list[str]
     jobs: int
@@ -44,13 +45,14 @@ class Verdict(NamedTuple):
     ticks: int = 0
     changes: int = 0
     holds: int = 0
+    managed: int = 0
 
 
 def check(evidence: Evidence) -> Verdict:
     """Everything that the rules have to say."""
     rules: list[Callable[[Evidence], Iterator[str]]] = [
         lost, never_started, doubles, cancelled, hooks, settled_once, outcomes, limits,
-        holds, concurrency, ticks, clocks, left_over,
+        holds, concurrency, ticks, added_ticks, clocks, left_over,
     ]  # fmt: skip
     causes = Causes(evidence)
     found = Counter(cause for one in repeats(evidence) if (cause := causes.of(one)))
@@ -68,6 +70,7 @@ def check(evidence: Evidence) -> Verdict:
         sum(one.ticks for one in evidence.schedules),
         len(evidence.changes),
         len({one.key for one in evidence.glimpses if one.hold}),
+        sum(one.what != "look" for one in evidence.managed),
     )
 
 

@@ -25,8 +25,15 @@ AT_ONCE, TENANTS = 2, 2  # jobs at once of each tenant
 OF_OPTION = "tenant:option"  # of the class whose option says so
 USERS, OF_ALL, OF_EACH = 3, 6, 3  # and of the jobs with two limits: of all, and of each user
 COSTS, SLIDES, ADJUSTED, HELD = 10, 5, 4, 6  # under the limits with these keys
-#: The schedules, each with what becomes of a tick while the job before is unfinished.
-SCHEDULES = MappingProxyType({"each": "allow", "skips": "skip", "buffers": "buffer"})
+#: The schedules, each with its job, and what becomes of a tick while the job before is unfinished.
+SCHEDULES = MappingProxyType(
+    {
+        "each": ("Ticks", "allow"),
+        "skips": ("Dawdles", "skip"),
+        "buffers": ("Dawdles", "buffer"),
+        "unique": ("Alone", "allow"),  # other jobs may have its key, too
+    }
+)
 TICK = 1_000_000  # microseconds from a tick to the next one
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -263,6 +270,12 @@ class Dawdles(Ticks):
         time.sleep(1.3)
 
 
+class Alone(Dawdles):
+    """One of each user, ticks and others."""
+
+    unique = Unique("user")
+
+
 class Once(Noted):
     """One of each user, until its end."""
 
@@ -397,7 +410,6 @@ def surround(job: Job) -> Generator[None, poolq.JobOutcome, None]:
 if LEDGER in os.environ:  # who only reads the constants above wants no callbacks
     poolq.on.dispatch(give_headers)
     poolq.around(surround)
-    for name, overlap in SCHEDULES.items():
-        kind = Ticks if name == "each" else Dawdles
-        payload = {"schedule": name}
-        poolq.every("1s", kind, payload, name=name, overlap=overlap, catch_up="all")
+    for name, (kind, overlap) in SCHEDULES.items():
+        payload = {"schedule": name, "user": 0}
+        poolq.every("1s", globals()[kind], payload, name=name, overlap=overlap, catch_up="all")

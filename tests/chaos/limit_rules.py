@@ -56,7 +56,7 @@ def limits(evidence: Evidence) -> Iterator[str]:
     """By the engine's own record no window held too much, and none began within another; and what
     has started is in that record."""
     shown = _windows(evidence)
-    undone, changes = _undone(evidence), _changes(evidence)
+    undone, changes = rollbacks(evidence), _changes(evidence)
     for (key, span), glimpses in shown.items():
         in_force = InForce(glimpses[0].limit, changes[key], undone)
         yield from _too_much(glimpses, in_force)
@@ -153,7 +153,7 @@ def _replaced(changes: Sequence[Change], after: int) -> int:
 
 def holds(evidence: Evidence) -> Iterator[str]:
     """By the engine's own record nothing has started under a key while it was held."""
-    changes, undone = _changes(evidence), _undone(evidence)
+    changes, undone = _changes(evidence), rollbacks(evidence)
     held: dict[str, list[Span]] = defaultdict(list)
     for one in evidence.glimpses:
         if one.hold:
@@ -258,7 +258,7 @@ def _end(change: Change) -> int:
     return change.begin + ARRIVING if change.end is None else change.end
 
 
-def _undone(evidence: Evidence) -> list[Span]:
+def rollbacks(evidence: Evidence) -> list[Span]:
     """When the store may have forgotten what it was told, or may hold again what it had forgotten;
     windows that were open then end a little later."""
     offsets = [line.wall - line.at for line in evidence.lines if line.node == 0]

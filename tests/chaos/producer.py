@@ -59,6 +59,7 @@ MIX: list[Kind] = [
     (2, "Holds", 3, {}),
     (1, "HoldsOther", 1, {}),
     (5, "Once", 10, {}),
+    (1, "Alone", 2, {}),
     (2, "Once", 6, {"queue": "other", "delay": 0.7}),
     (4, "OnceWaiting", 10, {}),
     (8, "Mixed", 12, {}),

@@ -83,6 +83,18 @@ class Change(NamedTuple):
     limit: int = 0
 
 
+class ScheduleChange(NamedTuple):
+    """What somebody did about a schedule of theirs: "add", "pause", "resume" or "remove" it, as for
+    `Change`, or "look": all ticks before `due` had come since it was added or resumed. `due`: of
+    those, the first tick."""
+
+    what: str
+    name: str
+    begin: int
+    end: int | None
+    due: int = 0
+
+
 class Evidence(NamedTuple):
     """All of it. `failed` and `present`: ids that the broker keeps as failed, and in any other
     state, after the drain; `done`: how many it has counted as ended, but not as failed; `counts`:
@@ -91,7 +103,8 @@ class Evidence(NamedTuple):
     `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged;
     `ahead`: seconds by which the clock of node 1 is meant to be wrong; `locks`: who is stopped may
     hold what others wait for; `overlaps`: a start may be written down after a hold or a limit that
-    it came before; `changes`: of limits, in their order; `schedules`: as the engine has them."""
+    it came before; `changes`: of limits, in their order; `schedules`: as the engine has them;
+    `managed`: what somebody did about others, in their order."""
 
     lines: list[Line]
     dispatched: set[str]
@@ -116,6 +129,7 @@ class Evidence(NamedTuple):
     schedules: tuple[Scheduled, ...] = ()
     beats: Mapping[int, Sequence[float]] = MappingProxyType({})
     load: float = 0.0
+    managed: tuple[ScheduleChange, ...] = ()
 
 
 def parse_ledger(text: str) -> list[Line]:

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from tests.chaos.limit_changes import LimitChanger
 from tests.chaos.lookout import Lookout
 from tests.chaos.records import Evidence, parse_ledger
 from tests.chaos.schedule import schedule
+from tests.chaos.schedule_changes import ScheduleChanger
 from tests.support.project import Project
 from tests.support.scratch import Scratch
 from tests.support.wait import until
@@ -64,12 +66,14 @@ def run(engine: str, seed: int, seconds: float, keep: Path) -> Report:
                 Lookout(broker.url, namespace) as lookout,
                 Canceller(fleet, broker.url, namespace, seed) as canceller,
                 LimitChanger(broker.url, namespace, seed) as changer,
+                ScheduleChanger(broker.url, namespace, seed) as scheduler,
             ):
                 chaos.rage(engine, seed, seconds)
-                canceller.stop()
-                changer.stop()
-                chaos.drain(changer)
+                for one in (canceller, changer, scheduler):
+                    one.stop()
+                chaos.drain(changer, scheduler)
             evidence = chaos.evidence(lookout, canceller, changer)
+            evidence = evidence._replace(managed=tuple(scheduler.made))
             verdict = check(evidence)
         except BaseException:
             _keep(scratch.path, keep, chaos, [])
@@ -109,12 +113,13 @@ class _Chaos:
                 begun += time.monotonic() - begun - now
             pause.wait(TICK)
 
-    def drain(self, changer: LimitChanger) -> None:
+    def drain(self, changer: LimitChanger, scheduler: ScheduleChanger) -> None:
         """End all faults, limits and schedules, and wait until nothing is left to do."""
         self.adversary.tick(every=True)
         self.broker.heal()
         self.fleet.end_producer()
-        until(lambda: self._calmed(changer), DRAIN, "limits and schedules to be as they were")
+        calmed = partial(self._calmed, changer, scheduler)
+        until(calmed, DRAIN, "limits and schedules to be as they were")
         begun = time.monotonic()
         try:
             until(self._is_drained, DRAIN, "the backlog to drain")
@@ -122,9 +127,10 @@ class _Chaos:
             raise AssertionError(f"{error}; there are still {self._remains()}") from None
         self.drained = time.monotonic() - begun
 
-    def _calmed(self, changer: LimitChanger) -> bool:
+    def _calmed(self, changer: LimitChanger, scheduler: ScheduleChanger) -> bool:
         try:
             changer.undo(self.project.engine)
+            scheduler.undo(self.project.engine)
             for name in SCHEDULES:
                 self.project.engine.schedules.pause(name)
         except EngineError:  # it has just come back

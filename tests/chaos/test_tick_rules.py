@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolq.engines.schedule_store import NEVER, Scheduled
 from tests.chaos.checker import check
 from tests.chaos.jobs import SCHEDULES, TICK
-from tests.chaos.records import Done, Line
+from tests.chaos.records import Done, Line, ScheduleChange
 from tests.chaos.test_checker import evidence, ran, words
 
 FIRST = 7 * TICK
@@ -65,3 +65,51 @@ def test_a_schedule_that_is_gone() -> None:
 
 def test_ticks_are_counted() -> None:
     assert check(evidence([], schedules=(stored("each", 3), stored("skips", 2)))).ticks == 5
+    assert check(evidence([], managed=LIFE)).managed == 4
+
+
+def managed(*changes: tuple[str, int, int]) -> tuple[ScheduleChange, ...]:
+    """What somebody did about a schedule, at which tick, and from or up to which tick."""
+    return tuple(
+        ScheduleChange(what, "mine", at, at, FIRST + due * TICK)
+        for what, number, due in changes
+        for at in (FIRST + number * TICK,)
+    )
+
+
+LIFE = managed(
+    ("add", 0, 1), ("look", 3, 4), ("pause", 3, 0), ("resume", 5, 6), ("look", 7, 7),
+    ("remove", 7, 0),
+)  # fmt: skip
+
+
+def of_added(
+    *ticks: int, life: tuple[ScheduleChange, ...] = LIFE, faults: tuple[Done, ...] = ()
+) -> list[str]:
+    """Of a schedule with jobs of these ticks."""
+    lines = [
+        line for at, n in enumerate(ticks) for line in tick(f"{n} {at}", n, 7 + n + at / 99, "mine")
+    ]
+    known = tuple(stored(name, 0) for name in SCHEDULES)
+    given = evidence(lines, *faults, managed=life, schedules=known, dispatched=set())
+    return words(given)
+
+
+def test_an_added_schedule_has_the_ticks_that_were_seen_to_come() -> None:
+    """And perhaps the one after them."""
+    assert of_added(1, 2, 3, 6) == []
+    assert of_added(1, 2, 3, 6, 7) == []
+    assert of_added(1, 3, 6) == ["tick lost"]
+    assert of_added(1, 2, 3) == ["tick lost"]
+
+
+def test_an_added_schedule_has_no_tick_while_it_is_paused_or_after_it_was_removed() -> None:
+    assert of_added(1, 2, 3, 4, 6) == ["tick twice"]
+    assert of_added(1, 2, 3, 6, 8) == ["tick twice"]
+    assert of_added(1, 2, 2, 3, 6) == ["tick twice"]
+
+
+def test_an_added_schedule_of_which_nothing_is_known() -> None:
+    unanswered = tuple(one._replace(end=None) if one.what == "pause" else one for one in LIFE)
+    assert of_added(1, 4, life=unanswered) == []
+    assert of_added(1, 4, faults=(Done("restore", 9, 10),)) == []

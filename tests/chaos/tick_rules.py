@@ -8,11 +8,12 @@ meantime may be those of ticks that it has forgotten.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from poolq.engines.schedule_store import Scheduled
 from tests.chaos.jobs import SCHEDULES, TICK
-from tests.chaos.records import Evidence, by_id
+from tests.chaos.limit_rules import rollbacks
+from tests.chaos.records import Evidence, ScheduleChange, by_id
 from tests.chaos.schedule import FAILOVER, RESTORE
 
 #: The jobs of a tick, by their ids, each with whether it has come to an end.
@@ -33,10 +34,45 @@ def ticks(evidence: Evidence) -> Iterator[str]:
             continue
         found = ran.get(name, {})
         yield from _twice(name, found, forgotten)
-        if SCHEDULES[name] == "allow":
+        if name == "each":
             yield from _of_each(stored[name], found, forgotten)
         else:
             yield from _of_some(stored[name], found, forgotten)
+
+
+def added_ticks(evidence: Evidence) -> Iterator[str]:
+    """Each tick of a schedule that somebody has added has one job, which was done, if it was seen
+    to have come. While it is paused, and after it was removed, none has. Nothing of that is known
+    of a schedule of which a request had no answer, or that was there before and after a rollback or
+    a failover."""
+    ran, forgotten, gaps = _ran(evidence), _forgotten(evidence), rollbacks(evidence)
+    changes: dict[str, list[ScheduleChange]] = defaultdict(list)
+    for one in evidence.managed:
+        changes[one.name].append(one)
+    for name, made in changes.items():
+        found = ran.get(name, {})
+        yield from _twice(name, found, forgotten)
+        ends = [one.end for one in made if one.end is not None]
+        unsure = len(ends) < len(made)
+        if not unsure and not any(gap.meets(made[0].begin, ends[-1]) for gap in gaps):
+            yield from _of_added(name, made, found)
+
+
+def _of_added(name: str, made: Sequence[ScheduleChange], found: Ran) -> Iterator[str]:
+    possible: set[int] = set()
+    first: int | None = None
+    for one in made:
+        if one.what in ("add", "resume"):
+            first = one.due
+        elif first is not None and one.what == "look":
+            for tick in range(first, one.due, TICK):
+                if not any(found.get(tick, {}).values()):
+                    yield f"tick lost: {tick} of {name} has no job that was done"
+        elif first is not None:
+            possible |= {*range(first, (one.end or 0) + 1, TICK)}
+            first = None
+    for tick in sorted(found.keys() - possible):
+        yield f"tick twice: {tick} of {name} has a job, when it was paused or removed"
 
 
 def _twice(name: str, found: Ran, forgotten: set[str]) -> Iterator[str]:
