@@ -19,6 +19,7 @@ from poolq.errors import EngineError, PoolqError
 from poolq.jobs import callbacks
 from poolq.jobs.class_checks import misspelled
 from poolq.jobs.job import Job, hooks, job_name, options_of
+from poolq.jobs.limits import WINDOW_UNITS
 from poolq.jobs.options import OPTIONS
 from poolq.jobs.producer import dispatch_by
 from poolq.jobs.registry import Registry
@@ -188,5 +189,10 @@ def _always_parks(kind: type[Job]) -> bool:
     limits = inspect.getclosurevars(function).nonlocals.get("limits")  # of a function job
     if isinstance(limits, tuple):
         return all(getattr(one, "on_limit", None) == "park" for one in limits)
-    names = function.__code__.co_names
-    return "Concurrent" in names and "Limit" not in names
+    names, constants = function.__code__.co_names, function.__code__.co_consts
+    if "Concurrent" in names and "Limit" not in names:
+        return True
+    keywords = [
+        one for one in constants if isinstance(one, tuple) and not set(one).isdisjoint(WINDOW_UNITS)
+    ]
+    return "park" in constants and bool(keywords) and all("on_limit" in one for one in keywords)

@@ -105,6 +105,20 @@ class Hourly(Job):
     def run(self):
         note("run", self.id)
 
+class Inline(Job):
+    def rate_limit(self):
+        return [Limit(1, hours=1, on_limit="park"), Limit(5, days=1, key="day", on_limit="park")]
+
+    def run(self):
+        pass
+
+class Partly(Job):
+    def rate_limit(self):
+        return [Limit(1, hours=1, on_limit="park"), Limit(5, days=1, key="day")]
+
+    def run(self):
+        pass
+
 class Single(Job):
     atempts = 3
 
@@ -349,9 +363,10 @@ def test_a_limit_that_fails_its_jobs_at_once_is_warned_about(limited: Project) -
     limited.ledger.until("run", limited.dispatch("Mail"))
     pool.until_said("done jobs:Mail")  # said after all that a worker says at its start
     log = pool.log
-    assert log.count("job jobs:Single has a rate limit and attempts = 1") == 1
-    assert "jobs:Mail has" not in log
-    assert "jobs:Parks has" not in log
+    for job in ("Single", "Partly"):
+        assert log.count(f"job jobs:{job} has a rate limit and attempts = 1") == 1
+    for job in ("Mail", "Parks", "Inline"):
+        assert f"jobs:{job} has" not in log
 
 
 @sqlite
