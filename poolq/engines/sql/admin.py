@@ -276,7 +276,7 @@ def retry(
     """Put failed jobs back into their queues as new jobs, but not those whose unique key another
     job has. Returns the ids of the jobs that were put back."""
     locked = _lock_failed(tx, ids)
-    stay = ties.take_for_retry(tx, {id_: locked[id_] for id_ in ids if id_ in locked})
+    stay = ties.take_for_retry(tx, {id_: locked[id_] for id_ in sorted(locked)})
     there = [id_ for id_ in locked if id_ not in stay]
     replaced = [(bodies[id_], id_) for id_ in there if id_ in bodies]
     if replaced:
