@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from operator import attrgetter
 
 import pymysql
@@ -238,7 +239,7 @@ class MySQLEngine(SQLEngine):
         (see `handing_on.py`)."""
         (worker, claim), slots = held, self._slots
         slot = slots.get(worker, rule.key)
-        if slot is None or not slot.is_over(rule.key, ended):
+        if slot is None or not (slot.is_free or slot.ends_in(ended)):
             admission = self._admit([rule], held, Leaving(slots.leaving(worker, ended)))
             if slot is None and not admission.wait and not admission.stale:
                 slots.take(worker, rule.key, KnownSlot(claim.id, claim), claim)
@@ -252,14 +253,15 @@ class MySQLEngine(SQLEngine):
                 return Admission(0)
             slot.note_refused()
         slot.anew -= 1
-        if not slot.over:
+        if not slot.is_free:
             leaves.append(Query(VACATE, slot_name(rule.key, slot.seat, worker, slot.claim)))
         admission = self._admit([rule], held, Leaving(leaves, slot.seat))
-        slot.over = True
+        slot.left = slot.claim[:3]
         if not admission.wait and not admission.stale:
             slots.take(worker, rule.key, slot, claim)
             if not slot.anew:
-                self.session.transact(lambda tx: mark_plain(tx, rule))
+                with suppress(EngineUnavailable):  # the job is admitted, whatever becomes of this
+                    self.session.transact(lambda tx: mark_plain(tx, rule))
         return admission
 
     def register(self, registration: Registration) -> None:
