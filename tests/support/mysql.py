@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.support.servers import MariaDB
+from tests.support.servers import MariaDB, certify
 
 FOLDER = Path("build/mysql").absolute()
 PROGRAM = FOLDER / "mysqld"
@@ -83,6 +83,7 @@ def install_mysql(folder: Path) -> Path:
     first.write_text(
         "CREATE USER root@127.0.0.1; GRANT ALL ON *.* TO root@127.0.0.1 WITH GRANT OPTION;\n"
     )
+    certify(folder)
     command = [PROGRAM, "--no-defaults", "--initialize-insecure", f"--datadir={data}"]
     command += [f"--init-file={first}", *_options()]
     if not PROGRAM.exists():
