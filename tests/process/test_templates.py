@@ -1,7 +1,11 @@
-"""Templates that are killed, lost or impossible: workers are replaced in every case."""
+"""Templates that are killed, lost or impossible: workers are replaced in every case.
+
+They are new interpreters here, as anywhere but in tests of other things.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 
@@ -14,7 +18,40 @@ from tests.support.project import Project
 from tests.support.talking import poolq
 from tests.support.wait import until
 
+#: What could differ in a template that is forked and not executed.
+FACTS = """
+import json, logging, multiprocessing, os, re, signal, sys, threading
+from poolq import Job
+
+class Facts(Job):
+    def run(self):
+        main, process = sys.modules["__main__"], multiprocessing.current_process()
+        facts = {
+            "descriptors": sorted(map(target, os.listdir("/proc/self/fd"))),
+            "handlers": [str(signal.getsignal(n)).partition(" at ")[0]
+                         for n in sorted(signal.valid_signals())],
+            "loggers": [type(one).__name__ for one in logging.getLogger().handlers],
+            "main": [getattr(main, "__file__", None), main.__spec__],
+            "arguments": len(sys.argv),
+            "path": sys.path[:2],
+            "process": [process.name, process.daemon, multiprocessing.parent_process()],
+            "threads": len(threading.enumerate()),
+            "environment": sorted(os.environ),
+        }
+        with open(self.payload["file"], "w") as file:
+            json.dump(facts, file)
+
+def target(fd):
+    path = f"/proc/self/fd/{fd}"
+    return re.split("[-:]", os.readlink(path))[0] if os.path.exists(path) else ""
+"""
 BROKEN = "import nothing_of_this_name\n"
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    project.new_interpreters = True
+    return project
 
 
 def templates(pool: Pool, suffix: str = "") -> list[Process]:
@@ -183,3 +220,17 @@ def test_no_child_waits_for_a_master_that_was_killed_while_forking(
         until(lambda: any(f": {title}" in one.title for one in pool.processes()))  # noqa: B023  # called here
         pool.kill_master()
         pool.until_gone(5)
+
+
+@sqlite
+def test_a_job_cannot_see_whether_its_template_was_forked_or_executed(project: Project) -> None:
+    """Other tests fork it, so they must find what they would find in a new interpreter."""
+    (project.folder / "jobs.py").write_text(FACTS)
+    for executed in (True, False):
+        project.new_interpreters = executed
+        project.dispatch("Facts", {"file": f"{executed}.json"})
+        assert project.pool(1, "--until-empty").wait_exit() == 0
+    executed, forked = (
+        json.loads((project.folder / f"{executed}.json").read_text()) for executed in (True, False)
+    )
+    assert forked == executed

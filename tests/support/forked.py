@@ -3,7 +3,8 @@ time that a new interpreter takes to load it.
 
 The process is what an interpreter would be that a shell has started: its environment, its folder,
 its streams and its arguments are its own, and it has no other file of ours. It dies with the one
-that has forked it, which dies with this process. Its parent is not this process.
+that has forked it, which dies with this process. Its parent is not this process. A pool's templates
+are forked from it, too: see `forked_template.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from setproctitle import getproctitle
 
 import poolq.cli
 from poolq.cli.main import COMMAND_MODULES
+from poolq.master import templates
+from tests.support.forked_template import become_template
 
 PDEATHSIG = 1
 START_TIMEOUT = 60.0  # seconds
@@ -93,7 +96,7 @@ def _become(args: Sequence[str], folder: Path, env: dict[str, str], paths: Seque
     for fd, stream in enumerate(opened[:3]):
         os.dup2(stream, fd)
     os.write(opened[3], b".")
-    os.closerange(3, max(opened) + 1)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     sys.stdin, sys.stdout, sys.stderr = (
         os.fdopen(fd, mode, 1, encoding="utf-8", closefd=False) for fd, mode in enumerate("rww")
     )
@@ -103,4 +106,5 @@ def _become(args: Sequence[str], folder: Path, env: dict[str, str], paths: Seque
     os.environ.update(env)
     sys.argv = ["poolq", *args]
     sys.path.insert(0, str(folder))
+    templates.execute = become_template
     sys.exit(reload(poolq.cli).main())  # a function that the module of its name has hidden

@@ -49,6 +49,8 @@ class Project:
         self.url = url
         self.namespace = namespace
         self.ledger = Ledger(folder)
+        #: Whether its pools begin in interpreters of their own, as do their templates.
+        self.new_interpreters = False
         self._stack = stack
         self._pools = 0
         folder.mkdir(exist_ok=True)
@@ -72,6 +74,7 @@ class Project:
         self._pools += 1
         where = ["--engine", url or self.url, "--namespace", self.namespace]
         log = self.folder / f"pool-{self._pools}.log"
+        through = through or ("env",) * self.new_interpreters
         made = Pool(self.folder, log, [f"--procs={procs}", *where, *flags], env, terminal, through)
         self._stack.callback(made.close)
         return made
