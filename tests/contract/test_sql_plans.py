@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.base import Claim, Settlement
-from poolq.engines.mysql import MySQLEngine, handing_on
+from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_query
 from poolq.engines.sql import (
     admin,
     cancelling,
     claiming,
     gates,
+    handing_on,
     holds,
     limit_reviews,
     limit_windows,

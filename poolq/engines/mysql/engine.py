@@ -2,25 +2,20 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from operator import attrgetter
 
 import pymysql
 
-from poolq.engines.base import (  # isort: skip
-    Check, Claim, EndedSlots, Push, Queues, Registration, ServerInfo, Settlements, Step,
-)  # fmt: skip
+from poolq.engines.base import Check, Claim, EndedSlots, Push, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.faults import translate
-from poolq.engines.mysql.handing_on import KnownSlot, KnownSlots, hand_on, mark_plain
 from poolq.engines.mysql.literals import SplitSQL
 from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.gates import VACATE, Leaving, slot_name
 from poolq.engines.sql.location import CANCELLED_SUFFIX, DELAYED, QUEUED, claimed_by
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
@@ -50,6 +45,7 @@ def _joined(columns: str) -> str:
 DIALECT = Dialect(
     now="CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
     lock="FOR UPDATE",
+    share="LOCK IN SHARE MODE",
     skip="FOR UPDATE SKIP LOCKED",
     turn="FORCE INDEX (turn)",
     by_id="FORCE INDEX (PRIMARY)",
@@ -160,7 +156,6 @@ class MySQLEngine(SQLEngine):
         self._statements = SplitSQL(self.texts)
         self._lost_names: list[str] = []
         self._waits_in_server = True
-        self._slots = KnownSlots()
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)
 
     def _connect(self) -> MySQLSession:
@@ -222,65 +217,11 @@ class MySQLEngine(SQLEngine):
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
-        if held is None:
-            return super().admit(rules)
-        rule = rules[0] if len(rules) == 1 and not held[1].reviewed else None
-        if rule and is_gate(rule):
-            return self._admit_gated(rule, held, ended)
-        plain = rule and rule.cost == 1 and not rule.sliding
-        if rule and plain and self.session.change(admit_query(rule, *held)):
+        rule = rules[0] if held and len(rules) == 1 and not held[1].reviewed else None
+        plain = rule and rule.cost == 1 and not rule.sliding and not is_gate(rule)
+        if held and rule and plain and self.session.change(admit_query(rule, *held)):
             return Admission(0)
-        return self._admit(rules, held, Leaving(self._slots.leaving(held[0], ended)))
-
-    def _admit_gated(
-        self, rule: Rule, held: tuple[str, Claim], ended: Sequence[EndedSlots]
-    ) -> Admission:
-        """Admit a claim that has a single rule, a gate, if possible by a slot that its worker has
-        (see `handing_on.py`)."""
-        (worker, claim), slots = held, self._slots
-        slot = slots.get(worker, rule.key)
-        if slot is None or not (slot.is_free or slot.ends_in(ended)):
-            admission = self._admit([rule], held, Leaving(slots.leaving(worker, ended)))
-            if slot is None and not admission.wait and not admission.stale:
-                slots.take(worker, rule.key, KnownSlot(claim.id, claim), claim)
-            return admission
-        leaves = slots.leaving(worker, ended, but=slot)
-        if not slot.anew:
-            query = hand_on(rule, slot, worker, claim)
-            if self.session.change(query, *leaves):
-                slot.note_handed()
-                slots.take(worker, rule.key, slot, claim)
-                return Admission(0)
-            slot.note_refused()
-        slot.anew -= 1
-        if not slot.is_free:
-            leaves.append(Query(VACATE, slot_name(rule.key, slot.seat, worker, slot.claim)))
-        admission = self._admit([rule], held, Leaving(leaves, slot.seat))
-        slot.left = slot.claim[:3]
-        if not admission.wait and not admission.stale:
-            slots.take(worker, rule.key, slot, claim)
-            if not slot.anew:
-                with suppress(EngineUnavailable):  # the job is admitted, whatever becomes of this
-                    self.session.transact(lambda tx: mark_plain(tx, rule))
-        return admission
-
-    def register(self, registration: Registration) -> None:
-        self._slots.forget(registration.worker)
-        super().register(registration)
-
-    def step(
-        self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
-    ) -> Step:
-        answer = super().step(worker, request, settlements, want, queues)
-        if self._slots.open:
-            self._slots.note_settled(settlements, answer.stale)
-        return answer
-
-    def settle(self, worker: str, settlements: Settlements) -> list[str]:
-        stale = super().settle(worker, settlements)
-        if self._slots.open:
-            self._slots.note_settled(settlements, stale)
-        return stale
+        return super().admit(rules, held, ended)
 
     def wait(self, queues: Queues, timeout: float) -> int:
         end = time.monotonic() + timeout

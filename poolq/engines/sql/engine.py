@@ -15,7 +15,7 @@ from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step,
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, admitting, cancelling, gates, holds, idle_queues, limit_overrides, limit_reviews,
+    admin, cancelling, gates, handing_on, holds, idle_queues, limit_overrides, limit_reviews,
     limit_windows, nodes, pushing, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
@@ -64,6 +64,7 @@ class SQLEngine(Engine):
         self._lines_due = False  # at the last step, a line had a free slot or would soon have one
         self._peeks_lines = True  # there were lines recently
         self._cursors = ScanCursors(fresh)
+        self._slots = handing_on.KnownSlots()
         self.schedules = SQLSchedules(lambda: self.session)
 
     @property
@@ -129,6 +130,7 @@ class SQLEngine(Engine):
 
     def register(self, registration: base.Registration) -> None:
         self._settled_aside.pop(registration.worker, None)
+        self._slots.forget(registration.worker)
         self._change(partial(nodes.register, one=registration))
 
     def step(
@@ -176,6 +178,7 @@ class SQLEngine(Engine):
             self._cursors.note(*where, end)
         if ctx.bytes_left < 0:
             self._cursors.forget()  # jobs that were read but not claimed come next
+        self._slots.note_settled(settlements, answer.stale)
         self._remember(ctx, monotonic() - began)
         return answer
 
@@ -223,6 +226,7 @@ class SQLEngine(Engine):
 
         late, aside = self._change(work, gives_way=True)
         self._settled_aside[worker] = max(self._settled_aside.get(worker, 0) + 1, aside)
+        self._slots.note_settled(settlements, late)
         return late
 
     def admit(
@@ -231,14 +235,7 @@ class SQLEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        queries = gates.leave_queries(held[0], ended) if held and ended else ()
-        return self._admit(rules, held, gates.Leaving(queries))
-
-    def _admit(
-        self, rules: Sequence[Rule], held: tuple[str, base.Claim] | None, leaving: gates.Leaving
-    ) -> Admission:
-        work = partial(admitting.admit, rules=rules, held=held, leaving=leaving)
-        return self._change(work, gives_way=True)
+        return handing_on.admit(self.session, self._slots, rules, held, ended)
 
     def review(self, worker: str, queues: Queues) -> None:
         def work(tx: Transaction) -> None:

@@ -10,7 +10,7 @@ slot of its gate; so there are no more such lines than claims, however many keys
 The window row (key, GATE_WINDOW) is locked while slots are taken. Its `most` is the limit that was
 last named. Rows of ended claims are deleted by the next job of the key, or by a keeper. A row is
 called by the job that took it first, its `seat`; a worker may hand it on to its next job, as long
-as the window row is `plain` (see `mysql/handing_on.py`).
+as the window row is `plain` (see `handing_on.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from poolq.engines.base import Claim, EndedSlots
+from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql import limit_windows
 from poolq.engines.sql.holds import holds_query, read_holds, refusal
@@ -171,12 +171,6 @@ class Leaving(NamedTuple):
 
     queries: Sequence[Query] = ()
     seat: str = ""
-
-
-def leave_queries(worker: str, ended: Sequence[EndedSlots]) -> list[Query]:
-    """Return statements that free these slots of the worker's claims."""
-    slots = sorted((rule.key, claim) for claim, rules in ended for rule in gates_of(rules))
-    return [Query(LEAVE, slot_name(key, claim.id, worker, claim)) for key, claim in slots]
 
 
 def slot_name(key: str, seat: str, worker: str, claim: Claim) -> Sequence[object]:

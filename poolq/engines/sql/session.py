@@ -112,6 +112,15 @@ class Session(ABC):
         """Run `work` in one transaction. After a deadlock, run it again in a new one. `gives_way`:
         whether writers that do not give way go first, if this database's writers wait in line."""
 
+    def change(self, query: Query, *before: Query) -> int:
+        """Run one statement, after others, as a transaction. Returns how many rows it has
+        changed."""
+
+        def work(tx: Transaction) -> int:
+            return tx.finish(*before, query)[-1].changed
+
+        return self.transact(work, gives_way=True)
+
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Estimate how many rows each of these SELECTs returns. 0 stands for unknown."""
         return [0] * len(queries)
@@ -132,7 +141,8 @@ class TemplateToken:
 
 
 class Dialect(NamedTuple):
-    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows, and
+    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows,
+    `share` one whose rows others may lock so, too, and
     `skip` a SELECT that also skips rows locked by others. `turn`, `by_id` and `{line:name}` are
     index hints for claims, for ids and for the lines. `least` and `greatest` are the functions
     min(a, b) and max(a, b), and `list` is the operand of IN. `claims` selects all claims as one
@@ -143,6 +153,7 @@ class Dialect(NamedTuple):
 
     now: str
     lock: str
+    share: str
     skip: str
     turn: str
     by_id: str

@@ -26,6 +26,7 @@ def _dialect(namespace: str) -> Dialect:
     return Dialect(
         now="poolq_now()",
         lock="",  # BEGIN IMMEDIATE has locked everything
+        share="",
         skip="",
         turn=f"INDEXED BY {namespace}_jobs_turn",
         by_id="",

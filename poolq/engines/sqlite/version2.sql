@@ -115,7 +115,7 @@ CREATE INDEX IF NOT EXISTS {ns}_declared_pending ON {ns}_declared (pending, node
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
 -- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `seat`: the job that
--- took the slot first. `handed` is used by other databases.
+-- took the slot first. `handed`: how often it was handed on since then.
 CREATE TABLE IF NOT EXISTS {ns}_slots (
     name TEXT NOT NULL,
     seat TEXT NOT NULL,

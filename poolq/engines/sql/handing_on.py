@@ -15,16 +15,20 @@ engine object that took a slot knows of it; whatever it forgets, costs only time
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 
 from poolq.engines.base import Claim, EndedSlots, Settlement
-from poolq.engines.sql.gates import LEAVE, VACATE, lock_gates, slot_name
+from poolq.engines.sql import admitting
+from poolq.engines.sql.gates import LEAVE, VACATE, Leaving, lock_gates, slot_name
 from poolq.engines.sql.location import claimed_by, line_of
-from poolq.engines.sql.session import Query, Transaction
-from poolq.jobs.concurrency import GATE_WINDOW, gates_of
-from poolq.jobs.limits import Rule
+from poolq.engines.sql.session import Query, Session, Transaction
+from poolq.errors import EngineUnavailable
+from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
+from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.retry import Ack, Done
 
 #: After an attempt that failed, at least and at most so many jobs of the key take slots anew.
@@ -36,13 +40,13 @@ MAX_KNOWN = 1000
 HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed + 1
     WHERE name = ? AND seat = ? AND id = ? AND place = ? AND request IN (?, -1) AND idx = ?
     AND (SELECT 1 FROM {{jobs}}
-        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1
+        WHERE id = ? AND place = ? AND request = ? AND idx = ? {{lock}}) = 1
     AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_WINDOW} AND most = ?
-        AND plain = 1 LOCK IN SHARE MODE) = 1"""
+        AND plain = 1 {{share}}) = 1"""
 #: Locks what it looks for, so that it waits for a transaction that has just stored such a row.
 MARK_PLAIN = f"""UPDATE {{windows}} SET plain = 1 WHERE name = ? AND span = {GATE_WINDOW}
-    AND (SELECT COUNT(*) FROM {{lines}} WHERE place = ? FOR UPDATE) = 0
-    AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ? FOR UPDATE) = 0"""
+    AND (SELECT COUNT(*) FROM {{lines}} WHERE place = ? {{lock}}) = 0
+    AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ? {{lock}}) = 0"""
 
 
 def hand_on(rule: Rule, slot: "KnownSlot", worker: str, claim: Claim) -> Query:
@@ -122,6 +126,8 @@ class KnownSlots:
 
     def note_settled(self, settlements: Sequence[Settlement], stale: Sequence[str]) -> None:
         """Record that the claims of these settlements have ended."""
+        if not self.open:
+            return
         for claim, outcome in settlements:
             name = self.open.get(claim.id)
             slot = self._by_key.get(name) if name else None
@@ -159,3 +165,60 @@ class KnownSlots:
                     sql = VACATE if slot.handed else LEAVE
                     found.append((key, sql, slot_name(key, slot.seat, worker, claim)))
         return [Query(sql, name) for _, sql, name in sorted(found, key=itemgetter(0))]
+
+
+def admit(
+    session: Session,
+    slots: KnownSlots,
+    rules: Sequence[Rule],
+    held: tuple[str, Claim] | None,
+    ended: Sequence[EndedSlots],
+) -> Admission:
+    """See `Engine.admit`. A claim that has a single rule, a gate, is admitted by a slot that its
+    worker has, if possible."""
+
+    def anew(leaving: Leaving) -> Admission:
+        work = partial(admitting.admit, rules=rules, held=held, leaving=leaving)
+        return session.transact(work, gives_way=True)
+
+    if held is None:
+        return anew(Leaving())
+    (worker, claim), known = held, None
+    is_single = len(rules) == 1 and is_gate(rules[0]) and not claim.reviewed
+    if is_single:
+        known = slots.get(worker, rules[0].key)
+        if known and (known.is_free or known.ends_in(ended)):
+            return _go_on(session, slots, (known, rules[0], *held), ended, anew)
+    admission = anew(Leaving(slots.leaving(worker, ended)))
+    if is_single and known is None and not admission.wait and not admission.stale:
+        slots.take(worker, rules[0].key, KnownSlot(claim.id, claim), claim)
+    return admission
+
+
+def _go_on(
+    session: Session,
+    slots: KnownSlots,
+    asking: tuple[KnownSlot, Rule, str, Claim],
+    ended: Sequence[EndedSlots],
+    anew: Callable[[Leaving], Admission],
+) -> Admission:
+    """Hand a slot on to a worker's claim or, if that cannot be, free it and take it anew."""
+    slot, rule, worker, claim = asking
+    leaves = slots.leaving(worker, ended, but=slot)
+    if not slot.anew:
+        if session.change(hand_on(rule, slot, worker, claim), *leaves):
+            slot.note_handed()
+            slots.take(worker, rule.key, slot, claim)
+            return Admission(0)
+        slot.note_refused()
+    slot.anew -= 1
+    if not slot.is_free:
+        leaves.append(Query(VACATE, slot_name(rule.key, slot.seat, worker, slot.claim)))
+    admission = anew(Leaving(leaves, slot.seat))
+    slot.left = slot.claim[:3]
+    if not admission.wait and not admission.stale:
+        slots.take(worker, rule.key, slot, claim)
+        if not slot.anew:
+            with suppress(EngineUnavailable):  # the job is admitted, whatever becomes of this
+                session.transact(lambda tx: mark_plain(tx, rule))
+    return admission
