@@ -35,6 +35,7 @@ from poolq.engines.base import (
     StoredJob,
     TiedPush,
 )
+from poolq.engines.schedule_store import TickEnd
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.holds import HOLD_WINDOW, hold_entry
 from poolq.jobs.limits import GATE_WAIT, Admission, Rule, Window
@@ -265,6 +266,15 @@ class Model:
                 self.keys.held[right.key] = one.id
             else:
                 self.totals[one.queue]["skipped"] += 1
+
+    def tick(self, one: TiedPush, end: TickEnd) -> None:
+        """Follow the tick of a schedule whose job is unique."""
+        push, right = one
+        assert right is not None
+        known = self.keys.holder(right.key, self.jobs, self.now)
+        gives_way = known is not None and not (right.replaces and known.place != "claimed")
+        assert end == ("skipped" if gives_way else "stored"), f"{end}, and {known} has {right.key}"
+        self.push_tied([one], [known.id if known and gives_way else push.id])
 
     # workers
 

@@ -36,6 +36,7 @@ from poolq.engines.base import (
     TiedPush,
 )
 from poolq.engines.mysql import engine as mysql_engine
+from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
 from poolq.engines.sql import engine as sql_engine
 from poolq.errors import EngineError, Fenced
@@ -183,6 +184,19 @@ class World:
             for one in ids
         ]
         self.model.push_tied(pushes, self.other.push_tied(pushes))
+
+    def tick(self, id: str, kind: int, queue: str, key: str, until: tuple[Until, bool]) -> None:
+        """A schedule is due whose job is unique. The tick is repeated, as by another keeper."""
+        self.learn()
+        now, store = self.clock.now, self.other.schedules
+        push = Push(id, queue, b"%d" % kind, 0, now)
+        right = UniqueRight(key, until[0], 0, until[1])
+        assert store.put(NewSchedule("s", "abcd", b"spec", now)) == "added"
+        tick = Tick("s", "abcd", now, now + HOUR, last=now, pushes=[push], unique=right)
+        (end,) = store.tick([tick])
+        assert store.tick([tick]) == ["lost"]
+        assert store.remove("s") == "removed"
+        self.model.tick(TiedPush(push, right), end)
 
     def learn(self) -> None:
         """Look up who has the keys of which the model is not sure."""
@@ -660,6 +674,7 @@ ACTS = [
     *[act("push", kinds, queues, st.sampled_from(DELAYS), st.sampled_from((0, 0, 0, 1, HOUR)))] * 2,
     *[act("dispatch", st.one_of(kinds, crowds, crowds))] * 3,
     *[act("push_unique", st.integers(1, 3), unique_kinds, queues, keys, rights)] * 3,
+    act("tick", unique_kinds, queues, keys, rights),
     *[act("push_parked", st.integers(1, 3), st.sampled_from(DISPATCHED), queues, lifetimes)] * 2,
     *[act("work", workers, st.sampled_from((1, 2, 5)), asked)] * 3,
     *[act("work_on", workers, st.sampled_from((None, ("a", "b"))), st.integers(1, 3))] * 3,
@@ -715,6 +730,10 @@ class Lockstep(RuleBasedStateMachine):
     def push_unique(self, count: int, kind: int, queue: str, key: str, right: Any) -> None:
         ids = [new_id() for _ in range(count)]
         self.all(lambda world: world.push_unique(ids, kind, queue, key, right))
+
+    def tick(self, kind: int, queue: str, key: str, right: Any) -> None:
+        id = new_id()
+        self.all(lambda world: world.tick(id, kind, queue, key, right))
 
     def push_parked(self, count: int, dispatched: Any, queue: str, expires: int) -> None:
         ids = [new_id() for _ in range(count)]
