@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test unit contract process py313 chaos check format build bench screenshot clean \
-  servers compiled mysql
+  servers compiled rewritten mysql
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ help: ## print this list
 demo: $(VENV)/.runtime ## see poolq in action: a pool of 4 runs real jobs on SQLite, in a minute
 	@$(BIN)/poolq demo
 
-test: compiled servers ## run all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes at most)
+test: compiled rewritten servers ## run all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes at most)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
 # Unit tests keep the processor busy, so each has a core of its own. They start quickly only where
@@ -90,6 +90,14 @@ screenshot: $(VENV)/.runtime ## draw the pictures of the dashboard in docs/, fro
 # would be compiled again each time a test starts it, a thousand times in all.
 compiled: $(VENV)/.dev
 	@$(BIN)/python -m compileall -q poolq
+
+# In a fresh checkout each process of pytest would rewrite and compile all tests for itself, which
+# takes ten seconds of CPU. The run itself reports errors.
+rewritten: $(VENV)/.dev
+	@[ -d tests/typing/__pycache__ ] || { \
+	  $(BIN)/pytest -qq --collect-only tests/unit tests/docs >/dev/null 2>&1 & \
+	  $(BIN)/pytest -qq --collect-only $(addprefix tests/,chaos contract process typing) >/dev/null 2>&1; \
+	  wait; }
 
 servers: ## install what the tests need and the machine lacks: servers, supervisor, systemd, tmux, Prometheus
 	@set -e; missing=; \
