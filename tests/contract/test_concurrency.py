@@ -443,6 +443,22 @@ def test_a_slot_that_the_next_job_frees_goes_to_those_who_wait(
     assert worker.step(Settlement(a, DONE), Settlement(c, Park((gate(),), 0))).stale == []
 
 
+def test_a_slot_of_another_key_that_the_next_job_frees_goes_to_those_who_wait(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    push(engine, "a", "c")
+    a, c = worker.claim(2)
+    assert ask(worker, a, gate())
+    park(other_worker, "b", rules=[gate()])
+    assert other_worker.claim() == []
+    while engine.wait(["q"], 0):
+        assert other_worker.claim() == []
+    assert engine.admit([gate("x")], ("w1", c), [EndedSlots(a, [gate()])]).wait == 0
+    assert engine.wait(["q"], 5) > 0, "a keeper hears of the free slot"
+    assert named(other_worker.claim()) == ["b"]
+    assert in_use(engine) == {"k": (1, 1, 0), "x": (1, 1, 0)}
+
+
 def test_the_next_job_frees_the_slots_of_other_keys_too(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:

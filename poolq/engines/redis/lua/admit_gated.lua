@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Take slots of gates and starts of windows for a claim, or nothing at all. The gates are asked first,
 -- because a job that they refuse uses no attempt.
--- Parts: base, gates, holds, window_opening, limit_windows, claims.
+-- Parts: base, claims, gates, plain_gate, holds, window_opening, limit_windows.
 --
 -- ARGV: worker, id and name of the claim, the number of other claims of the worker whose jobs have
 --       ended, id and name of each, then for each rule as in `admit`. The slots of the ended jobs

@@ -30,9 +30,10 @@ local function gate_slots()
   function S.free(id, held)
     call('HDEL', GATED, id)
     gates().each(held, function(key)
-      call('HDEL', P .. 'gate:' .. key, id)
-      S.open_lines(key)
-      gates().forget(key)
+      local slots, waiting = P .. 'gate:' .. key, P .. 'gatequeues:' .. key
+      call('HDEL', slots, id)
+      local found = call('EXISTS', slots, waiting, waiting)  -- jobs that wait count 2
+      if found > 1 then S.open_lines(key) elseif found == 0 then call('HDEL', GATES, key) end
     end)
   end
 
