@@ -71,7 +71,7 @@ class Sentinel(Topology):
 
     service = "poolq"
 
-    def __init__(self, scratch: Scratch, patience: int = 500) -> None:
+    def __init__(self, scratch: Scratch, patience: int = 2000) -> None:
         super().__init__(scratch)
         self._patience = patience
 
