@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.ledger import FILE
 from tests.support.project import Project
+from tests.support.wait import until
 
 JOBS = """
 import os
@@ -65,9 +68,11 @@ def of(project: Project, id: str) -> list[str]:
 @sqlite
 def test_callbacks_run_where_they_belong(make_project: MakeProject, engine_url: str) -> None:
     project = make_project(engine_url, JOBS)
+    pool = project.ready(2)
     flaky, never = project.produce(PRODUCER).split()
-    pool = project.pool(2, "--until-empty")
-    assert pool.wait_exit(20) == 0
+    until(project.settled)
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
     trace = "trace-of-jobs:Flaky"
     assert of(project, flaky) == [
         f"around:1:{trace}", "run:1", "ended:1:retried:ValueError",
