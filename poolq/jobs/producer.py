@@ -129,13 +129,16 @@ def send(template: MessageTemplate, payload: object) -> JobId:
     return JobId(push.id)
 
 
-def store(pushes: Sequence[Push]) -> list[JobId]:
+def store(pushes: list[Push]) -> list[JobId]:
     """Store these jobs, thousands in one round trip, and return their ids in order. Raises
-    EngineUnavailable with the `ids` of the jobs that may not be stored."""
+    EngineUnavailable with the `ids` of the jobs that may not be stored. Afterwards, the list is
+    empty: the ids are new objects for the collector, which would look at the jobs again, too."""
     to, _ = _chosen.producer or _chosen.open()
     if pushes:
         _push(to.push, pushes)
-    return list(map(JobId, map(_id_of, pushes)))
+    ids = list(map(_id_of, pushes))
+    pushes.clear()
+    return list(map(JobId, ids))
 
 
 def store_some_parked(pushes: Sequence[Push], lines: Sequence[Rule | None]) -> list[JobId]:
