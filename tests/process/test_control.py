@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.process.engines import sqlite
 from tests.support.project import Project
 from tests.support.talking import begin, ended, poolq
@@ -54,14 +52,8 @@ def test_status_shows_the_whole_pool(project: Project) -> None:
 
 def test_status_shows_an_unreachable_broker(project: Project) -> None:
     pool = project.ready(1, "--node-ttl=1")
-    database = Path(project.url.removeprefix("sqlite:///"))
-    away = database.with_suffix(".away")
-    database.rename(away)
-    database.mkdir()
-    shown = until(lambda: not poolq(pool, "status", "--json").json["broker"]["reachable"])
-    assert shown
-    database.rmdir()
-    away.rename(database)
+    with project.without_database():
+        until(lambda: not poolq(pool, "status", "--json").json["broker"]["reachable"])
     until(lambda: poolq(pool, "status", "--json").json["broker"]["reachable"])
 
 

@@ -53,16 +53,11 @@ def test_a_paused_pool_is_live_but_not_ready(project: Project) -> None:
 
 def test_a_pool_without_its_broker_is_live_but_not_ready(project: Project) -> None:
     pool = project.ready(1, "--node-ttl=1")
-    database = Path(project.url.removeprefix("sqlite:///"))
-    away = database.with_suffix(".away")
-    database.rename(away)
-    database.mkdir()
-    code, why = until(lambda: (found := health(pool, "--ready"))[0] and found)
-    assert code == 1
-    assert why.startswith("pool 'default' is not ready: the broker has not answered for")
-    assert health(pool, "--live") == (0, "")
-    database.rmdir()
-    away.rename(database)
+    with project.without_database():
+        code, why = until(lambda: (found := health(pool, "--ready"))[0] and found)
+        assert code == 1
+        assert why.startswith("pool 'default' is not ready: the broker has not answered for")
+        assert health(pool, "--live") == (0, "")
     until(lambda: health(pool, "--ready") == (0, ""))
 
 

@@ -6,8 +6,8 @@ import fcntl
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,17 @@ class Project:
         made = self.pool(procs, *flags, url=url, **env)
         made.until_ready(procs)
         return made
+
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Meanwhile SQLite's file is not in its place, where no process can make a new one."""
+        database = Path(self.url.removeprefix("sqlite:///"))
+        away, nowhere = database.with_suffix(".away"), database.with_suffix(".nowhere")
+        away.hardlink_to(database)
+        nowhere.symlink_to("/nowhere/poolq.db")
+        nowhere.replace(database)
+        yield
+        away.replace(database)
 
     def freeze(self, *pools: Pool) -> None:
         """Stop these pools between two of their transactions: who is stopped in one keeps its lock,
