@@ -237,7 +237,7 @@ def test_parked_jobs_follow_the_limit_as_it_is_now(
     project = make_project(engine_url, LIMITS)
     names = list(CHANGED)[:-1]
     lines = {name: project.dispatch_many(name, 4, on_limit="park", queue=name) for name in names}
-    project.dispatch_many("Lowered", 500, on_limit="park", queue="lowered")
+    project.dispatch_many("Lowered", 100, on_limit="park", queue="lowered")
     pool = project.ready(2)
     until(lambda: not any(one.ready for one in project.engine.counts()), 30, "all parked")
     (project.folder / "jobs.py").write_text(with_limits_changed())
