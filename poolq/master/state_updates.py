@@ -177,8 +177,9 @@ def remove_closed(pool: Pool) -> None:
 def template_exited(
     pool: Pool, pid: int, code: int, why: str, now: float
 ) -> state.TemplateProcess | None:
-    """Record the exit of a template. Its dormant copy takes over; without a copy, the code is
-    loaded again, as a trial. Returns the template if its copy takes over."""
+    """Record the exit of a template. Its dormant copy takes over, or is waited for if the template
+    was stopped; without a copy, the code is loaded again, as a trial. Returns the template if its
+    copy takes over."""
     for template in pool.templates.values():
         if template.spare == pid:
             template.spare = 0
@@ -189,6 +190,10 @@ def template_exited(
     if template.spare and template.ready and not unfit:
         template.pid, template.spare, template.killed = template.spare, 0, False
         return template
+    if template.spare and template.stop_sent:  # the pool must not end before the copy has ended
+        template.pid, template.spare, template.killed = template.spare, 0, False
+        template.ready = False
+        return None
     del pool.templates[template.generation]
     if on_trial:
         if template.generation not in pool.not_preloaded:

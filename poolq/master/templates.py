@@ -176,7 +176,8 @@ class Templates:
             log_refusal(pool, self._log, generation, load_error)
         elif load_error is not None:
             self._log("error", load_error.why)
-        self._lines.pop(generation).close()
+        if (line := self._lines.pop(generation, None)) is not None:  # a stopped one's copy has none
+            line.close()
         spare = self._spares.pop(generation, None)
         for proc in pool.procs():
             if proc.state is WorkerState.FORKING and proc.generation == generation:

@@ -164,7 +164,7 @@ class Pool:
     def wait_exit(self, timeout: float = 30) -> int:
         """The exit code of the pool, which has left no process."""
         until(lambda: self.code is not None, timeout, "the pool's end")
-        left = [one for one in self.processes() if one.title]  # without one: it has ended just now
+        left = self.processes()
         assert left == [], left
         assert self.code is not None
         return self.code

@@ -7,7 +7,7 @@ import pytest
 from poolq.master import policy, state_updates
 from poolq.master.actions import Exit, Kill, SpawnKeeper, SpawnTemplate, SpawnWorker
 from poolq.master.policy import next_wake
-from poolq.master.state import Limits
+from poolq.master.state import Limits, Mode
 from tests.support.simulated_pool import STOP_TIMEOUT, SimulatedPool, only_worker, running
 
 
@@ -217,3 +217,15 @@ def test_a_hung_template_does_not_delay_the_end() -> None:
     state_updates.stop(sim.pool, sim.now)
     sim.run_for(policy.FORK_TIMEOUT + state_updates.END_TIMEOUT + 1)
     assert sim.exit == 0
+
+
+def test_a_stopped_template_is_there_until_its_copy_has_ended_too() -> None:
+    sim = running(1, preload=True)
+    template = sim.pool.templates[1]
+    template.spare, template.stop_sent = 77, True
+    assert state_updates.template_exited(sim.pool, template.pid, 0, "", sim.now) is None
+    assert [(one.pid, one.ready) for one in sim.pool.templates.values()] == [(77, False)]
+    sim.pool.mode, sim.pool.deadline = Mode.END, sim.now
+    assert [one.pid for one in policy.decide(sim.pool, sim.now, 0) if type(one) is Kill] == [77]
+    assert state_updates.template_exited(sim.pool, 77, 0, "", sim.now) is None
+    assert not sim.pool.templates
