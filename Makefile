@@ -37,14 +37,14 @@ help: ## print this list
 demo: $(VENV)/.runtime ## see poolq in action: a pool of 4 runs real jobs on SQLite, in a minute
 	@$(BIN)/poolq demo
 
-test: compiled rewritten servers ## run all tests, on Redis, Valkey, MariaDB and SQLite (5 minutes at most)
+test: compiled rewritten servers ## run all tests, on Redis, Valkey, MariaDB and SQLite (7 minutes on 2 cores)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
 # Unit tests keep the processor busy, so each has a core of its own. They start quickly only where
 # Python may keep their bytecode.
 unit: JOBS = $(shell nproc)
 unit: export PYTHONDONTWRITEBYTECODE =
-unit: $(VENV)/.dev ## run the unit tests, which need no server (20 seconds)
+unit: $(VENV)/.dev ## run the unit tests, which need no server (half a minute)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/unit
 
 contract: compiled servers ## run the suite that every engine with storage must pass
