@@ -83,10 +83,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--zones", action="store_true", help="check cron lines in all zones over ten years"
     )
     parser.addoption(
-        "--race-seconds",
-        type=float,
-        default=2,
-        help="for how long jobs that park race with the ends of claims, on each engine",
+        "--park-races",
+        type=int,
+        default=200,
+        help="how many jobs that park race with the end of a claim, on each engine",
     )
     parser.addoption(
         "--unique-deaths",

@@ -35,6 +35,7 @@ from tests.contract.helpers import (
     registration,
     total,
 )
+from tests.support.clock import Clock
 
 pytestmark = every_engine
 
@@ -379,6 +380,25 @@ def test_slots_of_ended_claims_are_forgotten(engine: Engine, worker: Worker) -> 
     while engine.sweep(SECOND):
         pass
     assert in_use(engine) == {}
+
+
+def test_the_latest_limit_holds_for_as_long_as_jobs_wait(
+    engine: Engine, worker: Worker, other_worker: Worker, clock: Clock
+) -> None:
+    before = [start(worker, "a", gate(), queue="q")]
+    park(other_worker, "b", "c", rules=[gate()], queue="r")
+    before.append(start(worker, "d", gate(limit=2), queue="q"))
+    for claim in before:
+        worker.end(claim, DONE)
+    clock.forward(HOUR)
+    while engine.sweep(HOUR):  # the slots
+        pass
+    clock.forward(HOUR)
+    while engine.sweep(2 * HOUR):  # and what is left of the key
+        pass
+    assert in_use(engine) == {"k": (0, 2, 2)}
+    assert named(other_worker.claim(1, ["r"]) + other_worker.claim(1, ["r"])) == ["b", "c"]
+    assert in_use(engine) == {"k": (2, 2, 0)}
 
 
 def test_a_gate_whose_jobs_come_and_go_keeps_its_room(engine: Engine, worker: Worker) -> None:

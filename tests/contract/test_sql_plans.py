@@ -79,9 +79,8 @@ HOT = {
     "due lines": Query(parking.LOCK_DUE_LINES, ("q",)),
     "marked lines": Query(parking.LOCK_MARKED_LINES, (1, "q")),
     "a line of a gate": Query(gates.LOCK_GATE_LINE, ("p:1:k", "q")),
-    "old counters": Query(
-        f"SELECT name, span FROM {{windows}} WHERE {limit_windows.ENDED_WINDOWS}"
-    ),
+    "old counters": Query(limit_windows.ENDED_WINDOWS),
+    "an old counter": Query(limit_windows.DELETE_WINDOW, ("k", 1)),
     "open limits": Query(queue_counts.OPEN_WINDOWS),
     "claims of the dead": Query(recovery.WORKER_CLAIMS, (PLACE, PLACE + "!")),
     "cancelled claims": Query(cancelling.CANCELLED_CLAIMS, ([PLACE + "!", "w:w2!"],)),

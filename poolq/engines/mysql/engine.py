@@ -16,7 +16,10 @@ from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.location import CANCELLED_SUFFIX, DELAYED, QUEUED, claimed_by
+
+from poolq.engines.sql.location import (  # isort: skip
+    CANCELLED_SUFFIX, DELAYED, GATE_LINE_PREFIX, QUEUED, claimed_by,
+)  # fmt: skip
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace, check_version
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
@@ -59,6 +62,7 @@ DIALECT = Dialect(
     new=TemplateToken("VALUES({})".format),
     joined=TemplateToken(_joined),
     cancelled=TemplateToken(f"CONCAT({{}}, '{CANCELLED_SUFFIX}')".format),
+    gate_line=TemplateToken(f"CONCAT('{GATE_LINE_PREFIX}', {{}})".format),
 )
 
 

@@ -8,9 +8,9 @@ lost between a job that parks and a claim that ends. A line that is not due has 
 slot of its gate; so there are no more such lines than claims, however many keys wait.
 
 The window row (key, GATE_WINDOW) is locked while slots are taken. Its `most` is the limit that was
-last named. Rows of ended claims are deleted by the next job of the key, or by a keeper. A row is
-called by the job that took it first, its `seat`; a worker may hand it on to its next job, as long
-as the window row is `plain` (see `handing_on.py`).
+last named, so the row is kept while jobs wait for the gate. Rows of ended claims are deleted by the
+next job of the key, or by a keeper. A row is called by the job that took it first, its `seat`; a
+worker may hand it on to its next job, as long as the window row is `plain` (see `handing_on.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence

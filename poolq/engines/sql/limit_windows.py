@@ -48,14 +48,17 @@ MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
 SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
     WHERE name = ? AND span = ?"""
 SAVE_SLIDING = SAVE_WINDOW.replace("WHERE", ", log = ? WHERE")
-#: But not a gate that still has rows of slots, with which it counts its starts.
-ENDED_WINDOWS = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_WINDOW} AND EXISTS
-    (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))
+#: But not a gate that still has rows of slots, with which it counts its starts, or whose limit may
+#: differ from what the lines of its queues say.
+IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_WINDOW} AND EXISTS
+    (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))"""
+ENDED_WINDOWS = f"""SELECT name, span FROM {{windows}} WHERE {IS_ENDED}
+    AND NOT (span = {GATE_WINDOW} AND EXISTS
+    (SELECT 1 FROM {{lines}} l WHERE l.place = {{gate_line:{{windows}}.name}}))
     ORDER BY ends LIMIT {MAX_DELETED}"""
-DELETE_WINDOWS = f"DELETE FROM {{windows}} WHERE {ENDED_WINDOWS}"
-#: For servers whose DELETE has no LIMIT.
-DELETE_WINDOWS_BY_NAME = f"""DELETE FROM {{windows}} WHERE (name, span) IN
-    (SELECT name, span FROM {{windows}} WHERE {ENDED_WINDOWS})"""
+#: Does not look for lines, which are locked before windows. One that has just been opened has the
+#: limit that was last named.
+DELETE_WINDOW = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND {IS_ENDED}"
 SERVER_CLOCK = Query("SELECT {now}")
 
 
@@ -233,5 +236,7 @@ def _start_plain(tx: Transaction, rule: Rule, row: Row, now: int) -> Admission:
 
 def sweep(session: Session) -> bool:
     """Delete some of the windows that ended first. Returns whether there may be more."""
-    forget = Query(DELETE_WINDOWS if session.limits_deletes else DELETE_WINDOWS_BY_NAME)
-    return session.transact(lambda tx: tx.run(forget)[0].changed) >= MAX_DELETED
+    ended = sorted(session.read(Query(ENDED_WINDOWS))[0].rows)
+    if ended:
+        session.transact(lambda tx: tx.later(BatchQuery(DELETE_WINDOW, ended)))
+    return len(ended) >= MAX_DELETED

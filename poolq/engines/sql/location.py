@@ -33,6 +33,7 @@ IS_CLAIMED, IS_PARKED, IS_RELEASED = (
 #: A line of a gate has a `slot` of at least this. It is in the far future, because it does not tell
 #: whether the line is due: less this, it is when the line was last served.
 GATE_SLOT = 2**60
+GATE_LINE_PREFIX = f"{PARKED_PREFIX}{GATE_WINDOW}:"
 
 
 def claimed_by(worker: str) -> str:
@@ -61,7 +62,7 @@ def is_line(place: str) -> bool:
 
 def is_gate_line(place: str) -> bool:
     """Return whether the place is the line of a gate."""
-    return place.startswith(f"{PARKED_PREFIX}{GATE_WINDOW}:")
+    return place.startswith(GATE_LINE_PREFIX)
 
 
 def limit_at(place: str) -> str:

@@ -188,7 +188,9 @@ def limits(session: Session) -> list[LimitUse]:
         parked, lines.rows, waits, strict=True
     ):
         window, left, starts = _window(span, row)
-        rule = sanitize.rule(to_text(name), most if left else line_most, span)
+        # A gate's row has its limit, used or not; that of a window has the one of its starts.
+        is_valid = left or (span == GATE_WINDOW and most is not None)
+        rule = sanitize.rule(to_text(name), most if is_valid else line_most, span)
         if span == HOLD_WINDOW:
             rule = hold_entry(to_text(name))
         if waiting and rule is not None:

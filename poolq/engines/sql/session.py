@@ -149,7 +149,8 @@ class Dialect(NamedTuple):
     text, "<id> <request> <idx>" separated by commas. For `counted`, see `Session`. `{on:key}`
     begins the upsert clause of an INSERT, and `{new:column}` is the value it would insert.
     `{joined:columns}` is one text of the values of these columns, separated by spaces, and
-    `{cancelled:place}` is `location.cancelled_at` the worker whose claims are at this place."""
+    `{cancelled:place}` is `location.cancelled_at` the worker whose claims are at this place, and
+    `{gate_line:name}` the place of the line of the gate with this name."""
 
     now: str
     lock: str
@@ -167,6 +168,7 @@ class Dialect(NamedTuple):
     new: TemplateToken
     joined: TemplateToken
     cancelled: TemplateToken
+    gate_line: TemplateToken
 
 
 TABLES = [

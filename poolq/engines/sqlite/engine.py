@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from poolq.engines.base import Check, Push, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.location import CANCELLED_SUFFIX
+from poolq.engines.sql.location import CANCELLED_SUFFIX, GATE_LINE_PREFIX
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sql.wakeups import take_wakeup
@@ -40,6 +40,7 @@ def _dialect(namespace: str) -> Dialect:
         new=TemplateToken("excluded.{}".format),
         joined=TemplateToken(_joined),
         cancelled=TemplateToken(f"({{}} || '{CANCELLED_SUFFIX}')".format),
+        gate_line=TemplateToken(f"('{GATE_LINE_PREFIX}' || {{}})".format),
     )
 
 
