@@ -109,7 +109,15 @@ def test_an_added_schedule_has_no_tick_while_it_is_paused_or_after_it_was_remove
     assert of_added(1, 2, 2, 3, 6) == ["tick twice"]
 
 
-def test_an_added_schedule_of_which_nothing_is_known() -> None:
+def test_an_added_schedule_of_which_a_request_had_no_answer() -> None:
     unanswered = tuple(one._replace(end=None) if one.what == "pause" else one for one in LIFE)
-    assert of_added(1, 4, life=unanswered) == []
-    assert of_added(1, 4, faults=(Done("restore", 9, 10),)) == []
+    assert of_added(1, 2, 3, 4, 6, life=unanswered) == [], "perhaps it was not paused"
+    assert of_added(1, 3, 6, life=unanswered) == ["tick lost"]
+
+
+def test_an_added_schedule_that_meets_a_failover() -> None:
+    before, within, after = Done("restore", 4, 5), Done("restore", 9, 10), Done("restore", 20, 21)
+    assert of_added(1, 4, 6, faults=(within,)) == [], "it was put back while somebody looked"
+    assert of_added(1, 2, 3, faults=(within,)) == ["tick lost"], "but not at the second time"
+    for fault in (before, after):
+        assert of_added(1, 3, 6, faults=(fault,)) == ["tick lost"]

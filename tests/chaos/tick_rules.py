@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from poolq.engines.schedule_store import Scheduled
 from tests.chaos.jobs import SCHEDULES, TICK
-from tests.chaos.limit_rules import rollbacks
+from tests.chaos.limit_rules import Span, rollbacks
 from tests.chaos.records import Evidence, ScheduleChange, by_id
 from tests.chaos.schedule import FAILOVER, RESTORE
 
@@ -42,9 +42,9 @@ def ticks(evidence: Evidence) -> Iterator[str]:
 
 def added_ticks(evidence: Evidence) -> Iterator[str]:
     """Each tick of a schedule that somebody has added has one job, which was done, if it was seen
-    to have come. While it is paused, and after it was removed, none has. Nothing of that is known
-    of a schedule of which a request had no answer, or that was there before and after a rollback or
-    a failover."""
+    to have come: in the record of a store that was not just then being put back. While the schedule
+    is paused, and after it was removed, no tick has a job, unless a request had no answer, or the
+    schedule was there before and after a rollback or a failover."""
     ran, forgotten, gaps = _ran(evidence), _forgotten(evidence), rollbacks(evidence)
     changes: dict[str, list[ScheduleChange]] = defaultdict(list)
     for one in evidence.managed:
@@ -52,23 +52,37 @@ def added_ticks(evidence: Evidence) -> Iterator[str]:
     for name, made in changes.items():
         found = ran.get(name, {})
         yield from _twice(name, found, forgotten)
+        yield from _unseen(name, made, found, gaps)
         ends = [one.end for one in made if one.end is not None]
         unsure = len(ends) < len(made)
         if not unsure and not any(gap.meets(made[0].begin, ends[-1]) for gap in gaps):
-            yield from _of_added(name, made, found)
+            yield from _untimely(name, made, found)
 
 
-def _of_added(name: str, made: Sequence[ScheduleChange], found: Ran) -> Iterator[str]:
+def _unseen(
+    name: str, made: Sequence[ScheduleChange], found: Ran, gaps: Sequence[Span]
+) -> Iterator[str]:
+    """What a store forgets, it forgets from some time on. So a schedule that is not paused after a
+    failover has made up for all ticks since it was added or resumed, whatever of that is left."""
+    first: int | None = None
+    for one in made:
+        if one.what in ("add", "resume"):
+            first = one.due
+        elif one.what != "look":
+            first = None
+        elif first is not None and not any(gap.meets(one.begin, one.begin) for gap in gaps):
+            for tick in range(first, one.due, TICK):
+                if not any(found.get(tick, {}).values()):
+                    yield f"tick lost: {tick} of {name} has no job that was done"
+
+
+def _untimely(name: str, made: Sequence[ScheduleChange], found: Ran) -> Iterator[str]:
     possible: set[int] = set()
     first: int | None = None
     for one in made:
         if one.what in ("add", "resume"):
             first = one.due
-        elif first is not None and one.what == "look":
-            for tick in range(first, one.due, TICK):
-                if not any(found.get(tick, {}).values()):
-                    yield f"tick lost: {tick} of {name} has no job that was done"
-        elif first is not None:
+        elif first is not None and one.what != "look":
             possible |= {*range(first, (one.end or 0) + 1, TICK)}
             first = None
     for tick in sorted(found.keys() - possible):

@@ -313,8 +313,9 @@ def test_a_gate_counts_over_all_queues(
 def test_a_granted_job_that_is_given_back_asks_again(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    claim = start(worker, "a", gate(), Rule("mail", 5, HOUR))
-    park(other_worker, "b", "c", rules=[gate(), Rule("mail", 5, HOUR)])
+    rules = gate(), Rule("mail", 5, HOUR)
+    claim = start(worker, "a", *rules)
+    park(other_worker, *"bcd", rules=rules)
     worker.end(claim, DONE)
     (claim,) = worker.claim()
     assert (named([claim]), claim.gated) == (["b"], True)
@@ -323,7 +324,10 @@ def test_a_granted_job_that_is_given_back_asks_again(
     assert (named([again]), again.admitted, again.gated) == (["c"], True, True)
     (claim,) = worker.claim()
     assert (named([claim]), claim.admitted, claim.gated) == (["b"], False, False)
-    assert not ask(worker, claim, gate())
+    assert not ask(worker, claim, *rules)
+    worker.end(claim, Park(rules, 0))
+    other_worker.end(again, DONE)
+    assert named(worker.claim()) == ["b"], "it comes first again"
 
 
 def test_a_repeated_step_tells_again_that_the_job_has_a_slot(
@@ -357,6 +361,42 @@ def test_a_keeper_hears_of_a_gate_with_room(
         assert other_worker.claim() == []
     worker.end(claim, DONE)
     assert engine.wait(["q"], 5) > 0
+    assert named(other_worker.claim()) == ["b"]
+
+
+@pytest.mark.parametrize("ready", ["a", "q"])
+@pytest.mark.parametrize("queues", [["a", "q"], ["q", "a"], None])
+def test_a_slot_that_a_step_frees_while_it_claims_is_for_whoever_comes_next(
+    engine: Engine,
+    worker: Worker,
+    other_worker: Worker,
+    other: Engine,
+    queues: list[str] | None,
+    ready: str,
+) -> None:
+    claim = start(worker, "holder", gate())
+    park(other_worker, "parked", rules=[gate()])
+    push(engine, "ready", queue=ready)
+    while other.wait(queues, 0):
+        pass
+    claimed = named(worker.step(Settlement(claim, DONE), want=1, queues=queues).claims)
+    assert claimed in (["parked"], ["ready"])
+    assert other.wait(queues, 5) > 0
+    assert {*claimed, *named(other_worker.claim(1, queues))} == {"parked", "ready"}
+
+
+def test_a_lifted_hold_lets_no_job_into_a_full_gate(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    while engine.wait(["q"], 0):
+        assert other_worker.claim() == []
+    engine.hold("k", HOUR)
+    assert engine.lift("k")
+    assert engine.wait(["q"], 0) == 0
+    assert other_worker.claim() == []
+    worker.end(claim, DONE)
     assert named(other_worker.claim()) == ["b"]
 
 
