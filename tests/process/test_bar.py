@@ -23,11 +23,13 @@ def tty() -> Iterator[Tty]:
     made.close()
 
 
-def start(tty: Tty, project: Project, *flags: str) -> None:
+def start(tty: Tty, project: Project, *flags: str, new: bool = False) -> None:
+    """`new`: in a new interpreter."""
     runtime = project.folder / "run"
     runtime.mkdir(mode=0o700)
     where = ("--engine", project.url, "--namespace", project.namespace)
-    tty.poolq(
+    run = tty.new_poolq if new else tty.poolq
+    run(
         project.folder, "run", "--until-empty", "--no-dashboard", "--procs=1", *where, *flags,
         RUNTIME_DIRECTORY=str(runtime), **{FOLDER: str(project.folder)},
     )  # fmt: skip
@@ -70,7 +72,7 @@ def test_a_narrowed_terminal_keeps_no_remnant(tty: Tty, project: Project) -> Non
 
 def test_ctrl_c_reaches_the_pool_and_the_bar_goes_with_it(tty: Tty, project: Project) -> None:
     held = project.dispatch("Held")
-    start(tty, project, "--log-file=x.log")
+    start(tty, project, "--log-file=x.log", new=True)
     project.ledger.until("start", held)
     tty.until_shows("1 left")
     tty.type("\x03")

@@ -170,11 +170,15 @@ def terminal() -> Iterator[Tty]:
     made.close()
 
 
-def on_terminal(terminal: Tty, folder: Path, output: Path) -> tuple[str, Command]:
-    """Start it in this terminal; the name of its pool, and commands in another folder."""
+def on_terminal(
+    terminal: Tty, folder: Path, output: Path, *, new: bool = False
+) -> tuple[str, Command]:
+    """Start it in this terminal, in a `new` interpreter or a fork; the name of its pool, and
+    commands in another folder."""
     output.mkdir()
     where = {"TMPDIR": str(output), "RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}
-    terminal.poolq(folder, "demo", **where, **FOREIGN)
+    run = terminal.new_poolq if new else terminal.poolq
+    run(folder, "demo", **where, **FOREIGN)
     terminal.until_shows("RUNNING g1")
     (name,) = (one.name for one in output.iterdir() if one.name.startswith("poolq-demo-"))
     assert f"top --name={name}\r\n".encode() in terminal.raw
@@ -189,7 +193,7 @@ def test_on_a_terminal_it_shows_the_dashboard_and_then_the_summary(
     """One demo on three sizes of terminal, since the work of each takes a core 20 seconds. It is
     paused while it is looked at: on a busy machine the work would be done before the last look."""
     terminal.resize(60, 15)
-    name, command = on_terminal(terminal, folder, tmp_path / "out")
+    name, command = on_terminal(terminal, folder, tmp_path / "out", new=True)
     assert command("pause", f"--name={name}").code == 0
     status = command("status", "--json", f"--name={name}").json
     assert (status["pool"], status["state"]) == (name, "paused")

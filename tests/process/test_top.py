@@ -47,7 +47,8 @@ def test_a_pool_is_watched_from_another_terminal(screens: Screens, project: Proj
     pool = project.ready(2)
     running = project.dispatch("Held", queue="slow")
     pool.until_runs(running)
-    tty = screens.top(pool, size=(200, 50))
+    tty = screens.tty(200, 50)
+    tty.new_poolq(project.folder, "top", **screens.environment(pool.runtime))
     tty.until_shows("RUNNING g1", "1/2 busy", "jobs:Held", running, "slow", "ping")
     tty.type("q")
     assert tty.until_ends() == 0

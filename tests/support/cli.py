@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.support.forked import Forked, path_of
+from tests.support.forked import Forked, Main, path_of, run_poolq
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 30.0  # seconds that a command may take
@@ -86,7 +87,10 @@ def run_new(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def run_forked(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str) -> Done:
+def run_forked(
+    args: Sequence[str], folder: Path, env: dict[str, str], stdin: str, main: Main = run_poolq
+) -> Done:
+    """Run `main` in a process that is forked from one that has loaded poolq."""
     with ExitStack() as stack:
         streams = [
             stack.enter_context(os.fdopen(os.memfd_create(name), "w+", encoding="utf-8"))
@@ -94,9 +98,10 @@ def run_forked(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: 
         ]
         streams[0].write(stdin)
         streams[0].flush()
-        process = Forked(args, folder, env, [path_of(one.fileno()) for one in streams])
+        paths = [path_of(one.fileno()) for one in streams]
+        process = Forked(args, folder, env, paths, main=main)
         code = process.wait(TIMEOUT)
         if code is None:
             process.kill()
-            raise AssertionError(f"poolq {' '.join(args)} did not end within {TIMEOUT} s")
+            raise AssertionError(f"{' '.join(args)} did not end within {TIMEOUT} s")
         return Done(code, streams[1].read(), streams[2].read())

@@ -9,16 +9,18 @@ are forked from it, too: see `forked_template.py`.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import select
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import reload
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 
 from setproctitle import getproctitle
 
@@ -27,8 +29,11 @@ from poolq.cli.main import COMMAND_MODULES
 from poolq.master import templates
 from tests.support.forked_template import become_template
 
+Main = Callable[[Sequence[str], Path], int]  # of arguments and the folder; returns an exit code
 PDEATHSIG = 1
 START_TIMEOUT = 60.0  # seconds
+#: The first letters of variables that work only while an interpreter starts.
+INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME")
 #: What commands and pools load when they need it, and all of their engines.
 PRELOADED = [
     __name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values()),
@@ -43,25 +48,55 @@ def preload() -> None:
     get_context("forkserver").set_forkserver_preload(PRELOADED)
 
 
+def run_poolq(args: Sequence[str], folder: Path) -> int:
+    """`poolq` with these arguments."""
+    sys.argv = ["poolq", *args]
+    sys.path.insert(0, str(folder))
+    templates.execute = become_template
+    return reload(poolq.cli).main()  # a function that the module of its name has hidden
+
+
+def run_code(args: Sequence[str], folder: Path) -> int:
+    """`python -c` with this code."""
+    (code,) = args
+    sys.argv = ["-c"]
+    sys.path.insert(0, "")
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        exec(code, main.__dict__)  # the test's own
+    finally:
+        atexit._run_exitfuncs()
+    return 0
+
+
 class Forked:
     """The process, with the names of `Popen`."""
 
     def __init__(
-        self, args: Sequence[str], folder: Path, env: dict[str, str], streams: Sequence[str]
+        self,
+        args: Sequence[str],
+        folder: Path,
+        env: dict[str, str],
+        streams: Sequence[str],
+        *,
+        main: Main = run_poolq,
+        terminal: bool = False,
     ) -> None:
-        """Run `poolq` with `args`; `streams`: paths of what it has as stdin, stdout and stderr.
+        """Run `main` of `args`; `streams`: paths of what it has as stdin, stdout and stderr,
+        which may be one `terminal` that is to be its controlling one.
 
         It leads its session when this returns.
         """
         server = get_context("forkserver")
         begun, begins = os.pipe()
         paths = [*streams, path_of(begins)]
-        self._process = server.Process(target=_become, args=(args, folder, env, paths), daemon=True)
+        given = (main, args, folder, env, paths, terminal)
+        self._process = server.Process(target=_become, args=given, daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
         if not select.select([begun], [], [], START_TIMEOUT)[0]:
-            raise AssertionError(f"poolq {' '.join(args)} did not start in {START_TIMEOUT} s")
+            raise AssertionError(f"{' '.join(args)} did not start in {START_TIMEOUT} s")
         os.close(begun)
         os.close(begins)
 
@@ -88,10 +123,15 @@ def path_of(fd: int) -> str:
     return f"/proc/{os.getpid()}/fd/{fd}"
 
 
-def _become(args: Sequence[str], folder: Path, env: dict[str, str], paths: Sequence[str]) -> None:
+def _become(
+    main: Main, args: Sequence[str], folder: Path, env: dict[str, str], paths: Sequence[str],
+    terminal: bool,
+) -> None:  # fmt: skip
     os.setsid()
     ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL)
-    modes = (os.O_RDONLY, *[os.O_WRONLY | os.O_APPEND] * 3)
+    modes = [os.O_RDONLY, *[os.O_WRONLY | os.O_APPEND] * 3]
+    if terminal:  # which becomes the controlling one, since who opens it leads a session
+        modes[:3] = [os.O_RDWR] * 3
     opened = [os.open(path, mode) for path, mode in zip(paths, modes, strict=True)]
     for fd, stream in enumerate(opened[:3]):
         os.dup2(stream, fd)
@@ -104,7 +144,4 @@ def _become(args: Sequence[str], folder: Path, env: dict[str, str], paths: Seque
     getproctitle()  # finds the place of the title, which it cannot once the environment has moved
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = ["poolq", *args]
-    sys.path.insert(0, str(folder))
-    templates.execute = become_template
-    sys.exit(reload(poolq.cli).main())  # a function that the module of its name has hidden
+    sys.exit(main(args, folder))

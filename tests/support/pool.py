@@ -22,14 +22,12 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 
 from tests.support.cli import environment
-from tests.support.forked import Forked, path_of
+from tests.support.forked import INTERPRETER, Forked, path_of
 from tests.support.ledger import FOLDER
 from tests.support.processes import Process, process, session
 from tests.support.server import bound_to_us
 from tests.support.wait import until
 
-#: The first letters of variables that work only while an interpreter starts.
-INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME")
 WORKER = re.compile(r"poolq: worker (\d+) g\d+ (.*)")
 
 

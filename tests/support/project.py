@@ -19,7 +19,8 @@ from poolq.engines.mysql.options import parse_url
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
 from tests.contract.helpers import open_engine
-from tests.support.cli import environment
+from tests.support.cli import environment, run_forked
+from tests.support.forked import run_code
 from tests.support.ledger import FOLDER, Ledger
 from tests.support.pool import Pool
 from tests.support.wait import until
@@ -149,23 +150,30 @@ class Project:
         return [one.id for one in pushes]
 
     def produce(self, code: str) -> str:
-        """Run a producer's code in the project folder, as a process of its own; its stdout."""
-        with self.producer(code) as running:
-            out, _ = running.communicate(timeout=30)
-        assert running.returncode == 0
-        return out
+        """Run a producer's code in the project folder, as a process of its own; its stdout.
+
+        The process is forked from one that has loaded poolq and its engines, but none of the
+        project, and has no producer yet: what the code does is what it does in an interpreter that
+        `producer` starts, or the guide's own producers.
+        """
+        done = run_forked([code], self.folder, self._environment(), "", run_code)
+        assert done.code == 0, done.err
+        return done.out
 
     def producer(self, code: str) -> subprocess.Popen[str]:
-        """The same, started; with pipes to talk to it."""
-        settings = {"POOLQ_ENGINE": self.url, "POOLQ_NAMESPACE": self.namespace}
+        """The same in a new interpreter, started; with pipes to talk to it."""
         return subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=self.folder,
-            env=environment(**settings, **{FOLDER: str(self.folder)}),
+            env=self._environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+
+    def _environment(self) -> dict[str, str]:
+        settings = {"POOLQ_ENGINE": self.url, "POOLQ_NAMESPACE": self.namespace}
+        return environment(**settings, **{FOLDER: str(self.folder)})
 
     # what became of its jobs
 

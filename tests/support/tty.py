@@ -2,6 +2,11 @@
 
 `pyte` keeps the screen. Nothing is read from the pty but by `look` and what waits, so a terminal
 that nobody reads is as slow as that.
+
+`Tty.poolq` forks from a process that has loaded poolq (see `forked.py`). Nothing but the loading
+differs: the process leads a session whose controlling terminal this is, and has it as its streams.
+Tests begin in new interpreters in test_terminal.py and test_tmux.py, where there is a shell, and
+with each command at least once.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from pathlib import Path
 import pyte
 
 from tests.support.cli import environment
+from tests.support.forked import INTERPRETER, Forked, path_of
 from tests.support.processes import Process, process, session
 from tests.support.server import bound_to_us
 from tests.support.wait import until
@@ -36,7 +42,7 @@ class Tty:
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._popen: Forked | subprocess.Popen[bytes] | None = None
         self.resize(columns, lines)
         self.modes = termios.tcgetattr(self.programs)
 
@@ -48,14 +54,22 @@ class Tty:
 
         self._popen = subprocess.Popen(
             bound_to_us(list(command)), cwd=folder,
-            env=environment(**{"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **env}),
+            env=_environment(env),
             stdin=self.programs, stdout=self.programs, stderr=self.programs,
             start_new_session=True, preexec_fn=take_terminal,  # noqa: PLW1509  # one ioctl
         )  # fmt: skip
         return self._popen.pid
 
     def poolq(self, folder: Path, *args: str, **env: str) -> int:
-        """Run `poolq`; its pid."""
+        """Run `poolq`, forked where nothing in `env` is for an interpreter that starts; its pid."""
+        if any(one.startswith(INTERPRETER) for one in env):
+            return self.new_poolq(folder, *args, **env)
+        streams = [path_of(self.programs)] * 3
+        self._popen = Forked(args, folder, _environment(env), streams, terminal=True)
+        return self._popen.pid
+
+    def new_poolq(self, folder: Path, *args: str, **env: str) -> int:
+        """The same in a new interpreter, as a shell starts it."""
         return self.start(folder, sys.executable, "-m", "poolq", *args, **env)
 
     @property
@@ -168,6 +182,10 @@ class Tty:
             self._popen.wait(5)
         os.close(self.person)
         os.close(self.programs)
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    return environment(**{"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **more})
 
 
 def state_of(pid: int) -> str:
