@@ -106,9 +106,12 @@ PREVIOUS_REQUEST, SETTLED = 21, 22
 # Read by the other workers (`start_order.py`). A place is a job's position by creation. CLAIMING: 1
 # while the worker asks the engine for jobs. CLAIMS: how many jobs REQUEST has claimed. FIRST: the
 # place of the first of them. ASKING: 1 while the job that started last waits for its rate limits.
-# MOVED: when these words last changed. RETURNED: the first place among the claims that were given
-# back last, which was at RETURNED_AT. UNLIMITED: 1 if the last jobs had no rate limit.
-CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED = range(23, 31)
+# MOVED: when these words last changed, or the worker last waited for others. RETURNED: the first
+# place among the claims that were given back last, which was at RETURNED_AT. UNLIMITED: 1 if the
+# last jobs had no rate limit. NEXT: the first place among the claims of the next request, which the
+# worker has made ahead; 0 if there are none, UNKNOWN_PLACE until they have been received.
+CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED, NEXT = range(23, 32)
+UNKNOWN_PLACE = 1  # before all others
 COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has so many claims
 TEXT = 32  # the first word of the text: id, queue and name of the job
 TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD

@@ -13,9 +13,11 @@ for workers whose rows show that they will soon ask for an earlier job, or may b
   before another worker gave an earlier job back.
 - No worker waits for one whose last jobs had no limit, because a backlog of such jobs may take
   hours.
-- A worker waits for another one only while that one makes progress. If it makes none for
-  STALLED_AFTER (because it runs a long job, hangs or is dead), the order is not worth a longer
-  wait. In total, a job waits for at most MAX_WAIT, even if it is claimed again meanwhile.
+- A worker waits for another one only while that one makes progress, or waits itself. If it does
+  neither for STALLED_AFTER (because it runs a long job, hangs or is dead), the order is not worth a
+  longer wait. In total, a job waits for at most MAX_WAIT, even if it is claimed again meanwhile.
+- A worker that has claimed ahead receives these claims before it waits. Otherwise, two workers
+  could wait for each other, each because the other's next jobs are unknown.
 
 Workers of other pools are not considered.
 """
@@ -27,7 +29,8 @@ from zlib import crc32
 from poolq.jobs.limits import Rule
 
 from poolq.scoreboard.layout import (  # isort: skip
-    ASKING, CLAIMING, CLAIMS, FIRST, MOVED, RETURNED, RETURNED_AT, SINCE, STARTED, TEXT, UNLIMITED,
+    ASKING, CLAIMING, CLAIMS, FIRST, MOVED, NEXT, RETURNED, RETURNED_AT, SINCE, STARTED, TEXT,
+    UNLIMITED,
 )  # fmt: skip
 from poolq.scoreboard.worker_row import place_of
 
@@ -68,7 +71,8 @@ class StartOrder:
 
     def wait(self, id: str, rules: Iterable[Rule], claimed: int, pause: Pause = sleep) -> bool:
         """Wait until no other worker is about to ask for an earlier job. Return False if the job
-        must be given back and claimed again. `claimed`: when it was claimed, in monotonic ns."""
+        must be given back and claimed again. `claimed`: when it was claimed, in monotonic ns.
+        `pause(seconds)` is called while it waits; it must record that this worker does."""
         now, (one, end) = monotonic_ns(), self._waiting
         if one != id or now > end + MAX_WAIT:
             self._waiting = id, now + MAX_WAIT
@@ -131,7 +135,7 @@ class StartOrder:
         for words, text in self._peers:
             if words[UNLIMITED] or now - max(words[MOVED], words[SINCE]) > STALLED_AFTER:
                 continue
-            if words[CLAIMING]:
+            if words[CLAIMING] or 0 < words[NEXT] < place:
                 return True
             started, claims = words[STARTED], words[CLAIMS]
             if started == 0:

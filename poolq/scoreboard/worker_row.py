@@ -12,9 +12,10 @@ from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
 
 from poolq.scoreboard.layout import (  # isort: skip
     ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DECLARED, DONE, EXPIRED,
-    FINISHED, FIRST, MOVED, NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY,
+    FINISHED, FIRST, MOVED, NEXT, NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY,
     RETURNED, RETURNED_AT, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, STACK, STARTED,
-    STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, UNLIMITED, WAITER_BEAT, WORKER_WORDS, Phase,
+    STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, UNKNOWN_PLACE, UNLIMITED, WAITER_BEAT, WORKER_WORDS,
+    Phase,
 )  # fmt: skip
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.shared_text import WORD
@@ -120,11 +121,19 @@ class WorkerRow:
         words[FIRST] = place_of(first)
         words[CLAIMS] = many
         words[MOVED] = monotonic_ns()
-        words[CLAIMING] = 0
+        words[CLAIMING] = words[NEXT] = 0
 
-    def claimed_at(self) -> int:
-        """Return when `set_claims` was last called, in monotonic nanoseconds."""
-        return self.words[MOVED]
+    def begin_next_claim(self) -> None:
+        """Record that the engine is being asked for the next claims while current ones are left."""
+        self.words[NEXT] = UNKNOWN_PLACE
+
+    def set_next_claims(self, first: str) -> None:
+        """Record the id of the first claim after the current ones; empty if there is none."""
+        self.words[NEXT] = place_of(first) if first else 0
+
+    def waits(self) -> None:
+        """Record that the worker is well, but lets others ask for their rate limits first."""
+        self.words[MOVED] = monotonic_ns()
 
     def set_returned(self, first: str, many: int) -> None:
         """Record that the engine has taken `many` unstarted claims back; `first`: the lowest id."""

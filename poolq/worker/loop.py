@@ -18,7 +18,7 @@ import os
 import random
 from collections.abc import Callable
 from functools import partial
-from time import monotonic, monotonic_ns, time_ns
+from time import monotonic, monotonic_ns, sleep, time_ns
 
 from poolq.config import Config
 from poolq.engines.base import Claim
@@ -336,7 +336,8 @@ class Loop:
             windows = [rule for rule in rules if not is_gate(rule)]
             if len(windows) < len(rules) and self._row.has_reviewed(self._generation + 1):
                 return self._executor.park_for_new_code(ready, limits, rules)
-            if not self._order.wait(ready.claim.id, windows, self._row.claimed_at()):
+            claimed = self._buffer.claimed_at
+            if not self._order.wait(ready.claim.id, windows, claimed, self._let_others_ask):
                 return RETURNED_RESULT
             ended = self._buffer.ended if len(windows) < len(rules) else []
             admit = partial(self._executor.admit, ready, limits, rules, ended, self._order)
@@ -349,6 +350,11 @@ class Loop:
         if limit:
             self._set_deadline(ready, limit)
         return result
+
+    def _let_others_ask(self, seconds: float) -> None:
+        self._buffer.receive_next()
+        self._row.waits()
+        sleep(seconds)
 
     def _set_deadline(self, ready: ReadyJob, limit: int) -> None:
         """Record when the master must kill this worker. Also record the number of attempts and the

@@ -143,6 +143,43 @@ def test_who_does_not_move_is_not_waited_for(order: StartOrder, other: WorkerRow
     assert waits(order, stands) == 3
 
 
+def test_who_waits_itself_is_waited_for(
+    order: StartOrder, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise all would ask at once, in any order, when each has waited for a while."""
+    now = monotonic_ns()
+    for module in ("start_order", "worker_row"):
+        monkeypatch.setattr(f"poolq.scoreboard.{module}.monotonic_ns", lambda: now)
+    other.set_claims(1, first=EARLY, many=1)
+    other.start(0, text(EARLY, "q", "jobs:Mail"), now)
+    other.set_asking(True)
+    looks = 0
+
+    def pause(_seconds: float) -> None:
+        nonlocal now, looks
+        now += STALLED_AFTER // 2
+        looks += 1
+        if looks < 3:
+            other.waits()
+
+    assert order.wait(MINE, [RULE], FOREVER, pause)
+    assert looks == 5, "until it does not even wait any more"
+
+
+def test_claims_that_are_made_ahead_are_waited_for_until_they_are_known_to_be_later(
+    order: StartOrder, other: WorkerRow
+) -> None:
+    other.set_claims(1, first=EARLY, many=1)
+    start(other, 0, EARLY)
+    other.begin_next_claim()
+    assert waits(order, lambda: other.set_next_claims(LATE)) == 3
+    other.set_next_claims(EARLY)
+    assert waits(order, lambda: other.set_next_claims("")) == 3
+    other.set_next_claims(EARLY)
+    assert waits(order, lambda: other.set_claims(2, first=LATE, many=1)) == 3
+    assert waits(order, nothing) == 0
+
+
 def test_nobody_waits_for_ever_for_workers_that_make_progress(
     order: StartOrder, other: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
