@@ -10,18 +10,21 @@ from poolq.common.durations import Duration, micros
 from poolq.jobs.limits import Rule, check_key
 
 HOLD_WINDOW = 9 * 10**15  # microseconds; no limit can have such a long one
+#: Microseconds. A service may ask to be called again after 0 s; the job would run all the time.
+SHORTEST_RAISED = 100_000
 
 
 class Hold(BaseException):
     """`raise Hold("stripe", "30s")` in a job: no job starts under a limit with this key for that
     long. The job itself waits first, and uses no attempt. `except Exception` does not catch it.
 
-    If the key is held already, the hold can only become longer. Raises LimitError, DurationError.
+    It lasts at least 0.1 s. If the key is held already, the hold can only become longer. Raises
+    LimitError, DurationError.
     """
 
     def __init__(self, key: str, length: Duration) -> None:
         self.key = key_to_hold(key)
-        self.length = length_of_hold(length)
+        self.length = max(SHORTEST_RAISED, length_of_hold(length))
         super().__init__(key, length)
 
     def __str__(self) -> str:
