@@ -121,3 +121,12 @@ def test_an_added_schedule_that_meets_a_failover() -> None:
     assert of_added(1, 2, 3, faults=(within,)) == ["tick lost"], "but not at the second time"
     for fault in (before, after):
         assert of_added(1, 3, 6, faults=(fault,)) == ["tick lost"]
+
+
+def test_an_added_schedule_that_has_forgotten_that_it_was_paused() -> None:
+    late = tuple(
+        one._replace(due=one.due - TICK // 3) if one.what == "resume" else one for one in LIFE
+    )
+    fault = Done("restore", 10, 11)
+    assert of_added(1, 2, 3, 4, 5, 6, life=late, faults=(fault,)) == []
+    assert of_added(1, 2, 3, 4, 5, life=late, faults=(fault,)) == ["tick lost"]

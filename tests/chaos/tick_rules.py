@@ -63,7 +63,8 @@ def _unseen(
     name: str, made: Sequence[ScheduleChange], found: Ran, gaps: Sequence[Span]
 ) -> Iterator[str]:
     """What a store forgets, it forgets from some time on. So a schedule that is not paused after a
-    failover has made up for all ticks since it was added or resumed, whatever of that is left."""
+    failover has made up for all ticks since it was added or resumed, whatever of that is left. One
+    that has forgotten its pause goes on with its old ticks, as resuming it then changes nothing."""
     first: int | None = None
     for one in made:
         if one.what in ("add", "resume"):
@@ -71,7 +72,7 @@ def _unseen(
         elif one.what != "look":
             first = None
         elif first is not None and not any(gap.meets(one.begin, one.begin) for gap in gaps):
-            for tick in range(first, one.due, TICK):
+            for tick in range(one.due - TICK, first - 1, -TICK):
                 if not any(found.get(tick, {}).values()):
                     yield f"tick lost: {tick} of {name} has no job that was done"
 
