@@ -6,14 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from poolq.engines.base import Settlement
+from poolq.engines.base import ParkedPush, Push, Settlement
+from poolq.engines.sanitize import to_text
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limit_windows import MAX_DELETED
 from poolq.engines.sql.session import Query
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK, HoldKey
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, MS, SECOND, Worker, full, park, push, total, wait_for
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    SECOND,
+    Worker,
+    full,
+    new_id,
+    park,
+    push,
+    total,
+    wait_for,
+)
 
 DIGITS = " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10))
 #: The numbers from 0 to 9,999, as a table.
@@ -62,6 +75,31 @@ def plain(engine: SQLEngine) -> list[tuple[int, int]]:
     """The windows of the key "k", each with whether its admissions look for nothing else."""
     sql = "SELECT span, plain FROM {windows} WHERE name = 'k' ORDER BY span"
     return [(int(span), int(one)) for span, one in engine.session.read(Query(sql))[0].rows]
+
+
+def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -> None:
+    for key, limits in (("one", (2, 1, 3)), ("two", (1,))):
+        rules = [Rule(key, limit, GATE_WINDOW) for limit in limits]
+        sql.push_parked([ParkedPush(Push(new_id(), key, b""), rule) for rule in rules])
+    two = Worker(sql, "w2", queues=["two"])
+    two.end(two.claim()[0])
+    assert two.claim() == []  # so the line is gone, too
+    change = "UPDATE {windows} SET start = 1, ends = 2"
+    sql.session.transact(lambda tx: tx.later(Query(change)))
+    while sql.sweep(HOUR) or rows(sql, "slots"):
+        pass
+    sql.sweep(HOUR)
+    (found,) = sql.session.read(Query("SELECT name, most FROM {windows}"))
+    assert [(to_text(name), most) for name, most in found.rows] == [("one", 3)]
+
+
+def test_a_gate_whose_row_is_gone_has_the_limit_of_the_line(sql: SQLEngine) -> None:
+    """A keeper may delete it at the moment at which a job is parked."""
+    rules = [Rule("k", limit, GATE_WINDOW) for limit in (2, 1, 3)]
+    sql.push_parked([ParkedPush(Push(new_id(), "q", b""), rule) for rule in rules])
+    sql.session.transact(lambda tx: tx.later(Query("DELETE FROM {windows}")))
+    worker = Worker(sql)
+    assert [len(worker.claim()) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_admissions_look_for_holds_and_set_limits_only_if_there_may_be_some(sql: SQLEngine) -> None:

@@ -252,7 +252,8 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) ->
         for rules in stored
     )
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
-    locked = lock_gates(tx, every)[0] if any(map(is_gate, every)) else None
+    asked = {rule for _, rules in jobs for rule in rules if is_gate(rule)}
+    locked = lock_gates(tx, asked)[0] if asked else None
     windows = {rule for _, rules in jobs for rule in rules if not is_gate(rule)}
     counters = lock_windows(tx, windows, keys=sorted({rule.key for rule in every}))
     assert counters is not None  # SERVER_CLOCK always has a row
