@@ -13,7 +13,7 @@ from poolq.errors import Fenced
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import DONE, Park, Release
+from poolq.jobs.retry import DONE, GIVE_BACK, Bury, HoldKey, Outcome, Park, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, SECOND, Worker, died, every_engine, named, push
 
@@ -114,12 +114,11 @@ def test_starts_that_were_counted_stay_counted_when_the_row_goes(
         pass
     run.last = None
     run.through(claims[:1])
-    forgotten = MANY if engine.url.startswith("redis") else 0  # as no job uses the gate
     use = use_of(engine)
-    assert (use.window.used, use.starts) == (1, MANY + 1 - forgotten)
+    assert (use.window.used, use.starts) == (1, MANY + 1)
     run.through(claims[1:2])
     assert run.ask(claims[2], gate(2)).wait == 0
-    assert use_of(engine).starts == MANY + 3 - forgotten
+    assert use_of(engine).starts == MANY + 3
 
 
 def test_redis_forgets_a_key_that_was_left_for_another(
@@ -168,6 +167,66 @@ def test_a_job_that_waits_comes_first(
     assert run.ask(late).wait > 0
     worker.end(late, Park((gate(),), 0))
     assert named(other_worker.claim()) == ["early"]
+
+
+@pytest.mark.parametrize("outcome", [DONE, Bury(State(1), 0), Release(HOUR, State(1))])
+def test_a_job_that_begins_to_wait_sees_what_ends_in_the_same_step(
+    engine: Engine, worker: Worker, run: Run, claims: list[Claim], other_worker: Worker,
+    outcome: Outcome,
+) -> None:  # fmt: skip
+    """It parks without having asked, as code does that a reload has replaced."""
+    waiting, *others = claims
+    assert run.last is not None
+    parking = [Settlement(claim, Park((gate(),), 0)) for claim in (waiting, others[0])]
+    ends = Settlement(run.last.claim, outcome)
+    worker.step(parking[0], ends, parking[1], want=1, queues=["empty"])
+    assert engine.wait(["q"], 5) > 0
+    assert [claim.id for claim in other_worker.claim(5)] == [waiting.id]
+    worker.step(Settlement(others[1], GIVE_BACK))
+    assert use_of(engine).window.used == 1
+
+
+def test_a_job_that_parks_under_the_gate_that_it_has_entered_leaves_it(
+    engine: Engine, run: Run, claims: list[Claim], other_worker: Worker
+) -> None:
+    assert run.last is not None
+    leaves = Settlement(run.last.claim, HoldKey("x", SECOND, Park((gate(),), 0)))
+    run.worker.step(leaves, want=1, queues=["empty"])
+    assert engine.wait(["q"], 5) > 0
+    assert [claim.id for claim in other_worker.claim(5)] == [run.last.claim.id]
+    run.worker.step(*(Settlement(claim, Park((gate(),), 0)) for claim in claims))
+    assert other_worker.claim(5) == []
+    assert use_of(engine).window.used == 1
+
+
+def test_a_worker_with_slots_of_two_keys_frees_each(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    for first in (0, 1):
+        push(engine, *"abcd")
+        a, b = worker.claim(2)
+        for claim, key in ((a, "k"), (b, "x")):
+            assert engine.admit([gate(key=key)], (worker.name, claim)) == Admission(0)
+        c, d = other_worker.claim(2)
+        for claim, key in ((c, "k"), (d, "x")):
+            assert engine.admit([gate(key=key)], (other_worker.name, claim)).wait > 0
+        for one in (first, 1 - first):
+            worker.end((a, b)[one], DONE)
+            rule = gate(key="kx"[one])
+            assert engine.admit([rule], (other_worker.name, (c, d)[one])) == Admission(0)
+        for claim in (c, d):
+            other_worker.end(claim, DONE)
+    assert engine.limits() == []
+
+
+def test_the_last_slots_of_workers_that_are_gone_count_for_nobody(
+    engine: Engine, worker: Worker, run: Run, claims: list[Claim], other_worker: Worker
+) -> None:
+    engine.recover("w1", died(request=worker.request))
+    found = other_worker.claim(20)
+    Run(other_worker, gate()).through(found[:2])
+    use = use_of(engine)
+    assert use.window.used == 1
 
 
 def test_a_lower_limit_counts_at_once(engine: Engine, worker: Worker, other_worker: Worker) -> None:

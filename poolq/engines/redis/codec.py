@@ -99,12 +99,9 @@ def claim_name(claim: Claim) -> str:
     return f"{claim.request} {claim.index} "
 
 
-def ended_arguments(ended: Sequence[base.EndedSlots]) -> list[Argument]:
+def ended_argument(ended: Sequence[base.EndedSlots]) -> str:
     """Encode slots that are free from now on for the scripts that ask gates."""
-    found: list[Argument] = [len(ended)]
-    for claim, _ in ended:
-        found += (claim.id, claim_name(claim))
-    return found
+    return "\n".join([f"{claim.request} {claim.index} {claim.id}" for claim, _ in ended])
 
 
 def _encode_outcome(claim: Claim, outcome: object) -> tuple[Argument, ...]:

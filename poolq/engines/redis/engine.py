@@ -20,6 +20,7 @@ from poolq.engines.redis.codec import (
     settlement_arguments,
     text,
 )
+from poolq.engines.redis.connection import Argument
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
@@ -145,13 +146,12 @@ class RedisEngine(Engine):
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
-        script = scripts.ADMIT_REVIEWED if held and held[1].reviewed else scripts.ADMIT
-        asked = (*who, *codec.rule_arguments(rules))
+        reviewed, asked = held is not None and held[1].reviewed, codec.rule_arguments(rules)
         if any(map(is_gate, rules)):
-            left = codec.ended_arguments(ended)
-            wait, *why = self._ask_gates(held, (*asked[:3], *left, *asked[3:]))
+            wait, *why = self._ask_gates(reviewed, *who, codec.ended_argument(ended), *asked)
         else:
-            wait, *why = self.client.run(script, *asked)
+            script = scripts.ADMIT_REVIEWED if reviewed else scripts.ADMIT
+            wait, *why = self.client.run(script, *who, *asked)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
@@ -168,11 +168,9 @@ class RedisEngine(Engine):
     def reset_limit(self, key: str, window: int, starts: bool) -> bool:
         return bool(self.client.run(scripts.SET_LIMIT, key, window, "", int(starts)))
 
-    def _ask_gates(self, held: tuple[str, base.Claim] | None, asked: Sequence[Any]) -> list[Any]:
+    def _ask_gates(self, reviewed: bool, *asked: Argument) -> list[Any]:
         """Return the reply of the script that asks gates, which is a simple one if no job waits."""
-        reply = [JOBS_WAIT]
-        if not (held and held[1].reviewed):
-            reply = self.client.run(scripts.ADMIT_GATED, *asked)
+        reply = [JOBS_WAIT] if reviewed else self.client.run(scripts.ADMIT_GATED, *asked)
         return self.client.run(scripts.ADMIT_WAITING, *asked) if reply[0] == JOBS_WAIT else reply
 
     def review(self, worker: str, queues: Queues) -> None:

@@ -1,28 +1,25 @@
 #!lua flags=allow-oom
 -- Take slots of gates and starts of windows for a claim, or nothing at all. The gates are asked first,
 -- because a job that they refuse uses no attempt.
--- Parts: base, claims, gates, plain_gate, holds, window_opening, limit_windows.
+-- Parts: base, plain_gate, claims, gates, holds, window_opening, limit_windows.
 --
--- ARGV: worker, id and name of the claim, the number of other claims of the worker whose jobs have
---       ended, id and name of each, then for each rule as in `admit`. The slots of the ended jobs
---       become free, whatever the reply.
+-- ARGV: worker, id and name of the claim, lines of other claims of the worker whose jobs have ended,
+--       "<request> <index> <id>", then for each rule as in `admit`. The slots of the ended jobs become
+--       free, whatever the reply.
 -- Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0. {-3} if jobs wait for a
 --        gate that has room, or for one that has been left; then call `admit_waiting`.
 
-local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
-local id, name = ARGV[2], ARGV[3]
-local last_ended = 4 + 2 * tonumber(ARGV[4])
 local left = {}
-for i = 5, last_ended, 2 do
-  local held, waited = gates().of_ended(ARGV[i], ARGV[i + 1] .. ARGV[1])
+for ended_name, ended in string.gmatch(ARGV[4], '(%d+ %d+ )([^\n]+)') do
+  local held, waited = gates().leave(ended, ended_name, ARGV[1])
   if waited then return {-3} end
   if held then
     gates().each(held, function(key)
-      call('HDEL', P .. 'gate:' .. key, ARGV[i])
+      call('HDEL', P .. 'gate:' .. key, ended)
       left[key] = true
     end)
-    call('HDEL', GATED, ARGV[i])
+    call('HDEL', GATED, ended)
   end
 end
 
@@ -32,13 +29,19 @@ local function forget_left(rules, entered_now)
   for key in pairs(left) do gates().forget(key) end
 end
 
+-- The slots of ended jobs are free now.
+if is_single and ARGV[4] ~= '' and sit('') then
+  forget_left()
+  return {0, -1, 0}
+end
+
 local how = holds(worker, id, name)
 if not how or is_cancelled(how) then
   forget_left()
   return {-1}
 end
 local rules, windows, places = {}, {}, {}
-for i = last_ended + 1, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local rule = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
   rules[#rules + 1] = rule
   if rule.window ~= GATE_WINDOW then windows[#windows + 1], places[#places + 1] = rule, #rules end

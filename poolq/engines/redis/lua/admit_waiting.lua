@@ -9,12 +9,12 @@
 local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
 local id, name = ARGV[2], ARGV[3]
-local first_rule = gate_slots().leave_ended(4)
+gate_slots().leave_ended(ARGV[4])
 local how = holds(worker, id, name)
 if not how or is_cancelled(how) then return {-1} end
 local queue = string.match(call('HGET', worker, id), '^%d+ %d+ [^ ]+ %d+ (.*)$')
 local rules = {}
-for i = first_rule, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
 

@@ -84,6 +84,10 @@ end
 for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_LIMITS)[2]) do
   if i % 2 == 1 and #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
 end
+for _, worker in ipairs(call('SSCAN', P .. 'seated', 0, 'COUNT', MAX_LIMITS)[2]) do
+  local key = redis.pcall('HGET', P .. 'worker:' .. worker, '#seat')
+  if type(key) == 'string' and #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
+end
 local overrides = call('SSCAN', P .. 'overrides', 0, 'COUNT', MAX_LIMITS)[2]
 for _, identity in ipairs(overrides) do
   for _, name in ipairs({identity, '-' .. identity}) do
@@ -103,9 +107,10 @@ end
 local function read_gate(use)
   local key = gate_of(use[1])
   if not key then return end
-  local limit, taken = gates().limit(key)
-  use[2], use[4] = digits(limit or use[2]), digits(call('HLEN', P .. 'gate:' .. key))
-  use[8] = digits(taken)
+  local used, limit, taken = call('HLEN', P .. 'gate:' .. key), gates().named(key)
+  local newer, more = gates().each_seat(key, function() used = used + 1 end)
+  use[2], use[4] = digits(newer or limit or use[2]), digits(used)
+  use[8] = digits(taken + (more or 0))
 end
 
 local function read_windows(from, to)

@@ -37,15 +37,12 @@ local function gate_slots()
     end)
   end
 
-  -- Free the slots of claims whose jobs have ended, which begin at ARGV[at] and are as in
-  -- `admit_gated`. Returns the position after them.
-  function S.leave_ended(at)
-    local last = at + 2 * tonumber(ARGV[at])
-    for i = at + 1, last, 2 do
-      local held = gates().of_ended(ARGV[i], ARGV[i + 1] .. ARGV[1])
-      if held then S.free(ARGV[i], held) end
+  -- Free the slots of claims whose jobs have ended. `ended`: as in `admit_gated`.
+  function S.leave_ended(ended)
+    for name, id in string.gmatch(ended, '(%d+ %d+ )([^\n]+)') do
+      local held = gates().leave(id, name, ARGV[1])
+      if held then S.free(id, held) end
     end
-    return last + 1
   end
 
   return S

@@ -3,8 +3,15 @@
 -- claim, and `gated` has the gates of each such job. A slot whose claim is gone is void. The functions
 -- are made when a script has to do with gates, because making them takes longer than a look at the key
 -- `gated`.
+--
+-- While no job waits for a gate, nobody needs to know when a slot becomes free. Then a worker has a
+-- seat in `seats:<key>`, which it keeps for its next job. So whatever ends a claim has nothing to do. A
+-- seat whose claim is gone is void. Whoever asks more than part `plain_gate` does, above all whoever
+-- lets a job wait, first turns the seats into slots, and forgets those that are void.
 
 local GATED, GATES = P .. 'gated', P .. 'gates'
+-- Whether any job has slots in `gated`; nil if this was not checked yet.
+local any_gated
 local GATE_WINDOW = 9007199254740991
 local GATE_PREFIX = '9007199254740991:'  -- of a gate's identity
 -- When a line without room is scheduled. Nothing is ever due at that time.
@@ -19,10 +26,66 @@ local function gates()
   local G = {}
   gate_functions = G
 
-  -- The limit that was last named for a gate, and how many slots were taken so far.
-  function G.limit(key)
+  -- The job of a seat, "<request> <index> <id>", and the name of its claim; nil if the claim is gone.
+  local function sitting(worker, seat)
+    local name, id = string.match(seat, '^(%d+ %d+ )(.*)$')
+    local claim = id and redis.pcall('HGET', P .. 'worker:' .. worker, id)
+    if type(claim) == 'string' and string.sub(claim, 1, #name) == name then return id, name end
+  end
+
+  -- Call `visit` with each worker, job and name of a claim that has a seat of a gate. Returns the limit
+  -- that was last named with a seat, and how many slots were taken so far; nil if there are no seats.
+  function G.each_seat(key, visit)
+    local all, limit, taken = call('HGETALL', P .. 'seats:' .. key), nil, nil
+    for i = 1, #all, 2 do
+      if all[i] == '#' then
+        limit, taken = string.match(all[i + 1], '^(%d+) (%d+) ')
+      else
+        local id, name = sitting(all[i], all[i + 1])
+        if id then visit(all[i], id, name) end
+      end
+    end
+    return tonumber(limit), tonumber(taken)
+  end
+
+  -- Take away the seat of a worker.
+  function G.vacate(key, worker)
+    local seats = P .. 'seats:' .. key
+    if call('HDEL', seats, worker) == 0 then return end
+    local head, used = string.match(call('HGET', seats, '#') or '', '^(%d+ %d+) (%d+)$')
+    used = tonumber(used) or 1
+    if used < 2 then call('DEL', seats) else call('HSET', seats, '#', head .. ' ' .. used - 1) end
+  end
+
+  -- The limit that was last named for a gate whose seats have ended, and how many slots were taken.
+  function G.named(key)
     local limit, taken = string.match(call('HGET', GATES, key) or '', '^(%d+) (%d+)$')
     return tonumber(limit), tonumber(taken) or 0
+  end
+
+  local without_seats = {}
+
+  -- Turn the seats of a gate into slots. In this script, nobody takes a seat of it again.
+  function G.end_seats(key)
+    if without_seats[key] then return end
+    without_seats[key] = true
+    local slots = P .. 'gate:' .. key
+    local limit, taken = G.each_seat(key, function(worker, id, name)
+      call('HSET', slots, id, name .. worker)
+      call('HSET', GATED, id, #key .. ':' .. key)
+      any_gated = true
+    end)
+    if not limit then return end
+    local _, before = G.named(key)
+    call('HSET', GATES, key, digits(limit) .. ' ' .. digits(taken + before))
+    call('DEL', P .. 'seats:' .. key)
+    G.forget(key)
+  end
+
+  -- The limit that was last named for a gate, and how many slots were taken so far.
+  function G.limit(key)
+    G.end_seats(key)
+    return G.named(key)
   end
 
   -- The keys of a job's gates, as stored in `gated`.
@@ -57,6 +120,7 @@ local function gates()
 
   -- Whether a gate has a free slot, or one of this job.
   function G.has_room(key, limit, id)
+    G.end_seats(key)
     local slots = P .. 'gate:' .. key
     if call('HLEN', slots) < limit then return true end
     if id and call('HEXISTS', slots, id) == 1 then return true end
@@ -98,12 +162,14 @@ local function gates()
     if call('EXISTS', P .. 'gate:' .. key, P .. 'gatequeues:' .. key) == 0 then call('HDEL', GATES, key) end
   end
 
-  -- The gates, as stored in `gated`, of a claim whose job has ended, if the claim has slots of any; and
-  -- whether jobs wait for one of these gates. `name`: the claim's name, with its worker.
-  function G.of_ended(id, name)
+  -- Take away the seat, if any, of a claim whose job has ended. Return its gates, as stored in `gated`,
+  -- if it has slots of any; and whether jobs wait for one of these gates.
+  function G.leave(id, name, worker)
+    local seat = call('HGET', P .. 'worker:' .. worker, '#seat')
+    if seat and call('HGET', P .. 'seats:' .. seat, worker) == name .. id then G.vacate(seat, worker) end
     local held, owns, waited = call('HGET', GATED, id), false, false
     G.each(held or '', function(key)
-      if call('HGET', P .. 'gate:' .. key, id) == name then owns = true end
+      if call('HGET', P .. 'gate:' .. key, id) == name .. worker then owns = true end
       if call('EXISTS', P .. 'gatequeues:' .. key) == 1 then waited = true end
     end)
     return owns and held, waited

@@ -1,42 +1,61 @@
--- Part `plain_gate`, only in `admit_gated` (needs `claims`, `gates`): what nearly every admission of a
--- gate is, a start under a single gate that has room and for which no job waits, while no key is held.
--- At most one job of the worker has ended, and it had the slot of one gate, for which no job waits,
--- either. The script ends here, because creating the functions of the following parts would take
--- longer.
+-- Part `plain_gate`, only in `admit_gated` (needs only `base`): what nearly every admission of a gate
+-- is, a start under a single gate that has room and for which no job waits, while no key is held. The
+-- worker takes a seat (see part `gates`), or keeps its own. The script ends here, because creating the
+-- functions of the following parts would take longer.
 
-local count = tonumber(ARGV[4])
-local at = 5 + 2 * count  -- of the first rule
-local most, key = tonumber(ARGV[at]), ARGV[at + 2]
-if count < 2 and #ARGV == at + 2 and most and tonumber(ARGV[at + 1]) == GATE_WINDOW then
-  local worker, slots = P .. 'worker:' .. ARGV[1], P .. 'gate:' .. key
+local worker, id, name = P .. 'worker:' .. ARGV[1], ARGV[2], ARGV[3]
+local most, key = ARGV[5], ARGV[7]
+
+-- Give the claim a seat, and take away the worker's seat of another gate. Returns false, and changes
+-- nothing, if it is not as simple. `ended`: the claim, written as a seat, of another job that has ended
+-- and had this seat; '' if there is none.
+local function sit(ended)
+  local seats, slots = P .. 'seats:' .. key, P .. 'gate:' .. key
   local held, waiting = P .. 'holds', P .. 'gatequeues:' .. key
-  -- The worker counts 1, anything else counts 2.
-  local is_plain = call('EXISTS', worker, held, held, waiting, waiting) == 1
-  local how = is_plain and holds(worker, ARGV[2], ARGV[3])
-  local ended, left, room = count == 1 and ARGV[5], nil, most - 1
-  local gates_left = how and ended and call('HGET', GATED, ended)
-  if gates_left then
-    local size, name = string.match(gates_left, '^(%d+):(.*)$')
-    left = name and P .. 'gate:' .. name
-    is_plain = name and tonumber(size) == #name and call('HGET', left, ended) == ARGV[6] .. ARGV[1]
-    if name == key then
-      room = most
-    elseif is_plain then
-      is_plain = call('EXISTS', P .. 'gatequeues:' .. name) == 0
+  local has_slots = call('EXISTS', slots, held, held, waiting, waiting)  -- anything else counts 2
+  local mine = call('HMGET', worker, id, '#seat')
+  local claim, before = mine[1], mine[2]
+  if has_slots > 1 or not claim or string.sub(claim, 1, #name) ~= name then return false end
+  if string.sub(claim, #name + 1, #name + 1) == 'c' then return false end  -- cancelled
+  local found = call('HMGET', seats, '#', ARGV[1])
+  local seat = found[2]
+  if seat == name .. id then return true end  -- asked again
+  if seat and before ~= key then return false end
+  local taken, used = string.match(found[1] or '', ' (%d+) (%d+)$')
+  taken, used = (taken or 0) + 1, (used or 0) + (seat and 0 or 1)
+  local others = 0
+  if has_slots == 1 then
+    if call('HEXISTS', slots, id) == 1 then return false end
+    others = call('HLEN', slots)
+  end
+  if used + others > tonumber(most) then return false end
+  local last, other, rest = seat, nil, nil
+  if before and before ~= key then
+    other = P .. 'seats:' .. before
+    rest, last = unpack(call('HMGET', other, '#', ARGV[1]))
+  end
+  if last ~= ended then
+    if ended ~= '' then return false end
+    local of, job = string.match(last or '', '^(%d+ %d+ )(.*)$')
+    local still = job and call('HGET', worker, job)
+    if still and string.sub(still, 1, #of) == of then return false end
+  end
+  if before ~= key then
+    if not before then call('SADD', P .. 'seated', ARGV[1]) end
+    call('HSET', worker, '#seat', key)
+  end
+  if other and last then
+    local head, n = string.match(rest or '', '^(%d+ %d+ )(%d+)$')
+    if (n or '1') == '1' then
+      call('DEL', other)
+    else
+      call('HDEL', other, ARGV[1])
+      call('HSET', other, '#', head .. n - 1)
     end
   end
-  if is_plain and how and not is_cancelled(how) and call('HLEN', slots) <= room then
-    local taken = tonumber(string.match(call('HGET', GATES, key) or '', '^%d+ (%d+)$')) or 0
-    if left then
-      call('HDEL', left, ended)
-      call('HDEL', GATED, ended)
-      if left ~= slots and call('EXISTS', left) == 0 then
-        call('HDEL', GATES, string.sub(left, #P + 6))
-      end
-    end
-    taken = taken + call('HSET', slots, ARGV[2], ARGV[3] .. ARGV[1])
-    call('HSET', GATES, key, digits(most) .. ' ' .. digits(taken))
-    call('HSET', GATED, ARGV[2], #key .. ':' .. key)
-    return {0, -1, 0}
-  end
+  call('HSET', seats, '#', string.format('%s %.0f %d', most, taken, used), ARGV[1], name .. id)
+  return true
 end
+
+local is_single = #ARGV == 7 and tonumber(most) and ARGV[6] == '9007199254740991'
+if is_single and sit(ARGV[4]) then return {0, -1, 0} end

@@ -16,9 +16,8 @@ local function count(counter, queue, by)
   add(P .. 'counters', counter .. ' ' .. queue, by)
 end
 
--- Whether any job may differ from a fresh one, has rights, and has slots of gates; nil if this was not
--- checked yet.
-local has_states, has_ties, any_gated
+-- Whether any job may differ from a fresh one, and has rights; nil if this was not checked yet.
+local has_states, has_ties
 
 -- One call checks for all: states count 1, ties count 2, slots of gates count 4.
 local function check_states()
