@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import median
+from statistics import fmean
 
 from benchmarks.bench import Bench
 from benchmarks.catalog import NAMES, POOLQ, Contender
@@ -34,7 +34,7 @@ def measure(bench: Bench) -> list[Outcome]:
     rows: list[list[str | float]] = []
     goals = []
     for one in contenders:
-        costs = [median(some) for some in zip(*found[one.name], strict=True)]
+        costs = [fmean(some) for some in zip(*found[one.name], strict=True)]
         for at, way in enumerate(("", BATCHES)):
             limit, gate, limits, gates = costs[4 * at : 4 * at + 4]
             name = one.name + way

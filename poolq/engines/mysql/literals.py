@@ -51,5 +51,8 @@ class SplitSQL(dict[str, list[bytes]]):
         first, *rest = self[template]
         filled = [first]
         for arg, part in zip(args, rest, strict=True):
-            filled += literal(arg), part
+            if type(arg) is str:  # most are, and calling `literal` takes twice as long
+                filled += quoted(arg.encode()), part
+            else:
+                filled += b"%d" % arg if type(arg) is int else literal(arg), part
         return b"".join(filled)

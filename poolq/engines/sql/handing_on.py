@@ -28,7 +28,7 @@ from poolq.engines.sql.location import claimed_by, line_of
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.errors import EngineUnavailable
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import ADMITTED, Admission, Rule
 from poolq.jobs.retry import Ack, Done
 
 #: After an attempt that failed, at least and at most so many jobs of the key take slots anew.
@@ -51,10 +51,12 @@ MARK_PLAIN = f"""UPDATE {{windows}} SET plain = 1 WHERE name = ? AND span = {GAT
 
 def hand_on(rule: Rule, slot: "KnownSlot", worker: str, claim: Claim) -> Query:
     """Return a statement that changes a row only if the slot now belongs to the claim."""
-    key, (id_, request, index, *_) = rule.key, claim
-    place, before = claimed_by(worker), slot.claim
-    old, new = (before.id, place, before.request, before.index), (id_, place, request, index)
-    return Query(HAND_ON, (id_, request, index, key, slot.seat, *old, *new, key, rule.limit))
+    key, place = rule.key, claimed_by(worker)
+    id_, request, index = claim[:3]
+    old_id, old_request, old_index = slot.claim[:3]
+    old = old_id, place, old_request, old_index
+    args = (id_, request, index, key, slot.seat, *old, id_, place, request, index, key, rule.limit)
+    return Query(HAND_ON, args)
 
 
 def mark_plain(tx: Transaction, rule: Rule) -> None:
@@ -115,11 +117,12 @@ class KnownSlots:
 
     def take(self, worker: str, key: str, slot: KnownSlot, claim: Claim) -> None:
         """Record that the slot belongs to the claim."""
+        name = worker, key
         self.open.pop(slot.claim.id, None)
         slot.claim = claim
-        self.open[claim.id] = worker, key
-        self._by_key.pop((worker, key), None)
-        self._by_key[worker, key] = slot
+        self.open[claim.id] = name
+        self._by_key[name] = slot
+        self._by_key.move_to_end(name)
         if len(self._by_key) > MAX_KNOWN:
             _, oldest = self._by_key.popitem(last=False)
             self.open.pop(oldest.claim.id, None)
@@ -153,8 +156,6 @@ class KnownSlots:
         self, worker: str, ended: Sequence[EndedSlots], but: KnownSlot | None = None
     ) -> list[Query]:
         """Return statements that free these slots, except one."""
-        if but and len(ended) == 1 and but.ends_in(ended):  # as nearly always
-            return []
         found: list[tuple[str, str, Sequence[object]]] = []
         for claim, rules in ended:
             for key in {rule.key for rule in gates_of(rules)}:
@@ -187,8 +188,10 @@ def admit(
     is_single = len(rules) == 1 and is_gate(rules[0]) and not claim.reviewed
     if is_single:
         known = slots.get(worker, rules[0].key)
-        if known and (known.is_free or known.ends_in(ended)):
-            return _go_on(session, slots, (known, rules[0], *held), ended, anew)
+        ends = known is not None and known.ends_in(ended)
+        if known and (ends or known.is_free):
+            left = [] if ends and len(ended) == 1 else slots.leaving(worker, ended, but=known)
+            return _go_on(session, slots, (known, rules[0], *held), left, anew)
     admission = anew(Leaving(slots.leaving(worker, ended)))
     if is_single and known is None and not admission.wait and not admission.stale:
         slots.take(worker, rules[0].key, KnownSlot(claim.id, claim), claim)
@@ -199,17 +202,17 @@ def _go_on(
     session: Session,
     slots: KnownSlots,
     asking: tuple[KnownSlot, Rule, str, Claim],
-    ended: Sequence[EndedSlots],
+    leaves: list[Query],
     anew: Callable[[Leaving], Admission],
 ) -> Admission:
-    """Hand a slot on to a worker's claim or, if that cannot be, free it and take it anew."""
+    """Hand a slot on to a worker's claim or, if that cannot be, free it and take it anew. `leaves`:
+    the statements that free others."""
     slot, rule, worker, claim = asking
-    leaves = slots.leaving(worker, ended, but=slot)
     if not slot.anew:
         if session.change(hand_on(rule, slot, worker, claim), *leaves):
             slot.note_handed()
             slots.take(worker, rule.key, slot, claim)
-            return Admission(0)
+            return ADMITTED
         slot.note_refused()
     slot.anew -= 1
     if not slot.is_free:
