@@ -1,22 +1,24 @@
 """Dispatching unique jobs beside plain ones: `python -m benchmarks.uniqueness 5000`.
 
 Runs in a process of its own, with poolq's settings from the environment. Plain jobs, unique ones
-with keys of their own, and unique ones whose key another job has take turns of 100. Printed is one
-line of JSON.
+with keys of their own, and unique ones whose key another job has take turns: 100 of each one by
+one, then 500 of each in one call, then in the opposite order. Printed is one line of JSON.
 """
 
 import json
 import sys
 from collections.abc import Callable
 from itertools import count
-from statistics import median
 from time import perf_counter
 
+import poolq
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD
 from poolq.jobs.unique import Unique
 
-TURN = 100
+#: How many jobs are dispatched in a turn one by one, and how many in one call.
+TURN, LIST = 100, 500
+Payloads = list[dict[str, object]]
 _serial = count()
 
 
@@ -25,37 +27,57 @@ class Once(Noop):
     unique = Unique("number")
 
 
-def plain() -> None:
-    Noop.dispatch({**PAYLOAD, "number": next(_serial)})
+def one_by_one(job: type[Noop]) -> Callable[[Payloads], None]:
+    def act(payloads: Payloads) -> None:
+        for payload in payloads:
+            job.dispatch(payload)
+
+    return act
 
 
-def unique() -> None:
-    Once.dispatch({**PAYLOAD, "number": next(_serial)})
+def in_a_list(job: type[Noop]) -> Callable[[Payloads], None]:
+    def act(payloads: Payloads) -> None:
+        poolq.dispatch_many(job, payloads)
+
+    return act
 
 
-def skipped() -> None:
-    Once.dispatch({**PAYLOAD, "number": -1})
+ONE_BY_ONE = {"plain": one_by_one(Noop), "unique": one_by_one(Once), "skipped": one_by_one(Once)}
+IN_A_LIST = {"plain": in_a_list(Noop), "unique": in_a_list(Once), "skipped": in_a_list(Once)}
 
 
-def turn(act: Callable[[], None]) -> float:
+def new(number: int) -> Payloads:
+    return [{**PAYLOAD, "number": next(_serial)} for _ in range(number)]
+
+
+TAKEN = new(LIST)
+
+
+def turn(kind: str, act: Callable[[Payloads], None], jobs: int) -> float:
     """Seconds of one turn."""
+    payloads = TAKEN[:jobs] if kind == "skipped" else new(jobs)
     began = perf_counter()
-    for _ in range(TURN):
-        act()
+    act(payloads)
     return perf_counter() - began
 
 
-def main(many: int) -> dict[str, float]:
-    """Jobs a second of each kind."""
+def measure(acts: dict[str, Callable[[Payloads], None]], jobs: int, turns: int) -> dict[str, float]:
+    """Seconds a job of each kind, as the mean of all turns."""
+    seconds = dict.fromkeys(acts, 0.0)
+    for number in range(turns):
+        for kind in list(acts)[:: -1 if number % 2 else 1]:
+            seconds[kind] += turn(kind, acts[kind], jobs)
+    return {kind: total / (jobs * turns) for kind, total in seconds.items()}
+
+
+def main(many: int) -> dict[str, dict[str, float]]:
     prepare()
-    acts = {"plain": plain, "unique": unique, "skipped": skipped}
-    for act in acts.values():  # connects, and makes the tables
-        turn(act)
-    found = {name: [turn(act)] for name, act in acts.items()}
-    for _ in range(many // TURN):
-        for name, act in acts.items():
-            found[name].append(turn(act))
-    return {name: TURN / median(turns) for name, turns in found.items()}
+    turns = max(2, many // TURN)
+    Once.dispatch(TAKEN[0])
+    poolq.dispatch_many(Once, TAKEN)
+    for acts in (ONE_BY_ONE, IN_A_LIST):  # connects, and makes the tables
+        measure(acts, TURN, 1)
+    return {"one": measure(ONE_BY_ONE, TURN, turns), "list": measure(IN_A_LIST, LIST, turns // 2)}
 
 
 if __name__ == "__main__":

@@ -12,11 +12,16 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
-from poolq.jobs.producer import max_payload, send, store, store_some_parked, store_tied
-from poolq.jobs.ties import TiedPush, UniqueRight
-
-#: Creates a named tuple in a quarter of the time that its constructor takes.
-_new = tuple.__new__
+from poolq.jobs.producer import (
+    max_payload,
+    send,
+    store,
+    store_some_parked,
+    store_tied,
+    store_unique,
+)
+from poolq.jobs.ties import TiedPush, UniquePushes, UniqueRight
+from poolq.jobs.unique import Unique
 
 
 def dispatch(
@@ -56,8 +61,10 @@ def dispatch_many(
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     limit = max_payload()
     template = MessageTemplate(label, shared)
+    special = template.is_special
     pushes: list[Push] = []
-    rights: list[UniqueRight | None] = []
+    keys: list[str] = []
+    uniques: dict[int, Unique | None] = {}
     lines: list[Rule | None] = []
     for index, item in enumerate(payloads):
         payload, own = item, template
@@ -65,20 +72,38 @@ def dispatch_many(
             where = path_of(index)
             payload, changes = _pair(item, label, where)
             own = MessageTemplate(label, shared.changed(changes, f"{label}, {where}"))
+            uniques[index] = own.unique
         if bind is not None:
             payload = bind(payload)
         pushes.append(own.push(payload, limit, index))
-        if not (own.is_special or rights or lines):
+        if not (special or own.is_special):
             continue
-        if own.unique is not None or rights:
-            rights += [None] * (index - len(rights))
-            rights.append(own.right(payload, index))
+        special = True
+        if own.unique is not None:
+            keys += [""] * (index - len(keys))
+            keys.append(own.unique.key(label, payload, index))
         if own.concurrent is not None or lines:
             lines += [None] * (index - len(lines))
             lines.append(own.line(pushes[-1], payload, index))
-    if rights:
-        return store_tied([_new(TiedPush, both) for both in zip(pushes, rights, strict=True)])
+    if keys:
+        return _store_unique(pushes, keys, template.unique, uniques)
     return store_some_parked(pushes, lines) if lines else store(pushes)
+
+
+def _store_unique(
+    pushes: list[Push], keys: list[str], shared: Unique | None, own: Mapping[int, Unique | None]
+) -> list[JobId]:
+    """Store jobs with these keys. Their rules are shared, but for the jobs with rules of their own,
+    given by index."""
+    if shared is not None and all(one is shared for one in own.values()):
+        return store_unique(UniquePushes(pushes, keys, shared.until, shared.lasts, shared.replaces))
+    keys += [""] * (len(pushes) - len(keys))
+    tied: list[TiedPush] = []
+    for index, (push, key) in enumerate(zip(pushes, keys, strict=True)):
+        rules = own.get(index, shared)
+        right = rules and UniqueRight(key, rules.until, rules.lasts, rules.replaces)
+        tied.append(TiedPush(push, right or None))
+    return store_tied(tied)
 
 
 def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:

@@ -110,12 +110,10 @@ class MessageTemplate:
         parts = (self._before_id, BLANK_ID, self._before_payload, checked, self._end)
         return b"".join(parts)
 
-    def right(self, payload: object, index: int = -1) -> UniqueRight | None:
+    def right(self, payload: object) -> UniqueRight | None:
         """Return the unique key that a job with this payload asks for, if it is unique. `push` has
         checked the payload. Raises PayloadError."""
-        if self.unique is None:
-            return None
-        return self.unique.right(self.job, payload, index)
+        return None if self.unique is None else self.unique.right(self.job, payload)
 
     def line(self, push: Push, payload: object, index: int = -1) -> Rule | None:
         """Return the rule in whose line `push`, made of this payload, is to be stored; None if it

@@ -25,12 +25,13 @@ from poolq.jobs.ids import HolderId, JobId
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.ties import TiedPush
+from poolq.jobs.ties import TiedPush, UniquePushes
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
 T = TypeVar("T", Push, ParkedPush)
+U = TypeVar("U", Sequence[TiedPush], UniquePushes)
 _id_of = attrgetter("id")
 #: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
@@ -115,9 +116,11 @@ def send(template: MessageTemplate, payload: object) -> JobId:
     to, limit = _chosen.producer or _chosen.open()
     push = template.push(payload, limit)
     if template.is_special:
-        if template.unique is not None:
-            tied = _new(TiedPush, (push, template.right(payload)))
-            (holder,) = _push_tied(to, (tied,))
+        if (unique := template.unique) is not None:
+            key = unique.key(template.job, payload)
+            rules = unique.until, unique.lasts, unique.replaces
+            alone: UniquePushes = _new(UniquePushes, ((push,), (key,), *rules))
+            (holder,) = _push_unique(to.push_unique, alone, 1)
             return JobId(holder) if holder == push.id else HolderId(holder)
         if (rule := template.line(push, payload)) is not None:
             _push(to.push_parked, [ParkedPush(push, rule)])
@@ -169,26 +172,39 @@ def store_tied(pushes: Sequence[TiedPush]) -> list[JobId]:
     """Store those of these jobs whose unique keys are free. Returns for each the id of the job that
     has its key. Raises EngineUnavailable as `store` does."""
     to, _ = _chosen.producer or _chosen.open()
-    holders = _push_tied(to, pushes) if pushes else []
-    ids = [push.id for push, _ in pushes]
+    holders = _push_unique(to.push_tied, pushes, len(pushes))
+    return _ids_of([push.id for push, _ in pushes], holders)
+
+
+def store_unique(jobs: UniquePushes) -> list[JobId]:
+    """As `store_tied`. Afterwards, the list of jobs is empty, see `store`."""
+    to, _ = _chosen.producer or _chosen.open()
+    ids = list(map(_id_of, jobs.pushes))
+    holders = _push_unique(to.push_unique, jobs, len(ids)) if ids else []
+    if isinstance(jobs.pushes, list):
+        jobs.pushes.clear()
+    return _ids_of(ids, holders)
+
+
+def _ids_of(ids: list[str], holders: list[str]) -> list[JobId]:
     if holders == ids:  # as nearly always, and compared in no time
         return list(map(JobId, ids))
     return [
-        JobId(holder) if holder == one.id else HolderId(holder)
-        for holder, (one, _) in zip(holders, pushes, strict=True)
+        JobId(holder) if holder == id_ else HolderId(holder)
+        for id_, holder in zip(ids, holders, strict=True)
     ]
 
 
-def _push_tied(engine: "Engine", pushes: Sequence[TiedPush]) -> list[str]:
+def _push_unique(push: Callable[[U], list[str]], jobs: U, count: int) -> list[str]:
     """Store jobs, and retry those that are certainly not stored. Raises EngineUnavailable."""
     pauses: Iterator[bool] | None = None
     while True:
         try:
-            return engine.push_tied(pushes)
+            return push(jobs)
         except EngineUnavailable as error:
             pauses = pauses or _pauses()
             # If some jobs are stored, it is not known to which jobs the others of them gave way.
-            if error.maybe_stored or 0 < len(error.ids) < len(pushes) or not next(pauses, False):
+            if error.maybe_stored or 0 < len(error.ids) < count or not next(pauses, False):
                 raise
 
 

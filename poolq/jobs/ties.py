@@ -10,6 +10,7 @@ A job that returns takes its key again, or goes on without it if another job has
 held for a time is independent of the job: it ends by the clock.
 """
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import msgspec
@@ -47,7 +48,7 @@ class UniqueRight(NamedTuple):
     def ties(self) -> bytes:
         """The ties of a job with this right, as they are stored: what `encode` would return, in
         less time."""
-        return b'{"unique":{"key":' + encode(self.key) + _ENDS[self.until]
+        return _BEGIN + encode(self.key) + _ENDS[self.until]
 
 
 class TiedPush(NamedTuple):
@@ -57,13 +58,52 @@ class TiedPush(NamedTuple):
     unique: UniqueRight | None
 
 
+class UniquePushes(NamedTuple):
+    """Jobs to store, each if nobody else has its key in `keys`. The rest is the same for all, see
+    UniqueRight. They are apart, because a value for each job and its right takes long to make."""
+
+    pushes: Sequence[Push]
+    keys: Sequence[str]
+    until: Until
+    lasts: int = 0
+    replaces: bool = False
+
+    @property
+    def ties(self) -> list[bytes]:
+        """The ties of these jobs, as they are stored."""
+        end = _ENDS[self.until]
+        return [_BEGIN + encode(key) + end for key in self.keys]
+
+    def part(self, start: int, end: int) -> "UniquePushes":
+        if start == 0 and end >= len(self.keys):
+            return self
+        return self._replace(pushes=self.pushes[start:end], keys=self.keys[start:end])
+
+    def tied(self) -> list[TiedPush]:
+        return [
+            TiedPush(push, UniqueRight(key, *self[2:]))
+            for push, key in zip(self.pushes, self.keys, strict=True)
+        ]
+
+
 NO_TIES = Ties()
+_BEGIN = b'{"unique":{"key":'
 _ENDS = {until: b',"until":"%b"}}' % until.encode() for until in get_args(Until)}
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Ties)
 
 encode = _encoder.encode
+
+
+def together(pushes: Sequence[TiedPush]) -> UniquePushes | None:
+    """Return these jobs as UniquePushes, if they are all unique, by the same rules."""
+    rights = [right for _, right in pushes if right is not None]
+    rules = {right[1:] for right in rights}
+    if len(rights) < len(pushes) or len(rules) != 1:
+        return None
+    keys = [right.key for right in rights]
+    return UniquePushes([push for push, _ in pushes], keys, *rights[0][1:])
 
 
 def decode(stored: object) -> Ties:

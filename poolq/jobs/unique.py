@@ -5,7 +5,7 @@ The key is computed once, at the dispatch. Engines make sure that only one job h
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
@@ -18,8 +18,6 @@ from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, UniqueRight, Until
 
 #: Sorts the keys of objects, so that equal payloads have equal keys.
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=str).encode
-#: Creates a named tuple in a quarter of the time that its constructor takes.
-_new = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -37,6 +35,8 @@ class Unique:
     until: Until
     lasts: int
     replaces: bool
+    #: How the JSON of the only field begins.
+    _head: str = field(compare=False, repr=False)
 
     def __init__(
         self,
@@ -50,23 +50,29 @@ class Unique:
         set_field(self, "until", until if ends else "time")
         set_field(self, "lasts", 0 if ends else _lasts(until))
         set_field(self, "replaces", _replaces(conflict, until))
+        only = self.fields[0] if len(self.fields) == 1 else ""
+        set_field(self, "_head", f"{{{_encode(only).decode()}:" if only else "")
 
-    def right(self, job: str, payload: object, index: int = -1) -> UniqueRight:
-        """Return what a new job with this payload asks for. `payload.check` has accepted the
-        payload. `index`: see `names.path_of`. Raises PayloadError."""
+    def right(self, job: str, payload: object) -> UniqueRight:
+        """Return what a new job with this payload asks for. Raises as `key` does."""
+        return UniqueRight(self.key(job, payload), self.until, self.lasts, self.replaces)
+
+    def key(self, job: str, payload: object, index: int = -1) -> str:
+        """Return the unique key of a job with this payload, which `payload.check` has accepted.
+        `index`: see `names.path_of`. Raises PayloadError."""
         given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
         fields = self.fields
         try:
-            if len(fields) == 1:  # without a comprehension, which takes longer
-                chosen: Mapping[str, object] = {fields[0]: given[fields[0]]}
+            if len(fields) == 1:  # without an object of this field, which takes longer
+                key = f"{job} {self._head}{_encode(given[fields[0]]).decode()}}}"
             else:
                 chosen = {field: given[field] for field in fields} if fields else given
+                key = f"{job} {_encode(chosen).decode()}"
         except KeyError:
             raise lacking(fields, given, f"job {job}: {path_of(index)}", "unique") from None
-        key = f"{job} {_encode(chosen).decode()}"
         if len(key) > MAX_UNIQUE_KEY_BYTES or not key.isascii():
-            key = _short(job, key)
-        return _new(UniqueRight, (key, self.until, self.lasts, self.replaces))
+            return _short(job, key)
+        return key
 
 
 def lacking(
@@ -108,9 +114,9 @@ def read_unique(value: object, what: str) -> Unique | None:
 
 
 def _fields(fields: tuple[object, ...]) -> tuple[object, ...]:
-    for field in fields:
-        if not isinstance(field, str) or not field:
-            raise OptionError(f"Unique: {field!r} is no payload field; write its name as text")
+    for name in fields:
+        if not isinstance(name, str) or not name:
+            raise OptionError(f"Unique: {name!r} is no payload field; write its name as text")
     if len(set(fields)) < len(fields):
         raise OptionError(f"Unique: a field is named twice: {', '.join(map(str, fields))}")
     return fields

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import Engine, Push, Settlement, TiedPush
+from poolq.engines.base import Engine, Push, Settlement, TiedPush, UniquePushes
 from poolq.engines.sanitize import to_text
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
@@ -22,7 +22,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import UniqueRight, Until
+from poolq.jobs.ties import Ties, UniqueRight, UniqueTie, Until, encode
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -417,6 +417,65 @@ def test_a_key_whose_job_is_gone_is_void(engine: Engine, worker: Worker, replace
     assert total(engine, "replaced") == 0
     assert "new" in named(worker.claim(2))
     assert is_free(engine)
+
+
+def rights_of(engine: Engine) -> dict[str, bytes]:
+    """The rights that the engine has stored, by id."""
+    if hasattr(engine, "session"):
+        from poolq.engines.sql.session import Query
+
+        found: Any = engine.session.read(Query("SELECT id, ties FROM {jobs}"))
+        return {to_text(id_): ties for id_, ties in found[0].rows}
+    client: Any = engine.client  # type: ignore[attr-defined]
+    flat = client.call(b"HGETALL", f"{client.prefix}ties")
+    return {to_text(id_): ties for id_, ties in zip(flat[::2], flat[1::2], strict=True)}
+
+
+AWKWARD = (
+    'jobs:A {"x":"\\u0001\\"\\\\"}', "'", "\\'", '"', "\\", "%s %q %%",
+    "\x7f", " ", "ü\u2028\u3000😀", "{poolq}:",
+)  # fmt: skip
+
+
+@every_engine
+@pytest.mark.parametrize("more", [(), ("a\tb\n", "\x1f")], ids=["printable", "control"])
+def test_rights_are_stored_as_python_encodes_them(engine: Engine, more: tuple[str, ...]) -> None:
+    keys = [*AWKWARD, *more]
+    bodies = [b"'\\\0%s", b"'", b"\\", b'"', *(b"%d" % n for n in range(len(keys) - 4))]
+    pushes = [Push(new_id(), "q'", body) for body in bodies]
+    ids = [push.id for push in pushes]
+    assert engine.push_unique(UniquePushes(pushes, keys, "start")) == ids
+    expected = [encode(Ties(UniqueTie(key, "start"))) for key in keys]
+    assert rights_of(engine) == dict(zip(ids, expected, strict=True))
+    assert [claim.body for claim in Worker(engine, queues=["q'"]).claim(20)] == bodies
+    assert all(is_free(engine, key) for key in keys)
+
+
+def test_jobs_of_several_queues_and_times_get_their_own_rights(
+    engine: Engine, worker: Worker
+) -> None:
+    jobs = [("a", "q", 0), ("b", "p", HOUR), ("c", "q", HOUR), ("d", "o", 0), ("e", "p", 0)]
+    jobs += [("f", "q", 0), ("g", "o", 0)]
+    pushes = [tied(name, name, queue=queue, delay=delay) for name, queue, delay in jobs]
+    assert send(engine, *pushes) == [True] * 7
+    assert rights_of(engine) == {
+        push.id: UniqueRight(push.body.decode(), "end").ties for push, _ in pushes
+    }
+    claims = {
+        queue: named(Worker(engine, f"of {queue}", queues=[queue]).claim(9)) for queue in "opq"
+    }
+    assert claims == {"o": ["d", "g"], "p": ["e"], "q": ["a", "f"]}
+    assert send(engine, *(tied("late", name) for name in "bcz")) == [False, False, True]
+
+
+def test_many_jobs_give_way_to_each_other(engine: Engine) -> None:
+    """More than any engine stores at once; the last two have the keys of others."""
+    keys = [*map(str, range(1001)), "0", "1000"]
+    pushes = [Push(new_id(), "q", b"a") for _ in keys]
+    ids = [push.id for push in pushes]
+    assert engine.push_unique(UniquePushes(pushes, keys, "end")) == [*ids[:-2], ids[0], ids[1000]]
+    assert count_of(engine).ready == 1001
+    assert total(engine, "skipped") == 2
 
 
 def left_over(engine: Engine) -> Sequence[object]:

@@ -2,44 +2,49 @@
 
 A unique job and its key are stored by one transaction, which is sent as a whole. MariaDB can run it
 as a single statement, and so answers once; but then it takes longer to parse, so this is only done
-for few jobs. If somebody has the key, the transaction is left open.
+for few jobs. For many, the time is computed once, in another statement. If somebody has the key,
+the transaction is left open.
 """
 
-from collections.abc import Sequence
-
-from poolq.engines.mysql.literals import quoted
-from poolq.jobs.ties import TiedPush
+from poolq.engines.mysql.literals import escaped_all, quoted
+from poolq.jobs.ties import UniquePushes
 
 INSERT_JOBS = "INSERT INTO {jobs} (id, place, queue, due_at, history, body) VALUES "
 INSERT_EXPIRING = INSERT_JOBS.replace("body)", "body, expires_at)")
-INSERT_UNIQUE = INSERT_JOBS.replace("body)", "body, expires_at, ties)")
+INSERT_UNIQUE = INSERT_JOBS.replace("body)", "body, ties)")
+INSERT_UNIQUE_EXPIRING = INSERT_JOBS.replace("body)", "body, ties, expires_at)")
 INSERT_KEYS = "INSERT INTO {unique_keys} (name, id, ends) VALUES "
-#: Templates of a transaction with an INSERT_KEYS and an INSERT_UNIQUE.
-STORE_UNIQUE = b"BEGIN;%b;%b;COMMIT"
-STORE_UNIQUE_AT_ONCE = b"BEGIN NOT ATOMIC START TRANSACTION;%b;%b;COMMIT;END"
-#: For how many jobs at most.
-MAX_AT_ONCE = 20
+#: How a transaction begins and ends around an INSERT_KEYS, a semicolon and an INSERT_UNIQUE.
+APART = b"BEGIN;", b";COMMIT"
+AT_ONCE = b"BEGIN NOT ATOMIC START TRANSACTION;", b";COMMIT;END"
+#: For how many jobs at most the time is computed for each, and they may be stored at once.
+FEW = 20
+#: Many jobs have the variable NOW as their time.
+SET_NOW, NOW = b"SET @poolq_now = ", b"@poolq_now"
 
 
-def unique_rows(pushes: Sequence[TiedPush], now: bytes) -> tuple[bytes, bytes]:
-    """Return the rows of INSERT_KEYS, sorted by key as everywhere, and those of INSERT_UNIQUE.
-    `now`: the server's clock as SQL."""
-    keys: list[tuple[str, bytes]] = []
-    jobs: list[bytes] = []
-    queues: dict[str, bytes] = {}
-    for (id_, queue, body, delay, at, expires), right in pushes:
-        if right is not None:
-            id_literal, on = quoted(id_.encode()), queues.get(queue)
-            if on is None:
-                on = queues[queue] = quoted(queue.encode())
-            ends = b"%b + %d" % (now, right.lasts) if right.lasts else b"0"
-            keys.append((right.key, b"(%b,%b,%b)" % (quoted(right.key.encode()), id_literal, ends)))
-            place, due = place_and_due(now, delay, at) if delay or at else (b"''", now)
-            until = b"%b + %d" % (due, expires) if expires else b"NULL"
-            row = id_literal, place, on, due, quoted(body), until, quoted(right.ties)
-            jobs.append(b"(%b,%b,%b,%b,'',_binary%b,%b,_binary%b)" % row)
-    keys.sort()
-    return b",".join([row for _, row in keys]), b",".join(jobs)
+def unique_rows(jobs: UniquePushes, now: bytes, expire: bool) -> tuple[bytes, bytes]:
+    """Return the rows of INSERT_KEYS, sorted by key as everywhere, and those of INSERT_UNIQUE, or
+    of INSERT_UNIQUE_EXPIRING if some jobs `expire`. `now`: the server's clock as SQL."""
+    pushes = jobs.pushes
+    ids = escaped_all([push.id.encode() for push in pushes])
+    bodies = escaped_all([push.body for push in pushes])
+    ties = escaped_all(jobs.ties)
+    names = escaped_all([key.encode() for key in jobs.keys])
+    ends = b"%b + %d" % (now, jobs.lasts) if jobs.lasts else b"0"
+    keys = [b"('%b','%b',%b)" % (name, id_, ends) for name, id_ in zip(names, ids, strict=True)]
+    order = sorted(range(len(keys)), key=jobs.keys.__getitem__)
+    queues = {queue: quoted(queue.encode()) for queue in {push.queue for push in pushes}}
+    rows: list[bytes] = []
+    for push, id_, body, right in zip(pushes, ids, bodies, ties, strict=True):
+        _, queue, _, delay, at, expires = push
+        place, due = place_and_due(now, delay, at) if delay or at else (b"''", now)
+        values = id_, place, queues[queue], due, body, right
+        row = b"('%b',%b,%b,%b,'',_binary'%b',_binary'%b')" % values
+        if expire:
+            row = b"%b,%b)" % (row[:-1], b"%b + %d" % (due, expires) if expires else b"NULL")
+        rows.append(row)
+    return b",".join([keys[index] for index in order]), b",".join(rows)
 
 
 def place_and_due(now: bytes, delay: int, at: int) -> tuple[bytes, bytes]:

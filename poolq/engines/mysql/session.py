@@ -4,6 +4,7 @@ import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from operator import attrgetter
 from random import random
 from typing import TypeVar
 
@@ -15,13 +16,16 @@ from poolq.engines.mysql.connecting import OpenedConnection, close
 from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
 from poolq.engines.mysql.new_jobs import (
+    APART,
+    AT_ONCE,
+    FEW,
     INSERT_EXPIRING,
     INSERT_JOBS,
     INSERT_KEYS,
     INSERT_UNIQUE,
-    MAX_AT_ONCE,
-    STORE_UNIQUE,
-    STORE_UNIQUE_AT_ONCE,
+    INSERT_UNIQUE_EXPIRING,
+    NOW,
+    SET_NOW,
     place_and_due,
     unique_rows,
 )
@@ -36,9 +40,10 @@ from poolq.engines.sql.session import (
 )
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.jobs.ties import TiedPush
+from poolq.jobs.ties import UniquePushes
 
 T = TypeVar("T")
+_queue_of, _expires = map(attrgetter, ("queue", "expires"))
 
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
@@ -167,24 +172,28 @@ class MySQLSession(Session):
         if rows:
             yield begin + b",".join(rows), len(rows)
 
-    def push_unique(self, pushes: Sequence[TiedPush]) -> bool:
-        self.add_queues({push.queue for push, _ in pushes})
+    def push_unique(self, jobs: UniquePushes) -> bool:
+        self.add_queues(set(map(_queue_of, jobs.pushes)))
         (now,) = self.statements["{now}"]
-        keys, jobs = unique_rows(pushes, now)
-        keys = self.statements[INSERT_KEYS][0] + keys
-        at_once = self._runs_blocks and len(pushes) <= MAX_AT_ONCE
-        store = STORE_UNIQUE_AT_ONCE if at_once else STORE_UNIQUE
-        transaction = store % (keys, self.statements[INSERT_UNIQUE][0] + jobs)
+        expire = any(map(_expires, jobs.pushes))
+        begin, end = APART
+        if len(jobs.pushes) > FEW:
+            begin, now = b"%b%b%b;" % (begin, SET_NOW, now), NOW
+        elif self._runs_blocks:
+            begin, end = AT_ONCE
+        keys, rows = unique_rows(jobs, now, expire)
+        (insert_keys,) = self.statements[INSERT_KEYS]
+        (insert_jobs,) = self.statements[INSERT_UNIQUE_EXPIRING if expire else INSERT_UNIQUE]
+        transaction = b"".join((begin, insert_keys, keys, b";", insert_jobs, rows, end))
         if len(transaction) > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
             return False
         return self._retry(lambda: self._push_unique(transaction))
 
     def _push_unique(self, transaction: bytes) -> bool:
         try:
-            cursor = self.raw.cursor()
-            cursor.execute(transaction)  # type: ignore[call-overload]  # bytes may be sent, too
-            while cursor.nextset():
-                pass
+            self.raw.query(transaction)
+            while self.raw._result.has_next:  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
+                self.raw.next_result()
         except pymysql.Error as error:
             if not is_lost(error):
                 self.send([b"ROLLBACK"])

@@ -11,8 +11,8 @@ from typing import Any
 
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
-from poolq.engines.redis import checks, codec, push_codec, scripts, wake_tokens
-from poolq.engines.redis.client import RedisClient, ReplyLost
+from poolq.engines.redis import checks, codec, push_codec, pushing, scripts, wake_tokens
+from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import (
     MAX_IDS_PER_CALL,
     batches,
@@ -35,12 +35,6 @@ NOT_HELD, UNREGISTERED, JOBS_WAIT = -1, -2, -3
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
 #: The history line of an unobserved crash; the script fills in the time and the worker.
 _UNOBSERVED = entry(Entry(0, "crash", "its worker was gone", worker="?"))
-
-
-def _not_stored(error: EngineUnavailable, left: Sequence[base.Push]) -> EngineUnavailable:
-    """Return the error of a push that names the jobs that may not have been stored."""
-    ids = [push.id for push in left]
-    return EngineUnavailable(str(error), ids=ids, maybe_stored=isinstance(error, ReplyLost))
 
 
 class RedisEngine(Engine):
@@ -66,41 +60,17 @@ class RedisEngine(Engine):
             try:
                 self.client.run(*push_codec.push_call(chunk))
             except EngineUnavailable as error:
-                raise _not_stored(error, pushes[stored:]) from None
+                raise pushing.not_stored(error, pushes[stored:]) from None
             stored += len(chunk)
 
     def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
-        holders: list[str] = []
-        bare = [push for push, _ in pushes]
-        for chunk in [bare] if len(bare) == 1 else push_codec.push_chunks(bare):
-            some = pushes[len(holders) : len(holders) + len(chunk)]
-            try:
-                reply = self._push_tied(some)
-            except EngineUnavailable as error:
-                raise _not_stored(error, bare[len(holders) :]) from None
-            holders += map(text, reply) if reply != 1 else [push.id for push in chunk]
-        return holders
+        return pushing.push_tied(self.client, pushes)
 
-    def _push_tied(self, pushes: Sequence[base.TiedPush]) -> Any:
-        """Return 1 if all jobs are stored, or for each the id of the job that has its key."""
-        if len(pushes) > 1:
-            arguments = push_codec.unique_push_arguments(self.client.prefix, pushes)
-            if arguments and self.client.run(scripts.PUSH_UNIQUE, *arguments):
-                return 1
-        replaces = any(right.replaces for _, right in pushes if right)
-        script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED
-        return self.client.run(script, *push_codec.tied_push_arguments(pushes))
+    def push_unique(self, jobs: base.UniquePushes) -> list[str]:
+        return pushing.push_unique(self.client, jobs)
 
     def push_parked(self, pushes: Sequence[base.ParkedPush]) -> None:
-        stored = 0
-        bare = [one.push for one in pushes]
-        for chunk in push_codec.push_chunks(bare):
-            some = pushes[stored : stored + len(chunk)]
-            try:
-                self.client.run(scripts.PUSH_PARKED, *push_codec.parked_push_arguments(some))
-            except EngineUnavailable as error:
-                raise _not_stored(error, bare[stored:]) from None
-            stored += len(chunk)
+        pushing.push_parked(self.client, pushes)
 
     # workers
 

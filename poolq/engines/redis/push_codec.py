@@ -1,6 +1,7 @@
 """Encodes new jobs as arguments of the scripts that store them."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -11,6 +12,8 @@ from poolq.engines.redis.scripts import PUSH, PUSH_EXPIRING
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
 PUSH_CHUNK_BYTES = 1 << 20
+
+_CONTROL_CHARACTERS = bytes(range(32))
 
 _delay, _at, _expires = map(attrgetter, ("delay", "at", "expires"))
 
@@ -55,33 +58,58 @@ def push_arguments(pushes: Sequence[base.Push]) -> list[Argument]:
 def tied_push_arguments(pushes: Sequence[base.TiedPush]) -> list[Argument]:
     """Encode jobs as the script part `tied_push` expects them."""
     arguments: list[Argument] = []
-    for (id_, queue, body, delay, at, expires), right in pushes:
-        key, ties, lasts, replaces = "", b"", 0, False
-        if right is not None:
-            key, _, lasts, replaces = right
-            ties = right.ties
-        how: Argument = lasts or ("r" if replaces else "")
-        if delay > 0 or at > 0 or expires > 0:
-            due = str(at) if at > 0 else f"-{delay}" if delay > 0 else ""
-            how = f"{due},{expires},{lasts},{replaces:d}"
-        arguments += (queue, id_, body, key, ties, how)
+    for push, right in pushes:
+        if right is None:
+            arguments += _tied_push(push, "", b"", 0, False)
+        else:
+            arguments += _tied_push(push, right.key, right.ties, right.lasts, right.replaces)
     return arguments
 
 
-def unique_push_arguments(prefix: str, pushes: Sequence[base.TiedPush]) -> list[Argument] | None:
+def one_unique_push(jobs: base.UniquePushes) -> Sequence[Argument]:
+    """Encode a single job as the script part `tied_push` expects it."""
+    (push,), (key,), _, lasts, replaces = jobs
+    return _tied_push(push, key, jobs.ties[0], lasts, replaces)
+
+
+def _tied_push(
+    push: base.Push, key: str, ties: bytes, lasts: int, replaces: bool
+) -> tuple[Argument, ...]:
+    id_, queue, body, delay, at, expires = push
+    how: Argument = lasts or ("r" if replaces else "")
+    if delay > 0 or at > 0 or expires > 0:
+        due = str(at) if at > 0 else f"-{delay}" if delay > 0 else ""
+        how = f"{due},{expires},{lasts},{replaces:d}"
+    return queue, id_, body, key, ties, how
+
+
+def unique_push_arguments(jobs: base.UniquePushes) -> list[Argument] | None:
     """Encode jobs for `push_unique`. Returns None for jobs that it cannot store."""
-    bare = [push for push, _ in pushes]
-    rights = [right for _, right in pushes if right is not None and not right.lasts]
-    if len({right.key for right in rights}) < len(bare) or any(map(_expires, bare)):
+    pushes, keys, until, lasts, _ = jobs
+    if lasts or len(set(keys)) < len(keys):
         return None
-    many, head = 2 * len(bare), f"{prefix}unique:"
-    keys: list[Argument] = [head] * many
-    keys[::2] = [head + right.key for right in rights]
-    keys[1::2] = ["0 " + push.id for push in bare]
-    ties: list[Argument] = [head] * many
-    ties[::2] = [push.id for push in bare]
-    ties[1::2] = [right.ties for right in rights]
-    return [len(bare), *keys, *ties, *push_arguments(bare)]
+    text = "".join(keys).encode()
+    if len(text.translate(None, _CONTROL_CHARACTERS)) < len(text):
+        return None
+    ids, queues, bodies, delays, ats, expires = zip(*pushes, strict=True)
+    if any(expires):
+        return None
+    if any(delays) or any(ats) or queues.count(queues[0]) < len(queues):
+        return _unique_push_groups(jobs)
+    arguments: list[Argument] = [until, len(keys), *keys, queues[0], len(keys)]
+    arguments += chain.from_iterable(zip(ids, bodies, strict=True))
+    return arguments
+
+
+def _unique_push_groups(jobs: base.UniquePushes) -> list[Argument]:
+    """Encode jobs of several queues, or that are due at several times, for `push_unique`."""
+    groups: list[Argument] = []
+    keys: list[Argument] = []
+    queues = [push.queue for push in jobs.pushes]
+    for queue in dict.fromkeys(queues):
+        groups += push_arguments([push for push in jobs.pushes if push.queue == queue])
+        keys += [key for key, one in zip(jobs.keys, queues, strict=True) if one == queue]
+    return [jobs.until, len(keys), *keys, *groups]
 
 
 def parked_push_arguments(pushes: Sequence[base.ParkedPush]) -> list[Argument]:

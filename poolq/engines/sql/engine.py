@@ -20,7 +20,7 @@ from poolq.engines.sql import (  # isort: skip
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.queue_discovery import QueueState
-from poolq.engines.sql.replacing import push_contested
+from poolq.engines.sql.replacing import push_tied
 from poolq.engines.sql.schedules import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
@@ -29,7 +29,7 @@ from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_w
 from poolq.errors import EngineUnavailable
 from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Admission, Rule
-from poolq.jobs.ties import TiedPush
+from poolq.jobs.ties import TiedPush, UniquePushes, together
 
 T = TypeVar("T")
 
@@ -81,36 +81,36 @@ class SQLEngine(Engine):
     # producers
 
     def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
+        if (jobs := together(pushes)) is not None:
+            return self.push_unique(jobs)
         holders: dict[str, str] = {}
         try:
             session = self.session
-            if len(pushes) == 1 and pushes[0].unique and session.push_unique(pushes):
-                return [pushes[0].push.id]
             for some in in_chunks(pushes):
-                if len(pushes) > 1 and ties.may_push_together(some) and session.push_unique(some):
-                    stored = [one.id for one, _ in some]
-                    holders.update(zip(stored, stored, strict=True))
-                else:
-                    self._push_tied(session, some, holders)
+                push_tied(session, some, holders)
         except EngineUnavailable as error:
             error.ids = tuple(one.id for one, _ in pushes if one.id not in holders)
             raise
         return [holders[one.id] for one, _ in pushes]
 
-    def _push_tied(
-        self, session: Session, pushes: Sequence[TiedPush], holders: dict[str, str]
-    ) -> None:
-        """Store jobs. Adds to `holders` by id which job has each job's key."""
-        for one in pushes:
-            session.check_size(one.push)
-        session.add_queues({one.queue for one, _ in pushes})
-        decided, contested = self._change(partial(ties.push, pushes=pushes))
-        holders.update(decided)
-        for one, right in contested:
-            holder_id = ""
-            while not holder_id:
-                holder_id = self._change(partial(push_contested, one=one, right=right))
-            holders[one.push.id] = holder_id
+    def push_unique(self, jobs: UniquePushes) -> list[str]:
+        holders: dict[str, str] = {}
+        ids = [one.id for one in jobs.pushes]
+        stored, alone = 0, len(ids) == 1
+        try:
+            session = self.session
+            if alone and session.push_unique(jobs):
+                return ids
+            for places in in_chunks(range(len(ids))):
+                some = jobs.part(places[0], places[-1] + 1)
+                are_apart = len(set(some.keys)) == len(some.keys) and not alone
+                if not (are_apart and session.push_unique(some)):
+                    push_tied(session, some.tied(), holders)
+                stored += len(places)
+        except EngineUnavailable as error:
+            error.ids = tuple(id_ for id_ in ids[stored:] if id_ not in holders)
+            raise
+        return [holders.get(id_, id_) for id_ in ids] if holders else ids
 
     def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
         stored = 0

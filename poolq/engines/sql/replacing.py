@@ -1,17 +1,34 @@
-"""Stores a job whose unique key another job has: replaces that job, takes a void key, or gives way.
+"""Stores jobs whose unique keys others have: they replace a job, take a void key, or give way.
 
 The job that has the key is looked up, locked, then the key is locked, and who has it is looked up
 again, because everybody locks a job before its key. If the key has changed hands in the meantime,
 the transaction stores nothing, and is to be repeated.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql import ties
 from poolq.engines.sql.admin import close_empty, lock_waiting
 from poolq.engines.sql.job_counters import CounterIncrements
-from poolq.engines.sql.session import BatchQuery, Query, Transaction
+from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction
 from poolq.engines.sql.settling import DELETE_JOBS
 from poolq.jobs.ties import TiedPush, UniqueRight
+
+
+def push_tied(session: Session, pushes: Sequence[TiedPush], holders: dict[str, str]) -> None:
+    """Store jobs whatever their rules. Adds to `holders` by id which job has each job's key."""
+    for one in pushes:
+        session.check_size(one.push)
+    session.add_queues({one.queue for one, _ in pushes})
+    decided, contested = session.transact(partial(ties.push, pushes=pushes))
+    holders.update(decided)
+    for one, right in contested:
+        holder_id = ""
+        while not holder_id:
+            holder_id = session.transact(partial(push_contested, one=one, right=right))
+        holders[one.push.id] = holder_id
 
 
 def push_contested(tx: Transaction, one: TiedPush, right: UniqueRight) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from poolq.jobs.message import Push
-from poolq.jobs.ties import TiedPush
+from poolq.jobs.ties import UniquePushes
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -103,8 +103,8 @@ class Session(ABC):
         """Raise EngineError for a job that is too big for the server."""
 
     @abstractmethod
-    def push_unique(self, pushes: Sequence[TiedPush]) -> bool:
-        """Store jobs that are all unique, with different keys, in one transaction, as fast as this
+    def push_unique(self, jobs: UniquePushes) -> bool:
+        """Store jobs with different keys in one transaction, as fast as this
         database can. Returns False, and stores nothing, if a key is in the table."""
 
     @abstractmethod

@@ -113,12 +113,6 @@ def start(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
     changes.write(tx)
 
 
-def may_push_together(pushes: Sequence[TiedPush]) -> bool:
-    """Whether these jobs are all unique, with different keys."""
-    keys = {right.key for _, right in pushes if right is not None}
-    return len(keys) == len(pushes)
-
-
 def push(
     tx: Transaction, pushes: Sequence[TiedPush]
 ) -> tuple[dict[str, str], list[tuple[TiedPush, UniqueRight]]]:

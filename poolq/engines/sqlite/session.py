@@ -36,15 +36,15 @@ from poolq.engines.sqlite.new_jobs import (
     expiring_rows,
     place_and_due,
     plain_rows,
+    unique_queries,
     unique_row,
-    unique_rows,
 )
 from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.watcher import Watcher
 from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, run_read
 from poolq.errors import EngineError
-from poolq.jobs.ties import TiedPush, UniqueRight
+from poolq.jobs.ties import UniquePushes
 
 T = TypeVar("T")
 
@@ -191,21 +191,21 @@ class SQLiteSession(Session):
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 
-    def push_unique(self, pushes: Sequence[TiedPush]) -> bool:
+    def push_unique(self, jobs: UniquePushes) -> bool:
         """Store jobs with different keys, all or none. Returns False if somebody has a key."""
         with self.lock:
             try:
                 raw = self.raw()
+                if len(jobs.pushes) > 1 or jobs.pushes[0].expires:
+                    self._add_queues(raw, set(map(_queue_of, jobs.pushes)))
+                    queries = unique_queries(clock(), jobs)
+                    self._transact(raw, lambda tx: tx.later(*queries))
+                    return True
                 if not self._has_view:
                     raw.execute(self.texts[MAKE_VIEW])
                     raw.execute(self.texts[MAKE_TRIGGER])
                     self._has_view = True
-                if len(pushes) == 1:
-                    self._push_one(raw, *pushes[0])
-                else:
-                    self._add_queues(raw, {one.queue for one, _ in pushes})
-                    query = BatchQuery(INSERT_UNIQUE, unique_rows(clock(), pushes))
-                    self._transact(raw, lambda tx: tx.later(query))
+                self._push_one(raw, jobs.pushes[0], jobs)
             except sqlite3.IntegrityError:
                 return False
             except sqlite3.Error as error:
@@ -283,7 +283,7 @@ class SQLiteSession(Session):
             raise reentrancy_error(str(self.options.file))
 
     def _push_one(
-        self, raw: sqlite3.Connection, push: Push, right: UniqueRight | None = None
+        self, raw: sqlite3.Connection, push: Push, unique: UniquePushes | None = None
     ) -> None:
         """Store a job with one statement that is its own transaction."""
         id_, queue, body, delay, at, expires = push
@@ -294,12 +294,12 @@ class SQLiteSession(Session):
         stamp = time_ns() // 1000
         insert: str = self._insert
         row: tuple[object, ...] = id_, "", stamp, queue, body
-        if delay or at or expires or right is not None:
+        if delay or at or expires or unique is not None:
             place, due = place_and_due(stamp, delay, at)
             row = id_, place, due, queue, body
-            if right is not None:
+            if unique is not None:
                 insert = self._insert_unique
-                row = unique_row(right, row, due + expires if expires else None, stamp)
+                row = unique_row(unique, row, stamp)
             elif expires:
                 insert, row = self._insert_expiring, (*row, due + expires)
         cursor = self._cursor

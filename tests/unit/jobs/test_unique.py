@@ -136,6 +136,23 @@ def test_duplicates_in_one_list_are_skipped(engine: Engine) -> None:
     assert [job.id for job in engine.page("ready").jobs] == [ids[0], *ids[2:]]
 
 
+def test_a_list_may_have_jobs_with_other_rules(engine: Engine) -> None:
+    """The first without a key, some with a delay of their own, and one with another key."""
+    own = {"unique": Unique("shop", until="start")}
+    payload = {"user": 1, "shop": 2}
+    jobs = [(payload, {"unique": None}), payload, (payload, {"delay": 9}), (payload, own), payload]
+    ids = poolq.dispatch_many(Sync, jobs)
+    assert [one.new for one in ids] == [True, True, False, True, False]
+    assert ids[2] == ids[4] == ids[1]
+    keys = [None, 'jobs:Sync {"user":1}', 'jobs:Sync {"shop":2}']
+    found = [poolq.find(ids[index]) for index in (0, 1, 3)]
+    assert [one and one.unique for one in found] == keys
+    plain = poolq.dispatch_many("jobs:B", [payload, (payload, own), (payload, {"delay": 9})])
+    assert [one.new for one in plain] == [True, True, True], "the job's name is part of its key"
+    late = poolq.dispatch_many(Sync, [({"user": 5}, {"delay": 9}), {"user": 6}])
+    assert [engine.page(status).jobs[-1].id for status in ("delayed", "ready")] == late
+
+
 def test_a_function_job_replaces_the_one_that_waits(engine: Engine) -> None:
     assert all(index.dispatch(page=1, text=text).new for text in ("a", "b", "c"))
     assert index.dispatch(page=2).new

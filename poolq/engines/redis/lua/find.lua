@@ -17,8 +17,8 @@ local function answer(status, at, worker, limit)
   local good, read = pcall(cjson.decode, rights)
   local unique = good and type(read) == 'table' and read.unique
   if type(unique) == 'table' and type(unique.key) == 'string' then
-    local value = call('GET', P .. 'unique:' .. unique.key)
-    holder = string.match(value or '', '^%d+ (.+)$') or ''
+    local value = call('GET', P .. 'unique:' .. unique.key) or ''
+    holder = string.match(value, '^%d+ (.+)$') or value
   end
   return {id, queue, status, digits(at), body, state, worker or '', limit or '', rights, holder}
 end

@@ -3,12 +3,27 @@
 -- this script has no flags.
 -- Parts: base, wake_tokens, ready, pushing.
 --
--- ARGV: n (at most 1000), then n times the name and the value of a unique key, all names distinct; n
---       times an id and its rights as JSON; then groups of jobs, see part `pushing`.
+-- ARGV: until when ("start" or "end"), n (at most 1000), n different unique keys without control
+--       characters, then groups of jobs, see part `pushing`, in the order of their keys.
 -- Reply: 1, or 0 if nothing was stored, because a key exists. It may be void, see part `ties`.
 
-local n = 2 * tonumber(ARGV[1])
-if call('MSETNX', unpack(ARGV, 2, n + 1)) == 0 then return 0 end
-call('HSET', TIES, unpack(ARGV, n + 2, 2 * n + 1))
-push_groups(2 * n + 2)
+-- %q quotes text without control characters to the byte as poolq/jobs/ties.py does.
+local rights = '{"unique":{"key":%q,"until":"' .. ARGV[1] .. '"}}'
+local unique, format = P .. 'unique:', string.format
+local groups = ARGV[2] + 3
+local keys, tied, k, i = {}, {}, 1, groups
+while i < #ARGV do
+  local n, first, step = tonumber(ARGV[i + 1]), i + 2, 2
+  if n < 0 then n, first, step = -n, i + 3, 3 end
+  i = i + 2 + step * n
+  for at = first, i - 1, step do
+    local key, id = ARGV[(k + 5) / 2], ARGV[at]
+    keys[k], keys[k + 1] = unique .. key, id
+    tied[k], tied[k + 1] = id, format(rights, key)
+    k = k + 2
+  end
+end
+if call('MSETNX', unpack(keys)) == 0 then return 0 end
+call('HSET', TIES, unpack(tied))
+push_groups(groups)
 return 1

@@ -10,7 +10,8 @@
 --                           the job expires, "<failing> <when>\n"; of a failed job, how long after
 --                           a retry
 --   ties              HASH  id -> JSON, the rights of a job that has some, see part `ties`
---   unique:<key>      STRING "<ends> <id>", the job that has a unique key; expires if it ends by time
+--   unique:<key>      STRING the id of the job that has a unique key; "<ends> <id>", and expires, if
+--                           the key ends by time
 --   queues            ZSET  queue that has held a job -> when this was last noticed
 --   idle              ZSET  queue that has held a job -> when it was noticed to hold none
 --   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)

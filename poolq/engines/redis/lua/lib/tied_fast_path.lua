@@ -4,7 +4,7 @@
 
 local function take_key()
   local name, lasts = P .. 'unique:' .. ARGV[4], tonumber(ARGV[6])
-  if not lasts then return call('SET', name, '0 ' .. ARGV[2], 'NX') end
+  if not lasts then return call('SET', name, ARGV[2], 'NX') end
   local milliseconds = digits(math.ceil(lasts / 1000))
   return call('SET', name, digits(now + lasts) .. ' ' .. ARGV[2], 'NX', 'PX', milliseconds)
 end

@@ -1,6 +1,6 @@
 -- Part `ties` (needs only `base`): the rights of jobs, see poolq/jobs/ties.py. In `ties`, the JSON of a
--- job's rights; in unique:<key>, "<ends> <id>" of the job that has a unique key; <ends> is 0, or
--- when the key ends if it is held for a time. The functions are made when a job has rights, because
+-- job's rights; in unique:<key>, the id of the job that has a unique key, or "<ends> <id>" if it is
+-- held for a time. The functions are made when a job has rights, because
 -- making them takes longer than a look at the key `ties`.
 
 local tie_functions
@@ -22,11 +22,12 @@ local function ties()
     end
   end
 
-  -- The id of the job that has a key, and when the key ends.
+  -- The id of the job that has a key, and when the key ends, or 0 if with the job.
   local function holder_of(name)
     local value = redis.pcall('GET', name)
-    local ends, id = string.match(type(value) == 'string' and value or '', '^(%d+) (.+)$')
-    return id, tonumber(ends)
+    if type(value) ~= 'string' then return end
+    local ends, id = string.match(value, '^(%d+) (.+)$')
+    return id or value, tonumber(ends) or 0
   end
 
   -- Whether a job has expired, so that it runs only if it runs already.
@@ -65,7 +66,7 @@ local function ties()
     if lasts > 0 then
       call('SET', name, digits(now + lasts) .. ' ' .. id, 'PX', digits(math.ceil(lasts / 1000)))
     else
-      call('SET', name, '0 ' .. id)
+      call('SET', name, id)
     end
   end
 
