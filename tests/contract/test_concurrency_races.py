@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from poolq.engines.base import Claim, Engine, Settlement
+from poolq.engines.base import Claim, EndedSlots, Engine, Settlement
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import DONE, Outcome, Park
@@ -35,6 +35,7 @@ class Racer:
         self.worker = Worker(engine, name, f"n-{name}")
         self.barrier = barrier
         self.stock: list[Claim] = []
+        self.ended: list[Settlement] = []
         self.thread = ThreadPoolExecutor(1)
 
     def run(self, act: Callable[..., T], *args: Any) -> Future[T]:
@@ -50,10 +51,19 @@ class Racer:
             assert self.worker.engine.admit([GATE], (self.worker.name, claim)).wait > 0
         return claim
 
+    def go_on(self, holder: Claim) -> Claim:
+        """Let the worker's next job have the slot of one that has ended, before this is settled."""
+        claim, name = self.next_job(checked=False), self.worker.name
+        ended = EndedSlots(holder, (GATE,))
+        assert self.worker.engine.admit([GATE], (name, claim), [ended]).wait == 0
+        self.ended = [Settlement(holder, DONE)]
+        return claim
+
     def race(self, claim: Claim, outcome: Outcome, want: int) -> list[Claim]:
         """End the claim at the same time as the other one does, and claim `want` jobs."""
         self.barrier.wait(60)
-        answer = self.worker.step(Settlement(claim, outcome), want=want)
+        answer = self.worker.step(*self.ended, Settlement(claim, outcome), want=want)
+        self.ended = []
         assert answer.stale == []
         return answer.claims
 
@@ -74,6 +84,8 @@ def test_parks_that_race_releases_lose_no_job(
         assert ending.worker.engine.admit([GATE], ("w1", holder)).wait == 0
         for race in range(races):
             checked, want = race % CHECKED == 0, race // 2 % 2
+            if race % 2:
+                holder = ending.run(ending.go_on, holder).result()
             waiter = parking.run(parking.next_job, checked).result()
             ended = ending.run(ending.race, holder, DONE, want)
             parked = parking.run(parking.race, waiter, Park((GATE,), 0), want)
