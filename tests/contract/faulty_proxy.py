@@ -20,7 +20,7 @@ class FailurePoint(NamedTuple):
 
 
 class FaultyProxy(Proxy):
-    """A proxy to the server of a URL; `url` leads through it."""
+    """A proxy to the server of a URL; `url` leads through it, with TLS if the server offers it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -28,7 +28,8 @@ class FaultyProxy(Proxy):
         assert parts.port is not None
         super().__init__(parts.hostname, parts.port)
         user, at, _ = parts.netloc.rpartition("@")
-        self.url = urlunsplit(parts._replace(netloc=f"{user}{at}{self.host}:{self.port}"))
+        netloc = f"{user}{at}{self.host}:{self.port}"
+        self.url = urlunsplit(parts._replace(netloc=netloc, query=""))
         self._left = 0  # requests until the one that fails; 0: none does
         self._delivered = self._reached = False
 

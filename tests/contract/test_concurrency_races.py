@@ -74,10 +74,10 @@ def test_parks_that_race_releases_lose_no_job(
 ) -> None:
     races: int = pytestconfig.getoption("park_races")
     barrier = Barrier(2)
-    # TLS takes a fifth of the time of a race.
-    url = f"{engine.url}?ssl=false" if engine.url.startswith("mysql") else engine.url
-    ending, parking = (Racer(opened(url, engine.namespace), name, barrier) for name in ("w1", "w2"))
-    keeper = opened(url, engine.namespace)
+    ending, parking = (
+        Racer(opened(engine.url, engine.namespace), name, barrier) for name in ("w1", "w2")
+    )
+    keeper = opened(engine.url, engine.namespace)
     with ending.thread, parking.thread:
         push(engine, "first")
         (holder,) = ending.run(ending.worker.claim).result()

@@ -560,7 +560,7 @@ class Namespace:
         self.name = name
         self._redis, self._mariadb = redis, mariadb
         self._file = file
-        urls = {"redis": redis.url, "sqlite": f"sqlite:///{file}", "mariadb": mariadb.url}
+        urls = {"redis": redis.url, "sqlite": f"sqlite:///{file}", "mariadb": mariadb.plain_url}
         self.engines: dict[str, tuple[Engine, Engine]] = {}
         for kind in only.split(",") if only else urls:
             url = urls[kind]

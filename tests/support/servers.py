@@ -159,6 +159,11 @@ class MariaDB(Server):
     def url(self) -> str:
         return f"mysql://root@{self.host}:{self.port}/{self.database}"
 
+    @property
+    def plain_url(self) -> str:
+        """The same without TLS."""
+        return f"{self.url}?ssl=false"
+
     def command(self) -> list[str]:
         return [binary("mariadbd"), *self._common(), *_mariadb_options(), *self._options]
 
