@@ -13,14 +13,12 @@ local function sit(ended)
   local seats, slots = P .. 'seats:' .. key, P .. 'gate:' .. key
   local held, waiting = P .. 'holds', P .. 'gatequeues:' .. key
   local has_slots = call('EXISTS', slots, held, held, waiting, waiting)  -- anything else counts 2
-  local mine = call('HMGET', worker, id, '#seat')
-  local claim, before = mine[1], mine[2]
+  local claim = call('HGET', worker, id)
   if has_slots > 1 or not claim or string.sub(claim, 1, #name) ~= name then return false end
   if string.sub(claim, #name + 1, #name + 1) == 'c' then return false end  -- cancelled
   local found = call('HMGET', seats, '#', ARGV[1])
   local seat = found[2]
   if seat == name .. id then return true end  -- asked again
-  if seat and before ~= key then return false end
   local taken, used = string.match(found[1] or '', ' (%d+) (%d+)$')
   taken, used = (taken or 0) + 1, (used or 0) + (seat and 0 or 1)
   local others = 0
@@ -29,10 +27,11 @@ local function sit(ended)
     others = call('HLEN', slots)
   end
   if used + others > tonumber(most) then return false end
-  local last, other, rest = seat, nil, nil
-  if before and before ~= key then
-    other = P .. 'seats:' .. before
-    rest, last = unpack(call('HMGET', other, '#', ARGV[1]))
+  local last, before, other, rest = seat, key, nil, nil
+  if not seat then
+    before = call('HGET', worker, '#seat')
+    other = before and before ~= key and P .. 'seats:' .. before
+    if other then rest, last = unpack(call('HMGET', other, '#', ARGV[1])) end
   end
   if last ~= ended then
     if ended ~= '' then return false end
