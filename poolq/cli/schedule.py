@@ -1,6 +1,6 @@
 """`poolq schedule`: lists, adds, removes, pauses, resumes and runs schedules of periodic jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -118,7 +118,8 @@ def add(
         engine.close()
     if end == "declared":
         raise Refused(
-            f"schedule {name} is declared in code; change it there, or give yours another name"
+            f"schedule {name} is declared in the code of a running pool; change it there, or give "
+            "yours another name"
         )
     if end != "same":
         options.announce(engine, f"schedule {name} is {end}")
@@ -137,18 +138,24 @@ def add(
 @options.json_option
 @options.with_engine
 def rm(engine: Engine, names: Sequence[str], as_json: bool) -> None:
-    """Remove schedules that no running pool has in its code."""
-    for name in dict.fromkeys(names):
-        end = engine.schedules.remove(name)
+    """Remove schedules that no running pool has in its code.
+
+    If the code of a running pool has a schedule of the same name, that one takes effect.
+    """
+
+    def remove(one: Scheduled) -> bool:
+        name, end = one.name, engine.schedules.remove(one.name)
         if end == "unknown":
-            raise _not_found(engine, name)
+            raise _not_found(engine, [name])
         if end == "declared":
             raise Refused(
                 f"schedule {name} is declared in the code of a running pool; remove it there, or "
                 f"stop it: poolq schedule pause {name}"
             )
         options.announce(engine, f"schedule {name} is removed")
-    _print_done("removed", names, as_json)
+        return True
+
+    _act_on(engine, names, remove, "removed", as_json)
 
 
 @schedule.command()
@@ -157,11 +164,17 @@ def rm(engine: Engine, names: Sequence[str], as_json: bool) -> None:
 @options.with_engine
 def pause(engine: Engine, names: Sequence[str], as_json: bool) -> None:
     """Stop schedules on all pools. Their ticks meanwhile have no jobs."""
-    for name in dict.fromkeys(names):
-        if not engine.schedules.pause(name):
-            raise _not_found(engine, name)
-        options.announce(engine, f"schedule {name} is paused")
-    _print_done("paused", names, as_json)
+
+    def stop(one: Scheduled) -> bool:
+        if one.paused:
+            options.warn(f"schedule {one.name} was paused already")
+            return False
+        if not engine.schedules.pause(one.name):
+            raise _not_found(engine, [one.name])
+        options.announce(engine, f"schedule {one.name} is paused")
+        return True
+
+    _act_on(engine, names, stop, "paused", as_json)
 
 
 @schedule.command()
@@ -170,15 +183,17 @@ def pause(engine: Engine, names: Sequence[str], as_json: bool) -> None:
 @options.with_engine
 def resume(engine: Engine, names: Sequence[str], as_json: bool) -> None:
     """Let paused schedules go on, with their next tick from now."""
-    for name in dict.fromkeys(names):
-        one = _known(engine, name)
+
+    def go_on(one: Scheduled) -> bool:
         if not one.paused:
-            options.warn(f"schedule {name} was not paused")
-            continue
+            options.warn(f"schedule {one.name} was not paused")
+            return False
         due = schedule_spec.first_tick(schedule_spec.decode(one.spec), engine.now())
-        engine.schedules.resume(name, due)
-        options.announce(engine, f"schedule {name} is resumed")
-    _print_done("resumed", names, as_json)
+        engine.schedules.resume(one.name, due)
+        options.announce(engine, f"schedule {one.name} is resumed")
+        return True
+
+    _act_on(engine, names, go_on, "resumed", as_json)
 
 
 @schedule.command()
@@ -210,24 +225,41 @@ def run(engine: Engine, name: str, as_json: bool) -> None:
 def _known(engine: Engine, name: str) -> Scheduled:
     found = engine.schedules.get(name)
     if found is None:
-        raise _not_found(engine, name)
+        raise _not_found(engine, [name])
     return found
 
 
-def _not_found(engine: Engine, name: str) -> PoolqError:
+def _not_found(engine: Engine, names: Sequence[str]) -> PoolqError:
     known = [one.name for one in engine.schedules.soonest(1000)]
-    hint = suggestion(name, known, "'poolq schedule ls' lists them")
-    return NotFound(f"there is no schedule {name!r}; {hint}")
+    hint = suggestion(names[0], known, "'poolq schedule ls' lists them")
+    return NotFound(f"there is no schedule {' or '.join(map(repr, names))}; {hint}")
 
 
-def _print_done(what: str, names: Sequence[str], as_json: bool) -> None:
-    if as_json:
-        from poolq.cli import tables
+def _act_on(
+    engine: Engine,
+    names: Sequence[str],
+    act: Callable[[Scheduled], bool],
+    what: str,
+    as_json: bool,
+) -> None:
+    """Do this to all these schedules, or to none if one is missing. If it fails for one of them,
+    what was done before is printed, too. `act` returns False if there is nothing to do."""
+    found = {name: engine.schedules.get(name) for name in dict.fromkeys(names)}
+    missing = [name for name, one in found.items() if one is None]
+    if missing:
+        raise _not_found(engine, missing)
+    done: list[str] = []
+    try:
+        for name, one in found.items():
+            if one is not None and act(one):
+                done.append(name)
+                if not as_json:
+                    options.print_line(f"{what} {name}")
+    finally:
+        if as_json:
+            from poolq.cli import tables
 
-        tables.print_json({what: list(dict.fromkeys(names))})
-        return
-    for name in dict.fromkeys(names):
-        options.print_line(f"{what} {name}")
+            tables.print_json({what: done})
 
 
 def _document(one: Scheduled, now: int) -> dict[str, object]:

@@ -9,7 +9,10 @@
   node declares the stored one. So an old host that restarts during a deployment changes nothing.
 - A schedule that no living node declares is set aside when it is next due: nobody looks at it any
   more, until a node declares it again.
-- Schedules that people add are ticked by the keepers of all nodes.
+- A schedule that is no longer in the code of any living node is set aside at once, with the hash
+  REMOVED. Its pause and its counters are kept. Once it is declared again, it starts anew.
+- Schedules that people add are ticked by the keepers of all nodes. While there is one, a
+  declaration of the same name is pending.
 - A spec is opaque bytes here; `jobs/schedule_spec.py` reads it.
 """
 
@@ -25,8 +28,10 @@ from poolq.jobs.ties import UniqueRight
 NEVER = 2**53 - 1
 #: In how many microseconds a schedule is looked at again whose job waits for the one before it.
 BUFFER_INTERVAL = 1_000_000
-#: A schedule from code that no living node declares is forgotten if its tick came so many
-#: microseconds ago.
+#: The hash of a schedule whose code is gone; no declaration has it. Its `due` is when it went.
+REMOVED = "0"
+#: A schedule from code that no living node declares is forgotten if its tick came, or its code
+#: went, so many microseconds ago.
 FORGET_AFTER = 30 * 86_400_000_000
 #: Schedules that one atomic act declares, at most.
 DECLARED_AT_ONCE = 200
@@ -42,11 +47,11 @@ class NewSchedule(NamedTuple):
 
 
 class Scheduled(NamedTuple):
-    """A stored schedule. `due`: its next tick. `at`: when a keeper will look at it, or NEVER.
-    `declared`: whether code declares it, rather than a person. `last`: the last tick that stored a
-    job, or 0, and `job` that job's id. `ticks`: how many ticks have stored a job, and `skipped` how
-    many have not because an earlier job was unfinished or had the unique key. Times are
-    microseconds since the epoch."""
+    """A stored schedule. `due`: its next tick, or when its code went. `at`: when a keeper will look
+    at it, or NEVER. `declared`: whether code declares it, rather than a person. `last`: the last
+    tick that stored a job, or 0, and `job` that job's id. `ticks`: how many ticks have stored a
+    job, and `skipped` how many have not because an earlier job was unfinished or had the unique
+    key. Times are microseconds since the epoch."""
 
     name: str
     hash: str
@@ -71,8 +76,9 @@ class Scheduled(NamedTuple):
 class Look(NamedTuple):
     """What a keeper needs to know. `now`: the engine's clock. `due`: schedules that this node may
     tick now, the earliest first. `pending`: schedules that this node declares but that are not
-    stored, because other nodes declare others of their names; their `due` is 0. `next`: when the
-    next schedule is due, or None. `any`: whether there are any schedules."""
+    stored, because other nodes declare others of their names, or a person's schedule, now gone, had
+    the name; their `due` is 0. `next`: when the next schedule is due, or None. `any`: whether there
+    are any schedules."""
 
     now: int
     due: list[Scheduled]
@@ -103,7 +109,7 @@ class Tick(NamedTuple):
 #: will be tried again, as the job before is unfinished. `lost`: another keeper was faster, or the
 #: schedule has changed.
 TickEnd = Literal["stored", "skipped", "waiting", "lost"]
-#: What became of a person's schedule. `declared`: a schedule of this name comes from code.
+#: What became of a person's schedule. `declared`: a living node declares one of this name.
 PutEnd = Literal["added", "replaced", "same", "declared"]
 RemoveEnd = Literal["removed", "unknown", "declared"]
 
@@ -119,13 +125,14 @@ class ScheduleStore(ABC):
     def declare(self, node: str, digest: str, schedules: Sequence[NewSchedule]) -> list[str]:
         """Make these the schedules of the node's code. Those that are stored with the same hash
         keep everything; others are stored, or pending. What the node no longer declares, and no
-        other living node, is removed. Returns names that people have given to other schedules,
+        other living node, is set aside. Returns names that people have given to other schedules,
         which stay as they are. Also forgets schedules that no living node has declared for long
         (FORGET_AFTER). Can be repeated."""
 
     @abstractmethod
     def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
-        """Store those of the node's pending schedules whose stored rivals no living node declares.
+        """Store those of the node's pending schedules whose stored rivals are no person's, and
+        declared by no living node.
         Returns their names."""
 
     @abstractmethod
@@ -139,11 +146,13 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     def put(self, schedule: NewSchedule) -> PutEnd:
-        """Store a person's schedule. A changed one starts anew."""
+        """Store a person's schedule, unless a living node declares another. A changed one starts
+        anew, but stays paused."""
 
     @abstractmethod
     def remove(self, name: str) -> RemoveEnd:
-        """Remove a schedule that no living node declares."""
+        """Remove a person's schedule, or one that no living node declares. A declaration that was
+        pending because of it is enacted by its node's keeper."""
 
     @abstractmethod
     def pause(self, name: str) -> bool:
@@ -151,7 +160,8 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     def resume(self, name: str, due: int) -> bool:
-        """Let a paused schedule go on with the tick `due`. Returns False if none is paused."""
+        """Let a paused schedule go on with the tick `due`, if its code is not gone. Returns False
+        if none is paused."""
 
     @abstractmethod
     def get(self, name: str) -> Scheduled | None:

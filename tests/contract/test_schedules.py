@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts
-from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, ScheduleStore, Tick
+from poolq.engines.schedule_store import (
+    NEVER,
+    REMOVED,
+    NewSchedule,
+    Scheduled,
+    ScheduleStore,
+    Tick,
+)
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Release
 from poolq.jobs.schedule_spec import Overlap
@@ -421,15 +428,84 @@ def test_a_changed_declaration_starts_from_its_own_tick(
     )
 
 
-def test_a_schedule_that_code_no_longer_declares_is_gone(store: ScheduleStore) -> None:
+def test_a_schedule_that_code_no_longer_declares_is_set_aside(store: ScheduleStore) -> None:
     declare(store, new("a"), new("b"), new("c"))
     declare(store, new("b"), node="n2")
     declare(store, new("c"))
-    assert names(store.all()) == ["b", "c"], "n2 still declares b"
+    assert states(store) == ["undeclared", "active", "active"], "n2 still declares b"
+    assert (names(store.look("n1", 9).due), names(store.look("n2", 9).due)) == (["c"], ["b"])
     declare(store)
-    assert names(store.all()) == ["b"]
+    assert states(store) == ["undeclared", "active", "undeclared"]
     declare(store, node="n2")
-    assert store.all() == []
+    assert states(store) == ["undeclared"] * 3
+    assert {one.hash for one in store.all()} == {REMOVED}
+    look = store.look("n1", 9)
+    assert (look.due, look.pending, look.next) == ([], [], None)
+
+
+def states(store: ScheduleStore) -> list[str]:
+    return [one.state for one in store.all()]
+
+
+def test_a_schedule_whose_code_was_gone_keeps_its_counters_and_starts_anew(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new())
+    (one,) = ticker.due()
+    assert ticker.tick(one) == ["stored"]
+    before = engine.now()
+    declare(store)
+    assert before <= got(store).due <= engine.now()
+    assert ticker.tick(one._replace(due=got(store).due)) == ["lost"]
+    declare(store, node="n2")
+    assert before <= got(store).due <= engine.now(), "it is gone since then"
+    declare(store, new(due=FUTURE))
+    assert got(store) == Scheduled(
+        "a", "aa", b"spec\nof aa", FUTURE, FUTURE, last=PAST, job=ticker.jobs[0], ticks=1
+    )
+
+
+@pytest.mark.parametrize("end", ["reload", "stop"])
+def test_a_paused_schedule_stays_paused_while_its_code_is_gone(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, end: str
+) -> None:
+    declare(store, new(), new("b"))
+    ticker.tick(*ticker.due())
+    assert store.pause("a")
+    if end == "reload":
+        declare(store, new("b"))
+    else:
+        engine.remove_node("n1")
+    assert (got(store).state, got(store).ticks) == ("paused", 1)
+    engine.beat("n1", b"{}")
+    declare(store, new(), new("b"))
+    assert (got(store).state, got(store).ticks) == ("paused", 1)
+    assert names(ticker.due()) == ["b"]
+
+
+def test_resuming_a_schedule_whose_code_is_gone_waits_for_its_code(
+    store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new())
+    store.pause("a")
+    declare(store)
+    gone = got(store).due
+    assert store.resume("a", PAST)
+    assert not store.resume("a", PAST)
+    assert (got(store).state, got(store).due) == ("undeclared", gone)
+    assert ticker.due() == []
+    declare(store, new())
+    assert names(ticker.due()) == ["a"]
+
+
+def test_people_may_take_the_name_of_a_schedule_whose_code_is_gone(
+    store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new())
+    declare(store)
+    assert store.put(new()) == "replaced", "though it is the same"
+    assert not got(store).declared
+    assert names(ticker.due()) == ["a"]
 
 
 def test_an_old_declaration_does_not_replace_one_that_a_living_node_has(
@@ -506,6 +582,8 @@ def test_what_no_living_node_has_declared_for_long_is_forgotten(
     declare(store, new("kept"), node="n2")
     assert names(store.all()) == ["kept", "lately", "paused", "person"]
     assert got(store, "kept").state == "active"
+    assert lately < got(store, "paused").due <= engine.now(), "its 30 days begin now"
+    assert (got(store, "paused").hash, got(store, "person").hash) == (REMOVED, "aa")
 
 
 def test_many_schedules_of_others_do_not_hide_what_is_due(
@@ -553,11 +631,45 @@ def test_people_and_code_do_not_replace_each_others_schedules(store: ScheduleSto
     store.put(new("p"))
     declare(store, new("c"))
     assert store.put(new("c", "c2")) == "declared"
-    assert declare(store, new("c"), new("p", "p2"), node="n2") == ["p"]
+    assert declare(store, new("c"), new("p", "b2"), node="n2") == ["p"]
     assert (got(store, "c").hash, got(store, "p").hash) == ("aa", "aa")
     assert not got(store, "p").declared
     declare(store, node="n2")
     assert names(store.all()) == ["c", "p"]
+
+
+def test_a_declaration_takes_effect_once_the_persons_schedule_of_its_name_is_gone(
+    engine: Engine, store: ScheduleStore
+) -> None:
+    store.put(new("p", "b1"))
+    assert declare(store, new("p", "b2")) == ["p"]
+    assert declare(store, new("p", "b3"), node="n2") == ["p"]
+    assert declare(store, new("p", "b2")) == ["p"], "it does not count yet"
+    assert [store.look(node, 9).pending for node in ("n1", "n2")] == [[], []]
+    waits = new("p", "b2", FUTURE)
+    assert store.enact("n1", [waits]) == []
+    assert (got(store, "p").hash, got(store, "p").declared) == ("b1", False)
+    assert store.remove("p") == "removed"
+    assert store.get("p") is None
+    pending = [new("p", "b2", 0)]
+    assert store.look("n1", 9).pending == pending
+    assert store.enact("n1", [waits]) == ["p"]
+    assert store.enact("n1", [waits]) == ["p"], "a repetition changes nothing"
+    assert (got(store, "p").hash, got(store, "p").declared) == ("b2", True)
+    assert store.look("n1", 9).pending == []
+    assert store.enact("n2", [new("p", "b3")]) == [], "n1 declares what is stored"
+    engine.remove_node("n1")
+    assert store.enact("n2", [new("p", "b3")]) == ["p"]
+
+
+def test_a_declaration_that_waited_for_a_person_ends_with_its_code(store: ScheduleStore) -> None:
+    store.put(new())
+    declare(store, new("a", "a2"))
+    declare(store)
+    assert store.remove("a") == "removed"
+    assert store.look("n1", 9).pending == []
+    assert store.enact("n1", [new("a", "a2")]) == []
+    assert store.all() == []
 
 
 def test_people_remove_only_what_no_living_node_declares(
@@ -602,4 +714,4 @@ def test_any_name_can_be_scheduled(engine: Engine, store: ScheduleStore, ticker:
     assert {one.ticks for one in store.all()} == {1}
     push(engine, "x")
     declare(store)
-    assert store.count() == 0
+    assert {one.state for one in store.all()} == {"undeclared"}

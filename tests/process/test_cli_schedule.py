@@ -132,13 +132,44 @@ def test_what_code_declares_is_changed_there(poolq: Command, engine: Engine) -> 
     engine.schedules.declare("n1", "digest", [declared])
     refused = poolq("schedule", "add", "coded", "1h", "jobs:Report")
     assert (refused.code, refused.out) == (1, "")
-    assert "schedule coded is declared in code; change it there" in refused.line
+    assert "schedule coded is declared in the code of a running pool; change it" in refused.line
     refused = poolq("schedule", "rm", "coded")
     assert refused.code == 1
     assert "or stop it: poolq schedule pause coded" in refused.line
     ok(poolq("schedule", "pause", "coded"))
+    ok(poolq("schedule", "add", "mine", "1h", "jobs:Report"))
+    refused = poolq("schedule", "rm", "mine", "coded", "--json")
+    assert (refused.code, refused.json) == (1, {"removed": ["mine"]}), "what was done before"
+    engine.schedules.declare("n1", "digest", [])
+    replaced = ok(poolq("schedule", "add", "coded", "1h", "jobs:Report"))
+    assert replaced.out.startswith("replaced coded")
     engine.remove_node("n1")
     ok(poolq("schedule", "rm", "coded"))
+
+
+@pytest.mark.parametrize("command", ["rm", "pause", "resume"])
+def test_nothing_is_done_if_one_of_the_schedules_is_missing(
+    poolq: Command, engine: Engine, command: str
+) -> None:
+    for name in ("a", "b"):
+        ok(poolq("schedule", "add", name, "1h", "jobs:Report"))
+    engine.schedules.pause("b")
+    before = engine.schedules.all()
+    done = poolq("schedule", command, "a", "none", "b", "nope")
+    assert (done.code, done.out) == (1, "")
+    assert "there is no schedule 'none' or 'nope'" in done.line
+    assert engine.schedules.all() == before
+
+
+def test_only_what_was_paused_or_resumed_is_named(poolq: Command, engine: Engine) -> None:
+    for name in ("a", "b"):
+        ok(poolq("schedule", "add", name, "1h", "jobs:Report"))
+    engine.schedules.pause("a")
+    done = ok(poolq("schedule", "pause", "a", "b"))
+    assert (done.out, "schedule a was paused already" in done.err) == ("paused b\n", True)
+    engine.schedules.resume("a", 1)
+    done = ok(poolq("schedule", "resume", "a", "b", "--json"))
+    assert (done.json, "schedule a was not paused" in done.err) == ({"resumed": ["b"]}, True)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from poolq.engines.schedule_store import (
     DECLARED_AT_ONCE,
     FORGET_AFTER,
     NEVER,
+    REMOVED,
     Look,
     NewSchedule,
     PutEnd,
@@ -47,16 +48,21 @@ DUE = f"""SELECT {_MINE} FROM {_JOINED} AND (s.declared = 0 OR d.hash = s.hash)
 DUE_ELSEWHERE = f"""SELECT s.name FROM {_JOINED} AND s.declared = 1
     AND (d.hash IS NULL OR d.hash <> s.hash) ORDER BY s.at, s.name LIMIT 50"""
 NEXT = "SELECT at FROM {schedules} WHERE at > {now} ORDER BY at LIMIT 1"
-#: COALESCE keeps SQLite from reading all that the node declares: few are pending.
-PENDING = """SELECT name, hash, spec FROM {declared} WHERE pending = 1 AND COALESCE(node, '') = ?
-    LIMIT ?"""
+#: COALESCE keeps SQLite from reading all that the node declares: few are pending. What waits for
+#: the end of a person's schedule is left out.
+PENDING = """SELECT d.name, d.hash, d.spec FROM {declared} d LEFT JOIN {schedules} s
+    ON s.name = d.name AND s.declared = 0
+    WHERE d.pending = 1 AND COALESCE(d.node, '') = ? AND s.name IS NULL LIMIT ?"""
 _LIVING = """SELECT 1 FROM {declared} d, {nodes} n
     WHERE n.node = d.node AND d.name = {schedules}.name"""
 SET_ASIDE = f"""UPDATE {{schedules}} SET at = {NEVER} WHERE name IN {{list}} AND declared = 1
     AND at <= {{now}} AND NOT EXISTS ({_LIVING} AND d.hash = {{schedules}}.hash)"""
-REMOVE_UNDECLARED = f"""DELETE FROM {{schedules}} WHERE name IN {{list}} AND declared = 1
-    AND NOT EXISTS ({_LIVING})"""
-FORGET = f"""DELETE FROM {{schedules}} WHERE at = {NEVER} AND declared = 1 AND paused = 0
+_REMOVE = f"""UPDATE {{schedules}} SET hash = '{REMOVED}', due = {{now}}, at = {NEVER}
+    WHERE declared = 1 AND hash <> '{REMOVED}' AND NOT EXISTS ({_LIVING})"""
+MARK_REMOVED = f"{_REMOVE} AND name IN {{list}}"
+#: The tick of a paused schedule does not tell for how long no node has declared it.
+MARK_PAUSED_REMOVED = f"{_REMOVE} AND paused = 1 AND at = {NEVER}"
+FORGET = f"""DELETE FROM {{schedules}} WHERE at = {NEVER} AND declared = 1
     AND due < {{now}} - {FORGET_AFTER} AND NOT EXISTS ({_LIVING})"""
 LOCK_DECLARATIONS = "SELECT one FROM {schema} WHERE one = 1 {lock}"
 STORED = "SELECT name, hash, declared, due, at, paused FROM {schedules} WHERE name IN {list}"
@@ -79,7 +85,9 @@ WAIT = "UPDATE {schedules} SET at = ? WHERE name = ?"
 STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body)
     VALUES (?, ?, ?, ?, ?, x'', ?)"""
 PAUSE = f"UPDATE {{schedules}} SET paused = 1, at = {NEVER} WHERE name = ?"
-RESUME = "UPDATE {schedules} SET paused = 0, due = ?, at = ? WHERE name = ? AND paused = 1"
+RESUME = f"""UPDATE {{schedules}} SET paused = 0,
+    due = CASE WHEN hash = '{REMOVED}' THEN due ELSE ? END,
+    at = CASE WHEN hash = '{REMOVED}' THEN at ELSE ? END WHERE name = ? AND paused = 1"""
 REMOVE = "DELETE FROM {schedules} WHERE name = ?"
 GET = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name = ?"
 PAGE = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name > ? ORDER BY name LIMIT 1000"
@@ -158,11 +166,11 @@ class SQLSchedules(ScheduleStore):
 
     def put(self, schedule: NewSchedule) -> PutEnd:
         def work(tx: Transaction) -> PutEnd:
-            _, found = tx.run(Query(LOCK_DECLARATIONS), Query(GET, (schedule.name,)))
+            _, found, rivals = tx.run(*_known(schedule.name))
             known = _scheduled(found.rows[0]) if found.rows else None
-            if known and known.declared:
+            if known and known.declared and rivals.rows:
                 return "declared"
-            if known and known.hash == schedule.hash:
+            if known and known.hash == schedule.hash and not known.declared:
                 return "same"
             _put(tx, schedule, declared=False)
             return "replaced" if known else "added"
@@ -171,9 +179,7 @@ class SQLSchedules(ScheduleStore):
 
     def remove(self, name: str) -> RemoveEnd:
         def work(tx: Transaction) -> RemoveEnd:
-            _, found, rivals = tx.run(
-                Query(LOCK_DECLARATIONS), Query(GET, (name,)), Query(RIVALS, ("", [name]))
-            )
+            _, found, rivals = tx.run(*_known(name))
             if not found.rows:
                 return "unknown"
             if _scheduled(found.rows[0]).declared and rivals.rows:
@@ -238,6 +244,11 @@ def _scheduled(row: Row) -> Scheduled:
     )
 
 
+def _known(name: str) -> list[Query]:
+    """Lock what is declared, and read the schedule of this name, and which nodes declare it."""
+    return [Query(LOCK_DECLARATIONS), Query(GET, (name,)), Query(RIVALS, ("", [name]))]
+
+
 def _put(tx: Transaction, one: NewSchedule, *, declared: bool) -> None:
     tx.later(Query(PUT, (one.name, one.hash, one.spec, one.due, one.due, int(declared))))
 
@@ -265,6 +276,7 @@ def _declare(
             enacted.append(one.name)
         elif not declared:
             taken.append(one.name)
+            pending = True
         elif to_text(hash_) == one.hash:
             enacted.append(one.name)
             if number(at) == NEVER:
@@ -283,12 +295,12 @@ def _declare(
 
 def _forget(tx: Transaction) -> None:
     tx.run(Query(LOCK_DECLARATIONS))
-    tx.later(Query(FORGET))
+    tx.later(Query(MARK_PAUSED_REMOVED), Query(FORGET))
 
 
 def _undeclare(tx: Transaction, node: str, names: Sequence[str]) -> None:
     tx.run(Query(LOCK_DECLARATIONS))
-    tx.later(Query(UNDECLARE, (node, names)), Query(REMOVE_UNDECLARED, (names,)))
+    tx.later(Query(UNDECLARE, (node, names)), Query(MARK_REMOVED, (names,)))
 
 
 def _tick(tx: Transaction, ticks: Sequence[Tick], push: PushTied) -> list[TickEnd | None]:

@@ -158,6 +158,18 @@ def test_a_ticks_job_gets_its_unique_key(engine: Engine, ticker: Ticker) -> None
     assert engine.push_tied([TiedPush(other, right)]) == [job.id]
 
 
+def test_what_a_person_has_hidden_ticks_once_that_is_removed(engine: Engine) -> None:
+    add(engine, when="1h")
+    spec = schedule_spec.encode(schedule_spec.make("10m", MESSAGE, {}, "x"))
+    assert engine.schedules.declare("n1", "d", [NewSchedule("a", "code", spec, 2**52)]) == ["a"]
+    Ticker(engine, "n1", print, lambda: None, lambda: 0).run()
+    assert not stored(engine).declared
+    engine.schedules.remove("a")
+    Ticker(engine, "n1", print, lambda: None, lambda: 0).run()
+    assert (stored(engine).hash, stored(engine).declared) == ("code", True)
+    assert abs(stored(engine).due - engine.now() - HOUR // 6) < 60 * SECOND
+
+
 def test_pending_schedules_are_enacted_once_no_living_node_has_others(
     engine: Engine, ticker: Ticker
 ) -> None:

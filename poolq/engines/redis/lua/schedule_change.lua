@@ -12,8 +12,8 @@ local act, name = ARGV[1], ARGV[2]
 local one = read_schedule(name)
 
 if act == 'put' then
-  if one and one.declared == '1' then return 'declared' end
-  if one and one.hash == ARGV[3] then return 'same' end
+  if one and one.declared == '1' and is_declared(name) then return 'declared' end
+  if one and one.declared == '0' and one.hash == ARGV[3] then return 'same' end
   put_schedule(name, ARGV[3], ARGV[4], ARGV[5], '0')
   return one and 'replaced' or 'added'
 end
@@ -30,8 +30,11 @@ if act == 'pause' then
   one.paused = '1'
   call('ZADD', TICKS, NEVER, name)
 else
-  one.paused, one.due = '0', ARGV[3]
-  call('ZADD', TICKS, one.due, name)
+  one.paused = '0'
+  if one.hash ~= REMOVED then
+    one.due = ARGV[3]
+    call('ZADD', TICKS, one.due, name)
+  end
 end
 write_schedule(one)
 return 1

@@ -29,7 +29,14 @@ while #due < most do
 end
 local pending = {}
 if call('EXISTS', P .. 'pending:' .. node) == 1 then
-  pending = call('HRANDFIELD', P .. 'pending:' .. node, most, 'WITHVALUES')
+  local some = call('HRANDFIELD', P .. 'pending:' .. node, most, 'WITHVALUES')
+  for i = 1, #some, 2 do
+    local one = read_schedule(some[i])
+    if not (one and one.declared == '0') then  -- else it waits for the end of a person's schedule
+      pending[#pending + 1] = some[i]
+      pending[#pending + 1] = some[i + 1]
+    end
+  end
 end
 local later = call('ZRANGE', TICKS, '(' .. stamp, '(' .. NEVER, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
 return {

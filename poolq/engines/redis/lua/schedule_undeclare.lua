@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- End a declaration: remove what neither this node nor any other living one declares any more.
+-- End a declaration: set aside what neither this node nor any other living one declares any more.
 -- Parts: base, schedules.
 --
 -- Also forget schedules that no living node has declared for long.
@@ -13,11 +13,14 @@ for i = 3, #ARGV do
   call('HDEL', P .. 'declared:' .. node, name)
   call('HDEL', P .. 'pending:' .. node, name)
   local one = read_schedule(name)
-  if one and one.declared == '1' and not is_declared(name) then delete_schedule(name) end
+  if one and one.declared == '1' and not is_declared(name) then mark_removed(one) end
 end
 for _, name in ipairs(call('ZRANGE', TICKS, NEVER, NEVER, 'BYSCORE', 'LIMIT', 0, 1000)) do
   local one = read_schedule(name)
-  local old = one and one.declared == '1' and one.paused == '0' and now - one.due > tonumber(ARGV[2])
-  if old and not is_declared(name) then delete_schedule(name) end
+  if one and one.declared == '1' and not is_declared(name) then
+    -- The tick of a paused schedule does not tell for how long no node has declared it.
+    if one.paused == '1' then mark_removed(one) end
+    if now - one.due > tonumber(ARGV[2]) then delete_schedule(name) end
+  end
 end
 return 1

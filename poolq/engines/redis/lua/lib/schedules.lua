@@ -3,6 +3,8 @@
 local SCHEDULES, TICKS = P .. 'schedules', P .. 'ticks'
 -- When nobody looks at a schedule, because it is paused, or no living node declares it.
 local NEVER = '9007199254740991'
+-- The hash of a schedule whose code is gone. Its `due` is when it went.
+local REMOVED = '0'
 
 -- A stored schedule, with numbers as text; nil if there is none that can be read.
 local function read_schedule(name)
@@ -32,6 +34,14 @@ local function put_schedule(name, hash, due, spec, declared)
   call('ZADD', TICKS, one.paused == '1' and NEVER or due, name)
 end
 
+-- Set a schedule aside whose code is gone. Its pause and its counters stay.
+local function mark_removed(one)
+  if one.hash == REMOVED then return end
+  one.hash, one.due = REMOVED, stamp
+  write_schedule(one)
+  call('ZADD', TICKS, NEVER, one.name)
+end
+
 local function delete_schedule(name)
   call('HDEL', SCHEDULES, name)
   call('ZREM', TICKS, name)
@@ -46,13 +56,17 @@ local function is_declared(name, hash, except)
   return false
 end
 
--- Declare a schedule for a node. Returns 'enacted' if it is stored, 'taken' if a person has given
--- its name to another, and 'pending' if another node declares the one that is stored.
+-- Declare a schedule for a node. Returns 'enacted' if it is stored, 'pending' if another node
+-- declares the one that is stored, and 'taken' if a person has given its name to another, for whose
+-- end it waits.
 local function declare(node, name, hash, due, spec)
   call('HSET', P .. 'declared:' .. node, name, hash)
   call('HDEL', P .. 'pending:' .. node, name)
   local one = read_schedule(name)
-  if one and one.declared == '0' then return 'taken' end
+  if one and one.declared == '0' then
+    call('HSET', P .. 'pending:' .. node, name, hash .. '\n' .. spec)
+    return 'taken'
+  end
   if one and one.hash == hash then
     -- It may have been set aside.
     local at = tonumber(call('ZSCORE', TICKS, name) or NEVER)
