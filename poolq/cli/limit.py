@@ -12,7 +12,7 @@ from poolq.common.durations import micros
 from poolq.common.units import limit_rule
 from poolq.engines import limit_admin
 from poolq.engines.base import Engine
-from poolq.errors import NotFound, OptionError
+from poolq.errors import NotFound, OptionError, Refused
 from poolq.jobs.limits import Limit
 from poolq.monitor import alerts, amounts, limit_status
 
@@ -100,15 +100,22 @@ def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
 @limit.command(name="set")
 @click.argument("key")
 @click.argument("rate", callback=_rate)
+@click.option(
+    "--force", is_flag=True, help="Even if all that is in use with the KEY is a Concurrent."
+)
 @json_option
 @with_new_engine
-def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
+def set_(engine: Engine, key: str, rate: Limit, force: bool, as_json: bool) -> None:
     """Set a limit in place of the one in the code, such as 50/1s.
 
     It applies to all jobs that have a limit with this KEY and window, parked ones too, until 'poolq
     limit reset'.
     """
     known = limit_admin.known_windows(engine, key)
+    at_once = None if known or force else limit_admin.gate_limit(engine, key)
+    if at_once is not None:
+        text = f"{key} is the key of a Concurrent({at_once}), whose number cannot be set"
+        raise Refused(f"{text}; change it in the code, or add --force if jobs have a rate limit too")
     with _usage():
         new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
         limit_admin.set_limit(engine, new)
@@ -120,14 +127,7 @@ def set_(engine: Engine, key: str, rate: Limit, as_json: bool) -> None:
         windows = ", ".join(amounts.whole(window / 1e6) for window in known)
         warn(f"the limits of {key} in use have another window: {windows}")
     if not known:
-        warn(_without_effect(key, limit_admin.gate_limit(engine, key)))
-
-
-def _without_effect(key: str, at_once: int | None) -> str:
-    """Say why a limit that was set changes nothing now. `at_once`: see `gate_limit`."""
-    if at_once is None:
-        return f"no limit of {key} is in use now; it applies to jobs with this key and window"
-    return f"{at_once} jobs of {key} run at once, as the code says; that cannot be set"
+        warn(f"no limit of {key} is in use now; it applies to jobs with this key and window")
 
 
 @limit.command()

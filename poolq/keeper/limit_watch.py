@@ -42,7 +42,8 @@ Name = tuple[str, int]
 
 class Starts:
     """Measures the starts per second under one limit. Times are the engine's, in microseconds.
-    `total` counts the starts since the first observation and in the window that was open then. The
+    `total` counts the starts since the first observation and in the window that was open then, and
+    those of a gate since the engine counts them. The
     rate is measured from the beginning of one window to the beginning of a later one, so it never
     exceeds what the limit allows."""
 
@@ -90,6 +91,8 @@ class Starts:
         if use.starts >= 0 and self._counted >= 0:
             came = use.starts - self._counted
             return came if came >= 0 else use.starts
+        if is_gate(use.rule) and self._counted < 0:
+            return max(use.starts, use.window.used)
         used = use.window.used
         if not start or self._counted >= 0:
             return 0

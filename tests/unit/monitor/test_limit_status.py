@@ -380,6 +380,16 @@ def test_a_gate_that_nobody_waits_for(used: int, state: str) -> None:
     assert status(gate(used=used, parked=0, since=None), 0.0).state == state
 
 
+def test_starts_of_a_gate_count_from_its_first_observation() -> None:
+    """By then, some of its jobs may have ended. A store that has forgotten them counts anew."""
+    watch, seen = LimitWatch(), []
+    for turn, (used, starts) in enumerate([(2, 7), (1, 9), (0, -1), (2, 2)]):
+        looked = LimitUse(Rule("k", 2, GATE_WINDOW), Window(0, used), 1, 0, starts=starts)
+        found, _ = watch.observe(2.0 * turn, START + turn * SECOND, [looked], {}, {}, 9)
+        seen.append(found[0].starts_total)
+    assert seen == [7, 9, 9, 11]
+
+
 def test_a_gate_is_watched_while_its_jobs_run() -> None:
     watch = LimitWatch()
     use = LimitUse(Rule("k", 2, GATE_WINDOW), Window(0, 1), 0, 0, starts=5)
