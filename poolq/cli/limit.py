@@ -115,7 +115,9 @@ def set_(engine: Engine, key: str, rate: Limit, force: bool, as_json: bool) -> N
     at_once = None if known or force else limit_admin.gate_limit(engine, key)
     if at_once is not None:
         text = f"{key} is the key of a Concurrent({at_once}), whose number cannot be set"
-        raise Refused(f"{text}; change it in the code, or add --force if jobs have a rate limit too")
+        raise Refused(
+            f"{text}; change it in the code, or add --force if jobs have a rate limit too"
+        )
     with _usage():
         new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
         limit_admin.set_limit(engine, new)

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from poolq.common import date_parser
 from poolq.common.date_parser import UNIT_MICROSECONDS, UNIT_MONTHS, UNIT_OF
+from poolq.common.escaping import shown
 from poolq.errors import DurationError
 
 Duration = float | str | timedelta
@@ -37,7 +38,7 @@ def micros(value: object, what: str) -> int:
     found = _duration(value)
     if found is None:
         if isinstance(value, str) and _NEGATIVE.search(value):
-            raise DurationError(f"{what} is {_shown(value)}; a duration cannot be negative")
+            raise DurationError(f"{what} is {shown(value)}; a duration cannot be negative")
         _refuse(value, what, "a number of seconds, a timedelta, or text such as '+30 seconds'")
     return _bound(found, value, what)
 
@@ -51,7 +52,7 @@ def span(value: object, what: str) -> int | str:
         return date_parser.span(months, elapsed)
     if _duration(value) is None and _names_a_point(value):
         raise DurationError(
-            f"{what} is {_shown(value)}, which is a point in time; write how long to wait, "
+            f"{what} is {shown(value)}, which is a point in time; write how long to wait, "
             "such as '+30 seconds'"
         )
     return micros(value, what)
@@ -158,10 +159,10 @@ def _point(value: object, now: datetime, what: str) -> datetime | None:
     try:
         return date_parser.point(value, now)
     except OverflowError:
-        raise DurationError(f"{what} is {_shown(value)}; the calendar ends before that") from None
+        raise DurationError(f"{what} is {shown(value)}; the calendar ends before that") from None
     except ValueError as error:
         raise DurationError(
-            f"{what} is {_shown(value)}: {error}; write '2030-01-31 09:00'"
+            f"{what} is {shown(value)}: {error}; write '2030-01-31 09:00'"
         ) from None
 
 
@@ -186,16 +187,11 @@ def _since_epoch(point: datetime, now: datetime) -> int:
 
 def _bound(found: int, value: object, what: str) -> int:
     if found < 0:
-        raise DurationError(f"{what} is {_shown(value)}; a duration cannot be negative")
+        raise DurationError(f"{what} is {shown(value)}; a duration cannot be negative")
     if found > MAX_MICROSECONDS:
-        raise DurationError(f"{what} is {_shown(value)}; more than 100 years is not allowed")
+        raise DurationError(f"{what} is {shown(value)}; more than 100 years is not allowed")
     return found
 
 
 def _refuse(value: object, what: str, wanted: str) -> NoReturn:
-    raise DurationError(f"{what} is {_shown(value)}; write {wanted}") from None
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    raise DurationError(f"{what} is {shown(value)}; write {wanted}") from None

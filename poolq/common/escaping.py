@@ -24,6 +24,12 @@ def clean(text: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
+def shown(value: object, most: int = 60) -> str:
+    """Return a value as errors show it: as it is written in code, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def clean_lines(text: str) -> str:
     """Escape control characters, but keep tabs and newlines."""
     return text if text.isprintable() else _CONTROLS.sub(lambda one: ascii(one[0])[1:-1], text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from poolq.common.escaping import shown
 from poolq.errors import OptionError
 
 MAX_QUEUE_NAME_BYTES = 128  # bytes of a queue's name in UTF-8
@@ -12,12 +13,12 @@ def check_name(value: object, what: str, longest: int = MAX_QUEUE_NAME_BYTES) ->
     """Check the name of a queue or a job: at most `longest` bytes of text without spaces, commas or
     control characters. Raises OptionError, whose message begins with `what`."""
     if not isinstance(value, str):
-        raise OptionError(f"{what} is {value!r}; it must be text")
+        raise OptionError(f"{what} is {shown(value)}; it must be text")
     if not value:
         raise OptionError(f"{what} is empty; give it a name")
     if not value.isprintable() or " " in value or "," in value:
         raise OptionError(
-            f"{what} is {value!r}; it must have no spaces, commas or control characters"
+            f"{what} is {shown(value)}; it must have no spaces, commas or control characters"
         )
     if len(value.encode()) > longest:
         raise OptionError(f"{what} is {value[:40]!r}…; at most {longest} bytes are allowed")

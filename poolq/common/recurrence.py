@@ -19,8 +19,10 @@ from functools import lru_cache
 
 import msgspec
 
+from poolq.common import durations
 from poolq.common.durations import SECOND, is_duration, micros
-from poolq.errors import ScheduleError
+from poolq.common.escaping import shown
+from poolq.errors import DurationError, ScheduleError
 
 LEAST_INTERVAL = SECOND
 NICKNAMES = {
@@ -31,7 +33,8 @@ NICKNAMES = {
 #: The five fields of a cron line, each with what may stand in it.
 FIELDS = {
     "minute": "0 to 59", "hour": "0 to 23", "day-of-month": "1 to 31, L or LW",
-    "month": "1 to 12 or JAN to DEC", "day-of-week": "0 to 7 or SUN to SAT",
+    "month": "1 to 12 or JAN to DEC",
+    "day-of-week": "0 to 7 or SUN to SAT, such as 5L for the last or MON#2 for the second one",
 }  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -57,16 +60,14 @@ class Recurrence(msgspec.Struct, frozen=True):
             if zone != "UTC":
                 raise ScheduleError(
                     f"{what}: tz is {zone!r}, but an interval has no zone, and the time is"
-                    f" {when!r}; write a cron line such as '0 3 * * *', or leave out tz"
+                    f" {shown(when)}; write a cron line such as '0 3 * * *', or leave out tz"
                 )
             return cls(interval=interval)
         found = cls(cron=_cron(when, what), tz=zone)
         try:
             found.after(0)
         except StopIteration:
-            raise ScheduleError(
-                f"{what}: the cron line {when!r} names no day that exists"
-            ) from None
+            raise _never(when, what) from None
         return found
 
     def check(self) -> None:
@@ -144,43 +145,59 @@ def check_zone(tz: object, what: str) -> str:
         _zone(tz)
     except (ValueError, OSError, LookupError):
         raise ScheduleError(
-            f"{what}: tz is {tz!r}, which is no zone here; write a name such as 'Europe/Berlin'"
+            f"{what}: tz is {shown(tz)}, which is no zone here; write a name such as "
+            "'Europe/Berlin'"
         ) from None
     return tz
 
 
 def _interval(when: object, what: str) -> int:
     try:
-        found = micros(when, what)
-    except ValueError:
+        found = micros(when, f"{what}: the time")
+    except DurationError as error:
+        if when is not None and is_duration(when):  # negative, or too long
+            raise ScheduleError(str(error)) from None
         raise ScheduleError(
-            f"{what}: the time is {when!r}; write a cron line such as '0 3 * * *', or an interval "
-            "such as '30s'"
+            f"{what}: the time is {shown(when)}; write a cron line such as '0 3 * * *', or an "
+            "interval such as '30s'"
         ) from None
     if found < LEAST_INTERVAL:
-        raise ScheduleError(f"{what}: the time is {when!r}; the shortest interval is a second")
+        raise ScheduleError(f"{what}: the time is {shown(when)}; the shortest interval is a second")
     return found
 
 
 def _cron(when: str, what: str) -> str:
     line = " ".join(NICKNAMES.get(when.strip().lower(), when).split()).upper()
     fields = line.split()
+    if _has_months(when):
+        raise ScheduleError(
+            f"{what}: the time is {shown(when)}, but months and years differ in length; write "
+            "'@monthly', '@yearly', a cron line such as '0 3 1 */2 *', or a number of days"
+        )
     if len(fields) != len(FIELDS):
         hint = "; for seconds, write an interval such as '30s'" if len(fields) == 6 else ""
         raise ScheduleError(
-            f"{what}: the time is {when!r}; write an interval such as '30s', or a cron line of "
-            f"five fields: {', '.join(FIELDS)}{hint}"
+            f"{what}: the time is {shown(when)}; write an interval such as '30s', or a cron line "
+            f"of five fields: {', '.join(FIELDS)}{hint}"
         )
     for (name, allowed), field in zip(FIELDS.items(), fields, strict=True):
         alone = ["*"] * len(FIELDS)
         alone[list(FIELDS).index(name)] = field
         if not _is_cron(" ".join(alone)):
             raise ScheduleError(
-                f"{what}: in {when!r}, the {name} is {field!r}; it can have {allowed}, and * , - /"
+                f"{what}: in {shown(when)}, the {name} is {shown(field)}; it can have {allowed}, "
+                "and * , - /"
             )
     if not _is_cron(line):
         raise _never(when, what)
     return line
+
+
+def _has_months(when: str) -> bool:
+    try:
+        return isinstance(durations.span(when, ""), str)
+    except DurationError:
+        return False
 
 
 def _is_cron(line: str) -> bool:
@@ -194,4 +211,4 @@ def _is_cron(line: str) -> bool:
 
 
 def _never(when: object, what: str) -> ScheduleError:
-    return ScheduleError(f"{what}: the cron line {when!r} names no day that exists")
+    return ScheduleError(f"{what}: the cron line {shown(when)} names no day that exists")

@@ -2,16 +2,28 @@
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 
+from poolq.common.escaping import shown
 from poolq.common.names import closest
 from poolq.errors import OptionError
+from poolq.jobs.concurrency import Concurrent
+from poolq.jobs.unique import Unique
 
 METHODS = ("run", "rate_limit", "retry", "on_success", "on_failure", "on_discard", "on_expired")
 #: Methods whose results poolq uses, so they cannot be coroutines.
 PLAIN_METHODS = ("rate_limit", "retry")
 #: What other libraries call poolq's options, in snake case.
-FOREIGN_OPTIONS = {"max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts"}
+FOREIGN_OPTIONS = {
+    "max_attempts": "attempts", "tries": "attempts", "max_retries": "attempts",
+    "unique_by": "unique", "unique_for": "unique", "concurrency": "concurrent",
+    "every": "poolq.every(…)", "overlap": "poolq.every(…, overlap=…)",
+    "catch_up": "poolq.every(…, catch_up=…)",
+}  # fmt: skip
+
+#: The options whose values nothing else can have.
+KINDS: Mapping[str, type] = {"unique": Unique, "concurrent": Concurrent}
 
 
 def check_class(cls: type, job: str) -> None:
@@ -25,6 +37,7 @@ def check_class(cls: type, job: str) -> None:
         if method in PLAIN_METHODS and inspect.iscoroutinefunction(made):
             raise OptionError(f"job {job}: {method}() is async; it must be a plain method")
     _retry(cls, job)
+    _options_by_other_names(cls, job)
 
 
 def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
@@ -34,9 +47,9 @@ def misspelled(cls: type, options: Sequence[str]) -> list[tuple[str, str]]:
     known = (*options, *METHODS[1:])
     for given in cls.__dict__:
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", given).lower()
-        near = FOREIGN_OPTIONS.get(snake) or closest(snake, known, 0.85)
+        near = closest(snake, (*known, *FOREIGN_OPTIONS), 0.85)
         if near and given not in known:
-            found.append((given, near))
+            found.append((given, FOREIGN_OPTIONS.get(near, near)))
     return found
 
 
@@ -59,6 +72,25 @@ def _retry(cls: type, job: str) -> None:
             f"job {job}: retry() is called with the error that run() raised; "
             "write def retry(self, error), or give your method another name"
         ) from None
+
+
+def _options_by_other_names(cls: type, job: str) -> None:
+    """Reject what can only be meant as an option, but is not called like it. A `Concurrent` may be
+    there for a `rate_limit()` to return."""
+    returned = sum("rate_limit" in vars(one) for one in cls.__mro__) > 1  # Job has one, too
+    for given, value in vars(cls).items():
+        option = next((name for name, kind in KINDS.items() if isinstance(value, kind)), given)
+        if option != given and not (option == "concurrent" and returned and not value.by):
+            raise OptionError(
+                f"job {job}: {given} is {shown(value)}, but no option has this name; call it "
+                f"{option}"
+            )
+    when = vars(cls).get("every")
+    if isinstance(when, (str, timedelta)):
+        raise OptionError(
+            f"job {job}: every is {shown(when)}, but it is no attribute of a class; below the "
+            f"class, write poolq.every({shown(when)}, {cls.__name__})"
+        )
 
 
 def _constructor(cls: type, job: str) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from poolq.common.escaping import shown
 from poolq.errors import LimitError
-from poolq.jobs.limits import MAX_LIMIT, Limit, Rule, check_key
+from poolq.jobs.limits import Limit, Rule, check_count, check_key
 
 #: The window of gates, which is longer than that of any limit.
 GATE_WINDOW = 2**53 - 1
@@ -34,7 +35,7 @@ class Concurrent(Limit):
         if by and key is not None:
             raise LimitError("Concurrent: give key, a text, or by, payload fields, not both")
         self._fill(
-            limit=_number(limit),
+            limit=_number(limit, key, by),
             window=GATE_WINDOW,
             key=None if key is None else check_key(key),
             jitter=0.0,
@@ -75,22 +76,23 @@ class Concurrent(Limit):
 
 def _fields(by: object) -> tuple[str, ...]:
     if not isinstance(by, (tuple, list)):
-        raise LimitError(f"by of Concurrent is {by!r}; write the name of a payload field as text")
+        raise LimitError(
+            f"by of Concurrent is {shown(by)}; write the name of a payload field as text"
+        )
     for field in by:
         if not isinstance(field, str) or not field:
-            raise LimitError(f"Concurrent: {field!r} is no payload field; write its name as text")
+            raise LimitError(
+                f"Concurrent: {shown(field)} is no payload field; write its name as text"
+            )
     if len(set(by)) < len(by):
-        raise LimitError(f"Concurrent: a field is named twice: {', '.join(by)}")
+        raise LimitError(f"Concurrent: a field is named twice: {shown(', '.join(by))}")
     return tuple(by)
 
 
-def _number(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:
-        raise LimitError(
-            f"Concurrent({value!r}): the jobs that may run at once must be a whole number of 1 or"
-            " more"
-        )
-    return value
+def _number(value: object, key: object, by: object) -> int:
+    given = "" if key is None else f", key={shown(key)}"
+    given += f", by={shown(by)}" if by else ""
+    return check_count(value, f"Concurrent({shown(value)}{given}): the jobs that may run at once")
 
 
 def is_gate(rule: Rule) -> bool:

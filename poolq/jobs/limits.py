@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from poolq.common import date_parser
 from poolq.common.durations import MAX_MICROSECONDS
+from poolq.common.escaping import shown
 from poolq.errors import CostError, LimitError
 
 OnLimit = Literal["release", "park"]
@@ -156,7 +157,7 @@ class Limit:
             limits = tuple(cls._one(item) for item in items)
             counters = {(limit.key or job, limit.window) for limit in limits}
             if len(counters) < len(limits):
-                raise LimitError("two limits with the same key and window would share a counter")
+                raise _shared_counter(limits, job)
         except LimitError as error:
             raise type(error)(f"rate_limit of {job}: {error}") from None
         return limits
@@ -168,8 +169,8 @@ class Limit:
             return item
         if not isinstance(item, Mapping):
             raise LimitError(
-                f"{item!r} is not a limit; return None, a Limit, a Concurrent, a dict or a list of"
-                " them"
+                f"{shown(item)} is not a limit; return None, a Limit, a Concurrent, a dict or a"
+                " list of them"
             )
         unknown = [str(name) for name in item if name not in LIMIT_FIELDS]
         if unknown:
@@ -190,14 +191,33 @@ class Limit:
 RateLimit = Limit | Mapping[str, object] | Sequence[Limit | Mapping[str, object]] | None
 
 
-def _limit(value: object, sliding: bool) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:
-        raise LimitError(f"limit is {value!r}; it must be a whole number of 1 or more")
-    if sliding and value > MAX_SLIDING_LIMIT:
-        raise LimitError(
-            f"limit is {value}; a sliding one is at most {MAX_SLIDING_LIMIT}, as each start is kept"
-        )
+def _shared_counter(limits: Sequence[Limit], job: str) -> LimitError:
+    names = [(limit.key or job, limit.window) for limit in limits]
+    limit = next(limit for limit, name in zip(limits, names, strict=True) if names.count(name) > 1)
+    window = f" and a window of {limit.window / 1e6:g} s" if type(limit) is Limit else ""
+    return LimitError(
+        f"two {type(limit).__name__}s with the key {shown(limit.key or job)}{window} would share a "
+        "counter; keep one of them, or give one another key"
+    )
+
+
+def check_count(value: object, what: str) -> int:
+    """Return how many starts or jobs a limit allows. Raises LimitError, whose message begins with
+    `what`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise LimitError(f"{what} must be a whole number of 1 or more")
+    if value > MAX_LIMIT:
+        raise LimitError(f"{what} must be at most {MAX_LIMIT}")
     return value
+
+
+def _limit(value: object, sliding: bool) -> int:
+    found = check_count(value, f"limit is {shown(value)}; it")
+    if sliding and found > MAX_SLIDING_LIMIT:
+        raise LimitError(
+            f"limit is {found}; a sliding one is at most {MAX_SLIDING_LIMIT}, as each start is kept"
+        )
+    return found
 
 
 def _cost(value: object, limit: int) -> int:
@@ -233,9 +253,13 @@ def _window(spans: Mapping[str, object]) -> int:
 def check_key(value: object) -> str:
     """Return the key of a limit. Raises LimitError."""
     if not isinstance(value, str):
-        raise LimitError(f"key is {value!r}; it must be text of 1 to {MAX_KEY_BYTES} bytes")
-    if not 1 <= len(value.encode("utf-8", "replace")) <= MAX_KEY_BYTES:
-        raise LimitError(f"key is {value[:40]!r}; it must be text of 1 to {MAX_KEY_BYTES} bytes")
+        raise LimitError(f"key is {shown(value)}; it must be text of 1 to {MAX_KEY_BYTES} bytes")
+    size = len(value.encode("utf-8", "replace"))
+    if not 1 <= size <= MAX_KEY_BYTES:
+        long = f", {size} bytes" if size else ""
+        raise LimitError(
+            f"key is {shown(value)}{long}; it must be text of 1 to {MAX_KEY_BYTES} bytes"
+        )
     if not value.isprintable():
         raise LimitError(f"key is {value!r}; it must be text without control characters")
     return value

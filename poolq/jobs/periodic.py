@@ -97,7 +97,7 @@ def spec_of(
 def _read(one: Declaration) -> tuple[str, bytes]:
     what = f"every() in {one.place}"
     job, spec = spec_of(one.when, one.job, one.payload, one.options, what)
-    name = one.name or job
+    name = job if one.name is None else one.name
     check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES)
     return name, spec
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from poolq.common.durations import MAX_MICROSECONDS, SECOND, micros
+from poolq.common.escaping import shown
 from poolq.common.recurrence import Recurrence
 from poolq.errors import DurationError, ScheduleError
 from poolq.jobs.message import UNREADABLE, with_fields
@@ -98,7 +99,7 @@ def make(
         tz=found.tz,
         overlap=_overlap(options.get("overlap", "allow"), what),
         catch_up=_catch_up(options.get("catch_up", "1d"), what),
-        jitter=_duration(options.get("jitter", 0), f"{what}: jitter"),
+        jitter=_jitter(options.get("jitter"), what),
         unique=unique,
     )
 
@@ -189,16 +190,23 @@ def _overlap(value: object, what: str) -> Overlap:
     for known in OVERLAPS:
         if value == known:
             return known
-    raise ScheduleError(f"{what}: overlap is {value!r}; write 'allow', 'skip' or 'buffer'")
+    raise ScheduleError(f"{what}: overlap is {shown(value)}; write 'allow', 'skip' or 'buffer'")
 
 
 def _catch_up(value: object, what: str) -> int:
-    return ALL if value == "all" else _duration(value, f"{what}: catch_up")
-
-
-def _duration(value: object, what: str) -> int:
+    if value == "all":
+        return ALL
     try:
-        return 0 if value is None else micros(value, what)
+        return micros(value, "catch_up")
+    except DurationError:
+        raise ScheduleError(
+            f"{what}: catch_up is {shown(value)}; write a duration from 0 to 100 years, such as"
+            " '1d', or 'all'"
+        ) from None
+
+
+def _jitter(value: object, what: str) -> int:
+    try:
+        return 0 if value is None else micros(value, f"{what}: jitter")
     except DurationError as error:
-        also = ", or 'all'" if what.endswith("catch_up") else ""
-        raise ScheduleError(f"{error}{also}") from None
+        raise ScheduleError(str(error)) from None

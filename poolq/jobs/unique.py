@@ -12,8 +12,9 @@ from typing import Literal
 import msgspec
 
 from poolq.common.durations import Duration, micros
+from poolq.common.escaping import shown
 from poolq.common.names import path_of, suggestion
-from poolq.errors import OptionError, PayloadError
+from poolq.errors import DurationError, OptionError, PayloadError
 from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, UniqueRight, Until
 
 #: Sorts the keys of objects, so that equal payloads have equal keys.
@@ -80,10 +81,8 @@ def lacking(
 ) -> PayloadError:
     """Return the error of a payload, called `what`, that lacks one of these fields."""
     field = next(field for field in fields if field not in given)
-    near = suggestion(field, given)
-    return PayloadError(
-        f"{what} has no {field!r}, by which the job is {is_}" + (f"; {near}" if near else "")
-    )
+    near = suggestion(field, given, f"add it, or change the fields by which the job is {is_}")
+    return PayloadError(f"{what} has no {shown(field)}, by which the job is {is_}; {near}")
 
 
 def key_of(job: str, chosen: Mapping[str, object]) -> str:
@@ -116,24 +115,30 @@ def read_unique(value: object, what: str) -> Unique | None:
 def _fields(fields: tuple[object, ...]) -> tuple[object, ...]:
     for name in fields:
         if not isinstance(name, str) or not name:
-            raise OptionError(f"Unique: {name!r} is no payload field; write its name as text")
+            raise OptionError(f"Unique: {shown(name)} is no payload field; write its name as text")
     if len(set(fields)) < len(fields):
-        raise OptionError(f"Unique: a field is named twice: {', '.join(map(str, fields))}")
+        raise OptionError(f"Unique: a field is named twice: {shown(', '.join(map(str, fields)))}")
     return fields
 
 
 def _lasts(until: object) -> int:
-    lasts = micros(until, "until of Unique")
+    try:
+        lasts = micros(until, "until")
+    except DurationError:
+        lasts = 0
     if lasts == 0:
-        raise OptionError(f"until of Unique is {until!r}; write 'end', 'start' or a duration")
+        raise OptionError(
+            f"until of Unique is {shown(until)}; write 'end', 'start', or a duration above 0 and up"
+            " to 100 years, such as '10m'"
+        )
     return lasts
 
 
 def _replaces(conflict: object, until: object) -> bool:
     if conflict not in ("skip", "replace"):
-        raise OptionError(f"conflict of Unique is {conflict!r}; write 'skip' or 'replace'")
+        raise OptionError(f"conflict of Unique is {shown(conflict)}; write 'skip' or 'replace'")
     if conflict == "replace" and until != "start":
         raise OptionError(
-            f"conflict='replace' needs until='start', not {until!r}: what runs is not replaced"
+            f"conflict='replace' needs until='start', not {shown(until)}: what runs is not replaced"
         )
     return conflict == "replace"

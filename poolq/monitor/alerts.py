@@ -301,7 +301,7 @@ def _behind(snapshot: Snapshot) -> list[Alert]:
     queues = [one for one in served if one.ready]
     full = head.busy >= head.procs > 0
     late = any((one.oldest or 0.0) >= READY_WAIT or (full and one.oldest is None) for one in queues)
-    free = _with_free_slot(snapshot, served) if full else 0
+    free, limits = _with_free_slot(snapshot, served) if full else (0, 0)
     if not (late or free) or head.state not in ("running", "reloading"):
         return []
     busy = f"{head.busy} of {head.procs} workers are busy"
@@ -310,7 +310,8 @@ def _behind(snapshot: Snapshot) -> list[Alert]:
     parts = [busy, *(_ready(queues) if late else [])]
     if free:
         have = "has" if free == 1 else "have"
-        parts.append(f"{amounts.count(free)} parked {have} a free slot of the limit")
+        whose = "the limit" if limits == 1 else "their limits"
+        parts.append(f"{amounts.count(free)} parked {have} a free slot of {whose}")
     return [Alert("warn", "pool", "behind", ", ".join(parts))]
 
 
@@ -330,8 +331,13 @@ def _ready(queues: Sequence[QueueView]) -> list[str]:
     return parts
 
 
-def _with_free_slot(snapshot: Snapshot, queues: Sequence[QueueView]) -> int:
-    """Return how many parked jobs of these queues wait for a worker, not for their limit. Which
-    queue the jobs of a limit are in is not known."""
-    free = sum(one.parked for one in snapshot.limits if one.has_free_slot and not one.holds_back)
-    return min(free, sum(one.parked for one in queues))
+def _with_free_slot(snapshot: Snapshot, queues: Sequence[QueueView]) -> tuple[int, int]:
+    """Return how many parked jobs of these queues wait for a worker, not for their limit, and how
+    many limits they have. Which queue the jobs of a limit are in is not known. Of a gate, no more
+    jobs than it has free slots; a window has new ones before the workers have time for all."""
+    free = [
+        min(one.parked, one.limit - one.used) if one.is_gate else one.parked
+        for one in snapshot.limits
+        if one.has_free_slot and one.parked and not one.holds_back
+    ]
+    return min(sum(free), sum(one.parked for one in queues)), len(free)

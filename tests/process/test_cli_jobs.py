@@ -329,7 +329,9 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     assert "gate is the key of a Concurrent(2), whose number cannot be set; change it" in done.err
     keys = [one["key"] for one in poolq("limit", "ls", "--json").json["limits"]]
     assert keys.count("gate") == 1
-    assert poolq("limit", "set", "gate", "5/1s", "--force").out == "limit gate allows 5 per 1s now\n"
+    assert (
+        poolq("limit", "set", "gate", "5/1s", "--force").out == "limit gate allows 5 per 1s now\n"
+    )
     engine.admit([Rule("any", 1, 3_600_000_000, sliding=True)])
     assert poolq("limit", "set", "any", "3/1h").out == "limit any allows 3 in any 1h now\n"
     done = poolq("limit", "set", "any", "1001/1h")

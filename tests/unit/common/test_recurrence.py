@@ -186,6 +186,11 @@ def check_once_a_day(when: Recurrence, change: datetime, zone: ZoneInfo) -> None
             "x: the time is None; write a cron line such as '0 3 * * *', or an interval such as",
         ),
         (True, "write a cron line"),
+        (10**11, "x: the time is 100000000000; more than 100 years is not allowed"),
+        (-1, "x: the time is -1; a duration cannot be negative"),
+        ("1 month", "x: the time is '1 month', but months and years differ in length; write '@mon"),
+        ("0 3 * * MON#6", "such as 5L for the last or MON#2 for the second one"),
+        ("x" * 9999, f"x: the time is '{'x' * 59}…; write an interval"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(when: object, why: str) -> None:

@@ -46,17 +46,30 @@ def test_the_key_is_the_jobs_name_unless_it_is_given() -> None:
 
 def test_the_same_key_may_have_a_window_too() -> None:
     assert len(Limit.parse([Concurrent(1, key="k"), Limit(1, seconds=1, key="k")], "j")) == 2
-    with pytest.raises(LimitError, match="rate_limit of j: two limits with the same key"):
+    with pytest.raises(LimitError, match="rate_limit of j: two Concurrents with the key 'k' would"):
         Limit.parse([Concurrent(1, key="k"), Concurrent(2, key="k")], "j")
 
 
-@pytest.mark.parametrize("number", [0, -1, 1.5, "2", None, True, MAX_LIMIT + 1])
+@pytest.mark.parametrize("number", [0, -1, 1.5, "2", None, True])
 def test_a_number_that_makes_no_sense_is_named(number: object) -> None:
     with pytest.raises(LimitError) as caught:
         Concurrent(number)  # type: ignore[arg-type]
     assert str(caught.value) == (
         f"Concurrent({number!r}): the jobs that may run at once must be a whole number of 1 or more"
     )
+
+
+def test_too_high_a_number_is_named_with_its_key() -> None:
+    """The job that fails because of it shows nothing but the text."""
+    most = f"the jobs that may run at once must be at most {MAX_LIMIT}"
+    for given, shown in (
+        ({}, f"Concurrent({10**12})"),
+        ({"key": "k"}, f"Concurrent({10**12}, key='k')"),
+        ({"by": "a"}, f"Concurrent({10**12}, by='a')"),
+    ):
+        with pytest.raises(LimitError) as caught:
+            Concurrent(10**12, **given)  # type: ignore[arg-type]
+        assert str(caught.value) == f"{shown}: {most}"
 
 
 @pytest.mark.parametrize("key", ["", "a\n", "x" * 256, 7])
@@ -111,7 +124,7 @@ def statuses(*ids: str) -> list[str]:
     ("make", "said"),
     [
         (lambda: Concurrent(1, by="a", key="b"), "give key, a text, or by, payload fields, not bo"),
-        (lambda: Concurrent(1, by=("a", "a")), "Concurrent: a field is named twice: a, a"),
+        (lambda: Concurrent(1, by=("a", "a")), "Concurrent: a field is named twice: 'a, a'"),
         (lambda: Concurrent(1, by=("a", 7)), "Concurrent: 7 is no payload field"),
         (lambda: Concurrent(1, by=7), "by of Concurrent is 7; write the name of a payload field"),
         (lambda: type("A", (Job,), {"concurrent": 2}), "concurrent is 2; write poolq.Concurrent(2"),

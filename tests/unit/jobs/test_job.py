@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 import poolq
-from poolq import Job, OptionError
+from poolq import Concurrent, Job, Limit, OptionError, Unique
 from poolq.errors import JobFailed
 from poolq.jobs.class_checks import misspelled
 from poolq.jobs.hooks import Hooks
@@ -318,10 +318,43 @@ def test_the_delay_of_celery_gets_one_clear_line(call: Callable[[], object]) -> 
         ("retryAfter", "retry_after"),
         ("atempts", "attempts"),
         ("max_retries", "attempts"),
+        ("concurency", "concurrent"),
+        ("unique_by", "unique"),
+        ("every", "poolq.every(…)"),
+        ("overlap", "poolq.every(…, overlap=…)"),
     ],
 )
 def test_a_misspelled_attribute_is_recognised(given: str, meant: str) -> None:
     assert misspelled(make(**{given: 3}), OPTIONS) == [(given, meant)]
+
+
+@pytest.mark.parametrize(
+    ("given", "value", "said"),
+    [
+        ("uniq", Unique("user"), "uniq is Unique(fields=('user',)"),
+        ("uniq", Unique("user"), "but no option has this name; call it unique"),
+        ("concurency", Concurrent(2, by="a"), "concurency is Concurrent(2, by='a'), but no option"),
+        ("per_user", Concurrent(2), "call it concurrent"),
+        ("every", "1h", "below the class, write poolq.every('1h', "),
+    ],
+)
+def test_an_option_by_another_name_is_rejected(given: str, value: object, said: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        make(**{given: value})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_rate_limit_may_return_a_concurrent_that_the_class_has() -> None:
+    class Load(Job):
+        two = Concurrent(2, key="load")
+
+        def rate_limit(self) -> Limit:
+            return self.two
+
+    assert Limit.parse(Load().rate_limit(), "j") == (Load.two,)
+    with pytest.raises(OptionError, match="call it concurrent"):
+        make(rate_limit=Load.rate_limit, two=Concurrent(2, by="tenant"))
 
 
 @pytest.mark.parametrize("given", ["retries_left", "limit", "attempted_at", "success", "max_size"])

@@ -140,6 +140,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands() -> None:
         (Report.set(delay="tomorrow"), None, {}, "schedule it with set(delay=None)"),
         (Report.set(unique=poolq.Unique("a")), {"b": 1}, {}, "payload has no 'a', by which the"),
         (Report, None, {"name": "a b"}, "the schedule's name is 'a b'; it must have no spaces"),
+        (Report, None, {"name": ""}, "the schedule's name is empty"),
         ("", None, {}, "the job's name is empty"),
     ],
 )

@@ -46,10 +46,11 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     [
         (lambda: Unique(7), "7 is no payload field"),
         (lambda: Unique(""), "'' is no payload field"),
-        (lambda: Unique("a", "b", "a"), "a field is named twice: a, b, a"),
+        (lambda: Unique("a", "b", "a"), "a field is named twice: 'a, b, a'"),
         (lambda: Unique(until="ends"), "until of Unique is 'ends'"),
-        (lambda: Unique(until=0), "until of Unique is 0; write 'end', 'start' or a duration"),
-        (lambda: Unique(until="-1s"), "cannot be negative"),
+        (lambda: Unique(until=0), "until of Unique is 0; write 'end', 'start', or a duration"),
+        (lambda: Unique(until="-1s"), "until of Unique is '-1s'; write 'end', 'start', or a dur"),
+        (lambda: Unique("x" * 9999, "x" * 9999), f"a field is named twice: '{'x' * 59}…"),
         (lambda: Unique(conflict="raise"), "conflict of Unique is 'raise'"),
         (lambda: Unique(conflict="replace"), "needs until='start', not 'end'"),
         (lambda: Unique(conflict="replace", until="10m"), "needs until='start', not '10m'"),
@@ -103,6 +104,8 @@ def test_a_field_that_the_payload_lacks_is_refused() -> None:
         key(Unique("user"), {"users": 1})
     said = "job jobs:A: payload has no 'user', by which the job is unique; did you mean users?"
     assert str(caught.value) == said
+    with pytest.raises(PayloadError, match="; add it, or change the fields by which the job is un"):
+        key(Unique("user"), {})
     with pytest.raises(PayloadError, match=r"payloads\[1\] has no 'user'"):
         poolq.dispatch_many(Sync, [{"user": 1}, {}])
 

@@ -151,6 +151,12 @@ def test_parked_jobs_that_wait_for_busy_workers_are_told() -> None:
     (both,) = shop(head=pool, queues=(one,), limits=(free,))
     assert both.startswith("warn pool behind: the only worker is busy, 4 ready in default, ")
     assert both.endswith(", 1 parked has a free slot of the limit")
+    gate = msgspec.structs.replace(free, window=0.0, limit=2, parked=7, waiting=7)
+    many = msgspec.structs.replace(queue, parked=21)
+    gates = tuple(msgspec.structs.replace(gate, key=key) for key in "abc")
+    assert shop(head=pool, queues=(many,), limits=gates) == [
+        "warn pool behind: the only worker is busy, 6 parked have a free slot of their limits"
+    ]
     for more in (
         {"head": head(procs=1, busy=0)},
         {"limits": (msgspec.structs.replace(free, next_slot=9.0),)},
