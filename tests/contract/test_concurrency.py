@@ -22,6 +22,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
+from poolq.keeper.limit_watch import LimitWatch
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -448,6 +449,18 @@ def test_a_gate_whose_jobs_come_and_go_keeps_its_room(engine: Engine, worker: Wo
     assert in_use(engine) == {"k": (1, 1, 0)}
     (use,) = engine.limits()
     assert use.starts == 51 or engine.url.startswith("redis"), "Redis forgets a gate without jobs"
+
+
+def test_a_keeper_that_sees_a_gate_late_counts_the_starts_of_ended_jobs(
+    engine: Engine, worker: Worker, other_worker: Worker
+) -> None:
+    """They are counted while any job runs under the key or waits for it."""
+    start(other_worker, "long", gate(limit=2))
+    for number in range(3):
+        worker.end(start(worker, f"{number}", gate(limit=2)), DONE)
+    start(worker, "last", gate(limit=2))
+    (found,), _ = LimitWatch().observe(1.0, engine.now(), engine.limits(), {}, {}, 9)
+    assert (found.used, found.starts_total) == (2, 5)
 
 
 def test_a_later_claim_with_the_same_number_has_not_its_slot(

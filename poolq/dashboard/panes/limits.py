@@ -29,16 +29,18 @@ def _state(limit: LimitStatus, context: DrawContext) -> Cell:
 
 
 def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
-    """Return the rate or, for a window so long that people can follow it, the starts in it."""
+    """Return the rate or, for a window so long that people can follow it, the starts in it; for a
+    gate, the jobs that run."""
     if limit.is_hold:
         return amounts.DASH
     theme = context.theme
-    if limit.window > SHORT_WINDOW:
+    if limit.window > SHORT_WINDOW or limit.is_gate:
         used = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
+        if limit.is_gate:
+            return f"{used} at once", theme.good if limit.used else theme.dim
         per = f"{'in any' if limit.sliding else 'per'} {amounts.whole(limit.window)}"
         return f"{used} {per}", theme.good if limit.used else theme.dim
-    allowed = "" if limit.is_gate else f"/{amounts.rate(limit.allowed)}"
-    text = f"{amounts.rate(limit.starts)}{allowed} per s"
+    text = f"{amounts.rate(limit.starts)}/{amounts.rate(limit.allowed)} per s"
     return text, theme.good if limit.starts else theme.dim
 
 

@@ -19,6 +19,7 @@ from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Detail, Order, ScreenState, yes_no
 from poolq.engines.base import ServerInfo
+from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import EventView, Progress, Snapshot, Throughput
 from tests.support import snapshots
 
@@ -287,6 +288,15 @@ def test_limits_show_starts_against_what_is_allowed() -> None:
     screen = "\n".join(shown(snapshots.troubled(), (200, 50), ScreenState(pane="limits")))
     assert re.search(r"SendMail +HOLDS BACK +10/10 per 1m +84 ", screen)
     assert re.search(r"geocode +open +6.0/100 per s +0 now ", screen)
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_a_limit_of_jobs_at_once_shows_how_many_run(width: int) -> None:
+    """Even if there is no room for the column USED."""
+    gate = LimitStatus(key="load", limit=2, window=0.0, used=1, starts=4.0, parked=3, waiting=3)
+    pool = msgspec.structs.replace(snapshots.well(), limits=(gate,))
+    screen = "\n".join(shown(pool, (width, 50), ScreenState(pane="limits")))
+    assert re.search(r"load +open +1/2 at once +3 ", screen)
 
 
 @pytest.mark.parametrize("width", [60, 100, 200])
