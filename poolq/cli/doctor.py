@@ -11,11 +11,12 @@ from poolq.common.units import limit_rule
 from poolq.config import Config
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine, StoredJob
+from poolq.engines.schedule_store import REMOVED
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.message import entries, name_and_queue
 from poolq.jobs.retry import MANY_SNOOZES
-from poolq.monitor import amounts, schedule_status
+from poolq.monitor import amounts, node_info, schedule_status
 
 SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
 MAX_SCHEDULES = 1000
@@ -23,6 +24,12 @@ MAX_JOBS = 100  # whose states are read, the next ones to be run
 LONG_WAIT = 3600_000_000  # microseconds that a job may wait for others that run, without a word
 MAX_GATES = 100  # limits of jobs at once, the first of whose waiting jobs are read
 LONG_EXPIRED = 60_000_000  # microseconds in which a worker should have come to an expired job
+#: The states of schedules that are trouble, each with what to do, if that is known.
+HINTS = {
+    "late": "",
+    "undeclared": "for undeclared ones, start a pool with their code, or 'poolq schedule rm' them",
+    "unreadable": "",
+}
 STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
 
@@ -170,16 +177,28 @@ def _more(count: int, what: str) -> str:
 
 
 def _schedules(engine: Engine) -> list[Check]:
-    """Count the schedules, and name those that nobody ticks as they should be."""
-    found = schedule_status.all_of(engine.schedules.soonest(MAX_SCHEDULES), engine.now())
-    if not found:
+    """Count the schedules, and name those that nobody ticks as they should be. It is no trouble if
+    a deployment has removed a schedule from the code."""
+    stored, now = engine.schedules.soonest(MAX_SCHEDULES), engine.now()
+    if not stored:
         return []
-    counts = schedule_status.by_state(found)
-    text = ", ".join(f"{n} {state}" for state, n in counts.items())
-    odd = [one.name for one in found if one.state in ("late", "undeclared", "unreadable")]
-    if odd:
-        text += f": {', '.join(odd[:3])}{', …' * (len(odd) > 3)}"
-    return [Check("schedules", "warn" if odd else "ok", text)]
+    odd: dict[str, list[str]] = {}
+    found = schedule_status.all_of(stored, now)
+    for one, shown in zip(stored, found, strict=True):
+        if shown.state in HINTS and one.hash != REMOVED:
+            odd.setdefault(shown.state, []).append(shown.name)
+    text = ", ".join(
+        f"{n} {state}{_named(odd.get(state, []))}"
+        for state, n in schedule_status.by_state(found).items()
+    )
+    alive = node_info.any_alive(engine.nodes(), now)
+    hints = [HINTS[state] for state in odd if HINTS[state] and alive]
+    hints += [] if alive else ["no pool runs, so none has ticks: start 'poolq run'"]
+    return [Check("schedules", "warn" if odd or not alive else "ok", "; ".join([text, *hints]))]
+
+
+def _named(names: Sequence[str]) -> str:
+    return f" ({', '.join(names[:3])}{', …' * (len(names) > 3)})" if names else ""
 
 
 def _code(checks: Sequence[Check]) -> int:

@@ -11,13 +11,14 @@ from poolq.cli.group import Group
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name, suggestion
 from poolq.config import Config
 from poolq.engines.base import Engine, Push
-from poolq.engines.schedule_store import NewSchedule, Scheduled
+from poolq.engines.schedule_store import REMOVED, NewSchedule, Scheduled
 from poolq.errors import NotFound, OptionError, PayloadError, PoolqError, Refused, ScheduleError
 from poolq.jobs import schedule_spec
 from poolq.jobs.ties import TiedPush
-from poolq.monitor import amounts, schedule_status, times
+from poolq.monitor import amounts, node_info, schedule_status, times
 
 NEXT_COUNT = 5
+START = "'poolq run' starts one"
 STYLES = {"paused": "warn", "late": "bad", "unreadable": "bad", "undeclared": "warn"}
 name_argument = click.argument("name", metavar="NAME")
 names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
@@ -55,6 +56,7 @@ def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
             if number:
                 options.print_line("")
             _print_fields(one, now)
+        _warn_without_pools(engine, now)
         return
     columns = [
         tables.Column("NAME", elastic=True), tables.Column("WHEN"),
@@ -72,13 +74,19 @@ def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
         for one in schedule_status.all_of(found, now)
     ]  # fmt: skip
     tables.print_table(columns, rows, styles=STYLES)
+    _warn_without_pools(engine, now)
+
+
+def _warn_without_pools(engine: Engine, now: int) -> None:
+    if not node_info.any_alive(engine.nodes(), now):
+        options.warn(f"no pool runs, so no schedule has ticks; {START}")
 
 
 @schedule.command()
 @name_argument
 @click.argument("when", metavar="WHEN")
 @click.argument("job", metavar="JOB")
-@click.argument("payload", metavar="JSON", default="{}")
+@click.argument("payload", metavar="[JSON]", default="{}")
 @click.option("--tz", metavar="ZONE", help='Time zone of a cron line, "Europe/Berlin" (UTC).')
 @click.option("--overlap", metavar="HOW", help="While a job is unfinished: allow, skip, buffer.")
 @click.option("--catch-up", metavar="TIME", help='How late a missed tick may be ("1d"), or "all".')
@@ -94,8 +102,8 @@ def add(
     """Add the schedule NAME, or replace it.
 
     WHEN is a cron line ("0 3 * * *") or an interval ("30s"), JOB a job ("jobs:Report"), whose
-    options are those of its class, so the application is loaded if there is one. All pools of the
-    namespace tick it.
+    options are those of its class but for a delay, so the application is loaded if there is one.
+    All pools of the namespace tick it.
     """
     read = read_json(payload)
     chosen = {option: value for option, value in given.items() if value is not None}
@@ -108,7 +116,10 @@ def add(
         check_name(name, "the schedule's name", MAX_JOB_NAME_BYTES)
         to = None if by_name else find_job(settings, job)
         target = job if to is None else to
-        _, spec = spec_of(when, target, read, chosen, f"schedule {name}", queue=queue)
+        changes: dict[str, object] = {"delay": None}  # the schedule says when
+        if queue is not None:
+            changes["queue"] = queue
+        _, spec = spec_of(when, target, read, chosen, f"schedule {name}", changes=changes)
         due = schedule_spec.first_tick(schedule_spec.decode(spec), engine.now())
         new = NewSchedule(name, schedule_spec.hash_of(spec), spec, due)
         end = engine.schedules.put(new)
@@ -288,6 +299,12 @@ def _next(one: Scheduled, due: int) -> list[int]:
         return []
 
 
+def _origin(one: Scheduled) -> str:
+    if not one.declared:
+        return "poolq schedule add"
+    return "code that no running pool has any more" if one.hash == REMOVED else "code"
+
+
 def _print_fields(one: Scheduled, now: int) -> None:
     from poolq.cli import tables
 
@@ -298,7 +315,7 @@ def _print_fields(one: Scheduled, now: int) -> None:
         "when": f"{found['when']} {found['tz'] or ''}".rstrip(),
         "job": f"{found['job']} in queue {found['queue']}",
         "payload": found.get("payload"),
-        "from": "code" if one.declared else "poolq schedule add",
+        "from": _origin(one),
         "state": found["state"],
         "next": "\n".join(times.local(at) for at in _next(one, one.due)) if found["next"] else "-",
         "last": f"{times.local(one.last)}, job {one.job}" if one.last else "-",

@@ -23,13 +23,13 @@ from typing import (
 from poolq.common.durations import Duration
 from poolq.common.names import suggestion
 from poolq.errors import OptionError, PayloadError
-from poolq.jobs import declarations
+from poolq.jobs import declarations, schedule_spec
 from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
 from poolq.jobs.limits import Limit, RateLimit
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS, DispatchOptions, Options
+from poolq.jobs.options import DEFAULTS, OPTIONS, DispatchOptions, Options
 from poolq.jobs.producer import max_payload, send
 from poolq.jobs.retry_policy import RetryOn
 
@@ -203,6 +203,8 @@ def job(
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
         signature = _signature(function)
         shown = name or f"{function.__module__}:{function.__qualname__}"
+        for option in options:
+            _check_option(option, function.__name__, shown)
         _check_keys(signature, DEFAULTS.changed(options, shown), shown)
         members: dict[str, Any] = {
             "__module__": function.__module__,
@@ -248,6 +250,22 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
                 "leave out the / or the *"
             )
     return signature
+
+
+def _check_option(option: str, function: str, job: str) -> None:
+    """Raise OptionError if the decorator has no such option."""
+    if option in OPTIONS:
+        return
+    if option in schedule_spec.OPTIONS:
+        raise OptionError(
+            f"job {job}: {option} is an option of its schedule; leave out every, and write "
+            f"poolq.every(…, {function}, {option}=…) below the function"
+        )
+    parameters = inspect.signature(globals()["job"]).parameters.values()
+    known = [*OPTIONS, *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)]
+    all_of_them = f"the options are {', '.join(known)}; data belongs in the payload"
+    hint = suggestion(option, known, all_of_them)
+    raise OptionError(f"job {job}: unknown option {option}; {hint}")
 
 
 def _key_fields(options: Options) -> list[tuple[str, str]]:

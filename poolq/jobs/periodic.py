@@ -6,11 +6,12 @@ are known.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from poolq.common.durations import Duration
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
-from poolq.errors import ScheduleError
+from poolq.errors import OptionError, PayloadError, ScheduleError
 from poolq.jobs import declarations, schedule_spec
 from poolq.jobs.declarations import Declaration
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
@@ -75,14 +76,13 @@ def spec_of(
     options: Mapping[str, object],
     what: str,
     *,
-    queue: str | None = None,
+    changes: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[str, bytes]:
-    """Return a job's name and the encoded spec of a schedule for it. `queue` replaces the job's own
-    queue. Raises OptionError, PayloadError and ConfigError; texts about the schedule begin with
+    """Return a job's name and the encoded spec of a schedule for it. `changes` replace options of
+    the job. Raises OptionError, PayloadError and ConfigError; texts about the schedule begin with
     `what`."""
     template, payload = _job(job, payload, what)
-    if queue is not None:
-        template = template.changed({"queue": queue})
+    template = template.changed(changes)
     if template.delay != 0:
         raise ScheduleError(
             f"{what}: job {template.job} has a delay, but its schedule says when it is due; "
@@ -96,7 +96,12 @@ def spec_of(
 
 def _read(one: Declaration) -> tuple[str, bytes]:
     what = f"every() in {one.place}"
-    job, spec = spec_of(one.when, one.job, one.payload, one.options, what)
+    try:
+        job, spec = spec_of(one.when, one.job, one.payload, one.options, what)
+    except (OptionError, PayloadError) as error:
+        if str(error).startswith(what):
+            raise
+        raise type(error)(f"{what}: {error}") from None
     name = job if one.name is None else one.name
     check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES)
     return name, spec

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from poolq.engines.base import NodeRecord
 from poolq.monitor.snapshot import Progress
 
 #: The range of --node-ttl in seconds.
@@ -82,6 +83,15 @@ def node_ttl(data: bytes, unknown: float) -> float:
     """Return a node's --node-ttl in seconds, or `unknown` if the node does not publish it."""
     found = decode(data)
     return found.ttl if found and MIN_NODE_TTL <= found.ttl <= MAX_NODE_TTL else unknown
+
+
+def any_alive(nodes: Iterable[NodeRecord], now: int) -> bool:
+    """Whether one of these nodes lives, as far as can be told: the last one that dies stays
+    registered. `now`: by the engine's clock, in microseconds."""
+    for info in (decode(one.info) for one in nodes):
+        if info is None or not (info.at and info.ttl) or now - info.at < info.ttl * 1e6:
+            return True
+    return False
 
 
 def session(data: bytes) -> int:

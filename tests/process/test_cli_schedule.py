@@ -98,6 +98,21 @@ def test_a_schedule_is_added_listed_and_removed(poolq: Command, engine: Engine) 
     assert "there is no schedule in namespace" in done.err
 
 
+def test_the_jobs_of_an_added_schedule_have_no_delay(poolq: Command, engine: Engine) -> None:
+    ok(poolq("schedule", "add", "later", "1h", "jobs:Later", "--queue=q"))
+    ok(poolq("schedule", "run", "later"))
+    assert [one.queue for one in engine.page("ready").jobs] == ["q"]
+
+
+def test_a_list_of_schedules_that_no_pool_ticks_says_so(poolq: Command, engine: Engine) -> None:
+    ok(poolq("schedule", "add", "a", "1h", "jobs:Report"))
+    why = "no pool runs, so no schedule has ticks; 'poolq run' starts one"
+    assert why in ok(poolq("schedule", "ls")).err
+    assert why in ok(poolq("schedule", "ls", "a")).err
+    engine.beat("n1", b"{}")
+    assert ok(poolq("schedule", "ls")).err == ""
+
+
 def test_a_unique_job_is_run_by_hand_only_if_its_key_is_free(poolq: Command) -> None:
     ok(poolq("schedule", "add", "once", "10m", "jobs:Once"))
     id_ = ok(poolq("schedule", "run", "once")).out.strip()
@@ -124,12 +139,16 @@ def test_a_schedule_is_paused_resumed_and_run(poolq: Command, engine: Engine) ->
     assert engine.schedules.all()[0].ticks == 0
 
 
-def test_what_code_declares_is_changed_there(poolq: Command, engine: Engine) -> None:
+def coded(name: str, engine: Engine) -> NewSchedule:
+    """A schedule as code declares it."""
     message = b'{"v":1,"id":"%s","job":"a:B","queue":"q"}' % (b"0" * 32)
     spec = schedule_spec.encode(schedule_spec.make("1h", message, {}, "x"))
-    declared = NewSchedule("coded", schedule_spec.hash_of(spec), spec, engine.now() + 10**10)
+    return NewSchedule(name, schedule_spec.hash_of(spec), spec, engine.now() + 10**10)
+
+
+def test_what_code_declares_is_changed_there(poolq: Command, engine: Engine) -> None:
     engine.beat("n1", b"{}")
-    engine.schedules.declare("n1", "digest", [declared])
+    engine.schedules.declare("n1", "digest", [coded("coded", engine)])
     refused = poolq("schedule", "add", "coded", "1h", "jobs:Report")
     assert (refused.code, refused.out) == (1, "")
     assert "schedule coded is declared in the code of a running pool; change it" in refused.line
@@ -187,7 +206,6 @@ def test_only_what_was_paused_or_resumed_is_named(poolq: Command, engine: Engine
         (("add", "a", "1h", "jobs:Report", "[1]"), 2, "payload"),
         (("add", "a", "1h", "jobs:Report", "{"), 2, "the payload is not JSON"),
         (("add", "a", "1h", "jobs:greet"), 2, "missing a required argument: 'to'"),
-        (("add", "a", "1h", "jobs:Later"), 2, "job jobs:Later has a delay"),
         (("add", "a b", "1h", "jobs:Report"), 2, "the schedule's name is 'a b'"),
         (("add", "a", "1h", "jobs:Reprt"), 1, "there is no job 'jobs:Reprt' in jobs; did you mean"),
         (("ls", "nightl"), 1, "there is no schedule 'nightl'; did you mean nightly?"),
@@ -220,7 +238,14 @@ def test_doctor_names_schedules_that_nobody_ticks(poolq: Command, engine: Engine
 
     assert found() == []
     ok(poolq("schedule", "add", "a", "1h", "jobs:Report"))
+    idle = "1 active; no pool runs, so none has ticks: start 'poolq run'"
+    assert found() == [("warn", idle)]
+    engine.beat("n1", b"{}")
     assert found() == [("ok", "1 active")]
     engine.schedules.pause("a")
     engine.schedules.resume("a", engine.now() - 60_000_000)
-    assert found() == [("warn", "1 late: a")]
+    assert found() == [("warn", "1 late (a)")]
+    ok(poolq("schedule", "rm", "a"))
+    engine.schedules.declare("n1", "digest", [coded("b", engine)])
+    engine.schedules.declare("n1", "digest", [])
+    assert found() == [("ok", "1 undeclared")], "as somebody has wanted"

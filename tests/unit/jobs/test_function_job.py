@@ -192,6 +192,18 @@ WHERE = f"job {__name__}:"
             lambda: poolq.job(quue="x")(_run),
             f"{WHERE}_run: unknown option quue; did you mean queue?",
         ),
+        (
+            lambda: poolq.job(evry="1m")(_run),
+            f"{WHERE}_run: unknown option evry; did you mean every?",
+        ),
+        (
+            lambda: poolq.job(data=1)(_run),
+            f"{WHERE}_run: unknown option data; the options are queue, delay, attempts, ",
+        ),
+        (
+            lambda: poolq.job(every="0 3 * * *", tz="Europe/Berlin")(_run),
+            f"{WHERE}_run: tz is an option of its schedule; leave out every, and write poolq.",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_when_it_is_decorated(decorate: Any, wrong: str) -> None:

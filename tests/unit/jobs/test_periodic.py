@@ -134,6 +134,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands() -> None:
         (poolq.Job, None, {}, "has no run"),
         (Report, [1], {}, "payload"),
         (Report, {"a": object()}, {}, "job report"),
+        (Report, {"a": "x" * 2**21}, {}, "job report: payload is 2097160 bytes"),
         (ping, None, {}, "missing a required argument: 'host'; give its arguments by name, as a"),
         (ping, {"host": 1, "port": 2}, {}, "unexpected keyword argument 'port'"),
         (Report.set(delay="1h"), None, {}, "job report has a delay, but its schedule says when"),
@@ -150,6 +151,7 @@ def test_what_cannot_be_stored_is_refused_when_it_is_collected(
     poolq.every("1m", job, payload, **options)  # type: ignore[arg-type]
     with pytest.raises((OptionError, PayloadError)) as caught:
         periodic.collect()
+    assert str(caught.value).startswith(f"every() in {__name__}:")
     assert why in str(caught.value)
     assert "\n" not in str(caught.value)
 
