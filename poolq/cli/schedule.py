@@ -278,7 +278,7 @@ def _document(one: Scheduled, now: int) -> dict[str, object]:
     document: dict[str, object] = {
         "name": one.name, "when": shown.when, "tz": shown.tz or None, "job": shown.job,
         "queue": shown.queue, "state": shown.state, "declared": one.declared,
-        "next": [times.utc(at) for at in _next(one, shown.next)],
+        "next": [times.utc(at) for at in _next(one, shown.next, now)],
         "last": times.utc(one.last) if one.last else None, "last_job": one.job or None,
         "jobs": one.ticks, "skipped": one.skipped,
     }  # fmt: skip
@@ -292,9 +292,11 @@ def _document(one: Scheduled, now: int) -> dict[str, object]:
     return document
 
 
-def _next(one: Scheduled, due: int) -> list[int]:
+def _next(one: Scheduled, due: int, now: int) -> list[int]:
+    if not due:
+        return []
     try:
-        return schedule_spec.next_ticks(schedule_spec.decode(one.spec), due, NEXT_COUNT) * bool(due)
+        return schedule_spec.next_ticks(schedule_spec.decode(one.spec), due, NEXT_COUNT, now)
     except ScheduleError:
         return []
 
@@ -310,6 +312,7 @@ def _print_fields(one: Scheduled, now: int) -> None:
 
     found = _document(one, now)
     catch_up, jitter = found.get("catch_up"), found.get("jitter")
+    next_ = _next(one, one.due, now) if found["next"] else []
     shown = {
         "schedule": one.name,
         "when": f"{found['when']} {found['tz'] or ''}".rstrip(),
@@ -317,7 +320,7 @@ def _print_fields(one: Scheduled, now: int) -> None:
         "payload": found.get("payload"),
         "from": _origin(one),
         "state": found["state"],
-        "next": "\n".join(times.local(at) for at in _next(one, one.due)) if found["next"] else "-",
+        "next": "\n".join(map(times.local, next_)) or "-",
         "last": f"{times.local(one.last)}, job {one.job}" if one.last else "-",
         "jobs": f"{one.ticks} stored, {one.skipped} ticks skipped",
         "overlap": found.get("overlap"),

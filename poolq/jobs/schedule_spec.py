@@ -164,11 +164,11 @@ def first_tick(spec: ScheduleSpec, now: int) -> int:
     return spec.recurrence.after(now, now)
 
 
-def next_ticks(spec: ScheduleSpec, due: int, count: int) -> list[int]:
-    """Return the tick `due` and those after it."""
+def next_ticks(spec: ScheduleSpec, due: int, count: int, now: int) -> list[int]:
+    """Return the tick `due`, which may have come, and those after it that have not."""
     found = [due]
     while len(found) < count:
-        found.append(spec.recurrence.after(found[-1], due))
+        found.append(spec.recurrence.after(max(found[-1], now), due))
     return found
 
 

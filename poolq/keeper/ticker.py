@@ -116,6 +116,9 @@ class Ticker:
         if plan.missed:
             text = f"schedule {one.name}: {_count(plan.missed)} of missed ticks stored now"
             self._report(Note("info", text))
+        if not plan.ticks:
+            text = "missed ticks have no job, as they are too old for catch_up"
+            self._report(Note("info", f"schedule {one.name}: {text}"))
         last = plan.ticks[-1] if plan.ticks else 0
         return Tick(
             one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes, unique=spec.unique

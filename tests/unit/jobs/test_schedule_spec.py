@@ -158,4 +158,6 @@ def test_the_message_of_a_tick_has_its_own_id_and_time() -> None:
 def test_the_next_ticks_follow_each_other() -> None:
     assert schedule_spec.first_tick(spec(), NOON + 1) == NOON + 1 + MINUTE
     assert schedule_spec.first_tick(spec("* * * * *"), NOON + 1) == NOON + MINUTE
-    assert schedule_spec.next_ticks(spec(), NOON, 3) == [NOON, NOON + MINUTE, NOON + 2 * MINUTE]
+    found = [schedule_spec.next_ticks(spec(), NOON, 3, now) for now in (NOON - 1, NOON + HOUR + 1)]
+    assert found[0] == [NOON, NOON + MINUTE, NOON + 2 * MINUTE]
+    assert found[1] == [NOON, NOON + HOUR + MINUTE, NOON + HOUR + 2 * MINUTE], "it waits since NOON"
