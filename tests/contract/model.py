@@ -5,11 +5,10 @@ raises `AssertionError`. Where the contract leaves a choice, the model checks th
 of the allowed ones, and continues from there. It knows only the time that its driver tells it.
 
 The contract leaves open which queue comes next if none is named first, which of several lines comes
-first, what a step leaves in a queue after a grant or to a line whose gate it has freed itself, and
-where a job that its dispatch had parked returns to among ready jobs. Around a clock that goes back,
-it also leaves open the order between jobs from both sides of the jump (`Job.epoch`), what had
-become due unnoticed (`Wait`), and for up to a window whether a line notices that its own was closed
-(`Model.old_slots`).
+first, and what a step leaves in a queue after a grant, after claiming jobs that come before parked
+ones, or to a line whose gate it has freed itself. Around a clock that goes back, it also leaves
+open the order between jobs from both sides of the jump (`Job.epoch`), what had become due unnoticed
+(`Wait`), and for up to a window whether a line notices that its own was closed (`Model.old_slots`).
 """
 
 from __future__ import annotations
@@ -124,7 +123,6 @@ class Job:
     right: UniqueRight | None = None
     expires_at: int = 0
     expires: int = 0
-    dispatched: bool = False  # into a line, so that it has been in no queue yet
 
     @property
     def order(self) -> tuple[int, str]:
@@ -245,7 +243,6 @@ class Model:
         for push, rule in pushes:
             job, line = self.jobs[push.id], identity(rule)
             job.place, job.rules, job.lines = "parked", (rule,), {line}
-            job.dispatched = True
             self.named[job.queue, line] = rule
             self.gates[rule.key] = rule.limit
 
@@ -572,7 +569,7 @@ class Model:
         possible = {q: self._grantable(q) for q in opened} if want else {}
         moves = [self._note_moves(q) for q in opened] if want else []
         movable = any(moves)
-        granted = ""
+        granted, before_parked = "", False
         seen: list[str] = []
         for index, claim in enumerate(claims):
             job = self.jobs.get(claim.id)
@@ -587,13 +584,13 @@ class Model:
                 if queues is not None:
                     self._check_left(opened[: opened.index(job.queue)])
                 seen.append(job.queue)
-                first = True
             if job.place == "parked":
                 expired = 0 < job.expires_at <= self.now
                 has_slot = bool(job.rules) and not expired
                 assert claim.admitted == has_slot, f"expired: {expired}; has a slot: {claim}"
                 assert not granted, "two parked jobs in a step"
-                assert first, "a parked job came behind others of its queue"
+                if not claim.reviewed:
+                    self._check_among_others(job, claims[:index])
                 granted = job.queue
                 named = () if expired else gates_of(job.rules)
                 gates = frozenset(rule.key for rule in named)
@@ -601,16 +598,16 @@ class Model:
                 if not expired:
                     self._grant(job)
                 job.gates = gates
-                if job.dispatched:  # ready jobs may be older, but if it returns, it may be first
-                    job.dispatched, job.epoch = False, self._own_epoch()
             else:
+                before_parked = before_parked or self._is_before_parked(job)
                 self._check_order(job, claim)
-            first = False
             self._give(job, claim, worker)
-        if len(claims) < want and not granted:  # jobs after a grant may be left
+        if (
+            len(claims) < want and not granted and not before_parked
+        ):  # jobs after a grant may be left
             left = self._left_for_gate(opened, possible, queues is not None) if claims else ()
             self._check_left(queue for queue in opened if queue not in left)
-        if granted:
+        if granted or before_parked:
             self.misses = 0
         elif want:
             self._count_misses(
@@ -648,6 +645,21 @@ class Model:
             assert claim.admitted, f"{job} has lost its slot"
         if not claim.admitted:
             job.slot = None
+
+    def _is_before_parked(self, job: Job) -> bool:
+        return any(other.due > job.due for other in self.parked(job.queue))
+
+    def _check_among_others(self, job: Job, before: Sequence[Claim]) -> None:
+        """A parked job comes right behind the jobs of its queue that were due before it."""
+        for claim in before:
+            other = self.jobs[claim.id]
+            if other.queue == job.queue and other.epoch == job.epoch:
+                assert other.due < job.due, f"{job}\ncame behind\n{other}"
+        if any(window == HOLD_WINDOW for _, window in job.lines):
+            return  # it holds its key, and others under it wait behind it
+        for other in self.waiting(job.queue):
+            if other.must_run(self.now) and other.epoch == job.epoch:
+                assert other.due >= job.due, f"{job}\ncame before\n{other}"
 
     def _check_left(self, queues: Iterable[str]) -> None:
         left = self._left(queues)

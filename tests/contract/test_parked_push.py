@@ -7,7 +7,7 @@ from collections import Counter
 from poolq.engines.base import Engine, ParkedPush, Push, QueueCounts
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import DONE, GIVE_BACK
+from poolq.jobs.retry import ACK, DONE, GIVE_BACK
 from tests.contract.helpers import (
     HOUR,
     Worker,
@@ -63,6 +63,37 @@ def test_one_job_of_a_tenant_does_not_wait_for_the_many_of_another(
         worker.end(claims[0], DONE)
     assert "one" in order[:2]
     assert Counter(order) == {"many": 2, "one": 1}
+
+
+def test_they_come_among_other_jobs_of_their_queue_by_when_they_were_due(
+    engine: Engine, worker: Worker
+) -> None:
+    """Those whose gates have room would otherwise hold up all others while there are any."""
+    push(engine, "first")
+    push_parked(engine, "a1", "a2", rule=gate("a", 2))
+    push(engine, "second", "third")
+    push_parked(engine, "b1", rule=gate("b"))
+    push(engine, "last")
+    order = []
+    for _ in range(7):
+        (claim,) = worker.claim()
+        order += named([claim])
+        worker.end(claim, DONE if claim.gated else ACK)
+    assert order == ["first", "a1", "a2", "second", "third", "b1", "last"]
+
+
+def test_a_batch_ends_no_order(engine: Engine, worker: Worker) -> None:
+    push(engine, *"ab")
+    push_parked(engine, "c")
+    push(engine, "d")
+    order: list[str] = []
+    while len(order) < 4:
+        claims = worker.claim(8)
+        order += named(claims)
+        assert claims
+        for claim in claims:
+            worker.end(claim, DONE if claim.gated else ACK)
+    assert order == ["a", "b", "c", "d"]
 
 
 def test_they_are_found_in_a_queue_that_nobody_has_used(engine: Engine) -> None:

@@ -170,8 +170,8 @@ def test_full_tables_of_version_1_keep_all_that_is_in_them(
     make_version_1(engine, mariadb_server, 12_000)
     assert engine.schema.migrate() == SCHEMA_VERSION - 1
     worker = Worker(engine)
-    assert named(worker.claim(9)) == ["parked"]
     assert named(worker.claim(9)) == ["old", "ready"]
+    assert named(worker.claim(9)) == ["parked"]
     assert stored(engine, "delayed 11999").status == "delayed"
     moved = Query("SELECT COUNT(*), MIN(due_at) FROM {jobs} WHERE place = 'd'")
     ((count, first),) = engine.session.read(moved)[0].rows
@@ -192,7 +192,8 @@ def test_an_interrupted_migration_of_full_tables_can_be_repeated(
         for one in second[:at]:
             cursor.execute(one)
     assert mysql.schema.migrate() == SCHEMA_VERSION - 1
-    assert named(Worker(mysql).claim(9)) == ["parked"]
+    worker = Worker(mysql)
+    assert named([*worker.claim(9), *worker.claim(9)]) == ["old", "ready", "parked"]
     assert count_of(mysql).delayed == 3
 
 
@@ -225,7 +226,7 @@ def test_the_tables_of_a_file_are_made_and_migrated_automatically(
     sqlite.options.file.unlink()
     make_version_1(sqlite, mariadb_server)
     again = opened(sqlite.url, sqlite.namespace)
-    assert named(Worker(again).claim()) == ["parked"]
+    assert named(Worker(again).claim()) == ["old"]
     assert sqlite.schema.version() == SCHEMA_VERSION
 
 

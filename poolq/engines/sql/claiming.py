@@ -5,6 +5,7 @@ It queries the sizes of larger bodies first, so that no step reads much more tha
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from operator import itemgetter
 from time import monotonic
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from poolq.engines.sql import ties
 from poolq.engines.sql.gates import mark_granted
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
-from poolq.engines.sql.parking import RARE, RARE_COLUMN, bring_back, grant, read_rare
+from poolq.engines.sql.parking import RARE, RARE_COLUMN, Grant, bring_back, grant, read_rare
 from poolq.engines.sql.queue_discovery import QueueState, load_states
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
@@ -229,30 +230,41 @@ def claim_from_lines(
     tx: Transaction, ctx: StepContext, states: dict[str, QueueState], queue: str
 ) -> bool:
     """Return released jobs to the queue, then claim a parked job that has a slot or must be
-    reviewed. Returns whether there was such a parked job. Updates the queue's entry in `states`."""
-    one = states[queue]
-    if one.has_slot:
-        bring_back(tx, queue)
-    job = take_head(tx, queue, ctx.registered_at) if one.mark is not None else None
+    reviewed, or the queue's other jobs that were due before it. Returns whether a job was claimed.
+    Updates the queue's entry in `states`."""
+    one, wanted = states[queue], ctx.remaining
+    if one.has_slot and bring_back(tx, queue):
+        (one,) = load_states(tx.run, [queue])
+    job: Grant | int | None = None
+    if one.mark is not None:
+        job = take_head(tx, queue, ctx.registered_at)
     if job is None and one.has_slot:
-        job = grant(tx, queue, ctx.now, gates_first=ctx.turn % 2 == 1)
-    if job is not None:
+        take_slot = partial(grant, tx, queue, ctx.now, gates_first=ctx.turn % 2 == 1)
+        job = take_slot(oldest=one.oldest)
+        if isinstance(job, int):
+            claim_from(tx, ctx, [one], before=job)
+            if ctx.remaining == wanted:  # other workers were quicker
+                job = take_slot()
+    if isinstance(job, Grant):
         gated = job.gates is not None
         rows = ClaimedRows(queue, [job.row], job.granted, job.reviewed, gated)
         _mark_claimed(tx, ctx, rows)
         if job.gates is not None:
             mark_granted(tx, job.gates, job.rules, to_text(job.row[0]))
     (states[queue],) = load_states(tx.run, [queue])
-    return job is not None
+    return ctx.remaining < wanted
 
 
-def claim_from(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> None:
-    """Claim as many jobs as the step still wants from these queues, but none from their lines."""
+def claim_from(
+    tx: Transaction, ctx: StepContext, queues: Sequence[QueueState], before: int | None = None
+) -> None:
+    """Claim as many jobs as the step still wants from these queues, but none from their lines, and
+    only jobs that were due before this time."""
     busy = [one for one in queues if one.has_jobs]
     tx.later(*(Query(ADD_QUEUE, (one.queue,)) for one in busy if not one.known))
     for some in in_chunks(busy, QUEUES_PER_EXCHANGE):
         if ctx.remaining:
-            _claim_in_one_exchange(tx, ctx, some)
+            _claim_in_one_exchange(tx, ctx, some, before)
 
 
 def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> bool:
@@ -264,7 +276,9 @@ def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) 
     return sum(int(result.rows[0][0]) for result in found) >= ctx.remaining
 
 
-def _claim_in_one_exchange(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) -> None:
+def _claim_in_one_exchange(
+    tx: Transaction, ctx: StepContext, queues: Sequence[QueueState], before: int | None
+) -> None:
     due_queues = [one.queue for one in queues if one.delayed is not None and one.delayed <= one.now]
     ranges = [ClaimRange(one.queue, QUEUED) for one in queues]
     ranges += [ClaimRange(queue, DELAYED) for queue in due_queues]
@@ -272,6 +286,8 @@ def _claim_in_one_exchange(tx: Transaction, ctx: StepContext, queues: Sequence[Q
     due = dict(zip(due_queues, found[len(queues) :], strict=True))
     for one, ready in zip(queues, found, strict=False):
         rows = _in_order([ready, due[one.queue]]) if one.queue in due else ready.rows
+        if before is not None:
+            rows = [row for row in rows if number(row[-1]) < before]
         _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
 
 

@@ -27,7 +27,7 @@ from poolq.engines.sql.limit_windows import (  # isort: skip
 from poolq.engines.sql.location import (  # isort: skip
     IS_PARKED, IS_RELEASED, is_gate_line, limit_at, line_of, released_by,
 )  # fmt: skip
-from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Transaction, in_chunks
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import GATE_WAIT, Admission, Rule
 from poolq.jobs.retry import HoldKey, Park, ReleaseUntil
@@ -80,7 +80,7 @@ RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR ties IS NOT NULL
 LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, {RARE}, due_at, rules
     FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""
-RARE_COLUMN = 6
+RARE_COLUMN, DUE_COLUMN = 6, 7
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
 RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
@@ -180,12 +180,12 @@ def encode_rules(rules: Sequence[Rule]) -> bytes:
     )
 
 
-def bring_back(tx: Transaction, queue: str) -> None:
-    """Return released jobs to the queue if their windows have ended."""
+def bring_back(tx: Transaction, queue: str) -> bool:
+    """Return released jobs to the queue if their windows have ended. Returns whether any have."""
     # Sent before the collected changes, because a line is always locked before jobs.
     (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:
-        return
+        return False
     lines = [
         (to_text(place), abs(number(span)), number(since), number(now))
         for place, span, since, now in ended.rows
@@ -204,24 +204,32 @@ def bring_back(tx: Transaction, queue: str) -> None:
             tx.later(Query(SET_SLOT, (number(found.rows[0][0]), place, queue)))
         else:
             tx.later(Query(DELETE_LINE, (place, queue)))
+    return bool(ids)
 
 
-def grant(tx: Transaction, queue: str, now: int, gates_first: bool) -> Grant | None:
+def grant(
+    tx: Transaction, queue: str, now: int, *, gates_first: bool, oldest: int | None = None
+) -> Grant | int | None:
     """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
     of its limits holds back moves to the line of that limit. A line without a free slot records
     when to try it again. A job that has expired at the time `now` gets no slot. Claiming the job is
     left to the step. `gates_first`: whether the lines of gates come before others; they should take
-    turns."""
+    turns. `oldest`: when the first of the queue's other jobs was due. Jobs that are later get no
+    slot; if there are only such jobs, the first of their due times is returned."""
+    job: Grant | int | None
+    first: int | None = None
     kinds = (_limit_lines, gates.lock_first_lines)
     for lines in reversed(kinds) if gates_first else kinds:
         for place, most in lines(tx, queue):
             if is_hold_line(place):
                 job = _grant_after_hold(tx, queue, place)
             else:
-                job = _grant_from(tx, queue, place, most, now)
-            if job is not None:
+                job = _grant_from(tx, (place, queue), most, now, oldest)
+            if isinstance(job, int):
+                first = job if first is None else min(first, job)
+            elif job is not None:
                 return job
-    return None
+    return first
 
 
 def _limit_lines(tx: Transaction, queue: str) -> Iterator[tuple[str, int]]:
@@ -230,11 +238,19 @@ def _limit_lines(tx: Transaction, queue: str) -> Iterator[tuple[str, int]]:
     return ((to_text(place), number(most)) for place, most in lines.rows)
 
 
-def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) -> Grant | None:
-    (heads,) = tx.run(Query(LOCK_HEADS, (place, queue)))
+def _grant_from(
+    tx: Transaction, line: tuple[str, str], most: int, now: int, oldest: int | None
+) -> Grant | int | None:
+    place, queue = line
+    (heads,) = tx.run(Query(LOCK_HEADS, line))
     if not heads.rows:
-        tx.later(Query(DELETE_LINE, (place, queue)))
+        tx.later(Query(DELETE_LINE, line))
         return None
+    due = number(heads.rows[0][DUE_COLUMN])
+    if oldest is not None:
+        if due > oldest:
+            return due
+        heads = QueryResult([row for row in heads.rows if number(row[DUE_COLUMN]) <= oldest], 0)
     for row in heads.rows:
         if 0 < read_rare(row[RARE_COLUMN]).expires_at <= now:
             return Grant(row[:-1])
@@ -257,7 +273,7 @@ def _grant_from(tx: Transaction, queue: str, place: str, most: int, now: int) ->
     windows = {rule for _, rules in jobs for rule in rules if not is_gate(rule)}
     counters = lock_windows(tx, windows, keys=sorted({rule.key for rule in every}))
     assert counters is not None  # SERVER_CLOCK always has a row
-    return _grant_first(tx, (place, queue), jobs, counters, locked)
+    return _grant_first(tx, line, jobs, counters, locked)
 
 
 def _grant_first(

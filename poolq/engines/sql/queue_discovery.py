@@ -108,6 +108,12 @@ class QueueState(NamedTuple):
         return self.ready is not None or (self.delayed is not None and self.delayed <= self.now)
 
     @property
+    def oldest(self) -> int | None:
+        """Return since when a job outside the lines can be claimed, or None."""
+        due = self.delayed if self.delayed is not None and self.delayed <= self.now else None
+        return min((at for at in (self.ready, due) if at is not None), default=None)
+
+    @property
     def has_slot(self) -> bool:
         """Return whether a line has a free slot."""
         return self.slot is not None and self.slot <= self.now

@@ -51,7 +51,52 @@ local function has_expired(id)
   return at and at <= now
 end
 
--- Claim a parked job, the head of a line to be reviewed or, if there is none, of one with a slot.
+local function next_claim()
+  return ARGV[1], ARGV[2] .. ' ' .. index .. ' '
+end
+
+-- When the first of a queue's jobs that are in no line was due; nil if there is none.
+local function oldest_of(queue)
+  local back = call('ZRANGE', P .. 'back:' .. queue, 0, 0, 'WITHSCORES')[2]
+  local head, due = call('LINDEX', P .. 'ready:' .. queue, 0), nil
+  if head then
+    local _, its = origin_of(head)
+    due = its or 0  -- if its body is lost
+  else
+    due = tonumber(call('ZRANGE', P .. 'delayed:' .. queue, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1,
+      'WITHSCORES')[2])
+  end
+  back = tonumber(back)
+  return due and back and math.min(due, back) or due or back
+end
+
+-- How many of the first `most` jobs of a sorted list were due before `due`.
+local function count_older(ready, due, most)
+  local low, high = 0, math.min(most, call('LLEN', ready))
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local _, its = origin_of(call('LINDEX', ready, middle))
+    if its and its >= due then high = middle else low = middle + 1 end
+  end
+  return low
+end
+
+-- Claim the jobs of a queue that were due before `due`, and are in no line. Returns whether more may be
+-- claimed then.
+local function claim_older(queue, due)
+  local all, before = want, '(' .. digits(due)
+  local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
+  local n = call('ZCOUNT', P .. 'back:' .. queue, '-inf', before) + count_older(ready, due, want - index)
+  if n == 0 and call('EXISTS', ready) == 0 then n = call('ZCOUNT', delayed, '-inf', before) end
+  want = math.min(want, index + n)
+  claim_from(queue)
+  if n == 0 or bytes > CLAIM_BYTES then return false end
+  want = all
+  return index < want
+end
+
+-- Claim a parked job, the head of a line to be reviewed or, if there is none, of one with a slot. Before
+-- the latter, claim the jobs of the queue that were due before it.
 local function claim_parked(queue)
   local identity, id, how
   if call('EXISTS', P .. 'marked:' .. queue) == 1 then
@@ -59,11 +104,12 @@ local function claim_parked(queue)
     identity, id = take_marked(queue, since)
     how = 'r'
   end
-  if not identity then
-    local name = ARGV[2] .. ' ' .. index .. ' '
-    identity, id, how = take_parked(queue, {ARGV[1], name}, has_expired)
+  local function next_claim() return ARGV[1], ARGV[2] .. ' ' .. index .. ' ' end
+  local due
+  while not identity do
+    identity, id, how, due = take_parked(queue, next_claim, has_expired, oldest_of(queue))
+    if not identity and not (due and claim_older(queue, due)) then return end
   end
-  if not identity then return end
   granted = true
   claim(queue, how, {id})
   leave_line(queue, identity, id)

@@ -204,29 +204,38 @@ local function wait_for_hold(queue, id, identity, rules, at, rest)
 end
 
 -- Take a start of each window and a slot of each gate, or nothing. Returns how long to wait, and the
--- position of the rule that requires this. `claim`: the worker and the name of the claim to be made.
+-- position of the rule that requires this. `claim` returns the worker and the name of the claim to be
+-- made.
 local function take_all(rules, id, claim)
   local at = gates().refusing(rules, id)
   if at > 0 then return NEVER - now, at end
   local windows, places = windows_of(rules)
   local wait = 0
   if #windows > 0 then wait, at = take_starts(windows) end
-  if wait == 0 then gates().enter(rules, id, unpack(claim)) end
+  if wait == 0 then gates().enter(rules, id, claim()) end
   return wait, places[at]
 end
 
 -- Take slots for the head of the first line whose head may start. Returns the line's identity, the
 -- job's id, and how it is claimed: "g" if it has slots of gates, "0" if `has_expired` says that it has
 -- expired, so that it takes no slot, else the span in which the slots count; nil if no head may start.
--- `claim`: as in `take_all`.
-local function take_parked(queue, claim, has_expired)
+-- Heads that were due after `oldest`, the first of the queue's other jobs, may not; the fourth result
+-- is when the first of those was due. `claim`: as in `take_all`.
+local function take_parked(queue, claim, has_expired, oldest)
   local lines = P .. 'lines:' .. queue
+  local later, first = 0, nil
   for _ = 1, MAX_HEADS do
-    local identity = call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1)[1]
-    if not identity or identity == RELEASED then return nil end
-    local id = call('ZRANGE', line_key(queue, identity), 0, 0)[1]
+    local identity = call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', later, 1)[1]
+    if not identity or identity == RELEASED then break end
+    local id, due = call('ZRANGE', line_key(queue, identity), 0, 0)[1], nil
+    if id and oldest then
+      local _, its = origin_of(id)
+      due = its
+    end
     if not id then
       update_line(queue, identity)
+    elseif due and due > oldest then
+      later, first = later + 1, math.min(first or due, due)
     else
       local rules, own = rules_of(queue, id)
       if not own or has_expired(id) then return identity, id, '0' end  -- or written by hand
@@ -253,7 +262,7 @@ local function take_parked(queue, claim, has_expired)
       end
     end
   end
-  return nil
+  return nil, nil, nil, first
 end
 
 -- The identity and the head of the first line that a worker registered at `since` must review.
