@@ -49,10 +49,11 @@ def test_a_job_keeps_its_key_while_its_worker_is_killed(unique: Project) -> None
     pool = unique.ready(2)
     (first, stored), (again, doubled) = dispatch(unique, "Sync", "open", "open")
     assert (stored, doubled, again) == (True, False, first)
-    for _ in range(2):
+    for crash in (1, 2, 3):
+        unique.ledger.until("start", first, crash)  # a worker's title shows its job a moment before
         pool.until_runs(first).kill()
-        assert dispatch(unique, "Sync", "open") == [(first, False)]
-    pool.until_runs(first).kill()
+        if crash < 3:
+            assert dispatch(unique, "Sync", "open") == [(first, False)]
     until(unique.settled, 20)
     assert list(unique.failed()) == [first], "the third crash was its last"
     ((second, is_new),) = dispatch(unique, "Sync", "open")
