@@ -30,8 +30,9 @@ def fill(engine: Engine) -> None:
     """Declare the schedules, as if they were in the code of the pool that runs."""
     begin, made = engine.now(), []
     for number in range(SCHEDULES):
-        when = "1h" if number % 2 else f"{number * 60 // SCHEDULES} * * * *"
-        options = {"tz": "Europe/Berlin"}
+        when, options = "1h", dict[str, str]()
+        if number % 2:
+            when, options = f"{number * 60 // SCHEDULES} * * * *", {"tz": "Europe/Berlin"}
         spec = schedule_spec.encode(schedule_spec.make(when, MESSAGE, options, "the schedule"))
         due = begin + (number + 1) * HOUR // SCHEDULES
         made.append(NewSchedule(f"s{number}", schedule_spec.hash_of(spec), spec, due))
