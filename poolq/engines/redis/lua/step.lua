@@ -51,6 +51,7 @@ local function has_expired(id)
   return at and at <= now
 end
 
+-- The worker and the name of the claim that is made next.
 local function next_claim()
   return ARGV[1], ARGV[2] .. ' ' .. index .. ' '
 end
@@ -88,9 +89,10 @@ local function claim_older(queue, due)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   local n = call('ZCOUNT', P .. 'back:' .. queue, '-inf', before) + count_older(ready, due, want - index)
   if n == 0 and call('EXISTS', ready) == 0 then n = call('ZCOUNT', delayed, '-inf', before) end
+  if n == 0 then return false end
   want = math.min(want, index + n)
   claim_from(queue)
-  if n == 0 or bytes > CLAIM_BYTES then return false end
+  if bytes > CLAIM_BYTES then return false end
   want = all
   return index < want
 end
@@ -104,7 +106,6 @@ local function claim_parked(queue)
     identity, id = take_marked(queue, since)
     how = 'r'
   end
-  local function next_claim() return ARGV[1], ARGV[2] .. ' ' .. index .. ' ' end
   local due
   while not identity do
     identity, id, how, due = take_parked(queue, next_claim, has_expired, oldest_of(queue))
