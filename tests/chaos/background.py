@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
 
-class Background:
+class Background(ABC):
     """Runs `run`, which must end soon after `over` is set, in a thread for the time of a `with`."""
 
     def __init__(self) -> None:
         self.over = Event()
         self._thread = Thread(target=self.run, daemon=True)
 
-    def run(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def run(self) -> None: ...
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -71,6 +71,15 @@ def park(worker: Worker, *names: str, rules: Sequence[Rule], queue: str = "q") -
     return ids
 
 
+def one_waits(worker: Worker, other_worker: Worker) -> Claim:
+    """Let "b" wait for "a", until keepers have heard of that. Returns the claim of "a"."""
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    while worker.engine.wait(["q"], 0):
+        assert other_worker.claim() == []
+    return claim
+
+
 def in_use(engine: Engine) -> dict[str, tuple[int, int, int]]:
     """By key: how many run, how many may, and how many wait."""
     return {
@@ -359,10 +368,7 @@ def test_a_stale_claim_takes_no_slot(engine: Engine, worker: Worker, other_worke
 def test_a_keeper_hears_of_a_gate_with_room(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    claim = start(worker, "a", gate())
-    park(other_worker, "b", rules=[gate()])
-    while engine.wait(["q"], 0):
-        assert other_worker.claim() == []
+    claim = one_waits(worker, other_worker)
     worker.end(claim, DONE)
     assert engine.wait(["q"], 5) > 0
     assert named(other_worker.claim()) == ["b"]
@@ -392,10 +398,7 @@ def test_a_slot_that_a_step_frees_while_it_claims_is_for_whoever_comes_next(
 def test_a_lifted_hold_lets_no_job_into_a_full_gate(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    claim = start(worker, "a", gate())
-    park(other_worker, "b", rules=[gate()])
-    while engine.wait(["q"], 0):
-        assert other_worker.claim() == []
+    claim = one_waits(worker, other_worker)
     engine.hold("k", HOUR)
     assert engine.lift("k")
     assert engine.wait(["q"], 0) == 0
