@@ -132,8 +132,7 @@ class ScheduleStore(ABC):
     @abstractmethod
     def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
         """Store those of the node's pending schedules whose stored rivals are no person's, and
-        declared by no living node.
-        Returns their names."""
+        declared by no living node. Returns their names."""
 
     @abstractmethod
     def look(self, node: str, max_count: int, *, full: bool = True) -> Look:

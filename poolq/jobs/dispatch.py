@@ -1,6 +1,6 @@
 """`poolq.dispatch` takes the name of a job; `poolq.dispatch_many` takes a name or a class."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name, path_of
@@ -11,7 +11,7 @@ from poolq.jobs.job import Job, JobSettings
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS, DispatchOptions
+from poolq.jobs.options import DEFAULTS, DispatchOptions, Options
 from poolq.jobs.producer import (
     max_payload,
     send,
@@ -51,12 +51,7 @@ def dispatch_many(
     other. Raises what `dispatch` raises. EngineUnavailable has the `ids` of the jobs that may not
     have been stored.
     """
-    if isinstance(job, str):
-        label = _job_name(job)
-        shared, bind = DEFAULTS.changed(options, label), None
-    else:
-        settings = job.set(**options)
-        label, shared, bind = settings.name, settings.options, settings.bind
+    label, shared, bind = _settings(job, options)
     if isinstance(payloads, (str, bytes, Mapping)):
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     limit = max_payload()
@@ -88,6 +83,18 @@ def dispatch_many(
     if keys:
         return _store_unique(pushes, keys, template.unique, uniques)
     return store_some_parked(pushes, lines) if lines else store(pushes)
+
+
+def _settings(
+    job: str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any],
+    options: DispatchOptions,
+) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
+    """Return the job's name, its options and, of a function job, what makes payloads."""
+    if isinstance(job, str):
+        label = _job_name(job)
+        return label, DEFAULTS.changed(options, label), None
+    settings = job.set(**options)
+    return settings.name, settings.options, settings.bind
 
 
 def _store_unique(

@@ -252,20 +252,20 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return signature
 
 
-def _check_option(option: str, function: str, job: str) -> None:
+def _check_option(option: str, function: str, label: str) -> None:
     """Raise OptionError if the decorator has no such option."""
     if option in OPTIONS:
         return
     if option in schedule_spec.OPTIONS:
         raise OptionError(
-            f"job {job}: {option} is an option of its schedule; leave out every, and write "
+            f"job {label}: {option} is an option of its schedule; leave out every, and write "
             f"poolq.every(…, {function}, {option}=…) below the function"
         )
-    parameters = inspect.signature(globals()["job"]).parameters.values()
+    parameters = inspect.signature(job).parameters.values()
     known = [*OPTIONS, *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)]
     all_of_them = f"the options are {', '.join(known)}; data belongs in the payload"
     hint = suggestion(option, known, all_of_them)
-    raise OptionError(f"job {job}: unknown option {option}; {hint}")
+    raise OptionError(f"job {label}: unknown option {option}; {hint}")
 
 
 def _key_fields(options: Options) -> list[tuple[str, str]]:

@@ -216,12 +216,17 @@ def limits(session: Session) -> list[LimitUse]:
         rule = sanitize.rule(to_text(name), most, span)
         if rule is not None and left:
             uses[window_name(rule)] = LimitUse(rule, window, 0, left, starts=starts)
+    _apply(overrides, uses)
+    return sorted(use._replace(hold=holds.get(use.rule.key, 0)) for use in uses.values())
+
+
+def _apply(overrides: Mapping[WindowName, int], uses: dict[WindowName, LimitUse]) -> None:
+    """Let the limits that people have set replace those of the code."""
     for (key, length), limit in overrides.items():
         shown = [uses[name] for span in (length, -length) if (name := (key, span)) in uses]
         for use in shown or [LimitUse(Rule(key, 0, length), Window(0, 0), 0, 0)]:
             rule = use.rule.overridden(limit)
             uses[window_name(rule)] = use._replace(rule=rule, declared=use.rule.limit)
-    return sorted(use._replace(hold=holds.get(use.rule.key, 0)) for use in uses.values())
 
 
 def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:

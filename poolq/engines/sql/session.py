@@ -104,8 +104,8 @@ class Session(ABC):
 
     @abstractmethod
     def push_unique(self, jobs: UniquePushes) -> bool:
-        """Store jobs with different keys in one transaction, as fast as this
-        database can. Returns False, and stores nothing, if a key is in the table."""
+        """Store jobs with different keys in one transaction, as fast as this database can. Returns
+        False, and stores nothing, if a key is in the table."""
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
