@@ -1,9 +1,7 @@
 """The statements that store new jobs on MySQL and MariaDB: how they begin, and their rows.
 
-A unique job and its key are stored by one transaction, which is sent as a whole. MariaDB can run it
-as a single statement, and so answers once; but then it takes longer to parse, so this is only done
-for few jobs. For many, the time is computed once, in another statement. If somebody has the key,
-the transaction is left open.
+A unique job and its key are stored by one transaction, which is sent as a whole. For many jobs, the
+time is computed once, in another statement. If somebody has the key, the transaction is left open.
 """
 
 from poolq.engines.mysql.literals import escaped_all, quoted
@@ -14,13 +12,23 @@ INSERT_EXPIRING = INSERT_JOBS.replace("body)", "body, expires_at)")
 INSERT_UNIQUE = INSERT_JOBS.replace("body)", "body, ties)")
 INSERT_UNIQUE_EXPIRING = INSERT_JOBS.replace("body)", "body, ties, expires_at)")
 INSERT_KEYS = "INSERT INTO {unique_keys} (name, id, ends) VALUES "
-#: How a transaction begins and ends around an INSERT_KEYS, a semicolon and an INSERT_UNIQUE.
-APART = b"BEGIN;", b";COMMIT"
-AT_ONCE = b"BEGIN NOT ATOMIC START TRANSACTION;", b";COMMIT;END"
-#: For how many jobs at most the time is computed for each, and they may be stored at once.
+#: For how many jobs at most the time is computed for each.
 FEW = 20
 #: Many jobs have the variable NOW as their time.
 SET_NOW, NOW = b"SET @poolq_now = ", b"@poolq_now"
+
+
+def unique_row(jobs: UniquePushes, now: bytes) -> tuple[bytes, bytes]:
+    """As `unique_rows`, for a single job, in half of the time."""
+    (id_, queue, body, delay, at, expires), (key,), (ties,) = jobs.pushes[0], jobs.keys, jobs.ties
+    name = quoted(id_.encode())
+    place, due = place_and_due(now, delay, at) if delay or at else (b"''", now)
+    values = name, place, quoted(queue.encode()), due, quoted(body), quoted(ties)
+    row = b"(%b,%b,%b,%b,'',_binary%b,_binary%b)" % values
+    if expires:
+        row = b"%b,%b + %d)" % (row[:-1], due, expires)
+    ends = b"%b + %d" % (now, jobs.lasts) if jobs.lasts else b"0"
+    return b"(%b,%b,%b)" % (quoted(key.encode()), name, ends), row
 
 
 def unique_rows(jobs: UniquePushes, now: bytes, expire: bool) -> tuple[bytes, bytes]:

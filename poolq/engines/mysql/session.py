@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from operator import attrgetter
 from random import random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pymysql
+from pymysql.constants import COMMAND
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
@@ -16,8 +17,6 @@ from poolq.engines.mysql.connecting import OpenedConnection, close
 from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
 from poolq.engines.mysql.new_jobs import (
-    APART,
-    AT_ONCE,
     FEW,
     INSERT_EXPIRING,
     INSERT_JOBS,
@@ -27,6 +26,7 @@ from poolq.engines.mysql.new_jobs import (
     NOW,
     SET_NOW,
     place_and_due,
+    unique_row,
     unique_rows,
 )
 from poolq.engines.mysql.options import MySQLOptions
@@ -77,8 +77,6 @@ class MySQLSession(Session):
         self.statements = statements
         self.known_queues: set[str] = set()
         self.busy = False  # waiting for an answer, or within a transaction
-        server = str(self.raw.get_server_info())  # type: ignore[no-untyped-call]  # PyMySQL has none
-        self._runs_blocks = "MariaDB" in server
         self._insert = statements[INSERT_JOBS][0]
         self._insert_expiring = statements[INSERT_EXPIRING][0]
         self._on_lost = on_lost
@@ -173,27 +171,28 @@ class MySQLSession(Session):
             yield begin + b",".join(rows), len(rows)
 
     def push_unique(self, jobs: UniquePushes) -> bool:
-        self.add_queues(set(map(_queue_of, jobs.pushes)))
+        pushes = jobs.pushes
+        self.add_queues(set(map(_queue_of, pushes)))
         (now,) = self.statements["{now}"]
-        expire = any(map(_expires, jobs.pushes))
-        begin, end = APART
-        if len(jobs.pushes) > FEW:
-            begin, now = b"%b%b%b;" % (begin, SET_NOW, now), NOW
-        elif self._runs_blocks:
-            begin, end = AT_ONCE
-        keys, rows = unique_rows(jobs, now, expire)
+        expire = any(map(_expires, pushes))
+        begin = [b"BEGIN"]
+        if len(pushes) > FEW:
+            begin, now = [b"BEGIN", SET_NOW + now], NOW
+        keys, rows = unique_row(jobs, now) if len(pushes) == 1 else unique_rows(jobs, now, expire)
         (insert_keys,) = self.statements[INSERT_KEYS]
         (insert_jobs,) = self.statements[INSERT_UNIQUE_EXPIRING if expire else INSERT_UNIQUE]
-        transaction = b"".join((begin, insert_keys, keys, b";", insert_jobs, rows, end))
-        if len(transaction) > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
+        transaction = [*begin, insert_keys + keys, insert_jobs + rows, b"COMMIT"]
+        size = sum(map(len, transaction))
+        if size > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
             return False
         return self._retry(lambda: self._push_unique(transaction))
 
-    def _push_unique(self, transaction: bytes) -> bool:
+    def _push_unique(self, transaction: Sequence[bytes]) -> bool:
+        raw: Any = self.raw
         try:
-            self.raw.query(transaction)
-            while self.raw._result.has_next:  # type: ignore[attr-defined]  # noqa: SLF001  # no public way to it
-                self.raw.next_result()
+            raw._execute_command(COMMAND.COM_QUERY, b";".join(transaction))  # noqa: SLF001  # as below
+            for _ in transaction:
+                raw._read_packet()  # noqa: SLF001  # query() and next_result() take 15 % longer
         except pymysql.Error as error:
             if not is_lost(error):
                 self.send([b"ROLLBACK"])
