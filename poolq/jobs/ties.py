@@ -46,9 +46,8 @@ class UniqueRight(NamedTuple):
 
     @property
     def ties(self) -> bytes:
-        """The ties of a job with this right, as they are stored: what `encode` would return, in
-        less time."""
-        return _BEGIN + encode(self.key) + _ENDS[self.until]
+        """The ties of a job with this right, as they are stored."""
+        return tie(self.key, self.until)
 
 
 class TiedPush(NamedTuple):
@@ -94,6 +93,11 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Ties)
 
 encode = _encoder.encode
+
+
+def tie(key: str, until: Until) -> bytes:
+    """Return the ties of a job with this unique key: what `encode` would return, in less time."""
+    return _BEGIN + encode(key) + _ENDS[until]
 
 
 def together(pushes: Sequence[TiedPush]) -> UniquePushes | None:

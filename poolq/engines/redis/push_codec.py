@@ -9,6 +9,7 @@ from poolq.engines import base
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL
 from poolq.engines.redis.connection import Argument
 from poolq.engines.redis.scripts import PUSH, PUSH_EXPIRING
+from poolq.jobs.ties import tie
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
 PUSH_CHUNK_BYTES = 1 << 20
@@ -68,8 +69,8 @@ def tied_push_arguments(pushes: Sequence[base.TiedPush]) -> list[Argument]:
 
 def one_unique_push(jobs: base.UniquePushes) -> Sequence[Argument]:
     """Encode a single job as the script part `tied_push` expects it."""
-    (push,), (key,), _, lasts, replaces = jobs
-    return _tied_push(push, key, jobs.ties[0], lasts, replaces)
+    (push,), (key,), until, lasts, replaces = jobs
+    return _tied_push(push, key, tie(key, until), lasts, replaces)
 
 
 def _tied_push(

@@ -95,21 +95,22 @@ class SQLEngine(Engine):
 
     def push_unique(self, jobs: UniquePushes) -> list[str]:
         holders: dict[str, str] = {}
-        ids = [one.id for one in jobs.pushes]
-        stored, alone = 0, len(ids) == 1
+        pushes, stored = jobs.pushes, 0
+        alone = len(pushes) == 1
         try:
             session = self.session
             if alone and session.push_unique(jobs):
-                return ids
-            for places in in_chunks(range(len(ids))):
+                return [pushes[0].id]
+            for places in in_chunks(range(len(pushes))):
                 some = jobs.part(places[0], places[-1] + 1)
                 are_apart = len(set(some.keys)) == len(some.keys) and not alone
                 if not (are_apart and session.push_unique(some)):
                     push_tied(session, some.tied(), holders)
                 stored += len(places)
         except EngineUnavailable as error:
-            error.ids = tuple(id_ for id_ in ids[stored:] if id_ not in holders)
+            error.ids = tuple(one.id for one in pushes[stored:] if one.id not in holders)
             raise
+        ids = [one.id for one in pushes]
         return [holders.get(id_, id_) for id_ in ids] if holders else ids
 
     def push_parked(self, pushes: Sequence[ParkedPush]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import BatchQuery
 from poolq.jobs.message import Push
-from poolq.jobs.ties import UniquePushes
+from poolq.jobs.ties import UniquePushes, tie
 
 Values = tuple[object, ...]
 
@@ -77,10 +77,11 @@ def unique_queries(now: int, jobs: UniquePushes) -> list[BatchQuery]:
     return [BatchQuery(sql, found) for sql, found in some.items() if found]
 
 
-def unique_row(jobs: UniquePushes, job: Values, now: int) -> Values:
-    """Return the arguments of INSERT_UNIQUE. `job`: those of INSERT_JOB."""
-    ends = now + jobs.lasts if jobs.lasts else 0
-    return *job, jobs.ties[0], jobs.keys[0], ends
+def unique_row(jobs: UniquePushes, now: int) -> Values:
+    """Return the arguments of INSERT_UNIQUE for a single job."""
+    ((id_, queue, body, delay, at, _),), (key,), until, lasts, _ = jobs
+    place, due = place_and_due(now, delay, at) if delay or at else (QUEUED, now)
+    return id_, place, due, queue, body, tie(key, until), key, now + lasts if lasts else 0
 
 
 def place_and_due(now: int, delay: int, at: int) -> tuple[str, int]:

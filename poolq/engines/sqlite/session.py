@@ -294,13 +294,12 @@ class SQLiteSession(Session):
         stamp = time_ns() // 1000
         insert: str = self._insert
         row: tuple[object, ...] = id_, "", stamp, queue, body
-        if delay or at or expires or unique is not None:
+        if unique is not None:
+            insert, row = self._insert_unique, unique_row(unique, stamp)
+        elif delay or at or expires:
             place, due = place_and_due(stamp, delay, at)
             row = id_, place, due, queue, body
-            if unique is not None:
-                insert = self._insert_unique
-                row = unique_row(unique, row, stamp)
-            elif expires:
+            if expires:
                 insert, row = self._insert_expiring, (*row, due + expires)
         cursor = self._cursor
         if cursor is None:
