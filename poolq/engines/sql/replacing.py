@@ -22,7 +22,13 @@ def push_tied(session: Session, pushes: Sequence[TiedPush], holders: dict[str, s
     for one in pushes:
         session.check_size(one.push)
     session.add_queues({one.queue for one, _ in pushes})
-    decided, contested = session.transact(partial(ties.push, pushes=pushes))
+    decided, rest, skipped = ties.give_way(session, pushes)
+    if decided:
+        session.transact(lambda tx: tx.later(*skipped.queries()))
+        holders.update(decided)
+    if not rest:
+        return
+    decided, contested = session.transact(partial(ties.push, pushes=rest))
     holders.update(decided)
     for one, right in contested:
         holder_id = ""

@@ -46,6 +46,9 @@ LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
 #: Who has a key, until when, and whether this job may still run.
 HOLDERS = f"""SELECT name, id, ends, {LIVE_HOLDER}
     FROM {{unique_keys}} u WHERE name IN {{list}} {{lock}}"""
+#: The same of keys that are certainly not free.
+LIVE_HOLDERS = f"""SELECT name, id FROM {{unique_keys}} u WHERE name IN {{list}}
+    AND (ends > {{now}} OR (ends = 0 AND {LIVE_HOLDER} = 1))"""
 HOLDER = "SELECT id FROM {unique_keys} WHERE name = ? AND (ends = 0 OR ends > {now})"
 #: How many keys one transaction deletes after their time. This blocks SQLite's other writers.
 MAX_DELETED = 2000
@@ -111,6 +114,27 @@ def start(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
     for stored, id_ in jobs:
         changes.start(stored, id_)
     changes.write(tx)
+
+
+def give_way(
+    session: Session, pushes: Sequence[TiedPush]
+) -> tuple[dict[str, str], list[TiedPush], CounterIncrements]:
+    """Find the jobs that give way to others. Returns by id which job has their key, the rest, and
+    what is to be counted. No key is locked: that the other job has it at this moment is enough."""
+    names = {right.key for _, right in pushes if right is not None and not right.replaces}
+    found = session.read(*(Query(LIVE_HOLDERS, (some,)) for some in in_chunks(sorted(names))))
+    holders = {to_text(name): to_text(id_) for one in found for name, id_ in one.rows}
+    decided: dict[str, str] = {}
+    rest: list[TiedPush] = []
+    skipped = CounterIncrements()
+    for job, right in pushes:
+        holder = holders.get(right.key) if right and not right.replaces else None
+        if holder is None:
+            rest.append(TiedPush(job, right))
+        else:
+            decided[job.id] = holder
+            skipped.add(job.queue, "skipped")
+    return decided, rest, skipped
 
 
 def push(
