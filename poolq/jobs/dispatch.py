@@ -74,9 +74,11 @@ def dispatch_many(
         if not (special or own.is_special):
             continue
         special = True
-        if own.unique is not None:
-            keys += [""] * (index - len(keys))
-            keys.append(own.unique.key(label, payload, index))
+        unique = own.unique
+        if unique is not None:
+            if len(keys) < index:
+                keys += [""] * (index - len(keys))
+            keys.append(unique.key(label, payload, index))
         if own.concurrent is not None or lines:
             lines += [None] * (index - len(lines))
             lines.append(own.line(pushes[-1], payload, index))

@@ -36,8 +36,9 @@ class Ties(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class UniqueRight(NamedTuple):
-    """What a new job asks for: a unique key. `lasts`: for how many microseconds, if `until` is
-    "time". `replaces`: whether the job replaces a waiting one that has the key, or gives way."""
+    """What a new job asks for: a unique key, which contains no control characters. `lasts`: for how
+    many microseconds, if `until` is "time". `replaces`: whether the job replaces a waiting one that
+    has the key, or gives way."""
 
     key: str
     until: Until

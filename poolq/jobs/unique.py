@@ -65,7 +65,9 @@ class Unique:
         fields = self.fields
         try:
             if len(fields) == 1:  # without an object of this field, which takes longer
-                key = f"{job} {self._head}{_encode(given[fields[0]]).decode()}}}"
+                value = given[fields[0]]
+                text = value if type(value) is int else _encode(value).decode()
+                key = f"{job} {self._head}{text}}}"
             else:
                 chosen = {field: given[field] for field in fields} if fields else given
                 key = f"{job} {_encode(chosen).decode()}"

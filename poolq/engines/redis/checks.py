@@ -11,8 +11,8 @@ from poolq.errors import EngineError
 
 #: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
-#: How many jobs with unique keys are looked at.
-MAX_TIES = 1000
+#: How many of the server's keys are looked at.
+MAX_KEYS = 10_000
 
 _FSYNC = {
     "always": ("ok", "every acknowledged write is on disk, so a power cut loses nothing"),
@@ -65,7 +65,7 @@ def warnings(client: RedisClient) -> list[str]:
 
 def _unique_keys(client: RedisClient) -> list[Check]:
     """Return a line if there are keys of jobs that are gone."""
-    count = int(client.run(scripts.VOID_TIES, MAX_TIES))
+    count = int(client.run(scripts.VOID_KEYS, MAX_KEYS))
     return [void_keys(count)] if count else []
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count, repeat
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -26,7 +26,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import decode as decode_ties
+from poolq.jobs.ties import NO_TIES, Ties, UniqueTie, Until
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
@@ -188,6 +188,13 @@ def decode_body(stored: bytes | None) -> bytes:
     return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
 
 
+def _ties(stored: bytes | None) -> Ties:
+    """Return the rights of a job, from the line before its body; see the script part `ties`."""
+    _, _, rights = (stored or b"").partition(b"\n")[0].partition(b"\t")
+    until, _, key = text(rights).partition(" ")
+    return Ties(UniqueTie(key, until)) if until in get_args(Until) else NO_TIES  # type: ignore[arg-type]  # it was checked
+
+
 def decode_step(reply: list[Any], request: int) -> base.Step:
     """Decode the reply of a step that was not rejected."""
     _, stale, groups, clock = reply
@@ -236,7 +243,7 @@ def _waited(groups: list[Any], now: int) -> int:
 
 def decode_job(reply: list[Any]) -> StoredJob:
     """Decode a job from a reply of `find` or `page`."""
-    id_, queue, status, at, body, stored, worker, limit, rights, holder = reply
+    id_, queue, status, at, body, stored, worker, limit, holder = reply
     state, expires = decode_state(stored)
     return StoredJob(
         id=text(id_),
@@ -247,7 +254,7 @@ def decode_job(reply: list[Any]) -> StoredJob:
         state=state,
         worker=text(worker),
         limit=text(limit),
-        ties=decode_ties(rights),
+        ties=_ties(body),
         holder=text(holder),
         expires_at=0 if status == b"failed" else expires,
     )

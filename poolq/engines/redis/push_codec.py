@@ -9,12 +9,10 @@ from poolq.engines import base
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL
 from poolq.engines.redis.connection import Argument
 from poolq.engines.redis.scripts import PUSH, PUSH_EXPIRING
-from poolq.jobs.ties import tie
+from poolq.jobs.ties import Until
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
 PUSH_CHUNK_BYTES = 1 << 20
-
-_CONTROL_CHARACTERS = bytes(range(32))
 
 _delay, _at, _expires = map(attrgetter, ("delay", "at", "expires"))
 
@@ -61,27 +59,33 @@ def tied_push_arguments(pushes: Sequence[base.TiedPush]) -> list[Argument]:
     arguments: list[Argument] = []
     for push, right in pushes:
         if right is None:
-            arguments += _tied_push(push, "", b"", 0, False)
+            arguments += _tied_push(push, "", b"\n" + push.body, 0, False)
         else:
-            arguments += _tied_push(push, right.key, right.ties, right.lasts, right.replaces)
+            stored = with_rights(push.body, right.until, right.key)
+            arguments += _tied_push(push, right.key, stored, right.lasts, right.replaces)
     return arguments
 
 
 def one_unique_push(jobs: base.UniquePushes) -> Sequence[Argument]:
     """Encode a single job as the script part `tied_push` expects it."""
     (push,), (key,), until, lasts, replaces = jobs
-    return _tied_push(push, key, tie(key, until), lasts, replaces)
+    return _tied_push(push, key, with_rights(push.body, until, key), lasts, replaces)
+
+
+def with_rights(body: bytes, until: Until, key: str) -> bytes:
+    """Return the body of a job with a unique key, after its rights as in the script part `ties`."""
+    return f"\t{until} {key}\n".encode() + body
 
 
 def _tied_push(
-    push: base.Push, key: str, ties: bytes, lasts: int, replaces: bool
+    push: base.Push, key: str, stored: bytes, lasts: int, replaces: bool
 ) -> tuple[Argument, ...]:
-    id_, queue, body, delay, at, expires = push
+    id_, queue, _, delay, at, expires = push
     how: Argument = lasts or ("r" if replaces else "")
     if delay > 0 or at > 0 or expires > 0:
         due = str(at) if at > 0 else f"-{delay}" if delay > 0 else ""
         how = f"{due},{expires},{lasts},{replaces:d}"
-    return queue, id_, body, key, ties, how
+    return queue, id_, stored, key, how
 
 
 def unique_push_arguments(jobs: base.UniquePushes) -> list[Argument] | None:
@@ -89,28 +93,24 @@ def unique_push_arguments(jobs: base.UniquePushes) -> list[Argument] | None:
     pushes, keys, until, lasts, _ = jobs
     if lasts or len(set(keys)) < len(keys):
         return None
-    text = "".join(keys).encode()
-    if len(text.translate(None, _CONTROL_CHARACTERS)) < len(text):
-        return None
     ids, queues, bodies, delays, ats, expires = zip(*pushes, strict=True)
     if any(expires):
         return None
+    stored = [with_rights(body, until, key) for body, key in zip(bodies, keys, strict=True)]
     if any(delays) or any(ats) or queues.count(queues[0]) < len(queues):
-        return _unique_push_groups(jobs)
-    arguments: list[Argument] = [until, len(keys), *keys, queues[0], len(keys)]
-    arguments += chain.from_iterable(zip(ids, bodies, strict=True))
+        return _unique_push_groups(jobs, stored)
+    arguments: list[Argument] = [queues[0], len(keys)]
+    arguments += chain.from_iterable(zip(ids, stored, strict=True))
     return arguments
 
 
-def _unique_push_groups(jobs: base.UniquePushes) -> list[Argument]:
+def _unique_push_groups(jobs: base.UniquePushes, stored: Sequence[bytes]) -> list[Argument]:
     """Encode jobs of several queues, or that are due at several times, for `push_unique`."""
     groups: list[Argument] = []
-    keys: list[Argument] = []
-    queues = [push.queue for push in jobs.pushes]
-    for queue in dict.fromkeys(queues):
-        groups += push_arguments([push for push in jobs.pushes if push.queue == queue])
-        keys += [key for key, one in zip(jobs.keys, queues, strict=True) if one == queue]
-    return [jobs.until, len(keys), *keys, *groups]
+    pushes = [push._replace(body=body) for push, body in zip(jobs.pushes, stored, strict=True)]
+    for queue in dict.fromkeys([push.queue for push in pushes]):
+        groups += push_arguments([push for push in pushes if push.queue == queue])
+    return groups
 
 
 def parked_push_arguments(pushes: Sequence[base.ParkedPush]) -> list[Argument]:

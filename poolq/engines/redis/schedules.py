@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL, text
+from poolq.engines.redis.push_codec import with_rights
 from poolq.engines.sanitize import number
 from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
@@ -69,7 +70,8 @@ class RedisSchedules(ScheduleStore):
             if are_tied:
                 arguments += _rights(one.unique)
             for push in one.pushes:
-                arguments += (push.id, push.queue, push.at, push.expires, push.body)
+                stored = _stored(push.body, one.unique)
+                arguments += (push.id, push.queue, push.at, push.expires, stored)
         script = scripts.SCHEDULE_TICK_TIED if are_tied else scripts.SCHEDULE_TICK
         found: list[Any] = self._client.run(script, *arguments)
         return [text(end) for end in found]  # type: ignore[misc]  # the script knows no others
@@ -130,8 +132,12 @@ def _flat(schedules: Sequence[NewSchedule]) -> Iterator[Any]:
 
 def _rights(unique: UniqueRight | None) -> tuple[Any, ...]:
     if unique is None:
-        return "", "", 0, 0
-    return unique.key, unique.ties, unique.lasts, int(unique.replaces)
+        return "", 0, 0
+    return unique.key, unique.lasts, int(unique.replaces)
+
+
+def _stored(body: bytes, unique: UniqueRight | None) -> bytes:
+    return b"\n" + body if unique is None else with_rights(body, unique.until, unique.key)
 
 
 def _parts(values: Sequence[T], size: int) -> list[Sequence[T]]:

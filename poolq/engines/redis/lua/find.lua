@@ -4,8 +4,8 @@
 --        parked_jobs.
 --
 -- ARGV: id.
--- Reply: {id, queue, status, at, body, state or nil, worker, key of the limit that it waits for, its
---        rights, the job that has its unique key}, or nil if it does not exist.
+-- Reply: {id, queue, status, at, body, state or nil, worker, key of the limit that it waits for,
+--        the job that has its unique key}, or nil if it does not exist.
 
 local id = ARGV[1]
 local queue, due = origin_of(id)
@@ -13,14 +13,12 @@ if not queue then return false end
 
 local function answer(status, at, worker, limit)
   local state, body = call('HGET', STATES, id), call('HGET', bodies_of(id), id)
-  local rights, holder = call('HGET', TIES, id) or '', ''
-  local good, read = pcall(cjson.decode, rights)
-  local unique = good and type(read) == 'table' and read.unique
-  if type(unique) == 'table' and type(unique.key) == 'string' then
-    local value = call('GET', P .. 'unique:' .. unique.key) or ''
+  local key, holder = string.match(body, '^[^\n\t]*\t%a+ ([^\n]*)\n'), ''
+  if key then
+    local value = call('GET', P .. 'unique:' .. key) or ''
     holder = string.match(value, '^%d+ (.+)$') or value
   end
-  return {id, queue, status, digits(at), body, state, worker or '', limit or '', rights, holder}
+  return {id, queue, status, digits(at), body, state, worker or '', limit or '', holder}
 end
 
 local failed = call('ZSCORE', P .. 'failed:' .. queue, id)

@@ -1,17 +1,17 @@
 #!lua flags=allow-oom
 -- Delete failed jobs.
--- Parts: base, failed_jobs.
+-- Parts: base, ties, failed_jobs.
 --
 -- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.
 
-local found = {}
+local found, tied = {}, call('EXISTS', TIES) == 1
 each_failed(ARGV, function(queue, ids)
   leave_failed(queue, ids)
+  if tied then ties().finish(ids, 1, #ids) end
   delete_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
   call('HDEL', GRANTED, unpack(ids))
-  call('HDEL', TIES, unpack(ids))
   for _, id in ipairs(ids) do found[#found + 1] = id end
 end)
 return found

@@ -19,8 +19,8 @@ local found, again, shifted = {}, {}, 0
 local due_jobs, listed = {}, {}
 
 local function set_queue(id)
-  local due, body = string.match(call('HGET', bodies_of(id), id), '^(%d+) [^\n]*\n(.*)$')
-  call('HSET', bodies_of(id), id, due .. ' ' .. target .. '\n' .. body)
+  local due, rest = string.match(call('HGET', bodies_of(id), id), '^(%d+) [^\n\t]*(.*)$')
+  call('HSET', bodies_of(id), id, due .. ' ' .. target .. rest)
   call('HDEL', GRANTED, id)
 end
 

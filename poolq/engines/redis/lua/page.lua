@@ -290,16 +290,15 @@ for _, name in ipairs(sections) do
   if stopped or want() <= 0 then break end
 end
 
-local jobs, tied = {}, call('EXISTS', TIES) == 1
+local jobs = {}
 for i = 1, math.min(most, #found) do
   local job = found[i]
-  local body, state, rights = false, false, ''
+  local body, state = false, false
   if ARGV[10] == '0' then
     body, state = call('HGET', bodies_of(job.id), job.id), call('HGET', STATES, job.id)
-    rights = tied and call('HGET', TIES, job.id) or ''
   end
   local worker, limit = job.worker or '', job.limit or ''
-  jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, worker, limit, rights, ''}
+  jobs[i] = {job.id, job.queue, status, digits(job.at), body, state, worker, limit, ''}
 end
 local following = stopped
 if #found > most then following = found[most] end

@@ -33,10 +33,10 @@ while #ids < most do
   update_line(queue, identity)
 end
 if #ids > 0 then
+  if any_ties() then ties().finish(ids, 1, #ids) end
   delete_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
   call('HDEL', GRANTED, unpack(ids))
-  if any_ties() then ties().finish(ids, 1, #ids) end
   count('cancelled', queue, #ids)
 end
 local left = call('ZCARD', back) + call('LLEN', ready) + call('ZCARD', delayed)

@@ -5,5 +5,5 @@
 -- ARGV: groups of jobs, see part `pushing`.
 -- Reply: 1.
 
-push_groups(1)
+push_groups(1, '\n')
 return 1

@@ -14,5 +14,5 @@ for i = 2, first - 1, 3 do
   states[#states + 1] = '0 0 0 0 ' .. digits(math.max(now, due) + tonumber(ARGV[i + 2])) .. '\n'
 end
 call('HSET', STATES, unpack(states))
-push_groups(first)
+push_groups(first, '\n')
 return 1

@@ -7,10 +7,10 @@
 --
 -- ARGV and reply: as in part `ticking`, with rights.
 
-return tick_all(4, function(id, queue, i)
-  local key, rights, lasts, replaces = unpack(ARGV, i, i + 3)
-  if rights == '' then return true end
-  local holder = take_key(id, key, rights, tonumber(lasts), replaces == '1' and replace_waiting)
+return tick_all(3, function(id, queue, i)
+  local key, lasts, replaces = unpack(ARGV, i, i + 2)
+  if key == '' then return true end
+  local holder = take_key(id, key, tonumber(lasts), replaces == '1' and replace_waiting)
   if holder then count('skipped', queue, 1) end
   return not holder
 end)

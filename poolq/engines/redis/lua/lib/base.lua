@@ -4,12 +4,13 @@
 -- one slot of a cluster. There is no key with the name of the prefix itself. Therefore the server
 -- rejects a script (ASK) while the slot is being moved to another node and some keys are missing.
 --
---   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below
+--   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below. Of
+--                           a job with rights: "<due> <queue>\t<rights>\n<body>", see part `ties`
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
 --                           from a fresh job's; due 0 stands for the due time beside the body. If
 --                           the job expires, "<failing> <when>\n"; of a failed job, how long after
 --                           a retry
---   ties              HASH  id -> JSON, the rights of a job that has some, see part `ties`
+--   ties              STRING how many jobs have rights
 --   unique:<key>      STRING the id of the job that has a unique key; "<ends> <id>", and expires, if
 --                           the key ends by time
 --   queues            ZSET  queue that has held a job -> when this was last noticed

@@ -4,7 +4,7 @@
 local function origin_of(id)
   local stored = call('HGET', bodies_of(id), id)
   if not stored then return nil end
-  local due, queue = string.match(stored, '^(%d+) ([^\n]*)\n')
+  local due, queue = string.match(stored, '^(%d+) ([^\n\t]*)[\n\t]')
   if not queue then return nil end
   local state = call('HGET', STATES, id)
   local later = state and tonumber(string.match(state, '^%d+')) or 0

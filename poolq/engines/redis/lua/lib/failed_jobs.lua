@@ -7,7 +7,7 @@ local function each_failed(ids, visit)
     local to = last_in_same_hash(ids, from, #ids)
     local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
     for k = from, to do
-      local queue = string.match(stored[k - from + 1] or '', '^%d+ ([^\n]*)\n')
+      local queue = string.match(stored[k - from + 1] or '', '^%d+ ([^\n\t]*)[\n\t]')
       if queue then
         queues[queue] = queues[queue] or {}
         table.insert(queues[queue], ids[k])

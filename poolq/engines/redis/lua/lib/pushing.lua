@@ -4,6 +4,7 @@
 --   id, body               if n is positive; the jobs are due now
 --   due, id, body          if n is negative; `due` is a time or "-<delay>", and a time in the past
 --                          counts as now
+-- `between`: what is stored between the queue and the body, "\n" unless the bodies begin with it.
 
 -- `stored`: the fields and values of all ids.
 local function store(ids, stored)
@@ -15,8 +16,8 @@ local function store(ids, stored)
   end
 end
 
-local function now_due(queue, n, i)
-  local head, ids, stored = stamp .. ' ' .. queue .. '\n', {}, {}
+local function now_due(queue, between, n, i)
+  local head, ids, stored = stamp .. ' ' .. queue .. between, {}, {}
   for k = 1, n do
     ids[k], stored[2 * k - 1], stored[2 * k] = ARGV[i], ARGV[i], head .. ARGV[i + 1]
     i = i + 2
@@ -28,7 +29,7 @@ local function now_due(queue, n, i)
 end
 
 -- Store a group with delayed jobs. Jobs that are already due go into the list, in order.
-local function later_due(queue, n, i)
+local function later_due(queue, between, n, i)
   local delayed, ids, stored, scored, due_ids = P .. 'delayed:' .. queue, {}, {}, {}, {}
   local before = tonumber(call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2])
   local first = before
@@ -44,7 +45,7 @@ local function later_due(queue, n, i)
       scored[#scored + 1] = id
     end
     ids[k], stored[2 * k - 1] = id, id
-    stored[2 * k] = digits(due) .. ' ' .. queue .. '\n' .. ARGV[i + 2]
+    stored[2 * k] = digits(due) .. ' ' .. queue .. between .. ARGV[i + 2]
     i = i + 3
   end
   store(ids, stored)
@@ -60,15 +61,15 @@ local function later_due(queue, n, i)
   if first ~= before then wake(queue, 0) end
 end
 
-local function push_groups(i)
+local function push_groups(i, between)
   while i < #ARGV do
     local queue, n = ARGV[i], tonumber(ARGV[i + 1])
     i = i + 2
     if n > 0 then
-      now_due(queue, n, i)
+      now_due(queue, between, n, i)
       i = i + 2 * n
     else
-      later_due(queue, -n, i)
+      later_due(queue, between, -n, i)
       i = i - 3 * n
     end
   end

@@ -38,9 +38,9 @@ end
 -- Delete the jobs ids[from .. last], at most 1000, which are done, and count them.
 local function finish(worker, queue, ids, from, last)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
+  if any_ties() then ties().finish(ids, from, last) end
   delete_bodies(ids, from, last)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
-  if any_ties() then ties().finish(ids, from, last) end
   if any_gated then
     for k, held in ipairs(call('HMGET', GATED, unpack(ids, from, last))) do
       if held then gate_slots().free(ids[from + k - 1], held) end

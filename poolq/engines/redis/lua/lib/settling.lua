@@ -42,8 +42,8 @@ local function give_back(queue, id, how)
 end
 
 local function end_job(id)
-  delete_job(id)
   if any_ties() then ties().finish({id}, 1, 1) end
+  delete_job(id)
 end
 
 -- Each function puts a job where it belongs, and returns the hint for `wake` (nil if nobody needs
@@ -110,9 +110,9 @@ end
 -- End the claim of a cancelled job, and delete the job.
 local function finish_cancelled(worker, queue, id)
   call('HDEL', worker, id)
+  if any_ties() then ties().finish({id}, 1, 1) end
   delete_job(id)
   call('HDEL', P .. 'cancels', id)
-  if any_ties() then ties().finish({id}, 1, 1) end
   leave_gates(id)
   count('cancelled', queue, 1)
 end

@@ -4,18 +4,18 @@
 -- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
 --       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look
 --       again if the job waits for another one, the number of jobs; with rights: the unique key of the
---       job, its rights as JSON ("": none), how long the key lasts (0: until the job ends), 1 if the job
---       replaces a waiting one, else 0; and for each job: id, queue, the time at which it is due, how
---       long after that it expires (0: never), body.
+--       job ("": none), how long the key lasts (0: until the job ends), 1 if the job replaces a waiting
+--       one, else 0; and for each job: id, queue, the time at which it is due, how long after that it
+--       expires (0: never), what follows the queue where the body is stored.
 -- Reply: for each schedule "stored", "skipped", "waiting" or "lost".
 
-local function store(id, queue, due, expires, body)
+local function store(id, queue, due, expires, stored)
   local at = tonumber(due)
   if tonumber(expires) > 0 then
     local moment = digits(math.max(now, at) + tonumber(expires))
     call('HSET', STATES, id, '0 0 0 0 ' .. moment .. '\n')
   end
-  call('HSET', bodies_of(id), id, (at > now and due or stamp) .. ' ' .. queue .. '\n' .. body)
+  call('HSET', bodies_of(id), id, (at > now and due or stamp) .. ' ' .. queue .. stored)
   if at > now then
     local hint = add_delayed(queue, id, at)
     if hint then wake(queue, hint) end

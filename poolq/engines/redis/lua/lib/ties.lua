@@ -1,7 +1,7 @@
--- Part `ties` (needs only `base`): the rights of jobs, see poolq/jobs/ties.py. In `ties`, the JSON of a
--- job's rights; in unique:<key>, the id of the job that has a unique key, or "<ends> <id>" if it is
--- held for a time. The functions are made when a job has rights, because
--- making them takes longer than a look at the key `ties`.
+-- Part `ties` (needs only `base`): the rights of jobs, see poolq/jobs/ties.py. They are stored beside the
+-- job's queue, as "<until> <key>"; in unique:<key>, the id of the job that has a unique key, or
+-- "<ends> <id>" if it is held for a time. The functions are made when a job has rights, because making
+-- them takes longer than a look at the key `ties`.
 
 local tie_functions
 
@@ -11,15 +11,27 @@ local function ties()
   tie_functions = T
 
   -- Call `visit` with each of ids[from .. last] that has a unique key, its key's name and `until`.
+  -- Returns how many have one.
   local function each_unique(ids, from, last, visit)
-    local stored = call('HMGET', TIES, unpack(ids, from, last))
-    for k = from, last do
-      local good, rights = pcall(cjson.decode, stored[k - from + 1] or '{}')
-      local unique = good and type(rights) == 'table' and rights.unique
-      if type(unique) == 'table' and type(unique.key) == 'string' then
-        visit(ids[k], P .. 'unique:' .. unique.key, unique['until'])
+    local count = 0
+    while from <= last do
+      local to = last_in_same_hash(ids, from, last)
+      local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
+      for k = from, to do
+        local till, key = string.match(stored[k - from + 1] or '', '^[^\n\t]*\t(%a+) ([^\n]*)\n')
+        if till then
+          visit(ids[k], P .. 'unique:' .. key, till)
+          count = count + 1
+        end
       end
+      from = to + 1
     end
+    return count
+  end
+
+  -- So many jobs with rights are gone.
+  local function count_gone(n)
+    if n > 0 and call('DECRBY', TIES, n) <= 0 then call('DEL', TIES) end
   end
 
   -- The id of the job that has a key, and when the key ends, or 0 if with the job.
@@ -47,10 +59,10 @@ local function ties()
     if ends > 0 then return ends <= now end
     local stored = call('HGET', bodies_of(id), id)
     if not stored then
-      call('HDEL', TIES, id)
+      count_gone(1)
       return true
     end
-    local queue = string.match(stored, '^%d+ ([^\n]*)\n')
+    local queue = string.match(stored, '^%d+ ([^\n\t]*)[\n\t]')
     if queue ~= nil and call('ZSCORE', P .. 'failed:' .. queue, id) ~= false then return true end
     return is_too_late(id)
   end
@@ -87,10 +99,9 @@ local function ties()
     each_unique({id}, 1, 1, free)
   end
 
-  -- The jobs ids[from .. last] are gone.
+  -- The jobs ids[from .. last] are about to be deleted.
   function T.finish(ids, from, last)
-    each_unique(ids, from, last, free)
-    call('HDEL', TIES, unpack(ids, from, last))
+    count_gone(each_unique(ids, from, last, free))
   end
 
   -- This job returns to its queue: it takes its key again, unless another job has it.

@@ -2,8 +2,8 @@
 -- no worker holds.
 
 local function delete_tied(id)
-  delete_job(id)
   if any_ties() then ties().finish({id}, 1, 1) end
+  delete_job(id)
 end
 
 -- Take a job that is not in a list of ready jobs out of its place. Returns false if it has none.
