@@ -34,6 +34,7 @@ MAX_IDS_PER_CALL = 1000
 MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
 _ADMITTED, _REVIEWED, _GATED = 1, 2, 3
+_MAY_HAVE_RIGHTS = 4  # is added
 _COUNTERS = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
     "snoozed", "skipped", "replaced", "expired",
@@ -72,7 +73,7 @@ def revision_arguments(
 
 def settlement_arguments(settlements: Settlements) -> list[Argument]:
     """Encode settlements for parts `settle_done` (as runs of consecutive claims) and `settling`."""
-    runs: list[list[Argument]] = []
+    runs: list[list[Any]] = []
     others: list[Argument] = []
     number = 0
     queue, request, following, room = "", 0, 0, 0
@@ -81,16 +82,18 @@ def settlement_arguments(settlements: Settlements) -> list[Argument]:
             others += _encode_outcome(claim, outcome)
             number += 1
             continue
-        id_, of, index, within, *_ = claim
+        id_, of, index, within, _, _, _, _, ties, _, _ = claim
         if index != following or of != request or within != queue or not room:
             queue, request, room = within, of, MAX_IDS_PER_CALL
-            run: list[Argument] = [queue, request, index]
+            run: list[Any] = [queue, request, index, 1]
             runs.append(run)
         run.append(id_)
+        if ties:
+            run[3] = -1
         following, room = index + 1, room - 1
     arguments: list[Argument] = [len(runs)]
     for run in runs:
-        arguments += (*run[:3], len(run) - 3, *run[3:])
+        arguments += (*run[:3], run[3] * (len(run) - 4), *run[4:])
     return [*arguments, number, *others]
 
 
@@ -188,10 +191,18 @@ def decode_body(stored: bytes | None) -> bytes:
     return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
 
 
+def _rights(stored: bytes | None) -> bytes:
+    """Return what the line before a body says of the job's rights, see the script part `ties`."""
+    return (stored or b"").partition(b"\n")[0].partition(b"\t")[2]
+
+
+def _with_ties(claim: Claim, stored: bytes | None) -> Claim:
+    rights = _rights(stored)
+    return claim._replace(ties=rights) if rights else claim
+
+
 def _ties(stored: bytes | None) -> Ties:
-    """Return the rights of a job, from the line before its body; see the script part `ties`."""
-    _, _, rights = (stored or b"").partition(b"\n")[0].partition(b"\t")
-    until, _, key = text(rights).partition(" ")
+    until, _, key = text(_rights(stored)).partition(" ")
     return Ties(UniqueTie(key, until)) if until in get_args(Until) else NO_TIES  # type: ignore[arg-type]  # it was checked
 
 
@@ -201,7 +212,8 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
     claims: list[Claim] = []
     add, make = claims.append, tuple.__new__  # calling Claim(...) takes twice as long
     fresh = INITIAL, 0
-    for queue, index, how, ids, bodies, states in groups:
+    for queue, index, code, ids, bodies, states in groups:
+        how = code % _MAY_HAVE_RIGHTS
         name, reviewed, gated = text(queue), how == _REVIEWED, how == _GATED
         taken = how == _ADMITTED or gated
         jobs = zip(count(index), _texts(ids), bodies, states or repeat(None), strict=False)
@@ -217,6 +229,9 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
                 id_, request, place, name, bare, kept, taken, reviewed, b"", gated, expires,
             )  # fmt: skip
             add(make(Claim, claim))
+        if code >= _MAY_HAVE_RIGHTS:
+            start = len(claims) - len(ids)
+            claims[start:] = map(_with_ties, claims[start:], bodies)
     late = [text(id_) for id_ in stale]
     now = int(clock)  # the script's own
     return base.Step(claims, late, _waited(groups, now), now)

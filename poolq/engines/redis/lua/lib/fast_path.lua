@@ -78,7 +78,8 @@ local HOW_CODES = {['0'] = 0, r = 2, g = 3}
 local function add_group(queue, first, how, ids, bodies)
   local states = {}
   if any_states() then states = call('HMGET', STATES, unpack(ids)) end
-  groups[#groups + 1] = {queue, first, HOW_CODES[how] or 1, ids, bodies, states}
+  local code = HOW_CODES[how] or 1
+  groups[#groups + 1] = {queue, first, any_ties() and code + 4 or code, ids, bodies, states}
 end
 
 -- The fields to write to the worker's hash, all at once.
@@ -171,7 +172,7 @@ local function finish_step(names, good, problem)
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
   end
   if #groups > 0 and any_ties() then
-    for _, group in ipairs(groups) do ties().start(group[4]) end
+    for _, group in ipairs(groups) do ties().start(group[4], group[5]) end
   end
   if not good then error(problem) end
   if want > 0 and index == want and not (all_queues and call('EXISTS', WAKE) == 1) then

@@ -75,7 +75,7 @@ local function recover(name, death, line, outcomes)
     local running = known and claim.index == death.started or not death and i == 1
     local ending = running and (death and death.ending or 'crash')
     if ran or death and claim.request == death.before then
-      finish(worker, claim.queue, {claim.id}, 1, 1)
+      finish(worker, claim.queue, {claim.id}, 1, 1, any_ties())
       outcomes.done[#outcomes.done + 1] = claim.id
     elseif ending == 'cancelled' or is_cancelled(claim.how) then
       finish_cancelled(worker, claim.queue, claim.id)

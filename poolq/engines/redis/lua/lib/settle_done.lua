@@ -2,7 +2,8 @@
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
--- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive.
+-- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive; "-<n>" if some of
+-- them have rights.
 
 -- Add to a number in a hash. It restarts from 0 if somebody has written something else there.
 local function add(key, field, by)
@@ -35,10 +36,11 @@ local function any_ties()
   return has_ties
 end
 
--- Delete the jobs ids[from .. last], at most 1000, which are done, and count them.
-local function finish(worker, queue, ids, from, last)
+-- Delete the jobs ids[from .. last], at most 1000, which are done, and count them. `tied`: whether some
+-- of them may have rights.
+local function finish(worker, queue, ids, from, last, tied)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
-  if any_ties() then ties().finish(ids, from, last) end
+  if tied then ties().finish(ids, from, last) end
   delete_bodies(ids, from, last)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
   if any_gated then
@@ -50,14 +52,14 @@ end
 
 -- Where in ARGV the ids of a run begin and end.
 local function ids_of_run(at)
-  return at + 4, at + 3 + tonumber(ARGV[at + 3])
+  return at + 4, at + 3 + math.abs(ARGV[at + 3])
 end
 
 -- Settle one run. `held`: the claims of its ids, after `before` other values.
 local function settle_done(worker, at, stale, held, before)
   local queue, request, first = ARGV[at], ARGV[at + 1] .. ' ', ARGV[at + 2]
   local ids, last = ids_of_run(at)
-  local ours
+  local tied, ours = tonumber(ARGV[at + 3]) < 0, nil
   for k = 0, last - ids do
     local claim, name = held[before + k + 1], request .. (first + k) .. ' '
     if claim and string.sub(claim, 1, #name) == name then
@@ -68,9 +70,9 @@ local function settle_done(worker, at, stale, held, before)
     end
   end
   if ours == nil then
-    finish(worker, queue, ARGV, ids, last)
+    finish(worker, queue, ARGV, ids, last, tied)
   elseif #ours > 0 then
-    finish(worker, queue, ours, 1, #ours)
+    finish(worker, queue, ours, 1, #ours, tied)
   end
   return last + 1
 end

@@ -10,6 +10,12 @@ local function ties()
   local T = {}
   tie_functions = T
 
+  -- Until when a job holds which key; nil if it has none. `stored`: its body and what comes before it.
+  local function rights_in(stored)
+    if not stored or not string.find(stored, '\t', 1, true) then return nil end
+    return string.match(stored, '^[^\n\t]*\t(%a+) ([^\n]*)\n')
+  end
+
   -- Call `visit` with each of ids[from .. last] that has a unique key, its key's name and `until`.
   -- Returns how many have one.
   local function each_unique(ids, from, last, visit)
@@ -18,7 +24,7 @@ local function ties()
       local to = last_in_same_hash(ids, from, last)
       local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
       for k = from, to do
-        local till, key = string.match(stored[k - from + 1] or '', '^[^\n\t]*\t(%a+) ([^\n]*)\n')
+        local till, key = rights_in(stored[k - from + 1])
         if till then
           visit(ids[k], P .. 'unique:' .. key, till)
           count = count + 1
@@ -88,10 +94,11 @@ local function ties()
   end
 
   -- The claims of these jobs begin.
-  function T.start(ids)
-    each_unique(ids, 1, #ids, function(id, name, till)
-      if till == 'start' then free(id, name) end
-    end)
+  function T.start(ids, bodies)
+    for k, id in ipairs(ids) do
+      local till, key = rights_in(bodies[k])
+      if till == 'start' then free(id, P .. 'unique:' .. key) end
+    end
   end
 
   -- This job has failed; its rights end, but are kept with it.
