@@ -197,8 +197,9 @@ def _rights(stored: bytes | None) -> bytes:
 
 
 def _with_ties(claim: Claim, stored: bytes | None) -> Claim:
-    rights = _rights(stored)
-    return claim._replace(ties=rights) if rights else claim
+    if not stored or b"\t" not in stored:  # as most, which this finds out in no time
+        return claim
+    return claim._replace(ties=_rights(stored))
 
 
 def _ties(stored: bytes | None) -> Ties:
