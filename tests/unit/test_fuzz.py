@@ -17,6 +17,7 @@ from poolq.config.settings import SETTINGS
 from poolq.engines.redis.codec import decode_body, decode_job, decode_state, decode_step
 from poolq.errors import ConfigError, PoolqError
 from poolq.jobs.message import State
+from poolq.jobs.ties import NO_TIES
 from poolq.monitor import node_info
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.worker_row import text
@@ -103,18 +104,22 @@ def test_a_state_and_a_body_in_redis(stored: bytes) -> None:
 IDS = st.lists(st.binary(max_size=8), min_size=1, max_size=4)
 
 
-@given(st.binary(max_size=12), IDS, st.binary(max_size=20), st.binary(max_size=20))
+BODIES = st.binary(max_size=20) | st.binary(max_size=20).map(lambda end: b"1 q\tend k\n" + end)
+
+
+@given(st.binary(max_size=12), IDS, BODIES, st.binary(max_size=20), st.integers(0, 7))
 def test_a_step_that_redis_answers(
-    queue: bytes, ids: list[bytes], body: bytes, state: bytes
+    queue: bytes, ids: list[bytes], body: bytes, state: bytes, code: int
 ) -> None:
-    group = [queue, 0, 1, ids, [body] * len(ids), [state] * len(ids)]
+    group = [queue, 0, code, ids, [body] * len(ids), [state] * len(ids)]
     step = decode_step([0, ids, [group], b"1764000000000000"], 7)
     assert [claim.index for claim in step.claims] == list(range(len(ids)))
     assert len(step.stale) == len(ids)
     for name in (claim.id + claim.queue for claim in step.claims):
         name.encode()
-    shown = decode_job([ids[0], queue, b"ready", b"1", body, state, queue, queue, body, queue])
+    shown = decode_job([ids[0], queue, b"ready", b"1", body, state, queue, queue, queue])
     shown.queue.encode()
+    assert (shown.ties == NO_TIES) == (b"\tend k\n" not in body)
 
 
 @given(st.text(), st.text(), st.text(max_size=400))
