@@ -11,8 +11,8 @@ from poolq.errors import EngineError
 
 #: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
-#: How many of the server's keys are looked at.
-MAX_KEYS = 10_000
+#: How many unique keys are looked at, and how often a thousand of the server's keys to find them.
+MAX_UNIQUE_KEYS, MAX_SCANS = 1000, 1000
 
 _FSYNC = {
     "always": ("ok", "every acknowledged write is on disk, so a power cut loses nothing"),
@@ -65,7 +65,15 @@ def warnings(client: RedisClient) -> list[str]:
 
 def _unique_keys(client: RedisClient) -> list[Check]:
     """Return a line if there are keys of jobs that are gone."""
-    count = int(client.run(scripts.VOID_KEYS, MAX_KEYS))
+    names: list[bytes] = []
+    cursor = b"0"
+    for _ in range(MAX_SCANS):
+        pattern = f"{client.prefix}unique:*"
+        cursor, found = client.call(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1000)
+        names += found
+        if cursor == b"0" or len(names) >= MAX_UNIQUE_KEYS:
+            break
+    count = int(client.run(scripts.VOID_KEYS, *names[:MAX_UNIQUE_KEYS])) if names else 0
     return [void_keys(count)] if count else []
 
 
