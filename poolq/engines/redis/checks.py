@@ -73,7 +73,7 @@ def _unique_keys(client: RedisClient) -> list[Check]:
         names += found
         if cursor == b"0" or len(names) >= MAX_UNIQUE_KEYS:
             break
-    count = int(client.run(scripts.VOID_KEYS, *names[:MAX_UNIQUE_KEYS])) if names else 0
+    count = int(client.run(scripts.VOID_KEYS, *names[:MAX_UNIQUE_KEYS]))
     return [void_keys(count)] if count else []
 
 
