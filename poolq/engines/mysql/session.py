@@ -175,15 +175,16 @@ class MySQLSession(Session):
         self.add_queues(set(map(_queue_of, pushes)))
         (now,) = self.statements["{now}"]
         expire = any(map(_expires, pushes))
-        begin = [b"BEGIN"]
+        transaction = [b"BEGIN"]
         if len(pushes) > FEW:
-            begin, now = [b"BEGIN", SET_NOW + now], NOW
+            transaction.append(SET_NOW + now)
+            now = NOW
         keys, rows = unique_row(jobs, now) if len(pushes) == 1 else unique_rows(jobs, now, expire)
         (insert_keys,) = self.statements[INSERT_KEYS]
         (insert_jobs,) = self.statements[INSERT_UNIQUE_EXPIRING if expire else INSERT_UNIQUE]
-        transaction = [*begin, insert_keys + keys, insert_jobs + rows, b"COMMIT"]
-        size = sum(map(len, transaction))
-        if size > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
+        transaction += insert_keys + keys, insert_jobs + rows, b"COMMIT"
+        most = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
+        if sum(map(len, transaction)) > most:
             return False
         return self._retry(lambda: self._push_unique(transaction))
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import poolq
 from poolq import EngineUnavailable, JobId, OptionError, PayloadError, Unique
 from poolq.engines.base import Engine, TiedPush
 from poolq.jobs.ids import HolderId
 from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, NO_TIES, Ties, UniqueTie, decode, encode
+from poolq.jobs.unique import key_of
 from tests.contract.helpers import Worker
 from tests.support.producing import MODULE, Kept, produce_to
 
@@ -215,3 +218,15 @@ def test_what_may_be_stored_is_not_tried_again(
         poolq.dispatch_many(Sync, [{"user": 1}, {"user": 2}])
     assert caught.value is error
     assert len(kept.tried) == 1
+
+
+NAMES = st.text(min_size=1, max_size=5) | st.sampled_from(["\n", "a\tb", "\x1f", "\0"])
+
+
+@given(st.dictionaries(NAMES, NAMES | st.integers() | st.lists(NAMES, max_size=2), min_size=1))
+def test_a_key_has_no_control_characters(payload: dict[str, Any]) -> None:
+    """On Redis, a newline would end the line in which a key is stored with its job."""
+    every = (Unique(), Unique(next(iter(payload))), Unique(*payload))
+    keys = [one.key("jobs:A", payload) for one in every]
+    for key in (*keys, key_of("jobs:A", payload)):
+        assert not any(character < " " for character in key), key
