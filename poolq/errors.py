@@ -128,7 +128,7 @@ class StoreMissing(EngineUnavailable):
 
 
 class SchemaError(EngineError):
-    """The tables are missing, or their version is not the one that the code needs."""
+    """The tables are missing, or the store's version is not the one that the code needs."""
 
     exit_code = 78
 

@@ -40,7 +40,7 @@ def test_a_push_that_may_have_been_stored_says_so(proxy: FaultyProxy, engine: En
     was_stored = set()
     for point in proxy.failure_points():
         one = Push(new_id(), "q", b"a")
-        engine.now()
+        engine.counts()
         error = proxy.failing(partial(engine.push, [one]), point)
         found = engine.find(one.id) is not None
         if error is None:
@@ -59,7 +59,7 @@ def test_an_error_of_a_long_push_tells_the_ids_that_are_not_stored_yet(
     proxy: FaultyProxy, engine: Engine, nth: int
 ) -> None:
     pushes = [Push(new_id(), "q", b"x" * MIB) for _ in range(18)]
-    engine.now()
+    engine.counts()
     error = proxy.failing(partial(engine.push, pushes), FailurePoint(nth, delivered=False))
     assert error is not None
     left = set(error.ids)

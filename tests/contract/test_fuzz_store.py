@@ -53,7 +53,7 @@ TABLES = {
     " body lasts reviewed",
     "failed": "id queue at attempt crashes failing history body",
     "queues": "queue paused",
-    "workers": "worker node host pool boot pidns pid started request stale due aside since",
+    "workers": "worker node host pool boot pidns pid started request stale aside since",
     "nodes": "node beat info",
     "windows": "name span most start used ends",
     "lines": "place queue slot name span most since review",
@@ -62,7 +62,7 @@ TABLES = {
 PARTS = {
     "hash": ["states", "counters", "nodes", "nodeinfo", "workers", "worker:w1", "worker:w2",
              "parkrules:q", "bodies:*"],
-    "zset": ["queues", "back:q", "delayed:q", "parked:q", "failed:q", "windows", "released:q"],
+    "zset": ["known", "back:q", "delayed:q", "failed:q", "windows", "released:q"],
     "list": ["ready:q", "wake:q", "wake"],
     "set": ["paused", "node:n1", "node:n2"],
     "string": ["win:*"],

@@ -540,7 +540,8 @@ class Namespace:
     #: Redis' keys, and the tables that may have rows, when every job is gone: what is known of
     #: queues and limits stays until it is swept.
     KEPT = (
-        "queues",
+        "version",
+        "known",
         "idle",
         "active",
         "later",

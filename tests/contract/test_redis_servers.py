@@ -312,12 +312,14 @@ def test_nothing_is_left_when_all_is_done(redis_server: Redis, make: Make, names
     with redis_server.client() as client:
         left = client.keys(f"{{{namespace}}}:*")
     names = {key.decode().partition(":")[2] for key in left}
-    assert names <= {"queues", "active", "counters", "wake", "named", "named:q"}
+    assert names <= {"version", "known", "active", "counters", "wake", "named", "named:q"}
     while engine.sweep(0):
         pass
     with redis_server.client() as client:
         left = client.keys(f"{{{namespace}}}:*")
         counted = client.hgetall(f"{{{namespace}}}:counters")
     names = {key.decode().partition(":")[2] for key in left}
-    assert names <= {"counters", "wake", "named", "named:q"}, "the names leave by themselves"
+    assert names <= {"version", "counters", "wake", "named", "named:q"}, (
+        "the names leave by themselves"
+    )
     assert counted == {b"done ": b"2"}

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 RULE, FREE = Rule("full", 1, HOUR), Rule("free", 99, HOUR)
 LINES = [f"line:1:q:{HOUR}:{key}" for key in ("full", "free")]
 KEYS = [
-    *("active", "later", "idle", "failures", "named", "named:q"),
+    *("version", "active", "later", "idle", "failures", "named", "named:q"),
     *(
         "states",
-        "queues",
+        "known",
         "paused",
         "back:q",
         "granted",

@@ -1,10 +1,8 @@
-"""The tables: migrated by hand on a server, automatically in a file; their version must match the
-code."""
+"""The tables: made by hand on a server, automatically in a file; their version must match."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -13,12 +11,11 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.sql.schema import SCHEMA_VERSION, statements
-from poolq.engines.sql.session import Query
+from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import ConfigError, EngineError, SchemaError
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, Worker, count_of, named, push, stored
+from tests.contract.helpers import Worker, named, push
 from tests.support.servers import MariaDB
 
 
@@ -48,34 +45,6 @@ def set_version(engine: MySQLEngine | SQLiteEngine, server: MariaDB, version: in
             cursor.execute(change)
 
 
-def make_version_1(engine: MySQLEngine | SQLiteEngine, server: MariaDB, count: int = 0) -> None:
-    """Tables as an older poolq leaves them: `count` jobs are delayed, two are ready, one of them
-    for long, one is claimed, one is parked."""
-    names = "id, place, queue, due, history, body, rules"
-    day = 24 * HOUR
-    now = time.time_ns() // 1000
-    rows = [("old", "", "q", 1), ("ready", "", "q", now - 9), ("claimed", "w:gone", "q", now - 8)]
-    rows += [("parked", "p:1:k", "q", now - 7)]
-    rows += [(f"delayed {n}", "", "q", now + day + n) for n in range(count)]
-    values = [(*row, b"", row[0].encode(), b'[["k",5,1]]') for row in rows]
-    ns = engine.namespace
-    made = statements(engine.schema.files[0], ns)
-    made += [f"INSERT INTO {ns}_schema (one, version) VALUES (1, 1)"]
-    made += [f"INSERT INTO {ns}_queues (queue) VALUES ('q')"]
-    made += [f"INSERT INTO {ns}_lines VALUES ('p:1:k', 'q', 1, 'k', 1, 5)"]
-    insert = f"INSERT INTO {ns}_jobs ({names}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-    if isinstance(engine, SQLiteEngine):
-        with closing(sqlite3.connect(engine.options.file)) as raw, raw:
-            for one in made:
-                raw.execute(one)
-            raw.executemany(insert, values)
-    else:
-        with server.connect() as connection, connection.cursor() as cursor:
-            for one in made:
-                cursor.execute(one)
-            cursor.executemany(insert.replace("?", "%s"), values)
-
-
 def refused(engine: Engine) -> str:
     with pytest.raises(SchemaError) as caught:
         push(engine, "a")
@@ -91,17 +60,17 @@ def test_without_tables_the_error_names_the_command_that_makes_them(mysql: MySQL
 
 
 def test_a_second_migration_changes_nothing(mysql: MySQLEngine) -> None:
-    assert mysql.schema.migrate() == SCHEMA_VERSION
+    assert mysql.schema.migrate()
     assert mysql.schema.version() == SCHEMA_VERSION
     push(mysql, "a")
-    assert mysql.schema.migrate() == 0
+    assert not mysql.schema.migrate()
     assert named(Worker(mysql).claim()) == ["a"]
 
 
 def test_of_simultaneous_migrations_one_makes_the_tables(mysql: MySQLEngine) -> None:
     with ThreadPoolExecutor(4) as threads:
-        steps = list(threads.map(lambda _: mysql.schema.migrate(), range(4)))
-    assert sorted(steps) == [0, 0, 0, SCHEMA_VERSION]
+        made = list(threads.map(lambda _: mysql.schema.migrate(), range(4)))
+    assert sorted(made) == [False, False, False, True]
 
 
 def test_an_interrupted_migration_can_be_repeated(
@@ -112,7 +81,7 @@ def test_an_interrupted_migration_can_be_repeated(
         cursor.execute(f"DELETE FROM {mysql.namespace}_schema")
         cursor.execute(f"DROP TABLE {mysql.namespace}_counters")
     assert "poolq db migrate" in refused(mysql)
-    assert mysql.schema.migrate() == SCHEMA_VERSION
+    assert mysql.schema.migrate()
     push(mysql, "a")
 
 
@@ -137,97 +106,28 @@ def test_tables_that_vanish_during_use_are_reported(
     assert "poolq db migrate" in refused(mysql)
 
 
+@pytest.mark.parametrize("version", [1, 2, SCHEMA_VERSION + 1])
 @pytest.mark.parametrize("kind", ["mysql", "sqlite"])
-def test_tables_of_a_newer_poolq_are_not_touched(
-    request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
+def test_tables_of_another_version_are_not_touched(
+    request: pytest.FixtureRequest, kind: str, version: int, mariadb_server: MariaDB
 ) -> None:
     engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
     engine.schema.migrate()
-    set_version(engine, mariadb_server, SCHEMA_VERSION + 1)
+    set_version(engine, mariadb_server, version)
     text = refused(engine)
-    assert f"version {SCHEMA_VERSION + 1}" in text
-    assert "install" in text
-    with pytest.raises(SchemaError, match="install"):
+    assert f"version {version}, and this poolq needs {SCHEMA_VERSION}" in text
+    assert ("install" if version > SCHEMA_VERSION else "drain it with that code") in text
+    with pytest.raises(SchemaError, match=f"version {version}"):
         engine.schema.migrate()
-    assert engine.schema.version() == SCHEMA_VERSION + 1
+    assert engine.schema.version() == version
 
 
-def test_tables_of_an_older_poolq_are_migrated_by_hand_on_a_server(
-    mysql: MySQLEngine, mariadb_server: MariaDB
-) -> None:
-    make_version_1(mysql, mariadb_server)
-    assert "poolq db migrate" in refused(mysql)
-    assert mysql.schema.migrate() == SCHEMA_VERSION - 1
-    push(mysql, "a")
-
-
-@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
-def test_full_tables_of_version_1_keep_all_that_is_in_them(
-    request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
-) -> None:
-    """There are more delayed jobs than one statement of the migration moves."""
-    engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
-    make_version_1(engine, mariadb_server, 12_000)
-    assert engine.schema.migrate() == SCHEMA_VERSION - 1
-    worker = Worker(engine)
-    assert named(worker.claim(9)) == ["old", "ready"]
-    assert named(worker.claim(9)) == ["parked"]
-    assert stored(engine, "delayed 11999").status == "delayed"
-    moved = Query("SELECT COUNT(*), MIN(due_at) FROM {jobs} WHERE place = 'd'")
-    ((count, first),) = engine.session.read(moved)[0].rows
-    assert count == 12_000
-    assert first > engine.now() + 23 * HOUR
-    assert engine.schema.migrate() == 0
-
-
-@pytest.mark.parametrize("at", [1, 3, 4, 15])
-def test_an_interrupted_migration_of_full_tables_can_be_repeated(
-    mysql: MySQLEngine, at: int, mariadb_server: MariaDB
-) -> None:
-    """MySQL commits each statement by itself. (SQLite commits all of them, or none.)"""
-    make_version_1(mysql, mariadb_server, 3)
-    second = statements(mysql.schema.files[1], mysql.namespace)
-    assert len(second) == 35
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        for one in second[:at]:
-            cursor.execute(one)
-    assert mysql.schema.migrate() == SCHEMA_VERSION - 1
-    worker = Worker(mysql)
-    assert named([*worker.claim(9), *worker.claim(9)]) == ["old", "ready", "parked"]
-    assert count_of(mysql).delayed == 3
-
-
-@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
-def test_an_older_poolq_that_still_runs_fails(
-    request: pytest.FixtureRequest, kind: str, mariadb_server: MariaDB
-) -> None:
-    """Its statements name a column that is gone; otherwise it would run delayed jobs at once."""
-    engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
-    make_version_1(engine, mariadb_server)
-    engine.schema.migrate()
-    for old in (
-        Query("INSERT INTO {jobs} (id, queue, due, history, body) VALUES ('a', 'q', 1, x'', x'')"),
-        Query("SELECT id FROM {jobs} WHERE place = '' AND queue = 'q' AND due <= {now}"),
-    ):
-        with pytest.raises(EngineError, match="due") as caught:
-            engine.session.transact(lambda tx, old=old: tx.later(old))  # type: ignore[misc]
-        assert "\n" not in str(caught.value)
-
-
-def test_the_tables_of_a_file_are_made_and_migrated_automatically(
-    sqlite: SQLiteEngine, mariadb_server: MariaDB, opened: OpenEngine
-) -> None:
+def test_the_tables_of_a_file_are_made_automatically(sqlite: SQLiteEngine) -> None:
     assert sqlite.schema.version() == 0
     assert not sqlite.options.file.exists(), "a look makes no file"
     push(sqlite, "a")
     assert sqlite.schema.version() == SCHEMA_VERSION
-    assert sqlite.schema.migrate() == 0
-    sqlite.close()
-    sqlite.options.file.unlink()
-    make_version_1(sqlite, mariadb_server)
-    again = opened(sqlite.url, sqlite.namespace)
-    assert named(Worker(again).claim()) == ["old"]
-    assert sqlite.schema.version() == SCHEMA_VERSION
+    assert not sqlite.schema.migrate()
 
 
 def test_the_printed_statements_make_the_tables_of_a_file(sqlite: SQLiteEngine) -> None:

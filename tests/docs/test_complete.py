@@ -16,7 +16,7 @@ import pytest
 
 import poolq
 from poolq import errors
-from poolq.cli import db, records
+from poolq.cli import records
 from poolq.cli.main import INTERRUPTED, USAGE
 from poolq.cli.main import poolq as root
 from poolq.config import Config, engine_urls, open_engine, settings
@@ -77,7 +77,7 @@ def test_a_setting_has_its_row(setting: settings.Setting) -> None:
 
 
 def exit_codes() -> set[int]:
-    found = {0, USAGE, INTERRUPTED, db.OUTDATED}
+    found = {0, USAGE, INTERRUPTED}
     found |= {errors.BOOT_FAILED, errors.CRASH_STORM, errors.KILLED, *errors.CANNOT_START}
     kinds = [errors.PoolqError]
     while kinds:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pymysql
 import pytest
+import redis
 
 from poolq.errors import EngineError
 from tests.conftest import OwnMariaDB, OwnRedis
@@ -126,20 +127,23 @@ def test_tables_that_are_missing(make_project: MakeProject, engine_url: str) -> 
     assert "poolq db migrate" in line
 
 
-@on("mariadb", "sqlite")
-def test_tables_of_a_newer_version(project: Project) -> None:
-    assert project.engine.counts() == [], "they are there"
-    change = f"UPDATE {project.namespace}_schema SET version = 99"
+@pytest.mark.parametrize("version", [2, 99])
+def test_a_store_of_another_version(project: Project, version: int) -> None:
+    assert project.engine.counts() == [], "it is there"
+    change = f"UPDATE {project.namespace}_schema SET version = {version}"
     if project.url.startswith("sqlite"):
         with closing(sqlite3.connect(project.url.removeprefix("sqlite:///"))) as file, file:
             file.execute(change)
-    else:
+    elif project.url.startswith("mysql"):
         with closing(connected(project.url)) as connection, connection.cursor() as cursor:
             cursor.execute(change)
+    else:
+        with closing(redis.Redis.from_url(project.url)) as client:
+            client.set(f"{{{project.namespace}}}:version", version)
     pool = project.pool(2)
     assert pool.wait_exit() == 78
     (line,) = said(pool)
-    assert "newer" in line
+    assert ("newer" if version == 99 else "drain it with that code") in line
 
 
 def connected(url: str) -> pymysql.connections.Connection:

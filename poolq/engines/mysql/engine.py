@@ -20,8 +20,9 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import (  # isort: skip
     CANCELLED_SUFFIX, DELAYED, GATE_LINE_PREFIX, QUEUED, claimed_by,
 )  # fmt: skip
+from poolq.engines.schema_version import check_version
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
-from poolq.engines.sql.schema import check_namespace, check_version
+from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
 from poolq.engines.sql.skip_scan import next_after
 from poolq.engines.sql.wakeups import take_wakeup

@@ -9,17 +9,13 @@ import pymysql
 from poolq.engines.mysql.connecting import Raw, close, connect
 from poolq.engines.mysql.faults import NO_TABLE, code, translate
 from poolq.engines.mysql.options import MySQLOptions
+from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import RenderedSQL
 from poolq.errors import EngineUnavailable
 
 #: Seconds to wait for another migration.
 MIGRATION_LOCK_TIMEOUT = 4
-#: Seconds that one statement of a migration may take.
-STATEMENT_TIMEOUT = 3600
-#: Errors of an ALTER that an interrupted migration has already run: the old column does not exist,
-#: or the new column or key already does.
-ALREADY_DONE = (1054, 1060, 1061)
 
 
 class MySQLSchema(SQLSchema):
@@ -32,31 +28,20 @@ class MySQLSchema(SQLSchema):
         with self._connected() as raw:
             return self.read(raw)
 
-    def migrate(self) -> int:
+    def migrate(self) -> bool:
         with self._connected() as raw, raw.cursor() as cursor:
             name = f"{self._options.database}.{self.namespace} schema"[:64]
-            raw._read_timeout = STATEMENT_TIMEOUT  # type: ignore[attr-defined]  # noqa: SLF001  # no other way
             cursor.execute("SELECT GET_LOCK(%s, %s)", (name, MIGRATION_LOCK_TIMEOUT))
             if cursor.fetchone() != (1,):
                 raise EngineUnavailable(
                     f"{self.redacted_url}: another migration is running; try again later"
                 )
-            steps = self.steps(self.read(raw))
-            for number, statements in steps:
-                for one in statements:
-                    self._run(cursor, one)
-                cursor.execute(self._texts[WRITE_VERSION].replace("?", "%s"), (number,))
-        return len(steps)
-
-    def _run(self, cursor: pymysql.cursors.Cursor, statement: str) -> None:
-        """Run a statement. An UPDATE, which has a LIMIT to bound the transaction, is repeated until
-        it changes nothing."""
-        try:
-            while cursor.execute(statement) and statement.startswith("UPDATE"):
-                pass
-        except pymysql.Error as error:
-            if not statement.startswith("ALTER") or code(error) not in ALREADY_DONE:
-                raise
+            missing = self.missing(self.read(raw))
+            for one in missing:
+                cursor.execute(one)
+            if missing:
+                cursor.execute(self._texts[WRITE_VERSION].replace("?", "%s"), (SCHEMA_VERSION,))
+        return bool(missing)
 
     def read(self, raw: Raw) -> int:
         """Return the version of the tables that a connection sees. Raises pymysql.Error."""

@@ -1,15 +1,19 @@
--- poolq on MySQL 8.0.1+ and MariaDB 10.6+, version 1.
+-- poolq on MySQL 8.0.1+ and MariaDB 10.6+, version 3.
 -- Names are VARBINARY, so that they are compared byte by byte. Times are microseconds since the
--- epoch, UTC. {ns} is the namespace.
+-- epoch, UTC. {ns} is the namespace. Each statement can be repeated, as MySQL commits each by itself.
 
--- Jobs that wait or run. `place`: '' in the queue (delayed until `due`), 'w:<worker>' claimed,
--- 'p:<microseconds>:<key>' parked in a rate limit's line. (worker, request, idx) identify a claim.
+-- Jobs that wait or run. `place`: '' ready, 'd' delayed until `due_at`, 'w:<worker>' claimed,
+-- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that limit
+-- until `due_at`, with the due time in `taken`. (worker, request, idx) identify a claim.
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
+-- `lasts`: until when a slot is reserved for the job. `reviewed`: the job was claimed from a line
+-- without a slot, to ask its code for its limits again. `expires_at`: when the job expires, if it does.
+-- `ties`: the job's rights as JSON, or NULL (see jobs/ties.py).
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     place VARBINARY(1100) NOT NULL DEFAULT '',
     queue VARBINARY(255) NOT NULL,
-    due BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
     request BIGINT NOT NULL DEFAULT 0,
     idx INT NOT NULL DEFAULT 0,
     admitted TINYINT NOT NULL DEFAULT 0,
@@ -20,11 +24,15 @@ CREATE TABLE IF NOT EXISTS {ns}_jobs (
     history LONGBLOB NOT NULL,
     rules BLOB,
     body LONGBLOB NOT NULL,
+    lasts BIGINT NOT NULL DEFAULT 0,
+    reviewed VARBINARY(1120) NOT NULL DEFAULT '',
+    expires_at BIGINT,
+    ties BLOB,
     PRIMARY KEY (id),
-    KEY turn (place, queue, due, id)
+    KEY turn (place, queue, due_at, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Failed jobs, with their history.
+-- Failed jobs, with their history. `expires`: how long after a retry the job expires.
 CREATE TABLE IF NOT EXISTS {ns}_failed (
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     queue VARBINARY(255) NOT NULL,
@@ -34,22 +42,30 @@ CREATE TABLE IF NOT EXISTS {ns}_failed (
     failing INT NOT NULL,
     history LONGBLOB NOT NULL,
     body LONGBLOB NOT NULL,
+    expires BIGINT,
+    ties BLOB,
     PRIMARY KEY (id),
     KEY newest (at, id),
     KEY newest_of_queue (queue, at, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token.
+-- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token. `used`: when the queue was
+-- last found in use. `total`: the sum of its counters at that time.
 CREATE TABLE IF NOT EXISTS {ns}_queues (
     queue VARBINARY(255) NOT NULL,
     paused TINYINT NOT NULL DEFAULT 0,
     armed TINYINT NOT NULL DEFAULT 1,
     seen BIGINT NOT NULL DEFAULT 0,
-    PRIMARY KEY (queue)
+    used BIGINT NOT NULL DEFAULT 0,
+    total BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (queue),
+    KEY used (used),
+    KEY paused (paused, queue)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
--- The claims in this answer are the jobs with the same `request`. `due` is no longer used.
+-- The claims in this answer are the jobs with the same `request`. `since`: when the worker was registered.
+-- `aside`: how often it settled outside its steps.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker VARBINARY(255) NOT NULL,
     node VARBINARY(255) NOT NULL,
@@ -61,7 +77,8 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
     started BIGINT NOT NULL,
     request BIGINT NOT NULL DEFAULT -1,
     stale LONGBLOB NOT NULL,
-    due BIGINT NOT NULL DEFAULT 0,
+    since BIGINT NOT NULL DEFAULT 0,
+    aside BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (worker),
     KEY node (node, worker)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
@@ -75,6 +92,9 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
+-- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
+-- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
+-- certainly neither a hold of the key nor a limit that a person has set.
 CREATE TABLE IF NOT EXISTS {ns}_windows (
     name VARBINARY(1000) NOT NULL,
     span BIGINT NOT NULL,
@@ -82,11 +102,16 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
     start BIGINT NOT NULL,
     used BIGINT NOT NULL,
     ends BIGINT NOT NULL,
+    starts BIGINT NOT NULL DEFAULT 0,
+    log LONGBLOB,
+    plain TINYINT NOT NULL DEFAULT 0,
     PRIMARY KEY (name, span),
     KEY ends (ends)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Lines of parked jobs, one for each limit and queue. `slot`: when to try the first job again.
+-- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
+-- `review`: workers that registered then or later review the limits of the line's head (0: none).
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place VARBINARY(1100) NOT NULL,
     queue VARBINARY(255) NOT NULL,
@@ -94,11 +119,21 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     name VARBINARY(1000) NOT NULL,
     span BIGINT NOT NULL,
     most BIGINT NOT NULL,
+    since BIGINT NOT NULL DEFAULT 0,
+    review BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (place, queue),
-    KEY slot (queue, slot)
+    KEY slot (queue, slot),
+    KEY earliest (slot, queue),
+    KEY since (since, slot),
+    KEY review (review, queue)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- How often each event has happened, by worker ('' for recovered workers) and queue.
+-- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
+-- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
+-- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting
+-- jobs another one with their key has replaced. `expired`: how many jobs were deleted because they were
+-- too late to be run.
 CREATE TABLE IF NOT EXISTS {ns}_counters (
     worker VARBINARY(255) NOT NULL,
     queue VARBINARY(255) NOT NULL,
@@ -108,7 +143,86 @@ CREATE TABLE IF NOT EXISTS {ns}_counters (
     limited BIGINT NOT NULL,
     parked BIGINT NOT NULL,
     crashed BIGINT NOT NULL,
-    PRIMARY KEY (worker, queue)
+    cancelled BIGINT NOT NULL DEFAULT 0,
+    discarded BIGINT NOT NULL DEFAULT 0,
+    snoozed BIGINT NOT NULL DEFAULT 0,
+    skipped BIGINT NOT NULL DEFAULT 0,
+    replaced BIGINT NOT NULL DEFAULT 0,
+    expired BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (worker, queue),
+    KEY queue (queue, worker)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Limits that people have set in place of `most`, by key and window.
+CREATE TABLE IF NOT EXISTS {ns}_overrides (
+    name VARBINARY(1000) NOT NULL,
+    span BIGINT NOT NULL,
+    most BIGINT NOT NULL,
+    PRIMARY KEY (name, span)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Keys of limits that are held, so that no job starts under them: since when, and until when.
+CREATE TABLE IF NOT EXISTS {ns}_holds (
+    name VARBINARY(1000) NOT NULL,
+    start BIGINT NOT NULL,
+    ends BIGINT NOT NULL,
+    PRIMARY KEY (name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Which job has a unique key, and when the key ends if it is held for a time (else 0).
+CREATE TABLE IF NOT EXISTS {ns}_unique_keys (
+    name VARBINARY(255) NOT NULL,
+    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    ends BIGINT NOT NULL,
+    PRIMARY KEY (name),
+    KEY ends (ends)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at it, far in the future
+-- if it is paused or no living node declares it. `declared`: 1 if it comes from code. `job`: the job
+-- of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
+CREATE TABLE IF NOT EXISTS {ns}_schedules (
+    name VARBINARY(255) NOT NULL,
+    hash VARBINARY(64) NOT NULL,
+    declared TINYINT NOT NULL,
+    paused TINYINT NOT NULL,
+    due BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    job VARBINARY(64) NOT NULL,
+    ticks BIGINT NOT NULL,
+    skipped BIGINT NOT NULL,
+    spec LONGBLOB NOT NULL,
+    PRIMARY KEY (name),
+    KEY at (at, name)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Which schedules the code of each node declares, and with an empty name the digest of all of them.
+-- `pending`: 1 if another schedule of that name is stored, and `spec` is what is to replace it.
+CREATE TABLE IF NOT EXISTS {ns}_declared (
+    node VARBINARY(255) NOT NULL,
+    name VARBINARY(255) NOT NULL,
+    hash VARBINARY(64) NOT NULL,
+    pending TINYINT NOT NULL,
+    spec LONGBLOB NOT NULL,
+    PRIMARY KEY (node, name),
+    KEY name (name, node),
+    KEY pending (pending, node)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
+-- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `seat`: the job that
+-- took the slot first. `handed`: how often it was handed on since then. The row (name, GATE_WINDOW) of
+-- the windows is the gate's lock. It is `plain` if there are no more rows than slots, and no job waits.
+CREATE TABLE IF NOT EXISTS {ns}_slots (
+    name VARBINARY(1000) NOT NULL,
+    seat CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    place VARBINARY(1100) NOT NULL,
+    request BIGINT NOT NULL,
+    idx INT NOT NULL,
+    handed BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (name, seat)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 CREATE TABLE IF NOT EXISTS {ns}_schema (

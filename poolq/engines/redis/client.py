@@ -11,10 +11,12 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from poolq.engines.connections import Connections, reentrancy_error
+from poolq.engines.redis import scripts
 from poolq.engines.redis.connection import Argument, Command, RedisConnection, code_of
 from poolq.engines.redis.options import parse_url
 from poolq.engines.redis.scripts import Script
 from poolq.engines.redis.topology import Topology
+from poolq.engines.schema_version import SCHEMA_VERSION, check_version
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 
 #: Error replies of a server that cannot serve now, and what they mean.
@@ -56,9 +58,26 @@ class RedisClient:
         lifecycle = self._topology.connect, RedisConnection.close, RedisConnection.alive
         self._connections = Connections(*lifecycle)
         self.blocking = Connections(*lifecycle)
+        self._has_version = False
 
     def run(self, script: Script, *args: Argument) -> Any:
-        """Run a script of this namespace. Raises EngineUnavailable, ReplyLost, EngineError."""
+        """Run a script of this namespace. Raises EngineUnavailable, ReplyLost, EngineError,
+        SchemaError."""
+        if not self._has_version:
+            self._check_version()
+        return self.run_unchecked(script, *args)
+
+    def _check_version(self) -> None:
+        """Check the version of the keys before the first script. Raises SchemaError."""
+        try:
+            found = self.run_unchecked(scripts.VERSION, SCHEMA_VERSION)
+        except ReplyLost as error:
+            raise EngineUnavailable(str(error)) from None  # nothing else has been sent
+        check_version(int(found), self.redacted_url)
+        self._has_version = True
+
+    def run_unchecked(self, script: Script, *args: Argument) -> Any:
+        """Run a script, whatever the version of the keys. Raises as `run` does."""
         command = (b"EVALSHA", script.sha, b"1", self._key, *args)
         try:
             return self._exchange(command)

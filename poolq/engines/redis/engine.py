@@ -150,8 +150,6 @@ class RedisEngine(Engine):
     # keepers
 
     def prepare(self) -> list[str]:
-        while self.client.run(scripts.UPGRADE):
-            pass
         return checks.warnings(self.client)
 
     def wait(self, queues: Queues, timeout: float) -> int:

@@ -1,9 +1,10 @@
-"""The tables in the file. They are created or migrated when the file is opened."""
+"""The tables in the file. They are made when the file is opened."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import RenderedSQL
 from poolq.engines.sqlite.connecting import connect, set_pragmas
@@ -27,7 +28,7 @@ class SQLiteSchema(SQLSchema):
         except sqlite3.Error as error:
             raise translate(error, self._options.file) from error
 
-    def migrate(self) -> int:
+    def migrate(self) -> bool:
         write_lock = WriteLock(self._options.file)
         try:
             with closing(connect(self._options)) as raw:
@@ -37,19 +38,19 @@ class SQLiteSchema(SQLSchema):
         finally:
             write_lock.close()
 
-    def prepare(self, raw: sqlite3.Connection, exclusively: Exclusively) -> int:
-        """Set up a new connection and migrate the tables. Returns how many steps ran."""
+    def prepare(self, raw: sqlite3.Connection, exclusively: Exclusively) -> bool:
+        """Set up a new connection, and make the tables as `migrate` does."""
         version = run_read(lambda: self._tuned(raw), exclusively)
-        if not self.steps(version):
-            return 0
+        if not self.missing(version):
+            return False
         exclusively(lambda: raw.execute("BEGIN IMMEDIATE"))
         with raw:  # commits, or rolls back
-            steps = self.steps(self._read(raw))  # another process may have run some
-            for number, statements in steps:
-                for one in statements:
-                    raw.execute(one)
-                raw.execute(self._texts[WRITE_VERSION], (number,))
-        return len(steps)
+            missing = self.missing(self._read(raw))  # another process may have made them
+            for one in missing:
+                raw.execute(one)
+            if missing:
+                raw.execute(self._texts[WRITE_VERSION], (SCHEMA_VERSION,))
+        return bool(missing)
 
     def _tuned(self, raw: sqlite3.Connection) -> int:
         """Set up the connection, and return the version of the tables."""

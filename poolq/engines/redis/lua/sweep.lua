@@ -10,7 +10,7 @@
 -- when it has been there for the given time. Storing a job in the queue removes it from `idle`.
 
 local MAX_WINDOWS, MAX_QUEUES = 500, 100
-local known, idle, windows = P .. 'queues', P .. 'idle', P .. 'windows'
+local known, idle, windows = P .. 'known', P .. 'idle', P .. 'windows'
 local since = digits(now - tonumber(ARGV[1]))
 
 local running
@@ -47,7 +47,7 @@ check_clock()
 local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_WINDOWS)
 if #ended > 0 then call('ZREM', windows, unpack(ended)) end
 
--- Slots are void only if an older poolq has ended their claims.
+-- Slots are void only if somebody has damaged their claims.
 for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_QUEUES)[2]) do
   if i % 2 == 1 and gates().drop_void(key) > 0 then
     gate_slots().open_lines(key)

@@ -4,6 +4,7 @@
 -- one slot of a cluster. There is no key with the name of the prefix itself. Therefore the server
 -- rejects a script (ASK) while the slot is being moved to another node and some keys are missing.
 --
+--   version           STRING of all keys; they have no other, see engines/schema_version.py
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below. Of
 --                           a job with rights: "<due> <queue>\t<rights>\n<body>", see part `ties`
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
@@ -13,12 +14,11 @@
 --   ties              STRING how many jobs have rights
 --   unique:<key>      STRING the id of the job that has a unique key; "<ends> <id>", and expires, if
 --                           the key ends by time
---   queues            ZSET  queue that has held a job -> when this was last noticed
+--   known             ZSET  queue that has held a job -> when this was last noticed
 --   idle              ZSET  queue that has held a job -> when it was noticed to hold none
 --   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)
 --   later             ZSET  queue -> when it next has a claimable job, or an earlier time
---   failures          ZSET  queue with failed jobs -> when its last one failed, or a later time; 0 if
---                           an older poolq has written it
+--   failures          ZSET  queue with failed jobs -> when its last one failed, or a later time
 --   paused            SET   paused queues
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all other jobs
 --   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count

@@ -17,7 +17,7 @@ local function gate_slots()
       local scheduled = call('ZSCORE', P .. 'lines:' .. queue, identity)
       if scheduled and tonumber(scheduled) > now then
         if call('ZADD', ACTIVE, 0, queue) == 1 then
-          call('ZADD', P .. 'queues', stamp, queue)
+          call('ZADD', P .. 'known', stamp, queue)
           call('ZREM', P .. 'idle', queue)
         end
         call('ZADD', P .. 'lines:' .. queue, stamp, identity)

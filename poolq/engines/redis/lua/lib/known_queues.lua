@@ -31,7 +31,7 @@ end
 
 -- Call `add` with the queues that were used last.
 local function each_recent(add)
-  local used, idle = P .. 'queues', P .. 'idle'
+  local used, idle = P .. 'known', P .. 'idle'
   local last = RECENT - 1
   if call('ZCARD', used) + call('ZCARD', idle) <= FEW_KNOWN then last = -1 end
   for _, set in ipairs({used, idle}) do

@@ -8,7 +8,7 @@
 local BATCH, MAX_ROUNDS = 1000, 50
 
 local function mark_known(queue)
-  call('ZADD', P .. 'queues', stamp, queue)
+  call('ZADD', P .. 'known', stamp, queue)
   call('ZREM', P .. 'idle', queue)
 end
 
