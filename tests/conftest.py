@@ -23,6 +23,7 @@ from tests.support.forked import preload
 from tests.support.mysql import MySQL, install_mysql
 from tests.support.scratch import ROOT, Scratch
 from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
+from tests.support.signals import unblock_and_reset
 from tests.support.topologies import Cluster, Sentinel
 
 ENGINES = ("redis", "valkey", "mariadb", "sqlite")
@@ -101,6 +102,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=25,
         help="how many random lives of a pool its policy goes through",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run, and not in the process that only deals them out."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        unblock_and_reset()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,7 +1,6 @@
 """The options of a job: parsing, validation and merging.
 
 Options are read when a job is dispatched and are stored with it. The caller decides where they come
-import msgspec
 from (a class, `set()`, `dispatch()`, a decorator) and when they are checked. The options of a class
 are checked when it is defined.
 """
