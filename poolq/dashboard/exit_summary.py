@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from poolq.dashboard.drawing.cells import clean
-from poolq.dashboard.drawing.throughput import KINDS, TITLES
+from poolq.dashboard.drawing.throughput import KINDS, WORDS
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import PoolView, Snapshot
 
@@ -21,7 +21,7 @@ def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
     name = clean(head.pool)
     if not ended:
         return [f"pool {name} keeps running (master {head.pid})"]
-    totals = (f"{getattr(last.throughput, kind).total} {TITLES.get(kind, kind)}" for kind in KINDS)
+    totals = (f"{getattr(last.throughput, kind).total} {WORDS.get(kind, kind)}" for kind in KINDS)
     text = ", ".join(totals)
     lines = [f"pool {name} has ended after {amounts.span(head.uptime)}: {text}"]
     if head.killed:

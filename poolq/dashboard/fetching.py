@@ -58,8 +58,9 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
     elif isinstance(found, FoundDetail) and detail is not None and detail.key == shown_by(action):
         detail.waits, detail.blocks = False, found.blocks
         detail.due = now + rest_after(found.took, DETAIL_INTERVAL)
-        detail.job, detail.skew = found.job or detail.job, found.skew or detail.skew
-        detail.gone, detail.progress = found.job is None, found.progress
+        ended = detail.job.ended() if detail.job else None
+        detail.job, detail.skew = found.job or ended, found.skew or detail.skew
+        detail.progress = found.progress
 
 
 def shown_by(action: Action) -> str:

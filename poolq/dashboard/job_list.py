@@ -21,6 +21,7 @@ REFRESH_INTERVAL = 3.0  # seconds between two readings, at least
 IDLE_FACTOR = 50  # the screen rests for at least this many times as long as a reading takes
 MAX_REFRESHED = 1_000  # jobs; a list that is longer, or took several searches, is not read again
 RETRY_INTERVAL = 5.0  # seconds until the next try, if the engine has not answered
+ENDED = "ended"  # the status of a job that is no longer stored
 #: For how many seconds before a reading a failure may be shown that the reading did not contain,
 #: because the worker reports a failure before the engine stores it.
 SETTLE_SECONDS = 2.0
@@ -43,6 +44,10 @@ class JobView(NamedTuple):
     @property
     def queue(self) -> str:
         return self.stored.queue
+
+    def ended(self) -> "JobView":
+        """Return the job as it is shown once the engine no longer stores it: it waits no more."""
+        return self._replace(stored=self.stored._replace(status=ENDED))
 
 
 class Position(NamedTuple):

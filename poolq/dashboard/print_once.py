@@ -67,7 +67,7 @@ def one_line(snapshot: Snapshot) -> str:
     parts = [
         f"{amounts.clock(snapshot.at)} {state}",
         ", ".join(
-            f"{amounts.rate(getattr(rates, kind).now)} {throughput.TITLES.get(kind, kind)}/s"
+            f"{amounts.rate(getattr(rates, kind).now)} {throughput.WORDS.get(kind, kind)}/s"
             for kind in throughput.KINDS
         ),
         ", ".join(f"{count} {name}" for name, count in counts.items()),

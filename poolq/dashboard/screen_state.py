@@ -63,7 +63,7 @@ PROBLEMS = "problems"
 @dataclass(slots=True)
 class Detail:
     """A row shown in full, or all alerts. `blocks` maps titles to fetched texts; if `waits`, more
-    will come. `job`: the job as the engine stores it, or stored it before it was `gone`; `skew`: by
+    will come. `job`: the job as the engine stores it, or stored it before it ended; `skew`: by
     how many seconds the engine's clock is ahead; `progress`: what the job reports, on whatever
     host; `due`: when to fetch again, in monotonic seconds. `follows`: whose lines of the log are
     shown, as `log`. `at_end`: whether the end stays visible when lines are added. `sought` is the
@@ -77,7 +77,6 @@ class Detail:
     job: JobView | None = None
     skew: float = 0.0
     due: float = 0.0
-    gone: bool = False
     progress: Progress | None = None
     follows: LogRequest | None = None
     log: str = ""

@@ -45,8 +45,10 @@ def row_keys(row: object) -> tuple[RowKey, ...]:
             return _ON_FAILURE
         case JobView() if row.stored.status in WAITING:
             return _ON_WAITING
-        case JobView():
+        case JobView() if row.stored.status == "running":
             return RowKey("X", "cancel"), _LOG
+        case JobView():
+            return (_LOG,)
     return ()
 
 

@@ -27,7 +27,7 @@ def progress(work: Work, totals: Totals, seconds: float) -> None:
     _print_line(
         f"{seconds:3.0f} s: {done + failed:4} of {work.jobs} jobs done, "
         f"{count(totals, 'done', 'mails'):2} of {MAIL_COUNT} mails sent, "
-        f"{count(totals, 'limited')} held back, {count(totals, 'retried')} retried, "
+        f"{count(totals, 'limited')} times held back, {count(totals, 'retried')} retried, "
         f"{failed} failed, {count(totals, 'crashed')} crashed"
     )
 
@@ -54,7 +54,7 @@ def end(totals: Totals, found: Output, seconds: float, files: DemoFiles, *, json
             "done": numbers["done"],
             "failed": f"{numbers['failed']} permanently, after on_failure()",
             "retried": f"{numbers['retried']} after an error",
-            "held back": f"{numbers['rate_limited']} by a rate limit, until the next second",
+            "held back": f"{numbers['rate_limited']} times by a rate limit, until the next second",
             "crashed": f"{numbers['crashed']} whose worker was killed, and run again",
             "took": f"{seconds:.1f} s, {rate:.0f} jobs per second",
             "output": f"{files.folder}\n"

@@ -47,7 +47,7 @@ from poolq.monitor.node_info import NodeInfo
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.deaths import death_report
-from poolq.scoreboard.layout import RowStatus
+from poolq.scoreboard.layout import Phase, RowStatus
 from poolq.scoreboard.timeouts import SUSPEND_THRESHOLD, keeper_silence
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
@@ -340,7 +340,8 @@ class Keeper:
 
     def _current_info(self) -> NodeInfo:
         """What a heartbeat publishes about this node."""
-        busy = sum(row.status == RowStatus.LIVE and row.in_job for row in self._scores.used_rows())
+        rows = self._scores.used_rows()
+        busy = sum(row.status == RowStatus.LIVE and row.phase == Phase.BUSY for row in rows)
         at = (monotonic_ns() + self._clock) // 1000
         progress = self._progress.read()
         self._pause = min(self._interval, PROGRESS_INTERVAL) if progress else self._interval

@@ -16,23 +16,20 @@ from poolq.jobs.concurrency import is_gate
 from poolq.jobs.holds import HOLD_WINDOW
 from poolq.log.event_wording import limit_words
 from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan, LimitEnded, Note
-from poolq.monitor.limit_status import (
-    OBSERVE_INTERVAL,
-    WORKER_BOUND_SHARE,
-    ObservedLimit,
-    blocks_parked,
-)
-from poolq.monitor.rates import SlidingWindow
+from poolq.monitor.limit_status import ObservedLimit, blocks_parked
+from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
 #: Seconds for which a limit must have another value before that is reported. While two versions of
 #: the code run, which may take long, the value alternates.
 CHANGED_AFTER = 10.0
+#: If jobs start at less than this share of the allowed rate, busy workers limit the rate.
+WORKER_BOUND_SHARE = 0.8
 RELEASE_AFTER = 5.0  # seconds from the last held job until a limit no longer holds jobs back
 #: Starts are counted over the last 10 seconds, or the last 3 windows if those are longer.
 MIN_SPAN, MIN_WINDOWS = 10.0, 3
 MAX_SAMPLES = 60  # samples of starts that are kept for this time
-WAITING_SPAN, HELD_SPAN = 10.0, 60.0  # seconds over which waiting and held jobs are averaged
+HELD_SPAN = 60.0  # seconds over which held jobs are averaged
 MAX_WATCHED = 1000  # limits; those that jobs wait for take precedence
 MAX_NAMED = 3  # limits that are logged one by one; if more change at once, their number is logged
 MICROSECONDS = 1_000_000
@@ -131,7 +128,6 @@ class _WatchedLimit(msgspec.Struct):
     starts: Starts
     allowed: int
     same_since: float
-    waiting: SlidingWindow = msgspec.field(default_factory=lambda: SlidingWindow(WAITING_SPAN))
     rate: float = 0.0
     used_at: float = 0.0
     held_at: float | None = None
@@ -199,7 +195,6 @@ class LimitWatch:
             known = self._known[name] = _WatchedLimit(use, starts, limit, now, since=since)
         waiting, total = use.parked + use.released, known.starts.total
         known.rate = known.starts.add(clock, use)
-        known.waiting.add(now, waiting)
         if waiting or use.window.used or use.hold > 0:
             known.used_at = now
         if use.released or (use.parked and (blocks_parked(use) or known.keeps_pace(total))):
@@ -301,7 +296,6 @@ class LimitWatch:
             starts=known.rate,
             held=None if held is None else max(0.0, held * 60),
             spark=tuple(max(0.0, after - before) for before, after in pairwise(counts)),
-            growth=known.waiting.rate() or 0.0,
             since=known.since,
             quiet=round(now - known.used_at, 3),
             last_tries=last_tries,

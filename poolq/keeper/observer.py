@@ -22,8 +22,7 @@ from poolq.log.reporting import Log
 from poolq.monitor import node_info, schedule_status
 from poolq.monitor.broker_status import BrokerStatus, QueueFlow, encode, node_status, read
 from poolq.monitor.job_counts import JobCounts
-from poolq.monitor.limit_status import OBSERVE_INTERVAL
-from poolq.monitor.rates import SlidingWindow
+from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow
 from poolq.scoreboard.board import Scoreboard
 
 MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads

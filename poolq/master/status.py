@@ -69,7 +69,7 @@ class StatusReport:
                 }
                 for template in pool.templates.values()
             ],
-            "limits": limits_of(broker.limits_now(pool.label()) if broker else ()),
+            "limits": limits_of(broker.limits_now() if broker else ()),
             "schedules": schedules_of(broker.schedules if broker else ()),
             "workers": [self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
         }

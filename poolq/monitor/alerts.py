@@ -23,7 +23,6 @@ _MIB = 1 << 20
 LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
 MIN_WINDOW = 10.0  # seconds; the end of a shorter window is not shown
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
-MIN_PACE = 0.01  # jobs per second; queues that shrink more slowly do not become empty
 RATE_UNITS = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 ROUND_DOWN = 0.999  # the least that counts as 1, because 1 / 60 * 60 may be less
 DEATH_SHOWN = 30.0  # seconds for which a worker's death is shown
@@ -192,10 +191,8 @@ def _held(limit: LimitStatus, now: float) -> Alert:
         parts.append(f"{amounts.count(limit.used)} run ({rule(limit)})")
     else:
         parts.append(f"starts {start_rates(limit.starts, limit.allowed)} ({rule(limit)})")
-    if limit.grows:
-        parts.append("their number grows")
-    elif limit.empty_in is not None:
-        parts.append(f"empty in about {amounts.span(limit.empty_in)}")
+    if limit.empty_in:
+        parts.append(f"not empty for at least {amounts.span(limit.empty_in)}")
     if limit.last_tries:
         parts.append(f"{amounts.count(limit.last_tries)} held back with one attempt left")
     return Alert("warn", f"limit {limit.key}", "holds back", ", ".join(parts))
@@ -325,9 +322,6 @@ def _ready(queues: Sequence[QueueView]) -> list[str]:
     oldest = max((one.oldest for one in queues if one.oldest is not None), default=None)
     if oldest is not None:
         parts.append(f"the oldest for {amounts.span(oldest)}")
-    pace = sum((one.outgoing or 0.0) - (one.incoming or 0.0) for one in queues)
-    if pace > MIN_PACE:
-        parts.append(f"empty in {amounts.span(many / pace)}")
     return parts
 
 

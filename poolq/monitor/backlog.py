@@ -2,14 +2,11 @@
 
 from typing import NamedTuple
 
-from poolq.monitor.alerts import MIN_PACE, READY_WAIT
-from poolq.monitor.limit_status import OBSERVE_INTERVAL
+from poolq.monitor.alerts import READY_WAIT
+from poolq.monitor.rates import trend
 from poolq.monitor.snapshot import QueueView, Snapshot
 
 KEEPS_UP, SHRINKS, GROWS, STEADY, UNKNOWN = "keeps up", "shrinks", "grows", "steady", "unknown"
-#: A backlog grows if it would be larger by this share after GROWTH_SECONDS.
-GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
-GROWTH_SAMPLES = 6  # of a sparkline, which are GROWTH_SECONDS apart
 
 
 class Backlog(NamedTuple):
@@ -18,8 +15,8 @@ class Backlog(NamedTuple):
     `QueueView`. The other fields concern only the queues that workers serve, those that some pool
     takes and that are not paused. `oldest`: how many seconds their oldest job has waited, and
     `queue`: in which queue. `state` is one of the words above: `keeps up` if no job waits for
-    READY_WAIT seconds. `growth`: more ready jobs per second; `empty_in`: seconds until no job
-    waits, if their number shrinks."""
+    READY_WAIT seconds, and `steady` if there is no `rates.trend`. `growth`: more ready jobs per
+    second; `empty_in`: seconds until no job waits, if their number shrinks."""
 
     ready: int = 0
     oldest: float | None = None
@@ -40,7 +37,7 @@ def backlog(snapshot: Snapshot) -> Backlog:
     queues = snapshot.queues
     served = [one for one in queues if one.served and not one.paused]
     last = max((one for one in served if one.ready), key=_waited, default=None)
-    state, growth, empty_in = _state(served)
+    state, growth, empty_in = _state(served, snapshot.head.period)
     return Backlog(
         ready=sum(one.ready for one in queues) + snapshot.left_out_ready,
         oldest=last.oldest if last else None,
@@ -57,28 +54,17 @@ def backlog(snapshot: Snapshot) -> Backlog:
     )
 
 
-def _state(queues: list[QueueView]) -> tuple[str, float, float | None]:
+def _state(queues: list[QueueView], period: float) -> tuple[str, float, float | None]:
     """Return the state, the growth per second, and the seconds until no job waits."""
     ready = sum(one.ready for one in queues)
     if not any(one.ready and (one.oldest is None or one.oldest >= READY_WAIT) for one in queues):
         return KEEPS_UP, 0.0, None
-    growth = _growth(_add([one.spark for one in queues]))
+    growth = trend(_add([one.spark for one in queues]), period)
     if growth is None:
         return UNKNOWN, 0.0, None
-    if growth < -MIN_PACE:
+    if growth < 0:
         return SHRINKS, growth, ready / -growth
-    if growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * ready):
-        return GROWS, growth, None
-    return STEADY, growth, None
-
-
-def _growth(ready: tuple[float, ...]) -> float | None:
-    """Return how many more jobs are ready per second. Jobs that are delayed, parked or running do
-    not count, so this agrees with the sparkline."""
-    some = ready[-GROWTH_SAMPLES:]
-    if len(some) < 2:
-        return None
-    return (some[-1] - some[0]) / ((len(some) - 1) * OBSERVE_INTERVAL)
+    return GROWS if growth else STEADY, growth, None
 
 
 def _waited(queue: QueueView) -> float:

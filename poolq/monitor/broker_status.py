@@ -11,9 +11,6 @@ from poolq.monitor.limit_status import LimitStatus, ObservedLimit
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.schedule_status import ScheduleStatus
 
-#: The states of a pool in which it starts no jobs.
-STARTS_NOTHING = ("paused", "draining", "ending")
-
 
 class NodeStatus(msgspec.Struct, frozen=True, array_like=True):
     """A pool of the namespace. `age`: seconds since its last heartbeat, at the time of
@@ -65,14 +62,9 @@ class BrokerStatus(msgspec.Struct, frozen=True):
         """Seconds since the observation."""
         return max(0, monotonic_ns() - self.at) / 1e9
 
-    def limits_now(self, state: str) -> tuple[LimitStatus, ...]:
-        """The limits as they are now, for the pane, the alerts, `poolq status` and the metrics.
-        `state`: that of this pool. If it starts no jobs, and no other pool does, it is not known
-        when no job will wait."""
-        found = limit_status.limits(self.limits, self.age())
-        if state not in STARTS_NOTHING or len(self.nodes) > 1:
-            return found
-        return tuple(msgspec.structs.replace(one, empty_in=None) for one in found)
+    def limits_now(self) -> tuple[LimitStatus, ...]:
+        """The limits as they are now, for the pane, the alerts, `poolq status` and the metrics."""
+        return limit_status.limits(self.limits, self.age())
 
 
 _decoder = msgspec.json.Decoder(BrokerStatus)

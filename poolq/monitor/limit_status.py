@@ -17,27 +17,19 @@ from poolq.engines.base import LimitUse
 from poolq.jobs.concurrency import GATE_WINDOW, is_gate
 from poolq.jobs.holds import HOLD_WINDOW
 
-OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 HOLDS_BACK, FULL, OPEN, IDLE, HELD = "holds back", "full", "open", "idle", "held"
-#: A window of up to this length ends too often for the keeper to observe each end.
-SHORT_WINDOW = 5.0  # seconds
-#: If jobs start at less than this share of the allowed rate, busy workers limit the rate.
-WORKER_BOUND_SHARE = 0.8
-#: `grows` is set if the number of waiting jobs grows by this share within GROWTH_SECONDS.
-GROWTH_SHARE, GROWTH_SECONDS = 0.05, 10.0
 
 
 class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     """A limit as the keeper saw it. `window`: its length, and `left`: the time until the open
     window ends, both in microseconds; `left` and `used` are 0 if no window is open. `starts`:
     starts per second. `held`: jobs held back per minute by this pool's workers, None if not known
-    yet; `spark`: jobs held back in each 2 seconds of the last minute, the newest last. `growth`: by
-    how much the number of waiting jobs grows, per second. `since`: since when it holds jobs back,
-    in monotonic seconds, or None. `quiet`: seconds since its last use. `last_tries`: jobs that it
-    has released with one attempt left. `slot`: microseconds until the first parked job may start,
-    as far as the engine knows. `starts_total`: starts since the keeper began to watch it.
-    `held_total`: how many jobs this pool has held back for limits with its key. `hold`:
-    microseconds until the hold of its key ends, or 0."""
+    yet; `spark`: jobs held back in each 2 seconds of the last minute, the newest last. `since`:
+    since when it holds jobs back, in monotonic seconds, or None. `quiet`: seconds since its last
+    use. `last_tries`: jobs that it has released with one attempt left. `slot`: microseconds until
+    the first parked job may start, as far as the engine knows. `starts_total`: starts since the
+    keeper began to watch it. `held_total`: how many jobs this pool has held back for limits with
+    its key. `hold`: microseconds until the hold of its key ends, or 0."""
 
     key: str
     limit: int
@@ -49,7 +41,6 @@ class ObservedLimit(msgspec.Struct, frozen=True, array_like=True):
     starts: float
     held: float | None
     spark: tuple[float, ...]
-    growth: float
     since: float | None
     quiet: float
     last_tries: int = 0
@@ -69,8 +60,8 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     `starts`: starts per second, smoothed; at most `allowed`.
     `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`: jobs that this
     pool holds back per minute; `spark`: in each 2 seconds of the last minute. `next_slot`: seconds
-    until one more job may start, 0.0 if one may now; `empty_in`: about how many seconds until no
-    job waits, None if none does, their number `grows`, or they wait for something else.
+    until one more job may start, 0.0 if one may now; `empty_in`: how many seconds at least until
+    no job waits, however many more come, None if none does, or if they wait for something else.
     `last_tries`: jobs of this pool that it released with one attempt left; the next release fails
     them. `starts_total`, `held_total`: as in `ObservedLimit`. With costs, a start counts as several
     in `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether the window slides.
@@ -91,7 +82,6 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     spark: tuple[float, ...] = ()
     next_slot: float = 0.0
     empty_in: float | None = None
-    grows: bool = False
     last_tries: int = 0
     starts_total: int = 0
     held_total: int = 0
@@ -132,7 +122,7 @@ def of_use(use: LimitUse) -> LimitStatus:
         ObservedLimit(
             key=use.rule.key, limit=use.rule.limit, window=use.rule.window, used=use.window.used,
             left=use.resets_in, parked=use.parked, released=use.released,
-            starts=0.0, held=None, spark=(), growth=0.0, since=0.0 if blocks else None, quiet=0.0,
+            starts=0.0, held=None, spark=(), since=0.0 if blocks else None, quiet=0.0,
             sliding=use.rule.sliding, slot=use.slot_in, declared=use.declared, hold=use.hold,
         ),
         0.0,
@@ -152,14 +142,9 @@ def _gate_status(seen: ObservedLimit, hold: float) -> LimitStatus:
         window=0.0,
         state=state,
         waiting=seen.parked,
-        grows=_grows(seen, seen.parked),
         next_slot=hold,
         hold=hold,
     )
-
-
-def _grows(seen: ObservedLimit, waiting: int) -> bool:
-    return waiting > 0 and seen.growth * GROWTH_SECONDS > max(1.0, GROWTH_SHARE * waiting)
 
 
 def blocks_parked(use: LimitUse) -> bool:
@@ -197,7 +182,10 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
     next_slot = max(hold, resets_in if full and resets_in is not None else 0.0)
     if seen.parked:
         next_slot = max(next_slot, seen.slot / 1e6 - passed)
-    grows = _grows(seen, waiting)
+    free = 0 if next_slot > 0 else max(0, seen.limit - used)
+    begins = next_slot if next_slot > 0 else window if resets_in is None else resets_in
+    later = starting - free  # jobs that start in later windows
+    empty_in = begins + (later - 1) // seen.limit * window if later > 0 else 0.0
     return msgspec.structs.replace(
         msgspec.convert(seen, LimitStatus, from_attributes=True),  # copies fields of the same names
         window=window,
@@ -207,8 +195,7 @@ def status(seen: ObservedLimit, passed: float) -> LimitStatus:
         allowed=seen.limit / window,
         waiting=waiting,
         next_slot=next_slot,
-        empty_in=None if grows or not starting else _empty_in(seen, window, waiting, next_slot),
-        grows=grows,
+        empty_in=empty_in if starting else None,
         hold=hold,
     )
 
@@ -229,11 +216,3 @@ def _status_of_hold(seen: ObservedLimit, hold: float) -> LimitStatus:
         held_total=seen.held_total,
         hold=hold,
     )
-
-
-def _empty_in(seen: ObservedLimit, window: float, waiting: int, next_slot: float) -> float:
-    """Seconds until no job waits; at the actual rate if workers are too busy for `allowed`."""
-    below = seen.starts < WORKER_BOUND_SHARE * seen.limit / window
-    if window <= SHORT_WINDOW and not seen.hold and below and seen.starts > 0:
-        return waiting / seen.starts
-    return next_slot + (waiting - 1) // seen.limit * window

@@ -135,7 +135,7 @@ class Collector:
             **(_of_version(state, broker) if state and broker else {}),
             **_of_jobs(cells),
             **(_of_queues(broker) if broker else {}),
-            **(of_limits(broker.limits_now(state.state if state else "")) if broker else {}),
+            **(of_limits(broker.limits_now()) if broker else {}),
             **(of_schedules(broker.schedules) if broker else {}),
             "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }

@@ -3,7 +3,10 @@
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
+from math import ceil
 from typing import NamedTuple
+
+OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 
 
 class SlidingWindow:
@@ -57,6 +60,24 @@ def before(samples: Sequence[Sample], at: float) -> Sample | None:
         if sample.at <= at:
             return sample
     return samples[0] if samples else None
+
+
+TREND_STEPS = 5  # in each of which a number must change in the same direction
+
+
+def trend(values: Sequence[float], period: float) -> float | None:
+    """Return the change per second of a number whose values are OBSERVE_INTERVAL apart, the newest
+    last, and are read every `period` seconds. It is 0.0 unless each of the last TREND_STEPS
+    readings was larger than the one before, or each was smaller, so one batch is no trend; and None
+    as long as there are too few."""
+    step = max(1, ceil(period / OBSERVE_INTERVAL))
+    some = values[::-step][: TREND_STEPS + 1]
+    if len(some) <= TREND_STEPS:
+        return None
+    changes = [after - before for after, before in pairwise(some)]
+    if not (min(changes) > 0 or max(changes) < 0):
+        return 0.0
+    return sum(changes) / (TREND_STEPS * step * OBSERVE_INTERVAL)
 
 
 def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: float) -> float:

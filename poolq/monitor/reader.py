@@ -9,7 +9,7 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import convert, structs
 
-from poolq.monitor import broker_status, job_counts, limit_status, rates, snapshot
+from poolq.monitor import broker_status, job_counts, rates, snapshot
 from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
 from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, sample
@@ -70,7 +70,7 @@ class SnapshotReader:
             throughput=self._throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
             queues=self._queues(broker) if broker else (),
-            limits=broker.limits_now(state.state) if broker else (),
+            limits=broker.limits_now() if broker else (),
             schedules=tuple(broker.schedules) if broker else (),
             left_out=broker.left_out if broker else 0,
             left_out_ready=broker.left_out_ready if broker else 0,
@@ -108,7 +108,7 @@ class SnapshotReader:
             reachable=bool(self._scores.word(layout.BROKER_UP)),
             ping=broker.ping if broker else None,
             age=broker.age() if broker else None,
-            period=broker.period if broker else limit_status.OBSERVE_INTERVAL,
+            period=broker.period if broker else rates.OBSERVE_INTERVAL,
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
             drain_left=pool_status.drain_left(state),
@@ -182,14 +182,19 @@ class SnapshotReader:
 
 
 def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
-    """Return how many of a pool's `procs` workers run a job, and how many more jobs are running on
-    workers that are leaving. While no other worker serves in its slot, as during a drain, a leaving
-    worker is one of the `procs`. Slots above `procs` are being closed."""
+    """Return how many of a pool's `procs` workers are busy, as their rows say, and how many more
+    jobs are running on workers that are leaving. While no other worker serves in its slot, as
+    during a drain, a leaving worker is one of the `procs`. Slots above `procs` are being closed."""
     serving = {one.slot for one in workers if one.state != "leaving"}
-    running = [one for one in workers if one.id]
+    running = [one for one in workers if is_busy(one)]
     slots = {one.slot for one in running if one.state != "leaving" or one.slot not in serving}
     busy = sum(slot <= procs for slot in slots)
     return busy, len(running) - busy
+
+
+def is_busy(worker: WorkerView) -> bool:
+    """Whether it runs a job, or is about to start or to settle one."""
+    return worker.state == "busy" or bool(worker.id)
 
 
 # throughput
@@ -225,18 +230,15 @@ def _queues(broker: BrokerStatus) -> Iterable[snapshot.QueueView]:
             oldest=one.oldest / 1e6 if one.oldest else None,
             incoming=flow.incoming,
             outgoing=flow.outgoing,
-            empty_in=_empty_in(one.ready, flow),
+            empty_in=_empty_in(one.ready, rates.trend(flow.ready, broker.period)),
             paused=one.paused,
             spark=flow.ready,
             served=one.queue not in unserved,
         )
 
 
-def _empty_in(ready: int, flow: QueueFlow) -> float | None:
-    if flow.incoming is None or flow.outgoing is None or not ready:
-        return None
-    pace = flow.outgoing - flow.incoming
-    return ready / pace if pace > 0.01 else None
+def _empty_in(ready: int, trend: float | None) -> float | None:
+    return ready / -trend if ready and trend and trend < 0 else None
 
 
 def _nodes(
@@ -248,7 +250,7 @@ def _nodes(
         found = node(one, passed)
         if one.node == here:
             ready = sum(worker.state != "boot" for worker in workers)
-            busy = sum(bool(worker.id) for worker in workers)
+            busy = sum(map(is_busy, workers))
             found = structs.replace(found, here=True, workers=ready, busy=busy)
         yield found
 

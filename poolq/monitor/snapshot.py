@@ -14,7 +14,7 @@ from poolq.monitor.schedule_status import ScheduleStatus
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """The pool as a whole. `state` is one of starting, running, paused, reloading, draining,
     ending; `trial`: the generation on trial, 0 for none; `procs`: the target number of workers,
-    `busy`: how many of them run a job, `leaving`: how many more jobs are running on workers that
+    `busy`: how many of them are busy, `leaving`: how many more jobs are running on workers that
     were replaced or are surplus. `broker`: the broker's URL without the password; `ping`: seconds
     that the broker's last answer took. `age`: the age of the queues' counts, which are read every
     `period` seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`:
@@ -119,9 +119,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
     `incoming`, `outgoing`: jobs per second that become ready and that end; `empty_in`: seconds
-    until it is empty at that rate, None if it does not shrink; `spark`: ready jobs every 2 seconds
-    of the last minute, the newest last. `served`: whether some pool of the namespace claims its
-    jobs."""
+    until it is empty if it goes on shrinking as it has (`rates.trend`), else None; `spark`: ready
+    jobs every 2 seconds of the last minute, the newest last. `served`: whether some pool of the
+    namespace claims its jobs."""
 
     queue: str
     ready: int = 0

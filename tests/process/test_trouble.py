@@ -96,7 +96,7 @@ def test_short_windows_are_shown_as_what_they_do(
             assert (
                 f'poolq_limit_allowed_per_second{{limit="{name}",window="1"}} {allowed}.0' in told
             )
-        screens.top(pool, size=(60, 15)).until_shows("holds back", "held back ", " in all")
+        screens.top(pool, size=(60, 15)).until_shows("holds back", "held back ", " times")
 
 
 @sqlite

@@ -69,5 +69,5 @@ def _outlook(found: Backlog, theme: Theme) -> tuple[str, Style]:
     if found.state == GROWS:
         return f"grows by {amounts.rate(found.growth)}/s", theme.bad
     if found.state == STEADY:
-        return "does not shrink", theme.warn
+        return "no clear trend", theme.warn
     return (KEEPS_UP, theme.good) if found.state == KEEPS_UP else ("measuring", theme.dim)

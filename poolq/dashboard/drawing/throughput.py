@@ -18,7 +18,8 @@ from poolq.monitor import amounts
 from poolq.monitor.snapshot import Rate, Snapshot
 
 KINDS = ("done", "failed", "retried", "limited")
-TITLES = {"limited": "held back"}
+TITLES = {"limited": "held (times)"}  # a job counts each time that a limit holds it back
+WORDS = {"limited": "times held back"}
 NUMBERS_WIDTH = 48  # columns before the sparkline
 PEAK_WIDTH = 7  # columns of the sparkline's maximum
 SMALL_SPARK_ROOM = 31  # columns of the sparkline and its labels in `small`
@@ -35,9 +36,9 @@ def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     del rates["limited"]
     style = _style("limited", limited, theme)
     parts = [
-        Part(f"{TITLES['limited']} {amounts.rate(limited.now):>5}/s", style),
+        Part(f"held back {amounts.rate(limited.now):>5}/s", style),
         Part(f"{amounts.count(waiting)} wait", theme.warn if waiting else theme.dim),
-        Part(f"{amounts.count(limited.total)} in all", style, 1),
+        Part(f"{amounts.count(limited.total)} times", style, 1),
     ]
     return [_one(rates, theme, width), _with_spark(parts, limited, style, theme, width)]
 

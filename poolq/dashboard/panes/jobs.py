@@ -7,7 +7,7 @@ from rich.style import Style
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
 from poolq.dashboard.drawing.theme import PLAIN
-from poolq.dashboard.job_list import JobView, counts
+from poolq.dashboard.job_list import ENDED, JobView, counts
 from poolq.dashboard.panes.workers import progress as progress_gauge
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts, job_history, unique_keys, wait_reasons
@@ -124,17 +124,16 @@ def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
     reason = why(job, context)
     waits: list[tuple[str, Cell]] = [("why", (reason, theme.warn))] if reason else []
     title, attempts = job_history.attempts(stored, job.attempts)
-    crashes = stored.state.crashes
-    gone = ", and is no longer stored" if detail and detail.gone else ""
+    crashes, still = stored.state.crashes, stored.status != ENDED
     progress = _progress(job, context)
     return [
         *(error if stored.status == "failed" else [*waits, *error]),
         ("job", job.job),
         ("id", stored.id),
         ("queue", stored.queue),
-        ("state", (f"{_status_text(job, context)}{gone}", _style(job, context))),
+        ("state", (_status_text(job, context), _style(job, context))),
         *([("progress", (progress, theme.accent))] if progress else []),
-        (title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}"),
+        *([(title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}")] * still),
         ("dispatched", _dispatched(job, context)),
         *([("unique key", unique)] if (unique := unique_keys.text(stored)) else []),
         *_expires(job, context),
@@ -144,6 +143,8 @@ def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
 def _status_text(job: JobView, context: DrawContext) -> str:
     """Return the status and since when or until when the job has it."""
     stored = job.stored
+    if stored.status == ENDED:
+        return f"{ENDED}: {job_history.ENDED}"
     if stored.status == "parked":
         return stored.status
     worker = _worker(job, context)
@@ -155,7 +156,7 @@ def _status_text(job: JobView, context: DrawContext) -> str:
 
 def _expires(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
     at, now = job.stored.expires_at / 1e6, _now(context)
-    if not at:
+    if not at or job.stored.status == ENDED:
         return []
     left = f" (in {amounts.span(at - now)})" if at > now else ""
     return [("expires", f"{amounts.moment(at, now)}{left}")]

@@ -17,7 +17,7 @@ def _retried(kind: JobKindView, context: DrawContext) -> Cell:
 def _fields(kind: JobKindView, _: DrawContext) -> list[tuple[str, Cell]]:
     counts = (
         f"{kind.done} done, {kind.failed} failed, {kind.retried} retried, "
-        f"{kind.limited} held back, since the pool began"
+        f"held back {kind.limited} times, since the pool began"
     )
     durations = f"usually {amounts.span(kind.usual)}, 95 % within {amounts.span(kind.p95)}"
     share = f"{amounts.span(kind.seconds)}, {kind.share * 100:.0f}% of all jobs' time"

@@ -14,10 +14,12 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, S
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
-from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, SHORT_WINDOW, LimitStatus
+from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
 
 GAUGE_WIDTH, SPARK_WIDTH = 6, 15
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
+#: A window of up to this length ends too often for people to follow.
+SHORT_WINDOW = 5.0  # seconds
 STATE_WORDS = {HOLDS_BACK: "HOLDS BACK", HELD: "HELD"}
 
 
@@ -62,8 +64,6 @@ def _next(limit: LimitStatus, context: DrawContext) -> Cell:
 
 
 def _empty(limit: LimitStatus, context: DrawContext) -> Cell:
-    if limit.grows:
-        return "grows", context.theme.warn
     if limit.empty_in is None:
         return amounts.DASH
     return amounts.moment(context.snapshot.at + limit.empty_in, context.snapshot.at)
@@ -142,8 +142,7 @@ def _fields_of_hold(limit: LimitStatus, context: DrawContext) -> list[tuple[str,
 def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
     if limit.is_hold:
         return _fields_of_hold(limit, context)
-    empty, theme = _empty(limit, context), context.theme
-    when = empty if isinstance(empty, str) else empty[0]
+    theme = context.theme
     fields: list[tuple[str, Cell]] = [
         ("limit", limit.key),
         ("allows", _allows(limit)),
@@ -154,7 +153,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
         ("next slot", _next(limit, context)),
         *([("held", f"for {amounts.span(limit.hold)}")] if limit.hold else []),
-        ("empty", f"about {when}" if limit.waiting else amounts.DASH),
+        ("empty after", _empty(limit, context)),
         ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
         ("", (labelled(limit.spark, DETAIL_ROOM, theme, SPARK_VALUES), theme.warn)),
     ]
@@ -176,7 +175,7 @@ LIMITS_PANE = Pane(
         PaneColumn("STARTS", 12, _starts, rank=1, most=17),
         PaneColumn("WAIT", 5, _waiting, right=True),
         PaneColumn("NEXT SLOT", 18, _next, most=23),
-        PaneColumn("EMPTY ABOUT", 12, _empty, rank=2),
+        PaneColumn("EMPTY AFTER", 12, _empty, rank=2),
         PaneColumn("USED", 14, _used, rank=4, most=18),
         PaneColumn("PER", 6, _per, rank=4, right=True),
         PaneColumn("IN CODE", 7, _in_code, rank=3, right=True, is_shown=_any_set),
@@ -198,7 +197,7 @@ LIMITS_PANE = Pane(
         "STARTS": Sort(lambda one: one.starts),
         "WAIT": Sort(lambda one: one.waiting),
         "NEXT SLOT": Sort(lambda one: one.next_slot),
-        "EMPTY ABOUT": Sort(lambda one: one.empty_in),
+        "EMPTY AFTER": Sort(lambda one: one.empty_in),
         "HELD/MIN": Sort(lambda one: one.held),
     },
 )

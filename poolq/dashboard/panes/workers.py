@@ -118,7 +118,7 @@ def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
             job.append(("progress", text))
     jobs = (
         f"{worker.done} done, {worker.failed} failed, {worker.retried} retried, "
-        f"{worker.limited + worker.parked} held back"
+        f"held back {worker.limited + worker.parked} times"
     )
     rare = {"discarded": worker.discarded, "snoozed": worker.snoozed, "expired": worker.expired}
     jobs += "".join(f", {count} {name}" for name, count in rare.items() if count)

@@ -203,7 +203,7 @@ def test_old_data_is_called_stale() -> None:
 def test_the_smallest_screen_keeps_the_line_of_rate_limits() -> None:
     lines = shown(snapshots.troubled(), (60, 15))
     (line,) = [line for line in lines if line.startswith(" held back ")]
-    assert re.match(r" held back   1.4/s  60 s [▁▂▃▄▅▆▇█]+ max   2.8  84 wait  84 in all", line)
+    assert re.match(r" held back   1.4/s  60 s [▁▂▃▄▅▆▇█]+ max   2.8  84 wait  84 times", line)
     assert not [line for line in shown(snapshots.well(), (60, 15)) if "held back 0/s" in line]
 
 
@@ -227,8 +227,8 @@ def test_what_a_limit_does_has_one_name() -> None:
         texts.append(shown(pool, size, ScreenState(help=True)))
     for text in map("\n".join, texts):
         assert not OTHER_WORDS.search(text), text
-    assert "84 held back" in "\n".join(texts[0])
-    assert " 7 held back" in "\n".join(shown(pool, (100, 30), ScreenState(detail=details[0])))
+    assert "84 times held back" in "\n".join(texts[0])
+    assert "held back 7 times" in "\n".join(shown(pool, (100, 30), ScreenState(detail=details[0])))
     assert "2 held back with one attempt left" in "\n".join(shown(pool, (200, 50)))
 
 

@@ -339,10 +339,30 @@ def test_enter_opens_a_job_which_is_read_again_until_it_has_gone() -> None:
     assert fetching.wanted(state, POOL, 6.0) is None
     assert fetching.wanted(state, POOL, 9.0) == action
     fetching.take(state, action, FoundDetail(None, {"job": job_history.ENDED}), 9.0)
-    assert "and is no longer stored" in shown(state)
+    assert "ended: done, cancelled, discarded" in shown(state)
     press("esc", state, POOL, 0.0)
     assert state.detail is None
     assert state.jobs is not None
+
+
+@pytest.mark.parametrize("status", ["ready", "parked", "running", "failed"])
+def test_a_job_that_has_ended_waits_for_nothing_and_no_key_acts_on_it(status: str) -> None:
+    """Its detail stays open, with what is known."""
+    state = opened(view(1, status))
+    press("enter", state, POOL, 0.0)
+    action = Action("show", view(1).id)
+    fetching.take(state, action, FoundDetail(None, {"job": job_history.ENDED}), 9.0)
+    text = shown(state)
+    assert "ended: done" in text
+    for word in (f" {status}", "why ", "next attempt", "X cancel", "m move", "r retry"):
+        assert word not in text, text
+    assert "L log" in shown(state)
+    for key in ("X", "m", "r", "A"):
+        assert press(key, state, POOL, 0.0) is None
+        assert (state.question, state.command) == (None, None)
+    assert state.detail is not None
+    assert state.detail.job is not None
+    assert state.detail.job.payload == view(1).payload
 
 
 def test_an_answer_to_another_detail_is_ignored() -> None:

@@ -15,8 +15,8 @@ from poolq.log.formats import TextFormat
 from poolq.log.reporting import Log
 from poolq.monitor import node_info
 from poolq.monitor.broker_status import BrokerStatus, encode, read
-from poolq.monitor.limit_status import OBSERVE_INTERVAL
 from poolq.monitor.node_info import NodeInfo, queue_names, unserved
+from poolq.monitor.rates import OBSERVE_INTERVAL
 from poolq.scoreboard.board import Scoreboard
 
 NOBODY = ("", "", 0, 0)

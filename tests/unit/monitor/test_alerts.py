@@ -81,13 +81,15 @@ def held(**more: object) -> list[str]:
 def test_what_a_limit_holds_back_is_told() -> None:
     (long,) = held()
     assert long.startswith("holds back: 84 wait until ")
-    assert "(in 23s), starts 9.6/min of 10.0 allowed (10 per 1m), empty in about 8m23s" in long
+    assert long.endswith(
+        "(in 23s), starts 9.6/min of 10.0 allowed (10 per 1m), not empty for at least 8m23s"
+    )
     (short,) = held(window=1.0, waiting=172, limit=2, starts=1.98, allowed=2.0, next_slot=0.3)
     assert short.startswith(
-        "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), empty in "
+        "holds back: 172 wait, starts 2.0/s of 2.0 allowed (2 per 1s), not empty for "
     )
-    (more,) = held(grows=True, empty_in=None, last_tries=12)
-    assert more.endswith(", their number grows, 12 held back with one attempt left")
+    (more,) = held(empty_in=None, last_tries=12)
+    assert more.endswith(" (10 per 1m), 12 held back with one attempt left")
     (seldom,) = held(limit=3, window=3600.0, starts=0.0, allowed=3 / 3600)
     assert "starts 0/h of 3.0 allowed (3 per 1h)" in seldom
 
@@ -114,7 +116,7 @@ def test_jobs_that_wait_for_busy_workers_are_told() -> None:
     queues = (snapshots.queue("default", ready=0, oldest=None), late)
     (found,) = shop(head=head(busy=4), queues=queues)
     assert found.startswith("warn pool behind: all 4 workers are busy, 1512 ready in emails, ")
-    assert found.endswith(", the oldest for 1m01s, empty in 24s")
+    assert found.endswith(", the oldest for 1m01s")
     assert shop(head=head(busy=3), queues=queues)[0].startswith(
         "warn pool behind: 3 of 4 workers are busy, "
     ), "jobs end between two looks"
@@ -134,8 +136,6 @@ def test_all_queues_that_wait_for_busy_workers_are_told_together() -> None:
         "warn pool behind: all 2 workers are busy, 75 ready in 2 queues, most in default, "
         "the oldest for 1m10s"
     )
-    shrinks = msgspec.structs.replace(default, incoming=0.0)
-    assert shop(head=pool, queues=(slow, shrinks))[0].endswith(", empty in 50s")
 
 
 def test_parked_jobs_that_wait_for_busy_workers_are_told() -> None:

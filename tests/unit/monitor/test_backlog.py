@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, UNKNOWN, backlog
@@ -15,7 +16,10 @@ def went(*ready: float) -> tuple[float, ...]:
     return tuple(map(float, ready))
 
 
-FELL, ROSE, FLAT = went(0, 600, 580, 560, 540, 520, 500), went(400, 420, 500), went(*[500] * 30)
+FELL = went(0, 600, 580, 560, 540, 520, 500)
+ROSE = went(300, 310, 330, 350, 400, 420, 500)
+FLAT = went(*[500] * 30)
+BATCH = went(0, 0, 0, 0, 0, 0, 5000, 10000, 10000)
 
 
 def of(*queues: QueueView, **more: int) -> Snapshot:
@@ -30,7 +34,12 @@ def of(*queues: QueueView, **more: int) -> Snapshot:
         ([queue("a", ready=500, oldest=2.0, spark=FELL)], SHRINKS, 50.0),
         ([queue("a", ready=500, oldest=2.0, spark=ROSE)], GROWS, None),
         ([queue("a", ready=500, oldest=2.0, spark=FLAT)], STEADY, None),
-        ([queue("a", ready=500, oldest=2.0, spark=went(499, 500, 499, 500))], STEADY, None),
+        ([queue("a", ready=500, oldest=2.0, spark=went(*[499, 500] * 4))], STEADY, None),
+        ([queue("a", ready=10000, oldest=2.0, spark=BATCH)], STEADY, None),
+        ([queue("a", ready=10000, oldest=2.0, spark=BATCH[:-1])], STEADY, None),
+        ([queue("a", ready=490, oldest=2.0, spark=(*ROSE, 490.0))], STEADY, None),
+        ([queue("a", ready=510, oldest=2.0, spark=(*FELL, 510.0))], STEADY, None),
+        ([queue("a", ready=500, oldest=2.0, spark=ROSE[-5:])], UNKNOWN, None),
         ([queue("a", ready=5, oldest=None, spark=went(5))], UNKNOWN, None),
         ([queue("a", ready=500, oldest=9.0, spark=ROSE, paused=True)], KEEPS_UP, None),
         ([queue("a", ready=500, oldest=9.0, spark=ROSE, served=False)], KEEPS_UP, None),
@@ -38,7 +47,7 @@ def of(*queues: QueueView, **more: int) -> Snapshot:
             [
                 queue("a", ready=100, oldest=9.0, spark=ROSE, paused=True),
                 queue("b", ready=60, oldest=3.0, spark=went(96, 90, 84, 78, 72, 66, 60)),
-                queue("c", ready=40, oldest=0.1, spark=went(50, 48, 46, 44, 42, 40)),
+                queue("c", ready=40, oldest=0.1, spark=went(52, 50, 48, 46, 44, 42, 40)),
             ],
             SHRINKS,
             25.0,
@@ -52,9 +61,20 @@ def test_it_says_how_the_backlog_develops(
     assert (found.state, found.empty_in) == (state, empty_in)
 
 
+def test_a_trend_is_one_of_readings_which_may_be_slow() -> None:
+    """The engine is read every 4 seconds, and a queue's numbers are 2 seconds apart."""
+    slow = msgspec.structs.replace(snapshots.head(), period=4.0)
+    rose = tuple(float(ready) for ready in range(0, 60, 10) for _ in (1, 2))
+    some = queue("a", ready=50, oldest=2.0, spark=rose)
+    pool = Snapshot(at=snapshots.AT, head=slow, queues=(some,))
+    assert (backlog(pool).state, backlog(pool).growth) == (GROWS, 2.5)
+    assert backlog(of(some)).state == STEADY
+
+
 def test_jobs_that_are_parked_or_delayed_do_not_make_it_grow() -> None:
     """They come, and are not done, but no worker has more to do."""
-    held = queue("a", ready=2, oldest=60.0, parked=40, incoming=4.0, outgoing=0.5, spark=went(2, 2))
+    flat = went(*[2] * 6)
+    held = queue("a", ready=2, oldest=60.0, parked=40, incoming=4.0, outgoing=0.5, spark=flat)
     assert backlog(of(held))[5:8] == (STEADY, 0.0, None)
 
 

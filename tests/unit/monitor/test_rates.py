@@ -6,7 +6,7 @@ import pytest
 
 from poolq.monitor.job_counts import plus, quantile, sample
 from poolq.monitor.prometheus import buckets
-from poolq.monitor.rates import Sample, SlidingWindow, before, per_second, spark
+from poolq.monitor.rates import Sample, SlidingWindow, before, per_second, spark, trend
 from poolq.scoreboard.histogram import BUCKETS, Cell, HistogramKey
 from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED
 
@@ -30,6 +30,24 @@ def test_a_rate_needs_two_looks() -> None:
     trend.add(2, 25)
     assert trend.rate() == 10
     assert trend.rate(least=5) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([5.0] * 5, None),
+        ([0, 10, 20, 30, 40, 50], 5.0),
+        ([50, 44, 40, 31, 30, 20], -3.0),
+        ([0, 0, 0, 0, 0, 1000], 0.0),
+        ([0, 0, 300, 600, 1000, 1000], 0.0),
+        ([0, 10, 20, 30, 40, 39], 0.0),
+    ],
+    ids=["too few", "grows", "shrinks", "one batch", "one slow batch", "falls again"],
+)
+def test_a_trend_has_held_for_as_long_as_it_claims(
+    values: list[float], found: float | None
+) -> None:
+    assert trend(values, 2.0) == found
 
 
 def test_a_rate_is_of_its_span() -> None:
