@@ -5,7 +5,8 @@
 
 - The next instant is always later than the one that it was asked from.
 - When the clocks go forward, a fixed time that is left out comes right after the gap; when they go
-  back, it comes once. Lines with a star for minutes or hours follow the real time, as cron does.
+  back, it comes once. Lines whose minutes or hours begin with a star have an instant whenever the
+  clocks show one of their times: twice, if they show it twice, and none if they leave it out.
 - Instants are microseconds since the epoch. The instants of an interval are counted from an earlier
   one, so that they keep their phase.
 
@@ -16,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import islice, takewhile
 
 import msgspec
 
@@ -37,7 +39,9 @@ FIELDS = {
     "day-of-week": "0 to 7 or SUN to SAT, such as 5L for the last or MON#2 for the second one",
 }  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_NONE, _MICROSECOND = timedelta(), timedelta(microseconds=1)
+#: How many instants of a cron line are counted, at most: a day of minutes, and some.
+MAX_COUNTED = 2000
 #: The spans in which the latest instants of a cron line are looked for, one after the other.
 _SPANS = tuple(timedelta(**{unit: n}) // _MICROSECOND for unit, n in (
     ("minutes", 2), ("hours", 2), ("days", 2), ("days", 62), ("days", 800), ("days", 366 * 50),
@@ -101,6 +105,14 @@ class Recurrence(msgspec.Struct, frozen=True):
                 break
         return found
 
+    def count_between(self, first: int, end: int) -> int:
+        """Return how many instants there are from the instant `first` to `end`; of a cron line at
+        most MAX_COUNTED."""
+        if self.interval:
+            return (end - first) // self.interval + 1
+        passed = takewhile(lambda instant: instant <= end, self._cron_after(first - 1))
+        return sum(1 for _ in islice(passed, MAX_COUNTED))
+
     def __str__(self) -> str:
         return self.cron or f"every {timedelta(microseconds=self.interval)}"
 
@@ -118,12 +130,40 @@ class Recurrence(msgspec.Struct, frozen=True):
         second one, so what is not later is left out."""
         from cronsim import CronSim
 
-        asked = _EPOCH + timedelta(microseconds=moment)
-        for local in CronSim(self.cron, asked.astimezone(_zone(self.tz))):
-            instant = (local.astimezone(UTC) - _EPOCH) // _MICROSECOND
+        asked = (_EPOCH + timedelta(microseconds=moment)).astimezone(_zone(self.tz))
+        has_star = any(field.startswith("*") for field in self.cron.split()[:2])
+        as_shown = has_star and self.tz != "UTC"
+        for at in _as_shown(self.cron, asked) if as_shown else CronSim(self.cron, asked):
+            instant = (at.astimezone(UTC) - _EPOCH) // _MICROSECOND
             if instant > moment:
                 moment = instant
                 yield instant
+
+
+def _as_shown(line: str, asked: datetime) -> Iterator[datetime]:
+    """Yield each moment after `asked`, and maybe some before it, at which the clocks of its zone
+    show a time of this cron line."""
+    from cronsim import CronSim
+
+    first, again = _both(asked)
+    # If the clocks will show the time of `asked` once more, so they will what came before it.
+    begin = asked.replace(tzinfo=None) - (_NONE if asked.fold else again - first)
+    repeated: deque[datetime] = deque()
+    for local in CronSim(line, begin):
+        first, again = _both(local.replace(tzinfo=asked.tzinfo))
+        while repeated and repeated[0] < first:
+            yield repeated.popleft()
+        if again >= first:  # else the clocks leave it out
+            yield first
+        if again > first:
+            repeated.append(again)
+    yield from repeated
+
+
+def _both(local: datetime) -> tuple[datetime, datetime]:
+    """Return the first and the second moment, in UTC, at which the clocks show this time. They are
+    the same for most times; the second one is earlier if the clocks leave this time out."""
+    return local.replace(fold=0).astimezone(UTC), local.replace(fold=1).astimezone(UTC)
 
 
 @lru_cache(maxsize=1000)

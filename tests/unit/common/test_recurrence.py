@@ -6,8 +6,9 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
+from cronsim import CronSim
 
-from poolq.common.recurrence import Recurrence, check_zone
+from poolq.common.recurrence import MAX_COUNTED, Recurrence, check_zone
 from poolq.errors import OptionError, ScheduleError
 
 HOUR = timedelta(hours=1)
@@ -15,10 +16,10 @@ DAY = timedelta(days=1)
 #: Zones with clocks that change by an hour, by half an hour, at midnight, by two hours, and never.
 SAMPLE = (
     "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca",
-    "America/Santiago", "Asia/Beirut", "Antarctica/Troll", "America/Nuuk",
+    "America/Santiago", "Asia/Beirut", "Antarctica/Troll", "America/Nuuk", "Pacific/Chatham",
     "Asia/Kathmandu",
 )  # fmt: skip
-DENSE = ("* * * * *", "*/7 * * * *", "*/20 1-3 * * *", "30 * * * *", "0 */2 * * *")
+DENSE = ("* * * * *", "*/7 * * * *", "*/20 1-3 * * *", "30 * * * *", "0 */2 * * *", "* 2 * * *")
 
 
 def epoch(at: datetime) -> int:
@@ -85,6 +86,15 @@ def test_an_interval_keeps_its_phase() -> None:
     assert every.last_between(1_000_000, 0, 500_000, 9) == []
 
 
+def test_instants_that_have_passed_are_counted() -> None:
+    every, first = Recurrence.parse("10s", "UTC", "when"), moment("2026-03-05T00:00:00+00:00")
+    assert every.count_between(first, first + 9_999_999) == 1
+    assert every.count_between(first, first + 3_600_000_000) == 361
+    assert cron("* * * * *").count_between(first, first + 3_600_000_000) == 61
+    assert cron("* * * * *").count_between(first, first + 10**12) == MAX_COUNTED
+    assert cron("0 3 * * *").count_between(first + 3 * 3_600_000_000, first + 10**12) == 12
+
+
 @pytest.mark.parametrize("most", [1, 3, 100])
 @pytest.mark.parametrize("line", ["* * * * *", "0 3 * * *", "0 0 1 * *", "0 0 29 2 *"])
 @pytest.mark.parametrize("reach", [timedelta(minutes=5), 2 * DAY, 100 * DAY, 800 * DAY])
@@ -125,6 +135,23 @@ def test_a_star_follows_the_real_time_where_the_clocks_change() -> None:
         assert {later - earlier for earlier, later in pairwise(instants)} == {3_600_000_000}
 
 
+@pytest.mark.parametrize(
+    ("line", "tz", "begin", "expected"),
+    [
+        ("30 * * * *", "Australia/Lord_Howe", "2026-04-05T00:40+11:00", "01:30 01:30 02:30 03:30"),
+        ("30 * * * *", "Australia/Lord_Howe", "2026-10-04T00:40+10:30", "01:30 02:30 03:30"),
+        ("*/5 2 * * *", "Pacific/Chatham", "2026-04-05T02:46+13:45", "02:50 02:55 02:45 02:50"),
+        ("*/5 2 * * *", "Pacific/Chatham", "2026-09-27T02:31+12:45", "02:35 02:40 02:00 02:05"),
+    ],
+)
+def test_a_star_follows_clocks_that_change_by_or_at_an_odd_amount(
+    line: str, tz: str, begin: str, expected: str
+) -> None:
+    times = expected.split()
+    found = following(cron(line, tz), moment(begin), len(times))
+    assert [at[11:] for at in shown(found, tz)] == times
+
+
 def test_in_every_zone_instants_ascend_and_a_fixed_time_comes_once_a_day(
     pytestconfig: pytest.Config,
 ) -> None:
@@ -137,6 +164,7 @@ def test_in_every_zone_instants_ascend_and_a_fixed_time_comes_once_a_day(
             seen += 1
             for line in DENSE:
                 check_ascending(cron(line, tz), change)
+                check_each_time_shown(cron(line, tz), change, zone)
             around = [change.astimezone(zone) + minutes * HOUR / 4 for minutes in range(-12, 13)]
             for hour, minute in {(at.hour, at.minute // 15 * 15) for at in around}:
                 check_once_a_day(cron(f"{minute} {hour} * * *", tz), change, zone)
@@ -152,6 +180,16 @@ def check_ascending(when: Recurrence, change: datetime) -> None:
     for asked in range(-12, 13):
         at = epoch(change + asked * HOUR / 4 + timedelta(minutes=3))
         assert when.after(at) > at
+
+
+def check_each_time_shown(when: Recurrence, change: datetime, zone: ZoneInfo) -> None:
+    """A line with a star has an instant whenever the clocks show one of its times."""
+    begin, end = epoch(change - 4 * HOUR), epoch(change + 4 * HOUR)
+    minutes = range(-(-begin // 60_000_000) * 60_000_000, end + 1, 60_000_000)
+    line = CronSim(when.cron, datetime(2026, 1, 1))  # noqa: DTZ001  # its fields alone are used
+    shown = [(at, datetime.fromtimestamp(at / 1e6, zone)) for at in minutes]
+    expected = [at for at, on in shown if on.minute in line.minutes and on.hour in line.hours]
+    assert when.last_between(begin, begin, end, len(minutes)) == expected
 
 
 def check_once_a_day(when: Recurrence, change: datetime, zone: ZoneInfo) -> None:
