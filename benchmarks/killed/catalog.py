@@ -135,7 +135,7 @@ UNIQUE = (
 _BEAT = "celery -A HERE.celery_beat beat"
 _HUEY = "huey_consumer HERE.huey.huey -w 1 -k process -q"
 TICKS = (
-    *(_poolq(engine, "poolq_ticks", 'catch_up="all"') for engine in NAMES),
+    *(_poolq(engine, "poolq_ticks") for engine in NAMES),
     _peer(
         _CELERY._replace(name="celery beat"),
         "ticks",

@@ -62,14 +62,15 @@ def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
         tables.Column("NAME", elastic=True), tables.Column("WHEN"),
         tables.Column("ZONE", rank=3), tables.Column("JOB", elastic=True, rank=2),
         tables.Column("NEXT RUN"), tables.Column("LAST RUN", rank=1),
-        tables.Column("JOBS", right=True, rank=4), tables.Column("STATE"),
+        tables.Column("JOBS", right=True, rank=4), tables.Column("SKIPPED", right=True, rank=5),
+        tables.Column("STATE"),
     ]  # fmt: skip
     rows = [
         (
             one.name, one.when, one.tz or "-", one.job,
             times.local(one.next) if one.next else "-",
             times.local(one.last) if one.last else "-",
-            one.ticks, one.state,
+            one.ticks, one.skipped, one.state,
         )
         for one in schedule_status.all_of(found, now)
     ]  # fmt: skip

@@ -50,8 +50,8 @@ class Scheduled(NamedTuple):
     """A stored schedule. `due`: its next tick, or when its code went. `at`: when a keeper will look
     at it, or NEVER. `declared`: whether code declares it, rather than a person. `last`: the last
     tick that stored a job, or 0, and `job` that job's id. `ticks`: how many ticks have stored a
-    job, and `skipped` how many have not because an earlier job was unfinished or had the unique
-    key. Times are microseconds since the epoch."""
+    job, and `skipped` how many have not: an earlier job was unfinished or had the unique key, or
+    they were left out. Times are microseconds since the epoch."""
 
     name: str
     hash: str
@@ -91,7 +91,8 @@ class Tick(NamedTuple):
     """A schedule to advance from what was read of it (`hash`, `expected`) to its tick `due`, at
     which it is looked at again unless `at` is not 0. `pushes`: the jobs to store, the last of which
     belongs to the tick `last`. `overlap`: what becomes of them if the last job is unfinished.
-    `unique`: the unique key that the job asks for, if it is a single one; see `push_tied`."""
+    `unique`: the unique key that the job asks for, if it is a single one; see `push_tied`.
+    `left_out`: how many ticks that have come have no job, to be counted as skipped."""
 
     name: str
     hash: str
@@ -102,6 +103,7 @@ class Tick(NamedTuple):
     pushes: Sequence[Push] = ()
     at: int = 0
     unique: UniqueRight | None = None
+    left_out: int = 0
 
 
 #: What became of a tick. `stored`: the schedule is advanced and its jobs are stored. `skipped`: it

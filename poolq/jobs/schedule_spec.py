@@ -27,7 +27,7 @@ OVERLAPS: tuple[Overlap, ...] = ("allow", "skip", "buffer")
 #: `catch_up` of a schedule whose missed ticks are all made up for, but for MAX_CAUGHT_UP at most.
 ALL, MAX_CAUGHT_UP = -1, 100
 DAY = 86_400 * SECOND
-#: A tick that is late by less counts as on time, whatever `catch_up` says.
+#: A tick that is late by no more is on time: it gets a job of its own, whatever `catch_up` says.
 ON_TIME = 60 * SECOND
 #: The keywords of `poolq.every`, beside the name and the payload.
 OPTIONS = ("tz", "overlap", "catch_up", "jitter")
@@ -57,11 +57,13 @@ class ScheduleSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Plan(NamedTuple):
     """What a schedule that is due comes to. `ticks`: those that get a job, the last one last.
-    `missed`: how many of them should have had it long ago. `due`: the next tick."""
+    `missed`: how many of them should have had it long ago. `due`: the next tick. `left_out`: how
+    many ticks have come that get no job; of a cron line MAX_COUNTED are counted, at most."""
 
     ticks: list[int]
     missed: int
     due: int
+    left_out: int = 0
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -148,15 +150,19 @@ def payload_of(spec: ScheduleSpec) -> Any:
 
 def plan(spec: ScheduleSpec, due: int, now: int, *, waited: bool = False) -> Plan:
     """Decide about a schedule whose tick `due` has come. `waited`: it has been looked at before, so
-    it was not missed: its job waits for the one before it."""
+    it was not missed: its job waits for the one before it.
+
+    Ticks that are on time have a job each, and missed ones have one for all, unless one is on time.
+    If the job of one tick would exclude that of the next, the last tick has the only job."""
     when = spec.recurrence
-    begin = due
-    if spec.catch_up != ALL and not waited:
-        begin = max(due, now - max(spec.catch_up, ON_TIME))
-    each = spec.catch_up == ALL and spec.overlap == "allow" and spec.unique is None
-    ticks = when.last_between(due, begin, now, MAX_CAUGHT_UP if each else 1)
+    all_count = spec.catch_up == ALL or waited
+    most = MAX_CAUGHT_UP if spec.overlap == "allow" and spec.unique is None else 1
+    ticks = when.last_between(due, due if all_count else now - ON_TIME, now, most)
+    if not ticks:
+        ticks = when.last_between(due, now - spec.catch_up, now, 1)
     missed = 0 if waited else sum(tick < now - ON_TIME for tick in ticks)
-    return Plan(ticks, missed, when.after(now, due))
+    left_out = max(0, when.count_between(due, now) - len(ticks))
+    return Plan(ticks, missed, when.after(now, due), left_out)
 
 
 def first_tick(spec: ScheduleSpec, now: int) -> int:

@@ -5,7 +5,8 @@ do (`engines/schedule_store.py`). What a tick comes to is planned from what the 
 including its clock (`jobs/schedule_spec.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from poolq.engines.base import Engine, Push
@@ -26,8 +27,10 @@ from poolq.log.events import Event, Note
 #: Seconds between two looks if nothing is due earlier. A schedule that a person adds is found then.
 LOOK_INTERVAL = 5.0
 MIN_PAUSE, RETRY_INTERVAL = 0.001, 1.0
-#: How many schedules are ticked at once.
-BATCH = 100
+#: How many schedules are looked at, and how many jobs are stored at once, at most.
+BATCH, MAX_JOBS = 100, 500
+#: Seconds between two reports of ticks that have no job.
+REPORT_INTERVAL = 60.0
 #: In how many microseconds a schedule that cannot be ticked is tried again.
 PUT_OFF = 60_000_000
 
@@ -51,7 +54,8 @@ class Ticker:
         self._generation = generation
         self._seen = 0  # the generation at the last look
         self._complaints: set[tuple[str, str]] = set()  # names and hashes
-        self._next_full = 0.0
+        self._next_full = self._next_report = 0.0
+        self._left_out: Counter[tuple[str, str]] = Counter()  # names and reasons
         #: When to look next, in monotonic seconds.
         self.next_look = 0.0
         #: Whether there are any schedules.
@@ -76,10 +80,12 @@ class Ticker:
         ticks = [self._planned(one, look.now) for one in look.due]
         times = [tick.at or tick.due for tick in ticks]
         times += [look.next] if look.next is not None else []
-        if ticks:
+        for some in _in_acts(ticks):
             self._beat_if_due()
-            if "waiting" in self._tick(ticks, look.now):
+            ends = self._tick(some, look.now)
+            if "waiting" in ends:
                 times.append(look.now + BUFFER_INTERVAL)
+            self._count_left_out(some, ends)
         pause = (min(times) - look.now) / 1e6 if times else LOOK_INTERVAL
         if len(look.due) == BATCH:
             pause = 0.0
@@ -87,7 +93,7 @@ class Ticker:
 
     def _tick(self, ticks: Sequence[Tick], now: int) -> list[TickEnd]:
         """Tick schedules together or, if the engine refuses that, one by one. Returns what became
-        of those that were ticked."""
+        of each."""
         try:
             return self._engine.schedules.tick(ticks)
         except EngineUnavailable:
@@ -102,7 +108,7 @@ class Ticker:
             (one,) = ticks
             self._complain(one.name, one.hash, str(error))
             self._engine.schedules.tick([_put_off(one.name, one.hash, one.expected, now)])
-            return []
+            return ["lost"]
 
     def _planned(self, one: Scheduled, now: int) -> Tick:
         try:
@@ -116,13 +122,29 @@ class Ticker:
         if plan.missed:
             text = f"schedule {one.name}: {_count(plan.missed)} of missed ticks stored now"
             self._report(Note("info", text))
-        if not plan.ticks:
-            text = "missed ticks have no job, as they are too old for catch_up"
-            self._report(Note("info", f"schedule {one.name}: {text}"))
         last = plan.ticks[-1] if plan.ticks else 0
         return Tick(
-            one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes, unique=spec.unique
-        )
+            one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes, unique=spec.unique,
+            left_out=plan.left_out,
+        )  # fmt: skip
+
+    def _count_left_out(self, ticks: Sequence[Tick], ends: Sequence[TickEnd]) -> None:
+        """Report at once that ticks have no job, but further ones together, once a minute."""
+        for one, end in zip(ticks, ends, strict=True):
+            if end == "skipped":
+                why = "as the job before was unfinished, or another had the unique key"
+            elif one.pushes:
+                why = "as one job stands for several"
+            else:
+                why = "as it was due too long ago for catch_up"
+            if end in ("stored", "skipped") and (count := one.left_out + (end == "skipped")):
+                self._left_out[one.name, why] += count
+        if monotonic() >= self._next_report and self._left_out:
+            self._next_report = monotonic() + REPORT_INTERVAL
+            for (name, why), count in self._left_out.items():
+                ticks_have = "a tick has" if count == 1 else f"{count} ticks have"
+                self._report(Note("info", f"schedule {name}: {ticks_have} no job, {why}"))
+            self._left_out.clear()
 
     def _first_ticks(self, look: Look) -> list[NewSchedule]:
         found = []
@@ -140,6 +162,18 @@ class Ticker:
         if (name, version) not in self._complaints:
             self._complaints.add((name, version))
             self._report(Note("error", f"schedule {name} cannot be ticked: {why}"))
+
+
+def _in_acts(ticks: Sequence[Tick]) -> Iterator[Sequence[Tick]]:
+    """Yield them in parts, none of which stores more jobs than MAX_JOBS, or those of one tick."""
+    begin, jobs = 0, 0
+    for at, one in enumerate(ticks):
+        jobs += len(one.pushes)
+        if jobs > MAX_JOBS and at > begin:
+            yield ticks[begin:at]
+            begin, jobs = at, len(one.pushes)
+    if begin < len(ticks):
+        yield ticks[begin:]
 
 
 def _count(jobs: int) -> str:

@@ -82,7 +82,7 @@ METRICS = {
     ),
     "poolq_schedules": ("gauge", ("state",), "Schedules by state, of the 200 due next."),
     "poolq_schedule_jobs": ("counter", _SCHEDULE, "Jobs that a schedule has stored."),
-    "poolq_schedule_skipped": ("counter", _SCHEDULE, "Ticks skipped, as a job was unfinished."),
+    "poolq_schedule_skipped": ("counter", _SCHEDULE, "Ticks that have had no job."),
     "poolq_schedule_next_timestamp_seconds": ("gauge", _SCHEDULE, "Its next tick."),
     "poolq_schedule_late_seconds": ("gauge", _SCHEDULE, "How long the next tick is overdue."),
     "poolq_broker_up": ("gauge", (), "1 while the broker answers the keeper."),

@@ -412,4 +412,4 @@ if LEDGER in os.environ:  # who only reads the constants above wants no callback
     poolq.around(surround)
     for name, (kind, overlap) in SCHEDULES.items():
         payload = {"schedule": name, "user": 0}
-        poolq.every("1s", globals()[kind], payload, name=name, overlap=overlap, catch_up="all")
+        poolq.every("1s", globals()[kind], payload, name=name, overlap=overlap)

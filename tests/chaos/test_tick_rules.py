@@ -34,6 +34,8 @@ def test_each_tick_has_a_job_that_was_done() -> None:
     assert found(lines[:3], stored("each", 2)) == ["tick lost"]
     assert found(lines[:2], stored("each", 2)) == ["tick lost"]
     assert found(lines + tick("c", 2, 9), stored("each", 2)) == ["tick twice"], "it is not due"
+    left_out = stored("each", 2, until=3)._replace(skipped=1)
+    assert found(tick("a", 0, 7) + tick("b", 2, 9), left_out) == ["tick lost"] * 2
 
 
 def test_a_tick_with_two_jobs() -> None:

@@ -192,9 +192,14 @@ class World:
         push = Push(id, queue, b"%d" % kind, 0, now)
         right = UniqueRight(key, until[0], 0, until[1])
         assert store.put(NewSchedule("s", "abcd", b"spec", now)) == "added"
-        tick = Tick("s", "abcd", now, now + HOUR, last=now, pushes=[push], unique=right)
+        tick = Tick(
+            "s", "abcd", now, now + HOUR, last=now, pushes=[push], unique=right, left_out=kind
+        )
         (end,) = store.tick([tick])
         assert store.tick([tick]) == ["lost"]
+        found = store.get("s")
+        assert found is not None
+        assert (found.ticks, found.skipped) == (end == "stored", kind + (end == "skipped"))
         assert store.remove("s") == "removed"
         self.model.tick(TiedPush(push, right), end)
 

@@ -17,10 +17,13 @@ from poolq.engines.schedule_store import (
     ScheduleStore,
     Tick,
 )
+from poolq.jobs import message as message_codec
+from poolq.jobs import schedule_spec
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Release
 from poolq.jobs.schedule_spec import Overlap
 from poolq.jobs.ties import TiedPush, UniqueRight
+from poolq.keeper import ticker as keeper
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,
@@ -220,6 +223,41 @@ def test_several_missed_ticks_are_stored_together(
     assert ticker.tick(one, due=FUTURE, jobs=3) == ["stored"]
     assert (got(store).ticks, got(store).job) == (3, ticker.jobs[-1])
     assert named(worker.claim(9)) == ["a", "a 1", "a 2"]
+
+
+@pytest.mark.parametrize("right", [None, UniqueRight("k", "end")])
+def test_ticks_without_a_job_are_counted(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, right: UniqueRight | None
+) -> None:
+    ticker.overlap, ticker.unique = "skip", right
+    declare(store, new())
+    for left_out, expected in ((3, (1, 3)), (4, (1, 8))):
+        (one,) = ticker.due()
+        store.tick([ticker.make(one)._replace(left_out=left_out)])
+        assert (got(store).ticks, got(store).skipped) == expected, "the second one is skipped, too"
+    (one,) = ticker.due()
+    store.tick([ticker.make(one, due=FUTURE, jobs=0)._replace(left_out=2)])
+    assert (got(store).ticks, got(store).skipped) == (1, 10)
+    assert count_of(engine).ready == 1
+
+
+def test_ticks_that_are_late_by_seconds_have_their_jobs(
+    engine: Engine, store: ScheduleStore, worker: Worker
+) -> None:
+    """Of a machine that was busy, or an engine that was away."""
+    message = message_codec.encode(message_codec.Message(v=1, id="0" * 32, job="jobs:A", queue="q"))
+    first = engine.now() - 4 * SECOND
+    for overlap in ("allow", "skip"):
+        made = schedule_spec.make("1s", message, {"overlap": overlap, "catch_up": 0}, "x")
+        spec = schedule_spec.encode(made)
+        store.put(NewSchedule(overlap, schedule_spec.hash_of(spec), spec, first))
+    keeper.Ticker(engine, "n1", print, lambda: None, lambda: 0).run()
+    each, skip = got(store, "allow"), got(store, "skip")
+    assert each.last >= first + 4 * SECOND
+    assert (each.ticks, each.skipped) == ((each.last - first) // SECOND + 1, 0)
+    assert (skip.ticks, skip.skipped) == (1, (skip.last - first) // SECOND)
+    found = [message_codec.decode(one.body).scheduled_at for one in worker.claim(99)]
+    assert sorted(found) == sorted([*range(first, each.due, SECOND), skip.last])
 
 
 def test_a_tick_may_have_no_job(engine: Engine, store: ScheduleStore, ticker: Ticker) -> None:

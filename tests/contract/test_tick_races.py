@@ -74,9 +74,7 @@ def test_each_tick_has_one_job_while_keepers_are_killed(
     engine: Engine, keepers: Keepers, pytestconfig: pytest.Config
 ) -> None:
     seconds = pytestconfig.getoption("tick_seconds")
-    spec = schedule_spec.encode(
-        schedule_spec.make("1s", MESSAGE, {"catch_up": "all"}, "the schedule")
-    )
+    spec = schedule_spec.encode(schedule_spec.make("1s", MESSAGE, {}, "the schedule"))
     hashed = schedule_spec.hash_of(spec)
     begin = engine.now() // SECOND * SECOND + 4 * SECOND
     declared = [

@@ -79,7 +79,7 @@ def test_a_schedule_is_added_listed_and_removed(poolq: Command, engine: Engine) 
     titles, line = ok(poolq("schedule", "ls")).out.splitlines()
     heads = titles.split("  ")
     assert [one.strip() for one in heads if one.strip()] == [
-        "NAME", "WHEN", "ZONE", "JOB", "NEXT RUN", "LAST RUN", "JOBS", "STATE",
+        "NAME", "WHEN", "ZONE", "JOB", "NEXT RUN", "LAST RUN", "JOBS", "SKIPPED", "STATE",
     ]  # fmt: skip
     assert line.split()[:8] == ["nightly", "0", "3", "*", "*", "*", "Europe/Berlin", "jobs:Report"]
     assert line.endswith(" 0  active")

@@ -1,5 +1,4 @@
-"""poolq's periodic jobs, for the pools that are killed. By default, ticks that were missed because
-both were dead have one job together; here each has its own."""
+"""poolq's periodic jobs, for the pools that are killed."""
 
 import poolq
 from benchmarks.killed.jobs import SCHEDULES, ticked
@@ -13,4 +12,4 @@ class Ticked(poolq.Job):
 
 for number in SCHEDULES:
     name = f"schedule-{number}"
-    poolq.every("1s", Ticked, {"schedule": number}, name=name, catch_up="all")
+    poolq.every("1s", Ticked, {"schedule": number}, name=name)

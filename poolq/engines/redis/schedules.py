@@ -66,7 +66,7 @@ class RedisSchedules(ScheduleStore):
         are_tied = any(one.unique for one in ticks)
         for one in ticks:
             head = (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
-            arguments += (*head, one.last, BUFFER_INTERVAL, len(one.pushes))
+            arguments += (*head, one.last, BUFFER_INTERVAL, one.left_out, len(one.pushes))
             if are_tied:
                 arguments += _rights(one.unique)
             for push in one.pushes:

@@ -357,7 +357,7 @@ def _push_contested(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, st
 def _advance_stored(tx: Transaction, one: Scheduled, tick: Tick, stored: bool) -> TickEnd:
     """Advance a schedule whose job is stored already, or has given way to another."""
     last, job = (tick.last, tick.pushes[-1].id) if stored else (one.last, one.job)
-    counted = int(stored), int(not stored)
+    counted = int(stored), int(not stored) + tick.left_out
     tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
     return "stored" if stored else "skipped"
 
@@ -380,7 +380,7 @@ def _advance(tx: Transaction, one: Scheduled, tick: Tick, now: int, unfinished: 
         return "waiting"
     stores = bool(tick.pushes) and not (held and tick.overlap == "skip")
     last, job = (tick.last, tick.pushes[-1].id) if stores else (one.last, one.job)
-    counted = (len(tick.pushes) if stores else 0), int(held)
+    counted = (len(tick.pushes) if stores else 0), int(held) + tick.left_out
     tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
     if stores:
         tx.later(*(_store(push, now) for push in tick.pushes))

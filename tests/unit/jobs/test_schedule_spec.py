@@ -97,11 +97,36 @@ def test_a_tick_in_time_has_one_job() -> None:
             assert plan == Plan([NOON], 0, NOON + MINUTE)
 
 
+@pytest.mark.parametrize("catch_up", ["1d", 0, "30s", "all"])
+def test_each_tick_on_time_has_its_job_whatever_catch_up_says(catch_up: object) -> None:
+    second = spec("1s", catch_up=catch_up)
+    four = schedule_spec.plan(second, NOON, NOON + 4 * SECOND + 1)
+    assert four == Plan([NOON + n * SECOND for n in range(5)], 0, NOON + 5 * SECOND)
+    minute = schedule_spec.plan(second, NOON, NOON + ON_TIME)
+    assert (len(minute.ticks), minute.left_out) == (61, 0)
+
+
+def test_of_ticks_that_are_late_together_and_exclude_each_other_the_last_has_the_job() -> None:
+    unique = msgspec.structs.replace(spec("1s"), unique=UniqueRight("k", "end"))
+    for one in (spec("1s", overlap="skip"), spec("1s", overlap="buffer"), unique):
+        plan = schedule_spec.plan(one, NOON, NOON + 4 * SECOND)
+        assert plan == Plan([NOON + 4 * SECOND], 0, NOON + 5 * SECOND, left_out=4)
+
+
+def test_what_has_no_job_is_counted() -> None:
+    later = NOON + HOUR
+    jobs = {"1d": 61, 0: 61, "all": 100}
+    for catch_up, with_job in jobs.items():
+        plan = schedule_spec.plan(spec("1s", catch_up=catch_up), NOON, later)
+        assert (len(plan.ticks), plan.left_out) == (with_job, 3601 - with_job)
+        assert plan.ticks[-1] == later
+
+
 @pytest.mark.parametrize("when", ["1m", "* * * * *"])
 def test_missed_ticks_have_one_job_for_all_or_one_for_each(when: str) -> None:
     now = NOON + HOUR + SECOND
     last = NOON + HOUR
-    assert schedule_spec.plan(spec(when), NOON, now) == Plan([last], 0, last + MINUTE)
+    assert schedule_spec.plan(spec(when), NOON, now) == Plan([last], 0, last + MINUTE, 60)
     every = schedule_spec.plan(spec(when, catch_up="all"), NOON, now)
     assert every.ticks == [NOON + n * MINUTE for n in range(61)]
     assert (every.missed, every.due) == (60, last + MINUTE)
@@ -114,7 +139,7 @@ def test_missed_ticks_have_one_job_for_all_or_one_for_each(when: str) -> None:
 def test_what_was_missed_too_long_ago_has_no_job() -> None:
     daily = spec("0 12 * * *", catch_up="1h")
     assert schedule_spec.plan(daily, NOON, NOON + HOUR) == Plan([NOON], 1, NOON + DAY)
-    assert schedule_spec.plan(daily, NOON, NOON + HOUR + 1) == Plan([], 0, NOON + DAY)
+    assert schedule_spec.plan(daily, NOON, NOON + HOUR + 1) == Plan([], 0, NOON + DAY, 1)
     assert schedule_spec.plan(daily, NOON, NOON + 3 * DAY).ticks == [NOON + 3 * DAY]
     none = spec("0 12 * * *", catch_up=0)
     assert schedule_spec.plan(none, NOON, NOON + ON_TIME).ticks == [NOON]
@@ -123,11 +148,11 @@ def test_what_was_missed_too_long_ago_has_no_job() -> None:
 
 def test_a_tick_that_has_waited_was_not_missed() -> None:
     daily = spec("24h", catch_up=0, overlap="buffer")
-    assert schedule_spec.plan(daily, NOON, NOON + 3 * HOUR) == Plan([], 0, NOON + DAY)
+    assert schedule_spec.plan(daily, NOON, NOON + 3 * HOUR) == Plan([], 0, NOON + DAY, 1)
     waited = schedule_spec.plan(daily, NOON, NOON + 3 * HOUR, waited=True)
     assert waited == Plan([NOON], 0, NOON + DAY)
     two = schedule_spec.plan(daily, NOON, NOON + DAY + HOUR, waited=True)
-    assert two == Plan([NOON + DAY], 0, NOON + 2 * DAY), "one job for both"
+    assert two == Plan([NOON + DAY], 0, NOON + 2 * DAY, 1), "one job for both"
 
 
 def test_missed_ticks_of_a_unique_job_have_one_job() -> None:

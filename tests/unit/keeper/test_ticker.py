@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
@@ -10,13 +10,13 @@ from time import monotonic
 import pytest
 
 from poolq.engines.base import Engine, Push, TiedPush
-from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Tick
+from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Tick, TickEnd
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs import schedule_spec
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import Message, decode, encode
 from poolq.jobs.ties import UniqueRight
-from poolq.keeper.ticker import Ticker
+from poolq.keeper.ticker import MAX_JOBS, Ticker
 from poolq.log.events import Event
 
 SECOND = 1_000_000
@@ -96,12 +96,47 @@ def test_jitter_delays_the_job_not_the_tick(engine: Engine, ticker: Ticker) -> N
     assert decode(job.body).scheduled_at == due
 
 
+def test_ticks_that_have_no_job_are_reported_at_once_and_then_together(
+    engine: Engine, ticker: Ticker, events: list[Event]
+) -> None:
+    add(engine, ago=4 * SECOND, when="1s", overlap="skip")
+    ticker.run()
+    assert (stored(engine).ticks, stored(engine).skipped) == (1, 4)
+    for _ in range(3):
+        engine.schedules.pause("a")
+        engine.schedules.resume("a", engine.now() - SECOND // 2)
+        ticker.run()
+    assert stored(engine).skipped == 7
+    (said,) = map(str, events)
+    assert "schedule a: 4 ticks have no job, as one job stands for several" in said
+
+
+def test_many_late_ticks_are_stored_in_several_acts(
+    engine: Engine, ticker: Ticker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts: list[int] = []
+
+    def tick(ticks: Sequence[Tick]) -> list[TickEnd]:
+        acts.append(sum(len(one.pushes) for one in ticks))
+        return tick_(ticks)
+
+    tick_ = engine.schedules.tick
+    monkeypatch.setattr(engine.schedules, "tick", tick)
+    for number in range(20):
+        add(engine, f"s{number}", ago=50 * SECOND, when="1s")
+    ticker.run()
+    assert sum(acts) >= 20 * 51
+    assert max(acts) <= MAX_JOBS
+    assert all(stored(engine, f"s{number}").skipped == 0 for number in range(20))
+
+
 def test_missed_ticks_are_reported(engine: Engine, ticker: Ticker, events: list[Event]) -> None:
     add(engine, "one", ago=3 * HOUR + 90 * SECOND)
     add(engine, "all", ago=3 * HOUR + 90 * SECOND, catch_up="all")
     ticker.run()
     assert sorted(str(one.text) for one in events) == [  # type: ignore[attr-defined]
         "schedule all: 4 jobs of missed ticks stored now",
+        "schedule one: 3 ticks have no job, as one job stands for several",
         "schedule one: the job of missed ticks stored now",
     ]
     assert (stored(engine, "one").ticks, stored(engine, "all").ticks) == (1, 4)
@@ -145,7 +180,7 @@ def test_a_tick_that_waits_is_kept_however_long_that_takes(
     (job,) = engine.page("ready").jobs
     assert decode(job.body).scheduled_at == one.due
     assert [str(one.text) for one in events] == [  # type: ignore[attr-defined]
-        "schedule missed: missed ticks have no job, as they are too old for catch_up"
+        "schedule missed: a tick has no job, as it was due too long ago for catch_up"
     ]
 
 

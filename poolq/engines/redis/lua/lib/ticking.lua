@@ -3,10 +3,10 @@
 --
 -- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
 --       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look
---       again if the job waits for another one, the number of jobs; with rights: the unique key of the
---       job ("": none), how long the key lasts (0: until the job ends), 1 if the job replaces a waiting
---       one, else 0; and for each job: id, queue, the time at which it is due, how long after that it
---       expires (0: never), what follows the queue where the body is stored.
+--       again if the job waits for another one, how many ticks have no job, the number of jobs; with
+--       rights: the unique key of the job ("": none), how long the key lasts (0: until the job ends), 1
+--       if the job replaces a waiting one, else 0; and for each job: id, queue, the time at which it is
+--       due, how long after that it expires (0: never), what follows the queue where the body is stored.
 -- Reply: for each schedule "stored", "skipped", "waiting" or "lost".
 
 local function store(id, queue, due, expires, stored)
@@ -49,7 +49,7 @@ local function tick(i, from, n, take_key)
   local stored = 0
   if not held then
     for at = from, from + 5 * n - 1, 5 do
-      if not take_key or take_key(ARGV[at], ARGV[at + 1], i + 9) then
+      if not take_key or take_key(ARGV[at], ARGV[at + 1], i + 10) then
         store(unpack(ARGV, at, at + 4))
         one.job, stored = ARGV[at], stored + 1
       end
@@ -57,9 +57,8 @@ local function tick(i, from, n, take_key)
   end
   if stored > 0 then
     one.ticks, one.last = digits(one.ticks + stored), ARGV[i + 6]
-  elseif n > 0 then
-    one.skipped = digits(one.skipped + 1)
   end
+  one.skipped = digits(one.skipped + ARGV[i + 8] + (n > 0 and stored == 0 and 1 or 0))
   one.due = ARGV[i + 3]
   write_schedule(one)
   call('ZADD', TICKS, ARGV[i + 4], one.name)
@@ -70,7 +69,7 @@ end
 local function tick_all(more, take_key)
   local i, reply = 1, {}
   while i < #ARGV do
-    local from, n = i + 9 + more, tonumber(ARGV[i + 8])
+    local from, n = i + 10 + more, tonumber(ARGV[i + 9])
     reply[#reply + 1] = tick(i, from, n, take_key)
     i = from + 5 * n
   end
