@@ -178,8 +178,9 @@ class Engine(ABC):
         """Take one start from every rule, or from none. `held`: a worker and its claim, which a
         gate needs. If the claim is no longer held, the admission is stale. A gate is asked before
         the windows. `ended`: slots of other claims of this worker, which are free from now on,
-        whatever the answer, as far as exactly these claims have them. Raises Fenced,
-        EngineUnavailable."""
+        whatever the answer, as far as exactly these claims have them. While an earlier job of the
+        claim's queue that one of the rules has released is due, and not claimed, the answer is
+        `not_yet`. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
     def set_limit(self, key: str, window: int, limit: int) -> None:

@@ -70,7 +70,9 @@ class Admission(NamedTuple):
     is free. `stale` means that the rules were not checked, because the job now belongs to another
     worker. `held` means that the rule's key is held until then, so that the job must park. `limit`
     is the limit that applied to the starts of the refusing rule, which a person may have set in
-    place of the rule's; 0 if something else refuses.
+    place of the rule's; 0 if something else refuses. `not_yet` means that nothing was asked,
+    because an earlier job that the rule has released is due again, and no worker has claimed it
+    yet. The claim must be given back.
     """
 
     wait: int
@@ -79,10 +81,12 @@ class Admission(NamedTuple):
     until: int = 0
     held: bool = False
     limit: int = 0
+    not_yet: bool = False
 
 
 #: The answer to most requests, made once.
 ADMITTED = Admission(0)
+NOT_YET = Admission(1, not_yet=True)
 
 
 class Window(NamedTuple):

@@ -65,6 +65,13 @@ class JobResult(NamedTuple):
     seconds: float = 0.0
 
 
+#: The result of a job whose claim is given back, because earlier jobs are due.
+RETURNED_RESULT = JobResult(
+    GIVE_BACK,
+    events.Limited(job="", id="", queue="", attempt=0, how="returned", key="", wait=0.0),
+)
+
+
 class Executor:
     """Runs the claims of one worker. It asks `engine` only for starts under rate limits."""
 
@@ -161,6 +168,8 @@ class Executor:
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
+        if admission.not_yet:
+            return RETURNED_RESULT
         if admission.wait <= 0:
             ready.gated, ready.rules = any(map(is_gate, rules)), rules
             return None

@@ -25,8 +25,8 @@ from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
 from poolq.jobs.concurrency import is_gate
-from poolq.jobs.retry import GIVE_BACK, Ack, Bury, Failing, Outcome, ReleaseUntil
-from poolq.log.events import Limited, Note
+from poolq.jobs.retry import Ack, Bury, Failing, Outcome, ReleaseUntil
+from poolq.log.events import Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
 from poolq.scoreboard.start_order import StartOrder
@@ -34,7 +34,7 @@ from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.identity import resident_memory
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
-from poolq.worker.execute import Executor, JobResult, ReadyJob
+from poolq.worker.execute import RETURNED_RESULT, Executor, JobResult, ReadyJob
 from poolq.worker.hook_runner import HookRunner
 from poolq.worker.idle_polling import IdlePolling
 from poolq.worker.outcome_reports import OutcomeReports
@@ -43,10 +43,6 @@ from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
-#: The result of a job whose claim is given back, because earlier jobs are due.
-RETURNED_RESULT = JobResult(
-    GIVE_BACK, Limited(job="", id="", queue="", attempt=0, how="returned", key="", wait=0.0)
-)
 #: After this many consecutive jobs without a rate limit, the other workers no longer wait for this
 #: worker before they start rate-limited jobs (see `start_order.py`).
 UNLIMITED_STREAK = 4

@@ -419,6 +419,9 @@ class Model:
         be in the line of one of them, or in another line, may hold it up."""
         job = self.jobs[id_]
         gates = gates_of(rules)
+        if answer.not_yet:
+            assert self._released_before(job, rules), f"{answer}, but it comes first"
+            return
         if self._longest_hold(rules) is not None:
             assert answer == self.admit(rules), f"{answer} and not {self.admit(rules)}"
             return
@@ -457,6 +460,16 @@ class Model:
         assert answer == expected, f"{answer} and not {expected}"
         if not answer.wait:
             job.gates = frozenset(rule.key for rule in gates)
+
+    def _released_before(self, job: Job, rules: Sequence[Rule]) -> bool:
+        """Whether an earlier job that one of these rules has released may be due, and unclaimed."""
+        names = {identity(rule) for rule in rules if not is_gate(rule)}
+        return any(
+            one.place == "queue" and one.wait and one.wait.rule
+            and identity(one.wait.rule) in names and one.may_run(self.now)
+            and one.queue == job.queue and one.order < job.order
+            for one in self.jobs.values()
+        )  # fmt: skip
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """Take one start of every rule, or none at all."""

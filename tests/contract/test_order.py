@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from poolq.engines.base import Claim, Engine, QueueCounts, Recovered, Settlement
-from poolq.jobs.limits import Rule
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.limits import NOT_YET, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
@@ -96,6 +97,37 @@ def test_the_third_does_not_wait_behind_those_that_no_step_has_noticed(
     assert named(worker.claim(2)) == names[3:5]
     clock.forward(MINUTE)
     assert named(worker.claim(3)) == [names[2], *names[5:7]]
+
+
+@pytest.mark.parametrize("other", [None, Rule("gate", 3, GATE_WINDOW), Rule("day", 99, HOUR)])
+def test_a_start_waits_for_earlier_jobs_that_its_limit_has_released(
+    engine: Engine, worker: Worker, clock: Clock, other: Rule | None
+) -> None:
+    """A job that was claimed before the window ended must not take the starts of those that the
+    limit put off before, until they are claimed. It is given back, without an attempt."""
+    rules = [RULE] if other is None else [other, RULE]
+    names = [f"{n:02}" for n in range(9)]
+    push(engine, *names)
+    assert start(worker, 6, RULE) == names[:2]
+    late = Worker(engine, "w2")
+    (held, second) = late.claim(2)
+    assert named([held, second]) == names[6:8]
+    assert engine.admit(rules, (late.name, held)).wait > 1
+    clock.forward(MINUTE)
+    refused = engine.admit(rules, (late.name, held))
+    assert refused == NOT_YET
+    assert engine.admit([Rule("another", 5, MINUTE)], (late.name, held)).wait == 0
+    late.end(held, GIVE_BACK)
+    first = worker.claim(1)
+    assert named(first) == [names[2]]
+    assert engine.admit(rules, (worker.name, first[0])).wait == 0
+    assert engine.admit(rules, (late.name, second)).not_yet, "three more are due"
+    rest = worker.claim(3)
+    assert named(rest) == names[3:6]
+    assert engine.admit(rules, (late.name, second)).wait == 0, "they are claimed"
+    assert engine.admit(rules, (worker.name, rest[0])).wait > 1
+    (again,) = late.claim(1)
+    assert (named([again]), again.state.attempt) == ([names[6]], 0)
 
 
 def test_ties_are_decided_by_the_ids(engine: Engine, worker: Worker, clock: Clock) -> None:

@@ -60,8 +60,8 @@ HOT = {
     "void slots": Query(queue_discovery.VOID_SLOTS),
     "first line": Query(parking.LOCK_FIRST_LINES, ("q",)),
     "ended lines": Query(parking.LOCK_ENDED_LINES, ("q",)),
-    "released jobs whose window has ended": Query(parking.RELEASED_NOW, ("r:1:k", "q", 1)),
-    "released jobs far ahead": Query(parking.RELEASED_AHEAD, ("r:1:k", "q", 1)),
+    "released jobs whose window has ended": Query(parking.RELEASED_NOW, ("r:1:k", "q", 1, 9)),
+    "released jobs far ahead": Query(parking.RELEASED_AHEAD, ("r:1:k", "q", 1, 9)),
     "released jobs that are left": Query(parking.FIRST_RELEASED, ("r:1:k", "q")),
     "bring back": Query(parking.BRING_BACK, (["a", "b"],)),
     "marked line": Query(limit_reviews.LOCK_MARKED_LINE, (1, "q")),
@@ -71,6 +71,9 @@ HOT = {
     "a hold": Query(holds.LOCK_HOLD, ("k",)),
     "counters of a hold": Query(holds.LOOK_AGAIN, ("k",)),
     "a claim": settling.claim_clock("w1", Claim("a", 1, 0, "q", b"", State())),
+    "a claim whose limit has released jobs": settling.claim_clock(
+        "w1", Claim("a", 1, 0, "q", b"", State()), [Rule("k", 5, 1)]
+    ),
     "slots of a gate": Query(gates.SLOTS, ("k",)),
     "the lock of a gate": Query(gates.LOCK_GATE, ("k", GATE_WINDOW)),
     "first lines of gates": Query(gates.FIRST_LINES, ("q", 8)),
@@ -157,15 +160,17 @@ def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
 
 
 def explained(mysql: MySQLEngine, op: Query) -> list[tuple[str, str, str, str]]:
-    """For each table: the kind of lookup, the index, the length used, and extra steps."""
+    """For each table: the kind of lookup, the index, the length used, and extra steps. The first of
+    the `released` jobs is a table of one row, which has no index."""
     (plan,) = mysql.session.read(Query(f"EXPLAIN FORMAT=TRADITIONAL {op.sql}", op.args))
     found = []
     for row in plan.rows:
         if len(row) == 12:  # MySQL, which tells of partitions and of what is filtered
-            _, _, _, _, kind, _, key, length, _, _, _, extra = row
+            _, _, table, _, kind, _, key, length, _, _, _, extra = row
         else:
-            _, _, _, kind, _, key, length, _, _, extra = row
-        found.append((kind, key, length, extra))
+            _, _, table, kind, _, key, length, _, _, extra = row
+        if not str(table).startswith("<derived"):
+            found.append((kind, key, length, extra))
     return found
 
 
@@ -194,7 +199,7 @@ def test_mariadb_claims_by_the_whole_index(mysql: MySQLEngine) -> None:
 def test_sqlite_uses_its_indexes_and_sorts_nothing(sqlite: SQLiteEngine) -> None:
     for name, op in HOT.items():
         (plan,) = sqlite.session.read(Query(f"EXPLAIN QUERY PLAN {op.sql}", op.args))
-        steps = [row[-1] for row in plan.rows]
+        steps = [row[-1] for row in plan.rows if row[-1] != "SCAN released"]  # one row
         assert steps, name
         for step in steps:
             scanned = step.startswith("SCAN") and "json_each" not in step

@@ -18,7 +18,7 @@ from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
 
 from poolq.engines.sql.location import (  # isort: skip
-    CANCELLED_SUFFIX, DELAYED, GATE_LINE_PREFIX, QUEUED, claimed_by,
+    CANCELLED_SUFFIX, DELAYED, GATE_LINE_PREFIX, QUEUED, claimed_by, released_by,
 )  # fmt: skip
 from poolq.engines.schema_version import check_version
 from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
@@ -72,12 +72,12 @@ DIALECT = Dialect(
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
 #: nothing if the window is full, does not exist, was made before the clock went back or is not
-#: `plain` (see `sql/limit_windows.py`), or if the claim is no longer held. If nothing has changed,
-#: `SQLEngine.admit` finds out which of these applies. If only one table is updated, MySQL evaluates
-#: assignments from left to right, and each uses the values set by those before it. So there is no
-#: EXISTS, which MySQL 8 could turn into a join. (On MariaDB, this depends on the sql_mode, which
-#: `connecting.py` sets.) A new window begins at the old one's end or later, so `ends <= start`
-#: identifies it. FOR UPDATE blocks recovery.
+#: `plain` (see `sql/limit_windows.py`), if jobs that the rule has released are due, or if the claim
+#: is no longer held. If nothing has changed, `SQLEngine.admit` finds out which of these applies. If
+#: only one table is updated, MySQL evaluates assignments from left to right, and each uses the
+#: values set by those before it. So there is no EXISTS, which MySQL 8 could turn into a join. (On
+#: MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new window begins at the
+#: old one's end or later, so `ends <= start` identifies it. FOR UPDATE blocks recovery.
 ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
     used = IF(ends <= start, 1, used + 1),
@@ -85,6 +85,8 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
     starts = starts + 1
     WHERE name = ? AND span = ? AND (used < ? OR {CURRENT_TIME} >= ends) AND start <= {CURRENT_TIME}
     AND plain = 1
+    AND (SELECT 1 FROM {{jobs}}
+        WHERE place = ? AND queue = ? AND due_at <= {CURRENT_TIME} LIMIT 1) IS NULL
     AND (SELECT 1 FROM {{jobs}}
         WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
 
@@ -134,8 +136,9 @@ def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     """Return a statement that counts a start, and so changes a row, only if the claim may start.
     The rule has a fixed window and no cost."""
     key, most, window, _, _ = rule
+    released = released_by(rule), claim.queue
     name = (claim.id, claimed_by(worker), claim.request, claim.index)
-    return Query(ADMIT_CLAIM, (most, most, key, window, most, *name))
+    return Query(ADMIT_CLAIM, (most, most, key, window, most, *released, *name))
 
 
 def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:

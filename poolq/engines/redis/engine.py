@@ -25,11 +25,11 @@ from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import ADMITTED, Admission, Rule
+from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Rule
 from poolq.jobs.message import Entry, entry
 
 #: Replies of `admit` that are not times to wait.
-NOT_HELD, UNREGISTERED, JOBS_WAIT = -1, -2, -3
+NOT_HELD, UNREGISTERED, JOBS_WAIT, TOO_EARLY = -1, -2, -3, -4
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
 #: renews this every NOTE_INTERVAL seconds.
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
@@ -128,6 +128,8 @@ class RedisEngine(Engine):
             return Admission(0, stale=True)
         if wait == 0:
             return ADMITTED
+        if wait == TOO_EARLY:
+            return NOT_YET
         rule, until, *refusal = why
         is_held, limit = refusal or (0, 0)
         return Admission(int(wait), rule, False, int(until), is_held == 1, int(limit))

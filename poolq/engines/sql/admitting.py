@@ -8,7 +8,7 @@ from poolq.engines.sql.session import Transaction
 from poolq.engines.sql.settling import claim_clock
 from poolq.engines.sql.stepping import lock_worker
 from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import NOT_YET, Admission, Rule
 
 
 def admit(
@@ -23,8 +23,9 @@ def admit(
     worker, claim = held
     if claim.reviewed:
         limit_reviews.apply_limits(tx, worker, claim, rules)
-    clock = claim_clock(worker, claim)
-    if any(map(is_gate, rules)):
+    windows = [rule for rule in rules if not is_gate(rule)]
+    clock = claim_clock(worker, claim, windows)
+    if len(windows) < len(rules):
         if len(rules) == 1 and not claim.reviewed:
             if gates.enter_at_once(tx, rules[0], held, clock, leaving):
                 return Admission(0)
@@ -35,5 +36,6 @@ def admit(
         admission = limit_windows.admit(tx, rules, clock)
     if admission is None:
         lock_worker(tx, worker)  # raises Fenced
-        return Admission(0, stale=True)
+        (held_now,) = tx.run(claim_clock(worker, claim))
+        return NOT_YET if held_now.rows else Admission(0, stale=True)
     return admission

@@ -233,7 +233,7 @@ def claim_from_lines(
     reviewed, or the queue's other jobs that were due before it. Returns whether a job was claimed.
     Updates the queue's entry in `states`."""
     one, wanted = states[queue], ctx.remaining
-    if one.has_slot and bring_back(tx, queue):
+    if one.has_slot and bring_back(tx, queue, ctx.remaining):
         (one,) = load_states(tx.run, [queue])
     job: Grant | int | None = None
     if one.mark is not None:

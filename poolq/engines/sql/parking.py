@@ -35,8 +35,7 @@ from poolq.jobs.retry import HoldKey, Park, ReleaseUntil
 #: How many lines of a queue a step checks for a free slot, and how many of a line's first jobs it
 #: checks for a job that no other limit holds back.
 MAX_TRIED = 3
-#: How many released jobs of each line a step returns to a queue, and from how many lines.
-MAX_RETURNED = 5000
+#: From how many lines a step returns released jobs to a queue.
 MAX_ENDED_LINES = 100
 
 #: The limit that a person has set for a row of {windows} w; NULL if there is none.
@@ -63,8 +62,8 @@ RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, last
 LOCK_ENDED_LINES = f"""SELECT place, span, since, {{now}} FROM {{lines}}
     WHERE queue = ? AND slot <= {{now}} AND {IS_RELEASED}
     ORDER BY slot LIMIT {MAX_ENDED_LINES} {{lock}}"""
-RELEASED_NOW = f"""SELECT id FROM {{jobs}} WHERE place = ? AND queue = ? AND due_at <= ?
-    ORDER BY due_at, id LIMIT {MAX_RETURNED}"""
+RELEASED_NOW = """SELECT id FROM {jobs} WHERE place = ? AND queue = ? AND due_at <= ?
+    ORDER BY due_at, id LIMIT ?"""
 #: Jobs that would wait longer than the window, because the clock went back.
 RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
 BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
@@ -180,8 +179,10 @@ def encode_rules(rules: Sequence[Rule]) -> bytes:
     )
 
 
-def bring_back(tx: Transaction, queue: str) -> bool:
-    """Return released jobs to the queue if their windows have ended. Returns whether any have."""
+def bring_back(tx: Transaction, queue: str, most: int) -> bool:
+    """Return released jobs to the queue if their windows have ended, up to `most` in all, but at
+    least one of each line. The others stay, so that `claim_clock` sees them. Returns whether any
+    have returned."""
     # Sent before the collected changes, because a line is always locked before jobs.
     (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
     if not ended.rows:
@@ -190,16 +191,21 @@ def bring_back(tx: Transaction, queue: str) -> bool:
         (to_text(place), abs(number(span)), number(since), number(now))
         for place, span, since, now in ended.rows
     ]
-    queries = [Query(RELEASED_NOW, (place, queue, now)) for place, _, _, now in lines]
+    most = -(-most // len(lines))
+    queries = [Query(RELEASED_NOW, (place, queue, now, most)) for place, _, _, now in lines]
+    set_back = [(place, span, now) for place, span, since, now in lines if since > now]
     queries += [
-        Query(RELEASED_AHEAD, (place, queue, now + span))
-        for place, span, since, now in lines
-        if since > now
+        Query(RELEASED_AHEAD, (place, queue, now + span, most)) for place, span, now in set_back
     ]
-    ids = [id_ for found in tx.run(*queries) for (id_,) in found.rows]
+    returned = tx.run(*queries)
+    ids = [id_ for found in returned for (id_,) in found.rows]
     tx.later(*(Query(BRING_BACK, (some,)) for some in in_chunks(ids)))
+    ahead = zip(set_back, returned[len(lines) :], strict=True)
+    unfinished = {place for (place, *_), found in ahead if len(found.rows) == most}
     left = tx.run(*(Query(FIRST_RELEASED, (place, queue)) for place, *_ in lines))
     for (place, *_), found in zip(lines, left, strict=True):
+        if place in unfinished:
+            continue  # its `since` must still show that the clock has gone back
         if found.rows:
             tx.later(Query(SET_SLOT, (number(found.rows[0][0]), place, queue)))
         else:

@@ -13,11 +13,12 @@ from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql import limit_reviews
 from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
-from poolq.engines.sql.location import DELAYED, QUEUED, cancelled_at, claimed_by
+from poolq.engines.sql.location import DELAYED, QUEUED, cancelled_at, claimed_by, released_by
 from poolq.engines.sql.parking import put_in_lines
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.engines.sql.ties import KeyChanges
 from poolq.engines.sql.wakeups import arm
+from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
     Ack,
@@ -37,8 +38,13 @@ from poolq.jobs.retry import (
 #: Selects all claims as one text, because fetching a row per claim would cost more than everything
 #: else. Finds claims by id, because the index by place is full of claims that were just deleted.
 HELD_CLAIMS = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
-CLAIM_CLOCK = """SELECT {now} FROM {jobs} {by_id}
-    WHERE id = ? AND place = ? AND request = ? AND idx = ? {lock}"""
+CLAIM_CLOCK = """SELECT {now} FROM {jobs} c {by_id}
+    WHERE id = ? AND place = ? AND request = ? AND idx = ?"""
+#: Holds if the first job of a line of released jobs that is due again comes after the claimed job.
+COMES_FIRST = """ AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {jobs}
+    WHERE place = ? AND queue = ? AND due_at <= {now} ORDER BY due_at, id LIMIT 1) released
+    WHERE due < c.due_at OR (due = c.due_at AND first < c.id))"""
+LOCK = " {lock}"
 DELETE_JOBS = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
 RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
@@ -66,10 +72,13 @@ def held_claims(found: Iterable[QueryResult]) -> set[str]:
     return {claim for one in found for claim in to_text(one.rows[0][0] or "").split(",")}
 
 
-def claim_clock(worker: str, claim: Claim) -> Query:
-    """Return a query for the time, which finds a row only if the worker holds this claim. It locks
-    the claim until the end of the transaction, without locking the worker's row."""
-    return Query(CLAIM_CLOCK, (claim.id, claimed_by(worker), claim.request, claim.index))
+def claim_clock(worker: str, claim: Claim, rules: Iterable[Rule] = ()) -> Query:
+    """Return a query for the time, which finds a row only if the worker holds this claim, and no
+    earlier job that these rules have released is due. It locks the claim until the end of the
+    transaction, without locking the worker's row."""
+    lines = [arg for rule in rules for arg in (released_by(rule), claim.queue)]
+    sql = CLAIM_CLOCK + COMES_FIRST * (len(lines) // 2) + LOCK
+    return Query(sql, (claim.id, claimed_by(worker), claim.request, claim.index, *lines))
 
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:

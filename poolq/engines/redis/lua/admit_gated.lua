@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Take slots of gates and starts of windows for a claim, or nothing at all. The gates are asked first,
 -- because a job that they refuse uses no attempt.
--- Parts: base, plain_gate, claims, gates, holds, window_opening, limit_windows.
+-- Parts: base, plain_gate, claims, gates, bodies, holds, window_opening, limit_windows, released_first.
 --
 -- ARGV: worker, id and name of the claim, lines of other claims of the worker whose jobs have ended,
 --       "<request> <index> <id>", then for each rule as in `admit`. The slots of the ended jobs become
@@ -35,7 +35,7 @@ if is_single and ARGV[4] ~= '' and sit('') then
   return {0, -1, 0}
 end
 
-local how = holds(worker, id, name)
+local how, queue = holds(worker, id, name)
 if not how or is_cancelled(how) then
   forget_left()
   return {-1}
@@ -47,6 +47,10 @@ for i = 5, #ARGV, 3 do
   if rule.window ~= GATE_WINDOW then windows[#windows + 1], places[#places + 1] = rule, #rules end
 end
 
+if comes_too_early(queue, id, windows) then
+  forget_left()
+  return {-4}
+end
 local held_for, held_at = check_holds(rules)
 if held_for > 0 then
   forget_left()

@@ -2,7 +2,7 @@
 -- Take slots and starts as `admit_gated` does, also if jobs wait for a gate, or if the claim is being
 -- reviewed.
 -- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, window_opening,
---        limit_windows, parked_jobs, claims.
+--        limit_windows, parked_jobs, claims, released_first.
 --
 -- ARGV, Reply: as in `admit_gated`, but never {-3}.
 
@@ -10,13 +10,15 @@ local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
 local id, name = ARGV[2], ARGV[3]
 gate_slots().leave_ended(ARGV[4])
-local how = holds(worker, id, name)
+local how, queue = holds(worker, id, name)
 if not how or is_cancelled(how) then return {-1} end
-local queue = string.match(call('HGET', worker, id), '^%d+ %d+ [^ ]+ %d+ (.*)$')
 local rules = {}
 for i = 5, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
+
+local windows, places = windows_of(rules)
+if comes_too_early(queue, id, windows) then return {-4} end
 
 -- The limit that is named last applies from now on.
 local function name_limit(rule)
@@ -54,7 +56,6 @@ if not held then
   wait = at > 0 and 1 or 0
 end
 if at == 0 then
-  local windows, places = windows_of(rules)
   if #windows > 0 then
     wait, at = take_starts(windows)
     at = places[at] or 0

@@ -62,14 +62,9 @@ for _, queue in ipairs(open) do
   local lines = P .. 'lines:' .. queue
   local due = call('ZRANGE', lines, '(0', stamp, 'BYSCORE', 'LIMIT', 0, 1000, 'WITHSCORES')
   for i = 1, #due, 2 do
-    local name = due[i]
-    if name == RELEASED then
-      news = news + release_due(queue)
-    else
-      call('ZADD', lines, digits(due[i + 1] - 2 ^ 53), name)  -- negative, in the same order
-      activate(queue)
-      news = news + 1
-    end
+    call('ZADD', lines, digits(due[i + 1] - 2 ^ 53), due[i])  -- negative, in the same order
+    activate(queue)
+    news = news + 1
   end
   news = news + promote(queue)
 end

@@ -121,7 +121,7 @@ end
 local function claim_first(queue)
   local lines = P .. 'lines:' .. queue
   if call('EXISTS', lines) == 0 then return false end
-  release_due(queue)
+  release_due(queue, want - index)
   if not granted then claim_parked(queue) end
   return call('EXISTS', P .. 'marked:' .. queue) == 1
     or #call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1) > 0

@@ -1,11 +1,13 @@
 -- Part `claims` (needs only `base`): whether a worker holds a claim. It does while the job's field
 -- in the worker's hash begins with the claim's name, "<request> <index> ".
 
--- How the job was claimed; nil if the worker does not hold the claim. `worker`: the worker's hash.
+-- How the job was claimed, and from which queue; nil if the worker does not hold the claim. `worker`: the
+-- worker's hash.
 local function holds(worker, id, name)
   local claim = call('HGET', worker, id)
   if not claim or string.sub(claim, 1, #name) ~= name then return nil end
-  return string.match(claim, '^%d+ %d+ ([^ ]+) ') or '0'
+  local how, queue = string.match(claim, '^%d+ %d+ ([^ ]+) %d+ (.*)$')
+  return how or '0', queue or ''
 end
 
 -- Whether a claim's job is cancelled, by how it was claimed.

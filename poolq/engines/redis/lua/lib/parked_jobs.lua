@@ -8,8 +8,6 @@
 
 -- How many heads of lines without a free slot one step examines.
 local MAX_HEADS = 16
--- How many released jobs return to their queue at a time.
-local RELEASE_BATCH = 1000
 -- The member of lines:<queue> for all released jobs. Identities differ, as they begin with a digit or "-".
 local RELEASED = 'released'
 
@@ -226,13 +224,15 @@ local function take_parked(queue, claim, has_expired, oldest)
   local later, first = 0, nil
   for _ = 1, MAX_HEADS do
     local identity = call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', later, 1)[1]
-    if not identity or identity == RELEASED then break end
+    if not identity then break end
     local id, due = call('ZRANGE', line_key(queue, identity), 0, 0)[1], nil
     if id and oldest then
       local _, its = origin_of(id)
       due = its
     end
-    if not id then
+    if identity == RELEASED then
+      later = later + 1
+    elseif not id then
       update_line(queue, identity)
     elseif due and due > oldest then
       later, first = later + 1, math.min(first or due, due)
@@ -320,25 +320,20 @@ local function unrelease(queue, id)
   return true
 end
 
--- Move released jobs whose windows have ended back to the head of the queue. Returns how many.
-local function release_due(queue)
-  local held, n = P .. 'held:' .. queue, 0
-  repeat
-    local ids = call('ZRANGE', held, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, RELEASE_BATCH)
-    if #ids > 0 then
-      local by, scored = call('HMGET', P .. 'heldby:' .. queue, unpack(ids)), {}
-      for i, id in ipairs(ids) do
-        scored[2 * i - 1], scored[2 * i] = string.match(by[i] or '', '^%d+') or '0', id
-      end
-      activate(queue)
-      call('ZADD', P .. 'back:' .. queue, unpack(scored))
-      call('ZREM', held, unpack(ids))
-      unhold(queue, ids)
-      n = n + #ids
-    end
-  until #ids < RELEASE_BATCH
-  if n > 0 then update_release(queue) end
-  return n
+-- Move the first `most` (up to 1000) released jobs whose windows have ended back to the head of the queue. The
+-- others stay, so that `comes_too_early` sees them.
+local function release_due(queue, most)
+  local held = P .. 'held:' .. queue
+  local ids = call('ZRANGE', held, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, math.min(most, 1000))
+  if #ids == 0 then return end
+  local by, scored = call('HMGET', P .. 'heldby:' .. queue, unpack(ids)), {}
+  for i, id in ipairs(ids) do
+    scored[2 * i - 1], scored[2 * i] = string.match(by[i] or '', '^%d+') or '0', id
+  end
+  call('ZADD', P .. 'back:' .. queue, unpack(scored))
+  call('ZREM', held, unpack(ids))
+  unhold(queue, ids)
+  update_release(queue)
 end
 
 -- The clock

@@ -1,19 +1,19 @@
 -- Part `plain_limit`, only in `admit` (needs `claims`, `window_opening`): what nearly every admission
--- is, a start under a single fixed window, while no key is held and no person has set a limit. The
--- script ends here, because creating the functions of the following parts would take longer.
+-- is, a start under a single fixed window, while no key is held, no person has set a limit, and no job of
+-- the queue was released. The script ends here, because creating the functions of the following parts would take longer.
 
 local worker = P .. 'worker:' .. ARGV[1]
 
--- One call checks for all: the worker counts 1, anything else counts 2.
-local held, set = P .. 'holds', P .. 'overrides'
-local found = call('EXISTS', worker, held, held, set, set)
-if ARGV[2] ~= '' then
-  if found % 2 == 0 then return {-2} end
-  local how = holds(worker, ARGV[2], ARGV[3])
+local id, queue = ARGV[2], ''
+if id ~= '' then
+  local how
+  how, queue = holds(worker, id, ARGV[3])
+  if not how and call('EXISTS', worker) == 0 then return {-2} end
   if not how or is_cancelled(how) then return {-1} end
 end
 local most, length = tonumber(ARGV[4]), tonumber(ARGV[5])
-if found < 2 and #ARGV == 6 and most and length > 0 then
+local rare = call('EXISTS', P .. 'holds', P .. 'overrides', P .. 'held:' .. queue)
+if rare == 0 and #ARGV == 6 and most and length > 0 then
   local identity = ARGV[5] .. ':' .. ARGV[6]
   local name = P .. 'win:' .. identity
   local stored = call('MGET', name)[1] or ''  -- nothing if it has the wrong type
