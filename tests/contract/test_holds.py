@@ -444,3 +444,15 @@ def test_a_reviewed_gate_is_refused_by_a_hold(engine: Engine, worker: Worker, cl
     assert worker.claim(5) == []
     clock.forward(30 * SECOND)
     assert worker.claim(5)[0].id == claim.id
+
+
+def test_what_holds_a_key_for_no_time_ends_no_other_hold(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """A job of a gate that a hold refuses, and that parks when the clock has gone back."""
+    engine.hold("stripe", HOUR)
+    clock.back(10 * SECOND)
+    throw(worker, hold=HoldKey("stripe", 0))
+    assert engine.hold("stripe", 0) == 0, "it has not begun"
+    clock.forward(10 * SECOND)
+    assert engine.hold("stripe", 0) == HOUR

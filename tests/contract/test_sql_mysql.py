@@ -16,9 +16,20 @@ from poolq.engines.sql.queue_counts import READY_JOBS
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK
+from poolq.jobs.retry import ACK, HoldKey
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, MS, Worker, count_of, named, new_id, push, stored, total
+from tests.contract.helpers import (
+    HOUR,
+    MS,
+    SECOND,
+    Worker,
+    count_of,
+    named,
+    new_id,
+    push,
+    stored,
+    total,
+)
 from tests.support.servers import MariaDB
 from tests.support.wait import until
 
@@ -181,6 +192,34 @@ def test_a_cluster_that_refuses_writes_for_a_while(
             threads.submit(mysql.close).result()
         cursor.execute(f"DROP TABLE {table}_tries")
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 1)
+
+
+@pytest.mark.parametrize("how", ["hold", "step"])
+def test_a_hold_is_not_shortened_by_one_that_waits_for_it(
+    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker, how: str
+) -> None:
+    """It begins when it has the row. By the time at which it was asked for, the other one would
+    begin in the future, as if the clock had gone back since."""
+    push(mysql, "a")
+    (claim,) = worker.claim()
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"INSERT INTO {mysql.namespace}_holds VALUES ('k', 0, 0)")
+        with ThreadPoolExecutor(1) as threads:
+            if how == "hold":
+                act = threads.submit(mysql.hold, "k", SECOND)
+            else:
+                act = threads.submit(worker.step, Settlement(claim, HoldKey("k", SECOND)))
+            sets = f"INSERT INTO {mysql.namespace}_holds"
+            until(lambda: waiting(mariadb_server, sets), 5, "the other to wait")
+            now = "UNIX_TIMESTAMP(SYSDATE(6)) * 1000000"
+            cursor.execute(
+                f"UPDATE {mysql.namespace}_holds SET start = {now}, ends = {now} + {HOUR}"
+            )
+            cursor.execute("COMMIT")
+            act.result(10)
+            threads.submit(mysql.close).result()
+    assert mysql.hold("k", SECOND) > HOUR - 60 * SECOND
 
 
 def waiting(server: MariaDB, statement: str) -> bool:

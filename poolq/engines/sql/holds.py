@@ -3,7 +3,9 @@
 A job that has held a key waits in the hold's own line, whose place is that of `holds.hold_rule`. A
 transaction that holds a key, or computes a line's slot from a hold, keeps the hold's row locked
 until it ends, and locks it before the line. So when `lift` has deleted the row, it finds all lines
-that wait for it. Steps and admissions read holds without locking them.
+that wait for it. A hold begins when its row is locked; otherwise, one that somebody else has set
+meanwhile would look as if it began in the future. Steps and admissions read holds without locking
+them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,23 +26,24 @@ MAX_DELETED = 2000
 
 #: A hold that begins in the future was made before the clock went back, and is over.
 IS_HELD = "start <= {now} AND ends > {now}"
+#: Locks the row. `SET_HOLD` reads the clock after that, as it is a statement of its own.
+LOCK_ROW = "INSERT INTO {holds} (name, start, ends) VALUES (?, 0, 0) {on:name} name = {new:name}"
 #: MySQL assigns `ends` first, so `start` still has its old value there.
-SET_HOLD = """INSERT INTO {holds} (name, start, ends) VALUES (?, ?, ?)
-    {on:name} ends = CASE WHEN start <= {new:start} AND ends > {new:ends} THEN ends
-        ELSE {new:ends} END, start = {new:start}"""
+SET_HOLD = """UPDATE {holds} SET
+    ends = CASE WHEN start <= {now} AND ends > {now} + ? THEN ends ELSE {now} + ? END,
+    start = {now} WHERE name = ?"""
 STILL_HELD = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 #: Also holds that are over by now: a start is recorded at a time that an earlier statement has
 #: read, and `refusal` compares the ends with that time.
 HOLD_OF = "SELECT name, ends FROM {holds} WHERE name = ? AND start <= {now}"
 HOLDS_OF = "SELECT name, ends FROM {holds} WHERE name IN {list} AND start <= {now}"
-CLOCK = "SELECT {now}"
 #: The same, locked; 0 for a hold that begins in the future.
 LOCK_HOLD = """SELECT name, CASE WHEN start <= {now} THEN ends ELSE 0 END
     FROM {holds} WHERE name = ? {lock}"""
 #: From now on, admissions look for holds of a key, and for limits that people have set. It comes
 #: after the change that they look for, in the same transaction.
 LOOK_AGAIN = "UPDATE {windows} SET plain = 0 WHERE name = ?"
-HOLD_LENGTH = "SELECT ends - start FROM {holds} WHERE name = ?"
+HOLD_LEFT = f"SELECT ends - {{now}} FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 #: When the hold of a key ends, as part of a statement that changes a line. Locks the hold.
 LOCKED_HOLD_END = f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{lock}}), 0)"
 OPEN_HOLD_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
@@ -78,15 +81,21 @@ def read_holds(found: QueryResult) -> dict[str, int]:
     return {to_text(name): number(ends) for name, ends in found.rows}
 
 
-def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]], now: int) -> None:
-    """Hold keys from `now` on, and move those claimed jobs that have no limit with the key to the
-    holds' lines. Parking the others is left to the caller."""
+def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
+    """Hold keys for at least so many microseconds from now on. A length of 0 changes nothing."""
+    rows = [(length, length, key) for key, length in sorted(lengths.items()) if length > 0]
+    if rows:
+        tx.later(BatchQuery(LOCK_ROW, [(key,) for *_, key in rows]), BatchQuery(SET_HOLD, rows))
+        tx.at_end(*(Query(LOOK_AGAIN, (key,)) for *_, key in rows))  # lines come before windows
+
+
+def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]]) -> None:
+    """Hold keys, and move those claimed jobs that have no limit with the key to the holds' lines.
+    Parking the others is left to the caller."""
     lengths: dict[str, int] = {}
     for _, one in holders:
         lengths[one.key] = max(one.length, lengths.get(one.key, 0))
-    holds = [(key, now, now + length) for key, length in sorted(lengths.items())]
-    tx.later(BatchQuery(SET_HOLD, holds))
-    tx.at_end(*(Query(LOOK_AGAIN, (key,)) for key in sorted(lengths)))  # lines come before windows
+    set_holds(tx, lengths)
     others = [(claim, one) for claim, one in holders if one.park is None]
     if not others:
         return
@@ -115,10 +124,8 @@ def refusal(rules: Sequence[Rule], holds: Mapping[str, int], now: int) -> Admiss
 
 def hold(tx: Transaction, key: str, length: int) -> int:
     """Hold a key. Returns for how many microseconds it is held."""
-    clock = tx.one(CLOCK)
-    now = number(clock[0]) if clock else 0
-    tx.later(Query(SET_HOLD, (key, now, now + length)), Query(LOOK_AGAIN, (key,)))
-    row = tx.one(HOLD_LENGTH, key)
+    set_holds(tx, {key: length})
+    row = tx.one(HOLD_LEFT, key)
     return number(row[0]) if row else 0
 
 

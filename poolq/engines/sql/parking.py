@@ -125,14 +125,13 @@ def put_in_lines(
     tx: Transaction,
     waiting: Sequence[tuple[Claim, Park | HoldKey]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
-    now: int,
 ) -> None:
     """Move claimed jobs to their lines. Locks holds first, then the lines of released jobs, as
-    steps do. `now`: the server's time."""
+    steps do."""
     holders = [(claim, one) for claim, one in waiting if isinstance(one, HoldKey)]
     parked = [(claim, one) for claim, one in waiting if isinstance(one, Park)]
     if holders:
-        holds.hold_keys(tx, holders, now)
+        holds.hold_keys(tx, holders)
         parked += [(claim, one.park) for claim, one in holders if one.park is not None]
     soonest: dict[tuple[str, str], tuple[Rule, int]] = {}
     for claim, one in released:

@@ -250,7 +250,7 @@ class _SettlementBatch:
 
     def write(self, tx: Transaction) -> None:
         # This comes first, because it locks lines (see `parking.bring_back`).
-        put_in_lines(tx, self.parked, self.held_back, self.now)
+        put_in_lines(tx, self.parked, self.held_back)
         jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
         for sql, rows in jobs.items():
             if rows:

@@ -37,8 +37,9 @@ local function check_holds(rules)
   return wait, at
 end
 
--- Hold a key for at least `length` microseconds. Returns when the hold ends.
+-- Hold a key for at least `length` microseconds; 0 changes nothing. Returns when the hold ends.
 local function set_hold(key, length)
+  if length == 0 then return math.max(hold_end(key), now) end
   local ends = math.max(hold_end(key), now + length)
   call('HSET', HOLDS, key, stamp .. ' ' .. digits(ends))
   local ttl = math.ceil((ends - now) / 1000) + KEPT_HOLDS
