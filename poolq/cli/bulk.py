@@ -12,6 +12,7 @@ from typing import NamedTuple
 from poolq.cli import job_ids, listing, options
 from poolq.cli.filters import Selection
 from poolq.cli.progress import Progress, exact_sum
+from poolq.engines import search
 from poolq.engines.base import Engine, StoredJob
 from poolq.monitor import job_history, unique_keys
 
@@ -54,7 +55,7 @@ def run(engine: Engine, chosen: Selection, change: Change) -> int:
             wanted = list(bodies) if change.bodies else [_id(one) for one in batch]
             found = change.act(wanted, bodies) if wanted else []
             changed += found
-            taken.update(_keys_taken(engine, change, set(wanted) - set(found)))
+            taken.update(_keys_taken(engine, change, set(wanted) - set(found), {}))
             progress.add(len(found))
     if changed:
         one = f"job {changed[0]} is" if len(changed) == 1 else f"{len(changed)} jobs are"
@@ -80,7 +81,7 @@ def _batches(
             # those that have started.
             now = engine.now()
             wanted = wanted._replace(until=now if wanted.until is None else min(now, wanted.until))
-        for page in listing.pages(engine, wanted, listing.PAGE_SIZE, brief=brief):
+        for page in search.pages(engine, wanted, listing.PAGE_SIZE, brief=brief):
             yield [one for one in page if not (change.skip and change.skip(one))]
 
 
@@ -127,18 +128,24 @@ def _preview(engine: Engine, chosen: Selection, change: Change, ids: Sequence[st
     """Show the first jobs that would change, and the number of all."""
     shown: list[StoredJob] = []
     found: list[str] = []
+    taken: dict[str, str] = {}
+    keys: dict[str, str] = {}
     with Progress("counted") as progress:
         for batch in _batches(engine, chosen, change, ids, brief=False):
             jobs = [one for one in _jobs(engine, batch) if one.status in change.states]
             if change.bodies:
                 able = change.bodies(jobs)
                 jobs = [one for one in jobs if one.id in able]
+            tied = [one.id for one in jobs if one.ties.unique is not None]
+            taken.update(_keys_taken(engine, change, tied, keys))
+            jobs = [one for one in jobs if one.id not in taken]
             shown += jobs[: MAX_SHOWN - len(shown)]
             found += [one.id for one in jobs]
             progress.add(len(jobs))
     if shown and not chosen.as_json:
         listing.print_jobs(shown, engine.now())
-    code = _report(engine, chosen, change, ids, found)
+    refused = {**change.refused, **taken}
+    code = _report(engine, chosen, change._replace(refused=refused), ids, found)
     if not chosen.as_json:
         only = f"; the first {MAX_SHOWN} are shown" if len(found) > MAX_SHOWN else ""
         options.warn(f"{_jobs_text(len(found))} would be {change.passive}{only}")
@@ -182,12 +189,19 @@ def _warn_of(refused: Mapping[str, str], change: Change, *, one_by_one: bool) ->
         options.warn(f"{_jobs_text(count)} not {change.passive}: {why}")
 
 
-def _keys_taken(engine: Engine, change: Change, ids: Iterable[str]) -> dict[str, str]:
-    """Return why jobs cannot be retried, by id, if it is because other jobs have their keys."""
-    if change.verb != "retry":
-        return {}
-    why = {id: unique_keys.why_not_retried(engine.find(id)) for id in ids}
-    return {id: text for id, text in why.items() if text}
+def _keys_taken(
+    engine: Engine, change: Change, ids: Iterable[str], keys: dict[str, str]
+) -> dict[str, str]:
+    """Return why jobs cannot be retried, by id, if it is because other jobs have their keys. `keys`
+    has the jobs before these that would take a free key; those of these jobs are added."""
+    why: dict[str, str] = {}
+    for id in ids if change.verb == "retry" else ():
+        stored = engine.find(id)
+        if stored is not None and stored.ties.unique is not None and not stored.holder:
+            stored = stored._replace(holder=keys.setdefault(stored.ties.unique.key, id))
+        if text := unique_keys.why_not_retried(stored):
+            why[id] = text
+    return why
 
 
 def _reason(engine: Engine, id: str, change: Change) -> str:

@@ -1,6 +1,6 @@
 """Lists stored jobs, as a table or as JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -10,7 +10,7 @@ from poolq.cli.filters import Filters
 from poolq.cli.options import warn
 from poolq.common.names import suggestion
 from poolq.engines.base import Engine, StoredJob
-from poolq.engines.search import JobFilter, search
+from poolq.engines.search import JobFilter, pages, search
 from poolq.jobs.message import name_and_queue
 from poolq.monitor import amounts, job_history, times
 
@@ -20,20 +20,6 @@ max_option = click.option(
     "--limit", type=click.IntRange(1, MAX_LISTED), default=100, show_default=True,
     help="Maximum number.",
 )  # fmt: skip
-
-
-def pages(
-    engine: Engine, chosen: JobFilter, size: int, *, brief: bool = False
-) -> Iterator[list[StoredJob]]:
-    """Yield the jobs that the filter selects, in pages of up to `size` jobs. A page may be empty,
-    because each look at the engine is bounded. `brief`: the jobs need no bodies and states."""
-    cursor = None
-    while True:
-        page = search(engine, chosen, cursor, size, brief=brief)
-        yield page.jobs
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 def find(engine: Engine, chosen: JobFilter, limit: int) -> tuple[list[StoredJob], bool]:

@@ -9,7 +9,7 @@ import msgspec
 
 from poolq.common.durations import Duration, micros
 from poolq.engines.base import Engine, StoredJob
-from poolq.engines.search import STATUSES, JobFilter, search
+from poolq.engines.search import STATUSES, JobFilter, pages
 from poolq.errors import BadMessage, NewerMessage, OptionError
 from poolq.jobs.message import Entry, decode, entries, name_and_queue
 from poolq.jobs.producer import engine
@@ -85,25 +85,16 @@ def list(  # noqa: A001  # it is called as poolq.list
 ) -> Iterator[JobInfo]:
     """Yield the jobs that match everything that is given, page by page. `error`: a text that the
     last error contains. `since`, `until`: when a job is due, was claimed or has failed. Jobs that
-    come or go meanwhile may be missed. Raises OptionError, EngineError."""
+    come, go or change their state meanwhile may be missed, but none is listed twice. Raises
+    OptionError, EngineError."""
     for name, text in (("queue", queue), ("job", job), ("error", error)):
         if text is not None and not isinstance(text, str):
             raise OptionError(f"list(): {name} is {text!r}; it must be text")
     if state is not None and state not in STATUSES:
         raise OptionError(f"list(): state is {state!r}; a job is {', '.join(STATUSES)}")
     bounds = _micros(since, "since"), _micros(until, "until")
-    return _pages(JobFilter(queue, job, state, error, *bounds))
-
-
-def _pages(chosen: JobFilter) -> Iterator[JobInfo]:
-    cursor: str | None = None
-    while True:
-        page = search(engine(), chosen, cursor, PAGE_SIZE)
-        for one in page.jobs:
-            yield _info(one)
-        cursor = page.cursor
-        if cursor is None:
-            return
+    found = pages(engine(), JobFilter(queue, job, state, error, *bounds), PAGE_SIZE)
+    return (_info(one) for page in found for one in page)
 
 
 def cancel(id: str, grace: Duration = "10 seconds") -> bool:

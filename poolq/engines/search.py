@@ -4,6 +4,7 @@ A search reads the pages of an engine (`Engine.page`), one status after the othe
 search consists of a status and the cursor of its pages, separated by a space.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from poolq.engines.base import Engine, JobPage, StoredJob
@@ -86,6 +87,26 @@ def search(
         if cursor is None:
             del statuses[0]
     return JobPage(found, f"{statuses[0]} {cursor or ''}" if statuses else None)
+
+
+def pages(
+    engine: Engine, wanted: JobFilter, size: int, *, brief: bool = False
+) -> Iterator[list[StoredJob]]:
+    """Yield all jobs that match, in pages of up to `size` jobs, each job once, even if its status
+    changes in the meantime. A page may be empty, because each look at the engine is bounded."""
+    one_status = len(wanted.statuses()) == 1
+    listed: set[str] = set()
+    cursor = None
+    while True:
+        page = search(engine, wanted, cursor, size, brief=brief)
+        jobs = page.jobs
+        if not one_status:
+            jobs = [one for one in jobs if one.id not in listed]
+            listed.update(one.id for one in jobs)
+        yield jobs
+        cursor = page.cursor
+        if cursor is None:
+            return
 
 
 class _MatchingPage(NamedTuple):

@@ -1,6 +1,7 @@
 """Functions that an application registers for what happens in poolq's processes.
 
-    @poolq.on.loaded       in the template, after the imports and before it forks workers
+    @poolq.on.loaded       in the template, after the imports and before it forks workers; in each
+                           worker, if no template preloads the application
     @poolq.on.started      in a worker, before its first claim
     @poolq.on.stopping     in a worker that leaves; ended after STOPPING_SECONDS
     @poolq.on.dispatch     in a producer, for each job that it dispatches
@@ -65,7 +66,8 @@ class on:  # noqa: N801  # it reads as a word: @poolq.on.started
 
     @staticmethod
     def loaded(function: ProcessCallback) -> ProcessCallback:
-        """Call `function()` once for each generation of the code, before workers are forked."""
+        """Call `function()` once after each load of the code: once for each generation, before its
+        workers are forked, or in each worker if the pool does not preload."""
         return _register(function, _loaded, "loaded", 0)
 
     @staticmethod
@@ -148,27 +150,35 @@ def _call_all(functions: Sequence[Callable[[], object]], event: str) -> None:
 
 def encoded_headers(job: str, queue: str) -> bytes:
     """Ask the callbacks for the headers of a job that is being dispatched. Returns them as JSON, or
-    b"" if there are none, or too many."""
+    b"" if there are none. A header that cannot be stored, or no longer fits, is left out alone."""
     draft = JobDraft(job, queue)
     for function in dispatching:
         try:
             function(draft)
         except Exception:  # a callback changes nothing
             log.exception("poolq.on.dispatch: %s raised", _name(function))
-    if not draft.headers:
-        return b""
+    parts: list[bytes] = []
+    free = MAX_HEADER_BYTES - len(b"{")
+    for name, text in draft.headers.items():
+        part = _header(name, text)
+        if part is None:
+            log.error("poolq.on.dispatch: header %.200r is not a text; left out", (name, text))
+        elif len(part) >= free:
+            why = "poolq.on.dispatch: header %.200s of job %s has %d bytes; %d fit; left out"
+            log.error(why, name, job, len(part), free - 1)
+        else:
+            parts.append(part)
+            free -= len(part) + len(b",")
+    return b"{%b}" % b",".join(parts) if parts else b""
+
+
+def _header(name: object, text: object) -> bytes | None:
+    """Return a header as JSON; None if it is no text, such as a file name with a lone surrogate."""
     try:
-        if any(type(text) is not str for pair in draft.headers.items() for text in pair):
-            raise TypeError("not str")
-        found = msgspec.json.encode(draft.headers)
-    except (TypeError, UnicodeEncodeError):  # a lone surrogate, as in a file name, is no text
-        log.error("poolq.on.dispatch: the headers %.200r are not texts; left out", draft.headers)
-        return b""
-    if len(found) > MAX_HEADER_BYTES:
-        text = "poolq.on.dispatch: the headers of job %s have %d bytes; at most %d fit; left out"
-        log.error(text, job, len(found), MAX_HEADER_BYTES)
-        return b""
-    return found
+        both = [msgspec.json.encode(one) for one in (name, text) if type(one) is str]
+    except UnicodeEncodeError:
+        return None
+    return b":".join(both) if len(both) == 2 else None
 
 
 class Surroundings:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeGuard
 import msgspec
 
 from poolq.common.durations import MAX_MICROSECONDS, Duration, is_duration, micros, span
-from poolq.errors import OptionError
+from poolq.errors import DurationError, OptionError
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_RETRY_STEPS
 
 MAX_FACTOR = 1_000
@@ -117,11 +117,14 @@ def read_answer(value: object, what: str) -> ErrorRule | None:
         return None
     if isinstance(value, str) and value in FINAL_ACTIONS:
         return ErrorRule(value)
-    if not is_duration(value):
+    try:
+        return ErrorRule(steps=(span(value, f"{what}: the delay"),))
+    except DurationError:
+        if is_duration(value):  # but a negative one, or one of a thousand years
+            raise
         raise OptionError(
-            f"{what} returned {value!r}; return a duration, 'discard', 'fail' or None"
-        )
-    return ErrorRule(steps=(micros(value, f"{what}: the delay"),))
+            f"{what} returned {value!r}; return a delay, 'discard', 'fail' or None"
+        ) from None
 
 
 def read_steps(value: object, what: str) -> tuple[int | str, ...]:

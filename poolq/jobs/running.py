@@ -182,10 +182,12 @@ def run_inline(rules: InlineRules[J], body: bytes) -> Any:
         except (SnoozeNow, Hold) as raised:
             snoozes += 1
             outcome = JobOutcome("held" if isinstance(raised, Hold) else "snoozed")
-            most = message.max_snoozes or MAX_INLINE_SNOOZES
-            if snoozes > min(most, MAX_INLINE_SNOOZES):
+            most = min(message.max_snoozes or MAX_INLINE_SNOOZES, MAX_INLINE_SNOOZES)
+            if snoozes > most:
                 outcome = JobOutcome("failed")
-                run(_fail, job, FailNow(f"snoozed {snoozes} times without a delay"))
+                own = most == message.max_snoozes
+                why = f"; max_snoozes is {most}" if own else " without a delay"
+                run(_fail, job, FailNow(f"snoozed {snoozes} times{why}"))
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts too, as in a worker
             decided = isinstance(raised, (FailNow, ReleaseNow))
             rule = DEFAULT_RULE if decided else rules.judge(job, raised)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.ledger import FILE
@@ -52,11 +54,17 @@ class Flaky(poolq.Job):
 
     def on_failure(self):
         note("failure", self.id)
+
+class Limited(Flaky):
+    def rate_limit(self):
+        note("asks", self.id)
+        return poolq.Limit(10, seconds=1)
 """
 PRODUCER = """
 import jobs, poolq
 print(jobs.Flaky.dispatch({"fails": 1}))
 print(poolq.dispatch("jobs:Flaky", {"fails": 9}, attempts=2))
+print(jobs.Limited.dispatch({"fails": 0}))
 """
 
 
@@ -66,10 +74,13 @@ def of(project: Project, id: str) -> list[str]:
 
 
 @sqlite
-def test_callbacks_run_where_they_belong(make_project: MakeProject, engine_url: str) -> None:
+@pytest.mark.parametrize(("flags", "loads"), [([], 1), (["--no-preload"], 2)])
+def test_callbacks_run_where_they_belong(
+    make_project: MakeProject, engine_url: str, flags: list[str], loads: int
+) -> None:
     project = make_project(engine_url, JOBS)
-    pool = project.ready(2)
-    flaky, never = project.produce(PRODUCER).split()
+    pool = project.ready(2, *flags)
+    flaky, never, limited = project.produce(PRODUCER).split()
     until(project.settled)
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
@@ -82,11 +93,14 @@ def test_callbacks_run_where_they_belong(make_project: MakeProject, engine_url: 
         f"around:1:{trace}", "run:1", "ended:1:retried:ValueError",
         f"around:2:{trace}", "run:2", "failure", "ended:2:failed:ValueError",
     ]  # fmt: skip
-    assert (project.total("done"), project.total("failed")) == (1, 1)
+    assert of(project, limited) == [
+        "asks", "around:1:trace-of-jobs:Limited", "run:1", "success", "ended:1:done:NoneType",
+    ]  # fmt: skip
+    assert (project.total("done"), project.total("failed")) == (2, 1)
     ledger = project.ledger
-    assert len(ledger.ids("loaded")) == 1
+    assert len(ledger.ids("loaded")) == loads
     workers = ledger.ids("started")
     assert len(workers) == 2
     assert sorted(ledger.ids("stopping")) == sorted(workers)
     assert "poolq.on.stopping: stopping raised" in pool.log
-    assert pool.log.count("poolq.around: around raised") == 4
+    assert pool.log.count("poolq.around: around raised") == 5

@@ -192,6 +192,17 @@ def test_sync_keeps_a_system_exit_from_the_caller() -> None:
         cls.dispatch()
 
 
+@pytest.mark.usefixtures("sync")
+@pytest.mark.parametrize(
+    ("most", "why"),
+    [(2, "snoozed 3 times; max_snoozes is 2"), (None, "snoozed 1001 times without a delay")],
+)
+def test_sync_says_how_often_a_job_may_snooze(most: int | None, why: str) -> None:
+    cls = type("Snoozes", (Job,), {"name": "tests.snoozes", "run": lambda self: self.snooze("1h")})
+    with pytest.raises(JobFailed, match=why):
+        cls.dispatch({}, max_snoozes=most)
+
+
 @pytest.mark.usefixtures("null")
 def test_sync_runs_at_once_so_nothing_expires() -> None:
     poolq.connect("sync://")

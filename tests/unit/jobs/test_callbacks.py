@@ -64,17 +64,42 @@ def test_all_callbacks_of_a_dispatch_add_headers_and_a_broken_one_changes_nothin
 
 @pytest.mark.parametrize(
     ("value", "why"),
-    [("x" * 9_000, "at most 8192 fit"), (7, "are not texts"), ("\udcff", "are not texts")],
+    [
+        ("x" * 9_000, "header big of job jobs:A has 9008 bytes"),
+        (7, "header ('big', 7) is not a text"),
+        ("\udcff", r"header ('big', '\udcff') is not a text"),
+    ],
 )
-def test_headers_that_cannot_be_stored_are_left_out(
+def test_a_header_that_cannot_be_stored_is_left_out_alone(
     value: str, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     @poolq.on.dispatch
+    def first(draft: poolq.JobDraft) -> None:
+        draft.headers["first"] = "1"
+
+    @poolq.on.dispatch
     def add(draft: poolq.JobDraft) -> None:
         draft.headers["big"] = value
+        draft.headers["small"] = "2"
 
-    assert decode(body()).headers is None
+    assert decode(body()).headers == {"first": "1", "small": "2"}
     assert why in caplog.text
+    callbacks.dispatching.pop(0)
+    assert decode(body()).headers == {"small": "2"}
+
+
+def test_headers_are_stored_up_to_the_last_byte(caplog: pytest.LogCaptureFixture) -> None:
+    free = callbacks.MAX_HEADER_BYTES - len('{"a":"","b":""}')
+
+    @poolq.on.dispatch
+    def fill(draft: poolq.JobDraft) -> None:
+        draft.headers.update(a="x" * (free // 2), b="y" * (free - free // 2))
+
+    assert decode(body()).headers == {"a": "x" * (free // 2), "b": "y" * (free - free // 2)}
+    assert not caplog.text
+    free += 1
+    assert list(decode(body()).headers or {}) == ["a"]
+    assert "header b of job jobs:A has" in caplog.text
 
 
 def test_what_cannot_be_called_is_rejected() -> None:

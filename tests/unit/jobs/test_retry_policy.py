@@ -16,7 +16,7 @@ from poolq.jobs.job import error_rule, hooks, options_of
 from poolq.jobs.message import Message, decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import Options
-from poolq.jobs.retry_policy import ErrorRule, read_rules, rule_of
+from poolq.jobs.retry_policy import ErrorRule, read_rules, read_steps, rule_of
 
 SECOND = 1_000_000
 
@@ -153,9 +153,10 @@ def test_retry_decides_first_and_retry_on_if_it_says_nothing_or_raises() -> None
 
         def retry(self, error: BaseException) -> str | None:
             assert poolq.current() is self
-            return {"1": "5m", "2": "fail", "3": None, "4": "whenever"}[error.args[0]]
+            answers = {"1": "5m", "2": "fail", "3": None, "4": "whenever", "6": "+1 month"}
+            return answers[error.args[0]]
 
-    found = [error_rule(Careful(), hooks(Careful), KeyError(str(n))) for n in range(1, 6)]
+    found = [error_rule(Careful(), hooks(Careful), KeyError(str(n))) for n in range(1, 7)]
     assert found[:3] == [
         (ErrorRule(steps=(300 * SECOND,)), ""),
         (ErrorRule("fail"), ""),
@@ -164,3 +165,4 @@ def test_retry_decides_first_and_retry_on_if_it_says_nothing_or_raises() -> None
     assert found[3][0] == found[4][0] == ErrorRule("discard")
     assert found[3][1].startswith("OptionError: ")
     assert found[4][1] == "KeyError: '5'"
+    assert found[5] == (ErrorRule(steps=read_steps("+1 month", "retry_after")), "")
