@@ -172,11 +172,13 @@ def _report(
             options.print_line(f"{change.past} {id}")
         if not ids:
             options.print_line(f"{change.past} {_jobs_text(len(changed))}")
-    if not ids and not changed and not refused and not chosen.as_json:
-        failed = change.states == FAILED
-        options.warn(listing.nothing(engine, chosen.filters, engine.now(), failed=failed))
     _warn_of(refused, change, one_by_one=bool(ids))
-    return 1 if refused else 0
+    if ids or changed or refused:
+        return 1 if refused else 0
+    failed = change.states == FAILED
+    return listing.nothing(
+        engine, chosen.filters, engine.now(), failed=failed, silent=chosen.as_json
+    )
 
 
 def _warn_of(refused: Mapping[str, str], change: Change, *, one_by_one: bool) -> None:

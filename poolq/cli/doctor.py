@@ -19,6 +19,7 @@ from poolq.jobs.retry import MANY_SNOOZES
 from poolq.monitor import amounts, node_info, schedule_status
 
 SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
+TRIAL_KEY, TRIAL_HOLD = "poolq doctor", 1_000_000  # for how many microseconds it is held
 MAX_SCHEDULES = 1000
 MAX_JOBS = 100  # whose states are read, the next ones to be run
 LONG_WAIT = 3600_000_000  # microseconds that a job may wait for others that run, without a word
@@ -105,9 +106,10 @@ def _latency(engine: Engine) -> Check:
 
 
 def _writable(engine: Engine) -> Check:
-    """Check write access by removing a node that cannot exist."""
+    """Check write access by holding a key that no limit has for a moment, which is a real write."""
     try:
-        engine.remove_node("")
+        engine.hold(TRIAL_KEY, TRIAL_HOLD)
+        engine.lift(TRIAL_KEY)
     except EngineError as error:
         return Check("writable", "bad", str(error))
     return Check("writable", "ok", "this user may change jobs")

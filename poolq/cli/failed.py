@@ -17,9 +17,11 @@ from poolq.jobs.message import MAX_ATTEMPTS, decode, with_fields
 from poolq.monitor import job_history
 
 
-@click.group(cls=Group)
-def failed() -> None:
-    """List, show, retry or forget failed jobs."""
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def failed(ctx: click.Context) -> object:
+    """List, show, retry or forget failed jobs; without a command, list them."""
+    return None if ctx.invoked_subcommand else ctx.invoke(ls)
 
 
 @failed.command()
@@ -27,9 +29,9 @@ def failed() -> None:
 @listing.max_option
 @options.json_option
 @options.with_engine
-def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> None:
+def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> int:
     """List failed jobs, the newest first."""
-    listing.show(engine, filters, limit, "failed", as_json)
+    return listing.show(engine, filters, limit, "failed", as_json)
 
 
 @failed.command()

@@ -45,14 +45,14 @@ job.add_command(dispatch)
 @listing.max_option
 @json_option
 @with_engine
-def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> None:
+def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> int:
     """List jobs of all states with their payload.
 
     Each queue's waiting jobs are listed in the order in which they will run, failed jobs with the
     newest first. WHEN is when a running job was claimed, a failed job failed, or any other job is
     due.
     """
-    listing.show(engine, filters, limit, "jobs", as_json)
+    return listing.show(engine, filters, limit, "jobs", as_json)
 
 
 @job.command()
@@ -72,7 +72,8 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     except EngineUnavailable as error:
         raise EngineUnavailable(f"{error}; {_known_here(id)}") from None
     if stored is None:
-        raise NotFound(f"job {id} {job_history.NOT_STORED}")
+        hint = f"'poolq log --job={id}' prints what a running pool's log still says of it"
+        raise NotFound(f"job {id} {job_history.NOT_STORED}; {hint}")
     pools = [] if stored.status == "failed" else _running_pools()
     workers = ((pool.head, worker) for pool in pools for worker in pool.workers)
     here = next(((head, worker) for head, worker in workers if worker.id == id), None)

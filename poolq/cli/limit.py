@@ -166,14 +166,16 @@ def reset(engine: Engine, key: str, starts: bool, as_json: bool) -> None:
         if not limit_admin.is_known(engine, key):
             text = f"no limit {key!r} is in use, held or set; 'poolq limit ls' lists them"
             raise NotFound(text)
-        windows, held = limit_admin.reset_key(engine, key, starts)
-    done = [f"limit {key} is what the code says again"] if windows else []
-    done += [f"limit key {key} is no longer held"] if held else []
-    done += [f"limit {key} has forgotten its starts"] if starts else []
+        reset = limit_admin.reset_key(engine, key, starts)
+    done = [f"limit {key} is what the code says again"] if reset.windows else []
+    done += [f"limit key {key} is no longer held"] if reset.held else []
+    done += [f"limit {key} has forgotten its starts"] if reset.forgot else []
     if not done:
-        text = f"nobody has set or holds limit {key}; --starts forgets the starts it has counted"
-        raise NotFound(text)
-    found = {"key": key, "windows": [one / 1e6 for one in windows], "starts": starts, "held": held}
+        hint = "--starts forgets the starts it has counted"
+        hint = "it has counted no starts" if starts else hint
+        raise NotFound(f"nobody has set or holds limit {key}; {hint}")
+    windows = [one / 1e6 for one in reset.windows]
+    found = {"key": key, "windows": windows, "starts": reset.forgot, "held": reset.held}
     _print_done(as_json, found, *done)
     for line in done:
         announce(engine, line)

@@ -8,7 +8,7 @@ import msgspec
 from poolq.cli import records
 from poolq.cli.filters import Filters
 from poolq.cli.options import warn
-from poolq.common.names import suggestion
+from poolq.common.names import is_named, suggestion
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter, pages, search
 from poolq.jobs.message import name_and_queue
@@ -32,8 +32,9 @@ def find(engine: Engine, chosen: JobFilter, limit: int) -> tuple[list[StoredJob]
     return found[:limit], len(found) > limit
 
 
-def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) -> None:
-    """Print up to `limit` jobs. `key`: the name of the list in the JSON document."""
+def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) -> int:
+    """Print up to `limit` jobs. `key`: the name of the list in the JSON document. Returns the exit
+    code."""
     failed = key == "failed"
     now = engine.now()
     found, more = find(engine, filters.job_filter(now, "failed" if failed else None), limit)
@@ -43,10 +44,9 @@ def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) 
         tables.print_json({key: list(map(records.job, found)), "more": more})
     elif found:
         print_jobs(found, now)
-    else:
-        warn(nothing(engine, filters, now, failed=failed))
     if more:
         warn(f"there are more than {limit}; use --limit to show more")
+    return 0 if found else nothing(engine, filters, now, failed=failed, silent=as_json)
 
 
 def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
@@ -81,21 +81,30 @@ def payload_text(body: bytes) -> str:
     return payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
 
 
-def nothing(engine: Engine, filters: Filters, now: int, *, failed: bool) -> str:
-    """Say that no job matches, and suggest a name that --queue or --job may mean."""
+def nothing(engine: Engine, filters: Filters, now: int, *, failed: bool, silent: bool) -> int:
+    """Say that no job matches, unless `silent`. Returns the exit code: 1 if --queue or --job seems
+    to mean another name, which is then said anyway."""
+    text, is_mistake = _nothing(engine, filters, now, failed)
+    if is_mistake or not silent:
+        warn(text)
+    return int(is_mistake)
+
+
+def _nothing(engine: Engine, filters: Filters, now: int, failed: bool) -> tuple[str, bool]:
+    """Return in words that no job matches, and whether a similar name does."""
     kind = "failed job" if failed else "job"
     if not any(one is not None for one in filters):
-        return (
-            "no job has failed" if failed else f"there is no job in namespace {engine.namespace!r}"
-        )
+        none = f"there is no job in namespace {engine.namespace!r}"
+        return "no job has failed" if failed else none, False
     text = f"no {kind} matches"
     queues = [one.queue for one in engine.counts()] if filters.queue else []
     if filters.queue and filters.queue not in queues:
-        hint = suggestion(filters.queue, queues, "'poolq queue ls' lists the queues")
-        return f"{text}: there is no queue {filters.queue!r}; {hint}"
+        hint = suggestion(filters.queue, queues)
+        other = hint or "'poolq queue ls' lists the queues"
+        return f"{text}: there is no queue {filters.queue!r}; {other}", bool(hint)
     if filters.job:
         around = filters._replace(job=None).job_filter(now, "failed" if failed else None)
         names = {name_and_queue(one.body)[0] for one in search(engine, around).jobs}
-        hint = suggestion(filters.job, names - {filters.job})
-        return f"{text} job {filters.job!r}; {hint}" if hint else text
-    return text
+        hint = suggestion(filters.job, [one for one in names if not is_named(one, filters.job)])
+        return f"{text} job {filters.job!r}; {hint}" if hint else text, bool(hint)
+    return text, False

@@ -25,6 +25,12 @@ def check_name(value: object, what: str, longest: int = MAX_QUEUE_NAME_BYTES) ->
     return str(value)
 
 
+def is_named(name: str, given: str) -> bool:
+    """Return whether a job's name is the given one, which may lack its module: Send for
+    jobs:Send."""
+    return name == given or name.endswith(f":{given}")
+
+
 def closest(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the known name that is most similar to a misspelled one, or ""."""
     import difflib  # imported here, since only errors need it

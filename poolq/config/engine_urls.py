@@ -54,7 +54,7 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
         raise ValueError(f"{redact(url)!r} has a space or control character in it; write %20")
     scheme, colon, rest = url.partition("://")
     if not colon:
-        raise ValueError(f"{redact(url)!r} is not a URL; {_known_schemes(url)}")
+        raise ValueError(f"{redact(url)!r} is not a URL; {_hint(url)}")
     known = _scheme(scheme, url)
     location, mark, query = rest.partition("?")
     if known in ("sync", "null"):
@@ -83,6 +83,15 @@ def _scheme(given: str, url: str) -> str:
     if found not in SCHEMES:
         raise ValueError(f"{redact(url)!r} has an unknown scheme; {_known_schemes(given)}")
     return found
+
+
+def _hint(url: str) -> str:
+    """Return what a text without :// may mean."""
+    word, colon, rest = url.partition(":")
+    if colon and ALIASES.get(word.lower(), word.lower()) in SCHEMES:
+        meant = f"{word}://{rest.lstrip('/')}"
+        return f"did you mean {redact(meant)}?"
+    return _known_schemes(word)
 
 
 def _known_schemes(given: str) -> str:

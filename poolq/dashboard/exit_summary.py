@@ -42,9 +42,10 @@ def orphaned(last: Snapshot | None) -> list[str]:
     """Return lines about a pool whose master died while its dashboard was running."""
     if last is None:
         return ["the pool's master has died"]
-    head = last.head
+    head, running = last.head, sum(bool(one.id) for one in last.workers)
+    jobs = f", while {running} job{'s' * (running > 1)} ran" if running else ""
     text = "its workers finish their current jobs, then exit; start it again"
-    lines = [f"the master of pool {clean(head.pool)} (pid {head.pid}) has died: {text}"]
+    lines = [f"the master of pool {clean(head.pool)} (pid {head.pid}) has died{jobs}: {text}"]
     return [*lines, f"its log is {clean(head.log)}"] if head.log else lines
 
 

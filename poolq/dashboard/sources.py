@@ -36,6 +36,11 @@ class Source:
             return None
         return self._reader.snapshot()
 
+    def orphan(self) -> Snapshot | None:
+        """Return the state of the pool if its master has died without ending it, else None."""
+        left = self._reader.snapshot()
+        return left if left is not None and left.head.state != "ending" else None
+
     def stack(self, pid: int) -> str:
         """Return the stacks of a worker's threads, as Python's faulthandler writes them, or "" if
         the worker does not answer within a second."""

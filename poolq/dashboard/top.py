@@ -31,7 +31,9 @@ def show(source: Source, config: Config, *, read_only: bool) -> None:
     runner = ActionRunner(actions)
     screen = Screen(source, terminal, theme, ScreenState(read_only=read_only), runner)
     screen.run()
-    for line in exit_summary.summary(screen.last, ended=screen.ended):
+    left = source.orphan() if screen.ended else None
+    said = exit_summary.summary(screen.last, ended=screen.ended)
+    for line in exit_summary.orphaned(left) if left else said:
         sys.stdout.write(f"poolq: {line}\n")
 
 
@@ -44,4 +46,6 @@ def lines(source: Source) -> None:
             sys.stdout.write(f"{print_once.one_line(found)}\n")
             sys.stdout.flush()
         readable((), 0.25)
-    sys.stdout.write("the pool has ended\n")
+    left = source.orphan()
+    text = exit_summary.orphaned(left)[0] if left else "the pool has ended"
+    sys.stdout.write(f"{text}\n")

@@ -1,6 +1,7 @@
 """Changes what limits allow, for applications (`poolq.limits`) and for `poolq limit`."""
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from poolq.common.durations import Duration
 from poolq.engines.base import Engine
@@ -41,7 +42,8 @@ class limits:  # noqa: N801  # it reads as a word: poolq.limits.set("llm", 50, m
         """Undo `set` for all windows of a key, and end its hold; the numbers in the code apply
         again. With `starts`, also forget the starts that count now. Returns whether a limit had
         been set or the key was held. Raises LimitError, EngineError."""
-        return any(reset_key(engine(), key, starts))
+        found = reset_key(engine(), key, starts)
+        return bool(found.windows) or found.held
 
 
 def set_limit(chosen: Engine, limit: Limit) -> None:
@@ -60,15 +62,22 @@ def hold_key(chosen: Engine, key: object, length: object) -> int:
     return chosen.hold(found, wanted)
 
 
-def reset_key(chosen: Engine, key: str, starts: bool) -> tuple[list[int], bool]:
+class Reset(NamedTuple):
+    """What has changed: the windows whose limit had been set, in microseconds, whether the key was
+    held, and whether starts were forgotten."""
+
+    windows: list[int]
+    held: bool
+    forgot: bool
+
+
+def reset_key(chosen: Engine, key: str, starts: bool) -> Reset:
     """Undo `set_limit` for all windows of a key that the engine lists, forget their starts if
-    asked, and end the key's hold. Returns the windows whose limit had been set, in microseconds,
-    and whether the key was held."""
+    asked, and end the key's hold."""
     key_to_hold(key)
-    windows = [
-        window for window in known_windows(chosen, key) if chosen.reset_limit(key, window, starts)
-    ]
-    return windows, chosen.lift(key)
+    found = _windows(chosen, key)
+    windows = [window for window in sorted(found) if chosen.reset_limit(key, window, starts)]
+    return Reset(windows, chosen.lift(key), starts and any(found.values()))
 
 
 def is_known(chosen: Engine, key: str) -> bool:
@@ -91,5 +100,15 @@ def gate_limit(chosen: Engine, key: str) -> int | None:
 
 def known_windows(chosen: Engine, key: str) -> list[int]:
     """Return the windows of a key that the engine lists, in microseconds."""
-    found = {use.rule.window for use in chosen.limits() if use.rule.key == key}
-    return sorted(found - {GATE_WINDOW, HOLD_WINDOW})
+    return sorted(_windows(chosen, key))
+
+
+def _windows(chosen: Engine, key: str) -> dict[int, int]:
+    """Return the windows of a key, each with the starts that count now."""
+    found: dict[int, int] = {}
+    for use in chosen.limits():
+        window = use.rule.window
+        if use.rule.key == key and window not in (GATE_WINDOW, HOLD_WINDOW):
+            counts = use.window.used if use.resets_in > 0 else 0
+            found[window] = found.get(window, 0) + counts
+    return found

@@ -7,6 +7,7 @@ search consists of a status and the cursor of its pages, separated by a space.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from poolq.common.names import is_named
 from poolq.engines.base import Engine, JobPage, StoredJob
 from poolq.jobs.message import entries, name_and_queue
 
@@ -18,9 +19,10 @@ PAGE_SIZE, EMPTY_PAGE = 500, 100
 
 
 class JobFilter(NamedTuple):
-    """Which jobs to find; None stands for any. `error`: a part of the last error, in upper or lower
-    case. `since` and `until`: bounds of `StoredJob.at`, in microseconds since the epoch; a job at
-    the time `until` is not included. `limit`: the key of the rate limit that the job waits for."""
+    """Which jobs to find; None stands for any. `job`: a name, also without its module. `error`: a
+    part of the last error, in upper or lower case. `since` and `until`: bounds of `StoredJob.at`,
+    in microseconds since the epoch; a job at the time `until` is not included. `limit`: the key of
+    the rate limit that the job waits for."""
 
     queue: str | None = None
     job: str | None = None
@@ -40,7 +42,7 @@ class JobFilter(NamedTuple):
         return (
             (self.since is None or stored.at >= self.since)
             and (self.until is None or stored.at < self.until)
-            and (self.job is None or name_and_queue(stored.body)[0] == self.job)
+            and (self.job is None or is_named(name_and_queue(stored.body)[0], self.job))
             and (self.error is None or self.error.casefold() in last_error(stored).casefold())
         )
 

@@ -100,7 +100,8 @@ INITIAL = State()
 
 
 class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
-    """One line of a job's history. `at`: epoch microseconds; `cause`: one of HISTORY_CAUSES.
+    """One line of a job's history. `at`: epoch microseconds; `cause`: one of HISTORY_CAUSES;
+    `worker`: its `worker_title`, or its name in the engine if no more is known of it.
     `count`: how many events the line stands for, if there may be several."""
 
     at: int
@@ -112,6 +113,11 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     signal: int = 0
     exit_code: int = 0
     count: int = 0
+
+
+def worker_title(slot: int, pool: str, host: str) -> str:
+    """Return what people call a worker: its name in the pool's log, and whose log that is."""
+    return f"worker {slot} of pool {pool} on {host}"
 
 
 #: The first four count as attempts, crash is counted separately, the next three count as nothing.

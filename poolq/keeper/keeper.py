@@ -280,7 +280,7 @@ class Keeper:
 
     def _recover(self, row: Row) -> None:
         name = self._name(row)
-        report = death_report(row, name, socket.gethostname(), time_ns() // 1000)
+        report = death_report(row, self._info.pool, socket.gethostname(), time_ns() // 1000)
         recovered = self._engine.recover(name, report)
         self._scores.confirm_recovery(row)
         self._report(recovered, f"worker {row.slot} (pid {row.pid}) died")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from poolq.common.names import is_named
 from poolq.log.event_wording import level_of
 
 LEVELS = ("info", "warning", "error")
@@ -113,11 +114,6 @@ def selects(wanted: LineFilter, line: LogLine, names: Mapping[str, str]) -> bool
         return line.id.startswith(wanted.job) or f" {wanted.job}" in line.text
     name = line.name or names.get(line.id, "")
     return any(is_named(word, wanted.job) for word in ([name] if name else line.text.split()))
-
-
-def is_named(name: str, wanted: str) -> bool:
-    """Return whether this is the name of a job, or ends with it: Send for jobs:Send."""
-    return name == wanted or name.endswith(f":{wanted}")
 
 
 def _moment(when: float, like: str) -> str:

@@ -3,7 +3,7 @@
 import signal
 
 from poolq.engines.base import DeathEnd, DeathReport
-from poolq.jobs.message import Entry, entry
+from poolq.jobs.message import Entry, entry, worker_title
 from poolq.scoreboard.board import Row
 from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason
 
@@ -23,8 +23,8 @@ def describe_exit(row: Row) -> str:
     return f"exited with code {row.exit_code}"
 
 
-def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
-    """Return a report on the dead `worker` for the engine. `now`: microseconds since the epoch."""
+def death_report(row: Row, pool: str, host: str, now: int) -> DeathReport:
+    """Return a report on a dead worker for the engine. `now`: microseconds since the epoch."""
     running = row.started > row.ended and row.charged
     end, error = _end(row, f"worker {row.slot} (pid {row.pid}) on {host}")
     timed_out = end == "timeout"
@@ -33,7 +33,7 @@ def death_report(row: Row, worker: str, host: str, now: int) -> DeathReport:
         end,
         error,
         row.attempt if timed_out else 0,
-        worker=worker,
+        worker=worker_title(row.slot, pool, host),
         signal=row.signal,
         exit_code=row.exit_code % EXIT_UNKNOWN,
     )

@@ -75,10 +75,14 @@ RETURNED_RESULT = JobResult(
 class Executor:
     """Runs the claims of one worker. It asks `engine` only for starts under rate limits."""
 
-    def __init__(self, engine: Engine, registry: Registry, worker: str, unknown_for: float) -> None:
+    def __init__(
+        self, engine: Engine, registry: Registry, worker: str, title: str, unknown_for: float
+    ) -> None:
+        """`worker`: by which the engine knows it, and `title`: by which people do."""
         self._engine = engine
         self._registry = registry
         self._worker = worker
+        self._title = title
         self._grace = round(unknown_for * 1_000_000)
         self._kinds: dict[str, tuple[type[Job], Hooks]] = {}
 
@@ -346,4 +350,4 @@ class Executor:
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:
         now = time_ns() // 1000
-        return Entry(now, cause, error, attempt, traceback=trace, worker=self._worker)
+        return Entry(now, cause, error, attempt, traceback=trace, worker=self._title)

@@ -6,6 +6,7 @@
 import inspect
 import os
 import random
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,7 @@ from poolq.jobs import callbacks
 from poolq.jobs.class_checks import misspelled
 from poolq.jobs.job import Job, hooks, job_name, options_of
 from poolq.jobs.limits import WINDOW_UNITS
+from poolq.jobs.message import worker_title
 from poolq.jobs.options import OPTIONS
 from poolq.jobs.producer import dispatch_by
 from poolq.jobs.registry import Registry
@@ -127,7 +129,13 @@ def _live(
     loop = Loop(
         config=config,
         buffer=ClaimBuffer(client, setup.row, setup.reporter, title),
-        executor=Executor(engine, registry, setup.worker, config.unknown_job_for),
+        executor=Executor(
+            engine,
+            registry,
+            setup.worker,
+            worker_title(setup.slot, config.name, socket.gethostname()),
+            config.unknown_job_for,
+        ),
         row=setup.row,
         order=setup.order,
         wakeups=setup.wakeups,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import shlex
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,28 @@ def test_the_doctor_of_a_database_that_cannot_be_written(tmp_path: Path) -> None
     )
     levels = {check["name"]: check["level"] for check in json.loads(done.stdout)["checks"]}
     assert (done.returncode, levels["writable"]) == (1, "bad")
+
+
+def test_the_doctor_on_a_full_disk(tmp_path: Path) -> None:
+    """No file may grow. An open connection keeps the files beside the database."""
+    poolq = Command(tmp_path, POOLQ_ENGINE=f"sqlite:///{tmp_path}/poolq.db")
+    poolq("db", "migrate")
+    assert poolq("doctor", "--json").code == 0
+    with closing(sqlite3.connect(tmp_path / "poolq.db")) as other:
+        other.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        done = subprocess.run(
+            [sys.executable, "-m", "poolq", "doctor", "--json"],
+            cwd=tmp_path,
+            env=environment(**poolq.env),
+            capture_output=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+            timeout=30,
+            check=False,
+        )
+    levels = {check["name"]: check["level"] for check in json.loads(done.stdout)["checks"]}
+    assert (done.returncode, levels["writable"]) == (1, "bad")
+    assert poolq("doctor", "--json").code == 0
+    assert poolq("limit", "ls", "--json").json == {"limits": []}, "it has left nothing"
 
 
 def obey_modes() -> None:

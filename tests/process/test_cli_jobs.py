@@ -211,12 +211,23 @@ def test_ls_and_what_selects_jobs(poolq: Command, engine: Engine, worker: Worker
     assert lines[0].split() == ["ID", "QUEUE", "STATE", "JOB", "WHEN", "PAYLOAD"]
     assert lines[1].split()[:4] == [late, "a", "delayed", "jobs:Late"]
     assert lines[1].endswith('  {"n":1}')
-    for args, said in (
-        ("--queue=aa", "no job matches: there is no queue 'aa'; did you mean a?"),
-        ("--job=jobs:Mial", "no job matches job 'jobs:Mial'; did you mean jobs:Mail?"),
-        ("--since=+3h", "no job matches"),
+    assert ls("--job=Late") == [late], "as in poolq log"
+    for args, code, said in (
+        ("--queue=aa", 1, "no job matches: there is no queue 'aa'; did you mean a?"),
+        ("--job=jobs:Mial", 1, "no job matches job 'jobs:Mial'; did you mean jobs:Mail?"),
+        ("--queue=zebra", 0, "no job matches: there is no queue 'zebra'; 'poolq queue ls' lists"),
+        ("--since=+3h", 0, "no job matches"),
     ):
-        assert poolq("job", "ls", args).line == said
+        done = poolq("job", "ls", args)
+        assert (done.code, done.line.startswith(said)) == (code, True), done.line
+    done = poolq("failed", "retry", "--job=zebra", "--json")
+    assert (done.code, done.json["count"]) == (0, 0)
+    done = poolq("failed", "retry", "--queue=aa", "--json")
+    assert (done.code, done.json["count"], "did you mean a?" in done.line) == (1, 0, True)
+    assert poolq("failed").out == poolq("failed", "ls").out
+    done = poolq("job", "show", "0" * 32)
+    assert (done.code, done.out) == (1, "")
+    assert f"'poolq log --job={'0' * 32}' prints what a running pool's log still" in done.line
 
 
 def test_tables_fit_a_terminal(poolq: Command, engine: Engine, worker: Worker) -> None:
@@ -263,7 +274,7 @@ def test_cancel_and_move_many(poolq: Command, engine: Engine, worker: Worker) ->
     assert poolq("job", "cancel", "--job=jobs:Mail", "--yes").out == "cancelled 2 jobs\n"
     assert [engine.find(id) is None for id in (*mails, other)] == [True, True, False]
     done = poolq("job", "cancel", "--queue=bb", "--yes")
-    assert (done.code, done.out) == (0, "cancelled 0 jobs\n")
+    assert (done.code, done.out) == (1, "cancelled 0 jobs\n")
     assert done.line == "no job matches: there is no queue 'bb'; did you mean b?"
     (failed,) = fail(poolq, engine, worker, 1, "a")
     assert poolq("job", "move", "--all", "--to=a").out == "moved 1 job\n"
@@ -345,6 +356,12 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     )
     done = poolq("limit", "reset", "api", "--starts", "--json")
     assert done.json == {"key": "api", "windows": [], "starts": True, "held": False}
+    assert poolq("limit", "reset", "gate", "--starts").out == (
+        "limit gate is what the code says again\n"
+    )
+    done = poolq("limit", "reset", "gate", "--starts")
+    assert (done.code, done.out) == (1, ""), "there was nothing to forget"
+    assert "nobody has set or holds limit gate; it has counted no starts" in done.err
     assert engine.admit([rule]).wait == 0
     done = poolq("limit", "reset", "nothing")
     assert (done.code, "no limit 'nothing' is in use, held or set" in done.err) == (1, True)

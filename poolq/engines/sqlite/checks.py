@@ -18,7 +18,7 @@ SYNCHRONOUS_LEVELS = {
 }
 #: Types of network file systems, whose locks SQLite cannot rely on.
 REMOTE_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "ceph", "gluster", "afs", "lustre")
-MIN_FREE_BYTES = 100 << 20
+LOW_BYTES, FULL_BYTES = 100 << 20, 1 << 20
 MOUNTS = Path("/proc/self/mounts")
 
 
@@ -76,5 +76,6 @@ def filesystem(file: Path, mounts: str) -> str:
 
 def _disk_space(file: Path) -> Check:
     free = shutil.disk_usage(file.parent).free
-    level = "ok" if free >= MIN_FREE_BYTES else "warn"
-    return Check("room", level, f"{free // (1 << 20)} MiB free on its disk")
+    level = "ok" if free >= LOW_BYTES else "warn" if free >= FULL_BYTES else "bad"
+    full = ": no job can be stored once the file must grow" * (level == "bad")
+    return Check("room", level, f"{free // (1 << 20)} MiB free on its disk{full}")

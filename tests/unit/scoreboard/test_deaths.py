@@ -30,12 +30,12 @@ def row() -> Row:
 
 
 def said(of: Row) -> Entry:
-    (line,) = entries(death_report(of, "node:3", "web1", 1_700_000).entry)
+    (line,) = entries(death_report(of, "shop", "web1", 1_700_000).entry)
     return line
 
 
 def test_the_job_that_ran_crashed_those_before_are_done() -> None:
-    report = death_report(row(), "node:3", "web1", 1)
+    report = death_report(row(), "shop", "web1", 1)
     assert (report.request, report.finished, report.started) == (12, 2, 2)
     assert report.end == "crash"
 
@@ -69,7 +69,7 @@ def test_the_line_says_what_is_known() -> None:
     line = said(row())
     assert line.error == "worker 2 (pid 812) on web1 killed by SIGKILL"
     assert (line.cause, line.signal, line.exit_code) == ("crash", 9, 0)
-    assert (line.at, line.worker, line.attempt) == (1_700_000, "node:3", 0)
+    assert (line.at, line.worker, line.attempt) == (1_700_000, "worker 2 of pool shop on web1", 0)
 
 
 @pytest.mark.parametrize(
