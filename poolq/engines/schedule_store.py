@@ -7,6 +7,8 @@
 - Each node declares the schedules of its code. A schedule from code is ticked only by the nodes
   that declare exactly its hash. Another declaration of the same name is *pending* until no living
   node declares the stored one. So an old host that restarts during a deployment changes nothing.
+- A declaration that changes a schedule whose tick is due leaves that tick to it. Otherwise, the
+  changed schedule begins with a tick of its own.
 - A schedule that no living node declares is set aside when it is next due: nobody looks at it any
   more, until a node declares it again.
 - A schedule that is no longer in the code of any living node is set aside at once, with the hash
@@ -124,12 +126,14 @@ class ScheduleStore(ABC):
         """Return what the node has last declared with `declare`, or "" if that did not finish."""
 
     @abstractmethod
-    def declare(self, node: str, digest: str, schedules: Sequence[NewSchedule]) -> list[str]:
-        """Make these the schedules of the node's code. Those that are stored with the same hash
-        keep everything; others are stored, or pending. What the node no longer declares, and no
-        other living node, is set aside. Returns names that people have given to other schedules,
-        which stay as they are. Also forgets schedules that no living node has declared for long
-        (FORGET_AFTER). Can be repeated."""
+    def declare(
+        self, node: str, digest: str, schedules: Sequence[NewSchedule], generation: int = 0
+    ) -> list[str]:
+        """Make these the schedules of the node's code, unless a later `generation` of it has begun
+        to. Those that are stored with the same hash keep everything; others are stored, or pending.
+        What the node no longer declares, and no other living node, is set aside. Returns names that
+        people have given to other schedules, which stay as they are. Also forgets schedules that no
+        living node has declared for long (FORGET_AFTER). Can be repeated."""
 
     @abstractmethod
     def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:

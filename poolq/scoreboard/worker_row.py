@@ -69,8 +69,8 @@ class WorkerRow:
         return int(self._head[DECLARED])
 
     def set_declared(self, generation: int) -> None:
-        """Record that this generation has declared its schedules."""
-        self._head[DECLARED] = generation
+        """Record that this generation has declared its schedules, unless a later one has."""
+        self._head[DECLARED] = max(generation, int(self._head[DECLARED]))
 
     def waiter_seen_at(self) -> float:
         """Return when the keeper's waiter last polled the engine, in monotonic seconds."""

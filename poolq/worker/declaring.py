@@ -35,7 +35,8 @@ def declare_schedules(
             NewSchedule(name, hashes[name], spec, first_tick(spec, now))
             for name, spec in registry.schedules.items()
         ]
-        taken = client.retry(partial(store.declare, node, digest, schedules), urgent=False)
+        act = partial(store.declare, node, digest, schedules, setup.generation)
+        taken = client.retry(act, urgent=False)
         for name in taken:
             text = (
                 f"schedule {name} of the code does not count, as somebody has added another one of "

@@ -56,9 +56,11 @@ def new(name: str = "a", version: str = "aa", due: int = PAST) -> NewSchedule:
     return NewSchedule(name, version, b"spec\nof " + version.encode(), due)
 
 
-def declare(store: ScheduleStore, *schedules: NewSchedule, node: str = "n1") -> list[str]:
+def declare(
+    store: ScheduleStore, *schedules: NewSchedule, node: str = "n1", generation: int = 0
+) -> list[str]:
     digest = "d" + "".join(one.hash for one in schedules[:9])
-    return store.declare(node, digest, schedules)
+    return store.declare(node, digest, schedules, generation)
 
 
 @dataclass
@@ -459,11 +461,49 @@ def test_a_changed_declaration_starts_from_its_own_tick(
     store: ScheduleStore, ticker: Ticker
 ) -> None:
     declare(store, new())
-    ticker.tick(*ticker.due())
-    declare(store, new("a", "a2", FUTURE))
+    ticker.tick(*ticker.due(), due=FUTURE)
+    declare(store, new("a", "a2", FUTURE + 1))
     assert got(store) == Scheduled(
-        "a", "a2", b"spec\nof a2", FUTURE, FUTURE, last=PAST, job=ticker.jobs[0], ticks=1
+        "a", "a2", b"spec\nof a2", FUTURE + 1, FUTURE + 1, last=PAST, job=ticker.jobs[0], ticks=1
     )
+
+
+@pytest.mark.parametrize("how", ["declared", "enacted"])
+def test_a_tick_that_is_due_is_not_lost_if_its_schedule_changes(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, how: str
+) -> None:
+    """No keeper has looked since, or the one that did was killed."""
+    declare(store, new())
+    (before,) = ticker.due()
+    if how == "declared":
+        declare(store, new("a", "a2", FUTURE))
+    else:
+        declare(store, new("a", "a2", FUTURE), node="n2")
+        engine.remove_node("n1")
+        assert names(store.look("n2", 9).pending) == ["a"]
+        assert store.enact("n2", [new("a", "a2", FUTURE)]) == ["a"]
+        ticker.node = "n2"
+    assert ticker.tick(before) == ["lost"]
+    (after,) = ticker.due()
+    assert (after.hash, after.due, after.spec) == ("a2", PAST, b"spec\nof a2")
+    assert ticker.tick(after, due=FUTURE) == ["stored"]
+    declare(store, new("a", "a3", FUTURE + 1), node=ticker.node)
+    assert got(store).due == FUTURE + 1, "its tick had been"
+
+
+def test_an_old_generation_takes_back_nothing_amid_the_declaration_of_a_new_one(
+    store: ScheduleStore,
+) -> None:
+    declare(store, new("a", "a1"), new("old"), generation=1)
+    many = [new(f"b{n:03}") for n in range(400)]
+    declare(store, new("a", "a2"), *many, generation=2)
+    store.declare("n1", "", [new("a", "a2"), *many], 2)
+    assert store.digest("n1") == "", "as if its last act were missing"
+    assert declare(store, new("a", "a1"), new("old"), generation=1) == []
+    assert (store.digest("n1"), got(store).hash, got(store, "old").hash) == ("", "a2", REMOVED)
+    assert (got(store, "b399").state, store.count()) == ("active", 402)
+    assert declare(store, new("a", "a3"), generation=3) == []
+    assert (store.digest("n1"), got(store).hash) == ("da3", "a3")
 
 
 def test_a_schedule_that_code_no_longer_declares_is_set_aside(store: ScheduleStore) -> None:
@@ -585,7 +625,7 @@ def test_a_pending_declaration_waits_for_the_end_of_its_rivals(
     (pending,) = store.look("n2", 10).pending
     assert pending == NewSchedule("a", "a2", b"spec\nof a2", 0)
     assert store.enact("n2", [pending._replace(due=FUTURE), new("b", "b9")]) == ["a"]
-    assert (got(store).hash, got(store).due, got(store, "b").hash) == ("a2", FUTURE, "aa")
+    assert (got(store).hash, got(store).at, got(store, "b").hash) == ("a2", PAST, "aa")
     assert store.look("n2", 10).pending == []
     assert store.digest("n1") == "", "it has to declare anew if it is there after all"
 

@@ -12,6 +12,7 @@ from poolq.engines.base import Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import parse_url
+from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.sql.queue_counts import READY_JOBS
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
@@ -220,6 +221,31 @@ def test_a_hold_is_not_shortened_by_one_that_waits_for_it(
             act.result(10)
             threads.submit(mysql.close).result()
     assert mysql.hold("k", SECOND) > HOUR - 60 * SECOND
+
+
+def test_a_schedule_that_is_being_declared_is_not_set_aside(
+    mysql: MySQLEngine, mariadb_server: MariaDB
+) -> None:
+    """A look does not see what another transaction is about to declare, and must wait for it."""
+    store, ns = mysql.schedules, mysql.namespace
+    for node in ("n1", "n2", "n3"):
+        mysql.beat(node, b"{}")
+    store.declare("n1", "d", [NewSchedule("a", "aa", b"spec", HOUR)])
+    mysql.remove_node("n1")
+    with mariadb_server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(f"SELECT one FROM {ns}_schema FOR UPDATE")
+        cursor.execute(f"SELECT due FROM {ns}_schedules WHERE name = 'a'")
+        cursor.execute(f"INSERT INTO {ns}_declared VALUES ('n2', 'a', 'aa', 0, '')")
+        with ThreadPoolExecutor(1) as threads:
+            look = threads.submit(store.look, "n3", 9)
+            locks = f"SELECT one FROM {ns}_schema"
+            until(lambda: look.done() or waiting(mariadb_server, locks), 5, "the look")
+            cursor.execute("COMMIT")
+            look.result(10)
+            threads.submit(mysql.close).result()
+    assert [one.state for one in store.all()] == ["active"]
+    assert [one.name for one in store.look("n2", 9).due] == ["a"]
 
 
 def waiting(server: MariaDB, statement: str) -> bool:

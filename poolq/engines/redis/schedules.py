@@ -1,6 +1,7 @@
 """Schedules on Redis and Valkey: see `engines/schedule_store.py`, and for keys lua/lib/base.lua."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from poolq.engines.redis import scripts
@@ -32,23 +33,28 @@ class RedisSchedules(ScheduleStore):
 
     def digest(self, node: str) -> str:
         found = self._client.call(b"HGET", self._declared(node), b"")
-        return text(found) if found else ""
+        return text(found or b"").partition(" ")[2]
 
-    def declare(self, node: str, digest: str, schedules: Sequence[NewSchedule]) -> list[str]:
-        self._client.call(b"HSET", self._declared(node), b"", b"")
+    def declare(
+        self, node: str, digest: str, schedules: Sequence[NewSchedule], generation: int = 0
+    ) -> list[str]:
+        run = partial(self._client.run, scripts.SCHEDULE_DECLARE, node, generation)
+        run("begin")
         taken: list[str] = []
         for some in _parts(sorted(schedules), DECLARED_AT_ONCE):
-            reply = self._client.run(scripts.SCHEDULE_DECLARE, node, "declare", *_flat(some))
-            taken += map(text, reply[1])
-        known = {text(name) for name in self._client.call(b"HKEYS", self._declared(node))}
+            taken += map(text, run("declare", *_flat(some))[1])
+        known = {
+            text(name)
+            for name in self._client.call(b"HKEYS", f"{self._client.prefix}declared:{node}")
+        }
         gone = sorted(known - {one.name for one in schedules} - {""})
         for names in _parts(gone, MAX_IDS_PER_CALL) or [()]:
-            self._client.run(scripts.SCHEDULE_UNDECLARE, node, FORGET_AFTER, *names)
-        self._client.call(b"HSET", self._declared(node), b"", digest)
+            self._client.run(scripts.SCHEDULE_UNDECLARE, node, generation, FORGET_AFTER, *names)
+        run("end", digest)
         return taken
 
     def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
-        reply = self._client.run(scripts.SCHEDULE_DECLARE, node, "enact", *_flat(pending))
+        reply = self._client.run(scripts.SCHEDULE_DECLARE, node, 0, "enact", *_flat(pending))
         return [text(name) for name in reply[0]]
 
     def look(self, node: str, max_count: int, *, full: bool = True) -> Look:  # noqa: ARG002  # it always is

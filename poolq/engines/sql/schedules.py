@@ -1,7 +1,8 @@
 """Schedules on an SQL database (see `engines/schedule_store.py`).
 
-Whoever changes what is declared locks the row of `schema` first, so that two declarations of one
-name do not cross. A tick locks only its schedules, skipping those that another keeper has locked.
+Whoever changes what is declared, or acts on what nobody declares, locks the row of `schema` first,
+so that two declarations of one name do not cross, and no look sets aside what is being declared. A
+tick locks only its schedules, skipping those that another keeper has locked.
 """
 
 from collections import defaultdict
@@ -65,7 +66,8 @@ MARK_PAUSED_REMOVED = f"{_REMOVE} AND paused = 1 AND at = {NEVER}"
 FORGET = f"""DELETE FROM {{schedules}} WHERE at = {NEVER} AND declared = 1
     AND due < {{now}} - {FORGET_AFTER} AND NOT EXISTS ({_LIVING})"""
 LOCK_DECLARATIONS = "SELECT one FROM {schema} WHERE one = 1 {lock}"
-STORED = "SELECT name, hash, declared, due, at, paused FROM {schedules} WHERE name IN {list}"
+STORED = """SELECT name, hash, declared, due, at, paused, {now} FROM {schedules}
+    WHERE name IN {list}"""
 RIVALS = """SELECT d.name, d.hash FROM {declared} d, {nodes} n
     WHERE n.node = d.node AND d.node <> ? AND d.name IN {list}"""
 OWN = "SELECT name, hash FROM {declared} WHERE node = ?"
@@ -93,8 +95,9 @@ GET = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name = ?"
 PAGE = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name > ? ORDER BY name LIMIT 1000"
 SOONEST = f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY at, name LIMIT ?"
 COUNT = "SELECT COUNT(*) FROM {schedules}"
-#: The row of `declared` that contains the digest of all others of its node.
-DIGEST = "SELECT hash FROM {declared} WHERE node = ? AND name = ''"
+#: The row of `declared` that contains the digest of all others of its node, and which generation of
+#: its code has declared them.
+DIGEST = "SELECT hash, spec FROM {declared} WHERE node = ? AND name = ''"
 
 
 class SQLSchedules(ScheduleStore):
@@ -108,24 +111,39 @@ class SQLSchedules(ScheduleStore):
         (found,) = self._session().read(Query(DIGEST, (node,)))
         return to_text(found.rows[0][0]) if found.rows else ""
 
-    def declare(self, node: str, digest: str, schedules: Sequence[NewSchedule]) -> list[str]:
-        self._set_digest(node, "")
+    def declare(
+        self, node: str, digest: str, schedules: Sequence[NewSchedule], generation: int = 0
+    ) -> list[str]:
+        def change(work: Callable[[Transaction], T]) -> T | None:
+            """Do this if no later generation has declared anything."""
+
+            def act(tx: Transaction) -> T | None:
+                _, found = tx.run(Query(LOCK_DECLARATIONS), Query(DIGEST, (node,)))
+                later = found.rows and number(blob(found.rows[0][1])) > generation
+                return None if later else work(tx)
+
+            return self._change(act)
+
+        def set_digest(tx: Transaction, digest: str) -> None:
+            tx.later(Query(DECLARE, (node, "", digest, 0, b"%d" % generation)))
+
+        change(partial(set_digest, digest=""))
         taken: list[str] = []
         for some in in_chunks(sorted(schedules), DECLARED_AT_ONCE):
-            taken += self._change(partial(_declare, node=node, schedules=some))[1]
+            became = change(partial(_declare, node=node, schedules=some))
+            taken += became[1] if became else []
         names = {one.name for one in schedules}
         (own,) = self._session().read(Query(OWN, (node,)))
         gone = sorted({to_text(name) for name, _ in own.rows} - names - {""})
         for few in in_chunks(gone):
-            self._change(partial(_undeclare, node=node, names=few))
-        self._change(_forget)
-        self._set_digest(node, digest)
+            change(partial(_undeclare, node=node, names=few))
+        change(_forget)
+        change(partial(set_digest, digest=digest))
         return taken
 
     def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
         def work(tx: Transaction) -> list[str]:
-            tx.run(Query(LOCK_DECLARATIONS))
-            (own,) = tx.run(Query(OWN, (node,)))
+            _, own = tx.run(Query(LOCK_DECLARATIONS), Query(OWN, (node,)))
             still = {(to_text(name), to_text(hash_)) for name, hash_ in own.rows}
             return _declare(tx, node, [one for one in pending if (one.name, one.hash) in still])[0]
 
@@ -139,7 +157,7 @@ class SQLSchedules(ScheduleStore):
         elsewhere, pending = (one.rows for one in rest) if full else ((), ())
         if elsewhere:
             names = [to_text(name) for (name,) in elsewhere]
-            self._change(lambda tx: tx.later(Query(SET_ASIDE, (names,))))
+            self._change(lambda tx: tx.run(Query(LOCK_DECLARATIONS), Query(SET_ASIDE, (names,))))
         later = [number(at) for (at,) in next_.rows if number(at) != NEVER]
         return Look(
             number(clock.rows[0][0]),
@@ -219,9 +237,6 @@ class SQLSchedules(ScheduleStore):
     def count(self) -> int:
         return number(self._session().read(Query(COUNT))[0].rows[0][0])
 
-    def _set_digest(self, node: str, digest: str) -> None:
-        self._change(lambda tx: tx.later(Query(DECLARE, (node, "", digest, 0, b""))))
-
     def _change(self, work: Callable[[Transaction], T]) -> T:
         return self._session().transact(work)
 
@@ -256,12 +271,11 @@ def _put(tx: Transaction, one: NewSchedule, *, declared: bool) -> None:
 def _declare(
     tx: Transaction, node: str, schedules: Sequence[NewSchedule]
 ) -> tuple[list[str], list[str]]:
-    """Declare schedules. Returns the names of those that are now stored, and those that people have
-    given to other schedules."""
+    """Declare schedules, after LOCK_DECLARATIONS. Returns the names of those that are now stored,
+    and those that people have given to other schedules."""
     names = [one.name for one in schedules]
     if not names:
         return [], []
-    tx.run(Query(LOCK_DECLARATIONS))
     found, rivals = tx.run(Query(STORED, (names,)), Query(RIVALS, (node, names)))
     stored = {to_text(row[0]): row for row in found.rows}
     elsewhere: dict[str, set[str]] = defaultdict(set)
@@ -269,7 +283,7 @@ def _declare(
         elsewhere[to_text(name)].add(to_text(hash_))
     enacted, taken, woken = [], [], []
     for one in schedules:
-        _, hash_, declared, _, at, _ = stored.get(one.name, (None, "", 1, 0, 0, 0))
+        _, hash_, declared, due, at, paused, now = stored.get(one.name, (None, "", 1, 0, 0, 0, 0))
         pending = False
         if one.name not in stored:
             _put(tx, one, declared=True)
@@ -284,7 +298,8 @@ def _declare(
         elif to_text(hash_) in elsewhere[one.name]:
             pending = True
         else:
-            _put(tx, one, declared=True)
+            is_waiting = to_text(hash_) != REMOVED and not paused and number(due) <= now
+            _put(tx, one._replace(due=number(due)) if is_waiting else one, declared=True)
             enacted.append(one.name)
         row = (node, one.name, one.hash, int(pending), one.spec if pending else b"")
         tx.later(Query(DECLARE, row))
@@ -294,12 +309,10 @@ def _declare(
 
 
 def _forget(tx: Transaction) -> None:
-    tx.run(Query(LOCK_DECLARATIONS))
     tx.later(Query(MARK_PAUSED_REMOVED), Query(FORGET))
 
 
 def _undeclare(tx: Transaction, node: str, names: Sequence[str]) -> None:
-    tx.run(Query(LOCK_DECLARATIONS))
     tx.later(Query(UNDECLARE, (node, names)), Query(MARK_REMOVED, (names,)))
 
 

@@ -73,7 +73,8 @@
 --   schedules         HASH  name -> "<hash> <declared> <paused> <due> <last> <ticks> <skipped> <job>"
 --                           and in further lines the spec; see engines/schedule_store.py
 --   ticks             ZSET  name of a schedule -> when a keeper looks at it
---   declared:<node>   HASH  name of a schedule in the node's code -> its hash; "" -> the digest of all
+--   declared:<node>   HASH  name of a schedule in the node's code -> its hash; "" -> "<generation> <digest
+--                           of all>", of the code that has declared them
 --   pending:<node>    HASH  name of such a schedule that is not stored -> "<hash>\n<spec>"
 --   wake              LIST  at most one token: how many jobs of a queue were ready, 0: poll again
 --   wake:<queue>      LIST  the same for keepers that wait on this queue by name

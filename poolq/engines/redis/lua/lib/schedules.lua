@@ -56,6 +56,12 @@ local function is_declared(name, hash, except)
   return false
 end
 
+-- Whether a later generation of a node's code has begun to declare its schedules.
+local function is_overtaken(node, generation)
+  local last = string.match(call('HGET', P .. 'declared:' .. node, '') or '', '^(%d+) ')
+  return last and tonumber(last) > tonumber(generation)
+end
+
 -- Declare a schedule for a node. Returns 'enacted' if it is stored, 'pending' if another node
 -- declares the one that is stored, and 'taken' if a person has given its name to another, for whose
 -- end it waits.
@@ -77,7 +83,8 @@ local function declare(node, name, hash, due, spec)
     call('HSET', P .. 'pending:' .. node, name, hash .. '\n' .. spec)
     return 'pending'
   end
-  put_schedule(name, hash, due, spec, '1')
+  local is_waiting = one and one.hash ~= REMOVED and one.paused == '0' and tonumber(one.due) <= now
+  put_schedule(name, hash, is_waiting and one.due or due, spec, '1')
   return 'enacted'
 end
 
