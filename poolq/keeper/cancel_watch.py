@@ -43,13 +43,13 @@ class CancelWatch:
         """Read the requests, and write them into the rows of the workers. Raises EngineError."""
         self._next_poll = monotonic() + POLL_INTERVAL
         due: dict[str, dict[int, int]] = defaultdict(dict)  # by worker and claim
-        now, known = monotonic_ns(), set()
-        for one in self._engine.cancel_requests(self._node):
+        requests, known = self._engine.cancel_requests(self._node), set()
+        now = monotonic_ns()
+        for one in requests:
             due[one.worker][claim_word(one.request, one.index)] = max(1, now + one.due * 1000)
         for row in self._busy_rows():
             mine = due[self._name(row)]
-            running = claim_word(row.request, row.started - 1)
-            claim = min((one for one in mine if one >= running), default=0)  # or the next to run
+            claim = min((one for one in mine if one >= row.claim), default=0)  # or the next to run
             if claim:
                 known.add((row.seq, claim))
             if claim or row.cancelled_claim:

@@ -20,18 +20,16 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from time import monotonic, monotonic_ns
+from time import monotonic
 
 from poolq.engines.base import Registration
 from poolq.scoreboard import board, kill_check, layout
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.layout import KillReason, Phase, RowStatus
+from poolq.scoreboard.layout import KillReason, Phase, RowStatus, RunningJob
 from poolq.scoreboard.timeouts import DUMP_TIMEOUT
 from poolq.system import identity
 from poolq.system.identity import worker_name
 from poolq.system.kill import end_group, has_members, kill_group, send
-
-Running = tuple[int, int, int]
 
 
 class Orphans:
@@ -40,7 +38,7 @@ class Orphans:
     def __init__(self, scores: Scoreboard, warn: Callable[[str], None]) -> None:
         self._scores = scores
         self._warn = warn
-        self._dumped: dict[Running, float] = {}
+        self._dumped: dict[tuple[int, RunningJob], float] = {}
         self._resumed: set[int] = set()  # the seqs of workers that the master may have stopped
         self._resumed_at = 0.0
         self._suspend_credit = 0.0
@@ -65,8 +63,8 @@ class Orphans:
             elif row.seq not in self._resumed:
                 self._resumed.add(row.seq)
                 send(row.pid, signal.SIGCONT)
-            elif row.is_job_cancelled and monotonic_ns() >= row.cancel_due:
-                self._end_cancelled(row)
+            elif kill_check.grace_is_over(row):
+                self._kill(row)
             elif row.has_deadline and self._overdue(row) >= 0:
                 self._overran(row)
 
@@ -74,45 +72,28 @@ class Orphans:
         credit = self._suspend_credit if row.since / 1e9 < self._resumed_at else 0.0
         return monotonic() - row.deadline / 1e9 - credit
 
-    def _end_cancelled(self, row: Row) -> None:
-        """Kill a worker if it still runs the job, which is cancelled and whose grace is over."""
-        id, _, job = self._scores.running_job(row.index)
-        if kill_check.confirm_job(row.pid, self._scores, row.index, id):
-            self._scores.set_kill_reason(row.index, KillReason.CANCELLED)
-            self._warn(
-                f"worker {row.slot} (pid {row.pid}) is killed by the keeper, as the master is dead;"
-                f" its job {job} {id} is cancelled"
-            )
-            kill_group(row.pid)
-
     def _overran(self, row: Row) -> None:
         """Ask a worker to dump its stack. When it has, kill it if it still runs the same job."""
-        running = _running(row)
+        running = row.seq, kill_check.running_job(row)
         asked = self._dumped.get(running)
         if asked is None:
             self._dumped[running] = monotonic()
             send(row.pid, signal.SIGUSR2)
-            return
-        if not kill_check.has_dumped_stack(row.pid) and monotonic() < asked + DUMP_TIMEOUT:
-            return
-        del self._dumped[running]
-        kill_check.stop_process(row.pid)
-        now = self._scores.read(row.index)
-        if not now.has_deadline or _running(now) != running or self._overdue(now) < 0:
-            kill_check.resume_process(row.pid)
-            return
-        self._scores.set_kill_reason(row.index, KillReason.TIMEOUT)
-        id, _, job = self._scores.running_job(row.index)
-        self._warn(
-            f"worker {row.slot} (pid {row.pid}) overran its {row.timeout / 1e6:g} s by"
-            f" {self._overdue(row):.1f} s; killed by the keeper, as the master is dead;"
-            f" job {job} {id}"
-        )
-        kill_group(row.pid)
+        elif kill_check.has_dumped_stack(row.pid) or monotonic() >= asked + DUMP_TIMEOUT:
+            del self._dumped[running]
+            self._kill(row, dumped=True)
 
+    def _kill(self, row: Row, *, dumped: bool = False) -> None:
+        """Kill a worker if it still runs this job, which is cancelled or, if `dumped`, overruns."""
 
-def _running(row: Row) -> Running:
-    return row.seq, row.request, row.started
+        def judge(now: Row) -> KillReason:
+            if kill_check.grace_is_over(now):
+                return KillReason.CANCELLED
+            late = dumped and now.has_deadline and self._overdue(now) >= 0
+            return KillReason.TIMEOUT if late else KillReason.NONE
+
+        if killed := kill_check.kill_worker(self._scores, row, kill_check.running_job(row), judge):
+            self._warn(f"the keeper acts, as the master is dead: {killed}")
 
 
 def left_behind(worker: Registration, session: int) -> bool:

@@ -51,17 +51,13 @@ class DumpStack(msgspec.Struct, frozen=True):
     running: RunningJob
 
 
-class KillOverrun(msgspec.Struct, frozen=True):
-    """Suspend the worker with SIGSTOP; kill it if it still runs this job, else let it continue."""
+class KillJob(msgspec.Struct, frozen=True):
+    """Suspend the worker with SIGSTOP. Kill it if it still runs this job and the job is cancelled
+    and its grace over, or it has overrun its deadline or --max-memory-hard and the worker has
+    written its stack. Else let it continue."""
 
     pid: int
     running: RunningJob
-
-
-class KillCancelled(msgspec.Struct, frozen=True):
-    """Kill the worker if it still runs a job that was cancelled and whose grace is over."""
-
-    pid: int
 
 
 class Drain(msgspec.Struct, frozen=True):
@@ -83,8 +79,7 @@ Action = (
     | Kill
     | CheckCode
     | DumpStack
-    | KillOverrun
-    | KillCancelled
+    | KillJob
     | Drain
     | Exit
 )

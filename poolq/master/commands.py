@@ -14,7 +14,6 @@ from poolq.master.state import Mode, Pool
 from poolq.scoreboard import kill_check, layout
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason
-from poolq.system.kill import kill_group
 from poolq.system.wakeups import WakeUps
 
 
@@ -80,29 +79,25 @@ class Commands:
         """End a running job by killing its worker. The keeper then cancels the job, or gives it
         back. `worker`: the slot or pid that must run it. Returns the worker's row and the job's
         name. Even a pool that ends obeys."""
+        reason = KillReason.RETURNED if give_back else KillReason.CANCELLED
+
+        def judge(row: Row) -> KillReason:
+            runs = row.in_job and self._scores.running_job(row.index)[0] == id
+            return reason if runs else KillReason.NONE
+
         for row in self._scores.used_rows():
             proc = self._pool.find(row.seq)
             if proc is None or proc.killed or worker not in (None, row.slot, row.pid):
                 continue
-            if not row.in_job or self._scores.running_job(row.index)[0] != id:
+            if not judge(row):
                 continue
-            if kill_check.confirm_job(row.pid, self._scores, row.index, id):
-                return row, self._kill(row, why, give_back=give_back)
+            running = kill_check.running_job(row)
+            if killed := kill_check.kill_worker(self._scores, row, running, judge):
+                state_updates.signalled(self._pool, row.pid, monotonic(), killed=True)
+                self._log("warning", f"{why}: {killed}")
+                return row, killed.job
         who = "no worker of this pool runs" if worker is None else f"worker {worker} does not run"
         raise Refused(f"{who} job {id}; it may have ended")
-
-    def _kill(self, row: Row, why: str, *, give_back: bool) -> str:
-        """Kill a worker that was stopped in the middle of its job. Returns the job's name."""
-        # The reason comes first: if the master dies here, the keeper kills the worker for it.
-        reason = KillReason.RETURNED if give_back else KillReason.CANCELLED
-        self._scores.set_kill_reason(row.index, reason)
-        kill_group(row.pid)
-        state_updates.signalled(self._pool, row.pid, monotonic(), killed=True)
-        id, _, job = self._scores.running_job(row.index)
-        what = "given back" if give_back else "cancelled"
-        who = f"worker {row.slot} (pid {row.pid})"
-        self._log("warning", f"{why}: {who} killed; its job {job} {id} is {what}")
-        return job
 
     def drain(self, why: str, *, patient: bool = False) -> None:
         """Let running jobs finish, then end the pool. A `patient` drain has no time limit."""

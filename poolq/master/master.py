@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 from time import monotonic, monotonic_ns
 from typing import Any
@@ -21,7 +20,6 @@ from poolq.config import Config
 from poolq.config.parsers import OFF
 from poolq.control.protocol import AnswerWithFd
 from poolq.control.server import MAX_CLIENTS, ControlServer
-from poolq.errors import Refused
 from poolq.log.events import Note
 from poolq.log.pipes import Pipes
 from poolq.log.reporting import Log
@@ -118,8 +116,7 @@ class Master:
             actions.Kill: self._kill,
             actions.CheckCode: self._check_code,
             actions.DumpStack: self._dump_stack,
-            actions.KillOverrun: self._kill_overrun,
-            actions.KillCancelled: self._kill_cancelled,
+            actions.KillJob: self._kill_job,
             actions.Drain: self._drain,
         }
         # The master's log pipe does not block. What does not fit into it is dropped and counted.
@@ -283,11 +280,11 @@ class Master:
 
     def _kill(self, action: actions.Kill) -> None:
         pid, row = action.pid, self._children.row_of(action.pid)
-        if action.booting and row is not None and kill_check.has_booted(pid, self._scores, row):
-            return
-        self._log("warning", f"{action.why}; killed")
         if row is not None:
+            if action.booting and not kill_check.still_boots(pid, self._scores, row):
+                return
             self._scores.suppress_crash(row)
+        self._log("warning", f"{action.why}; killed")
         kill_group(pid)
         state_updates.signalled(self.pool, pid, monotonic(), killed=True)
 
@@ -301,34 +298,28 @@ class Master:
         state_updates.dump_asked(self._proc(action.pid), action.running, monotonic())
         send(action.pid, signal.SIGUSR2)
 
-    def _kill_overrun(self, action: actions.KillOverrun) -> None:
-        """Kill a worker if it still runs the very job for which its stack was dumped."""
-        pid, proc, index = action.pid, self._proc(action.pid), self._children.row_of(action.pid)
+    def _kill_job(self, action: actions.KillJob) -> None:
+        """Kill a worker if it still runs the very job that was to be ended."""
+        index = self._children.row_of(action.pid)
         if index is None:
             return
-        heavy = proc.over_limit
-        reason = kill_check.confirm_kill(pid, self._scores, index, action.running, heavy=heavy)
-        proc.dump = None
-        if reason == KillReason.NONE:
-            return
-        self._scores.set_kill_reason(index, reason)
-        row = self._scores.read(index)
-        id, _, job = self._scores.running_job(index)
-        over = (
-            f"overran its {row.timeout / 1e6:g} s by {monotonic() - row.deadline / 1e9:.1f} s"
-            if reason == KillReason.TIMEOUT
-            else f"holds {row.rss >> 20} MiB, over --max-memory-hard"
-        )
-        self._log("warning", f"worker {row.slot} (pid {row.pid}) {over}; killed; job {job} {id}")
-        kill_group(pid)
-        state_updates.signalled(self.pool, pid, monotonic(), killed=True)
+        proc = self._proc(action.pid)
+        dump, proc.dump = proc.dump, None
+        dumped = dump is not None and dump.running == action.running
 
-    def _kill_cancelled(self, action: actions.KillCancelled) -> None:
-        index = self._children.row_of(action.pid)
-        if index is not None:
-            id = self._scores.running_job(index)[0]
-            with suppress(Refused):  # the job has just ended
-                self._commands.kill(id, "the grace of a cancelled job is over", worker=action.pid)
+        def judge(row: Row) -> KillReason:
+            if kill_check.grace_is_over(row):
+                return KillReason.CANCELLED
+            if dumped and row.has_deadline and monotonic() >= row.deadline / 1e9:
+                return KillReason.TIMEOUT
+            return KillReason.MEMORY if dumped and proc.over_limit else KillReason.NONE
+
+        row = self._scores.read(index)
+        if killed := kill_check.kill_worker(self._scores, row, action.running, judge):
+            grace = "the grace of a cancelled job is over: "
+            why = grace if killed.reason == KillReason.CANCELLED else ""
+            self._log("warning", f"{why}{killed}")
+            state_updates.signalled(self.pool, action.pid, monotonic(), killed=True)
 
     def _proc(self, pid: int) -> WorkerProcess:
         return next(proc for proc in self.pool.procs() if proc.pid == pid)

@@ -101,13 +101,13 @@ def _end_of_job(proc: WorkerProcess, now: float) -> list[Action]:
     """End a job that was cancelled and whose grace is over. End one that overruns its deadline or
     exceeds the hard memory limit, once its worker has logged its stack."""
     if now >= proc.cancel_at:
-        return [actions.KillCancelled(proc.pid)]
+        return [actions.KillJob(proc.pid, proc.running)]
     if now < proc.deadline and not proc.over_limit:
         return []
     if proc.dump is None or proc.dump.running != proc.running:
         return [actions.DumpStack(proc.pid, proc.running)]
     if proc.dump.written or now >= proc.dump.asked_at + DUMP_TIMEOUT:
-        return [actions.KillOverrun(proc.pid, proc.running)]
+        return [actions.KillJob(proc.pid, proc.running)]
     return []
 
 

@@ -17,8 +17,9 @@ import msgspec
 from poolq.scoreboard import layout
 
 from poolq.scoreboard.layout import (  # isort: skip
-    CHARGED, EXIT, GENERATION, HEAD_WORDS, MASTER_WORDS, PID, REASON, ROW_BYTES, SEQ, SIGNAL, SLOT,
-    STATUS, STOP_REQUESTED, USAGE_WORDS, KillReason, NotesLayout, Pages, Phase, RowStatus,
+    CHARGED, EXIT, GENERATION, HEAD_WORDS, KILLED_CLAIM, MASTER_WORDS, PID, REASON, ROW_BYTES, SEQ,
+    SIGNAL, SLOT, STATUS, STOP_REQUESTED, USAGE_WORDS, KillReason, NotesLayout, Pages, Phase,
+    RowStatus,
 )  # fmt: skip
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.recent_events import RecentEvents
@@ -42,6 +43,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     exit_code: int
     charged: int
     kill_reason: int
+    killed_claim: int
     phase: int
     request: int
     previous_request: int
@@ -85,10 +87,14 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         return self.phase == Phase.BUSY and self.deadline > 0
 
     @property
+    def claim(self) -> int:
+        """The claim that started last, as one word (`claim_word`)."""
+        return claim_word(self.request, self.started - 1)
+
+    @property
     def is_job_cancelled(self) -> bool:
         """True if the running job is cancelled. Its worker is to be killed at `cancel_due`."""
-        running = claim_word(self.request, self.started - 1)
-        return self.in_job and self.cancelled_claim == running
+        return self.in_job and self.cancelled_claim == self.claim
 
     @property
     def settled_jobs(self) -> int:
@@ -130,7 +136,8 @@ class Scoreboard:
                 clear(self._words[index])
                 self.set_usage(index, 0, 0, None)
                 self.set_cancelled(index, 0, 0)
-                own[PID] = own[SIGNAL] = own[EXIT] = own[REASON] = own[STOP_REQUESTED] = 0
+                own[PID] = own[SIGNAL] = own[EXIT] = own[STOP_REQUESTED] = 0
+                own[REASON] = own[KILLED_CLAIM] = 0
                 own[CHARGED] = 1
                 own[SEQ], own[SLOT], own[GENERATION] = seq, slot, generation
                 own[STATUS] = RowStatus.LIVE
@@ -149,9 +156,11 @@ class Scoreboard:
         """Do not count the worker's death, which its job did not cause, as a crash of the job."""
         self._master[index][CHARGED] = 0
 
-    def set_kill_reason(self, index: int, reason: KillReason) -> None:
-        """Record why the worker is killed in the middle of its job."""
-        self._master[index][REASON] = reason
+    def set_kill_reason(self, row: Row, reason: KillReason) -> None:
+        """Record why the worker is killed in the middle of its job, which `row` shows. Should
+        another job run when it dies, the reason does not apply to that one (see `deaths.py`)."""
+        self._master[row.index][KILLED_CLAIM] = row.claim
+        self._master[row.index][REASON] = reason
 
     def set_dead(self, index: int, signal: int, exit_code: int) -> None:
         """Record how the worker ended; `exit_code` is EXIT_UNKNOWN if nobody observed the end."""
@@ -258,17 +267,18 @@ class Scoreboard:
 
     def read(self, index: int) -> Row:
         own, theirs = self._master[index], self._words[index]
-        usage = self._head[HEAD_WORDS + self.rows + index :: self.rows].tolist()
-        rss, cpu, growth, cancelled_claim, cancel_due = usage
+        usage = self._head[HEAD_WORDS + self.rows + index :: self.rows]
+        rss, cpu, growth, cancelled_claim, cancel_due = usage.tolist()
+        request, started = theirs[layout.REQUEST], theirs[layout.STARTED]
         words: list[Any] = [
             index,
-            *own[STATUS : REASON + 1].tolist(),
+            *own[STATUS : KILLED_CLAIM + 1].tolist(),
             theirs[layout.PHASE],
-            theirs[layout.REQUEST],
+            request,
             theirs[layout.PREVIOUS_REQUEST],
             of_request(theirs, layout.SETTLED),
             of_request(theirs, layout.FINISHED),
-            theirs[layout.STARTED],
+            started if theirs[layout.REQUEST] == request else 0,  # else it belongs to the next one
             theirs[layout.SINCE],
             theirs[layout.BEAT],
             theirs[layout.DEADLINE],
@@ -277,7 +287,7 @@ class Scoreboard:
             rss,
             cpu,
             growth - layout.ZERO_GROWTH if growth else None,
-            cancelled_claim,
+            cancelled_claim if usage[3] == cancelled_claim else 0,  # else another one is written
             cancel_due,
         ]
         return Row(*words)

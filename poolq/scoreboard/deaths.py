@@ -53,6 +53,8 @@ def death_report(row: Row, pool: str, host: str, now: int) -> DeathReport:
 def _end(row: Row, who: str) -> tuple[DeathEnd, str]:
     """Return how the job that `who` was running has ended, and the cause in words."""
     limit = f"{row.timeout / 1e6:g} s"
+    if row.kill_reason and row.killed_claim != row.claim:  # it went on before it died
+        return "returned", f"{who} was killed because of an earlier job"
     match row.kill_reason:
         case KillReason.TIMEOUT if row.attempt > 0:
             return "timeout", f"JobTimeout: overran its {limit}; {who} was killed"

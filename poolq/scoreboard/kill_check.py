@@ -1,33 +1,75 @@
 """Killing a worker because of its job, without hitting the next job.
 
-First the worker, which still runs, writes its stack to the log; the kernel shows when that is done.
-Then the worker is stopped, so that nothing can change, and its row is read again. The worker is
-killed only if it still runs the same job; otherwise it is resumed.
+Whoever kills a worker for what it runs, master or keeper, does it here: a person's request, a
+cancelled job whose grace is over, a deadline, memory. The worker is stopped, so that nothing can
+change, and its row is read again. It is killed only if it still runs the same claim and there still
+is a reason; otherwise it is resumed. The reason and the claim are recorded first, so whoever finds
+the worker dead knows both (see `deaths.py`).
+
+Before a worker is killed for a deadline or for memory, it writes its stack to the log, while it
+still runs; the kernel shows when that is done.
 """
 
-import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import NO_JOB, KillReason, Phase, RunningJob
+from poolq.system.kill import kill_group, send
 
-SIGSTOP_TIMEOUT = 0.02
+STOP_TIMEOUT = 0.5  # seconds; on an idle machine, a process stops within microseconds
 _PAUSE = 0.0005
+#: States in which a process runs none of its code: stopped, dead, or in an uninterruptible call,
+#: at whose end it stops.
+_STILL = b"tTZXD"
 
 
-def stop_process(pid: int) -> None:
-    """Stop the process and wait briefly until it has stopped. A process in an uninterruptible call
-    does not stop, but it does not start another job either."""
-    os.kill(pid, signal.SIGSTOP)
-    deadline = monotonic() + SIGSTOP_TIMEOUT
-    while monotonic() < deadline and not _is_stopped(pid):
-        signal.sigtimedwait([], _PAUSE)
+class KilledJob(NamedTuple):
+    """A job whose worker was killed; its text says so. `row`: the row of the worker."""
+
+    row: Row
+    reason: KillReason
+    id: str
+    job: str
+
+    def __str__(self) -> str:
+        row = self.row
+        who = f"worker {row.slot} (pid {row.pid})"
+        match self.reason:
+            case KillReason.TIMEOUT:
+                late = monotonic() - row.deadline / 1e9
+                why = f"overran its {row.timeout / 1e6:g} s by {late:.1f} s"
+            case KillReason.MEMORY:
+                why = f"holds {row.rss >> 20} MiB, over --max-memory-hard"
+            case _:
+                end = "cancelled" if self.reason == KillReason.CANCELLED else "given back"
+                return f"{who} killed; its job {self.job} {self.id} is {end}"
+        return f"{who} {why}; killed; job {self.job} {self.id}"
 
 
-def resume_process(pid: int) -> None:
-    os.kill(pid, signal.SIGCONT)
+def kill_worker(
+    scores: Scoreboard, row: Row, running: RunningJob, judge: Callable[[Row], KillReason]
+) -> KilledJob | None:
+    """Stop the worker of this row. If it still runs this claim, and `judge` finds a reason in the
+    row as it is now, kill it and return what was killed. Otherwise resume it and return None."""
+    if _stop(row.pid):
+        now = scores.read(row.index)
+        same = now.seq == row.seq and running_job(now) == running != NO_JOB
+        if same and (reason := judge(now)):
+            id, _, job = scores.running_job(now.index)
+            scores.set_kill_reason(now, reason)
+            kill_group(now.pid)
+            return KilledJob(now, reason, id, job)
+    send(row.pid, signal.SIGCONT)
+    return None
+
+
+def grace_is_over(row: Row) -> bool:
+    """Return whether the running job is cancelled and has not ended within its grace."""
+    return row.is_job_cancelled and monotonic() >= row.cancel_due / 1e9
 
 
 def running_job(row: Row) -> RunningJob:
@@ -35,41 +77,13 @@ def running_job(row: Row) -> RunningJob:
     return (row.request, row.started) if row.in_job or row.has_deadline else NO_JOB
 
 
-def confirm_kill(
-    pid: int, scores: Scoreboard, index: int, expected: RunningJob, *, heavy: bool
-) -> KillReason:
-    """Stop a worker, check again why to kill it, and return the reason. If there is none, because
-    the worker now runs another job, or a hook with a deadline of its own, resume it and return
-    NONE. `heavy`: whether the job is over the memory limit."""
-    stop_process(pid)
-    row = scores.read(index)
-    if running_job(row) == expected:
-        if row.has_deadline and monotonic() >= row.deadline / 1e9:
-            return KillReason.TIMEOUT
-        if heavy:
-            return KillReason.MEMORY
-    resume_process(pid)
-    return KillReason.NONE
-
-
-def confirm_job(pid: int, scores: Scoreboard, index: int, id: str) -> bool:
-    """Stop a worker and check again that it runs this job. If it does, leave it stopped, to be
+def still_boots(pid: int, scores: Scoreboard, index: int) -> bool:
+    """Stop a worker that boots too long and check again. If it still boots, leave it stopped, to be
     killed, and return True. Otherwise resume it and return False."""
-    stop_process(pid)
-    if scores.read(index).in_job and scores.running_job(index)[0] == id:
+    if _stop(pid) and scores.phase(index) == Phase.BOOT:
         return True
-    resume_process(pid)
+    send(pid, signal.SIGCONT)
     return False
-
-
-def has_booted(pid: int, scores: Scoreboard, index: int) -> bool:
-    """Stop a worker that boots too long and check again. If it has booted by now, resume it and
-    return True. Otherwise leave it stopped, to be killed, and return False."""
-    stop_process(pid)
-    if scores.phase(index) == Phase.BOOT:
-        return False
-    resume_process(pid)
-    return True
 
 
 def has_dumped_stack(pid: int) -> bool:
@@ -86,9 +100,18 @@ def has_dumped_stack(pid: int) -> bool:
     return True
 
 
-def _is_stopped(pid: int) -> bool:
+def _stop(pid: int) -> bool:
+    """Stop a process, and wait until it runs none of its code. Return False if it still might."""
+    send(pid, signal.SIGSTOP)
+    deadline = monotonic() + STOP_TIMEOUT
+    while not (still := _is_still(pid)) and monotonic() < deadline:
+        signal.sigtimedwait([], _PAUSE)
+    return still
+
+
+def _is_still(pid: int) -> bool:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return True
-    return stat[stat.rindex(b")") + 2 :][:1] in b"TtZX"
+    return stat[stat.rindex(b")") + 2 :][:1] in _STILL

@@ -30,8 +30,8 @@ class RowStatus(IntEnum):
 
 
 class KillReason(IntEnum):
-    """The master's word REASON: why the master killed a worker in the middle of a job. CANCELLED,
-    RETURNED: a person has cancelled the job, or given it back."""
+    """The master's word REASON: why a worker is killed in the middle of a job. CANCELLED, RETURNED:
+    a person has cancelled the job, or given it back."""
 
     NONE = 0
     TIMEOUT = 1
@@ -84,9 +84,11 @@ CANCELLED_CLAIM, CANCEL_DUE = 4, 5
 ZERO_GROWTH = 1 << 62  # represents a growth of 0, since words have no sign
 
 # The master's words of a row. CHARGED: 0 if the worker's death must not count as a crash of the
-# running job. STOP_REQUESTED: 1 if the worker must finish its job and exit.
+# running job. REASON: why the worker is killed, and KILLED_CLAIM: because of which claim
+# (`worker_row.claim_word`). STOP_REQUESTED: 1 if the worker must finish its job and exit.
 MASTER_WORDS = 16
-STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON, STOP_REQUESTED = range(10)
+STATUS, PID, SEQ, SLOT, GENERATION, SIGNAL, EXIT, CHARGED, REASON, KILLED_CLAIM = range(10)
+STOP_REQUESTED = 10
 
 # The worker's words of a row. REQUEST is the number of the step that claimed the running batch. Of
 # that batch, the claims with an index below SETTLED are settled, the last of them with an outcome

@@ -113,4 +113,5 @@ def test_the_keeper_ends_a_cancelled_job_when_the_master_is_dead(project: Projec
     pool.until_gone()
     assert project.engine.find(id) is None
     assert counted(project) == {"cancelled": 1}
-    assert f"as the master is dead; its job jobs:Held {id} is cancelled" in pool.log
+    assert "the keeper acts, as the master is dead: worker 1" in pool.log
+    assert f"killed; its job jobs:Held {id} is cancelled" in pool.log

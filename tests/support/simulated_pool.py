@@ -18,8 +18,7 @@ from poolq.master.actions import (
     DumpStack,
     Exit,
     Kill,
-    KillCancelled,
-    KillOverrun,
+    KillJob,
     SpawnKeeper,
     SpawnTemplate,
     SpawnWorker,
@@ -84,8 +83,7 @@ class SimulatedPool:
             Kill: self._kill,
             CheckCode: self._ask,
             DumpStack: self._dump,
-            KillOverrun: self._overrun,
-            KillCancelled: self._kill_cancelled,
+            KillJob: self._kill_job,
         }
 
     def act(self) -> list[Action]:
@@ -173,17 +171,14 @@ class SimulatedPool:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
         state_updates.dump_asked(proc, action.running, self.now)
 
-    def _overrun(self, action: KillOverrun) -> None:
+    def _kill_job(self, action: KillJob) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
-        assert proc.dump is not None
-        assert proc.dump.running == action.running, "not the job for which its stack was asked for"
-        assert proc.dump.written or self.now >= proc.dump.asked_at + DUMP_TIMEOUT
+        assert action.running == proc.running
+        if self.now < proc.cancel_at:
+            assert proc.dump is not None
+            assert proc.dump.running == action.running, "its stack was asked for another job"
+            assert proc.dump.written or self.now >= proc.dump.asked_at + DUMP_TIMEOUT
         proc.dump = None
-        assert not self.process(action.pid).killed, "killed twice"
-        self.process(action.pid).killed = True
-        state_updates.signalled(self.pool, action.pid, self.now, killed=True)
-
-    def _kill_cancelled(self, action: KillCancelled) -> None:
         assert not self.process(action.pid).killed, "killed twice"
         self.process(action.pid).killed = True
         state_updates.signalled(self.pool, action.pid, self.now, killed=True)

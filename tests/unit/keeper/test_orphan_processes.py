@@ -52,6 +52,6 @@ def test_a_worker_that_the_master_had_stopped_is_resumed_once(
 
 def test_a_worker_that_the_master_was_killing_is_killed(worker: subprocess.Popen[bytes]) -> None:
     scores = board(worker.pid)
-    scores.set_kill_reason(0, KillReason.CANCELLED)
+    scores.set_kill_reason(scores.read(0), KillReason.CANCELLED)
     Orphans(scores, lambda _: None).check()
     assert worker.wait(5) == -signal.SIGKILL

@@ -20,7 +20,7 @@ def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int =
     index = scores.allocate(1, slot=1, generation=1)
     assert index is not None
     scores.worker_row(index).set_phase(phase)
-    scores.set_kill_reason(index, KillReason(reason))
+    scores.set_kill_reason(scores.read(index), KillReason(reason))
     scores.set_dead(index, signal, code)
     return scores.read(index)
 

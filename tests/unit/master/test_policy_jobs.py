@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.master import canary, policy, recycling, state_updates
-from poolq.master.actions import DumpStack, KillCancelled, KillOverrun
+from poolq.master.actions import DumpStack, KillJob
 from poolq.master.policy import decide, next_wake
 from poolq.master.state import WorkerProcess
 from poolq.scoreboard import timeouts
@@ -41,7 +41,7 @@ def test_a_job_that_overruns_is_dumped_then_killed() -> None:
     assert sim.act() == [], "it has time to write"
     assert next_wake(sim.pool, sim.now) == pytest.approx(policy.DUMP_POLL)
     sim.now += timeouts.DUMP_TIMEOUT
-    assert decide(sim.pool, sim.now, 0) == [KillOverrun(proc.pid, (7, 1))]
+    assert decide(sim.pool, sim.now, 0) == [KillJob(proc.pid, (7, 1))]
     assert next_wake(sim.pool, sim.now) > policy.DUMP_POLL
 
 
@@ -52,7 +52,7 @@ def test_a_written_stack_is_not_waited_for() -> None:
     sim.act()
     assert proc.dump is not None
     proc.dump.written = True
-    assert decide(sim.pool, sim.now, 0) == [KillOverrun(proc.pid, (7, 1))]
+    assert decide(sim.pool, sim.now, 0) == [KillJob(proc.pid, (7, 1))]
 
 
 def test_the_next_job_is_not_killed_for_an_overrun() -> None:
@@ -92,8 +92,9 @@ def test_a_cancelled_job_is_killed_when_its_grace_is_over() -> None:
     assert sim.act() == []
     assert next_wake(sim.pool, sim.now) == pytest.approx(0.5)
     sim.now += 0.5
-    assert sim.act() == [KillCancelled(proc.pid)]
-    assert KillCancelled(proc.pid) not in sim.act()
+    kill = KillJob(proc.pid, (7, 1))
+    assert sim.act() == [kill]
+    assert kill not in sim.act()
 
 
 # memory

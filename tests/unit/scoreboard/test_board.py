@@ -99,7 +99,7 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     worker.count(DONE, "q", "j", 0.1)
     scores.set_usage(index, 1 << 20, 500, -7)
     scores.suppress_crash(index)
-    scores.set_kill_reason(index, KillReason.TIMEOUT)
+    scores.set_kill_reason(scores.read(index), KillReason.TIMEOUT)
     scores.set_dead(index, 9, EXIT_UNKNOWN)
     scores.confirm_recovery(scores.read(index))
     scores.free_recovered()

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from poolq.master import policy
-from poolq.master.actions import DumpStack, Kill, KillOverrun
+from poolq.master.actions import DumpStack, Kill, KillJob
 from poolq.master.master import Master
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import DONE, Phase
@@ -73,7 +73,7 @@ def test_no_look_at_a_worker_that_writes_hurts_it(busy: Scoreboard) -> None:
             assert row.deadline == 0 or row.deadline > begun, "half of a number"
             assert proc.deadline in (inf, row.deadline / 1e9)
             found = policy.decide(sim.pool, monotonic(), 0)
-            assert not [one for one in found if isinstance(one, DumpStack | Kill | KillOverrun)]
+            assert not [one for one in found if isinstance(one, DumpStack | Kill | KillJob)]
             seen.add((row.request, row.started, row.finished))
 
 

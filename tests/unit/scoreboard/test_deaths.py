@@ -25,6 +25,7 @@ def row() -> Row:
     worker.set_claims(12)
     worker.set_finished(1)
     worker.start(2, text("id", "queue", "job"), 1)
+    scores.set_kill_reason(scores.read(index), KillReason.NONE)
     scores.set_dead(index, signal.SIGKILL, 0)
     return scores.read(index)
 
