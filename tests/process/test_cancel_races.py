@@ -1,8 +1,9 @@
 """Jobs that somebody ends race with their own ends, over two pools: no job ends that nobody ended.
 
-Four kinds of jobs run beside each other, each in a queue of its own, whose counters tell what
+Five kinds of jobs run beside each other, each in a queue of its own, whose counters tell what
 became of them: those that wait until they are cancelled, those that a person kills or gives back,
-those that overrun their deadline, and those that nobody touches and that are always next.
+those that overrun their deadline, short ones that are claimed together and of which some are
+cancelled, and those that nobody touches and that are always next.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
 from poolq.control.client import ControlClient
+from poolq.errors import EngineUnavailable
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind
 from tests.support.pool import Pool
@@ -44,14 +46,25 @@ class Late(Job):  # overruns its deadline, or just not
     def run(self):
         time.sleep(random.uniform(0.27, 0.33))
 
+class Short(Job):  # claimed with others behind it
+    queue, attempts = "short", 3
+    def run(self):
+        time.sleep(random.uniform(0, 0.01))
+        note("short", self.id)
+
 class Next(Job):
     queue, attempts, max_crashes = "next", 1, 1
     def run(self):
         time.sleep(0.05)
         note("end", self.id)
 """
-#: Seconds; graces of cancelled jobs, and how often they look.
-GRACES, POLLS = (0.0, 0.01, 0.1, 1.0), (0.0002, 0.001, 0.01)
+#: How many jobs of each kind a round has.
+A_ROUND = {"Waits": 4, "Short": 16, "Next": 8, "Late": 1, "Ends": 2}
+NAMES = ("one", "two")  # of the pools
+#: How else than as done the jobs of these queues may be counted.
+ENDS = {"waits": "cancelled", "ends": "cancelled", "short": "cancelled", "late": "failed"}
+#: Seconds: graces of cancelled jobs, and how often they look.
+GRACES, POLLS = (0.0, 0.003, 0.01, 0.1, 1.0), (0.0002, 0.001, 0.01)
 
 
 @each_kind
@@ -59,40 +72,47 @@ GRACES, POLLS = (0.0, 0.01, 0.1, 1.0), (0.0002, 0.001, 0.01)
 def test_whatever_is_ended_as_it_ends_no_other_job_is(
     make_project: MakeProject, engine_url: str, pytestconfig: pytest.Config
 ) -> None:
-    cancels, rand = pytestconfig.getoption("cancel_races"), random.Random(1)
+    rounds, rand = pytestconfig.getoption("cancel_races") // 4, random.Random(1)
     project = make_project(engine_url, JOBS)
-    pools = [project.ready(4, f"--name={name}") for name in ("one", "two")]
-    for _ in range(cancels // 4):
-        polls = [{"poll": rand.choice(POLLS)} for _ in range(4)]
-        project.dispatch_many("Waits", polls, queue="waits")
-        for job, many in (("Next", 8), ("Late", 1), ("Ends", 2)):
-            project.dispatch_many(job, many, queue=job.lower())
+    pools = [project.ready(4, f"--name={name}") for name in NAMES]
+    given: dict[str, set[str]] = defaultdict(set)
+    for _ in range(rounds):
+        for job, many in A_ROUND.items():
+            polls = [{"poll": rand.choice(POLLS)} for _ in range(many)]
+            given[job.lower()].update(project.dispatch_many(job, polls, queue=job.lower()))
+    asked: set[str] = set()
+    answered: set[str] = set()
     with ExitStack() as stack:
         kill = killer(stack, pools, rand)
-        asked: set[str] = set()
 
         def all_ended() -> bool:
-            started = set(project.ledger.ids("start")) - asked
-            cancel(project, started, rand)
-            asked.update(started)
             kill()
+            running = project.engine.page("running", queue="short").jobs
+            some = {one.id for one in running if rand.random() < 0.2}
+            some = (some | set(project.ledger.ids("start"))) - answered
+            asked.update(some)
+            cancel(project, some, rand)
+            answered.update(some)
             return project.settled()
 
-        until(all_ended, 3000)
-    counted = {queue: {k: v for k, v in one.items() if v} for queue, one in counts(project).items()}
-    assert counted["next"] == {"done": cancels // 4 * 8}, "nobody has ended one of these"
-    assert set(project.ledger.times("end").values()) == {1}
-    assert counted["waits"].keys() <= {"done", "cancelled"}
-    assert sum(counted["waits"].values()) == len(asked) == cancels // 4 * 4
-    assert counted["ends"].keys() <= {"done", "cancelled"}
-    assert sum(counted["ends"].values()) == cancels // 4 * 2
-    assert counted["late"].keys() <= {"done", "failed"}
-    assert sum(counted["late"].values()) == cancels // 4
+        def ended_or_away() -> bool:
+            with suppress(EngineUnavailable):  # a machine so busy that an answer takes 5 s
+                return all_ended()
+            return False
+
+        until(ended_or_away, 3000)
+    counted = {
+        queue: {name: many for name, many in one.items() if many}
+        for queue, one in project.engine.totals().items()
+    }
     print(engine_url.partition(":")[0], counted)
-
-
-def counts(project: Project) -> dict[str, dict[str, int]]:
-    return {queue: dict(one) for queue, one in project.engine.totals().items()}
+    assert counted["next"] == {"done": rounds * 8}, "nobody has ended one of these"
+    assert set(project.ledger.times("end").values()) == {1}
+    assert given["short"] - set(project.ledger.ids("short")) <= asked
+    for queue, ends in ENDS.items():
+        assert counted[queue].keys() <= {"done", ends}
+        assert sum(counted[queue].values()) == len(given[queue])
+    assert counted["short"].get("cancelled", 0) <= len(asked & given["short"])
 
 
 def cancel(project: Project, ids: Iterable[str], rand: random.Random) -> None:
@@ -109,7 +129,7 @@ def killer(stack: ExitStack, pools: list[Pool], rand: random.Random) -> Callable
     known: set[str] = set()
     lines = [
         stack.enter_context(closing(ControlClient(name, {"RUNTIME_DIRECTORY": str(pool.runtime)})))
-        for name, pool in zip(("one", "two"), pools, strict=True)
+        for name, pool in zip(NAMES, pools, strict=True)
     ]
 
     def kill() -> None:
