@@ -1,13 +1,17 @@
 """`poolq make unit`: service files that run this project's pool.
 
-The templates are in `units/`, one file per kind; `contrib/` has examples of the result.
+The templates are in `units/`, one file per kind; `contrib/` has examples of the result. Each value
+goes through one function for its format, since a folder's name may have any characters, and the
+file is read by root: `_words` for lists of words, `_line` for what takes the rest of a line.
 """
 
 import getpass
 import json
 import os
+import re
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -16,6 +20,7 @@ from urllib.parse import unquote
 import click
 
 from poolq.cli.options import print_line, with_settings
+from poolq.common.escaping import shown
 from poolq.config import Config, engine_urls
 from poolq.config.settings import BY_NAME
 from poolq.errors import Refused
@@ -56,22 +61,52 @@ def unit_text(kind: str, settings: Config) -> str:
         for name in UNIT_FLAGS
         if settings.sources[name] == BY_NAME[name].option
     }
-    if kind == "k8s":
-        command = json.dumps(["poolq", "run", *given.values()])
-    else:
-        command = shlex.join([*_program(), "run", *given.values()]).replace("%", "%%")
-    probe = ["poolq", "health", *(flag for name, flag in given.items() if name == "name")]
+    name = [flag for setting, flag in given.items() if setting == "name"]
+    program = ["poolq"] if kind == "k8s" else _program()
     words = {
-        "command": command,
-        "live": json.dumps([*probe, "--live"]),
-        "ready": json.dumps([*probe, "--ready"]),
-        "folder": str(settings.folder).replace("%", "%%"),
-        "user": _owner(settings.folder),
+        "command": _words(kind, [*program, "run", *given.values()]),
+        "live": _words(kind, ["poolq", "health", *name, "--live"]),
+        "ready": _words(kind, ["poolq", "health", *name, "--ready"]),
+        "folder": _line(kind, str(settings.folder)),
+        "user": _line(kind, _owner(settings.folder)),
         "stop_seconds": str(round(settings.stop_timeout) + STOP_MARGIN),
-        "writable": _writable(settings),
+        "writable": _writable(kind, settings),
     }
     text = files("poolq.cli").joinpath("units", kind).read_text("utf-8")
     return Template(text).substitute(words)
+
+
+def _words(kind: str, words: Sequence[str]) -> str:
+    """Return a command, or a list of paths, as a value that is read as exactly these words."""
+    for word in words:
+        _check(kind, word, word.isprintable())
+    if kind == "k8s":  # which replaces $(NAME), also in words
+        return json.dumps([word.replace("$", "$$") for word in words], ensure_ascii=False)
+    if kind == "systemd":
+        _check(kind, words[0], not re.search(r"""[$"'\\]""", words[0]))  # of a program
+        return " ".join(_systemd_word(word).replace("$", "$$") for word in words)
+    # A semicolon after a space would begin a comment, even if it is quoted.
+    quoted = (re.sub(r"(?<= )(?=[;#])", "''", shlex.quote(word)) for word in words)
+    return " ".join(quoted).replace("%", "%%")
+
+
+def _systemd_word(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return escaped if re.fullmatch(r"[\w/.,:=@%+-]+", text, re.ASCII) else f'"{escaped}"'
+
+
+def _line(kind: str, text: str) -> str:
+    """Return a text as a value that is not split into words, and can have no quotes."""
+    if kind == "k8s":  # has no such value
+        return ""
+    ends = text.endswith("\\") if kind == "systemd" else re.search(" [;#]", text)
+    _check(kind, text, text.isprintable() and text == text.strip() and not ends)
+    return text.replace("%", "%%")
+
+
+def _check(kind: str, text: str, can_be: object) -> None:
+    if not can_be:
+        raise Refused(f"a file for {kind} cannot have {shown(text)}; use a plainer name")
 
 
 def _shown(value: object) -> str:
@@ -81,9 +116,9 @@ def _shown(value: object) -> str:
 
 
 def _program() -> list[str]:
-    """Return the command that starts this installation of poolq."""
+    """Return the command that starts this installation of poolq, and no other in its folder."""
     script = Path(sys.executable).with_name("poolq")
-    return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-m", "poolq"]
+    return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-P", "-m", "poolq"]
 
 
 def _owner(folder: Path) -> str:
@@ -95,10 +130,11 @@ def _owner(folder: Path) -> str:
     return "www-data" if owner == "root" else owner
 
 
-def _writable(settings: Config) -> str:
-    """Return the line that makes the folder of SQLite's file writable, or ""."""
-    if engine_urls.scheme(settings.engine) != "sqlite":
+def _writable(kind: str, settings: Config) -> str:
+    """Return the line that makes the folder of SQLite's file writable for systemd, or ""."""
+    if kind != "systemd" or engine_urls.scheme(settings.engine) != "sqlite":
         return ""
     path = unquote(settings.engine.partition("?")[0].removeprefix("sqlite:///"))
-    place = str(Path(path).parent).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'ReadWritePaths="{place}"\n' if " " in place else f"ReadWritePaths={place}\n"
+    place = str(Path(path).parent)
+    _check(kind, place, place.isprintable())
+    return f"ReadWritePaths={_systemd_word(place)}\n"
