@@ -36,7 +36,7 @@ def name_in_files() -> str | None:
         folder = os.path.dirname(folder)  # noqa: PTH120  # as above
     if not found:
         return _simple(os.path.basename(os.getcwd()))  # noqa: PTH109, PTH119  # as above
-    if not _is_ours(folder):
+    if not all(map(_is_ours, (folder, *(f"{folder}/{name}" for name in found)))):
         return None
     project = os.path.basename(folder)  # noqa: PTH119  # as above
     texts = {}
@@ -53,12 +53,12 @@ def name_in_files() -> str | None:
     return _in_toml(texts[file_name], file_name, project)
 
 
-def _is_ours(folder: str) -> bool:
-    """Return whether `config/trusted_folders.py` is certain to trust the folder."""
-    found = os.stat(folder)  # noqa: PTH116  # as above
-    groups = (0, os.getegid())
-    shared = found.st_mode & 0o002 or (found.st_mode & 0o020 and found.st_gid not in groups)
-    return not shared and found.st_uid in (0, os.geteuid())
+def _is_ours(path: str) -> bool:
+    """Return whether `config/trusted_folders.py` trusts the folder, or the file in it, anyway."""
+    from poolq.common.trust import reason_for
+
+    found = os.stat(path)  # noqa: PTH116  # as above
+    return not reason_for(path, found, os.geteuid(), os.getegid())
 
 
 def _simple(name: str) -> str | None:

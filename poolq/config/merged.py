@@ -18,14 +18,13 @@ from poolq.common.names import suggestion
 from poolq.config import engine_urls
 from poolq.config.engine_urls import redact
 from poolq.config.settings import BY_NAME, SETTINGS, STDERR, Setting
-from poolq.config.trusted_folders import reason_for_distrust
+from poolq.config.trusted_folders import INSTALLED_FOLDERS, reason_for_distrust
 from poolq.errors import ConfigError
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
 PROJECT_FILES = ("poolq.toml", "pyproject.toml", ".env")
-INSTALLED_FOLDERS = frozenset(("site-packages", "dist-packages"))
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
 MAX_NAME_LENGTH = 64  # characters of a pool's name, as parsers.label allows
@@ -170,9 +169,9 @@ def _script_folder() -> Path | None:
 
 
 def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Project:
-    """Return the first trusted folder with one of PROJECT_FILES: from `script` upwards, then from
-    `cwd` (default: the current folder) upwards. If there is none, return `cwd`. Warns about
-    untrusted folders that have one of PROJECT_FILES."""
+    """Return the first folder with one of PROJECT_FILES, all of which are trusted like itself: from
+    `script` upwards, then from `cwd` (default: the current folder) upwards. If there is none,
+    return `cwd`. Warns about others that have one of PROJECT_FILES."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:
@@ -184,11 +183,11 @@ def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Pr
         found = next((folder / one for one in PROJECT_FILES if (folder / one).is_file()), None)
         if found is None:
             continue
-        why = reason_for_distrust(folder, current=folder == start)
+        why = reason_for_distrust(folder, current=folder == start, files=PROJECT_FILES)
         if not why:
             return Project(folder, trusted=True)
         warn(f"{found} is not read: {why}")
-    return Project(start, trusted=not reason_for_distrust(start, current=True))
+    return Project(start, trusted=False)  # it has no file that may be read
 
 
 def _project_name(folder: Path) -> str:

@@ -6,6 +6,7 @@ The connection ends when the pool ends.
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -15,7 +16,13 @@ import msgspec
 from poolq.control.protocol import VERSION, Answer
 from poolq.errors import PoolNotFound, PoolqError, Refused, WaitTimeout
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.runtime_folder import RunningPool, connect, running_pools, search_folders
+from poolq.system.runtime_folder import (
+    RunningPool,
+    connect,
+    reason_for_distrust,
+    running_pools,
+    search_folders,
+)
 
 ANSWER_TIMEOUT = 10.0  # seconds that a pool has to answer a request that does not wait
 STARTUP_TIMEOUT = 3.0  # seconds that a pool has between taking its lock and opening its socket
@@ -144,10 +151,13 @@ def _find(name: str, environ: Mapping[str, str]) -> RunningPool:
             return found
     names = ", ".join(sorted({repr(found.name) for found in pools}))
     others = f"; choose one with --name: {names}" if names else ", nor does any other"
-    where = ", ".join(map(_shown, search_folders(environ)))
+    where = ", ".join(_shown(one, environ) for one in search_folders(environ))
     raise PoolNotFound(f"no pool named {name!r} runs here{others} (looked in {where})")
 
 
-def _shown(folder: Path) -> str:
+def _shown(folder: Path, environ: Mapping[str, str]) -> str:
+    with suppress(OSError):
+        if why := reason_for_distrust(folder, environ):
+            return f"not in {folder}, as {why}"
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.R_OK | os.X_OK)
     return f"{folder}, which you may not read" if closed else str(folder)

@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from poolq.config.trusted_folders import reason_for_distrust
+from poolq.config.trusted_folders import Untrusted, guard, reason_for_distrust
 from poolq.errors import AppError, OptionError, PoolqError
 from poolq.jobs import declarations
 from poolq.jobs.class_checks import check_class
@@ -70,8 +70,10 @@ def load(modules: Sequence[str], folder: Path) -> Registry:
 
 def import_all(modules: Sequence[str], folder: Path) -> None:
     """Import the modules, and all submodules of packages. `folder` becomes the first entry of
-    `sys.path`, unless other users may write to it. Raises AppError."""
+    `sys.path`, unless other users may write to it; nor is a module of it imported that they can
+    change. Raises AppError."""
     path = str(folder)
+    guard(folder)
     if sys.path[:1] != [path] and not reason_for_distrust(folder, current=True):
         sys.path.insert(0, path)
     importlib.invalidate_caches()
@@ -139,6 +141,8 @@ def _import(name: str, folder: Path) -> ModuleType:
     except BaseException as error:  # even SystemExit, which would end the worker
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             text = _missing(name, folder)
+        elif isinstance(error, Untrusted):
+            text = f"module {error.name!r} is not loaded: {error}"
         else:
             text = f"module {name!r} cannot be loaded: {_describe(error, folder)}"
         raise AppError(text) from error

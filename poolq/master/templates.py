@@ -20,7 +20,8 @@ from poolq.system.fork import execute
 from poolq.template import protocol, template
 
 #: What a template process runs, by `python -c`. If the process had a main module, multiprocessing
-#: would import this module again in each process that a job starts.
+#: would import this module again in each process that a job starts. With -P, it does not search
+#: the current folder.
 TEMPLATE_PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
 SPARE_INTERVAL = 0.5  # seconds between two forks of a copy, since a copy may die at once
 START_RETRY_DELAY = 1.0  # seconds
@@ -71,7 +72,7 @@ class Templates:
         file = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
         os.write(file, protocol.encode(setup))
         os.lseek(file, 0, os.SEEK_SET)
-        argv = [sys.executable, "-c", TEMPLATE_PROGRAM, str(file)]
+        argv = [sys.executable, "-P", "-c", TEMPLATE_PROGRAM, str(file)]
         main = partial(execute, argv, (*kept, theirs.fileno(), file))
         pid = self._forker.fork_template(main, f"template g{generation}")
         theirs.close()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from poolq.common.trust import reason_for
 from poolq.errors import PoolStartError
 from poolq.system import pool_marker
 
@@ -60,6 +61,8 @@ def pool_folder(environ: Mapping[str, str]) -> Path:
         raise _unusable(path, variable, "it is not a directory")
     if variable != RUNTIME_VARIABLE and not _is_private(found):
         raise _unusable(path, variable, "other users can access it")
+    if why := reason_for(path, found, os.geteuid(), os.getegid()):
+        raise _unusable(path, variable, why)
     return path
 
 
@@ -311,7 +314,7 @@ def holder_of(name: str, environ: Mapping[str, str]) -> int:
     """Return the pid of the pool that holds this name in the folder for new pools, or 0."""
     path = _chosen(environ)[0] / f"{file_name(name)}.lock"
     try:
-        found = _read_lock(path) if _trusted(path.parent, environ) else []
+        found = [] if reason_for_distrust(path.parent, environ) else _read_lock(path)
     except OSError:
         return 0
     return found[0].pid if found else 0
@@ -322,7 +325,7 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
     found = []
     for folder in search_folders(environ):
         with suppress(OSError):
-            if not _trusted(folder, environ):
+            if reason_for_distrust(folder, environ):
                 continue
             for path in folder.glob("*.lock"):
                 with suppress(OSError):
@@ -330,13 +333,13 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
     return sorted(found)
 
 
-def _trusted(folder: Path, environ: Mapping[str, str]) -> bool:
-    """Return False for the temporary folder if another user has created it. In that case,
-    it contains no pool of this user, and none that this user may send commands to."""
-    if folder != _temporary(environ) or _absolute(environ, RUNTIME_VARIABLE):
-        return True
-    found = folder.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+def reason_for_distrust(folder: Path, environ: Mapping[str, str]) -> str:
+    """Return why commands skip this folder, or "": another user may answer there in the place of a
+    pool. Raises OSError. A pool's unit may run as another user, in its folder in SYSTEM_FOLDER."""
+    is_given = bool(_absolute(environ, RUNTIME_VARIABLE))
+    found = folder.stat() if is_given else folder.lstat()
+    owner = found.st_uid if SYSTEM_FOLDER in folder.parents else 0
+    return reason_for(folder, found, os.geteuid(), os.getegid(), owner)
 
 
 def _read_lock(path: Path) -> list[RunningPool]:

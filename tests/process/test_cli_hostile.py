@@ -6,7 +6,6 @@ import ctypes
 import json
 import os
 import resource
-import shlex
 import sqlite3
 import subprocess
 import sys
@@ -158,21 +157,19 @@ def obey_modes() -> None:
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
-def unquoted(unit: str, name: str) -> str:
-    """The value of a line of a systemd unit, without its quotes."""
-    (line,) = [line for line in unit.splitlines() if line.startswith(f"{name}=")]
-    return "".join(shlex.split(line.partition("=")[2]))
-
-
-@pytest.mark.parametrize("name", ["a b", "ü", "a ü 'b'", 'a "b"', "100%"])
-def test_units_of_a_project_whose_path_needs_quotes(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / name
-    folder.mkdir()
-    (folder / "poolq.toml").touch()
-    poolq = Command(folder, RUNTIME_DIRECTORY=str(tmp_path))
-    shown = str(folder).replace("%", "%%")
-    systemd = poolq("make", "unit", "systemd").out
-    assert f"WorkingDirectory={shown}\n" in systemd
-    assert unquoted(systemd, "ReadWritePaths") == shown
-    assert f"directory={shown}\n" in poolq("make", "unit", "supervisor").out
-    assert poolq("make", "unit", "k8s").code == 0
+def test_no_module_is_imported_from_a_public_folder_in_which_a_pool_is_started(
+    tmp_path: Path,
+) -> None:
+    """Neither the jobs nor what poolq itself imports."""
+    public, left = tmp_path / "public", tmp_path / "imported"
+    public.mkdir()
+    public.chmod(0o1777)
+    for name in ("jobs", "msgspec", "dotenv", "queue", "poolq"):
+        (public / f"{name}.py").write_text(f"open({str(left)!r}, 'a').write('{name} ')")
+    run = [sys.executable, "-P", "-m", "poolq", "run", "--procs=1", "--max-spawn-failures=1"]
+    env = environment(RUNTIME_DIRECTORY=str(tmp_path), POOLQ_ENGINE=f"sqlite:///{tmp_path}/q.db")
+    done = subprocess.run(run, cwd=public, env=env, capture_output=True, timeout=60, check=False)
+    assert not left.exists(), left.read_text()
+    assert done.returncode == 3
+    assert b"module 'jobs' in" in done.stderr
+    assert b"is not loaded: everybody may write to" in done.stderr

@@ -44,7 +44,7 @@ def folder() -> Iterator[Path]:
 
 
 def config(folder: Path, name: str, file: str = "/srv/jobs.db") -> Config:
-    sources = {one: "default" for one in unit.UNIT_FLAGS} | {"name": "--name"}
+    sources = dict.fromkeys(unit.UNIT_FLAGS, "default") | {"name": "--name"}
     return Config(engine=f"sqlite:///{quote(file)}", folder=folder, name=name, sources=sources)
 
 

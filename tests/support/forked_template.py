@@ -51,7 +51,7 @@ def become_template(argv: list[str], kept: tuple[int, ...]) -> int:
     resource_tracker._resource_tracker.__init__()
     sys.path_importer_cache.clear()
     importlib.invalidate_caches()
-    sys.path[0] = ""
+    del sys.path[0]
     sys.modules["__main__"] = ModuleType("__main__")
     sys.argv = ["-c", argv[-1]]
     try:

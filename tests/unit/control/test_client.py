@@ -76,16 +76,24 @@ def test_a_missing_answer_times_out(tmp_path: Path) -> None:
         call().request("drain", {"wait": True}, 0.1)
 
 
-def test_another_users_folder_in_a_public_one_is_not_searched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"])
+@pytest.mark.parametrize("are_others", [True, False], ids=["another user's", "public"])
+def test_a_folder_in_which_others_may_answer_is_not_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, *, are_others: bool
 ) -> None:
-    """Somebody may have made a folder of root's name in /tmp."""
-    environ = {"TMPDIR": str(tmp_path)}
-    folder = tmp_path / f"poolq-{os.geteuid() + 1}"
-    folder.mkdir(0o700)
-    with answering(folder, OK) as call:
-        assert call().request("status")["ok"]
-        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    """Somebody may have made a folder of root's name in /tmp, or root become root by `su`."""
+    uid = os.getuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + (are_others and uid > 0))
+    below = {"XDG_RUNTIME_DIR": "poolq", "TMPDIR": f"poolq-{os.geteuid()}"}.get(variable, "")
+    folder = tmp_path / below
+    folder.mkdir(0o700, exist_ok=True)
+    environ = {"TMPDIR": str(tmp_path / "none")} | {variable: str(tmp_path)}
+    with answering(folder, OK):
+        if not are_others:
+            folder.chmod(0o777)
+        elif uid == 0:
+            os.chown(folder, 4242, -1)
         assert running_pools(environ) == []
-        with pytest.raises(PoolNotFound):
+        why = "belongs to" if are_others else "everybody may write to"
+        with pytest.raises(PoolNotFound, match=why):
             ControlClient("test", environ)

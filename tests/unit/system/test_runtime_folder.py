@@ -87,6 +87,28 @@ def test_one_that_others_may_enter_or_have_laid_is_refused(tmp_path: Path) -> No
         pool_folder(environ)
 
 
+def test_one_that_is_given_may_be_entered_but_not_written_to_by_others(tmp_path: Path) -> None:
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path)}
+    tmp_path.chmod(0o755)
+    assert pool_folder(environ) == tmp_path
+    tmp_path.chmod(0o1777)
+    with pytest.raises(PoolStartError, match=r"RUNTIME_DIRECTORY\).*everybody may write to"):
+        pool_folder(environ)
+    tmp_path.chmod(0o755)
+
+
+def test_one_that_is_given_may_not_be_another_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = os.geteuid()
+    if uid == 0:
+        os.chown(tmp_path, 4242, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    with pytest.raises(PoolStartError, match=r"RUNTIME_DIRECTORY\).* belongs to"):
+        pool_folder({"RUNTIME_DIRECTORY": str(tmp_path)})
+
+
 def test_a_hold_has_two_files_for_its_owner_alone_and_leaves_none(tmp_path: Path) -> None:
     folder = tmp_path / ("a" * 120)  # longer than the address of a socket
     folder.mkdir()
