@@ -214,6 +214,8 @@ def _in_lists(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> A
         state.show_message(_SORTS[key](state), now)
     elif key == "/":
         state.typing = True
+    elif key == "z" or (key == "esc" and state.zoomed and not state.filter):
+        state.zoomed = not state.zoomed
     elif key == "esc":
         state.filter = ""
     elif key == "?":

@@ -27,6 +27,7 @@ KEY_HELP = (
     KeyHelp("n, N", "in details: the next or previous line that contains the text"),
     KeyHelp("s, S", "sort the pane by its next column, or reverse the order", "sort"),
     KeyHelp(":", "type a command, such as ':scale 8'; tab completes it", "command"),
+    KeyHelp("z", "give the pane the whole screen, or take it back", "zoom"),
     KeyHelp("p", "pause or resume the selected queue", changes=True),
     KeyHelp("r", "put the selected failed job back into its queue", changes=True),
     KeyHelp(

@@ -114,18 +114,20 @@ class Order(NamedTuple):
 
 @dataclass(slots=True)
 class ScreenState:
-    """`chosen` maps panes to the keys of their selected rows, and `orders` maps panes to the order
-    that the user has chosen. `columns` holds the pane and title of each optional column that has
-    been shown, and `widths` maps them to the widest text that a column has shown. `clicked` is the
-    pane and key of the row that the last key, a click, has selected. `jobs` is the open list of
-    jobs; `fetching` is the fetch that is on its way, and `outdated` one that has begun before an
-    act ended. `own` is true in the dashboard of `poolq run`,
-    where q drains the pool. `message` is shown until `until`, in monotonic seconds, and `progress`
-    while an action runs. `kept` saves work to the next frame, and changes nothing that is drawn."""
+    """`zoomed`: whether the focused `pane` has the whole screen. `chosen` maps panes to the keys of
+    their selected rows, and `orders` maps panes to the order that the user has chosen. `columns`
+    holds the pane and title of each optional column that has been shown, and `widths` maps them to
+    the widest text that a column has shown. `clicked` is the pane and key of the row that the last
+    key, a click, has selected. `jobs` is the open list of jobs; `fetching` is the fetch that is on
+    its way, and `outdated` one that has begun before an act ended. `own` is true in the dashboard
+    of `poolq run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds,
+    and `progress` while an action runs. `kept` saves work to the next frame, and changes nothing
+    that is drawn."""
 
     own: bool = False
     read_only: bool = False
     pane: str = "workers"
+    zoomed: bool = False
     chosen: dict[str, str] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     columns: set[tuple[str, str]] = field(default_factory=set)

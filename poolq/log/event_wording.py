@@ -78,6 +78,22 @@ def brief(event: events.Event) -> str:
     return describe(event).partition("\n")[0].removeprefix(PREFIXES[level(event)])
 
 
+def in_common(event: events.Event) -> str:
+    """Return what a burst of such events has in common, or "" if each is worth its own line."""
+    match event:
+        case events.Retried():
+            return f"retried {event.job}"
+        case events.HookFailed():
+            return f"{event.hook} of {event.job}"
+        case events.Stale():
+            return "stale settlements"
+        case events.Crashed() | events.TimedOut():
+            return "recovered jobs"
+        case events.Cancelled():
+            return "cancelled running jobs"
+    return ""
+
+
 def _job(
     event: events.Retried
     | events.Failed

@@ -16,6 +16,8 @@ from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason
 from poolq.system.wakeups import WakeUps
 
+MAX_NAMED = 3  # running jobs that a drain names
+
 
 class Commands:
     """`log(level, text)` writes to the log."""
@@ -103,9 +105,22 @@ class Commands:
         """Let running jobs finish, then end the pool. A `patient` drain has no time limit."""
         if not state_updates.stop(self._pool, monotonic(), patient=patient):
             return
-        limit = f"{self._config.stop_timeout:g} s"
-        killed = "" if patient else f"; jobs that run for more than {limit} are killed and released"
-        self._log("info", f"{why}: draining{killed}")
+        text = f"{why}: draining; {self._running()}"
+        if not patient:
+            text += (
+                f" for at most {self._config.stop_timeout:g} s, and are then killed and released"
+            )
+        if why == "SIGINT":
+            text += "; another Ctrl-C kills them at once"
+        self._log("info", text)
+
+    def _running(self) -> str:
+        """Name the jobs that run, or the first ones."""
+        rows = [row.index for row in self._scores.used_rows() if row.in_job]
+        jobs = [(name, id) for id, _, name in map(self._scores.running_job, rows) if id]
+        named = ", ".join(f"{name} {id}" for name, id in jobs[:MAX_NAMED])
+        more = f" and {len(jobs) - MAX_NAMED} more" if len(jobs) > MAX_NAMED else ""
+        return f"{named}{more} may run" if jobs else "no job runs; those that just start may run"
 
     def abort(self, why: str) -> None:
         """Kill running jobs and end the pool."""

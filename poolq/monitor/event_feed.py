@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from msgspec import structs
+
 from poolq.log import events
-from poolq.log.event_wording import brief, level
+from poolq.log.event_wording import brief, in_common, level
 from poolq.log.events import Buried, Failed
 from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events
@@ -18,6 +20,7 @@ MAX_EVENTS = 100
 #: Events of single jobs, which may be very frequent, and how many of the latest are kept, so that
 #: they leave room for what happens to the pool.
 JOB_EVENTS, MAX_JOB_EVENTS = (events.Retried, events.Unknown, events.Stale), 50
+BURST_SECONDS = 10.0  # between two events of a burst
 UNKNOWN_JOB_SHOWN = 15.0  # seconds; a job that no module defines is released every 5 seconds
 T = TypeVar("T", FailureView, EventView)
 
@@ -55,8 +58,8 @@ class EventFeed:
         if failures:
             self._failures = _latest(self._failures + failures)
         if job_events or others:
-            self._job_events = _latest(self._job_events + job_events)[:MAX_JOB_EVENTS]
-            self._others = _latest(self._others + others)
+            self._job_events = joined(self._job_events, job_events)[:MAX_JOB_EVENTS]
+            self._others = joined(self._others, others)
             self._events = _latest(self._others + self._job_events)
 
     def _still_unknown(self, one: RecordedEvent) -> bool:
@@ -105,6 +108,29 @@ class EventFeed:
         self._rings[row] = NotesLayout(self._scores.pages.notes(row)).recent
 
 
+def joined(known: Sequence[EventView], new: Sequence[EventView]) -> list[EventView]:
+    """Add new events to those that are known, the newest first. An event joins its burst if that
+    has not been over for BURST_SECONDS."""
+    found = list(known)
+    bursts = {one.burst: one for one in reversed(known)}
+    for one in sorted(new, key=lambda one: one.at):
+        before = bursts.get(one.burst) if one.burst else None
+        if before is not None and one.at - before.at <= BURST_SECONDS:
+            found = [other for other in found if other is not before]
+            count = before.count + 1
+            last = one.text.removeprefix(one.burst).lstrip(",: ")
+            one = structs.replace(  # noqa: PLW2901  # the burst takes the place of its last event
+                one,
+                who=one.who if one.who == before.who else "workers",
+                text=f"{one.burst} \N{MULTIPLICATION SIGN}{count}, the last: {last}",
+                count=count,
+                began=before.began,
+            )
+        bursts[one.burst] = one
+        found.append(one)
+    return _latest(found)
+
+
 def _latest(found: list[T]) -> list[T]:
     return sorted(found, key=lambda one: -one.at)[:MAX_EVENTS]
 
@@ -121,4 +147,7 @@ def _failure(one: RecordedEvent) -> FailureView | None:
 
 
 def _event(one: RecordedEvent) -> EventView:
-    return EventView(at=one.when, level=level(one.event), who=one.who, text=brief(one.event))
+    return EventView(
+        at=one.when, level=level(one.event), who=one.who, text=brief(one.event),
+        burst=in_common(one.event), began=one.when,
+    )  # fmt: skip

@@ -170,12 +170,17 @@ class FailureView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to the pool. `level`: info, warning or error."""
+    """Something that happened to the pool. `level`: info, warning or error. A burst of similar
+    events is one: `count` says of how many, since `began`, and `at` and `text` are about the last
+    one. `burst`: what they have in common, in words; "" for an event that is alone."""
 
     at: float
     level: str
     who: str
     text: str
+    burst: str = ""
+    count: int = 1
+    began: float = 0.0
 
 
 class UnknownJobView(msgspec.Struct, frozen=True, kw_only=True):

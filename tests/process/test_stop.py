@@ -103,6 +103,11 @@ def test_int_alone_drains(project: Project) -> None:
     pool.until_runs(running)
     pool.signal(signal.SIGINT)
     pool.until_said("SIGINT: draining")
+    (said,) = [line for line in pool.log.splitlines() if "SIGINT: draining" in line]
+    assert said.partition("draining; ")[2] == (
+        f"jobs:Held {running} may run for at most 60 s, and are then killed and released; another "
+        "Ctrl-C kills them at once"
+    )
     project.ledger.open()
     assert pool.wait_exit() == 0
     assert project.ledger.ids("end") == [running]

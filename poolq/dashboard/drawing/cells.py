@@ -19,7 +19,7 @@ def clean(text: str, *, ascii_only: bool = False) -> str:
     escaped. If `ascii_only`, ? replaces characters that are not ASCII."""
     text = escaping.clean(text)
     if ascii_only and not text.isascii():
-        text = text.encode("ascii", "replace").decode()
+        text = text.replace("\N{MULTIPLICATION SIGN}", "x").encode("ascii", "replace").decode()
     return text
 
 

@@ -3,7 +3,8 @@
 From top to bottom, it shows the header, the alerts, the throughput and the backlog, the panes and
 the keys. A small screen shows little but the focused pane; a wide screen shows panes side by side.
 From FULL_HEAD_HEIGHT lines on, the height of each part above the panes is fixed, so that an alert
-that comes or goes does not move the panes.
+that comes or goes does not move the panes; unless a pane is cut, which needs the lines more. One
+pane may have the whole screen below the header.
 """
 
 from rich.segment import Segment
@@ -29,7 +30,7 @@ from poolq.dashboard.drawing.cells import (
     width_of,
     without_module,
 )
-from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
+from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH, PaneArea
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.drawing.targets import mark_row
 from poolq.dashboard.drawing.theme import PLAIN, Theme
@@ -58,8 +59,12 @@ def draw(
     lines = header.draw(snapshot, theme, width, 2 if tall else 1, state.failures.server)
     room = height - len(lines) - 1
     alone = state.help or state.detail is not None or state.jobs is not None
-    if room > 2 and not alone:
-        lines += _summary(context, width, room)
+    if room > 2 and not (alone or state.zoomed):
+        summary = _summary(context, width, room)
+        reserved = summary.count([])
+        if reserved and layout.is_cut(_areas(context, width, room - len(summary)), _rows(context)):
+            summary = [line for line in summary if line]
+        lines += summary
     room = height - len(lines) - 1
     if state.help:
         body = help_page.draw(state, theme, width, room)
@@ -130,17 +135,29 @@ def _without_modules(text: str, theme: Theme) -> str:
     return " ".join(without_module(word, theme.cut) for word in text.split(" "))
 
 
-def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
-    """Draw the panes: those in the full width, and between them two columns."""
+def _rows(context: DrawContext) -> dict[str, int]:
+    """Return how many rows each pane has."""
+    return {name: pane.count(context.snapshot, context.state) for name, pane in PANES.items()}
+
+
+def _areas(context: DrawContext, width: int, room: int) -> list[PaneArea]:
     state, snapshot = context.state, context.snapshot
-    rows = {name: pane.count(snapshot, state) for name, pane in PANES.items()}
+    if state.zoomed:
+        return [PaneArea(state.pane, 0, 0, width, room)]
+    rows = _rows(context)
     if room >= ROOM_FOR_SUCCESSOR and not state.filter:
         # A slot has two workers while one is replaced; that must not move the panes below.
         rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
+    trouble = {name: pane.troubled(snapshot, state) for name, pane in PANES.items()}
+    return layout.arrange(rows, trouble, state.pane, width, room)
+
+
+def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
+    """Draw the panes: those in the full width, and between them two columns."""
     lines: list[Line] = []
     columns: dict[int, list[Line]] = {}
     below: list[Line] = []
-    for area in layout.arrange(rows, state.pane, width, max(0, room)):
+    for area in _areas(context, width, max(0, room)):
         drawn = table.draw(PANES[area.pane], context, area.width, area.height)
         if area.width < width:
             columns.setdefault(area.left, []).extend(drawn)

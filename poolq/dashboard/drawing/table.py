@@ -23,6 +23,7 @@ from poolq.monitor.snapshot import Snapshot
 
 #: A cell is its text, or its text and its style.
 Cell = str | tuple[str, Style]
+MARGIN = 2  # columns of a row's mark and of the blank behind it
 MIN_TEXT_WIDTH = 6  # columns that a shortened text keeps
 IMPORTANT_RANK = 2  # columns up to this rank take precedence over long texts
 _ORDER = {"bad": 0, "warn": 1, "": 2}
@@ -67,7 +68,8 @@ class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
     the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
     `left_out` returns how many more rows there are than are known. `sorts` has the titles of
-    the columns by which the pane can be sorted. If the pane is `timeless`, its cells depend on
+    the columns by which the pane can be sorted; unless the user does so, rows with problems come
+    first, then it is sorted by `usual`. If the pane is `timeless`, its cells depend on
     nothing but the row, so they need not be made again as long as the row is the same object."""
 
     name: str
@@ -79,6 +81,7 @@ class Pane:
     empty: str
     severity: Callable[[Any], str] = lambda _: ""
     left_out: Callable[[DrawContext], int] = lambda _: 0
+    usual: Callable[[Any], Any] = lambda _: 0
     sorts: Mapping[str, Sort] = field(default_factory=dict)
     timeless: bool = False
 
@@ -90,7 +93,7 @@ class Pane:
 
     def _shown(self, rows: Sequence[Any], order: Order | None, text: str) -> list[Any]:
         if order is None:
-            rows = sorted(rows, key=lambda row: _ORDER[self.severity(row)])
+            rows = sorted(rows, key=lambda row: (_ORDER[self.severity(row)], self.usual(row)))
         else:
             value = self.sorts[order.column].value
             rows = in_order(rows, value, descending=order.descending)
@@ -102,6 +105,14 @@ class Pane:
     def count(self, snapshot: Snapshot, state: ScreenState) -> int:
         """Return the number of rows that match the filter."""
         return len(self.shown(snapshot, state) if state.filter else self.rows(snapshot))
+
+    def troubled(self, snapshot: Snapshot, state: ScreenState) -> int:
+        """Return the number of rows with problems."""
+        rows = self.rows(snapshot)
+        return state.kept.result(f"trouble {self.name}", self._troubled, rows)
+
+    def _troubled(self, rows: Sequence[Any]) -> int:
+        return sum(bool(self.severity(row)) for row in rows)
 
     def position(self, rows: Sequence[Any], state: ScreenState) -> int:
         """Return the index of the selected row, or 0 if there is no such row."""
@@ -219,7 +230,7 @@ def _layout(
     columns = [one for number, one in enumerate(pane.columns) if number not in unwanted]
     most = dict(zip(pane.columns, wanted, strict=True))
     widths: dict[PaneColumn, int] = {}
-    spare = width - 1
+    spare = width - MARGIN
     for important in (True, False):
         for column in sorted(columns, key=lambda one: one.rank):
             fits = not column.rank or column.width + 1 <= spare
@@ -269,7 +280,7 @@ def _header(
     known = headers.get(pane.name)
     if known is not None and known.look == look:
         return known.line
-    text, spans = " ", []
+    text, spans = f"{theme.focus if focused else ' '} ", []
     for number, (column, size) in enumerate(layout):
         arrow = ""
         if order is not None and order.column == column.title:
@@ -321,8 +332,8 @@ def _row(
         else:
             segments.append(_segment(*layout[number], cell, theme))
     style = mark_row(theme.level(look[0]), pane.name, key, width)
-    line: Line = [Segment(theme.mark if look[0] else " ", style), *segments]
-    taken = 1 + sum(size + 1 for _, size in layout)
+    line: Line = [Segment(f"{theme.mark if look[0] else ' '} ", style), *segments]
+    taken = MARGIN + sum(size + 1 for _, size in layout)
     if taken < width:
         line.append(Segment(" " * (width - taken), PLAIN))
     if chosen:

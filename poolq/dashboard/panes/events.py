@@ -30,7 +30,7 @@ EVENTS_PANE = Pane(
         PaneColumn("WHAT", 16, _text, most=400, untrusted=True),
     ),
     rows=lambda snapshot: snapshot.events,
-    key=lambda one: f"{one.at} {one.who} {one.text}",
+    key=lambda one: f"{one.began} {one.burst or one.text}",
     words=lambda one: f"{one.level} {one.who} {one.text}",
     fields=_fields,
     empty="nothing has happened yet",

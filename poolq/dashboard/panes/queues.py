@@ -84,6 +84,7 @@ QUEUES_PANE = Pane(
     fields=_fields,
     empty="no queue is known yet",
     severity=_severity,
+    usual=lambda one: (-one.ready - one.delayed - one.parked - one.running, one.queue),
     left_out=lambda context: context.snapshot.left_out,
     timeless=True,
     sorts={

@@ -15,6 +15,7 @@ from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.job_list import FoundFailures
+from poolq.dashboard.key_bindings import press
 from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Detail, Order, ScreenState, yes_no
@@ -251,7 +252,9 @@ def test_columns_stay_where_they_are_when_their_values_end(width: int) -> None:
     def headers(pool: Snapshot) -> list[str]:
         lines = shown(pool, (width, 50), state)
         return [
-            re.sub(r"\d+", "#", line) for line in lines if line.startswith((" WORKERS", " LIMITS"))
+            re.sub(r"\d+", "#", line)
+            for line in lines
+            if line[2:].startswith(("WORKERS", "LIMITS"))
         ]
 
     state = ScreenState()
@@ -265,7 +268,7 @@ def test_columns_stay_where_they_are_when_their_values_end(width: int) -> None:
 
 
 @pytest.mark.parametrize("pane", PANES)
-@pytest.mark.parametrize("width", range(16, 62))
+@pytest.mark.parametrize("width", range(17, 62))
 def test_a_number_is_shown_in_full_or_not_at_all(width: int, pane: str) -> None:
     worker = msgspec.structs.replace(snapshots.LEAKING, running=4567.0)
     limit = msgspec.structs.replace(snapshots.MAILS, waiting=98765)
@@ -359,14 +362,15 @@ def test_a_wide_head_says_what_stores_the_jobs() -> None:
 
 
 def test_what_comes_and_goes_moves_nothing_else() -> None:
-    """An alert, a failure of a worker's job and new numbers leave each pane in its place."""
+    """An alert, a failure of a worker's job and new numbers leave each pane in its place, where
+    there is room for all rows."""
     pool, calm = snapshots.troubled(), snapshots.well()
     quiet = msgspec.structs.replace(
         pool, head=calm.head, workers=tuple(snapshots.idle(slot) for slot in range(1, 5)),
         limits=tuple(msgspec.structs.replace(one, state="open", waiting=0) for one in pool.limits),
         queues=tuple(snapshots.queue(one.queue) for one in pool.queues),
     )  # fmt: skip
-    for size in ((100, 30), (200, 50)):
+    for size in ((200, 50), (240, 60)):
         state = ScreenState()
         before, after = titles(shown(pool, size, state)), titles(shown(quiet, size, state))
         assert "no trouble" in "".join(shown(quiet, size, state))
@@ -377,6 +381,64 @@ def test_what_comes_and_goes_moves_nothing_else() -> None:
         renamed = {(at, x, re.sub(r"\d+", "#", title)) for at, x, title in before}
         found = titles(shown(reload, size, state))
         assert {(at, x, re.sub(r"\d+", "#", title)) for at, x, title in found} == renamed
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30)])
+def test_lines_for_problems_that_there_are_not_go_to_panes_that_are_cut(
+    size: tuple[int, int],
+) -> None:
+    pool = msgspec.structs.replace(
+        snapshots.well(), queues=tuple(snapshots.queue(f"q{n}") for n in range(30))
+    )
+    few = msgspec.structs.replace(pool, queues=pool.queues[:1], failures=(), events=(), limits=())
+    lines = [shown(one, size) for one in (pool, few)]
+    starts = [next(at for at, line in enumerate(one) if "WORKERS 4" in line) for one in lines]
+    assert "no trouble" in lines[0][2]
+    assert lines[0][3].strip()
+    if size == (100, 30):
+        assert (starts[1] - starts[0], lines[1][3]) == (2, ""), "nothing is cut"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30)])
+def test_a_pane_may_have_the_whole_screen(size: tuple[int, int]) -> None:
+    pool = msgspec.structs.replace(
+        snapshots.troubled(), queues=tuple(snapshots.queue(f"q{n:02}") for n in range(60))
+    )
+    state = ScreenState(pane="queues")
+    press("z", state, pool, 0.0)
+    lines = shown(pool, size, state)
+    (at,) = [at for at, line in enumerate(lines) if line.startswith("▶ QUEUES 60")]
+    assert (at, lines[at + 1][:5], lines[-2][:5]) == (2, "  q00", f"  q{size[1] - 5:02}")
+    press("tab", state, pool, 0.0)
+    assert shown(pool, size, state)[2].startswith("▶ LIMITS")
+    press("shift-tab", state, pool, 0.0)
+    press("esc", state, pool, 0.0)
+    assert "WORKERS 4" in "".join(shown(pool, size, state))
+
+
+def test_marks_stand_apart_from_names_and_the_focus_is_seen_without_colours() -> None:
+    pool = msgspec.structs.replace(
+        snapshots.troubled(), queues=(snapshots.queue("mails", paused=True),)
+    )
+    ascii_only = make_theme(colour=False, ascii_only=True)
+    for theme, sign in ((make_theme(colour=True, ascii_only=False), "▶"), (ascii_only, ">")):
+        state = ScreenState(pane="queues")
+        drawn = frame.draw(pool, state, theme, (80, 24), 0.0)
+        lines = ["".join(part.text for part in line) for line in drawn]
+        assert [line for line in lines if line.startswith("! mails ")]
+        assert [line[:8] for line in lines if line.startswith(sign)] == [f"{sign} QUEUES"]
+
+
+def test_queues_are_sorted_by_trouble_then_by_jobs_then_by_name() -> None:
+    some = [
+        snapshots.queue("b", ready=1, delayed=0), snapshots.queue("a", ready=1, delayed=0),
+        snapshots.queue("c", ready=0, delayed=9), snapshots.queue("d", ready=2, delayed=0),
+        snapshots.queue("paused", ready=0, delayed=0, paused=True),
+        snapshots.queue("lost", ready=3, delayed=0, served=False),
+    ]  # fmt: skip
+    pool = msgspec.structs.replace(snapshots.troubled(), queues=tuple(some))
+    names = [one.queue for one in PANES["queues"].shown(pool, ScreenState())]
+    assert names == ["lost", "paused", "c", "d", "a", "b"]
 
 
 def titles(lines: list[str]) -> set[tuple[int, int, str]]:
@@ -428,10 +490,10 @@ def test_it_says_whether_the_pool_keeps_up(size: tuple[int, int], texts: list[st
 
 def test_kinds_of_jobs_say_what_is_slow_and_what_fails() -> None:
     lines = shown(snapshots.troubled(), (100, 30), ScreenState(pane="kinds"))
-    at = next(at for at, line in enumerate(lines) if line.startswith(" KINDS 3 "))
+    at = next(at for at, line in enumerate(lines) if line.startswith("▶ KINDS 3 "))
     assert lines[at].split() == [
-        "KINDS", "3", "JOBS/S", "DONE", "FAILED", "RETRIED", "HELD", "USUAL", "95%", "IN", "TIME",
-        "IN", "ALL",
+        "▶", "KINDS", "3", "JOBS/S", "DONE", "FAILED", "RETRIED", "HELD", "USUAL", "95%", "IN",
+        "TIME", "IN", "ALL",
     ]  # fmt: skip
     rows = [line.split() for line in lines[at + 1 : at + 4]]
     assert rows[0] == [
@@ -474,7 +536,7 @@ def test_queues_that_are_left_out_are_counted() -> None:
 @pytest.mark.parametrize(
     ("pane", "words"),
     [("workers", "enter open  K kill  L log  / filter"),
-     ("queues", "enter open  p resume  X purge  A its failures  / filter"),
+     ("queues", "enter open  p pause  X purge  / filter"),
      ("failures", "enter open  r retry  A all like it  X forget  m move  L log")],
 )  # fmt: skip
 def test_the_last_line_names_the_keys_that_the_selected_row_allows(pane: str, words: str) -> None:
@@ -491,7 +553,7 @@ def test_an_arrow_shows_the_column_by_which_a_pane_is_sorted(column: str, gap: s
 
     def header(state: ScreenState) -> str:
         lines = shown(pool, (120, 30), state)
-        line = next(line for line in lines if line.startswith(" QUEUES 3"))
+        line = next(line for line in lines if line.startswith("  QUEUES 3"))
         return line.rstrip(" ▼")  # the sign that there are more rows below
 
     plain = header(ScreenState())
@@ -529,7 +591,7 @@ def test_changing_numbers_move_nothing(size: tuple[int, int]) -> None:
         )  # fmt: skip
         words = r"\b(out|oldest|up|ping|data|log|max|wait|MAX|BACKLOG)\b"
         lines = shown(pool, size)
-        above = next(at for at, line in enumerate(lines) if line.startswith(" WORKERS"))
+        above = next(at for at, line in enumerate(lines) if line.startswith("▶ WORKERS"))
         kept = [line for line in lines[:above] if line.strip() and line[0] != "!"]
         return [[found.start() for found in re.finditer(words, line)] for line in kept]
 

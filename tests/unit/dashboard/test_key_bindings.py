@@ -59,10 +59,10 @@ def test_trouble_stands_first() -> None:
 def test_keys_are_about_the_row_that_stood_first_when_its_pane_was_entered() -> None:
     state = ScreenState()
     keys(state, "tab")
-    assert chosen(state, POOL).queue == "billing"
-    queues = (snapshots.queue("a", parked=1), *POOL.queues)
+    assert chosen(state, POOL).queue == "emails"
+    queues = (snapshots.queue("a", parked=100), *POOL.queues)
     moved = msgspec.structs.replace(POOL, queues=queues)
-    assert press("p", state, moved, 0.0) == Action("resume", "billing")
+    assert press("p", state, moved, 0.0) == Action("pause", "emails")
 
 
 def test_the_choice_stays_with_its_row_when_others_come() -> None:
@@ -105,8 +105,8 @@ def test_upper_case_asks_and_the_default_is_no(key: str, pane: str, kind: str) -
 
 def test_acts_name_what_is_chosen() -> None:
     state = ScreenState(pane="queues")
-    assert keys(state, "p") == [Action("resume", "billing")]  # it is paused
-    assert keys(state, "j", "p")[-1] == Action("pause", "emails")
+    assert keys(state, "p") == [Action("pause", "emails")]
+    assert keys(state, "j", "p")[-1] == Action("resume", "billing")  # it is paused
     state = ScreenState(pane="failures")
     assert keys(state, "j", "r")[-1] == Action("retry", POOL.failures[1].id)
     assert keys(ScreenState(), "+", "-") == [Action("scale", by=1), Action("scale", by=-1)]
@@ -133,7 +133,7 @@ def test_enter_fetches_what_is_not_on_the_screen() -> None:
 
 
 def test_a_waiting_queue_is_purged_after_a_question_with_its_counts() -> None:
-    state = ScreenState(pane="queues")
+    state = ScreenState(pane="queues", chosen={"queues": "billing"})
     keys(state, "X")
     assert state.question is not None
     counts = "12 ready, 3 delayed and 0 parked jobs"
@@ -180,7 +180,7 @@ def test_a_pane_is_sorted_by_each_of_its_columns_and_at_last_as_before() -> None
     assert seen[0] == ["billing", "default", "emails"]
     assert seen[titles.index("READY")] == ["default", "billing", "emails"]
     assert seen[titles.index("OLDEST")] == ["default", "billing", "emails"], "unknown ones are last"
-    assert seen[-1] == ["billing", "emails", "default"]
+    assert seen[-1] == ["emails", "billing", "default"], "by trouble, jobs and name"
     keys(state, "S")
     assert [one.queue for one in PANES["queues"].shown(POOL, state)] == seen[0][::-1]
     state.orders["queues"] = Order("OLDEST", descending=False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.dashboard.drawing.layout import NARROW, PANE_GAP, WIDE, PaneArea, arrange, share
+from poolq.dashboard.drawing.layout import NARROW, PANE_GAP, WIDE, PaneArea, arrange, is_cut, share
 from poolq.dashboard.panes import PANES
 
 FEW = {**dict.fromkeys(PANES, 1), "schedules": 0}
@@ -25,14 +25,15 @@ def test_every_pane_has_one_place() -> None:
 
 @given(
     rows=st.fixed_dictionaries({name: st.integers(0, 60) for name in PANES}),
+    trouble=st.dictionaries(st.sampled_from(list(PANES)), st.integers(0, 60)),
     focus=st.sampled_from(list(PANES)),
     width=st.integers(20, 300),
     height=st.integers(3, 80),
 )
 def test_panes_fill_the_screen_and_never_overlap(
-    rows: dict[str, int], focus: str, width: int, height: int
+    rows: dict[str, int], trouble: dict[str, int], focus: str, width: int, height: int
 ) -> None:
-    areas = arrange(rows, focus, width, height)
+    areas = arrange(rows, trouble, focus, width, height)
     assert focus in panes(areas)
     assert len(set(panes(areas))) == len(areas)
     for one, other in combinations(areas, 2):
@@ -44,7 +45,7 @@ def test_panes_fill_the_screen_and_never_overlap(
 
 
 def test_a_wide_screen_has_two_columns_below_the_workers() -> None:
-    areas = arrange({**dict.fromkeys(PANES, 1), "queues": 60}, "workers", 200, 36)
+    areas = arrange({**dict.fromkeys(PANES, 1), "queues": 60}, {}, "workers", 200, 36)
     assert panes(areas) == ["workers", *WIDE[0], *WIDE[1]]
     assert {one.pane for one in areas if one.left} == set(WIDE[1])
     assert areas[0] == PaneArea("workers", 0, 0, 200, 2)
@@ -52,23 +53,23 @@ def test_a_wide_screen_has_two_columns_below_the_workers() -> None:
 
 @pytest.mark.parametrize("focus", ["workers", "failures", "events"])
 def test_events_get_the_full_width_of_the_lines_that_two_columns_leave(focus: str) -> None:
-    areas = arrange({**dict.fromkeys(PANES, 1), "events": 60}, focus, 200, 36)
+    areas = arrange({**dict.fromkeys(PANES, 1), "events": 60}, {}, focus, 200, 36)
     assert panes(areas) == ["workers", *WIDE[0], "failures", "nodes", "events"]
     assert areas[-1] == PaneArea("events", 0, 16, 200, 20)
     assert {one.pane for one in areas if one.left} == {"failures", "nodes"}
-    queues = arrange({**FEW, "events": 60, "queues": 22}, focus, 200, 36)
+    queues = arrange({**FEW, "events": 60, "queues": 22}, {}, focus, 200, 36)
     assert queues[-1] == PaneArea("events", 0, 29, 200, 7)
 
 
 def test_a_new_failure_moves_no_pane_of_a_wide_screen() -> None:
-    before = arrange({**FEW, "events": 60}, "workers", 200, 36)
-    assert arrange({**FEW, "events": 60, "failures": 10}, "workers", 200, 36) == before
+    before = arrange({**FEW, "events": 60}, {}, "workers", 200, 36)
+    assert arrange({**FEW, "events": 60, "failures": 10}, {}, "workers", 200, 36) == before
 
 
 def test_many_workers_leave_half_of_a_wide_screen_to_the_others() -> None:
     many = {**FEW, "workers": 100, "failures": 100}
     for focus in ("workers", "failures"):
-        assert arrange(many, focus, 200, 36)[0].height == 18
+        assert arrange(many, {}, focus, 200, 36)[0].height == 18
 
 
 @pytest.mark.parametrize(
@@ -77,22 +78,22 @@ def test_many_workers_leave_half_of_a_wide_screen_to_the_others() -> None:
     ids=["neither", "kinds of jobs", "both", "several nodes"],
 )
 def test_optional_panes_come_with_the_room(nodes: int, height: int, shown: set[str]) -> None:
-    found = panes(arrange({**FEW, "nodes": nodes}, "workers", 100, height))
+    found = panes(arrange({**FEW, "nodes": nodes}, {}, "workers", 100, height))
     assert set(found) & {"kinds", "nodes"} == shown
 
 
 @pytest.mark.parametrize("size", [(60, 15), (100, 30), (200, 50)])
 def test_schedules_are_shown_only_if_there_are_any(size: tuple[int, int]) -> None:
-    assert "schedules" not in panes(arrange(FEW, "workers", *size))
-    assert "schedules" in panes(arrange(FEW, "schedules", *size))
-    assert "schedules" in panes(arrange({**FEW, "schedules": 1}, "workers", *size))
+    assert "schedules" not in panes(arrange(FEW, {}, "workers", *size))
+    assert "schedules" in panes(arrange(FEW, {}, "schedules", *size))
+    assert "schedules" in panes(arrange({**FEW, "schedules": 1}, {}, "workers", *size))
 
 
 def test_a_small_screen_leaves_out_panes_without_rows() -> None:
     few = {**FEW, "limits": 0}
-    assert "limits" not in panes(arrange(few, "workers", 60, 8))
-    assert "limits" in panes(arrange(few, "limits", 60, 8))
-    assert "limits" in panes(arrange(few, "workers", 100, 18))
+    assert "limits" not in panes(arrange(few, {}, "workers", 60, 8))
+    assert "limits" in panes(arrange(few, {}, "limits", 60, 8))
+    assert "limits" in panes(arrange(few, {}, "workers", 100, 18))
 
 
 @given(
@@ -104,11 +105,43 @@ def test_panes_share_all_the_room_there_is(
     wants: list[int], room: int, data: st.DataObject
 ) -> None:
     focus = data.draw(st.integers(0, len(wants) - 1))
-    given_lines = share(wants, room, focus)
+    urgent = [data.draw(st.sampled_from([0, *range(2, most + 1)])) for most in wants]
+    given_lines = share(wants, urgent, room, focus)
     assert sum(given_lines) == room
     assert all(lines >= 0 and lines != 1 for n, lines in enumerate(given_lines) if n != focus)
     assert given_lines[focus] >= min(2, room)
 
 
 def test_a_pane_gets_what_it_needs_before_another_gets_more() -> None:
-    assert share([3, 2, 60], 20, 0) == [3, 2, 15]
+    assert share([3, 2, 60], [0, 0, 0], 20, 0) == [3, 2, 15]
+
+
+def heights(areas: list[PaneArea]) -> dict[str, int]:
+    return {one.pane: one.height for one in areas}
+
+
+def test_what_is_in_trouble_has_room_before_what_is_well() -> None:
+    rows = {**FEW, "workers": 8, "queues": 30, "schedules": 9, "failures": 9, "events": 90}
+    calm = heights(arrange(rows, {}, "workers", 80, 14))
+    assert (calm["workers"], calm["queues"], calm["failures"]) == (8, 2, 2)
+    found = heights(arrange(rows, {"queues": 4}, "workers", 80, 14))
+    assert (found["workers"], found["queues"], found["limits"]) == (7, 5, 2)
+    many = heights(arrange(rows, {"queues": 30}, "workers", 80, 14))
+    assert (many["workers"], many["queues"], many["limits"]) == (5, 7, 2), "half of the room"
+
+
+def test_failures_and_events_have_room_before_schedules_that_are_well() -> None:
+    rows = {**FEW, "schedules": 9, "failures": 9, "events": 90}
+    shown = panes(arrange(rows, {}, "workers", 80, 10))
+    assert shown == ["workers", "queues", "limits", "failures", "events"]
+    shown = panes(arrange(rows, {"schedules": 1}, "workers", 80, 10))
+    assert shown == ["workers", "queues", "limits", "schedules", "failures"]
+    assert panes(arrange(rows, {}, "workers", 80, 40))[-2:] == ["kinds", "nodes"]
+
+
+def test_a_pane_is_cut_if_it_has_more_rows_than_it_shows() -> None:
+    rows = {**FEW, "queues": 3}
+    whole = arrange(rows, {}, "workers", 80, 14)
+    assert not is_cut(whole, rows)
+    assert is_cut(whole, {**rows, "queues": 9})
+    assert is_cut(arrange(rows, {}, "workers", 80, 8), rows)
