@@ -6,8 +6,10 @@ The pool's master answers through its socket, without asking the broker.
 import os
 import socket
 import sys
+from time import monotonic
 
 ANSWER_TIMEOUT = 2.0  # seconds
+MAX_ANSWER_BYTES = 1 << 16
 HEALTHY, UNHEALTHY, NO_POOL = 0, 1, 69
 _CONFIG_FILES = {".env": b"POOLQ_NAME", "poolq.toml": b"name", "pyproject.toml": b"poolq"}
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
@@ -103,8 +105,10 @@ def check(name: str, probe: str) -> int:
 
 
 def _receive(line: socket.socket) -> bytes:
-    data = b""
-    while not data.endswith(b"\n"):
+    """Return a line, or its first MAX_ANSWER_BYTES. Raises OSError."""
+    data, deadline = b"", monotonic() + ANSWER_TIMEOUT
+    while not data.endswith(b"\n") and len(data) < MAX_ANSWER_BYTES:
+        line.settimeout(max(0.001, deadline - monotonic()))
         chunk = line.recv(4096)
         if not chunk:
             break

@@ -14,6 +14,7 @@ from poolq.cli import options
 from poolq.cli.options import print_line, with_settings
 from poolq.cli.pool import request
 from poolq.config import Config
+from poolq.control.client import reading
 from poolq.errors import NotFound, Refused
 from poolq.monitor import amounts
 
@@ -35,6 +36,11 @@ def kill(settings: Config, target: str, give_back: bool, yes: bool, as_json: boo
     The job is cancelled: it is deleted and does not run again. With --give-back it returns to the
     head of its queue instead, without using an attempt. The worker is replaced.
     """
+    with reading(settings.name):
+        _kill(settings, target, give_back=give_back, yes=yes, as_json=as_json)
+
+
+def _kill(settings: Config, target: str, *, give_back: bool, yes: bool, as_json: bool) -> None:
     worker = find_worker(request(settings, "status")["workers"], target)
     what = "put the job back into its queue" if give_back else "cancel the job"
     who = f"worker {worker['slot']} (pid {worker['pid']})"

@@ -6,15 +6,20 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
 from time import time
+from typing import TYPE_CHECKING
 
 import click
 
 from poolq.cli.options import warn, with_settings
 from poolq.common.durations import micros
+from poolq.common.escaping import clean_lines
 from poolq.config import Config
-from poolq.control.client import ControlClient
+from poolq.control.client import ControlClient, reading
 from poolq.errors import DurationError
 from poolq.system.wakeups import readable
+
+if TYPE_CHECKING:
+    from poolq.monitor.log_follower import LogFollower
 
 POLL_INTERVAL = 0.1  # seconds
 DEFAULT_LINES = 100
@@ -52,20 +57,28 @@ def log(
     """
     from poolq.log.line_filter import LineFilter
     from poolq.monitor.log_follower import LogFollower
-    from poolq.system import identity
 
     with closing(ControlClient(settings.name, os.environ)) as line:
         scores, master = line.attach(), line.pid
-    begun = identity.start_time(master)
     wanted = LineFilter(worker, job or "", level, time() - since if since is not None else 0.0)
-    follower = LogFollower(scores, wanted)
     most = lines if lines is not None else DEFAULT_LINES if since is None else None
-    found = deque(follower.poll(last=not follow), most)
-    if not found:
-        yet = " yet" * follow
-        warn(f"no line of the log matches{yet}; the pool keeps the last 4 MiB of its log")
-    _print(found)
-    while follow:
+    with reading(settings.name):
+        follower = LogFollower(scores, wanted)
+        found = deque(follower.poll(last=not follow), most)
+        if not found:
+            yet = " yet" * follow
+            warn(f"no line of the log matches{yet}; the pool keeps the last 4 MiB of its log")
+        _print(found)
+        if follow:
+            _follow(follower, master)
+
+
+def _follow(follower: "LogFollower", master: int) -> None:
+    """Print new lines until this process has ended."""
+    from poolq.system import identity
+
+    begun = identity.start_time(master)
+    while True:
         ended = begun is None or identity.start_time(master) != begun
         _print(follower.poll(last=ended))
         if follower.lost:
@@ -79,5 +92,5 @@ def log(
 
 def _print(lines: Sequence[str]) -> None:
     if lines:
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.write("".join(f"{clean_lines(line)}\n" for line in lines))
         sys.stdout.flush()

@@ -9,7 +9,7 @@ from poolq.cli.options import json_option, with_settings
 from poolq.cli.pool import accepted, connect
 from poolq.common import units
 from poolq.config import Config
-from poolq.control.client import ControlClient
+from poolq.control.client import ControlClient, reading
 from poolq.errors import PoolqError
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import EventView
@@ -32,6 +32,11 @@ def status(settings: Config, as_json: bool) -> int:
     """
     line = connect(settings)
     found = accepted(settings, line.request("status"))
+    with reading(settings.name):
+        return _print(found, line, as_json)
+
+
+def _print(found: dict[str, Any], line: ControlClient, as_json: bool) -> int:
     from poolq.cli import tables
 
     events = found["events"] = _events(line)

@@ -37,7 +37,9 @@ SQL_SCHEMES = ("mysql", "mariadb")
 ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
 DRIVER_SCHEMES = ("mysql", "mariadb", "sqlite")
 
-_SECRET = re.compile(r"([?&;][^=&;#]*(?:pass|pwd|secret|token|auth)[^=&;#]*=)[^&#]*", re.IGNORECASE)
+#: The names in a part of a query that ends at & or #, and what those of secrets have.
+_NAME = re.compile(r"(?:^|[?;])([^?;=]*)=")
+_SECRET = re.compile("pass|pwd|secret|token|auth", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
 
 
@@ -160,8 +162,14 @@ def redact(url: str) -> str:
         elif colon:
             user = f"{name}:***"
     hosts = ",".join(_shown_host(host) for host in hosts.split(","))
-    shown = _SECRET.sub(r"\1***", tail)
+    shown = "".join(map(_shown_options, re.split("([&#])", tail)))
     return f"{scheme}://{user}{at}{hosts}{shown}"
+
+
+def _shown_options(part: str) -> str:
+    secrets = (found.end() for found in _NAME.finditer(part) if _SECRET.search(found[1]))
+    end = next(secrets, None)
+    return part if end is None else f"{part[:end]}***"
 
 
 def _shown_host(host: str) -> str:

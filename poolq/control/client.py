@@ -5,17 +5,17 @@ The connection ends when the pool ends.
 
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import msgspec
 
-from poolq.control.protocol import VERSION, Answer
+from poolq.control.protocol import FIELDS, VERSION, Answer
 from poolq.errors import PoolNotFound, PoolqError, Refused, WaitTimeout
-from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.board import Scoreboard, rows_of
 from poolq.system.runtime_folder import (
     RunningPool,
     connect,
@@ -29,6 +29,21 @@ STARTUP_TIMEOUT = 3.0  # seconds that a pool has between taking its lock and ope
 CONNECT_RETRY_DELAY = 0.05  # seconds
 MAX_ANSWER_BYTES = 64 << 20
 _answer = msgspec.json.Decoder(dict[str, Any])
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Let an error about what a pool has answered or shares, which may be another's program, be a
+    PoolqError."""
+    try:
+        yield
+    except PoolqError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise PoolqError(
+            f"pool {name!r} shows what this command cannot read ({type(error).__name__}: {error}); "
+            "use the poolq of that pool"
+        ) from error
 
 
 class ControlClient:
@@ -96,7 +111,11 @@ class ControlClient:
                 f"pool {self._name!r} speaks version {answer.get('v')}, but this command version "
                 f"{VERSION}; use the poolq of that pool"
             )
-        if type(answer.get("ok")) is not bool or not (answer["ok"] or "error" in answer):
+        begun = do in ("drain", "stop") and not request.get("wait")
+        name, kind = ("ok", bool) if begun else FIELDS.get(do, ("ok", bool))
+        if answer.get("ok") is False:
+            name, kind = "error", str
+        if type(answer.get("ok")) is not bool or type(answer.get(name)) is not kind:
             raise self._invalid_answer(data)
         return answer
 
@@ -104,9 +123,10 @@ class ControlClient:
         """Open the pool's scoreboard, read-only. It stays readable after the pool has ended. Raises
         the errors of `request`, and Refused if the pool does not share its scoreboard."""
         answer = self.request("attach")
-        if not answer["ok"] or not self._fds:
+        rows = rows_of(self._fds[-1]) if self._fds else 0
+        if not answer["ok"] or not rows:
             raise Refused(f"pool {self._name!r}: {answer.get('error', 'it sent no scoreboard')}")
-        return Scoreboard(answer["rows"], self._fds.pop(), readonly=True)
+        return Scoreboard(rows, self._fds.pop(), readonly=True)
 
     def close(self) -> None:
         self._socket.close()

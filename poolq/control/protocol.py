@@ -22,7 +22,7 @@ Each is one line of JSON; a request has at most 4096 bytes. `v` is the version o
 A line that is not a request is answered with "ok":false, and then the connection is closed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,6 +41,12 @@ class AnswerWithFd(NamedTuple):
 #: Called in each turn of the master's loop. Returns None until the awaited event has happened.
 Wait = Callable[[], Answer | None]
 Reply = Answer | AnswerWithFd | Wait
+#: What an answer has if the request is not refused, and that to "drain" or "stop" if they wait.
+FIELDS: Mapping[str, tuple[str, type]] = {
+    "pause": ("changed", bool), "resume": ("changed", bool), "scale": ("procs", int),
+    "reload": ("generation", int), "kill": ("worker", int), "drain": ("code", int),
+    "stop": ("code", int),
+}  # fmt: skip
 
 
 class BadRequest(Exception):  # no "Error" in the name, as in errors.py

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import closing
 
-from poolq.control.client import ControlClient
+from poolq.control.client import ControlClient, reading
 from poolq.errors import PoolqError
 from poolq.log.line_filter import LineFilter
 from poolq.monitor.log_follower import LogFollower
@@ -64,13 +64,22 @@ class AttachedSource(Source):
     """Takes snapshots of any pool. Asks the pool once for its memory; after that, only reads it."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile."""
+        """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile, or
+        if its memory cannot be read, as the methods do, too."""
         with closing(ControlClient(name, environ)) as line:
             super().__init__(line.attach(), line.pid)
-        self._open = True
+        self._open, self._name = True, name
         if self.snapshot() is None:
             self.close()
             raise PoolqError(f"pool {name!r} has ended")
+
+    def snapshot(self) -> Snapshot | None:
+        with reading(self._name):
+            return super().snapshot()
+
+    def log(self, slot: int, job: str) -> str:
+        with reading(self._name):
+            return super().log(slot, job)
 
     def close(self) -> None:
         if self._open:

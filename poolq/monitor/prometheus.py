@@ -10,6 +10,7 @@ from math import inf
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+from poolq.common.escaping import clean
 from poolq.monitor import broker_status
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.job_counts import OUTCOMES, JobCounts, plus
@@ -120,10 +121,10 @@ class Collector:
             family = kinds[kind](name, text, labels=labels)
             if kind == "histogram":
                 for job, cell in _sums(cells, HISTOGRAMS[name]).items():
-                    family.add_metric([_label(text) for text in job], buckets(cell), cell.seconds)
+                    family.add_metric([clean(text) for text in job], buckets(cell), cell.seconds)
             else:
                 for of, value in values.get(name, ()):
-                    family.add_metric([_label(text) for text in of], value)
+                    family.add_metric([clean(text) for text in of], value)
             yield family
 
     def _values(self, cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
@@ -139,11 +140,6 @@ class Collector:
             **(of_schedules(broker.schedules) if broker else {}),
             "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }
-
-
-def _label(text: str) -> str:
-    """Escape halves of surrogate pairs, which UTF-8 cannot encode."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]]:

@@ -318,12 +318,22 @@ class Scoreboard:
 
 
 def rows_of(fd: int) -> int:
-    """Return the number of rows in another pool's memory; 0 if it has another layout."""
+    """Return the number of rows in another pool's memory; 0 if it has another layout, or could be
+    truncated under its reader."""
     size, head = os.fstat(fd).st_size, HEAD_WORDS * WORD
-    if size < head:
+    if size < head or not _is_sealed(fd):
         return 0
     rows = int(memoryview(os.pread(fd, head, 0)).cast("Q")[layout.ROWS])
     return rows if rows * ROW_BYTES <= size and layout.size(rows) == size else 0
+
+
+def _is_sealed(fd: int) -> bool:
+    import fcntl
+
+    try:
+        return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+    except OSError:  # it is an ordinary file
+        return False
 
 
 def name_of(node: str) -> str:

@@ -46,7 +46,7 @@ def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], ControlCli
 
 def test_an_answer_may_arrive_in_pieces(tmp_path: Path) -> None:
     with answering(tmp_path, OK[:5], OK[5:]) as call:
-        assert call().request("pause") == {"v": 1, "ok": True}
+        assert call().request("status") == {"v": 1, "ok": True}
 
 
 @pytest.mark.parametrize(
