@@ -22,6 +22,9 @@ from tests.contract.helpers import open_engine
 EVERY = 0.3  # seconds
 #: Microseconds until the worker is killed.
 GRACES = (0, 300_000, 3_600_000_000)
+#: Those that are over about when a job ends that looks whether it is cancelled.
+RACING = (0, 3_000, 10_000, 100_000)
+HEEDS = "jobs:Heeds"
 GIVEN_BACK = "kill-and-give-back"
 #: The jobs of schedules, which are left alone: who ends unseen would leave its tick without a job.
 PERIODIC = ("jobs:Ticks", "jobs:Dawdles", "jobs:Alone")
@@ -45,7 +48,10 @@ class Canceller(Background):
         with closing(open_engine(*self._where)) as engine:
             while not self.over.wait(EVERY):
                 with suppress(PoolqError, OSError, IndexError):  # somebody is away, or nobody runs
-                    if self._rand.random() < 0.6:
+                    act = self._rand.random()
+                    if act < 0.3:
+                        self._race(engine)
+                    elif act < 0.7:
                         self._cancel(engine)
                     else:
                         self._kill(self._rand.randrange(2))
@@ -63,6 +69,13 @@ class Canceller(Background):
             for one in engine.cancel_requests(node):
                 if one.id == id and one.worker in pids:
                     self.cancelled.append(Cancelled(id, at, pids[one.worker][1]))
+
+    def _race(self, engine: Engine) -> None:
+        """Cancel all running jobs that end when they are cancelled, each as its grace does."""
+        for one in engine.page("running").jobs:
+            if decode(one.body).job == HEEDS:
+                self.asked.add(one.id)
+                engine.request_cancel([one.id], self._rand.choice(RACING))
 
     def _kill(self, node: int) -> None:
         """End what a worker of the node runs."""

@@ -21,6 +21,8 @@ HITS = 0.1
 LAG = 0.2
 #: How a job may end without an end of its own in the ledger.
 WITHOUT_END = ("discarded", "expired")
+#: The class whose jobs overrun their deadline.
+OVERRUNS = "Hangs"
 #: Seconds that a clock may be off from where it is meant to be.
 CLOCK = 5.0
 
@@ -51,7 +53,7 @@ class Verdict(NamedTuple):
 def check(evidence: Evidence) -> Verdict:
     """Everything that the rules have to say."""
     rules: list[Callable[[Evidence], Iterator[str]]] = [
-        lost, never_started, doubles, cancelled, hooks, settled_once, outcomes, limits,
+        lost, never_started, doubles, ended, cancelled, hooks, settled_once, outcomes, limits,
         holds, concurrency, ticks, added_ticks, clocks, left_over,
     ]  # fmt: skip
     causes = Causes(evidence)
@@ -109,6 +111,18 @@ def doubles(evidence: Evidence) -> Iterator[str]:
                 f" {end.pid}, node {end.node}) and again from {again.at:.3f} (pid {again.pid},"
                 f" node {again.node}), for no cause that was injected"
             )
+
+
+def ended(evidence: Evidence) -> Iterator[str]:
+    """Whoever is cancelled was to be, and only jobs with a deadline are killed for it."""
+    for id in sorted(evidence.killed - evidence.asked):
+        yield f"ended: {id} was cancelled, and nobody had asked for it"
+    if not evidence.lossy and evidence.counts.get("cancelled", 0) > len(evidence.asked):
+        many = evidence.counts["cancelled"]
+        yield f"ended: the broker counted {many} jobs as cancelled, of {len(evidence.asked)} asked"
+    for id in sorted(evidence.overran):
+        if (job := evidence.kinds.get(id, OVERRUNS)) != OVERRUNS:
+            yield f"ended: {job} {id} was killed at the deadline of another job"
 
 
 def cancelled(evidence: Evidence) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -154,6 +155,10 @@ class Fleet:
     def stale(self) -> int:
         """Settlements that were refused, as the logs tell."""
         return sum(pool.log.count("stale settlement of") for pool in self.all)
+
+    def said(self, what: str) -> frozenset[str]:
+        """The ids of jobs of which a log says so; `what`: an expression with a group for the id."""
+        return frozenset(id for pool in self.all for id in re.findall(what, pool.log))
 
 
 def fake_clock() -> Mapping[str, str]:

@@ -382,7 +382,7 @@ class Heeds(Noted):
     def work(self) -> None:
         end = time.monotonic() + 1.5
         while time.monotonic() < end and not self.cancelled:
-            time.sleep(0.02)
+            time.sleep(0.002)
 
 
 class Traced(Noted):

@@ -71,7 +71,7 @@ MIX: list[Kind] = [
     (2, "GivesUp", 2, {}),
     (5, "Discards", 4, {}),
     (4, "Snoozes", 4, {}),
-    (2, "Heeds", 2, {}),
+    (4, "Heeds", 3, {}),
     (3, "Expires", 4, {}),
     (2, "Expires", 3, {"expires": "1 millisecond"}),
     (4, "Traced", 6, {}),

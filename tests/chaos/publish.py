@@ -51,6 +51,7 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
     ("**never started**", _found("never started")),
     ("**ran again after their end, for no injected cause**", _found("double")),
     ("ran again after their end, for an injected cause", lambda one: one.verdict.doubles.total()),
+    ("**ended for no cause**", _found("ended")),
     ("running jobs that somebody cancelled", lambda one: one.verdict.asked),
     ("**ran again after they were cancelled**", _found("cancelled")),
     ("stale settlements, refused", lambda one: one.verdict.stale),

@@ -99,7 +99,8 @@ class Evidence(NamedTuple):
     """All of it. `failed` and `present`: ids that the broker keeps as failed, and in any other
     state, after the drain; `done`: how many it has counted as ended, but not as failed; `counts`:
     each of its counters; `kinds`: the classes of the jobs; `asked`: ids that
-    were to be cancelled, `cancelled`: those that certainly were; `left`: what is not gone;
+    were to be cancelled, `cancelled`: those that certainly were; `killed`: those that pools have
+    cancelled with their workers, `overran`: those killed at a deadline; `left`: what is not gone;
     `stale`: settlements that were refused; `lossy`: the broker may lose what it acknowledged;
     `ahead`: seconds by which the clock of node 1 is meant to be wrong; `locks`: who is stopped may
     hold what others wait for; `overlaps`: a start may be written down after a hold or a limit that
@@ -122,6 +123,8 @@ class Evidence(NamedTuple):
     locks: bool = False
     asked: frozenset[str] = frozenset()
     cancelled: tuple[Cancelled, ...] = ()
+    killed: frozenset[str] = frozenset()
+    overran: frozenset[str] = frozenset()
     counts: Mapping[str, int] = MappingProxyType({})
     kinds: Mapping[str, str] = MappingProxyType({})
     overlaps: bool = False

@@ -35,6 +35,9 @@ TICK = 0.02
 DRAIN = 180.0
 #: How a job ends that is not kept, by the counters of the engine.
 ENDED = ("done", "cancelled", "discarded", "expired")
+#: What a log says of a job that was ended with its worker.
+CANCELLED = r"cancelled (\w{32}), which was running"
+OVERRAN = r"recovered (\w{32}), which timed out"
 SETS = ("pids", "pools", "gone", "behind")  # of a fault
 
 
@@ -167,6 +170,7 @@ class _Chaos:
             failed, present, done,
             lookout.seen, left, self.fleet.stale(), self.broker.lossy, self.fleet.ahead,
             self.broker.locks, frozenset(canceller.asked), tuple(canceller.cancelled),
+            self.fleet.said(CANCELLED), self.fleet.said(OVERRAN),
             counts, {id: name for _, id, name in words}, self.broker.overlaps,
             tuple(changer.made), schedules, dict(lookout.beats), lookout.load,
         )  # fmt: skip

@@ -60,6 +60,18 @@ def test_a_job_that_was_to_be_cancelled_may_be_gone_and_counts_once() -> None:
     assert words(evidence(lines, asked=asked, present={"b"}, done=2)) == ["unfinished"]
 
 
+def test_a_job_that_ended_because_of_another_one() -> None:
+    """It was cancelled, or killed at a deadline, and only its neighbour was to be."""
+    lines, asked = ran("a", 1)[:1] + ran("b", 2), frozenset("a")
+    given = evidence(lines, asked=asked, kinds={"a": "Heeds", "b": "Quick"})
+    assert words(given._replace(killed=asked, counts={"cancelled": 1})) == []
+    assert words(given._replace(killed=frozenset("ab"))) == ["ended"]
+    assert words(given._replace(counts={"cancelled": 2})) == ["ended"]
+    assert words(given._replace(overran=frozenset("b"))) == ["ended"]
+    hangs = given._replace(kinds={"b": "Hangs"}, failed={"b"}, done=1)
+    assert words(hangs._replace(overran=frozenset("b"))) == []
+
+
 def test_a_cancelled_job_that_another_worker_begins() -> None:
     lines = ran("a", 1)[:1] + ran("a", 3, pid=8)
     by_itself = Cancelled("a", 0.5, 8)
