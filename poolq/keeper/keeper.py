@@ -48,7 +48,7 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.deaths import death_report
 from poolq.scoreboard.layout import Phase, RowStatus
-from poolq.scoreboard.timeouts import SUSPEND_THRESHOLD, keeper_silence
+from poolq.scoreboard.timeouts import BEATS_PER_TTL, SUSPEND_THRESHOLD, keeper_silence, start_until
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
 from poolq.system.identity import worker_name
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from poolq.monitor.metrics_server import Exporter
 
 FIRST_CONTACT_TIMEOUT = 10.0  # seconds that the first keeper of a pool waits for the broker
-BEATS_PER_TTL = 6
 RETRY_DELAY = 0.5  # seconds
 PROGRESS_INTERVAL = 2.0  # seconds between heartbeats while jobs report their progress, at most
 MIN_SWEEP_PAUSE = 0.01  # seconds between two sweeps, at least
@@ -297,6 +296,7 @@ class Keeper:
             counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
         ended = monotonic()
         self._scores.set_word(layout.BROKER_SEEN, monotonic_ns())
+        self._scores.set_word(layout.START_UNTIL, start_until(begun, self._config.node_ttl))
         self._scores.set_word(layout.BROKER_UP, 1)
         self._next_beat = ended + self._pause
         self._unrecovered.clear()

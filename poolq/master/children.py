@@ -175,7 +175,8 @@ class Children:
         if pid:
             self._pool.keeper = HelperProcess(pid, monotonic())
         else:
-            self._pool.keeper_not_before = monotonic() + FORK_RETRY_DELAY
+            delay = min(FORK_RETRY_DELAY, self._pool.limits.keeper_pause)
+            self._pool.keeper_not_before = monotonic() + delay
 
     def fork(
         self, main: Callable[[], int], name: str, pipe: int, row: int | None = None, keep: int = -1

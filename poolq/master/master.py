@@ -337,4 +337,5 @@ def _limits(config: Config) -> Limits:
         preload=not config.no_preload and adopt_orphans(),
         has_logger=True,
         keeper_silence=timeouts.keeper_silence(config.node_ttl),
+        keeper_pause=timeouts.keeper_pause(config.node_ttl),
     )

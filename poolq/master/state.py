@@ -135,6 +135,7 @@ class Limits(msgspec.Struct, frozen=True):
     preload: bool = True
     has_logger: bool = False
     keeper_silence: float = MAX_MISSED_BEATS
+    keeper_pause: float = 5.0
     until_empty: bool = False
 
 

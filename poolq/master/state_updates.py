@@ -214,14 +214,16 @@ def logger_exited(pool: Pool, now: float) -> None:
 
 def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) -> None:
     """Record the exit of the keeper. If it was `killed` (SIGKILL), it is replaced at once, else
-    after a delay. If the broker was never reached, the pool ends if `code` is in CANNOT_START."""
+    after a delay, but soon enough for the next one to send a heartbeat in time. If the broker was
+    never reached, the pool ends if `code` is in CANNOT_START."""
     lived = now - pool.keeper.started_at if pool.keeper else 0.0
     pool.keeper = None
     if killed:
         pool.keeper_not_before = now + max(0.0, KEEPER_INTERVAL - lived)
     else:
         pool.keeper_failures = 1 if lived > LONG_LIFE else pool.keeper_failures + 1
-        pool.keeper_not_before = now + HELPER_BACKOFF.pause(pool.keeper_failures, 0.0)
+        pause = HELPER_BACKOFF.pause(pool.keeper_failures, 0.0)
+        pool.keeper_not_before = now + min(pause, pool.limits.keeper_pause)
     if not pool.broker_reached and code in CANNOT_START:
         pool.exit_code, pool.mode, pool.deadline = code, Mode.END, now
 

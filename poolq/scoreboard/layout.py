@@ -72,6 +72,9 @@ DECLARED = 11
 # USAGE_SAMPLED, written by the keeper: when the last round of resource samples began; no sample of
 # a busy worker is older. MASTER_BEAT: when the master last checked the rows.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18
+# Written by the keeper with each heartbeat: until when workers may start jobs, as other pools may
+# take them for dead later (monotonic ns; 0: without an end).
+START_UNTIL = 19
 # For processes that find this memory when master and keeper are dead (`orphan_processes.py`).
 MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
 

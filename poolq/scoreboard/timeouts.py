@@ -3,7 +3,19 @@
 MAX_MISSED_BEATS = 10  # checks, one a second, without a heartbeat of keeper or logger
 BEATS_PER_TIMEOUT = 4  # checks for heartbeats within `keeper_silence`, if --node-ttl is short
 DUMP_TIMEOUT = 0.2  # seconds a worker has to write its stack before it is stopped
+BEATS_PER_TTL = 6  # heartbeats that a node sends within its --node-ttl
 SUSPEND_THRESHOLD = 1.0  # seconds; a process that wakes up later than due by this was suspended
+
+
+def start_until(beat: float, node_ttl: float) -> int:
+    """Return until when workers may start jobs after the heartbeat that was sent at `beat`, in ns.
+    Short jobs have then ended before other pools may consider the node dead."""
+    return round((beat + node_ttl * 2 / 3) * 1e9)
+
+
+def keeper_pause(node_ttl: float) -> float:
+    """Return the longest pause in seconds between the death of a keeper and the next one."""
+    return node_ttl / BEATS_PER_TTL
 
 
 def keeper_silence(node_ttl: float) -> float:

@@ -14,8 +14,8 @@ from poolq.scoreboard.layout import (  # isort: skip
     ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DECLARED, DONE, EXPIRED,
     FINISHED, FIRST, MOVED, NEXT, NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY,
     RETURNED, RETURNED_AT, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, STACK, STARTED,
-    STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, UNKNOWN_PLACE, UNLIMITED, WAITER_BEAT, WORKER_WORDS,
-    Phase,
+    START_UNTIL, STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, UNKNOWN_PLACE, UNLIMITED, WAITER_BEAT,
+    WORKER_WORDS, Phase,
 )  # fmt: skip
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.shared_text import WORD
@@ -54,7 +54,10 @@ class WorkerRow:
         self._first = 1
 
     def is_paused(self) -> bool:
-        return self._head[PAUSED] != 0
+        """Return whether no new job may start: the pool is paused, or has sent no heartbeat for so
+        long that other pools may soon take it for dead."""
+        until = self._head[START_UNTIL]
+        return self._head[PAUSED] != 0 or 0 < until < monotonic_ns()
 
     def has_reviewed(self, generation: int) -> bool:
         """Return whether this generation or a later one has marked parked jobs (see REVIEWED)."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from poolq import Job
@@ -18,6 +19,14 @@ class Quick(Job):
     def run(self) -> None:
         note("start", self.id)
         note("end", self.id)
+
+
+class Brief(Job):
+    """Takes 40 ms."""
+
+    def run(self) -> None:
+        note("start", self.id)
+        time.sleep(0.04)
 
 
 class Held(Job):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from poolq.master import policy, state_updates
 from poolq.master.actions import Kill, SpawnKeeper
 from poolq.master.state import HelperProcess, Limits, Pool
-from poolq.scoreboard.timeouts import BEATS_PER_TIMEOUT, MAX_MISSED_BEATS, keeper_silence
+from poolq.scoreboard.timeouts import (
+    BEATS_PER_TIMEOUT,
+    MAX_MISSED_BEATS,
+    keeper_pause,
+    keeper_silence,
+)
 
 
 def pool(**limits: float) -> Pool:
@@ -21,6 +27,13 @@ def delay_after_death(one: Pool, now: float, *, killed: bool) -> float:
     one.keeper = HelperProcess(7, now - 0.2)
     state_updates.keeper_exited(one, -1 if killed else 70, now, killed=killed)
     return one.keeper_not_before - now
+
+
+def test_a_keeper_that_crashes_is_replaced_before_its_node_may_count_as_dead() -> None:
+    one = pool()
+    one.limits = replace(one.limits, keeper_pause=keeper_pause(4.0))
+    waits = [delay_after_death(one, now, killed=False) for now in range(100, 106)]
+    assert waits == [pytest.approx(wait) for wait in (0.1, 0.2, 0.4, 4 / 6, 4 / 6, 4 / 6)]
 
 
 def test_a_killed_keeper_is_always_replaced_at_once() -> None:
