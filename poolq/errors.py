@@ -35,6 +35,8 @@ from collections.abc import Sequence
 
 #: Exit codes of a pool and its children for reasons that have no error class here.
 BOOT_FAILED, CRASH_STORM, KILLED = 3, 4, 5
+#: The exit code of a worker that was sent SIGQUIT: 128 + 3, as a shell reports it.
+EXIT_QUIT = 131
 #: A child's exit codes for no broker and for bad configuration; a pool cannot start in either case.
 CANNOT_START = (69, 78)
 

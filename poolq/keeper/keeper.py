@@ -46,7 +46,7 @@ from poolq.monitor.job_counts import SampleRecorder
 from poolq.monitor.node_info import NodeInfo
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.deaths import death_report
+from poolq.scoreboard.deaths import death_report, has_quit
 from poolq.scoreboard.layout import Phase, RowStatus
 from poolq.scoreboard.timeouts import BEATS_PER_TTL, SUSPEND_THRESHOLD, keeper_silence, start_until
 from poolq.system import identity
@@ -278,8 +278,11 @@ class Keeper:
             self._tasks.run("ticking schedules", self._ticker.run)
 
     def _recover(self, row: Row) -> None:
-        name = self._name(row)
-        report = death_report(row, self._info.pool, socket.gethostname(), time_ns() // 1000)
+        name, history = self._name(row), b""
+        if has_quit(row) and (job := self._engine.find(self._scores.running_job(row.index)[0])):
+            history = job.state.history
+        now = time_ns() // 1000
+        report = death_report(row, self._info.pool, socket.gethostname(), now, history)
         recovered = self._engine.recover(name, report)
         self._scores.confirm_recovery(row)
         self._report(recovered, f"worker {row.slot} (pid {row.pid}) died")

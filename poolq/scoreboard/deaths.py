@@ -3,11 +3,14 @@
 import signal
 
 from poolq.engines.base import DeathEnd, DeathReport
-from poolq.jobs.message import Entry, entry, worker_title
+from poolq.errors import EXIT_QUIT
+from poolq.jobs.message import Entry, entries, entry, worker_title
 from poolq.scoreboard.board import Row
-from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason
+from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason, Phase
 
 NOT_STARTED = -1
+#: How often in a row a job may be given back because its worker got SIGQUIT. It may send it itself.
+MAX_QUITS = 2
 
 
 def describe_exit(row: Row) -> str:
@@ -23,10 +26,16 @@ def describe_exit(row: Row) -> str:
     return f"exited with code {row.exit_code}"
 
 
-def death_report(row: Row, pool: str, host: str, now: int) -> DeathReport:
-    """Return a report on a dead worker for the engine. `now`: microseconds since the epoch."""
+def has_quit(row: Row) -> bool:
+    """Return whether SIGQUIT has ended the worker in the middle of a job."""
+    return row.phase == Phase.LEAVING and row.started > row.ended
+
+
+def death_report(row: Row, pool: str, host: str, now: int, history: bytes = b"") -> DeathReport:
+    """Return a report on a dead worker for the engine. `now`: microseconds since the epoch;
+    `history`: that of the running job, needed if SIGQUIT has ended the worker."""
     running = row.started > row.ended and row.charged
-    end, error = _end(row, f"worker {row.slot} (pid {row.pid}) on {host}")
+    end, error = _end(row, f"worker {row.slot} (pid {row.pid}) on {host}", history)
     timed_out = end == "timeout"
     line = Entry(
         now,
@@ -35,7 +44,7 @@ def death_report(row: Row, pool: str, host: str, now: int) -> DeathReport:
         row.attempt if timed_out else 0,
         worker=worker_title(row.slot, pool, host),
         signal=row.signal,
-        exit_code=row.exit_code % EXIT_UNKNOWN,
+        exit_code=EXIT_QUIT if has_quit(row) else row.exit_code % EXIT_UNKNOWN,
     )
     started = row.started - 1 if running else NOT_STARTED
     return DeathReport(
@@ -50,11 +59,14 @@ def death_report(row: Row, pool: str, host: str, now: int) -> DeathReport:
     )
 
 
-def _end(row: Row, who: str) -> tuple[DeathEnd, str]:
+def _end(row: Row, who: str, history: bytes) -> tuple[DeathEnd, str]:
     """Return how the job that `who` was running has ended, and the cause in words."""
     limit = f"{row.timeout / 1e6:g} s"
     if row.kill_reason and row.killed_claim != row.claim:  # it went on before it died
         return "returned", f"{who} was killed because of an earlier job"
+    if has_quit(row):
+        last = [one.exit_code for one in entries(history)[-MAX_QUITS:]]
+        return "crash" if last == [EXIT_QUIT] * MAX_QUITS else "returned", f"{who} got SIGQUIT"
     match row.kill_reason:
         case KillReason.TIMEOUT if row.attempt > 0:
             return "timeout", f"JobTimeout: overran its {limit}; {who} was killed"

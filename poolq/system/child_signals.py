@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, ClassVar
 
+from poolq.errors import EXIT_QUIT
 from poolq.system import stack_dump
 from poolq.system.host import die_with_parent
 from poolq.system.wakeups import drain, readable
 
 STACK_BYTES = 1 << 20  # for all signals at once; pages that are never touched cost nothing
-EXIT_QUIT = 131  # 128 + QUIT, as a shell reports it
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 IGNORED_SIGNALS = ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGWINCH")
 

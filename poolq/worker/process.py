@@ -69,7 +69,7 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
     title.show_state("boot")
     signals = WorkerSignals(setup.life, setup.row.stop_requested)
-    signals.install(setup.master, setup.row.clear_started)
+    signals.install(setup.master, partial(setup.row.set_phase, Phase.LEAVING))
     setup.row.set_stack_file(signals.enable_stack_dump())
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)

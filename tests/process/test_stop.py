@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+from poolq.jobs.message import entries
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.project import Project
@@ -139,10 +140,25 @@ def test_quit_sent_to_a_worker_releases_its_job(project: Project) -> None:
     running = project.dispatch("Held")
     project.ledger.until("start", running)
     pool.until_runs(running).kill(signal.SIGQUIT)
-    project.ledger.until("start", running, 2, timeout=3)
+    project.ledger.until("start", running, 2)
     project.ledger.open()
     until(project.settled)
     assert project.total("crashed") == 0
+
+
+@each_kind
+def test_a_job_that_sends_quit_to_its_worker_fails(project: Project) -> None:
+    """The first two times count as nothing, since they may have come from elsewhere."""
+    project.ready(2)
+    quits = project.dispatch("Quits", max_crashes=2)
+    others = project.dispatch_many("Quick", 20)
+    until(project.settled)
+    assert project.ledger.times("start")[quits] == 4
+    state = project.failed()[quits].state
+    assert (state.attempt, state.crashes) == (0, 2)
+    causes = [(one.cause, one.exit_code) for one in entries(state.history)]
+    assert causes[:4] == [("returned", 131)] * 2 + [("crash", 131)] * 2
+    assert set(project.ledger.ids("end")) == set(others)
 
 
 @sqlite

@@ -29,6 +29,14 @@ class Brief(Job):
         time.sleep(0.04)
 
 
+class Quits(Job):
+    """Ends its worker, and hardly as an operator would."""
+
+    def run(self) -> None:
+        note("start", self.id)
+        os.kill(os.getpid(), signal.SIGQUIT)
+
+
 class Held(Job):
     """Runs until its gate is opened."""
 

@@ -7,7 +7,8 @@ import signal
 import pytest
 from msgspec.structs import replace
 
-from poolq.jobs.message import Entry, entries
+from poolq.errors import EXIT_QUIT
+from poolq.jobs.message import Entry, entries, with_entry
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.deaths import NOT_STARTED, death_report, describe_exit
 from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason, Phase
@@ -131,3 +132,19 @@ def test_what_a_person_has_ended_is_no_crash(reason: KillReason, end: str, words
     line = said(ended)
     assert (line.cause, line.attempt) == (end, 0)
     assert line.error == f"worker 2 (pid 812) on web1 was killed by {words}"
+
+
+def test_a_worker_that_got_quit_gives_its_job_back_twice_in_a_row() -> None:
+    """Also if nobody observed its end. In between, the job may have got on."""
+    quit_row = replace(row(), phase=Phase.LEAVING, signal=0, exit_code=EXIT_QUIT)
+    history = b""
+    for end in ("returned", "returned", "crash", "crash"):
+        unseen = replace(quit_row, exit_code=EXIT_UNKNOWN)
+        assert death_report(unseen, "shop", "h", 1, history).end == end
+        report = death_report(quit_row, "shop", "h", 1, history)
+        assert (report.started, report.end) == (2, end)
+        history = with_entry(history, report.entry)
+    assert entries(history)[0].error == "worker 2 (pid 812) on h got SIGQUIT"
+    history = with_entry(history, Entry(1, "error"))
+    assert death_report(quit_row, "shop", "h", 1, history).end == "returned"
+    assert death_report(replace(quit_row, started=0), "shop", "h", 1).started == NOT_STARTED
