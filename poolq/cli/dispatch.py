@@ -6,7 +6,6 @@ had dispatched it.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -96,8 +95,7 @@ def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> Any:
 
 def find_job(settings: Config, name: str) -> Any:
     """Return the job's class or function job, or None if there is no application to load."""
-    missing = not any(_exists(settings.folder, module) for module in settings.app)
-    if missing and settings.sources["app"] == "default":
+    if not settings.has_app() and settings.sources["app"] == "default":
         warn(f"there is no module {settings.app[0]} in {settings.folder}; using poolq's defaults")
         return None
     from poolq.jobs.function_job import FunctionJob
@@ -117,11 +115,6 @@ def _unknown(modules: Sequence[str], name: str, known: Sequence[str]) -> str:
         f"there is no job {name!r} in {', '.join(modules)}; {hint}{' ' * bool(hint)}use --by-name"
         " to dispatch it anyway, for workers that define it"
     )
-
-
-def _exists(folder: Path, module: str) -> bool:
-    path = folder.joinpath(*module.split("."))
-    return path.is_dir() or path.with_name(f"{path.name}.py").is_file()
 
 
 def read_json(text: str) -> Any:

@@ -1,6 +1,7 @@
 """The settings: their table, their parsers, and the Config into which they are merged."""
 
 from poolq.config.merged import (
+    PROJECT_FILES,
     Config,
     engine_class,
     load,
@@ -9,4 +10,6 @@ from poolq.config.merged import (
     rows,
 )
 
-__all__ = ["Config", "engine_class", "load", "load_in_application", "open_engine", "rows"]
+__all__ = [
+    "PROJECT_FILES", "Config", "engine_class", "load", "load_in_application", "open_engine", "rows",
+]  # fmt: skip

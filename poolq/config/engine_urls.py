@@ -71,6 +71,12 @@ def normalise(text: str, folder: Path, database_url: str | None = None) -> str:
     return f"{known}://{location}{mark}{query}"
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a normalised URL, or None for another engine."""
+    known, _, location = url.partition("://")
+    return Path(unquote(location.partition("?")[0])[1:]) if known == "sqlite" else None
+
+
 def scheme(url: str) -> str:
     """Return the scheme of a normalised URL."""
     return url.partition("://")[0]

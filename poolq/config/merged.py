@@ -43,10 +43,12 @@ class Config:
     """All settings. Durations are in seconds, sizes in bytes; 0 means no limit. `engine` is a
     complete URL, with an absolute path for SQLite; `queue` is None for all queues; `log_file` is an
     absolute path, or "stderr"; `metrics` is host:port, or "off". `name` is the project's name
-    unless a name is set. `sources` maps each setting to the place where its value was found."""
+    unless a name is set. `is_project`: whether `folder` has a project file, or is only the current
+    folder. `sources` maps each setting to the place where its value was found."""
 
     engine: str
     folder: Path
+    is_project: bool = True
     namespace: str = _default("namespace")
     app: tuple[str, ...] = _default("app")
     procs: int = 1  # the setting's default depends on the machine
@@ -74,6 +76,11 @@ class Config:
     max_payload: int = _default("max_payload")
     unknown_job_for: float = _default("unknown_job_for")
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def has_app(self) -> bool:
+        """Whether one of the modules of `app` is in `folder`."""
+        paths = (self.folder.joinpath(*name.split(".")) for name in self.app)
+        return any(one.is_dir() or one.with_name(f"{one.name}.py").is_file() for one in paths)
 
 
 class _Layer(NamedTuple):
@@ -135,7 +142,7 @@ def load(
         values["name"] = _project_name(folder) or values["name"]
     if values["log_file"] != STDERR:
         values["log_file"] = str(folder / str(values["log_file"]))
-    return Config(folder=folder, sources=sources, **values)  # type: ignore[arg-type]  # parsed
+    return Config(folder=folder, sources=sources, is_project=trusted, **values)  # type: ignore[arg-type]  # parsed
 
 
 def open_engine(config: Config) -> "Engine":

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from poolq.dashboard import bulk, fetching, questions
 from poolq.dashboard.action_runner import PROGRESS, ActionResult
-from poolq.dashboard.screen_state import ScreenState
+from poolq.dashboard.screen_state import Action, ScreenState
 
 
 def take(result: ActionResult, state: ScreenState, now: float) -> None:
@@ -19,7 +19,8 @@ def take(result: ActionResult, state: ScreenState, now: float) -> None:
         state.progress = result.text
     elif action.kind not in fetching.FETCHES:
         state.progress = ""
-        state.show_message(result.text, now, result.level)
+        undo = _undo(action) if result.level == "info" else ""
+        state.show_message(result.text + undo, now, result.level)
         fetching.outdate(state)
     elif result.level == "error":
         fetching.fail(state, action, result.text, now)
@@ -27,6 +28,17 @@ def take(result: ActionResult, state: ScreenState, now: float) -> None:
         fetching.take(state, action, result.found, now)
     if action == state.outdated:
         fetching.outdate(state)
+
+
+def _undo(action: Action) -> str:
+    """Name the key that takes back what an action has done, if there is one."""
+    match action.kind:
+        case "scale":
+            return f"; {'-' if action.by > 0 else '+'} takes that back"
+        case "pause" | "resume":
+            other = "resume" if action.kind == "pause" else "pause"
+            return f"; p {other}s it" if action.target else f"; :{other} takes that back"
+    return ""
 
 
 def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:

@@ -7,11 +7,11 @@ from poolq.common.names import MAX_JOB_NAME_BYTES, check_name, path_of
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
 from poolq.jobs.ids import JobId
-from poolq.jobs.job import Job, JobSettings
+from poolq.jobs.job import Job, JobSettings, named_options
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS, DispatchOptions, Options
+from poolq.jobs.options import DispatchOptions, Options
 from poolq.jobs.producer import (
     max_payload,
     send,
@@ -29,11 +29,11 @@ def dispatch(
 ) -> JobId:
     """Dispatch a job by its name ("jobs:SendMail"), without loading its code, and return its id.
 
-    Options that are not given have poolq's defaults, not those of the job's class. Raises
-    OptionError, PayloadError, ConfigError, EngineUnavailable.
+    Options that are not given are those of the job's class if this process has imported it, or else
+    poolq's defaults. Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
     """
     job = _job_name(job)
-    return send(MessageTemplate(job, DEFAULTS.changed(options, job)), payload)
+    return send(MessageTemplate(job, named_options(job).changed(options, job)), payload)
 
 
 def dispatch_many(
@@ -94,7 +94,7 @@ def _settings(
     """Return the job's name, its options and, of a function job, what makes payloads."""
     if isinstance(job, str):
         label = _job_name(job)
-        return label, DEFAULTS.changed(options, label), None
+        return label, named_options(label).changed(options, label), None
     settings = job.set(**options)
     return settings.name, settings.options, settings.bind
 

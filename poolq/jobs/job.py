@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
+from weakref import WeakValueDictionary
 
 from poolq.common.durations import Duration
 from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
@@ -42,6 +43,10 @@ from poolq.jobs.options import (  # isort: skip
 )  # fmt: skip
 
 log = logging.getLogger("poolq")
+
+
+#: The classes that this process has defined, by name; of two with the same name, the newer.
+_defined: "WeakValueDictionary[str, type[Job]]" = WeakValueDictionary()
 
 
 class Job:
@@ -105,6 +110,7 @@ class Job:
         check_class(cls, full_name(cls))
         read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on")
         options_of(cls)
+        _defined[full_name(cls)] = cls
 
     def run(self) -> Any:
         """Do the work. A coroutine is run to completion on an event loop of its own."""
@@ -259,6 +265,13 @@ def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule,
         except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
             problem = f"{type(raised).__name__}: {raised}"
     return rule_of(hooks.rules, error), problem
+
+
+def named_options(name: str) -> Options:
+    """Return the options of the job with this name: those of its class if this process has defined
+    it, or else poolq's defaults."""
+    cls = _defined.get(name)
+    return DEFAULTS if cls is None or not is_job(cls) else options_of(cls)
 
 
 def full_name(cls: type[Job]) -> str:

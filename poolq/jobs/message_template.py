@@ -21,7 +21,7 @@ from poolq.jobs.message import (
     encode_gate,
     with_fields,
 )
-from poolq.jobs.options import Options
+from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.payload import check
 from poolq.jobs.ties import UniqueRight
 
@@ -33,6 +33,17 @@ _STORED_OPTIONS = (
 BLANK_ID = b"0" * 32
 #: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
+
+
+def own_options(options: Options) -> tuple[str, ...]:
+    """Return which of the options that a message contains are not poolq's defaults."""
+    names = ("queue", *_STORED_OPTIONS)
+    return tuple(one for one in names if getattr(options, one) != getattr(DEFAULTS, one))
+
+
+def lacks(message: Message, own: tuple[str, ...]) -> bool:
+    """Return whether a message has poolq's defaults for all of these options."""
+    return all(getattr(message, one) == getattr(DEFAULTS, one) for one in own)
 
 
 def with_options(body: bytes, options: Options) -> bytes:

@@ -8,6 +8,7 @@ no job is dispatched twice.
 This module knows no job classes; `job.py` and `dispatch.py` build on it.
 """
 
+import logging
 import os
 import random
 import threading
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from poolq import config
 from poolq.common.backoff import ExponentialPause
+from poolq.common.escaping import clean
+from poolq.config.engine_urls import sqlite_file
 from poolq.errors import EngineUnavailable
 from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.ids import HolderId, JobId
@@ -84,7 +87,22 @@ os.register_at_fork(after_in_child=_chosen.reset_lock)
 
 
 def _open_producer(settings: config.Config) -> _Producer:
+    if not settings.is_project:
+        _name_new_file(settings)
     return _Producer(config.open_engine(settings), settings.max_payload)
+
+
+def _name_new_file(settings: config.Config) -> None:
+    """Warn (on stderr, unless the application logs elsewhere) if the jobs go into a new SQLite file
+    in a folder that is only the current one: a pool that is started elsewhere never finds them."""
+    file = sqlite_file(settings.engine)
+    if file is None or file.exists() or file.parent != settings.folder or settings.has_app():
+        return
+    files = f"{', '.join(config.PROJECT_FILES[:-1])} or {config.PROJECT_FILES[-1]}"
+    logging.getLogger("poolq").warning(
+        "poolq: jobs go into the new file %s, as no folder here or above has %s; put one beside "
+        "your jobs, or set POOLQ_ENGINE", clean(str(file)), files,
+    )  # fmt: skip
 
 
 def engine() -> "Engine":

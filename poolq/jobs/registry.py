@@ -114,6 +114,7 @@ def _check_name(name: str, folder: Path) -> None:
         raise AppError(f"{name!r} is a file; name its module: --app {module}")
     if not _MODULE.fullmatch(name):
         raise AppError(f"{name!r} is not a module name; write --app myapp.jobs")
+    _check_twice(name, folder)
     top = name.partition(".")[0]
     mine, loaded = PathFinder.find_spec(top, [str(folder)]), sys.modules.get(top)
     if mine is None or loaded is None or mine.origin is None:
@@ -123,6 +124,17 @@ def _check_name(name: str, folder: Path) -> None:
         raise AppError(
             f"module {top!r} in {folder} cannot be loaded: another module of that name is "
             f"already loaded ({there}); rename it"
+        )
+
+
+def _check_twice(name: str, folder: Path) -> None:
+    """Reject a module that is a file and a folder, as Python would load only one of them."""
+    place = folder.joinpath(*name.split("."))
+    file = place.with_name(f"{place.name}.py")
+    if file.is_file() and place.is_dir() and any(place.glob("*.py")):
+        raise AppError(
+            f"module {name!r} is both {file} and the folder {place}, of which Python loads only "
+            "one: move the jobs of one into the other"
         )
 
 

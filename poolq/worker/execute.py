@@ -5,7 +5,7 @@ main thread. Whatever user code raises becomes a value here, so it cannot end th
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic_ns, perf_counter, time_ns
 from typing import NamedTuple
 
@@ -19,9 +19,10 @@ from poolq.jobs.callbacks import Surroundings, arounds
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
-from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, set_origin
+from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, options_of, set_origin
 from poolq.jobs.limits import GATE_WAIT, Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
+from poolq.jobs.message_template import lacks, own_options
 from poolq.jobs.registry import Registry
 
 from poolq.jobs.retry import (  # isort: skip
@@ -76,15 +77,22 @@ class Executor:
     """Runs the claims of one worker. It asks `engine` only for starts under rate limits."""
 
     def __init__(
-        self, engine: Engine, registry: Registry, worker: str, title: str, unknown_for: float
+        self,
+        engine: Engine,
+        registry: Registry,
+        worker: str,
+        title: str,
+        unknown_for: float,
+        warn: Callable[[str], None],
     ) -> None:
         """`worker`: by which the engine knows it, and `title`: by which people do."""
+        self._warn = warn
         self._engine = engine
         self._registry = registry
         self._worker = worker
         self._title = title
         self._grace = round(unknown_for * 1_000_000)
-        self._kinds: dict[str, tuple[type[Job], Hooks]] = {}
+        self._kinds: dict[str, tuple[type[Job], Hooks, tuple[str, ...]]] = {}
 
     def read(self, claim: Claim) -> ReadyJob | JobResult:
         """Return the job of a claim, or a result if its message cannot be run here."""
@@ -103,17 +111,30 @@ class Executor:
         again = state is not INITIAL and state != INITIAL
         if again and retry.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
-        kind, own_hooks = known
+        kind, own_hooks, own = known
+        if own and lacks(message, own):
+            self._left_out(message, kind, own)
         if message.gate is not None and not own_hooks.limit:
             own_hooks = own_hooks._replace(limit=True)
         return ReadyJob(claim, message, again, kind, own_hooks)
 
-    def _known(self, job: str) -> tuple[type[Job], Hooks] | None:
+    def _known(self, job: str) -> tuple[type[Job], Hooks, tuple[str, ...]] | None:
+        """Return its class, its hooks, and which options its class has, unless one job has been
+        said to lack them."""
         kind = self._registry.get(job)
         if kind is None:
             return None
-        known = self._kinds[job] = (kind, hooks(kind))
+        known = self._kinds[job] = (kind, hooks(kind), own_options(options_of(kind)))
         return known
+
+    def _left_out(self, message: Message, kind: type[Job], own: tuple[str, ...]) -> None:
+        """Say once which options of its class a job lacks."""
+        self._kinds[message.job] = (*self._kinds[message.job][:2], ())
+        options = ", ".join(f"{one}={getattr(kind, one)!r}" for one in own)
+        self._warn(
+            f"{message.job} {message.id} lacks the options of its class ({options}): it was "
+            "dispatched by its name where the class is not imported, or before the class had them"
+        )
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:
         """Return the result of a job that has already failed, or whose workers died too often; None

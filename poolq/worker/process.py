@@ -135,6 +135,7 @@ def _live(
             setup.worker,
             worker_title(setup.slot, config.name, socket.gethostname()),
             config.unknown_job_for,
+            lambda text: setup.reporter.report(Note("warning", text)),
         ),
         row=setup.row,
         order=setup.order,

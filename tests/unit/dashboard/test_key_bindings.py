@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poolq.dashboard.action_results import take
+from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.key_bindings import LEAVE, REDRAW, STOP_BULK, SUSPEND, press
@@ -117,6 +119,27 @@ def test_a_key_without_its_row_says_so(key: str) -> None:
     state = ScreenState()
     assert keys(state, key) == [None]
     assert "select one" in state.message
+
+
+@pytest.mark.parametrize(
+    ("action", "text", "shown"),
+    [
+        (Action("scale", by=1), "scaled to 5 workers", "scaled to 5 workers; - takes that back"),
+        (Action("scale", by=-1), "scaled to 3 workers", "scaled to 3 workers; + takes that back"),
+        (Action("pause", "mails"), "queue mails is paused", "queue mails is paused; p resumes it"),
+        (Action("resume", "mails"), "queue mails is resumed", "queue mails is resumed; p pauses"),
+        (Action("pause"), "the pool is paused", "the pool is paused; :resume takes that back"),
+        (Action("retry", "0192"), "job 0192 is back in its queue", "job 0192 is back in its queue"),
+    ],
+)
+def test_a_change_is_shown_with_the_key_that_takes_it_back(
+    action: Action, text: str, shown: str
+) -> None:
+    state = ScreenState()
+    take(ActionResult(action, "info", text), state, 0.0)
+    assert state.message.startswith(shown)
+    take(ActionResult(action, "error", "the broker is gone"), state, 0.0)
+    assert state.message == "the broker is gone"
 
 
 def test_enter_fetches_what_is_not_on_the_screen() -> None:

@@ -24,9 +24,13 @@ from poolq import (
 from poolq.engines.base import Engine, ParkedPush
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.concurrent_option import gate_of
+from poolq.jobs.ids import JobId
 from poolq.jobs.job import build, hooks, limits_of, options_of
 from poolq.jobs.limits import MAX_KEY_BYTES, MAX_LIMIT, Rule
 from poolq.jobs.message import decode
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.options import DEFAULTS, DispatchOptions
+from poolq.jobs.producer import send
 from tests.support.producing import MODULE, Kept, produce_to
 
 
@@ -177,12 +181,17 @@ def test_a_dispatch_parks_the_job(engine: Engine) -> None:
     assert decode(first.body).gate == ('jobs:Sync {"tenant":7}', 2)
 
 
+def by_name(options: DispatchOptions) -> JobId:
+    """Dispatch a Sync by its name, as a process does that has not imported its class."""
+    return send(MessageTemplate("jobs:Sync", DEFAULTS.changed(options, "x")), {"tenant": 7})
+
+
 def test_a_worker_asks_for_the_slots_of_all_others(engine: Engine) -> None:
     """What only a worker knows, or what has its own way of being stored, is stored like others."""
     ids = [
         Both.dispatch({"tenant": 7}),
-        poolq.dispatch("jobs:Sync", {"tenant": 7}),
-        poolq.dispatch("jobs:Sync", {"tenant": 7}, concurrent=Concurrent(1, by="tenant")),
+        by_name({}),
+        by_name({"concurrent": Concurrent(1, by="tenant")}),
         Sync.set(concurrent=Concurrent(1, key="k")).dispatch({"tenant": 7}),
         Sync.dispatch({"tenant": 7}, unique=Unique("tenant")),
     ]

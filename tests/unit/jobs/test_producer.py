@@ -107,9 +107,9 @@ def test_settings_are_used_often(kept: Kept) -> None:
 
 
 def test_by_name_the_options_are_those_given(kept: Kept) -> None:
-    poolq.dispatch(NAME, {"to": "bob"}, attempts=3)
+    poolq.dispatch("elsewhere:SendMail", {"to": "bob"}, attempts=3)
     (message,) = kept.messages
-    assert (message.job, message.queue, message.attempts) == (NAME, "default", 3)
+    assert (message.queue, message.attempts) == ("default", 3)
     assert (message.on_limit, message.retry_after) == ("release", ())
 
 
@@ -142,7 +142,7 @@ def test_an_item_may_have_options_of_its_own(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("job", "queue"),
     [
-        (NAME, "default"),
+        (NAME, "emails"),
         (SendMail, "emails"),
         (SendMail(), "emails"),
         (SendMail.set(queue="bulk"), "bulk"),
@@ -394,3 +394,34 @@ def test_a_fork_of_the_producer_dispatches(chosen: str) -> None:
         check=False,
     )
     assert (done.stdout.strip(), done.stderr) == ("7", "")
+
+
+# by name
+
+
+def test_a_dispatch_by_name_takes_the_options_of_a_class_that_is_imported(kept: Kept) -> None:
+    poolq.dispatch(NAME, {"to": "ann"})
+    poolq.dispatch(NAME, {"to": "bob"}, attempts=5)
+    poolq.dispatch_many(NAME, [{"to": "eve"}])
+    poolq.dispatch(f"{__name__}:add", {"a": 1})
+    poolq.dispatch("elsewhere:SendMail", {})
+    found = [(one.queue, one.attempts, one.timeout) for one in kept.messages]
+    assert found == [
+        ("emails", 3, 60 * SECOND), ("emails", 5, 60 * SECOND), ("emails", 3, 60 * SECOND),
+        ("sums", 1, 0), ("default", 1, 0),
+    ]  # fmt: skip
+    assert kept.pushes[0].delay == 30 * SECOND
+
+
+@pytest.mark.parametrize("beside", ["", "poolq.toml", ".env", "jobs.py", "poolq.db"])
+def test_a_new_file_in_a_folder_that_is_no_project_is_named_once(
+    unchosen: Path, capfd: pytest.CaptureFixture[str], beside: str
+) -> None:
+    if beside:
+        (unchosen / beside).write_text("")
+    code = "import poolq; poolq.dispatch('a:B', {}); poolq.dispatch('a:B', {})"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=unchosen)
+    said = capfd.readouterr().err
+    text = f"poolq: jobs go into the new file {unchosen}/poolq.db, as no folder here or above has"
+    assert said.count(text) == (not beside)
+    assert (beside != "") or "poolq.toml, pyproject.toml or .env; put one beside your jobs" in said

@@ -260,6 +260,18 @@ def test_two_jobs_of_one_name(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("inside", ["__init__.py", "mail.py", "data.csv"])
+def test_a_module_that_is_a_file_and_a_folder(tmp_path: Path, inside: str) -> None:
+    write(tmp_path, {"jobs.py": JOB.format(name="A"), f"jobs/{inside}": ""})
+    if inside == "data.csv":
+        assert load(tmp_path)["names"] == ["jobs:A"]
+        return
+    assert refused(tmp_path) == (
+        f"module 'jobs' is both {tmp_path}/jobs.py and the folder {tmp_path}/jobs, of which Python "
+        "loads only one: move the jobs of one into the other"
+    )
+
+
 def test_a_name_that_is_in_use_already(tmp_path: Path) -> None:
     write(tmp_path, {"json.py": JOB.format(name="A")})
     error = refused(tmp_path, "json")
