@@ -79,7 +79,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many requests to cancel race with the end of a job, on each engine",
     )
     parser.addoption(
-        "--tick-seconds", type=int, default=5, help="for how long keepers are killed at their ticks"
+        "--tick-seconds", type=int, default=3, help="for how long keepers are killed at their ticks"
     )
     parser.addoption(
         "--zones", action="store_true", help="check cron lines in all zones over ten years"
