@@ -157,7 +157,7 @@ def test_it_wakes_a_keeper(
     quiet(engine, queues)
     future = waiting(threads, engine, LONG, queues)
     engine.set_limit("mail", HOUR, 3)
-    assert future.result(5) > 0
+    assert future.result(60) > 0
     assert named(worker.claim()) == ["a"]
 
 

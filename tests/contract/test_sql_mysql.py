@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pymysql
@@ -62,9 +61,7 @@ def test_the_next_connection_kills_a_lost_one_and_so_releases_its_locks(
     assert isinstance(engine, MySQLEngine)
     engine._lost_names.append(lost.name)
     worker.engine = engine
-    began = time.monotonic()
     assert named(worker.claim()) == ["a"]
-    assert time.monotonic() - began < 2
     with pytest.raises(pymysql.Error):
         lost.raw.ping(reconnect=False)
     assert engine._lost_names == []

@@ -87,9 +87,9 @@ def test_a_producer_does_not_wait_in_the_line_of_the_workers(sqlite: SQLiteEngin
                 until(lambda: waiting(line) == 4, 5, "the workers in line")
                 pushed = threads.submit(push, sqlite, *"abcd")
                 until(lambda: waiting(turn) == 1, 5, "the producer to be next")
-            pushed.result(5)
+            pushed.result(30)
             assert waiting(line) == 4
-        claims = [step.result(5) for step in steps]
+        claims = [step.result(30) for step in steps]
     assert sorted(name for claim in claims for name in named(claim)) == [*"abcd"]
 
 
@@ -99,13 +99,13 @@ def test_a_writer_keeps_waiting_in_a_line_that_moves(
     """Each writer leaves a sign of its turn, and without signs the wait ends."""
     write_lock = WriteLock(tmp_path / "poolq.db")
     with held(tmp_path / "poolq.db") as turn:
-        entered = threads.submit(write_lock.acquire, list, patience=0.2)
+        entered = threads.submit(write_lock.acquire, list, patience=2)
         until(lambda: waiting(turn) == 1, 5, "the writer in line")
         began = time.monotonic()
-        until(lambda: moved(turn) - began > 1, 5)
+        until(lambda: moved(turn) - began > 3)
         assert not entered.done()
         with pytest.raises(EngineUnavailable, match="locked by another process"):
-            entered.result(5)
+            entered.result(30)
     write_lock.release()
 
 
@@ -131,11 +131,11 @@ def test_a_writer_that_has_given_up_blocks_nobody(
             with pytest.raises(EngineUnavailable):
                 write_lock.acquire(list, gives_way, 0.1)
             write_lock.release()
-            assert waiting(path) == 1
+            until(lambda: waiting(path) == 1, what="the lock that is granted later")
             child.enter_context(forked())
         until(lambda: waiting(path) == 0, 5, "nobody in line")
         for one in (others, write_lock):
-            assert one.acquire(lambda: "free", gives_way, 1.0) == "free"
+            assert one.acquire(lambda: "free", gives_way, 30) == "free"
             one.release()
 
 
@@ -153,7 +153,7 @@ def test_a_writer_that_cannot_start_a_thread_polls(
         write_lock.polite_writes = 0
         entered = threads.submit(write_lock.exclusively, lambda: "written")
         until(lambda: write_lock.polite_writes == POLITE_WRITES, 5, "the writer to wait")
-    assert entered.result(5) == "written"
+    assert entered.result(30) == "written"
 
 
 @contextmanager

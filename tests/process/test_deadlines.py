@@ -113,7 +113,7 @@ def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project) -> 
     ends: list[str] = []
     for count, how in enumerate(("sleeps", "never_leaves_c", "has_a_child"), 1):
         id = project.dispatch("Hangs", {"how": how}, attempts=2, timeout=LIMIT)
-        ends += project.dispatch_many("Quick", 20, timeout=LIMIT)
+        ends += project.dispatch_many("Quick", 20, timeout="1 minute")
         project.ledger.until("failure:JobTimeout", id)
         until(project.settled)
         assert project.ledger.times("start")[id] == 2, how
@@ -212,30 +212,37 @@ def test_a_hanging_on_success_is_killed_and_its_job_is_done(project: Project) ->
 
 @sqlite
 def test_a_job_that_ends_after_its_dump_is_done_and_the_next_one_runs_on(project: Project) -> None:
+    """On a busy machine the kill may come first, as it has to after DUMP_TIMEOUT."""
     pool = project.ready(1)
-    late = project.dispatch("EndsWhenDumped", timeout=LIMIT)
-    following = project.dispatch("Held")
-    worker = pool.until_runs(late)
-    project.ledger.until("start", following)
+    for turn in range(20):
+        late = project.dispatch("EndsWhenDumped", timeout=LIMIT)
+        following = project.dispatch("Held", {"gate": f"turn-{turn}"})
+        worker = pool.until_runs(late)
+        project.ledger.until("start", following)
+        if late not in project.failed():
+            break
+        project.ledger.open(f"turn-{turn}")
+        project.ledger.until("end", following)
     begun = time.monotonic()
-    until(lambda: time.monotonic() - begun > 0.7, 5, "the time in which it could be killed")
-    project.ledger.open()
+    until(lambda: time.monotonic() - begun > 0.7, what="the time in which it could be killed")
+    project.ledger.open(f"turn-{turn}")
     project.ledger.until("end", following)
     assert pool.until_idle(1)[0].pid == worker.pid
-    assert project.ledger.times("start") == {late: 1, following: 1}
+    starts = project.ledger.times("start")
+    assert (starts[late], starts[following]) == (1, 1)
 
 
 @sqlite
 def test_a_stopped_master_kills_nobody_for_a_job_that_ended_meanwhile(project: Project) -> None:
     pool = project.ready(1, "--timeout=0.5")
+    pool.stop_master()
     first = project.dispatch("Held")
     second = project.dispatch("Held", {"gate": "second"}, timeout=600)
     worker = pool.until_runs(first)
     begun = time.monotonic()
-    pool.stop_master()
     project.ledger.open()
     pool.until_runs(second)
-    until(lambda: time.monotonic() - begun > 1, 5, "the deadline of the first to pass")
+    until(lambda: time.monotonic() - begun > 1, what="the deadline of the first to pass")
     pool.continue_master()
     id = project.dispatch("Quick", queue="other")
     project.ledger.open("second")
@@ -247,12 +254,12 @@ def test_a_stopped_master_kills_nobody_for_a_job_that_ended_meanwhile(project: P
 @sqlite
 def test_a_pool_that_was_suspended_wholly_kills_nobody(project: Project) -> None:
     """Where the clock went on: a paused container, not a laptop's sleep."""
-    pool = project.ready(1, "--timeout=1.5")
+    pool = project.ready(1, "--timeout=8")
     running = project.dispatch("Held")
     worker = pool.until_runs(running)
     begun = time.monotonic()
     pool.freeze()
-    until(lambda: time.monotonic() - begun > 3, 5, "its deadline to pass")
+    until(lambda: time.monotonic() - begun > 10, what="its deadline to pass")
     pool.thaw()
     pool.until_said("was suspended for")
     project.ledger.open()

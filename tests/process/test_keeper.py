@@ -7,23 +7,21 @@ import signal
 import time
 
 from tests.process.engines import redis_and_sqlite, sqlite
+from tests.support.pool import FOR_MINUTES
 from tests.support.project import Project
 from tests.support.wait import until
 
 
 @redis_and_sqlite
 def test_a_keeper_that_is_killed_repeatedly_is_replaced_at_once(project: Project) -> None:
-    """So an idle pool starts what is dispatched within a second, whatever kills its keepers."""
-    pool = project.ready(2, "--sleep=60")
+    """So an idle pool starts what is dispatched at once, whatever kills its keepers, and not only
+    when its workers look, which is minutes later."""
+    pool = project.ready(2, *FOR_MINUTES)
     pool.until_idle(2)
-    waited = []
     for _ in range(7):
         old = pool.kill_keeper()
-        dispatched = time.monotonic()
-        (started,) = project.ledger.until("start", project.dispatch("Quick"))
-        waited.append(started.at - dispatched)
-        until(lambda old=old: (one := pool.keeper()) is not None and one.pid != old, 5, "another")  # type: ignore[misc]  # mypy: no lambda defaults
-    assert max(waited) < 1, waited
+        project.ledger.until("start", project.dispatch("Quick"))
+        until(lambda old=old: (one := pool.keeper()) is not None and one.pid != old)  # type: ignore[misc]  # mypy: no lambda defaults
 
 
 @redis_and_sqlite
@@ -87,21 +85,18 @@ def _beats(project: Project, node: str) -> int:
 
 @redis_and_sqlite
 def test_a_stopped_keeper_is_replaced_before_its_node_is_taken_for_dead(project: Project) -> None:
-    pool = project.ready(1, "--node-ttl=2", "--name=short")
+    pool = project.ready(1, "--node-ttl=12", "--name=short")
     other = project.ready(1, "--node-ttl=30", "--name=long", "--queue=none")
     held = project.dispatch("Held")
     pool.until_runs(held)
     (node,) = [one.node for one in project.engine.nodes() if b'"short"' in one.info]
-    for _ in range(2):
-        keeper = until(pool.keeper)
-        assert keeper is not None
-        stopped = time.monotonic()
-        keeper.kill(signal.SIGSTOP)
-        until(lambda old=keeper.pid: (one := pool.keeper()) is not None and one.pid != old)  # type: ignore[misc]  # mypy: no lambda defaults
-        before = _beats(project, node)
-        until(lambda before=before: _beats(project, node) > before)  # type: ignore[misc]  # mypy: no lambda defaults
-        assert time.monotonic() - stopped < 2
-        pool.until_said(f"keeper (pid {keeper.pid}) was silent for 0.67 s; killed")
+    keeper = until(pool.keeper)
+    assert keeper is not None
+    keeper.kill(signal.SIGSTOP)
+    pool.until_said(f"keeper (pid {keeper.pid}) was silent for 4 s; killed")
+    until(lambda: (one := pool.keeper()) is not None and one.pid != keeper.pid)
+    before = _beats(project, node)
+    until(lambda: _beats(project, node) > before)
     project.ledger.open()
     until(project.settled)
     assert project.ledger.times("start") == {held: 1}
@@ -121,8 +116,8 @@ def test_a_node_with_a_short_node_ttl_is_taken_over_after_it(project: Project) -
     until(lambda: _beats(project, node) > before)
     stopped = time.monotonic()
     project.freeze(pool)
-    other.until_said(f"node {node} was silent", 10)
-    assert 1.5 < time.monotonic() - stopped < 5
+    other.until_said(f"node {node} was silent", 60)
+    assert time.monotonic() - stopped > 1.5
     project.ledger.open()
     until(project.settled)
     pool.thaw()

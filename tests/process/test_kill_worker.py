@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import Any
 
 import pytest
@@ -11,22 +10,21 @@ import pytest
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
-from tests.support.pool import gone
+from tests.support.pool import FOR_MINUTES, gone
 from tests.support.project import Project
 from tests.support.wait import until
 
 
 @each_kind
-def test_a_killed_workers_job_starts_again_within_a_second(project: Project) -> None:
-    pool = project.ready(1)
+def test_a_killed_workers_job_starts_again_at_once(project: Project) -> None:
+    """Not only when something is looked at next, which is minutes later here."""
+    pool = project.ready(1, *FOR_MINUTES)
     running = project.dispatch("Held")
     victim = pool.until_runs(running)
     project.ledger.until("start", running)
     waiting = project.dispatch_many("Quick", 3)
-    killed = time.monotonic()
     victim.kill()
     _, second = project.ledger.until("start", running, 2)
-    assert second.at - killed < 1
     assert second.pid != victim.pid
     project.ledger.open()
     until(project.settled)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy, Transport
@@ -323,17 +322,11 @@ def test_systemd_is_notified_of_each_state(project: Project, systemd: Systemd) -
 
 
 @sqlite
-def test_the_watchdog_is_notified_twice_in_its_interval(project: Project, systemd: Systemd) -> None:
+def test_the_watchdog_is_notified_for_as_long_as_the_master_runs(
+    project: Project, systemd: Systemd
+) -> None:
     pool = project.ready(1, NOTIFY_SOCKET=systemd.address, WATCHDOG_USEC="1000000")
-    pets: list[float] = []
-
-    def look() -> bool:
-        pets.extend([time.monotonic()] * systemd.hear().count("WATCHDOG=1"))
-        systemd.lines.clear()
-        return len(pets) > 5
-
-    until(look, 10, "six pets")
-    assert max(later - one for one, later in pairwise(pets[1:])) < 1
+    until(lambda: systemd.hear().count("WATCHDOG=1") > 3, what="four pets")
     pool.stop_master()
     systemd.hear()
     systemd.lines.clear()

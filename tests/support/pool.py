@@ -28,6 +28,8 @@ from tests.support.processes import Process, process, session
 from tests.support.server import bound_to_us
 from tests.support.wait import until
 
+#: With these, what does not happen at once happens minutes later, when no test waits any more.
+FOR_MINUTES = ("--node-ttl=1200", "--sleep=1200")
 WORKER = re.compile(r"poolq: worker (\d+) g\d+ (.*)")
 
 
