@@ -325,13 +325,15 @@ class RedisEngine(Engine):
         self.client.run(scripts.PAUSE, queue, "resume")
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
-        gone, left = self.client.run(scripts.PURGE, queue, MAX_IDS_PER_CALL)
+        gone, left, skipped = self.client.run(scripts.PURGE, queue, MAX_IDS_PER_CALL)
         goal = gone + left  # jobs that are pushed in the meantime may remain
         more = gone
-        while more and left and gone < goal:  # rules of jobs that no line contains may be left
+        # Rules of jobs that no line contains may be left.
+        while (more or skipped) and left and gone < goal:
             if progress is not None:
                 progress(int(gone))
-            more, left = self.client.run(scripts.PURGE, queue, min(MAX_IDS_PER_CALL, goal - gone))
+            most = min(MAX_IDS_PER_CALL, goal - gone)
+            more, left, skipped = self.client.run(scripts.PURGE, queue, most)
             gone += more
         return int(gone)
 

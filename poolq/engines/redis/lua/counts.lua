@@ -23,7 +23,8 @@ local function counts_of(queue)
   local due = call('ZCOUNT', delayed, '-inf', stamp) + call('ZCOUNT', held, '-inf', stamp)
   return {
     queue,
-    call('ZCARD', P .. 'back:' .. queue) + call('LLEN', P .. 'ready:' .. queue) + due,
+    call('ZCARD', P .. 'back:' .. queue) + call('LLEN', P .. 'ready:' .. queue)
+      - call('HLEN', P .. 'gone:' .. queue) + due,
     call('ZCARD', delayed) + call('ZCARD', held) - due,
     call('HLEN', P .. 'parkrules:' .. queue),
     running[queue] or 0,

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
--- Find a job, wherever it is. Scans the list of ready jobs.
+-- Find a job, wherever it is.
 -- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs.
+--        parked_jobs, ready_list.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker, key of the limit that it waits for,
@@ -42,7 +42,5 @@ for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
     return answer('running', tonumber(string.match(claim, '^%d+ %d+ [^ ]+ (%d+) ')), worker)
   end
 end
-if call('ZSCORE', P .. 'back:' .. queue, id) or call('LPOS', P .. 'ready:' .. queue, id) then
-  return answer('ready', due)
-end
+if call('ZSCORE', P .. 'back:' .. queue, id) or is_listed(queue, id) then return answer('ready', due) end
 return false

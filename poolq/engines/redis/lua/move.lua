@@ -10,13 +10,13 @@
 -- place, then removed from the old one.
 
 -- How many other jobs one call moves out of the way.
-local MAX_SHIFTED, SHIFTED_AT_ONCE = 20000, 500
+local MAX_SHIFTED, SHIFTED_AT_ONCE = 2000, 500
 
 local target = ARGV[1]
 local ready, back = P .. 'ready:' .. target, P .. 'back:' .. target
 local found, again, shifted = {}, {}, 0
--- Jobs to make ready, and those of them that come from lists, by queue.
-local due_jobs, listed = {}, {}
+-- Jobs to make ready.
+local due_jobs = {}
 
 local function set_queue(id)
   local due, rest = string.match(call('HGET', bodies_of(id), id), '^(%d+) [^\n\t]*(.*)$')
@@ -57,26 +57,13 @@ local function move_waiting(queue, id, due)
   return false
 end
 
--- When these jobs, which have no readable due time if their body is lost, are or were due.
-local function dues_of(ids)
-  local states, dues, from = call('HMGET', STATES, unpack(ids)), {}, 1
-  while from <= #ids do
-    local to = last_in_same_hash(ids, from, #ids)
-    local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
-    for k = from, to do
-      local later = string.match(states[k] or '', '^[1-9]%d*')
-      dues[k] = later or string.match(stored[k - from + 1] or '', '^%d+') or '0'
-    end
-    from = to + 1
-  end
-  return dues
-end
-
--- How many jobs of the list come before the job `id`, which is usually near the head.
+-- How many entries of the list come before the job `id`, which is usually near the head.
 local function count_before(due, id)
   local high, length = 1, call('LLEN', ready)
-  while high < length and not is_behind(call('LINDEX', ready, high - 1), due, id) do high = 8 * high end
-  return first_behind(ready, due, id, math.min(high, length))
+  while high < length and not is_behind(target, call('LINDEX', ready, high - 1), due, id) do
+    high = 8 * high
+  end
+  return first_behind(target, due, id, math.min(high, length))
 end
 
 -- Move the jobs that come before the job `id` from the list to `back`, which comes before the list.
@@ -85,11 +72,9 @@ local function shift_before(due, id)
   local left = count_before(due, id)
   while left > 0 do
     if shifted >= MAX_SHIFTED then return false end
-    local ids, scored = call('LRANGE', ready, 0, math.min(left, SHIFTED_AT_ONCE) - 1), {}
-    for k, its in ipairs(dues_of(ids)) do scored[2 * k - 1], scored[2 * k] = its, ids[k] end
-    call('ZADD', back, unpack(scored))
-    call('LTRIM', ready, #ids, -1)
-    shifted, left = shifted + #ids, left - #ids
+    local n = math.min(left, SHIFTED_AT_ONCE)
+    shift_head(target, n)
+    shifted, left = shifted + n, left - n
   end
   return true
 end
@@ -97,7 +82,8 @@ end
 -- Put a job into the queue before the jobs that come after it. Returns false if that takes too long.
 local function make_ready(id, due)
   local last = call('LINDEX', ready, -1)
-  if last and not is_behind(last, due, id) then
+  if call('HDEL', P .. 'gone:' .. target, id) == 1 then  -- it returns to its place
+  elseif last and not is_behind(target, last, due, id) then
     call('RPUSH', ready, id)
   elseif shift_before(due, id) then
     call('ZADD', back, digits(due), id)
@@ -108,12 +94,22 @@ local function make_ready(id, due)
   return true
 end
 
--- Remove a job from where it was before it became ready. Jobs in lists are removed together.
-local function remove(queue, id)
+-- Take a job out of the place in which it was before it became ready.
+local function leave(queue, id, due)
   return call('ZREM', P .. 'delayed:' .. queue, id) == 1
     or unpark(queue, id)
     or unrelease(queue, id)
     or call('ZREM', P .. 'back:' .. queue, id) == 1
+    or leave_list(queue, id, due)
+end
+
+-- Whether a job is in any place that it leaves when it becomes ready.
+local function waits(queue, id)
+  return call('ZSCORE', P .. 'delayed:' .. queue, id) ~= false
+    or call('HEXISTS', P .. 'parkrules:' .. queue, id) == 1
+    or call('ZSCORE', P .. 'held:' .. queue, id) ~= false
+    or call('ZSCORE', P .. 'back:' .. queue, id) ~= false
+    or is_listed(queue, id)
 end
 
 for i = 2, #ARGV do
@@ -123,28 +119,13 @@ for i = 2, #ARGV do
     if not is_claimed(id) then found[#found + 1] = id end
   elseif queue and move_waiting(queue, id, due) then
     found[#found + 1] = id
-  elseif queue then
-    local job = {id = id, due = due, queue = queue}
-    if not call('ZSCORE', P .. 'delayed:' .. queue, id)
-      and call('HEXISTS', P .. 'parkrules:' .. queue, id) == 0
-      and not call('ZSCORE', P .. 'held:' .. queue, id)
-      and not call('ZSCORE', P .. 'back:' .. queue, id) then
-      listed[queue] = listed[queue] or {}
-      table.insert(listed[queue], job)
-    else
-      due_jobs[#due_jobs + 1] = job
-    end
-  end
-end
-for queue, jobs in pairs(listed) do
-  locate(P .. 'ready:' .. queue, jobs)
-  for _, job in ipairs(jobs) do
-    if job.at then due_jobs[#due_jobs + 1] = job end
+  elseif queue and waits(queue, id) then
+    due_jobs[#due_jobs + 1] = {id = id, due = due, queue = queue}
   end
 end
 
 table.sort(due_jobs, by_due)
-local moved, gone = 0, {}
+local moved = 0
 if #due_jobs > 0 then
   activate(target)
   -- Delayed jobs that have become due come after the list, so they must be in it.
@@ -153,19 +134,13 @@ if #due_jobs > 0 then
   end
 end
 for _, job in ipairs(due_jobs) do
-  if not make_ready(job.id, job.due) then
-    again[#again + 1] = job.id
-  else
+  if make_ready(job.id, job.due) then
+    leave(job.queue, job.id, job.due)
     moved = moved + 1
     found[#found + 1] = job.id
-    if job.at then
-      gone[job.queue] = gone[job.queue] or {}
-      table.insert(gone[job.queue], job)
-    else
-      remove(job.queue, job.id)
-    end
+  else
+    again[#again + 1] = job.id
   end
 end
-for queue, jobs in pairs(gone) do remove_located(P .. 'ready:' .. queue, jobs) end
 if moved > 0 then wake(target, moved) end
 return {found, again}

@@ -93,13 +93,13 @@ local function jobs_of(queue, from)
   end
   each(P .. 'back:' .. queue, -1, '+inf')
   each(delayed, -1, stamp)
-  if from ~= START then at = first_behind(key, from.due, from.id) end
+  if from ~= START then at = first_behind(queue, from.due, from.id) end
   repeat
     local ids = call('LRANGE', key, at, at + n - 1)
     at = at + n
     for _, id in ipairs(ids) do
-      local _, due = origin_of(id)
-      if due and is_behind(id, from.due, from.id) then
+      local its, due = origin_of(id)
+      if its == queue and is_behind(queue, id, from.due, from.id) then
         some[#some + 1] = {id = id, due = due, at = due, queue = queue, line = ''}
         listed = listed + 1
       end

@@ -15,7 +15,7 @@ elseif call('SREM', P .. 'paused', queue) == 1 then
   update_later(queue)
   -- Count marked lines, whose heads can be claimed without a slot.
   local ready = math.max(count_ready(queue), call('EXISTS', P .. 'marked:' .. queue))
-  if ready > 0 then activate(queue) end
+  if ready > 0 or call('EXISTS', P .. 'ready:' .. queue) == 1 then activate(queue) end
   wake(queue, ready)
 end
 return 1

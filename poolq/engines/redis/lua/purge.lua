@@ -4,13 +4,21 @@
 --        window_opening, limit_windows, parked_jobs.
 --
 -- ARGV: queue, the highest number of jobs (up to 1000).
--- Reply: {how many were deleted, how many are left}.
+-- Reply: {how many were deleted, how many are left, 1 if entries of jobs that are gone were, too}.
 
 local queue, most = ARGV[1], tonumber(ARGV[2])
 local back, ready = P .. 'back:' .. queue, P .. 'ready:' .. queue
 local delayed, held = P .. 'delayed:' .. queue, P .. 'held:' .. queue
 local lines, rules = P .. 'lines:' .. queue, P .. 'parkrules:' .. queue
-local ids = call('LPOP', ready, most) or {}
+local ids, skipped = {}, 0
+local first, gone = call('LRANGE', ready, 0, most - 1), P .. 'gone:' .. queue
+if #first > 0 then
+  for k, left in ipairs(call('HMGET', gone, unpack(first))) do
+    if left then skipped = 1 else ids[#ids + 1] = first[k] end
+  end
+  call('LTRIM', ready, #first, -1)
+  call('HDEL', gone, unpack(first))
+end
 for _, set in ipairs({back, delayed, held}) do
   if #ids < most then
     local found, some = call('ZPOPMIN', set, most - #ids), {}
@@ -39,6 +47,6 @@ if #ids > 0 then
   call('HDEL', GRANTED, unpack(ids))
   count('cancelled', queue, #ids)
 end
-local left = call('ZCARD', back) + call('LLEN', ready) + call('ZCARD', delayed)
+local left = call('ZCARD', back) + count_listed(queue) + call('ZCARD', delayed)
   + call('ZCARD', held)
-return {#ids, left + call('HLEN', rules)}
+return {#ids, left + call('HLEN', rules), skipped}

@@ -59,7 +59,7 @@ end
 -- When the first of a queue's jobs that are in no line was due; nil if there is none.
 local function oldest_of(queue)
   local back = call('ZRANGE', P .. 'back:' .. queue, 0, 0, 'WITHSCORES')[2]
-  local head, due = call('LINDEX', P .. 'ready:' .. queue, 0), nil
+  local head, due = head_of_list(queue), nil
   if head then
     local _, its = origin_of(head)
     due = its or 0  -- if its body is lost
@@ -72,11 +72,12 @@ local function oldest_of(queue)
 end
 
 -- How many of the first `most` jobs of a sorted list were due before `due`.
-local function count_older(ready, due, most)
+local function count_older(queue, due, most)
+  local ready = P .. 'ready:' .. queue
   local low, high = 0, math.min(most, call('LLEN', ready))
   while low < high do
     local middle = math.floor((low + high) / 2)
-    local _, its = origin_of(call('LINDEX', ready, middle))
+    local its = due_in_list(queue, call('LINDEX', ready, middle))
     if its and its >= due then high = middle else low = middle + 1 end
   end
   return low
@@ -87,12 +88,11 @@ end
 local function claim_older(queue, due)
   local all, before = want, '(' .. digits(due)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
-  local n = call('ZCOUNT', P .. 'back:' .. queue, '-inf', before) + count_older(ready, due, want - index)
+  local n = call('ZCOUNT', P .. 'back:' .. queue, '-inf', before) + count_older(queue, due, want - index)
   if n == 0 and call('EXISTS', ready) == 0 then n = call('ZCOUNT', delayed, '-inf', before) end
   if n == 0 then return false end
   want = math.min(want, index + n)
-  claim_from(queue)
-  if bytes > CLAIM_BYTES then return false end
+  if claim_from(queue) or bytes > CLAIM_BYTES then return false end
   want = all
   return index < want
 end

@@ -25,6 +25,7 @@ end
 -- Keep a queue, and make sure that workers that serve all queues find its jobs.
 local function keep(queue)
   call('ZADD', known, stamp, queue)
+  if count_listed(queue) == 0 then call('UNLINK', P .. 'ready:' .. queue, P .. 'gone:' .. queue) end
   if call('SISMEMBER', P .. 'paused', queue) == 1 then return end
   if count_ready(queue) > 0 then activate(queue) end
   update_later(queue)

@@ -23,6 +23,7 @@
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all other jobs
 --   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count
 --   ready:<queue>     LIST  ids, the next one first
+--   gone:<queue>      HASH  id in the list whose job has left it -> due, see part `ready_list`
 --   delayed:<queue>   ZSET  id -> due; once due it counts as ready, after the jobs in the list
 --   lines:<queue>     ZSET  identity ("<window>:<key>", or "-<window>:<key>" if the window slides) ->
 --                           when its line's next slot may be free; this minus 2^53 (or 0) if it may

@@ -3,7 +3,7 @@
 -- How many jobs of a queue can be claimed now.
 local function count_ready(queue)
   return call('ZCARD', P .. 'back:' .. queue)
-    + call('LLEN', P .. 'ready:' .. queue)
+    + count_listed(queue)
     + call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp)
     + call('ZCOUNT', P .. 'lines:' .. queue, '-inf', stamp)
 end

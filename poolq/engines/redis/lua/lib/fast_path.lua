@@ -24,12 +24,13 @@ if tonumber(ARGV[4]) > (tonumber(stored[3] or 0) or 0) then return {1} end
 local simple, many, stale, groups, index = true, false, {}, {}, 0
 
 -- Check with one command for what is usually absent. Returns true if no queue is paused, no job is
--- in a line or was returned, and no queue outside `active` has jobs that have become due.
+-- in a line, was returned or has left a list, and no queue outside `active` has jobs that have become due.
 local function check_simple(names)
   if #names > 1000 then return false end
   local keys = {STATES, TIES, GATED, P .. 'paused', LATER}
   for i, queue in ipairs(names) do
-    keys[2 * i + 4], keys[2 * i + 5] = P .. 'back:' .. queue, P .. 'lines:' .. queue
+    local k = 3 * i + 3
+    keys[k], keys[k + 1], keys[k + 2] = P .. 'back:' .. queue, P .. 'lines:' .. queue, P .. 'gone:' .. queue
   end
   local found = call('EXISTS', unpack(keys))
   if found == 0 then
@@ -116,12 +117,13 @@ local function claim(queue, how, ids)
   return taken
 end
 
--- Claims jobs that came back, if there are any. Part `many_queues` defines this function.
-local claim_returned
+-- Claim jobs that came back, and skip jobs that have left a list. Part `many_queues` defines these.
+local claim_returned, claim_listed
 
 -- Claim from one queue until enough are claimed: jobs that came back, then the list, then delayed
 -- jobs that are due (without moving them to the list). Jobs are read before they are removed,
 -- because a script that fails is not rolled back, and jobs that it had removed would be lost.
+-- Returns true if the list may have more jobs, behind too many that have left it.
 local function claim_from(queue)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   while index < want do
@@ -129,7 +131,9 @@ local function claim_from(queue)
     if not simple then claim_returned(queue, most) end
     if index == before then
       local ids = call('LRANGE', ready, 0, most - 1)
-      if #ids > 0 then
+      if #ids > 0 and not simple then
+        if not claim_listed(queue, ids) then return true end
+      elseif #ids > 0 then
         call('LTRIM', ready, claim(queue, '0', ids), -1)
       else
         ids = call('ZRANGE', delayed, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, most)
@@ -151,6 +155,7 @@ end
 -- Leave a token for the remaining jobs of a queue; returns false if there are none.
 local function announce_rest(queue)
   local more = call('LLEN', P .. 'ready:' .. queue)
+  if not simple then more = more - call('HLEN', P .. 'gone:' .. queue) end
   if more == 0 then more = call('ZCOUNT', P .. 'delayed:' .. queue, '-inf', stamp) end
   if more == 0 and not simple then
     more = call('ZCARD', P .. 'back:' .. queue)

@@ -27,6 +27,57 @@ claim_returned = function(queue, most)
   call('HDEL', GRANTED, unpack(ids, 1, index - before))
 end
 
+local head_of_list
+
+do
+  -- How many jobs that have left their lists one step skips, and how many entries it reads at least where
+  -- there are some.
+  local MAX_SKIPPED, READ_AT_LEAST = 5000, 100
+  local skipped = 0
+
+  local function drop_entries(queue, ids, n, taken)
+    call('LTRIM', P .. 'ready:' .. queue, n, -1)
+    call('HDEL', P .. 'gone:' .. queue, unpack(ids, 1, n))
+    skipped = skipped + n - taken
+  end
+
+  -- Claim the first jobs of a list, `ids`. Returns false if this step has skipped too many gone ones.
+  claim_listed = function(queue, ids)
+    local ready, gone, most = P .. 'ready:' .. queue, P .. 'gone:' .. queue, #ids
+    if call('EXISTS', gone) == 0 then
+      call('LTRIM', ready, claim(queue, '0', ids), -1)
+      return true
+    end
+    ids = call('LRANGE', ready, 0, math.max(most, READ_AT_LEAST) - 1)
+    local there, places, taken = {}, {}, 0
+    for k, left in ipairs(call('HMGET', gone, unpack(ids))) do
+      if not left and #there < most then there[#there + 1], places[#there + 1] = ids[k], k end
+    end
+    if #there > 0 then taken = claim(queue, '0', there) end
+    local last = places[taken]
+    if taken == #there and taken < most then last = #ids end
+    drop_entries(queue, ids, last, taken)
+    return skipped < MAX_SKIPPED
+  end
+
+  -- The first job of a list; nil if there is none, or only behind too many that have left it.
+  function head_of_list(queue)
+    local ready, gone = P .. 'ready:' .. queue, P .. 'gone:' .. queue
+    if call('EXISTS', gone) == 0 then return call('LINDEX', ready, 0) end
+    while skipped < MAX_SKIPPED do
+      local ids = call('LRANGE', ready, 0, READ_AT_LEAST - 1)
+      if #ids == 0 then return nil end
+      local n = 0
+      for _, left in ipairs(call('HMGET', gone, unpack(ids))) do
+        if not left then break end
+        n = n + 1
+      end
+      if n > 0 then drop_entries(queue, ids, n, 0) end
+      if n < #ids then return ids[n + 1] end
+    end
+  end
+end
+
 local cursor = many and call('HGET', worker, '#cursor') or nil
 
 local function names_after(name)
@@ -44,7 +95,10 @@ local function claim_each(names, first)
   for _, queue in ipairs(names) do
     if index == want then return end
     local more = first and first(queue)
-    claim_from(queue)
+    if claim_from(queue) then
+      more = true
+      wake(queue, 1)
+    end
     asked, cursor = asked + 1, queue
     if index < want and not more then empty[#empty + 1] = queue end
   end

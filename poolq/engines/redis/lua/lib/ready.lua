@@ -12,6 +12,11 @@ local function mark_known(queue)
   call('ZREM', P .. 'idle', queue)
 end
 
+-- How many jobs are in a queue's list.
+local function count_listed(queue)
+  return call('LLEN', P .. 'ready:' .. queue) - call('HLEN', P .. 'gone:' .. queue)
+end
+
 -- Record that a queue may have claimable jobs now.
 local function activate(queue)
   if call('ZADD', ACTIVE, 0, queue) == 1 then mark_known(queue) end

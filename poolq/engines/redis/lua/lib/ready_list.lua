@@ -1,35 +1,18 @@
--- Part `ready_list` (needs `bodies`): positions in a queue's list of ready jobs. The list is sorted by
--- due time, then by id, unless the clock has gone back.
+-- Part `ready_list` (needs `ready`, `bodies`): jobs that leave a queue's list of ready jobs, and positions in
+-- it. The list is sorted by due time, then by id, unless the clock has gone back.
+--
+-- To find an id in a long list takes as long as the list is. So the id of a job that leaves a long list
+-- stays there, and is noted in gone:<queue>, until it comes to the head of the list.
 
--- Takes the place of a job that is about to be removed from a list. It is never an id.
-local GONE = '-'
-
--- Whether a job comes after the job `id`, which is or was due at `due`. A job whose body is lost
--- counts as an earlier one.
-local function is_behind(other, due, id)
-  local _, its = origin_of(other)
-  return its ~= nil and (its > due or its == due and other > id)
-end
+-- Up to this length, an id is removed from the list itself.
+local SHORT_LIST = 500
+-- How many ids leave the list's head with each job that is gone, while more than half of them are gone.
+local SHIFTED_PER_GONE = 10
 
 local function by_due(a, b)
   if a.due == b.due then return a.id < b.id end
   return a.due < b.due
 end
-
--- The position of the first job in a list that comes after the job `id`, or `high` (by default the
--- list's length) if it is not before that.
-local function first_behind(key, due, id, high)
-  local low = 0
-  high = high or call('LLEN', key)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if is_behind(call('LINDEX', key, middle), due, id) then high = middle else low = middle + 1 end
-  end
-  return low
-end
-
--- How many ids are read at once, because jobs that are near each other are often looked for together.
-local LIST_WINDOW = 500
 
 local function is_claimed(id)
   for _, worker in ipairs(call('HKEYS', P .. 'workers')) do
@@ -38,26 +21,59 @@ local function is_claimed(id)
   return false
 end
 
--- Set `at` of those of these jobs that are in the list, to their position. Sorts the jobs.
-local function locate(key, jobs)
-  table.sort(jobs, by_due)
-  local near = {}
-  for _, job in ipairs(jobs) do
-    if not near[job.id] then
-      local from = first_behind(key, job.due, job.id) - 1
-      if from >= 0 and call('LINDEX', key, from) == job.id then
-        for k, id in ipairs(call('LRANGE', key, from, from + LIST_WINDOW)) do near[id] = from + k - 1 end
-      end
-    end
-    job.at = near[job.id]
-    -- After the clock has gone back, the list is searched from its head.
-    if not job.at and not is_claimed(job.id) then job.at = call('LPOS', key, job.id) or nil end
-  end
+-- Whether a job that is in no other place of its queue is in the list.
+local function is_listed(queue, id)
+  local ready = P .. 'ready:' .. queue
+  if call('LLEN', ready) <= SHORT_LIST then return call('LPOS', ready, id) ~= false end
+  return call('HEXISTS', P .. 'gone:' .. queue, id) == 0 and not is_claimed(id)
 end
 
--- Remove jobs that `locate` has found from the list.
-local function remove_located(key, jobs)
-  if #jobs == 0 then return end
-  for _, job in ipairs(jobs) do call('LSET', key, job.at, GONE) end
-  call('LREM', key, #jobs, GONE)
+-- Move the first `n` jobs of the list to `back`, which comes before it. So nothing else changes.
+local function shift_head(queue, n)
+  local ready, gone, scored = P .. 'ready:' .. queue, P .. 'gone:' .. queue, {}
+  local ids = call('LRANGE', ready, 0, n - 1)
+  for k, left in ipairs(call('HMGET', gone, unpack(ids))) do
+    if not left then
+      local _, due = origin_of(ids[k])
+      scored[#scored + 1] = digits(due or 0)
+      scored[#scored + 1] = ids[k]
+    end
+  end
+  if #scored > 0 then call('ZADD', P .. 'back:' .. queue, unpack(scored)) end
+  call('LTRIM', ready, #ids, -1)
+  call('HDEL', gone, unpack(ids))
+end
+
+-- Take a job that is in no other place of its queue out of the list. Returns false if it is not there.
+local function leave_list(queue, id, due)
+  local ready, gone = P .. 'ready:' .. queue, P .. 'gone:' .. queue
+  local length = call('LLEN', ready)
+  if length <= SHORT_LIST then return call('LREM', ready, -1, id) == 1 end
+  if is_claimed(id) or call('HSETNX', gone, id, digits(due)) == 0 then return false end
+  local left = length - call('HLEN', gone)
+  if left <= 0 then
+    call('UNLINK', ready, gone)
+  elseif 2 * left < length then
+    shift_head(queue, SHIFTED_PER_GONE)
+  end
+  return true
+end
+
+-- Whether an entry of the list comes after the job `id`, which is or was due at `due`. A job whose body
+-- is lost counts as an earlier one.
+local function is_behind(queue, other, due, id)
+  local its = due_in_list(queue, other)
+  return its ~= nil and (its > due or its == due and other > id)
+end
+
+-- The position of the first entry of the list that comes after the job `id`, or `high` (by default the
+-- list's length) if it is not before that.
+local function first_behind(queue, due, id, high)
+  local low, ready = 0, P .. 'ready:' .. queue
+  high = high or call('LLEN', ready)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if is_behind(queue, call('LINDEX', ready, middle), due, id) then high = middle else low = middle + 1 end
+  end
+  return low
 end

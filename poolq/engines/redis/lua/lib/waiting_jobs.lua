@@ -20,10 +20,7 @@ local function delete_waiting(id)
   if not queue then return nil end
   if not leave_place(queue, id) then
     if call('ZSCORE', P .. 'failed:' .. queue, id) then return nil end
-    local jobs = {{id = id, due = due}}
-    locate(P .. 'ready:' .. queue, jobs)
-    if not jobs[1].at then return nil end
-    remove_located(P .. 'ready:' .. queue, jobs)
+    if not leave_list(queue, id, due) then return nil end
   end
   delete_tied(id)
   return queue

@@ -1,14 +1,12 @@
 -- Part `window_opening` (needs only `base`): begin a window. A rule is as in part `limit_windows`; with
 -- `identity`, `counted` (the starts that are counted now) and `total` (those counted in earlier ones).
 
--- How many ended windows are removed from the index for each one that opens.
-local FORGOTTEN_PER_OPENED = 2
 -- Milliseconds for which a window is kept after its end, so that the count of all starts continues.
 local EXTRA_TTL = 10000
 
 -- Remove a few ended windows, so that the index stays small and no script removes 100,000 at once.
 local function forget_ended(windows)
-  local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, FORGOTTEN_PER_OPENED)
+  local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 2)
   if #ended > 0 then call('ZREM', windows, unpack(ended)) end
 end
 
