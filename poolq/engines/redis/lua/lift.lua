@@ -11,11 +11,11 @@ if hold_end(key) == 0 then return 0 end
 call('HDEL', HOLDS, key)
 for _, queue in ipairs(call('SMEMBERS', P .. 'lined')) do
   local moved = false
-  for _, identity in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
-    if string.match(identity, '^%-?%d+:(.*)$') == key then
-      schedule(queue, identity, next_slot(identity, limit_of(queue, identity) or 1))
-      moved = true
-    end
+  local first, last = bounds_of(key)
+  for _, name in ipairs(call('ZRANGE', P .. 'keys:' .. queue, first, last, 'BYLEX')) do
+    local identity = string.sub(name, #key + 2)
+    schedule(queue, identity, next_slot(identity, limit_of(queue, identity) or 1))
+    moved = true
   end
   if moved then wake(queue, 0) end
 end

@@ -17,6 +17,8 @@ local ready, back = P .. 'ready:' .. target, P .. 'back:' .. target
 local found, again, shifted = {}, {}, 0
 -- Jobs to make ready.
 local due_jobs = {}
+-- Whether all delayed jobs of the target that are due are in its list, after which they come otherwise.
+local all_listed = true
 
 local function set_queue(id)
   local due, rest = string.match(call('HGET', bodies_of(id), id), '^(%d+) [^\n\t]*(.*)$')
@@ -84,7 +86,7 @@ local function make_ready(id, due)
   local last = call('LINDEX', ready, -1)
   if call('HDEL', P .. 'gone:' .. target, id) == 1 then  -- it returns to its place
   elseif last and not is_behind(target, last, due, id) then
-    call('RPUSH', ready, id)
+    if all_listed then call('RPUSH', ready, id) else call('ZADD', P .. 'delayed:' .. target, digits(due), id) end
   elseif shift_before(due, id) then
     call('ZADD', back, digits(due), id)
   else
@@ -128,10 +130,7 @@ table.sort(due_jobs, by_due)
 local moved = 0
 if #due_jobs > 0 then
   activate(target)
-  -- Delayed jobs that have become due come after the list, so they must be in it.
-  for _ = 1, MAX_ROUNDS do
-    if promote(target) < BATCH then break end
-  end
+  all_listed = promote(target) < BATCH
 end
 for _, job in ipairs(due_jobs) do
   if make_ready(job.id, job.due) then

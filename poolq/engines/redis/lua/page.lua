@@ -13,8 +13,10 @@
 -- queue by the end of their wait), "line" (parked jobs of a line by due time), "running" and
 -- "failed". In the first three, one queue follows the other, sorted by name.
 
--- How many queues and lines are visited, and how many released jobs are checked for their limit.
-local MAX_VISITED, MAX_CHECKED = 500, 5000
+-- How many queues and lines are visited, how many released jobs are checked for their limit, and how many
+-- entries of a list are read.
+local MAX_VISITED, MAX_CHECKED, MAX_READ = 500, 1000, 5000
+local LINES_AT_ONCE = 100
 
 local status, most = ARGV[1], tonumber(ARGV[2])
 local only, limit = ARGV[3], ARGV[4]
@@ -45,18 +47,29 @@ local function by_age(a, b)
   return a.due > b.due
 end
 
+-- How many members of a sorted set come before a position or are there.
+local function rank_after(key, from)
+  local due = digits(from.due)
+  local low, high = call('ZCOUNT', key, '-inf', '(' .. due), call('ZCOUNT', key, '-inf', due)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if call('ZRANGE', key, middle, middle)[1] > from.id then high = middle else low = middle + 1 end
+  end
+  return low
+end
+
 -- Call `visit` with the members of a sorted set, and their scores, that come after a position and
 -- have scores from `low` to `high`, until it returns false.
 local function each_after(key, low, high, from, n, visit)
-  local offset = 0
-  local first = digits(math.max(low, from.due))
+  local at = from == START and 0 or rank_after(key, from)
+  if low > 0 then at = math.max(at, call('ZCOUNT', key, '-inf', '(' .. digits(low))) end
   repeat
-    local some = call('ZRANGE', key, first, high, 'BYSCORE', 'LIMIT', offset, n, 'WITHSCORES')
+    local some = call('ZRANGE', key, at, at + n - 1, 'WITHSCORES')
     for i = 1, #some, 2 do
       local score = tonumber(some[i + 1])
-      if (score > from.due or some[i] > from.id) and not visit(some[i], score) then return end
+      if score > high or not visit(some[i], score) then return end
     end
-    offset = offset + n
+    at = at + n
   until #some < 2 * n
 end
 
@@ -75,6 +88,14 @@ local function queues_from(from, sets)
   return names
 end
 
+-- End the page at this entry of a list, after many whose jobs have left it.
+local function stop_among(some, queue, id)
+  local due = due_in_list(queue, id)
+  if not due then return end
+  stopped = {section = section, due = due, id = id, queue = queue, line = ''}
+  while #some > 0 and not by_due(some[#some], stopped) do some[#some] = nil end
+end
+
 -- The jobs of a queue that are ready or delayed, in order. Each kind of them may fill the page.
 local function jobs_of(queue, from)
   local some, n = {}, want()
@@ -88,12 +109,13 @@ local function jobs_of(queue, from)
   end
   local delayed, key, at, listed = P .. 'delayed:' .. queue, P .. 'ready:' .. queue, 0, 0
   if status == 'delayed' then
-    each(delayed, now + 1, '+inf')
+    each(delayed, now + 1, math.huge)
     return some
   end
-  each(P .. 'back:' .. queue, -1, '+inf')
-  each(delayed, -1, stamp)
+  each(P .. 'back:' .. queue, 0, math.huge)
+  each(delayed, 0, now)
   if from ~= START then at = first_behind(queue, from.due, from.id) end
+  local last = at + MAX_READ
   repeat
     local ids = call('LRANGE', key, at, at + n - 1)
     at = at + n
@@ -104,8 +126,9 @@ local function jobs_of(queue, from)
         listed = listed + 1
       end
     end
-  until #ids < n or listed >= n
+  until #ids < n or listed >= n or at >= last
   table.sort(some, by_due)
+  if at >= last and listed < n then stop_among(some, queue, call('LINDEX', key, at - 1)) end
   return some
 end
 
@@ -128,8 +151,8 @@ local function list_held(from)
   local checked = 0
   for _, queue in ipairs(queues_from(from, {'lined'})) do
     if stops(queue) then return end
-    local low, high = -1, stamp
-    if status == 'delayed' then low, high = now + 1, '+inf' end
+    local low, high = 0, now
+    if status == 'delayed' then low, high = now + 1, math.huge end
     local begin = queue == from.queue and from or START
     each_after(P .. 'held:' .. queue, low, high, begin, want(), function(id, moment)
       local by = call('HGET', P .. 'heldby:' .. queue, id) or ''
@@ -147,28 +170,30 @@ local function list_held(from)
   end
 end
 
-local function lines_of(queue, from)
-  local names = {}
-  for _, line in ipairs(call('ZRANGE', P .. 'lines:' .. queue, 0, -1)) do
-    local wanted = limit == '' or string.match(line, '^%-?%d+:(.*)$') == limit
-    if line ~= RELEASED and wanted and line >= from then names[#names + 1] = line end
-  end
-  table.sort(names)
-  return names
+-- The parked jobs of a queue, line by line, beginning at a position or with its first line ('').
+local function list_queue_lines(queue, from)
+  local first, last = '-', '+'
+  if limit ~= '' then first, last = bounds_of(limit) end
+  if from.line ~= '' then first = '[' .. name_by_key(from.line) end
+  repeat
+    local names = call('ZRANGE', P .. 'keys:' .. queue, first, last, 'BYLEX', 'LIMIT', 0, LINES_AT_ONCE)
+    for _, name in ipairs(names) do
+      local key, line = string.match(name, '^([^\n]*)\n(.*)$')
+      if stops(queue, line) then return end
+      local begin = line == from.line and from or START
+      each_after(line_key(queue, line), 0, math.huge, begin, want(), function(id, due)
+        take({{id = id, due = due, at = due, queue = queue, line = line, limit = key}})
+        return want() > 0
+      end)
+      first = '(' .. name
+    end
+  until #names < LINES_AT_ONCE
 end
 
 local function list_lines(from)
   for _, queue in ipairs(queues_from(from, {'lined'})) do
-    local is_first = queue == from.queue
-    for _, line in ipairs(lines_of(queue, is_first and from.line or '')) do
-      if stops(queue, line) then return end
-      local begin = is_first and line == from.line and from or START
-      each_after(line_key(queue, line), -1, '+inf', begin, want(), function(id, due)
-        local key = string.match(line, '^%-?%d+:(.*)$')
-        take({{id = id, due = due, at = due, queue = queue, line = line, limit = key}})
-        return want() > 0
-      end)
-    end
+    if stopped or want() <= 0 then return end
+    list_queue_lines(queue, queue == from.queue and from or START)
   end
 end
 

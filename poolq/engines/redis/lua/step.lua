@@ -83,8 +83,8 @@ local function count_older(queue, due, most)
   return low
 end
 
--- Claim the jobs of a queue that were due before `due`, and are in no line. Returns whether more may be
--- claimed then.
+-- Claim the jobs of a queue that were due before `due`, and are in no line. Returns whether there were
+-- some, and more may be claimed then.
 local function claim_older(queue, due)
   local all, before = want, '(' .. digits(due)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
@@ -97,8 +97,7 @@ local function claim_older(queue, due)
   return index < want
 end
 
--- Claim a parked job, the head of a line to be reviewed or, if there is none, of one with a slot. Before
--- the latter, claim the jobs of the queue that were due before it.
+-- Claim a parked job, the head of a line to be reviewed or, if there is none, of one with a slot.
 local function claim_parked(queue)
   local identity, id, how
   if call('EXISTS', P .. 'marked:' .. queue) == 1 then
@@ -106,25 +105,27 @@ local function claim_parked(queue)
     identity, id = take_marked(queue, since)
     how = 'r'
   end
-  local due
-  while not identity do
-    identity, id, how, due = take_parked(queue, next_claim, has_expired, oldest_of(queue))
-    if not identity and not (due and claim_older(queue, due)) then return end
+  if not identity then
+    identity, id, how = take_parked(queue, next_claim, has_expired, oldest_of(queue))
   end
+  if not identity then return end
   granted = true
   claim(queue, how, {id})
   leave_line(queue, identity, id)
 end
 
--- Return released jobs to the queue, and claim a parked job if this step has not claimed one yet.
--- Returns whether the queue may have more of these jobs.
+-- Return released jobs to the queue, and claim a parked job if this step has not claimed one yet, behind
+-- the jobs that were due before it. Returns whether the queue may have more of these jobs, and whether
+-- its other jobs must be left to the next step, because such a job comes before them.
 local function claim_first(queue)
-  local lines = P .. 'lines:' .. queue
-  if call('EXISTS', lines) == 0 then return false end
+  if call('EXISTS', P .. 'lines:' .. queue) == 0 then return false end
   release_due(queue, want - index)
-  if not granted then claim_parked(queue) end
-  return call('EXISTS', P .. 'marked:' .. queue) == 1
-    or #call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, 1) > 0
+  local due, last
+  repeat
+    if not granted then claim_parked(queue) end
+    last, due = due, first_parked(queue)
+  until not due or due == last or index == want or not claim_older(queue, due)
+  return due ~= nil or call('EXISTS', P .. 'marked:' .. queue) == 1, due ~= nil
 end
 
 simple = false

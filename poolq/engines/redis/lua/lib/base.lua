@@ -30,6 +30,7 @@
 --                           be free now and a keeper knows; 2^53 - 1 if a gate has no room. Also
 --                           "released" -> when the first released job is due again
 --   lined             SET   queues with a key lines:<queue>
+--   keys:<queue>      ZSET  "<key>\n<identity>" of each line, score 0 (so sorted by key)
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
 --   marked:<queue>    ZSET  identity -> time; workers registered then or later review the line
@@ -37,6 +38,8 @@
 --   held:<queue>      ZSET  released id -> until when
 --   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
 --   released:<queue>  HASH  "<limit> <identity>" -> how many jobs are held
+--   repairs           HASH  queue with times from before the clock went back -> "lines" or "held" and
+--                           the cursor at which its lines or released jobs are scanned next
 --   latest            STRING  the latest time at which a line was scheduled, to within a second
 --   failed:<queue>    ZSET  id -> when it failed
 --   win:<identity>    STRING "<start> <used> <limit> <starts in all>", a window; expires after it

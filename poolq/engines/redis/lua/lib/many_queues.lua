@@ -2,34 +2,34 @@
 -- queues. Each step asks some of them, beginning after the last one of the previous step. Empty
 -- queues are removed from `active`, so that they are not asked again.
 
--- How many names are read at once, and how many empty queues one step visits.
-local NAMES_AT_ONCE, MAX_EMPTY = 32, 250
-
--- Claim jobs that came back, in order. A job with slots of its limits keeps them while they count.
-claim_returned = function(queue, most)
-  local back = P .. 'back:' .. queue
-  local ids = call('ZRANGE', back, 0, most - 1)
-  if #ids == 0 then return end
-  local spans = call('HMGET', GRANTED, unpack(ids))
-  local from, before = 1, index
-  for k = 1, #ids do
-    if index == want then break end
-    local begins, ends = string.match(spans[k] or '', '^(%d+):(%d+)$')
-    if ends and tonumber(begins) <= now and now < tonumber(ends) then
-      if from < k then claim(queue, '0', {unpack(ids, from, k - 1)}) end
-      if index == want then break end
-      claim(queue, spans[k], {ids[k]})
-      from = k + 1
-    end
-  end
-  if from <= #ids and index < want then claim(queue, '0', {unpack(ids, from)}) end
-  call('ZREM', back, unpack(ids, 1, index - before))
-  call('HDEL', GRANTED, unpack(ids, 1, index - before))
-end
-
-local head_of_list
+local head_of_list, claim_each, claim_many, finish_many
 
 do
+  -- How many names are read at once, and how many empty queues one step visits.
+  local NAMES_AT_ONCE, MAX_EMPTY = 32, 250
+
+  -- Claim jobs that came back, in order. A job with slots of its limits keeps them while they count.
+  claim_returned = function(queue, most)
+    local back = P .. 'back:' .. queue
+    local ids = call('ZRANGE', back, 0, most - 1)
+    if #ids == 0 then return end
+    local spans = call('HMGET', GRANTED, unpack(ids))
+    local from, before = 1, index
+    for k = 1, #ids do
+      if index == want then break end
+      local begins, ends = string.match(spans[k] or '', '^(%d+):(%d+)$')
+      if ends and tonumber(begins) <= now and now < tonumber(ends) then
+        if from < k then claim(queue, '0', {unpack(ids, from, k - 1)}) end
+        if index == want then break end
+        claim(queue, spans[k], {ids[k]})
+        from = k + 1
+      end
+    end
+    if from <= #ids and index < want then claim(queue, '0', {unpack(ids, from)}) end
+    call('ZREM', back, unpack(ids, 1, index - before))
+    call('HDEL', GRANTED, unpack(ids, 1, index - before))
+  end
+
   -- How many jobs that have left their lists one step skips, and how many entries it reads at least where
   -- there are some.
   local MAX_SKIPPED, READ_AT_LEAST = 5000, 100
@@ -76,69 +76,69 @@ do
       if n < #ids then return ids[n + 1] end
     end
   end
-end
 
-local cursor = many and call('HGET', worker, '#cursor') or nil
+  local cursor = many and call('HGET', worker, '#cursor') or nil
 
-local function names_after(name)
-  local from = name and '(' .. name or '-'
-  local found = call('ZRANGE', ACTIVE, from, '+', 'BYLEX', 'LIMIT', 0, NAMES_AT_ONCE)
-  return name and #found == 0 and names_after() or found
-end
-
--- How many queues were asked, and which of them are now empty.
-local asked, empty = 0, {}
-
--- `first` claims the jobs that come before all others of a queue, and returns whether the queue has
--- more such jobs.
-local function claim_each(names, first)
-  for _, queue in ipairs(names) do
-    if index == want then return end
-    local more = first and first(queue)
-    if claim_from(queue) then
-      more = true
-      wake(queue, 1)
-    end
-    asked, cursor = asked + 1, queue
-    if index < want and not more then empty[#empty + 1] = queue end
+  local function names_after(name)
+    local from = name and '(' .. name or '-'
+    local found = call('ZRANGE', ACTIVE, from, '+', 'BYLEX', 'LIMIT', 0, NAMES_AT_ONCE)
+    return name and #found == 0 and names_after() or found
   end
-end
 
--- Claim from the queues in turn. If `first` is nil, stop and return false once a queue needs it.
-local function claim_many(first)
-  local most = math.min(call('ZCARD', ACTIVE), want + MAX_EMPTY)
-  while index < want and asked < most do
-    local open, shut = names_after(cursor), {}
-    if #open == 0 then break end
-    local last_one = open[#open]
-    simple = check_simple(open)
-    if not simple then
-      if not first then return false end
-      open, shut = split_paused(open)
-    end
-    claim_each(open, first)
-    for _, queue in ipairs(shut) do empty[#empty + 1] = queue end  -- paused ones
-    asked = asked + #shut
-    if index < want then cursor = last_one end
-  end
-  return true
-end
+  -- How many queues were asked, and which of them are now empty.
+  local asked, empty = 0, {}
 
-local function finish_many(good, problem)
-  fields[#fields + 1] = '#cursor'
-  fields[#fields + 1] = cursor or ''
-  call('HSET', worker, unpack(fields))
-  fields = {'#request', ARGV[2]}
-  if good then
-    for from = 1, #empty, 1000 do
-      call('ZREM', ACTIVE, unpack(empty, from, math.min(from + 999, #empty)))
-    end
-    local full = index == want or asked >= want + MAX_EMPTY
-    if full and call('EXISTS', ACTIVE) == 1 and call('EXISTS', WAKE) == 0 then
-      call('RPUSH', WAKE, 1)
+  -- `first` claims the jobs that come before all others of a queue, and returns whether the queue has
+  -- more such jobs, and whether the others must be left to the next step, for which it leaves a token.
+  function claim_each(names, first)
+    for _, queue in ipairs(names) do
+      if index == want then return end
+      local more, stops = false, false
+      if first then more, stops = first(queue) end
+      stops = stops or claim_from(queue)
+      if stops then wake(queue, 1) end
+      more = more or stops
+      asked, cursor = asked + 1, queue
+      if index < want and not more then empty[#empty + 1] = queue end
     end
   end
-  return finish_step({}, good, problem)
+
+  -- Claim from the queues in turn. If `first` is nil, stop and return false once a queue needs it.
+  function claim_many(first)
+    local most = math.min(call('ZCARD', ACTIVE), want + MAX_EMPTY)
+    while index < want and asked < most do
+      local open, shut = names_after(cursor), {}
+      if #open == 0 then break end
+      local last_one = open[#open]
+      simple = check_simple(open)
+      if not simple then
+        if not first then return false end
+        open, shut = split_paused(open)
+      end
+      claim_each(open, first)
+      for _, queue in ipairs(shut) do empty[#empty + 1] = queue end  -- paused ones
+      asked = asked + #shut
+      if index < want then cursor = last_one end
+    end
+    return true
+  end
+
+  function finish_many(good, problem)
+    fields[#fields + 1] = '#cursor'
+    fields[#fields + 1] = cursor or ''
+    call('HSET', worker, unpack(fields))
+    fields = {'#request', ARGV[2]}
+    if good then
+      for from = 1, #empty, 1000 do
+        call('ZREM', ACTIVE, unpack(empty, from, math.min(from + 999, #empty)))
+      end
+      local full = index == want or asked >= want + MAX_EMPTY
+      if full and call('EXISTS', ACTIVE) == 1 and call('EXISTS', WAKE) == 0 then
+        call('RPUSH', WAKE, 1)
+      end
+    end
+    return finish_step({}, good, problem)
+  end
 end
 
 if many and ARGV[at] == '0' and request > last then

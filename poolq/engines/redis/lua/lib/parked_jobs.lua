@@ -6,8 +6,8 @@
 -- each rule, with limit and window as for `rule_of`; the job is in the line of the rule at position `refused` (from 1). A line applies the
 -- limit that was last named for it. A released job is held until the limit's window ends.
 
--- How many heads of lines without a free slot one step examines.
-local MAX_HEADS = 16
+-- How many lines that are due one step examines in vain, and how many of them may wait for older jobs.
+local MAX_HEADS, MAX_LATER = 100, 16
 -- The member of lines:<queue> for all released jobs. Identities differ, as they begin with a digit or "-".
 local RELEASED = 'released'
 
@@ -51,6 +51,16 @@ end
 
 local function line_key(queue, identity)
   return P .. 'line:' .. #queue .. ':' .. queue .. ':' .. identity
+end
+
+-- The member of keys:<queue> for a line.
+local function name_by_key(identity)
+  return (string.match(identity, '^%-?%d+:(.*)$') or '') .. '\n' .. identity
+end
+
+-- The members of keys:<queue> for the lines of a key lie between these.
+local function bounds_of(key)
+  return '[' .. key .. '\n', '(' .. key .. '\v'
 end
 
 local function rules_of(queue, id)
@@ -118,6 +128,7 @@ local function join_line(queue, id, due, rule)
   if not (gate and is_due(queue, identity)) then
     changed = schedule(queue, identity, next_slot(identity, limit))
   end
+  call('ZADD', P .. 'keys:' .. queue, 0, name_by_key(identity))
   call('ZADD', line_key(queue, identity), digits(due), id)
   return changed
 end
@@ -129,6 +140,7 @@ local function update_line(queue, identity)
   else
     call('HDEL', P .. 'limits:' .. queue, identity)
     call('ZREM', P .. 'marked:' .. queue, identity)
+    call('ZREM', P .. 'keys:' .. queue, name_by_key(identity))
     unschedule(queue, identity)
     local gate = gate_of(identity)
     if gate then
@@ -217,25 +229,21 @@ end
 -- Take slots for the head of the first line whose head may start. Returns the line's identity, the
 -- job's id, and how it is claimed: "g" if it has slots of gates, "0" if `has_expired` says that it has
 -- expired, so that it takes no slot, else the span in which the slots count; nil if no head may start.
--- Heads that were due after `oldest`, the first of the queue's other jobs, may not; the fourth result
--- is when the first of those was due. `claim`: as in `take_all`.
+-- Heads that were due after `oldest`, the first of the queue's other jobs, may not. `claim`: as in
+-- `take_all`.
 local function take_parked(queue, claim, has_expired, oldest)
   local lines = P .. 'lines:' .. queue
-  local later, first = 0, nil
+  local later = 0
   for _ = 1, MAX_HEADS do
     local identity = call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', later, 1)[1]
-    if not identity then break end
-    local id, due = call('ZRANGE', line_key(queue, identity), 0, 0)[1], nil
-    if id and oldest then
-      local _, its = origin_of(id)
-      due = its
-    end
+    if not identity or later == MAX_LATER then break end
+    local id, due = unpack(call('ZRANGE', line_key(queue, identity), 0, 0, 'WITHSCORES'))
     if identity == RELEASED then
       later = later + 1
     elseif not id then
       update_line(queue, identity)
-    elseif due and due > oldest then
-      later, first = later + 1, math.min(first or due, due)
+    elseif oldest and tonumber(due) > oldest then
+      later = later + 1
     else
       local rules, own = rules_of(queue, id)
       if not own or has_expired(id) then return identity, id, '0' end  -- or written by hand
@@ -262,7 +270,17 @@ local function take_parked(queue, claim, has_expired, oldest)
       end
     end
   end
-  return nil, nil, nil, first
+end
+
+-- When the first head of the lines that are due was due itself; nil if none is due.
+local function first_parked(queue)
+  local first
+  local lines = call('ZRANGE', P .. 'lines:' .. queue, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_LATER)
+  for _, identity in ipairs(lines) do
+    local due = tonumber(call('ZRANGE', line_key(queue, identity), 0, 0, 'WITHSCORES')[2])
+    if due and due < (first or NEVER) then first = due end
+  end
+  return first
 end
 
 -- The identity and the head of the first line that a worker registered at `since` must review.
@@ -320,50 +338,96 @@ local function unrelease(queue, id)
   return true
 end
 
--- Move the first `most` (up to 1000) released jobs whose windows have ended back to the head of the queue. The
--- others stay, so that `comes_too_early` sees them.
+-- Move the first `most` (up to 3000) released jobs whose windows have ended back to the head of the queue.
+-- The others stay, so that `comes_too_early` sees them.
 local function release_due(queue, most)
-  local held = P .. 'held:' .. queue
-  local ids = call('ZRANGE', held, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, math.min(most, 1000))
-  if #ids == 0 then return end
-  local by, scored = call('HMGET', P .. 'heldby:' .. queue, unpack(ids)), {}
-  for i, id in ipairs(ids) do
-    scored[2 * i - 1], scored[2 * i] = string.match(by[i] or '', '^%d+') or '0', id
+  local held, left = P .. 'held:' .. queue, math.min(most, 3000)
+  while left > 0 do
+    local ids = call('ZRANGE', held, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, math.min(left, 1000))
+    if #ids == 0 then break end
+    local scored = {}
+    for i, by in ipairs(call('HMGET', P .. 'heldby:' .. queue, unpack(ids))) do
+      scored[2 * i - 1], scored[2 * i] = string.match(by or '', '^%d+') or '0', ids[i]
+    end
+    call('ZADD', P .. 'back:' .. queue, unpack(scored))
+    call('ZREM', held, unpack(ids))
+    unhold(queue, ids)
+    update_release(queue)
+    left = left - #ids
   end
-  call('ZADD', P .. 'back:' .. queue, unpack(scored))
-  call('ZREM', held, unpack(ids))
-  unhold(queue, ids)
-  update_release(queue)
 end
 
--- The clock
+-- The clock. Times that were written before it went back are repaired, some in each script that looks
+-- for this: `repairs` has the queues that are left, and where their lines and released jobs are scanned.
 
--- Repair times that were written before the clock went back. Recompute the times of lines, and end
--- the waits of released jobs that are longer than a window.
-local function repair(queue)
-  local lines, held = P .. 'lines:' .. queue, P .. 'held:' .. queue
-  local all = call('ZRANGE', lines, 0, -1, 'WITHSCORES')
-  for i = 1, #all, 2 do
-    if all[i] ~= RELEASED and tonumber(all[i + 1]) > now then
-      call('ZADD', lines, digits(next_slot(all[i], limit_of(queue, all[i]) or 1)), all[i])
+local check_clock
+
+do
+  -- How many entries one script repairs before it scans no further.
+  local MAX_REPAIRED = 500
+
+  -- Recompute the time of a line.
+  local function repair_line(queue, identity)
+    local lines = P .. 'lines:' .. queue
+    local moment = tonumber(call('ZSCORE', lines, identity) or nil)
+    if moment and moment > now then
+      call('ZADD', lines, digits(next_slot(identity, limit_of(queue, identity) or 1)), identity)
     end
   end
-  local jobs = call('ZRANGE', held, 0, -1, 'WITHSCORES')
-  for i = 1, #jobs, 2 do
-    local by = call('HGET', P .. 'heldby:' .. queue, jobs[i])
-    local length = tonumber(string.match(by or '', '^%d+ %d+ %-?(%d+):') or 0)
-    -- Jitter may delay a release by up to another window.
-    if tonumber(jobs[i + 1]) > now + 2 * length then call('ZADD', held, stamp, jobs[i]) end
-  end
-  if #jobs > 0 then update_release(queue) end
-  activate(queue)
-  wake(queue, 0)
-end
 
--- Detect a clock that has gone back.
-local function check_clock()
-  local seen = tonumber(call('GET', P .. 'latest') or nil)
-  if not seen or now >= seen then return end
-  call('SET', P .. 'latest', stamp)
-  for _, queue in ipairs(call('SMEMBERS', P .. 'lined')) do repair(queue) end
+  -- End the wait of a released job if it is longer than a window. `by`: its field in heldby:<queue>.
+  local function repair_release(queue, id, by)
+    local held = P .. 'held:' .. queue
+    local moment = tonumber(call('ZSCORE', held, id) or nil)
+    local length = tonumber(string.match(by, '^%d+ %d+ %-?(%d+):') or 0)
+    -- Jitter may delay a release by up to another window.
+    if moment and moment > now + 2 * length then call('ZADD', held, stamp, id) end
+  end
+
+  -- Scan a part of a hash. Returns the cursor for the next part, and how many entries this one has.
+  local function repair_part(queue, hash, cursor, repair)
+    local found
+    cursor, found = unpack(call('HSCAN', P .. hash .. queue, cursor, 'COUNT', 100))
+    for i = 1, #found, 2 do repair(queue, found[i], found[i + 1]) end
+    return cursor, #found / 2
+  end
+
+  local function repair_some()
+    local repaired = 0
+    while repaired < MAX_REPAIRED do
+      local queue, place = unpack(call('HRANDFIELD', P .. 'repairs', 1, 'WITHVALUES'))
+      if not queue then return end
+      local kind, cursor = string.match(place, '^(%l+) (%d+)$')
+      local n
+      if kind == 'lines' then
+        cursor, n = repair_part(queue, 'limits:', cursor, repair_line)
+        if cursor == '0' then kind = 'held' end
+      else
+        cursor, n = repair_part(queue, 'heldby:', cursor or '0', repair_release)
+        if cursor == '0' then kind = nil end
+      end
+      repaired = repaired + n + 1
+      if kind then
+        call('HSET', P .. 'repairs', queue, kind .. ' ' .. cursor)
+      else
+        call('HDEL', P .. 'repairs', queue)
+        if call('EXISTS', P .. 'held:' .. queue) == 1 then update_release(queue) end
+      end
+      activate(queue)
+      wake(queue, 0)
+    end
+  end
+
+  -- Detect a clock that has gone back.
+  function check_clock()
+    local seen = tonumber(call('GET', P .. 'latest') or nil)
+    if not seen then return end
+    if now < seen then
+      call('SET', P .. 'latest', stamp)
+      for _, queue in ipairs(call('SMEMBERS', P .. 'lined')) do
+        call('HSET', P .. 'repairs', queue, 'lines 0')
+      end
+    end
+    if call('EXISTS', P .. 'repairs') == 1 then repair_some() end
+  end
 end

@@ -4,8 +4,8 @@
 -- remove it. `later` contains the time at which a queue's next delayed or held job is due, or an
 -- earlier time. So a worker that serves all queues does not have to ask each of them.
 
--- How many due jobs are moved from the delayed set to the list at once, and how often per script.
-local BATCH, MAX_ROUNDS = 1000, 50
+-- How many due jobs one script moves from the delayed set to the list.
+local BATCH = 1000
 
 local function mark_known(queue)
   call('ZADD', P .. 'known', stamp, queue)
@@ -43,9 +43,7 @@ end
 -- become due. Returns how many are in the list.
 local function append(queue, ids)
   local ready = P .. 'ready:' .. queue
-  for _ = 1, MAX_ROUNDS do
-    if promote(queue) < BATCH then return call('RPUSH', ready, unpack(ids)) end
-  end
+  if promote(queue) < BATCH then return call('RPUSH', ready, unpack(ids)) end
   -- More delayed jobs may be due. These ids join them, because they must come after them.
   local scored = {}
   for i, id in ipairs(ids) do
