@@ -85,6 +85,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--zones", action="store_true", help="check cron lines in all zones over ten years"
     )
     parser.addoption(
+        "--large-store",
+        type=int,
+        default=20_000,
+        help="how many jobs wait in each place of the store in which Redis' scripts are compared",
+    )
+    parser.addoption(
         "--park-races",
         type=int,
         default=200,

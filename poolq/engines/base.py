@@ -150,9 +150,9 @@ class Engine(ABC):
     ) -> Step:
         """Settle, make due jobs ready, and claim up to `want` jobs (0: only settle), but no job of
         a paused queue. A parked job with a free slot is claimed before the other jobs of its queue,
-        and takes the slot in the same operation. Only one parked job is claimed per step, and ready
-        jobs of its queue may be left for the next step. Claiming stops once the bodies exceed
-        CLAIM_BYTES. Raises Fenced, EngineUnavailable."""
+        and takes the slot in the same operation. Only one parked job is claimed per step. Jobs that
+        come after a parked one that may start next are left to the next step. Claiming stops once
+        the bodies exceed CLAIM_BYTES. Raises Fenced, EngineUnavailable."""
 
     def begin_step(
         self, worker: str, request: int, settlements: Settlements,  # noqa: ARG002  # overrides

@@ -614,6 +614,7 @@ class Model:
             else:
                 before_parked = before_parked or self._is_before_parked(job)
                 self._check_order(job, claim)
+                self._check_no_parked_before(job, granted)
             self._give(job, claim, worker)
         if (
             len(claims) < want and not granted and not before_parked
@@ -670,9 +671,21 @@ class Model:
                 assert other.due < job.due, f"{job}\ncame behind\n{other}"
         if any(window == HOLD_WINDOW for _, window in job.lines):
             return  # it holds its key, and others under it wait behind it
-        for other in self.waiting(job.queue):
-            if other.must_run(self.now) and other.epoch == job.epoch:
+        waiting = self.waiting(job.queue)
+        if any(other.epoch != job.epoch for other in waiting):
+            return  # those from both sides of a jump have no order that would be cheap to find
+        for other in waiting:
+            if other.must_run(self.now):
                 assert other.due >= job.due, f"{job}\ncame before\n{other}"
+
+    def _check_no_parked_before(self, job: Job, granted: str) -> None:
+        """Behind a grant of its queue, a step claims no ready job that comes after a parked one
+        that may be granted next."""
+        if granted != job.queue or self.epoch:
+            return
+        for other in (self.jobs[id_] for id_ in self._grantable(job.queue)):
+            held = any(window == HOLD_WINDOW for _, window in other.lines)
+            assert held or job.due <= other.due, f"{job}\ncame before\n{other}"
 
     def _check_left(self, queues: Iterable[str]) -> None:
         left = self._left(queues)

@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Claim, Engine, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Park, Release
+from poolq.jobs.retry import ACK, GIVE_BACK, Park, Release
 from tests.contract.crowd import Crowd, take_parked
 from tests.contract.helpers import (
     HOUR,
@@ -234,3 +234,49 @@ def test_workers_that_step_at_once_get_no_more_than_the_limit(
     assert count_of(engine) == QueueCounts("q", parked=15)
     assert engine.find(blocker) is None
     assert slots_used(engine, "k") == 5
+
+
+@pytest.mark.parametrize("queues", [("q",), None], ids=["named", "all"])
+def test_parked_jobs_keep_their_place_among_ready_ones_in_large_batches(
+    engine: Engine, clock: Clock, queues: tuple[str, ...] | None
+) -> None:
+    """A step grants one parked job, and leaves younger ready ones to the next while more parked
+    ones may start."""
+    worker = Worker(engine, queues=queues)
+    rule = Rule("k", 100, WINDOW)
+    parked = [f"parked {n:02}" for n in range(50)]
+    engine.admit([rule._replace(cost=100)])
+    park(worker, *parked, rules=[rule])
+    clock.forward(WINDOW)
+    ready = [f"ready {n:03}" for n in range(500)]
+    push(engine, *ready)
+    found: list[str] = []
+    steps = 0
+    while claims := worker.claim(100):
+        found += named(claims)
+        steps += 1
+    assert found == [*parked, *ready]
+    assert steps <= 50 + 5
+
+
+@pytest.mark.parametrize("queues", [("q",), None], ids=["named", "all"])
+def test_ready_jobs_that_are_older_than_parked_ones_come_first_in_large_batches(
+    engine: Engine, clock: Clock, queues: tuple[str, ...] | None
+) -> None:
+    worker = Worker(engine, queues=queues)
+    rule = Rule("k", 100, WINDOW)
+    engine.admit([rule._replace(cost=100)])
+    park(worker, "parked 1", rules=[rule])
+    clock.forward(SECOND)
+    push(engine, "ready 1", "ready 2")
+    clock.forward(SECOND)
+    ready = worker.claim(2)
+    park(worker, "parked 2", "parked 3", rules=[rule])
+    worker.step(*(Settlement(claim, GIVE_BACK) for claim in ready))
+    clock.forward(SECOND)
+    push(engine, "ready 3")
+    clock.forward(WINDOW)
+    found: list[str] = []
+    while claims := worker.claim(100):
+        found += named(claims)
+    assert found == ["parked 1", "ready 1", "ready 2", "parked 2", "parked 3", "ready 3"]

@@ -1,6 +1,7 @@
-"""Jobs that leave the middle of a long list on Redis stay in it as ids that are skipped.
+"""Long lists and many lines on Redis, in which a script looks at a part only.
 
-To everybody else, the queue looks as if they had been taken out.
+A job that leaves the middle of a long list stays in it as an id that is skipped. To everybody else,
+the queue looks as if it had been taken out.
 """
 
 from __future__ import annotations
@@ -8,16 +9,18 @@ from __future__ import annotations
 import pytest
 import redis
 
-from poolq.engines.base import Engine, Push
+from poolq.engines.base import Engine, Push, Settlement
+from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Release
+from poolq.jobs.retry import GIVE_BACK, Park, Release
 from poolq.jobs.ties import UniqueRight
-from tests.contract.helpers import HOUR, Worker, count_of, named, new_id, push, stored
+from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, stored
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
 
 LONG = 1500
+MINUTE = 60 * SECOND
 NAMES = [f"{n:04}" for n in range(LONG)]
 EVERY_THIRD = [name for n, name in enumerate(NAMES) if n % 3 != 1]
 
@@ -151,3 +154,24 @@ def test_a_job_that_is_released_is_claimed_again_after_its_place_is_gone(
     engine.cancel(ids[2:600])
     worker.end(claims[0], Release(0, State(1)))
     assert drained(worker, 300) == [*NAMES[600:], "0000"]
+
+
+def test_a_line_that_may_start_is_found_behind_many_whose_heads_are_held(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """Each look that ends in vain leaves a token for the next, and there are few."""
+    rules = [Rule(f"k{n}", 1, MINUTE) for n in range(301)]
+    for rule in rules:
+        engine.admit([rule])
+    ids = push(engine, *(rule.key for rule in rules))
+    claims = worker.claim(len(ids))
+    worker.step(*(Settlement(one, Park((by,), 0)) for one, by in zip(claims, rules, strict=True)))
+    for rule in rules[:-1]:
+        engine.hold(rule.key, HOUR)
+    clock.forward(MINUTE)
+    steps = 0
+    while not (claims := worker.claim(9)):
+        steps += 1
+        assert steps <= 5
+        assert engine.wait(["q"], 0) > 0, "there is a token"
+    assert named(claims) == ["k300"]

@@ -219,22 +219,22 @@ end
 -- Failed jobs, newest first. Each queue that is read has a cursor: `items` are the jobs read last, in
 -- which the cursor is at `i`; `chunk` is how many are read next. The cursors are in a heap.
 
-local function is_older(job, from)
-  return from == START or job.due < from.due or job.due == from.due and job.id < from.id
+-- How many failed jobs of a queue come before a position in the listing, or are there.
+local function newer_than(key, from)
+  if from == START then return 0 end
+  local is_there = tonumber(call('ZSCORE', key, from.id) or nil) == from.due
+  return call('ZCARD', key) - rank_after(key, from) + (is_there and 1 or 0)
 end
 
--- Move a cursor to the next job after the position. Returns false if there is none.
-local function advance(cursor, from)
-  repeat
-    cursor.i = cursor.i + 2
-    if cursor.i > #cursor.items then
-      cursor.items = call('ZRANGE', cursor.key, from == START and '+inf' or digits(from.due), '-inf',
-        'BYSCORE', 'REV', 'LIMIT', cursor.offset, cursor.chunk, 'WITHSCORES')
-      cursor.offset, cursor.i = cursor.offset + cursor.chunk, 1
-      cursor.chunk = math.min(8 * cursor.chunk, most + 1)
-    end
-    cursor.id, cursor.due = cursor.items[cursor.i], tonumber(cursor.items[cursor.i + 1])
-  until not cursor.id or is_older(cursor, from)
+-- Move a cursor to its next job. Returns false if there is none.
+local function advance(cursor)
+  cursor.i = cursor.i + 2
+  if cursor.i > #cursor.items then
+    cursor.items = call('ZRANGE', cursor.key, cursor.offset, cursor.offset + cursor.chunk - 1, 'REV', 'WITHSCORES')
+    cursor.offset, cursor.i = cursor.offset + cursor.chunk, 1
+    cursor.chunk = math.min(8 * cursor.chunk, most + 1)
+  end
+  cursor.id, cursor.due = cursor.items[cursor.i], tonumber(cursor.items[cursor.i + 1])
   return cursor.id ~= nil
 end
 
@@ -266,9 +266,10 @@ local function list_failed(from)
   local chunk = #queues > 16 and 1 or most + 1
 
   local function open(queue)
-    local cursor = {queue = queue, key = P .. 'failed:' .. queue, items = {}, i = -1, offset = 0}
-    cursor.chunk = chunk
-    if advance(cursor, from) then push(heap, cursor) end
+    local key = P .. 'failed:' .. queue
+    local cursor =
+      {queue = queue, key = key, items = {}, i = -1, offset = newer_than(key, from), chunk = chunk}
+    if advance(cursor) then push(heap, cursor) end
   end
 
   -- The last queues are those of which it is not known when a job failed last.
@@ -286,7 +287,7 @@ local function list_failed(from)
     if #heap == 0 then return end
     local top = heap[1]
     take({{id = top.id, due = top.due, at = top.due, queue = top.queue, line = ''}})
-    if not advance(top, from) then
+    if not advance(top) then
       heap[1] = heap[#heap]
       heap[#heap] = nil
     end

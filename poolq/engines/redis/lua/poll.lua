@@ -60,7 +60,7 @@ end
 if ARGV[2] ~= '0' then announce() end
 for _, queue in ipairs(open) do
   local lines = P .. 'lines:' .. queue
-  local due = call('ZRANGE', lines, '(0', stamp, 'BYSCORE', 'LIMIT', 0, 1000, 'WITHSCORES')
+  local due = call('ZRANGE', lines, '(0', stamp, 'BYSCORE', 'LIMIT', 0, BATCH, 'WITHSCORES')
   for i = 1, #due, 2 do
     call('ZADD', lines, digits(due[i + 1] - 2 ^ 53), due[i])  -- negative, in the same order
     activate(queue)

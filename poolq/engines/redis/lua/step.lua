@@ -80,7 +80,13 @@ local function count_older(queue, due, most)
     local its = due_in_list(queue, call('LINDEX', ready, middle))
     if its and its >= due then high = middle else low = middle + 1 end
   end
-  return low
+  local older, gone = low, P .. 'gone:' .. queue
+  if low > 0 and call('EXISTS', gone) == 1 then
+    for _, left in ipairs(call('HMGET', gone, unpack(call('LRANGE', ready, 0, low - 1)))) do
+      if left then older = older - 1 end
+    end
+  end
+  return older
 end
 
 -- Claim the jobs of a queue that were due before `due`, and are in no line. Returns whether there were
@@ -120,11 +126,11 @@ end
 local function claim_first(queue)
   if call('EXISTS', P .. 'lines:' .. queue) == 0 then return false end
   release_due(queue, want - index)
-  local due, last
+  local due
   repeat
     if not granted then claim_parked(queue) end
-    last, due = due, first_parked(queue)
-  until not due or due == last or index == want or not claim_older(queue, due)
+    due = first_parked(queue)
+  until not due or index == want or not claim_older(queue, due)
   return due ~= nil or call('EXISTS', P .. 'marked:' .. queue) == 1, due ~= nil
 end
 

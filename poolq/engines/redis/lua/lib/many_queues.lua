@@ -99,6 +99,7 @@ do
       if stops then wake(queue, 1) end
       more = more or stops
       asked, cursor = asked + 1, queue
+      if stops and not all_queues then return end  -- its jobs come before those of later queues
       if index < want and not more then empty[#empty + 1] = queue end
     end
   end

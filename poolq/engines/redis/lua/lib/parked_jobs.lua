@@ -364,7 +364,7 @@ local check_clock
 
 do
   -- How many entries one script repairs before it scans no further.
-  local MAX_REPAIRED = 500
+  local MAX_REPAIRED = 100
 
   -- Recompute the time of a line.
   local function repair_line(queue, identity)

@@ -5,7 +5,7 @@
 -- earlier time. So a worker that serves all queues does not have to ask each of them.
 
 -- How many due jobs one script moves from the delayed set to the list.
-local BATCH = 1000
+local BATCH = 100
 
 local function mark_known(queue)
   call('ZADD', P .. 'known', stamp, queue)
