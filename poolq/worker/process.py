@@ -158,6 +158,7 @@ def _live(
     title.show_state("idle")
     setup.row.set_phase(Phase.IDLE)
     callbacks.call_started()
+    signals.keep_timers()
     signals.restore()
     setup.ready()
     code = loop.run()

@@ -1,5 +1,6 @@
-"""A worker's signals. A job may change handlers and mask while it runs; the worker restores them
-afterwards.
+"""A worker's signals. A job may change handlers, mask and timers while it runs; the worker restores
+them afterwards: all of them before it waits, settles or runs a job that may be long, but after each
+job only what costs no system call to check, which are the handlers of TERM and ALRM.
 
 A job may catch, ignore or block TERM. So TERM only wakes the worker up; the worker reads from its
 row whether it must exit.
@@ -15,11 +16,26 @@ from poolq.system.child_signals import ChildSignals, use_large_stack
 
 #: The C function takes 50 ns; `signal.getsignal`, which creates an enum, takes 2 µs.
 _handler_of: Callable[[int], object] = _signal.getsignal
-_TERM = int(signal.SIGTERM)
+_TERM, _ALRM = int(signal.SIGTERM), int(signal.SIGALRM)
+#: Timers of CPU time, each with its signal.
+_CPU_TIMERS = {signal.ITIMER_VIRTUAL: signal.SIGVTALRM, signal.ITIMER_PROF: signal.SIGPROF}
+_TIMER_SIGNALS = {signal.SIGALRM, *_CPU_TIMERS.values()}
 
 
 class WorkerSignals(ChildSignals):
     """Adds a stack dump, and restores the signals after user code."""
+
+    _handle_alarm: object = _handler_of(_ALRM)
+
+    def keep_timers(self) -> None:
+        """Let the handlers of timers that the application has set by now be those to restore. A
+        timer of CPU time that has one, such as a profiler's, goes on."""
+        for number in _TIMER_SIGNALS:
+            handler = signal.getsignal(number)
+            if handler is not None:  # else it was set in C
+                known = signal.Handlers(handler) if isinstance(handler, int) else handler
+                self._handlers[number] = known
+        self._handle_alarm = _handler_of(_ALRM)
 
     @staticmethod
     def enable_stack_dump() -> int:
@@ -29,18 +45,26 @@ class WorkerSignals(ChildSignals):
         return number
 
     def restore(self) -> None:
-        """Undo what a job may have changed: an alarm, handlers, blocked signals."""
+        """Undo what a job may have changed: timers, handlers, blocked signals."""
         signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer, number in _CPU_TIMERS.items():
+            if self._handlers.get(number) is signal.SIG_DFL:
+                signal.setitimer(timer, 0)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in signal.sigpending() & _TIMER_SIGNALS:  # blocked, and would arrive at the end
+            signal.signal(number, signal.SIG_IGN)
         for number, handler in self._handlers.items():
             if _handler_of(number) != handler:
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)  # blocked signals arrive now
 
     def after_user_code(self) -> None:
-        """Restore the signals if the job has replaced TERM's handler, so that TERM neither ends the
-        worker nor raises an error. Exit if this process is a child that the job forked."""
+        """Restore the signals if the job has replaced the handler of TERM or ALRM, so that neither
+        ends the worker nor raises an error. Exit if this process is a child that the job forked."""
         if self.inherited:
             os._exit(0)
-        if _handler_of(_TERM) is not self._handle_term:
+        if (
+            _handler_of(_TERM) is not self._handle_term
+            or _handler_of(_ALRM) is not self._handle_alarm
+        ):
             self.restore()

@@ -23,7 +23,7 @@ import os, signal, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from threading import Event
-from time import sleep
+from time import monotonic, sleep
 from poolq import Job
 from tests.support.ledger import note
 
@@ -63,6 +63,21 @@ class Long(Job):
         note("start", self.id)
         Event().wait(0.5)
         note(f"true:{os.system('true')}", self.id)
+
+class Alarms(Job):
+    attempts = 1
+    def run(self):
+        if left := self.payload.get("leaves"):
+            signal.signal(signal.SIGALRM, fail)
+            signal.setitimer(signal.ITIMER_REAL, left)
+        if burns := self.payload.get("burns"):
+            end = monotonic() + burns
+            while monotonic() < end:
+                pass
+            note("burnt", self.id)
+
+def fail(*_):
+    raise RuntimeError("an alarm of another job")
 
 class Closes(Job):
     def run(self):
@@ -132,7 +147,21 @@ def test_neither_an_alarm_nor_a_handler_outlives_its_job(rude: Project) -> None:
     pool.until_idle(1)
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
-    assert "killed" not in pool.log.replace("are killed and released", "")
+    assert "killed" not in pool.log.replace("are then killed and released", "")
+
+
+@sqlite
+def test_an_alarm_of_a_short_job_hits_no_short_job_after_it(rude: Project) -> None:
+    """Not even one that turns out to be long, in the same batch."""
+    pool = rude.ready(1)
+    rude.dispatch_many("Alarms", 200)
+    until(rude.settled)
+    ids = rude.dispatch_many("Alarms", [{"leaves": 0.3}, {"burns": 0.7}, *[{}] * 28])
+    until(rude.settled, 30)
+    assert rude.ledger.ids("burnt") == [ids[1]]
+    assert rude.failed() == {}
+    assert "SIGALRM" not in pool.log
+    assert "crashed" not in pool.log
 
 
 @sqlite
