@@ -38,7 +38,7 @@ from poolq.engines.base import (
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
-from poolq.engines.sql import engine as sql_engine
+from poolq.engines.sql import turns
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.limits import Rule
@@ -844,8 +844,8 @@ def test_all_engines_do_as_the_model_does(
     pytestconfig: pytest.Config,
 ) -> None:
     # A busy step may skip some queries for a tenth of a second; that must not depend on time here.
-    monkeypatch.setattr(sql_engine, "OVERVIEW_INTERVAL", 0)
-    monkeypatch.setattr(sql_engine, "OVERVIEW_COST_FACTOR", 0)
+    monkeypatch.setattr(turns, "LOOK_INTERVAL", 0)
+    monkeypatch.setattr(turns, "LOOK_COST_FACTOR", 0)
     monkeypatch.setattr(mysql_engine, "CURSOR_LIFETIME", 0)
     only = pytestconfig.getoption("model_engines")
     clock = Clock(monkeypatch)

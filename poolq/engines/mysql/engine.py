@@ -21,10 +21,10 @@ from poolq.engines.sql.location import (  # isort: skip
     CANCELLED_SUFFIX, DELAYED, GATE_LINE_PREFIX, QUEUED, claimed_by, released_by,
 )  # fmt: skip
 from poolq.engines.schema_version import check_version
-from poolq.engines.sql.queue_discovery import EARLIEST_SLOT, FIRST_DELAYED, FIRST_READY, FIRST_SLOT
+from poolq.engines.sql.queue_discovery import FIRST_DELAYED, FIRST_GATE, FIRST_READY, FIRST_SLOT
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
-from poolq.engines.sql.skip_scan import next_after
+from poolq.engines.sql.skip_scan import LINES, first_due, next_after
 from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.concurrency import is_gate
@@ -99,12 +99,25 @@ WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
         WHERE q.queue IN {{list}} AND q.paused = 0
-        AND ({FIRST_READY} IS NOT NULL OR {FIRST_DELAYED} <= {{now}} OR {FIRST_SLOT} <= {{now}})
+        AND ({FIRST_READY} IS NOT NULL OR {FIRST_DELAYED} <= {{now}} OR {FIRST_SLOT} <= {{now}}
+            OR {FIRST_GATE} IS NOT NULL)
     ) DO
         DO SLEEP(? / 1000000);
         SET turns = turns - 1;
     END WHILE;
 END"""
+
+
+def _until_due(place: str, is_due: str) -> str:
+    """Return a loop that ends with `found` = 1 if a queue that is not paused has something due."""
+    return f"""SET name = '';
+        WHILE found = 0 AND name IS NOT NULL DO
+            SET name = ({next_after(place, "name")});
+            SET found = name IS NOT NULL AND {_NOT_PAUSED} AND COALESCE({is_due}, 0);
+        END WHILE;"""
+
+
+_GATE_IS_DUE = FIRST_GATE.replace("q.queue", "name") + " IS NOT NULL"
 #: Skips from queue to queue as `sql/skip_scan.py` does. In this loop, the value of a variable is
 #: known when the statement that uses it is planned.
 WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
@@ -112,18 +125,9 @@ WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
     DECLARE found INT DEFAULT 0;
     DECLARE name VARBINARY(255);
     WHILE turns > 0 AND found = 0 DO
-        SET found = COALESCE({EARLIEST_SLOT} <= {{now}}, 0);
-        SET name = '';
-        WHILE found = 0 AND name IS NOT NULL DO
-            SET name = ({next_after(QUEUED, "name")});
-            SET found = name IS NOT NULL AND {_NOT_PAUSED};
-        END WHILE;
-        SET name = '';
-        WHILE found = 0 AND name IS NOT NULL DO
-            SET name = ({next_after(DELAYED, "name")});
-            SET found = name IS NOT NULL AND {_NOT_PAUSED} AND COALESCE((SELECT MIN(j.due_at)
-                FROM {{jobs}} j WHERE j.place = 'd' AND j.queue = name) <= {{now}}, 0);
-        END WHILE;
+        {_until_due(LINES, f"({first_due(LINES, 'name')} <= {{now}} OR {_GATE_IS_DUE})")}
+        {_until_due(QUEUED, "1")}
+        {_until_due(DELAYED, f"{first_due(DELAYED, 'name')} <= {{now}}")}
         IF found = 0 THEN
             DO SLEEP(? / 1000000);
         END IF;

@@ -123,7 +123,6 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     review BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (place, queue),
     KEY slot (queue, slot),
-    KEY earliest (slot, queue),
     KEY since (since, slot),
     KEY review (review, queue)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

@@ -4,8 +4,10 @@ A claim reads a queue's first jobs and marks them as claimed. It reads small bod
 It queries the sizes of larger bodies first, so that no step reads much more than CLAIM_BYTES.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
+from itertools import chain
 from operator import itemgetter
 from time import monotonic
 from typing import Any, NamedTuple
@@ -15,13 +17,17 @@ import msgspec
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql import ties
-from poolq.engines.sql.gates import mark_granted
+from poolq.engines.sql.gates import lock_first_lines, mark_granted
 from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
-from poolq.engines.sql.parking import RARE, RARE_COLUMN, Grant, bring_back, grant, read_rare
-from poolq.engines.sql.queue_discovery import QueueState, load_states
+
+from poolq.engines.sql.parking import (  # isort: skip
+    MAX_TRIED, RARE, RARE_COLUMN, DueLines, Grant, bring_back, grant, read_rare, send_behind,
+)  # fmt: skip
+from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
+from poolq.engines.sql.turns import Turns
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import INITIAL, State
 
@@ -118,19 +124,18 @@ class ClaimedRows(NamedTuple):
 class StepContext(msgspec.Struct):
     """A step in progress: its request, what earlier steps have found out, and its results.
 
-    `acks`: the settlements as a batch, if all are acks. `likely_queues`: the first round trip also
-    claims from the first of these. `turn` counts the steps. `delayed_queues`: queues whose delayed
-    jobs were due. `settled_aside`: how often the worker has settled outside its steps.
-    `last_clock`: the server's time at the previous step. `wants_overview`: whether to make an
-    overview of all queues. `peeks_lines`: whether the first round trip reads lines, because there
-    were some recently. `skips`: see `Session`. For a step that serves all queues, `last_queue` is
-    the last queue claimed from, and `first_queue` the first by name.
+    `acks`: the settlements as a batch, if all are acks. `turn` counts the steps. `turns`: what a
+    step over all queues visits. `lined_queues`, `delayed_queues`: queues with lines that are or may
+    soon be due, and those whose delayed jobs were due. `settled_aside`: how often the worker has
+    settled outside its steps. `skips`: see `Session`. `looks`: whether a look over all queues is
+    due; `looked`: whether there was one. `tried`: the queues whose lines were tried.
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
-    this step has read them. `next_queue`: the queue that the next step probably claims from.
-    `scan_ends`: the ranges claimed from, with the position of the last claimed job of each. `now`:
-    the server's time. `registered_at`: when the worker registered, by the same clock. `replayed`:
-    whether the request was repeated, so that nothing was examined."""
+    this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
+    a line was served, or jobs that were due before its own. `scan_ends`: the ranges claimed from,
+    with the position of the last claimed job of each. `now`: the server's time. `registered_at`:
+    when the worker registered, by the same clock. `replayed`: whether the request was repeated, so
+    that nothing was examined."""
 
     worker: str
     request: int
@@ -138,23 +143,22 @@ class StepContext(msgspec.Struct):
     acks: AckBatch | None
     want: int
     queues: Queues
-    likely_queues: Sequence[str]
-    last_queue: str
-    first_queue: str
     turn: int
+    turns: Turns
+    lined_queues: AbstractSet[str]
     delayed_queues: Collection[str]
     cursors: ScanCursors
     settled_aside: int
-    last_clock: int
-    wants_overview: bool
-    peeks_lines: bool
     skips: bool
+    looks: bool
+    looked: bool = False
+    tried: list[str] = []
     claimed: list[ClaimedRows] = []
     remaining: int = 0
     bytes_left: int = CLAIM_BYTES
     states: list[QueueState] = []
-    next_queue: str = ""
-    earliest_slot: int | None = None
+    brought_back: bool = False
+    served: bool = False
     scan_ends: list[tuple[ClaimRange, Position]] = []
     now: int = 0
     registered_at: int = 0
@@ -190,8 +194,21 @@ class StepContext(msgspec.Struct):
         due = number(self.claimed[0].rows[0][-1])
         return max(0, self.now - due) if due > 0 else -1
 
-    def ranges(self, queue: str) -> list[ClaimRange]:
-        """Return the ranges of the queue from which the first round trip claims."""
+    @property
+    def first_queue(self) -> str:
+        """Return the queue whose jobs or lines the first round trip reads; "" if it is unknown."""
+        if self.queues is None:
+            return self.turns.first
+        return self.queues[0] if self.queues else ""
+
+    def first_ranges(self) -> list[ClaimRange]:
+        """Return the ranges from which the first round trip claims. There are none if lines are
+        due, which must be locked first. (InnoDB also locks the index entry after a queue's last
+        job. This may be the head of a line.)"""
+        queue = self.first_queue
+        named = [queue] if self.queues is None else self.queues
+        if not queue or not self.lined_queues.isdisjoint(named):
+            return []
         places = (QUEUED, DELAYED) if queue in self.delayed_queues else (QUEUED,)
         return [ClaimRange(queue, place, self.cursors.of(queue, place)) for place in places]
 
@@ -207,15 +224,16 @@ def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
 
 def claim_likely(
     tx: Transaction, ctx: StepContext, one: QueueState, ranges: Ranges, answers: Answers
-) -> None:
-    """Claim the jobs that the first round trip found, unless other jobs may come before them."""
+) -> bool:
+    """Claim the jobs that the first round trip found, unless other jobs may come before them.
+    Returns False if the queue may have others."""
     rows = answers[0].rows
     if len(ranges) > 1:
         rows = _in_order(answers)
     elif one.delayed is not None and one.delayed <= one.now:
-        return
+        return False
     if any(where.after for where in ranges) and len(rows) < ctx.remaining:
-        return
+        return False
     rows = rows[: ctx.remaining]
     if rows:
         _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
@@ -224,35 +242,59 @@ def claim_likely(
             mine = rows if ids is None else [row for row in found.rows if row[0] in ids]
             if mine:
                 ctx.scan_ends.append((where, (mine[-1][-1], mine[-1][0])))
+    return True
 
 
 def claim_from_lines(
-    tx: Transaction, ctx: StepContext, states: dict[str, QueueState], queue: str
-) -> bool:
+    tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
+) -> QueueState:
     """Return released jobs to the queue, then claim a parked job that has a slot or must be
-    reviewed, or the queue's other jobs that were due before it. Returns whether a job was claimed.
-    Updates the queue's entry in `states`."""
-    one, wanted = states[queue], ctx.remaining
-    if one.has_slot and bring_back(tx, queue, ctx.remaining):
-        (one,) = load_states(tx.run, [queue])
+    reviewed, or the queue's other jobs that were due before it. Returns the queue's new state.
+    `lines`: its due lines, locked."""
+    queue, wanted = one.queue, ctx.remaining
+    if lines.released:
+        due = bring_back(tx, queue, lines, wanted)
+        ctx.brought_back = due is not None
+        ready = min((at for at in (due, one.ready) if at is not None), default=None)
+        one = one._replace(ready=ready)
     job: Grant | int | None = None
     if one.mark is not None:
         job = take_head(tx, queue, ctx.registered_at)
-    if job is None and one.has_slot:
-        take_slot = partial(grant, tx, queue, ctx.now, gates_first=ctx.turn % 2 == 1)
-        job = take_slot(oldest=one.oldest)
-        if isinstance(job, int):
-            claim_from(tx, ctx, [one], before=job)
-            if ctx.remaining == wanted:  # other workers were quicker
-                job = take_slot()
+    if job is None:
+        job = _take_slot(tx, ctx, one, lines)
     if isinstance(job, Grant):
         gated = job.gates is not None
         rows = ClaimedRows(queue, [job.row], job.granted, job.reviewed, gated)
         _mark_claimed(tx, ctx, rows)
         if job.gates is not None:
             mark_granted(tx, job.gates, job.rules, to_text(job.row[0]))
-    (states[queue],) = load_states(tx.run, [queue])
-    return ctx.remaining < wanted
+    ctx.served |= ctx.remaining < wanted
+    return one
+
+
+def _take_slot(
+    tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
+) -> Grant | int | None:
+    """Take a slot for a parked job. If the queue's other jobs were due before it, claim these; only
+    if other workers were quicker, take a slot."""
+
+    def parked() -> Iterator[tuple[str, int]]:
+        kinds: list[Iterable[tuple[str, int]]] = [lines.parked[:MAX_TRIED]]
+        if one.gate is not None:
+            kinds.append(lock_first_lines(tx, one.queue, one.gate))
+        # In turns, also if this worker comes here in every second or fourth step.
+        return chain(*(reversed(kinds) if ctx.turn.bit_count() % 2 else kinds))
+
+    take = partial(grant, tx, one.queue, ctx.now)
+    job = take(parked(), oldest=one.oldest)
+    if isinstance(job, int):
+        wanted = ctx.remaining
+        claim_from(tx, ctx, [one], before=job)
+        if ctx.remaining == wanted:
+            job = take(parked())
+    if not isinstance(job, Grant) and len(lines.parked) > MAX_TRIED:
+        send_behind(tx, one.queue, lines.parked[:MAX_TRIED], ctx.now)
+    return job
 
 
 def claim_from(

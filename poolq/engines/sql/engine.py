@@ -26,6 +26,7 @@ from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import ack_batch, held_queries, may_return_jobs, settle
 from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_worker, step
+from poolq.engines.sql.turns import Turns
 from poolq.errors import EngineUnavailable
 from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Admission, Rule
@@ -33,11 +34,9 @@ from poolq.jobs.ties import TiedPush, UniquePushes, together
 
 T = TypeVar("T")
 
-#: A line counts as having a free slot if it will have one within this many microseconds.
+#: A queue counts as having due lines if one will be due within this many microseconds.
 LINE_LOOKAHEAD = 1_000_000
-#: The least time between two overviews of all queues, in seconds, and as a multiple of the time
-#: that the step with the last overview took.
-OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR = 0.1, 50
+NO_TURNS = Turns()
 
 
 class SQLEngine(Engine):
@@ -51,18 +50,14 @@ class SQLEngine(Engine):
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)
-        # For each worker, how many steps it has made, and how often it has settled outside them. If
-        # a worker serves all queues, also the queue last claimed from, and the one probably next.
-        self._turns: dict[str, int] = {}
+        # For each worker, how many steps it has made, how often it has settled outside them, and
+        # if it serves all queues, which are next.
+        self._step_counts: dict[str, int] = {}
         self._settled_aside: dict[str, int] = {}
-        self._last_queue: dict[str, str] = {}
-        self._next_queue: dict[str, str] = {}
-        self._first_queue = ""
-        self._next_overview = 0.0
-        self._delayed_queues: set[str] = set()  # queues whose delayed jobs were due
-        self._last_clock = 0  # the server's time at the last step that claimed
-        self._lines_due = False  # at the last step, a line had a free slot or would soon have one
-        self._peeks_lines = True  # there were lines recently
+        self._turns: dict[str, Turns] = {}
+        # Queues whose lines were due or will soon be, and those whose delayed jobs were due.
+        self._lined_queues: set[str] = set()
+        self._delayed_queues: set[str] = set()
         self._cursors = ScanCursors(fresh)
         self._slots = handing_on.KnownSlots()
         self.schedules = SQLSchedules(lambda: self.session)
@@ -137,9 +132,11 @@ class SQLEngine(Engine):
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
-        turn = self._turns.get(worker, 0)
+        turn = self._step_counts.get(worker, 0)
         if want > 0:
-            self._turns[worker] = turn + 1
+            self._step_counts[worker] = turn + 1
+        began = monotonic()
+        turns = self._turns.get(worker, NO_TURNS)
         new_context = partial(
             StepContext,
             worker=worker,
@@ -148,17 +145,14 @@ class SQLEngine(Engine):
             acks=ack_batch(settlements) if settlements else None,
             want=want,
             queues=queues,
-            likely_queues=self._likely_queues(worker, queues),
-            last_queue=self._last_queue.get(worker, ""),
-            first_queue=self._first_queue,
             turn=turn,
+            turns=turns,
+            lined_queues=frozenset(self._lined_queues),
             delayed_queues=self._delayed_queues,
             cursors=self._cursors,
             settled_aside=self._settled_aside.get(worker, 0),
-            last_clock=self._last_clock,
-            wants_overview=queues is None and monotonic() >= self._next_overview,
-            peeks_lines=self._peeks_lines,
             skips=self.session.skips,
+            looks=began >= turns.until,
         )
         ctx: StepContext
 
@@ -169,50 +163,32 @@ class SQLEngine(Engine):
 
         if may_return_jobs(settlements):
             self._cursors.forget()
-        began = monotonic()
         answer = self._change(work, gives_way=True)
         if ctx.claimed:
             answer = answer._replace(claims=ctx.claims(), waited=ctx.waited())
-        if want > 0 and not ctx.replayed:  # others do not check whether the clock went back
-            self._last_clock = ctx.now
         for where, end in ctx.scan_ends:
             self._cursors.note(*where, end)
-        if ctx.bytes_left < 0:
-            self._cursors.forget()  # jobs that were read but not claimed come next
+        if ctx.bytes_left < 0 or ctx.brought_back:
+            self._cursors.forget()  # jobs that were read or brought back may come next
         self._slots.note_settled(settlements, answer.stale)
-        self._remember(ctx, monotonic() - began)
+        self._remember(ctx, began)
         return answer
 
-    def _likely_queues(self, worker: str, queues: Queues) -> Sequence[str]:
-        if self._lines_due:
-            # InnoDB also locks the index entry after a queue's last job. This may be the head of a
-            # line, which only a step that has locked the line may lock. So no queue is guessed.
-            return ()
-        guess = self._next_queue.get(worker, "")
-        return queues if queues is not None else [guess] if guess else ()
-
-    def _remember(self, ctx: StepContext, took: float) -> None:
-        """Store what the next step needs to know about this step, which took `took` seconds."""
-        if ctx.queues is None and ctx.want > 0:
-            self._last_queue[ctx.worker] = ctx.last_queue
-            self._next_queue[ctx.worker] = ctx.next_queue
-            self._peeks_lines = ctx.peeks_lines
-        if ctx.wants_overview:
-            self._first_queue = ctx.first_queue
-            self._next_overview = monotonic() + max(OVERVIEW_INTERVAL, OVERVIEW_COST_FACTOR * took)
-        if not ctx.states:
-            return
+    def _remember(self, ctx: StepContext, began: float) -> None:
+        """Store what the next step needs to know about this one, which began at this time."""
         soon = ctx.now + LINE_LOOKAHEAD
-        self._lines_due = any(
-            (one.slot is not None and one.slot < soon) or ctx.wants_line(one) for one in ctx.states
-        )
+        empty = set()
         for one in ctx.states:
-            if one.delayed is not None and one.delayed <= one.now:
-                self._delayed_queues.add(one.queue)
-            else:
-                self._delayed_queues.discard(one.queue)
-        if ctx.earliest_slot is not None and ctx.earliest_slot < soon:
-            self._lines_due = True
+            lined = (one.slot is not None and one.slot < soon) or ctx.wants_line(one)
+            due = one.delayed is not None and one.delayed <= one.now
+            for queues, belongs in ((self._lined_queues, lined), (self._delayed_queues, due)):
+                queues.add(one.queue) if belongs else queues.discard(one.queue)
+            if not one.has_jobs and not ctx.wants_line(one):
+                empty.add(one.queue)
+        if ctx.queues is None and ctx.want > 0 and not ctx.replayed:
+            served = dict.fromkeys([*ctx.tried, *(one.queue for one in ctx.claimed)])
+            turns = ctx.turns.served(list(served), empty)
+            self._turns[ctx.worker] = turns.next_look(began, monotonic()) if ctx.looked else turns
 
     def settle(self, worker: str, settlements: Settlements) -> list[str]:
         self._cursors.forget()
@@ -260,14 +236,14 @@ class SQLEngine(Engine):
         if queues is not None:
             states = queue_discovery.load_states(read, queues)
             return states, None, states[0].now if states else 0
-        found = queue_discovery.discover(read, self.session.skips)
-        names = sorted(found.claimable())[: queue_discovery.MAX_WAITED_QUEUES]
+        found = queue_discovery.look(read, self.session.skips)
+        names = found.names()[: queue_discovery.MAX_WAITED_QUEUES]
         return queue_discovery.load_states(read, names), found.next_due(), found.now
 
     def wake(self, queues: Queues) -> None:
         session = self.session
         if queues is None:
-            names = sorted(queue_discovery.discover(session.read, session.skips).claimable())
+            names = queue_discovery.look(session.read, session.skips).names()
         else:
             names = sorted(queues)
         for some in in_chunks(names):
@@ -275,15 +251,15 @@ class SQLEngine(Engine):
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         def work(tx: Transaction) -> dict[str, int]:
-            tx.later(Query(queue_discovery.VOID_SLOTS))
+            queue_discovery.void_slots(tx.run)
             return nodes.beat(tx, node, info)
 
         return self._change(work)
 
     def sweep(self, idle: int) -> bool:
         session = self.session
-        found = queue_discovery.discover(session.read, session.skips)
-        busy = {*found.ready, *found.delayed, *found.slots, *found.marked}
+        found = queue_discovery.look(session.read, session.skips)
+        busy = {*found.ready, *found.delayed, *found.slots}
         more = limit_windows.sweep(session)
         more = ties.sweep(session) or more
         more = gates.sweep(session) or more

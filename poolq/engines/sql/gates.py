@@ -102,12 +102,11 @@ FIRST_LINES = f"""SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = 
 LOCK_GATE_LINE = "SELECT most FROM {lines} WHERE place = ? AND queue = ? {skip}"
 #: A line's `slot` tells when it was last served, so that keys take turns.
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
-    VALUES (?, ?, {GATE_SLOT} + {{now}}, ?, ?, ?, {{now}})
+    VALUES (?, ?, {GATE_SLOT} + {{now}}, ?, ?, ?, 0)
     {{on:place, queue}} most = {{new:most}}"""
 #: The gate is no longer `plain`, because a job waits. Run after the job is in the line.
 HAS_LINE = "UPDATE {windows} SET plain = 0 WHERE name = ? AND span = ?"
-SERVED = f"""UPDATE {{lines}} SET slot = {GATE_SLOT} + {{now}}, since = {{now}}
-    WHERE place = ? AND queue = ?"""
+SERVED = f"UPDATE {{lines}} SET slot = {GATE_SLOT} + {{now}} WHERE place = ? AND queue = ?"
 VOID_SLOTS = f"""SELECT s.name, s.seat, s.handed
     FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE j.id IS NULL OR NOT ({IS_HELD}) LIMIT {MAX_DELETED}"""
@@ -266,14 +265,19 @@ def _is_behind(due: QueryResult, head: QueryResult | None) -> bool:
     return first < mine
 
 
-def lock_first_lines(tx: Transaction, queue: str) -> Iterator[tuple[str, int]]:
+def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[str, int]]:
     """Lock the first lines of the queue whose gates have room, one by one. Yields each with its
-    limit. Skips those that another step is about to serve."""
-    (found,) = tx.send([Query(FIRST_LINES, (queue, MAX_TRIED))])  # see `parking.bring_back`
-    for (place,) in found.rows:
-        (locked,) = tx.send([Query(LOCK_GATE_LINE, (place, queue))])
+    limit. Skips those that another step is about to serve. `first`: the first of them."""
+    places = [first]
+    for at in range(MAX_TRIED):
+        if at == 1:
+            (found,) = tx.send([Query(FIRST_LINES, (queue, MAX_TRIED))])  # see `parking.due_lines`
+            places = [first, *(place for (one,) in found.rows if (place := to_text(one)) != first)]
+        if at >= len(places):
+            return
+        (locked,) = tx.send([Query(LOCK_GATE_LINE, (places[at], queue))])
         for (most,) in locked.rows:
-            yield to_text(place), number(most)
+            yield places[at], number(most)
 
 
 def mark_granted(tx: Transaction, gates: LockedGates, rules: Sequence[Rule], id_: str) -> None:

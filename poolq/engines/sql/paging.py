@@ -26,7 +26,7 @@ from poolq.engines.sql.admin import (
 from poolq.engines.sql.limit_windows import SERVER_CLOCK
 from poolq.engines.sql.location import DELAYED, IS_CLAIMED, PARKED_RANGE, QUEUED, RELEASED_RANGE
 from poolq.engines.sql.session import Query, Session, in_chunks
-from poolq.engines.sql.skip_scan import QueuePage, remaining_queues, run_pages
+from poolq.engines.sql.skip_scan import scan
 
 #: How many queues or lines a page looks at, and from how many it reads jobs in one round trip.
 MAX_LOOKED_AT, PER_ROUND_TRIP = 200, 20
@@ -197,19 +197,14 @@ def _next_queues(
 ) -> tuple[list[str], str | None]:
     """Return queues behind this one that may have listed jobs in these places, and the last queue
     that was looked at if there may be more."""
-    read = listing.session.read
-    pages = [QueuePage(listing.session.skips, place, after) for place in places]
-    answers = run_pages(read, [], pages)
+    session = listing.session
+    _, scans = scan(session.read, places, session.skips, after=after, enough=MAX_LOOKED_AT)
     found: set[str] = set()
-    ends = []
-    for one, answer in zip(pages, answers, strict=True):
-        some = remaining_queues(read, one.read(answer), MAX_LOOKED_AT)
-        if len(some) >= MAX_LOOKED_AT:
-            ends.append(some[-1][0])
+    for place, (some, _) in zip(places, scans, strict=True):
         # Without this, queues that only have jobs for later would be read in vain.
-        ready = one.place == DELAYED and listing.what.status == "ready"
+        ready = place == DELAYED and listing.what.status == "ready"
         found.update(name for name, due in some if not ready or due <= listing.now)
-    end = min(ends, default=None)
+    end = min((to_text(one.end) for one in scans if one.end), default=None)
     return sorted(name for name in found if end is None or name <= end), end
 
 

@@ -6,10 +6,10 @@ keeps the row locked until the transaction ends. So a line without jobs can be d
 is in a line without a row.
 
 `most` is the limit that was last named for this line, and applies to it. `since` is when `slot` was
-calculated. If `since` lies in the future, the clock has gone back, and `queue_discovery.VOID_SLOTS`
-resets the slot."""
+calculated. If `since` lies in the future, the clock has gone back, and `queue_discovery.VOID_SLOT`
+resets both."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -22,21 +22,19 @@ from poolq.engines.sql.gates import LockedGates, lock_gates
 from poolq.engines.sql.holds import LOCKED_HOLD_END, STILL_HELD, is_hold_line, key_at, read_holds
 
 from poolq.engines.sql.limit_windows import (  # isort: skip
-    LockedWindows, lock_windows, save_windows, window_name,
+    SERVER_CLOCK, LockedWindows, lock_windows, save_windows, window_name,
 )  # fmt: skip
 from poolq.engines.sql.location import (  # isort: skip
-    IS_PARKED, IS_RELEASED, is_gate_line, limit_at, line_of, released_by,
+    RELEASED_PREFIX, is_gate_line, limit_at, line_of, released_by,
 )  # fmt: skip
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Transaction, in_chunks
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import GATE_WAIT, Admission, Rule
 from poolq.jobs.retry import HoldKey, Park, ReleaseUntil
 
-#: How many lines of a queue a step checks for a free slot, and how many of a line's first jobs it
-#: checks for a job that no other limit holds back.
-MAX_TRIED = 3
-#: From how many lines a step returns released jobs to a queue.
-MAX_ENDED_LINES = 100
+#: How many due lines of a queue a step locks, how many of those with parked jobs it checks for a
+#: free slot, and how many of a line's first jobs for one that no other limit holds back.
+MAX_LOCKED, MAX_TRIED = 16, 3
 
 #: The limit that a person has set for a row of {windows} w; NULL if there is none.
 OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
@@ -46,8 +44,9 @@ OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
     SELECT one.place, ?, {{greatest}}(COALESCE((SELECT
             CASE WHEN used >= COALESCE({OVERRIDE_OF_WINDOW}, ?) AND start <= {{now}}
-                THEN start + ? ELSE 0 END
-        FROM {{windows}} w WHERE name = ? AND span = ?), 0), {LOCKED_HOLD_END}), ?, ?, ?, {{now}}
+                THEN start + ? ELSE {{now}} END
+        FROM {{windows}} w WHERE name = ? AND span = ?), {{now}}), {LOCKED_HOLD_END}),
+        ?, ?, ?, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}), most = {{new:most}},
     since = CASE WHEN since < {{new:since}} THEN {{new:since}} ELSE since END"""
@@ -59,10 +58,7 @@ OPEN_RELEASED_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, mos
 #: `due_at` becomes the end of the wait, which orders the line; `taken` keeps the due time.
 RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
-LOCK_ENDED_LINES = f"""SELECT place, span, since, {{now}} FROM {{lines}}
-    WHERE queue = ? AND slot <= {{now}} AND {IS_RELEASED}
-    ORDER BY slot LIMIT {MAX_ENDED_LINES} {{lock}}"""
-RELEASED_NOW = """SELECT id FROM {jobs} WHERE place = ? AND queue = ? AND due_at <= ?
+RELEASED_NOW = """SELECT taken, id FROM {jobs} WHERE place = ? AND queue = ? AND due_at <= ?
     ORDER BY due_at, id LIMIT ?"""
 #: Jobs that would wait longer than the window, because the clock went back.
 RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
@@ -70,8 +66,6 @@ BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
-LOCK_FIRST_LINES = f"""SELECT place, most FROM {{lines}} WHERE queue = ? AND slot <= {{now}}
-    AND {IS_PARKED} ORDER BY slot LIMIT {MAX_TRIED} {{lock}}"""
 #: What few jobs have, in one column, because reading a column costs a worker some 2 % of its time:
 #: until when a slot lasts, when the job expires, and its ties. NULL for all other jobs.
 RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR ties IS NOT NULL
@@ -85,11 +79,14 @@ RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
 DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
-#: Lines with a free slot, and lines to be reviewed by a worker that registered at the given time.
-LOCK_DUE_LINES = """SELECT place FROM {lines} WHERE queue = ? AND slot <= {now}
-    ORDER BY slot {lock}"""
+#: The lines of limits with a free slot, and of released jobs whose windows have ended, the one that
+#: was served least recently first.
+LOCK_DUE_LINES = f"""SELECT place, most, span, since, {{now}} FROM {{lines}} {{line:slot}}
+    WHERE queue = ? AND slot <= {{now}} ORDER BY slot LIMIT {MAX_LOCKED} {{lock}}"""
+SKIP_DUE_LINES = LOCK_DUE_LINES.replace("{lock}", "{skip}")
+#: A line to be reviewed by a worker that registered at the given time.
 LOCK_MARKED_LINES = """SELECT place FROM {lines} {line:review} WHERE review > 0 AND review <= ?
-    AND queue = ? ORDER BY review {lock}"""
+    AND queue = ? ORDER BY review LIMIT 1 {lock}"""
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
@@ -178,69 +175,90 @@ def encode_rules(rules: Sequence[Rule]) -> bytes:
     )
 
 
-def bring_back(tx: Transaction, queue: str, most: int) -> bool:
-    """Return released jobs to the queue if their windows have ended, up to `most` in all, but at
-    least one of each line. The others stay, so that `claim_clock` sees them. Returns whether any
-    have returned."""
-    # Sent before the collected changes, because a line is always locked before jobs.
-    (ended,) = tx.send([Query(LOCK_ENDED_LINES, (queue,))])
-    if not ended.rows:
-        return False
-    lines = [
-        (to_text(place), abs(number(span)), number(since), number(now))
-        for place, span, since, now in ended.rows
+class DueLines(NamedTuple):
+    """Locked lines of a queue: those of parked jobs, with the limit last named for them, and those
+    of released jobs, with the length of the window, and when the slot was computed. `now`: the
+    server's time when they were locked."""
+
+    parked: Sequence[tuple[str, int]] = ()
+    released: Sequence[tuple[str, int, int]] = ()
+    now: int = 0
+
+
+def due_lines(queue: str, *, skips: bool = False) -> Query:
+    """Return a query that locks lines, for `read_due_lines`. Lines are locked before jobs. So it is
+    sent before the changes that a transaction has collected. If a step has claimed jobs, it
+    `skips` the lines that another step is serving."""
+    return Query(SKIP_DUE_LINES if skips else LOCK_DUE_LINES, (queue,))
+
+
+def read_due_lines(found: QueryResult) -> DueLines:
+    parked, released, now = [], [], 0
+    for name, most, span, since, time in found.rows:
+        place, now = to_text(name), number(time)
+        if place.startswith(RELEASED_PREFIX):
+            released.append((place, abs(number(span)), number(since)))
+        else:
+            parked.append((place, number(most)))
+    return DueLines(parked, released, now)
+
+
+def bring_back(tx: Transaction, queue: str, lines: DueLines, want: int) -> int | None:
+    """Return released jobs of these lines to the queue, as many as the step wants, and those that
+    were due first. The others stay, so that `claim_clock` sees them. Returns when the first of them
+    was due, or None if there are none."""
+    ended = {place: (place, queue, lines.now) for place, _, _ in lines.released}
+    queries = [Query(RELEASED_NOW, (*line, want)) for line in ended.values()]
+    set_back = [
+        (place, queue, lines.now + span) for place, span, since in lines.released if since == 0
     ]
-    most = -(-most // len(lines))
-    queries = [Query(RELEASED_NOW, (place, queue, now, most)) for place, _, _, now in lines]
-    set_back = [(place, span, now) for place, span, since, now in lines if since > now]
-    queries += [
-        Query(RELEASED_AHEAD, (place, queue, now + span, most)) for place, span, now in set_back
-    ]
-    returned = tx.run(*queries)
-    ids = [id_ for found in returned for (id_,) in found.rows]
-    tx.later(*(Query(BRING_BACK, (some,)) for some in in_chunks(ids)))
-    ahead = zip(set_back, returned[len(lines) :], strict=True)
-    unfinished = {place for (place, *_), found in ahead if len(found.rows) == most}
-    left = tx.run(*(Query(FIRST_RELEASED, (place, queue)) for place, *_ in lines))
-    for (place, *_), found in zip(lines, left, strict=True):
+    queries += [Query(RELEASED_AHEAD, (*line, want)) for line in set_back]
+    found = tx.run(*queries)
+    rows = sorted((number(due), id_) for one in found for due, id_ in one.rows)[:want]
+    tx.later(*(Query(BRING_BACK, (some,)) for some in in_chunks([id_ for _, id_ in rows])))
+    ahead = zip(set_back, found[len(ended) :], strict=True)
+    unfinished = {place for (place, *_), one in ahead if one.rows}
+    left = tx.run(*(Query(FIRST_RELEASED, (place, queue)) for place in ended))
+    for place, one in zip(ended, left, strict=True):
         if place in unfinished:
             continue  # its `since` must still show that the clock has gone back
-        if found.rows:
-            tx.later(Query(SET_SLOT, (number(found.rows[0][0]), place, queue)))
+        if one.rows:
+            tx.later(Query(SET_SLOT, (number(one.rows[0][0]), place, queue)))
         else:
             tx.later(Query(DELETE_LINE, (place, queue)))
-    return bool(ids)
+    return rows[0][0] if rows else None
 
 
 def grant(
-    tx: Transaction, queue: str, now: int, *, gates_first: bool, oldest: int | None = None
+    tx: Transaction,
+    queue: str,
+    now: int,
+    lines: Iterable[tuple[str, int]],
+    oldest: int | None = None,
 ) -> Grant | int | None:
     """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
     of its limits holds back moves to the line of that limit. A line without a free slot records
     when to try it again. A job that has expired at the time `now` gets no slot. Claiming the job is
-    left to the step. `gates_first`: whether the lines of gates come before others; they should take
-    turns. `oldest`: when the first of the queue's other jobs was due. Jobs that are later get no
-    slot; if there are only such jobs, the first of their due times is returned."""
+    left to the step. `lines`: locked lines, each with its limit. `oldest`: when the first of the
+    queue's other jobs was due. Jobs that are later get no slot; if there are only such jobs, the
+    first of their due times is returned."""
     job: Grant | int | None
     first: int | None = None
-    kinds = (_limit_lines, gates.lock_first_lines)
-    for lines in reversed(kinds) if gates_first else kinds:
-        for place, most in lines(tx, queue):
-            if is_hold_line(place):
-                job = _grant_after_hold(tx, queue, place)
-            else:
-                job = _grant_from(tx, (place, queue), most, now, oldest)
-            if isinstance(job, int):
-                first = job if first is None else min(first, job)
-            elif job is not None:
-                return job
+    for place, most in lines:
+        if is_hold_line(place):
+            job = _grant_after_hold(tx, queue, place)
+        else:
+            job = _grant_from(tx, (place, queue), most, now, oldest)
+        if isinstance(job, int):
+            first = job if first is None else min(first, job)
+        elif job is not None:
+            return job
     return first
 
 
-def _limit_lines(tx: Transaction, queue: str) -> Iterator[tuple[str, int]]:
-    """Lock the queue's first lines of limits, and return them with these."""
-    (lines,) = tx.send([Query(LOCK_FIRST_LINES, (queue,))])  # see `bring_back`
-    return ((to_text(place), number(most)) for place, most in lines.rows)
+def send_behind(tx: Transaction, queue: str, lines: Sequence[tuple[str, int]], now: int) -> None:
+    """Let other lines be tried next."""
+    tx.later(*(Query(SET_SLOT, (now, place, queue)) for place, _ in lines))
 
 
 def _grant_from(
@@ -274,9 +292,12 @@ def _grant_from(
     )
     jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
     asked = {rule for _, rules in jobs for rule in rules if is_gate(rule)}
-    locked = lock_gates(tx, asked)[0] if asked else None
     windows = {rule for _, rules in jobs for rule in rules if not is_gate(rule)}
-    counters = lock_windows(tx, windows, keys=sorted({rule.key for rule in every}))
+    keys, locked, known = sorted({rule.key for rule in every}), None, list[QueryResult]()
+    if asked:
+        last = [] if windows else [SERVER_CLOCK, holds.holds_query(keys)]
+        locked, known = lock_gates(tx, asked, *last)
+    counters = lock_windows(tx, windows, keys=keys, found=known)
     assert counters is not None  # SERVER_CLOCK always has a row
     return _grant_first(tx, line, jobs, counters, locked)
 
@@ -377,16 +398,17 @@ def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[s
 def _set_slot(
     tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: LockedWindows
 ) -> None:
-    """If the start just taken was the window's last, let the line wait for the window's end. The
-    line of a gate goes behind those of other keys."""
+    """Let the line wait for its next turn or, if the start just taken was the window's last, for
+    the window's end."""
     if is_gate_line(place):
         tx.later(Query(gates.SERVED, (place, queue)))
+        return
+    slot = counters.now
     for rule in rules:
-        if is_gate(rule):
-            continue
-        window = counters[window_name(rule)]
-        if line_of(rule) == place and window.used >= rule.limit:
-            tx.later(Query(SET_SLOT, (window.start + rule.window, place, queue)))
+        if line_of(rule) == place:
+            window = counters[window_name(rule)]
+            slot = window.start + rule.window if window.used >= rule.limit else slot
+    tx.later(Query(SET_SLOT, (slot, place, queue)))
 
 
 def close_if_empty(tx: Transaction, place: str, queue: str) -> None:

@@ -1,4 +1,4 @@
-"""Finds the names of the queues that have jobs, by skipping from one to the next in an index.
+"""Finds the names of the queues that have jobs or lines, by skipping from name to name in an index.
 
 SQLite does so in a single recursive statement. MySQL and MariaDB use an index range only if its
 start is known when they plan the statement. On these servers, the first page reads a limited number
@@ -6,6 +6,7 @@ of rows. After that, each hop to the next name is a statement of its own, which 
 name that the previous hop has stored in a variable. Many hops are sent at once.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from poolq.engines.sanitize import number, to_text
@@ -17,50 +18,62 @@ MAX_QUEUES_PER_PAGE, MAX_HOPS = 500, 100
 #: How many rows the first page reads. If there are fewer jobs, it finds all queues.
 FIRST_ROWS = 64
 
-FAILED_PLACE = "failed"
-_NEXT = """SELECT j.queue FROM {jobs} j {turn} WHERE j.place = '%s' AND j.queue > %s
-    ORDER BY j.place, j.queue LIMIT 1"""
-_NEXT_FAILED = "SELECT f.queue FROM {failed} f WHERE f.queue > %s ORDER BY f.queue LIMIT 1"
-_DUE = """(SELECT j.due_at FROM {jobs} j WHERE j.place = 'd' AND j.queue = s.queue
-    ORDER BY j.place, j.queue, j.due_at LIMIT 1)"""
+FAILED, LINES = "failed", "lines"
 
 
-def next_after(place: str, name: str) -> str:
-    """Return SQL for the first queue after that name that has jobs in this place."""
-    return _NEXT_FAILED % name if place == FAILED_PLACE else _NEXT % (place, name)
+class _Source(NamedTuple):
+    """Rows `f` with a queue, and the index that sorts them by queue, then by `due`."""
+
+    rows: str
+    due: str
+    order: str
+
+
+_SOURCES = {
+    **{
+        place: _Source(
+            f"{{jobs}} f {{turn}} WHERE f.place = '{place}' AND", "f.due_at", "f.place, f.queue"
+        )
+        for place in (QUEUED, DELAYED)
+    },
+    LINES: _Source("{lines} f {line:slot} WHERE", "f.slot", "f.queue"),
+    FAILED: _Source("{failed} f WHERE", "f.at", "f.queue"),
+}
+
+
+def next_after(place: str, name: str, columns: str = "f.queue") -> str:
+    """Return SQL for the first queue after that name that has rows in this place."""
+    rows, due, order = _SOURCES[place]
+    return f"SELECT {columns} FROM {rows} f.queue > {name} ORDER BY {order}, {due} LIMIT 1"
+
+
+def first_due(place: str, queue: str) -> str:
+    """Return SQL for the first due time of a queue in this place."""
+    rows, due, order = _SOURCES[place]
+    return f"(SELECT {due} FROM {rows} f.queue = {queue} ORDER BY {order}, {due} LIMIT 1)"
 
 
 def _skip_scan(place: str) -> str:
-    due = _DUE if place == DELAYED else "0"
     return f"""WITH RECURSIVE s (n, queue) AS (SELECT 1, ({next_after(place, "?")})
         UNION ALL SELECT s.n + 1, ({next_after(place, "s.queue")}) FROM s
         WHERE s.queue IS NOT NULL AND s.n < {MAX_QUEUES_PER_PAGE})
-        SELECT queue, {due} FROM s WHERE queue IS NOT NULL"""
+        SELECT queue, {first_due(place, "s.queue")} FROM s WHERE queue IS NOT NULL"""
 
 
 def _hop(place: str, at: int) -> str:
-    text = next_after(place, f"@q{at - 1}")
-    if place == FAILED_PLACE:
-        return text.replace("f.queue FROM", f"f.queue, 0 INTO @q{at}, @d{at} FROM", 1)
-    text = text.replace("j.queue FROM", f"j.queue, j.due_at INTO @q{at}, @d{at} FROM", 1)
-    return text.replace("j.queue LIMIT", "j.queue, j.due_at LIMIT")
+    return next_after(place, f"@q{at - 1}", f"f.queue, {_SOURCES[place].due} INTO @q{at}, @d{at}")
 
 
 def _first_page(place: str) -> str:
-    if place == FAILED_PLACE:
-        source, order, due = "{failed} f WHERE", "f.queue", "0"
-    else:
-        source = f"{{jobs}} f {{turn}} WHERE f.place = '{place}' AND"
-        order, due = "f.place, f.queue, f.due_at", "f.due_at"
-    return f"""SELECT queue, MIN(due), COUNT(*) FROM
-        (SELECT f.queue, {due} AS due FROM {source} f.queue > ?
-        ORDER BY {order} LIMIT {FIRST_ROWS}) found GROUP BY queue ORDER BY queue"""
+    rows, due, order = _SOURCES[place]
+    return f"""SELECT queue, MIN(due), COUNT(*) FROM (SELECT f.queue, {due} AS due FROM {rows}
+        f.queue > ? ORDER BY {order}, {due} LIMIT {FIRST_ROWS}) found
+        GROUP BY queue ORDER BY queue"""
 
 
-SCANNED_PLACES = (QUEUED, DELAYED, FAILED_PLACE)
-SKIP_SCANS = {place: _skip_scan(place) for place in SCANNED_PLACES}
-FIRST_PAGES = {place: _first_page(place) for place in SCANNED_PLACES}
-HOP_CHAINS = {place: [_hop(place, at) for at in range(1, MAX_HOPS + 1)] for place in SCANNED_PLACES}
+SKIP_SCANS = {place: _skip_scan(place) for place in _SOURCES}
+FIRST_PAGES = {place: _first_page(place) for place in _SOURCES}
+HOP_CHAINS = {place: [_hop(place, at) for at in range(1, MAX_HOPS + 1)] for place in _SOURCES}
 
 
 class QueryRunner(Protocol):
@@ -91,7 +104,7 @@ class QueuePage(NamedTuple):
         after = self.after if isinstance(self.after, bytes) else self.after.encode()
         return [Query(reset, (after,)), *hops, Query(answer)]
 
-    def read(self, answers: list[QueryResult]) -> "FoundQueues":
+    def read(self, answers: Sequence[QueryResult]) -> "FoundQueues":
         """Return the queues in the answers to `queries`."""
         rows = answers[-1].rows
         more = self.skips and len(rows) == MAX_QUEUES_PER_PAGE
@@ -109,32 +122,47 @@ class QueuePage(NamedTuple):
 
 
 class FoundQueues(NamedTuple):
-    """Queues with the due time of their first delayed job (or 0), and the next page, if any."""
+    """Queues with their first due times (0 if it is NULL), and the next page, if any."""
 
     queues: list[tuple[str, int]]
     following: QueuePage | None
 
 
-def run_pages(
-    read: QueryRunner, queries: list[Query], pages: list[QueuePage]
-) -> list[list[QueryResult]]:
-    """Send all in one round trip. Returns the answers to each of the queries, then to each page."""
-    asked = [[query] for query in queries] + [page.queries() for page in pages]
-    found = read(*(query for some in asked for query in some))
-    answers = []
-    for some in asked:
-        answers.append(found[: len(some)])
-        found = found[len(some) :]
-    return answers
+class Scan(NamedTuple):
+    """Queues with their first due times. `end`: if there may be more, the name of the last one."""
+
+    queues: list[tuple[str, int]]
+    end: str | bytes = ""
 
 
-def remaining_queues(
-    read: QueryRunner, found: FoundQueues, enough: int = 0
-) -> list[tuple[str, int]]:
-    """Return the queues found and those of the next pages, until there are `enough` (0: all)."""
-    queues, following = [*found.queues], found.following
-    while following is not None and not 0 < enough <= len(queues):
-        (answers,) = run_pages(read, [], [following])
-        some, following = following.read(answers)
-        queues += some
-    return queues
+def scan(
+    read: QueryRunner,
+    places: Sequence[str],
+    skips: bool,
+    *queries: Query,
+    after: str | bytes = "",
+    enough: int = 0,
+) -> tuple[list[QueryResult], list[Scan]]:
+    """Run `queries`, and find the queues of each of these places whose names follow `after`, until
+    there are `enough` (0: all) of each. Each round trip reads a page of each place."""
+    pages = dict(enumerate(QueuePage(skips, place, after) for place in places))
+    first: list[QueryResult] = []
+    found: list[list[tuple[str, int]]] = [[] for _ in places]
+    while pages:
+        asked = [page.queries() for page in pages.values()]
+        answers = read(*queries, *(query for some in asked for query in some))
+        if queries:
+            first, answers, queries = answers[: len(queries)], answers[len(queries) :], ()
+        for (at, page), some in zip(list(pages.items()), asked, strict=True):
+            names, following = page.read(answers[: len(some)])
+            answers = answers[len(some) :]
+            found[at] += names
+            if following is None:
+                del pages[at]
+            else:
+                pages[at] = following
+        if enough and all(len(found[at]) >= enough for at in pages):
+            break
+    return first, [
+        Scan(names, pages[at].after if at in pages else "") for at, names in enumerate(found)
+    ]

@@ -1,26 +1,26 @@
 """Runs a step: settles, then claims, in one transaction of few round trips.
 
-The first round trip locks the worker's row and queries everything the step needs to know. It also
-locks jobs of the queue that is probably next. If that queue has enough jobs, as is usual on a busy
-system, the second round trip writes all changes and commits.
+The first round trip locks the worker's row, and reads what the queue that is next has: it locks
+jobs or, if it has lines that are due, these. If this is enough, as is usual on a busy system, the
+second round trip writes all changes and commits.
 
 Lines of parked jobs must be locked before jobs are claimed. So a step that has claimed jobs leaves
 the lines of later queues to the next step. `claiming.py` claims the jobs of a queue.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from poolq.engines.base import Claim, Step
-from poolq.engines.sanitize import blob, number, optional_number, to_text
+from poolq.engines.sanitize import blob, number, to_text
 from poolq.engines.sql import claiming
 from poolq.engines.sql.claiming import Ranges, StepContext
 from poolq.engines.sql.gates import ADMITTED_BY_GATE
 from poolq.engines.sql.location import cancelled_at, claimed_by
-from poolq.engines.sql.parking import LOCK_DUE_LINES, LOCK_MARKED_LINES
+from poolq.engines.sql.parking import LOCK_MARKED_LINES, DueLines, due_lines, read_due_lines
 
 from poolq.engines.sql.queue_discovery import (  # isort: skip
-    BRIEF_STATE, QueueOverview, QueueState, discover, load_states, peek_query, read_states,
-    rowless_state, state_query,
+    MAX_LOOKED, QueueState, load_states, look, read_states, state_query, void_slots,
 )  # fmt: skip
 from poolq.engines.sql.session import Answers, Query, QueryResult, Transaction
 from poolq.engines.sql.settling import held_queries, may_return_jobs, settle
@@ -34,8 +34,9 @@ COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     reviewed, ties, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
-#: A step that serves all queues checks at most this many queues more than it wants jobs.
-MAX_EXTRA_QUEUES = 200
+#: A step that serves all queues checks at most this many queues more than it wants jobs, and the
+#: lines of at most so many.
+MAX_EXTRA_QUEUES, MAX_LINED_QUEUES = 200, 4
 
 
 def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResult]:
@@ -48,7 +49,7 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
 
 def step(tx: Transaction, ctx: StepContext) -> Step:
     """Run a step. `ctx.claims()` returns its new claims."""
-    ranges = [one for queue in ctx.likely_queues[:1] for one in ctx.ranges(queue)]
+    ranges = ctx.first_ranges()
     queries = _first_queries(ctx, ranges)
     early = [] if may_return_jobs(ctx.settlements) else queries
     held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
@@ -64,7 +65,7 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     if queries and not early:
         answers = tx.run(*queries)
     if ctx.want > 0:
-        claim = _claim_from_any if ctx.queues is None else _claim_from_named
+        claim = _claim_in_turn if ctx.queues is None else _claim_in_order
         claim(tx, ctx, ranges, answers)
     tx.later(Query(SAVE_ANSWER, (ctx.request, " ".join(late), ctx.worker)))
     return Step([], late, now=ctx.now)
@@ -103,119 +104,145 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
 
 
 def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
-    """Return queries for the queues' states and for the jobs of the queue that is probably next."""
-    if ctx.want <= 0 or (ctx.queues is not None and not ctx.queues):
+    """Return queries for the states of queues, and for jobs or lines of the one that is next."""
+    names = ctx.queues if ctx.queues is not None else [ctx.turns.first]
+    if ctx.want <= 0 or not ctx.first_queue:
         return []
-    claims = [one.query(ctx.want) for one in ranges]
-    if ctx.queues is None:
-        return [peek_query(ranges[0].queue, lines=ctx.peeks_lines), *claims] if ranges else []
-    return [state_query(ctx.queues, BRIEF_STATE), *claims]
+    lines = [due_lines(ctx.first_queue)] if ctx.first_queue in ctx.lined_queues else []
+    return [state_query(names), *lines, *(one.query(ctx.want) for one in ranges)]
 
 
-def _claim_from_named(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
+def _first_states(tx: Transaction, ctx: StepContext, answers: Answers) -> dict[str, QueueState]:
+    """Return the states that the first round trip has read, of queues that have rows and are not
+    paused. There are none if it shows that the clock went back."""
+    ctx.states = read_states(answers[0]) if answers else []
+    if any(one.void for one in ctx.states):
+        void_slots(tx.run)
+        return {}
+    arm(tx, [one.queue for one in ctx.states if not one.armed])
+    return {one.queue: one for one in ctx.states if not one.paused}
+
+
+def _load(tx: Transaction, ctx: StepContext, queues: Sequence[str]) -> list[QueueState]:
+    """Return the states of those of the queues that are not paused, as they are now."""
+    states = {one.queue: one for one in load_states(tx.run, queues)}
+    armed = {one.queue for one in ctx.states}
+    arm(tx, [name for name, one in states.items() if not one.armed and name not in armed])
+    ctx.states += states.values()
+    return [states[name] for name in queues if not states[name].paused]
+
+
+def _lock_lines(
+    tx: Transaction, ctx: StepContext, one: QueueState, locked: Mapping[str, DueLines]
+) -> DueLines:
+    """Lock due lines of a queue, unless they are locked already. Those of gates are left to
+    `gates.py`, and the one to be reviewed to `limit_reviews.py`."""
+    if one.mark is not None:
+        tx.send([Query(LOCK_MARKED_LINES, (ctx.registered_at, one.queue))])
+    if one.queue in locked:
+        return locked[one.queue]
+    if one.slot is None or one.slot > one.now:
+        return DueLines()
+    query = due_lines(one.queue, skips=bool(ctx.claimed))
+    return read_due_lines(tx.send([query])[0])  # see `due_lines`
+
+
+def _claim_in_order(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
     """Claim from the worker's own queues, in strict order."""
-    if not ctx.queues:
+    names, first = list(dict.fromkeys(ctx.queues or ())), ctx.first_queue
+    if not names:
         return
-    ctx.states = read_states(answers[0])
-    names = {one.queue for one in ctx.states}
-    ctx.states += [rowless_state(name, ctx.now) for name in ctx.queues if name not in names]
-    opened = {one.queue: one for one in ctx.states if not one.paused}
-    arm(tx, [name for name, one in opened.items() if not one.armed])
-    lines = any(ctx.wants_line(one) for one in opened.values())
-    lines = lines or ctx.now < ctx.last_clock  # the clock went back, so future slots are void
-    first = opened.get(ranges[0].queue) if ranges else None
-    if first is not None and first.known and not lines:  # a queue without a row may have lines
-        claiming.claim_likely(tx, ctx, first, ranges, answers[1:])
-    order = [queue for queue in dict.fromkeys(ctx.queues) if queue in opened]
-    if not order or not ctx.remaining:
+    states = _first_states(tx, ctx, answers)
+    lines = any(map(ctx.wants_line, states.values()))
+    if ranges and first in states and not lines:
+        claiming.claim_likely(tx, ctx, states[first], ranges, answers[1:])
+    if not ctx.remaining:
         return
-    states = {one.queue: one for one in load_states(tx.run, order)}
-    ctx.states = [states.get(one.queue, one) for one in ctx.states]
-    _claim_in_order(tx, ctx, order, states)
+    locked = {first: read_due_lines(answers[1])} if first in ctx.lined_queues and states else {}
+    rest = names[1:] if ctx.claimed else names
+    freed = ctx.settlements and any(one.slot is not None for one in states.values())
+    if len(ctx.states) < len(names) or not states or (freed and not lines):
+        order = _load(tx, ctx, rest)
+    else:
+        order = [states[name] for name in rest if name in states]
+    _serve_in_order(tx, ctx, order, locked)
 
 
-def _claim_in_order(
-    tx: Transaction, ctx: StepContext, order: Sequence[str], states: Mapping[str, QueueState]
+def _serve_in_order(
+    tx: Transaction, ctx: StepContext, order: Sequence[QueueState], locked: Mapping[str, DueLines]
 ) -> None:
     """Claim from one queue after another. Within a queue, a parked job comes first."""
-    current = dict(states)
     ready: list[QueueState] = []
-    for queue in order:
-        if ctx.wants_line(current[queue]):
+    for one in order:
+        state = one
+        if ctx.wants_line(one):
             if ctx.claimed or claiming.has_enough(tx, ctx, ready):
                 break
-            marked = Query(LOCK_MARKED_LINES, (ctx.registered_at, queue))
-            tx.send([Query(LOCK_DUE_LINES, (queue,)), marked])  # before jobs are claimed
+            lines = _lock_lines(tx, ctx, one, locked)  # before jobs are claimed
             claiming.claim_from(tx, ctx, ready)
             ready = []
             if not ctx.remaining:
                 return
-            if claiming.claim_from_lines(tx, ctx, current, queue):
-                if current[queue].has_jobs:
+            state = claiming.claim_from_lines(tx, ctx, one, lines)
+            if ctx.served:
+                if state.has_jobs:
                     return  # this queue's other jobs come before those of later queues
                 continue
-        ready.append(current[queue])
+        ready.append(state)
     claiming.claim_from(tx, ctx, ready)
 
 
-def _claim_from_any(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
-    """Claim from all queues in turn."""
-    lines = ctx.now < ctx.last_clock
-    overview = discover(tx.run, ctx.skips, ctx.last_queue) if ctx.wants_overview else None
-    if overview is not None:
-        ctx.first_queue = min(overview.ready, default="")
-        ctx.peeks_lines = bool(overview.slots or overview.marked)
-        lines = lines or bool(overview.without_ready_jobs())
-    if ranges and answers[0].rows:
-        *columns, following, slot, mark = answers[0].rows[0]
-        ctx.peeks_lines = ctx.peeks_lines or slot is not None
-        ctx.earliest_slot = optional_number(slot)
-        (one,) = ctx.states = read_states(QueryResult([tuple(columns)], 0))
-        arm(tx, [] if one.armed else [one.queue])
-        of_all = one._replace(slot=ctx.earliest_slot, mark=optional_number(mark))
-        if not one.paused and not lines and not ctx.wants_line(of_all):
-            claiming.claim_likely(tx, ctx, one, ranges, answers[1:])
-            ctx.last_queue = one.queue
-            ctx.next_queue = to_text(following or ctx.first_queue or one.queue)
-    if ctx.remaining:
-        if overview is None or ctx.claimed:
-            overview = discover(tx.run, ctx.skips, ctx.last_queue, ctx.remaining)
-        _claim_from_overview(tx, ctx, overview)
+def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
+    """Claim from all queues in turn (see `turns.py`)."""
+    first, looks = ctx.first_queue, ctx.looks
+    states, seen = _first_states(tx, ctx, answers), set[str]()
+    locked = {first: read_due_lines(answers[1])} if states and not ranges else {}
+    if first in states:
+        one = states[first]
+        served = False
+        if not ranges:
+            _serve_in_turn(tx, ctx, [one], locked)
+            served = True
+        elif not ctx.wants_line(one):
+            served = claiming.claim_likely(tx, ctx, one, ranges, answers[1:])
+        # What this step settles is sent after these queries, and may let a parked job start.
+        if ctx.claimed or (served and not ctx.settlements):
+            seen.add(first)
+    while True:
+        if looks:
+            found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
+            ctx.turns, ctx.looked = ctx.turns.looked(found), True
+        order = [name for name in ctx.turns.names if name not in seen]
+        order = order[: ctx.remaining + MAX_EXTRA_QUEUES]
+        if ctx.remaining and order:
+            seen.update(order)
+            _serve_in_turn(tx, ctx, _load(tx, ctx, order), locked)
+        # If nothing was found, look at all queues, part by part.
+        more = not looks or (ctx.turns.end and not ctx.claimed)
+        if not ctx.remaining or ctx.served or not more:
+            return
+        looks = True
 
 
-def _claim_from_overview(tx: Transaction, ctx: StepContext, overview: QueueOverview) -> None:
-    """Claim from the queues of an overview. First come queues that have something else than ready
-    jobs, as a free slot; each step begins with a different one. Those with ready jobs follow."""
-    others = overview.without_ready_jobs()
-    at = ctx.turn % max(1, len(others))
-    order = [*others[at:], *others[:at], *overview.ready][: ctx.remaining + MAX_EXTRA_QUEUES]
-    states = {one.queue: one for one in load_states(tx.run, order)}
-    ctx.states += states.values()
-    arm(tx, [one.queue for one in states.values() if not one.armed])
-    ctx.earliest_slot = min(overview.slots.values(), default=None)
-    _claim_in_turn(tx, ctx, order, states)
-    served = [one.queue for one in ctx.claimed if one.queue in overview.ready]
-    if served:
-        place = overview.ready.index(served[0]) + 1
-        ctx.next_queue = overview.ready[place % len(overview.ready)]
-        ctx.last_queue = served[0]
-
-
-def _claim_in_turn(
-    tx: Transaction, ctx: StepContext, order: Sequence[str], states: Mapping[str, QueueState]
+def _serve_in_turn(
+    tx: Transaction, ctx: StepContext, order: Sequence[QueueState], locked: Mapping[str, DueLines]
 ) -> None:
-    """Claim one job of the line whose slot has been free for longest, then other jobs."""
-    waiting = sorted(
-        (queue for queue in order if ctx.wants_line(states[queue])),
-        key=lambda queue: states[queue].slot or 0,
-    )
-    current = dict(states)
-    for queue in waiting[: 0 if ctx.claimed else claiming.QUEUES_PER_EXCHANGE]:
-        if claiming.claim_from_lines(tx, ctx, current, queue):
-            # Claim nothing else from this queue, because later jobs would use up the limit's slots
-            # before the jobs in line. Try no other line, as a step claims only one parked job.
-            del current[queue]
-            break
-    untouched = [queue for queue in waiting if queue in current and current[queue] is states[queue]]
-    rest = [queue for queue in order if queue in current and queue not in untouched]
-    claiming.claim_from(tx, ctx, [current[queue] for queue in rest])
+    """Claim a job of one line, then other jobs. A step that wants one job takes it from the first
+    queue that has one."""
+    lined = [one for one in order if ctx.wants_line(one)]
+    if ctx.remaining == 1 and lined:
+        claiming.claim_from(tx, ctx, list(takewhile(lambda one: one is not lined[0], order)))
+    if not ctx.remaining:
+        return
+    current = {one.queue: one for one in order}
+    for at, one in enumerate(lined):
+        if not ctx.served and at < MAX_LINED_QUEUES:
+            lines = _lock_lines(tx, ctx, one, locked)
+            current[one.queue] = claiming.claim_from_lines(tx, ctx, one, lines)
+            ctx.tried.append(one.queue)
+            if not ctx.served:
+                continue
+        # Claim nothing else from this queue, because later jobs would use up the limit's slots
+        # before the jobs in line. Try no other line, as a step claims only one parked job.
+        del current[one.queue]
+    claiming.claim_from(tx, ctx, list(current.values()))

@@ -123,7 +123,6 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     PRIMARY KEY (place, queue)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_lines_slot ON {ns}_lines (queue, slot);
-CREATE INDEX IF NOT EXISTS {ns}_lines_earliest ON {ns}_lines (slot, queue);
 CREATE INDEX IF NOT EXISTS {ns}_lines_since ON {ns}_lines (since, slot);
 CREATE INDEX IF NOT EXISTS {ns}_lines_review ON {ns}_lines (review, queue);
 

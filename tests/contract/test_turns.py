@@ -1,0 +1,86 @@
+"""All queues take turns: no line holds up another queue, however long it is and stays due."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Engine, ParkedPush, Push, Settlement
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.limits import Rule
+from poolq.jobs.retry import ACK, Park
+from tests.contract.helpers import HOUR, Worker, named, new_id, push
+
+#: So many that claiming them one by one takes much longer than it takes to notice a queue.
+BULK = 2000
+
+
+def line_up(engine: Engine, worker: Worker, count: int, *rules: Rule, queue: str = "bulk") -> None:
+    """Park jobs of each of these limits, which have room."""
+    names = [f"{queue} {n}" for n in range(count)]
+    if rules[0].window == GATE_WINDOW:
+        for rule in rules:
+            pushes = [Push(new_id(), queue, name.encode()) for name in names]
+            engine.push_parked([ParkedPush(one, rule) for one in pushes])
+        return
+    push(engine, *(names * len(rules)), queue=queue)
+    claims = worker.claim(count * len(rules), [queue])
+    assert len(claims) == count * len(rules)
+    parks = [Park((rule,), 0) for rule in rules for _ in range(count)]
+    worker.step(*map(Settlement, claims, parks))
+
+
+def steps(worker: Worker, want: int, count: int) -> list[list[str]]:
+    """What each of some steps claims; its jobs are done before the next."""
+    found = []
+    done: list[Settlement] = []
+    for _ in range(count):
+        claims = worker.step(*done, want=want).claims
+        done = [Settlement(claim, ACK) for claim in claims]
+        found.append(named(claims))
+    return found
+
+
+@pytest.mark.parametrize("want", [1, 5, 100])
+@pytest.mark.parametrize("window", [HOUR, GATE_WINDOW], ids=["limit", "gate"])
+def test_a_line_with_room_leaves_each_other_queue_its_turns(
+    engine: Engine, worker: Worker, want: int, window: int
+) -> None:
+    line_up(engine, worker, BULK, Rule("k", 10_000, window))
+    worker.queues = None
+    steps(worker, want, 5)
+    push(engine, *(f"mail {n}" for n in range(3)), queue="mail")
+    push(engine, *(f"zip {n}" for n in range(3)), queue="zip")
+    found: list[str] = []
+    kinds: list[str] = []
+    while kinds.count("mail") < 3 or kinds.count("zip") < 3:
+        found += [name for some in steps(worker, want, 4) for name in some]
+        kinds = [name.split()[0] for name in found]
+        assert kinds.count("bulk") < BULK - 100, found
+    assert kinds.count("bulk") >= 3, found
+
+
+def test_lines_of_several_queues_take_turns(engine: Engine, worker: Worker) -> None:
+    for queue in ("bulk", "mail", "zip"):
+        line_up(engine, worker, 50, Rule(queue, 10_000, HOUR), queue=queue)
+    worker.queues = None
+    found = [name.split()[0] for some in steps(worker, 1, 30) for name in some]
+    assert min(map(found.count, ("bulk", "mail", "zip"))) >= 5, found
+
+
+def test_ready_jobs_leave_a_line_its_turns(engine: Engine, worker: Worker) -> None:
+    line_up(engine, worker, 10, Rule("k", 10_000, HOUR), queue="mail")
+    push(engine, *(f"bulk {n}" for n in range(500)), queue="bulk")
+    worker.queues = None
+    found = [name.split()[0] for some in steps(worker, 20, 20) for name in some]
+    assert found.count("mail") == 10, found
+
+
+@pytest.mark.parametrize("window", [HOUR, GATE_WINDOW], ids=["limit", "gate"])
+def test_keys_of_a_queue_take_turns(engine: Engine, worker: Worker, window: int) -> None:
+    """Each has room for all of its jobs."""
+    line_up(engine, worker, 30, *(Rule(key, 10_000, window) for key in "abc"))
+    worker.queues = ["bulk"]
+    found = [claim.id for _ in range(60) for claim in worker.claim(1)]
+    assert len(found) == 60
+    left = {use.rule.key: use.parked for use in engine.limits()}
+    assert max(left.values()) <= 15, left
