@@ -203,8 +203,8 @@ class Scoreboard:
 
     def start_order(self, index: int) -> StartOrder:
         """Return the StartOrder of this row's worker, for its rate-limited jobs."""
-        peers = [words for at, words in enumerate(self._words) if at != index]
-        return StartOrder(peers, self.pages.limit_windows)
+        rows = list(zip(self._master, self._words, strict=True))
+        return StartOrder(rows.pop(index)[1], rows)
 
     def pid(self, index: int) -> int:
         return self._master[index][PID]

@@ -101,24 +101,19 @@ STOP_REQUESTED = 10
 # the next request (see `worker_row.of_request()`). STARTED is 1 + the index of the claim that
 # started last, 0 if none is running. DEADLINE is when the running user code is killed, 0 for never.
 # TIMEOUT (µs), ATTEMPT (0: a hook runs) and RETRY_DELAY (µs) are valid only if DEADLINE is set.
-WORKER_WORDS = 48
+WORKER_WORDS = 40
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED, DISCARDED, SNOOZED, EXPIRED = range(8, 16)
 TIMEOUT, ATTEMPT, RETRY_DELAY = range(16, 19)
 STACK = 19  # the number of the file for `system/stack_dump.py`, 0 if there is none
 RSS_AT_START = 20  # bytes of memory when the job began, if memory is limited
 PREVIOUS_REQUEST, SETTLED = 21, 22
-# Read by the other workers (`start_order.py`). A place is a job's position by creation. CLAIMING: 1
-# while the worker asks the engine for jobs. CLAIMS: how many jobs REQUEST has claimed. FIRST: the
-# place of the first of them. ASKING: 1 while the job that started last waits for its rate limits.
-# MOVED: when these words last changed, or the worker last waited for others. RETURNED: the first
-# place among the claims that were given back last, which was at RETURNED_AT. UNLIMITED: 1 if the
-# last jobs had no rate limit. NEXT: the first place among the claims of the next request, which the
-# worker has made ahead; 0 if there are none, UNKNOWN_PLACE until they have been received.
-CLAIMING, CLAIMS, FIRST, ASKING, MOVED, RETURNED, RETURNED_AT, UNLIMITED, NEXT = range(23, 32)
+# Read by the other workers (`start_order.py`): the place, which is the position by creation, of a
+# job that has not asked for its starts. UNKNOWN_PLACE while the worker is about to receive one.
+UNASKED = 23
 UNKNOWN_PLACE = 1  # before all others
 COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has so many claims
-TEXT = 32  # the first word of the text: id, queue and name of the job
+TEXT = 24  # the first word of the text: id, queue and name of the job
 TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD
 
 ROW_BYTES = (MASTER_WORDS + WORKER_WORDS) * WORD
@@ -135,7 +130,6 @@ SAMPLES_PAGE_BYTES = 1 << 14
 EVENT_SLOTS = 64
 EVENTS_BYTES = WORD + EVENT_SLOTS * 1536
 WARNED_BYTES = 1 << 16  # one byte is set for each warning that a worker has logged
-LIMIT_WINDOWS_BYTES = 1 << 12  # see `start_order.py`
 LOG_LINES_BYTES = 1 << 22  # see `recent_lines.py`
 _ALIGNMENT = 4096
 
@@ -164,7 +158,7 @@ def _page_offsets(rows: int) -> list[int]:
     master = MASTER_PAGE_BYTES + rows * MASTER_PAGE_ROW_BYTES
     parts = [master, EVENTS_BYTES, KEEPER_PAGE_BYTES, EVENTS_BYTES, SAMPLES_PAGE_BYTES]
     found = [0]
-    parts += [WARNED_BYTES, LIMIT_WINDOWS_BYTES, LOG_LINES_BYTES, rows * NOTES_BYTES]
+    parts += [WARNED_BYTES, LOG_LINES_BYTES, rows * NOTES_BYTES]
     for part in parts:
         found.append(_aligned(found[-1] + part, _ALIGNMENT))
     return found
@@ -182,9 +176,8 @@ class Pages:
         self.keeper_events = TextRing(memory[at[3] : at[3] + EVENTS_BYTES], EVENT_SLOTS)
         self.samples = TextPage(memory[at[4] : at[5]])
         self.warned = memory[at[5] : at[5] + WARNED_BYTES]
-        self.limit_windows = memory[at[6] : at[6] + LIMIT_WINDOWS_BYTES]
-        self.log_lines = memory[at[7] : at[7] + LOG_LINES_BYTES]
-        self._notes = memory[at[8] :]
+        self.log_lines = memory[at[6] : at[6] + LOG_LINES_BYTES]
+        self._notes = memory[at[7] :]
 
     def notes(self, index: int) -> memoryview:
         """Return the notes of this row, for `NotesLayout`."""

@@ -11,10 +11,9 @@ from time import monotonic_ns
 from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
 
 from poolq.scoreboard.layout import (  # isort: skip
-    ASKING, ATTEMPT, BEAT, CLAIMING, CLAIMS, COUNT_BITS, DEADLINE, DECLARED, DONE, EXPIRED,
-    FINISHED, FIRST, MOVED, NEXT, NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY,
-    RETURNED, RETURNED_AT, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE, STACK, STARTED,
-    START_UNTIL, STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, UNKNOWN_PLACE, UNLIMITED, WAITER_BEAT,
+    ATTEMPT, BEAT, COUNT_BITS, DEADLINE, DECLARED, DONE, EXPIRED, FINISHED, NEXT_CHECK, PAUSED,
+    PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE,
+    STACK, STARTED, START_UNTIL, STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, WAITER_BEAT,
     WORKER_WORDS, Phase,
 )  # fmt: skip
 from poolq.scoreboard.notes import Notes
@@ -100,58 +99,14 @@ class WorkerRow:
         """Record the number of the worker's stack file (see `system/stack_dump.py`)."""
         self.words[STACK] = number
 
-    def begin_claim(self, now: int) -> None:
-        """Record that the engine is being asked for jobs; `now` in monotonic ns."""
-        words = self.words
-        words[MOVED] = now
-        words[CLAIMING] = 1
-
-    def claimed_nothing(self) -> None:
-        """Record that the engine has returned no job."""
-        words = self.words
-        words[CLAIMS] = 0
-        words[CLAIMING] = 0
-
-    def set_claims(self, request: int, before: int = 0, first: str = "", many: int = 0) -> None:
-        """Record that the worker has `many` new claims, none started; `first` is the id of the
-        first one. All claims of the request `before` are done; all older claims are settled."""
+    def set_claims(self, request: int, before: int = 0) -> None:
+        """Record that the worker has new claims, none of which has started. All claims of the
+        request `before` are done; all older claims are settled."""
         self._first = (request << COUNT_BITS) + 1
         words = self.words
         words[STARTED] = 0
         words[PREVIOUS_REQUEST] = before
         words[REQUEST] = request
-        words[ASKING] = 0
-        words[FIRST] = place_of(first)
-        words[CLAIMS] = many
-        words[MOVED] = monotonic_ns()
-        words[CLAIMING] = words[NEXT] = 0
-
-    def begin_next_claim(self) -> None:
-        """Record that the engine is being asked for the next claims while current ones are left."""
-        self.words[NEXT] = UNKNOWN_PLACE
-
-    def set_next_claims(self, first: str) -> None:
-        """Record the id of the first claim after the current ones; empty if there is none."""
-        self.words[NEXT] = place_of(first) if first else 0
-
-    def waits(self) -> None:
-        """Record that the worker is well, but lets others ask for their rate limits first."""
-        self.words[MOVED] = monotonic_ns()
-
-    def set_returned(self, first: str, many: int) -> None:
-        """Record that the engine has taken `many` unstarted claims back; `first`: the lowest id."""
-        words = self.words
-        words[RETURNED] = place_of(first)
-        words[RETURNED_AT] = monotonic_ns()
-        words[CLAIMS] = max(0, words[CLAIMS] - many)
-
-    def set_asking(self, asking: bool) -> None:  # stored as a word
-        """Record whether the job that starts still waits for its rate limits."""
-        self.words[ASKING] = asking
-
-    def set_unlimited(self, unlimited: bool) -> None:  # stored as a word
-        """Record whether the last jobs had no rate limit; the next ones then probably have none."""
-        self.words[UNLIMITED] = unlimited
 
     def set_rss_at_start(self, memory: int) -> None:
         """Record the worker's memory in bytes before the next job starts."""

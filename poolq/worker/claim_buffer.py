@@ -61,7 +61,7 @@ class ClaimBuffer:
     """`due`: the time from which `settle_overdue()` must be called before another claim starts. If
     it asks for a start under a limit, only from `due_if_asking`, because the engine frees `ended`,
     the slots of jobs that have ended, when it is asked. `first_due_at`: since when the first of the
-    current claims has been due; 0 if unknown. `claimed_at`: about when they were claimed."""
+    current claims has been due; 0 if unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
@@ -74,13 +74,12 @@ class ClaimBuffer:
         self._claims: deque[Claim] = deque()
         self._next_claims: list[Claim] = []  # to be started after _claims
         self._next_due_at = 0  # since when the first of _next_claims has been due; 0 if unknown
-        self._next_claimed_at = 0
         self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
         self._all_done = True  # whether the current claims that have ended are all done
         self.due = self.due_if_asking = 0
         self.ended: list[EndedSlots] = []
-        self.first_due_at = self.claimed_at = 0
+        self.first_due_at = 0
         self._reviewed_at = 0  # when the number of claims was last reviewed
         self._settle_by = 0  # when pending settlements are due
         self._running_since = 0  # when the running user code started; 0 if none runs
@@ -88,7 +87,6 @@ class ClaimBuffer:
         self._failures = 0  # consecutive failures of the watcher
         self._clock = 0  # the engine's time minus that of this host's monotonic clock, in ns
         self._returning = 0  # claims that the watcher is giving back
-        self._returned_ids: list[str] = []  # given back, but not yet confirmed by the engine
         self._unanswered_ids: set[str] = set()  # settled by the watcher, but not answered
         self._armed = threading.Event()
 
@@ -118,19 +116,10 @@ class ClaimBuffer:
         with self._lock:
             if self._in_flight or self._next_claims or not self._claims:
                 return
-            self._row.begin_next_claim()
             self._in_flight = self._client.send(self._pending, want)
             if self._in_flight:
                 self._pending = []
                 self._update_due()
-            else:
-                self._row.set_next_claims("")
-
-    def receive_next(self) -> None:
-        """Receive the claims of a step in flight, if there is one. Raises like `claim`."""
-        if self._in_flight:
-            with self._lock:
-                self._receive()
 
     def engine_time(self) -> int:
         """Return the engine's time in microseconds, as of its last answer. If this is wrong, it is
@@ -204,11 +193,12 @@ class ClaimBuffer:
         with self._lock:
             return self._step(0).stale if self._pending else []
 
-    def give_back(self, first: Claim | None = None) -> None:
-        """Give back `first` and all claims that have not started; then settle. Raises Fenced."""
+    def give_back(self, first: Claim | None = None, *, alone: bool = False) -> None:
+        """Give back `first` and, unless `alone`, all claims that have not started; then settle.
+        Raises Fenced."""
         with self._lock:
             self._receive()
-            self._add_returns([*([first] if first else []), *self._take_all()])
+            self._add_returns([*([first] if first else []), *([] if alone else self._take_all())])
             if self._pending:
                 self._step(0)
 
@@ -228,19 +218,13 @@ class ClaimBuffer:
 
     def _step(self, want: int) -> Step:
         self._receive()
-        if want:
-            self._row.begin_claim(monotonic_ns())
         request, step = self._client.step(self._pending, want)
         self._pending, self.ended = [], []
         self._accept_answer(step)
-        self._note_returned()
-        if claims := step.claims:
+        if step.claims:
             self.first_due_at = self._due_at(step)
-            self._row.set_claims(request, first=claims[0].id, many=len(claims))
-            self.claimed_at = monotonic_ns()
+            self._row.set_claims(request)
             self._all_done = True
-        elif want:
-            self._row.claimed_nothing()
         return step
 
     def _receive(self) -> None:
@@ -258,12 +242,7 @@ class ClaimBuffer:
             raise
         self._next_claims = step.claims
         self._next_due_at = self._due_at(step)
-        self._next_claimed_at = in_flight.sent_at
-        self._show_next()
         self._accept_answer(step)
-
-    def _show_next(self) -> None:
-        self._row.set_next_claims(self._next_claims[0].id if self._next_claims else "")
 
     def _due_at(self, step: Step) -> int:
         """Return about when the first claim of the step became due; 0 if that is unknown."""
@@ -291,8 +270,8 @@ class ClaimBuffer:
         if self._pending and not self._all_done:
             self._step(0)
         before = self._pending[0].claim.request if self._pending else 0
-        self.first_due_at, self.claimed_at = self._next_due_at, self._next_claimed_at
-        self._row.set_claims(claims[0].request, before, claims[0].id, len(claims))
+        self.first_due_at = self._next_due_at
+        self._row.set_claims(claims[0].request, before)
         self._all_done = True
 
     # the watcher
@@ -359,7 +338,6 @@ class ClaimBuffer:
         self._client.report_refused(stale, but=self._unanswered_ids)
         self._failures = 0
         self._unanswered_ids.clear()
-        self._note_returned()
         del self._pending[: len(sent)]
         if self._returning:
             self._reporter.report(Returned(self._returning))
@@ -375,20 +353,10 @@ class ClaimBuffer:
         in_flight.answered_elsewhere = True
         self._client.report_refused(step.stale, but=self._unanswered_ids)
         self._returning += self._add_returns(step.claims)
-        if not step.claims:
-            self._row.set_next_claims("")
-
-    def _note_returned(self) -> None:
-        """Record that the engine has taken claims back. Workers that hold later jobs read this."""
-        if self._returned_ids:
-            self._row.set_returned(min(self._returned_ids), len(self._returned_ids))
-            self._show_next()
-            self._returned_ids = []
 
     def _add_returns(self, claims: Sequence[Claim]) -> int:
         """Add settlements that give these claims back; return their number."""
         if claims:
             self._all_done = False
-            self._returned_ids += [claim.id for claim in claims]
         self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
         return len(claims)

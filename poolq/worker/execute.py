@@ -6,7 +6,7 @@ main thread. Whatever user code raises becomes a value here, so it cannot end th
 
 import random
 from collections.abc import Callable, Sequence
-from time import monotonic_ns, perf_counter, time_ns
+from time import perf_counter, time_ns
 from typing import NamedTuple
 
 import msgspec
@@ -187,8 +187,10 @@ class Executor:
     ) -> JobResult | None:
         """Ask the engine whether the job may start; return None if it may. `ended`: slots of
         earlier jobs, which the engine frees. Raises EngineError."""
-        begun = monotonic_ns()
         admission = self._engine.admit(rules, (self._worker, ready.claim), ended)
+        windows = [rule for rule in rules if not is_gate(rule)]
+        refuses = admission.wait > 0 and not (admission.held or admission.not_yet)
+        order.asked(windows, rules[admission.rule] if refuses else None)
         if admission.stale:  # giving it back is refused, too, and only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
@@ -198,9 +200,6 @@ class Executor:
         if admission.wait <= 0:
             ready.gated, ready.rules = any(map(is_gate, rules)), rules
             return None
-        if not admission.held and not is_gate(rules[admission.rule]):
-            wait = admission.wait * 1000
-            order.set_window_end(rules[admission.rule], begun + wait, monotonic_ns() + wait)
         return self._limited(ready, limits, rules, admission)
 
     def park_for_new_code(

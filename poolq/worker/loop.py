@@ -18,14 +18,15 @@ import os
 import random
 from collections.abc import Callable
 from functools import partial
-from time import monotonic, monotonic_ns, sleep, time_ns
+from time import monotonic, monotonic_ns, time_ns
 
 from poolq.config import Config
 from poolq.engines.base import Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
 from poolq.jobs.concurrency import is_gate
-from poolq.jobs.retry import Ack, Bury, Failing, Outcome, ReleaseUntil
+from poolq.jobs.limits import Limit
+from poolq.jobs.retry import Ack, Bury, Failing, Outcome
 from poolq.log.events import Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
@@ -43,9 +44,6 @@ from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
-#: After this many consecutive jobs without a rate limit, the other workers no longer wait for this
-#: worker before they start rate-limited jobs (see `start_order.py`).
-UNLIMITED_STREAK = 4
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -74,7 +72,6 @@ class Loop:
         self._prefetch = Prefetch(config.prefetch)
         self._row = row
         self._order = order
-        self._unlimited = 0  # consecutive jobs without a rate limit
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
@@ -168,9 +165,12 @@ class Loop:
         if self._row.is_paused():
             self._buffer.give_back()
             return 0
-        want = self._prefetch.batch_size()
+        want = 1 if self._order.is_scarce else self._prefetch.batch_size()
+        self._order.begin_claim()
         many = self._buffer.claim(want)
         self._prefetch.record_claim(many, want)
+        if many != 1:
+            self._order.end()
         return many
 
     def _run_batch(self, many: int) -> None:
@@ -181,6 +181,8 @@ class Loop:
             if self._signals.stopping:
                 self._buffer.give_back(claim)
                 continue
+            if many == 1:
+                self._order.show(claim.id)
             self._run_claim(claim)
             middle -= 1
             if middle == 0 and not self._row.is_paused():
@@ -206,21 +208,25 @@ class Loop:
         row, buffer, hooks = self._row, self._buffer, ready.hooks
         if self._measures_memory:
             row.set_rss_at_start(resident_memory(os.getpid()))
-        if hooks.limit:
-            row.set_asking(True)
         row.start(claim.index, text(claim.id, claim.queue, job), now)
         buffer.job_started(now)
         failed = ready.tried_before and self._executor.failed_before(ready)
         result = failed or self._run(ready)
+        seconds = spent = result.seconds
         if isinstance(result.outcome, Ack) and not hooks.success:
             row.set_finished(claim.index)
             buffer.add_settlement(claim, result.outcome, ready.rules)
-            row.count(DONE, claim.queue, job, result.seconds)
+            row.count(DONE, claim.queue, job, seconds)
             self._reporter.report(result.event)
-        elif result is RETURNED_RESULT:
-            self._give_back(claim)
+            if hooks.limit:
+                spent = (monotonic_ns() - now) / 1e9
         else:
-            self._settle_at_once(ready, claim, result)
+            if result is RETURNED_RESULT:
+                self._give_back(claim)
+            else:
+                self._settle_at_once(ready, claim, result)
+            spent = (monotonic_ns() - now) / 1e9
+        self._prefetch.record(job, seconds, spent)
         if ready.surroundings is not None:
             self._hooks.leave_surroundings(ready, ready.surroundings, result)
 
@@ -232,10 +238,9 @@ class Loop:
 
     def _give_back(self, claim: Claim) -> None:
         """Give back the claim of a job that must not start yet, because earlier jobs are due."""
-        self._buffer.job_ended()
-        self._row.begin_claim(monotonic_ns())  # makes workers with later jobs wait meanwhile
         self._row.clear_started()
-        self._buffer.give_back(claim)
+        self._buffer.give_back(claim, alone=True)
+        self._order.end()
         self._row.set_settled(claim.index)
 
     def _claim_ahead(self) -> None:
@@ -279,18 +284,14 @@ class Loop:
             self._set_deadline(ready, limit)
         result = None
         if ready.hooks.limit:
-            self._unlimited = 0
-            self._row.set_unlimited(False)
             result = self._ask_limits(ready, limit) or self._expired(ready)
-        elif self._unlimited < UNLIMITED_STREAK:
-            self._unlimited += 1
-            self._row.set_unlimited(self._unlimited == UNLIMITED_STREAK)
+        elif self._order.is_scarce:
+            self._order.asked_nothing()
         if result is None:
             if ready.claim.index == 0:
                 self._count_wait(ready)
             result = self._executor.run(ready)
             self._signals.after_user_code()
-            self._prefetch.record(ready.message.job, result.seconds)
             if result.seconds > MIN_SUBPROCESS_TIME:
                 self._reporter.job_ended(ready.claim.id)
         if limit:
@@ -311,46 +312,42 @@ class Loop:
             self._row.count_wait(ready.claim.queue, ready.message.job, seconds)
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:
-        """Apply the job's rate limits. Return None if the job may start, otherwise its result."""
-        result = self._admit(ready, limit)
-        if result is None:
-            self._row.set_asking(False)
-        return result
-
-    def _admit(self, ready: ReadyJob, limit: int) -> JobResult | None:
+        """Apply the job's rate limits. Return None if the job may start, otherwise its result. What
+        the worker waits for here does not count as the job's time."""
         limits = self._executor.limits(ready)
         self._signals.after_user_code()
+        if not limits:
+            self._order.asked_nothing()
         if isinstance(limits, JobResult):
             return limits
         short = self._prefetch.is_short(ready.message.job)
         if not limits and short and not self._buffer.ended:
             return None
         self._row.clear_deadline()
-        result = None
-        if limits:
-            rules = tuple(one.rule(ready.message.job) for one in limits)
-            windows = [rule for rule in rules if not is_gate(rule)]
-            if len(windows) < len(rules) and self._row.has_reviewed(self._generation + 1):
-                return self._executor.park_for_new_code(ready, limits, rules)
-            claimed = self._buffer.claimed_at
-            if not self._order.wait(ready.claim.id, windows, claimed, self._let_others_ask):
-                return RETURNED_RESULT
-            ended = self._buffer.ended if len(windows) < len(rules) else []
-            admit = partial(self._executor.admit, ready, limits, rules, ended, self._order)
-            result = self._buffer.retry(admit)
-            if ended:
-                self._buffer.slots_freed()
+        self._buffer.job_ended()
+        result = self._admit(ready, limits) if limits else None
         alone = result is None and not short
         if alone or monotonic_ns() >= self._buffer.due:  # `rate_limit()` or the engine took long
             self._catch_up(not alone)
-        if limit:
-            self._set_deadline(ready, limit)
+        if result is None:
+            self._order.end()
+            self._buffer.job_started(monotonic_ns())
+            if limit:
+                self._set_deadline(ready, limit)
         return result
 
-    def _let_others_ask(self, seconds: float) -> None:
-        self._buffer.receive_next()
-        self._row.waits()
-        sleep(seconds)
+    def _admit(self, ready: ReadyJob, limits: tuple[Limit, ...]) -> JobResult | None:
+        rules = tuple(one.rule(ready.message.job) for one in limits)
+        windows = [rule for rule in rules if not is_gate(rule)]
+        if len(windows) < len(rules) and self._row.has_reviewed(self._generation + 1):
+            return self._executor.park_for_new_code(ready, limits, rules)
+        self._order.wait(windows)
+        ended = self._buffer.ended if len(windows) < len(rules) else []
+        admit = partial(self._executor.admit, ready, limits, rules, ended, self._order)
+        result = self._buffer.retry(admit)
+        if ended:
+            self._buffer.slots_freed()
+        return result
 
     def _set_deadline(self, ready: ReadyJob, limit: int) -> None:
         """Record when the master must kill this worker. Also record the number of attempts and the
@@ -375,10 +372,7 @@ class Loop:
                 self._hooks.call(ready, "on_failure", result.error)
             outcome = Bury(outcome.state, ready.message.expires if ready else 0)
         accepted = self._settle(claim, outcome)
-        if ready and ready.hooks.limit:
-            if isinstance(outcome, ReleaseUntil):
-                self._order.released()
-            self._row.set_asking(False)
+        self._order.end()
         if not accepted:
             return
         self._outcomes.report(result.event)

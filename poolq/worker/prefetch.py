@@ -1,6 +1,7 @@
 """How many jobs to claim at once, and which jobs are expected to be short (pure).
 
-- A batch has as many jobs as fit into BATCH_SECONDS at the mean duration of recent jobs. Durations
+- A batch has as many jobs as fit into BATCH_SECONDS at the mean duration of recent jobs. This
+  includes what the worker waited for: the engine, other workers, a start under a limit. Durations
   above BATCH_SECONDS count as BATCH_SECONDS, because the claims behind a long job are given back
   however long it is.
 - A longer job reduces the batch size at once, shorter ones increase it gradually. So a worker that
@@ -8,7 +9,8 @@
   batch a little.
 - After a claim that found nothing, a worker claims one job, so that new jobs are shared among idle
   workers. A later batch is at most MAX_GROWTH times as large as the last that was claimed in full.
-- A job is expected to be short if earlier jobs of its name were short, and long if there were none.
+- A job is expected to be short if `run()` of earlier jobs of its name was short, and long if there
+  were none.
 """
 
 #: Maximum expected duration of a batch, in seconds; also the longest time for which a finished job
@@ -40,12 +42,13 @@ class Prefetch:
         # At first, a job of BATCH_SECONDS is assumed; it weighs as much as one measured job.
         self._mean, self._weight = BATCH_SECONDS, 1 / 2
 
-    def record(self, job: str, seconds: float) -> None:
-        """Record how long a job ran."""
-        if seconds > MAX_DURATION:  # noqa: PLR1730  # `min` takes 60 ns, for each job
-            seconds = MAX_DURATION
-        known = self._by_job.get(job, seconds)
-        self._by_job[job] = known + (seconds - known) * (0.5 if seconds > known else 0.2)
+    def record(self, job: str, ran: float, seconds: float) -> None:
+        """Record how long a job ran (0: not at all), and how long its claim occupied the worker."""
+        if ran:
+            if ran > MAX_DURATION:  # noqa: PLR1730  # `min` takes 60 ns, for each job
+                ran = MAX_DURATION
+            known = self._by_job.get(job, ran)
+            self._by_job[job] = known + (ran - known) * (0.5 if ran > known else 0.2)
         if seconds > BATCH_SECONDS:  # noqa: PLR1730  # likewise
             seconds = BATCH_SECONDS
         last = self._last
