@@ -15,17 +15,14 @@ from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Release
 from poolq.log import reporting
 from poolq.scoreboard.layout import (
-    CLAIMING,
     FINISHED,
-    NEXT,
     NOTES_BYTES,
     PREVIOUS_REQUEST,
     REQUEST,
-    UNKNOWN_PLACE,
     WORKER_WORDS,
 )
 from poolq.scoreboard.notes import Notes
-from poolq.scoreboard.worker_row import WorkerRow, of_request, place_of
+from poolq.scoreboard.worker_row import WorkerRow, of_request
 from poolq.worker import claim_buffer as module
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import StepClient
@@ -112,31 +109,6 @@ def test_what_was_sent_for_follows_what_is_ahead(
     assert buffer.claim(4) == 0
     assert total(engine, "done") == 6
     assert count_of(engine).running == 0
-
-
-def test_what_is_claimed_ahead_is_shown_to_workers_with_later_jobs(
-    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
-) -> None:
-    ids = push(engine, *"abcdef")
-    buffer.claim(2)
-    claimed = buffer.claimed_at
-    end(buffer, row, 1)
-    buffer.claim_ahead(2)
-    assert row.words[NEXT] == UNKNOWN_PLACE
-    buffer.receive_next()
-    assert row.words[NEXT] == place_of(ids[2])
-    assert buffer.claimed_at == claimed, "of the current claim"
-    end(buffer, row, 1)
-    assert buffer.claim(2) == 2
-    assert (row.words[CLAIMING], row.words[NEXT]) == (0, 0)
-    assert claimed < buffer.claimed_at < monotonic_ns()
-    buffer.claim_ahead(2)
-    buffer.give_back()
-    assert row.words[NEXT] == 0
-    assert buffer.claim(6) == 4
-    buffer.claim_ahead(1)
-    buffer.receive_next()
-    assert row.words[NEXT] == 0, "there was none"
 
 
 @pytest.mark.parametrize("delivered", [True, False])
@@ -264,7 +236,6 @@ def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
     assert total(engine, "done") == 1
     buffer.add_settlement(long, ACK)
     assert buffer.next() is None
-    until(lambda: row.words[NEXT] == 0)
     assert buffer.claim(6) == 4
     assert row.words[REQUEST] == 3
     assert end(buffer, row, 4) == ["c", "d", "e", "f"]

@@ -24,7 +24,7 @@ def paced(seconds: float, times: int = 600, prefetch: int = 0) -> Prefetch:
 def run(prefetch: Prefetch, seconds: float, job: str = "job") -> None:
     want = prefetch.batch_size()
     prefetch.record_claim(want, want)
-    prefetch.record(job, seconds)
+    prefetch.record(job, seconds, seconds)
 
 
 def test_what_was_never_measured_comes_alone_and_is_taken_for_long() -> None:
@@ -59,7 +59,7 @@ def test_short_jobs_come_in_whole_batches_soon() -> None:
         want = prefetch.batch_size()
         prefetch.record_claim(want, want)
         for _ in range(want):
-            prefetch.record("job", 10 * MICROS)
+            prefetch.record("job", 10 * MICROS, 10 * MICROS)
     assert claims <= 12
 
 
@@ -89,9 +89,26 @@ def test_one_run_of_a_short_job_may_be_slow() -> None:
     assert prefetch.capacity() == 1, "but not when it happens twice"
 
 
+def test_waiting_makes_batches_small_but_no_job_long() -> None:
+    """For the engine, which is asked for a start, or for other workers."""
+    prefetch = Prefetch(0)
+    for _ in range(600):
+        want = prefetch.batch_size()
+        prefetch.record_claim(want, want)
+        prefetch.record("job", 10 * MICROS, 0.005)
+    assert prefetch.is_short("job")
+    assert 3 <= prefetch.batch_size() <= 4
+
+
+def test_a_refused_job_has_not_run() -> None:
+    prefetch = Prefetch(0)
+    prefetch.record("job", 0.0, 0.001)
+    assert not prefetch.is_short("job")
+
+
 def test_durations_are_kept_by_job() -> None:
     prefetch = paced(10 * MICROS)
-    prefetch.record("report", 30.0)
+    prefetch.record("report", 30.0, 30.0)
     assert prefetch.is_short("job")
     assert not prefetch.is_short("report")
 
@@ -152,5 +169,5 @@ def test_it_always_wants_one_at_least(runs: list[tuple[float, int]], prefetch: i
     sized = Prefetch(prefetch)
     for seconds, claimed in runs:
         sized.record_claim(claimed, sized.batch_size())
-        sized.record("job", seconds)
+        sized.record("job", seconds, seconds)
     assert 1 <= sized.batch_size() <= (prefetch or MAX_BATCH)

@@ -114,7 +114,9 @@ class Simulation:
             worker.due = worker.considered + LONGEST
         if job.seconds > LONG and worker.ahead:
             self._at(spent + LONG, index, "relieve")
-        worker.prefetch.record(job.kind, job.seconds)  # nothing asks it before the job has ended
+        worker.prefetch.record(
+            job.kind, job.seconds, job.seconds
+        )  # nothing asks it before the job has ended
         worker.due = min(worker.due, self.now + spent + job.seconds + BATCH_SECONDS)
         self._at(spent + job.seconds, index, "next")
 
