@@ -145,10 +145,13 @@ def _areas(context: DrawContext, width: int, room: int) -> list[PaneArea]:
     if state.zoomed:
         return [PaneArea(state.pane, 0, 0, width, room)]
     rows = _rows(context)
-    if room >= ROOM_FOR_SUCCESSOR and not state.filter:
-        # A slot has two workers while one is replaced; that must not move the panes below.
-        rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
     trouble = {name: pane.troubled(snapshot, state) for name, pane in PANES.items()}
+    trouble["failures"] = min(1, rows["failures"])
+    areas = layout.arrange(rows, trouble, state.pane, width, room)
+    if room < ROOM_FOR_SUCCESSOR or state.filter or layout.is_cut(areas, rows):
+        return areas
+    # A slot has two workers while one is replaced; that must not move the panes below.
+    rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
     return layout.arrange(rows, trouble, state.pane, width, room)
 
 

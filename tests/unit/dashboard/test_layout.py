@@ -126,8 +126,9 @@ def test_what_is_in_trouble_has_room_before_what_is_well() -> None:
     assert (calm["workers"], calm["queues"], calm["failures"]) == (8, 2, 2)
     found = heights(arrange(rows, {"queues": 4}, "workers", 80, 14))
     assert (found["workers"], found["queues"], found["limits"]) == (7, 5, 2)
-    many = heights(arrange(rows, {"queues": 30}, "workers", 80, 14))
-    assert (many["workers"], many["queues"], many["limits"]) == (5, 7, 2), "half of the room"
+    many = heights(arrange(rows, {"queues": 30, "failures": 1}, "workers", 80, 14))
+    assert (many["workers"], many["queues"]) == (5, 7), "those with trouble have two thirds"
+    assert many["failures"] == 2
 
 
 def test_failures_and_events_have_room_before_schedules_that_are_well() -> None:
