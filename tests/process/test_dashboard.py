@@ -265,7 +265,7 @@ def test_jobs_cannot_steer_the_terminal(screens: Screens, project: Project) -> N
     tty.until_shows("\\x1b]0;t\\x07漢字\\x9b1m")
     assert b"\x1b]0;" not in tty.raw
     assert "\x9b" not in tty.raw.decode()
-    tty.type("tab", "tab", "tab", "tab", "enter")
+    tty.type("tab", "tab", "tab", "enter")
     tty.until_shows("PAYLOAD", '"text"', "TRACEBACK")
     assert b"\x1b]0;" not in tty.raw
     drained(tty)

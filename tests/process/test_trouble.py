@@ -86,7 +86,7 @@ def test_short_windows_are_shown_as_what_they_do(
             return all(one["starts"] > 0 for one in found)
 
         until(both_start, 20, "starts of both")
-        shown = tty.until_shows("held back ")
+        shown = tty.until_shows("held (times) ")
         assert len(re.findall(r"HOLDS BACK +[\d.]+/[23]\.0 ", shown)) == 2
         assert "no trouble" not in shown
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:

@@ -137,8 +137,8 @@ def share(wants: Sequence[int], urgent: Sequence[int], room: int, focus: int) ->
     """Return the height of each pane of a column, given the height that each one `wants`, and the
     height that its trouble needs (0 without trouble). In this order, as long as there is room: the
     focused pane gets three lines; those with trouble what it needs, though together no more than
-    two thirds of the room; the focused one up to half of the room, and of what is left; and the others
-    two lines each. The remaining lines are shared out evenly."""
+    two thirds of the room; the focused one up to half of the room, and of what is left; and the
+    others two lines each. The remaining lines are shared out evenly."""
     given = [0] * len(wants)
     given[focus] = min(room, wants[focus], 3)
     most = min(room, given[focus] + room * 2 // 3)

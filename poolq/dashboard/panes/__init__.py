@@ -13,7 +13,7 @@ from poolq.dashboard.panes.workers import WORKERS_PANE
 PANES: dict[str, Pane] = {
     pane.name: pane
     for pane in (
-        WORKERS_PANE, QUEUES_PANE, LIMITS_PANE, SCHEDULES_PANE, FAILURES_PANE, EVENTS_PANE,
+        WORKERS_PANE, QUEUES_PANE, LIMITS_PANE, FAILURES_PANE, EVENTS_PANE, SCHEDULES_PANE,
         KINDS_PANE, NODES_PANE,
     )
 }  # fmt: skip
