@@ -37,7 +37,7 @@ from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.declaring import declare_schedules
 from poolq.worker.execute import Executor
-from poolq.worker.loop import Loop
+from poolq.worker.loop import EXITING, Loop
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
@@ -119,6 +119,8 @@ def _live(
         """Wait; return True to give up, at the latest `limit` seconds after the master's death."""
         nonlocal orphaned_at
         setup.row.beat()
+        if not signals.limits.restore():
+            raise EngineError(signals.limits.lowered)
         signals.wait(seconds)
         if signals.orphaned:
             orphaned_at = orphaned_at or monotonic()
@@ -159,9 +161,12 @@ def _live(
     setup.row.set_phase(Phase.IDLE)
     callbacks.call_started()
     signals.keep_timers()
+    signals.limits.remember()
     signals.restore()
     setup.ready()
     code = loop.run()
+    if code == 0 and signals.limits.lowered:
+        setup.reporter.report(Note("warning", f"{signals.limits.lowered}; {EXITING}"))
     callbacks.call_stopping()
     return code
 

@@ -9,10 +9,11 @@ row whether it must exit.
 import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from poolq.system import stack_dump
 from poolq.system.child_signals import ChildSignals, use_large_stack
+from poolq.worker.resource_limits import ResourceLimits
 
 #: The C function takes 50 ns; `signal.getsignal`, which creates an enum, takes 2 µs.
 _handler_of: Callable[[int], object] = _signal.getsignal
@@ -23,9 +24,13 @@ _TIMER_SIGNALS = {signal.SIGALRM, *_CPU_TIMERS.values()}
 
 
 class WorkerSignals(ChildSignals):
-    """Adds a stack dump, and restores the signals after user code."""
+    """Adds a stack dump, and restores the signals and `limits` after user code."""
 
     _handle_alarm: object = _handler_of(_ALRM)
+
+    def __init__(self, life: int, stop_requested: Sequence[int] | memoryview = (0,)) -> None:
+        super().__init__(life, stop_requested)
+        self.limits = ResourceLimits()
 
     def keep_timers(self) -> None:
         """Let the handlers of timers that the application has set by now be those to restore. A
@@ -45,7 +50,10 @@ class WorkerSignals(ChildSignals):
         return number
 
     def restore(self) -> None:
-        """Undo what a job may have changed: timers, handlers, blocked signals."""
+        """Undo what a job may have changed: timers, handlers, blocked signals, resource limits. The
+        worker must exit if it may not raise a limit again."""
+        if not self.limits.restore():
+            self._stop_heard = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         for timer, number in _CPU_TIMERS.items():
             if self._handlers.get(number) is signal.SIG_DFL:

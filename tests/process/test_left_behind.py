@@ -12,14 +12,14 @@ import pytest
 import redis
 
 from tests.process.conftest import MakeProject
-from tests.process.engines import on, sqlite
+from tests.process.engines import each_kind, on, sqlite
 from tests.support.cli import environment
 from tests.support.ledger import FOLDER
 from tests.support.project import Project
 from tests.support.wait import until
 
 JOBS = """
-import os, signal, sys
+import ctypes, os, resource, signal, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from threading import Event
@@ -95,6 +95,22 @@ class Keeps(Job):
         later = pool.submit if made == "executor" else pool.apply_async
         for _ in range(20):
             later(sleep, *[600] if made == "executor" else [[600]])
+
+def give_up_capabilities():
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert ctypes.CDLL(None).capset(header, none) == 0
+
+class Lowers(Job):
+    def run(self):
+        note("start", self.id)
+        limit = getattr(resource, self.payload["limit"])
+        to, hard = self.payload["to"], resource.getrlimit(limit)[1]
+        if self.payload["hard"]:  # as a user other than root
+            give_up_capabilities()
+            hard = to
+        resource.setrlimit(limit, (to, hard))
+        if self.payload.get("raises"):
+            raise ValueError("no luck")
 
 class Odd(Exception):
     def __str__(self):
@@ -237,3 +253,47 @@ def test_jobs_dispatch_to_the_engine_that_their_pool_serves(
         assert pool.wait_exit() == 0
     assert len(project.ledger.ids("start")) == 2
     assert not (project.folder / "poolq.db").exists(), "the default engine's file"
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("limit", "to"), [("RLIMIT_NOFILE", 0), ("RLIMIT_FSIZE", 0), ("RLIMIT_AS", 1 << 20)]
+)
+def test_a_worker_whose_limits_a_job_has_lowered_for_good_is_replaced(
+    rude: Project, limit: str, to: int
+) -> None:
+    """It could neither write nor connect; nor could the jobs that follow."""
+    pool = rude.ready(1)
+    (old,) = pool.ready()
+    lowers = rude.dispatch("Lowers", {"limit": limit, "to": to, "hard": True})
+    until(lambda: [one.pid for one in pool.ready()] not in ([], [old.pid]), what="another worker")
+    others = rude.dispatch_many("Quick", 5)
+    until(rude.settled)
+    assert sorted(rude.ledger.ids("start")) == sorted([lowers, *others])
+    assert rude.total("done") == 6
+
+
+@sqlite
+def test_a_job_whose_end_its_worker_can_no_longer_write_crashes_it(rude: Project) -> None:
+    pool = rude.ready(1)
+    what = {"limit": "RLIMIT_FSIZE", "to": 0, "hard": True, "raises": True}
+    lowers = rude.dispatch("Lowers", what, attempts=100, max_crashes=2)
+    until(rude.settled)
+    assert rude.ledger.times("start") == {lowers: 2}
+    state = rude.failed()[lowers].state
+    assert (state.attempt, state.crashes) == (0, 2)
+    pool.until_said("a job has lowered RLIMIT_FSIZE of its worker to 0; exiting", times=2)
+
+
+@each_kind
+def test_limits_that_a_job_has_lowered_are_raised_again(rude: Project) -> None:
+    pool = rude.ready(1)
+    (old,) = pool.ready()
+    for limit in ("RLIMIT_NOFILE", "RLIMIT_FSIZE"):
+        rude.dispatch("Lowers", {"limit": limit, "to": 3, "hard": False})
+        until(rude.settled)
+        pool.until_idle(1)
+        rude.dispatch_many("Quick", 5)
+        until(rude.settled)
+    assert rude.total("done") == 12
+    assert [one.pid for one in pool.ready()] == [old.pid]

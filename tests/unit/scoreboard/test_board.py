@@ -192,6 +192,13 @@ def test_who_is_idle(scores: Scoreboard, phase: Phase, paused: int, idle: bool) 
     assert not scores.is_idle(index)
 
 
+def test_a_pool_without_heartbeats_starts_nothing(scores: Scoreboard) -> None:
+    worker, now = scores.worker_row(taken(scores)), monotonic_ns()
+    for until, paused in ((0, False), (now + 10**12, False), (now, True)):
+        scores.set_word(layout.START_UNTIL, until)
+        assert worker.is_paused() == paused
+
+
 def test_a_worker_knows_whether_the_master_will_look_in_time(scores: Scoreboard) -> None:
     worker = scores.worker_row(taken(scores))
     assert not worker.set_deadline(1, 1, 0), "before its first look, which is near"
