@@ -24,7 +24,7 @@ def test_a_keeper_that_is_killed_repeatedly_is_replaced_at_once(project: Project
         until(lambda old=old: (one := pool.keeper()) is not None and one.pid != old)  # type: ignore[misc]  # mypy: no lambda defaults
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_pool_whose_keepers_crash_again_and_again_is_not_taken_for_dead(
     project: Project,
 ) -> None:

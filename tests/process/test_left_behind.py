@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, on, sqlite
+from tests.process.engines import on, redis_and_sqlite, sqlite
 from tests.support.cli import environment
 from tests.support.ledger import FOLDER
 from tests.support.project import Project
@@ -255,7 +255,7 @@ def test_jobs_dispatch_to_the_engine_that_their_pool_serves(
     assert not (project.folder / "poolq.db").exists(), "the default engine's file"
 
 
-@each_kind
+@redis_and_sqlite
 @pytest.mark.parametrize(
     ("limit", "to"), [("RLIMIT_NOFILE", 0), ("RLIMIT_FSIZE", 0), ("RLIMIT_AS", 1 << 20)]
 )
@@ -285,7 +285,7 @@ def test_a_job_whose_end_its_worker_can_no_longer_write_crashes_it(rude: Project
     pool.until_said("a job has lowered RLIMIT_FSIZE of its worker to 0; exiting", times=2)
 
 
-@each_kind
+@redis_and_sqlite
 def test_limits_that_a_job_has_lowered_are_raised_again(rude: Project) -> None:
     pool = rude.ready(1)
     (old,) = pool.ready()
