@@ -214,6 +214,8 @@ class PoolLock:
             self._path.mkdir(FOLDER_MODE)
         if self._private and not _is_private(self._path.lstat()):
             raise PoolStartError("other users can access it")
+        if why := reason_for(self._path, self._path.stat(), os.geteuid(), os.getegid()):
+            raise PoolStartError(why)
         folder = _open_folder(self._path)
         try:
             held = self._lock(folder) if lock else self.lock

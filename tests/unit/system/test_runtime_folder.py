@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -144,6 +144,15 @@ def test_a_file_that_cannot_be_made_is_named(tmp_path: Path, ending: str) -> Non
         PoolLock("default", tmp_path)
 
 
+@contextmanager
+def closing_lock(folder: Path) -> Iterator[PoolLock]:
+    made = PoolLock("default", folder)
+    try:
+        yield made
+    finally:
+        made.release()
+
+
 @given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=64))
 def test_any_name_makes_a_files_name_of_its_own(one: str, other: str) -> None:
     for name in (one, other):
@@ -240,6 +249,20 @@ def test_a_folder_that_somebody_else_has_laid_meanwhile_is_not_used(
     assert said[1] is not None
     assert "other users can access it" in said[1][1]
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_nor_is_one_that_was_given_and_others_may_write_to_now(tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir(0o755)
+    with closing_lock(folder) as hold:
+        shutil.rmtree(folder)
+        folder.mkdir()
+        folder.chmod(0o777)
+        assert hold.restore_files(0.0) is None
+        said = hold.restore_files(1.0)
+        assert said is not None
+        assert "everybody may write to" in said[1]
+        assert list(folder.iterdir()) == []
 
 
 def test_what_another_has_put_in_its_place_is_not_deleted_in_the_end(tmp_path: Path) -> None:
