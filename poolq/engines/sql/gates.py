@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql import limit_windows
@@ -80,7 +81,8 @@ ENTER = f"""INSERT INTO {{slots}} (name, seat, id, place, request, idx)
         FROM {{slots}} o WHERE o.name = ?) < ?
     AND NOT EXISTS (SELECT 1 FROM {{jobs}} f {{turn}} WHERE f.place = ? AND f.queue = ?)
     AND NOT EXISTS (SELECT 1 FROM {{holds}} h WHERE h.name = ?
-        AND h.start <= {{now}} AND h.ends > {{now}}) {_CALLED_AGAIN}"""
+        AND h.start <= {{now}} AND h.ends > {{now}}
+        AND h.ends <= {{now}} + {MAX_MICROSECONDS}) {_CALLED_AGAIN}"""
 _OF_CLAIM = "name = ? AND seat = ? AND id = ? AND place = ? AND request = ? AND idx = ?"
 #: Free the slot of a claim whose job has ended: by deleting the row or, if it has been handed on,
 #: by keeping it for the worker's next job of the key.

@@ -10,6 +10,7 @@ them.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import IS_PARKED, PARKED_PREFIX, is_gate_line, line_of
@@ -24,22 +25,24 @@ HOLD_LINE_PREFIX = f"{PARKED_PREFIX}{HOLD_WINDOW}:"
 KEPT_MICROS = 60_000_000
 MAX_DELETED = 2000
 
-#: A hold that begins in the future was made before the clock went back, and is over.
-IS_HELD = "start <= {now} AND ends > {now}"
+#: A hold that begins in the future was made before the clock went back, and is over. So is one that
+#: ends later than any that poolq makes.
+_IS_POSSIBLE = f"start <= {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
+IS_HELD = f"{_IS_POSSIBLE} AND ends > {{now}}"
 #: Locks the row. `SET_HOLD` reads the clock after that, as it is a statement of its own.
 LOCK_ROW = "INSERT INTO {holds} (name, start, ends) VALUES (?, 0, 0) {on:name} name = {new:name}"
 #: MySQL assigns `ends` first, so `start` still has its old value there.
-SET_HOLD = """UPDATE {holds} SET
-    ends = CASE WHEN start <= {now} AND ends > {now} + ? THEN ends ELSE {now} + ? END,
-    start = {now} WHERE name = ?"""
+SET_HOLD = f"""UPDATE {{holds}} SET
+    ends = CASE WHEN {_IS_POSSIBLE} AND ends > {{now}} + ? THEN ends ELSE {{now}} + ? END,
+    start = {{now}} WHERE name = ?"""
 STILL_HELD = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 #: Also holds that are over by now: a start is recorded at a time that an earlier statement has
 #: read, and `refusal` compares the ends with that time.
-HOLD_OF = "SELECT name, ends FROM {holds} WHERE name = ? AND start <= {now}"
-HOLDS_OF = "SELECT name, ends FROM {holds} WHERE name IN {list} AND start <= {now}"
-#: The same, locked; 0 for a hold that begins in the future.
-LOCK_HOLD = """SELECT name, CASE WHEN start <= {now} THEN ends ELSE 0 END
-    FROM {holds} WHERE name = ? {lock}"""
+HOLD_OF = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {_IS_POSSIBLE}"
+HOLDS_OF = f"SELECT name, ends FROM {{holds}} WHERE name IN {{list}} AND {_IS_POSSIBLE}"
+#: The same, locked; 0 for a hold that is not possible.
+LOCK_HOLD = f"""SELECT name, CASE WHEN {_IS_POSSIBLE} THEN ends ELSE 0 END
+    FROM {{holds}} WHERE name = ? {{lock}}"""
 #: From now on, admissions look for holds of a key, and for limits that people have set. It comes
 #: after the change that they look for, in the same transaction.
 LOOK_AGAIN = "UPDATE {windows} SET plain = 0 WHERE name = ?"

@@ -9,6 +9,7 @@ ends that is held for a time.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.base import Check
 from poolq.engines.reports import void_keys
 from poolq.engines.sanitize import number, to_text
@@ -27,12 +28,14 @@ from poolq.jobs.ties import TiedPush, Ties, UniqueRight, decode
 
 Values = tuple[object, ...]
 
+#: Whether a key is still held that is held for a time. None is held for longer than 100 years.
+_LASTS = f"ends > {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
 #: The key goes to the new job if nobody has it, or if the time is over for which somebody had it.
 #: MySQL evaluates the assignments from left to right.
-TAKE_KEY = """INSERT INTO {unique_keys} (name, id, ends)
-    VALUES (?, ?, CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END) {on:name}
-    id = CASE WHEN ends > 0 AND ends <= {now} THEN {new:id} ELSE id END,
-    ends = CASE WHEN ends > 0 AND ends <= {now} THEN {new:ends} ELSE ends END"""
+TAKE_KEY = f"""INSERT INTO {{unique_keys}} (name, id, ends)
+    VALUES (?, ?, CASE WHEN ? > 0 THEN {{now}} + ? ELSE 0 END) {{on:name}}
+    id = CASE WHEN ends = 0 OR ({_LASTS}) THEN id ELSE {{new:id}} END,
+    ends = CASE WHEN ends = 0 OR ({_LASTS}) THEN ends ELSE {{new:ends}} END"""
 SET_KEY = """UPDATE {unique_keys} SET id = ?, ends = CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END
     WHERE name = ?"""
 FREE_KEY = "DELETE FROM {unique_keys} WHERE name = ? AND id = ? AND ends = 0"
@@ -43,13 +46,13 @@ STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history
 #: The job that has the key, if it exists and has not expired, or runs.
 LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
         AND (expires_at IS NULL OR expires_at > {{now}} OR {IS_CLAIMED}))"""
-#: Who has a key, until when, and whether this job may still run.
-HOLDERS = f"""SELECT name, id, ends, {LIVE_HOLDER}
+#: Who has a key, and whether the key is still held.
+HOLDERS = f"""SELECT name, id, CASE WHEN ends = 0 THEN {LIVE_HOLDER} WHEN {_LASTS} THEN 1 END
     FROM {{unique_keys}} u WHERE name IN {{list}} {{lock}}"""
 #: The same of keys that are certainly not free.
 LIVE_HOLDERS = f"""SELECT name, id FROM {{unique_keys}} u WHERE name IN {{list}}
-    AND (ends > {{now}} OR (ends = 0 AND {LIVE_HOLDER} = 1))"""
-HOLDER = "SELECT id FROM {unique_keys} WHERE name = ? AND (ends = 0 OR ends > {now})"
+    AND (({_LASTS}) OR (ends = 0 AND {LIVE_HOLDER} = 1))"""
+HOLDER = f"SELECT id FROM {{unique_keys}} WHERE name = ? AND (ends = 0 OR ({_LASTS}))"
 #: How many keys one transaction deletes after their time. This blocks SQLite's other writers.
 MAX_DELETED = 2000
 ENDED_KEYS = f"ends > 0 AND ends <= {{now}} ORDER BY ends LIMIT {MAX_DELETED}"
@@ -174,9 +177,9 @@ def push(
 
 def _holders(found: Iterable[QueryResult]) -> dict[str, Holder]:
     return {
-        to_text(name): Holder(to_text(id_), not number(ends) and exists is None)
+        to_text(name): Holder(to_text(id_), held is None)
         for one in found
-        for name, id_, ends, exists in one.rows
+        for name, id_, held in one.rows
     }
 
 

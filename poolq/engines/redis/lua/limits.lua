@@ -66,7 +66,7 @@ local function note_released(queue)
   if not over then return end
   for i = 1, #counts, 2 do
     local limit, identity = string.match(counts[i], '^(%d+) (.*)$')
-    local waiting = tonumber(counts[i + 1]) - (over[counts[i]] or 0)
+    local waiting = (tonumber(counts[i + 1]) or 0) - (over[counts[i]] or 0)
     if identity and waiting > 0 and (found[identity] or #reply < MAX_LIMITS) then
       local use = note(identity)
       use[7] = use[7] + waiting

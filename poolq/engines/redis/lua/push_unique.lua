@@ -19,6 +19,6 @@ while i < #ARGV do
   end
 end
 if call('MSETNX', unpack(keys)) == 0 then return 0 end
-call('INCRBY', TIES, digits((k - 1) / 2))
+count_ties((k - 1) / 2)
 push_groups(1, '')
 return 1

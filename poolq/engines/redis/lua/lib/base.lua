@@ -99,6 +99,18 @@ local function digits(number)
 end
 
 local stamp = digits(now)
+-- No time that poolq stores is later than in 100 years. One that is, is over.
+local FURTHEST = now + 3155760000000000
+
+-- Count jobs that have rights. If something else than a number is there, it becomes one that is never 0.
+local function count_ties(n)
+  local count = redis.pcall('INCRBY', TIES, n)
+  if type(count) ~= 'number' then
+    call('SET', TIES, '4503599627370496')
+  elseif count <= 0 then
+    call('DEL', TIES)
+  end
+end
 
 -- An id begins with the time at which it was made. The bodies of jobs made within the same quarter
 -- of a second (10 hex digits) share a hash. In a single hash of a million jobs, each look-up would

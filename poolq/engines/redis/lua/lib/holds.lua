@@ -16,7 +16,7 @@ local MAX_SCANS = 100
 local function end_of_hold(stored)
   local start, ends = string.match(stored or '', '^(%d+) (%d+)$')
   start, ends = tonumber(start), tonumber(ends)
-  if start and start <= now and now < ends then return ends end
+  if start and start <= now and now < ends and ends <= FURTHEST then return ends end
   return 0
 end
 

@@ -20,7 +20,10 @@ local function parse_rules(text)
     if not stop then break end
     at = stop + size
     local key = string.sub(text, stop + 1, at)
-    rules[#rules + 1] = rule_of(limit, window, key)
+    local rule = rule_of(limit, window, key)
+    local is_known = rule.window == GATE_WINDOW or rule.window == HOLD_WINDOW or now + rule.window <= FURTHEST
+    if not rule.limit or rule.window == 0 or not is_known then break end  -- no code can have declared it
+    rules[#rules + 1] = rule
   end
   return rules, rules[tonumber(refused or 0)]
 end

@@ -11,7 +11,7 @@ end
 
 if #ARGV == 5 and ARGV[4] ~= '' and not string.find(ARGV[5], ',', 1, true) and take_key() then
   local queue, id = ARGV[1], ARGV[2]
-  call('INCR', TIES)
+  count_ties(1)
   call('HSET', bodies_of(id), id, stamp .. ' ' .. queue .. ARGV[3])
   local waiting = append(queue, {id})
   if waiting <= 1 then activate(queue) end

@@ -45,7 +45,7 @@ local function take_key(id, key, lasts, replace)
   local holder = ties().holder(name)
   if holder and not (replace and replace(holder)) then return holder end
   ties().give(name, id, lasts)
-  call('INCR', TIES)
+  count_ties(1)
 end
 
 -- `replace`: for those jobs that replace others.

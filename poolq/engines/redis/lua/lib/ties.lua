@@ -37,7 +37,7 @@ local function ties()
 
   -- So many jobs with rights are gone.
   local function count_gone(n)
-    if n > 0 and call('DECRBY', TIES, n) <= 0 then call('DEL', TIES) end
+    if n > 0 then count_ties(-n) end
   end
 
   -- The id of the job that has a key, and when the key ends, or 0 if with the job.
@@ -62,7 +62,7 @@ local function ties()
   -- Whether a key's time is over, or its job is gone or too late. A poolq that knows no keys may have
   -- ended it.
   local function is_void(id, ends)
-    if ends > 0 then return ends <= now end
+    if ends ~= 0 then return ends <= now or ends > FURTHEST end
     local stored = call('HGET', bodies_of(id), id)
     if not stored then
       count_gone(1)

@@ -1,0 +1,72 @@
+"""A number that no poolq can have stored counts as none: a time beyond 100 years is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.base import Engine
+from poolq.engines.redis.engine import RedisEngine
+from poolq.jobs.limits import Rule
+from poolq.jobs.message import Push
+from poolq.jobs.ties import TiedPush, UniqueRight
+from tests.contract.helpers import HOUR, Worker, every_engine, new_id
+from tests.contract.test_odd_rows import change, write
+
+CENTURY = 36_525 * 24 * HOUR
+#: In how many microseconds something ends; more than any duration that a person may give.
+AHEAD = [CENTURY + HOUR, 2**53, 2**61, 2**63 - 1]
+
+
+def tied(key: str = "k", until: str = "end") -> TiedPush:
+    right = UniqueRight(key, until, HOUR if until == "time" else 0)  # type: ignore[arg-type]  # it is
+    return TiedPush(Push(new_id(), "q", b"tied"), right)
+
+
+def ends_at(engine: Engine, ahead: int) -> int:
+    return min(engine.now() + ahead, 2**63 - 1)
+
+
+@every_engine
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_a_hold_beyond_100_years_is_over(engine: Engine, ahead: int) -> None:
+    engine.hold("mail", HOUR)
+    ends = ends_at(engine, ahead)
+    if isinstance(engine, RedisEngine):
+        write(engine, "HSET", "holds", b"mail", b"1 %d" % ends)
+    else:
+        change(engine, "UPDATE {holds} SET ends = ?", ends)
+    assert engine.admit([Rule("mail", 1, HOUR)]).wait == 0
+    assert 0 < engine.hold("mail", HOUR) <= HOUR, "nor does it make others longer"
+    assert engine.admit([Rule("mail", 5, HOUR)]).held
+    assert engine.lift("mail")
+
+
+@every_engine
+@pytest.mark.parametrize("replaces", [False, True])
+@pytest.mark.parametrize("ends", [*AHEAD, -1, -(2**61)])
+def test_a_unique_key_beyond_100_years_is_free(engine: Engine, ends: int, replaces: bool) -> None:
+    first = tied(until="time")
+    assert engine.push_tied([first]) == [first.push.id]
+    at = ends_at(engine, ends) if ends > 0 else ends
+    if isinstance(engine, RedisEngine):
+        write(engine, "SET", "unique:k", b"%d %b" % (at, first.push.id.encode()))
+    else:
+        change(engine, "UPDATE {unique_keys} SET ends = ?", at)
+    second = tied(until="time")
+    second = second._replace(unique=second.unique._replace(replaces=replaces))  # type: ignore[union-attr]  # it is one
+    assert engine.push_tied([second]) == [second.push.id]
+    third = tied(until="time")
+    assert engine.push_tied([third]) == [second.push.id], "which has it now"
+
+
+@pytest.mark.parametrize("count", [b"x", b"1.5", b"9223372036854775807", b"", b"-3"])
+@pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
+def test_a_count_of_jobs_with_rights_that_is_none(engine: Engine, count: bytes) -> None:
+    first = tied()
+    engine.push_tied([first])
+    write(engine, "SET", "ties", count)
+    more = [tied(key) for key in "abc"]
+    assert engine.push_tied(more) == [one.push.id for one in more]
+    assert Worker(engine).drain() == ["tied"] * 4
+    again = tied()
+    assert engine.push_tied([again]) == [again.push.id], "the key is free"
