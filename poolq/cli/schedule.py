@@ -8,7 +8,8 @@ import click
 from poolq.cli import options
 from poolq.cli.dispatch import find_job, read_json
 from poolq.cli.group import Group
-from poolq.common.names import MAX_JOB_NAME_BYTES, check_name, suggestion
+from poolq.common.lengths import MAX_JOB_NAME_BYTES
+from poolq.common.names import check_name, suggestion
 from poolq.config import Config
 from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import REMOVED, NewSchedule, Scheduled

@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 
 from poolq.common.escaping import shown
+from poolq.common.lengths import MAX_QUEUE_NAME_BYTES
 from poolq.errors import OptionError
-
-MAX_QUEUE_NAME_BYTES = 128  # bytes of a queue's name in UTF-8
-MAX_JOB_NAME_BYTES = 255  # bytes of a job's name
 
 
 def check_name(value: object, what: str, longest: int = MAX_QUEUE_NAME_BYTES) -> str:

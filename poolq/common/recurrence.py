@@ -24,6 +24,7 @@ import msgspec
 from poolq.common import durations
 from poolq.common.durations import SECOND, is_duration, micros
 from poolq.common.escaping import shown
+from poolq.common.lengths import MAX_CRON_CHARS
 from poolq.errors import DurationError, ScheduleError
 
 LEAST_INTERVAL = SECOND
@@ -70,7 +71,7 @@ class Recurrence(msgspec.Struct, frozen=True):
         found = cls(cron=_cron(when, what), tz=zone)
         try:
             found.after(0)
-        except StopIteration:
+        except ScheduleError:
             raise _never(when, what) from None
         return found
 
@@ -87,7 +88,10 @@ class Recurrence(msgspec.Struct, frozen=True):
         """Return the first instant after `moment`. `known`: an instant of the same interval."""
         if self.interval:
             return known + ((moment - known) // self.interval + 1) * self.interval
-        return next(self._cron_after(moment))
+        found = next(self._cron_after(moment), None)
+        if found is None:
+            raise _never(self.cron, "its time")
+        return found
 
     def last_between(self, first: int, begin: int, end: int, most: int) -> list[int]:
         """Return the last instants, `most` at most, that are at or after `begin`, and not after
@@ -207,6 +211,8 @@ def _interval(when: object, what: str) -> int:
 
 
 def _cron(when: str, what: str) -> str:
+    if len(when) > MAX_CRON_CHARS:
+        raise ScheduleError(f"{what}: the time has more than {MAX_CRON_CHARS:,} characters")
     line = " ".join(NICKNAMES.get(when.strip().lower(), when).split()).upper()
     fields = line.split()
     if _has_months(when):

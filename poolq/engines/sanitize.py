@@ -20,6 +20,8 @@ from poolq.jobs.message import State
 
 #: Times below this (in microseconds) can be added to each other and still fit into 64 bits.
 MAX_NUMBER = 2**61
+#: A double, as Redis has, holds integers below this exactly. No time is as late.
+MAX_EXACT = 2**53
 #: The highest value of a counter. Every engine can store this plus one.
 MAX_COUNT = 2**31 - 2
 
@@ -39,14 +41,34 @@ _log = msgspec.json.Decoder(list[tuple[int, int]])
 
 def number(value: object) -> int:
     """Return an integer, or 0 if the value is not one, or if no clock or counter could have it."""
+    return _integer(value) or 0
+
+
+def _integer(value: object) -> int | None:
     if type(value) is int:
-        return value if -MAX_NUMBER < value < MAX_NUMBER else 0
+        return value if -MAX_NUMBER < value < MAX_NUMBER else None
     if isinstance(value, bytes | str) and len(value) < 20:  # from Redis; 64 bits at most
         try:
-            return number(int(value))
+            return _integer(int(value))
         except ValueError:
-            return 0
-    return 0
+            return None
+    return None
+
+
+def is_whole(value: object) -> bool:
+    """Return whether this is a number that a clock or a counter of Redis can have."""
+    found = _integer(value)
+    return found is not None and 0 <= found < MAX_EXACT
+
+
+def is_text(value: object, longest: int) -> bool:
+    """Return whether this is text of 1 to `longest` bytes."""
+    try:
+        stored = value if isinstance(value, bytes) else str(value).encode()
+        stored.decode()
+    except UnicodeError:
+        return False
+    return isinstance(value, bytes | str) and 1 <= len(stored) <= longest
 
 
 def total(value: object) -> int:

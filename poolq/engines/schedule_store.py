@@ -22,6 +22,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from poolq.common.lengths import MAX_HASH_BYTES, MAX_JOB_NAME_BYTES, MAX_SPEC_BYTES
+from poolq.engines import sanitize
+from poolq.engines.sanitize import number, to_text
 from poolq.jobs.message import Push
 from poolq.jobs.schedule_spec import Overlap
 from poolq.jobs.ties import UniqueRight
@@ -67,6 +70,25 @@ class Scheduled(NamedTuple):
     ticks: int = 0
     skipped: int = 0
 
+    @classmethod
+    def read(cls, row: Sequence[object]) -> "Scheduled":
+        """Return what is readable of a stored schedule; `row` has the fields in this order."""
+        name, hash_, spec, due, at, declared, paused, last, job, ticks, skipped = row
+        found = sanitize.optional_number(at)
+        return cls(
+            name=to_text(name),
+            hash=to_text(hash_),
+            spec=sanitize.blob(spec),
+            due=number(due),
+            at=NEVER if found is None else found,
+            declared=bool(number(declared)),
+            paused=bool(number(paused)),
+            last=number(last),
+            job=to_text(job),
+            ticks=number(ticks),
+            skipped=number(skipped),
+        )
+
     @property
     def state(self) -> str:
         """One of active, paused, and undeclared: set aside, as no living node declares it."""
@@ -75,18 +97,32 @@ class Scheduled(NamedTuple):
         return "undeclared" if self.at == NEVER else "active"
 
 
+def is_unreadable(row: Sequence[object]) -> bool:
+    """Return whether no poolq can have stored this schedule."""
+    name, hash_, spec, due, _, _, _, last, _, ticks, skipped = row
+    good = all(map(sanitize.is_whole, (due, last, ticks, skipped)))
+    return not good or is_unreadable_declaration(name, hash_, spec)
+
+
+def is_unreadable_declaration(name: object, hash_: object, spec: object) -> bool:
+    good = sanitize.is_text(name, MAX_JOB_NAME_BYTES) and sanitize.is_text(hash_, MAX_HASH_BYTES)
+    return not good or not spec or len(sanitize.blob(spec)) > MAX_SPEC_BYTES
+
+
 class Look(NamedTuple):
     """What a keeper needs to know. `now`: the engine's clock. `due`: schedules that this node may
     tick now, the earliest first. `pending`: schedules that this node declares but that are not
     stored, because other nodes declare others of their names, or a person's schedule, now gone, had
     the name; their `due` is 0. `next`: when the next schedule is due, or None. `any`: whether there
-    are any schedules."""
+    are any schedules. `unreadable`: names of schedules that no poolq can have stored, which nobody
+    looks at again."""
 
     now: int
     due: list[Scheduled]
     pending: list[NewSchedule]
     next: int | None
     any: bool
+    unreadable: Sequence[str]
 
 
 class Tick(NamedTuple):
@@ -142,8 +178,9 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     def look(self, node: str, max_count: int, *, full: bool = True) -> Look:
-        """Return what is due. A look that is `full` also returns what is pending, and sets aside
-        what is due but declared by no living node; others may do so."""
+        """Return what is due, and set aside what is unreadable. A look that is `full` also returns
+        what is pending, and sets aside what is due but declared by no living node; others may do
+        so."""
 
     @abstractmethod
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
-from poolq.common.names import MAX_JOB_NAME_BYTES, check_name, path_of
+from poolq.common.lengths import MAX_JOB_NAME_BYTES
+from poolq.common.names import check_name, path_of
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
 from poolq.jobs.ids import JobId

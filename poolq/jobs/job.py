@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, 
 from weakref import WeakValueDictionary
 
 from poolq.common.durations import Duration
-from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
+from poolq.common.lengths import MAX_JOB_NAME_BYTES
+from poolq.common.names import check_name
 from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.concurrency import Concurrent

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from poolq.common import date_parser
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.common.escaping import shown
+from poolq.common.lengths import MAX_KEY_BYTES
 from poolq.errors import CostError, LimitError
 
 OnLimit = Literal["release", "park"]
@@ -22,7 +23,6 @@ WINDOW_UNITS = {
 }
 MAX_LIMIT = 2**31 - 1  # the largest count that every engine can store
 MAX_SLIDING_LIMIT = 1_000  # the store keeps the time of each start
-MAX_KEY_BYTES = 255  # bytes in UTF-8
 LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "cost", "sliding", "jitter", "on_limit")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from poolq.common.names import MAX_JOB_NAME_BYTES
+from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.errors import BadMessage, NewerMessage
 from poolq.jobs.limits import OnLimit
 
@@ -31,7 +31,7 @@ Crashes = Annotated[int, Meta(ge=1, le=MAX_CRASHES)]
 Jitter = Annotated[float, Meta(ge=0, le=1)]
 Snoozes = Annotated[int, Meta(ge=0, le=MAX_SNOOZES)]
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
-Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?$")]
+Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?\Z")]
 #: The key of a `Concurrent`, and how many jobs with this key run at once.
 Gate = tuple[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=1, le=2**31 - 1)]]
 Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]

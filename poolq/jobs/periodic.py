@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from poolq.common.durations import Duration
-from poolq.common.names import MAX_JOB_NAME_BYTES, check_name
+from poolq.common.lengths import MAX_JOB_NAME_BYTES
+from poolq.common.names import check_name
 from poolq.errors import OptionError, PayloadError, ScheduleError
 from poolq.jobs import declarations, schedule_spec
 from poolq.jobs.declarations import Declaration

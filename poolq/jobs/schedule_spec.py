@@ -16,6 +16,7 @@ from msgspec import Meta, Raw
 
 from poolq.common.durations import MAX_MICROSECONDS, SECOND, micros
 from poolq.common.escaping import shown
+from poolq.common.lengths import MAX_CRON_CHARS, MAX_SPEC_BYTES, MAX_ZONE_CHARS
 from poolq.common.recurrence import Recurrence
 from poolq.errors import DurationError, ScheduleError
 from poolq.jobs.message import UNREADABLE, with_fields
@@ -42,9 +43,9 @@ class ScheduleSpec(msgspec.Struct, frozen=True, omit_defaults=True):
 
     v: int
     message: Raw
-    cron: str = ""
+    cron: Annotated[str, Meta(max_length=MAX_CRON_CHARS)] = ""
     interval: Micros = 0
-    tz: str = "UTC"
+    tz: Annotated[str, Meta(max_length=MAX_ZONE_CHARS)] = "UTC"
     overlap: Overlap = "allow"
     catch_up: Annotated[int, Meta(ge=ALL, le=MAX_MICROSECONDS)] = DAY
     jitter: Micros = 0
@@ -72,7 +73,7 @@ class _Head(msgspec.Struct, frozen=True):
     job: str = "?"
     queue: str = "?"
     payload: Any = None
-    expires: int = 0
+    expires: Micros = 0
 
 
 _encoder = msgspec.json.Encoder()
@@ -93,6 +94,11 @@ def make(
     if unknown:
         raise ScheduleError(f"{what}: unknown {', '.join(unknown)}; use {', '.join(OPTIONS)}")
     found = Recurrence.parse(when, options.get("tz", "UTC"), what)
+    if len(message) > MAX_SPEC_BYTES // 2:
+        raise ScheduleError(
+            f"{what}: its job's message has {len(message):,} bytes; at most {MAX_SPEC_BYTES // 2:,}"
+            " are allowed, as each tick stores them again; let the job read them elsewhere"
+        )
     return ScheduleSpec(
         v=SPEC_VERSION,
         message=Raw(message),
@@ -117,6 +123,7 @@ def decode(stored: bytes) -> ScheduleSpec:
         spec = _decoder.decode(stored)
         if spec.v == SPEC_VERSION:
             spec.recurrence.check()
+            _head_decoder.decode(spec.message)
             return spec
     except UNREADABLE as error:  # ScheduleError is a ValueError, too
         raise ScheduleError(f"the schedule cannot be read: {error}: {stored[:80]!r}") from None

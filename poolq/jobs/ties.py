@@ -11,15 +11,19 @@ held for a time is independent of the job: it ends by the clock.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import msgspec
+from msgspec import Meta
 
+from poolq.common.durations import MAX_MICROSECONDS
+from poolq.common.lengths import MAX_UNIQUE_KEY_BYTES
 from poolq.jobs.message import UNREADABLE, Push
 
 Until = Literal["start", "end", "time"]
-#: Bytes of a unique key in UTF-8, which every engine can store.
-MAX_UNIQUE_KEY_BYTES = 255
+_Key = Annotated[
+    str, Meta(min_length=1, max_length=MAX_UNIQUE_KEY_BYTES, pattern=r"^[^\x00-\x1f\x7f]*\Z")
+]
 
 
 class UniqueTie(msgspec.Struct, frozen=True):
@@ -40,9 +44,9 @@ class UniqueRight(NamedTuple):
     many microseconds, if `until` is "time". `replaces`: whether the job replaces a waiting one that
     has the key, or gives way."""
 
-    key: str
+    key: _Key
     until: Until
-    lasts: int = 0
+    lasts: Annotated[int, Meta(ge=0, le=MAX_MICROSECONDS)] = 0
     replaces: bool = False
 
     @property

@@ -13,9 +13,10 @@ import msgspec
 
 from poolq.common.durations import Duration, micros
 from poolq.common.escaping import shown
+from poolq.common.lengths import MAX_UNIQUE_KEY_BYTES
 from poolq.common.names import path_of, suggestion
 from poolq.errors import DurationError, OptionError, PayloadError
-from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, UniqueRight, Until
+from poolq.jobs.ties import UniqueRight, Until
 
 #: Sorts the keys of objects, so that equal payloads have equal keys.
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=str).encode

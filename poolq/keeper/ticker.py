@@ -31,6 +31,8 @@ MIN_PAUSE, RETRY_INTERVAL = 0.001, 1.0
 BATCH, MAX_JOBS = 100, 500
 #: Seconds between two reports of ticks that have no job.
 REPORT_INTERVAL = 60.0
+#: How many schedules that cannot be ticked are named.
+MAX_COMPLAINTS = 1_000
 #: In how many microseconds a schedule that cannot be ticked is tried again.
 PUT_OFF = 60_000_000
 
@@ -74,21 +76,30 @@ class Ticker:
         self.any = look.any or (self.any and not full)
         if full:
             self._next_full = monotonic() + LOOK_INTERVAL
+        for name in look.unreadable:
+            text = "no poolq can have stored it, so nobody ticks it"
+            self._report(Note("error", f"schedule {name} is set aside: {text}"))
         if look.pending:
             self._beat_if_due()
             store.enact(self._node, self._first_ticks(look))
-        ticks = [self._planned(one, look.now) for one in look.due]
+        ticks = []
+        for one in look.due:
+            self._beat_if_due()  # those that are overdue for long take long
+            ticks.append(self._planned(one, look.now))
         times = [tick.at or tick.due for tick in ticks]
         times += [look.next] if look.next is not None else []
+        all_ends: list[TickEnd] = []
         for some in _in_acts(ticks):
             self._beat_if_due()
             ends = self._tick(some, look.now)
+            all_ends += ends
             if "waiting" in ends:
                 times.append(look.now + BUFFER_INTERVAL)
             self._count_left_out(some, ends)
         pause = (min(times) - look.now) / 1e6 if times else LOOK_INTERVAL
-        if len(look.due) == BATCH:
-            pause = 0.0
+        if len(look.due) + len(look.unreadable) >= BATCH:
+            # What made no progress would be read again.
+            pause = 0.0 if look.unreadable or {*all_ends} - {"lost"} else RETRY_INTERVAL
         self.next_look = monotonic() + min(LOOK_INTERVAL, max(MIN_PAUSE, pause))
 
     def _tick(self, ticks: Sequence[Tick], now: int) -> list[TickEnd]:
@@ -159,7 +170,7 @@ class Ticker:
 
     def _complain(self, name: str, version: str, why: str) -> None:
         """Log an error only once, as it repeats."""
-        if (name, version) not in self._complaints:
+        if (name, version) not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
             self._complaints.add((name, version))
             self._report(Note("error", f"schedule {name} cannot be ticked: {why}"))
 

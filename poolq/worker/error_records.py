@@ -5,12 +5,10 @@ From these three, another process can rebuild the error.
 import traceback
 
 from poolq import errors
+from poolq.common.lengths import MAX_ERROR_CHARS, MAX_TRACEBACK_CHARS
 from poolq.jobs import retry
 from poolq.jobs.message import Message, State, entries
 from poolq.jobs.running import FailNow, ReleaseNow, SnoozeNow
-
-MAX_ERROR_CHARS = 2_000
-MAX_TRACEBACK_CHARS = 8_000
 
 #: The class of the rebuilt error, for each cause that has one of its own.
 ERROR_BY_CAUSE: dict[str, type[errors.JobError]] = {

@@ -107,7 +107,7 @@ def got(store: ScheduleStore, name: str = "a") -> Scheduled:
 
 def test_nothing_is_due_where_nothing_is_declared(store: ScheduleStore) -> None:
     look = store.look("n1", 10)
-    assert look[1:] == ([], [], None, False)
+    assert look[1:] == ([], [], None, False, [])
     assert look.now > PAST
     assert (store.all(), store.soonest(9), store.count(), store.get("a")) == ([], [], 0, None)
     assert store.digest("n1") == ""
@@ -122,7 +122,7 @@ def test_what_is_declared_is_stored_as_it_is(store: ScheduleStore) -> None:
     assert store.soonest(1) == [a]
     assert (store.get("a"), store.count()) == (a, 2)
     look = store.look("n1", 10)
-    assert look[1:] == ([a], [], FUTURE, True)
+    assert look[1:] == ([a], [], FUTURE, True, [])
 
 
 def test_a_tick_advances_the_schedule_and_stores_the_job(
@@ -702,7 +702,7 @@ def test_every_node_ticks_the_schedules_of_people(store: ScheduleStore, ticker: 
     assert (got(store).hash, got(store).due, got(store).ticks) == ("a2", FUTURE, 1)
     assert store.remove("a") == "removed"
     assert store.remove("a") == "unknown"
-    assert store.look("n1", 9)[1:] == ([], [], None, False)
+    assert store.look("n1", 9)[1:] == ([], [], None, False, [])
 
 
 def test_people_and_code_do_not_replace_each_others_schedules(store: ScheduleStore) -> None:

@@ -18,6 +18,7 @@ BODIES = {
     "older": b'{"v": 0, "id": "%b", "job": "jobs:Quick", "queue": "default"}',
     "foreign": encode(Message(1, ID, "jobs:Quick", "default")),
     "payload": b'{"v": 1, "id": "%b", "job": "jobs:Quick", "queue": "default", "payload": [1]}',
+    "month": b'{"v":1, "id":"%b", "job":"jobs:Fails", "queue":"default", "retry_after":["P1M\\n"]}',
     "pickle": b"\x80\x04\x95\x1c\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94",
 }
 

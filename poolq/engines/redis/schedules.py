@@ -13,6 +13,7 @@ from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
     DECLARED_AT_ONCE,
     FORGET_AFTER,
+    NEVER,
     Look,
     NewSchedule,
     PutEnd,
@@ -21,6 +22,8 @@ from poolq.engines.schedule_store import (
     ScheduleStore,
     Tick,
     TickEnd,
+    is_unreadable,
+    is_unreadable_declaration,
 )
 from poolq.jobs.ties import UniqueRight
 
@@ -58,13 +61,26 @@ class RedisSchedules(ScheduleStore):
         return [text(name) for name in reply[0]]
 
     def look(self, node: str, max_count: int, *, full: bool = True) -> Look:  # noqa: ARG002  # it always is
-        now, due, pending, later, count = self._client.run(scripts.SCHEDULE_LOOK, node, max_count)
+        now, due, pending, later, count, odd = self._client.run(
+            scripts.SCHEDULE_LOOK, node, max_count
+        )
+        declared = [
+            (name, *stored.partition(b"\n")[::2])
+            for name, stored in zip(*[iter(pending)] * 2, strict=True)
+        ]
+        names = [row[0] for row in due if is_unreadable(row)]
+        skipped = [row[0] for row in declared if is_unreadable_declaration(*row)]
+        for name in names:
+            self._client.call(b"ZADD", f"{self._client.prefix}ticks", NEVER, name)
+        if skipped:
+            self._client.call(b"HDEL", f"{self._client.prefix}pending:{node}", *skipped)
         return Look(
             number(now),
-            [_scheduled(one) for one in due],
-            [_pending(*pair) for pair in zip(*[iter(pending)] * 2, strict=True)],
+            [Scheduled.read(one) for one in due if one[0] not in names],
+            [NewSchedule(text(n), text(h), s, 0) for n, h, s in declared if n not in skipped],
             number(later) if later else None,
             count > 0,
+            [text(name) for name in [*odd, *names, *skipped]],
         )
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
@@ -99,7 +115,7 @@ class RedisSchedules(ScheduleStore):
 
     def get(self, name: str) -> Scheduled | None:
         found = self._client.run(scripts.SCHEDULES, "names", name)
-        return _scheduled(found[0]) if found else None
+        return Scheduled.read(found[0]) if found else None
 
     def all(self) -> list[Scheduled]:
         names: set[bytes] = set()
@@ -113,12 +129,12 @@ class RedisSchedules(ScheduleStore):
                 break
         found: list[Scheduled] = []
         for few in _parts(sorted(names), 500):
-            found += map(_scheduled, self._client.run(scripts.SCHEDULES, "names", *few))
+            found += map(Scheduled.read, self._client.run(scripts.SCHEDULES, "names", *few))
         return found
 
     def soonest(self, max_count: int) -> list[Scheduled]:
         found = self._client.run(scripts.SCHEDULES, "soonest", max_count)
-        return [_scheduled(one) for one in found]
+        return [Scheduled.read(one) for one in found]
 
     def count(self) -> int:
         return int(self._client.call(b"HLEN", f"{self._client.prefix}schedules"))
@@ -148,25 +164,3 @@ def _stored(body: bytes, unique: UniqueRight | None) -> bytes:
 
 def _parts(values: Sequence[T], size: int) -> list[Sequence[T]]:
     return [values[at : at + size] for at in range(0, len(values), size)]
-
-
-def _pending(name: bytes, stored: bytes) -> NewSchedule:
-    hash_, _, spec = stored.partition(b"\n")
-    return NewSchedule(text(name), text(hash_), spec, 0)
-
-
-def _scheduled(reply: Sequence[Any]) -> Scheduled:
-    name, hash_, spec, due, at, declared, paused, last, job, ticks, skipped = reply
-    return Scheduled(
-        name=text(name),
-        hash=text(hash_),
-        spec=spec,
-        due=number(due),
-        at=number(at),
-        declared=declared == b"1",
-        paused=paused == b"1",
-        last=number(last),
-        job=text(job),
-        ticks=number(ticks),
-        skipped=number(skipped),
-    )

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from poolq.engines.sanitize import blob, number, optional_number, to_text
+from poolq.engines.sanitize import blob, number, to_text
 from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
     DECLARED_AT_ONCE,
-    FORGET_AFTER,
     NEVER,
     REMOVED,
     Look,
@@ -25,12 +24,21 @@ from poolq.engines.schedule_store import (
     ScheduleStore,
     Tick,
     TickEnd,
+    is_unreadable,
+    is_unreadable_declaration,
 )
 from poolq.engines.sql import ties
 from poolq.engines.sql.limit_windows import SERVER_CLOCK
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.replacing import push_contested
-from poolq.engines.sql.session import Query, Row, Session, Transaction, in_chunks
+
+from poolq.engines.sql.schedule_statements import (  # isort: skip
+    DUE, DUE_ELSEWHERE, NEXT, PENDING, SET_ASIDE, SET_UNREADABLE_ASIDE, SKIP_UNREADABLE,
+    MARK_REMOVED, MARK_PAUSED_REMOVED, FORGET, LOCK_DECLARATIONS, STORED, RIVALS, OWN, DECLARE,
+    UNDECLARE, PUT, WAKE_UP, LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, STORE_JOB, PAUSE, RESUME,
+    REMOVE, GET, PAGE, SOONEST, COUNT, DIGEST,
+)  # fmt: skip
+from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import Push
 from poolq.jobs.ties import TiedPush
@@ -38,66 +46,6 @@ from poolq.jobs.ties import TiedPush
 T = TypeVar("T")
 #: Stores jobs with unique keys. Returns by id which job has each job's key, if that is decided.
 PushTied = Callable[[Transaction, Sequence[TiedPush]], dict[str, str]]
-
-_COLUMNS = "name, hash, spec, due, at, declared, paused, last, job, ticks, skipped"
-_MINE = ", ".join(f"s.{column}" for column in _COLUMNS.split(", "))
-_JOINED = """{schedules} s LEFT JOIN {declared} d ON d.node = ? AND d.name = s.name
-    WHERE s.at <= {now}"""
-DUE = f"""SELECT {_MINE} FROM {_JOINED} AND (s.declared = 0 OR d.hash = s.hash)
-    ORDER BY s.at, s.name LIMIT ?"""
-#: Schedules that are due, but not for this node.
-DUE_ELSEWHERE = f"""SELECT s.name FROM {_JOINED} AND s.declared = 1
-    AND (d.hash IS NULL OR d.hash <> s.hash) ORDER BY s.at, s.name LIMIT 50"""
-NEXT = "SELECT at FROM {schedules} WHERE at > {now} ORDER BY at LIMIT 1"
-#: COALESCE keeps SQLite from reading all that the node declares: few are pending. What waits for
-#: the end of a person's schedule is left out.
-PENDING = """SELECT d.name, d.hash, d.spec FROM {declared} d LEFT JOIN {schedules} s
-    ON s.name = d.name AND s.declared = 0
-    WHERE d.pending = 1 AND COALESCE(d.node, '') = ? AND s.name IS NULL LIMIT ?"""
-_LIVING = """SELECT 1 FROM {declared} d, {nodes} n
-    WHERE n.node = d.node AND d.name = {schedules}.name"""
-SET_ASIDE = f"""UPDATE {{schedules}} SET at = {NEVER} WHERE name IN {{list}} AND declared = 1
-    AND at <= {{now}} AND NOT EXISTS ({_LIVING} AND d.hash = {{schedules}}.hash)"""
-_REMOVE = f"""UPDATE {{schedules}} SET hash = '{REMOVED}', due = {{now}}, at = {NEVER}
-    WHERE declared = 1 AND hash <> '{REMOVED}' AND NOT EXISTS ({_LIVING})"""
-MARK_REMOVED = f"{_REMOVE} AND name IN {{list}}"
-#: The tick of a paused schedule does not tell for how long no node has declared it.
-MARK_PAUSED_REMOVED = f"{_REMOVE} AND paused = 1 AND at = {NEVER}"
-FORGET = f"""DELETE FROM {{schedules}} WHERE at = {NEVER} AND declared = 1
-    AND due < {{now}} - {FORGET_AFTER} AND NOT EXISTS ({_LIVING})"""
-LOCK_DECLARATIONS = "SELECT one FROM {schema} WHERE one = 1 {lock}"
-STORED = """SELECT name, hash, declared, due, at, paused, {now} FROM {schedules}
-    WHERE name IN {list}"""
-RIVALS = """SELECT d.name, d.hash FROM {declared} d, {nodes} n
-    WHERE n.node = d.node AND d.node <> ? AND d.name IN {list}"""
-OWN = "SELECT name, hash FROM {declared} WHERE node = ?"
-DECLARE = """INSERT INTO {declared} (node, name, hash, pending, spec) VALUES (?, ?, ?, ?, ?)
-    {on:node, name} hash = {new:hash}, pending = {new:pending}, spec = {new:spec}"""
-UNDECLARE = "DELETE FROM {declared} WHERE node = ? AND name IN {list}"
-PUT = """INSERT INTO {schedules} (name, hash, spec, due, at, declared, paused, last, job, ticks,
-    skipped) VALUES (?, ?, ?, ?, ?, ?, 0, 0, '', 0, 0) {on:name}
-    hash = {new:hash}, spec = {new:spec}, due = {new:due}, declared = {new:declared},
-    at = CASE WHEN paused = 1 THEN at ELSE {new:at} END"""
-WAKE_UP = "UPDATE {schedules} SET at = due WHERE name IN {list} AND paused = 0"
-LOCK_SCHEDULE = f"SELECT {_COLUMNS}, {{now}} FROM {{schedules}} WHERE name = ? {{skip}}"
-UNFINISHED = "SELECT id FROM {jobs} WHERE id IN {list}"
-ADVANCE = """UPDATE {schedules} SET due = ?, at = ?, last = ?, job = ?, ticks = ticks + ?,
-    skipped = skipped + ? WHERE name = ?"""
-WAIT = "UPDATE {schedules} SET at = ? WHERE name = ?"
-STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body)
-    VALUES (?, ?, ?, ?, ?, x'', ?)"""
-PAUSE = f"UPDATE {{schedules}} SET paused = 1, at = {NEVER} WHERE name = ?"
-RESUME = f"""UPDATE {{schedules}} SET paused = 0,
-    due = CASE WHEN hash = '{REMOVED}' THEN due ELSE ? END,
-    at = CASE WHEN hash = '{REMOVED}' THEN at ELSE ? END WHERE name = ? AND paused = 1"""
-REMOVE = "DELETE FROM {schedules} WHERE name = ?"
-GET = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name = ?"
-PAGE = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name > ? ORDER BY name LIMIT 1000"
-SOONEST = f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY at, name LIMIT ?"
-COUNT = "SELECT COUNT(*) FROM {schedules}"
-#: The row of `declared` that contains the digest of all others of its node, and which generation of
-#: its code has declared them.
-DIGEST = "SELECT hash, spec FROM {declared} WHERE node = ? AND name = ''"
 
 
 class SQLSchedules(ScheduleStore):
@@ -156,16 +104,34 @@ class SQLSchedules(ScheduleStore):
         )
         elsewhere, pending = (one.rows for one in rest) if full else ((), ())
         if elsewhere:
-            names = [to_text(name) for (name,) in elsewhere]
-            self._change(lambda tx: tx.run(Query(LOCK_DECLARATIONS), Query(SET_ASIDE, (names,))))
+            aside = BatchQuery(SET_ASIDE, elsewhere)
+            self._change(lambda tx: tx.run(Query(LOCK_DECLARATIONS), aside))
+        unreadable = self._set_unreadable_aside(node, due.rows, pending)
         later = [number(at) for (at,) in next_.rows if number(at) != NEVER]
         return Look(
             number(clock.rows[0][0]),
-            [_scheduled(row) for row in due.rows],
-            [NewSchedule(to_text(n), to_text(h), blob(s), 0) for n, h, s in pending],
+            [Scheduled.read(row) for row in due.rows if not is_unreadable(row)],
+            [
+                NewSchedule(to_text(n), to_text(h), blob(s), 0)
+                for n, h, s in pending
+                if not is_unreadable_declaration(n, h, s)
+            ],
             later[0] if later else None,
             bool(due.rows or next_.rows or elsewhere),
+            unreadable,
         )
+
+    def _set_unreadable_aside(
+        self, node: str, due: Sequence[Row], pending: Sequence[Row]
+    ) -> list[str]:
+        """Set aside what is unreadable of these rows. Returns the names."""
+        names = [row[0] for row in due if is_unreadable(row)]
+        declared = [row[0] for row in pending if is_unreadable_declaration(*row)]
+        if names or declared:
+            aside = BatchQuery(SET_UNREADABLE_ASIDE, [(name,) for name in names])
+            skipped = BatchQuery(SKIP_UNREADABLE, [(node, name) for name in declared])
+            self._change(lambda tx: tx.later(aside, skipped))
+        return [to_text(name) for name in [*names, *declared]]
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
         queues = {push.queue for one in ticks for push in one.pushes} - self._known_queues
@@ -185,7 +151,7 @@ class SQLSchedules(ScheduleStore):
     def put(self, schedule: NewSchedule) -> PutEnd:
         def work(tx: Transaction) -> PutEnd:
             _, found, rivals = tx.run(*_known(schedule.name))
-            known = _scheduled(found.rows[0]) if found.rows else None
+            known = Scheduled.read(found.rows[0]) if found.rows else None
             if known and known.declared and rivals.rows:
                 return "declared"
             if known and known.hash == schedule.hash and not known.declared:
@@ -200,7 +166,7 @@ class SQLSchedules(ScheduleStore):
             _, found, rivals = tx.run(*_known(name))
             if not found.rows:
                 return "unknown"
-            if _scheduled(found.rows[0]).declared and rivals.rows:
+            if Scheduled.read(found.rows[0]).declared and rivals.rows:
                 return "declared"
             tx.later(Query(REMOVE, (name,)))
             return "removed"
@@ -219,44 +185,27 @@ class SQLSchedules(ScheduleStore):
 
     def get(self, name: str) -> Scheduled | None:
         (found,) = self._session().read(Query(GET, (name,)))
-        return _scheduled(found.rows[0]) if found.rows else None
+        return Scheduled.read(found.rows[0]) if found.rows else None
 
     def all(self) -> list[Scheduled]:
         found: list[Scheduled] = []
+        after: object = ""  # as it is stored
         while True:
-            after = found[-1].name if found else ""
             (some,) = self._session().read(Query(PAGE, (after,)))
             if not some.rows:
                 return found
-            found += [_scheduled(row) for row in some.rows]
+            found += [Scheduled.read(row) for row in some.rows]
+            after = some.rows[-1][0]
 
     def soonest(self, max_count: int) -> list[Scheduled]:
         (found,) = self._session().read(Query(SOONEST, (max_count,)))
-        return [_scheduled(row) for row in found.rows]
+        return [Scheduled.read(row) for row in found.rows]
 
     def count(self) -> int:
         return number(self._session().read(Query(COUNT))[0].rows[0][0])
 
     def _change(self, work: Callable[[Transaction], T]) -> T:
         return self._session().transact(work)
-
-
-def _scheduled(row: Row) -> Scheduled:
-    name, hash_, spec, due, at, declared, paused, last, job, ticks, skipped = row
-    at = optional_number(at)
-    return Scheduled(
-        name=to_text(name),
-        hash=to_text(hash_),
-        spec=blob(spec),
-        due=number(due),
-        at=NEVER if at is None else at,
-        declared=bool(number(declared)),
-        paused=bool(number(paused)),
-        last=number(last),
-        job=to_text(job),
-        ticks=number(ticks),
-        skipped=number(skipped),
-    )
 
 
 def _known(name: str) -> list[Query]:
@@ -326,7 +275,7 @@ def _tick(tx: Transaction, ticks: Sequence[Tick], push: PushTied) -> list[TickEn
     for index, result in zip(order, found, strict=True):
         if result.rows:
             *columns, now = result.rows[0]
-            one = _scheduled(tuple(columns))
+            one = Scheduled.read(tuple(columns))
             if _is_current(one, ticks[index], number(now)):
                 current[index] = one, number(now)
     unfinished = _unfinished(tx, (

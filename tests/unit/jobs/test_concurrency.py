@@ -21,12 +21,13 @@ from poolq import (
     PayloadError,
     Unique,
 )
+from poolq.common.lengths import MAX_KEY_BYTES
 from poolq.engines.base import Engine, ParkedPush
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import build, hooks, limits_of, options_of
-from poolq.jobs.limits import MAX_KEY_BYTES, MAX_LIMIT, Rule
+from poolq.jobs.limits import MAX_LIMIT, Rule
 from poolq.jobs.message import decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions

@@ -88,6 +88,7 @@ GOOD = {"v": 1, "id": "1", "job": "a", "queue": "q"}
         ({"attempts": 10**20}, "message cannot be read: "),
         ({"attempts": 1.5}, "message cannot be read: "),
         ({"retry_after": [-1]}, "message cannot be read: "),
+        ({"retry_after": ["P1M\n"]}, "message cannot be read: "),
         ({"retry_after": 3}, "message cannot be read: "),
         ({"max_crashes": 0}, "message cannot be read: "),
         ({"on_limit": "wait"}, "message cannot be read: "),

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import poolq
 from poolq import EngineUnavailable, JobId, OptionError, PayloadError, Unique
+from poolq.common.lengths import MAX_UNIQUE_KEY_BYTES
 from poolq.engines.base import Engine, TiedPush
 from poolq.jobs.ids import HolderId
-from poolq.jobs.ties import MAX_UNIQUE_KEY_BYTES, NO_TIES, Ties, UniqueTie, decode, encode
+from poolq.jobs.ties import NO_TIES, Ties, UniqueTie, decode, encode
 from poolq.jobs.unique import key_of
 from tests.contract.helpers import Worker
 from tests.support.producing import MODULE, Kept, produce_to

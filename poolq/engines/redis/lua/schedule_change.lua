@@ -19,8 +19,8 @@ if act == 'put' then
 end
 
 if act == 'remove' then
-  if not one then return 'unknown' end
-  if one.declared == '1' and is_declared(name) then return 'declared' end
+  if call('HEXISTS', SCHEDULES, name) == 0 then return 'unknown' end
+  if one and one.declared == '1' and is_declared(name) then return 'declared' end
   delete_schedule(name)
   return 'removed'
 end

@@ -4,18 +4,19 @@
 --
 -- ARGV: node, how many at most.
 -- Reply: {the time, due schedules (see `shown_schedule`), {name, "<hash>\n<spec>", ...} of pending
---         ones, when the next one is due or "", how many there are}.
+--         ones, when the next one is due or "", how many there are, unreadable ones that were set aside}.
 
 local node, most = ARGV[1], tonumber(ARGV[2])
-local due, from, step = {}, 0, 200
+local due, odd, from, step = {}, {}, 0, 200
 local declared = P .. 'declared:' .. node
-while #due < most do
+while #due + #odd < most do
   local names = call('ZRANGE', TICKS, '-inf', stamp, 'BYSCORE', 'LIMIT', from, step)
   local set_aside = 0
   for _, name in ipairs(names) do
     local one = read_schedule(name)
     if not one then
-      call('ZREM', TICKS, name)  -- it cannot be read
+      call('ZADD', TICKS, NEVER, name)
+      odd[#odd + 1] = name
       set_aside = set_aside + 1
     elseif one.declared == '0' or call('HGET', declared, name) == one.hash then
       if #due < most then due[#due + 1] = shown_schedule(one) end
@@ -41,4 +42,5 @@ end
 local later = call('ZRANGE', TICKS, '(' .. stamp, '(' .. NEVER, 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
 return {
   stamp, due, pending, later[2] and digits(tonumber(later[2])) or '', call('HLEN', SCHEDULES),
+  odd,
 }

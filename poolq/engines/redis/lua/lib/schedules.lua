@@ -6,12 +6,15 @@ local NEVER = '9007199254740991'
 -- The hash of a schedule whose code is gone. Its `due` is when it went.
 local REMOVED = '0'
 
+-- What follows the head of a stored schedule, at most: see poolq/common/lengths.py.
+local MAX_SPEC_BYTES = 262144
+
 -- A stored schedule, with numbers as text; nil if there is none that can be read.
 local function read_schedule(name)
   local hash, declared, paused, due, last, ticks, skipped, job, spec = string.match(
     call('HGET', SCHEDULES, name) or '',
     '^(%x+) ([01]) ([01]) (%d+) (%d+) (%d+) (%d+) ([^ \n]*)\n(.*)$')
-  if not hash then return nil end
+  if not hash or #spec > MAX_SPEC_BYTES then return nil end
   return {
     name = name, hash = hash, declared = declared, paused = paused, due = due, last = last,
     ticks = ticks, skipped = skipped, job = job, spec = spec,

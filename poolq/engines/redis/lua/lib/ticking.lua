@@ -32,7 +32,7 @@ local function is_unfinished(id)
 end
 
 local function is_current(one, hash, expected)
-  if not one or one.hash ~= hash or one.due ~= expected or one.paused == '1' then return false end
+  if not one or one.hash ~= hash or tonumber(one.due) ~= tonumber(expected) or one.paused == '1' then return false end
   local at = tonumber(call('ZSCORE', TICKS, one.name) or NEVER)
   return at <= now
 end
