@@ -10,63 +10,36 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import count
-from typing import Any
 
 import pytest
 
 from poolq.engines.base import Claim, Engine, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.search import STATUSES
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Query
-from poolq.errors import EngineError
+from poolq.engines.sql.session import TABLES, Query
+from poolq.errors import EngineError, Fenced
+from poolq.jobs import schedule_spec
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Rule
-from poolq.jobs.message import State
+from poolq.jobs.message import Message, Push, State, encode
 from poolq.jobs.retry import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.ties import TiedPush, UniqueRight
+from poolq.keeper.ticker import Ticker
+from poolq.monitor import schedule_status
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, Worker, every_engine, push
+from tests.contract.damage import damage
+from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, new_id, push
 
+MINUTE = 60 * SECOND
+GATE = Rule("gate", 1, GATE_WINDOW)
 pytestmark = every_engine
 
 SCENES, ON_A_SERVER = 60, 20  # on MySQL, where a scene takes a quarter of a second
-NUMBERS = [0, 1, -1, -5, 255, 2**31, 2**53, 2**63 - 1, -(2**63), 10**18]
-TEXTS = [
-    "",
-    "x",
-    "\x00",
-    "\x1b[2J\n",
-    "ü\u2028\u202e",
-    "1",
-    "-1",
-    "1e9",
-    "nan",
-    "w:w1",
-    "p:1:k",
-    "q",
-]
-BLOBS = [b"", b"\xff\xfe", b"{}", b"[]", b"null", b"1 2", b"garbage", b"\x00" * 300, b"[[1,2,3]]"]
-TABLES = {
-    "jobs": "id place queue due_at request idx admitted taken attempt crashes failing history rules"
-    " body lasts reviewed",
-    "failed": "id queue at attempt crashes failing history body",
-    "queues": "queue paused",
-    "workers": "worker node host pool boot pidns pid started request stale aside since",
-    "nodes": "node beat info",
-    "windows": "name span most start used ends",
-    "lines": "place queue slot name span most since review",
-    "counters": "worker queue done failed retried limited parked crashed cancelled",
-}
-PARTS = {
-    "hash": ["states", "counters", "nodes", "nodeinfo", "workers", "worker:w1", "worker:w2",
-             "parkrules:q", "bodies:*"],
-    "zset": ["known", "back:q", "delayed:q", "failed:q", "windows", "released:q"],
-    "list": ["ready:q", "wake:q", "wake"],
-    "set": ["paused", "node:n1", "node:n2"],
-    "string": ["win:*"],
-}  # fmt: skip
 
 
 def scene(engine: Engine) -> None:
@@ -85,45 +58,43 @@ def scene(engine: Engine) -> None:
     two.claim(1)
     push(engine, "later", delay=HOUR)
     engine.pause("shut")
+    rights(engine, two)
+    schedules(engine)
 
 
-def values(rand: random.Random) -> Any:
-    kinds: list[list[Any]] = [NUMBERS, TEXTS, BLOBS, [1.5, float("inf"), None]]
-    return rand.choice(rand.choice(kinds))
+def rights(engine: Engine, worker: Worker) -> None:
+    """Unique keys, slots, holds, limits that people have set, and a job to be cancelled."""
+    for until, lasts in (("end", 0), ("start", 0), ("time", HOUR)):
+        right = UniqueRight(f"key {until}", until, lasts)  # type: ignore[arg-type]  # they are Until
+        engine.push_tied([TiedPush(Push(new_id(), "q", b"tied", expires=HOUR), right)])
+    for claim in worker.claim(2):
+        engine.admit([GATE], (worker.name, claim))
+        engine.request_cancel([claim.id], HOUR)
+    engine.push_parked([ParkedPush(Push(new_id(), "q", b"waits"), GATE)])
+    engine.admit([Rule("slide", 3, HOUR, 2, sliding=True)])
+    engine.set_limit("mail", HOUR, 5)
+    engine.hold("held", HOUR)
 
 
-def damage_sql(engine: SQLEngine, rand: random.Random) -> str:
-    table = rand.choice(list(TABLES))
-    column = rand.choice(TABLES[table].split())
-    value = values(rand)
-    if isinstance(engine, MySQLEngine) and isinstance(value, float):
-        value = 7
-    sql = f"UPDATE {{{table}}} SET {column} = ?"
-    with suppress(EngineError):  # the column rejects the value
-        engine.session.transact(lambda tx: tx.later(Query(sql, (value,))))
-    return f"{sql}: {value!r}"
+def spec(name: str) -> NewSchedule:
+    """A schedule that has been due for a minute, whose jobs go to the queue with its name."""
+    message = encode(Message(1, "0", "jobs:A", name))
+    stored = schedule_spec.encode(schedule_spec.make("1h", message, {}, "test"))
+    return NewSchedule(name, schedule_spec.hash_of(stored), stored, time.time_ns() // 1000 - MINUTE)
 
 
-def damage_redis(engine: RedisEngine, rand: random.Random) -> str:
-    kind = rand.choice(list(PARTS))
-    name = rand.choice(PARTS[kind])
-    client, value = engine.client, values(rand)
-    key = f"{client.prefix}{name}".encode()
-    if name.endswith("*"):
-        found = sorted(client.call(b"KEYS", key))
-        key = found[0] if found else key
-    word = value if isinstance(value, bytes) else str(value).encode()
-    fields = client.call(b"HKEYS", key) if kind == "hash" else []
-    commands: dict[str, tuple[Any, ...]] = {
-        "hash": (b"HSET", key, rand.choice([*fields, word, b"ghost"]), word),
-        "zset": (b"ZADD", key, rand.choice([b"0", b"-inf", b"inf", b"1e300", b"-5"]), word),
-        "list": (b"RPUSH", key, word),
-        "set": (b"SADD", key, word),
-        "string": (b"SET", key, word),
-    }
-    with suppress(EngineError):
-        client.call(*commands[kind])
-    return repr(commands[kind])
+def schedules(engine: Engine) -> None:
+    """One of two nodes' code, one that is pending, and one of a person."""
+    store = engine.schedules
+    store.declare("n1", "digest", [spec("coded"), spec("shared")])
+    store.declare("n2", "digest", [spec("coded"), spec("shared")._replace(hash="f00")])
+    store.put(spec("own"))
+
+
+def tick(engine: Engine, node: str = "n1") -> Ticker:
+    ticker = Ticker(engine, node, report=str, beat_if_due=lambda: None, generation=lambda: 0)
+    ticker.run()
+    return ticker
 
 
 def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
@@ -154,8 +125,45 @@ def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
     yield lambda: engine.move(ids, "other")
     yield lambda: engine.retry([one.id for one in engine.failed()])
     yield lambda: engine.cancel(ids[::2])
+    yield from schedule_acts(engine)
+    yield from right_acts(engine, ids)
+    yield engine.doctor
     yield lambda: engine.purge("q")
     yield lambda: engine.remove_node("n1")
+
+
+def schedule_acts(engine: Engine) -> Iterator[Callable[[], object]]:
+    store = engine.schedules
+    for node in ("n1", "n2"):
+        yield lambda node=node: tick(engine, node)
+    yield lambda: schedule_status.all_of(store.all(), engine.now())
+    yield lambda: store.soonest(9)
+    yield store.count
+    yield lambda: store.digest("n1")
+    for name in ("coded", "own", "shared", "x"):
+        yield lambda name=name: store.get(name)
+        yield lambda name=name: store.pause(name)
+        yield lambda name=name: store.resume(name, engine.now())
+    yield lambda: store.declare("n2", "new", [spec("coded"), spec("shared")])
+    yield lambda: store.put(spec("own")._replace(hash="0ff"))
+    yield lambda: store.remove("own")
+    yield lambda: store.declare("n1", "none", [])
+
+
+def right_acts(engine: Engine, ids: list[str]) -> Iterator[Callable[[], object]]:
+    for until in ("end", "start", "time"):
+        for replaces in (False, True):
+            right = UniqueRight(f"key {until}", until, HOUR, replaces)  # type: ignore[arg-type]
+            one = TiedPush(Push(new_id(), "q", b"tied"), right)
+            yield lambda one=one: engine.push_tied([one])
+    yield lambda: engine.request_cancel(ids, 1)
+    for node in ("n1", "n2"):
+        yield lambda node=node: engine.cancel_requests(node)
+    yield lambda: engine.hold("held", 1)
+    yield lambda: engine.admit([Rule("held", 1, HOUR), Rule("slide", 3, HOUR, 2, sliding=True)])
+    yield lambda: engine.lift("held")
+    yield lambda: engine.reset_limit("mail", HOUR, starts=True)
+    yield lambda: engine.review("w2", None)
 
 
 def good_jobs_end(engine: Engine) -> None:
@@ -180,12 +188,54 @@ def good_jobs_end(engine: Engine) -> None:
         engine.recover(worker_, None)
 
 
+def good_rights_count(engine: Engine) -> None:
+    """Unique keys, holds, limits and slots do what they promise, and end."""
+    worker = Worker(engine, "w9", "n9", queues=["fine"])
+    first, second = (
+        TiedPush(Push(new_id(), "fine", b"tied"), UniqueRight("good", "end")) for _ in range(2)
+    )
+    assert engine.push_tied([first]) == engine.push_tied([second]) == [first.push.id]
+    (claim,) = worker.claim(9)
+    gate = Rule("good gate", 1, GATE_WINDOW)
+    assert engine.admit([gate], ("w9", claim)).wait == 0
+    worker.end(claim)
+    assert engine.push_tied([second]) == [second.push.id]
+    assert engine.admit([gate], ("w9", worker.claim(9)[0])).wait == 0
+    rule = Rule("good limit", 1, HOUR)
+    assert engine.hold("good limit", HOUR) > 0
+    assert engine.admit([rule]).held
+    assert engine.lift("good limit")
+    assert [engine.admit([rule]).wait > 0 for _ in range(2)] == [False, True]
+    engine.recover("w9", None)
+
+
+def good_schedules_tick(engine: Engine) -> None:
+    """In the first rounds of a keeper, which rests afterwards."""
+    engine.beat("n9", b"{}")
+    store = engine.schedules
+    store.put(spec("ticks"))
+    ticker = tick(engine, "n9")
+    tries = 1
+    while time.monotonic() > ticker.next_look - 0.01:
+        ticker.run()
+        tries += 1
+        assert tries < 9, "it does not rest"
+    worker = Worker(engine, "w9", "n9", queues=["ticks"])
+    assert len(worker.claim(9)) == 1
+    assert "ticks" in [one.name for one in store.all()]
+    engine.recover("w9", None)
+
+
 def answer(act: Callable[[], object]) -> None:
-    """An engine may report what is wrong; its scripts may only fail on a key of another type."""
+    """An engine may only report a worker that is fenced or whose number of the last request is not
+    its own, and on Redis a key of another type."""
     try:
         act()
+    except Fenced:
+        pass
     except EngineError as error:
-        if "user_script" in str(error) and "WRONGTYPE" not in str(error):
+        known = " sent request ", " comes after ", "WRONGTYPE"
+        if not any(one in str(error) for one in known):
             raise
 
 
@@ -196,7 +246,7 @@ def clean(engine: Engine) -> None:
             engine.client.call(b"DEL", *keys)
         return
     assert isinstance(engine, SQLEngine)
-    for table in TABLES:
+    for table in {*TABLES} - {"schema"}:
         engine.session.transact(lambda tx, t=table: tx.later(Query(f"DELETE FROM {{{t}}}")))
 
 
@@ -210,21 +260,24 @@ def test_whatever_is_in_the_store(
     for number in count() if seconds else range(scenes):
         if seconds and time.monotonic() > end:
             break
-        rand = random.Random(base + number)
         engine.close()
-        engine = opened(
-            engine.url, engine.namespace
-        )  # the old one remembers queues and settlements
-        clean(engine)
-        scene(engine)
-        done = []
-        for _ in range(rand.randint(1, 3)):
-            damage = damage_redis if isinstance(engine, RedisEngine) else damage_sql
-            done.append(damage(engine, rand))  # type: ignore[operator]  # of that engine
-        try:
-            claims: list[Claim] = []
-            for act in acts(engine, claims):
-                answer(act)
-            good_jobs_end(engine)
-        except Exception as error:
-            raise AssertionError(f"seed {base + number}: {done}") from error
+        # The old one remembers queues and settlements.
+        engine = opened(engine.url, engine.namespace)
+        play(engine, base + number)
+
+
+def play(engine: Engine, seed: int) -> None:
+    """A scene with one to three damages, then everything that poolq does."""
+    rand = random.Random(seed)
+    clean(engine)
+    scene(engine)
+    done = [damage(engine, rand) for _ in range(rand.randint(1, 3))]
+    try:
+        claims: list[Claim] = []
+        for act in acts(engine, claims):
+            answer(act)
+        good_jobs_end(engine)
+        good_rights_count(engine)
+        good_schedules_tick(engine)
+    except Exception as error:
+        raise AssertionError(f"seed {seed}: {done}") from error

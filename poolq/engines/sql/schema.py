@@ -13,7 +13,7 @@ from poolq.engines.schema_version import SCHEMA_VERSION, check_version
 from poolq.errors import ConfigError
 
 READ_VERSION = "SELECT version FROM {schema}"
-WRITE_VERSION = "INSERT INTO {schema} (one, version) VALUES (1, ?)"
+WRITE_VERSION = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} version = {new:version}"
 
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from poolq.engines.sanitize import number
 from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import RenderedSQL
@@ -64,4 +65,4 @@ class SQLiteSchema(SQLSchema):
             if "no such table" in str(error):
                 return 0
             raise
-        return row[0] if row else 0
+        return number(row[0]) if row else 0

@@ -23,7 +23,7 @@ from poolq.engines.sql.session import (
     Transaction,
 )
 from poolq.engines.sql.wakeups import ADD_QUEUE
-from poolq.engines.sqlite import forks
+from poolq.engines.sqlite import forks, unreadable_text
 from poolq.engines.sqlite.connecting import connect
 from poolq.engines.sqlite.connecting import now as clock
 from poolq.engines.sqlite.faults import code, interrupted, is_busy, translate
@@ -152,30 +152,37 @@ class SQLiteSession(Session):
         forks.unregister(self)
 
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
-        with self.lock:
-            try:
-                return self._transact(self.raw(), work, gives_way)
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
+        return self._locked(lambda raw: self._transact(raw, work, gives_way))
 
     def read(self, *queries: Query) -> list[QueryResult]:
-        with self.lock:
-            try:
-                raw = self.raw()
-                return run_read(
-                    lambda: [run(raw, self.texts, query) for query in queries], self.exclusively
-                )
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
+        def run_all(raw: sqlite3.Connection) -> list[QueryResult]:
+            return run_read(
+                lambda: [run(raw, self.texts, query) for query in queries], self.exclusively
+            )
+
+        return self._locked(run_all)
 
     def data_version(self) -> tuple[int, int]:
         """Return a value that changes if another connection writes, or if this one is reopened."""
+
+        def read(raw: sqlite3.Connection) -> tuple[int, int]:
+            return id(raw), run_read(
+                lambda: raw.execute(DATA_VERSION).fetchone()[0], self.exclusively
+            )
+
+        return self._locked(read)
+
+    def _locked(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `act`, and repeat it if it has met text that is not UTF-8. Raises EngineError."""
         with self.lock:
             try:
-                raw = self.raw()
-                return id(raw), run_read(
-                    lambda: raw.execute(DATA_VERSION).fetchone()[0], self.exclusively
-                )
+                try:
+                    return act(self.raw())
+                except sqlite3.OperationalError as error:
+                    if not unreadable_text.is_unreadable(error):
+                        raise
+                unreadable_text.repair(self.raw(), self.texts, self.exclusively)
+                return act(self.raw())
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 
@@ -213,11 +220,7 @@ class SQLiteSession(Session):
         return True
 
     def add_queues(self, queues: set[str]) -> None:
-        with self.lock:
-            try:
-                self._add_queues(self.raw(), queues)
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
+        self._locked(lambda raw: self._add_queues(raw, queues))
 
     def raw(self) -> sqlite3.Connection:
         """Return the open connection. The caller holds the lock."""
