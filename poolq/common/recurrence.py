@@ -211,8 +211,6 @@ def _interval(when: object, what: str) -> int:
 
 
 def _cron(when: str, what: str) -> str:
-    if len(when) > MAX_CRON_CHARS:
-        raise ScheduleError(f"{what}: the time has more than {MAX_CRON_CHARS:,} characters")
     line = " ".join(NICKNAMES.get(when.strip().lower(), when).split()).upper()
     fields = line.split()
     if _has_months(when):
@@ -226,6 +224,8 @@ def _cron(when: str, what: str) -> str:
             f"{what}: the time is {shown(when)}; write an interval such as '30s', or a cron line "
             f"of five fields: {', '.join(FIELDS)}{hint}"
         )
+    if len(line) > MAX_CRON_CHARS:
+        raise ScheduleError(f"{what}: the cron line has more than {MAX_CRON_CHARS:,} characters")
     for (name, allowed), field in zip(FIELDS.items(), fields, strict=True):
         alone = ["*"] * len(FIELDS)
         alone[list(FIELDS).index(name)] = field

@@ -229,6 +229,7 @@ def check_once_a_day(when: Recurrence, change: datetime, zone: ZoneInfo) -> None
         ("1 month", "x: the time is '1 month', but months and years differ in length; write '@mon"),
         ("0 3 * * MON#6", "such as 5L for the last or MON#2 for the second one"),
         ("x" * 9999, f"x: the time is '{'x' * 59}…; write an interval"),
+        ("1," * 600 + "1 * * * *", "x: the cron line has more than 1,000 characters"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(when: object, why: str) -> None:
