@@ -179,6 +179,7 @@ local function list_queue_lines(queue, from)
     local names = call('ZRANGE', P .. 'keys:' .. queue, first, last, 'BYLEX', 'LIMIT', 0, LINES_AT_ONCE)
     for _, name in ipairs(names) do
       local key, line = string.match(name, '^([^\n]*)\n(.*)$')
+      key, line = key or '', line or ''  -- written by hand
       if stops(queue, line) then return end
       local begin = line == from.line and from or START
       each_after(line_key(queue, line), 0, math.huge, begin, want(), function(id, due)
