@@ -297,9 +297,11 @@ class Keeper:
             self._failure_detector.interrupted()
             begun = monotonic()
             counters = self._engine.beat(self._node, node_info.encode(self._current_info()))
-        ended = monotonic()
+        ended, was_paused = monotonic(), self._scores.is_paused()
         self._scores.set_word(layout.BROKER_SEEN, monotonic_ns())
         self._scores.set_word(layout.START_UNTIL, start_until(begun, self._config.node_ttl))
+        for wakeup in (*self._wakeups.doorbells, self._wakeups.idle) if was_paused else ():
+            wakeup.wake()  # workers may start jobs again
         self._scores.set_word(layout.BROKER_UP, 1)
         self._next_beat = ended + self._pause
         self._unrecovered.clear()

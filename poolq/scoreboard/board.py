@@ -25,7 +25,14 @@ from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.recent_events import RecentEvents
 from poolq.scoreboard.shared_text import WORD
 from poolq.scoreboard.start_order import StartOrder
-from poolq.scoreboard.worker_row import WorkerRow, claim_word, clear, of_request, read_text
+from poolq.scoreboard.worker_row import (
+    WorkerRow,
+    claim_word,
+    clear,
+    is_paused,
+    of_request,
+    read_text,
+)
 from poolq.system.stack_dump import read_stack
 
 
@@ -310,9 +317,12 @@ class Scoreboard:
     def phase(self, index: int) -> int:
         return self._words[index][layout.PHASE]
 
+    def is_paused(self) -> bool:
+        return is_paused(self._head)
+
     def is_idle(self, index: int) -> bool:
         """Return whether this is a live worker that waits for its doorbell and may take a job."""
-        if self._head[layout.PAUSED]:
+        if self.is_paused():
             return False
         return self._master[index][STATUS] == RowStatus.LIVE and self.phase(index) == Phase.IDLE
 

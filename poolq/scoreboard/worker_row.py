@@ -53,10 +53,7 @@ class WorkerRow:
         self._first = 1
 
     def is_paused(self) -> bool:
-        """Return whether no new job may start: the pool is paused, or has sent no heartbeat for so
-        long that other pools may soon take it for dead."""
-        until = self._head[START_UNTIL]
-        return self._head[PAUSED] != 0 or 0 < until < monotonic_ns()
+        return is_paused(self._head)
 
     def has_reviewed(self, generation: int) -> bool:
         """Return whether this generation or a later one has marked parked jobs (see REVIEWED)."""
@@ -179,6 +176,12 @@ class WorkerRow:
     def running_job(self) -> tuple[str, str, str]:
         """Return id, queue and name of the running job; empty strings if there is none."""
         return read_text(self.words.cast("B"), self.words)
+
+
+def is_paused(head: memoryview) -> bool:
+    """Return whether no new job may start: the pool is paused, or has sent no heartbeat for so long
+    that other pools may soon take it for dead."""
+    return head[PAUSED] != 0 or 0 < head[START_UNTIL] < monotonic_ns()
 
 
 def of_request(words: memoryview, which: int) -> int:

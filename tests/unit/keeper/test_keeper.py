@@ -10,7 +10,7 @@ from contextlib import closing
 from functools import partial
 from math import inf
 from pathlib import Path
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 import msgspec
@@ -27,6 +27,7 @@ from poolq.log.reporting import set_up
 from poolq.monitor import node_info
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import Phase
 from poolq.system import identity
 from poolq.system.child_signals import ChildSignals
 from poolq.system.wakeups import WakeUps
@@ -51,6 +52,22 @@ def test_a_keeper_that_was_stopped_during_a_beat_beats_again(keeper: Keeper) -> 
     keeper._interval = 0.0  # any exchange takes longer than that
     keeper._beat()
     assert [node.beat for node in keeper._engine.nodes()] == [3]
+
+
+def test_the_first_beat_after_a_silence_wakes_all_who_could_start_nothing(keeper: Keeper) -> None:
+    """Until then the waiter takes none of them for idle, and so loses no job's wake-up to them."""
+    scores, wakeups = keeper._scores, keeper._wakeups
+    assert scores.allocate(1, slot=1, generation=1) == 0
+    scores.worker_row(0).set_phase(Phase.IDLE)
+    keeper._beat()
+    assert scores.is_idle(0)
+    assert not wakeups.idle.wait(0)
+    scores.set_word(layout.START_UNTIL, monotonic_ns())
+    assert not scores.is_idle(0)
+    keeper._beat()
+    assert scores.is_idle(0)
+    assert wakeups.idle.wait(0)
+    assert wakeups.doorbells[0].wait(0)
 
 
 class Sweeps:
