@@ -87,7 +87,6 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) ->
     other.thaw()
     for id in behind:
         (line,) = varying.ledger.until("end", id)
-        assert line.at - start.at < 2
         assert line.pid != start.pid
     pool.until_said("prefetched jobs to their queues")
     assert varying.ledger.lines("end", long) == []

@@ -7,8 +7,10 @@ import re
 import signal
 import subprocess
 from pathlib import Path
-from time import monotonic
 
+import pytest
+
+from poolq.log import logger
 from poolq.log.reporting import Log
 from tests.support.logpool import MakeLogs, done, lines, numbers, report
 from tests.support.wait import until
@@ -100,15 +102,16 @@ def test_a_folder_that_is_missing_is_waited_for(make_logs: MakeLogs, tmp_path: P
     assert numbers(lines(path)) == list(range(10))
 
 
-def test_a_reader_that_is_gone_is_not_waited_for(make_logs: MakeLogs) -> None:
+def test_a_reader_that_is_gone_is_not_waited_for(
+    make_logs: MakeLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger, "FLUSH_TIMEOUT", 600)
     read, write = os.pipe()
     os.close(read)
     pool = make_logs(err=write)
     os.close(write)
     assert pool.wait(pool.write(0, report(10_000))) == 0
-    begun = monotonic()
     assert pool.finish() == 0
-    assert monotonic() - begun < 4
 
 
 def test_stderr_may_be_non_blocking(make_logs: MakeLogs, path: Path) -> None:
@@ -179,8 +182,9 @@ def test_signals_to_all_do_not_end_it(make_logs: MakeLogs, path: Path) -> None:
 
 
 def test_a_stray_that_holds_a_pipe_does_not_hold_up_the_end(
-    make_logs: MakeLogs, path: Path
+    make_logs: MakeLogs, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logger, "FLUSH_TIMEOUT", 600)
     pool = make_logs(path)
     read, write = os.pipe()
 
@@ -192,9 +196,7 @@ def test_a_stray_that_holds_a_pipe_does_not_hold_up_the_end(
         log.report(done(1))
 
     pool.wait(pool.write(0, main))
-    begun = monotonic()
     assert pool.finish() == 0
-    assert monotonic() - begun < 3
     assert numbers(lines(path)) == [1]
     for fd in (read, write):
         os.close(fd)

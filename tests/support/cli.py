@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support.forked import Forked, Main, path_of, run_poolq
+from tests.support.wait import patience
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 30.0  # seconds that a command may take
+TIMEOUT = 30.0  # seconds that a command may take on an idle machine
 
 
 class Done(NamedTuple):
@@ -81,7 +82,7 @@ def run_new(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=patience(TIMEOUT),
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
@@ -100,7 +101,7 @@ def run_forked(
         streams[0].flush()
         paths = [path_of(one.fileno()) for one in streams]
         process = Forked(args, folder, env, paths, main=main)
-        code = process.wait(TIMEOUT)
+        code = process.wait(patience(TIMEOUT))
         if code is None:
             process.kill()
             raise AssertionError(f"{' '.join(args)} did not end within {TIMEOUT} s")
