@@ -15,7 +15,8 @@
      ├── Refused                the job's or pool's state forbids the request      exit 1
      ├── EngineError            the engine's answer is an error or unexpected      exit 1
      │    ├── EngineUnavailable the engine cannot be reached                       exit 69
-     │    │    └── StoreMissing SQLite's file does not exist yet              exit 69
+     │    │    ├── StoreMissing SQLite's file does not exist yet              exit 69
+     │    │    └── EngineFull   the engine has no memory for new jobs         exit 69
      │    ├── SchemaError       the tables are missing, older or newer             exit 78
      │    └── Fenced            this worker is no longer registered
      └── JobError               why a job failed; stored with the job
@@ -127,6 +128,10 @@ class EngineUnavailable(EngineError):
 
 class StoreMissing(EngineUnavailable):
     """There is no store yet, and a command that only reads does not create it."""
+
+
+class EngineFull(EngineUnavailable):
+    """The engine has no memory for new jobs. Everything that stores none goes on."""
 
 
 class SchemaError(EngineError):

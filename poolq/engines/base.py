@@ -39,8 +39,8 @@ Every engine that stores jobs keeps these rules:
   clock. A window that begins in the future was opened before the clock went back, and counts as
   ended. So does a wait for a limit that is longer than its window (with jitter: two windows), once
   a step examines the queue; a shorter one may last.
-- After its first request, a worker skips no request number. If one is missing, the store has lost
-  a step, so the worker is `Fenced`, and recovery returns its claims.
+- A worker's first request has number 1, and it skips no number. If one is missing, the store has
+  lost a step, so the worker is `Fenced`, and recovery returns its claims.
 - Each thread has its own connection, which is never used across a fork. No client library retries,
   and every socket has a timeout. A lost connection is dropped, and the call raises
   EngineUnavailable; the caller decides whether to reconnect and repeat.

@@ -13,7 +13,7 @@ from msgspec import convert
 
 from poolq.config import Config
 from poolq.engines.base import Engine, NodeRecord, Recovered, Registration
-from poolq.errors import EngineError, EngineUnavailable
+from poolq.errors import EngineError, EngineFull, EngineUnavailable
 from poolq.keeper.orphan_processes import end_abandoned, left_behind
 from poolq.monitor import node_info
 from poolq.system import identity
@@ -32,12 +32,12 @@ class TaskRunner:
 
     def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
         """Run a task. Returns whether it has succeeded. `warn`: whether to log a failure. Raises
-        EngineUnavailable, since all other tasks would fail, too."""
+        EngineUnavailable if all other tasks would fail, too, which a full engine does not mean."""
         try:
             act()
-        except EngineUnavailable:
-            raise
         except (EngineError, *MALFORMED) as error:
+            if isinstance(error, EngineUnavailable) and not isinstance(error, EngineFull):
+                raise
             if warn and what not in self.failing:
                 self.failing.add(what)
                 why = str(error) if isinstance(error, EngineError) else repr(error)

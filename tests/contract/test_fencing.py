@@ -18,7 +18,6 @@ from tests.contract.helpers import (
     kind,
     named,
     push,
-    registration,
     stored,
     total,
 )
@@ -77,9 +76,9 @@ def test_a_claim_that_now_belongs_to_another_cannot_be_settled(
     engine.recover("w1", None)
     heir = Worker(engine, "w2", "n2")
     (new,) = heir.claim()
-    engine.register(registration("w1"))
+    again = Worker(engine)
     before = stored(engine, pushed)
-    assert worker.step(Settlement(old, outcome)).stale == [pushed]
+    assert again.step(Settlement(old, outcome)).stale == [pushed]
     assert engine.settle("w1", [Settlement(old, outcome)]) == [pushed]
     assert stored(engine, pushed) == before
     assert count_of(engine) == QueueCounts("q", running=1)

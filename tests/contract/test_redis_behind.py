@@ -31,6 +31,22 @@ def test_a_worker_whose_last_step_was_lost_is_fenced_and_its_claims_run_again(
     assert sorted(named(Worker(engine, "w2").claim(9))) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_worker_whose_first_steps_were_lost_is_fenced(
+    engine: Engine, client: redis.Redis, lost: int
+) -> None:
+    """It may hold claims of jobs that others run."""
+    push(engine, *"abcd")
+    worker = Worker(engine)
+    with forgotten(engine, client):
+        for _ in range(lost):
+            worker.claim()
+    with pytest.raises(Fenced):
+        worker.claim()
+    engine.recover("w1", None)
+    assert named(Worker(engine, "w2").claim(9)) == [*"abcd"]
+
+
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "after another one"])
 def test_a_worker_whose_settlement_during_a_long_job_was_lost_is_fenced_too(
     engine: Engine, client: redis.Redis, later: bool

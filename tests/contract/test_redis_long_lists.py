@@ -6,10 +6,12 @@ the queue looks as if it had been taken out.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-import redis
 
 from poolq.engines.base import Engine, Push, Settlement
+from poolq.engines.redis.engine import RedisEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, Park, Release
@@ -35,6 +37,11 @@ def drained(worker: Worker, want: int) -> list[str]:
     while claims := worker.claim(want):
         found += named(claims)
     return found
+
+
+def asked(engine: Engine, command: bytes, key: str) -> Any:
+    assert isinstance(engine, RedisEngine)
+    return engine.client.call(command, engine.client.prefix + key)
 
 
 def listed(engine: Engine, size: int) -> list[str]:
@@ -77,7 +84,7 @@ def test_a_running_job_is_not_cancelled(engine: Engine, worker: Worker, ids: lis
 
 
 def test_a_queue_whose_jobs_are_all_cancelled_is_empty(
-    engine: Engine, worker: Worker, ids: list[str], client: redis.Redis
+    engine: Engine, worker: Worker, ids: list[str]
 ) -> None:
     engine.pause("q")
     assert engine.cancel(ids) == ids
@@ -119,7 +126,7 @@ def test_a_purge_counts_jobs_alone(engine: Engine, ids: list[str]) -> None:
 
 
 def test_the_list_does_not_grow_with_what_is_replaced(
-    engine: Engine, worker: Worker, ids: list[str], client: redis.Redis
+    engine: Engine, worker: Worker, ids: list[str]
 ) -> None:
     """However often the jobs of 1,000 keys are replaced behind a long backlog."""
     engine.pause("q")
@@ -128,7 +135,7 @@ def test_the_list_does_not_grow_with_what_is_replaced(
         rights = [UniqueRight(f"k{n}", "start", 0, True) for n in range(1000)]
         engine.push_tied([*zip(pushes, rights, strict=True)])  # type: ignore[list-item]
     assert count_of(engine).ready == LONG + 1000
-    assert client.llen(f"{{{engine.namespace}}}:ready:q") <= 2 * (LONG + 1000) + 10
+    assert 0 < asked(engine, b"LLEN", "ready:q") <= 2 * (LONG + 1000) + 10
     engine.resume("q")
     assert drained(worker, 100) == [*NAMES, *(f"k{n}" for n in range(1000))]
 
@@ -175,3 +182,16 @@ def test_a_line_that_may_start_is_found_behind_many_whose_heads_are_held(
         assert steps <= 5
         assert engine.wait(["q"], 0) > 0, "there is a token"
     assert named(claims) == ["k300"]
+
+
+def test_a_sweep_goes_on_where_the_last_one_stopped(engine: Engine) -> None:
+    """One long hold keeps many ended ones, until each was looked at."""
+    engine.hold("long", HOUR)
+    for n in range(2000):
+        engine.hold(f"k{n}", 1)
+    sweeps = 1
+    while engine.sweep(HOUR):
+        sweeps += 1
+    assert asked(engine, b"HKEYS", "holds") == [b"long"]
+    assert 5 <= sweeps <= 60
+    assert asked(engine, b"EXISTS", "swept") == 0

@@ -17,7 +17,7 @@ from poolq.engines.redis.options import parse_url
 from poolq.engines.redis.scripts import Script
 from poolq.engines.redis.topology import Topology
 from poolq.engines.schema_version import SCHEMA_VERSION, check_version
-from poolq.errors import ConfigError, EngineError, EngineUnavailable
+from poolq.errors import ConfigError, EngineError, EngineFull, EngineUnavailable
 
 #: Error replies of a server that cannot serve now, and what they mean.
 REFUSALS = {
@@ -36,6 +36,8 @@ REFUSALS = {
     "NOAUTH": "needs a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
+#: In the error of a script that SCRIPT KILL has ended, which it does only before the first write.
+_KILLED = "Script killed by user"
 #: The connection is kept after these errors, unlike after NOREPLICAS, which may mean a new master.
 _KEEP_CONNECTION = ("OOM", "MISCONF", "BUSY")
 
@@ -139,7 +141,9 @@ class RedisClient:
         elif lost:
             why = f"disconnected before it replied: {_reason(error)}"
         text = f"engine {self.redacted_url} {why}"
-        return ReplyLost(text) if lost else EngineUnavailable(text)
+        if lost:
+            return ReplyLost(text)
+        return EngineFull(text) if code_of(error) == "OOM" else EngineUnavailable(text)
 
     def _exchange(self, command: Command) -> Any:
         connection = self.open(self._connections)
@@ -181,6 +185,9 @@ class RedisClient:
     def refused(self, error: ResponseError) -> EngineError:
         """Return the error for the caller. Drops the connection if a new one may help."""
         code = code_of(error)
+        if _KILLED in str(error):
+            text = f"engine {self.redacted_url} has ended a script that had written nothing"
+            return EngineUnavailable(f"{text}: somebody has called SCRIPT KILL")
         if code in REFUSALS or "max number of clients" in str(error):
             if code not in _KEEP_CONNECTION:
                 self._connections.drop()

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Add, remove, pause or resume a schedule by hand.
 -- Parts: base, schedules.
 --

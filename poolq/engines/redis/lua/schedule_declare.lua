@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Declare some schedules of a node's code, or store those that are pending.
 -- Parts: base, schedules.
 --

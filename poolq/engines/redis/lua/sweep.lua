@@ -9,7 +9,7 @@
 -- Only this script notices that a queue holds nothing. It moves the queue to `idle`, and forgets it
 -- when it has been there for the given time. Storing a job in the queue removes it from `idle`.
 
-local MAX_WINDOWS, MAX_QUEUES = 500, 100
+local MAX_WINDOWS, MAX_QUEUES, MAX_SCANNED = 500, 100, 100
 local known, idle, windows = P .. 'known', P .. 'idle', P .. 'windows'
 local since = digits(now - tonumber(ARGV[1]))
 
@@ -48,14 +48,32 @@ check_clock()
 local ended = call('ZRANGE', windows, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_WINDOWS)
 if #ended > 0 then call('ZREM', windows, unpack(ended)) end
 
+local unfinished = false
+
+-- Call `visit` with some fields of a hash and their values, and note where the next sweep continues.
+local function scan(hash, visit)
+  local cursor, found =
+    unpack(call('HSCAN', hash, call('HGET', P .. 'swept', hash) or '0', 'COUNT', MAX_SCANNED))
+  for i = 1, #found, 2 do visit(found[i], found[i + 1]) end
+  if cursor == '0' then
+    call('HDEL', P .. 'swept', hash)
+  else
+    call('HSET', P .. 'swept', hash, cursor)
+    unfinished = true
+  end
+end
+
 -- Slots are void only if somebody has damaged their claims.
-for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_QUEUES)[2]) do
-  if i % 2 == 1 and gates().drop_void(key) > 0 then
+scan(GATES, function(key)
+  if gates().drop_void(key) > 0 then
     gate_slots().open_lines(key)
     gates().forget(key)
   end
-end
-forget_holds()
+end)
+-- Others may keep the hash of an ended hold alive.
+scan(HOLDS, function(key, hold)
+  if end_of_hold(hold) == 0 then call('HDEL', HOLDS, key) end
+end)
 
 local noted = 0
 local old = call('ZRANGE', known, '-inf', '(' .. since, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)
@@ -74,5 +92,5 @@ end
 local gone = call('ZRANGE', idle, '-inf', since, 'BYSCORE', 'LIMIT', 0, MAX_QUEUES)
 for _, queue in ipairs(gone) do forget(queue) end
 
-local more = #ended == MAX_WINDOWS or #gone == MAX_QUEUES or (#old == MAX_QUEUES and noted > 0)
+local more = unfinished or #ended == MAX_WINDOWS or #gone == MAX_QUEUES or (#old == MAX_QUEUES and noted > 0)
 return more and 1 or 0

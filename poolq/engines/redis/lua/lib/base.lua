@@ -57,6 +57,7 @@
 --   gates             HASH  key of a gate in use -> "<limit named last> <slots taken so far>"
 --   gatequeues:<key>  SET   queues with jobs that wait for the gate
 --   holds             HASH  key of limits that is held -> "<since> <until>"; expires after the last one
+--   swept             HASH  key of a hash that the sweep has scanned in part -> its cursor
 --   counters          HASH  "<counter> <queue>" -> how often
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", which queue

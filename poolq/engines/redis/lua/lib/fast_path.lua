@@ -18,7 +18,7 @@ if request < last then return {2, last} end
 -- A failover has lost the last steps or settlements of this worker. Its claims here may include
 -- settled ones, which nobody would settle again. So the worker must leave, and recovery returns
 -- its claims.
-if last > 0 and request > last + 1 then return {1} end
+if request > math.max(0, last) + 1 then return {1} end
 if tonumber(ARGV[4]) > (tonumber(stored[3] or 0) or 0) then return {1} end
 
 local simple, many, stale, groups, index = true, false, {}, {}, 0

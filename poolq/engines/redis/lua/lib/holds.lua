@@ -8,8 +8,6 @@ local HOLD_WINDOW = 9e15
 local HOLD_PREFIX = digits(HOLD_WINDOW) .. ':'
 -- Milliseconds for which ended holds are kept, so that `EXISTS` tells whether there is any.
 local KEPT_HOLDS = 10000
--- How many pages of holds one sweep reads.
-local MAX_SCANS = 100
 
 -- When a stored hold ends; 0 if it is over. A hold that begins in the future was made before the
 -- clock went back, and counts as over.
@@ -45,19 +43,6 @@ local function set_hold(key, length)
   local ttl = math.ceil((ends - now) / 1000) + KEPT_HOLDS
   if call('PTTL', HOLDS) < ttl then call('PEXPIRE', HOLDS, digits(ttl)) end
   return ends
-end
-
--- Forget ended holds, while others keep the hash alive.
-local function forget_holds()
-  local cursor = '0'
-  for _ = 1, MAX_SCANS do
-    local found
-    cursor, found = unpack(call('HSCAN', HOLDS, cursor, 'COUNT', 100))
-    for i = 1, #found, 2 do
-      if end_of_hold(found[i + 1]) == 0 then call('HDEL', HOLDS, found[i]) end
-    end
-    if cursor == '0' then return end
-  end
 end
 
 -- Whether the line with this identity is the own line of a hold.
