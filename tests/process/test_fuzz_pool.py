@@ -6,26 +6,29 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 
 import pytest
 
 from poolq.engines.base import Engine, Push
 from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query
-from poolq.errors import EngineError
+from poolq.jobs import schedule_spec
+from tests.contract.damage import damage
 from tests.contract.helpers import new_id, registration
-from tests.contract.test_fuzz_store import TABLES, values
+from tests.contract.test_hostile_schedules import SPEC, a_spec
+from tests.contract.test_hostile_schedules import write as write_schedule
 from tests.process.engines import each_kind
 from tests.support.pool import Pool
 from tests.support.project import Project
+from tests.support.talking import poolq
 from tests.support.wait import until
 
 ROUNDS = 3
 #: What a pool cannot work without is its own: who deletes or renames that can keep it from working.
-OWN = {"workers", "nodes"}
+OWN = ("workers", "worker", "nodes", "node")
 
 
 def write(engine: Engine, command: str, key: str, *args: bytes) -> None:
@@ -49,6 +52,9 @@ def known_nonsense(engine: Engine) -> None:
         write(engine, "SADD", "lined", b"\xff")
         write(engine, "HSET", "parkrules:default", b"ghost", b"garbage")
         write(engine, "RPUSH", "ready:default", b"#request", b"#aside", b"-5", b"\xff", b"")
+        write(engine, "SET", "ties", b"word")
+        write(engine, "HSET", "holds", b"jobs:Limited", b"1 9223372036854775807")
+        hostile_schedules(engine)
         return
     change(engine, "INSERT INTO {queues} (queue) VALUES (?)", b"caf\xe9")
     change(engine, "INSERT INTO {nodes} (node, beat, info) VALUES ('evil', -1, ?)", b"abc")
@@ -63,37 +69,17 @@ def known_nonsense(engine: Engine) -> None:
     change(engine, sql + "(?, 'p:1:k', 'default', 1, '', 'garbage', '5')", new_id())
     sql = "INSERT INTO {lines} (place, queue, slot, name, span, most) VALUES "
     change(engine, sql + "('p:1:k', 'default', 0, 'k', 1, 1)")
+    sql = "INSERT INTO {holds} (name, start, ends) VALUES "
+    change(engine, sql + "('jobs:Limited', 1, 9223372036854775807)")
+    hostile_schedules(engine)
 
 
-def nonsense(engine: Engine, rand: random.Random) -> str:
-    """Something somewhere, in what is stored now."""
-    value = values(rand)
-    if isinstance(engine, RedisEngine):
-        client = engine.client
-        keys = sorted(client.call(b"KEYS", f"{client.prefix}*".encode()))
-        key = rand.choice([one for one in keys if b":worker:" not in one])
-        word = value if isinstance(value, bytes) else str(value).encode()
-        kind = client.call(b"TYPE", key).decode()
-        fields = client.call(b"HKEYS", key) if kind == "hash" else []
-        if key.endswith((b":workers", b":nodes")):
-            fields = []
-        words = {
-            "hash": (b"HSET", key, rand.choice([*fields, word]), word),
-            "zset": (b"ZADD", key, rand.choice([b"0", b"-inf", b"inf", b"-5"]), word),
-            "list": (b"RPUSH", key, word),
-            "set": (b"SADD", key, word),
-            "string": (b"SET", key, word),
-            "none": (b"PING",),  # it is gone by now
-        }[kind]
-        client.call(*words)
-        return repr(words)
-    table = rand.choice(sorted(TABLES.keys() - OWN))
-    column = rand.choice(TABLES[table].split())
-    value = 7 if isinstance(value, float) else value
-    sql = f"UPDATE {{{table}}} SET {column} = ?"
-    with suppress(EngineError):  # the column takes no such value
-        change(engine, sql, value)
-    return f"{sql}: {value!r}"
+def hostile_schedules(engine: Engine) -> None:
+    """More than a keeper looks at in one batch, all of them due first."""
+    for number in range(101):
+        write_schedule(engine, b"\xff%d" % number)
+    write_schedule(engine, b"long", b'{"cron":"' + b"1," * 600_000 + b'1 * * * *"}')
+    write_schedule(engine, b"never", a_spec(interval=0, cron="0 0 31 2 *"))
 
 
 def prepare(project: Project) -> None:
@@ -111,6 +97,25 @@ def goes_on(project: Project, pool: Pool, before: Callable[[], int], queue: str)
     until(lambda: before() > beat, 20, "a beat")
     assert "Traceback" not in pool.log
     assert "died; starting another" not in pool.log
+    due = project.engine.now()
+    ticks = NewSchedule(f"ticks {queue}", schedule_spec.hash_of(SPEC), SPEC, due)
+    project.engine.schedules.put(ticks)
+    until(lambda: last_tick(project.engine, ticks.name) == due, 20, "a tick")
+    project.engine.schedules.remove(ticks.name)
+
+
+def commands_end(project: Project, pool: Pool) -> None:
+    at = "--engine", project.url, "--namespace", project.namespace
+    for command in ("schedule ls", "queue ls", "job ls", "failed ls", "limit ls", "doctor"):
+        done = poolq(pool, *command.split(), *at)
+        assert done.code in (0, 1), (command, done)
+        assert "Traceback" not in done.err
+        assert "\x1b" not in done.out
+
+
+def last_tick(engine: Engine, name: str) -> int:
+    found = engine.schedules.get(name)
+    return found.last if found else 0
 
 
 @each_kind
@@ -128,13 +133,14 @@ def test_a_pool_goes_on_whatever_is_written_into_its_store(
     prepare(project)
     known_nonsense(project.engine)
     goes_on(project, pool, beats, "good")
+    commands_end(project, pool)
     end = time.monotonic() + seconds
     for number in count() if seconds else range(ROUNDS):
         if seconds and time.monotonic() > end:
             break
         rand = random.Random(base + number)
         prepare(project)
-        done = [nonsense(project.engine, rand) for _ in range(5)]
+        done = [damage(project.engine, rand, OWN) for _ in range(5)]
         try:
             goes_on(project, pool, beats, f"good-{number}")
         except AssertionError as error:
