@@ -88,6 +88,8 @@ __all__ = [
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
 CLAIM_BYTES = 4 * 2**20
+#: The `want` of a step that looks for a line whose limit older code has named.
+ASK = -1
 
 
 Totals = dict[str, dict[str, int]]  # by queue and counter
@@ -152,7 +154,8 @@ class Engine(ABC):
         a paused queue. A parked job with a free slot is claimed before the other jobs of its queue,
         and takes the slot in the same operation. Only one parked job is claimed per step. Jobs that
         come after a parked one that may start next are left to the next step. Claiming stops once
-        the bodies exceed CLAIM_BYTES. Raises Fenced, EngineUnavailable."""
+        the bodies exceed CLAIM_BYTES. If `want` is ASK, only the head of one line is claimed, due
+        or not, that is to be asked. Raises Fenced, EngineUnavailable."""
 
     def begin_step(
         self, worker: str, request: int, settlements: Settlements,  # noqa: ARG002  # overrides
@@ -194,13 +197,10 @@ class Engine(ABC):
         the limit allows may follow at once. Returns whether `set_limit` had set one. Jobs that
         were released still wait until the window would have ended."""
 
-    def review(self, worker: str, queues: Queues) -> None:  # noqa: B027  # optional
-        """Make workers ask the code again for the limits of parked jobs. Every line of these queues
-        is marked with the time at which `worker` registered. The next step of a worker that
-        registered at that time or later claims the head of a marked line as `Claim.reviewed`,
-        without a slot. If this job requests a start under the line's limit (`admit`) or parks there
-        again, the mark is removed, and the job's rules apply to the line. If the job's claim
-        ends in another way, the line's next head is reviewed. Raises Fenced, EngineUnavailable."""
+    def accept(self, worker: str, deploy: int = 0) -> int:  # noqa: ARG002  # overrides use them
+        """Record of which deploy the worker's code is; 0: of a new one. Deploys are numbered in the
+        order of their acceptance. Returns the number. Raises Fenced, EngineUnavailable."""
+        return deploy
 
     # keepers
 

@@ -12,8 +12,9 @@ from poolq.jobs.retry import Outcome
 
 class Claim(NamedTuple):
     """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
-    (the right to one start), because it was parked. `reviewed`: whether it was parked but has no
-    slot, so that the worker asks the job's code for its limits again (see `Engine.review`). `ties`:
+    (the right to one start), because it was parked. `asks`: not 0 if
+    it was parked by older code than the worker's and has no slot, so that what the job's code says
+    of its limits now is named for their lines. `ties`:
     what the engine wants back with the settlement; empty for jobs without rights. `gated`: whether
     the slots include one of a gate, which ends with the claim. `expires_at`: from when on the job
     must not be run; 0: never."""
@@ -25,7 +26,7 @@ class Claim(NamedTuple):
     body: bytes
     state: State
     admitted: bool = False
-    reviewed: bool = False
+    asks: int = 0
     ties: bytes = b""
     gated: bool = False
     expires_at: int = 0

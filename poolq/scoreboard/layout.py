@@ -63,9 +63,9 @@ KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = r
 # Written by the master. NEXT_CHECK: when the master next checks the rows. PAUSED: 1 or 0.
 NEXT_CHECK, PAUSED = 7, 8
 WAITER_BEAT = 9  # written by the keeper: when its waiter last polled the engine
-# Written by workers: the last generation of which a worker has marked parked jobs, so that their
-# `rate_limit()` is called again. If two workers do that at once, both write the same value.
-REVIEWED = 10
+# Written by workers: the last generation that was accepted (0 while that changes), and its deploy's
+# number. If two workers write them at once, both numbers are right.
+ACCEPTED, DEPLOY = 10, 12
 # Likewise, the last generation of which a worker has declared the schedules of periodic jobs, or
 # that there are none any more; 0 while there never were any.
 DECLARED = 11

@@ -11,10 +11,10 @@ from time import monotonic_ns
 from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
 
 from poolq.scoreboard.layout import (  # isort: skip
-    ATTEMPT, BEAT, COUNT_BITS, DEADLINE, DECLARED, DONE, EXPIRED, FINISHED, NEXT_CHECK, PAUSED,
-    PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, REVIEWED, RSS_AT_START, SEQUENCE, SETTLED, SINCE,
-    STACK, STARTED, START_UNTIL, STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT, WAITER_BEAT,
-    WORKER_WORDS, Phase,
+    ACCEPTED, ATTEMPT, BEAT, COUNT_BITS, DEADLINE, DECLARED, DEPLOY, DONE, EXPIRED, FINISHED,
+    NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, RSS_AT_START, SEQUENCE,
+    SETTLED, SINCE, STACK, STARTED, START_UNTIL, STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT,
+    WAITER_BEAT, WORKER_WORDS, Phase,
 )  # fmt: skip
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.shared_text import WORD
@@ -55,13 +55,23 @@ class WorkerRow:
     def is_paused(self) -> bool:
         return is_paused(self._head)
 
-    def has_reviewed(self, generation: int) -> bool:
-        """Return whether this generation or a later one has marked parked jobs (see REVIEWED)."""
-        return int(self._head[REVIEWED]) >= generation
+    def deploy(self, generation: int) -> int:
+        """Return the number of this generation's deploy (see ACCEPTED), 0 if it has none yet; of an
+        older generation, a number lower than that of the last one."""
+        head = self._head
+        while True:
+            accepted, deploy = int(head[ACCEPTED]), int(head[DEPLOY])
+            if accepted == int(head[ACCEPTED]):
+                break
+        return deploy if accepted == generation else deploy - 1 if accepted > generation else 0
 
-    def set_reviewed(self, generation: int) -> None:
-        """Record that this generation has marked parked jobs."""
-        self._head[REVIEWED] = generation
+    def set_deploy(self, generation: int, deploy: int) -> None:
+        """Record the number of this generation's deploy, unless a later one has been accepted."""
+        head = self._head
+        if head[ACCEPTED] <= generation:
+            head[ACCEPTED] = 0
+            head[DEPLOY] = deploy
+            head[ACCEPTED] = generation
 
     def declared_generation(self) -> int:
         """Return the last generation that has declared its schedules (see DECLARED)."""

@@ -66,7 +66,7 @@ class ClaimBuffer:
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
         self.retry = client.retry
-        self.review = client.review
+        self.accept = client.accept
         self._row = row
         self._reporter = reporter
         self._title = title
@@ -93,7 +93,7 @@ class ClaimBuffer:
     # the main thread
 
     def claim(self, want: int) -> int:
-        """Settle what is finished and claim up to `want` jobs; return how many were claimed. Raises
+        """Settle what is finished and claim up to `want` jobs (or ASK); return how many. Raises
         Fenced. Raises Leaving if the worker must exit, has nothing to settle and gets no answer."""
         with self._lock:
             self._receive()

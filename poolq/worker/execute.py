@@ -20,7 +20,7 @@ from poolq.jobs.concurrency import is_gate
 from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, options_of, set_origin
-from poolq.jobs.limits import GATE_WAIT, Admission, Limit, Rule
+from poolq.jobs.limits import Admission, Limit, Rule
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.message_template import lacks, own_options
 from poolq.jobs.registry import Registry
@@ -201,14 +201,6 @@ class Executor:
             ready.gated, ready.rules = any(map(is_gate, rules)), rules
             return None
         return self._limited(ready, limits, rules, admission)
-
-    def park_for_new_code(
-        self, ready: ReadyJob, limits: tuple[Limit, ...], rules: tuple[Rule, ...]
-    ) -> JobResult:
-        """Park a job under its gate without asking for a slot. The number that was named last
-        applies to all jobs of a gate, so code that a reload has replaced must name none."""
-        gate = next(at for at, rule in enumerate(rules) if is_gate(rule))
-        return self._limited(ready, limits, rules, Admission(GATE_WAIT, gate))
 
     def run(self, ready: ReadyJob) -> JobResult:
         job, claim = ready.job, ready.claim

@@ -21,7 +21,7 @@ from functools import partial
 from time import monotonic, monotonic_ns, time_ns
 
 from poolq.config import Config
-from poolq.engines.base import Claim
+from poolq.engines.base import ASK, Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
 from poolq.jobs.concurrency import is_gate
@@ -44,6 +44,9 @@ from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
+#: Of so many claims, one looks for a line whose limit older code has named; for so many seconds
+#: none does, once there is no more of them.
+ASK_EVERY, ASK_INTERVAL = 8, 60.0
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -72,6 +75,7 @@ class Loop:
         self._prefetch = Prefetch(config.prefetch)
         self._row = row
         self._order = order
+        self._claims_made, self._idle, self._asks_from = 0, False, 0.0  # see `_claim_old`
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
@@ -96,7 +100,7 @@ class Loop:
     def run(self) -> int:
         """Run until the worker must exit or is fenced; return the exit code."""
         try:
-            self._review()
+            self._accept()
             self._declare()
             while not self._signals.stopping:
                 if many := self._claim():
@@ -120,12 +124,13 @@ class Loop:
         self._reporter.flush()
         return 0
 
-    def _review(self) -> None:
-        """Mark the parked jobs, unless a worker of this generation has done so. The mark makes
-        workers call the job's `rate_limit()` again, because new code may return another limit."""
-        if not self._row.has_reviewed(self._generation):
-            self._buffer.review()
-            self._row.set_reviewed(self._generation)
+    def _accept(self) -> None:
+        """Record of which deploy this worker's code is. For lines of parked jobs, the limit counts
+        that the newest code names. The first worker of a generation begins a deploy."""
+        known = self._row.deploy(self._generation)
+        deploy = self._buffer.accept(known)
+        if not known:
+            self._row.set_deploy(self._generation, deploy)
 
     def _report_broken(self, why: str) -> int:
         """Report that the worker cannot continue. Its exit counts as a crash of any running job."""
@@ -165,12 +170,33 @@ class Loop:
         if self._row.is_paused():
             self._buffer.give_back()
             return 0
+        return self._claim_old() or self._claim_new()
+
+    def _claim_new(self) -> int:
         want = 1 if self._order.is_scarce else self._prefetch.batch_size()
         self._order.begin_claim()
         many = self._buffer.claim(want)
         self._prefetch.record_claim(many, want)
         if many != 1:
             self._order.end()
+        self._idle = not many
+        return many
+
+    def _claim_old(self) -> int:
+        """Claim the head of a line whose limit older code has named, as newer code may let it go on
+        at once. Do so if nothing else was found, and else in one of ASK_EVERY claims, so that a
+        deploy over many lines holds up no jobs; for a while no longer, once all are asked."""
+        self._claims_made += 1
+        asks = self._idle or self._claims_made % ASK_EVERY == 0
+        if not asks or monotonic() < self._asks_from:
+            return 0
+        self._idle = False
+        self._order.begin_claim()
+        many = self._buffer.claim(ASK)
+        if many != 1:
+            self._order.end()
+        if not many:
+            self._asks_from = monotonic() + ASK_INTERVAL
         return many
 
     def _run_batch(self, many: int) -> None:
@@ -339,8 +365,6 @@ class Loop:
     def _admit(self, ready: ReadyJob, limits: tuple[Limit, ...]) -> JobResult | None:
         rules = tuple(one.rule(ready.message.job) for one in limits)
         windows = [rule for rule in rules if not is_gate(rule)]
-        if len(windows) < len(rules) and self._row.has_reviewed(self._generation + 1):
-            return self._executor.park_for_new_code(ready, limits, rules)
         self._order.wait(windows)
         ended = self._buffer.ended if len(windows) < len(rules) else []
         admit = partial(self._executor.admit, ready, limits, rules, ended, self._order)

@@ -71,10 +71,10 @@ class StepClient:
         """Settle without a step, trying only once. Return the ids of refused settlements."""
         return self._engine.settle(self._worker, settlements)
 
-    def review(self) -> None:
-        """Mark parked jobs, so that their limits are asked for again. Raises Fenced, Leaving."""
-        review = partial(self._engine.review, self._worker, self._queues)
-        self.retry(review, urgent=False)
+    def accept(self, deploy: int) -> int:
+        """Record of which deploy this worker's code is; 0: of a new one. Return its number. Raises
+        Fenced, Leaving."""
+        return self.retry(partial(self._engine.accept, self._worker, deploy), urgent=False)
 
     def send(self, settlements: Settlements, want: int) -> InFlightStep | None:
         """Send a step without waiting for the answer. Return None if that is not possible."""

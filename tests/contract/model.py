@@ -602,7 +602,7 @@ class Model:
                 has_slot = bool(job.rules) and not expired
                 assert claim.admitted == has_slot, f"expired: {expired}; has a slot: {claim}"
                 assert not granted, "two parked jobs in a step"
-                if not claim.reviewed:
+                if not claim.asks:
                     self._check_among_others(job, claims[:index])
                 granted = job.queue
                 named = () if expired else gates_of(job.rules)

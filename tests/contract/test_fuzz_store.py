@@ -163,7 +163,7 @@ def right_acts(engine: Engine, ids: list[str]) -> Iterator[Callable[[], object]]
     yield lambda: engine.admit([Rule("held", 1, HOUR), Rule("slide", 3, HOUR, 2, sliding=True)])
     yield lambda: engine.lift("held")
     yield lambda: engine.reset_limit("mail", HOUR, starts=True)
-    yield lambda: engine.review("w2", None)
+    yield lambda: engine.accept("w2")
 
 
 def good_jobs_end(engine: Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, LimitUse, QueueCounts, Settlement
+from poolq.engines.base import ASK, Engine, LimitUse, QueueCounts, Settlement
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.holds import HOLD_WINDOW, hold_entry
 from poolq.jobs.limits import Admission, Rule, Window
@@ -115,7 +115,7 @@ def test_the_job_that_holds_a_key_waits_in_the_holds_line(
     assert worker.claim() == []
     clock.forward(30 * SECOND)
     (claim,) = worker.claim()
-    assert (claim.id, claim.admitted, claim.reviewed) == (pushed, False, False)
+    assert (claim.id, claim.admitted, claim.asks) == (pushed, False, 0)
     worker.end(claim)
     assert engine.limits() == []
 
@@ -281,23 +281,23 @@ def test_a_settlement_beside_the_steps_holds_the_key(
     assert engine.admit([LIMIT]).held
 
 
-def test_a_review_leaves_a_holds_own_line_alone(
+def test_a_deploy_leaves_a_holds_own_line_alone(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     """Its jobs would run during the hold, as they have no limit that refuses them."""
     throw(worker)
-    engine.review("w1", ["q"])
-    assert worker.claim(5) == []
+    engine.accept("w1")
+    assert worker.claim(5) == worker.claim(ASK) == []
     clock.forward(30 * SECOND)
-    assert not worker.claim(5)[0].reviewed
+    assert not worker.claim(5)[0].asks
 
 
-def test_a_reviewed_job_is_refused_by_a_hold(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_a_job_that_asks_is_refused_by_a_hold(engine: Engine, worker: Worker, clock: Clock) -> None:
     engine.hold("stripe", 30 * SECOND)
     park(worker, "a", rules=[LIMIT])
-    engine.review("w1", ["q"])
-    (claim,) = worker.claim(5)
-    assert claim.reviewed
+    engine.accept("w1")
+    (claim,) = worker.claim(ASK)
+    assert claim.asks
     assert engine.admit([LIMIT], ("w1", claim)).held
     worker.end(claim, Park((LIMIT,), 0))
     assert worker.claim(5) == []
@@ -431,13 +431,15 @@ def test_jobs_that_wait_for_a_gate_wait_for_the_hold_of_its_key_too(
     worker.step(*(Settlement(claim, ACK) for claim in claims))
 
 
-def test_a_reviewed_gate_is_refused_by_a_hold(engine: Engine, worker: Worker, clock: Clock) -> None:
+def test_a_gates_job_that_asks_is_refused_by_a_hold(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     push(engine, "runs")
     (runs,) = worker.claim()
     assert engine.admit([GATE], ("w1", runs)).wait == 0
     park(worker, "a", rules=[GATE])
-    engine.review("w1", ["q"])
-    (claim,) = worker.claim(1)
+    engine.accept("w1")
+    (claim,) = worker.claim(ASK)
     engine.hold("stripe", 30 * SECOND)
     assert engine.admit([GATE], ("w1", claim)).held
     worker.end(claim, HoldKey("stripe", 0))

@@ -73,7 +73,7 @@ class Scene:
             self._push(f"ready {n}")
         for n in range(5):
             (self.ids[f"plain {n}"],) = push(engine, f"plain {n}", queue="plain")
-        engine.review("w1", ["q"])
+        engine.accept("w1")
 
     def _push(self, name: str, delay: int = 0) -> None:
         (self.ids[name],) = push(self.engine, name, delay=delay)
@@ -115,7 +115,7 @@ def acts(scene: Scene) -> list[Callable[[], object]]:
         lambda: engine.recover("w3", None),
         lambda: engine.beat("n1", b""),
         lambda: engine.wake(None),
-        lambda: engine.review("w1", None),
+        lambda: engine.accept("w1"),
         lambda: engine.sweep(0),
         lambda: one.step(want=99),
     ]

@@ -195,7 +195,7 @@ def test_a_cancelled_job_does_not_start_under_its_limit(engine: Engine, worker: 
     one, other = worker.claim(2)
     engine.request_cancel([a], HOUR)
     assert engine.admit([RULE], ("w1", one)).stale
-    assert engine.admit([RULE], ("w1", one._replace(reviewed=True))).stale
+    assert engine.admit([RULE], ("w1", one._replace(asks=1))).stale
     assert not engine.admit([RULE], ("w1", other)).wait
     assert worker.step(Settlement(one, GIVE_BACK), Settlement(other, ACK)).stale == [a]
     assert engine.find(b) is None

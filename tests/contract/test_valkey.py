@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import ParkedPush, Push, Settlement, TiedPush
+from poolq.engines.base import ASK, ParkedPush, Push, Settlement, TiedPush
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.engine import RedisEngine
@@ -86,12 +86,12 @@ def test_every_script_and_every_command_runs(
     engine.wait(["q"], 0)
     rule = full(engine, "line")
     park(worker, "parked", rules=[rule])
-    engine.review("w3", ["q"])
-    (claim,) = worker.claim()
-    assert claim.reviewed
+    engine.accept("w3")
+    (claim,) = worker.claim(ASK)
+    assert claim.asks
     assert engine.admit([rule], ("w3", claim)).wait > 0
     gate = Rule("gate", 1, GATE_WINDOW)
-    assert engine.admit([gate], ("w3", claim)).wait == 0, "by admit_waiting, for the review"
+    assert engine.admit([gate], ("w3", claim)).wait == 0, "by admit_waiting, as it asks"
     engine.set_limit("line", rule.window, 1)
     assert engine.reset_limit("line", rule.window, False)
     push(engine, "gated")

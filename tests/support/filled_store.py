@@ -10,6 +10,7 @@ from itertools import count
 from typing import NamedTuple
 
 from poolq.engines.base import (
+    ASK,
     Claim,
     Engine,
     ParkedPush,
@@ -187,9 +188,10 @@ def admissions(store: Store) -> None:
         for claim, rules in zip(hand.step(want=4, queues=[queue]), asked, strict=False):
             engine.admit(rules, (hand.name, claim))
             engine.settle(hand.name, [Settlement(claim, Park(tuple(rules), 0))])
-    engine.review(hand.name, ["fresh"])
-    for claim in hand.step(want=1, queues=["fresh"]):
-        engine.admit(asked[1], (hand.name, claim))
+    engine.accept(hand.name)
+    for want in (1, ASK):
+        for claim in hand.step(want=want, queues=["fresh"]):
+            engine.admit(asked[1], (hand.name, claim))
     engine.recover(hand.name, None)
 
 

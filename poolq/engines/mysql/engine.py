@@ -229,7 +229,7 @@ class MySQLEngine(SQLEngine):
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
-        rule = rules[0] if held and len(rules) == 1 and not held[1].reviewed else None
+        rule = rules[0] if held and len(rules) == 1 and not held[1].asks else None
         plain = rule and rule.cost == 1 and not rule.sliding and not is_gate(rule)
         if held and rule and plain and self.session.change(admit_query(rule, *held)):
             return Admission(0)

@@ -6,8 +6,8 @@
 -- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that limit
 -- until `due_at`, with the due time in `taken`. (worker, request, idx) identify a claim.
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
--- `lasts`: until when a slot is reserved for the job. `reviewed`: the job was claimed from a line
--- without a slot, to ask its code for its limits again. `expires_at`: when the job expires, if it does.
+-- `lasts`: until when a slot is reserved for the job. `deploy`: by which deploy's code its limits were
+-- named when it parked. `expires_at`: when the job expires, if it does.
 -- `ties`: the job's rights as JSON, or NULL (see jobs/ties.py).
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS {ns}_jobs (
     rules BLOB,
     body LONGBLOB NOT NULL,
     lasts BIGINT NOT NULL DEFAULT 0,
-    reviewed VARBINARY(1120) NOT NULL DEFAULT '',
+    deploy BIGINT NOT NULL DEFAULT 0,
     expires_at BIGINT,
     ties BLOB,
     PRIMARY KEY (id),
@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS {ns}_queues (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
--- The claims in this answer are the jobs with the same `request`. `since`: when the worker was registered.
+-- The claims in this answer are the jobs with the same `request`. `deploy`: of which deploy its code is.
 -- `aside`: how often it settled outside its steps.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker VARBINARY(255) NOT NULL,
@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
     started BIGINT NOT NULL,
     request BIGINT NOT NULL DEFAULT -1,
     stale LONGBLOB NOT NULL,
-    since BIGINT NOT NULL DEFAULT 0,
+    deploy BIGINT NOT NULL DEFAULT 0,
     aside BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (worker),
     KEY node (node, worker)
@@ -92,6 +92,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
+-- `deploy`: of a gate, by which deploy's code `most` was named.
 -- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
 -- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
 -- certainly neither a hold of the key nor a limit that a person has set.
@@ -99,6 +100,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
     name VARBINARY(1000) NOT NULL,
     span BIGINT NOT NULL,
     most BIGINT NOT NULL,
+    deploy BIGINT NOT NULL DEFAULT 0,
     start BIGINT NOT NULL,
     used BIGINT NOT NULL,
     ends BIGINT NOT NULL,
@@ -111,7 +113,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
 
 -- Lines of parked jobs, one for each limit and queue. `slot`: when to try the first job again.
 -- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
--- `review`: workers that registered then or later review the limits of the line's head (0: none).
+-- `deploy`: by which deploy's code `most` was named. Lines of released jobs and of holds have a higher one.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place VARBINARY(1100) NOT NULL,
     queue VARBINARY(255) NOT NULL,
@@ -120,11 +122,11 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     span BIGINT NOT NULL,
     most BIGINT NOT NULL,
     since BIGINT NOT NULL DEFAULT 0,
-    review BIGINT NOT NULL DEFAULT 0,
+    deploy BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (place, queue),
     KEY slot (queue, slot),
     KEY since (since, slot),
-    KEY review (review, queue)
+    KEY deploy (queue, deploy, place)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- How often each event has happened, by worker ('' for recovered workers) and queue.
@@ -224,8 +226,10 @@ CREATE TABLE IF NOT EXISTS {ns}_slots (
     PRIMARY KEY (name, seat)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
+-- `deploys`: the last deploy.
 CREATE TABLE IF NOT EXISTS {ns}_schema (
     one TINYINT NOT NULL DEFAULT 1,
     version INT NOT NULL,
+    deploys BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (one)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

@@ -33,7 +33,7 @@ MAX_IDS_PER_CALL = 1000
 #: How many digits of an id are the moment by which the bodies are grouped.
 MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
-_ADMITTED, _REVIEWED, _GATED = 1, 2, 3
+_ADMITTED, _ASKS, _GATED = 1, 2, 3
 _MAY_HAVE_RIGHTS = 4  # is added
 _COUNTERS = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
@@ -215,7 +215,7 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
     fresh = INITIAL, 0
     for queue, index, code, ids, bodies, states in groups:
         how = code % _MAY_HAVE_RIGHTS
-        name, reviewed, gated = text(queue), how == _REVIEWED, how == _GATED
+        name, asks, gated = text(queue), int(how == _ASKS), how == _GATED
         taken = how == _ADMITTED or gated
         jobs = zip(count(index), _texts(ids), bodies, states or repeat(None), strict=False)
         for place, id_, body, state in jobs:
@@ -227,7 +227,7 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
                 kept, expires = read or (State(history=state), 0)
                 bare = bare if read else sanitize.unreadable_body("state", state)
             claim = (
-                id_, request, place, name, bare, kept, taken, reviewed, b"", gated, expires,
+                id_, request, place, name, bare, kept, taken, asks, b"", gated, expires,
             )  # fmt: skip
             add(make(Claim, claim))
         if code >= _MAY_HAVE_RIGHTS:

@@ -116,12 +116,11 @@ class RedisEngine(Engine):
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
-        reviewed, asked = held is not None and held[1].reviewed, codec.rule_arguments(rules)
-        if any(map(is_gate, rules)):
-            wait, *why = self._ask_gates(reviewed, *who, codec.ended_argument(ended), *asked)
+        asks, asked = held is not None and held[1].asks > 0, codec.rule_arguments(rules)
+        if asks or any(map(is_gate, rules)):
+            wait, *why = self._ask_gates(asks, *who, codec.ended_argument(ended), *asked)
         else:
-            script = scripts.ADMIT_REVIEWED if reviewed else scripts.ADMIT
-            wait, *why = self.client.run(script, *who, *asked)
+            wait, *why = self.client.run(scripts.ADMIT, *who, *asked)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
@@ -140,14 +139,17 @@ class RedisEngine(Engine):
     def reset_limit(self, key: str, window: int, starts: bool) -> bool:
         return bool(self.client.run(scripts.SET_LIMIT, key, window, "", int(starts)))
 
-    def _ask_gates(self, reviewed: bool, *asked: Argument) -> list[Any]:
-        """Return the reply of the script that asks gates, which is a simple one if no job waits."""
-        reply = [JOBS_WAIT] if reviewed else self.client.run(scripts.ADMIT_GATED, *asked)
+    def _ask_gates(self, names: bool, *asked: Argument) -> list[Any]:
+        """Return the reply of the script that asks gates, which is a simple one if no job waits.
+        `names`: whether the claim names limits of lines."""
+        reply = [JOBS_WAIT] if names else self.client.run(scripts.ADMIT_GATED, *asked)
         return self.client.run(scripts.ADMIT_WAITING, *asked) if reply[0] == JOBS_WAIT else reply
 
-    def review(self, worker: str, queues: Queues) -> None:
-        if not self.client.run(scripts.REVIEW, worker, *queue_arguments(queues)):
+    def accept(self, worker: str, deploy: int = 0) -> int:
+        found = int(self.client.run(scripts.ACCEPT, worker, deploy))
+        if not found:
             raise self._fenced(worker)
+        return found
 
     # keepers
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from poolq.engines.base import Claim
-from poolq.engines.sql import gates, limit_reviews, limit_windows
+from poolq.engines.sql import deploys, gates, limit_windows
 from poolq.engines.sql.session import Transaction
 from poolq.engines.sql.settling import claim_clock
 from poolq.engines.sql.stepping import lock_worker
@@ -21,17 +21,17 @@ def admit(
     if held is None:
         return limit_windows.admit(tx, rules) or Admission(0)
     worker, claim = held
-    if claim.reviewed:
-        limit_reviews.apply_limits(tx, worker, claim, rules)
+    if claim.asks:
+        deploys.name_limits(tx, claim, rules)
     windows = [rule for rule in rules if not is_gate(rule)]
     clock = claim_clock(worker, claim, windows)
     if len(windows) < len(rules):
-        if len(rules) == 1 and not claim.reviewed:
+        if len(rules) == 1:
             if gates.enter_at_once(tx, rules[0], held, clock, leaving):
                 return Admission(0)
         else:
             tx.later(*leaving.queries)
-        admission = gates.admit(tx, rules, clock, claim, leaving.seat)
+        admission = gates.admit(tx, rules, clock, held, leaving.seat)
     else:
         admission = limit_windows.admit(tx, rules, clock)
     if admission is None:

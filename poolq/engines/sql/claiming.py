@@ -18,11 +18,10 @@ from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql import ties
 from poolq.engines.sql.gates import lock_first_lines, mark_granted
-from poolq.engines.sql.limit_reviews import take_head
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 
 from poolq.engines.sql.parking import (  # isort: skip
-    MAX_TRIED, RARE, RARE_COLUMN, DueLines, Grant, bring_back, grant, read_rare, send_behind,
+    MAX_TRIED, RARE, RARE_COLUMN, DueLines, Grant, Line, bring_back, grant, read_rare, send_behind,
 )  # fmt: skip
 from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
@@ -112,12 +111,12 @@ Ranges = Sequence[ClaimRange]
 
 class ClaimedRows(NamedTuple):
     """Rows of CLAIM_READY for one queue. `granted`: whether the jobs have slots of their limits.
-    `reviewed`, `gated`: see `Claim`."""
+    `asks`, `gated`: see `Claim`."""
 
     queue: str
     rows: Sequence[Row]
     granted: bool = False
-    reviewed: bool = False
+    asks: int = 0
     gated: bool = False
 
 
@@ -133,8 +132,8 @@ class StepContext(msgspec.Struct):
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
     a line was served, or jobs that were due before its own. `scan_ends`: the ranges claimed from,
-    with the position of the last claimed job of each. `now`: the server's time. `registered_at`:
-    when the worker registered, by the same clock. `replayed`: whether the request was repeated, so
+    with the position of the last claimed job of each. `now`: the server's time. `deploy`: of
+    which deploy the worker's code is. `replayed`: whether the request was repeated, so
     that nothing was examined."""
 
     worker: str
@@ -143,6 +142,7 @@ class StepContext(msgspec.Struct):
     acks: AckBatch | None
     want: int
     queues: Queues
+    ask: bool
     turn: int
     turns: Turns
     lined_queues: AbstractSet[str]
@@ -161,7 +161,7 @@ class StepContext(msgspec.Struct):
     served: bool = False
     scan_ends: list[tuple[ClaimRange, Position]] = []
     now: int = 0
-    registered_at: int = 0
+    deploy: int = 0
     replayed: bool = False
 
     def __post_init__(self) -> None:
@@ -171,20 +171,20 @@ class StepContext(msgspec.Struct):
         """Return the claims. Called after the transaction, when nothing is locked any more."""
         made: list[Claim] = []
         request = self.request
-        for queue, rows, granted, reviewed, gated in self.claimed:
+        for queue, rows, granted, asks, gated in self.claimed:
             for at, (id_, stored, *kept, _) in enumerate(rows, len(made)):
                 if any(kept):
                     body, known = body_and_state(stored, kept[:4])
                     lasts, expires_at, tied = read_rare(kept[4])
                     admitted = granted or lasts > self.now
                     claim = (
-                        id_, request, at, queue, body, known, admitted, reviewed, tied, gated,
+                        id_, request, at, queue, body, known, admitted, asks, tied, gated,
                         expires_at,
                     )  # fmt: skip
                 else:
                     body = stored if type(stored) is bytes else blob(stored)
                     claim = (
-                        id_, request, at, queue, body, INITIAL, granted, reviewed, b"", gated, 0,
+                        id_, request, at, queue, body, INITIAL, granted, asks, b"", gated, 0,
                     )  # fmt: skip
                 made.append(_new(Claim, claim))
         return made
@@ -213,8 +213,8 @@ class StepContext(msgspec.Struct):
         return [ClaimRange(queue, place, self.cursors.of(queue, place)) for place in places]
 
     def wants_line(self, one: QueueState) -> bool:
-        """Return whether a line of this queue has a free slot, or this worker must review one."""
-        return one.has_slot or (one.mark is not None and one.mark <= self.registered_at)
+        """Return whether a line of this queue has a free slot."""
+        return one.has_slot
 
 
 def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
@@ -248,8 +248,8 @@ def claim_likely(
 def claim_from_lines(
     tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
 ) -> QueueState:
-    """Return released jobs to the queue, then claim a parked job that has a slot or must be
-    reviewed, or the queue's other jobs that were due before it. Returns the queue's new state.
+    """Return released jobs to the queue, then claim a parked job that has a slot or must
+    ask for one, or the queue's other jobs that were due before it. Returns the queue's new state.
     `lines`: its due lines, locked."""
     queue, wanted = one.queue, ctx.remaining
     if lines.released:
@@ -257,19 +257,21 @@ def claim_from_lines(
         ctx.brought_back = due is not None
         ready = min((at for at in (due, one.ready) if at is not None), default=None)
         one = one._replace(ready=ready)
-    job: Grant | int | None = None
-    if one.mark is not None:
-        job = take_head(tx, queue, ctx.registered_at)
-    if job is None:
-        job = _take_slot(tx, ctx, one, lines)
+    job = _take_slot(tx, ctx, one, lines)
     if isinstance(job, Grant):
-        gated = job.gates is not None
-        rows = ClaimedRows(queue, [job.row], job.granted, job.reviewed, gated)
+        rows = ClaimedRows(
+            queue, [job.row], job.granted, ctx.deploy if job.asks else 0, job.gates is not None
+        )
         _mark_claimed(tx, ctx, rows)
         if job.gates is not None:
             mark_granted(tx, job.gates, job.rules, to_text(job.row[0]))
     ctx.served |= ctx.remaining < wanted
     return one
+
+
+def claim_asking(tx: Transaction, ctx: StepContext, queue: str, head: Row) -> None:
+    """Claim the head of a line, which is to ask for a start."""
+    _mark_claimed(tx, ctx, ClaimedRows(queue, [head], asks=ctx.deploy))
 
 
 def _take_slot(
@@ -278,14 +280,14 @@ def _take_slot(
     """Take a slot for a parked job. If the queue's other jobs were due before it, claim these; only
     if other workers were quicker, take a slot."""
 
-    def parked() -> Iterator[tuple[str, int]]:
-        kinds: list[Iterable[tuple[str, int]]] = [lines.parked[:MAX_TRIED]]
+    def parked() -> Iterator[Line]:
+        kinds: list[Iterable[Line]] = [lines.parked[:MAX_TRIED]]
         if one.gate is not None:
             kinds.append(lock_first_lines(tx, one.queue, one.gate))
         # In turns, also if this worker comes here in every second or fourth step.
         return chain(*(reversed(kinds) if ctx.turn.bit_count() % 2 else kinds))
 
-    take = partial(grant, tx, one.queue, ctx.now)
+    take = partial(grant, tx, one.queue, ctx.now, ctx.deploy)
     job = take(parked(), oldest=one.oldest)
     if isinstance(job, int):
         wanted = ctx.remaining

@@ -15,7 +15,7 @@ from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step,
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, cancelling, gates, handing_on, holds, idle_queues, limit_overrides, limit_reviews,
+    admin, cancelling, deploys, gates, handing_on, holds, idle_queues, limit_overrides,
     limit_windows, nodes, pushing, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
@@ -25,7 +25,7 @@ from poolq.engines.sql.schedules import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import ack_batch, held_queries, may_return_jobs, settle
-from poolq.engines.sql.stepping import COUNT_ASIDE, REGISTERED_AT_COLUMN, lock_worker, step
+from poolq.engines.sql.stepping import COUNT_ASIDE, lock_worker, step
 from poolq.engines.sql.turns import Turns
 from poolq.errors import EngineUnavailable
 from poolq.jobs.concurrent_option import ParkedPush
@@ -143,8 +143,9 @@ class SQLEngine(Engine):
             request=request,
             settlements=settlements,
             acks=ack_batch(settlements) if settlements else None,
-            want=want,
+            want=abs(want),
             queues=queues,
+            ask=want == base.ASK,
             turn=turn,
             turns=turns,
             lined_queues=frozenset(self._lined_queues),
@@ -196,8 +197,8 @@ class SQLEngine(Engine):
         def work(tx: Transaction) -> tuple[list[str], int]:
             held = held_queries(worker, [one.claim.id for one in settlements])
             row, *found = lock_worker(tx, worker, *held)
-            *_, now, _, aside = row.rows[0]
-            late = settle(tx, worker, settlements, found, now)
+            *_, now, deploy, aside = row.rows[0]
+            late = settle(tx, worker, settlements, found, now, number(deploy))
             tx.later(Query(COUNT_ASIDE, (worker,)))
             return late, number(aside) + 1
 
@@ -214,13 +215,12 @@ class SQLEngine(Engine):
     ) -> Admission:
         return handing_on.admit(self.session, self._slots, rules, held, ended)
 
-    def review(self, worker: str, queues: Queues) -> None:
-        def work(tx: Transaction) -> None:
-            registered_at = lock_worker(tx, worker)[0].rows[0][REGISTERED_AT_COLUMN]
-            limit_reviews.mark_lines(tx, registered_at, queues)
-            tx.later(Query(wakeups.ARM_MARKED))
+    def accept(self, worker: str, deploy: int = 0) -> int:
+        def work(tx: Transaction) -> int:
+            lock_worker(tx, worker)
+            return deploys.accept(tx, worker, deploy)
 
-        self._change(work)
+        return self._change(work)
 
     def set_limit(self, key: str, window: int, limit: int) -> None:
         limit_overrides.set_override(self.session, key, window, limit)

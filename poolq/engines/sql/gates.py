@@ -7,10 +7,11 @@ The line of a gate is due while the gate has room, whatever anybody has written,
 lost between a job that parks and a claim that ends. A line that is not due has a claim for each
 slot of its gate; so there are no more such lines than claims, however many keys wait.
 
-The window row (key, GATE_WINDOW) is locked while slots are taken. Its `most` is the limit that was
-last named, so the row is kept while jobs wait for the gate. Rows of ended claims are deleted by the
-next job of the key, or by a keeper. A row is called by the job that took it first, its `seat`; a
-worker may hand it on to its next job, as long as the window row is `plain` (see `handing_on.py`).
+The window row (key, GATE_WINDOW) is locked while slots are taken. Its `most` is the limit that the
+newest code has named (see `deploys.py`), so the row is kept while jobs wait for the gate. Rows of
+ended claims are deleted by the next job of the key, or by a keeper. A row is called by the job that
+took it first, its `seat`; a worker may hand it on to its next job, as long as the window row is
+`plain` (see `handing_on.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,13 +55,15 @@ _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
 #: Whether `l` is the line of a gate that has room, so that it is due.
 IS_DUE = f"l.slot >= {GATE_SLOT} AND {_TAKEN} < {_MOST}"
 
-LOCK_GATE = "SELECT most FROM {windows} WHERE name = ? AND span = ? {lock}"
-MAKE_GATE = """INSERT INTO {windows} (name, span, most, start, used, ends)
-    VALUES (?, ?, ?, 0, 0, 0) {on:name, span} span = {new:span}"""
+LOCK_GATE = "SELECT most, deploy FROM {windows} WHERE name = ? AND span = ? {lock}"
+MAKE_GATE = """INSERT INTO {windows} (name, span, most, deploy, start, used, ends)
+    VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0), 0, 0, 0)
+    {on:name, span} span = {new:span}"""
+DEPLOY_OF = "SELECT deploy FROM {workers} WHERE worker = ?"
 SAVE_GATE = """UPDATE {windows} SET most = ?, start = {now}, used = ?, ends = {now},
     starts = starts + ? WHERE name = ? AND span = ?"""
 ADD_STARTS = "UPDATE {windows} SET starts = starts + ? WHERE name = ? AND span = ?"
-SET_MOST = "UPDATE {windows} SET most = ?, plain = 0 WHERE name = ? AND span = ?"
+SET_MOST = "UPDATE {windows} SET most = ?, deploy = ?, plain = 0 WHERE name = ? AND span = ?"
 SLOTS = f"""SELECT s.seat, s.id, CASE WHEN {IS_HELD} THEN 1 ELSE 0 END, s.handed
     FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id WHERE s.name = ?"""
 DELETE_SLOTS = "DELETE FROM {slots} WHERE name = ? AND seat IN {list}"
@@ -101,11 +104,12 @@ FIRST_IN_LINE = """SELECT due_at, id FROM {jobs} {turn} WHERE place = ? AND queu
 #: The lines of a queue whose gates have room, the one served least recently first.
 FIRST_LINES = f"""SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = ? AND {IS_DUE}
     ORDER BY l.queue, l.slot LIMIT ?"""
-LOCK_GATE_LINE = "SELECT most FROM {lines} WHERE place = ? AND queue = ? {skip}"
+LOCK_GATE_LINE = "SELECT most, deploy FROM {lines} WHERE place = ? AND queue = ? {skip}"
 #: A line's `slot` tells when it was last served, so that keys take turns.
-OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
-    VALUES (?, ?, {GATE_SLOT} + {{now}}, ?, ?, ?, 0)
-    {{on:place, queue}} most = {{new:most}}"""
+OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
+    VALUES (?, ?, {GATE_SLOT} + {{now}}, ?, ?, ?, ?, 0)
+    {{on:place, queue}} most = CASE WHEN deploy <= {{new:deploy}} THEN {{new:most}} ELSE most END,
+    deploy = {{greatest}}(deploy, {{new:deploy}})"""
 #: The gate is no longer `plain`, because a job waits. Run after the job is in the line.
 HAS_LINE = "UPDATE {windows} SET plain = 0 WHERE name = ? AND span = ?"
 SERVED = f"UPDATE {{lines}} SET slot = {GATE_SLOT} + {{now}} WHERE place = ? AND queue = ?"
@@ -129,11 +133,13 @@ USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
 
 
 class LockedGates(msgspec.Struct, frozen=True):
-    """Some gates, locked until the transaction ends. By key: `most`, the limit last named; `taken`,
-    the jobs with a slot, and their seats; `void`, the seats in rows of ended claims; `handed`, how
-    often the row of each seat has been handed on."""
+    """Some gates, locked until the transaction ends. By key: `most`, the limit
+    that counts, and `deploy`, which deploy's code has named it; `taken`, the jobs with a slot, and
+    their seats; `void`, the seats in rows of ended claims; `handed`, how often the row of each seat
+    has been handed on."""
 
     most: dict[str, int]
+    deploy: dict[str, int]
     taken: dict[str, dict[str, str]]
     void: dict[str, list[str]]
     handed: dict[str, dict[str, int]]
@@ -180,7 +186,7 @@ def slot_name(key: str, seat: str, worker: str, claim: Claim) -> Sequence[object
 
 
 def lock_gates(
-    tx: Transaction, rules: Iterable[Rule], *queries: Query
+    tx: Transaction, rules: Iterable[Rule], *queries: Query, worker: str = ""
 ) -> tuple[LockedGates, list[QueryResult]]:
     """Lock the gates among these rules, in the order of their keys, and run `queries` after that,
     in the same round trip. Returns the gates and the answers."""
@@ -190,11 +196,11 @@ def lock_gates(
     slots = [Query(SLOTS, (key,)) for key in keys]
     found = tx.run(*locks, *slots, *queries)
     if not all(result.rows for result in found[: len(keys)]):
-        tx.later(*(Query(MAKE_GATE, (key, GATE_WINDOW, named[key])) for key in keys))
+        tx.later(*(Query(MAKE_GATE, (key, GATE_WINDOW, named[key], worker)) for key in keys))
         found = tx.run(*locks, *slots, *queries)
-    gates = LockedGates({}, {}, {}, {})
+    gates = LockedGates({}, {}, {}, {}, {})
     for at, key in enumerate(keys):
-        gates.most[key] = number(found[at].rows[0][0])
+        gates.most[key], gates.deploy[key] = map(number, found[at].rows[0])
         rows = found[len(keys) + at].rows
         gates.taken[key] = {to_text(id_): to_text(seat) for seat, id_, held, _ in rows if held}
         gates.void[key] = [to_text(seat) for seat, _, held, _ in rows if not held]
@@ -203,24 +209,29 @@ def lock_gates(
 
 
 def admit(
-    tx: Transaction, rules: Sequence[Rule], clock: Query, claim: Claim, seat: str = ""
+    tx: Transaction, rules: Sequence[Rule], clock: Query, held_by: tuple[str, Claim], seat: str = ""
 ) -> Admission | None:
     """Take a slot of each gate and a start of each window, or nothing. Returns None if `clock`, a
     query that also locks the job's claim, finds no row. Holds and gates are asked first, because a
-    job that they refuse uses no attempt. `seat`: see `LockedGates.enter`."""
+    job that they refuse uses no attempt. `held_by`: the worker and its claim. `seat`: see
+    `LockedGates.enter`."""
+    worker, claim = held_by
     mine, id_, queue = gates_of(rules), claim.id, claim.queue
     keys = holds_query(rule.key for rule in rules)
     heads = [Query(FIRST_IN_LINE, (line_of(rule), queue)) for rule in mine]
-    gates, (held, holds, *first) = lock_gates(tx, mine, clock, keys, *heads)
+    gates, (held, holds, code, *first) = lock_gates(
+        tx, mine, clock, keys, Query(DEPLOY_OF, (worker,)), *heads, worker=worker
+    )
     if not held.rows:
         return None
     refused = refusal(rules, read_holds(holds), number(held.rows[0][0]))
     if refused is not None:
         return refused
+    deploy = number(code.rows[0][0]) if code.rows else 0
     for rule in mine:
-        if gates.most[rule.key] != rule.limit:
+        if gates.most[rule.key] != rule.limit and gates.deploy[rule.key] <= deploy:
             gates.most[rule.key] = rule.limit
-            tx.later(Query(SET_MOST, (rule.limit, rule.key, GATE_WINDOW)))
+            tx.later(Query(SET_MOST, (rule.limit, deploy, rule.key, GATE_WINDOW)))
     at = gates.refusing(rules, id_)
     if at is None and any(head.rows for head in first):
         (due,) = tx.run(Query(DUE_TIME, (id_,)))
@@ -250,7 +261,7 @@ def enter_at_once(
     called = slot_name(key, seat, worker, claim)
     room = key, most, key, most, claim.id, seat, key, most + MAX_VOID
     *_, entered, _ = tx.finish(
-        Query(MAKE_GATE, (key, GATE_WINDOW, most)),  # locks the row if it is there
+        Query(MAKE_GATE, (key, GATE_WINDOW, most, worker)),  # locks the row if it is there
         clock,
         *leaving.queries,
         Query(ENTER, (*called, *room, line_of(rule), claim.queue, key)),
@@ -267,9 +278,10 @@ def _is_behind(due: QueryResult, head: QueryResult | None) -> bool:
     return first < mine
 
 
-def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[str, int]]:
+def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[str, int, int]]:
     """Lock the first lines of the queue whose gates have room, one by one. Yields each with its
-    limit. Skips those that another step is about to serve. `first`: the first of them."""
+    limit, and by which deploy's code that was named. Skips those that another step is about to
+    serve. `first`: the first of them."""
     places = [first]
     for at in range(MAX_TRIED):
         if at == 1:
@@ -278,8 +290,8 @@ def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[
         if at >= len(places):
             return
         (locked,) = tx.send([Query(LOCK_GATE_LINE, (places[at], queue))])
-        for (most,) in locked.rows:
-            yield places[at], number(most)
+        for most, deploy in locked.rows:
+            yield places[at], number(most), number(deploy)
 
 
 def mark_granted(tx: Transaction, gates: LockedGates, rules: Sequence[Rule], id_: str) -> None:

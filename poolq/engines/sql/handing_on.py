@@ -185,7 +185,7 @@ def admit(
     if held is None:
         return anew(Leaving())
     (worker, claim), known = held, None
-    is_single = len(rules) == 1 and is_gate(rules[0]) and not claim.reviewed
+    is_single = len(rules) == 1 and is_gate(rules[0]) and not claim.asks
     if is_single:
         known = slots.get(worker, rules[0].key)
         ends = known is not None and known.ends_in(ended)

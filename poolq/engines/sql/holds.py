@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.location import IS_PARKED, PARKED_PREFIX, is_gate_line, line_of
+from poolq.engines.sql.location import IS_PARKED, NO_DEPLOY, PARKED_PREFIX, is_gate_line, line_of
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
 from poolq.jobs.holds import HOLD_WINDOW, hold_rule
 from poolq.jobs.limits import Admission, Rule
@@ -49,8 +49,8 @@ LOOK_AGAIN = "UPDATE {windows} SET plain = 0 WHERE name = ?"
 HOLD_LEFT = f"SELECT ends - {{now}} FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 #: When the hold of a key ends, as part of a statement that changes a line. Locks the hold.
 LOCKED_HOLD_END = f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{lock}}), 0)"
-OPEN_HOLD_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
-    SELECT one.place, ?, {LOCKED_HOLD_END}, ?, {HOLD_WINDOW}, 1, {{now}}
+OPEN_HOLD_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
+    SELECT one.place, ?, {LOCKED_HOLD_END}, ?, {HOLD_WINDOW}, 1, {NO_DEPLOY}, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {{on:place, queue}} slot = {{new:slot}}, since = {{new:since}}"""
 PARK_HOLDER = "UPDATE {jobs} SET place = ?, lasts = 0, rules = NULL WHERE id = ?"

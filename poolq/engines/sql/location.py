@@ -33,6 +33,8 @@ IS_CLAIMED, IS_PARKED, IS_RELEASED = (
 #: A line of a gate has a `slot` of at least this. It is in the far future, because it does not tell
 #: whether the line is due: less this, it is when the line was last served.
 GATE_SLOT = 2**60
+#: The `deploy` of lines for which no code names a limit. It is higher than that of any code.
+NO_DEPLOY = 2**62
 GATE_LINE_PREFIX = f"{PARKED_PREFIX}{GATE_WINDOW}:"
 
 

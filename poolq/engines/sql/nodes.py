@@ -5,12 +5,8 @@ from poolq.engines.sanitize import blob, number, to_text
 from poolq.engines.sql.session import Query, QueryResult, Transaction
 
 ADD_NODE = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
-#: `since` grows from worker to worker, even if the clock goes back.
-ADD_WORKER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started,
-    stale, since) SELECT one.*, '', CASE WHEN last.since >= {now} THEN last.since + 1 ELSE {now} END
-    FROM (SELECT ? AS a, ? AS b, ? AS c, ? AS d, ? AS e, ? AS f, ? AS g, ? AS h) one,
-    (SELECT COALESCE(MAX(since), 0) AS since FROM {workers}) last WHERE 1 = 1
-    {on:worker} worker = {new:worker}"""
+ADD_WORKER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started, stale)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, '') {on:worker} worker = {new:worker}"""
 REGISTERED_WORKERS = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
     ORDER BY worker"""
 COUNT_BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, 1, ?)

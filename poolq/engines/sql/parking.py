@@ -5,9 +5,9 @@ is also the line's lock. A transaction that parks, releases, grants or removes a
 keeps the row locked until the transaction ends. So a line without jobs can be deleted, and no job
 is in a line without a row.
 
-`most` is the limit that was last named for this line, and applies to it. `since` is when `slot` was
-calculated. If `since` lies in the future, the clock has gone back, and `queue_discovery.VOID_SLOT`
-resets both."""
+`most` is the limit that was last named for this line, by the newest code (see `deploys.py`), and
+applies to it. `since` is when `slot` was calculated. If `since` lies in the future, the clock has
+gone back, and `queue_discovery.VOID_SLOT` resets both."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from poolq.engines.sql.limit_windows import (  # isort: skip
     SERVER_CLOCK, LockedWindows, lock_windows, save_windows, window_name,
 )  # fmt: skip
 from poolq.engines.sql.location import (  # isort: skip
-    RELEASED_PREFIX, is_gate_line, limit_at, line_of, released_by,
+    NO_DEPLOY, RELEASED_PREFIX, is_gate_line, limit_at, line_of, released_by,
 )  # fmt: skip
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Transaction, in_chunks
 from poolq.jobs.concurrency import is_gate
@@ -41,20 +41,22 @@ OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
     WHERE o.name = w.name AND o.span = ABS(w.span))"""
 #: With VALUES instead of SELECT, InnoDB would also lock the window's row, and could deadlock with a
 #: grant, which locks the window after the line. The queue is an argument, as it may have no row.
-OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, since)
+OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     SELECT one.place, ?, {{greatest}}(COALESCE((SELECT
             CASE WHEN used >= COALESCE({OVERRIDE_OF_WINDOW}, ?) AND start <= {{now}}
                 THEN start + ? ELSE {{now}} END
         FROM {{windows}} w WHERE name = ? AND span = ?), {{now}}), {LOCKED_HOLD_END}),
-        ?, ?, ?, {{now}}
+        ?, ?, ?, ?, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
+    {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}),
+    most = CASE WHEN deploy <= {{new:deploy}} THEN {{new:most}} ELSE most END,
+    deploy = {{greatest}}(deploy, {{new:deploy}}),
+    since = CASE WHEN since < {{new:since}} THEN {{new:since}} ELSE since END"""
+PARK_JOB = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ?, deploy = ? WHERE id = ?"
+OPEN_RELEASED_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
+    VALUES (?, ?, ?, ?, ?, ?, {NO_DEPLOY}, {{now}})
     {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}), most = {{new:most}},
     since = CASE WHEN since < {{new:since}} THEN {{new:since}} ELSE since END"""
-PARK_JOB = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ? WHERE id = ?"
-OPEN_RELEASED_LINE = """INSERT INTO {lines} (place, queue, slot, name, span, most, since)
-    VALUES (?, ?, ?, ?, ?, ?, {now})
-    {on:place, queue} slot = {least}(slot, {new:slot}), most = {new:most},
-    since = CASE WHEN since < {new:since} THEN {new:since} ELSE since END"""
 #: `due_at` becomes the end of the wait, which orders the line; `taken` keeps the due time.
 RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
@@ -70,10 +72,10 @@ MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
 #: until when a slot lasts, when the job expires, and its ties. NULL for all other jobs.
 RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR ties IS NOT NULL
     THEN {joined:lasts, expires_at, ties} END"""
-LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, {RARE}, due_at, rules
+LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, {RARE}, due_at, deploy, rules
     FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""
-RARE_COLUMN, DUE_COLUMN = 6, 7
+RARE_COLUMN, DUE_COLUMN, DEPLOY_COLUMN = 6, 7, 8
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
 RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
 SET_SLOT = "UPDATE {lines} SET slot = ?, since = {now} WHERE place = ? AND queue = ?"
@@ -81,12 +83,9 @@ DELETE_LINE = "DELETE FROM {lines} WHERE place = ? AND queue = ?"
 LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
 #: The lines of limits with a free slot, and of released jobs whose windows have ended, the one that
 #: was served least recently first.
-LOCK_DUE_LINES = f"""SELECT place, most, span, since, {{now}} FROM {{lines}} {{line:slot}}
+LOCK_DUE_LINES = f"""SELECT place, most, deploy, span, since, {{now}} FROM {{lines}} {{line:slot}}
     WHERE queue = ? AND slot <= {{now}} ORDER BY slot LIMIT {MAX_LOCKED} {{lock}}"""
 SKIP_DUE_LINES = LOCK_DUE_LINES.replace("{lock}", "{skip}")
-#: A line to be reviewed by a worker that registered at the given time.
-LOCK_MARKED_LINES = """SELECT place FROM {lines} {line:review} WHERE review > 0 AND review <= ?
-    AND queue = ? ORDER BY review LIMIT 1 {lock}"""
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 
 
@@ -107,13 +106,14 @@ def read_rare(stored: object) -> Rare:
 
 
 class Grant(NamedTuple):
-    """A job taken from a line, as a row of CLAIM_READY. It has a slot (`granted`), or is to be
-    reviewed, has expired, or has waited for a hold alone. `gates`: if its rules include gates,
-    those gates, whose slots the step takes for the job once it is claimed. `rules`: its rules."""
+    """A job taken from a line, as a row of CLAIM_READY. It has a slot (`granted`), or is to
+    ask for one (`asks`), has expired, or has waited for a hold alone. `gates`: if its rules include
+    gates, those gates, whose slots the step takes for the job once it is claimed. `rules`: its
+    rules."""
 
     row: Row
     granted: bool = False
-    reviewed: bool = False
+    asks: bool = False
     gates: LockedGates | None = None
     rules: Sequence[Rule] = ()
 
@@ -122,9 +122,10 @@ def put_in_lines(
     tx: Transaction,
     waiting: Sequence[tuple[Claim, Park | HoldKey]],
     released: Sequence[tuple[Claim, ReleaseUntil]],
+    deploy: int,
 ) -> None:
     """Move claimed jobs to their lines. Locks holds first, then the lines of released jobs, as
-    steps do."""
+    steps do. `deploy`: of which deploy the code is that has named their limits."""
     holders = [(claim, one) for claim, one in waiting if isinstance(one, HoldKey)]
     parked = [(claim, one) for claim, one in waiting if isinstance(one, Park)]
     if holders:
@@ -146,10 +147,10 @@ def put_in_lines(
         rule = park.rules[park.refused]
         opened[line_of(rule), claim.queue] = rule
     for line, rule in sorted(opened.items()):
-        _open_line(tx, *line, rule)
+        _open_line(tx, *line, rule, deploy)
     if parked:
         waits = [
-            (line_of(park.rules[park.refused]), encode_rules(park.rules), claim.id)
+            (line_of(park.rules[park.refused]), encode_rules(park.rules), deploy, claim.id)
             for claim, park in parked
         ]
         tx.later(BatchQuery(PARK_JOB, waits))
@@ -158,14 +159,14 @@ def put_in_lines(
         tx.later(BatchQuery(RELEASE_UNTIL, dues))
 
 
-def _open_line(tx: Transaction, place: str, queue: str, rule: Rule) -> None:
+def _open_line(tx: Transaction, place: str, queue: str, rule: Rule, deploy: int) -> None:
     line = rule.key, rule.span
     if is_gate(rule):
-        tx.later(Query(gates.OPEN_LINE, (place, queue, *line, rule.limit)))
+        tx.later(Query(gates.OPEN_LINE, (place, queue, *line, rule.limit, deploy)))
         tx.at_end(Query(gates.HAS_LINE, line))
         return
     window = rule.limit, rule.window, *line
-    tx.later(Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, place)))
+    tx.later(Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, deploy, place)))
 
 
 def encode_rules(rules: Sequence[Rule]) -> bytes:
@@ -175,12 +176,16 @@ def encode_rules(rules: Sequence[Rule]) -> bytes:
     )
 
 
-class DueLines(NamedTuple):
-    """Locked lines of a queue: those of parked jobs, with the limit last named for them, and those
-    of released jobs, with the length of the window, and when the slot was computed. `now`: the
-    server's time when they were locked."""
+#: A line's place, its limit, and by which deploy's code that was named.
+Line = tuple[str, int, int]
 
-    parked: Sequence[tuple[str, int]] = ()
+
+class DueLines(NamedTuple):
+    """Locked lines of a queue: those of parked jobs, as `Line`, and those of released jobs, with
+    the length of the window, and when the slot was computed. `now`: the server's time when they
+    were locked."""
+
+    parked: Sequence[Line] = ()
     released: Sequence[tuple[str, int, int]] = ()
     now: int = 0
 
@@ -194,12 +199,12 @@ def due_lines(queue: str, *, skips: bool = False) -> Query:
 
 def read_due_lines(found: QueryResult) -> DueLines:
     parked, released, now = [], [], 0
-    for name, most, span, since, time in found.rows:
+    for name, most, deploy, span, since, time in found.rows:
         place, now = to_text(name), number(time)
         if place.startswith(RELEASED_PREFIX):
             released.append((place, abs(number(span)), number(since)))
         else:
-            parked.append((place, number(most)))
+            parked.append((place, number(most), number(deploy)))
     return DueLines(parked, released, now)
 
 
@@ -233,22 +238,24 @@ def grant(
     tx: Transaction,
     queue: str,
     now: int,
-    lines: Iterable[tuple[str, int]],
+    deploy: int,
+    lines: Iterable[Line],
     oldest: int | None = None,
 ) -> Grant | int | None:
     """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
     of its limits holds back moves to the line of that limit. A line without a free slot records
     when to try it again. A job that has expired at the time `now` gets no slot. Claiming the job is
-    left to the step. `lines`: locked lines, each with its limit. `oldest`: when the first of the
-    queue's other jobs was due. Jobs that are later get no slot; if there are only such jobs, the
-    first of their due times is returned."""
+    left to the step. If its limits were named by older code than that of `deploy`, it asks for a
+    start itself. `lines`: locked lines. `oldest`: when the first of the queue's other jobs was due.
+    Jobs that are later get no slot; if there are only such jobs, the first of their due times is
+    returned."""
     job: Grant | int | None
     first: int | None = None
-    for place, most in lines:
-        if is_hold_line(place):
-            job = _grant_after_hold(tx, queue, place)
+    for line in lines:
+        if is_hold_line(line[0]):
+            job = _grant_after_hold(tx, queue, line[0])
         else:
-            job = _grant_from(tx, (place, queue), most, now, oldest)
+            job = _grant_from(tx, queue, line, now, deploy, oldest)
         if isinstance(job, int):
             first = job if first is None else min(first, job)
         elif job is not None:
@@ -256,32 +263,40 @@ def grant(
     return first
 
 
-def send_behind(tx: Transaction, queue: str, lines: Sequence[tuple[str, int]], now: int) -> None:
+def send_behind(tx: Transaction, queue: str, lines: Sequence[Line], now: int) -> None:
     """Let other lines be tried next."""
-    tx.later(*(Query(SET_SLOT, (now, place, queue)) for place, _ in lines))
+    tx.later(*(Query(SET_SLOT, (now, place, queue)) for place, *_ in lines))
 
 
 def _grant_from(
-    tx: Transaction, line: tuple[str, str], most: int, now: int, oldest: int | None
+    tx: Transaction,
+    queue: str,
+    of: Line,
+    now: int,
+    deploy: int,
+    oldest: int | None,
 ) -> Grant | int | None:
-    place, queue = line
+    place, most, named_by = of
+    line = place, queue
     (heads,) = tx.run(Query(LOCK_HEADS, line))
     if not heads.rows:
         tx.later(Query(DELETE_LINE, line))
         return None
-    due = number(heads.rows[0][DUE_COLUMN])
     if oldest is not None:
-        if due > oldest:
-            return due
+        if (since := number(heads.rows[0][DUE_COLUMN])) > oldest:
+            return since
         heads = QueryResult([row for row in heads.rows if number(row[DUE_COLUMN]) <= oldest], 0)
     for row in heads.rows:
         if 0 < read_rare(row[RARE_COLUMN]).expires_at <= now:
-            return Grant(row[:-1])
+            return Grant(row[:DEPLOY_COLUMN])
     if sanitize.rules(heads.rows[0][-1]) is None:
         return _unreadable(heads.rows[0])
     read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
     found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait to be first
     stored = [mine for _, mine in found]
+    stamp = number(heads.rows[0][DEPLOY_COLUMN])
+    if named_by < deploy or (stamp < deploy and len(stored[0]) > 1):
+        return Grant(heads.rows[0][:DEPLOY_COLUMN], asks=True)
     every = {rule for rules in stored for rule in rules}
     others = {line_of(rule) for rule in every} - {place}
     limits = _line_limits(tx, queue, others)
@@ -290,7 +305,7 @@ def _grant_from(
         [rule._replace(limit=limits.get(line_of(rule), rule.limit)) for rule in rules]
         for rules in stored
     )
-    jobs = [(row[:-1], rules) for (row, _), rules in zip(found, named, strict=True)]
+    jobs = [(row[: DEPLOY_COLUMN + 1], rules) for (row, _), rules in zip(found, named, strict=True)]
     asked = {rule for _, rules in jobs for rule in rules if is_gate(rule)}
     windows = {rule for _, rules in jobs for rule in rules if not is_gate(rule)}
     keys, locked, known = sorted({rule.key for rule in every}), None, list[QueryResult]()
@@ -315,7 +330,7 @@ def _grant_first(
         held = holds.refusal(named_rules, counters.holds, counters.now)
         if held is not None:
             rule = named_rules[held.rule]
-            if _wait_for_hold(tx, place, queue, to_text(job[0]), rule, held.until):
+            if _wait_for_hold(tx, place, queue, job, rule, held.until):
                 return None
             continue
         rules = counters.overridden(named_rules)
@@ -328,19 +343,19 @@ def _grant_first(
             if mine is None:  # else it asks again if it is given back, as its gates then have ended
                 ends = min(map(counters.slot_ends, rules))
                 tx.later(Query(RESERVE_SLOT, (ends, job[0])))
-            return Grant(job, granted=True, gates=mine, rules=rules)
+            return Grant(job[:DEPLOY_COLUMN], granted=True, gates=mine, rules=rules)
         refusing = rules[admission.rule]
         if line_of(refusing) == place:
             if not is_gate(refusing):
                 tx.later(Query(SET_SLOT, (admission.until, place, queue)))
             return None
-        _open_line(tx, line_of(refusing), queue, refusing)
+        _open_line(tx, line_of(refusing), queue, refusing, number(job[DEPLOY_COLUMN]))
         tx.later(Query(MOVE_JOB, (line_of(refusing), job[0])))
     return None
 
 
 def _wait_for_hold(
-    tx: Transaction, place: str, queue: str, id_: str, rule: Rule, until: int
+    tx: Transaction, place: str, queue: str, job: Row, rule: Rule, until: int
 ) -> bool:
     """Let a head wait for the hold of the rule's key. Returns whether its line waits, because it is
     one of a window with this key. A line of a gate is due while the gate has room, so its job
@@ -349,10 +364,10 @@ def _wait_for_hold(
         tx.later(Query(SET_SLOT, (until, place, queue)))
         return True
     if is_gate(rule):
-        holds.move_to_line(tx, queue, rule.key, id_)
+        holds.move_to_line(tx, queue, rule.key, to_text(job[0]))
     else:
-        _open_line(tx, line_of(rule), queue, rule)
-        tx.later(Query(MOVE_JOB, (line_of(rule), id_)))
+        _open_line(tx, line_of(rule), queue, rule, number(job[DEPLOY_COLUMN]))
+        tx.later(Query(MOVE_JOB, (line_of(rule), job[0])))
     return False
 
 
@@ -379,12 +394,12 @@ def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:
     if key in held:
         tx.later(Query(SET_SLOT, (held[key], place, queue)))
         return None
-    return Grant(heads.rows[0][:-1])
+    return Grant(heads.rows[0][:DEPLOY_COLUMN])
 
 
 def _unreadable(row: Row) -> Grant:
     """Return a job whose rules cannot be read, which leaves its line without a slot."""
-    id_, _, *rest, stored = row
+    id_, _, *rest, _, stored = row
     return Grant((id_, sanitize.unreadable_body("rules", stored), *rest), granted=True)
 
 

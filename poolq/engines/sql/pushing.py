@@ -12,9 +12,13 @@ from poolq.jobs.concurrent_option import ParkedPush
 
 STORE_PARKED = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, rules)
     SELECT ?, ?, ?, {now}, CASE WHEN ? > 0 THEN {now} + ? END, x'', ?, ?"""
-#: The limit that is named last applies, in all queues. The gate is not `plain`, as jobs wait.
+#: A new line counts as named by the newest code.
+OPEN_LINE = gates.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
+#: The limit that is named last applies, in all queues, unless workers' code has named one. The gate
+#: is not `plain`, as jobs wait.
 NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
-    VALUES (?, ?, ?, 0, 0, {now}) {on:name, span} most = {new:most}, plain = 0"""
+    VALUES (?, ?, ?, 0, 0, {now}) {on:name, span}
+    most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END, plain = 0"""
 
 
 def push_parked(tx: Transaction, pushes: Sequence[ParkedPush]) -> None:
@@ -28,7 +32,7 @@ def push_parked(tx: Transaction, pushes: Sequence[ParkedPush]) -> None:
     ]  # fmt: skip
     tx.later(
         *(
-            Query(gates.OPEN_LINE, (*line, rule.key, rule.span, rule.limit))
+            Query(OPEN_LINE, (*line, rule.key, rule.span, rule.limit))
             for line, rule in sorted(lines.items())
         ),
         BatchQuery(STORE_PARKED, rows),

@@ -30,8 +30,6 @@ FIRST_READY, FIRST_DELAYED, FIRST_SLOT = (
 #: claims as its gate allows.
 FIRST_GATE = f"""(SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = q.queue
     AND {IS_DUE} ORDER BY l.queue, l.slot LIMIT 1)"""
-FIRST_MARK = """(SELECT l.review FROM {lines} l {line:review}
-    WHERE l.review > 0 AND l.queue = q.queue ORDER BY l.review LIMIT 1)"""
 #: A line whose slot was calculated before the clock went back. Those of gates have no such time.
 _IS_VOID = f"l.since > {{now}} AND l.slot > 0 AND l.slot < {GATE_SLOT}"
 HAS_VOID_SLOT = f"EXISTS (SELECT 1 FROM {{lines}} l {{line:since}} WHERE {_IS_VOID})"
@@ -39,12 +37,12 @@ VOID_LINES = f"""SELECT l.place, l.queue FROM {{lines}} l {{line:since}} WHERE {
     ORDER BY l.since LIMIT {MAX_VOID}"""
 VOID_SLOT = """UPDATE {lines} SET slot = 0, since = 0
     WHERE place = ? AND queue = ? AND since > {now} AND slot > 0"""
-_STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_MARK}, {FIRST_DELAYED}, {FIRST_READY}, {FIRST_GATE},
+_STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY}, {FIRST_GATE},
     {HAS_VOID_SLOT}"""
 STATE = f"SELECT q.queue, q.paused, q.armed, q.seen, {_STATE} FROM {{queues}} q"
 STATES = STATE + " WHERE q.queue IN {list}"
-#: Special values of `armed`, for a queue without a row, and after a request for a review.
-NO_ROW, ARMED_BY_REVIEW = -1, 2
+#: What `armed` is for a queue without a row.
+NO_ROW = -1
 ROWLESS_STATE = f"SELECT q.queue, 0, {NO_ROW}, 0, {_STATE} FROM (SELECT ? AS queue) q"
 CLOCK_AND_PAUSED = f"""SELECT '', {{now}}, {HAS_VOID_SLOT}
     UNION ALL SELECT p.queue, 0, 0 FROM {{queues}} p WHERE p.paused = 1"""
@@ -52,10 +50,9 @@ CLOCK_AND_PAUSED = f"""SELECT '', {{now}}, {HAS_VOID_SLOT}
 
 class QueueState(NamedTuple):
     """A queue's state. Times are in microseconds since the epoch, or None. `slot`: the earliest
-    slot of its lines. `mark`: the earliest mark of a line to be reviewed. `delayed`: when the first
-    delayed job is due. `ready`: when the first ready job was due. `gate`: the line of a gate that
-    has room. `void`: whether some queue has a slot from before the clock went back. `known`:
-    whether the queue has a row."""
+    slot of its lines. `delayed`: when the first delayed job is due. `ready`: when the first ready
+    job was due. `gate`: the line of a gate that has room. `void`: whether some queue has a slot
+    from before the clock went back. `known`: whether the queue has a row."""
 
     queue: str
     paused: bool
@@ -63,7 +60,6 @@ class QueueState(NamedTuple):
     seen: int
     now: int
     slot: int | None = None
-    mark: int | None = None
     delayed: int | None = None
     ready: int | None = None
     gate: str | None = None
@@ -94,8 +90,7 @@ class QueueState(NamedTuple):
     @property
     def is_due(self) -> bool:
         """Return whether something is due, even if its wake-up has been taken."""
-        asked = self.mark is not None and self.armed == ARMED_BY_REVIEW
-        return not self.paused and (self.has_jobs or self.has_slot or asked)
+        return not self.paused and (self.has_jobs or self.has_slot)
 
 
 class Look(NamedTuple):
@@ -111,7 +106,7 @@ class Look(NamedTuple):
 
     def names(self) -> list[str]:
         """Return the queues from which something may be claimed now. A gate's line may have room.
-        Behind a slot in the future, there may be such a line, or one that is to be reviewed."""
+        Behind a slot in the future, there may be such a line."""
         came = [queue for queue, due in self.delayed.items() if due <= self.now]
         return sorted({*self.ready, *came, *self.slots})
 

@@ -6,7 +6,7 @@ from operator import itemgetter
 
 from poolq.engines.base import DeathEnd, DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
-from poolq.engines.sql import job_counters, limit_reviews, settling
+from poolq.engines.sql import job_counters, settling
 from poolq.engines.sql.location import cancelled_at, claimed_by, is_cancelled
 from poolq.engines.sql.nodes import DELETE_DECLARED, DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
@@ -15,8 +15,8 @@ from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import Entry, State, entry, with_entry
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
-WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, reviewed,
-    place, ties FROM {jobs} WHERE place IN (?, ?)"""
+WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, place,
+    ties FROM {jobs} WHERE place IN (?, ?)"""
 #: What becomes of the running job, as a field of Recovered.
 FATE_OF_END: dict[DeathEnd, str] = {
     "crash": "crashed", "timeout": "timed_out", "cancelled": "cancelled", "returned": "returned",
@@ -40,8 +40,6 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     held = sorted(map(_sanitized, claims.rows), key=itemgetter(1, 2))  # request, index
     if death is None:
         death = _unknown_death(worker, held, found.rows[0][1])
-    # This comes first, because it locks lines (see `parking.bring_back`).
-    limit_reviews.end_reviews_of_dead(tx, [(row[0], row[3], row[8]) for row in held])
     increments = job_counters.CounterIncrements()
     increments.add_rows(counters)
     ids: dict[str, list[str]] = {fate: [] for fate in Recovered._fields}
@@ -90,9 +88,9 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 
 def _sanitized(row: Row) -> Row:
     """Return a claim with its state, as far as the state can be read."""
-    id_, request, index, queue, attempt, crashes, failing, history, reviewed, place, ties = row
+    id_, request, index, queue, attempt, crashes, failing, history, place, ties = row
     numbers, cancelled = map(count, (attempt, crashes, failing)), is_cancelled(to_text(place))
-    kept = *numbers, blob(history), reviewed, cancelled, ties
+    kept = *numbers, blob(history), cancelled, ties
     return id_, number(request), number(index), queue, *kept
 
 

@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 
 from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql import limit_reviews
 from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
 from poolq.engines.sql.location import DELAYED, QUEUED, cancelled_at, claimed_by, released_by
 from poolq.engines.sql.parking import put_in_lines
@@ -91,7 +90,6 @@ def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
     return (DELAYED, delay, *state, id_) if delay > 0 else (QUEUED, 0, *state, id_)
 
 
-_reviewed = itemgetter(Claim._fields.index("reviewed"))
 _ties = itemgetter(Claim._fields.index("ties"))
 
 
@@ -104,12 +102,12 @@ class AckBatch(NamedTuple):
 
 
 def ack_batch(settlements: Settlements) -> AckBatch | None:
-    """Prepare a batch before any lock. Returns None unless all are distinct,
-    unreviewed acks of jobs without rights."""
+    """Prepare a batch before any lock. Returns None unless all are distinct
+    acks of jobs without rights."""
     if not _DONE.issuperset(map(type, map(_outcome, settlements))):
         return None
     claims = [one.claim for one in settlements]
-    if any(map(_reviewed, claims)) or any(map(_ties, claims)):
+    if any(map(_ties, claims)):
         return None
     ids = [one.id for one in claims]
     called = frozenset([f"{one.id} {one.request} {one.index}" for one in claims])
@@ -124,12 +122,14 @@ def settle(
     settlements: Settlements,
     found: Sequence[QueryResult],
     now: int,
+    deploy: int,
     acks: AckBatch | None = None,
 ) -> list[str]:
     """Apply settlements. Returns the ids of the stale ones. `found`: the answers to `held_queries`.
-    `now`: the server's time. `acks`: the result of `ack_batch` for the settlements."""
+    `now`: the server's time. `deploy`: of which deploy the worker's code is. `acks`: the result of
+    `ack_batch` for the settlements."""
     ours = held_claims(found)
-    batch = _SettlementBatch(worker, now)
+    batch = _SettlementBatch(worker, now, deploy)
     stale: list[str] = []
     if acks is not None and ours == acks.claims:
         batch.deleted += acks.ids
@@ -152,10 +152,6 @@ def settle(
     if stale:
         _settle_cancelled(tx, worker, [one for one in settlements if one.claim.id in stale], batch)
         stale = [id_ for id_ in stale if id_ not in batch.accepted]
-    if any(one.claim.reviewed for one in settlements):
-        ended = {*batch.deleted, *batch.accepted}
-        kept = [one for one in settlements if one.claim.id not in stale or one.claim.id in ended]
-        limit_reviews.end_reviews(tx, kept)
     batch.write(tx)
     return stale
 
@@ -187,8 +183,9 @@ def _settle_cancelled(
 class _SettlementBatch:
     """Accepted settlements, grouped by the statements that apply them."""
 
-    def __init__(self, worker: str, now: int) -> None:
+    def __init__(self, worker: str, now: int, deploy: int) -> None:
         self.now = now
+        self.deploy = deploy
         self.increments = CounterIncrements(worker)
         self.deleted: list[str] = []
         self.given_back: list[str] = []
@@ -250,7 +247,7 @@ class _SettlementBatch:
 
     def write(self, tx: Transaction) -> None:
         # This comes first, because it locks lines (see `parking.bring_back`).
-        put_in_lines(tx, self.parked, self.held_back)
+        put_in_lines(tx, self.parked, self.held_back, self.deploy)
         jobs = {SAVE_STATE: self.states, BURY_JOB: self.buried, RELEASE_JOB: self.released}
         for sql, rows in jobs.items():
             if rows:

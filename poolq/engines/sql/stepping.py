@@ -13,11 +13,11 @@ from itertools import takewhile
 
 from poolq.engines.base import Claim, Step
 from poolq.engines.sanitize import blob, number, to_text
-from poolq.engines.sql import claiming
+from poolq.engines.sql import claiming, deploys
 from poolq.engines.sql.claiming import Ranges, StepContext
 from poolq.engines.sql.gates import ADMITTED_BY_GATE
 from poolq.engines.sql.location import cancelled_at, claimed_by
-from poolq.engines.sql.parking import LOCK_MARKED_LINES, DueLines, due_lines, read_due_lines
+from poolq.engines.sql.parking import DueLines, due_lines, read_due_lines
 
 from poolq.engines.sql.queue_discovery import (  # isort: skip
     MAX_LOOKED, QueueState, load_states, look, read_states, state_query, void_slots,
@@ -27,12 +27,11 @@ from poolq.engines.sql.settling import held_queries, may_return_jobs, settle
 from poolq.engines.sql.wakeups import arm
 from poolq.errors import EngineError, Fenced
 
-LOCK_WORKER = "SELECT request, stale, {now}, since, aside FROM {workers} WHERE worker = ? {lock}"
-REGISTERED_AT_COLUMN = 3  # of LOCK_WORKER
+LOCK_WORKER = "SELECT request, stale, {now}, deploy, aside FROM {workers} WHERE worker = ? {lock}"
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
-    reviewed, ties, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
+    ties, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
 #: A step that serves all queues checks at most this many queues more than it wants jobs, and the
 #: lines of at most so many.
@@ -54,17 +53,21 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     early = [] if may_return_jobs(ctx.settlements) else queries
     held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
     found = lock_worker(tx, ctx.worker, *held, *early)
-    request, stale, ctx.now, ctx.registered_at, aside = found[0].rows[0]
-    request, ctx.registered_at, aside = map(number, (request, ctx.registered_at, aside))
+    request, stale, ctx.now, ctx.deploy, aside = found[0].rows[0]
+    request, ctx.deploy, aside = map(number, (request, ctx.deploy, aside))
     _check_order(ctx, request, aside)
     if ctx.request == request:
         return _replay(tx, ctx, to_text(stale))
     first = 1 + len(held)
-    late = settle(tx, ctx.worker, ctx.settlements, found[1:first], now=ctx.now, acks=ctx.acks)
+    late = settle(
+        tx, ctx.worker, ctx.settlements, found[1:first], ctx.now, ctx.deploy, acks=ctx.acks
+    )
     answers = found[first:]
     if queries and not early:
         answers = tx.run(*queries)
-    if ctx.want > 0:
+    if ctx.ask:
+        _claim_asking(tx, ctx)
+    elif ctx.want > 0:
         claim = _claim_in_turn if ctx.queues is None else _claim_in_order
         claim(tx, ctx, ranges, answers)
     tx.later(Query(SAVE_ANSWER, (ctx.request, " ".join(late), ctx.worker)))
@@ -93,20 +96,19 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     places = claimed_by(ctx.worker), cancelled_at(ctx.worker)
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (*places, ctx.request)))
     claims = []
-    for id_, body, *kept, queue, index, admitted, reviewed, ties, expires_at in found.rows:
+    for id_, body, *kept, queue, index, admitted, ties, expires_at in found.rows:
         stored, known = claiming.body_and_state(body, kept)
         where = (id_, ctx.request, number(index), to_text(queue))
-        marks = bool(admitted), bool(reviewed)
         gated = bool(admitted == ADMITTED_BY_GATE)
-        expires = number(expires_at)
-        claims.append(Claim(*where, stored, known, *marks, blob(ties), gated, expires))
+        claim = Claim(*where, stored, known, bool(admitted), 0, blob(ties), gated)
+        claims.append(claim._replace(expires_at=number(expires_at)))
     return Step(claims, stale.split(), now=ctx.now)
 
 
 def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
     """Return queries for the states of queues, and for jobs or lines of the one that is next."""
     names = ctx.queues if ctx.queues is not None else [ctx.turns.first]
-    if ctx.want <= 0 or not ctx.first_queue:
+    if ctx.want <= 0 or ctx.ask or not ctx.first_queue:
         return []
     lines = [due_lines(ctx.first_queue)] if ctx.first_queue in ctx.lined_queues else []
     return [state_query(names), *lines, *(one.query(ctx.want) for one in ranges)]
@@ -123,6 +125,15 @@ def _first_states(tx: Transaction, ctx: StepContext, answers: Answers) -> dict[s
     return {one.queue: one for one in ctx.states if not one.paused}
 
 
+def _claim_asking(tx: Transaction, ctx: StepContext) -> None:
+    """Claim the head of a line whose limit was named by older code than the worker's."""
+    queues = ctx.queues
+    if queues is None:
+        queues = list(look(tx.run, ctx.skips).slots)
+    if found := deploys.take_head(tx, queues, ctx.deploy):
+        claiming.claim_asking(tx, ctx, *found)
+
+
 def _load(tx: Transaction, ctx: StepContext, queues: Sequence[str]) -> list[QueueState]:
     """Return the states of those of the queues that are not paused, as they are now."""
     states = {one.queue: one for one in load_states(tx.run, queues)}
@@ -136,9 +147,7 @@ def _lock_lines(
     tx: Transaction, ctx: StepContext, one: QueueState, locked: Mapping[str, DueLines]
 ) -> DueLines:
     """Lock due lines of a queue, unless they are locked already. Those of gates are left to
-    `gates.py`, and the one to be reviewed to `limit_reviews.py`."""
-    if one.mark is not None:
-        tx.send([Query(LOCK_MARKED_LINES, (ctx.registered_at, one.queue))])
+    `gates.py`."""
     if one.queue in locked:
         return locked[one.queue]
     if one.slot is None or one.slot > one.now:

@@ -16,9 +16,6 @@ from poolq.engines.sql.session import Query, Session, Transaction
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
-#: Arms queues for a review, with a value that steps never set, so that old marks wake nobody again.
-ARM_MARKED = """UPDATE {queues} SET armed = 2
-    WHERE queue IN (SELECT l.queue FROM {lines} l WHERE l.review > 0)"""
 PAUSE_QUEUE = """INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now})
     {on:queue} paused = 1"""
 RESUME_QUEUE = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"

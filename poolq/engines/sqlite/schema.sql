@@ -5,8 +5,8 @@
 -- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that limit
 -- until `due_at`, with the due time in `taken`. (worker, request, idx) identify a claim.
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
--- `lasts`: until when a slot is reserved for the job. `reviewed`: the job was claimed from a line
--- without a slot, to ask its code for its limits again. `expires_at`: when the job expires, if it does.
+-- `lasts`: until when a slot is reserved for the job. `deploy`: by which deploy's code its limits were
+-- named when it parked. `expires_at`: when the job expires, if it does.
 -- `ties`: the job's rights as JSON, or NULL (see jobs/ties.py).
 CREATE TABLE IF NOT EXISTS {ns}_jobs (
     id TEXT NOT NULL,
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS {ns}_jobs (
     rules BLOB,
     body BLOB NOT NULL,
     lasts INTEGER NOT NULL DEFAULT 0,
-    reviewed TEXT NOT NULL DEFAULT '',
+    deploy INTEGER NOT NULL DEFAULT 0,
     expires_at INTEGER,
     ties BLOB,
     PRIMARY KEY (id)
@@ -63,7 +63,7 @@ CREATE INDEX IF NOT EXISTS {ns}_queues_used ON {ns}_queues (used);
 CREATE INDEX IF NOT EXISTS {ns}_queues_paused ON {ns}_queues (paused, queue);
 
 -- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
--- The claims in this answer are the jobs with the same `request`. `since`: when the worker was registered.
+-- The claims in this answer are the jobs with the same `request`. `deploy`: of which deploy its code is.
 -- `aside`: how often it settled outside its steps.
 CREATE TABLE IF NOT EXISTS {ns}_workers (
     worker TEXT NOT NULL,
@@ -76,7 +76,7 @@ CREATE TABLE IF NOT EXISTS {ns}_workers (
     started INTEGER NOT NULL,
     request INTEGER NOT NULL DEFAULT -1,
     stale TEXT NOT NULL DEFAULT '',
-    since INTEGER NOT NULL DEFAULT 0,
+    deploy INTEGER NOT NULL DEFAULT 0,
     aside INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (worker)
 ) WITHOUT ROWID;
@@ -91,6 +91,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
 ) WITHOUT ROWID;
 
 -- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
+-- `deploy`: of a gate, by which deploy's code `most` was named.
 -- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
 -- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
 -- certainly neither a hold of the key nor a limit that a person has set.
@@ -98,6 +99,7 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
     name TEXT NOT NULL,
     span INTEGER NOT NULL,
     most INTEGER NOT NULL,
+    deploy INTEGER NOT NULL DEFAULT 0,
     start INTEGER NOT NULL,
     used INTEGER NOT NULL,
     ends INTEGER NOT NULL,
@@ -110,7 +112,7 @@ CREATE INDEX IF NOT EXISTS {ns}_windows_ends ON {ns}_windows (ends);
 
 -- Lines of parked jobs, one for each limit and queue. `slot`: when to try the first job again.
 -- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
--- `review`: workers that registered then or later review the limits of the line's head (0: none).
+-- `deploy`: by which deploy's code `most` was named. Lines of released jobs and of holds have a higher one.
 CREATE TABLE IF NOT EXISTS {ns}_lines (
     place TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -119,12 +121,12 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     span INTEGER NOT NULL,
     most INTEGER NOT NULL,
     since INTEGER NOT NULL DEFAULT 0,
-    review INTEGER NOT NULL DEFAULT 0,
+    deploy INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (place, queue)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_lines_slot ON {ns}_lines (queue, slot);
 CREATE INDEX IF NOT EXISTS {ns}_lines_since ON {ns}_lines (since, slot);
-CREATE INDEX IF NOT EXISTS {ns}_lines_review ON {ns}_lines (review, queue);
+CREATE INDEX IF NOT EXISTS {ns}_lines_deploy ON {ns}_lines (queue, deploy, place);
 
 -- How often each event has happened, by worker ('' for recovered workers) and queue.
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
@@ -222,8 +224,10 @@ CREATE TABLE IF NOT EXISTS {ns}_slots (
     PRIMARY KEY (name, seat)
 ) WITHOUT ROWID;
 
+-- `deploys`: the last deploy.
 CREATE TABLE IF NOT EXISTS {ns}_schema (
     one INTEGER NOT NULL DEFAULT 1,
     version INTEGER NOT NULL,
+    deploys INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (one)
 ) WITHOUT ROWID;

@@ -356,42 +356,46 @@ def test_the_main_thread_learns_of_fencing_that_the_watcher_met(
         buffer.settle()
 
 
-def test_a_review_is_repeated_until_the_engine_answers(
+def test_an_acceptance_is_repeated_until_the_engine_answers(
     engine: Engine, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    asked: list[tuple[str, object]] = []
+    asked: list[tuple[str, int]] = []
 
-    def review(worker: str, queues: object) -> None:
-        asked.append((worker, queues))
+    def accept(worker: str, deploy: int) -> int:
+        asked.append((worker, deploy))
         if len(asked) < 3:
             raise EngineUnavailable("gone")
+        return 7
 
-    monkeypatch.setattr(engine, "review", review)
+    monkeypatch.setattr(engine, "accept", accept)
     log = reporting.Log(reporting.FORMATS["text"]())
     client = StepClient(engine, "w1", ["q"], log, lambda seconds, _: bool(pauses.append(seconds)))
-    client.review()
-    assert asked == [("w1", ["q"])] * 3
+    assert client.accept(5) == 7
+    assert asked == [("w1", 5)] * 3
     assert len(pauses) == 2
 
 
-def test_a_review_is_given_up_by_who_shall_leave(
+def test_an_acceptance_is_given_up_by_who_shall_leave(
     buffer: ClaimBuffer, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def review(_worker: str, _queues: object) -> None:
+    def accept(_worker: str, _deploy: int) -> int:
         raise EngineUnavailable("gone")
 
-    monkeypatch.setattr(engine, "review", review)
+    monkeypatch.setattr(engine, "accept", accept)
     with pytest.raises(Leaving):
-        buffer.review()
+        buffer.accept(0)
 
 
-def test_a_generation_is_reviewed_once(row: WorkerRow) -> None:
-    assert not row.has_reviewed(1)
-    row.set_reviewed(2)
-    assert row.has_reviewed(1)
-    assert row.has_reviewed(2)
-    assert not row.has_reviewed(3)
+def test_workers_of_a_generation_share_its_deploy(row: WorkerRow) -> None:
+    assert row.deploy(1) == 0
+    row.set_deploy(1, 5)
+    assert (row.deploy(1), row.deploy(2)) == (5, 0)
+    row.set_deploy(2, 9)
+    assert row.deploy(2) == 9
+    assert row.deploy(1) == 8, "it is older than the last one"
+    row.set_deploy(1, 99)
+    assert row.deploy(2) == 9
 
 
 GATE = Rule("k", 1, GATE_WINDOW)

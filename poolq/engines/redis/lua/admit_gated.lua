@@ -57,12 +57,12 @@ if held_for > 0 then
   return {digits(held_for), held_at - 1, digits(now + held_for), 1, 0}
 end
 
--- The limit that is named last applies from now on, to a gate that is in use.
+-- What the newest code names applies from now on, to a gate that is in use.
+local deploy = deploy_of(worker)
+gates().follow(rules, deploy)
 local function name_limit(rule)
   local before, taken = gates().limit(rule.key)
-  if before and before ~= rule.limit then
-    call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
-  end
+  if before and before ~= rule.limit then gates().name(rule.key, rule.limit, taken, deploy) end
 end
 
 local at = 0
@@ -89,6 +89,6 @@ if wait > 0 then
   forget_left()
   return {digits(wait), places[at] - 1, digits(now + wait), 0, digits(windows[at].most)}
 end
-gates().enter(rules, id, ARGV[1], name, true)
+gates().enter(rules, id, ARGV[1], name, deploy)
 forget_left(rules, true)
 return {0, -1, 0}

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- Take slots and starts as `admit_gated` does, also if jobs wait for a gate, or if the claim is being
--- reviewed.
+-- Take slots and starts as `admit_gated` does, also if jobs wait for a gate, or if the claim is to
+-- ask for a start because older code has named its limits. Then its rules name the limits of the lines of its
+-- queue.
 -- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, window_opening,
 --        limit_windows, parked_jobs, claims, released_first.
 --
@@ -20,11 +21,13 @@ end
 local windows, places = windows_of(rules)
 if comes_too_early(queue, id, windows) then return {-4} end
 
--- The limit that is named last applies from now on.
+-- What the newest code names applies from now on.
+local deploy = deploy_of(worker)
+gates().follow(rules, deploy)
 local function name_limit(rule)
   local before, taken = gates().limit(rule.key)
   if before == rule.limit then return end
-  call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
+  gates().name(rule.key, rule.limit, taken, deploy)
   if before then gate_slots().open_lines(rule.key) end
 end
 
@@ -64,10 +67,8 @@ if at == 0 then
   if wait == 0 then gates().enter(rules, id, ARGV[1], name) end
 end
 if how == 'r' then
-  local since = registered_at(worker)
   for _, rule in ipairs(rules) do
-    unmark(queue, identity_of(rule), since)
-    if set_limit(queue, rule) then wake(queue, 0) end
+    if set_limit(queue, rule, deploy) then wake(queue, 0) end
   end
 end
 for _, rule in ipairs(rules) do

@@ -13,8 +13,7 @@ if ARGV[2] == 'pause' then
   call('ZREM', LATER, queue)
 elseif call('SREM', P .. 'paused', queue) == 1 then
   update_later(queue)
-  -- Count marked lines, whose heads can be claimed without a slot.
-  local ready = math.max(count_ready(queue), call('EXISTS', P .. 'marked:' .. queue))
+  local ready = count_ready(queue)
   if ready > 0 or call('EXISTS', P .. 'ready:' .. queue) == 1 then activate(queue) end
   wake(queue, ready)
 end

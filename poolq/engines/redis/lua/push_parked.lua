@@ -7,14 +7,17 @@
 -- ARGV: for each job six: "<queue>", id, body, how long after now it expires (0: never), and limit and
 --       key of its gate.
 -- Reply: nothing.
+--
+-- What the jobs name counts as named by the newest code.
 
 local opened = {}
+local deploy = tonumber(call('MGET', P .. 'deploys')[1] or nil) or 0
 
--- The limit that is named last applies from now on.
+-- The limit that is named last applies from now on, unless workers' code has named one.
 local function name_limit(rule)
-  local before, taken = gates().limit(rule.key)
-  if not before or before == rule.limit then return end
-  call('HSET', GATES, rule.key, digits(rule.limit) .. ' ' .. digits(taken))
+  local before, taken, by = gates().limit(rule.key)
+  if not before or before == rule.limit or by > 0 then return end
+  gates().name(rule.key, rule.limit, taken, 0)
   gate_slots().open_lines(rule.key)
 end
 
@@ -27,14 +30,14 @@ for i = 1, #ARGV, 6 do
     call('HSET', STATES, id, '0 0 0 0 ' .. digits(now + tonumber(expires)) .. '\n')
   end
   call('HSET', bodies_of(id), id, stamp .. ' ' .. queue .. '\n' .. body)
-  local rules = '1 ' .. limit .. ' ' .. digits(GATE_WINDOW) .. ' ' .. #key .. ':' .. key
+  local rules = '1 ' .. digits(deploy) .. ' ' .. limit .. ' ' .. digits(GATE_WINDOW) .. ' ' .. #key .. ':' .. key
   call('HSET', P .. 'parkrules:' .. queue, id, rules)
   if opened[line] then
     call('ZADD', line, stamp, id)
   else
     opened[line] = true
     mark_known(queue)
-    call('HSET', P .. 'limits:' .. queue, identity, limit)
+    name_line(queue, identity, rule.limit, deploy)
     name_limit(rule)
     if join_line(queue, id, now, rule) then wake(queue, 0) end
   end

@@ -10,7 +10,6 @@
 
 local worker = P .. 'worker:' .. ARGV[1]
 call('HSETNX', worker, '#request', -1)
-call('HSETNX', worker, '#since', stamp)
 call('HSET', worker, '#node', ARGV[2], '#who', ARGV[3])
 call('HSET', P .. 'workers', ARGV[1], ARGV[2])
 call('HSETNX', P .. 'nodes', ARGV[2], 0)

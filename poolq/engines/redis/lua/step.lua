@@ -4,12 +4,12 @@
 --        unpaused, many_queues, ready, delayed, bodies, holds, window_opening, limit_windows,
 --        parked_jobs, claims, settling.
 --
--- ARGV: worker, request, want, the last number that `settle` has returned to the worker (0: none),
+-- ARGV: worker, request, want (-1: the head of a line that is to be asked), the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
 --       `settling`.
 -- Reply: {1} if the worker is not registered, or if the store has lost its last changes.
 --        {2, last} if the request is lower than the last one. Else {0, stale ids, groups, now}. A
---        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to be reviewed, 3:
+--        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to ask for a start, 3:
 --        admitted by a gate; plus 4 if some jobs anywhere have rights), ids, bodies, states}. A missing
 --        body or state is nil. Without any, `states` is empty.
 -- A request equal to the last one changes nothing, and returns those of its claims still held.
@@ -43,7 +43,7 @@ end
 check_clock()
 settle_others(worker, at, stale)
 
-local granted, since = false, nil
+local granted, deploy = false, nil
 
 local function has_expired(id)
   local state = any_states() and call('HGET', STATES, id)
@@ -103,21 +103,30 @@ local function claim_older(queue, due)
   return index < want
 end
 
--- Claim a parked job, the head of a line to be reviewed or, if there is none, of one with a slot.
+-- Claim a parked job that has a slot, or heads of lines that ask for one.
 local function claim_parked(queue)
-  local identity, id, how
-  if call('EXISTS', P .. 'marked:' .. queue) == 1 then
-    since = since or registered_at(worker)
-    identity, id = take_marked(queue, since)
-    how = 'r'
+  local asked, identity, id, how = {}, nil, nil, nil
+  deploy = deploy or deploy_of(worker)
+  repeat
+    identity, id, how = take_parked(queue, next_claim, has_expired, oldest_of(queue), deploy)
+    if not identity or asked[identity] then return end
+    granted, asked[identity] = true, true
+    claim(queue, how, {id})
+    leave_line(queue, identity, id)
+  until how ~= 'r' or index == want
+end
+
+-- Claim the head of a line whose limit was named by older code than the worker's.
+local function claim_old()
+  want, deploy = 1, deploy_of(worker)
+  for _, queue in ipairs((split_paused(all_queues and call('SMEMBERS', P .. 'lined') or queues))) do
+    local identity, id = take_old(queue, deploy)
+    if identity then
+      claim(queue, 'r', {id})
+      leave_line(queue, identity, id)
+      return
+    end
   end
-  if not identity then
-    identity, id, how = take_parked(queue, next_claim, has_expired, oldest_of(queue))
-  end
-  if not identity then return end
-  granted = true
-  claim(queue, how, {id})
-  leave_line(queue, identity, id)
 end
 
 -- Return released jobs to the queue, and claim a parked job if this step has not claimed one yet, behind
@@ -131,10 +140,14 @@ local function claim_first(queue)
     if not granted then claim_parked(queue) end
     due = first_parked(queue)
   until not due or index == want or not claim_older(queue, due)
-  return due ~= nil or call('EXISTS', P .. 'marked:' .. queue) == 1, due ~= nil
+  return due ~= nil, due ~= nil
 end
 
 simple = false
+if want < 0 then
+  local good, problem = pcall(claim_old)
+  return finish_step({}, good, problem)
+end
 if all_queues and want > 0 then
   activate_due()
   queues = call('ZRANGE', ACTIVE, 0, FEW_QUEUES)

@@ -33,7 +33,7 @@
 --   keys:<queue>      ZSET  "<key>\n<identity>" of each line, score 0 (so sorted by key)
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
---   marked:<queue>    ZSET  identity -> time; workers registered then or later review the line
+--   codes:<queue>     ZSET  identity -> by which deploy's code the limit of its line was named
 --   parkrules:<queue> HASH  parked id -> its rules, see part `parked_jobs`
 --   held:<queue>      ZSET  released id -> until when
 --   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
@@ -52,23 +52,26 @@
 --   gate:<key>        HASH  id -> "<request> <index> <worker>", the claim that has a slot of the gate
 --   gated             HASH  id with slots -> "<bytes>:<key>" of each of its gates
 --   seats:<key>       HASH  worker -> "<request> <index> <id>", the claim that has its seat of the gate,
---                           or had it last; "#" -> "<limit named last> <slots taken so far> <seats>"
+--                           or had it last; "#" -> "<limit> <slots taken so far> <deploy
+--                           whose code has named the limit> <seats>"
 --   seated            SET   workers that may have a seat
---   gates             HASH  key of a gate in use -> "<limit named last> <slots taken so far>"
+--   gates             HASH  key of a gate in use -> "<limit> <slots taken so far> <deploy whose code has
+--                           named the limit>"
 --   gatequeues:<key>  SET   queues with jobs that wait for the gate
 --   holds             HASH  key of limits that is held -> "<since> <until>"; expires after the last one
 --   swept             HASH  key of a hash that the sweep has scanned in part -> its cursor
 --   counters          HASH  "<counter> <queue>" -> how often
+--   deploys           STRING the number of the last deploy
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", which queue
 --                           comes first, or with many queues "#cursor", the last queue served;
 --                           "#aside", how often `settle` ran; "#node"; "#who", the registration as
---                           JSON; "#since", when it was made; "#seat", the key of the gate
+--                           JSON; "#deploy", of which deploy its code is; "#seat", the key of the gate
 --                           of which it may have a seat; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
 --                           "<from>:<to>" (the job has slots, which count in that span), "g" (it
 --                           was parked and has slots of gates),
---                           "r" (to be reviewed) or "c<time>/<how>" (the job is cancelled, and
+--                           "r" (to ask for a start) or "c<time>/<how>" (the job is cancelled, and
 --                           its worker is to be killed at that time)
 --   cancels           HASH  id of a job that was cancelled while it was running -> worker; void
 --                           unless the worker has such a claim of it

@@ -15,7 +15,7 @@ local function is_cancelled(how)
   return string.sub(how, 1, 1) == 'c'
 end
 
--- When a worker registered.
-local function registered_at(worker)
-  return tonumber(call('HGET', worker, '#since') or nil) or 0
+-- Of which deploy a worker's code is; 0 if it was not accepted yet.
+local function deploy_of(worker)
+  return tonumber(call('HGET', worker, '#deploy') or nil) or 0
 end

@@ -54,7 +54,7 @@ elseif request > last then
   simple = not many and check_simple(queues)
 end
 if request > last then at = settle_runs(worker, at, stale, stored, 3) end
-simple = simple and ARGV[at] == '0'
+simple = simple and want >= 0 and ARGV[at] == '0'
 
 local function read_bodies(ids)
   local found, guess = {}, bodies_of(ids[1])

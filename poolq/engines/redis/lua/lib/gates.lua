@@ -34,33 +34,49 @@ local function gates()
   end
 
   -- Call `visit` with each worker, job and name of a claim that has a seat of a gate. Returns the limit
-  -- that was last named with a seat, and how many slots were taken so far; nil if there are no seats.
+  -- that was named with a seat, how many slots were taken so far, and which deploy's code has named the
+  -- limit; nil if there are no seats.
   function G.each_seat(key, visit)
-    local all, limit, taken = call('HGETALL', P .. 'seats:' .. key), nil, nil
+    local all, limit, taken, deploy = call('HGETALL', P .. 'seats:' .. key), nil, nil, nil
     for i = 1, #all, 2 do
       if all[i] == '#' then
-        limit, taken = string.match(all[i + 1], '^(%d+) (%d+) ')
+        limit, taken, deploy = string.match(all[i + 1], '^(%d+) (%d+) (%d+) ')
       else
         local id, name = sitting(all[i], all[i + 1])
         if id then visit(all[i], id, name) end
       end
     end
-    return tonumber(limit), tonumber(taken)
+    return tonumber(limit), tonumber(taken), tonumber(deploy)
   end
 
   -- Take away the seat of a worker.
   function G.vacate(key, worker)
     local seats = P .. 'seats:' .. key
     if call('HDEL', seats, worker) == 0 then return end
-    local head, used = string.match(call('HGET', seats, '#') or '', '^(%d+ %d+) (%d+)$')
+    local head, used = string.match(call('HGET', seats, '#') or '', '^(%d+ %d+ %d+) (%d+)$')
     used = tonumber(used) or 1
     if used < 2 then call('DEL', seats) else call('HSET', seats, '#', head .. ' ' .. used - 1) end
   end
 
-  -- The limit that was last named for a gate whose seats have ended, and how many slots were taken.
+  -- The limit that was named for a gate whose seats have ended, how many slots were taken, and which
+  -- deploy's code has named the limit.
   function G.named(key)
-    local limit, taken = string.match(call('HGET', GATES, key) or '', '^(%d+) (%d+)$')
-    return tonumber(limit), tonumber(taken) or 0
+    local limit, taken, deploy = string.match(call('HGET', GATES, key) or '', '^(%d+) (%d+) (%d+)$')
+    return tonumber(limit), tonumber(taken) or 0, tonumber(deploy) or 0
+  end
+
+  function G.name(key, limit, taken, deploy)
+    call('HSET', GATES, key, digits(limit) .. ' ' .. digits(taken) .. ' ' .. digits(deploy))
+  end
+
+  -- Apply the limits of gates that newer code has named than that of `deploy`.
+  function G.follow(rules, deploy)
+    for _, rule in ipairs(rules) do
+      if rule.window == GATE_WINDOW then
+        local limit, _, by = G.limit(rule.key)
+        if limit and by > deploy then rule.limit = limit end
+      end
+    end
   end
 
   local without_seats = {}
@@ -70,19 +86,19 @@ local function gates()
     if without_seats[key] then return end
     without_seats[key] = true
     local slots = P .. 'gate:' .. key
-    local limit, taken = G.each_seat(key, function(worker, id, name)
+    local limit, taken, deploy = G.each_seat(key, function(worker, id, name)
       call('HSET', slots, id, name .. worker)
       call('HSET', GATED, id, #key .. ':' .. key)
       any_gated = true
     end)
     if not limit then return end
     local _, before = G.named(key)
-    call('HSET', GATES, key, digits(limit) .. ' ' .. digits(taken + before))
+    G.name(key, limit, taken + before, deploy)
     call('DEL', P .. 'seats:' .. key)
     G.forget(key)
   end
 
-  -- The limit that was last named for a gate, and how many slots were taken so far.
+  -- As `named`, for any gate.
   function G.limit(key)
     G.end_seats(key)
     return G.named(key)
@@ -138,16 +154,16 @@ local function gates()
     return 0
   end
 
-  -- Take a slot of each gate for the claim with this name. `asked`: whether the rules were just named
-  -- by the job's code.
+  -- Take a slot of each gate for the claim with this name. `asked`: if the job's code has just named the
+  -- rules, of which deploy it is.
   function G.enter(rules, id, worker, name, asked)
     local keys = ''
     for _, rule in ipairs(rules) do
       if rule.window == GATE_WINDOW then
-        local limit, taken = G.limit(rule.key)
+        local limit, taken, by = G.limit(rule.key)
         if asked then limit = rule.limit end
         local new = call('HSET', P .. 'gate:' .. rule.key, id, name .. worker)
-        call('HSET', GATES, rule.key, digits(limit or rule.limit) .. ' ' .. digits(taken + new))
+        G.name(rule.key, limit or rule.limit, taken + new, math.max(by, asked or 0))
         keys = keys .. #rule.key .. ':' .. rule.key
       end
     end

@@ -2,9 +2,10 @@
 -- `gates`): jobs that wait for a limit, outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
--- identity. The job's rules are stored as "<refused> ", then "<limit> <window> <bytes>:<key>" for
--- each rule, with limit and window as for `rule_of`; the job is in the line of the rule at position `refused` (from 1). A line applies the
--- limit that was last named for it. A released job is held until the limit's window ends.
+-- identity. The job's rules are stored as "<refused> <deploy> ", then "<limit> <window>
+-- <bytes>:<key>" for each rule, with limit and window as for `rule_of`; the job is in the line of the rule at
+-- position `refused` (from 1), and code of that deploy has named the limits. A line applies the limit that was
+-- named for it by the newest code. A released job is held until the limit's window ends.
 
 -- How many lines that are due one step examines in vain, and how many of them may wait for older jobs.
 local MAX_HEADS, MAX_LATER = 100, 16
@@ -13,7 +14,7 @@ local RELEASED = 'released'
 
 local function parse_rules(text)
   local rules = {}
-  local _, at, refused = string.find(text, '^(%d+) ')
+  local _, at, refused, deploy = string.find(text, '^(%d+) (%d+) ')
   while at and at < #text do
     local _, stop, limit, window, size =
       string.find(text, '^(%d+%*?%d*) (%-?%d+) (%d+):', at + 1)
@@ -25,7 +26,7 @@ local function parse_rules(text)
     if not rule.limit or rule.window == 0 or not is_known then break end  -- no code can have declared it
     rules[#rules + 1] = rule
   end
-  return rules, rules[tonumber(refused or 0)]
+  return rules, rules[tonumber(refused or 0)], tonumber(deploy or 0)
 end
 
 -- The key of a gate; nil if this is the identity of a window.
@@ -72,9 +73,21 @@ local function rules_of(queue, id)
   return {}
 end
 
--- The limit last named for a line; nil if there is no such line.
+-- The limit named for a line; nil if there is no such line.
 local function limit_of(queue, identity)
   return tonumber(call('HGET', P .. 'limits:' .. queue, identity) or nil)
+end
+
+-- By which deploy's code a line's limit was named.
+local function named_by(queue, identity)
+  return tonumber(call('ZSCORE', P .. 'codes:' .. queue, identity) or nil) or 0
+end
+
+-- Name a line's limit, unless newer code has.
+local function name_line(queue, identity, limit, deploy)
+  if named_by(queue, identity) > deploy then return end
+  call('ZADD', P .. 'codes:' .. queue, digits(deploy), identity)
+  call('HSET', P .. 'limits:' .. queue, identity, digits(limit))
 end
 
 -- When a limit has its next free slot, or when a hold of its key ends.
@@ -125,7 +138,7 @@ local function join_line(queue, id, due, rule)
   local gate, changed = gate_of(identity), false
   if gate then
     call('SADD', P .. 'gatequeues:' .. gate, queue)
-    if not gates().limit(gate) then call('HSET', GATES, gate, digits(limit) .. ' 0') end
+    if not gates().limit(gate) then gates().name(gate, limit, 0, 0) end
   end
   -- A line of a gate that is due keeps its turn.
   if not (gate and is_due(queue, identity)) then
@@ -142,7 +155,7 @@ local function update_line(queue, identity)
     schedule(queue, identity, next_slot(identity, limit_of(queue, identity) or 1))
   else
     call('HDEL', P .. 'limits:' .. queue, identity)
-    call('ZREM', P .. 'marked:' .. queue, identity)
+    call('ZREM', P .. 'codes:' .. queue, identity)
     call('ZREM', P .. 'keys:' .. queue, name_by_key(identity))
     unschedule(queue, identity)
     local gate = gate_of(identity)
@@ -159,18 +172,12 @@ local function leave_line(queue, identity, id)
   update_line(queue, identity)
 end
 
--- Set the limit of a line, if the line exists. Returns whether this has changed its next slot.
-local function set_limit(queue, rule)
+-- Name the limit of a line, if the line exists. Returns whether this has changed its next slot.
+local function set_limit(queue, rule, deploy)
   local identity = identity_of(rule)
   if call('EXISTS', line_key(queue, identity)) == 0 then return false end
-  call('HSET', P .. 'limits:' .. queue, identity, digits(rule.limit))
-  return schedule(queue, identity, next_slot(identity, rule.limit))
-end
-
--- Remove the mark of a line that was reviewed, if it was marked no later than `since`.
-local function unmark(queue, identity, since)
-  local mark = call('ZSCORE', P .. 'marked:' .. queue, identity)
-  if mark and tonumber(mark) <= since then call('ZREM', P .. 'marked:' .. queue, identity) end
+  name_line(queue, identity, rule.limit, deploy)
+  return schedule(queue, identity, next_slot(identity, limit_of(queue, identity)))
 end
 
 -- Take a parked job out of its line. Returns false if it is in none.
@@ -186,7 +193,9 @@ local function move_to_line(queue, id, identity, rules, at)
   local _, due = origin_of(id)
   local text = call('HGET', P .. 'parkrules:' .. queue, id)
   local rule = rules[at]
-  call('HSETNX', P .. 'limits:' .. queue, identity_of(rule), digits(rule.limit))
+  if not limit_of(queue, identity_of(rule)) then
+    name_line(queue, identity_of(rule), rule.limit, tonumber(string.match(text, '^%d+ (%d+)') or 0))
+  end
   call('HSET', P .. 'parkrules:' .. queue, id, at .. string.match(text, '^%d+(.*)$'))
   join_line(queue, id, due or 0, rule)
   call('ZREM', line_key(queue, identity), id)
@@ -196,7 +205,7 @@ end
 -- Put a job into the own line of a hold. Returns whether a keeper must poll again.
 local function join_hold(queue, id, key)
   local _, due = origin_of(id)
-  local text = '1 1 ' .. digits(HOLD_WINDOW) .. ' ' .. #key .. ':' .. key
+  local text = '1 0 1 ' .. digits(HOLD_WINDOW) .. ' ' .. #key .. ':' .. key
   call('HSET', P .. 'parkrules:' .. queue, id, text)
   return join_line(queue, id, due or 0, hold_rule(key))
 end
@@ -233,8 +242,9 @@ end
 -- job's id, and how it is claimed: "g" if it has slots of gates, "0" if `has_expired` says that it has
 -- expired, so that it takes no slot, else the span in which the slots count; nil if no head may start.
 -- Heads that were due after `oldest`, the first of the queue's other jobs, may not. `claim`: as in
--- `take_all`.
-local function take_parked(queue, claim, has_expired, oldest)
+-- `take_all`. If the limits of a head were named by older code than that of `deploy`, it takes no slot, and
+-- is claimed as "r".
+local function take_parked(queue, claim, has_expired, oldest, deploy)
   local lines = P .. 'lines:' .. queue
   local later = 0
   for _ = 1, MAX_HEADS do
@@ -248,10 +258,12 @@ local function take_parked(queue, claim, has_expired, oldest)
     elseif oldest and tonumber(due) > oldest then
       later = later + 1
     else
-      local rules, own = rules_of(queue, id)
+      local rules, own, stamped = rules_of(queue, id)
       if not own or has_expired(id) then return identity, id, '0' end  -- or written by hand
       -- The job of a hold's own line asks its code for its limits when it starts.
       if own.window == HOLD_WINDOW and hold_end(own.key) == 0 then return identity, id, '0' end
+      local is_old = named_by(queue, identity) < deploy or (#rules > 1 and stamped < deploy)
+      if is_old and own.window ~= HOLD_WINDOW then return identity, id, 'r' end
       -- Apply the limits that were last named for the lines. The older limits stored with the job
       -- might refuse it a slot that its line has by the newer limit.
       for _, rule in ipairs(rules) do
@@ -286,14 +298,18 @@ local function first_parked(queue)
   return first
 end
 
--- The identity and the head of the first line that a worker registered at `since` must review.
-local function take_marked(queue, since)
-  local marked = P .. 'marked:' .. queue
+-- The identity and the head of a line whose limit was named by older code than that of `deploy`. Others
+-- find other lines first.
+local function take_old(queue, deploy)
+  local named = P .. 'codes:' .. queue
   while true do
-    local identity = call('ZRANGE', marked, '-inf', digits(since), 'BYSCORE', 'LIMIT', 0, 1)[1]
+    local identity = call('ZRANGE', named, '-inf', '(' .. digits(deploy), 'BYSCORE', 'LIMIT', 0, 1)[1]
     if not identity then return nil end
     local id = call('ZRANGE', line_key(queue, identity), 0, 0)[1]
-    if id then return identity, id end
+    if id then
+      call('ZADD', named, digits(deploy - 1), identity)
+      return identity, id
+    end
     update_line(queue, identity)
   end
 end

@@ -1,7 +1,7 @@
 -- Part `plain_gate`, only in `admit_gated` (needs only `base`): what nearly every admission of a gate
 -- is, a start under a single gate that has room and for which no job waits, while no key is held. The
--- worker takes a seat (see part `gates`), or keeps its own. The script ends here, because creating the
--- functions of the following parts would take longer.
+-- worker takes a seat (see part `gates`), or keeps its own, unless newer code has named another limit. The
+-- script ends here, because creating the functions of the following parts would take longer.
 
 local worker, id, name = P .. 'worker:' .. ARGV[1], ARGV[2], ARGV[3]
 local most, key = ARGV[5], ARGV[7]
@@ -13,17 +13,21 @@ local function sit(ended)
   local seats, slots = P .. 'seats:' .. key, P .. 'gate:' .. key
   local held, waiting = P .. 'holds', P .. 'gatequeues:' .. key
   local has_slots = call('EXISTS', slots, held, held, waiting, waiting)  -- anything else counts 2
-  local claim = call('HGET', worker, id)
+  local claim, deploy = unpack(call('HMGET', worker, id, '#deploy'))
   if has_slots > 1 or not claim or string.sub(claim, 1, #name) ~= name then return false end
   if string.sub(claim, #name + 1, #name + 1) == 'c' then return false end  -- cancelled
   local found = call('HMGET', seats, '#', ARGV[1])
   local seat = found[2]
   if seat == name .. id then return true end  -- asked again
-  local taken, used = string.match(found[1] or '', ' (%d+) (%d+)$')
+  local named, taken, by, used = string.match(found[1] or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  deploy = tonumber(deploy or nil) or 0
+  if named and named ~= most and tonumber(by) > deploy then return false end
   taken, used = (taken or 0) + 1, (used or 0) + (seat and 0 or 1)
   local others = 0
   if has_slots == 1 then
     if call('HEXISTS', slots, id) == 1 then return false end
+    local limit, newer = string.match(call('HGET', P .. 'gates', key) or '', '^(%d+) %d+ (%d+)$')
+    if limit and limit ~= most and tonumber(newer) > deploy then return false end
     others = call('HLEN', slots)
   end
   if used + others > tonumber(most) then return false end
@@ -44,7 +48,7 @@ local function sit(ended)
     call('HSET', worker, '#seat', key)
   end
   if other and last then
-    local head, n = string.match(rest or '', '^(%d+ %d+ )(%d+)$')
+    local head, n = string.match(rest or '', '^(%d+ %d+ %d+ )(%d+)$')
     if (n or '1') == '1' then
       call('DEL', other)
     else
@@ -52,7 +56,8 @@ local function sit(ended)
       call('HSET', other, '#', head .. n - 1)
     end
   end
-  call('HSET', seats, '#', string.format('%s %.0f %d', most, taken, used), ARGV[1], name .. id)
+  by = math.max(tonumber(by) or 0, deploy)
+  call('HSET', seats, '#', string.format('%s %.0f %.0f %d', most, taken, by, used), ARGV[1], name .. id)
   return true
 end
 

@@ -6,7 +6,7 @@
 --                                                    which it expires; counter "" is none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       goes to the head, as if never claimed
---   "park"     id name queue  rules  ""     ""       see part `parked_jobs`
+--   "park"     id name queue  rules  ""     ""       see part `parked_jobs`; without the deploy
 --   "hold"     id name queue  key    length rules    holds the key, and parks the job, without rules
 --                                                    in the hold's own line
 --   "failing"  id name queue  state  ""     ""       the claim is kept
@@ -68,12 +68,13 @@ local SETTLERS = {
     put_back(queue, id)
     return 1, 'limited'
   end,
-  park = function(queue, id, how, text, _, _, worker)
+  park = function(queue, id, _, text, _, _, worker)
     local _, due = origin_of(id)
+    local deploy = deploy_of(worker)
+    text = string.gsub(text, ' ', ' ' .. digits(deploy) .. ' ', 1)
     local _, rule = parse_rules(text)
     call('HSET', P .. 'parkrules:' .. queue, id, text)
-    call('HSET', P .. 'limits:' .. queue, identity_of(rule), digits(rule.limit))
-    if how == 'r' then unmark(queue, identity_of(rule), registered_at(worker)) end
+    name_line(queue, identity_of(rule), rule.limit, deploy)
     return join_line(queue, id, due or 0, rule) and 0, 'parked'
   end,
   bury = function(queue, id, _, state)

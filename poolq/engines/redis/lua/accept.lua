@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Record of which deploy a worker's code is.
+-- Parts: base.
+--
+-- ARGV: worker, the deploy (0: a new one, which gets a higher number, and leaves one between; times
+--       keep numbers rising if the last one is lost).
+-- Reply: the deploy, or 0 if the worker is not registered.
+
+local worker, deploy = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2])
+if call('EXISTS', worker) == 0 then return 0 end
+if deploy == 0 then
+  local last = tonumber(call('MGET', P .. 'deploys')[1] or nil) or 0  -- nothing if it has the wrong type
+  deploy = last >= now and last < 2 ^ 52 and last + 2 or now
+  call('SET', P .. 'deploys', digits(deploy))
+end
+call('HSET', worker, '#deploy', digits(deploy))
+return digits(deploy)

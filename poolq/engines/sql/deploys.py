@@ -1,0 +1,75 @@
+"""Whose number counts if code of several deploys names a limit.
+
+A deploy is the acceptance of a generation of a pool's code. Deploys are numbered in the order in
+which the engine learns of them, so the newest is the one accepted last, whichever pool it is of; a
+clock that goes back changes nothing. A line keeps the number that the newest code has named for it,
+and by which deploy's code that was (`deploy`). Workers with newer code take the line's head without
+a slot, and ask their code again; what it answers is named for the line. Workers with older code go
+on by the line's number. A job keeps the deploy whose code has named its limits, too, as only one of
+them is that of its line.
+
+Nothing has to be marked or undone: whoever dies, and whatever the code answers, the line is asked
+again until newer code has named its limit.
+"""
+
+from collections.abc import Sequence
+
+from poolq.engines.base import Claim
+from poolq.engines.sanitize import number, to_text
+from poolq.engines.sql.location import GATE_SLOT, line_of
+from poolq.engines.sql.parking import DELETE_LINE, DEPLOY_COLUMN, LOCK_HEADS
+from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction
+from poolq.jobs.limits import Rule
+
+#: Leaves a number between two deploys, see PUT_LAST.
+NEW_DEPLOY = f"""UPDATE {{schema}} SET deploys =
+    CASE WHEN deploys BETWEEN {{now}} AND {2**52} THEN deploys + 2 ELSE {{now}} END"""
+LAST_DEPLOY = "SELECT deploys FROM {schema}"
+SET_DEPLOY = "UPDATE {workers} SET deploy = ? WHERE worker = ?"
+LOCK_OLD_LINE = """SELECT l.place FROM {lines} l {line:deploy} WHERE l.queue = ? AND l.deploy < ?
+    AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.queue = l.queue AND q.paused = 1)
+    ORDER BY l.deploy, l.place LIMIT 1 {skip}"""
+#: Other workers take the heads of other lines first.
+PUT_LAST = "UPDATE {lines} SET deploy = ? WHERE place = ? AND queue = ?"
+#: A line whose number changes may have free slots.
+TRY_LINE = f"""UPDATE {{lines}} SET slot = {{now}}, since = {{now}} WHERE place = ? AND queue = ?
+    AND deploy <= ? AND most <> ? AND slot > {{now}} AND slot < {GATE_SLOT}"""
+NAME_LIMIT = """UPDATE {lines} SET most = ?, deploy = ?
+    WHERE place = ? AND queue = ? AND deploy <= ?"""
+
+
+def accept(tx: Transaction, worker: str, deploy: int) -> int:
+    """See `Engine.accept`. The caller has locked the worker's row."""
+    if not deploy:
+        _, found = tx.run(Query(NEW_DEPLOY), Query(LAST_DEPLOY))
+        deploy = number(found.rows[0][0])
+    tx.later(Query(SET_DEPLOY, (deploy, worker)))
+    return deploy
+
+
+def take_head(tx: Transaction, queues: Sequence[str], deploy: int) -> tuple[str, Row] | None:
+    """Take the head of a line of these queues whose limit was named by older code. Returns its
+    queue, and the head as a row of CLAIM_READY."""
+    for queue in queues:
+        while True:
+            (found,) = tx.send([Query(LOCK_OLD_LINE, (queue, deploy))])  # lines come before jobs
+            if not found.rows:
+                break
+            line = to_text(found.rows[0][0]), queue
+            (heads,) = tx.run(Query(LOCK_HEADS, line))
+            if heads.rows:
+                tx.later(Query(PUT_LAST, (deploy - 1, *line)))
+                return queue, heads.rows[0][:DEPLOY_COLUMN]
+            tx.run(Query(DELETE_LINE, line))
+    return None
+
+
+def name_limits(tx: Transaction, claim: Claim, rules: Sequence[Rule]) -> None:
+    """Apply the limits that a claimed job names to the lines of its queue, if its code is not older
+    than what has named the lines' own."""
+    named = sorted((line_of(rule), rule.limit) for rule in rules)
+    deploy, queue = claim.asks, claim.queue
+    tx.later(
+        BatchQuery(TRY_LINE, [(place, queue, deploy, most) for place, most in named]),
+        BatchQuery(NAME_LIMIT, [(most, deploy, place, queue, deploy) for place, most in named]),
+    )
