@@ -103,15 +103,17 @@ def test_each_released_job_waits_for_a_moment_of_its_own(engine: Engine, worker:
     assert count_of(engine) == QueueCounts("q", delayed=1, running=1)
 
 
-def test_a_limit_shows_how_many_it_has_put_off(engine: Engine, worker: Worker) -> None:
+def test_a_limit_shows_how_many_it_has_put_off(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     engine.admit([RULE])
     moment = engine.admit([RULE]).until
     hold(worker, "a", "b", moment=moment)
     other = Rule("other", 7, HOUR)
-    (third,) = hold(worker, "c", moment=engine.now() + 800 * MS, rule=other)
+    hold(worker, "c", moment=clock.now + SECOND, rule=other)
     uses = {use.rule: (use.window.used, use.released, use.parked) for use in engine.limits()}
     assert uses == {RULE: (1, 2, 0), other: (0, 1, 0)}
-    wait_for(engine, stored(engine, third).at)
+    clock.forward(SECOND)
     assert named(worker.claim(9)) == ["c"]
     assert [(use.rule, use.released) for use in engine.limits()] == [(RULE, 2)]
 

@@ -10,7 +10,6 @@ from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release
 from tests.contract.helpers import (
     HOUR,
-    MS,
     SECOND,
     Worker,
     count_of,
@@ -23,7 +22,7 @@ from tests.contract.helpers import (
     total,
     wait_for,
 )
-from tests.support.wait import until
+from tests.support.clock import Clock
 
 
 def same(one: Step, two: Step) -> bool:
@@ -81,10 +80,13 @@ def test_a_repeated_step_tells_the_same_stale_ids(engine: Engine, worker: Worker
     assert total(engine, "done") == 2
 
 
-def test_a_repeated_step_gives_a_parked_job_one_slot(engine: Engine, worker: Worker) -> None:
-    rule = full(engine, window=500 * MS)  # still open when it is read
+def test_a_repeated_step_gives_a_parked_job_one_slot(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    rule = full(engine)
     park(worker, "a", "b", rules=[rule])
-    claims = until(worker.claim, 5, "the slot")
+    clock.forward(rule.window)
+    claims = worker.claim()
     assert (named(claims), claims[0].admitted) == (["a"], True)
     assert worker.again(want=1).claims == claims
     assert count_of(engine) == QueueCounts("q", parked=1, running=1)
