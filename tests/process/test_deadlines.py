@@ -15,7 +15,7 @@ from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import gone
 from tests.support.project import Project
-from tests.support.wait import until
+from tests.support.wait import patience, until
 
 JOBS = '''
 import os
@@ -164,7 +164,8 @@ def test_a_deadline_is_noticed_when_it_comes(project: Project) -> None:
     project.dispatch_many("Hangs", 4, timeout="0.1 seconds")
     pool.until_said("overran its 0.1 s by", 20, times=4)
     late = sorted(float(one) for one in re.findall(r"overran its 0.1 s by ([0-9.]+) s", pool.log))
-    assert late[1] <= 0.2, late  # all but those that the machine's load has delayed
+    busy = patience(10) / 10
+    assert late[1] <= 0.2 * busy, late  # all but those that the machine's load has delayed
 
 
 @sqlite
