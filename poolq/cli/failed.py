@@ -20,7 +20,7 @@ from poolq.monitor import job_history
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def failed(ctx: click.Context) -> object:
-    """List, show, retry or forget failed jobs; without a command, list them."""
+    """List failed jobs, or show, retry or forget some."""
     return None if ctx.invoked_subcommand else ctx.invoke(ls)
 
 

@@ -30,6 +30,7 @@ from poolq.monitor.snapshot import Progress, Snapshot
 #: A delayed or parked job that becomes ready during a command is found among the ready jobs.
 CHANGED = ("delayed", "parked", "ready")
 DEFAULT_GRACE = 10_000_000  # microseconds
+LOGGED_DIGITS = 6  # of an id, by which `poolq log` finds a job
 
 
 @click.group(cls=Group)
@@ -72,8 +73,8 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     except EngineUnavailable as error:
         raise EngineUnavailable(f"{error}; {_known_here(id)}") from None
     if stored is None:
-        hint = f"'poolq log --job={id}' prints what a running pool's log still says of it"
-        raise NotFound(f"job {id} {job_history.NOT_STORED}; {hint}")
+        hint = f"; 'poolq log --job={id}' prints what a running pool's log still says of it"
+        raise NotFound(f"job {id} {job_history.NOT_STORED}{hint * (len(id) >= LOGGED_DIGITS)}")
     pools = [] if stored.status == "failed" else _running_pools()
     workers = ((pool.head, worker) for pool in pools for worker in pool.workers)
     here = next(((head, worker) for head, worker in workers if worker.id == id), None)
