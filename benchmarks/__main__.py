@@ -32,6 +32,7 @@ SCENARIOS = (
     "idle",
     "busy",
     "million",
+    "growth",
     "queues",
     "idle-workers",
     "many-workers",

@@ -128,7 +128,7 @@ def test_no_script_examines_more_where_more_waits(
     request.getfixturevalue("count_what_is_examined")
     clock.forward(HOUR // 2)  # now some are due
     comparison = Comparison(client, stores)
-    for name, act in acts(50):
+    for name, act in acts():
         comparison.run(name, act)
     clock.back(HOUR)
     for name in ("after the clock went back", "later"):

@@ -69,13 +69,14 @@ class Hand:
 
 
 class Store(NamedTuple):
-    """What was stored: ids, the middle one of each place, and when released jobs are due again."""
+    """What was stored: in how many lines, ids of ready and of parked jobs, and those in the middle
+    of each place."""
 
     engine: Engine
-    size: int
+    lines: int
     ready: list[str]
+    parked: list[str]
     middles: dict[str, str]
-    released: int
 
 
 def gate(key: str) -> Rule:
@@ -87,9 +88,10 @@ def _unique(queue: str, keys: Sequence[str], replaces: bool) -> list[TiedPush]:
     return [TiedPush(*pair) for pair in zip(pushes(queue, keys), right, strict=True)]
 
 
-def fill(engine: Engine, size: int) -> Store:
+def fill(engine: Engine, size: int, lines: int = 0) -> Store:
     """Store `size` jobs in each place: ready, delayed (all for the same moment), parked in a line
-    each; and a part of that in the others, as this takes long."""
+    each (if `lines` is 0, else so many); and a part of that in the others, as this takes long."""
+    lines = lines or size
     now = engine.now()
     ready: list[str] = []
     for half in range(2):
@@ -104,20 +106,25 @@ def fill(engine: Engine, size: int) -> Store:
         names = [str(number) for number in range(start, min(size, start + CHUNK))]
         later = pushes("delayed", names, at=now + HOUR)
         engine.push(later)
-        lines = [ParkedPush(one, gate(f"k{one.body.decode()}")) for one in pushes("lines", names)]
-        engine.push_parked(lines)
         if start <= size // 2 < start + CHUNK:
-            middles |= {"delayed": later[0].id, "lines": lines[0].id}
+            middles["delayed"] = later[0].id
+    for start in range(0, lines, CHUNK):
+        names = [str(number) for number in range(start, min(lines, start + CHUNK))]
+        each = [ParkedPush(one, gate(f"k{one.body.decode()}")) for one in pushes("lines", names)]
+        engine.push_parked(each)
+        if start <= lines // 2 < start + CHUNK:
+            middles["lines"] = each[0].id
     names = [str(number) for number in range(size // PART)]
     engine.push(pushes("due", names, at=now + HOUR // 4))
     line = [ParkedPush(one, gate("line")) for one in pushes("line", names)]
     engine.push_parked(line)
     middles["line"] = line[len(line) // 2].id
     hand = Hand(engine, "filler")
-    hand.end_all("windows", size // PART, lambda n: _refused(engine, Rule(f"w{n}", 1, HOUR)))
+    hand.end_all("windows", lines // PART, lambda n: _refused(engine, Rule(f"w{n}", 1, HOUR)))
     hand.end_all("released", size // PART, lambda _: ReleaseUntil(now + HOUR // 2, State(), BUSY))
     hand.end_all("failed", size // PART, lambda _: Bury(State()))
-    return Store(engine, size, ready, middles, now + HOUR // 2)
+    parked = [one.id for some in (each, line) for one in some[-9:]]
+    return Store(engine, lines, ready, parked, middles)
 
 
 def _refused(engine: Engine, rule: Rule) -> Park:
@@ -148,7 +155,7 @@ def middle_page(store: Store) -> None:
         ("ready", "queue", "ready", ""),
         ("delayed", "queue", "delayed", ""),
         ("parked", "line", "line", f"{GATE_WINDOW}:line"),
-        ("parked", "line", "lines", f"{GATE_WINDOW}:k{store.size // 2 // CHUNK * CHUNK}"),
+        ("parked", "line", "lines", f"{GATE_WINDOW}:k{store.lines // 2 // CHUNK * CHUNK}"),
     ):
         id_ = store.middles[queue]
         found = store.engine.find(id_)
@@ -217,12 +224,12 @@ def schedules(store: Store) -> None:
     place.all()
 
 
-def acts(middle: int) -> Iterator[tuple[str, Act]]:
-    """All acts, by name. `middle`: how many jobs of the middle of the ready ones an act takes."""
+def acts(turn: int = 0) -> Iterator[tuple[str, Act]]:
+    """All acts, by name. They can be repeated in five turns (0 to 4)."""
 
     def some(store: Store, skipped: int) -> list[str]:
-        at = len(store.ready) // 4 + skipped * middle
-        return store.ready[at : at + middle]
+        at = len(store.ready) // 2 + 20 + 40 * (2 * turn + skipped)
+        return store.ready[at : at + 40]
 
     yield "dispatch", lambda s: s.engine.push(pushes("ready", ["a"]))
     yield "dispatch 1000", lambda s: s.engine.push(pushes("ready", ["a"] * 1000))
@@ -275,7 +282,7 @@ def acts(middle: int) -> Iterator[tuple[str, Act]]:
     yield "reset a limit", lambda s: s.engine.reset_limit("w3", HOUR, True)
     yield "pause", lambda s: (s.engine.pause("ready"), s.engine.resume("ready"))
     yield "cancel", lambda s: s.engine.cancel(some(s, 0))
-    yield "cancel parked ones", lambda s: s.engine.cancel([s.middles["line"], s.middles["lines"]])
+    yield "cancel parked ones", lambda s: s.engine.cancel(s.parked[turn::9])
     yield "move", lambda s: s.engine.move(some(s, 1), "fresh")
     yield "move back", lambda s: s.engine.move(some(s, 1), "ready")
     yield "cancel running ones", cancels

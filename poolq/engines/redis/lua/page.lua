@@ -15,7 +15,7 @@
 
 -- How many queues and lines are visited, how many released jobs are checked for their limit, and how many
 -- entries of a list are read.
-local MAX_VISITED, MAX_CHECKED, MAX_READ = 500, 1000, 5000
+local MAX_VISITED, MAX_CHECKED, MAX_READ = 500, 300, 5000
 local LINES_AT_ONCE = 100
 
 local status, most = ARGV[1], tonumber(ARGV[2])
