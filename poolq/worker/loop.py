@@ -34,6 +34,7 @@ from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.identity import resident_memory
 from poolq.system.wakeups import WorkerWakeUps
+from poolq.worker.asking import Asking
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import RETURNED_RESULT, Executor, JobResult, ReadyJob
 from poolq.worker.hook_runner import HookRunner
@@ -44,9 +45,6 @@ from poolq.worker.signals import WorkerSignals
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
-#: Of so many claims, one looks for a line whose limit older code has named; for so many seconds
-#: none does, once there is no more of them.
-ASK_EVERY, ASK_INTERVAL = 8, 60.0
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -75,7 +73,7 @@ class Loop:
         self._prefetch = Prefetch(config.prefetch)
         self._row = row
         self._order = order
-        self._claims_made, self._idle, self._asks_from = 0, False, 0.0  # see `_claim_old`
+        self._asking = Asking()
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
@@ -170,33 +168,22 @@ class Loop:
         if self._row.is_paused():
             self._buffer.give_back()
             return 0
-        return self._claim_old() or self._claim_new()
-
-    def _claim_new(self) -> int:
+        if self._asking.is_due(monotonic()):
+            many = self._claim_up_to(ASK)
+            self._asking.asked(many, monotonic())
+            if many:
+                return many
         want = 1 if self._order.is_scarce else self._prefetch.batch_size()
-        self._order.begin_claim()
-        many = self._buffer.claim(want)
+        many = self._claim_up_to(want)
         self._prefetch.record_claim(many, want)
-        if many != 1:
-            self._order.end()
-        self._idle = not many
+        self._asking.claimed(many)
         return many
 
-    def _claim_old(self) -> int:
-        """Claim the head of a line whose limit older code has named, as newer code may let it go on
-        at once. Do so if nothing else was found, and else in one of ASK_EVERY claims, so that a
-        deploy over many lines holds up no jobs; for a while no longer, once all are asked."""
-        self._claims_made += 1
-        asks = self._idle or self._claims_made % ASK_EVERY == 0
-        if not asks or monotonic() < self._asks_from:
-            return 0
-        self._idle = False
+    def _claim_up_to(self, want: int) -> int:
         self._order.begin_claim()
-        many = self._buffer.claim(ASK)
+        many = self._buffer.claim(want)
         if many != 1:
             self._order.end()
-        if not many:
-            self._asks_from = monotonic() + ASK_INTERVAL
         return many
 
     def _run_batch(self, many: int) -> None:

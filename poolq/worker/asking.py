@@ -1,0 +1,31 @@
+"""When a worker looks for lines of parked jobs whose limits older code has named (pure).
+
+Newer code may let such a line go on at once, although it is not due by the old limit. A worker
+looks for one if it has found no other job, and else with one of ASK_EVERY claims, so that a deploy
+over many lines holds up no jobs. Once there are no more, it looks again after ASK_INTERVAL seconds:
+others may have parked jobs since, or have resumed a queue.
+"""
+
+ASK_EVERY, ASK_INTERVAL = 8, 60.0
+
+
+class Asking:
+    def __init__(self) -> None:
+        self._claims = 0
+        self._idle = False
+        self._from = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Return whether the next claim is to be such a line's first job; `now` in seconds."""
+        self._claims += 1
+        return now >= self._from and (self._idle or self._claims % ASK_EVERY == 0)
+
+    def asked(self, many: int, now: float) -> None:
+        """Record how many jobs such a claim has found."""
+        self._idle = False
+        if not many:
+            self._from = now + ASK_INTERVAL
+
+    def claimed(self, many: int) -> None:
+        """Record how many jobs another claim has found."""
+        self._idle = not many
