@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from poolq.common.durations import MAX_MICROSECONDS
+from poolq.common.lengths import MAX_SPEC_BYTES
 from poolq.engines.base import Engine
+from poolq.engines.redis import scripts
 from poolq.engines.redis.engine import RedisEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
@@ -12,9 +15,8 @@ from poolq.jobs.ties import TiedPush, UniqueRight
 from tests.contract.helpers import HOUR, Worker, every_engine, new_id
 from tests.contract.test_odd_rows import change, write
 
-CENTURY = 36_525 * 24 * HOUR
 #: In how many microseconds something ends; more than any duration that a person may give.
-AHEAD = [CENTURY + HOUR, 2**53, 2**61, 2**63 - 1]
+AHEAD = [MAX_MICROSECONDS + HOUR, 2**53, 2**61, 2**63 - 1]
 
 
 def tied(key: str = "k", until: str = "end") -> TiedPush:
@@ -70,3 +72,9 @@ def test_a_count_of_jobs_with_rights_that_is_none(engine: Engine, count: bytes) 
     assert Worker(engine).drain() == ["tied"] * 4
     again = tied()
     assert engine.push_tied([again]) == [again.push.id], "the key is free"
+
+
+def test_lua_knows_the_same_limits() -> None:
+    text = scripts.SCHEDULE_LOOK.text.decode()
+    assert f"FURTHEST = now + {MAX_MICROSECONDS}\n" in text
+    assert f"MAX_SPEC_BYTES = {MAX_SPEC_BYTES}\n" in text
