@@ -29,7 +29,7 @@ def everything(engine: Engine) -> str:
 
 def _redis(engine: Engine) -> Iterator[str]:
     with redis.Redis.from_url(engine.url) as client:
-        for key in client.scan_iter(f"*{engine.namespace}*"):
+        for key in client.scan_iter(f"*{engine.namespace}*", count=10_000):  # beside all others
             yield f"{key!r} {READ[client.type(key)](client, key)}"
 
 
