@@ -35,6 +35,7 @@ from poolq.engines.base import (
     StoredJob,
     TiedPush,
 )
+from poolq.engines.mysql import connecting
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
@@ -847,6 +848,7 @@ def test_all_engines_do_as_the_model_does(
     monkeypatch.setattr(turns, "LOOK_INTERVAL", 0)
     monkeypatch.setattr(turns, "LOOK_COST_FACTOR", 0)
     monkeypatch.setattr(mysql_engine, "CURSOR_LIFETIME", 0)
+    monkeypatch.setattr(connecting, "SOCKET_TIMEOUT", 60)  # nor on how busy the machine is
     only = pytestconfig.getoption("model_engines")
     clock = Clock(monkeypatch)
     place = Namespace(clock, redis_server, mariadb_server, tmp_path / "poolq.db", namespace, only)
