@@ -6,11 +6,11 @@ from __future__ import annotations
 import pytest
 import redis
 
-from poolq.engines.base import Claim, EndedSlots, Engine, Settlement
+from poolq.engines.base import Claim, EndedSlots, Engine, ParkedPush, Push, Settlement
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.retry import DONE, Park
-from tests.contract.helpers import Worker, died, named, push
+from tests.contract.helpers import HOUR, Worker, died, named, new_id, push
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
 
@@ -108,3 +108,17 @@ def test_a_seat_is_not_given_twice(engine: Engine) -> None:
     (use,) = engine.limits()
     assert (use.window.used, use.starts) == (1, 2)
     assert engine.admit([gate()], ("w1", a), ended).wait > 0
+
+
+def test_a_gate_is_forgotten_with_its_last_slot_whatever_the_worker_asks_next(
+    engine: Engine, worker: Worker, client: redis.Redis
+) -> None:
+    """The next job asks a gate for which jobs wait, so that another script has to answer."""
+    push(engine, "a", "b")
+    first, second = worker.claim(2)
+    rules = [gate(1, "alone"), Rule("wide", 9, HOUR)]
+    assert engine.admit(rules, (worker.name, first)) == Admission(0)
+    engine.push_parked([ParkedPush(Push(new_id(), "r", b"x"), gate(1, "pair"))])
+    ended = [EndedSlots(first, rules)]
+    assert engine.admit([gate(2, "pair")], (worker.name, second), ended) == Admission(0)
+    assert client.hkeys(f"{{{engine.namespace}}}:gates") == [b"pair"]

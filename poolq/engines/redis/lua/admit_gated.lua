@@ -71,6 +71,7 @@ for i, rule in ipairs(rules) do
     local has_room = gates().has_room(rule.key, rule.limit, id)
     local named = gates().limit(rule.key)
     if call('EXISTS', P .. 'gatequeues:' .. rule.key) == 1 and (has_room or named ~= rule.limit) then
+      forget_left()
       return {-3}
     end
     if not has_room and at == 0 then at = i end
