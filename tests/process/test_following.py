@@ -124,6 +124,6 @@ def test_a_screen_follows_the_log_of_a_worker_and_of_a_failed_job(
     tty.until_shows(f"failed jobs:Fails {failed}")
     tty.type("\x1b")
     tty.until_shows("FAILURES 1")
-    tty.type("\t\t\t\tL")
+    tty.type("\t\t\tL")
     tty.until_shows(" FAILURES: esc goes back", f"failed jobs:Fails {failed}")
     assert "hello there" not in tty.look()
