@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.base import Push, QueueCounts, Settlement
+from poolq.engines.sql import idle_queues
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Query
+from poolq.engines.sql.job_counters import CounterIncrements
+from poolq.engines.sql.session import Query, QueryResult, Transaction
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Park, Release, ReleaseUntil
 from tests.contract.conftest import OpenEngine
@@ -87,6 +89,32 @@ def test_an_empty_queue_is_forgotten_with_its_counters(engine: SQLEngine, worker
     assert total(engine, "done", "used 00001") == 1
     forget(engine)
     assert total(engine, "done", "") == 32
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)  # SQLite has one writer at a time
+def test_what_a_worker_counts_first_while_its_queue_is_forgotten_is_not_lost(
+    engine: SQLEngine, worker: Worker, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row is added between the sum of the queue's counters and their deletion."""
+    (name,) = use(worker, 1)
+    engine.sweep(0)  # which notes that it was used
+    other = opened(engine.url, engine.namespace)
+    assert isinstance(other, SQLEngine)
+    run = Transaction.run
+
+    def count_after(tx: Transaction, *queries: Query) -> list[QueryResult]:
+        found = run(tx, *queries)
+        if any(one.sql == idle_queues.LOCK_COUNTERS for one in queries):
+            counts = CounterIncrements("w9")
+            counts.add(name, "done")
+            other.session.transact(lambda tx: tx.later(*counts.queries()))
+        return found
+
+    monkeypatch.setattr(Transaction, "run", count_after)
+    engine.sweep(0)
+    monkeypatch.undo()
+    sums = engine.session.read(Query("SELECT SUM(done) FROM {counters}"))[0].rows
+    assert [int(one) for (one,) in sums] == [2]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ HOT = {
     "old slots": Query(gates.DELETE_SLOTS, ("k", ["a", "b"])),
     "due lines": parking.due_lines("q"),
     "a line of a gate": Query(gates.LOCK_GATE_LINE, ("p:1:k", "q")),
-    "old counters": Query(limit_windows.ENDED_WINDOWS),
+    "old counters": Query(limit_windows.ENDED_WINDOWS, (1, 1, "k")),
     "an old counter": Query(limit_windows.DELETE_WINDOW, ("k", 1)),
     "open limits": Query(queue_counts.OPEN_WINDOWS),
     "claims of the dead": Query(recovery.WORKER_CLAIMS, (PLACE, PLACE + "!")),

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from poolq.engines.base import Engine
@@ -135,6 +136,29 @@ def test_the_printed_statements_make_the_tables_of_a_file(sqlite: SQLiteEngine) 
         raw.executescript(sqlite.schema.sql())
     assert sqlite.schema.version() == SCHEMA_VERSION
     push(sqlite, "a")
+
+
+def test_the_printed_statements_say_the_same_again_and_refuse_other_versions(
+    sqlite: SQLiteEngine, mysql: MySQLEngine, mariadb_server: MariaDB
+) -> None:
+    """As `migrate` does."""
+
+    def run(engine: MySQLEngine | SQLiteEngine) -> None:
+        if isinstance(engine, SQLiteEngine):
+            with closing(sqlite3.connect(engine.options.file)) as raw, raw:
+                raw.executescript(engine.schema.sql())
+            return
+        with mariadb_server.connect() as connection, connection.cursor() as cursor:
+            for one in filter(str.strip, engine.schema.sql().split(";\n")):
+                cursor.execute(one)
+
+    for engine in (sqlite, mysql):
+        run(engine)
+        run(engine)
+        push(engine, "a")
+        set_version(engine, mariadb_server, SCHEMA_VERSION - 1)
+        with pytest.raises((sqlite3.IntegrityError, pymysql.err.IntegrityError)):
+            run(engine)
 
 
 @pytest.mark.parametrize("namespace", ["a-b", "a b", "1a", "", "a" * 49, "a;--", "ä"])

@@ -84,3 +84,11 @@ def test_keys_of_a_queue_take_turns(engine: Engine, worker: Worker, window: int)
     assert len(found) == 60
     left = {use.rule.key: use.parked for use in engine.limits()}
     assert max(left.values()) <= 15, left
+
+
+def test_a_gate_that_two_queues_share_serves_both_in_turn(engine: Engine, worker: Worker) -> None:
+    for queue in ("bulk", "mail"):
+        line_up(engine, worker, 20, Rule("k", 1, GATE_WINDOW), queue=queue)
+    worker.queues = None
+    found = [name.split()[0] for some in steps(worker, 1, 21) for name in some]
+    assert min(map(found.count, ("bulk", "mail"))) >= 8, found

@@ -79,8 +79,10 @@ Purge = Callable[[Transaction], tuple[int, int]]
 
 
 def find(session: Session, id_: str) -> StoredJob | None:
-    jobs, failures = session.read(Query(FIND_JOB, (id_,)), Query(FIND_FAILED, (id_,)))
-    for read, found in ((stored, jobs), (stored_failed, failures)):
+    find_job = Query(FIND_JOB, (id_,))
+    # A failed job that is retried meanwhile is neither where the first nor where the second looks.
+    jobs, failures, again = session.read(find_job, Query(FIND_FAILED, (id_,)), find_job)
+    for read, found in ((stored, jobs), (stored_failed, failures), (stored, again)):
         for row in found.rows:
             job = read(row)
             return job._replace(holder=ties.holder(session, job.ties)) if row[-1] else job

@@ -60,6 +60,7 @@ class SQLEngine(Engine):
         self._delayed_queues: set[str] = set()
         self._cursors = ScanCursors(fresh)
         self._slots = handing_on.KnownSlots()
+        self._swept = limit_windows.FIRST_POSITION
         self.schedules = SQLSchedules(lambda: self.session)
 
     @property
@@ -260,7 +261,7 @@ class SQLEngine(Engine):
         session = self.session
         found = queue_discovery.look(session.read, session.skips)
         busy = {*found.ready, *found.delayed, *found.slots}
-        more = limit_windows.sweep(session)
+        self._swept, more = limit_windows.sweep(session, self._swept)
         more = ties.sweep(session) or more
         more = gates.sweep(session) or more
         more = holds.sweep(session) or more

@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from poolq.engines.sanitize import number, to_text, total
-from poolq.engines.sql.job_counters import ADD_COUNTERS, COUNTER_NAMES, NO_WORKER, SUMS
+from poolq.engines.sql.job_counters import COUNTER_NAMES, CounterIncrements
 from poolq.engines.sql.location import IS_CLAIMED
-from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
+from poolq.engines.sql.session import (
+    BatchQuery,
+    Query,
+    QueryResult,
+    Session,
+    Transaction,
+    in_chunks,
+)
 from poolq.engines.sql.wakeups import ADD_QUEUE
 
 #: How many queues one sweep checks. The sweep blocks SQLite's other writers for some 10 ms.
@@ -33,8 +40,9 @@ COUNTER_TOTALS = f"""SELECT q.queue, q.total, (SELECT COALESCE({_SUM}, 0)
 SAVE_USED = "UPDATE {queues} SET used = {now}, total = ? WHERE queue = ?"
 DELETE_QUEUES = "DELETE FROM {queues} WHERE queue IN {list} AND paused = 0"
 KNOWN_QUEUES = "SELECT queue FROM {queues} WHERE queue IN {list}"
-LOCK_COUNTERS = f"SELECT {SUMS} FROM {{counters}} WHERE queue IN {{list}} {{lock}}"
-DELETE_COUNTERS = "DELETE FROM {counters} WHERE queue IN {list}"
+LOCK_COUNTERS = f"""SELECT worker, queue, {", ".join(COUNTER_NAMES)} FROM {{counters}}
+    WHERE queue IN {{list}} {{lock}}"""
+DELETE_COUNTERS = "DELETE FROM {counters} WHERE worker = ? AND queue = ?"
 
 
 def sweep(session: Session, idle: int, busy: Sequence[str]) -> bool:
@@ -77,8 +85,10 @@ def _forget(tx: Transaction, queues: Sequence[str]) -> None:
     gone = [queue for queue in queues if queue not in kept]
     if not gone:
         return
-    (sums,) = tx.run(Query(LOCK_COUNTERS, (gone,)))
-    counts = [total(count) for count in sums.rows[0]]
-    if any(counts):
-        tx.later(Query(ADD_COUNTERS, (NO_WORKER, "", *counts)))
-    tx.later(Query(DELETE_COUNTERS, (gone,)))
+    (found,) = tx.run(Query(LOCK_COUNTERS, (gone,)))
+    sums = CounterIncrements()
+    sums.add_rows(QueryResult([("", *counts) for _, _, *counts in found.rows], 0))
+    # But not a row that a worker has added since then, as it counts again in such a queue.
+    rows = [(worker, queue) for worker, queue, *_ in found.rows]
+    if rows:
+        tx.later(*sums.queries(), BatchQuery(DELETE_COUNTERS, rows))

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from poolq.engines.sanitize import number, start_log
+from poolq.engines.sanitize import MAX_NUMBER, number, start_log
 from poolq.engines.sql.holds import LOCK_HOLD, holds_query, read_holds, refusal
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Session, Transaction
 from poolq.jobs.concurrency import GATE_WINDOW
@@ -33,6 +33,9 @@ from poolq.jobs.limits import (
 )
 
 WindowName = tuple[str, int]
+#: The end and the name of a window.
+Position = tuple[int, str | bytes]
+FIRST_POSITION: Position = (-MAX_NUMBER, "")
 
 #: For how many microseconds an ended window is kept, so that no window in use is deleted.
 KEPT_MICROS = 60_000_000
@@ -52,10 +55,13 @@ SAVE_SLIDING = SAVE_WINDOW.replace("WHERE", ", log = ? WHERE")
 #: differ from what the lines of its queues say.
 IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_WINDOW} AND EXISTS
     (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))"""
-ENDED_WINDOWS = f"""SELECT name, span FROM {{windows}} WHERE {IS_ENDED}
-    AND NOT (span = {GATE_WINDOW} AND EXISTS
-    (SELECT 1 FROM {{lines}} l WHERE l.place = {{gate_line:{{windows}}.name}}))
-    ORDER BY ends LIMIT {MAX_DELETED}"""
+#: Some windows that ended long ago, after the one with this end and name, and whether each is kept.
+ENDED_WINDOWS = f"""SELECT name, span, ends, CASE WHEN span = {GATE_WINDOW}
+        AND (EXISTS (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name)
+        OR EXISTS (SELECT 1 FROM {{lines}} l WHERE l.place = {{gate_line:{{windows}}.name}}))
+        THEN 1 ELSE 0 END
+    FROM {{windows}} WHERE ends >= ? AND ends < {{now}} - {KEPT_MICROS} AND (ends > ? OR name > ?)
+    ORDER BY ends, name, span LIMIT {MAX_DELETED}"""
 #: Does not look for lines, which are locked before windows. One that has just been opened has the
 #: limit that was last named.
 DELETE_WINDOW = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND {IS_ENDED}"
@@ -234,9 +240,13 @@ def _start_plain(tx: Transaction, rule: Rule, row: Row, now: int) -> Admission:
     return ADMITTED
 
 
-def sweep(session: Session) -> bool:
-    """Delete some of the windows that ended first. Returns whether there may be more."""
-    ended = sorted(session.read(Query(ENDED_WINDOWS))[0].rows)
+def sweep(session: Session, after: Position) -> tuple[Position, bool]:
+    """Delete some windows that ended long ago, of a bounded number that follow this position.
+    Returns where the next sweep goes on, and whether there may be more to delete."""
+    end, name = after
+    found = session.read(Query(ENDED_WINDOWS, (end, end, name)))[0].rows
+    ended = sorted((name, span) for name, span, _, kept in found if not kept)
     if ended:
         session.transact(lambda tx: tx.later(BatchQuery(DELETE_WINDOW, ended)))
-    return len(ended) >= MAX_DELETED
+    full = len(found) >= MAX_DELETED
+    return (number(found[-1][2]), found[-1][0]) if full else FIRST_POSITION, full and bool(ended)

@@ -62,7 +62,13 @@ class SQLSchema(ABC):
         return Check("schema", level, f"version {found}, this poolq needs {SCHEMA_VERSION}")
 
     def sql(self) -> str:
-        """Return the statements that `migrate` would run on an empty database."""
+        """Return the statements that `migrate` would run on an empty database. Run again, they
+        change nothing; the last one fails if the tables have another version."""
         text = self.file.read_text("utf-8").strip()
-        text += f"\n\nINSERT INTO {{ns}}_schema (one, version) VALUES (1, {SCHEMA_VERSION});\n"
+        text += f"""
+
+INSERT INTO {{ns}}_schema (one, version)
+    SELECT 1, {SCHEMA_VERSION} FROM (SELECT 1 AS one) made
+    WHERE NOT EXISTS (SELECT 1 FROM {{ns}}_schema s WHERE s.version = {SCHEMA_VERSION});
+"""
         return text.replace("{ns}", self.namespace)
