@@ -34,6 +34,7 @@ SCENARIOS = (
     "million",
     "growth",
     "queues",
+    "turns",
     "idle-workers",
     "many-workers",
     "limit",

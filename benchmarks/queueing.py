@@ -43,14 +43,14 @@ class Worker:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._request = 0
-        self._done: list[Settlement] = []
+        self.done: list[Settlement] = []
         engine.register(ME)
 
     def step(self, want: int) -> Sequence[Claim]:
         """Settle what was claimed, and claim."""
         self._request += 1
-        claims = self._engine.step(ME.worker, self._request, self._done, want, None).claims
-        self._done = [Settlement(claim, ACK) for claim in claims]
+        claims = self._engine.step(ME.worker, self._request, self.done, want, None).claims
+        self.done = [Settlement(claim, ACK) for claim in claims]
         return claims
 
     def drain(self) -> int:

@@ -51,6 +51,7 @@ HOT = {
     "give back": Query(settling.GIVE_BACK_JOBS, (["a", "b"],)),
     "release": Query(settling.RELEASE_JOB, ("d", 1, 0, 0, 0, b"", "a")),
     "state": queue_discovery.state_query(["q", "r"]),
+    "state and next queue": Query(queue_discovery.STATE_AND_NEXT, ("p", "q")),
     "latest": Query(wakeups.LATEST_READY, ("q",)),
     "latest that came due": Query(wakeups.LATEST_DELAYED, ("q",)),
     "latest slot": Query(wakeups.LATEST_SLOT, ("q",)),

@@ -127,7 +127,7 @@ class StepContext(msgspec.Struct):
     step over all queues visits. `lined_queues`, `delayed_queues`: queues with lines that are or may
     soon be due, and those whose delayed jobs were due. `settled_aside`: how often the worker has
     settled outside its steps. `skips`: see `Session`. `looks`: whether a look over all queues is
-    due; `looked`: whether there was one. `tried`: the queues whose lines were tried.
+    due. `tried`: the queues whose lines were tried.
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
@@ -151,7 +151,6 @@ class StepContext(msgspec.Struct):
     settled_aside: int
     skips: bool
     looks: bool
-    looked: bool = False
     tried: list[str] = []
     claimed: list[ClaimedRows] = []
     remaining: int = 0

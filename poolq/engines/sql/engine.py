@@ -136,7 +136,6 @@ class SQLEngine(Engine):
         turn = self._step_counts.get(worker, 0)
         if want > 0:
             self._step_counts[worker] = turn + 1
-        began = monotonic()
         turns = self._turns.get(worker, NO_TURNS)
         new_context = partial(
             StepContext,
@@ -154,7 +153,7 @@ class SQLEngine(Engine):
             cursors=self._cursors,
             settled_aside=self._settled_aside.get(worker, 0),
             skips=self.session.skips,
-            looks=began >= turns.until,
+            looks=monotonic() >= turns.until,
         )
         ctx: StepContext
 
@@ -173,11 +172,11 @@ class SQLEngine(Engine):
         if ctx.bytes_left < 0 or ctx.brought_back:
             self._cursors.forget()  # jobs that were read or brought back may come next
         self._slots.note_settled(settlements, answer.stale)
-        self._remember(ctx, began)
+        self._remember(ctx)
         return answer
 
-    def _remember(self, ctx: StepContext, began: float) -> None:
-        """Store what the next step needs to know about this one, which began at this time."""
+    def _remember(self, ctx: StepContext) -> None:
+        """Store what the next step needs to know about this one."""
         soon = ctx.now + LINE_LOOKAHEAD
         empty = set()
         for one in ctx.states:
@@ -189,8 +188,7 @@ class SQLEngine(Engine):
                 empty.add(one.queue)
         if ctx.queues is None and ctx.want > 0 and not ctx.replayed:
             served = dict.fromkeys([*ctx.tried, *(one.queue for one in ctx.claimed)])
-            turns = ctx.turns.served(list(served), empty)
-            self._turns[ctx.worker] = turns.next_look(began, monotonic()) if ctx.looked else turns
+            self._turns[ctx.worker] = ctx.turns.served(list(served), empty)
 
     def settle(self, worker: str, settlements: Settlements) -> list[str]:
         self._cursors.forget()

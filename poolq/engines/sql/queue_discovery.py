@@ -6,7 +6,7 @@ queues without any cost nothing. A queue that has jobs or lines may lack a row, 
 queue.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
@@ -15,7 +15,7 @@ from poolq.engines.sql.location import DELAYED, GATE_SLOT, QUEUED
 from poolq.engines.sql.session import Query, QueryResult, in_chunks
 
 from poolq.engines.sql.skip_scan import (  # isort: skip
-    FAILED, LINES, QueryRunner, first_due, scan,
+    FAILED, LINES, QueryRunner, first_due, next_after, scan,
 )  # fmt: skip
 
 #: How many queues a waiter checks, and how many with jobs or lines of each kind a step looks for.
@@ -39,8 +39,11 @@ VOID_SLOT = """UPDATE {lines} SET slot = 0, since = 0
     WHERE place = ? AND queue = ? AND since > {now} AND slot > 0"""
 _STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY}, {FIRST_GATE},
     {HAS_VOID_SLOT}"""
-STATE = f"SELECT q.queue, q.paused, q.armed, q.seen, {_STATE} FROM {{queues}} q"
-STATES = STATE + " WHERE q.queue IN {list}"
+STATES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE} FROM {{queues}} q
+    WHERE q.queue IN {{list}}"""
+#: The state of one queue, and the name of a queue with ready jobs that follows another name.
+STATE_AND_NEXT = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE},
+    ({next_after(QUEUED, "?")}) FROM {{queues}} q WHERE q.queue = ?"""
 #: What `armed` is for a queue without a row.
 NO_ROW = -1
 ROWLESS_STATE = f"SELECT q.queue, 0, {NO_ROW}, 0, {_STATE} FROM (SELECT ? AS queue) q"
@@ -96,13 +99,14 @@ class QueueState(NamedTuple):
 class Look(NamedTuple):
     """Queues that are not paused, by what they have: ready jobs, delayed jobs (with the first due
     time) and lines (with the first slot). `now`: the server's time. `end`: if there may be others,
-    the name after which the next look begins, else empty."""
+    the name after which the next look begins, else empty. `paused`: the other queues."""
 
     ready: Sequence[str]
     delayed: dict[str, int]
     slots: dict[str, int]
     now: int
     end: str | bytes = ""
+    paused: Collection[str] = ()
 
     def names(self) -> list[str]:
         """Return the queues from which something may be claimed now. A gate's line may have room.
@@ -152,7 +156,7 @@ def look(read: QueryRunner, skips: bool, after: str | bytes = "", enough: int = 
         }
         for one in found
     )
-    return Look(list(ready), delayed, slots, number(now), end)
+    return Look(list(ready), delayed, slots, number(now), end, closed)
 
 
 def queues_with_jobs(read: QueryRunner, skips: bool) -> list[set[str]]:

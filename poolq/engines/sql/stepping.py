@@ -10,6 +10,7 @@ the lines of later queues to the next step. `claiming.py` claims the jobs of a q
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
+from time import monotonic
 
 from poolq.engines.base import Claim, Step
 from poolq.engines.sanitize import blob, number, to_text
@@ -20,7 +21,7 @@ from poolq.engines.sql.location import cancelled_at, claimed_by
 from poolq.engines.sql.parking import DueLines, due_lines, read_due_lines
 
 from poolq.engines.sql.queue_discovery import (  # isort: skip
-    MAX_LOOKED, QueueState, load_states, look, read_states, state_query, void_slots,
+    MAX_LOOKED, STATE_AND_NEXT, QueueState, load_states, look, read_states, state_query, void_slots,
 )  # fmt: skip
 from poolq.engines.sql.session import Answers, Query, QueryResult, Transaction
 from poolq.engines.sql.settling import held_queries, may_return_jobs, settle
@@ -107,16 +108,23 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
 
 def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
     """Return queries for the states of queues, and for jobs or lines of the one that is next."""
-    names = ctx.queues if ctx.queues is not None else [ctx.turns.first]
     if ctx.want <= 0 or ctx.ask or not ctx.first_queue:
         return []
+    if ctx.queues is None:
+        states = Query(STATE_AND_NEXT, (ctx.turns.asked, ctx.first_queue))
+    else:
+        states = state_query(ctx.queues)
     lines = [due_lines(ctx.first_queue)] if ctx.first_queue in ctx.lined_queues else []
-    return [state_query(names), *lines, *(one.query(ctx.want) for one in ranges)]
+    return [states, *lines, *(one.query(ctx.want) for one in ranges)]
 
 
 def _first_states(tx: Transaction, ctx: StepContext, answers: Answers) -> dict[str, QueueState]:
     """Return the states that the first round trip has read, of queues that have rows and are not
     paused. There are none if it shows that the clock went back."""
+    if answers and ctx.queues is None:
+        rows = answers[0].rows
+        answers = [QueryResult([row[:-1] for row in rows], 0)]
+        ctx.turns = ctx.turns.noticed(rows[0][-1]) if rows else ctx.turns
     ctx.states = read_states(answers[0]) if answers else []
     if any(one.void for one in ctx.states):
         void_slots(tx.run)
@@ -219,8 +227,9 @@ def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: A
             seen.add(first)
     while True:
         if looks:
+            began = monotonic()
             found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
-            ctx.turns, ctx.looked = ctx.turns.looked(found), True
+            ctx.turns = ctx.turns.looked(found, monotonic() - began)
         order = [name for name in ctx.turns.names if name not in seen]
         order = order[: ctx.remaining + MAX_EXTRA_QUEUES]
         if ctx.remaining and order:
