@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Increment a node's heartbeat counter.
 -- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs.
+--        parked_jobs, clock_jumps.
 --
 -- ARGV: node, its info.
 -- Reply: {node, heartbeats, ...} for all nodes.

@@ -2,7 +2,7 @@
 -- Settle what is finished, then claim. This is the hot path.
 -- Parts: base, wake_tokens, gates, gate_slots, ties, settle_done, queue_arguments, fast_path,
 --        unpaused, many_queues, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs, claims, settling.
+--        parked_jobs, clock_jumps, claims, settling.
 --
 -- ARGV: worker, request, want (-1: the head of a line that is to be asked), the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
