@@ -37,6 +37,7 @@ SCENARIOS = (
     "turns",
     "idle-workers",
     "many-workers",
+    "overload",
     "limit",
     "mixed",
     "scoreboard",

@@ -1,8 +1,10 @@
 """A pool whose workers claim ahead is done about as soon as one that claims one by one: a model of
 workers that handle their claims as loop.py and claim_buffer.py do, on a clock of its own.
 
-A job has a number, its place in the queue, a class and a duration. Claims that go back keep their
-place. Claims and settlements cost EXCHANGE, an idle worker is woken after RING.
+A job has a number, its place in the queue, a class and a duration, and may ask for a start, which
+is refused: then it parks without running. Claims that go back keep their place. Claims, questions
+and settlements cost EXCHANGE, more if there are fewer cores than busy workers; an idle worker is
+woken after RING.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class Work(NamedTuple):
     number: int
     kind: str
     seconds: float
+    refused: bool = False
 
 
 class Worker:
@@ -41,8 +44,9 @@ class Worker:
 class Simulation:
     """`ready` is a heap: the queue. `events` are (when, order, worker, what)."""
 
-    def __init__(self, workers: int, prefetch: int) -> None:
+    def __init__(self, workers: int, prefetch: int, cores: int = 0) -> None:
         self.workers = [Worker(prefetch) for _ in range(workers)]
+        self.cores = cores or workers
         self.ready: list[Work] = []
         self.idle = list(range(workers))
         self.events: list[tuple[float, int, int, str]] = []
@@ -72,6 +76,9 @@ class Simulation:
         self._order += 1
         heappush(self.events, (self.now + after, self._order, index, what))
 
+    def _exchange(self) -> float:
+        return EXCHANGE * max(1.0, (len(self.workers) - len(self.idle)) / self.cores)
+
     def _ring(self) -> None:
         if self.ready and self.idle:
             self._at(RING, self.idle.pop(0), "claim")
@@ -82,10 +89,10 @@ class Simulation:
         some = [heappop(self.ready) for _ in range(min(want, len(self.ready)))]
         worker.prefetch.record_claim(len(some), want)
         worker.ahead.extend(some)
-        worker.considered = self.now + EXCHANGE
+        worker.considered = self.now + self._exchange()
         worker.due = worker.considered + LONGEST
         if some:
-            self._at(EXCHANGE, index, "next")
+            self._at(self._exchange(), index, "next")
         else:
             self.idle.append(index)
         self._ring()
@@ -103,9 +110,10 @@ class Simulation:
             self._claim(index)
             return
         job = worker.ahead.popleft()
-        alone, spent = not worker.prefetch.is_short(job.kind), 0.0
+        # Whether a job runs at all is known only once it has asked.
+        alone, spent = not (job.refused or worker.prefetch.is_short(job.kind)), 0.0
         if alone or self.now >= worker.due:
-            spent = EXCHANGE
+            spent = self._exchange()
             if alone or self.now >= worker.considered + LONGEST:
                 keep = worker.prefetch.capacity() - 1
                 if alone or len(worker.ahead) > EXCESS_FACTOR * keep:
@@ -173,6 +181,24 @@ def test_little_more_goes_back_than_is_run(mix: str) -> None:
     simulation = Simulation(4, 0)
     simulation.run([Work(number, "job", DURATIONS[mix](rng)) for number in range(2000)])
     assert simulation.returned <= 1.5 * 2000
+
+
+@pytest.mark.parametrize("workers", [4, 8, 16, 64])
+def test_a_tenth_of_jobs_that_a_limit_refuses(workers: int) -> None:
+    """On two cores. What the workers wait for must not make them return their batches, nor claim
+    so much that others are idle."""
+    rng = random.Random(3)
+    jobs = [
+        Work(number, "scarce", 20e-6, refused=True) if rng.random() < 0.1 else one
+        for number, one in enumerate(quick(5000))
+    ]
+    took = []
+    for prefetch in (0, 1):
+        simulation = Simulation(workers, prefetch, cores=2)
+        simulation.run(quick(1000))
+        took.append(simulation.run(jobs))
+        assert simulation.returned <= len(jobs) / 10
+    assert took[0] <= 1.05 * took[1]
 
 
 kinds = st.sampled_from(["a", "b", "c"])
