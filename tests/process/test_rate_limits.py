@@ -15,6 +15,7 @@ from poolq.jobs.message import entries
 from poolq.monitor.job_counts import JobCounts
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import status
 from tests.support.wait import until
@@ -119,6 +120,20 @@ class Partly(Job):
     def run(self):
         pass
 
+class Free(Job):
+    def run(self):
+        note("free", self.id)
+
+class Released(Job):
+    def rate_limit(self):
+        return Limit(2, seconds=1, key="scarce")
+
+    def run(self):
+        note("scarce", self.id)
+
+class Parked(Released):
+    on_limit = "park"
+
 class Single(Job):
     atempts = 3
 
@@ -174,6 +189,28 @@ def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Proje
     ran = [line.id for line in runs]
     assert window_by_window(ran, 10) == window_by_window(ids, 10)
     assert limited.total("done") == 30
+
+
+@each_kind
+@pytest.mark.parametrize("scarce", ["Parked", "Released"])
+def test_scarce_starts_hold_up_no_other_jobs(limited: Project, scarce: str) -> None:
+    """With more workers than cores: none waits for the others, or returns what it has claimed."""
+    pool = limited.ready(8)
+    limited.engine.pause("default")
+    free: list[str] = []
+    for _ in range(40):
+        free += limited.dispatch_many("Free", 50)
+        limited.dispatch_many(scarce, 5, attempts=1000)
+    limited.engine.resume("default")
+    until(lambda: len(limited.ledger.ids("free")) == len(free), 60)
+    assert sorted(limited.ledger.ids("free")) == sorted(free)
+    assert len(limited.ledger.ids("scarce")) < 200, "nobody has waited for them"
+    returned = [int(text.split("returned ")[1].split()[0]) for text in returns(pool)]
+    assert sum(returned) <= len(free) / 10
+
+
+def returns(pool: Pool) -> list[str]:
+    return [line for line in pool.log.splitlines() if "prefetched jobs to their queues" in line]
 
 
 LIMITS = """
