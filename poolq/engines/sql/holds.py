@@ -128,8 +128,8 @@ def refusal(rules: Sequence[Rule], holds: Mapping[str, int], now: int) -> Admiss
 def hold(tx: Transaction, key: str, length: int) -> int:
     """Hold a key. Returns for how many microseconds it is held."""
     set_holds(tx, {key: length})
-    row = tx.one(HOLD_LEFT, key)
-    return number(row[0]) if row else 0
+    row = tx.one(HOLD_LEFT, key)  # some microseconds after the hold began
+    return max(length, number(row[0])) if row else 0
 
 
 def lift(tx: Transaction, key: str) -> bool:
