@@ -24,6 +24,11 @@ class FailureDetector:
         """Ignore the time until the next heartbeat. To be called after a failure or suspension."""
         self._last = None
 
+    def forget(self, node: str) -> None:
+        """Observe this node anew. If it has been removed and comes back, its counter begins anew,
+        and may be as high as before."""
+        self._seen.pop(node, None)
+
     def observe(
         self, counters: Mapping[str, int], ttl: Callable[[str], float], begun: float, ended: float
     ) -> list[str]:
