@@ -8,8 +8,9 @@ has it back. It waits for workers that show an earlier place, or that are about 
 - Starts are scarce if the last two jobs of the worker have asked for starts of the same small
   limit. A worker that meets other jobs claims batches, shows nothing and waits for nobody: an order
   must not cost a rate.
-- A job waits for at most MAX_WAIT. On a busy machine, the other workers may lack a processor, or
-  wait long for the engine, as this worker did. Such time does not count, up to MAX_BUSY_WAIT.
+- A job waits for at most MAX_WAIT, or three times as long as its claim took, because the others
+  may wait as long for a busy engine. The time in which they lack a processor does not count. In
+  all, a job waits for at most MAX_BUSY_WAIT.
 - Under a limit of many starts per second no job waits, because workers that wait for each other
   could not make that many starts.
 

@@ -128,26 +128,7 @@ def _live(
         return signals.stopping and not urgent
 
     client = StepClient(engine, setup.worker, config.queue, setup.reporter, pause)
-    loop = Loop(
-        config=config,
-        buffer=ClaimBuffer(client, setup.row, setup.reporter, title),
-        executor=Executor(
-            engine,
-            registry,
-            setup.worker,
-            worker_title(setup.slot, config.name, socket.gethostname()),
-            config.unknown_job_for,
-            lambda text: setup.reporter.report(Note("warning", text)),
-        ),
-        row=setup.row,
-        order=setup.order,
-        wakeups=setup.wakeups,
-        signals=signals,
-        reporter=setup.reporter,
-        title=title,
-        generation=setup.generation,
-        declare=partial(declare_schedules, setup, registry, engine, client),
-    )
+    loop = _make_loop(setup, signals, registry, engine, title, client)
     setup.row.beat()  # waiting for the engine does not count as a slow boot
     try:
         client.register(registration(setup.worker, setup.node, config.name))
@@ -169,6 +150,37 @@ def _live(
         setup.reporter.report(Note("warning", f"{signals.limits.lowered}; {EXITING}"))
     callbacks.call_stopping()
     return code
+
+
+def _make_loop(
+    setup: WorkerSetup,
+    signals: WorkerSignals,
+    registry: Registry,
+    engine: Engine,
+    title: Title,
+    client: StepClient,
+) -> Loop:
+    config = setup.config
+    return Loop(
+        config=config,
+        buffer=ClaimBuffer(client, setup.row, setup.reporter, title),
+        executor=Executor(
+            engine,
+            registry,
+            setup.worker,
+            worker_title(setup.slot, config.name, socket.gethostname()),
+            config.unknown_job_for,
+            lambda text: setup.reporter.report(Note("warning", text)),
+        ),
+        row=setup.row,
+        order=setup.order,
+        wakeups=setup.wakeups,
+        signals=signals,
+        reporter=setup.reporter,
+        title=title,
+        generation=setup.generation,
+        declare=partial(declare_schedules, setup, registry, engine, client),
+    )
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
