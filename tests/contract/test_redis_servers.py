@@ -107,7 +107,7 @@ def test_a_cluster_serves_each_namespace_from_its_own_node(
         worker = Worker(engine, queues=None)
         push(engine, "a", "b")
         ids = [job.id for job in engine.page("ready").jobs]
-        assert engine.ids(ids[0][:8], 100) == ids, "those of other namespaces are not found"
+        assert engine.ids(ids[0][:4], 100) == ids, "those of other namespaces are not found"
         assert named(worker.claim(9)) == ["a", "b"]
         assert [engine.wait(None, 0.01) > 0 for _ in range(3)][-1] is False
         engine.close()
