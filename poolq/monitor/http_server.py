@@ -3,26 +3,21 @@
 - There are at most MAX_CLIENTS clients. A new one takes the place of the oldest.
 - A client that has not sent its request and read its answer within CLIENT_TIMEOUT is dropped,
   however many bytes it sends meanwhile. Other clients do not wait for it.
-- If the process has no free descriptor, the server accepts no client for ACCEPT_PAUSE.
+- If the process has no free descriptor, asyncio accepts no client for a second.
 """
 
-import os
-import select
+import asyncio
 import socket
 import sys
 import threading
+from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from math import inf
-from time import monotonic
 from typing import NamedTuple
 
 MAX_CLIENTS = 64
 MAX_REQUEST = 8192  # bytes of a request with its headers
-CLIENT_TIMEOUT, ACCEPT_PAUSE = 5.0, 1.0  # seconds
-_GONE = select.EPOLLHUP | select.EPOLLERR
+CLIENT_TIMEOUT = 5.0  # seconds
 
 
 class HttpResponse(NamedTuple):
@@ -35,118 +30,59 @@ class HttpResponse(NamedTuple):
 Reply = Callable[[str, Mapping[str, str]], HttpResponse]
 
 
-@dataclass(slots=True, eq=False)
-class _HttpClient:
-    line: socket.socket
-    due: float
-    inbox: bytearray = field(default_factory=bytearray)
-    outbox: memoryview | None = None
-
-
 class HttpServer:
-    """Serves on `listener`, from `start` to `close`."""
+    """Serves on `listener`, from `start` to `close`. `slow`: seconds that a client may take."""
 
     def __init__(self, listener: socket.socket, reply: Reply, slow: float = CLIENT_TIMEOUT) -> None:
-        self._client_timeout = slow
         self._listener = listener
         self._reply = reply
-        self._clients: dict[int, _HttpClient] = {}
-        self._accept_again_at = inf
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll = select.epoll()
-        self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
-        listener.setblocking(False)
-        self._epoll.register(listener, select.EPOLLIN)
-        self._epoll.register(self._stop, select.EPOLLIN)
+        self._slow = slow
+        self._clients: dict[StreamWriter, None] = {}  # the oldest first
+        self._loop = asyncio.new_event_loop()
+        self._closing = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
         """Drop all clients and free the port."""
-        os.eventfd_write(self._stop, 1)
+        self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
-        for client in list(self._clients.values()):
-            self._drop(client)
-        self._epoll.close()
-        os.close(self._stop)
-        self._listener.close()
 
-    def _serve(self) -> None:
-        while True:
-            for fd, events in self._epoll.poll(self._pause(monotonic())):
-                if fd == self._stop:
-                    return
-                if fd == self._listener.fileno():
-                    self._accept(monotonic())
-                elif client := self._clients.get(fd):  # it may have been dropped meanwhile
-                    self._serve_client(client, events)
-            now = monotonic()
-            for client in [one for one in self._clients.values() if one.due <= now]:
-                self._drop(client)
-            if now >= self._accept_again_at:
-                self._accept_again_at = inf
-                self._epoll.register(self._listener, select.EPOLLIN)
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
-    def _pause(self, now: float) -> float | None:
-        """Return the seconds until a client's time is over or the server may accept clients again.
-        Return None if neither is due."""
-        due = min([self._accept_again_at, *(client.due for client in self._clients.values())])
-        return None if due == inf else max(0.0, due - now)
+    async def _serve(self) -> None:
+        self._loop.set_exception_handler(_report)
+        server = await asyncio.start_server(self._client, sock=self._listener, limit=MAX_REQUEST)
+        await self._closing.wait()
+        server.close()
 
-    def _accept(self, now: float) -> None:
-        for _ in range(MAX_CLIENTS):
-            try:
-                line, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                continue
-            except OSError:  # no descriptor is free, so try again later
-                self._epoll.unregister(self._listener)
-                self._accept_again_at = now + ACCEPT_PAUSE
-                return
-            line.setblocking(False)
-            if len(self._clients) >= MAX_CLIENTS:
-                self._drop(min(self._clients.values(), key=lambda client: client.due))
-            client = self._clients[line.fileno()] = _HttpClient(line, now + self._client_timeout)
-            self._epoll.register(line, select.EPOLLIN)
-            self._serve_client(client, select.EPOLLIN)  # its request has usually arrived already
-
-    def _serve_client(self, client: _HttpClient, events: int) -> None:
+    async def _client(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if len(self._clients) >= MAX_CLIENTS:
+            oldest = next(iter(self._clients))
+            del self._clients[oldest]
+            oldest.transport.abort()
+        self._clients[writer] = None
         try:
-            if client.outbox is None and events & (select.EPOLLIN | _GONE):
-                self._read(client)
-            if client.outbox is not None:
-                self._write(client, client.outbox)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._drop(client)
+            async with asyncio.timeout(self._slow):
+                writer.write(to_bytes(await self._answer(reader)))
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, EOFError, TimeoutError):
+            pass  # it has gone, or is too slow
+        finally:
+            writer.transport.abort()
+            self._clients.pop(writer, None)
 
-    def _read(self, client: _HttpClient) -> None:
-        data = client.line.recv(MAX_REQUEST + 1 - len(client.inbox))
-        client.inbox += data
-        head, end, _ = bytes(client.inbox).partition(b"\r\n\r\n")
-        if end:
-            client.outbox = memoryview(to_bytes(self._answer(head)))
-        elif len(client.inbox) > MAX_REQUEST:
+    async def _answer(self, reader: StreamReader) -> HttpResponse:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except asyncio.LimitOverrunError:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            client.outbox = memoryview(to_bytes(HttpResponse(status, b"the request is too long\n")))
-        elif not data:
-            raise ConnectionResetError
-        if client.outbox is not None:
-            self._epoll.modify(client.line, select.EPOLLOUT)
-
-    def _write(self, client: _HttpClient, outbox: memoryview) -> None:
-        while outbox:
-            sent = client.line.send(outbox)
-            client.outbox = outbox = outbox[sent:]
-        with suppress(OSError):
-            client.line.shutdown(socket.SHUT_WR)
-        self._drop(client)
-
-    def _answer(self, head: bytes) -> HttpResponse:
+            return HttpResponse(status, b"the request is too long\n")
         start, *lines = head.decode("latin-1").split("\r\n")
         words = start.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -161,10 +97,9 @@ class HttpServer:
             sys.stderr.write(f"metrics: {words[1]!a}: {type(error).__name__}\n")
             return HttpResponse(HTTPStatus.INTERNAL_SERVER_ERROR, b"internal error\n")
 
-    def _drop(self, client: _HttpClient) -> None:
-        if self._clients.pop(client.line.fileno(), None) is not None:
-            self._epoll.unregister(client.line)
-            client.line.close()
+
+def _report(_loop: asyncio.AbstractEventLoop, about: dict[str, object]) -> None:
+    sys.stderr.write(f"metrics: {about['message']}\n")  # such as: no descriptor is free
 
 
 def to_bytes(answer: HttpResponse) -> bytes:
