@@ -37,7 +37,7 @@ def fill(engine: Engine) -> None:
         due = begin + (number + 1) * HOUR // SCHEDULES
         made.append(NewSchedule(f"s{number}", schedule_spec.hash_of(spec), spec, due))
     (pool,) = engine.nodes()
-    engine.schedules.declare(pool.node, "digest", made)
+    engine.schedules.declare(pool.node, 1, made)
 
 
 def keeper(crew: Crew) -> int:

@@ -3,24 +3,22 @@
 - `tick` compares a schedule with what the caller has read (hash and due time), advances it and
   stores the jobs in one atomic act. So of any number of keepers that see the same tick, one stores
   its job, and a keeper that dies has done both or neither.
-- A schedule is due by the engine's clock, which the caller need not share.
-- Each node declares the schedules of its code. A schedule from code is ticked only by the nodes
-  that declare exactly its hash. Another declaration of the same name is *pending* until no living
-  node declares the stored one. So an old host that restarts during a deployment changes nothing.
+- A schedule is due by the engine's clock, which the caller need not share. Any keeper ticks it.
+- Each node declares the schedules of its code, with the number of its deploy (`Engine.accept`). Of
+  two that declare one name, the code that was accepted last counts, and goes on to count.
 - A declaration that changes a schedule whose tick is due leaves that tick to it. Otherwise, the
   changed schedule begins with a tick of its own.
 - A schedule that no living node declares is set aside when it is next due: nobody looks at it any
   more, until a node declares it again.
 - A schedule that is no longer in the code of any living node is set aside at once, with the hash
   REMOVED. Its pause and its counters are kept. Once it is declared again, it starts anew.
-- Schedules that people add are ticked by the keepers of all nodes. While there is one, a
-  declaration of the same name is pending.
+- A schedule that a person adds hides a declaration of its name, until it is removed.
 - A spec is opaque bytes here; `jobs/schedule_spec.py` reads it.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 from poolq.common.lengths import MAX_HASH_BYTES, MAX_JOB_NAME_BYTES, MAX_SPEC_BYTES
 from poolq.engines import sanitize
@@ -38,12 +36,13 @@ REMOVED = "0"
 #: A schedule from code that no living node declares is forgotten if its tick came, or its code
 #: went, so many microseconds ago.
 FORGET_AFTER = 30 * 86_400_000_000
-#: Schedules that one atomic act declares, at most.
-DECLARED_AT_ONCE = 200
+#: Schedules that one atomic act declares, or undeclares, at most.
+DECLARED_AT_ONCE, UNDECLARED_AT_ONCE = 200, 1000
 
 
 class NewSchedule(NamedTuple):
-    """A schedule to store. `due`: its first tick, in microseconds since the epoch."""
+    """A schedule to store. `due`: its first tick, in microseconds since the epoch; 0 if the keeper
+    that looks at it next is to find that."""
 
     name: str
     hash: str
@@ -52,11 +51,11 @@ class NewSchedule(NamedTuple):
 
 
 class Scheduled(NamedTuple):
-    """A stored schedule. `due`: its next tick, or when its code went. `at`: when a keeper will look
-    at it, or NEVER. `declared`: whether code declares it, rather than a person. `last`: the last
-    tick that stored a job, or 0, and `job` that job's id. `ticks`: how many ticks have stored a
-    job, and `skipped` how many have not: an earlier job was unfinished or had the unique key, or
-    they were left out. Times are microseconds since the epoch."""
+    """A stored schedule. `due`: its next tick (0: not known yet), or when its code went. `at`: when
+    a keeper will look at it, or NEVER. `declared`: whether code declares it, rather than a person.
+    `last`: the last tick that stored a job, or 0, and `job` that job's id. `ticks`: how many ticks
+    have stored a job, and `skipped` how many have not: an earlier job was unfinished or had the
+    unique key, or they were left out. Times are microseconds since the epoch."""
 
     name: str
     hash: str
@@ -110,18 +109,16 @@ def is_unreadable_declaration(name: object, hash_: object, spec: object) -> bool
 
 
 class Look(NamedTuple):
-    """What a keeper needs to know. `now`: the engine's clock. `due`: schedules that this node may
-    tick now, the earliest first. `pending`: schedules that this node declares but that are not
-    stored, because other nodes declare others of their names, or a person's schedule, now gone, had
-    the name; their `due` is 0. `next`: when the next schedule is due, or None. `any`: whether there
-    are any schedules. `unreadable`: names of schedules that no poolq can have stored, which nobody
-    looks at again."""
+    """What a keeper needs to know. `now`: the engine's clock. `due`: schedules to tick, the
+    earliest first. `next`: when the next schedule is due, or None. `any`: whether there are any
+    schedules. `more`: whether there may be more that are due. `unreadable`: names of schedules that
+    no poolq can have stored, which nobody looks at again."""
 
     now: int
     due: list[Scheduled]
-    pending: list[NewSchedule]
     next: int | None
     any: bool
+    more: bool
     unreadable: Sequence[str]
 
 
@@ -154,33 +151,58 @@ PutEnd = Literal["added", "replaced", "same", "declared"]
 RemoveEnd = Literal["removed", "unknown", "declared"]
 
 
+T = TypeVar("T")
+
+
+def parts(values: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [values[at : at + size] for at in range(0, len(values), size)]
+
+
 class ScheduleStore(ABC):
     """Each method is atomic, except for `declare` and `all`. All raise EngineUnavailable."""
 
     @abstractmethod
-    def digest(self, node: str) -> str:
-        """Return what the node has last declared with `declare`, or "" if that did not finish."""
+    def declared(self, node: str) -> int:
+        """Return the deploy whose schedules the node has declared, or 0 if that did not finish."""
+
+    def declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
+        """Make these the schedules of the node's code, unless a later deploy of it has begun to.
+        Those that are stored with the same hash keep everything. What the node no longer declares,
+        and no other living node, is set aside. Returns names that people have given to other
+        schedules, which stay as they are. Also forgets schedules that no living node has declared
+        for long (FORGET_AFTER). Can be repeated."""
+        self._begin(node, deploy)
+        taken: list[str] = []
+        for some in parts(sorted(schedules), DECLARED_AT_ONCE):
+            taken += self._declare(node, deploy, some)
+        gone = self._names(node) - {one.name for one in schedules}
+        for names in parts(sorted(gone), UNDECLARED_AT_ONCE):
+            self._undeclare(node, deploy, names)
+        self._end(node, deploy)
+        return taken
+
+    # The acts of `declare`. They do nothing if a later deploy of the node has begun.
 
     @abstractmethod
-    def declare(
-        self, node: str, digest: str, schedules: Sequence[NewSchedule], generation: int = 0
-    ) -> list[str]:
-        """Make these the schedules of the node's code, unless a later `generation` of it has begun
-        to. Those that are stored with the same hash keep everything; others are stored, or pending.
-        What the node no longer declares, and no other living node, is set aside. Returns names that
-        people have given to other schedules, which stay as they are. Also forgets schedules that no
-        living node has declared for long (FORGET_AFTER). Can be repeated."""
+    def _begin(self, node: str, deploy: int) -> None: ...
 
     @abstractmethod
-    def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
-        """Store those of the node's pending schedules whose stored rivals are no person's, and
-        declared by no living node. Returns their names."""
+    def _declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]: ...
 
     @abstractmethod
-    def look(self, node: str, max_count: int, *, full: bool = True) -> Look:
-        """Return what is due, and set aside what is unreadable. A look that is `full` also returns
-        what is pending, and sets aside what is due but declared by no living node; others may do
-        so."""
+    def _names(self, node: str) -> set[str]:
+        """Return the names that the node declares."""
+
+    @abstractmethod
+    def _undeclare(self, node: str, deploy: int, names: Sequence[str]) -> None: ...
+
+    @abstractmethod
+    def _end(self, node: str, deploy: int) -> None:
+        """Record that the node has declared its schedules. Also forget old ones."""
+
+    @abstractmethod
+    def look(self, max_count: int) -> Look:
+        """Return what is due, and set aside what is unreadable, or declared by no living node."""
 
     @abstractmethod
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
@@ -193,8 +215,8 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     def remove(self, name: str) -> RemoveEnd:
-        """Remove a person's schedule, or one that no living node declares. A declaration that was
-        pending because of it is enacted by its node's keeper."""
+        """Remove a person's schedule, or one that no living node declares. A declaration that a
+        person's schedule has hidden takes its place."""
 
     @abstractmethod
     def pause(self, name: str) -> bool:

@@ -36,15 +36,16 @@ class NoSchedules(ScheduleStore):
     def _find_nothing(self, *_args: Any, **_kwargs: Any) -> None:
         return None
 
-    def digest(self, node: str) -> str:  # noqa: ARG002  # there is none
-        return ""
+    def declared(self, node: str) -> int:  # noqa: ARG002  # there is none
+        return 0
 
     def count(self) -> int:
         return 0
 
     all = soonest = _list_nothing
     get = _find_nothing
-    declare = enact = look = tick = put = remove = pause = resume = _change_nothing
+    declare = _begin = _declare = _names = _undeclare = _end = _change_nothing
+    look = tick = put = remove = pause = resume = _change_nothing
 
 
 class Storeless(Engine):

@@ -135,11 +135,6 @@ def hash_of(spec: bytes) -> str:
     return sha256(spec).hexdigest()[:16]
 
 
-def digest_of(hashes: Mapping[str, str]) -> str:
-    """Return 16 hex digits that name a set of schedules: their hashes by name."""
-    return hash_of(_encoder.encode(sorted(hashes.items())))
-
-
 def job_and_queue(spec: ScheduleSpec) -> tuple[str, str]:
     """Return the name and the queue of the schedule's job."""
     head = _head_decoder.decode(spec.message)

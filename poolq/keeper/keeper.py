@@ -124,7 +124,6 @@ class Keeper:
         self._cancels = CancelWatch(self._engine, node, scores, self._name, wakeups.master.wake)
         self._ticker = Ticker(
             self._engine,
-            node,
             report=reporter.report,
             beat_if_due=self._beat_if_due,
             generation=lambda: scores.word(layout.DECLARED),

@@ -10,14 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
 from poolq.engines.base import Engine, Push
-from poolq.engines.schedule_store import (
-    BUFFER_INTERVAL,
-    Look,
-    NewSchedule,
-    Scheduled,
-    Tick,
-    TickEnd,
-)
+from poolq.engines.schedule_store import BUFFER_INTERVAL, Scheduled, Tick, TickEnd
 from poolq.errors import BadMessage, EngineError, EngineUnavailable, ScheduleError
 from poolq.jobs import schedule_spec
 from poolq.jobs.ids import new_id
@@ -44,19 +37,17 @@ class Ticker:
     def __init__(
         self,
         engine: Engine,
-        node: str,
         report: Callable[[Event], None],
         beat_if_due: Callable[[], None],
         generation: Callable[[], int],
     ) -> None:
         self._engine = engine
-        self._node = node
         self._report = report
         self._beat_if_due = beat_if_due
         self._generation = generation
         self._seen = 0  # the generation at the last look
         self._complaints: set[tuple[str, str]] = set()  # names and hashes
-        self._next_full = self._next_report = 0.0
+        self._next_report = 0.0
         self._left_out: Counter[tuple[str, str]] = Counter()  # names and reasons
         #: When to look next, in monotonic seconds.
         self.next_look = 0.0
@@ -68,20 +59,13 @@ class Ticker:
 
     def run(self) -> None:
         """Look for schedules that are due, and tick them. Raises EngineError."""
-        full = self._generation() != self._seen or monotonic() >= self._next_full
         self._seen = self._generation()
         self.next_look = monotonic() + RETRY_INTERVAL  # if this fails
-        store = self._engine.schedules
-        look = store.look(self._node, BATCH, full=full)
-        self.any = look.any or (self.any and not full)
-        if full:
-            self._next_full = monotonic() + LOOK_INTERVAL
+        look = self._engine.schedules.look(BATCH)
+        self.any = look.any
         for name in look.unreadable:
             text = "no poolq can have stored it, so nobody ticks it"
             self._report(Note("error", f"schedule {name} is set aside: {text}"))
-        if look.pending:
-            self._beat_if_due()
-            store.enact(self._node, self._first_ticks(look))
         ticks = []
         for one in look.due:
             self._beat_if_due()  # those that are overdue for long take long
@@ -97,9 +81,9 @@ class Ticker:
                 times.append(look.now + BUFFER_INTERVAL)
             self._count_left_out(some, ends)
         pause = (min(times) - look.now) / 1e6 if times else LOOK_INTERVAL
-        if len(look.due) + len(look.unreadable) >= BATCH:
+        if look.more:
             # What made no progress would be read again.
-            pause = 0.0 if look.unreadable or {*all_ends} - {"lost"} else RETRY_INTERVAL
+            pause = RETRY_INTERVAL if {*all_ends} == {"lost"} else 0.0
         self.next_look = monotonic() + min(LOOK_INTERVAL, max(MIN_PAUSE, pause))
 
     def _tick(self, ticks: Sequence[Tick], now: int) -> list[TickEnd]:
@@ -124,6 +108,8 @@ class Ticker:
     def _planned(self, one: Scheduled, now: int) -> Tick:
         try:
             spec = schedule_spec.decode(one.spec)
+            if not one.due:
+                return Tick(one.name, one.hash, 0, schedule_spec.first_tick(spec, now))
             waited = spec.overlap == "buffer" and one.at > one.due
             plan = schedule_spec.plan(spec, one.due, now, waited=waited)
             pushes = [_push(spec, one.name, tick) for tick in plan.ticks]
@@ -156,17 +142,6 @@ class Ticker:
                 ticks_have = "a tick has" if count == 1 else f"{count} ticks have"
                 self._report(Note("info", f"schedule {name}: {ticks_have} no job, {why}"))
             self._left_out.clear()
-
-    def _first_ticks(self, look: Look) -> list[NewSchedule]:
-        found = []
-        for one in look.pending:
-            try:
-                due = schedule_spec.first_tick(schedule_spec.decode(one.spec), look.now)
-            except ScheduleError as error:
-                self._complain(one.name, one.hash, str(error))
-            else:
-                found.append(one._replace(due=due))
-        return found
 
     def _complain(self, name: str, version: str, why: str) -> None:
         """Log an error only once, as it repeats."""

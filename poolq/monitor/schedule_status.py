@@ -53,7 +53,7 @@ def of_schedule(one: Scheduled, now: int) -> ScheduleStatus:
     except ScheduleError:
         return change(known, state="unreadable", next=0 if one.at == NEVER else one.due)
     job, queue = schedule_spec.job_and_queue(spec)
-    late = max(0.0, (now - one.due) / 1e6) if one.state == "active" else 0.0
+    late = max(0.0, (now - one.due) / 1e6) if one.state == "active" and one.due else 0.0
     state = one.state
     if late and one.at > now:
         state = "waiting"

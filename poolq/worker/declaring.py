@@ -24,18 +24,16 @@ def declare_schedules(
     """Declare the schedules of this worker's generation, unless a worker of it has done so, or one
     of a later generation. Raises Leaving and EngineError."""
     row, node, store = setup.row, setup.node, engine.schedules
-    before = row.declared_generation()
+    before, deploy = row.declared_generation(), row.deploy(setup.generation)
     if before > setup.generation or not (before or registry.schedules):
         return
-    hashes = {name: schedule_spec.hash_of(spec) for name, spec in registry.schedules.items()}
-    digest = schedule_spec.digest_of(hashes)
-    if client.retry(partial(store.digest, node), urgent=False) != digest:
+    if client.retry(partial(store.declared, node), urgent=False) != deploy:
         now = client.retry(engine.now, urgent=False)
         schedules = [
-            NewSchedule(name, hashes[name], spec, first_tick(spec, now))
+            NewSchedule(name, schedule_spec.hash_of(spec), spec, first_tick(spec, now))
             for name, spec in registry.schedules.items()
         ]
-        act = partial(store.declare, node, digest, schedules, setup.generation)
+        act = partial(store.declare, node, deploy, schedules)
         taken = client.retry(act, urgent=False)
         for name in taken:
             text = (

@@ -12,7 +12,7 @@ from tests.contract.helpers import open_engine
 def keep(url: str, namespace: str, node: str, up: Connection) -> None:
     """Say when it is `up`."""
     engine = open_engine(url, namespace)
-    ticker = Ticker(engine, node, report=print, beat_if_due=lambda: None, generation=lambda: 0)
+    ticker = Ticker(engine, report=print, beat_if_due=lambda: None, generation=lambda: 0)
     up.send(node)
     while True:
         ticker.run()

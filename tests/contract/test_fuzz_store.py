@@ -84,15 +84,16 @@ def spec(name: str) -> NewSchedule:
 
 
 def schedules(engine: Engine) -> None:
-    """One of two nodes' code, one that is pending, and one of a person."""
+    """Two of two nodes' code, which differ in one, and one of a person that hides a third."""
     store = engine.schedules
-    store.declare("n1", "digest", [spec("coded"), spec("shared")])
-    store.declare("n2", "digest", [spec("coded"), spec("shared")._replace(hash="f00")])
+    store.declare("n1", 1, [spec("coded"), spec("shared")])
+    store.declare("n2", 1, [spec("coded"), spec("shared")._replace(hash="f00")])
     store.put(spec("own"))
+    store.declare("n3", 1, [spec("own")._replace(hash="f00")])
 
 
-def tick(engine: Engine, node: str = "n1") -> Ticker:
-    ticker = Ticker(engine, node, report=str, beat_if_due=lambda: None, generation=lambda: 0)
+def tick(engine: Engine) -> Ticker:
+    ticker = Ticker(engine, report=str, beat_if_due=lambda: None, generation=lambda: 0)
     ticker.run()
     return ticker
 
@@ -134,20 +135,19 @@ def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
 
 def schedule_acts(engine: Engine) -> Iterator[Callable[[], object]]:
     store = engine.schedules
-    for node in ("n1", "n2"):
-        yield lambda node=node: tick(engine, node)
+    yield lambda: tick(engine)
     yield lambda: schedule_status.all_of(store.all(), engine.now())
     yield lambda: store.soonest(9)
     yield store.count
-    yield lambda: store.digest("n1")
+    yield lambda: store.declared("n1")
     for name in ("coded", "own", "shared", "x"):
         yield lambda name=name: store.get(name)
         yield lambda name=name: store.pause(name)
         yield lambda name=name: store.resume(name, engine.now())
-    yield lambda: store.declare("n2", "new", [spec("coded"), spec("shared")])
+    yield lambda: store.declare("n2", 1, [spec("coded"), spec("shared")])
     yield lambda: store.put(spec("own")._replace(hash="0ff"))
     yield lambda: store.remove("own")
-    yield lambda: store.declare("n1", "none", [])
+    yield lambda: store.declare("n1", 1, [])
 
 
 def right_acts(engine: Engine, ids: list[str]) -> Iterator[Callable[[], object]]:
@@ -214,7 +214,7 @@ def good_schedules_tick(engine: Engine) -> None:
     engine.beat("n9", b"{}")
     store = engine.schedules
     store.put(spec("ticks"))
-    ticker = tick(engine, "n9")
+    ticker = tick(engine)
     tries = 1
     while time.monotonic() > ticker.next_look - 0.01:
         ticker.run()

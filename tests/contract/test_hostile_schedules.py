@@ -27,7 +27,7 @@ pytestmark = every_engine
 
 LONG = b"1," * 600_000
 MESSAGE = encode(Message(1, "0", "jobs:A", "q"))
-COLUMNS = "name, hash, spec, due, at, declared, paused, last, job, ticks, skipped"
+COLUMNS = "name, hash, spec, due, at, declared, paused, last, job, ticks, skipped, deploy, hidden"
 
 
 def a_spec(**changes: object) -> bytes:
@@ -44,13 +44,13 @@ def write(
     """Store a person's schedule that is due, as somebody who knows the store may do it."""
     if isinstance(engine, RedisEngine):
         head = engine.client.prefix
-        stored = b"%b 0 0 %d 0 0 0 \n%b" % (hash_, due, spec)
+        stored = b"%b 0 0 0 %d 0 0 0 \n%b" % (hash_, due, spec)
         engine.client.call(b"HSET", f"{head}schedules", name, stored)
         engine.client.call(b"ZADD", f"{head}ticks", b"1", name)
         return
     assert isinstance(engine, SQLEngine)
     text = "CAST(? AS TEXT)" if isinstance(engine, SQLiteEngine) else "?"
-    values = f"({text}, {text}, ?, ?, 1, 0, 0, 0, '', 0, 0)"
+    values = f"({text}, {text}, ?, ?, 1, 0, 0, 0, '', 0, 0, 0, '')"
     sql = f"INSERT INTO {{schedules}} ({COLUMNS}) VALUES {values}"
     if isinstance(engine, SQLiteEngine):
         with closing(sqlite3.connect(engine.options.file, timeout=30)) as raw, raw:
@@ -65,7 +65,7 @@ class Keeper:
         engine.beat("n1", b"{}")
         self.said: list[str] = []
         self.looks = 0
-        self._ticker = Ticker(engine, "n1", self._hear, lambda: None, lambda: 0)
+        self._ticker = Ticker(engine, self._hear, lambda: None, lambda: 0)
 
     def _hear(self, event: Event) -> None:
         self.said.append(getattr(event, "text", ""))

@@ -60,8 +60,8 @@ def test_schedules_are_declared_and_changed(full: Full) -> None:
     store = full.store
     assert full.engine.prepare() == []
     full.engine.beat("n1", b"{}")
-    assert store.declare("n1", "digest", [NewSchedule("new", "2", b"spec", 1)], 1) == []
-    assert sorted(one.name for one in store.look("n1", 9).due) == ["new", "old"]
+    assert store.declare("n1", 1, [NewSchedule("new", "2", b"spec", 1)]) == []
+    assert sorted(one.name for one in store.look(9).due) == ["new", "old"]
     assert store.pause("old")
     assert store.resume("old", 5)
     assert store.remove("old") == "removed"

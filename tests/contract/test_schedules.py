@@ -57,10 +57,9 @@ def new(name: str = "a", version: str = "aa", due: int = PAST) -> NewSchedule:
 
 
 def declare(
-    store: ScheduleStore, *schedules: NewSchedule, node: str = "n1", generation: int = 0
+    store: ScheduleStore, *schedules: NewSchedule, node: str = "n1", deploy: int = 1
 ) -> list[str]:
-    digest = "d" + "".join(one.hash for one in schedules[:9])
-    return store.declare(node, digest, schedules, generation)
+    return store.declare(node, deploy, schedules)
 
 
 @dataclass
@@ -68,13 +67,12 @@ class Ticker:
     """Ticks schedules as a keeper does, each to a time an hour later, with a job of its name."""
 
     engine: Engine
-    node: str = "n1"
     overlap: Overlap = "allow"
     unique: UniqueRight | None = None
     jobs: list[str] = field(default_factory=list)
 
     def due(self) -> list[Scheduled]:
-        return self.engine.schedules.look(self.node, 100).due
+        return self.engine.schedules.look(100).due
 
     def make(self, one: Scheduled, due: int = 0, jobs: int = 1) -> Tick:
         bodies = [f"{one.name} {n}" if n else one.name for n in range(jobs)]
@@ -106,23 +104,24 @@ def got(store: ScheduleStore, name: str = "a") -> Scheduled:
 
 
 def test_nothing_is_due_where_nothing_is_declared(store: ScheduleStore) -> None:
-    look = store.look("n1", 10)
-    assert look[1:] == ([], [], None, False, [])
+    look = store.look(10)
+    assert look[1:] == ([], None, False, False, [])
     assert look.now > PAST
     assert (store.all(), store.soonest(9), store.count(), store.get("a")) == ([], [], 0, None)
-    assert store.digest("n1") == ""
+    assert store.declared("n1") == 0
 
 
 def test_what_is_declared_is_stored_as_it_is(store: ScheduleStore) -> None:
     assert declare(store, new("b", "bb", FUTURE), new("a", "aa")) == []
-    assert store.digest("n1") == "dbbaa"
+    assert store.declared("n1") == 1
     a = Scheduled("a", "aa", b"spec\nof aa", PAST, PAST)
     b = Scheduled("b", "bb", b"spec\nof bb", FUTURE, FUTURE)
     assert store.all() == store.soonest(9) == [a, b]
     assert store.soonest(1) == [a]
     assert (store.get("a"), store.count()) == (a, 2)
-    look = store.look("n1", 10)
-    assert look[1:] == ([a], [], FUTURE, True, [])
+    look = store.look(10)
+    assert look[1:] == ([a], FUTURE, True, False, [])
+    assert store.look(1).more
 
 
 def test_a_tick_advances_the_schedule_and_stores_the_job(
@@ -173,10 +172,10 @@ def test_of_many_keepers_that_see_a_tick_one_stores_its_job(
     engines = [opened(engine.url, engine.namespace) for _ in range(4)]
     for number, one in enumerate(engines):
         one.beat(f"k{number}", b"{}")
-        one.schedules.declare(f"k{number}", "d", declared)
+        one.schedules.declare(f"k{number}", 1, declared)
 
     def keep(number: int) -> int:
-        ticker, made = Ticker(engines[number], f"k{number}"), 0
+        ticker, made = Ticker(engines[number]), 0
         while due := ticker.due():
             made += list(ticker.tick(*due)).count("stored")
             if all(one.due > PAST + 4 * HOUR for one in engine.schedules.all()):
@@ -199,13 +198,13 @@ def test_ticks_and_dispatches_that_replace_each_other_leave_one_job(
     engines = [opened(engine.url, engine.namespace) for _ in range(4)]
     for number in range(2):
         engines[number].beat(f"k{number}", b"{}")
-        engines[number].schedules.declare(f"k{number}", "d", declared)
+        engines[number].schedules.declare(f"k{number}", 1, declared)
 
     def act(number: int) -> int:
         if number >= 2:
             jobs = [TiedPush(Push(new_id(), "q", b"dispatched"), right) for _ in range(12)]
             return sum(engines[number].push_tied([one]) == [one.push.id] for one in jobs)
-        ticker, made = Ticker(engines[number], f"k{number}", unique=right), 0
+        ticker, made = Ticker(engines[number], unique=right), 0
         while due := [one for one in ticker.due() if one.due < PAST + 3 * HOUR]:
             made += list(ticker.tick(*due)).count("stored")
         return made
@@ -253,7 +252,7 @@ def test_ticks_that_are_late_by_seconds_have_their_jobs(
         made = schedule_spec.make("1s", message, {"overlap": overlap, "catch_up": 0}, "x")
         spec = schedule_spec.encode(made)
         store.put(NewSchedule(overlap, schedule_spec.hash_of(spec), spec, first))
-    keeper.Ticker(engine, "n1", print, lambda: None, lambda: 0).run()
+    keeper.Ticker(engine, print, lambda: None, lambda: 0).run()
     each, skip = got(store, "allow"), got(store, "skip")
     assert each.last >= first + 4 * SECOND
     assert (each.ticks, each.skipped) == ((each.last - first) // SECOND + 1, 0)
@@ -454,7 +453,7 @@ def test_the_same_declaration_changes_nothing(store: ScheduleStore, ticker: Tick
     for node in ("n1", "n2", "n1"):
         assert declare(store, new(due=FUTURE), node=node) == []
     assert store.all() == before
-    assert names(Ticker(ticker.engine, "n2").due()) == ["a"]
+    assert names(ticker.due()) == ["a"]
 
 
 def test_a_changed_declaration_starts_from_its_own_tick(
@@ -468,42 +467,36 @@ def test_a_changed_declaration_starts_from_its_own_tick(
     )
 
 
-@pytest.mark.parametrize("how", ["declared", "enacted"])
+@pytest.mark.parametrize("node", ["n1", "n2"])
 def test_a_tick_that_is_due_is_not_lost_if_its_schedule_changes(
-    engine: Engine, store: ScheduleStore, ticker: Ticker, how: str
+    store: ScheduleStore, ticker: Ticker, node: str
 ) -> None:
     """No keeper has looked since, or the one that did was killed."""
     declare(store, new())
     (before,) = ticker.due()
-    if how == "declared":
-        declare(store, new("a", "a2", FUTURE))
-    else:
-        declare(store, new("a", "a2", FUTURE), node="n2")
-        engine.remove_node("n1")
-        assert names(store.look("n2", 9).pending) == ["a"]
-        assert store.enact("n2", [new("a", "a2", FUTURE)]) == ["a"]
-        ticker.node = "n2"
+    declare(store, new("a", "a2", FUTURE), node=node)
     assert ticker.tick(before) == ["lost"]
     (after,) = ticker.due()
     assert (after.hash, after.due, after.spec) == ("a2", PAST, b"spec\nof a2")
     assert ticker.tick(after, due=FUTURE) == ["stored"]
-    declare(store, new("a", "a3", FUTURE + 1), node=ticker.node)
+    declare(store, new("a", "a3", FUTURE + 1), node=node)
     assert got(store).due == FUTURE + 1, "its tick had been"
 
 
-def test_an_old_generation_takes_back_nothing_amid_the_declaration_of_a_new_one(
+def test_an_old_deploy_takes_back_nothing_amid_the_declaration_of_a_new_one(
     store: ScheduleStore,
 ) -> None:
-    declare(store, new("a", "a1"), new("old"), generation=1)
+    declare(store, new("a", "a1"), new("old"), deploy=1)
     many = [new(f"b{n:03}") for n in range(400)]
-    declare(store, new("a", "a2"), *many, generation=2)
-    store.declare("n1", "", [new("a", "a2"), *many], 2)
-    assert store.digest("n1") == "", "as if its last act were missing"
-    assert declare(store, new("a", "a1"), new("old"), generation=1) == []
-    assert (store.digest("n1"), got(store).hash, got(store, "old").hash) == ("", "a2", REMOVED)
+    store._begin("n1", 2)  # it dies before the end
+    store._declare("n1", 2, [new("a", "a2"), *many])
+    store._undeclare("n1", 2, ["old"])
+    assert declare(store, new("a", "a1"), new("old"), deploy=1) == []
+    assert (store.declared("n1"), got(store).hash, got(store, "old").hash) == (0, "a2", REMOVED)
     assert (got(store, "b399").state, store.count()) == ("active", 402)
-    assert declare(store, new("a", "a3"), generation=3) == []
-    assert (store.digest("n1"), got(store).hash) == ("da3", "a3")
+    assert declare(store, new("a", "a3"), deploy=3) == []
+    assert (store.declared("n1"), got(store).hash) == (3, "a3")
+    assert {one.hash for one in store.all()} == {"a3", REMOVED}
 
 
 def test_a_schedule_that_code_no_longer_declares_is_set_aside(store: ScheduleStore) -> None:
@@ -511,14 +504,14 @@ def test_a_schedule_that_code_no_longer_declares_is_set_aside(store: ScheduleSto
     declare(store, new("b"), node="n2")
     declare(store, new("c"))
     assert states(store) == ["undeclared", "active", "active"], "n2 still declares b"
-    assert (names(store.look("n1", 9).due), names(store.look("n2", 9).due)) == (["c"], ["b"])
+    assert names(store.look(9).due) == ["b", "c"]
     declare(store)
     assert states(store) == ["undeclared", "active", "undeclared"]
     declare(store, node="n2")
     assert states(store) == ["undeclared"] * 3
     assert {one.hash for one in store.all()} == {REMOVED}
-    look = store.look("n1", 9)
-    assert (look.due, look.pending, look.next) == ([], [], None)
+    look = store.look(9)
+    assert (look.due, look.next) == ([], None)
 
 
 def states(store: ScheduleStore) -> list[str]:
@@ -586,48 +579,45 @@ def test_people_may_take_the_name_of_a_schedule_whose_code_is_gone(
     assert names(ticker.due()) == ["a"]
 
 
-def test_an_old_declaration_does_not_replace_one_that_a_living_node_has(
-    store: ScheduleStore,
-) -> None:
-    """Two hosts have different code, and restart as they like: nothing flaps."""
-    declare(store, new("a", "a1"))
+def test_of_two_hosts_the_code_that_was_accepted_last_counts(store: ScheduleStore) -> None:
+    """In whichever order they declare it, and for as long as one of them has the name."""
+    declare(store, new("a", "a1"), deploy=1)
+    assert declare(store, new("a", "a3", FUTURE), node="n2", deploy=3) == []
     for _ in range(2):
-        assert declare(store, new("a", "a2", FUTURE), node="n2") == []
-        declare(store, new("a", "a1", FUTURE))
-        assert got(store).hash == "a1"
-        look = store.look("n2", 10)
-        assert (look.due, look.pending) == ([], [new("a", "a2", 0)])
-        assert names(store.look("n1", 10).due) == ["a"]
-    assert store.enact("n2", [new("a", "a2", FUTURE)]) == []
-    declare(store, new("a", "a2", FUTURE))
-    assert got(store).hash == "a2", "no living node declares a1 any more"
-    assert store.look("n1", 10).pending == []
+        assert declare(store, new("a", "a1"), deploy=1) == []
+        assert declare(store, new("a", "a2"), deploy=2) == []
+        assert got(store).hash == "a3"
+    declare(store, new("a", "a4"), deploy=4)
+    assert got(store).hash == "a4"
+    assert (store.declared("n1"), store.declared("n2")) == (4, 3)
 
 
-def test_a_look_that_is_not_full_returns_what_is_due(store: ScheduleStore) -> None:
-    declare(store, new("a"), new("b", due=FUTURE))
-    look = store.look("n1", 9, full=False)
-    assert (names(look.due), look.next, look.any) == (["a"], FUTURE, True)
-    assert store.look("n1", 9, full=False).now >= look.now
+def test_code_that_is_gone_counts_while_an_older_one_has_its_schedule(
+    engine: Engine, store: ScheduleStore, ticker: Ticker
+) -> None:
+    declare(store, new("a", "a1"))
+    declare(store, new("a", "a2"), new("b"), node="n2", deploy=2)
+    engine.remove_node("n2")
+    assert names(ticker.due()) == ["a"]
+    assert (got(store).hash, got(store, "b").state) == ("a2", "undeclared")
+    declare(store, deploy=3)
+    assert got(store).hash == REMOVED
+    declare(store, new("a", "a1"), node="n2", deploy=2)
+    assert got(store).hash == "a1", "there is no newer one"
 
 
 @pytest.mark.parametrize("end", ["leave", "reap"])
-def test_a_pending_declaration_waits_for_the_end_of_its_rivals(
-    engine: Engine, store: ScheduleStore, end: str
+def test_a_node_that_is_gone_declares_nothing(
+    engine: Engine, store: ScheduleStore, ticker: Ticker, end: str
 ) -> None:
-    declare(store, new("a", "a1"))
-    declare(store, new("a", "a2"), new("b"), node="n2")
-    assert names(store.look("n2", 10).pending) == ["a"]
+    declare(store, new())
     if end == "leave":
         engine.remove_node("n1")
     else:
         assert engine.reap("n1", 1) is not None
-    (pending,) = store.look("n2", 10).pending
-    assert pending == NewSchedule("a", "a2", b"spec\nof a2", 0)
-    assert store.enact("n2", [pending._replace(due=FUTURE), new("b", "b9")]) == ["a"]
-    assert (got(store).hash, got(store).at, got(store, "b").hash) == ("a2", PAST, "aa")
-    assert store.look("n2", 10).pending == []
-    assert store.digest("n1") == "", "it has to declare anew if it is there after all"
+    assert store.declared("n1") == 0, "it has to declare anew if it is there after all"
+    assert ticker.due() == []
+    assert got(store).state == "undeclared"
 
 
 def test_what_no_living_node_declares_is_set_aside_until_one_does(
@@ -636,13 +626,13 @@ def test_what_no_living_node_declares_is_set_aside_until_one_does(
     declare(store, new("a"), new("b"))
     declare(store, new("b"), node="n2")
     engine.remove_node("n1")
-    assert names(store.look("n2", 10).due) == ["b"]
+    assert names(store.look(10).due) == ["b"]
     assert [(one.name, one.state) for one in store.all()] == [("a", "undeclared"), ("b", "active")]
     assert got(store).at == NEVER
     engine.beat("n3", b"{}")
     declare(store, new("a", due=FUTURE), node="n3")
     assert (got(store).at, got(store).due) == (PAST, PAST), "it has missed its ticks since then"
-    assert names(store.look("n3", 10).due) == ["a"]
+    assert names(store.look(10).due) == ["a", "b"]
 
 
 def test_what_no_living_node_has_declared_for_long_is_forgotten(
@@ -655,7 +645,7 @@ def test_what_no_living_node_has_declared_for_long_is_forgotten(
     store.pause("paused")
     store.pause("person")
     engine.remove_node("n1")
-    assert names(store.look("n2", 9).due) == []
+    assert names(store.look(9).due) == []
     assert got(store, "old").state == got(store, "lately").state == "undeclared"
     declare(store, new("kept"), node="n2")
     assert names(store.all()) == ["kept", "lately", "paused", "person"]
@@ -664,27 +654,29 @@ def test_what_no_living_node_has_declared_for_long_is_forgotten(
     assert (got(store, "paused").hash, got(store, "person").hash) == (REMOVED, "aa")
 
 
-def test_many_schedules_of_others_do_not_hide_what_is_due(
+def test_many_schedules_that_nobody_declares_do_not_hide_what_is_due(
     engine: Engine, store: ScheduleStore
 ) -> None:
-    """Neither those that another living node declares, nor those that nobody does."""
     declare(store, *(new(f"a{n:03}") for n in range(450)))
     declare(store, new("z", due=PAST + 1), node="n2")
-    assert names(store.look("n2", 10).due) == ["z"]
-    assert len(store.look("n1", 500).due) == 450
+    assert len(store.look(500).due) == 451
     engine.remove_node("n1")
-    for _ in range(20):
-        assert names(store.look("n2", 10).due) == ["z"]
+    looks = 0
+    while (look := store.look(50)).more:
+        assert look.due == []
+        looks += 1
+        assert looks < 15
+    assert names(look.due) == ["z"]
     assert {one.state for one in store.all() if one.name != "z"} == {"undeclared"}
 
 
 def test_a_declaration_that_was_interrupted_can_be_repeated(store: ScheduleStore) -> None:
     many = [new(f"a{n:03}") for n in range(500)]
-    declare(store, *many[:250])
-    store.declare("n1", "", many)
-    assert store.digest("n1") == "", "as if the last act were missing"
+    store._begin("n1", 1)  # it dies before the end
+    store._declare("n1", 1, many[:250])
+    assert store.declared("n1") == 0
     assert declare(store, *many) == []
-    assert store.count() == 500
+    assert (store.declared("n1"), store.count()) == (1, 500)
     assert store.all() == sorted(store.all())
 
 
@@ -693,7 +685,7 @@ def test_a_declaration_that_was_interrupted_can_be_repeated(store: ScheduleStore
 
 def test_every_node_ticks_the_schedules_of_people(store: ScheduleStore, ticker: Ticker) -> None:
     assert store.put(new()) == "added"
-    assert names(store.look("n1", 9).due) == names(store.look("n9", 9).due) == ["a"]
+    assert names(ticker.due()) == ["a"]
     assert not got(store).declared
     assert ticker.tick(*ticker.due()) == ["stored"]
     assert store.put(new()) == "same"
@@ -702,7 +694,7 @@ def test_every_node_ticks_the_schedules_of_people(store: ScheduleStore, ticker: 
     assert (got(store).hash, got(store).due, got(store).ticks) == ("a2", FUTURE, 1)
     assert store.remove("a") == "removed"
     assert store.remove("a") == "unknown"
-    assert store.look("n1", 9)[1:] == ([], [], None, False, [])
+    assert store.look(9)[1:] == ([], None, False, False, [])
 
 
 def test_people_and_code_do_not_replace_each_others_schedules(store: ScheduleStore) -> None:
@@ -717,27 +709,21 @@ def test_people_and_code_do_not_replace_each_others_schedules(store: ScheduleSto
 
 
 def test_a_declaration_takes_effect_once_the_persons_schedule_of_its_name_is_gone(
-    engine: Engine, store: ScheduleStore
+    store: ScheduleStore, ticker: Ticker
 ) -> None:
-    store.put(new("p", "b1"))
-    assert declare(store, new("p", "b2")) == ["p"]
-    assert declare(store, new("p", "b3"), node="n2") == ["p"]
-    assert declare(store, new("p", "b2")) == ["p"], "it does not count yet"
-    assert [store.look(node, 9).pending for node in ("n1", "n2")] == [[], []]
-    waits = new("p", "b2", FUTURE)
-    assert store.enact("n1", [waits]) == []
-    assert (got(store, "p").hash, got(store, "p").declared) == ("b1", False)
+    store.put(new("p", "b1", FUTURE))
+    assert declare(store, new("p", "b3"), node="n2", deploy=3) == ["p"]
+    assert declare(store, new("p", "b2"), deploy=2) == ["p"]
+    assert store.put(new("p", "b4", FUTURE)) == "replaced"
+    assert ticker.due() == []
+    assert (got(store, "p").hash, got(store, "p").declared) == ("b4", False)
     assert store.remove("p") == "removed"
-    assert store.get("p") is None
-    pending = [new("p", "b2", 0)]
-    assert store.look("n1", 9).pending == pending
-    assert store.enact("n1", [waits]) == ["p"]
-    assert store.enact("n1", [waits]) == ["p"], "a repetition changes nothing"
-    assert (got(store, "p").hash, got(store, "p").declared) == ("b2", True)
-    assert store.look("n1", 9).pending == []
-    assert store.enact("n2", [new("p", "b3")]) == [], "n1 declares what is stored"
-    engine.remove_node("n1")
-    assert store.enact("n2", [new("p", "b3")]) == ["p"]
+    (one,) = ticker.due()
+    assert one == Scheduled("p", "b3", b"spec\nof b3", 0, 0), "a keeper finds its first tick"
+    assert store.tick([Tick("p", "b3", 0, FUTURE)]) == ["stored"]
+    assert got(store, "p") == one._replace(due=FUTURE, at=FUTURE)
+    declare(store, new("p", "b2"), deploy=2)
+    assert got(store, "p").hash == "b3"
 
 
 def test_a_declaration_that_waited_for_a_person_ends_with_its_code(store: ScheduleStore) -> None:
@@ -745,8 +731,6 @@ def test_a_declaration_that_waited_for_a_person_ends_with_its_code(store: Schedu
     declare(store, new("a", "a2"))
     declare(store)
     assert store.remove("a") == "removed"
-    assert store.look("n1", 9).pending == []
-    assert store.enact("n1", [new("a", "a2")]) == []
     assert store.all() == []
 
 
@@ -781,7 +765,7 @@ def test_what_is_due_next_comes_first(store: ScheduleStore) -> None:
     store.pause("c")
     assert names(store.soonest(9)) == ["d", "b", "a", "c"]
     assert names(store.soonest(2)) == ["d", "b"]
-    assert store.look("n1", 9).next == FUTURE
+    assert store.look(9).next == FUTURE
 
 
 def test_any_name_can_be_scheduled(engine: Engine, store: ScheduleStore, ticker: Ticker) -> None:

@@ -227,22 +227,22 @@ def test_a_schedule_that_is_being_declared_is_not_set_aside(
     store, ns = mysql.schedules, mysql.namespace
     for node in ("n1", "n2", "n3"):
         mysql.beat(node, b"{}")
-    store.declare("n1", "d", [NewSchedule("a", "aa", b"spec", HOUR)])
+    store.declare("n1", 1, [NewSchedule("a", "aa", b"spec", HOUR)])
     mysql.remove_node("n1")
     with mariadb_server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute(f"SELECT one FROM {ns}_schema FOR UPDATE")
         cursor.execute(f"SELECT due FROM {ns}_schedules WHERE name = 'a'")
-        cursor.execute(f"INSERT INTO {ns}_declared VALUES ('n2', 'a', 'aa', 0, '')")
+        cursor.execute(f"INSERT INTO {ns}_declared VALUES ('n2', 'a', 1, 0)")
         with ThreadPoolExecutor(1) as threads:
-            look = threads.submit(store.look, "n3", 9)
+            look = threads.submit(store.look, 9)
             locks = f"SELECT one FROM {ns}_schema"
             until(lambda: look.done() or waiting(mariadb_server, locks), 5, "the look")
             cursor.execute("COMMIT")
             look.result(10)
             threads.submit(mysql.close).result()
     assert [one.state for one in store.all()] == ["active"]
-    assert [one.name for one in store.look("n2", 9).due] == ["a"]
+    assert [one.name for one in store.look(9).due] == ["a"]
 
 
 def waiting(server: MariaDB, statement: str) -> bool:

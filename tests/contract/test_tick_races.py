@@ -83,7 +83,7 @@ def test_each_tick_has_one_job_while_keepers_are_killed(
     ]
     for number in range(KEEPERS):
         engine.beat(f"n{number}", b"{}")
-        engine.schedules.declare(f"n{number}", "digest", declared)
+        engine.schedules.declare(f"n{number}", 1, declared)
         keepers.start(number)
     for number in range(KEEPERS):
         keepers.until_up(number)

@@ -148,7 +148,7 @@ def coded(name: str, engine: Engine) -> NewSchedule:
 
 def test_what_code_declares_is_changed_there(poolq: Command, engine: Engine) -> None:
     engine.beat("n1", b"{}")
-    engine.schedules.declare("n1", "digest", [coded("coded", engine)])
+    engine.schedules.declare("n1", 1, [coded("coded", engine)])
     refused = poolq("schedule", "add", "coded", "1h", "jobs:Report")
     assert (refused.code, refused.out) == (1, "")
     assert "schedule coded is declared in the code of a running pool; change it" in refused.line
@@ -159,7 +159,7 @@ def test_what_code_declares_is_changed_there(poolq: Command, engine: Engine) -> 
     ok(poolq("schedule", "add", "mine", "1h", "jobs:Report"))
     refused = poolq("schedule", "rm", "mine", "coded", "--json")
     assert (refused.code, refused.json) == (1, {"removed": ["mine"]}), "what was done before"
-    engine.schedules.declare("n1", "digest", [])
+    engine.schedules.declare("n1", 1, [])
     replaced = ok(poolq("schedule", "add", "coded", "1h", "jobs:Report"))
     assert replaced.out.startswith("replaced coded")
     engine.remove_node("n1")
@@ -246,6 +246,6 @@ def test_doctor_names_schedules_that_nobody_ticks(poolq: Command, engine: Engine
     engine.schedules.resume("a", engine.now() - 60_000_000)
     assert found() == [("warn", "1 late (a)")]
     ok(poolq("schedule", "rm", "a"))
-    engine.schedules.declare("n1", "digest", [coded("b", engine)])
-    engine.schedules.declare("n1", "digest", [])
+    engine.schedules.declare("n1", 1, [coded("b", engine)])
+    engine.schedules.declare("n1", 1, [])
     assert found() == [("ok", "1 undeclared")], "as somebody has wanted"

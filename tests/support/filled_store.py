@@ -213,14 +213,14 @@ def cancels(store: Store) -> None:
 
 def schedules(store: Store) -> None:
     place = store.engine.schedules
-    place.declare("n1", "digest", [NewSchedule("tick", "a1", b"spec", 1)])
+    place.declare("n1", 1, [NewSchedule("tick", "a1", b"spec", 1)])
     one = pushes("due", ["tick"])
-    place.look("n1", 9)
+    place.look(9)
     place.tick([Tick("tick", "a1", 1, 2, "allow", 1, one)])
     right = UniqueRight("u5", "end", 0, True)
     place.tick([Tick("tick", "a1", 2, 3, "allow", 2, pushes("ready", ["tick"]), 0, right)])
     place.pause("tick")
-    place.declare("n1", "", [])
+    place.declare("n1", 1, [])
     place.all()
 
 

@@ -182,6 +182,8 @@ CREATE TABLE IF NOT EXISTS {ns}_unique_keys (
 -- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at it, far in the future
 -- if it is paused or no living node declares it. `declared`: 1 if it comes from code. `job`: the job
 -- of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
+-- `deploy`: of which the code is that has declared it. `hidden`: "<hash>\n<spec>" that it has
+-- declared, while a person has added a schedule of the same name.
 CREATE TABLE IF NOT EXISTS {ns}_schedules (
     name VARBINARY(255) NOT NULL,
     hash VARBINARY(64) NOT NULL,
@@ -194,21 +196,21 @@ CREATE TABLE IF NOT EXISTS {ns}_schedules (
     ticks BIGINT NOT NULL,
     skipped BIGINT NOT NULL,
     spec LONGBLOB NOT NULL,
+    deploy BIGINT NOT NULL,
+    hidden LONGBLOB NOT NULL,
     PRIMARY KEY (name),
     KEY at (at, name)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
--- Which schedules the code of each node declares, and with an empty name the digest of all of them.
--- `pending`: 1 if another schedule of that name is stored, and `spec` is what is to replace it.
+-- Which schedules the code of each node declares, and of which deploy it is. With an empty name: the
+-- deploy that has begun to declare its schedules, and whether it is `done`.
 CREATE TABLE IF NOT EXISTS {ns}_declared (
     node VARBINARY(255) NOT NULL,
     name VARBINARY(255) NOT NULL,
-    hash VARBINARY(64) NOT NULL,
-    pending TINYINT NOT NULL,
-    spec LONGBLOB NOT NULL,
+    deploy BIGINT NOT NULL,
+    done TINYINT NOT NULL,
     PRIMARY KEY (node, name),
-    KEY name (name, node),
-    KEY pending (pending, node)
+    KEY name (name, node)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by

@@ -1,17 +1,15 @@
 """Schedules on Redis and Valkey: see `engines/schedule_store.py`, and for keys lua/lib/base.lua."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
-from poolq.engines.redis.codec import MAX_IDS_PER_CALL, text
+from poolq.engines.redis.codec import text
 from poolq.engines.redis.push_codec import with_rights
 from poolq.engines.sanitize import number
 from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
-    DECLARED_AT_ONCE,
     FORGET_AFTER,
     NEVER,
     Look,
@@ -23,64 +21,49 @@ from poolq.engines.schedule_store import (
     Tick,
     TickEnd,
     is_unreadable,
-    is_unreadable_declaration,
+    parts,
 )
 from poolq.jobs.ties import UniqueRight
-
-T = TypeVar("T")
 
 
 class RedisSchedules(ScheduleStore):
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
-    def digest(self, node: str) -> str:
-        found = self._client.call(b"HGET", self._declared(node), b"")
-        return text(found or b"").partition(" ")[2]
+    def declared(self, node: str) -> int:
+        found = self._client.call(b"HGET", self._declared(node), b"") or b""
+        deploy, _, done = found.partition(b" ")
+        return number(deploy) if done == b"1" else 0
 
-    def declare(
-        self, node: str, digest: str, schedules: Sequence[NewSchedule], generation: int = 0
-    ) -> list[str]:
-        run = partial(self._client.run, scripts.SCHEDULE_DECLARE, node, generation)
-        run("begin")
-        taken: list[str] = []
-        for some in _parts(sorted(schedules), DECLARED_AT_ONCE):
-            taken += map(text, run("declare", *_flat(some))[1])
-        known = {
-            text(name)
-            for name in self._client.call(b"HKEYS", f"{self._client.prefix}declared:{node}")
-        }
-        gone = sorted(known - {one.name for one in schedules} - {""})
-        for names in _parts(gone, MAX_IDS_PER_CALL) or [()]:
-            self._client.run(scripts.SCHEDULE_UNDECLARE, node, generation, FORGET_AFTER, *names)
-        run("end", digest)
-        return taken
+    def _begin(self, node: str, deploy: int) -> None:
+        self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "begin")
 
-    def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
-        reply = self._client.run(scripts.SCHEDULE_DECLARE, node, 0, "enact", *_flat(pending))
-        return [text(name) for name in reply[0]]
+    def _declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
+        flat = [one for name, hash_, spec, due in schedules for one in (name, hash_, due, spec)]
+        taken = self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "declare", *flat)
+        return [text(name) for name in taken]
 
-    def look(self, node: str, max_count: int, *, full: bool = True) -> Look:  # noqa: ARG002  # it always is
-        now, due, pending, later, count, odd = self._client.run(
-            scripts.SCHEDULE_LOOK, node, max_count
-        )
-        declared = [
-            (name, *stored.partition(b"\n")[::2])
-            for name, stored in zip(*[iter(pending)] * 2, strict=True)
-        ]
+    def _names(self, node: str) -> set[str]:
+        return {text(name) for name in self._client.call(b"HKEYS", self._declared(node))} - {""}
+
+    def _undeclare(self, node: str, deploy: int, names: Sequence[str]) -> None:
+        self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "undeclare", *names)
+
+    def _end(self, node: str, deploy: int) -> None:
+        self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "end", FORGET_AFTER)
+
+    def look(self, max_count: int) -> Look:
+        now, due, later, count, more, odd = self._client.run(scripts.SCHEDULE_LOOK, max_count)
         names = [row[0] for row in due if is_unreadable(row)]
-        skipped = [row[0] for row in declared if is_unreadable_declaration(*row)]
         for name in names:
             self._client.call(b"ZADD", f"{self._client.prefix}ticks", NEVER, name)
-        if skipped:
-            self._client.call(b"HDEL", f"{self._client.prefix}pending:{node}", *skipped)
         return Look(
             number(now),
             [Scheduled.read(one) for one in due if one[0] not in names],
-            [NewSchedule(text(n), text(h), s, 0) for n, h, s in declared if n not in skipped],
             number(later) if later else None,
-            count > 0,
-            [text(name) for name in [*odd, *names, *skipped]],
+            any=count > 0,
+            more=more > 0,
+            unreadable=[text(name) for name in [*odd, *names]],
         )
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
@@ -128,7 +111,7 @@ class RedisSchedules(ScheduleStore):
             if cursor == b"0":
                 break
         found: list[Scheduled] = []
-        for few in _parts(sorted(names), 500):
+        for few in parts(sorted(names), 500):
             found += map(Scheduled.read, self._client.run(scripts.SCHEDULES, "names", *few))
         return found
 
@@ -147,11 +130,6 @@ class RedisSchedules(ScheduleStore):
         return f"{self._client.prefix}declared:{node}"
 
 
-def _flat(schedules: Sequence[NewSchedule]) -> Iterator[Any]:
-    for name, hash_, spec, due in schedules:
-        yield from (name, hash_, due, spec)
-
-
 def _rights(unique: UniqueRight | None) -> tuple[Any, ...]:
     if unique is None:
         return "", 0, 0
@@ -160,7 +138,3 @@ def _rights(unique: UniqueRight | None) -> tuple[Any, ...]:
 
 def _stored(body: bytes, unique: UniqueRight | None) -> bytes:
     return b"\n" + body if unique is None else with_rights(body, unique.until, unique.key)
-
-
-def _parts(values: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [values[at : at + size] for at in range(0, len(values), size)]

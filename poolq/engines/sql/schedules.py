@@ -5,15 +5,12 @@ so that two declarations of one name do not cross, and no look sets aside what i
 tick locks only its schedules, skipping those that another keeper has locked.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import TypeVar
 
 from poolq.engines.sanitize import blob, number, to_text
 from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
-    DECLARED_AT_ONCE,
     NEVER,
     REMOVED,
     Look,
@@ -33,12 +30,12 @@ from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.replacing import push_contested
 
 from poolq.engines.sql.schedule_statements import (  # isort: skip
-    DUE, DUE_ELSEWHERE, NEXT, PENDING, SET_ASIDE, SET_UNREADABLE_ASIDE, SKIP_UNREADABLE,
-    MARK_REMOVED, MARK_PAUSED_REMOVED, FORGET, LOCK_DECLARATIONS, STORED, RIVALS, OWN, DECLARE,
-    UNDECLARE, PUT, WAKE_UP, LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, STORE_JOB, PAUSE, RESUME,
-    REMOVE, GET, PAGE, SOONEST, COUNT, DIGEST,
+    DUE, NEXT, SET_ASIDE, SET_UNREADABLE_ASIDE, MARK_REMOVED, MARK_PAUSED_REMOVED, FORGET,
+    LOCK_DECLARATIONS, STORED, LIVING, NAMES, DECLARE, UNDECLARE, PUT, KEEP, HIDE, HIDDEN,
+    LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, STORE_JOB, PAUSE, RESUME, REMOVE, GET, PAGE, SOONEST,
+    COUNT, DECLARED,
 )  # fmt: skip
-from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
+from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import Push
 from poolq.jobs.ties import TiedPush
@@ -55,83 +52,68 @@ class SQLSchedules(ScheduleStore):
         self._session = session
         self._known_queues: set[str] = set()  # as for the sessions' `push`
 
-    def digest(self, node: str) -> str:
-        (found,) = self._session().read(Query(DIGEST, (node,)))
-        return to_text(found.rows[0][0]) if found.rows else ""
+    def declared(self, node: str) -> int:
+        (found,) = self._session().read(Query(DECLARED, (node,)))
+        deploy, done = found.rows[0] if found.rows else (0, 0)
+        return number(deploy) if number(done) else 0
 
-    def declare(
-        self, node: str, digest: str, schedules: Sequence[NewSchedule], generation: int = 0
-    ) -> list[str]:
-        def change(work: Callable[[Transaction], T]) -> T | None:
-            """Do this if no later generation has declared anything."""
+    def _by(self, node: str, deploy: int, work: Callable[[Transaction], T]) -> T | None:
+        """Do this with what is declared locked, if no later deploy of the node has begun."""
 
-            def act(tx: Transaction) -> T | None:
-                _, found = tx.run(Query(LOCK_DECLARATIONS), Query(DIGEST, (node,)))
-                later = found.rows and number(blob(found.rows[0][1])) > generation
-                return None if later else work(tx)
+        def act(tx: Transaction) -> T | None:
+            _, found = tx.run(Query(LOCK_DECLARATIONS), Query(DECLARED, (node,)))
+            later = found.rows and number(found.rows[0][0]) > deploy
+            return None if later else work(tx)
 
-            return self._change(act)
+        return self._change(act)
 
-        def set_digest(tx: Transaction, digest: str) -> None:
-            tx.later(Query(DECLARE, (node, "", digest, 0, b"%d" % generation)))
+    def _begin(self, node: str, deploy: int) -> None:
+        begun = Query(DECLARE, (node, "", deploy, 0))
+        self._by(node, deploy, lambda tx: tx.later(begun))
 
-        change(partial(set_digest, digest=""))
-        taken: list[str] = []
-        for some in in_chunks(sorted(schedules), DECLARED_AT_ONCE):
-            became = change(partial(_declare, node=node, schedules=some))
-            taken += became[1] if became else []
-        names = {one.name for one in schedules}
-        (own,) = self._session().read(Query(OWN, (node,)))
-        gone = sorted({to_text(name) for name, _ in own.rows} - names - {""})
-        for few in in_chunks(gone):
-            change(partial(_undeclare, node=node, names=few))
-        change(_forget)
-        change(partial(set_digest, digest=digest))
-        return taken
+    def _declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
+        return self._by(node, deploy, lambda tx: _declare(tx, node, deploy, schedules)) or []
 
-    def enact(self, node: str, pending: Sequence[NewSchedule]) -> list[str]:
-        def work(tx: Transaction) -> list[str]:
-            _, own = tx.run(Query(LOCK_DECLARATIONS), Query(OWN, (node,)))
-            still = {(to_text(name), to_text(hash_)) for name, hash_ in own.rows}
-            return _declare(tx, node, [one for one in pending if (one.name, one.hash) in still])[0]
+    def _names(self, node: str) -> set[str]:
+        (own,) = self._session().read(Query(NAMES, (node,)))
+        return {to_text(name) for (name,) in own.rows}
 
-        return self._change(work)
+    def _undeclare(self, node: str, deploy: int, names: Sequence[str]) -> None:
+        gone = Query(UNDECLARE, (node, names)), Query(MARK_REMOVED, (names,))
+        self._by(node, deploy, lambda tx: tx.later(*gone))
 
-    def look(self, node: str, max_count: int, *, full: bool = True) -> Look:
-        more = [Query(DUE_ELSEWHERE, (node,)), Query(PENDING, (node, max_count))] if full else []
-        clock, due, next_, *rest = self._session().read(
-            SERVER_CLOCK, Query(DUE, (node, max_count)), Query(NEXT), *more
+    def _end(self, node: str, deploy: int) -> None:
+        done = Query(DECLARE, (node, "", deploy, 1))
+        last = Query(MARK_PAUSED_REMOVED), Query(FORGET), done
+        self._by(node, deploy, lambda tx: tx.later(*last))
+
+    def look(self, max_count: int) -> Look:
+        clock, due, next_ = self._session().read(
+            SERVER_CLOCK, Query(DUE, (max_count,)), Query(NEXT)
         )
-        elsewhere, pending = (one.rows for one in rest) if full else ((), ())
-        if elsewhere:
-            aside = BatchQuery(SET_ASIDE, elsewhere)
-            self._change(lambda tx: tx.run(Query(LOCK_DECLARATIONS), aside))
-        unreadable = self._set_unreadable_aside(node, due.rows, pending)
+        odd, gone, good = [], [], []
+        for *row, counts in due.rows:
+            if is_unreadable(row):
+                odd.append(row[0])
+            elif counts:
+                good.append(Scheduled.read(row))
+            else:
+                gone.append(row[0])
+        if odd or gone:
+            aside = (
+                BatchQuery(SET_UNREADABLE_ASIDE, [(name,) for name in odd]),
+                BatchQuery(SET_ASIDE, [(name,) for name in gone]),
+            )
+            self._change(lambda tx: tx.run(Query(LOCK_DECLARATIONS), *aside))
         later = [number(at) for (at,) in next_.rows if number(at) != NEVER]
         return Look(
             number(clock.rows[0][0]),
-            [Scheduled.read(row) for row in due.rows if not is_unreadable(row)],
-            [
-                NewSchedule(to_text(n), to_text(h), blob(s), 0)
-                for n, h, s in pending
-                if not is_unreadable_declaration(n, h, s)
-            ],
+            good,
             later[0] if later else None,
-            bool(due.rows or next_.rows or elsewhere),
-            unreadable,
+            any=bool(due.rows or next_.rows),
+            more=len(due.rows) == max_count,
+            unreadable=[to_text(name) for name in odd],
         )
-
-    def _set_unreadable_aside(
-        self, node: str, due: Sequence[Row], pending: Sequence[Row]
-    ) -> list[str]:
-        """Set aside what is unreadable of these rows. Returns the names."""
-        names = [row[0] for row in due if is_unreadable(row)]
-        declared = [row[0] for row in pending if is_unreadable_declaration(*row)]
-        if names or declared:
-            aside = BatchQuery(SET_UNREADABLE_ASIDE, [(name,) for name in names])
-            skipped = BatchQuery(SKIP_UNREADABLE, [(node, name) for name in declared])
-            self._change(lambda tx: tx.later(aside, skipped))
-        return [to_text(name) for name in [*names, *declared]]
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
         queues = {push.queue for one in ticks for push in one.pushes} - self._known_queues
@@ -150,9 +132,8 @@ class SQLSchedules(ScheduleStore):
 
     def put(self, schedule: NewSchedule) -> PutEnd:
         def work(tx: Transaction) -> PutEnd:
-            _, found, rivals = tx.run(*_known(schedule.name))
-            known = Scheduled.read(found.rows[0]) if found.rows else None
-            if known and known.declared and rivals.rows:
+            known, living = _known(tx, schedule.name)
+            if known and known.declared and living:
                 return "declared"
             if known and known.hash == schedule.hash and not known.declared:
                 return "same"
@@ -163,12 +144,17 @@ class SQLSchedules(ScheduleStore):
 
     def remove(self, name: str) -> RemoveEnd:
         def work(tx: Transaction) -> RemoveEnd:
-            _, found, rivals = tx.run(*_known(name))
-            if not found.rows:
+            known, living = _known(tx, name)
+            if known is None:
                 return "unknown"
-            if Scheduled.read(found.rows[0]).declared and rivals.rows:
+            if known.declared and living:
                 return "declared"
+            (found,) = tx.run(Query(HIDDEN, (name,)))
             tx.later(Query(REMOVE, (name,)))
+            stored, deploy = found.rows[0]
+            hash_, _, spec = blob(stored).partition(b"\n")
+            if living and not is_unreadable_declaration(name, hash_, spec):
+                _put(tx, NewSchedule(name, to_text(hash_), spec, 0), number(deploy))
             return "removed"
 
         return self._change(work)
@@ -208,61 +194,42 @@ class SQLSchedules(ScheduleStore):
         return self._session().transact(work)
 
 
-def _known(name: str) -> list[Query]:
-    """Lock what is declared, and read the schedule of this name, and which nodes declare it."""
-    return [Query(LOCK_DECLARATIONS), Query(GET, (name,)), Query(RIVALS, ("", [name]))]
+def _known(tx: Transaction, name: str) -> tuple[Scheduled | None, bool]:
+    """Lock what is declared, and return the schedule of this name, and whether a living node
+    declares one."""
+    asked = Query(LOCK_DECLARATIONS), Query(GET, (name,)), Query(LIVING, (name,))
+    _, found, living = tx.run(*asked)
+    return Scheduled.read(found.rows[0]) if found.rows else None, bool(living.rows)
 
 
-def _put(tx: Transaction, one: NewSchedule, *, declared: bool) -> None:
-    tx.later(Query(PUT, (one.name, one.hash, one.spec, one.due, one.due, int(declared))))
+def _put(tx: Transaction, one: NewSchedule, deploy: int = 0, *, declared: bool = True) -> None:
+    row = (one.name, one.hash, one.spec, one.due, one.due, int(declared), deploy)
+    tx.later(Query(PUT, row))
 
 
 def _declare(
-    tx: Transaction, node: str, schedules: Sequence[NewSchedule]
-) -> tuple[list[str], list[str]]:
-    """Declare schedules, after LOCK_DECLARATIONS. Returns the names of those that are now stored,
-    and those that people have given to other schedules."""
-    names = [one.name for one in schedules]
-    if not names:
-        return [], []
-    found, rivals = tx.run(Query(STORED, (names,)), Query(RIVALS, (node, names)))
+    tx: Transaction, node: str, deploy: int, schedules: Sequence[NewSchedule]
+) -> list[str]:
+    """Declare schedules. Returns the names that people have given to other schedules."""
+    (found,) = tx.run(Query(STORED, ([one.name for one in schedules],)))
     stored = {to_text(row[0]): row for row in found.rows}
-    elsewhere: dict[str, set[str]] = defaultdict(set)
-    for name, hash_ in rivals.rows:
-        elsewhere[to_text(name)].add(to_text(hash_))
-    enacted, taken, woken = [], [], []
+    tx.later(BatchQuery(DECLARE, [(node, one.name, deploy, 0) for one in schedules]))
+    taken, kept = [], []
     for one in schedules:
-        _, hash_, declared, due, at, paused, now = stored.get(one.name, (None, "", 1, 0, 0, 0, 0))
-        pending = False
-        if one.name not in stored:
-            _put(tx, one, declared=True)
-            enacted.append(one.name)
-        elif not declared:
+        _, hash_, declared, due, paused, by, now = stored.get(one.name, (None, "", 1, 0, 0, 0, 0))
+        if not declared:
             taken.append(one.name)
-            pending = True
+            hidden = one.hash.encode() + b"\n" + one.spec
+            tx.later(Query(HIDE, (hidden, deploy, one.name, deploy)))
+        elif number(by) > deploy:
+            continue
         elif to_text(hash_) == one.hash:
-            enacted.append(one.name)
-            if number(at) == NEVER:
-                woken.append(one.name)
-        elif to_text(hash_) in elsewhere[one.name]:
-            pending = True
+            kept.append((deploy, one.name))
         else:
-            is_waiting = to_text(hash_) != REMOVED and not paused and number(due) <= now
-            _put(tx, one._replace(due=number(due)) if is_waiting else one, declared=True)
-            enacted.append(one.name)
-        row = (node, one.name, one.hash, int(pending), one.spec if pending else b"")
-        tx.later(Query(DECLARE, row))
-    if woken:
-        tx.later(Query(WAKE_UP, (woken,)))
-    return enacted, taken
-
-
-def _forget(tx: Transaction) -> None:
-    tx.later(Query(MARK_PAUSED_REMOVED), Query(FORGET))
-
-
-def _undeclare(tx: Transaction, node: str, names: Sequence[str]) -> None:
-    tx.later(Query(UNDECLARE, (node, names)), Query(MARK_REMOVED, (names,)))
+            is_waiting = to_text(hash_) not in ("", REMOVED) and not paused and number(due) <= now
+            _put(tx, one._replace(due=number(due)) if is_waiting else one, deploy)
+    tx.later(BatchQuery(KEEP, kept))
+    return taken
 
 
 def _tick(tx: Transaction, ticks: Sequence[Tick], push: PushTied) -> list[TickEnd | None]:
@@ -282,22 +249,27 @@ def _tick(tx: Transaction, ticks: Sequence[Tick], push: PushTied) -> list[TickEn
         one.job for index, (one, _) in current.items() if ticks[index].overlap != "allow"
     ))  # fmt: skip
     ends: list[TickEnd | None] = ["lost"] * len(ticks)
-    held = {index for index, (one, _) in current.items() if one.job in unfinished}
+    held = {
+        index for index, (one, _) in current.items()
+        if one.job in unfinished and ticks[index].pushes
+    }  # fmt: skip
     decided = push(tx, [
         TiedPush(job, ticks[index].unique)
         for index in current if ticks[index].unique and index not in held
         for job in ticks[index].pushes
     ])  # fmt: skip
     for index, (one, now) in current.items():
-        tick = ticks[index]
-        if tick.unique is None or not tick.pushes or index in held:
-            ends[index] = _advance(tx, one, tick, now, index in held)
-            continue
-        (job,) = tick.pushes
-        if (holder := decided.get(job.id)) is None:
-            ends[index] = None
+        tick, is_held = ticks[index], index in held
+        stored = [] if is_held else tick.pushes
+        if tick.unique and stored:
+            holder = decided.get(stored[0].id)
+            if holder is None:
+                ends[index] = None
+                continue
+            stored = stored if holder == stored[0].id else []
         else:
-            ends[index] = _advance_stored(tx, one, tick, holder == job.id)
+            tx.later(*(_store(push, now) for push in stored))
+        ends[index] = _advance(tx, one, tick, stored, now, is_held)
     return ends
 
 
@@ -316,14 +288,6 @@ def _push_contested(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, st
     return found
 
 
-def _advance_stored(tx: Transaction, one: Scheduled, tick: Tick, stored: bool) -> TickEnd:
-    """Advance a schedule whose job is stored already, or has given way to another."""
-    last, job = (tick.last, tick.pushes[-1].id) if stored else (one.last, one.job)
-    counted = int(stored), int(not stored) + tick.left_out
-    tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
-    return "stored" if stored else "skipped"
-
-
 def _is_current(one: Scheduled, tick: Tick, now: int) -> bool:
     same = one.hash == tick.hash and one.due == tick.expected
     return same and not one.paused and one.at <= now
@@ -335,18 +299,18 @@ def _unfinished(tx: Transaction, jobs: Iterable[str]) -> set[str]:
     return {to_text(id_) for some in parts for (id_,) in tx.run(Query(UNFINISHED, (some,)))[0].rows}
 
 
-def _advance(tx: Transaction, one: Scheduled, tick: Tick, now: int, unfinished: bool) -> TickEnd:
-    held = unfinished and bool(tick.pushes)
+def _advance(
+    tx: Transaction, one: Scheduled, tick: Tick, stored: Sequence[Push], now: int, held: bool
+) -> TickEnd:
+    """Advance a schedule whose jobs are `stored`, or `held` up by the one before."""
     if held and tick.overlap == "buffer":
         tx.later(Query(WAIT, (now + BUFFER_INTERVAL, one.name)))
         return "waiting"
-    stores = bool(tick.pushes) and not (held and tick.overlap == "skip")
-    last, job = (tick.last, tick.pushes[-1].id) if stores else (one.last, one.job)
-    counted = (len(tick.pushes) if stores else 0), int(held) + tick.left_out
+    skipped = bool(tick.pushes) and not stored
+    last, job = (tick.last, stored[-1].id) if stored else (one.last, one.job)
+    counted = len(stored), int(skipped) + tick.left_out
     tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
-    if stores:
-        tx.later(*(_store(push, now) for push in tick.pushes))
-    return "stored" if stores or not held else "skipped"
+    return "skipped" if skipped else "stored"
 
 
 def _store(push: Push, now: int) -> Query:

@@ -181,6 +181,8 @@ CREATE INDEX IF NOT EXISTS {ns}_unique_keys_ends ON {ns}_unique_keys (ends) WHER
 -- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at it, far in the future
 -- if it is paused or no living node declares it. `declared`: 1 if it comes from code. `job`: the job
 -- of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
+-- `deploy`: of which the code is that has declared it. `hidden`: "<hash>\n<spec>" that it has
+-- declared, while a person has added a schedule of the same name.
 CREATE TABLE IF NOT EXISTS {ns}_schedules (
     name TEXT NOT NULL,
     hash TEXT NOT NULL,
@@ -193,22 +195,22 @@ CREATE TABLE IF NOT EXISTS {ns}_schedules (
     ticks INTEGER NOT NULL,
     skipped INTEGER NOT NULL,
     spec BLOB NOT NULL,
+    deploy INTEGER NOT NULL,
+    hidden BLOB NOT NULL,
     PRIMARY KEY (name)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_schedules_at ON {ns}_schedules (at, name);
 
--- Which schedules the code of each node declares, and with an empty name the digest of all of them.
--- `pending`: 1 if another schedule of that name is stored, and `spec` is what is to replace it.
+-- Which schedules the code of each node declares, and of which deploy it is. With an empty name: the
+-- deploy that has begun to declare its schedules, and whether it is `done`.
 CREATE TABLE IF NOT EXISTS {ns}_declared (
     node TEXT NOT NULL,
     name TEXT NOT NULL,
-    hash TEXT NOT NULL,
-    pending INTEGER NOT NULL,
-    spec BLOB NOT NULL,
+    deploy INTEGER NOT NULL,
+    done INTEGER NOT NULL,
     PRIMARY KEY (node, name)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS {ns}_declared_name ON {ns}_declared (name, node);
-CREATE INDEX IF NOT EXISTS {ns}_declared_pending ON {ns}_declared (pending, node);
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
 -- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `seat`: the job that

@@ -305,7 +305,7 @@ def test_there_are_no_schedules(url: str) -> None:
         lambda: store.put(NewSchedule("a", "aa", b"", 1)),
         lambda: store.remove("a"),
         lambda: store.pause("a"),
-        lambda: store.look("n1", 9),
+        lambda: store.look(9),
         lambda: store.tick([]),
     )
     for act in acts:

@@ -47,10 +47,6 @@ def test_the_hash_names_what_a_schedule_does() -> None:
     hashes = {schedule_spec.hash_of(schedule_spec.encode(one)) for one in made}
     assert len(hashes) == 6
     assert all(len(one) == 16 for one in hashes)
-    assert schedule_spec.digest_of({"a": "1", "b": "2"}) == schedule_spec.digest_of(
-        {"b": "2", "a": "1"}
-    )
-    assert schedule_spec.digest_of({"a": "1"}) != schedule_spec.digest_of({"a": "2"})
 
 
 @pytest.mark.parametrize(

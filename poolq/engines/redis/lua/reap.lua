@@ -20,7 +20,7 @@ end
 call('DEL', P .. 'node:' .. ARGV[1])
 call('HDEL', P .. 'nodes', ARGV[1])
 call('HDEL', P .. 'nodeinfo', ARGV[1])
-call('DEL', P .. 'declared:' .. ARGV[1], P .. 'pending:' .. ARGV[1])
+call('DEL', P .. 'declared:' .. ARGV[1])
 return {
   outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out, outcomes.cancelled
 }

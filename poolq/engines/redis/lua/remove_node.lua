@@ -8,5 +8,5 @@
 if call('SCARD', P .. 'node:' .. ARGV[1]) > 0 then return 0 end
 call('HDEL', P .. 'nodes', ARGV[1])
 call('HDEL', P .. 'nodeinfo', ARGV[1])
-call('DEL', P .. 'declared:' .. ARGV[1], P .. 'pending:' .. ARGV[1])
+call('DEL', P .. 'declared:' .. ARGV[1])
 return 1

@@ -14,14 +14,18 @@ local one = read_schedule(name)
 if act == 'put' then
   if one and one.declared == '1' and is_declared(name) then return 'declared' end
   if one and one.declared == '0' and one.hash == ARGV[3] then return 'same' end
-  put_schedule(name, ARGV[3], ARGV[4], ARGV[5], '0')
+  if one and one.declared == '1' then call('HDEL', HIDDEN, name) end
+  put_schedule(name, ARGV[3], ARGV[4], ARGV[5])
   return one and 'replaced' or 'added'
 end
 
 if act == 'remove' then
   if call('HEXISTS', SCHEDULES, name) == 0 then return 'unknown' end
   if one and one.declared == '1' and is_declared(name) then return 'declared' end
+  local hash, spec = string.match(call('HGET', HIDDEN, name) or '', '^(%x+)\n(.*)$')
   delete_schedule(name)
+  -- A keeper finds the first tick of what it has hidden.
+  if hash and is_declared(name) then put_schedule(name, hash, '0', spec, one and one.deploy or '0') end
   return 'removed'
 end
 

@@ -1,26 +1,66 @@
 #!lua flags=allow-oom
--- Declare some schedules of a node's code, or store those that are pending.
+-- Declare schedules of a node's code. Does nothing if a later deploy of the node has begun to.
 -- Parts: base, schedules.
 --
--- ARGV: node, the generation of its code that declares, and
+-- ARGV: node, the deploy of its code, and
 --       "begin"
---       "end", the digest of all schedules
---       "declare" or "enact", and for each schedule: name, hash, first tick, spec
--- Reply: {the names that are now stored, the names that people have given to other schedules}.
+--       "declare", and for each schedule: name, hash, first tick, spec
+--       "undeclare", and names (at most 1000)
+--       "end", for how many microseconds schedules are kept that no living node declares
+-- Reply: the names that people have given to other schedules.
 
-local node, generation, how = ARGV[1], ARGV[2], ARGV[3]
-local enacted, taken = {}, {}
-if how ~= 'enact' and is_overtaken(node, generation) then return {enacted, taken} end
-if how == 'begin' or how == 'end' then
-  call('HSET', P .. 'declared:' .. node, '', generation .. ' ' .. (ARGV[4] or ''))
-  return {enacted, taken}
-end
-for i = 4, #ARGV, 4 do
-  local name, hash, due, spec = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  if how == 'declare' or call('HGET', P .. 'declared:' .. node, name) == hash then
-    local became = declare(node, name, hash, due, spec)
-    if became == 'enacted' then enacted[#enacted + 1] = name end
-    if became == 'taken' then taken[#taken + 1] = name end
+local node, deploy, act = ARGV[1], ARGV[2], ARGV[3]
+local key, taken = P .. 'declared:' .. node, {}
+local begun = string.match(call('HGET', key, '') or '', '^(%d+) ')
+if begun and tonumber(begun) > tonumber(deploy) then return taken end
+
+-- Of two that declare one name, the code that was accepted last counts.
+local function declare(name, hash, due, spec)
+  call('HSET', key, name, deploy)
+  local one = read_schedule(name)
+  local is_newer = not one or tonumber(one.deploy) <= tonumber(deploy)
+  if one and one.declared == '0' then
+    taken[#taken + 1] = name
+    if is_newer then
+      one.deploy = deploy
+      write_schedule(one)
+      call('HSET', HIDDEN, name, hash .. '\n' .. spec)
+    end
+  elseif one and is_newer and one.hash == hash then
+    one.deploy = deploy
+    write_schedule(one)
+    local at = tonumber(call('ZSCORE', TICKS, name) or NEVER)  -- it may have been set aside
+    if one.paused == '0' and digits(at) == NEVER then call('ZADD', TICKS, one.due, name) end
+  elseif is_newer then
+    local is_waiting = one and one.hash ~= REMOVED and one.paused == '0' and tonumber(one.due) <= now
+    put_schedule(name, hash, is_waiting and one.due or due, spec, deploy)
   end
 end
-return {enacted, taken}
+
+-- Forget what no living node has declared for long.
+local function forget(keep)
+  for _, name in ipairs(call('ZRANGE', TICKS, NEVER, NEVER, 'BYSCORE', 'LIMIT', 0, 1000)) do
+    local one = read_schedule(name)
+    if one and one.declared == '1' and not is_declared(name) then
+      -- The tick of a paused schedule does not tell for how long no node has declared it.
+      if one.paused == '1' then mark_removed(one) end
+      if now - one.due > keep then delete_schedule(name) end
+    end
+  end
+end
+
+if act == 'begin' then
+  call('HSET', key, '', deploy .. ' 0')
+elseif act == 'declare' then
+  for i = 4, #ARGV, 4 do declare(unpack(ARGV, i, i + 3)) end
+elseif act == 'undeclare' then
+  for i = 4, #ARGV do
+    call('HDEL', key, ARGV[i])
+    local one = read_schedule(ARGV[i])
+    if one and one.declared == '1' and not is_declared(ARGV[i]) then mark_removed(one) end
+  end
+else
+  forget(tonumber(ARGV[4]))
+  call('HSET', key, '', deploy .. ' 1')
+end
+return taken

@@ -78,12 +78,12 @@
 --   nodes             HASH  node -> heartbeats
 --   nodeinfo          HASH  node -> its own JSON
 --   node:<node>       SET   its registered workers
---   schedules         HASH  name -> "<hash> <declared> <paused> <due> <last> <ticks> <skipped> <job>"
---                           and in further lines the spec; see engines/schedule_store.py
+--   schedules         HASH  name -> "<hash> <deploy> <declared> <paused> <due> <last> <ticks>
+--                           <skipped> <job>" and in further lines the spec; see engines/schedule_store.py
 --   ticks             ZSET  name of a schedule -> when a keeper looks at it
---   declared:<node>   HASH  name of a schedule in the node's code -> its hash; "" -> "<generation> <digest
---                           of all>", of the code that has declared them
---   pending:<node>    HASH  name of such a schedule that is not stored -> "<hash>\n<spec>"
+--   hidden            HASH  name of a person's schedule -> "<hash>\n<spec>" of the code's one
+--   declared:<node>   HASH  name of a schedule in the node's code -> of which deploy that is; "" -> "<deploy
+--                           that has begun to declare> <1 if it has ended, else 0>"
 --   wake              LIST  at most one token: how many jobs of a queue were ready, 0: poll again
 --   wake:<queue>      LIST  the same for keepers that wait on this queue by name
 --   named             ZSET  queue that a keeper waits on by name -> when this note expires
