@@ -3,6 +3,7 @@
 import click
 
 from poolq import config as settings_of
+from poolq.cli import tables
 from poolq.cli.group import Group
 from poolq.cli.options import RUN_FLAGS, json_option, print_line, with_settings
 from poolq.config import Config
@@ -22,8 +23,6 @@ def show(settings: Config, as_json: bool) -> None:
     Takes the flags of 'poolq run', to show their effect.
     """
     rows = [(setting.name, value, source) for setting, value, source in settings_of.rows(settings)]
-    from poolq.cli import tables
-
     if as_json:
         shown = {name: {"value": value, "source": source} for name, value, source in rows}
         tables.print_json({"folder": str(settings.folder), "settings": shown})

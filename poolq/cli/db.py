@@ -2,6 +2,7 @@
 
 import click
 
+from poolq.cli import tables
 from poolq.cli.group import Group
 from poolq.cli.options import json_option, warn, with_new_engine
 from poolq.config.engine_urls import redact
@@ -30,13 +31,10 @@ def migrate(engine: Engine, as_json: bool) -> None:
     """Create the tables. Does nothing if they are there."""
     schema = _schema(engine)
     made = schema is not None and schema.migrate()
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"version": schema.version() if schema else 0, "made": made})
-    elif schema is not None:
-        what = "tables made" if made else "nothing to do"
-        click.echo(f"schema version {schema.version()}: {what}")
+    version = schema.version() if schema else 0
+    what = "tables made" if made else "nothing to do"
+    done = [f"schema version {version}: {what}"] if schema else []
+    tables.show(as_json, {"version": version, "made": made}, *done)
 
 
 @db.command()
@@ -50,12 +48,9 @@ def status(engine: Engine, as_json: bool) -> None:
     schema = _schema(engine)
     found = schema.version() if schema is not None else 0
     needed = SCHEMA_VERSION if schema is not None else 0
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"version": found, "needed": needed, "current": found == needed})
-    elif schema is not None:
-        click.echo(f"schema version {found}, needed {needed}")
+    compared = [f"schema version {found}, needed {needed}"] if schema else []
+    document = {"version": found, "needed": needed, "current": found == needed}
+    tables.show(as_json, document, *compared)
     if schema is not None:
         check_version(found, schema.redacted_url)
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from poolq.cli.options import json_option, warn, with_settings
+from poolq.cli import tables
+from poolq.cli.options import json_option, usage, warn, with_settings
 from poolq.common.names import suggestion
 from poolq.config import Config
-from poolq.errors import JobFailed, NotFound, OptionError, PayloadError, PoolqError
+from poolq.errors import JobFailed, NotFound, PayloadError, PoolqError
 
 
 @click.command()
@@ -58,24 +59,17 @@ def dispatch(
         raise JobFailed(f"job {name} failed: {type(error).__name__}: {error}") from error
     finally:
         engine.close()
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"id": str(id), "new": id.new})
-    else:
-        click.echo(id)
-        if not id.new:
-            warn("nothing was dispatched: this job has the same unique key")
+    tables.show(as_json, {"id": str(id), "new": id.new}, str(id))
+    if not (as_json or id.new):
+        warn("nothing was dispatched: this job has the same unique key")
 
 
 def _check(options: dict[str, Any], name: str) -> None:
     """Turn an invalid option into a usage error."""
     from poolq.jobs.options import DEFAULTS
 
-    try:
+    with usage():
         DEFAULTS.changed(options, name).due(name)
-    except OptionError as error:
-        raise click.UsageError(str(error), click.get_current_context()) from None
 
 
 def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from poolq import config
+from poolq.cli import tables
 from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
 from poolq.common.units import limit_rule
 from poolq.config import Config
@@ -55,8 +56,6 @@ def doctor(settings: Config, as_json: bool) -> int:
         code = examine(engine, checks)
     finally:
         engine.close()
-    from poolq.cli import tables
-
     if as_json:
         tables.print_json({"checks": [check._asdict() for check in checks], "exit_code": code})
     else:

@@ -1,19 +1,17 @@
 """`poolq failed`: lists, retries and deletes failed jobs."""
 
-from collections.abc import Iterable, Sequence
-from functools import partial
-
 import click
 
-from poolq.cli import bulk, filters, job_ids, listing, options
-from poolq.cli.bulk import Bodies
-from poolq.cli.filters import Filters, Selection
+from poolq.acts import job_ids, on_jobs
+from poolq.acts.filters import Filters
+from poolq.cli import bulk, filters, listing, options
+from poolq.cli.filters import Selection
 from poolq.cli.group import Group
 from poolq.cli.job import print_job
 from poolq.config import Config
-from poolq.engines.base import Engine, StoredJob
-from poolq.errors import JobError, NotFound, PayloadError, UnknownJob
-from poolq.jobs.message import MAX_ATTEMPTS, decode, with_fields
+from poolq.engines.base import Engine
+from poolq.errors import NotFound
+from poolq.jobs.message import MAX_ATTEMPTS
 from poolq.monitor import job_history
 
 
@@ -40,7 +38,8 @@ def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> int:
 @options.with_engine
 def show(engine: Engine, id: str, as_json: bool) -> None:
     """Show a failed job with its error, traceback and history."""
-    id = job_ids.resolve_one(engine, id)
+    with options.usage():
+        id = job_ids.resolve(engine, id)
     stored = engine.find(id)
     if stored is None or stored.status != "failed":
         state = job_history.NOT_STORED if stored is None else f"is {stored.status}"
@@ -68,11 +67,12 @@ def retry(
     All of their attempts are available again. A job keeps the options that it was dispatched with,
     unless --attempts or --fresh-options is given; the latter loads the application.
     """
-    change = bulk.Change("retry", "retried", "retried", ("failed",), partial(_retry, engine))
+    act = on_jobs.RETRY
     if attempts or fresh_options:
-        revision = Revision(attempts, settings if fresh_options else None)
-        change = change._replace(bodies=revision.bodies, refused=revision.refused)
-    return bulk.run(engine, chosen, change)
+        from poolq.acts.revising import Revision
+
+        act = act._replace(revise=Revision(attempts, settings if fresh_options else None))
+    return bulk.run(engine, chosen, act)
 
 
 @failed.command()
@@ -83,46 +83,4 @@ def forget(engine: Engine, chosen: Selection) -> int:
 
     Asks before it deletes jobs that options select, unless --older-than is among them.
     """
-    asks = chosen.filters.older_than is None
-    return bulk.run(engine, chosen, bulk.Change(
-        "forget", "forgot", "forgotten", ("failed",), lambda ids, _: engine.forget(ids), asks=asks
-    ))  # fmt: skip
-
-
-def _retry(engine: Engine, ids: Sequence[str], bodies: Bodies) -> list[str]:
-    return engine.retry(ids, bodies, {id: decode(body).expires for id, body in bodies.items()})
-
-
-class Revision:
-    """Gives stored jobs other options: a number of attempts, or the options of their classes in the
-    application of `settings`. `refused`: why a job stays as it is, by its id."""
-
-    def __init__(self, attempts: int | None, settings: Config | None) -> None:
-        from poolq.jobs import registry
-
-        self._attempts = attempts
-        self._known = registry.load(settings.app, settings.folder) if settings else None
-        self._app = ", ".join(settings.app) if settings else ""
-        self.refused: dict[str, str] = {}
-
-    def bodies(self, jobs: Iterable[StoredJob]) -> dict[str, bytes]:
-        """Return the new bodies by id, without the jobs that are refused."""
-        found = {}
-        for stored in jobs:
-            try:
-                found[stored.id] = self._body(stored.body)
-            except (JobError, PayloadError) as error:
-                self.refused[stored.id] = str(error)
-        return found
-
-    def _body(self, body: bytes) -> bytes:
-        from poolq.jobs.job import options_of
-        from poolq.jobs.message_template import with_options
-
-        if self._known is not None:
-            name = decode(body).job
-            cls = self._known.get(name)
-            if cls is None:
-                raise UnknownJob(f"there is no job {name!r} in {self._app}")
-            body = with_options(body, options_of(cls))
-        return with_fields(body, {"attempts": self._attempts}) if self._attempts else body
+    return bulk.run(engine, chosen, on_jobs.FORGET, asks=chosen.filters.older_than is None)

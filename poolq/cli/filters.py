@@ -1,78 +1,16 @@
-"""The options that select jobs. They are the same for all commands that list or change jobs.
-
-Their texts are checked when the command line is read. Ages count from the engine's clock, so they
-become points in time (`Filters.job_filter`) only when the engine is open.
-"""
+"""The options that select jobs. They are the same for all commands that list or change jobs."""
 
 import functools
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from time import time_ns
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from poolq.cli.options import Decorator, json_option, reject_empty, yes_option
-from poolq.common.durations import micros, since
-from poolq.engines.search import JobFilter
-from poolq.errors import DurationError
+from poolq.acts.filters import Filters
+from poolq.cli.options import Decorator, json_option, reject_empty, usage, yes_option
 
 T = TypeVar("T")
-WAITING = ("ready", "delayed", "parked")
-STATES = (*WAITING, "running", "failed")
-
-
-class Filters(NamedTuple):
-    """The values of the options; None if an option is not given. `older_than` is in microseconds,
-    `since` a text that `durations.since` reads."""
-
-    queue: str | None = None
-    job: str | None = None
-    status: str | None = None
-    error: str | None = None
-    since: str | None = None
-    older_than: int | None = None
-    limit_key: str | None = None
-
-    @property
-    def by_queue_only(self) -> bool:
-        """Return whether no option but --queue and --state is given."""
-        return all(one is None for one in self._replace(queue=None, status=None))
-
-    @property
-    def words(self) -> str:
-        """Return the queue and the job's name as the end of a sentence."""
-        job = f" named {self.job!r}" if self.job else ""
-        return job + (f" in queue {self.queue!r}" if self.queue else "")
-
-    def job_filter(self, now: int, status: str | None = None) -> JobFilter:
-        """Return the filter of the jobs that are selected at `now`, in microseconds. `status`
-        replaces a missing --state."""
-        here = datetime.fromtimestamp(now / 1e6, UTC).astimezone()
-        return JobFilter(
-            queue=self.queue,
-            job=self.job,
-            status=self.status or status,
-            error=self.error,
-            since=None if self.since is None else since(self.since, here, "--since"),
-            until=None if self.older_than is None else now - self.older_than,
-            limit=self.limit_key,
-        )
-
-
-def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else micros(value, "--older-than")
-    except DurationError as error:
-        raise click.UsageError(str(error), ctx) from None
-
-
-def _since(ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    try:
-        if value is not None:
-            since(value, datetime.now().astimezone(), "--since")
-    except DurationError as error:
-        raise click.UsageError(str(error), ctx) from None
-    return value
 
 
 def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -97,11 +35,12 @@ def _options(states: Sequence[str]) -> list[Decorator]:
             help="Only jobs whose last error contains TEXT, in any case.",
         ),
         click.option(
-            "--since", metavar="TIME", callback=_since,
+            "--since", metavar="TIME", callback=_not_empty,
             help='Only jobs since TIME: "2h" ago, "yesterday 09:00", ISO 8601.',
         ),
         click.option(
-            "--older-than", metavar="AGE", callback=_age, help='Only jobs older than AGE: "30d".',
+            "--older-than", metavar="AGE", callback=_not_empty,
+            help='Only jobs older than AGE: "30d".',
         ),
         click.option(
             "--limit-key", metavar="KEY", callback=_not_empty,
@@ -119,7 +58,10 @@ def filter_options(*states: str) -> Decorator:
         @functools.wraps(command)
         def run(**kwargs: Any) -> T:
             given = {name: kwargs.pop(name) for name in Filters._fields if name in kwargs}
-            return command(filters=Filters(**given), **kwargs)
+            filters = Filters(**given)
+            with usage():
+                filters.at(time_ns() // 1000)
+            return command(filters=filters, **kwargs)
 
         decorated: Callable[..., T] = run
         for option in reversed(_options(states)):

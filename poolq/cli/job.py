@@ -7,19 +7,27 @@ from typing import NamedTuple
 
 import click
 
-from poolq.cli import bulk, filters, job_ids, listing, records
+from poolq.acts import job_ids, on_jobs, on_queues
+from poolq.acts.filters import Filters
+from poolq.cli import bulk, filters, listing, records, tables
 from poolq.cli.dispatch import dispatch
-from poolq.cli.filters import STATES, WAITING, Filters, Selection
+from poolq.cli.filters import Selection
 from poolq.cli.group import Group
-from poolq.cli.options import confirm, json_option, reject_empty, require_terminal, with_engine
+from poolq.cli.options import (
+    confirm,
+    json_option,
+    reject_empty,
+    require_terminal,
+    usage,
+    with_engine,
+)
 from poolq.common.durations import micros
-from poolq.common.names import check_name, suggestion
+from poolq.common.names import check_name
 from poolq.engines.base import Engine, StoredJob
+from poolq.engines.search import STATUSES, WAITING
 from poolq.errors import (
-    DurationError,
     EngineUnavailable,
     NotFound,
-    OptionError,
     PoolqError,
     StoreMissing,
 )
@@ -27,9 +35,6 @@ from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import amounts, job_history, node_info, times, unique_keys
 from poolq.monitor.snapshot import Progress, Snapshot
 
-#: A delayed or parked job that becomes ready during a command is found among the ready jobs.
-CHANGED = ("delayed", "parked", "ready")
-DEFAULT_GRACE = 10_000_000  # microseconds
 LOGGED_DIGITS = 6  # of an id, by which `poolq log` finds a job
 
 
@@ -42,7 +47,7 @@ job.add_command(dispatch)
 
 
 @job.command()
-@filters.filter_options(*STATES)
+@filters.filter_options(*STATUSES)
 @listing.max_option
 @json_option
 @with_engine
@@ -66,7 +71,8 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     Jobs that are done are not kept.
     """
     try:
-        id = job_ids.resolve_one(engine, id)
+        with usage():
+            id = job_ids.resolve(engine, id)
         stored = engine.find(id)
     except StoreMissing:
         raise  # no pool can know the job
@@ -136,8 +142,6 @@ NOTHING_AROUND = Around()
 
 
 def print_job(stored: StoredJob, as_json: bool, around: Around = NOTHING_AROUND) -> None:
-    from poolq.cli import tables
-
     why, progress, worker = around
     if as_json:
         tables.print_json({**records.job(stored, progress), "why": why or None})
@@ -170,24 +174,16 @@ def print_job(stored: StoredJob, as_json: bool, around: Around = NOTHING_AROUND)
     tables.print_fields(fields)
 
 
-def _grace(ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else micros(value, "--grace")
-    except DurationError as error:
-        raise click.UsageError(str(error), ctx) from None
-
-
 @job.command()
-@filters.selection_options(*STATES[:-1])
+@filters.selection_options(*STATUSES[:-1])
 @click.option("--running", is_flag=True, help="Cancel running jobs too, on whatever host.")
 @click.option(
     "--grace",
     metavar="TIME",
-    callback=_grace,
     help="How long a running job may take to end before its worker is killed (default: 10s).",
 )
 @with_engine
-def cancel(engine: Engine, chosen: Selection, running: bool, grace: int | None) -> int:
+def cancel(engine: Engine, chosen: Selection, running: bool, grace: str | None) -> int:
     """Delete jobs that are not running: ready, delayed or parked ones.
 
     With --running, it also ends running jobs: self.cancelled becomes true in the job, and its
@@ -196,25 +192,12 @@ def cancel(engine: Engine, chosen: Selection, running: bool, grace: int | None) 
     if not running and (grace is not None or chosen.filters.status == "running"):
         what = "--grace" if grace is not None else "--state running"
         raise click.UsageError(f"{what} needs --running", click.get_current_context())
-    end = DEFAULT_GRACE if grace is None else grace
-    hints = {
-        "failed": "'poolq failed forget {id}' deletes it",
-        "running": "'poolq job cancel --running {id}' ends it",
-    }
-    return bulk.run(engine, chosen, bulk.Change(
-        "cancel", "cancelled", "cancelled", (*CHANGED, "running") if running else CHANGED,
-        lambda ids, _: _cancel_all(engine, ids, end) if running else engine.cancel(ids),
-        asks=True, hints=hints,
-    ))  # fmt: skip
-
-
-def _cancel_all(engine: Engine, ids: Sequence[str], grace: int) -> list[str]:
-    """Cancel waiting and running jobs. Waiting ones are tried twice, as a job may come back from
-    its worker in the meantime."""
-    found = set(engine.cancel(ids))
-    for act in (lambda some: engine.request_cancel(some, grace), engine.cancel):
-        found.update(act([id for id in ids if id not in found]))
-    return [id for id in ids if id in found]
+    act = on_jobs.CANCEL
+    if running:
+        with usage():
+            end = on_jobs.GRACE if grace is None else micros(grace, "--grace")
+        act = on_jobs.cancel_running(end)
+    return bulk.run(engine, chosen, act, asks=True)
 
 
 @job.command()
@@ -228,25 +211,19 @@ def move(engine: Engine, chosen: Selection, target: str) -> int:
     its rate limit again in the new queue.
     """
     _check_target(engine, chosen, target)
-    states = (*CHANGED, "failed") if chosen.ids or chosen.filters.status else CHANGED
-    return bulk.run(engine, chosen, bulk.Change(
-        "move", "moved", "moved", states, lambda ids, _: engine.move(ids, target),
-        skip=lambda stored: stored.queue == target,
-    ))  # fmt: skip
+    failed = bool(chosen.ids or chosen.filters.status)
+    return bulk.run(engine, chosen, on_jobs.move(target, failed=failed))
 
 
 def _check_target(engine: Engine, chosen: Selection, target: str) -> None:
     """Check the name of the queue, and ask if there is no such queue yet."""
-    context = click.get_current_context()
-    try:
+    with usage():
         check_name(target, "--to")
-    except OptionError as error:
-        raise click.UsageError(str(error), context) from None
     if chosen.filters.queue == target:
-        raise click.UsageError(f"--queue and --to are both {target!r}", context)
+        text = f"--queue and --to are both {target!r}"
+        raise click.UsageError(text, click.get_current_context())
     known = [one.queue for one in engine.counts()]
     if target not in known and not chosen.yes and not chosen.preview:
-        hint = suggestion(target, known)
-        text = f"There is no queue {target!r} yet{hint and f' ({hint})'}."
+        text = on_queues.new_target(target, known)
         require_terminal(text)
         confirm(f"{text} Move jobs there?", chosen.yes)

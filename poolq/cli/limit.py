@@ -1,18 +1,17 @@
 """`poolq limit`: lists rate limits, and changes them."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
+from poolq.cli import tables
 from poolq.cli.group import Group
-from poolq.cli.options import announce, json_option, print_line, warn, with_engine, with_new_engine
+from poolq.cli.options import announce, json_option, usage, warn, with_engine, with_new_engine
 from poolq.common.durations import micros
 from poolq.common.units import limit_rule
 from poolq.engines import limit_admin
 from poolq.engines.base import Engine
-from poolq.errors import NotFound, OptionError, Refused
+from poolq.errors import NotFound, Refused
 from poolq.jobs.limits import Limit
 from poolq.monitor import alerts, amounts, limit_status
 
@@ -42,8 +41,6 @@ def ls(engine: Engine, as_json: bool) -> None:
     WAITING is the number of jobs that wait; 'poolq job ls --limit-key' lists them. A key that is
     held has a line of its own, and HELD says for how long no job starts under a limit with it.
     """
-    from poolq.cli import tables
-
     found = list(map(limit_status.of_use, engine.limits()))
     if as_json:
         shown = [{name: getattr(one, name) for name in FIELDS} for one in found]
@@ -77,15 +74,6 @@ def _rule(one: limit_status.LimitStatus) -> str:
     return alerts.rule(one) + code
 
 
-@contextmanager
-def _usage() -> Iterator[None]:
-    """Report a key or a time that no limit can have as a mistake in the command line."""
-    try:
-        yield
-    except OptionError as error:
-        raise click.UsageError(str(error), click.get_current_context()) from None
-
-
 def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
     """Read a rate such as 50/1s."""
     parts = re.fullmatch(r"\s*([0-9]{1,10})\s*/\s*(\S.*)", value)
@@ -93,7 +81,7 @@ def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
         raise click.UsageError(f"RATE is {value!r}; write a number and a time, such as 50/1s", ctx)
     count, time = parts.groups()
     time = f"1{time}" if time[0].isalpha() and time[0] != "P" else time
-    with _usage():
+    with usage():
         return Limit(int(count), seconds=micros(time, "the time of RATE") / 1e6)
 
 
@@ -118,12 +106,12 @@ def set_(engine: Engine, key: str, rate: Limit, force: bool, as_json: bool) -> N
         raise Refused(
             f"{text}; change it in the code, or add --force if jobs have a rate limit too"
         )
-    with _usage():
+    with usage():
         new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
         limit_admin.set_limit(engine, new)
     sliding = limit_admin.is_sliding(engine, new)
     done = f"limit {key} allows {limit_rule(new.limit, new.window / 1e6, sliding=sliding)} now"
-    _print_done(as_json, {"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
+    tables.show(as_json, {"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
     announce(engine, done)
     if known and new.window not in known:
         windows = ", ".join(amounts.whole(window / 1e6) for window in known)
@@ -143,10 +131,10 @@ def hold(engine: Engine, key: str, time: str, as_json: bool) -> None:
     The jobs wait in their order, whatever their on_limit, and use no attempts. If the key is held
     already, this can only make the hold longer; 'poolq limit reset' ends it.
     """
-    with _usage():
+    with usage():
         left = limit_admin.hold_key(engine, key, time)
     done = f"limit key {key} is held for {amounts.span(left / 1e6)}"
-    _print_done(as_json, {"key": key, "hold": left / 1e6}, done)
+    tables.show(as_json, {"key": key, "hold": left / 1e6}, done)
     announce(engine, done)
 
 
@@ -162,7 +150,7 @@ def reset(engine: Engine, key: str, starts: bool, as_json: bool) -> None:
 
     With --starts, the windows begin anew, so that as many jobs as the limit allows may start now.
     """
-    with _usage():
+    with usage():
         if not limit_admin.is_known(engine, key):
             text = f"no limit {key!r} is in use, held or set; 'poolq limit ls' lists them"
             raise NotFound(text)
@@ -176,16 +164,6 @@ def reset(engine: Engine, key: str, starts: bool, as_json: bool) -> None:
         raise NotFound(f"nobody has set or holds limit {key}; {hint}")
     windows = [one / 1e6 for one in reset.windows]
     found = {"key": key, "windows": windows, "starts": reset.forgot, "held": reset.held}
-    _print_done(as_json, found, *done)
+    tables.show(as_json, found, *done)
     for line in done:
         announce(engine, line)
-
-
-def _print_done(as_json: bool, document: dict[str, object], *lines: str) -> None:
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json(document)
-        return
-    for line in lines:
-        print_line(line)

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from poolq.cli import records
-from poolq.cli.filters import Filters
+from poolq.acts import on_queues
+from poolq.acts.filters import Filters
+from poolq.cli import records, tables
 from poolq.cli.options import warn
-from poolq.common.names import is_named, suggestion
+from poolq.common.names import closest, is_named, suggestion
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter, pages, search
 from poolq.jobs.message import name_and_queue
@@ -37,10 +38,8 @@ def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) 
     code."""
     failed = key == "failed"
     now = engine.now()
-    found, more = find(engine, filters.job_filter(now, "failed" if failed else None), limit)
+    found, more = find(engine, _wanted(filters, now, failed), limit)
     if as_json:
-        from poolq.cli import tables
-
         tables.print_json({key: list(map(records.job, found)), "more": more})
     elif found:
         print_jobs(found, now)
@@ -49,10 +48,12 @@ def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) 
     return 0 if found else nothing(engine, filters, now, failed=failed, silent=as_json)
 
 
+def _wanted(filters: Filters, now: int, failed: bool) -> JobFilter:
+    return filters._replace(status="failed" if failed else filters.status).at(now)
+
+
 def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
     """Print a table. If all jobs have failed, it shows their errors instead of their payloads."""
-    from poolq.cli import tables
-
     failed = all(one.status == "failed" for one in jobs)
     long = not tables.is_terminal()
 
@@ -99,11 +100,10 @@ def _nothing(engine: Engine, filters: Filters, now: int, failed: bool) -> tuple[
     text = f"no {kind} matches"
     queues = [one.queue for one in engine.counts()] if filters.queue else []
     if filters.queue and filters.queue not in queues:
-        hint = suggestion(filters.queue, queues)
-        other = hint or "'poolq queue ls' lists the queues"
-        return f"{text}: there is no queue {filters.queue!r}; {other}", bool(hint)
+        unknown = on_queues.unknown(filters.queue, queues, "'poolq queue ls' lists the queues")
+        return f"{text}: {unknown}", bool(closest(filters.queue, queues))
     if filters.job:
-        around = filters._replace(job=None).job_filter(now, "failed" if failed else None)
+        around = _wanted(filters._replace(job=None), now, failed)
         names = {name_and_queue(one.body)[0] for one in search(engine, around).jobs}
         hint = suggestion(filters.job, [one for one in names if not is_named(one, filters.job)])
         return f"{text} job {filters.job!r}; {hint}" if hint else text, bool(hint)

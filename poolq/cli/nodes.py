@@ -2,6 +2,7 @@
 
 import click
 
+from poolq.cli import tables
 from poolq.cli.options import json_option, warn, with_engine
 from poolq.engines.base import Engine
 from poolq.monitor import amounts
@@ -21,7 +22,6 @@ def nodes(engine: Engine, as_json: bool) -> None:
     BEAT is the time since then. A pool without a heartbeat for --node-ttl is considered dead,
     and the others recover its jobs.
     """
-    from poolq.cli import tables
     from poolq.monitor import reader
     from poolq.monitor.broker_status import node_status
 

@@ -2,7 +2,8 @@
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import click
@@ -12,7 +13,7 @@ from poolq.common.escaping import clean
 from poolq.config import Config
 from poolq.config.settings import BY_NAME, SETTINGS, Setting
 from poolq.engines.base import Engine
-from poolq.errors import ConfigError, Refused
+from poolq.errors import ConfigError, OptionError, PayloadError, Refused
 
 T = TypeVar("T")
 
@@ -38,6 +39,15 @@ def reject_empty(
         if not one.strip():
             raise click.UsageError(f"{one!r} is not a job id; dispatch() returns one", ctx)
     return value
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """Report what no option or payload can be as a mistake in the command line."""
+    try:
+        yield
+    except (OptionError, PayloadError) as error:
+        raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
 
 
 def flag_callback(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:

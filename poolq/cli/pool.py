@@ -4,16 +4,16 @@
 """
 
 import os
-import re
-from typing import Any
 
 import click
 
-from poolq.cli.options import json_option, print_line, with_settings
+from poolq.acts.on_pools import accepted, request, scaling
+from poolq.cli import tables
+from poolq.cli.options import json_option, usage, with_settings
 from poolq.config import Config
 from poolq.config.parsers import duration
 from poolq.control.client import ControlClient
-from poolq.errors import PoolqError, Refused
+from poolq.errors import PoolqError
 
 wait_option = click.option("--wait", is_flag=True, help="Wait until it is done.")
 
@@ -39,26 +39,9 @@ def connect(settings: Config) -> ControlClient:
     return ControlClient(settings.name, os.environ)
 
 
-def request(settings: Config, do: str, **more: object) -> dict[str, Any]:
-    """Send a request and return the answer. Raises Refused."""
-    return accepted(settings, connect(settings).request(do, more))
-
-
-def accepted(settings: Config, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer to a request. Raises Refused."""
-    if not answer["ok"]:
-        raise Refused(f"pool {settings.name!r}: {answer['error']}")
-    return answer
-
-
 def _print(settings: Config, text: str, as_json: bool, **facts: object) -> None:
     """Print what has happened to the pool, as a line or as a JSON document."""
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"pool": settings.name, **facts})
-    else:
-        print_line(f"pool {settings.name} {text}")
+    tables.show(as_json, {"pool": settings.name, **facts}, f"pool {settings.name} {text}")
 
 
 @click.command()
@@ -69,7 +52,7 @@ def pause(settings: Config, as_json: bool) -> None:
 
     Running jobs finish. Other pools are not affected: use 'poolq queue pause' for all pools.
     """
-    changed = request(settings, "pause")["changed"]
+    changed = request(settings.name, "pause")["changed"]
     text = f"takes no new jobs{'' if changed else ', as before'}"
     _print(settings, text, as_json, changed=changed)
 
@@ -79,7 +62,7 @@ def pause(settings: Config, as_json: bool) -> None:
 @with_settings("name")
 def resume(settings: Config, as_json: bool) -> None:
     """Make a paused pool take jobs again."""
-    changed = request(settings, "resume")["changed"]
+    changed = request(settings.name, "resume")["changed"]
     text = f"takes jobs{' again' if changed else '; it was not paused'}"
     _print(settings, text, as_json, changed=changed)
 
@@ -93,13 +76,9 @@ def scale(settings: Config, workers: str, as_json: bool) -> None:
 
     Surplus workers finish their current job, then exit.
     """
-    if not re.fullmatch(r"[+-]?\d{1,6}", workers, re.ASCII):
-        raise click.UsageError(
-            f"{workers!r} is not a number of workers; give 4, +1 or -1",
-            click.get_current_context(silent=True),
-        )
-    key = "procs" if workers[0].isdecimal() else "by"
-    procs = request(settings, "scale", **{key: int(workers)})["procs"]
+    with usage():
+        change = scaling(workers)
+    procs = request(settings.name, "scale", **change)["procs"]
     text = f"is scaled to {procs} worker{'s' * (procs > 1)}"
     _print(settings, text, as_json, procs=procs)
 
@@ -116,11 +95,11 @@ def reload(settings: Config, wait: bool, timeout: float | None, as_json: bool) -
     command exits with 0 if the new code is accepted, or with 1 and the reason if it is refused.
     """
     if not wait:
-        number = request(settings, "reload")["generation"]
+        number = request(settings.name, "reload")["generation"]
         text = f"is trying generation {number}"
     else:
         answer = connect(settings).request("reload", {"wait": True}, timeout)
-        number = accepted(settings, answer)["generation"]
+        number = accepted(settings.name, answer)["generation"]
         text = f"has accepted generation {number}; the other workers follow"
     _print(settings, text, as_json, generation=number, accepted=wait)
 
@@ -160,10 +139,10 @@ def _end_pool(
     """End the pool. Returns its exit code, or 0 without `wait`."""
     line = connect(settings)
     if not wait:
-        accepted(settings, line.request(do, more))
+        accepted(settings.name, line.request(do, more))
         _print(settings, "is draining", as_json, ended=False, exit_code=None)
         return 0
-    answer = accepted(settings, line.request(do, {**more, "wait": True}, timeout))
+    answer = accepted(settings.name, line.request(do, {**more, "wait": True}, timeout))
     line.wait_until_gone()
     code: int = answer["code"]
     _print(settings, "has ended", as_json, ended=True, exit_code=code)

@@ -9,15 +9,14 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable
 from time import monotonic
 from types import FrameType, TracebackType
 from typing import Self
 
 import click
 
+from poolq.acts.filters import jobs
 from poolq.cli.options import warn
-from poolq.engines.base import Engine
 
 SHOW_AFTER, REDRAW_INTERVAL = 2.0, 0.1  # seconds
 GAUGE_WIDTH = 20
@@ -48,9 +47,9 @@ class Progress:
         self._erase()
         if kind is KeyboardInterrupt:
             least = "at least " if self._interrupts > 1 else ""
-            jobs = f"{least}{self.count} job{'s' * (self.count != 1)}"
+            count = f"{least}{jobs(self.count)}"
             click.echo("", err=True)  # after the ^C that the terminal shows
-            warn(f"interrupted; {jobs} {self._passive}")
+            warn(f"interrupted; {count} {self._passive}")
             raise click.Abort
 
     def add(self, count: int) -> None:
@@ -82,13 +81,6 @@ class Progress:
         if self._drawn:
             sys.stderr.write(ERASE)
             sys.stderr.flush()
-
-
-def exact_sum(engine: Engine, counts: Iterable[int]) -> int | None:
-    """Return the sum of numbers of jobs, or None if one of them is only an estimate."""
-    found = list(counts)
-    most = engine.exact_counts
-    return None if most is not None and max(found, default=0) >= most else sum(found)
 
 
 def line(count: int, total: int | None, passive: str, full: str) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import click
 
-from poolq.cli import options
+from poolq.acts import on_queues
+from poolq.acts.on_jobs import exact_sum
+from poolq.cli import options, tables
 from poolq.cli.group import Group
-from poolq.cli.progress import Progress, exact_sum
-from poolq.common.names import suggestion
+from poolq.cli.progress import Progress
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import NotFound
 from poolq.monitor import amounts
@@ -30,8 +31,6 @@ def ls(engine: Engine, as_json: bool) -> None:
     """List the queues with their counts. OLDEST is how long the oldest ready job has been due."""
     counts = engine.counts()
     counters = engine.totals()
-    from poolq.cli import tables
-
     if as_json:
         tables.print_json(_document(counts, counters))
         return
@@ -134,13 +133,7 @@ def resume(engine: Engine, queues: Sequence[str], as_json: bool) -> int:
 
 def _print_done(done: Sequence[tuple[str, str]], key: str, as_json: bool) -> None:
     """Print the line of each queue, or a JSON document with their names under `key`."""
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({key: [name for name, _ in done]})
-        return
-    for _, line in done:
-        options.print_line(line)
+    tables.show(as_json, {key: [name for name, _ in done]}, *(line for _, line in done))
 
 
 @queue.command()
@@ -154,23 +147,13 @@ def purge(engine: Engine, queue: str, yes: bool, as_json: bool) -> None:
     if queue not in known:
         raise NotFound(_no_queue(queue, list(known)))
     one = known[queue]
-    options.confirm(
-        f"Delete {one.ready} ready, {one.delayed} delayed and {one.parked} parked jobs"
-        f" of queue {queue!r}?",
-        yes,
-    )
+    options.confirm(on_queues.purge_question(one), yes)
     total = exact_sum(engine, (one.ready, one.delayed, one.parked))
     with Progress("deleted", total) as progress:
         count = engine.purge(queue, lambda so_far: progress.add(so_far - progress.count))
-    options.announce(engine, f"queue {queue} is purged: {count} jobs are deleted")
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"queue": queue, "count": count})
-    else:
-        options.print_line(f"purged {count} jobs of {queue}")
+    options.announce(engine, on_queues.purged(queue, count))
+    tables.show(as_json, {"queue": queue, "count": count}, f"purged {count} jobs of {queue}")
 
 
 def _no_queue(name: str, known: Sequence[str]) -> str:
-    hint = suggestion(name, known, "'poolq queue ls' lists them")
-    return f"there is no queue {name!r}; {hint}"
+    return on_queues.unknown(name, known, "'poolq queue ls' lists them")

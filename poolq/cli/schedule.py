@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from poolq.cli import options
+from poolq.cli import options, tables
 from poolq.cli.dispatch import find_job, read_json
 from poolq.cli.group import Group
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
@@ -39,8 +39,6 @@ def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
 
     A state of 'undeclared' means that no running pool has the schedule in its code.
     """
-    from poolq.cli import tables
-
     found = [_known(engine, name) for name in names] if names else engine.schedules.all()
     now = engine.now()
     if as_json:
@@ -136,14 +134,9 @@ def add(
         )
     if end != "same":
         options.announce(engine, f"schedule {name} is {end}")
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"name": name, "result": end, "next": times.utc(due)})
-    elif end == "same":
-        options.print_line(f"schedule {name} is there already")
-    else:
-        options.print_line(f"{end} {name}; next run: {times.local(due)}")
+    same = f"schedule {name} is there already"
+    done = same if end == "same" else f"{end} {name}; next run: {times.local(due)}"
+    tables.show(as_json, {"name": name, "result": end, "next": times.utc(due)}, done)
 
 
 @schedule.command()
@@ -227,12 +220,7 @@ def run(engine: Engine, name: str, as_json: bool) -> None:
     else:
         engine.push([push])
     options.announce(engine, f"schedule {name} is run by hand: job {id_}")
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"id": id_})
-    else:
-        options.print_line(id_)
+    tables.show(as_json, {"id": id_}, id_)
 
 
 def _known(engine: Engine, name: str) -> Scheduled:
@@ -270,8 +258,6 @@ def _act_on(
                     options.print_line(f"{what} {name}")
     finally:
         if as_json:
-            from poolq.cli import tables
-
             tables.print_json({what: done})
 
 
@@ -310,8 +296,6 @@ def _origin(one: Scheduled) -> str:
 
 
 def _print_fields(one: Scheduled, now: int) -> None:
-    from poolq.cli import tables
-
     found = _document(one, now)
     catch_up, jitter = found.get("catch_up"), found.get("jitter")
     next_ = _next(one, one.due, now) if found["next"] else []

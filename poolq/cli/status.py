@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
+from poolq.acts.on_pools import accepted
+from poolq.cli import tables
 from poolq.cli.options import json_option, with_settings
-from poolq.cli.pool import accepted, connect
+from poolq.cli.pool import connect
 from poolq.common import units
 from poolq.config import Config
 from poolq.control.client import ControlClient, reading
@@ -31,14 +33,12 @@ def status(settings: Config, as_json: bool) -> int:
     no such pool.
     """
     line = connect(settings)
-    found = accepted(settings, line.request("status"))
+    found = accepted(settings.name, line.request("status"))
     with reading(settings.name):
         return _print(found, line, as_json)
 
 
 def _print(found: dict[str, Any], line: ControlClient, as_json: bool) -> int:
-    from poolq.cli import tables
-
     events = found["events"] = _events(line)
     taking = not found["paused"] and found["state"] not in ("draining", "ending")
     if as_json:

@@ -12,8 +12,6 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len, set_cell_size
-
 from poolq.common.escaping import clean, clean_json, to_json
 
 MIN_CELL_WIDTH = 8  # characters
@@ -40,6 +38,15 @@ def print_json(data: object) -> None:
 
     shown = clean_json(msgspec.json.format(to_json(data), indent=2))
     sys.stdout.write(shown.decode() + "\n")
+
+
+def show(as_json: bool, document: object, *lines: str) -> None:
+    """Print a JSON document, or else these lines."""
+    if as_json:
+        print_json(document)
+        return
+    for line in lines:
+        sys.stdout.write(f"{clean(line)}\n")
 
 
 def print_table(
@@ -110,10 +117,16 @@ def _wrapped(
 
 
 def _length(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _cut(text: str, width: int) -> str:
+    from rich.cells import set_cell_size
+
     return text if _length(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 

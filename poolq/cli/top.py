@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from poolq.cli import tables
 from poolq.cli.options import ENGINE_FLAGS, json_option, warn, with_settings
 from poolq.config import Config
 from poolq.errors import EngineUnavailable, PoolNotFound, PoolqError
@@ -102,7 +103,6 @@ def _once(
 ) -> None:
     from msgspec.structs import replace
 
-    from poolq.cli import tables
     from poolq.dashboard import print_once
     from poolq.dashboard.drawing.theme import theme_for
     from poolq.dashboard.screen_state import ScreenState

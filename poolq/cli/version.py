@@ -2,6 +2,7 @@
 
 import click
 
+from poolq.cli import tables
 from poolq.cli.options import json_option
 
 
@@ -9,12 +10,7 @@ from poolq.cli.options import json_option
 @json_option
 def version(as_json: bool) -> None:
     """Show the version."""
-    if as_json:
-        from poolq.cli import tables
-
-        tables.print_json({"version": _installed()})
-    else:
-        click.echo(f"poolq {_installed()}")
+    tables.show(as_json, {"version": _installed()}, f"poolq {_installed()}")
 
 
 def print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:

@@ -3,7 +3,7 @@ was fetched (pure)."""
 
 from dataclasses import replace
 
-from poolq.dashboard import bulk, fetching, questions
+from poolq.dashboard import fetching, questions
 from poolq.dashboard.action_runner import PROGRESS, ActionResult
 from poolq.dashboard.screen_state import Action, ScreenState
 
@@ -55,13 +55,6 @@ def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
         state.show_message(result.text, now, result.level)
         return
     if result.action.kind == "find":
-        asked_now = questions.found(result.action.to, *result.found)
-        if isinstance(asked_now, str):
-            state.show_message(asked_now, now, "error")
-        else:
-            state.question = asked_now
-        return
-    state.question = bulk.question(result.action, result.found)
-    if state.question is None:
-        assert result.action.bulk is not None
-        state.show_message(f"there are {bulk.jobs(0, result.action.bulk)}", now)
+        state.ask(questions.on_job(result.action.to, *result.found), now)
+    else:
+        state.ask(questions.counted(result.action, result.found), now)

@@ -6,12 +6,13 @@ what is wrong. `commands.py` carries out commands.
 import os
 from collections.abc import Iterable, Sequence
 
-from poolq.dashboard import bulk
-from poolq.dashboard.commands import COMMANDS, CommandSpec, Mistake, run
-from poolq.dashboard.screen_state import Action, CommandLine, Question, ScreenState
+from poolq.dashboard import questions
+from poolq.dashboard.commands import COMMANDS, CommandSpec, run
+from poolq.dashboard.screen_state import Action, CommandLine, ScreenState
 from poolq.dashboard.selection import pane_of
+from poolq.engines.search import WAITING
+from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
-from poolq.monitor.wait_reasons import WAITING
 
 MAX_HISTORY = 100
 MAX_OFFERS = 50
@@ -50,20 +51,13 @@ def _enter(line: CommandLine, state: ScreenState, snapshot: Snapshot, now: float
         return None
     try:
         result = run(text, state, snapshot)
-    except Mistake as mistake:
+    except PoolqError as mistake:
         line.error = str(mistake)
         return None
     state.command = None
     others = [one for one in state.history if one != text]
     state.history[:] = [*others[1 - MAX_HISTORY :], text]
-    if isinstance(result, Question):
-        state.question = result
-        return result.counts
-    if isinstance(result, Action):
-        return result
-    if result:
-        state.show_message(result, now)
-    return None
+    return result if isinstance(result, Action) else state.ask(result, now)
 
 
 def _recall(line: CommandLine, history: Sequence[str], by: int) -> None:
@@ -130,7 +124,7 @@ def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> Iterable[str]:
         case "job":
             return [*(one.job for one in snapshot.failures), *(one.job for one in running)]
         case "error":
-            found = (bulk.error_kind(one.error) for one in snapshot.failures)
+            found = (questions.error_kind(one.error) for one in snapshot.failures)
             return (one for one in found if " " not in one)
         case "failed id":
             return (one.id for one in snapshot.failures)

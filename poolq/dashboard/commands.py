@@ -4,26 +4,23 @@ They have the names and options of the commands of `poolq`. `command_line.py` ed
 command.
 """
 
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-from poolq.common.durations import micros, since
+from poolq.acts import job_ids, on_pools, on_queues
+from poolq.acts.filters import Filters
 from poolq.common.names import check_name, suggestion
-from poolq.dashboard import bulk, questions, selection
+from poolq.dashboard import questions, selection
 from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
-from poolq.engines.search import JobFilter
-from poolq.errors import DurationError, OptionError
+from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
 
 MAX_QUEUES = 200  # queues of a snapshot; if there are so many, there may be more
-MIN_ID_LENGTH = 4  # characters of an id that a command takes
 
 
-class Mistake(Exception):  # no "Error" in the name, as in errors.py
+class Mistake(PoolqError):
     """What is wrong with a command, in one sentence."""
 
 
@@ -54,7 +51,7 @@ class CommandSpec(NamedTuple):
 
 
 def run(text: str, state: ScreenState, snapshot: Snapshot) -> Result:
-    """Carry out a command line. Raises Mistake."""
+    """Carry out a command line. Raises PoolqError, which says what is wrong with it."""
     try:
         name, *words = shlex.split(text)
     except ValueError:
@@ -112,21 +109,13 @@ def _queue(given: Given, name: str) -> str:
     known = {one.queue for one in given.snapshot.queues}
     if name in known or len(known) >= MAX_QUEUES:
         return name
-    hint = suggestion(name, known, f"known are {', '.join(sorted(known)[:5])}" if known else "")
-    raise Mistake(f"there is no queue {name!r}" + (f"; {hint}" if hint else ""))
-
-
-def _job_id(text: str) -> str:
-    if len(text) < MIN_ID_LENGTH:
-        raise Mistake(f"{text!r} is too short; give at least {MIN_ID_LENGTH} characters of the id")
-    return text
+    otherwise = f"known are {', '.join(sorted(known)[:5])}" if known else ""
+    raise Mistake(on_queues.unknown(name, known, otherwise))
 
 
 def _scale(given: Given) -> Result:
-    text = _word(given, 0, "scale")
-    if not re.fullmatch(r"[+-]?\d{1,6}", text, re.ASCII):
-        raise Mistake(f"{text!r} is not a number of workers; give 4, +1 or -1")
-    return Action("scale to" if text[0].isdecimal() else "scale", by=int(text))
+    change = on_pools.scaling(_word(given, 0, "scale"))
+    return Action("scale" if "by" in change else "scale to", by=next(iter(change.values())))
 
 
 def _pause(given: Given) -> Result:
@@ -143,39 +132,27 @@ def _purge(given: Given) -> Result:
     return questions.purge(name, next(known, None))
 
 
-def _names_job(given: Given, verb: str) -> bool:
-    """Return whether a command names one job. Otherwise its options select jobs."""
-    if given.words and given.options.keys() - {"--to"}:
+def _named(given: Given, verb: str) -> str:
+    """Return the beginning of an id, or "" if options select jobs."""
+    if not given.words:
+        return ""
+    if given.options.keys() - {"--to"}:
         raise Mistake(f"give either an id or options; {_usage(COMMANDS[verb])}")
-    return bool(given.words)
+    return job_ids.long_enough(given.words[0])
 
 
 def _filtered(given: Given, verb: str, to: str = "") -> Question:
     """Return the question about the jobs that the options select."""
-    options, now = given.options, given.snapshot.at
-    here = datetime.fromtimestamp(now, UTC).astimezone()
-    try:
-        age = micros(options["--older-than"], "--older-than") if "--older-than" in options else None
-        wanted = JobFilter(
-            queue=options.get("--queue"),
-            job=options.get("--job"),
-            error=options.get("--error"),
-            since=since(options["--since"], here, "--since") if "--since" in options else None,
-            until=None if age is None else int(now * 1e6) - age,
-            limit=options.get("--limit-key"),
-        )
-    except DurationError as error:
-        raise Mistake(str(error)) from None
-    if wanted == JobFilter() and "--all" not in options:
+    names = {name: f"--{name.replace('_', '-')}" for name in Filters._fields}
+    chosen = Filters(**{name: given.options.get(option) for name, option in names.items()})
+    if chosen == Filters() and "--all" not in given.options:
         raise Mistake(_usage(COMMANDS[verb]))
-    _, question = bulk.ask(Bulk(verb, wanted, to))
-    return question
+    return questions.on_many(Bulk(verb, chosen.at(int(given.snapshot.at * 1e6)), to))
 
 
 def _cancel(given: Given) -> Result:
-    if not _names_job(given, "cancel"):
-        return _filtered(given, "cancel")
-    return questions.find("cancel", _job_id(given.words[0]))
+    id = _named(given, "cancel")
+    return questions.find("cancel", id) if id else _filtered(given, "cancel")
 
 
 def _move(given: Given) -> Result:
@@ -183,42 +160,28 @@ def _move(given: Given) -> Result:
     places = [*words[1:], *(value for name, value in given.options.items() if name == "--to")]
     if len(places) != 1:
         raise Mistake(_usage(COMMANDS["move"]))
-    (to,) = places
-    try:
-        check_name(to, "the queue")
-    except OptionError as error:
-        raise Mistake(str(error)) from None
-    if not _names_job(given, "move"):
+    to = check_name(places[0], "the queue")
+    id = _named(given, "move")
+    if not id:
         return _filtered(given, "move", to)
-    action = Action("move", _job_id(words[0]), to=to)
+    action = Action("move", id, to=to)
     known = {one.queue for one in given.snapshot.queues}
-    return action if to in known else questions.new_queue(action, suggestion(to, known))
+    return action if to in known else questions.new_queue(action, known)
 
 
 def _retry(given: Given) -> Result:
-    if not _names_job(given, "retry"):
-        return _filtered(given, "retry")
-    return Action("retry", _job_id(given.words[0]))
+    id = _named(given, "retry")
+    return Action("retry", id) if id else _filtered(given, "retry")
 
 
 def _forget(given: Given) -> Result:
-    if not _names_job(given, "forget"):
-        return _filtered(given, "forget")
-    return questions.find("forget", _job_id(given.words[0]))
+    id = _named(given, "forget")
+    return questions.find("forget", id) if id else _filtered(given, "forget")
 
 
 def _kill(given: Given) -> Result:
-    text = _word(given, 0, "kill")
-    running = [one for one in given.snapshot.workers if one.id]
-    found = [one for one in running if text in (str(one.slot), str(one.pid))]
-    if not found and len(text) >= MIN_ID_LENGTH:
-        found = [one for one in running if one.id.startswith(text)]
-    if not found:
-        known = ", ".join(str(one.slot) for one in running[:10]) or "none"
-        raise Mistake(f"no worker {text!r} runs a job, nor does that job run; busy: {known}")
-    if len(found) > 1:
-        raise Mistake(f"{text!r} fits several workers; give a pid, or more of the job's id")
-    return questions.kill(found[0])
+    workers = list(map(questions.busy, given.snapshot.workers))
+    return questions.kill(on_pools.find_worker(workers, _word(given, 0, "kill")))
 
 
 def _sort(given: Given) -> Result:

@@ -29,7 +29,6 @@ class Dashboard:
         """Show the screen until it is stopped, the terminal closes or the pool ends. Returns 0."""
         from setproctitle import setproctitle
 
-        from poolq.control.client import ControlClient
         from poolq.dashboard import exit_summary
         from poolq.dashboard.action_runner import ActionRunner
         from poolq.dashboard.actions import Actions
@@ -45,7 +44,7 @@ class Dashboard:
         config, theme = self._config, theme_for(os.environ)
         terminal = Terminal(self._modes, ascii_only=theme.ascii_only, mouse=not config.no_mouse)
         source = Source(scores, self._master)
-        actions = Actions(config, lambda: ControlClient(config.name, os.environ), source.stack)
+        actions = Actions(config, source.stack)
         state, runner = ScreenState(own=True), ActionRunner(actions)
         screen = Screen(source, terminal, theme, state, runner, alive=self._has_master)
         screen.run()

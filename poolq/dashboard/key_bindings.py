@@ -5,7 +5,7 @@ itself handles leave, suspend, redraw and stop. `command_line.py` handles the ke
 command.
 """
 
-from poolq.dashboard import bulk, command_line, questions, selection
+from poolq.dashboard import command_line, questions, selection
 from poolq.dashboard.drawing.targets import Target
 from poolq.dashboard.job_list import JobList, JobView, counts
 from poolq.dashboard.panes import PANES
@@ -350,39 +350,27 @@ def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | N
         case QueueView() if key == "p":
             return Action("resume" if row.paused else "pause", row.queue)
         case QueueView() if key == "X":
-            asked = questions.purge(row.queue, row)
-            if isinstance(asked, str):
-                state.show_message(asked, now)
-            else:
-                state.question = asked
+            return state.ask(questions.purge(row.queue, row), now)
         case WorkerView():
-            state.question = questions.kill(row)
+            return state.ask(questions.kill(questions.busy(row)), now)
         case QueueView():
-            return _ask_about_all(JobFilter(queue=row.queue), "", state)
+            return state.ask(questions.on_many(Bulk("", JobFilter(queue=row.queue))), now)
         case JobKindView():
-            return _ask_about_all(JobFilter(job=row.job), "", state)
+            return state.ask(questions.on_many(Bulk("", JobFilter(job=row.job))), now)
         case FailureView() | JobView():
-            return _on_job(key, row, state)
+            return _on_job(key, row, state, now)
     return None
 
 
-def _ask_about_all(wanted: JobFilter, error: str, state: ScreenState) -> Action:
-    """Ask about all failed jobs that match and, if there is an error, about those with it."""
-    action, state.question = bulk.ask(Bulk("", wanted), error)
-    return action
-
-
-def _on_job(key: str, row: FailureView | JobView, state: ScreenState) -> Action | None:
+def _on_job(key: str, row: FailureView | JobView, state: ScreenState, now: float) -> Action | None:
     if key == "r":
         return Action("retry", row.id)
     if key == "A":
-        return _ask_about_all(JobFilter(job=row.job), bulk.error_kind(row.error), state)
+        like_it = Bulk("", JobFilter(job=row.job))
+        return state.ask(questions.on_many(like_it, questions.error_kind(row.error)), now)
     if key == "m":
         state.command = CommandLine(f"move {row.id} ")
-    elif isinstance(row, JobView) and row.stored.status == "running":
-        state.question = questions.cancel_running(row.id, row.job)
-    elif isinstance(row, JobView) and row.stored.status != "failed":
-        state.question = questions.cancel(row.id, row.job)
-    else:
-        state.question = questions.forget(row.job, row.id)
-    return None
+        return None
+    status = row.stored.status if isinstance(row, JobView) else "failed"
+    verb = "forget" if status == "failed" else "cancel"
+    return state.ask(questions.on_job(verb, row.id, row.job, status), now)

@@ -31,8 +31,7 @@ FRAME_INTERVAL = 0.25  # seconds between frames
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGWINCH")
 _WORDS = {
     "pause": "pausing {}", "resume": "resuming {}", "retry": "retrying {}", "move": "moving {}",
-    "forget": "forgetting {}", "cancel": "cancelling {}",
-    "cancel running": "cancelling {}", "purge": "purging {}",
+    "forget": "forgetting {}", "cancel": "cancelling {}", "purge": "purging {}",
     "scale": "changing the number of workers", "scale to": "changing the number of workers",
     "reload": "reloading", "drain": "draining", "kill": "killing the worker",
     "kill and give back": "killing the worker",

@@ -1,20 +1,45 @@
-"""The questions that are asked before an act that cannot be undone (pure)."""
+"""The questions that are asked before an act that cannot be undone, or on many jobs (pure).
 
-from poolq.dashboard.screen_state import Action, Question, yes_no
-from poolq.monitor import amounts
+Many jobs are counted first, by the action "count", and a job that a person names is found first, by
+the action "find"; `actions.py` carries out both.
+"""
+
+from typing import NamedTuple
+
+from poolq.acts import filters, on_jobs, on_queues
+from poolq.acts.on_jobs import Act
+from poolq.acts.on_pools import BusyWorker
+from poolq.dashboard.screen_state import Action, Bulk, Question, yes_no
 from poolq.monitor.snapshot import QueueView, WorkerView
 
-GRACE = 10  # seconds that a running job has to end by itself after it was cancelled
+GRACE = on_jobs.GRACE // 1_000_000  # seconds
 DRAIN = yes_no("End the pool when its running jobs have finished?", Action("drain"))
 RELOAD = yes_no("Reload the application's code?", Action("reload"))
 
 
-def forget(job: str, id: str) -> Question:
-    return yes_no(f"Forget failed job {job} {id} permanently?", Action("forget", id))
+class Counted(NamedTuple):
+    """How many jobs match, how many of these have the same kind of error, and when this was
+    counted, in microseconds since the epoch; -1: not counted."""
+
+    jobs: int
+    same_error: int = -1
+    at: int = -1
 
 
-def cancel(id: str, job: str) -> Question:
-    return yes_no(f"Cancel job {job} {id}? It does not run again.", Action("cancel", id))
+def act_of(verb: str, to: str = "", *, many: bool = False) -> Act:
+    """Return the act on one job or on `many`; those that run or have failed are only cancelled or
+    moved one by one. Failed jobs of which it is not yet clear what happens to them have no verb."""
+    match verb:
+        case "forget":
+            return on_jobs.FORGET
+        case "cancel":
+            return on_jobs.CANCEL if many else on_jobs.cancel_running()
+        case "move":
+            return on_jobs.move(to, failed=not many)
+    return on_jobs.RETRY
+
+
+# one job
 
 
 def find(verb: str, id: str) -> Question:
@@ -23,20 +48,73 @@ def find(verb: str, id: str) -> Question:
     return Question(f"looking for job {id}", {}, "esc: no", Action("find", id, to=verb))
 
 
-def found(verb: str, id: str, job: str, status: str) -> Question | str:
-    """Return the question about a job that was found, or why it cannot be forgotten or cancelled
-    (`verb`)."""
-    if (status == "failed") is not (verb == "forget"):
-        other = "cancelled; forget it instead" if verb == "cancel" else "forgotten"
-        return f"job {id} is {status}, so it cannot be {other}"
+def on_job(verb: str, id: str, job: str, status: str) -> Question | str:
+    """Return the question about a job, or why it cannot be forgotten or cancelled (`verb`)."""
+    if why := on_jobs.unfit(act_of(verb), id, status):
+        return f"job {id} {why}"
+    action = Action(verb, id)
     if verb == "forget":
-        return forget(job, id)
-    return cancel_running(id, job) if status == "running" else cancel(id, job)
-
-
-def cancel_running(id: str, job: str) -> Question:
+        return yes_no(f"Forget failed job {job} {id} permanently?", action)
+    if status != "running":
+        return yes_no(f"Cancel job {job} {id}? It does not run again.", action)
     text = f"Cancel job {job} {id}, which is running? It has {GRACE} s to end before it is killed."
-    return yes_no(text, Action("cancel running", id))
+    return yes_no(text, action)
+
+
+def new_queue(move: Action, known: set[str]) -> Question:
+    """Ask whether a job is to move to a queue that the screen does not know."""
+    return yes_no(f"{on_queues.new_target(move.to, sorted(known))} Move the job there?", move)
+
+
+# many jobs
+
+
+def error_kind(error: str) -> str:
+    """Return the part of an error that errors of the same kind share, such as ValueError."""
+    name, colon, _ = error.partition(":")
+    return name if colon and " " not in name else error
+
+
+def on_many(bulk: Bulk, error: str = "") -> Question:
+    """Return the question about the jobs, which must first be counted. `error`: also count the jobs
+    with this kind of error."""
+    act = act_of(bulk.verb, bulk.to, many=True)
+    text = f"counting {act.kind(bulk.filter)} jobs{filters.which(bulk.filter)}"
+    return Question(text, {}, "esc: no", Action("count", target=error, bulk=bulk))
+
+
+def counted(action: Action, found: Counted) -> Question | str:
+    """Return the question about the jobs that were counted, or a message if there are none."""
+    bulk = action.bulk
+    assert bulk is not None
+    act, wanted = act_of(bulk.verb, bulk.to, many=True), bulk.filter
+    which = filters.which(wanted)
+    if not found.jobs:
+        return f"there are no {act.kind(wanted)} jobs{which}"
+    if found.at >= 0 and wanted.until is None and act.states == on_jobs.FAILED:
+        bulk = bulk._replace(filter=wanted._replace(until=found.at))
+    if bulk.verb:
+        return yes_no(act.question(found.jobs, wanted), _bulk(bulk, bulk.verb, found.jobs))
+    return _choice(bulk, filters.jobs(found.jobs, act.kind(wanted)) + which, action.target, found)
+
+
+def _choice(bulk: Bulk, what: str, error: str, found: Counted) -> Question:
+    """Ask what happens to failed jobs and, if only some have the error, to which of them."""
+    answers = {"r": _bulk(bulk, "retry", found.jobs), "X": _bulk(bulk, "forget", found.jobs)}
+    text = f"{what}: r retries, X forgets them"
+    if 0 < found.same_error < found.jobs:
+        same = bulk._replace(filter=bulk.filter._replace(error=error))
+        answers["e"] = _bulk(same, "retry", found.same_error)
+        answers["E"] = _bulk(same, "forget", found.same_error)
+        text += f"; e retries, E forgets only the {found.same_error} with {error}"
+    return Question(text, answers, hint="esc: no")
+
+
+def _bulk(bulk: Bulk, verb: str, count: int) -> Action:
+    return Action("bulk", by=count, bulk=bulk._replace(verb=verb))
+
+
+# queues and workers
 
 
 def purge(name: str, queue: QueueView | None) -> Question | str:
@@ -47,24 +125,17 @@ def purge(name: str, queue: QueueView | None) -> Question | str:
         return yes_no(f"Delete all jobs that wait in queue {name}?", action)
     if not queue.ready + queue.delayed + queue.parked:
         return f"no job waits in queue {name}"
-    counts = f"{queue.ready} ready, {queue.delayed} delayed and {queue.parked} parked jobs"
-    return yes_no(f"Delete {counts} of queue {name}?", action)
+    return yes_no(on_queues.purge_question(queue), action)
 
 
-def new_queue(move: Action, hint: str) -> Question:
-    """Ask whether a job is to move to a queue that the screen does not know."""
-    hint = f" ({hint})" if hint else ""
-    return yes_no(f"There is no queue {move.to} yet{hint}. Move the job there?", move)
+def busy(worker: WorkerView) -> BusyWorker:
+    return BusyWorker(worker.slot, worker.pid, worker.job, worker.id, worker.running)
 
 
-def kill(worker: WorkerView) -> Question:
+def kill(worker: BusyWorker) -> Question:
     """Ask what becomes of the job that runs on a worker which is killed."""
-    text = (
-        f"Kill worker {worker.slot}, which has run {worker.job} {worker.id} for"
-        f" {amounts.span(worker.running)}? c cancels the job, g gives it back to its queue"
-    )
     return Question(
-        text,
+        f"Kill {worker}? c cancels the job, g gives it back to its queue",
         {
             "c": Action("kill", worker.id, worker.pid),
             "g": Action("kill and give back", worker.id, worker.pid),

@@ -162,5 +162,15 @@ class ScreenState:
         """Show a message in the last line for MESSAGE_SECONDS."""
         self.message, self.level, self.until = text, level, now + MESSAGE_SECONDS
 
+    def ask(self, found: Question | str, now: float) -> Action | None:
+        """Ask a question, or show the message that there is instead. Returns the action that a
+        question waits for, if any."""
+        if isinstance(found, Question):
+            self.question = found
+            return found.counts
+        if found:
+            self.show_message(found, now)
+        return None
+
 
 MESSAGE_SECONDS = 6.0

@@ -7,8 +7,8 @@ from poolq.dashboard.job_list import JobView
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import Order, ScreenState
+from poolq.engines.search import WAITING
 from poolq.monitor.snapshot import FailureView, JobKindView, QueueView, Snapshot, WorkerView
-from poolq.monitor.wait_reasons import WAITING
 
 
 class RowKey(NamedTuple):

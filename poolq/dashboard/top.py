@@ -5,7 +5,6 @@ import sys
 from time import monotonic
 
 from poolq.config import Config
-from poolq.control.client import ControlClient
 from poolq.dashboard import exit_summary, print_once
 from poolq.dashboard.action_runner import ActionRunner
 from poolq.dashboard.actions import Actions
@@ -27,7 +26,7 @@ def show(source: Source, config: Config, *, read_only: bool) -> None:
     def broker() -> str:
         return screen.last.head.broker if screen.last else ""
 
-    actions = Actions(config, lambda: ControlClient(config.name, os.environ), source.stack, broker)
+    actions = Actions(config, source.stack, broker)
     runner = ActionRunner(actions)
     screen = Screen(source, terminal, theme, ScreenState(read_only=read_only), runner)
     screen.run()

@@ -11,7 +11,8 @@ from poolq.common.names import is_named
 from poolq.engines.base import Engine, JobPage, StoredJob
 from poolq.jobs.message import entries, name_and_queue
 
-STATUSES = ("ready", "delayed", "parked", "running", "failed")
+WAITING = ("ready", "delayed", "parked")
+STATUSES = (*WAITING, "running", "failed")
 #: The statuses of jobs that wait for a rate limit.
 LIMITED_STATUSES = ("delayed", "parked")
 #: How many jobs are read at once, and as how many jobs an empty page counts.

@@ -258,7 +258,7 @@ def test_cancel_and_move_many(poolq: Command, engine: Engine, worker: Worker) ->
     assert {line.split()[0] for line in done.out.splitlines()} == {"ID", *mails}
     assert done.line == "2 jobs would be cancelled"
     code, said = on_terminal(poolq, "job", "cancel", "--job=jobs:Mail", answer="n")
-    assert (code, "Cancel 2 jobs named 'jobs:Mail'? [y/N]" in said) == (1, True)
+    assert (code, "Cancel 2 waiting jobs of jobs:Mail permanently? [y/N]" in said) == (1, True)
     assert "poolq: nothing was changed" in said
     done = poolq("job", "move", "--queue=a", "--to=b")
     assert (done.code, done.line.split(".")[0]) == (2, "There is no queue 'b' yet")

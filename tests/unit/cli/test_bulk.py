@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import click
 import pytest
 
-from poolq.cli import bulk, listing
-from poolq.cli.bulk import Bodies, Change
-from poolq.cli.filters import Filters, Selection
-from poolq.cli.job import CHANGED
-from poolq.cli.progress import exact_sum
+from poolq.acts import on_jobs
+from poolq.acts.filters import Filters
+from poolq.acts.on_jobs import CANCEL, Act, exact_sum, move
+from poolq.cli import bulk
+from poolq.cli.filters import Selection
 from poolq.engines.base import Engine, Push
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import Refused
@@ -27,7 +27,7 @@ HOUR = 3_600_000_000
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    monkeypatch.setattr(listing, "PAGE_SIZE", 2)
+    monkeypatch.setattr(on_jobs, "PAGE_SIZE", 2)
     with closing(SQLiteEngine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
         yield opened
 
@@ -42,6 +42,10 @@ def chosen(*ids: str, **options: str) -> Selection:
     return Selection(ids, Filters(**options), False, True, False)  # type: ignore[arg-type]
 
 
+def with_run(act: Act, run: Callable[[Sequence[str]], list[str]]) -> Act:
+    return act._replace(run=lambda _, ids, __: run(ids))
+
+
 def test_batches_are_changed_until_none_is_left(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,12 +53,11 @@ def test_batches_are_changed_until_none_is_left(
     others = push(engine, 1, "b")
     batches = []
 
-    def cancel(ids: Sequence[str], _: Bodies) -> list[str]:
+    def cancel(ids: Sequence[str]) -> list[str]:
         batches.append(list(ids))
         return engine.cancel(ids)
 
-    change = Change("cancel", "cancelled", "cancelled", CHANGED, cancel)
-    assert bulk.run(engine, chosen(queue="a"), change) == 0
+    assert bulk.run(engine, chosen(queue="a"), with_run(CANCEL, cancel)) == 0
     assert capsys.readouterr().out == "cancelled 8 jobs\n"
     assert [id for batch in batches for id in batch] == [*delayed, *ready]
     assert max(map(len, batches)) == 2
@@ -65,12 +68,12 @@ def test_jobs_that_keep_coming_are_not_among_them(engine: Engine) -> None:
     first = push(engine, 3)
     seen: list[str] = []
 
-    def move(ids: Sequence[str], _: Bodies) -> list[str]:
+    def take(ids: Sequence[str]) -> list[str]:
         seen.extend(ids)
         push(engine, 2)  # a producer that is as fast as the command
         return list(ids)
 
-    assert bulk.run(engine, chosen(queue="a"), Change("move", "moved", "moved", CHANGED, move)) == 0
+    assert bulk.run(engine, chosen(queue="a"), with_run(move("b"), take)) == 0
     assert seen == first
 
 
@@ -79,15 +82,13 @@ def test_an_interrupt_tells_how_many_were_changed(
 ) -> None:
     ids = push(engine, 7)
 
-    def cancel(ids: Sequence[str], _: Bodies) -> list[str]:
+    def cancel(ids: Sequence[str]) -> list[str]:
         if len(engine.page("ready").jobs) == 5:
             os.kill(os.getpid(), signal.SIGINT)
         return engine.cancel(ids)
 
     with pytest.raises(click.Abort):
-        bulk.run(
-            engine, chosen(queue="a"), Change("cancel", "cancelled", "cancelled", CHANGED, cancel)
-        )
+        bulk.run(engine, chosen(queue="a"), with_run(CANCEL, cancel))
     assert capsys.readouterr().err == "\npoolq: interrupted; 4 jobs cancelled\n"
     assert [engine.find(id) is not None for id in ids] == [False] * 4 + [True] * 3
 
@@ -99,14 +100,11 @@ def test_a_total_that_is_an_estimate_is_counted_before_the_question(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr(click, "confirm", lambda text, **_: bool(asked.append(text)))
     asked: list[str] = []
-    change = Change(
-        "cancel", "cancelled", "cancelled", CHANGED, lambda ids, _: engine.cancel(ids), asks=True
-    )
     for exact in (3, 100):
         monkeypatch.setattr(engine, "exact_counts", exact)
         with pytest.raises(Refused, match="nothing was changed"):
-            bulk.run(engine, chosen(queue="a")._replace(yes=False), change)
-    assert asked == ["Cancel 5 jobs in queue 'a'?"] * 2
+            bulk.run(engine, chosen(queue="a")._replace(yes=False), CANCEL, asks=True)
+    assert asked == ["Cancel 5 waiting jobs in queue a permanently?"] * 2
     assert [exact_sum(engine, [99, most]) for most in (99, 100)] == [198, None]
     assert capsys.readouterr().out == ""
 
@@ -115,8 +113,7 @@ def test_ids_are_reported_in_their_order(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = push(engine, 3)
-    change = Change("cancel", "cancelled", "cancelled", CHANGED, lambda ids, _: engine.cancel(ids))
-    assert bulk.run(engine, chosen(ids[2], "0" * 32, ids[0]), change) == 1
+    assert bulk.run(engine, chosen(ids[2], "0" * 32, ids[0]), CANCEL) == 1
     said = capsys.readouterr()
     assert said.out == f"cancelled {ids[2]}\ncancelled {ids[0]}\n"
     assert said.err == f"poolq: job {'0' * 32} {NOT_STORED}\n"

@@ -55,10 +55,10 @@ def test_a_command_acts_at_once(text: str, action: Action) -> None:
 @pytest.mark.parametrize(
     ("text", "question", "action"),
     [
-        ("purge billing", "Delete 12 ready, 3 delayed and 0 parked jobs of queue billing?",
+        ("purge billing", "Delete 12 ready, 3 delayed and 0 parked jobs of queue 'billing'?",
          Action("purge", "billing")),
         ("move 0192 emial",
-         "There is no queue emial yet (did you mean emails?). Move the job there?",
+         "There is no queue 'emial' yet (did you mean emails?). Move the job there?",
          Action("move", "0192", to="emial")),
         ("reload", "Reload the application's code?", Action("reload")),
         ("drain", "End the pool when its running jobs have finished?", Action("drain")),
@@ -73,17 +73,20 @@ def test_a_command_that_cannot_be_undone_asks(text: str, question: str, action: 
         assert press(answer, state, POOL, 0.0) == (action if answer == "y" else None)
 
 
+CANCELLED = "only delayed, parked, ready and running jobs can be cancelled"
+
+
 @pytest.mark.parametrize(
     ("verb", "status", "said", "action"),
     [
         ("cancel", "ready", "Cancel job shop:Send 0192f3ab? It does not run again.", "cancel"),
         ("cancel", "running",
          "Cancel job shop:Send 0192f3ab, which is running? It has 10 s to end before it is killed.",
-         "cancel running"),
+         "cancel"),
         ("cancel", "failed",
-         "job 0192f3ab is failed, so it cannot be cancelled; forget it instead", ""),
+         f"job 0192f3ab is failed; {CANCELLED}; 'poolq failed forget 0192f3ab' deletes it", ""),
         ("forget", "failed", "Forget failed job shop:Send 0192f3ab permanently?", "forget"),
-        ("forget", "ready", "job 0192f3ab is ready, so it cannot be forgotten", ""),
+        ("forget", "ready", "job 0192f3ab is ready; only failed jobs can be forgotten", ""),
     ],
 )  # fmt: skip
 def test_a_job_is_found_before_the_question(verb: str, status: str, said: str, action: str) -> None:
@@ -134,6 +137,7 @@ def test_a_command_on_many_jobs_counts_them_before_it_asks(text: str, bulk: Bulk
     assert state.question is not None
 
 
+RUNNING = ", ".join(f"{one.id} (pid {one.pid})" for one in POOL.workers if one.id)
 WAITING = "FILTERS: --queue --job --error --since --older-than --all --limit-key"
 
 
@@ -148,7 +152,7 @@ WAITING = "FILTERS: --queue --job --error --since --older-than --all --limit-key
         ("purge", "usage: purge QUEUE"),
         ("purge emial", "there is no queue 'emial'; did you mean emails?"),
         ("pause a b", "'b' is too much; usage: pause [QUEUE]"),
-        ("cancel 019", "'019' is too short; give at least 4 characters of the id"),
+        ("cancel 019", "'019' is too short for an id; give at least 4 characters"),
         ("cancel", "usage: cancel ID | FILTERS; " + WAITING),
         ("retry --jbo x", "retry has no option --jbo; did you mean --job?"),
         ("cancel --job",
@@ -162,8 +166,8 @@ WAITING = "FILTERS: --queue --job --error --since --older-than --all --limit-key
         ("move 0192 emails --to billing",
          "usage: move ID QUEUE | FILTERS --to QUEUE; " + WAITING),
         ('retry --error "no', "a quotation mark is not closed"),
-        ("kill 4", "no worker '4' runs a job, nor does that job run; busy: 1, 2, 3"),
-        ("kill 0192f3", "'0192f3' fits several workers; give a pid, or more of the job's id"),
+        ("kill 4", "worker 4 runs no job; busy: 1, 2, 3"),
+        ("kill 0192f3", f"0192f3 is ambiguous; it may be {RUNNING}"),
         ("sort raedy", "pane queues cannot be sorted by 'raedy'; did you mean ready?"),
     ],
 )  # fmt: skip

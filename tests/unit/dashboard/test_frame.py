@@ -161,7 +161,7 @@ def test_a_question_and_an_error_are_read_on_any_width() -> None:
 
 @pytest.mark.parametrize("height", [4, 5, 10, 15])
 def test_the_keys_that_answer_are_shown_in_full_on_any_width(height: int) -> None:
-    kill = ScreenState(question=questions.kill(snapshots.STUCK))
+    kill = ScreenState(question=questions.kill(questions.busy(snapshots.STUCK)))
     for width in range(12, 140):
         lines = shown(snapshots.well(), (width, height), kill)
         assert lines[-1].rstrip().endswith("c/g/N"), (width, lines)

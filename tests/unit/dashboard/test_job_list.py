@@ -383,7 +383,7 @@ def test_keys_act_on_the_selected_job_by_its_status() -> None:
     assert press("y", state, POOL, 0.0) == Action("cancel", view(2).id)
     state = opened(view(3, "running"))
     press("X", state, POOL, 0.0)
-    assert press("y", state, POOL, 0.0) == Action("cancel running", view(3).id)
+    assert press("y", state, POOL, 0.0) == Action("cancel", view(3).id)
 
 
 @pytest.mark.parametrize("key", ["r", "X", "y"])

@@ -160,7 +160,7 @@ def test_a_waiting_queue_is_purged_after_a_question_with_its_counts() -> None:
     keys(state, "X")
     assert state.question is not None
     counts = "12 ready, 3 delayed and 0 parked jobs"
-    assert state.question.text == f"Delete {counts} of queue billing?"
+    assert state.question.text == f"Delete {counts} of queue 'billing'?"
     assert keys(state, "n", "X", "y")[-1] == Action("purge", "billing")
     empty = msgspec.structs.replace(POOL, queues=(snapshots.queue("a", ready=0, delayed=0),))
     assert press("X", state, empty, 0.0) is None
@@ -174,7 +174,8 @@ def test_a_killed_workers_job_is_cancelled_or_given_back_as_one_answers() -> Non
         keys(state, "K")
         assert state.question is not None
         assert state.question.text == (
-            f"Kill worker 2, which has run shop.jobs:Invoice {stuck.id} for 12m03s?"
+            f"Kill worker 2 (pid {stuck.pid}), which has run shop.jobs:Invoice {stuck.id} for"
+            " 12m03s?"
             " c cancels the job, g gives it back to its queue"
         )
         assert keys(state, answer) == [Action(kind, stuck.id, stuck.pid) if kind else None]

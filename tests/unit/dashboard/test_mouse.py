@@ -145,7 +145,7 @@ def test_a_click_in_a_list_of_jobs_stays_in_it() -> None:
     assert press("y", state, POOL, 0.0) == Action("cancel", "3")
     state.jobs.jobs[2] = state.jobs.jobs[2]._replace(stored=job._replace(id="3", status="running"))
     press("X", state, POOL, 0.0)
-    assert press("y", state, POOL, 0.0) == Action("cancel running", "3")
+    assert press("y", state, POOL, 0.0) == Action("cancel", "3")
     press("k", state, POOL, 0.0)
     press("m", state, POOL, 0.0)
     assert state.command is not None

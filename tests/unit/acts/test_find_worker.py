@@ -1,19 +1,17 @@
-"""Which worker `poolq kill` means."""
+"""Which worker a person means."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from poolq.cli.kill import find_worker
+from poolq.acts.on_pools import BusyWorker, find_worker
 from poolq.errors import NotFound, PoolqError, Refused
 
 LONG, LATER, DIGITS = "0192f0aa" * 4, "0192f0bb" * 4, "1" * 32
 
 
-def worker(slot: int, pid: int, id: str | None = None) -> dict[str, Any]:
-    return {"slot": slot, "pid": pid, "id": id}
+def worker(slot: int, pid: int, id: str = "") -> BusyWorker:
+    return BusyWorker(slot, pid, "jobs:Held", id, 1.0)
 
 
 WORKERS = [
@@ -37,13 +35,13 @@ WORKERS = [
     ],
 )
 def test_a_worker_is_found_by_number_pid_and_id(target: str, pid: int) -> None:
-    assert find_worker(WORKERS, target)["pid"] == pid
+    assert find_worker(WORKERS, target).pid == pid
 
 
 @pytest.mark.parametrize(
     ("target", "error", "text"),
     [
-        ("2", NotFound, "worker 2 runs no job; 'poolq status' lists the workers and their jobs"),
+        ("2", NotFound, "worker 2 runs no job; busy: 1, 3, 4, 5, 5, 6"),
         ("818", NotFound, "worker 818 runs no job"),
         ("9", NotFound, "there is no worker 9"),
         ("0193", NotFound, "no worker of this pool runs job 0193"),

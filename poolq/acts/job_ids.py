@@ -1,0 +1,39 @@
+"""Finds the jobs that a person names. The beginning of an id is enough if it is unique."""
+
+from collections.abc import Sequence
+
+from poolq.engines.base import Engine
+from poolq.errors import NotFound, OptionError
+
+ID_LENGTH = 32  # characters of an id that dispatch() has made
+MIN_LENGTH = 4  # characters of an id that select a job
+MAX_CANDIDATES = 10
+
+
+def resolve_all(engine: Engine, given: Sequence[str]) -> list[str]:
+    """Like `resolve`, for several jobs; each is there once."""
+    return list(dict.fromkeys(resolve(engine, text.strip()) for text in given))
+
+
+def resolve(engine: Engine, text: str) -> str:
+    """Return the id of the stored job that begins with a text, or the text if there is none. Raises
+    NotFound if there are several, and OptionError if the text is too short."""
+    if len(text) >= ID_LENGTH:
+        return text
+    if len(text) < MIN_LENGTH:
+        return text if engine.find(text) is not None else long_enough(text)
+    found = engine.ids(text, MAX_CANDIDATES)
+    if len(found) <= 1 or text in found:
+        return found[0] if len(found) == 1 else text
+    most = "at least " if len(found) == MAX_CANDIDATES else ""
+    raise NotFound(
+        f"the ids of {most}{len(found)} jobs begin with {text!r}; give more characters:"
+        f" {', '.join(found)}"
+    )
+
+
+def long_enough(text: str) -> str:
+    """Return the beginning of an id. Raises OptionError if it is too short to select a job."""
+    if len(text) < MIN_LENGTH:
+        raise OptionError(f"{text!r} is too short for an id; give at least {MIN_LENGTH} characters")
+    return text
