@@ -254,8 +254,8 @@ def own_cluster(scratch: Scratch) -> Iterator[Cluster]:
 
 @pytest.fixture
 def namespace() -> str:
-    """A namespace that no other test has used, such as t3fa9c1."""
-    return f"t{secrets.token_hex(3)}"
+    """A namespace that no other test has used, such as t3fa9c15be027."""
+    return f"t{secrets.token_hex(6)}"
 
 
 @pytest.fixture(params=ENGINES)

@@ -60,7 +60,7 @@ def client(redis_server: Redis) -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="session")
 def reused(mariadb_server: MariaDB) -> str:
-    return f"t{secrets.token_hex(3)}"
+    return f"t{secrets.token_hex(6)}"
 
 
 @pytest.fixture

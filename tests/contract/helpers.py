@@ -184,4 +184,4 @@ def died(
 
 def wait_for(engine: Engine, moment: int) -> None:
     """Wait until the server's clock is past `moment`."""
-    until(lambda: engine.now() > moment, 5, "the server's clock")
+    until(lambda: engine.now() > moment, what="the server's clock")

@@ -27,11 +27,11 @@ def test_a_request_that_races_the_end_of_its_job_never_hits_the_next(
     asker = opened(engine.url, engine.namespace)
 
     def end(claim: Claim, outcome: Outcome) -> Step:
-        barrier.wait(30)
+        barrier.wait(60)
         return worker.step(Settlement(claim, outcome), want=1)
 
     def ask(id: str) -> list[str]:
-        barrier.wait(30)
+        barrier.wait(60)
         return asker.request_cancel([id], 0)
 
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:

@@ -126,7 +126,7 @@ def test_a_lost_answer_is_asked_for_again(
         else:
             proxy.drop_next_request()
         buffer.claim_ahead(2)
-        assert proxy.dropped.wait(5)
+        assert proxy.dropped.wait(60)
         assert end(buffer, row, 1) == ["b"]
         assert buffer.claim(2) == 2
         assert end(buffer, row, 2) == ["c", "d"]
@@ -298,7 +298,7 @@ def test_what_comes_next_on_a_broken_connection_says_so(
     proxy.drop_next_reply()
     answer = far.begin_step("w1", 1, (), 1, ["q"])
     assert answer is not None
-    assert proxy.dropped.wait(5)
+    assert proxy.dropped.wait(60)
     with pytest.raises(EngineUnavailable):
         far.admit([Rule("k", 1, HOUR)])
     with pytest.raises(EngineUnavailable):

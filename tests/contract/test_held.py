@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Park, ReleaseUntil
+from poolq.jobs.retry import ACK, GIVE_BACK, Outcome, Park, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     MS,
@@ -16,14 +16,15 @@ from tests.contract.helpers import (
     count_of,
     died,
     full,
+    kind,
     named,
     new_id,
     park,
     push,
     stored,
-    total,
     wait_for,
 )
+from tests.contract.waiters import LONG, quiet
 from tests.support.clock import Clock
 from tests.support.wait import until
 
@@ -47,60 +48,20 @@ def test_an_admission_says_until_when(engine: Engine) -> None:
     assert engine.admit([RULE]).until == refused.until
 
 
-def test_a_released_job_waits_for_its_moment(engine: Engine, worker: Worker) -> None:
-    moment = engine.now() + HOUR
-    (pushed,) = hold(worker, "a", moment=moment)
-    found = stored(engine, pushed)
-    assert (found.status, found.at, found.state, found.worker) == ("delayed", moment, TRIED, "")
-    assert count_of(engine) == QueueCounts("q", delayed=1)
-    assert (total(engine, "limited"), total(engine, "retried")) == (1, 0)
-    assert worker.claim() == []
-    assert worker.claim(1, None) == []
-
-
-def test_released_jobs_come_before_all_that_were_dispatched_after_them(
-    engine: Engine, worker: Worker
-) -> None:
-    moment = engine.now() + SECOND  # later than the claim below, also on a busy machine
-    hold(worker, "a", "b", "c", moment=moment)
-    push(engine, "d", "e")
-    assert named(worker.claim()) == ["d"]
-    wait_for(engine, moment)
-    claims = worker.claim(9)
-    assert named(claims) == ["a", "b", "c", "e"]
-    assert [claim.state for claim in claims] == [TRIED, TRIED, TRIED, State()]
-    assert not any(claim.admitted for claim in claims)
+def test_of_two_refusing_rules_the_named_one_tells_the_wait(engine: Engine) -> None:
+    rules = [full(engine, "short", SECOND), full(engine, "long", HOUR)]
+    refused = engine.admit(rules)
+    assert refused.rule == 1
+    assert refused.until > engine.now() + 2 * SECOND
 
 
 def test_released_jobs_keep_their_place_when_all_queues_are_served(
-    engine: Engine, worker: Worker
+    engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    moment = engine.now() + 100 * MS
-    hold(worker, "a", "b", moment=moment)
+    hold(worker, "a", "b", moment=clock.now + SECOND)
     push(engine, "c")
-    wait_for(engine, moment)
+    clock.forward(SECOND)
     assert named(worker.claim(9, None)) == ["a", "b", "c"]
-
-
-def test_a_released_job_whose_moment_is_past_is_at_the_head(engine: Engine, worker: Worker) -> None:
-    pushed, _ = push(engine, "a", "b")
-    due = stored(engine, pushed).at
-    (claim,) = worker.claim()
-    worker.end(claim, ReleaseUntil(engine.now() - SECOND, TRIED, RULE))
-    found = stored(engine, claim.id)
-    assert (found.status, found.at) == ("ready", due)
-    assert named(worker.claim(9)) == ["a", "b"]
-
-
-def test_each_released_job_waits_for_a_moment_of_its_own(engine: Engine, worker: Worker) -> None:
-    now = engine.now()
-    push(engine, "a", "b")
-    moments = [now + HOUR, now + 50 * MS]
-    for claim, moment in zip(worker.claim(2), moments, strict=True):
-        worker.end(claim, ReleaseUntil(moment, TRIED, RULE))
-    wait_for(engine, moments[1])
-    assert named(worker.claim(9)) == ["b"]
-    assert count_of(engine) == QueueCounts("q", delayed=1, running=1)
 
 
 def test_a_limit_shows_how_many_it_has_put_off(
@@ -119,14 +80,15 @@ def test_a_limit_shows_how_many_it_has_put_off(
 
 
 def test_a_released_job_no_longer_waits_for_its_limit_when_it_is_ready(
-    engine: Engine, worker: Worker
+    engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     """Nobody takes a step, as while all workers are busy or the pool is paused."""
     other = Rule("other", 7, HOUR)
-    hold(worker, "a", "b", moment=engine.now() + HOUR)
-    soon = engine.now() + 800 * MS
-    early = hold(worker, "c", moment=soon) + hold(worker, "d", "e", moment=soon, rule=other)
-    wait_for(engine, stored(engine, early[-1]).at)
+    hold(worker, "a", "b", moment=clock.now + HOUR)
+    soon = clock.now + SECOND
+    hold(worker, "c", moment=soon)
+    hold(worker, "d", "e", moment=soon, rule=other)
+    clock.forward(SECOND)
     assert [(use.rule, use.released) for use in engine.limits()] == [(RULE, 2)]
     assert [job.id for job in engine.page("delayed", limit=other.key).jobs] == []
     assert count_of(engine) == QueueCounts("q", ready=3, delayed=2)._replace(
@@ -136,36 +98,46 @@ def test_a_released_job_no_longer_waits_for_its_limit_when_it_is_ready(
     assert engine.limits() == [], "all that are left are ready"
 
 
-def test_released_jobs_are_cancelled_and_purged(engine: Engine, worker: Worker) -> None:
-    first, second, third = hold(worker, "a", "b", "c", moment=engine.now() + HOUR)
-    assert engine.cancel([first])
-    assert engine.find(first) is None
-    assert [use.released for use in engine.limits()] == [2]
-    assert engine.purge("q") == 2
-    assert [engine.find(one) for one in (second, third)] == [None, None]
-    assert engine.limits() == []
-    assert count_of(engine) == QueueCounts("q")
-    assert worker.claim() == []
-
-
-def test_a_released_job_wakes_the_waiter_at_its_moment(engine: Engine, worker: Worker) -> None:
-    hold(worker, "a", moment=engine.now() + 100 * MS)
-    until(lambda: engine.wait(["q"], 5) > 0, 5, "a token")
-    assert named([worker.claim_soon()]) == ["a"]
-
-
-def test_many_released_jobs_come_back_in_their_order(engine: Engine, worker: Worker) -> None:
+def test_many_released_jobs_come_back_in_their_order(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     names = [f"{n:04}" for n in range(2500)]
-    ids = push(engine, *names)
-    moment = engine.now() + 2 * SECOND
+    push(engine, *names)
+    moment = clock.now + SECOND
     claims = worker.claim(2500)
     worker.step(
         *(Settlement(one, ReleaseUntil(moment - n, TRIED, RULE)) for n, one in enumerate(claims))
     )
     push(engine, "late")
-    wait_for(engine, moment)
+    clock.forward(SECOND)
     assert named(worker.claim(9999)) == [*names, "late"]
-    assert len(ids) == 2500
+
+
+def test_jobs_of_several_keys_come_back_together(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    push(engine, *"abcd")
+    for n, claim in enumerate(reversed(worker.claim(3))):
+        rule = Rule(f"user {n}", 1, SECOND)
+        worker.end(claim, ReleaseUntil(clock.now + SECOND, TRIED, rule))
+    clock.forward(SECOND)
+    assert named(worker.claim(9)) == [*"abcd"]
+
+
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+def test_a_released_job_wakes_the_waiter_when_its_window_ends(
+    engine: Engine, worker: Worker, queues: list[str] | None
+) -> None:
+    """By the real clock, because this is about waiting."""
+    push(engine, "a")
+    for delay in (150 * MS, SECOND, 10 * SECOND):
+        moment = engine.now() + delay
+        worker.end(worker.claim()[0], ReleaseUntil(moment, TRIED, RULE))
+        quiet(engine, queues)
+        if engine.now() < moment:  # else it is due, and has woken who took the tokens
+            break
+    assert engine.wait(queues, LONG) > 0
+    assert named(until(lambda: worker.claim(1, queues))) == ["a"]
 
 
 # lines
@@ -241,6 +213,32 @@ def test_a_ready_job_of_a_queue_comes_before_a_parked_one_of_a_later_queue(
     assert [claim.admitted for claim in step.claims] == [False, True]
 
 
+def test_beside_ready_ones_of_a_queue_before_its_own_it_comes_after_them(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, "parked", queue="low")
+    worker.end(worker.claim(1, ["low"])[0], Park((Rule("k", 5, HOUR),), 0))
+    push(engine, "ready", queue="low")
+    push(engine, *"ab", queue="high")
+    found: list[str] = []
+    while some := worker.claim(9, ["high", "low"]):
+        found += named(some)
+    assert found == ["a", "b", "parked", "ready"]
+
+
+def test_a_parked_job_of_the_first_queue_leaves_the_next_queue_nothing_while_its_own_has_some(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, "parked", queue="high")
+    worker.end(worker.claim(1, ["high"])[0], Park((Rule("k", 5, HOUR),), 0))
+    push(engine, "ready", queue="high")
+    push(engine, "low", queue="low")
+    found: list[str] = []
+    while some := worker.claim(9, ["high", "low"]):
+        found += named(some)
+    assert found == ["parked", "ready", "low"]
+
+
 # a granted job that is given back
 
 
@@ -261,9 +259,39 @@ def test_a_granted_job_given_back_keeps_its_slot(engine: Engine, worker: Worker,
     worker.step(*(Settlement(one, GIVE_BACK) for one in claims))
     again = worker.claim(2)
     assert [(one.body, one.admitted) for one in again] == [(b"a", True), (b"b", False)]
+    assert worker.again(want=2).claims == again
     assert [(use.rule, use.window.used) for use in engine.limits()] == [(rule, 1)]
     worker.step(*(Settlement(one, ACK) for one in again))
     assert count_of(engine) == QueueCounts("q")
+
+
+def test_a_granted_job_that_is_recovered_unstarted_keeps_its_slot(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, *"ab")
+    first, second = worker.claim(2)
+    worker.end(second, Park((Rule("k", 1, HOUR),), 0))
+    granted = worker.claim_soon()
+    assert named([granted]) == ["b"]
+    engine.recover("w1", None)  # the first is assumed to have crashed
+    again = Worker(engine, "w2").claim(2)
+    assert [(one.body, one.admitted) for one in again] == [(b"a", False), (b"b", True)]
+    assert first.request < granted.request
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [ReleaseUntil(1, State(1), Rule("k", 1, HOUR)), Park((Rule("r", 1, HOUR),), 0)],
+    ids=kind,
+)
+def test_a_granted_job_that_ends_otherwise_loses_its_slot(
+    engine: Engine, worker: Worker, outcome: Outcome
+) -> None:
+    park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    worker.end(worker.claim_soon(), outcome)
+    claim = worker.claim_soon()
+    assert claim.admitted == isinstance(outcome, Park), "of the other limit"
+    worker.end(claim, ACK)
 
 
 def test_a_granted_job_must_ask_again_once_the_window_has_ended(

@@ -27,7 +27,6 @@ from tests.contract.helpers import (
     total,
 )
 from tests.support.clock import Clock
-from tests.support.wait import until
 
 MINUTE = 60 * SECOND
 RULE = Rule("mail", 2, MINUTE)
@@ -157,13 +156,14 @@ def test_a_released_job_is_not_claimed_before_its_time(
     assert (found.status, found.at) == ("delayed", due + MINUTE)
     assert count_of(engine) == QueueCounts("q", delayed=1)
     assert worker.step(want=1)[:2] == ([], [])
+    assert worker.claim(1, None) == []
     clock.forward(MINUTE - SECOND - 1)
     assert worker.step(want=1)[:2] == ([], [])
     clock.forward(1)
     assert count_of(engine) == QueueCounts("q", ready=1)
     (claim,) = worker.claim()
     assert (claim.id, claim.state, claim.admitted) == (pushed, State(1, history=b"{}"), False)
-    assert total(engine, "limited") == 1
+    assert (total(engine, "limited"), total(engine, "retried")) == (1, 0)
 
 
 def test_a_released_job_is_ready_at_its_time_without_a_step(
@@ -376,15 +376,3 @@ def test_a_repeated_step_puts_off_once(engine: Engine, worker: Worker, clock: Cl
     assert total(engine, "limited") == 1
     clock.forward(MINUTE)
     assert named(worker.claim(2)) == ["a"]
-
-
-def test_a_waiter_is_woken_when_a_released_job_is_due(engine: Engine, worker: Worker) -> None:
-    """By the real clock, because this is about waiting."""
-    push(engine, "a")
-    (claim,) = worker.claim()
-    while engine.wait(["q"], 0):  # a token that the push left
-        pass
-    moment = engine.now() + SECOND // 5
-    worker.end(claim, ReleaseUntil(moment, State(1), RULE))
-    until(lambda: engine.wait(["q"], 5) and engine.now() >= moment, 5, "news of the job")
-    assert named(worker.claim()) == ["a"]

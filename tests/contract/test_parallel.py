@@ -62,7 +62,7 @@ def test_threads_share_one_engine_object(engine: Engine) -> None:
 
     def live(member: int) -> list[str]:
         try:
-            together.wait(10)
+            together.wait(60)
             worker = Worker(engine, f"w{member}", "n1")
             push(engine, *(f"{member}.{n}" for n in range(25)))
             names: list[str] = []

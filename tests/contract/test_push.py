@@ -126,7 +126,7 @@ def test_a_state_comes_back_as_it_was_settled(
 @every_engine
 def test_now_is_the_servers_clock_in_microseconds(engine: Engine) -> None:
     first = engine.now()
-    assert abs(first - time.time() * SECOND) < 5 * SECOND
+    assert abs(first - time.time() * SECOND) < 60 * SECOND
     assert engine.now() > first - 1
 
 

@@ -95,7 +95,7 @@ def test_a_deadlock_is_retried_unnoticed(
             until(lambda: waiting(mariadb_server, f"DELETE FROM {jobs}"), 5, "the step to wait")
             cursor.execute(f"SELECT worker FROM {workers} FOR UPDATE")
             cursor.execute("COMMIT")
-            assert step.result(10).stale == []
+            assert step.result(60).stale == []
             threads.submit(mysql.close).result()
         cursor.execute("SHOW ENGINE INNODB STATUS")
         (_, _, status), *_ = cursor.fetchall()
@@ -121,7 +121,7 @@ def test_a_killed_statement_is_repeated(
                 assert killing.execute(select, (f"{delete}%",)) == 1
                 killing.execute(f"KILL QUERY {killing.fetchone()[0]:d}")
             cursor.execute("COMMIT")
-            assert step.result(10).stale == []
+            assert step.result(60).stale == []
             threads.submit(mysql.close).result()
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
 
@@ -142,7 +142,7 @@ def test_the_first_start_of_a_window_waits_for_a_hold_that_is_being_stored(
             looks = f"SELECT name, CASE WHEN start%FROM {ns}_holds"
             until(lambda: waiting(mariadb_server, looks), 30, "the start to wait")
             cursor.execute("COMMIT")
-            assert start.result(20).held
+            assert start.result(60).held
             threads.submit(mysql.close).result()
     (found,) = mysql.session.read(Query("SELECT name, plain FROM {windows}"))
     assert [(bytes(name), plain) for name, plain in found.rows] == [(b"k", 0)]
@@ -181,12 +181,12 @@ def test_a_cluster_that_refuses_writes_for_a_while(
             until(lambda: tries() > (number == 3101), 5, "the step to be tried")
             if number == 1047:
                 with pytest.raises(EngineUnavailable, match="WSREP") as caught:
-                    step.result(5)
+                    step.result(60)
                 assert caught.value.maybe_stored is False
             cursor.execute(f"DROP TRIGGER {table}_refuses")
             if number == 1047:
                 step = threads.submit(worker.again, *done)
-            assert step.result(10).stale == []
+            assert step.result(60).stale == []
             threads.submit(mysql.close).result()
         cursor.execute(f"DROP TABLE {table}_tries")
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 1)
@@ -215,7 +215,7 @@ def test_a_hold_is_not_shortened_by_one_that_waits_for_it(
                 f"UPDATE {mysql.namespace}_holds SET start = {now}, ends = {now} + {HOUR}"
             )
             cursor.execute("COMMIT")
-            act.result(10)
+            act.result(60)
             threads.submit(mysql.close).result()
     assert mysql.hold("k", SECOND) > HOUR - 60 * SECOND
 
@@ -239,7 +239,7 @@ def test_a_schedule_that_is_being_declared_is_not_set_aside(
             locks = f"SELECT one FROM {ns}_schema"
             until(lambda: look.done() or waiting(mariadb_server, locks), 5, "the look")
             cursor.execute("COMMIT")
-            look.result(10)
+            look.result(60)
             threads.submit(mysql.close).result()
     assert [one.state for one in store.all()] == ["active"]
     assert [one.name for one in store.look(9).due] == ["a"]

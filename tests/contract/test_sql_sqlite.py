@@ -96,7 +96,7 @@ def test_a_waiting_writer_writes_as_soon_as_it_can(
         pushed = threads.submit(push, sqlite, "a")
         until(lambda: is_next(Path(f"{sqlite.options.file}-turn")), 5, "the writer to be next")
         process.kill()
-        pushed.result(30)
+        pushed.result(60)
     threads.submit(sqlite.close).result()
     assert count_of(sqlite).ready == 2
 

@@ -79,10 +79,10 @@ def test_a_long_transaction_is_interrupted(
         tx.run(Query(LONG))
 
     working = threads.submit(lambda: sqlite.session.transact(work))
-    assert begun.wait(5)
+    assert begun.wait(60)
     assert in_a_child(lambda: dispatched_by_a_child(sqlite)) == "none"
     with pytest.raises(EngineUnavailable, match="to be forked") as caught:
-        working.result(5)
+        working.result(60)
     assert caught.value.maybe_stored is False
     threads.submit(push, sqlite, "again").result(5)
     assert count_of(sqlite).ready == 3
@@ -99,7 +99,7 @@ def test_a_fork_interrupts_a_writer_that_waits_in_line(
         until(lambda: waiting(turn) == 1, 5, "the producer in line")
         assert in_a_child(lambda: found_open(sqlite.options.file)) == "poolq.db-turn", "the test's"
         with pytest.raises(EngineUnavailable, match="to be forked"):
-            pushed.result(5)
+            pushed.result(60)
     threads.submit(push, sqlite, "again").result(5)
     assert count_of(sqlite).ready == 2
 
@@ -117,7 +117,7 @@ def test_a_child_that_has_inherited_a_connection_refuses_to_open_the_file(
     def work(tx: Transaction) -> int:
         tx.run(Query("UPDATE {queues} SET seen = 1"))
         begun.set()
-        end.wait(30)
+        end.wait(60)
         return tx.run(Query("UPDATE {queues} SET armed = 1"))[0].changed
 
     def beside() -> str:
@@ -125,12 +125,12 @@ def test_a_child_that_has_inherited_a_connection_refuses_to_open_the_file(
         return in_a_child(lambda: dispatched_by_a_child(sqlite))
 
     working = threads.submit(lambda: sqlite.session.transact(work))
-    assert begun.wait(5)
+    assert begun.wait(60)
     answer = in_a_child(beside)
     assert answer.startswith("EngineError: ")
     assert "was forked while" in answer
     end.set()
-    assert working.result(5) == 1
+    assert working.result(60) == 1
     assert in_a_child(lambda: dispatched_by_a_child(sqlite)) == "none"
     assert count_of(sqlite).ready == 2
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,18 +13,12 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock
+from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, _Lock
 from poolq.errors import EngineUnavailable
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import SECOND, Worker, named, open_engine, push, wait_for
 from tests.support.wait import until
-
-
-def moved(turn: Path) -> float:
-    """Note a turn that has just ended, as a writer does."""
-    os.utime(turn)
-    return time.monotonic()
 
 
 @pytest.fixture
@@ -72,7 +65,7 @@ def test_a_waiting_writer_sleeps(sqlite: SQLiteEngine, threads: ThreadPoolExecut
             answer = threads.submit(crowd.act, switches_of_a_write, sqlite.url, "poolq")
             until(lambda: waiting(turn) == 4, 30, "four writers in line")
             wait_for(sqlite, sqlite.now() + SECOND)
-        assert max(answer.result(10)) < 50
+        assert max(answer.result(60)) < 50
 
 
 def test_a_producer_does_not_wait_in_the_line_of_the_workers(sqlite: SQLiteEngine) -> None:
@@ -87,26 +80,30 @@ def test_a_producer_does_not_wait_in_the_line_of_the_workers(sqlite: SQLiteEngin
                 until(lambda: waiting(line) == 4, 5, "the workers in line")
                 pushed = threads.submit(push, sqlite, *"abcd")
                 until(lambda: waiting(turn) == 1, 5, "the producer to be next")
-            pushed.result(30)
+            pushed.result(60)
             assert waiting(line) == 4
-        claims = [step.result(30) for step in steps]
+        claims = [step.result(60) for step in steps]
     assert sorted(name for claim in claims for name in named(claim)) == [*"abcd"]
 
 
 def test_a_writer_keeps_waiting_in_a_line_that_moves(
-    tmp_path: Path, threads: ThreadPoolExecutor
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each writer leaves a sign of its turn, and without signs the wait ends."""
-    write_lock = WriteLock(tmp_path / "poolq.db")
+    waits: list[float] = []
     with held(tmp_path / "poolq.db") as turn:
-        entered = threads.submit(write_lock.acquire, list, patience=2)
-        until(lambda: waiting(turn) == 1, 5, "the writer in line")
-        began = time.monotonic()
-        until(lambda: moved(turn) - began > 3)
-        assert not entered.done()
+
+        def wait(_: object, timeout: float) -> bool:
+            waits.append(timeout)
+            if len(waits) < 3:
+                os.utime(turn, (len(waits), len(waits)))
+            return False
+
+        monkeypatch.setattr(_Lock, "wait_in_thread", lambda _: False)
+        monkeypatch.setattr(_Lock, "poll", wait)
         with pytest.raises(EngineUnavailable, match="locked by another process"):
-            entered.result(30)
-    write_lock.release()
+            WriteLock(tmp_path / "poolq.db").acquire(list, patience=2)
+    assert waits == [2, 2, 2]
 
 
 def test_each_turn_leaves_a_sign(tmp_path: Path) -> None:
@@ -115,7 +112,7 @@ def test_each_turn_leaves_a_sign(tmp_path: Path) -> None:
     os.utime(turn, (1, 1))
     write_lock = WriteLock(tmp_path / "poolq.db")
     assert write_lock.exclusively(lambda: "written") == "written"
-    assert time.time() - turn.stat().st_mtime < 60
+    assert turn.stat().st_mtime > 1
 
 
 @pytest.mark.parametrize(("lane", "gives_way"), [("turn", False), ("turn", True), ("line", True)])
@@ -153,7 +150,7 @@ def test_a_writer_that_cannot_start_a_thread_polls(
         write_lock.polite_writes = 0
         entered = threads.submit(write_lock.exclusively, lambda: "written")
         until(lambda: write_lock.polite_writes == POLITE_WRITES, 5, "the writer to wait")
-    assert entered.result(30) == "written"
+    assert entered.result(60) == "written"
 
 
 @contextmanager

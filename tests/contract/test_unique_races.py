@@ -118,8 +118,8 @@ def test_a_rival_that_is_killed_leaves_neither_a_job_nor_a_key(
     finally:
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
-        process.join(10)
-    holders = {one.result(30) for one in waiting}
+        process.join(60)
+    holders = {one.result(60) for one in waiting}
     assert len(holders) == 1
     assert holders <= {one.push.id for one in pushes}
     assert engine.find(id_) is None
@@ -150,7 +150,7 @@ def test_producers_that_are_killed_leave_keys_only_with_their_jobs(
             claims = worker.claim(3)
             worker.step(*(Settlement(one, ACK) for one in claims))
         process.kill()
-        process.join(10)
+        process.join(60)
         assert max(live(engine).values(), default=1) == 1
     until(lambda: worker.drain() == [], 10, "the end of what the last one has sent")
     other = opened(engine.url, engine.namespace)

@@ -121,7 +121,7 @@ def test_a_stop_while_the_broker_is_down(make_project: MakeProject, own_redis: O
 @on("mariadb")
 def test_tables_that_are_missing(make_project: MakeProject, engine_url: str) -> None:
     project = make_project(engine_url)
-    pool = project.pool(2, "--namespace", f"t{secrets.token_hex(3)}")
+    pool = project.pool(2, "--namespace", f"t{secrets.token_hex(6)}")
     assert pool.wait_exit() == 78
     (line,) = said(pool)
     assert "poolq db migrate" in line

@@ -480,7 +480,7 @@ def on_terminal(poolq: Command, *args: str, answer: str) -> tuple[int, str]:
             cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
         )  # fmt: skip
         os.write(ours, f"{answer}\n".encode())
-        code = process.wait(30)
+        code = process.wait(60)
         os.set_blocking(ours, False)
         return code, os.read(ours, 65536).decode()
     finally:
@@ -747,7 +747,7 @@ def test_an_interrupt_deletes_nothing(poolq: Command, engine: Engine) -> None:
     stat = Path(f"/proc/{process.pid}/stat")
     until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    assert process.wait(60) == 130
     os.close(ours)
     os.close(theirs)
     assert engine.find(id) is not None

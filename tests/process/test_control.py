@@ -30,12 +30,12 @@ def test_status_shows_the_whole_pool(project: Project) -> None:
     assert keeper is not None
     assert shown["keeper"]["pid"] == keeper.pid
     assert shown["broker"]["reachable"]
-    assert shown["broker"]["age"] < 10
+    assert shown["broker"]["age"] < 600
     busy, idle = sorted(shown["workers"], key=lambda one: str(one["state"]))
     assert (busy["state"], busy["id"], busy["job"], busy["pid"]) == (
         "busy", id, "jobs:Held", worker.pid,
     )  # fmt: skip
-    assert 0 <= busy["since"] < 10
+    assert 0 <= busy["since"] < 600
     assert (idle["state"], idle["id"], idle["since"]) == ("idle", None, None)
     table = poolq(pool, "status")
     assert table.code == 0

@@ -71,7 +71,7 @@ def test_a_sink_that_stalls_stops_nobody(make_logs: MakeLogs, path: Path) -> Non
         reader = subprocess.Popen(["cat"], stdin=read, stdout=copy)
         os.close(read)
         assert pool.finish() == 0
-        assert reader.wait(10) == 0
+        assert reader.wait(60) == 0
     found = lines(path)
     (loss,) = [line for line in found if "dropped" in line]
     lost = int(re.findall(r"^logger: warning: (\d+) lines were dropped", loss)[0])
@@ -124,7 +124,7 @@ def test_stderr_may_be_non_blocking(make_logs: MakeLogs, path: Path) -> None:
         reader = subprocess.Popen(["cat"], stdin=read, stdout=copy)
         os.close(read)
         assert pool.finish() == 0
-        assert reader.wait(10) == 0
+        assert reader.wait(60) == 0
     assert numbers(lines(path)) == list(range(5_000))
 
 

@@ -85,11 +85,11 @@ def test_all_metrics_are_there(project: Project, port: int) -> None:
     }
     assert found["poolq_job_duration_seconds_count"][("jobs:Quick", "emails")] == 3
     assert found["poolq_job_duration_seconds_bucket"][("jobs:Quick", "+Inf", "emails")] == 3
-    assert 0 < found["poolq_job_duration_seconds_sum"][("jobs:Quick", "emails")] < 60
+    assert 0 < found["poolq_job_duration_seconds_sum"][("jobs:Quick", "emails")] < 600
     waited = found["poolq_job_wait_seconds_count"]
     assert 1 <= waited[("jobs:Quick", "emails")] <= 3, "the first job of each claim"
     assert waited[("jobs:Held", "default")] == 1
-    assert 0 < found["poolq_job_wait_seconds_sum"][("jobs:Held", "default")] < 60
+    assert 0 < found["poolq_job_wait_seconds_sum"][("jobs:Held", "default")] < 600
     assert found["poolq_dispatched_total"] == {("default",): 3, ("emails",): 3}
     assert found["poolq_workers"] == {("boot",): 0, ("idle",): 1, ("busy",): 1, ("leaving",): 0}
     assert found["poolq_queue_running"][("default",)] == 1

@@ -64,7 +64,7 @@ class Producer:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def _run(self) -> None:
         while not self._stop.wait(0.02):
@@ -258,7 +258,7 @@ def test_a_dispatch_whose_reply_is_lost_is_not_sent_twice(far: Project, proxy: F
             assert len(sent) < 5, sent
             proxy.drop_next_reply()
             sent.append(dispatch())
-        assert proxy.dropped.wait(5)
+        assert proxy.dropped.wait(60)
         producer.stdin.close()
     assert far.pool(1, "--until-empty").wait_exit() == 0
     assert far.ledger.times("end") == {id: 1 for id, *_ in sent}

@@ -158,7 +158,7 @@ class Supervisor:
             for one in left:
                 one.kill()
             self._popen.poll()
-        self._popen.wait(5)
+        self._popen.wait(60)
         print((self.folder / "supervisord.log").read_text(), self.log, sep="\n---\n")
 
 

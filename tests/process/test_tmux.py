@@ -71,7 +71,7 @@ class Tmux:
 
     def close(self) -> None:
         self.does("kill-server")
-        self._server.wait(10)
+        self._server.wait(60)
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ class Pool:
 
     def kill_master(self) -> None:
         self._popen.kill()
-        self._popen.wait(5)
+        self._popen.wait(60)
 
     def stop_master(self) -> None:
         """Stop it alone (SIGSTOP), until `continue_master`."""
@@ -207,7 +207,7 @@ class Pool:
         self.freeze()
         for one in self.processes():
             one.kill()
-        self._popen.wait(5)
+        self._popen.wait(60)
         self.until_gone()
 
     def freeze(self) -> None:
@@ -228,7 +228,7 @@ class Pool:
             for one in left:
                 one.kill()
             self._popen.poll()
-        self._popen.wait(5)
+        self._popen.wait(60)
         if self._stdin >= 0:
             os.close(self._stdin)
             self._stdin = -1

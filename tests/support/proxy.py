@@ -119,7 +119,7 @@ class Proxy:
         self.cut()
         self._healed.set()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
     @property
     def connections(self) -> int:

@@ -47,7 +47,7 @@ class Scratch:
         shutil.rmtree(self.path)
         if self._minder.stdin is not None:
             self._minder.stdin.close()
-        self._minder.wait(10)
+        self._minder.wait(60)
 
     def __enter__(self) -> Self:
         return self

@@ -179,7 +179,7 @@ class Tty:
                 for one in left:
                     one.kill()
                 self._popen.poll()
-            self._popen.wait(5)
+            self._popen.wait(60)
         os.close(self.person)
         os.close(self.programs)
 

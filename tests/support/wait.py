@@ -10,15 +10,18 @@ from typing import TypeVar
 
 T = TypeVar("T")  # the def f[T] spelling needs Python 3.12
 FIRST_STEP, LAST_STEP = 0.01, 0.05  # seconds between two looks at a condition
-#: Seconds. Who waits for less does not mind if the condition is not met in that time.
-LONG = 2.0
+#: Seconds. Who waits for less than LONG does not mind if the condition is not met in that time;
+#: nobody else gives up before ENOUGH, as what takes an instant may be held up for many.
+LONG, ENOUGH = 2.0, 30.0
 PROCESSORS = os.cpu_count() or 1
 
 
 def patience(timeout: float) -> float:
     """Return how long this machine may take for what an idle one does in `timeout` seconds: as many
-    times as long as there are processes that want to run for each processor."""
-    return timeout * max(1.0, os.getloadavg()[0] / PROCESSORS) if timeout >= LONG else timeout
+    times as long as there are processes that want to run for each processor, and long anyway."""
+    if timeout < LONG:
+        return timeout
+    return max(timeout, ENOUGH) * max(1.0, os.getloadavg()[0] / PROCESSORS)
 
 
 def until(predicate: Callable[[], T], timeout: float = 30, what: str = "") -> T:

@@ -72,7 +72,7 @@ def test_an_act_that_takes_long_holds_up_nobody() -> None:
     go = threading.Event()
 
     def perform(action: Action, _: Report) -> tuple[str, None]:
-        go.wait(10)
+        go.wait(60)
         if action.kind == "bad":
             raise Refused("no")
         if action.kind == "odd":
@@ -97,7 +97,7 @@ def test_an_act_that_takes_long_holds_up_no_fetch() -> None:
 
     def perform(action: Action, _: Report) -> tuple[str, str]:
         if action.kind == "bulk":
-            go.wait(10)
+            go.wait(60)
         return "", action.kind
 
     runner, found = ActionRunner(perform), []
@@ -124,7 +124,7 @@ def test_not_too_much_is_asked_for_at_once() -> None:
     go = threading.Event()
 
     def perform(_: Action, _report: Report) -> tuple[str, None]:
-        go.wait(10)
+        go.wait(60)
         return "", None
 
     runner = ActionRunner(perform)
@@ -145,7 +145,7 @@ def test_an_act_says_how_far_it_is_and_stops_if_asked() -> None:
 
     runner, found = ActionRunner(perform), []
     runner.submit(Action("bulk"))
-    assert reported.wait(10)
+    assert reported.wait(60)
     runner.stop("count")
     runner.stop("bulk")
     until(lambda: found.extend(runner.results()) or found[-1].level != PROGRESS, 5, "its end")

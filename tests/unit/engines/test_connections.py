@@ -131,11 +131,11 @@ def test_a_forked_child_closes_none_of_the_parents_other_threads() -> None:
     def hold() -> None:
         opened.connections.get()
         ready.set()
-        done.wait(10)
+        done.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    ready.wait(10)
+    ready.wait(60)
     assert in_child(lambda: len(opened.closed)) == 0
     done.set()
     thread.join()

@@ -57,7 +57,7 @@ def test_a_worker_that_the_master_was_killing_is_killed(worker: subprocess.Popen
     scores = board(worker.pid)
     scores.set_kill_reason(scores.read(0), KillReason.CANCELLED)
     Orphans(scores, lambda _: None).check()
-    assert worker.wait(5) == -signal.SIGKILL
+    assert worker.wait(60) == -signal.SIGKILL
 
 
 def cancelled(pid: int) -> Scoreboard:
@@ -76,7 +76,7 @@ def test_a_cancelled_job_is_killed_when_its_grace_is_over(worker: subprocess.Pop
     orphans = Orphans(scores, said.append)
     orphans.check()  # resumes it
     orphans.check()
-    assert worker.wait(5) == -signal.SIGKILL
+    assert worker.wait(60) == -signal.SIGKILL
     who = f"worker 1 (pid {worker.pid})"
     assert said == [
         f"the keeper acts, as the master is dead: {who} killed; its job j id is cancelled"

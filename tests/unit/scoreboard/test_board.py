@@ -242,7 +242,7 @@ def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
 
     child = get_context("fork").Process(target=work)
     child.start()
-    child.join(10)
+    child.join(60)
     assert child.exitcode == 0
     row = scores.read(index)
     assert (row.request, row.rss) == (42, 84)
