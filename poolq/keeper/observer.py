@@ -111,7 +111,7 @@ class Observer(threading.Thread):
         every, queues = queues, self._shown_queues(queues, set(unserved))
         held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
         watched, events = self._watch.observe(
-            monotonic(), now, limits, held=held, last_tries=last_tries, most=MAX_SHOWN
+            monotonic(), limits, held=held, last_tries=last_tries, most=MAX_SHOWN
         )
         shown = {one.queue for one in queues}
         status = BrokerStatus(

@@ -112,8 +112,8 @@ class StatusReport:
 
 def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
     """The limits as the dashboard shows them, without their sparklines."""
-    found = [msgspec.to_builtins(limit) for limit in limits]
-    return [{key: value for key, value in one.items() if key != "spark"} for one in found]
+    found = map(msgspec.structs.asdict, limits)
+    return [{key: one[key] for key in one if key not in ("spark", "since")} for one in found]
 
 
 def schedules_of(schedules: Sequence[ScheduleStatus]) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # seconds, and a multiple of the usu
 OVERLONG_UNKNOWN = 60.0  # seconds, for a job without a known usual duration
 _MIB = 1 << 20
 LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
-MIN_WINDOW = 10.0  # seconds; the end of a shorter window is not shown
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
 RATE_UNITS = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 ROUND_DOWN = 0.999  # the least that counts as 1, because 1 / 60 * 60 may be less
@@ -181,7 +180,7 @@ def _held(limit: LimitStatus, now: float) -> Alert:
     parts = []
     if limit.waiting:
         due = ""
-        if limit.next_slot and limit.window >= MIN_WINDOW:
+        if limit.next_slot and not limit.is_short:
             at = amounts.moment(now + limit.next_slot, now)
             due = f" until {at} (in {amounts.span(limit.next_slot)})"
         parts.append(f"{amounts.count(limit.waiting)} wait{due}")

@@ -7,7 +7,7 @@ import msgspec
 from poolq.common.escaping import to_json
 from poolq.engines.base import NodeRecord, QueueCounts
 from poolq.monitor import limit_status, node_info
-from poolq.monitor.limit_status import LimitStatus, ObservedLimit
+from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.schedule_status import ScheduleStatus
 
@@ -51,7 +51,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     ping: float
     queues: list[QueueCounts]
     flows: dict[str, QueueFlow]
-    limits: list[ObservedLimit]
+    limits: list[LimitStatus]
     nodes: list[NodeStatus]
     unserved: list[str] = []
     left_out: int = 0
@@ -64,7 +64,8 @@ class BrokerStatus(msgspec.Struct, frozen=True):
 
     def limits_now(self) -> tuple[LimitStatus, ...]:
         """The limits as they are now, for the pane, the alerts, `poolq status` and the metrics."""
-        return limit_status.limits(self.limits, self.age())
+        passed = self.age()
+        return tuple(limit_status.later(one, passed) for one in self.limits)
 
 
 _decoder = msgspec.json.Decoder(BrokerStatus)

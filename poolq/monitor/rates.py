@@ -9,6 +9,9 @@ from typing import NamedTuple
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 
 
+MOST_VALUES = 200  # of one number; if it is read more often, the values between are left out
+
+
 class SlidingWindow:
     """The values of one number over the last `span` seconds."""
 
@@ -18,15 +21,21 @@ class SlidingWindow:
 
     def add(self, now: float, value: float) -> None:
         seen = self._values
+        if len(seen) > 2 and now - seen[-2][0] < self._span / MOST_VALUES:
+            seen.pop()
         seen.append((now, value))
         while len(seen) > 2 and seen[1][0] <= now - self._span:
             seen.popleft()
 
     def rate(self, least: float = 0.0) -> float | None:
         """Change per second, or None if the values cover no more than `least` seconds."""
+        seconds, change = self.change()
+        return change / seconds if seconds > max(least, 0.01) else None
+
+    def change(self) -> tuple[float, float]:
+        """Return the seconds that the values cover, and their change."""
         (begun, first), (now, last) = self._values[0], self._values[-1]
-        seconds = now - begun
-        return (last - first) / seconds if seconds > max(least, 0.01) else None
+        return now - begun, last - first
 
     def last(self) -> float:
         return self._values[-1][1]

@@ -169,11 +169,8 @@ def _parked(key: str, limit: LimitStatus | None, limits: Sequence[LimitStatus], 
         return f"limit {key} is held until {_when(now + limit.hold, now)}, and {waiting}"
     if limit.is_gate:
         return f"limit {key} ({rule(limit)}) has no free slot until a job ends, and {waiting}"
-    return f"{_used_up(limit, now + limit.next_slot, now)}, and {waiting}"
-
-
-def _used_up(limit: LimitStatus, until: float, now: float) -> str:
-    return f"limit {limit.key} ({rule(limit)}) is used up until {_when(until, now)}"
+    until = "" if limit.is_short else f" until {_when(now + limit.next_slot, now)}"
+    return f"{_named(limit)} is used up{until}, and {waiting}"
 
 
 def _delayed(
@@ -190,9 +187,7 @@ def _delayed(
         return ""
     if job.limit:
         limit = _limit(job.limit, limits)
-        if limit is None:
-            return f"limit {job.limit} is used up until {due}"
-        return _used_up(limit, job.at / 1e6, now)
+        return f"{_named(limit) if limit else f'limit {job.limit}'} is used up until {due}"
     if cause == "snoozed" and last is not None:
         times = f"{last.count} times" if last.count > 1 else "once"
         return f"it has snoozed {times}; it is due at {due}"

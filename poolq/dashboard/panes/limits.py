@@ -18,8 +18,6 @@ from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
 
 GAUGE_WIDTH, SPARK_WIDTH = 6, 15
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
-#: A window of up to this length ends too often for people to follow.
-SHORT_WINDOW = 5.0  # seconds
 STATE_WORDS = {HOLDS_BACK: "HOLDS BACK", HELD: "HELD"}
 
 
@@ -35,15 +33,11 @@ def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
     gate, the jobs that run."""
     if limit.is_hold:
         return amounts.DASH
-    theme = context.theme
-    if limit.window > SHORT_WINDOW or limit.is_gate:
-        used = f"{amounts.count(limit.used)}/{amounts.count(limit.limit)}"
-        if limit.is_gate:
-            return f"{used} at once", theme.good if limit.used else theme.dim
-        per = f"{'in any' if limit.sliding else 'per'} {amounts.whole(limit.window)}"
-        return f"{used} {per}", theme.good if limit.used else theme.dim
-    text = f"{amounts.rate(limit.starts)}/{amounts.rate(limit.allowed)} per s"
-    return text, theme.good if limit.starts else theme.dim
+    text = f"{amounts.count(limit.used)}/{rule(limit)}"
+    if limit.is_short:
+        text = f"{amounts.rate(limit.starts)}/{amounts.rate(limit.allowed)} per s"
+    any_ = limit.starts if limit.is_short else limit.used
+    return text, context.theme.good if any_ else context.theme.dim
 
 
 def _used(limit: LimitStatus, context: DrawContext) -> Cell:
@@ -57,6 +51,8 @@ def _used(limit: LimitStatus, context: DrawContext) -> Cell:
 def _next(limit: LimitStatus, context: DrawContext) -> Cell:
     if limit.is_gate and limit.used >= limit.limit:
         return "when a job ends", context.theme.warn
+    if limit.is_short and limit.holds_back and not limit.hold:
+        return f"within {amounts.whole(limit.window)}", context.theme.warn
     if limit.next_slot <= 0:
         return "now", context.theme.good
     due = amounts.moment(context.snapshot.at + limit.next_slot, context.snapshot.at)
