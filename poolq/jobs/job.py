@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
 from weakref import WeakValueDictionary
 
 from poolq.common.durations import Duration
@@ -67,8 +67,7 @@ class Job:
 
     name: str
     queue: str = "default"
-    if TYPE_CHECKING:
-        delay: Delay = None
+    delay: Delay = None
     attempts: int = 1
     retry_after: RetryAfter = None
     max_crashes: int = 3
@@ -89,7 +88,6 @@ class Job:
     error: BaseException | None  # why the job failed; set for on_failure() and on_discard()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
-    poolq_delay: ClassVar[Delay] = None  # the option `delay`; Job.delay is a method
     poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
     poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # a class and its name
     #: A class, its options when the template was made, and the template.
@@ -105,8 +103,6 @@ class Job:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         place = f"{cls.__module__}:{cls.__qualname__}"
-        if cls.delay is not Job.__dict__["delay"]:
-            cls.poolq_delay, cls.delay = cls.delay, Job.__dict__["delay"]  # see `_current_options`
         check_name(cls.__dict__.get("name", place), f"job {place}: name", MAX_JOB_NAME_BYTES)
         check_class(cls, full_name(cls))
         read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on")
@@ -165,17 +161,6 @@ class Job:
         """Whether somebody has cancelled this job while it runs. It should then clean up and return
         within the grace that the cancellation gave; after that its worker is killed."""
         return is_cancelled()
-
-    if not TYPE_CHECKING:  # for type checkers `delay` is the option; `set(delay=…)` is typed
-
-        def delay(self=None, delay: Delay = None, /, *args: Any, **kwargs: Any) -> "JobSettings":
-            """Return the job with a delay: `SendMail().delay("+1 hour").dispatch(payload)`."""
-            if args or kwargs or not isinstance(self, Job):
-                raise OptionError(
-                    "Job.delay(…) does not dispatch; write SendMail.dispatch(payload), "
-                    'and SendMail.set(delay="+1 hour").dispatch(payload) for later'
-                )
-            return type(self).set(delay=delay)
 
     @classmethod
     def dispatch(
@@ -303,12 +288,8 @@ def is_job(cls: type[Job]) -> bool:
     return cls.run is not Job.run and not getattr(cls, "__abstractmethods__", None)
 
 
-#: Returns the current options of a class, in the order of Options' fields. When a class is defined,
-#: its option `delay` is moved to `poolq_delay`, since jobs have a method `delay`. The last item is
-#: that method, or a delay that was assigned to the class later.
-_current_options = attrgetter(
-    *("poolq_delay" if option == "delay" else option for option in OPTIONS), "delay"
-)
+#: Returns the current options of a class, in the order of Options' fields.
+_current_options = attrgetter(*OPTIONS)
 
 
 def _snapshot_of(raw: tuple[object, ...]) -> tuple[object, ...]:
@@ -333,10 +314,7 @@ def options_of(cls: type[Job]) -> Options:
         known, options = cls.poolq_options
         if known == raw or known == _snapshot_of(raw):  # copy only if needed
             return _parked(cls, options)
-    given = dict(zip(OPTIONS, raw[:-1], strict=True))
-    if raw[-1] is not Job.__dict__["delay"]:  # assigned after the class was defined
-        given["delay"] = raw[-1]
-    options = DEFAULTS.changed(given, full_name(cls))
+    options = DEFAULTS.changed(dict(zip(OPTIONS, raw, strict=True)), full_name(cls))
     cls.poolq_options = (_snapshot_of(raw), options)
     return _parked(cls, options)
 

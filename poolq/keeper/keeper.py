@@ -62,8 +62,7 @@ RETRY_DELAY = 0.5  # seconds
 PROGRESS_INTERVAL = 2.0  # seconds between heartbeats while jobs report their progress, at most
 MIN_SWEEP_PAUSE = 0.01  # seconds between two sweeps, at least
 LEAVE_TIMEOUT = 5.0  # seconds to recover the last workers at the end
-#: Seconds after which the engine may forget an empty queue. Tests shorten it.
-FORGET_QUEUE_AFTER = float(os.environ.get("_POOLQ_IDLE_QUEUE", "600"))
+FORGET_QUEUE_AFTER = 600_000_000  # microseconds after which the engine may forget an empty queue
 
 
 def _own_info(config: Config) -> NodeInfo:
@@ -329,8 +328,8 @@ class Keeper:
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
         self._beat_if_due()
-        begun, more, idle = monotonic(), [], round(FORGET_QUEUE_AFTER * 1e6)
-        self._tasks.run("sweeping", lambda: more.append(self._engine.sweep(idle)))
+        begun, more = monotonic(), list[bool]()
+        self._tasks.run("sweeping", lambda: more.append(self._engine.sweep(FORGET_QUEUE_AFTER)))
         ended = monotonic()
         self._next_sweep = ended + max(MIN_SWEEP_PAUSE, ended - begun) if any(more) else inf
 

@@ -1,7 +1,7 @@
 """Counts and reports how claims have ended, and warns of what may surprise their authors later."""
 
 from poolq.jobs.retry import MANY_SNOOZES
-from poolq.log.events import Ended, Held, Limited, Note, Snoozed
+from poolq.log.events import Ended, Failed, Held, Limited, Note, Snoozed
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.outcome_names import counter_of
@@ -26,13 +26,21 @@ class OutcomeReports:
             self._row.notes.add_held(event.key)
         if isinstance(event, Limited) and event.how == "released" and event.left == 1:
             self._warn_of_last_attempt(event)
+        if isinstance(event, Failed) and event.cause == "limited" and event.attempt == 1:
+            self._warn_once(
+                f"job {event.job} has a rate limit and attempts = 1: a job over the limit fails at "
+                'once; raise attempts, or set on_limit = "park"'
+            )
+
+    def _warn_once(self, text: str, of: str = "") -> None:
+        if self._row.notes.first_warning(of or text):
+            self._reporter.report(Note("warning", text))
 
     def _warn_of_last_attempt(self, event: Limited) -> None:
         """Warn that the job will fail if its rate limit releases it once more."""
         self._row.notes.add_last_try(event.key, event.wait)
-        if self._row.notes.first_warning(event.job):
-            text = (
-                f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
-                'uses an attempt; raise attempts, or set on_limit = "park"'
-            )
-            self._reporter.report(Note("warning", text))
+        text = (
+            f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
+            'uses an attempt; raise attempts, or set on_limit = "park"'
+        )
+        self._warn_once(text, of=event.job)

@@ -3,7 +3,6 @@
 `system/fork.py` handles forking, descriptors and process groups.
 """
 
-import inspect
 import os
 import random
 import socket
@@ -19,8 +18,7 @@ from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
 from poolq.jobs import callbacks
 from poolq.jobs.class_checks import misspelled
-from poolq.jobs.job import Job, hooks, job_name, options_of
-from poolq.jobs.limits import WINDOW_UNITS
+from poolq.jobs.job import job_name
 from poolq.jobs.message import worker_title
 from poolq.jobs.options import OPTIONS
 from poolq.jobs.producer import dispatch_by
@@ -184,8 +182,8 @@ def _make_loop(
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
-    """Warn about likely mistakes: no job at all, a misspelled option, or a rate limit that fails
-    its jobs at the first refusal. A pool logs each warning only once."""
+    """Warn about likely mistakes: no job at all, or a misspelled option. A pool logs each warning
+    only once."""
 
     def warn(text: str) -> None:
         if setup.row.notes.first_warning(text):
@@ -196,30 +194,3 @@ def _warn(registry: Registry, setup: WorkerSetup) -> None:
     for kind in registry.jobs():
         for given, meant in misspelled(kind, OPTIONS):
             warn(f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?")
-        options = options_of(kind)
-        releases = options.on_limit == "release" and not _always_parks(kind)
-        if hooks(kind).limit and options.attempts == 1 and releases:
-            warn(
-                f"job {job_name(kind)} has a rate limit and attempts = 1: a job over the limit "
-                'fails at once; raise attempts, or set on_limit = "park"'
-            )
-
-
-def _always_parks(kind: type[Job]) -> bool:
-    """Return whether the code of `rate_limit()` shows that it returns nothing but `Concurrent`, or
-    limits that park."""
-    if kind.rate_limit is Job.rate_limit:  # so its limit is the option `concurrent`
-        return True
-    function = inspect.unwrap(kind.rate_limit)
-    if not inspect.isfunction(function):
-        return False
-    limits = inspect.getclosurevars(function).nonlocals.get("limits")  # of a function job
-    if isinstance(limits, tuple):
-        return all(getattr(one, "on_limit", None) == "park" for one in limits)
-    names, constants = function.__code__.co_names, function.__code__.co_consts
-    if "Concurrent" in names and "Limit" not in names:
-        return True
-    keywords = [
-        one for one in constants if isinstance(one, tuple) and not set(one).isdisjoint(WINDOW_UNITS)
-    ]
-    return "park" in constants and bool(keywords) and all("on_limit" in one for one in keywords)

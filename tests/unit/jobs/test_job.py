@@ -268,12 +268,9 @@ def test_settings_are_immutable_and_add_up() -> None:
         SendMail.set(dealy="1h")  # type: ignore[call-arg]  # the point of the test
 
 
-def test_delay_is_an_option_and_a_method() -> None:
-    later: Any = SendMail()
-    settings = later.delay("+1 hour")
-    assert settings == SendMail.set(delay="+1 hour")
-    assert later.delay("tomorrow noon").set(queue="bulk").options.delay == "tomorrow noon"
-    assert later.delay().options.delay == 0
+def test_delay_is_an_option_as_all_others() -> None:
+    assert SendMail.set(delay="tomorrow noon").set(queue="bulk").options.delay == "tomorrow noon"
+    assert SendMail.set(delay=None).options.delay == 0
     assert options_of(SendMail).delay == 30 * SECOND
     assert options_of(Child).delay == 30 * SECOND
     assert options_of(make(delay="5s")).delay == 5 * SECOND
@@ -283,29 +280,8 @@ def test_a_delay_set_later_or_by_a_mixin_counts() -> None:
     job = make(delay="5s")
     job.delay = "7s"
     assert options_of(job).delay == 7 * SECOND
-    del job.delay
-    assert options_of(job).delay == 5 * SECOND
     mixed = type("Mixed", (type("Mixin", (), {"delay": "9s"}), Job), {"run": lambda _: None})
     assert options_of(mixed).delay == 9 * SECOND  # type: ignore[arg-type]  # made by type()
-    assert mixed().delay("1s").options.delay == SECOND
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: cast("Any", SendMail).delay({"to": "bob"}),
-        lambda: cast("Any", SendMail).delay("bob", "Hello"),
-        lambda: cast("Any", SendMail).delay(to="bob"),
-        lambda: cast("Any", SendMail)().delay({"to": "bob"}, 3),
-    ],
-)
-def test_the_delay_of_celery_gets_one_clear_line(call: Callable[[], object]) -> None:
-    with pytest.raises(OptionError) as caught:
-        call()
-    assert str(caught.value) == (
-        "Job.delay(…) does not dispatch; write SendMail.dispatch(payload), "
-        'and SendMail.set(delay="+1 hour").dispatch(payload) for later'
-    )
 
 
 @pytest.mark.parametrize(
