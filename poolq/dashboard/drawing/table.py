@@ -6,8 +6,8 @@ optional columns are at the right end. So columns keep their places from frame t
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from rich.segment import Segment
@@ -38,11 +38,24 @@ class DrawContext(NamedTuple):
     alerts: Sequence[Alert]
 
 
+class Sort(NamedTuple):
+    """`value` returns what the rows are sorted by; rows with None come last. `descending`: whether
+    the largest comes first, unless the user reverses the order."""
+
+    value: Callable[[Any], Any]
+    descending: bool = True
+
+
+def rising(value: Callable[[Any], Any]) -> Sort:
+    return Sort(value, descending=False)
+
+
 class PaneColumn(NamedTuple):
     """`width` is the minimum width, and `most` the maximum, if the width depends on the texts. A
     column of rank 0 is never omitted; the highest rank is omitted first. In an `untrusted` column,
     control characters are escaped. In a column of job names (`is_job_name`), a name that is too
-    long loses its module. `is_shown` returns False if no row has anything to show in the column."""
+    long loses its module. `is_shown` returns False if no row has anything to show in the column.
+    `sort`: how the pane is sorted by this column, if it can be."""
 
     title: str
     width: int
@@ -53,24 +66,17 @@ class PaneColumn(NamedTuple):
     untrusted: bool = False
     is_job_name: bool = False
     is_shown: Callable[[Sequence[Any]], bool] | None = None
-
-
-class Sort(NamedTuple):
-    """`value` returns what the rows are sorted by; rows with None come last. `descending`: whether
-    the largest comes first, unless the user reverses the order."""
-
-    value: Callable[[Any], Any]
-    descending: bool = True
+    sort: Sort | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
     the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
-    `left_out` returns how many more rows there are than are known. `sorts` has the titles of
-    the columns by which the pane can be sorted; unless the user does so, rows with problems come
-    first, then it is sorted by `usual`. If the pane is `timeless`, its cells depend on
-    nothing but the row, so they need not be made again as long as the row is the same object."""
+    `left_out` returns how many more rows there are than are known. Unless the user sorts the pane
+    by a column, rows with problems come first, then it is sorted by `usual`. If the pane is
+    `timeless`, its cells depend on nothing but the row, so they need not be made again as long as
+    the row is the same object."""
 
     name: str
     columns: tuple[PaneColumn, ...]
@@ -82,8 +88,12 @@ class Pane:
     severity: Callable[[Any], str] = lambda _: ""
     left_out: Callable[[DrawContext], int] = lambda _: 0
     usual: Callable[[Any], Any] = lambda _: 0
-    sorts: Mapping[str, Sort] = field(default_factory=dict)
     timeless: bool = False
+
+    @cached_property
+    def sorts(self) -> dict[str, Sort]:
+        """The columns by which the pane can be sorted, by their titles."""
+        return {one.title: one.sort for one in self.columns if one.sort is not None}
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
         """Return the rows that match the filter, in the order that the user has chosen, or else

@@ -1,22 +1,16 @@
 """The jobs that failed last, with their errors."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
 from poolq.dashboard.job_list import MAX_STORED_FAILURES
+from poolq.dashboard.panes.columns import moment, number, text
 from poolq.monitor import amounts, tracebacks
 from poolq.monitor.snapshot import FailureView
-
-
-def _at(failure: FailureView, context: DrawContext) -> Cell:
-    return amounts.moment(failure.at, context.snapshot.at), context.theme.dim
-
-
-def _error(failure: FailureView, context: DrawContext) -> Cell:
-    return failure.error, context.theme.bad
 
 
 def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]]:
     """Return the fields until the job is fetched, in the order of `jobs.fields`."""
     attempt = f", in attempt {failure.attempt}" if failure.attempt else ""
+    at = amounts.moment(failure.at, context.snapshot.at)
     raised_at = tracebacks.location(failure.traceback)
     return [
         ("error", (failure.error, context.theme.bad)),
@@ -24,7 +18,7 @@ def _fields(failure: FailureView, context: DrawContext) -> list[tuple[str, Cell]
         ("job", failure.job),
         ("id", failure.id),
         ("queue", failure.queue),
-        ("state", (f"failed {_at(failure, context)[0]}{attempt}", context.theme.bad)),
+        ("state", (f"failed {at}{attempt}", context.theme.bad)),
     ]
 
 
@@ -39,12 +33,12 @@ def _left_out(context: DrawContext) -> int:
 FAILURES_PANE = Pane(
     "failures",
     (
-        PaneColumn("", 12, _at),
-        PaneColumn("JOB", 10, lambda one, _: one.job, most=30, untrusted=True, is_job_name=True),
-        PaneColumn("QUEUE", 8, lambda one, _: one.queue, rank=2, most=10, untrusted=True),
-        PaneColumn("TRY", 3, lambda one, _: str(one.attempt or "-"), rank=2, right=True),
-        PaneColumn("ID", 32, lambda one, _: one.id, rank=9, untrusted=True),
-        PaneColumn("ERROR", 30, _error, most=400, untrusted=True),
+        moment("", 12, "at"),
+        text("JOB", 10, "job", most=30),
+        text("QUEUE", 8, "queue", rank=2, most=10),
+        number("TRY", 3, "attempt", lambda attempt: str(attempt or "-"), rank=2),
+        text("ID", 32, "id", rank=9, sorts=False),
+        text("ERROR", 30, "error", most=400, style=lambda _, context: context.theme.bad),
     ),
     rows=lambda snapshot: snapshot.failures,
     key=lambda one: one.id,
@@ -52,11 +46,4 @@ FAILURES_PANE = Pane(
     fields=_fields,
     empty="no job has failed",
     left_out=_left_out,
-    sorts={
-        "": Sort(lambda one: one.at),
-        "JOB": Sort(lambda one: one.job, descending=False),
-        "QUEUE": Sort(lambda one: one.queue, descending=False),
-        "TRY": Sort(lambda one: one.attempt),
-        "ERROR": Sort(lambda one: one.error, descending=False),
-    },
 )

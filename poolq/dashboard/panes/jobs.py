@@ -5,9 +5,10 @@ from typing import Any
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.job_list import ENDED, JobView, counts
+from poolq.dashboard.panes.columns import text
 from poolq.dashboard.panes.workers import progress as progress_gauge
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts, job_history, unique_keys, wait_reasons
@@ -60,10 +61,6 @@ def _style(job: JobView, context: DrawContext) -> Style:
     return styles.get(job.stored.status, PLAIN)
 
 
-def _status(job: JobView, context: DrawContext) -> Cell:
-    return job.stored.status, _style(job, context)
-
-
 def _age(job: JobView, context: DrawContext) -> Cell:
     """Return how long ago the job was dispatched, as its id says."""
     made = dispatched_at(job.id)
@@ -94,18 +91,16 @@ def _tries(job: JobView, _: DrawContext) -> Cell:
     return text if job.stored.state.attempt else amounts.DASH
 
 
-def _queue(job: JobView, _: DrawContext) -> Cell:
-    return job.queue
-
-
 def _several_queues(jobs: Sequence[JobView]) -> bool:
     return any(job.queue != jobs[0].queue for job in jobs)
 
 
-def _text(job: JobView, context: DrawContext) -> Cell:
-    if job.stored.status == "failed":
-        return job.error, context.theme.bad
-    return job.payload
+def _text(job: JobView) -> str:
+    return job.error if job.stored.status == "failed" else job.payload
+
+
+def _text_style(job: JobView, context: DrawContext) -> Style:
+    return context.theme.bad if job.stored.status == "failed" else PLAIN
 
 
 def why(job: JobView, context: DrawContext) -> str:
@@ -197,14 +192,16 @@ def _due_at(job: JobView) -> int | None:
 JOBS_PANE = JobsPane(
     "jobs",
     (
-        PaneColumn("", 8, _status),
-        PaneColumn("JOB", 8, lambda one, _: one.job, most=24, untrusted=True, is_job_name=True),
-        PaneColumn("AGE", 6, _age, right=True),
-        PaneColumn("DUE", 10, _due, right=True),
-        PaneColumn("TRY", 5, _tries, rank=3, right=True),
-        PaneColumn("QUEUE", 6, _queue, rank=4, most=16, untrusted=True, is_shown=_several_queues),
-        PaneColumn("ID", 32, lambda one, _: one.id, rank=5, untrusted=True),
-        PaneColumn("PAYLOAD OR ERROR", 20, _text, most=400, untrusted=True),
+        text("", 8, "stored.status", style=_style),
+        text("JOB", 8, "job", most=24),
+        PaneColumn("AGE", 6, _age, right=True, sort=Sort(_dispatched_before)),
+        PaneColumn("DUE", 10, _due, right=True, sort=rising(_due_at)),
+        PaneColumn(
+            "TRY", 5, _tries, 3, right=True, sort=Sort(lambda one: one.stored.state.attempt)
+        ),
+        text("QUEUE", 6, "queue", rank=4, most=16)._replace(is_shown=_several_queues),
+        text("ID", 32, "id", rank=5, sorts=False),
+        text("PAYLOAD OR ERROR", 20, _text, most=400, style=_text_style),
     ),
     rows=lambda _: (),
     key=lambda one: one.id,
@@ -212,14 +209,4 @@ JOBS_PANE = JobsPane(
     fields=fields,
     empty="no job is here",
     left_out=_not_fetched,
-    severity=lambda _: "",
-    sorts={
-        "": Sort(lambda one: one.stored.status, descending=False),
-        "JOB": Sort(lambda one: one.job, descending=False),
-        "AGE": Sort(_dispatched_before),
-        "DUE": Sort(_due_at, descending=False),
-        "TRY": Sort(lambda one: one.stored.state.attempt),
-        "QUEUE": Sort(lambda one: one.queue, descending=False),
-        "PAYLOAD OR ERROR": Sort(lambda one: one.error or one.payload, descending=False),
-    },
 )

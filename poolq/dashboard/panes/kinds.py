@@ -1,17 +1,9 @@
 """The kinds of jobs that this pool has run: what takes the most time, what is slow, what fails."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
-from poolq.dashboard.drawing.theme import PLAIN
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
+from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import JobKindView
-
-
-def _failed(kind: JobKindView, context: DrawContext) -> Cell:
-    return amounts.count(kind.failed), context.theme.bad if kind.failed else PLAIN
-
-
-def _retried(kind: JobKindView, context: DrawContext) -> Cell:
-    return amounts.count(kind.retried), context.theme.warn if kind.retried else PLAIN
 
 
 def _fields(kind: JobKindView, _: DrawContext) -> list[tuple[str, Cell]]:
@@ -33,16 +25,16 @@ def _fields(kind: JobKindView, _: DrawContext) -> list[tuple[str, Cell]]:
 KINDS_PANE = Pane(
     "kinds",
     (
-        PaneColumn("", 12, lambda one, _: one.job, most=40, untrusted=True, is_job_name=True),
-        PaneColumn("JOBS/S", 6, lambda one, _: amounts.rate(one.per_second), rank=2, right=True),
-        PaneColumn("DONE", 6, lambda one, _: amounts.count(one.done), right=True),
-        PaneColumn("FAILED", 6, _failed, rank=1, right=True),
-        PaneColumn("RETRIED", 7, _retried, rank=3, right=True),
-        PaneColumn("HELD", 5, lambda one, _: amounts.count(one.limited), rank=4, right=True),
-        PaneColumn("USUAL", 6, lambda one, _: amounts.span(one.usual), right=True),
-        PaneColumn("95% IN", 6, lambda one, _: amounts.span(one.p95), rank=1, right=True),
-        PaneColumn("TIME", 5, lambda one, _: amounts.share(one.share), rank=1, right=True),
-        PaneColumn("IN ALL", 7, lambda one, _: amounts.span(one.seconds), rank=5, right=True),
+        text("", 12, "job", most=40),
+        number("JOBS/S", 6, "per_second", amounts.rate, rank=2),
+        number("DONE", 6, "done"),
+        number("FAILED", 6, "failed", rank=1, style="bad"),
+        number("RETRIED", 7, "retried", rank=3, style="warn"),
+        number("HELD", 5, "limited", rank=4),
+        number("USUAL", 6, "usual", amounts.span),
+        number("95% IN", 6, "p95", amounts.span, rank=1),
+        number("TIME", 5, "share", amounts.share, rank=1),
+        number("IN ALL", 7, "seconds", amounts.span, rank=5, sorts=False),
     ),
     rows=lambda snapshot: snapshot.kinds,
     key=lambda one: one.job,
@@ -50,15 +42,4 @@ KINDS_PANE = Pane(
     fields=_fields,
     empty="no job has run yet",
     timeless=True,
-    sorts={
-        "": Sort(lambda one: one.job, descending=False),
-        "JOBS/S": Sort(lambda one: one.per_second),
-        "DONE": Sort(lambda one: one.done),
-        "FAILED": Sort(lambda one: one.failed),
-        "RETRIED": Sort(lambda one: one.retried),
-        "HELD": Sort(lambda one: one.limited),
-        "USUAL": Sort(lambda one: one.usual),
-        "95% IN": Sort(lambda one: one.p95),
-        "TIME": Sort(lambda one: one.share),
-    },
 )

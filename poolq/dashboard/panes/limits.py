@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 
-from poolq.dashboard.drawing.gauges import (
-    DETAIL_ROOM,
-    VALUES_PER_MINUTE,
-    bar,
-    labelled,
-    peak,
-    spark,
-)
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
+from poolq.dashboard.drawing.gauges import DETAIL_ROOM, VALUES_PER_MINUTE, bar, labelled
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.drawing.theme import PLAIN
+from poolq.dashboard.panes.columns import number, sparkline, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
 from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
 
-GAUGE_WIDTH, SPARK_WIDTH = 6, 15
+GAUGE_WIDTH = 6
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
 STATE_WORDS = {HOLDS_BACK: "HOLDS BACK", HELD: "HELD"}
 
@@ -63,20 +57,6 @@ def _empty(limit: LimitStatus, context: DrawContext) -> Cell:
     if limit.empty_in is None:
         return amounts.DASH
     return amounts.moment(context.snapshot.at + limit.empty_in, context.snapshot.at)
-
-
-def _waiting(limit: LimitStatus, context: DrawContext) -> Cell:
-    return amounts.count(limit.waiting), context.theme.warn if limit.waiting else PLAIN
-
-
-def _tries(limit: LimitStatus, context: DrawContext) -> Cell:
-    return amounts.count(limit.last_tries), context.theme.bad if limit.last_tries else PLAIN
-
-
-def _spark(limit: LimitStatus, context: DrawContext) -> Cell:
-    most = amounts.count(peak(limit.spark, SPARK_WIDTH, SPARK_VALUES))
-    text = spark(limit.spark, SPARK_WIDTH, context.theme, SPARK_VALUES)
-    return f"{text} {most:>5}", context.theme.warn
 
 
 def _in_code(limit: LimitStatus, context: DrawContext) -> Cell:
@@ -166,20 +146,18 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
 LIMITS_PANE = Pane(
     "limits",
     (
-        PaneColumn("", 12, lambda one, _: one.key, most=30, untrusted=True, is_job_name=True),
-        PaneColumn("STATE", 10, _state, rank=2),
-        PaneColumn("STARTS", 12, _starts, rank=1, most=17),
-        PaneColumn("WAIT", 5, _waiting, right=True),
-        PaneColumn("NEXT SLOT", 18, _next, most=23),
-        PaneColumn("EMPTY AFTER", 12, _empty, rank=2),
+        text("", 12, "key", most=30),
+        PaneColumn("STATE", 10, _state, rank=2, sort=rising(lambda one: one.state)),
+        PaneColumn("STARTS", 12, _starts, rank=1, most=17, sort=Sort(lambda one: one.starts)),
+        number("WAIT", 5, "waiting", style="warn"),
+        PaneColumn("NEXT SLOT", 18, _next, most=23, sort=Sort(lambda one: one.next_slot)),
+        PaneColumn("EMPTY AFTER", 12, _empty, rank=2, sort=Sort(lambda one: one.empty_in)),
         PaneColumn("USED", 14, _used, rank=4, most=18),
         PaneColumn("PER", 6, _per, rank=4, right=True),
         PaneColumn("IN CODE", 7, _in_code, rank=3, right=True, is_shown=_any_set),
-        PaneColumn("HELD/MIN", 8, lambda one, _: amounts.rate(one.held), rank=5, right=True),
-        PaneColumn("1 TRY", 5, _tries, rank=2, right=True, is_shown=_any_tries),
-        PaneColumn(
-            "HELD, 60 S       MAX", SPARK_WIDTH + 6, _spark, rank=3, right=True, is_shown=_any_held
-        ),
+        number("HELD/MIN", 8, "held", amounts.rate, rank=5),
+        number("1 TRY", 5, "last_tries", rank=2, style="bad", sorts=False, is_shown=_any_tries),
+        sparkline("HELD, 60 S       MAX", "warn", SPARK_VALUES, _any_held),
     ),
     rows=lambda snapshot: snapshot.limits,
     key=lambda one: f"{one.key} {one.window}",
@@ -187,13 +165,4 @@ LIMITS_PANE = Pane(
     fields=_fields,
     empty="no rate limit was used within a minute",
     severity=lambda one: "warn" if one.holds_back or one.hold else "",
-    sorts={
-        "": Sort(lambda one: one.key, descending=False),
-        "STATE": Sort(lambda one: one.state, descending=False),
-        "STARTS": Sort(lambda one: one.starts),
-        "WAIT": Sort(lambda one: one.waiting),
-        "NEXT SLOT": Sort(lambda one: one.next_slot),
-        "EMPTY AFTER": Sort(lambda one: one.empty_in),
-        "HELD/MIN": Sort(lambda one: one.held),
-    },
 )

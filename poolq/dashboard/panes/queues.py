@@ -1,27 +1,11 @@
 """All queues of the namespace."""
 
-from poolq.dashboard.drawing.gauges import (
-    DETAIL_ROOM,
-    VALUES_PER_MINUTE,
-    labelled,
-    peak,
-    spark,
-)
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
-from poolq.dashboard.drawing.theme import PLAIN
+from poolq.dashboard.drawing.gauges import DETAIL_ROOM, labelled
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
+from poolq.dashboard.panes.columns import SPARK_VALUES, number, sparkline, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import waiting
 from poolq.monitor.snapshot import QueueView
-
-SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
-
-
-def _failed(queue: QueueView, context: DrawContext) -> Cell:
-    return amounts.count(queue.failed), context.theme.bad if queue.failed else PLAIN
-
-
-def _parked(queue: QueueView, context: DrawContext) -> Cell:
-    return amounts.count(queue.parked), context.theme.warn if queue.parked else PLAIN
 
 
 def _state(queue: QueueView, context: DrawContext) -> Cell:
@@ -36,12 +20,6 @@ def _unserved(queue: QueueView) -> bool:
 
 def _severity(queue: QueueView) -> str:
     return "bad" if _unserved(queue) else "warn" if queue.parked or queue.paused else ""
-
-
-def _spark(queue: QueueView, context: DrawContext) -> Cell:
-    most = amounts.count(peak(queue.spark, SPARK_WIDTH, SPARK_VALUES))
-    text = spark(queue.spark, SPARK_WIDTH, context.theme, SPARK_VALUES)
-    return f"{text} {most:>5}", context.theme.accent
 
 
 def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
@@ -65,18 +43,18 @@ def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
 QUEUES_PANE = Pane(
     "queues",
     (
-        PaneColumn("", 10, lambda one, _: one.queue, most=24, untrusted=True),
+        text("", 10, "queue", most=24),
         PaneColumn("STATE", 8, _state, rank=1),
-        PaneColumn("READY", 5, lambda one, _: amounts.count(one.ready), right=True),
-        PaneColumn("DELAYED", 7, lambda one, _: amounts.count(one.delayed), rank=4, right=True),
-        PaneColumn("PARKED", 6, _parked, rank=1, right=True),
-        PaneColumn("RUNNING", 7, lambda one, _: amounts.count(one.running), rank=5, right=True),
-        PaneColumn("FAILED", 6, _failed, rank=1, right=True),
-        PaneColumn("OLDEST", 6, lambda one, _: amounts.span(one.oldest), rank=1, right=True),
-        PaneColumn("IN/S", 5, lambda one, _: amounts.rate(one.incoming), rank=2, right=True),
-        PaneColumn("OUT/S", 5, lambda one, _: amounts.rate(one.outgoing), rank=2, right=True),
-        PaneColumn("EMPTY IN", 8, lambda one, _: amounts.span(one.empty_in), rank=3, right=True),
-        PaneColumn("READY, 60 S      MAX", SPARK_WIDTH + 6, _spark, rank=3, right=True),
+        number("READY", 5, "ready"),
+        number("DELAYED", 7, "delayed", rank=4),
+        number("PARKED", 6, "parked", rank=1, style="warn"),
+        number("RUNNING", 7, "running", rank=5),
+        number("FAILED", 6, "failed", rank=1, style="bad"),
+        number("OLDEST", 6, "oldest", amounts.span, rank=1),
+        number("IN/S", 5, "incoming", amounts.rate, rank=2),
+        number("OUT/S", 5, "outgoing", amounts.rate, rank=2),
+        number("EMPTY IN", 8, "empty_in", amounts.span, rank=3),
+        sparkline("READY, 60 S      MAX", "accent"),
     ),
     rows=lambda snapshot: snapshot.queues,
     key=lambda one: one.queue,
@@ -87,16 +65,4 @@ QUEUES_PANE = Pane(
     usual=lambda one: (-one.ready - one.delayed - one.parked - one.running, one.queue),
     left_out=lambda context: context.snapshot.left_out,
     timeless=True,
-    sorts={
-        "": Sort(lambda one: one.queue, descending=False),
-        "READY": Sort(lambda one: one.ready),
-        "DELAYED": Sort(lambda one: one.delayed),
-        "PARKED": Sort(lambda one: one.parked),
-        "RUNNING": Sort(lambda one: one.running),
-        "FAILED": Sort(lambda one: one.failed),
-        "OLDEST": Sort(lambda one: one.oldest),
-        "IN/S": Sort(lambda one: one.incoming),
-        "OUT/S": Sort(lambda one: one.outgoing),
-        "EMPTY IN": Sort(lambda one: one.empty_in),
-    },
 )

@@ -1,7 +1,8 @@
 """Schedules of periodic jobs: when they run next, and when they ran last."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.drawing.theme import PLAIN
+from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.schedule_status import PROBLEMS, ScheduleStatus
 
@@ -49,12 +50,12 @@ def _fields(one: ScheduleStatus, context: DrawContext) -> list[tuple[str, Cell]]
 SCHEDULES_PANE = Pane(
     "schedules",
     (
-        PaneColumn("", 12, lambda one, _: one.name, most=30, untrusted=True, is_job_name=True),
-        PaneColumn("NEXT RUN", 18, _next, most=23),
-        PaneColumn("STATE", 10, _state, rank=1),
+        text("", 12, "name", most=30),
+        PaneColumn("NEXT RUN", 18, _next, most=23, sort=rising(lambda one: one.next or None)),
+        PaneColumn("STATE", 10, _state, rank=1, sort=rising(lambda one: one.state)),
         PaneColumn("WHEN", 11, _when, rank=2, most=32, untrusted=True),
-        PaneColumn("LAST RUN", 12, _last, rank=3),
-        PaneColumn("JOBS", 5, lambda one, _: amounts.count(one.ticks), rank=4, right=True),
+        PaneColumn("LAST RUN", 12, _last, rank=3, sort=Sort(lambda one: one.last)),
+        number("JOBS", 5, "ticks", rank=4),
     ),
     rows=lambda snapshot: snapshot.schedules,
     key=lambda one: one.name,
@@ -62,11 +63,4 @@ SCHEDULES_PANE = Pane(
     fields=_fields,
     empty="no job is periodic",
     severity=lambda one: PROBLEMS.get(one.state, ""),
-    sorts={
-        "": Sort(lambda one: one.name, descending=False),
-        "NEXT RUN": Sort(lambda one: one.next or 2**62, descending=False),
-        "STATE": Sort(lambda one: one.state, descending=False),
-        "LAST RUN": Sort(lambda one: one.last),
-        "JOBS": Sort(lambda one: one.ticks),
-    },
 )

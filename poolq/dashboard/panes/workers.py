@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import bar
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.drawing.theme import PLAIN
+from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
 from poolq.monitor.snapshot import Progress, WorkerView
@@ -70,10 +71,6 @@ def _progress(worker: WorkerView, context: DrawContext) -> Cell:
 
 def _note(worker: WorkerView, _: DrawContext) -> Cell:
     return worker.progress.note if worker.progress else ""
-
-
-def _failed(worker: WorkerView, context: DrawContext) -> Cell:
-    return amounts.count(worker.failed), context.theme.bad if worker.failed else PLAIN
 
 
 def _restarts(worker: WorkerView, context: DrawContext) -> Cell:
@@ -141,21 +138,21 @@ def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
 WORKERS_PANE = Pane(
     "workers",
     (
-        PaneColumn("", 10, _slot),
-        PaneColumn("PID", 7, lambda one, _: str(one.pid or "-"), rank=7, right=True),
-        PaneColumn("GEN", 4, lambda one, _: f"g{one.generation}", rank=8, right=True),
-        PaneColumn("JOB", 12, lambda one, _: one.job, most=40, untrusted=True, is_job_name=True),
-        PaneColumn("ID", 32, lambda one, _: one.id, rank=6, untrusted=True),
-        PaneColumn("QUEUE", 8, lambda one, _: one.queue, rank=4, most=16, untrusted=True),
-        PaneColumn("FOR", 6, _running, right=True),
-        PaneColumn("USUAL", 6, lambda one, _: amounts.span(one.usual), rank=3, right=True),
-        PaneColumn("RSS", 5, _rss, right=True),
-        PaneColumn("+/MIN", 6, _growth, right=True, rank=1),
-        PaneColumn("CPU", 5, lambda one, _: amounts.share(one.cpu), rank=3, right=True),
-        PaneColumn("DONE", 6, lambda one, _: amounts.count(one.done), rank=4, right=True),
-        PaneColumn("FAILED", 6, _failed, rank=5, right=True),
-        PaneColumn("RECYCLE", 7, lambda one, _: amounts.span(one.recycle), rank=9, right=True),
-        PaneColumn("RESTARTS", 8, _restarts, rank=10, right=True),
+        PaneColumn("", 10, _slot, sort=rising(lambda one: one.slot)),
+        number("PID", 7, "pid", lambda pid: str(pid or "-"), rank=7, sorts=False),
+        number("GEN", 4, "generation", "g{}".format, rank=8, sorts=False),
+        text("JOB", 12, "job", most=40),
+        text("ID", 32, "id", rank=6, sorts=False),
+        text("QUEUE", 8, "queue", rank=4, most=16),
+        PaneColumn("FOR", 6, _running, right=True, sort=Sort(lambda one: one.running)),
+        number("USUAL", 6, "usual", amounts.span, rank=3),
+        PaneColumn("RSS", 5, _rss, right=True, sort=Sort(lambda one: one.rss or None)),
+        PaneColumn("+/MIN", 6, _growth, 1, right=True, sort=Sort(lambda one: one.growth)),
+        number("CPU", 5, "cpu", amounts.share, rank=3),
+        number("DONE", 6, "done", rank=4),
+        number("FAILED", 6, "failed", rank=5, style="bad"),
+        number("RECYCLE", 7, "recycle", amounts.span, rank=9, sorts=False),
+        PaneColumn("RESTARTS", 8, _restarts, 10, right=True, sort=Sort(lambda one: one.restarts)),
         PaneColumn("KILL IN", 7, _deadline, rank=3, right=True, is_shown=_has_deadline),
         PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=_has_progress),
         PaneColumn("NOTE", 20, _note, rank=2, most=40, untrusted=True, is_shown=_has_note),
@@ -166,17 +163,4 @@ WORKERS_PANE = Pane(
     fields=_fields,
     empty="no worker is running",
     severity=_severity,
-    sorts={
-        "": Sort(lambda one: one.slot, descending=False),
-        "JOB": Sort(lambda one: one.job or None, descending=False),
-        "QUEUE": Sort(lambda one: one.queue or None, descending=False),
-        "FOR": Sort(lambda one: one.running),
-        "USUAL": Sort(lambda one: one.usual),
-        "RSS": Sort(lambda one: one.rss or None),
-        "+/MIN": Sort(lambda one: one.growth),
-        "CPU": Sort(lambda one: one.cpu),
-        "DONE": Sort(lambda one: one.done),
-        "FAILED": Sort(lambda one: one.failed),
-        "RESTARTS": Sort(lambda one: one.restarts),
-    },
 )

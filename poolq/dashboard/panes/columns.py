@@ -1,0 +1,70 @@
+"""Columns that show one value of a row, by which the pane can be sorted."""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from rich.style import Style
+
+from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, peak, spark
+from poolq.dashboard.drawing.table import Cell, DrawContext, PaneColumn, Sort, rising
+from poolq.dashboard.drawing.theme import PLAIN
+from poolq.monitor import amounts
+
+SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
+
+
+def text(
+    title: str, width: int, name: str | Callable[[Any], str], *, rank: int = 0, most: int = 0,
+    sorts: bool = True, style: Callable[[Any, DrawContext], Style] = lambda *_: PLAIN,
+) -> PaneColumn:  # fmt: skip
+    """Show the text that a row has under `name`, or that `name` returns. Rows without it come
+    last."""
+    value = attrgetter(name) if isinstance(name, str) else name
+
+    def cell(row: Any, context: DrawContext) -> Cell:
+        return value(row), style(row, context)
+
+    by = rising(lambda row: value(row) or None) if sorts else None
+    is_job = name in ("job", "key", "name")
+    return PaneColumn(title, width, cell, rank, most, untrusted=True, is_job_name=is_job, sort=by)
+
+
+def moment(title: str, width: int, name: str) -> PaneColumn:
+    """Show the point in time that a row has under `name`."""
+    value = attrgetter(name)
+
+    def cell(row: Any, context: DrawContext) -> Cell:
+        return amounts.moment(value(row), context.snapshot.at), context.theme.dim
+
+    return PaneColumn(title, width, cell, sort=Sort(value))
+
+
+def number(
+    title: str, width: int, name: str, show: Callable[[Any], str] = amounts.count, *, rank: int = 0,
+    style: str = "", sorts: bool = True, is_shown: Callable[[Sequence[Any]], bool] | None = None,
+) -> PaneColumn:  # fmt: skip
+    """Show the number that a row has under `name`, in a style of the theme unless it is 0."""
+    value = attrgetter(name)
+
+    def cell(row: Any, context: DrawContext) -> Cell:
+        found = value(row)
+        styled = getattr(context.theme, style) if style and found else PLAIN
+        return show(found) if styled is PLAIN else (show(found), styled)
+
+    by = Sort(value) if sorts else None
+    return PaneColumn(title, width, cell, rank, right=True, sort=by, is_shown=is_shown)
+
+
+def sparkline(
+    title: str, style: str, values: int = SPARK_VALUES,
+    is_shown: Callable[[Sequence[Any]], bool] | None = None,
+) -> PaneColumn:  # fmt: skip
+    """Show how `row.spark` has developed in the last minute, and its maximum."""
+
+    def cell(row: Any, context: DrawContext) -> Cell:
+        most = amounts.count(peak(row.spark, SPARK_WIDTH, values))
+        line = spark(row.spark, SPARK_WIDTH, context.theme, values)
+        return f"{line} {most:>5}", getattr(context.theme, style)
+
+    return PaneColumn(title, SPARK_WIDTH + 6, cell, 3, right=True, is_shown=is_shown)
