@@ -42,7 +42,10 @@ def test_the_clock_of_these_tests_is_the_engines(
     assert stored(engine, pushed).at == clock.now
 
 
-def test_what_is_ready_stays_ready(engine: Engine, worker: Worker, clock: Clock) -> None:
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+def test_what_is_ready_stays_ready(
+    engine: Engine, worker: Worker, clock: Clock, queues: list[str] | None
+) -> None:
     """Pushed, given back, recovered, retried: all before the jump."""
     failed = bury(worker, "failed")
     push(engine, "given back", "recovered", "retried")
@@ -58,14 +61,8 @@ def test_what_is_ready_stays_ready(engine: Engine, worker: Worker, clock: Clock)
     assert count_of(engine) == QueueCounts("q", ready=5)
     assert {stored(engine, one).status for one in (failed, kept.id)} == {"ready"}
     assert engine.counts()[0].oldest == 0
-    names = Worker(engine, "w2").drain()
-    assert sorted(names) == [
-        "failed",
-        "given back",
-        "pushed",
-        "recovered",
-        "retried",
-    ]
+    names = Worker(engine, "w2", queues=queues).drain()
+    assert sorted(names) == ["failed", "given back", "pushed", "recovered", "retried"]
 
 
 def test_what_came_due_unnoticed_before_the_jump_is_claimed_in_the_end(
@@ -176,10 +173,12 @@ def test_a_claims_window_that_began_in_the_future_is_over(
     assert (refused.wait, refused.until) == (MINUTE, clock.now + MINUTE)
 
 
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
 @pytest.mark.parametrize("moved", [HOUR, -HOUR])
 def test_a_line_does_not_wait_for_the_old_time(
-    engine: Engine, worker: Worker, clock: Clock, moved: int
+    engine: Engine, worker: Worker, clock: Clock, moved: int, queues: list[str] | None
 ) -> None:
+    worker.queues = queues
     rule = full(engine, "mail", MINUTE)
     park(worker, "a", "b", rules=[rule])
     assert worker.claim() == []

@@ -4,117 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, QueueCounts, Settlement
+from poolq.engines.base import Engine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Park, Release, ReleaseUntil
-from tests.contract.helpers import HOUR, SECOND, Worker, count_of, full, named, park, push, stored
+from poolq.jobs.retry import GIVE_BACK, Park, ReleaseUntil
+from tests.contract.helpers import HOUR, SECOND, Worker, full, named, park, push
 from tests.support.clock import Clock
+from tests.support.wait import until
 
 MINUTE = 60 * SECOND
-
-
-@pytest.mark.parametrize("queues", [["q"], None], ids=str)
-def test_what_was_ready_stays_ready(
-    engine: Engine, worker: Worker, clock: Clock, queues: list[str] | None
-) -> None:
-    (first, *_) = push(engine, *"abc")
-    worker.end(worker.claim(1, queues)[0], GIVE_BACK)
-    clock.back(HOUR)
-    assert count_of(engine) == QueueCounts("q", ready=3)
-    assert stored(engine, first).status == "ready"
-    assert named(worker.claim(2, queues) + worker.claim(2, queues)) == ["a", "b", "c"]
-
-
-def test_what_is_dispatched_afterwards_is_ready_too(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    push(engine, *"ab")
-    assert named(worker.claim(1)) == ["a"]
-    clock.back(HOUR)
-    push(engine, *"cd")
-    assert sorted(named(worker.claim(9))) == ["b", "c", "d"]
-
-
-def test_a_dispatch_after_the_jump_wakes_the_waiter(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    push(engine, "a")
-    assert engine.wait(["q"], 5) > 0
-    assert named(worker.claim(2)) == ["a"]
-    clock.back(HOUR)
-    for name in "bc":
-        push(engine, name)
-        assert engine.wait(["q"], 5) > 0
-        assert named(worker.claim(2)) == [name]
-
-
-def test_a_delayed_job_keeps_its_moment(engine: Engine, worker: Worker, clock: Clock) -> None:
-    push(engine, "a", delay=HOUR)
-    clock.back(HOUR)
-    assert worker.claim() == []
-    clock.forward(2 * HOUR - 1)
-    assert worker.claim() == []
-    clock.forward(1)
-    assert named(worker.claim()) == ["a"]
-
-
-def test_delayed_jobs_that_were_due_are_delayed_again(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    """No step has noticed them, so they were not ready."""
-    push(engine, "a", delay=MINUTE)
-    worker.end(worker.claim()[0], Release(MINUTE, State(1))) if worker.claim() else None
-    clock.forward(MINUTE)
-    clock.back(HOUR)
-    clock.forward(HOUR)
-    assert named(worker.claim()) == ["a"]
-
-
-def test_a_window_from_the_future_reopens(engine: Engine, worker: Worker, clock: Clock) -> None:
-    rule = full(engine, window=HOUR)
-    push(engine, "a")
-    (claim,) = worker.claim()
-    clock.back(1)
-    assert engine.admit([rule], ("w1", claim)).wait == 0
-    refused = engine.admit([rule], ("w1", claim))
-    assert (refused.wait, refused.until) == (HOUR, clock.now + HOUR)
-    assert [use.resets_in for use in engine.limits()] == [HOUR]
-
-
-def test_a_window_that_had_begun_continues(engine: Engine, clock: Clock) -> None:
-    rule = full(engine, window=2 * HOUR)
-    clock.forward(90 * MINUTE)
-    clock.back(HOUR)
-    assert engine.admit([rule]).wait == 90 * MINUTE
 
 
 def test_a_window_from_the_future_is_not_shown(engine: Engine, clock: Clock) -> None:
     full(engine)
     clock.back(MINUTE)
     assert engine.limits() == []
-
-
-@pytest.mark.parametrize("queues", [["q"], None], ids=str)
-def test_a_parked_job_is_given_the_slot_of_the_reopened_window(
-    engine: Engine, worker: Worker, clock: Clock, queues: list[str] | None
-) -> None:
-    rule = full(engine, window=HOUR)
-    park(worker, *"ab", rules=[rule])
-    assert worker.claim(1, queues) == []
-    clock.back(HOUR)
-    (claim,) = worker.claim(1, queues)
-    assert (named([claim]), claim.admitted) == (["a"], True)
-    assert worker.claim(1, queues) == []
-    clock.forward(HOUR)
-    assert named(worker.claim(1, queues)) == ["b"]
-
-
-def test_the_reopened_window_wakes_the_waiter(engine: Engine, worker: Worker, clock: Clock) -> None:
-    park(worker, "a", rules=[full(engine)])
-    clock.back(HOUR)
-    assert engine.wait(["q"], 5) > 0
-    assert named(worker.claim()) == ["a"]
 
 
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)
@@ -188,18 +92,6 @@ def test_all_kinds_of_jobs_together_continue(
     assert sorted(done, key=int) == [str(n) for n in range(20)]
 
 
-def test_nothing_waits_longer_after_a_jump_ahead(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    rule = full(engine, window=HOUR)
-    park(worker, "p", rules=[rule])
-    push(engine, "d", delay=HOUR)
-    clock.forward(HOUR)
-    claims = worker.claim(9)
-    claims += worker.step(*(Settlement(claim, GIVE_BACK) for claim in claims[1:]), want=9).claims
-    assert {"p", "d"} <= set(named(claims))
-
-
 def test_a_repeated_step_does_not_hide_that_the_clock_went_back(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
@@ -244,3 +136,33 @@ def test_a_line_waits_for_at_most_one_window_longer(
         found += worker.claim(1, queues)
         clock.forward(10 * MINUTE)
     assert named(found) == ["a"]
+
+
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("by", ["a step", "a look"])
+def test_a_line_is_served_behind_a_longer_one_whose_slot_is_rightly_far_off(
+    engine: Engine, worker: Worker, clock: Clock, hours: int, queues: list[str] | None, by: str
+) -> None:
+    worker.queues = queues
+    short, long = full(engine, "short", 2 * MINUTE), full(engine, "long", 3 * HOUR)
+    park(worker, "long", rules=[long])
+    park(worker, "short", rules=[short])
+    clock.forward(hours * HOUR)
+    if by == "a look":
+        until(lambda: engine.wait(queues, 0.03) > 0, what="news")
+    claims = until(worker.claim, what="the slot")
+    assert [claim.admitted for claim in claims] == [True]
+    assert claims[0].body == b"short" or hours < 0
+
+
+@pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
+def test_a_granted_job_that_is_given_back_keeps_no_slot_in_the_future(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    park(worker, "a", rules=[Rule("k", 1, 3 * HOUR)])
+    (claim,) = worker.claim()
+    assert claim.admitted
+    clock.back(HOUR)
+    worker.end(claim, GIVE_BACK)
+    assert [claim.admitted for claim in worker.claim()] == [False]

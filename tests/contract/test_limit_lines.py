@@ -10,7 +10,7 @@ import pytest
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Park, Release
+from poolq.jobs.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -18,6 +18,7 @@ from tests.contract.helpers import (
     count_of,
     died,
     full,
+    kind,
     named,
     park,
     push,
@@ -184,8 +185,9 @@ def test_a_parked_job_of_a_later_queue_waits_for_the_ready_ones_of_the_first(
     ]
 
 
+@pytest.mark.parametrize("want", [1, 9])
 def test_of_each_queue_in_order_the_parked_job_comes_first(
-    engine: Engine, worker: Worker, clock: Clock
+    engine: Engine, worker: Worker, clock: Clock, want: int
 ) -> None:
     rule = Rule("mail", 9, HOUR)
     queues = ["high", "q", "low"]
@@ -196,7 +198,7 @@ def test_of_each_queue_in_order_the_parked_job_comes_first(
     for queue in queues:
         push(engine, f"{queue}-ready", queue=queue)
     names: list[str] = []
-    while claims := worker.claim(1, queues):
+    while claims := worker.claim(want, queues):
         names += named(claims)
     assert names == [f"{queue}-{what}" for queue in queues for what in ("parked", "ready")]
 
@@ -357,3 +359,32 @@ def test_what_has_left_a_line_is_no_longer_in_it(
     assert parked(engine) == {}
     assert count_of(engine) == QueueCounts("q")
     assert worker.step(want=1)[:2] == ([], [])
+
+
+def test_a_granted_job_that_is_recovered_unstarted_keeps_its_slot(
+    engine: Engine, worker: Worker
+) -> None:
+    push(engine, *"ab")
+    first, second = worker.claim(2)
+    worker.end(second, Park((Rule("k", 1, HOUR),), 0))
+    granted = worker.claim_soon()
+    assert named([granted]) == ["b"]
+    engine.recover("w1", None)  # the first is assumed to have crashed
+    again = Worker(engine, "w2").claim(2)
+    assert [(one.body, one.admitted) for one in again] == [(b"a", False), (b"b", True)]
+    assert first.request < granted.request
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [ReleaseUntil(1, State(1), Rule("k", 1, HOUR)), Park((Rule("r", 1, HOUR),), 0)],
+    ids=kind,
+)
+def test_a_granted_job_that_ends_otherwise_loses_its_slot(
+    engine: Engine, worker: Worker, outcome: Outcome
+) -> None:
+    park(worker, "a", rules=[Rule("k", 1, HOUR)])
+    worker.end(worker.claim_soon(), outcome)
+    claim = worker.claim_soon()
+    assert claim.admitted == isinstance(outcome, Park), "of the other limit"
+    worker.end(claim, ACK)
