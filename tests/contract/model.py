@@ -119,6 +119,7 @@ class Job:
     worker: str = ""
     at: int = 0  # when it was claimed or failed
     gates: frozenset[str] = frozenset()  # of which its claim has slots
+    started: bool = False  # whether windows have counted the start of its claim
     cancelled: bool = False  # while it is claimed
     right: UniqueRight | None = None
     expires_at: int = 0
@@ -387,7 +388,7 @@ class Model:
             self.keys.came_back(job)
         job.place, job.claim, job.worker, job.wait = "queue", None, "", None
         job.cancelled = False
-        job.rules, job.lines, job.gates = (), set(), frozenset()
+        job.rules, job.lines, job.gates, job.started = (), set(), frozenset(), False
         for name, value in changes.items():
             setattr(job, name, value)
 
@@ -419,6 +420,9 @@ class Model:
         be in the line of one of them, or in another line, may hold it up."""
         job = self.jobs[id_]
         gates = gates_of(rules)
+        if job.started or (job.claim and job.claim.admitted):
+            assert answer == Admission(0), f"{answer}, but {job} has its start"
+            return
         if answer.not_yet:
             assert self._released_before(job, rules), f"{answer}, but it comes first"
             return
@@ -460,6 +464,7 @@ class Model:
         assert answer == expected, f"{answer} and not {expected}"
         if not answer.wait:
             job.gates = frozenset(rule.key for rule in gates)
+            job.started = len(gates) < len(rules)
 
     def _released_before(self, job: Job, rules: Sequence[Rule]) -> bool:
         """Whether an earlier job that one of these rules has released may be due, and unclaimed."""
@@ -665,15 +670,14 @@ class Model:
 
     def _check_among_others(self, job: Job, before: Sequence[Claim]) -> None:
         """A parked job comes right behind the jobs of its queue that were due before it."""
-        for claim in before:
-            other = self.jobs[claim.id]
-            if other.queue == job.queue and other.epoch == job.epoch:
-                assert other.due < job.due, f"{job}\ncame behind\n{other}"
+        claimed = [one for claim in before if (one := self.jobs[claim.id]).queue == job.queue]
+        waiting = self.waiting(job.queue)
+        if any(other.epoch != job.epoch for other in (*claimed, *waiting)):
+            return  # those from both sides of a jump have no order that would be cheap to find
+        for other in claimed:
+            assert other.due < job.due, f"{job}\ncame behind\n{other}"
         if any(window == HOLD_WINDOW for _, window in job.lines):
             return  # it holds its key, and others under it wait behind it
-        waiting = self.waiting(job.queue)
-        if any(other.epoch != job.epoch for other in waiting):
-            return  # those from both sides of a jump have no order that would be cheap to find
         for other in waiting:
             if other.must_run(self.now):
                 assert other.due >= job.due, f"{job}\ncame before\n{other}"

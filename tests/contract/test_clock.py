@@ -164,12 +164,12 @@ def test_a_claims_window_that_began_in_the_future_is_over(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     rule = full(engine, "mail", MINUTE)
-    push(engine, "a")
-    (claim,) = worker.claim()
-    assert engine.admit([rule], ("w1", claim)).wait == MINUTE
+    push(engine, "a", "b")
+    first, second = worker.claim(2)
+    assert engine.admit([rule], ("w1", first)).wait == MINUTE
     clock.back(HOUR)
-    assert engine.admit([rule], ("w1", claim)) == Admission(0)
-    refused = engine.admit([rule], ("w1", claim))
+    assert engine.admit([rule], ("w1", first)) == Admission(0)
+    refused = engine.admit([rule], ("w1", second))
     assert (refused.wait, refused.until) == (MINUTE, clock.now + MINUTE)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, LimitUse
+from poolq.engines.base import Engine, LimitUse, ParkedPush, Push
 from poolq.errors import Fenced
+from poolq.jobs.concurrency import GATE_WINDOW, is_gate
 from poolq.jobs.limits import Admission, Rule
-from poolq.jobs.retry import GIVE_BACK
+from poolq.jobs.message import State
+from poolq.jobs.retry import DONE, GIVE_BACK, ReleaseUntil
 from tests.contract.crowd import Crowd, start_all, start_for
-from tests.contract.helpers import HOUR, MS, SECOND, Worker, push, wait_for
+from tests.contract.helpers import HOUR, MS, SECOND, Worker, every_engine, new_id, push, wait_for
 from tests.support.clock import Clock
 
 
@@ -128,8 +130,60 @@ def test_a_claim_that_is_held_is_admitted(engine: Engine, worker: Worker) -> Non
     (claim,) = worker.claim()
     rule = Rule("mail", 1, HOUR)
     assert engine.admit([rule], ("w1", claim)) == Admission(0)
-    assert engine.admit([rule], ("w1", claim)).wait > 0
+    assert engine.admit([rule]).wait > 0
     worker.end(claim)
+
+
+LIMIT, GATE = Rule("k", 5, HOUR), Rule("gate", 5, GATE_WINDOW)
+
+
+@every_engine
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [LIMIT], [LIMIT, Rule("l", 5, HOUR)], [LIMIT._replace(cost=2)],
+        [LIMIT._replace(sliding=True)], [GATE], [GATE, LIMIT],
+    ],
+    ids=["limit", "two limits", "cost", "sliding", "gate", "gate and limit"],
+)  # fmt: skip
+@pytest.mark.parametrize("waits", [False, True], ids=["", "while one waits"])
+def test_a_worker_that_asks_again_as_the_answer_was_lost_gets_it_and_counts_once(
+    engine: Engine, worker: Worker, rules: list[Rule], waits: bool
+) -> None:
+    """Also while another job waits for the gate."""
+
+    def counted() -> list[tuple[int, int]]:
+        every = engine.limits()
+        return [(one.window.used, one.starts * (not is_gate(one.rule))) for one in every]
+
+    push(engine, "a", "b")
+    if waits:
+        engine.push_parked([ParkedPush(Push(new_id(), "q", b"c"), GATE)])
+    for claim in worker.claim(2):
+        first = engine.admit(rules, ("w1", claim))
+        before = counted()
+        assert first.wait == 0
+        assert engine.admit(rules, ("w1", claim)) == first
+        assert counted() == before
+        worker.end(claim, DONE)
+
+
+def test_a_worker_that_asks_again_gets_its_start_whatever_has_happened_since(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """An earlier job that the limit has released is due, the key is held, or nothing is left."""
+    rule = Rule("k", 1, HOUR)
+    engine.admit([rule])
+    push(engine, "early", "late")
+    early, late = worker.claim(2)
+    worker.end(early, ReleaseUntil(engine.now() + HOUR, State(1), rule))
+    engine.reset_limit("k", HOUR, starts=True)
+    assert engine.admit([rule], ("w1", late)) == Admission(0)
+    engine.hold("k", 3 * HOUR)
+    assert engine.admit([rule], ("w1", late)) == Admission(0)
+    clock.forward(2 * HOUR)
+    assert engine.admit([rule], ("w1", late)) == Admission(0)
+    assert engine.admit([rule]).held
 
 
 def test_a_claim_that_was_lost_takes_no_slot(engine: Engine, worker: Worker) -> None:

@@ -353,6 +353,8 @@ class World:
         self.model.leave(worker, ended)
         if held:
             self.model.admit_claim(rules, claim.id, admission)
+            if not admission.wait:  # as if the answer were lost
+                assert self.engine.admit(rules, (worker, claim)) == admission
         else:
             assert admission.stale, f"{admission} for a claim that is not held"
         return admission

@@ -178,6 +178,21 @@ def test_a_released_job_is_ready_at_its_time_without_a_step(
     assert count_of(engine) == QueueCounts("q", ready=1)
 
 
+@pytest.mark.parametrize("want", [1, 3])
+@pytest.mark.parametrize("rules", [(RULE, RULE), (RULE, Rule("other", 1, MINUTE))], ids=["", "two"])
+def test_released_jobs_that_are_all_due_come_in_their_order_not_in_that_of_their_ends(
+    engine: Engine, worker: Worker, clock: Clock, want: int, rules: Sequence[Rule]
+) -> None:
+    """As with `jitter`, or if several limits have released them."""
+    push(engine, *"abcdef")
+    for at, claim in enumerate(worker.claim(6)):
+        moment = engine.now() + MINUTE - at * SECOND
+        worker.end(claim, ReleaseUntil(moment, State(1), rules[at % 2]))
+    clock.forward(2 * MINUTE)
+    came = [worker.claim(want) for _ in range(6 // want)]
+    assert "".join(name for claims in came for name in named(claims)) == "abcdef"
+
+
 def test_a_release_until_the_past_puts_off_nothing(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:

@@ -73,22 +73,23 @@ CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
 #: nothing if the window is full, does not exist, was made before the clock went back or is not
 #: `plain` (see `sql/limit_windows.py`), if jobs that the rule has released are due, or if the claim
-#: is no longer held. If nothing has changed, `SQLEngine.admit` finds out which of these applies. If
-#: only one table is updated, MySQL evaluates assignments from left to right, and each uses the
-#: values set by those before it. So there is no EXISTS, which MySQL 8 could turn into a join. (On
-#: MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new window begins at the
-#: old one's end or later, so `ends <= start` identifies it. FOR UPDATE blocks recovery.
-ADMIT_CLAIM = f"""UPDATE {{windows}} SET most = ?,
-    start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
-    used = IF(ends <= start, 1, used + 1),
-    ends = start + span,
-    starts = starts + 1
-    WHERE name = ? AND span = ? AND (used < ? OR {CURRENT_TIME} >= ends) AND start <= {CURRENT_TIME}
-    AND plain = 1
-    AND (SELECT 1 FROM {{jobs}}
-        WHERE place = ? AND queue = ? AND due_at <= {CURRENT_TIME} LIMIT 1) IS NULL
-    AND (SELECT 1 FROM {{jobs}}
-        WHERE id = ? AND place = ? AND request = ? AND idx = ? FOR UPDATE) = 1"""
+#: is no longer held, or admitted already. If nothing has changed, `SQLEngine.admit` finds out which
+#: of these applies. Both rows are found by their primary keys, and locked. Of the window, which is
+#: named first, MySQL evaluates the assignments from left to right, and each uses the values set by
+#: those before it. (On MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new
+#: window begins at the old one's end or later, so `ends <= start` identifies it.
+ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
+    w.start = IF(w.used >= ? OR {CURRENT_TIME} >= w.ends,
+        GREATEST({CURRENT_TIME}, w.ends), w.start),
+    w.used = IF(w.ends <= w.start, 1, w.used + 1),
+    w.ends = w.start + w.span,
+    w.starts = w.starts + 1,
+    j.admitted = 1
+    WHERE w.name = ? AND w.span = ? AND (w.used < ? OR {CURRENT_TIME} >= w.ends)
+    AND w.start <= {CURRENT_TIME} AND w.plain = 1
+    AND (SELECT 1 FROM {{jobs}} r
+        WHERE r.place = ? AND r.queue = ? AND r.due_at <= {CURRENT_TIME} LIMIT 1) IS NULL
+    AND j.id = ? AND j.place = ? AND j.request = ? AND j.idx = ? AND j.admitted = 0"""
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
 #: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 
 from poolq.engines.base import Claim
 from poolq.engines.sql import deploys, gates, limit_windows
-from poolq.engines.sql.session import Transaction
+from poolq.engines.sql.session import Query, Transaction
 from poolq.engines.sql.settling import claim_clock
 from poolq.engines.sql.stepping import lock_worker
 from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import NOT_YET, Admission, Rule
+from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Rule
+
+#: Marks a claim whose start the windows have counted, so that they do not count it again if the
+#: worker has not received the answer and asks again. Slots of gates need no mark.
+MARK_ADMITTED = "UPDATE {jobs} SET admitted = 1 WHERE id = ?"
 
 
 def admit(
@@ -37,5 +41,9 @@ def admit(
     if admission is None:
         lock_worker(tx, worker)  # raises Fenced
         (held_now,) = tx.run(claim_clock(worker, claim))
-        return NOT_YET if held_now.rows else Admission(0, stale=True)
+        if not held_now.rows:
+            return Admission(0, stale=True)
+        return ADMITTED if held_now.rows[0][1] else NOT_YET
+    if windows and not admission.wait:
+        tx.later(Query(MARK_ADMITTED, (claim.id,)))
     return admission

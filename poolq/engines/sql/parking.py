@@ -35,6 +35,9 @@ from poolq.jobs.retry import HoldKey, Park, ReleaseUntil
 #: How many due lines of a queue a step locks, how many of those with parked jobs it checks for a
 #: free slot, and how many of a line's first jobs for one that no other limit holds back.
 MAX_LOCKED, MAX_TRIED = 16, 3
+#: How many released jobs of a line are read, at least: they may have been released until different
+#: times, and those that were due first come first.
+MIN_RELEASED = 16
 
 #: The limit that a person has set for a row of {windows} w; NULL if there is none.
 OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
@@ -213,11 +216,12 @@ def bring_back(tx: Transaction, queue: str, lines: DueLines, want: int) -> int |
     were due first. The others stay, so that `claim_clock` sees them. Returns when the first of them
     was due, or None if there are none."""
     ended = {place: (place, queue, lines.now) for place, _, _ in lines.released}
-    queries = [Query(RELEASED_NOW, (*line, want)) for line in ended.values()]
+    most = max(want, MIN_RELEASED)
+    queries = [Query(RELEASED_NOW, (*line, most)) for line in ended.values()]
     set_back = [
         (place, queue, lines.now + span) for place, span, since in lines.released if since == 0
     ]
-    queries += [Query(RELEASED_AHEAD, (*line, want)) for line in set_back]
+    queries += [Query(RELEASED_AHEAD, (*line, most)) for line in set_back]
     found = tx.run(*queries)
     rows = sorted((number(due), id_) for one in found for due, id_ in one.rows)[:want]
     tx.later(*(Query(BRING_BACK, (some,)) for some in in_chunks([id_ for _, id_ in rows])))

@@ -37,8 +37,9 @@ from poolq.jobs.retry import (
 #: Selects all claims as one text, because fetching a row per claim would cost more than everything
 #: else. Finds claims by id, because the index by place is full of claims that were just deleted.
 HELD_CLAIMS = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
-CLAIM_CLOCK = """SELECT {now} FROM {jobs} c {by_id}
+CLAIM_CLOCK = """SELECT {now}, admitted FROM {jobs} c {by_id}
     WHERE id = ? AND place = ? AND request = ? AND idx = ?"""
+NOT_ADMITTED = " AND admitted = 0"
 #: Holds if the first job of a line of released jobs that is due again comes after the claimed job.
 COMES_FIRST = """ AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {jobs}
     WHERE place = ? AND queue = ? AND due_at <= {now} ORDER BY due_at, id LIMIT 1) released
@@ -72,11 +73,12 @@ def held_claims(found: Iterable[QueryResult]) -> set[str]:
 
 
 def claim_clock(worker: str, claim: Claim, rules: Iterable[Rule] = ()) -> Query:
-    """Return a query for the time, which finds a row only if the worker holds this claim, and no
-    earlier job that these rules have released is due. It locks the claim until the end of the
-    transaction, without locking the worker's row."""
+    """Return a query for the time, which finds a row only if the worker holds this claim. If there
+    are rules, they must not have admitted it yet, and no earlier job that they have released may be
+    due. It locks the claim until the end of the transaction, without locking the worker's row."""
     lines = [arg for rule in rules for arg in (released_by(rule), claim.queue)]
-    sql = CLAIM_CLOCK + COMES_FIRST * (len(lines) // 2) + LOCK
+    conditions = NOT_ADMITTED + COMES_FIRST * (len(lines) // 2) if lines else ""
+    sql = CLAIM_CLOCK + conditions + LOCK
     return Query(sql, (claim.id, claimed_by(worker), claim.request, claim.index, *lines))
 
 

@@ -17,6 +17,9 @@ for i = 4, #ARGV, 3 do
 end
 if comes_too_early(queue, id, rules) then return {-4} end
 local wait, at, held = take(rules)
-if wait == 0 then return {0, -1, 0} end
+if wait == 0 then
+  if taken then note_start(worker, id, name, taken, queue) end
+  return {0, -1, 0}
+end
 local most = rules[at].most
 return {digits(wait), at - 1, digits(now + wait), held and 1 or 0, most and digits(most) or 0}

@@ -35,10 +35,14 @@ if is_single and ARGV[4] ~= '' and sit('') then
   return {0, -1, 0}
 end
 
-local how, queue = holds(worker, id, name)
+local how, queue, taken = holds(worker, id, name)
 if not how or is_cancelled(how) then
   forget_left()
   return {-1}
+end
+if is_admitted(how) then
+  forget_left()
+  return {0, -1, 0}
 end
 local rules, windows, places = {}, {}, {}
 for i = 5, #ARGV, 3 do
@@ -91,5 +95,6 @@ if wait > 0 then
   return {digits(wait), places[at] - 1, digits(now + wait), 0, digits(windows[at].most)}
 end
 gates().enter(rules, id, ARGV[1], name, deploy)
+if #windows > 0 then note_start(worker, id, name, taken, queue) end
 forget_left(rules, true)
 return {0, -1, 0}

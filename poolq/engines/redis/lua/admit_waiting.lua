@@ -11,8 +11,9 @@ local worker = P .. 'worker:' .. ARGV[1]
 if call('EXISTS', worker) == 0 then return {-2} end
 local id, name = ARGV[2], ARGV[3]
 gate_slots().leave_ended(ARGV[4])
-local how, queue = holds(worker, id, name)
+local how, queue, taken = holds(worker, id, name)
 if not how or is_cancelled(how) then return {-1} end
+if is_admitted(how) then return {0, -1, 0} end
 local rules = {}
 for i = 5, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
@@ -64,7 +65,10 @@ if at == 0 then
     at = places[at] or 0
     if wait > 0 then ends = now + wait end
   end
-  if wait == 0 then gates().enter(rules, id, ARGV[1], name) end
+  if wait == 0 then
+    gates().enter(rules, id, ARGV[1], name)
+    if #windows > 0 then note_start(worker, id, name, taken, queue) end
+  end
 end
 if how == 'r' then
   for _, rule in ipairs(rules) do

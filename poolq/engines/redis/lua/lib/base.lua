@@ -71,7 +71,7 @@
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
 --                           "<from>:<to>" (the job has slots, which count in that span), "g" (it
 --                           was parked and has slots of gates),
---                           "r" (to ask for a start) or "c<time>/<how>" (the job is cancelled, and
+--                           "r" (to ask for a start), "s" (windows have counted its start) or "c<time>/<how>" (the job is cancelled, and
 --                           its worker is to be killed at that time)
 --   cancels           HASH  id of a job that was cancelled while it was running -> worker; void
 --                           unless the worker has such a claim of it

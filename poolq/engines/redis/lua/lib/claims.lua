@@ -1,13 +1,24 @@
 -- Part `claims` (needs only `base`): whether a worker holds a claim. It does while the job's field
 -- in the worker's hash begins with the claim's name, "<request> <index> ".
 
--- How the job was claimed, and from which queue; nil if the worker does not hold the claim. `worker`: the
--- worker's hash.
+-- How the job was claimed, from which queue, and when; nil if the worker does not hold the claim. `worker`:
+-- the worker's hash.
 local function holds(worker, id, name)
   local claim = call('HGET', worker, id)
   if not claim or string.sub(claim, 1, #name) ~= name then return nil end
-  local how, queue = string.match(claim, '^%d+ %d+ ([^ ]+) %d+ (.*)$')
-  return how or '0', queue or ''
+  local how, taken, queue = string.match(claim, '^%d+ %d+ ([^ ]+) (%d+) (.*)$')
+  return how or '0', queue or '', taken or stamp
+end
+
+-- Whether a claim has its starts: it has got them with the job, or has asked for them before and the worker
+-- has not received the answer. Then no window counts them again.
+local function is_admitted(how)
+  return how ~= '0' and how ~= 'r'
+end
+
+-- Note that windows have counted the start of a claim.
+local function note_start(worker, id, name, taken, queue)
+  call('HSET', worker, id, name .. 's ' .. taken .. ' ' .. queue)
 end
 
 -- Whether a claim's job is cancelled, by how it was claimed.

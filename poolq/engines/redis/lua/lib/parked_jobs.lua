@@ -357,21 +357,25 @@ local function unrelease(queue, id)
   return true
 end
 
--- Move the first `most` (up to 3000) released jobs whose windows have ended back to the head of the queue.
+-- How many released jobs are examined, at least: they may have been released until different times, and
+-- those that were due first come first.
+local MIN_RELEASED = 16
+
+-- Move the first `most` (up to 1000) released jobs whose windows have ended back to the head of the queue.
 -- The others stay, so that `comes_too_early` sees them.
 local function release_due(queue, most)
-  local held, left = P .. 'held:' .. queue, math.min(most, 3000)
-  while left > 0 do
-    local ids = call('ZRANGE', held, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, math.min(left, 1000))
-    if #ids == 0 then break end
-    local scored = {}
-    for i, by in ipairs(call('HMGET', P .. 'heldby:' .. queue, unpack(ids))) do
-      scored[2 * i - 1], scored[2 * i] = string.match(by or '', '^%d+') or '0', ids[i]
-    end
-    call('ZADD', P .. 'back:' .. queue, unpack(scored))
-    call('ZREM', held, unpack(ids))
-    unhold(queue, ids)
-    update_release(queue)
-    left = left - #ids
+  local held, many = P .. 'held:' .. queue, math.min(math.max(most, MIN_RELEASED), 1000)
+  local ids = call('ZRANGE', held, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, many)
+  most = math.min(most, #ids)
+  if most < 1 then return end
+  local due = {}
+  for i, by in ipairs(call('HMGET', P .. 'heldby:' .. queue, unpack(ids))) do
+    due[ids[i]] = tonumber(string.match(by or '', '^%d+')) or 0
   end
+  table.sort(ids, function(a, b) return due[a] < due[b] or due[a] == due[b] and a < b end)
+  local first = {unpack(ids, 1, most)}
+  for _, id in ipairs(first) do call('ZADD', P .. 'back:' .. queue, digits(due[id]), id) end
+  call('ZREM', held, unpack(first))
+  unhold(queue, first)
+  update_release(queue)
 end
