@@ -53,12 +53,13 @@ _DAY_NAMES = {name: at for at, day in enumerate(_WEEKDAYS) for name in (day, day
 _NAMED_DAYS = {"today": 0, "tomorrow": 1, "yesterday": -1}
 _NAMED_TIMES = {"midnight": time(0), "noon": time(12)}
 
+NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
 _CLOCK = r"(?:at\s+)?(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s*(am|pm)?"
 _PART = re.compile(
     rf"""\s*(?:
       @(?P<epoch>-?\d{{1,15}}(?:\.\d{{1,6}})?)
     | (?P<which>next|last|this)\s+(?P<named>[a-zµ]+)
-    | (?P<sign>[+-]?)\s*(?P<number>\d{{1,15}}(?:\.\d{{1,15}})?|\.\d{{1,15}})\s*
+    | (?P<sign>[+-]?)\s*(?P<number>{NUMBER})\s*
       (?P<unit>(?!am\b|pm\b)[a-zµ]+)(?P<ago>\s+ago\b)?
     | (?P<clock>{_CLOCK})(?![\d:.])
     | (?P<word>[a-z]+)
@@ -86,9 +87,22 @@ def point(text: str, now: datetime) -> datetime | None:
     return reading.result() if at else None
 
 
+def amounts(text: str) -> list[tuple[str, str]] | None:
+    """Return the numbers of a `plain` text, each with its unit; None if it has other parts, or goes
+    back in time."""
+    found, at = [], 0
+    while at < len(text):
+        part = _PART.match(text, at)
+        if part is None or part["sign"] == "-" or part["ago"] or part["unit"] not in UNIT_OF:
+            return None
+        found.append((part["number"], UNIT_OF[part["unit"]]))
+        at = part.end()
+    return found
+
+
 def plain(text: str) -> str:
-    """Return the text in lower case, with one spelling of the micro sign."""
-    return text.strip().casefold().replace("\u03bc", "µ").replace("\u00b5", "µ")
+    """Return the text in lower case, with one spelling of spaces and of the micro sign."""
+    return " ".join(text.casefold().split()).replace("\u03bc", "µ").replace("\u00b5", "µ")
 
 
 def later(now: datetime, months: int, elapsed: int = 0) -> datetime:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from poolq.common import date_parser
-from poolq.common.date_parser import UNIT_MICROSECONDS, UNIT_MONTHS, UNIT_OF
+from poolq.common.date_parser import UNIT_MICROSECONDS, UNIT_MONTHS
 from poolq.common.escaping import shown
 from poolq.errors import DurationError
 
@@ -26,8 +26,7 @@ SECOND = UNIT_MICROSECONDS["s"]
 #: 100 years. A point in time that is at most 100 years away, in microseconds, is exact in a double.
 MAX_MICROSECONDS = 36_525 * UNIT_MICROSECONDS["d"]
 
-_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
-_PART = re.compile(rf"\s*(\+?)\s*({_NUMBER})\s*([a-zµ]*)\s*")
+_BARE = re.compile(rf"\+?\s*({date_parser.NUMBER})")
 _NEGATIVE = re.compile(r"(?:^|\s)-\s*[0-9.]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -133,23 +132,18 @@ def _parts(value: str) -> tuple[int, int] | None:
     text = date_parser.plain(value)
     if text == "now":
         return 0, 0
-    months, elapsed, at = 0, 0, 0
-    while at < len(text):
-        part = _PART.match(text, at)
-        if part is None:
-            return None
-        _, number, word = part.groups()
-        if not word and part.span() != (0, len(text)):
-            return None
-        unit = UNIT_OF.get(word or "s")
+    if bare := _BARE.fullmatch(text):
+        return 0, round(float(bare[1]) * SECOND)
+    months, elapsed = 0, 0
+    amounts = date_parser.amounts(text)
+    for number, unit in amounts or ():
         if unit in UNIT_MICROSECONDS:
             elapsed += round(float(number) * UNIT_MICROSECONDS[unit])
-        elif unit in UNIT_MONTHS and number.isdecimal():
+        elif number.isdecimal():
             months += int(number) * UNIT_MONTHS[unit]
         else:
             return None
-        at = part.end()
-    return (months, elapsed) if at else None
+    return (months, elapsed) if amounts else None
 
 
 def _point(value: object, now: datetime, what: str) -> datetime | None:
