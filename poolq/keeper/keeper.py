@@ -110,23 +110,20 @@ class Keeper:
         self._failure_detector = FailureDetector()
         self._silent: dict[str, int] = {}  # silent nodes, with their counters
         self._known: frozenset[str] = frozenset()
+        self._tasks = TaskRunner(self._warn)
         self._takeover = Takeover(
             engine=self._engine,
             node=node,
             config=config,
+            tasks=self._tasks,
             live_workers=self._live_workers,
             warn=self._warn,
             report=self._report,
             beat_if_due=self._beat_if_due,
         )
-        self._tasks = TaskRunner(self._warn)
         self._cancels = CancelWatch(self._engine, node, scores, self._name, wakeups.master.wake)
-        self._ticker = Ticker(
-            self._engine,
-            report=reporter.report,
-            beat_if_due=self._beat_if_due,
-            generation=lambda: scores.word(layout.DECLARED),
-        )
+        generation = partial(scores.word, layout.DECLARED)
+        self._ticker = Ticker(self._engine, reporter.report, self._beat_if_due, generation)
         self._unrecovered: set[int] = set()  # seqs; recovery failed since the last heartbeat
         self._orphans = Orphans(scores, self._warn)
         self._next_beat = self._next_takeover = self._next_sweep = 0.0

@@ -58,6 +58,7 @@ class Takeover:
         engine: Engine,
         node: str,
         config: Config,
+        tasks: TaskRunner,
         live_workers: Callable[[], set[str]],
         warn: Callable[[str], None],
         report: Callable[[Recovered, str], None],
@@ -69,7 +70,7 @@ class Takeover:
         self._warn = warn
         self._report = report
         self._beat_if_due = beat_if_due
-        self._tasks = TaskRunner(warn)
+        self._tasks = tasks
         self._duplicates = DuplicatePools(config.name)
         self._own_ttl = config.node_ttl
         self._ttls: dict[str, float] = {}

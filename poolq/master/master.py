@@ -100,27 +100,19 @@ class Master:
         self._dashboard = DashboardProcess(
             dashboard, self._scores, self._log, self._children.closed_in_child, pipes
         )
-        self._commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
-        self._signal_commands = SignalCommands(self._commands, self.pool, self._log)
+        commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
+        self._signal_commands = SignalCommands(commands, self.pool, self._log)
         rows_by_seq = self._children.rows
         self._publisher = StatusPublisher(config, node, self.pool, self._scores, rows_by_seq)
         report = StatusReport(config, self.pool, self._scores, rows_by_seq)
-        requests = Requests(self.pool, self._commands, report.collect, self._health, self._attach)
+        requests = Requests(self.pool, commands, report.collect, self._health, self._attach)
         self._control = ControlServer(lock.listener, requests.handle)
-        self._appliers: dict[type, Callable[[Any], None]] = {
-            actions.SpawnLogger: lambda _: self._children.spawn_logger(),
-            actions.SpawnKeeper: lambda _: self._children.spawn_keeper(),
-            actions.SpawnTemplate: lambda one: self._children.templates.start(one.generation),
-            actions.SpawnWorker: lambda one: self._children.spawn(one.slot, one.generation),
-            actions.Stop: self._stop,
-            actions.Kill: self._kill,
-            actions.CheckCode: self._check_code,
-            actions.DumpStack: self._dump_stack,
-            actions.KillJob: self._kill_job,
-            actions.Drain: self._drain,
-        }
-        # The master's log pipe does not block. What does not fit into it is dropped and counted.
-        reporter.attach(
+        self._appliers = self._make_appliers()
+        self._attach_log(pipes)
+
+    def _attach_log(self, pipes: Pipes) -> None:
+        """Log through a pipe that does not block: what does not fit is dropped and counted."""
+        self._reporter.attach(
             "master",
             pipes.writers.named("master"),
             pipes.writers.token,
@@ -260,6 +252,22 @@ class Master:
             self._log("info", f"worker {row.slot} (pid {proc.pid}) will be replaced: {why}")
 
     # applying
+
+    def _make_appliers(self) -> dict[type, Callable[[Any], None]]:
+        """Return what carries out each kind of action."""
+        children = self._children
+        return {
+            actions.SpawnLogger: lambda _: children.spawn_logger(),
+            actions.SpawnKeeper: lambda _: children.spawn_keeper(),
+            actions.SpawnTemplate: lambda one: children.templates.start(one.generation),
+            actions.SpawnWorker: lambda one: children.spawn(one.slot, one.generation),
+            actions.Stop: self._stop,
+            actions.Kill: self._kill,
+            actions.CheckCode: self._check_code,
+            actions.DumpStack: self._dump_stack,
+            actions.KillJob: self._kill_job,
+            actions.Drain: self._drain,
+        }
 
     def _drain(self, one: actions.Drain) -> None:
         self._log("info", one.why)

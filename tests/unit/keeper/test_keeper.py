@@ -173,6 +173,7 @@ def test_a_node_is_judged_by_the_node_ttl_of_its_beats(
             engine=engine,
             node="n",
             config=settings,
+            tasks=TaskRunner(warnings.append),
             live_workers=set,
             warn=warnings.append,
             report=lambda *_: None,
