@@ -1,30 +1,32 @@
-"""`poolq demo` first runs a producer in a child process, then a pool of 4 workers in another.
+"""`poolq demo` dispatches its jobs, then runs a pool of 4 workers as a process of its own.
 
 Both use the settings in the demo's folder, so that the user's settings and files have no effect.
-The parent process watches each child and forwards stop signals to it.
+The demo watches the pool and passes stop signals on to it.
 """
 
 import os
 import select
 import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
 
 from poolq import config
-from poolq.config import Config
-from poolq.dashboard.dashboard import Dashboard, has_terminal
-from poolq.demo import check, summary
+from poolq.dashboard.dashboard import has_terminal
+from poolq.demo import results
 from poolq.demo.work import DemoFiles, Work, dispatch, find_work, prepare
-from poolq.engines.base import Engine, Totals
+from poolq.engines.base import Engine
 from poolq.errors import EngineUnavailable, PoolqError, PoolStartError
-from poolq.system.fork import fork
 from poolq.system.runtime_folder import RUNTIME_VARIABLE, pool_folder
 from poolq.system.signal_queue import SignalQueue
 
 TICK_SECONDS = 1.0
+PROGRAM = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from poolq.cli import main; sys.exit(main())"
+)
 
 
 def run_demo(*, json: bool) -> int:
@@ -43,143 +45,93 @@ def run_demo(*, json: bool) -> int:
             f"the demo's folder cannot be made: {error}; make room, or set TMPDIR to another place"
         ) from None
     on_screen = has_terminal() and not json
-    flags = {"until_empty": True, "log_file": str(files.log) if on_screen else None}
-    settings = config.load(flags, environ={}, cwd=files.folder)
-    summary.begin(work, files, settings.name if on_screen else "")
-    engine = config.open_engine(settings)
+    _enter_project(files, on_screen=on_screen)
+    settings = config.load(cwd=files.folder)
+    results.begin(work, files, settings.name if on_screen else "")
+    dispatch(work, files)
+    with closing(config.open_engine(settings)) as engine:
+        began = monotonic()
+        code, stopped_by = _Pool(signals, work, files, engine, on_screen=on_screen).run()
+        seconds = monotonic() - began
+        totals, counts = engine.totals(), engine.counts()
+    waits = on_screen and any(one.ready or one.delayed for one in counts)
+    if stopped_by or (waits and not code):  # a key of the dashboard may have drained the pool
+        results.stopped(totals, counts, files)
+        return 128 + stopped_by if stopped_by else 0
+    if code:
+        how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
+        results.say(f"a process {how} before the work was done; {files.log} says why")
+        return 1
+    return results.end(work, files, totals, seconds, as_json=json)
+
+
+def _enter_project(files: DemoFiles, *, on_screen: bool) -> None:
+    """Enter the demo's folder, and unset poolq's environment variables."""
+    os.chdir(files.folder)
+    for name in [name for name in os.environ if name.startswith("POOLQ_")]:
+        del os.environ[name]
     try:
-        return _Demo(signals, work, files, settings, engine, on_screen=on_screen).run(json=json)
-    finally:
-        engine.close()
+        reachable = on_screen and bool(pool_folder(os.environ))
+    except PoolStartError:
+        reachable = False
+    if not reachable:
+        os.environ[RUNTIME_VARIABLE] = str(files.folder)  # keeps other pools apart
 
 
-def report(work: Work, files: DemoFiles, totals: Totals, seconds: float, *, json: bool) -> int:
-    """Print the summary. Returns 1 if the engine's counters and the output disagree, else 0."""
-    found = check.read_output(files)
-    summary.end(totals, found, seconds, files, json=json)
-    mismatches = [line for line in check.compare(work, files, totals, found) if not line.agrees]
-    summary.mismatches(mismatches)
-    return 1 if mismatches else 0
-
-
-class _Demo:
-    """One run of the demo; `engine` is only read."""
+class _Pool:
+    """The process of the pool; `engine` is only read."""
 
     def __init__(
-        self,
-        signals: SignalQueue,
-        work: Work,
-        files: DemoFiles,
-        settings: Config,
-        engine: Engine,
-        *,
-        on_screen: bool,
+        self, signals: SignalQueue, work: Work, files: DemoFiles, engine: Engine, *, on_screen: bool
     ) -> None:
         self._signals = signals
         self._work = work
-        self._files = files
-        self._settings = settings
         self._engine = engine
         self._on_screen = on_screen
-        self._shown = False  # whether the dashboard has the terminal
         self._stopped_by = 0
-
-    def run(self, *, json: bool) -> int:
-        code = self._process(self._produce, lambda _: None)
-        began = monotonic()
-        if code == 0 and not self._stopped_by:
-            self._shown = self._on_screen
-            code = self._process(self._pool, self._progress)
-            self._shown = False
-        seconds = monotonic() - began
-        if self._stopped_by:
-            summary.stopped(self._engine.totals(), self._engine.counts(), self._files)
-            return 128 + self._stopped_by
-        if code:
-            summary.broken(code, self._files)
-            return 1
-        if self._on_screen and any(one.ready or one.delayed for one in self._engine.counts()):
-            summary.stopped(self._engine.totals(), self._engine.counts(), self._files)
-            return 0  # a key of the dashboard has drained the pool
-        return report(self._work, self._files, self._engine.totals(), seconds, json=json)
-
-    def _produce(self) -> int:
-        self._enter_project()
+        root = str(Path(__file__).parents[2])  # poolq may not be installed
+        command = [sys.executable, "-P", "-c", PROGRAM, root, "run", "--until-empty"]
         try:
-            dispatch(self._work, self._files)
-        except PoolqError as error:
-            print(f"poolq: {error}", file=sys.stderr)
-            return error.exit_code
-        return 0
-
-    def _pool(self) -> int:
-        from poolq.log.reporting import set_up
-        from poolq.master.master import run_pool
-
-        self._enter_project()
-        return run_pool(
-            self._settings, set_up(), Dashboard(self._settings) if self._shown else None
-        )
-
-    def _enter_project(self) -> None:
-        """Enter the demo's folder, unset poolq's environment variables, and write to the log."""
-        os.chdir(self._files.folder)
-        log = os.open(self._files.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        for stream in (2,) if self._shown else (1, 2):
-            os.dup2(log, stream)
-        os.close(log)
-        for name in [name for name in os.environ if name.startswith("POOLQ_")]:
-            del os.environ[name]
-        if not (self._shown and _has_runtime_folder()):
-            os.environ[RUNTIME_VARIABLE] = str(self._files.folder)  # keeps other pools apart
-
-    def _process(self, main: Callable[[], int], tick: Callable[[float], None]) -> int:
-        """Run `main` in a child process and return the exit code. `tick` is called about every
-        second, with the seconds since the start."""
-        began = monotonic()
-        try:
-            closed = (self._signals.fd, self._signals.write)
-            pid = fork(main, closed, alone=not self._shown)
+            with files.log.open("ab") as log:
+                # On the screen, it is in the group that gets Ctrl-C from the terminal.
+                self._process = subprocess.Popen(
+                    [*command, f"--log-file={files.log}"] if on_screen else command,
+                    stdin=None if on_screen else subprocess.DEVNULL,
+                    stdout=None if on_screen else log,
+                    stderr=log,
+                    process_group=None if on_screen else 0,
+                )
         except OSError as error:
             raise PoolqError(f"the demo cannot start a process: {error.strerror}") from None
+
+    def run(self) -> tuple[int, int]:
+        """Wait for the end of the pool. Returns its exit code, and the signal that stopped it."""
+        began = monotonic()
         ticks = 1
         while True:
             due = began + ticks * TICK_SECONDS
             select.select([self._signals.fd], [], [], max(0.0, due - monotonic()))
             for name in self._signals.take():
                 if name != "SIGCHLD":
-                    self._stop(pid, signal.Signals[name])
-            gone, status = os.waitpid(pid, os.WNOHANG)
-            if gone:
-                return os.waitstatus_to_exitcode(status)
+                    self._stop(signal.Signals[name])
+            code = self._process.poll()
+            if code is not None:
+                return code, self._stopped_by
             if monotonic() >= due:
                 ticks += 1
-                tick(monotonic() - began)
+                self._progress(monotonic() - began)
 
-    def _stop(self, pid: int, signal_number: signal.Signals) -> None:
-        """Ask the process to let running jobs finish and then end. The second time, ask it to kill
-        them, unless it is a pool on the screen, which itself gets each Ctrl-C from the terminal."""
+    def _stop(self, signal_number: signal.Signals) -> None:
+        """Ask the pool to let running jobs finish and then end. The second time, ask it to kill
+        them, unless it is on the screen, where it gets each Ctrl-C from the terminal."""
         again = self._stopped_by or signal_number is signal.SIGQUIT
         self._stopped_by = self._stopped_by or signal_number
-        if not (self._shown and again and signal_number is signal.SIGINT):
-            os.kill(pid, signal.SIGQUIT if again else signal.SIGTERM)
-        if not self._shown:
-            summary.stopping()
+        if not (self._on_screen and again and signal_number is signal.SIGINT):
+            self._process.send_signal(signal.SIGQUIT if again else signal.SIGTERM)
+        if not self._on_screen:
+            results.say("stopping: running jobs may finish; a second signal kills them")
 
     def _progress(self, seconds: float) -> None:
-        if self._stopped_by or self._shown or not sys.stderr.isatty():
-            return
-        try:
-            totals = self._engine.totals()
-        except EngineUnavailable:
-            return  # the engine is too busy; the next tick tries again
-        summary.progress(self._work, totals, seconds)
-
-
-def _has_runtime_folder() -> bool:
-    """Return whether there is a folder in which other commands of this user find the pool."""
-    try:
-        pool_folder(os.environ)
-    except PoolStartError:
-        return False
-    return True
+        if not self._stopped_by and not self._on_screen and sys.stderr.isatty():
+            with suppress(EngineUnavailable):  # it is too busy; the next tick tries again
+                results.progress(self._work, self._engine.totals(), seconds)

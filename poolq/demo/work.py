@@ -76,28 +76,21 @@ def dispatch(work: Work, files: DemoFiles) -> None:
     from poolq.demo.jobs import CallWebhook, SendMail, index_file, kill_worker_once
 
     kill_worker_once.dispatch(mark=str(files.crash))
-    poolq.dispatch_many(
-        CallWebhook,
-        [
-            {
-                "url": f"https://shop{number}.example/hook",
-                "answers": list(answers),
-                "delivered": str(files.delivered),
-                "gave_up": str(files.gave_up),
-            }
-            for number, answers in enumerate((*RECOVERING_ANSWERS, *FAILING_ANSWERS), 1)
-        ],
-    )
-    poolq.dispatch_many(
-        SendMail,
-        [
-            {
-                "to": f"reader{number}@example.com",
-                "subject": f"Newsletter, copy {number}",
-                "maildir": str(files.maildir),
-            }
-            for number in range(1, MAIL_COUNT + 1)
-        ],
-    )
+    places = {"delivered": str(files.delivered), "gave_up": str(files.gave_up)}
+    answers = enumerate((*RECOVERING_ANSWERS, *FAILING_ANSWERS), 1)
+    hooks = [
+        {"url": f"https://shop{number}.example/hook", "answers": list(given), **places}
+        for number, given in answers
+    ]
+    mails = [
+        {
+            "to": f"reader{number}@example.com",
+            "subject": f"Newsletter, copy {number}",
+            "maildir": str(files.maildir),
+        }
+        for number in range(1, MAIL_COUNT + 1)
+    ]
     indexed = [{"path": path, "index": str(files.index)} for path in work.sources]
+    poolq.dispatch_many(CallWebhook, hooks)
+    poolq.dispatch_many(SendMail, mails)
     poolq.dispatch_many(index_file, indexed)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from poolq import config
-from poolq.demo import run, work
+from poolq.demo import results, work
 from tests.support.cli import Command, environment
 from tests.support.processes import Process, session
 from tests.support.server import bound_to_us
@@ -133,12 +133,12 @@ def test_all_the_work_is_done_and_can_be_seen(
 
     settings = config.load(environ={}, cwd=places.folder)
     totals = config.open_engine(settings).totals()
-    assert run.report(todo, places, totals, 10.0, json=False) == 0
+    assert results.end(todo, places, totals, 10.0, as_json=False) == 0
     shown = capsys.readouterr()
     assert f"output:    {places.folder}\n" in shown.out
     assert "wrong" not in shown.err
     next((places.maildir / "new").iterdir()).unlink()
-    assert run.report(todo, places, totals, 10.0, json=False) == 1
+    assert results.end(todo, places, totals, 10.0, as_json=False) == 1
     assert (
         "these numbers differ: mails sent: 60 dispatched, 60 counted by the engine, 59 found"
         in capsys.readouterr().err
