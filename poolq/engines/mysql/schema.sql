@@ -1,4 +1,4 @@
--- poolq on MySQL 8.0.1+ and MariaDB 10.6+, version 3.
+-- poolq on MySQL 8.0.1+ and MariaDB 10.6+, version 4.
 -- Names are VARBINARY, so that they are compared byte by byte. Times are microseconds since the
 -- epoch, UTC. {ns} is the namespace. Each statement can be repeated, as MySQL commits each by itself.
 
@@ -214,18 +214,18 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
--- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `seat`: the job that
--- took the slot first. `handed`: how often it was handed on since then. The row (name, GATE_WINDOW) of
--- the windows is the gate's lock. It is `plain` if there are no more rows than slots, and no job waits.
+-- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `number`: from 0,
+-- below the gate's limit. `handed`: how often the slot was handed on. The row (name, GATE_WINDOW) of the
+-- windows is the gate's lock.
 CREATE TABLE IF NOT EXISTS {ns}_slots (
     name VARBINARY(1000) NOT NULL,
-    seat CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    number BIGINT NOT NULL,
     id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     place VARBINARY(1100) NOT NULL,
     request BIGINT NOT NULL,
     idx INT NOT NULL,
     handed BIGINT NOT NULL DEFAULT 0,
-    PRIMARY KEY (name, seat)
+    PRIMARY KEY (name, number)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- `deploys`: the last deploy.

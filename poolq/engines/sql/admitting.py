@@ -1,41 +1,95 @@
-"""Admits claimed jobs under their limits."""
+"""Admits claimed jobs under their limits.
 
+A job whose only limit is a gate goes on with the slot of the worker's last job of that gate, if
+possible (`gates.hand_on`). `LastClaims` remembers that job; what it forgets, costs only time.
+"""
+
+from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
-from poolq.engines.base import Claim
+from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sql import deploys, gates, limit_windows
-from poolq.engines.sql.session import Query, Transaction
+from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.engines.sql.settling import claim_clock
 from poolq.engines.sql.stepping import lock_worker
-from poolq.jobs.concurrency import is_gate
+from poolq.jobs.concurrency import gates_of, is_gate
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Rule
 
 #: Marks a claim whose start the windows have counted, so that they do not count it again if the
 #: worker has not received the answer and asks again. Slots of gates need no mark.
 MARK_ADMITTED = "UPDATE {jobs} SET admitted = 1 WHERE id = ?"
+#: Of how many workers and keys the last claim is remembered.
+MAX_KNOWN = 1000
+
+
+class LastClaims(OrderedDict[tuple[str, str], Claim]):
+    """By worker and key, the last claim that has taken a slot of this gate."""
+
+    def note(self, worker: str, rules: Sequence[Rule], claim: Claim) -> None:
+        for rule in gates_of(rules):
+            self[worker, rule.key] = claim
+            self.move_to_end((worker, rule.key))
+        while len(self) > MAX_KNOWN:
+            self.popitem(last=False)
 
 
 def admit(
+    session: Session,
+    last: LastClaims,
+    rules: Sequence[Rule],
+    held: tuple[str, Claim] | None,
+    ended: Sequence[EndedSlots],
+) -> Admission:
+    """See `Engine.admit`."""
+    if held is not None and _goes_on(session, last, rules, held, ended):
+        admission = ADMITTED
+    else:
+        queries = gates.free(held[0], ended) if held else []
+        work = partial(_admit, rules=rules, held=held, queries=queries)
+        admission = session.transact(work, gives_way=True)
+    if held is not None and not admission.wait and not admission.stale:
+        last.note(held[0], rules, held[1])
+    return admission
+
+
+def _goes_on(
+    session: Session,
+    last: LastClaims,
+    rules: Sequence[Rule],
+    held: tuple[str, Claim],
+    ended: Sequence[EndedSlots],
+) -> bool:
+    """Give the job the slot of the worker's last job, and free the others. Returns whether it has
+    it."""
+    (worker, claim), rule = held, rules[0]
+    if len(rules) > 1 or not is_gate(rule) or claim.asks:
+        return False
+    olds = [old for old, its in ended if any(one.key == rule.key for one in gates_of(its))]
+    old = olds[0] if olds else last.get((worker, rule.key))
+    if old is None:
+        return False
+    query = gates.hand_on(rule, old, worker, claim, has_ended=bool(olds))
+    return session.change(query, *gates.free(worker, ended, but=(rule.key, old))) > 0
+
+
+def _admit(
     tx: Transaction,
     rules: Sequence[Rule],
     held: tuple[str, Claim] | None,
-    leaving: gates.Leaving,
+    queries: Sequence[Query],
 ) -> Admission:
-    """See `Engine.admit`."""
+    """Free slots by these queries, and take what the rules ask for, or nothing."""
     if held is None:
-        return limit_windows.admit(tx, rules) or Admission(0)
+        return limit_windows.admit(tx, rules) or ADMITTED
     worker, claim = held
     if claim.asks:
         deploys.name_limits(tx, claim, rules)
+    tx.later(*queries)
     windows = [rule for rule in rules if not is_gate(rule)]
     clock = claim_clock(worker, claim, windows)
     if len(windows) < len(rules):
-        if len(rules) == 1:
-            if gates.enter_at_once(tx, rules[0], held, clock, leaving):
-                return Admission(0)
-        else:
-            tx.later(*leaving.queries)
-        admission = gates.admit(tx, rules, clock, held, leaving.seat)
+        admission = gates.admit(tx, rules, clock, held)
     else:
         admission = limit_windows.admit(tx, rules, clock)
     if admission is None:

@@ -15,7 +15,7 @@ from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step,
 from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
-    admin, cancelling, deploys, gates, handing_on, holds, idle_queues, limit_overrides,
+    admin, admitting, cancelling, deploys, gates, holds, idle_queues, limit_overrides,
     limit_windows, nodes, pushing, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
@@ -59,7 +59,7 @@ class SQLEngine(Engine):
         self._lined_queues: set[str] = set()
         self._delayed_queues: set[str] = set()
         self._cursors = ScanCursors(fresh)
-        self._slots = handing_on.KnownSlots()
+        self._last_claims = admitting.LastClaims()
         self._swept = limit_windows.FIRST_POSITION
         self.schedules = SQLSchedules(lambda: self.session)
 
@@ -127,7 +127,6 @@ class SQLEngine(Engine):
 
     def register(self, registration: base.Registration) -> None:
         self._settled_aside.pop(registration.worker, None)
-        self._slots.forget(registration.worker)
         self._change(partial(nodes.register, one=registration))
 
     def step(
@@ -171,7 +170,6 @@ class SQLEngine(Engine):
             self._cursors.note(*where, end)
         if ctx.bytes_left < 0 or ctx.brought_back:
             self._cursors.forget()  # jobs that were read or brought back may come next
-        self._slots.note_settled(settlements, answer.stale)
         self._remember(ctx)
         return answer
 
@@ -203,7 +201,6 @@ class SQLEngine(Engine):
 
         late, aside = self._change(work, gives_way=True)
         self._settled_aside[worker] = max(self._settled_aside.get(worker, 0) + 1, aside)
-        self._slots.note_settled(settlements, late)
         return late
 
     def admit(
@@ -212,7 +209,7 @@ class SQLEngine(Engine):
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
-        return handing_on.admit(self.session, self._slots, rules, held, ended)
+        return admitting.admit(self.session, self._last_claims, rules, held, ended)
 
     def accept(self, worker: str, deploy: int = 0) -> int:
         def work(tx: Transaction) -> int:

@@ -166,7 +166,6 @@ def _open_line(tx: Transaction, place: str, queue: str, rule: Rule, deploy: int)
     line = rule.key, rule.span
     if is_gate(rule):
         tx.later(Query(gates.OPEN_LINE, (place, queue, *line, rule.limit, deploy)))
-        tx.at_end(Query(gates.HAS_LINE, line))
         return
     window = rule.limit, rule.window, *line
     tx.later(Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, deploy, place)))
@@ -339,7 +338,7 @@ def _grant_first(
             continue
         rules = counters.overridden(named_rules)
         mine = locked if locked and any(map(is_gate, rules)) else None
-        at = mine.refusing(rules, to_text(job[0])) if mine else None
+        at = gates.refusing(mine, rules, to_text(job[0])) if mine else None
         admission = Admission(GATE_WAIT, at) if at is not None else _admit(counters, rules)
         if not admission.wait:
             save_windows(tx, counters)

@@ -14,11 +14,11 @@ STORE_PARKED = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, hist
     SELECT ?, ?, ?, {now}, CASE WHEN ? > 0 THEN {now} + ? END, x'', ?, ?"""
 #: A new line counts as named by the newest code.
 OPEN_LINE = gates.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
-#: The limit that is named last applies, in all queues, unless workers' code has named one. The gate
-#: is not `plain`, as jobs wait.
+#: The limit that is named last applies, in all queues, unless workers' code has named one. If
+#: that changes, no slot is handed on before the slots have been counted.
 NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, {now}) {on:name, span}
-    most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END, plain = 0"""
+    used = {greatest}(used, most), most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END"""
 
 
 def push_parked(tx: Transaction, pushes: Sequence[ParkedPush]) -> None:

@@ -1,4 +1,4 @@
--- poolq on SQLite 3.35+, version 3. Times are microseconds since the epoch, UTC.
+-- poolq on SQLite 3.35+, version 4. Times are microseconds since the epoch, UTC.
 -- {ns} is the namespace.
 
 -- Jobs that wait or run. `place`: '' ready, 'd' delayed until `due_at`, 'w:<worker>' claimed,
@@ -91,7 +91,7 @@ CREATE TABLE IF NOT EXISTS {ns}_nodes (
 ) WITHOUT ROWID;
 
 -- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
--- `deploy`: of a gate, by which deploy's code `most` was named.
+-- `deploy`: of a gate, by which deploy's code `most` was named. `used` of a gate: see sql/gates.py.
 -- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
 -- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
 -- certainly neither a hold of the key nor a limit that a person has set.
@@ -213,17 +213,17 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
 CREATE INDEX IF NOT EXISTS {ns}_declared_name ON {ns}_declared (name, node);
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
--- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `seat`: the job that
--- took the slot first. `handed`: how often it was handed on since then.
+-- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `number`: from 0,
+-- below the gate's limit. `handed`: how often the slot was handed on.
 CREATE TABLE IF NOT EXISTS {ns}_slots (
     name TEXT NOT NULL,
-    seat TEXT NOT NULL,
+    number INTEGER NOT NULL,
     id TEXT NOT NULL,
     place TEXT NOT NULL,
     request INTEGER NOT NULL,
     idx INTEGER NOT NULL,
     handed INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (name, seat)
+    PRIMARY KEY (name, number)
 ) WITHOUT ROWID;
 
 -- `deploys`: the last deploy.
