@@ -63,18 +63,6 @@ def test_a_pool_is_shown_and_tells_what_it_did(screens: Screens, project: Projec
     assert "done jobs" not in tty.raw.decode(), "no line of the log got into the screen"
 
 
-def test_ctrl_c_drains_and_the_dashboard_stays(screens: Screens, project: Project) -> None:
-    tty = screens.shown(1)
-    project.dispatch("Held")
-    tty.until_shows("1/1 busy")
-    tty.type(CTRL_C)
-    tty.until_shows("DRAINING", "1/1 busy")
-    project.ledger.open()
-    assert tty.until_ends() == 0
-    assert tty.restored()
-    assert "1 done" in tty.look()
-
-
 def test_a_second_ctrl_c_says_that_it_was_too_soon_or_what_it_killed(
     screens: Screens, project: Project
 ) -> None:
@@ -100,8 +88,16 @@ def test_a_second_ctrl_c_says_that_it_was_too_soon_or_what_it_killed(
     assert screens.log.read_text().count("is ignored") == 1
 
 
-def test_q_asks_and_a_no_changes_nothing(screens: Screens) -> None:
+def test_keys_change_the_pool_and_end_it_after_a_question(screens: Screens) -> None:
     tty = screens.shown(1)
+    tty.type("+")
+    tty.until_shows("scaled to 2 workers", "WORKERS 2")
+    tty.type("-")
+    tty.until_shows("scaled to 1 worker", "WORKERS 1")
+    tty.type("R")
+    tty.until_shows("y/N")
+    tty.type("y")
+    tty.until_shows("trying generation 2", "RUNNING g2")
     tty.type("q")
     tty.until_shows("End the pool when its running jobs have finished? y/N")
     tty.type("n")
@@ -114,19 +110,6 @@ def test_q_asks_and_a_no_changes_nothing(screens: Screens) -> None:
     assert "WORKERS" not in tty.look(), "pyte has no other screen, as the kernel's console"
 
 
-def test_keys_change_the_pool(screens: Screens) -> None:
-    tty = screens.shown(1)
-    tty.type("+")
-    tty.until_shows("scaled to 2 workers", "WORKERS 2")
-    tty.type("-")
-    tty.until_shows("scaled to 1 worker", "WORKERS 1")
-    tty.type("R")
-    tty.until_shows("y/N")
-    tty.type("y")
-    tty.until_shows("trying generation 2", "RUNNING g2")
-    drained(tty)
-
-
 def test_replaced_workers_are_not_counted_as_busy_ones(screens: Screens, project: Project) -> None:
     tty = screens.shown(2)
     project.dispatch_many("Held", 2)
@@ -136,9 +119,11 @@ def test_replaced_workers_are_not_counted_as_busy_ones(screens: Screens, project
     project.dispatch_many("Held", 2)
     tty.until_shows("2/2 busy +2 leaving")
     tty.type(CTRL_C)
-    tty.until_shows("pool draining: 4 jobs may finish")
+    tty.until_shows("DRAINING", "pool draining: 4 jobs may finish")
     project.ledger.open()
     assert tty.until_ends() == 0
+    assert tty.restored()
+    assert "4 done" in tty.look()
 
 
 def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project) -> None:
@@ -218,16 +203,6 @@ def test_ctrl_s_stops_the_picture_and_no_job(screens: Screens, project: Project)
     assert tty.until_ends() == 0, "nobody waits for the terminal"
 
 
-def test_a_terminal_that_nobody_reads_is_not_waited_for(screens: Screens, project: Project) -> None:
-    tty = screens.shown(2, size=(300, 100))
-    for columns in range(299, 260, -1):  # each makes a whole frame
-        tty.resize(columns, 100)
-    project.dispatch_many("Quick", 100)
-    until(project.settled, 20, "the jobs")
-    tty.kill(signal.SIGTERM)
-    until(lambda: not tty.processes(), 20, "the end")
-
-
 def test_it_follows_the_size(screens: Screens) -> None:
     tty = screens.shown(2)
     for columns, lines in ((200, 50), (60, 15), (20, 5), (300, 8), (10, 3)):
@@ -245,16 +220,10 @@ def test_it_follows_the_size(screens: Screens) -> None:
     drained(tty)
 
 
-def test_no_color_is_obeyed(screens: Screens) -> None:
-    tty = screens.run("--procs=1", NO_COLOR="1")
-    tty.until_shows("RUNNING g1")
-    assert tty.colours() == {"default"}
-    drained(tty)
-
-
-def test_a_locale_of_ascii_gets_nothing_else(screens: Screens) -> None:
-    tty = screens.run("--procs=1", LC_ALL="C", PYTHONUTF8="0")
+def test_no_color_and_a_locale_of_ascii_are_obeyed(screens: Screens) -> None:
+    tty = screens.run("--procs=1", LC_ALL="C", PYTHONUTF8="0", NO_COLOR="1")
     tty.until_shows("* RUNNING g1", "....")
+    assert tty.colours() == {"default"}
     drained(tty)
     assert tty.raw.isascii()
 

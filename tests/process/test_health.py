@@ -34,21 +34,26 @@ def health(pool: Pool, *args: str) -> tuple[int, str]:
     return done.code, done.line if done.err else ""
 
 
-def test_a_healthy_pool(project: Project) -> None:
-    pool = project.ready(2)
+def test_a_pool_that_is_well_paused_hung_and_gone(project: Project) -> None:
+    pool = project.ready(1)
     assert health(pool, "--live") == (0, "")
     assert health(pool, "--ready") == (0, "")
     assert health(pool, "--ready", "--name=default") == (0, "")
     assert health(pool, "--ready", "--name", "default") == (0, "")  # by way of the whole command
-
-
-def test_a_paused_pool_is_live_but_not_ready(project: Project) -> None:
-    pool = project.ready(1)
+    assert health(pool, "--live", "--name=x") == (69, "no pool named 'x' runs here")
+    code, why = health(pool)
+    assert (code, why.partition(" (")[0]) == (2, "give one of --live and --ready")
     poolq(pool, "pause")
     assert health(pool, "--live") == (0, "")
     assert health(pool, "--ready") == (1, "pool 'default' is not ready: it is paused")
     poolq(pool, "resume")
     assert health(pool, "--ready") == (0, "")
+    pool.stop_master()
+    assert health(pool, "--live") == (1, "pool 'default' is not live: no answer within 2 s")
+    pool.continue_master()
+    assert health(pool, "--live") == (0, "")
+    pool.kill_tree()
+    assert health(pool, "--live") == (69, "no pool named 'default' runs here")
 
 
 def test_a_pool_without_its_broker_is_live_but_not_ready(project: Project) -> None:
@@ -59,23 +64,6 @@ def test_a_pool_without_its_broker_is_live_but_not_ready(project: Project) -> No
         assert why.startswith("pool 'default' is not ready: the broker has not answered for")
         assert health(pool, "--live") == (0, "")
     until(lambda: health(pool, "--ready") == (0, ""))
-
-
-def test_a_pool_whose_master_hangs_is_not_live(project: Project) -> None:
-    pool = project.ready(1)
-    pool.stop_master()
-    assert health(pool, "--live") == (1, "pool 'default' is not live: no answer within 2 s")
-    pool.continue_master()
-    assert health(pool, "--live") == (0, "")
-
-
-def test_no_pool_and_no_probe(project: Project) -> None:
-    pool = project.ready(1)
-    assert health(pool, "--live", "--name=x") == (69, "no pool named 'x' runs here")
-    code, why = health(pool)
-    assert (code, why.partition(" (")[0]) == (2, "give one of --live and --ready")
-    pool.kill_tree()
-    assert health(pool, "--live") == (69, "no pool named 'default' runs here")
 
 
 def test_the_name_is_read_from_where_all_settings_are(project: Project, tmp_path: Path) -> None:
@@ -95,29 +83,33 @@ def test_the_name_is_read_from_where_all_settings_are(project: Project, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("file", "text"),
+    ("name", "files"),
     [
-        (".env", "OTHER=1\n"),
-        ("", ""),
-        ("poolq.toml", 'name = "mine-1"\napp = ["jobs"]\n'),
-        ("pyproject.toml", '[project]\nname = "it"\n[tool]\npoolq.name = "mine-1"\n'),
+        ("shop.eu", [(".env", "OTHER=1\n"), (".env", "")]),
+        (
+            "mine-1",
+            [
+                ("poolq.toml", 'name = "mine-1"\napp = ["jobs"]\n'),
+                ("pyproject.toml", '[project]\nname = "it"\n[tool]\npoolq.name = "mine-1"\n'),
+            ],
+        ),
     ],
 )
 def test_a_probe_imports_next_to_nothing(
-    project: Project, tmp_path: Path, file: str, text: str
+    project: Project, tmp_path: Path, name: str, files: list[tuple[str, str]]
 ) -> None:
-    name = "mine-1" if "mine-1" in text else "shop.eu"
     pool = project.ready(1, f"--name={name}")
-    folder = tmp_path / "shop.eu"
-    folder.mkdir()
-    if file:
-        (folder / file).write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", PROBE],
-        cwd=folder,
-        env=environment(RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME=""),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "0 []\n"
+    for number, (file, text) in enumerate(files):
+        folder = tmp_path / f"{number}" / "shop.eu"
+        folder.mkdir(parents=True)
+        if text:
+            (folder / file).write_text(text)
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", PROBE],
+            cwd=folder,
+            env=environment(RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME=""),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "0 []\n", file

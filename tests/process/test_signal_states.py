@@ -103,7 +103,7 @@ def draining(project: Project) -> Pool:
 @pytest.mark.parametrize(
     ("state", "how", "code"),
     [
-        (boot, "SIGINT", 0), (boot, "SIGQUIT", 0),
+        (boot, "SIGTERM", 0), (boot, "SIGINT", 0), (boot, "SIGQUIT", 0),
         (hung, "SIGINT", 5), (hung, "SIGQUIT", 5),
         (recycling, "SIGTERM", 0), (recycling, "SIGINT", 0), (recycling, "SIGQUIT", 5),
         (reloading, "SIGINT", 0), (reloading, "SIGQUIT", 5),

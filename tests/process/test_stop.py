@@ -44,14 +44,6 @@ def test_term_ends_an_idle_pool_at_once(project: Project) -> None:
 
 
 @sqlite
-def test_term_ends_a_pool_that_boots(project: Project) -> None:
-    pool = project.pool(2)
-    until(lambda: "pool default starts" in pool.log)
-    pool.signal(signal.SIGTERM)
-    assert pool.wait_exit() == 0
-
-
-@sqlite
 def test_a_job_that_outlives_the_stop_timeout_is_released_uncounted(project: Project) -> None:
     pool = project.ready(1, "--stop-timeout=0.3")
     running = project.dispatch("Held", attempts=1)
@@ -87,7 +79,10 @@ def test_int_drains_and_int_again_aborts(project: Project) -> None:
     pool.until_runs(running)
     begun = time.monotonic()
     pool.signal(signal.SIGINT)
-    pool.until_said("SIGINT: draining")
+    assert pool.until_said("SIGINT: draining").partition("draining; ")[2] == (
+        f"jobs:Held {running} may run for at most 60 s, and are then killed and released; another "
+        "Ctrl-C kills them at once"
+    )
     pool.signal(signal.SIGINT)  # at once: a terminal's second signal for one key, or a nervous hand
     until(lambda: time.monotonic() - begun > 1.1, 5, "a second")
     assert pool.code is None
@@ -95,23 +90,6 @@ def test_int_drains_and_int_again_aborts(project: Project) -> None:
     pool.signal(signal.SIGINT)
     assert pool.wait_exit() == 5
     assert uncounted(project, running)
-
-
-@sqlite
-def test_int_alone_drains(project: Project) -> None:
-    pool = project.ready(1)
-    running = project.dispatch("Held")
-    pool.until_runs(running)
-    pool.signal(signal.SIGINT)
-    pool.until_said("SIGINT: draining")
-    (said,) = [line for line in pool.log.splitlines() if "SIGINT: draining" in line]
-    assert said.partition("draining; ")[2] == (
-        f"jobs:Held {running} may run for at most 60 s, and are then killed and released; another "
-        "Ctrl-C kills them at once"
-    )
-    project.ledger.open()
-    assert pool.wait_exit() == 0
-    assert project.ledger.ids("end") == [running]
 
 
 @redis_and_sqlite
@@ -135,15 +113,27 @@ def test_quit_of_an_idle_pool_kills_no_job(project: Project) -> None:
 
 
 @sqlite
-def test_quit_sent_to_a_worker_releases_its_job(project: Project) -> None:
+def test_signals_that_are_sent_to_a_worker(project: Project) -> None:
+    """Those of a terminal do nothing, QUIT releases its job, and TERM replaces it after its job."""
     pool = project.ready(1)
     running = project.dispatch("Held")
     project.ledger.until("start", running)
-    pool.until_runs(running).kill(signal.SIGQUIT)
-    project.ledger.until("start", running, 2)
+    first = pool.until_runs(running)
+    for how in ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGQUIT"):
+        first.kill(signal.Signals[how])
+    starts = project.ledger.until("start", running, 2)
+    assert [line.pid == first.pid for line in starts] == [True, False]
+    second = pool.until_runs(running)
+    for how in ("SIGINT", "SIGHUP", "SIGTTIN", "SIGTTOU", "SIGUSR1"):
+        second.kill(signal.Signals[how])
+    second.kill(signal.SIGTERM)
+    second.kill(signal.SIGTERM)
     project.ledger.open()
-    until(project.settled)
-    assert project.total("crashed") == 0
+    until(lambda: gone(second.pid))
+    pool.until_idle(1)
+    assert project.ledger.times("start") == {running: 2}
+    assert project.ledger.times("end") == {running: 1}
+    assert (project.total("done"), project.total("crashed")) == (1, 0)
 
 
 @each_kind
@@ -159,34 +149,6 @@ def test_a_job_that_sends_quit_to_its_worker_fails(project: Project) -> None:
     causes = [(one.cause, one.exit_code) for one in entries(state.history)]
     assert causes[:4] == [("returned", 131)] * 2 + [("crash", 131)] * 2
     assert set(project.ledger.ids("end")) == set(others)
-
-
-@sqlite
-def test_term_sent_to_a_worker_finishes_its_job_and_replaces_it(project: Project) -> None:
-    pool = project.ready(1)
-    running = project.dispatch("Held")
-    worker = pool.until_runs(running)
-    worker.kill(signal.SIGTERM)
-    worker.kill(signal.SIGTERM)
-    project.ledger.open()
-    until(lambda: gone(worker.pid))
-    pool.until_idle(1)
-    assert project.ledger.times("end") == {running: 1}
-    assert project.total("done") == 1
-
-
-@sqlite
-def test_signals_of_a_terminal_do_nothing_to_a_worker(project: Project) -> None:
-    pool = project.ready(1)
-    running = project.dispatch("Held")
-    worker = pool.until_runs(running)
-    for how in (signal.SIGINT, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1):
-        worker.kill(how)
-    project.ledger.open()
-    project.ledger.until("end", running)
-    assert project.ledger.lines("start", running)[0].pid == worker.pid
-    assert pool.until_idle(1)[0].pid == worker.pid
-    assert project.total("crashed") == 0
 
 
 def uncounted(project: Project, id: str) -> bool:

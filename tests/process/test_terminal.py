@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -40,23 +39,6 @@ def test_ctrl_c_drains_without_signalling_the_jobs(project: Project, terminal: T
     assert pool.wait_exit() == 0
     assert project.ledger.times("end") == {running: 1}
     assert project.total("crashed") == 0
-
-
-@sqlite
-def test_a_second_ctrl_c_releases_the_jobs(project: Project, terminal: Terminal) -> None:
-    person, programs = terminal
-    pool = project.pool(1, terminal=programs)
-    running = project.dispatch("Held")
-    pool.until_runs(running)
-    begun = time.monotonic()
-    os.write(person, CTRL_C)
-    pool.until_said("SIGINT: draining")
-    until(lambda: time.monotonic() - begun > 1.1, 5, "a second wish")
-    os.write(person, CTRL_C)
-    assert pool.wait_exit() == 5
-    found = project.engine.find(running)
-    assert found is not None
-    assert (found.status, found.state.crashes) == ("ready", 0)
 
 
 @sqlite

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from contextlib import ExitStack
@@ -22,19 +21,6 @@ from tests.support.wait import until
 
 __all__ = ["screens"]
 CTRL_C, CTRL_U = "\x03", "\x15"
-MAILS = """
-from poolq import Job, Limit
-
-class Mail(Job):
-    queue = "mails"
-    on_limit = "park"
-
-    def rate_limit(self):
-        return Limit(1, minutes=5)
-
-    def run(self):
-        pass
-"""
 
 
 def top(screens: Screens, pool: Pool) -> Command:
@@ -73,18 +59,6 @@ def test_it_leaves_as_any_program_does(screens: Screens, project: Project, how: 
 
 
 @sqlite
-def test_it_says_that_the_pool_has_ended(screens: Screens, project: Project) -> None:
-    pool = project.ready(1)
-    tty = screens.top(pool)
-    tty.until_shows("WORKERS 1")
-    pool.signal(signal.SIGTERM)
-    assert pool.wait_exit() == 0
-    assert tty.until_ends() == 0
-    assert "pool default has ended after" in tty.look()
-    assert tty.restored()
-
-
-@sqlite
 def test_a_killed_master_is_no_end_of_its_jobs(screens: Screens, project: Project) -> None:
     pool = project.ready(1)
     pool.until_runs(project.dispatch("Held"))
@@ -98,7 +72,9 @@ def test_a_killed_master_is_no_end_of_its_jobs(screens: Screens, project: Projec
 
 
 @sqlite
-def test_a_master_that_hangs_is_told(screens: Screens, project: Project) -> None:
+def test_a_master_that_hangs_and_the_end_of_the_pool_are_told(
+    screens: Screens, project: Project
+) -> None:
     pool = project.ready(1)
     tty = screens.top(pool)
     tty.until_shows("WORKERS 1")
@@ -106,6 +82,11 @@ def test_a_master_that_hangs_is_told(screens: Screens, project: Project) -> None
     tty.until_shows("master hangs: it has given no sign of life for")
     pool.continue_master()
     tty.until_hides("master hangs")
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    assert tty.until_ends() == 0
+    assert "pool default has ended after" in tty.look()
+    assert tty.restored()
 
 
 @sqlite
@@ -115,32 +96,6 @@ def test_there_is_no_pool(screens: Screens, project: Project) -> None:
     said = tty.look().strip()
     assert said.startswith("poolq: no pool named 'default' runs here")
     assert b"\x1b" not in tty.raw
-
-
-@sqlite
-def test_queues_and_failed_jobs_are_acted_on(screens: Screens, project: Project) -> None:
-    pool = project.ready(1)
-    first, second = project.dispatch("Fails"), project.dispatch("Fails")
-    until(lambda: len(project.failed()) == 2, 10, "two failed jobs")
-    tty = screens.top(pool)
-    tty.until_shows("FAILURES 2", "QUEUES 1")
-    tty.type("tab", "p")
-    tty.until_shows("queue default is paused, on all nodes", "PAUSED")
-    tty.type("p")
-    tty.until_shows("queue default is resumed")
-    tty.type("tab", "tab", "enter")
-    tty.until_shows(second, "PAYLOAD", "TRACEBACK", "HISTORY", "in run", "ValueError: no luck")
-    tty.type("esc", "r")
-    tty.until_shows(f"job {second} is retried")
-    project.ledger.until("start", second, times=2)
-    tty.type("j", "X")
-    tty.until_shows("Forget failed job jobs:Fails", "y/N")
-    tty.type("enter")
-    tty.until_shows("nothing was changed")
-    assert first in project.failed()
-    tty.type("/", *first[-12:], "enter", "X", "y")
-    tty.until_shows(f"job {first} is forgotten")
-    assert first not in project.failed()
 
 
 @sqlite
@@ -281,7 +236,8 @@ def test_a_broker_that_hangs_holds_up_no_key(
 
 
 @sqlite
-def test_all_of_it_once(screens: Screens, project: Project) -> None:
+def test_all_of_it_once(screens: Screens, project: Project, tmp_path: Path) -> None:
+    """As text, as JSON and as a picture."""
     pool = project.ready(2)
     running = project.dispatch("Held")
     pool.until_runs(running)
@@ -298,6 +254,13 @@ def test_all_of_it_once(screens: Screens, project: Project) -> None:
     assert found["head"]["state"] == "running"
     assert [one["id"] for one in found["workers"] if one["id"]] == [running]
     assert [one["queue"] for one in found["queues"]] == ["default", "other"]
+    file = tmp_path / "pool.svg"
+    assert poolq("top", "--svg", str(file), "--size=120x40").code == 0
+    root = ET.fromstring(file.read_text("utf-8"))
+    assert root.tag.endswith("svg")
+    assert "WORKERS" in "".join(root.itertext())
+    assert poolq("top", "--svg", str(file), "--size=7").code == 2
+    assert poolq("top", "--svg", str(tmp_path / "no" / "such.svg")).code == 1
 
 
 @sqlite
@@ -322,19 +285,6 @@ def test_failures_that_were_stored_before_the_pool_are_printed_too(
 
 
 @sqlite
-def test_a_picture(screens: Screens, project: Project, tmp_path: Path) -> None:
-    pool = project.ready(1)
-    poolq = top(screens, pool)
-    file = tmp_path / "pool.svg"
-    assert poolq("top", "--svg", str(file), "--size=120x40").code == 0
-    root = ET.fromstring(file.read_text("utf-8"))
-    assert root.tag.endswith("svg")
-    assert "WORKERS" in "".join(root.itertext())
-    assert poolq("top", "--svg", str(file), "--size=7").code == 2
-    assert poolq("top", "--svg", str(tmp_path / "no" / "such.svg")).code == 1
-
-
-@sqlite
 def test_a_line_now_and_then_where_there_is_no_terminal(screens: Screens, project: Project) -> None:
     pool = project.ready(1)
     tty = screens.tty()
@@ -344,17 +294,3 @@ def test_a_line_now_and_then_where_there_is_no_terminal(screens: Screens, projec
     pool.signal(signal.SIGTERM)
     tty.until_shows("the pool has ended")
     assert b"\x1b" not in tty.raw
-
-
-@sqlite
-def test_why_mails_wait_and_until_when(make_project: MakeProject, engine_url: str) -> None:
-    with ExitStack() as stack:
-        project = make_project(engine_url, MAILS)
-        screens = Screens(stack, project)
-        pool = project.ready(1)
-        project.dispatch_many("Mail", 3, queue="mails", on_limit="park")
-        tty = screens.top(pool)
-        tty.until_shows("limit jobs:Mail holds back: 2 wait until", "HOLDS BACK", "1/1 per 5m")
-        found = json.loads(top(screens, pool)("top", "--json").out)["limits"][0]
-        assert 0 < found["next_slot"] <= 300
-        assert found["waiting"] == 2
