@@ -296,4 +296,4 @@ def test_limits_that_a_job_has_lowered_are_raised_again(rude: Project) -> None:
         rude.dispatch_many("Quick", 5)
         until(rude.settled)
     assert rude.total("done") == 12
-    assert [one.pid for one in pool.ready()] == [old.pid]
+    assert [one.pid for one in pool.until_idle(1)] == [old.pid]
