@@ -17,7 +17,7 @@ from poolq.jobs.holds import HOLD_WINDOW
 from poolq.jobs.limits import Rule, Window
 from poolq.log.event_wording import limit_words
 from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan, LimitEnded, Note
-from poolq.monitor.limit_status import LimitStatus, blocks_parked, status
+from poolq.monitor.limit_status import ObservedLimit, blocks_parked, observed
 from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
@@ -103,7 +103,7 @@ class _WatchedLimit(msgspec.Struct):
 class LimitWatch:
     """Watches all limits of a namespace. `before`: what the previous keeper has published."""
 
-    def __init__(self, before: Sequence[LimitStatus] = ()) -> None:
+    def __init__(self, before: Sequence[ObservedLimit] = ()) -> None:
         self._known: dict[Name, _WatchedLimit] = {}
         self._held: dict[str, SlidingWindow] = {}
         self._held_totals: dict[str, int] = {}
@@ -117,7 +117,7 @@ class LimitWatch:
         held: Mapping[str, int],
         last_tries: Mapping[str, int],
         most: int,
-    ) -> tuple[list[LimitStatus], list[Event]]:
+    ) -> tuple[list[ObservedLimit], list[Event]]:
         """Add an observation. `uses`: what the engine reports. `held`: by key, how many jobs this
         pool's workers have held back in all. `last_tries`: by key, how many of them have one
         attempt left. Returns at most `most` limits, those that jobs wait for first, and the events
@@ -139,7 +139,7 @@ class LimitWatch:
         self._held_totals = {key: self._held_totals[key] for key in held}
         ranked = sorted(self._known, key=self._rank)
         self._known = {name: self._known[name] for name in ranked[:MAX_WATCHED]}
-        found = [self._status(name, last_tries.get(name[0], 0)) for name in ranked[:most]]
+        found = [self._observed(name, last_tries.get(name[0], 0)) for name in ranked[:most]]
         return found, events
 
     def _update(self, now: float, name: Name, use: LimitUse) -> None:
@@ -220,11 +220,11 @@ class LimitWatch:
         known = self._known[name]
         return known.since is None, -known.waiting, -known.used_at, name
 
-    def _status(self, name: Name, last_tries: int) -> LimitStatus:
+    def _observed(self, name: Name, last_tries: int) -> ObservedLimit:
         known, trend = self._known[name], self._held.get(name[0])
         held = trend.rate() if trend else 0.0
         counts = trend.values(OBSERVE_INTERVAL) if trend else []
-        return status(
+        return observed(
             known.use,
             holds_back=known.waiting > 0 if known.is_hold else known.since is not None,
             starts=known.starts.rate(known.use.rule.limit),

@@ -18,7 +18,7 @@ from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.monitor.times import utc
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.layout import PHASE_NAMES, Phase
+from poolq.scoreboard.layout import OUTCOMES, PHASE_NAMES, Phase
 
 
 class StatusReport:
@@ -97,14 +97,7 @@ class StatusReport:
             "id": id or None,
             "since": round(max(0, monotonic_ns() - row.since) / 1e9, 3) if id else None,
             "age": round(monotonic() - proc.started_at, 3),
-            "done": row.done,
-            "failed": row.failed,
-            "retried": row.retried,
-            "limited": row.limited,
-            "parked": row.parked,
-            "discarded": row.discarded,
-            "snoozed": row.snoozed,
-            "expired": row.expired,
+            **{name: getattr(row, name) for name in OUTCOMES.values()},
             "rss": row.rss,
             "restarts": slot.restarts,
         }

@@ -7,7 +7,7 @@ import msgspec
 from poolq.common.escaping import to_json
 from poolq.engines.base import NodeRecord, QueueCounts
 from poolq.monitor import limit_status, node_info
-from poolq.monitor.limit_status import LimitStatus
+from poolq.monitor.limit_status import LimitStatus, ObservedLimit
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.schedule_status import ScheduleStatus
 
@@ -51,7 +51,7 @@ class BrokerStatus(msgspec.Struct, frozen=True):
     ping: float
     queues: list[QueueCounts]
     flows: dict[str, QueueFlow]
-    limits: list[LimitStatus]
+    limits: list[ObservedLimit]
     nodes: list[NodeStatus]
     unserved: list[str] = []
     left_out: int = 0

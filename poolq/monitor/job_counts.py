@@ -3,39 +3,22 @@ keeper records the totals of the last five minutes, one sample a second.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
 from time import monotonic
+from typing import TypeVar
 
 from poolq.monitor.rates import Sample
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
-from poolq.scoreboard.layout import (
-    DISCARDED,
-    DONE,
-    EXPIRED,
-    FAILED,
-    LIMITED,
-    PARKED,
-    RETRIED,
-    SNOOZED,
-    NotesLayout,
-)
+from poolq.scoreboard.layout import DONE, OUTCOMES, NotesLayout
 from poolq.scoreboard.notes import count_last_tries, read_held
 from poolq.scoreboard.shared_text import TextPage
 
+K = TypeVar("K", bound=Hashable)
+
 MAX_SAMPLES = 305
 _FIELDS = len(Sample._fields)
-#: The public names of the outcomes that a worker counts.
-OUTCOMES = {
-    DONE: "done",
-    FAILED: "failed",
-    RETRIED: "retried",
-    LIMITED: "limited",
-    PARKED: "parked",
-    DISCARDED: "discarded",
-    SNOOZED: "snoozed",
-    EXPIRED: "expired",
-}
 
 
 class JobCounts:
@@ -48,31 +31,18 @@ class JobCounts:
 
     def cells(self) -> dict[HistogramKey, Cell]:
         """The counts by outcome, queue and job."""
-        found: dict[HistogramKey, Cell] = {}
-        for _, reader in self._used():
-            for key, cell in reader.read():
-                known = found.get(key)
-                found[key] = cell if known is None else plus(known, cell)
-        return found
+        return add_up(pair for _, reader in self._used() for pair in reader.read())
 
     def held_by_limit(self) -> dict[str, int]:
         """Return how many jobs were held back, by limit key; workers keep only the latest keys."""
-        found: dict[str, int] = {}
-        for places, _ in self._used():
-            if places.held.version:
-                for key, count in read_held(places.held).items():
-                    found[key] = found.get(key, 0) + count
-        return found
+        pages = [places.held for places, _ in self._used() if places.held.version]
+        return _sums(pair for page in pages for pair in read_held(page).items())
 
     def last_tries(self) -> dict[str, int]:
         """Return, by limit key, how many jobs had only one attempt left after a release."""
-        found: dict[str, int] = {}
+        pages = [places.last_tries for places, _ in self._used() if places.last_tries.version]
         now = monotonic()
-        for places, _ in self._used():
-            if places.last_tries.version:
-                for key, jobs in count_last_tries(places.last_tries, now):
-                    found[key] = found.get(key, 0) + jobs
-        return found
+        return _sums(pair for page in pages for pair in count_last_tries(page, now))
 
     def _used(self) -> Iterator[tuple[NotesLayout, HistogramReader]]:
         for index in range(self._scores.rows):
@@ -84,9 +54,25 @@ class JobCounts:
                 yield known
 
 
-def plus(one: Cell, other: Cell) -> Cell:
+def add_up(cells: Iterable[tuple[K, Cell]]) -> dict[K, Cell]:
+    """Add up the cells that have the same key."""
+    found: dict[K, Cell] = {}
+    for key, cell in cells:
+        known = found.get(key)
+        found[key] = cell if known is None else _plus(known, cell)
+    return found
+
+
+def _plus(one: Cell, other: Cell) -> Cell:
     buckets = tuple(a + b for a, b in zip(one.buckets, other.buckets, strict=True))
     return Cell(buckets, one.seconds + other.seconds)
+
+
+def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for key, count in counts:
+        found[key] += count
+    return dict(found)
 
 
 def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:

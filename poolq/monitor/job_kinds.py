@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from poolq.monitor.job_counts import OUTCOMES, plus, quantile
+from poolq.monitor.job_counts import add_up, quantile
 from poolq.monitor.rates import SlidingWindow
 from poolq.monitor.snapshot import JobKindView
 from poolq.scoreboard.histogram import Cell, HistogramKey
-from poolq.scoreboard.layout import DONE
+from poolq.scoreboard.layout import DONE, OUTCOMES
 
 UPDATE_INTERVAL = 1.0  # seconds
 RATE_SPAN = 10.0  # seconds over which jobs per second are measured
@@ -27,7 +27,8 @@ class JobKinds:
         if now - self._updated_at < UPDATE_INTERVAL:
             return
         self._updated_at = now
-        done, views = _done(cells), []
+        done = add_up((key.job, cell) for key, cell in cells.items() if key.outcome == DONE)
+        views = []
         self.usual = {job: quantile(cell) for job, cell in done.items()}
         counts, seconds = _sums(cells)
         whole = sum(seconds.values())
@@ -49,15 +50,6 @@ class JobKinds:
                 )
             )
         self.views = tuple(views)
-
-
-def _done(cells: Mapping[HistogramKey, Cell]) -> dict[str, Cell]:
-    """Return the durations of the jobs that are done, by job, over all queues."""
-    found: dict[str, Cell] = {}
-    for key, cell in cells.items():
-        if key.outcome == DONE:
-            found[key.job] = plus(found[key.job], cell) if key.job in found else cell
-    return found
 
 
 def _sums(

@@ -22,7 +22,7 @@ HOLDS_BACK, FULL, OPEN, IDLE, HELD = "holds back", "full", "open", "idle", "held
 SHORT_WINDOW = 5.0  # seconds
 
 
-class LimitStatus(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit. `used`: how many of `limit` starts are used in a window of `window` seconds,
     which ends in `resets_in` seconds (None: no window is open). The window of a `Concurrent` is 0,
     and `used` is how many of its jobs run. `state`: "held" (its key is held for `hold` more
@@ -89,6 +89,10 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
         return self.waiting > 0 and self.next_slot <= 0 and is_open
 
 
+class ObservedLimit(LimitStatus, frozen=True, kw_only=True, array_like=True):
+    """A limit at the time of its observation, as the keeper's page has it, where room is scarce."""
+
+
 def blocks_parked(use: LimitUse) -> bool:
     """Return whether no parked job may start now."""
     return use.window.used >= use.rule.limit or (use.slot_in > 0 and not is_gate(use.rule))
@@ -96,11 +100,12 @@ def blocks_parked(use: LimitUse) -> bool:
 
 def of_use(use: LimitUse) -> LimitStatus:
     """Return the status of a limit that has been observed only once."""
-    return status(use, holds_back=bool(use.released or (use.parked and blocks_parked(use))))
+    blocks = bool(use.released or (use.parked and blocks_parked(use)))
+    return later(observed(use, holds_back=blocks), 0.0)
 
 
-def status(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
-    """Return the status of a limit as it was observed. `holds_back`: whether jobs wait for its
+def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> ObservedLimit:
+    """Return a limit as it was observed. `holds_back`: whether jobs wait for its
     slots; `watched`: the fields that only several observations tell."""
     rule, hold, left = use.rule, _seconds(use.hold), _seconds(use.resets_in)
     gate, is_hold = is_gate(rule), rule.window == HOLD_WINDOW
@@ -122,7 +127,7 @@ def status(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
         later = waiting - (0 if next_slot else rule.limit - used)  # that start in later windows
         begins = next_slot or left or window
         empty_in = begins + (later - 1) // rule.limit * window if later > 0 else 0.0
-    return LimitStatus(
+    return ObservedLimit(
         key=rule.key, limit=rule.limit, window=window, used=used,
         resets_in=left if window and used else None, state=state,
         allowed=rule.limit / window if window else 0.0, parked=use.parked, released=use.released,
@@ -131,7 +136,7 @@ def status(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
     )  # fmt: skip
 
 
-def later(seen: LimitStatus, passed: float) -> LimitStatus:
+def later(seen: ObservedLimit, passed: float) -> LimitStatus:
     """Return the status `passed` seconds after the observation: the times are shorter. What may
     have changed by then is shown as it was, unless it has certainly ended: a hold, and a window
     that no job waits for."""
@@ -144,7 +149,7 @@ def later(seen: LimitStatus, passed: float) -> LimitStatus:
     if state == HELD and not hold:
         state = HOLDS_BACK if seen.waiting else OPEN
     return msgspec.structs.replace(
-        seen,
+        msgspec.convert(seen, LimitStatus, from_attributes=True),  # the fields of the same names
         state=state,
         used=used,
         resets_in=left,

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any
 from poolq.common.escaping import clean
 from poolq.monitor import broker_status
 from poolq.monitor.broker_status import BrokerStatus
-from poolq.monitor.job_counts import OUTCOMES, JobCounts, plus
+from poolq.monitor.job_counts import JobCounts, add_up
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import ScheduleStatus, by_state
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
 from poolq.scoreboard.histogram import BOUNDS, WAIT, Cell, HistogramKey
-from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PHASE_NAMES, RETRIED, Phase
+from poolq.scoreboard.layout import (
+    DONE,
+    FAILED,
+    LIMITED,
+    OUTCOMES,
+    PHASE_NAMES,
+    RETRIED,
+    Phase,
+)
 from poolq.scoreboard.pool_status import PoolStatus
 
 if TYPE_CHECKING:
@@ -120,7 +128,12 @@ class Collector:
         for name, (kind, labels, text) in METRICS.items():
             family = kinds[kind](name, text, labels=labels)
             if kind == "histogram":
-                for job, cell in _sums(cells, HISTOGRAMS[name]).items():
+                of_jobs = (
+                    ((key.queue, key.job), cell)
+                    for key, cell in cells.items()
+                    if key.outcome in HISTOGRAMS[name]
+                )
+                for job, cell in add_up(of_jobs).items():
                     family.add_metric([clean(text) for text in job], buckets(cell), cell.seconds)
             else:
                 for of, value in values.get(name, ()):
@@ -234,18 +247,6 @@ def of_schedules(schedules: Sequence[ScheduleStatus]) -> dict[str, Iterable[Valu
         ],
         "poolq_schedule_late_seconds": [(name, one.late) for name, one in named],
     }
-
-
-def _sums(
-    cells: Mapping[HistogramKey, Cell], outcomes: Sequence[int]
-) -> dict[tuple[str, str], Cell]:
-    """Add up the cells with these outcomes, by queue and job."""
-    found: dict[tuple[str, str], Cell] = {}
-    for key, cell in cells.items():
-        if key.outcome in outcomes:
-            of = key.queue, key.job
-            found[of] = plus(found[of], cell) if of in found else cell
-    return found
 
 
 def buckets(cell: Cell) -> list[tuple[str, float]]:

@@ -9,13 +9,15 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import convert, structs
 
-from poolq.monitor import broker_status, job_counts, rates, snapshot
+from poolq.monitor import broker_status, job_counts, rates
 from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
 from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, sample
 from poolq.monitor.job_kinds import JobKinds
 from poolq.monitor.rates import Sample
 from poolq.monitor.snapshot import (
+    DeathView,
+    NodeView,
     PoolView,
     Progress,
     QueueView,
@@ -26,7 +28,7 @@ from poolq.monitor.snapshot import (
 )
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.layout import PHASE_NAMES, NotesLayout, Phase
+from poolq.scoreboard.layout import OUTCOMES, PHASE_NAMES, NotesLayout, Phase
 from poolq.scoreboard.notes import read_progress
 from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.shared_text import CachedPage
@@ -80,7 +82,7 @@ class SnapshotReader:
             nodes=tuple(_nodes(broker, state.node, workers, now)) if broker else (),
             unknown=self._feed.unknown(time()),
             deaths=tuple(
-                snapshot.DeathView(slot=slot, pid=pid, age=max(0.0, now - at), why=why)
+                DeathView(slot=slot, pid=pid, age=max(0.0, now - at), why=why)
                 for at, slot, pid, why in reversed(state.deaths)
             ),
         )
@@ -150,14 +152,7 @@ class SnapshotReader:
             usual=self._kinds.usual.get(job),
             deadline=deadline,
             progress=self._progress(row) if id else None,
-            done=row.done,
-            failed=row.failed,
-            retried=row.retried,
-            limited=row.limited,
-            parked=row.parked,
-            discarded=row.discarded,
-            snoozed=row.snoozed,
-            expired=row.expired,
+            **{name: getattr(row, name) for name in OUTCOMES.values()},
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),
             grown=max(0, row.rss - worker.initial_rss) if worker.initial_rss and row.rss else 0,
@@ -216,22 +211,17 @@ def _rate(known: list[Sample], latest: Sample, field: int, spark: tuple[float, .
 # what the keeper has seen
 
 
-def _queues(broker: BrokerStatus) -> Iterable[snapshot.QueueView]:
+def _queues(broker: BrokerStatus) -> Iterable[QueueView]:
     unserved = set(broker.unserved)
     for one in broker.queues:
         flow = broker.flows.get(one.queue, QueueFlow())
-        yield snapshot.QueueView(
-            queue=one.queue,
-            ready=one.ready,
-            delayed=one.delayed,
-            parked=one.parked,
-            running=one.running,
-            failed=one.failed,
-            oldest=one.oldest / 1e6 if one.oldest else None,
+        known = one._asdict()  # the fields of the same names
+        known["oldest"] = one.oldest / 1e6 if one.oldest else None
+        yield QueueView(
+            **known,
             incoming=flow.incoming,
             outgoing=flow.outgoing,
             empty_in=_empty_in(one.ready, rates.trend(flow.ready, broker.period)),
-            paused=one.paused,
             spark=flow.ready,
             served=one.queue not in unserved,
         )
@@ -241,9 +231,13 @@ def _empty_in(ready: int, trend: float | None) -> float | None:
     return ready / -trend if ready and trend and trend < 0 else None
 
 
+#: What a node says of itself.
+_SAID_BY_NODES = ("pool", "host", "busy", "poolq", "python", "queues")
+
+
 def _nodes(
     broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
-) -> Iterable[snapshot.NodeView]:
+) -> Iterable[NodeView]:
     """Return all nodes. This node's workers are counted here, so their numbers are current."""
     passed = max(0.0, now - broker.at / 1e9)
     for one in broker.nodes:
@@ -255,19 +249,10 @@ def _nodes(
         yield found
 
 
-def node(one: NodeStatus, passed: float = 0.0) -> snapshot.NodeView:
+def node(one: NodeStatus, passed: float = 0.0) -> NodeView:
     """Return a node's view, `passed` seconds after it was observed."""
     beat = None if one.age is None else one.age + passed
     if one.info is None:
-        return snapshot.NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)
-    return snapshot.NodeView(
-        node=one.node,
-        pool=one.info.pool,
-        host=one.info.host,
-        workers=one.workers,
-        busy=one.info.busy,
-        beat=beat,
-        poolq=one.info.poolq,
-        python=one.info.python,
-        queues=one.info.queues,
-    )
+        return NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)
+    info = {name: getattr(one.info, name) for name in _SAID_BY_NODES}
+    return NodeView(node=one.node, workers=one.workers, beat=beat, **info)

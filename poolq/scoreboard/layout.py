@@ -104,6 +104,11 @@ STOP_REQUESTED = 10
 WORKER_WORDS = 40
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED, DISCARDED, SNOOZED, EXPIRED = range(8, 16)
+#: The public names of the outcomes that a worker counts.
+OUTCOMES = {
+    DONE: "done", FAILED: "failed", RETRIED: "retried", LIMITED: "limited", PARKED: "parked",
+    DISCARDED: "discarded", SNOOZED: "snoozed", EXPIRED: "expired",
+}  # fmt: skip
 TIMEOUT, ATTEMPT, RETRY_DELAY = range(16, 19)
 STACK = 19  # the number of the file for `system/stack_dump.py`, 0 if there is none
 RSS_AT_START = 20  # bytes of memory when the job began, if memory is limited

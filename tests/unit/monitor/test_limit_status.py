@@ -17,7 +17,7 @@ from poolq.master import status as pool_status
 from poolq.monitor import prometheus
 from poolq.monitor.alerts import alerts, rule
 from poolq.monitor.broker_status import BrokerStatus, encode, read
-from poolq.monitor.limit_status import HOLDS_BACK, LimitStatus, later, of_use, status
+from poolq.monitor.limit_status import HOLDS_BACK, LimitStatus, later, observed, of_use
 from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
 
@@ -48,7 +48,7 @@ def seen(
 
 
 def test_a_limit_that_holds_jobs_back_is_shown_as_it_was_seen_and_its_times_run_on() -> None:
-    found = of_use(seen())
+    found = observed(seen(), holds_back=True)
     assert (found.state, found.waiting, found.used, found.allowed) == (HOLDS_BACK, 172, 2, 2.0)
     assert (found.next_slot, found.resets_in, found.empty_in) == (0.7, 0.7, 0.7 + 85)
     after = later(found, 0.5)
@@ -60,7 +60,7 @@ def test_a_limit_that_holds_jobs_back_is_shown_as_it_was_seen_and_its_times_run_
 
 
 def test_a_window_that_nobody_waits_for_ends_on_time() -> None:
-    found = of_use(seen(parked=0))
+    found = observed(seen(parked=0), holds_back=False)
     assert (found.state, later(found, 0.6).state) == ("full", "full")
     after = later(found, 0.8)
     assert (after.state, after.used, after.resets_in) == ("idle", 0, None)
@@ -74,7 +74,7 @@ def test_a_limit_that_a_person_has_set_shows_the_one_in_the_code() -> None:
 
 def test_a_sliding_window_has_no_end() -> None:
     """When the starts after the first leave it is not known."""
-    found = of_use(seen(parked=0, sliding=True))
+    found = observed(seen(parked=0, sliding=True), holds_back=False)
     assert (later(found, 5.0).used, later(found, 5.0).resets_in) == (2, 0.0)
     assert rule(found) == "2 in any 1s"
 
@@ -116,7 +116,7 @@ def test_no_worker_can_empty_it_sooner_than_it_says(
     while waiting > slots:
         waiting -= slots
         at, slots = ends if not at else at + 10.0, limit
-    assert status(use, holds_back=True).empty_in == pytest.approx(at)
+    assert observed(use, holds_back=True).empty_in == pytest.approx(at)
 
 
 def uses() -> st.SearchStrategy[LimitUse]:
@@ -144,8 +144,8 @@ def _possible(made: tuple[LimitUse, str]) -> LimitUse:
     st.floats(0, 9),
 )
 def test_pane_alert_status_and_metrics_cannot_disagree(some: list[LimitUse], passed: float) -> None:
-    observed, _ = LimitWatch().observe(1.0, some, {}, {}, 9)
-    limits = tuple(later(one, passed) for one in observed)
+    found, _ = LimitWatch().observe(1.0, some, {}, {}, 9)
+    limits = tuple(later(one, passed) for one in found)
     pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
     pane = PANES["limits"]
     subjects = [one.subject for one in alerts(pool) if one.verdict == HOLDS_BACK]
@@ -318,7 +318,7 @@ def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
 
 
 def test_a_gate_without_room_holds_jobs_back_until_a_job_ends() -> None:
-    found = later(of_use(seen(2, 7, window=GATE_WINDOW)), 3.0)
+    found = later(observed(seen(2, 7, window=GATE_WINDOW), holds_back=True), 3.0)
     assert (found.window, found.used, found.waiting, found.state) == (0.0, 2, 7, HOLDS_BACK)
     assert (found.is_gate, found.resets_in, found.next_slot) == (True, None, 0)
     assert found.empty_in is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.monitor.job_counts import plus, quantile, sample
+from poolq.monitor.job_counts import add_up, quantile, sample
 from poolq.monitor.prometheus import buckets
 from poolq.monitor.rates import Sample, SlidingWindow, before, per_second, spark, trend
 from poolq.scoreboard.histogram import BUCKETS, Cell, HistogramKey
@@ -128,7 +128,8 @@ def test_totals_are_sums_over_queues_and_jobs() -> None:
 
 
 def test_cells_add_up() -> None:
-    assert plus(cell(1, 2, seconds=1.5), cell(3, 0, 1, seconds=0.5)) == cell(4, 2, 1, seconds=2.0)
+    both = [("a", cell(1, 2, seconds=1.5)), ("a", cell(3, 0, 1, seconds=0.5))]
+    assert add_up(both) == {"a": cell(4, 2, 1, seconds=2.0)}
 
 
 def test_the_quantile_lies_in_its_bucket() -> None:
