@@ -3,6 +3,7 @@ keepers. `base.py` has the rules for them.
 """
 
 from collections.abc import Sequence
+from random import randrange
 from typing import Literal, NamedTuple
 
 from poolq.jobs.limits import Rule
@@ -57,6 +58,12 @@ class Step(NamedTuple):
     stale: list[str]
     waited: int = -1
     now: int = 0
+
+
+def first_beat() -> int:
+    """Return at what a node's counter of heartbeats begins. If a node was reaped and comes back,
+    its counter then differs from the one that other keepers may still watch."""
+    return randrange(1 << 40)
 
 
 class Registration(NamedTuple):

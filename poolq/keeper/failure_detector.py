@@ -1,7 +1,8 @@
 """The failure detector finds nodes that are silent for longer than their own time to live.
 
-- A node's heartbeat is a counter. A node is judged by the `--node-ttl` that its heartbeats carry,
-  not by the observer's own.
+- A node's heartbeat is a counter. It begins at random, so a node that was reaped and comes back
+  does not have the counter that somebody still observes.
+- A node is judged by the `--node-ttl` that its heartbeats carry, not by the observer's own.
 - Time is measured by the observer's monotonic clock, and only between two of its own successful
   heartbeats. After an outage or a suspension, the time until the next heartbeat does not count.
 - No single observation counts for more than a node's time to live divided by MIN_OBSERVATIONS. So
@@ -23,11 +24,6 @@ class FailureDetector:
     def interrupted(self) -> None:
         """Ignore the time until the next heartbeat. To be called after a failure or suspension."""
         self._last = None
-
-    def forget(self, node: str) -> None:
-        """Observe this node anew. If it has been removed and comes back, its counter begins anew,
-        and may be as high as before."""
-        self._seen.pop(node, None)
 
     def observe(
         self, counters: Mapping[str, int], ttl: Callable[[str], float], begun: float, ended: float

@@ -317,8 +317,7 @@ class Keeper:
             self._interval = min(self._takeover_interval, interval)
             self._next_beat = min(self._next_beat, monotonic() + self._interval)
         silent, self._silent = self._silent, {}
-        for node in self._takeover.recover_silent(silent):
-            self._failure_detector.forget(node)
+        self._takeover.recover_silent(silent)
 
     def _sweep(self) -> None:
         """Let the engine sweep half of the time at most, and never while a recovery is due."""

@@ -6,7 +6,7 @@ decides which job is to blame for a death.
 - A process is killed only if it is proved to be a worker of a dead pool (`orphan_processes.py`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from msgspec import convert
@@ -108,20 +108,17 @@ class Takeover:
         for node in dead.keys() - still_alive:
             self._try(f"removing node {node}", partial(self._engine.remove_node, node))
 
-    def recover_silent(self, silent: Mapping[str, int]) -> Iterator[str]:
-        """Recover all workers of silent nodes whose counters have not moved meanwhile. Yields each
-        node of which the engine has answered that it is gone, or that it is not silent any more."""
+    def recover_silent(self, silent: Mapping[str, int]) -> None:
+        """Recover all workers of silent nodes whose counters have not moved meanwhile."""
         for node, counter in silent.items():
             self._end_abandoned(node)
             self._beat_if_due()
             what, act = f"recovering node {node}", partial(self._reap, node, counter)
-            reaped = self._try(what, act, warn=False)
-            if not reaped:
+            if not self._try(what, act, warn=False):
                 left = [worker for worker in self._registered() if worker.node == node]
                 done = [self._recover(worker, f"node {node} was silent") for worker in left]
-                reaped = all(done) and self._try(what, act)
-            if reaped:
-                yield node
+                if all(done):
+                    self._try(what, act)
 
     def _reap(self, node: str, counter: int) -> None:
         recovered = self._engine.reap(node, counter)

@@ -49,13 +49,28 @@ def test_a_node_is_known_from_its_first_worker(engine: Engine) -> None:
 def test_a_beat_counts_up_and_tells_of_all_nodes(engine: Engine, other: Engine) -> None:
     first = engine.beat("n1", INFO)
     assert list(first) == ["n1"]
-    assert other.beat("n2", b"") == {"n1": first["n1"], "n2": first["n1"]}
-    second = engine.beat("n1", INFO)
-    assert second == {"n1": first["n1"] + 1, "n2": first["n1"]}
+    both = other.beat("n2", b"")
+    assert both == {"n1": first["n1"], "n2": both["n2"]}
+    assert engine.beat("n1", INFO) == both | {"n1": first["n1"] + 1}
     assert sorted(engine.nodes()) == [
-        NodeRecord("n1", second["n1"], INFO, 0),
-        NodeRecord("n2", second["n2"], b"", 0),
+        NodeRecord("n1", first["n1"] + 1, INFO, 0),
+        NodeRecord("n2", both["n2"], b"", 0),
     ]
+
+
+@pytest.mark.parametrize("registers", [True, False], ids=["registers first", "beats first"])
+def test_a_node_that_was_reaped_comes_back_with_another_counter(
+    engine: Engine, registers: bool
+) -> None:
+    """So a keeper that still observes the old one does not take it for silent."""
+    counters = set()
+    for _ in range(3):
+        if registers:
+            engine.register(registration("w1", "n1"))
+        counter = engine.beat("n1", INFO)["n1"]
+        counters |= {counter, engine.beat("n1", INFO)["n1"]}
+        assert engine.reap("n1", counter + 1) is not None
+    assert len(counters) == 6
 
 
 def test_a_beat_replaces_the_info(engine: Engine) -> None:
@@ -73,8 +88,8 @@ def test_each_node_has_what_it_told_last(engine: Engine, other: Engine) -> None:
         other.beat(node, info)
     engine.register(registration("w1", "n3"))
     engine.register(registration("w2", "n3"))
-    assert {one.node: (one.beat, one.info, one.workers) for one in engine.nodes()} == {
-        node: (2, info, 2 if node == "n3" else 0) for node, info in told.items()
+    assert {one.node: (one.info, one.workers) for one in engine.nodes()} == {
+        node: (info, 2 if node == "n3" else 0) for node, info in told.items()
     }
 
 

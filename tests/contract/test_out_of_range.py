@@ -61,6 +61,21 @@ def test_a_unique_key_beyond_100_years_is_free(engine: Engine, ends: int, replac
     assert engine.push_tied([third]) == [second.push.id], "which has it now"
 
 
+@every_engine
+@pytest.mark.parametrize("replaces", [False, True])
+@pytest.mark.timeout(60)
+def test_a_unique_key_of_no_job_holds_up_no_push(engine: Engine, replaces: bool) -> None:
+    engine.push_tied([tied(until="time")])
+    at = ends_at(engine, HOUR)
+    if isinstance(engine, RedisEngine):
+        write(engine, "SET", "unique:k", b"%d " % at)
+    else:
+        change(engine, "UPDATE {unique_keys} SET id = ''")
+    second = tied(until="time")
+    second = second._replace(unique=second.unique._replace(replaces=replaces))  # type: ignore[union-attr]  # it is one
+    assert engine.push_tied([second])[0] in ("", second.push.id)
+
+
 @pytest.mark.parametrize("count", [b"x", b"1.5", b"9223372036854775807", b"", b"-3"])
 @pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
 def test_a_count_of_jobs_with_rights_that_is_none(engine: Engine, count: bytes) -> None:

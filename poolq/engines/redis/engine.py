@@ -11,6 +11,7 @@ from typing import Any
 
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
+from poolq.engines.claims import first_beat
 from poolq.engines.redis import checks, codec, push_codec, pushing, scripts, wake_tokens
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import (
@@ -76,7 +77,7 @@ class RedisEngine(Engine):
 
     def register(self, registration: Registration) -> None:
         who = json.dumps(registration)
-        self.client.run(scripts.REGISTER, registration.worker, registration.node, who)
+        self.client.run(scripts.REGISTER, registration.worker, registration.node, who, first_beat())
 
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
@@ -182,7 +183,7 @@ class RedisEngine(Engine):
         self.client.run(scripts.WAKE, *queue_arguments(queues))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        reply = self.client.run(scripts.BEAT, node, info)
+        reply = self.client.run(scripts.BEAT, node, info, first_beat())
         return {text(name): sanitize.number(n) for name, n in zip(*[iter(reply)] * 2, strict=True)}
 
     def sweep(self, idle: int) -> bool:

@@ -1,16 +1,17 @@
 """Registration of nodes and workers, and the heartbeats of nodes."""
 
 from poolq.engines.base import NodeRecord, Registration
+from poolq.engines.claims import first_beat
 from poolq.engines.sanitize import blob, number, to_text
 from poolq.engines.sql.session import Query, QueryResult, Transaction
 
-ADD_NODE = "INSERT INTO {nodes} (node, beat, info) VALUES (?, 0, ?) {on:node} node = {new:node}"
+ADD_NODE = "INSERT INTO {nodes} (node, beat, info) VALUES (?, ?, ?) {on:node} node = {new:node}"
 ADD_WORKER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started, stale)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, '') {on:worker} worker = {new:worker}"""
 REGISTERED_WORKERS = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
     ORDER BY worker"""
-COUNT_BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, 1, ?)
-    {on:node} beat = CASE WHEN beat < 2000000000000000000 THEN beat + 1 ELSE 1 END,
+COUNT_BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, ?, ?)
+    {on:node} beat = CASE WHEN beat < 2000000000000000000 THEN beat + 1 ELSE {new:beat} END,
     info = {new:info}"""
 ALL_BEATS = "SELECT node, beat FROM {nodes}"
 ALL_NODES = """SELECT n.node, n.beat, n.info,
@@ -24,7 +25,7 @@ DELETE_DECLARED = "DELETE FROM {declared} WHERE node = ?"
 
 
 def register(tx: Transaction, one: Registration) -> None:
-    tx.later(Query(ADD_NODE, (one.node, b"")), Query(ADD_WORKER, one))
+    tx.later(Query(ADD_NODE, (one.node, first_beat(), b"")), Query(ADD_WORKER, one))
 
 
 def registered(found: QueryResult) -> list[Registration]:
@@ -34,7 +35,7 @@ def registered(found: QueryResult) -> list[Registration]:
 
 
 def beat(tx: Transaction, node: str, info: bytes) -> dict[str, int]:
-    (found,) = tx.run(Query(COUNT_BEAT, (node, info)), Query(ALL_BEATS))[1:]
+    (found,) = tx.run(Query(COUNT_BEAT, (node, first_beat(), info)), Query(ALL_BEATS))[1:]
     return {to_text(name): number(beats) for name, beats in found.rows}
 
 

@@ -31,15 +31,15 @@ def push_tied(session: Session, pushes: Sequence[TiedPush], holders: dict[str, s
     decided, contested = session.transact(partial(ties.push, pushes=rest))
     holders.update(decided)
     for one, right in contested:
-        holder_id = ""
-        while not holder_id:
+        holder_id = None
+        while holder_id is None:
             holder_id = session.transact(partial(push_contested, one=one, right=right))
         holders[one.push.id] = holder_id
 
 
-def push_contested(tx: Transaction, one: TiedPush, right: UniqueRight) -> str:
+def push_contested(tx: Transaction, one: TiedPush, right: UniqueRight) -> str | None:
     """Store the job, or find out to which job it gives way. Returns the id of the job that has the
-    key, or "" if the transaction is to be repeated."""
+    key, or None if the transaction is to be repeated."""
     (found,) = tx.run(Query(ties.HOLDER, (right.key,)))
     seen = [to_text(id_) for (id_,) in found.rows]
     waiting = lock_waiting(tx, seen) if right.replaces and seen else {}
@@ -54,7 +54,7 @@ def push_contested(tx: Transaction, one: TiedPush, right: UniqueRight) -> str:
         _count(tx, one.push.queue, "skipped")
         return holder.id
     if holder.id not in seen:
-        return ""
+        return None
     if holder.id not in waiting:  # it is running
         _count(tx, one.push.queue, "skipped")
         return holder.id

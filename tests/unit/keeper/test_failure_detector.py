@@ -90,13 +90,3 @@ def test_the_time_of_a_node_that_was_away_restarts() -> None:
     one = Observer(a=2.0)
     for counters in ({"a": 1}, {"a": 1}, {"a": 1}, {}, {"a": 1}, {"a": 1}):
         assert one.beat(counters, 0.4) == ""
-
-
-def test_a_node_that_was_removed_and_comes_back_has_its_whole_time_again() -> None:
-    """Its counter begins anew, and may be as high as that of before."""
-    observer = Observer(a=2.0)
-    observer.moments(0.3)
-    assert observer.beat({"a": 7}) == "a"
-    observer.detector.forget("a")
-    assert observer.beat({"a": 7}, 0.3) == ""
-    assert observer.moments(0.3)["a"] > 1.5

@@ -18,6 +18,7 @@ import pytest
 
 from poolq import config
 from poolq.engines.base import DeathReport, Queues, Recovered
+from poolq.engines.sql import nodes
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.keeper import keeper as keeper_module
 from poolq.keeper.keeper import RETRY_DELAY, Keeper
@@ -35,7 +36,9 @@ from tests.support.wait import until
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[Keeper]:
+def keeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    """Its heartbeats are counted from 1."""
+    monkeypatch.setattr(nodes, "first_beat", lambda: 1)
     settings = config.load({"engine": f"sqlite:///{tmp_path}/jobs.db"}, {}, tmp_path)
     reading, writing = os.pipe()
     made = Keeper(settings, "n", Scoreboard(1), WakeUps(1), ChildSignals(reading), set_up("text"))

@@ -3,12 +3,13 @@
 -- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
 --        parked_jobs, clock_jumps.
 --
--- ARGV: node, its info.
+-- ARGV: node, its info, at what its heartbeats begin.
 -- Reply: {node, heartbeats, ...} for all nodes.
 
 check_clock()
+call('HSETNX', P .. 'nodes', ARGV[1], ARGV[3])
 if type(redis.pcall('HINCRBY', P .. 'nodes', ARGV[1], 1)) ~= 'number' then
-  call('HSET', P .. 'nodes', ARGV[1], 1)  -- it was not a number
+  call('HSET', P .. 'nodes', ARGV[1], ARGV[3])  -- it was not a number
 end
 call('HSET', P .. 'nodeinfo', ARGV[1], ARGV[2])
 return call('HGETALL', P .. 'nodes')
