@@ -53,7 +53,6 @@ def draw(
 ) -> list[Line]:
     """Draw exactly `height` lines of at most `width` columns; `size` is (width, height)."""
     width, height = size
-    state.kept.use_theme(theme)
     context = DrawContext(snapshot, theme, state, alerts(snapshot))
     tall = height >= FULL_HEAD_HEIGHT
     lines = header.draw(snapshot, theme, width, 2 if tall else 1, state.failures.server)

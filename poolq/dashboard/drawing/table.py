@@ -16,7 +16,6 @@ from rich.style import Style
 from poolq.dashboard.drawing.cells import Line, clean, clip, fit, name, width_of
 from poolq.dashboard.drawing.targets import mark_header, mark_row
 from poolq.dashboard.drawing.theme import PLAIN, Theme
-from poolq.dashboard.kept import DrawnHeader, DrawnRow
 from poolq.dashboard.screen_state import Order, ScreenState
 from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
@@ -74,9 +73,7 @@ class Pane:
     """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
     the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
     `left_out` returns how many more rows there are than are known. Unless the user sorts the pane
-    by a column, rows with problems come first, then it is sorted by `usual`. If the pane is
-    `timeless`, its cells depend on nothing but the row, so they need not be made again as long as
-    the row is the same object."""
+    by a column, rows with problems come first, then it is sorted by `usual`."""
 
     name: str
     columns: tuple[PaneColumn, ...]
@@ -88,7 +85,6 @@ class Pane:
     severity: Callable[[Any], str] = lambda _: ""
     left_out: Callable[[DrawContext], int] = lambda _: 0
     usual: Callable[[Any], Any] = lambda _: 0
-    timeless: bool = False
 
     @cached_property
     def sorts(self) -> dict[str, Sort]:
@@ -157,30 +153,17 @@ def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line
         first = max(0, min(at - room // 2, len(rows) - room))
     title = _title(pane, len(rows), context)
     visible = rows[first : first + room]
-    drawn = context.state.kept.rows.get(pane.name, {})
-    fresh = [row for row in visible if not _is_drawn(row, pane, drawn)]
-    wanted = _wanted(pane, title, fresh, context)
+    wanted = _wanted(pane, title, visible, context)
     layout = _layout(pane, width, wanted, _unwanted(pane, rows, context.state))
     part = (first, room, len(rows))
     lines = [_header(pane, context, layout, width, part, title, focused=focused)]
     if not rows and room:
         text = "nothing matches the filter" if context.state.filter else pane.empty
         lines.append([Segment(fit(f"  {text}", width, cut=context.theme.cut), context.theme.dim)])
-    draws = {}
     for number, row in enumerate(visible, first):
-        key = pane.key(row)
-        chosen = focused and number == at
-        draws[key] = _row(pane, row, key, context, layout, drawn.get(key), width, chosen=chosen)
-        lines.append(draws[key].line)
-    context.state.kept.rows[pane.name] = draws
+        lines.append(_row(pane, row, context, layout, width, chosen=focused and number == at))
     lines += [[] for _ in range(height - len(lines))]
     return lines
-
-
-def _is_drawn(row: Any, pane: Pane, drawn: Mapping[str, DrawnRow]) -> bool:
-    """Return whether the last frame has shown the same texts of the row."""
-    known = drawn.get(pane.key(row)) if pane.timeless else None
-    return known is not None and known.row is row
 
 
 def _unwanted(pane: Pane, rows: Sequence[Any], state: ScreenState) -> frozenset[int]:
@@ -285,11 +268,6 @@ def _header(
 ) -> Line:
     first, room, count = part
     theme, order = context.theme, context.state.orders.get(pane.name)
-    headers = context.state.kept.headers
-    look = (layout, width, part, pane_title, focused, order)
-    known = headers.get(pane.name)
-    if known is not None and known.look == look:
-        return known.line
     text, spans = f"{theme.focus if focused else ' '} ", []
     for number, (column, size) in enumerate(layout):
         arrow = ""
@@ -308,59 +286,46 @@ def _header(
         more = f" {first + 1}-{first + room} {up}{down}" if focused else f" {down}"
         text = text[: max(0, width - len(more))] + more[-width:]
     style = theme.focused if focused else theme.header
-    line = [Segment(text, mark_header(style, pane.name, tuple(spans), width))]
-    headers[pane.name] = DrawnHeader(look, line)
-    return line
+    return [Segment(text, mark_header(style, pane.name, tuple(spans), width))]
 
 
 def _row(
     pane: Pane,
     row: Any,
-    key: str,
     context: DrawContext,
     layout: Sequence[tuple[PaneColumn, int]],
-    last: DrawnRow | None,
     width: int,
     *,
     chosen: bool,
-) -> DrawnRow:
-    """Draw a row. `last`: the row with this key in the last frame, whose parts are used again where
-    they are the same."""
-    look = (pane.severity(row), chosen)
-    if last is not None and last.layout is not layout:
-        last = None
-    if last is not None and pane.timeless and last.row is row and last.look == look:
-        return last
-    cells = [column.cell(row, context) for column, _ in layout]
-    if last is not None and last.cells == cells and last.look == look:
-        return last._replace(row=row)
-    theme = context.theme
+) -> Line:
+    theme, severity = context.theme, pane.severity(row)
     segments = []
-    for number, cell in enumerate(cells):
-        if last is not None and last.cells[number] == cell:
-            segments.append(last.segments[number])
-        else:
-            segments.append(_segment(*layout[number], cell, theme))
-    style = mark_row(theme.level(look[0]), pane.name, key, width)
-    line: Line = [Segment(f"{theme.mark if look[0] else ' '} ", style), *segments]
+    for column, size in layout:
+        cell = column.cell(row, context)
+        text, style = (cell, PLAIN) if isinstance(cell, str) else cell
+        how = (column.right, column.untrusted, column.is_job_name, theme.ascii_only)
+        segments.append(_segment(text, style, size, theme.cut, *how))
     taken = MARGIN + sum(size + 1 for _, size in layout)
     if taken < width:
-        line.append(Segment(" " * (width - taken), PLAIN))
+        segments.append(Segment(" " * (width - taken), PLAIN))
+    style = theme.level(severity) + theme.chosen if chosen else theme.level(severity)
+    mark = Segment(
+        f"{theme.mark if severity else ' '} ", mark_row(style, pane.name, pane.key(row), width)
+    )
     if chosen:
-        style = mark_row(theme.level(look[0]) + theme.chosen, pane.name, key, width)
-        line = [Segment("".join(segment.text for segment in line), style)]
-    if width_of(line[-1].text) and taken > width:
-        line = clip(line, width)
-    return DrawnRow(row, layout, look, cells, segments, line)
+        text = "".join(segment.text for segment in (mark, *segments))
+        segments, mark = [], Segment(text, mark.style)
+    line = [mark, *segments]
+    return clip(line, width) if width_of(line[-1].text) and taken > width else line
 
 
-def _segment(column: PaneColumn, size: int, cell: Cell, theme: Theme) -> Segment:
+@lru_cache(maxsize=4096)  # most cells stay the same from frame to frame
+def _segment(
+    text: str, style: Style, size: int, cut: str,
+    right: bool, untrusted: bool, is_job_name: bool, ascii_only: bool,
+) -> Segment:  # fmt: skip
     """Draw a cell, and the gap behind it."""
-    text, style = (cell, PLAIN) if isinstance(cell, str) else cell
-    if column.untrusted:
-        text = clean(text, ascii_only=theme.ascii_only)
-    if column.is_job_name:
-        text = name(text, size, theme.cut)
-    else:
-        text = fit(text, size, right=column.right, cut=theme.cut)
-    return Segment(text + " ", style)
+    if untrusted:
+        text = clean(text, ascii_only=ascii_only)
+    shown = name(text, size, cut) if is_job_name else fit(text, size, right=right, cut=cut)
+    return Segment(shown + " ", style)

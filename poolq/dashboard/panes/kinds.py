@@ -41,5 +41,4 @@ KINDS_PANE = Pane(
     words=lambda one: one.job,
     fields=_fields,
     empty="no job has run yet",
-    timeless=True,
 )

@@ -64,5 +64,4 @@ QUEUES_PANE = Pane(
     severity=_severity,
     usual=lambda one: (-one.ready - one.delayed - one.parked - one.running, one.queue),
     left_out=lambda context: context.snapshot.left_out,
-    timeless=True,
 )

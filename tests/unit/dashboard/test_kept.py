@@ -1,19 +1,15 @@
-"""What is kept from frame to frame changes nothing that is drawn, and saves most of the work."""
+"""What is kept from frame to frame changes nothing that is drawn."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from itertools import product
 
 import msgspec
-import pytest
 
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.drawing.table import PaneColumn
 from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.kept import Kept
-from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Order, ScreenState
 from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
@@ -50,29 +46,3 @@ def test_a_frame_is_the_same_whatever_was_drawn_before() -> None:
                 kept = frame.draw(snapshot, state, theme, size, 0.0)
                 fresh = frame.draw(snapshot, replace(state, kept=Kept()), theme, size, 0.0)
                 assert kept == fresh, (step, size)
-
-
-def test_rows_that_have_not_changed_are_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: Counter[str] = Counter()
-
-    def counted(column: PaneColumn) -> PaneColumn:
-        def cell(row: object, context: object) -> object:
-            made[column.title] += 1
-            return column.cell(row, context)
-
-        return column._replace(cell=cell)
-
-    pane = PANES["queues"]
-    monkeypatch.setitem(PANES, "queues", replace(pane, columns=tuple(map(counted, pane.columns))))
-    queues = tuple(snapshots.queue(f"q{number}") for number in range(20))
-    first = msgspec.structs.replace(snapshots.troubled(), queues=queues)
-    state = ScreenState(pane="queues")
-    frame.draw(first, state, THEME, (200, 50), 0.0)
-    assert made["READY"] > 5
-    made.clear()
-    frame.draw(later(first, 1), state, THEME, (200, 50), 0.0)
-    assert not made
-    changed = msgspec.structs.replace(queues[3], failed=99)  # it keeps its place
-    queues = (*queues[:3], changed, *queues[4:])
-    frame.draw(msgspec.structs.replace(first, queues=queues), state, THEME, (200, 50), 0.0)
-    assert made["READY"] == 1
