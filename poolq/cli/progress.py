@@ -69,7 +69,7 @@ class Progress:
     def _draw(self, now: float) -> None:
         if not sys.stderr.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
             return
-        from poolq.dashboard.drawing.theme import theme_for
+        from poolq.styling.theme import theme_for
 
         width = shutil.get_terminal_size().columns - 1
         text = line(self.count, self._total, self._passive, theme_for(os.environ).full)

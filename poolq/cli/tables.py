@@ -56,7 +56,7 @@ def print_table(
     styles: Mapping[str, str] | None = None,
 ) -> None:
     """Print a table with `total` as its last line; `styles` maps texts of cells to the names of
-    styles of the dashboard's theme."""
+    styles of a theme."""
     data = [*rows, total] if total else rows
     lines = [[clean(str(cell)) for cell in row] for row in data]
     lines.insert(0, [column.title for column in columns])
@@ -64,7 +64,7 @@ def print_table(
     kept: Sequence[int] = range(len(columns))
     paint = None
     if is_terminal():
-        kept, widths = fit(columns, widths, shutil.get_terminal_size().columns)
+        kept, widths = choose(columns, widths, shutil.get_terminal_size().columns)
         paint = _Painter(styles or {})
     for number, line in enumerate(lines):
         strong = number == 0 or (bool(total) and number == len(lines) - 1)
@@ -78,7 +78,7 @@ def print_table(
             sys.stdout.write(COLUMN_GAP.join(cells).rstrip() + "\n")
 
 
-def fit(
+def choose(
     columns: Sequence[Column], widths: Sequence[int], width: int
 ) -> tuple[Sequence[int], list[int]]:
     """Return the numbers of the columns that are shown on a terminal, and the widths of all columns
@@ -119,22 +119,24 @@ def _wrapped(
 def _length(text: str) -> int:
     if text.isascii():
         return len(text)
-    from rich.cells import cell_len
+    from poolq.styling.cells import width_of
 
-    return cell_len(text)
+    return width_of(text)
 
 
 def _cut(text: str, width: int) -> str:
-    from rich.cells import set_cell_size
+    if _length(text) <= width:
+        return text
+    from poolq.styling.cells import fit
 
-    return text if _length(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+    return fit(text, width - 1, cut="").rstrip() + "…"
 
 
 class _Painter:
     """Styles the cells of a table for the terminal."""
 
     def __init__(self, styles: Mapping[str, str]) -> None:
-        from poolq.dashboard.drawing.theme import theme_for
+        from poolq.styling.theme import theme_for
 
         self._theme = theme_for(os.environ)
         self._styles = styles

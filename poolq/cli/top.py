@@ -104,8 +104,8 @@ def _once(
     from msgspec.structs import replace
 
     from poolq.dashboard import print_once
-    from poolq.dashboard.drawing.theme import theme_for
     from poolq.dashboard.screen_state import ScreenState
+    from poolq.styling.theme import theme_for
     from poolq.system.wakeups import readable
 
     found = source.snapshot()

@@ -32,11 +32,11 @@ class Dashboard:
         from poolq.dashboard import exit_summary
         from poolq.dashboard.action_runner import ActionRunner
         from poolq.dashboard.actions import Actions
-        from poolq.dashboard.drawing.theme import theme_for
         from poolq.dashboard.loop import Screen
         from poolq.dashboard.screen_state import ScreenState
         from poolq.dashboard.sources import Source
         from poolq.dashboard.terminal import Terminal
+        from poolq.styling.theme import theme_for
         from poolq.system.host import die_with_parent
 
         setproctitle("poolq: dashboard")

@@ -17,13 +17,13 @@ from poolq.dashboard import fetching, key_bindings
 from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionRunner
 from poolq.dashboard.drawing import frame, targets
-from poolq.dashboard.drawing.cells import Line
-from poolq.dashboard.drawing.theme import Theme
 from poolq.dashboard.keys import mouse, parse, split_incomplete
 from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
 from poolq.monitor.snapshot import Snapshot
+from poolq.styling.cells import Line
+from poolq.styling.theme import Theme
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import readable
 

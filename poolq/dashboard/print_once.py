@@ -9,9 +9,7 @@ from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
 from poolq.dashboard.drawing import ansi, backlog_panel, frame, header, table, throughput
-from poolq.dashboard.drawing.cells import Line, clean
 from poolq.dashboard.drawing.table import DrawContext
-from poolq.dashboard.drawing.theme import Theme, make_theme
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import ScreenState
 from poolq.engines.base import ServerInfo
@@ -19,6 +17,8 @@ from poolq.monitor import amounts
 from poolq.monitor.alerts import alerts
 from poolq.monitor.backlog import backlog
 from poolq.monitor.snapshot import Snapshot
+from poolq.styling.cells import Line, clean
+from poolq.styling.theme import Theme, make_theme
 
 #: The colours of a picture: background, foreground, and a terminal's 8 colours, normal and bright.
 PICTURE_THEME = TerminalTheme(

@@ -38,8 +38,8 @@ class ProgressBar:
         from setproctitle import setproctitle
 
         from poolq.dashboard.drawing.progress_line import line
-        from poolq.dashboard.drawing.theme import theme_for
         from poolq.dashboard.sources import Source
+        from poolq.styling.theme import theme_for
 
         setproctitle("poolq: dashboard")
         signal.signal(signal.SIGTERM, self._stop)

@@ -8,11 +8,11 @@ from poolq.config import Config
 from poolq.dashboard import exit_summary, print_once
 from poolq.dashboard.action_runner import ActionRunner
 from poolq.dashboard.actions import Actions
-from poolq.dashboard.drawing.theme import theme_for
 from poolq.dashboard.loop import Screen
 from poolq.dashboard.screen_state import ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal
+from poolq.styling.theme import theme_for
 from poolq.system.wakeups import readable
 
 LINE_INTERVAL = 2.0  # seconds between lines, if the output is not a terminal

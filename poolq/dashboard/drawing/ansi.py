@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.color import ColorSystem
 
-from poolq.dashboard.drawing.cells import Line, line_width
+from poolq.styling.cells import Line, line_width
 
 #: The alternate screen, no cursor, no wrapping, bracketed paste.
 ENTER_SCREEN = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"

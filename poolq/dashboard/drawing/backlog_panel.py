@@ -6,12 +6,12 @@ Numbers are padded, so that what follows them keeps its place from frame to fram
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clean, fit, width_of
 from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, labelled
 from poolq.dashboard.drawing.parts import Part, lay_out
-from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.monitor import amounts
 from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog
+from poolq.styling.cells import Line, clean, fit, width_of
+from poolq.styling.theme import PLAIN, Theme
 
 OUTLOOK_WIDTH = 16  # columns of the longest outlook
 MAX_SPARK_ROOM = 45  # columns of the sparkline and its labels

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing.cells import Line, clean, clip, fit, wrap, wrap_words
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
-from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import PROBLEMS, Detail
+from poolq.styling.cells import Line, clean, clip, fit, wrap, wrap_words
+from poolq.styling.theme import PLAIN
 
 LABEL_WIDTH = 13
 #: Fetched texts that the fields of a job contain.

@@ -8,13 +8,13 @@ from rich.segment import Segment
 from rich.style import Style
 
 from poolq.dashboard.commands import COMMANDS
-from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of, wrap, wrap_words
 from poolq.dashboard.drawing.parts import Part, lay_out
-from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.screen_state import CommandLine, ScreenState
 from poolq.dashboard.selection import chosen, row_keys
 from poolq.monitor.snapshot import PoolView, Snapshot
+from poolq.styling.cells import Line, clean, fit, tail, width_of, wrap, wrap_words
+from poolq.styling.theme import PLAIN, Theme
 
 #: The ranks of keys; if the last line is too short, the key of the highest rank is omitted first.
 _RANKS = {"?": 0, "D": 1, "q": 2, "enter": 3, "tab": 5, ":": 6, "/": 7}

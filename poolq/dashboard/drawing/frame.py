@@ -20,7 +20,15 @@ from poolq.dashboard.drawing import (
     table,
     throughput,
 )
-from poolq.dashboard.drawing.cells import (
+from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH, PaneArea
+from poolq.dashboard.drawing.table import DrawContext
+from poolq.dashboard.drawing.targets import mark_row
+from poolq.dashboard.panes import PANES
+from poolq.dashboard.screen_state import PROBLEMS, ScreenState
+from poolq.monitor.alerts import alerts
+from poolq.monitor.backlog import Backlog, backlog
+from poolq.monitor.snapshot import Snapshot
+from poolq.styling.cells import (
     Line,
     clean,
     clip,
@@ -30,15 +38,7 @@ from poolq.dashboard.drawing.cells import (
     width_of,
     without_module,
 )
-from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH, PaneArea
-from poolq.dashboard.drawing.table import DrawContext
-from poolq.dashboard.drawing.targets import mark_row
-from poolq.dashboard.drawing.theme import PLAIN, Theme
-from poolq.dashboard.panes import PANES
-from poolq.dashboard.screen_state import PROBLEMS, ScreenState
-from poolq.monitor.alerts import alerts
-from poolq.monitor.backlog import Backlog, backlog
-from poolq.monitor.snapshot import Snapshot
+from poolq.styling.theme import PLAIN, Theme
 
 FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
 TALL_HEIGHT = 40  # minimum lines for TALL_ALERTS

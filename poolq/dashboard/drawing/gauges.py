@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from poolq.dashboard.drawing.theme import Theme
 from poolq.monitor import amounts
+from poolq.styling.theme import Theme
 
 VALUES_PER_MINUTE = 60
 MIN_SPARK_WIDTH = 4

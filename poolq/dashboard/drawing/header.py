@@ -2,14 +2,14 @@
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clean, fit, tail, width_of
 from poolq.dashboard.drawing.gauges import bar
 from poolq.dashboard.drawing.parts import Part, lay_out
-from poolq.dashboard.drawing.theme import Theme
 from poolq.engines.base import ServerInfo
 from poolq.monitor import amounts
 from poolq.monitor.alerts import stale
 from poolq.monitor.snapshot import PoolView, Snapshot
+from poolq.styling.cells import Line, clean, fit, tail, width_of
+from poolq.styling.theme import Theme
 
 GAUGE_WIDTH = 10
 NARROW_WIDTH = 40  # columns below which words are omitted

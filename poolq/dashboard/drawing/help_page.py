@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from rich.segment import Segment
 
 from poolq.dashboard.commands import COMMANDS, FILTERS_HELP
-from poolq.dashboard.drawing.cells import Line, clip, fit, side_by_side, wrap_words
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
-from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.keys import KEY_HELP, MOUSE_HELP
 from poolq.dashboard.screen_state import ScreenState
+from poolq.styling.cells import Line, clip, fit, side_by_side, wrap_words
+from poolq.styling.theme import PLAIN, Theme
 
 KEYS_WIDTH = 30
 REFUSED = "(not with --read-only)"

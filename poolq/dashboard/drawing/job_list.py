@@ -5,13 +5,13 @@ from dataclasses import replace
 from rich.segment import Segment
 
 from poolq.dashboard.drawing import table
-from poolq.dashboard.drawing.cells import Line, clean, fit, wrap_words
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList, counts
 from poolq.dashboard.panes.jobs import JOBS_PANE, why
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule
 from poolq.monitor.snapshot import Snapshot
+from poolq.styling.cells import Line, clean, fit, wrap_words
 
 MAX_REASON_LINES = 3
 MIN_LINES_FOR_REASON = 5

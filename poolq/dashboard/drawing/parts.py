@@ -6,8 +6,8 @@ from typing import NamedTuple
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clip, fit, line_width, width_of
-from poolq.dashboard.drawing.theme import PLAIN
+from poolq.styling.cells import Line, clip, fit, line_width, width_of
+from poolq.styling.theme import PLAIN
 
 
 class Part(NamedTuple):

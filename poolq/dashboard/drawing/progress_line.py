@@ -1,8 +1,8 @@
 """Draws the progress of a pool with --until-empty, in fewer columns than any line of the log."""
 
-from poolq.dashboard.drawing.theme import Theme
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import Snapshot
+from poolq.styling.theme import Theme
 
 MAX_WIDTH = 42
 GAUGE_WIDTH = 14

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clean, clip, fit, name, width_of
 from poolq.dashboard.drawing.targets import mark_header, mark_row
-from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.dashboard.screen_state import Order, ScreenState
 from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
+from poolq.styling.cells import Line, clean, clip, fit, name, width_of
+from poolq.styling.theme import PLAIN, Theme
 
 #: A cell is its text, or its text and its style.
 Cell = str | tuple[str, Style]

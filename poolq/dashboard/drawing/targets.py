@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, width_of
+from poolq.styling.cells import Line, width_of
 
 #: The title of a header's column, and where the column begins and ends.
 Span = tuple[str, int, int]

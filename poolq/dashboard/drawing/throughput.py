@@ -3,7 +3,6 @@
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.cells import Line, clip, fit, width_of
 from poolq.dashboard.drawing.gauges import (
     MIN_SPARK_WIDTH,
     VALUES_PER_MINUTE,
@@ -13,9 +12,10 @@ from poolq.dashboard.drawing.gauges import (
     spark,
 )
 from poolq.dashboard.drawing.parts import Part, lay_out
-from poolq.dashboard.drawing.theme import PLAIN, Theme
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import Rate, Snapshot
+from poolq.styling.cells import Line, clip, fit, width_of
+from poolq.styling.theme import PLAIN, Theme
 
 KINDS = ("done", "failed", "retried", "limited")
 TITLES = {"limited": "held (times)"}  # a job counts each time that a limit holds it back

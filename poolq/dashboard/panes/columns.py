@@ -8,8 +8,8 @@ from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, peak, spark
 from poolq.dashboard.drawing.table import Cell, DrawContext, PaneColumn, Sort, rising
-from poolq.dashboard.drawing.theme import PLAIN
 from poolq.monitor import amounts
+from poolq.styling.theme import PLAIN
 
 SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
 

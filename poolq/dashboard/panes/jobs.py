@@ -6,13 +6,13 @@ from typing import Any
 from rich.style import Style
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.job_list import ENDED, JobView, counts
 from poolq.dashboard.panes.columns import text
 from poolq.dashboard.panes.workers import progress as progress_gauge
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts, job_history, unique_keys, wait_reasons
 from poolq.monitor.snapshot import Snapshot, WorkerView
+from poolq.styling.theme import PLAIN
 
 _ID_CHARS = 32  # of an id that `ids.new_id` has made
 #: The milliseconds from which such an id may be: 2020 to 2100.

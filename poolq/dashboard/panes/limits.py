@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from poolq.dashboard.drawing.gauges import DETAIL_ROOM, VALUES_PER_MINUTE, bar, labelled
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes.columns import number, sparkline, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
 from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
+from poolq.styling.theme import PLAIN
 
 GAUGE_WIDTH = 6
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1

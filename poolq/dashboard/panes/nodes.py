@@ -3,10 +3,10 @@
 from rich.style import Style
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
-from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import NodeView
+from poolq.styling.theme import PLAIN
 
 SILENT_SECONDS = 10.0  # seconds without a heartbeat
 

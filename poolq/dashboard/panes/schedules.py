@@ -1,10 +1,10 @@
 """Schedules of periodic jobs: when they run next, and when they ran last."""
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.schedule_status import PROBLEMS, ScheduleStatus
+from poolq.styling.theme import PLAIN
 
 STATE_WORDS = {"late": "LATE", "paused": "PAUSED", "unreadable": "UNREADABLE"}
 

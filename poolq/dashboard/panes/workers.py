@@ -6,11 +6,11 @@ from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import bar
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.drawing.theme import PLAIN
 from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
 from poolq.monitor.snapshot import Progress, WorkerView
+from poolq.styling.theme import PLAIN
 
 GAUGE_WIDTH = 8
 

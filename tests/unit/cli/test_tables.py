@@ -59,7 +59,7 @@ WIDE = [
     ],
 )
 def test_a_table_is_fitted(width: int, kept: list[int], shown: list[int]) -> None:
-    found, widths = tables.fit(WIDE, [32, 20, 5, 5, 40], width)
+    found, widths = tables.choose(WIDE, [32, 20, 5, 5, 40], width)
     assert (list(found), widths) == (kept, shown)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.screen_state import LogRequest, ScreenState
+from poolq.styling.theme import make_theme
 from tests.support import snapshots
 
 POOL = snapshots.troubled()

@@ -13,7 +13,6 @@ from rich.cells import cell_len
 from poolq.dashboard import exit_summary, print_once, questions
 from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.keys import KEY_HELP
@@ -22,6 +21,7 @@ from poolq.dashboard.screen_state import Action, CommandLine, Detail, Order, Scr
 from poolq.engines.base import ServerInfo
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import EventView, Progress, Snapshot, Throughput
+from poolq.styling.theme import make_theme
 from tests.support import snapshots
 
 COLOURED = make_theme(colour=True, ascii_only=False)

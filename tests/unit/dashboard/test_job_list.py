@@ -9,7 +9,6 @@ import pytest
 
 from poolq.dashboard import fetching
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.job_list import (
     BEGINNING,
     MAX_JOBS,
@@ -30,6 +29,7 @@ from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, Message, State, encode, entry
 from poolq.monitor import job_history
 from poolq.monitor.snapshot import Progress, Snapshot
+from poolq.styling.theme import make_theme
 from tests.support import snapshots
 from tests.support.snapshots import AT
 

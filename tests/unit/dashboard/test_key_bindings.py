@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.key_bindings import LEAVE, REDRAW, STOP_BULK, SUSPEND, press
 from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
 from poolq.dashboard.selection import chosen
+from poolq.styling.theme import make_theme
 from tests.support import snapshots
 
 POOL = snapshots.troubled()

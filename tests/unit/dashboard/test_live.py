@@ -19,11 +19,11 @@ from poolq.dashboard.action_runner import (
     Report,
 )
 from poolq.dashboard.drawing import ansi, frame
-from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.errors import Refused
 from poolq.monitor.snapshot import Snapshot
+from poolq.styling.theme import make_theme
 from tests.support import snapshots
 from tests.support.wait import until
 

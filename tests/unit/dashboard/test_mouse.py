@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.dashboard.drawing import frame, targets
-from poolq.dashboard.drawing.cells import Line
 from poolq.dashboard.drawing.targets import Target
-from poolq.dashboard.drawing.theme import make_theme
 from poolq.dashboard.job_list import JobView
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.keys import mouse, parse, split_incomplete
@@ -17,6 +15,8 @@ from poolq.dashboard.selection import chosen
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import State
 from poolq.monitor.alerts import alerts
+from poolq.styling.cells import Line
+from poolq.styling.theme import make_theme
 from tests.support import snapshots
 
 POOL = snapshots.troubled()

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from poolq.dashboard.drawing import cells, gauges
-from poolq.dashboard.drawing.theme import make_theme, speaks_utf8, theme_for
+from poolq.dashboard.drawing import gauges
 from poolq.dashboard.keys import READ_SIZE, parse, split_incomplete
 from poolq.monitor import amounts
+from poolq.styling import cells
+from poolq.styling.theme import make_theme, speaks_utf8, theme_for
 
 THEME = make_theme(colour=True, ascii_only=False)
 

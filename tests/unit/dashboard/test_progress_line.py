@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from poolq.dashboard.drawing.progress_line import MAX_WIDTH, line
-from poolq.dashboard.drawing.theme import make_theme
 from poolq.monitor.snapshot import QueueView, Rate, Snapshot, Throughput
+from poolq.styling.theme import make_theme
 from tests.support.snapshots import AT, head
 
 THEME = make_theme(colour=False, ascii_only=True)
