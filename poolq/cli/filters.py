@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from poolq.acts.filters import Filters
-from poolq.cli.options import Decorator, json_option, reject_empty, usage, yes_option
+from poolq.cli.options import Decorator, json_option, reject_empty, usage, with_options, yes_option
 
 T = TypeVar("T")
 
@@ -63,10 +63,7 @@ def filter_options(*states: str) -> Decorator:
                 filters.at(time_ns() // 1000)
             return command(filters=filters, **kwargs)
 
-        decorated: Callable[..., T] = run
-        for option in reversed(_options(states)):
-            decorated = option(decorated)
-        return decorated
+        return with_options(run, *_options(states))
 
     return decorate
 
@@ -98,16 +95,14 @@ def selection_options(*states: str, asks: bool = True) -> Decorator:
             chosen = Selection(ids, filters, preview, yes, as_json)
             return command(chosen=chosen, **kwargs)
 
-        decorated: Callable[..., T] = run
-        for option in (
-            json_option,
-            *([yes_option] if asks else []),
-            click.option("--dry-run", "preview", is_flag=True, help="Only show what would change."),
+        return with_options(
+            run,
+            click.argument("ids", metavar="[ID]...", nargs=-1, callback=reject_empty),
+            filter_options(*states),
             click.option("--all", "everything", is_flag=True, help="All of these jobs."),
-        ):
-            decorated = option(decorated)
-        decorated = filter_options(*states)(decorated)
-        ids = click.argument("ids", metavar="[ID]...", nargs=-1, callback=reject_empty)
-        return ids(decorated)
+            click.option("--dry-run", "preview", is_flag=True, help="Only show what would change."),
+            *([yes_option] if asks else []),
+            json_option,
+        )
 
     return decorate

@@ -2,8 +2,8 @@
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, Protocol, TypeVar
 
 import click
@@ -78,46 +78,41 @@ def with_settings(*names: str) -> Decorator:
             flags = {name: kwargs.pop(f"set_{name}") for name in names}
             return command(settings=config.load(flags, warn=warn), **kwargs)
 
-        decorated: Callable[..., T] = run
-        for name in reversed(names):
-            decorated = _flag(BY_NAME[name])(decorated)
-        return decorated
+        return with_options(run, *(_flag(BY_NAME[name]) for name in names))
 
     return decorate
 
 
-def with_engine(command: Callable[..., T]) -> Callable[..., T]:
-    """Add --engine and --namespace to a command, which receives `engine: Engine`. The command
-    raises ConfigError if the engine stores no jobs, and StoreMissing if there is no store yet."""
-    return _with_engine(command, create=False)
+def with_options(command: Callable[..., T], *options: Decorator) -> Callable[..., T]:
+    """Add options, which the help shows in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
-def with_engine_and(*names: str) -> Decorator:
-    """Like `with_engine`, for a command that also receives `settings: Config`, with these flags."""
-    return lambda command: _with_engine(command, create=False, names=names)
+def with_engine_and(*names: str, create: bool = False) -> Decorator:
+    """Add --engine and --namespace to a command, which receives `engine: Engine`, and if there are
+    `names`, those flags, for a command that receives `settings: Config`, too. The command raises
+    ConfigError if the engine stores no jobs and, unless it may `create` the store, StoreMissing if
+    there is none yet."""
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(command)
+        def run(settings: Config, **kwargs: Any) -> T:
+            with closing(open_storing(settings)) as engine:
+                if names:
+                    kwargs["settings"] = settings
+                if not create:
+                    engine.require_store()
+                return command(engine=engine, **kwargs)
+
+        return with_settings(*ENGINE_FLAGS, *names)(run)
+
+    return decorate
 
 
-def with_new_engine(command: Callable[..., T]) -> Callable[..., T]:
-    """Like `with_engine`, for a command that may create the store."""
-    return _with_engine(command, create=True)
-
-
-def _with_engine(
-    command: Callable[..., T], *, create: bool, names: Sequence[str] = ()
-) -> Callable[..., T]:
-    @functools.wraps(command)
-    def run(settings: Config, **kwargs: Any) -> T:
-        engine = open_storing(settings)
-        if names:
-            kwargs["settings"] = settings
-        try:
-            if not create:
-                engine.require_store()
-            return command(engine=engine, **kwargs)
-        finally:
-            engine.close()
-
-    return with_settings(*ENGINE_FLAGS, *names)(run)
+with_engine = with_engine_and()
+with_new_engine = with_engine_and(create=True)
 
 
 def open_storing(settings: Config) -> Engine:

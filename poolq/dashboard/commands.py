@@ -118,12 +118,9 @@ def _scale(given: Given) -> Result:
     return Action("scale" if "by" in change else "scale to", by=next(iter(change.values())))
 
 
-def _pause(given: Given) -> Result:
-    return Action("pause", _queue(given, given.words[0]) if given.words else "")
-
-
-def _resume(given: Given) -> Result:
-    return Action("resume", _queue(given, given.words[0]) if given.words else "")
+def _of_queue(kind: str) -> Callable[[Given], Result]:
+    """Return a command on a queue or, without its name, on the pool."""
+    return lambda given: Action(kind, _queue(given, given.words[0]) if given.words else "")
 
 
 def _purge(given: Given) -> Result:
@@ -150,9 +147,16 @@ def _filtered(given: Given, verb: str, to: str = "") -> Question:
     return questions.on_many(Bulk(verb, chosen.at(int(given.snapshot.at * 1e6)), to))
 
 
-def _cancel(given: Given) -> Result:
-    id = _named(given, "cancel")
-    return questions.find("cancel", id) if id else _filtered(given, "cancel")
+def _on_jobs(verb: str) -> Callable[[Given], Result]:
+    """Return a command on one job or many. What cannot be undone asks, once the job is found."""
+
+    def run(given: Given) -> Result:
+        id = _named(given, verb)
+        if not id:
+            return _filtered(given, verb)
+        return Action(verb, id) if verb == "retry" else questions.find(verb, id)
+
+    return run
 
 
 def _move(given: Given) -> Result:
@@ -167,16 +171,6 @@ def _move(given: Given) -> Result:
     action = Action("move", id, to=to)
     known = {one.queue for one in given.snapshot.queues}
     return action if to in known else questions.new_queue(action, known)
-
-
-def _retry(given: Given) -> Result:
-    id = _named(given, "retry")
-    return Action("retry", id) if id else _filtered(given, "retry")
-
-
-def _forget(given: Given) -> Result:
-    id = _named(given, "forget")
-    return questions.find("forget", id) if id else _filtered(given, "forget")
 
 
 def _kill(given: Given) -> Result:
@@ -223,23 +217,28 @@ COMMANDS = {
     one.name: one
     for one in (
         CommandSpec("scale", "N | +N | -N", "sets the number of workers", _scale, ("number",)),
-        CommandSpec("pause", "[QUEUE]", "pauses a queue, or this pool", _pause, ("queue",)),
-        CommandSpec("resume", "[QUEUE]", "resumes a queue, or this pool", _resume, ("queue",)),
+        CommandSpec(
+            "pause", "[QUEUE]", "pauses a queue, or this pool", _of_queue("pause"), ("queue",)
+        ),
+        CommandSpec(
+            "resume", "[QUEUE]", "resumes a queue, or this pool", _of_queue("resume"), ("queue",)
+        ),
         CommandSpec("purge", "QUEUE", "deletes the jobs that wait in a queue", _purge, ("queue",)),
         CommandSpec(
-            "cancel", "ID | FILTERS", "cancels a job, or jobs that wait", _cancel, ("waiting id",),
-            _WAITING,
+            "cancel", "ID | FILTERS", "cancels a job, or jobs that wait", _on_jobs("cancel"),
+            ("waiting id",), _WAITING,
         ),
         CommandSpec(
             "move", "ID QUEUE | FILTERS --to QUEUE", "moves jobs that wait to another queue",
             _move, ("id", "queue"), {**_WAITING, "--to": "queue"},
         ),
         CommandSpec(
-            "retry", "ID | FILTERS", "puts failed jobs back into their queues", _retry,
+            "retry", "ID | FILTERS", "puts failed jobs back into their queues", _on_jobs("retry"),
             ("failed id",), _FAILED,
         ),
         CommandSpec(
-            "forget", "ID | FILTERS", "deletes failed jobs", _forget, ("failed id",), _FAILED
+            "forget", "ID | FILTERS", "deletes failed jobs", _on_jobs("forget"), ("failed id",),
+            _FAILED,
         ),
         CommandSpec(
             "kill", "WORKER | ID", "kills a worker; asks what becomes of its job", _kill,

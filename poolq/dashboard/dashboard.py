@@ -30,23 +30,15 @@ class Dashboard:
         from setproctitle import setproctitle
 
         from poolq.dashboard import exit_summary
-        from poolq.dashboard.action_runner import ActionRunner
-        from poolq.dashboard.actions import Actions
         from poolq.dashboard.loop import Screen
         from poolq.dashboard.screen_state import ScreenState
         from poolq.dashboard.sources import Source
-        from poolq.dashboard.terminal import Terminal
-        from poolq.styling.theme import theme_for
         from poolq.system.host import die_with_parent
 
         setproctitle("poolq: dashboard")
         die_with_parent()
-        config, theme = self._config, theme_for(os.environ)
-        terminal = Terminal(self._modes, ascii_only=theme.ascii_only, mouse=not config.no_mouse)
-        source = Source(scores, self._master)
-        actions = Actions(config, source.stack)
-        state, runner = ScreenState(own=True), ActionRunner(actions)
-        screen = Screen(source, terminal, theme, state, runner, alive=self._has_master)
+        source, state = Source(scores, self._master), ScreenState(own=True)
+        screen = Screen(source, self._config, state, self._modes, alive=self._has_master)
         screen.run()
         if self._has_master():
             last = source.snapshot()

@@ -8,6 +8,7 @@ command.
 from poolq.dashboard import command_line, questions, selection
 from poolq.dashboard.drawing.targets import Target
 from poolq.dashboard.job_list import JobList, JobView, counts
+from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (
@@ -31,13 +32,10 @@ _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 0, "page up": 0,
           "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
 _PAGES = {"page down": 1, "page up": -1}
 _SORTS = {"s": selection.next_order, "S": selection.reverse_order}
+_STEPS = {"tab": 1, "right": 1, "shift-tab": -1, "left": -1}
 _POOL_KEYS = ("+", "=", "-", "R", "D")
 #: The keys that act on a row, and where there are such rows.
-_ROW_KEYS = {
-    "p": "a queue", "r": "a failed job", "A": "a failed job, or a queue or kind with failures",
-    "m": "a failed or waiting job",
-    "X": "a job or a queue", "K": "a worker that runs a job",
-}  # fmt: skip
+_ROW_KEYS = {key.keys: key.on for key in KEY_HELP if key.on}
 
 
 def press(
@@ -109,12 +107,15 @@ def _in_view(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
         return _follow_log(state, snapshot, now)
     if key in _POOL_KEYS or key in _ROW_KEYS:
         return _press_action(key, state, snapshot, now)
-    if state.detail is not None:
+    if key == "?":
+        state.help = True
+    elif key == "/":
+        state.typing = True
+    elif state.detail is not None:
         _in_detail(key, state.detail, state)
-        return None
-    if state.jobs is not None:
-        return _in_jobs(key, state.jobs, state, snapshot, now)
-    return _in_lists(key, state, snapshot, now)
+    else:
+        return _in_rows(key, state, snapshot, now)
+    return None
 
 
 def _answer(key: str, state: ScreenState, now: float) -> Action | None:
@@ -156,10 +157,6 @@ def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
     if key in _MOVES:
         detail.scroll = max(0, detail.scroll + _step(key, state))
         detail.at_end = key in ("end", "G")
-    elif key == "?":
-        state.help = True
-    elif key == "/":
-        state.typing = True
     elif key in ("n", "N"):
         detail.jump += 1 if key == "n" else -1
     elif key == "esc" and detail.sought:
@@ -168,29 +165,39 @@ def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
         state.detail = None
 
 
-def _in_jobs(
-    key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot, now: float
-) -> Action | None:
+def _in_rows(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
+    """Handle a key in the panes, or in the list of jobs that is open."""
+    jobs = state.jobs
     if key in _MOVES:
         selection.move(_step(key, state), state, snapshot)
-        jobs.to_end = key in ("end", "G")
+        if jobs is not None:
+            jobs.to_end = key in ("end", "G")
     elif key == "enter":
         return _open(state, snapshot)
-    elif key == "/":
-        state.typing = True
-    elif key == "?":
-        state.help = True
-    elif key == "i":
-        state.detail = Detail(state.pane, jobs.key)
-    elif key in ("tab", "right", "shift-tab", "left"):
-        _next_status(jobs, snapshot, 1 if key in ("tab", "right") else -1)
     elif key in _SORTS:
         state.show_message(_SORTS[key](state), now)
     elif key == "esc" and state.filter:
         state.filter = ""
+    elif jobs is not None:
+        _in_jobs(key, jobs, state, snapshot)
+    elif key in _STEPS:
+        names = list(PANES)
+        name = names[(names.index(state.pane) + _STEPS[key]) % len(names)]
+        selection.focus(name, state, snapshot)
+    elif key == "z" or (key == "esc" and state.zoomed):
+        state.zoomed = not state.zoomed
+    elif key == "q":
+        return _quit(state)
+    return None
+
+
+def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) -> None:
+    if key == "i":
+        state.detail = Detail(state.pane, jobs.key)
+    elif key in _STEPS:
+        _next_status(jobs, snapshot, _STEPS[key])
     elif key in ("esc", "q", "backspace"):
         state.filter, state.jobs = jobs.outer_filter, None
-    return None
 
 
 def _next_status(jobs: JobList, snapshot: Snapshot, step: int) -> None:
@@ -201,53 +208,22 @@ def _next_status(jobs: JobList, snapshot: Snapshot, step: int) -> None:
     jobs.restart(status=status, text=jobs.text)
 
 
-def _in_lists(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    names = list(PANES)
-    if key in _MOVES:
-        selection.move(_step(key, state), state, snapshot)
-    elif key in ("tab", "right", "shift-tab", "left"):
-        step = 1 if key in ("tab", "right") else -1
-        selection.focus(names[(names.index(state.pane) + step) % len(names)], state, snapshot)
-    elif key == "enter":
-        return _open(state, snapshot)
-    elif key in _SORTS:
-        state.show_message(_SORTS[key](state), now)
-    elif key == "/":
-        state.typing = True
-    elif key == "z" or (key == "esc" and state.zoomed and not state.filter):
-        state.zoomed = not state.zoomed
-    elif key == "esc":
-        state.filter = ""
-    elif key == "?":
-        state.help = True
-    elif key == "q":
-        return _quit(state)
-    return None
-
-
 def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
     """Show the selected row in full. Returns an action that fetches what the snapshot lacks."""
     row = chosen(state, snapshot)
     if row is None:
         return None
-    if isinstance(row, QueueView):
-        _list_jobs(JobList(queue=row.queue, key=row.queue), state)
+    if isinstance(row, (QueueView, LimitStatus)):
+        jobs = JobList(queue=row.queue) if isinstance(row, QueueView) else JobList(limit=row.key)
+        jobs.key = pane_of(state).key(row)
+        _list_jobs(jobs, state)
         return None
-    if isinstance(row, LimitStatus):
-        _list_jobs(JobList(limit=row.key, key=PANES["limits"].key(row)), state)
-        return None
-    state.detail = Detail(pane_of(state).name, pane_of(state).key(row))
+    detail = state.detail = Detail(pane_of(state).name, pane_of(state).key(row))
     if isinstance(row, JobView):
-        state.detail.job, state.detail.skew = row, state.jobs.skew if state.jobs else 0.0
-        state.detail.waits = True
-        return Action("show", row.id)
-    if isinstance(row, WorkerView):
-        state.detail.waits = bool(row.pid)
-        return Action("show", row.id, row.pid) if row.pid else None
-    if isinstance(row, FailureView):
-        state.detail.waits = True
-        return Action("show", row.id)
-    return None
+        detail.job, detail.skew = row, state.jobs.skew if state.jobs else 0.0
+    pid = row.pid if isinstance(row, WorkerView) else 0
+    detail.waits = isinstance(row, (FailureView, JobView)) or bool(pid)
+    return Action("show", row.id, pid) if detail.waits else None
 
 
 def _list_jobs(jobs: JobList, state: ScreenState) -> None:

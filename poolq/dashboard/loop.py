@@ -13,17 +13,20 @@ from time import monotonic
 
 from msgspec.structs import replace
 
+from poolq.config import Config
 from poolq.dashboard import fetching, key_bindings
 from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionRunner
+from poolq.dashboard.actions import Actions
 from poolq.dashboard.drawing import frame, targets
 from poolq.dashboard.keys import mouse, parse, split_incomplete
 from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
+from poolq.dashboard.terminal_modes import Modes
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling.cells import Line
-from poolq.styling.theme import Theme
+from poolq.styling.theme import theme_for
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import readable
 
@@ -39,22 +42,24 @@ _WORDS = {
 
 
 class Screen:
-    """One screen in one terminal. It ends when `alive`, called before each frame, returns False."""
+    """One screen in one terminal, whose `modes` are restored at the end. It ends when `alive`,
+    called before each frame, returns False."""
 
     def __init__(
         self,
         source: Source,
-        terminal: Terminal,
-        theme: Theme,
+        config: Config,
         state: ScreenState,
-        runner: ActionRunner,
+        modes: Modes | None = None,
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
         self._source = source
-        self._terminal = terminal
-        self._theme = theme
+        self._theme = theme_for(os.environ)
+        self._terminal = Terminal(
+            modes, ascii_only=self._theme.ascii_only, mouse=not config.no_mouse
+        )
         self._state = state
-        self._runner = runner
+        self._runner = ActionRunner(Actions(config, source.stack, self._broker))
         self._alive = alive
         self._signals = SignalQueue()
         # The pool's own dashboard ignores Ctrl-C and Ctrl-\, which end the pool, and shows the end.
@@ -64,6 +69,10 @@ class Screen:
         self._lines: list[Line] = []  # what the mouse points at
         self.last: Snapshot | None = None  # what was drawn last
         self.ended = False  # whether the pool has ended
+
+    def _broker(self) -> str:
+        """Return the URL of another pool's engine."""
+        return "" if self._state.own or self.last is None else self.last.head.broker
 
     def run(self) -> None:
         """Run until the pool ends, the user quits, or a signal arrives."""

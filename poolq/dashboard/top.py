@@ -1,18 +1,13 @@
 """`poolq top`: a screen for a running pool, in any terminal."""
 
-import os
 import sys
 from time import monotonic
 
 from poolq.config import Config
 from poolq.dashboard import exit_summary, print_once
-from poolq.dashboard.action_runner import ActionRunner
-from poolq.dashboard.actions import Actions
 from poolq.dashboard.loop import Screen
 from poolq.dashboard.screen_state import ScreenState
 from poolq.dashboard.sources import Source
-from poolq.dashboard.terminal import Terminal
-from poolq.styling.theme import theme_for
 from poolq.system.wakeups import readable
 
 LINE_INTERVAL = 2.0  # seconds between lines, if the output is not a terminal
@@ -20,15 +15,7 @@ LINE_INTERVAL = 2.0  # seconds between lines, if the output is not a terminal
 
 def show(source: Source, config: Config, *, read_only: bool) -> None:
     """Show the screen until the user quits or the pool ends, then print a summary."""
-    theme = theme_for(os.environ)
-    terminal = Terminal(ascii_only=theme.ascii_only, mouse=not config.no_mouse)
-
-    def broker() -> str:
-        return screen.last.head.broker if screen.last else ""
-
-    actions = Actions(config, source.stack, broker)
-    runner = ActionRunner(actions)
-    screen = Screen(source, terminal, theme, ScreenState(read_only=read_only), runner)
+    screen = Screen(source, config, ScreenState(read_only=read_only))
     screen.run()
     left = source.orphan() if screen.ended else None
     said = exit_summary.summary(screen.last, ended=screen.ended)

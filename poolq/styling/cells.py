@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 
 from poolq.common import escaping
 
@@ -97,7 +98,8 @@ def clip(line: Line, width: int) -> Line:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Split a cleaned text into pieces of at most `width` columns."""
+    """Split a cleaned text into pieces of at most `width` columns, or of one."""
+    width = max(1, width)
     if width_of(text) <= width:
         return [text]
     if text.isascii():
@@ -115,6 +117,7 @@ def wrap(text: str, width: int) -> list[str]:
 def wrap_words(text: str, width: int) -> list[str]:
     """Split a cleaned text at blanks into lines of at most `width` columns. A word that is longer
     than a line is split."""
+    width = max(1, width)
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}" if lines[-1] else word
@@ -123,6 +126,16 @@ def wrap_words(text: str, width: int) -> list[str]:
         else:
             lines += wrap(word, width)
     return lines if lines[0] else lines[1:] or [""]
+
+
+def full_line(text: str, width: int, style: Style, cut: str = "") -> Line:
+    """Draw a cleaned text behind a blank, on a line of `width` columns."""
+    return [Segment(fit(f" {text}", width, cut=cut), style)]
+
+
+def paragraph(text: str, width: int, style: Style) -> list[Line]:
+    """Draw a cleaned text behind a blank, on as many lines as needed."""
+    return [clip([Segment(f" {piece}", style)], width) for piece in wrap_words(text, width - 1)]
 
 
 def side_by_side(left: Sequence[Line], right: Sequence[Line], start: int) -> list[Line]:

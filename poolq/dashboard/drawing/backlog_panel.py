@@ -10,7 +10,7 @@ from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, labelled
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.monitor import amounts
 from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog
-from poolq.styling.cells import Line, clean, fit, width_of
+from poolq.styling.cells import Line, clean, fit, full_line, width_of
 from poolq.styling.theme import PLAIN, Theme
 
 OUTLOOK_WIDTH = 16  # columns of the longest outlook
@@ -51,14 +51,10 @@ def panel(found: Backlog, theme: Theme, width: int) -> list[Line]:
         ("oldest", oldest, PLAIN),
         ("others", others, PLAIN),
     ]
-    lines: list[Line] = [[Segment(fit(" BACKLOG", width, cut=""), theme.header)]]
+    lines = [full_line("BACKLOG", width, theme.header)]
     for label, text, look in rows:
-        lines.append(
-            [
-                Segment(f" {label:<12}", theme.dim),
-                Segment(fit(text, max(0, width - 13), cut=theme.cut), look),
-            ]
-        )
+        shown = fit(text, max(0, width - 13), cut=theme.cut)
+        lines.append([Segment(f" {label:<12}", theme.dim), Segment(shown, look)])
     return lines
 
 

@@ -9,7 +9,7 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import PROBLEMS, Detail
-from poolq.styling.cells import Line, clean, clip, fit, wrap, wrap_words
+from poolq.styling.cells import Line, clean, clip, fit, full_line, wrap, wrap_words
 from poolq.styling.theme import PLAIN
 
 LABEL_WIDTH = 13
@@ -30,18 +30,17 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     for label, cell in _fields(detail, context):
         lines += _field(label, cell, context, width)
     if not lines:
-        lines.append([Segment(fit(" no longer in the list", width, cut=""), theme.warn)])
+        lines.append(full_line("no longer in the list", width, theme.warn))
     log = {"log": detail.log or "no line yet"} if detail.follows else {}
     for title, text in (detail.blocks | log).items():
         if title in IN_FIELDS and detail.shows_job and detail.job is not None:
             continue
-        lines.append([])
-        lines.append([Segment(fit(f" {title.upper()}", width, cut=""), theme.header)])
+        lines += [[], full_line(title.upper(), width, theme.header)]
         for part in text.split("\n"):
-            pieces = wrap(clean(part.expandtabs(4), ascii_only=theme.ascii_only), max(1, width - 1))
+            pieces = wrap(clean(part.expandtabs(4), ascii_only=theme.ascii_only), width - 1)
             lines += [[Segment(f" {piece}", PLAIN)] for piece in pieces]
     if detail.waits:
-        lines.append([Segment(fit(" fetching more", width, cut=""), theme.dim)])
+        lines.append(full_line("fetching more", width, theme.dim))
     room = max(0, height - 1)
     context.state.page = max(1, room - 1)
     found = _find(detail, lines, room) if detail.sought else ""
@@ -53,9 +52,9 @@ def draw(detail: Detail, context: DrawContext, width: int, height: int) -> list[
     shown = lines[detail.scroll : detail.scroll + room]
     left = len(lines) - room - detail.scroll
     more = f"  {theme.down} {left} more lines" if left > 0 else ""
-    title = f" {detail.pane.upper()}: {found or 'esc goes back'}{more}"
+    title = f"{detail.pane.upper()}: {found or 'esc goes back'}{more}"
     shown = [clip(line, width) for line in shown]  # a margin may exceed a very small width
-    return [[Segment(fit(title, width, cut=""), theme.focused)], *shown][:height]
+    return [full_line(title, width, theme.focused), *shown][:height]
 
 
 def _find(detail: Detail, lines: Sequence[Line], room: int) -> str:
@@ -103,7 +102,7 @@ def _field(label: str, cell: Cell, context: DrawContext, width: int) -> list[Lin
     text, style = (cell, PLAIN) if isinstance(cell, str) else cell
     size = min(LABEL_WIDTH, width // 2)
     text = clean(text, ascii_only=context.theme.ascii_only)
-    pieces = wrap_words(text, max(1, width - size - 1))
+    pieces = wrap_words(text, width - size - 1)
     lines = []
     for number, piece in enumerate(pieces):
         shown = f" {fit(label if number == 0 else '', size, cut='')}"

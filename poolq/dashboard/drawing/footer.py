@@ -13,11 +13,9 @@ from poolq.dashboard.keys import KEY_HELP
 from poolq.dashboard.screen_state import CommandLine, ScreenState
 from poolq.dashboard.selection import chosen, row_keys
 from poolq.monitor.snapshot import PoolView, Snapshot
-from poolq.styling.cells import Line, clean, fit, tail, width_of, wrap, wrap_words
+from poolq.styling.cells import Line, clean, fit, full_line, tail, width_of, wrap, wrap_words
 from poolq.styling.theme import PLAIN, Theme
 
-#: The ranks of keys; if the last line is too short, the key of the highest rank is omitted first.
-_RANKS = {"?": 0, "D": 1, "q": 2, "enter": 3, "tab": 5, ":": 6, "/": 7}
 _ROW_RANK = 4  # of the keys that act on the selected row
 TOO_SOON_SHOWN = 6.0  # seconds for which an ignored Ctrl-C is shown
 
@@ -77,7 +75,7 @@ def _text(
     if len(pieces) > most:
         pieces = wrap(fit(text, max(0, most * room - len(end)), cut=theme.cut), room)
     pieces[-1] += end
-    return [[Segment(fit(f" {piece}", width, cut=""), style)] for piece in pieces[:most]]
+    return [full_line(piece, width, style) for piece in pieces[:most]]
 
 
 def _interrupt_hint(head: PoolView) -> str:
@@ -100,7 +98,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> L
     parts = [Part(text, theme.warn)] if state.filter and state.detail is None else []
     head = snapshot.head
     hidden = _hidden(state)
-    for number, key in enumerate(KEY_HELP):
+    for key in KEY_HELP:
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
         if name == "/":
             parts += [
@@ -112,7 +110,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> L
             continue
         word = "find" if name == "/" and state.detail is not None else key.short
         word = "state" if name == "tab" and state.jobs is not None else word
-        part = Part(f"{name} {word}", theme.dim, _RANKS.get(name, 8 + number))
+        part = Part(f"{name} {word}", theme.dim, key.rank)
         if name == "D" and head.state == "draining":
             part = Part(_interrupt_hint(head) * state.own, theme.warn, part.rank)
         parts.append(part)

@@ -33,6 +33,7 @@ from poolq.styling.cells import (
     clean,
     clip,
     fit,
+    full_line,
     phrase,
     side_by_side,
     width_of,
@@ -111,7 +112,7 @@ def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
     """Draw at most `most` lines, one for each alert; the last line counts those left out."""
     theme = context.theme
     if not context.alerts:
-        return [[Segment(fit(f" {theme.dot} no trouble", width, cut=""), theme.good)]]
+        return [full_line(f"{theme.dot} no trouble", width, theme.good)]
     more, narrow = len(context.alerts) - most, width < NARROW_WIDTH
     lines = []
     for number, one in enumerate(context.alerts[:most], 1):

@@ -9,7 +9,7 @@ from poolq.dashboard.commands import COMMANDS, FILTERS_HELP
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.keys import KEY_HELP, MOUSE_HELP
 from poolq.dashboard.screen_state import ScreenState
-from poolq.styling.cells import Line, clip, fit, side_by_side, wrap_words
+from poolq.styling.cells import Line, clip, fit, full_line, paragraph, side_by_side, wrap_words
 from poolq.styling.theme import PLAIN, Theme
 
 KEYS_WIDTH = 30
@@ -39,8 +39,8 @@ def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line
     below = len(lines) - room - state.scroll
     more = f"  {theme.down} {below} more line{'s' * (below > 1)}" if below > 0 else ""
     shown = lines[state.scroll : state.scroll + room]
-    title = Segment(fit(f" KEYS: esc goes back{more}", width, cut=""), theme.focused)
-    return [[title], *shown][:height]
+    title = full_line(f"KEYS: esc goes back{more}", width, theme.focused)
+    return [title, *shown][:height]
 
 
 def _keys(state: ScreenState, theme: Theme, width: int) -> list[Line]:
@@ -56,9 +56,7 @@ def _commands(state: ScreenState, theme: Theme, width: int) -> list[Line]:
         refused = spec.changes and state.read_only
         lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width, refused=refused)
     for sentence in FILTERS_HELP:
-        lines += [
-            [Segment(f" {piece}", PLAIN)] for piece in wrap_words(sentence, max(1, width - 1))
-        ]
+        lines += paragraph(sentence, width, PLAIN)
     return [*lines, [], *_section("WORDS", WORD_HELP, theme, width)]
 
 
@@ -69,7 +67,7 @@ def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool) -> 
     names = wrap_words(name, size)
     if len(names) > 1 and width > 2 * size:
         names = wrap_words(name, width - 2)
-    texts = wrap_words(f"{what} {REFUSED}" if refused else what, max(1, width - size - 2))
+    texts = wrap_words(f"{what} {REFUSED}" if refused else what, width - size - 2)
     beside = len(names) == 1 and len(names[0]) <= size
     lines: list[Line] = []
     if not beside:
@@ -81,8 +79,7 @@ def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool) -> 
 
 
 def _section(title: str, sentences: Sequence[str], theme: Theme, width: int) -> list[Line]:
-    lines: list[Line] = [[Segment(fit(f" {title}", width, cut=""), theme.header)]]
+    lines = [full_line(title, width, theme.header)]
     for sentence in sentences:
-        pieces = wrap_words(sentence, max(1, width - 1))
-        lines += [clip([Segment(f" {piece}", PLAIN)], width) for piece in pieces]
+        lines += paragraph(sentence, width, PLAIN)
     return lines

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-from rich.segment import Segment
-
 from poolq.dashboard.drawing import table
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList, counts
@@ -11,7 +9,7 @@ from poolq.dashboard.panes.jobs import JOBS_PANE, why
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule
 from poolq.monitor.snapshot import Snapshot
-from poolq.styling.cells import Line, clean, fit, wrap_words
+from poolq.styling.cells import Line, clean, full_line, wrap_words
 
 MAX_REASON_LINES = 3
 MIN_LINES_FOR_REASON = 5
@@ -21,14 +19,14 @@ def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[L
     """Draw at most `height` lines of at most `width` columns. Sets `jobs.room`."""
     theme = context.theme
     title = clean(_title(jobs, context.snapshot), ascii_only=theme.ascii_only)
-    lines: list[Line] = [[Segment(fit(f" {title}", width, cut=theme.cut), theme.strong)]]
+    lines = [full_line(title, width, theme.strong, theme.cut)]
     unknown = jobs.fetched_at is None
     reason = _reason(jobs, context, width) if unknown or height >= MIN_LINES_FOR_REASON else []
     jobs.room = max(1, height - len(lines) - len(reason) - 1)
     focused = context._replace(state=replace(context.state, pane=JOBS_PANE.name))
     if unknown:
         if not reason:
-            lines.append([Segment(fit(" fetching the jobs", width, cut=""), theme.dim)])
+            lines.append(full_line("fetching the jobs", width, theme.dim))
         return [*lines, *reason][:height]
     lines += table.draw(JOBS_PANE, focused, width, height - len(lines) - len(reason))
     return [*lines, *reason][:height]
@@ -90,6 +88,5 @@ def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
         text, style = f"why: {found}" * bool(found), theme.warn
     if not text:
         return []
-    pieces = wrap_words(clean(text, ascii_only=theme.ascii_only), max(1, width - 1))
-    shown = pieces[:MAX_REASON_LINES]
-    return [[Segment(fit(f" {piece}", width, cut=theme.cut), style)] for piece in shown]
+    pieces = wrap_words(clean(text, ascii_only=theme.ascii_only), width - 1)
+    return [full_line(piece, width, style, theme.cut) for piece in pieces[:MAX_REASON_LINES]]

@@ -14,7 +14,7 @@ from poolq.dashboard.drawing.gauges import (
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import Rate, Snapshot
-from poolq.styling.cells import Line, clip, fit, width_of
+from poolq.styling.cells import Line, clip, fit, full_line, width_of
 from poolq.styling.theme import PLAIN, Theme
 
 KINDS = ("done", "failed", "retried", "limited")
@@ -47,11 +47,11 @@ def draw(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     """Draw the titles, and a line for each kind."""
     rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
     room = min(VALUES_PER_MINUTE, width - NUMBERS_WIDTH - PEAK_WIDTH)
-    title = f" {'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}"
+    title = f"{'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}"
     if room >= MIN_SPARK_WIDTH:
         shown = fit(f"LAST {seconds_shown(room)} S", room, cut="")
         title += f"  {shown}{'MAX':>{PEAK_WIDTH - 1}}"
-    lines = [[Segment(fit(title, width, cut=""), theme.header)]]
+    lines = [full_line(title, width, theme.header)]
     for kind, rate in rates.items():
         numbers = (amounts.rate(rate.now), amounts.rate(rate.minute), amounts.rate(rate.five))
         text = "".join(f"{number:>8}" for number in (*numbers, amounts.count(rate.total)))
