@@ -4,8 +4,7 @@ A claim reads a queue's first jobs and marks them as claimed. It reads small bod
 It queries the sizes of larger bodies first, so that no step reads much more than CLAIM_BYTES.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -123,11 +122,9 @@ class ClaimedRows(NamedTuple):
 class StepContext(msgspec.Struct):
     """A step in progress: its request, what earlier steps have found out, and its results.
 
-    `acks`: the settlements as a batch, if all are acks. `turn` counts the steps. `turns`: what a
-    step over all queues visits. `lined_queues`, `delayed_queues`: queues with lines that are or may
-    soon be due, and those whose delayed jobs were due. `settled_aside`: how often the worker has
-    settled outside its steps. `skips`: see `Session`. `looks`: whether a look over all queues is
-    due. `tried`: the queues whose lines were tried.
+    `acks`: the settlements as a batch, if all are acks. `turns`: what the worker remembers of the
+    queues. `settled_aside`: how often the worker has settled outside its steps. `skips`: see
+    `Session`. `tried`: the queues whose lines were tried.
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
@@ -143,14 +140,10 @@ class StepContext(msgspec.Struct):
     want: int
     queues: Queues
     ask: bool
-    turn: int
     turns: Turns
-    lined_queues: AbstractSet[str]
-    delayed_queues: Collection[str]
     cursors: ScanCursors
     settled_aside: int
     skips: bool
-    looks: bool
     tried: list[str] = []
     claimed: list[ClaimedRows] = []
     remaining: int = 0
@@ -206,14 +199,10 @@ class StepContext(msgspec.Struct):
         job. This may be the head of a line.)"""
         queue = self.first_queue
         named = [queue] if self.queues is None else self.queues
-        if not queue or not self.lined_queues.isdisjoint(named):
+        if not queue or not self.turns.lined.isdisjoint(named):
             return []
-        places = (QUEUED, DELAYED) if queue in self.delayed_queues else (QUEUED,)
+        places = (QUEUED, DELAYED) if queue in self.turns.delayed else (QUEUED,)
         return [ClaimRange(queue, place, self.cursors.of(queue, place)) for place in places]
-
-    def wants_line(self, one: QueueState) -> bool:
-        """Return whether a line of this queue has a free slot."""
-        return one.has_slot
 
 
 def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
@@ -229,7 +218,7 @@ def claim_likely(
     rows = answers[0].rows
     if len(ranges) > 1:
         rows = _in_order(answers)
-    elif one.delayed is not None and one.delayed <= one.now:
+    elif one.is_delayed_due:
         return False
     if any(where.after for where in ranges) and len(rows) < ctx.remaining:
         return False
@@ -284,7 +273,7 @@ def _take_slot(
         if one.gate is not None:
             kinds.append(lock_first_lines(tx, one.queue, one.gate))
         # In turns, also if this worker comes here in every second or fourth step.
-        return chain(*(reversed(kinds) if ctx.turn.bit_count() % 2 else kinds))
+        return chain(*(reversed(kinds) if ctx.request.bit_count() % 2 else kinds))
 
     take = partial(grant, tx, one.queue, ctx.now, ctx.deploy)
     job = take(parked(), oldest=one.oldest)
@@ -322,7 +311,7 @@ def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) 
 def _claim_in_one_exchange(
     tx: Transaction, ctx: StepContext, queues: Sequence[QueueState], before: int | None
 ) -> None:
-    due_queues = [one.queue for one in queues if one.delayed is not None and one.delayed <= one.now]
+    due_queues = [one.queue for one in queues if one.is_delayed_due]
     ranges = [ClaimRange(one.queue, QUEUED) for one in queues]
     ranges += [ClaimRange(queue, DELAYED) for queue in due_queues]
     found = tx.run(*(one.query(ctx.remaining) for one in ranges))

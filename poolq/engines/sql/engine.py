@@ -7,7 +7,6 @@ The statements are in the modules beside this one. Connections, and fast ways to
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from time import monotonic
 from typing import TypeVar
 
 from poolq.engines import base
@@ -35,7 +34,6 @@ from poolq.jobs.ties import TiedPush, UniquePushes, together
 T = TypeVar("T")
 
 #: A queue counts as having due lines if one will be due within this many microseconds.
-LINE_LOOKAHEAD = 1_000_000
 NO_TURNS = Turns()
 
 
@@ -50,14 +48,9 @@ class SQLEngine(Engine):
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)
-        # For each worker, how many steps it has made, how often it has settled outside them, and
-        # if it serves all queues, which are next.
-        self._step_counts: dict[str, int] = {}
+        # For each worker, how often it has settled outside its steps, and what it remembers.
         self._settled_aside: dict[str, int] = {}
         self._turns: dict[str, Turns] = {}
-        # Queues whose lines were due or will soon be, and those whose delayed jobs were due.
-        self._lined_queues: set[str] = set()
-        self._delayed_queues: set[str] = set()
         self._cursors = ScanCursors(fresh)
         self._last_claims = admitting.LastClaims()
         self._swept = limit_windows.FIRST_POSITION
@@ -132,10 +125,6 @@ class SQLEngine(Engine):
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
-        turn = self._step_counts.get(worker, 0)
-        if want > 0:
-            self._step_counts[worker] = turn + 1
-        turns = self._turns.get(worker, NO_TURNS)
         new_context = partial(
             StepContext,
             worker=worker,
@@ -145,14 +134,10 @@ class SQLEngine(Engine):
             want=abs(want),
             queues=queues,
             ask=want == base.ASK,
-            turn=turn,
-            turns=turns,
-            lined_queues=frozenset(self._lined_queues),
-            delayed_queues=self._delayed_queues,
+            turns=self._turns.get(worker, NO_TURNS),
             cursors=self._cursors,
             settled_aside=self._settled_aside.get(worker, 0),
             skips=self.session.skips,
-            looks=monotonic() >= turns.until,
         )
         ctx: StepContext
 
@@ -175,18 +160,12 @@ class SQLEngine(Engine):
 
     def _remember(self, ctx: StepContext) -> None:
         """Store what the next step needs to know about this one."""
-        soon = ctx.now + LINE_LOOKAHEAD
-        empty = set()
-        for one in ctx.states:
-            lined = (one.slot is not None and one.slot < soon) or ctx.wants_line(one)
-            due = one.delayed is not None and one.delayed <= one.now
-            for queues, belongs in ((self._lined_queues, lined), (self._delayed_queues, due)):
-                queues.add(one.queue) if belongs else queues.discard(one.queue)
-            if not one.has_jobs and not ctx.wants_line(one):
-                empty.add(one.queue)
+        turns = ctx.turns.read(ctx.states, ctx.now)
         if ctx.queues is None and ctx.want > 0 and not ctx.replayed:
+            empty = {one.queue for one in ctx.states if not one.has_jobs and not one.has_slot}
             served = dict.fromkeys([*ctx.tried, *(one.queue for one in ctx.claimed)])
-            self._turns[ctx.worker] = ctx.turns.served(list(served), empty)
+            turns = turns.served(list(served), empty)
+        self._turns[ctx.worker] = turns
 
     def settle(self, worker: str, settlements: Settlements) -> list[str]:
         self._cursors.forget()

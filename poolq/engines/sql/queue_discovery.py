@@ -75,6 +75,11 @@ class QueueState(NamedTuple):
         return min((at for at in (self.delayed, self.slot) if at is not None), default=None)
 
     @property
+    def is_delayed_due(self) -> bool:
+        """Return whether a delayed job is due."""
+        return self.delayed is not None and self.delayed <= self.now
+
+    @property
     def has_jobs(self) -> bool:
         """Return whether jobs can be claimed outside the lines."""
         return self.oldest is not None
@@ -82,7 +87,7 @@ class QueueState(NamedTuple):
     @property
     def oldest(self) -> int | None:
         """Return since when a job outside the lines can be claimed, or None."""
-        due = self.delayed if self.delayed is not None and self.delayed <= self.now else None
+        due = self.delayed if self.is_delayed_due else None
         return min((at for at in (self.ready, due) if at is not None), default=None)
 
     @property

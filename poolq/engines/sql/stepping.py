@@ -114,7 +114,7 @@ def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
         states = Query(STATE_AND_NEXT, (ctx.turns.asked, ctx.first_queue))
     else:
         states = state_query(ctx.queues)
-    lines = [due_lines(ctx.first_queue)] if ctx.first_queue in ctx.lined_queues else []
+    lines = [due_lines(ctx.first_queue)] if ctx.first_queue in ctx.turns.lined else []
     return [states, *lines, *(one.query(ctx.want) for one in ranges)]
 
 
@@ -170,12 +170,12 @@ def _claim_in_order(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: 
     if not names:
         return
     states = _first_states(tx, ctx, answers)
-    lines = any(map(ctx.wants_line, states.values()))
+    lines = any(one.has_slot for one in states.values())
     if ranges and first in states and not lines:
         claiming.claim_likely(tx, ctx, states[first], ranges, answers[1:])
     if not ctx.remaining:
         return
-    locked = {first: read_due_lines(answers[1])} if first in ctx.lined_queues and states else {}
+    locked = {first: read_due_lines(answers[1])} if first in ctx.turns.lined and states else {}
     rest = names[1:] if ctx.claimed else names
     freed = ctx.settlements and any(one.slot is not None for one in states.values())
     if len(ctx.states) < len(names) or not states or (freed and not lines):
@@ -192,7 +192,7 @@ def _serve_in_order(
     ready: list[QueueState] = []
     for one in order:
         state = one
-        if ctx.wants_line(one):
+        if one.has_slot:
             if ctx.claimed or claiming.has_enough(tx, ctx, ready):
                 break
             lines = _lock_lines(tx, ctx, one, locked)  # before jobs are claimed
@@ -211,7 +211,7 @@ def _serve_in_order(
 
 def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
     """Claim from all queues in turn (see `turns.py`)."""
-    first, looks = ctx.first_queue, ctx.looks
+    first, looks = ctx.first_queue, monotonic() >= ctx.turns.until
     states, seen = _first_states(tx, ctx, answers), set[str]()
     locked = {first: read_due_lines(answers[1])} if states and not ranges else {}
     if first in states:
@@ -220,7 +220,7 @@ def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: A
         if not ranges:
             _serve_in_turn(tx, ctx, [one], locked)
             served = True
-        elif not ctx.wants_line(one):
+        elif not one.has_slot:
             served = claiming.claim_likely(tx, ctx, one, ranges, answers[1:])
         # What this step settles is sent after these queries, and may let a parked job start.
         if ctx.claimed or (served and not ctx.settlements):
@@ -247,7 +247,7 @@ def _serve_in_turn(
 ) -> None:
     """Claim a job of one line, then other jobs. A step that wants one job takes it from the first
     queue that has one."""
-    lined = [one for one in order if ctx.wants_line(one)]
+    lined = [one for one in order if one.has_slot]
     if ctx.remaining == 1 and lined:
         claiming.claim_from(tx, ctx, list(takewhile(lambda one: one is not lined[0], order)))
     if not ctx.remaining:

@@ -1,9 +1,11 @@
-"""In which order a worker that serves all queues visits them: the one served least recently first.
+"""What a worker remembers of the queues between its steps. A memory that is out of date costs a
+round trip, and nothing else: each step reads the states of the queues that it serves.
 
-A look over all queues (`queue_discovery.py`) finds those that may have something: ready jobs,
-delayed ones that are due, or lines. Until the next look, a worker visits these in turn. Lines and
-ready jobs share this one order. So neither a line that stays due nor a long queue starves another.
-Each step also asks for the next name of a queue with ready jobs, so new ones are noticed sooner.
+A worker that serves all queues visits them in turn, the one served least recently first. A look
+over all queues (`queue_discovery.py`) finds those that may have something: ready jobs, delayed ones
+that are due, or lines. Until the next look, a worker visits these. Lines and ready jobs share this
+one order. So neither a line that stays due nor a long queue starves another. Each step also asks
+for the next name of a queue with ready jobs, so new ones are noticed sooner.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,18 +13,21 @@ from time import monotonic
 from typing import NamedTuple
 
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql.queue_discovery import Look
+from poolq.engines.sql.queue_discovery import Look, QueueState
 
 #: The least time between two looks if each step finds enough, in seconds, and as a multiple of the
 #: time that the last one took.
 LOOK_INTERVAL, LOOK_COST_FACTOR = 0.1, 50
+#: A queue is remembered for its lines if one is due within so many microseconds.
+LINE_LOOKAHEAD = 1_000_000
 
 
 class Turns(NamedTuple):
     """`names`: the queues to visit, in this order. `last`: the one served last. `end`: if there may
     be others, the name after which the next look begins. `until`: when that is due, by the
     monotonic clock. `paused`: the queues that were paused at the last look. `asked`: the name after
-    which a step asks for the next one."""
+    which a step asks for the next one. `lined`, `delayed`: the queues with lines that were or will
+    soon be due, and those whose delayed jobs were due, so the next step reads these first."""
 
     names: Sequence[str] = ()
     last: str = ""
@@ -30,6 +35,8 @@ class Turns(NamedTuple):
     until: float = 0.0
     paused: Collection[str] = ()
     asked: str | bytes = ""
+    lined: frozenset[str] = frozenset()
+    delayed: frozenset[str] = frozenset()
 
     @property
     def first(self) -> str:
@@ -62,3 +69,16 @@ class Turns(NamedTuple):
         gone = {*queues, *empty}
         names = [name for name in self.names if name not in gone]
         return self._replace(names=[*names, *queues], last=queues[-1] if queues else self.last)
+
+    def read(self, states: Sequence[QueueState], now: int) -> "Turns":
+        """Return the turns after a step has read the states of these queues."""
+        soon, lined, delayed = now + LINE_LOOKAHEAD, self.lined, self.delayed
+        for one in states:
+            is_lined = one.has_slot or (one.slot is not None and one.slot < soon)
+            if is_lined != (one.queue in lined):
+                lined ^= {one.queue}
+            if one.is_delayed_due != (one.queue in delayed):
+                delayed ^= {one.queue}
+        if lined is self.lined and delayed is self.delayed:
+            return self
+        return self._replace(lined=lined, delayed=delayed)
