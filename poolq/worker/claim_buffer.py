@@ -22,11 +22,12 @@ engine.
 Times are monotonic nanoseconds.
 """
 
+import os
 import random
 import threading
 from collections import deque
 from collections.abc import Sequence
-from time import monotonic_ns
+from time import clock_gettime_ns, monotonic_ns, pthread_getcpuclockid
 
 from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Claim, EndedSlots, Settlement, Step
@@ -36,6 +37,7 @@ from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
+from poolq.system.identity import is_runnable
 from poolq.worker.prefetch import BATCH_SECONDS
 from poolq.worker.step_client import InFlightStep, StepClient
 from poolq.worker.title import Title
@@ -47,7 +49,7 @@ REVIEW_AFTER = LONG_JOB * 3 // 2
 #: Claims are given back if there are over EXCESS_FACTOR times as many as are to be kept.
 EXCESS_FACTOR = 4
 #: Nanoseconds that the watcher waits before it checks again whether a job is long. On a busy
-#: machine, the worker may not have been running at all.
+#: machine, the main thread may not have been running at all.
 CONFIRM_DELAY = 5_000_000
 #: Nanoseconds for which the engine's last answer allows claimed jobs to start.
 ANSWER_LIFETIME = 1_000_000_000
@@ -60,8 +62,9 @@ _new = tuple.__new__
 class ClaimBuffer:
     """`due`: the time from which `settle_overdue()` must be called before another claim starts. If
     it asks for a start under a limit, only from `due_if_asking`, because the engine frees `ended`,
-    the slots of jobs that have ended, when it is asked. `first_due_at`: since when the first of the
-    current claims has been due; 0 if unknown."""
+    the slots of jobs that have ended, when it is asked, and because jobs that limits hold back are
+    settled together. `first_due_at`: since when the first of the current claims has been due; 0 if
+    unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
@@ -77,6 +80,7 @@ class ClaimBuffer:
         self._in_flight: InFlightStep | None = None
         self._pending: list[Settlement] = []
         self._all_done = True  # whether the current claims that have ended are all done
+        self._holds_back = False  # whether claims are to be settled that are not done
         self.due = self.due_if_asking = 0
         self.ended: list[EndedSlots] = []
         self.first_due_at = 0
@@ -84,6 +88,7 @@ class ClaimBuffer:
         self._settle_by = 0  # when pending settlements are due
         self._running_since = 0  # when the running user code started; 0 if none runs
         self._watcher: threading.Thread | None = None
+        self._cpu_clock = 0  # of the main thread
         self._failures = 0  # consecutive failures of the watcher
         self._clock = 0  # the engine's time minus that of this host's monotonic clock, in ns
         self._returning = 0  # claims that the watcher is giving back
@@ -145,7 +150,7 @@ class ClaimBuffer:
                     returned = self._add_returns(self._take_beyond(0 if alone else max(0, keep)))
                 self._reviewed_at = now
             if not self._pending:
-                self.ended = []  # the watcher has settled them
+                self.ended, self._holds_back = [], False  # the watcher has settled them
             overdue = alone or returned or self.ended or now >= self._settle_by
             settles = self._pending and overdue
             if settles or now - self._client.asked_at >= ANSWER_LIFETIME:
@@ -175,12 +180,13 @@ class ClaimBuffer:
             self.due_if_asking = min(self.due_if_asking, self._settle_by)
         if outcome is not ACK:
             self._all_done = self._all_done and outcome is DONE
-            if outcome is DONE:
-                self.due = 0
-                if rules:
-                    self.ended.append(EndedSlots(claim, rules))
-                else:
-                    self._settle_by = self.due_if_asking = 0
+            self.due = 0
+            if outcome is not DONE:
+                self._holds_back = True
+            elif rules:
+                self.ended.append(EndedSlots(claim, rules))
+            else:
+                self._settle_by = self.due_if_asking = 0
         self._pending.append(_new(Settlement, (claim, outcome)))
 
     def slots_freed(self) -> None:
@@ -219,7 +225,7 @@ class ClaimBuffer:
     def _step(self, want: int) -> Step:
         self._receive()
         request, step = self._client.step(self._pending, want)
-        self._pending, self.ended = [], []
+        self._pending, self.ended, self._holds_back = [], [], False
         self._accept_answer(step)
         if step.claims:
             self.first_due_at = self._due_at(step)
@@ -261,7 +267,7 @@ class ClaimBuffer:
         due = min(self._client.asked_at + ANSWER_LIFETIME, self._reviewed_at + REVIEW_AFTER)
         due = min(due, self._settle_by) if self._pending else due
         self.due_if_asking = due
-        self.due = 0 if self.ended else due
+        self.due = 0 if self.ended or self._holds_back else due
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
         """Make these the current claims. If all earlier claims are done, their settlements may stay
@@ -278,6 +284,7 @@ class ClaimBuffer:
 
     def _arm(self) -> None:
         if self._watcher is None:
+            self._cpu_clock = pthread_getcpuclockid(threading.get_ident())
             self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
             self._watcher.start()
         if not self._armed.is_set():
@@ -294,8 +301,9 @@ class ClaimBuffer:
                     pass
             rest.wait(self._until_long() / 1e9)
             if (since := self._running_since) and self._is_long():
+                used = self._used_cpu()
                 rest.wait(CONFIRM_DELAY / 1e9)
-                if self._running_since != since:
+                if self._is_starved(used) or self._running_since != since:
                     continue
                 self._title.show_job(*self._row.running_job(), monotonic_ns())
                 with self._lock:
@@ -320,6 +328,14 @@ class ClaimBuffer:
     def _is_long(self) -> bool:
         since = self._running_since
         return since > 0 and monotonic_ns() - since >= LONG_JOB
+
+    def _is_starved(self, used: int) -> bool:
+        """Return whether the main thread could run, but has had no processor since it had `used`
+        so much. Then its job is not known to be long."""
+        return is_runnable(os.getpid()) and self._used_cpu() - used < CONFIRM_DELAY // 2
+
+    def _used_cpu(self) -> int:
+        return clock_gettime_ns(self._cpu_clock)
 
     def _clear_behind_long_job(self) -> None:
         """Settle finished jobs and give back claims that have not started. Try only once."""

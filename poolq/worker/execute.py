@@ -5,14 +5,14 @@ main thread. Whatever user code raises becomes a value here, so it cannot end th
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import perf_counter, time_ns
 from typing import NamedTuple
 
 import msgspec
 
 from poolq.common import units
-from poolq.engines.base import Claim, EndedSlots, Engine
+from poolq.engines.base import Claim
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.callbacks import Surroundings, arounds
@@ -32,7 +32,6 @@ from poolq.jobs.retry_policy import DEFAULT_RULE
 from poolq.jobs.running import call
 from poolq.log import events
 from poolq.log.events import Ended, Event, Finished
-from poolq.scoreboard.start_order import StartOrder
 from poolq.worker import unknown_jobs
 from poolq.worker.error_records import describe, error_of, judge, last_error, traceback_of
 
@@ -74,22 +73,13 @@ RETURNED_RESULT = JobResult(
 
 
 class Executor:
-    """Runs the claims of one worker. It asks `engine` only for starts under rate limits."""
+    """Runs the claims of one worker, which people know by its `title`."""
 
     def __init__(
-        self,
-        engine: Engine,
-        registry: Registry,
-        worker: str,
-        title: str,
-        unknown_for: float,
-        warn: Callable[[str], None],
+        self, registry: Registry, title: str, unknown_for: float, warn: Callable[[str], None]
     ) -> None:
-        """`worker`: by which the engine knows it, and `title`: by which people do."""
         self._warn = warn
-        self._engine = engine
         self._registry = registry
-        self._worker = worker
         self._title = title
         self._grace = round(unknown_for * 1_000_000)
         self._kinds: dict[str, tuple[type[Job], Hooks, tuple[str, ...]]] = {}
@@ -177,30 +167,24 @@ class Executor:
         except BaseException as raised:  # noqa: BLE001  # counts like an error in run()
             return self._raised(ready, raised, 0.0)
 
-    def admit(
+    def admitted(
         self,
         ready: ReadyJob,
         limits: tuple[Limit, ...],
         rules: tuple[Rule, ...],
-        ended: Sequence[EndedSlots],
-        order: StartOrder,
+        answer: Admission,
     ) -> JobResult | None:
-        """Ask the engine whether the job may start; return None if it may. `ended`: slots of
-        earlier jobs, which the engine frees. Raises EngineError."""
-        admission = self._engine.admit(rules, (self._worker, ready.claim), ended)
-        windows = [rule for rule in rules if not is_gate(rule)]
-        refuses = admission.wait > 0 and not (admission.held or admission.not_yet)
-        order.asked(windows, rules[admission.rule] if refuses else None)
-        if admission.stale:  # giving it back is refused, too, and only that is reported
+        """Return what the engine's answer means for the job; None if it may start."""
+        if answer.stale:  # giving it back is refused, too, and only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
-        if admission.not_yet:
+        if answer.not_yet:
             return RETURNED_RESULT
-        if admission.wait <= 0:
+        if answer.wait <= 0:
             ready.gated, ready.rules = any(map(is_gate, rules)), rules
             return None
-        return self._limited(ready, limits, rules, admission)
+        return self._limited(ready, limits, rules, answer)
 
     def run(self, ready: ReadyJob) -> JobResult:
         job, claim = ready.job, ready.claim

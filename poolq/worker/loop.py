@@ -7,7 +7,8 @@
   `prefetch.BATCH_SECONDS`. If the job held slots of `Concurrent`, they are free before the next job
   starts: the engine frees them when it is asked for that job's own slots, or settles the job.
 - Claims that would wait behind a long job are given back (see `claim_buffer.py`).
-- A job that is retried, failed or held back, or has an `on_success()`, is settled at once.
+- A job that is retried or failed, or has an `on_success()`, is settled at once. Jobs that limits
+  hold back are settled together, before another one starts.
 - A job starts only if the engine has confirmed within the last second that it knows the worker.
 - Before each claim and each start, the worker checks whether it must exit. The master handles
   deadlines, deaths and respawns.
@@ -17,17 +18,14 @@ import errno
 import os
 import random
 from collections.abc import Callable
-from functools import partial
 from time import monotonic, monotonic_ns, time_ns
 
 from poolq.config import Config
 from poolq.engines.base import ASK, Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
-from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import Limit
 from poolq.jobs.retry import Ack, Bury, Failing, Outcome
-from poolq.log.events import Note
+from poolq.log.events import Limited, Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
 from poolq.scoreboard.start_order import StartOrder
@@ -36,12 +34,14 @@ from poolq.system.identity import resident_memory
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.asking import Asking
 from poolq.worker.claim_buffer import ClaimBuffer
-from poolq.worker.execute import RETURNED_RESULT, Executor, JobResult, ReadyJob
+from poolq.worker.execute import Executor, JobResult, ReadyJob
+from poolq.worker.held_back import HeldBack
 from poolq.worker.hook_runner import HookRunner
 from poolq.worker.idle_polling import IdlePolling
 from poolq.worker.outcome_reports import OutcomeReports
 from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
 from poolq.worker.signals import WorkerSignals
+from poolq.worker.starts import Starts
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
@@ -58,6 +58,7 @@ class Loop:
         config: Config,
         buffer: ClaimBuffer,
         executor: Executor,
+        starts: Starts,
         row: WorkerRow,
         order: StartOrder,
         wakeups: WorkerWakeUps,
@@ -70,6 +71,7 @@ class Loop:
         """`declare` is called once, before the first claim."""
         self._buffer = buffer
         self._executor = executor
+        self._starts = starts
         self._prefetch = Prefetch(config.prefetch)
         self._row = row
         self._order = order
@@ -78,6 +80,7 @@ class Loop:
         self._signals = signals
         self._reporter = reporter
         self._outcomes = OutcomeReports(row, reporter)
+        self._held_back = HeldBack(buffer, row, self._outcomes)
         self._idle_polling = IdlePolling(config.sleep, os.getpid() % 64 / 64)
         self._timeout = round(config.timeout * 1_000_000)
         self._hooks = HookRunner(
@@ -173,7 +176,7 @@ class Loop:
             self._asking.asked(many, monotonic())
             if many:
                 return many
-        want = 1 if self._order.is_scarce else self._prefetch.batch_size()
+        want = self._starts.next_batch(self._prefetch.batch_size())
         many = self._claim_up_to(want)
         self._prefetch.record_claim(many, want)
         self._asking.claimed(many)
@@ -192,6 +195,7 @@ class Loop:
         middle = many // 2 if self._prefetch.claims_ahead() else 0
         while (claim := self._buffer.next()) is not None:
             if self._signals.stopping:
+                self._held_back.settle()
                 self._buffer.give_back(claim)
                 continue
             if many == 1:
@@ -200,6 +204,8 @@ class Loop:
             middle -= 1
             if middle == 0 and not self._row.is_paused():
                 self._claim_ahead()
+        self._held_back.settle()
+        self._order.end()
         if self._max_jobs and self._row.settled_jobs() >= self._max_jobs:
             self._max_jobs = 0
             self._wakeups.wake_master()
@@ -234,8 +240,8 @@ class Loop:
             if hooks.limit:
                 spent = (monotonic_ns() - now) / 1e9
         else:
-            if result is RETURNED_RESULT:
-                self._give_back(claim)
+            if isinstance(result.event, Limited):
+                self._held_back.add(claim, result)
             else:
                 self._settle_at_once(ready, claim, result)
             spent = (monotonic_ns() - now) / 1e9
@@ -249,17 +255,11 @@ class Loop:
         else:
             self._buffer.start_watcher()  # which shows the job if the job turns out to be long
 
-    def _give_back(self, claim: Claim) -> None:
-        """Give back the claim of a job that must not start yet, because earlier jobs are due."""
-        self._row.clear_started()
-        self._buffer.give_back(claim, alone=True)
-        self._order.end()
-        self._row.set_settled(claim.index)
-
     def _claim_ahead(self) -> None:
         """Request the next batch while this one runs, unless the next one would be too small."""
         want = self._prefetch.batch_size()
         if want >= LOOK_AHEAD_MIN:
+            self._held_back.settle()
             self._buffer.claim_ahead(want)
 
     def _may_run(self, ready: ReadyJob, short: bool, now: int) -> bool:
@@ -289,6 +289,7 @@ class Loop:
     def _catch_up(self, short: bool) -> None:
         """Settle what is due. If the next job may be long, also give back all other claims. If the
         job is short, give claims back only if they are far more than fit into a batch."""
+        self._held_back.settle()
         self._buffer.settle_overdue(self._prefetch.capacity() - 1, alone=not short)
 
     def _run(self, ready: ReadyJob) -> JobResult:
@@ -334,30 +335,20 @@ class Loop:
         if isinstance(limits, JobResult):
             return limits
         short = self._prefetch.is_short(ready.message.job)
-        if not limits and short and not self._buffer.ended:
+        if not limits and short and self._buffer.due:
             return None
         self._row.clear_deadline()
         self._buffer.job_ended()
-        result = self._admit(ready, limits) if limits else None
+        result = self._starts.ask(ready, limits) if limits else None
         alone = result is None and not short
-        if alone or monotonic_ns() >= self._buffer.due:  # `rate_limit()` or the engine took long
+        due = self._buffer.due_if_asking if result else self._buffer.due
+        if alone or monotonic_ns() >= due:  # `rate_limit()` or the engine took long
             self._catch_up(not alone)
         if result is None:
             self._order.end()
             self._buffer.job_started(monotonic_ns())
             if limit:
                 self._set_deadline(ready, limit)
-        return result
-
-    def _admit(self, ready: ReadyJob, limits: tuple[Limit, ...]) -> JobResult | None:
-        rules = tuple(one.rule(ready.message.job) for one in limits)
-        windows = [rule for rule in rules if not is_gate(rule)]
-        self._order.wait(windows)
-        ended = self._buffer.ended if len(windows) < len(rules) else []
-        admit = partial(self._executor.admit, ready, limits, rules, ended, self._order)
-        result = self._buffer.retry(admit)
-        if ended:
-            self._buffer.slots_freed()
         return result
 
     def _set_deadline(self, ready: ReadyJob, limit: int) -> None:
@@ -373,6 +364,7 @@ class Loop:
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
         """Settle now. Call `on_success`, `on_discard` or `on_expired` after settling, and
         `on_failure` before burying the job."""
+        self._held_back.settle()
         outcome = result.outcome
         if isinstance(outcome, Ack):
             self._row.set_finished(claim.index)

@@ -37,6 +37,7 @@ from poolq.worker.declaring import declare_schedules
 from poolq.worker.execute import Executor
 from poolq.worker.loop import EXITING, Loop
 from poolq.worker.signals import WorkerSignals
+from poolq.worker.starts import Starts
 from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
 
@@ -159,17 +160,18 @@ def _make_loop(
     client: StepClient,
 ) -> Loop:
     config = setup.config
+    buffer = ClaimBuffer(client, setup.row, setup.reporter, title)
+    executor = Executor(
+        registry,
+        worker_title(setup.slot, config.name, socket.gethostname()),
+        config.unknown_job_for,
+        lambda text: setup.reporter.report(Note("warning", text)),
+    )
     return Loop(
         config=config,
-        buffer=ClaimBuffer(client, setup.row, setup.reporter, title),
-        executor=Executor(
-            engine,
-            registry,
-            setup.worker,
-            worker_title(setup.slot, config.name, socket.gethostname()),
-            config.unknown_job_for,
-            lambda text: setup.reporter.report(Note("warning", text)),
-        ),
+        buffer=buffer,
+        executor=executor,
+        starts=Starts(engine, setup.worker, executor, buffer, setup.order),
         row=setup.row,
         order=setup.order,
         wakeups=setup.wakeups,

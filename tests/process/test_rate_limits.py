@@ -315,10 +315,28 @@ def test_short_jobs_that_a_limit_lets_through_are_settled_together(limited: Proj
     limited.dispatch_many("Many", 300)
     limited.ready(1)
     until(lambda: limited.total("done") == 300)
-    asked = f"SELECT MAX(request) FROM {limited.namespace}_workers"
-    with closing(sqlite3.connect(limited.url.removeprefix("sqlite:///"))) as line:
-        (requests,) = line.execute(asked).fetchone()
-    assert requests < 150
+    assert requests(limited) < 150
+
+
+@sqlite
+@pytest.mark.parametrize(("on_limit", "counted"), [("park", "parked"), ("release", "limited")])
+def test_jobs_that_a_limit_holds_back_are_settled_together(
+    limited: Project, on_limit: str, counted: str
+) -> None:
+    limited.dispatch_many("Rare", 300, on_limit=on_limit, attempts=2)
+    pool = limited.ready(1)
+    until(lambda: limited.total(counted) == 299)
+    assert requests(limited) < 300
+    assert limited.ledger.ids("run") != []
+    until(lambda: pool.log.count("limited jobs:Rare") == 299)
+
+
+def requests(project: Project) -> int:
+    """The requests of its worker."""
+    asked = f"SELECT MAX(request) FROM {project.namespace}_workers"
+    with closing(sqlite3.connect(project.url.removeprefix("sqlite:///"))) as line:
+        (found,) = line.execute(asked).fetchone()
+    return int(found)
 
 
 @redis_and_sqlite

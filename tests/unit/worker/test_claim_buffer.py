@@ -16,7 +16,7 @@ from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK, DONE
+from poolq.jobs.retry import ACK, DONE, GIVE_BACK
 from poolq.log import reporting
 from poolq.scoreboard.layout import NOTES_BYTES, REQUEST, WORKER_WORDS
 from poolq.scoreboard.notes import Notes
@@ -309,6 +309,28 @@ def test_behind_a_long_job_nothing_waits(engine: Engine, buffer: ClaimBuffer) ->
     assert engine.find("2") is None
 
 
+def test_a_job_whose_worker_lacks_a_processor_is_not_long(
+    engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    starved = True
+
+    def is_runnable(pid: int) -> bool:
+        looks.append(pid)
+        return starved
+
+    monkeypatch.setattr(module, "is_runnable", is_runnable)
+    monkeypatch.setattr(module, "clock_gettime_ns", lambda _clock: 0)
+    push(engine, "1", "2")
+    buffer.claim(2)
+    assert buffer.next()
+    buffer.job_started(monotonic_ns() - module.LONG_JOB)
+    until(lambda: len(looks) > 3)
+    assert ready(engine) == 0
+    starved = False
+    until(lambda: ready(engine) == 1)
+
+
 def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
     engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +455,23 @@ def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
     assert not buffer.ended
     assert engine.find(one.id) is None
     assert buffer.due == clock.now + min(module.ANSWER_LIFETIME, module.REVIEW_AFTER)
+
+
+def test_what_a_limit_holds_back_is_settled_before_another_job_starts(
+    engine: Engine, buffer: ClaimBuffer, clock: Clock
+) -> None:
+    push(engine, "1", "2")
+    buffer.claim(2)
+    one = buffer.next()
+    assert one
+    buffer.add_settlement(one, GIVE_BACK)
+    assert buffer.due == 0
+    assert buffer.due_if_asking == clock.now + module.SETTLE_DELAY, "it may be held back, too"
+    buffer.slots_freed()
+    assert buffer.due == 0
+    assert buffer.settle() == []
+    assert buffer.due > clock.now
+    assert ready(engine) == 1
 
 
 def test_a_job_whose_limits_are_unknown_is_settled_before_any_other(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from poolq import Job
 from poolq.engines.base import Claim
-from poolq.engines.storeless import NullEngine
 from poolq.jobs.message import INITIAL
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
@@ -38,7 +37,7 @@ def read(executor: Executor, job: str, **options: object) -> str:
 def test_options_that_a_dispatch_by_name_has_left_out_are_named_once() -> None:
     said: list[str] = []
     registry = Registry({"jobs:Report": Report, "jobs:Plain": Plain})
-    executor = Executor(NullEngine("null://", "poolq"), registry, "n:1", "worker 1", 9, said.append)
+    executor = Executor(registry, "worker 1", 9, said.append)
     read(executor, "jobs:Plain")
     read(executor, "jobs:Report", queue="reports", attempts=1, timeout="1m")
     assert said == [], "one of them may have been meant so"

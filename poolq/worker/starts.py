@@ -1,0 +1,108 @@
+"""Asks the engine whether jobs may start under their limits, unless the answer is known.
+
+- A limit that is full stays full until its window ends. So jobs with the same rules are held back
+  without a question until then. A limit that a person raises or resets is noticed after REMEMBERED.
+  Meanwhile no order has to be kept, so the worker claims batches.
+- If a gate has refused a job, later ones of the same step park behind it. None of them misses a
+  slot, because the line is due while the gate has room.
+- If a job must not start yet, because earlier ones are due, later ones of the same step must not,
+  either.
+"""
+
+from poolq.engines.base import Engine
+from poolq.jobs.concurrency import is_gate
+from poolq.jobs.limits import Admission, Limit, Rule
+from poolq.scoreboard.start_order import StartOrder
+from poolq.worker.claim_buffer import ClaimBuffer
+from poolq.worker.execute import Executor, JobResult, ReadyJob
+
+Rules = tuple[Rule, ...]
+#: For how many microseconds it is known at most that a limit is full.
+REMEMBERED = 100_000
+#: Of how many sets of rules answers are remembered.
+MAX_KNOWN = 1000
+
+
+class Refusals:
+    """What the engine has refused lately. Times are in microseconds, by the engine's clock."""
+
+    def __init__(self) -> None:
+        self._known: dict[Rules, tuple[Admission, int, int]] = {}
+        self._full_from = self._full_until = 0
+
+    def end_batch(self) -> None:
+        """Forget what holds only for the claims of one step."""
+        self._known = {rules: one for rules, one in self._known.items() if one[0].limit}
+
+    def find(self, rules: Rules, now: int) -> Admission | None:
+        """Return what the engine would answer, or None if that is unknown."""
+        if (known := self._known.get(rules)) is None:
+            return None
+        answer, since, until = known
+        if not since <= now < until:
+            return None
+        return answer._replace(wait=answer.until - now) if answer.limit else answer
+
+    def note(self, rules: Rules, answer: Admission, now: int) -> None:
+        """Record the answer to a question that was asked at `now`."""
+        self._full_from, self._full_until = now, 0
+        if not answer.wait or answer.held:
+            return
+        until = now + REMEMBERED
+        if answer.limit:
+            until = self._full_until = min(until, answer.until)
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        self._known[rules] = answer, now, until
+
+    def is_full(self, now: int) -> bool:
+        """Return whether the limit of the last job that asked is known to be full."""
+        return self._full_from <= now < self._full_until
+
+
+class Starts:
+    """The starts of one worker, which the engine knows as `worker`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker: str,
+        executor: Executor,
+        buffer: ClaimBuffer,
+        order: StartOrder,
+    ) -> None:
+        self._engine = engine
+        self._worker = worker
+        self._executor = executor
+        self._buffer = buffer
+        self._order = order
+        self._refusals = Refusals()
+
+    def next_batch(self, size: int) -> int:
+        """Return how many jobs to claim next, at most `size`."""
+        self._refusals.end_batch()
+        free = not self._order.is_scarce or self._refusals.is_full(self._buffer.engine_time())
+        return size if free else 1
+
+    def ask(self, ready: ReadyJob, limits: tuple[Limit, ...]) -> JobResult | None:
+        """Return None if the job may start, otherwise its result. Raises EngineError."""
+        rules = tuple(one.rule(ready.message.job) for one in limits)
+        windows = [rule for rule in rules if not is_gate(rule)]
+        now = self._buffer.engine_time()
+        answer = None if ready.claim.asks else self._refusals.find(rules, now)
+        if answer is None:
+            self._order.wait(windows)
+            answer = self._ask_engine(ready, rules, gated=len(windows) < len(rules))
+            self._refusals.note(rules, answer, now)
+        self._order.asked(windows, rules[answer.rule] if answer.limit else None)
+        return self._executor.admitted(ready, limits, rules, answer)
+
+    def _ask_engine(self, ready: ReadyJob, rules: Rules, *, gated: bool) -> Admission:
+        """`gated`: whether the rules include gates. Only then slots of jobs that have ended are
+        freed."""
+        ended = self._buffer.ended if gated else []
+        held = self._worker, ready.claim
+        answer = self._buffer.retry(lambda: self._engine.admit(rules, held, ended))
+        if ended:
+            self._buffer.slots_freed()
+        return answer
