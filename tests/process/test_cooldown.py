@@ -1,4 +1,4 @@
-"""`--cooldown` and HUP: workers are replaced one at a time, successor first, while jobs run."""
+"""`--cooldown`: workers are replaced one at a time, successor first, while jobs run."""
 
 from __future__ import annotations
 
@@ -75,31 +75,3 @@ def test_lifetimes_differ_between_workers(project: Project) -> None:
     until(lambda: len(watch.look()) >= 6 and watch.most >= 4, 20, "all to be replaced")
     assert watch.fewest == 3
     assert watch.most == 4
-
-
-@sqlite
-def test_hup_replaces_every_worker_with_new_code(project: Project) -> None:
-    pool = project.ready(2)
-    old = {one.pid for one in pool.until_idle(2)}
-    watch = Watch(pool)
-    jobs = project.folder / "jobs.py"
-    jobs.write_text(jobs.read_text().replace('note("end", self.id)', 'note("new", self.id)'))
-    pool.signal(signal.SIGHUP)
-    until(lambda: len(watch.look()) >= 4 and not old & {one.pid for one in pool.workers()})
-    id = project.dispatch("Quick")
-    project.ledger.until("new", id)
-    assert watch.fewest == 2
-
-
-@sqlite
-def test_hup_with_broken_code_keeps_the_old_workers_running(project: Project) -> None:
-    pool = project.ready(2)
-    old = {one.pid for one in pool.until_idle(2)}
-    (project.folder / "jobs.py").write_text("import nothing_of_this_name\n")
-    pool.signal(signal.SIGHUP)
-    pool.until_said("nothing_of_this_name")
-    id = project.dispatch("Quick")
-    project.ledger.until("end", id)
-    until(lambda: {one.pid for one in pool.workers()} == old)
-    assert pool.log.count("is refused") == 1, "it is not tried again and again"
-    assert pool.code is None

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import signal
-from contextlib import closing
 
-import pytest
-
-from poolq.control.client import ControlClient
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.project import Project
-from tests.support.talking import poolq, status
+from tests.support.talking import poolq
 from tests.support.wait import until
 
 
@@ -114,40 +109,3 @@ def test_a_draining_pool_ends_when_its_last_job_is_cancelled(project: Project) -
     assert killed["end"] == "cancelled"
     assert pool.wait_exit() == 0, "it was not the end of the pool that killed the job"
     assert (project.total("cancelled"), project.left()) == (1, 0)
-
-
-SHORT = """
-import random, time
-from poolq import Job
-from tests.support.ledger import note
-
-class Short(Job):
-    def run(self):
-        note("start", self.id)
-        time.sleep(random.uniform(0, 0.02))
-        note("end", self.id)
-"""
-KILLS = 12
-
-
-@pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
-def test_kills_that_race_with_the_ends_of_jobs_cost_no_other_job(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    project = make_project(engine_url, SHORT)
-    ids = project.dispatch_many("Short", 400)
-    pool = project.ready(2)
-    cancelled: list[str] = []
-    with closing(ControlClient("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
-        while len(cancelled) < KILLS:
-            running = [one["id"] for one in status(pool)["workers"] if one["id"]]
-            cancelled += [id for id in running if line.request("kill", {"id": id})["ok"]]
-            assert running or project.left(), "too few were hit before all were done"
-    until(project.settled)
-    assert len(set(cancelled)) == len(cancelled)
-    for what in ("start", "end"):  # a job may be killed before its first line
-        times = project.ledger.times(what)
-        assert set(ids) - set(times) <= set(cancelled)
-        assert set(times.values()) == {1}
-    assert (project.total("cancelled"), project.total("crashed")) == (len(cancelled), 0)
-    assert project.total("done") == len(ids) - len(cancelled)

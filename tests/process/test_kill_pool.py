@@ -64,29 +64,17 @@ def test_the_keeper_outlives_the_last_worker_of_a_killed_master(project: Project
 
 @sqlite
 def test_an_orphan_that_dies_too_is_recovered_by_the_keeper(project: Project) -> None:
+    """With it the subprocesses of its job end."""
     pool = project.ready(2)
-    running = project.dispatch("Held")
+    running = project.dispatch("Parent")
     worker = pool.until_runs(running)
-    project.ledger.until("start", running)
-    pool.kill_master()
-    worker.kill()
-    pool.until_gone()
-    assert project.engine.registered() == []
-    project.ledger.open()
-    assert project.pool(1, "--until-empty").wait_exit() == 0
-    assert project.ledger.times("start") == {running: 2}
-
-
-@sqlite
-def test_the_subprocesses_of_an_orphans_job_die_with_it(project: Project) -> None:
-    pool = project.ready(1)
-    parent = project.dispatch("Parent")
-    worker = pool.until_runs(parent)
     project.ledger.until("child")
     pool.kill_master()
     worker.kill()
     pool.until_gone()
-    assert project.left() == 1
+    assert project.engine.registered() == []
+    project.ready(1)
+    project.ledger.until("child", times=2)
 
 
 @sqlite

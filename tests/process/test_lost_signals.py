@@ -123,23 +123,6 @@ def test_a_reload_replaces_all_workers_whatever_their_jobs_do_with_term(project:
 
 
 @sqlite
-def test_four_deploys_of_one_worker_end_with_one_version(project: Project) -> None:
-    """Each while a job of the version before does another thing to TERM."""
-    pool = project.ready(1)
-    for number, how in enumerate(HOWS[:4], 1):
-        (id,) = project.dispatch_many("Deaf", [{"how": how}])
-        project.ledger.until(f"v{number}", id)
-        deploy(project, pool, number + 1)
-    assert len(pool.workers()) == 5
-    project.ledger.open()
-    until(lambda: len(pool.workers()) == 1, 5, "one worker")
-    ids = project.dispatch_many("Quick", 20)
-    until(project.settled)
-    assert set(project.ledger.ids("v5")) == set(ids)
-    assert "killed" not in pool.log
-
-
-@sqlite
 @pytest.mark.parametrize("how", ["catches", "leaves_the_default", "blocks"])
 def test_a_drain_starts_no_job_after_term(project: Project, how: str) -> None:
     pool = project.ready(1)

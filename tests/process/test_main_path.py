@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite
@@ -91,20 +89,16 @@ def assert_backed_off(project: Project, id: str) -> None:
 
 
 @redis_and_sqlite
-def test_an_idle_pool_starts_a_job_at_once(project: Project) -> None:
+def test_an_idle_pool_starts_a_job_at_once_and_a_delayed_one_when_it_is_due(
+    project: Project,
+) -> None:
     project.ready(2, *FOR_MINUTES).until_idle(2)
     for _ in range(3):
         project.ledger.until("end", project.dispatch("Quick"))
-
-
-@pytest.mark.parametrize("seconds", [0.3])
-@redis_and_sqlite
-def test_a_delayed_job_wakes_an_idle_pool_when_it_is_due(project: Project, seconds: float) -> None:
-    project.ready(1, *FOR_MINUTES).until_idle(1)
     begun = time.monotonic()
-    id = project.dispatch("Quick", delay=seconds)
+    id = project.dispatch("Quick", delay=0.3)
     (line,) = project.ledger.until("end", id)
-    assert line.at - begun >= seconds
+    assert line.at - begun >= 0.3
 
 
 @redis_and_sqlite

@@ -109,42 +109,6 @@ def test_twenty_reloads_under_load_lose_no_job_and_run_none_twice(project: Proje
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 
-@on("mariadb")
-def test_six_reloads_of_good_and_broken_code_lose_no_job_and_run_none_twice(
-    project: Project,
-) -> None:
-    pool = project.ready(2)
-    ids: list[str] = []
-
-    def flow() -> None:
-        ids.extend(project.dispatch_many("Quick", 20))
-
-    for number in (2, 4, 6):
-        deploy(project, version(number))
-        pool.signal(signal.SIGHUP)
-
-        def taken(now: str = f"v{number}") -> bool:
-            flow()
-            new = {line.pid for line in project.ledger.lines(now)}
-            return len(new) == 2 and {one.pid for one in pool.ready()} == new
-
-        until(taken, 20, f"v{number}")
-        deploy(project, BROKEN["import"][0])
-        pool.signal(signal.SIGHUP)
-
-        def refused(times: int = number // 2) -> bool:
-            flow()
-            return pool.log.count("is refused; the old workers keep running") == times
-
-        until(refused, 20, "the refusal")
-    until(project.settled, 20)
-    assert project.ledger.times("start") == dict.fromkeys(ids, 1)
-    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
-    assert (project.total("done"), project.total("crashed")) == (len(ids), 0)
-    until(lambda: pool.zombies() == [], 10, "all dead reaped")
-    assert pool.code is None
-
-
 @sqlite
 def test_a_bad_deploy_is_refused_and_says_why(project: Project) -> None:
     """Whatever is bad in it, one after the other."""
@@ -162,6 +126,7 @@ def test_a_bad_deploy_is_refused_and_says_why(project: Project) -> None:
         id = project.dispatch("Quick")
         project.ledger.until("end", id)
         assert {one.pid for one in pool.workers()} == old, how
+    assert pool.log.count("is refused") == len(BROKEN), "none is tried again and again"
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 

@@ -25,7 +25,6 @@ class Second(poolq.Job):
 def plain(greeting="hello"):
     note(f"ran:plain-{greeting}:{poolq.current().scheduled_at.timestamp():.0f}", poolq.current().id)
 """
-MANY = "\n".join(f'poolq.every("1s", Second, {{"of": "s{n}"}}, name="s{n}")' for n in range(20))
 
 
 def ticks(project: Project) -> dict[str, list[int]]:
@@ -57,29 +56,6 @@ def test_periodic_jobs_run_at_each_of_their_ticks(
     assert all(map(each_once, found.values())), found
     assert [one.name for one in project.engine.schedules.all()] == ["jobs:Second", "jobs:plain"]
     assert all(one.declared for one in project.engine.schedules.all())
-
-
-@each_kind
-def test_no_tick_is_lost_or_doubled_while_keepers_are_killed(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    """Three pools tick the same schedules."""
-    project = make_project(engine_url, JOBS + MANY)
-    pools = [project.ready(1, f"--name=p{n}") for n in range(3)]
-    until(lambda: len(ticks(project)) == 21, 20, "a tick of each schedule")
-    for kill in range(6):
-        pools[kill % 3].kill_keeper()
-        before = max(ticks(project)["s0"])
-        until(lambda before=before: max(ticks(project)["s0"]) > before + 1, 20, "two more ticks")
-    for pool in pools:
-        pool.signal(signal.SIGTERM)
-    assert [pool.wait_exit() for pool in pools] == [0, 0, 0]
-    found = ticks(project)
-    assert len(found) == 21
-    assert all(map(each_once, found.values())), found
-    left = {one.name: one.ticks for one in project.engine.schedules.all()}
-    ready = sum(one.ready for one in project.engine.counts())
-    assert sum(left.values()) == sum(map(len, found.values())) + ready
 
 
 @each_kind

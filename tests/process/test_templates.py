@@ -77,20 +77,14 @@ def replace_worker(pool: Pool, workers: int = 1) -> None:
 
 
 @sqlite
-def test_workers_are_forked_by_the_template_and_adopted_by_the_master(project: Project) -> None:
-    pool = project.ready(2)
-    pool.until_idle(2)
-    assert {one.parent for one in pool.workers()} == {pool.pid}
-    assert template(pool).parent == pool.pid
-    assert spare(pool).parent == pool.pid
-    until(lambda: pool.zombies() == [], 10, "all dead reaped")
-    pool.signal(signal.SIGTERM)
-    assert pool.wait_exit(3) == 0
-
-
-@sqlite
 def test_the_copy_of_a_killed_template_takes_over_with_the_loaded_code(project: Project) -> None:
+    """Workers, the template and its copy are children of the master. A killed copy is replaced."""
     pool = project.ready(1)
+    old = spare(pool)
+    assert {one.parent for one in [*pool.workers(), template(pool), old]} == {pool.pid}
+    old.kill()
+    until(lambda: (found := templates(pool, " spare")) and found[0].pid != old.pid)
+    assert "refused" not in pool.log
     copy = spare(pool)
     (project.folder / "jobs.py").write_text(BROKEN)
     template(pool).kill()
@@ -101,15 +95,8 @@ def test_the_copy_of_a_killed_template_takes_over_with_the_loaded_code(project: 
     id = project.dispatch("Quick")
     project.ledger.until("end", id)
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
-
-
-@sqlite
-def test_a_killed_copy_is_replaced(project: Project) -> None:
-    pool = project.ready(1)
-    old = spare(pool)
-    old.kill()
-    until(lambda: (found := templates(pool, " spare")) and found[0].pid != old.pid)
-    assert "refused" not in pool.log
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit(3) == 0
 
 
 def kill_both(pool: Pool) -> None:
@@ -188,22 +175,20 @@ def test_an_application_that_leaves_a_thread_is_imported_by_each_worker(project:
 
 
 @sqlite
-@pytest.mark.parametrize("broken_first", [False, True])
-def test_no_preload_has_no_template(project: Project, broken_first: bool) -> None:
+def test_no_preload_has_no_template(project: Project) -> None:
     jobs = project.folder / "jobs.py"
     good = jobs.read_text()
     pool = project.ready(2, "--no-preload")
     old = {one.pid for one in pool.until_idle(2)}
     assert not [one for one in pool.processes() if "template" in one.title]
-    if broken_first:
-        jobs.write_text(BROKEN)
-        pool.signal(signal.SIGHUP)
-        pool.until_said("is refused; the old workers keep running: module 'jobs' cannot be loaded")
-        pool.until_said('jobs.py", line 1, in <module>')
-        refusal = poolq(pool, "status", "--json").json["refusal"]
-        assert "jobs.py:1: ModuleNotFoundError" in refusal["reason"]
-        assert refusal["traceback"].rstrip().endswith("No module named 'nothing_of_this_name'")
-        assert {one.pid for one in pool.ready()} == old
+    jobs.write_text(BROKEN)
+    pool.signal(signal.SIGHUP)
+    pool.until_said("is refused; the old workers keep running: module 'jobs' cannot be loaded")
+    pool.until_said('jobs.py", line 1, in <module>')
+    refusal = poolq(pool, "status", "--json").json["refusal"]
+    assert "jobs.py:1: ModuleNotFoundError" in refusal["reason"]
+    assert refusal["traceback"].rstrip().endswith("No module named 'nothing_of_this_name'")
+    assert {one.pid for one in pool.ready()} == old
     jobs.write_text(good.replace('note("end", self.id)', 'note("new", self.id)'))
     pool.signal(signal.SIGHUP)
     until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})

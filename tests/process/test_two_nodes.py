@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.process.engines import each_kind, redis_and_sqlite
+from tests.process.engines import each_kind
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -19,18 +19,6 @@ def test_two_nodes_share_a_queue(project: Project) -> None:
     assert project.ledger.times("start") == expected
     assert project.ledger.times("end") == expected
     assert project.total("done") == len(expected)
-
-
-@redis_and_sqlite
-def test_both_nodes_work(project: Project) -> None:
-    pools = [project.ready(1), project.ready(1)]
-    ids = project.dispatch_many("Held", 2)
-    until(lambda: len(project.ledger.ids("start")) == 2)
-    assert len({line.pid for line in project.ledger.lines("start")}) == 2
-    project.ledger.open()
-    until(project.settled)
-    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
-    assert all(pool.zombies() == [] for pool in pools)
 
 
 @each_kind
