@@ -105,12 +105,16 @@ def _latency(engine: Engine) -> Check:
 
 
 def _writable(engine: Engine) -> Check:
-    """Check write access by holding a key that no limit has for a moment, which is a real write."""
+    """Check write access by holding a key that no limit has for a moment, which is a real write. It
+    succeeds on a full Redis server, too, which rejects only new jobs."""
     try:
         engine.hold(TRIAL_KEY, TRIAL_HOLD)
         engine.lift(TRIAL_KEY)
+        server = engine.server()
     except EngineError as error:
         return Check("writable", "bad", str(error))
+    if server and 0 < server.most <= server.used:
+        return Check("writable", "bad", "the server is full and rejects new jobs; give it more memory")
     return Check("writable", "ok", "this user may change jobs")
 
 

@@ -20,6 +20,7 @@ from poolq.system.wakeups import readable
 
 if TYPE_CHECKING:
     from poolq.monitor.log_follower import LogFollower
+    from poolq.scoreboard.board import Scoreboard
 
 POLL_INTERVAL = 0.1  # seconds
 DEFAULT_LINES = 100
@@ -59,7 +60,7 @@ def log(
     from poolq.monitor.log_follower import LogFollower
 
     with closing(ControlClient(settings.name, os.environ)) as line:
-        scores, master = line.attach(), line.pid
+        scores = line.attach()
     wanted = LineFilter(worker, job or "", level, time() - since if since is not None else 0.0)
     most = lines if lines is not None else DEFAULT_LINES if since is None else None
     with reading(settings.name):
@@ -70,16 +71,21 @@ def log(
             warn(f"no line of the log matches{yet}; the pool keeps the last 4 MiB of its log")
         _print(found)
         if follow:
-            _follow(follower, master)
+            _follow(follower, scores)
 
 
-def _follow(follower: "LogFollower", master: int) -> None:
-    """Print new lines until this process has ended."""
+def _follow(follower: "LogFollower", scores: "Scoreboard") -> None:
+    """Print new lines until the pool has ended. If its master is killed, the keeper ends last."""
+    from poolq.scoreboard import layout
     from poolq.system import identity
 
-    begun = identity.start_time(master)
+    def lives(pid: int, started: int) -> bool:
+        return identity.start_time(scores.word(pid)) == scores.word(started)
+
+    told = False
     while True:
-        ended = begun is None or identity.start_time(master) != begun
+        orphaned = not lives(layout.MASTER_PID, layout.MASTER_STARTED)
+        ended = orphaned and not lives(layout.KEEPER_PID, layout.KEEPER_STARTED)
         _print(follower.poll(last=ended))
         if follower.lost:
             follower.lost = False
@@ -87,6 +93,9 @@ def _follow(follower: "LogFollower", master: int) -> None:
         if ended:
             warn("the pool has ended")
             return
+        if orphaned and not told:
+            warn("the pool's master has died; its workers finish their current jobs, then exit")
+        told = orphaned
         readable((), POLL_INTERVAL)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Push, Settlement, TiedPush
+from poolq.cli import doctor
+from poolq.engines.base import Check, Push, Settlement, TiedPush
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import EngineFull, EngineUnavailable
 from poolq.jobs.limits import Rule
@@ -54,6 +55,12 @@ def test_new_jobs_are_refused(full: Full) -> None:
             refused()
     with pytest.raises(EngineFull):
         full.tick()
+
+
+def test_doctor_says_so(full: Full) -> None:
+    checks: list[Check] = []
+    assert doctor.examine(full.engine, checks) == 1
+    assert [one.level for one in checks if one.name == "writable"] == ["bad"]
 
 
 def test_schedules_are_declared_and_changed(full: Full) -> None:

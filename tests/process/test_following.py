@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
-from tests.support.cli import Command
+from tests.support.cli import Command, environment
 from tests.support.project import STANDARD, Project
 from tests.support.screens import Screens, screens
 from tests.support.talking import attached, begin, ended, look, poolq
-from tests.support.wait import until
+from tests.support.wait import patience, until
 
 JOBS = f"""{STANDARD.read_text()}
 
@@ -78,6 +81,28 @@ def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:
     done = ended(followed)
     assert (done.code, done.err.splitlines()[-1]) == (0, "poolq: the pool has ended")
     assert done.out.splitlines() == [one for one in pool.log.splitlines() if re.search(about, one)]
+
+
+def test_the_log_is_followed_until_the_jobs_of_a_killed_master_have_ended(
+    project: Project, tmp_path: Path
+) -> None:
+    pool = project.ready(1)
+    held = project.dispatch("Held")
+    pool.until_runs(held)
+    shown = tmp_path / "shown"
+    with shown.open("w") as out:
+        follow = [sys.executable, "-m", "poolq", "log", "--follow"]
+        env = environment(RUNTIME_DIRECTORY=str(pool.runtime))
+        process = subprocess.Popen(follow, env=env, stdout=out, stderr=out)
+    until(lambda: "pool default starts" in shown.read_text())
+    pool.kill_master()
+    until(lambda: "poolq: the pool's master has died" in shown.read_text())
+    assert "has ended" not in shown.read_text()
+    project.ledger.open()
+    pool.until_gone()
+    assert process.wait(patience(20)) == 0
+    assert f"done jobs:Held {held}" in shown.read_text()
+    assert shown.read_text().splitlines()[-1] == "poolq: the pool has ended"
 
 
 def test_events_name_jobs_people_and_reasons(project: Project) -> None:
