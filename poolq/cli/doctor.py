@@ -114,7 +114,8 @@ def _writable(engine: Engine) -> Check:
     except EngineError as error:
         return Check("writable", "bad", str(error))
     if server and 0 < server.most <= server.used:
-        return Check("writable", "bad", "the server is full and rejects new jobs; give it more memory")
+        text = "the server is full and rejects new jobs; give it more memory"
+        return Check("writable", "bad", text)
     return Check("writable", "ok", "this user may change jobs")
 
 

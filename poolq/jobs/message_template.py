@@ -36,14 +36,17 @@ _new = tuple.__new__
 
 
 def own_options(options: Options) -> tuple[str, ...]:
-    """Return which of the options that a message contains are not poolq's defaults."""
-    names = ("queue", *_STORED_OPTIONS)
+    """Return which of the options that a job keeps are not poolq's defaults."""
+    names = ("queue", *_STORED_OPTIONS, "unique", "concurrent")
     return tuple(one for one in names if getattr(options, one) != getattr(DEFAULTS, one))
 
 
-def lacks(message: Message, own: tuple[str, ...]) -> bool:
-    """Return whether a message has poolq's defaults for all of these options."""
-    return all(getattr(message, one) == getattr(DEFAULTS, one) for one in own)
+def lacks(message: Message, own: tuple[str, ...], *, is_unique: bool) -> bool:
+    """Return whether a job has poolq's defaults for all of these options."""
+    kept = {"unique": is_unique, "concurrent": message.gate is not None}
+    return not any(
+        kept[one] if one in kept else getattr(message, one) != getattr(DEFAULTS, one) for one in own
+    )
 
 
 def with_options(body: bytes, options: Options) -> bytes:

@@ -76,8 +76,13 @@ class Executor:
     """Runs the claims of one worker, which people know by its `title`."""
 
     def __init__(
-        self, registry: Registry, title: str, unknown_for: float, warn: Callable[[str], None]
+        self,
+        registry: Registry,
+        title: str,
+        unknown_for: float,
+        warn: Callable[[str, str], None],
     ) -> None:
+        """`warn(text, of)` logs a warning, of the same thing only once in a pool."""
         self._warn = warn
         self._registry = registry
         self._title = title
@@ -102,7 +107,7 @@ class Executor:
         if again and retry.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
         kind, own_hooks, own = known
-        if own and lacks(message, own):
+        if own and lacks(message, own, is_unique=bool(claim.ties)):
             self._left_out(message, kind, own)
         if message.gate is not None and not own_hooks.limit:
             own_hooks = own_hooks._replace(limit=True)
@@ -123,7 +128,8 @@ class Executor:
         options = ", ".join(f"{one}={getattr(kind, one)!r}" for one in own)
         self._warn(
             f"{message.job} {message.id} lacks the options of its class ({options}): it was "
-            "dispatched by its name where the class is not imported, or before the class had them"
+            "dispatched by its name where the class is not imported, or before the class had them",
+            f"{message.job} lacks {options}",
         )
 
     def failed_before(self, ready: ReadyJob) -> JobResult | None:

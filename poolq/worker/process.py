@@ -165,7 +165,7 @@ def _make_loop(
         registry,
         worker_title(setup.slot, config.name, socket.gethostname()),
         config.unknown_job_for,
-        lambda text: setup.reporter.report(Note("warning", text)),
+        partial(_warn_once, setup),
     )
     return Loop(
         config=config,
@@ -184,15 +184,16 @@ def _make_loop(
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
-    """Warn about likely mistakes: no job at all, or a misspelled option. A pool logs each warning
-    only once."""
-
-    def warn(text: str) -> None:
-        if setup.row.notes.first_warning(text):
-            setup.reporter.report(Note("warning", text))
-
+    """Warn about likely mistakes: no job at all, or a misspelled option."""
     if not registry.names():
-        warn("the application defines no job; name its modules with --app")
+        _warn_once(setup, "the application defines no job; name its modules with --app")
     for kind in registry.jobs():
         for given, meant in misspelled(kind, OPTIONS):
-            warn(f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?")
+            text = f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?"
+            _warn_once(setup, text)
+
+
+def _warn_once(setup: WorkerSetup, text: str, of: str = "") -> None:
+    """Log a warning. A pool logs each only once, or only one `of` the same thing."""
+    if setup.row.notes.first_warning(of or text):
+        setup.reporter.report(Note("warning", text))

@@ -10,7 +10,7 @@ from tests.support.project import Project
 from tests.support.wait import until
 
 JOBS = """
-from poolq import Job, Unique
+from poolq import Concurrent, Job, Unique
 from tests.support.ledger import gate, note
 
 class Sync(Job):
@@ -24,6 +24,13 @@ class Sync(Job):
 
 class Index(Sync):
     unique = Unique("user", until="start", conflict="replace")
+
+class Both(Job):
+    unique = Unique("user", until="1h")
+    concurrent = Concurrent(2, by="user")
+
+    def run(self):
+        pass
 """
 DISPATCH = """
 import jobs
@@ -81,3 +88,25 @@ def test_the_latest_of_many_changes_runs(unique: Project) -> None:
     until(unique.settled, 20)
     assert unique.ledger.times("end") == {made[-1][0]: 1, beside[0]: 1}
     assert unique.total("replaced") == 2
+
+
+@each_kind
+def test_what_a_dispatch_by_name_leaves_out_is_logged_once_in_a_pool(unique: Project) -> None:
+    """Each of four workers meets such jobs. Those that their class has dispatched lack nothing."""
+    pool = unique.ready(4)
+    ids = unique.produce("""
+import jobs
+for user in range(4):
+    print(jobs.Both.dispatch({"user": user}))
+    print(jobs.Index.dispatch({"user": user, "gate": "none"}))
+    print(jobs.Sync.dispatch({"user": user, "gate": "none"}))
+""").split()
+    unique.ledger.open("none")
+    until(lambda: unique.total("done") == len(ids))
+    assert "lacks the options" not in pool.log
+    unique.dispatch_many("Both", [{"user": 1}] * 40)
+    until(unique.settled)
+    pool.until_said("jobs:Both ")
+    (line,) = (one for one in pool.log.splitlines() if "lacks the options" in one)
+    assert "(unique=Unique(" in line
+    assert ", concurrent=Concurrent(2, by=" in line

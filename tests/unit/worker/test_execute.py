@@ -35,15 +35,20 @@ def read(executor: Executor, job: str, **options: object) -> str:
 
 
 def test_options_that_a_dispatch_by_name_has_left_out_are_named_once() -> None:
-    said: list[str] = []
+    said: dict[str, str] = {}
     registry = Registry({"jobs:Report": Report, "jobs:Plain": Plain})
-    executor = Executor(registry, "worker 1", 9, said.append)
+
+    def warn(text: str, of: str) -> None:
+        said[of] = text
+
+    executor = Executor(registry, "worker 1", 9, warn)
     read(executor, "jobs:Plain")
     read(executor, "jobs:Report", queue="reports", attempts=1, timeout="1m")
-    assert said == [], "one of them may have been meant so"
+    assert not said, "one of them may have been meant so"
     id_ = read(executor, "jobs:Report", max_crashes=2)
     read(executor, "jobs:Report")
-    (text,) = said
+    ((of, text),) = said.items()
+    assert id_ not in of, "other workers of the pool read other jobs"
     assert text.startswith(
         f"jobs:Report {id_} lacks the options of its class (queue='reports', attempts=3, "
         "timeout='1m'): it was dispatched by its name where the class is not imported"
