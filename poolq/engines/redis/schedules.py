@@ -68,17 +68,14 @@ class RedisSchedules(ScheduleStore):
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
         arguments: list[Any] = []
-        are_tied = any(one.unique for one in ticks)
         for one in ticks:
-            head = (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
-            arguments += (*head, one.last, BUFFER_INTERVAL, one.left_out, len(one.pushes))
-            if are_tied:
-                arguments += _rights(one.unique)
+            arguments += (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
+            arguments += (one.last, BUFFER_INTERVAL, one.left_out, *_rights(one.unique))
+            arguments.append(len(one.pushes))
             for push in one.pushes:
                 stored = _stored(push.body, one.unique)
                 arguments += (push.id, push.queue, push.at, push.expires, stored)
-        script = scripts.SCHEDULE_TICK_TIED if are_tied else scripts.SCHEDULE_TICK
-        found: list[Any] = self._client.run(script, *arguments)
+        found: list[Any] = self._client.run(scripts.SCHEDULE_TICK, *arguments)
         return [text(end) for end in found]  # type: ignore[misc]  # the script knows no others
 
     def put(self, schedule: NewSchedule) -> PutEnd:

@@ -1,8 +1,68 @@
 #!lua
 -- Advance schedules that are due, and store their jobs. This script has no flags, so a full server
 -- rejects it before anything has run.
--- Parts: base, wake_tokens, ready, delayed, bodies, schedules, ticking.
+-- Parts: base, wake_tokens, ready, gates, gate_slots, ties, settle_done, delayed, bodies, holds,
+--        window_opening, limit_windows, parked_jobs, ready_list, waiting_jobs, tied_push, schedules.
 --
--- ARGV and reply: as in part `ticking`, without rights.
+-- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
+--       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look
+--       again if the job waits for another one, how many ticks have no job, the unique key of the job
+--       ("": none), how long the key lasts (0: until the job ends), 1 if the job replaces a waiting one,
+--       else 0, the number of jobs; and for each job: id, queue, the time at which it is due, how long
+--       after that it expires (0: never), what follows the queue where the body is stored.
+-- Reply: for each schedule "stored", "skipped", "waiting" or "lost".
 
-return tick_all(0)
+local HEAD, JOB = 13, 5  -- how many arguments
+
+local function is_unfinished(id)
+  local queue = id ~= '' and origin_of(id)
+  return queue and not call('ZSCORE', P .. 'failed:' .. queue, id)
+end
+
+local function is_current(one, hash, expected)
+  if not one or one.hash ~= hash or tonumber(one.due) ~= tonumber(expected) or one.paused == '1' then return false end
+  local at = tonumber(call('ZSCORE', TICKS, one.name) or NEVER)
+  return at <= now
+end
+
+-- Store a job, unless another has its unique key. Returns whether it is stored.
+local function store(at, key, lasts, replaces)
+  local id, queue, due, expires, stored = unpack(ARGV, at, at + JOB - 1)
+  if key ~= '' and take_key(id, key, tonumber(lasts), replaces == '1' and replace_waiting) then
+    count('skipped', queue, 1)
+    return false
+  end
+  store_job(queue, due, id, stored, tonumber(expires))
+  return true
+end
+
+-- `jobs`: where the arguments of its `n` jobs are.
+local function tick(i, jobs, n)
+  local name, hash, expected, next_tick, at, overlap, last, again, left_out = unpack(ARGV, i, i + 8)
+  local one = read_schedule(name)
+  if not is_current(one, hash, expected) then return 'lost' end
+  local held = n > 0 and overlap ~= 'allow' and is_unfinished(one.job)
+  if held and overlap == 'buffer' then
+    call('ZADD', TICKS, digits(now + tonumber(again)), name)
+    return 'waiting'
+  end
+  local stored = 0
+  for job = jobs, held and 0 or jobs + n * JOB - 1, JOB do
+    if store(job, unpack(ARGV, i + 9, i + 11)) then one.job, stored = ARGV[job], stored + 1 end
+  end
+  if stored > 0 then one.ticks, one.last = digits(one.ticks + stored), last end
+  local skipped = n > 0 and stored == 0
+  one.skipped = digits(one.skipped + left_out + (skipped and 1 or 0))
+  one.due = next_tick
+  write_schedule(one)
+  call('ZADD', TICKS, at, name)
+  return skipped and 'skipped' or 'stored'
+end
+
+local i, reply = 1, {}
+while i < #ARGV do
+  local n = tonumber(ARGV[i + HEAD - 1])
+  reply[#reply + 1] = tick(i, i + HEAD, n)
+  i = i + HEAD + n * JOB
+end
+return reply
