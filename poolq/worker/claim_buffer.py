@@ -10,26 +10,22 @@ engine.
   earlier claims are not settled by then, the row records that they are done.
 - No claim waits behind a long job, because other workers may be idle. Before a job that is expected
   to be long, all other claims are given back. Every REVIEW_AFTER, excess claims are given back.
-- If a job turns out to be long, a watcher thread with its own connection settles finished jobs and
-  gives back the claims that have not started. If the engine cannot be reached, these settlements
-  stay pending for the next exchange, and none of the claims starts any more. If a step is in
-  flight, the watcher sends that step again, and receives the same answer.
+- If a job turns out to be long, the watcher's thread settles finished jobs over a connection of its
+  own, and gives back the claims that have not started. If the engine cannot be reached, these
+  settlements stay pending for the next exchange, and none of the claims starts any more. If a step
+  is in flight, the watcher sends that step again, and receives the same answer.
 - A lock allows exchanges by one thread at a time. Between exchanges, the main thread takes claims
   and adds settlements without the lock. This is safe because each claim is popped by only one of
   the two threads, and the watcher removes only settlements that it has sent.
-- The watcher shows a job in the process title if the job was expected to be short and is not.
 
 Times are monotonic nanoseconds.
 """
 
-import os
-import random
 import threading
 from collections import deque
 from collections.abc import Sequence
-from time import clock_gettime_ns, monotonic_ns, pthread_getcpuclockid
+from time import monotonic_ns
 
-from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Claim, EndedSlots, Settlement, Step
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import Rule
@@ -37,20 +33,16 @@ from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
-from poolq.system.identity import is_runnable
-from poolq.worker.prefetch import BATCH_SECONDS
 from poolq.worker.step_client import InFlightStep, StepClient
 from poolq.worker.title import Title
+from poolq.worker.watcher import LONG_JOB, Watcher
 
-#: Nanoseconds after which a job counts as long, and the longest time that a settlement waits.
-LONG_JOB = SETTLE_DELAY = round(BATCH_SECONDS * 1e9)
+#: The longest time in nanoseconds that a settlement waits.
+SETTLE_DELAY = LONG_JOB
 #: Nanoseconds after which the number of claims that have not started is reviewed.
 REVIEW_AFTER = LONG_JOB * 3 // 2
 #: Claims are given back if there are over EXCESS_FACTOR times as many as are to be kept.
 EXCESS_FACTOR = 4
-#: Nanoseconds that the watcher waits before it checks again whether a job is long. On a busy
-#: machine, the main thread may not have been running at all.
-CONFIRM_DELAY = 5_000_000
 #: Nanoseconds for which the engine's last answer allows claimed jobs to start.
 ANSWER_LIFETIME = 1_000_000_000
 
@@ -72,8 +64,8 @@ class ClaimBuffer:
         self.accept = client.accept
         self._row = row
         self._reporter = reporter
-        self._title = title
         self._lock = threading.Lock()
+        self.watcher = Watcher(row, title, self._lock, self._clear_behind_long_job)
         self._claims: deque[Claim] = deque()
         self._next_claims: list[Claim] = []  # to be started after _claims
         self._next_due_at = 0  # since when the first of _next_claims has been due; 0 if unknown
@@ -86,14 +78,9 @@ class ClaimBuffer:
         self.first_due_at = 0
         self._reviewed_at = 0  # when the number of claims was last reviewed
         self._settle_by = 0  # when pending settlements are due
-        self._running_since = 0  # when the running user code started; 0 if none runs
-        self._watcher: threading.Thread | None = None
-        self._cpu_clock = 0  # of the main thread
-        self._failures = 0  # consecutive failures of the watcher
         self._clock = 0  # the engine's time minus that of this host's monotonic clock, in ns
         self._returning = 0  # claims that the watcher is giving back
         self._unanswered_ids: set[str] = set()  # settled by the watcher, but not answered
-        self._armed = threading.Event()
 
     # the main thread
 
@@ -107,10 +94,7 @@ class ClaimBuffer:
                 self._switch_to(claims)
             self._claims.extend(claims)
             self._next_claims = []
-            if not claims:
-                self._armed.clear()
-            elif len(claims) > 1 or self._watcher:
-                self._arm()
+            self.watcher.claimed(len(claims))
             self._reviewed_at = monotonic_ns()
             self._update_due()
         return len(claims)
@@ -157,23 +141,10 @@ class ClaimBuffer:
                 self._step(0)
             self._update_due()
 
-    def start_watcher(self) -> None:
-        """Start the watcher, in case the job that starts takes longer than expected."""
-        if self._watcher is None:
-            self._arm()
-
-    def job_started(self, now: int) -> None:
-        """Record that user code starts at `now`."""
-        self._running_since = now
-
-    def job_ended(self) -> None:
-        """Record that user code has ended."""
-        self._running_since = 0
-
     def add_settlement(self, claim: Claim, outcome: Outcome, rules: Sequence[Rule] = ()) -> None:
         """Add a settlement, which the next exchange sends. `rules`: those under which a job was
         admitted that is done; empty if it was parked."""
-        self._running_since = 0
+        self.watcher.running_since = 0
         if not self._pending:
             self._settle_by = monotonic_ns() + SETTLE_DELAY
             self.due = min(self.due, self._settle_by)
@@ -282,83 +253,26 @@ class ClaimBuffer:
 
     # the watcher
 
-    def _arm(self) -> None:
-        if self._watcher is None:
-            self._cpu_clock = pthread_getcpuclockid(threading.get_ident())
-            self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
-            self._watcher.start()
-        if not self._armed.is_set():
-            self._armed.set()
-
-    def _watch(self) -> None:
-        rest = threading.Event()
-        while True:
-            self._armed.wait()
-            if not self._running_since:
-                # The main thread may be in an exchange, which takes long if hundreds of workers
-                # write to one file. Wait until it has ended instead of checking every 20 ms.
-                with self._lock:
-                    pass
-            rest.wait(self._until_long() / 1e9)
-            if (since := self._running_since) and self._is_long():
-                used = self._used_cpu()
-                rest.wait(CONFIRM_DELAY / 1e9)
-                if self._is_starved(used) or self._running_since != since:
-                    continue
-                self._title.show_job(*self._row.running_job(), monotonic_ns())
-                with self._lock:
-                    if self._is_long():  # check again after waiting for the lock
-                        self._clear_behind_long_job()
-                        self._disarm()
-                if self._failures:
-                    rest.wait(ExponentialPause().pause(self._failures, random.random()))
-
-    def _disarm(self) -> None:
-        """Stop watching until the next claim if nothing is left to do while this job runs."""
-        self._armed.clear()
-        if self._pending or self._failures or not self._is_long():
-            self._armed.set()
-
-    def _until_long(self) -> int:
-        """Return the nanoseconds until the running job is long. If no job runs, return LONG_JOB,
-        because a job that starts now cannot be long before that."""
-        since = self._running_since
-        return max(0, since + LONG_JOB - monotonic_ns()) if since else LONG_JOB
-
-    def _is_long(self) -> bool:
-        since = self._running_since
-        return since > 0 and monotonic_ns() - since >= LONG_JOB
-
-    def _is_starved(self, used: int) -> bool:
-        """Return whether the main thread could run, but has had no processor since it had `used`
-        so much. Then its job is not known to be long."""
-        return is_runnable(os.getpid()) and self._used_cpu() - used < CONFIRM_DELAY // 2
-
-    def _used_cpu(self) -> int:
-        return clock_gettime_ns(self._cpu_clock)
-
-    def _clear_behind_long_job(self) -> None:
-        """Settle finished jobs and give back claims that have not started. Try only once."""
+    def _clear_behind_long_job(self) -> bool:
+        """Settle finished jobs and give back claims that have not started. Try only once. Return
+        whether nothing is left to be settled. Raises EngineError."""
         self._returning += self._add_returns(self._take_all())
-        sent: list[Settlement] = []
-        try:
-            self._resend_in_flight()
-            sent = self._pending[:]
-            if not sent:
-                return
-            stale = self._client.settle(sent)
-        except EngineError:  # including Fenced, which the main thread also gets, and reports
-            self._failures += 1
-            self._unanswered_ids.update(one.claim.id for one in sent)
-            return
-        self._client.report_refused(stale, but=self._unanswered_ids)
-        self._failures = 0
-        self._unanswered_ids.clear()
-        del self._pending[: len(sent)]
-        if self._returning:
-            self._reporter.report(Returned(self._returning))
-        self._returning = 0
-        self._reporter.flush()
+        self._resend_in_flight()
+        sent = self._pending[:]
+        if sent:
+            try:
+                stale = self._client.settle(sent)
+            except EngineError:
+                self._unanswered_ids.update(one.claim.id for one in sent)
+                raise
+            self._client.report_refused(stale, but=self._unanswered_ids)
+            self._unanswered_ids.clear()
+            del self._pending[: len(sent)]
+            if self._returning:
+                self._reporter.report(Returned(self._returning))
+            self._returning = 0
+            self._reporter.flush()
+        return not self._pending
 
     def _resend_in_flight(self) -> None:
         """Send the step in flight again, over the watcher's connection; give back its claims."""

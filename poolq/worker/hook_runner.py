@@ -13,10 +13,10 @@ from poolq.jobs.retry import Ack, Discard, Expire, Outcome
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.wakeups import WorkerWakeUps
-from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.outcome_names import outcome_of
 from poolq.worker.signals import WorkerSignals
+from poolq.worker.watcher import Watcher
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class HookRunner:
         self,
         *,
         executor: Executor,
-        buffer: ClaimBuffer,
+        watcher: Watcher,
         row: WorkerRow,
         wakeups: WorkerWakeUps,
         signals: WorkerSignals,
@@ -36,7 +36,7 @@ class HookRunner:
         timeout: int,
     ) -> None:
         self._executor = executor
-        self._buffer = buffer
+        self._watcher = watcher
         self._row = row
         self._wakeups = wakeups
         self._signals = signals
@@ -68,13 +68,13 @@ class HookRunner:
         self._run(ready, partial(around.leave, outcome))
 
     def _run(self, ready: ReadyJob, hook: Callable[[], T]) -> T:
-        self._buffer.job_started(monotonic_ns())
+        self._watcher.running_since = monotonic_ns()
         limit = ready.message.timeout or self._timeout
         if limit and self._row.set_deadline(limit, 0, 0):
             self._wakeups.wake_master()
         result = hook()
         self._reporter.end_lines()
         self._signals.after_user_code()
-        self._buffer.job_ended()
+        self._watcher.running_since = 0
         self._row.clear_deadline()
         return result

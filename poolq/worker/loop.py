@@ -70,6 +70,7 @@ class Loop:
     ) -> None:
         """`declare` is called once, before the first claim."""
         self._buffer = buffer
+        self._watcher = buffer.watcher
         self._executor = executor
         self._starts = starts
         self._prefetch = Prefetch(config.prefetch)
@@ -85,7 +86,7 @@ class Loop:
         self._timeout = round(config.timeout * 1_000_000)
         self._hooks = HookRunner(
             executor=executor,
-            buffer=buffer,
+            watcher=buffer.watcher,
             row=row,
             wakeups=wakeups,
             signals=signals,
@@ -228,7 +229,7 @@ class Loop:
         if self._measures_memory:
             row.set_rss_at_start(resident_memory(os.getpid()))
         row.start(claim.index, text(claim.id, claim.queue, job), now)
-        buffer.job_started(now)
+        self._watcher.running_since = now
         failed = ready.tried_before and self._executor.failed_before(ready)
         result = failed or self._run(ready)
         seconds = spent = result.seconds
@@ -253,7 +254,7 @@ class Loop:
         if not short or now >= self._title.due:
             self._title.show_job(claim.id, claim.queue, job, now)
         else:
-            self._buffer.start_watcher()  # which shows the job if the job turns out to be long
+            self._watcher.start()  # which shows the job if the job turns out to be long
 
     def _claim_ahead(self) -> None:
         """Request the next batch while this one runs, unless the next one would be too small."""
@@ -338,7 +339,7 @@ class Loop:
         if not limits and short and self._buffer.due:
             return None
         self._row.clear_deadline()
-        self._buffer.job_ended()
+        self._watcher.running_since = 0
         result = self._starts.ask(ready, limits) if limits else None
         alone = result is None and not short
         due = self._buffer.due_if_asking if result else self._buffer.due
@@ -346,7 +347,7 @@ class Loop:
             self._catch_up(not alone)
         if result is None:
             self._order.end()
-            self._buffer.job_started(monotonic_ns())
+            self._watcher.running_since = monotonic_ns()
             if limit:
                 self._set_deadline(ready, limit)
         return result

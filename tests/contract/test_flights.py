@@ -231,7 +231,7 @@ def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
     long = buffer.next()
     assert long is not None
     buffer.claim_ahead(3)
-    buffer.job_started(1)
+    buffer.watcher.running_since = 1
     until(lambda: count_of(engine).ready == 4, 5, "the watcher")
     assert total(engine, "done") == 1
     buffer.add_settlement(long, ACK)

@@ -22,7 +22,7 @@ from poolq.scoreboard.layout import NOTES_BYTES, REQUEST, WORKER_WORDS
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.worker import claim_buffer as module
-from poolq.worker import step_client
+from poolq.worker import step_client, watcher
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
@@ -88,8 +88,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(module, "monotonic_ns", made)
-    monkeypatch.setattr(step_client, "monotonic_ns", made)
+    for one in (module, step_client, watcher):
+        monkeypatch.setattr(one, "monotonic_ns", made)
     return made
 
 
@@ -216,7 +216,7 @@ def test_what_the_watcher_has_settled_is_due_no_more(
     assert done is not None
     assert long is not None
     buffer.add_settlement(done, ACK)
-    buffer.job_started(clock.now - module.LONG_JOB - 1)
+    buffer.watcher.running_since = clock.now - watcher.LONG_JOB - 1
     until(lambda: engine.find("1") is None)
     buffer.settle_overdue(10)
     assert buffer.due == clock.now + module.REVIEW_AFTER
@@ -286,9 +286,9 @@ def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
         buffer.claim(1)
         claim = buffer.next()
         assert claim is not None
-        buffer.start_watcher()
+        buffer.watcher.start()
         row.start(0, text(id, "q", "Mail"), monotonic_ns())
-        buffer.job_started(monotonic_ns() - module.LONG_JOB)
+        buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
         until(lambda id=id: titles[-1:] == [f"w q Mail {id}"])  # type: ignore[misc]
         buffer.add_settlement(claim, ACK)
 
@@ -300,7 +300,7 @@ def test_behind_a_long_job_nothing_waits(engine: Engine, buffer: ClaimBuffer) ->
     assert done is not None
     assert long is not None
     buffer.add_settlement(done, ACK)
-    buffer.job_started(monotonic_ns() - module.LONG_JOB)
+    buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: ready(engine) == 2)
     assert engine.find("1") is None, "what was finished is settled"
     buffer.add_settlement(long, ACK)
@@ -319,12 +319,12 @@ def test_a_job_whose_worker_lacks_a_processor_is_not_long(
         looks.append(pid)
         return starved
 
-    monkeypatch.setattr(module, "is_runnable", is_runnable)
-    monkeypatch.setattr(module, "clock_gettime_ns", lambda _clock: 0)
+    monkeypatch.setattr(watcher, "is_runnable", is_runnable)
+    monkeypatch.setattr(watcher, "clock_gettime_ns", lambda _clock: 0)
     push(engine, "1", "2")
     buffer.claim(2)
     assert buffer.next()
-    buffer.job_started(monotonic_ns() - module.LONG_JOB)
+    buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: len(looks) > 3)
     assert ready(engine) == 0
     starved = False
@@ -347,7 +347,7 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
         return settle(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(engine, "settle", meanwhile)
-    buffer.job_started(monotonic_ns() - module.LONG_JOB)
+    buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: ready(engine) == 1)
     assert buffer.settle() == []
     assert engine.find("2") is None
@@ -371,9 +371,9 @@ def test_the_main_thread_learns_of_fencing_that_the_watcher_met(
         return settle(*args)  # type: ignore[arg-type]  # handed on as they came
 
     monkeypatch.setattr(engine, "settle", noted)
-    buffer.job_started(monotonic_ns() - module.LONG_JOB)
+    buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: len(asked) > 1)
-    buffer.job_ended()
+    buffer.watcher.running_since = 0
     with pytest.raises(Fenced):
         buffer.settle()
 

@@ -19,8 +19,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from poolq.worker.claim_buffer import CONFIRM_DELAY, EXCESS_FACTOR, REVIEW_AFTER
+from poolq.worker.claim_buffer import EXCESS_FACTOR, REVIEW_AFTER
 from poolq.worker.prefetch import BATCH_SECONDS, Prefetch
+from poolq.worker.watcher import CONFIRM_DELAY
 
 EXCHANGE, RING = 0.0005, 0.002
 LONG, LONGEST = BATCH_SECONDS + CONFIRM_DELAY / 1e9, REVIEW_AFTER / 1e9
