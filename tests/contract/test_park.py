@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Claim, Engine, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Park, Release
+from poolq.jobs.retry import ACK, GIVE_BACK, Park
 from tests.contract.crowd import Crowd, take_parked
 from tests.contract.helpers import (
     HOUR,
@@ -64,14 +64,6 @@ def test_a_slot_that_was_given_is_nobody_elses(engine: Engine, worker: Worker) -
     park(worker, "a", rules=[Rule("k", 1, HOUR)])
     assert worker.claim_soon().admitted
     assert engine.admit([Rule("k", 1, HOUR)]).wait > 0
-
-
-def test_parked_jobs_are_first_in_first_out(engine: Engine, worker: Worker, clock: Clock) -> None:
-    park(worker, "a", "b", "c", rules=[full(engine, window=WINDOW)])
-    for name in "abc":
-        clock.forward(WINDOW)
-        assert named([worker.claim_soon()]) == [name]
-        assert worker.claim() == []
 
 
 def test_one_parked_job_a_step_and_it_comes_first(engine: Engine, worker: Worker) -> None:
@@ -138,11 +130,6 @@ def test_a_job_parked_under_two_rules_is_given_both_slots(
     assert slots_used(engine, "wide") == 1
 
 
-def test_the_step_after_a_parked_job_claims_the_next_one(worker: Worker) -> None:
-    park(worker, "a", "b", rules=[Rule("k", 5, HOUR)])
-    assert [named(worker.claim(3)) for _ in range(3)] == [["a"], ["b"], []]
-
-
 def test_a_paused_queue_gives_no_parked_job_and_takes_no_slot(
     engine: Engine, worker: Worker
 ) -> None:
@@ -190,13 +177,6 @@ def test_a_parked_job_is_given_in_turn_with_all_queues(
         return names == {"a", "x"}
 
     until(all_came, 5)
-
-
-def test_a_parked_job_that_is_released_is_an_ordinary_one(engine: Engine, worker: Worker) -> None:
-    park(worker, "a", rules=[Rule("k", 1, HOUR)])
-    worker.end(worker.claim_soon(), Release(0, State(1)))
-    (claim,) = worker.claim()
-    assert (claim.admitted, claim.state) == (False, State(1))
 
 
 def test_a_cancelled_parked_job_leaves_its_place_to_the_next(

@@ -23,7 +23,7 @@ from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker
 
-SIZES = 100, 10_000, 100_000
+SIZES = 100, 60_000
 #: What a statement may examine, whatever waits: rows and, on SQLite, steps of its machine. The
 #: look at 2,000 windows may examine more.
 MOST_ROWS, MOST_STEPS = 1000, 10_000

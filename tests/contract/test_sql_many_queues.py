@@ -238,7 +238,7 @@ def test_each_of_very_many_queues_gets_its_turn(engine: SQLEngine, worker: Worke
     found: list[str] = []
     while some := worker.claim(100):
         found += named(some)
-    assert found == names
+    assert sorted(found) == names, "in any order: between two claims it may have looked again"
 
 
 def test_no_queue_starves_beside_busy_ones(engine: SQLEngine, worker: Worker) -> None:
