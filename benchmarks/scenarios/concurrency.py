@@ -10,7 +10,7 @@ from benchmarks.goals import Goal
 from benchmarks.report import Outcome
 
 JOBS = {"redis": 2000, "sqlite": 2000, "mariadb": 1000}
-MOST = 1.0
+MOST = 1.25
 KINDS = ("limit", "gate", "limit of many", "gate of many")
 BATCHES = " in batches"
 HEADER = ("", "Limit, µs", "Concurrent, µs", "Limit, many keys, µs", "Concurrent, many keys, µs",

@@ -29,7 +29,7 @@ from tests.support.wait import until
 Undo = Callable[[], Lost | None]
 #: Keys that a namespace has for good, or that expire.
 KEPT = (
-    "active", "counters", "deploys", "holds", "idle", "later", "latest", "known", "named",
+    "active", "counters", "deploys", "gates", "holds", "idle", "later", "latest", "known", "named",
     "schedules", "starts", "ticks", "version", "wake", "win",
 )  # fmt: skip
 BEHIND = 0.4  # times up to a half: seconds of writes that each other failover loses

@@ -454,7 +454,7 @@ def test_a_gate_whose_jobs_come_and_go_keeps_its_room(engine: Engine, worker: Wo
     start(worker, "last", gate())
     assert in_use(engine) == {"k": (1, 1, 0)}
     (use,) = engine.limits()
-    assert use.starts == 51 or engine.url.startswith("redis"), "Redis forgets a gate without jobs"
+    assert use.starts == 51
 
 
 def test_a_keeper_that_sees_a_gate_late_counts_the_starts_of_ended_jobs(

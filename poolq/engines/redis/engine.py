@@ -21,7 +21,6 @@ from poolq.engines.redis.codec import (
     settlement_arguments,
     text,
 )
-from poolq.engines.redis.connection import Argument
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, EngineUnavailable, Fenced
@@ -30,7 +29,7 @@ from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Rule
 from poolq.jobs.message import Entry, entry
 
 #: Replies of `admit` that are not times to wait.
-NOT_HELD, UNREGISTERED, JOBS_WAIT, TOO_EARLY = -1, -2, -3, -4
+NOT_HELD, UNREGISTERED, TOO_EARLY = -1, -2, -3
 #: The server remembers for NOTE_TTL seconds that a keeper waits on a queue by name; the keeper
 #: renews this every NOTE_INTERVAL seconds.
 NOTE_TTL, NOTE_INTERVAL = 60.0, 15.0
@@ -119,7 +118,8 @@ class RedisEngine(Engine):
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         asks, asked = held is not None and held[1].asks > 0, codec.rule_arguments(rules)
         if asks or any(map(is_gate, rules)):
-            wait, *why = self._ask_gates(asks, *who, codec.ended_argument(ended), *asked)
+            script = scripts.ADMIT_ASKING if asks else scripts.ADMIT_GATED
+            wait, *why = self.client.run(script, *who, codec.ended_argument(ended), *asked)
         else:
             wait, *why = self.client.run(scripts.ADMIT, *who, *asked)
         if held and wait == UNREGISTERED:
@@ -139,12 +139,6 @@ class RedisEngine(Engine):
 
     def reset_limit(self, key: str, window: int, starts: bool) -> bool:
         return bool(self.client.run(scripts.SET_LIMIT, key, window, "", int(starts)))
-
-    def _ask_gates(self, names: bool, *asked: Argument) -> list[Any]:
-        """Return the reply of the script that asks gates, which is a simple one if no job waits.
-        `names`: whether the claim names limits of lines."""
-        reply = [JOBS_WAIT] if names else self.client.run(scripts.ADMIT_GATED, *asked)
-        return self.client.run(scripts.ADMIT_WAITING, *asked) if reply[0] == JOBS_WAIT else reply
 
     def accept(self, worker: str, deploy: int = 0) -> int:
         found = int(self.client.run(scripts.ACCEPT, worker, deploy))

@@ -8,14 +8,14 @@
 -- Reply: {microseconds to wait (0: admitted), position (from 0) of the rule that requires the wait
 --        (-1: none), when the wait ends (0: no wait)}; if it refuses, then also 1 if the rule's key
 --        is held, else 0, and the limit of starts that applies (0: something else refuses);
---        {-1} if the claim is not held or is cancelled; {-2} if the worker is not registered; {-4}
+--        {-1} if the claim is not held or is cancelled; {-2} if the worker is not registered; {-3}
 --        if the claim must be given back, see part `released_first`.
 
 local rules = {}
 for i = 4, #ARGV, 3 do
   rules[#rules + 1] = rule_of(ARGV[i], ARGV[i + 1], ARGV[i + 2])
 end
-if comes_too_early(queue, id, rules) then return {-4} end
+if comes_too_early(queue, id, rules) then return {-3} end
 local wait, at, held = take(rules)
 if wait == 0 then
   if taken then note_start(worker, id, name, taken, queue) end

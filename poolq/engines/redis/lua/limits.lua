@@ -81,12 +81,12 @@ for _, queue in ipairs(queues) do
   note_lines(queue)
   note_released(queue)
 end
-for i, key in ipairs(call('HSCAN', GATES, 0, 'COUNT', MAX_LIMITS)[2]) do
-  if i % 2 == 1 and #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
-end
-for _, worker in ipairs(call('SSCAN', P .. 'seated', 0, 'COUNT', MAX_LIMITS)[2]) do
-  local key = redis.pcall('HGET', P .. 'worker:' .. worker, '#seat')
-  if type(key) == 'string' and #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
+for i, held in ipairs(call('HSCAN', GATED, 0, 'COUNT', MAX_LIMITS)[2]) do
+  if i % 2 == 0 then
+    gates().each(held, function(key)
+      if #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
+    end)
+  end
 end
 local overrides = call('SSCAN', P .. 'overrides', 0, 'COUNT', MAX_LIMITS)[2]
 for _, identity in ipairs(overrides) do
@@ -107,10 +107,8 @@ end
 local function read_gate(use)
   local key = gate_of(use[1])
   if not key then return end
-  local used, limit, taken = call('HLEN', P .. 'gate:' .. key), gates().named(key)
-  local newer, more = gates().each_seat(key, function() used = used + 1 end)
-  use[2], use[4] = digits(newer or limit or use[2]), digits(used)
-  use[8] = digits(taken + (more or 0))
+  local limit, taken = gates().named(key)
+  use[2], use[4], use[8] = digits(limit or use[2]), digits(call('HLEN', P .. 'gate:' .. key)), digits(taken)
 end
 
 local function read_windows(from, to)

@@ -1,7 +1,7 @@
 #!lua
 -- Store jobs in the lines of their gates. This script has no flags, so a full server rejects it before
 -- anything has run.
--- Parts: base, wake_tokens, gates, gate_slots, ready, delayed, bodies, holds, window_opening,
+-- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening,
 --        limit_windows, parked_jobs.
 --
 -- ARGV: for each job six: "<queue>", id, body, how long after now it expires (0: never), and limit and
@@ -15,10 +15,10 @@ local deploy = tonumber(call('MGET', P .. 'deploys')[1] or nil) or 0
 
 -- The limit that is named last applies from now on, unless workers' code has named one.
 local function name_limit(rule)
-  local before, taken, by = gates().limit(rule.key)
+  local before, taken, by = gates().named(rule.key)
   if not before or before == rule.limit or by > 0 then return end
   gates().name(rule.key, rule.limit, taken, 0)
-  gate_slots().open_lines(rule.key)
+  gates().open_lines(rule.key)
 end
 
 for i = 1, #ARGV, 6 do

@@ -1,7 +1,7 @@
 #!lua
 -- Advance schedules that are due, and store their jobs. This script has no flags, so a full server
 -- rejects it before anything has run.
--- Parts: base, wake_tokens, ready, gates, gate_slots, ties, settle_done, delayed, bodies, holds,
+-- Parts: base, wake_tokens, ready, gates, ties, settle_done, delayed, bodies, holds,
 --        window_opening, limit_windows, parked_jobs, ready_list, waiting_jobs, tied_push, schedules.
 --
 -- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Forget ended windows, and queues that have held no job for some time.
--- Parts: base, wake_tokens, gates, gate_slots, known_queues, ready, delayed, bodies, holds,
+-- Parts: base, wake_tokens, gates, known_queues, ready, delayed, bodies, holds,
 --        window_opening, limit_windows, parked_jobs, clock_jumps.
 --
 -- ARGV: for how many microseconds a queue must have held no job.
@@ -64,11 +64,9 @@ local function scan(hash, visit)
 end
 
 -- Slots are void only if somebody has damaged their claims.
-scan(GATES, function(key)
-  if gates().drop_void(key) > 0 then
-    gate_slots().open_lines(key)
-    gates().forget(key)
-  end
+scan(GATES, function(key, stored)
+  if gates().drop_void(key) > 0 then gates().open_lines(key) end
+  gates().forget(key, stored)
 end)
 -- Others may keep the hash of an ended hold alive.
 scan(HOLDS, function(key, hold)

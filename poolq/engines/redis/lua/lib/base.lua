@@ -51,12 +51,8 @@
 --   windows           ZSET  identity -> when its window ends
 --   gate:<key>        HASH  id -> "<request> <index> <worker>", the claim that has a slot of the gate
 --   gated             HASH  id with slots -> "<bytes>:<key>" of each of its gates
---   seats:<key>       HASH  worker -> "<request> <index> <id>", the claim that has its seat of the gate,
---                           or had it last; "#" -> "<limit> <slots taken so far> <deploy
---                           whose code has named the limit> <seats>"
---   seated            SET   workers that may have a seat
---   gates             HASH  key of a gate in use -> "<limit> <slots taken so far> <deploy whose code has
---                           named the limit>"
+--   gates             HASH  key of a gate -> "<limit> <slots taken so far> <deploy whose code has named the
+--                           limit> <when it was last used>"
 --   gatequeues:<key>  SET   queues with jobs that wait for the gate
 --   holds             HASH  key of limits that is held -> "<since> <until>"; expires after the last one
 --   swept             HASH  key of a hash that the sweep has scanned in part -> its cursor
@@ -66,8 +62,7 @@
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", which queue
 --                           comes first, or with many queues "#cursor", the last queue served;
 --                           "#aside", how often `settle` ran; "#node"; "#who", the registration as
---                           JSON; "#deploy", of which deploy its code is; "#seat", the key of the gate
---                           of which it may have a seat; and a field for each claim:
+--                           JSON; "#deploy", of which deploy its code is; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
 --                           "<from>:<to>" (the job has slots, which count in that span), "g" (it
 --                           was parked and has slots of gates),

@@ -93,7 +93,7 @@ end
 -- When a limit has its next free slot, or when a hold of its key ends.
 local function next_slot(identity, limit)
   local gate = gate_of(identity)
-  if gate then return gates().has_room(gate, gates().limit(gate) or limit) and now or NEVER end
+  if gate then return gates().has_room(gate, gates().named(gate) or limit) and now or NEVER end
   local length, key = string.match(identity, '^%-?(%d+):(.*)$')
   length = tonumber(length) or 0  -- written by hand
   local start, used, _, set = window_of(identity, length)
@@ -138,7 +138,7 @@ local function join_line(queue, id, due, rule)
   local gate, changed = gate_of(identity), false
   if gate then
     call('SADD', P .. 'gatequeues:' .. gate, queue)
-    if not gates().limit(gate) then gates().name(gate, limit, 0, 0) end
+    if not gates().named(gate) then gates().name(gate, limit, 0, 0) end
   end
   -- A line of a gate that is due keeps its turn.
   if not (gate and is_due(queue, identity)) then
@@ -159,10 +159,7 @@ local function update_line(queue, identity)
     call('ZREM', P .. 'keys:' .. queue, name_by_key(identity))
     unschedule(queue, identity)
     local gate = gate_of(identity)
-    if gate then
-      call('SREM', P .. 'gatequeues:' .. gate, queue)
-      gates().forget(gate)
-    end
+    if gate then call('SREM', P .. 'gatequeues:' .. gate, queue) end
   end
 end
 

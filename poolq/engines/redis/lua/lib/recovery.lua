@@ -105,13 +105,8 @@ local function recover(name, death, line, outcomes)
       if hint then wake(claim.queue, hint) end
     end
   end
-  local node, seat = unpack(call('HMGET', worker, '#node', '#seat'))
-  node = node or call('HGET', P .. 'workers', name)
+  local node = call('HGET', worker, '#node') or call('HGET', P .. 'workers', name)
   if node then redis.pcall('SREM', P .. 'node:' .. node, name) end
   call('HDEL', P .. 'workers', name)
-  if seat then
-    gates().vacate(seat, name)
-    call('SREM', P .. 'seated', name)
-  end
   call('DEL', worker)
 end

@@ -1,4 +1,4 @@
--- Part `settle_done` (needs `ties`, `gate_slots`): end the claims of jobs that are done. A claim is held
+-- Part `settle_done` (needs `ties`, `gates`): end the claims of jobs that are done. A claim is held
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
@@ -45,7 +45,7 @@ local function finish(worker, queue, ids, from, last, tied)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
   if any_gated then
     for k, held in ipairs(call('HMGET', GATED, unpack(ids, from, last))) do
-      if held then gate_slots().free(ids[from + k - 1], held) end
+      if held then gates().free(ids[from + k - 1], held) end
     end
   end
 end

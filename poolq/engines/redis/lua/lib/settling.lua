@@ -1,5 +1,5 @@
 -- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `holds`, `limit_windows`,
--- `parked_jobs`, `gate_slots`, `claims`): end claims whose jobs are not done.
+-- `parked_jobs`, `gates`, `claims`): end claims whose jobs are not done.
 --
 -- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
 --   "release"  id name queue  delay  state  counter  state without due time, but with the time at
@@ -105,7 +105,7 @@ end
 local function leave_gates(id)
   if any_gated == nil then check_states() end
   local held = any_gated and call('HGET', GATED, id)
-  if held then gate_slots().free(id, held) end
+  if held then gates().free(id, held) end
 end
 
 -- End the claim of a cancelled job, and delete the job.
