@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from typing import NamedTuple
 
 import click
 
@@ -88,7 +87,7 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     if stored.status == "running" and progress is None:
         progress = node_info.progress((node.info for node in engine.nodes()), id)
     worker = f"worker {here[1].slot} of pool {here[0].pool}" if here else stored.worker
-    print_job(stored, as_json, Around(_reason(engine, stored, pools), progress, worker))
+    print_job(stored, as_json, _reason(engine, stored, pools), progress, worker)
 
 
 def _known_here(id: str) -> str:
@@ -129,20 +128,15 @@ def _reason(engine: Engine, stored: StoredJob, pools: Sequence[Snapshot]) -> str
     return wait_reasons.reason(stored, name, facts, engine.now() / 1e6)
 
 
-class Around(NamedTuple):
-    """What is known of a job besides what is stored: why it waits, what it reports while it runs,
+def print_job(
+    stored: StoredJob,
+    as_json: bool,
+    why: str = "",
+    progress: Progress | None = None,
+    worker: str = "",
+) -> None:
+    """Print all about a job. Besides what is stored: why it waits, what it reports while it runs,
     and the worker that runs it, as people name it."""
-
-    why: str = ""
-    progress: Progress | None = None
-    worker: str = ""
-
-
-NOTHING_AROUND = Around()
-
-
-def print_job(stored: StoredJob, as_json: bool, around: Around = NOTHING_AROUND) -> None:
-    why, progress, worker = around
     if as_json:
         tables.print_json({**records.job(stored, progress), "why": why or None})
         return

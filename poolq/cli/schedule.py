@@ -148,20 +148,19 @@ def rm(engine: Engine, names: Sequence[str], as_json: bool) -> None:
 
     If the code of a running pool has a schedule of the same name, that one takes effect.
     """
+    _act_on(engine, names, _remove, "removed", as_json)
 
-    def remove(one: Scheduled) -> bool:
-        name, end = one.name, engine.schedules.remove(one.name)
-        if end == "unknown":
-            raise _not_found(engine, [name])
-        if end == "declared":
-            raise Refused(
-                f"schedule {name} is declared in the code of a running pool; remove it there, or "
-                f"stop it: poolq schedule pause {name}"
-            )
-        options.announce(engine, f"schedule {name} is removed")
-        return True
 
-    _act_on(engine, names, remove, "removed", as_json)
+def _remove(engine: Engine, one: Scheduled) -> str:
+    end = engine.schedules.remove(one.name)
+    if end == "unknown":
+        raise _not_found(engine, [one.name])
+    if end == "declared":
+        raise Refused(
+            f"schedule {one.name} is declared in the code of a running pool; remove it there, or "
+            f"stop it: poolq schedule pause {one.name}"
+        )
+    return ""
 
 
 @schedule.command()
@@ -170,17 +169,15 @@ def rm(engine: Engine, names: Sequence[str], as_json: bool) -> None:
 @options.with_engine
 def pause(engine: Engine, names: Sequence[str], as_json: bool) -> None:
     """Stop schedules on all pools. Their ticks meanwhile have no jobs."""
+    _act_on(engine, names, _pause, "paused", as_json)
 
-    def stop(one: Scheduled) -> bool:
-        if one.paused:
-            options.warn(f"schedule {one.name} was paused already")
-            return False
-        if not engine.schedules.pause(one.name):
-            raise _not_found(engine, [one.name])
-        options.announce(engine, f"schedule {one.name} is paused")
-        return True
 
-    _act_on(engine, names, stop, "paused", as_json)
+def _pause(engine: Engine, one: Scheduled) -> str:
+    if one.paused:
+        return "was paused already"
+    if not engine.schedules.pause(one.name):
+        raise _not_found(engine, [one.name])
+    return ""
 
 
 @schedule.command()
@@ -189,17 +186,15 @@ def pause(engine: Engine, names: Sequence[str], as_json: bool) -> None:
 @options.with_engine
 def resume(engine: Engine, names: Sequence[str], as_json: bool) -> None:
     """Let paused schedules go on, with their next tick from now."""
+    _act_on(engine, names, _resume, "resumed", as_json)
 
-    def go_on(one: Scheduled) -> bool:
-        if not one.paused:
-            options.warn(f"schedule {one.name} was not paused")
-            return False
-        due = schedule_spec.first_tick(schedule_spec.decode(one.spec), engine.now())
-        engine.schedules.resume(one.name, due)
-        options.announce(engine, f"schedule {one.name} is resumed")
-        return True
 
-    _act_on(engine, names, go_on, "resumed", as_json)
+def _resume(engine: Engine, one: Scheduled) -> str:
+    if not one.paused:
+        return "was not paused"
+    due = schedule_spec.first_tick(schedule_spec.decode(one.spec), engine.now())
+    engine.schedules.resume(one.name, due)
+    return ""
 
 
 @schedule.command()
@@ -239,26 +234,26 @@ def _not_found(engine: Engine, names: Sequence[str]) -> PoolqError:
 def _act_on(
     engine: Engine,
     names: Sequence[str],
-    act: Callable[[Scheduled], bool],
+    act: Callable[[Engine, Scheduled], str],
     what: str,
     as_json: bool,
 ) -> None:
     """Do this to all these schedules, or to none if one is missing. If it fails for one of them,
-    what was done before is printed, too. `act` returns False if there is nothing to do."""
+    what was done before is printed, too. `act` returns why there is nothing to do, or ""."""
     found = {name: engine.schedules.get(name) for name in dict.fromkeys(names)}
     missing = [name for name, one in found.items() if one is None]
     if missing:
         raise _not_found(engine, missing)
     done: list[str] = []
     try:
-        for name, one in found.items():
-            if one is not None and act(one):
-                done.append(name)
-                if not as_json:
-                    options.print_line(f"{what} {name}")
+        for one in filter(None, found.values()):
+            if why := act(engine, one):
+                options.warn(f"schedule {one.name} {why}")
+                continue
+            options.announce(engine, f"schedule {one.name} is {what}")
+            done.append(one.name)
     finally:
-        if as_json:
-            tables.print_json({what: done})
+        tables.show(as_json, {what: done}, *(f"{what} {name}" for name in done))
 
 
 def _document(one: Scheduled, now: int) -> dict[str, object]:

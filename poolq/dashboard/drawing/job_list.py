@@ -6,6 +6,7 @@ from poolq.dashboard.drawing import table
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList, counts
 from poolq.dashboard.panes.jobs import JOBS_PANE, why
+from poolq.dashboard.panes.limits import next_slot
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule
 from poolq.monitor.snapshot import Snapshot
@@ -18,7 +19,7 @@ MIN_LINES_FOR_REASON = 5
 def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[Line]:
     """Draw at most `height` lines of at most `width` columns. Sets `jobs.room`."""
     theme = context.theme
-    title = clean(_title(jobs, context.snapshot), ascii_only=theme.ascii_only)
+    title = clean(_title(jobs, context), ascii_only=theme.ascii_only)
     lines = [full_line(title, width, theme.strong, theme.cut)]
     unknown = jobs.fetched_at is None
     reason = _reason(jobs, context, width) if unknown or height >= MIN_LINES_FOR_REASON else []
@@ -32,14 +33,15 @@ def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[L
     return [*lines, *reason][:height]
 
 
-def _title(jobs: JobList, snapshot: Snapshot) -> str:
+def _title(jobs: JobList, context: DrawContext) -> str:
     """Return what is listed, how many there are, and how current this is."""
+    snapshot = context.snapshot
     parts = [f"LIMIT {jobs.limit}" if jobs.limit else f"QUEUE {jobs.queue}"]
     if any(one.paused and one.queue == jobs.queue for one in snapshot.queues):
         parts.append("PAUSED")
     parts.append(_counts_text(jobs, snapshot))
     if jobs.limit:
-        parts.append(_next_slot(jobs, snapshot))
+        parts.append(_next_slot(jobs, context))
     if jobs.text and jobs.next is not None:
         parts.append(f"searched {amounts.count(jobs.scanned)}")
     if jobs.next is not None and (len(jobs.jobs) >= MAX_JOBS or jobs.scanned >= MAX_SCANNED):
@@ -59,19 +61,12 @@ def _counts_text(jobs: JobList, snapshot: Snapshot) -> str:
     return ", ".join(texts.values()) or "no jobs"
 
 
-def _next_slot(jobs: JobList, snapshot: Snapshot) -> str:
-    view = max(
-        (one for one in snapshot.limits if one.key == jobs.limit),
-        key=lambda one: one.next_slot,
-        default=None,
-    )
-    if view is None:
+def _next_slot(jobs: JobList, context: DrawContext) -> str:
+    limits = [one for one in context.snapshot.limits if one.key == jobs.limit]
+    if not limits:
         return ""
-    due = "when a job ends" if view.is_gate and view.used >= view.limit else "now"
-    if view.next_slot > 0:
-        at = amounts.moment(snapshot.at + view.next_slot, snapshot.at)
-        due = f"{at} (in {amounts.span(view.next_slot)})"
-    return f"{rule(view)}  next slot {due}"
+    limit = max(limits, key=lambda one: one.next_slot)
+    return f"{rule(limit)}  next slot {next_slot(limit, context)[0]}"
 
 
 def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:

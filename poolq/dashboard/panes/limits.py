@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rich.style import Style
+
 from poolq.dashboard.drawing.gauges import DETAIL_ROOM, VALUES_PER_MINUTE, bar, labelled
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.panes.columns import number, sparkline, text
@@ -42,7 +44,8 @@ def _used(limit: LimitStatus, context: DrawContext) -> Cell:
     return f"{bar(limit.used, limit.limit, GAUGE_WIDTH, context.theme)} {text}", style
 
 
-def _next(limit: LimitStatus, context: DrawContext) -> Cell:
+def next_slot(limit: LimitStatus, context: DrawContext) -> tuple[str, Style]:
+    """Return when the next job may start."""
     if limit.is_gate and limit.used >= limit.limit:
         return "when a job ends", context.theme.warn
     if limit.is_short and limit.holds_back and not limit.hold:
@@ -110,7 +113,7 @@ def _fields_of_hold(limit: LimitStatus, context: DrawContext) -> list[tuple[str,
         ("state", _state(limit, context)),
         ("held", f"for {amounts.span(limit.hold)}: no job starts under a limit with this key"),
         ("waiting", f"{limit.waiting} jobs that have held the key"),
-        ("next slot", _next(limit, context)),
+        ("next slot", next_slot(limit, context)),
         ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
     ]
 
@@ -127,7 +130,7 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         ("used", _used(limit, context)),
         ("window ends" if not limit.sliding else "next leaves", _resets(limit)),
         ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
-        ("next slot", _next(limit, context)),
+        ("next slot", next_slot(limit, context)),
         *([("held", f"for {amounts.span(limit.hold)}")] if limit.hold else []),
         ("empty after", _empty(limit, context)),
         ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
@@ -150,7 +153,7 @@ LIMITS_PANE = Pane(
         PaneColumn("STATE", 10, _state, rank=2, sort=rising(lambda one: one.state)),
         PaneColumn("STARTS", 12, _starts, rank=1, most=17, sort=Sort(lambda one: one.starts)),
         number("WAIT", 5, "waiting", style="warn"),
-        PaneColumn("NEXT SLOT", 18, _next, most=23, sort=Sort(lambda one: one.next_slot)),
+        PaneColumn("NEXT SLOT", 18, next_slot, most=23, sort=Sort(lambda one: one.next_slot)),
         PaneColumn("EMPTY AFTER", 12, _empty, rank=2, sort=Sort(lambda one: one.empty_in)),
         PaneColumn("USED", 14, _used, rank=4, most=18),
         PaneColumn("PER", 6, _per, rank=4, right=True),
