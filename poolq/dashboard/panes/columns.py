@@ -30,6 +30,12 @@ def text(
     return PaneColumn(title, width, cell, rank, most, untrusted=True, is_job_name=is_job, sort=by)
 
 
+def has(name: str) -> Callable[[Sequence[Any]], bool]:
+    """Return whether a row has something under `name`."""
+    value = attrgetter(name)
+    return lambda rows: any(value(row) for row in rows)
+
+
 def moment(title: str, width: int, name: str) -> PaneColumn:
     """Show the point in time that a row has under `name`."""
     value = attrgetter(name)
@@ -42,15 +48,18 @@ def moment(title: str, width: int, name: str) -> PaneColumn:
 
 def number(
     title: str, width: int, name: str, show: Callable[[Any], str] = amounts.count, *, rank: int = 0,
-    style: str = "", sorts: bool = True, is_shown: Callable[[Sequence[Any]], bool] | None = None,
+    style: str | Callable[[Any, DrawContext], Style] = "", sorts: bool = True,
+    is_shown: Callable[[Sequence[Any]], bool] | None = None,
 ) -> PaneColumn:  # fmt: skip
-    """Show the number that a row has under `name`, in a style of the theme unless it is 0."""
+    """Show the number that a row has under `name`. `style`: that of a row, or the name of one of
+    the theme, unless the number is 0."""
     value = attrgetter(name)
 
     def cell(row: Any, context: DrawContext) -> Cell:
         found = value(row)
-        styled = getattr(context.theme, style) if style and found else PLAIN
-        return show(found) if styled is PLAIN else (show(found), styled)
+        if callable(style):
+            return show(found), style(row, context)
+        return show(found), getattr(context.theme, style) if style and found else PLAIN
 
     by = Sort(value) if sorts else None
     return PaneColumn(title, width, cell, rank, right=True, sort=by, is_shown=is_shown)

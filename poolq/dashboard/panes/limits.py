@@ -6,7 +6,7 @@ from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import DETAIL_ROOM, VALUES_PER_MINUTE, bar, labelled
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.panes.columns import number, sparkline, text
+from poolq.dashboard.panes.columns import has, number, sparkline, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
 from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
@@ -74,10 +74,6 @@ def _any_set(limits: Sequence[LimitStatus]) -> bool:
 
 def _window_words(limit: LimitStatus) -> str:
     return "any interval of this length" if limit.sliding else "a window"
-
-
-def _any_tries(limits: Sequence[LimitStatus]) -> bool:
-    return any(limit.last_tries for limit in limits)
 
 
 def _any_held(limits: Sequence[LimitStatus]) -> bool:
@@ -159,7 +155,9 @@ LIMITS_PANE = Pane(
         PaneColumn("PER", 6, _per, rank=4, right=True),
         PaneColumn("IN CODE", 7, _in_code, rank=3, right=True, is_shown=_any_set),
         number("HELD/MIN", 8, "held", amounts.rate, rank=5),
-        number("1 TRY", 5, "last_tries", rank=2, style="bad", sorts=False, is_shown=_any_tries),
+        number(
+            "1 TRY", 5, "last_tries", rank=2, style="bad", sorts=False, is_shown=has("last_tries")
+        ),
         sparkline("HELD, 60 S       MAX", "warn", SPARK_VALUES, _any_held),
     ),
     rows=lambda snapshot: snapshot.limits,

@@ -2,7 +2,7 @@
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
 from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import NodeView
@@ -15,8 +15,8 @@ def _name_style(node: NodeView, context: DrawContext) -> Style:
     return context.theme.strong if node.here else PLAIN
 
 
-def _beat(node: NodeView, context: DrawContext) -> Cell:
-    return amounts.span(node.beat), context.theme.warn if _silent(node) else PLAIN
+def _silent_style(node: NodeView, context: DrawContext) -> Style:
+    return context.theme.warn if _silent(node) else PLAIN
 
 
 def _busy(count: int | None) -> str:
@@ -45,7 +45,7 @@ NODES_PANE = Pane(
         text("", 12, lambda one: f"{one.pool}@{one.host}", most=40, style=_name_style),
         number("WORKERS", 7, "workers", str),
         number("BUSY", 5, "busy", _busy),
-        PaneColumn("HEARD", 6, _beat, rank=1, right=True, sort=Sort(lambda one: one.beat)),
+        number("HEARD", 6, "beat", amounts.span, rank=1, style=_silent_style),
         text("POOLQ", 8, "poolq", rank=2, most=12),
         text("PYTHON", 8, "python", rank=2, sorts=False),
         text("NODE", 12, "node", rank=3, most=32, sorts=False),

@@ -5,14 +5,23 @@ from collections.abc import Sequence
 from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import bar
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.panes.columns import number, text
+from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, rising
+from poolq.dashboard.panes.columns import has, number, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
 from poolq.monitor.snapshot import Progress, WorkerView
 from poolq.styling.theme import PLAIN
 
 GAUGE_WIDTH = 8
+
+
+def _size(rss: int) -> str:
+    return amounts.size(rss) if rss else amounts.DASH
+
+
+def _slot(worker: WorkerView, context: DrawContext) -> Cell:
+    word, style = _state(worker, context)
+    return f"{worker.slot:>2} {word}", style
 
 
 def _state(worker: WorkerView, context: DrawContext) -> tuple[str, Style]:
@@ -25,30 +34,16 @@ def _state(worker: WorkerView, context: DrawContext) -> tuple[str, Style]:
     return word, style
 
 
-def _slot(worker: WorkerView, context: DrawContext) -> Cell:
-    word, style = _state(worker, context)
-    return f"{worker.slot:>2} {word}", style
-
-
-def _running(worker: WorkerView, context: DrawContext) -> Cell:
-    return amounts.span(worker.running), _stuck(worker, context)
-
-
 def _stuck(worker: WorkerView, context: DrawContext) -> Style:
     return context.theme.bad if stuck(worker) else PLAIN
 
 
-def _deadline(worker: WorkerView, context: DrawContext) -> Cell:
-    left = worker.deadline
-    return amounts.span(left), context.theme.warn if left is not None and left < 5 else PLAIN
+def _ends(worker: WorkerView, context: DrawContext) -> Style:
+    return context.theme.warn if worker.deadline is not None and worker.deadline < 5 else PLAIN
 
 
-def _rss(worker: WorkerView, context: DrawContext) -> Cell:
-    return amounts.size(worker.rss) if worker.rss else amounts.DASH, _leaking(worker, context)
-
-
-def _growth(worker: WorkerView, context: DrawContext) -> Cell:
-    return amounts.growth(worker.growth), _leaking(worker, context)
+def _restless(worker: WorkerView, context: DrawContext) -> Style:
+    return context.theme.warn if worker.restarts > 2 else PLAIN
 
 
 def _leaking(worker: WorkerView, context: DrawContext) -> Style:
@@ -69,24 +64,12 @@ def _progress(worker: WorkerView, context: DrawContext) -> Cell:
     return progress(worker.progress, context), context.theme.accent
 
 
-def _note(worker: WorkerView, _: DrawContext) -> Cell:
+def _note(worker: WorkerView) -> str:
     return worker.progress.note if worker.progress else ""
 
 
-def _restarts(worker: WorkerView, context: DrawContext) -> Cell:
-    return str(worker.restarts), context.theme.warn if worker.restarts > 2 else PLAIN
-
-
-def _has_progress(workers: Sequence[WorkerView]) -> bool:
-    return any(worker.progress for worker in workers)
-
-
-def _has_note(workers: Sequence[WorkerView]) -> bool:
-    return any(worker.progress and worker.progress.note for worker in workers)
-
-
-def _has_deadline(workers: Sequence[WorkerView]) -> bool:
-    return any(worker.deadline is not None for worker in workers)
+def _any_note(workers: Sequence[WorkerView]) -> bool:
+    return any(map(_note, workers))
 
 
 def _words(worker: WorkerView) -> str:
@@ -144,18 +127,27 @@ WORKERS_PANE = Pane(
         text("JOB", 12, "job", most=40),
         text("ID", 32, "id", rank=6, sorts=False),
         text("QUEUE", 8, "queue", rank=4, most=16),
-        PaneColumn("FOR", 6, _running, right=True, sort=Sort(lambda one: one.running)),
+        number("FOR", 6, "running", amounts.span, style=_stuck),
         number("USUAL", 6, "usual", amounts.span, rank=3),
-        PaneColumn("RSS", 5, _rss, right=True, sort=Sort(lambda one: one.rss or None)),
-        PaneColumn("+/MIN", 6, _growth, 1, right=True, sort=Sort(lambda one: one.growth)),
+        number("RSS", 5, "rss", _size, style=_leaking),
+        number("+/MIN", 6, "growth", amounts.growth, rank=1, style=_leaking),
         number("CPU", 5, "cpu", amounts.share, rank=3),
         number("DONE", 6, "done", rank=4),
         number("FAILED", 6, "failed", rank=5, style="bad"),
         number("RECYCLE", 7, "recycle", amounts.span, rank=9, sorts=False),
-        PaneColumn("RESTARTS", 8, _restarts, 10, right=True, sort=Sort(lambda one: one.restarts)),
-        PaneColumn("KILL IN", 7, _deadline, rank=3, right=True, is_shown=_has_deadline),
-        PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=_has_progress),
-        PaneColumn("NOTE", 20, _note, rank=2, most=40, untrusted=True, is_shown=_has_note),
+        number("RESTARTS", 8, "restarts", str, rank=10, style=_restless),
+        number(
+            "KILL IN",
+            7,
+            "deadline",
+            amounts.span,
+            rank=3,
+            style=_ends,
+            sorts=False,
+            is_shown=has("deadline"),
+        ),
+        PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=has("progress")),
+        text("NOTE", 20, _note, rank=2, most=40, sorts=False)._replace(is_shown=_any_note),
     ),
     rows=lambda snapshot: snapshot.workers,
     key=lambda one: str(one.pid or f"slot {one.slot}"),
