@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from poolq.cli.group import LazyGroup
-from poolq.cli.version import print_version
+from poolq.cli.project.version import print_version
 from poolq.common.escaping import clean
 from poolq.errors import PoolqError
 
@@ -16,12 +16,13 @@ MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # in characters, and in bytes
 INTERRUPTED = 130
 #: The commands in the order of the help, each with its module in this folder.
 COMMAND_MODULES = {
-    "run": "run", "top": "top", "status": "status", "log": "log", "health": "probe",
-    "pause": "pool", "resume": "pool", "scale": "pool", "reload": "pool", "drain": "pool",
-    "stop": "pool", "kill": "kill", "nodes": "nodes", "make": "make", "db": "db",
-    "queue": "queue", "job": "job", "failed": "failed", "limit": "limit",
-    "schedule": "schedule", "config": "config", "doctor": "doctor", "demo": "demo",
-    "version": "version",
+    "run": "pools.run", "top": "pools.top", "status": "pools.status", "log": "pools.log",
+    "health": "pools.probe", "pause": "pools.pool", "resume": "pools.pool", "scale": "pools.pool",
+    "reload": "pools.pool", "drain": "pools.pool", "stop": "pools.pool", "kill": "pools.kill",
+    "nodes": "stored.nodes", "make": "project.make", "db": "project.db", "queue": "stored.queue",
+    "job": "stored.job", "failed": "stored.failed", "limit": "stored.limit",
+    "schedule": "stored.schedule", "config": "project.config", "doctor": "stored.doctor",
+    "demo": "project.demo", "version": "project.version",
 }  # fmt: skip
 
 

@@ -16,9 +16,9 @@ import pytest
 
 import poolq
 from poolq import errors
-from poolq.cli import records
 from poolq.cli.main import INTERRUPTED, USAGE
 from poolq.cli.main import poolq as root
+from poolq.cli.stored import records
 from poolq.config import Config, engine_urls, open_engine, settings
 from poolq.engines.base import StoredJob
 from poolq.jobs import limits, message

@@ -14,7 +14,7 @@ from string import Template
 import click
 import pytest
 
-from poolq.cli.run import run
+from poolq.cli.pools.run import run
 from tests.docs.markdown import ROOT
 from tests.support.server import binary
 
@@ -65,7 +65,7 @@ def test_they_are_what_make_unit_writes(kind: str) -> None:
         "live": '["poolq", "health", "--live"]',
         "ready": '["poolq", "health", "--ready"]',
     }
-    text = (ROOT / "poolq" / "cli" / "units" / kind).read_text("utf-8")
+    text = (ROOT / "poolq" / "cli" / "project" / "units" / kind).read_text("utf-8")
     assert FILES[kind].read_text("utf-8") == Template(text).substitute(words)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolq.cli.make import names
+from poolq.cli.project.make import names
 from tests.support.cli import Command, environment
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from poolq.cli import unit
+from poolq.cli.project import unit
 from poolq.config import Config
 from poolq.errors import Refused
 from tests.support.server import binary

@@ -37,8 +37,8 @@ INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "FAKETIME")
 #: What commands and pools load when they need it, and all of their engines.
 PRELOADED = [
     __name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values()),
-    *(f"poolq.engines.{name}.engine" for name in ("redis", "mysql", "sqlite")), "poolq.cli.early",
-    "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
+    *(f"poolq.engines.{name}.engine" for name in ("redis", "mysql", "sqlite")),
+    "poolq.cli.pools.early", "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
     "poolq.dashboard.progress_bar", "poolq.dashboard.loop", "poolq.dashboard.top",
     "poolq.dashboard.print_once", "poolq.dashboard.exit_summary", "poolq.cli.tables",
     "poolq.control.announcement", "poolq.jobs.function_job", "poolq.jobs.dispatch", "tomllib",

@@ -14,8 +14,8 @@ import pytest
 from poolq.acts import on_jobs
 from poolq.acts.filters import Filters
 from poolq.acts.on_jobs import CANCEL, Act, exact_sum, move
-from poolq.cli import bulk
-from poolq.cli.filters import Selection
+from poolq.cli.stored import bulk
+from poolq.cli.stored.filters import Selection
 from poolq.engines.base import Engine, Push
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import Refused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolq.cli import doctor
+from poolq.cli.stored import doctor
 from poolq.engines.base import Check, Engine
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.concurrency import GATE_WINDOW

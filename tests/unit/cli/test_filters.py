@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from poolq.acts.filters import Filters
-from poolq.cli import filters
+from poolq.cli.stored import filters
 from poolq.engines.search import JobFilter
 
 NOW = round(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()) * 1_000_000

@@ -8,8 +8,8 @@ import signal
 import click
 import pytest
 
-from poolq.cli import progress
-from poolq.cli.progress import Progress, line
+from poolq.cli.stored import progress
+from poolq.cli.stored.progress import Progress, line
 
 
 @pytest.mark.parametrize(

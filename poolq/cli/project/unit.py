@@ -72,7 +72,7 @@ def unit_text(kind: str, settings: Config) -> str:
         "stop_seconds": str(round(settings.stop_timeout) + STOP_MARGIN),
         "writable": _writable(kind, settings),
     }
-    text = files("poolq.cli").joinpath("units", kind).read_text("utf-8")
+    text = files("poolq.cli.project").joinpath("units", kind).read_text("utf-8")
     return Template(text).substitute(words)
 
 

@@ -8,9 +8,7 @@ import click
 
 from poolq.acts import job_ids, on_jobs, on_queues
 from poolq.acts.filters import Filters
-from poolq.cli import bulk, filters, listing, records, tables
-from poolq.cli.dispatch import dispatch
-from poolq.cli.filters import Selection
+from poolq.cli import tables
 from poolq.cli.group import Group
 from poolq.cli.options import (
     confirm,
@@ -20,6 +18,9 @@ from poolq.cli.options import (
     usage,
     with_engine,
 )
+from poolq.cli.stored import bulk, filters, listing, records
+from poolq.cli.stored.dispatch import dispatch
+from poolq.cli.stored.filters import Selection
 from poolq.common.durations import micros
 from poolq.common.names import check_name
 from poolq.engines.base import Engine, StoredJob

@@ -7,8 +7,9 @@ import msgspec
 
 from poolq.acts import on_queues
 from poolq.acts.filters import Filters
-from poolq.cli import records, tables
+from poolq.cli import tables
 from poolq.cli.options import warn
+from poolq.cli.stored import records
 from poolq.common.names import closest, is_named, suggestion
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter, pages, search

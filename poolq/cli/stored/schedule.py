@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from poolq.cli import options, tables
-from poolq.cli.dispatch import find_job, read_json
 from poolq.cli.group import Group
+from poolq.cli.stored.dispatch import find_job, read_json
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name, suggestion
 from poolq.config import Config

@@ -8,7 +8,7 @@ import click
 
 from poolq.cli.group import Group
 from poolq.cli.options import print_line, with_settings
-from poolq.cli.unit import unit
+from poolq.cli.project.unit import unit
 from poolq.config import Config
 from poolq.errors import Refused
 

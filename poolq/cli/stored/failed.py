@@ -4,10 +4,11 @@ import click
 
 from poolq.acts import job_ids, on_jobs
 from poolq.acts.filters import Filters
-from poolq.cli import bulk, filters, listing, options
-from poolq.cli.filters import Selection
+from poolq.cli import options
 from poolq.cli.group import Group
-from poolq.cli.job import print_job
+from poolq.cli.stored import bulk, filters, listing
+from poolq.cli.stored.filters import Selection
+from poolq.cli.stored.job import print_job
 from poolq.config import Config
 from poolq.engines.base import Engine
 from poolq.errors import NotFound

@@ -8,7 +8,7 @@ from poolq.acts import on_queues
 from poolq.acts.on_jobs import exact_sum
 from poolq.cli import options, tables
 from poolq.cli.group import Group
-from poolq.cli.progress import Progress
+from poolq.cli.stored.progress import Progress
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.errors import NotFound
 from poolq.monitor import amounts

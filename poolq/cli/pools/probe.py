@@ -2,8 +2,8 @@
 
 import click
 
-from poolq.cli.health import check
 from poolq.cli.options import with_settings
+from poolq.cli.pools.health import check
 from poolq.config import Config
 
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from poolq.acts import filters, job_ids, on_jobs
 from poolq.acts.on_jobs import FAILED, Act
-from poolq.cli import listing, options, tables
-from poolq.cli.filters import Selection
-from poolq.cli.progress import Progress
+from poolq.cli import options, tables
+from poolq.cli.stored import listing
+from poolq.cli.stored.filters import Selection
+from poolq.cli.stored.progress import Progress
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter
 

@@ -8,7 +8,7 @@ import click
 from poolq.acts.on_pools import accepted
 from poolq.cli import tables
 from poolq.cli.options import json_option, with_settings
-from poolq.cli.pool import connect
+from poolq.cli.pools.pool import connect
 from poolq.common import units
 from poolq.config import Config
 from poolq.control.client import ControlClient, reading

@@ -35,7 +35,7 @@ def is_refused(args: list[str]) -> bool:
     so, print an error."""
     if not _supervised():
         return False
-    from poolq.cli import health
+    from poolq.cli.pools import health
     from poolq.system.runtime_folder import holder_of, name_taken
 
     name = _flag(args) or os.environ.get("POOLQ_NAME") or health.name_in_files()

@@ -1,0 +1,1 @@
+"""The commands that run a pool, and those for a running one."""
