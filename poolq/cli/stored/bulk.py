@@ -22,12 +22,15 @@ MAX_SHOWN = 100  # jobs that --dry-run lists
 def run(engine: Engine, chosen: Selection, act: Act, *, asks: bool = False) -> int:
     """Change the selected jobs, or only show them with --dry-run. `asks`: whether the command asks
     before it changes jobs that options select. Returns the exit code."""
+    ask = asks and not (chosen.ids or chosen.yes or chosen.preview)
+    if ask:
+        options.require_terminal(f"'{act.verb}' asks before it changes jobs.")
     with options.usage():
         ids = job_ids.resolve_all(engine, chosen.ids)
     wanted = chosen.filters.at(engine.now())
     if chosen.preview:
         return _preview(engine, chosen, act, ids or wanted)
-    total = len(ids) or _confirmed_total(engine, act, wanted, ask=asks and not chosen.yes)
+    total = len(ids) or _confirmed_total(engine, act, wanted, ask=ask)
     changed: list[str] = []
     refused: dict[str, str] = {}
     with Progress(act.done, total) as progress:
@@ -43,8 +46,6 @@ def run(engine: Engine, chosen: Selection, act: Act, *, asks: bool = False) -> i
 
 def _confirmed_total(engine: Engine, act: Act, wanted: JobFilter, *, ask: bool) -> int | None:
     """Ask, if the command must, and return how many jobs the options select, if that is known."""
-    if ask:
-        options.require_terminal(f"'{act.verb}' asks before it changes jobs.")
     total = on_jobs.quick_count(engine, act, wanted)
     if total is None and ask:
         with Progress("counted") as progress:
