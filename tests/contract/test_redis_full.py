@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.cli import doctor
+from poolq.cli.stored import doctor
 from poolq.engines.base import Check, Push, Settlement, TiedPush
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import EngineFull, EngineUnavailable
