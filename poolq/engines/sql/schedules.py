@@ -6,6 +6,7 @@ tick locks only its schedules, skipping those that another keeper has locked.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from poolq.engines.sanitize import blob, number, to_text
@@ -24,7 +25,6 @@ from poolq.engines.schedule_store import (
     is_unreadable,
     is_unreadable_declaration,
 )
-from poolq.engines.sql import ties
 from poolq.engines.sql.limit_windows import SERVER_CLOCK
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.replacing import push_contested
@@ -41,8 +41,6 @@ from poolq.jobs.message import Push
 from poolq.jobs.ties import TiedPush
 
 T = TypeVar("T")
-#: Stores jobs with unique keys. Returns by id which job has each job's key, if that is decided.
-PushTied = Callable[[Transaction, Sequence[TiedPush]], dict[str, str]]
 
 
 class SQLSchedules(ScheduleStore):
@@ -121,14 +119,16 @@ class SQLSchedules(ScheduleStore):
             add = [Query(ADD_QUEUE, (queue,)) for queue in sorted(queues)]
             self._change(lambda tx: tx.later(*add))
             self._known_queues |= queues
-        ends = self._change(lambda tx: _tick(tx, ticks, _push_all))
-        return [end or self._tick_contested(one) for end, one in zip(ends, ticks, strict=True)]
-
-    def _tick_contested(self, tick: Tick) -> TickEnd:
-        while True:
-            (end,) = self._change(lambda tx: _tick(tx, [tick], _push_contested))
-            if end is not None:
-                return end
+        plain = [at for at, one in enumerate(ticks) if one.unique is None]
+        alone = [[at] for at, one in enumerate(ticks) if one.unique is not None]
+        ends: list[TickEnd] = ["lost"] * len(ticks)
+        for some in filter(None, [plain, *alone]):
+            found = None
+            while found is None:
+                found = self._change(partial(_tick, ticks=[ticks[at] for at in some]))
+            for at, end in zip(some, found, strict=True):
+                ends[at] = end
+        return ends
 
     def put(self, schedule: NewSchedule) -> PutEnd:
         def work(tx: Transaction) -> PutEnd:
@@ -232,10 +232,9 @@ def _declare(
     return taken
 
 
-def _tick(tx: Transaction, ticks: Sequence[Tick], push: PushTied) -> list[TickEnd | None]:
-    """Advance schedules. They are locked in the order of their names, like everywhere. `push`
-    stores jobs with unique keys. Returns None for a tick whose job is not decided yet, which
-    changes nothing."""
+def _tick(tx: Transaction, ticks: Sequence[Tick]) -> list[TickEnd] | None:
+    """Advance several schedules, or one whose job is unique. They are locked in the order of their
+    names, like everywhere. Returns None if this has changed nothing and is to be repeated."""
     order = sorted(range(len(ticks)), key=lambda index: ticks[index].name)
     found = tx.run(*(Query(LOCK_SCHEDULE, (ticks[index].name,)) for index in order))
     current: dict[int, tuple[Scheduled, int]] = {}
@@ -248,44 +247,21 @@ def _tick(tx: Transaction, ticks: Sequence[Tick], push: PushTied) -> list[TickEn
     unfinished = _unfinished(tx, (
         one.job for index, (one, _) in current.items() if ticks[index].overlap != "allow"
     ))  # fmt: skip
-    ends: list[TickEnd | None] = ["lost"] * len(ticks)
-    held = {
-        index for index, (one, _) in current.items()
-        if one.job in unfinished and ticks[index].pushes
-    }  # fmt: skip
-    decided = push(tx, [
-        TiedPush(job, ticks[index].unique)
-        for index in current if ticks[index].unique and index not in held
-        for job in ticks[index].pushes
-    ])  # fmt: skip
+    ends: list[TickEnd] = ["lost"] * len(ticks)
     for index, (one, now) in current.items():
-        tick, is_held = ticks[index], index in held
-        stored = [] if is_held else tick.pushes
+        tick = ticks[index]
+        held = bool(tick.pushes) and one.job in unfinished
+        stored = [] if held else tick.pushes
         if tick.unique and stored:
-            holder = decided.get(stored[0].id)
+            (job,) = stored
+            holder = push_contested(tx, TiedPush(job, tick.unique), tick.unique)
             if holder is None:
-                ends[index] = None
-                continue
-            stored = stored if holder == stored[0].id else []
+                return None
+            stored = stored if holder == job.id else []
         else:
             tx.later(*(_store(push, now) for push in stored))
-        ends[index] = _advance(tx, one, tick, stored, now, is_held)
+        ends[index] = _advance(tx, one, tick, stored, now, held)
     return ends
-
-
-def _push_all(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, str]:
-    """Store those of these jobs whose keys are free. Returns by id which job has each job's key, if
-    that is decided."""
-    return ties.push(tx, pushes)[0] if pushes else {}
-
-
-def _push_contested(tx: Transaction, pushes: Sequence[TiedPush]) -> dict[str, str]:
-    """Do the same for a single job that `_push_all` has left undecided."""
-    found: dict[str, str] = {}
-    for one in pushes:
-        if one.unique is not None and (holder := push_contested(tx, one, one.unique)):
-            found[one.push.id] = holder
-    return found
 
 
 def _is_current(one: Scheduled, tick: Tick, now: int) -> bool:
