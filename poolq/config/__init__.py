@@ -1,15 +1,26 @@
-"""The settings: their table, their parsers, and the Config into which they are merged."""
+"""The settings: their table, their parsers, and the Config into which they are merged.
 
-from poolq.config.merged import (
-    PROJECT_FILES,
-    Config,
-    engine_class,
-    load,
-    load_in_application,
-    open_engine,
-    rows,
-)
+What is here is loaded on first use, because `poolq health` needs only `project.py`.
+"""
 
-__all__ = [
-    "PROJECT_FILES", "Config", "engine_class", "load", "load_in_application", "open_engine", "rows",
-]  # fmt: skip
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from poolq.config.merged import (
+        Config,
+        engine_class,
+        load,
+        load_in_application,
+        open_engine,
+        rows,
+    )
+
+__all__ = ["Config", "engine_class", "load", "load_in_application", "open_engine", "rows"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from poolq.config import merged
+
+    return getattr(merged, name)

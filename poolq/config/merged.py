@@ -17,20 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from poolq.common.names import suggestion
 from poolq.config import engine_urls
 from poolq.config.engine_urls import redact
+from poolq.config.project import Warn, find_project, one_line, project_name, read_toml
 from poolq.config.settings import BY_NAME, SETTINGS, STDERR, Setting
-from poolq.config.trusted_folders import INSTALLED_FOLDERS, reason_for_distrust
+from poolq.config.trusted_folders import INSTALLED_FOLDERS
 from poolq.errors import ConfigError
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
-PROJECT_FILES = ("poolq.toml", "pyproject.toml", ".env")
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
-MAX_NAME_LENGTH = 64  # characters of a pool's name, as parsers.label allows
 JOB_ENGINE = "JOB_ENGINE"  # the variable by which Lightpack sets its engine
-
-Warn = Callable[[str], None]
 
 
 def _default(name: str) -> Any:
@@ -90,13 +87,6 @@ class _Layer(NamedTuple):
     named: Callable[[Setting], str]
 
 
-class Project(NamedTuple):
-    """A project's folder. It may be read if it is `trusted`."""
-
-    folder: Path
-    trusted: bool
-
-
 def load(
     flags: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
@@ -139,7 +129,7 @@ def load(
     except ValueError as error:
         raise ConfigError(f"engine ({sources['engine']}): {error}") from None
     if sources["name"] == "default":
-        values["name"] = _project_name(folder) or values["name"]
+        values["name"] = project_name(folder) or values["name"]
     if values["log_file"] != STDERR:
         values["log_file"] = str(folder / str(values["log_file"]))
     return Config(folder=folder, sources=sources, is_project=trusted, **values)  # type: ignore[arg-type]  # parsed
@@ -173,34 +163,6 @@ def _script_folder() -> Path | None:
     programs = (Path(sys.executable).parent.resolve(), Path(__file__).resolve().parents[1])
     installed = script.parent in programs or not INSTALLED_FOLDERS.isdisjoint(script.parts)
     return None if installed else script.parent
-
-
-def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Project:
-    """Return the first folder with one of PROJECT_FILES, all of which are trusted like itself: from
-    `script` upwards, then from `cwd` (default: the current folder) upwards. If there is none,
-    return `cwd`. Warns about others that have one of PROJECT_FILES."""
-    try:
-        start = Path.cwd() if cwd is None else cwd.absolute()
-    except OSError as error:
-        raise ConfigError(
-            f"the current folder no longer exists ({error.strerror}); cd elsewhere"
-        ) from None
-    searched = (*((script, *script.parents) if script else ()), start, *start.parents)
-    for folder in dict.fromkeys(searched):
-        found = next((folder / one for one in PROJECT_FILES if (folder / one).is_file()), None)
-        if found is None:
-            continue
-        why = reason_for_distrust(folder, current=folder == start, files=PROJECT_FILES)
-        if not why:
-            return Project(folder, trusted=True)
-        warn(f"{found} is not read: {why}")
-    return Project(start, trusted=False)  # it has no file that may be read
-
-
-def _project_name(folder: Path) -> str:
-    """Return the folder's base name, printable and at most MAX_NAME_LENGTH long; "" for /."""
-    text = "".join(one if one.isprintable() else "_" for one in folder.name)
-    return text.strip()[:MAX_NAME_LENGTH].strip()
 
 
 def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
@@ -245,12 +207,12 @@ def _environment(environ: Mapping[str, str], place: str, warn: Warn) -> _Layer:
 
 def _file(folder: Path, warn: Warn) -> _Layer:
     own, shared = folder / "poolq.toml", folder / "pyproject.toml"
-    table = _toml(shared).get("tool", {})
+    table = read_toml(shared).get("tool", {})
     table = table.get("poolq", {}) if isinstance(table, dict) else {}
     if own.is_file():
         if table:
             warn(f"[tool.poolq] in {shared} is not read, because there is {own}")
-        return _keys(_toml(own), str(own), "")
+        return _keys(read_toml(own), str(own), "")
     if not isinstance(table, dict):
         raise ConfigError(f"tool.poolq in {shared} is {table!r}; it must be a table")
     return _keys(table, str(shared), "[tool.poolq] ")
@@ -268,19 +230,6 @@ def _hint(given: str, known: Mapping[str, object]) -> str:
     return "; " + suggestion(given, known, f"the settings are {', '.join(known)}")
 
 
-def _toml(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        return {}
-    import tomllib  # imported here, since few producers have such a file
-
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except RecursionError:
-        raise ConfigError(f"{path} cannot be read: it is nested too deeply") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from None
-
-
 def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
@@ -289,11 +238,7 @@ def _dotenv(path: Path) -> dict[str, str]:
     try:
         return {name: value for name, value in dotenv.dotenv_values(path).items() if value}
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {_one_line(error)}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise ConfigError(f"{path} cannot be read: {one_line(error)}") from None
 
 
 def rows(config: Config) -> Iterator[tuple[Setting, object, str]]:

@@ -96,23 +96,25 @@ def _seconds(value: object) -> float:
 
 def size(value: object) -> int:
     """Parse a number of bytes, or text such as "512K" or "1M", up to 512 MiB."""
-    found = value
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        found = int(match[1]) * SIZE_UNITS[match[2].upper()]
-    if isinstance(found, bool) or not isinstance(found, int) or not 2 <= found <= 512 << 20:
+    found = _bytes(value)
+    if not 2 <= found <= 512 << 20:
         raise ValueError('must be bytes, or a text such as "512K" or "1M", up to 512M')
     return found
 
 
 def memory(value: object) -> int:
     """Parse a limit in bytes, from 16 MiB, which Python itself needs, to 1 TiB; or 0, no limit."""
-    found = value
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        found = int(match[1]) * SIZE_UNITS[match[2].upper()]
-    fits = isinstance(found, int) and (found == 0 or 16 << 20 <= found <= 1 << 40)
-    if isinstance(found, bool) or not isinstance(found, int) or not fits:
+    found = _bytes(value)
+    if found != 0 and not 16 << 20 <= found <= 1 << 40:
         raise ValueError('must be a size of 16M or more, such as "256M" or "1G", or 0 for no limit')
     return found
+
+
+def _bytes(value: object) -> int:
+    """Return a size in bytes, or -1 for a value that is no size."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(match[1]) * SIZE_UNITS[match[2].upper()]
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 
 def switch(value: object) -> bool:

@@ -22,6 +22,7 @@ from poolq import config
 from poolq.common.backoff import ExponentialPause
 from poolq.common.escaping import clean
 from poolq.config.engine_urls import sqlite_file
+from poolq.config.project import PROJECT_FILES
 from poolq.errors import EngineUnavailable
 from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.ids import HolderId, JobId
@@ -98,7 +99,7 @@ def _name_new_file(settings: config.Config) -> None:
     file = sqlite_file(settings.engine)
     if file is None or file.exists() or file.parent != settings.folder or settings.has_app():
         return
-    files = f"{', '.join(config.PROJECT_FILES[:-1])} or {config.PROJECT_FILES[-1]}"
+    files = f"{', '.join(PROJECT_FILES[:-1])} or {PROJECT_FILES[-1]}"
     logging.getLogger("poolq").warning(
         "poolq: jobs go into the new file %s, as no folder here or above has %s; put one beside "
         "your jobs, or set POOLQ_ENGINE", clean(str(file)), files,

@@ -104,7 +104,7 @@ class Master:
         self._signal_commands = SignalCommands(commands, self.pool, self._log)
         rows_by_seq = self._children.rows
         self._publisher = StatusPublisher(config, node, self.pool, self._scores, rows_by_seq)
-        report = StatusReport(config, self.pool, self._scores, rows_by_seq)
+        report = StatusReport(self.pool, self._publisher, self._scores)
         requests = Requests(self.pool, commands, report.collect, self._health, self._attach)
         self._control = ControlServer(lock.listener, requests.handle)
         self._appliers = self._make_appliers()

@@ -2,64 +2,57 @@
 Durations are in seconds, memory is in bytes, and unknown values are null.
 """
 
-import os
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from time import monotonic, monotonic_ns
 from typing import Any
 
 import msgspec
 
-from poolq.config import Config, engine_urls
-from poolq.master.state import Pool, Slot, Trial, WorkerProcess
+from poolq.master.publisher import StatusPublisher
+from poolq.master.state import Pool, Trial
 from poolq.monitor import broker_status
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.monitor.times import utc
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.layout import OUTCOMES, PHASE_NAMES, Phase
+from poolq.scoreboard.layout import OUTCOMES
+from poolq.scoreboard.pool_status import WorkerStatus
 
 
 class StatusReport:
-    """Collects the status of one pool. `rows` maps a worker's seq to its scoreboard row."""
+    """Collects the status of one pool, from what is published and what only the master knows."""
 
-    def __init__(
-        self, config: Config, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
-    ) -> None:
-        self._config = config
+    def __init__(self, pool: Pool, publisher: StatusPublisher, scores: Scoreboard) -> None:
         self._pool = pool
+        self._publisher = publisher
         self._scores = scores
-        self._rows = rows
         self._started_at = monotonic()
 
     def collect(self) -> dict[str, Any]:
-        pool, config, trial = self._pool, self._config, self._pool.trial
+        pool, trial, state = self._pool, self._pool.trial, self._publisher.current()
         broker = broker_status.read(self._scores.pages.keeper.read())
         refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None
         return {
-            "pool": config.name,
-            "state": pool.label(),
-            "paused": pool.paused,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
+            "pool": state.pool,
+            "state": state.state,
+            "paused": state.paused,
+            "host": state.host,
+            "pid": state.pid,
             "uptime": round(monotonic() - self._started_at, 3),
-            "generation": pool.generation,
+            "generation": state.generation,
             "trial": self._trial(trial) if trial else None,
             "refusal": refusal,
-            "procs": pool.target(),
-            "queues": list(config.queue) if config.queue else None,
-            "namespace": config.namespace,
+            "procs": state.procs,
+            "queues": state.queues,
+            "namespace": state.namespace,
             "broker": {
-                "engine": engine_urls.redact(config.engine),
+                "engine": state.engine,
                 "reachable": bool(self._scores.word(layout.BROKER_UP)),
                 "age": self._age(layout.BROKER_SEEN),
             },
-            "keeper": {
-                "pid": pool.keeper.pid if pool.keeper else None,
-                "age": self._age(layout.KEEPER_BEAT),
-            },
-            "logger": {"pid": pool.logger.pid if pool.logger else None},
+            "keeper": {"pid": state.keeper or None, "age": self._age(layout.KEEPER_BEAT)},
+            "logger": {"pid": state.logger or None},
             "templates": [
                 {
                     "generation": template.generation,
@@ -71,7 +64,7 @@ class StatusReport:
             ],
             "limits": limits_of(broker.limits_now() if broker else ()),
             "schedules": schedules_of(broker.schedules if broker else ()),
-            "workers": [self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
+            "workers": [self._worker(one) for one in state.workers],
         }
 
     def _trial(self, trial: Trial) -> dict[str, Any]:
@@ -83,23 +76,22 @@ class StatusReport:
         written_at = self._scores.word(word)
         return round(max(0, monotonic_ns() - written_at) / 1e9, 3) if written_at else None
 
-    def _worker(self, slot: Slot, proc: WorkerProcess) -> dict[str, Any]:
-        index = self._rows[proc.seq]
-        row = self._scores.read(index)
-        id, queue, job = self._scores.running_job(index) if row.in_job else ("", "", "")
+    def _worker(self, worker: WorkerStatus) -> dict[str, Any]:
+        row = self._scores.read(worker.row)
+        id, queue, job = self._scores.running_job(worker.row) if row.in_job else ("", "", "")
         return {
-            "slot": slot.number,
-            "pid": proc.pid or None,
-            "generation": proc.generation,
-            "state": "leaving" if not proc.serving else PHASE_NAMES[Phase(row.phase)],
+            "slot": worker.slot,
+            "pid": worker.pid or None,
+            "generation": worker.generation,
+            "state": worker.state(row.phase),
             "queue": queue or None,
             "job": job or None,
             "id": id or None,
             "since": round(max(0, monotonic_ns() - row.since) / 1e9, 3) if id else None,
-            "age": round(monotonic() - proc.started_at, 3),
+            "age": round(monotonic() - worker.started_at, 3),
             **{name: getattr(row, name) for name in OUTCOMES.values()},
             "rss": row.rss,
-            "restarts": slot.restarts,
+            "restarts": worker.restarts,
         }
 
 

@@ -20,15 +20,7 @@ from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
 from poolq.scoreboard.histogram import BOUNDS, WAIT, Cell, HistogramKey
-from poolq.scoreboard.layout import (
-    DONE,
-    FAILED,
-    LIMITED,
-    OUTCOMES,
-    PHASE_NAMES,
-    RETRIED,
-    Phase,
-)
+from poolq.scoreboard.layout import DONE, FAILED, LIMITED, OUTCOMES, PHASE_NAMES, RETRIED
 from poolq.scoreboard.pool_status import PoolStatus
 
 if TYPE_CHECKING:
@@ -161,7 +153,7 @@ def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]
     for worker in state.workers:
         row = scores.read(worker.row)
         if worker.pid and row.seq == worker.seq:
-            states["leaving" if worker.stop_sent else PHASE_NAMES[Phase(row.phase)]] += 1
+            states[worker.state(row.phase)] += 1
             memory[worker.slot] = memory.get(worker.slot, 0) + row.rss
     return {
         "poolq_start_time_seconds": [((), state.started_at)],

@@ -28,7 +28,7 @@ from poolq.monitor.snapshot import (
 )
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.layout import OUTCOMES, PHASE_NAMES, NotesLayout, Phase
+from poolq.scoreboard.layout import OUTCOMES, NotesLayout
 from poolq.scoreboard.notes import read_progress
 from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.shared_text import CachedPage
@@ -137,13 +137,12 @@ class SnapshotReader:
 
     def _worker(self, worker: WorkerStatus, row: Row, now: float) -> WorkerView:
         id, queue, job = self._scores.running_job(worker.row) if row.in_job else ("", "", "")
-        state = "leaving" if worker.stop_sent else PHASE_NAMES[Phase(row.phase)]
         deadline = row.deadline / 1e9 - now if row.has_deadline else None
         return WorkerView(
             slot=worker.slot,
             pid=worker.pid,
             generation=worker.generation,
-            state=state,
+            state=worker.state(row.phase),
             age=now - worker.started_at,
             queue=queue,
             job=job,

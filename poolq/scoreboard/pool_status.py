@@ -9,6 +9,7 @@ from time import monotonic, time
 import msgspec
 
 from poolq.scoreboard.exit_reasons import WorkerDeath
+from poolq.scoreboard.layout import PHASE_NAMES, Phase
 
 MAX_REASON_CHARS = 600
 MAX_KILLED_JOBS = 5  # jobs that are named
@@ -30,6 +31,10 @@ class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
     recycle_reason: str
     initial_rss: int
     restarts: int
+
+    def state(self, phase: int) -> str:
+        """Return its state as people see it, given what its row says."""
+        return "leaving" if self.stop_sent else PHASE_NAMES[Phase(phase)]
 
 
 class PoolStatus(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from tests.support.wait import until
 pytestmark = sqlite
 
 #: What takes long to import, and what a probe has no need of.
-HEAVY = ("click", "msgspec", "rich", "redis", "psutil", "json", "poolq.config", "hashlib")
+HEAVY = ("click", "msgspec", "rich", "redis", "psutil", "json", "poolq.config.merged", "hashlib")
 PROBE = f"""
 import sys
 sys.argv = ["poolq", "health", "--ready"]

@@ -7,11 +7,11 @@ import os
 import socket
 import sys
 from time import monotonic
+from typing import Any
 
 ANSWER_TIMEOUT = 2.0  # seconds
 MAX_ANSWER_BYTES = 1 << 16
 HEALTHY, UNHEALTHY, NO_POOL = 0, 1, 69
-_CONFIG_FILES = {".env": b"POOLQ_NAME", "poolq.toml": b"name", "pyproject.toml": b"poolq"}
 _NAME_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 _MAX_NAME_LENGTH = 64
 
@@ -27,59 +27,28 @@ def early(args: list[str]) -> int | None:
 
 
 def name_in_files() -> str | None:
-    """Return the pool's name: from a TOML file, or else the name of the project's folder, which is
-    the current one if there are no project files. Returns None if it cannot be found here, so that
-    `probe.py` must load the whole configuration."""
-    folder = os.getcwd()  # noqa: PTH109  # pathlib is slow to import
-    while True:
-        found = [name for name in _CONFIG_FILES if os.path.isfile(f"{folder}/{name}")]  # noqa: PTH113  # as above
-        if found or folder == "/":
-            break
-        folder = os.path.dirname(folder)  # noqa: PTH120  # as above
-    if not found:
-        return _simple(os.path.basename(os.getcwd()))  # noqa: PTH109, PTH119  # as above
-    if not all(map(_is_ours, (folder, *(f"{folder}/{name}" for name in found)))):
-        return None
-    project = os.path.basename(folder)  # noqa: PTH119  # as above
-    texts = {}
-    for file_name in found:
-        with open(f"{folder}/{file_name}", "rb") as file:  # noqa: PTH123  # as above
-            text = file.read()
-        if _CONFIG_FILES[file_name] in text:
-            texts[file_name] = text
-    if ".env" in texts:
-        return None
-    file_name = "poolq.toml" if "poolq.toml" in found else "pyproject.toml"
-    if file_name not in texts:
-        return _simple(project)
-    return _in_toml(texts[file_name], file_name, project)
+    """Return the pool's name as `poolq.config` finds it, or None if that must load the whole
+    configuration: for what has to be warned about, and for a name in .env or an unusual one."""
+    from poolq.config.project import PROJECT_FILES, find_project, project_name, read_toml
+    from poolq.errors import ConfigError
 
-
-def _is_ours(path: str) -> bool:
-    """Return whether `config/trusted_folders.py` trusts the folder, or the file in it, anyway."""
-    from poolq.common.trust import reason_for
-
-    found = os.stat(path)  # noqa: PTH116  # as above
-    return not reason_for(path, found, os.geteuid(), os.getegid())
-
-
-def _simple(name: str) -> str | None:
-    """Return the name, or None for an unusual name, which `probe.py` checks or changes."""
-    odd = name.strip(_NAME_CHARACTERS) or not 1 <= len(name) <= _MAX_NAME_LENGTH
-    return None if odd else name
-
-
-def _in_toml(text: bytes, file_name: str, project: str) -> str | None:
-    """Like `name_in_files`, for the text of a TOML file."""
-    import tomllib
-
+    warnings: list[str] = []
     try:
-        table = tomllib.loads(text.decode())
-        if file_name == "pyproject.toml":
-            table = table.get("tool", {}).get("poolq", {})
-        return _simple(table.get("name", project))
-    except (ValueError, AttributeError, TypeError):
+        folder, trusted = find_project(None, warnings.append)
+        files = {one: folder / one for one in PROJECT_FILES if trusted and (folder / one).is_file()}
+        texts = {one: path.read_bytes() for one, path in files.items()}
+        if warnings or b"POOLQ_NAME" in texts.get(".env", b""):
+            return None
+        name: Any = project_name(folder)
+        if b"name" in texts.get("poolq.toml", b""):
+            name = read_toml(files["poolq.toml"]).get("name", name)
+        elif "poolq.toml" not in texts and b"poolq" in texts.get("pyproject.toml", b""):
+            table = read_toml(files["pyproject.toml"]).get("tool", {}).get("poolq", {})
+            name = table.get("name", name)
+    except (ConfigError, OSError, AttributeError):
         return None
+    usual = isinstance(name, str) and 1 <= len(name) <= _MAX_NAME_LENGTH
+    return name if usual and not name.strip(_NAME_CHARACTERS) else None
 
 
 def check(name: str, probe: str) -> int:
