@@ -24,6 +24,7 @@ from poolq.engines.base import (
     Step,
     StoredJob,
 )
+from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import ACK, Bury, Outcome, Park
@@ -159,6 +160,11 @@ def bury(worker: Worker, name: str = "a", state: State = State(1)) -> str:
     (claim,) = worker.claim()
     worker.end(claim, Bury(state))
     return pushed
+
+
+def gate(key: str = "k", limit: int = 1) -> Rule:
+    """The rule of a Concurrent."""
+    return Rule(key, limit, GATE_WINDOW)
 
 
 def full(engine: Engine, key: str = "mail", window: int = HOUR) -> Rule:

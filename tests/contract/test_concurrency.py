@@ -31,6 +31,7 @@ from tests.contract.helpers import (
     died,
     every_engine,
     full,
+    gate,
     named,
     push,
     registration,
@@ -39,10 +40,6 @@ from tests.contract.helpers import (
 from tests.support.clock import Clock
 
 pytestmark = every_engine
-
-
-def gate(key: str = "k", limit: int = 1) -> Rule:
-    return Rule(key, limit, GATE_WINDOW)
 
 
 def ask(worker: Worker, claim: Claim, *rules: Rule) -> bool:

@@ -10,21 +10,16 @@ import pytest
 
 from poolq.engines.base import Claim, EndedSlots, Engine, LimitUse, Settlement
 from poolq.errors import Fenced
-from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import DONE, GIVE_BACK, Bury, HoldKey, Outcome, Park, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, SECOND, Worker, died, every_engine, named, push
+from tests.contract.helpers import HOUR, SECOND, Worker, died, every_engine, gate, named, push
 
 pytestmark = every_engine
 
 #: So many jobs in a row are enough for a slot to be handed on.
 MANY = 5
-
-
-def gate(limit: int = 1, key: str = "k") -> Rule:
-    return Rule(key, limit, GATE_WINDOW)
 
 
 class Run:
@@ -117,7 +112,7 @@ def test_starts_that_were_counted_stay_counted_when_the_row_goes(
     use = use_of(engine)
     assert (use.window.used, use.starts) == (1, MANY + 1)
     run.through(claims[1:2])
-    assert run.ask(claims[2], gate(2)).wait == 0
+    assert run.ask(claims[2], gate(limit=2)).wait == 0
     assert use_of(engine).starts == MANY + 3
 
 
@@ -125,7 +120,7 @@ def test_a_key_that_was_left_for_another_keeps_the_count_of_its_starts(
     engine: Engine, run: Run, claims: list[Claim]
 ) -> None:
     """Until a keeper forgets it."""
-    assert run.ask(claims[0], gate(key="x")).wait == 0
+    assert run.ask(claims[0], gate("x")).wait == 0
     assert run.ask(claims[1]).wait == 0
     assert [use.rule.key for use in engine.limits() if use.window.used] == ["k"]
     assert use_of(engine).starts == MANY + 1
@@ -134,14 +129,14 @@ def test_a_key_that_was_left_for_another_keeps_the_count_of_its_starts(
 def test_starts_stay_counted_when_a_slot_is_taken_anew(
     engine: Engine, run: Run, claims: list[Claim]
 ) -> None:
-    assert run.ask(claims[0], gate(2)).wait == 0
+    assert run.ask(claims[0], gate(limit=2)).wait == 0
     assert use_of(engine).starts == MANY + 1
 
 
 def test_a_slot_that_others_have_taken_since_is_not_handed_on(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    run, other = Run(worker, gate(2)), Run(other_worker, gate(2))
+    run, other = Run(worker, gate(limit=2)), Run(other_worker, gate(limit=2))
     push(engine, *map(str, range(2 * MANY)))
     for one in (run, other):
         one.through(one.worker.claim(MANY))
@@ -150,7 +145,7 @@ def test_a_slot_that_others_have_taken_since_is_not_handed_on(
     run.last = None
     third = Worker(engine, "w3", "n3")
     push(engine, *"abc")
-    Run(third, gate(2)).through(third.claim())
+    Run(third, gate(limit=2)).through(third.claim())
     (claim,) = worker.claim()
     assert run.ask(claim).wait > 0
     assert use_of(engine).window.used == 2
@@ -230,14 +225,14 @@ def test_the_last_slots_of_workers_that_are_gone_count_for_nobody(
 
 
 def test_a_lower_limit_counts_at_once(engine: Engine, worker: Worker, other_worker: Worker) -> None:
-    wide, run, other = gate(2), Run(worker, gate(2)), Run(other_worker, gate(2))
+    wide, run, other = gate(limit=2), Run(worker, gate(limit=2)), Run(other_worker, gate(limit=2))
     push(engine, *map(str, range(2 * MANY)))
     for one in (run, other):
         one.through(one.worker.claim(MANY))
     assert use_of(engine).window.used == 2
     push(engine, *"ab")
     (a,), (b,) = worker.claim(), other_worker.claim()
-    assert run.ask(a, gate(1)).wait > 0, "two have a slot, of which only one has ended"
+    assert run.ask(a, gate(limit=1)).wait > 0, "two have a slot, of which only one has ended"
     assert other.ask(b, wide).wait == 0
     assert use_of(engine).window.used == 1
 
@@ -306,7 +301,7 @@ def test_workers_that_hand_on_their_slots_are_never_too_many(
             done.add(id_)
 
     def work(name: str) -> int:
-        run = Run(Worker(opened(engine.url, engine.namespace), name, f"n-{name}"), gate(most))
+        run = Run(Worker(opened(engine.url, engine.namespace), name, f"n-{name}"), gate(limit=most))
         handed = 0
         settlements: list[Settlement] = []
         while len(done) < many:
@@ -314,7 +309,7 @@ def test_workers_that_hand_on_their_slots_are_never_too_many(
             settlements, run.last = [], None
             for claim in found:
                 if not claim.gated and run.ask(claim).wait:
-                    settlements.append(Settlement(claim, Park((gate(most),), 0)))
+                    settlements.append(Settlement(claim, Park((gate(limit=most),), 0)))
                     continue
                 begin(claim.id)
                 end(claim.id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 from poolq.engines.base import Engine, ParkedPush, Push, QueueCounts
-from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK, DONE, GIVE_BACK
 from tests.contract.helpers import (
@@ -13,6 +12,7 @@ from tests.contract.helpers import (
     Worker,
     count_of,
     every_engine,
+    gate,
     named,
     new_id,
     push,
@@ -21,10 +21,6 @@ from tests.contract.helpers import (
 )
 
 pytestmark = every_engine
-
-
-def gate(key: str = "k", limit: int = 1) -> Rule:
-    return Rule(key, limit, GATE_WINDOW)
 
 
 def push_parked(

@@ -25,6 +25,7 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, ReleaseUntil
 from poolq.jobs.ties import UniqueRight
+from tests.contract.helpers import gate
 
 CHUNK = 500
 #: So many jobs with unique keys are in the middle of the ready ones.
@@ -77,10 +78,6 @@ class Store(NamedTuple):
     ready: list[str]
     parked: list[str]
     middles: dict[str, str]
-
-
-def gate(key: str) -> Rule:
-    return Rule(key, 1, GATE_WINDOW)
 
 
 def _unique(queue: str, keys: Sequence[str], replaces: bool) -> list[TiedPush]:
