@@ -26,6 +26,7 @@ def settled(source: AttachedSource, jobs: int) -> bool:
 
 @redis_and_sqlite
 def test_a_pool_is_visible_from_outside(project: Project) -> None:
+    """What it does, to who cannot write to it, until it has ended."""
     pool = project.ready(2)
     with attached(pool) as source:
         held = project.dispatch("Held", queue="slow")
@@ -60,11 +61,27 @@ def test_a_pool_is_visible_from_outside(project: Project) -> None:
         (node,) = look(source).nodes
         assert (node.here, node.pool, node.workers) == (True, "default", 2)
         project.ledger.open()
+        with pytest.raises(TypeError, match="read-only"):
+            source._scores.set_word(0, 1)
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.ftruncate(source._scores.fd, 0)
+        deadly = project.dispatch("Dies", {"code": 7}, max_crashes=1)
+
+        def told(text: str) -> bool:
+            return any(text in one.text for one in look(source).events)
+
+        until(lambda: told(deadly) and told("exited with code 7"))
+        until(lambda: deadly in [one.id for one in look(source).failures])
+        pool.signal(SIGKILL)
+        until(lambda: source.snapshot() is None)
+    pool.until_gone()
 
 
 @sqlite
 def test_counts_survive_their_workers(project: Project) -> None:
     pool = project.ready(1, "--max-jobs=2")
+    with pytest.raises(PoolNotFound, match="no pool named 'other' runs here"):
+        AttachedSource("other", {"RUNTIME_DIRECTORY": str(project.folder)})
     with attached(pool) as source:
         for _ in range(3):
             ids = project.dispatch_many("Quick", 4)
@@ -73,19 +90,6 @@ def test_counts_survive_their_workers(project: Project) -> None:
         until(lambda: look(source).throughput.done.total == 12)
         until(lambda: sum(one.done for one in look(source).workers) < 12)
         assert look(source).throughput.done.total == 12
-
-
-@sqlite
-def test_a_worker_that_dies_is_an_event(project: Project) -> None:
-    pool = project.ready(1)
-    with attached(pool) as source:
-        id = project.dispatch("Dies", {"code": 7}, max_crashes=1)
-
-        def told(text: str) -> bool:
-            return any(text in one.text for one in look(source).events)
-
-        until(lambda: told(id) and told("exited with code 7"))
-        until(lambda: id in [one.id for one in look(source).failures])
 
 
 @redis_and_sqlite
@@ -195,22 +199,3 @@ class Silent(poolq.Job):
         assert progress(second) is None
         assert "progress" not in command("job", "show", second, *where).out
         project.ledger.open("third")
-
-
-@sqlite
-def test_an_attached_scoreboard_is_read_only_and_ends_with_its_pool(project: Project) -> None:
-    pool = project.ready(1)
-    with attached(pool) as source:
-        with pytest.raises(TypeError, match="read-only"):
-            source._scores.set_word(0, 1)
-        with pytest.raises(OSError, match="Invalid argument"):
-            os.ftruncate(source._scores.fd, 0)
-        pool.signal(SIGKILL)
-        until(lambda: source.snapshot() is None)
-    pool.until_gone()
-
-
-@sqlite
-def test_attaching_without_a_pool_fails(project: Project) -> None:
-    with pytest.raises(PoolNotFound, match="no pool named 'other' runs here"):
-        AttachedSource("other", {"RUNTIME_DIRECTORY": str(project.folder)})

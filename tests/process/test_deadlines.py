@@ -3,7 +3,6 @@ nobody is killed for what another has done."""
 
 from __future__ import annotations
 
-import re
 import signal
 import time
 
@@ -15,7 +14,7 @@ from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import gone
 from tests.support.project import Project
-from tests.support.wait import patience, until
+from tests.support.wait import until
 
 JOBS = '''
 import os
@@ -157,25 +156,6 @@ def test_the_next_attempt_waits_for_retry_after(project: Project) -> None:
 
 
 @sqlite
-def test_a_deadline_is_noticed_when_it_comes(project: Project) -> None:
-    """The master looks once a second, and is told when that would be too late."""
-    pool = project.ready(1, "--prefetch=1")
-    pool.until_idle(1)
-    project.dispatch_many("Hangs", 4, timeout="0.1 seconds")
-    pool.until_said("overran its 0.1 s by", 20, times=4)
-    late = sorted(float(one) for one in re.findall(r"overran its 0.1 s by ([0-9.]+) s", pool.log))
-    busy = patience(10) / 10
-    assert late[1] <= 0.2 * busy, late  # all but those that the machine's load has delayed
-
-
-@sqlite
-def test_a_rate_limit_that_never_answers_is_killed_too(project: Project) -> None:
-    project.ready(1)
-    id = project.dispatch("AsksForEver", timeout=LIMIT)
-    project.ledger.until("failure:JobTimeout", id)
-
-
-@sqlite
 def test_the_pools_timeout_is_for_jobs_that_have_none(project: Project) -> None:
     project.ready(2, "--timeout=0.5")
     own = project.dispatch("Held", {"gate": "later"}, timeout="1 hour")
@@ -189,26 +169,24 @@ def test_the_pools_timeout_is_for_jobs_that_have_none(project: Project) -> None:
 
 
 @sqlite
-def test_a_hanging_on_failure_runs_again_in_another_worker(project: Project) -> None:
-    project.ready(1)
+def test_hooks_and_rate_limits_that_hang_are_killed(project: Project) -> None:
+    """`on_failure` runs again in another worker, `on_success` does not, as its job is done."""
+    pool = project.ready(1)
+    good = project.dispatch("HangsInHook", {"fails": False}, timeout=LIMIT)
+    pool.until_said("overran its 0.4 s")
+    pool.until_idle(1)
+    assert project.ledger.times("hook") == {good: 1}
+    assert (project.total("done"), project.total("crashed"), project.left()) == (1, 0, 0)
+    asks = project.dispatch("AsksForEver", timeout=LIMIT)
+    project.ledger.until("failure:JobTimeout", asks)
     id = project.dispatch("HangsInHook", {"fails": True}, timeout=LIMIT, max_crashes=2)
     until(lambda: id in project.failed())
-    assert project.ledger.times("start") == {id: 1}
-    assert project.ledger.times("hook") == {id: 2}
+    assert project.ledger.times("start")[id] == 1
+    assert project.ledger.times("hook") == {good: 1, id: 2}
     assert len(project.ledger.lines("failure:ValueError", id)) == 1
     assert len(project.ledger.lines("failure:JobFailed", id)) == 1
     history = entries(project.failed()[id].state.history)
     assert [line.cause for line in history[:3]] == ["error", "crash", "crash"]
-
-
-@sqlite
-def test_a_hanging_on_success_is_killed_and_its_job_is_done(project: Project) -> None:
-    pool = project.ready(1)
-    id = project.dispatch("HangsInHook", {"fails": False}, timeout=LIMIT)
-    pool.until_said("overran its 0.4 s")
-    pool.until_idle(1)
-    assert project.ledger.times("hook") == {id: 1}
-    assert (project.total("done"), project.total("crashed"), project.left()) == (1, 0, 0)
 
 
 @sqlite
@@ -270,13 +248,12 @@ def test_a_pool_that_was_suspended_wholly_kills_nobody(project: Project) -> None
 
 
 @sqlite
-def test_a_worker_that_was_killed_for_its_job_is_replaced_at_once(project: Project) -> None:
-    """However often: it is no fault of the workers that not one has finished a job."""
+def test_workers_that_were_killed_for_their_jobs_have_not_failed(project: Project) -> None:
+    """However often: it is no fault of theirs that not one has finished a job."""
     pool = project.ready(1, "--max-spawn-failures=3")
     later = {"attempts": 2, "retry_after": "1 hour"}
     project.dispatch_many("Hangs", 8, timeout="0.1 seconds", **later)
-    # With a pause that grows, the last would end after 13 seconds at the earliest.
-    pool.until_said("overran its 0.1 s", 12, times=8)
+    pool.until_said("overran its 0.1 s", times=8)
     assert pool.code is None
 
 
