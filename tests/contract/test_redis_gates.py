@@ -7,16 +7,11 @@ import pytest
 import redis
 
 from poolq.engines.base import EndedSlots, Engine, ParkedPush, Push, Settlement
-from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.retry import DONE
-from tests.contract.helpers import HOUR, Worker, died, new_id, push
+from tests.contract.helpers import HOUR, Worker, died, gate, new_id, push
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
-
-
-def gate(limit: int = 1, key: str = "k") -> Rule:
-    return Rule(key, limit, GATE_WINDOW)
 
 
 def left(client: redis.Redis, engine: Engine) -> list[str]:
@@ -36,8 +31,8 @@ def test_a_slot_goes_with_its_claim_and_the_gate_a_minute_after_its_last_use(
     a, b = worker.claim(2)
     (c,) = two.claim()
     assert engine.admit([gate(), Rule("w", 9, HOUR)], (worker.name, a)) == Admission(0)
-    assert engine.admit([gate(2, "x")], (worker.name, b)) == Admission(0)
-    assert engine.admit([gate(2, "x")], (two.name, c)) == Admission(0)
+    assert engine.admit([gate("x", 2)], (worker.name, b)) == Admission(0)
+    assert engine.admit([gate("x", 2)], (two.name, c)) == Admission(0)
     assert left(client, engine) == ["gate:k", "gate:x", "gated", "gates"]
     worker.step(Settlement(a, DONE), Settlement(b, DONE))
     assert left(client, engine) == ["gate:x", "gated", "gates"]
@@ -69,9 +64,9 @@ def test_slots_of_ended_jobs_are_free_also_if_the_next_one_asks_another_gate(
     """Jobs wait for that one."""
     push(engine, "a", "b")
     first, second = worker.claim(2)
-    rules = [gate(1, "alone"), Rule("wide", 9, HOUR)]
+    rules = [gate("alone", 1), Rule("wide", 9, HOUR)]
     assert engine.admit(rules, (worker.name, first)) == Admission(0)
-    engine.push_parked([ParkedPush(Push(new_id(), "r", b"x"), gate(1, "pair"))])
+    engine.push_parked([ParkedPush(Push(new_id(), "r", b"x"), gate("pair", 1))])
     ended = [EndedSlots(first, rules)]
-    assert engine.admit([gate(2, "pair")], (worker.name, second), ended) == Admission(0)
+    assert engine.admit([gate("pair", 2)], (worker.name, second), ended) == Admission(0)
     assert left(client, engine) == ["gate:pair", "gated", "gatequeues:pair", "gates"]
