@@ -31,26 +31,24 @@ def pushes(many: int) -> list[Push]:
 
 
 def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
-    from poolq.engines.redis.push_codec import push_arguments
+    from poolq.engines.redis.pushing import arguments
     from poolq.engines.redis.scripts import PUSH
 
     client = engine().client  # type: ignore[attr-defined]  # a RedisEngine
     connection = client.open(client.blocking)
     start = (b"EVALSHA", PUSH.sha, b"1", client.prefix.encode())
-    return lambda words: connection.call(*words), [
-        (*start, *push_arguments([one])) for one in ready
-    ]
+    return lambda words: connection.call(*words), [(*start, *arguments([one])) for one in ready]
 
 
 def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     from poolq.engines.sqlite.connecting import connect, now, set_pragmas
+    from poolq.engines.sqlite.new_jobs import INSERT_PLAIN
     from poolq.engines.sqlite.options import parse_url
-    from poolq.engines.sqlite.session import INSERT_JOB
 
     assert Path(file()).exists()
     line: sqlite3.Connection = connect(parse_url(URL))
     set_pragmas(line, parse_url(URL))
-    text = INSERT_JOB.format(jobs="poolq_jobs")
+    text = INSERT_PLAIN.format(jobs="poolq_jobs")
     return lambda row: line.execute(text, row), [(o.id, "", now(), o.queue, o.body) for o in ready]
 
 
@@ -60,7 +58,7 @@ def on_mariadb(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     session = engine().session  # type: ignore[attr-defined]  # a MySQLEngine
     line = connect()
     line.autocommit(True)
-    made = [next(iter(session.insert_statements([one])))[0] for one in ready]
+    made = [session.insert_statement([one], 1 << 20)[0] for one in ready]
     return line.query, made
 
 

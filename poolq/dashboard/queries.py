@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from poolq.common.unreadable import UNREADABLE
 from poolq.dashboard.job_list import (
     LIMIT_STATUSES,
     MAX_FILTERED,
@@ -18,7 +19,7 @@ from poolq.dashboard.job_list import (
     Position,
 )
 from poolq.engines.base import Engine, StoredJob
-from poolq.jobs.message import UNREADABLE, entries
+from poolq.jobs.message import entries
 from poolq.monitor import job_history, node_info, tracebacks
 from poolq.monitor.snapshot import FailureView, Progress
 

@@ -2,7 +2,8 @@
 
 Every engine that stores jobs keeps these rules:
 
-- `push` stores each chunk of jobs as a whole, or raises. It never sends a chunk twice.
+- `push` stores each chunk of plain jobs as a whole, or raises. It never sends a chunk twice. Jobs
+  with unique keys are stored each as if it were pushed alone.
 - `step` settles, makes due jobs ready and claims, in one script or one transaction. It is the hot
   path; everything else may be slow.
 - A claim is identified by (worker, request, index). A settlement counts only while exactly that
@@ -21,7 +22,7 @@ Every engine that stores jobs keeps these rules:
   again regains its place. If the first job of a line is blocked by another of its limits, it moves
   to that limit's line, so that it does not block the jobs behind it. A line applies the limit that
   was last named for it, by a job that parked there or by a review.
-- At most one job has a unique key (`push_tied`; `jobs/ties.py` says how long). Of simultaneous
+- At most one job has a unique key (`jobs/ties.py` says how long). Of simultaneous
   pushes with the same key, one gets it. A key is free if its job is gone, or was never stored. Only
   the job that has a key frees it.
 - A rule with the window GATE_WINDOW is a gate: at most `limit` claims hold a slot of its key.
@@ -73,17 +74,15 @@ from poolq.engines.reports import (
     StoredJob,
 )
 from poolq.engines.schedule_store import ScheduleStore
-from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import Push
-from poolq.jobs.ties import TiedPush, UniquePushes
+from poolq.jobs.ties import UniqueKey
 
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [
     "CancelRequest", "Check", "Claim", "DeathEnd", "DeathReport", "EndedSlots", "JobPage",
-    "LimitUse", "NodeRecord", "ParkedPush", "Push", "QueueCounts", "Recovered", "Registration",
-    "ServerInfo",
-    "Settlement", "Settlements", "Step", "StoredJob", "TiedPush", "UniquePushes",
+    "LimitUse", "NodeRecord", "Push", "QueueCounts", "Recovered", "Registration", "ServerInfo",
+    "Settlement", "Settlements", "Step", "StoredJob", "UniqueKey",
 ]  # fmt: skip
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
@@ -119,26 +118,14 @@ class Engine(ABC):
     # producers
 
     @abstractmethod
-    def push(self, pushes: Sequence[Push]) -> None:
-        """Store jobs, with one atomic round trip per chunk. Raises EngineUnavailable. The error's
-        `ids` are those of the jobs that are not known to be stored, and its `maybe_stored` is False
-        only if certainly none of these jobs was stored."""
-
-    @abstractmethod
-    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
-        """Store jobs with unique keys, each as if it were pushed alone. Returns for each the id of
-        the job that has its key now: its own, or that of the job to which it gave way, which counts
-        as skipped. A job that `replaces` deletes a waiting job that has the key, which counts as
-        replaced, in the same act; it gives way to a running one. Raises what `push` raises."""
-
-    def push_unique(self, jobs: UniquePushes) -> list[str]:
-        """As `push_tied`, in less time."""
-        return self.push_tied(jobs.tied())
-
-    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
-        """Store jobs in the lines of their gates, as if workers had parked them there, whether the
-        gates have room or not; and name the gates' limits. Raises what `push` raises."""
-        self.push([one.push for one in pushes])
+    def push(self, pushes: Sequence[Push]) -> list[str]:
+        """Store jobs, with one atomic round trip per chunk. Returns for each the id of the job that
+        has its unique key now: its own, or that of the job to which it gave way, which counts as
+        skipped. A job that `replaces` deletes a waiting job that has the key, which counts as
+        replaced, in the same act; it gives way to a running one. Jobs that wait for a gate are
+        stored as if workers had parked them there, whether it has room or not, and name its limit.
+        Raises EngineUnavailable. The error's `ids` are those of the jobs that are not known to be
+        stored, and its `maybe_stored` is False only if certainly none of these jobs was stored."""
 
     # workers
 

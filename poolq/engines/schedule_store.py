@@ -25,7 +25,6 @@ from poolq.engines import sanitize
 from poolq.engines.sanitize import number, to_text
 from poolq.jobs.message import Push
 from poolq.jobs.schedule_spec import Overlap
-from poolq.jobs.ties import UniqueRight
 
 #: When nobody is to look at a schedule; exact in a double.
 NEVER = 2**53 - 1
@@ -125,9 +124,9 @@ class Look(NamedTuple):
 class Tick(NamedTuple):
     """A schedule to advance from what was read of it (`hash`, `expected`) to its tick `due`, at
     which it is looked at again unless `at` is not 0. `pushes`: the jobs to store, the last of which
-    belongs to the tick `last`. `overlap`: what becomes of them if the last job is unfinished.
-    `unique`: the unique key that the job asks for, if it is a single one; see `push_tied`.
-    `left_out`: how many ticks that have come have no job, to be counted as skipped."""
+    belongs to the tick `last`; if they have a unique key, there is one at most. `overlap`: what
+    becomes of them if the last job is unfinished. `left_out`: how many ticks that have come have no
+    job, to be counted as skipped."""
 
     name: str
     hash: str
@@ -137,7 +136,6 @@ class Tick(NamedTuple):
     last: int = 0
     pushes: Sequence[Push] = ()
     at: int = 0
-    unique: UniqueRight | None = None
     left_out: int = 0
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from poolq import config
 from poolq.common.names import suggestion
-from poolq.engines.base import Check, Engine, JobPage, Push, StoredJob, TiedPush, Totals
+from poolq.engines.base import Check, Engine, JobPage, Push, StoredJob, Totals
 from poolq.engines.schedule_store import ScheduleStore
 from poolq.errors import Refused, UnknownJob
 from poolq.jobs import registry
@@ -73,11 +73,6 @@ class Storeless(Engine):
     registered = counts = nodes = limits = ids = _list_nothing
     retry = forget = cancel = move = request_cancel = cancel_requests = _list_nothing
 
-    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
-        """Treat each job like any other, because no stored job can have its key."""
-        self.push([one.push for one in pushes])
-        return [one.push.id for one in pushes]
-
     def totals(self) -> Totals:
         return {}
 
@@ -105,9 +100,11 @@ class NullEngine(Storeless):
 
     effect = "a dispatched job is checked and discarded"
 
-    def push(self, pushes: Sequence[Push]) -> None:
+    def push(self, pushes: Sequence[Push]) -> list[str]:
+        """Accept all jobs, because no stored job can have the key of one."""
         for push in pushes:
             decode(push.body)
+        return [push.id for push in pushes]
 
 
 class SyncEngine(Storeless):
@@ -121,18 +118,15 @@ class SyncEngine(Storeless):
         super().__init__(url, namespace)
         self._running: dict[str, str] = {}  # ids of unique jobs by key
 
-    def push(self, pushes: Sequence[Push]) -> None:
-        """Run all jobs in order, then raise the first error, if any."""
-        self.push_tied([TiedPush(push, None) for push in pushes])
-
-    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
-        """Do the same. A job gives way to one that runs and has its key until it ends, which
-        dispatches it, or runs in another thread."""
+    def push(self, pushes: Sequence[Push]) -> list[str]:
+        """Run all jobs in order, then raise the first error, if any. A job gives way to one that
+        runs and has its key until it ends, which dispatches it, or runs in another thread."""
         holders: list[str] = []
         first: Exception | None = None
-        for push, right in pushes:
+        for push in pushes:
+            key = push.unique.key if push.unique and push.unique.until == "end" else ""
             try:
-                holders.append(self._run(push, right.key if right and right.until == "end" else ""))
+                holders.append(self._run(push, key))
             except Exception as error:  # a job may raise anything
                 if first is None:
                     first = error

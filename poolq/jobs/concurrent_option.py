@@ -1,30 +1,18 @@
 """The option `concurrent`: a `Concurrent` whose key is computed at the dispatch.
 
-The job is stored in the line of its gate at once (`Engine.push_parked`), so that no worker has to
-ask it first. Whenever a worker claims such a job without a slot, it asks for one, as for the limits
-that `rate_limit()` returns.
+The job is stored in the wait list of its gate at once, so that no worker has to ask it first.
+Whenever a worker claims such a job without a slot, it asks for one, as for the limits that
+`rate_limit()` returns.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from poolq.common.names import path_of
 from poolq.errors import OptionError
 from poolq.jobs.concurrency import GATE_WINDOW, Concurrent
 from poolq.jobs.limits import Rule
-from poolq.jobs.message import Gate, Push
+from poolq.jobs.message import Gate
 from poolq.jobs.unique import key_of, lacking
-
-
-class ParkedPush(NamedTuple):
-    """A job to store in the line of a gate. It is due at once."""
-
-    push: Push
-    rule: Rule
-
-    @property
-    def id(self) -> str:
-        return self.push.id
 
 
 def gate_of(one: Concurrent, job: str, payload: object, index: int = -1) -> Gate:

@@ -9,20 +9,10 @@ from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, JobSettings, named_options
-from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DispatchOptions, Options
-from poolq.jobs.producer import (
-    max_payload,
-    send,
-    store,
-    store_some_parked,
-    store_tied,
-    store_unique,
-)
-from poolq.jobs.ties import TiedPush, UniquePushes, UniqueRight
-from poolq.jobs.unique import Unique
+from poolq.jobs.producer import max_payload, send, store
 
 
 def dispatch(
@@ -57,35 +47,17 @@ def dispatch_many(
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     limit = max_payload()
     template = MessageTemplate(label, shared)
-    special = template.is_special
     pushes: list[Push] = []
-    keys: list[str] = []
-    uniques: dict[int, Unique | None] = {}
-    lines: list[Rule | None] = []
     for index, item in enumerate(payloads):
         payload, own = item, template
         if isinstance(item, tuple):
             where = path_of(index)
             payload, changes = _pair(item, label, where)
             own = MessageTemplate(label, shared.changed(changes, f"{label}, {where}"))
-            uniques[index] = own.unique
         if bind is not None:
             payload = bind(payload)
         pushes.append(own.push(payload, limit, index))
-        if not (special or own.is_special):
-            continue
-        special = True
-        unique = own.unique
-        if unique is not None:
-            if len(keys) < index:
-                keys += [""] * (index - len(keys))
-            keys.append(unique.key(label, payload, index))
-        if own.concurrent is not None or lines:
-            lines += [None] * (index - len(lines))
-            lines.append(own.line(pushes[-1], payload, index))
-    if keys:
-        return _store_unique(pushes, keys, template.unique, uniques)
-    return store_some_parked(pushes, lines) if lines else store(pushes)
+    return store(pushes)
 
 
 def _settings(
@@ -98,22 +70,6 @@ def _settings(
         return label, named_options(label).changed(options, label), None
     settings = job.set(**options)
     return settings.name, settings.options, settings.bind
-
-
-def _store_unique(
-    pushes: list[Push], keys: list[str], shared: Unique | None, own: Mapping[int, Unique | None]
-) -> list[JobId]:
-    """Store jobs with these keys. Their rules are shared, but for the jobs with rules of their own,
-    given by index."""
-    if shared is not None and all(one is shared for one in own.values()):
-        return store_unique(UniquePushes(pushes, keys, shared.until, shared.lasts, shared.replaces))
-    keys += [""] * (len(pushes) - len(keys))
-    tied: list[TiedPush] = []
-    for index, (push, key) in enumerate(zip(pushes, keys, strict=True)):
-        rules = own.get(index, shared)
-        right = rules and UniqueRight(key, rules.until, rules.lasts, rules.replaces)
-        tied.append(TiedPush(push, right or None))
-    return store_tied(tied)
 
 
 def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:

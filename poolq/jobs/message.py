@@ -13,8 +13,10 @@ import msgspec
 from msgspec import Meta
 
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
+from poolq.common.unreadable import UNREADABLE
 from poolq.errors import BadMessage, NewerMessage
-from poolq.jobs.limits import OnLimit
+from poolq.jobs.limits import OnLimit, Rule
+from poolq.jobs.ties import UniqueKey
 
 MESSAGE_VERSION = 1
 MAX_HISTORY = 20
@@ -63,7 +65,8 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
 
 class Push(NamedTuple):
     """A job to store, due at `at` (since the epoch) or, if that is 0, after `delay` (both µs). It
-    expires `expires` microseconds after it is due; 0: never."""
+    expires `expires` microseconds after it is due; 0: never. `unique`: the unique key that it asks
+    for. `gate`: the gate in whose wait list it is stored, due at once; such a job is not unique."""
 
     id: str
     queue: str
@@ -71,6 +74,8 @@ class Push(NamedTuple):
     delay: int = 0
     at: int = 0
     expires: int = 0
+    unique: UniqueKey | None = None
+    gate: Rule | None = None
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -125,9 +130,6 @@ HISTORY_CAUSES = (
     "error", "released", "limited", "timeout", "crash", "unknown", "newer", "returned", "snoozed",
     "failed",
 )  # fmt: skip
-
-#: What msgspec raises for bytes that are not JSON, or not the expected JSON.
-UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Message)

@@ -10,7 +10,6 @@ from msgspec import Raw
 from poolq.jobs.callbacks import dispatching, encoded_headers
 from poolq.jobs.concurrent_option import gate_of, gate_rule
 from poolq.jobs.ids import new_id
-from poolq.jobs.limits import Rule
 from poolq.jobs.message import (
     MESSAGE_VERSION,
     NO_JITTER,
@@ -23,7 +22,7 @@ from poolq.jobs.message import (
 )
 from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.payload import check
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 
 #: The options that a message contains, except its queue.
 _STORED_OPTIONS = (
@@ -65,7 +64,7 @@ def with_options(body: bytes, options: Options) -> bytes:
 class MessageTemplate:
     """The encoded message of a job's name and options, with gaps for id and payload. `delay` is in
     microseconds, or None if the options give a point in time instead. `is_special`: whether a job
-    may not be stored like a plain one."""
+    has a unique key or a gate, which its payload names."""
 
     __slots__ = (
         "_before_id", "_before_payload", "_end", "_expires", "concurrent", "delay", "is_special",
@@ -108,15 +107,19 @@ class MessageTemplate:
         checked = check(payload, self.job, limit, index)
         id_ = new_id()
         end = self._end
+        key = rule = None
+        delay, at = self.options.due(self.job) if self.delay is None else (self.delay, 0)
         if dispatching and (headers := encoded_headers(self.job, self.queue)):
             end = b'%b,"headers":%b}' % (end.removesuffix(b"}"), headers)
-        if self.concurrent is not None:
-            gate = encode_gate(gate_of(self.concurrent, self.job, payload, index))
-            end = b'%b,"gate":%b}' % (end.removesuffix(b"}"), gate)
+        if self.is_special:
+            key = self.unique_key(payload, index)
+            if (one := self.concurrent) is not None:
+                gate = gate_of(one, self.job, payload, index)
+                end = b'%b,"gate":%b}' % (end.removesuffix(b"}"), encode_gate(gate))
+                if one.parks and key is None and delay <= 0 and not at:
+                    rule = gate_rule(gate)
         body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, end))
-        if self.delay is None:
-            return _new(Push, (id_, self.queue, body, *self.options.due(self.job), self._expires))
-        return _new(Push, (id_, self.queue, body, self.delay, 0, self._expires))
+        return _new(Push, (id_, self.queue, body, delay, at, self._expires, key, rule))
 
     def blank(self, payload: object, limit: int) -> bytes:
         """Return a message without headers whose id is BLANK_ID. Raises PayloadError."""
@@ -124,18 +127,10 @@ class MessageTemplate:
         parts = (self._before_id, BLANK_ID, self._before_payload, checked, self._end)
         return b"".join(parts)
 
-    def right(self, payload: object) -> UniqueRight | None:
-        """Return the unique key that a job with this payload asks for, if it is unique. `push` has
-        checked the payload. Raises PayloadError."""
-        return None if self.unique is None else self.unique.right(self.job, payload)
-
-    def line(self, push: Push, payload: object, index: int = -1) -> Rule | None:
-        """Return the rule in whose line `push`, made of this payload, is to be stored; None if it
-        is stored like any other job, and its worker asks for its limits. Raises PayloadError."""
-        one = self.concurrent
-        if one is None or not one.parks or self.unique is not None or push.delay > 0 or push.at:
-            return None
-        return gate_rule(gate_of(one, self.job, payload, index))
+    def unique_key(self, payload: object, index: int = -1) -> UniqueKey | None:
+        """Return the unique key that a job with this payload asks for, if it is unique. The payload
+        has been checked. Raises PayloadError."""
+        return None if self.unique is None else self.unique.asked(self.job, payload, index)
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":
         """Return a template with some options changed. Raises OptionError."""

@@ -90,8 +90,8 @@ def spec_of(
             "schedule it with set(delay=None)"
         )
     blank = template.blank(payload, max_payload())
-    right = template.right(payload)
-    spec = schedule_spec.make(when, blank, options, what, unique=right)
+    unique = template.unique_key(payload)
+    spec = schedule_spec.make(when, blank, options, what, unique=unique)
     return template.job, schedule_spec.encode(spec)
 
 

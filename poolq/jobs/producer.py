@@ -13,10 +13,10 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from poolq import config
 from poolq.common.backoff import ExponentialPause
@@ -24,21 +24,14 @@ from poolq.common.escaping import clean
 from poolq.config.engine_urls import sqlite_file
 from poolq.config.project import PROJECT_FILES
 from poolq.errors import EngineUnavailable
-from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.ids import HolderId, JobId
-from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.ties import TiedPush, UniquePushes
 
 if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
-T = TypeVar("T", Push, ParkedPush)
-U = TypeVar("U", Sequence[TiedPush], UniquePushes)
 _id_of = attrgetter("id")
-#: Creates a named tuple in a quarter of the time that its constructor takes.
-_new = tuple.__new__
 RETRY_SECONDS = 10.0
 
 
@@ -131,81 +124,23 @@ def max_payload() -> int:
 
 
 def send(template: MessageTemplate, payload: object) -> JobId:
-    """Store one job and return its id. Raises PayloadError, OptionError, EngineUnavailable."""
+    """Store one job. Returns its id or, if it gave way to another job, that of the other. Raises
+    PayloadError, OptionError, EngineUnavailable."""
     to, limit = _chosen.producer or _chosen.open()
     push = template.push(payload, limit)
-    if template.is_special:
-        if (unique := template.unique) is not None:
-            key = unique.key(template.job, payload)
-            rules = unique.until, unique.lasts, unique.replaces
-            alone: UniquePushes = _new(UniquePushes, ((push,), (key,), *rules))
-            (holder,) = _push_unique(to.push_unique, alone, 1)
-            return JobId(holder) if holder == push.id else HolderId(holder)
-        if (rule := template.line(push, payload)) is not None:
-            _push(to.push_parked, [ParkedPush(push, rule)])
-            return JobId(push.id)
-    try:
-        to.push([push])
-    except EngineUnavailable as error:
-        _retry_push(to.push, [push], error)
-    return JobId(push.id)
+    (holder,) = _push(to, [push])
+    return JobId(holder) if holder == push.id else HolderId(holder)
 
 
 def store(pushes: list[Push]) -> list[JobId]:
-    """Store these jobs, thousands in one round trip, and return their ids in order. Raises
-    EngineUnavailable with the `ids` of the jobs that may not be stored. Afterwards, the list is
-    empty: the ids are new objects for the collector, which would look at the jobs again, too."""
+    """Store these jobs, thousands in one round trip. Returns the ids in order; that of a job which
+    gave way is that of the job that has its unique key. Raises EngineUnavailable with the `ids` of
+    the jobs that may not be stored. Afterwards, the list is empty: the ids are new objects for the
+    collector, which would look at the jobs again, too."""
     to, _ = _chosen.producer or _chosen.open()
-    if pushes:
-        _push(to.push, pushes)
+    holders = _push(to, pushes) if pushes else []
     ids = list(map(_id_of, pushes))
     pushes.clear()
-    return list(map(JobId, ids))
-
-
-def store_some_parked(pushes: Sequence[Push], lines: Sequence[Rule | None]) -> list[JobId]:
-    """As `store`; those with a rule are stored in its line, after all others."""
-    to, _ = _chosen.producer or _chosen.open()
-    pairs = list(zip(pushes, lines, strict=True))
-    plain = [push for push, rule in pairs if rule is None]
-    parked = [ParkedPush(push, rule) for push, rule in pairs if rule is not None]
-    if plain:
-        try:
-            _push(to.push, plain)
-        except EngineUnavailable as error:
-            error.ids = (*error.ids, *map(_id_of, parked))
-            raise
-    if parked:
-        _push(to.push_parked, parked)
-    return list(map(JobId, map(_id_of, pushes)))
-
-
-def _push(push: Callable[[Sequence[T]], None], pushes: Sequence[T]) -> None:
-    try:
-        push(pushes)
-    except EngineUnavailable as error:
-        _retry_push(push, pushes, error)
-
-
-def store_tied(pushes: Sequence[TiedPush]) -> list[JobId]:
-    """Store those of these jobs whose unique keys are free. Returns for each the id of the job that
-    has its key. Raises EngineUnavailable as `store` does."""
-    to, _ = _chosen.producer or _chosen.open()
-    holders = _push_unique(to.push_tied, pushes, len(pushes))
-    return _ids_of([push.id for push, _ in pushes], holders)
-
-
-def store_unique(jobs: UniquePushes) -> list[JobId]:
-    """As `store_tied`. Afterwards, the list of jobs is empty, see `store`."""
-    to, _ = _chosen.producer or _chosen.open()
-    ids = list(map(_id_of, jobs.pushes))
-    holders = _push_unique(to.push_unique, jobs, len(ids)) if ids else []
-    if isinstance(jobs.pushes, list):
-        jobs.pushes.clear()
-    return _ids_of(ids, holders)
-
-
-def _ids_of(ids: list[str], holders: list[str]) -> list[JobId]:
     if holders == ids:  # as nearly always, and compared in no time
         return list(map(JobId, ids))
     return [
@@ -214,35 +149,28 @@ def _ids_of(ids: list[str], holders: list[str]) -> list[JobId]:
     ]
 
 
-def _push_unique(push: Callable[[U], list[str]], jobs: U, count: int) -> list[str]:
-    """Store jobs, and retry those that are certainly not stored. Raises EngineUnavailable."""
-    pauses: Iterator[bool] | None = None
-    while True:
-        try:
-            return push(jobs)
-        except EngineUnavailable as error:
-            pauses = pauses or _pauses()
-            # If some jobs are stored, it is not known to which jobs the others of them gave way.
-            if error.maybe_stored or 0 < len(error.ids) < count or not next(pauses, False):
-                raise
+def _push(to: "Engine", pushes: Sequence[Push]) -> list[str]:
+    try:
+        return to.push(pushes)
+    except EngineUnavailable as error:
+        return _retry_push(to, pushes, error)
 
 
-def _retry_push(
-    push: Callable[[Sequence[T]], None], pushes: Sequence[T], error: EngineUnavailable
-) -> None:
+def _retry_push(to: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> list[str]:
     """Retry the jobs that are certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
-    pauses = _pauses()
+    pauses, left = _pauses(), pushes
     while not error.maybe_stored:
-        missing = set(error.ids)
-        pushes = [one for one in pushes if one.id in missing] if missing else pushes
-        if not next(pauses, False):
+        missing = set(error.ids) or set(map(_id_of, left))
+        # It is not known to which jobs the others gave way.
+        if any(one.unique and one.id not in missing for one in left) or not next(pauses, False):
             break
+        left = [one for one in left if one.id in missing]
         try:
-            push(pushes)
-            return
+            holders = dict(zip(map(_id_of, left), to.push(left), strict=True))
+            return [holders.get(one.id, one.id) for one in pushes]
         except EngineUnavailable as again:
             error = again
-    ids = error.ids or [one.id for one in pushes]
+    ids = error.ids or list(map(_id_of, left))
     raise EngineUnavailable(str(error), ids=ids, maybe_stored=error.maybe_stored) from error
 
 

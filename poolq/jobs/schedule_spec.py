@@ -18,9 +18,10 @@ from poolq.common.durations import MAX_MICROSECONDS, SECOND, micros
 from poolq.common.escaping import shown
 from poolq.common.lengths import MAX_CRON_CHARS, MAX_SPEC_BYTES, MAX_ZONE_CHARS
 from poolq.common.recurrence import Recurrence
+from poolq.common.unreadable import UNREADABLE
 from poolq.errors import DurationError, ScheduleError
-from poolq.jobs.message import UNREADABLE, with_fields
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.message import with_fields
+from poolq.jobs.ties import UniqueKey
 
 SPEC_VERSION = 1
 Overlap = Literal["allow", "skip", "buffer"]
@@ -49,7 +50,7 @@ class ScheduleSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     overlap: Overlap = "allow"
     catch_up: Annotated[int, Meta(ge=ALL, le=MAX_MICROSECONDS)] = DAY
     jitter: Micros = 0
-    unique: UniqueRight | None = None
+    unique: UniqueKey | None = None
 
     @property
     def recurrence(self) -> Recurrence:
@@ -87,7 +88,7 @@ def make(
     options: Mapping[str, object],
     what: str,
     *,
-    unique: UniqueRight | None = None,
+    unique: UniqueKey | None = None,
 ) -> ScheduleSpec:
     """Read a declaration. Raises ScheduleError, whose text begins with `what`."""
     unknown = [name for name in options if name not in OPTIONS]

@@ -121,7 +121,7 @@ class Ticker:
             self._report(Note("info", text))
         last = plan.ticks[-1] if plan.ticks else 0
         return Tick(
-            one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes, unique=spec.unique,
+            one.name, one.hash, one.due, plan.due, spec.overlap, last, pushes,
             left_out=plan.left_out,
         )  # fmt: skip
 
@@ -171,7 +171,7 @@ def _push(spec: ScheduleSpec, name: str, tick: int) -> Push:
     at = tick + schedule_spec.delay_of(spec, name, tick)
     _, queue = schedule_spec.job_and_queue(spec)
     body = schedule_spec.body_of(spec, id_, tick)
-    return Push(id_, queue, body, 0, at, schedule_spec.expires_of(spec))
+    return Push(id_, queue, body, 0, at, schedule_spec.expires_of(spec), spec.unique)
 
 
 def _put_off(name: str, version: str, due: int, now: int) -> Tick:

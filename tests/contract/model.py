@@ -25,14 +25,12 @@ from poolq.engines.base import (
     DeathReport,
     EndedSlots,
     LimitUse,
-    ParkedPush,
     Push,
     QueueCounts,
     Recovered,
     Settlement,
     Step,
     StoredJob,
-    TiedPush,
 )
 from poolq.engines.schedule_store import TickEnd
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
@@ -51,7 +49,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.contract.model_keys import Keys
 
 Identity = tuple[str, int]
@@ -121,7 +119,7 @@ class Job:
     gates: frozenset[str] = frozenset()  # of which its claim has slots
     started: bool = False  # whether windows have counted the start of its claim
     cancelled: bool = False  # while it is claimed
-    right: UniqueRight | None = None
+    right: UniqueKey | None = None
     expires_at: int = 0
     expires: int = 0
 
@@ -228,51 +226,52 @@ class Model:
 
     # producers
 
-    def push(self, pushes: Sequence[Push]) -> None:
-        for one in pushes:
-            due = max(self.now, one.at) if one.at > 0 else self.now + max(0, one.delay)
-            wait = Wait(due, due) if due > self.now else None
-            job = Job(one.id, one.queue, one.body, due, self.epoch, wait=wait)
-            job.expires_at = due + one.expires if one.expires else 0
-            self.jobs[one.id] = job
-            self.queues.add(one.queue)
-
-    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
-        """Each waits for its gate, whose limit is the one named last."""
-        self.push([one.push for one in pushes])
-        self._forget_gates()
-        for push, rule in pushes:
-            job, line = self.jobs[push.id], identity(rule)
-            job.place, job.rules, job.lines = "parked", (rule,), {line}
-            self.named[job.queue, line] = rule
-            self.gates[rule.key] = rule.limit
-
-    def push_tied(self, pushes: Sequence[TiedPush], answer: Sequence[str]) -> None:
-        for (one, right), holder in zip(pushes, answer, strict=True):
-            assert right is not None
-            known = self.keys.holder(right.key, self.jobs, self.now)
-            if known is not None and right.replaces and known.place != "claimed":
-                self.keys.end(known)
-                self.totals[known.queue]["replaced"] += 1
-                del self.jobs[known.id]
-                known = None
-            expected = known.id if known else one.id
-            assert holder == expected, f"{holder} has {right.key}, and not {expected}"
-            if known is None:
-                self.push([one])
-                self.jobs[one.id].right = right
-                self.keys.held[right.key] = one.id
+    def push(self, pushes: Sequence[Push], answer: Sequence[str]) -> None:
+        if any(one.gate for one in pushes):
+            self._forget_gates()
+        for one, holder in zip(pushes, answer, strict=True):
+            expected = self._holder(one)
+            assert holder == expected, f"{holder} has {one.unique}, and not {expected}"
+            if expected == one.id:
+                self._store(one)
             else:
                 self.totals[one.queue]["skipped"] += 1
 
-    def tick(self, one: TiedPush, end: TickEnd) -> None:
+    def _holder(self, one: Push) -> str:
+        """Who has the job's unique key. A waiting job that it replaces is gone."""
+        if one.unique is None:
+            return one.id
+        known = self.keys.holder(one.unique.key, self.jobs, self.now)
+        if known is not None and one.unique.replaces and known.place != "claimed":
+            self.keys.end(known)
+            self.totals[known.queue]["replaced"] += 1
+            del self.jobs[known.id]
+            known = None
+        return known.id if known else one.id
+
+    def _store(self, one: Push) -> None:
+        due = max(self.now, one.at) if one.at > 0 else self.now + max(0, one.delay)
+        wait = Wait(due, due) if due > self.now else None
+        job = Job(one.id, one.queue, one.body, due, self.epoch, wait=wait)
+        job.expires_at = due + one.expires if one.expires else 0
+        self.jobs[one.id] = job
+        self.queues.add(one.queue)
+        if one.unique is not None:
+            job.right = one.unique
+            self.keys.held[one.unique.key] = one.id
+        if one.gate is not None:  # it waits, and its limit is the one named last
+            line = identity(one.gate)
+            job.place, job.rules, job.lines = "parked", (one.gate,), {line}
+            self.named[job.queue, line] = one.gate
+            self.gates[one.gate.key] = one.gate.limit
+
+    def tick(self, one: Push, end: TickEnd) -> None:
         """Follow the tick of a schedule whose job is unique."""
-        push, right = one
-        assert right is not None
-        known = self.keys.holder(right.key, self.jobs, self.now)
-        gives_way = known is not None and not (right.replaces and known.place != "claimed")
-        assert end == ("skipped" if gives_way else "stored"), f"{end}, and {known} has {right.key}"
-        self.push_tied([one], [known.id if known and gives_way else push.id])
+        assert one.unique is not None
+        known = self.keys.holder(one.unique.key, self.jobs, self.now)
+        gives_way = known is not None and not (one.unique.replaces and known.place != "claimed")
+        assert end == ("skipped" if gives_way else "stored"), f"{end}, and {known} has the key"
+        self.push([one], [known.id if known and gives_way else one.id])
 
     # workers
 

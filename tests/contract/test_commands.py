@@ -14,7 +14,7 @@ from poolq.jobs.message import State
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
 from poolq.jobs.retry import Bury, Release
-from poolq.jobs.ties import TiedPush, UniqueRight, Until
+from poolq.jobs.ties import UniqueKey, Until
 from tests.contract.helpers import HOUR, Worker, new_id, push
 from tests.support.cli import Command
 
@@ -25,17 +25,17 @@ def poolq(engine: Engine, tmp_path: Path) -> Command:
     return Command(tmp_path, POOLQ_ENGINE=engine.url, POOLQ_NAMESPACE=engine.namespace)
 
 
-def unique(key: str, until: Until = "end") -> TiedPush:
+def unique(key: str, until: Until = "end") -> Push:
     body = MessageTemplate("jobs:Sync", DEFAULTS).push({}, 1 << 20).body
-    return TiedPush(Push(new_id(), "q", body), UniqueRight(key, until, HOUR * (until == "time")))
+    return Push(new_id(), "q", body, unique=UniqueKey(key, until, HOUR * (until == "time")))
 
 
-def fail(engine: Engine, worker: Worker, *pushes: TiedPush) -> list[str]:
+def fail(engine: Engine, worker: Worker, *pushes: Push) -> list[str]:
     """Store jobs one after the other, and have each fail; their ids."""
     for one in pushes:
-        assert engine.push_tied([one]) == [one.push.id]
+        assert engine.push([one]) == [one.id]
         worker.end(worker.claim()[0], Bury(State(1)))
-    return [one.push.id for one in pushes]
+    return [one.id for one in pushes]
 
 
 @pytest.mark.parametrize("chosen", ["all", "ids"])
@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_the_retry_will_do(
         unique("taken"), unique("shared"), unique("shared"), unique("free"),
         unique("start", "start"), unique("timed", "time"),
     )  # fmt: skip
-    engine.push_tied([unique("taken"), unique("start", "start")])
+    engine.push([unique("taken"), unique("start", "start")])
     wanted = ["--all"] if chosen == "all" else ids
     before = poolq("failed", "retry", *wanted, "--dry-run", "--json")
     assert len(engine.failed()) == len(ids), "it was dry"
@@ -65,7 +65,7 @@ def test_a_dry_run_shows_only_what_would_be_retried(
     poolq: Command, engine: Engine, worker: Worker
 ) -> None:
     taken, free = fail(engine, worker, unique("taken"), unique("free"))
-    engine.push_tied([unique("taken")])
+    engine.push([unique("taken")])
     done = poolq("failed", "retry", "--all", "--dry-run")
     assert (done.code, free in done.out, taken in done.out) == (1, True, False)
     assert "1 job would be retried" in done.err

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from poolq.engines.base import Claim, EndedSlots, Engine, ParkedPush, Push, QueueCounts, Settlement
+from poolq.engines.base import Claim, EndedSlots, Engine, Push, QueueCounts, Settlement
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import DONE, Park
@@ -31,8 +31,8 @@ def mortal(engine: Engine, opened: OpenEngine) -> Iterator[Mortal]:
         yield CutConnection(opened(proxy.url, engine.namespace), proxy, engine)
 
 
-def parked(*names: str, rule: Rule = GATE) -> list[ParkedPush]:
-    return [ParkedPush(Push(new_id(), "q", name.encode()), rule) for name in names]
+def parked(*names: str, rule: Rule = GATE) -> list[Push]:
+    return [Push(new_id(), "q", name.encode(), gate=rule) for name in names]
 
 
 def running(engine: Engine) -> dict[str, int]:
@@ -84,8 +84,8 @@ def test_a_producer_that_parks(engine: Engine, mortal: Mortal) -> None:
     ways = set()
     for die in mortal.moments():
         pushes = [*parked("a", "b"), *parked("c", rule=OTHER)]
-        die(partial(mortal.engine.push_parked, pushes))
-        found = [one.push.body.decode() for one in pushes if engine.find(one.id)]
+        die(partial(mortal.engine.push, pushes))
+        found = [one.body.decode() for one in pushes if engine.find(one.id)]
         assert found in ([], ["a", "b", "c"])
         assert running(engine) == {}
         assert Survivors(engine).work_off(len(found)) == found
@@ -101,7 +101,7 @@ def test_a_worker_that_ends_a_job_and_is_given_a_parked_one(engine: Engine, mort
         (claim,) = worker.claim()
         assert engine.admit([GATE], (worker.name, claim)).wait == 0
         pushes = parked("a", "b")
-        engine.push_parked(pushes)
+        engine.push(pushes)
         die(partial(end_and_claim, mortal.engine, worker, claim))
         assert running(engine).get("k", 0) <= 1
         names = ["a", "b"] if engine.find(id_) is None else ["a", "b", "runs"]
@@ -129,7 +129,7 @@ def test_a_worker_that_takes_a_slot_and_leaves_the_one_before(
         push(engine, "first", "second")
         first, second = worker.claim(2)
         assert engine.admit([GATE], (worker.name, first)).wait == 0
-        engine.push_parked(parked("waits"))
+        engine.push(parked("waits"))
         die(
             partial(
                 mortal.engine.admit,
@@ -149,7 +149,7 @@ def test_a_keeper_that_recovers_a_job_with_a_slot(engine: Engine, mortal: Mortal
     ways = set()
     for die in mortal.moments():
         worker = Worker(engine, f"w-{new_id()}")
-        engine.push_parked(parked("runs", "waits"))
+        engine.push(parked("runs", "waits"))
         (claim,) = worker.claim()
         assert claim.gated
         die(partial(mortal.engine.recover, worker.name, None))

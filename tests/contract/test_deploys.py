@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import ASK, Claim, Engine, ParkedPush, Push, Settlement
+from poolq.engines.base import ASK, Claim, Engine, Push, Settlement
 from poolq.errors import Fenced
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
@@ -281,7 +281,7 @@ def test_what_a_dispatch_parks_counts_as_named_by_the_newest_code(
     engine: Engine, old: Worker
 ) -> None:
     rule = Rule("k", 1, GATE_WINDOW)
-    engine.push_parked([ParkedPush(Push(new_id(), "q", b"a"), rule)])
+    engine.push([Push(new_id(), "q", b"a", gate=rule)])
     (claim,) = old.claim()
     assert (claim.admitted, claim.asks) == (True, 0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import DeathReport, Engine, Push, QueueCounts, Settlement, TiedPush
+from poolq.engines.base import DeathReport, Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
@@ -18,7 +18,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -241,29 +241,29 @@ def test_a_push_of_thousands_stores_each_with_its_own_time(
     ]
 
 
-def tied(name: str, expires: int, delay: int = 0, *, replaces: bool = False) -> TiedPush:
-    right = UniqueRight("k", "end", 0, replaces)
-    return TiedPush(Push(new_id(), "q", name.encode(), delay, 0, expires), right)
+def tied(name: str, expires: int, delay: int = 0, *, replaces: bool = False) -> Push:
+    right = UniqueKey("k", "end", 0, replaces)
+    return Push(new_id(), "q", name.encode(), delay, 0, expires, unique=right)
 
 
 def test_a_job_with_a_unique_key_expires_too(engine: Engine, worker: Worker, clock: Clock) -> None:
     first, rival = tied("first", MINUTE, HOUR), tied("rival", MINUTE)
-    plain = TiedPush(Push(new_id(), "q", b"plain", 0, 0, SECOND), None)
-    assert engine.push_tied([first, rival, plain]) == [
-        first.push.id,
-        first.push.id,
-        plain.push.id,
+    plain = Push(new_id(), "q", b"plain", 0, 0, SECOND, unique=None)
+    assert engine.push([first, rival, plain]) == [
+        first.id,
+        first.id,
+        plain.id,
     ]
     begun = clock.now
-    assert expiry(engine, first.push.id) == begun + HOUR + MINUTE
-    assert expiry(engine, plain.push.id) == begun + SECOND
+    assert expiry(engine, first.id) == begun + HOUR + MINUTE
+    assert expiry(engine, plain.id) == begun + SECOND
     clock.forward(HOUR)
     claims = worker.claim(2)
     assert named(claims) == ["plain", "first"]
     assert [claim.expires_at for claim in claims] == [begun + SECOND, begun + HOUR + MINUTE]
     for claim in claims:
         worker.end(claim, EXPIRE)
-    assert engine.push_tied([rival]) == [rival.push.id], "its key is free"
+    assert engine.push([rival]) == [rival.id], "its key is free"
 
 
 @pytest.mark.parametrize("replaces", [False, True])
@@ -273,7 +273,7 @@ def test_nobody_gives_way_to_a_job_that_has_expired(
 ) -> None:
     """It would never run, nor would the other. One that runs has started in time."""
     late, next_one = tied("late", MINUTE), tied("next", HOUR, replaces=replaces)
-    engine.push_tied([late])
+    engine.push([late])
     if place != "ready":
         (claim,) = worker.claim()
     if place == "parked":
@@ -281,12 +281,12 @@ def test_nobody_gives_way_to_a_job_that_has_expired(
         worker.end(claim, Park((RULE,), 0))
     clock.forward(MINUTE)
     if place == "running":
-        assert engine.push_tied([next_one]) == [late.push.id]
+        assert engine.push([next_one]) == [late.id]
         assert total(engine, "skipped") == 1
         worker.end(claim)
-    assert engine.push_tied([next_one]) == [next_one.push.id]
+    assert engine.push([next_one]) == [next_one.id]
     assert total(engine, "skipped") == (place == "running")
     for claim in [claim for _ in range(2) for claim in worker.claim(2)]:
-        worker.end(claim, EXPIRE if claim.id == late.push.id else GIVE_BACK)
-    assert engine.push_tied([tied("rival", 0)]) == [next_one.push.id], "it has kept the key"
+        worker.end(claim, EXPIRE if claim.id == late.id else GIVE_BACK)
+    assert engine.push([tied("rival", 0)]) == [next_one.id], "it has kept the key"
     assert total(engine, "replaced") + total(engine, "expired") == (place != "running")

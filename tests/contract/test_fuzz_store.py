@@ -24,11 +24,10 @@ from poolq.engines.sql.session import TABLES, Query
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import schedule_spec
 from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Message, Push, State, encode
 from poolq.jobs.retry import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
-from poolq.jobs.ties import TiedPush, UniqueRight
+from poolq.jobs.ties import UniqueKey
 from poolq.keeper.ticker import Ticker
 from poolq.monitor import schedule_status
 from tests.contract.conftest import OpenEngine
@@ -65,12 +64,12 @@ def scene(engine: Engine) -> None:
 def rights(engine: Engine, worker: Worker) -> None:
     """Unique keys, slots, holds, limits that people have set, and a job to be cancelled."""
     for until, lasts in (("end", 0), ("start", 0), ("time", HOUR)):
-        right = UniqueRight(f"key {until}", until, lasts)  # type: ignore[arg-type]  # they are Until
-        engine.push_tied([TiedPush(Push(new_id(), "q", b"tied", expires=HOUR), right)])
+        right = UniqueKey(f"key {until}", until, lasts)  # type: ignore[arg-type]  # they are Until
+        engine.push([Push(new_id(), "q", b"tied", expires=HOUR, unique=right)])
     for claim in worker.claim(2):
         engine.admit([GATE], (worker.name, claim))
         engine.request_cancel([claim.id], HOUR)
-    engine.push_parked([ParkedPush(Push(new_id(), "q", b"waits"), GATE)])
+    engine.push([Push(new_id(), "q", b"waits", gate=GATE)])
     engine.admit([Rule("slide", 3, HOUR, 2, sliding=True)])
     engine.set_limit("mail", HOUR, 5)
     engine.hold("held", HOUR)
@@ -153,9 +152,9 @@ def schedule_acts(engine: Engine) -> Iterator[Callable[[], object]]:
 def right_acts(engine: Engine, ids: list[str]) -> Iterator[Callable[[], object]]:
     for until in ("end", "start", "time"):
         for replaces in (False, True):
-            right = UniqueRight(f"key {until}", until, HOUR, replaces)  # type: ignore[arg-type]
-            one = TiedPush(Push(new_id(), "q", b"tied"), right)
-            yield lambda one=one: engine.push_tied([one])
+            right = UniqueKey(f"key {until}", until, HOUR, replaces)  # type: ignore[arg-type]
+            one = Push(new_id(), "q", b"tied", unique=right)
+            yield lambda one=one: engine.push([one])
     yield lambda: engine.request_cancel(ids, 1)
     for node in ("n1", "n2"):
         yield lambda node=node: engine.cancel_requests(node)
@@ -192,14 +191,14 @@ def good_rights_count(engine: Engine) -> None:
     """Unique keys, holds, limits and slots do what they promise, and end."""
     worker = Worker(engine, "w9", "n9", queues=["fine"])
     first, second = (
-        TiedPush(Push(new_id(), "fine", b"tied"), UniqueRight("good", "end")) for _ in range(2)
+        Push(new_id(), "fine", b"tied", unique=UniqueKey("good", "end")) for _ in range(2)
     )
-    assert engine.push_tied([first]) == engine.push_tied([second]) == [first.push.id]
+    assert engine.push([first]) == engine.push([second]) == [first.id]
     (claim,) = worker.claim(9)
     gate = Rule("good gate", 1, GATE_WINDOW)
     assert engine.admit([gate], ("w9", claim)).wait == 0
     worker.end(claim)
-    assert engine.push_tied([second]) == [second.push.id]
+    assert engine.push([second]) == [second.id]
     assert engine.admit([gate], ("w9", worker.claim(9)[0])).wait == 0
     rule = Rule("good limit", 1, HOUR)
     assert engine.hold("good limit", HOUR) > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, LimitUse, ParkedPush, Push
+from poolq.engines.base import Engine, LimitUse, Push
 from poolq.errors import Fenced
 from poolq.jobs.concurrency import GATE_WINDOW, is_gate
 from poolq.jobs.limits import Admission, Rule
@@ -158,7 +158,7 @@ def test_a_worker_that_asks_again_as_the_answer_was_lost_gets_it_and_counts_once
 
     push(engine, "a", "b")
     if waits:
-        engine.push_parked([ParkedPush(Push(new_id(), "q", b"c"), GATE)])
+        engine.push([Push(new_id(), "q", b"c", gate=GATE)])
     for claim in worker.claim(2):
         first = engine.admit(rules, ("w1", claim))
         before = counted()

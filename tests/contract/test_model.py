@@ -28,12 +28,10 @@ from poolq.engines.base import (
     DeathReport,
     EndedSlots,
     Engine,
-    ParkedPush,
     Push,
     Settlement,
     Step,
     StoredJob,
-    TiedPush,
 )
 from poolq.engines.mysql import connecting
 from poolq.engines.mysql import engine as mysql_engine
@@ -58,7 +56,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import UniqueRight, Until
+from poolq.jobs.ties import UniqueKey, Until
 from tests.contract.helpers import HOUR, MS, SECOND, line, new_id, open_engine, registration
 from tests.contract.model import Model
 from tests.support.clock import Clock
@@ -165,44 +163,40 @@ class World:
         pushes = [
             Push(one, queue, b"%d" % kind, delay, at, EXPIRES.get(kind, 0)) for one, kind in pairs
         ]
-        self.other.push(pushes)
-        self.model.push(pushes)
+        self.model.push(pushes, self.other.push(pushes))
 
     def push_parked(
         self, ids: Sequence[str], dispatched: tuple[Rule, int], queue: str, expires: int
     ) -> None:
         rule, kind = dispatched
-        pushes = [ParkedPush(Push(one, queue, b"%d" % kind, expires=expires), rule) for one in ids]
-        self.other.push_parked(pushes)
-        self.model.push_parked(pushes)
+        pushes = [Push(one, queue, b"%d" % kind, expires=expires, gate=rule) for one in ids]
+        self.model.push(pushes, self.other.push(pushes))
 
     def push_unique(
         self, ids: Sequence[str], kind: int, queue: str, key: str, right: tuple[Until, bool]
     ) -> None:
         self.learn()
         pushes = [
-            TiedPush(Push(one, queue, b"%d" % kind), UniqueRight(key, right[0], 0, right[1]))
+            Push(one, queue, b"%d" % kind, unique=UniqueKey(key, right[0], 0, right[1]))
             for one in ids
         ]
-        self.model.push_tied(pushes, self.other.push_tied(pushes))
+        self.model.push(pushes, self.other.push(pushes))
 
     def tick(self, id: str, kind: int, queue: str, key: str, until: tuple[Until, bool]) -> None:
         """A schedule is due whose job is unique. The tick is repeated, as by another keeper."""
         self.learn()
         now, store = self.clock.now, self.other.schedules
-        push = Push(id, queue, b"%d" % kind, 0, now)
-        right = UniqueRight(key, until[0], 0, until[1])
+        unique = UniqueKey(key, until[0], 0, until[1])
+        push = Push(id, queue, b"%d" % kind, 0, now, unique=unique)
         assert store.put(NewSchedule("s", "abcd", b"spec", now)) == "added"
-        tick = Tick(
-            "s", "abcd", now, now + HOUR, last=now, pushes=[push], unique=right, left_out=kind
-        )
+        tick = Tick("s", "abcd", now, now + HOUR, last=now, pushes=[push], left_out=kind)
         (end,) = store.tick([tick])
         assert store.tick([tick]) == ["lost"]
         found = store.get("s")
         assert found is not None
         assert (found.ticks, found.skipped) == (end == "stored", kind + (end == "skipped"))
         assert store.remove("s") == "removed"
-        self.model.tick(TiedPush(push, right), end)
+        self.model.tick(push, end)
 
     def learn(self) -> None:
         """Look up who has the keys of which the model is not sure."""
@@ -745,7 +739,7 @@ class Lockstep(RuleBasedStateMachine):
 
     def push_parked(self, count: int, dispatched: Any, queue: str, expires: int) -> None:
         ids = [new_id() for _ in range(count)]
-        self.all(lambda world: world.push_parked(ids, dispatched, queue, expires))
+        self.all(lambda world: world.push(ids, dispatched, queue, expires))
 
     def dispatch(self, kinds: Sequence[int]) -> None:
         self.push(kinds, "a", 0, 0)

@@ -11,7 +11,7 @@ from poolq.engines.redis import scripts
 from poolq.engines.redis.engine import RedisEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
-from poolq.jobs.ties import TiedPush, UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.contract.helpers import HOUR, Worker, every_engine, new_id
 from tests.contract.test_odd_rows import change, write
 
@@ -19,9 +19,9 @@ from tests.contract.test_odd_rows import change, write
 AHEAD = [MAX_MICROSECONDS + HOUR, 2**53, 2**61, 2**63 - 1]
 
 
-def tied(key: str = "k", until: str = "end") -> TiedPush:
-    right = UniqueRight(key, until, HOUR if until == "time" else 0)  # type: ignore[arg-type]  # it is
-    return TiedPush(Push(new_id(), "q", b"tied"), right)
+def tied(key: str = "k", until: str = "end") -> Push:
+    right = UniqueKey(key, until, HOUR if until == "time" else 0)  # type: ignore[arg-type]  # it is
+    return Push(new_id(), "q", b"tied", unique=right)
 
 
 def ends_at(engine: Engine, ahead: int) -> int:
@@ -48,24 +48,24 @@ def test_a_hold_beyond_100_years_is_over(engine: Engine, ahead: int) -> None:
 @pytest.mark.parametrize("ends", [*AHEAD, -1, -(2**61)])
 def test_a_unique_key_beyond_100_years_is_free(engine: Engine, ends: int, replaces: bool) -> None:
     first = tied(until="time")
-    assert engine.push_tied([first]) == [first.push.id]
+    assert engine.push([first]) == [first.id]
     at = ends_at(engine, ends) if ends > 0 else ends
     if isinstance(engine, RedisEngine):
-        write(engine, "SET", "unique:k", b"%d %b" % (at, first.push.id.encode()))
+        write(engine, "SET", "unique:k", b"%d %b" % (at, first.id.encode()))
     else:
         change(engine, "UPDATE {unique_keys} SET ends = ?", at)
     second = tied(until="time")
     second = second._replace(unique=second.unique._replace(replaces=replaces))  # type: ignore[union-attr]  # it is one
-    assert engine.push_tied([second]) == [second.push.id]
+    assert engine.push([second]) == [second.id]
     third = tied(until="time")
-    assert engine.push_tied([third]) == [second.push.id], "which has it now"
+    assert engine.push([third]) == [second.id], "which has it now"
 
 
 @every_engine
 @pytest.mark.parametrize("replaces", [False, True])
 @pytest.mark.timeout(60)
 def test_a_unique_key_of_no_job_holds_up_no_push(engine: Engine, replaces: bool) -> None:
-    engine.push_tied([tied(until="time")])
+    engine.push([tied(until="time")])
     at = ends_at(engine, HOUR)
     if isinstance(engine, RedisEngine):
         write(engine, "SET", "unique:k", b"%d " % at)
@@ -73,20 +73,20 @@ def test_a_unique_key_of_no_job_holds_up_no_push(engine: Engine, replaces: bool)
         change(engine, "UPDATE {unique_keys} SET id = ''")
     second = tied(until="time")
     second = second._replace(unique=second.unique._replace(replaces=replaces))  # type: ignore[union-attr]  # it is one
-    assert engine.push_tied([second])[0] in ("", second.push.id)
+    assert engine.push([second])[0] in ("", second.id)
 
 
 @pytest.mark.parametrize("count", [b"x", b"1.5", b"9223372036854775807", b"", b"-3"])
 @pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
 def test_a_count_of_jobs_with_rights_that_is_none(engine: Engine, count: bytes) -> None:
     first = tied()
-    engine.push_tied([first])
+    engine.push([first])
     write(engine, "SET", "ties", count)
     more = [tied(key) for key in "abc"]
-    assert engine.push_tied(more) == [one.push.id for one in more]
+    assert engine.push(more) == [one.id for one in more]
     assert Worker(engine).drain() == ["tied"] * 4
     again = tied()
-    assert engine.push_tied([again]) == [again.push.id], "the key is free"
+    assert engine.push([again]) == [again.id], "the key is free"
 
 
 def test_lua_knows_the_same_limits() -> None:

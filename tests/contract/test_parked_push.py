@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from poolq.engines.base import Engine, ParkedPush, Push, QueueCounts
+from poolq.engines.base import Engine, Push, QueueCounts
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK, DONE, GIVE_BACK
 from tests.contract.helpers import (
@@ -27,10 +27,9 @@ def push_parked(
     engine: Engine, *names: str, rule: Rule | None = None, queue: str = "q", expires: int = 0
 ) -> list[str]:
     pushes = [
-        ParkedPush(Push(new_id(), queue, name.encode(), expires=expires), rule or gate())
-        for name in names
+        Push(new_id(), queue, name.encode(), expires=expires, gate=rule or gate()) for name in names
     ]
-    engine.push_parked(pushes)
+    engine.push(pushes)
     return [one.id for one in pushes]
 
 

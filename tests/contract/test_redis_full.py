@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from poolq.cli.stored import doctor
-from poolq.engines.base import Check, Push, Settlement, TiedPush
+from poolq.engines.base import Check, Push, Settlement
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import EngineFull, EngineUnavailable
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import Bury, Park, Release
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, bury, new_id, push
@@ -45,11 +45,11 @@ def full(
 
 
 def test_new_jobs_are_refused(full: Full) -> None:
-    unique = TiedPush(Push(new_id(), "q", b"a"), UniqueRight("k", "end"))
+    unique = Push(new_id(), "q", b"a", unique=UniqueKey("k", "end"))
     for refused in (
         lambda: push(full.engine, "a"),
         lambda: push(full.engine, "a", expires=HOUR),
-        lambda: full.engine.push_tied([unique]),
+        lambda: full.engine.push([unique]),
     ):
         with pytest.raises(EngineUnavailable, match="is full"):
             refused()

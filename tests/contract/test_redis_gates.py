@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import redis
 
-from poolq.engines.base import EndedSlots, Engine, ParkedPush, Push, Settlement
+from poolq.engines.base import EndedSlots, Engine, Push, Settlement
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.retry import DONE
 from tests.contract.helpers import HOUR, Worker, died, gate, new_id, push
@@ -66,7 +66,7 @@ def test_slots_of_ended_jobs_are_free_also_if_the_next_one_asks_another_gate(
     first, second = worker.claim(2)
     rules = [gate("alone", 1), Rule("wide", 9, HOUR)]
     assert engine.admit(rules, (worker.name, first)) == Admission(0)
-    engine.push_parked([ParkedPush(Push(new_id(), "r", b"x"), gate("pair", 1))])
+    engine.push([Push(new_id(), "r", b"x", gate=gate("pair", 1))])
     ended = [EndedSlots(first, rules)]
     assert engine.admit([gate("pair", 2)], (worker.name, second), ended) == Admission(0)
     assert left(client, engine) == ["gate:pair", "gated", "gatequeues:pair", "gates"]

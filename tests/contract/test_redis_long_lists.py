@@ -15,7 +15,7 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, Park, Release
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, stored
 from tests.support.clock import Clock
 
@@ -131,9 +131,8 @@ def test_the_list_does_not_grow_with_what_is_replaced(
     """However often the jobs of 1,000 keys are replaced behind a long backlog."""
     engine.pause("q")
     for _ in range(8):
-        pushes = [Push(new_id(), "q", f"k{n}".encode(), 0, 0, 0) for n in range(1000)]
-        rights = [UniqueRight(f"k{n}", "start", 0, True) for n in range(1000)]
-        engine.push_tied([*zip(pushes, rights, strict=True)])  # type: ignore[list-item]
+        keys = [UniqueKey(f"k{n}", "start", 0, True) for n in range(1000)]
+        engine.push([Push(new_id(), "q", one.key.encode(), unique=one) for one in keys])
     assert count_of(engine).ready == LONG + 1000
     assert 0 < asked(engine, b"LLEN", "ready:q") <= 2 * (LONG + 1000) + 10
     engine.resume("q")

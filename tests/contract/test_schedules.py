@@ -22,7 +22,7 @@ from poolq.jobs import schedule_spec
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Release
 from poolq.jobs.schedule_spec import Overlap
-from poolq.jobs.ties import TiedPush, UniqueRight
+from poolq.jobs.ties import UniqueKey
 from poolq.keeper import ticker as keeper
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
@@ -68,7 +68,7 @@ class Ticker:
 
     engine: Engine
     overlap: Overlap = "allow"
-    unique: UniqueRight | None = None
+    unique: UniqueKey | None = None
     jobs: list[str] = field(default_factory=list)
 
     def due(self) -> list[Scheduled]:
@@ -76,12 +76,11 @@ class Ticker:
 
     def make(self, one: Scheduled, due: int = 0, jobs: int = 1) -> Tick:
         bodies = [f"{one.name} {n}" if n else one.name for n in range(jobs)]
-        pushes = [Push(new_id(), "q", body.encode(), 0, one.due) for body in bodies]
+        made = [Push(new_id(), "q", body.encode(), 0, one.due) for body in bodies]
+        pushes = [push._replace(unique=self.unique) for push in made]
         self.jobs += [push.id for push in pushes]
         later = due or one.due + HOUR
-        return Tick(
-            one.name, one.hash, one.due, later, self.overlap, one.due, pushes, unique=self.unique
-        )
+        return Tick(one.name, one.hash, one.due, later, self.overlap, one.due, pushes)
 
     def tick(self, *schedules: Scheduled, due: int = 0, jobs: int = 1) -> Sequence[str]:
         made = [self.make(one, due, jobs) for one in schedules]
@@ -193,7 +192,7 @@ def test_of_many_keepers_that_see_a_tick_one_stores_its_job(
 def test_ticks_and_dispatches_that_replace_each_other_leave_one_job(
     engine: Engine, store: ScheduleStore, opened: OpenEngine, threads: ThreadPoolExecutor
 ) -> None:
-    right = UniqueRight("k", "start", 0, True)
+    right = UniqueKey("k", "start", 0, True)
     declared = [new(f"s{n}") for n in range(4)]
     engines = [opened(engine.url, engine.namespace) for _ in range(4)]
     for number in range(2):
@@ -202,8 +201,8 @@ def test_ticks_and_dispatches_that_replace_each_other_leave_one_job(
 
     def act(number: int) -> int:
         if number >= 2:
-            jobs = [TiedPush(Push(new_id(), "q", b"dispatched"), right) for _ in range(12)]
-            return sum(engines[number].push_tied([one]) == [one.push.id] for one in jobs)
+            jobs = [Push(new_id(), "q", b"dispatched", unique=right) for _ in range(12)]
+            return sum(engines[number].push([one]) == [one.id] for one in jobs)
         ticker, made = Ticker(engines[number], unique=right), 0
         while due := [one for one in ticker.due() if one.due < PAST + 3 * HOUR]:
             made += list(ticker.tick(*due)).count("stored")
@@ -226,9 +225,9 @@ def test_several_missed_ticks_are_stored_together(
     assert named(worker.claim(9)) == ["a", "a 1", "a 2"]
 
 
-@pytest.mark.parametrize("right", [None, UniqueRight("k", "end")])
+@pytest.mark.parametrize("right", [None, UniqueKey("k", "end")])
 def test_ticks_without_a_job_are_counted(
-    engine: Engine, store: ScheduleStore, ticker: Ticker, right: UniqueRight | None
+    engine: Engine, store: ScheduleStore, ticker: Ticker, right: UniqueKey | None
 ) -> None:
     ticker.overlap, ticker.unique = "skip", right
     declare(store, new())
@@ -365,16 +364,16 @@ def test_buffer_puts_a_tick_off_until_the_job_before_is_finished(
 # Declarations.
 
 
-def dispatch(engine: Engine, right: UniqueRight) -> tuple[str, str]:
+def dispatch(engine: Engine, right: UniqueKey) -> tuple[str, str]:
     """Push a unique job. Returns its id, and the id of the job that has the key."""
-    job = Push(new_id(), "q", b"dispatched")
-    return job.id, engine.push_tied([TiedPush(job, right)])[0]
+    job = Push(new_id(), "q", b"dispatched", unique=right)
+    return job.id, engine.push([job])[0]
 
 
 def test_a_tick_whose_key_another_job_has_is_skipped(
     engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
 ) -> None:
-    ticker.unique = UniqueRight("k", "end")
+    ticker.unique = UniqueKey("k", "end")
     declare(store, new())
     first, _ = dispatch(engine, ticker.unique)
     (one,) = ticker.due()
@@ -398,7 +397,7 @@ def test_a_tick_whose_key_another_job_has_is_skipped(
 def test_a_ticks_job_replaces_the_one_that_waits(
     engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
 ) -> None:
-    ticker.unique = UniqueRight("k", "start", 0, True)
+    ticker.unique = UniqueKey("k", "start", 0, True)
     declare(store, new())
     dispatch(engine, ticker.unique)
     for tick in (1, 2):
@@ -414,9 +413,9 @@ def test_a_ticks_job_replaces_the_one_that_waits(
 def test_a_ticks_job_does_not_replace_what_runs(
     engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
 ) -> None:
-    ticker.unique = UniqueRight("k", "start", 0, True)
+    ticker.unique = UniqueKey("k", "start", 0, True)
     declare(store, new())
-    dispatch(engine, UniqueRight("k", "end"))
+    dispatch(engine, UniqueKey("k", "end"))
     (claim,) = worker.claim()
     assert ticker.tick(*ticker.due()) == ["skipped"]
     assert (got(store).skipped, total(engine, "skipped")) == (1, 1)
@@ -428,10 +427,14 @@ def test_of_several_ticks_with_one_key_the_first_stores_its_job(
     engine: Engine, store: ScheduleStore, ticker: Ticker
 ) -> None:
     declare(store, new("a"), new("b"), new("c"))
-    one, two, plain = (ticker.make(schedule) for schedule in ticker.due())
-    right = UniqueRight("k", "end")
-    ticks = [one._replace(unique=right), two._replace(unique=right), plain]
-    assert store.tick(ticks) == ["stored", "skipped", "stored"]
+    first, second, third = ticker.due()
+    plain = ticker.make(third)
+    ticker.unique = UniqueKey("k", "end")
+    assert store.tick([ticker.make(first), ticker.make(second), plain]) == [
+        "stored",
+        "skipped",
+        "stored",
+    ]
     assert [(each.ticks, each.skipped) for each in store.all()] == [(1, 0), (0, 1), (1, 0)]
     assert (total(engine, "skipped"), count_of(engine).ready) == (1, 2)
 
@@ -439,7 +442,7 @@ def test_of_several_ticks_with_one_key_the_first_stores_its_job(
 def test_the_overlap_is_asked_before_the_key(
     engine: Engine, store: ScheduleStore, ticker: Ticker
 ) -> None:
-    ticker.unique, ticker.overlap = UniqueRight("k", "start", 0, True), "buffer"
+    ticker.unique, ticker.overlap = UniqueKey("k", "start", 0, True), "buffer"
     declare(store, new())
     assert ticker.tick(*ticker.due()) == ["stored"]
     assert ticker.tick(*ticker.due()) == ["waiting"]

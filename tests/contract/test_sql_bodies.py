@@ -10,8 +10,7 @@ import pytest
 from poolq.engines.base import CLAIM_BYTES, Push, Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.engines.sqlite.engine import CHUNK_BYTES
-from poolq.engines.sqlite.session import SQLiteSession
+from poolq.engines.sqlite.session import CHUNK_BYTES, SQLiteSession
 from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, count_of, push
@@ -80,13 +79,14 @@ def test_a_push_blocks_others_for_a_few_megabytes_at_most(
     engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
     assert isinstance(engine, SQLiteEngine)
     stored = []
-    store = SQLiteSession.push
+    store = SQLiteSession.store
 
-    def noting(session: SQLiteSession, pushes: Sequence[Push]) -> None:
-        stored.append(sum(len(one.body) for one in pushes))
-        store(session, pushes)
+    def noting(session: SQLiteSession, pushes: Sequence[Push]) -> int:
+        count = store(session, pushes)
+        stored.append(sum(len(one.body) for one in pushes[:count]))
+        return count
 
-    monkeypatch.setattr(SQLiteSession, "push", noting)
+    monkeypatch.setattr(SQLiteSession, "store", noting)
     push(engine, *("x" * (big * MIB) for _ in range(6)), *"abc")
     assert len(stored) > 1
     assert max(stored) <= max(CHUNK_BYTES, big * MIB) + 3

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from poolq.engines.base import Engine, ParkedPush, Push, Settlement
+from poolq.engines.base import Engine, Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.session import MySQLSession
 from poolq.jobs.concurrency import GATE_WINDOW
@@ -66,7 +66,7 @@ def test_a_parked_job_that_is_given_a_slot(
     else:
         rule = Rule("k", 1 if kind == "gate of one" else 10, GATE_WINDOW)
         pushes = [Push(new_id(), "bulk", b"") for _ in range(JOBS + 20)]
-        engine.push_parked([ParkedPush(one, rule) for one in pushes])
+        engine.push([one._replace(gate=rule) for one in pushes])
     worker.queues = queues
     granted(worker, 10, want)
     with counting(engine) as sent:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poolq.engines.base import ParkedPush, Push, Settlement
+from poolq.engines.base import Push, Settlement
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limit_windows import MAX_DELETED
@@ -80,7 +80,7 @@ def plain(engine: SQLEngine) -> list[tuple[int, int]]:
 def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -> None:
     for key, limits in (("one", (2, 1, 3)), ("two", (1,))):
         rules = [Rule(key, limit, GATE_WINDOW) for limit in limits]
-        sql.push_parked([ParkedPush(Push(new_id(), key, b""), rule) for rule in rules])
+        sql.push([Push(new_id(), key, b"", gate=rule) for rule in rules])
     two = Worker(sql, "w2", queues=["two"])
     two.end(two.claim()[0])
     assert two.claim() == []  # so the line is gone, too
@@ -96,7 +96,7 @@ def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -
 def test_a_gate_whose_row_is_gone_has_the_limit_of_the_line(sql: SQLEngine) -> None:
     """A keeper may delete it at the moment at which a job is parked."""
     rules = [Rule("k", limit, GATE_WINDOW) for limit in (2, 1, 3)]
-    sql.push_parked([ParkedPush(Push(new_id(), "q", b""), rule) for rule in rules])
+    sql.push([Push(new_id(), "q", b"", gate=rule) for rule in rules])
     sql.session.transact(lambda tx: tx.later(Query("DELETE FROM {windows}")))
     worker = Worker(sql)
     assert [len(worker.claim()) for _ in range(4)] == [1, 1, 1, 0]

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from poolq.engines.base import Push, TiedPush
+from poolq.engines.base import Push
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.engines.sqlite.checks import filesystem
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, count_of, named, new_id, push, total
@@ -123,12 +123,12 @@ def test_a_job_that_gives_way_is_counted_in_the_act_that_finds_it_out(
     sqlite: SQLiteEngine,
 ) -> None:
     """One transaction, so that no death can come in between."""
-    first, second = (TiedPush(Push(new_id(), "q", b"a"), UniqueRight("k", "end")) for _ in range(2))
-    sqlite.push_tied([first])
+    first, second = (Push(new_id(), "q", b"a", unique=UniqueKey("k", "end")) for _ in range(2))
+    sqlite.push([first])
     seen: list[str] = []
     raw = sqlite.session.raw()
     raw.set_trace_callback(seen.append)
-    assert sqlite.push_tied([second]) == [first.push.id]
+    assert sqlite.push([second]) == [first.id]
     raw.set_trace_callback(None)
     assert [one for one in seen if one in ("BEGIN IMMEDIATE", "COMMIT")] == [
         "BEGIN IMMEDIATE",

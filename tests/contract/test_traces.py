@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from poolq.engines.base import Engine, Push, Settlement, TiedPush
+from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, EXPIRE, GIVE_BACK, Bury, Failing, Park, Release, ReleaseUntil
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.contract.helpers import HOUR, Worker, bury, died, full, new_id, park, push
 from tests.contract.traces import everything
 
@@ -36,7 +36,7 @@ def expired(engine: Engine, worker: Worker) -> None:
 
 def expired_with_a_unique_key(engine: Engine, worker: Worker) -> None:
     job = Push(new_id(), "q", b"body", expires=1)
-    engine.push_tied([TiedPush(job, UniqueRight("history", "end"))])
+    engine.push([job._replace(unique=UniqueKey("history", "end"))])
     worker.end(worker.claim()[0], EXPIRE)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Engine, ParkedPush, Push, Settlement
+from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK, Park
@@ -20,7 +20,7 @@ def line_up(engine: Engine, worker: Worker, count: int, *rules: Rule, queue: str
     if rules[0].window == GATE_WINDOW:
         for rule in rules:
             pushes = [Push(new_id(), queue, name.encode()) for name in names]
-            engine.push_parked([ParkedPush(one, rule) for one in pushes])
+            engine.push([one._replace(gate=rule) for one in pushes])
         return
     push(engine, *(names * len(rules)), queue=queue)
     claims = worker.claim(count * len(rules), [queue])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import Engine, Push, Settlement, TiedPush, UniquePushes
+from poolq.engines.base import Engine, Push, Settlement
 from poolq.engines.sanitize import to_text
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
@@ -22,7 +22,7 @@ from poolq.jobs.retry import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import Ties, UniqueRight, UniqueTie, Until, encode, tie
+from poolq.jobs.ties import Ties, UniqueKey, UniqueTie, Until, encode
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -53,40 +53,40 @@ def tied(
     queue: str = "q",
     delay: int = 0,
     at: int = 0,
-) -> TiedPush:
-    right = UniqueRight(key, until, lasts, replaces) if key else None
-    return TiedPush(Push(new_id(), queue, name.encode(), delay, at), right)
+) -> Push:
+    right = UniqueKey(key, until, lasts, replaces) if key else None
+    return Push(new_id(), queue, name.encode(), delay, at, unique=right)
 
 
-def send(engine: Engine, *pushes: TiedPush) -> list[bool]:
+def send(engine: Engine, *pushes: Push) -> list[bool]:
     """Push jobs. Returns whether each was stored."""
-    ids = engine.push_tied(pushes)
-    return [id_ == one.push.id for id_, one in zip(ids, pushes, strict=True)]
+    ids = engine.push(pushes)
+    return [id_ == one.id for id_, one in zip(ids, pushes, strict=True)]
 
 
 def is_free(engine: Engine, key: str = "k") -> bool:
     """Whether a new job gets the key. It does not keep it."""
     one = tied("probe", key)
-    stored_now = engine.push_tied([one]) == [one.push.id]
-    assert engine.cancel([one.push.id]) == ([one.push.id] if stored_now else [])
+    stored_now = engine.push([one]) == [one.id]
+    assert engine.cancel([one.id]) == ([one.id] if stored_now else [])
     return stored_now
 
 
 @every_engine
 def test_a_job_gives_way_to_the_one_that_has_its_key(engine: Engine) -> None:
     first, second, other = tied("a"), tied("b"), tied("c", "other")
-    assert engine.push_tied([first]) == [first.push.id]
-    assert engine.push_tied([second]) == [first.push.id]
-    assert engine.push_tied([other]) == [other.push.id]
-    assert engine.find(second.push.id) is None
+    assert engine.push([first]) == [first.id]
+    assert engine.push([second]) == [first.id]
+    assert engine.push([other]) == [other.id]
+    assert engine.find(second.id) is None
     assert count_of(engine).ready == 2
     assert total(engine, "skipped") == 1
 
 
 def test_duplicates_in_one_call_give_way_to_the_first(engine: Engine, worker: Worker) -> None:
     pushes = [tied("a"), tied("plain", ""), tied("b"), tied("c", "x"), tied("d"), tied("e", "x")]
-    first, plain, _, third, _, _ = (one.push.id for one in pushes)
-    assert engine.push_tied(pushes) == [first, plain, first, third, first, third]
+    first, plain, _, third, _, _ = (one.id for one in pushes)
+    assert engine.push(pushes) == [first, plain, first, third, first, third]
     assert worker.drain() == ["a", "plain", "c"]
     assert total(engine, "skipped") == 3
     assert is_free(engine)
@@ -159,7 +159,7 @@ def test_a_waiting_job_has_its_key_wherever_it_waits(
 def test_a_key_is_free_after_a_cancellation_and_a_purge(engine: Engine, delay: int) -> None:
     one = tied("a", delay=delay)
     send(engine, one)
-    assert engine.cancel([one.push.id]) == [one.push.id]
+    assert engine.cancel([one.id]) == [one.id]
     assert is_free(engine)
     names = [f"key {n}" for n in range(7)]
     send(engine, *(tied(name, name, delay=delay) for name in names), tied("plain", ""))
@@ -260,7 +260,7 @@ def test_a_failed_job_whose_key_another_has_stays_failed(engine: Engine, worker:
     send(engine, tied("a"), tied("lone", "x"))
     for claim in worker.claim(2):
         worker.end(claim, Bury(State(1)))
-    (holder,) = engine.push_tied([tied("b")])
+    (holder,) = engine.push([tied("b")])
     lone, failed = (one.id for one in engine.failed())
     assert stored(engine, failed).holder == holder
     assert engine.retry([failed, lone], {failed: b"new", lone: b"lone again"}) == [lone]
@@ -291,9 +291,9 @@ def test_of_two_failed_jobs_with_one_key_the_older_returns(engine: Engine, worke
 def test_a_moved_job_keeps_its_key(engine: Engine) -> None:
     one = tied("a")
     send(engine, one)
-    assert engine.move([one.push.id], "other") == [one.push.id]
+    assert engine.move([one.id], "other") == [one.id]
     assert not is_free(engine)
-    assert stored(engine, one.push.id).ties == Ties(UniqueTie("k", "end"))
+    assert stored(engine, one.id).ties == Ties(UniqueTie("k", "end"))
     assert Worker(engine, "w2", queues=("other",)).drain() == ["a"]
     assert is_free(engine)
     assert not left_over(engine)
@@ -315,10 +315,10 @@ def test_a_job_replaces_the_one_that_waits(engine: Engine, worker: Worker, place
     new = tied("new", until="start", replaces=True)
     push(engine, "behind")
     assert send(engine, new) == [True]
-    assert engine.find(old.push.id) is None
+    assert engine.find(old.id) is None
     assert (total(engine, "replaced"), total(engine, "skipped")) == (1, 0)
     assert count_of(engine)._replace(ready=2) == count_of(engine)
-    assert stored(engine, new.push.id).holder == new.push.id
+    assert stored(engine, new.id).holder == new.id
     assert worker.drain() == ["behind", "new"]
     assert is_free(engine)
 
@@ -326,7 +326,7 @@ def test_a_job_replaces_the_one_that_waits(engine: Engine, worker: Worker, place
 def test_of_several_replacing_jobs_the_last_one_stays(engine: Engine, worker: Worker) -> None:
     pushes = [tied(name, until="start", replaces=True, delay=SECOND) for name in "abc"]
     assert send(engine, *pushes) == [True, True, True]
-    assert [engine.find(one.push.id) is None for one in pushes] == [True, True, False]
+    assert [engine.find(one.id) is None for one in pushes] == [True, True, False]
     assert total(engine, "replaced") == 2
     assert count_of(engine).delayed == 1
 
@@ -337,7 +337,7 @@ def test_what_runs_is_not_replaced(engine: Engine, worker: Worker) -> None:
     claims = worker.claim(2)
     running = claims[1].id
     new = [tied("new", key, "start", replaces=True) for key in "xy"]
-    assert engine.push_tied(new) == [new[0].push.id, running]
+    assert engine.push(new) == [new[0].id, running]
     assert total(engine, "skipped") == 1
     assert total(engine, "replaced") == 0
     assert worker.step(*(Settlement(one, ACK) for one in claims)).stale == []
@@ -351,7 +351,7 @@ def test_a_key_of_a_time_ends_by_the_clock(engine: Engine, worker: Worker, clock
     send(engine, first)
     assert worker.drain() == ["a"]
     clock.forward(HOUR - 1)
-    assert engine.push_tied([tied("b", until="time", lasts=HOUR)]) == [first.push.id]
+    assert engine.push([tied("b", until="time", lasts=HOUR)]) == [first.id]
     clock.forward(1)
     assert send(engine, tied("c", until="time", lasts=HOUR)) == [True]
     assert not is_free(engine)
@@ -414,7 +414,7 @@ def test_a_key_whose_job_is_gone_is_void(engine: Engine, worker: Worker, replace
     old, new = tied("old", until="start"), tied("new", until="start", replaces=replaces)
     send(engine, old)
     assert [check.name for check in engine.doctor()].count("unique keys") == 0
-    delete_by_hand(engine, old.push.id)
+    delete_by_hand(engine, old.id)
     (check,) = (check for check in engine.doctor() if check.name == "unique keys")
     assert (check.level, check.text.split()[0]) == ("warn", "1")
     assert send(engine, new) == [True]
@@ -440,7 +440,7 @@ def rights_of(engine: Engine) -> dict[str, bytes]:
         flat = client.call(b"HGETALL", name)
         for id_, text in zip(flat[::2], flat[1::2], strict=True):
             until, _, key = text.split(b"\n")[0].split(b"\t")[1].partition(b" ")
-            found[to_text(id_)] = tie(key.decode(), until.decode())
+            found[to_text(id_)] = UniqueKey(key.decode(), until.decode()).ties
     assert int(client.call(b"GET", f"{client.prefix}ties")) == len(found)
     return found
 
@@ -455,9 +455,11 @@ AWKWARD = (
 def test_rights_are_stored_as_python_encodes_them(engine: Engine) -> None:
     keys = AWKWARD
     bodies = [b"'\\\0%s", b"'", b"\\", b'"', *(b"%d" % n for n in range(len(keys) - 4))]
-    pushes = [Push(new_id(), "q'", body) for body in bodies]
+    asked = [UniqueKey(key, "start") for key in keys]
+    pairs = zip(bodies, asked, strict=True)
+    pushes = [Push(new_id(), "q'", body, unique=unique) for body, unique in pairs]
     ids = [push.id for push in pushes]
-    assert engine.push_unique(UniquePushes(pushes, keys, "start")) == ids
+    assert engine.push(pushes) == ids
     expected = [encode(Ties(UniqueTie(key, "start"))) for key in keys]
     assert rights_of(engine) == dict(zip(ids, expected, strict=True))
     assert [claim.body for claim in Worker(engine, queues=["q'"]).claim(20)] == bodies
@@ -472,7 +474,7 @@ def test_jobs_of_several_queues_and_times_get_their_own_rights(
     pushes = [tied(name, name, queue=queue, delay=delay) for name, queue, delay in jobs]
     assert send(engine, *pushes) == [True] * 7
     assert rights_of(engine) == {
-        push.id: UniqueRight(push.body.decode(), "end").ties for push, _ in pushes
+        push.id: UniqueKey(push.body.decode(), "end").ties for push in pushes
     }
     claims = {
         queue: named(Worker(engine, f"of {queue}", queues=[queue]).claim(9)) for queue in "opq"
@@ -484,9 +486,9 @@ def test_jobs_of_several_queues_and_times_get_their_own_rights(
 def test_many_jobs_give_way_to_each_other(engine: Engine) -> None:
     """More than any engine stores at once; the last two have the keys of others."""
     keys = [*map(str, range(1001)), "0", "1000"]
-    pushes = [Push(new_id(), "q", b"a") for _ in keys]
+    pushes = [Push(new_id(), "q", b"a", unique=UniqueKey(key, "end")) for key in keys]
     ids = [push.id for push in pushes]
-    assert engine.push_unique(UniquePushes(pushes, keys, "end")) == [*ids[:-2], ids[0], ids[1000]]
+    assert engine.push(pushes) == [*ids[:-2], ids[0], ids[1000]]
     assert count_of(engine).ready == 1001
     assert total(engine, "skipped") == 2
 

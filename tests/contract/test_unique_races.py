@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import Engine, Push, Settlement, TiedPush
+from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Release
-from poolq.jobs.ties import UniqueRight, Until
+from poolq.jobs.ties import UniqueKey, Until
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, died, every_engine, new_id, open_engine
@@ -26,8 +26,8 @@ from tests.support.wait import until
 KEYS, THREADS = 8, 16
 
 
-def tied(key: str, till: Until = "end", *, replaces: bool = False) -> TiedPush:
-    return TiedPush(Push(new_id(), "q", key.encode()), UniqueRight(key, till, 0, replaces))
+def tied(key: str, till: Until = "end", *, replaces: bool = False) -> Push:
+    return Push(new_id(), "q", key.encode(), unique=UniqueKey(key, till, 0, replaces))
 
 
 def produce(
@@ -40,7 +40,7 @@ def produce(
             found = []
             for n in range(KEYS):
                 one = tied(f"key {n}", till, replaces=replaces)
-                found.append((f"key {n}", one.push.id, *engine.push_tied([one])))
+                found.append((f"key {n}", one.id, *engine.push([one])))
             return found
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -79,14 +79,14 @@ def test_of_producers_that_replace_each_other_one_job_stays(engine: Engine, crow
 
 def rival(pipe: Connection, url: str, namespace: str, id_: str, key: str) -> None:
     """Push a job with this key, and stop before the end of the transaction."""
-    from poolq.engines.sql import ties
+    from poolq.engines.sql.new_jobs import store_free
 
     engine: Any = open_engine(url, namespace)
     engine.session.add_queues({"q"})
 
     def work(tx: Any) -> None:
-        one = TiedPush(Push(id_, "q", b"rival"), UniqueRight(key, "end"))
-        ties.push(tx, [one])
+        one = Push(id_, "q", b"rival", unique=UniqueKey(key, "end"))
+        store_free(tx, [one])
         tx.run()
         pipe.send("stored")
         signal.pause()
@@ -109,9 +109,9 @@ def test_a_rival_that_is_killed_leaves_neither_a_job_nor_a_key(
         ours.recv()
         pushes = [tied(key) for _ in range(3)]
 
-        def push(one: TiedPush) -> str:
+        def push(one: Push) -> str:
             with closing(open_engine(engine.url, engine.namespace)) as other:
-                (holder,) = other.push_tied([one])
+                (holder,) = other.push([one])
                 return holder
 
         waiting = [threads.submit(push, one) for one in pushes]
@@ -121,7 +121,7 @@ def test_a_rival_that_is_killed_leaves_neither_a_job_nor_a_key(
         process.join(60)
     holders = {one.result(60) for one in waiting}
     assert len(holders) == 1
-    assert holders <= {one.push.id for one in pushes}
+    assert holders <= {one.id for one in pushes}
     assert engine.find(id_) is None
     assert live(engine) == Counter([key])
 
@@ -132,7 +132,7 @@ def push_forever(pipe: Connection, url: str, namespace: str) -> None:
     pipe.send("begins")
     while True:
         for n in range(5):
-            engine.push_tied([tied(f"{n}"), tied(f"{n + 1}")])
+            engine.push([tied(f"{n}"), tied(f"{n + 1}")])
 
 
 def test_producers_that_are_killed_leave_keys_only_with_their_jobs(
@@ -155,7 +155,7 @@ def test_producers_that_are_killed_leave_keys_only_with_their_jobs(
     until(lambda: worker.drain() == [], 10, "the end of what the last one has sent")
     other = opened(engine.url, engine.namespace)
     pushes = [tied(f"{n}") for n in range(6)]
-    assert other.push_tied(pushes) == [one.push.id for one in pushes]
+    assert other.push(pushes) == [one.id for one in pushes]
 
 
 def _dead(engine: Engine, worker: Worker, death: Any) -> Worker:
@@ -175,8 +175,8 @@ def test_no_job_is_dropped_or_doubled_by_deaths_between_claim_and_settlement(
     for round_ in range(pytestconfig.getoption("unique_deaths") * 4 // 3):
         for n in chance.sample(range(6), 3):
             one = tied(f"{n}", till)
-            if engine.push_tied([one]) == [one.push.id]:
-                stored.add(one.push.id)
+            if engine.push([one]) == [one.id]:
+                stored.add(one.id)
         claims = worker.claim(chance.randrange(1, 5))
         if till == "end":
             assert max(live(engine).values()) == 1
@@ -202,5 +202,5 @@ def test_no_job_is_dropped_or_doubled_by_deaths_between_claim_and_settlement(
         done += [one.id for one in claims]
     assert sorted(done) == sorted(stored)
     fresh = [tied(f"{n}") for n in range(6)]
-    assert engine.push_tied(fresh) == [one.push.id for one in fresh], "a key is left over"
+    assert engine.push(fresh) == [one.id for one in fresh], "a key is left over"
     assert engine.totals()["q"]["done"] == len(done)

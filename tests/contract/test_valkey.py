@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import ASK, ParkedPush, Push, Settlement, TiedPush
+from poolq.engines.base import ASK, Push, Settlement
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.engine import RedisEngine
@@ -20,7 +20,7 @@ from poolq.errors import Fenced
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, bury, full, new_id, park, push
@@ -74,13 +74,13 @@ def test_every_script_and_every_command_runs(
     assert engine.cancel([waiting]) == [waiting]
     assert engine.cancel(push(engine, "late", expires=1))
     for replaces in (False, True):
-        one = TiedPush(Push(new_id(), "q", b"a"), UniqueRight("k", "start", 0, replaces))
-        assert engine.push_tied([one]) == [one.push.id]
-    assert engine.cancel([one.push.id]) == [one.push.id]
-    both = [TiedPush(Push(new_id(), "q", b"a"), UniqueRight(key, "end")) for key in "kl"]
-    assert engine.push_tied(both) == engine.cancel([one.push.id for one in both])
-    parked = ParkedPush(Push(new_id(), "q", b"a"), Rule("gate", 1, GATE_WINDOW))
-    engine.push_parked([parked])
+        one = Push(new_id(), "q", b"a", unique=UniqueKey("k", "start", 0, replaces))
+        assert engine.push([one]) == [one.id]
+    assert engine.cancel([one.id]) == [one.id]
+    both = [Push(new_id(), "q", b"a", unique=UniqueKey(key, "end")) for key in "kl"]
+    assert engine.push(both) == engine.cancel([one.id for one in both])
+    parked = Push(new_id(), "q", b"a", gate=Rule("gate", 1, GATE_WINDOW))
+    engine.push([parked])
     assert engine.cancel([parked.id]) == [parked.id]
     assert engine.doctor()
     engine.wait(["q"], 0)
@@ -121,8 +121,8 @@ def schedules_work(engine: RedisEngine) -> None:
     pushes = [Push(new_id(), "q", b"body", 0, at) for at in (1, 2**52)]
     assert store.tick([Tick("a", "a1", 1, 2, "skip", 1, pushes)]) == ["stored"]
     assert store.tick([Tick("a", "a1", 2, 3, "buffer", 2, pushes)]) == ["waiting"]
-    right = UniqueRight("tick", "end")
-    assert store.tick([Tick("a", "a1", 2, 3, "allow", 2, pushes[1:], 0, right)]) == ["lost"]
+    unique = [pushes[1]._replace(unique=UniqueKey("tick", "end"))]
+    assert store.tick([Tick("a", "a1", 2, 3, "allow", 2, unique)]) == ["lost"]
     assert store.pause("a")
     store.declare("k1", 1, [])
     assert sorted(store.soonest(9)) == store.all()

@@ -9,22 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from poolq.engines.base import (
-    ASK,
-    Claim,
-    Engine,
-    ParkedPush,
-    Push,
-    Registration,
-    Settlement,
-    TiedPush,
-)
+from poolq.engines.base import ASK, Claim, Engine, Push, Registration, Settlement
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, ReleaseUntil
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from tests.contract.helpers import gate
 
 CHUNK = 500
@@ -80,9 +71,10 @@ class Store(NamedTuple):
     middles: dict[str, str]
 
 
-def _unique(queue: str, keys: Sequence[str], replaces: bool) -> list[TiedPush]:
-    right = [UniqueRight(key, "end", 0, replaces) for key in keys]
-    return [TiedPush(*pair) for pair in zip(pushes(queue, keys), right, strict=True)]
+def _unique(queue: str, keys: Sequence[str], replaces: bool) -> list[Push]:
+    asked = [UniqueKey(key, "end", 0, replaces) for key in keys]
+    pairs = zip(pushes(queue, keys), asked, strict=True)
+    return [push._replace(unique=unique) for push, unique in pairs]
 
 
 def fill(engine: Engine, size: int, lines: int = 0) -> Store:
@@ -97,7 +89,7 @@ def fill(engine: Engine, size: int, lines: int = 0) -> Store:
             engine.push(some)
             ready += [one.id for one in some]
         if half == 0:
-            engine.push_tied(_unique("ready", [f"u{n}" for n in range(UNIQUE)], False))
+            engine.push(_unique("ready", [f"u{n}" for n in range(UNIQUE)], False))
     middles = {"ready": ready[len(ready) // 2]}
     for start in range(0, size, CHUNK):
         names = [str(number) for number in range(start, min(size, start + CHUNK))]
@@ -107,14 +99,14 @@ def fill(engine: Engine, size: int, lines: int = 0) -> Store:
             middles["delayed"] = later[0].id
     for start in range(0, lines, CHUNK):
         names = [str(number) for number in range(start, min(lines, start + CHUNK))]
-        each = [ParkedPush(one, gate(f"k{one.body.decode()}")) for one in pushes("lines", names)]
-        engine.push_parked(each)
+        each = [one._replace(gate=gate(f"k{one.body.decode()}")) for one in pushes("lines", names)]
+        engine.push(each)
         if start <= lines // 2 < start + CHUNK:
             middles["lines"] = each[0].id
     names = [str(number) for number in range(size // PART)]
     engine.push(pushes("due", names, at=now + HOUR // 4))
-    line = [ParkedPush(one, gate("line")) for one in pushes("line", names)]
-    engine.push_parked(line)
+    line = [one._replace(gate=gate("line")) for one in pushes("line", names)]
+    engine.push(line)
     middles["line"] = line[len(line) // 2].id
     hand = Hand(engine, "filler")
     hand.end_all("windows", lines // PART, lambda n: _refused(engine, Rule(f"w{n}", 1, HOUR)))
@@ -164,7 +156,7 @@ def middle_page(store: Store) -> None:
 def replace(many: int) -> Act:
     def push(store: Store) -> None:
         keys = [f"u{n}" for n in range(many)]
-        assert len(set(store.engine.push_tied(_unique("ready", keys, True)))) == many
+        assert len(set(store.engine.push(_unique("ready", keys, True)))) == many
 
     return push
 
@@ -214,8 +206,7 @@ def schedules(store: Store) -> None:
     one = pushes("due", ["tick"])
     place.look(9)
     place.tick([Tick("tick", "a1", 1, 2, "allow", 1, one)])
-    right = UniqueRight("u5", "end", 0, True)
-    place.tick([Tick("tick", "a1", 2, 3, "allow", 2, pushes("ready", ["tick"]), 0, right)])
+    place.tick([Tick("tick", "a1", 2, 3, "allow", 2, _unique("ready", ["u5"], True))])
     place.pause("tick")
     place.declare("n1", 1, [])
     place.all()
@@ -232,15 +223,15 @@ def acts(turn: int = 0) -> Iterator[tuple[str, Act]]:
     yield "dispatch 1000", lambda s: s.engine.push(pushes("ready", ["a"] * 1000))
     yield "dispatch expiring", lambda s: s.engine.push(pushes("ready", ["a"] * 9, expires=HOUR))
     yield "dispatch behind due ones", lambda s: s.engine.push(pushes("due", ["a"]))
-    yield "dispatch unique", lambda s: s.engine.push_tied(_unique("ready", ["x", "y"], False))
-    yield "dispatch one unique", lambda s: s.engine.push_tied(_unique("ready", ["z"], False))
+    yield "dispatch unique", lambda s: s.engine.push(_unique("ready", ["x", "y"], False))
+    yield "dispatch one unique", lambda s: s.engine.push(_unique("ready", ["z"], False))
     yield (
         "dispatch parked",
-        lambda s: s.engine.push_parked(
-            [ParkedPush(one, gate(f"k{n}")) for n, one in enumerate(pushes("lines", ["a"] * 100))]
+        lambda s: s.engine.push(
+            [one._replace(gate=gate(f"k{n}")) for n, one in enumerate(pushes("lines", ["a"] * 100))]
         ),
     )
-    yield "dispatch skipped", lambda s: s.engine.push_tied(_unique("ready", ["u1"], False))
+    yield "dispatch skipped", lambda s: s.engine.push(_unique("ready", ["u1"], False))
     yield "replace 1", replace(1)
     yield "replace many", replace(UNIQUE)
     yield "work: ready", work("ready")

@@ -23,11 +23,12 @@ class Kept(NullEngine):
         self.tried: list[list[str]] = []
         self.pushes: list[Push] = []
 
-    def push(self, pushes: Sequence[Push]) -> None:
+    def push(self, pushes: Sequence[Push]) -> list[str]:
         self.tried.append([push.id for push in pushes])
         if self.errors:
             raise self.errors.pop(0)
         self.pushes.extend(pushes)
+        return [push.id for push in pushes]
 
     @property
     def messages(self) -> list[Message]:

@@ -15,7 +15,6 @@ from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import REMOVED, NewSchedule, Scheduled
 from poolq.errors import NotFound, OptionError, PayloadError, PoolqError, Refused, ScheduleError
 from poolq.jobs import schedule_spec
-from poolq.jobs.ties import TiedPush
 from poolq.monitor import amounts, node_info, schedule_status, times
 
 NEXT_COUNT = 5
@@ -207,13 +206,10 @@ def run(engine: Engine, name: str, as_json: bool) -> None:
 
     spec = schedule_spec.decode(_known(engine, name).spec)
     id_, (_, queue) = new_id(), schedule_spec.job_and_queue(spec)
-    push = Push(id_, queue, schedule_spec.body_of(spec, id_, engine.now()))
-    if spec.unique is not None:
-        (holder,) = engine.push_tied([TiedPush(push, spec.unique)])
-        if holder != id_:
-            raise Refused(f"schedule {name}: job {holder} has its unique key, so nothing is stored")
-    else:
-        engine.push([push])
+    body = schedule_spec.body_of(spec, id_, engine.now())
+    (holder,) = engine.push([Push(id_, queue, body, unique=spec.unique)])
+    if holder != id_:
+        raise Refused(f"schedule {name}: job {holder} has its unique key, so nothing is stored")
     options.announce(engine, f"schedule {name} is run by hand: job {id_}")
     tables.show(as_json, {"id": id_}, id_)
 

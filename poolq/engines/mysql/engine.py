@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Sequence
-from operator import attrgetter
 
 import pymysql
 
-from poolq.engines.base import Check, Claim, EndedSlots, Push, Queues, ServerInfo
+from poolq.engines.base import Check, Claim, EndedSlots, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
 from poolq.engines.mysql.connecting import connect
@@ -37,8 +36,6 @@ POLL_COST_FACTOR = 20
 MAX_SERVER_WAIT = 1.0
 #: Seconds after which a claim scans a queue from its head again.
 CURSOR_LIFETIME = 0.1
-
-_queue_of = attrgetter("queue")
 
 
 def _joined(columns: str) -> str:
@@ -211,18 +208,6 @@ class MySQLEngine(SQLEngine):
             return session
         self._drop(session)
         return self._connections.get()
-
-    def push(self, pushes: Sequence[Push]) -> None:
-        stored = 0
-        try:
-            session = self.session
-            session.add_queues(set(map(_queue_of, pushes)))
-            for statement, count in session.insert_statements(pushes):
-                session.push(statement)
-                stored += count
-        except EngineUnavailable as error:
-            error.ids = tuple(one.id for one in pushes[stored:])
-            raise
 
     def admit(
         self,

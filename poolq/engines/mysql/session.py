@@ -2,8 +2,9 @@
 
 import select
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate, count
 from operator import attrgetter
 from random import random
 from typing import Any, TypeVar
@@ -16,19 +17,7 @@ from poolq.engines.connections import reentrancy_error
 from poolq.engines.mysql.connecting import OpenedConnection, close
 from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
-from poolq.engines.mysql.new_jobs import (
-    FEW,
-    INSERT_EXPIRING,
-    INSERT_JOBS,
-    INSERT_KEYS,
-    INSERT_UNIQUE,
-    INSERT_UNIQUE_EXPIRING,
-    NOW,
-    SET_NOW,
-    place_and_due,
-    unique_row,
-    unique_rows,
-)
+from poolq.engines.mysql.new_jobs import INSERT_JOBS, INSERT_KEYS, job_rows, key_rows
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.sql.session import (
     BatchQuery,
@@ -36,19 +25,21 @@ from poolq.engines.sql.session import (
     QueryResult,
     Session,
     Transaction,
+    first_chunk,
     in_chunks,
 )
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.jobs.ties import UniquePushes
 
 T = TypeVar("T")
-_queue_of, _expires = map(attrgetter, ("queue", "expires"))
+_queue_of = attrgetter("queue")
 
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
 #: How many jobs one statement claims; few, because FIELD compares each id with all of its values.
 MAX_FIELD_VALUES = 50
+#: How many jobs one statement stores at most.
+CHUNK_JOBS = 5000
 #: Bytes of statements sent at once; a longer statement is sent alone.
 MAX_PACKET_BYTES = 1 << 20
 PACKET_MARGIN_BYTES = 1024
@@ -77,8 +68,6 @@ class MySQLSession(Session):
         self.statements = statements
         self.known_queues: set[str] = set()
         self.busy = False  # waiting for an answer, or within a transaction
-        self._insert = statements[INSERT_JOBS][0]
-        self._insert_expiring = statements[INSERT_EXPIRING][0]
         self._on_lost = on_lost
         self._on_used = on_used
         self._poll = select.poll()
@@ -127,11 +116,6 @@ class MySQLSession(Session):
         rows = [plan.rows[0] for plan in plans]
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
 
-    def push(self, statement: bytes) -> None:
-        """Run an INSERT of jobs in one round trip, without fetching a result."""
-        self._retry(lambda: self.raw.query(statement))
-        self._on_used()
-
     def add_queues(self, queues: set[str]) -> None:
         """Add rows for those of the queues that may have none, before jobs are stored there."""
         new = queues - self.known_queues
@@ -144,51 +128,38 @@ class MySQLSession(Session):
                 raise
             self.known_queues |= new
 
-    def insert_statements(self, pushes: Sequence[Push]) -> Iterator[tuple[bytes, int]]:
-        """Yield statements that store these jobs, each with the number of jobs that it stores.
-        Raises EngineError for a job that is too big for the server."""
-        begin = plain = self._insert
+    def store(self, pushes: Sequence[Push]) -> int:
+        """See the contract. Raises EngineError for a job that is too big for the server."""
         limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
-        (now,) = self.statements["{now}"]
-        rows: list[bytes] = []
-        length = 0
-        for one in pushes:
-            id_, queue, body, delay, at, expires = one
-            place, due = place_and_due(now, delay, at) if delay or at else (b"''", now)
-            values = quoted(id_.encode()), place, quoted(queue.encode()), due, quoted(body)
-            kind, row = plain, b"(%s,%s,%s,%s,'',_binary%s)" % values
-            if expires:
-                kind, row = self._insert_expiring, b"%s,%s + %d)" % (row[:-1], due, expires)
-            if len(row) > self.packet - PACKET_MARGIN_BYTES:
-                raise self._too_big(one)
-            if rows and (length + len(row) > limit or kind is not begin):
-                yield begin + b",".join(rows), len(rows)
-                rows, length = [], 0
-            begin = kind
-            rows.append(row)
-            length += len(row) + 1
-        if rows:
-            yield begin + b",".join(rows), len(rows)
+        some = first_chunk(pushes, CHUNK_JOBS, limit)
+        self.add_queues(set(map(_queue_of, some)))
+        statement, count = self.insert_statement(some, limit)
+        self._retry(lambda: self.raw.query(statement))  # which fetches no result
+        self._on_used()
+        return count
 
-    def push_unique(self, jobs: UniquePushes) -> bool:
-        pushes = jobs.pushes
+    def insert_statement(self, pushes: Sequence[Push], limit: int) -> tuple[bytes, int]:
+        """Return a statement of about `limit` bytes that stores the first of these jobs, and how
+        many it stores."""
+        (insert,), (now,) = self.statements[INSERT_JOBS], self.statements["{now}"]
+        rows = job_rows(pushes, now)
+        if len(rows[0]) > self.packet - PACKET_MARGIN_BYTES:
+            raise self._too_big(pushes[0])
+        ends = list(accumulate(len(row) + 1 for row in rows))
+        count = max(1, bisect_right(ends, limit))
+        return insert + b",".join(rows[:count]), count
+
+    def store_unique(self, pushes: Sequence[Push]) -> bool:
         self.add_queues(set(map(_queue_of, pushes)))
+        (insert_keys,), (insert_jobs,) = self.statements[INSERT_KEYS], self.statements[INSERT_JOBS]
         (now,) = self.statements["{now}"]
-        expire = any(map(_expires, pushes))
-        transaction = [b"BEGIN"]
-        if len(pushes) > FEW:
-            transaction.append(SET_NOW + now)
-            now = NOW
-        keys, rows = unique_row(jobs, now) if len(pushes) == 1 else unique_rows(jobs, now, expire)
-        (insert_keys,) = self.statements[INSERT_KEYS]
-        (insert_jobs,) = self.statements[INSERT_UNIQUE_EXPIRING if expire else INSERT_UNIQUE]
-        transaction += insert_keys + keys, insert_jobs + rows, b"COMMIT"
-        most = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
-        if sum(map(len, transaction)) > most:
+        keys = insert_keys + b",".join(key_rows(pushes, now))
+        jobs = insert_jobs + b",".join(job_rows(pushes, now))
+        if len(keys) + len(jobs) > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
             return False
-        return self._retry(lambda: self._push_unique(transaction))
+        return self._retry(lambda: self._store_unique((b"BEGIN", keys, jobs, b"COMMIT")))
 
-    def _push_unique(self, transaction: Sequence[bytes]) -> bool:
+    def _store_unique(self, transaction: Sequence[bytes]) -> bool:
         raw: Any = self.raw
         try:
             raw._execute_command(COMMAND.COM_QUERY, b";".join(transaction))  # noqa: SLF001  # as below

@@ -12,7 +12,7 @@ from typing import Any
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
 from poolq.engines.claims import first_beat
-from poolq.engines.redis import checks, codec, push_codec, pushing, scripts, wake_tokens
+from poolq.engines.redis import checks, codec, pushing, scripts, wake_tokens
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import (
     MAX_IDS_PER_CALL,
@@ -23,7 +23,7 @@ from poolq.engines.redis.codec import (
 )
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
-from poolq.errors import EngineError, EngineUnavailable, Fenced
+from poolq.errors import EngineError, Fenced
 from poolq.jobs.concurrency import is_gate
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Rule
 from poolq.jobs.message import Entry, entry
@@ -54,23 +54,8 @@ class RedisEngine(Engine):
 
     # producers
 
-    def push(self, pushes: Sequence[base.Push]) -> None:
-        stored = 0
-        for chunk in [pushes] if len(pushes) == 1 else push_codec.push_chunks(pushes):
-            try:
-                self.client.run(*push_codec.push_call(chunk))
-            except EngineUnavailable as error:
-                raise pushing.not_stored(error, pushes[stored:]) from None
-            stored += len(chunk)
-
-    def push_tied(self, pushes: Sequence[base.TiedPush]) -> list[str]:
-        return pushing.push_tied(self.client, pushes)
-
-    def push_unique(self, jobs: base.UniquePushes) -> list[str]:
-        return pushing.push_unique(self.client, jobs)
-
-    def push_parked(self, pushes: Sequence[base.ParkedPush]) -> None:
-        pushing.push_parked(self.client, pushes)
+    def push(self, pushes: Sequence[base.Push]) -> list[str]:
+        return pushing.push(self.client, pushes)
 
     # workers
 

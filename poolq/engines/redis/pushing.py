@@ -1,78 +1,104 @@
-"""Stores new jobs that have rights, or wait in the lines of their gates."""
+"""Stores new jobs with the script `push`, or as a part of ticks (`schedules.py`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 from operator import attrgetter
 
-from poolq.engines import base
-from poolq.engines.redis import push_codec, scripts
+from poolq.engines.base import Push
+from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient, ReplyLost
-from poolq.engines.redis.codec import text
+from poolq.engines.redis.codec import MAX_IDS_PER_CALL, text
+from poolq.engines.redis.connection import Argument
 from poolq.errors import EngineUnavailable
-from poolq.jobs.ties import together
+from poolq.jobs.ties import UniqueKey
 
-_id_of = attrgetter("id")
+#: A chunk of a push ends with the job that makes it exceed this many bytes.
+PUSH_CHUNK_BYTES = 1 << 20
 
-
-def not_stored(error: EngineUnavailable, left: Sequence[base.Push]) -> EngineUnavailable:
-    """Return the error of a push that names the jobs that may not have been stored."""
-    ids = [push.id for push in left]
-    return EngineUnavailable(str(error), ids=ids, maybe_stored=isinstance(error, ReplyLost))
+_id_of, _queue_of = map(attrgetter, ("id", "queue"))
+_flat = chain.from_iterable
 
 
-def push_tied(client: RedisClient, pushes: Sequence[base.TiedPush]) -> list[str]:
-    """See `Engine.push_tied`."""
-    if (jobs := together(pushes)) is not None:
-        return push_unique(client, jobs)
-    holders: list[str] = []
-    bare = [push for push, _ in pushes]
-    for chunk in push_codec.push_chunks(bare):
-        some = pushes[len(holders) : len(holders) + len(chunk)]
+def push(client: RedisClient, pushes: Sequence[Push]) -> list[str]:
+    """See `Engine.push`."""
+    ids: list[str] = []
+    for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
         try:
-            holders += _push_tied(client, some)
+            given_way = client.run(scripts.PUSH, *arguments(chunk))
         except EngineUnavailable as error:
-            raise not_stored(error, bare[len(holders) :]) from None
-    return holders
+            left = [push.id for push in pushes[len(ids) :]]
+            lost = isinstance(error, ReplyLost)
+            raise EngineUnavailable(str(error), ids=left, maybe_stored=lost) from None
+        ids += map(_id_of, chunk)
+        if given_way:
+            first = len(ids) - len(chunk)
+            for place, holder in zip(given_way[::2], given_way[1::2], strict=True):
+                ids[first + place] = text(holder)
+    return ids
 
 
-def push_unique(client: RedisClient, jobs: base.UniquePushes) -> list[str]:
-    """See `Engine.push_unique`."""
-    holders: list[str] = []
-    try:
-        if len(jobs.pushes) == 1:
-            return _push_one(client, jobs)
-        for chunk in push_codec.push_chunks(jobs.pushes):
-            some = jobs.part(len(holders), len(holders) + len(chunk))
-            arguments = push_codec.unique_push_arguments(some)
-            if arguments and client.run(scripts.PUSH_UNIQUE, *arguments):
-                holders += map(_id_of, chunk)
-            else:
-                holders += _push_tied(client, some.tied())
-    except EngineUnavailable as error:
-        raise not_stored(error, jobs.pushes[len(holders) :]) from None
-    return holders
+def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
+    """Split jobs into those that one call of the script stores."""
+    start = size = 0
+    for end, push in enumerate(pushes, 1):
+        size += len(push.body)
+        if size >= PUSH_CHUNK_BYTES or end - start == MAX_IDS_PER_CALL:
+            yield pushes[start:end]
+            start, size = end, 0
+    if start < len(pushes):
+        yield pushes[start:]
 
 
-def _push_one(client: RedisClient, jobs: base.UniquePushes) -> list[str]:
-    script = scripts.PUSH_REPLACING if jobs.replaces else scripts.PUSH_TIED
-    reply = client.run(script, *push_codec.one_unique_push(jobs))
-    return [jobs.pushes[0].id] if reply == 1 else [text(reply[0])]
+def arguments(pushes: Sequence[Push]) -> list[Argument]:
+    """Encode jobs as the script `push` expects them."""
+    if len(pushes) == 1:
+        (push,) = pushes
+        id_, queue, body, delay, at, expires, unique, gate = push
+        if delay <= 0 and at <= 0 and expires <= 0 and gate is None:  # one dispatch
+            if unique is None:
+                return [queue, 1, id_, body]
+            if _gives_way(unique):
+                return [queue, -1, id_, _stored(push)]
+    ids, queues, bodies, *times, uniques, gates = zip(*pushes, strict=True)
+    queue, n = queues[0], len(pushes)
+    if queues.count(queue) == n and not any(map(any, times)) and not any(gates):
+        if not any(uniques):
+            return [queue, n, *_flat(zip(ids, bodies, strict=True))]
+        if all(unique and _gives_way(unique) for unique in uniques):
+            return [queue, -n, *_flat(zip(ids, map(_stored, pushes), strict=True))]
+    kind = min(map(_kind, pushes), key="rgkd".index)
+    found: list[Argument] = []
+    for queue, jobs in groupby(pushes, _queue_of):
+        encoded = list(map(new_job, jobs))
+        found += (queue, f"{kind}{len(encoded)}", *_flat(encoded))
+    return found
 
 
-def _push_tied(client: RedisClient, pushes: Sequence[base.TiedPush]) -> list[str]:
-    replaces = any(right.replaces for _, right in pushes if right)
-    script = scripts.PUSH_REPLACING if replaces else scripts.PUSH_TIED
-    reply = client.run(script, *push_codec.tied_push_arguments(pushes))
-    return [pushes[0].push.id] if reply == 1 else list(map(text, reply))
+def _kind(push: Push) -> str:
+    """Return how much of the script `push` a job needs."""
+    if push.unique is None:
+        return "g" if push.gate else "d"
+    return "r" if push.unique.replaces else "k"
 
 
-def push_parked(client: RedisClient, pushes: Sequence[base.ParkedPush]) -> None:
-    """See `Engine.push_parked`."""
-    stored = 0
-    bare = [one.push for one in pushes]
-    for chunk in push_codec.push_chunks(bare):
-        some = pushes[stored : stored + len(chunk)]
-        try:
-            client.run(scripts.PUSH_PARKED, *push_codec.parked_push_arguments(some))
-        except EngineUnavailable as error:
-            raise not_stored(error, bare[stored:]) from None
-        stored += len(chunk)
+def new_job(push: Push) -> tuple[Argument, ...]:
+    """Encode a job that may ask for something, but for its queue."""
+    id_, _, _, delay, at, expires, unique, gate = push
+    due: Argument = at if at > 0 else f"-{max(0, delay)}"
+    lasts, replaces = (unique.lasts, int(unique.replaces)) if unique else (0, 0)
+    limit, key = (gate.limit, gate.key) if gate else (0, "")
+    return id_, _stored(push), due, expires, f"{lasts} {replaces} {limit} {key}"
+
+
+def _gives_way(unique: UniqueKey) -> bool:
+    """Return whether the job gives way to any other, and has its key until its start or end."""
+    return not unique.replaces and unique.until != "time"
+
+
+def _stored(push: Push) -> bytes:
+    """Return what is stored behind the job's queue: its unique key, as in the script part `ties`,
+    and its body."""
+    unique = push.unique
+    if unique is None:
+        return b"\n" + push.body
+    return f"\t{unique.until} {unique.key}\n".encode() + push.body

@@ -6,7 +6,7 @@ from typing import Any
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import text
-from poolq.engines.redis.push_codec import with_rights
+from poolq.engines.redis.pushing import new_job
 from poolq.engines.sanitize import number
 from poolq.engines.schedule_store import (
     BUFFER_INTERVAL,
@@ -23,7 +23,6 @@ from poolq.engines.schedule_store import (
     is_unreadable,
     parts,
 )
-from poolq.jobs.ties import UniqueRight
 
 
 class RedisSchedules(ScheduleStore):
@@ -69,12 +68,10 @@ class RedisSchedules(ScheduleStore):
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
         arguments: list[Any] = []
         for one in ticks:
-            arguments += (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
-            arguments += (one.last, BUFFER_INTERVAL, one.left_out, *_rights(one.unique))
-            arguments.append(len(one.pushes))
+            head = (one.name, one.hash, one.expected, one.due, one.at or one.due, one.overlap)
+            arguments += (*head, one.last, BUFFER_INTERVAL, one.left_out, len(one.pushes))
             for push in one.pushes:
-                stored = _stored(push.body, one.unique)
-                arguments += (push.id, push.queue, push.at, push.expires, stored)
+                arguments += (push.queue, *new_job(push))
         found: list[Any] = self._client.run(scripts.SCHEDULE_TICK, *arguments)
         return [text(end) for end in found]  # type: ignore[misc]  # the script knows no others
 
@@ -125,13 +122,3 @@ class RedisSchedules(ScheduleStore):
 
     def _declared(self, node: str) -> str:
         return f"{self._client.prefix}declared:{node}"
-
-
-def _rights(unique: UniqueRight | None) -> tuple[Any, ...]:
-    if unique is None:
-        return "", 0, 0
-    return unique.key, unique.lasts, int(unique.replaces)
-
-
-def _stored(body: bytes, unique: UniqueRight | None) -> bytes:
-    return b"\n" + body if unique is None else with_rights(body, unique.until, unique.key)

@@ -33,11 +33,6 @@ class Script:
 
 
 PUSH: Final = Script("push")
-PUSH_UNIQUE: Final = Script("push_unique")
-PUSH_TIED: Final = Script("push_tied")
-PUSH_REPLACING: Final = Script("push_replacing")
-PUSH_PARKED: Final = Script("push_parked")
-PUSH_EXPIRING: Final = Script("push_expiring")
 REGISTER: Final = Script("register")
 STEP: Final = Script("step")
 SETTLE: Final = Script("settle")

@@ -1,12 +1,13 @@
 """The engine contract on an SQL database: each method is a transaction or a few reads.
 
-The statements are in the modules beside this one. Connections, and fast ways to `push` and to
-`wait`, are left to the SQLite and MySQL engines.
+The statements are in the modules beside this one. Connections, and fast ways to store new jobs and
+to `wait`, are left to the SQLite and MySQL engines.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TypeVar
 
 from poolq.engines import base
@@ -15,11 +16,10 @@ from poolq.engines.sanitize import number
 
 from poolq.engines.sql import (  # isort: skip
     admin, admitting, cancelling, deploys, gates, holds, idle_queues, limit_overrides,
-    limit_windows, nodes, pushing, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
+    limit_windows, new_jobs, nodes, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
 )  # fmt: skip
 from poolq.engines.sql.claiming import ScanCursors, StepContext
 from poolq.engines.sql.queue_discovery import QueueState
-from poolq.engines.sql.replacing import push_tied
 from poolq.engines.sql.schedules import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
@@ -27,11 +27,11 @@ from poolq.engines.sql.settling import ack_batch, held_queries, may_return_jobs,
 from poolq.engines.sql.stepping import COUNT_ASIDE, lock_worker, step
 from poolq.engines.sql.turns import Turns
 from poolq.errors import EngineUnavailable
-from poolq.jobs.concurrent_option import ParkedPush
 from poolq.jobs.limits import Admission, Rule
-from poolq.jobs.ties import TiedPush, UniquePushes, together
+from poolq.jobs.message import Push
 
 T = TypeVar("T")
+_id_of = attrgetter("id")
 
 #: A queue counts as having due lines if one will be due within this many microseconds.
 NO_TURNS = Turns()
@@ -69,52 +69,20 @@ class SQLEngine(Engine):
 
     # producers
 
-    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
-        if (jobs := together(pushes)) is not None:
-            return self.push_unique(jobs)
+    def push(self, pushes: Sequence[Push]) -> list[str]:
         holders: dict[str, str] = {}
+        left = new_jobs.parts(pushes)
         try:
             session = self.session
-            for some in in_chunks(pushes):
-                push_tied(session, some, holders)
+            while left:
+                store, jobs = left[0]
+                count = store(session, jobs, holders)
+                left[:1] = [(store, jobs[count:])] if count < len(jobs) else []
         except EngineUnavailable as error:
-            error.ids = tuple(one.id for one, _ in pushes if one.id not in holders)
+            error.ids = tuple(one.id for _, some in left for one in some if one.id not in holders)
             raise
-        return [holders[one.id] for one, _ in pushes]
-
-    def push_unique(self, jobs: UniquePushes) -> list[str]:
-        holders: dict[str, str] = {}
-        pushes, stored = jobs.pushes, 0
-        alone = len(pushes) == 1
-        try:
-            session = self.session
-            if alone and session.push_unique(jobs):
-                return [pushes[0].id]
-            for places in in_chunks(range(len(pushes))):
-                some = jobs.part(places[0], places[-1] + 1)
-                are_apart = len(set(some.keys)) == len(some.keys) and not alone
-                if not (are_apart and session.push_unique(some)):
-                    push_tied(session, some.tied(), holders)
-                stored += len(places)
-        except EngineUnavailable as error:
-            error.ids = tuple(one.id for one in pushes[stored:] if one.id not in holders)
-            raise
-        ids = [one.id for one in pushes]
+        ids = list(map(_id_of, pushes))
         return [holders.get(id_, id_) for id_ in ids] if holders else ids
-
-    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
-        stored = 0
-        try:
-            session = self.session
-            for one in pushes:
-                session.check_size(one.push)
-            session.add_queues({one.push.queue for one in pushes})
-            for some in in_chunks(pushes):
-                self._change(partial(pushing.push_parked, pushes=some))
-                stored += len(some)
-        except EngineUnavailable as error:
-            error.ids = tuple(one.id for one in pushes[stored:])
-            raise
 
     # workers
 

@@ -49,8 +49,6 @@ UNFINISHED = "SELECT id FROM {jobs} WHERE id IN {list}"
 ADVANCE = """UPDATE {schedules} SET due = ?, at = ?, last = ?, job = ?, ticks = ticks + ?,
     skipped = skipped + ? WHERE name = ?"""
 WAIT = "UPDATE {schedules} SET at = ? WHERE name = ?"
-STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body)
-    VALUES (?, ?, ?, ?, ?, x'', ?)"""
 PAUSE = f"UPDATE {{schedules}} SET paused = 1, at = {NEVER} WHERE name = ?"
 RESUME = f"""UPDATE {{schedules}} SET paused = 0,
     due = CASE WHEN hash = '{REMOVED}' THEN due ELSE ? END,

@@ -26,19 +26,17 @@ from poolq.engines.schedule_store import (
     is_unreadable_declaration,
 )
 from poolq.engines.sql.limit_windows import SERVER_CLOCK
-from poolq.engines.sql.location import DELAYED, QUEUED
-from poolq.engines.sql.replacing import push_contested
+from poolq.engines.sql.new_jobs import STORE_JOB, job_values, store_contested
 
 from poolq.engines.sql.schedule_statements import (  # isort: skip
     DUE, NEXT, SET_ASIDE, SET_UNREADABLE_ASIDE, MARK_REMOVED, MARK_PAUSED_REMOVED, FORGET,
     LOCK_DECLARATIONS, STORED, LIVING, NAMES, DECLARE, UNDECLARE, PUT, KEEP, HIDE, HIDDEN,
-    LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, STORE_JOB, PAUSE, RESUME, REMOVE, GET, PAGE, SOONEST,
+    LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, PAUSE, RESUME, REMOVE, GET, PAGE, SOONEST,
     COUNT, DECLARED,
 )  # fmt: skip
 from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import Push
-from poolq.jobs.ties import TiedPush
 
 T = TypeVar("T")
 
@@ -119,8 +117,9 @@ class SQLSchedules(ScheduleStore):
             add = [Query(ADD_QUEUE, (queue,)) for queue in sorted(queues)]
             self._change(lambda tx: tx.later(*add))
             self._known_queues |= queues
-        plain = [at for at, one in enumerate(ticks) if one.unique is None]
-        alone = [[at] for at, one in enumerate(ticks) if one.unique is not None]
+        unique = [any(push.unique for push in one.pushes) for one in ticks]
+        plain = [at for at in range(len(ticks)) if not unique[at]]
+        alone = [[at] for at in range(len(ticks)) if unique[at]]
         ends: list[TickEnd] = ["lost"] * len(ticks)
         for some in filter(None, [plain, *alone]):
             found = None
@@ -252,14 +251,14 @@ def _tick(tx: Transaction, ticks: Sequence[Tick]) -> list[TickEnd] | None:
         tick = ticks[index]
         held = bool(tick.pushes) and one.job in unfinished
         stored = [] if held else tick.pushes
-        if tick.unique and stored:
+        if stored and (unique := stored[0].unique):
             (job,) = stored
-            holder = push_contested(tx, TiedPush(job, tick.unique), tick.unique)
+            holder = store_contested(tx, job, unique)
             if holder is None:
                 return None
             stored = stored if holder == job.id else []
         else:
-            tx.later(*(_store(push, now) for push in stored))
+            tx.later(BatchQuery(STORE_JOB, list(map(job_values, stored))))
         ends[index] = _advance(tx, one, tick, stored, now, held)
     return ends
 
@@ -287,9 +286,3 @@ def _advance(
     counted = len(stored), int(skipped) + tick.left_out
     tx.later(Query(ADVANCE, (tick.due, tick.at or tick.due, last, job, *counted, one.name)))
     return "skipped" if skipped else "stored"
-
-
-def _store(push: Push, now: int) -> Query:
-    place, due = (DELAYED, push.at) if push.at > now else (QUEUED, now)
-    expires_at = due + push.expires if push.expires else None
-    return Query(STORE_JOB, (push.id, place, push.queue, due, expires_at, push.body))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from poolq.jobs.message import Push
-from poolq.jobs.ties import UniquePushes
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -103,9 +102,14 @@ class Session(ABC):
         """Raise EngineError for a job that is too big for the server."""
 
     @abstractmethod
-    def push_unique(self, jobs: UniquePushes) -> bool:
-        """Store jobs with different keys in one transaction, as fast as this database can. Returns
-        False, and stores nothing, if a key is in the table."""
+    def store(self, pushes: Sequence[Push]) -> int:
+        """Store the first of these jobs in one transaction. Returns how many. They have no unique
+        keys, and wait for no gate."""
+
+    @abstractmethod
+    def store_unique(self, pushes: Sequence[Push]) -> bool:
+        """Store jobs with different keys in one transaction. Returns False, and stores nothing, if
+        a key is in the table."""
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
@@ -193,3 +197,16 @@ class RenderedSQL(dict[str, str]):
 def in_chunks(values: Sequence[T], size: int = MAX_LIST_VALUES) -> list[Sequence[T]]:
     """Split values into pieces of at most `size`."""
     return [values[at : at + size] for at in range(0, len(values), size)]
+
+
+def first_chunk(pushes: Sequence[Push], jobs: int, size: int) -> Sequence[Push]:
+    """Return the first of these jobs: at most `jobs`, with bodies of at most `size` bytes, but one
+    at least."""
+    if len(pushes) == 1:
+        return pushes
+    total = len(pushes[0].body)
+    for at, one in enumerate(pushes[1:jobs], 1):
+        total += len(one.body)
+        if total > size:
+            return pushes[:at]
+    return pushes[:jobs]

@@ -1,4 +1,4 @@
-"""The rights of jobs (see `jobs/ties.py`), as rows that belong to a job.
+"""The unique keys of jobs (see `jobs/ties.py`), as rows that belong to a job.
 
 A transaction locks unique keys after everything else but the counters, sorted by key. So the
 changes of keys are collected, and sent at the end (`Transaction.at_end`). A new job and its key are
@@ -6,14 +6,13 @@ stored in one transaction, so a push that is rolled back leaves neither. `ends` 
 ends that is held for a time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.base import Check
 from poolq.engines.reports import void_keys
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.location import IS_CLAIMED
 from poolq.engines.sql.session import (
     BatchQuery,
@@ -23,10 +22,7 @@ from poolq.engines.sql.session import (
     Transaction,
     in_chunks,
 )
-from poolq.jobs.message import Push
-from poolq.jobs.ties import TiedPush, Ties, UniqueRight, decode
-
-Values = tuple[object, ...]
+from poolq.jobs.ties import Ties, decode
 
 #: Whether a key is still held that is held for a time. None is held for longer than 100 years.
 _LASTS = f"ends > {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
@@ -39,10 +35,6 @@ TAKE_KEY = f"""INSERT INTO {{unique_keys}} (name, id, ends)
 SET_KEY = """UPDATE {unique_keys} SET id = ?, ends = CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END
     WHERE name = ?"""
 FREE_KEY = "DELETE FROM {unique_keys} WHERE name = ? AND id = ? AND ends = 0"
-STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, ties)
-    SELECT ?, CASE WHEN ? > 0 OR ? > {now} THEN 'd' ELSE '' END, ?,
-    CASE WHEN ? > {now} THEN ? ELSE {now} + ? END,
-    CASE WHEN ? > {now} THEN ? ELSE {now} + ? END + ?, x'', ?, ?"""
 #: The job that has the key, if it exists and has not expired, or runs.
 LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
         AND (expires_at IS NULL OR expires_at > {{now}} OR {IS_CLAIMED}))"""
@@ -119,63 +111,8 @@ def start(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
     changes.write(tx)
 
 
-def give_way(
-    session: Session, pushes: Sequence[TiedPush]
-) -> tuple[dict[str, str], list[TiedPush], CounterIncrements]:
-    """Find the jobs that give way to others. Returns by id which job has their key, the rest, and
-    what is to be counted. No key is locked: that the other job has it at this moment is enough."""
-    names = {right.key for _, right in pushes if right is not None and not right.replaces}
-    found = session.read(*(Query(LIVE_HOLDERS, (some,)) for some in in_chunks(sorted(names))))
-    holders = {to_text(name): to_text(id_) for one in found for name, id_ in one.rows}
-    decided: dict[str, str] = {}
-    rest: list[TiedPush] = []
-    skipped = CounterIncrements()
-    for job, right in pushes:
-        holder = holders.get(right.key) if right and not right.replaces else None
-        if holder is None:
-            rest.append(TiedPush(job, right))
-        else:
-            decided[job.id] = holder
-            skipped.add(job.queue, "skipped")
-    return decided, rest, skipped
-
-
-def push(
-    tx: Transaction, pushes: Sequence[TiedPush]
-) -> tuple[dict[str, str], list[tuple[TiedPush, UniqueRight]]]:
-    """Store those of these jobs whose keys are free, and count those that give way. Returns by id
-    which job has each job's key, and the jobs that are not stored yet, because they would replace
-    another, or because the job that has their key may be void."""
-    first: dict[str, Values] = {}
-    for job, right in pushes:
-        if right is not None:
-            first.setdefault(right.key, (right.key, job.id, right.lasts, right.lasts))
-    names = sorted(first)
-    take = BatchQuery(TAKE_KEY, [first[key] for key in names])
-    _, *found = tx.run(take, *(Query(HOLDERS, (some,)) for some in in_chunks(names)))
-    holders = _holders(found)
-    decided: dict[str, str] = {}
-    contested: list[tuple[TiedPush, UniqueRight]] = []
-    stored: list[Values] = []
-    skipped = CounterIncrements()
-    for one in pushes:
-        job, right = one
-        holder = holders.get(right.key) if right else None
-        if right is None or (holder is not None and holder.id == job.id):
-            stored.append((*_job_values(job), right.ties if right else None))
-            decided[job.id] = job.id
-        elif holder is None or right.replaces or holder.is_void:
-            contested.append((one, right))
-        else:
-            decided[job.id] = holder.id
-            skipped.add(job.queue, "skipped")
-    if stored:
-        tx.later(BatchQuery(STORE_JOB, stored))
-    tx.at_end(*skipped.queries())
-    return decided, contested
-
-
-def _holders(found: Iterable[QueryResult]) -> dict[str, Holder]:
+def holders_in(found: Iterable[QueryResult]) -> dict[str, Holder]:
+    """Return by key who has it, as HOLDERS has found."""
     return {
         to_text(name): Holder(to_text(id_), held is None)
         for one in found
@@ -183,25 +120,9 @@ def _holders(found: Iterable[QueryResult]) -> dict[str, Holder]:
     }
 
 
-def _job_values(job: Push) -> Values:
-    """Return the arguments of STORE_JOB without the ties."""
-    id_, queue, body, delay, at, expires = job
-    delay = 0 if at > 0 else max(0, delay)
-    due = at, at, delay
-    return id_, delay, at, queue, *due, *due, expires or None, body
-
-
 def holder_of(tx: Transaction, key: str) -> Holder | None:
     """Lock a key. Returns who has it, or None if nobody has it."""
-    return _holders(tx.run(Query(HOLDERS, ([key],)))).get(key)
-
-
-def store_with_key(tx: Transaction, job: TiedPush, right: UniqueRight) -> None:
-    """Store a job, and give it a key that is locked and was somebody else's."""
-    tx.later(
-        Query(SET_KEY, (job.push.id, right.lasts, right.lasts, right.key)),
-        Query(STORE_JOB, (*_job_values(job.push), right.ties)),
-    )
+    return holders_in(tx.run(Query(HOLDERS, ([key],)))).get(key)
 
 
 def take_for_retry(tx: Transaction, jobs: Mapping[str, Ties]) -> set[str]:
@@ -217,7 +138,7 @@ def take_for_retry(tx: Transaction, jobs: Mapping[str, Ties]) -> set[str]:
     rows = [(name, wanted[name], 0, 0) for name in names]
     queries = [Query(HOLDERS, (some,)) for some in in_chunks(names)]
     _, *found = tx.run(BatchQuery(TAKE_KEY, rows), *queries)
-    for name, holder in _holders(found).items():
+    for name, holder in holders_in(found).items():
         if holder.id == wanted[name]:
             continue
         if holder.is_void:

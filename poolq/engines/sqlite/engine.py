@@ -1,9 +1,8 @@
 """The engine on SQLite, for a single host, whose clock replaces the server's."""
 
 import time
-from collections.abc import Iterator, Sequence
 
-from poolq.engines.base import Check, Push, Queues, ServerInfo
+from poolq.engines.base import Check, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import CANCELLED_SUFFIX, GATE_LINE_PREFIX
@@ -15,11 +14,7 @@ from poolq.engines.sqlite.connecting import now
 from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
-from poolq.errors import EngineUnavailable, StoreMissing
-
-#: Limits of one transaction of `push`, which blocks other writers for 30 ms. One job may be bigger.
-CHUNK_JOBS = 5000
-CHUNK_BYTES = 4 << 20
+from poolq.errors import StoreMissing
 
 
 def _dialect(namespace: str) -> Dialect:
@@ -49,17 +44,6 @@ def _joined(columns: str) -> str:
     return f"CAST({values} AS BLOB)"
 
 
-def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
-    """Split jobs into chunks of one job, or of at most CHUNK_JOBS and CHUNK_BYTES."""
-    start = size = 0
-    for at, one in enumerate(pushes):
-        size += len(one.body)
-        if at > start and (size > CHUNK_BYTES or at - start == CHUNK_JOBS):
-            yield pushes[start:at]
-            start, size = at, len(one.body)
-    yield pushes[start:]
-
-
 class SQLiteEngine(SQLEngine):
     """`sqlite:///poolq.db` (relative), `sqlite:////var/lib/app/poolq.db?synchronous=FULL`."""
 
@@ -86,19 +70,6 @@ class SQLiteEngine(SQLEngine):
     @property
     def session(self) -> SQLiteSession:
         return self._connections.get()
-
-    def push(self, pushes: Sequence[Push]) -> None:
-        stored = 0
-        try:
-            if len(pushes) == 1:
-                self._connections.get().push(pushes)
-                return
-            for chunk in _chunks(pushes):
-                self._connections.get().push(chunk)
-                stored += len(chunk)
-        except EngineUnavailable as error:
-            error.ids = tuple(one.id for one in pushes[stored:])
-            raise
 
     def wait(self, queues: Queues, timeout: float) -> int:
         session = self.session

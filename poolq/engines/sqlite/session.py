@@ -14,6 +14,7 @@ import msgspec
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
+from poolq.engines.sql.location import QUEUED
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -21,6 +22,7 @@ from poolq.engines.sql.session import (
     RenderedSQL,
     Session,
     Transaction,
+    first_chunk,
 )
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.engines.sqlite import forks, unreadable_text
@@ -28,23 +30,21 @@ from poolq.engines.sqlite.connecting import connect
 from poolq.engines.sqlite.connecting import now as clock
 from poolq.engines.sqlite.faults import code, interrupted, is_busy, translate
 from poolq.engines.sqlite.new_jobs import (
-    INSERT_EXPIRING,
     INSERT_JOB,
+    INSERT_KEY,
+    INSERT_PLAIN,
     INSERT_UNIQUE,
     MAKE_TRIGGER,
     MAKE_VIEW,
-    expiring_rows,
-    place_and_due,
+    job_row,
+    key_row,
     plain_rows,
-    unique_queries,
-    unique_row,
 )
 from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.watcher import Watcher
 from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, run_read
 from poolq.errors import EngineError
-from poolq.jobs.ties import UniquePushes
 
 T = TypeVar("T")
 
@@ -52,6 +52,9 @@ BEGIN = "BEGIN IMMEDIATE"
 DATA_VERSION = "PRAGMA data_version"
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
+#: Limits of one transaction of `store`, which blocks other writers for 30 ms. A job may be bigger.
+CHUNK_JOBS = 5000
+CHUNK_BYTES = 4 << 20
 #: Seconds after which the connection checks again that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0
 
@@ -113,7 +116,7 @@ class SQLiteSession(Session):
         self.texts = texts
         self.known_queues: set[str] = set()
         self._insert = texts[INSERT_JOB]
-        self._insert_expiring = texts[INSERT_EXPIRING]
+        self._insert_plain = texts[INSERT_PLAIN]
         self._insert_unique = texts[INSERT_UNIQUE]
         self._has_view = False  # and so is prepared for INSERT_UNIQUE
         self._schema = schema
@@ -186,33 +189,19 @@ class SQLiteSession(Session):
             except sqlite3.Error as error:
                 raise self._translated(error) from error
 
-    def push(self, pushes: Sequence[Push]) -> None:
-        """Store jobs, all or none."""
+    def store(self, pushes: Sequence[Push]) -> int:
+        some = first_chunk(pushes, CHUNK_JOBS, CHUNK_BYTES)
         with self.lock:
             try:
-                raw = self.raw()
-                if len(pushes) == 1:
-                    self._push_one(raw, pushes[0])
-                else:
-                    self._push_all(raw, pushes)
+                self._store(some)
             except sqlite3.Error as error:
                 raise self._translated(error) from error
+        return len(some)
 
-    def push_unique(self, jobs: UniquePushes) -> bool:
-        """Store jobs with different keys, all or none. Returns False if somebody has a key."""
+    def store_unique(self, pushes: Sequence[Push]) -> bool:
         with self.lock:
             try:
-                raw = self.raw()
-                if len(jobs.pushes) > 1 or jobs.pushes[0].expires:
-                    self._add_queues(raw, set(map(_queue_of, jobs.pushes)))
-                    queries = unique_queries(clock(), jobs)
-                    self._transact(raw, lambda tx: tx.later(*queries))
-                    return True
-                if not self._has_view:
-                    raw.execute(self.texts[MAKE_VIEW])
-                    raw.execute(self.texts[MAKE_TRIGGER])
-                    self._has_view = True
-                self._push_one(raw, jobs.pushes[0], jobs)
+                self._store(pushes)
             except sqlite3.IntegrityError:
                 return False
             except sqlite3.Error as error:
@@ -285,25 +274,29 @@ class SQLiteSession(Session):
         if self._writing:
             raise reentrancy_error(str(self.options.file))
 
-    def _push_one(
-        self, raw: sqlite3.Connection, push: Push, unique: UniquePushes | None = None
-    ) -> None:
+    def _store(self, pushes: Sequence[Push]) -> None:
+        raw = self.raw()
+        if len(pushes) == 1:
+            self._store_one(raw, pushes[0])
+        else:
+            self._store_all(raw, pushes)
+
+    def _store_one(self, raw: sqlite3.Connection, push: Push) -> None:
         """Store a job with one statement that is its own transaction."""
-        id_, queue, body, delay, at, expires = push
+        id_, queue, body, delay, at, expires, unique, _ = push
         if queue not in self.known_queues:
             self._add_queues(raw, {queue})
         if self._writing:
             self._refuse_reentry()
         stamp = time_ns() // 1000
-        insert: str = self._insert
-        row: tuple[object, ...] = id_, "", stamp, queue, body
+        insert: str = self._insert_plain
+        row: tuple[object, ...] = id_, QUEUED, stamp, queue, body
         if unique is not None:
-            insert, row = self._insert_unique, unique_row(unique, stamp)
+            self._make_view(raw)
+            key, _, ends = key_row(stamp, id_, unique)
+            insert, row = self._insert_unique, (*job_row(stamp, push), key, ends)
         elif delay or at or expires:
-            place, due = place_and_due(stamp, delay, at)
-            row = id_, place, due, queue, body
-            if expires:
-                insert, row = self._insert_expiring, (*row, due + expires)
+            insert, row = self._insert, job_row(stamp, push)
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = raw.cursor()
@@ -317,13 +310,22 @@ class SQLiteSession(Session):
             self._write_lock.polite_writes = POLITE_WRITES
         self.exclusively(lambda: cursor.execute(insert, row))
 
-    def _push_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
+    def _make_view(self, raw: sqlite3.Connection) -> None:
+        if not self._has_view:
+            raw.execute(self.texts[MAKE_VIEW])
+            raw.execute(self.texts[MAKE_TRIGGER])
+            self._has_view = True
+
+    def _store_all(self, raw: sqlite3.Connection, pushes: Sequence[Push]) -> None:
         self._add_queues(raw, set(map(_queue_of, pushes)))
         stamp = clock()
-        rows = plain_rows(stamp, pushes)
-        expiring = [] if len(rows) == len(pushes) else expiring_rows(stamp, pushes)
-        some = {INSERT_JOB: rows, INSERT_EXPIRING: expiring}
-        queries = [BatchQuery(sql, found) for sql, found in some.items() if found]
+        plain = plain_rows(stamp, pushes)
+        queries = [BatchQuery(INSERT_PLAIN, plain)]
+        if len(plain) < len(pushes):
+            keys = [key_row(stamp, one.id, one.unique) for one in pushes if one.unique]
+            ids = {row[0] for row in plain}
+            others = [job_row(stamp, one) for one in pushes if one.id not in ids]
+            queries += BatchQuery(INSERT_KEY, keys), BatchQuery(INSERT_JOB, others)
         self._transact(raw, lambda tx: tx.later(*queries))
 
     def _add_queues(self, raw: sqlite3.Connection, queues: set[str]) -> None:

@@ -239,7 +239,7 @@ ASKED = {
     "request_cancel": [], "cancel_requests": [],
     "close": None,
 }  # fmt: skip
-ANSWERED = {*ASKED, "push", "push_tied", "now", "doctor"}
+ANSWERED = {*ASKED, "push", "now", "doctor"}
 
 
 @pytest.mark.parametrize("kind", [SyncEngine, NullEngine])

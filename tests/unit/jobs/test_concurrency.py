@@ -22,7 +22,7 @@ from poolq import (
     Unique,
 )
 from poolq.common.lengths import MAX_KEY_BYTES
-from poolq.engines.base import Engine, ParkedPush
+from poolq.engines.base import Engine, Push
 from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import JobId
@@ -235,10 +235,12 @@ class Lines(Kept):
         self.refusals = list(refusals)
         self.parked: list[str] = []
 
-    def push_parked(self, pushes: Sequence[ParkedPush]) -> None:
+    def push(self, pushes: Sequence[Push]) -> list[str]:
         if self.refusals:
             raise self.refusals.pop(0)
-        self.parked += [one.id for one in pushes]
+        self.parked += [one.id for one in pushes if one.gate]
+        super().push([one for one in pushes if not one.gate])
+        return [one.id for one in pushes]
 
 
 def test_what_is_certainly_not_parked_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

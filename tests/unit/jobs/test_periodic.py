@@ -12,7 +12,7 @@ from poolq.errors import AppError, OptionError, PayloadError, ScheduleError
 from poolq.jobs import declarations, periodic, registry, schedule_spec
 from poolq.jobs.job import build, set_origin
 from poolq.jobs.message import decode
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 
 BLANK = "0" * 32
 
@@ -57,7 +57,7 @@ def test_a_unique_job_keeps_its_key_in_the_schedule() -> None:
     poolq.every("1m", job, {"a": 1, "b": 2})
     poolq.every("1m", Report, {"a": 1, "b": 2}, name="plain")
     found = {name: schedule_spec.decode(spec) for name, spec in periodic.collect().items()}
-    assert found["report"].unique == UniqueRight('report {"a":1}', "start", 0, True)
+    assert found["report"].unique == UniqueKey('report {"a":1}', "start", 0, True)
     assert found["plain"].unique is None
 
 

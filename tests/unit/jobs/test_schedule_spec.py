@@ -11,7 +11,7 @@ from poolq.errors import BadMessage, OptionError, ScheduleError
 from poolq.jobs import schedule_spec
 from poolq.jobs.message import Message, decode, encode
 from poolq.jobs.schedule_spec import ALL, DAY, ON_TIME, Plan, ScheduleSpec
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -103,7 +103,7 @@ def test_each_tick_on_time_has_its_job_whatever_catch_up_says(catch_up: object) 
 
 
 def test_of_ticks_that_are_late_together_and_exclude_each_other_the_last_has_the_job() -> None:
-    unique = msgspec.structs.replace(spec("1s"), unique=UniqueRight("k", "end"))
+    unique = msgspec.structs.replace(spec("1s"), unique=UniqueKey("k", "end"))
     for one in (spec("1s", overlap="skip"), spec("1s", overlap="buffer"), unique):
         plan = schedule_spec.plan(one, NOON, NOON + 4 * SECOND)
         assert plan == Plan([NOON + 4 * SECOND], 0, NOON + 5 * SECOND, left_out=4)
@@ -152,7 +152,7 @@ def test_a_tick_that_has_waited_was_not_missed() -> None:
 
 
 def test_missed_ticks_of_a_unique_job_have_one_job() -> None:
-    one = msgspec.structs.replace(spec("1h", catch_up="all"), unique=UniqueRight("k", "end"))
+    one = msgspec.structs.replace(spec("1h", catch_up="all"), unique=UniqueKey("k", "end"))
     assert schedule_spec.plan(one, NOON, NOON + 3 * HOUR).ticks == [NOON + 3 * HOUR]
 
 

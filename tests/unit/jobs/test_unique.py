@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import poolq
 from poolq import EngineUnavailable, JobId, OptionError, PayloadError, Unique
 from poolq.common.lengths import MAX_UNIQUE_KEY_BYTES
-from poolq.engines.base import Engine, TiedPush
+from poolq.engines.base import Engine, Push
 from poolq.jobs.ids import HolderId
 from poolq.jobs.ties import NO_TIES, Ties, UniqueTie, decode, encode
 from poolq.jobs.unique import key_of
@@ -77,7 +77,7 @@ def test_a_duration_may_be_written_in_any_way() -> None:
 
 
 def key(unique: Unique, payload: object, job: str = "jobs:A") -> str:
-    return unique.right(job, payload).key
+    return unique.asked(job, payload).key
 
 
 def test_equal_values_have_equal_keys() -> None:
@@ -191,9 +191,9 @@ def test_ties_that_cannot_be_read_are_no_rights() -> None:
 class Slow(Kept):
     """Keeps what is pushed; every second job gives way."""
 
-    def push_tied(self, pushes: Sequence[TiedPush]) -> list[str]:
-        self.push([one.push for one in pushes])
-        return [one.push.id if at % 2 == 0 else "holder" for at, one in enumerate(pushes)]
+    def push(self, pushes: Sequence[Push]) -> list[str]:
+        super().push(pushes)
+        return [one.id if at % 2 == 0 else "holder" for at, one in enumerate(pushes)]
 
 
 def gone(*ids: str, maybe_stored: bool = False) -> EngineUnavailable:
@@ -217,7 +217,8 @@ def test_what_may_be_stored_is_not_tried_again(
     monkeypatch.setattr(MODULE, "_chosen", produce_to(kept))
     with pytest.raises(EngineUnavailable) as caught:
         poolq.dispatch_many(Sync, [{"user": 1}, {"user": 2}])
-    assert caught.value is error
+    assert caught.value.maybe_stored == error.maybe_stored
+    assert caught.value.ids == (error.ids or tuple(kept.tried[0]))
     assert len(kept.tried) == 1
 
 

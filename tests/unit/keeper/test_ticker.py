@@ -9,13 +9,13 @@ from time import monotonic
 
 import pytest
 
-from poolq.engines.base import Engine, Push, TiedPush
+from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Tick, TickEnd
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs import schedule_spec
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import Message, decode, encode
-from poolq.jobs.ties import UniqueRight
+from poolq.jobs.ties import UniqueKey
 from poolq.keeper.ticker import LOOK_INTERVAL, MAX_JOBS, Ticker
 from poolq.log.events import Event
 
@@ -189,14 +189,14 @@ def test_a_tick_that_waits_is_kept_however_long_that_takes(
 
 
 def test_a_ticks_job_gets_its_unique_key(engine: Engine, ticker: Ticker) -> None:
-    right = UniqueRight("k", "end")
+    right = UniqueKey("k", "end")
     made = schedule_spec.make("1h", MESSAGE, {}, "x", unique=right)
     spec = schedule_spec.encode(made)
     engine.schedules.put(NewSchedule("a", schedule_spec.hash_of(spec), spec, engine.now()))
     ticker.run()
     (job,) = engine.page("ready").jobs
     other = Push(new_id(), "q", MESSAGE)
-    assert engine.push_tied([TiedPush(other, right)]) == [job.id]
+    assert engine.push([other._replace(unique=right)]) == [job.id]
 
 
 def test_what_a_person_has_hidden_ticks_once_that_is_removed(

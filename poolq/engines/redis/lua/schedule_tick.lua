@@ -1,18 +1,19 @@
 #!lua
 -- Advance schedules that are due, and store their jobs. This script has no flags, so a full server
 -- rejects it before anything has run.
--- Parts: base, wake_tokens, ready, gates, ties, settle_done, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs, ready_list, waiting_jobs, tied_push, schedules.
+-- Parts: base, wake_tokens, ready, storing, counters, ties, new_jobs, gates, settle_done,
+--        delayed, bodies, holds, window_opening, limit_windows, parked_jobs, ready_list, waiting_jobs,
+--        schedules.
 --
 -- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
 --       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look
---       again if the job waits for another one, how many ticks have no job, the unique key of the job
---       ("": none), how long the key lasts (0: until the job ends), 1 if the job replaces a waiting one,
---       else 0, the number of jobs; and for each job: id, queue, the time at which it is due, how long
---       after that it expires (0: never), what follows the queue where the body is stored.
+--       again if the job waits for another one, how many ticks have no job, the number of jobs; and for
+--       each job its queue, then five as in `push`, "r".
 -- Reply: for each schedule "stored", "skipped", "waiting" or "lost".
 
-local HEAD, JOB = 13, 5  -- how many arguments
+local HEAD, JOB = 10, 6  -- how many arguments
+
+replace = replace_waiting
 
 local function is_unfinished(id)
   local queue = id ~= '' and origin_of(id)
@@ -23,17 +24,6 @@ local function is_current(one, hash, expected)
   if not one or one.hash ~= hash or tonumber(one.due) ~= tonumber(expected) or one.paused == '1' then return false end
   local at = tonumber(call('ZSCORE', TICKS, one.name) or NEVER)
   return at <= now
-end
-
--- Store a job, unless another has its unique key. Returns whether it is stored.
-local function store(at, key, lasts, replaces)
-  local id, queue, due, expires, stored = unpack(ARGV, at, at + JOB - 1)
-  if key ~= '' and take_key(id, key, tonumber(lasts), replaces == '1' and replace_waiting) then
-    count('skipped', queue, 1)
-    return false
-  end
-  store_job(queue, due, id, stored, tonumber(expires))
-  return true
 end
 
 -- `jobs`: where the arguments of its `n` jobs are.
@@ -48,7 +38,7 @@ local function tick(i, jobs, n)
   end
   local stored = 0
   for job = jobs, held and 0 or jobs + n * JOB - 1, JOB do
-    if store(job, unpack(ARGV, i + 9, i + 11)) then one.job, stored = ARGV[job], stored + 1 end
+    if not store_new(unpack(ARGV, job, job + JOB - 1)) then one.job, stored = ARGV[job + 1], stored + 1 end
   end
   if stored > 0 then one.ticks, one.last = digits(one.ticks + stored), last end
   local skipped = n > 0 and stored == 0

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
--- Parts: base, wake_tokens, gates, ties, settle_done, queue_arguments, fast_path,
+-- Parts: base, wake_tokens, gates, ties, counters, settle_done, queue_arguments, fast_path,
 --        unpaused, many_queues, ready, delayed, bodies, holds, window_opening, limit_windows,
 --        parked_jobs, clock_jumps, claims, settling.
 --

@@ -49,12 +49,3 @@ local function activate_due()
   end
   return n
 end
-
--- Store when a job is due. If no delayed job is due earlier, returns 0, the hint with which `wake`
--- makes a keeper poll again.
-local function add_delayed(queue, id, due)
-  local delayed = P .. 'delayed:' .. queue
-  postpone(queue, due)
-  call('ZADD', delayed, digits(due), id)
-  return call('ZRANGE', delayed, 0, 0)[1] == id and 0 or nil
-end

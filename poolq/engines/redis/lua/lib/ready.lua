@@ -27,6 +27,15 @@ local function postpone(queue, moment)
   if call('ZADD', LATER, 'LT', digits(moment), queue) == 1 then mark_known(queue) end
 end
 
+-- Store when a job is due. If no delayed job is due earlier, returns 0, the hint with which `wake`
+-- makes a keeper poll again.
+local function add_delayed(queue, id, due)
+  local delayed = P .. 'delayed:' .. queue
+  postpone(queue, due)
+  call('ZADD', delayed, digits(due), id)
+  return call('ZRANGE', delayed, 0, 0)[1] == id and 0 or nil
+end
+
 -- Move due delayed jobs (at most BATCH) to the list. Returns how many.
 local function promote(queue)
   local delayed = P .. 'delayed:' .. queue

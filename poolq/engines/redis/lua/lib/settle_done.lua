@@ -1,21 +1,9 @@
--- Part `settle_done` (needs `ties`, `gates`): end the claims of jobs that are done. A claim is held
+-- Part `settle_done` (needs `counters`, `ties`, `gates`): end the claims of jobs that are done. A claim is held
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
 -- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive; "-<n>" if some of
 -- them have rights.
-
--- Add to a number in a hash. It restarts from 0 if somebody has written something else there.
-local function add(key, field, by)
-  local sum = redis.pcall('HINCRBY', key, field, by)
-  if type(sum) == 'number' then return sum end
-  call('HSET', key, field, by)
-  return tonumber(by)
-end
-
-local function count(counter, queue, by)
-  add(P .. 'counters', counter .. ' ' .. queue, by)
-end
 
 -- Whether any job may differ from a fresh one, and has rights; nil if this was not checked yet.
 local has_states, has_ties

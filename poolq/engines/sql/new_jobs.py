@@ -1,0 +1,231 @@
+"""Stores new jobs: plain ones, those with unique keys, and those that wait for gates.
+
+Most are stored as their database does it best (`Session`). This module stores the others: jobs
+whose unique keys others have, which replace a job, take a void key, or give way; and jobs in the
+wait lists of gates, as if workers had parked them there.
+
+The job that has a key is looked up, locked, then the key is locked, and who has it is looked up
+again, because everybody locks a job before its key. If the key has changed hands in the meantime,
+the transaction stores nothing, and is to be repeated.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+
+from poolq.engines.sanitize import to_text
+from poolq.engines.sql import gates, ties
+from poolq.engines.sql.admin import close_empty, lock_waiting
+from poolq.engines.sql.job_counters import CounterIncrements
+from poolq.engines.sql.location import QUEUED, line_of
+from poolq.engines.sql.parking import encode_rules
+from poolq.engines.sql.session import (
+    MAX_LIST_VALUES,
+    BatchQuery,
+    Query,
+    Session,
+    Transaction,
+    in_chunks,
+)
+from poolq.engines.sql.settling import DELETE_JOBS
+from poolq.engines.sql.wakeups import arm
+from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.jobs.message import Push
+from poolq.jobs.ties import UniqueKey
+
+Values = tuple[object, ...]
+#: Stores the first of some jobs. Adds to the dict by id which job has each job's key, of those for
+#: which it is known. Returns how many jobs are stored, or have given way.
+Store = Callable[[Session, Sequence[Push], dict[str, str]], int]
+
+STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, ties, rules)
+    SELECT ?, CASE WHEN due > {now} THEN 'd' ELSE ? END, ?, due, due + ?, x'', ?, ?, ?
+    FROM (SELECT {greatest}(?, {now} + ?) AS due) one"""
+#: A new line counts as named by the newest code.
+OPEN_LINE = gates.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
+#: The limit that is named last applies, in all queues, unless workers' code has named one. If
+#: that changes, no slot is handed on before the slots have been counted.
+NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
+    VALUES (?, ?, ?, 0, 0, {now}) {on:name, span}
+    used = {greatest}(used, most), most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END"""
+
+_unique_of, _gate_of = map(attrgetter, ("unique", "gate"))
+
+
+def parts(pushes: Sequence[Push]) -> list[tuple[Store, Sequence[Push]]]:
+    """Split jobs by how they are stored. Those that wait for gates come last."""
+    if len(pushes) == 1:
+        (one,) = pushes
+        alone = _store_waiting if one.gate else _store_unique if one.unique else _store_plain
+        return [(alone, pushes)]
+    waiting = [one for one in pushes if one.gate] if any(map(_gate_of, pushes)) else []
+    others = [one for one in pushes if not one.gate] if waiting else pushes
+    store = _store_unique if any(map(_unique_of, others)) else _store_plain
+    found: list[tuple[Store, Sequence[Push]]] = [(store, others)] if others else []
+    return [*found, (_store_waiting, waiting)] if waiting else found
+
+
+def _store_plain(session: Session, jobs: Sequence[Push], _: dict[str, str]) -> int:
+    return session.store(jobs)
+
+
+def _store_unique(session: Session, jobs: Sequence[Push], holders: dict[str, str]) -> int:
+    some = jobs[:MAX_LIST_VALUES]
+    keys = {one.unique.key for one in some if one.unique}
+    if len(keys) < len(some) or not session.store_unique(some):
+        _ask(session, some, holders)
+    return len(some)
+
+
+def _store_waiting(session: Session, jobs: Sequence[Push], _: dict[str, str]) -> int:
+    some = jobs[:MAX_LIST_VALUES]
+    _prepare(session, some)
+    session.transact(partial(_park, pushes=some))
+    return len(some)
+
+
+def _prepare(session: Session, jobs: Sequence[Push]) -> None:
+    for one in jobs:
+        session.check_size(one)
+    session.add_queues({one.queue for one in jobs})
+
+
+def _park(tx: Transaction, pushes: Sequence[Push]) -> None:
+    """Store jobs in wait lists. These are locked first, sorted by name, and their gates last."""
+    rules = {(line_of(one.gate), one.queue): one.gate for one in pushes if one.gate}
+    limits = {one.gate.key: one.gate.limit for one in pushes if one.gate}
+    rows = [
+        job_values(one, line_of(one.gate), encode_rules([one.gate])) for one in pushes if one.gate
+    ]
+    tx.later(
+        *(
+            Query(OPEN_LINE, (*line, rule.key, rule.span, rule.limit))
+            for line, rule in sorted(rules.items())
+        ),
+        BatchQuery(STORE_JOB, rows),
+    )
+    arm(tx, {push.queue for push in pushes})
+    names = [(key, GATE_WINDOW, most) for key, most in sorted(limits.items())]
+    tx.at_end(BatchQuery(NAME_LIMIT, names))
+
+
+def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> None:
+    """Store jobs whatever keys they ask for."""
+    _prepare(session, pushes)
+    decided, rest, skipped = _give_way(session, pushes)
+    if decided:
+        session.transact(lambda tx: tx.later(*skipped.queries()))
+        holders.update(decided)
+    if not rest:
+        return
+    decided, contested = session.transact(partial(store_free, pushes=rest))
+    holders.update(decided)
+    for one, unique in contested:
+        holder = None
+        while holder is None:
+            holder = session.transact(partial(store_contested, push=one, unique=unique))
+        holders[one.id] = holder
+
+
+def _give_way(
+    session: Session, pushes: Sequence[Push]
+) -> tuple[dict[str, str], list[Push], CounterIncrements]:
+    """Find the jobs that give way to others. Returns by id which job has their key, the rest, and
+    what is to be counted. No key is locked: that the other job has it at this moment is enough."""
+    asked = {one.id: one.unique.key for one in pushes if one.unique and not one.unique.replaces}
+    chunks = in_chunks(sorted(set(asked.values())))
+    found = session.read(*(Query(ties.LIVE_HOLDERS, (some,)) for some in chunks))
+    holders = {to_text(name): to_text(id_) for one in found for name, id_ in one.rows}
+    decided = {id_: holders[key] for id_, key in asked.items() if key in holders}
+    skipped = CounterIncrements()
+    for one in pushes:
+        if one.id in decided:
+            skipped.add(one.queue, "skipped")
+    return decided, [one for one in pushes if one.id not in decided], skipped
+
+
+def store_free(
+    tx: Transaction, pushes: Sequence[Push]
+) -> tuple[dict[str, str], list[tuple[Push, UniqueKey]]]:
+    """Store those of these jobs whose keys are free, and count those that give way. Returns by id
+    which job has each job's key, and the jobs that are not stored yet, because they would replace
+    another, or because the job that has their key may be void."""
+    first: dict[str, Values] = {}
+    for one in pushes:
+        if (unique := one.unique) is not None:
+            first.setdefault(unique.key, (unique.key, one.id, unique.lasts, unique.lasts))
+    holders = _take(tx, first)
+    decided: dict[str, str] = {}
+    contested: list[tuple[Push, UniqueKey]] = []
+    rows: list[Values] = []
+    skipped = CounterIncrements()
+    for one in pushes:
+        unique = one.unique
+        holder = holders.get(unique.key) if unique else None
+        if unique is None or (holder is not None and holder.id == one.id):
+            rows.append(job_values(one))
+            decided[one.id] = one.id
+        elif holder is None or unique.replaces or holder.is_void:
+            contested.append((one, unique))
+        else:
+            decided[one.id] = holder.id
+            skipped.add(one.queue, "skipped")
+    if rows:
+        tx.later(BatchQuery(STORE_JOB, rows))
+    tx.at_end(*skipped.queries())
+    return decided, contested
+
+
+def _take(tx: Transaction, keys: Mapping[str, Values]) -> dict[str, ties.Holder]:
+    """Take those of these keys that are free. Returns by key who has it now."""
+    names = sorted(keys)
+    take = [BatchQuery(ties.TAKE_KEY, [keys[name] for name in names])] if names else []
+    read = [Query(ties.HOLDERS, (some,)) for some in in_chunks(names)]
+    return ties.holders_in(tx.run(*take, *read)[len(take) :])
+
+
+def store_contested(tx: Transaction, push: Push, unique: UniqueKey) -> str | None:
+    """Store the job, or find out to which job it gives way. Returns the id of the job that has the
+    key, or None if the transaction is to be repeated."""
+    (found,) = tx.run(Query(ties.HOLDER, (unique.key,)))
+    seen = [to_text(id_) for (id_,) in found.rows]
+    waiting = lock_waiting(tx, seen) if unique.replaces and seen else {}
+    tx.run(BatchQuery(ties.TAKE_KEY, [(unique.key, push.id, unique.lasts, unique.lasts)]))
+    holder = ties.holder_of(tx, unique.key)
+    assert holder is not None  # this transaction has locked the key
+    if holder.id == push.id or holder.is_void:
+        _store_with_key(tx, push, unique)
+        return push.id
+    if not unique.replaces:
+        _count(tx, push.queue, "skipped")
+        return holder.id
+    if holder.id not in seen:
+        return None
+    if holder.id not in waiting:  # it is running
+        _count(tx, push.queue, "skipped")
+        return holder.id
+    tx.later(Query(DELETE_JOBS, ([holder.id],)))
+    _store_with_key(tx, push, unique)
+    close_empty(tx, waiting.values())
+    _count(tx, waiting[holder.id].queue, "replaced")
+    return push.id
+
+
+def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
+    """Store a job, and give it a key that is locked and was somebody else's."""
+    given = push.id, unique.lasts, unique.lasts, unique.key
+    tx.later(Query(ties.SET_KEY, given), Query(STORE_JOB, job_values(push)))
+
+
+def job_values(push: Push, place: str = QUEUED, rules: bytes | None = None) -> Values:
+    """Return the arguments of STORE_JOB. `place`: where the job is if it is due now."""
+    id_, queue, body, delay, at, expires, unique, _ = push
+    right = unique.ties if unique else None
+    delay = 0 if at > 0 else max(0, delay)
+    return id_, place, queue, expires or None, body, right, rules, at, delay
+
+
+def _count(tx: Transaction, queue: str, counter: str) -> None:
+    increments = CounterIncrements()
+    increments.add(queue, counter)
+    tx.at_end(*increments.queries())
