@@ -33,8 +33,8 @@ def take(result: ActionResult, state: ScreenState, now: float) -> None:
 def _undo(action: Action) -> str:
     """Name the key that takes back what an action has done, if there is one."""
     match action.kind:
-        case "scale":
-            return f"; {'-' if action.by > 0 else '+'} takes that back"
+        case "scale" if action.target in ("+1", "-1"):
+            return f"; {'-' if action.target == '+1' else '+'} takes that back"
         case "pause" | "resume":
             other = "resume" if action.kind == "pause" else "pause"
             return f"; p {other}s it" if action.target else f"; :{other} takes that back"
@@ -55,6 +55,6 @@ def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
         state.show_message(result.text, now, result.level)
         return
     if result.action.kind == "find":
-        state.ask(questions.on_job(result.action.to, *result.found), now)
+        state.take_up(questions.on_job(result.action.to, *result.found), now)
     else:
-        state.ask(questions.counted(result.action, result.found), now)
+        state.take_up(questions.counted(result.action, result.found), now)

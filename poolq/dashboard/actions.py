@@ -39,8 +39,7 @@ class Actions:
         self._opened: Engine | None = None  # each thread has its own connection
         self._failures = FoundFailures((), 0.0)
         self._handlers: dict[str, Callable[[Action], ActionOutput]] = {
-            "scale": lambda action: self._scaled(by=action.by),
-            "scale to": lambda action: self._scaled(procs=action.by),
+            "scale": self._scale,
             "reload": lambda _: self._request_text("reload", "trying generation {generation}"),
             "drain": lambda _: self._request_text("drain", "draining: running jobs may finish"),
             "kill": self._kill,
@@ -73,8 +72,8 @@ class Actions:
     def _request_text(self, do: str, text: str) -> ActionOutput:
         return text.format(**self._request(do)), None
 
-    def _scaled(self, **more: int) -> ActionOutput:
-        procs = self._request("scale", **more)["procs"]
+    def _scale(self, action: Action) -> ActionOutput:
+        procs = self._request("scale", **on_pools.scaling(action.target))["procs"]
         return f"scaled to {procs} worker{'s' * (procs != 1)}", None
 
     def _kill(self, action: Action) -> ActionOutput:

@@ -57,7 +57,7 @@ def _enter(line: CommandLine, state: ScreenState, snapshot: Snapshot, now: float
     state.command = None
     others = [one for one in state.history if one != text]
     state.history[:] = [*others[1 - MAX_HISTORY :], text]
-    return result if isinstance(result, Action) else state.ask(result, now)
+    return state.take_up(result, now)
 
 
 def _recall(line: CommandLine, history: Sequence[str], by: int) -> None:

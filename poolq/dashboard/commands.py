@@ -13,7 +13,7 @@ from poolq.acts import job_ids, on_pools, on_queues
 from poolq.acts.filters import Filters
 from poolq.common.names import check_name, suggestion
 from poolq.dashboard import questions, selection
-from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
+from poolq.dashboard.screen_state import Action, Bulk, Question, Result, ScreenState
 from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
 
@@ -31,10 +31,6 @@ class Given(NamedTuple):
     options: dict[str, str]
     state: ScreenState
     snapshot: Snapshot
-
-
-#: What a command returns: an action, a question, or a message.
-Result = Action | Question | str
 
 
 class CommandSpec(NamedTuple):
@@ -114,8 +110,9 @@ def _queue(given: Given, name: str) -> str:
 
 
 def _scale(given: Given) -> Result:
-    change = on_pools.scaling(_word(given, 0, "scale"))
-    return Action("scale" if "by" in change else "scale to", by=next(iter(change.values())))
+    text = _word(given, 0, "scale")
+    on_pools.scaling(text)
+    return Action("scale", text)
 
 
 def _of_queue(kind: str) -> Callable[[Given], Result]:

@@ -14,16 +14,15 @@ from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (
     PROBLEMS,
     Action,
-    Bulk,
     CommandLine,
     Detail,
     LogRequest,
+    Result,
     ScreenState,
 )
 from poolq.dashboard.selection import chosen, pane_of, row_keys
-from poolq.engines.search import JobFilter
 from poolq.monitor.limit_status import LimitStatus
-from poolq.monitor.snapshot import FailureView, JobKindView, QueueView, Snapshot, WorkerView
+from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
 STOP_BULK, STOP_COUNT = Action("stop", "bulk"), Action("stop", "count")
@@ -33,7 +32,10 @@ _MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 0, "page up": 0,
 _PAGES = {"page down": 1, "page up": -1}
 _SORTS = {"s": selection.next_order, "S": selection.reverse_order}
 _STEPS = {"tab": 1, "right": 1, "shift-tab": -1, "left": -1}
-_POOL_KEYS = ("+", "=", "-", "R", "D")
+_MORE, _FEWER = Action("scale", "+1"), Action("scale", "-1")
+_POOL_KEYS: dict[str, Result] = {
+    "+": _MORE, "=": _MORE, "-": _FEWER, "R": questions.RELOAD, "D": questions.DRAIN,
+}  # fmt: skip
 #: The keys that act on a row, and where there are such rows.
 _ROW_KEYS = {key.keys: key.on for key in KEY_HELP if key.on}
 
@@ -304,49 +306,11 @@ def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) 
     if state.read_only:
         state.show_message("this screen is read-only (--read-only)", now, "warning")
         return None
-    if key in ("+", "=", "-"):
-        return Action("scale", by=-1 if key == "-" else 1)
-    if key == "R":
-        state.question = questions.RELOAD
-        return None
-    if key == "D":
-        state.question = questions.DRAIN
-        return None
-    row = chosen(state, snapshot)
-    if key in (one.key for one in row_keys(row)):
-        return _on_row(key, row, state, now)
+    if key in _POOL_KEYS:
+        return state.take_up(_POOL_KEYS[key], now)
+    for one in row_keys(chosen(state, snapshot)):
+        if one.key == key and one.act is not None:
+            return state.take_up(one.act(), now)
     text = f"{key} acts on {_ROW_KEYS[key]}: select one with tab and the arrows"
     state.show_message(text, now, "warning")
     return None
-
-
-def _on_row(key: str, row: object, state: ScreenState, now: float) -> Action | None:
-    """Carry out a key that `row_keys` allows on the row, or ask first."""
-    match row:
-        case QueueView() if key == "p":
-            return Action("resume" if row.paused else "pause", row.queue)
-        case QueueView() if key == "X":
-            return state.ask(questions.purge(row.queue, row), now)
-        case WorkerView():
-            return state.ask(questions.kill(questions.busy(row)), now)
-        case QueueView():
-            return state.ask(questions.on_many(Bulk("", JobFilter(queue=row.queue))), now)
-        case JobKindView():
-            return state.ask(questions.on_many(Bulk("", JobFilter(job=row.job))), now)
-        case FailureView() | JobView():
-            return _on_job(key, row, state, now)
-    return None
-
-
-def _on_job(key: str, row: FailureView | JobView, state: ScreenState, now: float) -> Action | None:
-    if key == "r":
-        return Action("retry", row.id)
-    if key == "A":
-        like_it = Bulk("", JobFilter(job=row.job))
-        return state.ask(questions.on_many(like_it, questions.error_kind(row.error)), now)
-    if key == "m":
-        state.command = CommandLine(f"move {row.id} ")
-        return None
-    status = row.stored.status if isinstance(row, JobView) else "failed"
-    verb = "forget" if status == "failed" else "cancel"
-    return state.ask(questions.on_job(verb, row.id, row.job, status), now)

@@ -35,9 +35,8 @@ SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGW
 _WORDS = {
     "pause": "pausing {}", "resume": "resuming {}", "retry": "retrying {}", "move": "moving {}",
     "forget": "forgetting {}", "cancel": "cancelling {}", "purge": "purging {}",
-    "scale": "changing the number of workers", "scale to": "changing the number of workers",
-    "reload": "reloading", "drain": "draining", "kill": "killing the worker",
-    "kill and give back": "killing the worker",
+    "scale": "changing the number of workers", "reload": "reloading", "drain": "draining",
+    "kill": "killing the worker", "kill and give back": "killing the worker",
 }  # fmt: skip
 
 

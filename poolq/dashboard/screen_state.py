@@ -22,9 +22,10 @@ class Bulk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a key requests; `actions.py` lists the kinds. `target` is a queue, or a job's id or its
-    beginning. `by` is a change of the number of workers, their number, a worker's pid, or how many
-    jobs `bulk` is about. `to` is the queue to which the job moves. `request`: the jobs to list."""
+    """What a key requests; `actions.py` lists the kinds. `target` is a queue, a job's id or its
+    beginning, or a number of workers as `on_pools.scaling` reads it. `by` is a worker's pid, or how
+    many jobs `bulk` is about. `to` is the queue to which the job moves. `request`: the jobs to
+    list."""
 
     kind: str
     target: str = ""
@@ -162,15 +163,22 @@ class ScreenState:
         """Show a message in the last line for MESSAGE_SECONDS."""
         self.message, self.level, self.until = text, level, now + MESSAGE_SECONDS
 
-    def ask(self, found: Question | str, now: float) -> Action | None:
-        """Ask a question, or show the message that there is instead. Returns the action that a
-        question waits for, if any."""
-        if isinstance(found, Question):
-            self.question = found
-            return found.counts
-        if found:
-            self.show_message(found, now)
+    def take_up(self, found: "Result", now: float) -> Action | None:
+        """Ask a question, open the command line, or show a message. Returns the action to carry
+        out, which may be the one that a question waits for."""
+        match found:
+            case Action():
+                return found
+            case Question():
+                self.question = found
+                return found.counts
+            case CommandLine():
+                self.command = found
+            case text if text:
+                self.show_message(text, now)
         return None
 
 
+#: What a key or a command leads to; a text is a message.
+Result = Action | Question | CommandLine | str
 MESSAGE_SECONDS = 6.0

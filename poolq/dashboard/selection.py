@@ -1,55 +1,79 @@
 """The selected row of a pane, the order of its rows, and the keys that act on a row (pure)."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from poolq.dashboard import questions
 from poolq.dashboard.drawing.table import Pane
 from poolq.dashboard.job_list import JobView
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
-from poolq.dashboard.screen_state import Order, ScreenState
-from poolq.engines.search import WAITING
+from poolq.dashboard.screen_state import (
+    Action,
+    Bulk,
+    CommandLine,
+    Order,
+    Result,
+    ScreenState,
+)
+from poolq.engines.search import WAITING, JobFilter
 from poolq.monitor.snapshot import FailureView, JobKindView, QueueView, Snapshot, WorkerView
 
 
 class RowKey(NamedTuple):
-    """A key that acts on the selected row, and the word for it in the last line. `changes`: as in
-    `KeyHelp`."""
+    """A key that acts on the selected row, the word for it in the last line, and what it leads to.
+    The log, which changes nothing, is left to `key_bindings.py`."""
 
     key: str
     word: str
-    changes: bool = True
+    act: Callable[[], Result] | None
+
+    @property
+    def changes(self) -> bool:
+        """Whether the key may change the pool, its queues or its jobs."""
+        return self.act is not None
 
 
-_ALL_FAILED = RowKey("A", "its failures")
-_LOG = RowKey("L", "log", changes=False)
-_ON_FAILURE = (
-    RowKey("r", "retry"), RowKey("A", "all like it"), RowKey("X", "forget"), RowKey("m", "move"),
-    _LOG,
-)  # fmt: skip
-_ON_WAITING = (RowKey("X", "cancel"), RowKey("m", "move"), _LOG)
+_LOG = RowKey("L", "log", None)
 
 
 def row_keys(row: object) -> tuple[RowKey, ...]:
     """Return the keys that act on a row."""
     match row:
         case WorkerView():
-            return (RowKey("K", "kill"), _LOG) if row.id else (_LOG,)
+            kill = RowKey("K", "kill", lambda: questions.kill(questions.busy(row)))
+            return (kill, _LOG) if row.id else (_LOG,)
         case QueueView():
-            pause = RowKey("p", "resume" if row.paused else "pause")
-            return pause, RowKey("X", "purge"), *[_ALL_FAILED] * (row.failed > 0)
+            verb = "resume" if row.paused else "pause"
+            pause = RowKey("p", verb, lambda: Action(verb, row.queue))
+            purge = RowKey("X", "purge", lambda: questions.purge(row.queue, row))
+            return pause, purge, *[_failures(JobFilter(queue=row.queue))] * (row.failed > 0)
         case JobKindView() if row.failed:
-            return (_ALL_FAILED,)
+            return (_failures(JobFilter(job=row.job)),)
         case FailureView():
-            return _ON_FAILURE
-        case JobView() if row.stored.status == "failed":
-            return _ON_FAILURE
-        case JobView() if row.stored.status in WAITING:
-            return _ON_WAITING
-        case JobView() if row.stored.status == "running":
-            return RowKey("X", "cancel"), _LOG
+            return _job_keys(row, "failed")
         case JobView():
-            return (_LOG,)
+            return _job_keys(row, row.stored.status)
     return ()
+
+
+def _failures(wanted: JobFilter) -> RowKey:
+    return RowKey("A", "its failures", lambda: questions.on_many(Bulk("", wanted)))
+
+
+def _job_keys(row: FailureView | JobView, status: str) -> tuple[RowKey, ...]:
+    """Return the keys that act on a job. None acts on one that has ended."""
+    kind, error = Bulk("", JobFilter(job=row.job)), questions.error_kind(row.error)
+    verb = "forget" if status == "failed" else "cancel"
+    end = RowKey("X", verb, lambda: questions.on_job(verb, row.id, row.job, status))
+    move = RowKey("m", "move", lambda: CommandLine(f"move {row.id} "))
+    retry = RowKey("r", "retry", lambda: Action("retry", row.id))
+    like_it = RowKey("A", "all like it", lambda: questions.on_many(kind, error))
+    if status == "failed":
+        return retry, like_it, end, move, _LOG
+    if status in WAITING:
+        return end, move, _LOG
+    return (end, _LOG) if status == "running" else (_LOG,)
 
 
 def pane_of(state: ScreenState) -> Pane:

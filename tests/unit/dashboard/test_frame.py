@@ -124,10 +124,6 @@ def test_a_high_screen_shows_every_pane() -> None:
         assert any(f" {title.upper()} " in line for line in lines)
 
 
-def test_a_row_shows_how_far_its_job_is() -> None:
-    assert "███░░░░░  43% of July" in "\n".join(shown(snapshots.troubled(), (200, 50)))
-
-
 @pytest.mark.parametrize(
     ("more", "text"),
     [({}, "RUNNING g3"), ({"state": "paused"}, "PAUSED g3"), ({"trial": 4}, "RELOADING g4"),
@@ -187,10 +183,6 @@ def test_jobs_on_workers_that_leave_are_counted_apart() -> None:
     for size in ((60, 15), (100, 30)):
         assert " 4/4 busy +3 leaving  " in shown(pool, size)[0]
     assert "leaving" not in shown(snapshots.well(), (60, 15))[0]
-
-
-def test_a_pool_without_trouble_says_so() -> None:
-    assert "no trouble" in "\n".join(shown(snapshots.well(), (80, 24)))
 
 
 def test_old_data_is_called_stale() -> None:

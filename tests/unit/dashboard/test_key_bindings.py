@@ -111,7 +111,7 @@ def test_acts_name_what_is_chosen() -> None:
     assert keys(state, "j", "p")[-1] == Action("resume", "billing")  # it is paused
     state = ScreenState(pane="failures")
     assert keys(state, "j", "r")[-1] == Action("retry", POOL.failures[1].id)
-    assert keys(ScreenState(), "+", "-") == [Action("scale", by=1), Action("scale", by=-1)]
+    assert keys(ScreenState(), "+", "-") == [Action("scale", "+1"), Action("scale", "-1")]
 
 
 @pytest.mark.parametrize("key", ["p", "r", "X", "A", "m"])
@@ -124,8 +124,8 @@ def test_a_key_without_its_row_says_so(key: str) -> None:
 @pytest.mark.parametrize(
     ("action", "text", "shown"),
     [
-        (Action("scale", by=1), "scaled to 5 workers", "scaled to 5 workers; - takes that back"),
-        (Action("scale", by=-1), "scaled to 3 workers", "scaled to 3 workers; + takes that back"),
+        (Action("scale", "+1"), "scaled to 5 workers", "scaled to 5 workers; - takes that back"),
+        (Action("scale", "-1"), "scaled to 3 workers", "scaled to 3 workers; + takes that back"),
         (Action("pause", "mails"), "queue mails is paused", "queue mails is paused; p resumes it"),
         (Action("resume", "mails"), "queue mails is resumed", "queue mails is resumed; p pauses"),
         (Action("pause"), "the pool is paused", "the pool is paused; :resume takes that back"),
