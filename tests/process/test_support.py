@@ -11,15 +11,12 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import pymysql
 import pytest
-import redis
 
-from tests.conftest import OwnMariaDB, OwnRedis
+from tests.conftest import OwnRedis
 from tests.support import wait
 from tests.support.proxy import Proxy
-from tests.support.servers import MariaDB, Redis, Valkey
-from tests.support.topologies import Cluster, Sentinel
+from tests.support.servers import Redis
 from tests.support.wait import until
 
 ROOT = Path(__file__).parents[2]
@@ -36,46 +33,6 @@ def test_a_busy_machine_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> N
     assert (wait.patience(40), wait.patience(0.5)) == (180, 0.5)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 9.0, 9.0))
     assert (wait.patience(40), wait.patience(5)) == (40, 30)
-
-
-@pytest.mark.parametrize("kind", [Redis, Valkey])
-def test_a_killed_redis_comes_back_with_what_it_acknowledged(
-    own_redis: OwnRedis, kind: type[Redis]
-) -> None:
-    server = own_redis(kind, password="s3cret:/@")
-    with redis.Redis.from_url(server.url) as client, redis.Redis.from_url(server.unix_url) as near:
-        client.set("k", "v")
-        server.restart(kill=True)
-        assert near.get("k") == b"v"
-        server.stop()
-        with pytest.raises(redis.ConnectionError):
-            client.ping()
-
-
-def test_a_killed_mariadb_comes_back_with_what_it_acknowledged(own_mariadb: OwnMariaDB) -> None:
-    server = own_mariadb()
-    with server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE t (n INT)")
-        cursor.execute("INSERT INTO t VALUES (7)")
-    server.restart(kill=True)
-    with server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT n FROM t")
-        assert cursor.fetchall() == ((7,),)
-    server.stop()
-    with pytest.raises(pymysql.OperationalError):
-        server.connect()
-
-
-def test_a_frozen_server_answers_when_thawed(own_redis: OwnRedis) -> None:
-    server = own_redis(durable=False)
-    server.freeze()
-    with socket.create_connection((server.host, server.port), timeout=0.2) as client:
-        client.sendall(b"PING\r\n")
-        with pytest.raises(TimeoutError):
-            client.recv(100)
-        server.thaw()
-        client.settimeout(5)
-        assert client.recv(100) == b"+PONG\r\n"
 
 
 def test_a_killed_test_process_leaves_no_server_and_no_file() -> None:
@@ -113,43 +70,6 @@ def is_alive(pid: int) -> bool:
     return state not in "ZX"
 
 
-def test_a_sentinel_makes_the_replica_master(own_sentinel: Sentinel) -> None:
-    with own_sentinel.master.client() as client:
-        client.set("k", "v")
-        client.execute_command("WAIT", 1, 5000)
-    own_sentinel.master.kill()
-
-    def promoted() -> bool:
-        with own_sentinel.replica.client() as client:
-            try:
-                return client.info("replication")["role"] == "master"
-            except redis.ConnectionError:  # Sentinel closes the clients of one it promotes
-                return False
-
-    until(promoted, 20, "the replica to be master")
-    with own_sentinel.replica.client() as client:
-        assert client.get("k") == b"v"
-
-
-def test_a_cluster_takes_every_key(own_cluster: Cluster) -> None:
-    node = own_cluster.nodes[0]
-    with redis.RedisCluster(host=node.host, port=node.port) as client:
-        for key in "abcdef":
-            client.set(key, key)
-        assert sum(n.client().dbsize() for n in own_cluster.nodes) == 6
-
-
-@pytest.mark.parametrize("engine", ["redis", "valkey", "mariadb"])
-def test_shared_servers_answer(engine: str, request: pytest.FixtureRequest) -> None:
-    server: Redis | MariaDB = request.getfixturevalue(f"{engine}_server")
-    assert server.answers()
-
-
-def test_engine_urls_name_their_engine(engine_url: str, namespace: str) -> None:
-    assert engine_url.startswith(("redis://127", "mysql://root@127", "sqlite:////"))
-    assert len(namespace) == 13
-
-
 class TestProxy:
     @pytest.fixture
     def proxy(self, redis_server: Redis) -> Iterator[Proxy]:
@@ -169,17 +89,6 @@ class TestProxy:
         except ConnectionResetError:
             return True
 
-    def test_cut_and_heal(self, proxy: Proxy) -> None:
-        with self.client(proxy) as client:
-            assert self.ask(client, "PING") == b"+PONG\r\n"
-            proxy.cut()
-            assert self.is_closed(client)
-            with pytest.raises(ConnectionRefusedError):
-                self.client(proxy)
-        proxy.heal()
-        with self.client(proxy) as client:
-            assert self.ask(client, "PING") == b"+PONG\r\n"
-
     def test_blackhole(self, proxy: Proxy, redis_server: Redis, namespace: str) -> None:
         with self.client(proxy) as client, redis_server.client() as direct:
             self.ask(client, "PING")
@@ -190,31 +99,6 @@ class TestProxy:
             assert direct.get(namespace) is None
             proxy.heal()
             assert self.is_closed(client)
-
-    def test_replies_dropped(self, proxy: Proxy, redis_server: Redis, namespace: str) -> None:
-        with self.client(proxy) as client, redis_server.client() as direct:
-            proxy.drop_replies()
-            client.settimeout(0.2)
-            with pytest.raises(TimeoutError):
-                self.ask(client, f"INCR {namespace}")
-            assert direct.get(namespace) == b"1"
-
-    def test_next_reply_dropped(self, proxy: Proxy, redis_server: Redis, namespace: str) -> None:
-        with self.client(proxy) as victim, self.client(proxy) as other:
-            dropped = proxy.drop_next_reply(containing=b"INCR")
-            assert self.ask(other, "PING") == b"+PONG\r\n"
-            victim.sendall(f"INCR {namespace}\r\n".encode())
-            assert dropped.wait(60)
-            assert self.is_closed(victim)
-            assert self.ask(other, f"INCR {namespace}") == b":2\r\n"
-
-    def test_next_request_dropped(self, proxy: Proxy, namespace: str) -> None:
-        with self.client(proxy) as victim, self.client(proxy) as other:
-            dropped = proxy.drop_next_request(containing=b"INCR")
-            victim.sendall(f"INCR {namespace}\r\n".encode())
-            assert dropped.wait(60)
-            assert self.is_closed(victim)
-            assert self.ask(other, f"INCR {namespace}") == b":1\r\n"
 
     def test_delay(self, proxy: Proxy) -> None:
         with self.client(proxy) as client:
