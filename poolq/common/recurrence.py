@@ -18,13 +18,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import islice, takewhile
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from poolq.common import durations
 from poolq.common.durations import SECOND, is_duration, micros
 from poolq.common.escaping import shown
-from poolq.common.lengths import MAX_CRON_CHARS
+from poolq.common.lengths import MAX_CRON_CHARS, MAX_ZONE_CHARS
 from poolq.errors import DurationError, ScheduleError
 
 LEAST_INTERVAL = SECOND
@@ -52,9 +54,9 @@ _SPANS = tuple(timedelta(**{unit: n}) // _MICROSECOND for unit, n in (
 class Recurrence(msgspec.Struct, frozen=True):
     """Either `cron`, a line of five fields in the zone `tz`, or `interval` in microseconds."""
 
-    cron: str = ""
-    interval: int = 0
-    tz: str = "UTC"
+    cron: Annotated[str, Meta(max_length=MAX_CRON_CHARS)] = ""
+    interval: Annotated[int, Meta(ge=0, le=durations.MAX_MICROSECONDS)] = 0
+    tz: Annotated[str, Meta(max_length=MAX_ZONE_CHARS)] = "UTC"
 
     @classmethod
     def parse(cls, when: object, tz: object, what: str) -> "Recurrence":

@@ -16,7 +16,7 @@ from msgspec import Meta, Raw
 
 from poolq.common.durations import MAX_MICROSECONDS, SECOND, micros
 from poolq.common.escaping import shown
-from poolq.common.lengths import MAX_CRON_CHARS, MAX_SPEC_BYTES, MAX_ZONE_CHARS
+from poolq.common.lengths import MAX_SPEC_BYTES
 from poolq.common.recurrence import Recurrence
 from poolq.common.unreadable import UNREADABLE
 from poolq.errors import DurationError, ScheduleError
@@ -36,25 +36,17 @@ OPTIONS = ("tz", "overlap", "catch_up", "jitter")
 Micros = Annotated[int, Meta(ge=0, le=MAX_MICROSECONDS)]
 
 
-class ScheduleSpec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`message`: the job's message, whose id is replaced with each tick. See `Recurrence` for the
-    first three. `catch_up`: how late a missed tick may still get its job, in microseconds, or ALL.
-    `jitter`: a tick's job is due up to so many microseconds later. `unique`: the unique key that
-    each job asks for."""
+class ScheduleSpec(Recurrence, frozen=True, omit_defaults=True, kw_only=True):
+    """`message`: the job's message, whose id is replaced with each tick. `catch_up`: how late a
+    missed tick may still get its job, in microseconds, or ALL. `jitter`: a tick's job is due up to
+    so many microseconds later. `unique`: the unique key that each job asks for."""
 
     v: int
     message: Raw
-    cron: Annotated[str, Meta(max_length=MAX_CRON_CHARS)] = ""
-    interval: Micros = 0
-    tz: Annotated[str, Meta(max_length=MAX_ZONE_CHARS)] = "UTC"
     overlap: Overlap = "allow"
     catch_up: Annotated[int, Meta(ge=ALL, le=MAX_MICROSECONDS)] = DAY
     jitter: Micros = 0
     unique: UniqueKey | None = None
-
-    @property
-    def recurrence(self) -> Recurrence:
-        return Recurrence(self.cron, self.interval, self.tz)
 
 
 class Plan(NamedTuple):
@@ -68,8 +60,9 @@ class Plan(NamedTuple):
     left_out: int = 0
 
 
-class _Head(msgspec.Struct, frozen=True):
-    """The parts of a message that are shown, or needed to store it."""
+class MessageHead(msgspec.Struct, frozen=True):
+    """The parts of a job's message that are shown, or needed to store it. `expires`: how many
+    microseconds after it is due a tick's job expires; 0 for never."""
 
     job: str = "?"
     queue: str = "?"
@@ -79,7 +72,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(ScheduleSpec)
-_head_decoder = msgspec.json.Decoder(_Head)
+_head_decoder = msgspec.json.Decoder(MessageHead)
 
 
 def make(
@@ -123,7 +116,7 @@ def decode(stored: bytes) -> ScheduleSpec:
     try:
         spec = _decoder.decode(stored)
         if spec.v == SPEC_VERSION:
-            spec.recurrence.check()
+            spec.check()
             _head_decoder.decode(spec.message)
             return spec
     except UNREADABLE as error:  # ScheduleError is a ValueError, too
@@ -136,19 +129,8 @@ def hash_of(spec: bytes) -> str:
     return sha256(spec).hexdigest()[:16]
 
 
-def job_and_queue(spec: ScheduleSpec) -> tuple[str, str]:
-    """Return the name and the queue of the schedule's job."""
-    head = _head_decoder.decode(spec.message)
-    return head.job, head.queue
-
-
-def expires_of(spec: ScheduleSpec) -> int:
-    """Return how many microseconds after it is due a tick's job expires; 0 for never."""
-    return _head_decoder.decode(spec.message).expires
-
-
-def payload_of(spec: ScheduleSpec) -> Any:
-    return _head_decoder.decode(spec.message).payload
+def head_of(spec: ScheduleSpec) -> MessageHead:
+    return _head_decoder.decode(spec.message)
 
 
 def plan(spec: ScheduleSpec, due: int, now: int, *, waited: bool = False) -> Plan:
@@ -157,27 +139,26 @@ def plan(spec: ScheduleSpec, due: int, now: int, *, waited: bool = False) -> Pla
 
     Ticks that are on time have a job each, and missed ones have one for all, unless one is on time.
     If the job of one tick would exclude that of the next, the last tick has the only job."""
-    when = spec.recurrence
     all_count = spec.catch_up == ALL or waited
     most = MAX_CAUGHT_UP if spec.overlap == "allow" and spec.unique is None else 1
-    ticks = when.last_between(due, due if all_count else now - ON_TIME, now, most)
+    ticks = spec.last_between(due, due if all_count else now - ON_TIME, now, most)
     if not ticks:
-        ticks = when.last_between(due, now - spec.catch_up, now, 1)
+        ticks = spec.last_between(due, now - spec.catch_up, now, 1)
     missed = 0 if waited else sum(tick < now - ON_TIME for tick in ticks)
-    left_out = max(0, when.count_between(due, now) - len(ticks))
-    return Plan(ticks, missed, when.after(now, due), left_out)
+    left_out = max(0, spec.count_between(due, now) - len(ticks))
+    return Plan(ticks, missed, spec.after(now, due), left_out)
 
 
 def first_tick(spec: ScheduleSpec, now: int) -> int:
     """Return the first tick of a schedule that begins at `now`."""
-    return spec.recurrence.after(now, now)
+    return spec.after(now, now)
 
 
 def next_ticks(spec: ScheduleSpec, due: int, count: int, now: int) -> list[int]:
     """Return the tick `due`, which may have come, and those after it that have not."""
     found = [due]
     while len(found) < count:
-        found.append(spec.recurrence.after(max(found[-1], now), due))
+        found.append(spec.after(max(found[-1], now), due))
     return found
 
 

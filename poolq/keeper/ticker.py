@@ -169,9 +169,9 @@ def _count(jobs: int) -> str:
 def _push(spec: ScheduleSpec, name: str, tick: int) -> Push:
     id_ = new_id()
     at = tick + schedule_spec.delay_of(spec, name, tick)
-    _, queue = schedule_spec.job_and_queue(spec)
+    head = schedule_spec.head_of(spec)
     body = schedule_spec.body_of(spec, id_, tick)
-    return Push(id_, queue, body, 0, at, schedule_spec.expires_of(spec), spec.unique)
+    return Push(id_, head.queue, body, 0, at, head.expires, spec.unique)
 
 
 def _put_off(name: str, version: str, due: int, now: int) -> Tick:

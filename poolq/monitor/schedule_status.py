@@ -52,7 +52,7 @@ def of_schedule(one: Scheduled, now: int) -> ScheduleStatus:
         spec = schedule_spec.decode(one.spec)
     except ScheduleError:
         return change(known, state="unreadable", next=0 if one.at == NEVER else one.due)
-    job, queue = schedule_spec.job_and_queue(spec)
+    head = schedule_spec.head_of(spec)
     late = max(0.0, (now - one.due) / 1e6) if one.state == "active" and one.due else 0.0
     state = one.state
     if late and one.at > now:
@@ -63,8 +63,8 @@ def of_schedule(one: Scheduled, now: int) -> ScheduleStatus:
         known,
         when=spec.cron or f"every {amounts.whole(spec.interval / 1e6)}",
         tz=spec.tz if spec.cron else "",
-        job=job,
-        queue=queue,
+        job=head.job,
+        queue=head.queue,
         state=state,
         next=one.due if one.state == "active" else 0,
         late=late if state == "late" else 0.0,

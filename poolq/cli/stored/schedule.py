@@ -205,7 +205,7 @@ def run(engine: Engine, name: str, as_json: bool) -> None:
     from poolq.jobs.ids import new_id
 
     spec = schedule_spec.decode(_known(engine, name).spec)
-    id_, (_, queue) = new_id(), schedule_spec.job_and_queue(spec)
+    id_, queue = new_id(), schedule_spec.head_of(spec).queue
     body = schedule_spec.body_of(spec, id_, engine.now())
     (holder,) = engine.push([Push(id_, queue, body, unique=spec.unique)])
     if holder != id_:
@@ -264,7 +264,7 @@ def _document(one: Scheduled, now: int) -> dict[str, object]:
     if shown.state != "unreadable":
         spec = schedule_spec.decode(one.spec)
         document |= {
-            "payload": schedule_spec.payload_of(spec), "overlap": spec.overlap,
+            "payload": schedule_spec.head_of(spec).payload, "overlap": spec.overlap,
             "catch_up": "all" if spec.catch_up < 0 else spec.catch_up / 1e6,
             "jitter": spec.jitter / 1e6,
         }  # fmt: skip

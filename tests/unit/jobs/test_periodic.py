@@ -69,9 +69,9 @@ def test_any_kind_of_job_can_be_periodic() -> None:
     poolq.every(60, "elsewhere:Job", {"e": 1})
     found = {name: schedule_spec.decode(spec) for name, spec in periodic.collect().items()}
     assert sorted(found) == ["b", "d", "elsewhere:Job", "ping", "report"]
-    assert schedule_spec.job_and_queue(found["b"]) == ("report", "other")
-    assert schedule_spec.payload_of(found["ping"]) == {"host": "x"}
-    assert schedule_spec.job_and_queue(found["elsewhere:Job"]) == ("elsewhere:Job", "default")
+    assert schedule_spec.head_of(found["b"]).queue == "other"
+    assert schedule_spec.head_of(found["ping"]).payload == {"host": "x"}
+    assert schedule_spec.head_of(found["elsewhere:Job"]).queue == "default"
     assert decode(bytes(found["d"].message)).attempts == 2
 
 
@@ -102,10 +102,8 @@ def test_options_are_read_once_the_application_is_loaded() -> None:
 
     poolq.every("1m", Late)
     Late.queue = "changed"
-    assert schedule_spec.job_and_queue(schedule_spec.decode(periodic.collect()["late"])) == (
-        "late",
-        "changed",
-    )
+    late = schedule_spec.head_of(schedule_spec.decode(periodic.collect()["late"]))
+    assert (late.job, late.queue) == ("late", "changed")
 
 
 def test_callbacks_for_dispatches_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from poolq.errors import BadMessage, OptionError, ScheduleError
 from poolq.jobs import schedule_spec
 from poolq.jobs.message import Message, decode, encode
-from poolq.jobs.schedule_spec import ALL, DAY, ON_TIME, Plan, ScheduleSpec
+from poolq.jobs.schedule_spec import ALL, DAY, ON_TIME, MessageHead, Plan, ScheduleSpec
 from poolq.jobs.ties import UniqueKey
 
 SECOND = 1_000_000
@@ -29,11 +29,9 @@ def test_a_declaration_is_read_once_and_stored_as_it_is() -> None:
     assert (made.cron, made.tz, made.overlap) == ("0 3 * * *", "Europe/Berlin", "skip")
     assert (made.catch_up, made.jitter) == (HOUR, 2 * MINUTE)
     assert schedule_spec.decode(schedule_spec.encode(made)) == made
-    assert schedule_spec.job_and_queue(made) == ("jobs:A", "q")
-    assert schedule_spec.payload_of(made) == {"big": 2**70}
-    assert schedule_spec.expires_of(made) == 0
+    assert schedule_spec.head_of(made) == MessageHead("jobs:A", "q", {"big": 2**70}, 0)
     late = encode(Message(v=1, id="0" * 32, job="jobs:A", queue="q", expires=HOUR))
-    assert schedule_spec.expires_of(schedule_spec.make("1m", late, {}, "x")) == HOUR
+    assert schedule_spec.head_of(schedule_spec.make("1m", late, {}, "x")).expires == HOUR
     plain = spec(timedelta(minutes=1))
     assert plain == spec("60s", catch_up="1d", jitter=None, tz="UTC", overlap="allow")
     assert plain.interval == MINUTE
