@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from poolq.config import Config
 from poolq.config.settings import STDERR
-from poolq.dashboard.terminal_modes import modes_of
+from poolq.dashboard.tty_modes import modes_of
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.runtime_folder import file_name, pool_folder
 

@@ -8,7 +8,7 @@ command.
 from poolq.dashboard import command_line, questions, selection
 from poolq.dashboard.drawing.targets import Target
 from poolq.dashboard.job_list import JobList, JobView, counts
-from poolq.dashboard.keys import KEY_HELP
+from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (

@@ -19,11 +19,11 @@ from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionRunner
 from poolq.dashboard.actions import Actions
 from poolq.dashboard.drawing import frame, targets
-from poolq.dashboard.keys import mouse, parse, split_incomplete
+from poolq.dashboard.key_parser import mouse, parse, split_incomplete
 from poolq.dashboard.screen_state import Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
-from poolq.dashboard.terminal_modes import Modes
+from poolq.dashboard.tty_modes import Modes
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling.cells import Line
 from poolq.styling.theme import theme_for

@@ -16,8 +16,8 @@ from contextlib import suppress
 from time import monotonic
 
 from poolq.dashboard.drawing import ansi
-from poolq.dashboard.keys import READ_SIZE
-from poolq.dashboard.terminal_modes import Modes, for_screen, modes_of
+from poolq.dashboard.key_parser import READ_SIZE
+from poolq.dashboard.tty_modes import Modes, for_screen, modes_of
 from poolq.styling.cells import Line
 
 FLUSH_TIMEOUT = 0.2  # seconds to send the rest of the output

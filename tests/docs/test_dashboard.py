@@ -10,7 +10,7 @@ import pytest
 
 from docs.screenshot.__main__ import SIZES
 from poolq.dashboard.commands import COMMANDS
-from poolq.dashboard.keys import KEY_HELP
+from poolq.dashboard.key_help import KEY_HELP
 from tests.docs.markdown import DOCS, read, rows, sections
 
 PAGE = sections(read("dashboard.md"))

@@ -9,7 +9,7 @@ from rich.style import Style
 
 from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing.parts import Part, lay_out
-from poolq.dashboard.keys import KEY_HELP
+from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.screen_state import CommandLine, ScreenState
 from poolq.dashboard.selection import chosen, row_keys
 from poolq.monitor.snapshot import PoolView, Snapshot

@@ -15,8 +15,8 @@ from poolq.dashboard.drawing import (
     footer,
     header,
     help_page,
-    job_list,
     layout,
+    open_list,
     table,
     throughput,
 )
@@ -71,7 +71,7 @@ def draw(
     elif state.detail is not None:
         body = detail.draw(state.detail, context, width, room)
     elif state.jobs is not None:
-        body = job_list.draw(state.jobs, context, width, room)
+        body = open_list.draw(state.jobs, context, width, room)
     else:
         body = _panes(context, width, room)
     lines += body[: max(0, room)]

@@ -7,7 +7,7 @@ from rich.segment import Segment
 
 from poolq.dashboard.commands import COMMANDS, FILTERS_HELP
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
-from poolq.dashboard.keys import KEY_HELP, MOUSE_HELP
+from poolq.dashboard.key_help import KEY_HELP, MOUSE_HELP
 from poolq.dashboard.screen_state import ScreenState
 from poolq.styling.cells import Line, clip, fit, full_line, paragraph, side_by_side, wrap_words
 from poolq.styling.theme import PLAIN, Theme

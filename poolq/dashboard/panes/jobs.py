@@ -28,14 +28,11 @@ class JobsPane(Pane):
     def listed(self, state: ScreenState) -> list[JobView]:
         """Return the jobs that match the filter, in the order that the user has chosen, or else in
         that of the engine."""
-        jobs = state.jobs.jobs if state.jobs else []
-        text = state.filter
-        if state.jobs and state.jobs.text == text:
-            text = ""  # the engine has searched it
+        if state.jobs is None:
+            return []
+        text = "" if state.jobs.text == state.filter else state.filter  # the engine searched it
         order = state.orders.get(self.name)
-        if order is None and not text:
-            return jobs
-        return state.kept.result(self.name, self._shown, jobs, order, text)
+        return state.kept.result(self.name, self._shown, state.jobs.jobs, order, text)
 
 
 def _not_fetched(context: DrawContext) -> int:

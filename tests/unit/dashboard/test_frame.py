@@ -15,7 +15,7 @@ from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.key_bindings import press
-from poolq.dashboard.keys import KEY_HELP
+from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Detail, Order, ScreenState, yes_no
 from poolq.engines.base import ServerInfo

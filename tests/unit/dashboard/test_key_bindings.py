@@ -11,7 +11,7 @@ from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.key_bindings import LEAVE, REDRAW, STOP_BULK, SUSPEND, press
-from poolq.dashboard.keys import KEY_HELP
+from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
 from poolq.dashboard.selection import chosen

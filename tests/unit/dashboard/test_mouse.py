@@ -8,7 +8,7 @@ from poolq.dashboard.drawing import frame, targets
 from poolq.dashboard.drawing.targets import Target
 from poolq.dashboard.job_list import JobView
 from poolq.dashboard.key_bindings import press
-from poolq.dashboard.keys import mouse, parse, split_incomplete
+from poolq.dashboard.key_parser import mouse, parse, split_incomplete
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, CommandLine, Order, ScreenState
 from poolq.dashboard.selection import chosen

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from poolq.dashboard.drawing import gauges
-from poolq.dashboard.keys import READ_SIZE, parse, split_incomplete
+from poolq.dashboard.key_parser import READ_SIZE, parse, split_incomplete
 from poolq.monitor import amounts
 from poolq.styling import cells
 from poolq.styling.theme import make_theme, speaks_utf8, theme_for
