@@ -88,7 +88,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--large-store",
         type=int,
-        default=20_000,
+        default=10_000,
         help="how many jobs wait in each place of the store in which Redis' scripts are compared",
     )
     parser.addoption(

@@ -23,7 +23,7 @@ from tests.contract.helpers import SECOND
 from tests.contract.keepers import keep
 from tests.support.wait import until
 
-KEEPERS, SCHEDULES, INTERVAL = 8, 300, SECOND
+KEEPERS, SCHEDULES, INTERVAL = 8, 120, SECOND
 MESSAGE = encode(Message(v=1, id="0" * 32, job="jobs:A", queue="q"))
 
 

@@ -631,9 +631,6 @@ def test_a_command_that_creates_no_job_creates_no_database(poolq: Command) -> No
     assert poolq("config", "show").code == 0
     assert poolq("status").code == 69
     assert sorted(poolq.folder.iterdir()) == before
-    dispatch(poolq, "x")
-    for args in READING:
-        assert poolq(*args.split()).code in (0, 1), args
 
 
 def test_a_queue_may_be_paused_before_there_is_a_database(poolq: Command) -> None:
@@ -712,16 +709,19 @@ def test_doctor_and_db(poolq: Command) -> None:
     assert "CREATE TABLE" in poolq("db", "sql").out.upper()
 
 
-@pytest.mark.parametrize(("version", "advice"), [(99, "newer"), (2, "drain it with that code")])
-def test_tables_of_another_version(poolq: Command, version: int, advice: str) -> None:
+def test_tables_of_another_version(poolq: Command) -> None:
     dispatch(poolq, "x")
-    with closing(sqlite3.connect(poolq.folder / "jobs.db")) as database, database:
-        database.execute("UPDATE poolq_schema SET version = ?", (version,))
-    for args in ("queue ls", "db migrate", "db status", "failed ls", "doctor"):
-        done = poolq(*args.split())
-        assert done.code == 78, args
-        assert f"version {version}, and this poolq needs" in done.out + done.err
-        assert advice in done.out + done.err
+    for version, advice, commands in (
+        (99, "newer", ("queue ls", "db migrate", "db status", "failed ls", "doctor")),
+        (2, "drain it with that code", ("queue ls",)),
+    ):
+        with closing(sqlite3.connect(poolq.folder / "jobs.db")) as database, database:
+            database.execute("UPDATE poolq_schema SET version = ?", (version,))
+        for args in commands:
+            done = poolq(*args.split())
+            assert done.code == 78, args
+            assert f"version {version}, and this poolq needs" in done.out + done.err
+            assert advice in done.out + done.err
 
 
 def test_engines_without_tables_have_nothing_to_migrate(poolq: Command) -> None:
