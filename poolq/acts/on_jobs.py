@@ -169,9 +169,9 @@ def change(engine: Engine, act: Act, batch: Batch) -> Outcome:
         ids = [id for id in ids if id in bodies or id not in refused]
     able = list(bodies) if act.revise else ids
     changed = act.run(engine, able, bodies) if able else []
-    named = any(isinstance(one, str) for one in batch)
-    for id in set(ids) - set(changed):
-        if why := _reason(engine, act, id, named=named):
+    named, done = any(isinstance(one, str) for one in batch), set(changed)
+    for id in ids:
+        if id not in done and (why := _reason(engine, act, id, named=named)):
             refused[id] = why
     return Outcome(changed, refused)
 

@@ -113,7 +113,8 @@ def test_ids_are_reported_in_their_order(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = push(engine, 3)
-    assert bulk.run(engine, chosen(ids[2], "0" * 32, ids[0]), CANCEL) == 1
+    missing = [str(digit) * 32 for digit in range(9)]
+    assert bulk.run(engine, chosen(ids[2], *missing, ids[0]), CANCEL) == 1
     said = capsys.readouterr()
     assert said.out == f"cancelled {ids[2]}\ncancelled {ids[0]}\n"
-    assert said.err == f"poolq: job {'0' * 32} {NOT_STORED}\n"
+    assert said.err.splitlines() == [f"poolq: job {id} {NOT_STORED}" for id in missing]
