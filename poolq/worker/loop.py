@@ -24,7 +24,7 @@ from poolq.config import Config
 from poolq.engines.base import ASK, Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
-from poolq.jobs.retry import Ack, Bury, Failing, Outcome
+from poolq.jobs.retry import Ack, Bury, Failing, Outcome, Park
 from poolq.log.events import Limited, Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
@@ -93,6 +93,7 @@ class Loop:
             reporter=reporter,
             timeout=self._timeout,
         )
+        self._asked_at = 0  # when the last job has asked for a start, in monotonic ns
         self._max_jobs = config.max_jobs
         self._title = title
         self._generation = generation
@@ -245,7 +246,9 @@ class Loop:
                 self._held_back.add(claim, result)
             else:
                 self._settle_at_once(ready, claim, result)
-            spent = (monotonic_ns() - now) / 1e9
+            # Behind a job that parks, the next ones park without a question.
+            until = self._asked_at if isinstance(result.outcome, Park) else monotonic_ns()
+            spent = (until - now) / 1e9
         self._prefetch.record(job, seconds, spent)
         if ready.surroundings is not None:
             self._hooks.leave_surroundings(ready, ready.surroundings, result)
@@ -340,6 +343,7 @@ class Loop:
             return None
         self._row.clear_deadline()
         self._watcher.running_since = 0
+        self._asked_at = monotonic_ns()
         result = self._starts.ask(ready, limits) if limits else None
         alone = result is None and not short
         due = self._buffer.due_if_asking if result else self._buffer.due
