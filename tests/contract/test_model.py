@@ -739,7 +739,7 @@ class Lockstep(RuleBasedStateMachine):
 
     def push_parked(self, count: int, dispatched: Any, queue: str, expires: int) -> None:
         ids = [new_id() for _ in range(count)]
-        self.all(lambda world: world.push(ids, dispatched, queue, expires))
+        self.all(lambda world: world.push_parked(ids, dispatched, queue, expires))
 
     def dispatch(self, kinds: Sequence[int]) -> None:
         self.push(kinds, "a", 0, 0)
