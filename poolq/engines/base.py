@@ -25,7 +25,7 @@ Every engine that stores jobs keeps these rules:
 - At most one job has a unique key (`jobs/ties.py` says how long). Of simultaneous
   pushes with the same key, one gets it. A key is free if its job is gone, or was never stored. Only
   the job that has a key frees it.
-- A rule with the window GATE_WINDOW is a gate: at most `limit` claims hold a slot of its key.
+- A rule may be a `Gate`: at most `limit` claims hold a slot of its key.
   `admit` and the grant of a parked job take the slot, and it ends with the claim, whatever ends
   that, or earlier, in the `admit` of the worker's next job. A job that asks while earlier ones of
   its queue are parked there is refused. A line whose gate has room is due; of several, the one that
@@ -74,7 +74,7 @@ from poolq.engines.reports import (
     StoredJob,
 )
 from poolq.engines.schedule_store import ScheduleStore
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.message import Push
 from poolq.jobs.ties import UniqueKey
 
@@ -161,7 +161,7 @@ class Engine(ABC):
     @abstractmethod
     def admit(
         self,
-        rules: Sequence[Rule],
+        rules: Sequence[Asked],
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import randrange
 from typing import Literal, NamedTuple
 
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Asked
 from poolq.jobs.message import State
 from poolq.jobs.retry import Outcome
 
@@ -46,7 +46,7 @@ class EndedSlots(NamedTuple):
     the gates among `rules`, under which it was admitted."""
 
     claim: Claim
-    rules: Sequence[Rule]
+    rules: Sequence[Asked]
 
 
 class Step(NamedTuple):

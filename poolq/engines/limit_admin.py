@@ -6,9 +6,8 @@ from typing import NamedTuple
 from poolq.common.durations import Duration
 from poolq.engines.base import Engine
 from poolq.errors import DurationError
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.holds import HOLD_WINDOW, key_to_hold, length_of_hold
-from poolq.jobs.limits import MAX_SLIDING_LIMIT, Limit
+from poolq.jobs.holds import key_to_hold, length_of_hold
+from poolq.jobs.limits import MAX_SLIDING_LIMIT, Limit, Rule, gates_of, windows_of
 from poolq.jobs.producer import engine
 
 
@@ -88,14 +87,14 @@ def is_known(chosen: Engine, key: str) -> bool:
 
 def is_sliding(chosen: Engine, limit: Limit) -> bool:
     """Return whether the engine lists a limit with this key and window, and it slides."""
-    found = (use.rule for use in chosen.limits())
+    found = windows_of(use.rule for use in chosen.limits())
     return any(one.sliding for one in found if (one.key, one.window) == (limit.key, limit.window))
 
 
 def gate_limit(chosen: Engine, key: str) -> int | None:
     """Return how many jobs with this key run at once; None if no `Concurrent` with it is in use."""
-    found = (use.rule for use in chosen.limits())
-    return next((one.limit for one in found if (one.key, one.window) == (key, GATE_WINDOW)), None)
+    found = gates_of(use.rule for use in chosen.limits())
+    return next((one.limit for one in found if one.key == key), None)
 
 
 def known_windows(chosen: Engine, key: str) -> list[int]:
@@ -107,8 +106,8 @@ def _windows(chosen: Engine, key: str) -> dict[int, int]:
     """Return the windows of a key, each with the starts that count now."""
     found: dict[int, int] = {}
     for use in chosen.limits():
-        window = use.rule.window
-        if use.rule.key == key and window not in (GATE_WINDOW, HOLD_WINDOW):
+        rule = use.rule
+        if isinstance(rule, Rule) and rule.key == key:
             counts = use.window.used if use.resets_in > 0 else 0
-            found[window] = found.get(window, 0) + counts
+            found[rule.window] = found.get(rule.window, 0) + counts
     return found

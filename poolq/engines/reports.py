@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from poolq.jobs.limits import Rule, Window
+from poolq.jobs.limits import Listed, Window
 from poolq.jobs.message import State
 from poolq.jobs.ties import NO_TIES, Ties
 
@@ -65,10 +65,10 @@ class LimitUse(NamedTuple):
     `slot_in`: microseconds until the first parked job may start, as far as is known; 0: now.
     `declared`: if a person has set the limit in `rule`, the limit that the code has declared (0 if
     it is not known); else None. `hold`: microseconds until the hold of its key ends (0: it is not
-    held). A hold has an entry of its own, even if no limit with its key is in use: its `rule` is
-    `holds.hold_entry(key)`, and `parked` are the jobs that wait for the hold alone."""
+    held). A hold has an entry of its own, even if no limit with its key is in use: its `rule` is a
+    `HeldKey`, and `parked` are the jobs that wait for the hold alone."""
 
-    rule: Rule
+    rule: Listed
     window: Window
     parked: int
     resets_in: int

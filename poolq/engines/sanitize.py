@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from poolq.common.durations import MAX_MICROSECONDS
-from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import MAX_LIMIT, Rule, StartLog
+from poolq.engines.spans import rule_at
+from poolq.jobs.limits import MAX_LIMIT, Asked, Listed, StartLog
 from poolq.jobs.message import State
 
 #: Times below this (in microseconds) can be added to each other and still fit into 64 bits.
@@ -27,7 +26,7 @@ MAX_COUNT = 2**31 - 2
 
 
 class _StoredRule(NamedTuple):
-    """A rule as the SQL engines store it; `span`: see `Rule.span`."""
+    """A rule as the SQL engines store it; `span`: see `spans.py`."""
 
     key: str
     limit: int
@@ -123,22 +122,18 @@ def unreadable_body(what: str, value: object) -> bytes:
     return f"the store has no {what} for this job, but {value!r:.80}".encode("utf-8", "replace")
 
 
-def rule(key: str, limit: object, span: object, cost: object = 1) -> Rule | None:
-    """Return a limit, or None if no code can have declared it. `span`: see `Rule.span`."""
-    window = number(span)
-    found = Rule(key, number(limit), abs(window), number(cost), window < 0)
-    good = 1 <= found.window <= MAX_MICROSECONDS or is_gate(found)
-    good = good and 0 <= found.limit <= MAX_LIMIT
-    return found if good and 1 <= found.cost <= MAX_LIMIT else None
+def rule(key: str, limit: object, span: object, cost: object = 1) -> Listed | None:
+    """Return a limit, or None if no code can have declared it. `span`: see `spans.py`."""
+    return rule_at(key, number(limit), number(span), number(cost))
 
 
-def rules(stored: object) -> tuple[Rule, ...] | None:
+def rules(stored: object) -> tuple[Asked, ...] | None:
     """Return the rules that a parked job waits for, or None if they are unreadable."""
     try:
         found = _rules.decode(blob(stored))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    good = [one for stored in found if (one := rule(*stored)) is not None]
+    good = [one for stored in found if isinstance(one := rule(*stored), Asked)]
     return tuple(good) if good and len(good) == len(found) else None
 
 

@@ -1,5 +1,4 @@
-"""Concurrency per key: how many jobs may run at once. Engines see a rule with the window
-GATE_WINDOW, a *gate*.
+"""Concurrency per key: how many jobs may run at once. Engines see it as a `Gate`.
 
 A slot of a gate is a claim. A claim takes it when its job is admitted or granted, and it ends with
 the claim, however that ends. So it has no duration, and nothing can be left over.
@@ -8,18 +7,18 @@ the claim, however that ends. So it has no duration, and nothing can be left ove
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field as data_field
 from functools import partial
 from typing import Any
 
 from poolq.common.escaping import shown
 from poolq.errors import LimitError
-from poolq.jobs.limits import Limit, Rule, check_count, check_key
-
-#: The window of gates, which is longer than that of any limit.
-GATE_WINDOW = 2**53 - 1
+from poolq.jobs.limits import Declared, Gate, check_count, check_key
 
 
-class Concurrent(Limit):
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Concurrent(Declared):
     """At most `limit` jobs run at once. `key` names the jobs that count together (default: the
     job's name). Only for the option `concurrent`: `by`, the payload fields whose values are the
     key. A job that has to wait is parked. Raises LimitError (a ValueError).
@@ -27,36 +26,28 @@ class Concurrent(Limit):
     `parks`: whether a job with this option is stored in the line of its gate. It is not if only a
     worker knows all of its limits."""
 
-    __slots__ = ("by", "parks")
+    limit: int
+    key: str | None
     by: tuple[str, ...]
-    parks: bool
+    parks: bool = data_field(compare=False)
 
     def __init__(self, limit: int, *, key: str | None = None, by: str | Sequence[str] = ()) -> None:
         if by and key is not None:
             raise LimitError("Concurrent: give key, a text, or by, payload fields, not both")
-        self._fill(
-            limit=_number(limit, key, by),
-            window=GATE_WINDOW,
-            key=None if key is None else check_key(key),
-            jitter=0.0,
-            on_limit="park",
-            cost=1,
-            sliding=False,
-            by=_fields((by,) if isinstance(by, str) and by else by),
-            parks=False,
-        )
+        fill = partial(object.__setattr__, self)
+        fill("limit", _number(limit, key, by))
+        fill("key", None if key is None else check_key(key))
+        fill("by", _fields((by,) if isinstance(by, str) and by else by))
+        fill("parks", False)
 
-    def __repr__(self) -> str:  # as it is written; the window is not
+    def __repr__(self) -> str:  # as it is written
         by = ", ".join(map(repr, self.by))
         given = f", by={by if len(self.by) == 1 else f'({by})'}" if self.by else ""
         given += "" if self.key is None else f", key={self.key!r}"
         return f"Concurrent({self.limit}{given})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Concurrent) and self.by == other.by and super().__eq__(other)
-
-    def __hash__(self) -> int:
-        return hash((self.limit, self.key, self.by))
+    def rule(self, job: str) -> Gate:
+        return Gate(self.key or job, self.limit)
 
     def check_returned(self) -> None:
         if self.by:
@@ -67,7 +58,7 @@ class Concurrent(Limit):
     def parking(self) -> "Concurrent":
         """Return the same, for jobs of which nothing else limits the starts."""
         made = Concurrent(self.limit, key=self.key, by=self.by)
-        made._fill(parks=True)
+        object.__setattr__(made, "parks", True)
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -93,12 +84,3 @@ def _number(value: object, key: object, by: object) -> int:
     given = "" if key is None else f", key={shown(key)}"
     given += f", by={shown(by)}" if by else ""
     return check_count(value, f"Concurrent({shown(value)}{given}): the jobs that may run at once")
-
-
-def is_gate(rule: Rule) -> bool:
-    """Return whether the rule limits how many jobs run at once, not how many start in a window."""
-    return rule.window == GATE_WINDOW
-
-
-def gates_of(rules: Sequence[Rule]) -> list[Rule]:
-    return [rule for rule in rules if rule.window == GATE_WINDOW]

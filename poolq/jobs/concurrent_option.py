@@ -9,9 +9,8 @@ from collections.abc import Mapping
 
 from poolq.common.names import path_of
 from poolq.errors import OptionError
-from poolq.jobs.concurrency import GATE_WINDOW, Concurrent
-from poolq.jobs.limits import Rule
-from poolq.jobs.message import Gate
+from poolq.jobs.concurrency import Concurrent
+from poolq.jobs.limits import Gate
 from poolq.jobs.unique import key_of, lacking
 
 
@@ -19,11 +18,11 @@ def gate_of(one: Concurrent, job: str, payload: object, index: int = -1) -> Gate
     """Return the key and the limit for a job with this payload. `index`: see `names.path_of`.
     Raises PayloadError."""
     if not one.by:
-        return one.key or job, one.limit
+        return one.rule(job)
     given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
     if not all(field in given for field in one.by):
         raise lacking(one.by, given, f"job {job}: {path_of(index)}", "limited")
-    return key_of(job, {field: given[field] for field in one.by}), one.limit
+    return Gate(key_of(job, {field: given[field] for field in one.by}), one.limit)
 
 
 def asked(
@@ -35,12 +34,7 @@ def asked(
     if own is not None:
         key, _ = gate or gate_of(own, job, payload)
         return Concurrent(own.limit, key=key)
-    return Concurrent(gate[1], key=gate[0]) if gate else None
-
-
-def gate_rule(gate: Gate) -> Rule:
-    key, limit = gate
-    return Rule(key, limit, GATE_WINDOW)
+    return Concurrent(gate.limit, key=gate.key) if gate else None
 
 
 def read_concurrent(value: object, what: str) -> Concurrent | None:

@@ -27,7 +27,7 @@ from poolq.jobs import declarations, schedule_spec
 from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
-from poolq.jobs.limits import Limit, RateLimit
+from poolq.jobs.limits import RateLimit, parse
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, OPTIONS, DispatchOptions, Options
 from poolq.jobs.producer import max_payload, send
@@ -299,7 +299,7 @@ def _run(function: Callable[..., Any]) -> Callable[[Job], Any]:
 def _limit(given: RateLimit | Callable[[Job], RateLimit], job: str) -> Callable[[Job], RateLimit]:
     if callable(given):
         return _hook(given, f"job {job}: rate_limit")
-    limits = Limit.parse(given, job)
+    limits = parse(given, job)
 
     def rate_limit(_: Job) -> RateLimit:
         return limits

@@ -2,14 +2,12 @@
 
 While a key is held, no job starts under a limit with this key; such jobs park, whatever their
 `on_limit`, and use no attempt. The holds are in the engine's store (`Engine.hold`) and end by its
-clock. A job that holds a key waits in a line of the hold's own, in which the engines take the
-window HOLD_WINDOW for that of a limit.
+clock. A job that holds a key waits in a line of the hold's own, that of its `HeldKey`.
 """
 
 from poolq.common.durations import Duration, micros
-from poolq.jobs.limits import Rule, check_key
+from poolq.jobs.limits import check_key
 
-HOLD_WINDOW = 9 * 10**15  # microseconds; no limit can have such a long one
 #: Microseconds. A service may ask to be called again after 0 s; the job would run all the time.
 SHORTEST_RAISED = 100_000
 
@@ -39,13 +37,3 @@ def key_to_hold(key: object) -> str:
 def length_of_hold(length: object) -> int:
     """Return the length of a hold in microseconds. Raises DurationError."""
     return micros(length, "the length of the hold")
-
-
-def hold_rule(key: str) -> Rule:
-    """Return the rule whose line is the own line of the key's hold."""
-    return Rule(key, 1, HOLD_WINDOW)
-
-
-def hold_entry(key: str) -> Rule:
-    """Return the rule of a hold in `Engine.limits`."""
-    return Rule(key, 0, HOLD_WINDOW)

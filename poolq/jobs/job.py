@@ -22,8 +22,8 @@ from poolq.jobs.concurrency import Concurrent
 from poolq.jobs.concurrent_option import asked
 from poolq.jobs.hooks import Hooks, overridden
 from poolq.jobs.ids import JobId
-from poolq.jobs.limits import Limit, OnLimit, RateLimit
-from poolq.jobs.message import Gate, Message
+from poolq.jobs.limits import Declared, Gate, OnLimit, RateLimit, parse
+from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.producer import max_payload, send
 from poolq.jobs.retry_policy import ErrorRule, RetryAfter, RetryOn, read_answer, read_rules, rule_of
@@ -233,11 +233,11 @@ def hooks(cls: type[Job]) -> Hooks:
     return found if cls.concurrent is None else found._replace(limit=True)
 
 
-def limits_of(job: Job, name: str, gate: Gate | None) -> tuple[Limit, ...]:
+def limits_of(job: Job, name: str, gate: Gate | None) -> tuple[Declared, ...]:
     """Return the limits of a job with this message, or raise what is wrong with them."""
-    limits = Limit.parse(job.rate_limit(), name)
+    limits = parse(job.rate_limit(), name)
     own = asked(options_of(type(job)).concurrent, name, job.payload, gate)
-    return limits if own is None else Limit.parse([*limits, own], name)
+    return limits if own is None else parse([*limits, own], name)
 
 
 def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule, str]:

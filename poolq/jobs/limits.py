@@ -6,9 +6,12 @@ needs the time of each start. A start counts as `cost` starts. They are counted 
 store (`Engine.admit`).
 """
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from msgspec import Meta
 
 from poolq.common import date_parser
 from poolq.common.durations import MAX_MICROSECONDS
@@ -27,21 +30,14 @@ LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "cost", "sliding", "jitter", "on_
 
 
 class Rule(NamedTuple):
-    """A limit for engines, which count starts by `(key, window)`; `window` is in microseconds. A
-    start counts as `cost` starts, but never as more than `limit`. A sliding rule has a counter of
-    its own. The window `concurrency.GATE_WINDOW` makes it a gate: at most `limit` jobs run at
-    once."""
+    """A limit of starts for engines, which count them by key, `window` (in microseconds) and
+    whether it slides. A start counts as `cost` starts, but never as more than `limit`."""
 
     key: str
     limit: int
     window: int
     cost: int = 1
     sliding: bool = False
-
-    @property
-    def span(self) -> int:
-        """The window as stores write it: negative if it slides."""
-        return -self.window if self.sliding else self.window
 
     @property
     def counted(self) -> int:
@@ -54,6 +50,43 @@ class Rule(NamedTuple):
         if limit is None:
             return self
         return self._replace(limit=min(limit, MAX_SLIDING_LIMIT) if self.sliding else limit)
+
+
+class Gate(NamedTuple):
+    """A limit for engines, and in messages: at most `limit` jobs with this key run at once."""
+
+    key: Annotated[str, Meta(min_length=1)]
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
+
+
+class HeldKey(NamedTuple):
+    """A key that is held, as something that jobs wait for, and that engines list. It lets no job
+    start, so its limit is 0."""
+
+    key: str
+
+    @property
+    def limit(self) -> int:
+        return 0
+
+
+#: What a job asks for before it starts.
+Asked = Rule | Gate
+#: What jobs may wait for in a line, and what engines list.
+Listed = Rule | Gate | HeldKey
+
+
+def gates_of(rules: Iterable[Listed]) -> list[Gate]:
+    return [rule for rule in rules if isinstance(rule, Gate)]
+
+
+def windows_of(rules: Iterable[Listed]) -> list[Rule]:
+    """Return those of the rules that limit how many jobs start in a window."""
+    return [rule for rule in rules if isinstance(rule, Rule)]
+
+
+def is_sliding(rule: Listed) -> bool:
+    return isinstance(rule, Rule) and rule.sliding
 
 
 #: `Admission.wait` if a gate refuses.
@@ -100,8 +133,21 @@ class Window(NamedTuple):
 StartLog = Sequence[tuple[int, int]]
 
 
+class Declared(ABC):
+    """What `rate_limit()` may return: a `Limit` or a `Concurrent`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def rule(self, job: str) -> Asked:
+        """Return the limit as a rule for engines, with the job's name as the default key."""
+
+    def check_returned(self) -> None:  # noqa: B027  # most may be returned
+        """Raise LimitError if `rate_limit()` must not return this."""
+
+
 @dataclass(frozen=True, slots=True, init=False)
-class Limit:
+class Limit(Declared):
     """A rate limit. `Limit(10, seconds=1)` allows at most 10 starts in a window of one second.
 
     Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter (default:
@@ -148,59 +194,61 @@ class Limit:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
-    @classmethod
-    def parse(cls, value: object, job: str) -> "tuple[Limit, ...]":
-        """Return the limits in what `rate_limit()` returned: None, a Limit, a mapping, or a list.
-
-        Raises LimitError, whose message names the job.
-        """
-        if value is None:
-            return ()
-        items = value if isinstance(value, (list, tuple)) else [value]
-        try:
-            limits = tuple(cls._one(item) for item in items)
-            counters = {(limit.key or job, limit.window) for limit in limits}
-            if len(counters) < len(limits):
-                raise _shared_counter(limits, job)
-        except LimitError as error:
-            raise type(error)(f"rate_limit of {job}: {error}") from None
-        return limits
-
-    @classmethod
-    def _one(cls, item: object) -> "Limit":
-        if isinstance(item, Limit):
-            item.check_returned()
-            return item
-        if not isinstance(item, Mapping):
-            raise LimitError(
-                f"{shown(item)} is not a limit; return None, a Limit, a Concurrent, a dict or a"
-                " list of them"
-            )
-        unknown = [str(name) for name in item if name not in LIMIT_FIELDS]
-        if unknown:
-            raise LimitError(f"unknown {', '.join(unknown)}; use {', '.join(LIMIT_FIELDS)}")
-        if "limit" not in item:
-            raise LimitError(f"{dict(item)!r} has no 'limit'")
-        return cls(**item)
-
-    def check_returned(self) -> None:
-        """Raise LimitError if `rate_limit()` must not return this."""
-
     def rule(self, job: str) -> Rule:
-        """Return the limit as a rule for engines, with the job's name as the default key."""
         return Rule(self.key or job, self.limit, self.window, self.cost, self.sliding)
 
 
 #: What `rate_limit()` may return.
-RateLimit = Limit | Mapping[str, object] | Sequence[Limit | Mapping[str, object]] | None
+RateLimit = Declared | Mapping[str, object] | Sequence[Declared | Mapping[str, object]] | None
 
 
-def _shared_counter(limits: Sequence[Limit], job: str) -> LimitError:
-    names = [(limit.key or job, limit.window) for limit in limits]
-    limit = next(limit for limit, name in zip(limits, names, strict=True) if names.count(name) > 1)
-    window = f" and a window of {limit.window / 1e6:g} s" if type(limit) is Limit else ""
+def parse(value: object, job: str) -> tuple[Declared, ...]:
+    """Return the limits in what `rate_limit()` returned: None, a Limit, a Concurrent, a mapping, or
+    a list of them. Raises LimitError, whose message names the job."""
+    if value is None:
+        return ()
+    items = value if isinstance(value, (list, tuple)) else [value]
+    try:
+        limits = tuple(map(_one, items))
+        counters = [_counter(limit.rule(job)) for limit in limits]
+        if len(set(counters)) < len(counters):
+            raise _shared_counter(limits, counters)
+    except LimitError as error:
+        raise type(error)(f"rate_limit of {job}: {error}") from None
+    return limits
+
+
+def _one(item: object) -> Declared:
+    if isinstance(item, Declared):
+        item.check_returned()
+        return item
+    if not isinstance(item, Mapping):
+        raise LimitError(
+            f"{shown(item)} is not a limit; return None, a Limit, a Concurrent, a dict or a"
+            " list of them"
+        )
+    unknown = [str(name) for name in item if name not in LIMIT_FIELDS]
+    if unknown:
+        raise LimitError(f"unknown {', '.join(unknown)}; use {', '.join(LIMIT_FIELDS)}")
+    if "limit" not in item:
+        raise LimitError(f"{dict(item)!r} has no 'limit'")
+    return Limit(**item)
+
+
+#: A key, and the length of the window; None for a gate.
+_Counter = tuple[str, int | None]
+
+
+def _counter(rule: Asked) -> _Counter:
+    return rule.key, rule.window if isinstance(rule, Rule) else None
+
+
+def _shared_counter(limits: Sequence[Declared], counters: Sequence[_Counter]) -> LimitError:
+    at = next(at for at, one in enumerate(counters) if counters.count(one) > 1)
+    key, length = counters[at]
+    window = "" if length is None else f" and a window of {length / 1e6:g} s"
     return LimitError(
-        f"two {type(limit).__name__}s with the key {shown(limit.key or job)}{window} would share a "
+        f"two {type(limits[at]).__name__}s with the key {shown(key)}{window} would share a "
         "counter; keep one of them, or give one another key"
     )
 

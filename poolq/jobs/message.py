@@ -15,7 +15,7 @@ from msgspec import Meta
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.unreadable import UNREADABLE
 from poolq.errors import BadMessage, NewerMessage
-from poolq.jobs.limits import OnLimit, Rule
+from poolq.jobs.limits import Gate, OnLimit
 from poolq.jobs.ties import UniqueKey
 
 MESSAGE_VERSION = 1
@@ -34,8 +34,6 @@ Jitter = Annotated[float, Meta(ge=0, le=1)]
 Snoozes = Annotated[int, Meta(ge=0, le=MAX_SNOOZES)]
 Micros = Annotated[int, Meta(ge=0, le=2**53)]
 Span = Annotated[str, Meta(pattern=r"^P[0-9]{1,5}M(T[0-9]{1,11}(\.[0-9]{1,6})?S)?\Z")]
-#: The key of a `Concurrent`, and how many jobs with this key run at once.
-Gate = tuple[Annotated[str, Meta(min_length=1)], Annotated[int, Meta(ge=1, le=2**31 - 1)]]
 Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
 
 
@@ -75,7 +73,7 @@ class Push(NamedTuple):
     at: int = 0
     expires: int = 0
     unique: UniqueKey | None = None
-    gate: Rule | None = None
+    gate: Gate | None = None
 
 
 class _Body(msgspec.Struct, frozen=True):

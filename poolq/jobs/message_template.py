@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from poolq.jobs.callbacks import dispatching, encoded_headers
-from poolq.jobs.concurrent_option import gate_of, gate_rule
+from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import (
     MESSAGE_VERSION,
@@ -117,7 +117,7 @@ class MessageTemplate:
                 gate = gate_of(one, self.job, payload, index)
                 end = b'%b,"gate":%b}' % (end.removesuffix(b"}"), encode_gate(gate))
                 if one.parks and key is None and delay <= 0 and not at:
-                    rule = gate_rule(gate)
+                    rule = gate
         body = b"".join((self._before_id, id_.encode(), self._before_payload, checked, end))
         return _new(Push, (id_, self.queue, body, delay, at, self._expires, key, rule))
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from poolq.common.durations import length
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Asked, Rule
 from poolq.jobs.message import Entry, Message, State, entries, with_entry, with_snooze
 from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule, with_jitter
 
@@ -69,7 +69,7 @@ class GiveBack(NamedTuple):
 class Park(NamedTuple):
     """Park the job behind `rules[refused]`, in FIFO order, until all rules let it start."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[Asked, ...]
     refused: int
 
 

@@ -12,9 +12,7 @@ from itertools import pairwise
 import msgspec
 
 from poolq.engines.base import LimitUse
-from poolq.jobs.concurrency import is_gate
-from poolq.jobs.holds import HOLD_WINDOW
-from poolq.jobs.limits import Rule, Window
+from poolq.jobs.limits import Gate, HeldKey, Listed, Rule, Window, is_sliding
 from poolq.log.event_wording import limit_words
 from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan, LimitEnded, Note
 from poolq.monitor.limit_status import ObservedLimit, blocks_parked, observed
@@ -34,7 +32,8 @@ MAX_WATCHED = 1000  # limits; those that jobs wait for take precedence
 MAX_NAMED = 3  # limits that are logged one by one; if more change at once, their number is logged
 MICROSECONDS = 1_000_000
 
-Name = tuple[str, int]
+#: Key, window in seconds, and whether it is the entry of a hold.
+Name = tuple[str, float, bool]
 
 
 class Starts:
@@ -83,14 +82,14 @@ class _WatchedLimit(msgspec.Struct):
 
     @property
     def is_hold(self) -> bool:
-        return self.use.rule.window == HOLD_WINDOW
+        return isinstance(self.use.rule, HeldKey)
 
     def keeps_pace(self) -> bool:
         """Return whether jobs start as fast as the limit allows: then it holds them back, even if
         it has a free slot at the moment."""
         rule = self.use.rule
         in_window = self.starts.rate(rule.limit) * _seconds(rule)
-        fast = is_gate(rule) or in_window >= WORKER_BOUND_SHARE * rule.limit
+        fast = isinstance(rule, Gate) or in_window >= WORKER_BOUND_SHARE * rule.limit
         return self.since is not None and self.starts.came > 0 and fast
 
     def holds_back(self, now: float) -> bool:
@@ -122,7 +121,7 @@ class LimitWatch:
         pool's workers have held back in all. `last_tries`: by key, how many of them have one
         attempt left. Returns at most `most` limits, those that jobs wait for first, and the events
         to be logged."""
-        listed = {(one.rule.key, one.rule.window): one for one in uses}
+        listed = {_name(one.rule): one for one in uses}
         for name, use in listed.items():
             self._update(now, name, use)
         for name, known in list(self._known.items()):
@@ -146,7 +145,7 @@ class LimitWatch:
         known = self._known.get(name)
         if known is None:
             window, limit = _seconds(use.rule), use.rule.limit
-            since = self._since.pop((name[0], window, name[1] == HOLD_WINDOW), None)
+            since = self._since.pop(name, None)
             known = _WatchedLimit(use, Starts(now, window, use), limit, now, since)
             self._known[name] = known
         else:
@@ -187,26 +186,26 @@ class LimitWatch:
         held, released = list[HoldBegan](), list[HoldEnded]()
         began, ended = list[LimitBegan](), list[LimitEnded]()
         waiting = Counter[str]()
-        for (key, _), known in self._known.items():
+        for (key, *_), known in self._known.items():
             waiting[key] += known.waiting
-        for (key, _), known in self._known.items():
+        for (key, *_), known in self._known.items():
             rule, holds, since = known.use.rule, known.holds_back(now), known.since
-            words = key, rule.limit, _seconds(rule)
+            words, slides = (key, rule.limit, _seconds(rule)), is_sliding(rule)
             if holds and since is None:
                 known.since = now
                 if known.is_hold:
                     held.append(HoldBegan(key, known.use.hold / MICROSECONDS, waiting[key]))
                 else:
-                    began.append(LimitBegan(*words, known.waiting, rule.sliding))
+                    began.append(LimitBegan(*words, known.waiting, slides))
             elif not holds and since is not None:
                 known.since = None
                 if known.is_hold:
                     released.append(HoldEnded(key, now - since))
                 else:
-                    ended.append(LimitEnded(*words, now - since, rule.sliding))
+                    ended.append(LimitEnded(*words, now - since, slides))
             if rule.limit != known.allowed and now - known.same_since >= CHANGED_AFTER:
                 what = f"has changed: it allowed {known.allowed} before"
-                changed.append(Note("info", f"{limit_words(*words, sliding=rule.sliding)} {what}"))
+                changed.append(Note("info", f"{limit_words(*words, sliding=slides)} {what}"))
                 known.allowed = rule.limit
         return [
             *_together(held, "limit keys are held"),
@@ -237,9 +236,13 @@ class LimitWatch:
         )
 
 
-def _seconds(rule: Rule) -> float:
+def _seconds(rule: Listed) -> float:
     """The window of a rule, 0 for a gate or a hold."""
-    return 0.0 if is_gate(rule) or rule.window == HOLD_WINDOW else rule.window / MICROSECONDS
+    return rule.window / MICROSECONDS if isinstance(rule, Rule) else 0.0
+
+
+def _name(rule: Listed) -> Name:
+    return rule.key, _seconds(rule), isinstance(rule, HeldKey)
 
 
 def _together(

@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 
 from poolq.engines.base import LimitUse
-from poolq.jobs.concurrency import is_gate
-from poolq.jobs.holds import HOLD_WINDOW
+from poolq.jobs.limits import Gate, HeldKey, Rule, is_sliding
 
 HOLDS_BACK, FULL, OPEN, IDLE, HELD = "holds back", "full", "open", "idle", "held"
 #: A window of up to this length ends too often for people to follow.
@@ -95,7 +94,7 @@ class ObservedLimit(LimitStatus, frozen=True, kw_only=True, array_like=True):
 
 def blocks_parked(use: LimitUse) -> bool:
     """Return whether no parked job may start now."""
-    return use.window.used >= use.rule.limit or (use.slot_in > 0 and not is_gate(use.rule))
+    return use.window.used >= use.rule.limit or (use.slot_in > 0 and not isinstance(use.rule, Gate))
 
 
 def of_use(use: LimitUse) -> LimitStatus:
@@ -108,9 +107,9 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> ObservedLimi
     """Return a limit as it was observed. `holds_back`: whether jobs wait for its
     slots; `watched`: the fields that only several observations tell."""
     rule, hold, left = use.rule, _seconds(use.hold), _seconds(use.resets_in)
-    gate, is_hold = is_gate(rule), rule.window == HOLD_WINDOW
-    window = 0.0 if gate or is_hold else rule.window / 1e6
-    used, waiting = use.window.used if gate or left else 0, use.parked + use.released
+    window = rule.window / 1e6 if isinstance(rule, Rule) else 0.0
+    used = use.window.used if left or isinstance(rule, Gate) else 0
+    waiting = use.parked + use.released
     full = used >= rule.limit > 0
     if hold or holds_back:
         state = HELD if hold else HOLDS_BACK
@@ -121,7 +120,7 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> ObservedLimi
         slot = _seconds(use.slot_in) if use.parked else 0.0
         next_slot = max(hold, slot, left if full else 0.0)
     empty_in: float | None = None
-    if is_hold and waiting:
+    if waiting and isinstance(rule, HeldKey):
         empty_in = hold
     elif window and waiting and holds_back:
         later = waiting - (0 if next_slot else rule.limit - used)  # that start in later windows
@@ -131,7 +130,7 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> ObservedLimi
         key=rule.key, limit=rule.limit, window=window, used=used,
         resets_in=left if window and used else None, state=state,
         allowed=rule.limit / window if window else 0.0, parked=use.parked, released=use.released,
-        waiting=waiting, next_slot=next_slot, empty_in=empty_in, sliding=rule.sliding,
+        waiting=waiting, next_slot=next_slot, empty_in=empty_in, sliding=is_sliding(rule),
         declared=use.declared, hold=hold, **watched,
     )  # fmt: skip
 

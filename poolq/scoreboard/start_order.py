@@ -34,7 +34,9 @@ MAX_ORDERED_RATE = 100
 MAX_WAIT, MAX_BUSY_WAIT = 10_000_000, 500_000_000
 PAUSE = 0.001  # seconds
 
-Counters = frozenset[tuple[str, int]]
+#: A limit's key and window, and whether it slides.
+Counter = tuple[str, int, bool]
+Counters = frozenset[Counter]
 
 
 class StartOrder:
@@ -91,7 +93,7 @@ class StartOrder:
         place is still shown, because a refused job comes first until the engine has it back."""
         before, now = (
             self._asked,
-            _small(rules, {(refusing.key, refusing.span)} if refusing else ()),
+            _small(rules, {_counter(refusing)} if refusing else ()),
         )
         self._asked, self.is_scarce = now, bool(now if before is None else now & before)
 
@@ -101,12 +103,14 @@ class StartOrder:
         self._asked, self.is_scarce = frozenset(), False
 
 
-def _small(rules: Iterable[Rule], refused: Collection[tuple[str, int]]) -> Counters:
+def _counter(rule: Rule) -> Counter:
+    return rule.key, rule.window, rule.sliding
+
+
+def _small(rules: Iterable[Rule], refused: Collection[Counter]) -> Counters:
     """Return the counters of the limits whose jobs may have to wait for each other. `refused`:
     those that have refused the last start."""
     slow = (one for one in rules if one.limit * 1_000_000 <= MAX_ORDERED_RATE * one.window)
     return frozenset(
-        (one.key, one.span)
-        for one in slow
-        if one.limit <= SMALL_LIMIT or (one.key, one.span) in refused
+        _counter(one) for one in slow if one.limit <= SMALL_LIMIT or _counter(one) in refused
     )

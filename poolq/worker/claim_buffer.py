@@ -28,7 +28,7 @@ from time import monotonic_ns
 
 from poolq.engines.base import Claim, EndedSlots, Settlement, Step
 from poolq.errors import EngineError, Fenced
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Asked
 from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
@@ -141,7 +141,7 @@ class ClaimBuffer:
                 self._step(0)
             self._update_due()
 
-    def add_settlement(self, claim: Claim, outcome: Outcome, rules: Sequence[Rule] = ()) -> None:
+    def add_settlement(self, claim: Claim, outcome: Outcome, rules: Sequence[Asked] = ()) -> None:
         """Add a settlement, which the next exchange sends. `rules`: those under which a job was
         admitted that is done; empty if it was parked."""
         self.watcher.running_since = 0

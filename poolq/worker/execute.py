@@ -16,11 +16,10 @@ from poolq.engines.base import Claim
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import retry
 from poolq.jobs.callbacks import Surroundings, arounds
-from poolq.jobs.concurrency import is_gate
 from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, options_of, set_origin
-from poolq.jobs.limits import Admission, Limit, Rule
+from poolq.jobs.limits import Admission, Asked, Declared, Limit, Rule, gates_of
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.message_template import lacks, own_options
 from poolq.jobs.registry import Registry
@@ -52,7 +51,7 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     job: Job | None = None
     surroundings: Surroundings | None = None
     gated: bool = False
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[Asked, ...] = ()
 
 
 class JobResult(NamedTuple):
@@ -162,7 +161,7 @@ class Executor:
         where = (message.job, claim.id, claim.queue, claim.state.attempt)
         return JobResult(EXPIRE, events.Expired(*where, late=late / 1e6))
 
-    def limits(self, ready: ReadyJob) -> JobResult | tuple[Limit, ...]:
+    def limits(self, ready: ReadyJob) -> JobResult | tuple[Declared, ...]:
         """Build the job and call its `rate_limit()`; return a JobResult if that raised."""
         job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
         if ready.claim.admitted:
@@ -176,8 +175,8 @@ class Executor:
     def admitted(
         self,
         ready: ReadyJob,
-        limits: tuple[Limit, ...],
-        rules: tuple[Rule, ...],
+        limits: tuple[Declared, ...],
+        rules: tuple[Asked, ...],
         answer: Admission,
     ) -> JobResult | None:
         """Return what the engine's answer means for the job; None if it may start."""
@@ -188,7 +187,7 @@ class Executor:
         if answer.not_yet:
             return RETURNED_RESULT
         if answer.wait <= 0:
-            ready.gated, ready.rules = any(map(is_gate, rules)), rules
+            ready.gated, ready.rules = bool(gates_of(rules)), rules
             return None
         return self._limited(ready, limits, rules, answer)
 
@@ -294,7 +293,7 @@ class Executor:
                 rules = tuple(one.rule(name) for one in limits_of(job, name, ready.message.gate))
             except BaseException:  # noqa: BLE001  # the hold is more important
                 return None
-        with_key = (at for at, one in enumerate(rules) if one.key == key and not is_gate(one))
+        with_key = (at for at, one in enumerate(rules) if one.key == key and isinstance(one, Rule))
         at = next(with_key, -1)
         return Park(rules, at) if at >= 0 else None
 
@@ -314,35 +313,36 @@ class Executor:
     def _limited(
         self,
         ready: ReadyJob,
-        limits: tuple[Limit, ...],
-        rules: tuple[Rule, ...],
+        limits: tuple[Declared, ...],
+        rules: tuple[Asked, ...],
         refused: Admission,
     ) -> JobResult:
         message, claim, at = ready.message, ready.claim, refused.rule
         tries = claim.state.attempt + 1
         where = (message.job, claim.id, claim.queue, tries)
-        if refused.held and is_gate(rules[at]):  # its line would be due before the hold ends
-            wait = refused.wait / 1_000_000
-            event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
-            return JobResult(HoldKey(rules[at].key, 0), event)
-        if refused.held or (limits[at].on_limit or message.on_limit) == "park":
-            wait = 0.0 if is_gate(rules[at]) else refused.wait / 1_000_000
-            event = events.Limited(*where, how="parked", key=rules[at].key, wait=wait)
+        limit, rule, wait = limits[at], rules[at], refused.wait / 1_000_000
+        if not (isinstance(limit, Limit) and isinstance(rule, Rule)):  # a gate
+            wait = wait if refused.held else 0.0
+            event = events.Limited(*where, how="parked", key=rule.key, wait=wait)
+            if refused.held:  # the gate's line would be due before the hold ends
+                return JobResult(HoldKey(rule.key, 0), event)
             return JobResult(Park(rules, at), event)
-        rule = rules[at]
+        if refused.held or (limit.on_limit or message.on_limit) == "park":
+            event = events.Limited(*where, how="parked", key=rule.key, wait=wait)
+            return JobResult(Park(rules, at), event)
         most = refused.limit or rule.limit  # a person may have set another than the code
         allowed = units.limit_rule(most, rule.window / 1e6, sliding=rule.sliding)
         error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
         line = self._line("limited", describe(error), tries)
-        later = retry.spread(limits[at].jitter, limits[at].window, random.random())
-        outcome = retry.hold_back(message, claim.state, line, rules[at], refused.until + later)
+        later = retry.spread(limit.jitter, limit.window, random.random())
+        outcome = retry.hold_back(message, claim.state, line, rule, refused.until + later)
         if isinstance(outcome, Failing):
             text = describe(error)
             failed = events.Failed(*where, seconds=0.0, cause="limited", error=text)
             return JobResult(outcome, failed, error)
         left = message.attempts - tries
         wait = (refused.wait + later) / 1_000_000
-        event = events.Limited(*where, how="released", key=rules[at].key, wait=wait, left=left)
+        event = events.Limited(*where, how="released", key=rule.key, wait=wait, left=left)
         return JobResult(outcome, event)
 
     def _bury(self, claim: Claim, job: str, error: str, expires: int = 0) -> JobResult:

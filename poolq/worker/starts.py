@@ -10,13 +10,12 @@
 """
 
 from poolq.engines.base import Engine
-from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import Admission, Limit, Rule
+from poolq.jobs.limits import Admission, Asked, Declared, Rule, windows_of
 from poolq.scoreboard.start_order import StartOrder
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 
-Rules = tuple[Rule, ...]
+Rules = tuple[Asked, ...]
 #: For how many microseconds it is known at most that a limit is full.
 REMEMBERED = 100_000
 #: Of how many sets of rules answers are remembered.
@@ -84,17 +83,18 @@ class Starts:
         free = not self._order.is_scarce or self._refusals.is_full(self._buffer.engine_time())
         return size if free else 1
 
-    def ask(self, ready: ReadyJob, limits: tuple[Limit, ...]) -> JobResult | None:
+    def ask(self, ready: ReadyJob, limits: tuple[Declared, ...]) -> JobResult | None:
         """Return None if the job may start, otherwise its result. Raises EngineError."""
         rules = tuple(one.rule(ready.message.job) for one in limits)
-        windows = [rule for rule in rules if not is_gate(rule)]
+        windows = windows_of(rules)
         now = self._buffer.engine_time()
         answer = None if ready.claim.asks else self._refusals.find(rules, now)
         if answer is None:
             self._order.wait(windows)
             answer = self._ask_engine(ready, rules, gated=len(windows) < len(rules))
             self._refusals.note(rules, answer, now)
-        self._order.asked(windows, rules[answer.rule] if answer.limit else None)
+        refusing = rules[answer.rule] if answer.limit else None
+        self._order.asked(windows, refusing if isinstance(refusing, Rule) else None)
         return self._executor.admitted(ready, limits, rules, answer)
 
     def _ask_engine(self, ready: ReadyJob, rules: Rules, *, gated: bool) -> Admission:

@@ -14,8 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.holds import HOLD_WINDOW
+from poolq.engines.spans import GATE_SPAN, HOLD_SPAN
 from tests.chaos.jobs import AT_ONCE, OF_ALL, PARKED, RELEASED, WINDOW
 from tests.chaos.records import NOBODY, Change, Evidence, Glimpse, Line
 from tests.chaos.repeats import OUTAGES, STOPS, back
@@ -199,10 +198,10 @@ def concurrency(evidence: Evidence) -> Iterator[str]:
     """By the engine's own record no more claims have a slot than are allowed. By the ledger no more
     jobs of a tenant ran at once, of those that no fault came near."""
     for one in evidence.glimpses:
-        if one.span == GATE_WINDOW and one.used > one.limit:
+        if one.span == GATE_SPAN and one.used > one.limit:
             yield f"concurrency: {one.used} slots of {one.key}, which has {one.limit}"
     begun = [line for line in evidence.lines if line.what == "start" and line.job in AT_ONCE_JOBS]
-    shown = any(one.span == GATE_WINDOW for one in evidence.glimpses)
+    shown = any(one.span == GATE_SPAN for one in evidence.glimpses)
     if len(begun) > UNSEEN * AT_ONCE * SHORT and not shown:
         yield f"concurrency: {len(begun)} jobs were to run under it, and no slot was seen"
     if evidence.lossy:
@@ -237,14 +236,14 @@ def _shown(evidence: Evidence) -> dict[tuple[str, int], list[Glimpse]]:
     """The glimpses of each counter, oldest first."""
     found: dict[tuple[str, int], list[Glimpse]] = defaultdict(list)
     for one in evidence.glimpses:
-        if one.span != HOLD_WINDOW:
+        if one.span != HOLD_SPAN:
             found[one.key, one.span].append(one)
     return found
 
 
 def _windows(evidence: Evidence) -> dict[tuple[str, int], list[Glimpse]]:
     """Without gates."""
-    return {name: glimpses for name, glimpses in _shown(evidence).items() if name[1] != GATE_WINDOW}
+    return {name: glimpses for name, glimpses in _shown(evidence).items() if name[1] != GATE_SPAN}
 
 
 def _changes(evidence: Evidence) -> dict[str, list[Change]]:

@@ -13,8 +13,8 @@ from contextlib import closing, suppress
 from time import monotonic
 
 from poolq.engines.base import Engine
+from poolq.engines.spans import span_of
 from poolq.errors import EngineError
-from poolq.jobs.holds import HOLD_WINDOW
 from poolq.monitor import node_info
 from tests.chaos.background import Background
 from tests.chaos.job_facts import LIMITS
@@ -50,8 +50,7 @@ class Lookout(Background):
         begin, uses, end = engine.now(), engine.limits(), engine.now()
         for use in uses:
             key, window = use.rule.key, use.window
-            span = HOLD_WINDOW if use.rule.window == HOLD_WINDOW else use.rule.span
-            shown = Glimpse(key, window.start, span, window.used, LIMITS[key])
+            shown = Glimpse(key, window.start, span_of(use.rule), window.used, LIMITS[key])
             self.seen.append(shown._replace(starts=use.starts, hold=use.hold, begin=begin, end=end))
 
     def _listen(self, engine: Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.engines.spans import GATE_SPAN
 from tests.chaos.checker import check
 from tests.chaos.jobs import AT_ONCE, RELEASED
 from tests.chaos.records import Cancelled, Done, Evidence, Glimpse, Line, parse_ledger
@@ -248,7 +248,7 @@ def at_once(id: str, at: float, pid: int, node: int = 0) -> list[Line]:
 
 
 def test_more_jobs_of_a_tenant_at_once_than_it_may_have() -> None:
-    seen = Glimpse("tenant:0", 0, GATE_WINDOW, AT_ONCE, AT_ONCE)
+    seen = Glimpse("tenant:0", 0, GATE_SPAN, AT_ONCE, AT_ONCE)
     lines = [line for n in range(AT_ONCE + 1) for line in at_once(f"{n}", 1 + n / 100, n)]
     assert words(evidence(lines[:-2], glimpses=[seen])) == []
     assert words(evidence(lines, glimpses=[seen])) == ["concurrency"]

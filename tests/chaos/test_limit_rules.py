@@ -3,8 +3,7 @@ excuse."""
 
 from __future__ import annotations
 
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.holds import HOLD_WINDOW
+from poolq.engines.spans import GATE_SPAN, HOLD_SPAN
 from tests.chaos.checker import check
 from tests.chaos.limit_rules import ARRIVING
 from tests.chaos.records import Change, Done, Evidence, Glimpse
@@ -102,7 +101,7 @@ def test_a_start_under_a_hold() -> None:
     assert seen([held(0.5, 0.1), began[1]]) == [], "it had ended"
     assert seen(began, faults=(Done("restore", 0.6, 0.6),)) == []
     assert seen([began[0], glimpse(0.8, 1, start=0.505)]) == [], "perhaps it was before"
-    entry = held(0.5)._replace(span=HOLD_WINDOW, start=0)
+    entry = held(0.5)._replace(span=HOLD_SPAN, start=0)
     assert seen([entry, began[1]]) == ["hold"], "no window was open before"
 
 
@@ -111,7 +110,7 @@ def test_a_start_in_the_window_of_a_held_key() -> None:
     assert seen(more) == ["hold"]
     assert seen(more, overlaps=True) == []
     assert seen([more[0], more[2]]) == [], "perhaps it was before"
-    gate = [one._replace(span=GATE_WINDOW, start=0) for one in more]
+    gate = [one._replace(span=GATE_SPAN, start=0) for one in more]
     assert seen(gate) == ["hold"]
 
 

@@ -24,8 +24,7 @@ from poolq.engines.base import (
     Step,
     StoredJob,
 )
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import ACK, Bury, Outcome, Park
 from tests.support.wait import until
@@ -162,9 +161,9 @@ def bury(worker: Worker, name: str = "a", state: State = State(1)) -> str:
     return pushed
 
 
-def gate(key: str = "k", limit: int = 1) -> Rule:
+def gate(key: str = "k", limit: int = 1) -> Gate:
     """The rule of a Concurrent."""
-    return Rule(key, limit, GATE_WINDOW)
+    return Gate(key, limit)
 
 
 def full(engine: Engine, key: str = "mail", window: int = HOUR) -> Rule:

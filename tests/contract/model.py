@@ -33,9 +33,17 @@ from poolq.engines.base import (
     StoredJob,
 )
 from poolq.engines.schedule_store import TickEnd
-from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
-from poolq.jobs.holds import HOLD_WINDOW, hold_entry
-from poolq.jobs.limits import GATE_WAIT, Admission, Rule, Window
+from poolq.engines.spans import GATE_SPAN, HOLD_SPAN, span_of
+from poolq.jobs.limits import (
+    GATE_WAIT,
+    Admission,
+    Gate,
+    HeldKey,
+    Rule,
+    Window,
+    gates_of,
+    windows_of,
+)
 from poolq.jobs.message import MAX_HISTORY, State
 from poolq.jobs.retry import (
     Ack,
@@ -142,7 +150,7 @@ class Reply:
 
 
 def identity(rule: Rule) -> Identity:
-    return rule.key, rule.span
+    return rule.key, span_of(rule)
 
 
 class Model:
@@ -180,8 +188,8 @@ class Model:
                     job.wait = self._after_jump(job.wait, now)
                 if job.slot is not None and job.slot.start > now:
                     job.slot = job.slot._replace(sure=False)
-                for line in job.lines - {one for one in job.lines if one[1] == GATE_WINDOW}:
-                    window = 0 if line[1] == HOLD_WINDOW else abs(line[1])
+                for line in job.lines - {one for one in job.lines if one[1] == GATE_SPAN}:
+                    window = 0 if line[1] == HOLD_SPAN else abs(line[1])
                     _, end = self.holds.get(line[0], (0, 0))
                     self.old_slots[job.queue, line] = max(now + window, end)
         self.now = now
@@ -379,7 +387,7 @@ class Model:
                 if park is not None:
                     self._end_for_later(job, park)
                     return
-                self._take_back(job, place="parked", lines={(key, HOLD_WINDOW)}, slot=None)
+                self._take_back(job, place="parked", lines={(key, HOLD_SPAN)}, slot=None)
                 self.totals[job.queue]["parked"] += 1
 
     def _take_back(self, job: Job, **changes: object) -> None:
@@ -401,9 +409,7 @@ class Model:
 
     def _forget_gates(self) -> None:
         """The limit of a gate that nobody uses or waits for is forgotten."""
-        waited = {
-            key for job in self.jobs.values() for key, span in job.lines if span == GATE_WINDOW
-        }
+        waited = {key for job in self.jobs.values() for key, span in job.lines if span == GATE_SPAN}
         used = {key for job in self.jobs.values() for key in job.gates}
         self.gates = {key: most for key, most in self.gates.items() if key in waited | used}
 
@@ -456,9 +462,9 @@ class Model:
             assert answer.wait == GATE_WAIT, f"{answer}, but {full or before} has no room"
             assert answer.rule in refusing, f"{answer} and not {refusing}"
             return
-        expected = self.admit([rule for rule in rules if not is_gate(rule)])
+        expected = self.admit(windows_of(rules))
         if expected.wait:
-            refusing = [rule for rule in rules if not is_gate(rule)][expected.rule]
+            refusing = windows_of(rules)[expected.rule]
             expected = expected._replace(rule=rules.index(refusing))
         assert answer == expected, f"{answer} and not {expected}"
         if not answer.wait:
@@ -467,7 +473,7 @@ class Model:
 
     def _released_before(self, job: Job, rules: Sequence[Rule]) -> bool:
         """Whether an earlier job that one of these rules has released may be due, and unclaimed."""
-        names = {identity(rule) for rule in rules if not is_gate(rule)}
+        names = set(map(identity, windows_of(rules)))
         return any(
             one.place == "queue" and one.wait and one.wait.rule
             and identity(one.wait.rule) in names and one.may_run(self.now)
@@ -531,10 +537,10 @@ class Model:
         taken: dict[Identity, Window | Sliding] = {}
         refused: tuple[int, int] | None = None
         for at, (rule, declared) in enumerate(rules):
-            if is_gate(rule):
+            if isinstance(rule, Gate):
                 full = self.inside(rule.key) >= self.gates.get(rule.key, declared)
-                if full and (refused is None or refused[1] < GATE_WINDOW):
-                    refused = at, GATE_WINDOW
+                if full and (refused is None or refused[1] < GATE_SPAN):
+                    refused = at, GATE_SPAN
                 continue
             limit = self.overrides.get((rule.key, rule.window), declared)
             name, cost = identity(rule), min(rule.cost, limit)
@@ -675,7 +681,7 @@ class Model:
             return  # those from both sides of a jump have no order that would be cheap to find
         for other in claimed:
             assert other.due < job.due, f"{job}\ncame behind\n{other}"
-        if any(window == HOLD_WINDOW for _, window in job.lines):
+        if any(window == HOLD_SPAN for _, window in job.lines):
             return  # it holds its key, and others under it wait behind it
         for other in waiting:
             if other.must_run(self.now):
@@ -687,7 +693,7 @@ class Model:
         if granted != job.queue or self.epoch:
             return
         for other in (self.jobs[id_] for id_ in self._grantable(job.queue)):
-            held = any(window == HOLD_WINDOW for _, window in other.lines)
+            held = any(window == HOLD_SPAN for _, window in other.lines)
             assert held or job.due <= other.due, f"{job}\ncame before\n{other}"
 
     def _check_left(self, queues: Iterable[str]) -> None:
@@ -978,13 +984,15 @@ class Model:
     def check_limits(self, answer: Sequence[LimitUse]) -> None:
         uses = {identity(use.rule): use for use in answer}
         assert len(uses) == len(answer), f"named twice: {answer}"
-        chosen = {(use.rule.key, use.rule.window) for use in answer if use.declared is not None}
+        names = [identity(use.rule) for use in answer if use.declared is not None]
+        chosen = {(key, abs(span)) for key, span in names}
         assert chosen == set(self.overrides), f"overridden {chosen}"
         for use in answer:
-            if is_gate(use.rule):
+            if isinstance(use.rule, Gate):
                 used = self.inside(use.rule.key)
                 assert use.window.used == used, f"{use}, but {used} jobs have a slot"
-            most = self.overrides.get((use.rule.key, use.rule.window))
+            key, span = identity(use.rule)
+            most = self.overrides.get((key, abs(span)))
             assert most in (None, use.rule.limit), f"{use}, but {most} was set"
         for name, window in self.windows.items():
             use, length = uses.get(name), abs(name[1])
@@ -1003,7 +1011,7 @@ class Model:
             rest = max(0, self.hold_end(key) - self.now)
             its = {use.rule: use.hold for use in answer if use.rule.key == key}
             assert set(its.values()) <= {rest}, f"{its} and not {rest}"
-            assert hold_entry(key) in its or not rest, f"{key} is held"
+            assert HeldKey(key) in its or not rest, f"{key} is held"
         self._check_lines(uses)
 
     def _check_lines(self, uses: dict[Identity, LimitUse]) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from poolq.engines.base import Engine, Push
 from poolq.engines.search import JobFilter, pages
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Limit, Rule
+from poolq.jobs.limits import Gate, Limit
 from poolq.jobs.message import State
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
@@ -109,8 +108,8 @@ def test_the_number_of_a_concurrent_is_not_set_while_jobs_have_or_want_a_slot(
 ) -> None:
     push(engine, "a")
     (claim,) = worker.claim()
-    assert engine.admit([Rule("tenant", 2, GATE_WINDOW)], (worker.name, claim)).wait == 0
+    assert engine.admit([Gate("tenant", 2)], (worker.name, claim)).wait == 0
     done = poolq("limit", "set", "tenant", "5/1s")
     assert (done.code, done.out) == (1, "")
     assert "tenant is the key of a Concurrent(2), whose number cannot be set" in done.err
-    assert [use.rule.window for use in engine.limits()] == [GATE_WINDOW]
+    assert [use.rule for use in engine.limits()] == [Gate("tenant", 2)]

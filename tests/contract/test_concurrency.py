@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from poolq.engines.base import Claim, EndedSlots, Engine, QueueCounts, Settlement
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import GATE_WAIT, Rule
+from poolq.jobs.limits import GATE_WAIT, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
     ACK,
@@ -46,7 +45,7 @@ def ask(worker: Worker, claim: Claim, *rules: Rule) -> bool:
     """Whether the claimed job may start."""
     answer = worker.engine.admit(rules, (worker.name, claim))
     assert not answer.stale
-    assert answer.wait == 0 or rules[answer.rule].window != GATE_WINDOW or answer.wait == GATE_WAIT
+    assert answer.wait == 0 or not isinstance(rules[answer.rule], Gate) or answer.wait == GATE_WAIT
     return answer.wait == 0
 
 
@@ -82,7 +81,7 @@ def in_use(engine: Engine) -> dict[str, tuple[int, int, int]]:
     return {
         use.rule.key: (use.window.used, use.rule.limit, use.parked)
         for use in engine.limits()
-        if use.rule.window == GATE_WINDOW
+        if isinstance(use.rule, Gate)
     }
 
 

@@ -9,8 +9,7 @@ from functools import partial
 import pytest
 
 from poolq.engines.base import Claim, EndedSlots, Engine, Push, QueueCounts, Settlement
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.retry import DONE, Park
 from tests.contract.conftest import OpenEngine
 from tests.contract.deaths import CutConnection, KilledProcess, Mortal
@@ -19,7 +18,7 @@ from tests.contract.helpers import Worker, count_of, died, named, new_id, push
 
 pytestmark = pytest.mark.timeout(900)
 
-GATE, OTHER = Rule("k", 1, GATE_WINDOW), Rule("other", 1, GATE_WINDOW)
+GATE, OTHER = Gate("k", 1), Gate("other", 1)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def parked(*names: str, rule: Rule = GATE) -> list[Push]:
 
 def running(engine: Engine) -> dict[str, int]:
     """How many slots are taken, by key."""
-    gates = [use for use in engine.limits() if use.rule.window == GATE_WINDOW]
+    gates = [use for use in engine.limits() if isinstance(use.rule, Gate)]
     return {use.rule.key: use.window.used for use in gates if use.window.used}
 
 

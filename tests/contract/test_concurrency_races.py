@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from poolq.engines.base import Claim, EndedSlots, Engine, Settlement
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate
 from poolq.jobs.retry import DONE, Outcome, Park
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, every_engine, push
@@ -20,7 +19,7 @@ pytestmark = every_engine
 
 T = TypeVar("T")
 
-GATE = Rule("k", 1, GATE_WINDOW)
+GATE = Gate("k", 1)
 #: Every so many races a worker also asks for the slot in vain before it parks its job, and a keeper
 #: must hear of the job once it waits. A round trip more would make the races rarer.
 CHECKED = 20

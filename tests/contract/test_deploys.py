@@ -6,8 +6,7 @@ import pytest
 
 from poolq.engines.base import ASK, Claim, Engine, Push, Settlement
 from poolq.errors import Fenced
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.retry import ACK, GIVE_BACK, Park
 from tests.contract.helpers import (
     HOUR,
@@ -150,7 +149,7 @@ def test_older_code_goes_on_by_the_number_of_the_line(engine: Engine, old: Worke
     assert [(use.rule.limit, use.parked) for use in engine.limits()] == [(3, 2)]
 
 
-@pytest.mark.parametrize("second", [Rule("wide", 1, HOUR), Rule("gate", 1, GATE_WINDOW)])
+@pytest.mark.parametrize("second", [Rule("wide", 1, HOUR), Gate("gate", 1)])
 def test_all_limits_of_a_job_are_those_of_the_new_code(
     engine: Engine, old: Worker, second: Rule
 ) -> None:
@@ -178,7 +177,7 @@ def test_all_limits_of_a_job_are_those_of_the_new_code(
 def test_older_code_does_not_bring_a_gates_number_back(
     engine: Engine, old: Worker, others: tuple[Rule, ...]
 ) -> None:
-    two, four = (Rule("k", limit, GATE_WINDOW) for limit in (2, 4))
+    two, four = (Gate("k", limit) for limit in (2, 4))
     new = deployed(engine)
     push(engine, *"abcdefg")
 
@@ -280,7 +279,7 @@ def test_a_repeated_step_returns_the_same_job(engine: Engine, old: Worker) -> No
 def test_what_a_dispatch_parks_counts_as_named_by_the_newest_code(
     engine: Engine, old: Worker
 ) -> None:
-    rule = Rule("k", 1, GATE_WINDOW)
+    rule = Gate("k", 1)
     engine.push([Push(new_id(), "q", b"a", gate=rule)])
     (claim,) = old.claim()
     assert (claim.admitted, claim.asks) == (True, 0)

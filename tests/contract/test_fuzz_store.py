@@ -23,8 +23,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import TABLES, Query
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import schedule_spec
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import Message, Push, State, encode
 from poolq.jobs.retry import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 from poolq.jobs.ties import UniqueKey
@@ -35,7 +34,7 @@ from tests.contract.damage import damage
 from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, new_id, push
 
 MINUTE = 60 * SECOND
-GATE = Rule("gate", 1, GATE_WINDOW)
+GATE = Gate("gate", 1)
 pytestmark = every_engine
 
 SCENES, ON_A_SERVER = 60, 20  # on MySQL, where a scene takes a quarter of a second
@@ -195,7 +194,7 @@ def good_rights_count(engine: Engine) -> None:
     )
     assert engine.push([first]) == engine.push([second]) == [first.id]
     (claim,) = worker.claim(9)
-    gate = Rule("good gate", 1, GATE_WINDOW)
+    gate = Gate("good gate", 1)
     assert engine.admit([gate], ("w9", claim)).wait == 0
     worker.end(claim)
     assert engine.push([second]) == [second.id]

@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from poolq.engines.base import Claim, Engine
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.engines.spans import span_of
+from poolq.jobs.limits import Gate, Rule
 from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, park, push
 from tests.support.clock import Clock
 
@@ -19,7 +19,7 @@ pytestmark = every_engine
 LIMIT = Rule("k", 1, HOUR)
 RULES = pytest.mark.parametrize(
     "rules",
-    [[LIMIT], [LIMIT._replace(sliding=True)], [Rule("gate", 1, GATE_WINDOW), LIMIT]],
+    [[LIMIT], [LIMIT._replace(sliding=True)], [Gate("gate", 1), LIMIT]],
     ids=["fixed", "sliding", "gate"],
 )
 #: For how many microseconds the key is held; the longest are more than a decision has statements.
@@ -34,7 +34,7 @@ def decide(
     began, end = clock.now, clock.now + engine.hold(rule.key, length)
     with clock.ticking():
         started = start()
-    used = [use.window for use in engine.limits() if use.rule.span == rule.span]
+    used = [use.window for use in engine.limits() if span_of(use.rule) == span_of(rule)]
     recorded = [window.start for window in used if window.start >= began]
     assert len(recorded) == int(started), length
     assert [end - at for at in recorded if at < end] == [], length

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import ASK, Engine, LimitUse, QueueCounts, Settlement
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.holds import HOLD_WINDOW, hold_entry
-from poolq.jobs.limits import Admission, Rule, Window
+from poolq.jobs.limits import Admission, Gate, HeldKey, Rule, Window
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, HoldKey, Park
 from tests.contract.helpers import (
@@ -323,7 +321,7 @@ def test_limits_are_listed_with_their_holds(engine: Engine, worker: Worker, cloc
     throw(worker, "a")
     park(worker, "b", rules=[LIMIT])
     clock.forward(10 * SECOND)
-    rest, hold, own = HOUR - 10 * SECOND, 20 * SECOND, hold_entry("stripe")
+    rest, hold, own = HOUR - 10 * SECOND, 20 * SECOND, HeldKey("stripe")
     found = {use.rule: use._replace(starts=-1) for use in engine.limits()}
     assert found == {
         OTHER: LimitUse(OTHER, Window(start, 1), 0, rest),
@@ -335,7 +333,7 @@ def test_limits_are_listed_with_their_holds(engine: Engine, worker: Worker, cloc
 def test_a_hold_is_listed_without_any_job(engine: Engine, clock: Clock) -> None:
     engine.hold("stripe", 30 * SECOND)
     (use,) = engine.limits()
-    assert (use.rule, use.parked, use.hold) == (hold_entry("stripe"), 0, 30 * SECOND)
+    assert (use.rule, use.parked, use.hold) == (HeldKey("stripe"), 0, 30 * SECOND)
     clock.forward(30 * SECOND)
     assert engine.limits() == []
 
@@ -363,7 +361,7 @@ def test_a_key_may_be_any_text(engine: Engine, worker: Worker, clock: Clock) -> 
     engine.hold(key, SECOND)
     assert engine.admit([Rule(key, 1, SECOND)]).held
     throw(worker, hold=HoldKey(key, 2 * SECOND))
-    assert engine.limits()[0].rule == hold_entry(key)
+    assert engine.limits()[0].rule == HeldKey(key)
     clock.forward(2 * SECOND)
     assert worker.claim()[0].body == b"thrower"
 
@@ -391,7 +389,7 @@ def test_a_hold_of_no_time_lets_the_job_go_at_once(
 
 # of jobs that are limited in how many run at once
 
-GATE = Rule("stripe", 1, GATE_WINDOW)
+GATE = Gate("stripe", 1)
 
 
 def test_a_gate_with_a_held_key_refuses(engine: Engine, worker: Worker, clock: Clock) -> None:
@@ -420,7 +418,7 @@ def test_jobs_that_wait_for_a_gate_wait_for_the_hold_of_its_key_too(
     worker.end(runs)
     for _ in range(4):
         assert worker.claim(5) == []
-    assert {use.rule.window: use.parked for use in engine.limits()} == {HOLD_WINDOW: 2}
+    assert {use.rule: use.parked for use in engine.limits()} == {HeldKey("stripe"): 2}
     while engine.wait(["q"], 0):
         assert worker.claim(5) == []
     clock.forward(30 * SECOND)

@@ -6,8 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine, LimitUse, Push
 from poolq.errors import Fenced
-from poolq.jobs.concurrency import GATE_WINDOW, is_gate
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import DONE, GIVE_BACK, ReleaseUntil
 from tests.contract.crowd import Crowd, start_all, start_for
@@ -134,7 +133,7 @@ def test_a_claim_that_is_held_is_admitted(engine: Engine, worker: Worker) -> Non
     worker.end(claim)
 
 
-LIMIT, GATE = Rule("k", 5, HOUR), Rule("gate", 5, GATE_WINDOW)
+LIMIT, GATE = Rule("k", 5, HOUR), Gate("gate", 5)
 
 
 @every_engine
@@ -154,7 +153,7 @@ def test_a_worker_that_asks_again_as_the_answer_was_lost_gets_it_and_counts_once
 
     def counted() -> list[tuple[int, int]]:
         every = engine.limits()
-        return [(one.window.used, one.starts * (not is_gate(one.rule))) for one in every]
+        return [(one.window.used, one.starts * (not isinstance(one.rule, Gate))) for one in every]
 
     push(engine, "a", "b")
     if waits:

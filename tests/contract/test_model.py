@@ -39,8 +39,7 @@ from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
 from poolq.engines.sql import turns
 from poolq.errors import EngineError, Fenced
-from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule, gates_of
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
     ACK,
@@ -80,7 +79,7 @@ MAIL = [Rule("mail", limit, MINUTE) for limit in (1, 2, 3)]
 SLIDE, SLIDE_TWO = (Rule("slide", 3, MINUTE, cost, sliding=True) for cost in (1, 2))
 BIG = Rule("mail", 3, MINUTE, 2)
 #: Gates of one job and of two at once.
-ALONE, PAIR = Rule("alone", 1, GATE_WINDOW), Rule("pair", 2, GATE_WINDOW)
+ALONE, PAIR = Gate("alone", 1), Gate("pair", 2)
 RULES = [
     (ALONE,), (PAIR,), (ALONE._replace(limit=2),), (PAIR, ANN), (WIDE, ALONE), (ALONE, PAIR),
     (WIDE, ANN), (WIDE, BOB), (WIDE,), (ANN,), *((rule,) for rule in MAIL), (SLIDE,), (SLIDE_TWO,),
@@ -312,7 +311,7 @@ class World:
     def waiting(what: str, rules: tuple[Rule, ...]) -> Outcome:
         if what == "park anyway":
             return Park(rules, 0)
-        windows = [rule for rule in rules if not is_gate(rule)]
+        windows = [rule for rule in rules if not isinstance(rule, Gate)]
         park = Park(rules, rules.index(windows[-1])) if windows else None
         return HoldKey(windows[-1].key if windows else "wide", 45 * SECOND, park)
 
@@ -329,9 +328,9 @@ class World:
             return DONE
         if admission.not_yet:
             return GIVE_BACK
-        if admission.held and is_gate(rules[admission.rule]):
+        if admission.held and isinstance(rules[admission.rule], Gate):
             return HoldKey(rules[admission.rule].key, 0)
-        if what == "park" or admission.held or is_gate(rules[admission.rule]):
+        if what == "park" or admission.held or isinstance(rules[admission.rule], Gate):
             return Park(rules, admission.rule)
         later = 7 * SECOND if what == "jitter" else 0
         return ReleaseUntil(admission.until + later, tried, rules[admission.rule])

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from poolq.engines.base import Claim, Engine, QueueCounts, Recovered, Settlement
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import NOT_YET, Rule
+from poolq.jobs.limits import NOT_YET, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
@@ -98,7 +97,7 @@ def test_the_third_does_not_wait_behind_those_that_no_step_has_noticed(
     assert named(worker.claim(3)) == [names[2], *names[5:7]]
 
 
-@pytest.mark.parametrize("other", [None, Rule("gate", 3, GATE_WINDOW), Rule("day", 99, HOUR)])
+@pytest.mark.parametrize("other", [None, Gate("gate", 3), Rule("day", 99, HOUR)])
 def test_a_start_waits_for_earlier_jobs_that_its_limit_has_released(
     engine: Engine, worker: Worker, clock: Clock, other: Rule | None
 ) -> None:

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from poolq.engines.base import Engine
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule, Window
+from poolq.jobs.limits import Gate, Rule, Window
 from poolq.jobs.retry import Park
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, named, park, push
@@ -50,7 +49,7 @@ def test_a_refusal_names_the_limit_that_applies(engine: Engine, worker: Worker, 
     assert engine.admit([rule]).limit == 1
     push(engine, "a")
     (claim,) = worker.claim()
-    gate = Rule("gate", 1, GATE_WINDOW)
+    gate = Gate("gate", 1)
     refused = engine.admit([gate, rule], (worker.name, claim))
     assert (refused.rule, refused.limit) == (1, 1)
     engine.reset_limit("mail", MINUTE, True)

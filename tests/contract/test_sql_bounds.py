@@ -14,11 +14,11 @@ from poolq.engines.base import Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import server_side_wait
 from poolq.engines.mysql.session import MySQLSession
+from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import GATE_SLOT
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import session as sqlite_session
-from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.retry import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker
@@ -75,13 +75,13 @@ def fill(engine: SQLEngine, size: int) -> None:
     part, gates = size // len(QUEUES), list[str]()
     for queue, slot, span in (
         ("due", 5, HOUR),
-        ("gates", GATE_SLOT, GATE_WINDOW),
+        ("gates", GATE_SLOT, GATE_SPAN),
         ("waiting", 2**59, HOUR),
         ("paused", 5, HOUR),
-        ("paused gates", GATE_SLOT, GATE_WINDOW),
+        ("paused gates", GATE_SLOT, GATE_SPAN),
     ):
         places = add_lines(engine, queue, part, slot=slot, span=span)
-        gates = places if span == GATE_WINDOW else gates
+        gates = places if span == GATE_SPAN else gates
         add_jobs(engine, queue, places[:WITH_JOBS], f"""'[["{queue}",1,{span}]]'""")
     add_windows(engine, [place[len("p:") :].split(":", 1) for place in gates])
     add_jobs(engine, "released", add_lines(engine, "released", part, kind="r")[:WITH_JOBS])

@@ -11,8 +11,7 @@ import pytest
 from poolq.engines.base import Engine, Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.session import MySQLSession
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.retry import ACK, DONE, Park
 from tests.contract.helpers import HOUR, Worker, new_id, push
 
@@ -64,7 +63,7 @@ def test_a_parked_job_that_is_given_a_slot(
         claims = worker.claim(JOBS + 20, ["bulk"])
         worker.step(*(Settlement(claim, Park((rule,), 0)) for claim in claims))
     else:
-        rule = Rule("k", 1 if kind == "gate of one" else 10, GATE_WINDOW)
+        rule = Gate("k", 1 if kind == "gate of one" else 10)
         pushes = [Push(new_id(), "bulk", b"") for _ in range(JOBS + 20)]
         engine.push([one._replace(gate=rule) for one in pushes])
     worker.queues = queues

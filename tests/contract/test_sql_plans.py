@@ -9,6 +9,7 @@ import pytest
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_query
+from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql import (
     admin,
     cancelling,
@@ -30,8 +31,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import Bury
 from tests.contract.conftest import OpenEngine
@@ -73,7 +73,7 @@ HOT = {
         "w1", Claim("a", 1, 0, "q", b"", State()), [Rule("k", 5, 1)]
     ),
     "slots of a gate": Query(gates.SLOTS, ("k",)),
-    "a gate": Query(gates.READ_GATE, ("k", GATE_WINDOW)),
+    "a gate": Query(gates.READ_GATE, ("k", GATE_SPAN)),
     "first lines of gates": Query(gates.FIRST_LINES, ("q", 8)),
     "first in line": Query(gates.IS_BEHIND, ("p:1:k", "q", "a")),
     "a slot that is free": Query(gates.FREE_SLOT, ("k", "a", PLACE, 1, 0)),
@@ -105,7 +105,7 @@ ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps deleted entries, so only MySQL begins behind them.
 BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
-GATE = Rule("k", 5, GATE_WINDOW)
+GATE = Gate("k", 5)
 HAND_ON = gates.hand_on(GATE, CLAIM, "w1", CLAIM, has_ended=False)
 ONLY_MYSQL = {
     "claim behind": BEHIND,

@@ -11,8 +11,7 @@ from poolq.engines.sanitize import to_text
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limit_windows import MAX_DELETED
 from poolq.engines.sql.session import Query
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.retry import ACK, HoldKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
@@ -79,7 +78,7 @@ def plain(engine: SQLEngine) -> list[tuple[int, int]]:
 
 def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -> None:
     for key, limits in (("one", (2, 1, 3)), ("two", (1,))):
-        rules = [Rule(key, limit, GATE_WINDOW) for limit in limits]
+        rules = [Gate(key, limit) for limit in limits]
         sql.push([Push(new_id(), key, b"", gate=rule) for rule in rules])
     two = Worker(sql, "w2", queues=["two"])
     two.end(two.claim()[0])
@@ -95,7 +94,7 @@ def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -
 
 def test_a_gate_whose_row_is_gone_has_the_limit_of_the_line(sql: SQLEngine) -> None:
     """A keeper may delete it at the moment at which a job is parked."""
-    rules = [Rule("k", limit, GATE_WINDOW) for limit in (2, 1, 3)]
+    rules = [Gate("k", limit) for limit in (2, 1, 3)]
     sql.push([Push(new_id(), "q", b"", gate=rule) for rule in rules])
     sql.session.transact(lambda tx: tx.later(Query("DELETE FROM {windows}")))
     worker = Worker(sql)

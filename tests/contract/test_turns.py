@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, Push, Settlement
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Asked, Gate, Rule, gates_of
 from poolq.jobs.retry import ACK, Park
 from tests.contract.helpers import HOUR, Worker, named, new_id, push
 
@@ -14,11 +13,15 @@ from tests.contract.helpers import HOUR, Worker, named, new_id, push
 BULK = 2000
 
 
-def line_up(engine: Engine, worker: Worker, count: int, *rules: Rule, queue: str = "bulk") -> None:
+def wide(key: str, kind: str) -> Asked:
+    return Rule(key, 10_000, HOUR) if kind == "limit" else Gate(key, 10_000)
+
+
+def line_up(engine: Engine, worker: Worker, count: int, *rules: Asked, queue: str = "bulk") -> None:
     """Park jobs of each of these limits, which have room."""
     names = [f"{queue} {n}" for n in range(count)]
-    if rules[0].window == GATE_WINDOW:
-        for rule in rules:
+    if gates := gates_of(rules):
+        for rule in gates:
             pushes = [Push(new_id(), queue, name.encode()) for name in names]
             engine.push([one._replace(gate=rule) for one in pushes])
         return
@@ -41,11 +44,11 @@ def steps(worker: Worker, want: int, count: int) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("want", [1, 5, 100])
-@pytest.mark.parametrize("window", [HOUR, GATE_WINDOW], ids=["limit", "gate"])
+@pytest.mark.parametrize("kind", ["limit", "gate"])
 def test_a_line_with_room_leaves_each_other_queue_its_turns(
-    engine: Engine, worker: Worker, want: int, window: int
+    engine: Engine, worker: Worker, want: int, kind: str
 ) -> None:
-    line_up(engine, worker, BULK, Rule("k", 10_000, window))
+    line_up(engine, worker, BULK, wide("k", kind))
     worker.queues = None
     steps(worker, want, 5)
     push(engine, *(f"mail {n}" for n in range(3)), queue="mail")
@@ -75,10 +78,10 @@ def test_ready_jobs_leave_a_line_its_turns(engine: Engine, worker: Worker) -> No
     assert found.count("mail") == 10, found
 
 
-@pytest.mark.parametrize("window", [HOUR, GATE_WINDOW], ids=["limit", "gate"])
-def test_keys_of_a_queue_take_turns(engine: Engine, worker: Worker, window: int) -> None:
+@pytest.mark.parametrize("kind", ["limit", "gate"])
+def test_keys_of_a_queue_take_turns(engine: Engine, worker: Worker, kind: str) -> None:
     """Each has room for all of its jobs."""
-    line_up(engine, worker, 30, *(Rule(key, 10_000, window) for key in "abc"))
+    line_up(engine, worker, 30, *(wide(key, kind) for key in "abc"))
     worker.queues = ["bulk"]
     found = [claim.id for _ in range(60) for claim in worker.claim(1)]
     assert len(found) == 60
@@ -88,7 +91,7 @@ def test_keys_of_a_queue_take_turns(engine: Engine, worker: Worker, window: int)
 
 def test_a_gate_that_two_queues_share_serves_both_in_turn(engine: Engine, worker: Worker) -> None:
     for queue in ("bulk", "mail"):
-        line_up(engine, worker, 20, Rule("k", 1, GATE_WINDOW), queue=queue)
+        line_up(engine, worker, 20, Gate("k", 1), queue=queue)
     worker.queues = None
     found = [name.split()[0] for some in steps(worker, 1, 21) for name in some]
     assert min(map(found.count, ("bulk", "mail"))) >= 8, found

@@ -17,8 +17,7 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.scripts import Script
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import Fenced
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate
 from poolq.jobs.retry import ACK
 from poolq.jobs.ties import UniqueKey
 from tests.conftest import OwnRedis
@@ -79,7 +78,7 @@ def test_every_script_and_every_command_runs(
     assert engine.cancel([one.id]) == [one.id]
     both = [Push(new_id(), "q", b"a", unique=UniqueKey(key, "end")) for key in "kl"]
     assert engine.push(both) == engine.cancel([one.id for one in both])
-    parked = Push(new_id(), "q", b"a", gate=Rule("gate", 1, GATE_WINDOW))
+    parked = Push(new_id(), "q", b"a", gate=Gate("gate", 1))
     engine.push([parked])
     assert engine.cancel([parked.id]) == [parked.id]
     assert engine.doctor()
@@ -90,7 +89,7 @@ def test_every_script_and_every_command_runs(
     (claim,) = worker.claim(ASK)
     assert claim.asks
     assert engine.admit([rule], ("w3", claim)).wait > 0
-    gate = Rule("gate", 1, GATE_WINDOW)
+    gate = Gate("gate", 1)
     assert engine.admit([gate], ("w3", claim)).wait == 0, "by admit_asking, as it asks"
     engine.set_limit("line", rule.window, 1)
     assert engine.reset_limit("line", rule.window, False)

@@ -17,8 +17,7 @@ import pytest
 
 from poolq.config import load, open_engine
 from poolq.engines.base import Engine, Push
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import Bury, Park
 from poolq.monitor.job_history import NOT_STORED
@@ -329,7 +328,7 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     assert done.json == {"key": "other key", "limit": 5, "window": 0.5}
     assert "no limit of other key is in use now; it applies to jobs with this key" in done.err
     push(engine, "held")
-    engine.admit([Rule("gate", 2, GATE_WINDOW)], (worker.name, worker.claim(1, ("q",))[0]))
+    engine.admit([Gate("gate", 2)], (worker.name, worker.claim(1, ("q",))[0]))
     done = poolq("limit", "set", "gate", "5/1s")
     assert (done.code, done.out) == (1, "")
     assert "gate is the key of a Concurrent(2), whose number cannot be set; change it" in done.err

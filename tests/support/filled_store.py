@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from poolq.engines.base import ASK, Claim, Engine, Push, Registration, Settlement
 from poolq.engines.schedule_store import NewSchedule, Tick
-from poolq.jobs.concurrency import GATE_WINDOW
+from poolq.engines.spans import GATE_SPAN
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, ReleaseUntil
@@ -143,8 +143,8 @@ def middle_page(store: Store) -> None:
     for status, section, queue, line in (
         ("ready", "queue", "ready", ""),
         ("delayed", "queue", "delayed", ""),
-        ("parked", "line", "line", f"{GATE_WINDOW}:line"),
-        ("parked", "line", "lines", f"{GATE_WINDOW}:k{store.lines // 2 // CHUNK * CHUNK}"),
+        ("parked", "line", "line", f"{GATE_SPAN}:line"),
+        ("parked", "line", "lines", f"{GATE_SPAN}:k{store.lines // 2 // CHUNK * CHUNK}"),
     ):
         id_ = store.middles[queue]
         found = store.engine.find(id_)

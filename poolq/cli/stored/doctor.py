@@ -14,7 +14,7 @@ from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine, StoredJob
 from poolq.engines.schedule_store import REMOVED
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
-from poolq.jobs.concurrency import is_gate
+from poolq.jobs.limits import Gate
 from poolq.jobs.message import entries, name_and_queue
 from poolq.jobs.retry import MANY_SNOOZES
 from poolq.monitor import amounts, node_info, schedule_status
@@ -156,7 +156,7 @@ def _concurrency(engine: Engine) -> list[Check]:
     full = [
         use
         for use in engine.limits()
-        if is_gate(use.rule) and use.parked and use.window.used >= use.rule.limit
+        if isinstance(use.rule, Gate) and use.parked and use.window.used >= use.rule.limit
     ]
     found = []
     for use in full[:MAX_GATES]:

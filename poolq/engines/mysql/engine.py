@@ -26,8 +26,7 @@ from poolq.engines.sql.session import Dialect, Query, TemplateToken
 from poolq.engines.sql.skip_scan import LINES, first_due, next_after
 from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Asked, Rule
 
 #: The least time between two polls for due jobs, in seconds, and as a multiple of a poll's time.
 POLL_INTERVAL = 0.05
@@ -211,14 +210,15 @@ class MySQLEngine(SQLEngine):
 
     def admit(
         self,
-        rules: Sequence[Rule],
+        rules: Sequence[Asked],
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
-        rule = rules[0] if held and len(rules) == 1 and not held[1].asks else None
-        plain = rule and rule.cost == 1 and not rule.sliding and not is_gate(rule)
-        if held and rule and plain and self.session.change(admit_query(rule, *held)):
-            return Admission(0)
+        if held and len(rules) == 1 and not held[1].asks:
+            match rules[0]:
+                case Rule(cost=1, sliding=False) as rule:
+                    if self.session.change(admit_query(rule, *held)):
+                        return Admission(0)
         return super().admit(rules, held, ended)
 
     def wait(self, queues: Queues, timeout: float) -> int:

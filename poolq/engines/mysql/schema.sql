@@ -215,8 +215,8 @@ CREATE TABLE IF NOT EXISTS {ns}_declared (
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
 -- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `number`: from 0,
--- below the gate's limit. `handed`: how often the slot was handed on. The row (name, GATE_WINDOW) of the
--- windows is the gate's lock.
+-- below the gate's limit. `handed`: how often the slot was handed on. The row of the
+-- windows with this name and GATE_SPAN is the gate's lock.
 CREATE TABLE IF NOT EXISTS {ns}_slots (
     name VARBINARY(1000) NOT NULL,
     number BIGINT NOT NULL,

@@ -10,8 +10,8 @@ import msgspec
 from poolq.engines import base, sanitize
 from poolq.engines.base import Claim, Queues, Settlements, StoredJob
 from poolq.engines.redis.connection import Argument
-from poolq.jobs.holds import HOLD_WINDOW, hold_entry
-from poolq.jobs.limits import Rule, Window
+from poolq.engines.spans import span_of
+from poolq.jobs.limits import Asked, Rule, Window
 from poolq.jobs.message import INITIAL, State
 from poolq.jobs.retry import (
     Ack,
@@ -41,7 +41,6 @@ _COUNTERS = (
 )  # fmt: skip
 
 #: The window in the identity of a hold.
-_HOLD = str(HOLD_WINDOW)
 
 #: Times have 16 digits until the year 2286.
 MAX_TIME_DIGITS = 16
@@ -140,26 +139,28 @@ def _encode_state(state: State, expires: int) -> bytes:
     return b"%d %d %d\n%b" % state
 
 
-def _encode_rules(rules: Sequence[Rule], refused: int) -> bytes:
-    parts = [b"%d " % (refused + 1)]
-    for rule in rules:
-        name = rule.key.encode("utf-8", "surrogateescape")
-        limit = b"%d" % rule.limit if rule.cost == 1 else b"%d*%d" % (rule.limit, rule.cost)
-        parts.append(b"%b %d %d:%b" % (limit, rule.span, len(name), name))
+def _encode_rules(rules: Sequence[Asked], refused: int) -> bytes:
+    parts = [f"{refused + 1} ".encode()]
+    for limit, span, key in map(_rule, rules):
+        name = key.encode("utf-8", "surrogateescape")
+        parts.append(f"{limit} {span} {len(name)}:".encode() + name)
     return b"".join(parts)
 
 
-def rule_arguments(rules: Sequence[Rule]) -> list[Argument]:
-    """Encode limit and window as the script part `limit_windows` expects them, then the key."""
-    found: list[Argument] = []
-    for key, limit, window, cost, sliding in rules:
-        found += (limit if cost == 1 else f"{limit}*{cost}", -window if sliding else window, key)
-    return found
+def rule_arguments(rules: Sequence[Asked]) -> list[Argument]:
+    """Encode rules as the scripts expect them: limit and span as for `rule_of`, and the key."""
+    return [part for rule in rules for part in _rule(rule)]
+
+
+def _rule(rule: Asked) -> tuple[int | str, int, str]:
+    if isinstance(rule, Rule) and rule.cost != 1:
+        return f"{rule.limit}*{rule.cost}", span_of(rule), rule.key
+    return rule.limit, span_of(rule), rule.key
 
 
 def _encode_rule(rule: Rule) -> bytes:
     """Encode a rule's limit and identity as the script part `parking` expects them."""
-    return b"%d %d:%b" % (rule.limit, rule.span, rule.key.encode("utf-8", "surrogateescape"))
+    return b"%d %d:%b" % (rule.limit, span_of(rule), rule.key.encode("utf-8", "surrogateescape"))
 
 
 text = sanitize.text
@@ -317,11 +318,11 @@ def decode_limits(reply: list[Any]) -> list[base.LimitUse]:
     for identity, limit, start, used, parked, resets_in, released, starts, *more in reply:
         slot, override, hold = more
         length, _, key = identity.decode("utf-8", "surrogateescape").partition(":")
-        rule = hold_entry(key) if length == _HOLD else sanitize.rule(key, limit, length)
+        rule = sanitize.rule(key, limit, length)
         if rule is not None:
-            chosen = sanitize.number(override) or None
+            chosen = sanitize.number(override) or None if isinstance(rule, Rule) else None
             use = base.LimitUse(
-                rule=rule.overridden(chosen),
+                rule=rule.overridden(chosen) if isinstance(rule, Rule) else rule,
                 declared=None if chosen is None else rule.limit,
                 window=Window(sanitize.number(start), sanitize.number(used)),
                 parked=parked,

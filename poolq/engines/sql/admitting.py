@@ -13,8 +13,7 @@ from poolq.engines.sql import deploys, gates, limit_windows
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.engines.sql.settling import claim_clock
 from poolq.engines.sql.stepping import lock_worker
-from poolq.jobs.concurrency import gates_of, is_gate
-from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Rule
+from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, Gate, gates_of, windows_of
 
 #: Marks a claim whose start the windows have counted, so that they do not count it again if the
 #: worker has not received the answer and asks again. Slots of gates need no mark.
@@ -26,7 +25,7 @@ MAX_KNOWN = 1000
 class LastClaims(OrderedDict[tuple[str, str], Claim]):
     """By worker and key, the last claim that has taken a slot of this gate."""
 
-    def note(self, worker: str, rules: Sequence[Rule], claim: Claim) -> None:
+    def note(self, worker: str, rules: Sequence[Asked], claim: Claim) -> None:
         for rule in gates_of(rules):
             self[worker, rule.key] = claim
             self.move_to_end((worker, rule.key))
@@ -37,7 +36,7 @@ class LastClaims(OrderedDict[tuple[str, str], Claim]):
 def admit(
     session: Session,
     last: LastClaims,
-    rules: Sequence[Rule],
+    rules: Sequence[Asked],
     held: tuple[str, Claim] | None,
     ended: Sequence[EndedSlots],
 ) -> Admission:
@@ -56,14 +55,14 @@ def admit(
 def _goes_on(
     session: Session,
     last: LastClaims,
-    rules: Sequence[Rule],
+    rules: Sequence[Asked],
     held: tuple[str, Claim],
     ended: Sequence[EndedSlots],
 ) -> bool:
     """Give the job the slot of the worker's last job, and free the others. Returns whether it has
     it."""
     (worker, claim), rule = held, rules[0]
-    if len(rules) > 1 or not is_gate(rule) or claim.asks:
+    if len(rules) > 1 or not isinstance(rule, Gate) or claim.asks:
         return False
     olds = [old for old, its in ended if any(one.key == rule.key for one in gates_of(its))]
     old = olds[0] if olds else last.get((worker, rule.key))
@@ -75,23 +74,23 @@ def _goes_on(
 
 def _admit(
     tx: Transaction,
-    rules: Sequence[Rule],
+    rules: Sequence[Asked],
     held: tuple[str, Claim] | None,
     queries: Sequence[Query],
 ) -> Admission:
     """Free slots by these queries, and take what the rules ask for, or nothing."""
     if held is None:
-        return limit_windows.admit(tx, rules) or ADMITTED
+        return limit_windows.admit(tx, windows_of(rules)) or ADMITTED
     worker, claim = held
     if claim.asks:
         deploys.name_limits(tx, claim, rules)
     tx.later(*queries)
-    windows = [rule for rule in rules if not is_gate(rule)]
+    windows = windows_of(rules)
     clock = claim_clock(worker, claim, windows)
     if len(windows) < len(rules):
         admission = gates.admit(tx, rules, clock, held)
     else:
-        admission = limit_windows.admit(tx, rules, clock)
+        admission = limit_windows.admit(tx, windows, clock)
     if admission is None:
         lock_worker(tx, worker)  # raises Fenced
         (held_now,) = tx.run(claim_clock(worker, claim))

@@ -19,7 +19,7 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import GATE_SLOT, line_of
 from poolq.engines.sql.parking import DELETE_LINE, DEPLOY_COLUMN, LOCK_HEADS
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Asked
 
 #: Leaves a number between two deploys, see PUT_LAST.
 NEW_DEPLOY = f"""UPDATE {{schema}} SET deploys =
@@ -64,7 +64,7 @@ def take_head(tx: Transaction, queues: Sequence[str], deploy: int) -> tuple[str,
     return None
 
 
-def name_limits(tx: Transaction, claim: Claim, rules: Sequence[Rule]) -> None:
+def name_limits(tx: Transaction, claim: Claim, rules: Sequence[Asked]) -> None:
     """Apply the limits that a claimed job names to the lines of its queue, if its code is not older
     than what has named the lines' own."""
     named = sorted((line_of(rule), rule.limit) for rule in rules)

@@ -27,7 +27,7 @@ from poolq.engines.sql.settling import ack_batch, held_queries, may_return_jobs,
 from poolq.engines.sql.stepping import COUNT_ASIDE, lock_worker, step
 from poolq.engines.sql.turns import Turns
 from poolq.errors import EngineUnavailable
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.message import Push
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class SQLEngine(Engine):
 
     def admit(
         self,
-        rules: Sequence[Rule],
+        rules: Sequence[Asked],
         held: tuple[str, base.Claim] | None = None,
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:

@@ -8,7 +8,7 @@ room, whatever anybody has written, so no wake-up is lost between a job that par
 ends. A line that is not due has a claim for each slot of its gate; so there are no more such lines
 than claims, however many keys wait.
 
-A slot is taken with the window row (key, GATE_WINDOW) locked: it is the first number whose row
+A slot is taken with the window row (key, GATE_SPAN) locked: it is the first number whose row
 names no claim that counts. The row's `most` is the limit that the newest code has named (see
 `deploys.py`), so it is kept while jobs wait for the gate. `used` is above every number that counts,
 and at least `most`.
@@ -24,12 +24,12 @@ import msgspec
 
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sanitize import number, to_text, total
+from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql import limit_windows
 from poolq.engines.sql.holds import holds_query, read_holds, refusal
 from poolq.engines.sql.location import GATE_SLOT, cancelled_at, claimed_by, line_of
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
-from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
-from poolq.jobs.limits import GATE_WAIT, Admission, Rule
+from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, gates_of, windows_of
 
 #: How many void slots one sweep deletes.
 MAX_DELETED = 2000
@@ -44,7 +44,7 @@ IS_HELD = """j.request = s.request AND j.idx = s.idx
 _TAKEN = f"""(SELECT COUNT(*) FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE s.name = l.name AND {IS_HELD})"""
 _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
-    WHERE w.name = l.name AND w.span = {GATE_WINDOW}), l.most)"""
+    WHERE w.name = l.name AND w.span = {GATE_SPAN}), l.most)"""
 #: Whether `l` is the line of a gate that has room, so that it is due.
 IS_DUE = f"l.slot >= {GATE_SLOT} AND {_TAKEN} < {_MOST}"
 
@@ -74,7 +74,7 @@ HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed
     WHERE {_OF_CLAIM} AND number < ?
     AND (SELECT 1 FROM {{jobs}}
         WHERE id = ? AND place = ? AND request = ? AND idx = ? {{lock}}) = 1
-    AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_WINDOW} AND most = ?
+    AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN} AND most = ?
         AND used <= most {{share}}) = 1
     AND (SELECT COUNT(*) FROM {{jobs}}
         WHERE id = ? AND place IN (?, ?) AND request = ? AND idx = ?) <= ?
@@ -103,7 +103,7 @@ VOID_SLOTS = f"""SELECT s.name, s.number
 COUNT_HANDED = f"""UPDATE {{windows}} SET starts = starts + COALESCE((SELECT s.handed
         FROM {{slots}} s WHERE s.name = ? AND s.number = ? AND NOT EXISTS
         (SELECT 1 FROM {{jobs}} j WHERE j.id = s.id AND {IS_HELD})), 0)
-    WHERE name = ? AND span = {GATE_WINDOW}"""
+    WHERE name = ? AND span = {GATE_SPAN}"""
 DELETE_VOID_SLOT = f"""DELETE FROM {{slots}} WHERE name = ? AND number = ? AND NOT EXISTS
     (SELECT 1 FROM {{jobs}} j WHERE j.id = {{slots}}.id AND {IS_HELD.replace("s.", "{slots}.")})"""
 #: How many slots of each gate are taken, and the gate's limit.
@@ -111,7 +111,7 @@ USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
         + (SELECT SUM(o.handed) FROM {{slots}} o WHERE o.name = u.name) FROM
     (SELECT s.name, COUNT(*) AS used FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
         WHERE {IS_HELD} GROUP BY s.name ORDER BY s.name LIMIT ?) u
-    JOIN {{windows}} w ON w.name = u.name AND w.span = {GATE_WINDOW}"""
+    JOIN {{windows}} w ON w.name = u.name AND w.span = {GATE_SPAN}"""
 
 
 class LockedGate(msgspec.Struct):
@@ -137,7 +137,7 @@ class LockedGate(msgspec.Struct):
     def save(self, tx: Transaction, starts: int = 0) -> None:
         used = max([self.most, *(at + 1 for at in self.taken.values())])
         limit = self.most, self.deploy, used
-        tx.later(Query(SAVE_GATE, (*limit, starts, self.key, GATE_WINDOW)))
+        tx.later(Query(SAVE_GATE, (*limit, starts, self.key, GATE_SPAN)))
 
 
 #: Locked gates, by key.
@@ -145,14 +145,14 @@ LockedGates = Mapping[str, LockedGate]
 
 
 def lock_gates(
-    tx: Transaction, rules: Iterable[Rule], *queries: Query, worker: str = ""
+    tx: Transaction, rules: Iterable[Asked], *queries: Query, worker: str = ""
 ) -> tuple[LockedGates, list[QueryResult]]:
     """Lock the gates among these rules, in the order of their keys, and run `queries` after that,
     in the same round trip. Returns the gates and the answers."""
-    named = {rule.key: rule.limit for rule in gates_of(tuple(rules))}
+    named = {rule.key: rule.limit for rule in gates_of(rules)}
     keys = sorted(named)
-    tx.later(*(Query(MAKE_GATE, (key, GATE_WINDOW, named[key], worker)) for key in keys))
-    reads = [Query(READ_GATE, (key, GATE_WINDOW)) for key in keys]
+    tx.later(*(Query(MAKE_GATE, (key, GATE_SPAN, named[key], worker)) for key in keys))
+    reads = [Query(READ_GATE, (key, GATE_SPAN)) for key in keys]
     found = tx.run(*reads, *(Query(SLOTS, (key,)) for key in keys), *queries)
     gates = {}
     for key, gate, slots in zip(keys, found, found[len(keys) :], strict=False):
@@ -162,22 +162,22 @@ def lock_gates(
     return gates, found[2 * len(keys) :]
 
 
-def refusing(gates: LockedGates, rules: Sequence[Rule], id_: str) -> int | None:
+def refusing(gates: LockedGates, rules: Sequence[Asked], id_: str) -> int | None:
     """Return the position of the first gate that has no room for the job, or None."""
     for at, rule in enumerate(rules):
-        if is_gate(rule) and not gates[rule.key].has_room(id_):
+        if isinstance(rule, Gate) and not gates[rule.key].has_room(id_):
             return at
     return None
 
 
-def take(tx: Transaction, gates: LockedGates, rules: Sequence[Rule], id_: str) -> None:
+def take(tx: Transaction, gates: LockedGates, rules: Sequence[Asked], id_: str) -> None:
     """Take a slot of each gate among the rules."""
     for rule in gates_of(rules):
         gates[rule.key].take(tx, id_)
 
 
 def admit(
-    tx: Transaction, rules: Sequence[Rule], clock: Query, held_by: tuple[str, Claim]
+    tx: Transaction, rules: Sequence[Asked], clock: Query, held_by: tuple[str, Claim]
 ) -> Admission | None:
     """Take a slot of each gate and a start of each window, or nothing. Returns None if `clock`, a
     query that also locks the job's claim, finds no row. Holds and gates are asked first, because a
@@ -201,7 +201,7 @@ def admit(
         at = next((rules.index(rule) for rule, first in firsts if first.rows), None)
     if at is not None:
         return Admission(GATE_WAIT, at)
-    windows = [rule for rule in rules if not is_gate(rule)]
+    windows = windows_of(rules)
     admission = limit_windows.admit(tx, windows) if windows else Admission(0)
     assert admission is not None  # SERVER_CLOCK always has a row
     if admission.wait:
@@ -210,7 +210,7 @@ def admit(
     return admission
 
 
-def _name_limits(tx: Transaction, gates: LockedGates, rules: Sequence[Rule], deploy: int) -> None:
+def _name_limits(tx: Transaction, gates: LockedGates, rules: Sequence[Asked], deploy: int) -> None:
     """Apply the limits that code of this deploy names, unless newer code has named others."""
     for rule in rules:
         gate = gates[rule.key]
@@ -228,7 +228,7 @@ def free(
     return [Query(FREE_SLOT, (key, *_name(worker, claim))) for key, claim in sorted(freed)]
 
 
-def hand_on(rule: Rule, old: Claim, worker: str, claim: Claim, has_ended: bool) -> Query:
+def hand_on(rule: Gate, old: Claim, worker: str, claim: Claim, has_ended: bool) -> Query:
     """Return a statement that changes a row only if the slot of the worker's `old` claim now
     belongs to `claim`. `has_ended`: whether the old claim counts as ended, although it may not be
     settled yet."""
@@ -260,7 +260,7 @@ def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[
             yield places[at], number(most), number(deploy)
 
 
-def mark_granted(tx: Transaction, gates: LockedGates, rules: Sequence[Rule], id_: str) -> None:
+def mark_granted(tx: Transaction, gates: LockedGates, rules: Sequence[Asked], id_: str) -> None:
     """Take the slots of a parked job that has just been claimed."""
     take(tx, gates, rules, id_)
     tx.later(Query(MARK_GATED, (id_,)))

@@ -1,6 +1,6 @@
 """Holds: keys of limits under which no job starts. Each has a row, which ends by the clock.
 
-A job that has held a key waits in the hold's own line, whose place is that of `holds.hold_rule`. A
+A job that has held a key waits in the hold's own line, whose place is that of its `HeldKey`. A
 transaction that holds a key, or computes a line's slot from a hold, keeps the hold's row locked
 until it ends, and locks it before the line. So when `lift` has deleted the row, it finds all lines
 that wait for it. A hold begins when its row is locked; otherwise, one that somebody else has set
@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
+from poolq.engines.spans import HOLD_SPAN
 from poolq.engines.sql.location import IS_PARKED, NO_DEPLOY, PARKED_PREFIX, is_gate_line, line_of
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
-from poolq.jobs.holds import HOLD_WINDOW, hold_rule
-from poolq.jobs.limits import Admission, Rule
+from poolq.jobs.limits import Admission, Asked, HeldKey
 from poolq.jobs.retry import HoldKey
 
 #: The beginning of a place that is the own line of a hold.
-HOLD_LINE_PREFIX = f"{PARKED_PREFIX}{HOLD_WINDOW}:"
+HOLD_LINE_PREFIX = f"{PARKED_PREFIX}{HOLD_SPAN}:"
 #: For how many microseconds an ended hold is kept, and how many one transaction deletes.
 KEPT_MICROS = 60_000_000
 MAX_DELETED = 2000
@@ -50,7 +50,7 @@ HOLD_LEFT = f"SELECT ends - {{now}} FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 #: When the hold of a key ends, as part of a statement that changes a line. Locks the hold.
 LOCKED_HOLD_END = f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{lock}}), 0)"
 OPEN_HOLD_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
-    SELECT one.place, ?, {LOCKED_HOLD_END}, ?, {HOLD_WINDOW}, 1, {NO_DEPLOY}, {{now}}
+    SELECT one.place, ?, {LOCKED_HOLD_END}, ?, {HOLD_SPAN}, 1, {NO_DEPLOY}, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {{on:place, queue}} slot = {{new:slot}}, since = {{new:since}}"""
 PARK_HOLDER = "UPDATE {jobs} SET place = ?, lasts = 0, rules = NULL WHERE id = ?"
@@ -103,19 +103,19 @@ def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]]) -> None
     if not others:
         return
     lines = sorted({(claim.queue, one.key) for claim, one in others})
-    rows = [(queue, key, key, line_of(hold_rule(key))) for queue, key in lines]
+    rows = [(queue, key, key, line_of(HeldKey(key))) for queue, key in lines]
     tx.later(BatchQuery(OPEN_HOLD_LINE, rows))
-    parked = [(line_of(hold_rule(one.key)), claim.id) for claim, one in others]
+    parked = [(line_of(HeldKey(one.key)), claim.id) for claim, one in others]
     tx.later(BatchQuery(PARK_HOLDER, parked))
 
 
 def move_to_line(tx: Transaction, queue: str, key: str, id_: str) -> None:
     """Move a parked job to the hold's own line."""
-    place = line_of(hold_rule(key))
+    place = line_of(HeldKey(key))
     tx.later(Query(OPEN_HOLD_LINE, (queue, key, key, place)), Query(PARK_HOLDER, (place, id_)))
 
 
-def refusal(rules: Sequence[Rule], holds: Mapping[str, int], now: int) -> Admission | None:
+def refusal(rules: Sequence[Asked], holds: Mapping[str, int], now: int) -> Admission | None:
     """Return the answer to a job with these rules, if a key of one is held; of several, the one
     that is held for longest. `holds`: when the holds end, by key."""
     ends = [holds.get(rule.key, 0) for rule in rules]

@@ -45,7 +45,7 @@ def reset(session: Session, key: str, window: int, starts: bool) -> bool:
 
 def _change(session: Session, key: str, window: int, *changes: Query) -> int:
     """Change a limit and let its lines be tried. Returns how many rows the last change changed."""
-    places = [line_of(Rule(key, 1, window, sliding=sliding)) for sliding in (False, True)]
+    places = [line_of(Rule(key, 1, window, sliding=slides)) for slides in (False, True)]
 
     def work(tx: Transaction) -> int:
         _, *changed = tx.run(Query(TRY_LINES, (places,)), *changes)

@@ -17,13 +17,14 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from poolq.engines.sanitize import MAX_NUMBER, number, start_log
+from poolq.engines.spans import GATE_SPAN, span_of
 from poolq.engines.sql.holds import LOCK_HOLD, holds_query, read_holds, refusal
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Session, Transaction
-from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.limits import (
     ADMITTED,
     MAX_LIMIT,
     Admission,
+    Listed,
     Rule,
     StartLog,
     Window,
@@ -53,10 +54,10 @@ SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, s
 SAVE_SLIDING = SAVE_WINDOW.replace("WHERE", ", log = ? WHERE")
 #: But not a gate that still has rows of slots, with which it counts its starts, or whose limit may
 #: differ from what the lines of its queues say.
-IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_WINDOW} AND EXISTS
+IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_SPAN} AND EXISTS
     (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))"""
 #: Some windows that ended long ago, after the one with this end and name, and whether each is kept.
-ENDED_WINDOWS = f"""SELECT name, span, ends, CASE WHEN span = {GATE_WINDOW}
+ENDED_WINDOWS = f"""SELECT name, span, ends, CASE WHEN span = {GATE_SPAN}
         AND (EXISTS (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name)
         OR EXISTS (SELECT 1 FROM {{lines}} l WHERE l.place = {{gate_line:{{windows}}.name}}))
         THEN 1 ELSE 0 END
@@ -68,8 +69,8 @@ DELETE_WINDOW = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND {IS_EN
 SERVER_CLOCK = Query("SELECT {now}")
 
 
-def window_name(rule: Rule) -> WindowName:
-    return rule.key, rule.span
+def window_name(rule: Listed) -> WindowName:
+    return rule.key, span_of(rule)
 
 
 def is_sliding(name: WindowName) -> bool:
@@ -105,11 +106,9 @@ class LockedWindows(dict[WindowName, Window]):
         elif used:
             self[name] = Window(start, used)
 
-    def overridden(self, rules: Sequence[Rule]) -> Sequence[Rule]:
-        """Return the rules with the limits that people have set in place of theirs."""
-        if not self.overrides:
-            return rules
-        return [one.overridden(self.overrides.get(window_name(one))) for one in rules]
+    def overridden(self, rule: Rule) -> Rule:
+        """Return the rule with the limit that a person has set in place of its own, if any."""
+        return rule.overridden(self.overrides.get(window_name(rule)))
 
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """Take one start of each rule, or none at all. If several rules refuse, the answer names
@@ -117,7 +116,7 @@ class LockedWindows(dict[WindowName, Window]):
         taken: dict[WindowName, Window] = {}
         logs: dict[WindowName, StartLog] = {}
         refused = Admission(0)
-        rules = self.overridden(rules)
+        rules = list(map(self.overridden, rules)) if self.overrides else rules
         for at, rule in enumerate(rules):
             name = window_name(rule)
             if rule.sliding:

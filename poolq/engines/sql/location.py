@@ -4,18 +4,15 @@
     d               delayed: ready once `due_at` has come
     w:<worker>      claimed by that worker
     w:<worker>!     the same, but the job is cancelled; its worker is to be killed at `due_at`
-    p:<µs>:<key>    parked, in the line of the limit with that window and key; the window of gates
-                    is GATE_WINDOW
+    p:<µs>:<key>    parked, in the line of the limit with that span (`engines/spans.py`) and key
     r:<µs>:<key>    released by that limit until `due_at`; `taken` is the due time
-
-The µs of a sliding window are negative.
 
 The only index of the jobs begins with `place`, so it finds a queue's next jobs, a worker's claims
 and a line's head. A second index would double the cost of each change.
 """
 
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.engines.spans import GATE_SPAN, span_of
+from poolq.jobs.limits import Listed, Rule
 
 QUEUED = ""
 DELAYED = "d"
@@ -35,7 +32,7 @@ IS_CLAIMED, IS_PARKED, IS_RELEASED = (
 GATE_SLOT = 2**60
 #: The `deploy` of lines for which no code names a limit. It is higher than that of any code.
 NO_DEPLOY = 2**62
-GATE_LINE_PREFIX = f"{PARKED_PREFIX}{GATE_WINDOW}:"
+GATE_LINE_PREFIX = f"{PARKED_PREFIX}{GATE_SPAN}:"
 
 
 def claimed_by(worker: str) -> str:
@@ -47,14 +44,15 @@ def cancelled_at(worker: str) -> str:
     return claimed_by(worker) + CANCELLED_SUFFIX
 
 
-def line_of(rule: Rule) -> str:
-    """Return the line of the jobs that wait for a slot of this rule, whatever its limit."""
-    return f"{PARKED_PREFIX}{rule.span}:{rule.key}"
+def line_of(rule: Listed) -> str:
+    """Return the line of the jobs that wait for a slot of this rule, whatever its limit, or for the
+    end of a hold."""
+    return f"{PARKED_PREFIX}{span_of(rule)}:{rule.key}"
 
 
 def released_by(rule: Rule) -> str:
     """Return the line of the jobs that this rule has released."""
-    return f"{RELEASED_PREFIX}{rule.span}:{rule.key}"
+    return f"{RELEASED_PREFIX}{span_of(rule)}:{rule.key}"
 
 
 def is_line(place: str) -> bool:

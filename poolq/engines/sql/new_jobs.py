@@ -14,6 +14,7 @@ from functools import partial
 from operator import attrgetter
 
 from poolq.engines.sanitize import to_text
+from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql import gates, ties
 from poolq.engines.sql.admin import close_empty, lock_waiting
 from poolq.engines.sql.job_counters import CounterIncrements
@@ -29,7 +30,6 @@ from poolq.engines.sql.session import (
 )
 from poolq.engines.sql.settling import DELETE_JOBS
 from poolq.engines.sql.wakeups import arm
-from poolq.jobs.concurrency import GATE_WINDOW
 from poolq.jobs.message import Push
 from poolq.jobs.ties import UniqueKey
 
@@ -99,13 +99,13 @@ def _park(tx: Transaction, pushes: Sequence[Push]) -> None:
     ]
     tx.later(
         *(
-            Query(OPEN_LINE, (*line, rule.key, rule.span, rule.limit))
+            Query(OPEN_LINE, (*line, rule.key, GATE_SPAN, rule.limit))
             for line, rule in sorted(rules.items())
         ),
         BatchQuery(STORE_JOB, rows),
     )
     arm(tx, {push.queue for push in pushes})
-    names = [(key, GATE_WINDOW, most) for key, most in sorted(limits.items())]
+    names = [(key, GATE_SPAN, most) for key, most in sorted(limits.items())]
     tx.at_end(BatchQuery(NAME_LIMIT, names))
 
 

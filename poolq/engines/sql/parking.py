@@ -27,9 +27,9 @@ from poolq.engines.sql.limit_windows import (  # isort: skip
 from poolq.engines.sql.location import (  # isort: skip
     NO_DEPLOY, RELEASED_PREFIX, is_gate_line, limit_at, line_of, released_by,
 )  # fmt: skip
+from poolq.engines.spans import span_of
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Transaction, in_chunks
-from poolq.jobs.concurrency import is_gate
-from poolq.jobs.limits import GATE_WAIT, Admission, Rule
+from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, Rule, gates_of, windows_of
 from poolq.jobs.retry import HoldKey, Park, ReleaseUntil
 
 #: How many due lines of a queue a step locks, how many of those with parked jobs it checks for a
@@ -118,7 +118,7 @@ class Grant(NamedTuple):
     granted: bool = False
     asks: bool = False
     gates: LockedGates | None = None
-    rules: Sequence[Rule] = ()
+    rules: Sequence[Asked] = ()
 
 
 def put_in_lines(
@@ -141,7 +141,7 @@ def put_in_lines(
         soonest[line] = one.rule, min(until, one.until)
     if soonest:
         released_lines = [
-            (*line, until, rule.key, rule.span, rule.limit)
+            (*line, until, *window_name(rule), rule.limit)
             for line, (rule, until) in sorted(soonest.items())
         ]
         tx.later(BatchQuery(OPEN_RELEASED_LINE, released_lines))
@@ -162,19 +162,24 @@ def put_in_lines(
         tx.later(BatchQuery(RELEASE_UNTIL, dues))
 
 
-def _open_line(tx: Transaction, place: str, queue: str, rule: Rule, deploy: int) -> None:
-    line = rule.key, rule.span
-    if is_gate(rule):
+def _open_line(tx: Transaction, place: str, queue: str, rule: Asked, deploy: int) -> None:
+    line = window_name(rule)
+    if isinstance(rule, Gate):
         tx.later(Query(gates.OPEN_LINE, (place, queue, *line, rule.limit, deploy)))
         return
     window = rule.limit, rule.window, *line
     tx.later(Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, deploy, place)))
 
 
-def encode_rules(rules: Sequence[Rule]) -> bytes:
+def encode_rules(rules: Sequence[Asked]) -> bytes:
     """Encode rules as `sanitize.rules` reads them; a cost of 1 is left out."""
     return msgspec.json.encode(
-        [(one.key, one.limit, one.span, one.cost)[: 4 if one.cost != 1 else 3] for one in rules]
+        [
+            (one.key, one.limit, span_of(one), *([one.cost] if one.cost != 1 else []))
+            if isinstance(one, Rule)
+            else (one.key, one.limit, span_of(one))
+            for one in rules
+        ]
     )
 
 
@@ -309,8 +314,8 @@ def _grant_from(
         for rules in stored
     )
     jobs = [(row[: DEPLOY_COLUMN + 1], rules) for (row, _), rules in zip(found, named, strict=True)]
-    asked = {rule for _, rules in jobs for rule in rules if is_gate(rule)}
-    windows = {rule for _, rules in jobs for rule in rules if not is_gate(rule)}
+    asked = {rule for _, rules in jobs for rule in gates_of(rules)}
+    windows = {rule for _, rules in jobs for rule in windows_of(rules)}
     keys, locked, known = sorted({rule.key for rule in every}), None, list[QueryResult]()
     if asked:
         last = [] if windows else [SERVER_CLOCK, holds.holds_query(keys)]
@@ -323,7 +328,7 @@ def _grant_from(
 def _grant_first(
     tx: Transaction,
     line: tuple[str, str],
-    jobs: Sequence[tuple[Row, Sequence[Rule]]],
+    jobs: Sequence[tuple[Row, Sequence[Asked]]],
     counters: LockedWindows,
     locked: LockedGates | None,
 ) -> Grant | None:
@@ -336,20 +341,20 @@ def _grant_first(
             if _wait_for_hold(tx, place, queue, job, rule, held.until):
                 return None
             continue
-        rules = counters.overridden(named_rules)
-        mine = locked if locked and any(map(is_gate, rules)) else None
+        rules = [counters.overridden(r) if isinstance(r, Rule) else r for r in named_rules]
+        mine = locked if locked and gates_of(rules) else None
         at = gates.refusing(mine, rules, to_text(job[0])) if mine else None
         admission = Admission(GATE_WAIT, at) if at is not None else _admit(counters, rules)
         if not admission.wait:
             save_windows(tx, counters)
             _set_slot(tx, place, queue, rules, counters)
             if mine is None:  # else it asks again if it is given back, as its gates then have ended
-                ends = min(map(counters.slot_ends, rules))
+                ends = min(map(counters.slot_ends, windows_of(rules)))
                 tx.later(Query(RESERVE_SLOT, (ends, job[0])))
             return Grant(job[:DEPLOY_COLUMN], granted=True, gates=mine, rules=rules)
         refusing = rules[admission.rule]
         if line_of(refusing) == place:
-            if not is_gate(refusing):
+            if not isinstance(refusing, Gate):
                 tx.later(Query(SET_SLOT, (admission.until, place, queue)))
             return None
         _open_line(tx, line_of(refusing), queue, refusing, number(job[DEPLOY_COLUMN]))
@@ -358,7 +363,7 @@ def _grant_first(
 
 
 def _wait_for_hold(
-    tx: Transaction, place: str, queue: str, job: Row, rule: Rule, until: int
+    tx: Transaction, place: str, queue: str, job: Row, rule: Asked, until: int
 ) -> bool:
     """Let a head wait for the hold of the rule's key. Returns whether its line waits, because it is
     one of a window with this key. A line of a gate is due while the gate has room, so its job
@@ -366,7 +371,7 @@ def _wait_for_hold(
     if rule.key == limit_at(place) and not is_gate_line(place):
         tx.later(Query(SET_SLOT, (until, place, queue)))
         return True
-    if is_gate(rule):
+    if isinstance(rule, Gate):
         holds.move_to_line(tx, queue, rule.key, to_text(job[0]))
     else:
         _open_line(tx, line_of(rule), queue, rule, number(job[DEPLOY_COLUMN]))
@@ -374,9 +379,9 @@ def _wait_for_hold(
     return False
 
 
-def _admit(counters: LockedWindows, rules: Sequence[Rule]) -> Admission:
+def _admit(counters: LockedWindows, rules: Sequence[Asked]) -> Admission:
     """Take one start of each window, or none at all."""
-    windows = [rule for rule in rules if not is_gate(rule)]
+    windows = windows_of(rules)
     admission = counters.admit(windows)
     return (
         admission._replace(rule=rules.index(windows[admission.rule]))
@@ -414,7 +419,7 @@ def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[s
 
 
 def _set_slot(
-    tx: Transaction, place: str, queue: str, rules: Sequence[Rule], counters: LockedWindows
+    tx: Transaction, place: str, queue: str, rules: Sequence[Asked], counters: LockedWindows
 ) -> None:
     """Let the line wait for its next turn or, if the start just taken was the window's last, for
     the window's end."""
@@ -422,7 +427,7 @@ def _set_slot(
         tx.later(Query(gates.SERVED, (place, queue)))
         return
     slot = counters.now
-    for rule in rules:
+    for rule in windows_of(rules):
         if line_of(rule) == place:
             window = counters[window_name(rule)]
             slot = window.start + rule.window if window.used >= rule.limit else slot

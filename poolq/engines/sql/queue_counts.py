@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts, Totals
 from poolq.engines.sanitize import number, start_log, to_text, total
+from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql import gates
 from poolq.engines.sql.holds import IS_HELD
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
@@ -17,9 +18,7 @@ from poolq.engines.sql.limit_windows import WindowName, window_name
 from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
 from poolq.engines.sql.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Row, Session, in_chunks
-from poolq.jobs.concurrency import GATE_WINDOW, is_gate
-from poolq.jobs.holds import HOLD_WINDOW, hold_entry
-from poolq.jobs.limits import Rule, Window, window_of
+from poolq.jobs.limits import Gate, HeldKey, Rule, Window, window_of
 
 #: How many limits are listed at most.
 MAX_LIMITS = 1000
@@ -189,10 +188,8 @@ def limits(session: Session) -> list[LimitUse]:
     ):
         window, left, starts = _window(span, row)
         # A gate's row has its limit, used or not; that of a window has the one of its starts.
-        is_valid = left or (span == GATE_WINDOW and most is not None)
+        is_valid = left or (span == GATE_SPAN and most is not None)
         rule = sanitize.rule(to_text(name), most if is_valid else line_most, span)
-        if span == HOLD_WINDOW:
-            rule = hold_entry(to_text(name))
         if waiting and rule is not None:
             use = LimitUse(rule, window, 0, left, starts=starts)
             use = uses.get(window_name(rule), use)
@@ -202,12 +199,10 @@ def limits(session: Session) -> list[LimitUse]:
                 if is_parked
                 else use._replace(released=waiting)
             )
-    uses = {name: use for name, use in uses.items() if not is_gate(use.rule)} | _gates(
-        session, uses
-    )
+    uses |= _gates(session, uses)
     holds = {to_text(name): number(rest) for name, rest in held.rows}
     for key in list(holds)[: MAX_LIMITS - len(uses)]:
-        entry = hold_entry(key)
+        entry = HeldKey(key)
         uses.setdefault(window_name(entry), LimitUse(entry, Window(0, 0), 0, 0))
     others = [row for row in opened.rows if (to_text(row[0]), row[1]) not in uses]
     others.sort(key=lambda row: (to_text(row[0]), abs(number(row[1]))) not in overrides)
@@ -225,8 +220,9 @@ def _apply(overrides: Mapping[WindowName, int], uses: dict[WindowName, LimitUse]
     for (key, length), limit in overrides.items():
         shown = [uses[name] for span in (length, -length) if (name := (key, span)) in uses]
         for use in shown or [LimitUse(Rule(key, 0, length), Window(0, 0), 0, 0)]:
-            rule = use.rule.overridden(limit)
-            uses[window_name(rule)] = use._replace(rule=rule, declared=use.rule.limit)
+            if isinstance(use.rule, Rule):
+                rule = use.rule.overridden(limit)
+                uses[window_name(rule)] = use._replace(rule=rule, declared=use.rule.limit)
 
 
 def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:
@@ -245,12 +241,12 @@ def _gates(session: Session, waiting: Mapping[WindowName, LimitUse]) -> dict[Win
     """Return the gates that have taken slots, or that jobs wait for. `waiting` includes the latter,
     with the limits of their lines."""
     found = gates.uses(session, MAX_LIMITS)
-    parked = {use.rule.key: use for use in waiting.values() if is_gate(use.rule)}
+    parked = {use.rule.key: use for use in waiting.values() if isinstance(use.rule, Gate)}
     made: dict[WindowName, LimitUse] = {}
     for key in sorted({*found, *parked}):
         line = parked.get(key)
         most, used, starts = found.get(key) or (line.rule.limit if line else 0, 0, -1)
-        rule = Rule(key, most, GATE_WINDOW)
+        rule = Gate(key, most)
         wait = line.parked if line else 0
         made[window_name(rule)] = LimitUse(rule, Window(0, used), wait, 0, starts=starts)
     return made

@@ -11,8 +11,7 @@ import pytest
 from poolq.cli.stored import doctor
 from poolq.engines.base import Check, Engine
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import Park, Release
 from tests.contract.helpers import HOUR, Worker, push
@@ -47,7 +46,7 @@ def test_a_limit_whose_running_jobs_may_be_stuck_is_named(
 ) -> None:
     worker = Worker(engine)
     for key in ("tenant:7", "tenant:8"):
-        rule = Rule(key, 1, GATE_WINDOW)
+        rule = Gate(key, 1)
         push(engine, *("abc" if key == "tenant:7" else "ab"))
         first, *others = worker.claim(3)
         assert not engine.admit([rule], (worker.name, first)).wait

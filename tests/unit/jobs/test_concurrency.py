@@ -23,11 +23,10 @@ from poolq import (
 )
 from poolq.common.lengths import MAX_KEY_BYTES
 from poolq.engines.base import Engine, Push
-from poolq.jobs.concurrency import GATE_WINDOW, gates_of, is_gate
 from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import build, hooks, limits_of, options_of
-from poolq.jobs.limits import MAX_LIMIT, Rule
+from poolq.jobs.limits import MAX_LIMIT, Gate, Rule, gates_of, parse
 from poolq.jobs.message import decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
@@ -35,24 +34,23 @@ from poolq.jobs.producer import send
 from tests.support.producing import MODULE, Kept, produce_to
 
 
-def test_it_is_a_limit_of_its_own_kind_that_always_parks() -> None:
-    limits = Limit.parse([Concurrent(2, key="tenant:7"), Limit(100, seconds=1)], "jobs:Load")
-    assert [one.on_limit for one in limits] == ["park", None]
+def test_it_is_a_limit_of_its_own_kind() -> None:
+    limits = parse([Concurrent(2, key="tenant:7"), Limit(100, seconds=1)], "jobs:Load")
     rules = [one.rule("jobs:Load") for one in limits]
-    assert rules[0] == Rule("tenant:7", 2, GATE_WINDOW)
-    assert [is_gate(rule) for rule in rules] == [True, False]
+    assert rules[0] == Gate("tenant:7", 2)
+    assert [isinstance(rule, Gate) for rule in rules] == [True, False]
     assert gates_of(rules) == rules[:1]
 
 
 def test_the_key_is_the_jobs_name_unless_it_is_given() -> None:
-    (limit,) = Limit.parse(Concurrent(1), "jobs:Load")
+    (limit,) = parse(Concurrent(1), "jobs:Load")
     assert limit.rule("jobs:Load").key == "jobs:Load"
 
 
 def test_the_same_key_may_have_a_window_too() -> None:
-    assert len(Limit.parse([Concurrent(1, key="k"), Limit(1, seconds=1, key="k")], "j")) == 2
+    assert len(parse([Concurrent(1, key="k"), Limit(1, seconds=1, key="k")], "j")) == 2
     with pytest.raises(LimitError, match="rate_limit of j: two Concurrents with the key 'k' would"):
-        Limit.parse([Concurrent(1, key="k"), Concurrent(2, key="k")], "j")
+        parse([Concurrent(1, key="k"), Concurrent(2, key="k")], "j")
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "2", None, True])
@@ -133,7 +131,7 @@ def statuses(*ids: str) -> list[str]:
         (lambda: Concurrent(1, by=("a", 7)), "Concurrent: 7 is no payload field"),
         (lambda: Concurrent(1, by=7), "by of Concurrent is 7; write the name of a payload field"),
         (lambda: type("A", (Job,), {"concurrent": 2}), "concurrent is 2; write poolq.Concurrent(2"),
-        (lambda: Limit.parse(Sync.concurrent, "j"), "by='tenant') is for the option `concurrent`;"),
+        (lambda: parse(Sync.concurrent, "j"), "by='tenant') is for the option `concurrent`;"),
     ],
 )
 def test_nonsense_about_the_option_is_named(make: Any, said: str) -> None:
@@ -205,12 +203,12 @@ def test_a_worker_asks_for_the_slots_of_all_others(engine: Engine) -> None:
         kind = Both if message.job == "jobs:Both" else Sync
         job = build(kind, id=id_, payload={"tenant": 7}, attempt=1, queue="q")
         asked.append([one.rule(message.job) for one in limits_of(job, message.job, message.gate)])
-    gate = Rule('jobs:Sync {"tenant":7}', 2, GATE_WINDOW)
+    gate = Gate('jobs:Sync {"tenant":7}', 2)
     assert asked == [
-        [Rule("jobs:Both", 5, 1_000_000), Rule('jobs:Both {"tenant":7}', 2, GATE_WINDOW)],
+        [Rule("jobs:Both", 5, 1_000_000), Gate('jobs:Both {"tenant":7}', 2)],
         [gate],
         [gate],
-        [Rule("k", 2, GATE_WINDOW)],
+        [Gate("k", 2)],
         [gate],
     ]
     assert hooks(Sync).limit
@@ -223,8 +221,8 @@ def test_a_job_without_the_option_is_limited_as_it_was_dispatched() -> None:
 
     job = build(Plain, id="1", payload={}, attempt=1, queue="q")
     assert limits_of(job, "jobs:Plain", None) == ()
-    (limit,) = limits_of(job, "jobs:Plain", ("k", 3))
-    assert limit.rule("jobs:Plain") == Rule("k", 3, GATE_WINDOW)
+    (limit,) = limits_of(job, "jobs:Plain", Gate("k", 3))
+    assert limit.rule("jobs:Plain") == Gate("k", 3)
 
 
 class Lines(Kept):

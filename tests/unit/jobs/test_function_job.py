@@ -12,6 +12,7 @@ from poolq import Concurrent, Job, Limit, OptionError, PayloadError, Unique
 from poolq.jobs.function_job import FunctionSettings
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import hooks, job_name, options_of
+from poolq.jobs.limits import parse
 
 
 @poolq.job
@@ -153,7 +154,7 @@ def test_hooks_and_limits_get_the_job() -> None:
 )
 def test_a_limit_may_be_written_in_any_form(limit: Any) -> None:
     job = poolq.job(rate_limit=limit)(lambda: None).job()
-    assert Limit.parse(job.rate_limit(), "x") == (Limit(10, seconds=1),)
+    assert parse(job.rate_limit(), "x") == (Limit(10, seconds=1),)
 
 
 def _positional(a: int, /) -> None: ...

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 import poolq
+from poolq.engines.spans import HOLD_SPAN, span_of
 from poolq.errors import DurationError, JobFailed, LimitError
-from poolq.jobs.holds import HOLD_WINDOW, Hold, hold_entry, hold_rule
-from poolq.jobs.limits import Limit
+from poolq.jobs.holds import Hold
+from poolq.jobs.limits import Gate, HeldKey, Limit
 from poolq.jobs.running import MAX_INLINE_SNOOZES
 
 attempts: list[int] = []
@@ -48,7 +49,7 @@ def test_nonsense_is_refused_in_one_line(
 
 def test_no_limit_has_the_line_of_a_hold() -> None:
     longest = Limit(1, days=36_525, key="k").rule("j")
-    assert longest.window < HOLD_WINDOW == hold_rule("k").window == hold_entry("k").window
+    assert span_of(longest) < HOLD_SPAN == span_of(HeldKey("k")) < span_of(Gate("k", 1))
 
 
 class Once(poolq.Job):

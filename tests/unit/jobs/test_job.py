@@ -14,6 +14,7 @@ from poolq.errors import JobFailed
 from poolq.jobs.class_checks import misspelled
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import build, hooks, is_job, job_name, options_of
+from poolq.jobs.limits import parse
 from poolq.jobs.options import OPTIONS
 from poolq.jobs.running import FailNow, ReleaseNow
 
@@ -328,7 +329,7 @@ def test_a_rate_limit_may_return_a_concurrent_that_the_class_has() -> None:
         def rate_limit(self) -> Limit:
             return self.two
 
-    assert Limit.parse(Load().rate_limit(), "j") == (Load.two,)
+    assert parse(Load().rate_limit(), "j") == (Load.two,)
     with pytest.raises(OptionError, match="call it concurrent"):
         make(rate_limit=Load.rate_limit, two=Concurrent(2, by="tenant"))
 

@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq import Limit
+from poolq.engines.spans import span_of
 from poolq.errors import CostError, LimitError
-from poolq.jobs.limits import MAX_MICROSECONDS, Rule, StartLog, Window, slide, take, window_of
+from poolq.jobs.limits import (
+    MAX_MICROSECONDS,
+    Rule,
+    StartLog,
+    Window,
+    parse,
+    slide,
+    take,
+    window_of,
+)
 
 SECOND = 1_000_000
 
@@ -29,7 +39,7 @@ SECOND = 1_000_000
 )
 def test_units(span: dict[str, Any], micros: int) -> None:
     assert Limit(10, **span).window == micros
-    assert Limit.parse({"limit": 10, **span}, "jobs:A") == (Limit(10, **span),)
+    assert parse({"limit": 10, **span}, "jobs:A") == (Limit(10, **span),)
 
 
 def test_the_key_defaults_to_the_jobs_name() -> None:
@@ -62,7 +72,7 @@ def test_a_limit_is_a_value() -> None:
     ],
 )
 def test_what_rate_limit_may_return(given: object, limits: tuple[Limit, ...]) -> None:
-    assert Limit.parse(given, "jobs:A") == limits
+    assert parse(given, "jobs:A") == limits
 
 
 UNIT_MICROSECONDS = "give exactly one of seconds, minutes, hours, days"
@@ -139,7 +149,7 @@ FIELDS = "use limit, seconds, minutes, hours, days, key, cost, sliding, jitter, 
 )
 def test_what_makes_no_sense_is_refused_naming_the_job(given: object, wrong: str) -> None:
     with pytest.raises(LimitError) as caught:
-        Limit.parse(given, "jobs:A")
+        parse(given, "jobs:A")
     assert str(caught.value).startswith(f"rate_limit of jobs:A: {wrong}")
     assert len(str(caught.value).splitlines()) == 1
     assert isinstance(caught.value, ValueError)
@@ -181,13 +191,13 @@ def test_a_cost_above_the_limit_is_an_error_of_its_own() -> None:
     with pytest.raises(CostError, match="cost is 10, but the limit is 9"):
         Limit(9, seconds=1, cost=10)
     with pytest.raises(CostError, match="rate_limit of jobs:A: cost is 10"):
-        Limit.parse({"limit": 9, "seconds": 1, "cost": 10}, "jobs:A")
+        parse({"limit": 9, "seconds": 1, "cost": 10}, "jobs:A")
 
 
 def test_cost_and_sliding_reach_the_engine() -> None:
     rule = Limit(9, seconds=1, cost=4, sliding=True).rule("jobs:A")
     assert rule == Rule("jobs:A", 9, SECOND, 4, sliding=True)
-    assert (rule.span, Rule("k", 9, SECOND).span) == (-SECOND, SECOND)
+    assert (span_of(rule), span_of(Rule("k", 9, SECOND))) == (-SECOND, SECOND)
 
 
 def test_a_start_counts_as_much_as_it_costs() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from poolq.dashboard.panes import PANES
 from poolq.engines.base import LimitUse, StoredJob
-from poolq.jobs.holds import hold_entry
-from poolq.jobs.limits import Rule, Window
+from poolq.jobs.limits import HeldKey, Rule, Window
 from poolq.jobs.message import State
 from poolq.keeper.limit_watch import LimitWatch
 from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan, Note
@@ -21,7 +20,7 @@ SECOND = 1_000_000
 LIMIT = LimitUse(
     Rule("stripe", 2, SECOND), Window(0, 0), 7, 0, slot_in=20 * SECOND, hold=20 * SECOND
 )
-OWN = LimitUse(hold_entry("stripe"), Window(0, 0), 1, 0, slot_in=20 * SECOND, hold=20 * SECOND)
+OWN = LimitUse(HeldKey("stripe"), Window(0, 0), 1, 0, slot_in=20 * SECOND, hold=20 * SECOND)
 
 
 def seen(*uses: LimitUse) -> tuple[LimitStatus, ...]:
@@ -76,7 +75,7 @@ def test_a_new_keeper_does_not_tell_of_a_hold_again() -> None:
 
 
 def test_many_holds_are_told_together() -> None:
-    uses = [OWN._replace(rule=hold_entry(f"k{n}")) for n in range(40)]
+    uses = [OWN._replace(rule=HeldKey(f"k{n}")) for n in range(40)]
     _, events = LimitWatch().observe(100.0, uses, {}, {}, 9)
     assert events == [Note("info", "40 limit keys are held, such as k0")]
 

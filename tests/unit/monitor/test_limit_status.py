@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from poolq.dashboard.panes import PANES
 from poolq.engines.base import LimitUse
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule, Window
+from poolq.jobs.limits import Gate, Rule, Window
 from poolq.keeper.limit_watch import FORGET_AFTER, MAX_WATCHED, RELEASE_AFTER, LimitWatch
 from poolq.log.events import Event, LimitBegan, LimitEnded, Note
 from poolq.master import status as pool_status
@@ -30,7 +29,7 @@ def seen(
     parked: int = 172,
     *,
     limit: int = 2,
-    window: int = SECOND,
+    window: int = SECOND,  # 0: a gate
     left: int = 700_000,
     released: int = 0,
     starts: int = 0,
@@ -39,8 +38,8 @@ def seen(
     declared: int | None = None,
 ) -> LimitUse:
     """2 a second, or as the arguments say; `parked` jobs in line."""
-    rule = Rule("Mail", limit, window, sliding=sliding)
-    left = left if used and window != GATE_WINDOW else 0
+    rule = Rule("Mail", limit, window, sliding=sliding) if window else Gate("Mail", limit)
+    left = left if used and window else 0
     return LimitUse(rule, Window(START, used), parked, left, released, starts, slot, declared)
 
 
@@ -88,8 +87,8 @@ HOUR = 3600 * SECOND
         (seen(), HOLDS_BACK), (seen(parked=0, released=170), HOLDS_BACK), (seen(parked=0), "full"),
         (seen(used=1, parked=0), "open"), (seen(used=0), "open"), (seen(0, 0), "idle"),
         (seen(used=0, slot=5 * SECOND), HOLDS_BACK),
-        (seen(window=GATE_WINDOW), HOLDS_BACK), (seen(parked=0, window=GATE_WINDOW), "full"),
-        (seen(1, 5, window=GATE_WINDOW), "open"), (seen(0, 0, window=GATE_WINDOW), "idle"),
+        (seen(window=0), HOLDS_BACK), (seen(parked=0, window=0), "full"),
+        (seen(1, 5, window=0), "open"), (seen(0, 0, window=0), "idle"),
     ],
 )  # fmt: skip
 def test_its_state_in_a_word(use: LimitUse, state: str) -> None:
@@ -121,7 +120,7 @@ def test_no_worker_can_empty_it_sooner_than_it_says(
 
 def uses() -> st.SearchStrategy[LimitUse]:
     count = st.integers(0, 500)
-    window = st.sampled_from([1000, SECOND, 60 * SECOND, 86_400 * SECOND, 10**15, GATE_WINDOW])
+    window = st.sampled_from([1000, SECOND, 60 * SECOND, 86_400 * SECOND, 10**15, 0])
     made = st.builds(
         seen, count, count, limit=st.integers(1, 100), window=window, left=st.integers(1, 10**15),
         released=count, slot=st.integers(0, 10**12),
@@ -129,18 +128,23 @@ def uses() -> st.SearchStrategy[LimitUse]:
     return st.tuples(made, st.sampled_from(["Mail", "user:1", 'a "b" \x1b'])).map(_possible)
 
 
+def window_of(use: LimitUse) -> int:
+    return use.rule.window if isinstance(use.rule, Rule) else 0
+
+
 def _possible(made: tuple[LimitUse, str]) -> LimitUse:
     use, key = made
-    limit, window = use.rule.limit, use.rule.window
+    longest = use.rule.window if isinstance(use.rule, Rule) else 10**15
     return use._replace(
-        rule=Rule(key, limit, window), window=Window(START, min(limit, use.window.used)),
-        resets_in=min(use.resets_in, window), slot_in=min(use.slot_in, window),
+        rule=use.rule._replace(key=key), resets_in=min(use.resets_in, longest),
+        window=Window(START, min(use.rule.limit, use.window.used)),
+        slot_in=min(use.slot_in, longest),
     )  # fmt: skip
 
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(uses(), max_size=8, unique_by=lambda one: (one.rule.key, one.rule.window)),
+    st.lists(uses(), max_size=8, unique_by=lambda one: (one.rule.key, window_of(one))),
     st.floats(0, 9),
 )
 def test_pane_alert_status_and_metrics_cannot_disagree(some: list[LimitUse], passed: float) -> None:
@@ -318,7 +322,7 @@ def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
 
 
 def test_a_gate_without_room_holds_jobs_back_until_a_job_ends() -> None:
-    found = later(observed(seen(2, 7, window=GATE_WINDOW), holds_back=True), 3.0)
+    found = later(observed(seen(2, 7, window=0), holds_back=True), 3.0)
     assert (found.window, found.used, found.waiting, found.state) == (0.0, 2, 7, HOLDS_BACK)
     assert (found.is_gate, found.resets_in, found.next_slot) == (True, None, 0)
     assert found.empty_in is None
@@ -331,7 +335,7 @@ def test_starts_of_a_gate_are_those_that_the_engine_has_counted() -> None:
     """A store that has forgotten them counts anew."""
     world, totals = World(), []
     for used, starts in [(2, 7), (1, 9), (0, -1), (2, 2)]:
-        found = world.looks(seen(used, 1, window=GATE_WINDOW, starts=starts))
+        found = world.looks(seen(used, 1, window=0, starts=starts))
         totals.append(found.starts_total)
     assert totals == [7, 9, 9, 11]
 
@@ -339,17 +343,17 @@ def test_starts_of_a_gate_are_those_that_the_engine_has_counted() -> None:
 def test_a_gate_is_watched_while_its_jobs_run() -> None:
     world = World()
     for turn in range(round(FORGET_AFTER)):
-        found = world.looks(seen(1, 0, window=GATE_WINDOW, starts=5 + 2 * turn))
+        found = world.looks(seen(1, 0, window=0, starts=5 + 2 * turn))
     assert (found.used, found.limit, round(found.starts)) == (1, 2, 1)
-    found = world.looks(seen(1, 3, window=GATE_WINDOW))
+    found = world.looks(seen(1, 3, window=0))
     assert world.events == [], "the three wait for a worker"
     assert found.has_free_slot
-    world.look(seen(2, 3, window=GATE_WINDOW))
+    world.look(seen(2, 3, window=0))
     assert world.events == [LimitBegan("Mail", 2, 0.0, 3)]
 
 
 def test_the_metrics_of_a_gate_have_no_window() -> None:
-    found = prometheus.of_limits([of_use(seen(1, 3, window=GATE_WINDOW)), of_use(seen())])
+    found = prometheus.of_limits([of_use(seen(1, 3, window=0)), of_use(seen())])
     assert found["poolq_limit_running"] == [(("Mail",), 1)]
     assert found["poolq_limit_allowed_at_once"] == [(("Mail",), 2)]
     assert [labels for labels, _ in found["poolq_limit_next_slot_seconds"]] == [("Mail", "1")]

@@ -14,8 +14,7 @@ import pytest
 from poolq.engines.base import Engine, Push, Registration
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineUnavailable, Fenced
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate
 from poolq.jobs.retry import ACK, DONE, GIVE_BACK
 from poolq.log import reporting
 from poolq.scoreboard.layout import NOTES_BYTES, REQUEST, WORKER_WORDS
@@ -420,7 +419,7 @@ def test_workers_of_a_generation_share_its_deploy(row: WorkerRow) -> None:
     assert row.deploy(2) == 9
 
 
-GATE = Rule("k", 1, GATE_WINDOW)
+GATE = Gate("k", 1)
 
 
 def test_a_slot_is_freed_by_the_next_job_that_asks(

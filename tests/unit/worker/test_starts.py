@@ -11,8 +11,7 @@ import pytest
 from poolq import Concurrent, Job, Limit
 from poolq.engines.base import Engine, Registration
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.jobs.concurrency import GATE_WINDOW
-from poolq.jobs.limits import GATE_WAIT, NOT_YET, Admission, Rule
+from poolq.jobs.limits import GATE_WAIT, NOT_YET, Admission, Gate, Rule
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
 from poolq.jobs.registry import Registry
@@ -27,7 +26,7 @@ from poolq.worker.step_client import StepClient
 from poolq.worker.title import Title
 
 RULES = (Rule("mail", 5, 3_600_000_000),)
-GATE = (Rule("tenant", 1, GATE_WINDOW),)
+GATE = (Gate("tenant", 1),)
 NOW = 1_000_000
 
 
