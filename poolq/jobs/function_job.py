@@ -199,41 +199,48 @@ def job(
     either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). `retry`
     takes the Job and an error. `every` makes it periodic, see `poolq.every`. Raises OptionError.
     """
+    members = {
+        "name": name, "rate_limit": rate_limit, "retry": retry, "retry_on": retry_on,
+        "on_success": on_success, "on_failure": on_failure, "on_discard": on_discard,
+        "on_expired": on_expired,
+    }  # fmt: skip
 
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
-        signature = _signature(function)
-        shown = name or f"{function.__module__}:{function.__qualname__}"
-        for option in options:
-            _check_option(option, function.__name__, shown)
-        _check_keys(signature, DEFAULTS.changed(options, shown), shown)
-        members: dict[str, Any] = {
-            "__module__": function.__module__,
-            "__qualname__": function.__qualname__,
-            "__doc__": function.__doc__,
-            "run": _run(function),
-            **options,
-        }
-        if name is not None:
-            members["name"] = name
-        if rate_limit is not None:
-            members["rate_limit"] = _limit(rate_limit, shown)
-        given = {
-            "on_success": on_success, "on_failure": on_failure, "on_discard": on_discard,
-            "on_expired": on_expired,
-        }  # fmt: skip
-        for hook, called in given.items():
-            if called is not None:
-                members[hook] = _hook(called, f"job {shown}: {hook}")
-        if retry is not None:
-            members["retry"] = _retry(retry, f"job {shown}: retry")
-        if retry_on is not None:
-            members["retry_on"] = retry_on
-        made = FunctionJob(function, type(function.__name__, (Job,), members), signature)
+        given = {member: value for member, value in members.items() if value is not None}
+        made = _make(function, given, options)
         if every is not None:
             declarations.note(every, made)
         return made
 
     return decorate if function is None else decorate(function)
+
+
+def _make(
+    function: Callable[..., Any], given: Mapping[str, Any], options: Mapping[str, Any]
+) -> FunctionJob[..., Any]:
+    """Create the class of a job. `given`: its members, as they were given to the decorator."""
+    signature = _signature(function)
+    shown = given.get("name") or f"{function.__module__}:{function.__qualname__}"
+    for option in options:
+        _check_option(option, function.__name__, shown)
+    _check_keys(signature, DEFAULTS.changed(options, shown), shown)
+    made = {
+        "__module__": function.__module__,
+        "__qualname__": function.__qualname__,
+        "__doc__": function.__doc__,
+        "run": _run(function),
+        **options,
+    }
+    for member, value in given.items():
+        if member == "rate_limit":
+            made[member] = _limit(value, shown)
+        elif member == "retry":
+            made[member] = _retry(value, f"job {shown}: retry")
+        elif member.startswith("on_"):
+            made[member] = _hook(value, f"job {shown}: {member}")
+        else:
+            made[member] = value
+    return FunctionJob(function, type(function.__name__, (Job,), made), signature)
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
@@ -318,7 +325,9 @@ def _hook(given: Callable[[Job], T], what: str) -> Callable[[Job], T]:
     return hook
 
 
-def _retry(given: RetryDecision, what: str) -> Callable[[Job, BaseException], object]:
+def _retry(given: RetryDecision | None, what: str) -> Callable[[Job, BaseException], object] | None:
+    if given is None:
+        return None
     if not callable(given):
         raise OptionError(f"{what} is {given!r}; it must be a function of the job and the error")
 
