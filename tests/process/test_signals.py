@@ -128,15 +128,3 @@ def test_other_signals_before_the_start_do_nothing(project: Project) -> None:
     for how in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGCHLD"):
         pool.signal(signal.Signals[how])
     assert len(pool.until_ready(1)) == 1
-
-
-@sqlite
-def test_signals_of_every_kind_during_the_boot_do_no_harm(project: Project) -> None:
-    pool = project.pool(2)
-    pool.until_said("pool default starts")
-    for how in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGWINCH, signal.SIGHUP):
-        pool.signal(how)
-    pool.until_said("SIGHUP: ")
-    pool.until_ready(2)
-    id = project.dispatch("Quick")
-    project.ledger.until("end", id)
