@@ -16,9 +16,9 @@ class Claim(NamedTuple):
     (the right to one start), because it was parked. `asks`: not 0 if
     it was parked by older code than the worker's and has no slot, so that what the job's code says
     of its limits now is named for their lines. `ties`:
-    what the engine wants back with the settlement; empty for jobs without rights. `gated`: whether
-    the slots include one of a gate, which ends with the claim. `expires_at`: from when on the job
-    must not be run; 0: never."""
+    what the engine wants back with the settlement; empty for jobs without unique keys. `gated`:
+    whether the slots include one of a gate, which ends with the claim. `expires_at`: from when on
+    the job must not be run; 0: never."""
 
     id: str
     request: int

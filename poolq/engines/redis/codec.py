@@ -192,19 +192,19 @@ def decode_body(stored: bytes | None) -> bytes:
     return b"" if stored is None else stored[stored.find(b"\n") + 1 :]
 
 
-def _rights(stored: bytes | None) -> bytes:
-    """Return what the line before a body says of the job's rights, see the script part `ties`."""
+def _tie(stored: bytes | None) -> bytes:
+    """Return what the line before a body says of the job's unique key (script part `ties`)."""
     return (stored or b"").partition(b"\n")[0].partition(b"\t")[2]
 
 
 def _with_ties(claim: Claim, stored: bytes | None) -> Claim:
     if not stored or b"\t" not in stored:  # as most, which this finds out in no time
         return claim
-    return claim._replace(ties=_rights(stored))
+    return claim._replace(ties=_tie(stored))
 
 
 def _ties(stored: bytes | None) -> Ties:
-    until, _, key = text(_rights(stored)).partition(" ")
+    until, _, key = text(_tie(stored)).partition(" ")
     return Ties(UniqueTie(key, until)) if until in get_args(Until) else NO_TIES  # type: ignore[arg-type]  # it was checked
 
 

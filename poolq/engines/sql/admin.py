@@ -103,8 +103,7 @@ def stored(row: Row) -> StoredJob:
     where = to_text(id_), to_text(queue), status, at
     limit = "" if status == "ready" else limit_at(place)
     kept = sanitize.blob(body), sanitize.state(state)
-    rights = decode(tied)
-    return StoredJob(*where, *kept, worker, limit, rights, expires_at=number(expires_at))
+    return StoredJob(*where, *kept, worker, limit, decode(tied), expires_at=number(expires_at))
 
 
 class Location(NamedTuple):

@@ -220,9 +220,9 @@ def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
 def job_values(push: Push, place: str = QUEUED, rules: bytes | None = None) -> Values:
     """Return the arguments of STORE_JOB. `place`: where the job is if it is due now."""
     id_, queue, body, delay, at, expires, unique, _ = push
-    right = unique.ties if unique else None
+    tie = unique.ties if unique else None
     delay = 0 if at > 0 else max(0, delay)
-    return id_, place, queue, expires or None, body, right, rules, at, delay
+    return id_, place, queue, expires or None, body, tie, rules, at, delay
 
 
 def _count(tx: Transaction, queue: str, counter: str) -> None:

@@ -105,7 +105,7 @@ class AckBatch(NamedTuple):
 
 def ack_batch(settlements: Settlements) -> AckBatch | None:
     """Prepare a batch before any lock. Returns None unless all are distinct
-    acks of jobs without rights."""
+    acks of jobs without unique keys."""
     if not _DONE.issuperset(map(type, map(_outcome, settlements))):
         return None
     claims = [one.claim for one in settlements]

@@ -7,7 +7,7 @@
 --       after which the page begins: section ("" at the beginning), due, id, queue, identity of a
 --       line; then 1 to leave out bodies and states, or 0.
 -- Reply: {for each job {id, queue, status, at, body, state, worker, key of the limit that it waits
---        for, its rights, ''}, the position at which the next page begins, or nil}.
+--        for, ''}, the position at which the next page begins, or nil}.
 --
 -- A listing consists of sections: "queue" (jobs of a queue by due time), "held" (released jobs of a
 -- queue by the end of their wait), "line" (parked jobs of a line by due time), "running" and

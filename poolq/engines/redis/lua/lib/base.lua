@@ -6,12 +6,12 @@
 --
 --   version           STRING of all keys; they have no other, see engines/schema_version.py
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below. Of
---                           a job with rights: "<due> <queue>\t<rights>\n<body>", see part `ties`
+--                           a unique job: "<due> <queue>\t<until> <key>\n<body>", see part `ties`
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
 --                           from a fresh job's; due 0 stands for the due time beside the body. If
 --                           the job expires, "<failing> <when>\n"; of a failed job, how long after
 --                           a retry
---   ties              STRING how many jobs have rights
+--   ties              STRING how many jobs have unique keys
 --   unique:<key>      STRING the id of the job that has a unique key; "<ends> <id>", and expires, if
 --                           the key ends by time
 --   known             ZSET  queue that has held a job -> when this was last noticed
@@ -101,7 +101,7 @@ local stamp = digits(now)
 -- No time that poolq stores is later than in 100 years. One that is, is over.
 local FURTHEST = now + 3155760000000000
 
--- Count jobs that have rights. If something else than a number is there, it becomes one that is never 0.
+-- Count jobs that have unique keys. If something else than a number is there, it becomes one that is never 0.
 local function count_ties(n)
   local count = redis.pcall('INCRBY', TIES, n)
   if type(count) ~= 'number' then

@@ -142,6 +142,9 @@ do
   end
 end
 
+-- If the jobs are plain, the script ends here, as in part `fast_path`. Without this, plain jobs of 20
+-- queues cost a seventh more CPU of client and server in all, claimed one by one, and half as much again
+-- in full steps.
 if many and ARGV[at] == '0' and request > last then
   local good, done = pcall(claim_many)
   if not good or done then return finish_many(good, done) end

@@ -3,9 +3,9 @@
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
 -- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive; "-<n>" if some of
--- them have rights.
+-- them have unique keys.
 
--- Whether any job may differ from a fresh one, and has rights; nil if this was not checked yet.
+-- Whether any job may differ from a fresh one, and has a unique key; nil if this was not checked yet.
 local has_states, has_ties
 
 -- One call checks for all: states count 1, ties count 2, slots of gates count 4.
@@ -25,7 +25,7 @@ local function any_ties()
 end
 
 -- Delete the jobs ids[from .. last], at most 1000, which are done, and count them. `tied`: whether some
--- of them may have rights.
+-- of them may have unique keys.
 local function finish(worker, queue, ids, from, last, tied)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
   if tied then ties().finish(ids, from, last) end

@@ -1,7 +1,7 @@
--- Part `ties` (needs only `base`): the rights of jobs, see poolq/jobs/ties.py. They are stored beside the
--- job's queue, as "<until> <key>"; in unique:<key>, the id of the job that has a unique key, or
--- "<ends> <id>" if it is held for a time. The functions are made when a job has rights, because making
--- them takes longer than a look at the key `ties`.
+-- Part `ties` (needs only `base`): the unique keys of jobs, see poolq/jobs/ties.py. They are stored beside
+-- the job's queue, as "<until> <key>"; in unique:<key>, the id of the job that has the key, or "<ends> <id>"
+-- if it is held for a time. The functions are made when a job is unique, because making them takes longer
+-- than a look at the key `ties`.
 
 local tie_functions
 
@@ -11,7 +11,7 @@ local function ties()
   tie_functions = T
 
   -- Until when a job holds which key; nil if it has none. `stored`: its body and what comes before it.
-  local function rights_in(stored)
+  local function tie_in(stored)
     if not stored or not string.find(stored, '\t', 1, true) then return nil end
     return string.match(stored, '^[^\n\t]*\t(%a+) ([^\n]*)\n')
   end
@@ -24,7 +24,7 @@ local function ties()
       local to = last_in_same_hash(ids, from, last)
       local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
       for k = from, to do
-        local till, key = rights_in(stored[k - from + 1])
+        local till, key = tie_in(stored[k - from + 1])
         if till then
           visit(ids[k], P .. 'unique:' .. key, till)
           count = count + 1
@@ -35,7 +35,7 @@ local function ties()
     return count
   end
 
-  -- So many jobs with rights are gone.
+  -- So many unique jobs are gone.
   local function count_gone(n)
     if n > 0 then count_ties(-n) end
   end
@@ -96,12 +96,12 @@ local function ties()
   -- The claims of these jobs begin.
   function T.start(ids, bodies)
     for k, id in ipairs(ids) do
-      local till, key = rights_in(bodies[k])
+      local till, key = tie_in(bodies[k])
       if till == 'start' then free(id, P .. 'unique:' .. key) end
     end
   end
 
-  -- This job has failed; its rights end, but are kept with it.
+  -- This job has failed; its key is free, but is kept with it.
   function T.bury(id)
     each_unique({id}, 1, 1, free)
   end
