@@ -116,7 +116,10 @@ PARTS = {
 def main(scale: float, parts: list[str]) -> dict[str, int]:
     """Return how many jobs of each part were dispatched."""
     rng, work, queues = random.Random(1), list[tuple[str, int]](), {QUEUE}
-    many = {name: max(10, round(PARTS[name].many * scale)) for name in parts}
+    many = {}
+    for name in parts:
+        part = PARTS[name]
+        many[name] = max(6 * RATE if part.held else 10, round(part.many * scale))
     for name, some in many.items():
         work += [(name, number) for number in range(some)]
         queues |= {PARTS[name].queue(number) for number in range(some)}

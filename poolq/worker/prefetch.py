@@ -4,9 +4,9 @@
   includes what the worker waited for: the engine, other workers, a start under a limit. Durations
   above BATCH_SECONDS count as BATCH_SECONDS, because the claims behind a long job are given back
   however long it is.
-- A longer job reduces the batch size at once, shorter ones increase it gradually. So a worker that
+- A longer run reduces the batch size at once, shorter ones increase it gradually. So a worker that
   meets long jobs among short ones keeps its batches small; a single long job delays the next large
-  batch a little.
+  batch a little. A wait does neither, as small batches would only wait for the engine more often.
 - After a claim that found nothing, a worker claims one job, so that new jobs are shared among idle
   workers. A later batch is at most MAX_GROWTH times as large as the last that was claimed in full.
 - A job is expected to be short if `run()` of earlier jobs of its name was short, and long if there
@@ -49,13 +49,14 @@ class Prefetch:
                 ran = MAX_DURATION
             known = self._by_job.get(job, ran)
             self._by_job[job] = known + (ran - known) * (0.5 if ran > known else 0.2)
-        if seconds > BATCH_SECONDS:  # noqa: PLR1730  # likewise
+        if seconds > BATCH_SECONDS:
             seconds = BATCH_SECONDS
+            ran = min(ran, BATCH_SECONDS)
         last = self._last
-        if seconds > last:
-            self._last_two, self._last = last, seconds
+        if ran > last:
+            self._last_two, self._last = last, ran
         else:
-            self._last_two, self._last = seconds, (last + 3 * seconds) / 4
+            self._last_two, self._last = ran, (last + 3 * ran) / 4
         self._mean += (seconds - self._mean) * self._weight
         if self._weight > _WEIGHT:
             self._weight /= 1 + self._weight

@@ -100,6 +100,13 @@ def test_waiting_makes_batches_small_but_no_job_long() -> None:
     assert 3 <= prefetch.batch_size() <= 4
 
 
+def test_a_single_wait_makes_the_next_batch_only_a_little_smaller() -> None:
+    prefetch = paced(10 * MICROS)
+    before = prefetch.batch_size()
+    prefetch.record("job", 10 * MICROS, 0.005)
+    assert before / 4 < prefetch.batch_size() < before
+
+
 def test_a_refused_job_has_not_run() -> None:
     prefetch = Prefetch(0)
     prefetch.record("job", 0.0, 0.001)
