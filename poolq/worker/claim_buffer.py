@@ -26,19 +26,18 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic_ns
 
-from poolq.engines.base import Claim, EndedSlots, Settlement, Step
+from poolq.engines.base import Claim, Step
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import Asked
-from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome
+from poolq.jobs.retry import Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.step_client import InFlightStep, StepClient
 from poolq.worker.title import Title
+from poolq.worker.unsettled import Unsettled
 from poolq.worker.watcher import LONG_JOB, Watcher
 
-#: The longest time in nanoseconds that a settlement waits.
-SETTLE_DELAY = LONG_JOB
 #: Nanoseconds after which the number of claims that have not started is reviewed.
 REVIEW_AFTER = LONG_JOB * 3 // 2
 #: Claims are given back if there are over EXCESS_FACTOR times as many as are to be kept.
@@ -47,21 +46,13 @@ EXCESS_FACTOR = 4
 ANSWER_LIFETIME = 1_000_000_000
 
 
-#: Creates a named tuple in half the time that its constructor takes.
-_new = tuple.__new__
-
-
 class ClaimBuffer:
-    """`due`: the time from which `settle_overdue()` must be called before another claim starts. If
-    it asks for a start under a limit, only from `due_if_asking`, because the engine frees `ended`,
-    the slots of jobs that have ended, when it is asked, and because jobs that limits hold back are
-    settled together. `first_due_at`: since when the first of the current claims has been due; 0 if
-    unknown."""
+    """`due`: the time from which `settle_overdue()` must be called before another claim starts;
+    `due_if_asking`: before one that asks for a start under a limit. `first_due_at`: since when the
+    first of the current claims has been due; 0 if unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
-        self.retry = client.retry
-        self.accept = client.accept
         self._row = row
         self._reporter = reporter
         self._lock = threading.Lock()
@@ -70,14 +61,10 @@ class ClaimBuffer:
         self._next_claims: list[Claim] = []  # to be started after _claims
         self._next_due_at = 0  # since when the first of _next_claims has been due; 0 if unknown
         self._in_flight: InFlightStep | None = None
-        self._pending: list[Settlement] = []
-        self._all_done = True  # whether the current claims that have ended are all done
-        self._holds_back = False  # whether claims are to be settled that are not done
+        self.unsettled = Unsettled()
         self.due = self.due_if_asking = 0
-        self.ended: list[EndedSlots] = []
         self.first_due_at = 0
         self._reviewed_at = 0  # when the number of claims was last reviewed
-        self._settle_by = 0  # when pending settlements are due
         self._clock = 0  # the engine's time minus that of this host's monotonic clock, in ns
         self._returning = 0  # claims that the watcher is giving back
         self._unanswered_ids: set[str] = set()  # settled by the watcher, but not answered
@@ -105,9 +92,9 @@ class ClaimBuffer:
         with self._lock:
             if self._in_flight or self._next_claims or not self._claims:
                 return
-            self._in_flight = self._client.send(self._pending, want)
+            self._in_flight = self._client.send(self.unsettled.pending, want)
             if self._in_flight:
-                self._pending = []
+                self.unsettled.pending = []
                 self._update_due()
 
     def engine_time(self) -> int:
@@ -128,16 +115,16 @@ class ClaimBuffer:
         give back all. Raises like `claim`."""
         with self._lock:
             self._receive()
-            now, returned = monotonic_ns(), 0
+            now, returned, unsettled = monotonic_ns(), 0, self.unsettled
             if alone or now - self._reviewed_at >= REVIEW_AFTER:
                 if alone or len(self._claims) + len(self._next_claims) > EXCESS_FACTOR * keep:
-                    returned = self._add_returns(self._take_beyond(0 if alone else max(0, keep)))
+                    taken = self._take_beyond(0 if alone else max(0, keep))
+                    returned = unsettled.add_returns(taken)
                 self._reviewed_at = now
-            if not self._pending:
-                self.ended, self._holds_back = [], False  # the watcher has settled them
-            overdue = alone or returned or self.ended or now >= self._settle_by
-            settles = self._pending and overdue
-            if settles or now - self._client.asked_at >= ANSWER_LIFETIME:
+            if not unsettled.pending:
+                unsettled.settled()  # by the watcher
+            overdue = alone or returned or unsettled.ended or now >= unsettled.due_if_asking
+            if (unsettled.pending and overdue) or now - self._client.asked_at >= ANSWER_LIFETIME:
                 self._step(0)
             self._update_due()
 
@@ -145,38 +132,25 @@ class ClaimBuffer:
         """Add a settlement, which the next exchange sends. `rules`: those under which a job was
         admitted that is done; empty if it was parked."""
         self.watcher.running_since = 0
-        if not self._pending:
-            self._settle_by = monotonic_ns() + SETTLE_DELAY
-            self.due = min(self.due, self._settle_by)
-            self.due_if_asking = min(self.due_if_asking, self._settle_by)
-        if outcome is not ACK:
-            self._all_done = self._all_done and outcome is DONE
-            self.due = 0
-            if outcome is not DONE:
-                self._holds_back = True
-            elif rules:
-                self.ended.append(EndedSlots(claim, rules))
-            else:
-                self._settle_by = self.due_if_asking = 0
-        self._pending.append(_new(Settlement, (claim, outcome)))
+        if self.unsettled.add(claim, outcome, rules):
+            self._update_due()
 
     def slots_freed(self) -> None:
-        """Record that the engine has freed the slots of `ended`."""
-        self.ended = []
+        """Record that the engine has freed the slots of jobs that have ended."""
+        self.unsettled.ended = []
         self._update_due()
 
     def settle(self) -> list[str]:
         """Send the pending settlements; return the ids of those that are refused. Raises Fenced."""
         with self._lock:
-            return self._step(0).stale if self._pending else []
+            return self._step(0).stale if self.unsettled.pending else []
 
-    def give_back(self, first: Claim | None = None, *, alone: bool = False) -> None:
-        """Give back `first` and, unless `alone`, all claims that have not started; then settle.
-        Raises Fenced."""
+    def give_back(self, first: Claim | None = None) -> None:
+        """Give back `first` and all claims that have not started; then settle. Raises Fenced."""
         with self._lock:
             self._receive()
-            self._add_returns([*([first] if first else []), *([] if alone else self._take_all())])
-            if self._pending:
+            self.unsettled.add_returns([*([first] if first else []), *self._take_all()])
+            if self.unsettled.pending:
                 self._step(0)
 
     def _take_beyond(self, keep: int) -> list[Claim]:
@@ -195,13 +169,13 @@ class ClaimBuffer:
 
     def _step(self, want: int) -> Step:
         self._receive()
-        request, step = self._client.step(self._pending, want)
-        self._pending, self.ended, self._holds_back = [], [], False
+        request, step = self._client.step(self.unsettled.pending, want)
+        self.unsettled.settled()
         self._accept_answer(step)
         if step.claims:
             self.first_due_at = self._due_at(step)
             self._row.set_claims(request)
-            self._all_done = True
+            self.unsettled.all_done = True
         return step
 
     def _receive(self) -> None:
@@ -215,7 +189,7 @@ class ClaimBuffer:
         try:
             step = self._client.receive(in_flight)
         except Fenced:
-            self._client.report_refused([one.claim.id for one in self._pending])
+            self._client.report_refused([one.claim.id for one in self.unsettled.pending])
             raise
         self._next_claims = step.claims
         self._next_due_at = self._due_at(step)
@@ -236,29 +210,29 @@ class ClaimBuffer:
     def _update_due(self) -> None:
         """Compute the time from which no claim may start before the next exchange."""
         due = min(self._client.asked_at + ANSWER_LIFETIME, self._reviewed_at + REVIEW_AFTER)
-        due = min(due, self._settle_by) if self._pending else due
-        self.due_if_asking = due
-        self.due = 0 if self.ended or self._holds_back else due
+        self.due = min(due, self.unsettled.due)
+        self.due_if_asking = min(due, self.unsettled.due_if_asking)
 
     def _switch_to(self, claims: Sequence[Claim]) -> None:
         """Make these the current claims. If all earlier claims are done, their settlements may stay
         pending. Otherwise, settle everything first, because if the store later lost a settlement, a
         claim that was given back could be mistaken for done."""
-        if self._pending and not self._all_done:
+        unsettled = self.unsettled
+        if unsettled.pending and not unsettled.all_done:
             self._step(0)
-        before = self._pending[0].claim.request if self._pending else 0
+        before = unsettled.pending[0].claim.request if unsettled.pending else 0
         self.first_due_at = self._next_due_at
         self._row.set_claims(claims[0].request, before)
-        self._all_done = True
+        self.unsettled.all_done = True
 
     # the watcher
 
     def _clear_behind_long_job(self) -> bool:
         """Settle finished jobs and give back claims that have not started. Try only once. Return
         whether nothing is left to be settled. Raises EngineError."""
-        self._returning += self._add_returns(self._take_all())
+        self._returning += self.unsettled.add_returns(self._take_all())
         self._resend_in_flight()
-        sent = self._pending[:]
+        sent = self.unsettled.pending[:]
         if sent:
             try:
                 stale = self._client.settle(sent)
@@ -267,12 +241,12 @@ class ClaimBuffer:
                 raise
             self._client.report_refused(stale, but=self._unanswered_ids)
             self._unanswered_ids.clear()
-            del self._pending[: len(sent)]
+            del self.unsettled.pending[: len(sent)]
             if self._returning:
                 self._reporter.report(Returned(self._returning))
             self._returning = 0
             self._reporter.flush()
-        return not self._pending
+        return not self.unsettled.pending
 
     def _resend_in_flight(self) -> None:
         """Send the step in flight again, over the watcher's connection; give back its claims."""
@@ -282,11 +256,4 @@ class ClaimBuffer:
         step = self._client.resend(in_flight)
         in_flight.answered_elsewhere = True
         self._client.report_refused(step.stale, but=self._unanswered_ids)
-        self._returning += self._add_returns(step.claims)
-
-    def _add_returns(self, claims: Sequence[Claim]) -> int:
-        """Add settlements that give these claims back; return their number."""
-        if claims:
-            self._all_done = False
-        self._pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
-        return len(claims)
+        self._returning += self.unsettled.add_returns(step.claims)

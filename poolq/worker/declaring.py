@@ -1,7 +1,7 @@
-"""Declares the schedules of periodic jobs at the engine, where the keepers of all nodes find them.
+"""What a worker tells the engine of its code, when it can take jobs: of which deploy it is, and the
+schedules of periodic jobs, where the keepers of all nodes find them.
 
-A worker does so when it can take jobs. By then its generation is accepted, so code that is refused
-changes no schedule.
+By then its generation is accepted, so code that is refused changes nothing.
 """
 
 from functools import partial
@@ -12,10 +12,27 @@ from poolq.engines.schedule_store import NewSchedule
 from poolq.jobs import schedule_spec
 from poolq.jobs.registry import Registry
 from poolq.log.events import Note
+from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.step_client import StepClient
 
 if TYPE_CHECKING:
     from poolq.worker.process import WorkerSetup
+
+
+def declare(setup: "WorkerSetup", registry: Registry, engine: Engine, client: StepClient) -> None:
+    """Record of which deploy this worker's code is, then declare its schedules. Raises Leaving and
+    EngineError."""
+    accept(setup.row, setup.generation, client)
+    declare_schedules(setup, registry, engine, client)
+
+
+def accept(row: WorkerRow, generation: int, client: StepClient) -> None:
+    """Record of which deploy this worker's code is. For lines of parked jobs, the limit counts that
+    the newest code names. The first worker of a generation begins a deploy."""
+    known = row.deploy(generation)
+    deploy = client.accept(known)
+    if not known:
+        row.set_deploy(generation, deploy)
 
 
 def declare_schedules(

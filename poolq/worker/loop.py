@@ -65,7 +65,6 @@ class Loop:
         signals: WorkerSignals,
         reporter: Log,
         title: Title,
-        generation: int,
         declare: Callable[[], None],
     ) -> None:
         """`declare` is called once, before the first claim."""
@@ -96,14 +95,12 @@ class Loop:
         self._asked_at = 0  # when the last job has asked for a start, in monotonic ns
         self._max_jobs = config.max_jobs
         self._title = title
-        self._generation = generation
         self._declare = declare
         self._measures_memory = config.max_memory_hard > 0
 
     def run(self) -> int:
         """Run until the worker must exit or is fenced; return the exit code."""
         try:
-            self._accept()
             self._declare()
             while not self._signals.stopping:
                 if many := self._claim():
@@ -126,14 +123,6 @@ class Loop:
         self._row.clear_started()  # so that this exit does not count as a crash of a job
         self._reporter.flush()
         return 0
-
-    def _accept(self) -> None:
-        """Record of which deploy this worker's code is. For lines of parked jobs, the limit counts
-        that the newest code names. The first worker of a generation begins a deploy."""
-        known = self._row.deploy(self._generation)
-        deploy = self._buffer.accept(known)
-        if not known:
-            self._row.set_deploy(self._generation, deploy)
 
     def _report_broken(self, why: str) -> int:
         """Report that the worker cannot continue. Its exit counts as a crash of any running job."""

@@ -33,7 +33,7 @@ from poolq.scoreboard.worker_row import WorkerRow
 from poolq.system.identity import registration
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
-from poolq.worker.declaring import declare_schedules
+from poolq.worker.declaring import declare
 from poolq.worker.execute import Executor
 from poolq.worker.loop import EXITING, Loop
 from poolq.worker.signals import WorkerSignals
@@ -171,15 +171,14 @@ def _make_loop(
         config=config,
         buffer=buffer,
         executor=executor,
-        starts=Starts(engine, setup.worker, executor, buffer, setup.order),
+        starts=Starts(engine, client, setup.worker, executor, buffer, setup.order),
         row=setup.row,
         order=setup.order,
         wakeups=setup.wakeups,
         signals=signals,
         reporter=setup.reporter,
         title=title,
-        generation=setup.generation,
-        declare=partial(declare_schedules, setup, registry, engine, client),
+        declare=partial(declare, setup, registry, engine, client),
     )
 
 

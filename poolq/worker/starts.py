@@ -14,6 +14,7 @@ from poolq.jobs.limits import Admission, Asked, Declared, Rule, windows_of
 from poolq.scoreboard.start_order import StartOrder
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
+from poolq.worker.step_client import StepClient
 
 Rules = tuple[Asked, ...]
 #: For how many microseconds it is known at most that a limit is full.
@@ -65,12 +66,14 @@ class Starts:
     def __init__(
         self,
         engine: Engine,
+        client: StepClient,
         worker: str,
         executor: Executor,
         buffer: ClaimBuffer,
         order: StartOrder,
     ) -> None:
         self._engine = engine
+        self._client = client
         self._worker = worker
         self._executor = executor
         self._buffer = buffer
@@ -100,9 +103,9 @@ class Starts:
     def _ask_engine(self, ready: ReadyJob, rules: Rules, *, gated: bool) -> Admission:
         """`gated`: whether the rules include gates. Only then slots of jobs that have ended are
         freed."""
-        ended = self._buffer.ended if gated else []
+        ended = self._buffer.unsettled.ended if gated else []
         held = self._worker, ready.claim
-        answer = self._buffer.retry(lambda: self._engine.admit(rules, held, ended))
+        answer = self._client.retry(lambda: self._engine.admit(rules, held, ended))
         if ended:
             self._buffer.slots_freed()
         return answer

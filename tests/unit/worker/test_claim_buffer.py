@@ -21,7 +21,7 @@ from poolq.scoreboard.layout import NOTES_BYTES, REQUEST, WORKER_WORDS
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.worker import claim_buffer as module
-from poolq.worker import step_client, watcher
+from poolq.worker import step_client, unsettled, watcher
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import Leaving, StepClient
 from poolq.worker.title import Title
@@ -48,10 +48,14 @@ def row() -> WorkerRow:
 
 
 @pytest.fixture
-def buffer(engine: Engine, row: WorkerRow) -> ClaimBuffer:
+def client(engine: Engine) -> StepClient:
     log = reporting.Log(reporting.FORMATS["text"]())
-    client = StepClient(engine, "w1", None, log, lambda _seconds, _urgent: True)
-    return ClaimBuffer(client, row, log, Title("w"))
+    return StepClient(engine, "w1", None, log, lambda _seconds, _urgent: True)
+
+
+@pytest.fixture
+def buffer(client: StepClient, row: WorkerRow) -> ClaimBuffer:
+    return ClaimBuffer(client, row, reporting.Log(reporting.FORMATS["text"]()), Title("w"))
 
 
 def push(engine: Engine, *ids: str) -> None:
@@ -87,7 +91,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for one in (module, step_client, watcher):
+    for one in (module, step_client, unsettled, watcher):
         monkeypatch.setattr(one, "monotonic_ns", made)
     return made
 
@@ -181,7 +185,7 @@ def test_catching_up_settles_what_has_waited_for_long(
     first = buffer.next()
     assert first is not None
     buffer.add_settlement(first, ACK)
-    clock.now += module.SETTLE_DELAY - 1
+    clock.now += unsettled.SETTLE_DELAY - 1
     buffer.settle_overdue(10)
     assert engine.find("1") is not None
     clock.now += 1
@@ -201,7 +205,7 @@ def test_a_settlement_waits_for_company_since_the_first_was_noted(
         assert claim is not None
         clock.now += 1_000
         buffer.add_settlement(claim, ACK)
-    assert buffer.due == begun + 1_000 + module.SETTLE_DELAY
+    assert buffer.due == begun + 1_000 + unsettled.SETTLE_DELAY
     assert buffer.settle() == []
     assert buffer.due == begun + module.REVIEW_AFTER
 
@@ -398,14 +402,14 @@ def test_an_acceptance_is_repeated_until_the_engine_answers(
 
 
 def test_an_acceptance_is_given_up_by_who_shall_leave(
-    buffer: ClaimBuffer, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    client: StepClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def accept(_worker: str, _deploy: int) -> int:
         raise EngineUnavailable("gone")
 
     monkeypatch.setattr(engine, "accept", accept)
     with pytest.raises(Leaving):
-        buffer.accept(0)
+        client.accept(0)
 
 
 def test_workers_of_a_generation_share_its_deploy(row: WorkerRow) -> None:
@@ -433,11 +437,11 @@ def test_a_slot_is_freed_by_the_next_job_that_asks(
     assert engine.admit([GATE], ("w1", one)).wait == 0
     buffer.add_settlement(one, DONE, [GATE])
     assert buffer.due == 0, "a job without limits waits for the settlement"
-    assert buffer.due_if_asking == clock.now + module.SETTLE_DELAY
-    assert engine.admit([GATE], ("w1", two), buffer.ended).wait == 0
+    assert buffer.due_if_asking == clock.now + unsettled.SETTLE_DELAY
+    assert engine.admit([GATE], ("w1", two), buffer.unsettled.ended).wait == 0
     buffer.slots_freed()
-    assert not buffer.ended
-    assert buffer.due == buffer.due_if_asking == clock.now + module.SETTLE_DELAY
+    assert not buffer.unsettled.ended
+    assert buffer.due == buffer.due_if_asking == clock.now + unsettled.SETTLE_DELAY
     assert ready(engine) == 0
     assert engine.find(one.id), "nothing is settled yet"
 
@@ -451,7 +455,7 @@ def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
     assert one
     buffer.add_settlement(one, DONE, [GATE])
     buffer.settle_overdue(10)
-    assert not buffer.ended
+    assert not buffer.unsettled.ended
     assert engine.find(one.id) is None
     assert buffer.due == clock.now + min(module.ANSWER_LIFETIME, module.REVIEW_AFTER)
 
@@ -465,7 +469,7 @@ def test_what_a_limit_holds_back_is_settled_before_another_job_starts(
     assert one
     buffer.add_settlement(one, GIVE_BACK)
     assert buffer.due == 0
-    assert buffer.due_if_asking == clock.now + module.SETTLE_DELAY, "it may be held back, too"
+    assert buffer.due_if_asking == clock.now + unsettled.SETTLE_DELAY, "it may be held back, too"
     buffer.slots_freed()
     assert buffer.due == 0
     assert buffer.settle() == []

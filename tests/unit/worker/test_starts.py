@@ -94,7 +94,7 @@ class Asker:
         self.buffer = ClaimBuffer(client, row, log, Title("w"))
         self.executor = Executor(Registry({"jobs:Plain": Plain}), "worker 1", 9, print)
         order = self.scores.start_order(0)
-        self.starts = Starts(engine, "w1", self.executor, self.buffer, order)
+        self.starts = Starts(engine, client, "w1", self.executor, self.buffer, order)
         self.asked = 0
         admit = engine.admit
 
