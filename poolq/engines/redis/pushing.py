@@ -64,7 +64,8 @@ def arguments(pushes: Sequence[Push]) -> list[Argument]:
     if queues.count(queue) == n and not any(map(any, times)) and not any(gates):
         if not any(uniques):
             return [queue, n, *_flat(zip(ids, bodies, strict=True))]
-        if all(unique and _gives_way(unique) for unique in uniques):
+        keys = {unique.key for unique in uniques if unique and _gives_way(unique)}
+        if len(keys) == n:
             return [queue, -n, *_flat(zip(ids, map(_stored, pushes), strict=True))]
     kind = min(map(_kind, pushes), key="rgkd".index)
     found: list[Argument] = []

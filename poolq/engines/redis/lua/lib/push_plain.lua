@@ -1,16 +1,32 @@
--- Part `push_plain`, only in `push` (needs `storing`): store jobs that ask for nothing, or for unique
--- keys that nobody has. If there are no others, the script ends here, because creating the functions of
--- the following parts would take longer than this.
+-- Part `push_plain`, only in `push` (needs `wake_tokens`, `ready`): store jobs that are due now and ask for
+-- nothing, or for unique keys that nobody has. If there are no others, the script ends here, because
+-- creating the functions of the following parts would take longer than this.
+
+-- Store n jobs that are due now. Their ids, and what is stored of them, are in turn in ARGV from `i` on.
+-- `between`: what comes between that and the queue.
+local function store_now(queue, between, n, i)
+  local head, ids, stored = stamp .. ' ' .. queue .. between, {}, {}
+  for k = 1, n do
+    ids[k], stored[2 * k - 1], stored[2 * k] = ARGV[i], ARGV[i], head .. ARGV[i + 1]
+    i = i + 2
+  end
+  local from = 1
+  while from <= n do
+    local to = last_in_same_hash(ids, from, n)
+    call('HSET', bodies_of(ids[from]), unpack(stored, 2 * from - 1, 2 * to))
+    from = to + 1
+  end
+  local waiting = append(queue, ids)
+  if waiting <= n then activate(queue) end
+  wake(queue, waiting)
+end
 
 -- Take the unique keys of n jobs for them. Returns false, and changes nothing, if somebody has a key,
--- which may be void, or if two of the jobs have the same.
+-- which may be void.
 local function take_keys(n, i)
-  local keys, seen = {}, {}
+  local unique, keys = P .. 'unique:', {}
   for k = 1, n do
-    local name = P .. 'unique:' .. string.match(ARGV[i + 1], ' ([^\n]*)')
-    if seen[name] then return false end
-    seen[name] = true
-    keys[2 * k - 1], keys[2 * k] = name, ARGV[i]
+    keys[2 * k - 1], keys[2 * k] = unique .. string.match(ARGV[i + 1], ' ([^\n]*)'), ARGV[i]
     i = i + 2
   end
   if call('MSETNX', unpack(keys)) == 0 then return false end
@@ -21,18 +37,13 @@ end
 -- The next group, and the position of its first job among all jobs.
 local at, place = 1, 0
 while at < #ARGV do
-  local queue, n, first, size = ARGV[at], tonumber(ARGV[at + 1]), at + 2, 2
-  if n and n > 0 then
-    store_now(queue, '\n', n, first)
-  elseif n then
-    n = -n
+  local queue, n, first, between = ARGV[at], tonumber(ARGV[at + 1]), at + 2, '\n'
+  if not n then break end
+  if n < 0 then
+    n, between = -n, ''
     if not take_keys(n, first) then break end
-    store_now(queue, '', n, first)
-  else
-    n, size = tonumber(string.match(ARGV[at + 1], '^d(%d+)$')), 5
-    if not n then break end
-    for i = first, first + 5 * n - 1, 5 do store_job(queue, unpack(ARGV, i, i + 3)) end
   end
-  at, place = first + size * n, place + n
+  store_now(queue, between, n, first)
+  at, place = first + 2 * n, place + n
 end
 if at > #ARGV then return {} end

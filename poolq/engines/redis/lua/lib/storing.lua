@@ -1,23 +1,4 @@
--- Part `storing` (needs `wake_tokens`, `ready`): store new jobs that nobody can refuse.
-
--- Store n jobs that are due now. Their ids, and what is stored of them, are in turn in ARGV from `i` on.
--- `between`: what comes between that and the queue.
-local function store_now(queue, between, n, i)
-  local head, ids, stored = stamp .. ' ' .. queue .. between, {}, {}
-  for k = 1, n do
-    ids[k], stored[2 * k - 1], stored[2 * k] = ARGV[i], ARGV[i], head .. ARGV[i + 1]
-    i = i + 2
-  end
-  local from = 1
-  while from <= n do
-    local to = last_in_same_hash(ids, from, n)
-    call('HSET', bodies_of(ids[from]), unpack(stored, 2 * from - 1, 2 * to))
-    from = to + 1
-  end
-  local waiting = append(queue, ids)
-  if waiting <= n then activate(queue) end
-  wake(queue, waiting)
-end
+-- Part `storing` (needs `wake_tokens`, `ready`): store a new job that nobody can refuse.
 
 -- Store what is known of a job, and when it expires. Returns when it is due.
 -- `stored`: what follows the queue where the body is stored. `due`: a time, or "-<delay>"; a time in
