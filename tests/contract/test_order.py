@@ -18,6 +18,7 @@ from tests.contract.helpers import (
     bury,
     count_of,
     died,
+    every_engine,
     full,
     kind,
     named,
@@ -190,6 +191,21 @@ def test_released_jobs_that_are_all_due_come_in_their_order_not_in_that_of_their
     clock.forward(2 * MINUTE)
     came = [worker.claim(want) for _ in range(6 // want)]
     assert "".join(name for claims in came for name in named(claims)) == "abcdef"
+
+
+@every_engine
+def test_a_step_ends_that_finds_delayed_jobs_which_were_due_before_parked_ones(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    """After the clock has gone back, they are not due, although they come first."""
+    push(engine, "a", "b")
+    engine.admit([RULE._replace(cost=2)])
+    worker.step(*(Settlement(claim, Park((RULE,), 0)) for claim in worker.claim(2)))
+    clock.back(HOUR)
+    push(engine, "later", delay=MINUTE)
+    assert named(worker.claim(3) + worker.claim(3)) == ["a", "b"]
+    clock.forward(MINUTE)
+    assert named(worker.claim(3)) == ["later"]
 
 
 def test_a_release_until_the_past_puts_off_nothing(

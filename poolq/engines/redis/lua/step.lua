@@ -92,15 +92,17 @@ end
 -- Claim the jobs of a queue that were due before `due`, and are in no line. Returns whether there were
 -- some, and more may be claimed then.
 local function claim_older(queue, due)
-  local all, before = want, '(' .. digits(due)
+  local all, start, before = want, index, '(' .. digits(due)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   local n = call('ZCOUNT', P .. 'back:' .. queue, '-inf', before) + count_older(queue, due, want - index)
-  if n == 0 and call('EXISTS', ready) == 0 then n = call('ZCOUNT', delayed, '-inf', before) end
+  if n == 0 and call('EXISTS', ready) == 0 then
+    n = call('ZCOUNT', delayed, '-inf', '(' .. digits(math.min(due, now + 1)))
+  end
   if n == 0 then return false end
   want = math.min(want, index + n)
   if claim_from(queue) or bytes > CLAIM_BYTES then return false end
   want = all
-  return index < want
+  return start < index and index < want
 end
 
 -- Claim a parked job that has a slot, or heads of lines that ask for one.
