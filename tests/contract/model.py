@@ -657,10 +657,11 @@ class Model:
         self.keys.start(job)
 
     def _check_order(self, job: Job, claim: Claim) -> None:
-        """The job is ready, its slot is right, and none of its queue and epoch comes before it."""
+        """The job is ready, its slot is right, and none of its queue comes before it."""
         assert job.may_run(self.now), f"{job} is not ready"
+        mixed = self._is_mixed(job.queue)
         for other in self.waiting(job.queue):
-            if other.must_run(self.now) and other.epoch == job.epoch:
+            if other.must_run(self.now) and not mixed:
                 assert job.order <= other.order, f"{job}\ncame before\n{other}"
         slot = job.slot
         if slot is None or self.now >= slot.end:
@@ -669,6 +670,11 @@ class Model:
             assert claim.admitted, f"{job} has lost its slot"
         if not claim.admitted:
             job.slot = None
+
+    def _is_mixed(self, queue: str) -> bool:
+        """Whether a queue has jobs from both sides of a jump of the clock, of which some may be
+        behind later ones, and so hold up the lines."""
+        return len({job.epoch for job in self.jobs.values() if job.queue == queue}) > 1
 
     def _is_before_parked(self, job: Job) -> bool:
         return any(other.due > job.due for other in self.parked(job.queue))
@@ -789,7 +795,7 @@ class Model:
     ) -> None:
         """A free slot is given, after at most a few steps that only moved heads, and one that has
         freed it, as it may have looked at the lines before."""
-        names = [q for q in opened if free.get(q)]
+        names = [q for q in opened if free.get(q) and not self._is_mixed(q)]
         if len(claims) == want:  # queues behind one that had enough were not asked
             seen = {claim.queue for claim in claims}
             last = max((opened.index(q) for q in seen), default=-1)
