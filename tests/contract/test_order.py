@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from poolq.engines.base import Claim, Engine, QueueCounts, Recovered, Settlement
+from poolq.engines.base import Claim, Engine, Push, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import NOT_YET, Gate, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -22,6 +22,7 @@ from tests.contract.helpers import (
     full,
     kind,
     named,
+    new_id,
     push,
     stored,
     total,
@@ -206,6 +207,21 @@ def test_a_step_ends_that_finds_delayed_jobs_which_were_due_before_parked_ones(
     assert named(worker.claim(3) + worker.claim(3)) == ["a", "b"]
     clock.forward(MINUTE)
     assert named(worker.claim(3)) == ["later"]
+
+
+@every_engine
+def test_a_job_whose_gate_has_room_starts_although_the_clock_goes_back(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    gate = Gate("k", 1)
+    runs, waits = (Push(new_id(), "q", name) for name in (b"a", b"b"))
+    engine.push([runs._replace(gate=gate), waits._replace(gate=gate)])
+    (claim,) = worker.claim()
+    assert worker.claim() == []
+    clock.forward(HOUR)
+    worker.end(claim, DONE)
+    clock.back(MINUTE)
+    assert named(worker.claim() or worker.claim()) == ["b"]
 
 
 def test_a_release_until_the_past_puts_off_nothing(

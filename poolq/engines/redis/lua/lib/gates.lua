@@ -17,6 +17,15 @@ local MAX_VOID_CHECKED = 16
 -- For how long a gate that nobody uses is kept, so that the count of its slots continues.
 local KEPT_MICROS = 60000000
 
+-- Store the time of the latest scheduling of a line, to within a second.
+local noted = false
+local function note_clock()
+  if noted then return end
+  local seen = tonumber(call('GET', P .. 'latest') or nil)
+  if not seen or now > seen + 1000000 then call('SET', P .. 'latest', stamp) end
+  noted = true
+end
+
 local gate_functions
 
 local function gates()
@@ -85,6 +94,7 @@ local function gates()
           call('ZADD', P .. 'known', stamp, queue)
           call('ZREM', P .. 'idle', queue)
         end
+        note_clock()
         call('ZADD', P .. 'lines:' .. queue, stamp, identity)
         wake(queue, 1)
       end

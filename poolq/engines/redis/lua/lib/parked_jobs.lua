@@ -101,17 +101,9 @@ local function next_slot(identity, limit)
   return math.max(free, hold_end(key or ''))
 end
 
--- Store the time of the latest scheduling, to within a second.
-local noted = false
-local function note_clock()
-  local seen = tonumber(call('GET', P .. 'latest') or nil)
-  if not seen or now > seen + 1000000 then call('SET', P .. 'latest', stamp) end
-  noted = true
-end
-
 -- Store when a member of lines:<queue> must be examined. Returns whether this time has changed.
 local function schedule(queue, member, moment)
-  if not noted then note_clock() end
+  note_clock()
   call('SADD', P .. 'lined', queue)
   if moment <= now then activate(queue) elseif moment < NEVER then postpone(queue, moment) end
   return call('ZADD', P .. 'lines:' .. queue, 'CH', digits(moment), member) == 1
