@@ -199,13 +199,13 @@ def test_sync_says_how_often_a_job_may_snooze(most: int | None, why: str) -> Non
         cls.dispatch({}, max_snoozes=most)
 
 
-@pytest.mark.usefixtures("null")
+@pytest.mark.usefixtures("sync")
 def test_sync_runs_at_once_so_nothing_expires() -> None:
-    poolq.connect("sync://")
     id = Note.dispatch({}, expires="1us")
     assert story == [(id, 1, {}), "done"]
 
 
+@pytest.mark.usefixtures("null")
 def test_null_discards() -> None:
     assert len(Note.dispatch({"n": 1})) == 32
     assert len(poolq.dispatch_many(Note, [{}, {}])) == 2
