@@ -2,7 +2,8 @@
 
 - A limit that is full stays full until its window ends. So jobs with the same rules are held back
   without a question until then. A limit that a person raises or resets is noticed after REMEMBERED.
-  Meanwhile no order has to be kept, so the worker claims batches.
+  Meanwhile no order has to be kept, so the worker claims batches. It stops SETTLED before the
+  window's end, since jobs of a batch that then ask would come before earlier ones of others.
 - If a gate has refused a job, later ones of the same step park behind it. None of them misses a
   slot, because the line is due while the gate has room.
 - If a job must not start yet, because earlier ones are due, later ones of the same step must not,
@@ -19,6 +20,8 @@ from poolq.worker.step_client import StepClient
 Rules = tuple[Asked, ...]
 #: For how many microseconds it is known at most that a limit is full.
 REMEMBERED = 100_000
+#: For how many microseconds before a window's end no batches are claimed for it any more.
+SETTLED = 100_000
 #: Of how many sets of rules answers are remembered.
 MAX_KNOWN = 1000
 
@@ -50,7 +53,8 @@ class Refusals:
             return
         until = now + REMEMBERED
         if answer.limit:
-            until = self._full_until = min(until, answer.until)
+            until = min(until, answer.until)
+            self._full_until = min(until, answer.until - SETTLED)
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[rules] = answer, now, until

@@ -21,7 +21,7 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.worker import starts
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, ReadyJob
-from poolq.worker.starts import REMEMBERED, Refusals, Starts
+from poolq.worker.starts import REMEMBERED, SETTLED, Refusals, Starts
 from poolq.worker.step_client import StepClient
 from poolq.worker.title import Title
 
@@ -40,16 +40,25 @@ def test_a_full_limit_stays_full_until_its_window_ends_but_is_asked_again_before
         refusals.note(RULES, full(ends), NOW)
         answer = refusals.find(RULES, until - 1)
         assert answer == full(ends)._replace(wait=ends - until + 1)
-        assert refusals.is_full(until - 1)
         assert refusals.find(RULES, until) is None
-        assert not refusals.is_full(until)
         assert refusals.find(RULES, NOW - 1) is None, "the clock has gone back"
         assert refusals.find((RULES[0]._replace(cost=2),), NOW) is None
 
 
+def test_no_batch_is_claimed_for_a_full_limit_shortly_before_its_window_ends() -> None:
+    refusals = Refusals()
+    refusals.note(RULES, full(NOW + SETTLED + 10), NOW)
+    assert [refusals.is_full(NOW + after) for after in (0, 9, 10)] == [True, True, False]
+    refusals.note(RULES, full(NOW + 2 * SETTLED + REMEMBERED), NOW)
+    assert [refusals.is_full(NOW + after) for after in (REMEMBERED - 1, REMEMBERED)] == [
+        True,
+        False,
+    ]
+
+
 def test_a_limit_that_grants_a_start_is_not_full() -> None:
     refusals = Refusals()
-    refusals.note(RULES, full(NOW + 10), NOW)
+    refusals.note(RULES, full(NOW + 2 * SETTLED), NOW)
     refusals.note((*RULES, *GATE), Admission(0), NOW)
     assert not refusals.is_full(NOW)
 
