@@ -8,7 +8,7 @@ has it back. It waits for workers that show an earlier place, or that are about 
 - Starts are scarce if the last two jobs of the worker have asked for starts of the same small
   limit. A worker that meets other jobs claims batches, shows nothing and waits for nobody: an order
   must not cost a rate.
-- A job waits for at most MAX_WAIT, or three times as long as its claim took, because the others
+- A job waits for at most MAX_WAIT, or ten times as long as its claim took, because the others
   may wait as long for a busy engine. The time in which they lack a processor does not count. In
   all, a job waits for at most MAX_BUSY_WAIT.
 - Under a limit of many starts per second no job waits, because workers that wait for each other
@@ -62,7 +62,7 @@ class StartOrder:
         """Show the place of the only claimed job, until `end` is called."""
         if self.is_scarce:
             self._row[UNASKED] = place_of(id)
-            self._max_wait = max(MAX_WAIT, 3 * (monotonic_ns() - self._claiming_since))
+            self._max_wait = max(MAX_WAIT, 10 * (monotonic_ns() - self._claiming_since))
 
     def end(self) -> None:
         """Show no job, as there is none, it has started or was settled, or it is one of several."""
