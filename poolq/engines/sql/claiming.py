@@ -19,9 +19,10 @@ from poolq.engines.sql import ties
 from poolq.engines.sql.gates import lock_first_lines, mark_granted
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 
-from poolq.engines.sql.parking import (  # isort: skip
-    MAX_TRIED, RARE, RARE_COLUMN, DueLines, Grant, Line, bring_back, grant, read_rare, send_behind,
+from poolq.engines.sql.granting import (  # isort: skip
+    MAX_TRIED, RARE, RARE_COLUMN, Grant, grant, read_rare, send_behind,
 )  # fmt: skip
+from poolq.engines.sql.parking import DueLines, Line, bring_back
 from poolq.engines.sql.queue_discovery import QueueState
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
 from poolq.engines.sql.settling import AckBatch
