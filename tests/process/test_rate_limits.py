@@ -192,7 +192,7 @@ def test_scarce_starts_hold_up_no_other_jobs(limited: Project, scarce: str) -> N
     assert sorted(limited.ledger.ids("free")) == sorted(free)
     assert len(limited.ledger.ids("scarce")) < 100, "nobody has waited for them"
     returned = [int(text.split("returned ")[1].split()[0]) for text in returns(pool)]
-    assert sum(returned) < len(free) / 2
+    assert sum(returned) <= len(free) / 10
 
 
 def returns(pool: Pool) -> list[str]:
