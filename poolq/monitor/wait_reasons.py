@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from poolq.engines.base import Engine, QueueCounts, StoredJob
+from poolq.engines.search import WAITING
 from poolq.jobs.message import Entry, entries
 from poolq.monitor import amounts, limit_status
 from poolq.monitor.alerts import rule
@@ -15,7 +16,6 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.reader import node
 from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 
-WAITING = ("ready", "delayed", "parked")
 MAX_ERROR_CHARS = 120
 #: Seconds by which a line's next slot and the end of the hold that causes it may seem to differ,
 #: because they are read one after the other.
