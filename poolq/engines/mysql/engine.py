@@ -60,6 +60,13 @@ DIALECT = Dialect(
     joined=TemplateToken(_joined),
     cancelled=TemplateToken(f"CONCAT({{}}, '{CANCELLED_SUFFIX}')".format),
     gate_line=TemplateToken(f"CONCAT('{GATE_LINE_PREFIX}', {{}})".format),
+    id="CHAR(32) CHARACTER SET ascii COLLATE ascii_bin",
+    text=TemplateToken("VARBINARY({})".format),
+    bytes="LONGBLOB",
+    table="ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
+    clustered="ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
+    where=TemplateToken("".format),
+    keys_within=True,
 )
 
 

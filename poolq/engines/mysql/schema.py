@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pymysql
 
@@ -20,9 +19,8 @@ MIGRATION_LOCK_TIMEOUT = 4
 
 class MySQLSchema(SQLSchema):
     def __init__(self, options: MySQLOptions, texts: RenderedSQL, namespace: str) -> None:
-        super().__init__(Path(__file__).parent, namespace, options.redacted_url)
+        super().__init__(texts, namespace, options.redacted_url)
         self._options = options
-        self._texts = texts
 
     def version(self) -> int:
         with self._connected() as raw:
@@ -40,14 +38,14 @@ class MySQLSchema(SQLSchema):
             for one in missing:
                 cursor.execute(one)
             if missing:
-                cursor.execute(self._texts[WRITE_VERSION].replace("?", "%s"), (SCHEMA_VERSION,))
+                cursor.execute(self.texts[WRITE_VERSION].replace("?", "%s"), (SCHEMA_VERSION,))
         return bool(missing)
 
     def read(self, raw: Raw) -> int:
         """Return the version of the tables that a connection sees. Raises pymysql.Error."""
         try:
             with raw.cursor() as cursor:
-                cursor.execute(self._texts[READ_VERSION])
+                cursor.execute(self.texts[READ_VERSION])
                 row = cursor.fetchone()
         except pymysql.Error as error:
             if code(error) in NO_TABLE:

@@ -1,4 +1,5 @@
-"""The tables of a namespace, which have one version.
+"""The tables of a namespace, which have one version. The file schema.sql makes them; `Dialect` has
+the types of columns.
 
 Each statement that makes them must be safe to run twice, as MySQL commits each one, and making them
 may be interrupted.
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from poolq.engines.base import Check
 from poolq.engines.schema_version import SCHEMA_VERSION, check_version
+from poolq.engines.sql.session import RenderedSQL
 from poolq.errors import ConfigError
 
 READ_VERSION = "SELECT version FROM {schema}"
@@ -17,6 +19,9 @@ WRITE_VERSION = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} vers
 
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \(.*?;\n", re.DOTALL)
+_KEY = re.compile(r",\n    KEY (\w+) (\(.*?\)[^,\n]*)")
+FILE = Path(__file__).with_name("schema.sql")
 
 
 def check_namespace(namespace: str) -> str:
@@ -30,10 +35,10 @@ def check_namespace(namespace: str) -> str:
 
 
 class SQLSchema(ABC):
-    """The tables of one namespace, made by the file schema.sql in a folder."""
+    """The tables of one namespace."""
 
-    def __init__(self, folder: Path, namespace: str, redacted_url: str) -> None:
-        self.file = folder / "schema.sql"
+    def __init__(self, texts: RenderedSQL, namespace: str, redacted_url: str) -> None:
+        self.texts = texts
         self.namespace = namespace
         self.redacted_url = redacted_url
 
@@ -52,8 +57,7 @@ class SQLSchema(ABC):
         if version:
             check_version(version, self.redacted_url)
             return []
-        text = _COMMENT.sub("", self.file.read_text("utf-8")).replace("{ns}", self.namespace)
-        return [one.strip() for one in text.split(";") if one.strip()]
+        return [one for part in _COMMENT.sub("", self._text()).split(";") if (one := part.strip())]
 
     def check(self) -> Check:
         """Return the line about the tables in `poolq doctor`."""
@@ -64,11 +68,23 @@ class SQLSchema(ABC):
     def sql(self) -> str:
         """Return the statements that `migrate` would run on an empty database. Run again, they
         change nothing; the last one fails if the tables have another version."""
-        text = self.file.read_text("utf-8").strip()
-        text += f"""
-
-INSERT INTO {{ns}}_schema (one, version)
+        schema = self.texts.tokens["schema"]
+        return f"""{self._text()}
+INSERT INTO {schema} (one, version)
     SELECT 1, {SCHEMA_VERSION} FROM (SELECT 1 AS one) made
-    WHERE NOT EXISTS (SELECT 1 FROM {{ns}}_schema s WHERE s.version = {SCHEMA_VERSION});
+    WHERE NOT EXISTS (SELECT 1 FROM {schema} s WHERE s.version = {SCHEMA_VERSION});
 """
-        return text.replace("{ns}", self.namespace)
+
+    def _text(self) -> str:
+        text = FILE.read_text("utf-8").format_map(self.texts.tokens)
+        return text if self.texts.tokens["keys_within"] else _TABLE.sub(_with_indexes, text)
+
+
+def _with_indexes(table: re.Match[str]) -> str:
+    """Return the statement that makes a table, and those that make its indexes."""
+    made, name = table[0], table[1]
+    indexes = [
+        f"CREATE INDEX IF NOT EXISTS {name}_{key} ON {name} {columns};\n"
+        for key, columns in _KEY.findall(made)
+    ]
+    return _KEY.sub("", made) + "".join(indexes)

@@ -154,7 +154,12 @@ class Dialect(NamedTuple):
     begins the upsert clause of an INSERT, and `{new:column}` is the value it would insert.
     `{joined:columns}` is one text of the values of these columns, separated by spaces, and
     `{cancelled:place}` is `location.cancelled_at` the worker whose claims are at this place, and
-    `{gate_line:name}` the place of the line of the gate with this name."""
+    `{gate_line:name}` the place of the line of the gate with this name.
+
+    The others are for tables: the types of a job's id, of text of so many bytes (`{text:255}`) and
+    of bytes, what ends a statement that makes a table, and one that is stored in the order of its
+    key (`clustered`), and the condition of an index of some rows (`{where:condition}`).
+    `keys_within`: whether that statement makes the indexes, too."""
 
     now: str
     lock: str
@@ -173,6 +178,13 @@ class Dialect(NamedTuple):
     joined: TemplateToken
     cancelled: TemplateToken
     gate_line: TemplateToken
+    id: str
+    text: TemplateToken
+    bytes: str
+    table: str
+    clustered: str
+    where: TemplateToken
+    keys_within: bool
 
 
 TABLES = [

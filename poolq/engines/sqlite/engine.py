@@ -36,6 +36,13 @@ def _dialect(namespace: str) -> Dialect:
         joined=TemplateToken(_joined),
         cancelled=TemplateToken(f"({{}} || '{CANCELLED_SUFFIX}')".format),
         gate_line=TemplateToken(f"('{GATE_LINE_PREFIX}' || {{}})".format),
+        id="TEXT",
+        text=TemplateToken("TEXT".format),
+        bytes="BLOB",
+        table="",
+        clustered="WITHOUT ROWID",
+        where=TemplateToken(" WHERE {}".format),
+        keys_within=False,
     )
 
 

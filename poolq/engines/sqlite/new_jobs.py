@@ -14,10 +14,11 @@ from poolq.jobs.ties import UniqueKey
 
 Values = tuple[object, ...]
 
-INSERT_JOB = """INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, ties)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+INSERT_JOB = """INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, ties, history)
+    VALUES (?, ?, ?, ?, ?, ?, ?, x'')"""
 #: The same for plain jobs. Two more NULLs would take a tenth of the time to store many.
-INSERT_PLAIN = "INSERT INTO {jobs} (id, place, due_at, queue, body) VALUES (?, ?, ?, ?, ?)"
+INSERT_PLAIN = """INSERT INTO {jobs} (id, place, due_at, queue, body, history)
+    VALUES (?, ?, ?, ?, ?, x'')"""
 INSERT_KEY = "INSERT INTO {unique_keys} (name, id, ends) VALUES (?, ?, ?)"
 #: Prepare a connection for INSERT_UNIQUE.
 MAKE_VIEW = """CREATE TEMP VIEW IF NOT EXISTS new_unique AS SELECT id, place, due_at, queue, body,
@@ -25,8 +26,8 @@ MAKE_VIEW = """CREATE TEMP VIEW IF NOT EXISTS new_unique AS SELECT id, place, du
 MAKE_TRIGGER = """CREATE TEMP TRIGGER IF NOT EXISTS store_new_unique INSTEAD OF INSERT ON new_unique
     BEGIN
     INSERT INTO {unique_keys} (name, id, ends) VALUES (NEW.name, NEW.id, NEW.ends);
-    INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, ties) VALUES
-    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.expires_at, NEW.ties);
+    INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, ties, history) VALUES
+    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.expires_at, NEW.ties, x'');
     END"""
 INSERT_UNIQUE = """INSERT OR ROLLBACK INTO new_unique
     (id, place, due_at, queue, body, expires_at, ties, name, ends)

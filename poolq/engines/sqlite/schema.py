@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 from poolq.engines.sanitize import number
 from poolq.engines.schema_version import SCHEMA_VERSION
@@ -16,9 +15,8 @@ from poolq.engines.sqlite.write_lock import Exclusively, WriteLock, run_read
 
 class SQLiteSchema(SQLSchema):
     def __init__(self, options: SQLiteOptions, texts: RenderedSQL, namespace: str) -> None:
-        super().__init__(Path(__file__).parent, namespace, str(options.file))
+        super().__init__(texts, namespace, str(options.file))
         self._options = options
-        self._texts = texts
 
     def version(self) -> int:
         if not self._options.file.exists():
@@ -50,7 +48,7 @@ class SQLiteSchema(SQLSchema):
             for one in missing:
                 raw.execute(one)
             if missing:
-                raw.execute(self._texts[WRITE_VERSION], (SCHEMA_VERSION,))
+                raw.execute(self.texts[WRITE_VERSION], (SCHEMA_VERSION,))
         return bool(missing)
 
     def _tuned(self, raw: sqlite3.Connection) -> int:
@@ -60,7 +58,7 @@ class SQLiteSchema(SQLSchema):
 
     def _read(self, raw: sqlite3.Connection) -> int:
         try:
-            row = raw.execute(self._texts[READ_VERSION]).fetchone()
+            row = raw.execute(self.texts[READ_VERSION]).fetchone()
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 return 0

@@ -1,6 +1,5 @@
--- poolq on MySQL 8.0.1+ and MariaDB 10.6+, version 4.
--- Names are VARBINARY, so that they are compared byte by byte. Times are microseconds since the
--- epoch, UTC. {ns} is the namespace. Each statement can be repeated, as MySQL commits each by itself.
+-- poolq's tables, version 4. Names are compared byte by byte. Times are microseconds since the epoch,
+-- UTC. Each statement can be repeated, as MySQL commits each by itself.
 
 -- Jobs that wait or run. `place`: '' ready, 'd' delayed until `due_at`, 'w:<worker>' claimed,
 -- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that limit
@@ -9,95 +8,95 @@
 -- `lasts`: until when a slot is reserved for the job. `deploy`: by which deploy's code its limits were
 -- named when it parked. `expires_at`: when the job expires, if it does.
 -- `ties`: the job's unique key as JSON, or NULL (see jobs/ties.py).
-CREATE TABLE IF NOT EXISTS {ns}_jobs (
-    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    place VARBINARY(1100) NOT NULL DEFAULT '',
-    queue VARBINARY(255) NOT NULL,
+CREATE TABLE IF NOT EXISTS {jobs} (
+    id {id} NOT NULL,
+    place {text:1100} NOT NULL DEFAULT '',
+    queue {text:255} NOT NULL,
     due_at BIGINT NOT NULL,
     request BIGINT NOT NULL DEFAULT 0,
     idx INT NOT NULL DEFAULT 0,
-    admitted TINYINT NOT NULL DEFAULT 0,
+    admitted SMALLINT NOT NULL DEFAULT 0,
     taken BIGINT NOT NULL DEFAULT 0,
     attempt INT NOT NULL DEFAULT 0,
     crashes INT NOT NULL DEFAULT 0,
     failing INT NOT NULL DEFAULT 0,
-    history LONGBLOB NOT NULL,
-    rules BLOB,
-    body LONGBLOB NOT NULL,
+    history {bytes} NOT NULL,
+    rules {bytes},
+    body {bytes} NOT NULL,
     lasts BIGINT NOT NULL DEFAULT 0,
     deploy BIGINT NOT NULL DEFAULT 0,
     expires_at BIGINT,
-    ties BLOB,
+    ties {bytes},
     PRIMARY KEY (id),
     KEY turn (place, queue, due_at, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {table};
 
 -- Failed jobs, with their history. `expires`: how long after a retry the job expires.
-CREATE TABLE IF NOT EXISTS {ns}_failed (
-    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    queue VARBINARY(255) NOT NULL,
+CREATE TABLE IF NOT EXISTS {failed} (
+    id {id} NOT NULL,
+    queue {text:255} NOT NULL,
     at BIGINT NOT NULL,
     attempt INT NOT NULL,
     crashes INT NOT NULL,
     failing INT NOT NULL,
-    history LONGBLOB NOT NULL,
-    body LONGBLOB NOT NULL,
+    history {bytes} NOT NULL,
+    body {bytes} NOT NULL,
     expires BIGINT,
-    ties BLOB,
+    ties {bytes},
     PRIMARY KEY (id),
     KEY newest (at, id),
     KEY newest_of_queue (queue, at, id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {table};
 
 -- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token. `used`: when the queue was
 -- last found in use. `total`: the sum of its counters at that time.
-CREATE TABLE IF NOT EXISTS {ns}_queues (
-    queue VARBINARY(255) NOT NULL,
-    paused TINYINT NOT NULL DEFAULT 0,
-    armed TINYINT NOT NULL DEFAULT 1,
+CREATE TABLE IF NOT EXISTS {queues} (
+    queue {text:255} NOT NULL,
+    paused SMALLINT NOT NULL DEFAULT 0,
+    armed SMALLINT NOT NULL DEFAULT 1,
     seen BIGINT NOT NULL DEFAULT 0,
     used BIGINT NOT NULL DEFAULT 0,
     total BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (queue),
     KEY used (used),
     KEY paused (paused, queue)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
 -- The claims in this answer are the jobs with the same `request`. `deploy`: of which deploy its code is.
 -- `aside`: how often it settled outside its steps.
-CREATE TABLE IF NOT EXISTS {ns}_workers (
-    worker VARBINARY(255) NOT NULL,
-    node VARBINARY(255) NOT NULL,
-    host VARBINARY(255) NOT NULL,
-    pool VARBINARY(255) NOT NULL,
-    boot VARBINARY(255) NOT NULL,
-    pidns VARBINARY(255) NOT NULL,
+CREATE TABLE IF NOT EXISTS {workers} (
+    worker {text:255} NOT NULL,
+    node {text:255} NOT NULL,
+    host {text:255} NOT NULL,
+    pool {text:255} NOT NULL,
+    boot {text:255} NOT NULL,
+    pidns {text:255} NOT NULL,
     pid BIGINT NOT NULL,
     started BIGINT NOT NULL,
     request BIGINT NOT NULL DEFAULT -1,
-    stale LONGBLOB NOT NULL,
+    stale {bytes} NOT NULL,
     deploy BIGINT NOT NULL DEFAULT 0,
     aside BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (worker),
     KEY node (node, worker)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Running pools. `beat` counts their heartbeats.
-CREATE TABLE IF NOT EXISTS {ns}_nodes (
-    node VARBINARY(255) NOT NULL,
+CREATE TABLE IF NOT EXISTS {nodes} (
+    node {text:255} NOT NULL,
     beat BIGINT NOT NULL,
-    info LONGBLOB NOT NULL,
+    info {bytes} NOT NULL,
     PRIMARY KEY (node)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
--- `deploy`: of a gate, by which deploy's code `most` was named.
+-- `deploy`: of a gate, by which deploy's code `most` was named. `used` of a gate: see gates.py.
 -- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
 -- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
 -- certainly neither a hold of the key nor a limit that a person has set.
-CREATE TABLE IF NOT EXISTS {ns}_windows (
-    name VARBINARY(1000) NOT NULL,
+CREATE TABLE IF NOT EXISTS {windows} (
+    name {text:1000} NOT NULL,
     span BIGINT NOT NULL,
     most BIGINT NOT NULL,
     deploy BIGINT NOT NULL DEFAULT 0,
@@ -105,20 +104,20 @@ CREATE TABLE IF NOT EXISTS {ns}_windows (
     used BIGINT NOT NULL,
     ends BIGINT NOT NULL,
     starts BIGINT NOT NULL DEFAULT 0,
-    log LONGBLOB,
-    plain TINYINT NOT NULL DEFAULT 0,
+    log {bytes},
+    plain SMALLINT NOT NULL DEFAULT 0,
     PRIMARY KEY (name, span),
     KEY ends (ends)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Lines of parked jobs, one for each limit and queue. `slot`: when to try the first job again.
 -- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
 -- `deploy`: by which deploy's code `most` was named. Lines of released jobs and of holds have a higher one.
-CREATE TABLE IF NOT EXISTS {ns}_lines (
-    place VARBINARY(1100) NOT NULL,
-    queue VARBINARY(255) NOT NULL,
+CREATE TABLE IF NOT EXISTS {lines} (
+    place {text:1100} NOT NULL,
+    queue {text:255} NOT NULL,
     slot BIGINT NOT NULL,
-    name VARBINARY(1000) NOT NULL,
+    name {text:1000} NOT NULL,
     span BIGINT NOT NULL,
     most BIGINT NOT NULL,
     since BIGINT NOT NULL DEFAULT 0,
@@ -127,7 +126,7 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
     KEY slot (queue, slot),
     KEY since (since, slot),
     KEY deploy (queue, deploy, place)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- How often each event has happened, by worker ('' for recovered workers) and queue.
 -- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
@@ -135,9 +134,9 @@ CREATE TABLE IF NOT EXISTS {ns}_lines (
 -- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting
 -- jobs another one with their key has replaced. `expired`: how many jobs were deleted because they were
 -- too late to be run.
-CREATE TABLE IF NOT EXISTS {ns}_counters (
-    worker VARBINARY(255) NOT NULL,
-    queue VARBINARY(255) NOT NULL,
+CREATE TABLE IF NOT EXISTS {counters} (
+    worker {text:255} NOT NULL,
+    queue {text:255} NOT NULL,
     done BIGINT NOT NULL,
     failed BIGINT NOT NULL,
     retried BIGINT NOT NULL,
@@ -152,86 +151,86 @@ CREATE TABLE IF NOT EXISTS {ns}_counters (
     expired BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (worker, queue),
     KEY queue (queue, worker)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Limits that people have set in place of `most`, by key and window.
-CREATE TABLE IF NOT EXISTS {ns}_overrides (
-    name VARBINARY(1000) NOT NULL,
+CREATE TABLE IF NOT EXISTS {overrides} (
+    name {text:1000} NOT NULL,
     span BIGINT NOT NULL,
     most BIGINT NOT NULL,
     PRIMARY KEY (name, span)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Keys of limits that are held, so that no job starts under them: since when, and until when.
-CREATE TABLE IF NOT EXISTS {ns}_holds (
-    name VARBINARY(1000) NOT NULL,
+CREATE TABLE IF NOT EXISTS {holds} (
+    name {text:1000} NOT NULL,
     start BIGINT NOT NULL,
     ends BIGINT NOT NULL,
     PRIMARY KEY (name)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Which job has a unique key, and when the key ends if it is held for a time (else 0).
-CREATE TABLE IF NOT EXISTS {ns}_unique_keys (
-    name VARBINARY(255) NOT NULL,
-    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+CREATE TABLE IF NOT EXISTS {unique_keys} (
+    name {text:255} NOT NULL,
+    id {id} NOT NULL,
     ends BIGINT NOT NULL,
     PRIMARY KEY (name),
-    KEY ends (ends)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+    KEY ends (ends){where:ends > 0}
+) {clustered};
 
 -- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at it, far in the future
 -- if it is paused or no living node declares it. `declared`: 1 if it comes from code. `job`: the job
 -- of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
 -- `deploy`: of which the code is that has declared it. `hidden`: "<hash>\n<spec>" that it has
 -- declared, while a person has added a schedule of the same name.
-CREATE TABLE IF NOT EXISTS {ns}_schedules (
-    name VARBINARY(255) NOT NULL,
-    hash VARBINARY(64) NOT NULL,
-    declared TINYINT NOT NULL,
-    paused TINYINT NOT NULL,
+CREATE TABLE IF NOT EXISTS {schedules} (
+    name {text:255} NOT NULL,
+    hash {text:64} NOT NULL,
+    declared SMALLINT NOT NULL,
+    paused SMALLINT NOT NULL,
     due BIGINT NOT NULL,
     at BIGINT NOT NULL,
     last BIGINT NOT NULL,
-    job VARBINARY(64) NOT NULL,
+    job {text:64} NOT NULL,
     ticks BIGINT NOT NULL,
     skipped BIGINT NOT NULL,
-    spec LONGBLOB NOT NULL,
+    spec {bytes} NOT NULL,
     deploy BIGINT NOT NULL,
-    hidden LONGBLOB NOT NULL,
+    hidden {bytes} NOT NULL,
     PRIMARY KEY (name),
     KEY at (at, name)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Which schedules the code of each node declares, and of which deploy it is. With an empty name: the
 -- deploy that has begun to declare its schedules, and whether it is `done`.
-CREATE TABLE IF NOT EXISTS {ns}_declared (
-    node VARBINARY(255) NOT NULL,
-    name VARBINARY(255) NOT NULL,
+CREATE TABLE IF NOT EXISTS {declared} (
+    node {text:255} NOT NULL,
+    name {text:255} NOT NULL,
     deploy BIGINT NOT NULL,
-    done TINYINT NOT NULL,
+    done SMALLINT NOT NULL,
     PRIMARY KEY (node, name),
     KEY name (name, node)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
 -- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `number`: from 0,
 -- below the gate's limit. `handed`: how often the slot was handed on. The row of the
 -- windows with this name and GATE_SPAN is the gate's lock.
-CREATE TABLE IF NOT EXISTS {ns}_slots (
-    name VARBINARY(1000) NOT NULL,
+CREATE TABLE IF NOT EXISTS {slots} (
+    name {text:1000} NOT NULL,
     number BIGINT NOT NULL,
-    id CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    place VARBINARY(1100) NOT NULL,
+    id {id} NOT NULL,
+    place {text:1100} NOT NULL,
     request BIGINT NOT NULL,
     idx INT NOT NULL,
     handed BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (name, number)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
 
 -- `deploys`: the last deploy.
-CREATE TABLE IF NOT EXISTS {ns}_schema (
-    one TINYINT NOT NULL DEFAULT 1,
+CREATE TABLE IF NOT EXISTS {schema} (
+    one SMALLINT NOT NULL DEFAULT 1,
     version INT NOT NULL,
     deploys BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (one)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+) {clustered};
