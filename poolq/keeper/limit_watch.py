@@ -13,8 +13,15 @@ import msgspec
 
 from poolq.engines.base import LimitUse
 from poolq.jobs.limits import Gate, HeldKey, Listed, Rule, Window, is_sliding
-from poolq.log.event_wording import limit_words
-from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan, LimitEnded, Note
+from poolq.log.events import (
+    Event,
+    HoldBegan,
+    HoldEnded,
+    LimitBegan,
+    LimitEnded,
+    Note,
+    limit_words,
+)
 from poolq.monitor.limit_status import ObservedLimit, blocks_parked, observed
 from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow
 

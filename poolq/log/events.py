@@ -1,28 +1,86 @@
-"""What happens to jobs, as values. `event_wording.py` words them; a `Log` receives them.
+"""What happens to jobs, as values, each with the words that the log has for it. Events are worded
+here and nowhere else; `formats.py` adds the beginning of a line, or writes JSON.
 
-Durations are in seconds; `attempt` counts from 1.
+`2026-11-25 10:00:00.123 worker 2: done jobs:SendMail 0192… queue=emails attempt=1 in 12.3 ms`
+
+Durations are in seconds; `attempt` counts from 1. A class has its line as a format, WORDS, or as a
+method, `words`, if the line depends on the fields.
 """
 
-from typing import NamedTuple
+import re
+from typing import Any, ClassVar
+
+import msgspec
+
+from poolq.common import units
+from poolq.common.escaping import clean
+
+PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
+#: The fields of events that contain names of jobs, queues and limits.
+NAME_FIELDS = ("job", "id", "queue", "key")
 
 
-class Finished(NamedTuple):
-    """`run()` returned."""
+def _name(kind: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, tag=_name):
+    """`BURST`: what many such events in a row have in common, in words; "" if each is worth its own
+    line."""
+
+    LEVEL: ClassVar[str] = "info"
+    WORDS: ClassVar[str] = ""
+    BURST: ClassVar[str] = ""
+
+    def severity(self) -> str:
+        """Return info, warning or error."""
+        return self.LEVEL
+
+    def words(self) -> str:
+        return self.WORDS.format(self)
+
+    def brief(self) -> str:
+        """Return one short line for a list of events, with the most important words first."""
+        return describe(self).partition("\n")[0].removeprefix(PREFIXES[self.severity()])
+
+
+class Ended(Event, frozen=True):
+    """How a claim ended, and what became of the job."""
 
     job: str
     id: str
     queue: str
+
+
+class _Attempt(Ended, frozen=True):
     attempt: int
+
+    @property
+    def who(self) -> str:
+        return f"{self.job} {self.id} queue={self.queue} attempt={self.attempt}"
+
+
+class _Ran(_Attempt, frozen=True):
     seconds: float
 
+    @property
+    def ran(self) -> str:
+        return f"{self.who} after {span(self.seconds)}"
 
-class Retried(NamedTuple):
+
+class Finished(_Ran, frozen=True):
+    """`run()` returned."""
+
+    def words(self) -> str:
+        where = self.job, self.id, self.queue, self.attempt
+        return "done %s %s queue=%s attempt=%s in %s" % (*where, span(self.seconds))  # noqa: UP031  # faster by a third
+
+
+class Retried(_Attempt, frozen=True):
     """An attempt failed and others remain. `cause`: error, released or timeout."""
 
-    job: str
-    id: str
-    queue: str
-    attempt: int
+    LEVEL = "warning"
+    BURST = "retried {0.job}"
     attempts: int
     seconds: float
     cause: str
@@ -30,105 +88,108 @@ class Retried(NamedTuple):
     delay: float
     traceback: str = ""
 
+    def words(self) -> str:
+        text = f"retried {self.who}/{self.attempts} after {span(self.seconds)}, {_again(self)}"
+        return _with_cause(text, self)
 
-class Failed(NamedTuple):
+    def brief(self) -> str:
+        attempt = f"attempt {self.attempt} of {self.attempts}"
+        return f"retried {self.job}, {attempt}: {self.error}; {self.id}"
+
+
+class Failed(_Ran, frozen=True):
     """A job failed for good. `cause`: the cause of the last entry in the job's history."""
 
-    job: str
-    id: str
-    queue: str
-    attempt: int
-    seconds: float
+    LEVEL = "error"
     cause: str
     error: str
     traceback: str = ""
 
+    def words(self) -> str:
+        return _with_cause(f"failed {self.ran}", self)
 
-class Discarded(NamedTuple):
+
+class Discarded(_Ran, frozen=True):
     """A job ended with an error that does not matter, as its class says. It is deleted."""
 
-    job: str
-    id: str
-    queue: str
-    attempt: int
-    seconds: float
+    WORDS = "discarded {0.ran}: {0.error}"
     error: str
 
 
-class Snoozed(NamedTuple):
+class Snoozed(_Ran, frozen=True):
     """A job has postponed itself, without using an attempt. `snoozes`: how often so far."""
 
-    job: str
-    id: str
-    queue: str
-    attempt: int
-    seconds: float
     delay: float
     snoozes: int
 
+    def words(self) -> str:
+        times = f"snoozed {self.snoozes} times" if self.snoozes > 1 else "snoozed once"
+        return f"snoozed {self.ran}, {_again(self)} ({times} so far)"
 
-class Expired(NamedTuple):
+
+class Expired(_Attempt, frozen=True):
     """A job was too late to be run, and is deleted. `attempt`: how many attempts it had used.
     `late`: for how many seconds it had expired."""
 
-    job: str
-    id: str
-    queue: str
-    attempt: int
     late: float
 
+    def words(self) -> str:
+        return f"expired {self.who}, {span(self.late)} too late to be run"
 
-class Limited(NamedTuple):
+
+class Limited(_Attempt, frozen=True):
     """A rate limit held a job back. `how`: released (which counts as an attempt) or parked. `left`:
     how many attempts remain."""
 
-    job: str
-    id: str
-    queue: str
-    attempt: int
     how: str
     key: str
     wait: float
     left: int = 0
 
+    def words(self) -> str:
+        how_long = f" for {span(self.wait)}" if self.wait else ""  # unknown under `Concurrent`
+        return f"limited {self.who} {self.how} by {self.key}{how_long}"
 
-class Held(NamedTuple):
+
+class Held(_Ran, frozen=True):
     """A job has held the limits of a key for `wait` seconds, and waits for that itself. It used no
     attempt."""
 
-    job: str
-    id: str
-    queue: str
-    attempt: int
-    seconds: float
     key: str
     wait: float
 
+    def words(self) -> str:
+        return f"held {self.ran}: limit key {self.key} is held for {span(self.wait)}"
 
-class Unknown(NamedTuple):
+
+class Unknown(Ended, frozen=True):
     """A job was released without using an attempt, because no module defines it, or because a newer
     version of poolq stored it. `why` says which. The next deploy may make the job known."""
 
-    job: str
-    id: str
-    queue: str
+    LEVEL = "warning"
     delay: float
     why: str = "no module of the application defines it"
 
+    def words(self) -> str:
+        text = f"{self.why}; released for {span(self.delay)} without using an attempt"
+        return f"unknown {self.job} {self.id} queue={self.queue}: {text}"
 
-class Buried(NamedTuple):
+
+class Buried(Ended, frozen=True):
     """A message that cannot be run was moved to the failed jobs."""
 
-    job: str
-    id: str
-    queue: str
+    LEVEL = "error"
+    WORDS = "buried {0.job} {0.id} queue={0.queue}: {0.error}"
     error: str
 
 
-class HookFailed(NamedTuple):
+class HookFailed(Event, frozen=True):
     """`on_success`, `on_failure`, `on_discard` or `on_expired` raised. This does not change the
     job's outcome."""
 
+    LEVEL = "error"
+    WORDS = "{0.hook} of {0.job} {0.id} raised; the outcome stands: {0.error}\n{0.traceback}"
+    BURST = "{0.hook} of {0.job}"
     job: str
     id: str
     hook: str
@@ -136,63 +197,88 @@ class HookFailed(NamedTuple):
     traceback: str
 
 
-class Stale(NamedTuple):
+class Stale(Event, frozen=True):
     """A settlement was refused because the job was cancelled, or given to another worker."""
 
+    LEVEL = "warning"
+    WORDS = (
+        "warning: stale settlement of {0.id} refused: the job was cancelled, or given to another"
+        " worker"
+    )
+    BURST = "stale settlements"
     job: str
     id: str
 
 
-class Returned(NamedTuple):
+class Returned(Event, frozen=True):
     """Prefetched jobs were returned to their queues, because the running one is long."""
 
+    WORDS = "returned {0.jobs} prefetched jobs to their queues: the running job is long"
     jobs: int
 
 
-class Crashed(NamedTuple):
+class _Killed(Event, frozen=True):
+    id: str
+    error: str
+
+
+class Crashed(_Killed, frozen=True):
     """A worker died while it ran a job. The job is back in its queue."""
 
-    id: str
-    error: str
+    LEVEL = "warning"
+    WORDS = "warning: recovered {0.id}, back at the head of its queue: {0.error}"
+    BURST = "recovered jobs"
 
 
-class TimedOut(NamedTuple):
+class TimedOut(_Killed, frozen=True):
     """A worker was killed at its job's deadline. The job used an attempt and is queued again."""
 
-    id: str
-    error: str
+    LEVEL = "warning"
+    WORDS = "warning: recovered {0.id}, which timed out: {0.error}; its attempt is counted"
+    BURST = "recovered jobs"
 
 
-class Cancelled(NamedTuple):
+class Cancelled(_Killed, frozen=True):
     """A person has cancelled a running job, so its worker was killed. The job is deleted."""
 
-    id: str
-    error: str
+    WORDS = "cancelled {0.id}, which was running: {0.error}"
+    BURST = "cancelled running jobs"
 
 
-class LimitBegan(NamedTuple):
-    """A rate limit of `limit` starts in `window` seconds (0: of `limit` jobs at once) begins to
-    hold jobs back. `waiting` is the number of jobs that already wait. This is reported once, not
-    for each job."""
+class _OfLimit(Event, frozen=True):
+    """A rate limit of `limit` starts in `window` seconds (0: of `limit` jobs at once)."""
 
     key: str
     limit: int
     window: float
+
+    def named(self, *, sliding: bool) -> str:
+        return limit_words(self.key, self.limit, self.window, sliding=sliding)
+
+
+class LimitBegan(_OfLimit, frozen=True):
+    """A limit begins to hold jobs back. `waiting` is the number of jobs that already wait. This is
+    reported once, not for each job."""
+
     waiting: int
     sliding: bool = False
 
+    def words(self) -> str:
+        return f"{self.named(sliding=self.sliding)} begins to hold jobs back{_waiting(self)}"
 
-class LimitEnded(NamedTuple):
-    """A rate limit has stopped holding jobs back, which it did for `seconds`."""
 
-    key: str
-    limit: int
-    window: float
+class LimitEnded(_OfLimit, frozen=True):
+    """A limit has stopped holding jobs back, which it did for `seconds`."""
+
     seconds: float
     sliding: bool = False
 
+    def words(self) -> str:
+        limit = self.named(sliding=self.sliding)
+        return f"{limit} no longer holds jobs back, after {span(self.seconds)}"
 
-class HoldBegan(NamedTuple):
+
+class HoldBegan(Event, frozen=True):
     """A job or a person holds the limits of a key, for `seconds` more. `waiting`: how many jobs
     already wait for limits with this key. This is reported once, not for each extension."""
 
@@ -200,25 +286,81 @@ class HoldBegan(NamedTuple):
     seconds: float
     waiting: int
 
+    def words(self) -> str:
+        return f"limit key {self.key} is held for {span(self.seconds)}{_waiting(self)}"
 
-class HoldEnded(NamedTuple):
+
+class HoldEnded(Event, frozen=True):
     """The hold of a key has ended, after `seconds`."""
 
     key: str
     seconds: float
 
+    def words(self) -> str:
+        return f"limit key {self.key} is no longer held, after {span(self.seconds)}"
 
-class Note(NamedTuple):
+
+class Note(Event, frozen=True):
     """Any other event. `level`: info, warning or error."""
 
     level: str
     text: str
 
+    def severity(self) -> str:
+        return self.level
 
-#: Events that report how a claim ended, and what became of the job of a dead worker.
-Ended = (
-    Finished | Retried | Failed | Discarded | Snoozed | Expired | Limited | Held | Unknown | Buried
-)
-Recovery = Crashed | TimedOut | Cancelled
-LimitEvent = LimitBegan | LimitEnded | HoldBegan | HoldEnded
-Event = Ended | HookFailed | Stale | Returned | Recovery | LimitEvent | Note
+    def words(self) -> str:
+        return PREFIXES[self.level] + self.text
+
+
+#: All kinds, by name, such as `hook_failed`. Those with an underscore are only parts of others.
+KINDS: dict[str, type[Event]] = {
+    _name(name): kind
+    for name, kind in list(globals().items())
+    if isinstance(kind, type) and issubclass(kind, Event) and kind not in (Event, Ended)
+    if not name.startswith("_")
+}
+
+
+def describe(event: Event) -> str:
+    """Return the event in words, with its traceback. Escape names, which could end the line."""
+    found = event.words()
+    if found.isprintable():
+        return found
+    names: dict[str, Any] = {
+        one: clean(getattr(event, one)) for one in NAME_FIELDS if hasattr(event, one)
+    }
+    return msgspec.structs.replace(event, **names).words()
+
+
+def limit_words(key: str, limit: int, window: float, *, sliding: bool = False) -> str:
+    """Name a limit with its rule, such as rate limit mail (10 per 1m), or (10 in any 1m) if its
+    window slides. A window of 0 stands for jobs at once."""
+    kind = "rate" if window else "concurrency"
+    return f"{kind} limit {key} ({units.limit_rule(limit, window, sliding=sliding)})"
+
+
+def span(seconds: float) -> str:
+    """Format a duration for a log line: 85 µs, 12.3 ms, 1.50 s, 2 min 5 s."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _again(event: Retried | Snoozed) -> str:
+    return f"again in {span(event.delay)}" if event.delay > 0 else "again at once"
+
+
+def _waiting(event: LimitBegan | HoldBegan) -> str:
+    return f"; {event.waiting} waiting" if event.waiting else ""
+
+
+def _with_cause(text: str, event: Retried | Failed) -> str:
+    line = f"{text} ({event.cause}): {event.error}"
+    return f"{line}\n{event.traceback}" if event.traceback else line

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from logging import LogRecord
 
+from msgspec import structs
+
 from poolq.common.escaping import clean, clean_json, clean_lines, to_json
-from poolq.log.event_wording import NAMES_AND_LEVELS, WORDERS, describe, level
-from poolq.log.events import Event, Finished
+from poolq.log.events import Event, Finished, describe
 
 #: Lines of finished jobs per block, so that a block fits into one write.
 LINES_PER_BLOCK = 24
@@ -29,13 +30,13 @@ class TextFormat:
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
         """Format finished jobs, in blocks of LINES_PER_BLOCK lines, at half the cost of `event`."""
-        lines, worded = [], WORDERS[Finished]
+        lines = []
         known, begin = self._begin
         for when, event in jobs:
             moment = int(when * 1000)
             if moment != known:
                 known, begin = self._begin = moment, self._moment(moment)
-            text = worded(event)
+            text = event.words()
             lines.append(f"{begin} {who}: {text if text.isprintable() else clean(text)}\n")
         return [
             "".join(lines[at : at + LINES_PER_BLOCK]).encode("utf-8", "backslashreplace")
@@ -85,12 +86,12 @@ class JsonFormat:
     def event(self, when: float, who: str, event: Event) -> bytes:
         fields: dict[str, object] = {
             name: round(value, 6) if type(value) is float else value
-            for name, value in zip(event._fields, event, strict=True)
+            for name, value in structs.asdict(event).items()
         }
         if not fields.get("traceback"):
             fields.pop("traceback", None)
-        name, grade = NAMES_AND_LEVELS[type(event)]
-        return self._line(when, who, grade or level(event), name, fields)
+        name = str(event.__struct_config__.tag)
+        return self._line(when, who, event.severity(), name, fields)
 
     def finished(self, who: str, jobs: Iterable[tuple[float, Finished]]) -> list[bytes]:
         return [self.event(when, who, event) for when, event in jobs]

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from poolq.common.names import is_named
-from poolq.log.event_wording import level_of
 
 LEVELS = ("info", "warning", "error")
 _BEGIN = re.compile(
@@ -21,6 +20,12 @@ _BEGIN = re.compile(
     re.DOTALL,
 )
 _ABOUT_JOB = re.compile(r"(?:done|retried|failed|limited|unknown|buried) (\S+) (\S+) queue=")
+#: The first words of all lines whose level is not info. Python's logging writes the last two.
+_FIRST_WORDS = {
+    "retried": "warning", "unknown": "warning", "warning:": "warning", "failed": "error",
+    "buried": "error", "on_success": "error", "on_failure": "error", "on_discard": "error",
+    "on_expired": "error", "error:": "error", "critical:": "error",
+}  # fmt: skip
 _ID_PREFIX = re.compile(r"[0-9a-f]{6,}")
 
 
@@ -96,6 +101,11 @@ def _parsed(shown: str) -> Iterator[LogLine]:
         if not id and (about := _ABOUT_JOB.match(text)):
             name, id = about.groups()
         yield LogLine(match["time"], match["who"], level_of(text), id, name, text, shown)
+
+
+def level_of(text: str) -> str:
+    """Return the level of a line of the log, without its beginning."""
+    return _FIRST_WORDS.get(text.split(" ", 1)[0], "info")
 
 
 def selects(wanted: LineFilter, line: LogLine, names: Mapping[str, str]) -> bool:

@@ -17,8 +17,7 @@ from contextlib import suppress
 from time import time
 
 from poolq.jobs.job import current
-from poolq.log.event_wording import LEVEL_NUMBERS, NAMES_AND_LEVELS, describe, level
-from poolq.log.events import Ended, Event, Finished, LimitBegan, LimitEnded, Note
+from poolq.log.events import Ended, Event, Finished, LimitBegan, LimitEnded, Note, describe
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, end_of_job, frames, output, unread
 
@@ -31,7 +30,6 @@ LINE_BYTES = 128
 #: Every event is also a record of this logger, for handlers of the application. The logger's level
 #: determines which events are logged at all.
 EVENT_LOGGER = logging.getLogger("poolq.events")
-_number = {kind: LEVEL_NUMBERS[level] for kind, (_, level) in NAMES_AND_LEVELS.items() if level}
 #: Routine events that are shown to people. The events of each job would be too many.
 _SHOWN = (Note, LimitBegan, LimitEnded)
 OnEvent = Callable[[float, str, Event], None]
@@ -112,7 +110,7 @@ class Log:
             if self._size > BUFFER_BYTES:
                 self.flush()
             return
-        number = _number.get(type(event)) or LEVEL_NUMBERS[level(event)]
+        number = logging.getLevelNamesMapping()[event.severity().upper()]
         if number > logging.INFO or type(event) in _SHOWN:
             self._on_event(time(), self._who, event)
         if number < EVENT_LOGGER.level:

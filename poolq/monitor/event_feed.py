@@ -6,7 +6,6 @@ from typing import TypeVar
 from msgspec import structs
 
 from poolq.log import events
-from poolq.log.event_wording import brief, in_common, level
 from poolq.log.events import Buried, Failed
 from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events
@@ -148,6 +147,6 @@ def _failure(one: RecordedEvent) -> FailureView | None:
 
 def _event(one: RecordedEvent) -> EventView:
     return EventView(
-        at=one.when, level=level(one.event), who=one.who, text=brief(one.event),
-        burst=in_common(one.event), began=one.when,
+        at=one.when, level=one.event.severity(), who=one.who, text=one.event.brief(),
+        burst=one.event.BURST.format(one.event), began=one.when,
     )  # fmt: skip

@@ -4,18 +4,17 @@ These are warnings, errors and notes; jobs that succeed are only counted. Texts 
 because the log contains them in full, and the engine stores why a job failed.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import msgspec
+from msgspec import structs
 
-from poolq.log.events import Event
+from poolq.log.events import KINDS, Event
 from poolq.scoreboard.shared_text import TextRing
 
 #: How many characters of a text, and of a traceback's end (where the error is), are kept. The first
 #: pair with which the event fits into a slot is used.
 TEXT_LIMITS = ((300, 900), (100, 300), (30, 30))
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in Event.__args__}
-_decoder = msgspec.json.Decoder(tuple[float, str, str, list[Any]])
 
 
 class RecordedEvent(NamedTuple):
@@ -24,6 +23,10 @@ class RecordedEvent(NamedTuple):
     when: float
     who: str
     event: Event
+
+
+_KIND: Any = Union[tuple(KINDS.values())]  # noqa: UP007  # they are known at run time
+_decoder = msgspec.json.Decoder(tuple[float, str, _KIND])
 
 
 class RecentEvents:
@@ -35,17 +38,17 @@ class RecentEvents:
     def add(self, when: float, who: str, event: Event) -> None:
         """Store the event in place of the oldest one."""
         for text, trace in TEXT_LIMITS:
-            fields = [
-                _cut(value, -trace if name == "traceback" else text)
-                for name, value in zip(event._fields, event, strict=True)
-            ]
-            data = msgspec.json.encode((when, who, type(event).__name__, fields))
+            fields = {
+                name: _cut(value, -trace if name == "traceback" else text)
+                for name, value in structs.asdict(event).items()
+            }
+            data = msgspec.json.encode((when, who, structs.replace(event, **fields)))
             if len(data) <= self._ring.capacity:
                 self._ring.add(data)
                 return
 
 
-def _cut(value: object, most: int) -> object:
+def _cut(value: Any, most: int) -> Any:
     """Shorten a text to its first `most` characters, or its last if negative, in valid Unicode."""
     if not isinstance(value, str):
         return value
@@ -56,7 +59,6 @@ def _cut(value: object, most: int) -> object:
 def read(data: bytes) -> RecordedEvent | None:
     """Return the recorded event; None if another version wrote it, or it is incomplete."""
     try:
-        when, who, name, fields = _decoder.decode(data)
-        return RecordedEvent(when, who, _KINDS[name](*fields))
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        return RecordedEvent(*_decoder.decode(data))
+    except (msgspec.MsgspecError, ValueError):
         return None

@@ -206,7 +206,7 @@ class Executor:
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts like an error
             return self._raised(ready, raised, perf_counter() - begun)
         seconds = perf_counter() - begun
-        event = _new(Finished, (ready.message.job, claim.id, claim.queue, tries, seconds))
+        event = Finished(ready.message.job, claim.id, claim.queue, tries, seconds)
         return _new(JobResult, (DONE if ready.gated else ACK, event, None, seconds))
 
     def call_hook(self, ready: ReadyJob, name: str, error: BaseException | None) -> Event | None:

@@ -6,47 +6,19 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
+from msgspec import structs
 
 from poolq import config
 from poolq.errors import ConfigError
 from poolq.log import events, sink
-from poolq.log.event_wording import NAME_FIELDS, NAMES_AND_LEVELS
+from poolq.log.events import KINDS, NAME_FIELDS
 from poolq.log.formats import JsonFormat, TextFormat
+from tests.unit.log.test_events import CASES
 
 WHEN = 1_764_064_800.1239
-AT = ("jobs:Mail", "0192", "emails", 2)
-EVENTS: list[events.Event] = [
-    events.Finished(*AT, 0.0123),
-    events.Retried(*AT, 3, 0.5, "error", "E: no", 10.0, "Trace\n  back"),
-    events.Failed(*AT, 0.5, "limited", "E: no"),
-    events.Discarded(*AT, 0.5, "E: gone"),
-    events.Snoozed(*AT, 0.5, 300.0, 12),
-    events.Expired(*AT, 90.0),
-    events.Limited(*AT, "parked", "mails", 60.5),
-    events.Held(*AT, 0.5, "mail", 30.0),
-    events.Unknown("jobs:Mail", "0192", "emails", 5.0),
-    events.Buried("?", "0192", "emails", "BadMessage"),
-    events.HookFailed("jobs:Mail", "0192", "on_success", "E: no", "Trace"),
-    events.Stale("", "0192"),
-    events.Returned(5),
-    events.Crashed("0192", "killed"),
-    events.TimedOut("0192", "overran"),
-    events.Cancelled("0192", "killed"),
-    events.LimitBegan("mails", 2, 1.0, 172),
-    events.LimitEnded("mails", 2, 1.0, 86.2),
-    events.HoldBegan("mails", 30.0, 3),
-    events.HoldEnded("mails", 86.2),
-    events.Note("error", "no way"),
-]
-
-
-def test_all_events_are_tried_here() -> None:
-    assert (
-        [type(event) for event in EVENTS] == list(NAMES_AND_LEVELS) == list(get_args(events.Event))
-    )
+EVENTS = [event for event, _ in CASES]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
@@ -61,7 +33,7 @@ def test_an_event_is_a_line_in_both_forms(event: events.Event) -> None:
     assert list(found)[:4] == ["time", "level", "who", "event"]
     assert found["time"] == "2025-11-25T10:00:00.123Z"
     assert found["level"] in ("info", "warning", "error")
-    fields = event._asdict()
+    fields = structs.asdict(event)
     if not fields.get("traceback"):
         fields.pop("traceback", None)
     assert fields.items() <= found.items()
@@ -102,7 +74,7 @@ def test_names_forge_no_line_and_steer_no_terminal() -> None:
     blocks: list[bytes] = []
     for event in EVENTS:
         names = {name: EVIL for name in NAME_FIELDS if hasattr(event, name)}
-        evil = event._replace(**names)  # type: ignore[arg-type]
+        evil = structs.replace(event, **names)
         blocks += [TextFormat().event(WHEN, "w", evil), JsonFormat().event(WHEN, "w", evil)]
         if isinstance(evil, events.Finished):
             blocks += TextFormat().finished("w", [(WHEN, evil)])
@@ -195,5 +167,5 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 def test_the_commands_page_names_every_kind_of_line() -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text("utf-8")
-    names = {name for name, _ in NAMES_AND_LEVELS.values()} | {"output", "log"}
+    names = {*KINDS, "output", "log"}
     assert all(f"`{name}`" in text for name in names)

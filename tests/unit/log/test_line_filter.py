@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.log.event_wording import level
 from poolq.log.events import Event, Failed, Finished, Note
 from poolq.log.formats import FORMATS, Format
 from poolq.log.line_filter import LineFilter, parse, selects
-from tests.unit.log.test_event_wording import CASES
+from tests.unit.log.test_events import CASES
 
 WHEN = datetime(2026, 11, 25, 10, 0, 0).timestamp()  # noqa: DTZ001  # local time, like the log's
 MAIL, BILL = "01a2102832f470cda120ecb1246969c1", "01b2102832f470cda120ecb1246969c1"
@@ -68,7 +67,7 @@ def test_a_filter_selects_lines_with_all_that_belongs_to_them(
 @pytest.mark.parametrize(("event", "_line"), CASES, ids=lambda one: type(one).__name__)
 def test_the_level_of_each_event_is_known(form: str, event: Event, _line: str) -> None:
     (found,) = parse(FORMATS[form]().event(WHEN, "worker 1", event))
-    assert found.level == level(event)
+    assert found.level == event.severity()
     assert found.who == "worker 1"
 
 

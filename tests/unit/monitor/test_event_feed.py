@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from poolq.dashboard.panes import PANES
 from poolq.log.events import Note, Retried, Unknown
 from poolq.monitor.event_feed import MAX_JOB_EVENTS, EventFeed
@@ -39,7 +41,7 @@ def test_a_burst_of_one_event_is_one_line() -> None:
     for number in range(20):
         rings[number % 2].add(2.0 + number / 10, f"worker {1 + number % 2}", retried(number))
         if number == 7:
-            rings[0].add(2.71, "worker 1", retried(99)._replace(job="jobs:B"))
+            rings[0].add(2.71, "worker 1", structs.replace(retried(99), job="jobs:B"))
             first = feed.update([]) or feed.events()
     feed.update([])
     found = feed.events()

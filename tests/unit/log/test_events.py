@@ -2,145 +2,120 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
 from poolq.log import events
-from poolq.log.event_wording import describe, level, level_of, span
-from poolq.log.events import (
-    Buried,
-    Cancelled,
-    Crashed,
-    Discarded,
-    Event,
-    Expired,
-    Failed,
-    Finished,
-    Held,
-    HoldBegan,
-    HoldEnded,
-    HookFailed,
-    LimitBegan,
-    Limited,
-    LimitEnded,
-    Note,
-    Retried,
-    Returned,
-    Snoozed,
-    Stale,
-    TimedOut,
-    Unknown,
-)
+from poolq.log.events import Event, describe, span
+from poolq.log.line_filter import level_of
 
 TRACE = 'Traceback (most recent call last):\n  File "jobs.py", line 3\nValueError: no luck\n'
 WHERE = ("jobs:Mail", "0192", "emails")
 CASES: list[tuple[Event, str]] = [
-    (Finished(*WHERE, 2, 0.0123), "done jobs:Mail 0192 queue=emails attempt=2 in 12.3 ms"),
+    (events.Finished(*WHERE, 2, 0.0123), "done jobs:Mail 0192 queue=emails attempt=2 in 12.3 ms"),
     (
-        Retried(*WHERE, 1, 3, 0.5, "error", "ValueError: no luck", 10.0, TRACE),
+        events.Retried(*WHERE, 1, 3, 0.5, "error", "ValueError: no luck", 10.0, TRACE),
         (
             "retried jobs:Mail 0192 queue=emails attempt=1/3 after 500.0 ms, "
             "again in 10.00 s (error): ValueError: no luck"
         ),
     ),
     (
-        Retried(*WHERE, 1, 3, 0.5, "released", "JobReleased: released by hand", 0.0),
+        events.Retried(*WHERE, 1, 3, 0.5, "released", "JobReleased: released by hand", 0.0),
         (
             "retried jobs:Mail 0192 queue=emails attempt=1/3 after 500.0 ms, again at once"
             " (released): JobReleased: released by hand"
         ),
     ),
     (
-        Failed(*WHERE, 3, 1.5, "error", "ValueError: no luck", TRACE),
+        events.Failed(*WHERE, 3, 1.5, "error", "ValueError: no luck", TRACE),
         "failed jobs:Mail 0192 queue=emails attempt=3 after 1.50 s (error): ValueError: no luck",
     ),
     (
-        Discarded(*WHERE, 1, 0.5, "KeyError: gone"),
+        events.Discarded(*WHERE, 1, 0.5, "KeyError: gone"),
         "discarded jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms: KeyError: gone",
     ),
     (
-        Snoozed(*WHERE, 1, 0.5, 300.0, 12),
+        events.Snoozed(*WHERE, 1, 0.5, 300.0, 12),
         (
             "snoozed jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms, again in 5 min 0 s"
             " (snoozed 12 times so far)"
         ),
     ),
     (
-        Expired(*WHERE, 2, 90.0),
+        events.Expired(*WHERE, 2, 90.0),
         "expired jobs:Mail 0192 queue=emails attempt=2, 1 min 30 s too late to be run",
     ),
     (
-        Limited(*WHERE, 1, "parked", "mail", 0.25),
+        events.Limited(*WHERE, 1, "parked", "mail", 0.25),
         "limited jobs:Mail 0192 queue=emails attempt=1 parked by mail for 250.0 ms",
     ),
     (
-        Held(*WHERE, 1, 0.5, "mail", 30.0),
+        events.Held(*WHERE, 1, 0.5, "mail", 30.0),
         (
             "held jobs:Mail 0192 queue=emails attempt=1 after 500.0 ms: limit key mail is held for"
             " 30.00 s"
         ),
     ),
     (
-        Unknown(*WHERE, 5.0),
+        events.Unknown(*WHERE, 5.0),
         (
             "unknown jobs:Mail 0192 queue=emails: no module of the application defines it;"
             " released for 5.00 s without using an attempt"
         ),
     ),
     (
-        Buried(*WHERE, "BadMessage: no JSON"),
+        events.Buried(*WHERE, "BadMessage: no JSON"),
         "buried jobs:Mail 0192 queue=emails: BadMessage: no JSON",
     ),
     (
-        HookFailed("jobs:Mail", "0192", "on_success", "ValueError: no luck", TRACE),
+        events.HookFailed("jobs:Mail", "0192", "on_success", "ValueError: no luck", TRACE),
         "on_success of jobs:Mail 0192 raised; the outcome stands: ValueError: no luck",
     ),
     (
-        Stale("jobs:Mail", "0192"),
+        events.Stale("jobs:Mail", "0192"),
         (
             "warning: stale settlement of 0192 refused: the job was cancelled, or given to another"
             " worker"
         ),
     ),
-    (Returned(7), "returned 7 prefetched jobs to their queues: the running job is long"),
+    (events.Returned(7), "returned 7 prefetched jobs to their queues: the running job is long"),
     (
-        Crashed("0192", "worker 1 (pid 5) died"),
+        events.Crashed("0192", "worker 1 (pid 5) died"),
         "warning: recovered 0192, back at the head of its queue: worker 1 (pid 5) died",
     ),
     (
-        LimitBegan("mails", 2, 1.0, 172),
+        events.LimitBegan("mails", 2, 1.0, 172),
         "rate limit mails (2 per 1s) begins to hold jobs back; 172 waiting",
     ),
     (
-        LimitBegan("mails", 3, 5400.0, 0),
+        events.LimitBegan("mails", 3, 5400.0, 0),
         "rate limit mails (3 per 1h30m) begins to hold jobs back",
     ),
     (
-        LimitBegan("mails", 3, 60.0, 0, sliding=True),
+        events.LimitBegan("mails", 3, 60.0, 0, sliding=True),
         "rate limit mails (3 in any 1m) begins to hold jobs back",
     ),
     (
-        LimitEnded("mails", 3, 60.0, 86.2, sliding=True),
+        events.LimitEnded("mails", 3, 60.0, 86.2, sliding=True),
         "rate limit mails (3 in any 1m) no longer holds jobs back, after 1 min 26 s",
     ),
     (
-        LimitEnded("mails", 2, 1.5, 86.2),
+        events.LimitEnded("mails", 2, 1.5, 86.2),
         "rate limit mails (2 per 1.5s) no longer holds jobs back, after 1 min 26 s",
     ),
-    (HoldBegan("mail", 30.0, 0), "limit key mail is held for 30.00 s"),
-    (HoldBegan("mail", 30.0, 7), "limit key mail is held for 30.00 s; 7 waiting"),
-    (HoldEnded("mail", 90.0), "limit key mail is no longer held, after 1 min 30 s"),
+    (events.HoldBegan("mail", 30.0, 0), "limit key mail is held for 30.00 s"),
+    (events.HoldBegan("mail", 30.0, 7), "limit key mail is held for 30.00 s; 7 waiting"),
+    (events.HoldEnded("mail", 90.0), "limit key mail is no longer held, after 1 min 30 s"),
     (
-        Cancelled("0192", "worker 1 (pid 7) died"),
+        events.Cancelled("0192", "worker 1 (pid 7) died"),
         "cancelled 0192, which was running: worker 1 (pid 7) died",
     ),
     (
-        TimedOut("0192", "overran its 3 s"),
+        events.TimedOut("0192", "overran its 3 s"),
         "warning: recovered 0192, which timed out: overran its 3 s; its attempt is counted",
     ),
-    (Note("info", "SIGTERM: draining"), "SIGTERM: draining"),
-    (Note("error", "no broker"), "error: no broker"),
+    (events.Note("info", "SIGTERM: draining"), "SIGTERM: draining"),
+    (events.Note("error", "no broker"), "error: no broker"),
 ]
 
 
@@ -149,11 +124,11 @@ def test_each_event_is_one_line(event: Event, line: str) -> None:
     first, *further = describe(event).splitlines()
     assert first == line
     assert bool(further) == bool(getattr(event, "traceback", "")), "only a traceback goes on"
-    assert level_of(first) == level(event), "a reader of the log can tell it by the first word"
+    assert level_of(first) == event.severity(), "a reader of the log can tell it by the first word"
 
 
 def test_no_event_is_without_words() -> None:
-    assert {type(event) for event, _ in CASES} == set(get_args(events.Event))
+    assert {type(event) for event, _ in CASES} == set(events.KINDS.values())
 
 
 @pytest.mark.parametrize(
