@@ -39,8 +39,8 @@ PRELOADED = [
     __name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values()),
     *(f"poolq.engines.{name}.engine" for name in ("redis", "mysql", "sqlite")),
     "poolq.cli.pools.early", "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
-    "poolq.dashboard.progress_bar", "poolq.dashboard.loop", "poolq.dashboard.top",
-    "poolq.dashboard.print_once", "poolq.dashboard.exit_summary", "poolq.cli.tables",
+    "poolq.dashboard.loop", "poolq.dashboard.top", "poolq.dashboard.print_once",
+    "poolq.dashboard.exit_summary", "poolq.cli.tables",
     "poolq.control.announcement", "poolq.jobs.function_job", "poolq.jobs.dispatch", "tomllib",
     "difflib", "email.parser",
 ]  # fmt: skip

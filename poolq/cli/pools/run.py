@@ -25,22 +25,19 @@ def run(settings: Config) -> int:
             f"engine ({settings.sources['engine']}): a pool cannot run on {settings.engine}, which"
             " stores no jobs; set --engine or POOLQ_ENGINE to sqlite, redis or database"
         )
-    from poolq.dashboard import dashboard, progress_bar
+    from poolq.dashboard import dashboard
     from poolq.log import sink
     from poolq.log.reporting import set_up
-    from poolq.master.dashboard import DashboardProgram
     from poolq.master.master import run_pool
 
-    show: DashboardProgram | None = None
+    show = None
     if dashboard.has_terminal() and not settings.no_dashboard:
         settings = dashboard.with_log_file(settings)
         show = dashboard.Dashboard(settings)
-    elif progress_bar.wanted(settings):
-        show = progress_bar.ProgressBar(settings)
     sink.check(settings)
     log_size = _size(settings.log_file)
     code = run_pool(settings, set_up(settings.log_format), show)
-    if isinstance(show, dashboard.Dashboard) and code:
+    if show is not None and code:
         from poolq.dashboard.exit_summary import errors
 
         for line in errors(Path(settings.log_file), log_size):
