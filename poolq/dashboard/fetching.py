@@ -23,7 +23,7 @@ def wanted(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
     if state.detail is not None:
         return _of_detail(state.detail, now)
     if state.jobs is not None:
-        return _of_list(state.jobs, state, snapshot, now)
+        return _of_list(state.jobs, state, now)
     return Action("failures") if now >= state.failures.due else None
 
 
@@ -33,13 +33,12 @@ def _of_detail(detail: Detail, now: float) -> Action | None:
     return Action("show", detail.key)
 
 
-def _of_list(jobs: JobList, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
+def _of_list(jobs: JobList, state: ScreenState, now: float) -> Action | None:
     if not state.typing and state.filter != jobs.text:
         jobs.restart(status=jobs.status, text=state.filter)
-    at = JOBS_PANE.position(JOBS_PANE.shown(snapshot, state), state)
-    whole = jobs.to_end or JOBS_PANE.name in state.orders
-    request = jobs.request(at, now, whole=whole)
-    return Action("jobs", jobs.queue or jobs.limit, request=request) if request else None
+    if now < jobs.due:
+        return None
+    return Action("jobs", jobs.queue or jobs.limit, request=jobs.request())
 
 
 def take(state: ScreenState, action: Action, found: object, now: float) -> None:
@@ -48,13 +47,11 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
     if isinstance(found, FoundFailures):
         state.failures.found = found
         state.failures.due = now + rest_after(found.took, FAILURES_INTERVAL)
-    elif isinstance(found, FoundJobs) and jobs is not None and action.request is not None:
-        before = JOBS_PANE.position(JOBS_PANE.listed(state), state)
-        jobs.take(action.request, found, now)
-        _keep_selection(state, before)
-        if jobs.to_end:
-            _select(state, -1)
-            jobs.to_end = jobs.has_more
+    elif isinstance(found, FoundJobs) and jobs is not None:
+        if action.request == jobs.request():  # no answer to an earlier list
+            before = JOBS_PANE.position(JOBS_PANE.listed(state), state)
+            jobs.take(found, now)
+            _keep_selection(state, before)
     elif isinstance(found, FoundDetail) and detail is not None and detail.key == shown_by(action):
         detail.waits, detail.blocks = False, found.blocks
         detail.due = now + rest_after(found.took, DETAIL_INTERVAL)
@@ -85,20 +82,14 @@ def outdate(state: ScreenState) -> None:
     state.outdated = state.fetching
     state.failures.due = 0.0
     if state.jobs is not None:
-        state.jobs.fetched_at = None
+        state.jobs.due = 0.0
     if state.detail is not None:
         state.detail.due = 0.0
 
 
 def _keep_selection(state: ScreenState, before: int) -> None:
-    """If the selected job has left the list, select the one that took its place."""
-    chosen = state.chosen.get(JOBS_PANE.name)
-    if all(one.id != chosen for one in JOBS_PANE.listed(state)):
-        _select(state, before)
-
-
-def _select(state: ScreenState, row: int) -> None:
-    """Select the job in this row of the list, or the last one if there are fewer rows."""
-    listed = JOBS_PANE.listed(state)
-    if listed:
-        state.chosen[JOBS_PANE.name] = listed[min(row, len(listed) - 1)].id
+    """If the selected job has left the list, select the one that took its place in row `before`, or
+    the last one if there are fewer rows."""
+    listed, chosen = JOBS_PANE.listed(state), state.chosen.get(JOBS_PANE.name)
+    if listed and all(one.id != chosen for one in listed):
+        state.chosen[JOBS_PANE.name] = listed[min(before, len(listed) - 1)].id

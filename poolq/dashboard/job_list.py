@@ -5,21 +5,17 @@ the engine stores: what was fetched, and what to fetch next.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from poolq.engines.base import ServerInfo, StoredJob
 from poolq.monitor.snapshot import FailureView, Snapshot
 
-PAGE_SIZE = 100
-LARGE_PAGE_SIZE = 1_000  # for a list that is fetched as a whole
-MAX_JOBS = 5_000  # jobs in a list
+MAX_JOBS = 1_000  # jobs in a list
 MAX_STORED_FAILURES = 200  # the newest ones, which the failures pane shows
 MAX_SCANNED = 50_000  # jobs that a filter searches
-MAX_FILTERED = 5_000  # of these, in one reading
 REFRESH_INTERVAL = 3.0  # seconds between two readings, at least
 IDLE_FACTOR = 50  # the screen rests for at least this many times as long as a reading takes
-MAX_REFRESHED = 1_000  # jobs; a list that is longer, or took several searches, is not read again
 RETRY_INTERVAL = 5.0  # seconds until the next try, if the engine has not answered
 ENDED = "ended"  # the status of a job that is no longer stored
 #: For how many seconds before a reading a failure may be shown that the reading did not contain,
@@ -50,16 +46,6 @@ class JobView(NamedTuple):
         return self._replace(stored=self.stored._replace(status=ENDED))
 
 
-class Position(NamedTuple):
-    """Where a page begins: a place in the order of the statuses, and a cursor of the engine."""
-
-    status: int = 0
-    cursor: str | None = None
-
-
-BEGINNING = Position()
-
-
 def rest_after(took: float, least: float) -> float:
     """Return how many seconds to rest after a reading that took so long."""
     return max(least, IDLE_FACTOR * took)
@@ -77,18 +63,16 @@ class JobsRequest(NamedTuple):
     queue: str = ""
     limit: str = ""
     status: str = ""
-    start: Position = BEGINNING
-    size: int = PAGE_SIZE
     text: str = ""
 
 
 class FoundJobs(NamedTuple):
-    """`next`: where the rest begins, None if there is no more; `scanned`: how many jobs were looked
-    at. `skew`: by how many seconds the engine's clock is ahead of this host's. `took`: how many
-    seconds the reading took."""
+    """The first jobs of a list, and whether these are all; `scanned`: how many jobs were looked at.
+    `skew`: by how many seconds the engine's clock is ahead of this host's. `took`: how many seconds
+    the reading took."""
 
     jobs: list[JobView]
-    next: Position | None
+    all: bool
     scanned: int
     skew: float
     took: float = 0.0
@@ -108,8 +92,8 @@ class FoundFailures(NamedTuple):
 class JobList:
     """A list that is open. `status` is the only status that is listed, "" if all are. `key` is that
     of the row from which it was opened; `outer_filter` is the filter of the panes, which returns
-    when the list is closed. `text` is the filter of the jobs. `fetched_at` is the monotonic time of
-    the last reading from the beginning."""
+    when the list is closed. `text` is the filter of the jobs. `found` is what the last reading
+    found, None before the first one, and `due` the monotonic time of the next one."""
 
     queue: str = ""
     limit: str = ""
@@ -117,57 +101,21 @@ class JobList:
     key: str = ""
     outer_filter: str = ""
     text: str = ""
-    jobs: list[JobView] = field(default_factory=list)
-    next: Position | None = BEGINNING
-    scanned: int = 0
-    skew: float = 0.0
-    fetched_at: float | None = None
-    rest: float = REFRESH_INTERVAL
+    found: FoundJobs | None = None
+    due: float = 0.0
     error: str = ""
-    retry_at: float = 0.0
-    room: int = 20  # rows on the screen
-    to_end: bool = False  # the last job is to be selected, once it is known
-
-    def request(self, at: int, now: float, *, whole: bool = False) -> JobsRequest | None:
-        """Return what to fetch if row `at` is selected, or None if nothing is missing. `whole`:
-        fetch all jobs, not only those that are shown next."""
-        if now < self.retry_at:
-            return None
-        size = len(self.jobs)
-        count = max(PAGE_SIZE, 2 * self.room)
-        again = max(count, min(size, MAX_REFRESHED))
-        first = JobsRequest(self.queue, self.limit, self.status, size=again, text=self.text)
-        if self.fetched_at is None:
-            return first
-        if self.has_more and (whole or at + 2 * self.room >= size):
-            count = min(MAX_JOBS - size, LARGE_PAGE_SIZE) if whole else count
-            return first._replace(start=self.next or BEGINNING, size=count)
-        short = size <= MAX_REFRESHED and self.scanned <= MAX_FILTERED
-        return first if short and now - self.fetched_at >= self.rest else None
 
     @property
-    def has_more(self) -> bool:
-        """Whether more jobs can be fetched."""
-        more = len(self.jobs) < MAX_JOBS and self.scanned < MAX_SCANNED
-        return self.next is not None and more
+    def jobs(self) -> list[JobView]:
+        return self.found.jobs if self.found else []
 
-    def take(self, request: JobsRequest, found: FoundJobs, now: float) -> None:
-        """Add the jobs that were found; those of the first page replace all others."""
-        asked = request.queue, request.limit, request.status, request.text
-        if asked != (self.queue, self.limit, self.status, self.text):
-            return  # an answer to an earlier list
-        if request.start == BEGINNING:
-            if found.next is not None and len(found.jobs) < min(len(self.jobs), request.size):
-                self.fetched_at = (
-                    now  # large jobs: the reading ended before the rows that are known
-                )
-                return
-            self.jobs, self.scanned, self.fetched_at = [], 0, now
-            self.rest = rest_after(found.took, REFRESH_INTERVAL)
-        known = {one.id for one in self.jobs}
-        self.jobs = [*self.jobs, *(one for one in found.jobs if one.id not in known)]
-        self.next, self.skew, self.error = found.next, found.skew, ""
-        self.scanned += found.scanned
+    def request(self) -> JobsRequest:
+        """Return what to fetch."""
+        return JobsRequest(self.queue, self.limit, self.status, self.text)
+
+    def take(self, found: FoundJobs, now: float) -> None:
+        self.found, self.error = found, ""
+        self.due = now + rest_after(found.took, REFRESH_INTERVAL)
 
     def statuses(self) -> tuple[str, ...]:
         """Return the statuses that the list may have, in its order."""
@@ -175,12 +123,10 @@ class JobList:
 
     def restart(self, *, status: str, text: str) -> None:
         """Begin again with another status or filter."""
-        self.status, self.text, self.jobs, self.next = status, text, [], BEGINNING
-        self.fetched_at, self.retry_at, self.scanned = None, 0.0, 0
-        self.to_end = False
+        self.status, self.text, self.found, self.due = status, text, None, 0.0
 
     def fail(self, error: str, now: float) -> None:
-        self.error, self.retry_at = error, now + RETRY_INTERVAL
+        self.error, self.due = error, now + RETRY_INTERVAL
 
 
 def counts(jobs: JobList, snapshot: Snapshot) -> dict[str, int]:

@@ -52,8 +52,6 @@ def press(
         if len(key) == 1 and state.question is None:
             _paste(key, state)
         return None
-    if state.jobs is not None:
-        state.jobs.to_end = False
     if key == "ctrl-z":
         return SUSPEND
     if key == "ctrl-l":
@@ -172,8 +170,6 @@ def _in_rows(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     jobs = state.jobs
     if key in _MOVES:
         selection.move(_step(key, state), state, snapshot)
-        if jobs is not None:
-            jobs.to_end = key in ("end", "G")
     elif key == "enter":
         return _open(state, snapshot)
     elif key in _SORTS:
@@ -222,7 +218,8 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
         return None
     detail = state.detail = Detail(pane_of(state).name, pane_of(state).key(row))
     if isinstance(row, JobView):
-        detail.job, detail.skew = row, state.jobs.skew if state.jobs else 0.0
+        found = state.jobs.found if state.jobs else None
+        detail.job, detail.skew = row, found.skew if found else 0.0
     pid = row.pid if isinstance(row, WorkerView) else 0
     detail.waits = isinstance(row, (FailureView, JobView)) or bool(pid)
     return Action("show", row.id, pid) if detail.waits else None

@@ -9,21 +9,21 @@ import msgspec
 from poolq.common.unreadable import UNREADABLE
 from poolq.dashboard.job_list import (
     LIMIT_STATUSES,
-    MAX_FILTERED,
+    MAX_JOBS,
+    MAX_SCANNED,
     MAX_STORED_FAILURES,
     QUEUE_STATUSES,
     FoundFailures,
     FoundJobs,
     JobsRequest,
     JobView,
-    Position,
 )
 from poolq.engines.base import Engine, StoredJob
 from poolq.jobs.message import entries
 from poolq.monitor import job_history, node_info, tracebacks
 from poolq.monitor.snapshot import FailureView, Progress
 
-PART_SIZE, MAX_PARTS = 50, 100  # jobs of one request, whose bodies may be large, and requests
+PART_SIZE = 50  # jobs of one request, whose bodies may be large
 MAX_BYTES = 4 << 20  # of the bodies that a query reads; a query that reads more returns fewer jobs
 MAX_LINE_CHARS = 500  # of a payload in a row
 MAX_PAYLOAD_CHARS = 10_000  # of a payload in a detail
@@ -41,29 +41,32 @@ class FoundDetail(NamedTuple):
 
 
 def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
-    """Return the next jobs of a list. Looks at a bounded number of jobs. Raises EngineError."""
+    """Return the first jobs of a list. Looks at a bounded number of jobs. Raises EngineError."""
     began, skew = perf_counter(), _skew(engine)
-    all_statuses = LIMIT_STATUSES if request.limit else QUEUE_STATUSES
-    statuses = (request.status,) if request.status else all_statuses
+    statuses = [request.status] if request.status else _statuses(request)
     found: list[JobView] = []
     scanned, size, sought = 0, 0, request.text.casefold()
-    status, cursor = request.start
-    for _ in range(MAX_PARTS):
-        enough = scanned >= MAX_FILTERED if sought else size >= MAX_BYTES
-        if enough or len(found) >= request.size or status == len(statuses):
+    cursor: str | None = None
+    while statuses and len(found) < MAX_JOBS:
+        if scanned >= MAX_SCANNED if sought else size >= MAX_BYTES:
             break
         page = engine.page(
-            statuses[status], request.queue or None, limit=request.limit or None, cursor=cursor,
-            max_count=PART_SIZE if sought else min(PART_SIZE, request.size - len(found)),
+            statuses[0], request.queue or None, limit=request.limit or None, cursor=cursor,
+            max_count=PART_SIZE,
         )  # fmt: skip
         scanned += len(page.jobs)
         size += sum(len(one.body) for one in page.jobs)
         views = map(job_view, page.jobs)
         found += [one for one in views if not sought or sought in _words(one)]
         cursor = page.cursor
-        status += cursor is None
-    following = Position(status, cursor) if status < len(statuses) else None
-    return FoundJobs(found, following, scanned, skew, perf_counter() - began)
+        del statuses[: cursor is None]
+    # A job may change its status between two pages, and so be on both.
+    found = list({one.id: one for one in found}.values())[:MAX_JOBS]
+    return FoundJobs(found, not statuses, scanned, skew, perf_counter() - began)
+
+
+def _statuses(request: JobsRequest) -> list[str]:
+    return list(LIMIT_STATUSES if request.limit else QUEUE_STATUSES)
 
 
 def failures(engine: Engine, before: FoundFailures) -> FoundFailures:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from poolq.dashboard.drawing import table
 from poolq.dashboard.drawing.table import DrawContext
-from poolq.dashboard.job_list import MAX_JOBS, MAX_SCANNED, JobList, counts
+from poolq.dashboard.job_list import JobList, counts
 from poolq.dashboard.panes.jobs import JOBS_PANE, why
 from poolq.dashboard.panes.limits import next_slot
 from poolq.monitor import amounts
@@ -17,13 +17,12 @@ MIN_LINES_FOR_REASON = 5
 
 
 def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[Line]:
-    """Draw at most `height` lines of at most `width` columns. Sets `jobs.room`."""
+    """Draw at most `height` lines of at most `width` columns."""
     theme = context.theme
     title = clean(_title(jobs, context), ascii_only=theme.ascii_only)
     lines = [full_line(title, width, theme.strong, theme.cut)]
-    unknown = jobs.fetched_at is None
+    unknown = jobs.found is None
     reason = _reason(jobs, context, width) if unknown or height >= MIN_LINES_FOR_REASON else []
-    jobs.room = max(1, height - len(lines) - len(reason) - 1)
     focused = context._replace(state=replace(context.state, pane=JOBS_PANE.name))
     if unknown:
         if not reason:
@@ -42,10 +41,8 @@ def _title(jobs: JobList, context: DrawContext) -> str:
     parts.append(_counts_text(jobs, snapshot))
     if jobs.limit:
         parts.append(_next_slot(jobs, context))
-    if jobs.text and jobs.next is not None:
-        parts.append(f"searched {amounts.count(jobs.scanned)}")
-    if jobs.next is not None and (len(jobs.jobs) >= MAX_JOBS or jobs.scanned >= MAX_SCANNED):
-        parts.append("no more are listed")
+    if jobs.text and jobs.found and not jobs.found.all:
+        parts.append(f"searched {amounts.count(jobs.found.scanned)}")
     return "  ".join(filter(None, parts))
 
 
@@ -72,7 +69,7 @@ def _next_slot(jobs: JobList, context: DrawContext) -> str:
 def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
     """Draw the error of the last fetch, or why the selected job waits."""
     theme, state = context.theme, context.state
-    known = "not known" if jobs.fetched_at is None else "not current"
+    known = "not known" if jobs.found is None else "not current"
     text, style = f"{known}: {jobs.error}", theme.bad
     if not context.snapshot.head.reachable:
         text = f"{known}: the broker does not answer"

@@ -38,7 +38,7 @@ class JobsPane(Pane):
 def _not_fetched(context: DrawContext) -> int:
     """Return how many more jobs there are than the list has fetched, if it has no filter."""
     jobs = context.state.jobs
-    if jobs is None or jobs.next is None or jobs.text:
+    if jobs is None or jobs.found is None or jobs.found.all or jobs.text:
         return 0
     found = counts(jobs, context.snapshot)
     total = found[jobs.status] if jobs.status else sum(found.values())
@@ -48,7 +48,7 @@ def _not_fetched(context: DrawContext) -> int:
 def _now(context: DrawContext) -> float:
     """Return the time by the engine's clock."""
     jobs, detail = context.state.jobs, context.state.detail
-    skew = detail.skew if detail else jobs.skew if jobs else 0.0
+    skew = detail.skew if detail else jobs.found.skew if jobs and jobs.found else 0.0
     return context.snapshot.at + skew
 
 

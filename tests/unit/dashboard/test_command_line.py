@@ -9,7 +9,7 @@ from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.command_line import offers
 from poolq.dashboard.commands import COMMANDS, MAX_QUEUES, Mistake, run
-from poolq.dashboard.job_list import JobView
+from poolq.dashboard.job_list import FoundJobs, JobView
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.screen_state import Action, Bulk, Order, Question, ScreenState
 from poolq.engines.base import StoredJob
@@ -253,6 +253,7 @@ def test_tab_offers_the_ids_of_the_jobs_that_are_listed() -> None:
     state = ScreenState(pane="queues")
     press("enter", state, POOL, 0.0)
     assert state.jobs is not None
+    state.jobs.found = FoundJobs([], True, 0, 0.0)
     for id, status in (("1a", "ready"), ("1b", "running"), ("1c", "failed"), ("1d", "parked")):
         stored = StoredJob(id, "billing", status, 0, b"", State())
         state.jobs.jobs.append(JobView(stored, "a:B", "{}", 1, ""))

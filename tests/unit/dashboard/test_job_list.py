@@ -10,21 +10,18 @@ import pytest
 from poolq.dashboard import fetching
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.job_list import (
-    BEGINNING,
-    MAX_JOBS,
     FoundFailures,
     FoundJobs,
     JobList,
     JobsRequest,
     JobView,
-    Position,
     StoredFailures,
     counts,
 )
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.panes.jobs import JOBS_PANE, dispatched_at
 from poolq.dashboard.queries import FoundDetail, job_blocks, job_view
-from poolq.dashboard.screen_state import Action, Detail, ScreenState
+from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, Message, State, encode, entry
 from poolq.monitor import job_history
@@ -62,11 +59,10 @@ def failed(number: int) -> StoredJob:
     return made(number, "failed", queue="billing", state=State(1, 0, 0, entry(DECLINED)))
 
 
-def opened(*jobs: JobView, **more: object) -> ScreenState:
-    """The list of the queue of these jobs, as it is after its first page has come."""
-    found = JobList(queue="emails", key="emails", next=None, fetched_at=0.0, jobs=list(jobs))
-    for name, value in more.items():
-        setattr(found, name, value)
+def opened(*jobs: JobView, skew: float = 0.0, **more: str) -> ScreenState:
+    """The list of the queue of these jobs, as it is after they have come."""
+    found = JobList(**{"queue": "emails", "key": "emails", **more})
+    found.take(FoundJobs(list(jobs), True, len(jobs), skew), 0.0)
     return ScreenState(pane="queues", jobs=found, chosen={"jobs": jobs[0].id} if jobs else {})
 
 
@@ -75,8 +71,8 @@ def shown(state: ScreenState, size: tuple[int, int] = (100, 30), pool: Snapshot 
     return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)
 
 
-def page(jobs: list[JobView], after: Position | None = None) -> FoundJobs:
-    return FoundJobs(jobs, after, len(jobs), 0.0)
+def page(jobs: list[JobView], whole: bool = True) -> FoundJobs:
+    return FoundJobs(jobs, whole, len(jobs), 0.0)
 
 
 # what is fetched
@@ -103,7 +99,7 @@ def test_enter_on_a_limit_lists_what_waits_under_it() -> None:
 
 
 def test_only_one_fetch_is_on_its_way_and_none_while_the_broker_is_gone() -> None:
-    state = opened(fetched_at=None)
+    state = ScreenState(jobs=JobList(queue="emails"))
     gone = msgspec.structs.replace(POOL, head=snapshots.head(reachable=False))
     assert fetching.wanted(state, gone, 0.0) is None
     state.fetching = fetching.wanted(state, POOL, 0.0)
@@ -111,55 +107,8 @@ def test_only_one_fetch_is_on_its_way_and_none_while_the_broker_is_gone() -> Non
     assert fetching.wanted(state, POOL, 0.0) is None
 
 
-def test_the_next_page_is_fetched_before_the_selection_reaches_the_end() -> None:
-    found = JobList(queue="emails", room=20)
-    first = found.request(0, 0.0)
-    assert first == JobsRequest(queue="emails")
-    after = Position(1, "c")
-    found.take(first, page([view(number) for number in range(100)], after), 0.0)
-    assert found.request(0, 0.1) is None
-    more = found.request(60, 0.1)
-    assert more == JobsRequest(queue="emails", start=after)
-    found.take(more, page([view(number) for number in range(99, 180)]), 0.2)
-    assert [one.id for one in found.jobs] == [view(number).id for number in range(180)]
-    assert found.request(179, 0.3) is None
-    again = found.request(179, 60.0)
-    assert again == JobsRequest(queue="emails", size=180)
-    found.take(again, page([view(7)]), 60.1)
-    assert [one.id for one in found.jobs] == [view(7).id]
-
-
-def test_a_list_has_an_end_and_a_long_one_is_not_read_again() -> None:
-    found = JobList(queue="q", fetched_at=0.0, next=Position(1, "c"), jobs=[view(1)] * MAX_JOBS)
-    assert found.request(MAX_JOBS - 1, 1e6) is None
-    assert "no more are listed" in shown(opened(view(1), jobs=found.jobs, next=found.next))
-
-
-def test_a_long_search_is_not_repeated() -> None:
-    found = JobList(queue="emails", text="x")
-    request = found.request(0, 0.0)
-    assert request is not None
-    found.take(request, FoundJobs([], Position(1, "c"), 5_000, 0.0), 0.0)
-    more = found.request(0, 0.1)
-    assert more is not None
-    found.take(more, FoundJobs([view(1)], None, 4_000, 0.0), 0.2)
-    assert found.request(0, 1e6) is None
-
-
-def test_a_reading_that_ends_early_leaves_the_rows_that_are_known() -> None:
-    state = opened(*(view(number) for number in range(120)))
-    assert state.jobs is not None
-    request = state.jobs.request(0, 60.0)
-    assert request is not None
-    state.jobs.take(request, page([view(0)], Position(1, "c")), 60.0)
-    assert len(state.jobs.jobs) == 120
-    assert state.jobs.request(0, 61.0) is None
-    state.jobs.take(request, page([view(0)]), 64.0)
-    assert len(state.jobs.jobs) == 1
-
-
 def test_a_list_that_the_broker_has_not_answered_says_so() -> None:
-    state = opened(fetched_at=None)
+    state = ScreenState(jobs=JobList(queue="emails"))
     assert "fetching the jobs" in shown(state)
     gone = msgspec.structs.replace(POOL, head=snapshots.head(reachable=False))
     assert "not known: the broker does not answer" in shown(state, pool=gone)
@@ -167,53 +116,17 @@ def test_a_list_that_the_broker_has_not_answered_says_so() -> None:
     assert "not current: the broker does not answer" in shown(opened(), pool=gone)
 
 
-def test_end_goes_to_the_last_job_there_is_unless_another_key_is_pressed() -> None:
-    state = opened(*(view(number) for number in range(100)), next=Position(1, "c"))
-    jobs = state.jobs
-    assert jobs is not None
-    press("end", state, POOL, 0.0)
-    assert state.chosen["jobs"] == view(99).id
-    for first, after in ((100, Position(1, "d")), (1100, None)):
-        action = fetching.wanted(state, POOL, 0.0)
-        assert action is not None
-        assert action.request == JobsRequest("emails", start=jobs.next, size=1000)
-        found = [view(number) for number in range(first, first + 1000)]
-        fetching.take(state, action, page(found, after), 0.0)
-        assert state.chosen["jobs"] == found[-1].id
-    assert fetching.wanted(state, POOL, 0.1) is None
-    jobs.next = Position(1, "e")
-    press("home", state, POOL, 0.2)
-    press("end", state, POOL, 0.2)
-    press("k", state, POOL, 0.2)
-    assert not jobs.to_end, "a key has changed where one wants to be"
-    press("end", state, POOL, 0.2)
-    jobs.jobs = [view(1)] * MAX_JOBS
-    assert fetching.wanted(state, POOL, 0.3) is None, "it is as long as it may be"
-
-
-def test_a_list_is_sorted_by_its_columns_and_fetched_as_a_whole_for_that() -> None:
+def test_a_list_is_sorted_by_its_columns() -> None:
     jobs = [view(2, at=AT * 1e6), view(1, "parked"), view(3, at=(AT - 60) * 1e6)]
     tried = jobs[1]._replace(stored=jobs[1].stored._replace(state=State(attempt=2)))
-    state = opened(jobs[0], tried, jobs[2], next=Position(1, "c"))
-    assert state.jobs is not None
-    state.jobs.fetched_at = 0.0
+    state = opened(jobs[0], tried, jobs[2])
 
     def ids() -> list[str]:
         return [one.id for one in JOBS_PANE.listed(state)]
 
-    state.jobs.room = 0
-    state.chosen["jobs"] = jobs[0].id
-    press("S", state, POOL, 0.0)
-    press(":", state, POOL, 0.0)
-    for key in (*"sort due", "enter"):
-        press(key, state, POOL, 0.0)
+    state.orders["jobs"] = Order("DUE", descending=False)
     assert ids() == [view(3).id, view(2).id, view(1).id], "parked ones have no due time"
     assert "DUE▲" in shown(state)
-    action = fetching.wanted(state, POOL, 0.0)
-    assert action is not None
-    assert action.request == JobsRequest("emails", start=Position(1, "c"), size=1000)
-    fetching.take(state, action, page([view(0, at=(AT - 30) * 1e6)]), 0.0)
-    assert ids() == [view(3).id, view(0).id, view(2).id, view(1).id]
     press("s", state, POOL, 0.0)
     assert "TRY▼" in shown(state)
     assert ids()[0] == view(1).id
@@ -227,16 +140,11 @@ def test_a_title_says_how_many_jobs_there_are_beyond_those_that_are_listed() -> 
     state = opened(view(1), view(2))
     assert state.jobs is not None
     total = sum(counts(state.jobs, POOL).values())
-    state.jobs.next = Position(1)
-    assert f"JOBS {len(state.jobs.jobs)} of {total} " in shown(state)
-    state.jobs.next = None
-    assert f"JOBS {len(state.jobs.jobs)} of" not in shown(state)
-
-
-def test_an_answer_to_another_list_is_ignored() -> None:
-    found = JobList(queue="emails")
-    found.take(JobsRequest(queue="billing"), page([view(1)]), 0.0)
-    assert found.jobs == []
+    assert "JOBS 2 of" not in shown(state)
+    state.jobs.found = page([view(1), view(2)], whole=False)
+    assert f"JOBS 2 of {total} " in shown(state)
+    state.filter = state.jobs.text = "ada"
+    assert "searched 2" in shown(state)
 
 
 def test_a_filter_is_asked_of_the_engine_when_it_is_typed() -> None:
@@ -264,7 +172,6 @@ def test_tab_lists_one_status_after_the_other_that_has_jobs() -> None:
         action = fetching.wanted(state, POOL, 0.1)
         assert action is not None
         assert action.request is not None
-        assert action.request.start == BEGINNING
         seen.append(action.request.status)
     assert seen == ["running", "parked", "delayed", "", "running", ""], "none is ready or failed"
     press("shift-tab", state, POOL, 0.0)
@@ -283,6 +190,9 @@ def test_if_the_selected_job_has_gone_the_next_one_is_selected() -> None:
     action = Action("jobs", "emails", request=JobsRequest(queue="emails"))
     fetching.take(state, action, page([view(1), view(3), view(4)]), 1.0)
     assert state.chosen["jobs"] == view(3).id
+    other = Action("jobs", "billing", request=JobsRequest(queue="billing"))
+    fetching.take(state, other, page([view(9)]), 2.0)
+    assert state.chosen["jobs"] == view(3).id, "an answer to another list is ignored"
     fetching.take(state, action, page([view(4)]), 2.0)
     assert state.chosen["jobs"] == view(4).id
 
@@ -391,7 +301,7 @@ def test_a_read_only_screen_may_browse_but_not_act(key: str) -> None:
     state = ScreenState(pane="queues", read_only=True)
     press("enter", state, POOL, 0.0)
     assert state.jobs is not None
-    state.jobs.jobs = [job_view(failed(1))]
+    state.jobs.take(page([job_view(failed(1))]), 0.0)
     assert press(key, state, POOL, 0.0) is None
     assert state.question is None
 

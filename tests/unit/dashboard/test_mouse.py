@@ -6,7 +6,7 @@ import pytest
 
 from poolq.dashboard.drawing import frame, targets
 from poolq.dashboard.drawing.targets import Target
-from poolq.dashboard.job_list import JobView
+from poolq.dashboard.job_list import FoundJobs, JobView
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.key_parser import mouse, parse, split_incomplete
 from poolq.dashboard.panes import PANES
@@ -131,7 +131,8 @@ def test_a_click_in_a_list_of_jobs_stays_in_it() -> None:
     press("enter", state, POOL, 0.0)
     assert state.jobs is not None
     job = StoredJob("0192f3", "billing", "ready", 0, b"", State())
-    state.jobs.jobs = [JobView(job._replace(id=id), "a:B", "{}", 1, "") for id in ("1", "2", "3")]
+    jobs = [JobView(job._replace(id=id), "a:B", "{}", 1, "") for id in ("1", "2", "3")]
+    state.jobs.found = FoundJobs(jobs, True, 3, 0.0)
     target = Target("jobs", "2")
     assert press("click", state, POOL, 0.0, target) is None
     assert state.chosen["jobs"] == "2"
@@ -143,7 +144,7 @@ def test_a_click_in_a_list_of_jobs_stays_in_it() -> None:
     assert state.pane == "queues"
     press("X", state, POOL, 0.0)
     assert press("y", state, POOL, 0.0) == Action("cancel", "3")
-    state.jobs.jobs[2] = state.jobs.jobs[2]._replace(stored=job._replace(id="3", status="running"))
+    jobs[2] = jobs[2]._replace(stored=job._replace(id="3", status="running"))
     press("X", state, POOL, 0.0)
     assert press("y", state, POOL, 0.0) == Action("cancel", "3")
     press("k", state, POOL, 0.0)

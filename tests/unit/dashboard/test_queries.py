@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from poolq.dashboard import queries
-from poolq.dashboard.job_list import BEGINNING, FoundFailures, JobsRequest, Position
+from poolq.dashboard.job_list import FoundFailures, JobsRequest
 from poolq.engines.base import Engine, JobPage
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
@@ -33,43 +33,38 @@ def push(engine: Engine, count: int, queue: str = "mails", delay: int = 0) -> li
     return [one.id for one in pushes]
 
 
-def test_a_list_goes_through_all_statuses_page_by_page(engine: Engine) -> None:
+def test_a_list_goes_through_all_statuses_in_small_parts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "PART_SIZE", 2)
     delayed = push(engine, 3, delay=3_600_000_000)
     ready = push(engine, 5)
     push(engine, 2, queue="other")
-    request = JobsRequest(queue="mails", size=3)
-    seen, pages = [], 0
-    while request.start is not None:
-        found = queries.jobs(engine, request)
-        assert len(found.jobs) <= 3
-        assert abs(found.skew) < 5
-        seen += found.jobs
-        pages += 1
-        if found.next is None:
-            break
-        request = request._replace(start=found.next)
-    assert [one.id for one in seen] == ready + delayed
-    assert [one.stored.status for one in seen] == ["ready"] * 5 + ["delayed"] * 3
-    assert seen[0].payload == '{"to":"user0"}'
-    assert pages in (3, 4)
+    found = queries.jobs(engine, JobsRequest(queue="mails"))
+    assert [one.id for one in found.jobs] == ready + delayed
+    assert [one.stored.status for one in found.jobs] == ["ready"] * 5 + ["delayed"] * 3
+    assert (found.jobs[0].payload, found.all, found.scanned) == ('{"to":"user0"}', True, 8)
+    assert abs(found.skew) < 5
     only = queries.jobs(engine, JobsRequest(queue="mails", status="delayed"))
-    assert [one.id for one in only.jobs] == delayed
-    assert only.next is None
+    assert ([one.id for one in only.jobs], only.all) == (delayed, True)
 
 
-def test_a_filter_searches_payloads_and_looks_at_a_bounded_number(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = push(engine, 40)
-    monkeypatch.setattr(queries, "PART_SIZE", 10)
-    monkeypatch.setattr(queries, "MAX_FILTERED", 20)
-    first = queries.jobs(engine, JobsRequest(queue="mails", text="USER3"))
-    assert [one.id for one in first.jobs] == [ids[3]]
-    assert first.scanned == 20
-    assert first.next is not None
-    assert first.next > Position(0, "")
-    rest = queries.jobs(engine, JobsRequest(queue="mails", text="USER3", start=first.next))
-    assert [one.id for one in rest.jobs] == [ids[3 * 10 + number] for number in range(10)]
+@pytest.mark.parametrize(
+    ("bound", "most", "text", "found"),
+    [("MAX_JOBS", 5, "", [0, 1, 2, 3, 4]), ("MAX_SCANNED", 4, "USER", [0, 1, 2, 3]),
+     ("MAX_SCANNED", 4, "user7", []), ("MAX_BYTES", 100, "", [0, 1]),
+     ("MAX_BYTES", 100, "USER7", [7])],
+)  # fmt: skip
+def test_a_list_and_a_search_have_an_end(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, text: str,
+    found: list[int],
+) -> None:  # fmt: skip
+    ids = push(engine, 9)
+    monkeypatch.setattr(queries, "PART_SIZE", 2)
+    monkeypatch.setattr(queries, bound, most)
+    listed = queries.jobs(engine, JobsRequest(queue="mails", text=text))
+    assert [one.id for one in listed.jobs] == [ids[number] for number in found]
+    assert listed.all == (found == [7])
 
 
 def test_stored_failures_are_read_in_full_only_if_there_are_new_ones(
@@ -98,17 +93,6 @@ def test_stored_failures_are_read_in_full_only_if_there_are_new_ones(
     assert reads[4:] == [True, False]
 
 
-def test_a_list_of_large_jobs_is_read_in_smaller_pages(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    push(engine, 9)
-    monkeypatch.setattr(queries, "PART_SIZE", 2)
-    monkeypatch.setattr(queries, "MAX_BYTES", 100)
-    found = queries.jobs(engine, JobsRequest(queue="mails"))
-    assert len(found.jobs) == 2
-    assert found.next is not None
-
-
 def test_what_a_job_on_another_host_reports_is_read_while_it_runs(engine: Engine) -> None:
     (id,) = push(engine, 1)
     process = ("boot", "ns", 1, 2)
@@ -131,4 +115,4 @@ def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:
         None,
         {"job": job_history.ENDED},
     )
-    assert queries.jobs(engine, JobsRequest(queue="mails", start=BEGINNING)).jobs == []
+    assert queries.jobs(engine, JobsRequest(queue="mails")).jobs == []
