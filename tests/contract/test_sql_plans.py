@@ -97,8 +97,8 @@ HOT = {
     "jobs of a page": Query(paging.JOBS_BY_ID, (["a", "b"],)),
     "ids": Query(paging.IDS, ("ab", "ab~", 10)),
     "failed ids": Query(paging.FAILED_IDS, ("ab", "ab~", 10)),
-    "jobs to purge": Query(admin.FIRST_WAITING, ("", "q", 0)),
-    "a purge": Query(admin.PURGE, ("", "q", 5, 6, "a", "b")),
+    "jobs to purge": Query(admin.READY_JOBS, ("q", 0)),
+    "parked jobs to purge": Query(admin.JOBS_IN_LINES, ("q", 0)),
     "find": Query(admin.FIND_JOB, ("a",)),
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())

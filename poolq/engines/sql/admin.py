@@ -1,7 +1,7 @@
 """Administration of jobs: find, list, retry, forget, cancel, move and purge."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,13 +19,7 @@ from poolq.engines.sql.location import (
     limit_at,
     worker_at,
 )
-from poolq.engines.sql.parking import (
-    DELETE_LINE,
-    HAS_JOBS,
-    LOCK_LINE,
-    OPEN_RELEASED_LINE,
-    close_if_empty,
-)
+from poolq.engines.sql.parking import DELETE_LINE, HAS_JOBS, LOCK_LINE, OPEN_RELEASED_LINE
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
 from poolq.engines.sql.settling import DELETE_JOBS
 from poolq.engines.sql.wakeups import ADD_QUEUE, arm
@@ -37,8 +31,6 @@ MAX_CHANGED = 5000
 LOCK_ATTEMPTS = 3
 #: Stands for the head of a queue, before all due times.
 HEAD = -(2**63)
-#: How many lines one transaction of a purge locks.
-MAX_PURGED_LINES = 100
 
 STATE_COLUMNS = "body, attempt, crashes, failing, history, ties"
 SELECT_JOB = (
@@ -51,16 +43,12 @@ MOVE_JOBS = "UPDATE {jobs} SET queue = ?, lasts = 0 WHERE id IN {list}"
 MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '', lasts = 0, rules = NULL
     WHERE id IN {list}"""
 LINES_LIMIT = "SELECT name, span, most FROM {lines} WHERE place = ? AND queue = ?"
-FIRST_WAITING = f"""SELECT due_at, id FROM {{jobs}} {{turn}} WHERE place = ? AND queue = ?
+READY_JOBS = f"""SELECT id, due_at FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ?
     AND due_at >= ? ORDER BY due_at, id LIMIT {MAX_CHANGED}"""
-BOUNDS = f"SELECT MIN(due_at), MAX(due_at), MIN(id), MAX(id) FROM ({FIRST_WAITING}) found"
-#: The bounds of the ids are for InnoDB, which deletes by the primary key in half the time.
-IN_BOUNDS = """WHERE place = ? AND queue = ? AND due_at >= ? AND due_at <= ?
-    AND id >= ? AND id <= ?"""
-PURGE = f"DELETE FROM {{jobs}} {IN_BOUNDS} AND ties IS NULL"
-TIED_IN_BOUNDS = f"SELECT id, ties FROM {{jobs}} {IN_BOUNDS} AND ties IS NOT NULL {{lock}}"
-LOCK_SOME_LINES = f"""SELECT place FROM {{lines}} WHERE queue = ? ORDER BY place
-    LIMIT {MAX_PURGED_LINES} {{lock}}"""
+DELAYED_JOBS = READY_JOBS.replace("place = ''", "place = 'd'")
+JOBS_IN_LINES = f"""SELECT j.id, 0 FROM {{lines}} l
+    JOIN {{jobs}} j {{turn}} ON j.place = l.place AND j.queue = l.queue
+    WHERE l.queue = ? AND j.due_at >= ? LIMIT {MAX_CHANGED}"""
 
 SELECT_FAILED = f"SELECT id, queue, at, {STATE_COLUMNS} FROM {{failed}} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
@@ -73,10 +61,6 @@ REPLACE_EXPIRES = "UPDATE {failed} SET expires = ? WHERE id = ?"
 REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
 MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id IN {list}"
 QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
-
-#: Deletes some jobs. Returns how many, and what the next one needs to know.
-Purge = Callable[[Transaction], tuple[int, int]]
-
 
 def find(session: Session, id_: str) -> StoredJob | None:
     find_job = Query(FIND_JOB, (id_,))
@@ -113,21 +97,18 @@ class Location(NamedTuple):
     ties: object = None
 
 
-def cancel(tx: Transaction, ids: Sequence[str]) -> list[str]:
-    """Delete waiting jobs. Returns the ids that were found."""
+def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> list[str]:
+    """Delete waiting jobs, if they are in this queue (None: any). Returns the ids that were
+    found. They are counted last, because that locks the counters."""
     there = lock_waiting(tx, ids)
+    there = {id_: at for id_, at in there.items() if queue in (None, at.queue)}
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
     close_empty(tx, there.values())
     ties.free(tx, [(at.ties, id_) for id_, at in there.items()])
-    _count_cancelled(tx, Counter([at.queue for at in there.values()]))
-    return _in_order(ids, there)
-
-
-def _count_cancelled(tx: Transaction, counts: Mapping[str, int]) -> None:
-    """Count cancelled jobs by queue. This comes last, because it locks the counters."""
     increments = CounterIncrements()
-    increments.add_many({queue: many for queue, many in counts.items() if many}, "cancelled")
+    increments.add_many(Counter([at.queue for at in there.values()]), "cancelled")
     tx.at_end(*increments.queries())
+    return _in_order(ids, there)
 
 
 def move(tx: Transaction, ids: Sequence[str], queue: str) -> list[str]:
@@ -211,57 +192,22 @@ def close_empty(tx: Transaction, left: Iterable[Location]) -> None:
     tx.later(*(Query(DELETE_LINE, line) for line in empty))
 
 
-def purge_lines(tx: Transaction, queue: str) -> tuple[int, bool]:
-    """Delete some of the queue's parked and released jobs, and their lines. Returns how many jobs
-    were deleted, and whether there may be more."""
-    gone = 0
-    lines = tx.run(Query(LOCK_SOME_LINES, (queue,)))[0].rows
-    for (place,) in lines:
-        some, _ = _purge_some(tx, place, queue)
-        gone += some
-        close_if_empty(tx, place, queue)
-        if gone >= MAX_CHANGED:
-            break
-    _count_cancelled(tx, {queue: gone})
-    return gone, gone >= MAX_CHANGED or len(lines) == MAX_PURGED_LINES
-
-
-def purge_some(tx: Transaction, place: str, queue: str, since: int) -> tuple[int, int]:
-    """Delete the first jobs of a queue that are in this place and due at the time `since` or later.
-    Returns how many jobs were deleted, and when the last one was due. InnoDB keeps deleted jobs in
-    the index for a while, so each search that began at the head would skip all of them again."""
-    gone, last = _purge_some(tx, place, queue, since)
-    _count_cancelled(tx, {queue: gone})
-    return gone, last
-
-
-def _purge_some(tx: Transaction, place: str, queue: str, since: int = HEAD) -> tuple[int, int]:
-    """Purge without counting the jobs."""
-    (found,) = tx.run(Query(BOUNDS, (place, queue, since)))
-    first, last, *ids = found.rows[0]
-    if first is None:
-        return 0, since
-    bounds = place, queue, first, last, *ids
-    tied, purged = tx.run(Query(TIED_IN_BOUNDS, bounds), Query(PURGE, bounds))
-    tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks([id_ for id_, _ in tied.rows])))
-    ties.free(tx, [(stored, to_text(id_)) for id_, stored in tied.rows])
-    return purged.changed + len(tied.rows), number(last)
-
-
-def purges(change: Callable[[Purge], tuple[int, int]], queue: str) -> Iterator[int]:
-    """Delete the waiting jobs of a queue by transactions that `change` carries out. Yields after
-    each one how many it deleted."""
-    more = 1
-    while more:
-        gone, more = change(partial(purge_lines, queue=queue))
-        yield gone
-    for place in (QUEUED, DELAYED):
-        since, gone = HEAD, 1
-        while gone or since > HEAD:
-            if not gone:
-                since = HEAD  # jobs may have come back to the head in the meantime
-            gone, since = change(partial(purge_some, place=place, queue=queue, since=since))
-            yield gone
+def purge(session: Session, queue: str) -> Iterator[int]:
+    """Cancel the jobs that wait in a queue, first those in lines. Yields after each transaction how
+    many it has cancelled. InnoDB keeps deleted jobs in the index for a while, so each search that
+    began at the head would skip all of them again."""
+    for sql in (JOBS_IN_LINES, READY_JOBS, DELAYED_JOBS):
+        since = HEAD
+        while True:
+            rows = session.read(Query(sql, (queue, since)))[0].rows
+            work = partial(cancel, ids=[to_text(id_) for id_, _ in rows], queue=queue)
+            gone = len(session.transact(work)) if rows else 0
+            if gone:
+                yield gone
+            elif since == HEAD:
+                break
+            # Jobs may have come back to the head in the meantime.
+            since = number(rows[-1][1]) if gone else HEAD
 
 
 def stored_failed(row: Row) -> StoredJob:

@@ -306,7 +306,7 @@ class SQLEngine(Engine):
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
         gone = 0
-        for some in admin.purges(self._change, queue):
+        for some in admin.purge(self.session, queue):
             gone += some
             if progress is not None:
                 progress(gone)
