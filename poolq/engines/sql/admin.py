@@ -62,6 +62,7 @@ REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
 MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id IN {list}"
 QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
 
+
 def find(session: Session, id_: str) -> StoredJob | None:
     find_job = Query(FIND_JOB, (id_,))
     # A failed job that is retried meanwhile is neither where the first nor where the second looks.

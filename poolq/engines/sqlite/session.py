@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count, repeat
 from operator import attrgetter
-from time import monotonic, time_ns
+from time import monotonic
 from typing import TypeVar
 
 import msgspec
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
-from poolq.engines.sql.location import QUEUED
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -116,7 +115,6 @@ class SQLiteSession(Session):
         self.texts = texts
         self.known_queues: set[str] = set()
         self._insert = texts[INSERT_JOB]
-        self._insert_plain = texts[INSERT_PLAIN]
         self._insert_unique = texts[INSERT_UNIQUE]
         self._has_view = False  # and so is prepared for INSERT_UNIQUE
         self._schema = schema
@@ -283,20 +281,16 @@ class SQLiteSession(Session):
 
     def _store_one(self, raw: sqlite3.Connection, push: Push) -> None:
         """Store a job with one statement that is its own transaction."""
-        id_, queue, body, delay, at, expires, unique, _ = push
-        if queue not in self.known_queues:
-            self._add_queues(raw, {queue})
+        if push.queue not in self.known_queues:
+            self._add_queues(raw, {push.queue})
         if self._writing:
             self._refuse_reentry()
-        stamp = time_ns() // 1000
-        insert: str = self._insert_plain
-        row: tuple[object, ...] = id_, QUEUED, stamp, queue, body
-        if unique is not None:
+        stamp = clock()
+        insert, row = self._insert, job_row(stamp, push)
+        if push.unique is not None:
             self._make_view(raw)
-            key, _, ends = key_row(stamp, id_, unique)
-            insert, row = self._insert_unique, (*job_row(stamp, push), key, ends)
-        elif delay or at or expires:
-            insert, row = self._insert, job_row(stamp, push)
+            key, _, ends = key_row(stamp, push.id, push.unique)
+            insert, row = self._insert_unique, (*row, key, ends)
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = raw.cursor()
