@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import NO_JOB, KillReason, Phase, RunningJob
+from poolq.system import identity
 from poolq.system.kill import kill_group, send
 
 STOP_TIMEOUT = 0.5  # seconds; on an idle machine, a process stops within microseconds
@@ -104,14 +105,7 @@ def _stop(pid: int) -> bool:
     """Stop a process, and wait until it runs none of its code. Return False if it still might."""
     send(pid, signal.SIGSTOP)
     deadline = monotonic() + STOP_TIMEOUT
-    while not (still := _is_still(pid)) and monotonic() < deadline:
+    while not (still := identity.state(pid) in _STILL) and monotonic() < deadline:
         signal.sigtimedwait([], _PAUSE)
     return still
 
-
-def _is_still(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return True
-    return stat[stat.rindex(b")") + 2 :][:1] in _STILL

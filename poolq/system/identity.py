@@ -5,6 +5,7 @@ import pwd
 import secrets
 import socket
 import struct
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,57 +21,45 @@ def node_id() -> str:
 
 @cache
 def boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # not Linux
-        import psutil  # slow
-
-        return f"{socket.gethostname()}@{psutil.boot_time():.0f}"
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def pid_namespace() -> str:
-    """Return the namespace in which this process's pid is valid; "" if the system has none."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
+    """Return the namespace in which this process's pid is valid."""
+    return str(Path("/proc/self/ns/pid").readlink())
 
 
 def start_time(pid: int) -> int | None:
     """Return when the process started, in clock ticks since boot; None if it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return _started_elsewhere(pid) if not Path("/proc/self/stat").exists() else None
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in b"ZX" else int(fields[19])
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in b"ZX" else int(fields[19])
 
 
 def pids() -> list[int]:
     """Return the pids of all processes that this one may see."""
-    if Path("/proc/self/stat").exists():
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # names
-    import psutil  # slow
-
-    return psutil.pids()
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # names
 
 
 def is_runnable(pid: int) -> bool:
     """Return whether the process runs, or would run if it had a processor."""
+    return state(pid) == b"R"
+
+
+def state(pid: int) -> bytes:
+    """Return the state of a process as the kernel's letter; X if it has ended."""
+    with suppress(OSError):
+        if fields := _stat(pid):
+            return fields[0]
+    return b"X"
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """Return what the kernel says of a process, from its state on; None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-    return stat[stat.rindex(b")") + 2 :][:1] == b"R"
-
-
-def _started_elsewhere(pid: int) -> int | None:
-    import psutil  # slow
-
-    try:
-        return int(psutil.Process(pid).create_time() * 100)
-    except psutil.Error:
+    except (FileNotFoundError, ProcessLookupError):
         return None
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def resident_memory(pid: int) -> int:
@@ -89,12 +78,10 @@ def resident_memory(pid: int) -> int:
 
 def cpu_ticks(pid: int) -> int:
     """Return the processor time that the process has used, in clock ticks; 0 if it has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    user, system = stat[stat.rindex(b")") + 2 :].split()[11:13]
-    return int(user) + int(system)
+    with suppress(OSError):
+        if fields := _stat(pid):
+            return int(fields[11]) + int(fields[12])
+    return 0
 
 
 @cache
