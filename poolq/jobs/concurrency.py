@@ -12,9 +12,10 @@ from dataclasses import field as data_field
 from functools import partial
 from typing import Any
 
+from poolq.common import checks
 from poolq.common.escaping import shown
 from poolq.errors import LimitError
-from poolq.jobs.limits import Declared, Gate, check_count, check_key
+from poolq.jobs.limits import MAX_LIMIT, Declared, Gate, check_key
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -34,10 +35,13 @@ class Concurrent(Declared):
     def __init__(self, limit: int, *, key: str | None = None, by: str | Sequence[str] = ()) -> None:
         if by and key is not None:
             raise LimitError("Concurrent: give key, a text, or by, payload fields, not both")
+        given = "".join(f", {name}={shown(it)}" for name, it in (("key", key), ("by", by)) if it)
+        what = f"Concurrent(…{given}): limit"
         fill = partial(object.__setattr__, self)
-        fill("limit", _number(limit, key, by))
+        fill("limit", checks.whole(limit, what, MAX_LIMIT, LimitError))
         fill("key", None if key is None else check_key(key))
-        fill("by", _fields((by,) if isinstance(by, str) and by else by))
+        by = (by,) if isinstance(by, str) and by else by
+        fill("by", checks.payload_fields(by, "Concurrent", LimitError))
         fill("parks", False)
 
     def __repr__(self) -> str:  # as it is written
@@ -63,24 +67,3 @@ class Concurrent(Declared):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Concurrent, key=self.key, by=self.by), (self.limit,)
-
-
-def _fields(by: object) -> tuple[str, ...]:
-    if not isinstance(by, (tuple, list)):
-        raise LimitError(
-            f"by of Concurrent is {shown(by)}; write the name of a payload field as text"
-        )
-    for field in by:
-        if not isinstance(field, str) or not field:
-            raise LimitError(
-                f"Concurrent: {shown(field)} is no payload field; write its name as text"
-            )
-    if len(set(by)) < len(by):
-        raise LimitError(f"Concurrent: a field is named twice: {shown(', '.join(by))}")
-    return tuple(by)
-
-
-def _number(value: object, key: object, by: object) -> int:
-    given = "" if key is None else f", key={shown(key)}"
-    given += f", by={shown(by)}" if by else ""
-    return check_count(value, f"Concurrent({shown(value)}{given}): the jobs that may run at once")

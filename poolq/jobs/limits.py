@@ -13,11 +13,11 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
-from poolq.common import date_parser
+from poolq.common import checks, date_parser
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.common.escaping import shown
 from poolq.common.lengths import MAX_KEY_BYTES
-from poolq.errors import CostError, LimitError
+from poolq.errors import CostError, LimitError, OptionError
 
 OnLimit = Literal["release", "park"]
 #: The units of a window, each with its length in microseconds.
@@ -129,7 +129,8 @@ class Window(NamedTuple):
     used: int
 
 
-#: The starts in a sliding window, oldest first: when, and as how many starts each one counts.
+#: The starts that count in a window, oldest first: when, and as how many starts each one counts. In
+#: a fixed window, all count from the first one's time.
 StartLog = Sequence[tuple[int, int]]
 
 
@@ -185,8 +186,8 @@ class Limit(Declared):
             limit=_limit(limit, sliding),
             window=_window(spans),
             key=None if key is None else check_key(key),
-            jitter=_jitter(jitter),
-            on_limit=_on_limit(on_limit),
+            jitter=float(checks.number(jitter, "jitter", error=LimitError)),
+            on_limit=None if on_limit is None else read_on_limit(on_limit, "on_limit", LimitError),
             cost=_cost(cost, limit),
         )
 
@@ -244,7 +245,7 @@ def _counter(rule: Asked) -> _Counter:
 
 
 def _shared_counter(limits: Sequence[Declared], counters: Sequence[_Counter]) -> LimitError:
-    at = next(at for at, one in enumerate(counters) if counters.count(one) > 1)
+    at = next(at for at, counter in enumerate(counters) if counters.count(counter) > 1)
     key, length = counters[at]
     window = "" if length is None else f" and a window of {length / 1e6:g} s"
     return LimitError(
@@ -253,34 +254,20 @@ def _shared_counter(limits: Sequence[Declared], counters: Sequence[_Counter]) ->
     )
 
 
-def check_count(value: object, what: str) -> int:
-    """Return how many starts or jobs a limit allows. Raises LimitError, whose message begins with
-    `what`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise LimitError(f"{what} must be a whole number of 1 or more")
-    if value > MAX_LIMIT:
-        raise LimitError(f"{what} must be at most {MAX_LIMIT}")
-    return value
-
-
 def _limit(value: object, sliding: bool) -> int:
-    found = check_count(value, f"limit is {shown(value)}; it")
-    if sliding and found > MAX_SLIDING_LIMIT:
+    limit = checks.whole(value, "limit", MAX_LIMIT, LimitError)
+    if sliding and limit > MAX_SLIDING_LIMIT:
         raise LimitError(
-            f"limit is {found}; a sliding one is at most {MAX_SLIDING_LIMIT}, as each start is kept"
+            f"limit is {limit}; a sliding one is at most {MAX_SLIDING_LIMIT}, as each start is kept"
         )
-    return found
+    return limit
 
 
 def _cost(value: object, limit: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise LimitError(
-            f"cost is {value!r}; it must be a whole number of 1 or more (for none, leave the limit"
-            " out)"
-        )
-    if value > limit:
-        raise CostError(f"cost is {value}, but the limit is {limit}, so the job could never start")
-    return value
+    cost = checks.whole(value, "cost", MAX_LIMIT, LimitError)
+    if cost > limit:
+        raise CostError(f"cost is {cost}, but the limit is {limit}, so the job could never start")
+    return cost
 
 
 def _sliding(value: object) -> bool:
@@ -304,10 +291,8 @@ def _window(spans: Mapping[str, object]) -> int:
 
 def check_key(value: object) -> str:
     """Return the key of a limit. Raises LimitError."""
-    if not isinstance(value, str):
-        raise LimitError(f"key is {shown(value)}; it must be text of 1 to {MAX_KEY_BYTES} bytes")
-    size = len(value.encode("utf-8", "replace"))
-    if not 1 <= size <= MAX_KEY_BYTES:
+    size = len(value.encode("utf-8", "replace")) if isinstance(value, str) else 0
+    if not isinstance(value, str) or not 1 <= size <= MAX_KEY_BYTES:
         long = f", {size} bytes" if size else ""
         raise LimitError(
             f"key is {shown(value)}{long}; it must be text of 1 to {MAX_KEY_BYTES} bytes"
@@ -317,42 +302,24 @@ def check_key(value: object) -> str:
     return value
 
 
-def _jitter(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise LimitError(f"jitter is {value!r}; it must be a share from 0 to 1")
-    return float(value)
+def read_on_limit(value: object, what: str, error: type[OptionError] = OptionError) -> OnLimit:
+    """Read the option `on_limit`. Raises `error`, whose message begins with `what`."""
+    return checks.choice(value, what, ("release", "park"), error)
 
 
-def _on_limit(value: object) -> OnLimit | None:
-    if value is None or value == "release" or value == "park":  # noqa: PLR1714  # mypy narrows this
-        return value
-    raise LimitError(f"on_limit is {value!r}; write 'release' or 'park'")
-
-
-def take(rule: Rule, window: Window | None, now: int) -> tuple[Window, int]:
-    """Try to start under `rule` at `now`. Return the new window and the microseconds to wait.
-
-    A window that begins in the future counts as over, since the clock was set back after it opened.
-    """
-    counted = rule.counted
-    if window is None or not window.start <= now < window.start + rule.window:
-        return Window(now, counted), 0
-    used = window.used + counted
-    if used <= rule.limit:
-        return Window(window.start, used), 0
-    return window, window.start + rule.window - now
-
-
-def slide(rule: Rule, log: StartLog, now: int) -> tuple[StartLog, int]:
-    """Try to start under the sliding `rule` at `now`, after the starts in `log`. Return the starts
-    that count from now on, and the microseconds to wait.
+def take(rule: Rule, log: StartLog, now: int) -> tuple[StartLog, int]:
+    """Try to start under `rule` at `now`, after the starts in `log`. Return the starts that count
+    from now on, and the microseconds to wait.
 
     A start in the future no longer counts, since the clock was set back after it.
     """
     log = [(at, cost) for at, cost in log if at <= now < at + rule.window]
     free = rule.limit - sum(cost for _, cost in log)
     if rule.counted <= free:
-        return [*log, (now, rule.counted)], 0
+        if rule.sliding or not log:
+            return [*log, (now, rule.counted)], 0
+        ((opened, used),) = log
+        return [(opened, used + rule.counted)], 0
     for at, cost in log:
         free += cost
         if rule.counted <= free:

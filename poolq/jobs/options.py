@@ -7,21 +7,23 @@ are checked when it is defined.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import NoReturn, TypedDict
+from typing import NoReturn, TypedDict, TypeVar
 
 import msgspec
 
+from poolq.common import checks
 from poolq.common.durations import Duration, Moment, is_duration, micros, when
 from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
 from poolq.jobs.concurrency import Concurrent
 from poolq.jobs.concurrent_option import read_concurrent
-from poolq.jobs.limits import OnLimit
+from poolq.jobs.limits import OnLimit, read_on_limit
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES
-from poolq.jobs.retry_policy import Backoff, RetryAfter, read_jitter, read_steps, read_whole
+from poolq.jobs.retry_policy import Backoff, RetryAfter, read_steps
 from poolq.jobs.unique import Unique, read_unique
 
 Delay = Moment | None
+T = TypeVar("T")
 
 
 class DispatchOptions(TypedDict, total=False):
@@ -109,32 +111,18 @@ def _delay(value: object, what: str) -> int | str | datetime:
 
 
 def _whole(most: int) -> Callable[[object, str], int]:
-    return lambda value, what: read_whole(value, what, most)
+    return lambda value, what: checks.whole(value, what, most)
 
 
-def _jitter(value: object, what: str) -> float:
-    return 0.0 if value is None else read_jitter(value, what)
-
-
-def _max_snoozes(value: object, what: str) -> int:
-    return 0 if value is None else read_whole(value, what, MAX_SNOOZES)
+def _or_none(read: Callable[[object, str], T], none: T) -> Callable[[object, str], T]:
+    """Return a reader of an option that may be None, which stands for `none`."""
+    return lambda value, what: none if value is None else read(value, what)
 
 
 def _expires(value: object, what: str) -> int:
-    found = 0 if value is None else micros(value, what)
-    if value is not None and found < 1:
-        raise OptionError(f"{what} is {value!r}; write a duration above 0, or None for never")
-    return found
-
-
-def _on_limit(value: object, what: str) -> OnLimit:
-    if value == "release" or value == "park":  # noqa: PLR1714  # mypy narrows only this spelling
-        return value
-    raise OptionError(f"{what} is {value!r}; write 'release' or 'park'")
-
-
-def _timeout(value: object, what: str) -> int:
-    return 0 if value is None else micros(value, what)
+    if lasts := micros(value, what):
+        return lasts
+    raise OptionError(f"{what} is {value!r}; write a duration above 0, or None for never")
 
 
 _READERS: Mapping[str, Callable[[object, str], object]] = {
@@ -143,12 +131,12 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
     "attempts": _whole(MAX_ATTEMPTS),
     "retry_after": read_steps,
     "max_crashes": _whole(MAX_CRASHES),
-    "on_limit": _on_limit,
-    "timeout": _timeout,
-    "jitter": _jitter,
-    "max_snoozes": _max_snoozes,
+    "on_limit": read_on_limit,
+    "timeout": _or_none(micros, 0),
+    "jitter": _or_none(checks.number, 0.0),
+    "max_snoozes": _or_none(_whole(MAX_SNOOZES), 0),
     "unique": read_unique,
-    "expires": _expires,
+    "expires": _or_none(_expires, 0),
     "concurrent": read_concurrent,
 }
 

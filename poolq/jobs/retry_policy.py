@@ -5,10 +5,11 @@ a reload changes it also for jobs that are already stored.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, TypeGuard
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from poolq.common import checks
 from poolq.common.durations import MAX_MICROSECONDS, Duration, is_duration, micros, span
 from poolq.errors import DurationError, OptionError
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_RETRY_STEPS
@@ -36,11 +37,8 @@ class Backoff(msgspec.Struct, frozen=True):
             raise OptionError(f"Backoff: first is {self.first!r}; it must be longer than 0")
         if first > most:
             raise OptionError(f"Backoff: first, {self.first!r}, is longer than most, {self.most!r}")
-        if not _is_number(self.factor) or not 1 <= self.factor <= MAX_FACTOR:
-            raise OptionError(
-                f"Backoff: factor is {self.factor!r}; it must be a number from 1 to {MAX_FACTOR:,}"
-            )
-        read_jitter(self.jitter, "Backoff: jitter")
+        checks.number(self.factor, "Backoff: factor", MAX_FACTOR, 1)
+        checks.number(self.jitter, "Backoff: jitter")
 
     def steps(self) -> tuple[int, ...]:
         """Return the delays in microseconds, without jitter, up to the first one that repeats."""
@@ -64,7 +62,7 @@ class Retry(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.attempts is not None:
-            read_whole(self.attempts, "Retry: attempts", MAX_ATTEMPTS)
+            checks.whole(self.attempts, "Retry: attempts", MAX_ATTEMPTS)
         read_steps(self.after, "Retry: after")
 
 
@@ -143,26 +141,6 @@ def read_steps(value: object, what: str) -> tuple[int | str, ...]:
     return (step,) if step else ()
 
 
-def read_jitter(value: object, what: str) -> float:
-    """Read a jitter, a share of the delay. Raises OptionError."""
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise OptionError(f"{what} is {value!r}; it must be a number from 0 to 1")
-    return float(value)
-
-
-def read_whole(value: object, what: str, most: int) -> int:
-    """Read a whole number from 1 to `most`. Raises OptionError."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        large = isinstance(value, int) and abs(value) >= 10**20
-        shown = "too large" if large else repr(value)
-        raise OptionError(f"{what} is {shown}; it must be a whole number from 1 to {most}")
-    return int(value)
-
-
 def with_jitter(delay: int, jitter: float, rand: float) -> int:
     """Return the delay plus a random part: `rand` (0 to 1) times `jitter` times the delay."""
     return min(delay + int(delay * jitter * rand), MAX_MICROSECONDS) if jitter else delay
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Raw
 
+from poolq.common import checks
 from poolq.common.durations import MAX_MICROSECONDS, SECOND, micros
 from poolq.common.escaping import shown
 from poolq.common.lengths import MAX_SPEC_BYTES
@@ -99,7 +100,9 @@ def make(
         cron=found.cron,
         interval=found.interval,
         tz=found.tz,
-        overlap=_overlap(options.get("overlap", "allow"), what),
+        overlap=checks.choice(
+            options.get("overlap", "allow"), f"{what}: overlap", OVERLAPS, ScheduleError
+        ),
         catch_up=_catch_up(options.get("catch_up", "1d"), what),
         jitter=_jitter(options.get("jitter"), what),
         unique=unique,
@@ -174,13 +177,6 @@ def delay_of(spec: ScheduleSpec, name: str, tick: int) -> int:
 def body_of(spec: ScheduleSpec, id: str, tick: int) -> bytes:
     """Return the message of a tick's job. Raises BadMessage."""
     return with_fields(bytes(spec.message), {"id": id, "scheduled_at": tick})
-
-
-def _overlap(value: object, what: str) -> Overlap:
-    for known in OVERLAPS:
-        if value == known:
-            return known
-    raise ScheduleError(f"{what}: overlap is {shown(value)}; write 'allow', 'skip' or 'buffer'")
 
 
 def _catch_up(value: object, what: str) -> int:

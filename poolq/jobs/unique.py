@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from poolq.common import checks
 from poolq.common.durations import Duration, micros
 from poolq.common.escaping import shown
 from poolq.common.lengths import MAX_UNIQUE_KEY_BYTES
@@ -49,7 +50,7 @@ class Unique:
         conflict: Literal["skip", "replace"] = "skip",
     ) -> None:
         set_field = object.__setattr__
-        set_field(self, "fields", _fields(fields))
+        set_field(self, "fields", checks.payload_fields(fields, "Unique", OptionError))
         ends = until in ("end", "start")
         set_field(self, "until", until if ends else "time")
         set_field(self, "lasts", 0 if ends else _lasts(until))
@@ -118,15 +119,6 @@ def read_unique(value: object, what: str) -> Unique | None:
     raise OptionError(f"{what} is {value!r}; write poolq.Unique('field'), or None")
 
 
-def _fields(fields: tuple[object, ...]) -> tuple[object, ...]:
-    for name in fields:
-        if not isinstance(name, str) or not name:
-            raise OptionError(f"Unique: {shown(name)} is no payload field; write its name as text")
-    if len(set(fields)) < len(fields):
-        raise OptionError(f"Unique: a field is named twice: {shown(', '.join(map(str, fields)))}")
-    return fields
-
-
 def _lasts(until: object) -> int:
     try:
         lasts = micros(until, "until")
@@ -141,8 +133,7 @@ def _lasts(until: object) -> int:
 
 
 def _replaces(conflict: object, until: object) -> bool:
-    if conflict not in ("skip", "replace"):
-        raise OptionError(f"conflict of Unique is {shown(conflict)}; write 'skip' or 'replace'")
+    checks.choice(conflict, "conflict of Unique", ("skip", "replace"))
     if conflict == "replace" and until != "start":
         raise OptionError(
             f"conflict='replace' needs until='start', not {shown(until)}: what runs is not replaced"

@@ -108,4 +108,3 @@ def _stop(pid: int) -> bool:
     while not (still := identity.state(pid) in _STILL) and monotonic() < deadline:
         signal.sigtimedwait([], _PAUSE)
     return still
-

@@ -253,6 +253,7 @@ def _set_slot(
     slot = counters.now
     for rule in windows_of(rules):
         if line_of(rule) == place:
-            window = counters[window_name(rule)]
-            slot = window.start + rule.window if window.used >= rule.limit else slot
+            log = counters[window_name(rule)]
+            is_full = sum(cost for _, cost in log) >= rule.limit
+            slot = log[0][0] + rule.window if is_full else slot
     tx.later(Query(SET_SLOT, (slot, place, queue)))

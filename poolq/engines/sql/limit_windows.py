@@ -27,10 +27,7 @@ from poolq.jobs.limits import (
     Listed,
     Rule,
     StartLog,
-    Window,
-    slide,
     take,
-    window_of,
 )
 
 WindowName = tuple[str, int]
@@ -77,11 +74,17 @@ def is_sliding(name: WindowName) -> bool:
     return name[1] < 0
 
 
-class LockedWindows(dict[WindowName, Window]):
-    """The windows of some rules, locked until the transaction ends; `now`: the server's time.
-    `logs`: the starts in those that slide; `overrides`: the limits that people have set for them;
-    `added`: as how many starts those just taken count. `holds`: when the holds of the rules' keys
-    end. `unsure`: those that are not `plain`."""
+def fixed_log(row: Row) -> StartLog:
+    """Return the starts in a fixed window, from a row of LOCK_WINDOW."""
+    start, used = number(row[0]), number(row[1])
+    return ((start, used),) if used else ()
+
+
+class LockedWindows(dict[WindowName, StartLog]):
+    """The starts in the windows of some rules, which are locked until the transaction ends; `now`:
+    the server's time. `overrides`: the limits that people have set for them; `added`: as how many
+    starts those just taken count. `holds`: when the holds of the rules' keys end. `unsure`: those
+    that are not `plain`."""
 
     def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
         super().__init__()
@@ -89,22 +92,14 @@ class LockedWindows(dict[WindowName, Window]):
         self.now = now
         self.holds: dict[str, int] = {}
         self.unsure: list[WindowName] = []
-        self.logs: dict[WindowName, StartLog] = {}
         self.overrides: dict[WindowName, int] = {}
         self.added: dict[WindowName, int] = {}
 
     def add(self, name: WindowName, row: Row) -> None:
         """Add a row of LOCK_WINDOW or, if the window slides, of LOCK_SLIDING."""
-        start, used = number(row[0]), number(row[1])
         if row[2] != 1:
             self.unsure.append(name)
-        if is_sliding(name):
-            self.logs[name] = start_log(row[3])
-            window = window_of(self.logs[name], -name[1], self.now)
-            if window is not None:
-                self[name] = window
-        elif used:
-            self[name] = Window(start, used)
+        self[name] = start_log(row[3]) if is_sliding(name) else fixed_log(row)
 
     def overridden(self, rule: Rule) -> Rule:
         """Return the rule with the limit that a person has set in place of its own, if any."""
@@ -113,30 +108,23 @@ class LockedWindows(dict[WindowName, Window]):
     def admit(self, rules: Sequence[Rule]) -> Admission:
         """Take one start of each rule, or none at all. If several rules refuse, the answer names
         the one that refuses for longest. Rules that share a window count a start once."""
-        taken: dict[WindowName, Window] = {}
-        logs: dict[WindowName, StartLog] = {}
+        taken: dict[WindowName, StartLog] = {}
         refused = Admission(0)
         rules = list(map(self.overridden, rules)) if self.overrides else rules
         for at, rule in enumerate(rules):
             name = window_name(rule)
-            if rule.sliding:
-                logs[name], wait = slide(rule, self.logs.get(name, ()), self.now)
-            else:
-                taken[name], wait = take(rule, self.get(name), self.now)
+            taken[name], wait = take(rule, self.get(name, ()), self.now)
             if wait > refused.wait:
                 refused = Admission(wait, at, until=self.now + wait, limit=rule.limit)
         if not refused.wait:
             self.update(taken)
-            for name, log in logs.items():
-                self.logs[name] = log
-                self[name] = Window(log[0][0], sum(cost for _, cost in log))
             self.added = {window_name(rule): rule.counted for rule in rules}
         return refused
 
     def slot_ends(self, rule: Rule) -> int:
         """Return until when a job that was given a start may use it, if it is given back unstarted.
         In a sliding window it asks again, as its start counts from the time when it was taken."""
-        return self.now + 1 if rule.sliding else self[window_name(rule)].start + rule.window
+        return self.now + 1 if rule.sliding else self[window_name(rule)][0][0] + rule.window
 
 
 def lock_windows(
@@ -193,11 +181,11 @@ def save_windows(tx: Transaction, counters: LockedWindows) -> None:
     """Save the windows in which a start was taken."""
     rows, sliding = [], []
     for name, count in counters.added.items():
-        start, used = counters[name]
+        log = counters[name]
+        start, used = log[0][0], sum(cost for _, cost in log)
         if is_sliding(name):
-            log = msgspec.json.encode(counters.logs[name])
-            end = counters.now - name[1]
-            sliding.append((counters.most[name], start, used, end, count, log, *name))
+            stored, end = msgspec.json.encode(log), counters.now - name[1]
+            sliding.append((counters.most[name], start, used, end, count, stored, *name))
         else:
             rows.append((counters.most[name], start, used, start + name[1], count, *name))
     if rows:
@@ -229,12 +217,11 @@ def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -
 def _start_plain(tx: Transaction, rule: Rule, row: Row, now: int) -> Admission:
     """Take a start of a fixed window whose row is `plain`. Nearly every admission is this, so it
     leaves out what others need."""
-    start, used = number(row[0]), number(row[1])
-    window, wait = take(rule, Window(start, used) if used else None, now)
+    ((start, used), *_), wait = take(rule, fixed_log(row), now)
     if wait:
         return Admission(wait, 0, until=now + wait, limit=rule.limit)
     key, most, length, *_ = rule
-    new = (most, *window, window.start + length, rule.counted, key, length)
+    new = (most, start, used, start + length, rule.counted, key, length)
     tx.later(BatchQuery(SAVE_WINDOW, [new]))
     return ADMITTED
 

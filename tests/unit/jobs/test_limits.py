@@ -17,7 +17,6 @@ from poolq.jobs.limits import (
     StartLog,
     Window,
     parse,
-    slide,
     take,
     window_of,
 )
@@ -85,12 +84,15 @@ FIELDS = "use limit, seconds, minutes, hours, days, key, cost, sliding, jitter, 
         ({"limit": 10}, f"no unit given; {UNIT_MICROSECONDS}"),
         ({"limit": 10, "seconds": 1, "hours": 1}, f"seconds and hours given; {UNIT_MICROSECONDS}"),
         ({"seconds": 1}, "{'seconds': 1} has no 'limit'"),
-        ({"limit": 0, "seconds": 1}, "limit is 0; it must be a whole number of 1 or more"),
+        ({"limit": 0, "seconds": 1}, "limit is 0; it must be a whole number from 1 to 2147483647"),
         ({"limit": -1, "seconds": 1}, "limit is -1; it must be"),
         ({"limit": 1.5, "seconds": 1}, "limit is 1.5; it must be"),
         ({"limit": True, "seconds": 1}, "limit is True; it must be"),
         ({"limit": "10", "seconds": 1}, "limit is '10'; it must be"),
-        ({"limit": 2**31, "seconds": 1}, "limit is 2147483648; it must be at most 2147"),
+        (
+            {"limit": 2**31, "seconds": 1},
+            "limit is 2147483648; it must be a whole number from 1 to 2147",
+        ),
         ({"limit": 1, "seconds": 0}, "seconds is 0; it must be a number above 0"),
         ({"limit": 1, "seconds": -1}, "seconds is -1; it must be a number above 0"),
         ({"limit": 1, "seconds": float("nan")}, "seconds is nan; it must be a number above 0"),
@@ -111,19 +113,19 @@ FIELDS = "use limit, seconds, minutes, hours, days, key, cost, sliding, jitter, 
             "key is 'a\\n'; it must be text without control",
         ),
         ({"limit": 1, "seconds": 1, "key": "\ud800"}, "key is '\\ud800'; it must be text without"),
-        ({"limit": 1, "seconds": 1, "jitter": 2}, "jitter is 2; it must be a share from 0 to 1"),
+        ({"limit": 1, "seconds": 1, "jitter": 2}, "jitter is 2; it must be a number from 0 to 1"),
         (
             {"limit": 1, "seconds": 1, "jitter": "x"},
-            "jitter is 'x'; it must be a share from 0 to 1",
+            "jitter is 'x'; it must be a number from 0 to 1",
         ),
         ({"limit": 1, "seconds": 1, "on_limit": "x"}, "on_limit is 'x'; write 'release' or 'park'"),
         (
             {"limit": 9, "seconds": 1, "cost": 0},
-            "cost is 0; it must be a whole number of 1 or more",
+            "cost is 0; it must be a whole number from 1",
         ),
-        ({"limit": 9, "seconds": 1, "cost": -3}, "cost is -3; it must be a whole number of 1"),
-        ({"limit": 9, "seconds": 1, "cost": 1.0}, "cost is 1.0; it must be a whole number of 1"),
-        ({"limit": 9, "seconds": 1, "cost": True}, "cost is True; it must be a whole number of 1"),
+        ({"limit": 9, "seconds": 1, "cost": -3}, "cost is -3; it must be a whole number from"),
+        ({"limit": 9, "seconds": 1, "cost": 1.0}, "cost is 1.0; it must be a whole number from"),
+        ({"limit": 9, "seconds": 1, "cost": True}, "cost is True; it must be a whole number from"),
         (
             {"limit": 9, "seconds": 1, "cost": 10},
             "cost is 10, but the limit is 9, so the job could",
@@ -157,33 +159,34 @@ def test_what_makes_no_sense_is_refused_naming_the_job(given: object, wrong: str
 
 def test_a_window_opens_with_its_first_start() -> None:
     rule = Rule("k", 2, SECOND)
-    window, wait = take(rule, None, 100)
-    assert (window, wait) == (Window(100, 1), 0)
-    window, wait = take(rule, window, 100 + SECOND // 2)
-    assert (window, wait) == (Window(100, 2), 0)
-    window, wait = take(rule, window, 100 + SECOND - 1)
-    assert (window, wait) == (Window(100, 2), 1)
-    assert take(rule, window, 100 + SECOND) == (Window(100 + SECOND, 1), 0)
+    log, wait = take(rule, (), 100)
+    assert (log, wait) == ([(100, 1)], 0)
+    log, wait = take(rule, log, 100 + SECOND // 2)
+    assert (log, wait) == ([(100, 2)], 0)
+    log, wait = take(rule, log, 100 + SECOND - 1)
+    assert (log, wait) == ([(100, 2)], 1)
+    assert take(rule, log, 100 + SECOND) == ([(100 + SECOND, 1)], 0)
 
 
 @given(st.integers(1, 5), st.integers(1, 50), st.lists(st.integers(0, 30), min_size=1, max_size=60))
 def test_a_window_never_has_more_starts_than_the_limit(
     limit: int, span: int, steps: list[int]
 ) -> None:
-    rule, window, now = Rule("k", limit, span), None, 0
+    rule, now = Rule("k", limit, span), 0
+    log: StartLog = ()
     starts: dict[int, int] = {}
     for step in steps:
         now += step
-        window, wait = take(rule, window, now)
+        log, wait = take(rule, log, now)
+        ((opened, _),) = log
         if wait == 0:
-            starts[window.start] = starts.get(window.start, 0) + 1
-            assert window.start <= now < window.start + span
+            starts[opened] = starts.get(opened, 0) + 1
+            assert opened <= now < opened + span
         else:
-            assert take(rule, window, now + wait) == (Window(now + wait, 1), 0)
-            assert take(rule, window, now + wait - 1)[1] == 1
+            assert take(rule, log, now + wait) == ([(now + wait, 1)], 0)
+            assert take(rule, log, now + wait - 1)[1] == 1
     assert max(starts.values()) <= limit
-    opened = sorted(starts)
-    assert all(later - earlier >= span for earlier, later in pairwise(opened))
+    assert all(later - earlier >= span for earlier, later in pairwise(sorted(starts)))
 
 
 def test_a_cost_above_the_limit_is_an_error_of_its_own() -> None:
@@ -202,31 +205,31 @@ def test_cost_and_sliding_reach_the_engine() -> None:
 
 def test_a_start_counts_as_much_as_it_costs() -> None:
     rule = Rule("k", 10, SECOND, 4)
-    window, _ = take(rule, None, 0)
-    window, wait = take(rule, window, 1)
-    assert (window, wait) == (Window(0, 8), 0)
-    assert take(rule, window, 2) == (window, SECOND - 2)
-    assert take(rule._replace(cost=2), window, 2) == (Window(0, 10), 0)
+    log, _ = take(rule, (), 0)
+    log, wait = take(rule, log, 1)
+    assert (log, wait) == ([(0, 8)], 0)
+    assert take(rule, log, 2) == (log, SECOND - 2)
+    assert take(rule._replace(cost=2), log, 2) == ([(0, 10)], 0)
 
 
-def test_a_cost_above_a_lowered_limit_counts_as_the_limit() -> None:
-    rule = Rule("k", 3, SECOND, 8)
-    window, wait = take(rule, None, 0)
-    assert (window, wait) == (Window(0, 3), 0)
-    assert take(rule, window, 1) == (window, SECOND - 1)
-    assert slide(rule._replace(sliding=True), (), 0) == ([(0, 3)], 0)
+@pytest.mark.parametrize("sliding", [False, True])
+def test_a_cost_above_a_lowered_limit_counts_as_the_limit(sliding: bool) -> None:
+    rule = Rule("k", 3, SECOND, 8, sliding)
+    log, wait = take(rule, (), 0)
+    assert (log, wait) == ([(0, 3)], 0)
+    assert take(rule, log, 1) == (log, SECOND - 1)
 
 
 def test_a_sliding_window_has_no_edge() -> None:
     rule = Rule("k", 2, 100, sliding=True)
     log: StartLog = ()
     for at in (0, 90):
-        log, wait = slide(rule, log, at)
+        log, wait = take(rule, log, at)
         assert wait == 0
-    assert slide(rule, log, 95) == ([(0, 1), (90, 1)], 5)
-    log, wait = slide(rule, log, 100)
+    assert take(rule, log, 95) == ([(0, 1), (90, 1)], 5)
+    log, wait = take(rule, log, 100)
     assert (log, wait) == ([(90, 1), (100, 1)], 0)
-    assert slide(rule, log, 101)[1] == 89
+    assert take(rule, log, 101)[1] == 89
     assert window_of(log, 100, 150) == Window(90, 2)
     assert window_of(log, 100, 195) == Window(100, 1)
     assert window_of(log, 100, 200) is None
@@ -234,8 +237,9 @@ def test_a_sliding_window_has_no_edge() -> None:
 
 def test_starts_in_the_future_no_longer_count() -> None:
     """The clock was set back after them."""
-    rule = Rule("k", 1, 100, sliding=True)
-    assert slide(rule, [(500, 1)], 450) == ([(450, 1)], 0)
+    for sliding in (False, True):
+        rule = Rule("k", 1, 100, sliding=sliding)
+        assert take(rule, [(500, 1)], 450) == ([(450, 1)], 0)
     assert window_of([(500, 1)], 100, 450) is None
 
 
@@ -252,11 +256,11 @@ def test_no_interval_of_the_windows_length_has_more_starts_than_a_sliding_limit(
     for step, cost in steps:
         now += step
         rule = Rule("k", limit, span, cost, sliding=True)
-        log, wait = slide(rule, log, now)
+        log, wait = take(rule, log, now)
         if wait == 0:
             starts.append((now, rule.counted))
         else:
-            assert slide(rule, log, now + wait)[1] == 0, "it may start after the wait"
-            assert slide(rule, log, now + wait - 1)[1] == 1, "and no sooner"
+            assert take(rule, log, now + wait)[1] == 0, "it may start after the wait"
+            assert take(rule, log, now + wait - 1)[1] == 1, "and no sooner"
     for begin, _ in starts:
         assert sum(cost for at, cost in starts if begin <= at < begin + span) <= limit
