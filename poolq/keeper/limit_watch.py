@@ -121,13 +121,11 @@ class LimitWatch:
         now: float,
         uses: Sequence[LimitUse],
         held: Mapping[str, int],
-        last_tries: Mapping[str, int],
         most: int,
     ) -> tuple[list[ObservedLimit], list[Event]]:
         """Add an observation. `uses`: what the engine reports. `held`: by key, how many jobs this
-        pool's workers have held back in all. `last_tries`: by key, how many of them have one
-        attempt left. Returns at most `most` limits, those that jobs wait for first, and the events
-        to be logged."""
+        pool's workers have held back in all. Returns at most `most` limits, those that jobs wait
+        for first, and the events to be logged."""
         listed = {_name(one.rule): one for one in uses}
         for name, use in listed.items():
             self._update(now, name, use)
@@ -145,7 +143,7 @@ class LimitWatch:
         self._held_totals = {key: self._held_totals[key] for key in held}
         ranked = sorted(self._known, key=self._rank)
         self._known = {name: self._known[name] for name in ranked[:MAX_WATCHED]}
-        found = [self._observed(name, last_tries.get(name[0], 0)) for name in ranked[:most]]
+        found = [self._observed(name) for name in ranked[:most]]
         return found, events
 
     def _update(self, now: float, name: Name, use: LimitUse) -> None:
@@ -226,7 +224,7 @@ class LimitWatch:
         known = self._known[name]
         return known.since is None, -known.waiting, -known.used_at, name
 
-    def _observed(self, name: Name, last_tries: int) -> ObservedLimit:
+    def _observed(self, name: Name) -> ObservedLimit:
         known, trend = self._known[name], self._held.get(name[0])
         held = trend.rate() if trend else 0.0
         counts = trend.values(OBSERVE_INTERVAL) if trend else []
@@ -237,7 +235,6 @@ class LimitWatch:
             held=None if held is None else max(0.0, held * 60),
             spark=tuple(max(0.0, after - before) for before, after in pairwise(counts)),
             since=known.since,
-            last_tries=last_tries,
             starts_total=known.starts.total,
             held_total=self._held_totals.get(name[0], 0),
         )

@@ -109,10 +109,8 @@ class Observer(threading.Thread):
         pools = [node_status(one, now) for one in others]
         unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
         every, queues = queues, self._shown_queues(queues, set(unserved))
-        held, last_tries = self._counts.held_by_limit(), self._counts.last_tries()
-        watched, events = self._watch.observe(
-            monotonic(), limits, held=held, last_tries=last_tries, most=MAX_SHOWN
-        )
+        held = self._counts.held_by_limit()
+        watched, events = self._watch.observe(monotonic(), limits, held, MAX_SHOWN)
         shown = {one.queue for one in queues}
         status = BrokerStatus(
             at=monotonic_ns(),

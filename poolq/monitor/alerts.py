@@ -192,8 +192,6 @@ def _held(limit: LimitStatus, now: float) -> Alert:
         parts.append(f"starts {start_rates(limit.starts, limit.allowed)} ({rule(limit)})")
     if limit.empty_in:
         parts.append(f"not empty for at least {amounts.span(limit.empty_in)}")
-    if limit.last_tries:
-        parts.append(f"{amounts.count(limit.last_tries)} held back with one attempt left")
     return Alert("warn", f"limit {limit.key}", "holds back", ", ".join(parts))
 
 

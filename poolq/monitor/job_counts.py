@@ -12,7 +12,7 @@ from poolq.monitor.rates import Sample
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
 from poolq.scoreboard.layout import DONE, OUTCOMES, NotesLayout
-from poolq.scoreboard.notes import count_last_tries, read_held
+from poolq.scoreboard.notes import read_held
 from poolq.scoreboard.shared_text import TextPage
 
 K = TypeVar("K", bound=Hashable)
@@ -35,14 +35,11 @@ class JobCounts:
 
     def held_by_limit(self) -> dict[str, int]:
         """Return how many jobs were held back, by limit key; workers keep only the latest keys."""
-        pages = [places.held for places, _ in self._used() if places.held.version]
-        return _sums(pair for page in pages for pair in read_held(page).items())
-
-    def last_tries(self) -> dict[str, int]:
-        """Return, by limit key, how many jobs had only one attempt left after a release."""
-        pages = [places.last_tries for places, _ in self._used() if places.last_tries.version]
-        now = monotonic()
-        return _sums(pair for page in pages for pair in count_last_tries(page, now))
+        found = Counter[str]()
+        for places, _ in self._used():
+            if places.held.version:
+                found.update(read_held(places.held))
+        return dict(found)
 
     def _used(self) -> Iterator[tuple[NotesLayout, HistogramReader]]:
         for index in range(self._scores.rows):
@@ -66,13 +63,6 @@ def add_up(cells: Iterable[tuple[K, Cell]]) -> dict[K, Cell]:
 def _plus(one: Cell, other: Cell) -> Cell:
     buckets = tuple(a + b for a, b in zip(one.buckets, other.buckets, strict=True))
     return Cell(buckets, one.seconds + other.seconds)
-
-
-def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for key, count in counts:
-        found[key] += count
-    return dict(found)
 
 
 def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:

@@ -31,8 +31,7 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     pool holds back per minute, None if not known yet; `spark`: in each 2 seconds of the last
     minute, the newest last. `next_slot`: seconds until one more job may start, 0.0 if one may now;
     `empty_in`: how many seconds at least until no job waits, however many more come, None if none
-    does, or if they wait for something else. `last_tries`: jobs of this pool that it released with
-    one attempt left; the next release fails them. `starts_total`: starts as the engine has counted
+    does, or if they wait for something else. `starts_total`: starts as the engine has counted
     them; `held_total`: jobs that this pool has held back for limits with its key. With costs, a
     start counts as several in `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether
     the window slides. `declared`: the limit in the code, if a person has set `limit` (0: unknown),
@@ -54,7 +53,6 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     spark: tuple[float, ...] = ()
     next_slot: float = 0.0
     empty_in: float | None = None
-    last_tries: int = 0
     starts_total: int = 0
     held_total: int = 0
     sliding: bool = False

@@ -124,8 +124,8 @@ TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD
 ROW_BYTES = (MASTER_WORDS + WORKER_WORDS) * WORD
 
 # The notes of a row contain what its workers have counted and noted. They outlive the workers.
-HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES = 8192, 1024, 16_392, 12_288
-NOTES_BYTES = 25 * 4096
+HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES = 8192, 1024, 16_392
+NOTES_BYTES = 22 * 4096
 FAILURE_SLOTS = 8
 
 # The pages.
@@ -196,10 +196,9 @@ class Pages:
 class NotesLayout:
     def __init__(self, memory: memoryview) -> None:
         ends = [HISTOGRAM_BYTES]
-        for part in (HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES, LAST_TRIES_BYTES):
+        for part in (HELD_BYTES, PROGRESS_BYTES, FAILURES_BYTES):
             ends.append(ends[-1] + part)
         self.histogram = memory[: ends[0]]
         self.held = TextPage(memory[ends[0] : ends[1]])
         self.progress = TextPage(memory[ends[1] : ends[2]])
         self.recent = TextRing(memory[ends[2] : ends[3]], FAILURE_SLOTS)
-        self.last_tries = TextPage(memory[ends[3] : ends[4]])

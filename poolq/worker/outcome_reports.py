@@ -25,7 +25,11 @@ class OutcomeReports:
         if isinstance(event, Limited | Held):
             self._row.notes.add_held(event.key)
         if isinstance(event, Limited) and event.how == "released" and event.left == 1:
-            self._warn_of_last_attempt(event)
+            self._warn_once(
+                f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
+                'uses an attempt; raise attempts, or set on_limit = "park"',
+                of=event.job,
+            )
         if isinstance(event, Failed) and event.cause == "limited" and event.attempt == 1:
             self._warn_once(
                 f"job {event.job} has a rate limit and attempts = 1: a job over the limit fails at "
@@ -35,12 +39,3 @@ class OutcomeReports:
     def _warn_once(self, text: str, of: str = "") -> None:
         if self._row.notes.first_warning(of or text):
             self._reporter.report(Note("warning", text))
-
-    def _warn_of_last_attempt(self, event: Limited) -> None:
-        """Warn that the job will fail if its rate limit releases it once more."""
-        self._row.notes.add_last_try(event.key, event.wait)
-        text = (
-            f"job {event.job} has one attempt left: each release by its rate limit {event.key} "
-            'uses an attempt; raise attempts, or set on_limit = "park"'
-        )
-        self._warn_once(text, of=event.job)

@@ -6,7 +6,7 @@ from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import DETAIL_ROOM, VALUES_PER_MINUTE, bar, labelled
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.panes.columns import has, number, sparkline, text
+from poolq.dashboard.panes.columns import number, sparkline, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
 from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
@@ -136,9 +136,6 @@ def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
         code = f"instead of {limit.declared}, the" if limit.declared else "instead of the"
         text = f"by a person, {code} limit in the code; 'poolq limit reset' undoes this"
         fields.insert(2, ("set", (text, theme.warn)))
-    if limit.last_tries:
-        text = f"{limit.last_tries} jobs have one attempt left"
-        fields.append(("last tries", (text, context.theme.bad)))
     return fields
 
 
@@ -155,9 +152,6 @@ LIMITS_PANE = Pane(
         PaneColumn("PER", 6, _per, rank=4, right=True),
         PaneColumn("IN CODE", 7, _in_code, rank=3, right=True, is_shown=_any_set),
         number("HELD/MIN", 8, "held", amounts.rate, rank=5),
-        number(
-            "1 TRY", 5, "last_tries", rank=2, style="bad", sorts=False, is_shown=has("last_tries")
-        ),
         sparkline("HELD, 60 S       MAX", "warn", SPARK_VALUES, _any_held),
     ),
     rows=lambda snapshot: snapshot.limits,

@@ -209,7 +209,7 @@ def test_what_a_limit_does_has_one_name() -> None:
     """A limit holds jobs back; jobs that are held back wait."""
     pool = snapshots.troubled()
     limited = msgspec.structs.replace(snapshots.STUCK, limited=3, parked=4)
-    limit = msgspec.structs.replace(snapshots.MAILS, last_tries=2)
+    limit = snapshots.MAILS
     workers = (limited, *pool.workers[2:])
     pool = msgspec.structs.replace(pool, workers=workers, limits=(limit, *pool.limits[1:]))
     details = [Detail("workers", str(limited.pid)), Detail("limits", f"{limit.key} {limit.window}")]
@@ -222,7 +222,6 @@ def test_what_a_limit_does_has_one_name() -> None:
         assert not OTHER_WORDS.search(text), text
     assert "84 times held back" in "\n".join(texts[0])
     assert "held back 7 times" in "\n".join(shown(pool, (100, 30), ScreenState(detail=details[0])))
-    assert "2 held back with one attempt left" in "\n".join(shown(pool, (200, 50)))
 
 
 def test_a_limit_that_a_person_has_set_shows_the_one_in_the_code() -> None:

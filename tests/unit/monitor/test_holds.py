@@ -43,7 +43,7 @@ def test_a_window_that_ends_after_the_hold_is_the_next_slot() -> None:
 
 def test_a_hold_ends_between_two_observations() -> None:
     watch = LimitWatch()
-    watched, _ = watch.observe(100.0, [LIMIT, OWN], {}, {}, 9)
+    watched, _ = watch.observe(100.0, [LIMIT, OWN], {}, 9)
     assert {limit_status.later(one, 5.0).hold for one in watched} == {15.0}
     after = [limit_status.later(one, 21.0) for one in watched]
     assert {(one.state, one.hold, one.next_slot) for one in after} == {(HOLDS_BACK, 0.0, 0.0)}
@@ -53,7 +53,7 @@ def test_a_hold_is_an_event_when_it_begins_and_when_it_ends() -> None:
     watch, events = LimitWatch(), list[Event]()
 
     def look(now: float, *uses: LimitUse) -> None:
-        events.extend(watch.observe(now, uses, {}, {}, 9)[1])
+        events.extend(watch.observe(now, uses, {}, 9)[1])
 
     idle = LIMIT._replace(parked=0)
     look(100.0, OWN, idle)
@@ -64,19 +64,19 @@ def test_a_hold_is_an_event_when_it_begins_and_when_it_ends() -> None:
 
 
 def test_jobs_that_wait_for_a_hold_are_told_with_their_limit() -> None:
-    _, events = LimitWatch().observe(100.0, [LIMIT, OWN], {}, {}, 9)
+    _, events = LimitWatch().observe(100.0, [LIMIT, OWN], {}, 9)
     assert events == [HoldBegan("stripe", 20.0, 8), LimitBegan("stripe", 2, 1.0, 7)]
 
 
 def test_a_new_keeper_does_not_tell_of_a_hold_again() -> None:
-    found, _ = LimitWatch().observe(100.0, [OWN], {}, {}, 9)
-    again, events = LimitWatch(found).observe(103.0, [OWN], {}, {}, 9)
+    found, _ = LimitWatch().observe(100.0, [OWN], {}, 9)
+    again, events = LimitWatch(found).observe(103.0, [OWN], {}, 9)
     assert (events, again[0].since) == ([], 100.0)
 
 
 def test_many_holds_are_told_together() -> None:
     uses = [OWN._replace(rule=HeldKey(f"k{n}")) for n in range(40)]
-    _, events = LimitWatch().observe(100.0, uses, {}, {}, 9)
+    _, events = LimitWatch().observe(100.0, uses, {}, 9)
     assert events == [Note("info", "40 limit keys are held, such as k0")]
 
 

@@ -148,7 +148,7 @@ def _possible(made: tuple[LimitUse, str]) -> LimitUse:
     st.floats(0, 9),
 )
 def test_pane_alert_status_and_metrics_cannot_disagree(some: list[LimitUse], passed: float) -> None:
-    found, _ = LimitWatch().observe(1.0, some, {}, {}, 9)
+    found, _ = LimitWatch().observe(1.0, some, {}, 9)
     limits = tuple(later(one, passed) for one in found)
     pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
     pane = PANES["limits"]
@@ -188,7 +188,7 @@ class World:
         self.held: dict[str, int] = {}
 
     def look(self, *uses: LimitUse) -> LimitStatus | None:
-        found, events = self.watch.observe(self.now, uses, self.held, {}, 10)
+        found, events = self.watch.observe(self.now, uses, self.held, 10)
         self.events += events
         self.now += 2.0
         return found[0] if found else None
@@ -280,10 +280,10 @@ def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> N
 
 
 def test_a_new_keeper_does_not_say_it_again() -> None:
-    found, _ = LimitWatch().observe(100.0, [seen(parked=5)], {}, {}, 9)
+    found, _ = LimitWatch().observe(100.0, [seen(parked=5)], {}, 9)
     page = read(encode(BrokerStatus(0, "", 2.0, 0.0, [], {}, found, []), 1 << 16))
     assert page is not None
-    again, events = LimitWatch(page.limits).observe(103.0, [seen(parked=5)], {}, {}, 9)
+    again, events = LimitWatch(page.limits).observe(103.0, [seen(parked=5)], {}, 9)
     assert events == []
     assert again[0].since == 100.0
 
@@ -295,7 +295,7 @@ def many(limits: int, name: str = "user") -> list[LimitUse]:
 
 
 def test_many_limits_say_it_together() -> None:
-    found, events = LimitWatch().observe(1.0, many(40), {}, {}, 9)
+    found, events = LimitWatch().observe(1.0, many(40), {}, 9)
     assert len(found) == 9
     assert events == [Note("info", "40 rate limits begin to hold jobs back, such as user:0")]
 
@@ -304,7 +304,7 @@ def test_of_a_limit_for_each_user_a_bounded_number_is_watched() -> None:
     watch, (waits,) = LimitWatch(), many(1, "waits")
     for turn in range(20):
         users = [one._replace(parked=0) for one in many(200, f"user:{turn}")]
-        found, _ = watch.observe(1.0 + turn, [*users, waits], {}, {}, 9)
+        found, _ = watch.observe(1.0 + turn, [*users, waits], {}, 9)
     assert len(watch._known) == MAX_WATCHED
     assert found[0].key == "waits:0"
     assert found[1].key.startswith("user:19:"), "then those that were used last"
@@ -313,8 +313,8 @@ def test_of_a_limit_for_each_user_a_bounded_number_is_watched() -> None:
 def test_of_two_limits_of_a_key_the_one_that_is_used_up_holds_back() -> None:
     pair = [seen(3, 0, limit=100), seen(3, 0, limit=3, window=HOUR, left=HOUR)]
     watch = LimitWatch()
-    watch.observe(1.0, pair, {}, {}, 9)
-    found, _ = watch.observe(3.0, pair, {"Mail": 4}, {}, 9)
+    watch.observe(1.0, pair, {}, 9)
+    found, _ = watch.observe(3.0, pair, {"Mail": 4}, 9)
     assert {one.window: one.since is not None for one in found} == {1.0: False, 3600.0: True}
 
 

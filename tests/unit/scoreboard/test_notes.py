@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from time import monotonic
 
 import pytest
 
@@ -11,7 +10,7 @@ from poolq.log import events
 from poolq.scoreboard import histogram, layout, notes, recent_events
 from poolq.scoreboard.histogram import CELLS, OTHER, HistogramKey, HistogramReader
 from poolq.scoreboard.layout import DONE, FAILED, WARNED_BYTES, WORKER_WORDS, NotesLayout
-from poolq.scoreboard.notes import Notes, count_last_tries, read_held, read_progress
+from poolq.scoreboard.notes import Notes, read_held, read_progress
 from poolq.scoreboard.worker_row import WorkerRow
 
 
@@ -122,42 +121,16 @@ def test_the_limits_that_held_something_back_last_are_remembered() -> None:
     assert (len(found), "user:0" in found) == (notes.MAX_KEYS, False)
 
 
-def last_tries(shared: memoryview, now: float = 0.0) -> dict[str, int]:
-    return dict(count_last_tries(NotesLayout(shared).last_tries, monotonic() + now))
-
-
-def test_jobs_that_a_limit_left_one_attempt_are_counted_until_they_are_due() -> None:
-    shared = memory()
-    written = notes_in(shared)
-    assert last_tries(shared) == {}
-    for _ in range(3):
-        written.add_last_try("mail", 60)
-    written.add_last_try("user", 3600)
-    notes_in(shared).add_last_try("mail", 61)
-    assert last_tries(shared) == {"mail": 4, "user": 1}
-    assert last_tries(shared, 100) == {"user": 1}
-    assert last_tries(shared, 4000) == {}
-
-
-def test_those_of_a_short_and_of_a_long_window_are_told_apart() -> None:
-    shared = memory()
-    written = notes_in(shared)
-    for wait in (10, 3600, 20, 30, 40, 50):
-        written.add_last_try("mail", wait)
-    assert last_tries(shared) == {"mail": 6}
-    assert last_tries(shared, 15) == {"mail": 5}
-    assert last_tries(shared, 100) == {"mail": 1}, "the last ones may count for a little longer"
-
-
 @pytest.mark.parametrize("key", ['"' * 255, "ä" * 127, "k" * 255])
-def test_last_tries_of_as_many_limits_as_fit_are_kept_whatever_is_in_their_keys(key: str) -> None:
+def test_the_newest_limits_are_kept_whatever_is_in_their_keys(key: str) -> None:
     shared = memory()
     written = notes_in(shared)
     keys = [f"{number:02}{key[2:]}" for number in range(notes.MAX_KEYS + 1)]
     for one in keys:
-        for wait in (10, 20, 30, 40):
-            written.add_last_try(one, wait)
-    assert last_tries(shared) == dict.fromkeys(keys[1:], 4)
+        written.add_held(one)
+    found = list(read_held(NotesLayout(shared).held))
+    assert found
+    assert found == keys[-len(found) :]
 
 
 def test_what_one_worker_has_warned_of_no_other_does() -> None:
