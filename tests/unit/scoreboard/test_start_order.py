@@ -49,55 +49,74 @@ def holding(order: StartOrder, id: str) -> StartOrder:
     return order
 
 
-def looks(order: StartOrder, then: Callable[[], object] = lambda: None, rule: Rule = RULE) -> int:
-    """How often it pauses. `then` is called at the third pause."""
-    pauses = 0
+class Clock:
+    """Stands still while nobody pauses."""
 
-    def pause(_seconds: float) -> None:
-        nonlocal pauses
-        pauses += 1
-        if pauses == 3:
-            then()
+    now = 0
 
-    order.wait([rule], pause)
-    return pauses
+    def looks(
+        self, order: StartOrder, then: Callable[[], object] = lambda: None, rule: Rule = RULE
+    ) -> int:
+        """How often it pauses. `then` is called at the third pause."""
+        pauses = 0
+
+        def pause(seconds: float) -> None:
+            nonlocal pauses
+            pauses += 1
+            self.now += round(seconds * 1e9)
+            if pauses == 3:
+                then()
+
+        order.wait([rule], pause)
+        return pauses
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("poolq.scoreboard.start_order.monotonic_ns", lambda: made.now)
+    return made
 
 
 @pytest.mark.parametrize("ends", ["end", "asked_nothing"])
 def test_an_earlier_job_is_waited_for_until_it_starts_or_is_given_back(
-    order: StartOrder, other: StartOrder, ends: str
+    clock: Clock, order: StartOrder, other: StartOrder, ends: str
 ) -> None:
     holding(other, EARLY)
-    assert looks(order, getattr(other, ends)) == 3
+    assert clock.looks(order, getattr(other, ends)) == 3
 
 
 def test_a_job_that_asks_is_waited_for_until_it_has_its_answer_and_the_engine_has_it_back(
-    order: StartOrder, other: StartOrder
+    clock: Clock, order: StartOrder, other: StartOrder
 ) -> None:
     holding(other, EARLY)
     other.asked([RULE], RULE)
-    assert looks(order, other.end) == 3
+    assert clock.looks(order, other.end) == 3
 
 
-def test_a_claim_under_way_may_bring_an_earlier_job(order: StartOrder, other: StartOrder) -> None:
+def test_a_claim_under_way_may_bring_an_earlier_job(
+    clock: Clock, order: StartOrder, other: StartOrder
+) -> None:
     other.begin_claim()
-    assert looks(order, lambda: other.show(LATE)) == 3
+    assert clock.looks(order, lambda: other.show(LATE)) == 3
 
 
 def test_later_jobs_and_workers_without_one_are_not_waited_for(
-    order: StartOrder, other: StartOrder
+    clock: Clock, order: StartOrder, other: StartOrder
 ) -> None:
-    assert looks(order) == 0
+    assert clock.looks(order) == 0
     holding(other, LATE)
-    assert looks(order) == 0
+    assert clock.looks(order) == 0
 
 
-def test_a_worker_with_several_jobs_waits_for_nobody(scores: Scoreboard, other: StartOrder) -> None:
+def test_a_worker_with_several_jobs_waits_for_nobody(
+    clock: Clock, scores: Scoreboard, other: StartOrder
+) -> None:
     several = scores.start_order(0)
     several.begin_claim()
     several.end()
     holding(other, EARLY)
-    assert looks(several) == 0
+    assert clock.looks(several) == 0
 
 
 @pytest.mark.parametrize(
@@ -110,76 +129,56 @@ def test_a_worker_with_several_jobs_waits_for_nobody(scores: Scoreboard, other: 
     ],
 )
 def test_only_few_starts_are_worth_an_order(
-    order: StartOrder, other: StartOrder, rule: Rule, waits: bool
+    clock: Clock, order: StartOrder, other: StartOrder, rule: Rule, waits: bool
 ) -> None:
     holding(other, EARLY)
-    assert (looks(order, other.end, rule) > 0) is waits
+    assert (clock.looks(order, other.end, rule) > 0) is waits
 
 
-def test_a_large_limit_that_refuses_is_a_small_one(order: StartOrder, other: StartOrder) -> None:
+def test_a_large_limit_that_refuses_is_a_small_one(
+    clock: Clock, order: StartOrder, other: StartOrder
+) -> None:
     large = Rule("mail", SMALL_LIMIT + 1, 3_600_000_000)
     order.asked([large], large)
     holding(order, MINE)
     holding(other, EARLY)
-    assert looks(order, other.end, large) == 3
+    assert clock.looks(order, other.end, large) == 3
     order.asked([large], None)
     assert not order.is_scarce
 
 
 def test_nobody_is_waited_for_longer_than_max_wait(
-    order: StartOrder, other: StartOrder, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, order: StartOrder, other: StartOrder
 ) -> None:
     """Of another process that sleeps, as pid 0 does not run."""
-    now = 0
-    monkeypatch.setattr("poolq.scoreboard.start_order.monotonic_ns", lambda: now)
     holding(other, EARLY)
     holding(order, MINE)
-
-    def pause(seconds: float) -> None:
-        nonlocal now
-        now += round(seconds * 1e9)
-
-    order.wait([RULE], pause)
-    assert now == MAX_WAIT
+    clock.looks(order)
+    assert clock.now == MAX_WAIT
 
 
-@pytest.mark.parametrize("claiming", [0, 20 * MAX_WAIT])
 def test_a_slow_engine_lengthens_the_wait(
-    order: StartOrder, other: StartOrder, monkeypatch: pytest.MonkeyPatch, claiming: int
+    clock: Clock, order: StartOrder, other: StartOrder
 ) -> None:
-    now = 0
-    monkeypatch.setattr("poolq.scoreboard.start_order.monotonic_ns", lambda: now)
     holding(other, EARLY)
     order.begin_claim()
-    now = claiming
+    clock.now = 20 * MAX_WAIT
     order.show(MINE)
-
-    def pause(seconds: float) -> None:
-        nonlocal now
-        now += round(seconds * 1e9)
-
-    order.wait([RULE], pause)
-    assert now - claiming == (MAX_BUSY_WAIT if claiming else MAX_WAIT), "half a second at most"
+    clock.looks(order)
+    assert clock.now - 20 * MAX_WAIT == MAX_BUSY_WAIT, "half a second at most"
 
 
 def test_time_in_which_the_other_lacks_a_processor_does_not_count(
-    scores: Scoreboard, order: StartOrder, other: StartOrder, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, scores: Scoreboard, order: StartOrder, other: StartOrder
 ) -> None:
-    now = 0
-    monkeypatch.setattr("poolq.scoreboard.start_order.monotonic_ns", lambda: now)
     holding(other, EARLY)
     holding(order, MINE)
     with Popen(["sh", "-c", "while :; do :; done"], stdout=DEVNULL, stdin=PIPE) as busy:
         scores.set_pid(1, busy.pid)
         until(lambda: stat(busy.pid) == "R", 5, "it runs")
-
-        def pause(seconds: float) -> None:
-            nonlocal now
-            now += round(seconds * 1e9)
-
-        order.wait([RULE], pause)
+        clock.looks(order)
         busy.kill()
-    assert now == MAX_BUSY_WAIT
+    assert clock.now == MAX_BUSY_WAIT
 
 
 def stat(pid: int) -> str:
@@ -187,11 +186,11 @@ def stat(pid: int) -> str:
 
 
 def test_the_dead_are_not_waited_for(
-    scores: Scoreboard, order: StartOrder, other: StartOrder
+    clock: Clock, scores: Scoreboard, order: StartOrder, other: StartOrder
 ) -> None:
     holding(other, EARLY)
     scores.set_dead(1, 9, 0)
-    assert looks(order) == 0
+    assert clock.looks(order) == 0
 
 
 def test_starts_are_scarce_while_jobs_ask_for_the_same_ones() -> None:
