@@ -8,21 +8,24 @@ so that no payload can manipulate the terminal.
 import os
 import shutil
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
+from poolq.cli.options import warn
 from poolq.common.escaping import clean, clean_json, to_json
 
 MIN_CELL_WIDTH = 8  # characters
-COLUMN_GAP = "  "
+GAP = 2  # characters between two columns
 
 
 class Column(NamedTuple):
-    """A column. `right` aligns it right. On a narrow terminal it may be left out if it has a `rank`
-    (the highest rank first), be cut if it is `elastic`, or continue on further lines (`wrap`)."""
+    """A column. `value` returns what a row shows in it; None is shown as a dash. `right` aligns it
+    right. On a narrow terminal it may be left out if it has a `rank` (the highest rank first), be
+    cut if it is `elastic`, or continue on further lines (`wrap`)."""
 
     title: str
+    value: Callable[[Any], object]
     right: bool = False
     elastic: bool = False
     wrap: bool = False
@@ -49,104 +52,109 @@ def show(as_json: bool, document: object, *lines: str) -> None:
         sys.stdout.write(f"{clean(line)}\n")
 
 
-def print_table(
+def show_list(
+    as_json: bool,
+    document: object,
     columns: Sequence[Column],
-    rows: Sequence[Sequence[object]],
-    total: Sequence[object] = (),
+    rows: Sequence[object],
+    none: str,
     styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Print a table with `total` as its last line; `styles` maps texts of cells to the names of
-    styles of a theme."""
-    data = [*rows, total] if total else rows
-    lines = [[clean(str(cell)) for cell in row] for row in data]
+    """Print a JSON document, or else a table, or that there is `none` of what it would list."""
+    if as_json:
+        print_json(document)
+    elif rows:
+        print_table(columns, rows, styles=styles)
+    else:
+        warn(none)
+
+
+def print_table(
+    columns: Sequence[Column],
+    rows: Sequence[object],
+    total: object = None,
+    styles: Mapping[str, str] | None = None,
+) -> None:
+    """Print a table of these rows, and of one with their `total`. `styles` maps texts of cells to
+    the names of styles of a theme."""
+    data = [*rows, total] if total is not None else rows
+    lines = [[_cell(column.value(row)) for column in columns] for row in data]
     lines.insert(0, [column.title for column in columns])
-    widths = [max(map(_length, cells)) for cells in zip(*lines, strict=True)]
-    kept: Sequence[int] = range(len(columns))
-    paint = None
     if is_terminal():
-        kept, widths = choose(columns, widths, shutil.get_terminal_size().columns)
-        paint = _Painter(styles or {})
-    for number, line in enumerate(lines):
-        strong = number == 0 or (bool(total) and number == len(lines) - 1)
-        for part in _wrapped(columns, widths, [line[at] for at in kept], kept):
-            cells = []
-            for at, text in zip(kept, part, strict=True):
-                shown = _cut(text, widths[at])
-                padding = " " * (widths[at] - _length(shown))
-                styled = paint.cell(shown, strong) if paint else shown
-                cells.append(padding + styled if columns[at].right else styled + padding)
-            sys.stdout.write(COLUMN_GAP.join(cells).rstrip() + "\n")
+        _print_fitted(columns, lines, styles or {}, total=total is not None)
+        return
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [
+            f"{text:>{width}}" if column.right else f"{text:<{width}}"
+            for text, width, column in zip(line, widths, columns, strict=True)
+        ]
+        sys.stdout.write((" " * GAP).join(cells).rstrip() + "\n")
 
 
-def choose(
+def _cell(value: object) -> str:
+    return "-" if value is None else clean(str(value))
+
+
+def fit(
     columns: Sequence[Column], widths: Sequence[int], width: int
 ) -> tuple[Sequence[int], list[int]]:
     """Return the numbers of the columns that are shown on a terminal, and the widths of all columns
     (pure). `widths`: the widths that the cells need."""
-    needed = [
-        min(size, max(MIN_CELL_WIDTH, len(column.title))) if column.elastic or column.wrap else size
-        for column, size in zip(columns, widths, strict=True)
+    flexible = [column.elastic or column.wrap for column in columns]
+    least = [
+        min(size, max(MIN_CELL_WIDTH, len(column.title))) if can_shrink else size
+        for column, size, can_shrink in zip(columns, widths, flexible, strict=True)
     ]
     kept = list(range(len(columns)))
-    while _line_width(kept, needed) > width and any(columns[at].rank for at in kept):
+    while _line_width(kept, least) > width and any(columns[at].rank for at in kept):
         kept.remove(max(kept, key=lambda at: (columns[at].rank, at)))
-    flexible = [at for at in kept if columns[at].elastic or columns[at].wrap]
     most, shown = width, list(widths)
-    while flexible and most > MIN_CELL_WIDTH and _line_width(kept, shown) > width:
+    while most > MIN_CELL_WIDTH and _line_width(kept, shown) > width:
         most -= 1
-        for at in flexible:
-            shown[at] = max(min(widths[at], most), needed[at])
+        shown = [
+            max(min(size, most), low) if can_shrink else size
+            for size, low, can_shrink in zip(widths, least, flexible, strict=True)
+        ]
     return kept, shown
 
 
 def _line_width(kept: Sequence[int], widths: Sequence[int]) -> int:
-    return sum(widths[at] for at in kept) + len(COLUMN_GAP) * (len(kept) - 1)
+    return sum(widths[at] + GAP for at in kept) - GAP
 
 
-def _wrapped(
-    columns: Sequence[Column], widths: Sequence[int], line: list[str], kept: Sequence[int]
-) -> Iterator[list[str]]:
-    """Yield the lines on the terminal that one line of the table takes."""
-    parts = [
-        textwrap.wrap(text, widths[at]) or [""]
-        if columns[at].wrap and _length(text) > widths[at] else [text]
-        for at, text in zip(kept, line, strict=True)
-    ]  # fmt: skip
-    for number in range(max(map(len, parts))):
-        yield [part[number] if number < len(part) else "" for part in parts]
+def _print_fitted(
+    columns: Sequence[Column],
+    lines: Sequence[Sequence[str]],
+    styles: Mapping[str, str],
+    *,
+    total: bool,
+) -> None:
+    """Print a table on the terminal. The title and the total are emphasised."""
+    from poolq.styling import cells
+    from poolq.styling.theme import PLAIN, theme_for
 
+    theme, is_dumb = theme_for(os.environ), os.environ.get("TERM", "") in ("", "dumb")
+    needed = [max(map(cells.width_of, column)) for column in zip(*lines, strict=True)]
+    kept, widths = fit(columns, needed, shutil.get_terminal_size().columns)
 
-def _length(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    from poolq.styling.cells import width_of
+    def cell(at: int, text: str, style: str) -> str:
+        shown = cells.fit(text, widths[at])
+        blanks = shown[len(shown.rstrip()) :]
+        painted = PLAIN if is_dumb or not style else getattr(theme, style)
+        shown = painted.render(shown.rstrip())
+        return blanks + shown if columns[at].right else shown + blanks
 
-    return width_of(text)
-
-
-def _cut(text: str, width: int) -> str:
-    if _length(text) <= width:
-        return text
-    from poolq.styling.cells import fit
-
-    return fit(text, width - 1, cut="").rstrip() + "…"
-
-
-class _Painter:
-    """Styles the cells of a table for the terminal."""
-
-    def __init__(self, styles: Mapping[str, str]) -> None:
-        from poolq.styling.theme import theme_for
-
-        self._theme = theme_for(os.environ)
-        self._styles = styles
-        self._plain = os.environ.get("TERM", "") in ("", "dumb")
-
-    def cell(self, text: str, strong: bool) -> str:
-        name = "strong" if strong else self._styles.get(text)
-        if name is None or self._plain or not text:
-            return text
-        return str(getattr(self._theme, name).render(text))
+    for number, line in enumerate(lines):
+        strong = number == 0 or (total and number == len(lines) - 1)
+        styled = ["strong" if strong else styles.get(line[at], "") for at in kept]
+        parts = [
+            cells.wrap_words(line[at], widths[at]) if columns[at].wrap else line[at : at + 1]
+            for at in kept
+        ]
+        for below in zip_longest(*parts, fillvalue=""):
+            shown = map(cell, kept, below, styled)
+            sys.stdout.write((" " * GAP).join(shown).rstrip() + "\n")
 
 
 def print_fields(fields: Mapping[str, object]) -> None:

@@ -8,6 +8,12 @@ from poolq.cli.group import Group
 from poolq.cli.options import RUN_FLAGS, json_option, print_line, with_settings
 from poolq.config import Config
 
+COLUMNS = (
+    tables.Column("SETTING", lambda row: row[0].name),
+    tables.Column("VALUE", lambda row: _worded(row[1]), wrap=True),
+    tables.Column("FROM", lambda row: row[2], wrap=True),
+)
+
 
 @click.group(cls=Group)
 def config() -> None:
@@ -22,20 +28,12 @@ def show(settings: Config, as_json: bool) -> None:
 
     Takes the flags of 'poolq run', to show their effect.
     """
-    rows = [(setting.name, value, source) for setting, value, source in settings_of.rows(settings)]
-    if as_json:
-        shown = {name: {"value": value, "source": source} for name, value, source in rows}
-        tables.print_json({"folder": str(settings.folder), "settings": shown})
-        return
-    print_line(f"project folder: {settings.folder}", err=True)
-    tables.print_table(
-        [
-            tables.Column("SETTING"),
-            tables.Column("VALUE", wrap=True),
-            tables.Column("FROM", wrap=True),
-        ],
-        [(name, _worded(value), source) for name, value, source in rows],
-    )
+    rows = list(settings_of.rows(settings))
+    if not as_json:
+        print_line(f"project folder: {settings.folder}", err=True)
+    shown = {one.name: {"value": value, "source": source} for one, value, source in rows}
+    document = {"folder": str(settings.folder), "settings": shown}
+    tables.show_list(as_json, document, COLUMNS, rows, "")
 
 
 def _worded(value: object) -> str:

@@ -32,6 +32,11 @@ HINTS = {
     "undeclared": "for undeclared ones, start a pool with their code, or 'poolq schedule rm' them",
     "unreadable": "",
 }
+COLUMNS = (
+    tables.Column("CHECK", lambda one: one.name),
+    tables.Column("LEVEL", lambda one: one.level),
+    tables.Column("FOUND", lambda one: one.text, wrap=True),
+)
 STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
 
@@ -56,16 +61,8 @@ def doctor(settings: Config, as_json: bool) -> int:
         code = examine(engine, checks)
     finally:
         engine.close()
-    if as_json:
-        tables.print_json({"checks": [check._asdict() for check in checks], "exit_code": code})
-    else:
-        columns = [
-            tables.Column("CHECK"),
-            tables.Column("LEVEL"),
-            tables.Column("FOUND", wrap=True),
-        ]
-        rows = [(check.name, check.level, check.text) for check in checks]
-        tables.print_table(columns, rows, styles=STYLES)
+    document = {"checks": [check._asdict() for check in checks], "exit_code": code}
+    tables.show_list(as_json, document, COLUMNS, checks, "", STYLES)
     return code
 
 

@@ -16,6 +16,15 @@ from poolq.jobs.limits import Limit
 from poolq.monitor import alerts, amounts, limit_status
 
 MAX_LIMITS = 1000  # that an engine lists
+COLUMNS = (
+    tables.Column("KEY", lambda one: one.key, elastic=True),
+    tables.Column("LIMIT", lambda one: _rule(one)),
+    tables.Column("USED", lambda one: amounts.DASH if one.is_hold else one.used, right=True),
+    tables.Column("RESETS", lambda one: amounts.span(one.resets_in), right=True, rank=1),
+    tables.Column("WAITING", lambda one: one.waiting, right=True),
+    tables.Column("HELD", lambda one: amounts.span(one.hold or None), right=True),
+    tables.Column("STATE", lambda one: one.state),
+)
 STYLES = dict.fromkeys((limit_status.HOLDS_BACK, limit_status.FULL, limit_status.HELD), "warn")
 FIELDS = (
     "key", "limit", "window", "state", "used", "resets_in", "waiting", "parked", "released",
@@ -42,30 +51,12 @@ def ls(engine: Engine, as_json: bool) -> None:
     held has a line of its own, and HELD says for how long no job starts under a limit with it.
     """
     found = list(map(limit_status.of_use, engine.limits()))
-    if as_json:
-        shown = [{name: getattr(one, name) for name in FIELDS} for one in found]
-        tables.print_json({"limits": shown})
-        return
-    if not found:
-        warn(f"no rate limit is in use in namespace {engine.namespace!r}")
-        return
+    document = [{name: getattr(one, name) for name in FIELDS} for one in found]
     held = any(one.hold for one in found)
-    columns = [
-        tables.Column("KEY", elastic=True), tables.Column("LIMIT"),
-        tables.Column("USED", right=True), tables.Column("RESETS", right=True, rank=1),
-        tables.Column("WAITING", right=True), *[tables.Column("HELD", right=True)] * held,
-        tables.Column("STATE"),
-    ]  # fmt: skip
-    rows = [
-        (
-            one.key, _rule(one), amounts.DASH if one.is_hold else one.used,
-            amounts.span(one.resets_in), one.waiting, *[amounts.span(one.hold or None)] * held,
-            one.state,
-        )
-        for one in found
-    ]  # fmt: skip
-    tables.print_table(columns, rows, styles=STYLES)
-    if len(found) >= MAX_LIMITS:
+    columns = [one for one in COLUMNS if held or one.title != "HELD"]
+    none = f"no rate limit is in use in namespace {engine.namespace!r}"
+    tables.show_list(as_json, {"limits": document}, columns, found, none, STYLES)
+    if len(found) >= MAX_LIMITS and not as_json:
         warn(f"only {MAX_LIMITS} limits are shown; there may be more")
 
 

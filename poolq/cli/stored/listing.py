@@ -56,25 +56,27 @@ def _wanted(filters: Filters, now: int, failed: bool) -> JobFilter:
 def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
     """Print a table. If all jobs have failed, it shows their errors instead of their payloads."""
     failed = all(one.status == "failed" for one in jobs)
-    long = not tables.is_terminal()
 
-    def row(stored: StoredJob) -> tuple[object, ...]:
-        name = name_and_queue(stored.body)[0]
-        when = times.local(stored.at) if long else amounts.moment(stored.at / 1e6, now / 1e6)
-        error = job_history.last_error(stored).partition("\n")[0]
-        last = error if failed else payload_text(stored.body)
-        state = () if failed else (stored.status,)
-        return stored.id, stored.queue, *state, name, when, last
+    def when(one: StoredJob) -> str:
+        if tables.is_terminal():
+            return amounts.moment(one.at / 1e6, now / 1e6)
+        return times.local(one.at)
 
     columns = [
-        tables.Column("ID"),
-        tables.Column("QUEUE", elastic=True, rank=3),
-        *([] if failed else [tables.Column("STATE", rank=2)]),
-        tables.Column("JOB", elastic=True),
-        tables.Column("FAILED" if failed else "WHEN", rank=1),
-        tables.Column("ERROR" if failed else "PAYLOAD", elastic=True),
+        tables.Column("ID", lambda one: one.id),
+        tables.Column("QUEUE", lambda one: one.queue, elastic=True, rank=3),
+        tables.Column("STATE", lambda one: one.status, rank=2),
+        tables.Column("JOB", lambda one: name_and_queue(one.body)[0], elastic=True),
+        tables.Column("FAILED" if failed else "WHEN", when, rank=1),
+        tables.Column("PAYLOAD", lambda one: payload_text(one.body), elastic=True),
+        tables.Column("ERROR", _error, elastic=True),
     ]
-    tables.print_table(columns, list(map(row, jobs)))
+    left_out = ("STATE", "PAYLOAD") if failed else ("ERROR",)
+    tables.print_table([one for one in columns if one.title not in left_out], jobs)
+
+
+def _error(one: StoredJob) -> str:
+    return job_history.last_error(one).partition("\n")[0]
 
 
 def payload_text(body: bytes) -> str:

@@ -2,15 +2,22 @@
 
 import click
 
-from poolq.cli import tables
-from poolq.cli.options import json_option, warn, with_engine
+from poolq.cli.options import json_option, with_engine
+from poolq.cli.tables import Column, show_list
 from poolq.engines.base import Engine
 from poolq.monitor import amounts
 
-COLUMNS = ("pool", "host", "workers", "busy", "beat", "poolq", "python", "node")
-#: A terminal that is too narrow lacks these columns, the highest rank first.
-RANKS = {"poolq": 1, "python": 2, "node": 3}
-NUMERIC_COLUMNS = ("workers", "busy", "beat")
+FIELDS = ("pool", "host", "workers", "busy", "beat", "poolq", "python", "node", "queues")
+COLUMNS = (
+    Column("POOL", lambda one: one.pool or None, elastic=True),
+    Column("HOST", lambda one: one.host or None, elastic=True),
+    Column("WORKERS", lambda one: one.workers, right=True),
+    Column("BUSY", lambda one: one.busy, right=True),
+    Column("BEAT", lambda one: amounts.span(one.beat), right=True),
+    Column("POOLQ", lambda one: one.poolq or None, rank=1),
+    Column("PYTHON", lambda one: one.python or None, rank=2),
+    Column("NODE", lambda one: one.node, rank=3),
+)
 
 
 @click.command()
@@ -28,27 +35,6 @@ def nodes(engine: Engine, as_json: bool) -> None:
     now = engine.now()
     found = [reader.node(node_status(one, now)) for one in engine.nodes()]
     found.sort(key=lambda one: (one.host, one.pool, one.node))
-    if as_json:
-        names = (*COLUMNS, "queues")
-        shown = [{name: getattr(one, name) for name in names} for one in found]
-        tables.print_json({"nodes": shown})
-        return
-    if not found:
-        warn(f"no pool runs in namespace {engine.namespace!r}")
-        return
-    columns = [
-        tables.Column(
-            name.upper(), name in NUMERIC_COLUMNS, name in ("pool", "host"), rank=RANKS.get(name, 0)
-        )
-        for name in COLUMNS
-    ]
-    rows = [
-        (
-            one.pool or "-", one.host or "-", one.workers,
-            "-" if one.busy is None else one.busy,
-            amounts.span(one.beat),
-            one.poolq or "-", one.python or "-", one.node,
-        )
-        for one in found
-    ]  # fmt: skip
-    tables.print_table(columns, rows)
+    document = [{name: getattr(one, name) for name in FIELDS} for one in found]
+    none = f"no pool runs in namespace {engine.namespace!r}"
+    show_list(as_json, {"nodes": document}, COLUMNS, found, none)

@@ -1,6 +1,8 @@
 """`poolq queue`: lists, pauses, resumes and empties queues."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
 import click
 
@@ -15,7 +17,7 @@ from poolq.monitor import amounts
 
 #: The row for all queues that have been empty for a long time.
 FORGOTTEN = "(forgotten)"
-QUEUE_COUNTS = ("ready", "delayed", "parked", "running", "failed")
+COUNTS = ("ready", "delayed", "parked", "running", "failed")
 queue_argument = click.argument("queues", metavar="QUEUE...", nargs=-1, required=True)
 
 
@@ -29,67 +31,44 @@ def queue() -> None:
 @options.with_engine
 def ls(engine: Engine, as_json: bool) -> None:
     """List the queues with their counts. OLDEST is how long the oldest ready job has been due."""
-    counts = engine.counts()
-    counters = engine.totals()
-    if as_json:
-        tables.print_json(_document(counts, counters))
-        return
-    forgotten = counters.get("", {})
-    if not counts and not forgotten:
-        options.warn(f"there is no queue in namespace {engine.namespace!r} yet")
-        return
-    columns = [
-        tables.Column("QUEUE", elastic=True),
-        *(tables.Column(name.upper(), right=True) for name in QUEUE_COUNTS),
-        tables.Column("DONE", right=True, rank=2),
-        tables.Column("OLDEST", right=True, rank=1),
-        tables.Column("STATE"),
-    ]
-    rows = [
-        (
-            one.queue,
-            *(getattr(one, name) for name in QUEUE_COUNTS),
-            counters.get(one.queue, {}).get("done", 0),
-            amounts.span(one.oldest / 1e6) if one.oldest else "-",
-            "paused" if one.paused else "",
-        )
-        for one in counts
-    ]
-    if forgotten:
-        rows.append((FORGOTTEN, *([0] * len(QUEUE_COUNTS)), forgotten.get("done", 0), "-", ""))
-    done = sum(counter.get("done", 0) for counter in counters.values())
+    counts, counters = engine.counts(), dict(engine.totals())
+    forgotten = counters.pop("", {})
+    sums = {name: sum(getattr(one, name) for one in counts) for name in COUNTS}
     oldest = max((one.oldest for one in counts), default=0)
-    longest = amounts.span(oldest / 1e6) if oldest else "-"
-    total = ("total", *_sums(counts).values(), done, longest, "")
-    tables.print_table(columns, rows, total, {"paused": "warn"})
-
-
-def _sums(counts: Sequence[QueueCounts]) -> dict[str, int]:
-    return {name: sum(getattr(one, name) for one in counts) for name in QUEUE_COUNTS}
-
-
-def _document(counts: Sequence[QueueCounts], counters: Totals) -> dict[str, object]:
-    """Return the JSON document. `oldest` is in seconds; `counters` count from the first job on."""
-    together: dict[str, int] = {}
-    for counter in counters.values():
-        for name, count in counter.items():
-            together[name] = together.get(name, 0) + count
-    queues = [
-        {
-            "queue": one.queue,
-            **{name: getattr(one, name) for name in QUEUE_COUNTS},
-            "oldest": one.oldest / 1e6,
-            "paused": one.paused,
-            "counters": counters.get(one.queue, {}),
+    total = QueueCounts("total", **sums, oldest=oldest)
+    together: Counter[str] = Counter()
+    for one in (*counters.values(), forgotten):
+        together.update(one)
+    if as_json:
+        document = {
+            "queues": [_record(one, counters.get(one.queue, {})) for one in counts],
+            "forgotten": forgotten,
+            "total": {**sums, "oldest": oldest / 1e6, "counters": together},
         }
-        for one in counts
+        tables.print_json(document)
+    elif counts or forgotten:
+        rows = [*counts, QueueCounts(FORGOTTEN)] if forgotten else counts
+        counters |= {FORGOTTEN: forgotten, "total": together}
+        tables.print_table(_columns(counters), rows, total, {"paused": "warn"})
+    else:
+        options.warn(f"there is no queue in namespace {engine.namespace!r} yet")
+
+
+def _record(one: QueueCounts, counters: Mapping[str, int]) -> dict[str, object]:
+    """Return a queue as plain data. `oldest` is in seconds; `counters` count from the first job."""
+    return {**one._asdict(), "oldest": one.oldest / 1e6, "counters": counters}
+
+
+def _columns(counters: Totals) -> list[tables.Column]:
+    return [
+        tables.Column("QUEUE", lambda one: one.queue, elastic=True),
+        *(tables.Column(name.upper(), attrgetter(name), right=True) for name in COUNTS),
+        tables.Column(
+            "DONE", lambda one: counters.get(one.queue, {}).get("done", 0), right=True, rank=2
+        ),
+        tables.Column("OLDEST", lambda one: amounts.span(one.oldest / 1e6 or None), True, rank=1),
+        tables.Column("STATE", lambda one: "paused" if one.paused else ""),
     ]
-    oldest = max((one.oldest for one in counts), default=0) / 1e6
-    return {
-        "queues": queues,
-        "forgotten": counters.get("", {}),
-        "total": {**_sums(counts), "oldest": oldest, "counters": together},
-    }
 
 
 @queue.command()

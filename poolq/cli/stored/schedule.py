@@ -18,7 +18,17 @@ from poolq.jobs import schedule_spec
 from poolq.monitor import amounts, node_info, schedule_status, times
 
 NEXT_COUNT = 5
-START = "'poolq run' starts one"
+COLUMNS = (
+    tables.Column("NAME", lambda one: one.name, elastic=True),
+    tables.Column("WHEN", lambda one: one.when),
+    tables.Column("ZONE", lambda one: one.tz or None, rank=3),
+    tables.Column("JOB", lambda one: one.job, elastic=True, rank=2),
+    tables.Column("NEXT RUN", lambda one: times.local(one.next) if one.next else None),
+    tables.Column("LAST RUN", lambda one: times.local(one.last) if one.last else None, rank=1),
+    tables.Column("JOBS", lambda one: one.ticks, right=True, rank=4),
+    tables.Column("SKIPPED", lambda one: one.skipped, right=True, rank=5),
+    tables.Column("STATE", lambda one: one.state),
+)
 STYLES = {"paused": "warn", "late": "bad", "unreadable": "bad", "undeclared": "warn"}
 name_argument = click.argument("name", metavar="NAME")
 names_argument = click.argument("names", metavar="NAME...", nargs=-1, required=True)
@@ -40,45 +50,20 @@ def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
     """
     found = [_known(engine, name) for name in names] if names else engine.schedules.all()
     now = engine.now()
-    if as_json:
-        tables.print_json({"schedules": [_document(one, now) for one in found]})
-        return
-    if not found:
-        options.warn(
+    if names and not as_json:
+        for number, one in enumerate(found):
+            options.print_line("") if number else None
+            _print_fields(one, now)
+    else:
+        none = (
             f"there is no schedule in namespace {engine.namespace!r}; poolq.every() in your code, "
             "or 'poolq schedule add', makes one"
         )
-        return
-    if names:
-        for number, one in enumerate(found):
-            if number:
-                options.print_line("")
-            _print_fields(one, now)
-        _warn_without_pools(engine, now)
-        return
-    columns = [
-        tables.Column("NAME", elastic=True), tables.Column("WHEN"),
-        tables.Column("ZONE", rank=3), tables.Column("JOB", elastic=True, rank=2),
-        tables.Column("NEXT RUN"), tables.Column("LAST RUN", rank=1),
-        tables.Column("JOBS", right=True, rank=4), tables.Column("SKIPPED", right=True, rank=5),
-        tables.Column("STATE"),
-    ]  # fmt: skip
-    rows = [
-        (
-            one.name, one.when, one.tz or "-", one.job,
-            times.local(one.next) if one.next else "-",
-            times.local(one.last) if one.last else "-",
-            one.ticks, one.skipped, one.state,
-        )
-        for one in schedule_status.all_of(found, now)
-    ]  # fmt: skip
-    tables.print_table(columns, rows, styles=STYLES)
-    _warn_without_pools(engine, now)
-
-
-def _warn_without_pools(engine: Engine, now: int) -> None:
-    if not node_info.any_alive(engine.nodes(), now):
-        options.warn(f"no pool runs, so no schedule has ticks; {START}")
+        document = {"schedules": [_document(one, now) for one in found]}
+        rows = schedule_status.all_of(found, now)
+        tables.show_list(as_json, document, COLUMNS, rows, none, STYLES)
+    if found and not as_json and not node_info.any_alive(engine.nodes(), now):
+        options.warn("no pool runs, so no schedule has ticks; 'poolq run' starts one")
 
 
 @schedule.command()

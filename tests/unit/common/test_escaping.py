@@ -58,7 +58,7 @@ def test_commands_show_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     tables.print_json({EVIL: [EVIL]})
     assert safe(capsys.readouterr().out, "\n")
     tables.print_fields({"error": f"{EVIL}\nmore"})
-    tables.print_table([tables.Column("JOB")], [[EVIL]])
+    tables.print_table([tables.Column("JOB", str)], [EVIL])
     assert safe(capsys.readouterr().out, "\n")
     print_line(f"retried {EVIL}")
     warn(f"job {EVIL} is not a failed job")
