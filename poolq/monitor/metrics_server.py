@@ -1,26 +1,39 @@
-"""Serves /metrics, /healthz and /readyz for `--metrics`, in a thread of the keeper.
+"""Serves /metrics, /healthz and /readyz for `--metrics`, in threads of the keeper.
 
-The master opens the port before it starts anything, so that a pool whose port is taken does not
-start, and so that each new keeper can use the same socket. Slow clients are dropped
-(`http_server.py`).
+- The master opens the port before it starts anything, so that a pool whose port is taken does not
+  start, and so that each new keeper can use the same socket.
+- There are at most MAX_CLIENTS clients, each with a thread. A new one takes the place of the
+  oldest.
+- A client that has not sent its request and read its answer within `slow` seconds is dropped,
+  however many bytes it sends meanwhile. Other clients do not wait for it.
 """
 
 import os
 import socket
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
-from time import monotonic_ns
+from threading import Lock, Thread
+from time import monotonic, monotonic_ns, sleep
+from typing import Any
 
 from poolq.errors import ConfigError, PoolStartError
 from poolq.monitor.health import PROBES, health_inputs
-from poolq.monitor.http_server import HttpResponse, HttpServer
 from poolq.monitor.prometheus import Collector
 from poolq.scoreboard import pool_status
 from poolq.scoreboard.board import Scoreboard
 
 SOCKET_BACKLOG = 128
+MAX_CLIENTS = 64
+CLIENT_TIMEOUT = 5.0  # seconds
+NO_DESCRIPTOR_PAUSE = 1.0  # seconds without new clients if the process can open no more files
 _PATHS = {"/healthz": "live", "/readyz": "ready"}
+TEXT = "text/plain; charset=utf-8"
+Answer = tuple[HTTPStatus, bytes, str]  # with its body and content type
+Reply = Callable[[str, str], Answer]
 
 
 def listen(address: str, place: str) -> socket.socket:
@@ -44,6 +57,86 @@ def listen(address: str, place: str) -> socket.socket:
             f"metrics ({place}) cannot be served on {address}: {why}; choose another address, or "
             "stop the program that uses it"
         ) from None
+
+
+class HttpServer(ThreadingHTTPServer):
+    """Serves on `listener`, from `start` to `close`. `reply` is called with the path, without the
+    query, and the Accept header, by one thread at a time."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        reply: Callable[[str, str], Answer],
+        slow: float = CLIENT_TIMEOUT,
+    ) -> None:
+        super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()  # that of the base class, which is not open yet
+        self.socket = listener
+        self.reply, self.replying = reply, Lock()
+        self._clients: dict[Any, float] = {}  # when they came, the oldest first
+        self._slow = slow
+        self._thread = Thread(target=self.serve_forever, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Drop all clients and free the port."""
+        self.shutdown()
+        self.server_close()
+        self._drop(list(self._clients))
+
+    def get_request(self) -> Any:
+        try:
+            return super().get_request()
+        except OSError:  # such as: no descriptor is free
+            sleep(NO_DESCRIPTOR_PAUSE)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._clients[request] = monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._clients.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Called twice a second, and after each new client."""
+        late = monotonic() - self._slow
+        known = list(self._clients.items())
+        self._drop([one for one, since in known if since < late] or [*self._clients][:-MAX_CLIENTS])
+
+    def _drop(self, clients: list[socket.socket]) -> None:
+        """Make the threads of these clients end, which then close the sockets."""
+        for one in clients:
+            self._clients.pop(one, None)
+            with suppress(OSError):  # it has gone by itself
+                one.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  # its form
+        """Called in the place where something was raised; the client gets no answer."""
+        error = sys.exception()
+        if not isinstance(error, OSError):  # else it has gone, or is too slow
+            sys.stderr.write(f"metrics: {type(error).__name__}: {str(error)!a}\n")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: HttpServer
+    server_version, sys_version = "poolq", ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        with self.server.replying:
+            status, body, kind = self.server.reply(path, self.headers.get("accept", ""))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name
+        """Log no requests."""
 
 
 class Exporter(HttpServer):
@@ -74,11 +167,11 @@ class Exporter(HttpServer):
             return "it is starting"
         return PROBES[name](health_inputs(self._scores, state, monotonic_ns()))
 
-    def _reply_to(self, path: str, headers: Mapping[str, str]) -> HttpResponse:
+    def _reply_to(self, path: str, accept: str) -> Answer:
         if path == "/metrics":
-            return HttpResponse(HTTPStatus.OK, *self.metrics(headers.get("accept", "")))
+            return HTTPStatus.OK, *self.metrics(accept)
         if path in _PATHS:
             why = self.probe(_PATHS[path])
             status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
-            return HttpResponse(status, f"{why or 'ok'}\n".encode())
-        return HttpResponse(HTTPStatus.NOT_FOUND, b"not found; try /metrics, /healthz or /readyz\n")
+            return status, f"{why or 'ok'}\n".encode(), TEXT
+        return HTTPStatus.NOT_FOUND, b"not found; try /metrics, /healthz or /readyz\n", TEXT

@@ -6,8 +6,7 @@ would create a new series.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import inf
-from time import monotonic_ns
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from poolq.common.escaping import clean
@@ -138,11 +137,13 @@ class Collector:
         broker = broker_status.read(pages.keeper.read())
         return {
             **(_of_pool(state, self._scores) if state else {}),
-            **(_of_version(state, broker) if state and broker else {}),
             **_of_jobs(cells),
             **(_of_queues(broker) if broker else {}),
             **(of_limits(broker.limits_now()) if broker else {}),
             **(of_schedules(broker.schedules) if broker else {}),
+            "poolq_pool_info": [((state.pool, state.namespace, state.host, broker.version), 1)]
+            if state and broker
+            else [],
             "poolq_broker_up": [((), self._scores.word(layout.BROKER_UP))],
         }
 
@@ -168,10 +169,6 @@ def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]
     }
 
 
-def _of_version(state: PoolStatus, broker: BrokerStatus) -> dict[str, Iterable[Value]]:
-    return {"poolq_pool_info": [((state.pool, state.namespace, state.host, broker.version), 1)]}
-
-
 def _of_jobs(cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
     known = [(key, cell.jobs) for key, cell in cells.items() if key.outcome in OUTCOMES]
     return {
@@ -189,13 +186,13 @@ def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
     }
     return {
         **found,
-        "poolq_dispatched": [((queue,), flow.dispatched) for queue, flow in broker.flows.items()],
-        "poolq_cancelled": [((queue,), flow.cancelled) for queue, flow in broker.flows.items()],
-        "poolq_skipped": [((queue,), flow.skipped) for queue, flow in broker.flows.items()],
-        "poolq_replaced": [((queue,), flow.replaced) for queue, flow in broker.flows.items()],
+        **{
+            f"poolq_{name}": [((of,), getattr(flow, name)) for of, flow in broker.flows.items()]
+            for name in ("dispatched", "cancelled", "skipped", "replaced")
+        },
         "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in broker.queues],
         "poolq_broker_ping_seconds": [((), broker.ping)],
-        "poolq_observed_age_seconds": [((), max(0, monotonic_ns() - broker.at) / 1e9)],
+        "poolq_observed_age_seconds": [((), broker.age())],
     }
 
 
@@ -243,8 +240,5 @@ def of_schedules(schedules: Sequence[ScheduleStatus]) -> dict[str, Iterable[Valu
 
 def buckets(cell: Cell) -> list[tuple[str, float]]:
     """Return cumulative buckets, as Prometheus expects them: each includes the lower ones."""
-    total, found = 0, []
-    for bound, jobs in zip((*BOUNDS, inf), cell.buckets, strict=True):
-        total += jobs
-        found.append(("+Inf" if bound == inf else str(bound), float(total)))
-    return found
+    names = (*map(str, BOUNDS), "+Inf")
+    return list(zip(names, map(float, accumulate(cell.buckets)), strict=True))

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from poolq.monitor.http_server import MAX_CLIENTS
+from poolq.monitor.metrics_server import MAX_CLIENTS
 from poolq.monitor.prometheus import METRICS
 from tests.process.engines import sqlite
 from tests.support.cli import Command, NewCommand
