@@ -22,7 +22,7 @@ from poolq.log.events import (
     Note,
     limit_words,
 )
-from poolq.monitor.limit_status import ObservedLimit, blocks_parked, observed
+from poolq.monitor.limit_status import LimitStatus, blocks_parked, observed
 from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow
 
 FORGET_AFTER = 60.0  # seconds that a limit is watched after its last use
@@ -109,7 +109,7 @@ class _WatchedLimit(msgspec.Struct):
 class LimitWatch:
     """Watches all limits of a namespace. `before`: what the previous keeper has published."""
 
-    def __init__(self, before: Sequence[ObservedLimit] = ()) -> None:
+    def __init__(self, before: Sequence[LimitStatus] = ()) -> None:
         self._known: dict[Name, _WatchedLimit] = {}
         self._held: dict[str, SlidingWindow] = {}
         self._held_totals: dict[str, int] = {}
@@ -122,7 +122,7 @@ class LimitWatch:
         uses: Sequence[LimitUse],
         held: Mapping[str, int],
         most: int,
-    ) -> tuple[list[ObservedLimit], list[Event]]:
+    ) -> tuple[list[LimitStatus], list[Event]]:
         """Add an observation. `uses`: what the engine reports. `held`: by key, how many jobs this
         pool's workers have held back in all. Returns at most `most` limits, those that jobs wait
         for first, and the events to be logged."""
@@ -224,7 +224,7 @@ class LimitWatch:
         known = self._known[name]
         return known.since is None, -known.waiting, -known.used_at, name
 
-    def _observed(self, name: Name) -> ObservedLimit:
+    def _observed(self, name: Name) -> LimitStatus:
         known, trend = self._known[name], self._held.get(name[0])
         held = trend.rate() if trend else 0.0
         counts = trend.values(OBSERVE_INTERVAL) if trend else []

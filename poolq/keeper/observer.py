@@ -7,9 +7,11 @@
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from sys import maxsize
 from time import monotonic, monotonic_ns
+
+from msgspec import structs
 
 from poolq.common.backoff import ExponentialPause
 from poolq.config import Config
@@ -20,9 +22,10 @@ from poolq.keeper.limit_watch import MAX_NAMED, LimitWatch
 from poolq.log.events import Event, Note
 from poolq.log.reporting import Log
 from poolq.monitor import node_info, schedule_status
-from poolq.monitor.broker_status import BrokerStatus, QueueFlow, encode, node_status, read
+from poolq.monitor.broker_status import BrokerStatus, encode, read
 from poolq.monitor.job_counts import JobCounts
-from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow
+from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow, trend
+from poolq.monitor.snapshot import QueueView
 from poolq.scoreboard.board import Scoreboard
 
 MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
@@ -58,7 +61,7 @@ class Observer(threading.Thread):
         self._complaint = ""
         self._failures = 0
         before = read(self._page.read())
-        self._flows_before = before.flows if before else {}
+        self._dispatched = {one.queue: one.dispatched for one in before.queues} if before else {}
         self._watch = LimitWatch(before.limits if before else ())
         self._paused = {one.queue for one in before.queues if one.paused} if before else None
 
@@ -106,25 +109,22 @@ class Observer(threading.Thread):
         schedules = self._read_schedules(begun)
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
         changes = self._pauses(queues)
-        pools = [node_status(one, now) for one in others]
-        unserved = node_info.unserved([one.queue for one in queues], [one.info for one in pools])
-        every, queues = queues, self._shown_queues(queues, set(unserved))
+        pools = tuple(node_info.view(one, now) for one in others)
+        unserved = node_info.unserved([one.queue for one in queues], pools)
+        every, queues = queues, self._shown_queues(queues, unserved)
         held = self._counts.held_by_limit()
         watched, events = self._watch.observe(monotonic(), limits, held, MAX_SHOWN)
-        shown = {one.queue for one in queues}
         status = BrokerStatus(
             at=monotonic_ns(),
             version=self._version,
             period=pause,
             ping=ping,
-            queues=queues,
-            flows=self._flow(queues, totals),
-            limits=watched,
+            queues=tuple(self._views(queues, totals, unserved, pause)),
+            limits=tuple(watched),
             nodes=pools[:MAX_SHOWN],
-            unserved=[queue for queue in unserved if queue in shown],
             left_out=len(every) - len(queues),
             left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
-            schedules=schedule_status.all_of(schedules, now),
+            schedules=tuple(schedule_status.all_of(schedules, now)),
         )
         return status, [*changes, *events]
 
@@ -168,17 +168,19 @@ class Observer(threading.Thread):
     def _serves(self, queue: str) -> bool:
         return not self._served or queue in self._served
 
-    def _flow(self, queues: Sequence[QueueCounts], totals: Totals) -> dict[str, QueueFlow]:
-        now, trends, flows = monotonic(), self._trends, {}
+    def _views(
+        self, queues: Sequence[QueueCounts], totals: Totals, unserved: set[str], period: float
+    ) -> Iterator[QueueView]:
+        now, trends, before = monotonic(), self._trends, self._dispatched
         exact = self._engine.exact_counts or maxsize
         held = sum(one.delayed + one.parked + one.running for one in queues)
-        self._trends = {}
+        self._trends, self._dispatched = {}, {}
         for one in queues:
-            before = self._flows_before.get(one.queue, QueueFlow()).dispatched
-            trend = self._trends[one.queue] = trends.get(one.queue) or QueueTrends(before)
-            flows[one.queue] = trend.add(now, one, totals, max(one.ready, held) < exact)
-        self._flows_before = flows
-        return flows
+            known = trends.get(one.queue) or QueueTrends(before.get(one.queue, 0))
+            self._trends[one.queue] = known
+            seen = known.add(now, one, totals, max(one.ready, held) < exact, period)
+            self._dispatched[one.queue] = seen.dispatched
+            yield structs.replace(seen, served=one.queue not in unserved)
 
 
 def _changed(queues: set[str], what: str) -> list[Event]:
@@ -201,8 +203,11 @@ class QueueTrends:
         self._came = SlidingWindow(RATE_SPAN)
         self._ready = SlidingWindow(READY_SPAN)
 
-    def add(self, now: float, one: QueueCounts, totals: Totals, exact: bool) -> QueueFlow:
-        """Add an observation. `exact`: whether the jobs were counted, not estimated."""
+    def add(
+        self, now: float, one: QueueCounts, totals: Totals, exact: bool, period: float
+    ) -> QueueView:
+        """Add an observation. `exact`: whether the jobs were counted, not estimated; `period`:
+        seconds until the next one."""
         total = totals.get(one.queue, {})
         left = sum(total.get(name, 0) for name in ("done", "failed", "discarded", "expired"))
         cancelled, replaced = total.get("cancelled", 0), total.get("replaced", 0)
@@ -213,12 +218,17 @@ class QueueTrends:
         self._came.add(now, left + one.ready + one.running)
         self._ready.add(now, one.ready)
         came, gone = self._came.rate(), self._left.rate()
-        return QueueFlow(
-            None if came is None else max(0.0, came),
-            None if gone is None else max(0.0, gone),
-            tuple(self._ready.values(OBSERVE_INTERVAL)),
-            self._dispatched,
-            cancelled,
-            total.get("skipped", 0),
-            replaced,
+        spark = tuple(self._ready.values(OBSERVE_INTERVAL))
+        growth = trend(spark, period) or 0.0
+        counts = one._asdict() | {"oldest": one.oldest / 1e6 if one.oldest else None}
+        return QueueView(
+            **counts,  # the fields of the same names
+            incoming=None if came is None else max(0.0, came),
+            outgoing=None if gone is None else max(0.0, gone),
+            empty_in=one.ready / -growth if one.ready and growth < 0 else None,
+            spark=spark,
+            dispatched=self._dispatched,
+            cancelled=cancelled,
+            skipped=total.get("skipped", 0),
+            replaced=replaced,
         )

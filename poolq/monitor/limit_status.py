@@ -86,10 +86,6 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
         return self.waiting > 0 and self.next_slot <= 0 and is_open
 
 
-class ObservedLimit(LimitStatus, frozen=True, kw_only=True, array_like=True):
-    """A limit at the time of its observation, as the keeper's page has it, where room is scarce."""
-
-
 def blocks_parked(use: LimitUse) -> bool:
     """Return whether no parked job may start now."""
     return use.window.used >= use.rule.limit or (use.slot_in > 0 and not isinstance(use.rule, Gate))
@@ -101,7 +97,7 @@ def of_use(use: LimitUse) -> LimitStatus:
     return later(observed(use, holds_back=blocks), 0.0)
 
 
-def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> ObservedLimit:
+def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
     """Return a limit as it was observed. `holds_back`: whether jobs wait for its
     slots; `watched`: the fields that only several observations tell."""
     rule, hold, left = use.rule, _seconds(use.hold), _seconds(use.resets_in)
@@ -124,7 +120,7 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> ObservedLimi
         later = waiting - (0 if next_slot else rule.limit - used)  # that start in later windows
         begins = next_slot or left or window
         empty_in = begins + (later - 1) // rule.limit * window if later > 0 else 0.0
-    return ObservedLimit(
+    return LimitStatus(
         key=rule.key, limit=rule.limit, window=window, used=used,
         resets_in=left if window and used else None, state=state,
         allowed=rule.limit / window if window else 0.0, parked=use.parked, released=use.released,
@@ -133,7 +129,7 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> ObservedLimi
     )  # fmt: skip
 
 
-def later(seen: ObservedLimit, passed: float) -> LimitStatus:
+def later(seen: LimitStatus, passed: float) -> LimitStatus:
     """Return the status `passed` seconds after the observation: the times are shorter. What may
     have changed by then is shown as it was, unless it has certainly ended: a hold, and a window
     that no job waits for."""
@@ -146,7 +142,7 @@ def later(seen: ObservedLimit, passed: float) -> LimitStatus:
     if state == HELD and not hold:
         state = HOLDS_BACK if seen.waiting else OPEN
     return msgspec.structs.replace(
-        msgspec.convert(seen, LimitStatus, from_attributes=True),  # the fields of the same names
+        seen,
         state=state,
         used=used,
         resets_in=left,

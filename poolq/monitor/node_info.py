@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from poolq.engines.base import NodeRecord
-from poolq.monitor.snapshot import Progress
+from poolq.monitor.snapshot import NodeView, Progress
 
 #: The range of --node-ttl in seconds.
 MIN_NODE_TTL, MAX_NODE_TTL = 0.5, 366 * 86400.0
@@ -53,6 +53,19 @@ def decode(data: bytes) -> NodeInfo | None:
         return None
 
 
+def view(node: NodeRecord, now: int) -> NodeView:
+    """Return what a node says of itself, and the age of its last heartbeat at `now`, in
+    microseconds since the epoch by the engine's clock."""
+    info = decode(node.info)
+    if info is None:
+        return NodeView(node=node.node, pool="", host="", workers=node.workers)
+    return NodeView(
+        node=node.node, workers=node.workers, pool=info.pool, host=info.host, busy=info.busy,
+        beat=max(0.0, (now - info.at) / 1e6) if info.at else None, poolq=info.poolq,
+        python=info.python, queues=info.queues,
+    )  # fmt: skip
+
+
 def queue_names(queues: Sequence[str] | None) -> tuple[str, ...] | None:
     """The queues of a pool's settings, as its heartbeats publish them."""
     if queues is None or sum(len(name.encode()) + 3 for name in queues) > MAX_NAMES_BYTES:
@@ -60,14 +73,14 @@ def queue_names(queues: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(queues)
 
 
-def unserved(queues: Iterable[str], infos: Iterable[NodeInfo | None]) -> list[str]:
+def unserved(queues: Iterable[str], nodes: Iterable[NodeView]) -> set[str]:
     """The queues that no node serves, or none if some node does not publish its queues."""
     served: set[str] = set()
-    for info in infos:
-        if info is None or info.queues is None:
-            return []
-        served.update(info.queues)
-    return [queue for queue in queues if queue not in served]
+    for one in nodes:
+        if one.queues is None:
+            return set()
+        served.update(one.queues)
+    return set(queues) - served
 
 
 def progress(infos: Iterable[bytes], id: str) -> Progress | None:

@@ -180,17 +180,17 @@ def _of_jobs(cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
 
 
 def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
+    counts = ("ready", "delayed", "parked", "running", "failed", "paused")
+    totals = ("dispatched", "cancelled", "skipped", "replaced")
+    names = {f"poolq_queue_{name}": name for name in counts}
+    names |= {f"poolq_{name}": name for name in totals}
     found: dict[str, Iterable[Value]] = {
-        f"poolq_queue_{name}": [((one.queue,), getattr(one, name)) for one in broker.queues]
-        for name in ("ready", "delayed", "parked", "running", "failed", "paused")
+        metric: [((one.queue,), getattr(one, name)) for one in broker.queues]
+        for metric, name in names.items()
     }
     return {
         **found,
-        **{
-            f"poolq_{name}": [((of,), getattr(flow, name)) for of, flow in broker.flows.items()]
-            for name in ("dispatched", "cancelled", "skipped", "replaced")
-        },
-        "poolq_queue_oldest_seconds": [((one.queue,), one.oldest / 1e6) for one in broker.queues],
+        "poolq_queue_oldest_seconds": [((one.queue,), one.oldest or 0.0) for one in broker.queues],
         "poolq_broker_ping_seconds": [((), broker.ping)],
         "poolq_observed_age_seconds": [((), broker.age())],
     }

@@ -10,7 +10,7 @@ from time import monotonic, monotonic_ns, time
 from msgspec import convert, structs
 
 from poolq.monitor import broker_status, job_counts, rates
-from poolq.monitor.broker_status import BrokerStatus, NodeStatus, QueueFlow
+from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, sample
 from poolq.monitor.job_kinds import JobKinds
@@ -20,7 +20,6 @@ from poolq.monitor.snapshot import (
     NodeView,
     PoolView,
     Progress,
-    QueueView,
     Rate,
     Snapshot,
     Throughput,
@@ -50,7 +49,6 @@ class SnapshotReader:
         self._feed = EventFeed(scores)
         self._layouts: dict[int, NotesLayout] = {}
         self._kinds = JobKinds()
-        self._listed: tuple[BrokerStatus, tuple[QueueView, ...]] | None = None
         self._sparks: tuple[list[Sample], list[tuple[float, ...]]] = [], []
 
     def snapshot(self) -> Snapshot | None:
@@ -71,9 +69,9 @@ class SnapshotReader:
             head=self._head(state, broker, workers),
             throughput=self._throughput(self._samples.read() or [], sample(cells, now)),
             workers=workers,
-            queues=self._queues(broker) if broker else (),
+            queues=broker.queues if broker else (),
             limits=broker.limits_now() if broker else (),
-            schedules=tuple(broker.schedules) if broker else (),
+            schedules=broker.schedules if broker else (),
             left_out=broker.left_out if broker else 0,
             left_out_ready=broker.left_out_ready if broker else 0,
             kinds=self._kinds.views,
@@ -119,12 +117,6 @@ class SnapshotReader:
             queues=tuple(state.queues) if state.queues is not None else None,
             interrupt_ignored=None if ignored_at is None else max(0.0, monotonic() - ignored_at),
         )
-
-    def _queues(self, broker: BrokerStatus) -> tuple[QueueView, ...]:
-        """Return the queues, which do not change until the keeper observes them again."""
-        if self._listed is None or self._listed[0] is not broker:
-            self._listed = broker, tuple(_queues(broker))
-        return self._listed[1]
 
     def _throughput(self, known: list[Sample], latest: Sample) -> Throughput:
         if self._sparks[0] is not known:  # the keeper has taken another sample
@@ -210,48 +202,15 @@ def _rate(known: list[Sample], latest: Sample, field: int, spark: tuple[float, .
 # what the keeper has seen
 
 
-def _queues(broker: BrokerStatus) -> Iterable[QueueView]:
-    unserved = set(broker.unserved)
-    for one in broker.queues:
-        flow = broker.flows.get(one.queue, QueueFlow())
-        known = one._asdict()  # the fields of the same names
-        known["oldest"] = one.oldest / 1e6 if one.oldest else None
-        yield QueueView(
-            **known,
-            incoming=flow.incoming,
-            outgoing=flow.outgoing,
-            empty_in=_empty_in(one.ready, rates.trend(flow.ready, broker.period)),
-            spark=flow.ready,
-            served=one.queue not in unserved,
-        )
-
-
-def _empty_in(ready: int, trend: float | None) -> float | None:
-    return ready / -trend if ready and trend and trend < 0 else None
-
-
-#: What a node says of itself.
-_SAID_BY_NODES = ("pool", "host", "busy", "poolq", "python", "queues")
-
-
 def _nodes(
     broker: BrokerStatus, here: str, workers: Sequence[WorkerView], now: float
 ) -> Iterable[NodeView]:
     """Return all nodes. This node's workers are counted here, so their numbers are current."""
     passed = max(0.0, now - broker.at / 1e9)
     for one in broker.nodes:
-        found = node(one, passed)
+        found = structs.replace(one, beat=None if one.beat is None else one.beat + passed)
         if one.node == here:
             ready = sum(worker.state != "boot" for worker in workers)
             busy = sum(map(is_busy, workers))
             found = structs.replace(found, here=True, workers=ready, busy=busy)
         yield found
-
-
-def node(one: NodeStatus, passed: float = 0.0) -> NodeView:
-    """Return a node's view, `passed` seconds after it was observed."""
-    beat = None if one.age is None else one.age + passed
-    if one.info is None:
-        return NodeView(node=one.node, pool="", host="", workers=one.workers, beat=beat)
-    info = {name: getattr(one.info, name) for name in _SAID_BY_NODES}
-    return NodeView(node=one.node, workers=one.workers, beat=beat, **info)

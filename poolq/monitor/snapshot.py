@@ -121,7 +121,9 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     `incoming`, `outgoing`: jobs per second that become ready and that end; `empty_in`: seconds
     until it is empty if it goes on shrinking as it has (`rates.trend`), else None; `spark`: ready
     jobs every 2 seconds of the last minute, the newest last. `served`: whether some pool of the
-    namespace claims its jobs."""
+    namespace claims its jobs. `dispatched`: how many jobs it has received, as the observer's
+    `QueueTrends` counts them; `cancelled`: how many were cancelled or purged; `skipped`: how many
+    unique jobs gave way to others, and `replaced`: how many were replaced."""
 
     queue: str
     ready: int = 0
@@ -136,6 +138,10 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     spark: tuple[float, ...] = ()
     served: bool = True
+    dispatched: int = 0
+    cancelled: int = 0
+    skipped: int = 0
+    replaced: int = 0
 
 
 class JobKindView(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,11 +9,9 @@ from typing import NamedTuple
 from poolq.engines.base import Engine, QueueCounts, StoredJob
 from poolq.engines.search import WAITING
 from poolq.jobs.message import Entry, entries
-from poolq.monitor import amounts, limit_status
+from poolq.monitor import amounts, limit_status, node_info
 from poolq.monitor.alerts import rule
-from poolq.monitor.broker_status import node_status
 from poolq.monitor.limit_status import LimitStatus
-from poolq.monitor.reader import node
 from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 
 MAX_ERROR_CHARS = 120
@@ -51,7 +49,7 @@ def from_engine(engine: Engine, queue: str, running: Sequence[Snapshot] = ()) ->
     of the `running` pools. Raises EngineUnavailable."""
     now = engine.now()
     counts = next((one for one in engine.counts() if one.queue == queue), QueueCounts(queue))
-    pools = tuple(node(node_status(one, now)) for one in engine.nodes())
+    pools = tuple(node_info.view(one, now) for one in engine.nodes())
     limits = tuple(map(limit_status.of_use, engine.limits()))
     ids = {one.node for one in pools if _serves(one, queue)}
     for seen in running:

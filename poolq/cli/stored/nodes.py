@@ -29,11 +29,10 @@ def nodes(engine: Engine, as_json: bool) -> None:
     BEAT is the time since then. A pool without a heartbeat for --node-ttl is considered dead,
     and the others recover its jobs.
     """
-    from poolq.monitor import reader
-    from poolq.monitor.broker_status import node_status
+    from poolq.monitor import node_info
 
     now = engine.now()
-    found = [reader.node(node_status(one, now)) for one in engine.nodes()]
+    found = [node_info.view(one, now) for one in engine.nodes()]
     found.sort(key=lambda one: (one.host, one.pool, one.node))
     document = [{name: getattr(one, name) for name in FIELDS} for one in found]
     none = f"no pool runs in namespace {engine.namespace!r}"

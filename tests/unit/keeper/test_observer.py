@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from poolq.config import Config
-from poolq.engines.base import QueueCounts
+from poolq.engines.base import NodeRecord, QueueCounts
 from poolq.engines.storeless import NullEngine
 from poolq.keeper.observer import MAX_SHOWN, Observer, QueueTrends
 from poolq.log.formats import TextFormat
@@ -17,6 +17,7 @@ from poolq.monitor import node_info
 from poolq.monitor.broker_status import BrokerStatus, encode, read
 from poolq.monitor.node_info import NodeInfo, queue_names, unserved
 from poolq.monitor.rates import OBSERVE_INTERVAL
+from poolq.monitor.snapshot import NodeView, QueueView
 from poolq.scoreboard.board import Scoreboard
 
 NOBODY = ("", "", 0, 0)
@@ -51,11 +52,15 @@ def info(*queues: str) -> NodeInfo:
 
 
 def test_queues_that_no_node_serves() -> None:
-    assert unserved(["a", "b", "c"], [info("a"), info("c", "d")]) == ["b"]
+    def nodes(*infos: NodeInfo | None) -> list[NodeView]:
+        said = [node_info.encode(one) if one else b"" for one in infos]
+        return [node_info.view(NodeRecord("n", 1, one, 0), 0) for one in said]
+
+    assert unserved(["a", "b", "c"], nodes(info("a"), info("c", "d"))) == {"b"}
     every = NodeInfo("all", "web2", NOBODY, NOBODY)
-    assert unserved(["a", "b"], [info("a"), every]) == []
-    assert unserved(["a", "b"], [info("a"), None]) == [], "it is not known what that node serves"
-    assert unserved(["a"], []) == ["a"]
+    assert unserved(["a", "b"], nodes(info("a"), every)) == set()
+    assert unserved(["a", "b"], nodes(info("a"), None)) == set(), "what that one serves is unknown"
+    assert unserved(["a"], []) == {"a"}
 
 
 def test_a_beat_names_the_queues_unless_they_are_too_many() -> None:
@@ -80,14 +85,14 @@ def test_if_there_are_many_queues_those_with_jobs_are_shown() -> None:
 
 
 def test_the_broker_status_fits_its_page() -> None:
-    queues = [QueueCounts(f"{number:255}") for number in range(200)]
-    broker = BrokerStatus(1, "", 2.0, 0.0, queues, {}, [], [], [one.queue for one in queues])
+    queues = tuple(QueueView(queue=f"{number:255}") for number in range(200))
+    broker = BrokerStatus(1, "", 2.0, 0.0, queues, (), ())
     data = encode(broker, 50_000)
     assert len(data) <= 50_000
     found = read(data)
     assert found is not None
     assert found.queues == queues[: len(found.queues)]
-    assert len(found.queues) == 50
+    assert len(found.queues) == 100
     assert encode(found, 50_000) == msgspec.json.encode(found)
 
 
@@ -110,7 +115,7 @@ def test_what_was_dispatched_is_what_has_ended_or_is_stored() -> None:
     ) -> int:
         counts = QueueCounts("q", ready=ready, **more)
         totals = {"q": {"done": done, "failed": 1, "cancelled": cancelled}}
-        return trends.add(1.0, counts, totals, exact).dispatched
+        return trends.add(1.0, counts, totals, exact, 2.0).dispatched
 
     assert dispatched(0, 1) == 3, "by what the keeper before has published"
     assert dispatched(2, 3, delayed=1, parked=1, running=1, failed=9) == 9
@@ -122,12 +127,12 @@ def test_what_was_dispatched_is_what_has_ended_or_is_stored() -> None:
 
 def test_jobs_come_when_they_are_ready_not_while_they_are_delayed_or_parked() -> None:
     trends, done = QueueTrends(), {"q": {"done": 0}}
-    trends.add(0.0, QueueCounts("q", ready=2, running=1), done, exact=True)
+    trends.add(0.0, QueueCounts("q", ready=2, running=1), done, exact=True, period=2.0)
     parking = QueueCounts("q", ready=2, running=1, parked=40, delayed=300)
-    flow = trends.add(10.0, parking, done, exact=True)
+    flow = trends.add(10.0, parking, done, exact=True, period=2.0)
     assert (flow.incoming, flow.outgoing, flow.dispatched) == (0.0, 0.0, 343)
     granted = QueueCounts("q", ready=2, running=1, parked=20, delayed=300)
-    flow = trends.add(20.0, granted, {"q": {"done": 20}}, exact=True)
+    flow = trends.add(20.0, granted, {"q": {"done": 20}}, exact=True, period=2.0)
     assert (flow.incoming, flow.outgoing) == (2.0, 2.0)
 
 
@@ -149,7 +154,7 @@ def test_the_dispatched_jobs_survive_the_keeper_and_wait_for_exact_numbers() -> 
         made.observe()
         found = read(scores.pages.keeper.read())
         assert found is not None
-        return found.flows["q"].dispatched
+        return found.queues[0].dispatched
 
     made = observer(engine=engine, scores=scores)
     assert [dispatched(made, ready) for ready in (3, 10, 9)] == [3, 3, 9]

@@ -281,7 +281,7 @@ def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> N
 
 def test_a_new_keeper_does_not_say_it_again() -> None:
     found, _ = LimitWatch().observe(100.0, [seen(parked=5)], {}, 9)
-    page = read(encode(BrokerStatus(0, "", 2.0, 0.0, [], {}, found, []), 1 << 16))
+    page = read(encode(BrokerStatus(0, "", 2.0, 0.0, (), tuple(found), ()), 1 << 16))
     assert page is not None
     again, events = LimitWatch(page.limits).observe(103.0, [seen(parked=5)], {}, 9)
     assert events == []

@@ -7,10 +7,10 @@ from time import monotonic_ns
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from poolq.engines.base import QueueCounts
 from poolq.monitor import broker_status
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.prometheus import Collector
+from poolq.monitor.snapshot import QueueView
 from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 
@@ -18,7 +18,7 @@ EVIL = "q\x1b]0;x\x07\x9b2J\u202e\u2028\udc80\nz"
 
 
 def test_labels_are_escaped_as_on_the_screen() -> None:
-    seen = BrokerStatus(monotonic_ns(), "", 2.0, 0.0, [QueueCounts(EVIL, ready=3)], {}, [], [])
+    seen = BrokerStatus(monotonic_ns(), "", 2.0, 0.0, (QueueView(queue=EVIL, ready=3),), (), ())
     with closing(Scoreboard(1)) as scores:
         scores.pages.keeper.write(broker_status.encode(seen, layout.KEEPER_PAGE_BYTES - 16))
         registry = CollectorRegistry()
