@@ -2,12 +2,11 @@
 
 import os
 import re
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from poolq.acts.job_ids import MIN_LENGTH
-from poolq.control.client import ControlClient
+from poolq.control import client
 from poolq.errors import NotFound, OptionError, Refused
 from poolq.monitor import amounts
 
@@ -29,14 +28,14 @@ class BusyWorker(NamedTuple):
         return f"worker {self.slot} (pid {self.pid}), which has run {self.job} {self.id} for {span}"
 
 
-def request(name: str, do: str, **more: object) -> dict[str, Any]:
-    """Connect to a pool, send it a request and return the answer. Raises Refused."""
-    with closing(ControlClient(name, os.environ)) as line:
-        return accepted(name, line.request(do, more))
-
-
-def accepted(name: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer of a pool to a request. Raises Refused."""
+def request(
+    name: str,
+    do: str,
+    more: Mapping[str, object] | None = None,
+    timeout: float | None = client.ANSWER_TIMEOUT,
+) -> dict[str, Any]:
+    """Send a request to a pool and return the answer. Raises Refused."""
+    answer = client.request(name, os.environ, do, more, timeout)
     if not answer["ok"]:
         raise Refused(f"pool {name!r}: {answer['error']}")
     return answer

@@ -1,12 +1,9 @@
-"""Sends requests to a running pool and receives its answers, as `protocol.py` defines them.
-
-The connection ends when the pool ends.
-"""
+"""Sends requests to a running pool and receives its answers, as `protocol.py` defines them."""
 
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -46,122 +43,125 @@ def reading(name: str) -> Iterator[None]:
         ) from error
 
 
-class ControlClient:
-    """A connection to the pool of a given name."""
+def request(
+    name: str,
+    environ: Mapping[str, str],
+    do: str,
+    more: Mapping[str, object] | None = None,
+    timeout: float | None = ANSWER_TIMEOUT,
+) -> Answer:
+    """Send a request to the pool of this name and return the answer, which may be a refusal. A
+    `timeout` of None means no limit. Raises PoolNotFound, WaitTimeout, Refused if the pool is
+    another user's, and PoolqError if it ends without an answer."""
+    line, _ = _connect(name, environ)
+    with closing(line):
+        return _ask(line, name, {"v": VERSION, "do": do, **(more or {})}, timeout, None)
 
-    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Connect. Raises PoolNotFound, WaitTimeout or, if the pool is another user's, Refused."""
-        self._name = name
-        self._fds: list[int] = []
-        deadline = monotonic() + STARTUP_TIMEOUT
-        while True:
-            found = _find(name, environ)
-            self.pid = found.pid
-            try:
-                self._socket = connect(found, ANSWER_TIMEOUT)
-                break
-            except PermissionError:
-                raise Refused(
-                    f"pool {name!r} (pid {found.pid}) belongs to another user; run this command as "
-                    "that user or as root"
-                ) from None
-            except (FileNotFoundError, ConnectionRefusedError):
-                if monotonic() > deadline:
-                    raise PoolNotFound(
-                        f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
-                        "is gone; signals still reach it"
-                    ) from None
-                sleep(CONNECT_RETRY_DELAY)
-            except BlockingIOError:
-                raise self._overdue(ANSWER_TIMEOUT) from None
 
-    def request(
-        self,
-        do: str,
-        more: Mapping[str, object] | None = None,
-        timeout: float | None = ANSWER_TIMEOUT,
-    ) -> Answer:
-        """Send a request and return the answer, which may be a refusal. A `timeout` of None means
-        no limit. Raises WaitTimeout, and PoolqError if the pool ends without an answer."""
-        deadline = None if timeout is None else monotonic() + timeout
-        request = {"v": VERSION, "do": do, **(more or {})}
-        try:
-            self._socket.settimeout(ANSWER_TIMEOUT)
-            self._socket.sendall(msgspec.json.encode(request) + b"\n")
-            data = self._receive(deadline)
-        except TimeoutError:
-            if not request.get("wait"):
-                raise self._overdue(ANSWER_TIMEOUT) from None
-            raise WaitTimeout(
-                f"pool {self._name!r} has not answered {do} --wait after {timeout:g} s; "
-                "the command is still under way"
-            ) from None
-        except OSError as error:
-            raise PoolqError(
-                f"pool {self._name!r} closed the connection: {error.strerror}"
-            ) from None
-        if not data.endswith(b"\n"):
-            raise PoolqError(f"pool {self._name!r} ended without an answer; its log may say why")
-        try:
-            answer: dict[str, Any] = _answer.decode(data)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise self._invalid_answer(data) from None
-        if answer.get("v") != VERSION:
-            raise PoolqError(
-                f"pool {self._name!r} speaks version {answer.get('v')}, but this command version "
-                f"{VERSION}; use the poolq of that pool"
-            )
-        begun = do in ("drain", "stop") and not request.get("wait")
-        name, kind = ("ok", bool) if begun else FIELDS.get(do, ("ok", bool))
-        if answer.get("ok") is False:
-            name, kind = "error", str
-        if type(answer.get("ok")) is not bool or type(answer.get(name)) is not kind:
-            raise self._invalid_answer(data)
-        return answer
-
-    def attach(self) -> Scoreboard:
-        """Open the pool's scoreboard, read-only. It stays readable after the pool has ended. Raises
-        the errors of `request`, and Refused if the pool does not share its scoreboard."""
-        answer = self.request("attach")
-        rows = rows_of(self._fds[-1]) if self._fds else 0
+def attach(name: str, environ: Mapping[str, str]) -> tuple[Scoreboard, int]:
+    """Open the pool's scoreboard, read-only, and return it and the pid of the pool. It stays
+    readable after the pool has ended. Raises the errors of `request`, and Refused if the pool does
+    not share its scoreboard."""
+    line, pid = _connect(name, environ)
+    fds: list[int] = []
+    try:
+        with closing(line):
+            answer = _ask(line, name, {"v": VERSION, "do": "attach"}, ANSWER_TIMEOUT, fds)
+        rows = rows_of(fds[-1]) if fds else 0
         if not answer["ok"] or not rows:
-            raise Refused(f"pool {self._name!r}: {answer.get('error', 'it sent no scoreboard')}")
-        return Scoreboard(rows, self._fds.pop(), readonly=True)
+            raise Refused(f"pool {name!r}: {answer.get('error', 'it sent no scoreboard')}")
+        return Scoreboard(rows, fds.pop(), readonly=True), pid
+    finally:
+        for fd in fds:
+            os.close(fd)
 
-    def close(self) -> None:
-        self._socket.close()
-        while self._fds:
-            os.close(self._fds.pop())
 
-    def wait_until_gone(self) -> None:
-        """Wait for the end of a pool that is about to end. Raises WaitTimeout."""
+def _connect(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, int]:
+    deadline = monotonic() + STARTUP_TIMEOUT
+    while True:
+        found = _find(name, environ)
         try:
-            self._receive(monotonic() + ANSWER_TIMEOUT)
-        except TimeoutError:
-            raise self._overdue(ANSWER_TIMEOUT) from None
-        except OSError:
-            return  # a connection that was reset has ended, too
+            return connect(found, ANSWER_TIMEOUT), found.pid
+        except PermissionError:
+            raise Refused(
+                f"pool {name!r} (pid {found.pid}) belongs to another user; run this command as "
+                "that user or as root"
+            ) from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            if monotonic() > deadline:
+                raise PoolNotFound(
+                    f"pool {name!r} (pid {found.pid}) runs, but its socket in {found.folder} "
+                    "is gone; signals still reach it"
+                ) from None
+            sleep(CONNECT_RETRY_DELAY)
+        except BlockingIOError:
+            raise _overdue(name) from None
 
-    def _receive(self, deadline: float | None) -> bytes:
-        data = bytearray()
-        while not data.endswith(b"\n") and len(data) < MAX_ANSWER_BYTES:
-            left = None if deadline is None else deadline - monotonic()
-            if left is not None and left <= 0:
-                raise TimeoutError
-            self._socket.settimeout(left)
-            chunk, fds, _, _ = socket.recv_fds(self._socket, 1 << 16, 1)
-            self._fds += fds
-            if not chunk:
-                break
-            data += chunk
-        return bytes(data)
 
-    def _invalid_answer(self, data: bytes) -> PoolqError:
-        text = data[:60].decode("latin-1")
-        return PoolqError(f"pool {self._name!r} gave an invalid answer: {text!a}")
+def _ask(
+    line: socket.socket,
+    name: str,
+    request: Mapping[str, object],
+    timeout: float | None,
+    fds: list[int] | None,
+) -> Answer:
+    """Send a request and return the answer. Descriptors that come along are added to `fds`."""
+    do, waits = str(request["do"]), bool(request.get("wait"))
+    deadline = None if timeout is None else monotonic() + timeout
+    try:
+        line.settimeout(ANSWER_TIMEOUT)
+        line.sendall(msgspec.json.encode(request) + b"\n")
+        data = _receive(line, deadline, fds)
+    except TimeoutError:
+        if not waits:
+            raise _overdue(name) from None
+        raise WaitTimeout(
+            f"pool {name!r} has not answered {do} --wait after {timeout:g} s; "
+            "the command is still under way"
+        ) from None
+    except OSError as error:
+        raise PoolqError(f"pool {name!r} closed the connection: {error.strerror}") from None
+    if not data.endswith(b"\n"):
+        raise PoolqError(f"pool {name!r} ended without an answer; its log may say why")
+    invalid = PoolqError(f"pool {name!r} gave an invalid answer: {data[:60].decode('latin-1')!a}")
+    try:
+        answer: Answer = _answer.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise invalid from None
+    if answer.get("v") != VERSION:
+        raise PoolqError(
+            f"pool {name!r} speaks version {answer.get('v')}, but this command version "
+            f"{VERSION}; use the poolq of that pool"
+        )
+    begun = do in ("drain", "stop") and not waits
+    field, kind = ("ok", bool) if begun else FIELDS.get(do, ("ok", bool))
+    if answer.get("ok") is False:
+        field, kind = "error", str
+    if type(answer.get("ok")) is not bool or type(answer.get(field)) is not kind:
+        raise invalid
+    return answer
 
-    def _overdue(self, seconds: float) -> WaitTimeout:
-        return WaitTimeout(f"pool {self._name!r} did not answer within {seconds:g} s")
+
+def _receive(line: socket.socket, deadline: float | None, fds: list[int] | None) -> bytes:
+    data = bytearray()
+    while not data.endswith(b"\n") and len(data) < MAX_ANSWER_BYTES:
+        left = None if deadline is None else deadline - monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        line.settimeout(left)
+        if fds is None:
+            chunk = line.recv(1 << 16)  # descriptors that nobody wants are closed
+        else:
+            chunk, more, _, _ = socket.recv_fds(line, 1 << 16, 1)
+            fds += more
+        if not chunk:
+            break
+        data += chunk
+    return bytes(data)
+
+
+def _overdue(name: str) -> WaitTimeout:
+    return WaitTimeout(f"pool {name!r} did not answer within {ANSWER_TIMEOUT:g} s")
 
 
 def _find(name: str, environ: Mapping[str, str]) -> RunningPool:

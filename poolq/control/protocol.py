@@ -1,6 +1,7 @@
 """All requests to a running pool through its control socket, and their answers.
 
-Each is one line of JSON; a request has at most 4096 bytes. `v` is the version of this protocol.
+Each is one line of JSON; a request has at most 4096 bytes. `v` is the version of this protocol. A
+connection serves for one request.
 
     {"v":1,"do":"status"}                      the pool's status: see master/status.py
     {"v":1,"do":"live"}, {"v":1,"do":"ready"}  health probes: see monitor/health.py
@@ -19,7 +20,7 @@ Each is one line of JSON; a request has at most 4096 bytes. `v` is the version o
     {"v":1,"ok":true,…}                        the request is done, or has begun
     {"v":1,"ok":false,"error":"…"}             the request cannot be done now
 
-A line that is not a request is answered with "ok":false, and then the connection is closed.
+A line that is not a request is answered with "ok":false.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,11 +1,11 @@
 """The master's end of a pool's control socket. It never blocks.
 
-- A client sends one line and receives one line. `protocol.py` defines what they contain.
+- A client sends one line, receives one, and is disconnected. `protocol.py` defines what they
+  contain.
 - There are at most MAX_CLIENTS connections. A further client replaces the one that has been silent
   for longest, except that clients that wait for an event are not replaced.
-- For each client the master buffers at most one request of MAX_REQUEST_BYTES and one unread answer,
-  and it handles one request in each turn of its loop. A client that neither sends nor reads
-  anything for IDLE_TIMEOUT seconds is dropped.
+- For each client the master buffers at most MAX_REQUEST_BYTES and one unread answer. A client that
+  neither sends nor reads anything for IDLE_TIMEOUT seconds is dropped.
 - One epoll, `fd`, watches all descriptors. It is readable when `serve` has something to do.
 """
 
@@ -14,7 +14,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import inf
 
 from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Wait, refusal, to_line
 from poolq.system.identity import peer_name, user_names
@@ -29,22 +28,16 @@ _GONE = select.EPOLLHUP | select.EPOLLERR
 @dataclass(slots=True, eq=False)
 class _Connection:
     """`user`: the name of the client's user. `since`: when the client last sent or read something.
-    `fds`: descriptors to send with its answer. `closing`: whether to drop the client once it has
-    read its answer."""
+    `waits`: the event that it waits for. `outbox`: what is left of its answer, and `fds`: the
+    descriptors to send with it."""
 
     line: socket.socket
     user: str
     since: float
-    inbox: bytearray = field(default_factory=bytearray)
+    inbox: bytes = b""
     outbox: memoryview = field(default_factory=lambda: memoryview(b""))
     waits: Wait | None = None
     fds: tuple[int, ...] = ()
-    closing: bool = False
-
-    @property
-    def may_send(self) -> bool:
-        """Whether the client's answer was sent, so that its next request may be read."""
-        return self.waits is None and not self.outbox
 
 
 class ControlServer:
@@ -70,11 +63,6 @@ class ControlServer:
         self._listener, self._accept_again_at = listener, 0.0
         self._epoll.register(listener, select.EPOLLIN)
 
-    def next_due(self) -> float:
-        """Seconds until `serve` must be called even if `fd` is not readable. Idle clients do not
-        count, as they can be dropped in the next turn, at most a second later."""
-        return 0.0 if any(self._has_request(client) for client in self._clients.values()) else inf
-
     def serve(self, now: float) -> None:
         """Read from clients, answer those whose awaited event has happened, and accept new ones."""
         if self._accept_again_at and now >= self._accept_again_at:
@@ -89,8 +77,6 @@ class ControlServer:
         for client in list(self._clients.values()):
             if client.waits is not None:
                 self._answer_if_ready(client, now)
-            elif self._has_request(client):
-                self._handle_request(client, now)
             elif now - client.since > IDLE_TIMEOUT:
                 self._drop(client)
         if pending:
@@ -139,10 +125,10 @@ class ControlServer:
     # one client
 
     def _serve_client(self, client: _Connection, events: int, now: float) -> None:
-        if events & (select.EPOLLIN | _GONE) and client.may_send and not self._has_request(client):
-            self._read(client, now)
-        if events & select.EPOLLOUT and client.outbox:
+        if client.outbox:
             self._write(client, now)
+        elif client.waits is None:
+            self._read(client, now)
         if events & _GONE:
             self._drop(client)
 
@@ -152,36 +138,28 @@ class ControlServer:
         except BlockingIOError:
             return
         except OSError:
-            self._drop(client)
-            return
+            data = b""
         client.inbox += data
-        client.closing = client.closing or not data
-        if self._has_request(client):
-            self._handle_request(client, now)
-        elif len(client.inbox) >= MAX_REQUEST_BYTES:
-            self._refuse(client, f"a line has at most {MAX_REQUEST_BYTES} bytes", now)
-        elif client.closing:
+        line, end, _ = client.inbox.partition(b"\n")
+        if end:
+            self._handle_request(client, line, now)
+        elif not data:
             self._drop(client)
+        elif len(client.inbox) >= MAX_REQUEST_BYTES:
+            self._answer(client, refusal(f"a line has at most {MAX_REQUEST_BYTES} bytes"), now)
 
-    @staticmethod
-    def _has_request(client: _Connection) -> bool:
-        return client.may_send and b"\n" in client.inbox
-
-    def _handle_request(self, client: _Connection, now: float) -> None:
-        line, _, rest = bytes(client.inbox).partition(b"\n")
-        client.inbox = bytearray(rest)
+    def _handle_request(self, client: _Connection, line: bytes, now: float) -> None:
         client.since = now
         try:
             found = self._handle(line, client.user)
         except BadRequest as error:
-            self._refuse(client, str(error), now)
-            return
+            found = refusal(str(error))
         if isinstance(found, AnswerWithFd):
             client.fds = (found.fd,)
             self._answer(client, found.answer, now)
         elif callable(found):
             client.waits = found
-            self._watch(client)
+            self._epoll.modify(client.line, 0)  # a hang-up is reported in any case
             self._answer_if_ready(client, now)
         else:
             self._answer(client, found, now)
@@ -193,38 +171,24 @@ class ControlServer:
             client.waits = None
             self._answer(client, found, now)
 
-    def _refuse(self, client: _Connection, why: str, now: float) -> None:
-        client.closing = True
-        client.inbox.clear()
-        self._answer(client, refusal(why), now)
-
     def _answer(self, client: _Connection, answer: Answer, now: float) -> None:
         client.outbox = memoryview(to_line(answer))
         client.since = now
         self._write(client, now)
 
     def _write(self, client: _Connection, now: float) -> None:
+        """Send as much of the answer as the client takes, and disconnect it after the end."""
         try:
             while client.outbox:
                 sent = socket.send_fds(client.line, [client.outbox], client.fds)
                 client.outbox, client.fds = client.outbox[sent:], ()
                 client.since = now
         except BlockingIOError:
-            self._watch(client)
+            self._epoll.modify(client.line, select.EPOLLOUT)
             return
         except OSError:
-            self._drop(client)
-            return
-        if client.closing and not self._has_request(client):
-            self._drop(client)
-        else:
-            self._watch(client)
-
-    def _watch(self, client: _Connection) -> None:
-        """Watch for what the client may do next. Epoll reports a hang-up in any case."""
-        wanted = select.EPOLLOUT if client.outbox else select.EPOLLIN
-        idle = client.waits is not None or (client.closing and not client.outbox)
-        self._epoll.modify(client.line, 0 if idle else wanted)
+            pass  # it is gone
+        self._drop(client)
 
     def _drop(self, client: _Connection) -> None:
         if self._clients.pop(client.line.fileno(), None) is not None:

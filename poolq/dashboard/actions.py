@@ -67,7 +67,7 @@ class Actions:
     # the pool
 
     def _request(self, do: str, **more: object) -> dict[str, Any]:
-        return on_pools.request(self._config.name, do, **more)
+        return on_pools.request(self._config.name, do, more)
 
     def _request_text(self, do: str, text: str) -> ActionOutput:
         return text.format(**self._request(do)), None

@@ -2,9 +2,8 @@
 
 from collections import deque
 from collections.abc import Mapping
-from contextlib import closing
 
-from poolq.control.client import ControlClient, reading
+from poolq.control.client import attach, reading
 from poolq.errors import PoolqError
 from poolq.log.line_filter import LineFilter
 from poolq.monitor.log_follower import LogFollower
@@ -66,8 +65,7 @@ class AttachedSource(Source):
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile, or
         if its memory cannot be read, as the methods do, too."""
-        with closing(ControlClient(name, environ)) as line:
-            super().__init__(line.attach(), line.pid)
+        super().__init__(*attach(name, environ))
         self._open, self._name = True, name
         if self.snapshot() is None:
             self.close()

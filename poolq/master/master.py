@@ -155,7 +155,6 @@ class Master:
         return min(
             policy.next_wake(self.pool, now),
             self._notifier.next_due(now),
-            self._control.next_due(),
             self._dashboard.next_due(now),
         )
 

@@ -10,7 +10,7 @@ import random
 from contextlib import closing, suppress
 from time import monotonic
 
-from poolq.control.client import ControlClient
+from poolq.control import client
 from poolq.engines.base import Engine
 from poolq.errors import PoolqError
 from poolq.jobs.message import decode
@@ -80,20 +80,19 @@ class Canceller(Background):
     def _kill(self, node: int) -> None:
         """End what a worker of the node runs."""
         pool = self._fleet.pools[node]
-        where = {"RUNTIME_DIRECTORY": str(pool.runtime)}
-        with closing(ControlClient(f"node-{node}", where)) as line:
-            workers = line.request("status", timeout=2)["workers"]
-            worker = self._rand.choice(
-                [one for one in workers if one["id"] and one["job"] not in PERIODIC]
-            )
-            back, begin = self._rand.random() < 0.5, monotonic()
-            if not back:
-                self.asked.add(worker["id"])
-            request = {"id": worker["id"], "worker": worker["pid"], "give_back": back}
-            pids, pools = frozenset([worker["pid"]]), frozenset([pool.pid])
-            try:
-                killed = line.request("kill", request, timeout=2)["ok"]
-            except PoolqError:
-                killed = True  # perhaps: it has not answered
-            if killed and back:
-                self.kills.append(Done(GIVEN_BACK, begin, monotonic() + 2, node, pids, pools))
+        name, where = f"node-{node}", {"RUNTIME_DIRECTORY": str(pool.runtime)}
+        workers = client.request(name, where, "status", timeout=2)["workers"]
+        worker = self._rand.choice(
+            [one for one in workers if one["id"] and one["job"] not in PERIODIC]
+        )
+        back, begin = self._rand.random() < 0.5, monotonic()
+        if not back:
+            self.asked.add(worker["id"])
+        kill = {"id": worker["id"], "worker": worker["pid"], "give_back": back}
+        pids, pools = frozenset([worker["pid"]]), frozenset([pool.pid])
+        try:
+            killed = client.request(name, where, "kill", kill, timeout=2)["ok"]
+        except PoolqError:
+            killed = True  # perhaps: it has not answered
+        if killed and back:
+            self.kills.append(Done(GIVEN_BACK, begin, monotonic() + 2, node, pids, pools))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing, suppress
+from contextlib import suppress
 
 import pytest
 
-from poolq.control.client import ControlClient
+from poolq.control.client import request
 from poolq.errors import EngineUnavailable
 from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind
@@ -82,25 +82,24 @@ def test_whatever_is_ended_as_it_ends_no_other_job_is(
             given[job.lower()].update(project.dispatch_many(job, polls, queue=job.lower()))
     asked: set[str] = set()
     answered: set[str] = set()
-    with ExitStack() as stack:
-        kill = killer(stack, pools, rand)
+    kill = killer(pools, rand)
 
-        def all_ended() -> bool:
-            kill()
-            running = project.engine.page("running", queue="short").jobs
-            some = {one.id for one in running if rand.random() < 0.2}
-            some = (some | set(project.ledger.ids("start"))) - answered
-            asked.update(some)
-            cancel(project, some, rand)
-            answered.update(some)
-            return project.settled()
+    def all_ended() -> bool:
+        kill()
+        running = project.engine.page("running", queue="short").jobs
+        some = {one.id for one in running if rand.random() < 0.2}
+        some = (some | set(project.ledger.ids("start"))) - answered
+        asked.update(some)
+        cancel(project, some, rand)
+        answered.update(some)
+        return project.settled()
 
-        def ended_or_away() -> bool:
-            with suppress(EngineUnavailable):  # a machine so busy that an answer takes 5 s
-                return all_ended()
-            return False
+    def ended_or_away() -> bool:
+        with suppress(EngineUnavailable):  # a machine so busy that an answer takes 5 s
+            return all_ended()
+        return False
 
-        until(ended_or_away, 3000)
+    until(ended_or_away, 3000)
     counted = {
         queue: {name: many for name, many in one.items() if many}
         for queue, one in project.engine.totals().items()
@@ -124,19 +123,20 @@ def cancel(project: Project, ids: Iterable[str], rand: random.Random) -> None:
         project.engine.request_cancel(some, round(grace * 1e6))
 
 
-def killer(stack: ExitStack, pools: list[Pool], rand: random.Random) -> Callable[[], None]:
+def killer(pools: list[Pool], rand: random.Random) -> Callable[[], None]:
     """Return what kills each running Ends once, or gives it back."""
     known: set[str] = set()
-    lines = [
-        stack.enter_context(closing(ControlClient(name, {"RUNTIME_DIRECTORY": str(pool.runtime)})))
+    places = {
+        name: {"RUNTIME_DIRECTORY": str(pool.runtime)}
         for name, pool in zip(NAMES, pools, strict=True)
-    ]
+    }
 
     def kill() -> None:
-        for line in lines:
-            for one in line.request("status")["workers"]:
+        for name, place in places.items():
+            for one in request(name, place, "status")["workers"]:
                 if one["job"] == "jobs:Ends" and one["id"] not in known:
                     known.add(one["id"])
-                    line.request("kill", {"id": one["id"], "give_back": rand.random() < 0.5})
+                    end = {"id": one["id"], "give_back": rand.random() < 0.5}
+                    request(name, place, "kill", end)
 
     return kill

@@ -10,13 +10,13 @@ import random
 import select
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from poolq.control.client import ControlClient
+from poolq.control.client import attach
 from poolq.scoreboard import layout
 from poolq.system.runtime_folder import PoolLock, running_pools
 from tests.process.engines import sqlite
@@ -135,8 +135,7 @@ def test_memory_with_anything_in_it(project: Project, tmp_path: Path) -> None:
     pool = project.ready(ROWS)
     for _ in range(3):
         project.ledger.until("end", project.dispatch("Quick"))
-    with closing(ControlClient("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
-        scores = line.attach()
+    scores, _ = attach("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})
     size, rows = os.fstat(scores.fd).st_size, scores.rows
     known = os.pread(scores.fd, size, 0)
     used = [at for at in range(0, size, 8) if any(known[at : at + 8]) and at != layout.ROWS * 8]

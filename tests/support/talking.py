@@ -6,11 +6,11 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from poolq.control.client import ControlClient
+from poolq.control.client import request
 from poolq.dashboard.sources import AttachedSource
 from poolq.monitor.snapshot import Snapshot
 from tests.support.cli import Command, Done
@@ -24,8 +24,7 @@ def poolq(pool: Pool, *args: str) -> Done:
 
 def status(pool: Pool) -> dict[str, Any]:
     """What `poolq status --json` prints, without a process for it."""
-    with closing(ControlClient("default", {"RUNTIME_DIRECTORY": str(pool.runtime)})) as line:
-        return line.request("status")
+    return request("default", {"RUNTIME_DIRECTORY": str(pool.runtime)}, "status")
 
 
 @contextmanager

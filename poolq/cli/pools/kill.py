@@ -40,7 +40,7 @@ def _kill(pool: str, target: str, *, give_back: bool, yes: bool, as_json: bool) 
     what = "put the job back into its queue" if give_back else "cancel the job"
     options.confirm(f"Kill {worker}, and {what}?", yes, "nothing was killed")
     named = {"id": worker.id, "worker": worker.pid, "give_back": give_back}
-    killed = on_pools.request(pool, "kill", **named)
+    killed = on_pools.request(pool, "kill", named)
     facts = {name: killed[name] for name in ("worker", "pid", "job", "id")}
     facts |= {"pool": pool, "end": "given back" if give_back else "cancelled"}
     tables.show(as_json, facts, on_pools.killed(killed, give_back=give_back))

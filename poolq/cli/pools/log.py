@@ -4,7 +4,6 @@ import os
 import sys
 from collections import deque
 from collections.abc import Sequence
-from contextlib import closing
 from time import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from poolq.cli.options import warn, with_settings
 from poolq.common.durations import micros
 from poolq.common.escaping import clean_lines
 from poolq.config import Config
-from poolq.control.client import ControlClient, reading
+from poolq.control.client import attach, reading
 from poolq.errors import DurationError
 from poolq.system.wakeups import readable
 
@@ -59,8 +58,7 @@ def log(
     from poolq.log.line_filter import LineFilter
     from poolq.monitor.log_follower import LogFollower
 
-    with closing(ControlClient(settings.name, os.environ)) as line:
-        scores = line.attach()
+    scores, _ = attach(settings.name, os.environ)
     wanted = LineFilter(worker, job or "", level, time() - since if since is not None else 0.0)
     most = lines if lines is not None else DEFAULT_LINES if since is None else None
     with reading(settings.name):

@@ -3,16 +3,13 @@
 `control/` finds the pool and defines the protocol; `status.py` shows the pool's state.
 """
 
-import os
-
 import click
 
-from poolq.acts.on_pools import accepted, request, scaling
+from poolq.acts.on_pools import request, scaling
 from poolq.cli import tables
 from poolq.cli.options import json_option, usage, with_settings
 from poolq.config import Config
 from poolq.config.parsers import duration
-from poolq.control.client import ControlClient
 from poolq.errors import PoolqError
 
 wait_option = click.option("--wait", is_flag=True, help="Wait until it is done.")
@@ -33,10 +30,6 @@ timeout_option = click.option(
     "--timeout", callback=_seconds, metavar="SECONDS",
     help="Stop waiting after this time and exit with 75 (default: no limit).",
 )  # fmt: skip
-
-
-def connect(settings: Config) -> ControlClient:
-    return ControlClient(settings.name, os.environ)
 
 
 def _print(settings: Config, text: str, as_json: bool, **facts: object) -> None:
@@ -78,7 +71,7 @@ def scale(settings: Config, workers: str, as_json: bool) -> None:
     """
     with usage():
         change = scaling(workers)
-    procs = request(settings.name, "scale", **change)["procs"]
+    procs = request(settings.name, "scale", change)["procs"]
     text = f"is scaled to {procs} worker{'s' * (procs > 1)}"
     _print(settings, text, as_json, procs=procs)
 
@@ -98,8 +91,7 @@ def reload(settings: Config, wait: bool, timeout: float | None, as_json: bool) -
         number = request(settings.name, "reload")["generation"]
         text = f"is trying generation {number}"
     else:
-        answer = connect(settings).request("reload", {"wait": True}, timeout)
-        number = accepted(settings.name, answer)["generation"]
+        number = request(settings.name, "reload", {"wait": True}, timeout)["generation"]
         text = f"has accepted generation {number}; the other workers follow"
     _print(settings, text, as_json, generation=number, accepted=wait)
 
@@ -137,13 +129,10 @@ def _end_pool(
     settings: Config, timeout: float | None, do: str, *, as_json: bool, wait: bool, **more: object
 ) -> int:
     """End the pool. Returns its exit code, or 0 without `wait`."""
-    line = connect(settings)
     if not wait:
-        accepted(settings.name, line.request(do, more))
+        request(settings.name, do, more)
         _print(settings, "is draining", as_json, ended=False, exit_code=None)
         return 0
-    answer = accepted(settings.name, line.request(do, {**more, "wait": True}, timeout))
-    line.wait_until_gone()
-    code: int = answer["code"]
+    code: int = request(settings.name, do, {**more, "wait": True}, timeout)["code"]
     _print(settings, "has ended", as_json, ended=True, exit_code=code)
     return code

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from poolq.control.client import ControlClient
+from poolq.control.client import request
 from poolq.errors import PoolNotFound, PoolqError, WaitTimeout
 from poolq.system.runtime_folder import PoolLock, running_pools
 from tests.support.wait import until
@@ -20,7 +20,7 @@ OK = b'{"v":1,"ok":true}\n'
 
 
 @contextmanager
-def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], ControlClient]]:
+def answering(folder: Path, *answers: bytes) -> Iterator[Mapping[str, str]]:
     """Another process that holds a pool's name and sends these answers to its one client."""
 
     def main() -> None:
@@ -38,15 +38,16 @@ def answering(folder: Path, *answers: bytes) -> Iterator[Callable[[], ControlCli
     other.start()
     environ = {"RUNTIME_DIRECTORY": str(folder)}
     until(lambda: running_pools(environ) and (folder / "test.sock").exists(), 10, "a holder")
-    with ExitStack() as stack:
-        stack.callback(other.join)
-        stack.callback(other.kill)
-        yield lambda: stack.enter_context(closing(ControlClient("test", environ)))
+    try:
+        yield environ
+    finally:
+        other.kill()
+        other.join()
 
 
 def test_an_answer_may_arrive_in_pieces(tmp_path: Path) -> None:
-    with answering(tmp_path, OK[:5], OK[5:]) as call:
-        assert call().request("status") == {"v": 1, "ok": True}
+    with answering(tmp_path, OK[:5], OK[5:]) as environ:
+        assert request("test", environ, "status") == {"v": 1, "ok": True}
 
 
 @pytest.mark.parametrize(
@@ -65,15 +66,15 @@ def test_an_answer_may_arrive_in_pieces(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_answer_is_reported_in_one_line(tmp_path: Path, answer: bytes, why: str) -> None:
-    with answering(tmp_path, answer) as call, pytest.raises(PoolqError, match=why) as raised:
-        call().request("pause")
+    with answering(tmp_path, answer) as environ, pytest.raises(PoolqError, match=why) as raised:
+        request("test", environ, "pause")
     assert "\n" not in str(raised.value)
     assert str(raised.value).isascii()
 
 
 def test_a_missing_answer_times_out(tmp_path: Path) -> None:
-    with answering(tmp_path) as call, pytest.raises(WaitTimeout):
-        call().request("drain", {"wait": True}, 0.1)
+    with answering(tmp_path) as environ, pytest.raises(WaitTimeout):
+        request("test", environ, "drain", {"wait": True}, 0.1)
 
 
 @pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"])
@@ -96,4 +97,4 @@ def test_a_folder_in_which_others_may_answer_is_not_searched(
         assert running_pools(environ) == []
         why = "belongs to" if are_others else "everybody may write to"
         with pytest.raises(PoolNotFound, match=why):
-            ControlClient("test", environ)
+            request("test", environ, "status")
