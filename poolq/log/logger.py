@@ -25,13 +25,13 @@ from poolq.log.formats import Format
 from poolq.log.frames import unread
 from poolq.log.line_assembly import LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes
+from poolq.log.ring import MAX_READ
 from poolq.log.sink import Sink
 from poolq.system.kill import send
 from poolq.system.wakeups import drain, readable
 
 BEAT_INTERVAL = 1.0  # maximum seconds between two heartbeats
 FLUSH_TIMEOUT = 5.0  # seconds that the sink gets to finish at the end
-MAX_READ = 1 << 20  # maximum bytes of one read
 #: Seconds to wait for more lines, since waking up costs more than a few lines do. A pipe has room
 #: for what a busy worker writes in five times that time.
 GATHER_DELAY = 0.002
@@ -121,13 +121,8 @@ class Logger:
                 self._selector.unregister(fd)
                 os.close(fd)
             return True
-        length = min(MAX_READ, length)
-        if self._ring.read(fd, length, source, time(), slot=slot, job=job):
-            return True
-        if not self._sink.stalled():
-            return False
-        self._ring.drop(length)
-        return self._ring.read(fd, length, source, time(), slot=slot, job=job)
+        length, stalled = min(MAX_READ, length), self._sink.stalled()
+        return self._ring.read(fd, length, source, time(), slot=slot, job=job, drop=stalled)
 
     def _snapshot(self, fd: int, source: int) -> tuple[int, str, int]:
         """Return the slot, the running job, and how many bytes the pipe contained while it ran. An
