@@ -18,6 +18,7 @@ from poolq.common.escaping import clean
 PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
 #: The fields of events that contain names of jobs, queues and limits.
 NAME_FIELDS = ("job", "id", "queue", "key")
+CONTINUED = " [continued]"
 
 
 def _name(kind: str) -> str:
@@ -313,9 +314,37 @@ class Note(Event, frozen=True):
         return PREFIXES[self.level] + self.text
 
 
+class Logged(Event, frozen=True, tag="log"):
+    """A record of the stdlib's logging. A long `text` comes in pieces."""
+
+    level: str
+    logger: str
+    text: str
+    traceback: str = ""
+
+    def severity(self) -> str:
+        return self.level
+
+    def words(self) -> str:
+        text = f"{self.level}: {self.logger}: {self.text}"
+        return f"{text}\n{self.traceback}" if self.traceback else text
+
+
+class Printed(Event, frozen=True, tag="output"):
+    """A line that a job wrote. `stream`: stdout, stderr, or unknown unless Python's own streams
+    wrote it. `more`: whether the next line continues it."""
+
+    stream: str
+    text: str
+    more: bool = False
+
+    def words(self) -> str:
+        return self.text + CONTINUED if self.more else self.text
+
+
 #: All kinds, by name, such as `hook_failed`. Those with an underscore are only parts of others.
 KINDS: dict[str, type[Event]] = {
-    _name(name): kind
+    str(kind.__struct_config__.tag): kind
     for name, kind in list(globals().items())
     if isinstance(kind, type) and issubclass(kind, Event) and kind not in (Event, Ended)
     if not name.startswith("_")
@@ -330,7 +359,7 @@ def describe(event: Event) -> str:
     names: dict[str, Any] = {
         one: clean(getattr(event, one)) for one in NAME_FIELDS if hasattr(event, one)
     }
-    return msgspec.structs.replace(event, **names).words()
+    return msgspec.structs.replace(event, **names).words() if names else found
 
 
 def limit_words(key: str, limit: int, window: float, *, sliding: bool = False) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from poolq.log.events import Printed
 from poolq.log.formats import Format
 from poolq.log.frames import END, RAW, WHOLE, Parser, cut, read_output
 from poolq.log.ring import Record
@@ -130,7 +131,8 @@ class LineAssembler:
         else:
             who = self._names[record.source - self._rows]
         text = line.decode("utf-8", "backslashreplace")
-        return self._formatter.output(begun.when, who, begun.job, text, begun.stream, more=more)
+        event = Printed(begun.stream, text, more)
+        return self._formatter.event(begun.when, who, event, begun.job)
 
 
 def _raw(record: Record, following: Iterable[tuple[bytes, bytes]]) -> _OpenLine:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from time import time
 
 from poolq.jobs.job import current
-from poolq.log.events import Ended, Event, Finished, LimitBegan, LimitEnded, Note, describe
+from poolq.log.events import Ended, Event, LimitBegan, LimitEnded, Logged, Note, describe
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, end_of_job, frames, output, unread
 
@@ -25,8 +25,7 @@ from poolq.log.frames import cut, end_of_job, frames, output, unread
 MIN_SUBPROCESS_TIME = 0.0005
 #: Maximum bytes that are buffered before they are written.
 BUFFER_BYTES = 16_384
-#: Assumed bytes of a finished job's line, which is formatted only when it is written.
-LINE_BYTES = 128
+LEVEL_NUMBERS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 #: Every event is also a record of this logger, for handlers of the application. The logger's level
 #: determines which events are logged at all.
 EVENT_LOGGER = logging.getLogger("poolq.events")
@@ -63,7 +62,7 @@ class Log:
 
     def _forget(self) -> None:
         """Drop what the parent process has buffered, since the parent writes that itself."""
-        self._blocks: deque[bytes | tuple[float, Finished]] = deque()
+        self._blocks: deque[bytes] = deque()
         self._size = 0
         self._lock = threading.RLock()
         self._sending = False
@@ -100,17 +99,7 @@ class Log:
     def report(self, event: Event) -> None:
         if self.unfinished and isinstance(event, Ended):
             self.end_lines()
-        if (
-            type(event) is Finished
-            and EVENT_LOGGER.level <= logging.INFO
-            and len(EVENT_LOGGER.handlers) == 1
-        ):
-            self._blocks.append((time(), event))  # formatted with many others when written
-            self._size += LINE_BYTES
-            if self._size > BUFFER_BYTES:
-                self.flush()
-            return
-        number = logging.getLevelNamesMapping()[event.severity().upper()]
+        number = LEVEL_NUMBERS[event.severity()]
         if number > logging.INFO or type(event) in _SHOWN:
             self._on_event(time(), self._who, event)
         if number < EVENT_LOGGER.level:
@@ -121,10 +110,10 @@ class Log:
 
     def record(self, record: logging.LogRecord, trace: str) -> None:
         """Write a record of the stdlib's logging at once."""
-        who, job = self._who, self._running()
         for piece, more in cut(record.getMessage().encode("utf-8", "backslashreplace")):
-            end = "" if more else trace
-            self._append(self.formatter.record(who, job, record, piece.decode(), end))
+            name, end = record.levelname.lower(), "" if more else trace
+            event = Logged(name, record.name, piece.decode(), end)
+            self._append(self.formatter.event(record.created, self._who, event, self._running()))
         self.flush()
 
     def output(self, fd: int, data: bytes) -> None:
@@ -176,7 +165,8 @@ class Log:
             self.flush()
 
     def _send(self) -> None:
-        blocks, self._size = self._worded(), 0
+        waiting, self._size = self._blocks, 0
+        blocks = [waiting.popleft() for _ in range(len(waiting))]  # other threads may append
         if not self._token:
             self._write(b"".join(blocks))
             return
@@ -191,19 +181,6 @@ class Log:
             elif reported:
                 self._dropped -= 1  # this note itself was lost
             reported = 0
-
-    def _worded(self) -> list[bytes]:
-        """Take all that is buffered; return it formatted."""
-        blocks: list[bytes] = []
-        jobs: list[tuple[float, Finished]] = []
-        while self._blocks:
-            one = self._blocks.popleft()
-            if not isinstance(one, bytes):
-                jobs.append(one)
-                continue
-            blocks += [*self.formatter.finished(self._who, jobs), one]
-            jobs = []
-        return blocks + self.formatter.finished(self._who, jobs)
 
     def _write(self, data: bytes) -> int:
         """Write `data`; return how many lines were lost."""

@@ -116,6 +116,8 @@ CASES: list[tuple[Event, str]] = [
     ),
     (events.Note("info", "SIGTERM: draining"), "SIGTERM: draining"),
     (events.Note("error", "no broker"), "error: no broker"),
+    (events.Logged("error", "shop", "no mail", TRACE), "error: shop: no mail"),
+    (events.Printed("stdout", "3 mails", more=True), "3 mails [continued]"),
 ]
 
 

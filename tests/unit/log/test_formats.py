@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from pathlib import Path
 
@@ -34,8 +33,7 @@ def test_an_event_is_a_line_in_both_forms(event: events.Event) -> None:
     assert found["time"] == "2025-11-25T10:00:00.123Z"
     assert found["level"] in ("info", "warning", "error")
     fields = structs.asdict(event)
-    if not fields.get("traceback"):
-        fields.pop("traceback", None)
+    fields = {name: value for name, value in fields.items() if value or name != "traceback"}
     assert fields.items() <= found.items()
 
 
@@ -50,23 +48,24 @@ def test_a_line_ends_where_it_ends() -> None:
     assert b"\x1b" not in line
 
 
-def test_eight_bit_controls_are_escaped_too() -> None:
-    text = "\x9b31m\x7f é \udc80"
-    assert (
-        TextFormat()
-        .output(WHEN, "w", "", text, "unknown")
-        .endswith(b"w: \\x9b31m\\x7f \xc3\xa9 \\udc80\n")
-    )
-    line = JsonFormat().output(WHEN, "w", "", text, "unknown")
-    assert not re.search(rb"\xc2[\x80-\x9f]|\x7f", line)
-    assert json.loads(line)["text"] == "\x9b31m\x7f é \\udc80"
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("\x9b31m\x7f é \udc80", b"\\x9b31m\\x7f \xc3\xa9 \\udc80"),
+        ("\u202eevil\u2028x\u2067 é \u200d", b"\\u202eevil\\u2028x\\u2067 \xc3\xa9 \xe2\x80\x8d"),
+    ],
+)
+def test_what_a_job_prints_steers_no_terminal_and_turns_no_writing(
+    text: str, escaped: bytes
+) -> None:
+    event = events.Printed("unknown", text)
+    assert TextFormat().event(WHEN, "w", event).endswith(b"w: %b\n" % escaped)
+    line = JsonFormat().event(WHEN, "w", event)
+    assert not re.search("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]", line.decode())
+    assert json.loads(line)["text"] == text.replace("\udc80", r"\udc80")
 
 
 EVIL = "0192\n2026-11-25 10:00:00.123 master: forged\x1b[2J\r\x9b\u202e\u2028\u2066x\u061c"
-
-
-def record(level: str) -> logging.LogRecord:
-    return logging.makeLogRecord({"name": "mail", "levelname": level.upper(), "created": WHEN})
 
 
 def test_names_forge_no_line_and_steer_no_terminal() -> None:
@@ -76,11 +75,8 @@ def test_names_forge_no_line_and_steer_no_terminal() -> None:
         names = {name: EVIL for name in NAME_FIELDS if hasattr(event, name)}
         evil = structs.replace(event, **names)
         blocks += [TextFormat().event(WHEN, "w", evil), JsonFormat().event(WHEN, "w", evil)]
-        if isinstance(evil, events.Finished):
-            blocks += TextFormat().finished("w", [(WHEN, evil)])
-    for words in (TextFormat(), JsonFormat()):
-        blocks.append(words.output(WHEN, "w", EVIL, "said", "unknown"))
-        blocks.append(words.record("w", EVIL, record("info"), "said", ""))
+    said = events.Printed("unknown", "said")
+    blocks += [words().event(WHEN, "w", said, EVIL) for words in (TextFormat, JsonFormat)]
     for block in blocks:
         text = block.decode()
         whole, *more = text.removesuffix("\n").split("\n")
@@ -91,42 +87,24 @@ def test_names_forge_no_line_and_steer_no_terminal() -> None:
             assert EVIL in json.loads(whole).values() or "forged" not in whole
 
 
-def test_what_a_job_prints_turns_no_writing() -> None:
-    text = "\u202eevil\u2028x\u2067 caf\u00e9 \u200d"
-    shown = TextFormat().output(WHEN, "w", "", text, "unknown").decode()
-    assert shown.endswith("w: \\u202eevil\\u2028x\\u2067 caf\u00e9 \u200d\n")
-    line = JsonFormat().output(WHEN, "w", "", text, "unknown")
-    assert b"\\u202eevil\\u2028x\\u2067 caf" in line
-    assert json.loads(line)["text"] == text
-
-
-def test_output_says_whose_it_is() -> None:
-    assert (
-        TextFormat().output(WHEN, "worker 2", "0192", "hi", "unknown")[24:]
-        == b"worker 2 0192: hi\n"
-    )
-    assert (
-        TextFormat().output(WHEN, "worker 2", "", "hi", "unknown", more=True)[24:]
-        == b"worker 2: hi [continued]\n"
-    )
-    found = json.loads(JsonFormat().output(WHEN, "worker 2", "0192", "hi", "stderr", more=True))
-    assert found | {"time": ""} == {
-        "time": "", "level": "info", "who": "worker 2", "event": "output", "id": "0192",
-        "stream": "stderr", "text": "hi", "more": True,
-    }  # fmt: skip
-
-
-def test_a_record_has_its_logger() -> None:
-    said = ("worker 2", "0192", record("warning"), "slow", "Trace\nback")
-    assert (
-        TextFormat().record(*said)[24:]
-        == b"worker 2 0192: warning: mail: slow\n    Trace\n    back\n"
-    )
-    found = json.loads(JsonFormat().record(*said))
-    assert found | {"time": ""} == {
-        "time": "", "level": "warning", "who": "worker 2", "event": "log", "id": "0192",
-        "logger": "mail", "text": "slow", "traceback": "Trace\nback",
-    }  # fmt: skip
+def test_what_a_job_prints_and_logs_says_whose_it_is() -> None:
+    said: list[tuple[events.Event, bytes, dict[str, object]]] = [
+        (
+            events.Printed("stderr", "hi", more=True), b"hi [continued]",
+            {"level": "info", "event": "output", "stream": "stderr", "text": "hi", "more": True},
+        ),
+        (
+            events.Logged("warning", "mail", "slow", "Trace\nback"),
+            b"warning: mail: slow\n    Trace\n    back",
+            {"level": "warning", "event": "log", "logger": "mail", "text": "slow",
+             "traceback": "Trace\nback"},
+        ),
+    ]  # fmt: skip
+    for event, text, fields in said:
+        shown = TextFormat().event(WHEN, "worker 2", event, "0192")
+        assert shown[24:] == b"worker 2 0192: %b\n" % text
+        found = json.loads(JsonFormat().event(WHEN, "worker 2", event, "0192"))
+        assert found | {"time": ""} == {"time": "", "who": "worker 2", "id": "0192"} | fields
 
 
 # settings
@@ -167,5 +145,4 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 def test_the_commands_page_names_every_kind_of_line() -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text("utf-8")
-    names = {*KINDS, "output", "log"}
-    assert all(f"`{name}`" in text for name in names)
+    assert all(f"`{name}`" in text for name in KINDS)

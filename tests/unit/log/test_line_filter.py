@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.log.events import Event, Failed, Finished, Note
+from poolq.log.events import Event, Failed, Finished, Logged, Note, Printed
 from poolq.log.formats import FORMATS, Format
 from poolq.log.line_filter import LineFilter, parse, selects
 from tests.unit.log.test_events import CASES
@@ -22,13 +21,11 @@ NAMES = {MAIL: "jobs:Mail", BILL: "jobs:Bill"}
 def blocks(words: Format) -> list[bytes]:
     """A log: two jobs on two workers, and what the master says of a worker."""
     trace = 'Traceback (most recent call last):\n  File "jobs.py", line 3\nValueError: no luck\n'
-    record = logging.LogRecord("shop", logging.WARNING, "x.py", 1, "out of stock", (), None)
-    record.created = WHEN + 2
     return [
-        words.output(WHEN, "worker 1", MAIL, "3 mails", "stdout"),
-        words.output(WHEN, "worker 12", BILL, "a bill", "stdout"),
-        words.record("worker 1", MAIL, record, "out of stock", ""),
-        *words.finished("worker 1", [(WHEN + 1, Finished("jobs:Mail", MAIL, "q", 1, 0.1))]),
+        words.event(WHEN, "worker 1", Printed("stdout", "3 mails"), MAIL),
+        words.event(WHEN, "worker 12", Printed("stdout", "a bill"), BILL),
+        words.event(WHEN + 2, "worker 1", Logged("warning", "shop", "out of stock"), MAIL),
+        words.event(WHEN + 1, "worker 1", Finished("jobs:Mail", MAIL, "q", 1, 0.1)),
         words.event(WHEN + 2, "worker 12", Failed("jobs:Bill", BILL, "q", 1, 0.1, "error",
                                                   "ValueError: no luck", trace)),
         words.event(WHEN + 3, "master", Note("warning", "worker 1 (pid 8) killed by SIGKILL")),

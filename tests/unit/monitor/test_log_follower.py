@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.log.events import Finished
+from poolq.log.events import Finished, Printed
 from poolq.log.formats import TextFormat
 from poolq.log.line_filter import LineFilter
 from poolq.monitor import log_follower
@@ -19,7 +19,7 @@ SHORT, LONG, OTHER = "01a0" + "0" * 28, "01b0" + "0" * 28, "01c0" + "0" * 28
 
 
 def printed(id: str, what: str) -> bytes:
-    return WORDS.output(0.0, "worker 1", id, what, "stdout")
+    return WORDS.event(0.0, "worker 1", Printed("stdout", what), id)
 
 
 def done(id: str, job: str) -> bytes:
