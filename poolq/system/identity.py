@@ -35,11 +35,6 @@ def start_time(pid: int) -> int | None:
     return None if fields is None or fields[0] in b"ZX" else int(fields[19])
 
 
-def pids() -> list[int]:
-    """Return the pids of all processes that this one may see."""
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # names
-
-
 def is_runnable(pid: int) -> bool:
     """Return whether the process runs, or would run if it had a processor."""
     return state(pid) == b"R"

@@ -5,8 +5,6 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from poolq.system.identity import pids
-
 
 def send(pid: int, number: signal.Signals) -> None:
     """Signal a process. If it has ended, do nothing, because the next round reaps it."""
@@ -42,7 +40,9 @@ def end_group(leader: int, session: int) -> None:
 def has_members(leader: int, session: int) -> bool:
     """Return whether processes of this session are in that group. A group's number is not reused
     while it has members, and the session shows that they belong to the pool."""
-    for pid in pids():
+    import psutil  # slow
+
+    for pid in psutil.pids():
         with suppress(OSError):
             if os.getpgid(pid) == leader and os.getsid(pid) == session:
                 return True
