@@ -110,7 +110,7 @@ class Keeper:
         self._failure_detector = FailureDetector()
         self._silent: dict[str, int] = {}  # silent nodes, with their counters
         self._known: frozenset[str] = frozenset()
-        self._tasks = TaskRunner(self._warn)
+        self._tasks = TaskRunner(self._warn, self._beat_if_due)
         self._takeover = Takeover(
             engine=self._engine,
             node=node,
@@ -119,7 +119,6 @@ class Keeper:
             live_workers=self._live_workers,
             warn=self._warn,
             report=self._report,
-            beat_if_due=self._beat_if_due,
         )
         self._cancels = CancelWatch(self._engine, node, scores, self._name, wakeups.master.wake)
         generation = partial(scores.word, layout.DECLARED)
@@ -234,7 +233,7 @@ class Keeper:
         self._next_beat = min(self._next_beat, monotonic() + RETRY_DELAY)
 
     def _beat_if_due(self) -> None:
-        """Send a heartbeat if one is due. To be called before each other call to the engine."""
+        """Send a heartbeat if one is due. It is called before each other call to the engine."""
         self._heartbeat.beat()
         if monotonic() < self._next_beat:
             return
@@ -251,7 +250,7 @@ class Keeper:
         for row in self._scores.dead_rows():
             if row.seq in self._unrecovered:
                 continue
-            self._beat_if_due()
+            self._beat_if_due()  # which clears `_unrecovered`
             self._unrecovered.add(row.seq)  # so that the next round tries the others if this raises
             what = f"recovering worker {row.slot} (pid {row.pid})"
             had_failed = what in self._tasks.failing
@@ -263,13 +262,11 @@ class Keeper:
     def _watch_cancels(self) -> None:
         """Look for running jobs that somebody has cancelled."""
         if self._cancels.is_due():
-            self._beat_if_due()
             self._tasks.run("looking for cancelled jobs", self._cancels.poll)
 
     def _tick_schedules(self) -> None:
         """Store the jobs of schedules that are due, unless this pool is ending."""
         if self._ticker.is_due() and not (self._signals.stopping or self._signals.orphaned):
-            self._beat_if_due()
             self._tasks.run("ticking schedules", self._ticker.run)
 
     def _recover(self, row: Row) -> None:
@@ -323,7 +320,7 @@ class Keeper:
         """Let the engine sweep half of the time at most, and never while a recovery is due."""
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
-        self._beat_if_due()
+        self._beat_if_due()  # its time does not count
         begun, more = monotonic(), list[bool]()
         self._tasks.run("sweeping", lambda: more.append(self._engine.sweep(FORGET_QUEUE_AFTER)))
         ended = monotonic()

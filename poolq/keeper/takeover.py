@@ -2,7 +2,7 @@
 decides which job is to blame for a death.
 
 - Each worker is recovered separately. A damaged record is skipped, with one warning.
-- A heartbeat that is due is sent before any other call to the engine (`beat_if_due`).
+- A heartbeat that is due is sent before any other call to the engine (`TaskRunner`).
 - A process is killed only if it is proved to be a worker of a dead pool (`orphan_processes.py`).
 """
 
@@ -24,15 +24,18 @@ MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError
 
 
 class TaskRunner:
-    """Runs tasks. Logs a warning when a task fails, and no other until it has succeeded."""
+    """Runs tasks, each after `beat_if_due`, which sends a heartbeat if one is due. Logs a warning
+    when a task fails, and no other until it has succeeded."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
+    def __init__(self, warn: Callable[[str], None], beat_if_due: Callable[[], None]) -> None:
         self._warn = warn
+        self._beat_if_due = beat_if_due
         self.failing: set[str] = set()
 
     def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
         """Run a task. Returns whether it has succeeded. `warn`: whether to log a failure. Raises
         EngineUnavailable if all other tasks would fail, too, which a full engine does not mean."""
+        self._beat_if_due()
         try:
             act()
         except (EngineError, *MALFORMED) as error:
@@ -49,8 +52,7 @@ class TaskRunner:
 
 class Takeover:
     """Recovers dead workers for one keeper. `live_workers` returns the names of this pool's living
-    workers; `report` logs what became of a dead worker's jobs; `beat_if_due` sends a heartbeat if
-    one is due."""
+    workers; `report` logs what became of a dead worker's jobs."""
 
     def __init__(
         self,
@@ -62,15 +64,13 @@ class Takeover:
         live_workers: Callable[[], set[str]],
         warn: Callable[[str], None],
         report: Callable[[Recovered, str], None],
-        beat_if_due: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._node = node
         self._live_workers = live_workers
         self._warn = warn
         self._report = report
-        self._beat_if_due = beat_if_due
-        self._tasks = tasks
+        self._run = tasks.run
         self._duplicates = DuplicatePools(config.name)
         self._own_ttl = config.node_ttl
         self._ttls: dict[str, float] = {}
@@ -106,19 +106,18 @@ class Takeover:
                     )
         still_alive = {worker.node for worker in registered if not identity.is_gone(worker)}
         for node in dead.keys() - still_alive:
-            self._try(f"removing node {node}", partial(self._engine.remove_node, node))
+            self._run(f"removing node {node}", partial(self._engine.remove_node, node))
 
     def recover_silent(self, silent: Mapping[str, int]) -> None:
         """Recover all workers of silent nodes whose counters have not moved meanwhile."""
         for node, counter in silent.items():
             self._end_abandoned(node)
-            self._beat_if_due()
             what, act = f"recovering node {node}", partial(self._reap, node, counter)
-            if not self._try(what, act, warn=False):
+            if not self._run(what, act, warn=False):
                 left = [worker for worker in self._registered() if worker.node == node]
                 done = [self._recover(worker, f"node {node} was silent") for worker in left]
                 if all(done):
-                    self._try(what, act)
+                    self._run(what, act)
 
     def _reap(self, node: str, counter: int) -> None:
         recovered = self._engine.reap(node, counter)
@@ -129,7 +128,7 @@ class Takeover:
         def act() -> None:
             self._report(self._engine.recover(worker.worker, None), why)
 
-        return self._try(f"recovering worker {worker.worker}", act)
+        return self._run(f"recovering worker {worker.worker}", act)
 
     def _end_abandoned(self, node: str) -> None:
         """Kill a node's workers if its master and keeper are dead, as nobody else will."""
@@ -155,22 +154,18 @@ class Takeover:
         def read() -> None:
             for one in self._engine.registered():
                 what = f"reading the registration of {one.worker!r}"
-                if self._tasks.run(what, partial(convert, tuple(one), Registration)):
+                if self._run(what, partial(convert, tuple(one), Registration)):
                     found.append(one)
 
-        self._try("reading the registered workers", read)
+        self._run("reading the registered workers", read)
         return found
 
     def _nodes(self) -> list[NodeRecord]:
         found: list[NodeRecord] = []
-        if self._try("reading the nodes", lambda: found.extend(self._engine.nodes())):
+        if self._run("reading the nodes", lambda: found.extend(self._engine.nodes())):
             ttls = {one.node: node_info.node_ttl(one.info, 0.0) for one in found}
             self._ttls = {node: ttl for node, ttl in ttls.items() if ttl}
         return found
-
-    def _try(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
-        self._beat_if_due()
-        return self._tasks.run(what, act, warn=warn)
 
 
 def _pids(workers: Iterable[Registration]) -> str:

@@ -28,11 +28,10 @@ from poolq.master.actions import Exit
 from poolq.master.children import Children
 from poolq.master.commands import Commands
 from poolq.master.dashboard import DashboardProcess, DashboardProgram
-from poolq.master.publisher import StatusPublisher
 from poolq.master.signal_commands import SignalCommands
 from poolq.master.socket_requests import Requests
 from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
-from poolq.master.status import StatusReport
+from poolq.master.status import Status
 from poolq.master.systemd import SystemdNotifier
 from poolq.monitor.health import HealthInputs, health_inputs
 from poolq.scoreboard import kill_check, layout, timeouts
@@ -103,9 +102,8 @@ class Master:
         commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
         self._signal_commands = SignalCommands(commands, self.pool, self._log)
         rows_by_seq = self._children.rows
-        self._publisher = StatusPublisher(config, node, self.pool, self._scores, rows_by_seq)
-        report = StatusReport(self.pool, self._publisher, self._scores)
-        requests = Requests(self.pool, commands, report.collect, self._health, self._attach)
+        self._status = Status(config, node, self.pool, self._scores, rows_by_seq)
+        requests = Requests(self.pool, commands, self._status.report, self._health, self._attach)
         self._control = ControlServer(lock.listener, requests.handle)
         self._appliers = self._make_appliers()
         self._attach_log(pipes)
@@ -142,7 +140,7 @@ class Master:
                 if isinstance(action, Exit):
                     return self._end(action.code)
                 self._appliers[type(action)](action)
-            self._publisher.publish()
+            self._status.publish()
             now = monotonic()
             self._dashboard.tend(now)
             due = now + self._next_due(now)
@@ -185,7 +183,7 @@ class Master:
         return (*ours, *self._lock.descriptors(), *others)
 
     def _health(self) -> HealthInputs:
-        return health_inputs(self._scores, self._publisher.current(), monotonic_ns())
+        return health_inputs(self._scores, self._status.current(), monotonic_ns())
 
     def _attach(self) -> AnswerWithFd:
         return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._readonly_scores)

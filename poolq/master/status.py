@@ -1,36 +1,110 @@
-"""The status of a pool as `poolq status --json` prints it. docs/commands.md lists the keys.
-Durations are in seconds, memory is in bytes, and unknown values are null.
+"""The status of a pool: as it is published on the master's page (`scoreboard/pool_status.py`), and
+as `poolq status --json` prints it.
 """
 
-from collections.abc import Sequence
-from time import monotonic, monotonic_ns
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from math import inf
+from time import monotonic, monotonic_ns, time
 from typing import Any
 
 import msgspec
 
-from poolq.master.publisher import StatusPublisher
-from poolq.master.state import Pool, Trial
+from poolq.config import Config, engine_urls
+from poolq.master.state import Mode, Pool, Slot, Trial, WorkerProcess
 from poolq.monitor import broker_status
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.monitor.times import utc
-from poolq.scoreboard import layout
+from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import OUTCOMES
 from poolq.scoreboard.pool_status import WorkerStatus
 
 
-class StatusReport:
-    """Collects the status of one pool, from what is published and what only the master knows."""
+class Status:
+    """The status of one pool. `rows` maps a worker's seq to its scoreboard row."""
 
-    def __init__(self, pool: Pool, publisher: StatusPublisher, scores: Scoreboard) -> None:
+    def __init__(
+        self, config: Config, node: str, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
+    ) -> None:
+        self._config = config
+        self._node = node
         self._pool = pool
-        self._publisher = publisher
         self._scores = scores
-        self._started_at = monotonic()
+        self._rows = rows
+        self._engine = engine_urls.redact(config.engine)
+        self._host = socket.gethostname()
+        self._started_at, self._began = time(), monotonic()
+        self._last = b""
 
-    def collect(self) -> dict[str, Any]:
-        pool, trial, state = self._pool, self._pool.trial, self._publisher.current()
+    def publish(self) -> None:
+        """Write the status if it has changed. To be called in each turn of the master's loop."""
+        self._scores.set_word(layout.MASTER_BEAT, monotonic_ns())
+        page = self._scores.pages.master
+        data = pool_status.encode(self.current(), page.capacity)
+        if data != self._last and len(data) <= page.capacity:
+            page.write(data)
+            self._last = data
+
+    def current(self) -> pool_status.PoolStatus:
+        pool, config, trial = self._pool, self._config, self._pool.trial
+        ignored_at = pool.interrupt_ignored_at
+        draining = pool.mode is Mode.DRAIN and pool.deadline < inf
+        return pool_status.PoolStatus(
+            pool=config.name,
+            namespace=config.namespace,
+            engine=self._engine,
+            queues=list(config.queue) if config.queue else None,
+            log=config.log_file,
+            host=self._host,
+            pid=os.getpid(),
+            node=self._node,
+            started_at=self._started_at,
+            until_empty=config.until_empty,
+            node_ttl=config.node_ttl,
+            state=pool.label(),
+            paused=pool.paused,
+            generation=pool.generation,
+            trial=trial.generation if trial is not None and pool.has_begun(trial) else 0,
+            refusal=pool.refusal[: pool_status.MAX_REASON_CHARS],
+            procs=pool.target(),
+            keeper=pool.keeper.pid if pool.keeper else 0,
+            logger=pool.logger.pid if pool.logger else 0,
+            templates=[template.pid for template in pool.templates.values()],
+            deadline=pool.deadline if draining else None,
+            exit_counts=dict(pool.exit_counts),
+            workers=[self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
+            interrupts=pool.interrupts,
+            interrupt_ignored_at=ignored_at if ignored_at > -inf else None,
+            killed=len(pool.killed_jobs),
+            killed_jobs=[
+                job[-pool_status.MAX_JOB_CHARS :]
+                for job in pool.killed_jobs[: pool_status.MAX_KILLED_JOBS]
+            ],
+            deaths=[death._replace(at=round(death.at, 2)) for death in pool.deaths],
+        )
+
+    def _worker(self, slot: Slot, proc: WorkerProcess) -> WorkerStatus:
+        return WorkerStatus(
+            row=self._rows[proc.seq],
+            seq=proc.seq,
+            slot=slot.number,
+            pid=proc.pid,
+            generation=proc.generation,
+            started_at=round(proc.started_at, 2),
+            expires_at=round(proc.expires_at, 2) if proc.expires_at < inf else None,
+            stop_sent=not proc.serving,
+            recycle_reason=proc.recycle_reason,
+            initial_rss=proc.initial_rss,
+            restarts=slot.restarts,
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Return the status as `poolq status --json` prints it. docs/commands.md lists the keys.
+        Durations are in seconds, memory is in bytes, and unknown values are null."""
+        pool, trial, state = self._pool, self._pool.trial, self.current()
         broker = broker_status.read(self._scores.pages.keeper.read())
         refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None
         return {
@@ -39,9 +113,9 @@ class StatusReport:
             "paused": state.paused,
             "host": state.host,
             "pid": state.pid,
-            "uptime": round(monotonic() - self._started_at, 3),
+            "uptime": round(monotonic() - self._began, 3),
             "generation": state.generation,
-            "trial": self._trial(trial) if trial else None,
+            "trial": self._report_trial(trial) if trial else None,
             "refusal": refusal,
             "procs": state.procs,
             "queues": state.queues,
@@ -64,10 +138,10 @@ class StatusReport:
             ],
             "limits": limits_of(broker.limits_now() if broker else ()),
             "schedules": schedules_of(broker.schedules if broker else ()),
-            "workers": [self._worker(one) for one in state.workers],
+            "workers": [self._report_worker(one) for one in state.workers],
         }
 
-    def _trial(self, trial: Trial) -> dict[str, Any]:
+    def _report_trial(self, trial: Trial) -> dict[str, Any]:
         waits = None if self._pool.has_begun(trial) else max(0.0, trial.not_before - monotonic())
         starts = None if waits is None else round(waits, 3)
         return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
@@ -76,7 +150,7 @@ class StatusReport:
         written_at = self._scores.word(word)
         return round(max(0, monotonic_ns() - written_at) / 1e9, 3) if written_at else None
 
-    def _worker(self, worker: WorkerStatus) -> dict[str, Any]:
+    def _report_worker(self, worker: WorkerStatus) -> dict[str, Any]:
         row = self._scores.read(worker.row)
         id, queue, job = self._scores.running_job(worker.row) if row.in_job else ("", "", "")
         return {

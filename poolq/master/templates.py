@@ -12,12 +12,15 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from poolq.master import recycling, state_updates
 from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
+
+if TYPE_CHECKING:
+    from poolq.master.children import Children
 
 #: What a template process runs, by `python -c`. If the process had a main module, multiprocessing
 #: would import this module again in each process that a job starts. With -P, it does not search
@@ -27,30 +30,13 @@ SPARE_INTERVAL = 0.5  # seconds between two forks of a copy, since a copy may di
 START_RETRY_DELAY = 1.0  # seconds
 
 
-class Forker(Protocol):
-    """Forks templates, and records what the templates fork."""
-
-    def fork_template(self, main: Callable[[], int], name: str) -> int:
-        """Fork a template. Returns its pid, or 0 if the system cannot fork now."""
-
-    def template_setup(
-        self, generation: int, line: int
-    ) -> tuple[protocol.TemplateSetup, tuple[int, ...]]:
-        """Return the setup of a template and the descriptors that it inherits."""
-
-    def forked(self, seq: int, pid: int) -> None:
-        """Record the pid of worker `seq`, or of a template's copy (seq 0)."""
-
-    def fork_failed(self, seq: int) -> None:
-        """Give up worker `seq`, which its template could not fork."""
-
-
 class Templates:
-    """Holds a socket to each template, by generation, and one to its copy."""
+    """Holds a socket to each template, by generation, and one to its copy. `children` forks
+    templates, and records what they fork."""
 
-    def __init__(self, pool: Pool, forker: Forker, log: Callable[[str, str], None]) -> None:
+    def __init__(self, pool: Pool, children: "Children", log: Callable[[str, str], None]) -> None:
         self._pool = pool
-        self._forker = forker
+        self._children = children
         self._log = log
         self._lines: dict[int, socket.socket] = {}
         self._spares: dict[int, socket.socket] = {}
@@ -68,13 +54,13 @@ class Templates:
     def start(self, generation: int) -> None:
         """Start a fresh interpreter, which loads the code as it is now."""
         ours, theirs = protocol.pair()
-        setup, kept = self._forker.template_setup(generation, theirs.fileno())
+        setup, kept = self._children.template_setup(generation, theirs.fileno())
         file = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
         os.write(file, protocol.encode(setup))
         os.lseek(file, 0, os.SEEK_SET)
         argv = [sys.executable, "-P", "-c", TEMPLATE_PROGRAM, str(file)]
         main = partial(execute, argv, (*kept, theirs.fileno(), file))
-        pid = self._forker.fork_template(main, f"template g{generation}")
+        pid = self._children.fork_template(main, f"template g{generation}")
         theirs.close()
         os.close(file)
         if not pid:
@@ -121,10 +107,10 @@ class Templates:
         if isinstance(message, protocol.Forked):
             if template is not None and not message.seq:
                 template.spare = message.pid
-            self._forker.forked(message.seq, message.pid)
+            self._children.forked(message.seq, message.pid)
         elif isinstance(message, protocol.ForkFailed):
             self._log("error", f"template g{generation} cannot fork: {message.why}; trying again")
-            self._forker.fork_failed(message.seq)
+            self._children.fork_failed(message.seq)
         elif isinstance(message, protocol.Loaded) and template is not None:
             template.ready = True
         elif isinstance(message, protocol.NotPreloaded):
@@ -182,7 +168,7 @@ class Templates:
         spare = self._spares.pop(generation, None)
         for proc in pool.procs():
             if proc.state is WorkerState.FORKING and proc.generation == generation:
-                self._forker.fork_failed(proc.seq)
+                self._children.fork_failed(proc.seq)
         if woken is not None and spare is not None:
             self._lines[generation] = spare
             self._log("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")

@@ -1,4 +1,4 @@
-"""The master's page of the scoreboard: the pool's state as `master/publisher.py` writes it.
+"""The master's page of the scoreboard: the pool's state as `master/status.py` writes it.
 
 What changes without the master (what a worker does, its memory, counters) is in the rows. Times are
 monotonic seconds of this machine, unless a field says otherwise.

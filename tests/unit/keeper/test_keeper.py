@@ -176,11 +176,10 @@ def test_a_node_is_judged_by_the_node_ttl_of_its_beats(
             engine=engine,
             node="n",
             config=settings,
-            tasks=TaskRunner(warnings.append),
+            tasks=TaskRunner(warnings.append, lambda: None),
             live_workers=set,
             warn=warnings.append,
             report=lambda *_: None,
-            beat_if_due=lambda: None,
         )
         assert takeover.ttl("o") == max(own, 30.0), "not known yet"
         takeover.recover_local()
@@ -251,7 +250,7 @@ def test_a_row_that_always_fails_is_tried_with_each_beat_and_warned_of_once(
 
 def test_a_malformed_record_is_warned_of_like_an_engine_error() -> None:
     warnings: list[str] = []
-    tasks = TaskRunner(warnings.append)
+    tasks = TaskRunner(warnings.append, lambda: None)
     values: list[Any] = ["abc", None, b"\xff", {}]
     acts = [int, json.loads, bytes.decode, operator.itemgetter("node")]
     for value, act in zip(values, acts, strict=True):
