@@ -18,7 +18,7 @@ from poolq.config import Config
 from poolq.engines.base import Engine, QueueCounts, Totals
 from poolq.engines.schedule_store import Scheduled
 from poolq.errors import EngineError, EngineUnavailable
-from poolq.keeper.limit_watch import MAX_NAMED, LimitWatch
+from poolq.keeper.limit_watch import LimitWatch
 from poolq.log.events import Event, Note
 from poolq.log.reporting import Log
 from poolq.monitor import node_info, schedule_status
@@ -30,7 +30,6 @@ from poolq.scoreboard.board import Scoreboard
 
 MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
-MANY_SCHEDULES, MANY_SCHEDULES_INTERVAL = 20, 10.0  # a number, and seconds
 MAX_SHOWN = 200  # queues, and as many limits, nodes and schedules
 
 
@@ -49,8 +48,6 @@ class Observer(threading.Thread):
         """`has_schedules`: whether there are any, which the keeper knows anyway."""
         super().__init__(name="observer", daemon=True)
         self._has_schedules = has_schedules
-        self._schedules: list[Scheduled] = []
-        self._next_schedules = 0.0
         self._engine = engine
         self._reporter = reporter
         self._page = scores.pages.keeper
@@ -63,7 +60,6 @@ class Observer(threading.Thread):
         before = read(self._page.read())
         self._dispatched = {one.queue: one.dispatched for one in before.queues} if before else {}
         self._watch = LimitWatch(before.limits if before else ())
-        self._paused = {one.queue for one in before.queues if one.paused} if before else None
 
     def run(self) -> None:
         rest = threading.Event()
@@ -106,9 +102,8 @@ class Observer(threading.Thread):
         # In this order, a job that ends between the two calls is missed, but not counted twice.
         totals, queues = engine.totals(), engine.counts()
         limits, others = engine.limits(), engine.nodes()
-        schedules = self._read_schedules(begun)
+        schedules = self._read_schedules()
         pause = max(OBSERVE_INTERVAL, (monotonic() - begun) * MIN_IDLE_FACTOR)
-        changes = self._pauses(queues)
         pools = tuple(node_info.view(one, now) for one in others)
         unserved = node_info.unserved([one.queue for one in queues], pools)
         every, queues = queues, self._shown_queues(queues, unserved)
@@ -126,31 +121,16 @@ class Observer(threading.Thread):
             left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
             schedules=tuple(schedule_status.all_of(schedules, now)),
         )
-        return status, [*changes, *events]
+        return status, events
 
-    def _read_schedules(self, now: float) -> list[Scheduled]:
-        """Return the schedules that are due next. Many are read less often."""
-        if not self._has_schedules():
+    def _read_schedules(self) -> list[Scheduled]:
+        """Return the schedules that are due next."""
+        try:
+            return self._engine.schedules.soonest(MAX_SHOWN) if self._has_schedules() else []
+        except EngineUnavailable:
+            raise
+        except EngineError:  # the ticker has the same trouble and logs it; show the queues
             return []
-        if now >= self._next_schedules:
-            try:
-                self._schedules = self._engine.schedules.soonest(MAX_SHOWN)
-            except EngineUnavailable:
-                raise
-            except EngineError:  # the ticker has the same trouble and logs it; show the queues
-                self._schedules = []
-            few = len(self._schedules) < MANY_SCHEDULES
-            self._next_schedules = now + (0.0 if few else MANY_SCHEDULES_INTERVAL)
-        return self._schedules
-
-    def _pauses(self, queues: Sequence[QueueCounts]) -> list[Event]:
-        """Return an event for each queue that was paused or resumed, on any host, since the last
-        observation."""
-        now = {one.queue for one in queues if one.paused}
-        before, self._paused = self._paused, now
-        if before is None:
-            return []
-        return [*_changed(now - before, "paused"), *_changed(before - now, "resumed")]
 
     def _shown_queues(self, queues: Sequence[QueueCounts], unserved: set[str]) -> list[QueueCounts]:
         """Return the queues to show. Unserved queues, then queues with jobs take precedence."""
@@ -181,14 +161,6 @@ class Observer(threading.Thread):
             seen = known.add(now, one, totals, max(one.ready, held) < exact, period)
             self._dispatched[one.queue] = seen.dispatched
             yield structs.replace(seen, served=one.queue not in unserved)
-
-
-def _changed(queues: set[str], what: str) -> list[Event]:
-    """Name each queue, or only the first of many."""
-    names = sorted(queues)
-    if len(names) > MAX_NAMED:
-        return [Note("info", f"{len(names)} queues are {what}, such as {names[0]}")]
-    return [Note("info", f"queue {name} is {what}") for name in names]
 
 
 class QueueTrends:

@@ -112,7 +112,6 @@ def test_events_name_jobs_people_and_reasons(project: Project) -> None:
     id = project.dispatch("Dies", {"signal": int(signal.SIGKILL)}, max_crashes=1)
     assert poolq(pool, "scale", "2").code == 0
     project.engine.pause("mails")
-    pool.until_said("keeper: queue mails is paused")
     until(lambda: id in project.failed())
     assert (engine("queue", "resume", "mails").code, engine("failed", "forget", id).code) == (0, 0)
     for text in (
@@ -126,7 +125,6 @@ def test_events_name_jobs_people_and_reasons(project: Project) -> None:
         told = "\n".join(f"{one.level} {one.who} {one.text}" for one in look(source).events)
     assert re.search(rf"warning master worker 1 \(pid \d+\) killed by SIGKILL .* {id}", told)
     assert re.search(r"info master poolq scale by \S+: 2 workers from now on", told)
-    assert "info keeper queue mails is paused" in told
     assert re.search(r"info master poolq queue resume by \S+: queue mails is resumed", told)
     assert re.search(rf"info master poolq failed forget by \S+: job {id} is forgotten", told)
     shown = poolq(pool, "status", "--json").json["events"]

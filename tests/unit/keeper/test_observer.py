@@ -161,39 +161,6 @@ def test_the_dispatched_jobs_survive_the_keeper_and_wait_for_exact_numbers() -> 
     assert dispatched(observer(engine=engine, scores=scores), 4) == 9
 
 
-class PausedEngine(NullEngine):
-    """Has some paused queues."""
-
-    paused: tuple[str, ...] = ()
-
-    def counts(self) -> list[QueueCounts]:
-        names = ("a", "b", "c", "d", "e")
-        return [QueueCounts(one, paused=one in self.paused) for one in names]
-
-
-def test_queues_that_somebody_pauses_or_resumes_are_events(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    engine, scores = PausedEngine("null://", "poolq"), Scoreboard(1)
-
-    def said(made: Observer, *paused: str) -> list[str]:
-        engine.paused = paused
-        made.observe()
-        lines = capfd.readouterr().err.splitlines()
-        return [line[24:].partition(": ")[2] for line in lines]
-
-    made = observer(engine=engine, scores=scores)
-    assert said(made, "a") == [], "it was paused before"
-    assert said(made, "a", "c") == ["queue c is paused"]
-    assert said(made, "c") == ["queue a is resumed"]
-    later = observer(engine=engine, scores=scores)
-    assert said(later, "b") == ["queue b is paused", "queue c is resumed"]
-    assert said(later, "a", "c", "d", "e") == [
-        "4 queues are paused, such as a",
-        "queue b is resumed",
-    ]
-
-
 class ManyQueues(NullEngine):
     """An engine with many queues, each with ten ready jobs."""
 
