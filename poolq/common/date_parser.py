@@ -22,6 +22,7 @@ The caller decides what `now` is; `durations.py` decides what a point in the pas
 import re
 from calendar import monthrange
 from datetime import UTC, datetime, time, timedelta
+from typing import Literal
 
 UNIT_WORDS = {
     "us": ("us", "µs", "microsecond", "microseconds"),
@@ -50,7 +51,12 @@ _UNIT_DAYS = {"d": 1, "w": 7}
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY_NAMES = {name: at for at, day in enumerate(_WEEKDAYS) for name in (day, day[:3])}
-_NAMED_DAYS = {"today": 0, "tomorrow": 1, "yesterday": -1}
+#: A day: by how many days it follows today, or which weekday it is.
+_Day = tuple[Literal["in", "this", "next", "last"], int]
+_NAMED_DAYS: dict[str, _Day] = {
+    "today": ("in", 0), "tomorrow": ("in", 1), "yesterday": ("in", -1),
+    **{name: ("this", at) for name, at in _DAY_NAMES.items()},
+}  # fmt: skip
 _NAMED_TIMES = {"midnight": time(0), "noon": time(12)}
 
 NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
@@ -135,9 +141,8 @@ class _Reading:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.base: datetime | None = None  # set if the text gives seconds since the epoch
-        self.days: int | None = None  # days from today
-        self.weekday: tuple[str, int] | None = None
+        self.base: datetime | None = None  # if the text gives seconds since the epoch
+        self.day: _Day | None = None
         self.clock: time | None = None
         self.months = 0
         self.moved_days = 0.0
@@ -146,27 +151,27 @@ class _Reading:
     def take(self, part: re.Match[str]) -> bool:
         """Apply a part. Returns False if it has no meaning, or sets what an earlier part set."""
         if part["epoch"]:
-            return self._epoch(part["epoch"])
-        if part["which"]:
-            return self._which(part["which"], part["named"])
+            seconds = timedelta(seconds=float(part["epoch"]))
+            return self._set("base", datetime.fromtimestamp(0, UTC) + seconds)
+        if which := part["which"]:
+            if (named := part["named"]) in _DAY_NAMES:
+                return self._set("day", (which, _DAY_NAMES[named]))
+            return self._move({"next": 1, "last": -1, "this": 0}[which], named)
         if part["unit"]:
             sign = -1 if (part["sign"] == "-") != bool(part["ago"]) else 1
             return self._move(sign * float(part["number"]), part["unit"])
         if part["clock"]:
-            return self._set_clock(_clock(part))
-        return self._word(part["word"])
+            return self._set("clock", _clock(part))
+        word = part["word"]
+        if word in _NAMED_TIMES:
+            return self._set("clock", _NAMED_TIMES[word])
+        return word == "now" or self._set("day", _NAMED_DAYS.get(word))
 
-    def _epoch(self, seconds: str) -> bool:
-        if self.base is not None:
+    def _set(self, name: Literal["base", "day", "clock"], value: object) -> bool:
+        if value is None or getattr(self, name) is not None:
             return False
-        self.base = datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(seconds))
+        setattr(self, name, value)
         return True
-
-    def _which(self, which: str, named: str) -> bool:
-        if named in _DAY_NAMES:
-            return self._set_weekday(which, _DAY_NAMES[named])
-        steps = {"next": 1, "last": -1, "this": 0}
-        return self._move(steps[which], named)
 
     def _move(self, by: float, word: str) -> bool:
         unit = UNIT_OF.get(word)
@@ -180,50 +185,27 @@ class _Reading:
             return False
         return True
 
-    def _set_clock(self, clock: time | None) -> bool:
-        if clock is None or self.clock is not None:
-            return False
-        self.clock = clock
-        return True
-
-    def _set_weekday(self, which: str, weekday: int) -> bool:
-        if self.weekday is not None or self.days is not None:
-            return False
-        self.weekday = which, weekday
-        return True
-
-    def _word(self, word: str) -> bool:
-        if word == "now":
-            return True
-        if word in _NAMED_TIMES:
-            return self._set_clock(_NAMED_TIMES[word])
-        if word in _DAY_NAMES:
-            return self._set_weekday("this", _DAY_NAMES[word])
-        if word not in _NAMED_DAYS or self.days is not None or self.weekday is not None:
-            return False
-        self.days = _NAMED_DAYS[word]
-        return True
-
     def result(self) -> datetime | None:
         """Return the point in time; None if parts contradict each other. Raises OverflowError."""
-        named = self.days is not None or self.weekday is not None
+        is_named = self.day is not None or self.clock is not None
         if self.base is not None:
-            if named or self.clock is not None:
-                return None
-            return self.base + self.elapsed * _MICROSECOND + timedelta(days=self.moved_days)
+            moved = self.elapsed * _MICROSECOND + timedelta(days=self.moved_days)
+            return None if is_named else self.base + moved
         found = later(self.now, self.months).replace(fold=0) if self.months else self.now
-        found += timedelta(days=self.moved_days + (self.days or 0))
-        if self.weekday is not None:
-            found += timedelta(days=_days_until(*self.weekday, found.weekday()))
-        if named or self.clock is not None:
+        found += timedelta(days=self.moved_days)
+        if self.day is not None:
+            found += timedelta(days=_days_until(*self.day, found.weekday()))
+        if is_named:
             found = datetime.combine(found.date(), self.clock or time(0), self.now.tzinfo)
         if not self.elapsed:
             return found
         return (found.astimezone(UTC) + self.elapsed * _MICROSECOND).astimezone(self.now.tzinfo)
 
 
-def _days_until(which: str, weekday: int, today: int) -> int:
-    ahead = (weekday - today) % 7
+def _days_until(which: str, day: int, today: int) -> int:
+    if which == "in":
+        return day
+    ahead = (day - today) % 7
     if which == "next":
         return ahead or 7
     return ahead - 7 if which == "last" else ahead

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from typing import NamedTuple
 
-from poolq.common.durations import Duration
+from poolq.common.durations import Duration, micros
 from poolq.engines.base import Engine
 from poolq.errors import DurationError
-from poolq.jobs.holds import key_to_hold, length_of_hold
-from poolq.jobs.limits import MAX_SLIDING_LIMIT, Limit, Rule, gates_of, windows_of
+from poolq.jobs.holds import LENGTH
+from poolq.jobs.limits import MAX_SLIDING_LIMIT, Limit, Rule, check_key, gates_of, windows_of
 from poolq.jobs.producer import engine
 
 
@@ -55,9 +55,9 @@ def set_limit(chosen: Engine, limit: Limit) -> None:
 
 def hold_key(chosen: Engine, key: object, length: object) -> int:
     """Hold a key. Returns for how many microseconds it is held now."""
-    found, wanted = key_to_hold(key), length_of_hold(length)
+    found, wanted = check_key(key), micros(length, LENGTH)
     if wanted <= 0:
-        raise DurationError(f"the length of the hold is {length!r}; reset the key to end a hold")
+        raise DurationError(f"{LENGTH} is {length!r}; reset the key to end a hold")
     return chosen.hold(found, wanted)
 
 
@@ -73,7 +73,7 @@ class Reset(NamedTuple):
 def reset_key(chosen: Engine, key: str, starts: bool) -> Reset:
     """Undo `set_limit` for all windows of a key that the engine lists, forget their starts if
     asked, and end the key's hold."""
-    key_to_hold(key)
+    check_key(key)
     found = _windows(chosen, key)
     windows = [window for window in sorted(found) if chosen.reset_limit(key, window, starts)]
     return Reset(windows, chosen.lift(key), starts and any(found.values()))
@@ -81,7 +81,7 @@ def reset_key(chosen: Engine, key: str, starts: bool) -> Reset:
 
 def is_known(chosen: Engine, key: str) -> bool:
     """Return whether the engine lists a limit with the key, or its hold."""
-    key_to_hold(key)
+    check_key(key)
     return any(use.rule.key == key for use in chosen.limits())
 
 

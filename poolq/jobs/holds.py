@@ -8,6 +8,8 @@ clock. A job that holds a key waits in a line of the hold's own, that of its `He
 from poolq.common.durations import Duration, micros
 from poolq.jobs.limits import check_key
 
+#: What errors call the length of a hold.
+LENGTH = "the length of the hold"
 #: Microseconds. A service may ask to be called again after 0 s; the job would run all the time.
 SHORTEST_RAISED = 100_000
 
@@ -21,19 +23,9 @@ class Hold(BaseException):
     """
 
     def __init__(self, key: str, length: Duration) -> None:
-        self.key = key_to_hold(key)
-        self.length = max(SHORTEST_RAISED, length_of_hold(length))
+        self.key = check_key(key)
+        self.length = max(SHORTEST_RAISED, micros(length, LENGTH))
         super().__init__(key, length)
 
     def __str__(self) -> str:
         return f"{self.key} is held for {self.length / 1e6:g} s"
-
-
-def key_to_hold(key: object) -> str:
-    """Return the key. Raises LimitError if no limit can have it."""
-    return check_key(key)
-
-
-def length_of_hold(length: object) -> int:
-    """Return the length of a hold in microseconds. Raises DurationError."""
-    return micros(length, "the length of the hold")

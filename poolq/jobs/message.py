@@ -77,14 +77,11 @@ class Push(NamedTuple):
 
 
 class _Body(msgspec.Struct, frozen=True):
-    """The parts of a body that are needed even if the rest is invalid."""
+    """The parts of a body that are needed even if the rest is invalid, each of any type."""
 
-    job: str = "?"
-    queue: str = "?"
-
-
-class _BodyVersion(msgspec.Struct, frozen=True):
-    v: int = MESSAGE_VERSION
+    job: Any = None
+    queue: Any = None
+    v: Any = MESSAGE_VERSION
 
 
 class State(NamedTuple):
@@ -151,7 +148,7 @@ def decode(body: bytes) -> Message:
     try:
         message = _decoder.decode(body)
     except UNREADABLE as error:
-        _check_version(_version(body))
+        _check_version(_body(body).v)  # which a later poolq may have written
         raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
     if message.v != MESSAGE_VERSION:
         _check_version(message.v)
@@ -169,23 +166,23 @@ def with_fields(body: bytes, fields: Mapping[str, object]) -> bytes:
 
 def name_and_queue(body: bytes) -> tuple[str, str]:
     """Return the job's name and queue for listings, or "?" for what the body does not contain."""
+    head = _body(body)
+    return _shown(head.job), _shown(head.queue)
+
+
+def _shown(name: object) -> str:
+    return name if isinstance(name, str) else "?"
+
+
+def _body(body: bytes) -> _Body:
     try:
-        head = _body_decoder.decode(body)
+        return _body_decoder.decode(body)
     except UNREADABLE:
-        return "?", "?"
-    return head.job, head.queue
+        return _Body()
 
 
-def _version(body: bytes) -> int:
-    """Return the version of an unreadable body, which a later poolq may have written."""
-    try:
-        return msgspec.json.decode(body, type=_BodyVersion).v
-    except UNREADABLE:
-        return MESSAGE_VERSION
-
-
-def _check_version(version: int) -> None:
-    if version != MESSAGE_VERSION:
+def _check_version(version: object) -> None:
+    if isinstance(version, int) and version != MESSAGE_VERSION:
         kind = NewerMessage if version > MESSAGE_VERSION else BadMessage
         raise kind(f"message has version {version}; this poolq reads version {MESSAGE_VERSION}")
 

@@ -187,16 +187,16 @@ def spread(jitter: float, window: int, rand: float) -> int:
 
 def release_unknown(message: Message, state: State, line: Entry, grace: int) -> Release | Bury:
     """Release a job that no module defines, without using an attempt; bury it after `grace` µs."""
-    since = [last for last in entries(state.history)[-1:] if last.cause == "unknown"]
+    since = [last for last in entries(state.history)[-1:] if last.cause == line.cause]
     if since and line.at - since[0].at >= grace:
         return bury(state, line, message.expires)
-    history = state.history if since else with_entry(state.history, line)
-    return Release(min(UNKNOWN_RETRY_DELAY, grace), state._replace(history=history), "")
+    return release_newer(state, line)._replace(delay=min(UNKNOWN_RETRY_DELAY, grace))
 
 
 def release_newer(state: State, line: Entry) -> Release:
-    """Release a job that only a later poolq can read, without using an attempt."""
-    noted = [last for last in entries(state.history)[-1:] if last.cause == "newer"]
+    """Release a job that only a later poolq can read, without using an attempt. The history has one
+    line of the same cause in a row."""
+    noted = any(last.cause == line.cause for last in entries(state.history)[-1:])
     history = state.history if noted else with_entry(state.history, line)
     return Release(UNKNOWN_RETRY_DELAY, state._replace(history=history), "")
 
