@@ -8,7 +8,8 @@ The contract leaves open which queue comes next if none is named first, which of
 first, and what a step leaves in a queue after a grant, after claiming jobs that come before parked
 ones, or to a line whose gate it has freed itself. Around a clock that goes back, it also leaves
 open the order between jobs from both sides of the jump (`Job.epoch`), what had become due unnoticed
-(`Wait`), and for up to a window whether a line notices that its own was closed (`Model.old_slots`).
+(`Wait`), and for up to a window whether a line notices that its own was closed (`Model.old_slots`):
+after the jump, and again if nobody looks before the clock has caught up.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ from poolq.jobs.retry import (
     ReleaseUntil,
 )
 from poolq.jobs.ties import UniqueKey
+from tests.contract.helpers import SECOND
 from tests.contract.model_keys import Keys
 
 Identity = tuple[str, int]
@@ -168,8 +170,8 @@ class Model:
         self.overrides: dict[Identity, int] = {}
         self.holds: dict[str, tuple[int, int]] = {}  # by key, when it began and when it ends
         self.named: dict[tuple[str, Identity], Rule] = {}
-        #: Until when the line of a queue may have a slot from before a jump back.
-        self.old_slots: dict[tuple[str, Identity], int] = {}
+        #: During which spans the line of a queue may wait for a slot from before a jump back.
+        self.old_slots: defaultdict[tuple[str, Identity], set[tuple[int, int]]] = defaultdict(set)
         self.gates: dict[str, int] = {}  # by key, the limit named last, while anybody uses it
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
@@ -189,9 +191,7 @@ class Model:
                 if job.slot is not None and job.slot.start > now:
                     job.slot = job.slot._replace(sure=False)
                 for line in job.lines - {one for one in job.lines if one[1] == GATE_SPAN}:
-                    window = 0 if line[1] == HOLD_SPAN else abs(line[1])
-                    _, end = self.holds.get(line[0], (0, 0))
-                    self.old_slots[job.queue, line] = max(now + window, end)
+                    self.old_slots[job.queue, line] |= self._old_spans(line, now)
         self.now = now
 
     def _after_jump(self, wait: Wait, now: int) -> Wait:
@@ -200,6 +200,21 @@ class Model:
         if self.now >= wait.earliest:
             return wait._replace(earliest=now)
         return wait
+
+    def _old_spans(self, line: Identity, now: int) -> set[tuple[int, int]]:
+        """During which spans a line may wait in vain, as the clock goes back to `now`. The engine
+        knows the latest time at which it has scheduled a line, to within a second; once the clock
+        is there again, a slot of the window that was open then looks valid."""
+        window = 0 if line[1] == HOLD_SPAN else abs(line[1])
+        _, end = self.holds.get(line[0], (0, 0))
+        match self.windows.get(line):
+            case Window(start, _):
+                before = {(start - SECOND, start + window)}
+            case Sliding(((first, _), *_) as starts):
+                before = {(first - SECOND, starts[-1][0] + window)}
+            case _:
+                before = set()
+        return {(now, max(now + window, end))} | before
 
     def _own_epoch(self) -> int:
         """An epoch of a job that may come before and after any other."""
@@ -742,7 +757,7 @@ class Model:
         """Return whether the line may still wait for a slot of a window that the clock has left by
         going back. Since that was calculated at a time that is past again, it looks valid; so it is
         at most one window away."""
-        return self.now < self.old_slots.get((job.queue, line), 0)
+        return any(begin <= self.now < end for begin, end in self.old_slots[job.queue, line])
 
     def _blocks(self, one: Job, job: Job) -> bool:
         """Whether a job may be before the other one in its line, and costs more than is left."""

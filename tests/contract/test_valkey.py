@@ -90,7 +90,7 @@ def test_every_script_and_every_command_runs(
     assert claim.asks
     assert engine.admit([rule], ("w3", claim)).wait > 0
     gate = Gate("gate", 1)
-    assert engine.admit([gate], ("w3", claim)).wait == 0, "by admit_asking, as it asks"
+    assert engine.admit([gate], ("w3", claim)).wait == 0, "by the last part of admit, as it asks"
     engine.set_limit("line", rule.window, 1)
     assert engine.reset_limit("line", rule.window, False)
     push(engine, "gated")

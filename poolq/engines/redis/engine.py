@@ -24,7 +24,7 @@ from poolq.engines.redis.codec import (
 from poolq.engines.redis.schedules import RedisSchedules
 from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, Fenced
-from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, gates_of
+from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked
 from poolq.jobs.message import Entry, entry
 
 #: Replies of `admit` that are not times to wait.
@@ -100,12 +100,8 @@ class RedisEngine(Engine):
         ended: Sequence[base.EndedSlots] = (),
     ) -> Admission:
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
-        asks, asked = held is not None and held[1].asks > 0, codec.rule_arguments(rules)
-        if asks or gates_of(rules):
-            script = scripts.ADMIT_ASKING if asks else scripts.ADMIT_GATED
-            wait, *why = self.client.run(script, *who, codec.ended_argument(ended), *asked)
-        else:
-            wait, *why = self.client.run(scripts.ADMIT, *who, *asked)
+        asked = codec.ended_argument(ended), *codec.rule_arguments(rules)
+        wait, *why = self.client.run(scripts.ADMIT, *who, *asked)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:

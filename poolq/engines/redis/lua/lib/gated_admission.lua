@@ -1,15 +1,7 @@
--- Part `gated_admission` (needs `wake_tokens`, `gates`, `claims`, `bodies`, `holds`): take slots of gates
--- and starts of windows for a claim, or nothing at all. The gates are asked first, because a job that they
--- refuse uses no attempt. If all of its rules are gates, the script ends here, because creating the
--- functions of the following parts would cost a tenth of a short job.
---
--- ARGV: worker, id and name of the claim, lines of other claims of the worker whose jobs have ended,
---       "<request> <index> <id>", then for each rule as in `admit`. The slots of the ended jobs become
---       free, whatever the reply.
--- Reply: as in `admit`; if a gate refuses, the wait is 1, and it ends at 0.
-
-local worker, id, name = P .. 'worker:' .. ARGV[1], ARGV[2], ARGV[3]
-local how, queue, taken = holds(worker, id, name)
+-- Part `gated_admission`, only in `admit` (needs `plain_limit`, `wake_tokens`, `gates`, `bodies`, `holds`):
+-- take slots of gates and starts of windows for a claim, or nothing at all. The gates are asked first,
+-- because a job that they refuse uses no attempt. If all of its rules are gates, the script ends here,
+-- because creating the functions of the following parts would cost a tenth of a short job.
 
 -- Whether earlier jobs of the queue wait in the line of a gate.
 local function is_behind(rule)
@@ -22,32 +14,31 @@ local function is_behind(rule)
   return first < (due or 0) or (first == due and head[1] < id)
 end
 
+local gated = {}
+for i = 5, #ARGV, 3 do
+  if ARGV[i + 1] .. ':' == GATE_PREFIX then
+    gated[#gated + 1] = {limit = tonumber(ARGV[i]), window = GATE_WINDOW, key = ARGV[i + 2]}
+  end
+end
+
 -- `take_windows`: if some rules are no gates, takes a start of each of these, and returns a reply if it
 -- has refused. `comes_too_early`: whether the claim must be given back before anything is asked.
 local function admit(rules, comes_too_early, take_windows)
-  if not how and call('EXISTS', worker) == 0 then return {-2} end
   if ARGV[4] ~= '' then gates().leave(ARGV[4], ARGV[1]) end
-  if not how or is_cancelled(how) then return {-1} end
-  if is_admitted(how) then return {0, -1, 0} end
+  if reply then return reply end
   if comes_too_early and comes_too_early() then return {-3} end
   local wait, at = check_holds(rules)
   if wait > 0 then return {digits(wait), at - 1, digits(now + wait), 1, 0} end
-  at = gates().refusing(rules, id, deploy_of(worker))
+  at = #gated > 0 and gates().refusing(rules, id, deploy_of(worker)) or 0
   for i, rule in ipairs(rules) do
     if at == 0 and rule.window == GATE_WINDOW and is_behind(rule) then at = i end
   end
   if at > 0 then return {1, at - 1, 0} end
   local refused = take_windows and take_windows()
   if refused then return refused end
-  gates().enter(rules, id, ARGV[1], name)
-  if take_windows then note_start(worker, id, name, taken, queue) end
+  if #gated > 0 then gates().enter(rules, id, ARGV[1], name) end
+  if take_windows and taken then note_start(worker, id, name, taken, queue) end
   return {0, -1, 0}
 end
 
-local only_gates = {}
-for i = 5, #ARGV, 3 do
-  if ARGV[i + 1] .. ':' == GATE_PREFIX then
-    only_gates[#only_gates + 1] = {limit = tonumber(ARGV[i]), window = GATE_WINDOW, key = ARGV[i + 2]}
-  end
-end
-if 3 * #only_gates == #ARGV - 4 and how ~= 'r' then return admit(only_gates) end
+if 3 * #gated == #ARGV - 4 and how ~= 'r' then return admit(gated) end

@@ -148,14 +148,6 @@ local function take_starts(rules)
   return 0, 0
 end
 
--- Take one start from each rule, or none. Returns the same as `check_rules`, and whether a hold
--- requires the wait. A hold comes before all windows, because its jobs use no attempts.
-local function take(rules)
-  local wait, at = check_holds(rules)
-  if wait > 0 then return wait, at, true end
-  return take_starts(rules)
-end
-
 -- The span of time in which the slots just taken count, and in which all of their windows are open.
 -- A job whose start has been counted in a sliding window must not start later: its span is over.
 local function span_of(rules)

@@ -4,20 +4,26 @@
 -- would take longer: without this part, a job with a limit costs a fifth more CPU of client and server,
 -- from its dispatch until it is settled.
 
-local worker = P .. 'worker:' .. ARGV[1]
-
-local id, name, queue, taken = ARGV[2], ARGV[3], '', nil
+local worker, id, name = P .. 'worker:' .. ARGV[1], ARGV[2], ARGV[3]
+local how, queue, taken
+-- The reply if nothing needs to be asked: the claim is not held, or it has its starts.
+local reply
 if id ~= '' then
-  local how
   how, queue, taken = holds(worker, id, name)
-  if not how and call('EXISTS', worker) == 0 then return {-2} end
-  if not how or is_cancelled(how) then return {-1} end
-  if is_admitted(how) then return {0, -1, 0} end
+  if not how then
+    reply = {call('EXISTS', worker) == 0 and -2 or -1}
+  elseif is_cancelled(how) then
+    reply = {-1}
+  elseif is_admitted(how) then
+    reply = {0, -1, 0}
+  end
 end
-local most, length = tonumber(ARGV[4]), tonumber(ARGV[5])
-local rare = call('EXISTS', P .. 'holds', P .. 'overrides', P .. 'held:' .. queue)
-if rare == 0 and #ARGV == 6 and most and length > 0 then
-  local identity = ARGV[5] .. ':' .. ARGV[6]
+queue = queue or ''
+local most, length = tonumber(ARGV[5]), tonumber(ARGV[6])
+local is_plain = #ARGV == 7 and ARGV[4] == '' and how ~= 'r' and most and length > 0 and length < 2 ^ 53 - 1
+if is_plain and call('EXISTS', P .. 'holds', P .. 'overrides', P .. 'held:' .. queue) == 0 then
+  if reply then return reply end
+  local identity = ARGV[6] .. ':' .. ARGV[7]
   local window = P .. 'win:' .. identity
   local stored = call('MGET', window)[1] or ''  -- nothing if it has the wrong type
   local from, used, total = string.match(stored, '^(%d+) (%d+) %d+ (%d+)$')
@@ -28,10 +34,10 @@ if rare == 0 and #ARGV == 6 and most and length > 0 then
       rule.total = tonumber(total) or 0
       open_window(rule)
     elseif tonumber(used) < most then
-      local numbers = {from, digits(used + 1), ARGV[4], digits(total + 1)}
+      local numbers = {from, digits(used + 1), ARGV[5], digits(total + 1)}
       call('SET', window, table.concat(numbers, ' '), 'KEEPTTL')
     else
-      return {digits(start + length - now), 0, digits(start + length), 0, ARGV[4]}
+      return {digits(start + length - now), 0, digits(start + length), 0, ARGV[5]}
     end
     if taken then note_start(worker, id, name, taken, queue) end
     return {0, -1, 0}

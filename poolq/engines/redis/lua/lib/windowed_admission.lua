@@ -1,5 +1,5 @@
--- Part `windowed_admission` (needs `gated_admission`, `limit_windows`, `released_first`): the same for a
--- claim that has windows, too, or is to ask for a start.
+-- Part `windowed_admission`, only in `admit` (needs `gated_admission`, `limit_windows`, `released_first`):
+-- the same for a claim that has windows, too, or is to ask for a start.
 
 local rules, windows, places = {}, {}, {}
 for i = 5, #ARGV, 3 do
@@ -14,5 +14,6 @@ local function take_windows()
   return {digits(wait), places[at] - 1, digits(now + wait), 0, digits(windows[at].most)}
 end
 
-local reply = admit(rules, function() return comes_too_early(queue, id, windows) end,
+reply = admit(rules, function() return comes_too_early(queue, id, windows) end,
   #windows > 0 and take_windows)
+if how ~= 'r' then return reply end
