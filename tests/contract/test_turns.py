@@ -59,7 +59,7 @@ def test_a_line_with_room_leaves_each_other_queue_its_turns(
         found += [name for some in steps(worker, want, 4) for name in some]
         kinds = [name.split()[0] for name in found]
         assert kinds.count("bulk") < BULK - 100, found
-    assert kinds.count("bulk") >= 3, found
+    assert kinds.count("bulk") >= 2, f"at most a turn less: {found}"
 
 
 def test_lines_of_several_queues_take_turns(engine: Engine, worker: Worker) -> None:

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
 -- Parts: base, wake_tokens, gates, ties, counters, settle_done, queue_arguments, fast_path,
---        unpaused, many_queues, ready, delayed, bodies, holds, window_opening, limit_windows,
+--        claiming, unpaused, ready, delayed, bodies, holds, window_opening, limit_windows,
 --        parked_jobs, clock_jumps, claims, settling.
 --
 -- ARGV: worker, request, want (-1: the head of a line that is to be asked), the last number that `settle` has returned to the worker (0: none),
@@ -147,30 +147,10 @@ end
 
 simple = false
 if want < 0 then
-  local good, problem = pcall(claim_old)
-  return finish_step({}, good, problem)
+  return finish_step(pcall(claim_old))
 end
 if all_queues and want > 0 then
   activate_due()
-  queues = call('ZRANGE', ACTIVE, 0, FEW_QUEUES)
-  many = #queues > FEW_QUEUES
+  queues, asked, empty = next_queues(NAMES_AT_ONCE), 0, {}
 end
-
-if many then
-  local good, problem = pcall(claim_many, claim_first)
-  return finish_many(good, problem)
-end
-
-local open, shut = split_paused(queues)
-if all_queues then
-  if #shut > 0 then call('ZREM', ACTIVE, unpack(shut)) end
-  local found = {}
-  for i = 1, #open do found[i] = open[(i - 1 + turn) % #open + 1] end
-  open = found
-  if #open > 1 then
-    fields[#fields + 1] = '#turn'
-    fields[#fields + 1] = turn + 1
-  end
-end
-local good, problem = pcall(claim_each, open, claim_first)
-return finish_step(open, good, problem)
+return finish_step(pcall(claim_in_turn, claim_first, split_paused))

@@ -59,8 +59,8 @@
 --   counters          HASH  "<counter> <queue>" -> how often
 --   deploys           STRING the number of the last deploy
 --   workers           HASH  worker -> node
---   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#turn", which queue
---                           comes first, or with many queues "#cursor", the last queue served;
+--   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#cursor", the
+--                           last queue served, if it serves all;
 --                           "#aside", how often `settle` ran; "#node"; "#who", the registration as
 --                           JSON; "#deploy", of which deploy its code is; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
