@@ -9,7 +9,7 @@ again, because everybody locks a job before its key. If the key has changed hand
 the transaction stores nothing, and is to be repeated.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 
@@ -26,6 +26,7 @@ from poolq.engines.sql.session import (
     Query,
     Session,
     Transaction,
+    first_chunk,
     in_chunks,
 )
 from poolq.engines.sql.settling import DELETE_JOBS
@@ -37,6 +38,9 @@ Values = tuple[object, ...]
 #: Stores the first of some jobs. Adds to the dict by id which job has each job's key, of those for
 #: which it is known. Returns how many jobs are stored, or have given way.
 Store = Callable[[Session, Sequence[Push], dict[str, str]], int]
+
+#: How many bytes of unique jobs one transaction stores at most. One job may be bigger.
+CHUNK_BYTES = 1 << 19
 
 STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, ties, rules)
     SELECT ?, CASE WHEN due > {now} THEN 'd' ELSE ? END, ?, due, due + ?, x'', ?, ?, ?
@@ -70,9 +74,9 @@ def _store_plain(session: Session, jobs: Sequence[Push], _: dict[str, str]) -> i
 
 
 def _store_unique(session: Session, jobs: Sequence[Push], holders: dict[str, str]) -> int:
-    some = jobs[:MAX_LIST_VALUES]
-    keys = {one.unique.key for one in some if one.unique}
-    if len(keys) < len(some) or not session.store_unique(some):
+    some = first_chunk(jobs, MAX_LIST_VALUES, CHUNK_BYTES)
+    keys = [one.unique.key for one in some if one.unique]
+    if len(set(keys)) < len(keys) or not session.store_unique(some):
         _ask(session, some, holders)
     return len(some)
 
@@ -112,81 +116,51 @@ def _park(tx: Transaction, pushes: Sequence[Push]) -> None:
 def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> None:
     """Store jobs whatever keys they ask for."""
     _prepare(session, pushes)
-    decided, rest, skipped = _give_way(session, pushes)
-    if decided:
-        session.transact(lambda tx: tx.later(*skipped.queries()))
-        holders.update(decided)
-    if not rest:
-        return
-    decided, contested = session.transact(partial(store_free, pushes=rest))
-    holders.update(decided)
-    for one, unique in contested:
+    free, contested = _give_way(session, pushes, holders)
+    if free and not session.store_unique(free):  # somebody else was faster
+        contested = [one for one in pushes if one.id not in holders]
+    else:
+        holders.update({one.id: one.id for one in free})
+    for one in contested:
         holder = None
         while holder is None:
-            holder = session.transact(partial(store_contested, push=one, unique=unique))
+            holder = session.transact(partial(store_contested, push=one))
         holders[one.id] = holder
 
 
 def _give_way(
-    session: Session, pushes: Sequence[Push]
-) -> tuple[dict[str, str], list[Push], CounterIncrements]:
-    """Find the jobs that give way to others. Returns by id which job has their key, the rest, and
-    what is to be counted. No key is locked: that the other job has it at this moment is enough."""
-    asked = {one.id: one.unique.key for one in pushes if one.unique and not one.unique.replaces}
-    chunks = in_chunks(sorted(set(asked.values())))
-    found = session.read(*(Query(ties.LIVE_HOLDERS, (some,)) for some in chunks))
-    holders = {to_text(name): to_text(id_) for one in found for name, id_ in one.rows}
-    decided = {id_: holders[key] for id_, key in asked.items() if key in holders}
-    skipped = CounterIncrements()
-    for one in pushes:
-        if one.id in decided:
-            skipped.add(one.queue, "skipped")
-    return decided, [one for one in pushes if one.id not in decided], skipped
-
-
-def store_free(
-    tx: Transaction, pushes: Sequence[Push]
-) -> tuple[dict[str, str], list[tuple[Push, UniqueKey]]]:
-    """Store those of these jobs whose keys are free, and count those that give way. Returns by id
-    which job has each job's key, and the jobs that are not stored yet, because they would replace
-    another, or because the job that has their key may be void."""
-    first: dict[str, Values] = {}
-    for one in pushes:
-        if (unique := one.unique) is not None:
-            first.setdefault(unique.key, (unique.key, one.id, unique.lasts, unique.lasts))
-    holders = _take(tx, first)
-    decided: dict[str, str] = {}
-    contested: list[tuple[Push, UniqueKey]] = []
-    rows: list[Values] = []
+    session: Session, pushes: Sequence[Push], holders: dict[str, str]
+) -> tuple[list[Push], list[Push]]:
+    """Find the jobs that give way to others, note for each which job has its key, and count them.
+    Returns the jobs whose keys are free, and the rest, which may replace a job, or take the key of
+    one that is gone. No key is locked: that the other job has it at this moment is enough."""
+    keys = {one.unique.key for one in pushes if one.unique}
+    found = session.read(*(Query(ties.HOLDERS_NOW, (some,)) for some in in_chunks(sorted(keys))))
+    known = ties.holders_in(found)
+    taken, free, contested = set(known), list[Push](), list[Push]()
     skipped = CounterIncrements()
     for one in pushes:
         unique = one.unique
-        holder = holders.get(unique.key) if unique else None
-        if unique is None or (holder is not None and holder.id == one.id):
-            rows.append(job_values(one))
-            decided[one.id] = one.id
-        elif holder is None or unique.replaces or holder.is_void:
-            contested.append((one, unique))
+        if unique is None or unique.key not in taken:
+            free.append(one)
+            taken |= {unique.key} if unique else set()
+        elif unique.replaces or unique.key not in known or known[unique.key].is_void:
+            contested.append(one)
         else:
-            decided[one.id] = holder.id
+            holders[one.id] = known[unique.key].id
             skipped.add(one.queue, "skipped")
-    if rows:
-        tx.later(BatchQuery(STORE_JOB, rows))
-    tx.at_end(*skipped.queries())
-    return decided, contested
+    if skipped.counts:
+        session.transact(lambda tx: tx.later(*skipped.queries()))
+    return free, contested
 
 
-def _take(tx: Transaction, keys: Mapping[str, Values]) -> dict[str, ties.Holder]:
-    """Take those of these keys that are free. Returns by key who has it now."""
-    names = sorted(keys)
-    take = [BatchQuery(ties.TAKE_KEY, [keys[name] for name in names])] if names else []
-    read = [Query(ties.HOLDERS, (some,)) for some in in_chunks(names)]
-    return ties.holders_in(tx.run(*take, *read)[len(take) :])
-
-
-def store_contested(tx: Transaction, push: Push, unique: UniqueKey) -> str | None:
+def store_contested(tx: Transaction, push: Push) -> str | None:
     """Store the job, or find out to which job it gives way. Returns the id of the job that has the
     key, or None if the transaction is to be repeated."""
+    unique = push.unique
+    if unique is None:
+        tx.later(Query(STORE_JOB, job_values(push)))
+        return push.id
     (found,) = tx.run(Query(ties.HOLDER, (unique.key,)))
     seen = [to_text(id_) for (id_,) in found.rows]
     waiting = lock_waiting(tx, seen) if unique.replaces and seen else {}

@@ -251,9 +251,9 @@ def _tick(tx: Transaction, ticks: Sequence[Tick]) -> list[TickEnd] | None:
         tick = ticks[index]
         held = bool(tick.pushes) and one.job in unfinished
         stored = [] if held else tick.pushes
-        if stored and (unique := stored[0].unique):
+        if stored and stored[0].unique:
             (job,) = stored
-            holder = store_contested(tx, job, unique)
+            holder = store_contested(tx, job)
             if holder is None:
                 return None
             stored = stored if holder == job.id else []

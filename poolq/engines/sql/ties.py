@@ -39,11 +39,9 @@ FREE_KEY = "DELETE FROM {unique_keys} WHERE name = ? AND id = ? AND ends = 0"
 LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
         AND (expires_at IS NULL OR expires_at > {{now}} OR {IS_CLAIMED}))"""
 #: Who has a key, and whether the key is still held.
-HOLDERS = f"""SELECT name, id, CASE WHEN ends = 0 THEN {LIVE_HOLDER} WHEN {_LASTS} THEN 1 END
-    FROM {{unique_keys}} u WHERE name IN {{list}} {{lock}}"""
-#: The same of keys that are certainly not free.
-LIVE_HOLDERS = f"""SELECT name, id FROM {{unique_keys}} u WHERE name IN {{list}}
-    AND (({_LASTS}) OR (ends = 0 AND {LIVE_HOLDER} = 1))"""
+HOLDERS_NOW = f"""SELECT name, id, CASE WHEN ends = 0 THEN {LIVE_HOLDER} WHEN {_LASTS} THEN 1 END
+    FROM {{unique_keys}} u WHERE name IN {{list}}"""
+HOLDERS = HOLDERS_NOW + " {lock}"
 HOLDER = f"SELECT id FROM {{unique_keys}} WHERE name = ? AND (ends = 0 OR ({_LASTS}))"
 #: How many keys one transaction deletes after their time. This blocks SQLite's other writers.
 MAX_DELETED = 2000
