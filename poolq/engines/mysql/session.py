@@ -52,7 +52,6 @@ class MySQLSession(Session):
     when the server has answered. `known_queues`: queues that certainly have rows."""
 
     counted = 10_000
-    limits_deletes = True
     skips = False
 
     def __init__(

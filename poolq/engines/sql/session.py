@@ -87,11 +87,9 @@ class Transaction(ABC):
 
 class Session(ABC):
     """A thread's connection to the database. `counted`: how many rows are counted at most, which
-    takes some 30 ms. `limits_deletes`: whether a DELETE may have ORDER BY and LIMIT. `skips`:
-    whether a recursive statement can do a skip scan (`skip_scan.py`)."""
+    takes some 30 ms. `skips`: whether a recursive statement can do a skip scan (`skip_scan.py`)."""
 
     counted: int
-    limits_deletes: bool
     skips: bool
 
     @abstractmethod

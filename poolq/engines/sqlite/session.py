@@ -107,7 +107,6 @@ class SQLiteSession(Session):
 
     counted = 100_000
     skips = True
-    limits_deletes = False  # few builds of SQLite support it
 
     def __init__(self, options: SQLiteOptions, texts: RenderedSQL, schema: SQLiteSchema) -> None:
         self.lock = threading.RLock()
