@@ -40,15 +40,13 @@ KEPT_MICROS = 60_000_000
 #: How many windows one transaction deletes. This blocks SQLite's other writers for 5 ms.
 MAX_DELETED = 2000
 
-LOCK_WINDOW = "SELECT start, used, plain FROM {windows} WHERE name = ? AND span = ? {lock}"
-LOCK_SLIDING = LOCK_WINDOW.replace("plain", "plain, log")
+LOCK_WINDOW = "SELECT start, used, plain, log FROM {windows} WHERE name = ? AND span = ? {lock}"
 LOCK_OVERRIDE = "SELECT most FROM {overrides} WHERE name = ? AND span = ? {lock}"
 MARK_PLAIN = "UPDATE {windows} SET plain = 1 WHERE name = ? AND span = ?"
 MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, 0) {on:name, span} most = {new:most}"""
-SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?
-    WHERE name = ? AND span = ?"""
-SAVE_SLIDING = SAVE_WINDOW.replace("WHERE", ", log = ? WHERE")
+SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?,
+    log = ? WHERE name = ? AND span = ?"""
 #: But not a gate that still has rows of slots, with which it counts its starts, or whose limit may
 #: differ from what the lines of its queues say.
 IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_SPAN} AND EXISTS
@@ -96,7 +94,7 @@ class LockedWindows(dict[WindowName, StartLog]):
         self.added: dict[WindowName, int] = {}
 
     def add(self, name: WindowName, row: Row) -> None:
-        """Add a row of LOCK_WINDOW or, if the window slides, of LOCK_SLIDING."""
+        """Add a row of LOCK_WINDOW."""
         if row[2] != 1:
             self.unsure.append(name)
         self[name] = start_log(row[3]) if is_sliding(name) else fixed_log(row)
@@ -140,7 +138,7 @@ def lock_windows(
     Returns None if `clock` finds no row."""
     most = {window_name(rule): rule.limit for rule in rules}
     names = sorted(most)
-    queries = [Query(LOCK_SLIDING if is_sliding(name) else LOCK_WINDOW, name) for name in names]
+    queries = [Query(LOCK_WINDOW, name) for name in names]
     others = [clock, holds_query(keys)] if keys else [clock]
     found = found or tx.run(*queries, *others)
     if not all(result.rows for result in found[: len(names)]):
@@ -179,19 +177,16 @@ def _look(tx: Transaction, counters: LockedWindows) -> None:
 
 def save_windows(tx: Transaction, counters: LockedWindows) -> None:
     """Save the windows in which a start was taken."""
-    rows, sliding = [], []
+    rows = []
     for name, count in counters.added.items():
         log = counters[name]
         start, used = log[0][0], sum(cost for _, cost in log)
+        stored, end = None, start + name[1]
         if is_sliding(name):
             stored, end = msgspec.json.encode(log), counters.now - name[1]
-            sliding.append((counters.most[name], start, used, end, count, stored, *name))
-        else:
-            rows.append((counters.most[name], start, used, start + name[1], count, *name))
+        rows.append((counters.most[name], start, used, end, count, stored, *name))
     if rows:
         tx.later(BatchQuery(SAVE_WINDOW, rows))
-    if sliding:
-        tx.later(BatchQuery(SAVE_SLIDING, sliding))
 
 
 def admit(tx: Transaction, rules: Sequence[Rule], clock: Query = SERVER_CLOCK) -> Admission | None:
@@ -221,7 +216,7 @@ def _start_plain(tx: Transaction, rule: Rule, row: Row, now: int) -> Admission:
     if wait:
         return Admission(wait, 0, until=now + wait, limit=rule.limit)
     key, most, length, *_ = rule
-    new = (most, start, used, start + length, rule.counted, key, length)
+    new = (most, start, used, start + length, rule.counted, None, key, length)
     tx.later(BatchQuery(SAVE_WINDOW, [new]))
     return ADMITTED
 
