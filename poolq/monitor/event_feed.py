@@ -5,8 +5,7 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from poolq.log import events
-from poolq.log.events import Buried, Failed
+from poolq.log.events import Buried, Failed, Retried, Stale, Unknown
 from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events
 from poolq.scoreboard.board import Scoreboard
@@ -18,7 +17,7 @@ from poolq.scoreboard.shared_text import TextRing
 MAX_EVENTS = 100
 #: Events of single jobs, which may be very frequent, and how many of the latest are kept, so that
 #: they leave room for what happens to the pool.
-JOB_EVENTS, MAX_JOB_EVENTS = (events.Retried, events.Unknown, events.Stale), 50
+JOB_EVENTS, MAX_JOB_EVENTS = (Retried, Unknown, Stale), 50
 BURST_SECONDS = 10.0  # between two events of a burst
 UNKNOWN_JOB_SHOWN = 15.0  # seconds; a job that no module defines is released every 5 seconds
 T = TypeVar("T", FailureView, EventView)
@@ -33,7 +32,6 @@ class EventFeed:
         self._rings: dict[int, TextRing] = {-2: pages.master_events, -1: pages.keeper_events}
         self._read_up_to: dict[int, int] = {}
         self._failures: list[FailureView] = []
-        self._events: list[EventView] = []
         self._job_events: list[EventView] = []
         self._others: list[EventView] = []
         self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # times by job id
@@ -45,26 +43,21 @@ class EventFeed:
         for worker in workers:
             if worker.row not in self._rings:
                 self._add(worker.row)
-        failures: list[FailureView] = []
-        job_events: list[EventView] = []
-        others: list[EventView] = []
-        for one in self._new():
-            failure = _failure(one)
-            if failure is not None:
-                failures.append(failure)
-            elif not (isinstance(one.event, events.Unknown) and self._still_unknown(one)):
-                (job_events if isinstance(one.event, JOB_EVENTS) else others).append(_event(one))
-        if failures:
-            self._failures = _latest(self._failures + failures)
-        if job_events or others:
-            self._job_events = joined(self._job_events, job_events)[:MAX_JOB_EVENTS]
-            self._others = joined(self._others, others)
-            self._events = _latest(self._others + self._job_events)
+        new = [one for one in self._new() if not self._still_unknown(one)]
+        if not new:
+            return
+        self._failures = _latest(self._failures + list(filter(None, map(_failure, new))))
+        others = [one for one in new if not isinstance(one.event, Failed | Buried)]
+        of_jobs = [_event(one) for one in others if isinstance(one.event, JOB_EVENTS)]
+        of_pool = [_event(one) for one in others if not isinstance(one.event, JOB_EVENTS)]
+        self._job_events = joined(self._job_events, of_jobs)[:MAX_JOB_EVENTS]
+        self._others = joined(self._others, of_pool)
 
     def _still_unknown(self, one: RecordedEvent) -> bool:
         """Note an unknown job. Returns whether such a job was released shortly before: only the
         first release is shown as an event, and an alert shows that it goes on."""
-        assert isinstance(one.event, events.Unknown)
+        if not isinstance(one.event, Unknown):
+            return False
         times = self._unknown.setdefault((one.event.job, one.event.queue), {})
         before = max(times.values(), default=-UNKNOWN_JOB_SHOWN)
         times[one.event.id] = one.when
@@ -86,19 +79,17 @@ class EventFeed:
 
     def events(self) -> tuple[EventView, ...]:
         """Return the other events, the newest first."""
-        return tuple(self._events)
+        return tuple(_latest(self._others + self._job_events))
 
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
         """Return the jobs that are released because no module defines them, newest first."""
-        for name, ids in list(self._unknown.items()):
-            recent = {id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN}
-            self._unknown[name] = recent
-            if not recent:
-                del self._unknown[name]
+        recent = {
+            name: {id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN}
+            for name, ids in self._unknown.items()
+        }
+        self._unknown = {name: ids for name, ids in recent.items() if ids}
         found = [
-            UnknownJobView(
-                job=job, queue=queue, jobs=len(ids), age=max(0.0, now - max(ids.values()))
-            )
+            UnknownJobView(job=job, queue=queue, jobs=len(ids), age=now - max(ids.values()))
             for (job, queue), ids in self._unknown.items()
         ]
         return tuple(sorted(found, key=lambda one: one.age))
