@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from poolq.common.durations import micros, since
 from poolq.engines.search import JobFilter
-from poolq.monitor.times import local
+from poolq.monitor.amounts import local
 
 
 class Filters(NamedTuple):

@@ -12,7 +12,7 @@ from poolq.acts import filters
 from poolq.engines import search
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter
-from poolq.monitor import job_history, unique_keys
+from poolq.monitor import job_history
 
 PAGE_SIZE = 1000  # jobs of a batch
 GRACE = 10_000_000  # microseconds that a running job which is cancelled may take to end
@@ -206,7 +206,7 @@ def _key_taken(engine: Engine, id: str, keys: dict[str, str]) -> str:
     stored = engine.find(id)
     if stored is not None and stored.ties.unique is not None and not stored.holder:
         stored = stored._replace(holder=keys.setdefault(stored.ties.unique.key, id))
-    return unique_keys.why_not_retried(stored)
+    return job_history.why_not_retried(stored)
 
 
 def _reason(engine: Engine, act: Act, id: str, *, named: bool) -> str:
@@ -214,7 +214,7 @@ def _reason(engine: Engine, act: Act, id: str, *, named: bool) -> str:
     if not named and act.verb != "retry":
         return ""
     stored = engine.find(id)
-    why = unique_keys.why_not_retried(stored) if act.verb == "retry" else ""
+    why = job_history.why_not_retried(stored) if act.verb == "retry" else ""
     if why or not named:
         return why
     if stored is None:

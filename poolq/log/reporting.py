@@ -52,13 +52,8 @@ class Log:
         self._dropped = 0
         self._prints = False
         self._forget()
-        forget = weakref.WeakMethod(self._forget)
-
-        def forked() -> None:
-            if (method := forget()) is not None:
-                method()
-
-        os.register_at_fork(after_in_child=forked)
+        known = weakref.WeakMethod(self._forget)
+        os.register_at_fork(after_in_child=lambda: (forget := known()) and forget())
 
     def _forget(self) -> None:
         """Drop what the parent process has buffered, since the parent writes that itself."""
@@ -176,10 +171,7 @@ class Log:
             blocks.insert(0, self.formatter.event(time(), self._who, Note("warning", text)))
         for frame in frames(self._token, blocks):
             lost = self._write(frame)
-            if reported and not lost:
-                self._dropped -= reported
-            elif reported:
-                self._dropped -= 1  # this note itself was lost
+            self._dropped -= min(1, reported) if lost else reported  # the note, or what it says
             reported = 0
 
     def _write(self, data: bytes) -> int:
@@ -203,20 +195,14 @@ class Log:
 
     def _offer(self, event: Event, number: int) -> None:
         """Pass the event to the application's own handlers, if there are any."""
+        name, extra = EVENT_LOGGER.name, {"event": event}
         record = EVENT_LOGGER.makeRecord(
-            EVENT_LOGGER.name,
-            number,
-            fn=__file__,
-            lno=0,
-            msg=describe(event),
-            args=(),
-            exc_info=None,
-            extra={"event": event},
+            name, number, __file__, 0, describe(event), (), None, extra=extra
         )
         try:
             EVENT_LOGGER.handle(record)
         except Exception as error:  # noqa: BLE001  # a handler must not end the job
-            text = f"a handler of {EVENT_LOGGER.name} raised {type(error).__name__}: {error}"
+            text = f"a handler of {name} raised {type(error).__name__}: {error}"
             self._append(self.formatter.event(time(), self._who, Note("error", text)))
 
 

@@ -14,9 +14,9 @@ import msgspec
 from poolq.config import Config, engine_urls
 from poolq.master.state import Mode, Pool, Slot, Trial, WorkerProcess
 from poolq.monitor import broker_status
+from poolq.monitor.amounts import utc
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import ScheduleStatus
-from poolq.monitor.times import utc
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import OUTCOMES

@@ -1,4 +1,4 @@
-"""Formats numbers for narrow columns, in at most 7 characters, except for times of day.
+"""Formats numbers for narrow columns, in at most 7 characters, and points in time.
 
 None, an unknown number, is shown as a dash.
 """
@@ -9,7 +9,8 @@ from functools import lru_cache
 from poolq.common.units import DASH, NEVER, YEAR, count, span, whole
 
 __all__ = [
-    "DASH", "NEVER", "clock", "count", "growth", "moment", "rate", "share", "size", "span", "whole",
+    "DASH", "NEVER", "clock", "count", "growth", "local", "moment", "rate", "share", "size", "span",
+    "utc", "whole",
 ]  # fmt: skip
 _KIB = 1024
 
@@ -68,3 +69,20 @@ def _local(at: float, form: str) -> str:
         return datetime.fromtimestamp(at, UTC).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):  # outside the calendar
         return NEVER
+
+
+#: The years 1970 to 9998. A stored number outside is not a valid time; the nearer end is shown.
+_FIRST, _LAST = 0, 253_370_764_800_000_000
+
+
+def local(micros: int) -> str:
+    """Format microseconds since the epoch for a person, as local time to the second."""
+    known = min(max(micros, _FIRST), _LAST)
+    return datetime.fromtimestamp(known / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc(micros: int) -> str:
+    """Format microseconds since the epoch for a program, as ISO 8601 in UTC."""
+    whole, part = divmod(min(max(micros, _FIRST), _LAST), 1_000_000)
+    at = datetime.fromtimestamp(whole, UTC).replace(microsecond=part)
+    return at.isoformat(timespec="microseconds").replace("+00:00", "Z")

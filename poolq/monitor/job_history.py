@@ -1,11 +1,11 @@
-"""Formats a job's history for people; `records.py` prepares it for programs."""
+"""Formats what is stored of a job for people; `records.py` prepares it for programs."""
 
 from poolq.common.escaping import clean
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, entries
 from poolq.jobs.retry import crash_error
+from poolq.monitor.amounts import local
 from poolq.monitor.snapshot import Progress
-from poolq.monitor.times import local
 
 #: How a job has ended that is not stored.
 ENDED = "done, cancelled, discarded, expired, replaced or forgotten"
@@ -52,3 +52,29 @@ def attempts(stored: StoredJob, most: int | None) -> tuple[str, str]:
     if stored.status == "failed" or stored.state.failing:
         return "attempts", f"{used} {of} used"
     return ("attempt" if stored.status == "running" else "next attempt"), f"{used + 1} {of}"
+
+
+# unique keys
+
+
+_UNTIL = {"end": "until its end", "start": "until its start", "time": "for a time"}
+
+
+def unique_key(stored: StoredJob) -> str:
+    """Return the job's unique key, how long the job has it and, if another job has it now, which
+    one; "" for a job without a key."""
+    unique = stored.ties.unique
+    if unique is None:
+        return ""
+    now = f"; job {stored.holder} has it now" if stored.holder not in ("", stored.id) else ""
+    return f"{unique.key}, {_UNTIL[unique.until]}{now}"
+
+
+def why_not_retried(stored: StoredJob | None) -> str:
+    """Return why a failed job cannot be retried because of its key, as the end of a sentence about
+    the job; "" if this is not the reason."""
+    if stored is None or stored.ties.unique is None or stored.status != "failed":
+        return ""
+    if stored.holder in ("", stored.id) or stored.ties.unique.until == "time":
+        return ""
+    return f"stays failed, because job {stored.holder} has its unique key {stored.ties.unique.key}"

@@ -32,7 +32,7 @@ from poolq.errors import (
     StoreMissing,
 )
 from poolq.jobs.message import entries, name_and_queue
-from poolq.monitor import amounts, job_history, node_info, times, unique_keys
+from poolq.monitor import amounts, job_history, node_info
 from poolq.monitor.snapshot import Progress, Snapshot
 
 LOGGED_DIGITS = 6  # of an id, by which `poolq log` finds a job
@@ -101,7 +101,7 @@ def _known_here(id: str) -> str:
                 return f"worker {worker.slot} of pool {name} has run {worker.id} for {running}"
         for failure in pool.failures:
             if failure.id.startswith(id):
-                when = times.local(round(failure.at * 1e6))
+                when = amounts.local(round(failure.at * 1e6))
                 return f"pool {name} saw {failure.id} fail at {when}: {failure.error}"
     return "no pool on this host runs the job; 'poolq doctor' tells when the engine answers"
 
@@ -151,13 +151,13 @@ def print_job(
         "queue": stored.queue,
         "status": stored.status + (", failing" if failing else ""),
         **({"why": why} if why else {}),
-        when: times.local(stored.at),
-        **({"expires": times.local(stored.expires_at)} if stored.expires_at else {}),
+        when: amounts.local(stored.at),
+        **({"expires": amounts.local(stored.expires_at)} if stored.expires_at else {}),
         title: attempts,
         "crashes": stored.state.crashes,
         "worker": worker or "-",
         "payload": listing.payload_text(stored.body),
-        **({"unique": unique} if (unique := unique_keys.text(stored)) else {}),
+        **({"unique": unique} if (unique := job_history.unique_key(stored)) else {}),
     }
     if progress is not None:
         fields["progress"] = job_history.progress(progress)

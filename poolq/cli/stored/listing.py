@@ -14,7 +14,7 @@ from poolq.common.names import closest, is_named, suggestion
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import JobFilter, pages, search
 from poolq.jobs.message import name_and_queue
-from poolq.monitor import amounts, job_history, times
+from poolq.monitor import amounts, job_history
 
 PAGE_SIZE = 1000
 MAX_LISTED = 1_000_000
@@ -60,7 +60,7 @@ def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
     def when(one: StoredJob) -> str:
         if tables.is_terminal():
             return amounts.moment(one.at / 1e6, now / 1e6)
-        return times.local(one.at)
+        return amounts.local(one.at)
 
     columns = [
         tables.Column("ID", lambda one: one.id),

@@ -9,8 +9,8 @@ from typing import Any
 from poolq.engines.base import StoredJob
 from poolq.errors import BadMessage
 from poolq.jobs.message import Entry, decode, entries, name_and_queue
+from poolq.monitor.amounts import utc
 from poolq.monitor.snapshot import Progress
-from poolq.monitor.times import utc
 
 
 def entry(line: Entry) -> dict[str, object]:

@@ -15,7 +15,7 @@ from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import REMOVED, NewSchedule, Scheduled
 from poolq.errors import NotFound, OptionError, PayloadError, PoolqError, Refused, ScheduleError
 from poolq.jobs import schedule_spec
-from poolq.monitor import amounts, node_info, schedule_status, times
+from poolq.monitor import amounts, node_info, schedule_status
 
 NEXT_COUNT = 5
 COLUMNS = (
@@ -23,8 +23,8 @@ COLUMNS = (
     tables.Column("WHEN", lambda one: one.when),
     tables.Column("ZONE", lambda one: one.tz or None, rank=3),
     tables.Column("JOB", lambda one: one.job, elastic=True, rank=2),
-    tables.Column("NEXT RUN", lambda one: times.local(one.next) if one.next else None),
-    tables.Column("LAST RUN", lambda one: times.local(one.last) if one.last else None, rank=1),
+    tables.Column("NEXT RUN", lambda one: amounts.local(one.next) if one.next else None),
+    tables.Column("LAST RUN", lambda one: amounts.local(one.last) if one.last else None, rank=1),
     tables.Column("JOBS", lambda one: one.ticks, right=True, rank=4),
     tables.Column("SKIPPED", lambda one: one.skipped, right=True, rank=5),
     tables.Column("STATE", lambda one: one.state),
@@ -119,8 +119,8 @@ def add(
     if end != "same":
         options.announce(engine, f"schedule {name} is {end}")
     same = f"schedule {name} is there already"
-    done = same if end == "same" else f"{end} {name}; next run: {times.local(due)}"
-    tables.show(as_json, {"name": name, "result": end, "next": times.utc(due)}, done)
+    done = same if end == "same" else f"{end} {name}; next run: {amounts.local(due)}"
+    tables.show(as_json, {"name": name, "result": end, "next": amounts.utc(due)}, done)
 
 
 @schedule.command()
@@ -242,8 +242,8 @@ def _document(one: Scheduled, now: int) -> dict[str, object]:
     document: dict[str, object] = {
         "name": one.name, "when": shown.when, "tz": shown.tz or None, "job": shown.job,
         "queue": shown.queue, "state": shown.state, "declared": one.declared,
-        "next": [times.utc(at) for at in _next(one, shown.next, now)],
-        "last": times.utc(one.last) if one.last else None, "last_job": one.job or None,
+        "next": [amounts.utc(at) for at in _next(one, shown.next, now)],
+        "last": amounts.utc(one.last) if one.last else None, "last_job": one.job or None,
         "jobs": one.ticks, "skipped": one.skipped,
     }  # fmt: skip
     if shown.state != "unreadable":
@@ -282,8 +282,8 @@ def _print_fields(one: Scheduled, now: int) -> None:
         "payload": found.get("payload"),
         "from": _origin(one),
         "state": found["state"],
-        "next": "\n".join(map(times.local, next_)) or "-",
-        "last": f"{times.local(one.last)}, job {one.job}" if one.last else "-",
+        "next": "\n".join(map(amounts.local, next_)) or "-",
+        "last": f"{amounts.local(one.last)}, job {one.job}" if one.last else "-",
         "jobs": f"{one.ticks} stored, {one.skipped} ticks skipped",
         "overlap": found.get("overlap"),
         "catch up": amounts.whole(catch_up) if isinstance(catch_up, float) else catch_up,

@@ -10,7 +10,7 @@ from poolq.dashboard.job_list import ENDED, JobView, counts
 from poolq.dashboard.panes.columns import text
 from poolq.dashboard.panes.workers import progress as progress_gauge
 from poolq.dashboard.screen_state import ScreenState
-from poolq.monitor import amounts, job_history, unique_keys, wait_reasons
+from poolq.monitor import amounts, job_history, wait_reasons
 from poolq.monitor.snapshot import Snapshot, WorkerView
 from poolq.styling.theme import PLAIN
 
@@ -127,7 +127,7 @@ def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
         *([("progress", (progress, theme.accent))] if progress else []),
         *([(title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}")] * still),
         ("dispatched", _dispatched(job, context)),
-        *([("unique key", unique)] if (unique := unique_keys.text(stored)) else []),
+        *([("unique key", unique)] if (unique := job_history.unique_key(stored)) else []),
         *_expires(job, context),
     ]
 

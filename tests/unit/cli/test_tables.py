@@ -9,7 +9,7 @@ import pytest
 
 from poolq.cli import tables
 from poolq.cli.tables import Column
-from poolq.monitor import times
+from poolq.monitor import amounts
 
 ID = "0192f0c0ffee4000800000000000abcd"
 COLUMNS = [
@@ -92,8 +92,8 @@ def test_text_of_jobs_does_not_steer_a_terminal(capsys: pytest.CaptureFixture[st
 
 
 def test_times() -> None:
-    assert times.utc(1_700_000_000_000_001) == "2023-11-14T22:13:20.000001Z"
-    assert times.local(1_700_000_000_000_001).startswith("2023-11-1")
+    assert amounts.utc(1_700_000_000_000_001) == "2023-11-14T22:13:20.000001Z"
+    assert amounts.local(1_700_000_000_000_001).startswith("2023-11-1")
 
 
 def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
