@@ -5,7 +5,7 @@ store the job. The declaration is read once the application is loaded, when the 
 are known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,9 +16,9 @@ from poolq.errors import OptionError, PayloadError, ScheduleError
 from poolq.jobs import declarations, schedule_spec
 from poolq.jobs.declarations import Declaration
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
-from poolq.jobs.job import Job, JobSettings, job_name, template_of
+from poolq.jobs.job import Job, JobSettings
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS
+from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.producer import max_payload
 from poolq.jobs.schedule_spec import Overlap
 
@@ -82,17 +82,23 @@ def spec_of(
     """Return a job's name and the encoded spec of a schedule for it. `changes` replace options of
     the job. Raises OptionError, PayloadError and ConfigError; texts about the schedule begin with
     `what`."""
-    template, payload = _job(job, payload, what)
-    template = template.changed(changes)
+    name, own, bind = _job(job, what)
+    template = MessageTemplate(name, own.changed(changes, name))
     if template.delay != 0:
         raise ScheduleError(
-            f"{what}: job {template.job} has a delay, but its schedule says when it is due; "
+            f"{what}: job {name} has a delay, but its schedule says when it is due; "
             "schedule it with set(delay=None)"
         )
+    if bind is not None:
+        try:
+            payload = bind({} if payload is None else payload)
+        except TypeError as error:
+            hint = "give its arguments by name, as a dict behind the job"
+            raise ScheduleError(f"{what}: {error}; {hint}") from None
     blank = template.blank(payload, max_payload())
     unique = template.unique_key(payload)
     spec = schedule_spec.make(when, blank, options, what, unique=unique)
-    return template.job, schedule_spec.encode(spec)
+    return name, schedule_spec.encode(spec)
 
 
 def _read(one: Declaration) -> tuple[str, bytes]:
@@ -108,26 +114,14 @@ def _read(one: Declaration) -> tuple[str, bytes]:
     return name, spec
 
 
-def _job(job: object, payload: object, what: str) -> tuple[MessageTemplate, object]:
+def _job(job: Any, what: str) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
+    """Return the job's name, its options and, of a function job, what makes payloads."""
     if isinstance(job, str):
-        check_name(job, f"{what}: the job's name", MAX_JOB_NAME_BYTES)
-        return MessageTemplate(job, DEFAULTS), payload
-    if isinstance(job, JobSettings):
-        return MessageTemplate(job.name, job.options), payload
-    if isinstance(job, FunctionSettings):
-        return MessageTemplate(job.name, job.options), _bound(job, payload, what)
-    if isinstance(job, FunctionJob):
-        return template_of(job.job), _bound(job.set(), payload, what)
-    if isinstance(job, type) and issubclass(job, Job):
-        job_name(job)
-        return template_of(job), payload
-    raise ScheduleError(f"{what}: {job!r} is no job; give a Job class, a function job, or a name")
-
-
-def _bound(job: FunctionSettings[..., Any], payload: object, what: str) -> object:
-    try:
-        return job.bind({} if payload is None else payload)
-    except TypeError as error:
+        return check_name(job, f"{what}: the job's name", MAX_JOB_NAME_BYTES), DEFAULTS, None
+    is_class = isinstance(job, type) and issubclass(job, Job)
+    if not is_class and not isinstance(job, JobSettings | FunctionJob | FunctionSettings):
         raise ScheduleError(
-            f"{what}: {error}; give its arguments by name, as a dict behind the job"
-        ) from None
+            f"{what}: {job!r} is no job; give a Job class, a function job, or a name"
+        )
+    settings = job.set()
+    return settings.name, settings.options, settings.bind
