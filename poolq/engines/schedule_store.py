@@ -18,7 +18,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from poolq.common.lengths import MAX_HASH_BYTES, MAX_JOB_NAME_BYTES, MAX_SPEC_BYTES
 from poolq.engines import sanitize
@@ -35,8 +35,6 @@ REMOVED = "0"
 #: A schedule from code that no living node declares is forgotten if its tick came, or its code
 #: went, so many microseconds ago.
 FORGET_AFTER = 30 * 86_400_000_000
-#: Schedules that one atomic act declares, or undeclares, at most.
-DECLARED_AT_ONCE, UNDECLARED_AT_ONCE = 200, 1000
 
 
 class NewSchedule(NamedTuple):
@@ -149,54 +147,20 @@ PutEnd = Literal["added", "replaced", "same", "declared"]
 RemoveEnd = Literal["removed", "unknown", "declared"]
 
 
-T = TypeVar("T")
-
-
-def parts(values: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [values[at : at + size] for at in range(0, len(values), size)]
-
-
 class ScheduleStore(ABC):
-    """Each method is atomic, except for `declare` and `all`. All raise EngineUnavailable."""
+    """Each method is atomic, except for `all`. All raise EngineUnavailable."""
 
     @abstractmethod
     def declared(self, node: str) -> int:
-        """Return the deploy whose schedules the node has declared, or 0 if that did not finish."""
+        """Return the deploy whose schedules the node has declared, or 0."""
 
+    @abstractmethod
     def declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
-        """Make these the schedules of the node's code, unless a later deploy of it has begun to.
+        """Make these the schedules of the node's code, unless a later deploy of it has declared.
         Those that are stored with the same hash keep everything. What the node no longer declares,
         and no other living node, is set aside. Returns names that people have given to other
         schedules, which stay as they are. Also forgets schedules that no living node has declared
-        for long (FORGET_AFTER). Can be repeated."""
-        self._begin(node, deploy)
-        taken: list[str] = []
-        for some in parts(sorted(schedules), DECLARED_AT_ONCE):
-            taken += self._declare(node, deploy, some)
-        gone = self._names(node) - {one.name for one in schedules}
-        for names in parts(sorted(gone), UNDECLARED_AT_ONCE):
-            self._undeclare(node, deploy, names)
-        self._end(node, deploy)
-        return taken
-
-    # The acts of `declare`. They do nothing if a later deploy of the node has begun.
-
-    @abstractmethod
-    def _begin(self, node: str, deploy: int) -> None: ...
-
-    @abstractmethod
-    def _declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]: ...
-
-    @abstractmethod
-    def _names(self, node: str) -> set[str]:
-        """Return the names that the node declares."""
-
-    @abstractmethod
-    def _undeclare(self, node: str, deploy: int, names: Sequence[str]) -> None: ...
-
-    @abstractmethod
-    def _end(self, node: str, deploy: int) -> None:
-        """Record that the node has declared its schedules. Also forget old ones."""
+        for long (FORGET_AFTER)."""
 
     @abstractmethod
     def look(self, max_count: int) -> Look:

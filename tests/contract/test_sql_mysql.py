@@ -233,7 +233,7 @@ def test_a_schedule_that_is_being_declared_is_not_set_aside(
         cursor.execute("BEGIN")
         cursor.execute(f"SELECT one FROM {ns}_schema FOR UPDATE")
         cursor.execute(f"SELECT due FROM {ns}_schedules WHERE name = 'a'")
-        cursor.execute(f"INSERT INTO {ns}_declared VALUES ('n2', 'a', 1, 0)")
+        cursor.execute(f"INSERT INTO {ns}_declared VALUES ('n2', 'a', 1)")
         with ThreadPoolExecutor(1) as threads:
             look = threads.submit(store.look, 9)
             locks = f"SELECT one FROM {ns}_schema"

@@ -21,7 +21,6 @@ from poolq.engines.schedule_store import (
     Tick,
     TickEnd,
     is_unreadable,
-    parts,
 )
 
 
@@ -30,26 +29,12 @@ class RedisSchedules(ScheduleStore):
         self._client = client
 
     def declared(self, node: str) -> int:
-        found = self._client.call(b"HGET", self._declared(node), b"") or b""
-        deploy, _, done = found.partition(b" ")
-        return number(deploy) if done == b"1" else 0
+        return number(self._client.call(b"HGET", f"{self._client.prefix}declared:{node}", b"") or 0)
 
-    def _begin(self, node: str, deploy: int) -> None:
-        self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "begin")
-
-    def _declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
+    def declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
         flat = [one for name, hash_, spec, due in schedules for one in (name, hash_, due, spec)]
-        taken = self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "declare", *flat)
+        taken = self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, FORGET_AFTER, *flat)
         return [text(name) for name in taken]
-
-    def _names(self, node: str) -> set[str]:
-        return {text(name) for name in self._client.call(b"HKEYS", self._declared(node))} - {""}
-
-    def _undeclare(self, node: str, deploy: int, names: Sequence[str]) -> None:
-        self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "undeclare", *names)
-
-    def _end(self, node: str, deploy: int) -> None:
-        self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, "end", FORGET_AFTER)
 
     def look(self, max_count: int) -> Look:
         now, due, later, count, more, odd = self._client.run(scripts.SCHEDULE_LOOK, max_count)
@@ -105,8 +90,10 @@ class RedisSchedules(ScheduleStore):
             if cursor == b"0":
                 break
         found: list[Scheduled] = []
-        for few in parts(sorted(names), 500):
-            found += map(Scheduled.read, self._client.run(scripts.SCHEDULES, "names", *few))
+        every = sorted(names)
+        for at in range(0, len(every), 500):
+            few = self._client.run(scripts.SCHEDULES, "names", *every[at : at + 500])
+            found += map(Scheduled.read, few)
         return found
 
     def soonest(self, max_count: int) -> list[Scheduled]:
@@ -119,6 +106,3 @@ class RedisSchedules(ScheduleStore):
     def _change(self, *arguments: Any) -> Any:
         reply = self._client.run(scripts.SCHEDULE_CHANGE, *arguments)
         return text(reply) if isinstance(reply, bytes) else reply
-
-    def _declared(self, node: str) -> str:
-        return f"{self._client.prefix}declared:{node}"

@@ -28,8 +28,8 @@ STORED = """SELECT name, hash, declared, due, paused, deploy, {now} FROM {schedu
     WHERE name IN {list}"""
 LIVING = f"{_LIVING} = ? LIMIT 1"
 NAMES = "SELECT name FROM {declared} WHERE node = ? AND name <> ''"
-DECLARE = """INSERT INTO {declared} (node, name, deploy, done) VALUES (?, ?, ?, ?)
-    {on:node, name} deploy = {new:deploy}, done = {new:done}"""
+DECLARE = """INSERT INTO {declared} (node, name, deploy) VALUES (?, ?, ?)
+    {on:node, name} deploy = {new:deploy}"""
 UNDECLARE = "DELETE FROM {declared} WHERE node = ? AND name IN {list}"
 #: What a person has replaced keeps what it hides.
 PUT = """INSERT INTO {schedules} (name, hash, spec, due, at, declared, deploy, paused, last, job,
@@ -58,6 +58,5 @@ GET = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name = ?"
 PAGE = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name > ? ORDER BY name LIMIT 1000"
 SOONEST = f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY at, name LIMIT ?"
 COUNT = "SELECT COUNT(*) FROM {schedules}"
-#: The row with an empty name says which deploy of the node's code has begun to declare its
-#: schedules, and whether it is `done`.
-DECLARED = "SELECT deploy, done FROM {declared} WHERE node = ? AND name = ''"
+#: The row with an empty name says which deploy of the node's code has declared its schedules.
+DECLARED = "SELECT deploy FROM {declared} WHERE node = ? AND name = ''"

@@ -34,7 +34,14 @@ from poolq.engines.sql.schedule_statements import (  # isort: skip
     LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, PAUSE, RESUME, REMOVE, GET, PAGE, SOONEST,
     COUNT, DECLARED,
 )  # fmt: skip
-from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction, in_chunks
+from poolq.engines.sql.session import (
+    BatchQuery,
+    Query,
+    QueryResult,
+    Session,
+    Transaction,
+    in_chunks,
+)
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import Push
 
@@ -49,39 +56,26 @@ class SQLSchedules(ScheduleStore):
         self._known_queues: set[str] = set()  # as for the sessions' `push`
 
     def declared(self, node: str) -> int:
-        (found,) = self._session().read(Query(DECLARED, (node,)))
-        deploy, done = found.rows[0] if found.rows else (0, 0)
-        return number(deploy) if number(done) else 0
+        return _declared(self._session().read(Query(DECLARED, (node,)))[0])
 
-    def _by(self, node: str, deploy: int, work: Callable[[Transaction], T]) -> T | None:
-        """Do this with what is declared locked, if no later deploy of the node has begun."""
+    def declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
+        def work(tx: Transaction) -> list[str]:
+            _, found, own = tx.run(
+                Query(LOCK_DECLARATIONS), Query(DECLARED, (node,)), Query(NAMES, (node,))
+            )
+            if _declared(found) > deploy:
+                return []
+            gone = {to_text(name) for (name,) in own.rows} - {one.name for one in schedules}
+            tx.later(Query(DECLARE, (node, "", deploy)))
+            taken: list[str] = []
+            for some in in_chunks(sorted(schedules)):
+                taken += _declare(tx, node, deploy, some)
+            for names in in_chunks(sorted(gone)):
+                tx.later(Query(UNDECLARE, (node, names)), Query(MARK_REMOVED, (names,)))
+            tx.later(Query(MARK_PAUSED_REMOVED), Query(FORGET))
+            return taken
 
-        def act(tx: Transaction) -> T | None:
-            _, found = tx.run(Query(LOCK_DECLARATIONS), Query(DECLARED, (node,)))
-            later = found.rows and number(found.rows[0][0]) > deploy
-            return None if later else work(tx)
-
-        return self._change(act)
-
-    def _begin(self, node: str, deploy: int) -> None:
-        begun = Query(DECLARE, (node, "", deploy, 0))
-        self._by(node, deploy, lambda tx: tx.later(begun))
-
-    def _declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
-        return self._by(node, deploy, lambda tx: _declare(tx, node, deploy, schedules)) or []
-
-    def _names(self, node: str) -> set[str]:
-        (own,) = self._session().read(Query(NAMES, (node,)))
-        return {to_text(name) for (name,) in own.rows}
-
-    def _undeclare(self, node: str, deploy: int, names: Sequence[str]) -> None:
-        gone = Query(UNDECLARE, (node, names)), Query(MARK_REMOVED, (names,))
-        self._by(node, deploy, lambda tx: tx.later(*gone))
-
-    def _end(self, node: str, deploy: int) -> None:
-        done = Query(DECLARE, (node, "", deploy, 1))
-        last = Query(MARK_PAUSED_REMOVED), Query(FORGET), done
-        self._by(node, deploy, lambda tx: tx.later(*last))
+        return self._change(work)
 
     def look(self, max_count: int) -> Look:
         clock, due, next_ = self._session().read(
@@ -193,6 +187,10 @@ class SQLSchedules(ScheduleStore):
         return self._session().transact(work)
 
 
+def _declared(found: QueryResult) -> int:
+    return number(found.rows[0][0]) if found.rows else 0
+
+
 def _known(tx: Transaction, name: str) -> tuple[Scheduled | None, bool]:
     """Lock what is declared, and return the schedule of this name, and whether a living node
     declares one."""
@@ -212,7 +210,7 @@ def _declare(
     """Declare schedules. Returns the names that people have given to other schedules."""
     (found,) = tx.run(Query(STORED, ([one.name for one in schedules],)))
     stored = {to_text(row[0]): row for row in found.rows}
-    tx.later(BatchQuery(DECLARE, [(node, one.name, deploy, 0) for one in schedules]))
+    tx.later(BatchQuery(DECLARE, [(node, one.name, deploy) for one in schedules]))
     taken, kept = [], []
     for one in schedules:
         _, hash_, declared, due, paused, by, now = stored.get(one.name, (None, "", 1, 0, 0, 0, 0))

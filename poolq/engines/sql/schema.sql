@@ -202,12 +202,11 @@ CREATE TABLE IF NOT EXISTS {schedules} (
 ) {clustered};
 
 -- Which schedules the code of each node declares, and of which deploy it is. With an empty name: the
--- deploy that has begun to declare its schedules, and whether it is `done`.
+-- last deploy that has declared its schedules.
 CREATE TABLE IF NOT EXISTS {declared} (
     node {text:255} NOT NULL,
     name {text:255} NOT NULL,
     deploy BIGINT NOT NULL,
-    done SMALLINT NOT NULL,
     PRIMARY KEY (node, name),
     KEY name (name, node)
 ) {clustered};

@@ -1,21 +1,21 @@
 #!lua flags=allow-oom
--- Declare schedules of a node's code. Does nothing if a later deploy of the node has begun to.
+-- Declare the schedules of a node's code. Does nothing if a later deploy of the node has done so.
 -- Parts: base, schedules.
 --
--- ARGV: node, the deploy of its code, and
---       "begin"
---       "declare", and for each schedule: name, hash, first tick, spec
---       "undeclare", and names (at most 1000)
---       "end", for how many microseconds schedules are kept that no living node declares
+-- ARGV: node, the deploy of its code, for how many microseconds schedules are kept that no living node
+--       declares; and for each schedule: name, hash, first tick, spec
 -- Reply: the names that people have given to other schedules.
 
-local node, deploy, act = ARGV[1], ARGV[2], ARGV[3]
-local key, taken = P .. 'declared:' .. node, {}
-local begun = string.match(call('HGET', key, '') or '', '^(%d+) ')
-if begun and tonumber(begun) > tonumber(deploy) then return taken end
+local node, deploy, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local key, taken, gone = P .. 'declared:' .. node, {}, {}
+if (tonumber(call('HGET', key, '') or '') or 0) > tonumber(deploy) then return taken end
+for _, name in ipairs(call('HKEYS', key)) do gone[name] = true end
+call('HSET', key, '', deploy)
+gone[''] = nil
 
 -- Of two that declare one name, the code that was accepted last counts.
 local function declare(name, hash, due, spec)
+  gone[name] = nil
   call('HSET', key, name, deploy)
   local one = read_schedule(name)
   local is_newer = not one or tonumber(one.deploy) <= tonumber(deploy)
@@ -37,30 +37,19 @@ local function declare(name, hash, due, spec)
   end
 end
 
--- Forget what no living node has declared for long.
-local function forget(keep)
-  for _, name in ipairs(call('ZRANGE', TICKS, NEVER, NEVER, 'BYSCORE', 'LIMIT', 0, 1000)) do
-    local one = read_schedule(name)
-    if one and one.declared == '1' and not is_declared(name) then
-      -- The tick of a paused schedule does not tell for how long no node has declared it.
-      if one.paused == '1' then mark_removed(one) end
-      if now - one.due > keep then delete_schedule(name) end
-    end
-  end
+for i = 4, #ARGV, 4 do declare(unpack(ARGV, i, i + 3)) end
+for name in pairs(gone) do
+  call('HDEL', key, name)
+  local one = read_schedule(name)
+  if one and one.declared == '1' and not is_declared(name) then mark_removed(one) end
 end
-
-if act == 'begin' then
-  call('HSET', key, '', deploy .. ' 0')
-elseif act == 'declare' then
-  for i = 4, #ARGV, 4 do declare(unpack(ARGV, i, i + 3)) end
-elseif act == 'undeclare' then
-  for i = 4, #ARGV do
-    call('HDEL', key, ARGV[i])
-    local one = read_schedule(ARGV[i])
-    if one and one.declared == '1' and not is_declared(ARGV[i]) then mark_removed(one) end
+-- Forget what no living node has declared for long.
+for _, name in ipairs(call('ZRANGE', TICKS, NEVER, NEVER, 'BYSCORE', 'LIMIT', 0, 1000)) do
+  local one = read_schedule(name)
+  if one and one.declared == '1' and not is_declared(name) then
+    -- The tick of a paused schedule does not tell for how long no node has declared it.
+    if one.paused == '1' then mark_removed(one) end
+    if now - one.due > keep then delete_schedule(name) end
   end
-else
-  forget(tonumber(ARGV[4]))
-  call('HSET', key, '', deploy .. ' 1')
 end
 return taken
