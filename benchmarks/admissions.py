@@ -1,7 +1,7 @@
 """Every admission of a rate limit, as the engine itself wrote it down, and what that says.
 
 An engine keeps one record of a limit: its open window's start, and how many starts it has had.
-Each start it admits is a write of that record, and here all writes are kept: on Redis by `MONITOR`,
+Whatever admits starts writes that record, and here all writes are kept: on Redis by `MONITOR`,
 which shows what a script writes; on the engines with tables by a trigger, which copies it.
 """
 
@@ -48,10 +48,10 @@ class Verdict(NamedTuple):
 def judge(writes: Sequence[Write], limit: int, span: int) -> Verdict:
     """What the limit of so many starts in `span` microseconds was in truth (pure).
 
-    Each write must be one start more in its window: raises ValueError if one is missing."""
+    Each write must add starts to its window: raises ValueError if one does not."""
     windows: dict[int, int] = {}
     for start, used in writes:
-        if used != windows.get(start, 0) + 1:
+        if used <= windows.get(start, 0):
             raise ValueError(f"start {used} of a window follows start {windows.get(start, 0)}")
         windows[start] = used
     opened = sorted(windows)
@@ -59,7 +59,7 @@ def judge(writes: Sequence[Write], limit: int, span: int) -> Verdict:
     over += sum(windows[late] for early, late in pairwise(opened) if late < early + span)
     allowed = limit * (opened[-1] - opened[0]) / span if len(opened) > 1 else 0
     share = sum(windows[start] for start in opened[:-1]) / allowed if allowed else 1.0
-    return Verdict(len(writes), len(windows), max(windows.values()), over, share)
+    return Verdict(sum(windows.values()), len(windows), max(windows.values()), over, share)
 
 
 @contextmanager

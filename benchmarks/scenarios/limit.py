@@ -27,12 +27,11 @@ HEADER = (
 )
 TEXT = f"""{JOBS:,} jobs, of which {LIMIT:,} may start in a second, with `on_limit="park"`, on two
 workers. Admitted starts are counted from the engine's complete record: each write to the limit's
-window is kept, on Redis by MONITOR, on the others by a trigger, and each must add exactly one
-start. A start is over the limit if its window already has as many as allowed, or if the window
-opened before the previous one had ended. A claim is extra if it found the limit reached, so that
-the job was parked. The rate is measured from the opening of the first window to that of the last
-one. The table shows the round with the middle rate, but the most starts over the limit of any
-round."""
+window is kept, on Redis by MONITOR, on the others by a trigger, and each must add to its starts. A
+start is over the limit if its window already has as many as allowed, or if the window opened before
+the previous one had ended. A claim is extra if it found the limit reached, so that the job was
+parked. The rate is measured from the opening of the first window to that of the last one. The table
+shows the round with the middle rate, but the most starts over the limit of any round."""
 
 
 def turn(bench: Bench, engine: str) -> tuple[int, float, Verdict]:

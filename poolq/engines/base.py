@@ -138,9 +138,10 @@ class Engine(ABC):
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
         """Settle, make due jobs ready, and claim up to `want` jobs (0: only settle), but no job of
-        a paused queue. A parked job with a free slot is claimed before the other jobs of its queue,
-        and takes the slot in the same operation. Only one parked job is claimed per step. Jobs that
-        come after a parked one that may start next are left to the next step. Claiming stops once
+        a paused queue. Parked jobs with free slots are claimed before the other jobs of their
+        queue, and take the slots in the same operation: several of one line, but only the first may
+        have slots of gates or starts in sliding windows. Jobs that come after a parked one that may
+        start next are left to the next step. Claiming stops once
         the bodies exceed CLAIM_BYTES. If `want` is ASK, only the head of one line is claimed, due
         or not, that is to be asked. Raises Fenced, EngineUnavailable."""
 

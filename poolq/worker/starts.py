@@ -2,8 +2,6 @@
 
 - A limit that is full stays full until its window ends. So jobs with the same rules are held back
   without a question until then. A limit that a person raises or resets is noticed after REMEMBERED.
-  If the limit allows many starts per second, each job asks: that costs less than what a job costs
-  that waits.
 - While a limit is known to be full, no order has to be kept, so the worker claims batches. It stops
   SETTLED before the window's end, since jobs of a batch that then ask would come before earlier
   ones of other workers.
@@ -15,7 +13,7 @@
 
 from poolq.engines.base import Engine
 from poolq.jobs.limits import Admission, Asked, Declared, Rule, windows_of
-from poolq.scoreboard.start_order import MAX_ORDERED_RATE, StartOrder
+from poolq.scoreboard.start_order import StartOrder
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.step_client import StepClient
@@ -27,11 +25,6 @@ REMEMBERED = 100_000
 SETTLED = 100_000
 #: Of how many sets of rules answers are remembered.
 MAX_KNOWN = 1000
-
-
-def is_fast(rule: Asked, limit: int) -> bool:
-    """Return whether a rule with this limit allows more than MAX_ORDERED_RATE starts per second."""
-    return isinstance(rule, Rule) and limit * 1_000_000 > MAX_ORDERED_RATE * rule.window
 
 
 class Refusals:
@@ -61,8 +54,6 @@ class Refusals:
             return
         until = now + REMEMBERED
         if answer.limit:
-            if is_fast(rules[answer.rule], answer.limit):
-                return
             until = min(until, answer.until)
             self._full_until = min(until, answer.until - SETTLED)
         if len(self._known) >= MAX_KNOWN:

@@ -24,7 +24,7 @@ from poolq.engines.base import (
     Step,
     StoredJob,
 )
-from poolq.jobs.limits import Gate, Rule
+from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import ACK, Bury, Outcome, Park
 from tests.support.wait import until
@@ -173,7 +173,7 @@ def full(engine: Engine, key: str = "mail", window: int = HOUR) -> Rule:
     return rule
 
 
-def park(worker: Worker, *names: str, rules: Sequence[Rule], refused: int = 0) -> list[str]:
+def park(worker: Worker, *names: str, rules: Sequence[Asked], refused: int = 0) -> list[str]:
     """Push jobs, then claim and park them one by one. Returns their ids."""
     ids = push(worker.engine, *names)
     for claim in worker.claim(len(names)):

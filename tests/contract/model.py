@@ -155,6 +155,21 @@ def identity(rule: Rule) -> Identity:
     return rule.key, span_of(rule)
 
 
+@dataclass(slots=True)
+class Grants:
+    """What a step has granted: the queue, the lines in which all of these jobs may have been, and
+    the position of the first one among the claims."""
+
+    queue: str = ""
+    line: set[Identity] = field(default_factory=set)
+    first: int = 0
+
+
+def _is_alone(job: Job) -> bool:
+    """Whether a step claims it only as the first parked job."""
+    return any(isinstance(rule, Gate) or rule.sliding for rule in job.rules)
+
+
 class Model:
     """One engine's namespace."""
 
@@ -607,7 +622,7 @@ class Model:
         possible = {q: self._grantable(q) for q in opened} if want else {}
         moves = [self._note_moves(q) for q in opened] if want else []
         movable = any(moves)
-        granted, before_parked = "", False
+        grants, before_parked = Grants(), False
         seen: list[str] = []
         for index, claim in enumerate(claims):
             job = self.jobs.get(claim.id)
@@ -623,30 +638,20 @@ class Model:
                     self._check_left(opened[: opened.index(job.queue)])
                 seen.append(job.queue)
             if job.place == "parked":
-                expired = 0 < job.expires_at <= self.now
-                has_slot = bool(job.rules) and not expired
-                assert claim.admitted == has_slot, f"expired: {expired}; has a slot: {claim}"
-                assert not granted, "two parked jobs in a step"
-                if not claim.asks:
-                    self._check_among_others(job, claims[:index])
-                granted = job.queue
-                named = () if expired else gates_of(job.rules)
-                gates = frozenset(rule.key for rule in named)
-                assert claim.gated == bool(gates), f"{claim} has slots of {set(gates)}"
-                if not expired:
-                    self._grant(job)
-                job.gates = gates
+                self._check_grant(job, claims[: index + 1], grants)
             else:
                 before_parked = before_parked or self._is_before_parked(job)
                 self._check_order(job, claim)
-                self._check_no_parked_before(job, granted)
+                self._check_no_parked_before(job, grants.queue)
             self._give(job, claim, worker)
         if (
-            len(claims) < want and not granted and not before_parked
+            len(claims) < want and not grants.queue and not before_parked
         ):  # jobs after a grant may be left
             left = self._left_for_gate(opened, possible, queues is not None) if claims else ()
             self._check_left(queue for queue in opened if queue not in left)
-        if granted or before_parked:
+        if grants.queue:
+            self._note_moves(grants.queue)  # heads behind those that were granted
+        if grants.queue or before_parked:
             self.misses = 0
         elif want:
             self._count_misses(
@@ -657,6 +662,28 @@ class Model:
                 free=possible,
                 movable=movable,
             )
+
+    def _check_grant(self, job: Job, claims: Sequence[Claim], grants: Grants) -> None:
+        """Follow the last of these claims, whose job was parked."""
+        claim = claims[-1]
+        expired = 0 < job.expires_at <= self.now
+        has_slot = bool(job.rules) and not expired
+        assert claim.admitted == has_slot, f"expired: {expired}; has a slot: {claim}"
+        if grants.queue:
+            assert expired or not _is_alone(job), f"{job} is not the first parked one"
+        else:
+            grants.queue, grants.line, grants.first = job.queue, job.lines, claim.index
+        grants.line = grants.line & job.lines
+        assert grants.queue == job.queue, "parked jobs of two queues"
+        assert grants.line, "parked jobs of two lines"
+        if not claim.asks:
+            self._check_among_others(job, claims[: grants.first])
+        named = () if expired else gates_of(job.rules)
+        gates = frozenset(rule.key for rule in named)
+        assert claim.gated == bool(gates), f"{claim} has slots of {set(gates)}"
+        if not expired:
+            self._grant(job)
+        job.gates = gates
 
     def _give(self, job: Job, claim: Claim, worker: str) -> None:
         assert claim.body == job.body, f"{claim} has another body"
@@ -695,7 +722,8 @@ class Model:
         return any(other.due > job.due for other in self.parked(job.queue))
 
     def _check_among_others(self, job: Job, before: Sequence[Claim]) -> None:
-        """A parked job comes right behind the jobs of its queue that were due before it."""
+        """A parked job comes right behind the jobs of its queue that were due before it. `before`:
+        what was claimed before the first parked one."""
         claimed = [one for claim in before if (one := self.jobs[claim.id]).queue == job.queue]
         waiting = self.waiting(job.queue)
         if any(other.epoch != job.epoch for other in (*claimed, *waiting)):

@@ -40,10 +40,10 @@ def counting(engine: Engine) -> Iterator[list[bytes]]:
 
 
 def granted(worker: Worker, count: int, want: int = 1) -> int:
-    """Claim and settle jobs; returns how many of them had slots of their limits."""
+    """Claim and settle this many jobs; returns how many of them had slots of their limits."""
     done: list[Settlement] = []
     admitted = 0
-    for _ in range(count):
+    while admitted < count:
         claims = worker.step(*done, want=want).claims
         done = [Settlement(claim, DONE if claim.gated else ACK) for claim in claims]
         admitted += sum(claim.admitted for claim in claims)
@@ -70,4 +70,5 @@ def test_a_parked_job_that_is_given_a_slot(
     granted(worker, 10, want)
     with counting(engine) as sent:
         assert granted(worker, JOBS, want) == JOBS
-    assert len(sent) / JOBS <= {"limit": 4.5, "wide gate": 5.5, "gate of one": 6.5}[kind]
+    most = {"limit": 4.5 if want == 1 else 0.5, "wide gate": 5.5, "gate of one": 6.5}[kind]
+    assert len(sent) / JOBS <= most

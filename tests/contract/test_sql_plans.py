@@ -64,7 +64,7 @@ HOT = {
     "released jobs that are left": Query(parking.FIRST_RELEASED, ("r:1:k", "q")),
     "bring back": Query(parking.BRING_BACK, (["a", "b"],)),
     "a line to be asked": Query(deploys.LOCK_OLD_LINE, ("q", 1)),
-    "heads of a line": Query(granting.LOCK_HEADS, ("p:1:k", "q")),
+    "heads of a line": Query(granting.LOCK_HEADS, ("p:1:k", "q", 50)),
     "a counter": Query(limit_windows.LOCK_WINDOW, ("k", 1)),
     "a limit that a person has set": Query(limit_windows.LOCK_OVERRIDE, ("k", 1)),
     "a hold": Query(holds.LOCK_HOLD, ("k",)),

@@ -20,7 +20,8 @@ from poolq.engines.sql.gates import lock_first_lines, mark_granted
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 
 from poolq.engines.sql.granting import (  # isort: skip
-    MAX_TRIED, RARE, RARE_COLUMN, Grant, grant, read_rare, send_behind,
+    MAX_GRANTED, MAX_TRIED, RARE, RARE_COLUMN, SMALL_BODY, SMALL_BODY_BYTES, Grant, grant,
+    read_rare, send_behind,
 )  # fmt: skip
 from poolq.engines.sql.parking import DueLines, Line, bring_back
 from poolq.engines.sql.queue_discovery import QueueState
@@ -30,12 +31,9 @@ from poolq.engines.sql.turns import Turns
 from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import INITIAL, State
 
-#: Bodies of at most this many bytes are read with their jobs. CLAIM_BYTES has room for 512 of them.
-SMALL_BODY_BYTES = CLAIM_BYTES // 512
 #: How many queues are claimed from in one round trip.
 QUEUES_PER_EXCHANGE = 4
 
-SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
 CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at
     FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
 AFTER = "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
@@ -237,23 +235,22 @@ def claim_likely(
 def claim_from_lines(
     tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
 ) -> QueueState:
-    """Return released jobs to the queue, then claim a parked job that has a slot or must
-    ask for one, or the queue's other jobs that were due before it. Returns the queue's new state.
-    `lines`: its due lines, locked."""
+    """Return released jobs to the queue, then claim parked jobs of a line that have slots, or one
+    that must ask for its slot, or the queue's other jobs that were due before them. Returns the
+    queue's new state. `lines`: its due lines, locked."""
     queue, wanted = one.queue, ctx.remaining
     if lines.released:
         due = bring_back(tx, queue, lines, wanted)
         ctx.brought_back = due is not None
         ready = min((at for at in (due, one.ready) if at is not None), default=None)
         one = one._replace(ready=ready)
-    job = _take_slot(tx, ctx, one, lines)
-    if isinstance(job, Grant):
-        rows = ClaimedRows(
-            queue, [job.row], job.granted, ctx.deploy if job.asks else 0, job.gates is not None
-        )
+    found = _take_slots(tx, ctx, one, lines)
+    if isinstance(found, Grant):
+        asks = ctx.deploy if found.asks else 0
+        rows = ClaimedRows(queue, found.rows, found.granted, asks, found.gates is not None)
         _mark_claimed(tx, ctx, rows)
-        if job.gates is not None:
-            mark_granted(tx, job.gates, job.rules, to_text(job.row[0]))
+        if found.gates is not None:
+            mark_granted(tx, found.gates, found.rules, to_text(found.rows[0][0]))
     ctx.served |= ctx.remaining < wanted
     return one
 
@@ -263,11 +260,11 @@ def claim_asking(tx: Transaction, ctx: StepContext, queue: str, head: Row) -> No
     _mark_claimed(tx, ctx, ClaimedRows(queue, [head], asks=ctx.deploy))
 
 
-def _take_slot(
+def _take_slots(
     tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
 ) -> Grant | int | None:
-    """Take a slot for a parked job. If the queue's other jobs were due before it, claim these; only
-    if other workers were quicker, take a slot."""
+    """Take slots for parked jobs. If the queue's other jobs were due before them, claim these; only
+    if other workers were quicker, take slots."""
 
     def parked() -> Iterator[Line]:
         kinds: list[Iterable[Line]] = [lines.parked[:MAX_TRIED]]
@@ -276,16 +273,18 @@ def _take_slot(
         # In turns, also if this worker comes here in every second or fourth step.
         return chain(*(reversed(kinds) if ctx.request.bit_count() % 2 else kinds))
 
-    take = partial(grant, tx, one.queue, ctx.now, ctx.deploy)
-    job = take(parked(), oldest=one.oldest)
-    if isinstance(job, int):
+    room = max(1, ctx.bytes_left // SMALL_BODY_BYTES)
+    want = min(ctx.remaining, MAX_GRANTED, room)
+    take = partial(grant, tx, one.queue, ctx.now, ctx.deploy, want)
+    found = take(parked(), oldest=one.oldest)
+    if isinstance(found, int):
         wanted = ctx.remaining
-        claim_from(tx, ctx, [one], before=job)
+        claim_from(tx, ctx, [one], before=found)
         if ctx.remaining == wanted:
-            job = take(parked())
-    if not isinstance(job, Grant) and len(lines.parked) > MAX_TRIED:
+            found = take(parked())
+    if not isinstance(found, Grant) and len(lines.parked) > MAX_TRIED:
         send_behind(tx, one.queue, lines.parked[:MAX_TRIED], ctx.now)
-    return job
+    return found
 
 
 def claim_from(

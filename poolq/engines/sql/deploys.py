@@ -57,7 +57,7 @@ def take_head(tx: Transaction, queues: Sequence[str], deploy: int) -> tuple[str,
             if not found.rows:
                 break
             line = to_text(found.rows[0][0]), queue
-            (heads,) = tx.run(Query(LOCK_HEADS, line))
+            (heads,) = tx.run(Query(LOCK_HEADS, (*line, 1)))
             if heads.rows:
                 tx.later(Query(PUT_LAST, (deploy - 1, *line)))
                 return queue, heads.rows[0][:DEPLOY_COLUMN]

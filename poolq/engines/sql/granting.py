@@ -1,14 +1,20 @@
-"""Hands out parked jobs: takes a slot for the first job of a line, if all of its limits allow it.
+"""Hands out parked jobs: takes slots for the first jobs of a line, if all of their limits allow it.
 
 `parking.py` has the lines. A step locks those that are due, and calls `grant` before it claims
 other jobs of the queue. A job that another of its limits holds back moves to the line of that
 limit, so that it does not block the jobs behind it.
+
+One step takes several jobs of a line, because its round trips cost more than the jobs. But it takes
+only one whose slot is of no use while the job waits in the worker: a slot of a gate, or a start in
+a sliding window, which is lost if the job is given back.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby, islice, takewhile
 from typing import NamedTuple
 
 from poolq.engines import sanitize
+from poolq.engines.base import CLAIM_BYTES
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql import gates, holds
 from poolq.engines.sql.gates import LockedGates, lock_gates
@@ -25,16 +31,21 @@ from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, Rule, gates_of,
 #: How many due lines with parked jobs a step checks for a free slot, and how many of a line's first
 #: jobs for one that no other limit holds back.
 MAX_TRIED = 3
+#: How many jobs of a line a step takes at most.
+MAX_GRANTED = 50
+#: Bodies of at most this many bytes are read with their jobs. CLAIM_BYTES has room for 512 of them.
+SMALL_BODY_BYTES = CLAIM_BYTES // 512
+SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
 #: What few jobs have, in one column, because reading a column costs a worker some 2 % of its time:
 #: until when a slot lasts, when the job expires, and its ties. NULL for all other jobs.
 RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR ties IS NOT NULL
     THEN {joined:lasts, expires_at, ties} END"""
-LOCK_HEADS = f"""SELECT id, body, attempt, crashes, failing, history, {RARE}, due_at, deploy, rules
-    FROM {{jobs}}
-    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT {MAX_TRIED} {{lock}}"""
+LOCK_HEADS = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at,
+    deploy, rules FROM {{jobs}}
+    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT ? {{lock}}"""
 RARE_COLUMN, DUE_COLUMN, DEPLOY_COLUMN = 6, 7, 8
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
-RESERVE_SLOT = "UPDATE {jobs} SET lasts = ? WHERE id = ?"
+RESERVE_SLOTS = "UPDATE {jobs} SET lasts = ? WHERE id IN {list}"
 
 
 class Rare(NamedTuple):
@@ -54,12 +65,12 @@ def read_rare(stored: object) -> Rare:
 
 
 class Grant(NamedTuple):
-    """A job taken from a line, as a row of CLAIM_READY. It has a slot (`granted`), or is to
-    ask for one (`asks`), has expired, or has waited for a hold alone. `gates`: if its rules include
-    gates, those gates, whose slots the step takes for the job once it is claimed. `rules`: its
-    rules."""
+    """Jobs taken from a line, as rows of CLAIM_READY. They have slots (`granted`), or the only one
+    is to ask for a slot (`asks`), has expired, or has waited for a hold alone. `gates`: if its
+    rules include gates, those gates, whose slots the step takes for the job once it is claimed.
+    `rules`: its rules."""
 
-    row: Row
+    rows: Sequence[Row]
     granted: bool = False
     asks: bool = False
     gates: LockedGates | None = None
@@ -71,23 +82,24 @@ def grant(
     queue: str,
     now: int,
     deploy: int,
+    want: int,
     lines: Iterable[Line],
     oldest: int | None = None,
 ) -> Grant | int | None:
-    """Take a slot for the first job of one of the queue's lines of parked jobs. A job that another
-    of its limits holds back moves to the line of that limit. A line without a free slot records
-    when to try it again. A job that has expired at the time `now` gets no slot. Claiming the job is
-    left to the step. If its limits were named by older code than that of `deploy`, it asks for a
-    start itself. `lines`: locked lines. `oldest`: when the first of the queue's other jobs was due.
-    Jobs that are later get no slot; if there are only such jobs, the first of their due times is
-    returned."""
+    """Take slots for the first jobs of one of the queue's lines of parked jobs, `want` at most. A
+    job that another of its limits holds back moves to the line of that limit. A line without a free
+    slot records when to try it again. A job that has expired at the time `now` gets no slot.
+    Claiming the jobs is left to the step. If the limits of the first one were named by older code
+    than that of `deploy`, it asks for a start itself. `lines`: locked lines. `oldest`: when the
+    first of the queue's other jobs was due. Jobs that are later get no slot; if there are only such
+    jobs, the first of their due times is returned."""
     job: Grant | int | None
     first: int | None = None
     for line in lines:
         if is_hold_line(line[0]):
             job = _grant_after_hold(tx, queue, line[0])
         else:
-            job = _grant_from(tx, queue, line, now, deploy, oldest)
+            job = _grant_from(tx, queue, line, now, deploy, want, oldest)
         if isinstance(job, int):
             first = job if first is None else min(first, job)
         elif job is not None:
@@ -106,38 +118,56 @@ def _grant_from(
     of: Line,
     now: int,
     deploy: int,
+    want: int,
     oldest: int | None,
 ) -> Grant | int | None:
     place, most, named_by = of
     line = place, queue
-    (heads,) = tx.run(Query(LOCK_HEADS, line))
+    (heads,) = tx.run(Query(LOCK_HEADS, (*line, max(MAX_TRIED, min(want, most)))))
     if not heads.rows:
         tx.later(Query(DELETE_LINE, line))
         return None
+    rows = heads.rows
     if oldest is not None:
-        if (since := number(heads.rows[0][DUE_COLUMN])) > oldest:
+        if (since := number(rows[0][DUE_COLUMN])) > oldest:
             return since
-        heads = QueryResult([row for row in heads.rows if number(row[DUE_COLUMN]) <= oldest], 0)
-    for row in heads.rows:
+        rows = [row for row in rows if number(row[DUE_COLUMN]) <= oldest]
+    for row in rows:
         if 0 < read_rare(row[RARE_COLUMN]).expires_at <= now:
-            return Grant(row[:DEPLOY_COLUMN])
-    if sanitize.rules(heads.rows[0][-1]) is None:
-        return _unreadable(heads.rows[0])
-    read = [(row, sanitize.rules(row[-1])) for row in heads.rows]
-    found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait to be first
-    stored = [mine for _, mine in found]
-    stamp = number(heads.rows[0][DEPLOY_COLUMN])
-    if named_by < deploy or (stamp < deploy and len(stored[0]) > 1):
-        return Grant(heads.rows[0][:DEPLOY_COLUMN], asks=True)
-    every = {rule for rules in stored for rule in rules}
-    others = {line_of(rule) for rule in every} - {place}
-    limits = _line_limits(tx, queue, others)
-    limits[place] = most
-    named = (
-        [rule._replace(limit=limits.get(line_of(rule), rule.limit)) for rule in rules]
-        for rules in stored
+            return Grant([row[:DEPLOY_COLUMN]])
+    rules = sanitize.rules(rows[0][-1])
+    if rules is None:
+        return _unreadable(rows[0])
+    stamp = number(rows[0][DEPLOY_COLUMN])
+    if named_by < deploy or (stamp < deploy and len(rules) > 1):
+        return Grant([rows[0][:DEPLOY_COLUMN]], asks=True)
+    return _grant_heads(tx, line, most, _like_first(rows), want)
+
+
+def _like_first(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the first heads of a line, and of those behind them the ones that have the same rules
+    as the very first, named by the same code, so that no step locks many windows."""
+    its = rows[0][DEPLOY_COLUMN:]
+    same = takewhile(
+        lambda row: row[DEPLOY_COLUMN:] == its and row[1] is not None, rows[MAX_TRIED:]
     )
-    jobs = [(row[: DEPLOY_COLUMN + 1], rules) for (row, _), rules in zip(found, named, strict=True)]
+    return [*rows[:MAX_TRIED], *same]
+
+
+def _grant_heads(
+    tx: Transaction, line: tuple[str, str], most: int, rows: Sequence[Row], want: int
+) -> Grant | None:
+    """Take slots for the first of these heads of a line that may start."""
+    place, queue = line
+    read = [(row[: DEPLOY_COLUMN + 1], sanitize.rules(row[-1])) for row in rows]
+    found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait to be first
+    every = {rule for _, rules in found for rule in rules}
+    limits = _line_limits(tx, queue, {line_of(rule) for rule in every} - {place})
+    limits[place] = most
+    jobs = [
+        (row, [rule._replace(limit=limits.get(line_of(rule), rule.limit)) for rule in rules])
+        for row, rules in found
+    ]
     asked = {rule for _, rules in jobs for rule in gates_of(rules)}
     windows = {rule for _, rules in jobs for rule in windows_of(rules)}
     keys, locked, known = sorted({rule.key for rule in every}), None, list[QueryResult]()
@@ -146,44 +176,58 @@ def _grant_from(
         locked, known = lock_gates(tx, asked, *last)
     counters = lock_windows(tx, windows, keys=keys, found=known)
     assert counters is not None  # SERVER_CLOCK always has a row
-    return _grant_first(tx, line, jobs, counters, locked)
+    alone = asked or any(rule.sliding for rule in windows) or any(row[1] is None for row, _ in jobs)
+    starts = _starts(tx, line, jobs, counters, locked)
+    granted = list(islice(starts, 1 if alone else want))
+    if not granted:
+        return None
+    save_windows(tx, counters)
+    mine = granted[-1][1]
+    _set_slot(tx, place, queue, mine, counters)
+    rows = [job[:DEPLOY_COLUMN] for job, _ in granted]
+    if gates_of(mine):  # it asks again if it is given back, as its gates then have ended
+        return Grant(rows, granted=True, gates=locked, rules=mine)
+    for ends, some in groupby(granted, lambda one: _ends(one[1], counters)):
+        tx.later(Query(RESERVE_SLOTS, (ends, [job[0] for job, _ in some])))
+    return Grant(rows, granted=True)
 
 
-def _grant_first(
+def _ends(rules: Sequence[Asked], counters: LockedWindows) -> int:
+    """Return until when a job that was given starts may use them, if it is given back unstarted."""
+    return min(map(counters.slot_ends, windows_of(rules)))
+
+
+def _starts(
     tx: Transaction,
     line: tuple[str, str],
     jobs: Sequence[tuple[Row, Sequence[Asked]]],
     counters: LockedWindows,
     locked: LockedGates | None,
-) -> Grant | None:
-    """Take a slot for the first of these heads of a line, each with its rules, that may start."""
+) -> Iterator[tuple[Row, Sequence[Asked]]]:
+    """Take the slots of one after the other of these heads of a line, as long as it has room.
+    Yields those that have got them, each with the rules that applied."""
     place, queue = line
     for job, named_rules in jobs:
         held = holds.refusal(named_rules, counters.holds, counters.now)
         if held is not None:
             rule = named_rules[held.rule]
             if _wait_for_hold(tx, place, queue, job, rule, held.until):
-                return None
+                return
             continue
         rules = [counters.overridden(r) if isinstance(r, Rule) else r for r in named_rules]
         mine = locked if locked and gates_of(rules) else None
         at = gates.refusing(mine, rules, to_text(job[0])) if mine else None
         admission = Admission(GATE_WAIT, at) if at is not None else _admit(counters, rules)
         if not admission.wait:
-            save_windows(tx, counters)
-            _set_slot(tx, place, queue, rules, counters)
-            if mine is None:  # else it asks again if it is given back, as its gates then have ended
-                ends = min(map(counters.slot_ends, windows_of(rules)))
-                tx.later(Query(RESERVE_SLOT, (ends, job[0])))
-            return Grant(job[:DEPLOY_COLUMN], granted=True, gates=mine, rules=rules)
+            yield job, rules
+            continue
         refusing = rules[admission.rule]
         if line_of(refusing) == place:
             if not isinstance(refusing, Gate):
                 tx.later(Query(SET_SLOT, (admission.until, place, queue)))
-            return None
+            return
         open_line(tx, line_of(refusing), queue, refusing, number(job[DEPLOY_COLUMN]))
         tx.later(Query(MOVE_JOB, (line_of(refusing), job[0])))
-    return None
 
 
 def _wait_for_hold(
@@ -218,7 +262,7 @@ def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:
     """Take the head of a hold's own line, once the key is no longer held. The job has no slots, as
     it asks its code for its limits when it starts."""
     key = key_at(place)
-    heads, found = tx.run(Query(LOCK_HEADS, (place, queue)), Query(STILL_HELD, (key,)))
+    heads, found = tx.run(Query(LOCK_HEADS, (place, queue, 1)), Query(STILL_HELD, (key,)))
     held = read_holds(found)
     if not heads.rows:
         tx.later(Query(DELETE_LINE, (place, queue)))
@@ -226,13 +270,13 @@ def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:
     if key in held:
         tx.later(Query(SET_SLOT, (held[key], place, queue)))
         return None
-    return Grant(heads.rows[0][:DEPLOY_COLUMN])
+    return Grant([heads.rows[0][:DEPLOY_COLUMN]])
 
 
 def _unreadable(row: Row) -> Grant:
     """Return a job whose rules cannot be read, which leaves its line without a slot."""
     id_, _, *rest, _, stored = row
-    return Grant((id_, sanitize.unreadable_body("rules", stored), *rest), granted=True)
+    return Grant([(id_, sanitize.unreadable_body("rules", stored), *rest)], granted=True)
 
 
 def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[str, int]:

@@ -12,6 +12,7 @@ The row of a sliding window (its span is negative) also has the starts that coun
 start; `start` and `used` sum them up, and `ends` is when the last of them no longer counts.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -81,7 +82,7 @@ def fixed_log(row: Row) -> StartLog:
 class LockedWindows(dict[WindowName, StartLog]):
     """The starts in the windows of some rules, which are locked until the transaction ends; `now`:
     the server's time. `overrides`: the limits that people have set for them; `added`: as how many
-    starts those just taken count. `holds`: when the holds of the rules' keys end. `unsure`: those
+    starts those taken count. `holds`: when the holds of the rules' keys end. `unsure`: those
     that are not `plain`."""
 
     def __init__(self, most: Mapping[WindowName, int], now: int) -> None:
@@ -91,7 +92,7 @@ class LockedWindows(dict[WindowName, StartLog]):
         self.holds: dict[str, int] = {}
         self.unsure: list[WindowName] = []
         self.overrides: dict[WindowName, int] = {}
-        self.added: dict[WindowName, int] = {}
+        self.added = Counter[WindowName]()
 
     def add(self, name: WindowName, row: Row) -> None:
         """Add a row of LOCK_WINDOW."""
@@ -116,7 +117,7 @@ class LockedWindows(dict[WindowName, StartLog]):
                 refused = Admission(wait, at, until=self.now + wait, limit=rule.limit)
         if not refused.wait:
             self.update(taken)
-            self.added = {window_name(rule): rule.counted for rule in rules}
+            self.added.update({window_name(rule): rule.counted for rule in rules})
         return refused
 
     def slot_ends(self, rule: Rule) -> int:

@@ -56,15 +56,6 @@ def test_no_batch_is_claimed_for_a_full_limit_shortly_before_its_window_ends() -
     ]
 
 
-def test_a_limit_of_many_starts_per_second_is_asked_each_time() -> None:
-    refusals = Refusals()
-    fast = (Rule("mail", 1000, 1_000_000),)
-    refusals.note(fast, full(NOW + 900_000)._replace(limit=1000), NOW)
-    assert refusals.find(fast, NOW) is None
-    refusals.note(fast, full(NOW + 900_000)._replace(limit=100), NOW)
-    assert refusals.find(fast, NOW) is not None, "a person has set a lower limit"
-
-
 def test_a_limit_that_grants_a_start_is_not_full() -> None:
     refusals = Refusals()
     refusals.note(RULES, full(NOW + 2 * SETTLED), NOW)

@@ -43,6 +43,9 @@ end
 check_clock()
 settle_others(worker, at, stale)
 
+-- How many jobs of a line one step takes at most.
+local MAX_GRANTED = 50
+
 local granted, deploy = false, nil
 
 local function has_expired(id)
@@ -105,16 +108,24 @@ local function claim_older(queue, due)
   return start < index and index < want
 end
 
--- Claim a parked job that has a slot, or heads of lines that ask for one.
+-- Claim parked jobs of a line that have slots, or heads of lines that ask for one.
 local function claim_parked(queue)
-  local asked, identity, id, how = {}, nil, nil, nil
+  local asked, oldest = {}, oldest_of(queue)
+  local identity, id, how
   deploy = deploy or deploy_of(worker)
   repeat
-    identity, id, how = take_parked(queue, next_claim, has_expired, oldest_of(queue), deploy)
+    identity, id, how = take_parked(queue, next_claim, has_expired, oldest, deploy)
     if not identity or asked[identity] then return end
     granted, asked[identity] = true, true
-    claim(queue, how, {id})
-    leave_line(queue, identity, id)
+    local last = math.min(want, index + MAX_GRANTED)
+    while id do
+      claim(queue, how, {id})
+      leave_line(queue, identity, id)
+      id = nil
+      if how ~= 'r' and index < math.min(last, want) and is_due(queue, identity) then
+        id, how = take_head(queue, identity, next_claim, has_expired, oldest, deploy, true)
+      end
+    end
   until how ~= 'r' or index == want
 end
 

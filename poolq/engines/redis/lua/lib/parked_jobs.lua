@@ -227,52 +227,68 @@ local function take_all(rules, id, claim)
   return wait, places[at]
 end
 
--- Take slots for the head of the first line whose head may start. Returns the line's identity, the
--- job's id, and how it is claimed: "g" if it has slots of gates, "0" if `has_expired` says that it has
--- expired, so that it takes no slot, else the span in which the slots count; nil if no head may start.
--- Heads that were due after `oldest`, the first of the queue's other jobs, may not. `claim`: as in
--- `take_all`. If the limits of a head were named by older code than that of `deploy`, it takes no slot, and
--- is claimed as "r".
-local function take_parked(queue, claim, has_expired, oldest, deploy)
+local function slides(rules)
+  for _, rule in ipairs(rules) do
+    if rule.sliding then return true end
+  end
+  return false
+end
+
+-- Take slots for the head of a line that is due. Returns the job's id, and how it is claimed: "g" if it has
+-- slots of gates, "0" if `has_expired` says that it has expired, so that it takes no slot, else the span in
+-- which the slots count; nil if it may not start, and then whether it was due after `oldest`, the first of
+-- the queue's other jobs. `claim`: as in `take_all`. If the limits of a head were named by older code than
+-- that of `deploy`, it takes no slot, and is claimed as "r". `again`: whether the step has taken another job of
+-- this line. Then one remains whose slots would be of no use while it waits for the worker: slots of gates, and
+-- starts in sliding windows, which are lost if it is given back.
+local function take_head(queue, identity, claim, has_expired, oldest, deploy, again)
+  local id, due = unpack(call('ZRANGE', line_key(queue, identity), 0, 0, 'WITHSCORES'))
+  if identity == RELEASED then return nil, true end
+  if not id then
+    update_line(queue, identity)
+    return nil
+  end
+  if oldest and tonumber(due) > oldest then return nil, true end
+  local rules, own, stamped = rules_of(queue, id)
+  if not own or has_expired(id) then return id, '0' end  -- or written by hand
+  -- The job of a hold's own line asks its code for its limits when it starts.
+  if own.window == HOLD_WINDOW and hold_end(own.key) == 0 then return id, '0' end
+  local is_old = named_by(queue, identity) < deploy or (#rules > 1 and stamped < deploy)
+  if is_old and own.window ~= HOLD_WINDOW then return id, 'r' end
+  local gated = has_gates(rules)
+  if again and (gated or slides(rules)) then return nil end
+  -- Apply the limits that were last named for the lines. The older limits stored with the job
+  -- might refuse it a slot that its line has by the newer limit.
+  for _, rule in ipairs(rules) do
+    rule.limit = limit_of(queue, identity_of(rule)) or rule.limit
+  end
+  local held_for, at = check_holds(rules)
+  if held_for > 0 then
+    wait_for_hold(queue, id, identity, rules, at, held_for)
+    return nil
+  end
+  local wait
+  if gated then wait, at = take_all(rules, id, claim) else wait, at = take_starts(rules) end
+  if wait == 0 then return id, gated and 'g' or span_of(rules) end
+  if rules[at] == own then
+    schedule(queue, identity, now + wait)
+  else
+    move_to_line(queue, id, identity, rules, at)
+  end
+  return nil
+end
+
+-- Take slots for the head of the first line whose head may start. Returns the line's identity, then the same
+-- as `take_head`; nil if no head may start.
+local function take_parked(queue, ...)
   local lines = P .. 'lines:' .. queue
   local later = 0
   for _ = 1, MAX_HEADS do
     local identity = call('ZRANGE', lines, '-inf', stamp, 'BYSCORE', 'LIMIT', later, 1)[1]
     if not identity or later == MAX_LATER then break end
-    local id, due = unpack(call('ZRANGE', line_key(queue, identity), 0, 0, 'WITHSCORES'))
-    if identity == RELEASED then
-      later = later + 1
-    elseif not id then
-      update_line(queue, identity)
-    elseif oldest and tonumber(due) > oldest then
-      later = later + 1
-    else
-      local rules, own, stamped = rules_of(queue, id)
-      if not own or has_expired(id) then return identity, id, '0' end  -- or written by hand
-      -- The job of a hold's own line asks its code for its limits when it starts.
-      if own.window == HOLD_WINDOW and hold_end(own.key) == 0 then return identity, id, '0' end
-      local is_old = named_by(queue, identity) < deploy or (#rules > 1 and stamped < deploy)
-      if is_old and own.window ~= HOLD_WINDOW then return identity, id, 'r' end
-      -- Apply the limits that were last named for the lines. The older limits stored with the job
-      -- might refuse it a slot that its line has by the newer limit.
-      for _, rule in ipairs(rules) do
-        rule.limit = limit_of(queue, identity_of(rule)) or rule.limit
-      end
-      local held_for, at = check_holds(rules)
-      if held_for > 0 then
-        wait_for_hold(queue, id, identity, rules, at, held_for)
-      else
-        local gated = has_gates(rules)
-        local wait
-        if gated then wait, at = take_all(rules, id, claim) else wait, at = take_starts(rules) end
-        if wait == 0 then return identity, id, gated and 'g' or span_of(rules) end
-        if rules[at] == own then
-          schedule(queue, identity, now + wait)
-        else
-          move_to_line(queue, id, identity, rules, at)
-        end
-      end
-    end
+    local id, how = take_head(queue, identity, ...)
+    if id then return identity, id, how end
+    if how then later = later + 1 end
   end
 end
 
