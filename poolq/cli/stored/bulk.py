@@ -30,10 +30,11 @@ def run(engine: Engine, chosen: Selection, act: Act, *, asks: bool = False) -> i
     wanted = chosen.filters.at(engine.now())
     if chosen.preview:
         return _preview(engine, chosen, act, ids or wanted)
-    total = len(ids) or _confirmed_total(engine, act, wanted, ask=ask)
+    if ask:
+        _confirm(engine, act, wanted)
     changed: list[str] = []
     refused: dict[str, str] = {}
-    with Progress(act.done, total) as progress:
+    with Progress(act.done) as progress:
         for batch in on_jobs.batches(engine, act, ids or wanted):
             outcome = on_jobs.change(engine, act, batch)
             changed += outcome.changed
@@ -44,17 +45,13 @@ def run(engine: Engine, chosen: Selection, act: Act, *, asks: bool = False) -> i
     return _report(engine, chosen, act, changed, refused)
 
 
-def _confirmed_total(engine: Engine, act: Act, wanted: JobFilter, *, ask: bool) -> int | None:
-    """Ask, if the command must, and return how many jobs the options select, if that is known."""
-    total = on_jobs.quick_count(engine, act, wanted)
-    if total is None and ask:
-        with Progress("counted") as progress:
-            for page in on_jobs.pages(engine, act, wanted, brief=True):
-                progress.add(len(page))
-        total = progress.count
-    if ask and total:
-        options.confirm(act.question(total, wanted), yes=False)
-    return total
+def _confirm(engine: Engine, act: Act, wanted: JobFilter) -> None:
+    """Count the jobs that the options select, and ask."""
+    with Progress("counted") as progress:
+        for page in on_jobs.pages(engine, act, wanted, brief=True):
+            progress.add(len(page))
+    if progress.count:
+        options.confirm(act.question(progress.count, wanted), yes=False)
 
 
 def _preview(engine: Engine, chosen: Selection, act: Act, wanted: JobFilter | Sequence[str]) -> int:

@@ -7,7 +7,6 @@ from operator import attrgetter
 import click
 
 from poolq.acts import on_queues
-from poolq.acts.on_jobs import exact_sum
 from poolq.cli import options, tables
 from poolq.cli.group import Group
 from poolq.cli.stored.progress import Progress
@@ -125,10 +124,8 @@ def purge(engine: Engine, queue: str, yes: bool, as_json: bool) -> None:
     known = {one.queue: one for one in engine.counts()}
     if queue not in known:
         raise NotFound(_no_queue(queue, list(known)))
-    one = known[queue]
-    options.confirm(on_queues.purge_question(one), yes)
-    total = exact_sum(engine, (one.ready, one.delayed, one.parked))
-    with Progress("deleted", total) as progress:
+    options.confirm(on_queues.purge_question(known[queue]), yes)
+    with Progress("deleted") as progress:
         count = engine.purge(queue, lambda so_far: progress.add(so_far - progress.count))
     options.announce(engine, on_queues.purged(queue, count))
     tables.show(as_json, {"queue": queue, "count": count}, f"purged {count} jobs of {queue}")

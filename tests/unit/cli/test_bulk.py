@@ -13,7 +13,7 @@ import pytest
 
 from poolq.acts import on_jobs
 from poolq.acts.filters import Filters
-from poolq.acts.on_jobs import CANCEL, Act, exact_sum, move
+from poolq.acts.on_jobs import CANCEL, Act, move
 from poolq.cli.stored import bulk
 from poolq.cli.stored.filters import Selection
 from poolq.engines.base import Engine, Push
@@ -93,20 +93,16 @@ def test_an_interrupt_tells_how_many_were_changed(
     assert [engine.find(id) is not None for id in ids] == [False] * 4 + [True] * 3
 
 
-def test_a_total_that_is_an_estimate_is_counted_before_the_question(
-    engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_jobs_are_counted_before_the_question(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     push(engine, 5)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr(click, "confirm", lambda text, **_: bool(asked.append(text)))
     asked: list[str] = []
-    for exact in (3, 100):
-        monkeypatch.setattr(engine, "exact_counts", exact)
-        with pytest.raises(Refused, match="nothing was changed"):
-            bulk.run(engine, chosen(queue="a")._replace(yes=False), CANCEL, asks=True)
-    assert asked == ["Cancel 5 waiting jobs in queue a permanently?"] * 2
-    assert [exact_sum(engine, [99, most]) for most in (99, 100)] == [198, None]
-    assert capsys.readouterr().out == ""
+    with pytest.raises(Refused, match="nothing was changed"):
+        bulk.run(engine, chosen(queue="a")._replace(yes=False), CANCEL, asks=True)
+    assert asked == ["Cancel 5 waiting jobs in queue a permanently?"]
 
 
 def test_ids_are_reported_in_their_order(

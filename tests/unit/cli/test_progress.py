@@ -9,49 +9,25 @@ import click
 import pytest
 
 from poolq.cli.stored import progress
-from poolq.cli.stored.progress import Progress, line
+from poolq.cli.stored.progress import Progress
 
 
 @pytest.mark.parametrize(
-    ("count", "total", "shown"),
-    [
-        (0, 200, "  0%                      0 of 200 moved"),
-        (150, 200, " 75% ###############      150 of 200 moved"),
-        (210, 200, "100% #################### 210 of 210 moved"),  # the total was an estimate
-        (7, None, "7 moved"),
-        (0, 0, "0 moved"),
-    ],
+    ("after", "shown"), [(0.0, ["3 jobs moved", "7 jobs moved", ""]), (60.0, [""])]
 )
-def test_the_text(count: int, total: int | None, shown: str) -> None:
-    assert line(count, total, "moved", "#") == shown
-
-
-def on_terminal(monkeypatch: pytest.MonkeyPatch, after: float) -> None:
+def test_a_long_command_counts_on_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    after: float,
+    shown: list[str],
+) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setattr(progress, "SHOW_AFTER", after)
-    monkeypatch.setattr(progress, "REDRAW_INTERVAL", 0.0)
-
-
-def test_a_bar_that_is_erased_at_the_end(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    on_terminal(monkeypatch, after=0.0)
     with Progress("moved") as seen:
         seen.add(3)
-        seen.add(4000000000000000)
-    drawn = capsys.readouterr().err.split(progress.ERASE)
-    assert drawn == ["", "3 moved", "4000000000000003 mo", ""]  # never the last column
-
-
-def test_no_bar_for_two_seconds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    on_terminal(monkeypatch, after=60.0)
-    with Progress("moved") as seen:
-        seen.add(3)
-    assert capsys.readouterr().err == ""
+        seen.add(4)
+    assert capsys.readouterr().err.split(progress.ERASE) == ["", *shown]
 
 
 def test_an_interrupt_waits_for_the_end_of_the_batch(capsys: pytest.CaptureFixture[str]) -> None:
