@@ -6,14 +6,8 @@ What is here is loaded on first use, because `poolq health` needs only `project.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from poolq.config.merged import (
-        Config,
-        engine_class,
-        load,
-        load_in_application,
-        open_engine,
-        rows,
-    )
+    from poolq.config.merged import engine_class, load, load_in_application, open_engine, rows
+    from poolq.config.settings import Config
 
 __all__ = ["Config", "engine_class", "load", "load_in_application", "open_engine", "rows"]
 

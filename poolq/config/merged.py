@@ -10,15 +10,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from poolq.common.names import suggestion
 from poolq.config import engine_urls
 from poolq.config.engine_urls import redact
 from poolq.config.project import Warn, find_project, one_line, project_name, read_toml
-from poolq.config.settings import BY_NAME, SETTINGS, STDERR, Setting
+from poolq.config.settings import BY_NAME, SETTINGS, STDERR, Config, Setting
 from poolq.config.trusted_folders import INSTALLED_FOLDERS
 from poolq.errors import ConfigError
 
@@ -28,56 +27,6 @@ if TYPE_CHECKING:
 DATABASE_URL = "DATABASE_URL"
 MAX_VALUE_LENGTH = 80  # characters of a value in an error
 JOB_ENGINE = "JOB_ENGINE"  # the variable by which Lightpack sets its engine
-
-
-def _default(name: str) -> Any:
-    """Return the default of a setting, from the table of settings."""
-    return BY_NAME[name].default
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """All settings. Durations are in seconds, sizes in bytes; 0 means no limit. `engine` is a
-    complete URL, with an absolute path for SQLite; `queue` is None for all queues; `log_file` is an
-    absolute path, or "stderr"; `metrics` is host:port, or "off". `name` is the project's name
-    unless a name is set. `is_project`: whether `folder` has a project file, or is only the current
-    folder. `sources` maps each setting to the place where its value was found."""
-
-    engine: str
-    folder: Path
-    is_project: bool = True
-    namespace: str = _default("namespace")
-    app: tuple[str, ...] = _default("app")
-    procs: int = 1  # the setting's default depends on the machine
-    queue: tuple[str, ...] | None = _default("queue")
-    sleep: float = _default("sleep")
-    cooldown: float = _default("cooldown")
-    max_jobs: int = _default("max_jobs")
-    max_memory: int = _default("max_memory")
-    max_memory_hard: int = _default("max_memory_hard")
-    timeout: float = _default("timeout")
-    boot_timeout: float = _default("boot_timeout")
-    max_surge: int = _default("max_surge")
-    max_spawn_failures: int = _default("max_spawn_failures")
-    no_preload: bool = _default("no_preload")
-    stop_timeout: float = _default("stop_timeout")
-    prefetch: int = _default("prefetch")
-    until_empty: bool = _default("until_empty")
-    node_ttl: float = _default("node_ttl")
-    name: str = _default("name")
-    no_dashboard: bool = _default("no_dashboard")
-    no_mouse: bool = _default("no_mouse")
-    log_file: str = _default("log_file")
-    log_format: str = _default("log_format")
-    metrics: str = _default("metrics")
-    max_payload: int = _default("max_payload")
-    unknown_job_for: float = _default("unknown_job_for")
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-    def has_app(self) -> bool:
-        """Whether one of the modules of `app` is in `folder`."""
-        paths = (self.folder.joinpath(*name.split(".")) for name in self.app)
-        return any(one.is_dir() or one.with_name(f"{one.name}.py").is_file() for one in paths)
 
 
 class _Layer(NamedTuple):

@@ -1,12 +1,15 @@
-"""The table of settings. Each entry holds all facts about one setting.
+"""The table of settings, `Config`. Each field holds all facts about one setting.
 
 Flags, environment variables, keys in files, `poolq config show` and the tests of the documentation
-are derived from `SETTINGS`. `parsers.py` parses values; `merged.py` decides where values come from
+are derived from it. `parsers.py` parses values; `merged.py` decides where values come from
 and which value wins.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 from poolq.config import parsers
 
@@ -49,62 +52,89 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-# Positional, as in a table: name, default, parser, metavar, the default in the help, the help.
-SETTINGS = (
-    Setting("engine", "sqlite:///poolq.db", parsers.text, "URL", "sqlite:///poolq.db",
-        "Where jobs are stored: a URL, or one of sqlite redis database sync null."),
-    Setting("namespace", "poolq", parsers.namespace, "NAME", "poolq",
-        "Separates applications on one server."),
-    Setting("app", ("jobs",), parsers.modules, "MODULES", "jobs",
-        "Modules and packages that define the jobs, comma-separated."),
-    Setting("procs", cores, parsers.whole(1, 1024), "N", "the machine's cores",
-        "Number of workers."),
-    Setting("queue", None, parsers.queues, "NAMES", "every queue, in turn",
-        "Queues to serve, in strict order, comma-separated."),
-    Setting("sleep", 5.0, parsers.duration(0.01), "SECONDS", "5",
-        "Longest time between an idle worker's checks for jobs."),
-    Setting("cooldown", 0.0, parsers.duration(), "SECONDS", "0",
-        "Replace a worker between two jobs if it has run for this long; 0: never."),
-    Setting("max_jobs", 0, parsers.whole(0, 10**9), "N", "0",
-        "Replace a worker that has run this many jobs; 0: never."),
-    Setting("max_memory", 0, parsers.memory, "SIZE", "0",
-        "Replace a worker between two jobs if it has grown beyond this; 0: never."),
-    Setting("max_memory_hard", 0, parsers.memory, "SIZE", "0",
-        "Kill a worker that exceeds this during a job, which counts as a crash; 0: never."),
-    Setting("timeout", 0.0, parsers.duration(), "SECONDS", "0",
-        "Kill a job that runs longer than this, unless it has its own timeout; 0: never."),
-    Setting("boot_timeout", 60.0, parsers.duration(0.1), "SECONDS", "60",
-        "Timeout for loading the application and for a worker to become ready."),
-    Setting("max_surge", 1, parsers.whole(1, 1024), "N", "1",
-        "How many workers beyond --procs a reload may start."),
-    Setting("max_spawn_failures", 0, parsers.whole(0, 10**6), "N", "0",
-        "End the pool when this many workers in a row have died before finishing a job; 0: never."),
-    Setting("no_preload", False, parsers.switch, "", "off",
-        "Import the application in each worker, without sharing a template's memory.", switch=True),
-    Setting("stop_timeout", 60.0, parsers.duration(), "SECONDS", "60",
-        "How long a stopping pool lets running jobs finish before it kills them."),
-    Setting("prefetch", 0, parsers.whole(0, 1000), "N", "0",
-        "Maximum jobs that a worker claims at once; 0: depends on how long they take."),
-    Setting("until_empty", False, parsers.switch, "", "off",
-        "Exit when the queues are empty.", switch=True),
-    Setting("node_ttl", 30.0, parsers.duration(0.5), "SECONDS", "30",
-        "Time without a heartbeat after which other pools take over a pool's jobs."),
-    Setting("name", "default", parsers.label, "NAME", "the project's name",
-        "The pool's name, unique per user and host."),
-    Setting("no_dashboard", False, parsers.switch, "", "off",
-        "Write the log to the terminal instead of showing the dashboard.", switch=True),
-    Setting("no_mouse", False, parsers.switch, "", "off",
-        "Leave the mouse to the terminal, instead of using it in the dashboard.", switch=True),
-    Setting("log_file", STDERR, parsers.text, "PATH", STDERR,
-        "The pool's log file."),
-    Setting("log_format", "text", parsers.choice("text", "json"), "FORMAT", "text",
-        "Format of the log: text or json."),
-    Setting("metrics", parsers.OFF, parsers.address, "HOST:PORT", parsers.OFF,
-        "Serve metrics for Prometheus on this address and port (needs the extra prometheus)."),
-    Setting("max_payload", 1 << 20, parsers.size, "BYTES", "1M",
-        "Maximum size of a job's payload at dispatch.", flag=False),
-    Setting("unknown_job_for", 600.0, parsers.duration(), "SECONDS", "600",
-        "How long a job that no worker knows may wait before it fails.", flag=False),
-)  # fmt: skip
+def _setting(default: Any, *facts: Any, **more: bool) -> Any:
+    """Return a field of Config. The arguments are those of Setting behind its name."""
+    initial = {"default_factory": default} if callable(default) else {"default": default}
+    return field(**initial, metadata={"facts": (default, *facts), "more": more})
 
+
+# fmt: off
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings. Durations are in seconds, sizes in bytes; 0 means no limit. `engine` is a
+    complete URL, with an absolute path for SQLite; `queue` is None for all queues; `log_file` is an
+    absolute path, or "stderr"; `metrics` is host:port, or "off". `name` is the project's name
+    unless a name is set. `is_project`: whether `folder` has a project file, or is only the current
+    folder. `sources` maps each setting to the place where its value was found."""
+
+    folder: Path
+    is_project: bool = True
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    engine: str = _setting("sqlite:///poolq.db", parsers.text, "URL", "sqlite:///poolq.db",
+        "Where jobs are stored: a URL, or one of sqlite redis database sync null.")
+    namespace: str = _setting("poolq", parsers.namespace, "NAME", "poolq",
+        "Separates applications on one server.")
+    app: tuple[str, ...] = _setting(("jobs",), parsers.modules, "MODULES", "jobs",
+        "Modules and packages that define the jobs, comma-separated.")
+    procs: int = _setting(cores, parsers.whole(1, 1024), "N", "the machine's cores",
+        "Number of workers.")
+    queue: tuple[str, ...] | None = _setting(None, parsers.queues, "NAMES", "every queue, in turn",
+        "Queues to serve, in strict order, comma-separated.")
+    sleep: float = _setting(5.0, parsers.duration(0.01), "SECONDS", "5",
+        "Longest time between an idle worker's checks for jobs.")
+    cooldown: float = _setting(0.0, parsers.duration(), "SECONDS", "0",
+        "Replace a worker between two jobs if it has run for this long; 0: never.")
+    max_jobs: int = _setting(0, parsers.whole(0, 10**9), "N", "0",
+        "Replace a worker that has run this many jobs; 0: never.")
+    max_memory: int = _setting(0, parsers.memory, "SIZE", "0",
+        "Replace a worker between two jobs if it has grown beyond this; 0: never.")
+    max_memory_hard: int = _setting(0, parsers.memory, "SIZE", "0",
+        "Kill a worker that exceeds this during a job, which counts as a crash; 0: never.")
+    timeout: float = _setting(0.0, parsers.duration(), "SECONDS", "0",
+        "Kill a job that runs longer than this, unless it has its own timeout; 0: never.")
+    boot_timeout: float = _setting(60.0, parsers.duration(0.1), "SECONDS", "60",
+        "Timeout for loading the application and for a worker to become ready.")
+    max_surge: int = _setting(1, parsers.whole(1, 1024), "N", "1",
+        "How many workers beyond --procs a reload may start.")
+    max_spawn_failures: int = _setting(0, parsers.whole(0, 10**6), "N", "0",
+        "End the pool when this many workers in a row have died before finishing a job; 0: never.")
+    no_preload: bool = _setting(False, parsers.switch, "", "off",
+        "Import the application in each worker, without sharing a template's memory.", switch=True)
+    stop_timeout: float = _setting(60.0, parsers.duration(), "SECONDS", "60",
+        "How long a stopping pool lets running jobs finish before it kills them.")
+    prefetch: int = _setting(0, parsers.whole(0, 1000), "N", "0",
+        "Maximum jobs that a worker claims at once; 0: depends on how long they take.")
+    until_empty: bool = _setting(False, parsers.switch, "", "off",
+        "Exit when the queues are empty.", switch=True)
+    node_ttl: float = _setting(30.0, parsers.duration(0.5), "SECONDS", "30",
+        "Time without a heartbeat after which other pools take over a pool's jobs.")
+    name: str = _setting("default", parsers.label, "NAME", "the project's name",
+        "The pool's name, unique per user and host.")
+    no_dashboard: bool = _setting(False, parsers.switch, "", "off",
+        "Write the log to the terminal instead of showing the dashboard.", switch=True)
+    no_mouse: bool = _setting(False, parsers.switch, "", "off",
+        "Leave the mouse to the terminal, instead of using it in the dashboard.", switch=True)
+    log_file: str = _setting(STDERR, parsers.text, "PATH", STDERR,
+        "The pool's log file.")
+    log_format: str = _setting("text", parsers.choice("text", "json"), "FORMAT", "text",
+        "Format of the log: text or json.")
+    metrics: str = _setting(parsers.OFF, parsers.address, "HOST:PORT", parsers.OFF,
+        "Serve metrics for Prometheus on this address and port (needs the extra prometheus).")
+    max_payload: int = _setting(1 << 20, parsers.size, "BYTES", "1M",
+        "Maximum size of a job's payload at dispatch.", flag=False)
+    unknown_job_for: float = _setting(600.0, parsers.duration(), "SECONDS", "600",
+        "How long a job that no worker knows may wait before it fails.", flag=False)
+# fmt: on
+
+    def has_app(self) -> bool:
+        """Whether one of the modules of `app` is in `folder`."""
+        paths = (self.folder.joinpath(*name.split(".")) for name in self.app)
+        return any(one.is_dir() or one.with_name(f"{one.name}.py").is_file() for one in paths)
+
+
+SETTINGS = tuple(
+    Setting(one.name, *one.metadata["facts"], **one.metadata["more"])
+    for one in fields(Config)
+    if one.metadata
+)
 BY_NAME = {setting.name: setting for setting in SETTINGS}
