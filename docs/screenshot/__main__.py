@@ -2,7 +2,7 @@
 some with problems.
 
 It waits until the pool shows everything that the pictures need, however long that takes on this
-machine; then `poolq top --svg` draws them.
+machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
+from msgspec.structs import replace
+
 import poolq
+from docs.screenshot.picture import picture
+from poolq import config
+from poolq.cli.pools.top import stored_failures
+from poolq.config import Config
+from poolq.dashboard.screen_state import ScreenState
 from poolq.dashboard.sources import AttachedSource
 from poolq.demo import work
 from poolq.demo.jobs import CallWebhook, index_file
@@ -31,10 +38,11 @@ from poolq.system.runtime_folder import RUNTIME_VARIABLE
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images"
-SIZES = ("60x15", "100x30", "200x50")
+SIZES = ((60, 15), (100, 30), (200, 50))
 POOL = "shop"
 TROUBLE = {"stuck", "leaks", "holds back"}
 TIMEOUT, INTERVAL = 120.0, 0.25  # seconds: the longest wait, and between two snapshots
+RATES_AFTER = 5  # intervals between two snapshots: rates take two
 MIN_THROUGHPUT = 30  # seconds of throughput that must be visible
 MIN_WAIT = 15.0  # seconds that mails must still wait: each picture takes a second
 MAILS, SHOPS = 90, 40
@@ -75,21 +83,26 @@ def main() -> int:
         dispatching = keep_dispatching(places, sources)
         if not wait(dispatching):
             return 1
+        settings = config.load()
         for size in SIZES:
-            if code := draw(size, dispatching):
-                return code
+            draw(size, dispatching, settings)
     return 0
 
 
-def draw(size: str, dispatching: Iterator[None]) -> int:
-    """Draw one picture; returns the exit code of `poolq top`."""
-    file = IMAGES / f"dashboard-{size}.svg"
-    process = subprocess.Popen([*POOLQ, "top", f"--svg={file}", f"--size={size}"])
-    while process.poll() is None:
-        next(dispatching)
-        sleep(INTERVAL)
+def draw(size: tuple[int, int], dispatching: Iterator[None], settings: Config) -> None:
+    """Draw one picture."""
+    file = IMAGES / f"dashboard-{size[0]}x{size[1]}.svg"
+    with closing(AttachedSource(POOL, os.environ)) as source:
+        source.snapshot()
+        for _ in range(RATES_AFTER):
+            next(dispatching)
+            sleep(INTERVAL)
+        found = source.snapshot()
+    assert found is not None, "the pool has ended"
+    stored = stored_failures(found, settings)
+    found = replace(found, failures=stored.merged(found.failures))
+    file.write_text(picture(found, size, ScreenState(failures=stored)), "utf-8")
     say(f"written: {file.relative_to(HERE.parents[1])}")
-    return process.returncode
 
 
 POOLQ = (sys.executable, "-m", "poolq")

@@ -32,7 +32,7 @@ def poolq(tmp_path: Path) -> Command:
     [
         (["queue", "pause", NO_UTF8], 2, r"b'\xff\xfe' is not UTF-8"),
         (["failed", "ls", f"--limit={2**63}"], 2, "is not in the range 1<=x<=1000000"),
-        (["job", "dispatch", "jobs:A", f'{{"a": {NINES}}}'], 2, "the payload cannot be read: "),
+        (["job", "dispatch", "jobs:A", f'{{"a": {NINES}}}'], 2, "the payload is not JSON: "),
         (["job", "dispatch", "jobs:A", f"--attempts={NINES}"], 2, "--attempts"),
         (["run", f"--procs={NINES}"], 2, "it must be a whole number from 1 to 1024"),
         (["run", "--engine=redis://a..b"], 78, "'redis://a..b' has an invalid host"),
@@ -97,8 +97,8 @@ def test_failed_at_no_time_that_there_is(poolq: Command) -> None:
     poolq("db", "migrate")
     with sqlite3.connect(poolq.folder / "poolq.db") as base:
         base.executemany(
-            "INSERT INTO poolq_failed (id, queue, at, attempt, crashes, failing, body)"
-            " VALUES (?, 'q', ?, 1, 0, 0, x'7b7d')",
+            "INSERT INTO poolq_failed (id, queue, at, attempt, crashes, failing, history, body)"
+            " VALUES (?, 'q', ?, 1, 0, 0, x'', x'7b7d')",
             [("a" * 32, 10**18), ("b" * 32, -(10**18))],
         )
     found = poolq("failed", "ls", "--json").json["failed"]

@@ -366,7 +366,7 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
     [
         ("50", "RATE is '50'; write a number and a time, such as 50/1s"),
         ("a/1s", "RATE is 'a/1s'; write a number and a time, such as 50/1s"),
-        ("0/1s", "limit is 0; it must be a whole number of 1 or more"),
+        ("0/1s", "limit is 0; it must be a whole number from 1 to 2147483647"),
         ("5/0s", "seconds is 0.0; it must be a number above 0"),
         ("5/never", "the time of RATE is '1never'"),
         ("5/-1s", "the time of RATE is '-1s'; a duration cannot be negative"),

@@ -5,7 +5,8 @@ had dispatched it.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from poolq.cli import tables
 from poolq.cli.options import json_option, usage, warn, with_settings
 from poolq.common.names import suggestion
 from poolq.config import Config
+from poolq.engines.base import Engine
 from poolq.errors import JobFailed, NotFound, PayloadError, PoolqError
 
 
@@ -41,35 +43,30 @@ def dispatch(
     if retry_after is not None:
         steps = [step.strip() for step in retry_after.split(",")]
         options["retry_after"] = steps[0] if len(steps) == 1 else steps
-    _check(options, name)
-    from poolq.jobs.producer import connect
-
-    engine = connect(settings.engine, settings.namespace)
-    to = None if by_name else find_job(settings, name)
-    try:
-        id = _send(to, name, read, options)
-    except PayloadError as error:
-        raise click.UsageError(str(error), click.get_current_context()) from None
-    except PoolqError:
-        raise
-    except Exception as error:
-        if engine.stores:
+    with producing(settings) as engine:
+        to = None if by_name else find_job(settings, name)
+        try:
+            id = _send(to, name, read, options)
+        except PoolqError:
             raise
-        # The sync engine ran the job, and this is what its run() raised.
-        raise JobFailed(f"job {name} failed: {type(error).__name__}: {error}") from error
-    finally:
-        engine.close()
+        except Exception as error:
+            if engine.stores:
+                raise
+            # The sync engine ran the job, and this is what its run() raised.
+            raise JobFailed(f"job {name} failed: {type(error).__name__}: {error}") from error
     tables.show(as_json, {"id": str(id), "new": id.new}, str(id))
     if not (as_json or id.new):
         warn("nothing was dispatched: this job has the same unique key")
 
 
-def _check(options: dict[str, Any], name: str) -> None:
-    """Turn an invalid option into a usage error."""
-    from poolq.jobs.options import DEFAULTS
+@contextmanager
+def producing(settings: Config) -> Iterator[Engine]:
+    """Let this process dispatch to the engine of the settings. What no option or payload can be is
+    a mistake in the command line."""
+    from poolq.jobs.producer import connect
 
-    with usage():
-        DEFAULTS.changed(options, name).due(name)
+    with closing(connect(settings.engine, settings.namespace)) as engine, usage():
+        yield engine
 
 
 def _send(to: Any, name: str, payload: Any, options: dict[str, Any]) -> Any:
@@ -118,19 +115,10 @@ def read_json(text: str) -> Any:
         text = sys.stdin.read()
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise click.UsageError(
-            f"the payload is not JSON: {error.msg} at line {error.lineno} column {error.colno}:"
-            f" {shown(error.doc[error.pos : error.pos + 30])}",
-            click.get_current_context(),
-        ) from None
     except RecursionError:
         raise click.UsageError("the payload is nested too deeply for JSON") from None
-    except ValueError as error:  # bytes that are not UTF-8, numbers of more than 4,300 digits
+    except ValueError as error:  # also for bytes that are not UTF-8, and numbers of 4,300 digits
         reason = str(error).partition(";")[0]
-        raise click.UsageError(f"the payload cannot be read: {reason}") from None
-
-
-def shown(rest: str) -> str:
-    """Quote the text that follows the point where the parser stopped."""
-    return repr(rest) if rest else "the text ends there"
+        raise click.UsageError(
+            f"the payload is not JSON: {reason}", click.get_current_context()
+        ) from None

@@ -7,13 +7,13 @@ import click
 
 from poolq.cli import options, tables
 from poolq.cli.group import Group
-from poolq.cli.stored.dispatch import find_job, read_json
+from poolq.cli.stored.dispatch import find_job, producing, read_json
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name, suggestion
 from poolq.config import Config
 from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import REMOVED, NewSchedule, Scheduled
-from poolq.errors import NotFound, OptionError, PayloadError, PoolqError, Refused, ScheduleError
+from poolq.errors import NotFound, PoolqError, Refused, ScheduleError
 from poolq.jobs import schedule_spec
 from poolq.monitor import amounts, node_info, schedule_status
 
@@ -93,24 +93,17 @@ def add(
     chosen = {option: value for option, value in given.items() if value is not None}
     options.open_storing(settings).close()  # raises ConfigError
     from poolq.jobs.periodic import spec_of
-    from poolq.jobs.producer import connect
 
-    engine = connect(settings.engine, settings.namespace)
-    try:
+    with producing(settings) as engine:
         check_name(name, "the schedule's name", MAX_JOB_NAME_BYTES)
-        to = None if by_name else find_job(settings, job)
-        target = job if to is None else to
+        target = None if by_name else find_job(settings, job)
         changes: dict[str, object] = {"delay": None}  # the schedule says when
         if queue is not None:
             changes["queue"] = queue
-        _, spec = spec_of(when, target, read, chosen, f"schedule {name}", changes=changes)
+        _, spec = spec_of(when, target or job, read, chosen, f"schedule {name}", changes=changes)
         due = schedule_spec.first_tick(schedule_spec.decode(spec), engine.now())
         new = NewSchedule(name, schedule_spec.hash_of(spec), spec, due)
         end = engine.schedules.put(new)
-    except (OptionError, PayloadError) as error:
-        raise click.UsageError(str(error), click.get_current_context()) from None
-    finally:
-        engine.close()
     if end == "declared":
         raise Refused(
             f"schedule {name} is declared in the code of a running pool; change it there, or give "
