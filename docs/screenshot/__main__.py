@@ -38,7 +38,7 @@ from poolq.system.runtime_folder import RUNTIME_VARIABLE
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "images"
-SIZES = ((60, 15), (100, 30), (200, 50))
+SIZES = ("60x15", "100x30", "200x50")
 POOL = "shop"
 TROUBLE = {"stuck", "leaks", "holds back"}
 TIMEOUT, INTERVAL = 120.0, 0.25  # seconds: the longest wait, and between two snapshots
@@ -89,9 +89,10 @@ def main() -> int:
     return 0
 
 
-def draw(size: tuple[int, int], dispatching: Iterator[None], settings: Config) -> None:
+def draw(size: str, dispatching: Iterator[None], settings: Config) -> None:
     """Draw one picture."""
-    file = IMAGES / f"dashboard-{size[0]}x{size[1]}.svg"
+    file = IMAGES / f"dashboard-{size}.svg"
+    columns, lines = map(int, size.split("x"))
     with closing(AttachedSource(POOL, os.environ)) as source:
         source.snapshot()
         for _ in range(RATES_AFTER):
@@ -101,7 +102,7 @@ def draw(size: tuple[int, int], dispatching: Iterator[None], settings: Config) -
     assert found is not None, "the pool has ended"
     stored = stored_failures(found, settings)
     found = replace(found, failures=stored.merged(found.failures))
-    file.write_text(picture(found, size, ScreenState(failures=stored)), "utf-8")
+    file.write_text(picture(found, (columns, lines), ScreenState(failures=stored)), "utf-8")
     say(f"written: {file.relative_to(HERE.parents[1])}")
 
 
