@@ -85,26 +85,21 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
 
 
 def _pool(head: PoolView) -> list[Alert]:
-    found = []
-    if head.silence > MASTER_SILENCE:
-        age = amounts.span(head.silence)
-        text = f"it has given no sign of life for {age}: workers are not replaced or stopped"
-        found.append(Alert("bad", "master", "hangs", text))
-    if not head.reachable:
-        text = "it does not answer: running jobs continue, no new ones are claimed"
-        found.append(Alert("bad", "broker", "gone", text))
-    if stale(head):
-        text = f"the queues are shown as they were {amounts.span(head.age)} ago"
-        found.append(Alert("bad", "data", "STALE", text))
-    if head.refusal:
-        text = f"the old code keeps running: {head.refusal}"
-        found.append(Alert("bad", "reload", "refused", text))
-    if head.state == "paused":
-        text = "it claims no new jobs until 'poolq resume'"
-        found.append(Alert("warn", "pool", "paused", text))
-    if head.state == "draining":
-        found.append(Alert("warn", "pool", "draining", _draining(head)))
-    return found
+    known = {
+        ("bad", "master", "hangs"): head.silence > MASTER_SILENCE
+        and f"it has given no sign of life for {amounts.span(head.silence)}: "
+        "workers are not replaced or stopped",
+        ("bad", "broker", "gone"): not head.reachable
+        and "it does not answer: running jobs continue, no new ones are claimed",
+        ("bad", "data", "STALE"): stale(head)
+        and f"the queues are shown as they were {amounts.span(head.age)} ago",
+        ("bad", "reload", "refused"): head.refusal
+        and f"the old code keeps running: {head.refusal}",
+        ("warn", "pool", "paused"): head.state == "paused"
+        and "it claims no new jobs until 'poolq resume'",
+        ("warn", "pool", "draining"): head.state == "draining" and _draining(head),
+    }
+    return [Alert(*about, text) for about, text in known.items() if text]
 
 
 def _draining(head: PoolView) -> str:

@@ -5,6 +5,7 @@ keeper records the totals of the last five minutes, one sample a second.
 from array import array
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from operator import add
 from time import monotonic
 from typing import TypeVar
 
@@ -55,14 +56,11 @@ def add_up(cells: Iterable[tuple[K, Cell]]) -> dict[K, Cell]:
     """Add up the cells that have the same key."""
     found: dict[K, Cell] = {}
     for key, cell in cells:
-        known = found.get(key)
-        found[key] = cell if known is None else _plus(known, cell)
+        if (known := found.get(key)) is not None:
+            buckets = tuple(map(add, known.buckets, cell.buckets))
+            cell = Cell(buckets, known.seconds + cell.seconds)  # noqa: PLW2901  # their sum
+        found[key] = cell
     return found
-
-
-def _plus(one: Cell, other: Cell) -> Cell:
-    buckets = tuple(a + b for a, b in zip(one.buckets, other.buckets, strict=True))
-    return Cell(buckets, one.seconds + other.seconds)
 
 
 def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:

@@ -1,5 +1,6 @@
 """Measures each kind of job: how many ran, how long they took, and what share of the time."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from poolq.monitor.job_counts import add_up, quantile
@@ -28,20 +29,25 @@ class JobKinds:
             return
         self._updated_at = now
         done = add_up((key.job, cell) for key, cell in cells.items() if key.outcome == DONE)
-        views = []
         self.usual = {job: quantile(cell) for job, cell in done.items()}
-        counts, seconds = _sums(cells)
+        seconds: dict[str, float] = defaultdict(float)
+        count: Counter[tuple[str, str]] = Counter()  # by job and outcome
+        for key, cell in cells.items():
+            if key.outcome in OUTCOMES:
+                seconds[key.job] += cell.seconds
+                count[key.job, OUTCOMES[key.outcome]] += cell.jobs
         whole = sum(seconds.values())
-        for job in sorted(counts, key=lambda one: -seconds[one])[:MAX_KINDS]:
+        views = []
+        for job in sorted(seconds, key=lambda one: -seconds[one])[:MAX_KINDS]:
             ended = self._ended.setdefault(job, SlidingWindow(RATE_SPAN))
-            ended.add(now, counts[job]["done"] + counts[job]["failed"])
+            ended.add(now, count[job, "done"] + count[job, "failed"])
             views.append(
                 JobKindView(
                     job=job,
-                    done=counts[job]["done"],
-                    failed=counts[job]["failed"],
-                    retried=counts[job]["retried"],
-                    limited=counts[job]["limited"] + counts[job]["parked"],
+                    done=count[job, "done"],
+                    failed=count[job, "failed"],
+                    retried=count[job, "retried"],
+                    limited=count[job, "limited"] + count[job, "parked"],
                     per_second=ended.rate(),
                     usual=self.usual.get(job),
                     p95=quantile(done[job], 0.95) if job in done else None,
@@ -50,17 +56,3 @@ class JobKinds:
                 )
             )
         self.views = tuple(views)
-
-
-def _sums(
-    cells: Mapping[HistogramKey, Cell],
-) -> tuple[dict[str, dict[str, int]], dict[str, float]]:
-    """Return, by job, the number of jobs of each outcome, and the seconds that they ran."""
-    counts: dict[str, dict[str, int]] = {}
-    seconds: dict[str, float] = {}
-    for key, cell in cells.items():
-        if key.outcome in OUTCOMES:
-            known = counts.setdefault(key.job, dict.fromkeys(OUTCOMES.values(), 0))
-            known[OUTCOMES[key.outcome]] += cell.jobs
-            seconds[key.job] = seconds.get(key.job, 0.0) + cell.seconds
-    return counts, seconds

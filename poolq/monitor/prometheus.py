@@ -148,6 +148,17 @@ class Collector:
         }
 
 
+def _each(
+    rows: Iterable[tuple[tuple[str, ...], object]], **names: str
+) -> dict[str, Iterable[Value]]:
+    """Return metrics by their names without `poolq_`: in each row, the attribute of that name."""
+    some = list(rows)
+    return {
+        f"poolq_{metric}": [(labels, getattr(one, name)) for labels, one in some]
+        for metric, name in names.items()
+    }
+
+
 def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]]:
     states = dict.fromkeys(PHASE_NAMES.values(), 0)
     memory = dict.fromkeys(range(1, state.procs + 1), 0)
@@ -156,11 +167,9 @@ def _of_pool(state: PoolStatus, scores: Scoreboard) -> dict[str, Iterable[Value]
         if worker.pid and row.seq == worker.seq:
             states[worker.state(row.phase)] += 1
             memory[worker.slot] = memory.get(worker.slot, 0) + row.rss
+    names = {name: name for name in ("paused", "generation", "procs")}
     return {
-        "poolq_start_time_seconds": [((), state.started_at)],
-        "poolq_paused": [((), state.paused)],
-        "poolq_generation": [((), state.generation)],
-        "poolq_procs": [((), state.procs)],
+        **_each([((), state)], start_time_seconds="started_at", **names),
         "poolq_workers": [((name,), count) for name, count in states.items()],
         "poolq_worker_rss_bytes": [((str(slot),), rss) for slot, rss in memory.items()],
         "poolq_worker_restarts": [
@@ -182,14 +191,9 @@ def _of_jobs(cells: Mapping[HistogramKey, Cell]) -> dict[str, Iterable[Value]]:
 def _of_queues(broker: BrokerStatus) -> dict[str, Iterable[Value]]:
     counts = ("ready", "delayed", "parked", "running", "failed", "paused")
     totals = ("dispatched", "cancelled", "skipped", "replaced")
-    names = {f"poolq_queue_{name}": name for name in counts}
-    names |= {f"poolq_{name}": name for name in totals}
-    found: dict[str, Iterable[Value]] = {
-        metric: [((one.queue,), getattr(one, name)) for one in broker.queues]
-        for metric, name in names.items()
-    }
+    names = {f"queue_{name}": name for name in counts} | {name: name for name in totals}
     return {
-        **found,
+        **_each([((one.queue,), one) for one in broker.queues], **names),
         "poolq_queue_oldest_seconds": [((one.queue,), one.oldest or 0.0) for one in broker.queues],
         "poolq_broker_ping_seconds": [((), broker.ping)],
         "poolq_observed_age_seconds": [((), broker.age())],
@@ -201,40 +205,41 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
     named = [((one.key, f"{one.window:g}"), one) for one in shown if not one.is_hold]
     windows = [(name, one) for name, one in named if not one.is_gate]
     gates = [((one.key,), one) for _, one in named if one.is_gate]
+    keys = {(one.key,): one for one in shown}.items()
     return {
         "poolq_limit_waiting": [
             ((*name, how), getattr(one, how))
             for name, one in named
             for how in ("parked", "released")
         ],
-        "poolq_limit_holds_back": [(name, one.holds_back) for name, one in named],
         "poolq_limit_set": [(name, one.declared is not None) for name, one in named],
-        "poolq_limit_starts": [(name, one.starts_total) for name, one in named],
-        "poolq_limit_held_back": list({(one.key,): one.held_total for one in shown}.items()),
-        "poolq_limit_hold_seconds": list({(one.key,): one.hold for one in shown}.items()),
-        "poolq_limit_starts_per_second": [(name, one.starts) for name, one in named],
-        "poolq_limit_allowed_per_second": [(name, one.allowed) for name, one in windows],
-        "poolq_limit_running": [(name, one.used) for name, one in gates],
-        "poolq_limit_allowed_at_once": [(name, one.limit) for name, one in gates],
-        "poolq_limit_next_slot_seconds": [(name, one.next_slot) for name, one in windows],
+        **_each(
+            named, limit_holds_back="holds_back", limit_starts="starts_total",
+            limit_starts_per_second="starts",
+        ),
+        **_each(keys, limit_held_back="held_total", limit_hold_seconds="hold"),
+        **_each(
+            windows, limit_allowed_per_second="allowed", limit_next_slot_seconds="next_slot"
+        ),
+        **_each(gates, limit_running="used", limit_allowed_at_once="limit"),
         "poolq_limit_empty_seconds": [
             (name, one.empty_in or 0.0)
             for name, one in windows
             if not one.waiting or one.empty_in is not None
         ],
-    }
+    }  # fmt: skip
 
 
 def of_schedules(schedules: Sequence[ScheduleStatus]) -> dict[str, Iterable[Value]]:
     named = [((one.name,), one) for one in schedules[:MAX_SCHEDULES]]
     return {
         "poolq_schedules": [((name,), n) for name, n in by_state(schedules).items()],
-        "poolq_schedule_jobs": [(name, one.ticks) for name, one in named],
-        "poolq_schedule_skipped": [(name, one.skipped) for name, one in named],
+        **_each(
+            named, schedule_jobs="ticks", schedule_skipped="skipped", schedule_late_seconds="late"
+        ),
         "poolq_schedule_next_timestamp_seconds": [
             (name, one.next / 1e6) for name, one in named if one.next
         ],
-        "poolq_schedule_late_seconds": [(name, one.late) for name, one in named],
     }
 
 

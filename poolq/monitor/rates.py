@@ -63,14 +63,6 @@ class Sample(NamedTuple):
     limited: float
 
 
-def before(samples: Sequence[Sample], at: float) -> Sample | None:
-    """Return the last sample not later than `at`, or else the first; None if there are none."""
-    for sample in reversed(samples):
-        if sample.at <= at:
-            return sample
-    return samples[0] if samples else None
-
-
 TREND_STEPS = 5  # in each of which a number must change in the same direction
 
 
@@ -91,10 +83,12 @@ def trend(values: Sequence[float], period: float) -> float | None:
 
 def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: float) -> float:
     """Events per second over the last `span` seconds, or since the first sample if that is less."""
-    begun = before(samples, latest.at - span)
-    if begun is None or latest.at - begun.at < 0.01:
+    if not samples:
         return 0.0
-    return max(0.0, (latest[field] - begun[field]) / (latest.at - begun.at))
+    start = latest.at - span
+    begun = next((one for one in reversed(samples) if one.at <= start), samples[0])
+    seconds = latest.at - begun.at
+    return max(0.0, (latest[field] - begun[field]) / seconds) if seconds >= 0.01 else 0.0
 
 
 def spark(samples: Sequence[Sample], field: int, seconds: int) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ undeclared   no living pool has it in its code any more, or none runs
 unreadable   a later version of poolq has stored it
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -77,7 +78,4 @@ def all_of(schedules: Iterable[Scheduled], now: int) -> list[ScheduleStatus]:
 
 def by_state(found: Sequence[ScheduleStatus]) -> dict[str, int]:
     """Return how many of these schedules are in each state."""
-    counts: dict[str, int] = {}
-    for one in found:
-        counts[one.state] = counts.get(one.state, 0) + 1
-    return counts
+    return Counter(one.state for one in found)

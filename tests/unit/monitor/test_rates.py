@@ -6,7 +6,7 @@ import pytest
 
 from poolq.monitor.job_counts import add_up, quantile, sample
 from poolq.monitor.prometheus import buckets
-from poolq.monitor.rates import Sample, SlidingWindow, before, per_second, spark, trend
+from poolq.monitor.rates import Sample, SlidingWindow, per_second, spark, trend
 from poolq.scoreboard.histogram import BUCKETS, Cell, HistogramKey
 from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED
 
@@ -80,15 +80,7 @@ def test_a_number_that_falls_has_a_rate_below_zero() -> None:
 # samples
 
 
-def test_the_sample_before_a_time() -> None:
-    known = steady(5)
-    assert before([], 3) is None
-    assert before(known, 2.5) == known[2]
-    assert before(known, -1) == known[0]
-    assert before(known, 99) == known[-1]
-
-
-@pytest.mark.parametrize("span", [3.0, 60.0, 300.0])
+@pytest.mark.parametrize("span", [3, 60, 300])
 def test_jobs_a_second_over_a_span_or_what_is_known(span: float) -> None:
     assert per_second(steady(100), Sample(100.5, 1005, 0, 0, 0), 1, span) == 10
     assert per_second(steady(1), Sample(0.0, 0, 0, 0, 0), 1, span) == 0
