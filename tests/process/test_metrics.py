@@ -226,15 +226,6 @@ def test_the_port_is_free_when_the_pool_has_ended_or_lost_its_master(
     assert closed()
 
 
-def test_a_client_that_says_nothing_keeps_nobody_waiting(project: Project, port: int) -> None:
-    serving(project, port)
-    with (
-        socket.create_connection(("127.0.0.1", port)),
-        socket.create_connection(("127.0.0.1", port)),
-    ):
-        assert get(port, "/healthz") == (200, "ok\n")
-
-
 def test_a_thousand_clients_that_say_nothing_keep_nobody_waiting(
     project: Project, port: int
 ) -> None:

@@ -15,7 +15,7 @@ from poolq.log.events import Finished, Note, Retried
 from poolq.log.formats import TextFormat
 from poolq.log.frames import frames
 from poolq.log.line_assembly import LINE_TIMEOUT, LineAssembler
-from poolq.log.pipes import NAMED_SOURCES, Pipes, Writers
+from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.reporting import EVENT_LOGGER, Handler, Log, OutputStream
 from poolq.log.ring import Record
 
@@ -57,31 +57,6 @@ class Says(Job):
         logging.getLogger("tests.pipes").warning("look")
 
 
-def test_each_has_its_own_ends(pipes: Pipes) -> None:
-    writers = pipes.writers
-    own = writers.fds[1]
-    assert len(set(writers.fds)) == ROWS + len(NAMED_SOURCES)
-    assert set(writers.all_but(own)) == set(writers.fds) - {own}
-    assert set(pipes.all_but(own)) == {*pipes.readers, *writers.all_but(own)}
-    assert Writers(list(writers.fds), writers.token).named("template") == writers.named("template")
-
-
-def test_only_those_that_run_jobs_wait_for_the_log(pipes: Pipes) -> None:
-    waits = [os.get_blocking(pipes.writers.named(name)) for name in NAMED_SOURCES]
-    assert dict(zip(NAMED_SOURCES, waits, strict=True)) == {
-        "master": False, "keeper": False, "template": True, "dashboard": False,
-    }  # fmt: skip
-    assert all(os.get_blocking(pipes.writers.fds[row]) for row in range(ROWS))
-    assert not any(os.get_inheritable(fd) for fd in (*pipes.readers, *pipes.writers.fds))
-
-
-def test_events_are_gathered(pipes: Pipes, log: Log) -> None:
-    log.report(Finished("jobs:A", "1", "q", 1, 0.5))
-    assert said(pipes) == []
-    log.flush()
-    assert said(pipes) == ["worker 1: done jobs:A 1 queue=q attempt=1 in 500.0 ms"]
-
-
 def test_python_output_keeps_its_place_among_the_events(pipes: Pipes, log: Log) -> None:
     log.report(Note("info", "before"))
     print("hello\nagain", file=OutputStream(log, 1))
@@ -118,19 +93,6 @@ def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log)
         "worker 1 0192: warning: tests.pipes: look",
         "worker 1 row: warning: tests.pipes: a thread",
     ]
-
-
-def test_a_printed_line_is_stamped_before_the_end_of_its_job(pipes: Pipes, log: Log) -> None:
-    """Although the logger reads it much later."""
-    print("hello", file=OutputStream(log, 1))
-    log.report(Finished("jobs:A", "1", "q", 1, 0.5))
-    log.flush()
-    data = os.read(pipes.readers[0], 1 << 20)
-    lines = LineAssembler(TextFormat(), pipes.writers.token, ROWS, NAMED_SOURCES)
-    printed, done = b"".join(lines.take(Record(0, 4e9, 1, "row's", data), 0.0)).splitlines()
-    assert printed.endswith(b"worker 1: hello")
-    assert b" done jobs:A " in done
-    assert b"2026" <= printed[:23] <= done[:23]
 
 
 def test_a_line_that_a_job_has_begun_ends_with_the_job(pipes: Pipes, log: Log) -> None:
@@ -277,36 +239,6 @@ def test_the_level_of_the_events_is_the_applications_choice(pipes: Pipes, log: L
         EVENT_LOGGER.setLevel(logging.NOTSET)
     log.flush()
     assert said(pipes) == ["worker 1: warning: told"]
-
-
-def test_a_full_pipe_that_is_not_waited_for_costs_lines_which_are_counted(pipes: Pipes) -> None:
-    log = Log(TextFormat())
-    log.attach("master", pipes.writers.named("master"), pipes.writers.token, streams=False)
-    source = ROWS + NAMED_SOURCES.index("master")
-    count = 3000
-    for number in range(count):
-        log.report(Note("info", f"{number} {'x' * 80}"))
-        log.flush()
-    kept = len(said(pipes, source))
-    assert 0 < kept < count
-    log.report(Note("info", "again"))
-    log.flush()
-    assert said(pipes, source) == [
-        f"master: warning: {count - kept} lines of this process were dropped: its pipe was full",
-        "master: again",
-    ]
-
-
-def test_a_descriptor_that_is_gone_costs_the_log_alone() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    log = Log(TextFormat(), write)
-    log.report(Note("info", "into nothing"))
-    log.flush()
-    os.close(write)
-    log.report(Note("info", "into nothing"))
-    log.flush()
-    print("into nothing", file=OutputStream(log, 1))
 
 
 # what the logger makes of it

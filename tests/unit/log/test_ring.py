@@ -164,10 +164,3 @@ def test_an_empty_ring_starts_again_at_its_first_page(pipe: Pipe) -> None:
         buffer.done()
     touched = bytes(buffer._data[ring.REWIND_BYTES + (64 << 10) + 4096 :]).count(b"x")
     assert touched == 0
-
-
-def test_farewell_is_said_in_shared_memory() -> None:
-    buffer = LogRing(SMALL)
-    assert not buffer.exit_requested
-    buffer.request_exit()
-    assert buffer.exit_requested

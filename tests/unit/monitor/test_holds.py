@@ -7,7 +7,7 @@ from poolq.engines.base import LimitUse, StoredJob
 from poolq.jobs.limits import HeldKey, Rule, Window
 from poolq.jobs.message import State
 from poolq.keeper.limit_watch import LimitWatch
-from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan, Note
+from poolq.log.events import Event, HoldBegan, HoldEnded, LimitBegan
 from poolq.master import status as pool_status
 from poolq.monitor import amounts, limit_status, prometheus
 from poolq.monitor.alerts import alerts
@@ -68,18 +68,6 @@ def test_jobs_that_wait_for_a_hold_are_told_with_their_limit() -> None:
     assert events == [HoldBegan("stripe", 20.0, 8), LimitBegan("stripe", 2, 1.0, 7)]
 
 
-def test_a_new_keeper_does_not_tell_of_a_hold_again() -> None:
-    found, _ = LimitWatch().observe(100.0, [OWN], {}, 9)
-    again, events = LimitWatch(found).observe(103.0, [OWN], {}, 9)
-    assert (events, again[0].since) == ([], 100.0)
-
-
-def test_many_holds_are_told_together() -> None:
-    uses = [OWN._replace(rule=HeldKey(f"k{n}")) for n in range(40)]
-    _, events = LimitWatch().observe(100.0, uses, {}, 9)
-    assert events == [Note("info", "40 limit keys are held, such as k0")]
-
-
 def test_the_pane_the_alerts_and_the_status_show_a_hold() -> None:
     limits = seen(LIMIT, OWN)
     pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
@@ -93,12 +81,6 @@ def test_the_pane_the_alerts_and_the_status_show_a_hold() -> None:
     assert [(one["state"], one["hold"]) for one in pool_status.limits_of(limits)] == [
         ("held", 20.0)
     ] * 2
-
-
-def test_an_unused_hold_is_an_alert_too() -> None:
-    limits = seen(OWN._replace(parked=0))
-    pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
-    assert [one.verdict for one in alerts(pool)] == ["held"]
 
 
 def test_the_metrics_have_one_hold_for_each_key_and_no_limit_of_it() -> None:

@@ -331,15 +331,6 @@ def test_a_gate_without_room_holds_jobs_back_until_a_job_ends() -> None:
     assert alert.text == "7 wait, 2 run (2 at once)"
 
 
-def test_starts_of_a_gate_are_those_that_the_engine_has_counted() -> None:
-    """A store that has forgotten them counts anew."""
-    world, totals = World(), []
-    for used, starts in [(2, 7), (1, 9), (0, -1), (2, 2)]:
-        found = world.looks(seen(used, 1, window=0, starts=starts))
-        totals.append(found.starts_total)
-    assert totals == [7, 9, 9, 11]
-
-
 def test_a_gate_is_watched_while_its_jobs_run() -> None:
     world = World()
     for turn in range(round(FORGET_AFTER)):
@@ -350,13 +341,6 @@ def test_a_gate_is_watched_while_its_jobs_run() -> None:
     assert found.has_free_slot
     world.look(seen(2, 3, window=0))
     assert world.events == [LimitBegan("Mail", 2, 0.0, 3)]
-
-
-def test_the_metrics_of_a_gate_have_no_window() -> None:
-    found = prometheus.of_limits([of_use(seen(1, 3, window=0)), of_use(seen())])
-    assert found["poolq_limit_running"] == [(("Mail",), 1)]
-    assert found["poolq_limit_allowed_at_once"] == [(("Mail",), 2)]
-    assert [labels for labels, _ in found["poolq_limit_next_slot_seconds"]] == [("Mail", "1")]
 
 
 # jobs that wait for a worker, not for a slot

@@ -82,14 +82,6 @@ def test_whatever_arrives_is_answered_or_dropped(
     assert ask(port, GET).endswith(b"\r\n\r\n/x")
 
 
-def test_a_request_may_come_in_pieces(serving: Serving) -> None:
-    _, port = serving()
-    with connect(port) as line:
-        for at in range(len(GET)):
-            line.send(GET[at : at + 1])
-        assert read(line).endswith(b"/x")
-
-
 def test_there_are_never_more_clients_than_so_many(serving: Serving) -> None:
     server, port = serving()
     with ExitStack() as stack:
