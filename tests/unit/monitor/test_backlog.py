@@ -71,13 +71,6 @@ def test_a_trend_is_one_of_readings_which_may_be_slow() -> None:
     assert backlog(of(some)).state == STEADY
 
 
-def test_jobs_that_are_parked_or_delayed_do_not_make_it_grow() -> None:
-    """They come, and are not done, but no worker has more to do."""
-    flat = went(*[2] * 6)
-    held = queue("a", ready=2, oldest=60.0, parked=40, incoming=4.0, outgoing=0.5, spark=flat)
-    assert backlog(of(held))[5:8] == (STEADY, 0.0, None)
-
-
 def test_the_oldest_job_is_one_that_a_worker_will_take() -> None:
     lost = queue("lost", ready=1, oldest=890.0, served=False)
     held = queue("held", ready=1, oldest=600.0, paused=True)

@@ -60,13 +60,6 @@ def test_a_name_that_stays_unknown_delays_others_only_for_a_moment(
     assert words(follower.poll()) == ["done"]
 
 
-def test_other_filters_need_no_names() -> None:
-    scores = Scoreboard(1)
-    log, follower = RecentLines(scores.pages.log_lines), LogFollower(scores, LineFilter(job=SHORT))
-    log.add(printed(SHORT, "short") + printed(OTHER, "other"))
-    assert words(follower.poll()) == ["short"]
-
-
 def test_a_slow_reader_is_told_that_it_has_lost_lines() -> None:
     scores = Scoreboard(1)
     log, follower = RecentLines(scores.pages.log_lines), LogFollower(scores, LineFilter(job=SHORT))

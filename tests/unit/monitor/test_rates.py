@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.monitor.job_counts import add_up, quantile, sample
+from poolq.monitor.job_counts import quantile, sample
 from poolq.monitor.prometheus import buckets
 from poolq.monitor.rates import Sample, SlidingWindow, per_second, spark, trend
 from poolq.scoreboard.histogram import BUCKETS, Cell, HistogramKey
@@ -21,15 +21,6 @@ def steady(seconds: int, pace: float = 10.0) -> list[Sample]:
 
 
 # trends
-
-
-def test_a_rate_needs_two_looks() -> None:
-    trend = SlidingWindow(10)
-    trend.add(0, 5)
-    assert trend.rate() is None
-    trend.add(2, 25)
-    assert trend.rate() == 10
-    assert trend.rate(least=5) is None
 
 
 @pytest.mark.parametrize(
@@ -68,13 +59,6 @@ def test_values_are_told_at_equal_steps_however_often_it_was_looked_at() -> None
     for second in range(12, 200, 7):
         trend.add(second, second)
     assert len(trend.values(2.0)) == 30
-
-
-def test_a_number_that_falls_has_a_rate_below_zero() -> None:
-    trend = SlidingWindow(10)
-    trend.add(0, 10)
-    trend.add(5, 0)
-    assert trend.rate() == -2
 
 
 # samples
@@ -117,11 +101,6 @@ def test_totals_are_sums_over_queues_and_jobs() -> None:
         HistogramKey(99, "q", "a"): cell(500),
     }
     assert sample(cells, 5.0) == Sample(5.0, 7, 1, 2, 7)
-
-
-def test_cells_add_up() -> None:
-    both = [("a", cell(1, 2, seconds=1.5)), ("a", cell(3, 0, 1, seconds=0.5))]
-    assert add_up(both) == {"a": cell(4, 2, 1, seconds=2.0)}
 
 
 def test_the_quantile_lies_in_its_bucket() -> None:
