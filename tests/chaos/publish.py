@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -75,14 +74,11 @@ ROWS: list[tuple[str, Callable[[Report], object]]] = [
 
 
 def table(reports: Sequence[Report]) -> str:
-    """The block's text: what came of it, then why jobs ran again, then the faults."""
+    """The block's text: what came of it, then why jobs ran again."""
     rows = _head("", reports)
     rows += [_row(name, [value(one) for one in reports]) for name, value in ROWS]
     rows += ["", *_head("ran again because", reports)]
     rows += [_row(cause, [one.verdict.doubles[cause] for one in reports]) for cause in CAUSES]
-    rows += ["", *_head("fault", reports)]
-    kinds = sorted(sum((one.faults for one in reports), Counter()))
-    rows += [_row(kind, [one.faults[kind] or "" for one in reports]) for kind in kinds]
     notes = [f"{one.engine}: {one.note}." for one in reports if one.note]
     return "\n".join([*rows, "", *notes])
 

@@ -25,7 +25,7 @@ def test_a_column_for_each_run() -> None:
     cells = {name: [cell.strip() for cell in row] for name, row in rows.items()}
     assert cells["jobs dispatched"] == ["100", "100"]
     assert cells["**lost**"] == ["0", "2"]
-    assert cells["kill-pool"] == ["4", "4"]
+    assert cells["faults"] == ["4", "4"]
     assert cells[SILENCE] == ["2", "2"]
     assert set(CAUSES) < set(cells)
     assert "redis: a note." in lines
