@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+from functools import partial
 
 import pytest
 
@@ -89,17 +91,17 @@ def test_twenty_reloads_under_load_lose_no_job_and_run_none_twice(project: Proje
     pool = project.ready(2)
     ids: list[str] = []
     broken = [text for text, _ in BROKEN.values()]
-    with connect(pool) as line:
 
-        def decided() -> bool:
-            ids.extend(project.dispatch_many("Quick", 5))
-            return bool(readable([line.fileno()], 0.02))
+    def decided(line: socket.socket) -> bool:
+        ids.extend(project.dispatch_many("Quick", 5))
+        return bool(readable([line.fileno()], 0.02))
 
-        for generation in range(2, 22):
-            good = generation % 2 == 0
-            deploy(project, version(generation) if good else broken[generation // 2 % len(broken)])
+    for generation in range(2, 22):
+        good = generation % 2 == 0
+        deploy(project, version(generation) if good else broken[generation // 2 % len(broken)])
+        with connect(pool) as line:
             line.sendall(b'{"v":1,"do":"reload","wait":true}\n')
-            until(decided, 30, "the pool's verdict")
+            until(partial(decided, line), 30, "the pool's verdict")
             assert json.loads(line.recv(1 << 16))["ok"] is good
     until(project.settled, 20)
     assert project.ledger.times("start") == dict.fromkeys(ids, 1)
