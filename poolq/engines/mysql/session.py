@@ -133,9 +133,17 @@ class MySQLSession(Session):
         some = first_chunk(pushes, CHUNK_JOBS, limit)
         self.add_queues(set(map(_queue_of, some)))
         statement, count = self.insert_statement(some, limit)
-        self._retry(lambda: self.raw.query(statement))  # which fetches no result
-        self._on_used()
-        return count
+        (now,) = self.statements["{now}"]
+        if not (keys := key_rows(some[:count], now)):
+            self._retry(lambda: self.raw.query(statement))  # which fetches no result
+            self._on_used()
+            return count
+        (insert_keys,) = self.statements[INSERT_KEYS]
+        all_keys = insert_keys + b",".join(keys)
+        if len(all_keys) + len(statement) > limit:
+            return 0
+        transaction = b"BEGIN", all_keys, statement, b"COMMIT"
+        return count * self._retry(lambda: self._store_unique(transaction))
 
     def insert_statement(self, pushes: Sequence[Push], limit: int) -> tuple[bytes, int]:
         """Return a statement of about `limit` bytes that stores the first of these jobs, and how
@@ -147,16 +155,6 @@ class MySQLSession(Session):
         ends = list(accumulate(len(row) + 1 for row in rows))
         count = max(1, bisect_right(ends, limit))
         return insert + b",".join(rows[:count]), count
-
-    def store_unique(self, pushes: Sequence[Push]) -> bool:
-        self.add_queues(set(map(_queue_of, pushes)))
-        (insert_keys,), (insert_jobs,) = self.statements[INSERT_KEYS], self.statements[INSERT_JOBS]
-        (now,) = self.statements["{now}"]
-        keys = insert_keys + b",".join(key_rows(pushes, now))
-        jobs = insert_jobs + b",".join(job_rows(pushes, now))
-        if len(keys) + len(jobs) > min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES):
-            return False
-        return self._retry(lambda: self._store_unique((b"BEGIN", keys, jobs, b"COMMIT")))
 
     def _store_unique(self, transaction: Sequence[bytes]) -> bool:
         raw: Any = self.raw

@@ -76,8 +76,9 @@ def _store_plain(session: Session, jobs: Sequence[Push], _: dict[str, str]) -> i
 def _store_unique(session: Session, jobs: Sequence[Push], holders: dict[str, str]) -> int:
     some = first_chunk(jobs, MAX_LIST_VALUES, CHUNK_BYTES)
     keys = [one.unique.key for one in some if one.unique]
-    if len(set(keys)) < len(keys) or not session.store_unique(some):
-        _ask(session, some, holders)
+    if len(set(keys)) == len(keys) and (count := session.store(some)):
+        return count
+    _ask(session, some, holders)
     return len(some)
 
 
@@ -117,10 +118,11 @@ def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> N
     """Store jobs whatever keys they ask for."""
     _prepare(session, pushes)
     free, contested = _give_way(session, pushes, holders)
-    if free and not session.store_unique(free):  # somebody else was faster
+    while free and (count := session.store(free)):
+        holders.update({one.id: one.id for one in free[:count]})
+        free = free[count:]
+    if free:  # somebody else was faster
         contested = [one for one in pushes if one.id not in holders]
-    else:
-        holders.update({one.id: one.id for one in free})
     for one in contested:
         holder = None
         while holder is None:

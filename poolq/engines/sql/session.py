@@ -101,13 +101,8 @@ class Session(ABC):
 
     @abstractmethod
     def store(self, pushes: Sequence[Push]) -> int:
-        """Store the first of these jobs in one transaction. Returns how many. They have no unique
-        keys, and wait for no gate."""
-
-    @abstractmethod
-    def store_unique(self, pushes: Sequence[Push]) -> bool:
-        """Store jobs with different keys in one transaction. Returns False, and stores nothing, if
-        a key is in the table."""
+        """Store the first of these jobs in one transaction. Returns how many; 0 if one of their
+        unique keys, which differ, is in the table. They wait for no gate."""
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:

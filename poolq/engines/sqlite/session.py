@@ -57,7 +57,7 @@ CHUNK_BYTES = 4 << 20
 #: Seconds after which the connection checks again that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0
 
-_queue_of = attrgetter("queue")
+_queue_of, _unique_of = map(attrgetter, ("queue", "unique"))
 
 
 class SQLiteTransaction(Transaction):
@@ -192,18 +192,10 @@ class SQLiteSession(Session):
             try:
                 self._store(some)
             except sqlite3.Error as error:
+                if isinstance(error, sqlite3.IntegrityError) and any(map(_unique_of, some)):
+                    return 0
                 raise self._translated(error) from error
         return len(some)
-
-    def store_unique(self, pushes: Sequence[Push]) -> bool:
-        with self.lock:
-            try:
-                self._store(pushes)
-            except sqlite3.IntegrityError:
-                return False
-            except sqlite3.Error as error:
-                raise self._translated(error) from error
-        return True
 
     def add_queues(self, queues: set[str]) -> None:
         self._locked(lambda raw: self._add_queues(raw, queues))
