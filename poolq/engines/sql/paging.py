@@ -29,9 +29,7 @@ from poolq.engines.sql.session import Query, Session, in_chunks
 from poolq.engines.sql.skip_scan import scan
 
 #: How many queues or lines a page looks at, and from how many it reads jobs in one round trip.
-MAX_LOOKED_AT, PER_ROUND_TRIP = 200, 20
-#: How often a page looks for queues, if it finds few that may have listed jobs.
-MAX_ROUNDS = 10
+MAX_LOOKED_AT, PER_ROUND_TRIP = 1000, 20
 
 #: The second comparison of `due_at` only concerns jobs with the same due time. Without the first
 #: one, servers would not find the beginning of the range in the index.
@@ -178,12 +176,8 @@ def _in_queues(listing: Listing, after: Position, want: int) -> Found:
     places = (QUEUED, DELAYED) if listing.what.status == "ready" else (DELAYED,)
     names, end = [listing.what.queue or after.queue], None
     if listing.what.queue is None:
-        end = after.queue
-        for _ in range(MAX_ROUNDS):
-            some, end = _next_queues(listing, places, end)
-            names += some
-            if end is None or len(names) > PER_ROUND_TRIP:
-                break
+        some, end = _next_queues(listing, places, after.queue)
+        names += some
     jobs = _next_jobs(
         listing, [(Position("queue", queue=one), places) for one in names if one], after, want
     )

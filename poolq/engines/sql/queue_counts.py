@@ -17,20 +17,18 @@ from poolq.engines.sql.limit_overrides import OVERRIDES, read_overrides
 from poolq.engines.sql.limit_windows import WindowName, window_name
 from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
 from poolq.engines.sql.queue_discovery import queues_with_jobs
-from poolq.engines.sql.session import Query, Row, Session, in_chunks
+from poolq.engines.sql.session import Query, Session, in_chunks
 from poolq.jobs.limits import Gate, HeldKey, Rule, Window, window_of
 
 #: How many limits are listed at most.
 MAX_LIMITS = 1000
 
-#: If more than MAX_QUEUES are known, an empty queue is listed only if it is paused or among the
-#: MAX_EMPTY_QUEUES that were used last, so that the cost does not grow with the number of queues.
-MAX_QUEUES, MAX_EMPTY_QUEUES = 100, 5
-PAUSED_AND_LAST_USED = f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
+#: An empty queue is listed only if it is paused or among the MAX_EMPTY_QUEUES that were used last,
+#: so that the cost does not grow with the number of queues.
+MAX_EMPTY_QUEUES = 50
+KNOWN_QUEUES = Query(f"""SELECT queue, paused FROM {{queues}} WHERE paused = 1
     UNION SELECT * FROM
-        (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {MAX_EMPTY_QUEUES}) last"""
-HAS_MORE_QUEUES = f"SELECT 1 FROM {{queues}} LIMIT 1 OFFSET {MAX_QUEUES}"
-ALL_QUEUES = f"SELECT queue, paused FROM {{queues}} LIMIT {MAX_QUEUES}"
+        (SELECT queue, paused FROM {{queues}} ORDER BY used DESC LIMIT {MAX_EMPTY_QUEUES}) last""")
 READY_JOBS = "SELECT due_at FROM {jobs} WHERE place = '' AND queue = ?"
 DUE_JOBS = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at <= {now}"
 DELAYED_JOBS = "SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}"
@@ -64,27 +62,27 @@ RELEASED_IN_LINE = f"{JOBS_IN_LINE} AND due_at > {{now}}"
 def totals(session: Session) -> Totals:
     """Return the counters of the queues that `counts` lists, and of forgotten ones under ""."""
     ranges = (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
-    known, *elsewhere = _known_queues(session, *(Query(COUNT_BY_QUEUE, one) for one in ranges))
-    names = {to_text(row[0]) for rows in (known, *elsewhere) for row in rows}
+    found = session.read(KNOWN_QUEUES, *(Query(COUNT_BY_QUEUE, one) for one in ranges))
+    names = {to_text(row[0]) for result in found for row in result.rows}
     names = names.union([""], *queues_with_jobs(session.read, session.skips))
-    found: Totals = {}
+    sums: Totals = {}
     for some in in_chunks(sorted(names)):
-        found |= read_totals(session.read(Query(QUEUE_TOTALS, (some,)))[0])
-    return found
+        sums |= read_totals(session.read(Query(QUEUE_TOTALS, (some,)))[0])
+    return sums
 
 
 def counts(session: Session) -> list[QueueCounts]:
-    known, running, parked, released = _known_queues(
-        session,
+    known, running, parked, released = session.read(
+        KNOWN_QUEUES,
         Query(COUNT_BY_QUEUE, CLAIMED_RANGE),
         Query(COUNT_BY_QUEUE, PARKED_RANGE),
         Query(COUNT_RELEASED, RELEASED_RANGE),
     )
-    runs = {to_text(queue): count for queue, count in running}
-    parks = {to_text(queue): count for queue, count in parked}
-    waits = {to_text(queue): count for queue, count, _ in released}
-    over = {to_text(queue): total(due) for queue, _, due in released}
-    paused = {to_text(queue): bool(is_paused) for queue, is_paused in known}
+    runs = {to_text(queue): count for queue, count in running.rows}
+    parks = {to_text(queue): count for queue, count in parked.rows}
+    waits = {to_text(queue): count for queue, count, _ in released.rows}
+    over = {to_text(queue): total(due) for queue, _, due in released.rows}
+    paused = {to_text(queue): bool(is_paused) for queue, is_paused in known.rows}
     held = in_ready, in_delayed, in_failed = queues_with_jobs(session.read, session.skips)
     sources = zip(
         (READY_JOBS, DUE_JOBS, DELAYED_JOBS, FAILED_JOBS),
@@ -112,14 +110,6 @@ def counts(session: Session) -> list[QueueCounts]:
         )
         for queue in sorted(every)
     ]
-
-
-def _known_queues(session: Session, *queries: Query) -> list[Sequence[Row]]:
-    """Return the rows of the known queues to list, then the rows of each query."""
-    known, many, *rest = session.read(Query(PAUSED_AND_LAST_USED), Query(HAS_MORE_QUEUES), *queries)
-    if not many.rows:
-        (known,) = session.read(Query(ALL_QUEUES))
-    return [known.rows, *(one.rows for one in rest)]
 
 
 def _counts_of(
