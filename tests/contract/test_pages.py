@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import redis
 
 from poolq.engines.base import Engine, Push, Settlement, StoredJob
 from poolq.jobs.limits import Rule
@@ -150,17 +149,6 @@ def test_failed_jobs_of_all_queues_are_listed_newest_first(
     following = engine.page("failed", before=then, cursor=before.cursor, max_count=100)
     assert [job.at < then for job in following.jobs] == [True] * len(following.jobs)
     assert len(following.jobs) + 2 + sum(job.at >= then for job in engine.failed()) == 40
-
-
-@pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
-def test_failed_jobs_of_queues_that_an_older_poolq_has_written_are_listed(
-    engine: Engine, worker: Worker, client: redis.Redis
-) -> None:
-    for name in range(30):
-        push(engine, str(name), queue=f"q{name % 7}")
-        worker.end(worker.claim(1, [f"q{name % 7}"])[0], Bury(TRIED))
-    client.zadd(f"{{{engine.namespace}}}:failures", {"q0": 0, "q3": 0})
-    assert listed(engine, "failed", size=4) == [str(name) for name in range(30)][::-1]
 
 
 def by_name(engine: Engine, name: str) -> str:

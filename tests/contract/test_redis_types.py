@@ -36,7 +36,7 @@ KEYS = [
         "lined",
     ),
     *("limits:q", "marked:q", "parkrules:q", "held:q", "heldby:q", "released:q", "latest", "holds"),
-    *("failed:q", "windows", f"win:{HOUR}:full", f"win:{HOUR}:free", "counters", "workers"),
+    *("failed", "failed:q", "windows", f"win:{HOUR}:full", f"win:{HOUR}:free", "counters", "workers"),
     *("worker:w1", "worker:w2", "nodes", "nodeinfo", "node:n1", "wake:q", "wake"),
     *("bodies", "ties", *LINES),
 ]

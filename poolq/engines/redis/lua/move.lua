@@ -32,11 +32,10 @@ local function move_waiting(queue, id, due)
   local at = call('ZSCORE', failed, id)
   if at then
     mark_known(target)
-    call('ZADD', P .. 'failures', 'GT', at, target)
-    call('ZADD', P .. 'failed:' .. target, at, id)
+    add_failed(target, id, at)
     set_queue(id)
     call('ZREM', failed, id)
-    if call('EXISTS', failed) == 0 then call('ZREM', P .. 'failures', queue) end
+    if call('EXISTS', failed) == 0 then call('SREM', P .. 'failures', queue) end
     return true
   end
   at = tonumber(call('ZSCORE', P .. 'delayed:' .. queue, id) or nil)

@@ -42,11 +42,6 @@ local function stops(queue, line)
   return stopped ~= nil or want() <= 0
 end
 
-local function by_age(a, b)
-  if a.due == b.due then return a.id > b.id end
-  return a.due > b.due
-end
-
 -- How many members of a sorted set come before a position or are there.
 local function rank_after(key, from)
   local due = digits(from.due)
@@ -217,83 +212,19 @@ local function list_running(from)
   take(some)
 end
 
--- Failed jobs, newest first. Each queue that is read has a cursor: `items` are the jobs read last, in
--- which the cursor is at `i`; `chunk` is how many are read next. The cursors are in a heap.
-
--- How many failed jobs of a queue come before a position in the listing, or are there.
-local function newer_than(key, from)
-  if from == START then return 0 end
-  local is_there = tonumber(call('ZSCORE', key, from.id) or nil) == from.due
-  return call('ZCARD', key) - rank_after(key, from) + (is_there and 1 or 0)
-end
-
--- Move a cursor to its next job. Returns false if there is none.
-local function advance(cursor)
-  cursor.i = cursor.i + 2
-  if cursor.i > #cursor.items then
-    cursor.items = call('ZRANGE', cursor.key, cursor.offset, cursor.offset + cursor.chunk - 1, 'REV', 'WITHSCORES')
-    cursor.offset, cursor.i = cursor.offset + cursor.chunk, 1
-    cursor.chunk = math.min(8 * cursor.chunk, most + 1)
-  end
-  cursor.id, cursor.due = cursor.items[cursor.i], tonumber(cursor.items[cursor.i + 1])
-  return cursor.id ~= nil
-end
-
-local function push(heap, item)
-  local i = #heap + 1
-  while i > 1 and by_age(item, heap[math.floor(i / 2)]) do
-    heap[i], i = heap[math.floor(i / 2)], math.floor(i / 2)
-  end
-  heap[i] = item
-end
-
--- Restore the order of a heap after its first item has changed.
-local function sift(heap)
-  local i = 1
-  while true do
-    local first = i
-    for child = 2 * i, math.min(2 * i + 1, #heap) do
-      if by_age(heap[child], heap[first]) then first = child end
-    end
-    if first == i then return end
-    heap[i], heap[first], i = heap[first], heap[i], first
-  end
-end
-
+-- Failed jobs, newest first.
 local function list_failed(from)
-  local heap = {}
-  local queues = {only, '0'}
-  if only == '' then queues = call('ZRANGE', P .. 'failures', 0, -1, 'REV', 'WITHSCORES') end
-  local chunk = #queues > 16 and 1 or most + 1
-
-  local function open(queue)
-    local key = P .. 'failed:' .. queue
-    local cursor =
-      {queue = queue, key = key, items = {}, i = -1, offset = newer_than(key, from), chunk = chunk}
-    if advance(cursor) then push(heap, cursor) end
+  local key, at = P .. (only == '' and 'failed' or 'failed:' .. only), 0
+  if from ~= START then
+    at = call('ZCARD', key) - rank_after(key, from)
+    if tonumber(call('ZSCORE', key, from.id) or nil) == from.due then at = at + 1 end
   end
-
-  -- The last queues are those of which it is not known when a job failed last.
-  while #queues > 0 and tonumber(queues[#queues]) <= 0 do
-    open(queues[#queues - 1])
-    queues[#queues], queues[#queues - 1] = nil, nil
+  local some, ids = {}, call('ZRANGE', key, at, at + most, 'REV', 'WITHSCORES')
+  for i = 1, #ids, 2 do
+    local due = tonumber(ids[i + 1])
+    some[#some + 1] = {id = ids[i], due = due, at = due, queue = origin_of(ids[i]) or only, line = ''}
   end
-  local at = 1
-  while want() > 0 do
-    -- Queues whose jobs all failed earlier are not read.
-    while at < #queues and (#heap == 0 or tonumber(queues[at + 1]) >= heap[1].due) do
-      open(queues[at])
-      at = at + 2
-    end
-    if #heap == 0 then return end
-    local top = heap[1]
-    take({{id = top.id, due = top.due, at = top.due, queue = top.queue, line = ''}})
-    if not advance(top) then
-      heap[1] = heap[#heap]
-      heap[#heap] = nil
-    end
-    if #heap > 0 then sift(heap) end
-  end
+  take(some)
 end
 
 local LISTERS = {

@@ -18,7 +18,7 @@
 --   idle              ZSET  queue that has held a job -> when it was noticed to hold none
 --   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)
 --   later             ZSET  queue -> when it next has a claimable job, or an earlier time
---   failures          ZSET  queue with failed jobs -> when its last one failed, or a later time
+--   failures          SET   queues with failed jobs
 --   paused            SET   paused queues
 --   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all other jobs
 --   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count
@@ -41,7 +41,8 @@
 --   repairs           HASH  queue with times from before the clock went back -> "lines" or "held" and
 --                           the cursor at which its lines or released jobs are scanned next
 --   latest            STRING  the latest time at which a line was scheduled, to within a second
---   failed:<queue>    ZSET  id -> when it failed
+--   failed            ZSET  id of a failed job -> when it failed
+--   failed:<queue>    ZSET  the same of one queue
 --   win:<identity>    STRING "<start> <used> <limit> <starts in all>", a window; expires after it
 --   starts:<identity> ZSET  "<count> <cost>" -> time: the starts in a sliding window, see part
 --                           `limit_windows`; expires after the window

@@ -19,6 +19,13 @@ local function due_in_list(queue, id)
   return due
 end
 
+-- Note that a job has failed.
+local function add_failed(queue, id, at)
+  call('SADD', P .. 'failures', queue)
+  call('ZADD', P .. 'failed', at, id)
+  call('ZADD', P .. 'failed:' .. queue, at, id)
+end
+
 local function delete_job(id)
   call('HDEL', bodies_of(id), id)
   call('HDEL', STATES, id)

@@ -26,6 +26,7 @@ end
 
 -- Remove these jobs from the failed ones of a queue.
 local function leave_failed(queue, ids)
+  call('ZREM', P .. 'failed', unpack(ids))
   call('ZREM', P .. 'failed:' .. queue, unpack(ids))
-  if call('EXISTS', P .. 'failed:' .. queue) == 0 then call('ZREM', P .. 'failures', queue) end
+  if call('EXISTS', P .. 'failed:' .. queue) == 0 then call('SREM', P .. 'failures', queue) end
 end

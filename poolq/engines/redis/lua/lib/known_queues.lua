@@ -22,11 +22,11 @@ end
 
 -- Call `add` with each queue that may hold something or is paused, possibly more than once.
 local function each_nonempty(add)
-  for _, set in ipairs({ACTIVE, LATER, P .. 'failures'}) do
+  for _, set in ipairs({ACTIVE, LATER}) do
     for _, queue in ipairs(call('ZRANGE', set, 0, -1)) do add(queue) end
   end
   -- A queue whose jobs all wait for gates has nothing that becomes due.
-  for _, queue in ipairs(call('SUNION', P .. 'lined', P .. 'paused')) do add(queue) end
+  for _, queue in ipairs(call('SUNION', P .. 'lined', P .. 'paused', P .. 'failures')) do add(queue) end
 end
 
 -- Call `add` with the queues that were used last.

@@ -81,8 +81,7 @@ local SETTLERS = {
     -- If the body is lost, store an empty one, so that the failed job can be found.
     call('HSETNX', bodies_of(id), id, stamp .. ' ' .. queue .. '\n')
     set_state(id, due_of(id), state)
-    call('ZADD', P .. 'failures', 'GT', stamp, queue)
-    call('ZADD', P .. 'failed:' .. queue, stamp, id)
+    add_failed(queue, id, stamp)
     return nil, 'failed'
   end,
   discard = function(_, id)
