@@ -12,7 +12,7 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.ties import UniqueKey
-from tests.contract.helpers import HOUR, Worker, every_engine, new_id
+from tests.contract.helpers import HOUR, every_engine, new_id
 from tests.contract.test_odd_rows import change, write
 
 #: In how many microseconds something ends; more than any duration that a person may give.
@@ -74,19 +74,6 @@ def test_a_unique_key_of_no_job_holds_up_no_push(engine: Engine, replaces: bool)
     second = tied(until="time")
     second = second._replace(unique=second.unique._replace(replaces=replaces))  # type: ignore[union-attr]  # it is one
     assert engine.push([second])[0] in ("", second.id)
-
-
-@pytest.mark.parametrize("count", [b"x", b"1.5", b"9223372036854775807", b"", b"-3"])
-@pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
-def test_a_count_of_jobs_with_rights_that_is_none(engine: Engine, count: bytes) -> None:
-    first = tied()
-    engine.push([first])
-    write(engine, "SET", "ties", count)
-    more = [tied(key) for key in "abc"]
-    assert engine.push(more) == [one.id for one in more]
-    assert Worker(engine).drain() == ["tied"] * 4
-    again = tied()
-    assert engine.push([again]) == [again.id], "the key is free"
 
 
 def test_lua_knows_the_same_limits() -> None:

@@ -36,9 +36,9 @@ KEYS = [
         "lined",
     ),
     *("limits:q", "marked:q", "parkrules:q", "held:q", "heldby:q", "released:q", "latest", "holds"),
-    *("failed", "failed:q", "windows", f"win:{HOUR}:full", f"win:{HOUR}:free", "counters", "workers"),
-    *("worker:w1", "worker:w2", "nodes", "nodeinfo", "node:n1", "wake:q", "wake"),
-    *("bodies", "ties", *LINES),
+    *("failed", "failed:q", "windows", f"win:{HOUR}:full", f"win:{HOUR}:free", "counters"),
+    *("workers", "worker:w1", "worker:w2", "nodes", "nodeinfo", "node:n1", "wake:q", "wake"),
+    *("bodies", *LINES),
 ]
 
 

@@ -52,7 +52,6 @@ def known_nonsense(engine: Engine) -> None:
         write(engine, "SADD", "lined", b"\xff")
         write(engine, "HSET", "parkrules:default", b"ghost", b"garbage")
         write(engine, "RPUSH", "ready:default", b"#request", b"#aside", b"-5", b"\xff", b"")
-        write(engine, "SET", "ties", b"word")
         write(engine, "HSET", "holds", b"jobs:Limited", b"1 9223372036854775807")
         hostile_schedules(engine)
         return

@@ -34,7 +34,6 @@ MAX_IDS_PER_CALL = 1000
 MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
 _ADMITTED, _ASKS, _GATED = 1, 2, 3
-_MAY_HAVE_RIGHTS = 4  # is added
 _COUNTERS = (
     "done", "failed", "retried", "limited", "parked", "crashed", "cancelled", "discarded",
     "snoozed", "skipped", "replaced", "expired",
@@ -78,7 +77,7 @@ def settlement_arguments(settlements: Settlements) -> list[Argument]:
     queue, request, following, room = "", 0, 0, 0
     for claim, outcome in settlements:
         if type(outcome) is not Ack and type(outcome) is not Done:
-            others += _encode_outcome(claim, outcome)
+            others += (*_encode_outcome(claim, outcome), int(bool(claim.ties)))
             number += 1
             continue
         id_, of, index, within, _, _, _, _, ties, _, _ = claim
@@ -197,12 +196,6 @@ def _tie(stored: bytes | None) -> bytes:
     return (stored or b"").partition(b"\n")[0].partition(b"\t")[2]
 
 
-def _with_ties(claim: Claim, stored: bytes | None) -> Claim:
-    if not stored or b"\t" not in stored:  # as most, which this finds out in no time
-        return claim
-    return claim._replace(ties=_tie(stored))
-
-
 def _ties(stored: bytes | None) -> Ties:
     until, _, key = text(_tie(stored)).partition(" ")
     return Ties(UniqueTie(key, until)) if until in get_args(Until) else NO_TIES  # type: ignore[arg-type]  # it was checked
@@ -215,9 +208,8 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
     add, make = claims.append, tuple.__new__  # calling Claim(...) takes twice as long
     fresh = INITIAL, 0
     for queue, index, code, ids, bodies, states in groups:
-        how = code % _MAY_HAVE_RIGHTS
-        name, asks, gated = text(queue), int(how == _ASKS), how == _GATED
-        taken = how == _ADMITTED or gated
+        name, asks, gated = text(queue), int(code == _ASKS), code == _GATED
+        taken = code == _ADMITTED or gated
         jobs = zip(count(index), _texts(ids), bodies, states or repeat(None), strict=False)
         for place, id_, body, state in jobs:
             bare = body[body.find(b"\n") + 1 :] if body else b""
@@ -228,12 +220,10 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
                 kept, expires = read or (State(history=state), 0)
                 bare = bare if read else sanitize.unreadable_body("state", state)
             claim = (
-                id_, request, place, name, bare, kept, taken, asks, b"", gated, expires,
+                id_, request, place, name, bare, kept, taken, asks,
+                _tie(body) if body and b"\t" in body else b"", gated, expires,
             )  # fmt: skip
             add(make(Claim, claim))
-        if code >= _MAY_HAVE_RIGHTS:
-            start = len(claims) - len(ids)
-            claims[start:] = map(_with_ties, claims[start:], bodies)
     late = [text(id_) for id_ in stale]
     now = int(clock)  # the script's own
     return base.Step(claims, late, _waited(groups, now), now)

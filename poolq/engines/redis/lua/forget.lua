@@ -5,10 +5,10 @@
 -- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.
 
-local found, tied = {}, call('EXISTS', TIES) == 1
+local found = {}
 each_failed(ARGV, function(queue, ids)
   leave_failed(queue, ids)
-  if tied then ties().finish(ids, 1, #ids) end
+  ties().finish(ids, 1, #ids)
   delete_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
   call('HDEL', GRANTED, unpack(ids))

@@ -15,7 +15,7 @@ local function replace_body(id, body)
   call('HSET', bodies_of(id), id, head .. body)
 end
 
-local tied, taken = call('EXISTS', TIES) == 1, {}
+local taken = {}  -- names of unique keys
 
 -- The end of a fresh state's first line: when the job expires. `old`: the state of the failed job.
 local function expiry(id, old)
@@ -24,7 +24,7 @@ local function expiry(id, old)
 end
 
 each_failed({unpack(ARGV, 2, last)}, function(queue, ids)
-  if tied then ids = ties().retakers(ids, taken) end
+  ids = ties().retakers(ids, taken)
   if #ids == 0 then return end
   local states, old = {}, call('HMGET', STATES, unpack(ids))
   for k, id in ipairs(ids) do

@@ -11,7 +11,6 @@
 --                           from a fresh job's; due 0 stands for the due time beside the body. If
 --                           the job expires, "<failing> <when>\n"; of a failed job, how long after
 --                           a retry
---   ties              STRING how many jobs have unique keys
 --   unique:<key>      STRING the id of the job that has a unique key; "<ends> <id>", and expires, if
 --                           the key ends by time
 --   known             ZSET  queue that has held a job -> when this was last noticed
@@ -89,7 +88,7 @@
 -- Only `digits` may turn them into text, because `..` would round them.
 
 local call, P = redis.call, KEYS[1]
-local STATES, GRANTED, TIES = P .. 'states', P .. 'granted', P .. 'ties'
+local STATES, GRANTED = P .. 'states', P .. 'granted'
 local ACTIVE, LATER = P .. 'active', P .. 'later'
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -101,16 +100,6 @@ end
 local stamp = digits(now)
 -- No time that poolq stores is later than in 100 years. One that is, is over.
 local FURTHEST = now + 3155760000000000
-
--- Count jobs that have unique keys. If something else than a number is there, it becomes one that is never 0.
-local function count_ties(n)
-  local count = redis.pcall('INCRBY', TIES, n)
-  if type(count) ~= 'number' then
-    call('SET', TIES, '4503599627370496')
-  elseif count <= 0 then
-    call('DEL', TIES)
-  end
-end
 
 -- An id begins with the time at which it was made. The bodies of jobs made within the same quarter
 -- of a second (10 hex digits) share a hash. In a single hash of a million jobs, each look-up would

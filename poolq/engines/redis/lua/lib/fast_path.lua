@@ -46,20 +46,20 @@ end
 -- in a line, was returned or has left a list, and no queue outside `active` has jobs that have become due.
 local function check_simple(names)
   if #names > 1000 then return false end
-  local keys = {STATES, TIES, GATED, P .. 'paused', LATER}
+  local keys = {STATES, GATED, P .. 'paused', LATER}
   for i, queue in ipairs(names) do
-    local k = 3 * i + 3
+    local k = 3 * i + 2
     keys[k], keys[k + 1], keys[k + 2] = P .. 'back:' .. queue, P .. 'lines:' .. queue, P .. 'gone:' .. queue
   end
   local found = call('EXISTS', unpack(keys))
   if found == 0 then
-    has_states, has_ties, any_gated = false, false, false
+    has_states, any_gated = false, false
     return true
   end
   check_states()
   local later = call('ZRANGE', LATER, 0, 0, 'WITHSCORES')
   if all_queues and later[2] and tonumber(later[2]) <= now then return false end
-  local rare = (has_states and 1 or 0) + (has_ties and 1 or 0) + (any_gated and 1 or 0)
+  local rare = (has_states and 1 or 0) + (any_gated and 1 or 0)
   return found == rare + (later[2] and 1 or 0)
 end
 
@@ -95,8 +95,7 @@ local HOW_CODES = {['0'] = 0, r = 2, g = 3}
 local function add_group(queue, first, how, ids, bodies)
   local states = {}
   if any_states() then states = call('HMGET', STATES, unpack(ids)) end
-  local code = HOW_CODES[how] or 1
-  groups[#groups + 1] = {queue, first, any_ties() and code + 4 or code, ids, bodies, states}
+  groups[#groups + 1] = {queue, first, HOW_CODES[how] or 1, ids, bodies, states}
 end
 
 -- The fields to write to the worker's hash, all at once.
@@ -231,8 +230,10 @@ local function finish_step(good, problem)
   if #stale > 0 then
     call('HSET', worker, '#stale', ARGV[2] .. '\n' .. table.concat(stale, '\n'))
   end
-  if #groups > 0 and any_ties() then
-    for _, group in ipairs(groups) do ties().start(group[4], group[5]) end
+  for _, group in ipairs(groups) do
+    for k, body in ipairs(group[5]) do
+      if body and string.find(body, '\t', 1, true) then ties().start(group[4][k], body) end
+    end
   end
   if not good then error(problem) end
   if all_queues and #empty > 0 and call('ZCARD', ACTIVE) > FEW_QUEUES then

@@ -16,7 +16,6 @@ local function take_key(id, key, lasts, replaces)
   local holder = ties().holder(name)
   if holder and not (replaces and replace(holder)) then return holder end
   ties().give(name, id, lasts)
-  count_ties(1)
 end
 
 -- Returns nil, or the job to which this one gives way.

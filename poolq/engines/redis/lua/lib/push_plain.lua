@@ -29,9 +29,7 @@ local function take_keys(n, i)
     keys[2 * k - 1], keys[2 * k] = unique .. string.match(ARGV[i + 1], ' ([^\n]*)'), ARGV[i]
     i = i + 2
   end
-  if call('MSETNX', unpack(keys)) == 0 then return false end
-  count_ties(n)
-  return true
+  return call('MSETNX', unpack(keys)) == 1
 end
 
 -- The next group, and the position of its first job among all jobs.

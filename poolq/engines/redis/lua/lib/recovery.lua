@@ -75,7 +75,7 @@ local function recover(name, death, line, outcomes)
     local running = known and claim.index == death.started or not death and i == 1
     local ending = running and (death and death.ending or 'crash')
     if ran or death and claim.request == death.before then
-      finish(worker, claim.queue, {claim.id}, 1, 1, any_ties())
+      finish(worker, claim.queue, {claim.id}, 1, 1, true)
       outcomes.done[#outcomes.done + 1] = claim.id
     elseif ending == 'cancelled' or is_cancelled(claim.how) then
       finish_cancelled(worker, claim.queue, claim.id)
@@ -101,7 +101,7 @@ local function recover(name, death, line, outcomes)
       end
       call('HDEL', worker, claim.id)
       leave_gates(claim.id)
-      if any_ties() then ties().take_again(claim.id) end
+      ties().take_again(claim.id)
       if hint then wake(claim.queue, hint) end
     end
   end

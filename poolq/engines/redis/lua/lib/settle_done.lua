@@ -5,23 +5,18 @@
 -- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive; "-<n>" if some of
 -- them have unique keys.
 
--- Whether any job may differ from a fresh one, and has a unique key; nil if this was not checked yet.
-local has_states, has_ties
+-- Whether any job may differ from a fresh one; nil if this was not checked yet.
+local has_states
 
--- One call checks for all: states count 1, ties count 2, slots of gates count 4.
+-- One call checks for both: states count 1, slots of gates count 2.
 local function check_states()
-  local found = call('EXISTS', STATES, TIES, TIES, GATED, GATED, GATED, GATED)
-  has_states, has_ties, any_gated = found % 2 == 1, found % 4 >= 2, found >= 4
+  local found = call('EXISTS', STATES, GATED, GATED)
+  has_states, any_gated = found % 2 == 1, found >= 2
 end
 
 local function any_states()
   if has_states == nil then check_states() end
   return has_states
-end
-
-local function any_ties()
-  if has_ties == nil then check_states() end
-  return has_ties
 end
 
 -- Delete the jobs ids[from .. last], at most 1000, which are done, and count them. `tied`: whether some

@@ -1,7 +1,8 @@
 -- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `holds`, `limit_windows`,
 -- `parked_jobs`, `gates`, `claims`): end claims whose jobs are not done.
 --
--- Arguments from ARGV[at] on: the number of these settlements, then for each of them seven:
+-- Arguments from ARGV[at] on: the number of these settlements, then for each of them eight, of which the
+-- last is 1 if the job has a unique key, else 0:
 --   "release"  id name queue  delay  state  counter  state without due time, but with the time at
 --                                                    which it expires; counter "" is none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
@@ -42,7 +43,7 @@ local function give_back(queue, id, how)
 end
 
 local function end_job(id)
-  if any_ties() then ties().finish({id}, 1, 1) end
+  ties().finish({id}, 1, 1)
   delete_job(id)
 end
 
@@ -110,15 +111,14 @@ end
 -- End the claim of a cancelled job, and delete the job.
 local function finish_cancelled(worker, queue, id)
   call('HDEL', worker, id)
-  if any_ties() then ties().finish({id}, 1, 1) end
-  delete_job(id)
+  end_job(id)
   call('HDEL', P .. 'cancels', id)
   leave_gates(id)
   count('cancelled', queue, 1)
 end
 
 local function settle_others(worker, at, stale)
-  for i = at + 1, at + 7 * tonumber(ARGV[at]), 7 do
+  for i = at + 1, at + 8 * tonumber(ARGV[at]), 8 do
     local kind, id, name, queue = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     local how = holds(worker, id, name)
     if not how then
@@ -133,9 +133,10 @@ local function settle_others(worker, at, stale)
         SETTLERS[kind](queue, id, how, ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], worker)
       call('HDEL', worker, id)
       leave_gates(id)
-      if any_ties() and kind == 'bury' then
+      local is_unique = ARGV[i + 7] == '1'
+      if is_unique and kind == 'bury' then
         ties().bury(id)
-      elseif any_ties() and kind ~= 'discard' and kind ~= 'expire' then
+      elseif is_unique and kind ~= 'discard' and kind ~= 'expire' then
         ties().take_again(id)
       end
       if hint then wake(queue, hint) end

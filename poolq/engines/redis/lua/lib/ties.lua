@@ -1,7 +1,7 @@
 -- Part `ties` (needs only `base`): the unique keys of jobs, see poolq/jobs/ties.py. They are stored beside
 -- the job's queue, as "<until> <key>"; in unique:<key>, the id of the job that has the key, or "<ends> <id>"
 -- if it is held for a time. The functions are made when a job is unique, because making them takes longer
--- than a look at the key `ties`.
+-- than a short script.
 
 local tie_functions
 
@@ -17,27 +17,16 @@ local function ties()
   end
 
   -- Call `visit` with each of ids[from .. last] that has a unique key, its key's name and `until`.
-  -- Returns how many have one.
   local function each_unique(ids, from, last, visit)
-    local count = 0
     while from <= last do
       local to = last_in_same_hash(ids, from, last)
       local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
       for k = from, to do
         local till, key = tie_in(stored[k - from + 1])
-        if till then
-          visit(ids[k], P .. 'unique:' .. key, till)
-          count = count + 1
-        end
+        if till then visit(ids[k], P .. 'unique:' .. key, till) end
       end
       from = to + 1
     end
-    return count
-  end
-
-  -- So many unique jobs are gone.
-  local function count_gone(n)
-    if n > 0 then count_ties(-n) end
   end
 
   -- The id of the job that has a key, and when the key ends, or 0 if with the job.
@@ -64,10 +53,7 @@ local function ties()
   local function is_void(id, ends)
     if ends ~= 0 then return ends <= now or ends > FURTHEST end
     local stored = call('HGET', bodies_of(id), id)
-    if not stored then
-      count_gone(1)
-      return true
-    end
+    if not stored then return true end
     local queue = string.match(stored, '^%d+ ([^\n\t]*)[\n\t]')
     if queue ~= nil and call('ZSCORE', P .. 'failed:' .. queue, id) ~= false then return true end
     return is_too_late(id)
@@ -93,12 +79,10 @@ local function ties()
     if holder == id and ends == 0 then call('DEL', name) end
   end
 
-  -- The claims of these jobs begin.
-  function T.start(ids, bodies)
-    for k, id in ipairs(ids) do
-      local till, key = tie_in(bodies[k])
-      if till == 'start' then free(id, P .. 'unique:' .. key) end
-    end
+  -- The claim of this job begins.
+  function T.start(id, stored)
+    local till, key = tie_in(stored)
+    if till == 'start' then free(id, P .. 'unique:' .. key) end
   end
 
   -- This job has failed; its key is free, but is kept with it.
@@ -108,7 +92,7 @@ local function ties()
 
   -- The jobs ids[from .. last] are about to be deleted.
   function T.finish(ids, from, last)
-    count_gone(each_unique(ids, from, last, free))
+    each_unique(ids, from, last, free)
   end
 
   -- This job returns to its queue: it takes its key again, unless another job has it.

@@ -1,11 +1,6 @@
 -- Part `waiting_jobs` (needs `settle_done`, `delayed`, `parked_jobs`, `ready_list`): delete jobs that
 -- no worker holds.
 
-local function delete_tied(id)
-  if any_ties() then ties().finish({id}, 1, 1) end
-  delete_job(id)
-end
-
 -- Take a job that is not in a list of ready jobs out of its place. Returns false if it has none.
 local function leave_place(queue, id)
   return call('ZREM', P .. 'delayed:' .. queue, id) == 1
@@ -22,7 +17,8 @@ local function delete_waiting(id)
     if call('ZSCORE', P .. 'failed:' .. queue, id) then return nil end
     if not leave_list(queue, id, due) then return nil end
   end
-  delete_tied(id)
+  ties().finish({id}, 1, 1)
+  delete_job(id)
   return queue
 end
 
