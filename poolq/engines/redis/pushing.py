@@ -67,19 +67,12 @@ def arguments(pushes: Sequence[Push]) -> list[Argument]:
         keys = {unique.key for unique in uniques if unique and _gives_way(unique)}
         if len(keys) == n:
             return [queue, -n, *_flat(zip(ids, map(_stored, pushes), strict=True))]
-    kind = min(map(_kind, pushes), key="rgkd".index)
+    kind = "a" if any(uniques) or any(gates) else "d"
     found: list[Argument] = []
     for queue, jobs in groupby(pushes, _queue_of):
         encoded = list(map(new_job, jobs))
         found += (queue, f"{kind}{len(encoded)}", *_flat(encoded))
     return found
-
-
-def _kind(push: Push) -> str:
-    """Return how much of the script `push` a job needs."""
-    if push.unique is None:
-        return "g" if push.gate else "d"
-    return "r" if push.unique.replaces else "k"
 
 
 def new_job(push: Push) -> tuple[Argument, ...]:

@@ -1,20 +1,35 @@
 #!lua
 -- Store jobs. This script has no flags, so a full server rejects it before anything has run.
--- Parts: base, wake_tokens, ready, push_plain, storing, push_later, counters, ties, new_jobs, push_unique,
---        gates, delayed, bodies, holds, window_opening, limit_windows, parked_jobs, push_gated,
---        settle_done, ready_list, waiting_jobs.
+-- Parts: base, wake_tokens, ready, push_plain, storing, push_later, counters, ties, gates, delayed, bodies,
+--        holds, window_opening, limit_windows, parked_jobs, new_jobs, settle_done, ready_list, waiting_jobs.
 --
 -- ARGV: groups, each "<queue>", kind and number of its jobs (at most 1000), and for each job:
 --   "<n>"   id, body
 --   "-<n>"  id, stored; a job that has a unique key until its start or end, and replaces no other;
 --           the keys of a group differ
---   "d<n>"  id, stored, due, expires, '0 0 0 '; it asks for nothing
---   "k<n>"  id, stored, due, expires, asked; it replaces no job, and waits for no gate
---   "g<n>"  the same, of a job that may wait for a gate
---   "r<n>"  the same, of a job that may replace another
---       For `stored`, `due` and `expires`, see part `storing`; for `asked` part `new_jobs`.
+--   "a<n>"  id, stored, due, expires, asked; see part `storing`, and for `asked` part `new_jobs`
+--   "d<n>"  the same, of jobs that ask for nothing
 -- Reply: for each job that gave way, its position (from 0), and the id of the job that has its key.
 
 replace = replace_waiting
-store_groups('r')
+local given_way = {}
+while at < #ARGV do
+  local queue, kind, n = ARGV[at], string.match(ARGV[at + 1], '^([-ad])(%d+)$')
+  at = at + 2
+  for k = place, place + n - 1 do
+    local holder
+    if kind == '-' then
+      holder = store_new(queue, ARGV[at], ARGV[at + 1], '0', '0', '0 0 0 ')
+      at = at + 2
+    else
+      holder = store_new(queue, unpack(ARGV, at, at + 4))
+      at = at + 5
+    end
+    if holder then
+      given_way[#given_way + 1] = k
+      given_way[#given_way + 1] = holder
+    end
+  end
+  place = place + n
+end
 return given_way

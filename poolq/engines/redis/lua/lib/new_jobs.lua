@@ -1,13 +1,42 @@
--- Part `new_jobs` (needs `storing`, `counters`, `ties`): store a new job, whatever it asks for.
+-- Part `new_jobs` (needs `storing`, `counters`, `ties`, `parked_jobs`): store a new job, whatever it asks for.
 --
 -- Its unique key is in what is stored of it, see part `ties`. What else it asks for is
 -- "<lasts> <replaces> <limit> <key>": for how long it holds its unique key (0: until the job ends),
 -- whether it replaces a waiting job that has it (1 or 0), and the limit and the key of the gate in
 -- whose wait list it is stored, due now (limit 0: none).
 
--- How to delete a waiting job (part `waiting_jobs`), and to store one that waits for a gate (part
--- `push_gated`). Scripts set them whose jobs may need them.
-local replace, store_waiting
+-- How to delete a waiting job: `replace_waiting`, which scripts set, as its part needs others.
+local replace
+
+-- Wait lists that this script has opened, and of which deploy the code is whose names count: the newest.
+local opened, deploy = {}, tonumber(call('MGET', P .. 'deploys')[1] or nil) or 0
+
+-- The limit that is named last applies from now on, unless workers' code has named one.
+local function name_limit(rule)
+  local before, taken, by = gates().named(rule.key)
+  if not before or before == rule.limit or by > 0 then return end
+  gates().name(rule.key, rule.limit, taken, 0)
+  gates().open_lines(rule.key)
+end
+
+-- Store a job in the wait list of its gate.
+local function store_waiting(queue, id, stored, expires, limit, key)
+  local rule = {limit = limit, window = GATE_WINDOW, key = key}
+  local identity = identity_of(rule)
+  local line = line_key(queue, identity)
+  store_body(queue, id, stored, '0', expires)
+  local rules = {'1', digits(deploy), digits(limit), digits(GATE_WINDOW), #key .. ':' .. key}
+  call('HSET', P .. 'parkrules:' .. queue, id, table.concat(rules, ' '))
+  if opened[line] then
+    call('ZADD', line, stamp, id)
+    return
+  end
+  opened[line] = true
+  mark_known(queue)
+  name_line(queue, identity, rule.limit, deploy)
+  name_limit(rule)
+  if join_line(queue, id, now, rule) then wake(queue, 0) end
+end
 
 -- Take a unique key. Returns nil, or the job that has it. The key comes before the job: if the script
 -- fails in between, the key is void.

@@ -1,5 +1,6 @@
 -- Part `push_later`, only in `push` (needs `push_plain`, `storing`): store jobs that ask for nothing, but
--- are due later, or expire. If there are no others, the script ends here, as in part `push_plain`.
+-- are due later, or expire. If there are no others, the script ends here, as in part `push_plain`: without
+-- this, a delayed job costs a third more CPU of client and server until it is settled.
 
 while at < #ARGV do
   local queue, n, first = ARGV[at], tonumber(string.match(ARGV[at + 1], '^d(%d+)$')), at + 2
