@@ -11,6 +11,7 @@ import click
 from poolq import config
 from poolq.common.escaping import clean
 from poolq.config import Config
+from poolq.config.parsers import Parser
 from poolq.config.settings import BY_NAME, SETTINGS, Setting
 from poolq.engines.base import Engine
 from poolq.errors import ConfigError, OptionError, PayloadError, Refused
@@ -32,13 +33,27 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 
 
 def reject_empty(
-    ctx: click.Context, _param: click.Parameter, value: str | tuple[str, ...]
-) -> str | tuple[str, ...]:
-    """Reject an empty job id, such as the value of an unset variable in a script."""
-    for one in [value] if isinstance(value, str) else value:
-        if not one.strip():
-            raise click.UsageError(f"{one!r} is not a job id; dispatch() returns one", ctx)
+    ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Reject an empty text, such as the value of an unset variable in a script."""
+    for one in value if isinstance(value, tuple) else [value]:
+        if one is not None and not one.strip():
+            is_option = isinstance(param, click.Option)
+            name = param.opts[0] if is_option else param.human_readable_name.strip("[].")
+            raise click.UsageError(f"{name} is {one!r}; give it a text", ctx)
     return value
+
+
+def parsed_by(parse: Parser) -> Callable[[click.Context, click.Parameter, object], Any]:
+    """Return the callback of an option whose value this parser of settings reads."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: object) -> object:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.UsageError(f"{param.opts[0]} is {value!r}; it {error}", ctx) from None
+
+    return callback
 
 
 @contextmanager
@@ -48,25 +63,6 @@ def usage() -> Iterator[None]:
         yield
     except (OptionError, PayloadError) as error:
         raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
-
-
-def flag_callback(setting: Setting) -> Callable[[click.Context, click.Parameter, object], object]:
-    """Return a flag's callback, which raises UsageError if the setting's parser rejects the value.
-
-    The callback returns the text, which `config.load` parses again with the other sources. It does
-    not check an engine's URL, since an invalid URL is a configuration error even in a flag.
-    """
-
-    def check(ctx: click.Context, _param: click.Parameter, value: object) -> object:
-        if value is None or setting.name == "engine":
-            return value
-        try:
-            setting.parse(value)
-        except ValueError as error:
-            raise click.UsageError(f"{setting.option} is {value!r}; it {error}", ctx) from None
-        return value
-
-    return check
 
 
 def with_settings(*names: str) -> Decorator:
@@ -134,7 +130,8 @@ def _flag(setting: Setting) -> Decorator:
     return click.option(
         setting.option,
         name,
-        callback=flag_callback(setting),
+        # An engine's URL that is invalid is an error of the configuration, even in a flag.
+        callback=None if setting.name == "engine" else parsed_by(setting.parse),
         metavar=setting.metavar,
         help=f"{text} (default: {setting.shown}).",
     )

@@ -7,7 +7,7 @@ import click
 
 from poolq.acts.on_pools import request, scaling
 from poolq.cli import tables
-from poolq.cli.options import json_option, usage, with_settings
+from poolq.cli.options import json_option, parsed_by, usage, with_settings
 from poolq.config import Config
 from poolq.config.parsers import duration
 from poolq.errors import PoolqError
@@ -15,19 +15,8 @@ from poolq.errors import PoolqError
 wait_option = click.option("--wait", is_flag=True, help="Wait until it is done.")
 
 
-def _seconds(ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        found = duration()(value)
-    except ValueError as error:
-        raise click.UsageError(f"--timeout is {value!r}; it {error}", ctx) from None
-    assert isinstance(found, float)
-    return found
-
-
 timeout_option = click.option(
-    "--timeout", callback=_seconds, metavar="SECONDS",
+    "--timeout", callback=parsed_by(duration()), metavar="SECONDS",
     help="Stop waiting after this time and exit with 75 (default: no limit).",
 )  # fmt: skip
 

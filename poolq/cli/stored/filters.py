@@ -1,7 +1,7 @@
 """The options that select jobs. They are the same for all commands that list or change jobs."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import time_ns
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,41 +13,25 @@ from poolq.cli.options import Decorator, json_option, reject_empty, usage, with_
 T = TypeVar("T")
 
 
-def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Reject an empty text, such as the value of an unset variable in a script."""
-    if value is not None and not value.strip():
-        raise click.UsageError(f"{param.opts[0]} is {value!r}; give it a text", ctx)
-    return value
+#: The options but --state, in the order of the help, each with its metavar and help.
+TEXTS = {
+    "queue": ("NAME", "Only jobs of this queue."),
+    "job": ("NAME", "Only jobs of this name."),
+    "error": ("TEXT", "Only jobs whose last error contains TEXT, in any case."),
+    "since": ("TIME", 'Only jobs since TIME: "2h" ago, "yesterday 09:00", ISO 8601.'),
+    "older-than": ("AGE", 'Only jobs older than AGE: "30d".'),
+    "limit-key": ("KEY", "Only jobs that wait for the rate limit of this key."),
+}
 
 
-def _options(states: Sequence[str]) -> list[Decorator]:
-    """Return the options. --state and --limit-key are left out if all jobs have the same state."""
-    options: list[Decorator] = [
-        click.option(
-            "--queue", metavar="NAME", callback=_not_empty, help="Only jobs of this queue.",
-        ),
-        click.option("--job", metavar="NAME", callback=_not_empty, help="Only jobs of this name."),
-        click.option(
-            "--state", "status", type=click.Choice(states), help="Only jobs in this state.",
-        ),
-        click.option(
-            "--error", metavar="TEXT", callback=_not_empty,
-            help="Only jobs whose last error contains TEXT, in any case.",
-        ),
-        click.option(
-            "--since", metavar="TIME", callback=_not_empty,
-            help='Only jobs since TIME: "2h" ago, "yesterday 09:00", ISO 8601.',
-        ),
-        click.option(
-            "--older-than", metavar="AGE", callback=_not_empty,
-            help='Only jobs older than AGE: "30d".',
-        ),
-        click.option(
-            "--limit-key", metavar="KEY", callback=_not_empty,
-            help="Only jobs that wait for the rate limit of this key.",
-        ),
-    ]  # fmt: skip
-    return options if len(states) > 1 else [*options[:2], *options[3:6]]
+def _options(states: Sequence[str]) -> Iterator[Decorator]:
+    """Yield the options. --state and --limit-key are left out if all jobs have the same state."""
+    for name, (metavar, text) in TEXTS.items():
+        if name == "error" and len(states) > 1:
+            kind = click.Choice(states)
+            yield click.option("--state", "status", type=kind, help="Only jobs in this state.")
+        if name != "limit-key" or len(states) > 1:
+            yield click.option(f"--{name}", metavar=metavar, callback=reject_empty, help=text)
 
 
 def filter_options(*states: str) -> Decorator:

@@ -141,32 +141,28 @@ def print_job(
     if as_json:
         tables.print_json({**records.job(stored, progress), "why": why or None})
         return
-    most = records.payload(stored.body)[1]
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     failing = stored.state.failing and stored.status != "failed"
-    title, attempts = job_history.attempts(stored, most)
+    title, attempts = job_history.attempts(stored, records.payload(stored.body)[1])
+    history = entries(stored.state.history)
     fields = {
         "id": stored.id,
         "job": name_and_queue(stored.body)[0],
         "queue": stored.queue,
         "status": stored.status + (", failing" if failing else ""),
-        **({"why": why} if why else {}),
+        "why": why,
         when: amounts.local(stored.at),
-        **({"expires": amounts.local(stored.expires_at)} if stored.expires_at else {}),
+        "expires": amounts.local(stored.expires_at) if stored.expires_at else "",
         title: attempts,
         "crashes": stored.state.crashes,
         "worker": worker or "-",
         "payload": listing.payload_text(stored.body),
-        **({"unique": unique} if (unique := job_history.unique_key(stored)) else {}),
+        "unique": job_history.unique_key(stored),
+        "progress": job_history.progress(progress) if progress else "",
+        "history": "\n".join(map(job_history.line, history)),
+        "traceback": history[-1].traceback.rstrip() if history else "",
     }
-    if progress is not None:
-        fields["progress"] = job_history.progress(progress)
-    history = entries(stored.state.history)
-    if history:
-        fields["history"] = "\n".join(map(job_history.line, history))
-        if history[-1].traceback:
-            fields["traceback"] = history[-1].traceback.rstrip()
-    tables.print_fields(fields)
+    tables.print_fields({name: value for name, value in fields.items() if value != ""})
 
 
 @job.command()
