@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from poolq.dashboard import questions
 from poolq.dashboard.commands import COMMANDS, CommandSpec, run
 from poolq.dashboard.screen_state import Action, CommandLine, ScreenState
-from poolq.dashboard.selection import pane_of
 from poolq.engines.search import WAITING
 from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
@@ -136,6 +135,4 @@ def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> Iterable[str]:
             return [one.key for one in snapshot.limits if " " not in one.key]
         case "worker":
             return (str(one.slot) for one in running)
-        case "column":
-            return (one.lower() for one in pane_of(state).sorts if one and " " not in one)
     return ()

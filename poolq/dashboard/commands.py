@@ -12,7 +12,7 @@ from typing import NamedTuple
 from poolq.acts import job_ids, on_pools, on_queues
 from poolq.acts.filters import Filters
 from poolq.common.names import check_name, suggestion
-from poolq.dashboard import questions, selection
+from poolq.dashboard import questions
 from poolq.dashboard.screen_state import Action, Bulk, Question, Result, ScreenState
 from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
@@ -35,7 +35,7 @@ class Given(NamedTuple):
 
 class CommandSpec(NamedTuple):
     """A command. `words` names the kinds of its words, which tab completes, as `options` does for
-    the values of options ("": a switch). `changes`: whether it changes the pool or its jobs."""
+    the values of options ("": a switch)."""
 
     name: str
     usage: str
@@ -43,7 +43,6 @@ class CommandSpec(NamedTuple):
     run: Callable[[Given], Result]
     words: tuple[str, ...] = ()
     options: Mapping[str, str] = MappingProxyType({})
-    changes: bool = True
 
 
 def run(text: str, state: ScreenState, snapshot: Snapshot) -> Result:
@@ -56,8 +55,6 @@ def run(text: str, state: ScreenState, snapshot: Snapshot) -> Result:
     if command is None:
         hint = suggestion(name, COMMANDS, "the key ? lists all commands")
         raise Mistake(f"there is no command {name!r}; {hint}")
-    if command.changes and state.read_only:
-        raise Mistake(f"{name} is refused: this screen is read-only (--read-only)")
     rest, options = _split(command, words)
     if len(rest) > len(command.words):
         raise Mistake(f"{rest[len(command.words)]!r} is too much; {_usage(command)}")
@@ -175,30 +172,6 @@ def _kill(given: Given) -> Result:
     return questions.kill(on_pools.find_worker(workers, _word(given, 0, "kill")))
 
 
-def _sort(given: Given) -> Result:
-    state, pane = given.state, selection.pane_of(given.state)
-    titles = pane.sorts
-    if not given.words:
-        return selection.order_by(None, state)
-    text = given.words[0]
-    found = next((one for one in titles if one.casefold() == text.casefold() and one), None)
-    if found is None:
-        names = [one.lower() for one in titles if one]
-        hint = suggestion(text.lower(), names, f"it can be sorted by {', '.join(names)}")
-        raise Mistake(f"pane {pane.name} cannot be sorted by {text!r}; {hint}")
-    return selection.order_by(found, state)
-
-
-def _filter(given: Given) -> Result:
-    given.state.filter = given.words[0] if given.words else ""
-    return ""
-
-
-def _help(given: Given) -> Result:
-    given.state.help = True
-    return ""
-
-
 _FAILED = {
     "--queue": "queue", "--job": "job", "--error": "error", "--since": "time",
     "--older-than": "age", "--all": "",
@@ -245,14 +218,5 @@ COMMANDS = {
             "reload", "", "reloads the application's code", lambda _: questions.RELOAD
         ),
         CommandSpec("drain", "", "ends the pool after its running jobs", lambda _: questions.DRAIN),
-        CommandSpec(
-            "sort", "[COLUMN]", "sorts the pane by a column; again: reversed", _sort,
-            ("column",), changes=False,
-        ),
-        CommandSpec(
-            "filter", "[TEXT]", "shows only rows that contain a text", _filter, ("text",),
-            changes=False,
-        ),
-        CommandSpec("help", "", "shows all keys and commands", _help, changes=False),
     )
 }  # fmt: skip

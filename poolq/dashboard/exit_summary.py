@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
+from poolq.common.escaping import clean
 from poolq.dashboard.drawing.throughput import KINDS, WORDS
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import PoolView, Snapshot
-from poolq.styling.cells import clean
 
 TAIL_BYTES = 64 << 10  # bytes at the end of the log that are searched
 MAX_ERRORS = 5

@@ -18,7 +18,7 @@ FETCHES = ("jobs", "failures", "show")
 
 def wanted(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
     """Return an action that fetches what the screen lacks, or None. `now`: monotonic seconds."""
-    if state.fetching is not None or not snapshot.head.reachable or state.help:
+    if state.fetching is not None or not snapshot.head.reachable:
         return None
     if state.detail is not None:
         return _of_detail(state.detail, now)

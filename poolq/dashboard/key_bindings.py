@@ -5,6 +5,8 @@ itself handles leave, suspend, redraw and stop. `command_line.py` handles the ke
 command.
 """
 
+from collections.abc import Callable
+
 from poolq.dashboard import command_line, questions, selection
 from poolq.dashboard.drawing.targets import Target
 from poolq.dashboard.job_list import JobList, JobView, counts
@@ -12,6 +14,7 @@ from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (
+    HELP,
     PROBLEMS,
     Action,
     CommandLine,
@@ -33,9 +36,11 @@ _PAGES = {"page down": 1, "page up": -1}
 _SORTS = {"s": selection.next_order, "S": selection.reverse_order}
 _STEPS = {"tab": 1, "right": 1, "shift-tab": -1, "left": -1}
 _MORE, _FEWER = Action("scale", "+1"), Action("scale", "-1")
-_POOL_KEYS: dict[str, Result] = {
-    "+": _MORE, "=": _MORE, "-": _FEWER, "R": questions.RELOAD, "D": questions.DRAIN,
+_POOL_KEYS: dict[str, Callable[[], Result]] = {
+    "+": lambda: _MORE, "=": lambda: _MORE, "-": lambda: _FEWER, ":": CommandLine,
+    "R": lambda: questions.RELOAD, "D": lambda: questions.DRAIN,
 }  # fmt: skip
+_PAGES_OF = {"!": PROBLEMS, "?": HELP}
 #: The keys that act on a row, and where there are such rows.
 _ROW_KEYS = {key.keys: key.on for key in KEY_HELP if key.on}
 
@@ -70,8 +75,7 @@ def _paste(key: str, state: ScreenState) -> None:
 
 
 def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Pass the key to what is open: a question, a command, a filter or the help; or to what is
-    below."""
+    """Pass the key to what is open: a question, a command or a filter; or to what is below."""
     if state.question is not None:
         return _answer(key, state, now)
     if state.command is not None:
@@ -79,13 +83,16 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     if state.typing:
         _type(key, state)
         return None
-    if state.help and key in _MOVES:
-        state.scroll = max(0, state.scroll + _step(key, state))
-        return None
-    if state.help:
-        state.help, state.scroll = False, 0
-        return None if key in ("?", "esc", "q", "enter") else _pressed(key, state, snapshot, now)
     return _in_view(key, state, snapshot, now)
+
+
+def _show(page: str, state: ScreenState) -> None:
+    """Show the problems or the help in front of what is open, or close the page."""
+    detail = state.detail
+    if detail is not None and detail.pane == page:
+        state.detail = detail.behind
+    else:
+        state.detail = Detail(page, behind=detail)
 
 
 def _step(key: str, state: ScreenState) -> int:
@@ -97,18 +104,12 @@ def _in_view(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     """Handle a key that acts or opens the command line, or pass it to the detail or list."""
     if key == "esc" and state.progress:
         return STOP_BULK
-    if key == ":":
-        state.command = CommandLine()
-        return None
-    if key == "!":
-        state.detail = Detail(PROBLEMS, "")
-        return None
     if key == "L":
         return _follow_log(state, snapshot, now)
     if key in _POOL_KEYS or key in _ROW_KEYS:
         return _press_action(key, state, snapshot, now)
-    if key == "?":
-        state.help = True
+    if key in _PAGES_OF:
+        _show(_PAGES_OF[key], state)
     elif key == "/":
         state.typing = True
     elif state.detail is not None:
@@ -162,7 +163,7 @@ def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
     elif key == "esc" and detail.sought:
         detail.sought = ""
     elif key in ("esc", "enter", "q", "backspace", "left", "tab"):
-        state.detail = None
+        state.detail = detail.behind
 
 
 def _in_rows(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
@@ -268,13 +269,11 @@ def _point(
         return None
     focused = target is not None and target.pane == pane_of(state).name
     step = {"wheel up": -WHEEL_ROWS, "wheel down": WHEEL_ROWS}.get(key, 0)
-    if state.help:
-        state.scroll = max(0, state.scroll + step)
-    elif state.detail is not None:
+    if state.detail is not None:
         state.detail.scroll = max(0, state.detail.scroll + step)
         state.detail.at_end = False
     elif target is not None and target.pane == PROBLEMS and not step:
-        state.detail = Detail(PROBLEMS, "")
+        _show(PROBLEMS, state)
     elif target is None or not _takes_focus(target.pane, state, snapshot):
         return None
     elif step:
@@ -304,7 +303,7 @@ def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) 
         state.show_message("this screen is read-only (--read-only)", now, "warning")
         return None
     if key in _POOL_KEYS:
-        return state.take_up(_POOL_KEYS[key], now)
+        return state.take_up(_POOL_KEYS[key](), now)
     for one in row_keys(chosen(state, snapshot)):
         if one.key == key and one.act is not None:
             return state.take_up(one.act(), now)

@@ -33,7 +33,10 @@ KEY_HELP = (
     ),
     KeyHelp("n, N", "in details: the next or previous line that contains the text"),
     KeyHelp("s, S", "sort the pane by its next column, or reverse the order", "sort", rank=19),
-    KeyHelp(":", "type a command, such as ':scale 8'; tab completes it", "command", rank=6),
+    KeyHelp(
+        ":", "type a command, such as ':scale 8'; tab completes it", "command", changes=True,
+        rank=6,
+    ),
     KeyHelp("z", "give the pane the whole screen, or take it back", "zoom", rank=21),
     KeyHelp("p", "pause or resume the selected queue", changes=True, on="a queue"),
     KeyHelp(

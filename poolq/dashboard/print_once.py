@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from poolq.dashboard.drawing import ansi, backlog_panel, frame, header, table, throughput
+from poolq.common.escaping import clean
+from poolq.dashboard.drawing import ansi, frame, header, table, throughput
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import ScreenState
@@ -11,7 +12,7 @@ from poolq.monitor import amounts
 from poolq.monitor.alerts import alerts
 from poolq.monitor.backlog import backlog
 from poolq.monitor.snapshot import Snapshot
-from poolq.styling.cells import Line, clean
+from poolq.styling.cells import Line, to_ascii
 from poolq.styling.theme import Theme
 
 
@@ -24,10 +25,10 @@ def page(
     lines = header.draw(snapshot, theme, width, 2, server)
     lines += frame.draw_alerts(context, width, len(context.alerts))
     lines += throughput.draw(snapshot, theme, width)
-    lines.append(backlog_panel.line(backlog(snapshot), theme, width))
+    lines.append(throughput.backlog_line(backlog(snapshot), theme, width))
     for pane in PANES.values():
         lines += table.draw(pane, context, width, 1 + max(1, len(pane.rows(snapshot))))
-    return lines
+    return [to_ascii(line) if theme.ascii_only else line for line in lines]
 
 
 def to_text(lines: Sequence[Line], *, styled: bool) -> str:

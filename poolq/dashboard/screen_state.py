@@ -57,21 +57,22 @@ class LogRequest(NamedTuple):
     job: str = ""
 
 
-#: The `pane` of a detail that shows all alerts instead of a row.
-PROBLEMS = "problems"
+#: The `pane` of a detail that shows all alerts instead of a row, or the help.
+PROBLEMS, HELP = "problems", "keys"
 
 
 @dataclass(slots=True)
 class Detail:
-    """A row shown in full, or all alerts. `blocks` maps titles to fetched texts; if `waits`, more
-    will come. `job`: the job as the engine stores it, or stored it before it ended; `skew`: by
-    how many seconds the engine's clock is ahead; `progress`: what the job reports, on whatever
-    host; `due`: when to fetch again, in monotonic seconds. `follows`: whose lines of the log are
-    shown, as `log`. `at_end`: whether the end stays visible when lines are added. `sought` is the
-    text to find; drawing moves `match`, the line where it was found, by `jump` matches."""
+    """A row shown in full, all alerts, or the help. `blocks` maps titles to fetched texts; if
+    `waits`, more will come. `job`: the job as the engine stores it, or stored it before it ended;
+    `skew`: by how many seconds the engine's clock is ahead; `progress`: what the job reports, on
+    whatever host; `due`: when to fetch again, in monotonic seconds. `follows`: whose lines of the
+    log are shown, as `log`. `at_end`: whether the end stays visible when lines are added. `sought`
+    is the text to find; drawing moves `match`, the line where it was found, by `jump` matches.
+    `behind`: the detail to which one goes back."""
 
     pane: str
-    key: str
+    key: str = ""
     blocks: dict[str, str] = field(default_factory=dict)
     waits: bool = False
     scroll: int = 0
@@ -85,6 +86,7 @@ class Detail:
     sought: str = ""
     match: int = -1
     jump: int = 0
+    behind: "Detail | None" = None
 
     @property
     def shows_job(self) -> bool:
@@ -144,8 +146,6 @@ class ScreenState:
     failures: StoredFailures = field(default_factory=StoredFailures)
     fetching: Action | None = None
     outdated: Action | None = None
-    help: bool = False
-    scroll: int = 0  # of the help
     page: int = 10  # lines or rows by which a page key moves, set when they are drawn
     clicked: tuple[str, str] | None = None
     message: str = ""

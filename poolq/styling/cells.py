@@ -1,55 +1,46 @@
 """Text cut and padded to terminal columns, without control characters.
 
-A character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
+Whatever measures, cuts or wraps a text cleans it first, so that no text can control the terminal. A
+character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.common import escaping
+from poolq.common.escaping import clean
 
 #: A line of the screen.
 Line = list[Segment]
 
 
-def clean(text: str, *, ascii_only: bool = False) -> str:
-    """Return the text on one line, with control characters, surrogates and bidirectional controls
-    escaped. If `ascii_only`, ? replaces characters that are not ASCII."""
-    text = escaping.clean(text)
-    if ascii_only and not text.isascii():
-        text = text.replace("\N{MULTIPLICATION SIGN}", "x").encode("ascii", "replace").decode()
-    return text
-
-
+@lru_cache(maxsize=4096)  # most texts stay the same from frame to frame
 def width_of(text: str) -> int:
-    """Return the number of columns that a cleaned text takes."""
-    return len(text) if text.isascii() else cell_len(text)
+    """Return the number of columns that a text takes once it is cleaned."""
+    return len(text) if text.isascii() and text.isprintable() else cell_len(clean(text))
 
 
+@lru_cache(maxsize=4096)
 def fit(text: str, width: int, *, right: bool = False, cut: str = "…") -> str:
-    """Cut or pad a cleaned text to `width` columns; `cut` replaces the end of a longer text."""
-    found = width_of(text)
-    if found == width:
-        return text
-    if found < width:
-        return text.rjust(width - found + len(text)) if right else text + " " * (width - found)
-    if width <= len(cut):
-        return cut[:width]
-    if text.isascii():
-        return text[: width - len(cut)] + cut
-    return set_cell_size(text, width - len(cut)) + cut
+    """Cut or pad a text to `width` columns; `cut` replaces the end of a longer text."""
+    text = clean(text)
+    blanks = width - width_of(text)
+    if blanks < 0:
+        return set_cell_size(text, max(0, width - len(cut))) + cut[:width]
+    return " " * blanks + text if right else text + " " * blanks
 
 
 def tail(text: str, width: int, cut: str = "…") -> str:
     """Like `fit`, but cut the beginning."""
-    if width_of(text) <= width:
-        return fit(text, width)
-    while text and width_of(text) > width - len(cut):
-        text = text[1:]
-    return fit(cut + text, width)
+    text = clean(text)
+    if width_of(text) > width:
+        while text and width_of(text) > width - len(cut):
+            text = text[1:]
+        text = cut + text
+    return fit(text, width)
 
 
 def name(text: str, width: int, cut: str = "…") -> str:
@@ -70,6 +61,7 @@ def without_module(text: str, cut: str = "…") -> str:
 def phrase(text: str, width: int, cut: str = "…") -> str:
     """Like `fit`, but a word that contains a digit is left out rather than cut, since a part of a
     number would be mistaken for the number."""
+    text = clean(text)
     shown = fit(text, width, cut=cut)
     if width_of(text) <= width or not shown.endswith(cut):
         return shown
@@ -86,37 +78,30 @@ def line_width(line: Iterable[Segment]) -> int:
 
 def clip(line: Line, width: int) -> Line:
     """Cut a line to at most `width` columns."""
-    found: Line = []
-    for segment in line:
-        taken = width_of(segment.text)
-        if taken > width:
-            found.append(Segment(fit(segment.text, width, cut=""), segment.style))
-            return found
-        found.append(segment)
-        width -= taken
-    return found
+    if line_width(line) <= width:
+        return line
+    return Segment.adjust_line_length(line, width, pad=False)
+
+
+def to_ascii(line: Line) -> Line:
+    """Replace what is not ASCII by as many question marks as it takes columns."""
+    return [Segment("".join(map(_ascii, one.text)), one.style) for one in line]
+
+
+def _ascii(one: str) -> str:
+    if one.isascii():
+        return one
+    return "x" if one == "\N{MULTIPLICATION SIGN}" else "?" * cell_len(one)
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Split a cleaned text into pieces of at most `width` columns, or of one."""
-    width = max(1, width)
-    if width_of(text) <= width:
-        return [text]
-    if text.isascii():
-        return [text[at : at + width] for at in range(0, len(text), width)]
-    pieces, piece, taken = [], "", 0
-    for one in text:
-        size = width_of(one)
-        if taken + size > width:
-            pieces.append(piece)
-            piece, taken = "", 0
-        piece, taken = piece + one, taken + size
-    return [*pieces, piece]
+    """Split a text into pieces of at most `width` columns, or of one."""
+    return [piece for piece in chop_cells(clean(text), max(1, width)) if piece] or [""]
 
 
 def wrap_words(text: str, width: int) -> list[str]:
-    """Split a cleaned text at blanks into lines of at most `width` columns. A word that is longer
-    than a line is split."""
+    """Split a text at blanks into lines of at most `width` columns. A word that is longer than a
+    line is split."""
     width = max(1, width)
     lines = [""]
     for word in text.split():
@@ -125,17 +110,17 @@ def wrap_words(text: str, width: int) -> list[str]:
             lines[-1] = joined
         else:
             lines += wrap(word, width)
-    return lines if lines[0] else lines[1:] or [""]
+    return [clean(line) for line in lines[not lines[0] :]] or [""]
 
 
 def full_line(text: str, width: int, style: Style, cut: str = "") -> Line:
-    """Draw a cleaned text behind a blank, on a line of `width` columns."""
+    """Draw a text behind a blank, on a line of `width` columns."""
     return [Segment(fit(f" {text}", width, cut=cut), style)]
 
 
 def paragraph(text: str, width: int, style: Style) -> list[Line]:
-    """Draw a cleaned text behind a blank, on as many lines as needed."""
-    return [clip([Segment(f" {piece}", style)], width) for piece in wrap_words(text, width - 1)]
+    """Draw a text behind a blank, on as many lines as needed."""
+    return [[Segment(f" {piece}", style)] for piece in wrap_words(text, width - 1)]
 
 
 def side_by_side(left: Sequence[Line], right: Sequence[Line], start: int) -> list[Line]:

@@ -13,7 +13,7 @@ from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.screen_state import CommandLine, ScreenState
 from poolq.dashboard.selection import chosen, row_keys
 from poolq.monitor.snapshot import PoolView, Snapshot
-from poolq.styling.cells import Line, clean, fit, full_line, tail, width_of, wrap, wrap_words
+from poolq.styling.cells import Line, fit, full_line, tail, width_of, wrap, wrap_words
 from poolq.styling.theme import PLAIN, Theme
 
 _ROW_RANK = 4  # of the keys that act on the selected row
@@ -40,7 +40,6 @@ def draw(
 
 
 def _typed(text: str, theme: Theme, width: int) -> Line:
-    text = clean(text, ascii_only=theme.ascii_only)
     return [Segment(tail(text, width, theme.cut), theme.strong)]
 
 
@@ -48,19 +47,19 @@ def _command(line: CommandLine, theme: Theme, size: tuple[int, int]) -> list[Lin
     """Draw a command and, above it, its mistake, the completions, or what the command does. If
     there is one line only, a mistake takes it."""
     width, most = size
-    typed = _typed(f" :{line.text}_", theme, width)
-    if line.error:
-        above = _text(line.error, theme, theme.bad, (width, max(1, most - 1)))
-        return [*above, typed][:most]
     spec = COMMANDS.get(line.text.partition(" ")[0])
-    if line.offers:
+    if line.error:
+        hint = line.error
+    elif line.offers:
         hint = "  ".join(line.offers)
     elif spec:
         hint = f"{f'{spec.name} {spec.usage}'.rstrip()}: {spec.what}"
     else:
         hint = f"commands: {' '.join(name for name in COMMANDS if name.startswith(line.text))}"
-    above = _text(hint, theme, theme.dim, (width, max(1, most - 1)))
-    return [*above, typed][-most:]
+    style = theme.bad if line.error else theme.dim
+    above = _text(hint, theme, style, (width, max(1, most - 1)))
+    lines = [*above, _typed(f" :{line.text}_", theme, width)]
+    return lines[:most] if line.error else lines[-most:]
 
 
 def _text(
@@ -68,7 +67,7 @@ def _text(
 ) -> list[Line]:
     """Wrap a text to `size`; `end` is always shown in full."""
     width, most = size
-    text, room = clean(text, ascii_only=theme.ascii_only), max(1, width - 1)
+    room = max(1, width - 1)
     pieces = wrap_words(text, room)
     if width_of(pieces[-1]) + len(end) > room:
         pieces.append("")
@@ -85,34 +84,31 @@ def _interrupt_hint(head: PoolView) -> str:
     return f"ctrl-c {'again' if head.interrupts else 'twice'}: kill running jobs"
 
 
-def _hidden(state: ScreenState) -> set[str]:
-    """Return the keys that do nothing now, or the same as another one."""
-    hidden = {"q"} if state.own else set()  # q does what D does
+def _words(state: ScreenState) -> dict[str, str]:
+    """Return the other words of keys that now do something else than usual or, with "", nothing
+    but what another key does."""
+    words = {"q": ""} if state.own else {}
     if state.detail is not None:
-        return hidden | {"tab", "enter", "s"}
-    return hidden
+        return words | {"tab": "", "enter": "", "s": "", "z": "", "/": "find"}
+    return words | ({"tab": "state"} if state.jobs is not None else {})
 
 
 def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> Line:
-    text = clean(f"filter: {state.filter}", ascii_only=theme.ascii_only)
-    parts = [Part(text, theme.warn)] if state.filter and state.detail is None else []
-    head = snapshot.head
-    hidden = _hidden(state)
+    filtered = f"filter: {state.filter}" if state.filter and state.detail is None else ""
+    parts = [Part(filtered, theme.warn)]
+    words, may_change = _words(state), not state.read_only
     for key in KEY_HELP:
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
         if name == "/":
             parts += [
                 Part(f"{one.key} {one.word}", PLAIN, _ROW_RANK)
                 for one in row_keys(chosen(state, snapshot))
-                if not (one.changes and state.read_only)
+                if may_change or not one.changes
             ]
-        if not key.short or (key.changes and state.read_only) or name in hidden:
-            continue
-        word = "find" if name == "/" and state.detail is not None else key.short
-        word = "state" if name == "tab" and state.jobs is not None else word
-        part = Part(f"{name} {word}", theme.dim, key.rank)
-        if name == "D" and head.state == "draining":
-            part = Part(_interrupt_hint(head) * state.own, theme.warn, part.rank)
-        parts.append(part)
-    right = [Part("read-only", theme.dim, 30)] if state.read_only else ()
-    return lay_out(parts, width, right=right)
+        word = words.get(name, key.short)
+        if name == "D" and snapshot.head.state == "draining":
+            hint = _interrupt_hint(snapshot.head) * state.own
+            parts.append(Part(hint * may_change, theme.warn, key.rank))
+        elif word and (may_change or not key.changes):
+            parts.append(Part(f"{name} {word}", theme.dim, key.rank))
+    return lay_out(parts, width, None if may_change else Part("read-only", theme.dim, 30))

@@ -9,20 +9,10 @@ pane may have the whole screen below the header.
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing import (
-    backlog_panel,
-    detail,
-    footer,
-    header,
-    help_page,
-    layout,
-    open_list,
-    table,
-    throughput,
-)
-from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH, PaneArea
+from poolq.dashboard.drawing import detail, footer, header, layout, open_list, table, throughput
+from poolq.dashboard.drawing.layout import PaneArea
 from poolq.dashboard.drawing.table import DrawContext
-from poolq.dashboard.drawing.targets import mark_row
+from poolq.dashboard.drawing.targets import mark
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import PROBLEMS, ScreenState
 from poolq.monitor.alerts import alerts
@@ -30,12 +20,12 @@ from poolq.monitor.backlog import Backlog, backlog
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling.cells import (
     Line,
-    clean,
     clip,
     fit,
     full_line,
     phrase,
     side_by_side,
+    to_ascii,
     width_of,
     without_module,
 )
@@ -58,48 +48,43 @@ def draw(
     tall = height >= FULL_HEAD_HEIGHT
     lines = header.draw(snapshot, theme, width, 2 if tall else 1, state.failures.server)
     room = height - len(lines) - 1
-    alone = state.help or state.detail is not None or state.jobs is not None
-    if room > 2 and not (alone or state.zoomed):
-        summary = _summary(context, width, room)
-        reserved = summary.count([])
-        if reserved and layout.is_cut(_areas(context, width, room - len(summary)), _rows(context)):
-            summary = [line for line in summary if line]
-        lines += summary
-    room = height - len(lines) - 1
-    if state.help:
-        body = help_page.draw(state, theme, width, room)
-    elif state.detail is not None:
-        body = detail.draw(state.detail, context, width, room)
+    if state.detail is not None:
+        lines += detail.draw(state.detail, context, width, room)
     elif state.jobs is not None:
-        body = open_list.draw(state.jobs, context, width, room)
+        lines += open_list.draw(state.jobs, context, width, room)
     else:
-        body = _panes(context, width, room)
-    lines += body[: max(0, room)]
+        lines += _overview(context, width, room)
+    lines = lines[: height - 1]
     lines += [[] for _ in range(height - 1 - len(lines))]
     foot = footer.draw(state, theme, (width, max(1, height // 5)), now, snapshot)
-    return [*lines[: max(0, height - len(foot))], *foot][-height:]
+    lines = [*lines[: max(0, height - len(foot))], *foot][-height:]
+    return list(map(to_ascii, lines)) if theme.ascii_only else lines
+
+
+def _overview(context: DrawContext, width: int, room: int) -> list[Line]:
+    """Draw the summary and the panes."""
+    summary: list[Line] = []
+    if room > 2 and not context.state.zoomed:
+        summary = [clip(line, width) for line in _summary(context, width, room)]
+        if [] in summary:
+            areas = _areas(context, width, room - len(summary))
+            if layout.is_cut(areas, _rows(context)):
+                summary = [line for line in summary if line]
+    return summary + _panes(context, width, max(0, room - len(summary)))
 
 
 def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
     """Draw the alerts, the throughput and the backlog."""
     theme, snapshot = context.theme, context.snapshot
+    waiting = throughput.backlog_line(_backlog(context), theme, width)
     if room < FULL_HEAD_HEIGHT - 3:
         lines = draw_alerts(context, width, 1 if room < 8 else ALERTS)
-        if room >= BACKLOG_ROOM:
-            lines.append(backlog_panel.line(_backlog(context), theme, width))
-        return [*lines, *throughput.small(snapshot, theme, width)] if room >= 6 else lines
+        lines += [waiting] * (room >= BACKLOG_ROOM)
+        return [*lines, throughput.small(snapshot, theme, width)] if room >= 6 else lines
     most = TALL_ALERTS if room >= TALL_HEIGHT - 3 else ALERTS
     lines = draw_alerts(context, width, most)
     lines += [[] for _ in range(most - len(lines))]
-    if width >= TWO_COLUMNS_WIDTH:
-        left = (width - PANE_GAP) // 2
-        right = backlog_panel.panel(_backlog(context), theme, width - left - PANE_GAP)
-        return [
-            *lines,
-            *side_by_side(throughput.draw(snapshot, theme, left), right, left + PANE_GAP),
-        ]
-    table_of_rates = throughput.draw(snapshot, theme, width)
-    return [*lines, *table_of_rates, backlog_panel.line(_backlog(context), theme, width)]
+    return [*lines, *throughput.draw(snapshot, theme, width), waiting]
 
 
 def _backlog(context: DrawContext) -> Backlog:
@@ -117,17 +102,17 @@ def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
     lines = []
     for number, one in enumerate(context.alerts[:most], 1):
         also = f" +{more}{' more' * (not narrow)}" * (more > 0 and number == most)
-        start = clean(f"{theme.mark} {one.subject} {one.verdict}: ", ascii_only=theme.ascii_only)
-        text = clean(one.text, ascii_only=theme.ascii_only)
+        start, text = f"{theme.mark} {one.subject} {one.verdict}: ", one.text
         if narrow and width_of(start + text + also) > width:
             start, text = _without_modules(start, theme), _without_modules(text, theme)
         start = fit(start, min(width, width_of(start)), cut="")
         rest = max(0, width - width_of(start) - len(also))
-        line = [
-            Segment(start, mark_row(theme.level(one.level), PROBLEMS, "all", width)),
-            Segment(phrase(text, rest, cut=theme.cut) + also, PLAIN),
-        ]
-        lines.append(clip(line, width))
+        lines.append(
+            [
+                Segment(start, mark(theme.level(one.level), PROBLEMS, "all", width)),
+                Segment(phrase(text, rest, cut=theme.cut) + also, PLAIN),
+            ]
+        )
     return lines
 
 
@@ -160,8 +145,9 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
     lines: list[Line] = []
     columns: dict[int, list[Line]] = {}
     below: list[Line] = []
-    for area in _areas(context, width, max(0, room)):
-        drawn = table.draw(PANES[area.pane], context, area.width, area.height)
+    for area in _areas(context, width, room):
+        focused = area.pane == context.state.pane
+        drawn = table.draw(PANES[area.pane], context, area.width, area.height, focused=focused)
         if area.width < width:
             columns.setdefault(area.left, []).extend(drawn)
         else:

@@ -1,14 +1,12 @@
 """The first lines: the pool, its state, its broker, and the age of the data."""
 
-from rich.style import Style
-
 from poolq.dashboard.drawing.gauges import bar
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.engines.base import ServerInfo
 from poolq.monitor import amounts
 from poolq.monitor.alerts import stale
 from poolq.monitor.snapshot import PoolView, Snapshot
-from poolq.styling.cells import Line, clean, fit, tail, width_of
+from poolq.styling.cells import Line, fit, tail, width_of
 from poolq.styling.theme import Theme
 
 GAUGE_WIDTH = 10
@@ -20,49 +18,42 @@ def draw(
     snapshot: Snapshot, theme: Theme, width: int, height: int, server: ServerInfo | None = None
 ) -> list[Line]:
     """Draw one or two lines. `server`: what stores the jobs, if that is known."""
-    head = snapshot.head
-    ascii_only = theme.ascii_only
-    broker = Part(_broker(head), _broker_style(head, theme), 3)
-    state = Part(f"{theme.dot} {state_of(head)}", _style(head, theme))
-    if height == 1:
-        late = [Part(f"STALE {amounts.span(head.age)}", theme.bad)] if stale(head) else []
-        parts = [
-            Part(clean(head.pool, ascii_only=ascii_only), theme.strong), state, *late,
-            Part(_padded_busy(head, width), rank=1),
-            Part(f"up {amounts.span(head.uptime)}", rank=2),
-            Part(f"master {head.pid}", theme.dim, 4), broker,
-        ]  # fmt: skip
-        return [lay_out(parts, width)]
-    gauge = bar(head.busy, head.procs, GAUGE_WIDTH, theme)
-    busy = f"{gauge} {_padded_busy(head)}"
-    where = f"master {head.pid} on {clean(head.host, ascii_only=ascii_only)}"
-    first = [
-        Part(f"poolq {clean(head.pool, ascii_only=ascii_only)}", theme.strong), state,
-        Part(busy), Part(_memory(snapshot), rank=4),
-        Part(f"up {amounts.span(head.uptime)}", rank=2), Part(where, rank=3),
-    ]  # fmt: skip
+    head, late = snapshot.head, stale(snapshot.head)
     age = f"data {amounts.span(head.age):>4} old" if head.age is not None else "no data yet"
-    if stale(head):
-        age = f"STALE: {age}"
+    ping = f"ping {amounts.span(head.ping):<5}" if head.ping is not None else "ping -"
+    broker = Part(ping, theme.dim) if head.reachable else Part("broker GONE", theme.bad)
+    gauge = f"{bar(head.busy, head.procs, GAUGE_WIDTH, theme)} " * (height > 1)
+    first = [
+        Part("poolq " * (height > 1) + head.pool, theme.strong),
+        Part(
+            f"{theme.dot} {state_of(head)}", theme.good if head.state == "running" else theme.warn
+        ),
+        Part(f"STALE {amounts.span(head.age)}" * (late and height == 1), theme.bad),
+        Part(gauge + _padded_busy(head, width), rank=int(height == 1)),
+        Part(_memory(snapshot) * (height > 1), rank=4),
+        Part(f"up {amounts.span(head.uptime)}", rank=2),
+        Part(f"master {head.pid}" + f" on {head.host}" * (height > 1), theme.dim, 3),
+    ]
+    if height == 1:
+        return [lay_out([*first, broker._replace(rank=3)], width)]
     second = [
         Part(f"broker {_short_url(head.broker, theme)}", theme.dim, 1),
-        Part(_broker(head), _broker_style(head, theme)),
-        Part(_server(server, theme), theme.dim, 5),
-        Part(age, theme.bad if stale(head) else theme.dim),
+        broker,
+        Part(_server(server), theme.dim, 5),
+        Part("STALE: " * late + age, theme.bad if late else theme.dim),
         Part(f"namespace {head.namespace}", theme.dim, 4),
         Part(f"log {_end(head.log, theme)}" if head.log else "", theme.dim, 3),
     ]
-    clock = [Part(amounts.clock(snapshot.at), theme.dim, 5)]
-    return [lay_out(first, width, right=clock), lay_out(second, width)]
+    clock = Part(amounts.clock(snapshot.at), theme.dim, 5)
+    return [lay_out(first, width, clock), lay_out(second, width)]
 
 
-def _server(server: ServerInfo | None, theme: Theme) -> str:
+def _server(server: ServerInfo | None) -> str:
     """Return its name, and how many bytes it uses and may use."""
-    if server is None:
-        return ""
-    name = clean(server.name, ascii_only=theme.ascii_only)
+    if server is None or not server.used:
+        return server.name if server else ""
     most = f"/{amounts.size(server.most)}" if server.most else ""
-    return f"{name} {amounts.size(server.used)}{most}" if server.used else name
+    return f"{server.name} {amounts.size(server.used)}{most}"
 
 
 def _memory(snapshot: Snapshot) -> str:
@@ -72,16 +63,14 @@ def _memory(snapshot: Snapshot) -> str:
 
 def _end(place: str, theme: Theme, width: int = MAX_PATH_WIDTH) -> str:
     """Return the end of a long path, which says more than its beginning."""
-    text = clean(place, ascii_only=theme.ascii_only)
-    return text if width_of(text) <= width else tail(text, width, theme.cut)
+    return place if width_of(place) <= width else tail(place, width, theme.cut)
 
 
 def _short_url(url: str, theme: Theme) -> str:
     """Return the scheme and host of a long URL, or its scheme and the end of its path."""
-    text = clean(url, ascii_only=theme.ascii_only)
-    if width_of(text) <= MAX_PATH_WIDTH:
-        return text
-    scheme, _, rest = text.partition("://")
+    if width_of(url) <= MAX_PATH_WIDTH:
+        return url
+    scheme, _, rest = url.partition("://")
     place = rest.partition("?")[0]
     if place.startswith("/"):
         return f"{scheme}:{_end(place, theme, MAX_PATH_WIDTH - len(scheme) - 1)}"
@@ -101,23 +90,9 @@ def busy_of(head: PoolView, width: int = NARROW_WIDTH) -> str:
     """Return the numbers of busy workers, of all workers, and of jobs on workers that leave."""
     if width < NARROW_WIDTH:
         return f"{head.busy}/{head.procs}"
-    return f"{head.busy}/{head.procs} busy" + (f" +{head.leaving} leaving" * bool(head.leaving))
+    return f"{head.busy}/{head.procs} busy" + f" +{head.leaving} leaving" * bool(head.leaving)
 
 
-def _padded_busy(head: PoolView, width: int = NARROW_WIDTH) -> str:
+def _padded_busy(head: PoolView, width: int) -> str:
     """Pad the number of busy workers, so that what follows it keeps its place."""
     return " " * (len(str(head.procs)) - len(str(head.busy))) + busy_of(head, width)
-
-
-def _style(head: PoolView, theme: Theme) -> Style:
-    return theme.good if head.state == "running" else theme.warn
-
-
-def _broker(head: PoolView) -> str:
-    if not head.reachable:
-        return "broker GONE"
-    return f"ping {amounts.span(head.ping):<5}" if head.ping is not None else "ping -"
-
-
-def _broker_style(head: PoolView, theme: Theme) -> Style:
-    return theme.dim if head.reachable else theme.bad

@@ -1,5 +1,5 @@
-"""The help page: keys, the mouse, commands and the words that stand out. It
-scrolls, and has two columns on a wide screen."""
+"""The help page: keys, the mouse, commands and the words that stand out. It has two columns on a
+wide screen."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,7 @@ from rich.segment import Segment
 from poolq.dashboard.commands import COMMANDS, FILTERS_HELP
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.key_help import KEY_HELP, MOUSE_HELP
-from poolq.dashboard.screen_state import ScreenState
-from poolq.styling.cells import Line, clip, fit, full_line, paragraph, side_by_side, wrap_words
+from poolq.styling.cells import Line, fit, full_line, paragraph, side_by_side, wrap_words
 from poolq.styling.theme import PLAIN, Theme
 
 KEYS_WIDTH = 30
@@ -25,57 +24,42 @@ WORD_HELP = (
 )
 
 
-def draw(state: ScreenState, theme: Theme, width: int, height: int) -> list[Line]:
-    """Draw at most `height` lines, and keep `state.scroll` in bounds."""
-    if width >= TWO_COLUMNS_WIDTH:
-        half = (width - PANE_GAP) // 2
-        left, right = _keys(state, theme, half), _commands(state, theme, half)
-        lines = side_by_side(left, right, half + PANE_GAP)
-    else:
-        lines = [*_keys(state, theme, width), [], *_commands(state, theme, width)]
-    room = max(0, height - 1)
-    state.page = max(1, room - 1)
-    state.scroll = max(0, min(state.scroll, len(lines) - room))
-    below = len(lines) - room - state.scroll
-    more = f"  {theme.down} {below} more line{'s' * (below > 1)}" if below > 0 else ""
-    shown = lines[state.scroll : state.scroll + room]
-    title = full_line(f"KEYS: esc goes back{more}", width, theme.focused)
-    return [title, *shown][:height]
+def draw(theme: Theme, width: int, *, read_only: bool) -> list[Line]:
+    """Draw all lines."""
+    if width < TWO_COLUMNS_WIDTH:
+        return [*_keys(theme, width, read_only), [], *_commands(theme, width)]
+    half = (width - PANE_GAP) // 2
+    left, right = _keys(theme, half, read_only), _commands(theme, half)
+    return side_by_side(left, right, half + PANE_GAP)
 
 
-def _keys(state: ScreenState, theme: Theme, width: int) -> list[Line]:
+def _keys(theme: Theme, width: int, read_only: bool) -> list[Line]:
     lines: list[Line] = []
     for key in KEY_HELP:
-        lines += _entry(key.keys, key.what, theme, width, refused=key.changes and state.read_only)
+        lines += _entry(key.keys, key.what, theme, width, refused=key.changes and read_only)
     return [*lines, [], *_section("MOUSE", MOUSE_HELP, theme, width)]
 
 
-def _commands(state: ScreenState, theme: Theme, width: int) -> list[Line]:
+def _commands(theme: Theme, width: int) -> list[Line]:
     lines = _section("COMMANDS, AFTER ':'", (), theme, width)
     for spec in COMMANDS.values():
-        refused = spec.changes and state.read_only
-        lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width, refused=refused)
+        lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width)
     for sentence in FILTERS_HELP:
         lines += paragraph(sentence, width, PLAIN)
     return [*lines, [], *_section("WORDS", WORD_HELP, theme, width)]
 
 
-def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool) -> list[Line]:
+def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool = False) -> list[Line]:
     """Draw a name and what it does, side by side; a long name gets lines of its own."""
     size = min(KEYS_WIDTH, max(8, width // 3))
     style = theme.dim if refused else PLAIN
-    names = wrap_words(name, size)
-    if len(names) > 1 and width > 2 * size:
-        names = wrap_words(name, width - 2)
+    beside = len(name) <= size
+    lines = [] if beside else paragraph(name, width, theme.strong)
     texts = wrap_words(f"{what} {REFUSED}" if refused else what, width - size - 2)
-    beside = len(names) == 1 and len(names[0]) <= size
-    lines: list[Line] = []
-    if not beside:
-        lines += [[Segment(f" {piece}", theme.strong)] for piece in names]
     for number, text in enumerate(texts):
-        start = name if beside and number == 0 else ""
-        lines.append([Segment(f" {fit(start, size)} ", theme.strong), Segment(text, style)])
-    return [clip(line, width) for line in lines]
+        start = fit(name if beside and number == 0 else "", size)
+        lines.append([Segment(f" {start} ", theme.strong), Segment(text, style)])
+    return lines
 
 
 def _section(title: str, sentences: Sequence[str], theme: Theme, width: int) -> list[Line]:

@@ -1,7 +1,5 @@
 """Draws the open list of jobs: a title, the jobs, and why the selected job waits."""
 
-from dataclasses import replace
-
 from poolq.dashboard.drawing import table
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.job_list import JobList, counts
@@ -9,8 +7,7 @@ from poolq.dashboard.panes.jobs import JOBS_PANE, why
 from poolq.dashboard.panes.limits import next_slot
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule
-from poolq.monitor.snapshot import Snapshot
-from poolq.styling.cells import Line, clean, full_line, wrap_words
+from poolq.styling.cells import Line, full_line, wrap_words
 
 MAX_REASON_LINES = 3
 MIN_LINES_FOR_REASON = 5
@@ -18,18 +15,15 @@ MIN_LINES_FOR_REASON = 5
 
 def draw(jobs: JobList, context: DrawContext, width: int, height: int) -> list[Line]:
     """Draw at most `height` lines of at most `width` columns."""
-    theme = context.theme
-    title = clean(_title(jobs, context), ascii_only=theme.ascii_only)
-    lines = [full_line(title, width, theme.strong, theme.cut)]
-    unknown = jobs.found is None
+    theme, unknown = context.theme, jobs.found is None
+    title = full_line(_title(jobs, context), width, theme.strong, theme.cut)
     reason = _reason(jobs, context, width) if unknown or height >= MIN_LINES_FOR_REASON else []
-    focused = context._replace(state=replace(context.state, pane=JOBS_PANE.name))
     if unknown:
-        if not reason:
-            lines.append(full_line("fetching the jobs", width, theme.dim))
-        return [*lines, *reason][:height]
-    lines += table.draw(JOBS_PANE, focused, width, height - len(lines) - len(reason))
-    return [*lines, *reason][:height]
+        body = [] if reason else [full_line("fetching the jobs", width, theme.dim)]
+    else:
+        room = height - 1 - len(reason)
+        body = table.draw(JOBS_PANE, context, width, room, focused=True)
+    return [title, *body, *reason][:height]
 
 
 def _title(jobs: JobList, context: DrawContext) -> str:
@@ -38,32 +32,20 @@ def _title(jobs: JobList, context: DrawContext) -> str:
     parts = [f"LIMIT {jobs.limit}" if jobs.limit else f"QUEUE {jobs.queue}"]
     if any(one.paused and one.queue == jobs.queue for one in snapshot.queues):
         parts.append("PAUSED")
-    parts.append(_counts_text(jobs, snapshot))
-    if jobs.limit:
-        parts.append(_next_slot(jobs, context))
-    if jobs.text and jobs.found and not jobs.found.all:
-        parts.append(f"searched {amounts.count(jobs.found.scanned)}")
-    return "  ".join(filter(None, parts))
-
-
-def _counts_text(jobs: JobList, snapshot: Snapshot) -> str:
-    """Return the counts, with the only listed status in brackets."""
-    texts = {
-        status: f"{amounts.count(count)} {status}"
+    texts = [
+        f"[{amounts.count(count)} {status}]" if status == jobs.status
+        else f"{amounts.count(count)} {status}"
         for status, count in counts(jobs, snapshot).items()
         if count or status == jobs.status
-    }
-    if jobs.status:
-        texts[jobs.status] = f"[{texts[jobs.status]}]"
-    return ", ".join(texts.values()) or "no jobs"
-
-
-def _next_slot(jobs: JobList, context: DrawContext) -> str:
-    limits = [one for one in context.snapshot.limits if one.key == jobs.limit]
-    if not limits:
-        return ""
-    limit = max(limits, key=lambda one: one.next_slot)
-    return f"{rule(limit)}  next slot {next_slot(limit, context)[0]}"
+    ]  # fmt: skip
+    parts.append(", ".join(texts) or "no jobs")
+    limits = [one for one in snapshot.limits if jobs.limit and one.key == jobs.limit]
+    if limits:
+        limit = max(limits, key=lambda one: one.next_slot)
+        parts += [rule(limit), f"next slot {next_slot(limit, context)[0]}"]
+    if jobs.text and jobs.found and not jobs.found.all:
+        parts.append(f"searched {amounts.count(jobs.found.scanned)}")
+    return "  ".join(parts)
 
 
 def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
@@ -74,11 +56,10 @@ def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
     if not context.snapshot.head.reachable:
         text = f"{known}: the broker does not answer"
     elif not jobs.error:
-        rows = JOBS_PANE.shown(context.snapshot, state)
-        selected = rows[JOBS_PANE.position(rows, state)] if rows else None
-        found = why(selected, context) if selected else ""
+        rows = JOBS_PANE.listed(state)
+        found = why(rows[JOBS_PANE.position(rows, state)], context) if rows else ""
         text, style = f"why: {found}" * bool(found), theme.warn
     if not text:
         return []
-    pieces = wrap_words(clean(text, ascii_only=theme.ascii_only), width - 1)
+    pieces = wrap_words(text, width - 1)
     return [full_line(piece, width, style, theme.cut) for piece in pieces[:MAX_REASON_LINES]]

@@ -13,15 +13,17 @@ from typing import Any, NamedTuple
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.drawing.targets import mark_header, mark_row
+from poolq.dashboard.drawing.targets import mark
 from poolq.dashboard.screen_state import Order, ScreenState
 from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
-from poolq.styling.cells import Line, clean, clip, fit, name, width_of
+from poolq.styling.cells import Line, clip, fit, name, width_of
 from poolq.styling.theme import PLAIN, Theme
 
 #: A cell is its text, or its text and its style.
 Cell = str | tuple[str, Style]
+#: The names and the cells of a detail.
+Fields = list[tuple[str, Cell]]
 MARGIN = 2  # columns of a row's mark and of the blank behind it
 MIN_TEXT_WIDTH = 6  # columns that a shortened text keeps
 IMPORTANT_RANK = 2  # columns up to this rank take precedence over long texts
@@ -51,10 +53,10 @@ def rising(value: Callable[[Any], Any]) -> Sort:
 
 class PaneColumn(NamedTuple):
     """`width` is the minimum width, and `most` the maximum, if the width depends on the texts. A
-    column of rank 0 is never omitted; the highest rank is omitted first. In an `untrusted` column,
-    control characters are escaped. In a column of job names (`is_job_name`), a name that is too
-    long loses its module. `is_shown` returns False if no row has anything to show in the column.
-    `sort`: how the pane is sorted by this column, if it can be."""
+    column of rank 0 is never omitted; the highest rank is omitted first. In a column of job names
+    (`is_job_name`), a name that is too long loses its module. `is_shown` returns False if no row
+    has anything to show in the column. `sort`: how the pane is sorted by this column, if it can be.
+    """
 
     title: str
     width: int
@@ -62,7 +64,6 @@ class PaneColumn(NamedTuple):
     rank: int = 0
     most: int = 0
     right: bool = False
-    untrusted: bool = False
     is_job_name: bool = False
     is_shown: Callable[[Sequence[Any]], bool] | None = None
     sort: Sort | None = None
@@ -70,18 +71,20 @@ class PaneColumn(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """A list on the screen. For a row, `words` returns the text that a filter searches, `fields`
-    the fields of its detail, and `severity` "warn", "bad" or "". `empty` is shown without rows.
-    `left_out` returns how many more rows there are than are known. Unless the user sorts the pane
-    by a column, rows with problems come first, then it is sorted by `usual`."""
+    """A list on the screen, each row of which is `one`. For a row, `words` returns the text that a
+    filter searches, `more` the fields of its detail that are in no column, and `severity` "warn",
+    "bad" or "". `empty` is shown without rows. `left_out` returns how many more rows there are than
+    are known. Unless the user sorts the pane by a column, rows with problems come first, then it is
+    sorted by `usual`."""
 
     name: str
+    one: str
     columns: tuple[PaneColumn, ...]
     rows: Callable[[Snapshot], Sequence[Any]]
     key: Callable[[Any], str]
     words: Callable[[Any], str]
-    fields: Callable[[Any, DrawContext], list[tuple[str, Cell]]]
     empty: str
+    more: Callable[[Any, DrawContext], Fields] = lambda *_: []
     severity: Callable[[Any], str] = lambda _: ""
     left_out: Callable[[DrawContext], int] = lambda _: 0
     usual: Callable[[Any], Any] = lambda _: 0
@@ -90,6 +93,19 @@ class Pane:
     def sorts(self) -> dict[str, Sort]:
         """The columns by which the pane can be sorted, by their titles."""
         return {one.title: one.sort for one in self.columns if one.sort is not None}
+
+    def find(self, snapshot: Snapshot, key: str) -> Any:
+        """Return the row with that key, or None if the list no longer has it."""
+        return next((row for row in self.rows(snapshot) if self.key(row) == key), None)
+
+    def fields(self, row: Any, context: DrawContext) -> Fields:
+        """Return the fields of a row's detail: all columns that show something, and `more`."""
+        found: Fields = []
+        for column in self.columns:
+            if column.is_shown is None or column.is_shown([row]):
+                label = column.title.partition("  ")[0].lower() or self.one
+                found.append((label, column.cell(row, context)))
+        return found + self.more(row, context)
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
         """Return the rows that match the filter, in the order that the user has chosen, or else
@@ -102,7 +118,9 @@ class Pane:
             rows = sorted(rows, key=lambda row: (_ORDER[self.severity(row)], self.usual(row)))
         else:
             value = self.sorts[order.column].value
-            rows = in_order(rows, value, descending=order.descending)
+            known = [row for row in rows if value(row) is not None]
+            unknown = [row for row in rows if value(row) is None]
+            rows = [*sorted(known, key=value, reverse=order.descending), *unknown]
         if not text:
             return rows
         sought = text.casefold()
@@ -114,8 +132,7 @@ class Pane:
 
     def troubled(self, snapshot: Snapshot, state: ScreenState) -> int:
         """Return the number of rows with problems."""
-        rows = self.rows(snapshot)
-        return state.kept.result(f"trouble {self.name}", self._troubled, rows)
+        return state.kept.result(f"trouble {self.name}", self._troubled, self.rows(snapshot))
 
     def _troubled(self, rows: Sequence[Any]) -> int:
         return sum(bool(self.severity(row)) for row in rows)
@@ -125,38 +142,27 @@ class Pane:
         chosen = state.chosen.get(self.name)
         if chosen is None:
             return 0
-        return state.kept.result(f"position {self.name}", self._position, rows, chosen)
-
-    def _position(self, rows: Sequence[Any], chosen: str) -> int:
         return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
 
 
-def in_order(rows: Sequence[Any], value: Callable[[Any], Any], *, descending: bool) -> list[Any]:
-    """Sort rows by a value; those whose value is not known (None) come last."""
-    known = [row for row in rows if value(row) is not None]
-    unknown = [row for row in rows if value(row) is None]
-    return [*sorted(known, key=value, reverse=descending), *unknown]
-
-
-def draw(pane: Pane, context: DrawContext, width: int, height: int) -> list[Line]:
+def draw(
+    pane: Pane, context: DrawContext, width: int, height: int, *, focused: bool = False
+) -> list[Line]:
     """Draw exactly `height` lines of at most `width` columns."""
     if height < 1:
         return []
-    focused = context.state.pane == pane.name
     rows = pane.shown(context.snapshot, context.state)
-    room = height - 1
-    first = 0
-    at = pane.position(rows, context.state)
+    room, first, at = height - 1, 0, pane.position(rows, context.state)
     if focused:
         context.state.page = max(1, room - 1)
-    if focused and len(rows) > room:
         first = max(0, min(at - room // 2, len(rows) - room))
-    title = _title(pane, len(rows), context)
     visible = rows[first : first + room]
+    more = pane.left_out(context)
+    title = f"{pane.name.upper()} {len(rows)}" + f" of {len(rows) + more}" * (more > 0)
     wanted = _wanted(pane, title, visible, context)
     layout = _layout(pane, width, wanted, _unwanted(pane, rows, context.state))
-    part = (first, room, len(rows))
-    lines = [_header(pane, context, layout, width, part, title, focused=focused)]
+    header = _header(pane, context, layout, title, focused=focused)
+    lines = [_end(header, pane, context, width, (first, room, len(rows)), focused=focused)]
     if not rows and room:
         text = "nothing matches the filter" if context.state.filter else pane.empty
         lines.append([Segment(fit(f"  {text}", width, cut=context.theme.cut), context.theme.dim)])
@@ -188,28 +194,12 @@ def _wanted(pane: Pane, title: str, rows: Sequence[Any], context: DrawContext) -
         size = column.width if found else max(column.width, len(title))
         if column.most:
             name = (pane.name, column.title)
-            size = max(size, context.state.widths.get(name, 0))
-            texts = [_width(column, row, context) for row in rows]
+            cells = [column.cell(row, context) for row in rows]
+            texts = [width_of(cell if isinstance(cell, str) else cell[0]) for cell in cells]
             size = max(size, min(column.most, max(texts, default=0)))
-            context.state.widths[name] = size
+            size = context.state.widths[name] = max(size, context.state.widths.get(name, 0))
         found.append(size)
     return tuple(found)
-
-
-def _title(pane: Pane, count: int, context: DrawContext) -> str:
-    more = pane.left_out(context)
-    return f"{pane.name.upper()} {count}" + f" of {count + more}" * (more > 0)
-
-
-def _width(column: PaneColumn, row: Any, context: DrawContext) -> int:
-    cell = column.cell(row, context)
-    text = cell if isinstance(cell, str) else cell[0]
-    return _clean_width(text, context.theme.ascii_only) if column.untrusted else width_of(text)
-
-
-@lru_cache(maxsize=1024)  # the texts of most rows stay the same from frame to frame
-def _clean_width(text: str, ascii_only: bool) -> int:
-    return width_of(clean(text, ascii_only=ascii_only))
 
 
 @lru_cache(maxsize=256)
@@ -260,15 +250,14 @@ def _header(
     pane: Pane,
     context: DrawContext,
     layout: Sequence[tuple[PaneColumn, int]],
-    width: int,
-    part: tuple[int, int, int],
     pane_title: str,
     *,
     focused: bool,
-) -> Line:
-    first, room, count = part
+) -> list[tuple[str, str]]:
+    """Return the columns' titles, and what is drawn for each, with an arrow at that by which the
+    pane is sorted."""
     theme, order = context.theme, context.state.orders.get(pane.name)
-    text, spans = f"{theme.focus if focused else ' '} ", []
+    cells = [("", f"{theme.focus if focused else ' '} ")]
     for number, (column, size) in enumerate(layout):
         arrow = ""
         if order is not None and order.column == column.title:
@@ -278,15 +267,25 @@ def _header(
             cell = fit(title, size, right=True, cut="") + (arrow or " ")
         else:
             cell = fit(f"{title}{arrow}", size if number else max(size, len(title)), cut="") + " "
-        spans.append((column.title, len(text), len(text) + len(cell)))
-        text += cell
-    text = fit(text, width, cut="")
+        cells.append((column.title, cell))
+    return cells
+
+
+def _end(
+    cells: Sequence[tuple[str, str]], pane: Pane, context: DrawContext, width: int,
+    part: tuple[int, int, int], *, focused: bool,
+) -> Line:  # fmt: skip
+    """Draw the header of a pane that shows `part` of its rows: from which one on, for how many
+    there is room, and how many there are."""
+    theme, (first, room, count) = context.theme, part
+    text = fit("".join(cell for _, cell in cells), width, cut="")
     if count > room > 0:
         up, down = theme.up if first else " ", theme.down if first + room < count else " "
         more = f" {first + 1}-{first + room} {up}{down}" if focused else f" {down}"
         text = text[: max(0, width - len(more))] + more[-width:]
+    spans = tuple((title, len(cell)) for title, cell in cells)
     style = theme.focused if focused else theme.header
-    return [Segment(text, mark_header(style, pane.name, tuple(spans), width))]
+    return [Segment(text, mark(style, pane.name, "", width, spans))]
 
 
 def _row(
@@ -303,29 +302,21 @@ def _row(
     for column, size in layout:
         cell = column.cell(row, context)
         text, style = (cell, PLAIN) if isinstance(cell, str) else cell
-        how = (column.right, column.untrusted, column.is_job_name, theme.ascii_only)
-        segments.append(_segment(text, style, size, theme.cut, *how))
-    taken = MARGIN + sum(size + 1 for _, size in layout)
-    if taken < width:
-        segments.append(Segment(" " * (width - taken), PLAIN))
+        segments.append(_segment(text, style, size, theme.cut, column.right, column.is_job_name))
     style = theme.level(severity) + theme.chosen if chosen else theme.level(severity)
-    mark = Segment(
-        f"{theme.mark if severity else ' '} ", mark_row(style, pane.name, pane.key(row), width)
-    )
+    sign = f"{theme.mark if severity else ' '} "
     if chosen:
-        text = "".join(segment.text for segment in (mark, *segments))
-        segments, mark = [], Segment(text, mark.style)
-    line = [mark, *segments]
-    return clip(line, width) if width_of(line[-1].text) and taken > width else line
+        text = sign + "".join(segment.text for segment in segments)
+        sign, segments = fit(text, width, cut=""), []
+    line = [Segment(sign, mark(style, pane.name, pane.key(row), width)), *segments]
+    taken = MARGIN + sum(size + 1 for _, size in layout)
+    return line if taken <= width or chosen else clip(line, width)
 
 
 @lru_cache(maxsize=4096)  # most cells stay the same from frame to frame
 def _segment(
-    text: str, style: Style, size: int, cut: str,
-    right: bool, untrusted: bool, is_job_name: bool, ascii_only: bool,
-) -> Segment:  # fmt: skip
+    text: str, style: Style, size: int, cut: str, right: bool, is_job_name: bool
+) -> Segment:
     """Draw a cell, and the gap behind it."""
-    if untrusted:
-        text = clean(text, ascii_only=ascii_only)
     shown = name(text, size, cut) if is_job_name else fit(text, size, right=right, cut=cut)
     return Segment(shown + " ", style)

@@ -9,9 +9,6 @@ from rich.style import Style
 
 from poolq.styling.cells import Line, width_of
 
-#: The title of a header's column, and where the column begins and ends.
-Span = tuple[str, int, int]
-
 
 class Target(NamedTuple):
     """A row of a pane, or its header if `key` is empty. `column` is the title of the header's
@@ -23,23 +20,18 @@ class Target(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def mark_row(style: Style, pane: str, key: str, width: int) -> Style:
-    """Return the style with the mark of a row of `width` columns."""
-    return style + Style(meta={"pane": pane, "key": key, "width": width, "columns": ()})
-
-
-@lru_cache(maxsize=256)
-def mark_header(style: Style, pane: str, columns: tuple[Span, ...], width: int) -> Style:
-    """Return the style with the mark of a pane's header."""
-    return style + Style(meta={"pane": pane, "key": "", "width": width, "columns": columns})
+def mark(
+    style: Style, pane: str, key: str, width: int, titles: tuple[tuple[str, int], ...] = ()
+) -> Style:
+    """Return the style with the mark of a row of `width` columns or, with the titles of its columns
+    and their widths, of a pane's header."""
+    return style + Style(meta={"pane": pane, "key": key, "width": width, "titles": titles})
 
 
 def find(lines: Sequence[Line], x: int, y: int) -> Target | None:
     """Return what is drawn at column `x` of line `y`, counted from 0."""
-    if not 0 <= y < len(lines):
-        return None
     meta, start, at = {}, 0, 0
-    for segment in lines[y]:
+    for segment in lines[y] if 0 <= y < len(lines) else ():
         if at > x:
             break
         found = segment.style.meta if segment.style else {}
@@ -48,5 +40,8 @@ def find(lines: Sequence[Line], x: int, y: int) -> Target | None:
         at += width_of(segment.text)
     if not meta or x >= start + meta["width"]:
         return None
-    inside = (title for title, begin, end in meta["columns"] if begin <= x - start < end)
-    return Target(meta["pane"], meta["key"], next(inside, None))
+    for title, width in meta["titles"]:
+        start += width
+        if x < start:
+            return Target(meta["pane"], "", title)
+    return Target(meta["pane"], meta["key"])

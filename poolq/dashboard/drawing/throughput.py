@@ -1,4 +1,8 @@
-"""Draws jobs per second by outcome: now, over 1 and 5 minutes, in total, and as a sparkline."""
+"""Draws jobs per second by outcome: now, over 1 and 5 minutes, in total, and as a sparkline; and
+whether the queues' jobs are started as fast as they come.
+
+Numbers are padded, so that what follows them keeps its place from frame to frame.
+"""
 
 from rich.segment import Segment
 from rich.style import Style
@@ -7,14 +11,13 @@ from poolq.dashboard.drawing.gauges import (
     MIN_SPARK_WIDTH,
     VALUES_PER_MINUTE,
     labelled,
-    peak,
-    seconds_shown,
     spark,
 )
 from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.monitor import amounts
+from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog
 from poolq.monitor.snapshot import Rate, Snapshot
-from poolq.styling.cells import Line, clip, fit, full_line, width_of
+from poolq.styling.cells import Line, fit, full_line, width_of
 from poolq.styling.theme import PLAIN, Theme
 
 KINDS = ("done", "failed", "retried", "limited")
@@ -22,66 +25,79 @@ TITLES = {"limited": "held (times)"}  # a job counts each time that a limit hold
 WORDS = {"limited": "times held back"}
 NUMBERS_WIDTH = 48  # columns before the sparkline
 PEAK_WIDTH = 7  # columns of the sparkline's maximum
-SMALL_SPARK_ROOM = 31  # columns of the sparkline and its labels in `small`
-
-
-def small(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
-    """Draw one line with the rate of done jobs and the totals of other outcomes, and a second line
-    about rate limits if they have held jobs back."""
-    rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
-    limited = rates["limited"]
-    waiting = sum(limit.waiting for limit in snapshot.limits)
-    if not limited.total and not waiting:
-        return [_one(rates, theme, width)]
-    del rates["limited"]
-    style = _style("limited", limited, theme)
-    parts = [
-        Part(f"held back {amounts.rate(limited.now):>5}/s", style),
-        Part(f"{amounts.count(waiting)} wait", theme.warn if waiting else theme.dim),
-        Part(f"{amounts.count(limited.total)} times", style, 1),
-    ]
-    return [_one(rates, theme, width), _with_spark(parts, limited, style, theme, width)]
+MAX_SPARK_ROOM = 45  # columns of a sparkline and its labels in one line
+OUTLOOK_WIDTH = 16  # columns of the longest outlook
 
 
 def draw(snapshot: Snapshot, theme: Theme, width: int) -> list[Line]:
     """Draw the titles, and a line for each kind."""
-    rates = {kind: getattr(snapshot.throughput, kind) for kind in KINDS}
     room = min(VALUES_PER_MINUTE, width - NUMBERS_WIDTH - PEAK_WIDTH)
     title = f"{'PER SECOND':<12} {'NOW':>7} {'1 MIN':>7} {'5 MIN':>7} {'TOTAL':>7}"
     if room >= MIN_SPARK_WIDTH:
-        shown = fit(f"LAST {seconds_shown(room)} S", room, cut="")
-        title += f"  {shown}{'MAX':>{PEAK_WIDTH - 1}}"
+        title += f"  {fit('LAST 60 S', room, cut='')}{'MAX':>{PEAK_WIDTH - 1}}"
     lines = [full_line(title, width, theme.header)]
-    for kind, rate in rates.items():
+    for kind in KINDS:
+        rate = getattr(snapshot.throughput, kind)
         numbers = (amounts.rate(rate.now), amounts.rate(rate.minute), amounts.rate(rate.five))
         text = "".join(f"{number:>8}" for number in (*numbers, amounts.count(rate.total)))
-        line = [
-            Segment(f" {TITLES.get(kind, kind):<12}", _style(kind, rate, theme)),
-            Segment(f"{text}  ", PLAIN),
-        ]
+        style = _style(kind, rate, theme)
+        line = [Segment(f" {TITLES.get(kind, kind):<12}", style), Segment(f"{text}  ", PLAIN)]
         if room >= MIN_SPARK_WIDTH:
-            most = amounts.rate(peak(rate.spark, room))
-            line.append(Segment(spark(rate.spark, room, theme), _style(kind, rate, theme)))
+            most = amounts.rate(max(rate.spark, default=0.0))
+            line.append(Segment(spark(rate.spark, room, theme), style))
             line.append(Segment(f"{most:>{PEAK_WIDTH - 1}}", PLAIN))
-        lines.append(clip(line, width))
+        lines.append(line)
     return lines
 
 
-def _one(rates: dict[str, Rate], theme: Theme, width: int) -> Line:
+def small(snapshot: Snapshot, theme: Theme, width: int) -> Line:
+    """Draw one line with the rate of done jobs and the totals of other outcomes."""
     parts = []
-    for number, (kind, rate) in enumerate(rates.items()):
-        text = f"{TITLES.get(kind, kind)} {amounts.count(rate.total)}"
-        if number == 0:
-            text = f"{kind} {amounts.rate(rate.now):>5}/s"
-        parts.append(Part(text, _style(kind, rate, theme), number))
-    return _with_spark(parts, rates["done"], _style("done", rates["done"], theme), theme, width)
+    for rank, kind in enumerate(KINDS):
+        rate = getattr(snapshot.throughput, kind)
+        if kind == "limited" and not rate.total:
+            continue  # many applications have no limits
+        number = f"{amounts.rate(rate.now):>5}/s" if kind == "done" else amounts.count(rate.total)
+        parts.append(Part(f"{TITLES.get(kind, kind)} {number}", _style(kind, rate, theme), rank))
+    done = snapshot.throughput.done
+    return _with_spark(parts, 1, done.spark, theme.good, theme, width, VALUES_PER_MINUTE)
 
 
-def _with_spark(parts: list[Part], rate: Rate, style: Style, theme: Theme, width: int) -> Line:
-    """Draw the parts, and a sparkline if there is room for it after the first one."""
-    taken = sum(width_of(part.text) + 2 for part in parts)
-    sparks = labelled(rate.spark, min(SMALL_SPARK_ROOM, width - taken - 2), theme)
-    return lay_out([parts[0], Part(sparks, style, 9), *parts[1:]], width)
+def backlog_line(found: Backlog, theme: Theme, width: int) -> Line:
+    """Draw the backlog, the rates in and out, the outlook, and what else there is room for."""
+    word, style = _outlook(found, theme)
+    others = (("delayed", found.delayed), ("parked", found.parked), ("failed", found.failed))
+    parts = [
+        Part(f"ready {amounts.count(found.ready):>5}", style if found.state != KEEPS_UP else PLAIN),
+        Part(f"in {amounts.rate(found.incoming):>5}/s", rank=1),
+        Part(f"out {amounts.rate(found.outgoing):>5}/s", rank=1),
+        Part(f"{word:<{OUTLOOK_WIDTH}}", style),
+        Part(f"oldest {amounts.span(found.oldest):>6}", rank=2),
+        Part(f"in {found.queue}" * bool(found.queue), rank=5),
+        Part(", ".join(f"{amounts.count(count)} {name}" for name, count in others), rank=4),
+    ]
+    many = VALUES_PER_MINUTE // 2
+    return _with_spark(parts, 6, found.spark, theme.accent, theme, width, many)
+
+
+def _with_spark(
+    parts: list[Part], at: int, values: tuple[float, ...], style: Style, theme: Theme,
+    width: int, many: int,
+) -> Line:  # fmt: skip
+    """Draw the parts and, if there is room for it behind the first `at`, a sparkline."""
+    taken = sum(width_of(part.text) + 2 for part in parts if part.rank < 4)
+    sparks = labelled(values, min(MAX_SPARK_ROOM, width - taken - 2), theme, many)
+    return lay_out([*parts[:at], Part(sparks, style, 3), *parts[at:]], width)
+
+
+def _outlook(found: Backlog, theme: Theme) -> tuple[str, Style]:
+    """Return in words how the backlog develops."""
+    return {
+        SHRINKS: (f"empty in {amounts.span(found.empty_in)}", theme.warn),
+        GROWS: (f"grows by {amounts.rate(found.growth)}/s", theme.bad),
+        STEADY: ("no clear trend", theme.warn),
+        KEEPS_UP: (KEEPS_UP, theme.good),
+    }.get(found.state, ("measuring", theme.dim))
 
 
 def _style(kind: str, rate: Rate, theme: Theme) -> Style:

@@ -1,9 +1,7 @@
 """The panes of the screen, in the order of the tab key."""
 
 from poolq.dashboard.drawing.table import Pane
-from poolq.dashboard.panes.events import EVENTS_PANE
-from poolq.dashboard.panes.failures import FAILURES_PANE
-from poolq.dashboard.panes.kinds import KINDS_PANE
+from poolq.dashboard.panes.history import EVENTS_PANE, FAILURES_PANE, KINDS_PANE
 from poolq.dashboard.panes.limits import LIMITS_PANE
 from poolq.dashboard.panes.nodes import NODES_PANE
 from poolq.dashboard.panes.queues import QUEUES_PANE

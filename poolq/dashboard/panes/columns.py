@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, peak, spark
+from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, spark
 from poolq.dashboard.drawing.table import Cell, DrawContext, PaneColumn, Sort, rising
 from poolq.monitor import amounts
 from poolq.styling.theme import PLAIN
@@ -27,7 +27,7 @@ def text(
 
     by = rising(lambda row: value(row) or None) if sorts else None
     is_job = name in ("job", "key", "name")
-    return PaneColumn(title, width, cell, rank, most, untrusted=True, is_job_name=is_job, sort=by)
+    return PaneColumn(title, width, cell, rank, most, is_job_name=is_job, sort=by)
 
 
 def has(name: str) -> Callable[[Sequence[Any]], bool]:
@@ -72,7 +72,7 @@ def sparkline(
     """Show how `row.spark` has developed in the last minute, and its maximum."""
 
     def cell(row: Any, context: DrawContext) -> Cell:
-        most = amounts.count(peak(row.spark, SPARK_WIDTH, values))
+        most = amounts.count(max(row.spark[-values:], default=0.0))
         line = spark(row.spark, SPARK_WIDTH, context.theme, values)
         return f"{line} {most:>5}", getattr(context.theme, style)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
+from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.job_list import ENDED, JobView, counts
 from poolq.dashboard.panes.columns import text
 from poolq.dashboard.panes.workers import progress as progress_gauge
@@ -33,6 +33,9 @@ class JobsPane(Pane):
         text = "" if state.jobs.text == state.filter else state.filter  # the engine searched it
         order = state.orders.get(self.name)
         return state.kept.result(self.name, self._shown, state.jobs.jobs, order, text)
+
+    def fields(self, row: JobView, context: DrawContext) -> Fields:
+        return _fields(row, context)
 
 
 def _not_fetched(context: DrawContext) -> int:
@@ -106,15 +109,15 @@ def why(job: JobView, context: DrawContext) -> str:
     return wait_reasons.reason(job.stored, job.job, facts, _now(context))
 
 
-def fields(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
+def _fields(job: JobView, context: DrawContext) -> Fields:
     """Return the fields of a job's detail: first its error, if any, then why it waits."""
     detail, stored, theme = context.state.detail, job.stored, context.theme
     raised_at = detail.blocks.get("raised at", "") if detail else ""
     label = "error" if stored.status == "failed" else "last error"
-    error: list[tuple[str, Cell]] = [(label, (job.error, theme.bad))] if job.error else []
+    error: Fields = [(label, (job.error, theme.bad))] if job.error else []
     error += [("raised at", raised_at)] if raised_at else []
     reason = why(job, context)
-    waits: list[tuple[str, Cell]] = [("why", (reason, theme.warn))] if reason else []
+    waits: Fields = [("why", (reason, theme.warn))] if reason else []
     title, attempts = job_history.attempts(stored, job.attempts)
     crashes, still = stored.state.crashes, stored.status != ENDED
     progress = _progress(job, context)
@@ -146,7 +149,7 @@ def _status_text(job: JobView, context: DrawContext) -> str:
     return f"{start} {amounts.moment(stored.at / 1e6, _now(context))} ({_due(job, context)})"
 
 
-def _expires(job: JobView, context: DrawContext) -> list[tuple[str, Cell]]:
+def _expires(job: JobView, context: DrawContext) -> Fields:
     at, now = job.stored.expires_at / 1e6, _now(context)
     if not at or job.stored.status == ENDED:
         return []
@@ -188,6 +191,7 @@ def _due_at(job: JobView) -> int | None:
 
 JOBS_PANE = JobsPane(
     "jobs",
+    "state",
     (
         text("", 8, "stored.status", style=_style),
         text("JOB", 8, "job", most=24),
@@ -203,7 +207,6 @@ JOBS_PANE = JobsPane(
     rows=lambda _: (),
     key=lambda one: one.id,
     words=lambda one: f"{one.id} {one.stored.status} {one.job} {one.payload} {one.error}",
-    fields=fields,
     empty="no job is here",
     left_out=_not_fetched,
 )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.gauges import DETAIL_ROOM, VALUES_PER_MINUTE, bar, labelled
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
+from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, bar
+from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.panes.columns import number, sparkline, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
@@ -72,75 +72,39 @@ def _any_set(limits: Sequence[LimitStatus]) -> bool:
     return any(limit.declared is not None for limit in limits)
 
 
-def _window_words(limit: LimitStatus) -> str:
-    return "any interval of this length" if limit.sliding else "a window"
-
-
 def _any_held(limits: Sequence[LimitStatus]) -> bool:
     return any(any(limit.spark) for limit in limits)
-
-
-def _allows(limit: LimitStatus) -> str:
-    words = "" if limit.is_gate else f": {limit.limit} starts in {_window_words(limit)}"
-    return rule(limit) + words
-
-
-def _rates(limit: LimitStatus) -> str:
-    if limit.is_gate:
-        return f"{amounts.rate(limit.starts)}/s"
-    return start_rates(limit.starts, limit.allowed)
-
-
-def _resets(limit: LimitStatus) -> str:
-    if limit.is_gate:
-        return amounts.DASH
-    if limit.resets_in is None:
-        return "no window is open"
-    return f"in {amounts.span(limit.resets_in)}"
 
 
 def _per(limit: LimitStatus, _: DrawContext) -> Cell:
     return amounts.DASH if limit.is_gate or limit.is_hold else amounts.whole(limit.window)
 
 
-def _fields_of_hold(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
-    return [
-        ("key", limit.key),
-        ("state", _state(limit, context)),
-        ("held", f"for {amounts.span(limit.hold)}: no job starts under a limit with this key"),
-        ("waiting", f"{limit.waiting} jobs that have held the key"),
-        ("next slot", next_slot(limit, context)),
-        ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
-    ]
-
-
-def _fields(limit: LimitStatus, context: DrawContext) -> list[tuple[str, Cell]]:
+def _more(limit: LimitStatus, context: DrawContext) -> Fields:
+    warn, fields = context.theme.warn, Fields()
+    if limit.hold:
+        text = f"for {amounts.span(limit.hold)}: no job starts under a limit with this key"
+        fields.append(("held", (text, warn)))
     if limit.is_hold:
-        return _fields_of_hold(limit, context)
-    theme = context.theme
-    fields: list[tuple[str, Cell]] = [
-        ("limit", limit.key),
-        ("allows", _allows(limit)),
-        ("state", _state(limit, context)),
-        ("starts", _rates(limit)),
-        ("used", _used(limit, context)),
-        ("window ends" if not limit.sliding else "next leaves", _resets(limit)),
-        ("waiting", f"{limit.waiting} jobs: {limit.parked} parked, {limit.released} released"),
-        ("next slot", next_slot(limit, context)),
-        *([("held", f"for {amounts.span(limit.hold)}")] if limit.hold else []),
-        ("empty after", _empty(limit, context)),
-        ("held back", f"{amounts.rate(limit.held)} a minute by this pool"),
-        ("", (labelled(limit.spark, DETAIL_ROOM, theme, SPARK_VALUES), theme.warn)),
-    ]
+        return fields
+    fields.append(("allows", rule(limit)))
+    if not limit.is_gate:
+        fields.append(("rate", start_rates(limit.starts, limit.allowed)))
+        ends = "no window is open"
+        if limit.resets_in is not None:
+            ends = f"in {amounts.span(limit.resets_in)}"
+        fields.append(("next leaves" if limit.sliding else "window ends", ends))
+    fields.append(("waiting", f"{limit.parked} parked, {limit.released} released"))
     if limit.declared is not None:
         code = f"instead of {limit.declared}, the" if limit.declared else "instead of the"
         text = f"by a person, {code} limit in the code; 'poolq limit reset' undoes this"
-        fields.insert(2, ("set", (text, theme.warn)))
+        fields.append(("set", (text, warn)))
     return fields
 
 
 LIMITS_PANE = Pane(
     "limits",
+    "limit",
     (
         text("", 12, "key", most=30),
         PaneColumn("STATE", 10, _state, rank=2, sort=rising(lambda one: one.state)),
@@ -157,7 +121,7 @@ LIMITS_PANE = Pane(
     rows=lambda snapshot: snapshot.limits,
     key=lambda one: f"{one.key} {one.window}",
     words=lambda one: f"{one.key} {one.state}",
-    fields=_fields,
     empty="no rate limit was used within a minute",
+    more=_more,
     severity=lambda one: "warn" if one.holds_back or one.hold else "",
 )

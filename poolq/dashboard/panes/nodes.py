@@ -2,7 +2,7 @@
 
 from rich.style import Style
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane
+from poolq.dashboard.drawing.table import DrawContext, Fields, Pane
 from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import NodeView
@@ -27,20 +27,13 @@ def _silent(node: NodeView) -> bool:
     return node.beat is not None and node.beat > SILENT_SECONDS
 
 
-def _fields(node: NodeView, _: DrawContext) -> list[tuple[str, Cell]]:
-    return [
-        ("pool", f"{node.pool}{', this pool' * node.here}"),
-        ("host", node.host),
-        ("node", node.node),
-        ("workers", f"{node.workers}, {_busy(node.busy)} busy"),
-        ("queues", "all" if node.queues is None else ", ".join(node.queues)),
-        ("heard", f"{amounts.span(node.beat)} ago"),
-        ("versions", f"poolq {node.poolq or '-'}, Python {node.python or '-'}"),
-    ]
+def _queues(node: NodeView, _: DrawContext) -> Fields:
+    return [("queues", "all" if node.queues is None else ", ".join(node.queues))]
 
 
 NODES_PANE = Pane(
     "nodes",
+    "pool",
     (
         text("", 12, lambda one: f"{one.pool}@{one.host}", most=40, style=_name_style),
         number("WORKERS", 7, "workers", str),
@@ -53,7 +46,7 @@ NODES_PANE = Pane(
     rows=lambda snapshot: snapshot.nodes,
     key=lambda one: one.node,
     words=lambda one: f"{one.pool} {one.host} {one.node}",
-    fields=_fields,
     empty="no node is known yet",
+    more=_queues,
     severity=lambda one: "warn" if _silent(one) else "",
 )

@@ -1,8 +1,7 @@
 """All queues of the namespace."""
 
-from poolq.dashboard.drawing.gauges import DETAIL_ROOM, labelled
 from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
-from poolq.dashboard.panes.columns import SPARK_VALUES, number, sparkline, text
+from poolq.dashboard.panes.columns import number, sparkline, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import waiting
 from poolq.monitor.snapshot import QueueView
@@ -22,26 +21,9 @@ def _severity(queue: QueueView) -> str:
     return "bad" if _unserved(queue) else "warn" if queue.parked or queue.paused else ""
 
 
-def _fields(queue: QueueView, context: DrawContext) -> list[tuple[str, Cell]]:
-    counts = (
-        f"{queue.ready} ready, {queue.delayed} delayed, {queue.parked} parked, "
-        f"{queue.running} running, {queue.failed} failed"
-    )
-    theme = context.theme
-    pace = f"{amounts.rate(queue.incoming)} in, {amounts.rate(queue.outgoing)} out a second"
-    return [
-        ("queue", queue.queue),
-        ("state", _state(queue, context)),
-        ("jobs", counts),
-        ("oldest", f"ready for {amounts.span(queue.oldest)}"),
-        ("pace", pace),
-        ("empty in", amounts.span(queue.empty_in)),
-        ("ready", (labelled(queue.spark, DETAIL_ROOM, theme, SPARK_VALUES), theme.accent)),
-    ]
-
-
 QUEUES_PANE = Pane(
     "queues",
+    "queue",
     (
         text("", 10, "queue", most=24),
         PaneColumn("STATE", 8, _state, rank=1),
@@ -59,7 +41,6 @@ QUEUES_PANE = Pane(
     rows=lambda snapshot: snapshot.queues,
     key=lambda one: one.queue,
     words=lambda one: f"{one.queue} {'paused' * one.paused} {'unserved' * _unserved(one)}",
-    fields=_fields,
     empty="no queue is known yet",
     severity=_severity,
     usual=lambda one: (-one.ready - one.delayed - one.parked - one.running, one.queue),

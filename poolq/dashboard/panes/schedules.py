@@ -1,6 +1,6 @@
 """Schedules of periodic jobs: when they run next, and when they ran last."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, Sort, rising
+from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.schedule_status import PROBLEMS, ScheduleStatus
@@ -33,34 +33,30 @@ def _when(one: ScheduleStatus, _: DrawContext) -> Cell:
     return f"{one.when} {one.tz}".rstrip()
 
 
-def _fields(one: ScheduleStatus, context: DrawContext) -> list[tuple[str, Cell]]:
+def _more(one: ScheduleStatus, _: DrawContext) -> Fields:
     return [
-        ("schedule", one.name),
-        ("when", _when(one, context)),
         ("job", f"{one.job} in queue {one.queue}"),
+        ("skipped", f"{one.skipped} ticks"),
         ("from", "code" if one.declared else "poolq schedule add"),
-        ("state", _state(one, context)),
-        ("next run", _next(one, context)),
-        ("last run", _last(one, context)),
-        ("jobs", f"{one.ticks} stored, {one.skipped} ticks skipped"),
         ("", "'poolq schedule' pauses, resumes and runs schedules"),
     ]
 
 
 SCHEDULES_PANE = Pane(
     "schedules",
+    "schedule",
     (
         text("", 12, "name", most=30),
         PaneColumn("NEXT RUN", 18, _next, most=23, sort=rising(lambda one: one.next or None)),
         PaneColumn("STATE", 10, _state, rank=1, sort=rising(lambda one: one.state)),
-        PaneColumn("WHEN", 11, _when, rank=2, most=32, untrusted=True),
+        PaneColumn("WHEN", 11, _when, rank=2, most=32),
         PaneColumn("LAST RUN", 12, _last, rank=3, sort=Sort(lambda one: one.last)),
         number("JOBS", 5, "ticks", rank=4),
     ),
     rows=lambda snapshot: snapshot.schedules,
     key=lambda one: one.name,
     words=lambda one: f"{one.name} {one.job} {one.state}",
-    fields=_fields,
     empty="no job is periodic",
+    more=_more,
     severity=lambda one: PROBLEMS.get(one.state, ""),
 )

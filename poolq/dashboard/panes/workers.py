@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import bar
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn, rising
+from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, rising
 from poolq.dashboard.panes.columns import has, number, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
@@ -81,45 +81,24 @@ def _severity(worker: WorkerView) -> str:
     return "bad" if stuck(worker) else "warn" if leaks(worker) else ""
 
 
-def _fields(worker: WorkerView, context: DrawContext) -> list[tuple[str, Cell]]:
-    job: list[tuple[str, Cell]] = []
-    if worker.job:
-        usual = f", usually {amounts.span(worker.usual)}" if worker.usual is not None else ""
-        job = [
-            ("job", worker.job),
-            ("id", worker.id),
-            ("queue", worker.queue),
-            ("running", (f"{amounts.span(worker.running)}{usual}", _stuck(worker, context))),
-        ]
-        if worker.deadline is not None:
-            job.append(("killed in", amounts.span(worker.deadline)))
-        if worker.progress is not None:
-            text = f"{progress(worker.progress, context)} {worker.progress.note}".rstrip()
-            job.append(("progress", text))
-    jobs = (
-        f"{worker.done} done, {worker.failed} failed, {worker.retried} retried, "
-        f"held back {worker.limited + worker.parked} times"
-    )
-    rare = {"discarded": worker.discarded, "snoozed": worker.snoozed, "expired": worker.expired}
-    jobs += "".join(f", {count} {name}" for name, count in rare.items() if count)
-    memory = f"{amounts.size(worker.rss)}, grown {amounts.size(worker.grown)} since its start,"
+def _more(worker: WorkerView, context: DrawContext) -> Fields:
+    rare = {
+        "retried": worker.retried, "discarded": worker.discarded, "snoozed": worker.snoozed,
+        "expired": worker.expired,
+    }  # fmt: skip
+    held = worker.limited + worker.parked
+    others = [f"{count} {name}" for name, count in rare.items() if count]
+    others += [f"held back {held} times"] * bool(held)
     return [
-        ("worker", f"{worker.slot}, pid {worker.pid}, generation {worker.generation}"),
-        ("state", _state(worker, context)),
-        *job,
-        (
-            "memory",
-            (f"{memory} {amounts.growth(worker.growth)} a minute", _leaking(worker, context)),
-        ),
-        ("cpu", amounts.share(worker.cpu)),
-        ("jobs", jobs),
-        ("age", f"{amounts.span(worker.age)}, recycled in {amounts.span(worker.recycle)}"),
-        ("restarts", f"{worker.restarts} of its slot"),
+        *([("others", ", ".join(others))] * bool(others)),
+        ("grown", (f"{amounts.size(worker.grown)} since its start", _leaking(worker, context))),
+        ("age", amounts.span(worker.age)),
     ]
 
 
 WORKERS_PANE = Pane(
     "workers",
+    "worker",
     (
         PaneColumn("", 10, _slot, sort=rising(lambda one: one.slot)),
         number("PID", 7, "pid", lambda pid: str(pid or "-"), rank=7, sorts=False),
@@ -137,13 +116,7 @@ WORKERS_PANE = Pane(
         number("RECYCLE", 7, "recycle", amounts.span, rank=9, sorts=False),
         number("RESTARTS", 8, "restarts", str, rank=10, style=_restless),
         number(
-            "KILL IN",
-            7,
-            "deadline",
-            amounts.span,
-            rank=3,
-            style=_ends,
-            sorts=False,
+            "KILL IN", 7, "deadline", amounts.span, rank=3, style=_ends, sorts=False,
             is_shown=has("deadline"),
         ),
         PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=has("progress")),
@@ -152,7 +125,7 @@ WORKERS_PANE = Pane(
     rows=lambda snapshot: snapshot.workers,
     key=lambda one: str(one.pid or f"slot {one.slot}"),
     words=_words,
-    fields=_fields,
     empty="no worker is running",
+    more=_more,
     severity=_severity,
-)
+)  # fmt: skip

@@ -11,7 +11,7 @@ from poolq.dashboard.command_line import offers
 from poolq.dashboard.commands import COMMANDS, MAX_QUEUES, Mistake, run
 from poolq.dashboard.job_list import FoundJobs, JobView
 from poolq.dashboard.key_bindings import press
-from poolq.dashboard.screen_state import Action, Bulk, Order, Question, ScreenState
+from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
 from poolq.engines.base import StoredJob
 from poolq.engines.search import JobFilter
 from poolq.jobs.message import State
@@ -168,7 +168,6 @@ WAITING = "FILTERS: --queue --job --error --since --older-than --all --limit-key
         ('retry --error "no', "a quotation mark is not closed"),
         ("kill 4", "worker 4 runs no job; busy: 1, 2, 3"),
         ("kill 0192f3", f"0192f3 is ambiguous; it may be {RUNNING}"),
-        ("sort raedy", "pane queues cannot be sorted by 'raedy'; did you mean ready?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_in_one_line_and_the_text_stays(text: str, mistake: str) -> None:
@@ -200,29 +199,6 @@ def test_a_queue_may_be_unknown_if_there_are_many() -> None:
         run("purge mails", ScreenState(), new)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_screen_that_only_looks_refuses_what_changes_something(name: str) -> None:
-    state = ScreenState(read_only=True, pane="queues")
-    words = [{"id": "0192f3", "column": "ready"}.get(one, "3") for one in COMMANDS[name].words]
-    action = typed(state, " ".join([name, *words]), "enter")
-    assert (action, state.question) == (None, None)
-    error = state.command.error if state.command else ""
-    assert ("is refused: this screen is read-only" in error) == COMMANDS[name].changes
-
-
-def test_commands_for_the_screen_itself() -> None:
-    state = ScreenState(pane="queues")
-    typed(state, "sort ready", "enter")
-    assert state.orders == {"queues": Order("READY", descending=True)}
-    assert state.message == "queues: sorted by READY, descending"
-    typed(state, "sort", "enter")
-    assert state.orders == {}
-    typed(state, "filter bill", "enter")
-    assert state.filter == "bill"
-    typed(state, "help", "enter")
-    assert state.help
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -242,7 +218,6 @@ def test_commands_for_the_screen_itself() -> None:
         ("retry --error ", ["PaymentError"]),
         ("retry 0192", [one.id for one in POOL.failures]),
         ("nonsense ", []),
-        ("sort r", ["ready", "running"]),
     ],
 )  # fmt: skip
 def test_tab_offers_what_may_follow(text: str, words: list[str]) -> None:

@@ -249,7 +249,7 @@ def test_no_acting_key_acts_where_one_only_looks() -> None:
 def test_what_is_pasted_is_only_text() -> None:
     state = ScreenState(pane="queues")
     assert keys(state, "paste begins", *"p+RDy", "enter", "ctrl-z", "paste ends") == [None] * 9
-    assert (state.question, state.detail, state.help) == (None, None, False)
+    assert (state.question, state.detail) == (None, None)
     keys(state, "/", "paste begins", *"id", "enter", "paste ends")
     assert (state.filter, state.typing) == ("id", True)
     assert keys(state, "enter", "p")[-1] is None
@@ -281,8 +281,13 @@ def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
     before = shown().splitlines()
     keys(state, "page down")
     assert shown().splitlines()[2] == before[10], "the last line is now the first"
-    keys(state, "esc")
-    assert not state.help
+    keys(state, "/", *"STALE", "enter")
+    assert "match 1 of 1" in shown()
+    keys(state, "esc", "?")
+    assert state.detail is None
+    keys(state, "enter", "?", "!", "esc", "esc")
+    assert state.detail is not None
+    assert state.detail.pane == "workers", "it is where one was before"
 
 
 def test_text_is_found_in_a_detail() -> None:

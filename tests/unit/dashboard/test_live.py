@@ -20,7 +20,7 @@ from poolq.dashboard.action_runner import (
 )
 from poolq.dashboard.drawing import ansi, frame
 from poolq.dashboard.job_list import FoundFailures
-from poolq.dashboard.screen_state import Action, ScreenState
+from poolq.dashboard.screen_state import HELP, Action, Detail, ScreenState
 from poolq.errors import Refused
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling.theme import make_theme
@@ -30,13 +30,15 @@ from tests.support.wait import until
 SIZE = (80, 24)
 
 
-def lines(own: bool = False) -> list[list[Segment]]:
+def lines(page: str = "") -> list[list[Segment]]:
     drawn = make_theme(colour=True, ascii_only=False)
-    return frame.draw(snapshots.troubled(), ScreenState(help=own), drawn, SIZE, 0.0)
+    return frame.draw(
+        snapshots.troubled(), ScreenState(detail=Detail(page) if page else None), drawn, SIZE, 0.0
+    )
 
 
 def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
-    one, other = lines(), lines(own=True)
+    one, other = lines(), lines(HELP)
     screen = pyte.Screen(*SIZE)
     stream = pyte.Stream(screen)
     stream.feed(ansi.changes(None, one, SIZE[0]))

@@ -123,7 +123,8 @@ def test_the_wheel_moves_the_selection_and_scrolls_what_is_open() -> None:
     assert chosen(state, POOL) == PANES["queues"].shown(POOL, state)[0]
     press("?", state, POOL, 0.0)
     point("wheel down", state, "KEYS", (60, 15))
-    assert state.scroll == 3
+    assert state.detail is not None
+    assert state.detail.scroll == 3
 
 
 def test_a_click_in_a_list_of_jobs_stays_in_it() -> None:

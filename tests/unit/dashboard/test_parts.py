@@ -73,22 +73,13 @@ def test_a_sparkline_shows_what_is_little_beside_what_is_much() -> None:
     assert gauges.spark([0, 1, 1000], 60, THEME).strip() == "▁▂█"
 
 
-def test_a_sparkline_is_as_full_as_the_minute_is() -> None:
-    assert gauges.spark([1, 9], 60, THEME, many=30) == "▃▃██".rjust(60)
-    assert gauges.spark([5.0] * 30, 15, THEME, many=30) == "█" * 15
-    assert gauges.spark([5.0] * 31, 15, THEME, many=30) == "█" * 15
-    assert gauges.spark([5.0] * 15, 15, THEME, many=30) == ("█" * 8).rjust(15)
-
-
 @pytest.mark.parametrize(
-    ("width", "columns", "seconds"), [(60, 60, 60), (44, 44, 44), (31, 31, 31), (30, 30, 60),
-                                      (25, 20, 60), (12, 12, 60), (5, 5, 60), (90, 60, 60)]
-)  # fmt: skip
-def test_a_sparkline_covers_whole_groups_of_seconds(width: int, columns: int, seconds: int) -> None:
-    values = [float(one) for one in range(60)]
-    assert len(gauges.spark(values, width, THEME).strip()) == columns
-    assert gauges.seconds_shown(width) == seconds
-    assert gauges.peak([99.0, *values[:-1], 7.0], width) == 58.0
+    ("width", "columns"), [(60, 60), (44, 30), (30, 30), (25, 20), (12, 12), (5, 5), (90, 60)]
+)
+def test_a_sparkline_is_of_the_last_minute(width: int, columns: int) -> None:
+    drawn = gauges.spark([9.0] * 7 + [1.0] * 60, width, THEME)
+    assert drawn == ("█" * columns).rjust(width)
+    assert gauges.spark([1, 9], 60, THEME, many=30) == "▃█".rjust(60), "a minute that is not full"
 
 
 def test_a_sparkline_without_room_is_left_out() -> None:
