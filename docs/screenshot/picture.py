@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.terminal_theme import TerminalTheme
 
+from poolq.common.escaping import clean
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.snapshot import Snapshot
-from poolq.styling.cells import Line, clean
+from poolq.styling.cells import Line
 from poolq.styling.theme import make_theme
 
 #: The colours of a picture: background, foreground, and a terminal's 8 colours, normal and bright.
