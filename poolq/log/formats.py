@@ -5,6 +5,7 @@ cannot control a terminal, because control characters are escaped.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from msgspec import structs
 
@@ -15,52 +16,40 @@ from poolq.log.events import Event, describe
 _OPTIONAL = ("traceback", "more")
 
 
+@lru_cache(maxsize=2)  # many events have the same second
+def _local(second: int) -> str:
+    return datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, like all text logs
+
+
+@lru_cache(maxsize=2)
+def _utc(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class TextFormat:
     """`2026-11-25 10:00:00.123 worker 2 0192…: what happened`, in local time."""
 
-    def __init__(self) -> None:
-        self._stamp = (-1, "")
-        self._begin = (-1, "")
-
     def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
         """Format an event. `job`: the id of the job that has logged or printed it."""
-        moment = int(when * 1000)
-        known, begin = self._begin
-        if moment != known:  # many events have the same millisecond
-            begin = self._moment(moment)
-            self._begin = (moment, begin)
+        second, part = divmod(int(when * 1000), 1000)
         text = describe(event)
         if not text.isprintable():
             text = clean_lines(text).rstrip("\n").replace("\n", "\n    ")
         if job:
             who = f"{who} {clean(job)}"
-        return f"{begin} {who}: {text}\n".encode("utf-8", "backslashreplace")
-
-    def _moment(self, moment: int) -> str:
-        second, part = divmod(moment, 1000)
-        known, stamp = self._stamp
-        if second != known:
-            stamp = datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, like all text logs
-            self._stamp = (second, stamp)
-        return f"{stamp}.{part:03d}"
+        line = f"{_local(second)}.{part:03d} {who}: {text}\n"
+        return line.encode("utf-8", "backslashreplace")
 
 
 class JsonFormat:
     """`{"time": …, "level": …, "who": …, "event": …, …}`, with the time in UTC. `event` is the name
     of an event, such as `finished`, whose fields follow."""
 
-    def __init__(self) -> None:
-        self._stamp = (-1, "")
-
     def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
         """See TextFormat."""
-        second = int(when)
-        known, stamp = self._stamp
-        if second != known:
-            stamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._stamp = (second, stamp)
+        second, part = divmod(int(when * 1000), 1000)
         found: dict[str, object] = {
-            "time": f"{stamp}.{int((when - second) * 1000):03d}Z",
+            "time": f"{_utc(second)}.{part:03d}Z",
             "level": event.severity(),
             "who": who,
             "event": event.__struct_config__.tag,

@@ -9,24 +9,18 @@
 """
 
 import os
-import select
 import selectors
 import signal
-from collections.abc import Callable
 from math import inf
-from pathlib import Path
 from time import monotonic, time
 from types import FrameType
 
-import msgspec
 from setproctitle import setproctitle
 
-from poolq.log.formats import Format
 from poolq.log.frames import unread
-from poolq.log.line_assembly import LineAssembler
-from poolq.log.pipes import NAMED_SOURCES, Pipes
+from poolq.log.pipes import Pipes
 from poolq.log.ring import MAX_READ
-from poolq.log.sink import Sink
+from poolq.log.sink import LoggerSetup, Sink
 from poolq.system.kill import send
 from poolq.system.wakeups import drain, readable
 
@@ -40,19 +34,6 @@ MAX_JOB_CHANGES = 5
 RING_FULL_WAIT = 0.02  # seconds to wait if the ring is full
 EXIT_SINK_DIED = 70
 _QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
-
-
-class LoggerSetup(msgspec.Struct, frozen=True):
-    """What a logger gets from the master, in a process that has closed the pipes' writing ends.
-    `who(row)` returns the slot of a row and the id of the job that it runs, or "". `beat()` is
-    called at least every second while all is well. `keep(lines)` gets a copy of what is written."""
-
-    pipes: Pipes
-    formatter: Format
-    who: Callable[[int], tuple[int, str]]
-    beat: Callable[[], None]
-    path: Path | None = None
-    keep: Callable[[bytes], None] = lambda _: None
 
 
 def main(setup: LoggerSetup) -> int:
@@ -72,9 +53,8 @@ class Logger:
         self._selector.register(self._wakeup, selectors.EVENT_READ, None)
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
-        lines = LineAssembler(setup.formatter, pipes.writers.token, self._rows, NAMED_SOURCES)
         self._reopen_requested = False  # set by USR1: the log file was moved
-        self._sink = Sink(pipes.ring, lines, setup.formatter, setup.path, setup.keep)
+        self._sink = Sink(setup)
 
     def run(self) -> int:
         self._install()
@@ -116,10 +96,9 @@ class Logger:
     def _read(self, fd: int, source: int) -> bool:
         """Move the content of a pipe into the ring. Return False if there is no room."""
         slot, job, length = self._snapshot(fd, source)
-        if length == 0:
-            if _ended(fd):
-                self._selector.unregister(fd)
-                os.close(fd)
+        if length == 0:  # it is readable, because no writer is left
+            self._selector.unregister(fd)
+            os.close(fd)
             return True
         length, stalled = min(MAX_READ, length), self._sink.stalled()
         return self._ring.read(fd, length, source, time(), slot=slot, job=job, drop=stalled)
@@ -153,13 +132,6 @@ class Logger:
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
     """Do nothing. The signal itself wakes the loop up, which checks everything."""
-
-
-def _ended(fd: int) -> bool:
-    """Return whether the pipe is empty and nobody can write to it again."""
-    poll = select.poll()
-    poll.register(fd, 0)
-    return bool(poll.poll(0)) and unread(fd) == 0
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:

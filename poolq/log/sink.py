@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
 
+import msgspec
+
 from poolq.config import Config
 from poolq.config.settings import STDERR
 from poolq.errors import ConfigError
 from poolq.log.events import Note
 from poolq.log.formats import Format
 from poolq.log.line_assembly import LineAssembler
-from poolq.log.ring import LogRing
+from poolq.log.pipes import NAMED_SOURCES, Pipes
 
 CHUNK_BYTES = 64 << 10
 #: Seconds of one write after which the sink counts as stalled, so that lines may be dropped.
@@ -53,24 +55,31 @@ def check(config: Config) -> None:
         ) from None
 
 
+class LoggerSetup(msgspec.Struct, frozen=True):
+    """What a logger gets from the master, in a process that has closed the pipes' writing ends.
+    `who(row)` returns the slot of a row and the id of the job that it runs, or "". `beat()` is
+    called at least every second while all is well. `keep(lines)` gets a copy of what is written."""
+
+    pipes: Pipes
+    formatter: Format
+    who: Callable[[int], tuple[int, str]]
+    beat: Callable[[], None]
+    path: Path | None = None
+    keep: Callable[[bytes], None] = lambda _: None
+
+
 class Sink(threading.Thread):
     """Takes records from the ring and writes them, until `finish`."""
 
-    def __init__(
-        self,
-        ring: LogRing,
-        lines: LineAssembler,
-        formatter: Format,
-        path: Path | None,
-        keep: Callable[[bytes], None],
-    ) -> None:
+    def __init__(self, setup: LoggerSetup) -> None:
         super().__init__(name="sink", daemon=True)
-        self._ring = ring
-        self._lines = lines
-        self._formatter = formatter
-        self._path = path
-        self._keep = keep
-        self._fd = -1 if path else 2
+        writers = setup.pipes.writers
+        self._ring = setup.pipes.ring
+        self._lines = LineAssembler(setup.formatter, writers.token, writers.rows, NAMED_SOURCES)
+        self._formatter = setup.formatter
+        self._path = setup.path
+        self._keep = setup.keep
+        self._fd = -1 if setup.path else 2
         self._news = threading.Event()
         self._closing = False
         self._reopen = False

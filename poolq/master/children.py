@@ -19,7 +19,7 @@ from poolq.keeper.keeper import Keeper
 from poolq.log import logger
 from poolq.log.pipes import Pipes, adopt
 from poolq.log.reporting import Log
-from poolq.log.sink import path_of
+from poolq.log.sink import LoggerSetup, path_of
 from poolq.master import exits, state_updates
 from poolq.master.state import HelperProcess, Pool, WorkerProcess, WorkerState
 from poolq.master.templates import Templates, log_refusal
@@ -133,7 +133,7 @@ class Children:
     def spawn_logger(self) -> None:
         """Start the process that writes the log. It alone keeps the reading ends of the pipes."""
         scores, guard = self._scores, LoggerCleanup(self._scores, os.getpid())
-        setup = logger.LoggerSetup(
+        setup = LoggerSetup(
             self._pipes,
             self._reporter.formatter,
             lambda row: (scores.read(row).slot, scores.running_job(row)[0]),

@@ -12,9 +12,9 @@ from pathlib import Path
 from poolq.log import logger
 from poolq.log.events import Finished
 from poolq.log.formats import FORMATS
-from poolq.log.logger import LoggerSetup
 from poolq.log.pipes import Pipes, adopt
 from poolq.log.reporting import Log
+from poolq.log.sink import LoggerSetup
 from poolq.system.fork import fork
 from tests.support.processes import process
 from tests.support.wait import until

@@ -10,8 +10,9 @@ from itertools import count
 from poolq.log.formats import FORMATS
 from poolq.log.frames import end_of_job
 from poolq.log.line_assembly import LineAssembler
-from poolq.log.logger import Logger, LoggerSetup
+from poolq.log.logger import Logger
 from poolq.log.pipes import NAMED_SOURCES, Pipes
+from poolq.log.sink import LoggerSetup
 from tests.contract.interrupts import handled
 
 
