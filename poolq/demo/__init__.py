@@ -2,5 +2,5 @@
 
 `jobs.py` is an application as a user would write it, and `work.py` dispatches its jobs. `run.py`
 runs a pool as a process of its own, independent of the user's settings. `results.py` prints what
-was done, and compares the engine's counters with the files in the folder.
+was done, by the engine's counters and by the files in the folder.
 """

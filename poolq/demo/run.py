@@ -30,7 +30,7 @@ PROGRAM = (
 
 
 def run_demo(*, json: bool) -> int:
-    """Run the demo. Returns 0, or 1 if something is wrong, or 128 + N if signal N stopped it.
+    """Run the demo. Returns 0, or 1 if a process has failed, or 128 + N if signal N stopped it.
 
     If `json`, the summary is one JSON object on stdout. Raises PoolqError.
     """
@@ -62,7 +62,8 @@ def run_demo(*, json: bool) -> int:
         how = f"exited with code {code}" if code >= 0 else f"was killed by signal {-code}"
         results.say(f"a process {how} before the work was done; {files.log} says why")
         return 1
-    return results.end(work, files, totals, seconds, as_json=json)
+    results.end(work, files, totals, seconds, as_json=json)
+    return 0
 
 
 def _enter_project(files: DemoFiles, *, on_screen: bool) -> None:

@@ -133,18 +133,13 @@ def test_all_the_work_is_done_and_can_be_seen(
 
     settings = config.load(environ={}, cwd=places.folder)
     totals = config.open_engine(settings).totals()
-    assert results.end(todo, places, totals, 10.0, as_json=False) == 0
+    results.end(todo, places, totals, 10.0, as_json=False)
     shown = capsys.readouterr()
+    assert f"done:      {numbers['done']} of {numbers['done']}\n" in shown.out
     assert f"output:    {places.folder}\n" in shown.out
+    assert "mail/: 60 mails of 60\n" in shown.out
     assert "3 permanently, after on_failure()" in shown.out
     assert "failed ls" in shown.out + shown.err
-    assert "wrong" not in shown.err
-    next((places.maildir / "new").iterdir()).unlink()
-    assert results.end(todo, places, totals, 10.0, as_json=False) == 1
-    assert (
-        "these numbers differ: mails sent: 60 dispatched, 60 counted by the engine, 59 found"
-        in capsys.readouterr().err
-    )
 
 
 @pytest.mark.timeout(100)
