@@ -6,7 +6,7 @@ the key, the transaction is left open.
 
 from collections.abc import Sequence
 
-from poolq.engines.mysql.literals import escaped_all, quoted
+from poolq.engines.mysql.literals import quoted
 from poolq.jobs.message import Push
 
 INSERT_JOBS = """INSERT INTO {jobs} (id, place, queue, due_at, history, body, expires_at, ties)
@@ -17,14 +17,13 @@ INSERT_KEYS = "INSERT INTO {unique_keys} (name, id, ends) VALUES "
 def job_rows(pushes: Sequence[Push], now: bytes) -> list[bytes]:
     """Return the rows of INSERT_JOBS. `now`: the server's clock as SQL."""
     queues = {queue: quoted(queue.encode()) for queue in {push.queue for push in pushes}}
-    bodies = escaped_all([push.body for push in pushes])
     rows: list[bytes] = []
-    for (id_, queue, _, delay, at, expires, unique, _), body in zip(pushes, bodies, strict=True):
+    for id_, queue, body, delay, at, expires, unique, _ in pushes:
         place, due = _place_and_due(now, delay, at) if delay or at else (b"''", now)
         ends = b"%b + %d" % (due, expires) if expires else b"NULL"
         ties = b"_binary" + quoted(unique.ties) if unique else b"NULL"
-        values = quoted(id_.encode()), place, queues[queue], due, body, ends, ties
-        rows.append(b"(%b,%b,%b,%b,'',_binary'%b',%b,%b)" % values)
+        values = quoted(id_.encode()), place, queues[queue], due, quoted(body), ends, ties
+        rows.append(b"(%b,%b,%b,%b,'',_binary%b,%b,%b)" % values)
     return rows
 
 

@@ -193,9 +193,3 @@ def bring_back(tx: Transaction, queue: str, lines: DueLines, want: int) -> int |
         else:
             tx.later(Query(DELETE_LINE, (place, queue)))
     return rows[0][0] if rows else None
-
-
-def close_if_empty(tx: Transaction, place: str, queue: str) -> None:
-    """Delete a locked line that has no jobs left."""
-    if tx.one(HAS_JOBS, place, queue) is None:
-        tx.later(Query(DELETE_LINE, (place, queue)))
