@@ -77,11 +77,11 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
     found += _paused(snapshot)
     found += _behind(snapshot)
     seen: Counter[str] = Counter()
-    ranks: list[tuple[int, int]] = []
+    ranks: list[int] = []
     for one in found:
-        ranks.append((seen[one.verdict], len(ranks)))
+        ranks.append(seen[one.verdict])
         seen[one.verdict] += 1
-    return [found[number] for _, number in sorted(ranks)]
+    return [found[number] for number in sorted(range(len(found)), key=ranks.__getitem__)]
 
 
 def _pool(head: PoolView) -> list[Alert]:
@@ -241,9 +241,7 @@ def _unserved(snapshot: Snapshot) -> list[Alert]:
     text = f"{amounts.count(jobs)} jobs wait" if jobs != 1 else "1 job waits"
     if len(queues) > 1:
         text += f" in {_names(queues)}"
-    oldest = max((one.oldest for one in queues if one.oldest is not None), default=None)
-    if oldest is not None:
-        text += f", the oldest for {amounts.span(oldest)}"
+    text += _oldest(queues)
     which = "this queue" if len(queues) == 1 else "these queues"
     return [Alert("bad", _queues(queues, snapshot), "unserved", f"{text}; no pool takes {which}")]
 
@@ -279,51 +277,27 @@ def _names(queues: Sequence[QueueView]) -> str:
     return f"{', '.join(names)} and {last}"
 
 
+def _oldest(queues: Sequence[QueueView]) -> str:
+    ages = [one.oldest for one in queues if one.oldest is not None]
+    return f", the oldest for {amounts.span(max(ages))}" if ages else ""
+
+
 def _behind(snapshot: Snapshot) -> list[Alert]:
-    """Alert if jobs wait only because this pool's workers do not keep up."""
+    """Alert if jobs are ready, and wait only because this pool's workers do not keep up."""
     head = snapshot.head
-    served = [
+    queues = [
         one
         for one in snapshot.queues
-        if not one.paused and (head.queues is None or one.queue in head.queues)
+        if one.ready and not one.paused and (head.queues is None or one.queue in head.queues)
     ]
-    queues = [one for one in served if one.ready]
     full = head.busy >= head.procs > 0
     late = any((one.oldest or 0.0) >= READY_WAIT or (full and one.oldest is None) for one in queues)
-    free, limits = _with_free_slot(snapshot, served) if full else (0, 0)
-    if not (late or free) or head.state not in ("running", "reloading"):
+    if not late or head.state not in ("running", "reloading"):
         return []
-    busy = f"{head.busy} of {head.procs} workers are busy"
+    text = f"{head.busy} of {head.procs} workers are busy"
     if full:
-        busy = f"all {head.procs} workers are busy" if head.procs > 1 else "the only worker is busy"
-    parts = [busy, *(_ready(queues) if late else [])]
-    if free:
-        have = "has" if free == 1 else "have"
-        whose = "the limit" if limits == 1 else "their limits"
-        parts.append(f"{amounts.count(free)} parked {have} a free slot of {whose}")
-    return [Alert("warn", "pool", "behind", ", ".join(parts))]
-
-
-def _ready(queues: Sequence[QueueView]) -> list[str]:
-    """Say how many jobs are ready in all of these queues together, and since when."""
+        text = f"all {head.procs} workers are busy" if head.procs > 1 else "the only worker is busy"
     largest, many = max(queues, key=lambda one: one.ready), sum(one.ready for one in queues)
-    where = f"in {largest.queue}" if len(queues) == 1 else f"in {len(queues)} queues"
-    parts = [f"{amounts.count(many)} ready {where}"]
-    if len(queues) > 1:
-        parts.append(f"most in {largest.queue}")
-    oldest = max((one.oldest for one in queues if one.oldest is not None), default=None)
-    if oldest is not None:
-        parts.append(f"the oldest for {amounts.span(oldest)}")
-    return parts
-
-
-def _with_free_slot(snapshot: Snapshot, queues: Sequence[QueueView]) -> tuple[int, int]:
-    """Return how many parked jobs of these queues wait for a worker, not for their limit, and how
-    many limits they have. Which queue the jobs of a limit are in is not known. Of a gate, no more
-    jobs than it has free slots; a window has new ones before the workers have time for all."""
-    free = [
-        min(one.parked, one.limit - one.used) if one.is_gate else one.parked
-        for one in snapshot.limits
-        if one.has_free_slot and one.parked and not one.holds_back
-    ]
-    return min(sum(free), sum(one.parked for one in queues)), len(free)
+    text += f", {amounts.count(many)} ready in "
+    text += largest.queue if len(queues) == 1 else f"{len(queues)} queues, most in {largest.queue}"
+    return [Alert("warn", "pool", "behind", text + _oldest(queues))]

@@ -1,15 +1,17 @@
 """Adds up what all workers of a pool, dead ones included, have counted in their rows' notes. The
-keeper records the totals of the last five minutes, one sample a second.
+keeper records the totals of the last five minutes, one sample a second. Each kind of job is
+measured: how many ran, how long they took, and what share of the time.
 """
 
 from array import array
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from operator import add
 from time import monotonic
 from typing import TypeVar
 
-from poolq.monitor.rates import Sample
+from poolq.monitor.rates import Sample, SlidingWindow
+from poolq.monitor.snapshot import JobKindView
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
 from poolq.scoreboard.layout import DONE, OUTCOMES, NotesLayout
@@ -19,6 +21,9 @@ from poolq.scoreboard.shared_text import TextPage
 K = TypeVar("K", bound=Hashable)
 
 MAX_SAMPLES = 305
+UPDATE_INTERVAL = 1.0  # seconds
+RATE_SPAN = 10.0  # seconds over which jobs per second are measured
+MAX_KINDS = 100
 _FIELDS = len(Sample._fields)
 
 
@@ -105,3 +110,47 @@ def read_samples(page: TextPage) -> list[Sample]:
     """Return the recorded samples, the oldest first."""
     values = array("d", page.read()).tolist()
     return [Sample(*values[at : at + _FIELDS]) for at in range(0, len(values), _FIELDS)]
+
+
+class JobKinds:
+    """The kinds of jobs of one pool. `views` are sorted by the time that the jobs have taken."""
+
+    def __init__(self) -> None:
+        self.views: tuple[JobKindView, ...] = ()
+        self.usual: dict[str, float] = {}
+        self._ended: dict[str, SlidingWindow] = {}
+        self._updated_at = float("-inf")
+
+    def update(self, cells: Mapping[HistogramKey, Cell], now: float) -> None:
+        """Measure again, unless that was done less than UPDATE_INTERVAL ago."""
+        if now - self._updated_at < UPDATE_INTERVAL:
+            return
+        self._updated_at = now
+        done = add_up((key.job, cell) for key, cell in cells.items() if key.outcome == DONE)
+        self.usual = {job: quantile(cell) for job, cell in done.items()}
+        seconds: dict[str, float] = defaultdict(float)
+        count: Counter[tuple[str, str]] = Counter()  # by job and outcome
+        for key, cell in cells.items():
+            if key.outcome in OUTCOMES:
+                seconds[key.job] += cell.seconds
+                count[key.job, OUTCOMES[key.outcome]] += cell.jobs
+        whole = sum(seconds.values())
+        views = []
+        for job in sorted(seconds, key=lambda one: -seconds[one])[:MAX_KINDS]:
+            ended = self._ended.setdefault(job, SlidingWindow(RATE_SPAN))
+            ended.add(now, count[job, "done"] + count[job, "failed"])
+            views.append(
+                JobKindView(
+                    job=job,
+                    done=count[job, "done"],
+                    failed=count[job, "failed"],
+                    retried=count[job, "retried"],
+                    limited=count[job, "limited"] + count[job, "parked"],
+                    per_second=ended.rate(),
+                    usual=self.usual.get(job),
+                    p95=quantile(done[job], 0.95) if job in done else None,
+                    seconds=seconds[job],
+                    share=seconds[job] / whole if whole else 0.0,
+                )
+            )
+        self.views = tuple(views)

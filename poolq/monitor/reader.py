@@ -12,8 +12,7 @@ from msgspec import convert, structs
 from poolq.monitor import broker_status, job_counts, rates
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.event_feed import EventFeed
-from poolq.monitor.job_counts import JobCounts, sample
-from poolq.monitor.job_kinds import JobKinds
+from poolq.monitor.job_counts import JobCounts, JobKinds, sample
 from poolq.monitor.rates import Sample
 from poolq.monitor.snapshot import (
     DeathView,

@@ -109,11 +109,10 @@ def _blocked(queue: str, facts: WaitFacts) -> str:
 def _behind(queue: str, facts: WaitFacts) -> str:
     """Return how busy the workers are that may run the queue's ready jobs."""
     workers, busy = _workers(queue, facts)
+    soon = f"a worker claims it soon: {busy} of {workers} are busy"
     jobs = amounts.count(facts.ready)
     ready = f", and {jobs} jobs of its queue are ready" if facts.ready > 1 else ""
-    if workers and busy < workers:
-        return f"a worker claims it soon: {busy} of {workers} are busy{ready}"
-    return f"{_busy(queue, facts)}{ready}"
+    return (_busy(queue, facts) or soon) + ready
 
 
 def _busy(queue: str, facts: WaitFacts) -> str:

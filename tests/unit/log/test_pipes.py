@@ -14,7 +14,7 @@ from poolq.jobs.running import call
 from poolq.log.events import Finished, Note, Retried
 from poolq.log.formats import TextFormat
 from poolq.log.frames import frames
-from poolq.log.line_assembly import LINE_TIMEOUT, LineAssembler
+from poolq.log.line_assembly import LineAssembler
 from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.reporting import EVENT_LOGGER, Handler, Log, OutputStream
 from poolq.log.ring import Record
@@ -256,15 +256,3 @@ def test_raw_lines_get_the_slot_and_the_job_of_their_beginning() -> None:
         b"worker 4 second: next\n",
     ]
     assert [data[24:] for data in lines.take(other, 0.0)] == [b"template: import\n"]
-
-
-def test_silence_ends_a_line() -> None:
-    lines = LineAssembler(TextFormat(), b"01234567", ROWS, NAMED_SOURCES)
-    assert lines.due(5.0) is None
-    lines.take(Record(0, 0.0, 1, "", b"half"), 5.0)
-    lines.take(Record(1, 0.0, 2, "", b"\x1e0"), 5.5)
-    assert lines.overdue(5.0 + LINE_TIMEOUT / 2) == []
-    assert lines.due(5.0) == LINE_TIMEOUT
-    assert [data[24:] for data in lines.overdue(5.0 + LINE_TIMEOUT)] == [b"worker 1: half\n"]
-    assert [data[24:] for data in lines.overdue(9.0)] == [b"worker 2: \\x1e0\n"]
-    assert lines.due(9.0) is None

@@ -136,34 +136,6 @@ def test_all_queues_that_wait_for_busy_workers_are_told_together() -> None:
     )
 
 
-def test_parked_jobs_that_wait_for_busy_workers_are_told() -> None:
-    queue = snapshots.queue("default", ready=0, parked=2, oldest=None)
-    free = msgspec.structs.replace(
-        snapshots.MAILS, limit=1, used=0, waiting=2, parked=2, next_slot=0.0, state="open"
-    )
-    pool = head(procs=1, busy=1)
-    assert shop(head=pool, queues=(queue,), limits=(free,)) == [
-        "warn pool behind: the only worker is busy, 2 parked have a free slot of the limit"
-    ]
-    one = msgspec.structs.replace(queue, ready=4, parked=1, oldest=3.0)
-    (both,) = shop(head=pool, queues=(one,), limits=(free,))
-    assert both.startswith("warn pool behind: the only worker is busy, 4 ready in default, ")
-    assert both.endswith(", 1 parked has a free slot of the limit")
-    gate = msgspec.structs.replace(free, window=0.0, limit=2, parked=7, waiting=7)
-    many = msgspec.structs.replace(queue, parked=21)
-    gates = tuple(msgspec.structs.replace(gate, key=key) for key in "abc")
-    assert shop(head=pool, queues=(many,), limits=gates) == [
-        "warn pool behind: the only worker is busy, 6 parked have a free slot of their limits"
-    ]
-    for more in (
-        {"head": head(procs=1, busy=0)},
-        {"limits": (msgspec.structs.replace(free, next_slot=9.0),)},
-        {"queues": (msgspec.structs.replace(queue, paused=True),)},
-    ):
-        found = shop(**{"head": pool, "queues": (queue,), "limits": (free,), **more})
-        assert not any("behind" in text for text in found), more
-
-
 def test_jobs_that_no_pool_takes_are_told() -> None:
     lost = snapshots.queue("lost", ready=436, oldest=33.0, served=False)
     pool = head(busy=0, queues=("default",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolq.monitor.job_kinds import JobKinds
+from poolq.monitor.job_counts import JobKinds
 from poolq.scoreboard.histogram import BUCKETS, WAIT, Cell, HistogramKey
 from poolq.scoreboard.layout import DONE, FAILED, LIMITED, PARKED, RETRIED
 

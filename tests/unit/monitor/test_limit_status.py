@@ -209,17 +209,6 @@ def test_starts_of_short_windows_are_those_allowed_while_jobs_wait() -> None:
         assert (found.state, found.waiting) == (HOLDS_BACK if number else "open", 200 - number)
 
 
-def test_starts_are_never_said_to_be_more_than_allowed_and_end() -> None:
-    world = World()
-    burst = seen(10, 0, limit=10, window=60 * SECOND, left=60 * SECOND, starts=10)
-    for _ in range(30):
-        assert world.looks(burst).starts == pytest.approx(10 / 60)
-    for turn in range(30):
-        found = world.looks(*[burst][turn:])
-        assert found.starts <= 10 / 60
-    assert found.state == "idle"
-
-
 def test_totals_only_grow() -> None:
     """Whatever the engine counts, a window closes, and a worker forgets a key."""
     world, totals = World(), []
