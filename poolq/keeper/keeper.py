@@ -114,7 +114,7 @@ class Keeper:
         self._takeover = Takeover(
             engine=self._engine,
             node=node,
-            config=config,
+            own_ttl=config.node_ttl,
             tasks=self._tasks,
             live_workers=self._live_workers,
             warn=self._warn,

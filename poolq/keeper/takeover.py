@@ -11,7 +11,6 @@ from functools import partial
 
 from msgspec import convert
 
-from poolq.config import Config
 from poolq.engines.base import Engine, NodeRecord, Recovered, Registration
 from poolq.errors import EngineError, EngineFull, EngineUnavailable
 from poolq.keeper.orphan_processes import end_abandoned, left_behind
@@ -59,7 +58,7 @@ class Takeover:
         *,
         engine: Engine,
         node: str,
-        config: Config,
+        own_ttl: float,
         tasks: TaskRunner,
         live_workers: Callable[[], set[str]],
         warn: Callable[[str], None],
@@ -71,8 +70,7 @@ class Takeover:
         self._warn = warn
         self._report = report
         self._run = tasks.run
-        self._duplicates = DuplicatePools(config.name)
-        self._own_ttl = config.node_ttl
+        self._own_ttl = own_ttl
         self._ttls: dict[str, float] = {}
 
     def ttl(self, node: str) -> float:
@@ -89,9 +87,6 @@ class Takeover:
         registered = self._registered()
         live_workers = self._live_workers()  # read after `registered`, so it lacks none of them
         others = [node for node in self._nodes() if node.node != self._node]
-        for other in others:
-            if warning := self._duplicates.check(other.info):
-                self._warn(warning)
         dead = {node.node: node.info for node in others if _pool_is_gone(node.info)}
         for worker in registered:
             ours = worker.node == self._node and worker.worker not in live_workers
@@ -179,29 +174,3 @@ def _pool_is_gone(info: bytes) -> bool:
     if found is None:
         return False
     return all(identity.is_gone_here(*process) for process in (found.master, found.keeper))
-
-
-class DuplicatePools:
-    """Looks for other pools with the given name on this host. They have other runtime folders, and
-    learn of each other only through the engine."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._known: set[int] = set()
-
-    def check(self, info: bytes) -> str:
-        """Return a warning if the node with this `info` is a new duplicate on this host, or ""."""
-        found = node_info.decode(info)
-        if found is None:
-            return ""
-        boot, space, pid, since = found.master
-        here = (boot, space) == (identity.boot_id(), identity.pid_namespace())
-        if found.pool != self._name or pid in self._known or not here:
-            return ""
-        if identity.start_time(pid) != since:
-            return ""
-        self._known.add(pid)
-        return (
-            f"another pool named {self._name!r} (pid {pid}) runs here, with another runtime "
-            "folder, so commands may reach that one; give one of them another --name"
-        )

@@ -222,15 +222,6 @@ def test_of_many_pools_that_want_a_name_while_its_files_are_deleted_one_gets_it(
         pool.until_ready(1)
 
 
-def test_a_duplicate_pool_with_another_runtime_folder_is_warned_of(project: Project) -> None:
-    pool = project.ready(1)
-    again = project.ready(1)
-    again.until_said(f"another pool named 'default' (pid {pool.pid}) runs here")
-    other = project.ready(1, "--name=other")
-    other.until_idle(1)
-    assert "another pool" not in other.log
-
-
 # hostile clients
 
 

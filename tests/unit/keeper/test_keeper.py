@@ -175,7 +175,7 @@ def test_a_node_is_judged_by_the_node_ttl_of_its_beats(
         takeover = Takeover(
             engine=engine,
             node="n",
-            config=settings,
+            own_ttl=own,
             tasks=TaskRunner(warnings.append, lambda: None),
             live_workers=set,
             warn=warnings.append,
