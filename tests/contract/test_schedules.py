@@ -17,13 +17,10 @@ from poolq.engines.schedule_store import (
     ScheduleStore,
     Tick,
 )
-from poolq.jobs import message as message_codec
-from poolq.jobs import schedule_spec
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Release
 from poolq.jobs.schedule_spec import Overlap
 from poolq.jobs.ties import UniqueKey
-from poolq.keeper import ticker as keeper
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,
@@ -126,9 +123,11 @@ def test_what_is_declared_is_stored_as_it_is(store: ScheduleStore) -> None:
 def test_a_tick_advances_the_schedule_and_stores_the_job(
     engine: Engine, store: ScheduleStore, ticker: Ticker, worker: Worker
 ) -> None:
+    """A keeper whose answer was lost, or another that has read the same, changes nothing more."""
     declare(store, new())
     (one,) = ticker.due()
-    assert ticker.tick(one, due=FUTURE) == ["stored"]
+    answers = [ticker.tick(one, due=FUTURE) for _ in range(3)]
+    assert answers == [["stored"], ["lost"], ["lost"]]
     after = got(store)
     assert after == one._replace(due=FUTURE, at=FUTURE, last=PAST, job=ticker.jobs[0], ticks=1)
     assert count_of(engine) == QueueCounts("q", ready=1)
@@ -137,17 +136,6 @@ def test_a_tick_advances_the_schedule_and_stores_the_job(
     assert (claim.id, claim.body) == (ticker.jobs[0], b"a")
     worker.end(claim)
     assert engine.find(claim.id) is None
-
-
-def test_a_tick_counts_once_whoever_repeats_it(
-    engine: Engine, store: ScheduleStore, ticker: Ticker
-) -> None:
-    """A keeper whose answer was lost, or another that has read the same."""
-    declare(store, new())
-    (one,) = ticker.due()
-    assert [ticker.tick(one, due=FUTURE) for _ in range(3)] == [["stored"], ["lost"], ["lost"]]
-    assert count_of(engine) == QueueCounts("q", ready=1)
-    assert got(store).ticks == 1
 
 
 def test_what_has_changed_since_it_was_read_is_not_ticked(
@@ -162,31 +150,6 @@ def test_what_has_changed_since_it_was_read_is_not_ticked(
     assert ticker.tick(*stale) == ["lost", "lost", "lost", "stored"], "changed, paused, not yet due"
     assert ticker.tick(stale[0]._replace(name="none")) == ["lost"]
     assert count_of(engine) == QueueCounts("q", ready=1)
-
-
-def test_of_many_keepers_that_see_a_tick_one_stores_its_job(
-    engine: Engine, store: ScheduleStore, opened: OpenEngine, threads: ThreadPoolExecutor
-) -> None:
-    declared = [new(f"s{n:02}") for n in range(40)]
-    engines = [opened(engine.url, engine.namespace) for _ in range(4)]
-    for number, one in enumerate(engines):
-        one.beat(f"k{number}", b"{}")
-        one.schedules.declare(f"k{number}", 1, declared)
-
-    def keep(number: int) -> int:
-        ticker, made = Ticker(engines[number]), 0
-        while due := ticker.due():
-            made += list(ticker.tick(*due)).count("stored")
-            if all(one.due > PAST + 4 * HOUR for one in engine.schedules.all()):
-                break
-        return made
-
-    made = list(threads.map(keep, range(4)))
-    assert sum(made) == sum(one.ticks for one in store.all())
-    assert sum(made) == count_of(engine).ready
-    assert {one.ticks for one in store.all()} == {
-        (one.due - PAST) // HOUR for one in store.all()
-    }, "no tick was left out"
 
 
 def test_ticks_and_dispatches_that_replace_each_other_leave_one_job(
@@ -241,59 +204,29 @@ def test_ticks_without_a_job_are_counted(
     assert count_of(engine).ready == 1
 
 
-def test_ticks_that_are_late_by_seconds_have_their_jobs(
-    engine: Engine, store: ScheduleStore, worker: Worker
-) -> None:
-    """Of a machine that was busy, or an engine that was away."""
-    message = message_codec.encode(message_codec.Message(v=1, id="0" * 32, job="jobs:A", queue="q"))
-    first = engine.now() - 4 * SECOND
-    for overlap in ("allow", "skip"):
-        made = schedule_spec.make("1s", message, {"overlap": overlap, "catch_up": 0}, "x")
-        spec = schedule_spec.encode(made)
-        store.put(NewSchedule(overlap, schedule_spec.hash_of(spec), spec, first))
-    keeper.Ticker(engine, print, lambda: None, lambda: 0).run()
-    each, skip = got(store, "allow"), got(store, "skip")
-    assert each.last >= first + 4 * SECOND
-    assert (each.ticks, each.skipped) == ((each.last - first) // SECOND + 1, 0)
-    assert (skip.ticks, skip.skipped) == (1, (skip.last - first) // SECOND)
-    found = [message_codec.decode(one.body).scheduled_at for one in worker.claim(99)]
-    assert sorted(found) == sorted([*range(first, each.due, SECOND), skip.last])
-
-
 def test_a_tick_may_have_no_job(engine: Engine, store: ScheduleStore, ticker: Ticker) -> None:
     declare(store, new())
     (one,) = ticker.due()
     assert ticker.tick(one, due=FUTURE, jobs=0) == ["stored"]
-    assert got(store) == one._replace(due=FUTURE, at=FUTURE)
+    later = one._replace(due=FUTURE, at=FUTURE)
+    assert got(store) == later
     assert count_of(engine) == QueueCounts("q")
-
-
-def test_a_schedule_can_be_put_off(store: ScheduleStore, ticker: Ticker) -> None:
-    declare(store, new())
+    declare(store, new(), new("b"))
     (one,) = ticker.due()
     assert store.tick([ticker.make(one, due=one.due, jobs=0)._replace(at=FUTURE)]) == ["stored"]
-    assert got(store) == one._replace(at=FUTURE)
+    assert got(store, "b") == one._replace(at=FUTURE), "it is put off"
 
 
-def test_a_job_may_be_due_later_than_its_tick(
+def test_a_ticks_job_may_be_due_later_and_may_expire(
     engine: Engine, store: ScheduleStore, ticker: Ticker
 ) -> None:
-    declare(store, new())
-    (one,) = ticker.due()
-    later = engine.now() + HOUR
-    pushes = [Push(new_id(), "q", b"a", 0, later)]
-    assert store.tick([ticker.make(one)._replace(pushes=pushes)]) == ["stored"]
-    assert count_of(engine) == QueueCounts("q", delayed=1)
-    assert stored(engine, pushes[0].id).at == later
-
-
-def test_a_ticks_job_may_expire(engine: Engine, store: ScheduleStore, ticker: Ticker) -> None:
     declare(store, new())
     (one,) = ticker.due()
     times = ((one.due, HOUR), (FUTURE, HOUR), (FUTURE, 0))
     pushes = [Push(new_id(), "q", b"a", 0, at, expires) for at, expires in times]
     before = engine.now()
     assert store.tick([ticker.make(one)._replace(pushes=pushes)]) == ["stored"]
+    assert count_of(engine) == QueueCounts("q", ready=1, delayed=2)
     late, later, never = (stored(engine, push.id) for push in pushes)
     assert before + HOUR <= late.expires_at <= engine.now() + HOUR
     assert late.expires_at == late.at + HOUR

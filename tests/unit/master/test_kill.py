@@ -77,22 +77,6 @@ def two() -> Iterator[TwoWorkers]:
             popen.kill()
 
 
-@pytest.mark.parametrize(
-    ("give_back", "reason", "what"),
-    [(False, KillReason.CANCELLED, "cancelled"), (True, KillReason.RETURNED, "given back")],
-)
-def test_the_worker_that_runs_the_job_is_killed(
-    two: TwoWorkers, give_back: bool, reason: KillReason, what: str
-) -> None:
-    assert two.kill("two", give_back=give_back) == 2
-    until(lambda: two.states()[1] == "Z")
-    until(lambda: two.states()[0] == "S")
-    assert two.reasons() == [KillReason.NONE, reason]
-    assert [proc.killed for proc in two.pool.procs()] == [False, True]
-    who = f"worker 2 (pid {two.pids[1]})"
-    assert two.said == [f"poolq kill: {who} killed; its job jobs:Held two is {what}"]
-
-
 def test_a_worker_is_named_by_slot_or_pid(two: TwoWorkers) -> None:
     assert two.kill("one", worker=1) == 1
     assert two.kill("two", worker=two.pids[1]) == 2
@@ -113,10 +97,3 @@ def test_what_nobody_runs_is_refused_and_nobody_is_touched(
     until(lambda: two.states() == ["S", "S"])
     assert two.reasons() == [KillReason.NONE] * 2
     assert two.said == []
-
-
-def test_a_job_that_has_just_ended_is_not_killed(two: TwoWorkers) -> None:
-    two.rows[0].set_finished(0)
-    with pytest.raises(Refused):
-        two.kill("one")
-    until(lambda: two.states() == ["S", "S"])

@@ -26,12 +26,6 @@ def test_a_boot_starts_the_keeper_then_the_template_then_one_worker_then_the_oth
     assert sim.act() == [SpawnWorker(2, 1), SpawnWorker(3, 1)]
 
 
-def test_without_preloading_there_is_no_template() -> None:
-    sim = running(2)
-    assert not sim.templates
-    assert sim.pool.generation == 1
-
-
 @pytest.mark.parametrize(("code", "ends_with"), [(3, 3), (-1, 3), (70, 3), (78, 78), (69, 69)])
 @pytest.mark.parametrize("preload", [True, False])
 def test_a_first_generation_that_cannot_boot_ends_the_pool(
@@ -54,43 +48,6 @@ def test_a_keeper_that_never_reached_the_broker_ends_the_pool(code: int) -> None
     sim.end(sim.keeper, code)
     sim.act()
     assert sim.exit == code
-
-
-def test_a_keeper_that_dies_later_is_replaced() -> None:
-    sim = running()
-    assert sim.keeper is not None
-    sim.end(sim.keeper, 69)
-    sim.run_for(1)
-    assert sim.exit is None
-    assert sim.keeper is not None
-
-
-def test_a_keeper_that_dies_repeatedly_is_replaced_later_each_time() -> None:
-    sim = running()
-    for _ in range(8):
-        assert sim.keeper is not None
-        sim.end(sim.keeper, -1)
-        pause = sim.pool.keeper_not_before - sim.now
-        sim.run_for(6)
-    assert pause == 5
-    sim.run_for(61)
-    assert sim.keeper is not None
-    sim.end(sim.keeper, -1)
-    assert sim.pool.keeper_not_before - sim.now < 0.5
-
-
-def test_a_silent_keeper_is_killed_after_ten_observations() -> None:
-    sim = running()
-    assert sim.keeper is not None
-    sim.act()
-    for _ in range(policy.MAX_MISSED_BEATS - 1):
-        sim.now += 1
-        assert sim.act() == []
-    sim.now += 1
-    (action,) = sim.act()
-    assert isinstance(action, Kill)
-    assert action.pid == sim.keeper.pid
-    assert sim.act() == [], "once"
 
 
 def test_a_suspended_master_does_not_kill_the_keeper() -> None:

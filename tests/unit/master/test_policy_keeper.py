@@ -51,6 +51,9 @@ def test_a_keeper_that_crashes_by_itself_is_replaced_later_each_time() -> None:
     assert delay_after_death(one, 130, killed=False) == pytest.approx(5.0), (
         "nor does it reset the count of crashes"
     )
+    one.keeper = HelperProcess(7, 140.0)
+    state_updates.keeper_exited(one, 70, 141.0 + state_updates.LONG_LIFE)
+    assert one.keeper_not_before - 141.0 - state_updates.LONG_LIFE == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("ttl", [0.5, 1.0, 2.0, 10.0, 29.0])
@@ -82,3 +85,5 @@ def test_a_silent_keeper_is_killed_after_ten_seconds_at_most(ttl: float) -> None
         one.keeper.beat.observe(1, now)
     (kill,) = policy.decide(one, 111, 0)
     assert isinstance(kill, Kill)
+    state_updates.signalled(one, kill.pid, 111, killed=True)
+    assert policy.decide(one, 111, 0) == [], "once"

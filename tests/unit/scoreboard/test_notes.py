@@ -121,18 +121,6 @@ def test_the_limits_that_held_something_back_last_are_remembered() -> None:
     assert (len(found), "user:0" in found) == (notes.MAX_KEYS, False)
 
 
-@pytest.mark.parametrize("key", ['"' * 255, "ä" * 127, "k" * 255])
-def test_the_newest_limits_are_kept_whatever_is_in_their_keys(key: str) -> None:
-    shared = memory()
-    written = notes_in(shared)
-    keys = [f"{number:02}{key[2:]}" for number in range(notes.MAX_KEYS + 1)]
-    for one in keys:
-        written.add_held(one)
-    found = list(read_held(NotesLayout(shared).held))
-    assert found
-    assert found == keys[-len(found) :]
-
-
 def test_what_one_worker_has_warned_of_no_other_does() -> None:
     warned = memoryview(bytearray(WARNED_BYTES))
     one, other = notes_in(memory(), warned), notes_in(memory(), warned)
