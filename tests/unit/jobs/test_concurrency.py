@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pytest
 import poolq
 from poolq import (
     Concurrent,
-    EngineUnavailable,
     Job,
     Limit,
     LimitError,
@@ -22,7 +21,7 @@ from poolq import (
     Unique,
 )
 from poolq.common.lengths import MAX_KEY_BYTES
-from poolq.engines.base import Engine, Push
+from poolq.engines.base import Engine
 from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import build, hooks, limits_of, options_of
@@ -31,7 +30,6 @@ from poolq.jobs.message import decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
 from poolq.jobs.producer import send
-from tests.support.producing import MODULE, Kept, produce_to
 
 
 def test_it_is_a_limit_of_its_own_kind() -> None:
@@ -211,34 +209,6 @@ def test_a_job_without_the_option_is_limited_as_it_was_dispatched() -> None:
     assert limits_of(job, "jobs:Plain", None) == ()
     (limit,) = limits_of(job, "jobs:Plain", Gate("k", 3))
     assert limit.rule("jobs:Plain") == Gate("k", 3)
-
-
-class Lines(Kept):
-    """Refuses to park once, for each of `refusals`."""
-
-    def __init__(self, *refusals: EngineUnavailable) -> None:
-        super().__init__()
-        self.refusals = list(refusals)
-        self.parked: list[str] = []
-
-    def push(self, pushes: Sequence[Push]) -> list[str]:
-        if self.refusals:
-            raise self.refusals.pop(0)
-        self.parked += [one.id for one in pushes if one.gate]
-        super().push([one for one in pushes if not one.gate])
-        return [one.id for one in pushes]
-
-
-def test_what_is_certainly_not_parked_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Lines(EngineUnavailable("away"))
-    engine.refusals[0].maybe_stored = False
-    monkeypatch.setattr(MODULE, "_chosen", produce_to(engine))
-    ids = poolq.dispatch_many(Sync, [{"tenant": 7}, ({"tenant": 8}, {"delay": 60})])
-    assert (engine.parked, [push.id for push in engine.pushes]) == (ids[:1], ids[1:])
-    engine.refusals = [EngineUnavailable("lost", ids=["x"], maybe_stored=True)]
-    with pytest.raises(EngineUnavailable) as caught:
-        Sync.dispatch({"tenant": 7})
-    assert caught.value.ids == ("x",)
 
 
 def test_a_class_may_have_the_option_and_its_base_none() -> None:

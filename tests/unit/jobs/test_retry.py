@@ -61,10 +61,6 @@ def test_a_counted_try_is_retried_until_attempts_are_used_up() -> None:
     assert causes(last.state) == ["error", "released"]
 
 
-def test_one_attempt_is_one_try() -> None:
-    assert isinstance(retry.retry_or_fail(message(1), NEW, line(), 5), Failing)
-
-
 def test_crashes_are_counted_apart() -> None:
     crashed = State(attempt=1, crashes=2)
     outcome = retry.retry_or_fail(message(3), crashed, line(), 0)
@@ -86,11 +82,6 @@ def test_a_limited_job_counts_a_try_and_waits_for_the_window() -> None:
     last = retry.hold_back(message(2), outcome.state, line("limited"), rule, 1000)
     assert isinstance(last, Failing)
     assert (last.state.attempt, last.state.failing) == (2, 1)
-
-
-@pytest.mark.parametrize(("rand", "later"), [(0.0, 0), (0.5, 50), (1.0, 100)])
-def test_jitter_spreads_released_jobs_over_a_share_of_the_window(rand: float, later: int) -> None:
-    assert retry.spread(0.1, 1000, rand) == later
 
 
 def test_an_unknown_job_waits_uncounted_and_is_buried_in_the_end() -> None:
