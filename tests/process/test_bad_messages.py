@@ -92,7 +92,7 @@ def test_what_a_later_poolq_has_stored_waits_uncounted(project: Project) -> None
     body = b'{"v": 2, "id": "%b", "job": "jobs:Quick", "queue": ["of", "2"]}' % id.encode()
     project.engine.push([Push(id, "default", body)])
     pool = project.ready(1, POOLQ_UNKNOWN_JOB_FOR="0")
-    said = pool.until_said(f"unknown ? {id}")
+    said = pool.until_said(f"unknown jobs:Quick {id}")
     assert "message has version 2; this poolq reads version 1; released for " in said
     assert said.endswith(" without using an attempt")
     found = until(
