@@ -148,7 +148,8 @@ RemoveEnd = Literal["removed", "unknown", "declared"]
 
 
 class ScheduleStore(ABC):
-    """Each method is atomic, except for `all`. All raise EngineUnavailable."""
+    """Each method is atomic, but `all` is not, and `tick` only for each schedule by itself. All raise
+    EngineUnavailable."""
 
     @abstractmethod
     def declared(self, node: str) -> int:
@@ -200,7 +201,3 @@ class ScheduleStore(ABC):
     @abstractmethod
     def soonest(self, max_count: int) -> list[Scheduled]:
         """Return the schedules that are due next, then paused and undeclared ones."""
-
-    @abstractmethod
-    def count(self) -> int:
-        """Return how many schedules there are."""

@@ -39,9 +39,6 @@ class NoSchedules(ScheduleStore):
     def declared(self, node: str) -> int:  # noqa: ARG002  # there is none
         return 0
 
-    def count(self) -> int:
-        return 0
-
     all = soonest = _list_nothing
     get = _find_nothing
     declare = _begin = _declare = _names = _undeclare = _end = _change_nothing

@@ -171,4 +171,4 @@ def test_an_unreadable_schedule_can_be_removed(engine: Engine) -> None:
     write(engine, b"odd", b"\xff", hash_=b"zz")
     Keeper(engine).rest()
     assert engine.schedules.remove("odd") == "removed"
-    assert engine.schedules.count() == 0
+    assert engine.schedules.all() == []

@@ -129,7 +129,7 @@ def test_a_pool_makes_up_for_ticks_that_it_has_missed(
     none = 'poolq.every("@hourly", Second, {"of": "none"}, name="none", catch_up=0)\n'
     project = make_project(engine_url, JOBS + daily + each + none)
     pool = project.ready(1)
-    until(lambda: project.engine.schedules.count() == 4, 10, "the schedules")
+    until(lambda: len(project.engine.schedules.all()) == 4, 10, "the schedules")
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
     hour, store = 3600, project.engine.schedules

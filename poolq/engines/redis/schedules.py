@@ -100,9 +100,6 @@ class RedisSchedules(ScheduleStore):
         found = self._client.run(scripts.SCHEDULES, "soonest", max_count)
         return [Scheduled.read(one) for one in found]
 
-    def count(self) -> int:
-        return int(self._client.call(b"HLEN", f"{self._client.prefix}schedules"))
-
     def _change(self, *arguments: Any) -> Any:
         reply = self._client.run(scripts.SCHEDULE_CHANGE, *arguments)
         return text(reply) if isinstance(reply, bytes) else reply

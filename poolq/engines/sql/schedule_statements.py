@@ -2,6 +2,7 @@
 
 from poolq.common.lengths import MAX_HASH_BYTES, MAX_SPEC_BYTES
 from poolq.engines.schedule_store import FORGET_AFTER, NEVER, REMOVED
+from poolq.engines.sql.session import Query
 
 #: A spec that is too long is not read.
 _MINE = f"""s.name, s.hash, CASE WHEN LENGTH(s.spec) <= {MAX_SPEC_BYTES} THEN s.spec END,
@@ -45,7 +46,7 @@ HIDE = "UPDATE {schedules} SET hidden = ?, deploy = ? WHERE name = ? AND deploy 
 HIDDEN = f"""SELECT CASE WHEN LENGTH(hidden) <= {MAX_SPEC_BYTES + MAX_HASH_BYTES} THEN hidden END,
     deploy FROM {{schedules}} WHERE name = ?"""
 LOCK_SCHEDULE = f"SELECT {_COLUMNS}, {{now}} FROM {{schedules}} WHERE name = ? {{skip}}"
-UNFINISHED = "SELECT id FROM {jobs} WHERE id IN {list}"
+UNFINISHED = "SELECT 1 FROM {jobs} WHERE id = ?"
 ADVANCE = """UPDATE {schedules} SET due = ?, at = ?, last = ?, job = ?, ticks = ticks + ?,
     skipped = skipped + ? WHERE name = ?"""
 WAIT = "UPDATE {schedules} SET at = ? WHERE name = ?"
@@ -55,8 +56,7 @@ RESUME = f"""UPDATE {{schedules}} SET paused = 0,
     at = CASE WHEN hash = '{REMOVED}' THEN at ELSE ? END WHERE name = ? AND paused = 1"""
 REMOVE = "DELETE FROM {schedules} WHERE name = ?"
 GET = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name = ?"
-PAGE = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name > ? ORDER BY name LIMIT 1000"
+ALL = Query(f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY name")
 SOONEST = f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY at, name LIMIT ?"
-COUNT = "SELECT COUNT(*) FROM {schedules}"
 #: The row with an empty name says which deploy of the node's code has declared its schedules.
 DECLARED = "SELECT deploy FROM {declared} WHERE node = ? AND name = ''"

@@ -5,7 +5,7 @@ so that two declarations of one name do not cross, and no look sets aside what i
 tick locks only its schedules, skipping those that another keeper has locked.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -31,8 +31,8 @@ from poolq.engines.sql.new_jobs import STORE_JOB, job_values, store_contested
 from poolq.engines.sql.schedule_statements import (  # isort: skip
     DUE, NEXT, SET_ASIDE, SET_UNREADABLE_ASIDE, MARK_REMOVED, MARK_PAUSED_REMOVED, FORGET,
     LOCK_DECLARATIONS, STORED, LIVING, NAMES, DECLARE, UNDECLARE, PUT, KEEP, HIDE, HIDDEN,
-    LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, PAUSE, RESUME, REMOVE, GET, PAGE, SOONEST,
-    COUNT, DECLARED,
+    LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, PAUSE, RESUME, REMOVE, GET, ALL, SOONEST,
+    DECLARED,
 )  # fmt: skip
 from poolq.engines.sql.session import (
     BatchQuery,
@@ -42,7 +42,6 @@ from poolq.engines.sql.session import (
     Transaction,
     in_chunks,
 )
-from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import Push
 
 T = TypeVar("T")
@@ -53,7 +52,6 @@ class SQLSchedules(ScheduleStore):
 
     def __init__(self, session: Callable[[], Session]) -> None:
         self._session = session
-        self._known_queues: set[str] = set()  # as for the sessions' `push`
 
     def declared(self, node: str) -> int:
         return _declared(self._session().read(Query(DECLARED, (node,)))[0])
@@ -106,22 +104,14 @@ class SQLSchedules(ScheduleStore):
         )
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
-        queues = {push.queue for one in ticks for push in one.pushes} - self._known_queues
-        if queues:
-            add = [Query(ADD_QUEUE, (queue,)) for queue in sorted(queues)]
-            self._change(lambda tx: tx.later(*add))
-            self._known_queues |= queues
-        unique = [any(push.unique for push in one.pushes) for one in ticks]
-        plain = [at for at in range(len(ticks)) if not unique[at]]
-        alone = [[at] for at in range(len(ticks)) if unique[at]]
-        ends: list[TickEnd] = ["lost"] * len(ticks)
-        for some in filter(None, [plain, *alone]):
-            found = None
-            while found is None:
-                found = self._change(partial(_tick, ticks=[ticks[at] for at in some]))
-            for at, end in zip(some, found, strict=True):
-                ends[at] = end
-        return ends
+        self._session().add_queues({push.queue for one in ticks for push in one.pushes})
+        return list(map(self._tick, ticks))
+
+    def _tick(self, tick: Tick) -> TickEnd:
+        end = None
+        while end is None:
+            end = self._change(partial(_tick, tick=tick))
+        return end
 
     def put(self, schedule: NewSchedule) -> PutEnd:
         def work(tx: Transaction) -> PutEnd:
@@ -167,21 +157,11 @@ class SQLSchedules(ScheduleStore):
         return Scheduled.read(found.rows[0]) if found.rows else None
 
     def all(self) -> list[Scheduled]:
-        found: list[Scheduled] = []
-        after: object = ""  # as it is stored
-        while True:
-            (some,) = self._session().read(Query(PAGE, (after,)))
-            if not some.rows:
-                return found
-            found += [Scheduled.read(row) for row in some.rows]
-            after = some.rows[-1][0]
+        return list(map(Scheduled.read, self._session().read(ALL)[0].rows))
 
     def soonest(self, max_count: int) -> list[Scheduled]:
         (found,) = self._session().read(Query(SOONEST, (max_count,)))
         return [Scheduled.read(row) for row in found.rows]
-
-    def count(self) -> int:
-        return number(self._session().read(Query(COUNT))[0].rows[0][0])
 
     def _change(self, work: Callable[[Transaction], T]) -> T:
         return self._session().transact(work)
@@ -229,47 +209,31 @@ def _declare(
     return taken
 
 
-def _tick(tx: Transaction, ticks: Sequence[Tick]) -> list[TickEnd] | None:
-    """Advance several schedules, or one whose job is unique. They are locked in the order of their
-    names, like everywhere. Returns None if this has changed nothing and is to be repeated."""
-    order = sorted(range(len(ticks)), key=lambda index: ticks[index].name)
-    found = tx.run(*(Query(LOCK_SCHEDULE, (ticks[index].name,)) for index in order))
-    current: dict[int, tuple[Scheduled, int]] = {}
-    for index, result in zip(order, found, strict=True):
-        if result.rows:
-            *columns, now = result.rows[0]
-            one = Scheduled.read(tuple(columns))
-            if _is_current(one, ticks[index], number(now)):
-                current[index] = one, number(now)
-    unfinished = _unfinished(tx, (
-        one.job for index, (one, _) in current.items() if ticks[index].overlap != "allow"
-    ))  # fmt: skip
-    ends: list[TickEnd] = ["lost"] * len(ticks)
-    for index, (one, now) in current.items():
-        tick = ticks[index]
-        held = bool(tick.pushes) and one.job in unfinished
-        stored = [] if held else tick.pushes
-        if stored and stored[0].unique:
-            (job,) = stored
-            holder = store_contested(tx, job)
-            if holder is None:
-                return None
-            stored = stored if holder == job.id else []
-        else:
-            tx.later(BatchQuery(STORE_JOB, list(map(job_values, stored))))
-        ends[index] = _advance(tx, one, tick, stored, now, held)
-    return ends
+def _tick(tx: Transaction, tick: Tick) -> TickEnd | None:
+    """Advance a schedule. Returns None if this has changed nothing and is to be repeated."""
+    row = tx.one(LOCK_SCHEDULE, tick.name)
+    if row is None:
+        return "lost"
+    one, now = Scheduled.read(row[:-1]), number(row[-1])
+    if not _is_current(one, tick, now):
+        return "lost"
+    waits = bool(tick.pushes) and tick.overlap != "allow"
+    held = waits and tx.one(UNFINISHED, one.job) is not None
+    stored = [] if held else tick.pushes
+    if stored and stored[0].unique:
+        (job,) = stored
+        holder = store_contested(tx, job)
+        if holder is None:
+            return None
+        stored = stored if holder == job.id else []
+    else:
+        tx.later(BatchQuery(STORE_JOB, list(map(job_values, stored))))
+    return _advance(tx, one, tick, stored, now, held)
 
 
 def _is_current(one: Scheduled, tick: Tick, now: int) -> bool:
     same = one.hash == tick.hash and one.due == tick.expected
     return same and not one.paused and one.at <= now
-
-
-def _unfinished(tx: Transaction, jobs: Iterable[str]) -> set[str]:
-    known = sorted({job for job in jobs if job})
-    parts = in_chunks(known)
-    return {to_text(id_) for some in parts for (id_,) in tx.run(Query(UNFINISHED, (some,)))[0].rows}
 
 
 def _advance(
