@@ -148,7 +148,7 @@ RemoveEnd = Literal["removed", "unknown", "declared"]
 
 
 class ScheduleStore(ABC):
-    """Each method is atomic, but `all` is not, and `tick` only for each schedule by itself. All raise
+    """Each method is atomic, but for `all`, and `tick`, which is so for each schedule. All raise
     EngineUnavailable."""
 
     @abstractmethod
