@@ -26,10 +26,25 @@ class Decorator(Protocol):
 
 
 ENGINE_FLAGS = ("engine", "namespace")
+JSON = "poolq.json"  # in click's context
 RUN_FLAGS = tuple(setting.name for setting in SETTINGS if setting.flag)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def _remember(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[JSON] = value
+
+
+json_option = click.option(
+    "--json", is_flag=True, expose_value=False, callback=_remember, help="Print one JSON document."
+)
+
+
+def wants_json() -> bool:
+    """Whether the command that runs was given --json."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(JSON))
 
 
 def reject_empty(
@@ -65,8 +80,9 @@ def usage() -> Iterator[None]:
         raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
 
 
-def with_settings(*names: str) -> Decorator:
-    """Add the flags of these settings to a command, which receives `settings: Config`."""
+def with_settings(*names: str, json: bool = True) -> Decorator:
+    """Add the flags of these settings, and --json, to a command, which receives `settings: Config`
+    and may ask `wants_json`."""
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(command)
@@ -74,7 +90,8 @@ def with_settings(*names: str) -> Decorator:
             flags = {name: kwargs.pop(f"set_{name}") for name in names}
             return command(settings=config.load(flags, warn=warn), **kwargs)
 
-        return with_options(run, *(_flag(BY_NAME[name]) for name in names))
+        flags = [_flag(BY_NAME[name]) for name in names]
+        return with_options(run, *([json_option] if json else []), *flags)
 
     return decorate
 
@@ -86,11 +103,11 @@ def with_options(command: Callable[..., T], *options: Decorator) -> Callable[...
     return command
 
 
-def with_engine_and(*names: str, create: bool = False) -> Decorator:
-    """Add --engine and --namespace to a command, which receives `engine: Engine`, and if there are
-    `names`, those flags, for a command that receives `settings: Config`, too. The command raises
-    ConfigError if the engine stores no jobs and, unless it may `create` the store, StoreMissing if
-    there is none yet."""
+def with_engine_and(*names: str, create: bool = False, json: bool = True) -> Decorator:
+    """Add --engine, --namespace and --json to a command, which receives `engine: Engine`, and if
+    there are `names`, those flags, for a command that receives `settings: Config`, too. The command
+    raises ConfigError if the engine stores no jobs and, unless it may `create` the store,
+    StoreMissing if there is none yet."""
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(command)
@@ -102,7 +119,7 @@ def with_engine_and(*names: str, create: bool = False) -> Decorator:
                     engine.require_store()
                 return command(engine=engine, **kwargs)
 
-        return with_settings(*ENGINE_FLAGS, *names)(run)
+        return with_settings(*ENGINE_FLAGS, *names, json=json)(run)
 
     return decorate
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from poolq.cli.options import warn
+from poolq.cli.options import wants_json, warn
 from poolq.common.escaping import clean, clean_json, to_json
 
 MIN_CELL_WIDTH = 8  # characters
@@ -43,9 +43,9 @@ def print_json(data: object) -> None:
     sys.stdout.write(shown.decode() + "\n")
 
 
-def show(as_json: bool, document: object, *lines: str) -> None:
+def show(document: object, *lines: str) -> None:
     """Print a JSON document, or else these lines."""
-    if as_json:
+    if wants_json():
         print_json(document)
         return
     for line in lines:
@@ -53,18 +53,18 @@ def show(as_json: bool, document: object, *lines: str) -> None:
 
 
 def show_list(
-    as_json: bool,
     document: object,
     columns: Sequence[Column],
     rows: Sequence[object],
     none: str,
     styles: Mapping[str, str] | None = None,
+    total: object = None,
 ) -> None:
     """Print a JSON document, or else a table, or that there is `none` of what it would list."""
-    if as_json:
+    if wants_json():
         print_json(document)
     elif rows:
-        print_table(columns, rows, styles=styles)
+        print_table(columns, rows, styles, total)
     else:
         warn(none)
 
@@ -72,8 +72,8 @@ def show_list(
 def print_table(
     columns: Sequence[Column],
     rows: Sequence[object],
-    total: object = None,
     styles: Mapping[str, str] | None = None,
+    total: object = None,
 ) -> None:
     """Print a table of these rows, and of one with their `total`. `styles` maps texts of cells to
     the names of styles of a theme."""

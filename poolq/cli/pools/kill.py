@@ -18,9 +18,8 @@ from poolq.control.client import reading
 @click.argument("target", metavar="WORKER|ID", callback=options.reject_empty)
 @click.option("--give-back", is_flag=True, help="Put the job back into its queue, to run again.")
 @options.yes_option
-@options.json_option
 @with_settings("name")
-def kill(settings: Config, target: str, give_back: bool, yes: bool, as_json: bool) -> None:
+def kill(settings: Config, target: str, give_back: bool, yes: bool) -> None:
     """End a running job by killing its worker.
 
     WORKER is the worker's number or pid in 'poolq status', and ID the job's id or its beginning.
@@ -28,10 +27,10 @@ def kill(settings: Config, target: str, give_back: bool, yes: bool, as_json: boo
     head of its queue instead, without using an attempt. The worker is replaced.
     """
     with reading(settings.name):
-        _kill(settings.name, target, give_back=give_back, yes=yes, as_json=as_json)
+        _kill(settings.name, target, give_back=give_back, yes=yes)
 
 
-def _kill(pool: str, target: str, *, give_back: bool, yes: bool, as_json: bool) -> None:
+def _kill(pool: str, target: str, *, give_back: bool, yes: bool) -> None:
     workers = [
         BusyWorker(one["slot"], one["pid"], one["job"], one["id"], one["since"])
         for one in on_pools.request(pool, "status")["workers"]
@@ -43,4 +42,4 @@ def _kill(pool: str, target: str, *, give_back: bool, yes: bool, as_json: bool) 
     killed = on_pools.request(pool, "kill", named)
     facts = {name: killed[name] for name in ("worker", "pid", "job", "id")}
     facts |= {"pool": pool, "end": "given back" if give_back else "cancelled"}
-    tables.show(as_json, facts, on_pools.killed(killed, give_back=give_back))
+    tables.show(facts, on_pools.killed(killed, give_back=give_back))

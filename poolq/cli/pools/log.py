@@ -46,7 +46,7 @@ def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> floa
     help=f"Only the last N lines, before those to follow (default: {DEFAULT_LINES}, or all with "
     "--since).",
 )  # fmt: skip
-@with_settings("name")
+@with_settings("name", json=False)
 def log(
     settings: Config, *, follow: bool, worker: int | None, job: str | None, level: str,
     since: float | None, lines: int | None,

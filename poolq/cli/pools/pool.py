@@ -7,7 +7,7 @@ import click
 
 from poolq.acts.on_pools import request, scaling
 from poolq.cli import tables
-from poolq.cli.options import json_option, parsed_by, usage, with_settings
+from poolq.cli.options import parsed_by, usage, with_settings
 from poolq.config import Config
 from poolq.config.parsers import duration
 from poolq.errors import PoolqError
@@ -21,39 +21,36 @@ timeout_option = click.option(
 )  # fmt: skip
 
 
-def _print(settings: Config, text: str, as_json: bool, **facts: object) -> None:
+def _print(settings: Config, text: str, **facts: object) -> None:
     """Print what has happened to the pool, as a line or as a JSON document."""
-    tables.show(as_json, {"pool": settings.name, **facts}, f"pool {settings.name} {text}")
+    tables.show({"pool": settings.name, **facts}, f"pool {settings.name} {text}")
 
 
 @click.command()
-@json_option
 @with_settings("name")
-def pause(settings: Config, as_json: bool) -> None:
+def pause(settings: Config) -> None:
     """Stop a pool from taking new jobs.
 
     Running jobs finish. Other pools are not affected: use 'poolq queue pause' for all pools.
     """
     changed = request(settings.name, "pause")["changed"]
     text = f"takes no new jobs{'' if changed else ', as before'}"
-    _print(settings, text, as_json, changed=changed)
+    _print(settings, text, changed=changed)
 
 
 @click.command()
-@json_option
 @with_settings("name")
-def resume(settings: Config, as_json: bool) -> None:
+def resume(settings: Config) -> None:
     """Make a paused pool take jobs again."""
     changed = request(settings.name, "resume")["changed"]
     text = f"takes jobs{' again' if changed else '; it was not paused'}"
-    _print(settings, text, as_json, changed=changed)
+    _print(settings, text, changed=changed)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})  # -1 is an argument
 @click.argument("workers", metavar="N|+N|-N")
-@json_option
 @with_settings("name")
-def scale(settings: Config, workers: str, as_json: bool) -> None:
+def scale(settings: Config, workers: str) -> None:
     """Set the number of workers to N, or change it by +N or -N.
 
     Surplus workers finish their current job, then exit.
@@ -62,15 +59,14 @@ def scale(settings: Config, workers: str, as_json: bool) -> None:
         change = scaling(workers)
     procs = request(settings.name, "scale", change)["procs"]
     text = f"is scaled to {procs} worker{'s' * (procs > 1)}"
-    _print(settings, text, as_json, procs=procs)
+    _print(settings, text, procs=procs)
 
 
 @click.command()
 @wait_option
 @timeout_option
-@json_option
 @with_settings("name")
-def reload(settings: Config, wait: bool, timeout: float | None, as_json: bool) -> None:
+def reload(settings: Config, wait: bool, timeout: float | None) -> None:
     """Reload the application code.
 
     One worker tries the new code first; if that fails, the old code keeps running. With --wait, the
@@ -82,20 +78,19 @@ def reload(settings: Config, wait: bool, timeout: float | None, as_json: bool) -
     else:
         number = request(settings.name, "reload", {"wait": True}, timeout)["generation"]
         text = f"has accepted generation {number}; the other workers follow"
-    _print(settings, text, as_json, generation=number, accepted=wait)
+    _print(settings, text, generation=number, accepted=wait)
 
 
 @click.command()
 @wait_option
 @timeout_option
-@json_option
 @with_settings("name")
-def drain(settings: Config, wait: bool, timeout: float | None, as_json: bool) -> None:
+def drain(settings: Config, wait: bool, timeout: float | None) -> None:
     """End a pool when its running jobs have finished.
 
     It waits for the jobs however long they take; 'poolq stop' waits at most --stop-timeout.
     """
-    code = _end_pool(settings, timeout, "drain", as_json=as_json, wait=wait)
+    code = _end_pool(settings, timeout, "drain", wait=wait)
     if code:
         raise PoolqError(f"pool {settings.name!r} ended with exit code {code}; its log says why")
 
@@ -104,24 +99,23 @@ def drain(settings: Config, wait: bool, timeout: float | None, as_json: bool) ->
 @click.option("--now", is_flag=True, help="Kill running jobs and release them.")
 @wait_option
 @timeout_option
-@json_option
 @with_settings("name")
-def stop(settings: Config, now: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
+def stop(settings: Config, now: bool, wait: bool, timeout: float | None) -> None:
     """Stop a pool.
 
     Jobs may finish within the pool's --stop-timeout; those that still run are killed and released.
     """
-    _end_pool(settings, timeout, "stop", as_json=as_json, wait=wait, now=now)
+    _end_pool(settings, timeout, "stop", wait=wait, now=now)
 
 
 def _end_pool(
-    settings: Config, timeout: float | None, do: str, *, as_json: bool, wait: bool, **more: object
+    settings: Config, timeout: float | None, do: str, *, wait: bool, **more: object
 ) -> int:
     """End the pool. Returns its exit code, or 0 without `wait`."""
     if not wait:
         request(settings.name, do, more)
-        _print(settings, "is draining", as_json, ended=False, exit_code=None)
+        _print(settings, "is draining", ended=False, exit_code=None)
         return 0
     code: int = request(settings.name, do, {**more, "wait": True}, timeout)["code"]
-    _print(settings, "has ended", as_json, ended=True, exit_code=code)
+    _print(settings, "has ended", ended=True, exit_code=code)
     return code

@@ -10,7 +10,7 @@ from poolq.config import Config
 @click.command()
 @click.option("--live", "probe", flag_value="live", help="Check that the pool's processes run.")
 @click.option("--ready", "probe", flag_value="ready", help="Check that the pool can run jobs.")
-@with_settings("name")
+@with_settings("name", json=False)
 def health(settings: Config, probe: str | None) -> int:
     """Report a pool's health to a probe.
 

@@ -12,7 +12,7 @@ STORELESS = ("sync://", "null://")
 
 
 @click.command()
-@with_settings(*RUN_FLAGS)
+@with_settings(*RUN_FLAGS, json=False)
 def run(settings: Config) -> int:
     """Run a pool of workers until it is stopped.
 

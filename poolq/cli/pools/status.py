@@ -11,7 +11,7 @@ import click
 
 from poolq.acts import on_pools
 from poolq.cli import tables
-from poolq.cli.options import json_option, with_settings
+from poolq.cli.options import wants_json, with_settings
 from poolq.config import Config
 from poolq.control.client import reading
 from poolq.errors import PoolqError
@@ -47,9 +47,8 @@ EVENTS_PRINTED, MAX_EVENTS = 5, 20
 
 
 @click.command()
-@json_option
 @with_settings("name")
-def status(settings: Config, as_json: bool) -> int:
+def status(settings: Config) -> int:
     """Show a pool's state, workers and last failed reload.
 
     Exits with 3 if it takes no new jobs, because it is paused or exiting, and with 69 if there is
@@ -57,13 +56,13 @@ def status(settings: Config, as_json: bool) -> int:
     """
     found = on_pools.request(settings.name, "status")
     with reading(settings.name):
-        return _print(found, _snapshot(settings.name), as_json)
+        return _print(found, _snapshot(settings.name))
 
 
-def _print(found: dict[str, Any], seen: Snapshot | None, as_json: bool) -> int:
+def _print(found: dict[str, Any], seen: Snapshot | None) -> int:
     taking = not found["paused"] and found["state"] not in ("draining", "ending")
     events = seen.events[:MAX_EVENTS] if seen else ()
-    if as_json:
+    if wants_json():
         tables.print_json({**found, "events": events})
         return 0 if taking else NOT_TAKING
     tables.print_fields(_fields(found, alerts(seen) if seen else ()))

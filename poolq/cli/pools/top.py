@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from poolq.cli import tables
-from poolq.cli.options import ENGINE_FLAGS, json_option, warn, with_settings
+from poolq.cli.options import ENGINE_FLAGS, wants_json, warn, with_settings
 from poolq.config import Config
 from poolq.errors import EngineUnavailable, PoolNotFound, PoolqError
 
@@ -22,10 +22,9 @@ PAGE_WIDTH = 160  # columns if the output is not a terminal
 
 @click.command()
 @click.option("--once", is_flag=True, help="Print everything once and exit.")
-@json_option
 @click.option("--read-only", is_flag=True, help="Disable keys that change anything.")
 @with_settings("name", "no_mouse", *ENGINE_FLAGS)
-def top(settings: Config, once: bool, as_json: bool, read_only: bool) -> None:
+def top(settings: Config, once: bool, read_only: bool) -> None:
     """Watch a running pool, and act on it.
 
     The key ? shows all keys. If the output is not a terminal, it prints a line every 2 seconds.
@@ -37,8 +36,8 @@ def top(settings: Config, once: bool, as_json: bool, read_only: bool) -> None:
 
     source = AttachedSource(settings.name, os.environ)
     try:
-        if once or as_json:
-            _once(source, settings, as_json=as_json)
+        if once or wants_json():
+            _once(source, settings)
         elif has_terminal():
             top.show(source, settings, read_only=read_only)
         else:
@@ -65,7 +64,7 @@ def stored_failures(found: "Snapshot", settings: Config) -> "StoredFailures":
     return StoredFailures(stored)
 
 
-def _once(source: "Source", settings: Config, *, as_json: bool) -> None:
+def _once(source: "Source", settings: Config) -> None:
     from msgspec.structs import replace
 
     from poolq.dashboard import print_once
@@ -76,7 +75,7 @@ def _once(source: "Source", settings: Config, *, as_json: bool) -> None:
         raise PoolNotFound(f"pool {settings.name!r} has just ended")
     stored = stored_failures(found, settings)
     found = replace(found, failures=stored.merged(found.failures))
-    if as_json:
+    if wants_json():
         tables.print_json(found)
         return
     styled = sys.stdout.isatty()

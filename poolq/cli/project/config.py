@@ -5,7 +5,7 @@ import click
 from poolq import config as settings_of
 from poolq.cli import tables
 from poolq.cli.group import Group
-from poolq.cli.options import RUN_FLAGS, json_option, print_line, with_settings
+from poolq.cli.options import RUN_FLAGS, print_line, wants_json, with_settings
 from poolq.config import Config
 
 COLUMNS = (
@@ -21,19 +21,18 @@ def config() -> None:
 
 
 @config.command()
-@json_option
 @with_settings(*RUN_FLAGS)
-def show(settings: Config, as_json: bool) -> None:
+def show(settings: Config) -> None:
     """Show the value and source of each setting; passwords are hidden.
 
     Takes the flags of 'poolq run', to show their effect.
     """
     rows = list(settings_of.rows(settings))
-    if not as_json:
+    if not wants_json():
         print_line(f"project folder: {settings.folder}", err=True)
     shown = {one.name: {"value": value, "source": source} for one, value, source in rows}
     document = {"folder": str(settings.folder), "settings": shown}
-    tables.show_list(as_json, document, COLUMNS, rows, "")
+    tables.show_list(document, COLUMNS, rows, "")
 
 
 def _worded(value: object) -> str:

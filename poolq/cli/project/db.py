@@ -4,7 +4,7 @@ import click
 
 from poolq.cli import tables
 from poolq.cli.group import Group
-from poolq.cli.options import json_option, warn, with_new_engine
+from poolq.cli.options import warn, with_engine_and, with_new_engine
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Engine
 from poolq.engines.schema_version import SCHEMA_VERSION, check_version
@@ -25,22 +25,20 @@ def _schema(engine: Engine) -> SQLSchema | None:
 
 
 @db.command()
-@json_option
 @with_new_engine
-def migrate(engine: Engine, as_json: bool) -> None:
+def migrate(engine: Engine) -> None:
     """Create the tables. Does nothing if they are there."""
     schema = _schema(engine)
     made = schema is not None and schema.migrate()
     version = schema.version() if schema else 0
     what = "tables made" if made else "nothing to do"
     done = [f"schema version {version}: {what}"] if schema else []
-    tables.show(as_json, {"version": version, "made": made}, *done)
+    tables.show({"version": version, "made": made}, *done)
 
 
 @db.command()
-@json_option
 @with_new_engine
-def status(engine: Engine, as_json: bool) -> None:
+def status(engine: Engine) -> None:
     """Compare the tables with what this version needs.
 
     Exits with 78 if they differ.
@@ -50,13 +48,13 @@ def status(engine: Engine, as_json: bool) -> None:
     needed = SCHEMA_VERSION if schema is not None else 0
     compared = [f"schema version {found}, needed {needed}"] if schema else []
     document = {"version": found, "needed": needed, "current": found == needed}
-    tables.show(as_json, document, *compared)
+    tables.show(document, *compared)
     if schema is not None:
         check_version(found, schema.redacted_url)
 
 
 @db.command()
-@with_new_engine
+@with_engine_and(create=True, json=False)
 def sql(engine: Engine) -> None:
     """Print the statements that create the tables."""
     schema = _schema(engine)

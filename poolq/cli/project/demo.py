@@ -2,12 +2,12 @@
 
 import click
 
-from poolq.cli.options import json_option
+from poolq.cli.options import json_option, wants_json
 
 
 @click.command()
 @json_option
-def demo(as_json: bool) -> int:
+def demo() -> int:
     """Run real jobs on SQLite, to show poolq in action.
 
     Four workers index the standard library, send mails at 5 per second, retry, fail and
@@ -15,4 +15,4 @@ def demo(as_json: bool) -> int:
     """
     from poolq.demo.run import run_demo
 
-    return run_demo(json=as_json)
+    return run_demo(json=wants_json())

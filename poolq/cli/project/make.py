@@ -49,7 +49,7 @@ make.add_command(unit)
 @make.command()
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
-@with_settings("app")
+@with_settings("app", json=False)
 def job(settings: Config, name: str, force: bool) -> None:
     """Write a new job into the jobs package.
 

@@ -34,7 +34,7 @@ STOP_MARGIN = 15  # seconds beyond --stop-timeout for the keeper to end, and for
 @click.argument("kind", type=click.Choice(UNIT_KINDS))
 @click.option("--output", metavar="FILE", help="Write to this file instead of stdout.")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
-@with_settings(*UNIT_FLAGS)
+@with_settings(*UNIT_FLAGS, json=False)
 def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
     """Write a file for systemd, supervisor or Kubernetes.
 

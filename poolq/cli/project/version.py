@@ -8,9 +8,9 @@ from poolq.cli.options import json_option
 
 @click.command()
 @json_option
-def version(as_json: bool) -> None:
+def version() -> None:
     """Show the version."""
-    tables.show(as_json, {"version": _installed()}, f"poolq {_installed()}")
+    tables.show({"version": _installed()}, f"poolq {_installed()}")
 
 
 def print_version(ctx: click.Context, _param: click.Parameter, given: bool) -> None:

@@ -67,10 +67,10 @@ def _preview(engine: Engine, chosen: Selection, act: Act, wanted: JobFilter | Se
             found += [one.id for one in jobs]
             refused.update(others)
             progress.add(len(jobs))
-    if shown and not chosen.as_json:
+    if shown and not options.wants_json():
         listing.print_jobs(shown, engine.now())
     code = _report(engine, chosen, act, found, refused)
-    if not chosen.as_json:
+    if not options.wants_json():
         only = f"; the first {MAX_SHOWN} are shown" if len(found) > MAX_SHOWN else ""
         options.warn(f"{filters.jobs(len(found))} would be {act.done}{only}")
     return code
@@ -80,7 +80,7 @@ def _report(
     engine: Engine, chosen: Selection, act: Act, changed: Sequence[str], refused: Mapping[str, str]
 ) -> int:
     """Print what has changed and, for jobs that have not, why. Returns the exit code."""
-    if chosen.as_json:
+    if options.wants_json():
         tables.print_json({
             "dry_run": chosen.preview, "count": len(changed), "ids": changed, "refused": refused,
         })  # fmt: skip
@@ -93,9 +93,7 @@ def _report(
     if chosen.ids or changed or refused:
         return 1 if refused else 0
     failed = act.states == FAILED
-    return listing.nothing(
-        engine, chosen.filters, engine.now(), failed=failed, silent=chosen.as_json
-    )
+    return listing.nothing(engine, chosen.filters, engine.now(), failed=failed)
 
 
 def _warn_of(refused: Mapping[str, str], act: Act, *, one_by_one: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from poolq.cli import tables
-from poolq.cli.options import json_option, usage, warn, with_settings
+from poolq.cli.options import usage, wants_json, warn, with_settings
 from poolq.common.names import suggestion
 from poolq.config import Config
 from poolq.engines.base import Engine
@@ -27,11 +27,10 @@ from poolq.errors import JobFailed, NotFound, PayloadError, PoolqError
 @click.option("--attempts", type=int, metavar="N", help="Attempts, instead of the job's own.")
 @click.option("--retry-after", metavar="STEPS", help='"10s", or one delay per retry: "1s,10s,1m".')
 @click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")
-@json_option
 @with_settings("app", "engine", "namespace")
 def dispatch(
     settings: Config, name: str, payload: str, by_name: bool, retry_after: str | None,
-    as_json: bool, **given: Any,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Dispatch the job NAME ("jobs:SendMail").
 
@@ -54,8 +53,8 @@ def dispatch(
                 raise
             # The sync engine ran the job, and this is what its run() raised.
             raise JobFailed(f"job {name} failed: {type(error).__name__}: {error}") from error
-    tables.show(as_json, {"id": str(id), "new": id.new}, str(id))
-    if not (as_json or id.new):
+    tables.show({"id": str(id), "new": id.new}, str(id))
+    if not (wants_json() or id.new):
         warn("nothing was dispatched: this job has the same unique key")
 
 

@@ -7,7 +7,7 @@ import click
 
 from poolq import config
 from poolq.cli import tables
-from poolq.cli.options import ENGINE_FLAGS, json_option, with_settings
+from poolq.cli.options import ENGINE_FLAGS, with_settings
 from poolq.config import Config
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine
@@ -34,9 +34,8 @@ STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 
 
 @click.command()
-@json_option
 @with_settings(*ENGINE_FLAGS)
-def doctor(settings: Config, as_json: bool) -> int:
+def doctor(settings: Config) -> int:
     """Check the engine and its settings.
 
     Checks the engine's reachability, version, eviction policy, isolation, schema and clock, and
@@ -54,7 +53,7 @@ def doctor(settings: Config, as_json: bool) -> int:
     finally:
         engine.close()
     document = {"checks": [check._asdict() for check in checks], "exit_code": code}
-    tables.show_list(as_json, document, COLUMNS, checks, "", STYLES)
+    tables.show_list(document, COLUMNS, checks, "", STYLES)
     return code
 
 

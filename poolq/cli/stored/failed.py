@@ -26,18 +26,16 @@ def failed(ctx: click.Context) -> object:
 @failed.command()
 @filters.filter_options("failed")
 @listing.max_option
-@options.json_option
 @options.with_engine
-def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> int:
+def ls(engine: Engine, filters: Filters, limit: int) -> int:
     """List failed jobs, the newest first."""
-    return listing.show(engine, filters, limit, "failed", as_json)
+    return listing.show(engine, filters, limit, "failed")
 
 
 @failed.command()
 @click.argument("id", callback=options.reject_empty)
-@options.json_option
 @options.with_engine
-def show(engine: Engine, id: str, as_json: bool) -> None:
+def show(engine: Engine, id: str) -> None:
     """Show a failed job with its error, traceback and history."""
     with options.usage():
         id = job_ids.resolve(engine, id)
@@ -45,7 +43,7 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     if stored is None or stored.status != "failed":
         state = job_history.NOT_STORED if stored is None else f"is {stored.status}"
         raise NotFound(f"job {id} is not a failed job; it {state}")
-    print_job(stored, as_json)
+    print_job(stored)
 
 
 @failed.command()

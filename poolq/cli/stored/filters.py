@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from poolq.acts.filters import Filters
-from poolq.cli.options import Decorator, json_option, reject_empty, usage, with_options, yes_option
+from poolq.cli.options import Decorator, reject_empty, usage, with_options, yes_option
 
 T = TypeVar("T")
 
@@ -60,23 +60,22 @@ class Selection(NamedTuple):
     filters: Filters
     preview: bool
     yes: bool
-    as_json: bool
 
 
 def selection_options(*states: str, asks: bool = True) -> Decorator:
-    """Add ids, the filters, --all, --dry-run and --json to a command that changes jobs, and --yes
+    """Add ids, the filters, --all and --dry-run to a command that changes jobs, and --yes
     if it `asks`. The command receives `chosen: Selection`."""
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(command)
         def run(
-            *, ids: tuple[str, ...], everything: bool, preview: bool, as_json: bool,
+            *, ids: tuple[str, ...], everything: bool, preview: bool,
             filters: Filters, yes: bool = False, **kwargs: Any,
         ) -> T:  # fmt: skip
             if bool(ids) == (everything or any(one is not None for one in filters)):
                 text = "give either job ids, or options that select jobs such as --queue and --all"
                 raise click.UsageError(text, click.get_current_context())
-            chosen = Selection(ids, filters, preview, yes, as_json)
+            chosen = Selection(ids, filters, preview, yes)
             return command(chosen=chosen, **kwargs)
 
         return with_options(
@@ -86,7 +85,6 @@ def selection_options(*states: str, asks: bool = True) -> Decorator:
             click.option("--all", "everything", is_flag=True, help="All of these jobs."),
             click.option("--dry-run", "preview", is_flag=True, help="Only show what would change."),
             *([yes_option] if asks else []),
-            json_option,
         )
 
     return decorate

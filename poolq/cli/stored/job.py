@@ -12,10 +12,10 @@ from poolq.cli import tables
 from poolq.cli.group import Group
 from poolq.cli.options import (
     confirm,
-    json_option,
     reject_empty,
     require_terminal,
     usage,
+    wants_json,
     with_engine,
 )
 from poolq.cli.stored import bulk, filters, listing, records
@@ -49,23 +49,21 @@ job.add_command(dispatch)
 @job.command()
 @filters.filter_options(*STATUSES)
 @listing.max_option
-@json_option
 @with_engine
-def ls(engine: Engine, filters: Filters, limit: int, as_json: bool) -> int:
+def ls(engine: Engine, filters: Filters, limit: int) -> int:
     """List jobs of all states with their payload.
 
     Each queue's waiting jobs are listed in the order in which they will run, failed jobs with the
     newest first. WHEN is when a running job was claimed, a failed job failed, or any other job is
     due.
     """
-    return listing.show(engine, filters, limit, "jobs", as_json)
+    return listing.show(engine, filters, limit, "jobs")
 
 
 @job.command()
 @click.argument("id", callback=reject_empty)
-@json_option
 @with_engine
-def show(engine: Engine, id: str, as_json: bool) -> None:
+def show(engine: Engine, id: str) -> None:
     """Show a job in any state, with its history, and why it waits.
 
     Jobs that are done are not kept.
@@ -88,7 +86,7 @@ def show(engine: Engine, id: str, as_json: bool) -> None:
     if stored.status == "running" and progress is None:
         progress = node_info.progress((node.info for node in engine.nodes()), id)
     worker = f"worker {here[1].slot} of pool {here[0].pool}" if here else stored.worker
-    print_job(stored, as_json, _reason(engine, stored, pools), progress, worker)
+    print_job(stored, _reason(engine, stored, pools), progress, worker)
 
 
 def _known_here(id: str) -> str:
@@ -131,14 +129,13 @@ def _reason(engine: Engine, stored: StoredJob, pools: Sequence[Snapshot]) -> str
 
 def print_job(
     stored: StoredJob,
-    as_json: bool,
     why: str = "",
     progress: Progress | None = None,
     worker: str = "",
 ) -> None:
     """Print all about a job. Besides what is stored: why it waits, what it reports while it runs,
     and the worker that runs it, as people name it."""
-    if as_json:
+    if wants_json():
         tables.print_json({**records.job(stored, progress), "why": why or None})
         return
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")

@@ -6,7 +6,7 @@ import click
 
 from poolq.cli import tables
 from poolq.cli.group import Group
-from poolq.cli.options import announce, json_option, usage, warn, with_engine, with_new_engine
+from poolq.cli.options import announce, usage, wants_json, warn, with_engine, with_new_engine
 from poolq.common.durations import micros
 from poolq.common.units import limit_rule
 from poolq.engines import limit_admin
@@ -38,9 +38,8 @@ def limit() -> None:
 
 
 @limit.command()
-@json_option
 @with_engine
-def ls(engine: Engine, as_json: bool) -> None:
+def ls(engine: Engine) -> None:
     """List the rate limits in use, those that jobs wait for first.
 
     A LIMIT that a person has set is followed by the one in the code.
@@ -55,8 +54,8 @@ def ls(engine: Engine, as_json: bool) -> None:
     held = any(one.hold for one in found)
     columns = [one for one in COLUMNS if held or one.title != "HELD"]
     none = f"no rate limit is in use in namespace {engine.namespace!r}"
-    tables.show_list(as_json, {"limits": document}, columns, found, none, STYLES)
-    if len(found) >= MAX_LIMITS and not as_json:
+    tables.show_list({"limits": document}, columns, found, none, STYLES)
+    if len(found) >= MAX_LIMITS and not wants_json():
         warn(f"only {MAX_LIMITS} limits are shown; there may be more")
 
 
@@ -82,9 +81,8 @@ def _rate(ctx: click.Context, _param: click.Parameter, value: str) -> Limit:
 @click.option(
     "--force", is_flag=True, help="Even if all that is in use with the KEY is a Concurrent."
 )
-@json_option
 @with_new_engine
-def set_(engine: Engine, key: str, rate: Limit, force: bool, as_json: bool) -> None:
+def set_(engine: Engine, key: str, rate: Limit, force: bool) -> None:
     """Set a limit in place of the one in the code, such as 50/1s.
 
     It applies to all jobs that have a limit with this KEY and window, parked ones too, until 'poolq
@@ -102,7 +100,7 @@ def set_(engine: Engine, key: str, rate: Limit, force: bool, as_json: bool) -> N
         limit_admin.set_limit(engine, new)
     sliding = limit_admin.is_sliding(engine, new)
     done = f"limit {key} allows {limit_rule(new.limit, new.window / 1e6, sliding=sliding)} now"
-    tables.show(as_json, {"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
+    tables.show({"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
     announce(engine, done)
     if known and new.window not in known:
         windows = ", ".join(amounts.whole(window / 1e6) for window in known)
@@ -114,9 +112,8 @@ def set_(engine: Engine, key: str, rate: Limit, force: bool, as_json: bool) -> N
 @limit.command()
 @click.argument("key")
 @click.argument("time")
-@json_option
 @with_new_engine
-def hold(engine: Engine, key: str, time: str, as_json: bool) -> None:
+def hold(engine: Engine, key: str, time: str) -> None:
     """Let no job start under the limits with this KEY for a TIME, such as 30s.
 
     The jobs wait in their order, whatever their on_limit, and use no attempts. If the key is held
@@ -125,7 +122,7 @@ def hold(engine: Engine, key: str, time: str, as_json: bool) -> None:
     with usage():
         left = limit_admin.hold_key(engine, key, time)
     done = f"limit key {key} is held for {amounts.span(left / 1e6)}"
-    tables.show(as_json, {"key": key, "hold": left / 1e6}, done)
+    tables.show({"key": key, "hold": left / 1e6}, done)
     announce(engine, done)
 
 
@@ -134,9 +131,8 @@ def hold(engine: Engine, key: str, time: str, as_json: bool) -> None:
 @click.option(
     "--starts", is_flag=True, help="Also forget the starts that its windows have counted."
 )
-@json_option
 @with_engine
-def reset(engine: Engine, key: str, starts: bool, as_json: bool) -> None:
+def reset(engine: Engine, key: str, starts: bool) -> None:
     """Let the limits in the code apply again to a KEY, in all windows, and end its hold.
 
     With --starts, the windows begin anew, so that as many jobs as the limit allows may start now.
@@ -155,6 +151,6 @@ def reset(engine: Engine, key: str, starts: bool, as_json: bool) -> None:
         raise NotFound(f"nobody has set or holds limit {key}; {hint}")
     windows = [one / 1e6 for one in reset.windows]
     found = {"key": key, "windows": windows, "starts": reset.forgot, "held": reset.held}
-    tables.show(as_json, found, *done)
+    tables.show(found, *done)
     for line in done:
         announce(engine, line)

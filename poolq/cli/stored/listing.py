@@ -8,7 +8,7 @@ import msgspec
 from poolq.acts import on_queues
 from poolq.acts.filters import Filters
 from poolq.cli import tables
-from poolq.cli.options import warn
+from poolq.cli.options import wants_json, warn
 from poolq.cli.stored import records
 from poolq.common.names import closest, is_named, suggestion
 from poolq.engines.base import Engine, StoredJob
@@ -34,19 +34,19 @@ def find(engine: Engine, chosen: JobFilter, limit: int) -> tuple[list[StoredJob]
     return found[:limit], len(found) > limit
 
 
-def show(engine: Engine, filters: Filters, limit: int, key: str, as_json: bool) -> int:
+def show(engine: Engine, filters: Filters, limit: int, key: str) -> int:
     """Print up to `limit` jobs. `key`: the name of the list in the JSON document. Returns the exit
     code."""
     failed = key == "failed"
     now = engine.now()
     found, more = find(engine, _wanted(filters, now, failed), limit)
-    if as_json:
+    if wants_json():
         tables.print_json({key: list(map(records.job, found)), "more": more})
     elif found:
         print_jobs(found, now)
     if more:
         warn(f"there are more than {limit}; use --limit to show more")
-    return 0 if found else nothing(engine, filters, now, failed=failed, silent=as_json)
+    return 0 if found else nothing(engine, filters, now, failed=failed)
 
 
 def _wanted(filters: Filters, now: int, failed: bool) -> JobFilter:
@@ -85,11 +85,11 @@ def payload_text(body: bytes) -> str:
     return payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
 
 
-def nothing(engine: Engine, filters: Filters, now: int, *, failed: bool, silent: bool) -> int:
-    """Say that no job matches, unless `silent`. Returns the exit code: 1 if --queue or --job seems
-    to mean another name, which is then said anyway."""
+def nothing(engine: Engine, filters: Filters, now: int, *, failed: bool) -> int:
+    """Say that no job matches, unless with --json. Returns the exit code: 1 if --queue or --job
+    seems to mean another name, which is then said anyway."""
     text, is_mistake = _nothing(engine, filters, now, failed)
-    if is_mistake or not silent:
+    if is_mistake or not wants_json():
         warn(text)
     return int(is_mistake)
 

@@ -2,7 +2,7 @@
 
 import click
 
-from poolq.cli.options import json_option, with_engine
+from poolq.cli.options import with_engine
 from poolq.cli.tables import Column, show_list
 from poolq.engines.base import Engine
 from poolq.monitor import amounts
@@ -21,9 +21,8 @@ COLUMNS = (
 
 
 @click.command()
-@json_option
 @with_engine
-def nodes(engine: Engine, as_json: bool) -> None:
+def nodes(engine: Engine) -> None:
     """List the pools that share the jobs, as of their last heartbeat.
 
     BEAT is the time since then. A pool without a heartbeat for --node-ttl is considered dead,
@@ -36,4 +35,4 @@ def nodes(engine: Engine, as_json: bool) -> None:
     found.sort(key=lambda one: (one.host, one.pool, one.node))
     document = [{name: getattr(one, name) for name in FIELDS} for one in found]
     none = f"no pool runs in namespace {engine.namespace!r}"
-    show_list(as_json, {"nodes": document}, COLUMNS, found, none)
+    show_list({"nodes": document}, COLUMNS, found, none)

@@ -26,9 +26,8 @@ def queue() -> None:
 
 
 @queue.command()
-@options.json_option
 @options.with_engine
-def ls(engine: Engine, as_json: bool) -> None:
+def ls(engine: Engine) -> None:
     """List the queues with their counts. OLDEST is how long the oldest ready job has been due."""
     counts, counters = engine.counts(), dict(engine.totals())
     forgotten = counters.pop("", {})
@@ -38,19 +37,15 @@ def ls(engine: Engine, as_json: bool) -> None:
     together: Counter[str] = Counter()
     for one in (*counters.values(), forgotten):
         together.update(one)
-    if as_json:
-        document = {
-            "queues": [_record(one, counters.get(one.queue, {})) for one in counts],
-            "forgotten": forgotten,
-            "total": {**sums, "oldest": oldest / 1e6, "counters": together},
-        }
-        tables.print_json(document)
-    elif counts or forgotten:
-        rows = [*counts, QueueCounts(FORGOTTEN)] if forgotten else counts
-        counters |= {FORGOTTEN: forgotten, "total": together}
-        tables.print_table(_columns(counters), rows, total, {"paused": "warn"})
-    else:
-        options.warn(f"there is no queue in namespace {engine.namespace!r} yet")
+    document = {
+        "queues": [_record(one, counters.get(one.queue, {})) for one in counts],
+        "forgotten": forgotten,
+        "total": {**sums, "oldest": oldest / 1e6, "counters": together},
+    }
+    rows = [*counts, QueueCounts(FORGOTTEN)] if forgotten else counts
+    counters |= {FORGOTTEN: forgotten, "total": together}
+    none = f"there is no queue in namespace {engine.namespace!r} yet"
+    tables.show_list(document, _columns(counters), rows, none, {"paused": "warn"}, total)
 
 
 def _record(one: QueueCounts, counters: Mapping[str, int]) -> dict[str, object]:
@@ -72,9 +67,8 @@ def _columns(counters: Totals) -> list[tables.Column]:
 
 @queue.command()
 @queue_argument
-@options.json_option
 @options.with_new_engine
-def pause(engine: Engine, queues: Sequence[str], as_json: bool) -> None:
+def pause(engine: Engine, queues: Sequence[str]) -> None:
     """Stop all pools from taking jobs of these queues."""
     known = {one.queue for one in engine.counts()}
     done = []
@@ -84,14 +78,13 @@ def pause(engine: Engine, queues: Sequence[str], as_json: bool) -> None:
             options.warn(f"there is no queue {name!r} yet; it will be paused from its first job on")
         done.append((name, f"paused {name}"))
         options.announce(engine, f"queue {name} is paused")
-    _print_done(done, "paused", as_json)
+    _print_done(done, "paused")
 
 
 @queue.command()
 @queue_argument
-@options.json_option
 @options.with_engine
-def resume(engine: Engine, queues: Sequence[str], as_json: bool) -> int:
+def resume(engine: Engine, queues: Sequence[str]) -> int:
     """Let all pools take jobs of these queues again."""
     known = {one.queue: one for one in engine.counts()}
     missing = [name for name in queues if name not in known]
@@ -105,21 +98,20 @@ def resume(engine: Engine, queues: Sequence[str], as_json: bool) -> int:
             if paused:
                 options.announce(engine, f"queue {name} is resumed")
             done.append((name, f"resumed {name}" if paused else f"{name} was not paused"))
-    _print_done(done, "resumed", as_json)
+    _print_done(done, "resumed")
     return 1 if missing else 0
 
 
-def _print_done(done: Sequence[tuple[str, str]], key: str, as_json: bool) -> None:
+def _print_done(done: Sequence[tuple[str, str]], key: str) -> None:
     """Print the line of each queue, or a JSON document with their names under `key`."""
-    tables.show(as_json, {key: [name for name, _ in done]}, *(line for _, line in done))
+    tables.show({key: [name for name, _ in done]}, *(line for _, line in done))
 
 
 @queue.command()
 @click.argument("queue", metavar="QUEUE")
 @options.yes_option
-@options.json_option
 @options.with_engine
-def purge(engine: Engine, queue: str, yes: bool, as_json: bool) -> None:
+def purge(engine: Engine, queue: str, yes: bool) -> None:
     """Delete the ready, delayed and parked jobs of a queue. Running and failed jobs stay."""
     known = {one.queue: one for one in engine.counts()}
     if queue not in known:
@@ -128,7 +120,7 @@ def purge(engine: Engine, queue: str, yes: bool, as_json: bool) -> None:
     with Progress("deleted") as progress:
         count = engine.purge(queue, lambda so_far: progress.add(so_far - progress.count))
     options.announce(engine, on_queues.purged(queue, count))
-    tables.show(as_json, {"queue": queue, "count": count}, f"purged {count} jobs of {queue}")
+    tables.show({"queue": queue, "count": count}, f"purged {count} jobs of {queue}")
 
 
 def _no_queue(name: str, known: Sequence[str]) -> str:

@@ -41,16 +41,15 @@ def schedule() -> None:
 
 @schedule.command()
 @click.argument("names", metavar="[NAME...]", nargs=-1)
-@options.json_option
 @options.with_engine
-def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+def ls(engine: Engine, names: Sequence[str]) -> None:
     """List the schedules, or show some of them in full, with their next five ticks.
 
     A state of 'undeclared' means that no running pool has the schedule in its code.
     """
     found = [_known(engine, name) for name in names] if names else engine.schedules.all()
     now = engine.now()
-    if names and not as_json:
+    if names and not options.wants_json():
         for number, one in enumerate(found):
             options.print_line("") if number else None
             _print_fields(one, now)
@@ -61,8 +60,8 @@ def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
         )
         document = {"schedules": [_document(one, now) for one in found]}
         rows = schedule_status.all_of(found, now)
-        tables.show_list(as_json, document, COLUMNS, rows, none, STYLES)
-    if found and not as_json and not node_info.any_alive(engine.nodes(), now):
+        tables.show_list(document, COLUMNS, rows, none, STYLES)
+    if found and not options.wants_json() and not node_info.any_alive(engine.nodes(), now):
         options.warn("no pool runs, so no schedule has ticks; 'poolq run' starts one")
 
 
@@ -77,11 +76,10 @@ def ls(engine: Engine, names: Sequence[str], as_json: bool) -> None:
 @click.option("--jitter", metavar="TIME", help='By how much jobs may be delayed at random: "2m".')
 @click.option("--queue", metavar="NAME", help="Queue, instead of the job's own.")
 @click.option("--by-name", is_flag=True, help="Do not load the application; use poolq's defaults.")
-@options.json_option
 @options.with_settings("app", "engine", "namespace")
 def add(
     settings: Config, name: str, when: str, job: str, payload: str, queue: str | None,
-    by_name: bool, as_json: bool, **given: Any,
+    by_name: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Add the schedule NAME, or replace it.
 
@@ -113,19 +111,18 @@ def add(
         options.announce(engine, f"schedule {name} is {end}")
     same = f"schedule {name} is there already"
     done = same if end == "same" else f"{end} {name}; next run: {amounts.local(due)}"
-    tables.show(as_json, {"name": name, "result": end, "next": amounts.utc(due)}, done)
+    tables.show({"name": name, "result": end, "next": amounts.utc(due)}, done)
 
 
 @schedule.command()
 @names_argument
-@options.json_option
 @options.with_engine
-def rm(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+def rm(engine: Engine, names: Sequence[str]) -> None:
     """Remove schedules that no running pool has in its code.
 
     If the code of a running pool has a schedule of the same name, that one takes effect.
     """
-    _act_on(engine, names, _remove, "removed", as_json)
+    _act_on(engine, names, _remove, "removed")
 
 
 def _remove(engine: Engine, one: Scheduled) -> str:
@@ -142,11 +139,10 @@ def _remove(engine: Engine, one: Scheduled) -> str:
 
 @schedule.command()
 @names_argument
-@options.json_option
 @options.with_engine
-def pause(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+def pause(engine: Engine, names: Sequence[str]) -> None:
     """Stop schedules on all pools. Their ticks meanwhile have no jobs."""
-    _act_on(engine, names, _pause, "paused", as_json)
+    _act_on(engine, names, _pause, "paused")
 
 
 def _pause(engine: Engine, one: Scheduled) -> str:
@@ -159,11 +155,10 @@ def _pause(engine: Engine, one: Scheduled) -> str:
 
 @schedule.command()
 @names_argument
-@options.json_option
 @options.with_engine
-def resume(engine: Engine, names: Sequence[str], as_json: bool) -> None:
+def resume(engine: Engine, names: Sequence[str]) -> None:
     """Let paused schedules go on, with their next tick from now."""
-    _act_on(engine, names, _resume, "resumed", as_json)
+    _act_on(engine, names, _resume, "resumed")
 
 
 def _resume(engine: Engine, one: Scheduled) -> str:
@@ -176,9 +171,8 @@ def _resume(engine: Engine, one: Scheduled) -> str:
 
 @schedule.command()
 @name_argument
-@options.json_option
 @options.with_engine
-def run(engine: Engine, name: str, as_json: bool) -> None:
+def run(engine: Engine, name: str) -> None:
     """Store the job of a schedule now. Its ticks stay as they are. Prints the job's id."""
     from poolq.jobs.ids import new_id
 
@@ -189,7 +183,7 @@ def run(engine: Engine, name: str, as_json: bool) -> None:
     if holder != id_:
         raise Refused(f"schedule {name}: job {holder} has its unique key, so nothing is stored")
     options.announce(engine, f"schedule {name} is run by hand: job {id_}")
-    tables.show(as_json, {"id": id_}, id_)
+    tables.show({"id": id_}, id_)
 
 
 def _known(engine: Engine, name: str) -> Scheduled:
@@ -210,7 +204,6 @@ def _act_on(
     names: Sequence[str],
     act: Callable[[Engine, Scheduled], str],
     what: str,
-    as_json: bool,
 ) -> None:
     """Do this to all these schedules, or to none if one is missing. If it fails for one of them,
     what was done before is printed, too. `act` returns why there is nothing to do, or ""."""
@@ -227,7 +220,7 @@ def _act_on(
             options.announce(engine, f"schedule {one.name} is {what}")
             done.append(one.name)
     finally:
-        tables.show(as_json, {what: done}, *(f"{what} {name}" for name in done))
+        tables.show({what: done}, *(f"{what} {name}" for name in done))
 
 
 def _document(one: Scheduled, now: int) -> dict[str, object]:

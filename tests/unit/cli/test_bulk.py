@@ -39,7 +39,7 @@ def push(engine: Engine, count: int, queue: str = "a", delay: int = 0) -> list[s
 
 
 def chosen(*ids: str, **options: str) -> Selection:
-    return Selection(ids, Filters(**options), False, True, False)  # type: ignore[arg-type]
+    return Selection(ids, Filters(**options), False, True)  # type: ignore[arg-type]
 
 
 def with_run(act: Act, run: Callable[[Sequence[str]], list[str]]) -> Act:

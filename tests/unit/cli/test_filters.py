@@ -58,12 +58,12 @@ def test_refused(args: str, said: str) -> None:
 
 
 def test_read() -> None:
-    found = CliRunner().invoke(change, ["--older-than=0s", "--dry-run", "--json"])
-    assert found.output == f"{((), Filters(older_than='0s'), True, False, True)!r}\n"
+    found = CliRunner().invoke(change, ["--older-than=0s", "--dry-run"])
+    assert found.output == f"{((), Filters(older_than='0s'), True, False)!r}\n"
     found = CliRunner().invoke(change, ["--all", "--yes"])
-    assert found.output == f"{((), Filters(), False, True, False)!r}\n"
+    assert found.output == f"{((), Filters(), False, True)!r}\n"
     found = CliRunner().invoke(change, ["0192f0c0"])
-    assert found.output == f"{(('0192f0c0',), Filters(), False, False, False)!r}\n"
+    assert found.output == f"{(('0192f0c0',), Filters(), False, False)!r}\n"
 
 
 def test_failed_jobs_have_one_state_and_wait_for_no_limit() -> None:

@@ -23,7 +23,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_a_pipe_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.print_table(COLUMNS, [(ID, 7, "x" * 500)], ("total", 1007, ""))
+    tables.print_table(COLUMNS, [(ID, 7, "x" * 500)], total=("total", 1007, ""))
     head, row, total = lines(capsys)
     assert head.split() == ["ID", "N", "ERROR"]
     assert row.split() == [ID, "7", "x" * 500]
