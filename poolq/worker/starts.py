@@ -2,9 +2,9 @@
 
 - A limit that is full stays full until its window ends. So jobs with the same rules are held back
   without a question until then. A limit that a person raises or resets is noticed after REMEMBERED.
-- While a limit is known to be full, no order has to be kept, so the worker claims batches. It stops
-  SETTLED before the window's end, since jobs of a batch that then ask would come before earlier
-  ones of other workers.
+- While a limit is full, no order has to be kept, so the worker claims batches, of which the first
+  job may ask again. It stops SETTLED before the window's end, since jobs of a batch that then ask
+  would come before earlier ones of other workers.
 - If a gate has refused a job, later ones of the same step park behind it. None of them misses a
   slot, because the line is due while the gate has room.
 - If a job must not start yet, because earlier ones are due, later ones of the same step must not,
@@ -55,13 +55,13 @@ class Refusals:
         until = now + REMEMBERED
         if answer.limit:
             until = min(until, answer.until)
-            self._full_until = min(until, answer.until - SETTLED)
+            self._full_until = answer.until - SETTLED
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[rules] = answer, now, until
 
     def is_full(self, now: int) -> bool:
-        """Return whether the limit of the last job that asked is known to be full."""
+        """Return whether the limit of the last job that asked was full, and its window is open."""
         return self._full_from <= now < self._full_until
 
 
