@@ -3,7 +3,6 @@ left."""
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import suppress
 
@@ -156,20 +155,6 @@ def test_a_running_pool_takes_over_from_one_that_is_killed_beside_it(project: Pr
     assert project.ledger.times("start") == {hostage: 1, running: 2}
 
 
-@sqlite
-def test_a_killed_keeper_is_replaced(project: Project) -> None:
-    pool = project.ready(1, "--sleep=60", "--node-ttl=1")
-    old = pool.kill_keeper()
-    fresh = until(lambda: (one := pool.keeper()) and one.pid != old and one, 5, "another keeper")
-    assert fresh
-    pool.until_said(f"keeper (pid {old}) died")
-    (before,) = project.engine.nodes()
-    until(lambda: project.engine.nodes()[0].beat > before.beat, 5, "it to beat")
-    pool.until_idle(1)
-    id = project.dispatch("Quick")
-    project.ledger.until("end", id, timeout=2)
-
-
 @each_kind
 def test_a_death_that_a_killed_keeper_did_not_report_is_recovered(project: Project) -> None:
     pool = project.ready(2, "--node-ttl=600")
@@ -229,15 +214,6 @@ def test_a_lost_wake_up_does_not_lose_the_job(project: Project) -> None:
     for _ in range(3):  # rings go to the two in turn
         project.ledger.until("end", project.dispatch("Quick"), timeout=6)
     assert {one.pid for one in pool.workers()} == {deaf.pid, other.pid}
-
-
-@sqlite
-def test_a_keeper_that_hangs_is_replaced(project: Project) -> None:
-    pool = project.ready(1)
-    keeper = until(pool.keeper)
-    os.kill(keeper.pid, signal.SIGSTOP)
-    pool.until_said("was silent for 10 s; killed", 20)
-    until(lambda: (one := pool.keeper()) is not None and one.pid != keeper.pid, 5, "another one")
 
 
 HANGS = """

@@ -22,14 +22,6 @@ def test_a_hung_template_is_killed_and_replaced() -> None:
     assert sim.pool.generation == 2
 
 
-def test_a_cooldown_replaces_every_worker_without_losing_capacity() -> None:
-    sim = running(3, cooldown=COOLDOWN)
-    before = set(sim.workers)
-    sim.run_for(COOLDOWN * 1.2)
-    assert not before & set(sim.workers)
-    assert len(sim.workers) == 3
-
-
 def test_workers_at_their_limits_are_replaced_one_after_the_other() -> None:
     sim = running(3)
     for proc in sim.pool.procs():
@@ -55,17 +47,6 @@ def test_a_slot_whose_old_worker_runs_a_long_job_gets_no_third_worker() -> None:
     assert len(sim.workers) == 2
     assert old.stop_sent
     assert not old.killed
-
-
-def test_a_reload_does_not_wait_for_a_long_job() -> None:
-    sim = running(3)
-    old = sim.workers_of(2)[0]
-    old.stubborn = True
-    canary.reload(sim.pool, "HUP")
-    sim.run_for(5)
-    fresh = [one for one in sim.workers.values() if one.generation == 2]
-    assert len(fresh) == 3
-    assert old.seq in sim.workers
 
 
 def test_a_worker_that_is_being_forked_during_a_reload_is_stopped_once_it_has_a_pid() -> None:
