@@ -37,13 +37,6 @@ class Kill(msgspec.Struct, frozen=True):
     booting: bool = False
 
 
-class CheckCode(msgspec.Struct, frozen=True):
-    """Ask the template which files have changed, since worker `seq` is to be recycled."""
-
-    generation: int
-    seq: int
-
-
 class DumpStack(msgspec.Struct, frozen=True):
     """Ask the worker to write its stack to the log."""
 
@@ -77,7 +70,6 @@ Action = (
     | SpawnWorker
     | Stop
     | Kill
-    | CheckCode
     | DumpStack
     | KillJob
     | Drain

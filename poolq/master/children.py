@@ -80,8 +80,9 @@ class Children:
     # forking
 
     def spawn(self, slot: int, generation: int) -> None:
-        """Start a worker. The template of its generation forks it. If there is no template, the
-        master forks the worker, which then imports the application itself."""
+        """Start a worker. The template of its generation forks it, unless the code has changed when
+        a cooldown is over. If there is no template, the master forks the worker, which then imports
+        the application itself."""
         seq, now = self._seq + 1, monotonic()
         place = self._pool.slots[slot - 1]
         row = self._scores.allocate(seq, slot, generation)
@@ -93,7 +94,9 @@ class Children:
         template = self._pool.templates.get(generation)
         asked = template is not None and template.ready
         pid = 0 if asked else self._fork_worker(seq, row, slot, generation)
-        if not pid and not (asked and self.templates.fork_worker(generation, seq, row, slot)):
+        check = any(now >= old.expires_at for old in place.serving())
+        fork = partial(self.templates.fork_worker, generation, seq, row, slot, check=check)
+        if not pid and not (asked and fork()):
             self._scores.release(row)
             delay = state_updates.WORKER_BACKOFF.first if asked else FORK_RETRY_DELAY
             place.not_before = now + delay

@@ -260,7 +260,6 @@ class Master:
             actions.SpawnWorker: lambda one: children.spawn(one.slot, one.generation),
             actions.Stop: self._stop,
             actions.Kill: self._kill,
-            actions.CheckCode: self._check_code,
             actions.DumpStack: self._dump_stack,
             actions.KillJob: self._kill_job,
             actions.Drain: self._drain,
@@ -292,12 +291,6 @@ class Master:
         self._log("warning", f"{action.why}; killed")
         kill_group(pid)
         state_updates.signalled(self.pool, pid, monotonic(), killed=True)
-
-    def _check_code(self, action: actions.CheckCode) -> None:
-        proc = self.pool.find(action.seq)
-        if proc is not None:
-            proc.code_asked_at = monotonic()
-            self._children.templates.check_code(action.generation, action.seq)
 
     def _dump_stack(self, action: actions.DumpStack) -> None:
         state_updates.dump_asked(self._proc(action.pid), action.running, monotonic())

@@ -188,8 +188,6 @@ def _replacements(pool: Pool, now: float, taken: set[int]) -> list[Action]:
         if slot.closing or slot.number in taken or len(serving) != 1 or not serving[0].ready:
             continue
         old, leaving = serving[0], len(slot.procs) - 1
-        if now >= old.expires_at and not pool.reloading() and recycling.must_check_code(pool, old):
-            found.append(actions.CheckCode(pool.generation, old.seq))
         outdated = old.generation != pool.generation
         room = booting < (pool.limits.max_surge if outdated else 1)
         room = room and leaving <= outdated
@@ -250,7 +248,6 @@ def next_wake(pool: Pool, now: float) -> float:
         times.append(slot.not_before)
         for proc in slot.procs:
             times += [proc.expires_at, proc.deadline, proc.cancel_at]
-            times.append(proc.code_asked_at + recycling.CODE_CHECK_TIMEOUT)
             if proc.dump is not None:
                 given_up_at = proc.dump.asked_at + DUMP_TIMEOUT
                 times.append(given_up_at)

@@ -1,13 +1,9 @@
 """Decides which workers are recycled, by age, jobs or memory. `policy.py` decides when their
 successors start."""
 
-from math import inf
-
-from poolq.master import canary
 from poolq.master.state import Pool, WorkerProcess
 from poolq.scoreboard.layout import NO_JOB
 
-CODE_CHECK_TIMEOUT = 5.0  # seconds a template has to say whether the code has changed
 #: A worker is recycled for its memory only if it has grown by this share of `max_memory`. A
 #: worker that is large from the start would be replaced by one that is just as large.
 MIN_GROWTH = 0.1
@@ -40,25 +36,5 @@ def check_limits(pool: Pool, proc: WorkerProcess) -> str:
 
 
 def must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
-    if proc.recycle_reason:
-        return True
-    if now < proc.expires_at or pool.reloading():  # the reload would replace the successor at once
-        return False
-    waited = now >= proc.code_asked_at + CODE_CHECK_TIMEOUT
-    return pool.generation not in pool.templates or proc.code_answered or waited
-
-
-def must_check_code(pool: Pool, proc: WorkerProcess) -> bool:
-    """Return whether the template exists and was not yet asked for changes on behalf of `proc`."""
-    asked = proc.code_answered or proc.code_asked_at < inf
-    return not asked and pool.generation in pool.templates
-
-
-def code_checked(pool: Pool, seq: int, changed: str) -> bool:
-    """Record a template's answer: `changed` names the files that have changed, or is "". If there
-    are any, reload the code before worker `seq` is replaced. Returns whether a trial begins."""
-    proc = pool.find(seq)
-    if proc is None:
-        return False
-    proc.code_answered = True
-    return bool(changed) and canary.reload(pool, f"files changed: {changed}")
+    """Return whether a worker must be replaced now, and not with a reload that is under way."""
+    return bool(proc.recycle_reason) or (now >= proc.expires_at and not pool.reloading())

@@ -165,10 +165,9 @@ class StackDump(msgspec.Struct):
 
 class WorkerProcess(msgspec.Struct):
     """A worker, and what was last read from its scoreboard row. `expires_at`: when its cooldown is
-    over. `recycle_reason`: why it is to be replaced, or "". `code_asked_at`: when its template was
-    asked whether the code has changed. `jobs`: how many jobs it has settled. `over_limit`: whether
-    its job exceeds --max-memory-hard. `rss_at_start`: the bytes that it held when its job began.
-    `cancel_at`: when it is to be killed because its job is cancelled.
+    over. `recycle_reason`: why it is to be replaced, or "". `jobs`: how many jobs it has settled.
+    `over_limit`: whether its job exceeds --max-memory-hard. `rss_at_start`: the bytes that it held
+    when its job began. `cancel_at`: when it is to be killed because its job is cancelled.
     `signalled_at`: when TERM or KILL was last sent. A job that began (`running_since`) before the
     pool was resumed after a suspension (`resumed_at`) may take `suspend_credit` seconds more."""
 
@@ -179,8 +178,6 @@ class WorkerProcess(msgspec.Struct):
     expires_at: float = inf
     state: WorkerState = WorkerState.BOOTING
     signalled_at: float = -inf
-    code_asked_at: float = inf
-    code_answered: bool = False
     recycle_reason: str = ""
     jobs: int = 0
     rss: int = 0

@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from poolq.master import recycling, state_updates
+from poolq.master import canary, state_updates
 from poolq.master.state import Pool, TemplateProcess, WorkerState
 from poolq.system.fork import execute
 from poolq.template import protocol, template
@@ -72,15 +72,12 @@ class Templates:
         self._lines[generation] = ours
         self._pool.templates[generation] = TemplateProcess(generation, pid, monotonic())
 
-    def fork_worker(self, generation: int, seq: int, row: int, slot: int) -> bool:
-        """Ask a template to fork a worker. Returns False if the request could not be sent."""
+    def fork_worker(self, generation: int, seq: int, row: int, slot: int, *, check: bool) -> bool:
+        """Ask a template to fork a worker. `check`: only if the code has not changed. Returns False
+        if the request could not be sent."""
         first = self._pool.on_trial(generation)
-        return protocol.send(self._lines[generation], protocol.ForkWorker(seq, row, slot, first))
-
-    def check_code(self, generation: int, seq: int) -> None:
-        """Ask a template whether the code has changed; the answer is received later."""
-        if generation in self._lines:
-            protocol.send(self._lines[generation], protocol.CodeQuery(seq))
+        request = protocol.ForkWorker(seq, row, slot, first, check and not first)
+        return protocol.send(self._lines[generation], request)
 
     def stop(self, pid: int) -> None:
         """If `pid` is a template, close its socket so that it exits even if it ignores TERM."""
@@ -119,13 +116,11 @@ class Templates:
             self._log("warning", f"template g{generation}: {why}")
         elif isinstance(message, protocol.LoadFailed):
             self._load_errors[generation] = message
-        elif isinstance(message, protocol.CodeAnswer):
-            self._check_code(message)
-
-    def _check_code(self, answer: protocol.CodeAnswer) -> None:
-        if recycling.code_checked(self._pool, answer.seq, answer.changed):
-            trying = f"trying generation {self._pool.last_generation}"
-            self._log("info", f"files changed: {answer.changed}: {trying}")
+        elif isinstance(message, protocol.CodeChanged):
+            self._children.fork_failed(message.seq)
+            why = f"files changed: {message.files}"
+            if canary.reload(self._pool, why):
+                self._log("info", f"{why}: trying generation {self._pool.last_generation}")
 
     def _ensure_spare(self, generation: int) -> None:
         template = self._pool.templates.get(generation)

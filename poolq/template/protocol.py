@@ -1,16 +1,16 @@
 """All messages between the master and its templates: one JSON text per packet, over a socket pair.
 
 master → template
-ForkWorker     fork a worker for this row of the scoreboard
+ForkWorker     fork a worker for this row of the scoreboard; if asked to `check`, only if no file of
+               the application has changed since it was loaded or last checked
 ForkSpare      fork a dormant copy that listens on the descriptor sent along
-CodeQuery      name the files of the application that have changed since it was loaded
 template → master
 Loaded         the application is loaded; workers can be forked
 NotPreloaded   it cannot be preloaded, so each worker must import it for itself
 LoadFailed     it cannot be loaded; `code` is the exit code for the pool
 Forked         the worker (seq), or the copy (seq 0), has this pid
 ForkFailed     the worker (seq), or the copy (seq 0), cannot be forked
-CodeAnswer     the answer to CodeQuery
+CodeChanged    the worker (seq) was not forked, as these files have changed
 """
 
 import socket
@@ -30,14 +30,11 @@ class ForkWorker(msgspec.Struct, tag=True):
     row: int
     slot: int
     first: bool
+    check: bool = False
 
 
 class ForkSpare(msgspec.Struct, tag=True):
     pass
-
-
-class CodeQuery(msgspec.Struct, tag=True):
-    seq: int
 
 
 class Loaded(msgspec.Struct, tag=True):
@@ -64,13 +61,13 @@ class ForkFailed(msgspec.Struct, tag=True):
     why: str
 
 
-class CodeAnswer(msgspec.Struct, tag=True):
+class CodeChanged(msgspec.Struct, tag=True):
     seq: int
-    changed: str  # the names of the files, or ""
+    files: str
 
 
-ToTemplate = ForkWorker | ForkSpare | CodeQuery
-ToMaster = Loaded | NotPreloaded | LoadFailed | Forked | ForkFailed | CodeAnswer
+ToTemplate = ForkWorker | ForkSpare
+ToMaster = Loaded | NotPreloaded | LoadFailed | Forked | ForkFailed | CodeChanged
 Message = ToTemplate | ToMaster
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 

@@ -87,13 +87,14 @@ class Template:
             if message is None:
                 return 0
             if isinstance(message, protocol.ForkWorker):
-                self._fork_worker(message)
+                if files := self._code_changes() if message.check else "":
+                    protocol.send(self._line, protocol.CodeChanged(message.seq, files))
+                else:
+                    self._fork_worker(message)
             elif isinstance(message, protocol.ForkSpare) and fds:
                 # If this is a copy that has just taken over, it still has the title of a spare.
                 setproctitle(f"poolq: template g{self._setup.generation}")
                 self._fork_spare(fds[0])
-            elif isinstance(message, protocol.CodeQuery):
-                protocol.send(self._line, protocol.CodeAnswer(message.seq, self._code_changes()))
 
     def _code_changes(self) -> str:
         """Return which files have changed since the code was loaded or last checked. So code that

@@ -14,7 +14,6 @@ from typing import Any
 from poolq.master import canary, state_updates
 from poolq.master.actions import (
     Action,
-    CheckCode,
     DumpStack,
     Exit,
     Kill,
@@ -81,7 +80,6 @@ class SimulatedPool:
             SpawnWorker: self._spawn,
             Stop: self._stop,
             Kill: self._kill,
-            CheckCode: self._ask,
             DumpStack: self._dump,
             KillJob: self._kill_job,
         }
@@ -162,11 +160,6 @@ class SimulatedPool:
             hangs = action.booting or "idle worker" in action.why
             assert hangs or self.now >= self.pool.deadline, "killed too early"
 
-    def _ask(self, action: CheckCode) -> None:
-        proc = self.pool.find(action.seq)
-        assert proc is not None
-        proc.code_asked_at = self.now
-
     def _dump(self, action: DumpStack) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
         state_updates.dump_asked(proc, action.running, self.now)
@@ -220,6 +213,17 @@ class SimulatedPool:
     def fork(self, process: SimulatedProcess) -> None:
         process.pid = self.next()
         state_updates.forked(self.pool, process.seq, process.pid)
+
+    def find_changed_code(self, process: SimulatedProcess) -> None:
+        """The template does not fork this worker, as files have changed."""
+        del self.workers[process.seq]
+        state_updates.fork_failed(self.pool, process.seq, self.now)
+        canary.reload(self.pool, "files changed")
+
+    def unforked(self) -> list[SimulatedProcess]:
+        """The workers that a template was asked for, of the generation that serves."""
+        known = self.workers.values()
+        return [one for one in known if not one.pid and one.generation == self.pool.generation]
 
     def load(self, process: SimulatedProcess) -> None:
         process.ready = self.pool.templates[process.generation].ready = True

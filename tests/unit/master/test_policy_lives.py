@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from poolq.master import canary, policy, recycling, state_updates
+from poolq.master import canary, policy, state_updates
 from poolq.master.policy import next_wake
 from poolq.master.state import Limits, Mode, WorkerEvent, WorkerProcess
 from poolq.scoreboard import timeouts
@@ -170,16 +170,10 @@ class Lives(RuleBasedStateMachine):
             proc.recycle_reason = why
         self.act()
 
-    @rule(data=st.data(), changed=st.booleans())
-    def a_template_answers(self, data: st.DataObject, changed: bool) -> None:
-        procs = [
-            one
-            for one in self.sim.pool.procs()
-            if one.code_asked_at < inf and not one.code_answered
-        ]
-        if procs:
-            proc = data.draw(st.sampled_from(procs))
-            recycling.code_checked(self.sim.pool, proc.seq, "jobs.py" if changed else "")
+    @rule(data=st.data())
+    def a_template_finds_changed_code(self, data: st.DataObject) -> None:
+        if process := self.pick(data, self.sim.unforked()):
+            self.sim.find_changed_code(process)
         self.act()
 
     @rule(data=st.data())
@@ -273,11 +267,10 @@ class Replacing(RuleBasedStateMachine):
         data.draw(st.sampled_from(procs)).recycle_reason = "500 jobs"
         self.sim.act()
 
-    @rule(changed=st.booleans())
-    def the_templates_answer(self, changed: bool) -> None:
-        for proc in self.sim.pool.procs():
-            if proc.code_asked_at < inf and not proc.code_answered:
-                recycling.code_checked(self.sim.pool, proc.seq, "jobs.py" if changed else "")
+    @rule()
+    def the_templates_find_changed_code(self) -> None:
+        for process in self.sim.unforked():
+            self.sim.find_changed_code(process)
         self.sim.act()
 
     @rule(data=st.data())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.master import canary, policy, recycling, state_updates
-from poolq.master.actions import CheckCode, Kill, SpawnTemplate, SpawnWorker, Stop
+from poolq.master import canary, policy, state_updates
+from poolq.master.actions import Kill, SpawnTemplate, SpawnWorker, Stop
 from poolq.master.state import WorkerEvent
 from tests.support.simulated_pool import only_worker, running
 
@@ -186,14 +186,14 @@ def test_changed_code_is_tried_before_expired_workers_are_replaced() -> None:
     sim = running(2, preload=True, cooldown=COOLDOWN)
     first, second = (sim.workers_of(slot)[0] for slot in (1, 2))
     sim.now += COOLDOWN
-    assert sim.act() == [CheckCode(1, first.seq), CheckCode(1, second.seq)]
-    recycling.code_checked(sim.pool, first.seq, "jobs.py")
-    recycling.code_checked(sim.pool, second.seq, "")
+    assert sim.act() == [SpawnWorker(1, 1)]
+    sim.find_changed_code(sim.workers_of(1)[-1])
     assert sim.act() == [SpawnTemplate(2)]
     assert sim.act() == [], "their successors would be replaced at once"
     sim.end(sim.templates[2], 3)
+    sim.now += state_updates.WORKER_BACKOFF.first
     assert sim.act() == [SpawnWorker(1, 1)]
-    sim.run_for(recycling.CODE_CHECK_TIMEOUT)
+    sim.run_for(1)
     assert not {first.seq, second.seq} & set(sim.workers)
     assert sim.pool.last_generation == 2
 
