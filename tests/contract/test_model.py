@@ -37,7 +37,7 @@ from poolq.engines.mysql import connecting
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
-from poolq.engines.sql import turns
+from poolq.engines.sql.queues import turns
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import Gate, Rule, gates_of
 from poolq.jobs.message import State

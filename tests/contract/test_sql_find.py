@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine
-from poolq.engines.sql import admin
+from poolq.engines.sql.administration import stored_jobs
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query, QueryResult, Session
 from tests.contract.conftest import OpenEngine
@@ -26,7 +26,7 @@ def test_a_failed_job_that_is_retried_meanwhile_is_found(
     def read_slowly(self: Session, *queries: Query) -> list[QueryResult]:
         found: list[QueryResult] = []
         for query in queries:
-            if query.sql == admin.FIND_FAILED and self is engine.session:
+            if query.sql == stored_jobs.FIND_FAILED and self is engine.session:
                 assert other.retry([failed]) == [failed]
             found += read(self, query)
         return found

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.base import Push, QueueCounts, Settlement
-from poolq.engines.sql import idle_queues
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.job_counters import CounterIncrements
+from poolq.engines.sql.queues import idle_queues
 from poolq.engines.sql.session import Query, QueryResult, Transaction
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Park, Release, ReleaseUntil

@@ -12,7 +12,7 @@ from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import parse_url
 from poolq.engines.schedule_store import NewSchedule
-from poolq.engines.sql.queue_counts import READY_JOBS
+from poolq.engines.sql.administration.queue_counts import READY_JOBS
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 from poolq.jobs.limits import Rule

@@ -10,26 +10,12 @@ from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_query
 from poolq.engines.spans import GATE_SPAN
-from poolq.engines.sql import (
-    admin,
-    cancelling,
-    claiming,
-    deploys,
-    gates,
-    granting,
-    holds,
-    limit_windows,
-    paging,
-    parking,
-    queue_counts,
-    queue_discovery,
-    recovery,
-    settling,
-    stepping,
-    wakeups,
-)
+from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
+from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.limits import deploys, gates, granting, holds, limit_windows, parking
 from poolq.engines.sql.location import claimed_by
+from poolq.engines.sql.queues import queue_discovery, wakeups
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.limits import Gate, Rule
@@ -87,19 +73,23 @@ HOT = {
     "cancelled claims": Query(cancelling.CANCELLED_CLAIMS, ([PLACE + "!", "w:w2!"],)),
     "workers of a node": Query(cancelling.WORKERS_OF_NODE, ("n1",)),
     "failed": Query(
-        admin.SELECT_FAILED + paging.FAILED_AFTER + admin.NEWEST_FIRST, (2**60, 2**60, "~", 10)
+        stored_jobs.SELECT_FAILED + paging.FAILED_AFTER + stored_jobs.NEWEST_FIRST,
+        (2**60, 2**60, "~", 10),
     ),
     "failed of a queue": Query(
-        admin.SELECT_FAILED + paging.FAILED_AFTER + paging.OF_QUEUE + admin.NEWEST_FIRST,
+        stored_jobs.SELECT_FAILED
+        + paging.FAILED_AFTER
+        + paging.OF_QUEUE
+        + stored_jobs.NEWEST_FIRST,
         (2**60, 2**60, "~", "q", 10),
     ),
     "a page": Query(paging.NEXT_JOBS, ("", "q", 0, 2**60, 5, "a", 10)),
     "jobs of a page": Query(paging.JOBS_BY_ID, (["a", "b"],)),
     "ids": Query(paging.IDS, ("ab", "ab~", 10)),
     "failed ids": Query(paging.FAILED_IDS, ("ab", "ab~", 10)),
-    "jobs to purge": Query(admin.READY_JOBS, ("q", 0)),
-    "parked jobs to purge": Query(admin.JOBS_IN_LINES, ("q", 0)),
-    "find": Query(admin.FIND_JOB, ("a",)),
+    "jobs to purge": Query(stored_jobs.READY_JOBS, ("q", 0)),
+    "parked jobs to purge": Query(stored_jobs.JOBS_IN_LINES, ("q", 0)),
+    "find": Query(stored_jobs.FIND_JOB, ("a",)),
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())
 ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)

@@ -9,7 +9,7 @@ import pytest
 from poolq.engines.base import Push, Settlement
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.limit_windows import MAX_DELETED
+from poolq.engines.sql.limits.limit_windows import MAX_DELETED
 from poolq.engines.sql.session import Query
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.retry import ACK, HoldKey

@@ -20,9 +20,9 @@ from poolq.engines.sql.location import (  # isort: skip
     CANCELLED_SUFFIX, GATE_LINE_PREFIX, claimed_by, released_by,
 )  # fmt: skip
 from poolq.engines.schema_version import check_version
+from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
-from poolq.engines.sql.wakeups import take_wakeup
 from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Admission, Asked, Rule
 
@@ -71,12 +71,12 @@ DIALECT = Dialect(
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
 #: nothing if the window is full, does not exist, was made before the clock went back or is not
-#: `plain` (see `sql/limit_windows.py`), if jobs that the rule has released are due, or if the claim
-#: is no longer held, or admitted already. If nothing has changed, `SQLEngine.admit` finds out which
-#: of these applies. Both rows are found by their primary keys, and locked. Of the window, which is
-#: named first, MySQL evaluates the assignments from left to right, and each uses the values set by
-#: those before it. (On MariaDB, this depends on the sql_mode, which `connecting.py` sets.) A new
-#: window begins at the old one's end or later, so `ends <= start` identifies it.
+#: `plain` (see `sql/limits/limit_windows.py`), if jobs that the rule has released are due, or if
+#: the claim is no longer held, or admitted already. If nothing has changed, `SQLEngine.admit` finds
+#: out which of these applies. Both rows are found by their primary keys, and locked. Of the window,
+#: which is named first, MySQL evaluates the assignments from left to right, and each uses the
+#: values set by those before it. (On MariaDB, this depends on the sql_mode, which `connecting.py`
+#: sets.) A new window begins at the old one's end or later, so `ends <= start` identifies it.
 ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
     w.start = IF(w.used >= ? OR {CURRENT_TIME} >= w.ends,
         GREATEST({CURRENT_TIME}, w.ends), w.start),

@@ -19,6 +19,7 @@ from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
 from poolq.engines.mysql.new_jobs import INSERT_JOBS, INSERT_KEYS, job_rows, key_rows
 from poolq.engines.mysql.options import MySQLOptions
+from poolq.engines.sql.queues.wakeups import ADD_QUEUE
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -28,7 +29,6 @@ from poolq.engines.sql.session import (
     first_chunk,
     in_chunks,
 )
-from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.errors import EngineError, EngineUnavailable
 
 T = TypeVar("T")

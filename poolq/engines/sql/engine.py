@@ -1,6 +1,6 @@
 """The engine contract on an SQL database: each method is a transaction or a few reads.
 
-The statements are in the modules beside this one. Connections, and fast ways to store new jobs and
+The statements are in the rooms beside this module. Connections, and fast ways to store new jobs and
 to `wait`, are left to the SQLite and MySQL engines.
 """
 
@@ -13,19 +13,19 @@ from typing import TypeVar
 from poolq.engines import base
 from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step, StoredJob
 from poolq.engines.sanitize import number
-
-from poolq.engines.sql import (  # isort: skip
-    admin, admitting, cancelling, deploys, gates, holds, idle_queues, limit_overrides,
-    limit_windows, new_jobs, nodes, paging, queue_counts, queue_discovery, recovery, ties, wakeups,
-)  # fmt: skip
-from poolq.engines.sql.claiming import ScanCursors, StepContext
-from poolq.engines.sql.queue_discovery import QueueState
-from poolq.engines.sql.schedules import SQLSchedules
+from poolq.engines.sql import new_jobs, nodes, unique_keys
+from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
+from poolq.engines.sql.claims import admitting, cancelling, recovery
+from poolq.engines.sql.claims.claiming import ScanCursors, StepContext
+from poolq.engines.sql.claims.settling import ack_batch, held_queries, may_return_jobs, settle
+from poolq.engines.sql.claims.stepping import COUNT_ASIDE, lock_worker, step
+from poolq.engines.sql.limits import deploys, gates, holds, limit_overrides, limit_windows
+from poolq.engines.sql.queues import idle_queues, queue_discovery, wakeups
+from poolq.engines.sql.queues.queue_discovery import QueueState
+from poolq.engines.sql.queues.turns import Turns
+from poolq.engines.sql.schedules.store import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
-from poolq.engines.sql.settling import ack_batch, held_queries, may_return_jobs, settle
-from poolq.engines.sql.stepping import COUNT_ASIDE, lock_worker, step
-from poolq.engines.sql.turns import Turns
 from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.message import Push
@@ -204,7 +204,7 @@ class SQLEngine(Engine):
         found = queue_discovery.look(session.read, session.skips)
         busy = {*found.ready, *found.delayed, *found.slots}
         self._swept, more = limit_windows.sweep(session, self._swept)
-        more = ties.sweep(session) or more
+        more = unique_keys.sweep(session) or more
         more = gates.sweep(session) or more
         more = holds.sweep(session) or more
         return idle_queues.sweep(session, idle, sorted(busy)) or more
@@ -248,7 +248,7 @@ class SQLEngine(Engine):
         return self._change(partial(holds.lift, key=key))
 
     def find(self, id: str) -> StoredJob | None:
-        return admin.find(self.session, id)
+        return stored_jobs.find(self.session, id)
 
     def page(
         self,
@@ -270,25 +270,25 @@ class SQLEngine(Engine):
     def retry(
         self, ids: Sequence[str], bodies: Bodies | None = None, expires: Spans | None = None
     ) -> list[str]:
-        retried = partial(admin.retry, bodies=bodies or {}, expires=expires or {})
+        retried = partial(stored_jobs.retry, bodies=bodies or {}, expires=expires or {})
         return self._change_each(retried, ids)
 
     def forget(self, ids: Sequence[str]) -> list[str]:
-        return self._change_each(admin.forget, ids)
+        return self._change_each(stored_jobs.forget, ids)
 
     def cancel(self, ids: Sequence[str]) -> list[str]:
-        return self._change_each(admin.cancel, ids)
+        return self._change_each(stored_jobs.cancel, ids)
 
     def move(self, ids: Sequence[str], queue: str) -> list[str]:
         self._cursors.forget()
-        return self._change_each(partial(admin.move, queue=queue), ids)
+        return self._change_each(partial(stored_jobs.move, queue=queue), ids)
 
     def _change_each(
         self, change: Callable[[Transaction, Sequence[str]], list[str]], ids: Sequence[str]
     ) -> list[str]:
         """Change these jobs in a few transactions. Returns the ids that were found."""
         distinct = list(dict.fromkeys(ids))
-        parts = in_chunks(distinct, admin.MAX_CHANGED)
+        parts = in_chunks(distinct, stored_jobs.MAX_CHANGED)
         found: list[str] = []
         for some in parts:
             found += self.session.transact(lambda tx, ids=some: change(tx, ids))  # type: ignore[misc]  # mypy: no lambda defaults
@@ -306,7 +306,7 @@ class SQLEngine(Engine):
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
         gone = 0
-        for some in admin.purge(self.session, queue):
+        for some in stored_jobs.purge(self.session, queue):
             gone += some
             if progress is not None:
                 progress(gone)

@@ -15,11 +15,14 @@ from operator import attrgetter
 
 from poolq.engines.sanitize import to_text
 from poolq.engines.spans import GATE_SPAN
-from poolq.engines.sql import gates, ties
-from poolq.engines.sql.admin import close_empty, lock_waiting
+from poolq.engines.sql import unique_keys
+from poolq.engines.sql.administration.stored_jobs import close_empty, lock_waiting
+from poolq.engines.sql.claims.settling import DELETE_JOBS
 from poolq.engines.sql.job_counters import CounterIncrements
+from poolq.engines.sql.limits import gates
+from poolq.engines.sql.limits.parking import encode_rules
 from poolq.engines.sql.location import QUEUED, line_of
-from poolq.engines.sql.parking import encode_rules
+from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import (
     MAX_LIST_VALUES,
     BatchQuery,
@@ -29,8 +32,6 @@ from poolq.engines.sql.session import (
     first_chunk,
     in_chunks,
 )
-from poolq.engines.sql.settling import DELETE_JOBS
-from poolq.engines.sql.wakeups import arm
 from poolq.jobs.message import Push
 from poolq.jobs.ties import UniqueKey
 
@@ -137,8 +138,10 @@ def _give_way(
     Returns the jobs whose keys are free, and the rest, which may replace a job, or take the key of
     one that is gone. No key is locked: that the other job has it at this moment is enough."""
     keys = {one.unique.key for one in pushes if one.unique}
-    found = session.read(*(Query(ties.HOLDERS_NOW, (some,)) for some in in_chunks(sorted(keys))))
-    known = ties.holders_in(found)
+    found = session.read(
+        *(Query(unique_keys.HOLDERS_NOW, (some,)) for some in in_chunks(sorted(keys)))
+    )
+    known = unique_keys.holders_in(found)
     taken, free, contested = set(known), list[Push](), list[Push]()
     skipped = CounterIncrements()
     for one in pushes:
@@ -163,11 +166,11 @@ def store_contested(tx: Transaction, push: Push) -> str | None:
     if unique is None:
         tx.later(Query(STORE_JOB, job_values(push)))
         return push.id
-    (found,) = tx.run(Query(ties.HOLDER, (unique.key,)))
+    (found,) = tx.run(Query(unique_keys.HOLDER, (unique.key,)))
     seen = [to_text(id_) for (id_,) in found.rows]
     waiting = lock_waiting(tx, seen) if unique.replaces and seen else {}
-    tx.run(BatchQuery(ties.TAKE_KEY, [(unique.key, push.id, unique.lasts, unique.lasts)]))
-    holder = ties.holder_of(tx, unique.key)
+    tx.run(BatchQuery(unique_keys.TAKE_KEY, [(unique.key, push.id, unique.lasts, unique.lasts)]))
+    holder = unique_keys.holder_of(tx, unique.key)
     assert holder is not None  # this transaction has locked the key
     if holder.id == push.id or holder.is_void:
         _store_with_key(tx, push, unique)
@@ -190,7 +193,7 @@ def store_contested(tx: Transaction, push: Push) -> str | None:
 def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
     """Store a job, and give it a key that is locked and was somebody else's."""
     given = push.id, unique.lasts, unique.lasts, unique.key
-    tx.later(Query(ties.SET_KEY, given), Query(STORE_JOB, job_values(push)))
+    tx.later(Query(unique_keys.SET_KEY, given), Query(STORE_JOB, job_values(push)))
 
 
 def job_values(push: Push, place: str = QUEUED, rules: bytes | None = None) -> Values:

@@ -6,9 +6,9 @@ from poolq.engines.base import Check, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import CANCELLED_SUFFIX, GATE_LINE_PREFIX
+from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, TemplateToken
-from poolq.engines.sql.wakeups import take_wakeup
 from poolq.engines.sqlite.checks import checks, server
 from poolq.engines.sqlite.connecting import now
 from poolq.engines.sqlite.options import parse_url

@@ -14,6 +14,7 @@ import msgspec
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
+from poolq.engines.sql.queues.wakeups import ADD_QUEUE
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -23,7 +24,6 @@ from poolq.engines.sql.session import (
     Transaction,
     first_chunk,
 )
-from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.engines.sqlite import forks, unreadable_text
 from poolq.engines.sqlite.connecting import connect
 from poolq.engines.sqlite.connecting import now as clock

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from poolq.engines import sanitize
 from poolq.engines.base import StoredJob
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql import ties
+from poolq.engines.sql import unique_keys
+from poolq.engines.sql.claims.settling import DELETE_JOBS
 from poolq.engines.sql.job_counters import CounterIncrements
+from poolq.engines.sql.limits.parking import DELETE_LINE, HAS_JOBS, LOCK_LINE, OPEN_RELEASED_LINE
 from poolq.engines.sql.location import (
     DELAYED,
     PARKED_PREFIX,
@@ -19,10 +21,8 @@ from poolq.engines.sql.location import (
     limit_at,
     worker_at,
 )
-from poolq.engines.sql.parking import DELETE_LINE, HAS_JOBS, LOCK_LINE, OPEN_RELEASED_LINE
+from poolq.engines.sql.queues.wakeups import ADD_QUEUE, arm
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
-from poolq.engines.sql.settling import DELETE_JOBS
-from poolq.engines.sql.wakeups import ADD_QUEUE, arm
 from poolq.jobs.ties import Ties, decode
 
 #: How many jobs one transaction changes at most, because it blocks others.
@@ -70,7 +70,7 @@ def find(session: Session, id_: str) -> StoredJob | None:
     for read, found in ((stored, jobs), (stored_failed, failures), (stored, again)):
         for row in found.rows:
             job = read(row)
-            return job._replace(holder=ties.holder(session, job.ties)) if row[-1] else job
+            return job._replace(holder=unique_keys.holder(session, job.ties)) if row[-1] else job
     return None
 
 
@@ -105,7 +105,7 @@ def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> lis
     there = {id_: at for id_, at in there.items() if queue in (None, at.queue)}
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
     close_empty(tx, there.values())
-    ties.free(tx, [(at.ties, id_) for id_, at in there.items()])
+    unique_keys.free(tx, [(at.ties, id_) for id_, at in there.items()])
     increments = CounterIncrements()
     increments.add_many(Counter([at.queue for at in there.values()]), "cancelled")
     tx.at_end(*increments.queries())
@@ -224,7 +224,7 @@ def retry(
     """Put failed jobs back into their queues as new jobs, but not those whose unique key another
     job has. Returns the ids of the jobs that were put back."""
     locked = _lock_failed(tx, ids)
-    stay = ties.take_for_retry(tx, {id_: locked[id_] for id_ in sorted(locked)})
+    stay = unique_keys.take_for_retry(tx, {id_: locked[id_] for id_ in sorted(locked)})
     there = [id_ for id_ in locked if id_ not in stay]
     replaced = [(bodies[id_], id_) for id_ in there if id_ in bodies]
     if replaced:

@@ -12,6 +12,7 @@ from functools import partial
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.sql.job_counters import COUNTER_NAMES, CounterIncrements
 from poolq.engines.sql.location import IS_CLAIMED
+from poolq.engines.sql.queues.wakeups import ADD_QUEUE
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
@@ -20,7 +21,6 @@ from poolq.engines.sql.session import (
     Transaction,
     in_chunks,
 )
-from poolq.engines.sql.wakeups import ADD_QUEUE
 
 #: How many queues one sweep checks. The sweep blocks SQLite's other writers for some 10 ms.
 MAX_FORGOTTEN = 500

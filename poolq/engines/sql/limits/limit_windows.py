@@ -19,7 +19,7 @@ import msgspec
 
 from poolq.engines.sanitize import MAX_NUMBER, number, start_log
 from poolq.engines.spans import GATE_SPAN, span_of
-from poolq.engines.sql.holds import LOCK_HOLD, holds_query, read_holds, refusal
+from poolq.engines.sql.limits.holds import LOCK_HOLD, holds_query, read_holds, refusal
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Session, Transaction
 from poolq.jobs.limits import (
     ADMITTED,

@@ -25,10 +25,10 @@ from poolq.engines.schedule_store import (
     is_unreadable,
     is_unreadable_declaration,
 )
-from poolq.engines.sql.limit_windows import SERVER_CLOCK
+from poolq.engines.sql.limits.limit_windows import SERVER_CLOCK
 from poolq.engines.sql.new_jobs import STORE_JOB, job_values, store_contested
 
-from poolq.engines.sql.schedule_statements import (  # isort: skip
+from poolq.engines.sql.schedules.statements import (  # isort: skip
     DUE, NEXT, SET_ASIDE, SET_UNREADABLE_ASIDE, MARK_REMOVED, MARK_PAUSED_REMOVED, FORGET,
     LOCK_DECLARATIONS, STORED, LIVING, NAMES, DECLARE, UNDECLARE, PUT, KEEP, HIDE, HIDDEN,
     LOCK_SCHEDULE, UNFINISHED, ADVANCE, WAIT, PAUSE, RESUME, REMOVE, GET, ALL, SOONEST,

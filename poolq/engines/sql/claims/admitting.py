@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from poolq.engines.base import Claim, EndedSlots
-from poolq.engines.sql import deploys, gates, limit_windows
+from poolq.engines.sql.claims.settling import claim_clock
+from poolq.engines.sql.claims.stepping import lock_worker
+from poolq.engines.sql.limits import deploys, gates, limit_windows
 from poolq.engines.sql.session import Query, Session, Transaction
-from poolq.engines.sql.settling import claim_clock
-from poolq.engines.sql.stepping import lock_worker
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, Gate, gates_of, windows_of
 
 #: Marks a claim whose start the windows have counted, so that they do not count it again if the

@@ -14,18 +14,19 @@ from time import monotonic
 
 from poolq.engines.base import Claim, Step
 from poolq.engines.sanitize import blob, number, to_text
-from poolq.engines.sql import claiming, deploys
-from poolq.engines.sql.claiming import Ranges, StepContext
-from poolq.engines.sql.gates import ADMITTED_BY_GATE
+from poolq.engines.sql.claims import claiming
+from poolq.engines.sql.claims.claiming import Ranges, StepContext
+from poolq.engines.sql.limits import deploys
+from poolq.engines.sql.limits.gates import ADMITTED_BY_GATE
+from poolq.engines.sql.limits.parking import DueLines, due_lines, read_due_lines
 from poolq.engines.sql.location import cancelled_at, claimed_by
-from poolq.engines.sql.parking import DueLines, due_lines, read_due_lines
 
-from poolq.engines.sql.queue_discovery import (  # isort: skip
+from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
     MAX_LOOKED, STATE_AND_NEXT, QueueState, load_states, look, read_states, state_query, void_slots,
 )  # fmt: skip
+from poolq.engines.sql.claims.settling import held_queries, may_return_jobs, settle
+from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import Answers, Query, QueryResult, Transaction
-from poolq.engines.sql.settling import held_queries, may_return_jobs, settle
-from poolq.engines.sql.wakeups import arm
 from poolq.errors import EngineError, Fenced
 
 LOCK_WORKER = "SELECT request, stale, {now}, deploy, aside FROM {workers} WHERE worker = ? {lock}"

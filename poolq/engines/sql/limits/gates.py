@@ -25,8 +25,8 @@ import msgspec
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.spans import GATE_SPAN
-from poolq.engines.sql import limit_windows
-from poolq.engines.sql.holds import holds_query, read_holds, refusal
+from poolq.engines.sql.limits import limit_windows
+from poolq.engines.sql.limits.holds import holds_query, read_holds, refusal
 from poolq.engines.sql.location import GATE_SLOT, cancelled_at, claimed_by, line_of
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
 from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, gates_of, windows_of

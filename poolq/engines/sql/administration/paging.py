@@ -15,7 +15,7 @@ import msgspec
 
 from poolq.engines.base import JobPage, StoredJob
 from poolq.engines.sanitize import MAX_NUMBER, number, to_text
-from poolq.engines.sql.admin import (
+from poolq.engines.sql.administration.stored_jobs import (
     NEWEST_FIRST,
     SELECT_FAILED,
     SELECT_JOB,
@@ -23,10 +23,10 @@ from poolq.engines.sql.admin import (
     stored,
     stored_failed,
 )
-from poolq.engines.sql.limit_windows import SERVER_CLOCK
+from poolq.engines.sql.limits.limit_windows import SERVER_CLOCK
 from poolq.engines.sql.location import DELAYED, IS_CLAIMED, PARKED_RANGE, QUEUED, RELEASED_RANGE
+from poolq.engines.sql.queues.skip_scan import scan
 from poolq.engines.sql.session import Query, Session, in_chunks
-from poolq.engines.sql.skip_scan import scan
 
 #: How many queues or lines a page looks at, and from how many it reads jobs in one round trip.
 MAX_LOOKED_AT, PER_ROUND_TRIP = 1000, 20

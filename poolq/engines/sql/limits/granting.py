@@ -16,15 +16,15 @@ from typing import NamedTuple
 from poolq.engines import sanitize
 from poolq.engines.base import CLAIM_BYTES
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql import gates, holds
-from poolq.engines.sql.gates import LockedGates, lock_gates
-from poolq.engines.sql.holds import STILL_HELD, is_hold_line, key_at, read_holds
+from poolq.engines.sql.limits import gates, holds
+from poolq.engines.sql.limits.gates import LockedGates, lock_gates
+from poolq.engines.sql.limits.holds import STILL_HELD, is_hold_line, key_at, read_holds
 
-from poolq.engines.sql.limit_windows import (  # isort: skip
+from poolq.engines.sql.limits.limit_windows import (  # isort: skip
     SERVER_CLOCK, LockedWindows, lock_windows, save_windows, window_name,
 )  # fmt: skip
+from poolq.engines.sql.limits.parking import DELETE_LINE, MOVE_JOB, SET_SLOT, Line, open_line
 from poolq.engines.sql.location import is_gate_line, limit_at, line_of
-from poolq.engines.sql.parking import DELETE_LINE, MOVE_JOB, SET_SLOT, Line, open_line
 from poolq.engines.sql.session import Query, QueryResult, Row, Transaction
 from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, Rule, gates_of, windows_of
 

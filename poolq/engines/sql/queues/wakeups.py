@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from poolq.engines.sanitize import number
-from poolq.engines.sql.queue_discovery import QueueState
+from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.session import Query, Session, Transaction
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"

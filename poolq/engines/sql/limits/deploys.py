@@ -16,9 +16,9 @@ from collections.abc import Sequence
 
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.granting import DEPLOY_COLUMN, LOCK_HEADS
+from poolq.engines.sql.limits.granting import DEPLOY_COLUMN, LOCK_HEADS
+from poolq.engines.sql.limits.parking import DELETE_LINE
 from poolq.engines.sql.location import GATE_SLOT, line_of
-from poolq.engines.sql.parking import DELETE_LINE
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction
 from poolq.jobs.limits import Asked
 

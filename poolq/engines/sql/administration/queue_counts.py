@@ -10,13 +10,13 @@ from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts, Totals
 from poolq.engines.sanitize import number, start_log, to_text, total
 from poolq.engines.spans import GATE_SPAN
-from poolq.engines.sql import gates
-from poolq.engines.sql.holds import IS_HELD
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
-from poolq.engines.sql.limit_overrides import OVERRIDES, read_overrides
-from poolq.engines.sql.limit_windows import WindowName, window_name
+from poolq.engines.sql.limits import gates
+from poolq.engines.sql.limits.holds import IS_HELD
+from poolq.engines.sql.limits.limit_overrides import OVERRIDES, read_overrides
+from poolq.engines.sql.limits.limit_windows import WindowName, window_name
 from poolq.engines.sql.location import CLAIMED_RANGE, PARKED_PREFIX, PARKED_RANGE, RELEASED_RANGE
-from poolq.engines.sql.queue_discovery import queues_with_jobs
+from poolq.engines.sql.queues.queue_discovery import queues_with_jobs
 from poolq.engines.sql.session import Query, Session, in_chunks
 from poolq.jobs.limits import Gate, HeldKey, Rule, Window, window_of
 

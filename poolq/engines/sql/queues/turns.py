@@ -13,7 +13,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql.queue_discovery import Look, QueueState
+from poolq.engines.sql.queues.queue_discovery import Look, QueueState
 
 #: The least time between two looks if each step finds enough, in seconds, and as a multiple of the
 #: time that the last one took.

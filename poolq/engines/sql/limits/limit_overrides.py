@@ -9,10 +9,10 @@ a line at this moment may have read the old limit; so the lines are tried once m
 from collections.abc import Sequence
 
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.holds import LOOK_AGAIN
+from poolq.engines.sql.limits.holds import LOOK_AGAIN
 from poolq.engines.sql.location import line_of
+from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import Query, Row, Session, Transaction
-from poolq.engines.sql.wakeups import arm
 from poolq.jobs.limits import MAX_LIMIT, Rule
 
 #: How many overrides are listed at most.

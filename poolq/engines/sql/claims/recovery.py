@@ -6,12 +6,13 @@ from operator import itemgetter
 
 from poolq.engines.base import DeathEnd, DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
-from poolq.engines.sql import job_counters, settling
+from poolq.engines.sql import job_counters
+from poolq.engines.sql.claims import settling
 from poolq.engines.sql.location import cancelled_at, claimed_by, is_cancelled
 from poolq.engines.sql.nodes import DELETE_DECLARED, DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
+from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
-from poolq.engines.sql.ties import KeyChanges
-from poolq.engines.sql.wakeups import arm
+from poolq.engines.sql.unique_keys import KeyChanges
 from poolq.jobs.message import Entry, State, entry, with_entry
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"

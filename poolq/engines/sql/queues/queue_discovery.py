@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
-from poolq.engines.sql.gates import IS_DUE
+from poolq.engines.sql.limits.gates import IS_DUE
 from poolq.engines.sql.location import DELAYED, GATE_SLOT, QUEUED
 from poolq.engines.sql.session import Query, QueryResult, in_chunks
 
-from poolq.engines.sql.skip_scan import (  # isort: skip
+from poolq.engines.sql.queues.skip_scan import (  # isort: skip
     FAILED, LINES, QueryRunner, first_due, next_after, scan,
 )  # fmt: skip
 

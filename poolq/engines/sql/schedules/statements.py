@@ -1,4 +1,4 @@
-"""The statements for schedules on an SQL database; see `schedules.py`."""
+"""The statements for schedules on an SQL database; see `store.py`."""
 
 from poolq.common.lengths import MAX_HASH_BYTES, MAX_SPEC_BYTES
 from poolq.engines.schedule_store import FORGET_AFTER, NEVER, REMOVED

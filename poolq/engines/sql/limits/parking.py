@@ -17,9 +17,9 @@ import msgspec
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.spans import span_of
-from poolq.engines.sql import gates, holds
-from poolq.engines.sql.holds import LOCKED_HOLD_END
-from poolq.engines.sql.limit_windows import window_name
+from poolq.engines.sql.limits import gates, holds
+from poolq.engines.sql.limits.holds import LOCKED_HOLD_END
+from poolq.engines.sql.limits.limit_windows import window_name
 from poolq.engines.sql.location import NO_DEPLOY, RELEASED_PREFIX, line_of, released_by
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.jobs.limits import Asked, Gate, Rule

@@ -15,20 +15,20 @@ import msgspec
 
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
-from poolq.engines.sql import ties
-from poolq.engines.sql.gates import lock_first_lines, mark_granted
+from poolq.engines.sql import unique_keys
+from poolq.engines.sql.limits.gates import lock_first_lines, mark_granted
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 
-from poolq.engines.sql.granting import (  # isort: skip
+from poolq.engines.sql.limits.granting import (  # isort: skip
     MAX_GRANTED, MAX_TRIED, RARE, RARE_COLUMN, SMALL_BODY, SMALL_BODY_BYTES, Grant, grant,
     read_rare, send_behind,
 )  # fmt: skip
-from poolq.engines.sql.parking import DueLines, Line, bring_back
-from poolq.engines.sql.queue_discovery import QueueState
+from poolq.engines.sql.claims.settling import AckBatch
+from poolq.engines.sql.limits.parking import DueLines, Line, bring_back
+from poolq.engines.sql.queues.queue_discovery import QueueState
+from poolq.engines.sql.queues.turns import Turns
+from poolq.engines.sql.queues.wakeups import ADD_QUEUE
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
-from poolq.engines.sql.settling import AckBatch
-from poolq.engines.sql.turns import Turns
-from poolq.engines.sql.wakeups import ADD_QUEUE
 from poolq.jobs.message import INITIAL, State
 
 #: How many queues are claimed from in one round trip.
@@ -339,7 +339,7 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
         ids = [row[0] for row in rows]
         tx.later(*tx.claim_updates(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
         if any(map(_rare, rows)):
-            ties.start(tx, [(read_rare(_rare(row)).ties, row[0]) for row in rows])
+            unique_keys.start(tx, [(read_rare(_rare(row)).ties, row[0]) for row in rows])
     if ctx.bytes_left < 0:
         ctx.remaining = 0
 

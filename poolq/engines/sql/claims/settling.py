@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
+from poolq.engines.sql.limits.parking import put_in_lines
 from poolq.engines.sql.location import DELAYED, QUEUED, cancelled_at, claimed_by, released_by
-from poolq.engines.sql.parking import put_in_lines
+from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
-from poolq.engines.sql.ties import KeyChanges
-from poolq.engines.sql.wakeups import arm
+from poolq.engines.sql.unique_keys import KeyChanges
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import (

@@ -1,0 +1,1 @@
+"""Administration: what is stored, as people find, list, count and change it."""

@@ -1,0 +1,1 @@
+"""Claims: a worker's steps, the starts of its jobs, and what becomes of them."""

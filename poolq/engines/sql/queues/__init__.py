@@ -1,0 +1,1 @@
+"""Queues: which have something to do, whose turn it is, and who is woken."""

@@ -1,0 +1,1 @@
+"""Schedules of periodic jobs."""
