@@ -5,20 +5,18 @@ results.
 """
 
 import os
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from poolq.dashboard.fetching import FETCHES
-from poolq.dashboard.screen_state import Action
+from poolq.dashboard.screen_state import FETCHES, Action
 from poolq.errors import PoolqError
 from poolq.system.wakeups import drain
 
-MAX_PENDING = 8  # waiting actions of a thread; further ones are refused
 #: The level of a result that says how far its action is.
 PROGRESS = "progress"
 
@@ -44,24 +42,20 @@ class ActionRunner:
     def __init__(self, perform: Callable[[Action, Report], tuple[str, Any]]) -> None:
         self._perform = perform
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._acts: queue.Queue[Action] = queue.Queue(MAX_PENDING)
-        self._fetches: queue.Queue[Action] = queue.Queue(MAX_PENDING)
+        self._acts: SimpleQueue[Action] = SimpleQueue()
+        self._fetches: SimpleQueue[Action] = SimpleQueue()
         self._results: deque[ActionResult] = deque()
         self._started = False
         self._stopped = threading.Event()
         self._kind = ""  # of the act that runs now
 
-    def submit(self, action: Action) -> bool:
-        """Queue an action. Returns False if too many are waiting."""
+    def submit(self, action: Action) -> None:
+        """Queue an action."""
         if not self._started:
             self._started = True
             for name, pending in (("acts", self._acts), ("fetches", self._fetches)):
                 threading.Thread(target=self._run, args=[pending], name=name, daemon=True).start()
-        try:
-            (self._fetches if action.kind in FETCHES else self._acts).put_nowait(action)
-        except queue.Full:
-            return False
-        return True
+        (self._fetches if action.kind in FETCHES else self._acts).put(action)
 
     def stop(self, kind: str) -> None:
         """Ask the act that runs now to stop, if it is of that kind and reports its progress."""
@@ -76,7 +70,7 @@ class ActionRunner:
             found.append(self._results.popleft())
         return found
 
-    def _run(self, pending: "queue.Queue[Action]") -> None:
+    def _run(self, pending: "SimpleQueue[Action]") -> None:
         while True:
             action = pending.get()
             if pending is self._acts:

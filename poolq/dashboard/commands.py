@@ -142,13 +142,13 @@ def _filtered(given: Given, verb: str, to: str = "") -> Question:
 
 
 def _on_jobs(verb: str) -> Callable[[Given], Result]:
-    """Return a command on one job or many. What cannot be undone asks, once the job is found."""
+    """Return a command on one job or many. What cannot be undone asks."""
 
     def run(given: Given) -> Result:
         id = _named(given, verb)
         if not id:
             return _filtered(given, verb)
-        return Action(verb, id) if verb == "retry" else questions.find(verb, id)
+        return Action(verb, id) if verb == "retry" else questions.on_id(verb, id)
 
     return run
 

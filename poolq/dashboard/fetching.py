@@ -1,19 +1,23 @@
-"""Decides what the screen must fetch from the engine, and takes in what was fetched (pure).
+"""Decides what the screen must fetch from the engine, and takes in what was fetched and what else
+actions have led to: messages, progress, and answers that a question waits for (pure).
 
 - At most one fetch is on its way, so that those which a key requests do not wait for many of them.
 - While the broker does not answer, nothing is fetched; what is known stays, with its age.
 - Nothing is fetched that the screen does not show.
 """
 
+from dataclasses import replace
+
+from poolq.dashboard import questions
+from poolq.dashboard.action_runner import PROGRESS, ActionResult
 from poolq.dashboard.job_list import FoundFailures, FoundJobs, JobList, rest_after
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.queries import FoundDetail
-from poolq.dashboard.screen_state import Action, Detail, ScreenState
+from poolq.dashboard.screen_state import FETCHES, Action, Detail, ScreenState
 from poolq.monitor.snapshot import Snapshot
 
 DETAIL_INTERVAL = 3.0  # seconds between two readings of a job that is shown in full
 FAILURES_INTERVAL = 10.0  # seconds between two readings of the stored failures
-FETCHES = ("jobs", "failures", "show")
 
 
 def wanted(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
@@ -41,6 +45,55 @@ def _of_list(jobs: JobList, state: ScreenState, now: float) -> Action | None:
     return Action("jobs", jobs.queue or jobs.limit, request=jobs.request())
 
 
+def take_result(result: ActionResult, state: ScreenState, now: float) -> None:
+    """Change the state of the screen by a result. `now` is in monotonic seconds."""
+    action = result.action
+    if action == state.fetching:
+        state.fetching = None
+    if action.kind == "count":
+        _take_answer(result, state, now)
+    elif result.level == PROGRESS:
+        state.progress = result.text
+    elif action.kind not in FETCHES:
+        state.progress = ""
+        undo = _undo(action) if result.level == "info" else ""
+        state.show_message(result.text + undo, now, result.level)
+        outdate(state)
+    elif result.level == "error":
+        fail(state, action, result.text, now)
+    else:
+        take(state, action, result.found, now)
+    if action == state.outdated:
+        outdate(state)
+
+
+def _undo(action: Action) -> str:
+    """Name the key that takes back what an action has done, if there is one."""
+    match action.kind:
+        case "scale" if action.target in ("+1", "-1"):
+            return f"; {'-' if action.target == '+1' else '+'} takes that back"
+        case "pause" | "resume":
+            other = "resume" if action.kind == "pause" else "pause"
+            return f"; p {other}s it" if action.target else f"; :{other} takes that back"
+    return ""
+
+
+def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
+    """Let the user answer the question that has waited for the number of jobs. A question that was
+    closed meanwhile stays closed."""
+    asked = state.question
+    if asked is None or asked.counts != result.action:
+        return
+    if result.level == PROGRESS:
+        state.question = replace(asked, text=result.text)
+        return
+    state.question = None
+    if result.found is None:
+        state.show_message(result.text, now, result.level)
+    else:
+        state.take_up(questions.counted(result.action, result.found), now)
+
+
 def take(state: ScreenState, action: Action, found: object, now: float) -> None:
     """Take in the result of a fetch."""
     jobs, detail = state.jobs, state.detail
@@ -51,13 +104,14 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
         if action.request == jobs.request():  # no answer to an earlier list
             before = JOBS_PANE.position(JOBS_PANE.listed(state), state)
             jobs.take(found, now)
+            state.skew = found.skew
             _keep_selection(state, before)
     elif isinstance(found, FoundDetail) and detail is not None and detail.key == shown_by(action):
         detail.waits, detail.blocks = False, found.blocks
         detail.due = now + rest_after(found.took, DETAIL_INTERVAL)
         ended = detail.job.ended() if detail.job else None
-        detail.job, detail.skew = found.job or ended, found.skew or detail.skew
-        detail.progress = found.progress
+        detail.job, detail.progress = found.job or ended, found.progress
+        state.skew = found.skew or state.skew
 
 
 def shown_by(action: Action) -> str:

@@ -219,8 +219,7 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
         return None
     detail = state.detail = Detail(pane_of(state).name, pane_of(state).key(row))
     if isinstance(row, JobView):
-        found = state.jobs.found if state.jobs else None
-        detail.job, detail.skew = row, found.skew if found else 0.0
+        detail.job = row
     pid = row.pid if isinstance(row, WorkerView) else 0
     detail.waits = isinstance(row, (FailureView, JobView)) or bool(pid)
     return Action("show", row.id, pid) if detail.waits else None

@@ -15,12 +15,11 @@ from msgspec.structs import replace
 
 from poolq.config import Config
 from poolq.dashboard import fetching, key_bindings
-from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionRunner
 from poolq.dashboard.actions import Actions
 from poolq.dashboard.drawing import frame, targets
 from poolq.dashboard.key_parser import mouse, parse, split_incomplete
-from poolq.dashboard.screen_state import Action, ScreenState
+from poolq.dashboard.screen_state import FETCHES, Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
 from poolq.dashboard.tty_modes import Modes
@@ -32,12 +31,6 @@ from poolq.system.wakeups import readable
 
 FRAME_INTERVAL = 0.25  # seconds between frames
 SIGNALS = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTSTP", "SIGCONT", "SIGWINCH")
-_WORDS = {
-    "pause": "pausing {}", "resume": "resuming {}", "retry": "retrying {}", "move": "moving {}",
-    "forget": "forgetting {}", "cancel": "cancelling {}", "purge": "purging {}",
-    "scale": "changing the number of workers", "reload": "reloading", "drain": "draining",
-    "kill": "killing the worker", "kill and give back": "killing the worker",
-}  # fmt: skip
 
 
 class Screen:
@@ -152,21 +145,21 @@ class Screen:
             self._submit(action, now)
 
     def _submit(self, action: Action, now: float) -> None:
-        if not self._runner.submit(action):
-            self._state.show_message("too many actions are waiting", now, "warning")
-        elif action.kind in _WORDS:
-            self._state.show_message(_WORDS[action.kind].format(action.target), now)
+        self._runner.submit(action)
+        if action.kind not in (*FETCHES, "count", "bulk"):
+            self._state.show_message(f"asked to {action.kind} {action.target}".rstrip(), now)
 
     def _fetch(self, now: float) -> None:
         """Fetch what the screen lacks, if nothing is being fetched."""
         action = fetching.wanted(self._state, self.last, now) if self.last else None
-        if action is not None and self._runner.submit(action):
+        if action is not None:
+            self._runner.submit(action)
             self._state.fetching = action
 
     def _take_results(self, now: float) -> bool:
         results = self._runner.results()
         for result in results:
-            take(result, self._state, now)
+            fetching.take_result(result, self._state, now)
         return bool(results)
 
     # signals

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from poolq.common.escaping import clean
-from poolq.dashboard.drawing import ansi, frame, header, table, throughput
+from poolq.dashboard.drawing import frame, header, table, throughput
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import ScreenState
+from poolq.dashboard.terminal import line_text
 from poolq.engines.base import ServerInfo
 from poolq.monitor import amounts
 from poolq.monitor.alerts import alerts
@@ -34,7 +35,7 @@ def page(
 def to_text(lines: Sequence[Line], *, styled: bool) -> str:
     """Return the lines with escape sequences if `styled`, or else without trailing blanks."""
     if styled:
-        return "".join(f"{ansi.line_text(line)}\n" for line in lines)
+        return "".join(f"{line_text(line)}\n" for line in lines)
     plain = ("".join(segment.text for segment in line) for line in lines)
     return "".join(f"{line.rstrip()}\n" for line in plain)
 

@@ -1,14 +1,16 @@
 """The state of the screen: the focused pane, the selected rows and their order, the filter, and an
 open question, detail or command line. `key_bindings.py` changes it; drawing reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from operator import is_
+from typing import Any, NamedTuple, TypeVar
 
 from poolq.dashboard.job_list import JobList, JobsRequest, JobView, StoredFailures
-from poolq.dashboard.kept import Kept
 from poolq.engines.search import JobFilter
 from poolq.monitor.snapshot import Progress
+
+T = TypeVar("T")
 
 
 class Bulk(NamedTuple):
@@ -35,10 +37,14 @@ class Action:
     request: JobsRequest | None = None
 
 
+#: The kinds of actions that only fetch what the screen shows.
+FETCHES = ("jobs", "failures", "show")
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question, and the action of each key that answers it; any other key means no. If it
-    `counts`, it cannot be answered before that action has counted the jobs, or found the job."""
+    `counts`, it cannot be answered before that action has counted the jobs."""
 
     text: str
     answers: Mapping[str, Action]
@@ -77,7 +83,6 @@ class Detail:
     waits: bool = False
     scroll: int = 0
     job: JobView | None = None
-    skew: float = 0.0
     due: float = 0.0
     progress: Progress | None = None
     follows: LogRequest | None = None
@@ -115,17 +120,35 @@ class Order(NamedTuple):
     descending: bool
 
 
+class Kept:
+    """Keeps what a frame has worked out of all rows, so that the next one need not do it again as
+    long as the rows are the same. What is worked out of single cells is kept by `lru_cache`."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    def result(self, name: str, make: Callable[..., T], *args: object) -> T:
+        """Return `make(*args)`, or what it returned last under this name if each argument is still
+        the same object. They must be immutable."""
+        known = self._results.get(name)
+        if known is None or not all(map(is_, known[0], args)):
+            known = self._results[name] = args, make(*args)
+        found: T = known[1]
+        return found
+
+
 @dataclass(slots=True)
 class ScreenState:
     """`zoomed`: whether the focused `pane` has the whole screen. `chosen` maps panes to the keys of
     their selected rows, and `orders` maps panes to the order that the user has chosen. `columns`
     holds the pane and title of each optional column that has been shown, and `widths` maps them to
     the widest text that a column has shown. `clicked` is the pane and key of the row that the last
-    key, a click, has selected. `jobs` is the open list of jobs; `fetching` is the fetch that is on
-    its way, and `outdated` one that has begun before an act ended. `own` is true in the dashboard
-    of `poolq run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds,
-    and `progress` while an action runs. `kept` saves work to the next frame, and changes nothing
-    that is drawn."""
+    key, a click, has selected. `jobs` is the open list of jobs; `skew`: by how many seconds the
+    engine's clock is ahead of this host's; `fetching` is the fetch that is on its way, and
+    `outdated` one that has begun before an act ended. `own` is true in the dashboard of `poolq
+    run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds, and
+    `progress` while an action runs. `kept` saves work to the next frame, and changes nothing that
+    is drawn."""
 
     own: bool = False
     read_only: bool = False
@@ -143,6 +166,7 @@ class ScreenState:
     question: Question | None = None
     detail: Detail | None = None
     jobs: JobList | None = None
+    skew: float = 0.0
     failures: StoredFailures = field(default_factory=StoredFailures)
     fetching: Action | None = None
     outdated: Action | None = None

@@ -15,13 +15,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 
-from poolq.dashboard.drawing import ansi
+from rich.color import ColorSystem
+
 from poolq.dashboard.key_parser import READ_SIZE
 from poolq.dashboard.tty_modes import Modes, for_screen, modes_of
-from poolq.styling.cells import Line
+from poolq.styling.cells import Line, line_width
 
 FLUSH_TIMEOUT = 0.2  # seconds to send the rest of the output
 SMALLEST = (1, 1)
+#: The alternate screen, no cursor, no wrapping, bracketed paste.
+ENTER_SCREEN = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
+#: Clicks and the wheel are reported, with decimal coordinates.
+MOUSE_ON, MOUSE_OFF = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
+LEAVE_SCREEN = f"\x1b[0m{MOUSE_OFF}\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
+CLEAR = "\x1b[0m\x1b[2J\x1b[H"
+_BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output, on terminals that support it
 
 
 class Terminal:
@@ -54,7 +62,7 @@ class Terminal:
         if self._modes is not None:
             self._set(for_screen(self._modes))
         self._shown = None
-        self._left += (ansi.ENTER_SCREEN + ansi.MOUSE_ON * self._mouse).encode()
+        self._left += (ENTER_SCREEN + MOUSE_ON * self._mouse).encode()
         self._flush()
         self.entered = True
 
@@ -64,8 +72,8 @@ class Terminal:
             return
         self.entered = False
         if not self._others:  # for terminals without an alternate screen
-            self._left += ansi.CLEAR.encode()
-        self._left += ansi.LEAVE_SCREEN.encode()
+            self._left += CLEAR.encode()
+        self._left += LEAVE_SCREEN.encode()
         deadline = monotonic() + FLUSH_TIMEOUT
         while not self._flush() and monotonic() < deadline:
             select.select([], [self._out], [], max(0.0, deadline - monotonic()))
@@ -113,7 +121,7 @@ class Terminal:
         """Draw a frame. Call this only if `ready` returns True."""
         if size != self._size:
             self._size, self._shown = size, None
-        text = ansi.changes(self._shown, lines, size[0])
+        text = changes(self._shown, lines, size[0])
         self._shown = list(lines)
         self._left = text.encode(self._encoding, "replace")
         self._flush()
@@ -153,3 +161,29 @@ def _reopened(fd: int) -> tuple[int, bool]:
         return os.open(os.ttyname(fd), flags), True
     except OSError:
         return fd, False
+
+
+def line_text(line: Line) -> str:
+    """Return the styled text, without cursor movements."""
+    return "".join(
+        segment.style.render(segment.text, color_system=ColorSystem.STANDARD)
+        if segment.style
+        else segment.text
+        for segment in line
+    )
+
+
+def changes(shown: Sequence[Line] | None, lines: Sequence[Line], width: int) -> str:
+    """Return the output that turns the frame `shown` into `lines`, or "" if nothing has changed. If
+    `shown` is None, the content of the terminal is unknown. The rest of a line is erased, unless
+    the line fills all `width` columns, since the cursor then stays on the last column and erasing
+    would clear that column."""
+    parts = []
+    for number, line in enumerate(lines):
+        if shown is None or number >= len(shown) or shown[number] != line:
+            erase = "\x1b[K" if line_width(line) < width else ""
+            parts.append(f"\x1b[{number + 1};1H{line_text(line)}\x1b[0m{erase}")
+    if not parts:
+        return ""
+    start = "\x1b[2J" if shown is None else ""
+    return f"{_BEGIN}{start}{''.join(parts)}{_END}"

@@ -34,7 +34,6 @@ class Theme:
     dot: str
     mark: str
     cut: str
-    gap: str
     up: str
     down: str
     focus: str
@@ -53,10 +52,10 @@ def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
         front, back = (color or None, on or None) if colour else (None, None)
         return Style(color=front, bgcolor=back, bold=bold, underline=underline, reverse=reverse)
 
-    signs = ("_.:-=+*#", "#", ".", "*", "!", "~", "-", "^", "v", ">")
+    signs = ("_.:-=+*#", "#", ".", "*", "!", "~", "^", "v", ">")
     if not ascii_only:
-        signs = ("▁▂▃▄▅▆▇█", "█", "░", "●", "!", "…", "·", "▲", "▼", "▶")
-    levels, full, empty, dot, mark, cut, gap, up, down, focus = signs
+        signs = ("▁▂▃▄▅▆▇█", "█", "░", "●", "!", "…", "▲", "▼", "▶")
+    levels, full, empty, dot, mark, cut, up, down, focus = signs
     reverse = not colour
     return Theme(
         ascii_only=ascii_only,
@@ -65,7 +64,7 @@ def make_theme(*, colour: bool, ascii_only: bool) -> Theme:
         header=style("white", "bright_black", bold=True, underline=not colour),
         focused=style("black", "cyan", reverse=reverse, bold=not colour),
         chosen=Style(reverse=True), question=style("black", "yellow", reverse=reverse, bold=True),
-        levels=levels, full=full, empty=empty, dot=dot, mark=mark, cut=cut, gap=gap,
+        levels=levels, full=full, empty=empty, dot=dot, mark=mark, cut=cut,
         up=up, down=down, focus=focus,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from poolq.dashboard.commands import COMMANDS
-from poolq.dashboard.drawing.parts import Part, lay_out
+from poolq.dashboard.drawing.gauges import Part, lay_out
 from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.screen_state import CommandLine, ScreenState
 from poolq.dashboard.selection import chosen, row_keys

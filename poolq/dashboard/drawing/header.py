@@ -1,7 +1,6 @@
 """The first lines: the pool, its state, its broker, and the age of the data."""
 
-from poolq.dashboard.drawing.gauges import bar
-from poolq.dashboard.drawing.parts import Part, lay_out
+from poolq.dashboard.drawing.gauges import Part, bar, lay_out
 from poolq.engines.base import ServerInfo
 from poolq.monitor import amounts
 from poolq.monitor.alerts import stale

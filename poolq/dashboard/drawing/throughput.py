@@ -10,10 +10,11 @@ from rich.style import Style
 from poolq.dashboard.drawing.gauges import (
     MIN_SPARK_WIDTH,
     VALUES_PER_MINUTE,
+    Part,
     labelled,
+    lay_out,
     spark,
 )
-from poolq.dashboard.drawing.parts import Part, lay_out
 from poolq.monitor import amounts
 from poolq.monitor.backlog import GROWS, KEEPS_UP, SHRINKS, STEADY, Backlog
 from poolq.monitor.snapshot import Rate, Snapshot

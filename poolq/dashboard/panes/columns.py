@@ -14,16 +14,27 @@ from poolq.styling.theme import PLAIN
 SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
 
 
+#: The name of one of the theme's styles and, if only some rows have it, of which ones.
+RowStyle = str | tuple[str, Callable[[Any], bool]]
+
+
+def _style(style: RowStyle, row: Any, context: DrawContext) -> Style:
+    name, has_it = (style, bool) if isinstance(style, str) else style
+    found: Style = getattr(context.theme, name) if name and has_it(row) else PLAIN
+    return found
+
+
 def text(
     title: str, width: int, name: str | Callable[[Any], str], *, rank: int = 0, most: int = 0,
-    sorts: bool = True, style: Callable[[Any, DrawContext], Style] = lambda *_: PLAIN,
+    sorts: bool = True, style: RowStyle | Callable[[Any, DrawContext], Style] = "",
 ) -> PaneColumn:  # fmt: skip
     """Show the text that a row has under `name`, or that `name` returns. Rows without it come
     last."""
     value = attrgetter(name) if isinstance(name, str) else name
 
     def cell(row: Any, context: DrawContext) -> Cell:
-        return value(row), style(row, context)
+        look = style(row, context) if callable(style) else _style(style, row, context)
+        return value(row), look
 
     by = rising(lambda row: value(row) or None) if sorts else None
     is_job = name in ("job", "key", "name")
@@ -48,18 +59,17 @@ def moment(title: str, width: int, name: str) -> PaneColumn:
 
 def number(
     title: str, width: int, name: str, show: Callable[[Any], str] = amounts.count, *, rank: int = 0,
-    style: str | Callable[[Any, DrawContext], Style] = "", sorts: bool = True,
+    style: RowStyle = "", sorts: bool = True,
     is_shown: Callable[[Sequence[Any]], bool] | None = None,
 ) -> PaneColumn:  # fmt: skip
-    """Show the number that a row has under `name`. `style`: that of a row, or the name of one of
-    the theme, unless the number is 0."""
+    """Show the number that a row has under `name`. A style without rows is that of all numbers but
+    0."""
     value = attrgetter(name)
 
     def cell(row: Any, context: DrawContext) -> Cell:
         found = value(row)
-        if callable(style):
-            return show(found), style(row, context)
-        return show(found), getattr(context.theme, style) if style and found else PLAIN
+        look = PLAIN if isinstance(style, str) and not found else _style(style, row, context)
+        return show(found), look
 
     by = Sort(value) if sorts else None
     return PaneColumn(title, width, cell, rank, right=True, sort=by, is_shown=is_shown)

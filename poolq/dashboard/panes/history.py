@@ -30,7 +30,7 @@ FAILURES_PANE = Pane(
         text("QUEUE", 8, "queue", rank=2, most=10),
         number("TRY", 3, "attempt", lambda attempt: str(attempt or "-"), rank=2),
         text("ID", 32, "id", rank=9, sorts=False),
-        text("ERROR", 30, "error", most=400, style=lambda _, context: context.theme.bad),
+        text("ERROR", 30, "error", most=400, style="bad"),
     ),
     rows=lambda snapshot: snapshot.failures,
     key=lambda one: one.id,

@@ -35,7 +35,26 @@ class JobsPane(Pane):
         return state.kept.result(self.name, self._shown, state.jobs.jobs, order, text)
 
     def fields(self, row: JobView, context: DrawContext) -> Fields:
-        return _fields(row, context)
+        """Return first the error of a failed job, or why a job waits."""
+        detail, stored, theme = context.state.detail, row.stored, context.theme
+        title, attempts = job_history.attempts(stored, row.attempts)
+        crashes = stored.state.crashes
+        tried = f"{attempts}, {crashes} crash{'es' * (crashes != 1)}"
+        found: Fields = [
+            ("why", (why(row, context), theme.warn)),
+            ("error" if _has_failed(row) else "last error", (row.error, theme.bad)),
+            ("raised at", detail.blocks.get("raised at", "") if detail else ""),
+            ("job", row.job),
+            ("id", row.id),
+            ("queue", row.queue),
+            ("state", (_status_text(row, context), _style(row, context))),
+            ("progress", (_progress(row, context), theme.accent)),
+            (title, tried * (stored.status != ENDED)),
+            ("dispatched", _dispatched(row, context)),
+            ("unique key", job_history.unique_key(stored)),
+            ("expires", _expires(row, context)),
+        ]
+        return [one for one in found if one[1] and one[1][0]]
 
 
 def _not_fetched(context: DrawContext) -> int:
@@ -50,9 +69,7 @@ def _not_fetched(context: DrawContext) -> int:
 
 def _now(context: DrawContext) -> float:
     """Return the time by the engine's clock."""
-    jobs, detail = context.state.jobs, context.state.detail
-    skew = detail.skew if detail else jobs.found.skew if jobs and jobs.found else 0.0
-    return context.snapshot.at + skew
+    return context.snapshot.at + context.state.skew
 
 
 def _style(job: JobView, context: DrawContext) -> Style:
@@ -63,12 +80,13 @@ def _style(job: JobView, context: DrawContext) -> Style:
 
 def _age(job: JobView, context: DrawContext) -> Cell:
     """Return how long ago the job was dispatched, as its id says."""
-    made = dispatched_at(job.id)
+    made = dispatched_at(job)
     return amounts.DASH if made is None else amounts.span(max(0.0, _now(context) - made))
 
 
-def dispatched_at(id: str) -> float | None:
+def dispatched_at(job: JobView) -> float | None:
     """Return the time in a job's id, in seconds since the epoch, or None if it has none."""
+    id = job.id
     if len(id) != _ID_CHARS or id[12:13] != "7":
         return None
     try:
@@ -95,44 +113,18 @@ def _several_queues(jobs: Sequence[JobView]) -> bool:
     return any(job.queue != jobs[0].queue for job in jobs)
 
 
+def _has_failed(job: JobView) -> bool:
+    return job.stored.status == "failed"
+
+
 def _text(job: JobView) -> str:
-    return job.error if job.stored.status == "failed" else job.payload
-
-
-def _text_style(job: JobView, context: DrawContext) -> Style:
-    return context.theme.bad if job.stored.status == "failed" else PLAIN
+    return job.error if _has_failed(job) else job.payload
 
 
 def why(job: JobView, context: DrawContext) -> str:
     """Return why the job waits, or ""."""
     facts = wait_reasons.from_snapshot(context.snapshot, job.queue)
     return wait_reasons.reason(job.stored, job.job, facts, _now(context))
-
-
-def _fields(job: JobView, context: DrawContext) -> Fields:
-    """Return the fields of a job's detail: first its error, if any, then why it waits."""
-    detail, stored, theme = context.state.detail, job.stored, context.theme
-    raised_at = detail.blocks.get("raised at", "") if detail else ""
-    label = "error" if stored.status == "failed" else "last error"
-    error: Fields = [(label, (job.error, theme.bad))] if job.error else []
-    error += [("raised at", raised_at)] if raised_at else []
-    reason = why(job, context)
-    waits: Fields = [("why", (reason, theme.warn))] if reason else []
-    title, attempts = job_history.attempts(stored, job.attempts)
-    crashes, still = stored.state.crashes, stored.status != ENDED
-    progress = _progress(job, context)
-    return [
-        *(error if stored.status == "failed" else [*waits, *error]),
-        ("job", job.job),
-        ("id", stored.id),
-        ("queue", stored.queue),
-        ("state", (_status_text(job, context), _style(job, context))),
-        *([("progress", (progress, theme.accent))] if progress else []),
-        *([(title, f"{attempts}, {crashes} crash{'es' * (crashes != 1)}")] * still),
-        ("dispatched", _dispatched(job, context)),
-        *([("unique key", unique)] if (unique := job_history.unique_key(stored)) else []),
-        *_expires(job, context),
-    ]
 
 
 def _status_text(job: JobView, context: DrawContext) -> str:
@@ -149,12 +141,11 @@ def _status_text(job: JobView, context: DrawContext) -> str:
     return f"{start} {amounts.moment(stored.at / 1e6, _now(context))} ({_due(job, context)})"
 
 
-def _expires(job: JobView, context: DrawContext) -> Fields:
+def _expires(job: JobView, context: DrawContext) -> str:
     at, now = job.stored.expires_at / 1e6, _now(context)
     if not at or job.stored.status == ENDED:
-        return []
-    left = f" (in {amounts.span(at - now)})" if at > now else ""
-    return [("expires", f"{amounts.moment(at, now)}{left}")]
+        return ""
+    return amounts.moment(at, now) + f" (in {amounts.span(at - now)})" * (at > now)
 
 
 def _worker(job: JobView, context: DrawContext) -> WorkerView | None:
@@ -173,7 +164,7 @@ def _progress(job: JobView, context: DrawContext) -> str:
 
 
 def _dispatched(job: JobView, context: DrawContext) -> str:
-    made, now = dispatched_at(job.id), _now(context)
+    made, now = dispatched_at(job), _now(context)
     if made is None:
         return amounts.DASH
     return f"{amounts.moment(made, now)} ({amounts.span(max(0.0, now - made))} ago)"
@@ -181,7 +172,7 @@ def _dispatched(job: JobView, context: DrawContext) -> str:
 
 def _dispatched_before(job: JobView) -> float | None:
     """Return a number that is larger for an older job."""
-    made = dispatched_at(job.id)
+    made = dispatched_at(job)
     return None if made is None else -made
 
 
@@ -202,7 +193,7 @@ JOBS_PANE = JobsPane(
         ),
         text("QUEUE", 6, "queue", rank=4, most=16)._replace(is_shown=_several_queues),
         text("ID", 32, "id", rank=5, sorts=False),
-        text("PAYLOAD OR ERROR", 20, _text, most=400, style=_text_style),
+        text("PAYLOAD OR ERROR", 20, _text, most=400, style=("bad", _has_failed)),
     ),
     rows=lambda _: (),
     key=lambda one: one.id,

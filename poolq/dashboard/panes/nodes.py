@@ -1,22 +1,11 @@
 """Every pool of the namespace, here and on other hosts."""
 
-from rich.style import Style
-
 from poolq.dashboard.drawing.table import DrawContext, Fields, Pane
 from poolq.dashboard.panes.columns import number, text
 from poolq.monitor import amounts
 from poolq.monitor.snapshot import NodeView
-from poolq.styling.theme import PLAIN
 
 SILENT_SECONDS = 10.0  # seconds without a heartbeat
-
-
-def _name_style(node: NodeView, context: DrawContext) -> Style:
-    return context.theme.strong if node.here else PLAIN
-
-
-def _silent_style(node: NodeView, context: DrawContext) -> Style:
-    return context.theme.warn if _silent(node) else PLAIN
 
 
 def _busy(count: int | None) -> str:
@@ -35,10 +24,16 @@ NODES_PANE = Pane(
     "nodes",
     "pool",
     (
-        text("", 12, lambda one: f"{one.pool}@{one.host}", most=40, style=_name_style),
+        text(
+            "",
+            12,
+            lambda one: f"{one.pool}@{one.host}",
+            most=40,
+            style=("strong", lambda one: one.here),
+        ),
         number("WORKERS", 7, "workers", str),
         number("BUSY", 5, "busy", _busy),
-        number("HEARD", 6, "beat", amounts.span, rank=1, style=_silent_style),
+        number("HEARD", 6, "beat", amounts.span, rank=1, style=("warn", _silent)),
         text("POOLQ", 8, "poolq", rank=2, most=12),
         text("PYTHON", 8, "python", rank=2, sorts=False),
         text("NODE", 12, "node", rank=3, most=32, sorts=False),

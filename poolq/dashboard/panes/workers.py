@@ -10,7 +10,6 @@ from poolq.dashboard.panes.columns import has, number, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
 from poolq.monitor.snapshot import Progress, WorkerView
-from poolq.styling.theme import PLAIN
 
 GAUGE_WIDTH = 8
 
@@ -34,20 +33,12 @@ def _state(worker: WorkerView, context: DrawContext) -> tuple[str, Style]:
     return word, style
 
 
-def _stuck(worker: WorkerView, context: DrawContext) -> Style:
-    return context.theme.bad if stuck(worker) else PLAIN
+def _ends_soon(worker: WorkerView) -> bool:
+    return worker.deadline is not None and worker.deadline < 5
 
 
-def _ends(worker: WorkerView, context: DrawContext) -> Style:
-    return context.theme.warn if worker.deadline is not None and worker.deadline < 5 else PLAIN
-
-
-def _restless(worker: WorkerView, context: DrawContext) -> Style:
-    return context.theme.warn if worker.restarts > 2 else PLAIN
-
-
-def _leaking(worker: WorkerView, context: DrawContext) -> Style:
-    return context.theme.warn if leaks(worker) else PLAIN
+def _is_restless(worker: WorkerView) -> bool:
+    return worker.restarts > 2
 
 
 def progress(found: Progress, context: DrawContext) -> str:
@@ -81,7 +72,7 @@ def _severity(worker: WorkerView) -> str:
     return "bad" if stuck(worker) else "warn" if leaks(worker) else ""
 
 
-def _more(worker: WorkerView, context: DrawContext) -> Fields:
+def _more(worker: WorkerView, _: DrawContext) -> Fields:
     rare = {
         "retried": worker.retried, "discarded": worker.discarded, "snoozed": worker.snoozed,
         "expired": worker.expired,
@@ -91,7 +82,7 @@ def _more(worker: WorkerView, context: DrawContext) -> Fields:
     others += [f"held back {held} times"] * bool(held)
     return [
         *([("others", ", ".join(others))] * bool(others)),
-        ("grown", (f"{amounts.size(worker.grown)} since its start", _leaking(worker, context))),
+        ("grown", f"{amounts.size(worker.grown)} since its start"),
         ("age", amounts.span(worker.age)),
     ]
 
@@ -106,17 +97,17 @@ WORKERS_PANE = Pane(
         text("JOB", 12, "job", most=40),
         text("ID", 32, "id", rank=6, sorts=False),
         text("QUEUE", 8, "queue", rank=4, most=16),
-        number("FOR", 6, "running", amounts.span, style=_stuck),
+        number("FOR", 6, "running", amounts.span, style=("bad", stuck)),
         number("USUAL", 6, "usual", amounts.span, rank=3),
-        number("RSS", 5, "rss", _size, style=_leaking),
-        number("+/MIN", 6, "growth", amounts.growth, rank=1, style=_leaking),
+        number("RSS", 5, "rss", _size, style=("warn", leaks)),
+        number("+/MIN", 6, "growth", amounts.growth, rank=1, style=("warn", leaks)),
         number("CPU", 5, "cpu", amounts.share, rank=3),
         number("DONE", 6, "done", rank=4),
         number("FAILED", 6, "failed", rank=5, style="bad"),
         number("RECYCLE", 7, "recycle", amounts.span, rank=9, sorts=False),
-        number("RESTARTS", 8, "restarts", str, rank=10, style=_restless),
+        number("RESTARTS", 8, "restarts", str, rank=10, style=("warn", _is_restless)),
         number(
-            "KILL IN", 7, "deadline", amounts.span, rank=3, style=_ends, sorts=False,
+            "KILL IN", 7, "deadline", amounts.span, rank=3, style=("warn", _ends_soon), sorts=False,
             is_shown=has("deadline"),
         ),
         PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=has("progress")),

@@ -63,7 +63,8 @@ def opened(*jobs: JobView, skew: float = 0.0, **more: str) -> ScreenState:
     """The list of the queue of these jobs, as it is after they have come."""
     found = JobList(**{"queue": "emails", "key": "emails", **more})
     found.take(FoundJobs(list(jobs), True, len(jobs), skew), 0.0)
-    return ScreenState(pane="queues", jobs=found, chosen={"jobs": jobs[0].id} if jobs else {})
+    chosen = {"jobs": jobs[0].id} if jobs else {}
+    return ScreenState(pane="queues", jobs=found, skew=skew, chosen=chosen)
 
 
 def shown(state: ScreenState, size: tuple[int, int] = (100, 30), pool: Snapshot = POOL) -> str:
@@ -242,7 +243,7 @@ def test_enter_opens_a_job_which_is_read_again_until_it_has_gone() -> None:
     assert press("enter", state, POOL, 0.0) == Action("show", view(1).id)
     detail = state.detail
     assert detail is not None
-    assert (detail.job, detail.waits, detail.skew) == (view(1), True, 3600.0)
+    assert (detail.job, detail.waits) == (view(1), True)
     action = Action("show", view(1).id)
     blocks = job_blocks(made(1))
     fetching.take(state, action, FoundDetail(view(1, "running"), blocks, 1.0), 5.0)
@@ -423,6 +424,6 @@ def test_what_is_not_a_message_is_shown_as_it_is() -> None:
 
 
 def test_an_id_tells_when_its_job_was_dispatched() -> None:
-    assert dispatched_at(made(1).id) == AT - 90
+    assert dispatched_at(view(1)) == AT - 90
     for id in ("", "1", "x" * 32, "0" * 32, f"{0:012x}7{0:019x}", "zzzzzzzzzzzz7" + "0" * 19):
-        assert dispatched_at(id) is None
+        assert dispatched_at(view(1)._replace(stored=made(1, id=id))) is None

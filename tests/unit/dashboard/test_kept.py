@@ -8,8 +8,7 @@ from itertools import product
 import msgspec
 
 from poolq.dashboard.drawing import frame
-from poolq.dashboard.kept import Kept
-from poolq.dashboard.screen_state import Order, ScreenState
+from poolq.dashboard.screen_state import Kept, Order, ScreenState
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling.theme import make_theme
 from tests.support import snapshots

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolq.dashboard.action_results import take
 from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.drawing import frame
+from poolq.dashboard.fetching import take_result as take
 from poolq.dashboard.key_bindings import LEAVE, REDRAW, STOP_BULK, SUSPEND, press
 from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.panes import PANES

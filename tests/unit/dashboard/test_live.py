@@ -9,16 +9,15 @@ import pytest
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard import fetching
-from poolq.dashboard.action_results import take
+from poolq.dashboard import fetching, terminal
 from poolq.dashboard.action_runner import (
-    MAX_PENDING,
     PROGRESS,
     ActionResult,
     ActionRunner,
     Report,
 )
-from poolq.dashboard.drawing import ansi, frame
+from poolq.dashboard.drawing import frame
+from poolq.dashboard.fetching import take_result as take
 from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.screen_state import HELP, Action, Detail, ScreenState
 from poolq.errors import Refused
@@ -41,14 +40,14 @@ def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
     one, other = lines(), lines(HELP)
     screen = pyte.Screen(*SIZE)
     stream = pyte.Stream(screen)
-    stream.feed(ansi.changes(None, one, SIZE[0]))
-    stream.feed(ansi.changes(one, other, SIZE[0]))
+    stream.feed(terminal.changes(None, one, SIZE[0]))
+    stream.feed(terminal.changes(one, other, SIZE[0]))
     fresh = pyte.Screen(*SIZE)
-    pyte.Stream(fresh).feed(ansi.changes(None, other, SIZE[0]))
+    pyte.Stream(fresh).feed(terminal.changes(None, other, SIZE[0]))
     assert screen.display == fresh.display
-    assert ansi.changes(one, one, SIZE[0]) == ""
+    assert terminal.changes(one, one, SIZE[0]) == ""
     changed = [*one[:3], [Segment("new", Style(bold=True))], *one[4:]]
-    sent = ansi.changes(one, changed, SIZE[0])
+    sent = terminal.changes(one, changed, SIZE[0])
     assert "\x1b[4;1H" in sent
     assert sent.count(";1H") == 1
 
@@ -57,13 +56,13 @@ def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
     ("text", "erases"), [("x" * 79, True), ("x" * 80, False), ("漢" * 40, False)]
 )
 def test_nothing_is_erased_after_a_full_row(text: str, erases: bool) -> None:
-    assert ("\x1b[K" in ansi.changes([], [[Segment(text)]], 80)) is erases
+    assert ("\x1b[K" in terminal.changes([], [[Segment(text)]], 80)) is erases
 
 
 def test_without_colours_none_is_sent() -> None:
     bare = make_theme(colour=False, ascii_only=True)
     drawn = frame.draw(snapshots.troubled(), ScreenState(), bare, SIZE, 0.0)
-    sent = ansi.changes(None, drawn, SIZE[0])
+    sent = terminal.changes(None, drawn, SIZE[0])
     for code in (*range(30, 38), *range(40, 48), *range(90, 108)):
         assert f"[{code}m" not in sent
         assert f";{code}m" not in sent
@@ -82,9 +81,9 @@ def test_an_act_that_takes_long_holds_up_nobody() -> None:
         return action.kind, None
 
     runner = ActionRunner(perform)
-    assert runner.submit(Action("good"))
-    assert runner.submit(Action("odd"))
-    assert runner.submit(Action("bad"))
+    runner.submit(Action("good"))
+    runner.submit(Action("odd"))
+    runner.submit(Action("bad"))
     assert runner.results() == []
     go.set()
     found = []
@@ -104,7 +103,7 @@ def test_an_act_that_takes_long_holds_up_no_fetch() -> None:
 
     runner, found = ActionRunner(perform), []
     for kind in ("bulk", "retry", "jobs", "show"):
-        assert runner.submit(Action(kind))
+        runner.submit(Action(kind))
     until(lambda: found.extend(runner.results()) or len(found) == 2, 5, "what was fetched")
     assert [one.found for one in found] == ["jobs", "show"]
     go.set()
@@ -120,19 +119,6 @@ def test_what_was_fetched_while_an_act_ended_is_fetched_again() -> None:
     assert fetching.wanted(state, snapshots.troubled(), 0.0) == fetch
     take(ActionResult(fetch, "info", "", FoundFailures((), 0.0)), state, 0.0)
     assert fetching.wanted(state, snapshots.troubled(), 0.0) is None
-
-
-def test_not_too_much_is_asked_for_at_once() -> None:
-    go = threading.Event()
-
-    def perform(_: Action, _report: Report) -> tuple[str, None]:
-        go.wait(60)
-        return "", None
-
-    runner = ActionRunner(perform)
-    begun = [runner.submit(Action("reload")) for _ in range(MAX_PENDING + 2)]
-    assert not begun[-1]
-    go.set()
 
 
 def test_an_act_says_how_far_it_is_and_stops_if_asked() -> None:
