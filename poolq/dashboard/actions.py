@@ -126,19 +126,16 @@ class Actions:
     # many jobs
 
     def _count(self, action: Action, report: Report) -> ActionOutput:
-        """Count the jobs of `action.bulk` and, if `action.target` is an error, those with it."""
+        """Count the jobs of `action.bulk`."""
         assert action.bulk is not None
         verb, wanted, to = action.bulk
         engine, act = self._engine(), questions.act_of(verb, to, many=True)
-        at, counts = engine.now(), list[int]()
-        for one in [wanted, *[wanted._replace(error=action.target)] * bool(action.target)]:
-            count = 0
-            for page in on_jobs.pages(engine, act, one, brief=True):
-                count += len(page)
-                if not report(f"counting: {sum(counts) + count} jobs"):
-                    return "stopped", None
-            counts.append(count)
-        return "", questions.Counted(counts[0], counts[-1] if action.target else -1, at)
+        at, count = engine.now(), 0
+        for page in on_jobs.pages(engine, act, wanted, brief=True):
+            count += len(page)
+            if not report(f"counting: {count} jobs"):
+                return "stopped", None
+        return "", questions.Counted(count, at)
 
     def _bulk(self, action: Action, report: Report) -> ActionOutput:
         assert action.bulk is not None

@@ -17,12 +17,10 @@ RELOAD = yes_no("Reload the application's code?", Action("reload"))
 
 
 class Counted(NamedTuple):
-    """How many jobs match, how many of these have the same kind of error, and when this was
-    counted, in microseconds since the epoch; -1: not counted."""
+    """How many jobs match, and when they were counted, in microseconds since the epoch."""
 
     jobs: int
-    same_error: int = -1
-    at: int = -1
+    at: int
 
 
 def act_of(verb: str, to: str = "", *, many: bool = False) -> Act:
@@ -76,12 +74,11 @@ def error_kind(error: str) -> str:
     return name if colon and " " not in name else error
 
 
-def on_many(bulk: Bulk, error: str = "") -> Question:
-    """Return the question about the jobs, which must first be counted. `error`: also count the jobs
-    with this kind of error."""
+def on_many(bulk: Bulk) -> Question:
+    """Return the question about the jobs, which must first be counted."""
     act = act_of(bulk.verb, bulk.to, many=True)
     text = f"counting {act.kind(bulk.filter)} jobs{filters.which(bulk.filter)}"
-    return Question(text, {}, "esc: no", Action("count", target=error, bulk=bulk))
+    return Question(text, {}, "esc: no", Action("count", bulk=bulk))
 
 
 def counted(action: Action, found: Counted) -> Question | str:
@@ -92,27 +89,16 @@ def counted(action: Action, found: Counted) -> Question | str:
     which = filters.which(wanted)
     if not found.jobs:
         return f"there are no {act.kind(wanted)} jobs{which}"
-    if found.at >= 0 and wanted.until is None and act.states == on_jobs.FAILED:
+    if wanted.until is None and act.states == on_jobs.FAILED:
         bulk = bulk._replace(filter=wanted._replace(until=found.at))
+    acts = {
+        verb: Action("bulk", by=found.jobs, bulk=bulk._replace(verb=verb))
+        for verb in ([bulk.verb] if bulk.verb else ["retry", "forget"])
+    }
     if bulk.verb:
-        return yes_no(act.question(found.jobs, wanted), _bulk(bulk, bulk.verb, found.jobs))
-    return _choice(bulk, filters.jobs(found.jobs, act.kind(wanted)) + which, action.target, found)
-
-
-def _choice(bulk: Bulk, what: str, error: str, found: Counted) -> Question:
-    """Ask what happens to failed jobs and, if only some have the error, to which of them."""
-    answers = {"r": _bulk(bulk, "retry", found.jobs), "X": _bulk(bulk, "forget", found.jobs)}
-    text = f"{what}: r retries, X forgets them"
-    if 0 < found.same_error < found.jobs:
-        same = bulk._replace(filter=bulk.filter._replace(error=error))
-        answers["e"] = _bulk(same, "retry", found.same_error)
-        answers["E"] = _bulk(same, "forget", found.same_error)
-        text += f"; e retries, E forgets only the {found.same_error} with {error}"
-    return Question(text, answers, hint="esc: no")
-
-
-def _bulk(bulk: Bulk, verb: str, count: int) -> Action:
-    return Action("bulk", by=count, bulk=bulk._replace(verb=verb))
+        return yes_no(act.question(found.jobs, wanted), acts[bulk.verb])
+    text = f"{filters.jobs(found.jobs, act.kind(wanted))}{which}: r retries, X forgets them"
+    return Question(text, {"r": acts["retry"], "X": acts["forget"]}, hint="esc: no")
 
 
 # queues and workers

@@ -57,18 +57,17 @@ def row_keys(row: object) -> tuple[RowKey, ...]:
     return ()
 
 
-def _failures(wanted: JobFilter) -> RowKey:
-    return RowKey("A", "its failures", lambda: questions.on_many(Bulk("", wanted)))
+def _failures(wanted: JobFilter, word: str = "its failures") -> RowKey:
+    return RowKey("A", word, lambda: questions.on_many(Bulk("", wanted)))
 
 
 def _job_keys(row: FailureView | JobView, status: str) -> tuple[RowKey, ...]:
     """Return the keys that act on a job. None acts on one that has ended."""
-    kind, error = Bulk("", JobFilter(job=row.job)), questions.error_kind(row.error)
     verb = "forget" if status == "failed" else "cancel"
     end = RowKey("X", verb, lambda: questions.on_job(verb, row.id, row.job, status))
     move = RowKey("m", "move", lambda: CommandLine(f"move {row.id} "))
     retry = RowKey("r", "retry", lambda: Action("retry", row.id))
-    like_it = RowKey("A", "all like it", lambda: questions.on_many(kind, error))
+    like_it = _failures(JobFilter(job=row.job), "all like it")
     if status == "failed":
         return retry, like_it, end, move, _LOG
     if status in WAITING:
@@ -112,9 +111,8 @@ def order_by(title: str | None, state: ScreenState) -> str:
     """Sort the focused pane by the column with that title, or not at all (None). If it is sorted by
     this column already, reverse the order. Returns a message."""
     pane = pane_of(state)
-    order = state.orders.get(pane.name)
+    order = state.orders.pop(pane.name, None)
     if title is None:
-        state.orders.pop(pane.name, None)
         return f"{pane.name}: in their usual order"
     turned = order is not None and order.column == title
     descending = not order.descending if order and turned else pane.sorts[title].descending
@@ -127,10 +125,8 @@ def next_order(state: ScreenState) -> str:
     """Sort the focused pane by its next column; after the last one, do not sort it. Returns a
     message."""
     pane = pane_of(state)
-    titles: list[str | None] = [*pane.sorts, None]
-    order = state.orders.get(pane.name)
-    at = titles.index(order.column) if order else -1
-    return order_by(titles[(at + 1) % len(titles)], state)
+    order, titles = state.orders.get(pane.name), [*pane.sorts, None]
+    return order_by(titles[titles.index(order.column) + 1 if order else 0], state)
 
 
 def reverse_order(state: ScreenState) -> str:
@@ -138,5 +134,4 @@ def reverse_order(state: ScreenState) -> str:
     Returns a message."""
     pane = pane_of(state)
     title, sort = next(iter(pane.sorts.items()))
-    order = state.orders.setdefault(pane.name, Order(title, sort.descending))
-    return order_by(order.column, state)
+    return order_by(state.orders.setdefault(pane.name, Order(title, sort.descending)).column, state)

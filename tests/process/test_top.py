@@ -220,7 +220,7 @@ def test_a_broker_that_hangs_holds_up_no_key(
         tty.until_shows("FAILURES 1", "QUEUES 1")
         server.freeze()
         tty.type("tab", "p")
-        tty.until_shows("pausing default")
+        tty.until_shows("asked to pause default")
         tty.type("?")
         tty.until_shows("KEYS")
         tty.type("?")

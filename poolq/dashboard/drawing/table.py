@@ -145,63 +145,6 @@ class Pane:
         return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
 
 
-def draw(
-    pane: Pane, context: DrawContext, width: int, height: int, *, focused: bool = False
-) -> list[Line]:
-    """Draw exactly `height` lines of at most `width` columns."""
-    if height < 1:
-        return []
-    rows = pane.shown(context.snapshot, context.state)
-    room, first, at = height - 1, 0, pane.position(rows, context.state)
-    if focused:
-        context.state.page = max(1, room - 1)
-        first = max(0, min(at - room // 2, len(rows) - room))
-    visible = rows[first : first + room]
-    more = pane.left_out(context)
-    title = f"{pane.name.upper()} {len(rows)}" + f" of {len(rows) + more}" * (more > 0)
-    wanted = _wanted(pane, title, visible, context)
-    layout = _layout(pane, width, wanted, _unwanted(pane, rows, context.state))
-    header = _header(pane, context, layout, title, focused=focused)
-    lines = [_end(header, pane, context, width, (first, room, len(rows)), focused=focused)]
-    if not rows and room:
-        text = "nothing matches the filter" if context.state.filter else pane.empty
-        lines.append([Segment(fit(f"  {text}", width, cut=context.theme.cut), context.theme.dim)])
-    for number, row in enumerate(visible, first):
-        lines.append(_row(pane, row, context, layout, width, chosen=focused and number == at))
-    lines += [[] for _ in range(height - len(lines))]
-    return lines
-
-
-def _unwanted(pane: Pane, rows: Sequence[Any], state: ScreenState) -> frozenset[int]:
-    """Return the columns that have had nothing to show. A column that was shown once stays, so that
-    the columns do not jump each time a job begins or ends."""
-    unwanted = set()
-    for number, column in enumerate(pane.columns):
-        name = (pane.name, column.title)
-        if column.is_shown is None or name in state.columns:
-            continue
-        if column.is_shown(rows):
-            state.columns.add(name)
-        else:
-            unwanted.add(number)
-    return frozenset(unwanted)
-
-
-def _wanted(pane: Pane, title: str, rows: Sequence[Any], context: DrawContext) -> tuple[int, ...]:
-    """Return the width that each column needs for all texts that it has shown, at most `most`."""
-    found: list[int] = []
-    for column in pane.columns:
-        size = column.width if found else max(column.width, len(title))
-        if column.most:
-            name = (pane.name, column.title)
-            cells = [column.cell(row, context) for row in rows]
-            texts = [width_of(cell if isinstance(cell, str) else cell[0]) for cell in cells]
-            size = max(size, min(column.most, max(texts, default=0)))
-            size = context.state.widths[name] = max(size, context.state.widths.get(name, 0))
-        found.append(size)
-    return tuple(found)
-
-
 @lru_cache(maxsize=256)
 def _layout(
     pane: Pane, width: int, wanted: tuple[int, ...], unwanted: frozenset[int]
@@ -246,73 +189,6 @@ def _grow(widths: dict[PaneColumn, int], most: Mapping[PaneColumn, int], spare: 
     return spare
 
 
-def _header(
-    pane: Pane,
-    context: DrawContext,
-    layout: Sequence[tuple[PaneColumn, int]],
-    pane_title: str,
-    *,
-    focused: bool,
-) -> list[tuple[str, str]]:
-    """Return the columns' titles, and what is drawn for each, with an arrow at that by which the
-    pane is sorted."""
-    theme, order = context.theme, context.state.orders.get(pane.name)
-    cells = [("", f"{theme.focus if focused else ' '} ")]
-    for number, (column, size) in enumerate(layout):
-        arrow = ""
-        if order is not None and order.column == column.title:
-            arrow = theme.down if order.descending else theme.up
-        title = column.title if number else pane_title
-        if column.right:  # the arrow is in the gap behind the title
-            cell = fit(title, size, right=True, cut="") + (arrow or " ")
-        else:
-            cell = fit(f"{title}{arrow}", size if number else max(size, len(title)), cut="") + " "
-        cells.append((column.title, cell))
-    return cells
-
-
-def _end(
-    cells: Sequence[tuple[str, str]], pane: Pane, context: DrawContext, width: int,
-    part: tuple[int, int, int], *, focused: bool,
-) -> Line:  # fmt: skip
-    """Draw the header of a pane that shows `part` of its rows: from which one on, for how many
-    there is room, and how many there are."""
-    theme, (first, room, count) = context.theme, part
-    text = fit("".join(cell for _, cell in cells), width, cut="")
-    if count > room > 0:
-        up, down = theme.up if first else " ", theme.down if first + room < count else " "
-        more = f" {first + 1}-{first + room} {up}{down}" if focused else f" {down}"
-        text = text[: max(0, width - len(more))] + more[-width:]
-    spans = tuple((title, len(cell)) for title, cell in cells)
-    style = theme.focused if focused else theme.header
-    return [Segment(text, mark(style, pane.name, "", width, spans))]
-
-
-def _row(
-    pane: Pane,
-    row: Any,
-    context: DrawContext,
-    layout: Sequence[tuple[PaneColumn, int]],
-    width: int,
-    *,
-    chosen: bool,
-) -> Line:
-    theme, severity = context.theme, pane.severity(row)
-    segments = []
-    for column, size in layout:
-        cell = column.cell(row, context)
-        text, style = (cell, PLAIN) if isinstance(cell, str) else cell
-        segments.append(_segment(text, style, size, theme.cut, column.right, column.is_job_name))
-    style = theme.level(severity) + theme.chosen if chosen else theme.level(severity)
-    sign = f"{theme.mark if severity else ' '} "
-    if chosen:
-        text = sign + "".join(segment.text for segment in segments)
-        sign, segments = fit(text, width, cut=""), []
-    line = [Segment(sign, mark(style, pane.name, pane.key(row), width)), *segments]
-    taken = MARGIN + sum(size + 1 for _, size in layout)
-    return line if taken <= width or chosen else clip(line, width)
-
-
 @lru_cache(maxsize=4096)  # most cells stay the same from frame to frame
 def _segment(
     text: str, style: Style, size: int, cut: str, right: bool, is_job_name: bool
@@ -320,3 +196,111 @@ def _segment(
     """Draw a cell, and the gap behind it."""
     shown = name(text, size, cut) if is_job_name else fit(text, size, right=right, cut=cut)
     return Segment(shown + " ", style)
+
+
+def draw(
+    pane: Pane, context: DrawContext, width: int, height: int, *, focused: bool = False
+) -> list[Line]:
+    """Draw exactly `height` lines of at most `width` columns."""
+    return _Table(pane, context, width, focused).draw(height) if height > 0 else []
+
+
+class _Table(NamedTuple):
+    """A pane that is drawn in `width` columns."""
+
+    pane: Pane
+    context: DrawContext
+    width: int
+    focused: bool
+
+    def draw(self, height: int) -> list[Line]:
+        pane, theme, state = self.pane, self.context.theme, self.context.state
+        rows = pane.shown(self.context.snapshot, state)
+        room, first, at = height - 1, 0, pane.position(rows, state)
+        if self.focused:
+            state.page = max(1, room - 1)
+            first = max(0, min(at - room // 2, len(rows) - room))
+        visible = rows[first : first + room]
+        more = pane.left_out(self.context)
+        title = f"{pane.name.upper()} {len(rows)}" + f" of {len(rows) + more}" * (more > 0)
+        layout = _layout(pane, self.width, self._wanted(title, visible), self._unwanted(rows))
+        part = ""
+        if len(rows) > room > 0:
+            up = theme.up if first else " "
+            down = theme.down if first + room < len(rows) else " "
+            part = f" {first + 1}-{first + room} {up}{down}" if self.focused else f" {down}"
+        lines = [self._header(layout, title, part)]
+        if not rows and room:
+            text = "nothing matches the filter" if state.filter else pane.empty
+            lines.append([Segment(fit(f"  {text}", self.width, cut=theme.cut), theme.dim)])
+        for number, row in enumerate(visible, first):
+            lines.append(self._row(row, layout, chosen=self.focused and number == at))
+        lines += [[] for _ in range(height - len(lines))]
+        return lines
+
+    def _unwanted(self, rows: Sequence[Any]) -> frozenset[int]:
+        """Return the columns that have had nothing to show. A column that was shown once stays, so
+        that the columns do not jump each time a job begins or ends."""
+        known = self.context.state.columns
+        for column in self.pane.columns:
+            if column.is_shown is not None and column.is_shown(rows):
+                known.add((self.pane.name, column.title))
+        return frozenset(
+            number for number, column in enumerate(self.pane.columns)
+            if column.is_shown is not None and (self.pane.name, column.title) not in known
+        )  # fmt: skip
+
+    def _wanted(self, title: str, rows: Sequence[Any]) -> tuple[int, ...]:
+        """Return the width that each column needs for all texts that it has shown."""
+        found, widths = list[int](), self.context.state.widths
+        for column in self.pane.columns:
+            size = column.width if found else max(column.width, len(title))
+            if column.most:
+                name = (self.pane.name, column.title)
+                cells = [column.cell(row, self.context) for row in rows]
+                texts = [width_of(cell if isinstance(cell, str) else cell[0]) for cell in cells]
+                size = max(size, min(column.most, max(texts, default=0)))
+                size = widths[name] = max(size, widths.get(name, 0))
+            found.append(size)
+        return tuple(found)
+
+    def _header(self, layout: Sequence[tuple[PaneColumn, int]], pane_title: str, part: str) -> Line:
+        """Draw the titles, with an arrow at that of the column by which the pane is sorted, and
+        which `part` of the rows is shown."""
+        theme, order = self.context.theme, self.context.state.orders.get(self.pane.name)
+        cells = [("", f"{theme.focus if self.focused else ' '} ")]
+        for number, (column, size) in enumerate(layout):
+            arrow = ""
+            if order is not None and order.column == column.title:
+                arrow = theme.down if order.descending else theme.up
+            title = column.title if number else pane_title
+            if column.right:  # the arrow is in the gap behind the title
+                cell = fit(title, size, right=True, cut="") + (arrow or " ")
+            else:
+                cell = fit(f"{title}{arrow}", size if number else max(size, len(title)), cut="")
+                cell += " "
+            cells.append((column.title, cell))
+        text = fit("".join(cell for _, cell in cells), self.width, cut="")
+        if part:
+            text = text[: max(0, self.width - len(part))] + part[-self.width :]
+        style = theme.focused if self.focused else theme.header
+        spans = tuple((title, len(cell)) for title, cell in cells)
+        return [Segment(text, mark(style, self.pane.name, "", self.width, spans))]
+
+    def _row(self, row: Any, layout: Sequence[tuple[PaneColumn, int]], *, chosen: bool) -> Line:
+        pane, theme = self.pane, self.context.theme
+        segments, taken = [], MARGIN
+        for column, size in layout:
+            cell = column.cell(row, self.context)
+            text, style = (cell, PLAIN) if isinstance(cell, str) else cell
+            how = (column.right, column.is_job_name)
+            segments.append(_segment(text, style, size, theme.cut, *how))
+            taken += size + 1
+        severity = pane.severity(row)
+        style, sign = theme.level(severity), f"{theme.mark if severity else ' '} "
+        if chosen:
+            style += theme.chosen
+            text = sign + "".join(segment.text for segment in segments)
+            sign, segments = fit(text, self.width, cut=""), []
+        line = [Segment(sign, mark(style, pane.name, pane.key(row), self.width)), *segments]
+        return line if taken <= self.width else clip(line, self.width)

@@ -14,7 +14,7 @@ from poolq.dashboard.action_runner import PROGRESS, ActionResult
 from poolq.dashboard.actions import Actions
 from poolq.dashboard.fetching import take_result as take
 from poolq.dashboard.key_bindings import STOP_COUNT, press
-from poolq.dashboard.questions import Counted, error_kind
+from poolq.dashboard.questions import Counted
 from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
 from poolq.engines.base import Engine
 from poolq.engines.search import JobFilter
@@ -44,9 +44,9 @@ def actions(engine: Engine, tmp_path: Path) -> Iterator[Actions]:
         made._opened.close()
 
 
-def ask_about(wanted: Bulk, error: str = "") -> Action:
+def ask_about(wanted: Bulk) -> Action:
     """Return the action that counts the jobs."""
-    action = questions.on_many(wanted, error).counts
+    action = questions.on_many(wanted).counts
     assert action is not None
     return action
 
@@ -82,24 +82,18 @@ def ask(engine_actions: Actions, action: Action) -> tuple[Counted, list[str]]:
 def test_the_key_for_all_failures_of_a_kind_counts_then_asks() -> None:
     state = ScreenState(pane="failures")
     action = press("A", state, POOL, 0.0)
-    assert action == Action("count", target="PaymentError", bulk=Bulk("", CHARGE))
+    assert action == Action("count", bulk=Bulk("", CHARGE))
     take(ActionResult(action, PROGRESS, "counting: 500 jobs"), state, 0.0)
     assert state.question is not None
     assert state.question.text == "counting: 500 jobs"
     assert press("r", state, POOL, 0.0) is None
-    take(ActionResult(action, "info", "", Counted(1203, 415, at=9)), state, 0.0)
-    assert state.question.text == (
-        "1203 failed jobs of shop.jobs:Charge: r retries, X forgets them;"
-        " e retries, E forgets only the 415 with PaymentError"
-    )
+    take(ActionResult(action, "info", "", Counted(1203, 9)), state, 0.0)
+    text = "1203 failed jobs of shop.jobs:Charge: r retries, X forgets them"
     those = CHARGE._replace(until=9)
-    same = those._replace(error="PaymentError")
-    assert state.question.answers == {
+    assert (state.question.text, state.question.answers) == (text, {
         "r": Action("bulk", by=1203, bulk=Bulk("retry", those)),
         "X": Action("bulk", by=1203, bulk=Bulk("forget", those)),
-        "e": Action("bulk", by=415, bulk=Bulk("retry", same)),
-        "E": Action("bulk", by=415, bulk=Bulk("forget", same)),
-    }
+    })  # fmt: skip
     assert press("y", state, POOL, 0.0) is None
     assert (state.question, state.message) == (None, "nothing was changed")
 
@@ -118,7 +112,7 @@ def test_a_question_that_was_given_up_does_not_come_back() -> None:
     action = press("A", state, POOL, 0.0)
     assert action is not None
     assert press("esc", state, POOL, 0.0) == STOP_COUNT
-    take(ActionResult(action, "info", "", Counted(7, 7)), state, 0.0)
+    take(ActionResult(action, "info", "", Counted(7, 9)), state, 0.0)
     assert (state.question, state.message) == (None, "")
 
 
@@ -137,8 +131,10 @@ def test_a_question_that_was_given_up_does_not_come_back() -> None:
     ],
 )  # fmt: skip
 def test_a_question_says_how_many_and_which(wanted: Bulk, count: int, text: str) -> None:
-    found = asked(ask_about(wanted), Counted(count))
+    found = asked(ask_about(wanted), Counted(count, 9))
     assert found.text == text
+    if wanted.verb in ("retry", "forget") and wanted.filter.until is None:
+        wanted = wanted._replace(filter=wanted.filter._replace(until=9))
     assert found.answers["y"] == Action("bulk", by=count, bulk=wanted)
 
 
@@ -146,40 +142,29 @@ def test_there_is_no_question_about_no_job() -> None:
     state = ScreenState()
     state.question = questions.on_many(Bulk("retry", CHARGE))
     action = ask_about(Bulk("retry", CHARGE))
-    take(ActionResult(action, "info", "", Counted(0)), state, 0.0)
+    take(ActionResult(action, "info", "", Counted(0, 9)), state, 0.0)
     assert (state.question, state.message) == (None, "there are no failed jobs of shop.jobs:Charge")
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
-    [("ValueError: no user: 7", "ValueError"), ("shop.Declined: 4242", "shop.Declined"),
-     ("the worker was killed: signal 9", "the worker was killed: signal 9"), ("", "")],
-)  # fmt: skip
-def test_errors_of_one_kind_share_their_name(error: str, kind: str) -> None:
-    assert error_kind(error) == kind
-
-
-@pytest.mark.parametrize("verb", ["retry", "forget"])
-def test_only_failures_of_the_kind_that_were_counted_are_acted_on(
-    engine: Engine, actions: Actions, verb: str
+    ("answer", "word", "status"), [("r", "retried", "ready"), ("X", "forgotten", None)]
+)
+def test_only_failures_that_were_counted_are_acted_on(
+    engine: Engine, actions: Actions, answer: str, word: str, status: str | None
 ) -> None:
-    declined = fail(engine, "shop.jobs:Charge", 4, "PaymentError: card 1")
-    broken = fail(engine, "shop.jobs:Charge", 2, "KeyError: 'card'")
+    counted_ones = fail(engine, "shop.jobs:Charge", 4, "PaymentError: card 1")
     other = fail(engine, "shop.jobs:Send", 1, "PaymentError: card 2")
-    action = ask_about(Bulk("", CHARGE), "PaymentError")
+    action = ask_about(Bulk("", CHARGE))
     counted, _ = ask(actions, action)
-    assert (counted.jobs, counted.same_error) == (6, 4)
+    assert counted.jobs == 4
     question = asked(action, counted)
     late = fail(engine, "shop.jobs:Charge", 1, "PaymentError: card 3")
-    text, reports = ask_and_report(actions, question.answers["e" if verb == "retry" else "E"])
-    word = {"retry": "retried", "forget": "forgotten"}[verb]
-    until = local(question.answers["e"].bulk.filter.until or 0)  # type: ignore[union-attr]
-    which = f"of shop.jobs:Charge with error 'PaymentError' before {until}"
-    assert text == f"4 jobs {which} are {word}"
+    text, reports = ask_and_report(actions, question.answers[answer])
+    assert text == f"4 jobs of shop.jobs:Charge before {local(counted.at)} are {word}"
     assert reports[-1].endswith("4 of 4 jobs")
-    assert {one.id for one in engine.failed()} == {*broken, *other, *late}
-    ready = {id for id in declined if (found := engine.find(id)) and found.status == "ready"}
-    assert ready == (set(declined) if verb == "retry" else set())
+    assert {one.id for one in engine.failed()} == {*other, *late}
+    found = [engine.find(id) for id in counted_ones]
+    assert {one.status if one else None for one in found} == {status}
 
 
 def ask_and_report(actions: Actions, action: Action) -> tuple[str, list[str]]:
