@@ -279,21 +279,10 @@ class RedisEngine(Engine):
         return self._run_in_batches(scripts.CANCEL, ids)
 
     def move(self, ids: Sequence[str], queue: str) -> list[str]:
-        found: set[str] = set()
-        for some in batches(list(dict.fromkeys(ids))):
-            rest: Sequence[str] = some
-            while rest:
-                moved, again = self.client.run(scripts.MOVE, queue, *rest)
-                found.update(map(text, moved))
-                rest = list(map(text, again))
-        return [id_ for id_ in dict.fromkeys(ids) if id_ in found]
+        return self._run_in_batches(scripts.MOVE, ids, queue)
 
     def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
-        distinct = list(dict.fromkeys(ids))
-        found = (
-            self.client.run(scripts.REQUEST_CANCEL, grace, *some) for some in batches(distinct)
-        )
-        return [text(id_) for some in found for id_ in some]
+        return self._run_in_batches(scripts.REQUEST_CANCEL, ids, grace)
 
     def pause(self, queue: str) -> None:
         self.client.run(scripts.PAUSE, queue, "pause")
@@ -332,10 +321,12 @@ class RedisEngine(Engine):
     def _fenced(worker: str) -> Fenced:
         return Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
 
-    def _run_in_batches(self, script: Script, ids: Sequence[str]) -> list[str]:
-        """Run a script for these ids. Returns the ids in its replies, in the order of `ids`."""
+    def _run_in_batches(self, script: Script, ids: Sequence[str], *before: str | int) -> list[str]:
+        """Run a script for these ids, which come after other arguments. Returns the ids in its
+        replies, in the order of `ids`."""
         distinct = list(dict.fromkeys(ids))
-        found = {text(one) for some in batches(distinct) for one in self.client.run(script, *some)}
+        runs = (self.client.run(script, *before, *some) for some in batches(distinct))
+        found = {text(one) for run in runs for one in run}
         return [id_ for id_ in distinct if id_ in found]
 
     def _note_ttl(self, queues: Queues) -> int:

@@ -1,20 +1,17 @@
 #!lua flags=allow-oom
 -- Move jobs that are not running to another queue, without their slots of limits.
 -- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs, ready_list.
+--        parked_jobs, list_order, ready_list.
 --
 -- ARGV: the queue, ids (at most 1000).
--- Reply: {the ids that were found, the ids to call the script with again}.
+-- Reply: the ids that were found.
 --
 -- A script that fails is not rolled back. So that no job is lost, a job is first stored in its new
 -- place, then removed from the old one.
 
--- How many other jobs one call moves out of the way.
-local MAX_SHIFTED, SHIFTED_AT_ONCE = 2000, 500
-
 local target = ARGV[1]
 local ready, back = P .. 'ready:' .. target, P .. 'back:' .. target
-local found, again, shifted = {}, {}, 0
+local found = {}
 -- Jobs to make ready.
 local due_jobs = {}
 -- Whether all delayed jobs of the target that are due are in its list, after which they come otherwise.
@@ -58,50 +55,18 @@ local function move_waiting(queue, id, due)
   return false
 end
 
--- How many entries of the list come before the job `id`, which is usually near the head.
-local function count_before(due, id)
-  local high, length = 1, call('LLEN', ready)
-  while high < length and not is_behind(target, call('LINDEX', ready, high - 1), due, id) do
-    high = 8 * high
-  end
-  return first_behind(target, due, id, math.min(high, length))
-end
-
--- Move the jobs that come before the job `id` from the list to `back`, which comes before the list.
--- Returns false if there are too many of them for one call.
-local function shift_before(due, id)
-  local left = count_before(due, id)
-  while left > 0 do
-    if shifted >= MAX_SHIFTED then return false end
-    local n = math.min(left, SHIFTED_AT_ONCE)
-    shift_head(target, n)
-    shifted, left = shifted + n, left - n
-  end
-  return true
-end
-
--- Put a job into the queue before the jobs that come after it. Returns false if that takes too long.
+-- Put a job into its place among the ready jobs of the queue.
 local function make_ready(id, due)
   local last = call('LINDEX', ready, -1)
   if call('HDEL', P .. 'gone:' .. target, id) == 1 then  -- it returns to its place
-  elseif last and not is_behind(target, last, due, id) then
-    if all_listed then call('RPUSH', ready, id) else call('ZADD', P .. 'delayed:' .. target, digits(due), id) end
-  elseif shift_before(due, id) then
+  elseif not last or is_behind(target, last, due, id) then
     call('ZADD', back, digits(due), id)
+  elseif all_listed then
+    call('RPUSH', ready, id)
   else
-    return false
+    call('ZADD', P .. 'delayed:' .. target, digits(due), id)
   end
   set_queue(id)
-  return true
-end
-
--- Take a job out of the place in which it was before it became ready.
-local function leave(queue, id, due)
-  return call('ZREM', P .. 'delayed:' .. queue, id) == 1
-    or unpark(queue, id)
-    or unrelease(queue, id)
-    or call('ZREM', P .. 'back:' .. queue, id) == 1
-    or leave_list(queue, id, due)
 end
 
 -- Whether a job is in any place that it leaves when it becomes ready.
@@ -126,19 +91,14 @@ for i = 2, #ARGV do
 end
 
 table.sort(due_jobs, by_due)
-local moved = 0
 if #due_jobs > 0 then
   activate(target)
   all_listed = promote(target) < BATCH
-end
-for _, job in ipairs(due_jobs) do
-  if make_ready(job.id, job.due) then
-    leave(job.queue, job.id, job.due)
-    moved = moved + 1
+  for _, job in ipairs(due_jobs) do
+    make_ready(job.id, job.due)
+    if not leave_place(job.queue, job.id) then leave_list(job.queue, job.id, job.due) end
     found[#found + 1] = job.id
-  else
-    again[#again + 1] = job.id
   end
+  wake(target, #due_jobs)
 end
-if moved > 0 then wake(target, moved) end
-return {found, again}
+return found

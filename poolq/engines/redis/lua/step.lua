@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
 -- Parts: base, wake_tokens, gates, ties, counters, settle_done, queue_arguments, fast_path,
---        claiming, unpaused, ready, delayed, bodies, holds, window_opening, limit_windows,
+--        bodies, list_order, claiming, unpaused, ready, delayed, holds, window_opening, limit_windows,
 --        parked_jobs, clock_jumps, claims, settling.
 --
 -- ARGV: worker, request, want (-1: the head of a line that is to be asked), the last number that `settle` has returned to the worker (0: none),
@@ -74,30 +74,12 @@ local function oldest_of(queue)
   return due and back and math.min(due, back) or due or back
 end
 
--- How many of the first `most` jobs of a sorted list were due before `due`.
-local function count_older(queue, due, most)
-  local ready = P .. 'ready:' .. queue
-  local low, high = 0, math.min(most, call('LLEN', ready))
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    local its = due_in_list(queue, call('LINDEX', ready, middle))
-    if its and its >= due then high = middle else low = middle + 1 end
-  end
-  local older, gone = low, P .. 'gone:' .. queue
-  if low > 0 and call('EXISTS', gone) == 1 then
-    for _, left in ipairs(call('HMGET', gone, unpack(call('LRANGE', ready, 0, low - 1)))) do
-      if left then older = older - 1 end
-    end
-  end
-  return older
-end
-
 -- Claim the jobs of a queue that were due before `due`, and are in no line. Returns whether there were
 -- some, and more may be claimed then.
 local function claim_older(queue, due)
   local all, start, before = want, index, '(' .. digits(due)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
-  local n = call('ZCOUNT', P .. 'back:' .. queue, '-inf', before) + count_older(queue, due, want - index)
+  local n = call('ZCOUNT', P .. 'back:' .. queue, '-inf', before) + count_before(queue, due, '', want - index)
   if n == 0 and call('EXISTS', ready) == 0 then
     n = call('ZCOUNT', delayed, '-inf', '(' .. digits(math.min(due, now + 1)))
   end

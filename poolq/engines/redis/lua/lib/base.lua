@@ -19,7 +19,7 @@
 --   later             ZSET  queue -> when it next has a claimable job, or an earlier time
 --   failures          SET   queues with failed jobs
 --   paused            SET   paused queues
---   back:<queue>      ZSET  id -> due; ready again after its claim ended, before all other jobs
+--   back:<queue>      ZSET  id -> due; ready again after its claim ended, or moved here
 --   granted           HASH  id in `back` -> "<from>:<to>", the span in which its slots count
 --   ready:<queue>     LIST  ids, the next one first
 --   gone:<queue>      HASH  id in the list whose job has left it -> due, see part `ready_list`

@@ -11,14 +11,6 @@ local function origin_of(id)
   return queue, later > 0 and later or tonumber(due)
 end
 
--- When an entry of a queue's list is or was due; nil if its body is lost.
-local function due_in_list(queue, id)
-  local gone = tonumber(call('HGET', P .. 'gone:' .. queue, id) or nil)
-  if gone then return gone end
-  local _, due = origin_of(id)
-  return due
-end
-
 -- Note that a job has failed.
 local function add_failed(queue, id, at)
   call('SADD', P .. 'failures', queue)

@@ -1,27 +1,5 @@
--- Part `claiming`, only in `step` (needs `fast_path`): claim jobs that were returned, and skip those that
--- have left a queue's list.
-
--- Claim jobs that came back, in order. A job with slots of its limits keeps them while they count.
-claim_returned = function(queue, most)
-  local back = P .. 'back:' .. queue
-  local ids = call('ZRANGE', back, 0, most - 1)
-  if #ids == 0 then return end
-  local spans = call('HMGET', GRANTED, unpack(ids))
-  local from, before = 1, index
-  for k = 1, #ids do
-    if index == want then break end
-    local begins, ends = string.match(spans[k] or '', '^(%d+):(%d+)$')
-    if ends and tonumber(begins) <= now and now < tonumber(ends) then
-      if from < k then claim(queue, '0', {unpack(ids, from, k - 1)}) end
-      if index == want then break end
-      claim(queue, spans[k], {ids[k]})
-      from = k + 1
-    end
-  end
-  if from <= #ids and index < want then claim(queue, '0', {unpack(ids, from)}) end
-  call('ZREM', back, unpack(ids, 1, index - before))
-  call('HDEL', GRANTED, unpack(ids, 1, index - before))
-end
+-- Part `claiming`, only in `step` (needs `fast_path`, `list_order`): claim jobs that were returned, and skip
+-- those that have left a queue's list.
 
 -- How many jobs that have left their lists one step skips, and how many entries it reads at least where
 -- there are some.
@@ -68,4 +46,36 @@ local function head_of_list(queue)
     if n > 0 then drop_entries(queue, ids, n, 0) end
     if n < #ids then return ids[n + 1] end
   end
+end
+
+-- Claim jobs that were returned, as far as they come before the list. A job with slots of its limits keeps
+-- them while they count. Returns how many jobs of the list may come next, at most `most`.
+claim_returned = function(queue, most)
+  local back = P .. 'back:' .. queue
+  local found, ids = call('ZRANGE', back, 0, most - 1, 'WITHSCORES'), {}
+  if #found == 0 then return most end
+  local head = head_of_list(queue)
+  local first = head and (due_in_list(queue, head) or 0)
+  for k = 1, #found, 2 do
+    local due = tonumber(found[k + 1])
+    if head and (first < due or first == due and head < found[k]) then break end
+    ids[#ids + 1] = found[k]
+  end
+  if #ids == 0 then return math.max(1, count_before(queue, tonumber(found[2]), found[1], most)) end
+  local spans = call('HMGET', GRANTED, unpack(ids))
+  local from, before = 1, index
+  for k = 1, #ids do
+    if index == want then break end
+    local begins, ends = string.match(spans[k] or '', '^(%d+):(%d+)$')
+    if ends and tonumber(begins) <= now and now < tonumber(ends) then
+      if from < k then claim(queue, '0', {unpack(ids, from, k - 1)}) end
+      if index == want then break end
+      claim(queue, spans[k], {ids[k]})
+      from = k + 1
+    end
+  end
+  if from <= #ids and index < want then claim(queue, '0', {unpack(ids, from)}) end
+  call('ZREM', back, unpack(ids, 1, index - before))
+  call('HDEL', GRANTED, unpack(ids, 1, index - before))
+  return most
 end

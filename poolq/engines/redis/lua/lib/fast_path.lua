@@ -135,7 +135,7 @@ end
 -- Claim jobs that came back, and skip jobs that have left a list. Part `claiming` defines these.
 local claim_returned, claim_listed
 
--- Claim from one queue until enough are claimed: jobs that came back, then the list, then delayed
+-- Claim from one queue until enough are claimed: jobs that came back and the list, then delayed
 -- jobs that are due (without moving them to the list). Jobs are read before they are removed,
 -- because a script that fails is not rolled back, and jobs that it had removed would be lost.
 -- Returns true if the list may have more jobs, behind too many that have left it.
@@ -143,7 +143,7 @@ local function claim_from(queue)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   while index < want do
     local most, before = math.min(want - index, chunk), index
-    if not simple then claim_returned(queue, most) end
+    if not simple then most = claim_returned(queue, most) end
     if index == before then
       local ids = call('LRANGE', ready, 0, most - 1)
       if #ids > 0 and not simple then

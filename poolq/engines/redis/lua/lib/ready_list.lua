@@ -1,5 +1,4 @@
--- Part `ready_list` (needs `ready`, `bodies`): jobs that leave a queue's list of ready jobs, and positions in
--- it. The list is sorted by due time, then by id, unless the clock has gone back.
+-- Part `ready_list` (needs `ready`, `bodies`, `parked_jobs`): jobs that leave their places before they are claimed.
 --
 -- To find an id in a long list takes as long as the list is. So the id of a job that leaves a long list
 -- stays there, and is noted in gone:<queue>, until it comes to the head of the list.
@@ -28,7 +27,7 @@ local function is_listed(queue, id)
   return call('HEXISTS', P .. 'gone:' .. queue, id) == 0 and not is_claimed(id)
 end
 
--- Move the first `n` jobs of the list to `back`, which comes before it. So nothing else changes.
+-- Move the first `n` jobs of the list to `back`.
 local function shift_head(queue, n)
   local ready, gone, scored = P .. 'ready:' .. queue, P .. 'gone:' .. queue, {}
   local ids = call('LRANGE', ready, 0, n - 1)
@@ -59,21 +58,10 @@ local function leave_list(queue, id, due)
   return true
 end
 
--- Whether an entry of the list comes after the job `id`, which is or was due at `due`. A job whose body
--- is lost counts as an earlier one.
-local function is_behind(queue, other, due, id)
-  local its = due_in_list(queue, other)
-  return its ~= nil and (its > due or its == due and other > id)
-end
-
--- The position of the first entry of the list that comes after the job `id`, or `high` (by default the
--- list's length) if it is not before that.
-local function first_behind(queue, due, id, high)
-  local low, ready = 0, P .. 'ready:' .. queue
-  high = high or call('LLEN', ready)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if is_behind(queue, call('LINDEX', ready, middle), due, id) then high = middle else low = middle + 1 end
-  end
-  return low
+-- Take a job that is not in a list of ready jobs out of its place. Returns false if it has none.
+local function leave_place(queue, id)
+  return call('ZREM', P .. 'delayed:' .. queue, id) == 1
+    or unpark(queue, id)
+    or unrelease(queue, id)
+    or call('ZREM', P .. 'back:' .. queue, id) == 1
 end

@@ -1,14 +1,6 @@
 -- Part `waiting_jobs` (needs `settle_done`, `delayed`, `parked_jobs`, `ready_list`): delete jobs that
 -- no worker holds.
 
--- Take a job that is not in a list of ready jobs out of its place. Returns false if it has none.
-local function leave_place(queue, id)
-  return call('ZREM', P .. 'delayed:' .. queue, id) == 1
-    or unpark(queue, id)
-    or unrelease(queue, id)
-    or call('ZREM', P .. 'back:' .. queue, id) == 1
-end
-
 -- Delete a delayed, parked or ready job. Returns its queue, or nil if there is no such job.
 local function delete_waiting(id)
   local queue, due = origin_of(id)
