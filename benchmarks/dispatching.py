@@ -32,11 +32,11 @@ def pushes(many: int) -> list[Push]:
 
 def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     from poolq.engines.redis.pushing import arguments
-    from poolq.engines.redis.scripts import PUSH
+    from poolq.engines.redis.scripts import SCRIPTS
 
     client = engine().client  # type: ignore[attr-defined]  # a RedisEngine
     connection = client.open(client.blocking)
-    start = (b"EVALSHA", PUSH.sha, b"1", client.prefix.encode())
+    start = (b"EVALSHA", SCRIPTS["push"].sha, b"1", client.prefix.encode())
     return lambda words: connection.call(*words), [(*start, *arguments([one])) for one in ready]
 
 

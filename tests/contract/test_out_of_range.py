@@ -7,8 +7,8 @@ import pytest
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.common.lengths import MAX_SPEC_BYTES
 from poolq.engines.base import Engine
-from poolq.engines.redis import scripts
 from poolq.engines.redis.engine import RedisEngine
+from poolq.engines.redis.scripts import SCRIPTS
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Push
 from poolq.jobs.ties import UniqueKey
@@ -77,6 +77,6 @@ def test_a_unique_key_of_no_job_holds_up_no_push(engine: Engine, replaces: bool)
 
 
 def test_lua_knows_the_same_limits() -> None:
-    text = scripts.SCHEDULE_LOOK.text.decode()
+    text = SCRIPTS["schedule_look"].text.decode()
     assert f"FURTHEST = now + {MAX_MICROSECONDS}\n" in text
     assert f"MAX_SPEC_BYTES = {MAX_SPEC_BYTES}\n" in text

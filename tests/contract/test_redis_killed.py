@@ -10,7 +10,6 @@ import redis
 
 from poolq.engines.base import Settlement
 from poolq.engines.redis import scripts
-from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import ACK
@@ -29,11 +28,10 @@ def server(
     request: pytest.FixtureRequest, own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch
 ) -> Redis:
     """Its scripts run for ever while a key `spin` exists."""
-    for script in vars(scripts).values():
-        if isinstance(script, Script):
-            text = script.text.replace(_CALL, _CALL + _SPIN)
-            monkeypatch.setattr(script, "text", text)
-            monkeypatch.setattr(script, "sha", scripts.sha1(text).hexdigest().encode())
+    for script in scripts.SCRIPTS.values():
+        text = script.text.replace(_CALL, _CALL + _SPIN)
+        monkeypatch.setattr(script, "text", text)
+        monkeypatch.setattr(script, "sha", scripts.sha1(text).hexdigest().encode())
     made: Redis = own_redis(request.param, durable=False, config={"busy-reply-threshold": "1"})
     return made
 

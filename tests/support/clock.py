@@ -108,11 +108,10 @@ class Clock:
     def _patch_scripts(self) -> None:
         from poolq.engines.redis import scripts
 
-        for script in vars(scripts).values():
-            if isinstance(script, scripts.Script):
-                assert script.text.count(_TIME) == 1, script.name
-                self._patch.setattr(script, "text", script.text.replace(_TIME, _KEY))
-                self._patch.setattr(script, "sha", scripts.sha1(script.text).hexdigest().encode())
+        for script in scripts.SCRIPTS.values():
+            assert script.text.count(_TIME) == 1, script.name
+            self._patch.setattr(script, "text", script.text.replace(_TIME, _KEY))
+            self._patch.setattr(script, "sha", scripts.sha1(script.text).hexdigest().encode())
 
     def _patch_modules(self, package: str) -> None:
         """Only the wall clock: what waits goes on by the monotonic one."""

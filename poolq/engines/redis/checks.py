@@ -4,7 +4,6 @@ from time import time
 from typing import Any
 
 from poolq.engines.base import Check, ServerInfo
-from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.reports import void_keys
 from poolq.errors import EngineError
@@ -73,7 +72,7 @@ def _unique_keys(client: RedisClient) -> list[Check]:
         names += found
         if cursor == b"0" or len(names) >= MAX_UNIQUE_KEYS:
             break
-    count = int(client.run(scripts.VOID_KEYS, *names[:MAX_UNIQUE_KEYS]))
+    count = int(client.run("void_keys", *names[:MAX_UNIQUE_KEYS]))
     return [void_keys(count)] if count else []
 
 

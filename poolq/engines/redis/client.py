@@ -5,16 +5,16 @@ two cases, in which the server has not run it. Either the server does not know t
 slot of the namespace has moved to another node of the cluster.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
 from poolq.engines.connections import Connections, reentrancy_error
-from poolq.engines.redis import scripts
 from poolq.engines.redis.connection import Argument, Command, RedisConnection, code_of
 from poolq.engines.redis.options import parse_url
-from poolq.engines.redis.scripts import Script
+from poolq.engines.redis.scripts import SCRIPTS, Script
 from poolq.engines.redis.topology import Topology
 from poolq.engines.schema_version import SCHEMA_VERSION, check_version
 from poolq.errors import ConfigError, EngineError, EngineFull, EngineUnavailable
@@ -62,59 +62,66 @@ class RedisClient:
         self.blocking = Connections(*lifecycle)
         self._has_version = False
 
-    def run(self, script: Script, *args: Argument) -> Any:
-        """Run a script of this namespace. Raises EngineUnavailable, ReplyLost, EngineError,
-        SchemaError."""
+    def run(self, name: str, *args: Argument) -> Any:
+        """Run the script of this name for this namespace. Raises EngineUnavailable, ReplyLost,
+        EngineError, SchemaError."""
         if not self._has_version:
             self._check_version()
-        return self.run_unchecked(script, *args)
+        return self.run_unchecked(name, *args)
 
     def _check_version(self) -> None:
         """Check the version of the keys before the first script. Raises SchemaError."""
         try:
-            found = self.run_unchecked(scripts.VERSION, SCHEMA_VERSION)
+            found = self.run_unchecked("version", SCHEMA_VERSION)
         except ReplyLost as error:
             raise EngineUnavailable(str(error)) from None  # nothing else has been sent
         check_version(int(found), self.redacted_url)
         self._has_version = True
 
-    def run_unchecked(self, script: Script, *args: Argument) -> Any:
+    def run_unchecked(self, name: str, *args: Argument) -> Any:
         """Run a script, whatever the version of the keys. Raises as `run` does."""
+        script = SCRIPTS[name]
         command = (b"EVALSHA", script.sha, b"1", self._key, *args)
         try:
             return self._exchange(command)
         except ResponseError as error:
             return self._retry(error, command, script)
 
-    def begin(self, script: Script, *args: Argument) -> Callable[[], Any]:
+    def begin(self, name: str, *args: Argument) -> Callable[[], Any]:
         """Send a script without waiting, and return a function that waits for its reply in this
         thread. Both raise as `run` does."""
+        script = SCRIPTS[name]
         command = (b"EVALSHA", script.sha, b"1", self._key, *args)
         connection = self.open(self._connections)
-        try:
+        with self.dropping(self._connections):
             pending = connection.begin(command)
-        except RedisError as error:
-            self._connections.drop()
-            raise self.unavailable(error) from None
-        except BaseException:
-            self._connections.drop()
-            raise
 
         def wait() -> Any:
             try:
-                reply = pending.wait()
+                with self.dropping(self._connections, lost=True):
+                    return pending.wait()
             except ResponseError as error:
                 return self._retry(error, command, script)
-            except RedisError as error:
-                self._connections.drop()
-                raise self.unavailable(error, lost=True) from None
-            except BaseException:
-                self._connections.drop()
-                raise
-            self._connections.mark_used()
-            return reply
 
         return wait
+
+    @contextmanager
+    def dropping(
+        self, connections: Connections[RedisConnection], lost: bool = False
+    ) -> Iterator[None]:
+        """Drop this thread's connection after any error but an error reply. `lost`: whether the
+        command was sent."""
+        try:
+            yield
+            connections.mark_used()
+        except ResponseError:
+            raise
+        except RedisError as error:
+            connections.drop()
+            raise self.unavailable(error, lost=lost) from None
+        except BaseException:
+            connections.drop()
+            raise
 
     def call(self, *command: Argument) -> Any:
         """Run a command. Raises as `run` does."""

@@ -139,11 +139,8 @@ def _encode_state(state: State, expires: int) -> bytes:
 
 
 def _encode_rules(rules: Sequence[Asked], refused: int) -> bytes:
-    parts = [f"{refused + 1} ".encode()]
-    for limit, span, key in map(_rule, rules):
-        name = key.encode("utf-8", "surrogateescape")
-        parts.append(f"{limit} {span} {len(name)}:".encode() + name)
-    return b"".join(parts)
+    lines = [" ".join(map(str, _rule(rule))) for rule in rules]
+    return "\n".join([str(refused + 1), *lines]).encode("utf-8", "surrogateescape")
 
 
 def rule_arguments(rules: Sequence[Asked]) -> list[Argument]:

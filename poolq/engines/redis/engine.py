@@ -12,7 +12,7 @@ from typing import Any
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
 from poolq.engines.claims import first_beat
-from poolq.engines.redis import checks, codec, pushing, scripts, wake_tokens
+from poolq.engines.redis import checks, codec, pushing, wake_tokens
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import (
     MAX_IDS_PER_CALL,
@@ -22,7 +22,6 @@ from poolq.engines.redis.codec import (
     text,
 )
 from poolq.engines.redis.schedules import RedisSchedules
-from poolq.engines.redis.scripts import Script
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked
 from poolq.jobs.message import Entry, entry
@@ -60,14 +59,14 @@ class RedisEngine(Engine):
 
     def register(self, registration: Registration) -> None:
         who = json.dumps(registration)
-        self.client.run(scripts.REGISTER, registration.worker, registration.node, who, first_beat())
+        self.client.run("register", registration.worker, registration.node, who, first_beat())
 
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
         known = self._side_settlements.get(worker, 0)
         asked = (worker, request, want, known, *queue_arguments(queues))
-        reply = self.client.run(scripts.STEP, *asked, *settlement_arguments(settlements))
+        reply = self.client.run("step", *asked, *settlement_arguments(settlements))
         return self._result(reply, worker, request)
 
     def begin_step(
@@ -75,7 +74,7 @@ class RedisEngine(Engine):
     ) -> Callable[[], Step]:
         known = self._side_settlements.get(worker, 0)
         asked = (worker, request, want, known, *queue_arguments(queues))
-        wait = self.client.begin(scripts.STEP, *asked, *settlement_arguments(settlements))
+        wait = self.client.begin("step", *asked, *settlement_arguments(settlements))
         return lambda: self._result(wait(), worker, request)
 
     def _result(self, reply: list[Any], worker: str, request: int) -> Step:
@@ -86,7 +85,7 @@ class RedisEngine(Engine):
         return codec.decode_step(reply, request)
 
     def settle(self, worker: str, settlements: Settlements) -> list[str]:
-        reply = self.client.run(scripts.SETTLE, worker, *settlement_arguments(settlements))
+        reply = self.client.run("settle", worker, *settlement_arguments(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
         # Add at least 1, so that the count of a server that has lost calls never catches up.
@@ -101,7 +100,7 @@ class RedisEngine(Engine):
     ) -> Admission:
         who = (held[0], held[1].id, codec.claim_name(held[1])) if held else ("", "", "")
         asked = codec.ended_argument(ended), *codec.rule_arguments(rules)
-        wait, *why = self.client.run(scripts.ADMIT, *who, *asked)
+        wait, *why = self.client.run("admit", *who, *asked)
         if held and wait == UNREGISTERED:
             raise self._fenced(held[0])
         if held and wait == NOT_HELD:
@@ -115,13 +114,13 @@ class RedisEngine(Engine):
         return Admission(int(wait), rule, False, int(until), is_held == 1, int(limit))
 
     def set_limit(self, key: str, window: int, limit: int) -> None:
-        self.client.run(scripts.SET_LIMIT, key, window, limit, 0)
+        self.client.run("set_limit", key, window, limit, 0)
 
     def reset_limit(self, key: str, window: int, starts: bool) -> bool:
-        return bool(self.client.run(scripts.SET_LIMIT, key, window, "", int(starts)))
+        return bool(self.client.run("set_limit", key, window, "", int(starts)))
 
     def accept(self, worker: str, deploy: int = 0) -> int:
-        found = int(self.client.run(scripts.ACCEPT, worker, deploy))
+        found = int(self.client.run("accept", worker, deploy))
         if not found:
             raise self._fenced(worker)
         return found
@@ -142,7 +141,7 @@ class RedisEngine(Engine):
         until, empty, again = monotonic() + timeout, False, 0
         while True:
             ttl = self._note_ttl(queues)
-            news, due, lists = self.client.run(scripts.POLL, again, ttl, *queue_arguments(queues))
+            news, due, lists = self.client.run("poll", again, ttl, *queue_arguments(queues))
             left = until - monotonic()
             if news or (empty and left <= 0):
                 return int(news)
@@ -154,50 +153,50 @@ class RedisEngine(Engine):
             again = int(not empty)
 
     def wake(self, queues: Queues) -> None:
-        self.client.run(scripts.WAKE, *queue_arguments(queues))
+        self.client.run("wake", *queue_arguments(queues))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
-        reply = self.client.run(scripts.BEAT, node, info, first_beat())
+        reply = self.client.run("beat", node, info, first_beat())
         return {text(name): sanitize.number(n) for name, n in zip(*[iter(reply)] * 2, strict=True)}
 
     def sweep(self, idle: int) -> bool:
-        return bool(self.client.run(scripts.SWEEP, idle))
+        return bool(self.client.run("sweep", idle))
 
     def cancel_requests(self, node: str) -> list[base.CancelRequest]:
         return [
             base.CancelRequest(text(id_), text(worker), int(request), int(index), int(due))
-            for id_, worker, request, index, due in self.client.run(scripts.CANCEL_REQUESTS, node)
+            for id_, worker, request, index, due in self.client.run("cancel_requests", node)
         ]
 
     def remove_node(self, node: str) -> None:
-        self.client.run(scripts.REMOVE_NODE, node)
+        self.client.run("remove_node", node)
 
     def registered(self) -> list[Registration]:
         """See the contract. Of an unreadable registration, only worker and node are returned."""
-        return [codec.decode_registration(*one) for one in self.client.run(scripts.REGISTERED)]
+        return [codec.decode_registration(*one) for one in self.client.run("registered")]
 
     def nodes(self) -> list[base.NodeRecord]:
-        reply = self.client.run(scripts.NODES)
+        reply = self.client.run("nodes")
         return [
             base.NodeRecord(text(id), sanitize.number(beat), info, n) for id, beat, info, n in reply
         ]
 
     def recover(self, worker: str, death: base.DeathReport | None) -> base.Recovered:
         if death is None:
-            return codec.decode_recovered(self.client.run(scripts.RECOVER, worker, _UNOBSERVED))
+            return codec.decode_recovered(self.client.run("recover", worker, _UNOBSERVED))
         known = (death.request, death.finished, death.started, death.before, death.settled)
         end = (death.end, death.delay)
-        reply = self.client.run(scripts.RECOVER, worker, death.entry, *known, *end)
+        reply = self.client.run("recover", worker, death.entry, *known, *end)
         return codec.decode_recovered(reply)
 
     def reap(self, node: str, beat: int) -> base.Recovered | None:
-        reply = self.client.run(scripts.REAP, node, beat, _UNOBSERVED)
+        reply = self.client.run("reap", node, beat, _UNOBSERVED)
         return None if reply is None else codec.decode_recovered(reply)
 
     # administration
 
     def counts(self) -> list[base.QueueCounts]:
-        full, empty = self.client.run(scripts.COUNTS)
+        full, empty = self.client.run("counts")
         counts = [base.QueueCounts(text(queue)) for queue in empty]
         for queue, *numbers, oldest, paused in full:
             held = base.QueueCounts(text(queue), *numbers)
@@ -205,19 +204,19 @@ class RedisEngine(Engine):
         return sorted(counts)
 
     def totals(self) -> base.Totals:
-        return codec.decode_totals(self.client.run(scripts.TOTALS))
+        return codec.decode_totals(self.client.run("totals"))
 
     def limits(self) -> list[base.LimitUse]:
-        return codec.decode_limits(self.client.run(scripts.LIMITS))
+        return codec.decode_limits(self.client.run("limits"))
 
     def hold(self, key: str, length: int) -> int:
-        return int(self.client.run(scripts.HOLD, key, length))
+        return int(self.client.run("hold", key, length))
 
     def lift(self, key: str) -> bool:
-        return bool(self.client.run(scripts.LIFT, key))
+        return bool(self.client.run("lift", key))
 
     def find(self, id: str) -> StoredJob | None:
-        reply = self.client.run(scripts.FIND, id)
+        reply = self.client.run("find", id)
         return None if reply is None else codec.decode_job(reply)
 
     def page(
@@ -235,14 +234,14 @@ class RedisEngine(Engine):
             cursor = codec.cursor_before(before)
         what = (status, max_count, queue or "", limit or "")
         begin = codec.position(cursor)
-        return codec.decode_page(self.client.run(scripts.PAGE, *what, *begin, int(brief)))
+        return codec.decode_page(self.client.run("page", *what, *begin, int(brief)))
 
     def ids(self, prefix: str, max_count: int = 10) -> list[str]:
         found: list[str] = []
         for some in batches(self._moments(prefix)):
             left = max_count - len(found)
             if left > 0:
-                found += map(text, self.client.run(scripts.IDS, prefix, left, *some))
+                found += map(text, self.client.run("ids", prefix, left, *some))
         return found
 
     def _moments(self, prefix: str) -> list[str]:
@@ -268,30 +267,30 @@ class RedisEngine(Engine):
         for some in batches(distinct):
             # Jobs with the same due time are sorted by id, like all jobs of a queue.
             new = codec.revision_arguments(some, bodies or {}, expires or {})
-            done += self.client.run(scripts.RETRY, len(some), *sorted(some), *new)
+            done += self.client.run("retry", len(some), *sorted(some), *new)
         there = {text(id_) for id_ in done}
         return [id_ for id_ in distinct if id_ in there]
 
     def forget(self, ids: Sequence[str]) -> list[str]:
-        return self._run_in_batches(scripts.FORGET, ids)
+        return self._run_in_batches("forget", ids)
 
     def cancel(self, ids: Sequence[str]) -> list[str]:
-        return self._run_in_batches(scripts.CANCEL, ids)
+        return self._run_in_batches("cancel", ids)
 
     def move(self, ids: Sequence[str], queue: str) -> list[str]:
-        return self._run_in_batches(scripts.MOVE, ids, queue)
+        return self._run_in_batches("move", ids, queue)
 
     def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:
-        return self._run_in_batches(scripts.REQUEST_CANCEL, ids, grace)
+        return self._run_in_batches("request_cancel", ids, grace)
 
     def pause(self, queue: str) -> None:
-        self.client.run(scripts.PAUSE, queue, "pause")
+        self.client.run("pause", queue, "pause")
 
     def resume(self, queue: str) -> None:
-        self.client.run(scripts.PAUSE, queue, "resume")
+        self.client.run("pause", queue, "resume")
 
     def purge(self, queue: str, progress: Callable[[int], object] | None = None) -> int:
-        gone, left, skipped = self.client.run(scripts.PURGE, queue, MAX_IDS_PER_CALL)
+        gone, left, skipped = self.client.run("purge", queue, MAX_IDS_PER_CALL)
         goal = gone + left  # jobs that are pushed in the meantime may remain
         more = gone
         # Rules of jobs that no line contains may be left.
@@ -299,7 +298,7 @@ class RedisEngine(Engine):
             if progress is not None:
                 progress(int(gone))
             most = min(MAX_IDS_PER_CALL, goal - gone)
-            more, left, skipped = self.client.run(scripts.PURGE, queue, most)
+            more, left, skipped = self.client.run("purge", queue, most)
             gone += more
         return int(gone)
 
@@ -321,11 +320,11 @@ class RedisEngine(Engine):
     def _fenced(worker: str) -> Fenced:
         return Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
 
-    def _run_in_batches(self, script: Script, ids: Sequence[str], *before: str | int) -> list[str]:
+    def _run_in_batches(self, name: str, ids: Sequence[str], *before: str | int) -> list[str]:
         """Run a script for these ids, which come after other arguments. Returns the ids in its
         replies, in the order of `ids`."""
         distinct = list(dict.fromkeys(ids))
-        runs = (self.client.run(script, *before, *some) for some in batches(distinct))
+        runs = (self.client.run(name, *before, *some) for some in batches(distinct))
         found = {text(one) for run in runs for one in run}
         return [id_ for id_ in distinct if id_ in found]
 

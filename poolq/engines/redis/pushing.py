@@ -5,7 +5,6 @@ from itertools import chain, groupby
 from operator import attrgetter
 
 from poolq.engines.base import Push
-from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient, ReplyLost
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL, text
 from poolq.engines.redis.connection import Argument
@@ -24,7 +23,7 @@ def push(client: RedisClient, pushes: Sequence[Push]) -> list[str]:
     ids: list[str] = []
     for chunk in [pushes] if len(pushes) == 1 else _chunks(pushes):
         try:
-            given_way = client.run(scripts.PUSH, *arguments(chunk))
+            given_way = client.run("push", *arguments(chunk))
         except EngineUnavailable as error:
             left = [push.id for push in pushes[len(ids) :]]
             lost = isinstance(error, ReplyLost)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.codec import text
 from poolq.engines.redis.pushing import new_job
@@ -33,11 +32,11 @@ class RedisSchedules(ScheduleStore):
 
     def declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
         flat = [one for name, hash_, spec, due in schedules for one in (name, hash_, due, spec)]
-        taken = self._client.run(scripts.SCHEDULE_DECLARE, node, deploy, FORGET_AFTER, *flat)
+        taken = self._client.run("schedule_declare", node, deploy, FORGET_AFTER, *flat)
         return [text(name) for name in taken]
 
     def look(self, max_count: int) -> Look:
-        now, due, later, count, more, odd = self._client.run(scripts.SCHEDULE_LOOK, max_count)
+        now, due, later, count, more, odd = self._client.run("schedule_look", max_count)
         names = [row[0] for row in due if is_unreadable(row)]
         for name in names:
             self._client.call(b"ZADD", f"{self._client.prefix}ticks", NEVER, name)
@@ -57,7 +56,7 @@ class RedisSchedules(ScheduleStore):
             arguments += (*head, one.last, BUFFER_INTERVAL, one.left_out, len(one.pushes))
             for push in one.pushes:
                 arguments += (push.queue, *new_job(push))
-        found: list[Any] = self._client.run(scripts.SCHEDULE_TICK, *arguments)
+        found: list[Any] = self._client.run("schedule_tick", *arguments)
         return [text(end) for end in found]  # type: ignore[misc]  # the script knows no others
 
     def put(self, schedule: NewSchedule) -> PutEnd:
@@ -76,7 +75,7 @@ class RedisSchedules(ScheduleStore):
         return bool(self._change("resume", name, due))
 
     def get(self, name: str) -> Scheduled | None:
-        found = self._client.run(scripts.SCHEDULES, "names", name)
+        found = self._client.run("schedules", "names", name)
         return Scheduled.read(found[0]) if found else None
 
     def all(self) -> list[Scheduled]:
@@ -92,14 +91,14 @@ class RedisSchedules(ScheduleStore):
         found: list[Scheduled] = []
         every = sorted(names)
         for at in range(0, len(every), 500):
-            few = self._client.run(scripts.SCHEDULES, "names", *every[at : at + 500])
+            few = self._client.run("schedules", "names", *every[at : at + 500])
             found += map(Scheduled.read, few)
         return found
 
     def soonest(self, max_count: int) -> list[Scheduled]:
-        found = self._client.run(scripts.SCHEDULES, "soonest", max_count)
+        found = self._client.run("schedules", "soonest", max_count)
         return [Scheduled.read(one) for one in found]
 
     def _change(self, *arguments: Any) -> Any:
-        reply = self._client.run(scripts.SCHEDULE_CHANGE, *arguments)
+        reply = self._client.run("schedule_change", *arguments)
         return text(reply) if isinstance(reply, bytes) else reply

@@ -83,9 +83,9 @@ for _, queue in ipairs(queues) do
 end
 for i, held in ipairs(call('HSCAN', GATED, 0, 'COUNT', MAX_LIMITS)[2]) do
   if i % 2 == 0 then
-    gates().each(held, function(key)
+    for key in string.gmatch(held, '[^\n]+') do
       if #reply < MAX_LIMITS then note(GATE_PREFIX .. key) end
-    end)
+    end
   end
 end
 local overrides = call('SSCAN', P .. 'overrides', 0, 'COUNT', MAX_LIMITS)[2]

@@ -50,7 +50,7 @@
 --   overrides         SET   identities with such a limit
 --   windows           ZSET  identity -> when its window ends
 --   gate:<key>        HASH  id -> "<request> <index> <worker>", the claim that has a slot of the gate
---   gated             HASH  id with slots -> "<bytes>:<key>" of each of its gates
+--   gated             HASH  id with slots -> the keys of its gates, in lines
 --   gates             HASH  key of a gate -> "<limit> <slots taken so far> <deploy whose code has named the
 --                           limit> <when it was last used>"
 --   gatequeues:<key>  SET   queues with jobs that wait for the gate

@@ -44,17 +44,6 @@ local function gates()
     call('HSET', GATES, key, table.concat({digits(limit), digits(taken), digits(deploy), stamp}, ' '))
   end
 
-  -- The keys of a job's gates, as stored in `gated`.
-  function G.each(text, visit)
-    local at = 1
-    while at <= #text do
-      local _, stop, size = string.find(text, '^(%d+):', at)
-      if not stop then return end
-      visit(string.sub(text, stop + 1, stop + size))
-      at = stop + size + 1
-    end
-  end
-
   -- The jobs that take slots in this script, whose claims are written at its end.
   local entered = {}
 
@@ -127,26 +116,26 @@ local function gates()
 
   -- Take a slot of each gate that `refusing` has read, for the claim with this name.
   function G.enter(rules, id, worker, name)
-    local keys = ''
+    local keys = {}
     for _, rule in ipairs(rules) do
       if rule.window == GATE_WINDOW then
         local new = call('HSET', P .. 'gate:' .. rule.key, id, name .. worker)
         G.name(rule.key, rule.limit, rule.taken + new, rule.by)
-        keys = keys .. #rule.key .. ':' .. rule.key
+        keys[#keys + 1] = rule.key
       end
     end
-    if keys == '' then return end
-    call('HSET', GATED, id, keys)
+    if #keys == 0 then return end
+    call('HSET', GATED, id, table.concat(keys, '\n'))
     entered[id] = true
   end
 
   -- Free the slots of a job whose claim has ended. `held`: its gates, as stored in `gated`.
   function G.free(id, held)
     call('HDEL', GATED, id)
-    G.each(held, function(key)
+    for key in string.gmatch(held, '[^\n]+') do
       call('HDEL', P .. 'gate:' .. key, id)
       G.open_lines(key)
-    end)
+    end
   end
 
   -- Free the slots of claims of a worker whose jobs have ended, although they are not settled yet: lines
@@ -154,9 +143,9 @@ local function gates()
   function G.leave(ended, worker)
     for name, id in string.gmatch(ended, '(%d+ %d+ )([^\n]+)') do
       local held, owns = call('HGET', GATED, id), false
-      G.each(held or '', function(key)
+      for key in string.gmatch(held or '', '[^\n]+') do
         owns = owns or call('HGET', P .. 'gate:' .. key, id) == name .. worker
-      end)
+      end
       if owns then G.free(id, held) end
     end
   end

@@ -25,8 +25,8 @@ local function store_waiting(queue, id, stored, expires, limit, key)
   local identity = identity_of(rule)
   local line = line_key(queue, identity)
   store_body(queue, id, stored, '0', expires)
-  local rules = {'1', digits(deploy), digits(limit), digits(GATE_WINDOW), #key .. ':' .. key}
-  call('HSET', P .. 'parkrules:' .. queue, id, table.concat(rules, ' '))
+  local rules = '1 ' .. digits(deploy) .. '\n' .. digits(limit) .. ' ' .. digits(GATE_WINDOW) .. ' ' .. key
+  call('HSET', P .. 'parkrules:' .. queue, id, rules)
   if opened[line] then
     call('ZADD', line, stamp, id)
     return

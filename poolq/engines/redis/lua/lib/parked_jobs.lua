@@ -2,9 +2,9 @@
 -- `gates`): jobs that wait for a limit, outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
--- identity. The job's rules are stored as "<refused> <deploy> ", then "<limit> <window>
--- <bytes>:<key>" for each rule, with limit and window as for `rule_of`; the job is in the line of the rule at
--- position `refused` (from 1), and code of that deploy has named the limits. A line applies the limit that was
+-- identity. The job's rules are stored as "<refused> <deploy>", then in a line for each rule "<limit> <window>
+-- <key>", with limit and window as for `rule_of`; the job is in the line of the rule at position `refused`
+-- (from 1), and code of that deploy has named the limits. A line applies the limit that was
 -- named for it by the newest code. A released job is held until the limit's window ends.
 
 -- How many lines that are due one step examines in vain, and how many of them may wait for older jobs.
@@ -14,16 +14,13 @@ local RELEASED = 'released'
 
 local function parse_rules(text)
   local rules = {}
-  local _, at, refused, deploy = string.find(text, '^(%d+) (%d+) ')
-  while at and at < #text do
-    local _, stop, limit, window, size =
-      string.find(text, '^(%d+%*?%d*) (%-?%d+) (%d+):', at + 1)
-    if not stop then break end
-    at = stop + size
-    local key = string.sub(text, stop + 1, at)
-    local rule = rule_of(limit, window, key)
-    local is_known = rule.window == GATE_WINDOW or rule.window == HOLD_WINDOW or now + rule.window <= FURTHEST
-    if not rule.limit or rule.window == 0 or not is_known then break end  -- no code can have declared it
+  local refused, deploy, lines = string.match(text, '^(%d+) (%d+)(.*)$')
+  for line in string.gmatch(lines or '', '\n([^\n]+)') do
+    local limit, window, key = string.match(line, '^(%d+%*?%d*) (%-?%d+) (.*)$')
+    local rule = limit and rule_of(limit, window, key)
+    local is_known = rule
+      and (rule.window == GATE_WINDOW or rule.window == HOLD_WINDOW or now + rule.window <= FURTHEST)
+    if not is_known or not rule.limit or rule.window == 0 then break end  -- no code can have declared it
     rules[#rules + 1] = rule
   end
   return rules, rules[tonumber(refused or 0)], tonumber(deploy or 0)
@@ -194,7 +191,7 @@ end
 -- Put a job into the own line of a hold. Returns whether a keeper must poll again.
 local function join_hold(queue, id, key)
   local _, due = origin_of(id)
-  local text = '1 0 1 ' .. digits(HOLD_WINDOW) .. ' ' .. #key .. ':' .. key
+  local text = '1 0\n1 ' .. digits(HOLD_WINDOW) .. ' ' .. key
   call('HSET', P .. 'parkrules:' .. queue, id, text)
   return join_line(queue, id, due or 0, hold_rule(key))
 end

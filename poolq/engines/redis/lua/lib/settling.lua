@@ -72,7 +72,7 @@ local SETTLERS = {
   park = function(queue, id, _, text, _, _, worker)
     local _, due = origin_of(id)
     local deploy = deploy_of(worker)
-    text = string.gsub(text, ' ', ' ' .. digits(deploy) .. ' ', 1)
+    text = string.gsub(text, '\n', ' ' .. digits(deploy) .. '\n', 1)
     local _, rule = parse_rules(text)
     call('HSET', P .. 'parkrules:' .. queue, id, text)
     name_line(queue, identity_of(rule), rule.limit, deploy)
