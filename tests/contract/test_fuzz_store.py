@@ -136,7 +136,6 @@ def schedule_acts(engine: Engine) -> Iterator[Callable[[], object]]:
     yield lambda: tick(engine)
     yield lambda: schedule_status.all_of(store.all(), engine.now())
     yield lambda: store.soonest(9)
-    yield store.count
     yield lambda: store.declared("n1")
     for name in ("coded", "own", "shared", "x"):
         yield lambda name=name: store.get(name)
