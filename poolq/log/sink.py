@@ -128,7 +128,9 @@ class Sink(threading.Thread):
             records, lost = self._ring.take(CHUNK_BYTES)
             data, self._notes = self._notes, []
             if lost:
-                data += [*self._lines.reset(), self._note("warning", self._loss(lost))]
+                why, self._last_error = self._last_error or "the output was blocked", ""
+                text = f"{lost} lines were dropped: the log could not be written ({why})"
+                data += [*self._lines.reset(), self._note("warning", text)]
             for record in records:
                 data += self._lines.take(record, now)
             data += self._lines.overdue(now)
@@ -144,10 +146,6 @@ class Sink(threading.Thread):
                 return
             if not records and not self._notes:
                 self._news.wait(self._lines.due(monotonic()))
-
-    def _loss(self, lines: int) -> str:
-        why, self._last_error = self._last_error or "the output was blocked", ""
-        return f"{lines} lines were dropped: the log could not be written ({why})"
 
     def _write(self, data: bytes) -> None:
         """Write all of it, however long that takes."""

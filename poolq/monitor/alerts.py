@@ -72,7 +72,7 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
     found += [_held(one, snapshot.at) for one in snapshot.limits if one.holds_back and not one.hold]
     found += [_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS]
     found += [_unknown(one) for one in snapshot.unknown]
-    found += [_flapping(one) for one in snapshot.workers if _flaps(one)]
+    found += _flapping(snapshot.workers)
     found += _died(snapshot)
     found += _paused(snapshot)
     found += _behind(snapshot)
@@ -117,16 +117,13 @@ def _stuck(worker: WorkerView) -> Alert:
     if worker.usual is not None:
         parts.append(f"usually {amounts.span(worker.usual)}")
     if worker.cpu is not None:
-        parts.append(_burns(worker.cpu))
+        cpu = f"CPU {amounts.share(worker.cpu)}"
+        parts.append(f"waiting ({cpu})" if worker.cpu < 0.1 else cpu)
     if worker.deadline is not None:
         left = worker.deadline
         parts.append(f"killed in {amounts.span(left)}" if left > 0 else "past its deadline")
     parts.append(f"id {worker.id}")
     return Alert("bad", f"worker {worker.slot}", "stuck", ", ".join(parts))
-
-
-def _burns(cpu: float) -> str:
-    return f"waiting (CPU {amounts.share(cpu)})" if cpu < 0.1 else f"CPU {amounts.share(cpu)}"
 
 
 def _leaking(worker: WorkerView) -> Alert:
@@ -159,16 +156,14 @@ def _on_hold(snapshot: Snapshot) -> list[Alert]:
     waiting: Counter[str] = Counter()
     for one in snapshot.limits:
         waiting[one.key] += one.waiting
-    return [
-        Alert("warn", f"limit {one.key}", "held", _until(one, waiting[one.key], snapshot.at))
-        for one in snapshot.limits
-        if one.is_hold and one.hold
-    ]
-
-
-def _until(limit: LimitStatus, waiting: int, now: float) -> str:
-    due = f"{amounts.moment(now + limit.hold, now)} (in {amounts.span(limit.hold)})"
-    return f"no job starts until {due}, {amounts.count(waiting)} wait"
+    found = []
+    for one in snapshot.limits:
+        if one.is_hold and one.hold:
+            at = amounts.moment(snapshot.at + one.hold, snapshot.at)
+            wait = f"{amounts.count(waiting[one.key])} wait"
+            text = f"no job starts until {at} (in {amounts.span(one.hold)}), {wait}"
+            found.append(Alert("warn", f"limit {one.key}", "held", text))
+    return found
 
 
 def _held(limit: LimitStatus, now: float) -> Alert:
@@ -207,13 +202,16 @@ def _unknown(unknown: UnknownJobView) -> Alert:
     return Alert("bad", f"job {unknown.job}", "unknown", text)
 
 
-def _flaps(worker: WorkerView) -> bool:
-    return worker.restarts >= FLAPPING_RESTARTS and worker.age < 60 and not worker.done
-
-
-def _flapping(worker: WorkerView) -> Alert:
-    text = f"its slot was restarted {worker.restarts} times; see the events"
-    return Alert("bad", f"worker {worker.slot}", "dies", text)
+def _flapping(workers: Sequence[WorkerView]) -> list[Alert]:
+    """Return an alert for each slot whose workers die one after the other."""
+    return [
+        Alert(
+            "bad", f"worker {one.slot}", "dies",
+            f"its slot was restarted {one.restarts} times; see the events",
+        )
+        for one in workers
+        if one.restarts >= FLAPPING_RESTARTS and one.age < 60 and not one.done
+    ]  # fmt: skip
 
 
 def _died(snapshot: Snapshot) -> list[Alert]:
