@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
@@ -17,8 +18,7 @@ from time import monotonic
 from poolq import config
 from poolq.dashboard.dashboard import has_terminal
 from poolq.demo import results
-from poolq.demo.work import DemoFiles, Work, dispatch, find_work, prepare
-from poolq.engines.base import Engine
+from poolq.demo.work import DemoFiles, dispatch, find_work, prepare
 from poolq.errors import EngineUnavailable, PoolqError, PoolStartError
 from poolq.system.runtime_folder import RUNTIME_VARIABLE, pool_folder
 from poolq.system.signal_queue import SignalQueue
@@ -51,7 +51,14 @@ def run_demo(*, json: bool) -> int:
     dispatch(work, files)
     with closing(config.open_engine(settings)) as engine:
         began = monotonic()
-        code, stopped_by = _Pool(signals, work, files, engine, on_screen=on_screen).run()
+
+        def tick(seconds: float) -> None:
+            if not on_screen and sys.stderr.isatty():
+                with suppress(EngineUnavailable):  # it is too busy; the next tick tries again
+                    results.progress(work, engine.totals(), seconds)
+
+        pool = _start(files, on_screen=on_screen)
+        code, stopped_by = _watch(pool, signals, tick, on_screen=on_screen)
         seconds = monotonic() - began
         totals, counts = engine.totals(), engine.counts()
     waits = on_screen and any(one.ready or one.delayed for one in counts)
@@ -79,60 +86,45 @@ def _enter_project(files: DemoFiles, *, on_screen: bool) -> None:
         os.environ[RUNTIME_VARIABLE] = str(files.folder)  # keeps other pools apart
 
 
-class _Pool:
-    """The process of the pool; `engine` is only read."""
+def _start(files: DemoFiles, *, on_screen: bool) -> "subprocess.Popen[bytes]":
+    """Start the pool. On the screen, it is in the group that gets Ctrl-C from the terminal."""
+    root = str(Path(__file__).parents[2])  # poolq may not be installed
+    command = [sys.executable, "-P", "-c", PROGRAM, root, "run", "--until-empty"]
+    try:
+        with files.log.open("ab") as log:
+            if on_screen:
+                return subprocess.Popen([*command, f"--log-file={files.log}"], stderr=log)
+            null = subprocess.DEVNULL
+            return subprocess.Popen(command, stdin=null, stdout=log, stderr=log, process_group=0)
+    except OSError as error:
+        raise PoolqError(f"the demo cannot start a process: {error.strerror}") from None
 
-    def __init__(
-        self, signals: SignalQueue, work: Work, files: DemoFiles, engine: Engine, *, on_screen: bool
-    ) -> None:
-        self._signals = signals
-        self._work = work
-        self._engine = engine
-        self._on_screen = on_screen
-        self._stopped_by = 0
-        root = str(Path(__file__).parents[2])  # poolq may not be installed
-        command = [sys.executable, "-P", "-c", PROGRAM, root, "run", "--until-empty"]
-        try:
-            with files.log.open("ab") as log:
-                # On the screen, it is in the group that gets Ctrl-C from the terminal.
-                self._process = subprocess.Popen(
-                    [*command, f"--log-file={files.log}"] if on_screen else command,
-                    stdin=None if on_screen else subprocess.DEVNULL,
-                    stdout=None if on_screen else log,
-                    stderr=log,
-                    process_group=None if on_screen else 0,
-                )
-        except OSError as error:
-            raise PoolqError(f"the demo cannot start a process: {error.strerror}") from None
 
-    def run(self) -> tuple[int, int]:
-        """Wait for the end of the pool. Returns its exit code, and the signal that stopped it."""
-        began = monotonic()
-        ticks = 1
-        while True:
-            due = began + ticks * TICK_SECONDS
-            select.select([self._signals.fd], [], [], max(0.0, due - monotonic()))
-            for name in self._signals.take():
-                if name != "SIGCHLD":
-                    self._stop(signal.Signals[name])
-            code = self._process.poll()
-            if code is not None:
-                return code, self._stopped_by
-            if monotonic() >= due:
-                ticks += 1
-                self._progress(monotonic() - began)
-
-    def _stop(self, signal_number: signal.Signals) -> None:
-        """Ask the pool to let running jobs finish and then end. The second time, ask it to kill
-        them, unless it is on the screen, where it gets each Ctrl-C from the terminal."""
-        again = self._stopped_by or signal_number is signal.SIGQUIT
-        self._stopped_by = self._stopped_by or signal_number
-        if not (self._on_screen and again and signal_number is signal.SIGINT):
-            self._process.send_signal(signal.SIGQUIT if again else signal.SIGTERM)
-        if not self._on_screen:
-            results.say("stopping: running jobs may finish; a second signal kills them")
-
-    def _progress(self, seconds: float) -> None:
-        if not self._stopped_by and not self._on_screen and sys.stderr.isatty():
-            with suppress(EngineUnavailable):  # it is too busy; the next tick tries again
-                results.progress(self._work, self._engine.totals(), seconds)
+def _watch(
+    pool: "subprocess.Popen[bytes]",
+    signals: SignalQueue,
+    tick: Callable[[float], None],
+    *,
+    on_screen: bool,
+) -> tuple[int, int]:
+    """Wait for the end of the pool, and call `tick` each second, until it is asked to stop. Returns
+    its exit code, and the signal that stopped it. The first signal lets running jobs finish. The
+    second kills them, unless it is on the screen, where it gets each Ctrl-C from the terminal."""
+    began, ticks, stopped_by = monotonic(), 1, 0
+    while True:
+        due = began + ticks * TICK_SECONDS
+        select.select([signals.fd], [], [], max(0.0, due - monotonic()))
+        for number in [signal.Signals[name] for name in signals.take() if name != "SIGCHLD"]:
+            again = stopped_by or number is signal.SIGQUIT
+            stopped_by = stopped_by or number
+            if not (on_screen and again and number is signal.SIGINT):
+                pool.send_signal(signal.SIGQUIT if again else signal.SIGTERM)
+            if not on_screen:
+                results.say("stopping: running jobs may finish; a second signal kills them")
+        code = pool.poll()
+        if code is not None:
+            return code, stopped_by
+        if monotonic() >= due:
+            ticks += 1
+            if not stopped_by:
+                tick(monotonic() - began)
