@@ -19,6 +19,7 @@ _BEGIN = re.compile(
     r"(?P<who>worker \d+|[a-z]+)(?: (?P<id>.+?))?: (?P<text>.*)",
     re.DOTALL,
 )
+_ENDS = re.compile(r"\n(?!    )")  # indented lines belong to the one before
 _ABOUT_JOB = re.compile(r"(?:done|retried|failed|limited|unknown|buried) (\S+) (\S+) queue=")
 #: The first words of all lines whose level is not info. Python's logging writes the last two.
 _FIRST_WORDS = {
@@ -56,51 +57,35 @@ class LineFilter(NamedTuple):
         """Whether the filter selects jobs by their name."""
         return bool(self.job) and not _ID_PREFIX.fullmatch(self.job)
 
-    @property
-    def needle(self) -> str:
-        """A text that all selected lines contain."""
-        if self.worker is not None:
-            return f"worker {self.worker}"
-        return "" if self.by_name else self.job
+
+def parse(data: bytes) -> Iterator[LogLine]:
+    """Yield the lines of the log."""
+    for shown in _ENDS.split(data.decode("utf-8", "replace")):
+        line = _parse_json(shown) if shown.startswith("{") else _parse_text(shown)
+        if line is not None:
+            yield line
 
 
-def parse(data: bytes, needle: str = "") -> Iterator[LogLine]:
-    """Yield the lines of the log; to save time, only those that contain `needle`."""
-    if needle and needle.encode() not in data:
-        return
-    shown = ""
-    for line in data.decode("utf-8", "replace").split("\n"):
-        if line.startswith("    ") and shown:
-            shown = f"{shown}\n{line}"
-            continue
-        if needle in shown:
-            yield from _parsed(shown)
-        shown = line
-    if needle in shown:
-        yield from _parsed(shown)
+def _parse_json(shown: str) -> LogLine | None:
+    try:
+        found: dict[str, Any] = msgspec.json.decode(shown, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    said = {
+        name: str(found.get(name, "")) for name in ("time", "level", "who", "id", "job", "text")
+    }
+    level = {"critical": "error", "debug": "info"}.get(said["level"], said["level"])
+    return LogLine(said["time"], said["who"], level, said["id"], said["job"], said["text"], shown)
 
 
-def _parsed(shown: str) -> Iterator[LogLine]:
-    if shown.startswith("{"):
-        try:
-            found: dict[str, Any] = msgspec.json.decode(shown, type=dict[str, Any])
-        except (msgspec.MsgspecError, ValueError):
-            return
-        level = {"critical": "error", "debug": "info"}.get(str(found.get("level")))
-        yield LogLine(
-            time=str(found.get("time")),
-            who=str(found.get("who")),
-            level=level or str(found.get("level")),
-            id=str(found.get("id", "")),
-            name=str(found.get("job", "")),
-            text=str(found.get("text", "")),
-            shown=shown,
-        )
-    elif match := _BEGIN.fullmatch(shown):
-        text, id, name = match["text"], match["id"] or "", ""
-        if not id and (about := _ABOUT_JOB.match(text)):
-            name, id = about.groups()
-        yield LogLine(match["time"], match["who"], level_of(text), id, name, text, shown)
+def _parse_text(shown: str) -> LogLine | None:
+    match = _BEGIN.fullmatch(shown)
+    if match is None:
+        return None
+    text, id, name = match["text"], match["id"] or "", ""
+    if not id and (about := _ABOUT_JOB.match(text)):
+        name, id = about.groups()
+    return LogLine(match["time"], match["who"], level_of(text), id, name, text, shown)
 
 
 def level_of(text: str) -> str:

@@ -14,18 +14,17 @@ NOT_STORED = f"is {ENDED}, or never existed"
 
 def line(entry: Entry) -> str:
     """One entry on one line, without its traceback."""
-    facts = [local(entry.at) if entry.at else "-", entry.cause]
-    if entry.count > 1:
-        facts.append(f"{entry.count} times")
-    if entry.attempt:
-        facts.append(f"attempt {entry.attempt}")
-    if entry.signal:
-        facts.append(f"signal {entry.signal}")
-    if entry.exit_code:
-        facts.append(f"exit code {entry.exit_code}")
-    if entry.worker:
-        facts.append(f"on {entry.worker}")
-    return "  ".join(facts) + (f"  {clean(entry.error)}" if entry.error else "")
+    facts = [
+        local(entry.at) if entry.at else "-",
+        entry.cause,
+        entry.count > 1 and f"{entry.count} times",
+        entry.attempt and f"attempt {entry.attempt}",
+        entry.signal and f"signal {entry.signal}",
+        entry.exit_code and f"exit code {entry.exit_code}",
+        entry.worker and f"on {entry.worker}",
+        clean(entry.error),
+    ]
+    return "  ".join(fact for fact in facts if isinstance(fact, str) and fact)
 
 
 def last_error(stored: StoredJob) -> str:

@@ -30,7 +30,7 @@ class LogFollower:
         wait until the name of its job is known, and the later lines wait behind it."""
         data, lost = self._reader.read()
         self.lost = self.lost or lost
-        now, lines = monotonic(), list(parse(data, self._wanted.needle))
+        now, lines = monotonic(), list(parse(data))
         if self._wanted.by_name:
             self._learn(lines)
         self._waiting.extend((now, line) for line in lines)
