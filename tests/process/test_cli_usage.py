@@ -49,6 +49,10 @@ def poolq(tmp_path: Path) -> Command:
         ("job move --queue=a", "Missing option '--to'"),
         ("job move --queue=a --to=a", "--queue and --to are both 'a'"),
         ("job move --queue=a --to='a b'", "--to is 'a b'; it must have no spaces"),
+        ("job ls --since=25:00", "--since is '25:00'"),
+        ("job ls --error=", "--error is ''; give it a text"),
+        ("failed ls --state=failed", "No such option '--state'"),
+        ("failed retry --queue=a 0192f0c0", "give either job ids, or options that select jobs"),
         ("job ls --since=soon", "--since is 'soon'; write how long ago, such as '2h'"),
         ("job ls --state=done", "'done' is not one of 'ready', 'delayed', 'parked', 'running'"),
         ("job ls --sate=ready", "No such option '--sate'. (Did you mean one of: '--since', '--st"),
@@ -100,13 +104,6 @@ def test_a_bad_setting_of_the_environment_or_a_file_is_bad_configuration(poolq: 
     done = poolq("queue", "ls")
     assert done.line.endswith("poolq.toml is not a setting; did you mean procs?")
     assert done.code == 78
-
-
-def test_an_unknown_variable_is_only_warned_about(poolq: Command) -> None:
-    done = poolq("config", "show", "--json", POOLQ_PROC="1")
-    assert "POOLQ_PROC in the environment is not a setting; did you mean POOLQ_PROCS?" in done.err
-    assert done.code == 0
-    assert "settings" in done.json
 
 
 def test_no_broker(poolq: Command) -> None:

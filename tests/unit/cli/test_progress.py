@@ -30,23 +30,6 @@ def test_a_long_command_counts_on_a_terminal(
     assert capsys.readouterr().err.split(progress.ERASE) == ["", *shown]
 
 
-def test_an_interrupt_waits_for_the_end_of_the_batch(capsys: pytest.CaptureFixture[str]) -> None:
-    after = []
-
-    def work() -> None:
-        with Progress("moved") as seen:
-            seen.add(1000)
-            os.kill(os.getpid(), signal.SIGINT)
-            after.append(seen.count)
-            seen.add(500)
-
-    with pytest.raises(click.Abort):
-        work()
-    assert after == [1000], "the batch goes on"
-    assert capsys.readouterr().err == "\npoolq: interrupted; 1500 jobs moved\n"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 def test_a_second_interrupt_does_not_wait(capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> None:
         with Progress("moved") as seen:

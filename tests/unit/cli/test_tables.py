@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from operator import itemgetter
 
 import pytest
 
 from poolq.cli import tables
 from poolq.cli.tables import Column
-from poolq.monitor import amounts
 
 ID = "0192f0c0ffee4000800000000000abcd"
 COLUMNS = [
@@ -89,15 +87,3 @@ def test_text_of_jobs_does_not_steer_a_terminal(capsys: pytest.CaptureFixture[st
     assert lines(capsys)[1] == r"\x1b[2J\n[red]ü\u202e"
     tables.print_fields({"a": "1\n\x1b[2J", "long name": ""})
     assert lines(capsys) == ["a:         1", r"           \x1b[2J", "long name:"]
-
-
-def test_times() -> None:
-    assert amounts.utc(1_700_000_000_000_001) == "2023-11-14T22:13:20.000001Z"
-    assert amounts.local(1_700_000_000_000_001).startswith("2023-11-1")
-
-
-def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.print_json({"a": [1, None, "ü\x1b"]})
-    out = capsys.readouterr().out
-    assert json.loads(out) == {"a": [1, None, "ü\x1b"]}
-    assert "\x1b" not in out

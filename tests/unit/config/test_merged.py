@@ -44,13 +44,6 @@ def test_defaults(tmp_path: Path) -> None:
     assert set(made.sources.values()) == {"default"}
 
 
-def test_the_defaults_of_config_and_table_agree(tmp_path: Path) -> None:
-    made = Config(engine="", folder=tmp_path)
-    for setting in SETTINGS:
-        if setting.name not in ("engine", "procs"):
-            assert getattr(made, setting.name) == setting.default_value(), setting.name
-
-
 def test_every_default_passes_its_own_parser() -> None:
     for setting in SETTINGS:
         value = setting.default_value()
