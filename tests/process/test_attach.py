@@ -186,11 +186,6 @@ class Silent(poolq.Job):
         assert "progress: 3 of 10, Zürich\n" in command("job", "show", first, *where).out
         shown = command("job", "show", first, "--json", *where).json
         assert shown["progress"] == {"done": 3, "total": 10, "note": "Zürich"}
-        away = command("job", "show", first[:20], "--engine=redis://127.0.0.1:1/0")
-        assert away.code == 69
-        assert f"; worker 1 of pool default has run {first} for " in away.line
-        away = command("job", "show", "0" * 32, "--engine=redis://127.0.0.1:1/0")
-        assert (away.code, "; no pool on this host runs the job; " in away.line) == (69, True)
         project.ledger.open("first")
         until(lambda: progress(first) == Progress(done=4, total=0))
         project.ledger.open("second")

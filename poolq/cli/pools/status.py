@@ -56,7 +56,7 @@ def status(settings: Config) -> int:
     """
     found = on_pools.request(settings.name, "status")
     with reading(settings.name):
-        return _print(found, _snapshot(settings.name))
+        return _print(found, snapshot(settings.name))
 
 
 def _print(found: dict[str, Any], seen: Snapshot | None) -> int:
@@ -74,7 +74,7 @@ def _print(found: dict[str, Any], seen: Snapshot | None) -> int:
     return 0 if taking else NOT_TAKING
 
 
-def _snapshot(name: str) -> Snapshot | None:
+def snapshot(name: str) -> Snapshot | None:
     """Return what the pool shows in shared memory, or None if it has just ended."""
     from poolq.dashboard.sources import AttachedSource
 

@@ -2,13 +2,13 @@
 
 import click
 
-from poolq.acts import job_ids, on_jobs
+from poolq.acts import on_jobs
 from poolq.acts.filters import Filters
 from poolq.cli import options
 from poolq.cli.group import Group
 from poolq.cli.stored import bulk, filters, listing
 from poolq.cli.stored.filters import Selection
-from poolq.cli.stored.job import print_job
+from poolq.cli.stored.job import find, print_job
 from poolq.config import Config
 from poolq.engines.base import Engine
 from poolq.errors import NotFound
@@ -37,9 +37,7 @@ def ls(engine: Engine, filters: Filters, limit: int) -> int:
 @options.with_engine
 def show(engine: Engine, id: str) -> None:
     """Show a failed job with its error, traceback and history."""
-    with options.usage():
-        id = job_ids.resolve(engine, id)
-    stored = engine.find(id)
+    id, stored = find(engine, id)
     if stored is None or stored.status != "failed":
         state = job_history.NOT_STORED if stored is None else f"is {stored.status}"
         raise NotFound(f"job {id} is not a failed job; it {state}")

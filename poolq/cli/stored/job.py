@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import closing, suppress
 
 import click
 
@@ -18,6 +17,7 @@ from poolq.cli.options import (
     wants_json,
     with_engine,
 )
+from poolq.cli.pools.status import snapshot
 from poolq.cli.stored import bulk, filters, listing, records
 from poolq.cli.stored.dispatch import dispatch
 from poolq.cli.stored.filters import Selection
@@ -25,12 +25,7 @@ from poolq.common.durations import micros
 from poolq.common.names import check_name
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import STATUSES, WAITING
-from poolq.errors import (
-    EngineUnavailable,
-    NotFound,
-    PoolqError,
-    StoreMissing,
-)
+from poolq.errors import NotFound
 from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import amounts, job_history, node_info
 from poolq.monitor.snapshot import Progress, Snapshot
@@ -68,14 +63,7 @@ def show(engine: Engine, id: str) -> None:
 
     Jobs that are done are not kept.
     """
-    try:
-        with usage():
-            id = job_ids.resolve(engine, id)
-        stored = engine.find(id)
-    except StoreMissing:
-        raise  # no pool can know the job
-    except EngineUnavailable as error:
-        raise EngineUnavailable(f"{error}; {_known_here(id)}") from None
+    id, stored = find(engine, id)
     if stored is None:
         hint = f"; 'poolq log --job={id}' prints what a running pool's log still says of it"
         raise NotFound(f"job {id} {job_history.NOT_STORED}{hint * (len(id) >= LOGGED_DIGITS)}")
@@ -89,31 +77,19 @@ def show(engine: Engine, id: str) -> None:
     print_job(stored, _reason(engine, stored, pools), progress, worker)
 
 
-def _known_here(id: str) -> str:
-    """Say what the pools of this host know of a job while the engine does not answer."""
-    for pool in _running_pools():
-        name = pool.head.pool
-        for worker in pool.workers:
-            if worker.id and worker.id.startswith(id):
-                running = amounts.span(worker.running)
-                return f"worker {worker.slot} of pool {name} has run {worker.id} for {running}"
-        for failure in pool.failures:
-            if failure.id.startswith(id):
-                when = amounts.local(round(failure.at * 1e6))
-                return f"pool {name} saw {failure.id} fail at {when}: {failure.error}"
-    return "no pool on this host runs the job; 'poolq doctor' tells when the engine answers"
+def find(engine: Engine, id: str) -> tuple[str, StoredJob | None]:
+    """Find a job by its id or the beginning of it. Returns the whole id, too."""
+    with usage():
+        id = job_ids.resolve(engine, id)
+    return id, engine.find(id)
 
 
 def _running_pools() -> list[Snapshot]:
     """Return the state of the pools of this user on this host."""
-    from poolq.dashboard.sources import AttachedSource
     from poolq.system.runtime_folder import running_pools
 
-    found = []
-    for name in dict.fromkeys(found.name for found in running_pools(os.environ)):
-        with suppress(PoolqError), closing(AttachedSource(name, os.environ)) as source:
-            found.append(source.snapshot())
-    return [one for one in found if one is not None]
+    names = dict.fromkeys(found.name for found in running_pools(os.environ))
+    return [one for one in map(snapshot, names) if one is not None]
 
 
 def _reason(engine: Engine, stored: StoredJob, pools: Sequence[Snapshot]) -> str:
