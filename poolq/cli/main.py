@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import click
 
 from poolq.cli.group import LazyGroup
-from poolq.cli.project.version import print_version
 from poolq.common.escaping import clean
 from poolq.errors import PoolqError
 
@@ -31,10 +30,7 @@ COMMAND_MODULES = {
     modules={name: f"poolq.cli.{file}" for name, file in COMMAND_MODULES.items()},
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option(
-    "--version", is_flag=True, expose_value=False, is_eager=True,
-    callback=print_version, help="Show the version and exit.",
-)  # fmt: skip
+@click.version_option(package_name="poolq", message="poolq %(version)s")
 def poolq() -> None:
     """Background jobs for Python that do not get lost.
 

@@ -110,18 +110,3 @@ def test_a_unit_lets_sqlite_write(poolq: Command) -> None:
     assert "\nReadWritePaths=" not in poolq("make", "unit", "systemd", POOLQ_ENGINE="redis").out
     elsewhere = poolq("make", "unit", "systemd", POOLQ_ENGINE="sqlite:////var/lib/x.db")
     assert "\nReadWritePaths=/var/lib\n" in elsewhere.out
-
-
-def test_a_unit_goes_to_a_file_and_overwrites_none(poolq: Command) -> None:
-    done = poolq("make", "unit", "k8s", "--output=pool.yaml")
-    assert (done.code, done.out) == (0, "pool.yaml\n")
-    path = poolq.folder / "pool.yaml"
-    assert "kind: Deployment" in path.read_text()
-    path.write_text("mine\n")
-    done = poolq("make", "unit", "k8s", "--output=pool.yaml")
-    assert (done.code, done.line) == (1, "pool.yaml exists already; --force overwrites it")
-    assert path.read_text() == "mine\n"
-    assert poolq("make", "unit", "k8s", "--output=pool.yaml", "--force").code == 0
-    done = poolq("make", "unit", "k8s", "--output=no/such/pool.yaml")
-    assert (done.code, "cannot be written" in done.line) == (1, True)
-    assert poolq("make", "unit", "upstart").code == 2

@@ -60,6 +60,7 @@ def poolq(tmp_path: Path) -> Command:
         ("failed ls --older-than=old", "--older-than is 'old'"),
         ("failed ls --limit=0", "--limit"),
         ("make job 1st", "'1st' is not a class name such as SendMail"),
+        ("make unit upstart", "'upstart' is not one of 'systemd', 'supervisor', 'k8s'"),
         ("make job import", "'import' is already taken"),
     ],
 )

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import click
 
-from poolq.cli.options import print_line, with_settings
+from poolq.cli.options import with_settings
 from poolq.common.escaping import shown
 from poolq.config import Config, engine_urls
 from poolq.config.settings import BY_NAME
@@ -32,27 +32,14 @@ STOP_MARGIN = 15  # seconds beyond --stop-timeout for the keeper to end, and for
 
 @click.command()
 @click.argument("kind", type=click.Choice(UNIT_KINDS))
-@click.option("--output", metavar="FILE", help="Write to this file instead of stdout.")
-@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @with_settings(*UNIT_FLAGS, json=False)
-def unit(settings: Config, kind: str, output: str | None, force: bool) -> None:
-    """Write a file for systemd, supervisor or Kubernetes.
+def unit(settings: Config, kind: str) -> None:
+    """Print a file for systemd, supervisor or Kubernetes.
 
     The file runs a pool of this project. The pool gets the flags given here, and reads all other
     settings when it starts.
     """
-    text = unit_text(kind, settings)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    path = Path(output)
-    if path.exists() and not force:
-        raise Refused(f"{path} exists already; --force overwrites it")
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise Refused(f"{path} cannot be written: {error.strerror}") from None
-    print_line(str(path))
+    click.echo(unit_text(kind, settings), nl=False)
 
 
 def unit_text(kind: str, settings: Config) -> str:
