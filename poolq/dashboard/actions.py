@@ -35,7 +35,7 @@ class Actions:
         self._broker = broker
         self._lock = threading.Lock()
         self._opened: Engine | None = None  # each thread has its own connection
-        self._failures = FoundFailures((), 0.0)
+        self._failures = FoundFailures()
         self._handlers: dict[str, Callable[[Action], ActionOutput]] = {
             "scale": self._scale,
             "reload": lambda _: self._request_text("reload", "trying generation {generation}"),

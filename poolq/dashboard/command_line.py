@@ -31,16 +31,19 @@ def edit(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action
         _recall(line, state.history, 1 if key == "up" else -1)
     elif key in ("esc", "ctrl-c") or (key == "backspace" and not line.text):
         state.command = None
-    elif key == "backspace":
-        line.text = line.text[:-1]
-    elif key == "ctrl-u":
-        line.text = ""
-    elif key == "ctrl-w":
-        line.text = line.text.rstrip().rpartition(" ")[0]
-        line.text += " " * bool(line.text)
-    elif len(key) == 1:
-        line.text += key
+    else:
+        line.text = typed(key, line.text)
     return None
+
+
+def typed(key: str, text: str) -> str:
+    """Return what a key makes of a text that is being typed."""
+    if key == "ctrl-w":
+        text = text.rstrip().rpartition(" ")[0]
+        return text + " " * bool(text)
+    if key in ("backspace", "ctrl-u"):
+        return text[:-1] if key == "backspace" else ""
+    return text + key * (len(key) == 1)
 
 
 def _enter(line: CommandLine, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:

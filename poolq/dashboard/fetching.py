@@ -28,7 +28,7 @@ def wanted(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
         return _of_detail(state.detail, now)
     if state.jobs is not None:
         return _of_list(state.jobs, state, now)
-    return Action("failures") if now >= state.failures.due else None
+    return Action("failures") if now >= state.failures_due else None
 
 
 def _of_detail(detail: Detail, now: float) -> Action | None:
@@ -98,8 +98,8 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
     """Take in the result of a fetch."""
     jobs, detail = state.jobs, state.detail
     if isinstance(found, FoundFailures):
-        state.failures.found = found
-        state.failures.due = now + rest_after(found.took, FAILURES_INTERVAL)
+        state.failures = found
+        state.failures_due = now + rest_after(found.took, FAILURES_INTERVAL)
     elif isinstance(found, FoundJobs) and jobs is not None:
         if action.request == jobs.request():  # no answer to an earlier list
             before = JOBS_PANE.position(JOBS_PANE.listed(state), state)
@@ -122,7 +122,7 @@ def shown_by(action: Action) -> str:
 def fail(state: ScreenState, action: Action, error: str, now: float) -> None:
     """Take in the error of a fetch."""
     if action.kind == "failures":
-        state.failures.due = now + 3 * FAILURES_INTERVAL
+        state.failures_due = now + 3 * FAILURES_INTERVAL
     elif action.kind == "jobs" and state.jobs is not None:
         state.jobs.fail(error, now)
     elif state.detail is not None and state.detail.key == shown_by(action):
@@ -134,7 +134,7 @@ def outdate(state: ScreenState) -> None:
     """Fetch everything again, since an action has changed it. What is being fetched now may be from
     before, and does not count."""
     state.outdated = state.fetching
-    state.failures.due = 0.0
+    state.failures_due = 0.0
     if state.jobs is not None:
         state.jobs.due = 0.0
     if state.detail is not None:

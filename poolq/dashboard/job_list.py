@@ -4,8 +4,9 @@ the engine stores: what was fetched, and what to fetch next.
 `queries.py` fetches, in the thread of the actions; `fetching.py` decides when.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from poolq.engines.base import ServerInfo, StoredJob
@@ -79,13 +80,22 @@ class FoundJobs(NamedTuple):
 
 
 class FoundFailures(NamedTuple):
-    """The failed jobs that the engine stores. `began`: when the reading began, in seconds since the
-    epoch; `took`: how many seconds it took. `server`: what stores the jobs, if it says so."""
+    """The failed jobs that the engine stores; none before the first reading. `began`: when the
+    reading began, in seconds since the epoch; `took`: how many seconds it took. `server`: what
+    stores the jobs, if it says so."""
 
-    failures: tuple[FailureView, ...]
-    began: float
+    failures: tuple[FailureView, ...] = ()
+    began: float = -inf
     took: float = 0.0
     server: ServerInfo | None = None
+
+    def merged(self, live: Iterable[FailureView]) -> tuple[FailureView, ...]:
+        """Return the stored failures and those that the pool has seen since, the newest first, each
+        job once. A failure that the pool has seen earlier was retried or deleted if it is no longer
+        stored."""
+        new = [one for one in live if one.at > self.began - SETTLE_SECONDS]
+        found = {one.id: one for one in sorted([*new, *self.failures], key=lambda one: one.at)}
+        return tuple(sorted(found.values(), key=lambda one: -one.at))
 
 
 @dataclass(slots=True)
@@ -137,30 +147,3 @@ def counts(jobs: JobList, snapshot: Snapshot) -> dict[str, int]:
         return {"parked": sum(one.parked for one in limits), "delayed": released}
     view = next((one for one in snapshot.queues if one.queue == jobs.queue), None)
     return {status: getattr(view, status, 0) for status in jobs.statuses()}
-
-
-@dataclass(slots=True)
-class StoredFailures:
-    """The failed jobs that the engine stored at the last reading; None before the first one."""
-
-    found: FoundFailures | None = None
-    due: float = 0.0  # monotonic time of the next reading
-
-    @property
-    def server(self) -> ServerInfo | None:
-        """What stores the jobs, if that is known."""
-        return self.found.server if self.found else None
-
-    def merged(self, live: Sequence[FailureView]) -> tuple[FailureView, ...]:
-        """Return the stored failures and those that the pool has seen since, the newest first. A
-        failure that the pool has seen earlier was retried or deleted if it is no longer stored."""
-        if self.found is None:
-            return _newest(live)
-        since = self.found.began - SETTLE_SECONDS
-        return _newest((*(one for one in live if one.at > since), *self.found.failures))
-
-
-def _newest(failures: Iterable[FailureView]) -> tuple[FailureView, ...]:
-    """Return the failures, the newest first, each job once."""
-    found = {one.id: one for one in sorted(failures, key=lambda one: one.at)}
-    return tuple(sorted(found.values(), key=lambda one: -one.at))

@@ -19,11 +19,11 @@ from poolq.dashboard.screen_state import (
     Action,
     CommandLine,
     Detail,
-    LogRequest,
     Result,
     ScreenState,
 )
 from poolq.dashboard.selection import chosen, pane_of, row_keys
+from poolq.log.line_filter import LineFilter
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
@@ -137,17 +137,8 @@ def _answer(key: str, state: ScreenState, now: float) -> Action | None:
 
 def _type(key: str, state: ScreenState) -> None:
     """Change the filter or, in a detail, the text to find."""
-    text = state.typed
-    if key == "enter":
-        state.typing = False
-    elif key in ("esc", "ctrl-c"):
-        state.typing, text = False, ""
-    elif key == "backspace":
-        text = text[:-1]
-    elif key == "ctrl-u":
-        text = ""
-    elif len(key) == 1:
-        text += key
+    state.typing = key not in ("enter", "esc", "ctrl-c")
+    text = "" if key in ("esc", "ctrl-c") else command_line.typed(key, state.typed)
     if state.detail is None:
         state.filter = text
     elif text != state.detail.sought:
@@ -186,7 +177,7 @@ def _in_rows(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     elif key == "z" or (key == "esc" and state.zoomed):
         state.zoomed = not state.zoomed
     elif key == "q":
-        return _quit(state)
+        return _press_action("D", state, snapshot, now) if state.own else LEAVE
     return None
 
 
@@ -214,8 +205,10 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
         return None
     if isinstance(row, (QueueView, LimitStatus)):
         jobs = JobList(queue=row.queue) if isinstance(row, QueueView) else JobList(limit=row.key)
-        jobs.key = pane_of(state).key(row)
-        _list_jobs(jobs, state)
+        jobs.key, jobs.outer_filter = pane_of(state).key(row), state.filter
+        state.filter, state.jobs = "", jobs
+        state.chosen.pop(JOBS_PANE.name, None)
+        state.orders.pop(JOBS_PANE.name, None)  # it begins in the order of the engine
         return None
     detail = state.detail = Detail(pane_of(state).name, pane_of(state).key(row))
     if isinstance(row, JobView):
@@ -225,35 +218,20 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
     return Action("show", row.id, pid) if detail.waits else None
 
 
-def _list_jobs(jobs: JobList, state: ScreenState) -> None:
-    """Open a list with its first job selected, in the order of the engine and without a filter."""
-    jobs.outer_filter, state.filter, state.jobs = state.filter, "", jobs
-    state.chosen.pop(JOBS_PANE.name, None)
-    state.orders.pop(JOBS_PANE.name, None)
-
-
 def _follow_log(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
     """Show the selected worker or job with the last lines of the log about it, and follow them."""
     row = chosen(state, snapshot)
-    follows = LogRequest(row.slot) if isinstance(row, WorkerView) else None
-    if isinstance(row, (FailureView, JobView)):
-        follows = LogRequest(job=row.id)
-    if follows is None:
+    if isinstance(row, WorkerView):
+        follows = LineFilter(row.slot)
+    elif isinstance(row, (FailureView, JobView)):
+        follows = LineFilter(job=row.id)
+    else:
         state.show_message("L follows the log of a worker or a job: select one", now, "warning")
         return None
     action = _open(state, snapshot) if state.detail is None else None
     if state.detail is not None:
         state.detail.follows, state.detail.at_end = follows, True
     return action
-
-
-def _quit(state: ScreenState) -> Action | None:
-    if not state.own:
-        return LEAVE
-    if state.read_only:
-        return None
-    state.question = questions.DRAIN
-    return None
 
 
 # the mouse

@@ -1,5 +1,7 @@
 """Turns what a terminal sends for keys and the mouse into names."""
 
+import re
+
 _SEQUENCES = {
     b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down",
     b"\x1b[C": "right", b"\x1b[D": "left", b"\x1bOC": "right", b"\x1bOD": "left",
@@ -14,8 +16,11 @@ _SINGLE = {
 }  # fmt: skip
 #: The buttons of the mouse that have a meaning; others, and their releases, have none.
 _BUTTONS = {b"0": "click", b"64": "wheel up", b"65": "wheel down"}
+_MOUSE = re.compile(rb"\x1b\[<(\d+);(\d{1,9});(\d{1,9})M")
 _OLD_MOUSE = b"\x1b[M"  # of terminals that know only the oldest form: three more bytes follow
 _OLD_MOUSE_SIZE = 6
+#: An event of the old mouse, an escape sequence, a lone escape, or what is no escape.
+_TOKEN = re.compile(rb"\x1b\[M.{0,3}|\x1b[\[O][^@-~]*[@-~]?|\x1b|[^\x1b]+", re.DOTALL)
 READ_SIZE = 4096  # bytes per read
 
 
@@ -34,20 +39,13 @@ def parse(data: bytes) -> list[str]:
     """Return the names of the typed keys; a printable key is its own name. Unknown sequences are
     ignored. A lone escape is the key "esc". The mouse's names are those that `mouse` splits."""
     found: list[str] = []
-    while data:
-        if data[:1] == b"\x1b":
-            sequence, data = _sequence(data)
-            name = "esc" if sequence == b"\x1b" else _SEQUENCES.get(sequence) or _mouse(sequence)
-            found += [name] if name else []
-            continue
-        plain, escape, rest = data.partition(b"\x1b")
-        data = escape + rest
-        for one in plain.decode("utf-8", "replace"):
-            if one in _SINGLE:
-                found.append(_SINGLE[one])
-            elif one.isprintable():
-                found.append(one)
-    return found
+    for token in _TOKEN.findall(data):
+        if token[:1] == b"\x1b":
+            found.append("esc" if token == b"\x1b" else _SEQUENCES.get(token) or _mouse(token))
+        else:
+            plain = token.decode("utf-8", "replace")
+            found += [_SINGLE.get(one) or one * one.isprintable() for one in plain]
+    return [name for name in found if name]
 
 
 def mouse(name: str) -> tuple[str, int, int] | None:
@@ -60,22 +58,7 @@ def mouse(name: str) -> tuple[str, int, int] | None:
 
 def _mouse(sequence: bytes) -> str:
     """Return the name of a mouse event, or "" for other sequences."""
-    if not (sequence.startswith(b"\x1b[<") and sequence.endswith(b"M")):
+    found = _MOUSE.fullmatch(sequence)
+    if found is None or found[1] not in _BUTTONS:
         return ""
-    button, *place = sequence[3:-1].split(b";")
-    if button not in _BUTTONS or len(place) != 2 or not all(map(bytes.isdigit, place)):
-        return ""
-    column, line = (int(one[:9]) - 1 for one in place)
-    return f"{_BUTTONS[button]} at {column},{line}"
-
-
-def _sequence(data: bytes) -> tuple[bytes, bytes]:
-    """Split off the escape sequence at the beginning of the data."""
-    if data[1:2] not in (b"[", b"O"):
-        return data[:1], data[1:]
-    if data.startswith(_OLD_MOUSE):
-        return data[:_OLD_MOUSE_SIZE], data[_OLD_MOUSE_SIZE:]
-    end = 2
-    while end < len(data) and not 0x40 <= data[end] <= 0x7E:
-        end += 1
-    return data[: end + 1], data[end + 1 :]
+    return f"{_BUTTONS[found[1]]} at {int(found[2]) - 1},{int(found[3]) - 1}"

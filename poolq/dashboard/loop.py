@@ -99,7 +99,7 @@ class Screen:
     def _read_log(self) -> None:
         detail = self._state.detail
         if detail is not None and detail.follows is not None:
-            detail.log = self._source.log(*detail.follows)
+            detail.log = self._source.log(detail.follows)
 
     def _draw(self, now: float) -> None:
         if self.last is None or not self._terminal.foreground() or not self._terminal.ready():

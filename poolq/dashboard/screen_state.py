@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from operator import is_
 from typing import Any, NamedTuple, TypeVar
 
-from poolq.dashboard.job_list import JobList, JobsRequest, JobView, StoredFailures
+from poolq.dashboard.job_list import FoundFailures, JobList, JobsRequest, JobView
 from poolq.engines.search import JobFilter
+from poolq.log.line_filter import LineFilter
 from poolq.monitor.snapshot import Progress
 
 T = TypeVar("T")
@@ -56,13 +57,6 @@ def yes_no(text: str, action: Action) -> Question:
     return Question(text, {"y": action, "Y": action})
 
 
-class LogRequest(NamedTuple):
-    """Whose lines of the log are shown: those of the worker in `slot`, or of a job."""
-
-    slot: int = 0
-    job: str = ""
-
-
 #: The `pane` of a detail that shows all alerts instead of a row, or the help.
 PROBLEMS, HELP = "problems", "keys"
 
@@ -85,7 +79,7 @@ class Detail:
     job: JobView | None = None
     due: float = 0.0
     progress: Progress | None = None
-    follows: LogRequest | None = None
+    follows: LineFilter | None = None
     log: str = ""
     at_end: bool = False
     sought: str = ""
@@ -167,7 +161,8 @@ class ScreenState:
     detail: Detail | None = None
     jobs: JobList | None = None
     skew: float = 0.0
-    failures: StoredFailures = field(default_factory=StoredFailures)
+    failures: FoundFailures = field(default_factory=FoundFailures)
+    failures_due: float = 0.0
     fetching: Action | None = None
     outdated: Action | None = None
     page: int = 10  # lines or rows by which a page key moves, set when they are drawn

@@ -45,9 +45,8 @@ class Source:
         the worker does not answer within a second."""
         return self._reader.stack(pid)
 
-    def log(self, slot: int, job: str) -> str:
-        """Return the last lines of the log about a worker, or about the job with this id."""
-        wanted = LineFilter(slot or None, job)
+    def log(self, wanted: LineFilter) -> str:
+        """Return the last lines of the log that are wanted."""
         if self._follower is None or wanted != self._followed:
             self._follower, self._followed = LogFollower(self._scores, wanted), wanted
             self._log_lines.clear()
@@ -75,9 +74,9 @@ class AttachedSource(Source):
         with reading(self._name):
             return super().snapshot()
 
-    def log(self, slot: int, job: str) -> str:
+    def log(self, wanted: LineFilter) -> str:
         with reading(self._name):
-            return super().log(slot, job)
+            return super().log(wanted)
 
     def close(self) -> None:
         if self._open:

@@ -13,7 +13,7 @@ from poolq.config import Config
 from poolq.errors import EngineUnavailable, PoolNotFound, PoolqError
 
 if TYPE_CHECKING:
-    from poolq.dashboard.job_list import StoredFailures
+    from poolq.dashboard.job_list import FoundFailures
     from poolq.dashboard.sources import Source
     from poolq.monitor.snapshot import Snapshot
 
@@ -46,22 +46,21 @@ def top(settings: Config, once: bool, read_only: bool) -> None:
         source.close()
 
 
-def stored_failures(found: "Snapshot", settings: Config) -> "StoredFailures":
+def stored_failures(found: "Snapshot", settings: Config) -> "FoundFailures":
     """Fetch the failed jobs that the engine stores, as the screen does, or print why there are only
     those that the pool's memory still has."""
     from poolq.dashboard import queries
     from poolq.dashboard.actions import open_pools_engine
-    from poolq.dashboard.job_list import FoundFailures, StoredFailures
+    from poolq.dashboard.job_list import FoundFailures
 
     try:
         if not found.head.reachable:
             raise EngineUnavailable("the broker does not answer")
         with closing(open_pools_engine(settings, found.head.broker)) as engine:
-            stored = queries.failures(engine, FoundFailures((), 0.0))
+            return queries.failures(engine, FoundFailures())
     except PoolqError as error:
         warn(f"only the latest failures of this pool are shown, not all that are stored: {error}")
-        return StoredFailures()
-    return StoredFailures(stored)
+        return FoundFailures()
 
 
 def _once(source: "Source", settings: Config) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.key_bindings import press
-from poolq.dashboard.screen_state import LogRequest, ScreenState
+from poolq.dashboard.screen_state import ScreenState
+from poolq.log.line_filter import LineFilter
 from poolq.styling.theme import make_theme
 from tests.support import snapshots
 
@@ -20,7 +21,7 @@ def test_the_log_of_the_selected_worker_stays_at_its_end() -> None:
     state = ScreenState(read_only=True)
     press("L", state, POOL, 0.0)
     assert state.detail is not None
-    assert state.detail.follows == LogRequest(slot=2)
+    assert state.detail.follows == LineFilter(2)
     state.detail.waits = False
     for lines in (30, 60):
         state.detail.log = "\n".join(f"line {number}" for number in range(lines))
@@ -39,7 +40,7 @@ def test_the_log_of_the_job_of_a_row_and_of_no_other_row() -> None:
     state = ScreenState(pane="failures")
     press("L", state, POOL, 0.0)
     assert state.detail is not None
-    assert state.detail.follows == LogRequest(job=POOL.failures[0].id)
+    assert state.detail.follows == LineFilter(job=POOL.failures[0].id)
     state = ScreenState(pane="queues")
     press("L", state, POOL, 0.0)
     assert state.detail is None

@@ -205,28 +205,13 @@ def test_the_smallest_screen_keeps_what_limits_hold_back() -> None:
     assert any(" held (times) 84" in line for line in shown(snapshots.troubled(), (60, 15)))
 
 
-OTHER_WORDS = re.compile(
-    r"rate-limited|(?<![-.\w])limited|put off|postponed|throttled", re.IGNORECASE
-)
-
-
-def test_what_a_limit_does_has_one_name() -> None:
-    """A limit holds jobs back; jobs that are held back wait."""
-    pool = snapshots.troubled()
+def test_what_a_limit_holds_back_is_counted_in_times() -> None:
     limited = msgspec.structs.replace(snapshots.STUCK, limited=3, parked=4)
-    limit = snapshots.MAILS
-    workers = (limited, *pool.workers[2:])
-    pool = msgspec.structs.replace(pool, workers=workers, limits=(limit, *pool.limits[1:]))
-    details = [Detail("workers", str(limited.pid)), Detail("limits", f"{limit.key} {limit.window}")]
-    texts = [exit_summary.summary(pool, ended=True), [print_once.one_line(pool)]]
-    for size in ((60, 15), (100, 30), (200, 50)):
-        texts += [shown(pool, size, ScreenState(pane=name)) for name in PANES]
-        texts += [shown(pool, size, ScreenState(detail=detail)) for detail in details]
-        texts.append(shown(pool, size, ScreenState(detail=Detail(HELP))))
-    for text in map("\n".join, texts):
-        assert not OTHER_WORDS.search(text), text
-    assert "84 times held back" in "\n".join(texts[0])
-    assert "held back 7 times" in "\n".join(shown(pool, (100, 30), ScreenState(detail=details[0])))
+    pool = msgspec.structs.replace(snapshots.troubled(), workers=(limited,))
+    detail = ScreenState(detail=Detail("workers", str(limited.pid)))
+    assert "held back 7 times" in "\n".join(shown(pool, (100, 30), detail))
+    assert "84 times held back" in exit_summary.summary(pool, ended=True)[0]
+    assert "1.4 times held back/s" in print_once.one_line(pool)
 
 
 def test_a_limit_that_a_person_has_set_shows_the_one_in_the_code() -> None:
@@ -310,14 +295,12 @@ def test_a_slow_limit_shows_the_starts_of_its_window_at_once(width: int) -> None
     sliding = msgspec.structs.replace(idle, key="any", sliding=True)
     found = msgspec.structs.replace(snapshots.well(), limits=(hour, idle, sliding))
     screen = "\n".join(shown(found, (width, 24), ScreenState(pane="limits")))
-    assert re.search(r"any .*0/1 in any 1m", screen)
-    assert re.search(r"report .*1/1 per 1m", screen)
-    assert re.search(r"export .*0/1 per 1m", screen)
+    for text in ("any .*0/1 in any 1m", "report .*1/1 per 1m", "export .*0/1 per 1m"):
+        assert re.search(text, screen)
     assert "0.017" not in screen
     detail = ScreenState(pane="limits", detail=Detail("limits", "export 60.0"))
     screen = "\n".join(shown(found, (width, 30), detail))
-    assert re.search(r"window ends +no window is open", screen)
-    assert re.search(r"rate +1.0/min of 1.0 allowed", screen)
+    assert re.search(r"rate +1.0/min of 1.0 allowed\s+window ends +no window is open", screen)
 
 
 def test_a_point_in_time_that_no_calendar_has_is_drawn() -> None:
@@ -352,7 +335,7 @@ def test_a_wide_head_says_what_stores_the_jobs() -> None:
         (ServerInfo("MariaDB 10.11.6"), "MariaDB 10.11.6  data"),
         (None, "ping 0.4ms  data"),
     ):
-        state.failures.found = FoundFailures((), 0.0, server=server)
+        state.failures = FoundFailures(server=server)
         assert text in re.sub(" {3,}", "  ", shown(snapshots.well(), (200, 50), state)[1])
         assert "Redis 7" not in shown(snapshots.well(), (60, 30), state)[1]
 
@@ -488,10 +471,8 @@ def test_it_says_whether_the_pool_keeps_up(size: tuple[int, int], texts: list[st
 def test_kinds_of_jobs_say_what_is_slow_and_what_fails() -> None:
     lines = shown(snapshots.troubled(), (100, 30), ScreenState(pane="kinds"))
     at = next(at for at, line in enumerate(lines) if line.startswith("▶ KINDS 3 "))
-    assert lines[at].split() == [
-        "▶", "KINDS", "3", "JOBS/S", "DONE", "FAILED", "RETRIED", "HELD", "USUAL", "95%", "IN",
-        "TIME", "IN", "ALL",
-    ]  # fmt: skip
+    titles = "KINDS 3 JOBS/S DONE FAILED RETRIED HELD USUAL 95% IN TIME IN ALL"
+    assert lines[at].split()[1:] == titles.split()
     rows = [line.split() for line in lines[at + 1 : at + 4]]
     assert rows[0] == [
         "shop.jobs:Export",
@@ -506,20 +487,6 @@ def test_kinds_of_jobs_say_what_is_slow_and_what_fails() -> None:
         "2h30m",
     ]
     assert rows[1][0:5] == ["shop.jobs:Charge", "4.5", "1200", "17", "203"]
-
-
-def test_a_name_has_one_form_wherever_it_is_shown() -> None:
-    """The whole name, as in the log and in commands; only a narrow column leaves the module out."""
-    pool = snapshots.troubled()
-    texts = [
-        print_once.one_line(pool),
-        *print_once.to_text(print_once.page(pool, COLOURED, 160), styled=False).splitlines(),
-    ]
-    for size in ((100, 30), (200, 50)):
-        texts += shown(pool, size)
-    for name in ("Invoice", "Export", "SendMail", "Charge"):
-        found = {one for text in texts for one in re.findall(rf"[\w.…]*:?{name}\b", text)}
-        assert found == {f"shop.jobs:{name}"}
 
 
 def test_queues_that_are_left_out_are_counted() -> None:

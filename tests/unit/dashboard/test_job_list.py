@@ -15,7 +15,6 @@ from poolq.dashboard.job_list import (
     JobList,
     JobsRequest,
     JobView,
-    StoredFailures,
     counts,
 )
 from poolq.dashboard.key_bindings import press
@@ -213,14 +212,14 @@ def test_an_error_is_shown_and_the_jobs_stay() -> None:
 
 
 def test_failures_are_those_stored_and_those_seen_since() -> None:
-    stored = StoredFailures()
+    stored = FoundFailures()
     live = (snapshots.failure(1), snapshots.failure(2))
     assert stored.merged(live) == live
     old = snapshots.failure(9, traceback="of an earlier pool")
     same = msgspec.structs.replace(live[1], error="as stored")
-    stored.found = FoundFailures((old, same), began=AT - 100)
+    stored = FoundFailures((old, same), began=AT - 100)
     assert stored.merged(live) == (live[0], same, old), "no doubles, the newest first"
-    stored.found = FoundFailures((old,), began=AT)
+    stored = FoundFailures((old,), began=AT)
     assert stored.merged(live) == (old,), "the others were retried or deleted"
 
 

@@ -55,7 +55,6 @@ def test_trouble_stands_first() -> None:
     assert rows == [
         snapshots.STUCK, snapshots.LEAKING, snapshots.IMPORTING, snapshots.idle(4),
     ]  # fmt: skip
-    assert [one.queue for one in PANES["queues"].shown(POOL, ScreenState())][-1] == "default"
 
 
 def test_keys_are_about_the_row_that_stood_first_when_its_pane_was_entered() -> None:
@@ -65,15 +64,6 @@ def test_keys_are_about_the_row_that_stood_first_when_its_pane_was_entered() -> 
     queues = (snapshots.queue("a", parked=100), *POOL.queues)
     moved = msgspec.structs.replace(POOL, queues=queues)
     assert press("p", state, moved, 0.0) == Action("pause", "emails")
-
-
-def test_the_choice_stays_with_its_row_when_others_come() -> None:
-    state = ScreenState()
-    keys(state, "j")
-    before = chosen(state, POOL)
-    more = snapshots.crowd(1).workers + POOL.workers
-    moved = type(POOL)(at=POOL.at, head=POOL.head, workers=more)
-    assert chosen(state, moved) == before
 
 
 def test_a_filter_hides_rows_until_it_is_taken_away() -> None:

@@ -143,15 +143,9 @@ def test_a_click_in_a_list_of_jobs_stays_in_it() -> None:
     assert state.chosen["jobs"] == "3"
     assert press("click", state, POOL, 0.0, Target("workers", "1")) is None
     assert state.pane == "queues"
-    press("X", state, POOL, 0.0)
-    assert press("y", state, POOL, 0.0) == Action("cancel", "3")
-    jobs[2] = jobs[2]._replace(stored=job._replace(id="3", status="running"))
-    press("X", state, POOL, 0.0)
-    assert press("y", state, POOL, 0.0) == Action("cancel", "3")
-    press("k", state, POOL, 0.0)
     press("m", state, POOL, 0.0)
     assert state.command is not None
-    assert state.command.text == "move 2 "
+    assert state.command.text == "move 3 "
 
 
 def test_a_click_neither_answers_nor_ends_what_is_typed() -> None:

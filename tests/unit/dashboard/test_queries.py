@@ -80,7 +80,7 @@ def test_stored_failures_are_read_in_full_only_if_there_are_new_ones(
     monkeypatch.setattr(engine, "page", noted)
     monkeypatch.setattr(queries, "PART_SIZE", 2)
     ids = [bury(worker, name) for name in "abc"]
-    first = queries.failures(engine, FoundFailures((), 0.0))
+    first = queries.failures(engine, FoundFailures())
     assert [one.id for one in first.failures] == ids[::-1]
     assert reads == [True, False, False]
     engine.forget([ids[1]])
