@@ -461,7 +461,7 @@ def test_a_keeper_that_sees_a_gate_late_counts_the_starts_of_ended_jobs(
     for number in range(3):
         worker.end(start(worker, f"{number}", gate(limit=2)), DONE)
     start(worker, "last", gate(limit=2))
-    (found,), _ = LimitWatch().observe(1.0, engine.limits(), {}, {}, 9)
+    (found,), _ = LimitWatch().observe(1.0, engine.limits(), {}, 9)
     assert (found.used, found.starts_total) == (2, 5)
 
 
