@@ -79,7 +79,7 @@ class Unique:
         except KeyError:
             raise lacking(fields, given, f"job {job}: {path_of(index)}", "unique") from None
         if len(key) > MAX_UNIQUE_KEY_BYTES or not key.isascii():
-            return _short(job, key)
+            return _storable(job, key)
         return key
 
 
@@ -94,19 +94,13 @@ def lacking(
 
 def key_of(job: str, chosen: Mapping[str, object]) -> str:
     """Return the key of these fields, whatever characters they contain."""
-    key = f"{job} {_encode(chosen).decode()}"
-    return _short(job, key) if key.isprintable() else digest_of(job, key)
+    return _storable(job, f"{job} {_encode(chosen).decode()}")
 
 
-def _short(job: str, key: str) -> str:
-    """Return the key, which is readable unless it is too long."""
-    if len(key.encode()) <= MAX_UNIQUE_KEY_BYTES:
+def _storable(job: str, key: str) -> str:
+    """Return the key, which is readable unless it is too long or cannot be shown."""
+    if key.isprintable() and len(key.encode()) <= MAX_UNIQUE_KEY_BYTES:
         return key
-    return digest_of(job, key)
-
-
-def digest_of(job: str, key: str) -> str:
-    """Return a key in place of one that cannot be stored or shown."""
     digest = sha256(key.encode()).hexdigest()
     short = job.encode()[: MAX_UNIQUE_KEY_BYTES - len(digest) - 1].decode(errors="ignore")
     return f"{short} {digest}"

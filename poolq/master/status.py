@@ -177,20 +177,10 @@ def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
 
 def schedules_of(schedules: Sequence[ScheduleStatus]) -> list[dict[str, Any]]:
     """The schedules as the dashboard shows them, those that are due next first."""
-    return [
-        {
-            "name": one.name,
-            "when": one.when,
-            "tz": one.tz or None,
-            "job": one.job,
-            "queue": one.queue,
-            "state": one.state,
-            "declared": one.declared,
-            "next": utc(one.next) if one.next else None,
-            "last": utc(one.last) if one.last else None,
-            "jobs": one.ticks,
-            "skipped": one.skipped,
-            "late": one.late,
-        }
-        for one in schedules
-    ]
+    found = []
+    for one in schedules:
+        shown = msgspec.structs.asdict(one) | {"tz": one.tz or None, "jobs": one.ticks}
+        shown |= {name: utc(shown[name]) if shown[name] else None for name in ("next", "last")}
+        del shown["ticks"]
+        found.append(shown)
+    return found

@@ -80,7 +80,7 @@ def test_it_is_shown_as_it_is_written() -> None:
 
 
 class Sync(Job):
-    name = "jobs:Sync"
+    name = "jobs:Pull"
     concurrent = Concurrent(2, by="tenant")
 
     def run(self) -> None:
@@ -131,7 +131,7 @@ def test_a_field_that_the_payload_lacks_is_refused(engine: Engine) -> None:
     with pytest.raises(PayloadError) as caught:
         Sync.dispatch({"tenants": 1})
     said = "payload has no 'tenant', by which the job is limited; did you mean tenants?"
-    assert str(caught.value) == f"job jobs:Sync: {said}"
+    assert str(caught.value) == f"job jobs:Pull: {said}"
     with pytest.raises(PayloadError, match=r"payloads\[1\] has no 'tenant'"):
         poolq.dispatch_many(Sync, [{"tenant": 1}, {}])
     assert engine.counts() == []
@@ -139,9 +139,9 @@ def test_a_field_that_the_payload_lacks_is_refused(engine: Engine) -> None:
 
 @pytest.mark.parametrize("value", ["x" * 300, "a\u200bb", {"b": [1, None], "a": "ü"}, "a\nb"])
 def test_any_value_makes_a_key_that_can_be_stored_and_shown(value: object) -> None:
-    key, limit = gate_of(Concurrent(3, by="tenant"), "jobs:Sync", {"tenant": value})
+    key, limit = gate_of(Concurrent(3, by="tenant"), "jobs:Pull", {"tenant": value})
     assert limit == 3
-    assert key.startswith("jobs:Sync ")
+    assert key.startswith("jobs:Pull ")
     assert key.isprintable()
     assert len(key.encode()) <= MAX_KEY_BYTES
 
@@ -161,14 +161,14 @@ def test_a_dispatch_parks_the_job(engine: Engine) -> None:
     named = sync.dispatch(7)
     assert statuses(one, *many, named) == ["parked", "parked", "delayed", "parked"]
     waiting = {use.rule.key: use.parked for use in engine.limits()}
-    assert waiting == {'jobs:Sync {"tenant":7}': 2, "jobs:sync": 1}
+    assert waiting == {'jobs:Pull {"tenant":7}': 2, "jobs:sync": 1}
     (first, *_) = engine.page("parked").jobs
-    assert decode(first.body).gate == ('jobs:Sync {"tenant":7}', 2)
+    assert decode(first.body).gate == ('jobs:Pull {"tenant":7}', 2)
 
 
 def by_name(options: DispatchOptions) -> JobId:
     """Dispatch a Sync by its name, as a process does that has not imported its class."""
-    return send(MessageTemplate("jobs:Sync", DEFAULTS.changed(options, "x")), {"tenant": 7})
+    return send(MessageTemplate("jobs:Pull", DEFAULTS.changed(options, "x")), {"tenant": 7})
 
 
 def test_a_worker_asks_for_the_slots_of_all_others(engine: Engine) -> None:
@@ -189,7 +189,7 @@ def test_a_worker_asks_for_the_slots_of_all_others(engine: Engine) -> None:
         kind = Both if message.job == "jobs:Both" else Sync
         job = build(kind, id=id_, payload={"tenant": 7}, attempt=1, queue="q")
         asked.append([one.rule(message.job) for one in limits_of(job, message.job, message.gate)])
-    gate = Gate('jobs:Sync {"tenant":7}', 2)
+    gate = Gate('jobs:Pull {"tenant":7}', 2)
     assert asked == [
         [Rule("jobs:Both", 5, 1_000_000), Gate('jobs:Both {"tenant":7}', 2)],
         [gate],
