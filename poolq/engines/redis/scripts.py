@@ -1,21 +1,33 @@
 """The Lua scripts.
 
-A script's text is its first line (`#!lua` and its flags), then the library parts that its head
-names, in that order, then the rest of its file. Nothing is formatted into the text. Its SHA-1
-names the script on the server, so nodes with different versions of poolq never share a script.
+A script's text is its first line (`#!lua` and its flags), then the library part `base` and the
+parts that its head names, in that order, each behind those that its own head needs, then the rest
+of its file. Nothing is formatted into the text. Its SHA-1 names the script on the server, so nodes
+with different versions of poolq never share a script.
 """
 
+import re
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
 _FOLDER = files(__package__) / "lua"
+_PARTS, _NEEDS = re.compile(rb"-- Parts: ([^.]*)\."), re.compile(rb"\(needs ([^)]*)\)")
 
 
 @cache
 def _part(name: str) -> bytes:
     return (_FOLDER / "lib" / f"{name}.lua").read_bytes()
+
+
+def _add_parts(parts: dict[str, bytes], pattern: re.Pattern[bytes], text: bytes) -> None:
+    """Add the parts that this text names, and those that they need."""
+    named = pattern.search(text)
+    for name in re.findall(r"\w+", named[1].decode()) if named else ():
+        if name not in parts:
+            _add_parts(parts, _NEEDS, _part(name))
+            parts[name] = _part(name)
 
 
 class Script:
@@ -25,10 +37,10 @@ class Script:
 
     def __init__(self, name: str) -> None:
         shebang, _, rest = (_FOLDER / f"{name}.lua").read_bytes().partition(b"\n")
-        parts = rest.partition(b"-- Parts: ")[2].partition(b".")[0].replace(b"--", b"").split(b",")
-        library = [_part(one.strip().decode()) for one in parts]
+        parts = {"base": _part("base")}
+        _add_parts(parts, _PARTS, rest)
         self.name = name
-        self.text = b"\n".join([shebang, *library, rest])
+        self.text = b"\n".join([shebang, *parts.values(), rest])
         self.sha = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 

@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
 -- Record of which deploy a worker's code is.
--- Parts: base.
 --
 -- ARGV: worker, the deploy (0: a new one, which gets a higher number, and leaves one between; times
 --       keep numbers rising if the last one is lost).

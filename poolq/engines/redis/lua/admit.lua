@@ -1,8 +1,7 @@
 #!lua flags=allow-oom
 -- Take a start of every rule that is a window, and a slot of every gate, or nothing at all. If a claim is
 -- given, as gates need, it must still be held, and not be cancelled.
--- Parts: base, claims, window_opening, plain_limit, wake_tokens, gates, bodies, holds, gated_admission,
---        limit_windows, released_first, windowed_admission, ready, delayed, parked_jobs.
+-- Parts: plain_limit, gated_admission, windowed_admission, parked_jobs.
 --
 -- ARGV: worker, id and name of the claim (id "" if there is none), lines of other claims of the worker
 --       whose jobs have ended, "<request> <index> <id>", then for each rule: limit and window as for

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Increment a node's heartbeat counter.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs, clock_jumps.
+-- Parts: clock_jumps.
 --
 -- ARGV: node, its info, at what its heartbeats begin.
 -- Reply: {node, heartbeats, ...} for all nodes.

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Delete delayed, parked and ready jobs.
--- Parts: base, wake_tokens, gates, ties, counters, settle_done, ready, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs, ready_list, waiting_jobs.
+-- Parts: waiting_jobs.
 --
 -- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.

@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
 -- List the cancelled claims of a node's workers. Forget the requests whose claims have ended.
--- Parts: base.
 --
 -- ARGV: node.
 -- Reply: for each claim {id, worker, request, index, microseconds until its worker is to be killed}.

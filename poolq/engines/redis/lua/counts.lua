@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Count what each queue holds. Reads the claims of all workers, but not the jobs.
--- Parts: base, bodies, known_queues.
+-- Parts: bodies, known_queues.
 --
 -- Reply: {for each queue that may hold something {queue, ready, delayed, parked, running, failed,
 --        microseconds since its oldest ready job became due, paused (0 or 1)}, empty queues}.

@@ -1,7 +1,6 @@
 #!lua flags=no-writes
 -- Find a job, wherever it is.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs, ready_list.
+-- Parts: ready_list.
 --
 -- ARGV: id.
 -- Reply: {id, queue, status, at, body, state or nil, worker, key of the limit that it waits for,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Delete failed jobs.
--- Parts: base, ties, failed_jobs.
+-- Parts: ties, failed_jobs.
 --
 -- ARGV: ids (at most 1000).
 -- Reply: the ids that were found.

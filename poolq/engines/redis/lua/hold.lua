@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Hold a key, or extend its hold.
--- Parts: base, holds.
+-- Parts: holds.
 --
 -- ARGV: key, for how many microseconds.
 -- Reply: for how many microseconds the key is held.

@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- Find ids that begin with a text.
--- Parts: base.
 --
 -- ARGV: the text, the highest number of ids, then the moments (see `bodies`) to search, sorted.
 -- Reply: the ids, sorted.

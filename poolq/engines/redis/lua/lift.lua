@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- End the hold of a key, and let the lines of its limits go on.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs.
+-- Parts: parked_jobs.
 --
 -- ARGV: key.
 -- Reply: 1, or 0 if the key was not held.

@@ -1,7 +1,6 @@
 #!lua flags=no-writes
 -- List rate limits that have an open window, that jobs wait for, or that a person has set, and holds.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs.
+-- Parts: parked_jobs.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
 --        released, starts in all windows, microseconds until a parked job may start, the limit that

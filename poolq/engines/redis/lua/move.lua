@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Move jobs that are not running to another queue, without their slots of limits.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs, list_order, ready_list.
+-- Parts: list_order, ready_list.
 --
 -- ARGV: the queue, ids (at most 1000).
 -- Reply: the ids that were found.

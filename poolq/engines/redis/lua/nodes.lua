@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- List all nodes.
--- Parts: base.
 --
 -- Reply: for each node {node, heartbeats, info, number of workers}.
 

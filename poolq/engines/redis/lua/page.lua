@@ -1,7 +1,6 @@
 #!lua flags=no-writes
 -- List jobs of one status, a page at a time.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs, list_order, ready_list.
+-- Parts: list_order, ready_list.
 --
 -- ARGV: status, the highest number of jobs, queue or "", key of a limit or "", then the position
 --       after which the page begins: section ("" at the beginning), due, id, queue, identity of a

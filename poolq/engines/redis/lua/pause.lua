@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Pause or resume a queue, for all nodes.
--- Parts: base, wake_tokens, ready, delayed.
+-- Parts: delayed.
 --
 -- ARGV: queue, "pause" or "resume".
 -- Reply: 1.

@@ -1,8 +1,7 @@
 #!lua flags=allow-oom
 -- Tell a keeper, before it blocks, how many jobs have become due since the last poll, and when the
 -- next one is due. Jobs that were ready before that poll do not count, as they left a wake token.
--- Parts: base, wake_tokens, gates, queue_arguments, unpaused, ready, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs, clock_jumps.
+-- Parts: queue_arguments, unpaused, clock_jumps.
 --
 -- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0; for
 --       how many milliseconds to note that a keeper waits on these queues by name (0: not at all);

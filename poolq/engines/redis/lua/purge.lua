@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Delete ready, delayed and parked jobs of a queue, in batches.
--- Parts: base, wake_tokens, gates, ties, counters, settle_done, ready, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs.
+-- Parts: settle_done, parked_jobs.
 --
 -- ARGV: queue, the highest number of jobs (up to 1000).
 -- Reply: {how many were deleted, how many are left, 1 if entries of jobs that are gone were, too}.

@@ -1,7 +1,6 @@
 #!lua
 -- Store jobs. This script has no flags, so a full server rejects it before anything has run.
--- Parts: base, wake_tokens, ready, push_plain, storing, push_later, counters, ties, gates, delayed, bodies,
---        holds, window_opening, limit_windows, parked_jobs, new_jobs, settle_done, ready_list, waiting_jobs.
+-- Parts: push_plain, push_later, new_jobs, waiting_jobs.
 --
 -- ARGV: groups, each "<queue>", kind and number of its jobs (at most 1000), and for each job:
 --   "<n>"   id, body

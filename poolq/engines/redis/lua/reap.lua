@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Recover all workers of a node and remove it, unless its heartbeat counter has changed.
--- Parts: base, wake_tokens, gates, ties, counters, settle_done, ready, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs, claims, settling, recovery.
+-- Parts: recovery.
 --
 -- ARGV: node, its last known heartbeat counter, history line for jobs that its workers had started.
 -- Reply: as that of `recover`, or nil if the node is gone or its counter differs.

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Return a dead worker's claims and delete its registration.
--- Parts: base, wake_tokens, gates, ties, counters, settle_done, ready, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs, claims, settling, recovery.
+-- Parts: recovery.
 --
 -- ARGV: worker, history line of the running job; if the death is known: request, finished, started,
 --       before, settled, how the job ended (see DeathEnd in base.py), delay after a timeout.

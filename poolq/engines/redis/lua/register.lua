@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
 -- Register a worker and its node, if they are not registered yet.
--- Parts: base.
 --
 -- ARGV: worker, node, registration as JSON, at what the node's heartbeats begin.
 -- Reply: 1.

@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- List all registered workers.
--- Parts: base.
 --
 -- Reply: for each worker {worker, node, registration as JSON}. The registration is '' if it is lost
 --        or the worker's key is not a hash.

@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
 -- Remove a node, unless it has registered workers.
--- Parts: base.
 --
 -- ARGV: node.
 -- Reply: 1 if it was removed, else 0.

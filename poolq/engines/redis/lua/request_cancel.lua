@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
 -- Mark the claims of running jobs as cancelled.
--- Parts: base.
 --
 -- ARGV: after how many microseconds the workers are to be killed, ids.
 -- Reply: the ids of the jobs that are running.

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Make failed jobs ready again, with a fresh state, some of them with another body. Jobs whose unique
 -- key another job has stay failed.
--- Parts: base, ties, failed_jobs, wake_tokens, ready.
+-- Parts: ties, failed_jobs, ready.
 --
 -- ARGV: n (at most 1000), n ids, then for some of them the id, its new body, and how long after this
 --       retry it expires (0: never; "": as long as before).

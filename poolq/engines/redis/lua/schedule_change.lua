@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Add, remove, pause or resume a schedule by hand.
--- Parts: base, schedules.
+-- Parts: schedules.
 --
 -- ARGV: "put", name, hash, first tick, spec
 --       "remove", name

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Declare the schedules of a node's code. Does nothing if a later deploy of the node has done so.
--- Parts: base, schedules.
+-- Parts: schedules.
 --
 -- ARGV: node, the deploy of its code, for how many microseconds schedules are kept that no living node
 --       declares; and for each schedule: name, hash, first tick, spec

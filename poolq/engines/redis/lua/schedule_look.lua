@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Find the schedules that are due. Set aside those that no living node declares.
--- Parts: base, schedules.
+-- Parts: schedules.
 --
 -- ARGV: how many at most.
 -- Reply: {the time, due schedules (see `shown_schedule`), when the next one is due or "", how many there

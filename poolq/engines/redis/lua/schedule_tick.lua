@@ -1,9 +1,7 @@
 #!lua
 -- Advance schedules that are due, and store their jobs. This script has no flags, so a full server
 -- rejects it before anything has run.
--- Parts: base, wake_tokens, ready, storing, counters, ties, gates, settle_done,
---        delayed, bodies, holds, window_opening, limit_windows, parked_jobs, new_jobs, ready_list,
---        waiting_jobs, schedules.
+-- Parts: new_jobs, waiting_jobs, schedules.
 --
 -- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
 --       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look

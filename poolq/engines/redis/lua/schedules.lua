@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Read schedules.
--- Parts: base, schedules.
+-- Parts: schedules.
 --
 -- ARGV: "names" and names, or "soonest" and how many.
 -- Reply: schedules, see `shown_schedule`.

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Set the limit of an identity in place of the one in the code, or undo that and forget its starts.
--- Parts: base, wake_tokens, gates, ready, delayed, bodies, holds, window_opening, limit_windows,
---        parked_jobs.
+-- Parts: parked_jobs.
 --
 -- ARGV: key, window in microseconds, the limit ("": undo), 1 to forget the starts, else 0.
 -- Reply: 1, or 0 if there was no limit to undo.

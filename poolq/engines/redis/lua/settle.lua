@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- End claims from a thread other than the worker's main thread.
--- Parts: base, wake_tokens, gates, ties, counters, settle_done, ready, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs, claims, settling.
+-- Parts: settling.
 --
 -- ARGV: worker, then settlements as in parts `settle_done` and `settling`.
 -- Reply: {0, stale ids, how often this script has run for the worker}, or {1}, without any

@@ -1,8 +1,6 @@
 #!lua flags=allow-oom
 -- Settle what is finished, then claim. This is the hot path.
--- Parts: base, wake_tokens, gates, ties, counters, settle_done, queue_arguments, fast_path,
---        bodies, list_order, claiming, unpaused, ready, delayed, holds, window_opening, limit_windows,
---        parked_jobs, clock_jumps, claims, settling.
+-- Parts: fast_path, claiming, unpaused, clock_jumps, settling.
 --
 -- ARGV: worker, request, want (-1: the head of a line that is to be asked), the last number that `settle` has returned to the worker (0: none),
 --       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and

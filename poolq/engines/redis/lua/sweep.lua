@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Forget ended windows, and queues that have held no job for some time.
--- Parts: base, wake_tokens, gates, known_queues, ready, delayed, bodies, holds,
---        window_opening, limit_windows, parked_jobs, clock_jumps.
+-- Parts: known_queues, clock_jumps.
 --
 -- ARGV: for how many microseconds a queue must have held no job.
 -- Reply: 1 if there may be more to forget, else 0.

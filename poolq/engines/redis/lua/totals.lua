@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- List the counters by queue.
--- Parts: base, known_queues.
+-- Parts: known_queues.
 --
 -- Reply: {"<counter> <queue>", number, ...}; the sums of forgotten queues are under the queue "".
 

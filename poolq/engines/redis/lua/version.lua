@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
 -- Find the version of the keys. If there are none, they get this one.
--- Parts: base.
 --
 -- ARGV: the version that this poolq needs.
 -- Reply: the version.

@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- Count the unique keys of jobs that are gone.
--- Parts: base.
 --
 -- ARGV: names of unique keys.
 -- Reply: how many of them belong to jobs without a body.

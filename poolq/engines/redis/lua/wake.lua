@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Leave wake tokens for keepers that wait on these queues, if the queues have ready jobs.
--- Parts: base, wake_tokens, ready, delayed, queue_arguments, unpaused.
+-- Parts: delayed, queue_arguments, unpaused.
 --
 -- ARGV: queues as in part `queue_arguments`.
 -- Reply: 1.

@@ -1,4 +1,4 @@
--- Part `bodies` (needs only `base`): jobs that no worker holds.
+-- Part `bodies`: jobs that no worker holds.
 
 -- The queue that a job was pushed to, and when it is or was due; nil if its body is lost.
 local function origin_of(id)

@@ -1,4 +1,4 @@
--- Part `claims` (needs only `base`): whether a worker holds a claim. It does while the job's field
+-- Part `claims`: whether a worker holds a claim. It does while the job's field
 -- in the worker's hash begins with the claim's name, "<request> <index> ".
 
 -- How the job was claimed, from which queue, and when; nil if the worker does not hold the claim. `worker`:

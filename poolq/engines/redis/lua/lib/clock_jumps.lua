@@ -1,4 +1,4 @@
--- Part `clock_jumps` (needs `parked_jobs` and the parts that this needs): repair times that were written
+-- Part `clock_jumps` (needs `parked_jobs`): repair times that were written
 -- before the clock went back, some in each script that looks for this. `repairs` has the queues that are
 -- left, and where their lines and released jobs are scanned next.
 

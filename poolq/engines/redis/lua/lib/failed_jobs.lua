@@ -1,4 +1,4 @@
--- Part `failed_jobs` (needs only `base`): those of some jobs that have failed.
+-- Part `failed_jobs`: those of some jobs that have failed.
 
 -- Call `visit` with each queue that has failed jobs among these ids (at most 1000), and their ids.
 local function each_failed(ids, visit)

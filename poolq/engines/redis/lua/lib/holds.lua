@@ -1,4 +1,4 @@
--- Part `holds` (needs only `base`): keys that are held, so that no job starts under their limits.
+-- Part `holds`: keys that are held, so that no job starts under their limits.
 --
 -- A job that has held a key without having a limit of it waits in the hold's own line. The rule of
 -- this line has the hold's key and the window HOLD_WINDOW.

@@ -1,4 +1,4 @@
--- Part `known_queues` (needs only `base`): the queues to show. Of many empty queues, only the last
+-- Part `known_queues`: the queues to show. Of many empty queues, only the last
 -- used are shown, so that the cost does not grow with their number.
 
 local COUNTERS = {

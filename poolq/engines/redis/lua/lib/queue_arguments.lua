@@ -1,4 +1,4 @@
--- Part `queue_arguments` (needs only `base`): which queues a request is about.
+-- Part `queue_arguments`: which queues a request is about.
 
 -- The queues listed from ARGV[at] on ("<n>", then n names; "-1": all queues of the namespace,
 -- returned as nil), and the position after them.

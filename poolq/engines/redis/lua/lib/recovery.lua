@@ -1,4 +1,4 @@
--- Part `recovery` (needs `settling` and the parts that this needs): return the claims of a dead
+-- Part `recovery` (needs `settling`): return the claims of a dead
 -- worker, and delete its registration.
 
 -- The first line and the last 19 are kept, as in poolq/jobs/message.py.

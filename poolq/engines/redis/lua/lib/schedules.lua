@@ -1,4 +1,4 @@
--- Part `schedules` (needs only `base`): periodic jobs, and which nodes declare them.
+-- Part `schedules`: periodic jobs, and which nodes declare them.
 
 local SCHEDULES, TICKS, HIDDEN = P .. 'schedules', P .. 'ticks', P .. 'hidden'
 -- When nobody looks at a schedule, because it is paused, or no living node declares it.

@@ -1,4 +1,4 @@
--- Part `unpaused` (needs only `base`): tells paused queues from others.
+-- Part `unpaused`: tells paused queues from others.
 
 -- Return the names of the queues that are not paused, and of those that are.
 local function split_paused(names)

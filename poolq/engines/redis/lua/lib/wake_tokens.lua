@@ -1,4 +1,4 @@
--- Part `wake_tokens` (needs only `base`): wake waiting keepers by putting tokens into lists. One
+-- Part `wake_tokens`: wake waiting keepers by putting tokens into lists. One
 -- list is for keepers that wait on all queues. A queue has its own list only while a keeper waits
 -- on it by name, so that no tokens accumulate.
 

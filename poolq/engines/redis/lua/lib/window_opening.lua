@@ -1,4 +1,4 @@
--- Part `window_opening` (needs only `base`): begin a window. A rule is as in part `limit_windows`; with
+-- Part `window_opening`: begin a window. A rule is as in part `limit_windows`; with
 -- `identity`, `counted` (the starts that are counted now) and `total` (those counted in earlier ones).
 
 -- Milliseconds for which a window is kept after its end, so that the count of all starts continues.
