@@ -11,7 +11,6 @@
 import os
 import socket
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,7 +32,6 @@ NO_DESCRIPTOR_PAUSE = 1.0  # seconds without new clients if the process can open
 _PATHS = {"/healthz": "live", "/readyz": "ready"}
 TEXT = "text/plain; charset=utf-8"
 Answer = tuple[HTTPStatus, bytes, str]  # with its body and content type
-Reply = Callable[[str, str], Answer]
 
 
 def listen(address: str, place: str) -> socket.socket:
@@ -59,20 +57,18 @@ def listen(address: str, place: str) -> socket.socket:
         ) from None
 
 
-class HttpServer(ThreadingHTTPServer):
-    """Serves on `listener`, from `start` to `close`. `reply` is called with the path, without the
-    query, and the Accept header, by one thread at a time."""
+class Exporter(ThreadingHTTPServer):
+    """Serves on the socket that `listen` has opened, from `start` to `close`."""
 
     def __init__(
-        self,
-        listener: socket.socket,
-        reply: Callable[[str, str], Answer],
-        slow: float = CLIENT_TIMEOUT,
+        self, listener: socket.socket, scores: Scoreboard, slow: float = CLIENT_TIMEOUT
     ) -> None:
         super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
         self.socket.close()  # that of the base class, which is not open yet
         self.socket = listener
-        self.reply, self.replying = reply, Lock()
+        self.replying = Lock()
+        self._scores = scores
+        self._collector = Collector(scores)
         self._clients: dict[Any, float] = {}  # when they came, the oldest first
         self._slow = slow
         self._thread = Thread(target=self.serve_forever, name="metrics", daemon=True)
@@ -120,32 +116,7 @@ class HttpServer(ThreadingHTTPServer):
         if not isinstance(error, OSError):  # else it has gone, or is too slow
             sys.stderr.write(f"metrics: {type(error).__name__}: {str(error)!a}\n")
 
-
-class _Handler(BaseHTTPRequestHandler):
-    server: HttpServer
-    server_version, sys_version = "poolq", ""
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        with self.server.replying:
-            status, body, kind = self.server.reply(path, self.headers.get("accept", ""))
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name
-        """Log no requests."""
-
-
-class Exporter(HttpServer):
-    """Serves on the socket that `listen` has opened, from `start` to `close`."""
-
-    def __init__(self, listener: socket.socket, scores: Scoreboard) -> None:
-        super().__init__(listener, self._reply_to)
-        self._scores = scores
-        self._collector = Collector(scores)
+    # answers
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return the metrics and their content type, which `accept` selects if it is valid."""
@@ -167,7 +138,9 @@ class Exporter(HttpServer):
             return "it is starting"
         return PROBES[name](health_inputs(self._scores, state, monotonic_ns()))
 
-    def _reply_to(self, path: str, accept: str) -> Answer:
+    def reply(self, path: str, accept: str) -> Answer:
+        """Answer a request. `path`: without the query; `accept`: the header. Called by one thread
+        at a time."""
         if path == "/metrics":
             return HTTPStatus.OK, *self.metrics(accept)
         if path in _PATHS:
@@ -175,3 +148,21 @@ class Exporter(HttpServer):
             status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
             return status, f"{why or 'ok'}\n".encode(), TEXT
         return HTTPStatus.NOT_FOUND, b"not found; try /metrics, /healthz or /readyz\n", TEXT
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Exporter
+    server_version, sys_version = "poolq", ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        with self.server.replying:
+            status, body, kind = self.server.reply(path, self.headers.get("accept", ""))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name
+        """Log no requests."""

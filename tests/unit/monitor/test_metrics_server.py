@@ -12,29 +12,31 @@ from multiprocessing import get_context
 
 import pytest
 
-from poolq.monitor import metrics_server
-from poolq.monitor.metrics_server import MAX_CLIENTS, TEXT, Answer, HttpServer
+from poolq.monitor.metrics_server import MAX_CLIENTS, TEXT, Answer, Exporter
 from poolq.scoreboard.board import Scoreboard
 from tests.support.wait import until
 
-Serving = Callable[..., tuple[HttpServer, int]]
+Serving = Callable[..., tuple["Server", int]]
 GET = b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"
 BIG = b"x" * (16 << 20)
 
 
-def reply(path: str, _accept: str) -> Answer:
-    if path == "/bad":
-        raise ValueError("no \x1b luck")
-    return HTTPStatus.OK, BIG if path == "/big" else path.encode(), TEXT
+class Server(Exporter):
+    def reply(self, path: str, accept: str) -> Answer:
+        if path == "/bad":
+            raise ValueError("no \x1b luck")
+        if path == "/metrics":
+            return super().reply(path, accept)
+        return HTTPStatus.OK, BIG if path == "/big" else path.encode(), TEXT
 
 
 @pytest.fixture
 def serving() -> Iterator[Serving]:
     with ExitStack() as stack:
 
-        def serve(slow: float = 30.0) -> tuple[HttpServer, int]:
+        def serve(slow: float = 30.0) -> tuple[Server, int]:
             listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-            server = HttpServer(listener, reply, slow)
+            server = Server(listener, Scoreboard(1), slow)
             server.start()
             stack.callback(server.close)
             return server, listener.getsockname()[1]
@@ -119,7 +121,7 @@ def test_where_no_descriptor_is_left_it_waits_for_one() -> None:
         go_on, signal_go = os.pipe()
 
         def main() -> None:
-            server = HttpServer(listener, reply)
+            server = Server(listener, Scoreboard(1))
             free = os.dup(0)
             os.close(free)
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -155,13 +157,8 @@ def test_where_no_descriptor_is_left_it_waits_for_one() -> None:
      "application/openmetrics-text; version=1.0.0;escaping", ";;;=,,", "\x1b[2J",
      "text/plain;version="],
 )  # fmt: skip
-def test_an_accept_header_without_sense_gets_an_answer(accept: str) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    served = metrics_server.Exporter(listener, Scoreboard(1))
-    served.start()
-    try:
-        body, kind = served.metrics(accept)
-    finally:
-        served.close()
+def test_an_accept_header_without_sense_gets_an_answer(serving: Serving, accept: str) -> None:
+    _, port = serving()
+    body = ask(port, b"GET /metrics HTTP/1.1\r\nAccept: %b\r\n\r\n" % accept.encode())
+    assert body.startswith(b"HTTP/1.0 200 ")
     assert b"poolq_broker_up 0" in body
-    assert "text" in kind
