@@ -13,7 +13,6 @@ import selectors
 import signal
 from math import inf
 from time import monotonic, time
-from types import FrameType
 
 from setproctitle import setproctitle
 
@@ -22,7 +21,8 @@ from poolq.log.pipes import Pipes
 from poolq.log.ring import MAX_READ
 from poolq.log.sink import LoggerSetup, Sink
 from poolq.system.kill import send
-from poolq.system.wakeups import drain, readable
+from poolq.system.signal_queue import SignalQueue
+from poolq.system.wakeups import readable
 
 BEAT_INTERVAL = 1.0  # maximum seconds between two heartbeats
 FLUSH_TIMEOUT = 5.0  # seconds that the sink gets to finish at the end
@@ -33,7 +33,6 @@ GATHER_DELAY = 0.002
 MAX_JOB_CHANGES = 5
 RING_FULL_WAIT = 0.02  # seconds to wait if the ring is full
 EXIT_SINK_DIED = 70
-_QUIET = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGWINCH", "SIGCHLD")
 
 
 def main(setup: LoggerSetup) -> int:
@@ -48,16 +47,18 @@ class Logger:
         self._setup = setup
         self._ring = pipes.ring
         self._rows = pipes.writers.rows
-        self._wakeup, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._signals = SignalQueue()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wakeup, selectors.EVENT_READ, None)
+        self._selector.register(self._signals.fd, selectors.EVENT_READ, None)
         for source, fd in enumerate(pipes.readers):
             self._selector.register(fd, selectors.EVENT_READ, source)
-        self._reopen_requested = False  # set by USR1: the log file was moved
         self._sink = Sink(setup)
 
     def run(self) -> int:
-        self._install()
+        self._signals.install()
+        # A terminal that stops background writers must not stop this one.
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         self._ring.recover()
         self._sink.start()
         self._sink.wake()
@@ -74,9 +75,7 @@ class Logger:
         read = crowded = False
         for key, _ in self._selector.select(0.0 if ending else BEAT_INTERVAL):
             if key.data is None:
-                drain(self._wakeup)
-                if self._reopen_requested:
-                    self._reopen_requested = False
+                if "SIGUSR1" in self._signals.take():  # the log file was moved
                     self._sink.reopen()
             elif self._read(key.fd, key.data):
                 read = True
@@ -115,23 +114,6 @@ class Logger:
             if seen == before:
                 break
         return *seen, length
-
-    def _install(self) -> None:
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
-        for name in _QUIET:
-            signal.signal(getattr(signal, name), _nothing)
-        signal.signal(signal.SIGUSR1, self._request_reopen)
-        # A terminal that stops background writers must not stop this one.
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-
-    def _request_reopen(self, _number: int, _frame: FrameType | None) -> None:
-        """Only set a flag, as all handlers do, because the main thread may hold the sink's lock."""
-        self._reopen_requested = True
-
-
-def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing. The signal itself wakes the loop up, which checks everything."""
 
 
 def stop_logger(pid: int, pipes: Pipes) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from functools import partial
-from itertools import count
 
 from poolq.log.formats import FORMATS
 from poolq.log.frames import end_of_job
@@ -13,17 +10,6 @@ from poolq.log.line_assembly import LineAssembler
 from poolq.log.logger import Logger
 from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.sink import LoggerSetup
-from tests.contract.interrupts import handled
-
-
-def test_usr1_may_come_while_the_sink_is_woken() -> None:
-    """The thread in which the handler runs holds the sink's lock at that moment."""
-    logger = Logger(LoggerSetup(Pipes(1), FORMATS["text"](), lambda _: (1, ""), lambda: None))
-    usr1 = partial(logger._request_reopen, signal.SIGUSR1, None)
-    for number in count(1):
-        if not handled(logger._sink.wake, usr1, number, "threading"):
-            break
-    assert number > 3
 
 
 def test_the_output_of_a_job_that_begins_while_the_logger_looks_is_its_own() -> None:
