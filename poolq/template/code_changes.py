@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from poolq.config.trusted_folders import INSTALLED_FOLDERS
+
 Stamps = Mapping[str, tuple[int, int]]
 MAX_NAMED = 3
-_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def stamps(project: Path) -> Stamps:
@@ -40,7 +41,7 @@ def _folders(project: Path) -> set[str]:
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     paths = [Path(file) for file in files if file]
     ours = [path for path in paths if path.is_relative_to(project)]
-    return {str(path.parent) for path in ours if not _INSTALLED.intersection(path.parts)}
+    return {str(path.parent) for path in ours if INSTALLED_FOLDERS.isdisjoint(path.parts)}
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

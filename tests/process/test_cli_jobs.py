@@ -665,21 +665,6 @@ def test_a_script_stores_jobs_in_its_project_wherever_it_is_started(
     assert not (elsewhere / "poolq.db").exists()
 
 
-def test_a_script_of_no_project_stores_them_in_the_current_one(tmp_path: Path) -> None:
-    scripts, shop = tmp_path / "scripts", tmp_path / "shop"
-    for folder in (scripts, shop / "deep"):
-        folder.mkdir(parents=True)
-    (shop / "poolq.toml").touch()
-    (scripts / "nightly.py").write_text(PRODUCER)
-    for words in (["../../scripts/nightly.py"], ["-c", PRODUCER]):
-        subprocess.run(
-            [sys.executable, *words], cwd=shop / "deep", check=True, capture_output=True,
-            env=environment(),
-        )  # fmt: skip
-    assert Command(shop)("queue", "ls", "--json").json["total"]["ready"] == 2
-    assert list(scripts.iterdir()) == [scripts / "nightly.py"]
-
-
 def test_completion(poolq: Command) -> None:
     def complete(*words: str) -> set[str]:
         done = poolq(

@@ -91,22 +91,6 @@ def test_a_bad_engine_is_bad_configuration_wherever_it_came_from(
     assert (done.code, done.out) == (78, "")
 
 
-def test_a_bad_setting_of_the_environment_or_a_file_is_bad_configuration(poolq: Command) -> None:
-    done = poolq("run", POOLQ_PROCS="0")
-    assert done.line == (
-        "POOLQ_PROCS in the environment is '0'; it must be a whole number from 1 to 1024"
-    )
-    assert done.code == 78
-    (poolq.folder / ".env").write_text("POOLQ_QUEUE=,\n")
-    done = poolq("run")
-    assert done.line.startswith(f"POOLQ_QUEUE in {poolq.folder}/.env is ','")
-    assert done.code == 78
-    (poolq.folder / "poolq.toml").write_text("proc = 1\n")
-    done = poolq("queue", "ls")
-    assert done.line.endswith("poolq.toml is not a setting; did you mean procs?")
-    assert done.code == 78
-
-
 def test_no_broker(poolq: Command) -> None:
     with socket.socket() as taken:  # bound, and nobody listens
         taken.bind(("127.0.0.1", 0))

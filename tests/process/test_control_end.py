@@ -68,10 +68,3 @@ def test_a_drain_fails_if_the_master_is_killed(project: Project) -> None:
     assert pool.processes()
     project.ledger.open()
     pool.until_gone()
-
-
-def test_a_stopped_master_times_out(project: Project) -> None:
-    pool = project.ready(1)
-    pool.stop_master()
-    assert poolq(pool, "reload", "--wait", "--timeout=0.3").code == 75
-    pool.continue_master()

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from poolq.acts import filters, job_ids, on_jobs
-from poolq.acts.on_jobs import FAILED, Act
+from poolq.acts.on_jobs import Act
 from poolq.cli import options, tables
 from poolq.cli.stored import listing
 from poolq.cli.stored.filters import Selection
@@ -92,8 +92,7 @@ def _report(
     _warn_of(refused, act, one_by_one=bool(chosen.ids))
     if chosen.ids or changed or refused:
         return 1 if refused else 0
-    failed = act.states == FAILED
-    return listing.nothing(engine, chosen.filters, engine.now(), failed=failed)
+    return listing.nothing(engine, chosen.filters, engine.now())
 
 
 def _warn_of(refused: Mapping[str, str], act: Act, *, one_by_one: bool) -> None:

@@ -42,7 +42,7 @@ def filter_options(*states: str) -> Decorator:
         @functools.wraps(command)
         def run(**kwargs: Any) -> T:
             given = {name: kwargs.pop(name) for name in Filters._fields if name in kwargs}
-            filters = Filters(**given)
+            filters = Filters(**{"status": states[0] if len(states) == 1 else None, **given})
             with usage():
                 filters.at(time_ns() // 1000)
             return command(filters=filters, **kwargs)
@@ -72,7 +72,8 @@ def selection_options(*states: str, asks: bool = True) -> Decorator:
             *, ids: tuple[str, ...], everything: bool, preview: bool,
             filters: Filters, yes: bool = False, **kwargs: Any,
         ) -> T:  # fmt: skip
-            if bool(ids) == (everything or any(one is not None for one in filters)):
+            none = Filters(status="failed") if states == ("failed",) else Filters()
+            if bool(ids) == (everything or filters != none):
                 text = "give either job ids, or options that select jobs such as --queue and --all"
                 raise click.UsageError(text, click.get_current_context())
             chosen = Selection(ids, filters, preview, yes)

@@ -37,20 +37,15 @@ def find(engine: Engine, chosen: JobFilter, limit: int) -> tuple[list[StoredJob]
 def show(engine: Engine, filters: Filters, limit: int, key: str) -> int:
     """Print up to `limit` jobs. `key`: the name of the list in the JSON document. Returns the exit
     code."""
-    failed = key == "failed"
     now = engine.now()
-    found, more = find(engine, _wanted(filters, now, failed), limit)
+    found, more = find(engine, filters.at(now), limit)
     if wants_json():
         tables.print_json({key: list(map(records.job, found)), "more": more})
     elif found:
         print_jobs(found, now)
     if more:
         warn(f"there are more than {limit}; use --limit to show more")
-    return 0 if found else nothing(engine, filters, now, failed=failed)
-
-
-def _wanted(filters: Filters, now: int, failed: bool) -> JobFilter:
-    return filters._replace(status="failed" if failed else filters.status).at(now)
+    return 0 if found else nothing(engine, filters, now)
 
 
 def print_jobs(jobs: Sequence[StoredJob], now: int) -> None:
@@ -85,28 +80,28 @@ def payload_text(body: bytes) -> str:
     return payload if isinstance(payload, str) else msgspec.json.encode(payload).decode()
 
 
-def nothing(engine: Engine, filters: Filters, now: int, *, failed: bool) -> int:
+def nothing(engine: Engine, filters: Filters, now: int) -> int:
     """Say that no job matches, unless with --json. Returns the exit code: 1 if --queue or --job
     seems to mean another name, which is then said anyway."""
-    text, is_mistake = _nothing(engine, filters, now, failed)
+    text, is_mistake = _nothing(engine, filters, now)
     if is_mistake or not wants_json():
         warn(text)
     return int(is_mistake)
 
 
-def _nothing(engine: Engine, filters: Filters, now: int, failed: bool) -> tuple[str, bool]:
+def _nothing(engine: Engine, filters: Filters, now: int) -> tuple[str, bool]:
     """Return in words that no job matches, and whether a similar name does."""
-    kind = "failed job" if failed else "job"
-    if not any(one is not None for one in filters):
-        none = f"there is no job in namespace {engine.namespace!r}"
-        return "no job has failed" if failed else none, False
-    text = f"no {kind} matches"
+    if filters == Filters():
+        return f"there is no job in namespace {engine.namespace!r}", False
+    if filters == Filters(status="failed"):
+        return "no job has failed", False
+    text = f"no {'failed job' if filters.status == 'failed' else 'job'} matches"
     queues = [one.queue for one in engine.counts()] if filters.queue else []
     if filters.queue and filters.queue not in queues:
         unknown = on_queues.unknown(filters.queue, queues, "'poolq queue ls' lists the queues")
         return f"{text}: {unknown}", bool(closest(filters.queue, queues))
     if filters.job:
-        around = _wanted(filters._replace(job=None), now, failed)
+        around = filters._replace(job=None).at(now)
         names = {name_and_queue(one.body)[0] for one in search(engine, around).jobs}
         hint = suggestion(filters.job, [one for one in names if not is_named(one, filters.job)])
         return f"{text} job {filters.job!r}; {hint}" if hint else text, bool(hint)

@@ -12,18 +12,12 @@ from poolq.jobs.message import Entry, decode, entries, name_and_queue
 from poolq.monitor.amounts import utc
 from poolq.monitor.snapshot import Progress
 
+FACTS = ("error", "attempt", "worker", "signal", "exit_code", "count", "traceback")
+
 
 def entry(line: Entry) -> dict[str, object]:
     """Return an entry of the history, without the fields that do not apply to its cause."""
-    facts = {
-        "error": line.error,
-        "attempt": line.attempt,
-        "worker": line.worker,
-        "signal": line.signal,
-        "exit_code": line.exit_code,
-        "count": line.count,
-        "traceback": line.traceback,
-    }
+    facts = {name: getattr(line, name) for name in FACTS}
     return {
         "at": utc(line.at) if line.at else None,
         "cause": line.cause,
