@@ -34,6 +34,7 @@ SOCKET_BACKLOG = 64
 CHECK_INTERVAL = 0.5  # seconds between two checks of the files
 _LONGEST = 64  # characters of a file name without its suffix
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
+_Inode = tuple[int, int]  # device, number
 
 
 class RunningPool(NamedTuple):
@@ -149,7 +150,7 @@ class PoolLock:
         """Raise PoolStartError if a pool whose lock file was deleted still holds the name."""
         others = pool_marker.other_holders(self._path, self._name)
         if others:
-            self._unlink(self._lock_file, _Inode.of(os.fstat(self.lock)))
+            self._unlink(self._lock_file, _inode_of(os.fstat(self.lock)))
             for fd in (self._marker, self.lock, self._folder):
                 os.close(fd)
             raise name_taken(self._name, others[0])
@@ -164,7 +165,7 @@ class PoolLock:
                 pid = _holder(fd)
                 os.close(fd)
                 raise name_taken(self._name, pid) from None
-            if _inode(self._lock_file, folder) == _Inode.of(os.fstat(fd)):
+            if _inode(self._lock_file, folder) == _inode_of(os.fstat(fd)):
                 break
             os.close(fd)  # the file's last owner has just deleted it
         os.ftruncate(fd, 0)
@@ -182,7 +183,7 @@ class PoolLock:
         return listener
 
     def _note_files(self) -> None:
-        lock = _Inode.of(os.fstat(self.lock))
+        lock = _inode_of(os.fstat(self.lock))
         self._files = [(self._lock_file, lock)]
         if (bound := _inode(self._socket_file, self._folder)) is not None:
             self._files.append((self._socket_file, bound))
@@ -193,7 +194,7 @@ class PoolLock:
         if now < self._next_check:
             return None
         self._next_check = now + CHECK_INTERVAL
-        there = [_at(self._path / file) == inode for file, inode in self._files]
+        there = [_inode(self._path / file) == inode for file, inode in self._files]
         if len(there) == 2 and all(there):
             return None
         deleted = f"files in the runtime folder {self._path} were deleted"
@@ -226,7 +227,7 @@ class PoolLock:
             os.close(self.lock)
         os.close(self._folder)
         self.lock, self._folder = held, folder
-        self._files = [(self._lock_file, _Inode.of(os.fstat(held)))]
+        self._files = [(self._lock_file, _inode_of(os.fstat(held)))]
         fresh = self._listen(folder)
         self.listener.close()
         self.listener = fresh
@@ -245,34 +246,22 @@ class PoolLock:
         os.close(self.lock)
         os.close(self._folder)
 
-    def _unlink(self, file: str, inode: "_Inode") -> None:
+    def _unlink(self, file: str, inode: _Inode) -> None:
         """Remove a file of this pool, unless its name now belongs to another pool's file."""
         with suppress(OSError):
             if _inode(file, self._folder) == inode:
                 os.unlink(file, dir_fd=self._folder)
 
 
-class _Inode(NamedTuple):
-    device: int
-    number: int
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> "_Inode":
-        return cls(found.st_dev, found.st_ino)
-
-
-def _inode(file: str, folder: int) -> _Inode | None:
+def _inode(file: str | Path, folder: int | None = None) -> _Inode | None:
     try:
-        return _Inode.of(os.stat(file, dir_fd=folder, follow_symlinks=False))
-    except FileNotFoundError:
-        return None
-
-
-def _at(path: Path) -> _Inode | None:
-    try:
-        return _Inode.of(path.lstat())
+        return _inode_of(os.stat(file, dir_fd=folder, follow_symlinks=False))
     except OSError:
         return None
+
+
+def _inode_of(found: os.stat_result) -> _Inode:
+    return found.st_dev, found.st_ino
 
 
 def _open_folder(path: Path) -> int:

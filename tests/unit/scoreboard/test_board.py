@@ -36,21 +36,6 @@ def taken(scores: Scoreboard, seq: int = 1) -> int:
     return index
 
 
-def test_a_row_is_taken_fresh(scores: Scoreboard) -> None:
-    row = scores.read(taken(scores, 9))
-    assert (row.status, row.seq, row.slot, row.generation, row.pid) == (
-        RowStatus.LIVE,
-        9,
-        2,
-        4,
-        4711,
-    )
-    assert row.charged
-    assert row.phase == Phase.BOOT
-    assert (row.request, row.finished, row.started, row.settled_jobs) == (0, 0, 0, 0)
-    assert [one.index for one in scores.used_rows()] == [row.index]
-
-
 def test_a_dead_workers_row_stays_until_its_recovery_is_confirmed(scores: Scoreboard) -> None:
     index = taken(scores, 1)
     scores.set_dead(index, 9, 0)
