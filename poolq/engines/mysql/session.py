@@ -100,12 +100,10 @@ class MySQLSession(Session):
             return []
         return self._retry(lambda: self.send([self._fill(query) for query in queries]))
 
-    def change(self, query: Query, *before: Query) -> int:
-        """Run one statement, if there are others after these, as its own transaction. Returns how
-        many rows it has changed."""
-        if before:
-            return self.transact(lambda tx: tx.finish(*before, query)[-1].changed)
-        return self.read(query)[0].changed
+    def change(self, *queries: Query) -> int:
+        if len(queries) == 1:  # it is a transaction of its own
+            return self.read(*queries)[0].changed
+        return self._retry(lambda: self._transact(lambda tx: tx.finish(queries)[-1].changed))
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Return the optimizer's estimates, which cost a few index lookups."""
@@ -211,7 +209,7 @@ class MySQLSession(Session):
         while cursor.nextset():
             results.append(QueryResult(cursor.fetchall(), cursor.rowcount))
 
-    def _transact(self, work: Callable[[Transaction], T]) -> T:
+    def _transact(self, work: Callable[["MySQLTransaction"], T]) -> T:
         tx = MySQLTransaction(self)
         try:
             result = work(tx)
@@ -281,11 +279,11 @@ class MySQLTransaction(Transaction):
             )
         return results
 
-    def finish(self, *queries: Query | BatchQuery) -> list[QueryResult]:
-        ready, self.waiting = [*self.waiting, *queries], []
-        results = self._send(ready, b"COMMIT")
+    def finish(self, queries: Sequence[Query]) -> list[QueryResult]:
+        """Run these statements as the whole transaction, in one round trip."""
+        results = self._send(queries, b"COMMIT")
         self.began = False
-        return results[len(ready) - len(queries) :]
+        return results
 
     def commit(self) -> None:
         """Send the collected changes and COMMIT in one round trip."""

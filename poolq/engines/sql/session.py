@@ -54,11 +54,6 @@ class Transaction(ABC):
         """Collect changes, to be sent at the end of the transaction, after all others."""
         self.ending += queries
 
-    def finish(self, *queries: Query | BatchQuery) -> list[QueryResult]:
-        """Run the collected changes, then `queries`, then end the transaction, in few round trips.
-        Returns the results of `queries`."""
-        return self.run(*queries)
-
     def later(self, *queries: Query | BatchQuery) -> None:
         """Collect changes, to be sent with the next `run` or at the end of the transaction."""
         self.waiting += queries
@@ -109,14 +104,10 @@ class Session(ABC):
         """Run `work` in one transaction. After a deadlock, run it again in a new one. `gives_way`:
         whether writers that do not give way go first, if this database's writers wait in line."""
 
-    def change(self, query: Query, *before: Query) -> int:
-        """Run one statement, after others, as a transaction. Returns how many rows it has
-        changed."""
-
-        def work(tx: Transaction) -> int:
-            return tx.finish(*before, query)[-1].changed
-
-        return self.transact(work, gives_way=True)
+    def change(self, *queries: Query) -> int:
+        """Run these statements as a transaction, in one round trip. Returns how many rows the last
+        one has changed."""
+        return self.transact(lambda tx: tx.run(*queries)[-1].changed, gives_way=True)
 
     def estimate(self, queries: Sequence[Query]) -> list[int]:
         """Estimate how many rows each of these SELECTs returns. 0 stands for unknown."""

@@ -68,16 +68,10 @@ class KeyChanges:
         self._freed: list[tuple[str, str]] = []
         self._taken: list[tuple[str, str, int, int]] = []
 
-    def free(self, stored: object, id_: str) -> None:
-        """The job with these ties ends."""
+    def free(self, stored: object, id_: str, *, start: bool = False) -> None:
+        """The job with these ties ends or, at its `start`, is claimed."""
         unique = decode(stored).unique
-        if unique is not None and unique.until != "time":
-            self._freed.append((unique.key, id_))
-
-    def start(self, stored: object, id_: str) -> None:
-        """The job with these ties is claimed."""
-        unique = decode(stored).unique
-        if unique is not None and unique.until == "start":
+        if unique is not None and (unique.until == "start" if start else unique.until != "time"):
             self._freed.append((unique.key, id_))
 
     def take_again(self, stored: object, id_: str) -> None:
@@ -93,19 +87,11 @@ class KeyChanges:
             tx.at_end(BatchQuery(TAKE_KEY, sorted(self._taken)))
 
 
-def free(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
-    """Free the keys of ended jobs, given as their ties and ids."""
+def free(tx: Transaction, jobs: Iterable[tuple[object, str]], *, start: bool = False) -> None:
+    """Free the keys of jobs, given as their ties and ids, that end or `start`."""
     changes = KeyChanges()
     for stored, id_ in jobs:
-        changes.free(stored, id_)
-    changes.write(tx)
-
-
-def start(tx: Transaction, jobs: Iterable[tuple[object, str]]) -> None:
-    """Free the keys that claimed jobs hold until their start."""
-    changes = KeyChanges()
-    for stored, id_ in jobs:
-        changes.start(stored, id_)
+        changes.free(stored, id_, start=start)
     changes.write(tx)
 
 

@@ -69,7 +69,7 @@ def _goes_on(
     if old is None:
         return False
     query = gates.hand_on(rule, old, worker, claim, has_ended=bool(olds))
-    return session.change(query, *gates.free(worker, ended, but=(rule.key, old))) > 0
+    return session.change(*gates.free(worker, ended, but=(rule.key, old)), query) > 0
 
 
 def _admit(
