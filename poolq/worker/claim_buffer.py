@@ -33,7 +33,7 @@ from poolq.jobs.retry import Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
-from poolq.worker.step_client import InFlightStep, StepClient
+from poolq.worker.step_client import StepClient, StepRequest
 from poolq.worker.title import Title
 from poolq.worker.unsettled import Unsettled
 from poolq.worker.watcher import LONG_JOB, Watcher
@@ -60,7 +60,7 @@ class ClaimBuffer:
         self._claims: deque[Claim] = deque()
         self._next_claims: list[Claim] = []  # to be started after _claims
         self._next_due_at = 0  # since when the first of _next_claims has been due; 0 if unknown
-        self._in_flight: InFlightStep | None = None
+        self._in_flight: StepRequest | None = None
         self.unsettled = Unsettled()
         self.due = self.due_if_asking = 0
         self.first_due_at = 0

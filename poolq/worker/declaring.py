@@ -12,7 +12,6 @@ from poolq.engines.schedule_store import NewSchedule
 from poolq.jobs import schedule_spec
 from poolq.jobs.registry import Registry
 from poolq.log.events import Note
-from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.step_client import StepClient
 
 if TYPE_CHECKING:
@@ -20,22 +19,17 @@ if TYPE_CHECKING:
 
 
 def declare(setup: "WorkerSetup", registry: Registry, engine: Engine, client: StepClient) -> None:
-    """Record of which deploy this worker's code is, then declare its schedules. Raises Leaving and
-    EngineError."""
-    accept(setup.row, setup.generation, client)
-    declare_schedules(setup, registry, engine, client)
-
-
-def accept(row: WorkerRow, generation: int, client: StepClient) -> None:
-    """Record of which deploy this worker's code is. For lines of parked jobs, the limit counts that
-    the newest code names. The first worker of a generation begins a deploy."""
-    known = row.deploy(generation)
+    """Record of which deploy this worker's code is, then declare its schedules. For lines of parked
+    jobs, the limit counts that the newest code names. The first worker of a generation begins a
+    deploy. Raises Leaving and EngineError."""
+    known = setup.row.deploy(setup.generation)
     deploy = client.accept(known)
     if not known:
-        row.set_deploy(generation, deploy)
+        setup.row.set_deploy(setup.generation, deploy)
+    _declare_schedules(setup, registry, engine, client)
 
 
-def declare_schedules(
+def _declare_schedules(
     setup: "WorkerSetup", registry: Registry, engine: Engine, client: StepClient
 ) -> None:
     """Declare the schedules of this worker's generation, unless a worker of it has done so, or one
@@ -47,7 +41,7 @@ def declare_schedules(
     if client.retry(partial(store.declared, node), urgent=False) != deploy:
         now = client.retry(engine.now, urgent=False)
         schedules = [
-            NewSchedule(name, schedule_spec.hash_of(spec), spec, first_tick(spec, now))
+            NewSchedule(name, schedule_spec.hash_of(spec), spec, _first_tick(spec, now))
             for name, spec in registry.schedules.items()
         ]
         act = partial(store.declare, node, deploy, schedules)
@@ -61,5 +55,5 @@ def declare_schedules(
     row.set_declared(setup.generation)
 
 
-def first_tick(spec: bytes, now: int) -> int:
+def _first_tick(spec: bytes, now: int) -> int:
     return schedule_spec.first_tick(schedule_spec.decode(spec), now)

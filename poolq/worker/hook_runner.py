@@ -14,7 +14,7 @@ from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.execute import Executor, JobResult, ReadyJob
-from poolq.worker.outcome_names import outcome_of
+from poolq.worker.outcomes import outcome_for_around
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.watcher import Watcher
 
@@ -64,7 +64,7 @@ class HookRunner:
 
     def leave_surroundings(self, ready: ReadyJob, around: Surroundings, result: JobResult) -> None:
         """End the generators of `poolq.around`."""
-        outcome = outcome_of(result.event, result.error)
+        outcome = outcome_for_around(result.event, result.error)
         self._run(ready, partial(around.leave, outcome))
 
     def _run(self, ready: ReadyJob, hook: Callable[[], T]) -> T:

@@ -24,7 +24,7 @@ from poolq.config import Config
 from poolq.engines.base import ASK, Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import retry
-from poolq.jobs.retry import Ack, Bury, Failing, Outcome, Park
+from poolq.jobs.retry import Ack, Bury, Failing, Park
 from poolq.log.events import Limited, Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
@@ -35,10 +35,9 @@ from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.asking import Asking
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
-from poolq.worker.held_back import HeldBack
 from poolq.worker.hook_runner import HookRunner
 from poolq.worker.idle_polling import IdlePolling
-from poolq.worker.outcome_reports import OutcomeReports
+from poolq.worker.outcomes import Outcomes
 from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.starts import Starts
@@ -79,8 +78,7 @@ class Loop:
         self._wakeups = wakeups
         self._signals = signals
         self._reporter = reporter
-        self._outcomes = OutcomeReports(row, reporter)
-        self._held_back = HeldBack(buffer, row, self._outcomes)
+        self._outcomes = Outcomes(buffer, row, reporter)
         self._idle_polling = IdlePolling(config.sleep, os.getpid() % 64 / 64)
         self._timeout = round(config.timeout * 1_000_000)
         self._hooks = HookRunner(
@@ -186,7 +184,7 @@ class Loop:
         middle = many // 2 if self._prefetch.claims_ahead() else 0
         while (claim := self._buffer.next()) is not None:
             if self._signals.stopping:
-                self._held_back.settle()
+                self._outcomes.settle_held_back()
                 self._buffer.give_back(claim)
                 continue
             if many == 1:
@@ -195,7 +193,7 @@ class Loop:
             middle -= 1
             if middle == 0 and not self._row.is_paused():
                 self._claim_ahead()
-        self._held_back.settle()
+        self._outcomes.settle_held_back()
         self._order.end()
         if self._max_jobs and self._row.settled_jobs() >= self._max_jobs:
             self._max_jobs = 0
@@ -232,7 +230,7 @@ class Loop:
                 spent = (monotonic_ns() - now) / 1e9
         else:
             if isinstance(result.event, Limited):
-                self._held_back.add(claim, result)
+                self._outcomes.hold_back(claim, result)
             else:
                 self._settle_at_once(ready, claim, result)
             # Behind a job that parks, the next ones park without a question.
@@ -252,7 +250,7 @@ class Loop:
         """Request the next batch while this one runs, unless the next one would be too small."""
         want = self._prefetch.batch_size()
         if want >= LOOK_AHEAD_MIN:
-            self._held_back.settle()
+            self._outcomes.settle_held_back()
             self._buffer.claim_ahead(want)
 
     def _may_run(self, ready: ReadyJob, short: bool, now: int) -> bool:
@@ -282,7 +280,7 @@ class Loop:
     def _catch_up(self, short: bool) -> None:
         """Settle what is due. If the next job may be long, also give back all other claims. If the
         job is short, give claims back only if they are far more than fit into a batch."""
-        self._held_back.settle()
+        self._outcomes.settle_held_back()
         self._buffer.settle_overdue(self._prefetch.capacity() - 1, alone=not short)
 
     def _run(self, ready: ReadyJob) -> JobResult:
@@ -358,28 +356,20 @@ class Loop:
     def _settle_at_once(self, ready: ReadyJob | None, claim: Claim, result: JobResult) -> None:
         """Settle now. Call `on_success`, `on_discard` or `on_expired` after settling, and
         `on_failure` before burying the job."""
-        self._held_back.settle()
+        self._outcomes.settle_held_back()
         outcome = result.outcome
         if isinstance(outcome, Ack):
             self._row.set_finished(claim.index)
         if isinstance(outcome, Failing):
             if ready and ready.hooks.failure:
-                if not claim.state.failing and not self._settle(claim, outcome):
+                if not claim.state.failing and not self._outcomes.settle(claim, outcome):
                     return
                 self._hooks.call(ready, "on_failure", result.error)
             outcome = Bury(outcome.state, ready.message.expires if ready else 0)
-        accepted = self._settle(claim, outcome)
+        accepted = self._outcomes.settle(claim, outcome)
         self._order.end()
         if not accepted:
             return
         self._outcomes.report(result.event)
         if ready:
             self._hooks.after_settling(ready, outcome, result.error)
-
-    def _settle(self, claim: Claim, outcome: Outcome) -> bool:
-        self._buffer.add_settlement(claim, outcome)
-        accepted = claim.id not in self._buffer.settle()
-        done = isinstance(outcome, Ack)
-        if not done and not (accepted and isinstance(outcome, Failing)):
-            self._row.set_settled(claim.index)
-        return accepted

@@ -36,6 +36,7 @@ from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.declaring import declare
 from poolq.worker.execute import Executor
 from poolq.worker.loop import EXITING, Loop
+from poolq.worker.outcomes import warn_once
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.starts import Starts
 from poolq.worker.step_client import Leaving, StepClient
@@ -165,7 +166,7 @@ def _make_loop(
         registry,
         worker_title(setup.slot, config.name, socket.gethostname()),
         config.unknown_job_for,
-        partial(_warn_once, setup),
+        partial(warn_once, setup.row, setup.reporter),
     )
     return Loop(
         config=config,
@@ -184,15 +185,10 @@ def _make_loop(
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
     """Warn about likely mistakes: no job at all, or a misspelled option."""
+    warn = partial(warn_once, setup.row, setup.reporter)
     if not registry.names():
-        _warn_once(setup, "the application defines no job; name its modules with --app")
+        warn("the application defines no job; name its modules with --app")
     for kind in registry.jobs():
         for given, meant in misspelled(kind, OPTIONS):
             text = f"job {job_name(kind)} has an attribute {given}; did you mean {meant}?"
-            _warn_once(setup, text)
-
-
-def _warn_once(setup: WorkerSetup, text: str, of: str = "") -> None:
-    """Log a warning. A pool logs each only once, or only one `of` the same thing."""
-    if setup.row.notes.first_warning(of or text):
-        setup.reporter.report(Note("warning", text))
+            warn(text)

@@ -3,7 +3,7 @@ answered.
 
 Most exchanges are steps. A step settles finished jobs and claims new ones. It is repeated with the
 same request number, so nothing is claimed or settled twice if an answer is lost. If the engine is a
-server, a step may be sent now and answered later; until it is answered, it is an `InFlightStep`.
+server, a step may be sent now and answered later; until then it is in flight.
 `claim_buffer.py` decides what is claimed and settled, and allows one thread at a time to exchange.
 """
 
@@ -31,15 +31,16 @@ class Leaving(Exception):
     """Raised if the worker must exit while the engine cannot be reached."""
 
 
-class InFlightStep(msgspec.Struct):
-    """A step that was sent at `sent_at`. `answered_elsewhere`: whether another connection has
-    already received the step's answer and given back the step's claims."""
+class StepRequest(msgspec.Struct):
+    """A step. If it is in flight, it was sent at `sent_at`, and `answer()` waits for its answer.
+    `answered_elsewhere`: whether another connection has already received the step's answer and
+    given back the step's claims."""
 
-    request: int
+    number: int
     settlements: Settlements
     want: int
-    sent_at: int
-    answer: Callable[[], Step]
+    sent_at: int = 0
+    answer: Callable[[], Step] | None = None
     answered_elsewhere: bool = False
 
 
@@ -65,7 +66,7 @@ class StepClient:
     def step(self, settlements: Settlements, want: int) -> tuple[int, Step]:
         """Send a step; return the request number and the answer. Raises Fenced, Leaving."""
         self._request += 1
-        return self._request, self._exchange(self._request, settlements, want, None)
+        return self._request, self.receive(StepRequest(self._request, settlements, want))
 
     def settle(self, settlements: Settlements) -> list[str]:
         """Settle without a step, trying only once. Return the ids of refused settlements."""
@@ -76,7 +77,7 @@ class StepClient:
         Fenced, Leaving."""
         return self.retry(partial(self._engine.accept, self._worker, deploy), urgent=False)
 
-    def send(self, settlements: Settlements, want: int) -> InFlightStep | None:
+    def send(self, settlements: Settlements, want: int) -> StepRequest | None:
         """Send a step without waiting for the answer. Return None if that is not possible."""
         request, began = self._request + 1, monotonic_ns()
         try:
@@ -86,21 +87,35 @@ class StepClient:
         if answer is None:
             return None
         self._request = request
-        return InFlightStep(request, settlements, want, began, answer)
+        return StepRequest(request, settlements, want, began, answer)
 
-    def receive(self, in_flight: InFlightStep) -> Step:
-        """Return the answer to a step that was sent. Raises Fenced, Leaving."""
-        return self._exchange(in_flight.request, in_flight.settlements, in_flight.want, in_flight)
+    def receive(self, step: StepRequest) -> Step:
+        """Repeat a step until it is answered, and return the answer. If it is in flight, the first
+        try only receives. Raises Fenced, Leaving."""
+
+        def exchange() -> Step:
+            answer, step.answer = step.answer, None
+            self.asked_at = step.sent_at if answer else monotonic_ns()
+            return answer() if answer else self.resend(step)
+
+        try:
+            return self.retry(exchange, urgent=bool(step.settlements))
+        except Fenced:
+            ids = [one.claim.id for one in step.settlements if one.outcome is not GIVE_BACK]
+            self.report_refused(ids)
+            raise
 
     @staticmethod
-    def discard(in_flight: InFlightStep) -> None:
+    def discard(step: StepRequest) -> None:
         """Read and ignore an answer that is already known. Raises Fenced."""
         with suppress(EngineUnavailable):
-            in_flight.answer()
+            if step.answer:
+                step.answer()
 
-    def resend(self, in_flight: InFlightStep) -> Step:
-        """Send a step in flight again, over this thread's connection, trying only once."""
-        return self._step(in_flight.request, in_flight.settlements, in_flight.want)
+    def resend(self, step: StepRequest) -> Step:
+        """Send a step over this thread's connection, trying only once."""
+        number, settlements, want = step.number, step.settlements, step.want
+        return self._engine.step(self._worker, number, settlements, want, self._queues)
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
         """Call `exchange` until the engine answers. `urgent`: whether giving up would lose a
@@ -124,30 +139,6 @@ class StepClient:
         for id in ids:
             if id not in but:
                 self._reporter.report(Stale("", id))
-
-    def _exchange(
-        self, request: int, settlements: Settlements, want: int, in_flight: InFlightStep | None
-    ) -> Step:
-        """Repeat a step until it is answered. If it is `in_flight`, the first try only receives."""
-
-        def exchange() -> Step:
-            nonlocal in_flight
-            sent, in_flight = in_flight, None
-            if sent:
-                self.asked_at = sent.sent_at
-                return sent.answer()
-            self.asked_at = monotonic_ns()
-            return self._step(request, settlements, want)
-
-        try:
-            return self.retry(exchange, urgent=bool(settlements))
-        except Fenced:
-            ids = [one.claim.id for one in settlements if one.outcome is not GIVE_BACK]
-            self.report_refused(ids)
-            raise
-
-    def _step(self, request: int, settlements: Settlements, want: int) -> Step:
-        return self._engine.step(self._worker, request, settlements, want, self._queues)
 
     def _log(self, note: Note) -> None:
         self._reporter.report(note)

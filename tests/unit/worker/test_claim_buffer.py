@@ -4,58 +4,22 @@ a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from time import monotonic_ns
 
 import pytest
 
-from poolq.engines.base import Engine, Push, Registration
-from poolq.engines.sqlite import SQLiteEngine
+from poolq.engines.base import Engine, Push
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.limits import Gate
 from poolq.jobs.retry import ACK, DONE, GIVE_BACK
 from poolq.log import reporting
-from poolq.scoreboard.layout import NOTES_BYTES, REQUEST, WORKER_WORDS
-from poolq.scoreboard.notes import Notes
+from poolq.scoreboard.layout import REQUEST
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.worker import claim_buffer as module
 from poolq.worker import step_client, unsettled, watcher
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import Leaving, StepClient
-from poolq.worker.title import Title
 from tests.support.wait import until
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(SQLiteEngine(f"sqlite:///{tmp_path / 'jobs.db'}", "poolq")) as made:
-        made.register(Registration("w1", "n1", "host", "pool", "boot", "1", 1, 1))
-        yield made
-
-
-@pytest.fixture
-def row() -> WorkerRow:
-    memory = memoryview(bytearray(WORKER_WORDS * 8))
-    return WorkerRow(
-        memory,
-        memory.cast("Q"),
-        memory.cast("Q"),
-        Notes(memoryview(bytearray(NOTES_BYTES)), memory),
-        memoryview(bytearray(8)).cast("Q"),
-    )
-
-
-@pytest.fixture
-def client(engine: Engine) -> StepClient:
-    log = reporting.Log(reporting.FORMATS["text"]())
-    return StepClient(engine, "w1", None, log, lambda _seconds, _urgent: True)
-
-
-@pytest.fixture
-def buffer(client: StepClient, row: WorkerRow) -> ClaimBuffer:
-    return ClaimBuffer(client, row, reporting.Log(reporting.FORMATS["text"]()), Title("w"))
 
 
 def push(engine: Engine, *ids: str) -> None:

@@ -1,0 +1,65 @@
+"""What a worker works with: an engine in a file, its row, its connection, and its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.base import Engine, Registration
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.log import reporting
+from poolq.log.events import Event
+from poolq.scoreboard.layout import NOTES_BYTES, WORKER_WORDS
+from poolq.scoreboard.notes import Notes
+from poolq.scoreboard.worker_row import WorkerRow
+from poolq.worker.claim_buffer import ClaimBuffer
+from poolq.worker.step_client import StepClient
+from poolq.worker.title import Title
+
+
+class RecordedLog(reporting.Log):
+    """`events`: what was reported."""
+
+    def __init__(self) -> None:
+        super().__init__(reporting.FORMATS["text"]())
+        self.events: list[Event] = []
+
+    def report(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path / 'jobs.db'}", "poolq")) as made:
+        made.register(Registration("w1", "n1", "host", "pool", "boot", "1", 1, 1))
+        yield made
+
+
+@pytest.fixture
+def row() -> WorkerRow:
+    memory = memoryview(bytearray(WORKER_WORDS * 8))
+    return WorkerRow(
+        memory,
+        memory.cast("Q"),
+        memory.cast("Q"),
+        Notes(memoryview(bytearray(NOTES_BYTES)), memory),
+        memoryview(bytearray(8)).cast("Q"),
+    )
+
+
+@pytest.fixture
+def log() -> RecordedLog:
+    return RecordedLog()
+
+
+@pytest.fixture
+def client(engine: Engine, log: RecordedLog) -> StepClient:
+    return StepClient(engine, "w1", None, log, lambda _seconds, _urgent: True)
+
+
+@pytest.fixture
+def buffer(client: StepClient, row: WorkerRow, log: RecordedLog) -> ClaimBuffer:
+    return ClaimBuffer(client, row, log, Title("w"))
