@@ -6,6 +6,7 @@ main thread. Whatever user code raises becomes a value here, so it cannot end th
 
 import random
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter, time_ns
 from typing import NamedTuple
 
@@ -52,6 +53,16 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     surroundings: Surroundings | None = None
     gated: bool = False
     rules: tuple[Asked, ...] = ()
+
+    @property
+    def tries(self) -> int:
+        """The number of this attempt."""
+        return self.claim.state.attempt + 1
+
+    @property
+    def where(self) -> tuple[str, str, str, int]:
+        """What each event of this attempt begins with."""
+        return self.message.job, self.claim.id, self.claim.queue, self.tries
 
 
 class JobResult(NamedTuple):
@@ -141,15 +152,8 @@ class Executor:
         error = error_of(state, message)
         outcome = Failing(state) if state.failing else retry.mark_failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
-        event = events.Failed(
-            job=message.job,
-            id=claim.id,
-            queue=claim.queue,
-            attempt=max(1, state.attempt),
-            seconds=0.0,
-            cause=last[0].cause,
-            error=str(error),
-        )
+        where = (message.job, claim.id, claim.queue, max(1, state.attempt))
+        event = events.Failed(*where, seconds=0.0, cause=last[0].cause, error=str(error))
         return JobResult(outcome, event, error)
 
     def expired(self, ready: ReadyJob, late: int) -> JobResult | None:
@@ -163,7 +167,7 @@ class Executor:
 
     def limits(self, ready: ReadyJob) -> JobResult | tuple[Declared, ...]:
         """Build the job and call its `rate_limit()`; return a JobResult if that raised."""
-        job = ready.job = self._build(ready, ready.claim.state.attempt + 1)
+        job = ready.job = self._build(ready, ready.tries)
         if ready.claim.admitted:
             ready.gated = ready.claim.gated
             return ()
@@ -239,8 +243,7 @@ class Executor:
 
     def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
-        tries = claim.state.attempt + 1
-        where = (message.job, claim.id, claim.queue, tries)
+        tries, where = ready.tries, ready.where
         if isinstance(raised, Hold):
             return self._held(ready, raised, seconds)
         error, cause, delay = judge(raised)
@@ -277,10 +280,8 @@ class Executor:
         return JobResult(outcome, event, error, seconds)
 
     def _held(self, ready: ReadyJob, raised: Hold, seconds: float) -> JobResult:
-        claim, tries = ready.claim, ready.claim.state.attempt + 1
-        where = (ready.message.job, claim.id, claim.queue, tries)
         outcome = HoldKey(raised.key, raised.length, self._park_under(ready, raised.key))
-        event = events.Held(*where, seconds, key=raised.key, wait=raised.length / 1e6)
+        event = events.Held(*ready.where, seconds, key=raised.key, wait=raised.length / 1e6)
         return JobResult(outcome, event, None, seconds)
 
     def _park_under(self, ready: ReadyJob, key: str) -> Park | None:
@@ -298,11 +299,9 @@ class Executor:
         return Park(rules, at) if at >= 0 else None
 
     def _snoozed(self, ready: ReadyJob, delay: int, seconds: float) -> JobResult:
-        message, claim = ready.message, ready.claim
-        tries = claim.state.attempt + 1
-        where = (message.job, claim.id, claim.queue, tries)
-        line = self._line("snoozed", "", tries)
-        outcome, count = retry.snooze(message, claim.state, line, delay)
+        message, where = ready.message, ready.where
+        line = self._line("snoozed", "", ready.tries)
+        outcome, count = retry.snooze(message, ready.claim.state, line, delay)
         if isinstance(outcome, Failing):
             error = error_of(outcome.state, message)
             failed = events.Failed(*where, seconds, "failed", error=str(error))
@@ -317,30 +316,26 @@ class Executor:
         rules: tuple[Asked, ...],
         refused: Admission,
     ) -> JobResult:
-        message, claim, at = ready.message, ready.claim, refused.rule
-        tries = claim.state.attempt + 1
-        where = (message.job, claim.id, claim.queue, tries)
+        message, where, at = ready.message, ready.where, refused.rule
         limit, rule, wait = limits[at], rules[at], refused.wait / 1_000_000
+        parked = partial(events.Limited, *where, how="parked", key=rule.key)
         if not (isinstance(limit, Limit) and isinstance(rule, Rule)):  # a gate
-            wait = wait if refused.held else 0.0
-            event = events.Limited(*where, how="parked", key=rule.key, wait=wait)
             if refused.held:  # the gate's line would be due before the hold ends
-                return JobResult(HoldKey(rule.key, 0), event)
-            return JobResult(Park(rules, at), event)
+                return JobResult(HoldKey(rule.key, 0), parked(wait=wait))
+            return JobResult(Park(rules, at), parked(wait=0.0))
         if refused.held or (limit.on_limit or message.on_limit) == "park":
-            event = events.Limited(*where, how="parked", key=rule.key, wait=wait)
-            return JobResult(Park(rules, at), event)
+            return JobResult(Park(rules, at), parked(wait=wait))
         most = refused.limit or rule.limit  # a person may have set another than the code
         allowed = units.limit_rule(most, rule.window / 1e6, sliding=rule.sliding)
         error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
-        line = self._line("limited", describe(error), tries)
+        line = self._line("limited", describe(error), ready.tries)
         later = retry.spread(limit.jitter, limit.window, random.random())
-        outcome = retry.hold_back(message, claim.state, line, rule, refused.until + later)
+        outcome = retry.hold_back(message, ready.claim.state, line, rule, refused.until + later)
         if isinstance(outcome, Failing):
             text = describe(error)
             failed = events.Failed(*where, seconds=0.0, cause="limited", error=text)
             return JobResult(outcome, failed, error)
-        left = message.attempts - tries
+        left = message.attempts - ready.tries
         wait = (refused.wait + later) / 1_000_000
         event = events.Limited(*where, how="released", key=rule.key, wait=wait, left=left)
         return JobResult(outcome, event)

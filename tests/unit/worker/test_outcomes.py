@@ -115,7 +115,7 @@ def test_what_surprises_later_is_warned_about_once(outcomes: Outcomes, log: Reco
         where = ("jobs:Mail", "1", "q", attempt)
         outcomes.report(Failed(*where, seconds=0.0, cause="limited", error="over"))
     notes = [one.text for one in log.events if isinstance(one, Note)]
-    assert [text.partition(":")[0] for text in notes] == [
+    assert [text.partition(": ")[0] for text in notes] == [
         "job jobs:Mail has one attempt left",
         "job jobs:Mail has a rate limit and attempts = 1",
     ]
