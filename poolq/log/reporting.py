@@ -264,11 +264,6 @@ class OutputStream(io.TextIOWrapper):
 def set_up(log_format: str = "text") -> Log:
     """Set up the process's log, on stderr for now; forked children inherit it. The root logger
     takes INFO and above, unless the application changes that when it is loaded."""
-    for fd in range(3):  # a pipe would otherwise get the number of a closed descriptor
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
     log = Log(FORMATS[log_format]())
     root = logging.getLogger()
     root.addHandler(Handler(log))
