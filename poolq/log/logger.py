@@ -26,12 +26,11 @@ from poolq.system.wakeups import readable
 
 BEAT_INTERVAL = 1.0  # maximum seconds between two heartbeats
 FLUSH_TIMEOUT = 5.0  # seconds that the sink gets to finish at the end
-#: Seconds to wait for more lines, since waking up costs more than a few lines do. A pipe has room
-#: for what a busy worker writes in five times that time.
+#: Seconds to wait for more lines, since waking up costs more than a few lines do, or for room in
+#: the ring. A pipe has room for what a busy worker writes in five times that time.
 GATHER_DELAY = 0.002
 #: How many jobs may start while a pipe is looked at; jobs with subprocesses are slower than that.
 MAX_JOB_CHANGES = 5
-RING_FULL_WAIT = 0.02  # seconds to wait if the ring is full
 EXIT_SINK_DIED = 70
 
 
@@ -61,7 +60,6 @@ class Logger:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         self._ring.recover()
         self._sink.start()
-        self._sink.wake()
         while self._round():
             if not self._sink.is_alive():
                 return EXIT_SINK_DIED  # the sink has reported why on stderr
@@ -83,11 +81,8 @@ class Logger:
                 crowded = True
         if read:
             self._sink.wake()
-            if not ending:
-                readable((), GATHER_DELAY)
-        if crowded:
-            self._sink.written.clear()
-            self._sink.written.wait(RING_FULL_WAIT)
+        if crowded or (read and not ending):
+            readable((), GATHER_DELAY)
         if ending and not read and not crowded:
             return False
         return len(self._selector.get_map()) > 1

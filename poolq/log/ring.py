@@ -138,9 +138,6 @@ class LogRing:
         with self._lock:
             self._words[HEAD] = max(self._words[HEAD], self._cursor)
 
-    def empty(self) -> bool:
-        return self._words[HEAD] >= self._words[TAIL]
-
     # positions
 
     def _place(self, position: int) -> int:

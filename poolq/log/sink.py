@@ -88,8 +88,6 @@ class Sink(threading.Thread):
         self._broken = False
         self._last_error = ""
         self._notes: list[bytes] = []
-        #: Set whenever something was written.
-        self.written = threading.Event()
 
     # the reading thread
 
@@ -107,15 +105,13 @@ class Sink(threading.Thread):
         writing = self._writing
         return self._failing or (writing > 0 and monotonic() - writing > STALL_TIMEOUT)
 
-    def finish(self, timeout: float) -> bool:
-        """Write everything in at most `timeout` seconds, unless nobody reads the output. Return
-        whether everything was written."""
+    def finish(self, timeout: float) -> None:
+        """Write everything in at most `timeout` seconds, unless nobody reads the output."""
         self._closing = True
         self._news.set()
         deadline = monotonic() + timeout
         while self.is_alive() and not self._broken and monotonic() < deadline:
             self.join(0.05)
-        return not self.is_alive() and self._ring.empty()
 
     # the thread
 
@@ -141,7 +137,6 @@ class Sink(threading.Thread):
                 self._keep(written)
                 self._write(written)
             self._ring.done()
-            self.written.set()
             if not records and self._closing:
                 return
             if not records and not self._notes:
