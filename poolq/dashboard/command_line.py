@@ -52,7 +52,7 @@ def _enter(line: CommandLine, state: ScreenState, snapshot: Snapshot, now: float
         state.command = None
         return None
     try:
-        result = run(text, state, snapshot)
+        result = run(text, snapshot)
     except PoolqError as mistake:
         line.error = str(mistake)
         return None

@@ -4,8 +4,9 @@ They have the names and options of the commands of `poolq`. `command_line.py` ed
 command.
 """
 
+import getopt
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from poolq.acts import job_ids, on_pools, on_queues
 from poolq.acts.filters import Filters
 from poolq.common.names import check_name, suggestion
 from poolq.dashboard import questions
-from poolq.dashboard.screen_state import Action, Bulk, Question, Result, ScreenState
+from poolq.dashboard.screen_state import Action, Bulk, Question, Result
 from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
 
@@ -25,12 +26,28 @@ class Mistake(PoolqError):
 
 
 class Given(NamedTuple):
-    """The words of a command after its name, its options, the state of the screen and the pool."""
+    """The words of a command after its name, its options, how it is used, and the pool."""
 
     words: list[str]
     options: dict[str, str]
-    state: ScreenState
+    usage: str
     snapshot: Snapshot
+
+    def word(self, at: int = 0) -> str:
+        if len(self.words) <= at:
+            raise Mistake(self.usage)
+        return self.words[at]
+
+    def queue(self) -> str:
+        """Return the name of a queue. Raises Mistake if the screen knows all others, but not it."""
+        name, known = self.word(), self.queues()
+        if name in known or len(known) >= MAX_QUEUES:
+            return name
+        otherwise = f"known are {', '.join(sorted(known)[:5])}" if known else ""
+        raise Mistake(on_queues.unknown(name, known, otherwise))
+
+    def queues(self) -> set[str]:
+        return {one.queue for one in self.snapshot.queues}
 
 
 class CommandSpec(NamedTuple):
@@ -45,7 +62,7 @@ class CommandSpec(NamedTuple):
     options: Mapping[str, str] = MappingProxyType({})
 
 
-def run(text: str, state: ScreenState, snapshot: Snapshot) -> Result:
+def run(text: str, snapshot: Snapshot) -> Result:
     """Carry out a command line. Raises PoolqError, which says what is wrong with it."""
     try:
         name, *words = shlex.split(text)
@@ -55,34 +72,21 @@ def run(text: str, state: ScreenState, snapshot: Snapshot) -> Result:
     if command is None:
         hint = suggestion(name, COMMANDS, "the key ? lists all commands")
         raise Mistake(f"there is no command {name!r}; {hint}")
-    rest, options = _split(command, words)
-    if len(rest) > len(command.words):
-        raise Mistake(f"{rest[len(command.words)]!r} is too much; {_usage(command)}")
-    return command.run(Given(rest, options, state, snapshot))
-
-
-def _split(command: CommandSpec, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Separate a command's words from its options."""
-    rest: list[str] = []
+    usage = _usage(command)
     options: dict[str, str] = {}
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        if not word.startswith("--"):
-            rest.append(word)
-            continue
-        name, equals, value = word.partition("=")
-        if name not in command.options:
-            hint = suggestion(name, command.options, _usage(command))
-            raise Mistake(f"{command.name} has no option {name}; {hint}")
-        if command.options[name] and not equals:
-            if not left:
-                raise Mistake(f"{name} needs a value; {_usage(command)}")
-            value = left.pop(0)
-        if command.options[name] and not value:
-            raise Mistake(f"{name} is empty; {_usage(command)}")
-        options[name] = value
-    return rest, options
+    if command.options:  # without any, -1 is a word
+        known = [option[2:] + "=" * bool(kind) for option, kind in command.options.items()]
+        try:
+            found, words = getopt.gnu_getopt(words, "", known)
+        except getopt.GetoptError as error:
+            raise Mistake(f"{error}; {usage}") from None
+        options = dict(found)
+    empty = [name for name, value in options.items() if command.options[name] and not value]
+    if empty:
+        raise Mistake(f"{empty[0]} is empty; {usage}")
+    if len(words) > len(command.words):
+        raise Mistake(f"{words[len(command.words)]!r} is too much; {usage}")
+    return command.run(Given(words, options, usage, snapshot))
 
 
 def _usage(command: CommandSpec) -> str:
@@ -91,45 +95,29 @@ def _usage(command: CommandSpec) -> str:
     return f"usage: {command.name} {command.usage}".rstrip() + end
 
 
-def _word(given: Given, at: int, name: str) -> str:
-    if len(given.words) <= at:
-        raise Mistake(_usage(COMMANDS[name]))
-    return given.words[at]
-
-
-def _queue(given: Given, name: str) -> str:
-    """Return the name of a queue. Raises Mistake if the screen knows all others, but not it."""
-    known = {one.queue for one in given.snapshot.queues}
-    if name in known or len(known) >= MAX_QUEUES:
-        return name
-    otherwise = f"known are {', '.join(sorted(known)[:5])}" if known else ""
-    raise Mistake(on_queues.unknown(name, known, otherwise))
-
-
 def _scale(given: Given) -> Result:
-    text = _word(given, 0, "scale")
-    on_pools.scaling(text)
-    return Action("scale", text)
+    on_pools.scaling(given.word())
+    return Action("scale", given.word())
 
 
 def _of_queue(kind: str) -> Callable[[Given], Result]:
     """Return a command on a queue or, without its name, on the pool."""
-    return lambda given: Action(kind, _queue(given, given.words[0]) if given.words else "")
+    return lambda given: Action(kind, given.queue() if given.words else "")
 
 
 def _purge(given: Given) -> Result:
-    name = _queue(given, _word(given, 0, "purge"))
+    name = given.queue()
     known = (one for one in given.snapshot.queues if one.queue == name)
     return questions.purge(name, next(known, None))
 
 
-def _named(given: Given, verb: str) -> str:
+def _named(given: Given) -> str:
     """Return the beginning of an id, or "" if options select jobs."""
     if not given.words:
         return ""
     if given.options.keys() - {"--to"}:
-        raise Mistake(f"give either an id or options; {_usage(COMMANDS[verb])}")
-    return job_ids.long_enough(given.words[0])
+        raise Mistake(f"give either an id or options; {given.usage}")
+    return job_ids.long_enough(given.word())
 
 
 def _filtered(given: Given, verb: str, to: str = "") -> Question:
@@ -137,7 +125,7 @@ def _filtered(given: Given, verb: str, to: str = "") -> Question:
     names = {name: f"--{name.replace('_', '-')}" for name in Filters._fields}
     chosen = Filters(**{name: given.options.get(option) for name, option in names.items()})
     if chosen == Filters() and "--all" not in given.options:
-        raise Mistake(_usage(COMMANDS[verb]))
+        raise Mistake(given.usage)
     return questions.on_many(Bulk(verb, chosen.at(int(given.snapshot.at * 1e6)), to))
 
 
@@ -145,7 +133,7 @@ def _on_jobs(verb: str) -> Callable[[Given], Result]:
     """Return a command on one job or many. What cannot be undone asks."""
 
     def run(given: Given) -> Result:
-        id = _named(given, verb)
+        id = _named(given)
         if not id:
             return _filtered(given, verb)
         return Action(verb, id) if verb == "retry" else questions.on_id(verb, id)
@@ -154,22 +142,20 @@ def _on_jobs(verb: str) -> Callable[[Given], Result]:
 
 
 def _move(given: Given) -> Result:
-    words = given.words
-    places = [*words[1:], *(value for name, value in given.options.items() if name == "--to")]
+    places = [*given.words[1:], *filter(None, [given.options.get("--to")])]
     if len(places) != 1:
-        raise Mistake(_usage(COMMANDS["move"]))
+        raise Mistake(given.usage)
     to = check_name(places[0], "the queue")
-    id = _named(given, "move")
+    id = _named(given)
     if not id:
         return _filtered(given, "move", to)
     action = Action("move", id, to=to)
-    known = {one.queue for one in given.snapshot.queues}
-    return action if to in known else questions.new_queue(action, known)
+    return action if to in given.queues() else questions.new_queue(action, given.queues())
 
 
 def _kill(given: Given) -> Result:
     workers = list(map(questions.busy, given.snapshot.workers))
-    return questions.kill(on_pools.find_worker(workers, _word(given, 0, "kill")))
+    return questions.kill(on_pools.find_worker(workers, given.word()))
 
 
 _FAILED = {

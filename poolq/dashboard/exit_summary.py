@@ -18,24 +18,21 @@ def summary(last: Snapshot | None, *, ended: bool) -> list[str]:
     if last is None:
         return ["the pool has ended"] if ended else []
     head = last.head
-    name = clean(head.pool)
     if not ended:
-        return [f"pool {name} keeps running (master {head.pid})"]
+        return [f"pool {clean(head.pool)} keeps running (master {head.pid})"]
     totals = (f"{getattr(last.throughput, kind).total} {WORDS.get(kind, kind)}" for kind in KINDS)
-    text = ", ".join(totals)
-    lines = [f"pool {name} has ended after {amounts.span(head.uptime)}: {text}"]
+    text = f"has ended after {amounts.span(head.uptime)}: {', '.join(totals)}"
+    lines = [f"pool {clean(head.pool)} {text}"]
     if head.killed:
-        lines.append(_killed(head))
-    if head.log:
-        lines.append(f"its log is {clean(head.log)}")
-    return lines
+        more = head.killed - len(head.killed_jobs)
+        names = ", ".join(map(clean, head.killed_jobs)) + f" and {more} more" * (more > 0)
+        jobs = "1 running job was" if head.killed == 1 else f"{head.killed} running jobs were"
+        lines.append(f"{jobs} killed and released: {names}")
+    return lines + _log(head)
 
 
-def _killed(head: PoolView) -> str:
-    more = head.killed - len(head.killed_jobs)
-    names = ", ".join(map(clean, head.killed_jobs)) + f" and {more} more" * (more > 0)
-    jobs = "1 running job was" if head.killed == 1 else f"{head.killed} running jobs were"
-    return f"{jobs} killed and released: {names}"
+def _log(head: PoolView) -> list[str]:
+    return [f"its log is {clean(head.log)}"] if head.log else []
 
 
 def orphaned(last: Snapshot | None) -> list[str]:
@@ -45,8 +42,8 @@ def orphaned(last: Snapshot | None) -> list[str]:
     head, running = last.head, sum(bool(one.id) for one in last.workers)
     jobs = f", while {running} job{'s' * (running > 1)} ran" if running else ""
     text = "its workers finish their current jobs, then exit; start it again"
-    lines = [f"the master of pool {clean(head.pool)} (pid {head.pid}) has died{jobs}: {text}"]
-    return [*lines, f"its log is {clean(head.log)}"] if head.log else lines
+    name = f"the master of pool {clean(head.pool)} (pid {head.pid})"
+    return [f"{name} has died{jobs}: {text}", *_log(head)]
 
 
 def errors(path: Path, since: int) -> list[str]:

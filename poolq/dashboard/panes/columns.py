@@ -1,6 +1,6 @@
 """Columns that show one value of a row, by which the pane can be sorted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -55,6 +55,21 @@ def moment(title: str, width: int, name: str) -> PaneColumn:
         return amounts.moment(value(row), context.snapshot.at), context.theme.dim
 
     return PaneColumn(title, width, cell, sort=Sort(value))
+
+
+def state(
+    title: str, width: int, name: str | Callable[[Any], str], looks: Mapping[str, tuple[str, str]],
+    other: str, *, rank: int = 0,
+) -> PaneColumn:  # fmt: skip
+    """Show the state that a row has under `name`, or that `name` returns, by the word and the style
+    in `looks`; another state by itself, in the style `other`."""
+    value = attrgetter(name) if isinstance(name, str) else name
+
+    def cell(row: Any, context: DrawContext) -> Cell:
+        word, style = looks.get(value(row), (value(row), other))
+        return word, getattr(context.theme, style) if style else PLAIN
+
+    return PaneColumn(title, width, cell, rank, sort=rising(value))
 
 
 def number(

@@ -5,23 +5,19 @@ from collections.abc import Sequence
 from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, bar
-from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.panes.columns import number, sparkline, text
+from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort
+from poolq.dashboard.panes.columns import number, sparkline, state, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
 from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
-from poolq.styling.theme import PLAIN
 
 GAUGE_WIDTH = 6
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
-STATE_WORDS = {HOLDS_BACK: "HOLDS BACK", HELD: "HELD"}
-
-
-def _state(limit: LimitStatus, context: DrawContext) -> Cell:
-    theme = context.theme
-    styles = {HOLDS_BACK: theme.warn, HELD: theme.warn, FULL: PLAIN, IDLE: theme.dim}
-    style = styles.get(limit.state, theme.good)
-    return STATE_WORDS.get(limit.state, limit.state), style
+#: The word and the style of a state; others are as they should be.
+STATES = {
+    HOLDS_BACK: ("HOLDS BACK", "warn"), HELD: ("HELD", "warn"), FULL: (FULL, ""),
+    IDLE: (IDLE, "dim"),
+}  # fmt: skip
 
 
 def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
@@ -107,7 +103,7 @@ LIMITS_PANE = Pane(
     "limit",
     (
         text("", 12, "key", most=30),
-        PaneColumn("STATE", 10, _state, rank=2, sort=rising(lambda one: one.state)),
+        state("STATE", 10, "state", STATES, "good", rank=2),
         PaneColumn("STARTS", 12, _starts, rank=1, most=17, sort=Sort(lambda one: one.starts)),
         number("WAIT", 5, "waiting", style="warn"),
         PaneColumn("NEXT SLOT", 18, next_slot, most=23, sort=Sort(lambda one: one.next_slot)),

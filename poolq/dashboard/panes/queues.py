@@ -1,16 +1,17 @@
 """All queues of the namespace."""
 
-from poolq.dashboard.drawing.table import Cell, DrawContext, Pane, PaneColumn
-from poolq.dashboard.panes.columns import number, sparkline, text
+from poolq.dashboard.drawing.table import Pane
+from poolq.dashboard.panes.columns import number, sparkline, state, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import waiting
 from poolq.monitor.snapshot import QueueView
 
+#: The word and the style of a state.
+STATES = {"PAUSED": ("PAUSED", "warn"), "UNSERVED": ("UNSERVED", "bad")}
 
-def _state(queue: QueueView, context: DrawContext) -> Cell:
-    if queue.paused:
-        return "PAUSED", context.theme.warn
-    return ("UNSERVED", context.theme.bad) if _unserved(queue) else ("open", context.theme.dim)
+
+def _state(queue: QueueView) -> str:
+    return "PAUSED" if queue.paused else "UNSERVED" if _unserved(queue) else "open"
 
 
 def _unserved(queue: QueueView) -> bool:
@@ -26,7 +27,7 @@ QUEUES_PANE = Pane(
     "queue",
     (
         text("", 10, "queue", most=24),
-        PaneColumn("STATE", 8, _state, rank=1),
+        state("STATE", 8, _state, STATES, "dim", rank=1),
         number("READY", 5, "ready"),
         number("DELAYED", 7, "delayed", rank=4),
         number("PARKED", 6, "parked", rank=1, style="warn"),

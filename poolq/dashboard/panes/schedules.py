@@ -1,18 +1,15 @@
 """Schedules of periodic jobs: when they run next, and when they ran last."""
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort, rising
-from poolq.dashboard.panes.columns import number, text
+from poolq.dashboard.panes.columns import number, state, text
 from poolq.monitor import amounts
 from poolq.monitor.schedule_status import PROBLEMS, ScheduleStatus
-from poolq.styling.theme import PLAIN
 
-STATE_WORDS = {"late": "LATE", "paused": "PAUSED", "unreadable": "UNREADABLE"}
-
-
-def _state(one: ScheduleStatus, context: DrawContext) -> Cell:
-    theme = context.theme
-    style = {"active": theme.good, "waiting": PLAIN, "undeclared": theme.dim, "paused": theme.warn}
-    return STATE_WORDS.get(one.state, one.state), style.get(one.state, theme.bad)
+#: The word and the style of a state.
+STATES = {
+    "late": ("LATE", "bad"), "paused": ("PAUSED", "warn"), "unreadable": ("UNREADABLE", "bad"),
+    "active": ("active", "good"), "waiting": ("waiting", ""), "undeclared": ("undeclared", "dim"),
+}  # fmt: skip
 
 
 def _next(one: ScheduleStatus, context: DrawContext) -> Cell:
@@ -48,7 +45,7 @@ SCHEDULES_PANE = Pane(
     (
         text("", 12, "name", most=30),
         PaneColumn("NEXT RUN", 18, _next, most=23, sort=rising(lambda one: one.next or None)),
-        PaneColumn("STATE", 10, _state, rank=1, sort=rising(lambda one: one.state)),
+        state("STATE", 10, "state", STATES, "bad", rank=1),
         PaneColumn("WHEN", 11, _when, rank=2, most=32),
         PaneColumn("LAST RUN", 12, _last, rank=3, sort=Sort(lambda one: one.last)),
         number("JOBS", 5, "ticks", rank=4),

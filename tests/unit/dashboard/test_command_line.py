@@ -102,6 +102,7 @@ def test_a_command_on_many_jobs_counts_them_before_it_asks(text: str, bulk: Bulk
 
 
 RUNNING = ", ".join(f"{one.id} (pid {one.pid})" for one in POOL.workers if one.id)
+FAILED = "FILTERS: --queue --job --error --since --older-than --all"
 WAITING = "FILTERS: --queue --job --error --since --older-than --all --limit-key"
 
 
@@ -112,15 +113,15 @@ WAITING = "FILTERS: --queue --job --error --since --older-than --all --limit-key
         ("xyzzy", "there is no command 'xyzzy'; the key ? lists all commands"),
         ("scale", "usage: scale N | +N | -N"),
         ("scale many", "'many' is not a number of workers; give 4, +1 or -1"),
-        ("scale --3", "scale has no option --3; usage: scale N | +N | -N"),
+        ("scale --3", "'--3' is not a number of workers; give 4, +1 or -1"),
         ("purge", "usage: purge QUEUE"),
         ("purge emial", "there is no queue 'emial'; did you mean emails?"),
         ("pause a b", "'b' is too much; usage: pause [QUEUE]"),
         ("cancel 019", "'019' is too short for an id; give at least 4 characters"),
         ("cancel", "usage: cancel ID | FILTERS; " + WAITING),
-        ("retry --jbo x", "retry has no option --jbo; did you mean --job?"),
+        ("retry --jbo x", "option --jbo not recognized; usage: retry ID | FILTERS; " + FAILED),
         ("cancel --job",
-         "--job needs a value; usage: cancel ID | FILTERS; " + WAITING),
+         "option --job requires argument; usage: cancel ID | FILTERS; " + WAITING),
         ("move 0192", "usage: move ID QUEUE | FILTERS --to QUEUE; " + WAITING),
         ("forget --since x",
          "--since is 'x'; write how long ago, such as '2h', or text such as 'yesterday 09:00'"),
@@ -155,12 +156,12 @@ def test_a_worker_is_named_by_its_slot_its_pid_or_its_job(name: str) -> None:
 
 def test_a_queue_may_be_unknown_if_there_are_many() -> None:
     many = tuple(snapshots.queue(f"q{number}") for number in range(MAX_QUEUES))
-    found = run("purge mails", ScreenState(), msgspec.structs.replace(POOL, queues=many))
+    found = run("purge mails", msgspec.structs.replace(POOL, queues=many))
     assert isinstance(found, Question)
     assert found.text == "Delete all jobs that wait in queue mails?"
     new = msgspec.structs.replace(POOL, queues=())
     with pytest.raises(Mistake, match=r"^there is no queue 'mails'$"):
-        run("purge mails", ScreenState(), new)
+        run("purge mails", new)
 
 
 @pytest.mark.parametrize(
