@@ -1,15 +1,13 @@
-"""Shows a pool without a screen: in full, or in one line."""
+"""Shows a pool in full, without a screen."""
 
 from collections.abc import Sequence
 
-from poolq.common.escaping import clean
 from poolq.dashboard.drawing import frame, header, table, throughput
 from poolq.dashboard.drawing.table import DrawContext
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import ScreenState
 from poolq.dashboard.terminal import line_text
 from poolq.engines.base import ServerInfo
-from poolq.monitor import amounts
 from poolq.monitor.alerts import alerts
 from poolq.monitor.backlog import backlog
 from poolq.monitor.snapshot import Snapshot
@@ -38,23 +36,3 @@ def to_text(lines: Sequence[Line], *, styled: bool) -> str:
         return "".join(f"{line_text(line)}\n" for line in lines)
     plain = ("".join(segment.text for segment in line) for line in lines)
     return "".join(f"{line.rstrip()}\n" for line in plain)
-
-
-def one_line(snapshot: Snapshot) -> str:
-    """Describe the pool in one line, for a pipe or a dumb terminal."""
-    pool, rates = snapshot.head, snapshot.throughput
-    counts = {
-        name: sum(getattr(queue, name) for queue in snapshot.queues)
-        for name in ("ready", "delayed", "parked", "failed")
-    }
-    state = f"{pool.pool} {header.state_of(pool)} {header.busy_of(pool)}"
-    parts = [
-        f"{amounts.clock(snapshot.at)} {state}",
-        ", ".join(
-            f"{amounts.rate(getattr(rates, kind).now)} {throughput.WORDS.get(kind, kind)}/s"
-            for kind in throughput.KINDS
-        ),
-        ", ".join(f"{count} {name}" for name, count in counts.items()),
-        *(f"{one.subject} {one.verdict}: {one.text}" for one in alerts(snapshot)),
-    ]
-    return clean("; ".join(parts))

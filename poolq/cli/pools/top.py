@@ -27,7 +27,7 @@ PAGE_WIDTH = 160  # columns if the output is not a terminal
 def top(settings: Config, once: bool, read_only: bool) -> None:
     """Watch a running pool, and act on it.
 
-    The key ? shows all keys. If the output is not a terminal, it prints a line every 2 seconds.
+    The key ? shows all keys. If the output is not a terminal, it prints everything once.
     Keys that act on queues and jobs use the engine in your settings, which must be the pool's.
     """
     from poolq.dashboard import top
@@ -36,12 +36,10 @@ def top(settings: Config, once: bool, read_only: bool) -> None:
 
     source = AttachedSource(settings.name, os.environ)
     try:
-        if once or wants_json():
+        if once or wants_json() or not has_terminal():
             _once(source, settings)
-        elif has_terminal():
-            top.show(source, settings, read_only=read_only)
         else:
-            top.lines(source)
+            top.show(source, settings, read_only=read_only)
     finally:
         source.close()
 

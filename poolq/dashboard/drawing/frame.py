@@ -18,17 +18,8 @@ from poolq.dashboard.screen_state import PROBLEMS, ScreenState
 from poolq.monitor.alerts import alerts
 from poolq.monitor.backlog import Backlog, backlog
 from poolq.monitor.snapshot import Snapshot
-from poolq.styling.cells import (
-    Line,
-    clip,
-    fit,
-    full_line,
-    phrase,
-    side_by_side,
-    to_ascii,
-    width_of,
-    without_module,
-)
+from poolq.styling import cells
+from poolq.styling.cells import Line, clip, fit, width_of
 from poolq.styling.theme import PLAIN, Theme
 
 FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
@@ -58,7 +49,7 @@ def draw(
     lines += [[] for _ in range(height - 1 - len(lines))]
     foot = footer.draw(state, theme, (width, max(1, height // 5)), now, snapshot)
     lines = [*lines[: max(0, height - len(foot))], *foot][-height:]
-    return list(map(to_ascii, lines)) if theme.ascii_only else lines
+    return list(map(cells.to_ascii, lines)) if theme.ascii_only else lines
 
 
 def _overview(context: DrawContext, width: int, room: int) -> list[Line]:
@@ -97,7 +88,7 @@ def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
     """Draw at most `most` lines, one for each alert; the last line counts those left out."""
     theme = context.theme
     if not context.alerts:
-        return [full_line(f"{theme.dot} no trouble", width, theme.good)]
+        return [cells.full_line(f"{theme.dot} no trouble", width, theme.good)]
     more, narrow = len(context.alerts) - most, width < NARROW_WIDTH
     lines = []
     for number, one in enumerate(context.alerts[:most], 1):
@@ -110,14 +101,14 @@ def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
         lines.append(
             [
                 Segment(start, mark(theme.level(one.level), PROBLEMS, "all", width)),
-                Segment(phrase(text, rest, cut=theme.cut) + also, PLAIN),
+                Segment(cells.phrase(text, rest, cut=theme.cut) + also, PLAIN),
             ]
         )
     return lines
 
 
 def _without_modules(text: str, theme: Theme) -> str:
-    return " ".join(without_module(word, theme.cut) for word in text.split(" "))
+    return " ".join(cells.without_module(word, theme.cut) for word in text.split(" "))
 
 
 def _rows(context: DrawContext) -> dict[str, int]:
@@ -154,5 +145,5 @@ def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
             (below if columns else lines).extend(drawn)
     if columns:
         left, right = columns.values()
-        lines += side_by_side(left, right, max(columns))
+        lines += cells.side_by_side(left, right, max(columns))
     return lines + below

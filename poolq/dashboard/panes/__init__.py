@@ -3,9 +3,7 @@
 from poolq.dashboard.drawing.table import Pane
 from poolq.dashboard.panes.history import EVENTS_PANE, FAILURES_PANE, KINDS_PANE
 from poolq.dashboard.panes.limits import LIMITS_PANE
-from poolq.dashboard.panes.nodes import NODES_PANE
-from poolq.dashboard.panes.queues import QUEUES_PANE
-from poolq.dashboard.panes.schedules import SCHEDULES_PANE
+from poolq.dashboard.panes.namespace import NODES_PANE, QUEUES_PANE, SCHEDULES_PANE
 from poolq.dashboard.panes.workers import WORKERS_PANE
 
 PANES: dict[str, Pane] = {

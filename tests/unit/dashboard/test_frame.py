@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from poolq.dashboard import exit_summary, print_once, questions
+from poolq.dashboard import exit_summary, questions
 from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.job_list import FoundFailures
@@ -211,7 +211,6 @@ def test_what_a_limit_holds_back_is_counted_in_times() -> None:
     detail = ScreenState(detail=Detail("workers", str(limited.pid)))
     assert "held back 7 times" in "\n".join(shown(pool, (100, 30), detail))
     assert "84 times held back" in exit_summary.summary(pool, ended=True)[0]
-    assert "1.4 times held back/s" in print_once.one_line(pool)
 
 
 def test_a_limit_that_a_person_has_set_shows_the_one_in_the_code() -> None:
