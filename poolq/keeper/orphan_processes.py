@@ -104,25 +104,18 @@ def left_behind(worker: Registration, session: int) -> bool:
 
 def end_abandoned(workers: Iterable[Registration]) -> tuple[list[Registration], list[Registration]]:
     """Kill those workers that still run here and are proved to be abandoned, with their
-    subprocesses. Returns those that were killed, and those that were spared for lack of proof."""
+    subprocesses. Returns those that were killed, and those that were spared for lack of proof, as
+    are those of another user, whose memory cannot be read."""
     ended, doubtful = [], []
     for worker in workers:
         if not identity.is_local(worker) or identity.is_gone(worker):
             continue
-        if is_abandoned(worker):
+        if any(_proves(fd, worker) for fd in _scoreboards(worker)):
             kill_group(worker.pid)
             ended.append(worker)
         else:
             doubtful.append(worker)
     return ended, doubtful
-
-
-def is_abandoned(worker: Registration) -> bool:
-    """Return whether the process is proved to be this worker, and its pool's master and keeper are
-    dead. Returns False if another user owns the process, so that its memory cannot be read."""
-    if not identity.is_local(worker) or identity.is_gone(worker):
-        return False
-    return any(_proves(fd, worker) for fd in _scoreboards(worker))
 
 
 def _scoreboards(worker: Registration) -> Iterator[int]:

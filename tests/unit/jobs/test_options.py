@@ -89,10 +89,6 @@ NAME = "it must have no spaces, commas or control characters"
         ("delay", "soonish", "delay is 'soonish'; write a duration such as '+30 seconds', a date"),
         ("delay", [1], "delay is [1]; write a duration"),
         ("attempts", 0, "attempts is 0; it must be a whole number from 1 to"),
-        ("attempts", "3", "attempts is '3'; it must be a whole number from 1 to"),
-        ("attempts", 1.0, "attempts is 1.0; it must be a whole number from 1 to"),
-        ("attempts", True, "attempts is True; it must be a whole number from 1 to"),
-        ("attempts", None, "attempts is None; it must be a whole number from 1 to"),
         ("attempts", 1_000_001, "attempts is 1000001; it must be a whole number from 1 to 1000000"),
         ("max_crashes", 1_001, "max_crashes is 1001; it must be a whole number from 1 to 1000"),
         ("retry_after", [1] * 1_001, "retry_after has 1001 steps; at most 1000 are allowed"),
@@ -166,10 +162,3 @@ def test_any_value_is_read_or_refused(given: dict[str, Moment]) -> None:
         read = DEFAULTS
     assert 1 <= read.attempts <= 1_000_000
     assert all(step >= 0 for step in read.retry_after)
-
-
-def test_a_number_too_large_to_be_shown_is_refused() -> None:
-    with pytest.raises(
-        OptionError, match="attempts is too large; it must be a whole number from 1"
-    ):
-        changed(attempts=10**5000)
