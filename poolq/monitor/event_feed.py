@@ -24,16 +24,18 @@ T = TypeVar("T", FailureView, EventView)
 
 
 class EventFeed:
-    """Keeps the latest events of one pool, even those that shared memory has lost."""
+    """Keeps the latest events of one pool, even those that shared memory has lost. `failures` and
+    the other `events` begin with the newest."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         pages = scores.pages
         self._rings: dict[int, TextRing] = {-2: pages.master_events, -1: pages.keeper_events}
         self._read_up_to: dict[int, int] = {}
-        self._failures: list[FailureView] = []
-        self._job_events: list[EventView] = []
-        self._others: list[EventView] = []
+        self.failures: tuple[FailureView, ...] = ()
+        self.events: tuple[EventView, ...] = ()
+        self._job_events: tuple[EventView, ...] = ()
+        self._others: tuple[EventView, ...] = ()
         self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # times by job id
         for index in range(scores.rows):
             if pages.kinds_counted()[index]:
@@ -46,12 +48,13 @@ class EventFeed:
         new = [one for one in self._new() if not self._still_unknown(one)]
         if not new:
             return
-        self._failures = _latest(self._failures + list(filter(None, map(_failure, new))))
+        self.failures = _latest([*self.failures, *filter(None, map(_failure, new))])
         others = [one for one in new if not isinstance(one.event, Failed | Buried)]
         of_jobs = [_event(one) for one in others if isinstance(one.event, JOB_EVENTS)]
         of_pool = [_event(one) for one in others if not isinstance(one.event, JOB_EVENTS)]
         self._job_events = joined(self._job_events, of_jobs)[:MAX_JOB_EVENTS]
         self._others = joined(self._others, of_pool)
+        self.events = _latest([*self._others, *self._job_events])
 
     def _still_unknown(self, one: RecordedEvent) -> bool:
         """Note an unknown job. Returns whether such a job was released shortly before: only the
@@ -73,14 +76,6 @@ class EventFeed:
                 if (found := recent_events.read(data)) is not None:
                     yield found
 
-    def failures(self) -> tuple[FailureView, ...]:
-        """Return the failures, the newest first."""
-        return tuple(self._failures)
-
-    def events(self) -> tuple[EventView, ...]:
-        """Return the other events, the newest first."""
-        return tuple(_latest(self._others + self._job_events))
-
     def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
         """Return the jobs that are released because no module defines them, newest first."""
         recent = {
@@ -98,7 +93,7 @@ class EventFeed:
         self._rings[row] = NotesLayout(self._scores.pages.notes(row)).recent
 
 
-def joined(known: Sequence[EventView], new: Sequence[EventView]) -> list[EventView]:
+def joined(known: Sequence[EventView], new: Sequence[EventView]) -> tuple[EventView, ...]:
     """Add new events to those that are known, the newest first. An event joins its burst if that
     has not been over for BURST_SECONDS."""
     found = list(known)
@@ -121,8 +116,8 @@ def joined(known: Sequence[EventView], new: Sequence[EventView]) -> list[EventVi
     return _latest(found)
 
 
-def _latest(found: list[T]) -> list[T]:
-    return sorted(found, key=lambda one: -one.at)[:MAX_EVENTS]
+def _latest(found: list[T]) -> tuple[T, ...]:
+    return tuple(sorted(found, key=lambda one: -one.at)[:MAX_EVENTS])
 
 
 def _failure(one: RecordedEvent) -> FailureView | None:

@@ -74,8 +74,8 @@ class SnapshotReader:
             left_out=broker.left_out if broker else 0,
             left_out_ready=broker.left_out_ready if broker else 0,
             kinds=self._kinds.views,
-            failures=self._feed.failures(),
-            events=self._feed.events(),
+            failures=self._feed.failures,
+            events=self._feed.events,
             nodes=tuple(_nodes(broker, state.node, workers, now)) if broker else (),
             unknown=self._feed.unknown(time()),
             deaths=tuple(

@@ -26,7 +26,7 @@ def test_a_storm_of_retries_leaves_room_for_what_people_do() -> None:
         if number == 100:
             worker.add(2.5 + 20 * number, "worker 1", Unknown("jobs:B", "01", "q", 5.0))
     feed.update([])
-    found = feed.events()
+    found = feed.events
     assert found[-1].text == "poolq pause by alice: paused"
     assert found[0].text.startswith("retried jobs:A, attempt 1 of 3")
     assert len(found) == MAX_JOB_EVENTS + 1
@@ -42,9 +42,9 @@ def test_a_burst_of_one_event_is_one_line() -> None:
         rings[number % 2].add(2.0 + number / 10, f"worker {1 + number % 2}", retried(number))
         if number == 7:
             rings[0].add(2.71, "worker 1", structs.replace(retried(99), job="jobs:B"))
-            first = feed.update([]) or feed.events()
+            first = feed.update([]) or feed.events
     feed.update([])
-    found = feed.events()
+    found = feed.events
     assert [(one.count, one.who) for one in found] == [(20, "workers"), (1, "worker 1")]
     assert found[0].text.startswith(
         "retried jobs:A \N{MULTIPLICATION SIGN}20, the last: attempt 1 of 3: ValueError: x"
@@ -54,7 +54,7 @@ def test_a_burst_of_one_event_is_one_line() -> None:
     assert key(found[0]) == key(first[-1]), "the selected row stays the same"
     rings[0].add(30.0, "worker 1", retried(21))
     feed.update([])
-    assert [one.count for one in feed.events()] == [1, 20, 1], "that was long after the burst"
+    assert [one.count for one in feed.events] == [1, 20, 1], "that was long after the burst"
 
 
 def test_a_job_that_stays_unknown_is_one_event_each_time_that_it_begins() -> None:
@@ -66,5 +66,5 @@ def test_a_job_that_stays_unknown_is_one_event_each_time_that_it_begins() -> Non
         worker.add(at, "worker 1", Unknown("jobs:B", "01", "q", 5.0))
     worker.add(206.0, "worker 1", Unknown("jobs:C", "02", "q", 5.0))
     feed.update([])
-    assert [one.at for one in feed.events()] == [206.0, 200.0, 100.0]
+    assert [one.at for one in feed.events] == [206.0, 200.0, 100.0]
     assert {one.job: one.jobs for one in feed.unknown(207.0)} == {"jobs:B": 1, "jobs:C": 1}
