@@ -65,24 +65,6 @@ def test_the_pools_of_two_projects_side_by_side_have_their_names(
     assert pool.wait_exit() == 0
 
 
-def test_a_pool_and_a_probe_take_the_projects_name(project: Project, tmp_path: Path) -> None:
-    (project.folder / "poolq.toml").touch()
-    pool = project.ready(1, POOLQ_NAME="")
-    name = project.folder.name
-    assert f"pool {name} starts" in pool.log
-    here = Command(project.folder, RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
-    assert here("health", "--ready").code == 0
-    assert here("health", "--ready", "--name", name).code == 0
-    shown = here("config", "show", "--json").json["settings"]["name"]
-    assert shown == {"value": name, "source": "default"}
-    beside = Command(tmp_path, RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
-    assert beside("health", "--ready").line == f"no pool named {tmp_path.name!r} runs here"
-    (tmp_path / "odd näme").mkdir()
-    (tmp_path / "odd näme" / ".env").write_text("OTHER=1\n")
-    odd = Command(tmp_path / "odd näme", RUNTIME_DIRECTORY=str(pool.runtime), POOLQ_NAME="")
-    assert odd("health", "--ready").line == "no pool named 'odd näme' runs here"
-
-
 def test_the_name_of_a_killed_master_is_free_while_its_worker_finishes(project: Project) -> None:
     pool = project.ready(1)
     id = project.dispatch("Held")

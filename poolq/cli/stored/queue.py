@@ -70,15 +70,13 @@ def _columns(counters: Totals) -> list[tables.Column]:
 @options.with_new_engine
 def pause(engine: Engine, queues: Sequence[str]) -> None:
     """Stop all pools from taking jobs of these queues."""
-    known = {one.queue for one in engine.counts()}
-    done = []
-    for name in dict.fromkeys(queues):
+    known, names = {one.queue for one in engine.counts()}, list(dict.fromkeys(queues))
+    for name in names:
         engine.pause(name)
         if name not in known:
             options.warn(f"there is no queue {name!r} yet; it will be paused from its first job on")
-        done.append((name, f"paused {name}"))
         options.announce(engine, f"queue {name} is paused")
-    _print_done(done, "paused")
+    tables.show({"paused": names}, *(f"paused {name}" for name in names))
 
 
 @queue.command()
@@ -86,25 +84,19 @@ def pause(engine: Engine, queues: Sequence[str]) -> None:
 @options.with_engine
 def resume(engine: Engine, queues: Sequence[str]) -> int:
     """Let all pools take jobs of these queues again."""
-    known = {one.queue: one for one in engine.counts()}
-    missing = [name for name in queues if name not in known]
-    for name in missing:
-        options.warn(_no_queue(name, list(known)))
+    paused = {one.queue: one.paused for one in engine.counts()}
     done = []
     for name in dict.fromkeys(queues):
-        if name in known:
-            engine.resume(name)
-            paused = known[name].paused
-            if paused:
-                options.announce(engine, f"queue {name} is resumed")
-            done.append((name, f"resumed {name}" if paused else f"{name} was not paused"))
-    _print_done(done, "resumed")
-    return 1 if missing else 0
-
-
-def _print_done(done: Sequence[tuple[str, str]], key: str) -> None:
-    """Print the line of each queue, or a JSON document with their names under `key`."""
-    tables.show({key: [name for name, _ in done]}, *(line for _, line in done))
+        if name not in paused:
+            options.warn(_no_queue(name, list(paused)))
+            continue
+        engine.resume(name)
+        if paused[name]:
+            options.announce(engine, f"queue {name} is resumed")
+        done.append(name)
+    lines = (f"resumed {name}" if paused[name] else f"{name} was not paused" for name in done)
+    tables.show({"resumed": done}, *lines)
+    return 0 if set(done) == set(queues) else 1
 
 
 @queue.command()
