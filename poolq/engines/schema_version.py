@@ -4,8 +4,8 @@ from typing import Final
 
 from poolq.errors import SchemaError
 
-#: Each change of the tables or keys raises it. Versions 1 to 4 belonged to unreleased code.
-SCHEMA_VERSION: Final = 5
+#: Each change of the tables or keys raises it. Versions 1 to 5 belonged to unreleased code.
+SCHEMA_VERSION: Final = 6
 
 
 def check_version(version: int, redacted_url: str) -> None:

@@ -8,7 +8,7 @@
 -- Reply: {1} if the worker is not registered, or if the store has lost its last changes.
 --        {2, last} if the request is lower than the last one. Else {0, stale ids, groups, now}. A
 --        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to ask for a start, 3:
---        admitted by a gate; plus 4 if some jobs anywhere have unique keys), ids, bodies, states}. A missing
+--        admitted by a gate), ids, bodies, states}. A missing
 --        body or state is nil. Without any, `states` is empty.
 -- A request equal to the last one changes nothing, and returns those of its claims still held.
 

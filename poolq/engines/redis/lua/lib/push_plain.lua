@@ -1,6 +1,7 @@
 -- Part `push_plain`, only in `push` (needs `wake_tokens`, `ready`): store jobs that are due now and ask for
 -- nothing, or for unique keys that nobody has. If there are no others, the script ends here, because
--- creating the functions of the following parts would take longer than this.
+-- creating the functions of the following parts would take longer than this: a quarter more CPU of
+-- client and server for a plain job from its dispatch until it is settled, if jobs are stored one by one.
 
 -- Store n jobs that are due now. Their ids, and what is stored of them, are in turn in ARGV from `i` on.
 -- `between`: what comes between that and the queue.
