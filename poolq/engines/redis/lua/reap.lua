@@ -7,19 +7,16 @@
 
 local beats = call('HGET', P .. 'nodes', ARGV[1])
 if not beats or (string.match(beats, '^%d+$') or '0') ~= ARGV[2] then return false end
-local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}, cancelled = {}}
 local left = redis.pcall('SMEMBERS', P .. 'node:' .. ARGV[1])
 local all = call('HGETALL', P .. 'workers')
 for i = 1, #all, 2 do
-  if all[i + 1] == ARGV[1] then recover(all[i], nil, ARGV[3], outcomes) end
+  if all[i + 1] == ARGV[1] then recover(all[i], nil, ARGV[3]) end
 end
 for _, worker in ipairs(left) do  -- empty if it is not a set; most were just recovered
-  if call('EXISTS', P .. 'worker:' .. worker) == 1 then recover(worker, nil, ARGV[3], outcomes) end
+  if call('EXISTS', P .. 'worker:' .. worker) == 1 then recover(worker, nil, ARGV[3]) end
 end
 call('DEL', P .. 'node:' .. ARGV[1])
 call('HDEL', P .. 'nodes', ARGV[1])
 call('HDEL', P .. 'nodeinfo', ARGV[1])
 call('DEL', P .. 'declared:' .. ARGV[1])
-return {
-  outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out, outcomes.cancelled
-}
+return recovered()

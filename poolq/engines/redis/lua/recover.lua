@@ -6,7 +6,6 @@
 --       before, settled, how the job ended (see DeathEnd in base.py), delay after a timeout.
 -- Reply: {ids done, ids crashed, ids returned, ids timed out, ids cancelled}.
 
-local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}, cancelled = {}}
 if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
   local death
   if ARGV[3] then
@@ -20,8 +19,6 @@ if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
       delay = tonumber(ARGV[9]),
     }
   end
-  recover(ARGV[1], death, ARGV[2], outcomes)
+  recover(ARGV[1], death, ARGV[2])
 end
-return {
-  outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out, outcomes.cancelled
-}
+return recovered()

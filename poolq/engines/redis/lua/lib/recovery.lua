@@ -62,11 +62,14 @@ local function history_line(name, line)
   return (string.gsub(line, '"worker":"%?"', function() return worker end))
 end
 
+-- The ids of the claims that this script recovers.
+local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}, cancelled = {}}
+
 -- `death`: {request, finished, started, before, settled, ending, delay} or nil; `ending`: how the
 -- running job ended. `line`: its history line. Claims of the request `before` are done. Claims of
 -- other lower requests, or with an index below `settled`, were settled, but this store has lost
 -- that, so they are given back. Adds ids to `outcomes`.
-local function recover(name, death, line, outcomes)
+local function recover(name, death, line)
   local worker = P .. 'worker:' .. name
   if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand
   for i, claim in ipairs(claims_held(worker)) do
@@ -109,4 +112,8 @@ local function recover(name, death, line, outcomes)
   if node then redis.pcall('SREM', P .. 'node:' .. node, name) end
   call('HDEL', P .. 'workers', name)
   call('DEL', worker)
+end
+
+local function recovered()
+  return {outcomes.done, outcomes.crashed, outcomes.returned, outcomes.timed_out, outcomes.cancelled}
 end
