@@ -43,7 +43,9 @@ class FoundDetail(NamedTuple):
 def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
     """Return the first jobs of a list. Looks at a bounded number of jobs. Raises EngineError."""
     began, skew = perf_counter(), _skew(engine)
-    statuses = [request.status] if request.status else _statuses(request)
+    statuses = list(LIMIT_STATUSES if request.limit else QUEUE_STATUSES)
+    if request.status:
+        statuses = [request.status]
     found: list[JobView] = []
     scanned, size, sought = 0, 0, request.text.casefold()
     cursor: str | None = None
@@ -63,10 +65,6 @@ def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
     # A job may change its status between two pages, and so be on both.
     found = list({one.id: one for one in found}.values())[:MAX_JOBS]
     return FoundJobs(found, not statuses, scanned, skew, perf_counter() - began)
-
-
-def _statuses(request: JobsRequest) -> list[str]:
-    return list(LIMIT_STATUSES if request.limit else QUEUE_STATUSES)
 
 
 def failures(engine: Engine, before: FoundFailures) -> FoundFailures:

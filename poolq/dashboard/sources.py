@@ -54,9 +54,6 @@ class Source:
         self._log_lines.extend(line[DATE_CHARS if line[:1] != "{" else 0 :] for line in lines)
         return "\n".join(self._log_lines)
 
-    def close(self) -> None:
-        """Do nothing, since the memory belongs to the pool."""
-
 
 class AttachedSource(Source):
     """Takes snapshots of any pool. Asks the pool once for its memory; after that, only reads it."""

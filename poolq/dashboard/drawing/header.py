@@ -21,6 +21,8 @@ def draw(
     age = f"data {amounts.span(head.age):>4} old" if head.age is not None else "no data yet"
     ping = f"ping {amounts.span(head.ping):<5}" if head.ping is not None else "ping -"
     broker = Part(ping, theme.dim) if head.reachable else Part("broker GONE", theme.bad)
+    busy = busy_of(head, width)
+    blanks = " " * (len(str(head.procs)) - len(str(head.busy)))  # what follows keeps its place
     gauge = f"{bar(head.busy, head.procs, GAUGE_WIDTH, theme)} " * (height > 1)
     first = [
         Part("poolq " * (height > 1) + head.pool, theme.strong),
@@ -28,7 +30,7 @@ def draw(
             f"{theme.dot} {state_of(head)}", theme.good if head.state == "running" else theme.warn
         ),
         Part(f"STALE {amounts.span(head.age)}" * (late and height == 1), theme.bad),
-        Part(gauge + _padded_busy(head, width), rank=int(height == 1)),
+        Part(gauge + blanks + busy, rank=int(height == 1)),
         Part(_memory(snapshot) * (height > 1), rank=4),
         Part(f"up {amounts.span(head.uptime)}", rank=2),
         Part(f"master {head.pid}" + f" on {head.host}" * (height > 1), theme.dim, 3),
@@ -90,8 +92,3 @@ def busy_of(head: PoolView, width: int = NARROW_WIDTH) -> str:
     if width < NARROW_WIDTH:
         return f"{head.busy}/{head.procs}"
     return f"{head.busy}/{head.procs} busy" + f" +{head.leaving} leaving" * bool(head.leaving)
-
-
-def _padded_busy(head: PoolView, width: int) -> str:
-    """Pad the number of busy workers, so that what follows it keeps its place."""
-    return " " * (len(str(head.procs)) - len(str(head.busy))) + busy_of(head, width)

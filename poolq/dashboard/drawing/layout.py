@@ -44,7 +44,8 @@ def arrange(
     the lines, unless the other panes do not need the rest."""
     if width < TWO_COLUMNS_WIDTH or height < TWO_COLUMNS_HEIGHT:
         names = _shown(NARROW, rows, focus, height)
-        names.sort(key=lambda one: NARROW.index("limits" if _is_late(one, trouble) else one))
+        if trouble.get("schedules"):
+            names.sort(key=lambda one: NARROW.index("limits" if one == "schedules" else one))
         return _share_out(names, rows, trouble, focus, PaneArea("", 0, 0, width, height))
     below = max(_needs(panes, rows, focus) for panes in WIDE)
     top = min(_lines(rows["workers"]), max(height // 2, height - below))
@@ -67,11 +68,6 @@ def arrange(
         *_share_out(_shown(columns[1], ahead, focus, rest), ahead, trouble, focus, right),
         *events,
     ]
-
-
-def _is_late(pane: str, trouble: Mapping[str, int]) -> bool:
-    """Return whether this is the pane of schedules, and one of them is in trouble."""
-    return pane == "schedules" and bool(trouble.get(pane))
 
 
 def is_cut(areas: Sequence[PaneArea], rows: Mapping[str, int]) -> bool:

@@ -132,10 +132,10 @@ class Pane:
 
     def troubled(self, snapshot: Snapshot, state: ScreenState) -> int:
         """Return the number of rows with problems."""
-        return state.kept.result(f"trouble {self.name}", self._troubled, self.rows(snapshot))
-
-    def _troubled(self, rows: Sequence[Any]) -> int:
-        return sum(bool(self.severity(row)) for row in rows)
+        return state.kept.result(
+            f"trouble {self.name}", lambda rows: sum(map(bool, map(self.severity, rows))),
+            self.rows(snapshot),
+        )  # fmt: skip
 
     def position(self, rows: Sequence[Any], state: ScreenState) -> int:
         """Return the index of the selected row, or 0 if there is no such row."""

@@ -41,9 +41,9 @@ def text(
     return PaneColumn(title, width, cell, rank, most, is_job_name=is_job, sort=by)
 
 
-def has(name: str) -> Callable[[Sequence[Any]], bool]:
-    """Return whether a row has something under `name`."""
-    value = attrgetter(name)
+def has(name: str | Callable[[Any], Any]) -> Callable[[Sequence[Any]], bool]:
+    """Return whether a row has something under `name`, or `name` returns something for a row."""
+    value = attrgetter(name) if isinstance(name, str) else name
     return lambda rows: any(value(row) for row in rows)
 
 

@@ -1,12 +1,10 @@
 """Rate limits: their state, starts, waiting jobs and next slot."""
 
-from collections.abc import Sequence
-
 from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import VALUES_PER_MINUTE, bar
 from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort
-from poolq.dashboard.panes.columns import number, sparkline, state, text
+from poolq.dashboard.panes.columns import has, number, sparkline, state, text
 from poolq.monitor import amounts
 from poolq.monitor.alerts import rule, start_rates
 from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
@@ -58,18 +56,14 @@ def _empty(limit: LimitStatus, context: DrawContext) -> Cell:
     return amounts.moment(context.snapshot.at + limit.empty_in, context.snapshot.at)
 
 
+def _is_set(limit: LimitStatus) -> bool:
+    return limit.declared is not None
+
+
 def _in_code(limit: LimitStatus, context: DrawContext) -> Cell:
     if limit.declared is None:
         return ""
     return amounts.count(limit.declared) if limit.declared else "?", context.theme.warn
-
-
-def _any_set(limits: Sequence[LimitStatus]) -> bool:
-    return any(limit.declared is not None for limit in limits)
-
-
-def _any_held(limits: Sequence[LimitStatus]) -> bool:
-    return any(any(limit.spark) for limit in limits)
 
 
 def _per(limit: LimitStatus, _: DrawContext) -> Cell:
@@ -110,9 +104,9 @@ LIMITS_PANE = Pane(
         PaneColumn("EMPTY AFTER", 12, _empty, rank=2, sort=Sort(lambda one: one.empty_in)),
         PaneColumn("USED", 14, _used, rank=4, most=18),
         PaneColumn("PER", 6, _per, rank=4, right=True),
-        PaneColumn("IN CODE", 7, _in_code, rank=3, right=True, is_shown=_any_set),
+        PaneColumn("IN CODE", 7, _in_code, rank=3, right=True, is_shown=has(_is_set)),
         number("HELD/MIN", 8, "held", amounts.rate, rank=5),
-        sparkline("HELD, 60 S       MAX", "warn", SPARK_VALUES, _any_held),
+        sparkline("HELD, 60 S       MAX", "warn", SPARK_VALUES, has(lambda one: any(one.spark))),
     ),
     rows=lambda snapshot: snapshot.limits,
     key=lambda one: f"{one.key} {one.window}",

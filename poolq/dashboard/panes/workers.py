@@ -1,7 +1,5 @@
 """The workers: job, duration, memory and CPU. A worker that is stuck or leaks is marked."""
 
-from collections.abc import Sequence
-
 from rich.style import Style
 
 from poolq.dashboard.drawing.gauges import bar
@@ -59,10 +57,6 @@ def _note(worker: WorkerView) -> str:
     return worker.progress.note if worker.progress else ""
 
 
-def _any_note(workers: Sequence[WorkerView]) -> bool:
-    return any(map(_note, workers))
-
-
 def _words(worker: WorkerView) -> str:
     verdict = f"{worker.state} {'stuck' * stuck(worker)} {'leaks' * leaks(worker)}"
     return f"{worker.slot} {worker.pid} {verdict} {worker.queue} {worker.job} {worker.id}"
@@ -111,7 +105,7 @@ WORKERS_PANE = Pane(
             is_shown=has("deadline"),
         ),
         PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=has("progress")),
-        text("NOTE", 20, _note, rank=2, most=40, sorts=False)._replace(is_shown=_any_note),
+        text("NOTE", 20, _note, rank=2, most=40, sorts=False)._replace(is_shown=has(_note)),
     ),
     rows=lambda snapshot: snapshot.workers,
     key=lambda one: str(one.pid or f"slot {one.slot}"),
