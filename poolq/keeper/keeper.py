@@ -266,7 +266,7 @@ class Keeper:
 
     def _tick_schedules(self) -> None:
         """Store the jobs of schedules that are due, unless this pool is ending."""
-        if self._ticker.is_due() and not (self._signals.stopping or self._signals.orphaned):
+        if self._ticker.is_due() and not self._signals.stopping:
             self._tasks.run("ticking schedules", self._ticker.run)
 
     def _recover(self, row: Row) -> None:
@@ -358,9 +358,18 @@ class Keeper:
     def _name(self, row: Row) -> str:
         return worker_name(self._node, row.seq)
 
+    def _soonest(self) -> float:
+        """Return when the next call is due, of those that the next round would make: the others
+        would keep the keeper going round without a pause."""
+        due = [self._next_beat]
+        if self._up and not self._to_recover():
+            due.append(self._next_sweep)
+        if not self._signals.stopping:
+            due.append(self._ticker.next_look)
+        return min(due)
+
     def _wait(self) -> None:
-        soon = min(self._next_beat, self._next_sweep, self._ticker.next_look)
-        timeout = min(1.0, soon - monotonic())
+        timeout = min(1.0, self._soonest() - monotonic())
         if self._to_recover():
             timeout = min(timeout, RETRY_DELAY)
         if self._signals.orphaned:

@@ -188,6 +188,26 @@ def test_a_node_is_judged_by_the_node_ttl_of_its_beats(
         assert warnings == []
 
 
+@pytest.mark.parametrize("why", ["the pool ends", "the engine is away", "a worker is dead"])
+def test_what_a_round_leaves_out_does_not_shorten_the_pause(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Else an orphaned keeper would go round and round while its last worker runs a long job."""
+    soon = keeper._next_beat = monotonic() + 100
+    keeper._ticker.next_look = keeper._next_sweep = inf
+    match why:
+        case "the pool ends":
+            keeper._signals.orphaned = keeper._signals._stop_heard = True
+            keeper._ticker.next_look = 0.0
+        case "the engine is away":
+            keeper._up = False
+            keeper._next_sweep = 0.0
+        case _:
+            monkeypatch.setattr(keeper, "_to_recover", lambda: True)
+            keeper._next_sweep = 0.0
+    assert keeper._soonest() == soon
+
+
 class Fails:
     """An engine whose recovery of worker 1 fails the first `times` times."""
 
