@@ -167,11 +167,12 @@ class Engine(ABC):
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
         """Take one start from every rule, or from none. `held`: a worker and its claim, which a
-        gate needs. If the claim is no longer held, the admission is stale. A gate is asked before
-        the windows. `ended`: slots of other claims of this worker, which are free from now on,
-        whatever the answer, as far as exactly these claims have them. While an earlier job of the
-        claim's queue that one of the rules has released is due, and not claimed, the answer is
-        `not_yet`. Raises Fenced, EngineUnavailable."""
+        gate needs. If the claim is no longer held, the admission is stale; if it has its start, it
+        is admitted, and takes nothing. A gate is asked before the windows. `ended`: slots of other
+        claims of this worker, which are free from now on, whatever the answer, as far as exactly
+        these claims have them. While an earlier job of the claim's queue that one of the rules has
+        released is due, and not claimed, the answer is `not_yet`. Raises Fenced,
+        EngineUnavailable."""
 
     @abstractmethod
     def set_limit(self, key: str, window: int, limit: int) -> None:

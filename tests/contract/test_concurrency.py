@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from poolq.engines.base import Claim, EndedSlots, Engine, QueueCounts, Settlement
-from poolq.jobs.limits import GATE_WAIT, Gate, Rule
+from poolq.jobs.limits import GATE_WAIT, Admission, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import (
     ACK,
@@ -317,6 +317,22 @@ def test_a_gate_counts_over_all_queues(
     assert other_worker.claim(1, ["r"]) == []
     worker.end(claim, DONE)
     assert named(other_worker.claim(1, ["r"])) == ["b"]
+
+
+@pytest.mark.parametrize("comes_last", [False, True])
+def test_a_claim_that_has_its_start_is_admitted_without_a_slot(
+    engine: Engine, worker: Worker, other_worker: Worker, comes_last: bool
+) -> None:
+    """It was granted a start under the limit that its code named when it parked."""
+    mail = Rule("mail", 1, HOUR)
+    (pushed,) = push(engine, "b")
+    other_worker.end(other_worker.claim()[0], Park((mail,), 0))
+    (claim,) = other_worker.claim()
+    assert (claim.id, claim.admitted, claim.gated) == (pushed, True, False)
+    last = start(other_worker if comes_last else worker, "a", gate())
+    ended = [EndedSlots(last, [gate()])] if comes_last else []
+    assert engine.admit([gate()], ("w2", claim), ended) == Admission(0)
+    assert in_use(engine) == ({} if comes_last else {"k": (1, 1, 0)})
 
 
 def test_a_granted_job_that_is_given_back_asks_again(

@@ -55,7 +55,7 @@ HOT = {
     "a limit that a person has set": Query(limit_windows.LOCK_OVERRIDE, ("k", 1)),
     "a hold": Query(holds.LOCK_HOLD, ("k",)),
     "counters of a hold": Query(holds.LOOK_AGAIN, ("k",)),
-    "a claim": settling.claim_clock("w1", Claim("a", 1, 0, "q", b"", State())),
+    "a claim": settling.claim_clock("w1", Claim("a", 1, 0, "q", b"", State()), ()),
     "a claim whose limit has released jobs": settling.claim_clock(
         "w1", Claim("a", 1, 0, "q", b"", State()), [Rule("k", 5, 1)]
     ),

@@ -17,7 +17,7 @@ from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
 
 from poolq.engines.sql.location import (  # isort: skip
-    CANCELLED_SUFFIX, GATE_LINE_PREFIX, claimed_by, released_by,
+    CANCELLED_SUFFIX, GATE_LINE_PREFIX, claim_name, released_by,
 )  # fmt: skip
 from poolq.engines.schema_version import check_version
 from poolq.engines.sql.queues.wakeups import take_wakeup
@@ -96,8 +96,9 @@ def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     The rule has a fixed window and no cost."""
     key, most, window, _, _ = rule
     released = released_by(rule), claim.queue
-    name = (claim.id, claimed_by(worker), claim.request, claim.index)
-    return Query(ADMIT_CLAIM, (most, most, key, window, most, *released, *name))
+    return Query(
+        ADMIT_CLAIM, (most, most, key, window, most, *released, *claim_name(worker, claim))
+    )
 
 
 class MySQLEngine(SQLEngine):

@@ -11,6 +11,7 @@ The only index of the jobs begins with `place`, so it finds a queue's next jobs,
 and a line's head. A second index would double the cost of each change.
 """
 
+from poolq.engines.base import Claim
 from poolq.engines.spans import GATE_SPAN, span_of
 from poolq.jobs.limits import Listed, Rule
 
@@ -37,6 +38,11 @@ GATE_LINE_PREFIX = f"{PARKED_PREFIX}{GATE_SPAN}:"
 
 def claimed_by(worker: str) -> str:
     return CLAIMED_PREFIX + worker
+
+
+def claim_name(worker: str, claim: Claim) -> tuple[str, str, int, int]:
+    """Return what tells a job's claim from all others: `id`, `place`, `request` and `idx`."""
+    return claim.id, claimed_by(worker), claim.request, claim.index
 
 
 def cancelled_at(worker: str) -> str:

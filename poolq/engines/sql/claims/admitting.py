@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from poolq.engines.base import Claim, EndedSlots
-from poolq.engines.sql.claims.settling import claim_clock
+from poolq.engines.sql.claims.settling import claim_clock, is_admitted
 from poolq.engines.sql.claims.stepping import lock_worker
 from poolq.engines.sql.limits import deploys, gates, limit_windows
 from poolq.engines.sql.session import Query, Session, Transaction
@@ -93,10 +93,10 @@ def _admit(
         admission = limit_windows.admit(tx, windows, clock)
     if admission is None:
         lock_worker(tx, worker)  # raises Fenced
-        (held_now,) = tx.run(claim_clock(worker, claim))
+        (held_now,) = tx.run(is_admitted(worker, claim))
         if not held_now.rows:
             return Admission(0, stale=True)
-        return ADMITTED if held_now.rows[0][1] else NOT_YET
+        return ADMITTED if held_now.rows[0][0] else NOT_YET
     if windows and not admission.wait:
         tx.later(Query(MARK_ADMITTED, (claim.id,)))
     return admission

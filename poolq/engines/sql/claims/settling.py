@@ -13,7 +13,14 @@ from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
 from poolq.engines.sql.limits.parking import put_in_lines
-from poolq.engines.sql.location import DELAYED, QUEUED, cancelled_at, claimed_by, released_by
+from poolq.engines.sql.location import (
+    DELAYED,
+    QUEUED,
+    cancelled_at,
+    claim_name,
+    claimed_by,
+    released_by,
+)
 from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.engines.sql.unique_keys import KeyChanges
@@ -37,9 +44,9 @@ from poolq.jobs.retry import (
 #: Selects all claims as one text, because fetching a row per claim would cost more than everything
 #: else. Finds claims by id, because the index by place is full of claims that were just deleted.
 HELD_CLAIMS = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
-CLAIM_CLOCK = """SELECT {now}, admitted FROM {jobs} c {by_id}
-    WHERE id = ? AND place = ? AND request = ? AND idx = ?"""
-NOT_ADMITTED = " AND admitted = 0"
+_OF_CLAIM = "FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
+CLAIM_CLOCK = f"SELECT {{now}} {_OF_CLAIM} AND admitted = 0"
+IS_ADMITTED = f"SELECT admitted {_OF_CLAIM} {{lock}}"
 #: Holds if the first job of a line of released jobs that is due again comes after the claimed job.
 COMES_FIRST = """ AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {jobs}
     WHERE place = ? AND queue = ? AND due_at <= {now} ORDER BY due_at, id LIMIT 1) released
@@ -72,14 +79,19 @@ def held_claims(found: Iterable[QueryResult]) -> set[str]:
     return {claim for one in found for claim in to_text(one.rows[0][0] or "").split(",")}
 
 
-def claim_clock(worker: str, claim: Claim, rules: Iterable[Rule] = ()) -> Query:
-    """Return a query for the time, which finds a row only if the worker holds this claim. If there
-    are rules, they must not have admitted it yet, and no earlier job that they have released may be
-    due. It locks the claim until the end of the transaction, without locking the worker's row."""
+def claim_clock(worker: str, claim: Claim, rules: Sequence[Rule]) -> Query:
+    """Return a query for the time, which finds a row only if the worker holds this claim, it has no
+    start yet, and no earlier job that the rules have released is due. It locks the claim until the
+    end of the transaction, without locking the worker's row."""
     lines = [arg for rule in rules for arg in (released_by(rule), claim.queue)]
-    conditions = NOT_ADMITTED + COMES_FIRST * (len(lines) // 2) if lines else ""
-    sql = CLAIM_CLOCK + conditions + LOCK
-    return Query(sql, (claim.id, claimed_by(worker), claim.request, claim.index, *lines))
+    return Query(
+        CLAIM_CLOCK + COMES_FIRST * len(rules) + LOCK, (*claim_name(worker, claim), *lines)
+    )
+
+
+def is_admitted(worker: str, claim: Claim) -> Query:
+    """Return a query for whether the claim has its start; it finds a row if the worker holds it."""
+    return Query(IS_ADMITTED, claim_name(worker, claim))
 
 
 def may_return_jobs(settlements: Iterable[Settlement]) -> bool:

@@ -27,7 +27,7 @@ from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.limits import limit_windows
 from poolq.engines.sql.limits.holds import holds_query, read_holds, refusal
-from poolq.engines.sql.location import GATE_SLOT, cancelled_at, claimed_by, line_of
+from poolq.engines.sql.location import GATE_SLOT, cancelled_at, claim_name, line_of
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
 from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, gates_of, windows_of
 
@@ -73,7 +73,7 @@ FREE_SLOT = f"UPDATE {{slots}} SET request = -1 WHERE {_OF_CLAIM}"
 HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed + 1
     WHERE {_OF_CLAIM} AND number < ?
     AND (SELECT 1 FROM {{jobs}}
-        WHERE id = ? AND place = ? AND request = ? AND idx = ? {{lock}}) = 1
+        WHERE id = ? AND place = ? AND request = ? AND idx = ? AND admitted = 0 {{lock}}) = 1
     AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN} AND most = ?
         AND used <= most {{share}}) = 1
     AND (SELECT COUNT(*) FROM {{jobs}}
@@ -225,7 +225,7 @@ def free(
     """Return statements that free the slots of these claims. `but`: a key and a claim whose slot is
     left."""
     freed = {(rule.key, claim) for claim, rules in ended for rule in gates_of(rules)} - {but}
-    return [Query(FREE_SLOT, (key, *_name(worker, claim))) for key, claim in sorted(freed)]
+    return [Query(FREE_SLOT, (key, *claim_name(worker, claim))) for key, claim in sorted(freed)]
 
 
 def hand_on(rule: Gate, old: Claim, worker: str, claim: Claim, has_ended: bool) -> Query:
@@ -233,15 +233,11 @@ def hand_on(rule: Gate, old: Claim, worker: str, claim: Claim, has_ended: bool) 
     belongs to `claim`. `has_ended`: whether the old claim counts as ended, although it may not be
     settled yet."""
     key, most = rule.key, rule.limit
-    mine, its = _name(worker, claim), _name(worker, old)
+    mine, its = claim_name(worker, claim), claim_name(worker, old)
     old_id, place, *rest = its
     was_held = old_id, place, cancelled_at(worker), *rest, int(has_ended)
     args = (claim.id, claim.request, claim.index, key, *its, most, *mine, key, most, *was_held)
     return Query(HAND_ON, (*args, line_of(rule), key))
-
-
-def _name(worker: str, claim: Claim) -> tuple[str, str, int, int]:
-    return claim.id, claimed_by(worker), claim.request, claim.index
 
 
 def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[str, int, int]]:
