@@ -1,8 +1,8 @@
 """Turns the bytes of the pipes into lines of the log. Formatted blocks pass unchanged; what jobs
 and their subprocesses print is split into lines, each with the slot and job that began the line.
 A line of Python code has the time and job of the writing process. A line of another program has the
-time at which it was read, and the job that ran then; or those of the end of its job, if the job had
-ended by then.
+time at which it was read, and the job that ran then. If its own job had ended by then, it has that
+job, and the time of its end.
 
 `formats.py` decides how a line looks, and the sink where it goes.
 """

@@ -48,8 +48,8 @@ STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history
     FROM (SELECT {greatest}(?, {now} + ?) AS due) one"""
 #: A new line counts as named by the newest code.
 OPEN_LINE = gates.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
-#: The limit that is named last applies, in all queues, unless workers' code has named one. If
-#: that changes, no slot is handed on before the slots have been counted.
+#: Of the limits that dispatches name for a gate, the last one applies, in all queues, unless
+#: workers' code has named one. If that changes, no slot is handed on before they are counted.
 NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, {now}) {on:name, span}
     used = {greatest}(used, most), most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END"""

@@ -177,7 +177,7 @@ def limits(session: Session) -> list[LimitUse]:
         parked, lines.rows, waits, strict=True
     ):
         window, left, starts = _window(span, row)
-        # A gate's row has its limit, used or not; that of a window has the one of its starts.
+        # The row of a gate always has the limit, that of a window only while the window is open.
         is_valid = left or (span == GATE_SPAN and most is not None)
         rule = sanitize.rule(to_text(name), most if is_valid else line_most, span)
         if waiting and rule is not None:

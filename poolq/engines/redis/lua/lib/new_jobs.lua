@@ -11,7 +11,7 @@ local replace
 -- Wait lists that this script has opened, and of which deploy the code is whose names count: the newest.
 local opened, deploy = {}, tonumber(call('MGET', P .. 'deploys')[1] or nil) or 0
 
--- The limit that is named last applies from now on, unless workers' code has named one.
+-- Of the limits that dispatches name for a gate, the last one applies, unless workers' code has named one.
 local function name_limit(rule)
   local before, taken, by = gates().named(rule.key)
   if not before or before == rule.limit or by > 0 then return end
