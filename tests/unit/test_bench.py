@@ -15,21 +15,11 @@ from benchmarks.goals import Goal
 from benchmarks.plot import svg
 from benchmarks.report import Bar, Chart, Outcome, page, unfitting
 from benchmarks.tables import number, table
-from benchmarks.work import BYTES
-
-
-def test_the_payload_has_60_bytes() -> None:
-    assert BYTES == 60
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1), (0, 1)])
 def test_a_quantile_is_a_value_that_was_measured(share: float, wanted: int) -> None:
     assert stats.quantile(range(100, 0, -1), share) == wanted
-
-
-def test_a_quantile_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="no values"):
-        stats.quantile([], 0.5)
 
 
 def test_the_spread_is_a_share_of_the_median() -> None:
@@ -127,11 +117,6 @@ def test_the_page_has_the_reasons_of_misses_alone(
     assert "Because of reached." not in text
     assert "**not measured**" in text
     assert unfitting(goals) == (["silent"], ["nobodys", "reached"])
-
-
-def test_a_page_without_misses_has_no_reasons() -> None:
-    text = page("# Head", [Outcome("Part", ("a",), [("b",)], [Goal("k", "w", 1, 2)])], "tail")
-    assert "Why" not in text
 
 
 def test_the_plot_is_an_image_of_all_bars() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from poolq.dashboard.drawing import frame
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.screen_state import ScreenState
 from poolq.log.line_filter import LineFilter
-from poolq.styling.theme import make_theme
 from tests.support import snapshots
+from tests.unit.dashboard.frames import screen_text
 
 POOL = snapshots.troubled()
 
 
 def drawn(state: ScreenState) -> str:
-    lines = frame.draw(POOL, state, make_theme(colour=False, ascii_only=True), (60, 15), 0.0)
-    return "\n".join("".join(part.text for part in line) for line in lines)
+    return screen_text(POOL, (60, 15), state)
 
 
 def test_the_log_of_the_selected_worker_stays_at_its_end() -> None:

@@ -29,11 +29,9 @@ from poolq.dashboard.screen_state import (
 from poolq.engines.base import ServerInfo
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import EventView, Progress, Snapshot, Throughput
-from poolq.styling.theme import make_theme
 from tests.support import snapshots
+from tests.unit.dashboard.frames import ASCII, COLOURED, screen_text, shown
 
-COLOURED = make_theme(colour=True, ascii_only=False)
-ASCII = make_theme(colour=False, ascii_only=True)
 POOLS = {
     "well": snapshots.well(),
     "troubled": snapshots.troubled(),
@@ -41,11 +39,6 @@ POOLS = {
     "crowd": snapshots.crowd(40),
     "new": Snapshot(at=snapshots.AT, head=snapshots.head(state="starting", generation=0, age=None)),
 }
-
-
-def shown(snapshot: Snapshot, size: tuple[int, int], state: ScreenState | None = None) -> list[str]:
-    lines = frame.draw(snapshot, state or ScreenState(), COLOURED, size, 0.0)
-    return ["".join(segment.text for segment in line) for line in lines]
 
 
 def states() -> list[ScreenState]:
@@ -92,11 +85,10 @@ def test_it_never_leaves_the_terminal_nor_obeys_a_text(
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (100, 30), (200, 50)])
 def test_a_stranger_sees_what_is_wrong_and_how_to_stop_it(size: tuple[int, int]) -> None:
-    screen = "\n".join(shown(snapshots.troubled(), size))
+    screen = screen_text(snapshots.troubled(), size)
     assert re.search(r"worker 2 stuck: \S+:Invoice runs 12m03s", screen)
     assert "worker 3 leaks: 412M, +24M a minute" in screen
     assert "SendMail holds back: 84 wait until " in screen
-    assert "84 wait until " in screen
     assert "2 STUCK" in screen
     assert "3 LEAKS" in screen
     assert "D drain and stop" in screen
@@ -120,7 +112,7 @@ def test_the_pane_with_the_keys_is_always_there(name: str, title: str) -> None:
 
 def test_every_pool_of_the_namespace_is_shown_with_what_it_does() -> None:
     for state in (ScreenState(), ScreenState(pane="nodes")):
-        screen = "\n".join(shown(snapshots.troubled(), (200, 50), state))
+        screen = screen_text(snapshots.troubled(), (200, 50), state)
         assert re.search(r"NODES 2 +WORKERS +BUSY +HEARD +POOLQ +PYTHON +NODE", screen)
         assert re.search(r"shop@web1 +4 +3 +0.5s +0.1.0 +3.11.7 +9f2c", screen)
         assert re.search(r"shop@web2 +8 +8 +3.5s +0.1.0 +3.11.7 +17aa", screen)
@@ -209,7 +201,7 @@ def test_what_a_limit_holds_back_is_counted_in_times() -> None:
     limited = msgspec.structs.replace(snapshots.STUCK, limited=3, parked=4)
     pool = msgspec.structs.replace(snapshots.troubled(), workers=(limited,))
     detail = ScreenState(detail=Detail("workers", str(limited.pid)))
-    assert "held back 7 times" in "\n".join(shown(pool, (100, 30), detail))
+    assert "held back 7 times" in screen_text(pool, (100, 30), detail)
     assert "84 times held back" in exit_summary.summary(pool, ended=True)[0]
 
 
@@ -268,7 +260,7 @@ def test_a_number_is_shown_in_full_or_not_at_all(width: int, pane: str) -> None:
 
 
 def test_limits_show_starts_against_what_is_allowed() -> None:
-    screen = "\n".join(shown(snapshots.troubled(), (200, 50), ScreenState(pane="limits")))
+    screen = screen_text(snapshots.troubled(), (200, 50), ScreenState(pane="limits"))
     assert re.search(r"SendMail +HOLDS BACK +10/10 per 1m +84 ", screen)
     assert re.search(r"geocode +open +6.0/100 per s +0 now ", screen)
 
@@ -278,7 +270,7 @@ def test_a_limit_of_jobs_at_once_shows_how_many_run(width: int) -> None:
     """Even if there is no room for the column USED."""
     gate = LimitStatus(key="load", limit=2, window=0.0, used=1, starts=4.0, parked=3, waiting=3)
     pool = msgspec.structs.replace(snapshots.well(), limits=(gate,))
-    screen = "\n".join(shown(pool, (width, 50), ScreenState(pane="limits")))
+    screen = screen_text(pool, (width, 50), ScreenState(pane="limits"))
     assert re.search(r"load +open +1/2 at once +3 ", screen)
 
 
@@ -293,19 +285,19 @@ def test_a_slow_limit_shows_the_starts_of_its_window_at_once(width: int) -> None
     )
     sliding = msgspec.structs.replace(idle, key="any", sliding=True)
     found = msgspec.structs.replace(snapshots.well(), limits=(hour, idle, sliding))
-    screen = "\n".join(shown(found, (width, 24), ScreenState(pane="limits")))
+    screen = screen_text(found, (width, 24), ScreenState(pane="limits"))
     for text in ("any .*0/1 in any 1m", "report .*1/1 per 1m", "export .*0/1 per 1m"):
         assert re.search(text, screen)
     assert "0.017" not in screen
     detail = ScreenState(pane="limits", detail=Detail("limits", "export 60.0"))
-    screen = "\n".join(shown(found, (width, 30), detail))
+    screen = screen_text(found, (width, 30), detail)
     assert re.search(r"rate +1.0/min of 1.0 allowed\s+window ends +no window is open", screen)
 
 
 def test_a_point_in_time_that_no_calendar_has_is_drawn() -> None:
     limit = msgspec.structs.replace(snapshots.MAILS, window=1e12, next_slot=1e12, empty_in=1e15)
     found = msgspec.structs.replace(snapshots.well(), limits=(limit,))
-    assert "never in 31ky" in "\n".join(shown(found, (200, 50), ScreenState(pane="limits")))
+    assert "never in 31ky" in screen_text(found, (200, 50), ScreenState(pane="limits"))
 
 
 @pytest.mark.parametrize("size", [(150, 40), (200, 50), (300, 80)])
@@ -398,11 +390,8 @@ def test_marks_stand_apart_from_names_and_the_focus_is_seen_without_colours() ->
     pool = msgspec.structs.replace(
         snapshots.troubled(), queues=(snapshots.queue("mails", paused=True),)
     )
-    ascii_only = make_theme(colour=False, ascii_only=True)
-    for theme, sign in ((make_theme(colour=True, ascii_only=False), "▶"), (ascii_only, ">")):
-        state = ScreenState(pane="queues")
-        drawn = frame.draw(pool, state, theme, (80, 24), 0.0)
-        lines = ["".join(part.text for part in line) for line in drawn]
+    for theme, sign in ((COLOURED, "▶"), (ASCII, ">")):
+        lines = shown(pool, (80, 24), ScreenState(pane="queues"), theme)
         assert [line for line in lines if line.startswith("! mails ")]
         assert [line[:8] for line in lines if line.startswith(sign)] == [f"{sign} QUEUES"]
 
@@ -442,9 +431,9 @@ def test_a_note_is_readable_at_100_columns() -> None:
 
 @pytest.mark.parametrize("size", [(60, 15), (100, 30), (200, 50)])
 def test_sparklines_say_their_scale(size: tuple[int, int]) -> None:
-    screen = "\n".join(shown(snapshots.troubled(), size))
+    screen = screen_text(snapshots.troubled(), size)
     if size[1] == 15:
-        well = "\n".join(shown(snapshots.well(), size))
+        well = screen_text(snapshots.well(), size)
         assert re.search(r"done +0/s  60 s [▁▂▃▄▅▆▇█ ]+ max +0", well)
         return
     assert re.search(r" PER SECOND .* TOTAL  LAST 60 S +MAX", screen)
@@ -463,7 +452,7 @@ def test_sparklines_say_their_scale(size: tuple[int, int]) -> None:
     ],
 )  # fmt: skip
 def test_it_says_whether_the_pool_keeps_up(size: tuple[int, int], texts: list[str]) -> None:
-    screen = "\n".join(shown(snapshots.troubled(), size))
+    screen = screen_text(snapshots.troubled(), size)
     assert all(text in screen for text in texts)
 
 
@@ -472,26 +461,15 @@ def test_kinds_of_jobs_say_what_is_slow_and_what_fails() -> None:
     at = next(at for at, line in enumerate(lines) if line.startswith("▶ KINDS 3 "))
     titles = "KINDS 3 JOBS/S DONE FAILED RETRIED HELD USUAL 95% IN TIME IN ALL"
     assert lines[at].split()[1:] == titles.split()
-    rows = [line.split() for line in lines[at + 1 : at + 4]]
-    assert rows[0] == [
-        "shop.jobs:Export",
-        "4.5",
-        "1200",
-        "0",
-        "0",
-        "0",
-        "12s",
-        "48s",
-        "70%",
-        "2h30m",
-    ]
-    assert rows[1][0:5] == ["shop.jobs:Charge", "4.5", "1200", "17", "203"]
+    rows = [" ".join(line.split()) for line in lines[at + 1 : at + 4]]
+    assert rows[0] == "shop.jobs:Export 4.5 1200 0 0 0 12s 48s 70% 2h30m"
+    assert rows[1].startswith("shop.jobs:Charge 4.5 1200 17 203 ")
 
 
 def test_queues_that_are_left_out_are_counted() -> None:
     pool = msgspec.structs.replace(snapshots.troubled(), left_out=4997, left_out_ready=10_000)
     for size in ((60, 15), (100, 30), (200, 50)):
-        screen = "\n".join(shown(pool, size))
+        screen = screen_text(pool, size)
         assert " QUEUES 3 of 5000 " in screen
         assert re.search(r"\bready +11524 ", screen)
 

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from poolq.dashboard import fetching
-from poolq.dashboard.drawing import frame
 from poolq.dashboard.job_list import (
     FoundFailures,
     FoundJobs,
@@ -25,11 +24,10 @@ from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, Message, State, encode, entry
 from poolq.monitor import job_history
 from poolq.monitor.snapshot import Progress, Snapshot
-from poolq.styling.theme import make_theme
 from tests.support import snapshots
 from tests.support.snapshots import AT
+from tests.unit.dashboard import frames
 
-COLOURED = make_theme(colour=True, ascii_only=False)
 POOL = msgspec.structs.replace(snapshots.troubled(), head=snapshots.head(busy=4))
 SIZES = [(60, 15), (100, 30), (200, 50)]
 TRACEBACK = """Traceback (most recent call last):
@@ -67,8 +65,7 @@ def opened(*jobs: JobView, skew: float = 0.0, **more: str) -> ScreenState:
 
 
 def shown(state: ScreenState, size: tuple[int, int] = (100, 30), pool: Snapshot = POOL) -> str:
-    lines = frame.draw(pool, state, COLOURED, size, 0.0)
-    return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)
+    return "\n".join(line.rstrip() for line in frames.shown(pool, size, state))
 
 
 def page(jobs: list[JobView], whole: bool = True) -> FoundJobs:

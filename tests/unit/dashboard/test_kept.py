@@ -10,11 +10,9 @@ import msgspec
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.screen_state import Kept, Order, ScreenState
 from poolq.monitor.snapshot import Snapshot
-from poolq.styling.theme import make_theme
 from tests.support import snapshots
+from tests.unit.dashboard.frames import ASCII, COLOURED
 
-THEME = make_theme(colour=True, ascii_only=False)
-ASCII = make_theme(colour=False, ascii_only=True)
 SIZES = ((60, 15), (100, 30), (200, 50))
 
 
@@ -40,7 +38,7 @@ def test_a_frame_is_the_same_whatever_was_drawn_before() -> None:
     )  # fmt: skip
     for number, step in enumerate(steps):
         state = replace(state, **step)
-        for size, theme in product(SIZES, (THEME, ASCII)):
+        for size, theme in product(SIZES, (COLOURED, ASCII)):
             for snapshot in (later(first, number), later(others, number), later(first, number)):
                 kept = frame.draw(snapshot, state, theme, size, 0.0)
                 fresh = frame.draw(snapshot, replace(state, kept=Kept()), theme, size, 0.0)

@@ -15,8 +15,8 @@ from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
 from poolq.dashboard.selection import chosen
-from poolq.styling.theme import make_theme
 from tests.support import snapshots
+from tests.unit.dashboard.frames import ASCII, screen_text
 
 POOL = snapshots.troubled()
 NAMES = ["N", ":", "A", "K", "m", "s", "S", "ctrl-w", "click", "wheel up", "wheel down",
@@ -48,13 +48,6 @@ def test_arrows_choose_and_stop_at_the_ends() -> None:
     assert chosen(state, POOL) == rows[0]
     keys(state, "end")
     assert chosen(state, POOL) == rows[-1]
-
-
-def test_trouble_stands_first() -> None:
-    rows = PANES["workers"].shown(POOL, ScreenState())
-    assert rows == [
-        snapshots.STUCK, snapshots.LEAKING, snapshots.IMPORTING, snapshots.idle(4),
-    ]  # fmt: skip
 
 
 def test_keys_are_about_the_row_that_stood_first_when_its_pane_was_entered() -> None:
@@ -253,12 +246,10 @@ def test_what_is_pasted_is_only_text() -> None:
 
 def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
     state, size = ScreenState(), (60, 12)
-    drawn = make_theme(colour=False, ascii_only=True)
     keys(state, "?")
 
     def shown() -> str:
-        lines = frame.draw(POOL, state, drawn, size, 0.0)
-        return "\n".join("".join(segment.text for segment in line) for line in lines)
+        return screen_text(POOL, size, state, ASCII)
 
     assert "more lines" in shown()
     assert "STALE" not in shown()
@@ -283,14 +274,14 @@ def test_the_help_can_be_read_where_it_is_longer_than_the_screen() -> None:
 def test_text_is_found_in_a_detail() -> None:
     lines = "\n".join(f"line {number}" for number in range(300))
     detail = Detail("workers", str(snapshots.STUCK.pid), {"stack": lines})
-    state, theme = ScreenState(detail=detail, filter="x"), make_theme(colour=False, ascii_only=True)
+    state = ScreenState(detail=detail, filter="x")
 
     def found(*names: str) -> tuple[str, str]:
         """The title, and the text of the line that stands out."""
         keys(state, *names)
-        drawn = frame.draw(POOL, state, theme, (60, 15), 0.0)
-        title = next(line[0].text for line in drawn if line[0].style == theme.focused)
-        marked = [line[0].text for line in drawn if line and line[0].style == theme.chosen]
+        drawn = frame.draw(POOL, state, ASCII, (60, 15), 0.0)
+        title = next(line[0].text for line in drawn if line[0].style == ASCII.focused)
+        marked = [line[0].text for line in drawn if line and line[0].style == ASCII.chosen]
         return title.split(":")[1].split("  ")[0].strip(), "".join(marked).strip()
 
     assert found("/", *"line 7") == ("match 1 of 11", "line 7")

@@ -17,23 +17,22 @@ from poolq.dashboard.action_runner import (
     Report,
 )
 from poolq.dashboard.drawing import frame
+from poolq.dashboard.exit_summary import summary
 from poolq.dashboard.fetching import take_result as take
 from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.screen_state import HELP, Action, Detail, ScreenState
 from poolq.errors import Refused
 from poolq.monitor.snapshot import Snapshot
-from poolq.styling.theme import make_theme
 from tests.support import snapshots
 from tests.support.wait import until
+from tests.unit.dashboard.frames import ASCII, COLOURED
 
 SIZE = (80, 24)
 
 
 def lines(page: str = "") -> list[list[Segment]]:
-    drawn = make_theme(colour=True, ascii_only=False)
-    return frame.draw(
-        snapshots.troubled(), ScreenState(detail=Detail(page) if page else None), drawn, SIZE, 0.0
-    )
+    state = ScreenState(detail=Detail(page) if page else None)
+    return frame.draw(snapshots.troubled(), state, COLOURED, SIZE, 0.0)
 
 
 def test_only_what_has_changed_is_sent_and_makes_the_same_screen() -> None:
@@ -60,8 +59,7 @@ def test_nothing_is_erased_after_a_full_row(text: str, erases: bool) -> None:
 
 
 def test_without_colours_none_is_sent() -> None:
-    bare = make_theme(colour=False, ascii_only=True)
-    drawn = frame.draw(snapshots.troubled(), ScreenState(), bare, SIZE, 0.0)
+    drawn = frame.draw(snapshots.troubled(), ScreenState(), ASCII, SIZE, 0.0)
     sent = terminal.changes(None, drawn, SIZE[0])
     for code in (*range(30, 38), *range(40, 48), *range(90, 108)):
         assert f"[{code}m" not in sent
@@ -150,16 +148,12 @@ def test_an_act_says_how_far_it_is_and_stops_if_asked() -> None:
 def test_jobs_that_an_end_has_killed_are_named(
     killed: int, names: tuple[str, ...], text: str
 ) -> None:
-    from poolq.dashboard.exit_summary import summary
-
     last = Snapshot(at=snapshots.AT, head=snapshots.head(killed=killed, killed_jobs=names))
     assert text in summary(last, ended=True)
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_the_last_words(ended: bool) -> None:
-    from poolq.dashboard.exit_summary import summary
-
     found = " ".join(summary(snapshots.troubled(), ended=ended))
     if ended:
         assert "pool shop has ended after 3h05m: 123456 done, 17 failed" in found

@@ -16,25 +16,23 @@ from poolq.engines.base import StoredJob
 from poolq.jobs.message import State
 from poolq.monitor.alerts import alerts
 from poolq.styling.cells import Line
-from poolq.styling.theme import make_theme
 from tests.support import snapshots
+from tests.unit.dashboard.frames import ASCII, screen_text, shown
 
 POOL = snapshots.troubled()
-PLAIN = make_theme(colour=False, ascii_only=True)
 
 
 def drawn(state: ScreenState, size: tuple[int, int] = (100, 30)) -> list[Line]:
-    return frame.draw(POOL, state, PLAIN, size, 0.0)
+    return frame.draw(POOL, state, ASCII, size, 0.0)
 
 
 def point(
     key: str, state: ScreenState, text: str, size: tuple[int, int] = (100, 30)
 ) -> Action | None:
     """Point at the first place where the text stands."""
-    lines = drawn(state, size)
-    rows = ["".join(segment.text for segment in line) for line in lines]
+    rows = shown(POOL, size, state, ASCII)
     y = next(y for y, row in enumerate(rows) if text in row)
-    return press(key, state, POOL, 0.0, targets.find(lines, rows[y].index(text), y))
+    return press(key, state, POOL, 0.0, targets.find(drawn(state, size), rows[y].index(text), y))
 
 
 def test_what_a_terminal_sends() -> None:
@@ -175,8 +173,7 @@ def test_a_click_on_a_problem_or_its_key_shows_all_problems_in_full() -> None:
     found = alerts(POOL)
     assert len(found) > 3
     for state in (clicked, pressed):
-        rows = ["".join(part.text for part in line).strip() for line in drawn(state, (100, 50))]
-        text = " ".join(" ".join(rows).split())
+        text = " ".join(screen_text(POOL, (100, 50), state, ASCII).split())
         places = [text.index(f"{n} {one.subject} {one.verdict}") for n, one in enumerate(found, 1)]
         assert places == sorted(places)
         assert press("esc", state, POOL, 0.0) is None
@@ -187,5 +184,4 @@ def test_without_problems_the_page_says_so() -> None:
     quiet = snapshots.well()
     state = ScreenState()
     press("!", state, quiet, 0.0)
-    lines = frame.draw(quiet, state, PLAIN, (100, 30), 0.0)
-    assert any("no trouble" in "".join(part.text for part in line) for line in lines)
+    assert "no trouble" in screen_text(quiet, (100, 30), state)

@@ -11,9 +11,8 @@ from poolq.dashboard.drawing import gauges
 from poolq.dashboard.key_parser import READ_SIZE, parse, split_incomplete
 from poolq.monitor import amounts
 from poolq.styling import cells
-from poolq.styling.theme import make_theme, speaks_utf8, theme_for
-
-THEME = make_theme(colour=True, ascii_only=False)
+from poolq.styling.theme import speaks_utf8, theme_for
+from tests.unit.dashboard.frames import COLOURED
 
 
 @pytest.mark.parametrize(
@@ -66,33 +65,33 @@ def test_a_phrase_has_whole_numbers_or_none(width: int, text: str) -> None:
 
 @given(st.lists(st.floats(0, 1e9), max_size=60), st.integers(0, 100))
 def test_a_sparkline_has_exactly_its_width(values: list[float], width: int) -> None:
-    assert len(gauges.spark(values, width, THEME)) == width
+    assert len(gauges.spark(values, width, COLOURED)) == width
 
 
 def test_a_sparkline_shows_what_is_little_beside_what_is_much() -> None:
-    assert gauges.spark([0, 1, 1000], 60, THEME).strip() == "▁▂█"
+    assert gauges.spark([0, 1, 1000], 60, COLOURED).strip() == "▁▂█"
 
 
 @pytest.mark.parametrize(
     ("width", "columns"), [(60, 60), (44, 30), (30, 30), (25, 20), (12, 12), (5, 5), (90, 60)]
 )
 def test_a_sparkline_is_of_the_last_minute(width: int, columns: int) -> None:
-    drawn = gauges.spark([9.0] * 7 + [1.0] * 60, width, THEME)
+    drawn = gauges.spark([9.0] * 7 + [1.0] * 60, width, COLOURED)
     assert drawn == ("█" * columns).rjust(width)
-    assert gauges.spark([1, 9], 60, THEME, many=30) == "▃█".rjust(60), "a minute that is not full"
+    assert gauges.spark([1, 9], 60, COLOURED, many=30) == "▃█".rjust(60), "a minute not yet full"
 
 
 def test_a_sparkline_without_room_is_left_out() -> None:
-    assert gauges.labelled([1.0, 3.0], 18, THEME) == ""
-    assert gauges.labelled([1.0, 3.0], 20, THEME) == "60 s     ▆ max   3.0"
-    assert gauges.labelled([2.0] * 60, 99, THEME) == f"60 s {'█' * 60} max   2.0"
+    assert gauges.labelled([1.0, 3.0], 18, COLOURED) == ""
+    assert gauges.labelled([1.0, 3.0], 20, COLOURED) == "60 s     ▆ max   3.0"
+    assert gauges.labelled([2.0] * 60, 99, COLOURED) == f"60 s {'█' * 60} max   2.0"
 
 
 @pytest.mark.parametrize(
     ("part", "text"), [(0, "░░░░"), (1, "█░░░"), (50, "██░░"), (99, "███░"), (100, "████")]
 )
 def test_only_all_of_it_is_a_full_bar(part: float, text: str) -> None:
-    assert gauges.bar(part, 100, 4, THEME) == text
+    assert gauges.bar(part, 100, 4, COLOURED) == text
 
 
 @pytest.mark.parametrize(

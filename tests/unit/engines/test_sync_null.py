@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -182,13 +181,6 @@ def test_sync_without_an_application_says_so(
 
 
 @pytest.mark.usefixtures("sync")
-def test_sync_keeps_a_system_exit_from_the_caller() -> None:
-    cls = type("Exits", (Job,), {"name": "tests.exits", "run": lambda _: sys.exit(3)})
-    with pytest.raises(JobFailed, match="SystemExit: 3"):
-        cls.dispatch()
-
-
-@pytest.mark.usefixtures("sync")
 @pytest.mark.parametrize(
     ("most", "why"),
     [(2, "snoozed 3 times; max_snoozes is 2"), (None, "snoozed 1001 times without a delay")],
@@ -209,16 +201,6 @@ def test_sync_runs_at_once_so_nothing_expires() -> None:
 def test_null_discards() -> None:
     assert len(Note.dispatch({"n": 1})) == 32
     assert len(poolq.dispatch_many(Note, [{}, {}])) == 2
-    assert story == []
-
-
-@pytest.mark.parametrize("url", ["sync://", "null://"])
-def test_both_check_what_is_dispatched(url: str) -> None:
-    poolq.connect(url)
-    with pytest.raises(poolq.PayloadError, match="is a set, which JSON cannot hold"):
-        Note.dispatch({"a": {1}})
-    with pytest.raises(poolq.OptionError, match="delay is 'soonish'"):
-        Note.dispatch({}, delay="soonish")
     assert story == []
 
 

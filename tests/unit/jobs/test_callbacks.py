@@ -35,11 +35,6 @@ def body() -> bytes:
     return MessageTemplate("jobs:A", Options()).push({"a": 1}, 1 << 20).body
 
 
-def test_without_callbacks_a_message_has_no_headers() -> None:
-    assert b"headers" not in body()
-    assert decode(body()).headers is None
-
-
 def test_all_callbacks_of_a_dispatch_add_headers_and_a_broken_one_changes_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

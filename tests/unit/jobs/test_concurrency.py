@@ -25,24 +25,11 @@ from poolq.engines.base import Engine
 from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import build, hooks, limits_of, options_of
-from poolq.jobs.limits import MAX_LIMIT, Gate, Rule, gates_of, parse
+from poolq.jobs.limits import MAX_LIMIT, Gate, Rule, parse
 from poolq.jobs.message import decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
 from poolq.jobs.producer import send
-
-
-def test_it_is_a_limit_of_its_own_kind() -> None:
-    limits = parse([Concurrent(2, key="tenant:7"), Limit(100, seconds=1)], "jobs:Load")
-    rules = [one.rule("jobs:Load") for one in limits]
-    assert rules[0] == Gate("tenant:7", 2)
-    assert [isinstance(rule, Gate) for rule in rules] == [True, False]
-    assert gates_of(rules) == rules[:1]
-
-
-def test_the_key_is_the_jobs_name_unless_it_is_given() -> None:
-    (limit,) = parse(Concurrent(1), "jobs:Load")
-    assert limit.rule("jobs:Load").key == "jobs:Load"
 
 
 def test_the_same_key_may_have_a_window_too() -> None:

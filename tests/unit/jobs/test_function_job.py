@@ -10,8 +10,6 @@ import pytest
 import poolq
 from poolq import Concurrent, Job, Limit, OptionError, PayloadError, Unique
 from poolq.jobs.function_job import FunctionSettings
-from poolq.jobs.hooks import Hooks
-from poolq.jobs.job import hooks, job_name, options_of
 from poolq.jobs.limits import parse
 
 
@@ -47,28 +45,6 @@ def test_the_delay_of_celery_gets_one_clear_line() -> None:
         "send_mail.delay(…) does not dispatch; write send_mail.dispatch(…), "
         'and send_mail.set(delay="+1 hour").dispatch(…) for later'
     )
-
-
-def test_it_makes_a_job_class() -> None:
-    assert issubclass(send_mail.job, Job)
-    assert job_name(send_mail.job) == f"{__name__}:send_mail"
-    assert job_name(fetch.job) == "fetch"
-    options = options_of(send_mail.job)
-    assert (options.queue, options.attempts, options.retry_after) == ("emails", 3, (10_000_000,))
-    assert hooks(add.job) == Hooks(limit=False, success=False, failure=False)
-    assert hooks(send_mail.job) == Hooks(limit=True, success=False, failure=False)
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "payload"),
-    [
-        ((1,), {}, {"a": 1}),
-        ((1, 2), {}, {"a": 1, "b": 2}),
-        ((), {"b": 1, "a": 2, "c": 3}, {"a": 2, "b": 1, "c": 3}),
-    ],
-)
-def test_arguments_are_stored_by_name(args: Any, kwargs: Any, payload: dict[str, Any]) -> None:
-    assert add.bind(args, kwargs) == payload
 
 
 def test_free_keywords_are_arguments_like_others() -> None:

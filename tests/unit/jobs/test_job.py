@@ -1,8 +1,6 @@
 """Job classes: how they are named, checked and built."""
 
-import abc
 import dataclasses
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -12,8 +10,7 @@ import poolq
 from poolq import Concurrent, Job, Limit, OptionError, Unique
 from poolq.errors import JobFailed
 from poolq.jobs.class_checks import misspelled
-from poolq.jobs.hooks import Hooks
-from poolq.jobs.job import build, hooks, is_job, job_name, options_of
+from poolq.jobs.job import build, is_job, job_name, options_of
 from poolq.jobs.limits import parse
 from poolq.jobs.options import OPTIONS
 from poolq.jobs.running import FailNow, ReleaseNow
@@ -77,22 +74,6 @@ def test_a_class_without_run_is_no_job() -> None:
     assert not is_job(base)
     with pytest.raises(OptionError, match=r"job jobs:Base has no run\(\) and cannot be dispatched"):
         base.dispatch()
-
-
-def test_an_abstract_class_is_no_job() -> None:
-    class Report(Job, abc.ABC):
-        def run(self) -> Any:
-            return self.text()
-
-        @abc.abstractmethod
-        def text(self) -> str: ...
-
-    class Daily(Report):
-        def text(self) -> str:
-            return "daily"
-
-    assert not is_job(Report)
-    assert is_job(Daily)
 
 
 def test_options_are_inherited_and_read_from_the_class() -> None:
@@ -203,32 +184,6 @@ def test_an_instance_made_by_hand_can_be_tested() -> None:
     assert job.run() == {"to": "bob"}
 
 
-def test_hooks_are_those_of_its_own() -> None:
-    assert hooks(SendMail) == Hooks(limit=False, success=False, failure=False)
-    assert hooks(make(rate_limit=lambda _: None)) == Hooks(True, False, False)
-    cls = make(on_success=lambda _: None, on_failure=lambda _: None)
-    assert hooks(cls) == Hooks(False, True, True)
-    assert hooks(type("Heir", (cls,), {})) == Hooks(False, True, True)
-
-
-def test_what_is_not_overridden_does_nothing() -> None:
-    job = SendMail()
-    assert job.rate_limit() is job.on_success() is job.on_failure() is None
-
-
-@pytest.mark.parametrize("leave", [lambda job: job.fail("no"), lambda job: job.release("1s")])
-def test_fail_and_release_cannot_be_swallowed(leave: Callable[[Job], None]) -> None:
-    def careless() -> None:
-        try:
-            leave(SendMail())
-        except Exception:
-            pytest.fail("swallowed")
-
-    with pytest.raises((FailNow, ReleaseNow)) as caught:
-        careless()
-    assert not isinstance(caught.value, Exception)
-
-
 def test_fail_carries_its_reason() -> None:
     with pytest.raises(FailNow) as caught:
         SendMail().fail("bad address")
@@ -267,14 +222,6 @@ def test_settings_are_immutable_and_add_up() -> None:
         later.options = bulk.options  # type: ignore[misc]  # the point of the test
     with pytest.raises(OptionError, match=r"SendMail: unknown option dealy; did you mean delay\?"):
         SendMail.set(dealy="1h")  # type: ignore[call-arg]  # the point of the test
-
-
-def test_delay_is_an_option_as_all_others() -> None:
-    assert SendMail.set(delay="tomorrow noon").set(queue="bulk").options.delay == "tomorrow noon"
-    assert SendMail.set(delay=None).options.delay == 0
-    assert options_of(SendMail).delay == 30 * SECOND
-    assert options_of(Child).delay == 30 * SECOND
-    assert options_of(make(delay="5s")).delay == 5 * SECOND
 
 
 def test_a_delay_set_later_or_by_a_mixin_counts() -> None:

@@ -15,10 +15,8 @@ from poolq.jobs.limits import (
     MAX_MICROSECONDS,
     Rule,
     StartLog,
-    Window,
     parse,
     take,
-    window_of,
 )
 
 SECOND = 1_000_000
@@ -146,17 +144,6 @@ def test_what_makes_no_sense_is_refused_naming_the_job(given: object, wrong: str
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_window_opens_with_its_first_start() -> None:
-    rule = Rule("k", 2, SECOND)
-    log, wait = take(rule, (), 100)
-    assert (log, wait) == ([(100, 1)], 0)
-    log, wait = take(rule, log, 100 + SECOND // 2)
-    assert (log, wait) == ([(100, 2)], 0)
-    log, wait = take(rule, log, 100 + SECOND - 1)
-    assert (log, wait) == ([(100, 2)], 1)
-    assert take(rule, log, 100 + SECOND) == ([(100 + SECOND, 1)], 0)
-
-
 @given(st.integers(1, 5), st.integers(1, 50), st.lists(st.integers(0, 30), min_size=1, max_size=60))
 def test_a_window_never_has_more_starts_than_the_limit(
     limit: int, span: int, steps: list[int]
@@ -190,46 +177,6 @@ def test_cost_and_sliding_reach_the_engine() -> None:
     rule = Limit(9, seconds=1, cost=4, sliding=True).rule("jobs:A")
     assert rule == Rule("jobs:A", 9, SECOND, 4, sliding=True)
     assert (span_of(rule), span_of(Rule("k", 9, SECOND))) == (-SECOND, SECOND)
-
-
-def test_a_start_counts_as_much_as_it_costs() -> None:
-    rule = Rule("k", 10, SECOND, 4)
-    log, _ = take(rule, (), 0)
-    log, wait = take(rule, log, 1)
-    assert (log, wait) == ([(0, 8)], 0)
-    assert take(rule, log, 2) == (log, SECOND - 2)
-    assert take(rule._replace(cost=2), log, 2) == ([(0, 10)], 0)
-
-
-@pytest.mark.parametrize("sliding", [False, True])
-def test_a_cost_above_a_lowered_limit_counts_as_the_limit(sliding: bool) -> None:
-    rule = Rule("k", 3, SECOND, 8, sliding)
-    log, wait = take(rule, (), 0)
-    assert (log, wait) == ([(0, 3)], 0)
-    assert take(rule, log, 1) == (log, SECOND - 1)
-
-
-def test_a_sliding_window_has_no_edge() -> None:
-    rule = Rule("k", 2, 100, sliding=True)
-    log: StartLog = ()
-    for at in (0, 90):
-        log, wait = take(rule, log, at)
-        assert wait == 0
-    assert take(rule, log, 95) == ([(0, 1), (90, 1)], 5)
-    log, wait = take(rule, log, 100)
-    assert (log, wait) == ([(90, 1), (100, 1)], 0)
-    assert take(rule, log, 101)[1] == 89
-    assert window_of(log, 100, 150) == Window(90, 2)
-    assert window_of(log, 100, 195) == Window(100, 1)
-    assert window_of(log, 100, 200) is None
-
-
-def test_starts_in_the_future_no_longer_count() -> None:
-    """The clock was set back after them."""
-    for sliding in (False, True):
-        rule = Rule("k", 1, 100, sliding=sliding)
-        assert take(rule, [(500, 1)], 450) == ([(450, 1)], 0)
-    assert window_of([(500, 1)], 100, 450) is None
 
 
 @given(

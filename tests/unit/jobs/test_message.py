@@ -65,11 +65,6 @@ def test_a_payload_may_be_json_already() -> None:
     assert decode(body).payload == {"a": [1.0, {}]}
 
 
-def test_an_unknown_field_is_left_alone() -> None:
-    body = b'{"v":1,"id":"1","job":"a","queue":"q","trace":"x"}'
-    assert decode(body).job == "a"
-
-
 GOOD = {"v": 1, "id": "1", "job": "a", "queue": "q"}
 
 

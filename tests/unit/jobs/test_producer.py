@@ -97,22 +97,6 @@ def test_a_point_in_time_is_sent_as_one(kept: Kept) -> None:
     assert kept.pushes[0].at == round(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) * SECOND
 
 
-def test_settings_are_used_often(kept: Kept) -> None:
-    later = SendMail.set(delay="+1 hour")
-    ids = [later.dispatch({"n": 1}), later.dispatch({"n": 2}, queue="bulk"), later.dispatch()]
-    assert [message.id for message in kept.messages] == ids
-    assert [push.delay for push in kept.pushes] == [3600 * SECOND] * 3
-    assert [push.queue for push in kept.pushes] == ["emails", "bulk", "emails"]
-    assert [message.payload for message in kept.messages] == [{"n": 1}, {"n": 2}, {}]
-
-
-def test_by_name_the_options_are_those_given(kept: Kept) -> None:
-    poolq.dispatch("elsewhere:SendMail", {"to": "bob"}, attempts=3)
-    (message,) = kept.messages
-    assert (message.queue, message.attempts) == ("default", 3)
-    assert (message.on_limit, message.retry_after) == ("release", ())
-
-
 def test_a_function_job_sends_its_arguments(kept: Kept) -> None:
     add.dispatch(1)
     add.set(delay="1s", queue="bulk").dispatch(b=3, a=2)

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from poolq.errors import AppError
-
 ROOT = Path(__file__).parents[3]
 
 LOAD = """
@@ -293,7 +291,3 @@ def test_a_decorator_that_gives_the_class_a_constructor(tmp_path: Path) -> None:
         "job jobs:A: __init__ needs to; a job is created without arguments; "
         "its data comes in the payload"
     )
-
-
-def test_the_error_is_the_exit_code_3() -> None:
-    assert AppError.exit_code == 3

@@ -148,12 +148,6 @@ def test_crashes_have_a_limit_in_run_and_in_the_hook(state: State, out: bool, sp
     assert retry.hook_crashed_out(message(max_crashes=3), state) is spent
 
 
-def test_at_end_buries_as_it_is() -> None:
-    outcome = retry.bury(State(2, 1), line("failed"))
-    assert outcome == Bury(State(2, 1, 0, outcome.state.history))
-    assert causes(outcome.state) == ["failed"]
-
-
 @given(st.integers(1, 30), st.lists(st.sampled_from(["error", "released", "limited", "timeout"])))
 def test_never_more_tries_than_attempts(attempts: int, tries: list[str]) -> None:
     state = NEW

@@ -66,12 +66,6 @@ def test_current_is_the_running_job(cls: type[Job]) -> None:
     assert story == [job]
 
 
-def test_hooks_are_called_the_same_way() -> None:
-    call(made(Plain), "on_success")
-    call(made(Async), "on_success")
-    assert story == [("done", True), "done"]
-
-
 def test_a_thread_of_the_job_has_no_running_job_of_its_own() -> None:
     class Threaded(Job):
         def run(self) -> None:

@@ -79,11 +79,6 @@ def test_a_suspension_moves_the_deadlines() -> None:
     assert seen.suspend_credit == 2.0
 
 
-def test_an_idle_loop_wakes_up_once_a_second() -> None:
-    sim = running(3)
-    assert next_wake(sim.pool, sim.now) == pytest.approx(1.0)
-
-
 def test_a_cancelled_job_is_killed_when_its_grace_is_over() -> None:
     """Without its stack, which nobody has asked for."""
     sim = running(1)

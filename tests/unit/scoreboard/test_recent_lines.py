@@ -47,12 +47,6 @@ def test_a_reader_gets_the_last_whole_lines_and_knows_whether_others_are_lost(
     assert (b"0\n" + written).endswith(late)
 
 
-def test_more_than_fits_leaves_the_last_lines() -> None:
-    shared = memory()
-    RecentLines(shared).add(b"".join(b"%030d\n" % number for number in range(9)))
-    assert LineReader(shared).read() == (b"%030d\n%030d\n" % (7, 8), False)
-
-
 def test_what_is_overwritten_while_it_is_read_is_left_out() -> None:
     shared = memory()
     writer, reader = RecentLines(shared), LineReader(shared)

@@ -35,13 +35,6 @@ def taken(buffer: ClaimBuffer) -> list[str]:
     return [claim.id for claim in iter(buffer.next, None)]
 
 
-def test_claims_come_in_their_order(engine: Engine, buffer: ClaimBuffer) -> None:
-    push(engine, "1", "2", "3")
-    assert buffer.claim(10) == 3
-    assert taken(buffer) == ["1", "2", "3"]
-    assert buffer.next() is None
-
-
 class Clock:
     """The buffer's clock; a test sets it."""
 
@@ -156,37 +149,6 @@ def test_catching_up_settles_what_has_waited_for_long(
     assert clock.now >= buffer.due
     buffer.settle_overdue(10)
     assert engine.find("1") is None
-
-
-def test_a_settlement_waits_for_company_since_the_first_was_noted(
-    engine: Engine, buffer: ClaimBuffer, clock: Clock
-) -> None:
-    push(engine, "1", "2")
-    buffer.claim(2)
-    begun = clock.now
-    for _ in range(2):
-        claim = buffer.next()
-        assert claim is not None
-        clock.now += 1_000
-        buffer.add_settlement(claim, ACK)
-    assert buffer.due == begun + 1_000 + unsettled.SETTLE_DELAY
-    assert buffer.settle() == []
-    assert buffer.due == begun + module.REVIEW_AFTER
-
-
-def test_what_the_watcher_has_settled_is_due_no_more(
-    engine: Engine, buffer: ClaimBuffer, clock: Clock
-) -> None:
-    push(engine, "1", "2")
-    buffer.claim(2)
-    done, long = buffer.next(), buffer.next()
-    assert done is not None
-    assert long is not None
-    buffer.add_settlement(done, ACK)
-    buffer.watcher.running_since = clock.now - watcher.LONG_JOB - 1
-    until(lambda: engine.find("1") is None)
-    buffer.settle_overdue(10)
-    assert buffer.due == clock.now + module.REVIEW_AFTER
 
 
 def test_before_a_long_job_all_that_is_claimed_goes_back(

@@ -27,12 +27,6 @@ def run(prefetch: Prefetch, seconds: float, job: str = "job") -> None:
     prefetch.record(job, seconds, seconds)
 
 
-def test_what_was_never_measured_comes_alone_and_is_taken_for_long() -> None:
-    prefetch = Prefetch(0)
-    assert prefetch.batch_size() == 1
-    assert not prefetch.is_short("job")
-
-
 @pytest.mark.parametrize(
     ("seconds", "least", "most"),
     [(5 * MICROS, MAX_BATCH, MAX_BATCH), (200 * MICROS, 60, 100), (0.002, 8, 10), (0.009, 2, 2)],
@@ -111,13 +105,6 @@ def test_a_refused_job_has_not_run() -> None:
     prefetch = Prefetch(0)
     prefetch.record("job", 0.0, 0.001)
     assert not prefetch.is_short("job")
-
-
-def test_durations_are_kept_by_job() -> None:
-    prefetch = paced(10 * MICROS)
-    prefetch.record("report", 30.0, 30.0)
-    assert prefetch.is_short("job")
-    assert not prefetch.is_short("report")
 
 
 def test_a_batch_holds_a_budget_of_jobs_some_of_which_are_long() -> None:

@@ -138,56 +138,6 @@ def quick(many: int, kind: str = "job") -> list[Work]:
     return [Work(number, kind, 20e-6) for number in range(many)]
 
 
-def compared(workers: int, jobs: Sequence[Work], *, warm: bool = True) -> float:
-    """How many times as long it takes as one by one."""
-    took = []
-    for prefetch in (0, 1):
-        simulation = Simulation(workers, prefetch)
-        if warm:
-            simulation.run(quick(1000))
-        took.append(simulation.run(jobs))
-    return took[0] / took[1]
-
-
-@pytest.mark.parametrize("workers", [1, 4, 64])
-@pytest.mark.parametrize("milliseconds", [5, 19, 30, 90])
-@pytest.mark.parametrize("kind", ["job", "other"])
-def test_long_jobs_after_quick_ones(workers: int, milliseconds: int, kind: str) -> None:
-    jobs = [Work(number, kind, milliseconds / 1000) for number in range(300)]
-    assert compared(workers, jobs) <= AT_MOST
-
-
-@pytest.mark.parametrize("workers", [2, 4, 16])
-def test_long_jobs_in_one_backlog_with_quick_ones(workers: int) -> None:
-    long = [Work(1000 + number, "job", 0.09) for number in range(100)]
-    assert compared(workers, [*quick(1000), *long]) <= AT_MOST
-
-
-DURATIONS = {
-    "one in ten": lambda rng: 0.06 if rng.random() < 0.1 else 0.001,
-    "one in a hundred": lambda rng: 0.5 if rng.random() < 0.01 else 20e-6,
-    "uniform": lambda rng: rng.uniform(0.001, 0.05),
-    "heavy tail": lambda rng: min(1.0, 0.001 * rng.paretovariate(0.9)),
-    "in turns": lambda rng: rng.choice((20e-6, 0.03)),
-}
-
-
-@pytest.mark.parametrize("workers", [2, 16])
-@pytest.mark.parametrize("mix", DURATIONS)
-def test_one_class_whose_durations_depend_on_its_payload(workers: int, mix: str) -> None:
-    rng = random.Random(1)
-    jobs = [Work(number, "job", DURATIONS[mix](rng)) for number in range(1000)]
-    assert compared(workers, jobs) <= AT_MOST
-
-
-@pytest.mark.parametrize("mix", DURATIONS)
-def test_little_more_goes_back_than_is_run(mix: str) -> None:
-    rng = random.Random(2)
-    simulation = Simulation(4, 0)
-    simulation.run([Work(number, "job", DURATIONS[mix](rng)) for number in range(2000)])
-    assert simulation.returned <= 1.5 * 2000
-
-
 @pytest.mark.parametrize("workers", [4, 8, 16, 64])
 def test_a_tenth_of_jobs_that_a_limit_refuses(workers: int) -> None:
     """On two cores. What the workers wait for must not make them return their batches, nor claim
