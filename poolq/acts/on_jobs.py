@@ -141,6 +141,19 @@ def batches(
     yield from (wanted[at : at + PAGE_SIZE] for at in range(0, len(wanted), PAGE_SIZE))
 
 
+def quick_count(engine: Engine, act: Act, wanted: JobFilter) -> int | None:
+    """Return how many jobs a filter selects, if the counts of the queues tell it exactly: a person
+    waits for the number, and pages take seconds if there are many jobs."""
+    others = wanted._replace(queue=None, status=None)
+    if any(one is not None for one in others) or act.to:
+        return None
+    queues = [one for one in engine.counts() if wanted.queue in (None, one.queue)]
+    states = (wanted.status,) if wanted.status else act.states
+    counts = [getattr(one, state) for one in queues for state in states]
+    most = engine.exact_counts
+    return None if most is not None and max(counts, default=0) >= most else sum(counts)
+
+
 def change(engine: Engine, act: Act, batch: Batch) -> Outcome:
     """Carry out an act. Of jobs that a filter has found, those that have changed in the meantime
     are in neither part of the outcome."""

@@ -17,6 +17,7 @@ from poolq.dashboard.screen_state import FETCHES, Action
 from poolq.errors import PoolqError
 from poolq.system.wakeups import drain
 
+MAX_WAITING = 8  # acts that wait for the one that runs; further ones are refused
 #: The level of a result that says how far its action is.
 PROGRESS = "progress"
 
@@ -49,13 +50,18 @@ class ActionRunner:
         self._stopped = threading.Event()
         self._kind = ""  # of the act that runs now
 
-    def submit(self, action: Action) -> None:
-        """Queue an action."""
+    def submit(self, action: Action) -> bool:
+        """Queue an action. Returns False if too many acts wait, as when the broker hangs: all would
+        be carried out at once when it is back."""
         if not self._started:
             self._started = True
             for name, pending in (("acts", self._acts), ("fetches", self._fetches)):
                 threading.Thread(target=self._run, args=[pending], name=name, daemon=True).start()
-        (self._fetches if action.kind in FETCHES else self._acts).put(action)
+        fetches = action.kind in FETCHES
+        if not fetches and self._acts.qsize() >= MAX_WAITING:
+            return False
+        (self._fetches if fetches else self._acts).put(action)
+        return True
 
     def stop(self, kind: str) -> None:
         """Ask the act that runs now to stop, if it is of that kind and reports its progress."""

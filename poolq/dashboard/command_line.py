@@ -13,6 +13,7 @@ from poolq.engines.search import WAITING
 from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
 
+READ_ONLY = "this screen is read-only (--read-only)"
 MAX_HISTORY = 100
 MAX_OFFERS = 50
 
@@ -24,7 +25,7 @@ def edit(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action
     if key == "tab":
         _complete(line, state, snapshot)
         return None
-    line.offers, line.offered, line.error = (), -1, ""
+    line.offers, line.offered, line.error = (), -1, READ_ONLY * state.read_only
     if key == "enter":
         return _enter(line, state, snapshot, now)
     if key in ("up", "down"):
@@ -50,6 +51,8 @@ def _enter(line: CommandLine, state: ScreenState, snapshot: Snapshot, now: float
     text = line.text.strip()
     if not text:
         state.command = None
+        return None
+    if state.read_only:
         return None
     try:
         result = run(text, snapshot)

@@ -136,7 +136,7 @@ def _on_jobs(verb: str) -> Callable[[Given], Result]:
         id = _named(given)
         if not id:
             return _filtered(given, verb)
-        return Action(verb, id) if verb == "retry" else questions.on_id(verb, id)
+        return Action(verb, id) if verb == "retry" else questions.find(verb, id)
 
     return run
 

@@ -50,7 +50,7 @@ def take_result(result: ActionResult, state: ScreenState, now: float) -> None:
     action = result.action
     if action == state.fetching:
         state.fetching = None
-    if action.kind == "count":
+    if action.kind in ("count", "find"):
         _take_answer(result, state, now)
     elif result.level == PROGRESS:
         state.progress = result.text
@@ -79,8 +79,8 @@ def _undo(action: Action) -> str:
 
 
 def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
-    """Let the user answer the question that has waited for the number of jobs. A question that was
-    closed meanwhile stays closed."""
+    """Let the user answer the question that has waited for the number of jobs, or for a job. A
+    question that was closed meanwhile stays closed."""
     asked = state.question
     if asked is None or asked.counts != result.action:
         return
@@ -90,8 +90,10 @@ def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
     state.question = None
     if result.found is None:
         state.show_message(result.text, now, result.level)
+    elif asked.counts.kind == "find":
+        state.take_up(questions.on_job(asked.counts.to, *result.found), now)
     else:
-        state.take_up(questions.counted(result.action, result.found), now)
+        state.take_up(questions.counted(asked.counts, result.found), now)
 
 
 def take(state: ScreenState, action: Action, found: object, now: float) -> None:

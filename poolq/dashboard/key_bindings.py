@@ -276,8 +276,8 @@ def _takes_focus(pane: str, state: ScreenState, snapshot: Snapshot) -> bool:
 
 
 def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    if state.read_only:
-        state.show_message("this screen is read-only (--read-only)", now, "warning")
+    if state.read_only and key != ":":  # what is typed after it must not act as keys
+        state.show_message(command_line.READ_ONLY, now, "warning")
         return None
     if key in _POOL_KEYS:
         return state.take_up(_POOL_KEYS[key](), now)

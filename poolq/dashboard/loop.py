@@ -145,8 +145,10 @@ class Screen:
             self._submit(action, now)
 
     def _submit(self, action: Action, now: float) -> None:
-        self._runner.submit(action)
-        if action.kind not in (*FETCHES, "count", "bulk"):
+        if not self._runner.submit(action):
+            self._state.question = None  # no answer comes for which it could wait
+            self._state.show_message("too many acts are waiting; nothing was done", now, "warning")
+        elif action.kind not in (*FETCHES, "count", "find", "bulk"):
             self._state.show_message(f"asked to {action.kind} {action.target}".rstrip(), now)
 
     def _fetch(self, now: float) -> None:

@@ -1,6 +1,7 @@
 """The questions that are asked before an act that cannot be undone, or on many jobs (pure).
 
-Many jobs are counted first, by the action "count", which `actions.py` carries out.
+Many jobs are counted first, by the action "count", and a job that a person names is found first, by
+the action "find"; `actions.py` carries out both.
 """
 
 from typing import NamedTuple
@@ -39,12 +40,10 @@ def act_of(verb: str, to: str = "", *, many: bool = False) -> Act:
 # one job
 
 
-def on_id(verb: str, id: str) -> Question:
-    """Return the question about a job that a person names by its id or the beginning of it."""
-    if verb == "forget":
-        return yes_no(f"Forget failed job {id} permanently?", Action(verb, id))
-    text = f"It does not run again; if it runs, it has {GRACE} s to end before it is killed."
-    return yes_no(f"Cancel job {id}? {text}", Action(verb, id))
+def find(verb: str, id: str) -> Question:
+    """Return the question about a job that must first be found: its id may be a beginning, or the
+    id of no job."""
+    return Question(f"looking for job {id}", {}, "esc: no", Action("find", id, to=verb))
 
 
 def on_job(verb: str, id: str, job: str, status: str) -> Question | str:

@@ -45,7 +45,7 @@ FETCHES = ("jobs", "failures", "show")
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question, and the action of each key that answers it; any other key means no. If it
-    `counts`, it cannot be answered before that action has counted the jobs."""
+    `counts`, it cannot be answered before that action has counted the jobs, or found the one."""
 
     text: str
     answers: Mapping[str, Action]

@@ -47,11 +47,14 @@ def run(engine: Engine, chosen: Selection, act: Act, *, asks: bool = False) -> i
 
 def _confirm(engine: Engine, act: Act, wanted: JobFilter) -> None:
     """Count the jobs that the options select, and ask."""
-    with Progress("counted") as progress:
-        for page in on_jobs.pages(engine, act, wanted, brief=True):
-            progress.add(len(page))
-    if progress.count:
-        options.confirm(act.question(progress.count, wanted), yes=False)
+    count = on_jobs.quick_count(engine, act, wanted)
+    if count is None:
+        with Progress("counted") as progress:
+            for page in on_jobs.pages(engine, act, wanted, brief=True):
+                progress.add(len(page))
+        count = progress.count
+    if count:
+        options.confirm(act.question(count, wanted), yes=False)
 
 
 def _preview(engine: Engine, chosen: Selection, act: Act, wanted: JobFilter | Sequence[str]) -> int:

@@ -93,10 +93,14 @@ def test_an_interrupt_tells_how_many_were_changed(
     assert [engine.find(id) is not None for id in ids] == [False] * 4 + [True] * 3
 
 
+@pytest.mark.parametrize("exact", [None, 100, 5])
 def test_jobs_are_counted_before_the_question(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, exact: int | None
 ) -> None:
     push(engine, 5)
+    monkeypatch.setattr(engine, "exact_counts", exact)
+    if exact != 5:  # the counts of the queues are exact, so no page is read
+        monkeypatch.setattr(on_jobs, "pages", None)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr(click, "confirm", lambda text, **_: bool(asked.append(text)))
     asked: list[str] = []

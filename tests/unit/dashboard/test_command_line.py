@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from poolq.dashboard.command_line import offers
+from poolq.dashboard.action_runner import ActionResult
+from poolq.dashboard.command_line import READ_ONLY, offers
 from poolq.dashboard.commands import COMMANDS, MAX_QUEUES, Mistake, run
+from poolq.dashboard.fetching import take_result as take
 from poolq.dashboard.job_list import FoundJobs, JobView
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
@@ -50,9 +52,6 @@ def test_a_command_acts_at_once(text: str, action: Action) -> None:
     assert (state.command, state.question) == (None, None)
 
 
-CANCELLED = "It does not run again; if it runs, it has 10 s to end before it is killed."
-
-
 @pytest.mark.parametrize(
     ("text", "question", "action"),
     [
@@ -61,8 +60,6 @@ CANCELLED = "It does not run again; if it runs, it has 10 s to end before it is 
         ("move 0192 emial",
          "There is no queue 'emial' yet (did you mean emails?). Move the job there?",
          Action("move", "0192", to="emial")),
-        ("cancel 0192f3", f"Cancel job 0192f3? {CANCELLED}", Action("cancel", "0192f3")),
-        ("forget 0192f3", "Forget failed job 0192f3 permanently?", Action("forget", "0192f3")),
         ("reload", "Reload the application's code?", Action("reload")),
         ("drain", "End the pool when its running jobs have finished?", Action("drain")),
     ],
@@ -74,6 +71,45 @@ def test_a_command_that_cannot_be_undone_asks(text: str, question: str, action: 
         assert state.question is not None
         assert state.question.text == question
         assert press(answer, state, POOL, 0.0) == (action if answer == "y" else None)
+
+
+CANCELLED = "only delayed, parked, ready and running jobs can be cancelled"
+
+
+@pytest.mark.parametrize(
+    ("verb", "status", "said", "action"),
+    [
+        ("cancel", "ready", "Cancel job shop:Send 0192f3ab? It does not run again.", "cancel"),
+        ("cancel", "running",
+         "Cancel job shop:Send 0192f3ab, which is running? It has 10 s to end before it is killed.",
+         "cancel"),
+        ("cancel", "failed",
+         f"job 0192f3ab is failed; {CANCELLED}; 'poolq failed forget 0192f3ab' deletes it", ""),
+        ("forget", "failed", "Forget failed job shop:Send 0192f3ab permanently?", "forget"),
+        ("forget", "ready", "job 0192f3ab is ready; only failed jobs can be forgotten", ""),
+    ],
+)  # fmt: skip
+def test_a_job_is_found_before_the_question(verb: str, status: str, said: str, action: str) -> None:
+    state = ScreenState()
+    search = typed(state, f"{verb} 0192f3", "enter")
+    assert search is not None
+    assert search == Action("find", "0192f3", to=verb)
+    assert press("y", state, POOL, 0.0) is None, "typed ahead"
+    take(ActionResult(search, "info", "", ("0192f3ab", "shop:Send", status)), state, 0.0)
+    if action:
+        assert state.question is not None
+        assert state.question.text == said
+        assert press("y", state, POOL, 0.0) == Action(action, "0192f3ab")
+    else:
+        assert (state.question, state.message) == (None, said)
+
+
+def test_no_question_is_asked_about_a_job_that_does_not_exist() -> None:
+    state = ScreenState()
+    search = typed(state, "cancel 0192f3", "enter")
+    assert search is not None
+    take(ActionResult(search, "error", "no stored job"), state, 0.0)
+    assert (state.question, state.message) == (None, "no stored job")
 
 
 @pytest.mark.parametrize(
@@ -238,3 +274,14 @@ def test_a_command_is_given_up(keys: tuple[str, ...]) -> None:
     state = ScreenState()
     assert typed(state, "drain", *keys) is None
     assert (state.command, state.question, state.history) == (None, None, [])
+
+
+@pytest.mark.parametrize("text", ["scale 3", "pause emails", "drain", "quit", "retry --all"])
+def test_a_read_only_screen_takes_no_letter_of_a_command_for_a_key(text: str) -> None:
+    state = ScreenState(read_only=True)
+    assert typed(state, text, "enter") is None
+    assert state == ScreenState(read_only=True, command=state.command, kept=state.kept)
+    assert state.command is not None
+    assert (state.command.text, state.command.error) == (text, READ_ONLY)
+    press("esc", state, POOL, 0.0)
+    assert state.command is None

@@ -11,6 +11,7 @@ from rich.style import Style
 
 from poolq.dashboard import fetching, terminal
 from poolq.dashboard.action_runner import (
+    MAX_WAITING,
     PROGRESS,
     ActionResult,
     ActionRunner,
@@ -117,6 +118,27 @@ def test_what_was_fetched_while_an_act_ended_is_fetched_again() -> None:
     assert fetching.wanted(state, snapshots.troubled(), 0.0) == fetch
     take(ActionResult(fetch, "info", "", FoundFailures((), 0.0)), state, 0.0)
     assert fetching.wanted(state, snapshots.troubled(), 0.0) is None
+
+
+def test_few_acts_wait_for_a_broker_that_hangs_and_what_is_shown_is_still_fetched() -> None:
+    go, begun = threading.Event(), threading.Event()
+
+    def perform(action: Action, _: Report) -> tuple[str, str]:
+        begun.set()
+        if action.kind == "retry":
+            go.wait(60)
+        return "", action.kind
+
+    runner, found = ActionRunner(perform), []
+    assert runner.submit(Action("retry"))
+    assert begun.wait(60)
+    accepted = [runner.submit(Action("retry")) for _ in range(MAX_WAITING + 2)]
+    assert accepted == [True] * MAX_WAITING + [False] * 2
+    assert all(runner.submit(Action("show")) for _ in range(MAX_WAITING + 2))
+    go.set()
+    total = 1 + MAX_WAITING + MAX_WAITING + 2
+    until(lambda: found.extend(runner.results()) or len(found) == total, 5, "what was accepted")
+    assert runner.submit(Action("retry"))
 
 
 def test_an_act_says_how_far_it_is_and_stops_if_asked() -> None:
