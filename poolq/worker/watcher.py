@@ -1,6 +1,6 @@
 """The watcher: a thread that notices if a job turns out to be long, and then calls `clear`.
 
-- It sleeps until a job could be long, so it costs short jobs nothing but a word.
+- It sleeps until a job could be long, so a short job costs it nothing but one write to memory.
 - Whoever exchanges with the engine holds `lock`. The watcher takes it before it judges a job for
   good, so the main thread starts no exchange while `clear` makes one over its own connection.
 - It shows a job in the process title if the job was expected to be short and is not.
