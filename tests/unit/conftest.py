@@ -5,11 +5,15 @@ Hypothesis has no deadline: a loaded machine is no reason to fail.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from poolq.engines.base import Engine
+from poolq.engines.sqlite import SQLiteEngine
 
 settings.register_profile("poolq", deadline=None)
 settings.load_profile("poolq")
@@ -19,6 +23,13 @@ settings.load_profile("poolq")
 def scratch() -> None:
     """Refuse the folder that every server needs."""
     pytest.fail("a unit test needs no server; one that does belongs in contract/ or process/")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """A SQLite file, which needs no server."""
+    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

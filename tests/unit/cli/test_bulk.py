@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import click
 import pytest
@@ -17,7 +15,6 @@ from poolq.acts.on_jobs import CANCEL, Act, move
 from poolq.cli.stored import bulk
 from poolq.cli.stored.filters import Selection
 from poolq.engines.base import Engine, Push
-from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import Refused
 from poolq.jobs.ids import new_id
 from poolq.monitor.job_history import NOT_STORED
@@ -25,11 +22,9 @@ from poolq.monitor.job_history import NOT_STORED
 HOUR = 3_600_000_000
 
 
-@pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_jobs, "PAGE_SIZE", 2)
-    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
-        yield opened
 
 
 def push(engine: Engine, count: int, queue: str = "a", delay: int = 0) -> list[str]:

@@ -219,10 +219,8 @@ def check_once_a_day(when: Recurrence, change: datetime, zone: ZoneInfo) -> None
         ("sometimes", "write an interval such as '30s', or a cron line"),
         ("0.2s", "x: the time is '0.2s'; the shortest interval is a second"),
         (0, "the shortest interval is a second"),
-        (
-            None,
-            "x: the time is None; write a cron line such as '0 3 * * *', or an interval such as",
-        ),
+        (None,
+         "x: the time is None; write a cron line such as '0 3 * * *', or an interval such as"),
         (True, "write a cron line"),
         (10**11, "x: the time is 100000000000; more than 100 years is not allowed"),
         (-1, "x: the time is -1; a duration cannot be negative"),
@@ -231,7 +229,7 @@ def check_once_a_day(when: Recurrence, change: datetime, zone: ZoneInfo) -> None
         ("x" * 9999, f"x: the time is '{'x' * 59}…; write an interval"),
         ("1," * 600 + "1 * * * *", "x: the cron line has more than 1,000 characters"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_the_reason(when: object, why: str) -> None:
     with pytest.raises(ScheduleError) as caught:
         Recurrence.parse(when, "UTC", "x")

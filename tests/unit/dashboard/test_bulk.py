@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,17 +22,11 @@ from poolq.jobs.message import Entry, Message, Push, State, encode, entry
 from poolq.jobs.retry import Bury
 from poolq.monitor.amounts import local
 from poolq.monitor.job_history import NOT_STORED
-from tests.contract.helpers import Worker, count_of, new_id, open_engine
+from tests.contract.helpers import Worker, count_of, new_id
 from tests.support import snapshots
 
 POOL = snapshots.troubled()
 CHARGE = JobFilter(job="shop.jobs:Charge")
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(open_engine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
-        yield opened
 
 
 @pytest.fixture

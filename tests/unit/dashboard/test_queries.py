@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +14,7 @@ from poolq.jobs.options import DEFAULTS
 from poolq.monitor import job_history, node_info
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.snapshot import Progress
-from tests.contract.helpers import Worker, bury, open_engine
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(open_engine(f"sqlite:///{tmp_path}/q.db", "poolq", migrate=True)) as opened:
-        yield opened
+from tests.contract.helpers import Worker, bury
 
 
 def push(engine: Engine, count: int, queue: str = "mails", delay: int = 0) -> list[str]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -20,10 +16,9 @@ HOUR = 3_600_000_000
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/poolq.db", "poolq")) as engine:
-        engine.register(Registration("w", "n", "h", "p", "b", "s", 1, 1))
-        yield engine
+def engine(engine: Engine) -> Engine:
+    engine.register(Registration("w", "n", "h", "p", "b", "s", 1, 1))
+    return engine
 
 
 def push(engine: Engine, job: str, *names: str, queue: str = "q", delay: int = 0) -> list[str]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,12 +80,6 @@ class Both(Sync):
 @poolq.job(name="jobs:sync", concurrent=Concurrent(1))
 def sync(tenant: int) -> None:
     pass
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(poolq.connect(f"sqlite:///{tmp_path}/jobs.db")) as opened:
-        yield opened
 
 
 def statuses(*ids: str) -> list[str]:

@@ -1,8 +1,6 @@
 """Function jobs: checked like the call itself, plain functions otherwise."""
 
 import asyncio
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,44 +143,30 @@ WHERE = f"job {__name__}:"
 @pytest.mark.parametrize(
     ("decorate", "wrong"),
     [
-        (
-            lambda: poolq.job(_positional),
-            f"{WHERE}_positional: a: int cannot be given by name, as a job's arguments must be",
-        ),
+        (lambda: poolq.job(_positional),
+         f"{WHERE}_positional: a: int cannot be given by name, as a job's arguments must be"),
         (lambda: poolq.job(_variadic), f"{WHERE}_variadic: *args: int cannot be given by name"),
         (lambda: poolq.job(_generator), f"{WHERE}_generator has a yield, so its body"),
         (lambda: poolq.job(attempts=0)(lambda: None), "job "),
         (lambda: poolq.job(quue="x")(print), "@poolq.job decorates functions, not <built-in"),
-        (
-            lambda: poolq.job(Job),
-            "@poolq.job decorates functions, not <class 'poolq.jobs.job.Job'>",
-        ),
+        (lambda: poolq.job(Job),
+         "@poolq.job decorates functions, not <class 'poolq.jobs.job.Job'>"),
         (lambda: poolq.job("emails"), "@poolq.job decorates functions, not 'emails'"),
         (lambda: poolq.job(name="a b")(test_it_still_is_the_function), f"{WHERE}test_it_still"),
         (lambda: poolq.job(on_success=3)(_run), f"{WHERE}_run: on_success is 3; it must be a fun"),
         (lambda: poolq.job(rate_limit=3)(_run), f"rate_limit of {__name__}:_run: 3 is not a limit"),
-        (
-            lambda: poolq.job(rate_limit={"limit": 0, "seconds": 1})(_run),
-            f"rate_limit of {__name__}:_run: limit is 0; it must be a whole number",
-        ),
-        (
-            lambda: poolq.job(quue="x")(_run),
-            f"{WHERE}_run: unknown option quue; did you mean queue?",
-        ),
-        (
-            lambda: poolq.job(evry="1m")(_run),
-            f"{WHERE}_run: unknown option evry; did you mean every?",
-        ),
-        (
-            lambda: poolq.job(data=1)(_run),
-            f"{WHERE}_run: unknown option data; the options are queue, delay, attempts, ",
-        ),
-        (
-            lambda: poolq.job(every="0 3 * * *", tz="Europe/Berlin")(_run),
-            f"{WHERE}_run: tz is an option of its schedule; leave out every, and write poolq.",
-        ),
+        (lambda: poolq.job(rate_limit={"limit": 0, "seconds": 1})(_run),
+         f"rate_limit of {__name__}:_run: limit is 0; it must be a whole number"),
+        (lambda: poolq.job(quue="x")(_run),
+         f"{WHERE}_run: unknown option quue; did you mean queue?"),
+        (lambda: poolq.job(evry="1m")(_run),
+         f"{WHERE}_run: unknown option evry; did you mean every?"),
+        (lambda: poolq.job(data=1)(_run),
+         f"{WHERE}_run: unknown option data; the options are queue, delay, attempts, "),
+        (lambda: poolq.job(every="0 3 * * *", tz="Europe/Berlin")(_run),
+         f"{WHERE}_run: tz is an option of its schedule; leave out every, and write poolq."),
     ],
-)
+)  # fmt: skip
 def test_what_makes_no_sense_is_refused_when_it_is_decorated(decorate: Any, wrong: str) -> None:
     with pytest.raises(OptionError) as caught:
         decorate()
@@ -197,17 +181,14 @@ def _run() -> None: ...
 def sync(user: int, full: bool = False, tenant: str = "none", note: str = "") -> None: ...
 
 
-def test_an_omitted_argument_counts_as_its_default_in_a_key(tmp_path: Path) -> None:
-    with closing(poolq.connect(f"sqlite:///{tmp_path}/jobs.db")):
-        first = sync.dispatch(7)
-        assert [first.new, sync.dispatch(7, full=False).new, sync.dispatch(7, True).new] == [
-            True, False, True,
-        ]  # fmt: skip
-        assert not sync.set(queue="other").dispatch(7).new
-        assert [one.new for one in poolq.dispatch_many(sync, [{"user": 7}, {"user": 8}])] == [
-            False, True,
-        ]  # fmt: skip
-        found = poolq.find(first)
+@pytest.mark.usefixtures("engine")
+def test_an_omitted_argument_counts_as_its_default_in_a_key() -> None:
+    ids = [sync.dispatch(7), sync.dispatch(7, full=False), sync.dispatch(7, True)]
+    assert [one.new for one in ids] == [True, False, True]
+    assert not sync.set(queue="other").dispatch(7).new
+    many = poolq.dispatch_many(sync, [{"user": 7}, {"user": 8}])
+    assert [one.new for one in many] == [False, True]
+    found = poolq.find(ids[0])
     assert found is not None
     assert found.payload == {"user": 7, "full": False, "tenant": "none"}
 

@@ -129,12 +129,10 @@ async def coroutine(_: Job) -> Any:
         ({"on_failure": generator}, "on_failure() has a yield"),
         ({"rate_limit": coroutine}, "rate_limit() is async; it must be a plain method"),
         ({"retry": lambda self: "fail"}, "retry() is called with the error that run() raised;"),
-        (
-            {"__init__": lambda self, to, copies=1: None},
-            "__init__ needs to; a job is created without arguments; its data comes in the payload",
-        ),
+        ({"__init__": lambda self, to, copies=1: None},
+         "__init__ needs to; a job is created without arguments; its data comes in the payload"),
     ],
-)
+)  # fmt: skip
 def test_a_class_that_makes_no_sense_is_refused_when_it_is_made(
     members: dict[str, Any], wrong: str
 ) -> None:

@@ -60,14 +60,12 @@ def test_a_limit_is_a_value() -> None:
         ([], ()),
         (Limit(1, seconds=1), (Limit(1, seconds=1),)),
         ({"limit": 1, "hours": 2, "key": "k"}, (Limit(1, hours=2, key="k"),)),
-        (
-            [Limit(1, seconds=1), {"limit": 5, "minutes": 1}],
-            (Limit(1, seconds=1), Limit(5, minutes=1)),
-        ),
+        ([Limit(1, seconds=1), {"limit": 5, "minutes": 1}],
+         (Limit(1, seconds=1), Limit(5, minutes=1))),
         ((Limit(1, seconds=1, key="a"), Limit(1, seconds=1)),) * 2,
         ({"limit": 1, "seconds": 1, "minutes": None}, (Limit(1, seconds=1),)),
     ],
-)
+)  # fmt: skip
 def test_what_rate_limit_may_return(given: object, limits: tuple[Limit, ...]) -> None:
     assert parse(given, "jobs:A") == limits
 
@@ -83,10 +81,8 @@ FIELDS = "use limit, seconds, minutes, hours, days, key, cost, sliding, jitter, 
         ({"limit": 10, "seconds": 1, "hours": 1}, f"seconds and hours given; {UNIT_MICROSECONDS}"),
         ({"seconds": 1}, "{'seconds': 1} has no 'limit'"),
         ({"limit": 0, "seconds": 1}, "limit is 0; it must be a whole number from 1 to 2147483647"),
-        (
-            {"limit": 2**31, "seconds": 1},
-            "limit is 2147483648; it must be a whole number from 1 to 2147",
-        ),
+        ({"limit": 2**31, "seconds": 1},
+         "limit is 2147483648; it must be a whole number from 1 to 2147"),
         ({"limit": 1, "seconds": 0}, "seconds is 0; it must be a number above 0"),
         ({"limit": 1, "seconds": -1}, "seconds is -1; it must be a number above 0"),
         ({"limit": 1, "seconds": float("nan")}, "seconds is nan; it must be a number above 0"),
@@ -98,44 +94,29 @@ FIELDS = "use limit, seconds, minutes, hours, days, key, cost, sliding, jitter, 
         ({"limit": 1, "seconds": 1, 3: 4}, f"unknown 3; {FIELDS}"),
         ({"limit": 1, "seconds": 1, "key": ""}, "key is ''; it must be text of 1 to 255"),
         ({"limit": 1, "seconds": 1, "key": 7}, "key is 7; it must be text of 1 to 255"),
-        (
-            {"limit": 1, "seconds": 1, "key": "ü" * 128},
-            f"key is '{'ü' * 59}…, 256 bytes; it must be text of 1",
-        ),
-        (
-            {"limit": 1, "seconds": 1, "key": "a\n"},
-            "key is 'a\\n'; it must be text without control",
-        ),
+        ({"limit": 1, "seconds": 1, "key": "ü" * 128},
+         f"key is '{'ü' * 59}…, 256 bytes; it must be text of 1"),
+        ({"limit": 1, "seconds": 1, "key": "a\n"},
+         "key is 'a\\n'; it must be text without control"),
         ({"limit": 1, "seconds": 1, "key": "\ud800"}, "key is '\\ud800'; it must be text without"),
         ({"limit": 1, "seconds": 1, "jitter": 2}, "jitter is 2; it must be a number from 0 to 1"),
         ({"limit": 1, "seconds": 1, "on_limit": "x"}, "on_limit is 'x'; write 'release' or 'park'"),
-        (
-            {"limit": 9, "seconds": 1, "cost": 0},
-            "cost is 0; it must be a whole number from 1",
-        ),
-        (
-            {"limit": 9, "seconds": 1, "cost": 10},
-            "cost is 10, but the limit is 9, so the job could",
-        ),
+        ({"limit": 9, "seconds": 1, "cost": 0}, "cost is 0; it must be a whole number from 1"),
+        ({"limit": 9, "seconds": 1, "cost": 10},
+         "cost is 10, but the limit is 9, so the job could"),
         ({"limit": 9, "seconds": 1, "sliding": 1}, "sliding is 1; it must be True or False"),
-        (
-            {"limit": 1001, "seconds": 1, "sliding": True},
-            "limit is 1001; a sliding one is at most 1000, as each start is kept",
-        ),
+        ({"limit": 1001, "seconds": 1, "sliding": True},
+         "limit is 1001; a sliding one is at most 1000, as each start is kept"),
         (3, "3 is not a limit; return None, a Limit, a Concurrent, a dict or a list of them"),
         ("10/s", "'10/s' is not a limit"),
         ([None], "None is not a limit"),
         ([[Limit(1, seconds=1)]], "[Limit(limit=1"),
-        (
-            [{"limit": 1, "seconds": 60}, {"limit": 2, "minutes": 1}],
-            "two Limits with the key 'jobs:A' and a window of 60 s would share a counter",
-        ),
-        (
-            [Limit(1, seconds=1), Limit(2, seconds=1, key="jobs:A")],
-            "two Limits with the key 'jobs:A' and a window of 1 s would share a counter",
-        ),
+        ([{"limit": 1, "seconds": 60}, {"limit": 2, "minutes": 1}],
+         "two Limits with the key 'jobs:A' and a window of 60 s would share a counter"),
+        ([Limit(1, seconds=1), Limit(2, seconds=1, key="jobs:A")],
+         "two Limits with the key 'jobs:A' and a window of 1 s would share a counter"),
     ],
-)
+)  # fmt: skip
 def test_what_makes_no_sense_is_refused_naming_the_job(given: object, wrong: str) -> None:
     with pytest.raises(LimitError) as caught:
         parse(given, "jobs:A")

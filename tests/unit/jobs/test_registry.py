@@ -190,54 +190,34 @@ CANNOT = "module 'jobs' cannot be loaded: "
 
 
 @pytest.mark.parametrize(
-    ("source", "text", "cause"),
+    ("source", "text"),
     [
-        ("x = 1\ndef f(:\n", "jobs.py:2: SyntaxError: invalid syntax", "SyntaxError"),
-        ("if 1:\nx\n", "jobs.py:2: IndentationError: expected an", "IndentationError"),
-        (
-            "\n\nimport requsts_\n",
-            "jobs.py:3: ModuleNotFoundError: No module named 'requsts_'",
-            "ModuleNotFoundError",
-        ),
-        (
-            "from json import lods\n",
-            "jobs.py:1: ImportError: cannot import name 'lods' from 'json'",
-            "ImportError",
-        ),
-        ("1 / 0\n", "jobs.py:1: ZeroDivisionError: division by zero", "ZeroDivisionError"),
-        ("import json\njson.loads('{')\n", "jobs.py:2: JSONDecodeError: Expecting", "JSONDecode"),
-        ("raise ValueError\n", "jobs.py:1: ValueError", "ValueError"),
-        ("raise ValueError('two\\nlines')\n", "jobs.py:1: ValueError: two lines", "ValueError"),
-        ("import sys\nsys.exit('bye')\n", "jobs.py:2: SystemExit: bye", "SystemExit"),
-        (
-            "raise BaseException('x' * 999)\n",
-            "jobs.py:1: BaseException: " + "x" * 300 + "…",
-            "Base",
-        ),
-        ("import helper\n", "helper.py:2: RuntimeError: deep", "RuntimeError"),
-        ("import bad\n", "bad.py:1: SyntaxError: invalid syntax", "SyntaxError"),
-        (
-            "from poolq import Job\nclass A(Job):\n    attempts = 0\n",
-            "jobs.py:2: OptionError: job jobs:A: attempts is 0; it must be a whole number",
-            "OptionError",
-        ),
-        (
-            "import poolq\n@poolq.job(quue='x')\ndef f() -> None: ...\n",
-            "jobs.py:2: OptionError: job jobs:f: unknown option quue; did you mean queue?",
-            "OptionError",
-        ),
-        ("x = '\x00'\n", "", "SyntaxError"),
+        ("x = 1\ndef f(:\n", "jobs.py:2: SyntaxError: invalid syntax"),
+        ("if 1:\nx\n", "jobs.py:2: IndentationError: expected an"),
+        ("\n\nimport requsts_\n", "jobs.py:3: ModuleNotFoundError: No module named 'requsts_'"),
+        ("from json import lods\n", "jobs.py:1: ImportError: cannot import name 'lods' "),
+        ("1 / 0\n", "jobs.py:1: ZeroDivisionError: division by zero"),
+        ("import json\njson.loads('{')\n", "jobs.py:2: JSONDecodeError: Expecting"),
+        ("raise ValueError\n", "jobs.py:1: ValueError"),
+        ("raise ValueError('two\\nlines')\n", "jobs.py:1: ValueError: two lines"),
+        ("import sys\nsys.exit('bye')\n", "jobs.py:2: SystemExit: bye"),
+        ("raise BaseException('x' * 999)\n", "jobs.py:1: BaseException: " + "x" * 300 + "…"),
+        ("import helper\n", "helper.py:2: RuntimeError: deep"),
+        ("import bad\n", "bad.py:1: SyntaxError: invalid syntax"),
+        ("from poolq import Job\nclass A(Job):\n    attempts = 0\n",
+         "jobs.py:2: OptionError: job jobs:A: attempts is 0; it must be a whole number"),
+        ("import poolq\n@poolq.job(quue='x')\ndef f() -> None: ...\n",
+         "jobs.py:2: OptionError: job jobs:f: unknown option quue; did you mean queue?"),
+        ("x = '\x00'\n", ""),
     ],
-)
-def test_an_error_in_the_application(tmp_path: Path, source: str, text: str, cause: str) -> None:
-    write(
-        tmp_path,
-        {"jobs.py": source, "helper.py": "\nraise RuntimeError('deep')\n", "bad.py": "def f(:\n"},
-    )
+)  # fmt: skip
+def test_an_error_in_the_application(tmp_path: Path, source: str, text: str) -> None:
+    files = {"helper.py": "\nraise RuntimeError('deep')\n", "bad.py": "def f(:\n"}
+    write(tmp_path, {"jobs.py": source, **files})
     found = load(tmp_path)
     assert found["error"].startswith(CANNOT + text)
     assert len(found["error"].splitlines()) == 1
-    assert found["cause"].startswith(cause)
+    assert f": {found['cause']}" in found["error"]
 
 
 def test_an_error_in_a_submodule_names_it(tmp_path: Path) -> None:

@@ -63,10 +63,8 @@ def test_ten_thousand_retries_of_one_moment_spread_evenly() -> None:
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (
-            lambda: Backoff("1s", factor=0),
-            "Backoff: factor is 0; it must be a number from 1 to 1,000",
-        ),
+        (lambda: Backoff("1s", factor=0),
+         "Backoff: factor is 0; it must be a number from 1 to 1,000"),
         (lambda: Backoff(0), "Backoff: first is 0; it must be longer than 0"),
         (lambda: Backoff("1h", most="1s"), "Backoff: first, '1h', is longer than most, '1s'"),
         (lambda: Backoff("1s", jitter=2), "Backoff: jitter is 2; it must be a number from 0 to 1"),
@@ -74,7 +72,7 @@ def test_ten_thousand_retries_of_one_moment_spread_evenly() -> None:
         (lambda: Retry(attempts=0), "Retry: attempts is 0; it must be a whole number from 1 to "),
         (lambda: Retry(after="never"), "Retry: after is 'never'; write a number of seconds, "),
     ],
-)
+)  # fmt: skip
 def test_nonsense_is_one_clear_line(make: object, error: str) -> None:
     with pytest.raises((OptionError, DurationError)) as raised:
         make()  # type: ignore[operator]
@@ -95,12 +93,10 @@ def test_nonsense_is_one_clear_line(make: object, error: str) -> None:
         ({"expires": "soon"}, "expires is 'soon'; "),
         ({"expires": -1}, "expires is -1; a duration cannot be negative"),
         ({"on_expired": 3}, "on_expired is 3; it must be a method"),
-        (
-            {"retry_after": Backoff("1s", jitter=0.1), "jitter": 0.2},
-            "jitter is given twice; leave it to the Backoff",
-        ),
+        ({"retry_after": Backoff("1s", jitter=0.1), "jitter": 0.2},
+         "jitter is given twice; leave it to the Backoff"),
     ],
-)
+)  # fmt: skip
 def test_a_class_with_nonsense_is_rejected(members: dict[str, object], error: str) -> None:
     with pytest.raises(OptionError) as raised:
         type("Bad", (Job,), {"run": lambda _: None, **members})

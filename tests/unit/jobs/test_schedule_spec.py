@@ -52,16 +52,14 @@ def test_the_hash_names_what_a_schedule_does() -> None:
     [
         ({"overlap": "never"}, "x: overlap is 'never'; write 'allow', 'skip' or 'buffer'"),
         ({"catch_up": "some"}, "x: catch_up is 'some'; write a duration from 0"),
-        (
-            {"catch_up": -1},
-            "x: catch_up is -1; write a duration from 0 to 100 years, such as '1d',",
-        ),
+        ({"catch_up": -1},
+         "x: catch_up is -1; write a duration from 0 to 100 years, such as '1d',"),
         ({"catch_up": None}, "x: catch_up is None; write a duration"),
         ({"jitter": -1}, "x: jitter is -1; a duration cannot be negative"),
         ({"tz": "Mars"}, "x: tz is 'Mars', which is no zone here"),
         ({"zone": "UTC"}, "x: unknown zone; use tz, overlap, catch_up, jitter"),
     ],
-)
+)  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line(options: dict[str, object], why: str) -> None:
     with pytest.raises(ScheduleError) as caught:
         spec(**options)

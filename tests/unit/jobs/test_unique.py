@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,12 +35,6 @@ class Sync(poolq.Job):
 @poolq.job(name="jobs:index", unique=Unique("page", until="start", conflict="replace"))
 def index(page: int, text: str = "") -> None:
     pass
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(poolq.connect(f"sqlite:///{tmp_path}/jobs.db")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

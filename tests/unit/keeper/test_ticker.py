@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Sequence
 from time import monotonic
 
 import pytest
 
 from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Tick, TickEnd
-from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs import schedule_spec
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import Message, decode, encode
@@ -25,10 +22,9 @@ MESSAGE = encode(Message(v=1, id="0" * 32, job="jobs:A", queue="q"))
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(SQLiteEngine(f"sqlite:///{tmp_path}/jobs.db", "poolq")) as opened:
-        opened.beat("n1", b"{}")
-        yield opened
+def engine(engine: Engine) -> Engine:
+    engine.beat("n1", b"{}")
+    return engine
 
 
 @pytest.fixture

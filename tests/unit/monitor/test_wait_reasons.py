@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
-
 import msgspec
 import pytest
 
-from poolq.engines.base import Registration, StoredJob
+from poolq.engines.base import Engine, Registration, StoredJob
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
@@ -16,7 +13,6 @@ from poolq.monitor import amounts, node_info
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 from poolq.monitor.wait_reasons import WaitFacts, from_engine, from_snapshot, reason
-from tests.contract.helpers import open_engine
 from tests.support import snapshots
 from tests.support.snapshots import AT
 
@@ -192,28 +188,27 @@ def test_a_job_that_runs_or_has_failed_does_not_wait(status: str) -> None:
     assert waits(status, facts(paused=True)) == ""
 
 
-def test_an_engine_knows_its_queues_and_pools(tmp_path: Path) -> None:
+def test_an_engine_knows_its_queues_and_pools(engine: Engine) -> None:
     push = MessageTemplate("jobs:Mail", DEFAULTS).push({}, 1 << 20)
-    with closing(open_engine(f"sqlite:///{tmp_path}/q.db", "poolq", migrate=True)) as engine:
-        engine.push([push])
-        stored = engine.find(push.id)
-        assert stored is not None
-        found = from_engine(engine, "default")
-        assert found == WaitFacts(ready=1, pools=())
-        assert reason(stored, "jobs:Mail", found, AT) == "no pool runs; 'poolq run' starts one"
-        process = ("boot", "ns", 1, 2)
-        info = NodeInfo("shop", "web1", process, process, busy=1, queues=("default",))
-        engine.beat("9f2c", node_info.encode(info))
-        engine.register(Registration("w1", "9f2c", "web1", "shop", "boot", "ns", 3, 4))
-        found = from_engine(engine, "default")
-        assert reason(stored, "jobs:Mail", found, AT) == "the only worker is busy"
-        head = pool(state="paused")
-        running = Snapshot(at=AT, head=head, nodes=(msgspec.structs.replace(HERE, busy=0),))
-        found = from_engine(engine, "default", [snapshots.well(), running])
-        assert found.here == head
-        assert reason(stored, "jobs:Mail", found, AT).startswith("pool shop is paused")
-        engine.pause("default")
-        assert from_engine(engine, "default").paused
+    engine.push([push])
+    stored = engine.find(push.id)
+    assert stored is not None
+    found = from_engine(engine, "default")
+    assert found == WaitFacts(ready=1, pools=())
+    assert reason(stored, "jobs:Mail", found, AT) == "no pool runs; 'poolq run' starts one"
+    process = ("boot", "ns", 1, 2)
+    info = NodeInfo("shop", "web1", process, process, busy=1, queues=("default",))
+    engine.beat("9f2c", node_info.encode(info))
+    engine.register(Registration("w1", "9f2c", "web1", "shop", "boot", "ns", 3, 4))
+    found = from_engine(engine, "default")
+    assert reason(stored, "jobs:Mail", found, AT) == "the only worker is busy"
+    head = pool(state="paused")
+    running = Snapshot(at=AT, head=head, nodes=(msgspec.structs.replace(HERE, busy=0),))
+    found = from_engine(engine, "default", [snapshots.well(), running])
+    assert found.here == head
+    assert reason(stored, "jobs:Mail", found, AT).startswith("pool shop is paused")
+    engine.pause("default")
+    assert from_engine(engine, "default").paused
 
 
 def test_a_snapshot_knows_the_pool_its_queues_and_limits() -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
 from poolq.engines.base import Engine, Registration
-from poolq.engines.sqlite import SQLiteEngine
 from poolq.log import reporting
 from poolq.log.events import Event
 from poolq.scoreboard.layout import NOTES_BYTES, WORKER_WORDS
@@ -32,10 +27,9 @@ class RecordedLog(reporting.Log):
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with closing(SQLiteEngine(f"sqlite:///{tmp_path / 'jobs.db'}", "poolq")) as made:
-        made.register(Registration("w1", "n1", "host", "pool", "boot", "1", 1, 1))
-        yield made
+def engine(engine: Engine) -> Engine:
+    engine.register(Registration("w1", "n1", "host", "pool", "boot", "1", 1, 1))
+    return engine
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from time import monotonic_ns
 
 import pytest
 
-from poolq.engines.base import Engine, Push
+from poolq.engines.base import Claim, Engine, Push
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.limits import Gate
 from poolq.jobs.retry import ACK, DONE, GIVE_BACK
@@ -28,6 +28,13 @@ def push(engine: Engine, *ids: str) -> None:
 
 def ready(engine: Engine) -> int:
     return sum(one.ready for one in engine.counts())
+
+
+def started(buffer: ClaimBuffer, count: int) -> list[Claim]:
+    """So many claims, one after the other."""
+    found = [claim for _ in range(count) if (claim := buffer.next())]
+    assert len(found) == count
+    return found
 
 
 def taken(buffer: ClaimBuffer) -> list[str]:
@@ -125,8 +132,7 @@ def test_catching_up_settles_what_is_finished(
 ) -> None:
     push(engine, "1", "2")
     buffer.claim(2)
-    first = buffer.next()
-    assert first is not None
+    (first,) = started(buffer, 1)
     buffer.add_settlement(first, ACK)
     claimed_by = row.words[REQUEST]
     buffer.settle_overdue(10, alone=True)
@@ -139,8 +145,7 @@ def test_catching_up_settles_what_has_waited_for_long(
 ) -> None:
     push(engine, "1", "2")
     buffer.claim(2)
-    first = buffer.next()
-    assert first is not None
+    (first,) = started(buffer, 1)
     buffer.add_settlement(first, ACK)
     clock.now += unsettled.SETTLE_DELAY - 1
     buffer.settle_overdue(10)
@@ -156,9 +161,7 @@ def test_before_a_long_job_all_that_is_claimed_goes_back(
 ) -> None:
     push(engine, *"12345")
     buffer.claim(4)
-    first, long = buffer.next(), buffer.next()
-    assert first is not None
-    assert long is not None
+    first, long = started(buffer, 2)
     buffer.add_settlement(first, ACK)
     buffer.settle_overdue(3, alone=True)
     assert engine.find("1") is None, "in the same exchange"
@@ -196,8 +199,7 @@ def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(
 ) -> None:
     push(engine, "1", "2", "3")
     buffer.claim(3)
-    first, second = buffer.next(), buffer.next()
-    assert first is not None
+    first, second = started(buffer, 2)
     buffer.add_settlement(first, ACK)
     buffer.give_back(second)
     assert taken(buffer) == []
@@ -213,8 +215,7 @@ def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
     for id in ("1", "2"):  # with the second one the watcher is woken from its rest
         push(engine, id)
         buffer.claim(1)
-        claim = buffer.next()
-        assert claim is not None
+        (claim,) = started(buffer, 1)
         buffer.watcher.start()
         row.start(0, text(id, "q", "Mail"), monotonic_ns())
         buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
@@ -225,9 +226,7 @@ def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
 def test_behind_a_long_job_nothing_waits(engine: Engine, buffer: ClaimBuffer) -> None:
     push(engine, "1", "2", "3", "4")
     buffer.claim(4)
-    done, long = buffer.next(), buffer.next()
-    assert done is not None
-    assert long is not None
+    done, long = started(buffer, 2)
     buffer.add_settlement(done, ACK)
     buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: ready(engine) == 2)
@@ -265,9 +264,7 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
 ) -> None:
     push(engine, "1", "2", "3")
     buffer.claim(3)
-    first, second = buffer.next(), buffer.next()
-    assert first is not None
-    assert second is not None
+    first, second = started(buffer, 2)
     buffer.add_settlement(first, ACK)
     settle = engine.settle
 
@@ -289,8 +286,7 @@ def test_the_main_thread_learns_of_fencing_that_the_watcher_met(
     """Otherwise a job whose settlement was refused would run its on_success()."""
     push(engine, "1", "2")
     buffer.claim(2)
-    done = buffer.next()
-    assert done is not None
+    (done,) = started(buffer, 1)
     buffer.add_settlement(done, ACK)
     engine.recover("w1", None)
     settle, asked = engine.settle, []
@@ -357,9 +353,7 @@ def test_a_slot_is_freed_by_the_next_job_that_asks(
 ) -> None:
     push(engine, "1", "2")
     buffer.claim(2)
-    one, two = buffer.next(), buffer.next()
-    assert one
-    assert two
+    one, two = started(buffer, 2)
     assert engine.admit([GATE], ("w1", one)).wait == 0
     buffer.add_settlement(one, DONE, [GATE])
     assert buffer.due == 0, "a job without limits waits for the settlement"
@@ -377,8 +371,7 @@ def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
 ) -> None:
     push(engine, "1", "2")
     buffer.claim(2)
-    one = buffer.next()
-    assert one
+    (one,) = started(buffer, 1)
     buffer.add_settlement(one, DONE, [GATE])
     buffer.settle_overdue(10)
     assert not buffer.unsettled.ended
@@ -391,8 +384,7 @@ def test_what_a_limit_holds_back_is_settled_before_another_job_starts(
 ) -> None:
     push(engine, "1", "2")
     buffer.claim(2)
-    one = buffer.next()
-    assert one
+    (one,) = started(buffer, 1)
     buffer.add_settlement(one, GIVE_BACK)
     assert buffer.due == 0
     assert buffer.due_if_asking == clock.now + unsettled.SETTLE_DELAY, "it may be held back, too"
@@ -408,7 +400,6 @@ def test_a_job_whose_limits_are_unknown_is_settled_before_any_other(
 ) -> None:
     push(engine, "1", "2")
     buffer.claim(2)
-    one = buffer.next()
-    assert one
+    (one,) = started(buffer, 1)
     buffer.add_settlement(one, DONE)
     assert buffer.due == buffer.due_if_asking == 0

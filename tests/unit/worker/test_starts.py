@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
 from poolq import Concurrent, Job, Limit
-from poolq.engines.base import Engine, Registration
-from poolq.engines.sqlite import SQLiteEngine
+from poolq.engines.base import Engine
 from poolq.jobs.limits import GATE_WAIT, NOT_YET, Admission, Gate, Rule
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
@@ -98,7 +93,6 @@ class Asker:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        engine.register(Registration("w1", "n1", "host", "pool", "boot", "1", 1, 1))
         self.scores = Scoreboard(1)
         self.scores.allocate(1, 1, 1)
         row = self.scores.worker_row(0)
@@ -133,10 +127,9 @@ class Asker:
 
 
 @pytest.fixture
-def asker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
+def asker(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Asker:
     monkeypatch.setattr(starts, "REMEMBERED", 600_000_000)
-    with closing(SQLiteEngine(f"sqlite:///{tmp_path / 'jobs.db'}", "poolq")) as engine:
-        yield Asker(engine)
+    return Asker(engine)
 
 
 def test_jobs_that_a_full_limit_holds_back_share_a_question(asker: Asker) -> None:
