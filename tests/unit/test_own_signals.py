@@ -36,8 +36,3 @@ def test_what_a_test_starts_ignores_and_blocks_nothing() -> None:
     blocked, ignored, interrupted = suite.stdout.splitlines()
     assert {int(one.split()[1], 16) for one in (blocked, ignored)} == {0}
     assert interrupted == "interrupted"
-
-
-def test_this_process_ignores_and_blocks_nothing() -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())

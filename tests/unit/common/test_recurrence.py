@@ -128,30 +128,6 @@ def test_a_fixed_time_that_the_clocks_leave_out_comes_after_the_gap() -> None:
     assert shown(found, "Europe/Berlin") == ["2026-03-29 03:00", "2026-03-30 02:30"]
 
 
-def test_a_star_follows_the_real_time_where_the_clocks_change() -> None:
-    when = cron("0 * * * *", "Europe/Berlin")
-    for begin in ("2026-03-28T12:00:00+00:00", "2026-10-24T12:00:00+00:00"):
-        instants = following(when, moment(begin), 24)
-        assert {later - earlier for earlier, later in pairwise(instants)} == {3_600_000_000}
-
-
-@pytest.mark.parametrize(
-    ("line", "tz", "begin", "expected"),
-    [
-        ("30 * * * *", "Australia/Lord_Howe", "2026-04-05T00:40+11:00", "01:30 01:30 02:30 03:30"),
-        ("30 * * * *", "Australia/Lord_Howe", "2026-10-04T00:40+10:30", "01:30 02:30 03:30"),
-        ("*/5 2 * * *", "Pacific/Chatham", "2026-04-05T02:46+13:45", "02:50 02:55 02:45 02:50"),
-        ("*/5 2 * * *", "Pacific/Chatham", "2026-09-27T02:31+12:45", "02:35 02:40 02:00 02:05"),
-    ],
-)
-def test_a_star_follows_clocks_that_change_by_or_at_an_odd_amount(
-    line: str, tz: str, begin: str, expected: str
-) -> None:
-    times = expected.split()
-    found = following(cron(line, tz), moment(begin), len(times))
-    assert [at[11:] for at in shown(found, tz)] == times
-
-
 def test_in_every_zone_instants_ascend_and_a_fixed_time_comes_once_a_day(
     pytestconfig: pytest.Config,
 ) -> None:

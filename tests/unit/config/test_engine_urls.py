@@ -112,6 +112,10 @@ def test_what_is_refused(text: str, said: str) -> None:
         ("redis:bob:hunter2@h", "***@h"),
         ("redis+sentinel://:hunter2@a:1,b:2/m", "redis+sentinel://:***@a:1,b:2/m"),
         ("sqlite:////home/me@work/x.db", "sqlite:////home/me@work/x.db"),
+        ("mysql://h/db?password=a;b&x=1", "mysql://h/db?password=***&x=1"),
+        ("mysql://h/db?a=b;password=x#y", "mysql://h/db?a=b;password=***#y"),
+        ("mysql://h/db?a?password=x?y", "mysql://h/db?a?password=***"),
+        ("redis://h/0?a=1&ssl_token=3;q&b=2", "redis://h/0?a=1&ssl_token=***&b=2"),
     ],
 )
 def test_redact(url: str, shown: str) -> None:
@@ -161,16 +165,3 @@ def test_a_url_of_any_length_is_redacted_in_no_time(part: str) -> None:
     """Of one in an answer or in a store, each part is looked at once: this would take hours."""
     for url in (f"mysql://h/d{part * 200_000}", f"redis://{part * 200_000}", part * 200_000):
         assert redact(url)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("mysql://h/db?password=a;b&x=1", "mysql://h/db?password=***&x=1"),
-        ("mysql://h/db?a=b;password=x#y", "mysql://h/db?a=b;password=***#y"),
-        ("mysql://h/db?a?password=x?y", "mysql://h/db?a?password=***"),
-        ("redis://h/0?a=1&ssl_token=3;q&b=2", "redis://h/0?a=1&ssl_token=***&b=2"),
-    ],
-)
-def test_a_secret_among_options_is_hidden_up_to_its_end(url: str, shown: str) -> None:
-    assert redact(url) == shown

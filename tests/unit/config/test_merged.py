@@ -262,13 +262,6 @@ def test_a_flag_that_is_no_setting(tmp_path: Path) -> None:
     assert "did you mean procs?" in refused(tmp_path, {"proc": 1})
 
 
-def test_rows_hide_the_password(tmp_path: Path) -> None:
-    made = load(tmp_path, POOLQ_ENGINE="redis://:hunter2@h/1")
-    shown = {setting.name: (value, source) for setting, value, source in config.rows(made)}
-    assert shown["engine"] == ("redis://:***@h/1", "POOLQ_ENGINE in the environment")
-    assert list(shown) == [setting.name for setting in SETTINGS]
-
-
 def test_a_table_for_the_engine_shows_no_password(tmp_path: Path) -> None:
     (tmp_path / "poolq.toml").write_text("engine = {url = 'redis://:hunter2@h'}\n")
     assert "hunter2" not in refused(tmp_path)

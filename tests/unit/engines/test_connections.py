@@ -41,12 +41,6 @@ def in_child(act: object) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_thread_gets_its_connection_again() -> None:
-    opened = Opened()
-    assert [opened.connections.get() for _ in range(3)] == [1, 1, 1]
-    assert (opened.closed, opened.checked) == ([], [])
-
-
 def test_a_dropped_connection_is_closed_and_replaced() -> None:
     opened = Opened()
     opened.connections.get()

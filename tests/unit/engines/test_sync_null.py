@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 import poolq
-from poolq import AppError, Job, JobFailed
+from poolq import Job, JobFailed
 from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.storeless import NullEngine, Storeless, SyncEngine
 from poolq.errors import BadMessage, LimitError, Refused, UnknownJob
-from poolq.jobs.message import Message, encode
 from tests.support.producing import MODULE
 
 story: list[Any] = []
@@ -171,16 +170,6 @@ def test_sync_loads_the_application_for_a_name_it_does_not_know(
 
 
 @pytest.mark.usefixtures("sync")
-def test_sync_without_an_application_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "poolq.toml").write_text('app = "no_such_app"\n')
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(AppError, match="no module 'no_such_app'"):
-        poolq.dispatch("zzz")
-
-
-@pytest.mark.usefixtures("sync")
 @pytest.mark.parametrize(
     ("most", "why"),
     [(2, "snoozed 3 times; max_snoozes is 2"), (None, "snoozed 1001 times without a delay")],
@@ -208,11 +197,6 @@ def test_null_discards() -> None:
 def test_both_refuse_a_garbage_message(kind: type[Storeless]) -> None:
     with pytest.raises(BadMessage):
         kind("x://", "poolq").push([Push("1", "default", b"garbage")])
-
-
-def test_null_accepts_any_job() -> None:
-    body = encode(Message(1, "1", "not:here", "default"))
-    NullEngine("null://", "poolq").push([Push("1", "default", body)])
 
 
 ASKED = {

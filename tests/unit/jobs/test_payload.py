@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from poolq.errors import PayloadError
 from poolq.jobs.payload import MAX_DEPTH, check
+from tests.unit.refusals import refusal
 
 MIB = 1 << 20
 
@@ -41,20 +42,6 @@ class Point:
 MODEL, POINT = (
     f"payload['a'] is a {name}, which JSON cannot hold unchanged" for name in ("Model", "Point")
 )
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {},
-        {"to": "bob@example.com"},
-        {"": "", "é": '\u0000\n\\"…😀'},
-        {"a": [1, -1, 0.1, True, False, None, [], {}, [[{"b": [{}]}]]]},
-        {"big": 2**64, "low": -(2**63) - 1, "float": 1.7976931348623157e308, "tiny": 5e-324},
-    ],
-)
-def test_json_comes_back_as_it_was(payload: dict[str, object]) -> None:
-    assert msgspec.json.decode(check(payload, "jobs:A", MIB)) == payload
 
 
 def test_none_stands_for_an_empty_payload() -> None:
@@ -93,10 +80,8 @@ def test_none_stands_for_an_empty_payload() -> None:
     ],
 )  # fmt: skip
 def test_refuses_by_path(payload: object, text: str) -> None:
-    with pytest.raises(PayloadError) as caught:
-        check(payload, "jobs:A", MIB)
-    assert str(caught.value).startswith(f"job jobs:A: {text}")
-    assert "\n" not in str(caught.value)
+    refused = refusal(PayloadError, lambda: check(payload, "jobs:A", MIB))
+    assert refused.startswith(f"job jobs:A: {text}")
 
 
 def test_refuses_what_contains_itself() -> None:

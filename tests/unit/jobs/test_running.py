@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -239,36 +240,23 @@ def test_a_later_attempt_may_succeed() -> None:
     assert story == [(1, {}), (2, {}), ("done", True)]
 
 
-def test_fail_ends_it_whatever_attempts_remain() -> None:
-    class GivesUp(Fails):
-        def end(self) -> None:
-            self.fail("bad address")
-
-    with pytest.raises(JobFailed, match="bad address") as caught:
-        GivesUp.dispatch_sync()
-    assert story == [(1, {}), ("failed", "JobFailed('bad address')", True)]
-    assert caught.value.__cause__ is None
-
-
-def test_release_counts_an_attempt() -> None:
-    class Releases(Fails):
-        def end(self) -> None:
-            self.release("1 hour")
-
-    with pytest.raises(JobReleased):
-        Releases.dispatch_sync()
-    assert [attempt for attempt, *_ in story] == [1, 2, 3, "failed"]
-
-
-def test_a_system_exit_counts_like_an_error() -> None:
-    class Exits(Fails):
-        def end(self) -> None:
-            raise SystemExit(3)
-
-    with pytest.raises(JobFailed, match="SystemExit: 3") as caught:
-        Exits.dispatch_sync()
-    assert isinstance(caught.value.__cause__, SystemExit)
-    assert [attempt for attempt, *_ in story] == [1, 2, 3, "failed"]
+@pytest.mark.parametrize(
+    ("end", "error", "attempts", "cause"),
+    [
+        (lambda job: job.fail("bad address"), JobFailed("bad address"), 1, type(None)),
+        (lambda job: job.release("1 hour"), JobReleased("called release"), 3, type(None)),
+        (lambda job: sys.exit(3), JobFailed("SystemExit: 3"), 3, SystemExit),
+    ],
+)
+def test_fail_ends_it_and_other_ends_count_an_attempt(
+    end: Any, error: Exception, attempts: int, cause: type
+) -> None:
+    cls = type("Ends", (Fails,), {"end": end})
+    with pytest.raises(type(error), match=str(error)) as caught:
+        cls.dispatch_sync()
+    assert isinstance(caught.value.__cause__, cause)
+    tries = [(number, {}) for number in range(1, attempts + 1)]
+    assert story == [*tries, ("failed", repr(caught.value), True)]
 
 
 def test_an_init_that_raises_counts_like_an_error_in_run() -> None:

@@ -20,16 +20,9 @@ def test_stuck_is_much_longer_than_usual(running: float, usual: float | None, ye
     assert stuck(busy(1, running=running, usual=usual)) is yes
 
 
-def test_an_unknown_job_that_tells_its_progress_is_not_stuck() -> None:
-    worker = busy(1, running=500.0, usual=None, progress=Progress(done=3, total=9))
-    assert not stuck(worker)
-
-
-def test_past_its_deadline_is_stuck() -> None:
+def test_stuck_is_past_a_deadline_but_neither_one_that_gets_on_nor_an_idle_one() -> None:
     assert stuck(busy(1, running=1.0, usual=1.0, deadline=-0.1))
-
-
-def test_an_idle_worker_is_never_stuck() -> None:
+    assert not stuck(busy(1, running=500.0, usual=None, progress=Progress(done=3, total=9)))
     assert not stuck(snapshots.idle(1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -36,35 +37,26 @@ def said(of: Row) -> Entry:
     return line
 
 
-def test_the_job_that_ran_crashed_those_before_are_done() -> None:
-    report = death_report(row(), "shop", "web1", 1)
-    assert (report.request, report.finished, report.started) == (12, 2, 2)
+@pytest.mark.parametrize(
+    ("changes", "settled", "finished", "started"),
+    [
+        ({}, 0, 2, 2),
+        ({"finished": 3}, 0, 3, NOT_STARTED),  # it died between two jobs
+        ({"started": 0}, 0, 2, NOT_STARTED),
+        ({"settled_below": 1}, 1, 2, 2),
+        ({"settled_below": 3}, 3, 2, NOT_STARTED),
+        ({"charged": False}, 0, 2, NOT_STARTED),  # it was pardoned
+    ],
+)
+def test_the_job_that_ran_crashed_those_before_are_done(
+    changes: dict[str, Any], settled: int, finished: int, started: int
+) -> None:
+    """What was settled otherwise than as done is told apart: if the store has lost that settlement,
+    the job neither passes for done nor is it charged."""
+    report = death_report(replace(row(), **changes), "shop", "web1", 1)
+    assert (report.request, report.settled) == (12, settled)
+    assert (report.finished, report.started) == (finished, started)
     assert report.end == "crash"
-
-
-def test_between_two_jobs_nothing_crashed() -> None:
-    assert death_report(replace(row(), finished=3), "w", "h", 1).started == NOT_STARTED
-    assert death_report(replace(row(), started=0), "w", "h", 1).started == NOT_STARTED
-
-
-def test_what_was_settled_otherwise_than_as_done_is_told_apart() -> None:
-    """If the store has lost that settlement, the job neither passes for done nor is it charged."""
-    released = replace(row(), settled_below=1)
-    assert (
-        death_report(released, "w", "h", 1).settled,
-        death_report(released, "w", "h", 1).started,
-    ) == (1, 2)
-    last = replace(row(), settled_below=3)
-    assert not last.in_job
-    assert (death_report(last, "w", "h", 1).settled, death_report(last, "w", "h", 1).started) == (
-        3,
-        NOT_STARTED,
-    )
-
-
-def test_a_pardoned_workers_job_is_not_charged() -> None:
-    report = death_report(replace(row(), charged=False), "w", "h", 1)
-    assert (report.finished, report.started) == (2, NOT_STARTED)
 
 
 def test_the_line_says_what_is_known() -> None:

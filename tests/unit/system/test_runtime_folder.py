@@ -56,15 +56,6 @@ def test_a_command_looks_where_a_pool_may_be(tmp_path: Path) -> None:
     assert running_pools(environ) == []
 
 
-@pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"])
-def test_one_that_is_missing_is_named(tmp_path: Path, variable: str) -> None:
-    with pytest.raises(
-        PoolStartError, match=f"{tmp_path}/missing.*{variable}.*No such file"
-    ) as raised:
-        pool_folder({variable: f"{tmp_path}/missing"})
-    assert raised.value.exit_code == 73
-
-
 @pytest.mark.parametrize("variable", ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"])
 def test_a_file_is_no_folder(tmp_path: Path, variable: str) -> None:
     (tmp_path / "poolq").touch()

@@ -65,13 +65,6 @@ def test_a_load_error_is_read_once_by_the_process_that_forked_the_writer() -> No
     assert buffer.take() is None
 
 
-def test_a_partly_written_load_error_is_ignored() -> None:
-    buffer = load_errors.LoadErrorBuffer()
-    buffer.write(failed(None, "text"))
-    os.ftruncate(buffer._fd, 5)
-    assert buffer.take() is None
-
-
 def test_a_refusal_is_logged_with_its_traceback() -> None:
     pool, said = Pool(Limits(), [], refusal="why"), list[tuple[str, str]]()
     templates.log_refusal(pool, lambda *one: said.append(one), 2, LoadFailed("why", 3, "Traceback"))
