@@ -174,7 +174,7 @@ def _held(limit: LimitStatus, now: float) -> Alert:
             at = amounts.moment(now + limit.next_slot, now)
             due = f" until {at} (in {amounts.span(limit.next_slot)})"
         parts.append(f"{amounts.count(limit.waiting)} wait{due}")
-    else:
+    elif limit.held:
         parts.append(f"{amounts.rate(limit.held)} a minute are held back")
     if limit.is_gate:
         parts.append(f"{amounts.count(limit.used)} run ({rule(limit)})")

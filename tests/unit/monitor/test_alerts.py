@@ -90,6 +90,8 @@ def test_what_a_limit_puts_off_is_told_while_it_does() -> None:
     assert found == (
         "holds back: 40.0 a minute are held back, starts 9.6/min of 10.0 allowed (10 per 1m)"
     )
+    (just,) = held(waiting=0, held=0.0, empty_in=None)
+    assert just == "holds back: starts 9.6/min of 10.0 allowed (10 per 1m)", "nothing of none"
     for state in ("full", "open", "idle"):
         assert held(waiting=0, held=40.0, state=state) == [], "it is over"
 
