@@ -34,7 +34,7 @@ def draw(
         return [_typed(f" /{state.typed}_", theme, size[0])]
     if state.progress:
         return _text(f"{state.progress}; esc stops", theme, theme.accent, size)
-    if state.message and now < state.until:
+    if state.message and now < state.until and not (state.own and _too_soon(snapshot.head)):
         return _text(state.message, theme, theme.level(state.level), size)
     return [_keys(state, theme, size[0], snapshot)]
 
@@ -77,9 +77,13 @@ def _text(
     return [full_line(piece, width, style) for piece in pieces[:most]]
 
 
+def _too_soon(head: PoolView) -> bool:
+    return head.interrupt_ignored is not None and head.interrupt_ignored < TOO_SOON_SHOWN
+
+
 def _interrupt_hint(head: PoolView) -> str:
     """Return what Ctrl-C does while the pool drains."""
-    if head.interrupt_ignored is not None and head.interrupt_ignored < TOO_SOON_SHOWN:
+    if _too_soon(head):
         return "too soon: press ctrl-c again to kill running jobs"
     return f"ctrl-c {'again' if head.interrupts else 'twice'}: kill running jobs"
 

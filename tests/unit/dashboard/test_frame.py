@@ -135,6 +135,24 @@ def test_the_head_tells_the_pools_state(more: dict[str, object], text: str) -> N
         assert f"● {text}  " in shown(pool, size)[0]
 
 
+@pytest.mark.parametrize(
+    ("ignored", "own", "said"),
+    [
+        (0.3, True, "too soon: press ctrl-c"),
+        (7.0, True, "draining: jobs"),
+        (0.3, False, "draining"),
+    ],
+)
+def test_a_ctrl_c_that_came_too_soon_is_said_in_place_of_a_message(
+    ignored: float, own: bool, said: str
+) -> None:
+    head = snapshots.head(state="draining", interrupts=1, interrupt_ignored=ignored)
+    state = ScreenState(own=own, message="draining: jobs may finish", until=9.0)
+    last = shown(Snapshot(at=snapshots.AT, head=head), (100, 30), state)[-1]
+    assert said in last
+    assert ("too soon" in last) is said.startswith("too soon")
+
+
 def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
     lines = shown(snapshots.troubled(), (20, 5))
     assert lines[0].startswith(" shop  ● RUNNING g3")
