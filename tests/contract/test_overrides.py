@@ -129,6 +129,19 @@ def test_a_reset_may_forget_the_starts(
     assert named(worker.claim()) == ["c"]
 
 
+@pytest.mark.parametrize("changed", [1, 3])
+def test_a_reset_ends_it_for_jobs_that_changed_lines_under_it(
+    engine: Engine, worker: Worker, changed: int
+) -> None:
+    """They move to the line of the limit that refuses them, and name for it what their code did."""
+    engine.set_limit("mail", MINUTE, changed)
+    assert starts(engine, MAIL) == changed
+    park(worker, "a", "b", "c", rules=[Rule("ann", 9, MINUTE), MAIL])
+    assert [worker.claim(3) for _ in range(3)] == [[], [], []]
+    engine.reset_limit("mail", MINUTE, True)
+    assert [name for _ in range(3) for name in named(worker.claim(3))] == ["a", "b"]
+
+
 def test_a_sliding_limit_counts_it_as_a_thousand_at_most(engine: Engine) -> None:
     engine.set_limit("mail", MINUTE, 5000)
     assert engine.admit([SLIDING._replace(limit=1000, cost=1000)]).wait == 0

@@ -221,7 +221,7 @@ def _starts(
         if not admission.wait:
             yield job, rules
             continue
-        refusing = rules[admission.rule]
+        refusing = named_rules[admission.rule]  # a line has the code's limit, not a person's
         if line_of(refusing) == place:
             if not isinstance(refusing, Gate):
                 tx.later(Query(SET_SLOT, (admission.until, place, queue)))
