@@ -36,7 +36,7 @@ def draw(
         Part(f"master {head.pid}" + f" on {head.host}" * (height > 1), theme.dim, 3),
     ]
     if height == 1:
-        return [lay_out([*first, broker._replace(rank=3)], width)]
+        return [lay_out([*first, broker._replace(rank=2)], width)]
     second = [
         Part(f"broker {_short_url(head.broker, theme)}", theme.dim, 1),
         broker,

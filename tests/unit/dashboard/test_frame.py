@@ -153,6 +153,18 @@ def test_a_ctrl_c_that_came_too_soon_is_said_in_place_of_a_message(
     assert ("too soon" in last) is said.startswith("too soon")
 
 
+@pytest.mark.parametrize(
+    ("reachable", "said"), [(True, "up 3h05m  ping 0.4ms"), (False, "up 3h05m  broker GONE")]
+)
+def test_a_short_head_rather_says_how_the_broker_is_than_the_master_s_pid(
+    reachable: bool, said: str
+) -> None:
+    pool = Snapshot(at=snapshots.AT, head=snapshots.head(reachable=reachable))
+    first = shown(pool, (60, 15))[0]
+    assert said in first
+    assert "master" not in first
+
+
 def test_a_tiny_terminal_shows_the_pool_its_trouble_and_a_worker() -> None:
     lines = shown(snapshots.troubled(), (20, 5))
     assert lines[0].startswith(" shop  ● RUNNING g3")
