@@ -14,10 +14,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from pymysql.cursors import Cursor
 
 from poolq.engines.base import Engine
+from poolq.engines.mysql import MySQLEngine
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sqlite import SQLiteEngine
 from tests.conftest import url_of
 from tests.contract.crowd import Crowd
+from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import Worker, open_engine
 from tests.support.clock import Clock
 from tests.support.servers import MariaDB, Redis
@@ -49,6 +54,44 @@ def engine(request: pytest.FixtureRequest, engine_url: str, opened: OpenEngine) 
     longer than most tests."""
     name = "emptied" if engine_url.startswith("mysql") else "namespace"
     return opened(engine_url, request.getfixturevalue(name), migrate=True)
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, opened: OpenEngine) -> SQLiteEngine:
+    """One whose file nobody has made yet."""
+    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
+    assert isinstance(engine, SQLiteEngine)
+    return engine
+
+
+@pytest.fixture
+def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
+    """One with tables of the test's own."""
+    engine = opened(mariadb_server.url, namespace, migrate=True)
+    assert isinstance(engine, MySQLEngine)
+    return engine
+
+
+@pytest.fixture
+def cursor(mariadb_server: MariaDB) -> Iterator[Cursor]:
+    """Of a connection of the test's own."""
+    with mariadb_server.connect() as connection, connection.cursor() as made:
+        yield made
+
+
+@pytest.fixture(params=["mariadb", "sqlite"])
+def sql(request: pytest.FixtureRequest) -> SQLEngine:
+    """Each engine that stores in tables, in turn."""
+    name = "mysql" if request.param == "mariadb" else "sqlite"
+    engine: SQLEngine = request.getfixturevalue(name)
+    return engine
+
+
+@pytest.fixture(params=["redis_server", "mariadb_server"])
+def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
+    """In front of each server in turn."""
+    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
+        yield made
 
 
 @pytest.fixture
@@ -92,6 +135,12 @@ def clock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Clock:
 def worker(engine: Engine) -> Worker:
     """Worker w1 of node n1, for queue q."""
     return Worker(engine)
+
+
+@pytest.fixture
+def other_worker(engine: Engine) -> Worker:
+    """Worker w2 of node n2."""
+    return Worker(engine, "w2", "n2")
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from poolq.engines.base import (
 from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.retry import ACK, Bury, Outcome, Park
+from poolq.jobs.ties import UniqueKey, Until
 from tests.support.wait import until
 
 MS = 1000  # microseconds
@@ -73,6 +74,23 @@ def push(
     return [one.id for one in pushes]
 
 
+def tied(
+    name: str,
+    key: str = "k",
+    until: Until = "end",
+    lasts: int = 0,
+    *,
+    replaces: bool = False,
+    queue: str = "q",
+    delay: int = 0,
+    at: int = 0,
+    expires: int = 0,
+) -> Push:
+    """A job with a unique key, or with none if `key` is empty."""
+    right = UniqueKey(key, until, lasts, replaces) if key else None
+    return Push(new_id(), queue, name.encode(), delay, at, expires, unique=right)
+
+
 def registration(worker: str = "w1", node: str = "n1") -> Registration:
     return Registration(worker, node, "host", "default", "boot", "4026531836", 4711, 123456)
 
@@ -104,6 +122,18 @@ class Worker:
 
     def claim(self, want: int = 1, queues: Any = EVER) -> list[Claim]:
         return self.step(want=want, queues=queues).claims
+
+    def take(self, name: str, expires: int = 0) -> Claim:
+        """Push a job to queue q, and claim it."""
+        (claim,) = self.take_all(name, expires=expires)
+        return claim
+
+    def take_all(self, *names: str, expires: int = 0) -> list[Claim]:
+        """Push jobs to queue q, and claim them."""
+        pushed = push(self.engine, *names, expires=expires)
+        claims = self.claim(len(names))
+        assert [claim.id for claim in claims] == pushed
+        return claims
 
     def claim_soon(self) -> Claim:
         """Wait for the next claim, and return it."""
@@ -138,6 +168,14 @@ def count_of(engine: Engine, queue: str = "q") -> QueueCounts:
     return found[0]._replace(oldest=0) if found else QueueCounts(queue)
 
 
+def sweep_all(engine: Engine, idle: int = 0) -> None:
+    """Sweep, as keepers do, until nothing is left that may go."""
+    for _ in range(999):
+        if not engine.sweep(idle):
+            return
+    raise AssertionError("a sweep goes on without end")
+
+
 def total(engine: Engine, counter: str, queue: str = "q") -> int:
     return engine.totals().get(queue, {}).get(counter, 0)
 
@@ -155,10 +193,9 @@ def line(cause: str = "crash") -> bytes:
 
 def bury(worker: Worker, name: str = "a", state: State = State(1)) -> str:
     """Push a job and let it fail. Returns its id."""
-    (pushed,) = push(worker.engine, name)
-    (claim,) = worker.claim()
+    claim = worker.take(name)
     worker.end(claim, Bury(state))
-    return pushed
+    return claim.id
 
 
 def gate(key: str = "k", limit: int = 1) -> Gate:
@@ -166,11 +203,16 @@ def gate(key: str = "k", limit: int = 1) -> Gate:
     return Gate(key, limit)
 
 
-def full(engine: Engine, key: str = "mail", window: int = HOUR) -> Rule:
-    """A rule of one start per window, which is taken."""
-    rule = Rule(key, 1, window)
-    assert engine.admit([rule]).wait == 0
+def full(engine: Engine, key: str = "mail", window: int = HOUR, limit: int = 1) -> Rule:
+    """A rule of so many starts per window, which are taken."""
+    rule = Rule(key, limit, window)
+    assert engine.admit([rule._replace(cost=limit)]).wait == 0
     return rule
+
+
+def used(engine: Engine) -> dict[str, int]:
+    """How much of each limit is used, by key."""
+    return {use.rule.key: use.window.used for use in engine.limits() if use.window.used}
 
 
 def park(worker: Worker, *names: str, rules: Sequence[Asked], refused: int = 0) -> list[str]:

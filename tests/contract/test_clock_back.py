@@ -15,12 +15,6 @@ from tests.support.wait import until
 MINUTE = 60 * SECOND
 
 
-def test_a_window_from_the_future_is_not_shown(engine: Engine, clock: Clock) -> None:
-    full(engine)
-    clock.back(MINUTE)
-    assert engine.limits() == []
-
-
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)
 def test_a_released_job_is_back_when_its_window_lies_ahead(
     engine: Engine, worker: Worker, clock: Clock, queues: list[str] | None
@@ -37,8 +31,7 @@ def test_a_released_job_is_back_when_its_window_lies_ahead(
 def test_a_job_released_for_less_than_its_window_waits_for_that(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     rule = full(engine, window=HOUR)
     moment = clock.now + 10 * MINUTE
     worker.end(claim, ReleaseUntil(moment, State(1), rule))
@@ -109,8 +102,7 @@ def test_a_repeated_step_does_not_hide_that_the_clock_went_back(
 def test_a_released_job_waits_as_before_if_nobody_looks_until_the_clock_has_caught_up(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     moment = clock.now + HOUR
     worker.end(claim, ReleaseUntil(moment, State(1), full(engine, window=HOUR)))
     clock.back(3 * HOUR)

@@ -106,8 +106,7 @@ def test_a_short_window_is_set_as_the_code_has_it(poolq: Command, engine: Engine
 def test_the_number_of_a_concurrent_is_not_set_while_jobs_have_or_want_a_slot(
     poolq: Command, engine: Engine, worker: Worker
 ) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     assert engine.admit([Gate("tenant", 2)], (worker.name, claim)).wait == 0
     done = poolq("limit", "set", "tenant", "5/1s")
     assert (done.code, done.out) == (1, "")

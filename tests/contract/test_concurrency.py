@@ -24,7 +24,6 @@ from poolq.jobs.retry import (
 from poolq.keeper.limit_watch import LimitWatch
 from tests.contract.helpers import (
     HOUR,
-    SECOND,
     Worker,
     count_of,
     died,
@@ -34,7 +33,9 @@ from tests.contract.helpers import (
     named,
     push,
     registration,
+    sweep_all,
     total,
+    used,
 )
 from tests.support.clock import Clock
 
@@ -67,15 +68,6 @@ def park(worker: Worker, *names: str, rules: Sequence[Rule], queue: str = "q") -
     return ids
 
 
-def one_waits(worker: Worker, other_worker: Worker) -> Claim:
-    """Let "b" wait for "a", until keepers have heard of that. Returns the claim of "a"."""
-    claim = start(worker, "a", gate())
-    park(other_worker, "b", rules=[gate()])
-    while worker.engine.wait(["q"], 0):
-        assert other_worker.claim() == []
-    return claim
-
-
 def in_use(engine: Engine) -> dict[str, tuple[int, int, int]]:
     """By key: how many run, how many may, and how many wait."""
     return {
@@ -85,15 +77,9 @@ def in_use(engine: Engine) -> dict[str, tuple[int, int, int]]:
     }
 
 
-@pytest.fixture
-def other_worker(engine: Engine) -> Worker:
-    return Worker(engine, "w2", "n2")
-
-
 def test_no_more_jobs_of_a_key_start_than_it_allows(engine: Engine, worker: Worker) -> None:
     two = gate(limit=2)
-    push(engine, *"abcd")
-    claims = worker.claim(4)
+    claims = worker.take_all(*"abcd")
     assert [ask(worker, claim, two) for claim in claims] == [True, True, False, False]
     assert ask(worker, claims[0], two), "a repeated request gets the same answer"
     assert in_use(engine) == {"k": (2, 2, 0)}
@@ -111,8 +97,7 @@ def test_whatever_ends_the_claim_ends_the_slot(
     engine: Engine, worker: Worker, other_worker: Worker, outcome: Outcome, beside: bool
 ) -> None:
     claim = start(worker, "a", gate())
-    push(engine, "b")
-    (waiting,) = other_worker.claim()
+    waiting = other_worker.take("b")
     assert not ask(other_worker, waiting, gate())
     settlement = Settlement(claim, outcome)
     if beside:
@@ -134,7 +119,9 @@ def test_a_failing_job_keeps_its_slot_until_it_is_buried(
     assert named(other_worker.claim()) == ["b"]
 
 
-@pytest.mark.parametrize("end", ["crash", "timeout", "cancelled", "returned", "done", "unknown"])
+@pytest.mark.parametrize(
+    "end", ["crash", "timeout", "cancelled", "returned", "done", "unknown", "reaped"]
+)
 def test_a_dead_worker_holds_nothing(
     engine: Engine, worker: Worker, other_worker: Worker, end: str
 ) -> None:
@@ -142,23 +129,17 @@ def test_a_dead_worker_holds_nothing(
     park(other_worker, "b", rules=[gate()])
     assert other_worker.claim() == []
     report = died(request=worker.request, finished=int(end == "done"), started=0)
-    if end not in ("done", "unknown"):
+    if end in ("crash", "timeout", "cancelled", "returned"):
         report = report._replace(end=end, delay=HOUR)
-    engine.recover("w1", None if end == "unknown" else report)
-    if end in ("crash", "returned", "unknown"):
+    if end == "reaped":
+        assert engine.reap("n1", engine.beat("n1", b"{}")["n1"]) is not None
+    else:
+        engine.recover("w1", None if end == "unknown" else report)
+    if end in ("crash", "returned", "unknown", "reaped"):
         assert named(other_worker.claim()) == ["a"], "it was due before"
     (claim,) = other_worker.claim()
     assert (named([claim]), claim.admitted, claim.gated) == (["b"], True, True)
     assert in_use(engine) == {"k": (1, 1, 0)}
-
-
-def test_a_reaped_node_holds_nothing(engine: Engine, worker: Worker, other_worker: Worker) -> None:
-    start(worker, "a", gate())
-    park(other_worker, "b", rules=[gate()])
-    beats = engine.beat("n1", b"{}")
-    assert engine.reap("n1", beats["n1"]) is not None
-    assert named(other_worker.claim()) == ["a"], "it was due before"
-    assert named(other_worker.claim()) == ["b"]
 
 
 def test_a_cancelled_job_holds_its_slot_until_it_ends(
@@ -196,8 +177,7 @@ def test_a_later_job_does_not_overtake_those_that_wait(
 ) -> None:
     claim = start(worker, "a", gate())
     park(other_worker, "b", rules=[gate()])
-    push(engine, "c")
-    (late,) = other_worker.claim()
+    late = other_worker.take("c")
     worker.end(claim, DONE)
     assert not ask(other_worker, late, gate())
     other_worker.end(late, Park((gate(),), 0))
@@ -208,8 +188,7 @@ def test_a_later_job_does_not_overtake_those_that_wait(
 def test_an_earlier_job_is_not_held_up_by_those_that_wait(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    push(engine, "first")
-    (first,) = worker.claim()
+    first = worker.take("first")
     claim = start(other_worker, "a", gate())
     park(other_worker, "b", rules=[gate()])
     other_worker.end(claim, DONE)
@@ -219,8 +198,7 @@ def test_an_earlier_job_is_not_held_up_by_those_that_wait(
 
 def test_all_slots_or_none(engine: Engine, worker: Worker, clock: object) -> None:
     used_up = full(engine, "mail", HOUR)
-    push(engine, "a", "b")
-    a, b = worker.claim(2)
+    a, b = worker.take_all("a", "b")
     assert not ask(worker, a, gate(), used_up)
     assert in_use(engine) == {}
     assert ask(worker, b, gate()), "the first one has taken nothing"
@@ -234,8 +212,7 @@ def test_all_slots_or_none(engine: Engine, worker: Worker, clock: object) -> Non
 def test_a_gate_is_asked_before_a_window(engine: Engine, worker: Worker) -> None:
     used_up = full(engine, "mail", HOUR)
     start(worker, "a", gate())
-    push(engine, "b")
-    (claim,) = worker.claim()
+    claim = worker.take("b")
     answer = engine.admit([used_up, gate()], ("w1", claim))
     assert (answer.wait, answer.rule, answer.until) == (GATE_WAIT, 1, 0)
 
@@ -258,26 +235,13 @@ def test_a_job_parked_at_a_window_waits_for_its_gate_too(
 ) -> None:
     window = Rule("mail", 5, HOUR)
     claim = start(worker, "a", gate())
-    push(engine, "b")
-    (b,) = other_worker.claim()
+    b = other_worker.take("b")
     other_worker.end(b, Park((window, gate()), 0))
     assert [other_worker.claim() for _ in range(3)] == [[], [], []]
     assert in_use(engine) == {"k": (1, 1, 1)}
     worker.end(claim, DONE)
     assert named(other_worker.claim()) == ["b"]
-    assert {use.rule.key: use.window.used for use in engine.limits()} == {"k": 1, "mail": 1}
-
-
-def test_keys_take_turns(engine: Engine, worker: Worker, other_worker: Worker) -> None:
-    """One key has ten jobs that wait, two others have one each."""
-    claims = [start(worker, key, gate(key, 3)) for key in "abc" for _ in range(3)]
-    for key, many in (("a", 10), ("b", 1), ("c", 1)):
-        park(other_worker, *[key] * many, rules=[gate(key, 3)])
-    for claim in claims:
-        worker.end(claim, DONE)
-    order = [name for _ in range(5) for name in named(other_worker.claim())]
-    assert sorted(order[:3]) == ["a", "b", "c"]
-    assert order[3:] == ["a", "a"]
+    assert used(engine) == {"k": 1, "mail": 1}
 
 
 def test_the_latest_limit_counts_for_all_that_wait(
@@ -286,8 +250,7 @@ def test_the_latest_limit_counts_for_all_that_wait(
     start(worker, "a", gate())
     park(other_worker, *"bcd", rules=[gate()])
     assert other_worker.claim() == []
-    push(engine, "e")
-    (claim,) = worker.claim()
+    claim = worker.take("e")
     assert not ask(worker, claim, gate(limit=3)), "earlier jobs wait"
     worker.end(claim, Park((gate(limit=3),), 0))
     assert named([*other_worker.claim(), *other_worker.claim(), *other_worker.claim()]) == [
@@ -307,16 +270,6 @@ def test_a_lower_limit_starts_nothing_until_enough_have_ended(
         assert other_worker.claim() == []
     worker.end(claims[2], DONE)
     assert named(other_worker.claim()) == ["d"]
-
-
-def test_a_gate_counts_over_all_queues(
-    engine: Engine, worker: Worker, other_worker: Worker
-) -> None:
-    claim = start(worker, "a", gate())
-    park(other_worker, "b", rules=[gate()], queue="r")
-    assert other_worker.claim(1, ["r"]) == []
-    worker.end(claim, DONE)
-    assert named(other_worker.claim(1, ["r"])) == ["b"]
 
 
 @pytest.mark.parametrize("comes_last", [False, True])
@@ -368,22 +321,12 @@ def test_a_repeated_step_tells_again_that_the_job_has_a_slot(
 
 
 def test_a_stale_claim_takes_no_slot(engine: Engine, worker: Worker, other_worker: Worker) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     engine.recover("w1", died(request=worker.request))
     (again,) = other_worker.claim()
     engine.register(registration("w1", "n1"))
     assert engine.admit([gate()], ("w1", claim)).stale
     assert ask(other_worker, again, gate())
-
-
-def test_a_keeper_hears_of_a_gate_with_room(
-    engine: Engine, worker: Worker, other_worker: Worker
-) -> None:
-    claim = one_waits(worker, other_worker)
-    worker.end(claim, DONE)
-    assert engine.wait(["q"], 5) > 0
-    assert named(other_worker.claim()) == ["b"]
 
 
 @pytest.mark.parametrize("ready", ["a", "q"])
@@ -410,7 +353,10 @@ def test_a_slot_that_a_step_frees_while_it_claims_is_for_whoever_comes_next(
 def test_a_lifted_hold_lets_no_job_into_a_full_gate(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    claim = one_waits(worker, other_worker)
+    claim = start(worker, "a", gate())
+    park(other_worker, "b", rules=[gate()])
+    while engine.wait(["q"], 0):
+        assert other_worker.claim() == []
     engine.hold("k", HOUR)
     assert engine.lift("k")
     assert engine.wait(["q"], 0) == 0
@@ -433,14 +379,6 @@ def test_a_job_that_waits_may_be_cancelled_moved_and_purged(
     assert in_use(engine) == {}
 
 
-def test_slots_of_ended_claims_are_forgotten(engine: Engine, worker: Worker) -> None:
-    for name in "abc":
-        worker.end(start(worker, name, gate(name)), DONE)
-    while engine.sweep(SECOND):
-        pass
-    assert in_use(engine) == {}
-
-
 def test_the_latest_limit_holds_for_as_long_as_jobs_wait(
     engine: Engine, worker: Worker, other_worker: Worker, clock: Clock
 ) -> None:
@@ -450,11 +388,9 @@ def test_the_latest_limit_holds_for_as_long_as_jobs_wait(
     for claim in before:
         worker.end(claim, DONE)
     clock.forward(HOUR)
-    while engine.sweep(HOUR):  # the slots
-        pass
+    sweep_all(engine, HOUR)  # the slots
     clock.forward(HOUR)
-    while engine.sweep(2 * HOUR):  # and what is left of the key
-        pass
+    sweep_all(engine, 2 * HOUR)  # and what is left of the key
     assert in_use(engine) == {"k": (0, 2, 2)}
     assert named(other_worker.claim(1, ["r"]) + other_worker.claim(1, ["r"])) == ["b", "c"]
     assert in_use(engine) == {"k": (2, 2, 0)}
@@ -503,8 +439,7 @@ def next_asks(worker: Worker, ended: Claim, asking: Claim, *rules: Rule) -> bool
 def test_the_next_job_of_a_worker_frees_the_slot_of_the_one_before(
     engine: Engine, worker: Worker, rules: list[Rule]
 ) -> None:
-    push(engine, *"abc")
-    a, b, c = worker.claim(3)
+    a, b, c = worker.take_all(*"abc")
     assert ask(worker, a, *rules)
     assert not ask(worker, b, *rules)
     assert next_asks(worker, a, b, *rules)
@@ -519,13 +454,11 @@ def test_the_next_job_of_a_worker_frees_the_slot_of_the_one_before(
 def test_a_slot_that_the_next_job_frees_goes_to_those_who_wait(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    push(engine, "a", "late")
-    a, late = worker.claim(2)
+    a, late = worker.take_all("a", "late")
     assert ask(worker, a, gate())
     engine.cancel([late.id])
     park(other_worker, "b", rules=[gate()])
-    push(engine, "c")
-    (c,) = worker.claim()
+    c = worker.take("c")
     while engine.wait(["q"], 0):
         assert other_worker.claim() == []
     assert not next_asks(worker, a, c, gate()), "an earlier job waits"
@@ -537,8 +470,7 @@ def test_a_slot_that_the_next_job_frees_goes_to_those_who_wait(
 def test_a_slot_of_another_key_that_the_next_job_frees_goes_to_those_who_wait(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    push(engine, "a", "c")
-    a, c = worker.claim(2)
+    a, c = worker.take_all("a", "c")
     assert ask(worker, a, gate())
     park(other_worker, "b", rules=[gate()])
     assert other_worker.claim() == []
@@ -553,27 +485,15 @@ def test_a_slot_of_another_key_that_the_next_job_frees_goes_to_those_who_wait(
 def test_the_next_job_frees_the_slots_of_other_keys_too(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
-    push(engine, *"abc")
-    a, b, c = worker.claim(3)
+    a, b, c = worker.take_all(*"abc")
     assert ask(worker, a, gate())
     assert worker.engine.admit([gate("x")], ("w1", b), [EndedSlots(a, [gate()])]).wait == 0
     assert in_use(engine) == {"x": (1, 1, 0)}
-    push(engine, "d")
-    (d,) = other_worker.claim()
+    d = other_worker.take("d")
     assert ask(other_worker, d, gate())
     answer = engine.admit([gate()], ("w1", c), [EndedSlots(b, [gate("x")])])
     assert answer.wait > 0, "the slot of k belongs to another worker"
     assert in_use(engine) == {"k": (1, 1, 0)}
-
-
-def test_a_lower_limit_counts_for_the_next_job_of_a_worker(engine: Engine, worker: Worker) -> None:
-    push(engine, *"abcd")
-    a, b, c, d = worker.claim(4)
-    for claim in (a, b, c):
-        assert ask(worker, claim, gate(limit=3))
-    assert not ask(worker, d, gate(limit=2))
-    assert not next_asks(worker, a, d, gate(limit=2))
-    assert next_asks(worker, b, d, gate(limit=2))
 
 
 def test_a_worker_frees_no_slot_of_a_later_claim(
@@ -596,8 +516,7 @@ def test_a_worker_that_dies_after_its_next_job_has_started(
     engine: Engine, worker: Worker, other_worker: Worker, finished: int
 ) -> None:
     """Its scoreboard tells whether the job before was done, whose slot is free already."""
-    push(engine, "a", "b")
-    a, b = worker.claim(2)
+    a, b = worker.take_all("a", "b")
     assert ask(worker, a, gate())
     assert next_asks(worker, a, b, gate())
     recovered = engine.recover("w1", died(worker.request, finished=finished, started=1))

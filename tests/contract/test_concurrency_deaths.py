@@ -14,7 +14,7 @@ from poolq.jobs.retry import DONE, Park
 from tests.contract.conftest import OpenEngine
 from tests.contract.deaths import CutConnection, KilledProcess, Mortal
 from tests.contract.faulty_proxy import FaultyProxy
-from tests.contract.helpers import Worker, count_of, died, named, new_id, push
+from tests.contract.helpers import Worker, count_of, died, named, new_id, used
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -32,12 +32,6 @@ def mortal(engine: Engine, opened: OpenEngine) -> Iterator[Mortal]:
 
 def parked(*names: str, rule: Rule = GATE) -> list[Push]:
     return [Push(new_id(), "q", name.encode(), gate=rule) for name in names]
-
-
-def running(engine: Engine) -> dict[str, int]:
-    """How many slots are taken, by key."""
-    gates = [use for use in engine.limits() if isinstance(use.rule, Gate)]
-    return {use.rule.key: use.window.used for use in gates if use.window.used}
 
 
 class Survivors:
@@ -58,7 +52,7 @@ class Survivors:
             if len(done) == jobs:
                 break
             self._start()
-            assert max(running(self.engine).values(), default=0) <= 1
+            assert max(used(self.engine).values(), default=0) <= 1
             if self.busy:
                 worker, claim = self.busy.pop(0)
                 worker.end(claim, DONE)
@@ -86,7 +80,7 @@ def test_a_producer_that_parks(engine: Engine, mortal: Mortal) -> None:
         die(partial(mortal.engine.push, pushes))
         found = [one.body.decode() for one in pushes if engine.find(one.id)]
         assert found in ([], ["a", "b", "c"])
-        assert running(engine) == {}
+        assert used(engine) == {}
         assert Survivors(engine).work_off(len(found)) == found
         ways.add(len(found))
     assert ways == {0, 3}
@@ -96,18 +90,17 @@ def test_a_worker_that_ends_a_job_and_is_given_a_parked_one(engine: Engine, mort
     ways = set()
     for die in mortal.moments():
         worker = Worker(engine, f"w-{new_id()}")
-        (id_,) = push(engine, "runs")
-        (claim,) = worker.claim()
+        claim = worker.take("runs")
         assert engine.admit([GATE], (worker.name, claim)).wait == 0
         pushes = parked("a", "b")
         engine.push(pushes)
         die(partial(end_and_claim, mortal.engine, worker, claim))
-        assert running(engine).get("k", 0) <= 1
-        names = ["a", "b"] if engine.find(id_) is None else ["a", "b", "runs"]
-        given = [one.id for one in engine.page("running").jobs if one.id != id_]
+        assert used(engine).get("k", 0) <= 1
+        names = ["a", "b"] if engine.find(claim.id) is None else ["a", "b", "runs"]
+        given = [one.id for one in engine.page("running").jobs if one.id != claim.id]
         crashed = engine.recover(worker.name, None)
-        assert crashed.crashed == tuple(given or ([id_] if "runs" in names else []))
-        assert running(engine) == {}
+        assert crashed.crashed == tuple(given or ([claim.id] if "runs" in names else []))
+        assert used(engine) == {}
         assert Survivors(engine).work_off(len(names)) == names
         ways.add((len(names), len(given)))
     assert ways - {(2, 0)} == {(3, 0), (2, 1)}
@@ -125,22 +118,18 @@ def test_a_worker_that_takes_a_slot_and_leaves_the_one_before(
     """The first job has ended, which its worker has noted for the keeper."""
     for die in mortal.moments():
         worker = Worker(engine, f"w-{new_id()}")
-        push(engine, "first", "second")
-        first, second = worker.claim(2)
+        first, second = worker.take_all("first", "second")
         assert engine.admit([GATE], (worker.name, first)).wait == 0
         engine.push(parked("waits"))
         die(
             partial(
-                mortal.engine.admit,
-                [GATE],
-                (worker.name, second),
-                [EndedSlots(first, (GATE,))],
+                mortal.engine.admit, [GATE], (worker.name, second), [EndedSlots(first, (GATE,))]
             )
         )
-        assert running(engine).get("k", 0) <= 1
+        assert used(engine).get("k", 0) <= 1
         found = engine.recover(worker.name, died(request=1, finished=1, started=1))
         assert (found.done, found.crashed) == ((first.id,), (second.id,))
-        assert running(engine) == {}
+        assert used(engine) == {}
         assert Survivors(engine).work_off(2) == ["second", "waits"]
 
 
@@ -154,7 +143,7 @@ def test_a_keeper_that_recovers_a_job_with_a_slot(engine: Engine, mortal: Mortal
         die(partial(mortal.engine.recover, worker.name, None))
         found = engine.recover(worker.name, None).crashed
         assert found in ((), (claim.id,))
-        assert running(engine) == {}
+        assert used(engine) == {}
         again = engine.find(claim.id)
         assert again is not None
         assert again.state.crashes == 1

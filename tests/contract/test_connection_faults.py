@@ -4,7 +4,7 @@ orphaned or doubled, whichever request did not arrive or got no reply."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
@@ -22,12 +22,6 @@ from tests.support.wait import until
 
 BOUND = 120  # seconds; a socket's timeout is 5, and nothing else is waited for
 MIB = 1 << 20
-
-
-@pytest.fixture(params=["redis_server", "mariadb_server"])
-def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
-    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
-        yield made
 
 
 @pytest.fixture
@@ -136,20 +130,6 @@ def test_a_connection_cut_while_idle_is_replaced_before_a_push(
     until(lambda: time.monotonic() > cut + 1.1, what="a second of silence")
     (pushed,) = push(engine, "a")
     assert stored(engine, pushed).status == "ready"
-
-
-def test_a_cut_connection_is_an_error_and_the_next_call_connects_again(
-    proxy: FaultyProxy, engine: Engine, worker: Worker
-) -> None:
-    push(engine, "a")
-    proxy.cut()
-    for _ in range(2):
-        with pytest.raises(EngineUnavailable) as caught:
-            worker.step(want=1)
-        assert "\n" not in str(caught.value)
-        worker.request -= 1
-    proxy.heal()
-    assert named(worker.claim()) == ["a"]
 
 
 def test_a_silent_connection_is_given_up_in_time(

@@ -8,7 +8,7 @@ from poolq.engines.base import Engine
 from poolq.jobs.limits import Rule
 from poolq.jobs.retry import Park
 from tests.contract.crowd import Crowd, start_all
-from tests.contract.helpers import HOUR, SECOND, Worker, named, park, push, stored
+from tests.contract.helpers import HOUR, SECOND, Worker, named, park, stored
 from tests.support.clock import Clock
 
 MINUTE = 60 * SECOND
@@ -30,19 +30,13 @@ def test_the_costs_of_a_window_add_up_to_its_limit(engine: Engine, clock: Clock)
     clock.forward(SECOND)
     refused = engine.admit([costing(11)])
     assert (refused.wait, refused.rule) == (MINUTE - SECOND, 0)
+    assert refused.until == clock.now + MINUTE - SECOND
     assert engine.admit([costing(10)]).wait == 0
     assert engine.admit([costing(1)]).wait == MINUTE - SECOND
     assert used(engine) == (100, 100)
     clock.forward(MINUTE)
     assert engine.admit([costing(70)]).wait == 0
     assert used(engine) == (70, 170)
-
-
-def test_all_rules_are_charged_or_none(engine: Engine) -> None:
-    narrow = Rule("narrow", 1, HOUR)
-    assert engine.admit([costing(60), narrow]).wait == 0
-    assert engine.admit([costing(30), narrow]).rule == 1
-    assert {use.rule.key: use.window.used for use in engine.limits()} == {"llm": 60, "narrow": 1}
 
 
 def test_a_cost_above_a_lowered_limit_counts_as_the_limit(engine: Engine, clock: Clock) -> None:
@@ -107,8 +101,7 @@ def test_lowering_a_limit_does_not_block_its_line(
     """The job parked while 80 of 100 were fine; a later one says that the limit is 50."""
     engine.admit([costing(100)])
     (first,) = park(worker, "first", rules=[costing(80)])
-    push(engine, "second")
-    (claim,) = worker.claim()
+    claim = worker.take("second")
     worker.end(claim, Park((costing(5, limit=50),), 0))
     clock.forward(MINUTE)
     (claim,) = worker.claim()
@@ -151,8 +144,7 @@ def test_a_dear_job_with_a_higher_limit_frees_the_cheap_one_before_it(
 ) -> None:
     """The line applies the limit that was last named, which has room for its head."""
     engine.admit([costing(100)])
-    push(engine, "cheap", "dear")
-    cheap, dear = worker.claim(2)
+    cheap, dear = worker.take_all("cheap", "dear")
     worker.end(cheap, Park((costing(1),), 0))
     worker.end(dear, Park((costing(20, limit=110),), 0))
     (claim,) = worker.claim(2)

@@ -4,26 +4,14 @@ continue to look after the other nodes, and lose nothing that can still be known
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
-from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Query
 from tests.contract.helpers import Worker, push, registration, stored
-
-
-def change(engine: Engine, sql: str, *args: object) -> None:
-    assert isinstance(engine, SQLEngine)
-    engine.session.transact(lambda tx: tx.later(Query(sql, args)))
-
-
-def redis(engine: Engine, command: str, key: str, *args: Any) -> None:
-    assert isinstance(engine, RedisEngine)
-    engine.client.call(command.encode(), engine.client.prefix + key, *args)
+from tests.support.by_hand import call, change
 
 
 def damage_worker(engine: Engine, how: str) -> None:
@@ -31,12 +19,12 @@ def damage_worker(engine: Engine, how: str) -> None:
     if isinstance(engine, RedisEngine):
         match how:
             case "gone":
-                redis(engine, "DEL", "worker:w2")
+                call(engine, "DEL", "worker:w2")
             case "garbage":
-                redis(engine, "HSET", "worker:w2", b"#who", b"\xff")
-                redis(engine, "HDEL", "worker:w2", b"#node")
+                call(engine, "HSET", "worker:w2", b"#who", b"\xff")
+                call(engine, "HDEL", "worker:w2", b"#node")
             case _:
-                redis(engine, "SET", "worker:w2", b"x")
+                call(engine, "SET", "worker:w2", b"x")
     elif isinstance(engine, MySQLEngine):
         change(engine, "UPDATE {workers} SET host = ?, boot = ? WHERE worker = 'w2'", b"\xff", b"")
     else:
@@ -47,10 +35,10 @@ def damage_worker(engine: Engine, how: str) -> None:
 def damage_node(engine: Engine) -> None:
     """Damage the beat and the info of node n2."""
     if isinstance(engine, RedisEngine):
-        redis(engine, "HSET", "nodes", b"n2", b"x")
-        redis(engine, "HDEL", "nodeinfo", b"n2")
-        redis(engine, "DEL", "node:n2")
-        redis(engine, "SET", "node:n2", b"x")
+        call(engine, "HSET", "nodes", b"n2", b"x")
+        call(engine, "HDEL", "nodeinfo", b"n2")
+        call(engine, "DEL", "node:n2")
+        call(engine, "SET", "node:n2", b"x")
     elif isinstance(engine, MySQLEngine):
         change(engine, "UPDATE {nodes} SET beat = 0, info = ? WHERE node = 'n2'", b"\xff")
     else:
@@ -61,7 +49,7 @@ def damage_claims(engine: Engine, ids: Sequence[str]) -> None:
     """Damage everything that is known about all jobs, except their bodies and workers."""
     if isinstance(engine, RedisEngine):
         for id_ in ids:
-            redis(engine, "HSET", "states", id_.encode(), b"x")
+            call(engine, "HSET", "states", id_.encode(), b"x")
     elif isinstance(engine, MySQLEngine):
         change(engine, "UPDATE {jobs} SET history = ?, rules = ?", b"\xff", b"x")
     else:

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.base import Claim, Engine, Push, QueueCounts
+from poolq.engines.base import Claim, Engine, Push
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, Bury, Release
-from tests.contract.helpers import (
-    HOUR,
-    MS,
-    SECOND,
-    Worker,
-    count_of,
-    named,
-    new_id,
-    push,
-    stored,
-)
+from tests.contract.helpers import HOUR, MS, SECOND, Worker, named, new_id, push, stored
 from tests.support.clock import Clock
 from tests.support.wait import until
-
-
-def test_a_delayed_job_is_due_by_the_servers_clock(engine: Engine) -> None:
-    before = engine.now()
-    (pushed,) = push(engine, "a", delay=HOUR)
-    found = stored(engine, pushed)
-    assert (found.status, found.queue) == ("delayed", "q")
-    assert before + HOUR <= found.at <= engine.now() + HOUR
-    assert count_of(engine) == QueueCounts("q", delayed=1)
 
 
 def test_a_job_for_a_moment_is_due_exactly_then(engine: Engine, worker: Worker) -> None:
@@ -48,15 +29,6 @@ def test_jobs_that_came_due_are_claimed_in_the_order_of_their_due_times(
     assert named(first + worker.claim(50)) == sorted(map(str, moments))
 
 
-def test_a_job_pushed_before_a_delayed_one_is_due_is_before_it(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    push(engine, "late", delay=SECOND)
-    push(engine, "early")
-    clock.forward(SECOND)
-    assert named(worker.claim(2)) == ["early", "late"]
-
-
 def test_a_due_job_of_a_paused_queue_is_not_claimed(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
@@ -73,8 +45,7 @@ def test_what_comes_back_is_claimed_soon_though_the_queue_never_runs_dry(
     """It comes back through another process, so an engine may find it a moment later. But a killed
     worker's job is promised to start again within a second, in which there are 40 looks here."""
     victim = Worker(other, "w2", "n2")
-    push(engine, "early")
-    (claim,) = victim.claim()
+    claim = victim.take("early")
     names = [str(n) for n in range(1500)]
     push(engine, *names)
     claimed = named(worker.claim(5)) + named(worker.claim(5))

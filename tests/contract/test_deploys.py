@@ -7,10 +7,10 @@ import pytest
 from poolq.engines.base import ASK, Claim, Engine, Push, Settlement
 from poolq.errors import Fenced
 from poolq.jobs.limits import Gate, Rule
-from poolq.jobs.retry import ACK, GIVE_BACK, Park
+from poolq.jobs.message import State
+from poolq.jobs.retry import ACK, GIVE_BACK, HoldKey, Park, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
-    MS,
     SECOND,
     Worker,
     every_engine,
@@ -258,11 +258,7 @@ def test_a_paused_queue_is_asked_when_it_is_resumed(engine: Engine, old: Worker)
 def test_a_released_jobs_line_and_a_holds_line_are_not_asked(
     engine: Engine, old: Worker, clock: Clock
 ) -> None:
-    from poolq.jobs.message import State
-    from poolq.jobs.retry import HoldKey, ReleaseUntil
-
-    push(engine, "a", "b")
-    first, second = old.claim(2)
+    first, second = old.take_all("a", "b")
     released = ReleaseUntil(clock.now + HOUR, State(1), Rule("mail", 1, HOUR))
     old.step(Settlement(first, released), Settlement(second, HoldKey("k", SECOND)))
     assert deployed(engine).claim(ASK) == []
@@ -283,20 +279,6 @@ def test_what_a_dispatch_parks_counts_as_named_by_the_newest_code(
     engine.push([Push(new_id(), "q", b"a", gate=rule)])
     (claim,) = old.claim()
     assert (claim.admitted, claim.asks) == (True, 0)
-
-
-def test_a_hold_lets_who_asks_wait(engine: Engine, old: Worker, clock: Clock) -> None:
-    rule = Rule("k", 5, HOUR)
-    park(old, "a", rules=[rule])
-    engine.hold("k", MS)
-    new = deployed(engine)
-    claim = asking(new, 1)
-    admission = engine.admit([rule], ("w2", claim))
-    assert admission.held
-    new.end(claim, Park((rule,), 0))
-    assert new.claim() == new.claim(ASK) == []
-    clock.forward(MS)
-    assert [(one.body, one.admitted) for one in new.claim()] == [(b"a", True)]
 
 
 def test_an_unregistered_worker_is_fenced(engine: Engine) -> None:

@@ -8,17 +8,7 @@ import pytest
 from poolq.engines.base import DeathReport, Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import (
-    EXPIRE,
-    GIVE_BACK,
-    Bury,
-    Failing,
-    Outcome,
-    Park,
-    Release,
-    ReleaseUntil,
-)
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.retry import EXPIRE, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -31,6 +21,7 @@ from tests.contract.helpers import (
     new_id,
     push,
     stored,
+    tied,
     total,
 )
 from tests.support.clock import Clock
@@ -193,7 +184,7 @@ def test_a_parked_job_that_has_expired_takes_no_slot(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     assert engine.admit([RULE]).wait == 0
-    late, live = push(engine, "late", expires=SECOND) + push(engine, "live", expires=HOUR)
+    late, live = push(engine, "late", expires=SECOND) + push(engine, "live", expires=MINUTE + 1)
     for claim in worker.claim(2):
         worker.end(claim, Park((RULE,), 0))
     clock.forward(MINUTE)
@@ -208,52 +199,19 @@ def test_a_parked_job_that_has_expired_takes_no_slot(
     assert total(engine, "expired") == 1
 
 
-def test_a_parked_job_is_not_expired_before_its_time(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    assert engine.admit([RULE]).wait == 0
-    (pushed,) = push(engine, "a", expires=MINUTE + 1)
-    worker.end(worker.claim()[0], Park((RULE,), 0))
-    clock.forward(MINUTE)
-    (claim,) = worker.claim()
-    assert (claim.id, claim.admitted) == (pushed, True)
-
-
 def test_a_cancelled_job_does_not_expire(engine: Engine, worker: Worker, clock: Clock) -> None:
-    (pushed,) = push(engine, "a", expires=MINUTE)
-    (claim,) = worker.claim()
+    claim = worker.take("a", expires=MINUTE)
     clock.forward(MINUTE)
-    engine.request_cancel([pushed], 0)
-    assert worker.step(Settlement(claim, EXPIRE)).stale == [pushed]
-    assert engine.find(pushed) is None
+    engine.request_cancel([claim.id], 0)
+    assert worker.step(Settlement(claim, EXPIRE)).stale == [claim.id]
+    assert engine.find(claim.id) is None
     assert (total(engine, "expired"), total(engine, "cancelled")) == (0, 1)
 
 
-def test_a_push_of_thousands_stores_each_with_its_own_time(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    some = [Push(new_id(), "q", b"%d" % n, expires=n % 3 * MINUTE) for n in range(2400)]
-    engine.push(some)
-    claims = [claim for _ in range(3) for claim in worker.claim(800)]
-    assert [claim.body for claim in claims] == [one.body for one in some]
-    assert [claim.expires_at for claim in claims] == [
-        clock.now + one.expires if one.expires else 0 for one in some
-    ]
-
-
-def tied(name: str, expires: int, delay: int = 0, *, replaces: bool = False) -> Push:
-    right = UniqueKey("k", "end", 0, replaces)
-    return Push(new_id(), "q", name.encode(), delay, 0, expires, unique=right)
-
-
 def test_a_job_with_a_unique_key_expires_too(engine: Engine, worker: Worker, clock: Clock) -> None:
-    first, rival = tied("first", MINUTE, HOUR), tied("rival", MINUTE)
-    plain = Push(new_id(), "q", b"plain", 0, 0, SECOND, unique=None)
-    assert engine.push([first, rival, plain]) == [
-        first.id,
-        first.id,
-        plain.id,
-    ]
+    first, rival = tied("first", delay=HOUR, expires=MINUTE), tied("rival", expires=MINUTE)
+    plain = tied("plain", "", expires=SECOND)
+    assert engine.push([first, rival, plain]) == [first.id, first.id, plain.id]
     begun = clock.now
     assert expiry(engine, first.id) == begun + HOUR + MINUTE
     assert expiry(engine, plain.id) == begun + SECOND
@@ -272,7 +230,8 @@ def test_nobody_gives_way_to_a_job_that_has_expired(
     engine: Engine, worker: Worker, clock: Clock, place: str, replaces: bool
 ) -> None:
     """It would never run, nor would the other. One that runs has started in time."""
-    late, next_one = tied("late", MINUTE), tied("next", HOUR, replaces=replaces)
+    late = tied("late", expires=MINUTE)
+    next_one = tied("next", expires=HOUR, replaces=replaces)
     engine.push([late])
     if place != "ready":
         (claim,) = worker.claim()
@@ -288,5 +247,5 @@ def test_nobody_gives_way_to_a_job_that_has_expired(
     assert total(engine, "skipped") == (place == "running")
     for claim in [claim for _ in range(2) for claim in worker.claim(2)]:
         worker.end(claim, EXPIRE if claim.id == late.id else GIVE_BACK)
-    assert engine.push([tied("rival", 0)]) == [next_one.id], "it has kept the key"
+    assert engine.push([tied("rival")]) == [next_one.id], "it has kept the key"
     assert total(engine, "replaced") + total(engine, "expired") == (place != "running")

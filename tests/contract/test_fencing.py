@@ -9,18 +9,7 @@ from poolq.errors import Fenced
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
-from tests.contract.helpers import (
-    HOUR,
-    SECOND,
-    Worker,
-    bury,
-    count_of,
-    kind,
-    named,
-    push,
-    stored,
-    total,
-)
+from tests.contract.helpers import HOUR, SECOND, Worker, count_of, kind, named, push, stored, total
 
 OUTCOMES: list[Outcome] = [
     ACK,
@@ -48,39 +37,28 @@ def test_a_recovered_worker_is_fenced_and_changes_nothing(engine: Engine, worker
     engine.recover("w1", None)
     done = Settlement(claim, ACK)
     with pytest.raises(Fenced, match="w1"):
-        worker.step(done, want=1)
-    with pytest.raises(Fenced, match="w1"):
         worker.again(want=1)
+    with pytest.raises(Fenced, match="w1"):
+        worker.step(done, want=1)
     with pytest.raises(Fenced, match="w1"):
         engine.settle("w1", [done])
     assert count_of(engine) == QueueCounts("q", ready=2)
     assert total(engine, "done") == 0
 
 
-def test_a_recovered_worker_cannot_have_its_last_reply_again(
-    engine: Engine, worker: Worker
-) -> None:
-    push(engine, "a")
-    worker.claim()
-    engine.recover("w1", None)
-    with pytest.raises(Fenced):
-        worker.again(want=1)
-
-
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=kind)
 def test_a_claim_that_now_belongs_to_another_cannot_be_settled(
     engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
-    (pushed,) = push(engine, "a")
-    (old,) = worker.claim()
+    old = worker.take("a")
     engine.recover("w1", None)
     heir = Worker(engine, "w2", "n2")
     (new,) = heir.claim()
     again = Worker(engine)
-    before = stored(engine, pushed)
-    assert again.step(Settlement(old, outcome)).stale == [pushed]
-    assert engine.settle("w1", [Settlement(old, outcome)]) == [pushed]
-    assert stored(engine, pushed) == before
+    before = stored(engine, old.id)
+    assert again.step(Settlement(old, outcome)).stale == [old.id]
+    assert engine.settle("w1", [Settlement(old, outcome)]) == [old.id]
+    assert stored(engine, old.id) == before
     assert count_of(engine) == QueueCounts("q", running=1)
     assert sum(engine.totals()["q"].values()) == 1  # the crash
     heir.end(new)
@@ -104,24 +82,22 @@ def test_the_same_numbers_of_another_worker_name_another_claim(
 def test_a_claim_of_the_same_job_by_the_same_worker_is_another_claim(
     engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
-    (pushed,) = push(engine, "a")
-    (old,) = worker.claim()
+    old = worker.take("a")
     worker.end(old, GIVE_BACK)
     (new,) = worker.claim()
-    before = stored(engine, pushed)
-    assert (old.id, new.id) == (pushed, pushed)
-    assert worker.step(Settlement(old, outcome)).stale == [pushed]
-    assert stored(engine, pushed) == before
+    before = stored(engine, old.id)
+    assert (old.id, new.id) == (old.id, old.id)
+    assert worker.step(Settlement(old, outcome)).stale == [old.id]
+    assert stored(engine, old.id) == before
     worker.end(new)
 
 
 def test_a_job_given_back_and_claimed_in_one_step_is_another_claim(
     engine: Engine, worker: Worker
 ) -> None:
-    (pushed,) = push(engine, "a")
-    (old,) = worker.claim()
+    old = worker.take("a")
     (new,) = worker.step(Settlement(old, GIVE_BACK), want=1).claims
-    assert engine.settle("w1", [Settlement(old, ACK)]) == [pushed]
+    assert engine.settle("w1", [Settlement(old, ACK)]) == [old.id]
     worker.end(new)
 
 
@@ -130,20 +106,18 @@ def test_a_job_given_back_and_claimed_in_one_step_is_another_claim(
 def test_a_claim_is_settled_once(
     engine: Engine, worker: Worker, first: Outcome, second: Outcome
 ) -> None:
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     worker.end(claim, first)
-    before = engine.find(pushed), count_of(engine), engine.totals()
-    assert worker.step(Settlement(claim, second)).stale == [pushed]
-    assert (engine.find(pushed), count_of(engine), engine.totals()) == before
+    before = engine.find(claim.id), count_of(engine), engine.totals()
+    assert worker.step(Settlement(claim, second)).stale == [claim.id]
+    assert (engine.find(claim.id), count_of(engine), engine.totals()) == before
 
 
 def test_a_claim_is_settled_once_in_one_step_too(engine: Engine, worker: Worker) -> None:
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     twice = [Settlement(claim, ACK), Settlement(claim, Release(0, State(1)))]
-    assert worker.step(*twice).stale == [pushed]
-    assert engine.find(pushed) is None
+    assert worker.step(*twice).stale == [claim.id]
+    assert engine.find(claim.id) is None
     assert total(engine, "done") == 1
 
 
@@ -160,24 +134,14 @@ def test_stale_settlements_stop_no_others(engine: Engine, worker: Worker) -> Non
 def test_a_claim_settled_by_another_thread_is_stale_for_the_main_one(
     engine: Engine, other: Engine, worker: Worker
 ) -> None:
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     assert other.settle("w1", [Settlement(claim, GIVE_BACK)]) == []
-    assert worker.step(Settlement(claim, ACK)).stale == [pushed]
+    assert worker.step(Settlement(claim, ACK)).stale == [claim.id]
     assert named(worker.claim()) == ["a"]
 
 
-def test_a_failed_job_that_was_retried_is_not_the_old_claim(engine: Engine, worker: Worker) -> None:
-    pushed = bury(worker)
-    claim = worker.again(want=0)  # the step that buried it is repeated: nothing more happens
-    assert claim.stale == []
-    assert engine.retry([pushed]) == [pushed]
-    assert worker.claim()[0].id == pushed
-
-
 def test_a_claim_that_nobody_made_is_stale(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     for forged in (claim._replace(index=1), claim._replace(request=7), claim._replace(id="f" * 32)):
         assert worker.step(Settlement(forged, ACK)).stale == [forged.id]
     worker.end(claim)

@@ -14,13 +14,7 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Release
 from poolq.log import reporting
-from poolq.scoreboard.layout import (
-    FINISHED,
-    NOTES_BYTES,
-    PREVIOUS_REQUEST,
-    REQUEST,
-    WORKER_WORDS,
-)
+from poolq.scoreboard.layout import FINISHED, NOTES_BYTES, PREVIOUS_REQUEST, REQUEST, WORKER_WORDS
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.worker_row import WorkerRow, of_request
 from poolq.worker import claim_buffer as module
@@ -29,16 +23,7 @@ from poolq.worker.step_client import StepClient
 from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
 from tests.contract.faulty_proxy import FaultyProxy
-from tests.contract.helpers import (
-    HOUR,
-    Worker,
-    count_of,
-    died,
-    named,
-    push,
-    registration,
-    total,
-)
+from tests.contract.helpers import HOUR, Worker, count_of, died, named, push, registration, total
 from tests.support.servers import Redis
 from tests.support.wait import until
 
@@ -83,6 +68,14 @@ def end(buffer: ClaimBuffer, row: WorkerRow, many: int) -> list[str]:
         buffer.add_settlement(claim, ACK)
         claims.append(claim)
     return named(claims)
+
+
+def send_ahead(engine: Engine, buffer: ClaimBuffer, row: WorkerRow, names: str, want: int) -> None:
+    """Push jobs, claim so many, run the first one, and send for as many again."""
+    push(engine, *names)
+    buffer.claim(want)
+    end(buffer, row, 1)
+    buffer.claim_ahead(want)
 
 
 def test_what_was_sent_for_follows_what_is_ahead(
@@ -139,10 +132,7 @@ def test_others_may_speak_while_a_step_is_on_its_way(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
     """A job's rate limit, for one."""
-    push(engine, *"abcd")
-    buffer.claim(2)
-    end(buffer, row, 1)
-    buffer.claim_ahead(2)
+    send_ahead(engine, buffer, row, "abcd", 2)
     claim = buffer.next()
     assert claim is not None
     assert engine.admit([Rule("k", 1, HOUR)], ("w1", claim)).wait == 0
@@ -156,10 +146,7 @@ def test_others_may_speak_while_a_step_is_on_its_way(
 def test_a_settlement_in_between_leaves_the_claims_for_later(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
-    push(engine, *"abcdef")
-    buffer.claim(3)
-    end(buffer, row, 1)
-    buffer.claim_ahead(3)
+    send_ahead(engine, buffer, row, "abcdef", 3)
     claim = buffer.next()
     assert claim is not None
     buffer.add_settlement(claim, Release(HOUR, State(1)))
@@ -177,10 +164,7 @@ def test_a_settlement_in_between_leaves_the_claims_for_later(
 def test_before_a_long_job_all_is_settled(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
-    push(engine, *"abcd")
-    buffer.claim(2)
-    end(buffer, row, 1)
-    buffer.claim_ahead(2)
+    send_ahead(engine, buffer, row, "abcd", 2)
     buffer.settle_overdue(3)
     assert total(engine, "done") == 1
 
@@ -190,10 +174,7 @@ def test_what_is_too_much_goes_back_from_behind(
 ) -> None:
     monkeypatch.setattr(module, "REVIEW_AFTER", 0)
     monkeypatch.setattr(module, "EXCESS_FACTOR", 1)
-    push(engine, *"abcdefg")
-    buffer.claim(3)
-    end(buffer, row, 1)
-    buffer.claim_ahead(3)
+    send_ahead(engine, buffer, row, "abcdefg", 3)
     buffer.settle_overdue(3)
     assert count_of(engine).ready == 3
     buffer.settle_overdue(2)
@@ -213,10 +194,7 @@ def test_what_is_too_much_goes_back_from_behind(
 def test_leaving_gives_back_what_was_on_its_way(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
-    push(engine, *"abcdef")
-    buffer.claim(3)
-    end(buffer, row, 1)
-    buffer.claim_ahead(3)
+    send_ahead(engine, buffer, row, "abcdef", 3)
     buffer.give_back()
     assert (total(engine, "done"), count_of(engine).ready) == (1, 5)
     assert buffer.next() is None
@@ -247,10 +225,7 @@ def test_behind_a_long_job_what_is_on_its_way_waits_for_nobody(
 def test_a_death_finds_what_had_ended(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow, landed: bool
 ) -> None:
-    push(engine, *"abcdef")
-    buffer.claim(3)
-    end(buffer, row, 1)
-    buffer.claim_ahead(3)
+    send_ahead(engine, buffer, row, "abcdef", 3)
     end(buffer, row, 2)
     until(lambda: count_of(engine).running == 5, 5, "the step's claims")
     if landed:

@@ -14,7 +14,7 @@ from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import DONE, GIVE_BACK, Bury, HoldKey, Outcome, Park, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, SECOND, Worker, died, every_engine, gate, named, push
+from tests.contract.helpers import HOUR, SECOND, Worker, died, every_engine, gate, push, sweep_all
 
 pytestmark = every_engine
 
@@ -44,11 +44,6 @@ class Run:
     def through(self, claims: list[Claim]) -> None:
         for claim in claims:
             assert self.ask(claim) == Admission(0)
-
-
-@pytest.fixture
-def other_worker(engine: Engine) -> Worker:
-    return Worker(engine, "w2", "n2")
 
 
 @pytest.fixture
@@ -93,8 +88,7 @@ def test_the_slot_is_handed_on_after_its_job_was_settled_too(
         worker.end(run.last.claim, DONE)
         run.last = None
         run.through([claim])
-    push(engine, "other")
-    (other,) = other_worker.claim()
+    other = other_worker.take("other")
     assert Run(other_worker, gate()).ask(other).wait > 0
     assert use_of(engine).window.used == 1
 
@@ -105,8 +99,7 @@ def test_starts_that_were_counted_stay_counted_when_the_row_goes(
     """A row of an ended claim is deleted by a keeper, or by a job that needs its room."""
     assert run.last is not None
     worker.end(run.last.claim, DONE)
-    while engine.sweep(10_000 * HOUR):
-        pass
+    sweep_all(engine, 10_000 * HOUR)
     run.last = None
     run.through(claims[:1])
     use = use_of(engine)
@@ -126,13 +119,6 @@ def test_a_key_that_was_left_for_another_keeps_the_count_of_its_starts(
     assert use_of(engine).starts == MANY + 1
 
 
-def test_starts_stay_counted_when_a_slot_is_taken_anew(
-    engine: Engine, run: Run, claims: list[Claim]
-) -> None:
-    assert run.ask(claims[0], gate(limit=2)).wait == 0
-    assert use_of(engine).starts == MANY + 1
-
-
 def test_a_slot_that_others_have_taken_since_is_not_handed_on(
     engine: Engine, worker: Worker, other_worker: Worker
 ) -> None:
@@ -149,19 +135,6 @@ def test_a_slot_that_others_have_taken_since_is_not_handed_on(
     (claim,) = worker.claim()
     assert run.ask(claim).wait > 0
     assert use_of(engine).window.used == 2
-
-
-def test_a_job_that_waits_comes_first(
-    engine: Engine, worker: Worker, run: Run, claims: list[Claim], other_worker: Worker
-) -> None:
-    push(engine, "early")
-    (early,) = other_worker.claim()
-    other_worker.end(early, Park((gate(),), 0))
-    push(engine, "late")
-    (late,) = worker.claim()
-    assert run.ask(late).wait > 0
-    worker.end(late, Park((gate(),), 0))
-    assert named(other_worker.claim()) == ["early"]
 
 
 @pytest.mark.parametrize("outcome", [DONE, Bury(State(1), 0), Release(HOUR, State(1))])
@@ -214,16 +187,6 @@ def test_a_worker_with_slots_of_two_keys_frees_each(
     assert engine.limits() == []
 
 
-def test_the_last_slots_of_workers_that_are_gone_count_for_nobody(
-    engine: Engine, worker: Worker, run: Run, claims: list[Claim], other_worker: Worker
-) -> None:
-    engine.recover("w1", died(request=worker.request))
-    found = other_worker.claim(20)
-    Run(other_worker, gate()).through(found[:2])
-    use = use_of(engine)
-    assert use.window.used == 1
-
-
 def test_a_lower_limit_counts_at_once(engine: Engine, worker: Worker, other_worker: Worker) -> None:
     wide, run, other = gate(limit=2), Run(worker, gate(limit=2)), Run(other_worker, gate(limit=2))
     push(engine, *map(str, range(2 * MANY)))
@@ -269,15 +232,8 @@ def test_a_claim_that_is_gone_is_handed_nothing(
     with pytest.raises(Fenced):
         run.ask(claims[0])
     found = other_worker.claim(20)
-    assert Run(other_worker, gate()).ask(found[0]).wait == 0
+    Run(other_worker, gate()).through(found[:2])
     assert use_of(engine).window.used == 1
-
-
-def test_two_keys_by_turns(engine: Engine, worker: Worker, run: Run, claims: list[Claim]) -> None:
-    push(engine, *map(str, range(4 * MANY)))
-    for number, claim in enumerate(worker.claim(4 * MANY)):
-        assert run.ask(claim, gate(key="kx"[number % 2])).wait == 0
-        assert [use.rule.key for use in engine.limits() if use.window.used] == ["kx"[number % 2]]
 
 
 def test_workers_that_hand_on_their_slots_are_never_too_many(

@@ -8,16 +8,7 @@ from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ReleaseUntil
-from tests.contract.helpers import (
-    HOUR,
-    MS,
-    SECOND,
-    Worker,
-    count_of,
-    full,
-    named,
-    push,
-)
+from tests.contract.helpers import HOUR, MS, SECOND, Worker, count_of, full, named, push
 from tests.contract.waiters import LONG, quiet
 from tests.support.clock import Clock
 from tests.support.wait import until
@@ -32,14 +23,6 @@ def hold(worker: Worker, *names: str, moment: int, rule: Rule = RULE) -> list[st
     for claim in reversed(worker.claim(len(names))):
         worker.end(claim, ReleaseUntil(moment, TRIED, rule))
     return ids
-
-
-def test_an_admission_says_until_when(engine: Engine) -> None:
-    before = engine.now()
-    assert engine.admit([RULE]).until == 0
-    refused = engine.admit([RULE])
-    assert before + HOUR <= refused.until <= engine.now() + HOUR
-    assert engine.admit([RULE]).until == refused.until
 
 
 def test_of_two_refusing_rules_the_named_one_tells_the_wait(engine: Engine) -> None:
@@ -105,17 +88,6 @@ def test_many_released_jobs_come_back_in_their_order(
     push(engine, "late")
     clock.forward(SECOND)
     assert named(worker.claim(9999)) == [*names, "late"]
-
-
-def test_jobs_of_several_keys_come_back_together(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    push(engine, *"abcd")
-    for n, claim in enumerate(reversed(worker.claim(3))):
-        rule = Rule(f"user {n}", 1, SECOND)
-        worker.end(claim, ReleaseUntil(clock.now + SECOND, TRIED, rule))
-    clock.forward(SECOND)
-    assert named(worker.claim(9)) == [*"abcd"]
 
 
 @pytest.mark.parametrize("queues", [["q"], None], ids=str)

@@ -11,7 +11,7 @@ import pytest
 from poolq.engines.base import Claim, Engine
 from poolq.engines.spans import span_of
 from poolq.jobs.limits import Gate, Rule
-from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, park, push
+from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, park
 from tests.support.clock import Clock
 
 pytestmark = every_engine
@@ -51,8 +51,7 @@ def test_no_start_that_a_claim_asks_for_is_within_the_hold(
     engine: Engine, worker: Worker, clock: Clock, rules: Sequence[Rule]
 ) -> None:
     for length in LENGTHS:
-        push(engine, "a")
-        (claim,) = worker.claim()
+        claim = worker.take("a")
         mine = alone(rules, length)
         start = partial(is_admitted, engine, mine, claim)
         started = decide(engine, clock, mine[-1], length, start)
@@ -71,8 +70,7 @@ def test_no_start_that_a_parked_job_is_given_is_within_the_hold(
 ) -> None:
     for length in LENGTHS:
         mine = alone(rules, length)
-        push(engine, "first")
-        (first,) = worker.claim()
+        first = worker.take("first")
         assert is_admitted(engine, mine, first)
         park(worker, "a", rules=mine, refused=len(mine) - 1)
         worker.end(first)

@@ -20,7 +20,9 @@ from tests.contract.helpers import (
     park,
     push,
     stored,
+    sweep_all,
     total,
+    used,
 )
 from tests.support.clock import Clock
 from tests.support.wait import until
@@ -45,32 +47,34 @@ def test_a_held_key_refuses_starts_until_the_hold_ends(engine: Engine, clock: Cl
     refused = engine.admit([OTHER, LIMIT])
     assert (refused.wait, refused.rule, refused.held) == (30 * SECOND, 1, True)
     assert refused.until == clock.now + 30 * SECOND
-    assert engine.admit([OTHER]).wait == 0
     clock.forward(30 * SECOND - 1)
     assert engine.admit([LIMIT]).wait == 1
+    (use,) = engine.limits()
+    assert (use.rule, use.parked, use.hold) == (HeldKey("stripe"), 0, 1), "without any job"
     clock.forward(1)
+    assert engine.limits() == []
     assert engine.admit([LIMIT]) == Admission(0)
 
 
-def test_all_limits_of_the_key_are_held(engine: Engine, clock: Clock) -> None:
-    del clock
+@pytest.mark.usefixtures("clock")
+def test_all_limits_of_the_key_are_held(engine: Engine) -> None:
     engine.hold("stripe", SECOND)
     for window in (SECOND, HOUR):
         assert engine.admit([Rule("stripe", 10, window)]).held
     assert not engine.admit([Rule("stripes", 10, HOUR)]).held
 
 
-def test_a_hold_comes_before_a_used_up_window(engine: Engine, clock: Clock) -> None:
+@pytest.mark.usefixtures("clock")
+def test_a_hold_comes_before_a_used_up_window(engine: Engine) -> None:
     """So its job parks, whatever `on_limit`, even if the window ends later."""
-    del clock
     full(engine, "stripe")
     engine.hold("stripe", SECOND)
     refused = engine.admit([Rule("stripe", 1, HOUR)])
     assert (refused.wait, refused.held) == (SECOND, True)
 
 
-def test_the_longest_hold_refuses(engine: Engine, clock: Clock) -> None:
-    del clock
+@pytest.mark.usefixtures("clock")
+def test_the_longest_hold_refuses(engine: Engine) -> None:
     engine.hold("stripe", SECOND)
     engine.hold("mail", HOUR)
     assert engine.admit([LIMIT, OTHER])[:2] == (HOUR, 1)
@@ -85,12 +89,7 @@ def test_a_hold_extends_and_never_shortens(engine: Engine, clock: Clock) -> None
     assert engine.admit([LIMIT]).wait == 30 * SECOND
     clock.forward(30 * SECOND)
     assert engine.admit([LIMIT]).wait == 0
-
-
-def test_an_ended_hold_does_not_extend_a_new_one(engine: Engine, clock: Clock) -> None:
-    engine.hold("stripe", HOUR)
-    clock.forward(HOUR)
-    assert engine.hold("stripe", SECOND) == SECOND
+    assert engine.hold("stripe", SECOND) == SECOND, "one that has ended extends none"
 
 
 def test_a_hold_from_before_the_clock_went_back_is_over(engine: Engine, clock: Clock) -> None:
@@ -121,8 +120,7 @@ def test_the_job_that_holds_a_key_waits_in_the_holds_line(
 def test_a_job_that_waits_for_a_hold_keeps_its_state(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     assert engine.recover("w1", None).crashed == (claim.id,)
     second = Worker(engine, "w2")
     (claim,) = second.claim()
@@ -133,8 +131,7 @@ def test_a_job_that_waits_for_a_hold_keeps_its_state(
 
 
 def test_jobs_wait_for_a_hold_in_their_order(engine: Engine, worker: Worker, clock: Clock) -> None:
-    push(engine, "a", "b", "c", "d")
-    claims = worker.claim(4)
+    claims = worker.take_all("a", "b", "c", "d")
     for claim in (claims[2], claims[0], claims[1]):
         worker.end(claim, HOLD)
     clock.forward(30 * SECOND)
@@ -190,7 +187,7 @@ def test_jobs_that_a_hold_refuses_get_their_slots_after_it(
     clock.forward(30 * SECOND)
     claims = worker.claim(1) + worker.claim(1)
     assert [(claim.body, claim.admitted) for claim in claims] == [(b"a", True), (b"b", True)]
-    assert {use.rule.key: use.window.used for use in engine.limits()} == {"stripe": 2, "mail": 2}
+    assert used(engine) == {"stripe": 2, "mail": 2}
 
 
 def test_a_parked_job_waits_for_the_hold_of_another_of_its_limits(
@@ -208,8 +205,8 @@ def test_a_parked_job_waits_for_the_hold_of_another_of_its_limits(
     assert named(until(lambda: worker.claim(1), 5, "a")) == ["a"]
 
 
-def test_a_lifted_hold_lets_all_go_at_once(engine: Engine, worker: Worker, clock: Clock) -> None:
-    del clock
+@pytest.mark.usefixtures("clock")
+def test_a_lifted_hold_lets_all_go_at_once(engine: Engine, worker: Worker) -> None:
     throw(worker, "a")
     park(worker, "b", rules=[LIMIT])
     assert worker.claim(5) == []
@@ -238,10 +235,9 @@ def test_a_waiting_keeper_notices_the_end_of_a_hold(engine: Engine, worker: Work
     assert worker.claim_soon().queue == "q"
 
 
-def test_a_stale_settlement_holds_nothing(engine: Engine, worker: Worker, clock: Clock) -> None:
-    del clock
-    push(engine, "a")
-    (claim,) = worker.claim()
+@pytest.mark.usefixtures("clock")
+def test_a_stale_settlement_holds_nothing(engine: Engine, worker: Worker) -> None:
+    claim = worker.take("a")
     worker.end(claim, GIVE_BACK)
     assert worker.step(Settlement(claim, HOLD)).stale == [claim.id]
     assert engine.admit([LIMIT]).wait == 0
@@ -251,43 +247,27 @@ def test_a_stale_settlement_holds_nothing(engine: Engine, worker: Worker, clock:
 def test_a_repeated_settlement_does_not_extend_the_hold(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     worker.step(Settlement(claim, HOLD))
     clock.forward(10 * SECOND)
     assert worker.again(Settlement(claim, HOLD)).stale == []
     assert engine.admit([LIMIT]).wait == 20 * SECOND
 
 
-def test_a_cancelled_job_holds_nothing(engine: Engine, worker: Worker, clock: Clock) -> None:
-    del clock
-    push(engine, "a")
-    (claim,) = worker.claim()
+@pytest.mark.usefixtures("clock")
+def test_a_cancelled_job_holds_nothing(engine: Engine, worker: Worker) -> None:
+    claim = worker.take("a")
     assert engine.request_cancel([claim.id], 0) == [claim.id]
     assert worker.step(Settlement(claim, HOLD)).stale == [claim.id]
     assert engine.admit([LIMIT]).wait == 0
     assert count_of(engine) == QueueCounts("q")
 
 
-def test_a_settlement_beside_the_steps_holds_the_key(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    del clock
-    push(engine, "a")
-    (claim,) = worker.claim()
+@pytest.mark.usefixtures("clock")
+def test_a_settlement_beside_the_steps_holds_the_key(engine: Engine, worker: Worker) -> None:
+    claim = worker.take("a")
     assert engine.settle("w1", [Settlement(claim, HOLD)]) == []
     assert engine.admit([LIMIT]).held
-
-
-def test_a_deploy_leaves_a_holds_own_line_alone(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    """Its jobs would run during the hold, as they have no limit that refuses them."""
-    throw(worker)
-    engine.accept("w1")
-    assert worker.claim(5) == worker.claim(ASK) == []
-    clock.forward(30 * SECOND)
-    assert not worker.claim(5)[0].asks
 
 
 def test_a_job_that_asks_is_refused_by_a_hold(engine: Engine, worker: Worker, clock: Clock) -> None:
@@ -304,8 +284,7 @@ def test_a_job_that_asks_is_refused_by_a_hold(engine: Engine, worker: Worker, cl
 
 
 def test_a_claim_is_refused_by_a_hold(engine: Engine, worker: Worker, clock: Clock) -> None:
-    push(engine, "a", "b")
-    first, second = worker.claim(2)
+    first, second = worker.take_all("a", "b")
     assert engine.admit([LIMIT], ("w1", first)).wait == 0
     engine.hold("stripe", 30 * SECOND)
     refused = engine.admit([LIMIT], ("w1", second))
@@ -330,19 +309,9 @@ def test_limits_are_listed_with_their_holds(engine: Engine, worker: Worker, cloc
     }
 
 
-def test_a_hold_is_listed_without_any_job(engine: Engine, clock: Clock) -> None:
-    engine.hold("stripe", 30 * SECOND)
-    (use,) = engine.limits()
-    assert (use.rule, use.parked, use.hold) == (HeldKey("stripe"), 0, 30 * SECOND)
-    clock.forward(30 * SECOND)
-    assert engine.limits() == []
-
-
 @pytest.mark.parametrize("how", ["cancel", "move", "purge"])
-def test_jobs_that_wait_for_a_hold_can_be_changed(
-    engine: Engine, worker: Worker, clock: Clock, how: str
-) -> None:
-    del clock
+@pytest.mark.usefixtures("clock")
+def test_jobs_that_wait_for_a_hold_can_be_changed(engine: Engine, worker: Worker, how: str) -> None:
     pushed = throw(worker)
     match how:
         case "cancel":
@@ -371,17 +340,14 @@ def test_ended_holds_are_swept(engine: Engine, clock: Clock) -> None:
         engine.hold(f"k{n}", SECOND)
     engine.hold("stripe", HOUR)
     clock.forward(10 * 60 * SECOND)
-    while engine.sweep(HOUR):
-        pass
+    sweep_all(engine, HOUR)
     assert [use.rule.key for use in engine.limits()] == ["stripe"]
     clock.back(10 * 60 * SECOND)  # shows what is still stored
     assert [use.rule.key for use in engine.limits()] == ["stripe"]
 
 
-def test_a_hold_of_no_time_lets_the_job_go_at_once(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    del clock
+@pytest.mark.usefixtures("clock")
+def test_a_hold_of_no_time_lets_the_job_go_at_once(engine: Engine, worker: Worker) -> None:
     throw(worker, hold=HoldKey("stripe", 0))
     assert engine.admit([LIMIT]).wait == 0
     assert worker.step(want=1).claims[0].body == b"thrower"
@@ -393,8 +359,7 @@ GATE = Gate("stripe", 1)
 
 
 def test_a_gate_with_a_held_key_refuses(engine: Engine, worker: Worker, clock: Clock) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     engine.hold("stripe", 30 * SECOND)
     for rules in ([GATE], [GATE, LIMIT], [GATE._replace(key="other"), LIMIT]):
         refused = engine.admit(rules, ("w1", claim))
@@ -410,8 +375,7 @@ def test_jobs_that_wait_for_a_gate_wait_for_the_hold_of_its_key_too(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     """Although the gate has room; in the hold's own line, so that no worker looks for them."""
-    push(engine, "runs")
-    (runs,) = worker.claim()
+    runs = worker.take("runs")
     assert engine.admit([GATE], ("w1", runs)).wait == 0
     park(worker, "a", "b", rules=[GATE])
     engine.hold("stripe", 30 * SECOND)
@@ -432,8 +396,7 @@ def test_jobs_that_wait_for_a_gate_wait_for_the_hold_of_its_key_too(
 def test_a_gates_job_that_asks_is_refused_by_a_hold(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    push(engine, "runs")
-    (runs,) = worker.claim()
+    runs = worker.take("runs")
     assert engine.admit([GATE], ("w1", runs)).wait == 0
     park(worker, "a", rules=[GATE])
     engine.accept("w1")

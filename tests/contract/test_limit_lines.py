@@ -23,18 +23,11 @@ from tests.contract.helpers import (
     park,
     push,
     stored,
+    used,
 )
 from tests.support.clock import Clock
 
 MINUTE = 60 * SECOND
-ALL = Rule("all", 100, MINUTE)
-
-
-def hold(engine: Engine, rule: Rule) -> Rule:
-    """Use up a rule's window."""
-    for _ in range(rule.limit):
-        assert engine.admit([rule]).wait == 0
-    return rule
 
 
 def grants(worker: Worker, queues: Sequence[str] = ("q",)) -> list[str]:
@@ -58,7 +51,7 @@ def test_heads_that_another_limit_holds_back_hold_up_nobody(
     engine: Engine, worker: Worker, clock: Clock, held: int
 ) -> None:
     """A hundred a minute for all, one an hour for each user: the guide's own example."""
-    wide = hold(engine, ALL._replace(limit=20))
+    wide = full(engine, "all", MINUTE, 20)
     ann, bob = full(engine, "ann"), Rule("bob", 3, HOUR)
     park(worker, *(f"ann{n}" for n in range(held)), rules=[wide, ann])
     park(worker, "bob1", "bob2", rules=[wide, bob])
@@ -131,19 +124,6 @@ def test_a_job_that_parks_again_regains_its_place(
     assert grants(worker) == ["b"]
 
 
-def test_a_job_that_parks_later_comes_before_those_that_were_dispatched_later(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    rule = full(engine, "mail", MINUTE)
-    push(engine, "first")
-    (first,) = worker.claim()
-    clock.forward(1)
-    park(worker, "second", rules=[rule])
-    worker.end(first, Park((rule,), 0))
-    clock.forward(MINUTE)
-    assert grants(worker) == ["first"]
-
-
 def test_the_limit_that_was_named_last_counts_at_a_grant(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
@@ -152,8 +132,7 @@ def test_the_limit_that_was_named_last_counts_at_a_grant(
     park(worker, *"def", rules=[one._replace(limit=2)])
     clock.forward(MINUTE)
     assert grants(worker) == ["a", "b"]
-    push(engine, "g")
-    (claim,) = worker.claim()
+    claim = worker.take("g")
     worker.end(claim, Park((one,), 0))
     clock.forward(MINUTE)
     assert grants(worker) == ["c"]
@@ -164,8 +143,7 @@ def test_limits_that_were_both_raised_let_an_old_job_start(engine: Engine, worke
     old = Rule("k", 1, HOUR), Rule("m", 1, HOUR)
     new = Rule("k", 5, HOUR), Rule("m", 5, HOUR)
     engine.admit(old)
-    push(engine, "old", "k", "m")
-    claims = worker.claim(3)
+    claims = worker.take_all("old", "k", "m")
     for claim, rules in zip(claims, (old, new[:1], new[1:]), strict=True):
         worker.end(claim, Park(rules, 0))
     assert named(worker.claim()) == ["old"]
@@ -211,10 +189,6 @@ def test_queues_that_are_not_in_order_are_all_served(
     names = named([claim for _ in range(4) for claim in worker.claim(1, None)])
     assert sorted(names) == ["parked", "x1", "x2", "x3"]
     assert [name for name in names if name != "parked"] == ["x1", "x2", "x3"]
-
-
-def used(engine: Engine) -> dict[str, int]:
-    return {use.rule.key: use.window.used for use in engine.limits() if use.window.used}
 
 
 @pytest.mark.parametrize("way", ["given back", "given back beside", "recovered"])
@@ -291,16 +265,17 @@ def test_a_slot_ends_with_the_window_it_was_taken_in(
     assert [claim.admitted for claim in worker.claim()] == [False]
 
 
-@pytest.mark.parametrize("charged", [True, False])
+@pytest.mark.parametrize("end", ["crash", "returned", "released"])
 def test_a_job_that_had_started_has_used_its_slot(
-    engine: Engine, worker: Worker, clock: Clock, charged: bool
+    engine: Engine, worker: Worker, clock: Clock, end: str
 ) -> None:
     park(worker, "a", rules=[Rule("mail", 1, MINUTE)])
     (claim,) = worker.claim()
-    if charged:
-        engine.recover("w1", died(request=worker.request, started=0))
-    else:
+    if end == "released":
         worker.end(claim, Release(0, State(1)))
+    else:
+        report = died(request=worker.request, started=0)
+        engine.recover("w1", report._replace(end=end))
     assert [claim.admitted for claim in Worker(engine, "w2").claim()] == [False]
 
 
@@ -364,8 +339,7 @@ def test_what_has_left_a_line_is_no_longer_in_it(
 def test_a_granted_job_that_is_recovered_unstarted_keeps_its_slot(
     engine: Engine, worker: Worker
 ) -> None:
-    push(engine, *"ab")
-    first, second = worker.claim(2)
+    first, second = worker.take_all(*"ab")
     worker.end(second, Park((Rule("k", 1, HOUR),), 0))
     granted = worker.claim_soon()
     assert named([granted]) == ["b"]

@@ -9,7 +9,7 @@ from poolq.errors import Fenced
 from poolq.jobs.limits import Admission, Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import DONE, GIVE_BACK, ReleaseUntil
-from tests.contract.crowd import Crowd, start_all, start_for
+from tests.contract.crowd import Crowd, start_for
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, every_engine, new_id, push, wait_for
 from tests.support.clock import Clock
 
@@ -28,48 +28,6 @@ def test_a_window_holds_its_limit_and_no_more(engine: Engine) -> None:
     assert HOUR - 10 * SECOND < refused.wait <= HOUR
     assert refused.rule == 0
     assert use_of(engine, rule).window.used == 3
-
-
-def test_an_admission_names_no_rule(engine: Engine) -> None:
-    assert engine.admit([Rule("mail", 1, HOUR)]) == Admission(0)
-
-
-def test_a_window_opens_with_its_first_start(engine: Engine) -> None:
-    rule = Rule("mail", 5, HOUR)
-    before = engine.now()
-    engine.admit([rule])
-    after = engine.now()
-    engine.admit([rule])
-    window = use_of(engine, rule).window
-    assert before <= window.start <= after
-    assert window.used == 2
-
-
-def test_a_refusal_does_not_move_the_window(engine: Engine) -> None:
-    rule = Rule("mail", 1, HOUR)
-    engine.admit([rule])
-    start = use_of(engine, rule).window.start
-    waits = [engine.admit([rule]).wait for _ in range(3)]
-    assert waits == sorted(waits, reverse=True)
-    assert use_of(engine, rule).window.start == start
-
-
-def test_the_wait_ends_with_the_window_and_the_next_start_opens_another(engine: Engine) -> None:
-    rule = Rule("mail", 2, SECOND)
-    before = engine.now()
-    engine.admit([rule])
-    opened = engine.now()
-    engine.admit([rule])
-    asked = engine.now()
-    wait = engine.admit([rule]).wait
-    told = engine.now()
-    assert asked + wait <= opened + rule.window
-    assert told + wait >= before + rule.window
-    wait_for(engine, told + wait)
-    assert engine.admit([rule]).wait == 0
-    window = use_of(engine, rule).window
-    assert window.start >= before + rule.window
-    assert window.used == 1
 
 
 def test_two_rules_are_taken_together_or_not_at_all(engine: Engine) -> None:
@@ -124,15 +82,6 @@ def test_a_long_key_counts_too(engine: Engine) -> None:
     assert [engine.admit([rule]).wait > 0 for rule in rules] == [True, True]
 
 
-def test_a_claim_that_is_held_is_admitted(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
-    rule = Rule("mail", 1, HOUR)
-    assert engine.admit([rule], ("w1", claim)) == Admission(0)
-    assert engine.admit([rule]).wait > 0
-    worker.end(claim)
-
-
 LIMIT, GATE = Rule("k", 5, HOUR), Gate("gate", 5)
 
 
@@ -173,8 +122,7 @@ def test_a_worker_that_asks_again_gets_its_start_whatever_has_happened_since(
     """An earlier job that the limit has released is due, the key is held, or nothing is left."""
     rule = Rule("k", 1, HOUR)
     engine.admit([rule])
-    push(engine, "early", "late")
-    early, late = worker.claim(2)
+    early, late = worker.take_all("early", "late")
     worker.end(early, ReleaseUntil(engine.now() + HOUR, State(1), rule))
     engine.reset_limit("k", HOUR, starts=True)
     assert engine.admit([rule], ("w1", late)) == Admission(0)
@@ -187,8 +135,7 @@ def test_a_worker_that_asks_again_gets_its_start_whatever_has_happened_since(
 
 def test_a_claim_that_was_lost_takes_no_slot(engine: Engine, worker: Worker) -> None:
     """It went to another worker, back to its queue, or to the same worker again."""
-    push(engine, "a")
-    (first,) = worker.claim()
+    first = worker.take("a")
     worker.end(first, GIVE_BACK)
     rule = Rule("mail", 1, HOUR)
     lost = Admission(0, stale=True)
@@ -206,8 +153,7 @@ def test_a_claim_that_was_lost_takes_no_slot(engine: Engine, worker: Worker) -> 
 def test_a_worker_that_was_taken_for_dead_is_fenced_and_takes_no_slot(
     engine: Engine, worker: Worker
 ) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     engine.recover("w1", None)
     with pytest.raises(Fenced):
         engine.admit([Rule("mail", 1, HOUR)], ("w1", claim))
@@ -236,16 +182,6 @@ def test_limits_count_their_starts_over_windows(engine: Engine, clock: Clock) ->
     assert not engine.admit([short, long]).wait
     found = {use.rule.window: (use.window.used, use.starts) for use in engine.limits()}
     assert found == {HOUR: (7, 7), short.window: (1, 7)}
-
-
-def test_four_processes_get_exactly_the_limit(engine: Engine, crowd: Crowd) -> None:
-    rules = [Rule("wide", 1000, HOUR), Rule("narrow", 50, HOUR)]
-    given = crowd.act(start_all, engine.url, engine.namespace, rules, 40)
-    assert sum(given) == 50
-    assert {use.rule.key: use.window.used for use in engine.limits()} == {
-        "wide": 50,
-        "narrow": 50,
-    }
 
 
 def test_four_processes_never_exceed_a_window(engine: Engine, crowd: Crowd) -> None:

@@ -11,8 +11,8 @@ import redis
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Bury, Park, ReleaseUntil
-from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, total
+from poolq.jobs.retry import ACK, Park, ReleaseUntil
+from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, sweep_all
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)
@@ -30,11 +30,6 @@ def use(engine: Engine, worker: Worker, many: int) -> None:
     engine.push([Push(new_id(), f"used{n:05}", b"x") for n in range(many)])
     drained = worker.drain()
     assert len(drained) == many
-
-
-def swept(engine: Engine, idle: int = 0) -> None:
-    while engine.sweep(idle):
-        pass
 
 
 # what it costs
@@ -154,7 +149,7 @@ def test_queues_with_nothing_in_them_are_forgotten(
 ) -> None:
     use(engine, worker, 250)
     engine.pause("used00007")
-    swept(engine)
+    sweep_all(engine)
     assert [one for one in engine.counts() if not one.paused] == []
     assert count_of(engine, "used00007") == QueueCounts("used00007", paused=True)
     assert {queue: found["done"] for queue, found in engine.totals().items()} == {"": 250}
@@ -163,54 +158,6 @@ def test_queues_with_nothing_in_them_are_forgotten(
     assert named(worker.claim()) == ["a"]
     push(engine, "b", queue="used00007")
     assert worker.claim() == []
-
-
-@pytest.mark.parametrize("place", ["ready", "delayed", "parked", "held", "running", "failed"])
-def test_a_queue_that_holds_a_job_is_kept(engine: Engine, worker: Worker, place: str) -> None:
-    push(engine, "a", delay=HOUR if place == "delayed" else 0)
-    rule = Rule("k", 1, HOUR)
-    engine.admit([rule])
-    if place not in ("ready", "delayed"):
-        (claim,) = worker.claim()
-        match place:
-            case "parked":
-                worker.end(claim, Park((rule,), 0))
-            case "held":
-                worker.end(claim, ReleaseUntil(engine.now() + HOUR, State(1), rule))
-            case "failed":
-                worker.end(claim, Bury(State(1)))
-    before = count_of(engine)
-    for _ in range(3):
-        swept(engine)
-    assert count_of(engine) == before
-    assert engine.purge("q") + len(engine.forget([one.id for one in engine.failed()])) <= 1
-    worker.queues = ["q"]
-    if place == "running":
-        worker.end(claim)
-    swept(engine)
-    assert engine.counts() == []
-
-
-def test_an_empty_queue_is_kept_for_the_given_time(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    use(engine, worker, 3)
-    swept(engine, HOUR)
-    clock.forward(HOUR - 1)
-    swept(engine, HOUR)
-    assert len(engine.counts()) == 3
-    push(engine, "again", queue="used00001")
-    assert worker.drain() == ["again"]
-    clock.forward(2 * SECOND)
-    swept(engine, HOUR)
-    clock.forward(HOUR)
-    swept(engine, HOUR)
-    assert {one.queue for one in engine.counts()} <= {"used00001"}
-    for _ in range(2):
-        clock.forward(HOUR)
-        swept(engine, HOUR)
-    assert engine.counts() == []
-    assert total(engine, "done", "") == 4
 
 
 def test_one_sweep_is_bounded(engine: Engine, worker: Worker, client: redis.Redis) -> None:
@@ -228,13 +175,12 @@ def test_a_hundred_thousand_limits_are_shown_in_part(engine: Engine, client: red
     client.zadd(f"{head}windows", ends)
     client.mset({f"{head}win:{name}": f"{now} 1 5" for name in ends})
     worker = Worker(engine)
-    push(engine, "a")
-    worker.end(worker.claim()[0], Park((Rule("z", 1, HOUR),), 0))
+    worker.end(worker.take("a"), Park((Rule("z", 1, HOUR),), 0))
     engine.admit([Rule("z", 1, HOUR)])
     uses = engine.limits()
     assert len(uses) == 1000
     assert [use.parked for use in uses if use.rule.key == "z"] == [1]
     assert commands(client, engine.limits) < 20
     client.zadd(f"{head}windows", dict.fromkeys(ends, now - SECOND))
-    swept(engine, HOUR)
+    sweep_all(engine, HOUR)
     assert client.zcard(f"{head}windows") == 1

@@ -33,8 +33,7 @@ def test_jobs_are_one_namespaces(engine: Engine, neighbour: Engine, worker: Work
 
 def test_workers_and_nodes_are_one_namespaces(engine: Engine, neighbour: Engine) -> None:
     worker = Worker(engine)
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     counter = engine.beat("n1", b"")["n1"]
     with pytest.raises(Fenced):
         neighbour.step("w1", 9, [], 1, None)

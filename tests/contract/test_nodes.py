@@ -6,13 +6,11 @@ import pytest
 
 from poolq.engines.base import Engine, NodeRecord, QueueCounts, Recovered, Registration
 from poolq.errors import Fenced
-from poolq.jobs.limits import Rule
 from tests.contract.helpers import (
     Worker,
     count_of,
     every_engine,
     named,
-    park,
     push,
     registration,
     stored,
@@ -37,13 +35,6 @@ def test_a_worker_is_registered_once(engine: Engine) -> None:
     engine.register(registration())
     assert engine.registered() == [registration()]
     assert [node.workers for node in engine.nodes()] == [1]
-
-
-def test_a_node_is_known_from_its_first_worker(engine: Engine) -> None:
-    engine.register(registration("w1", "n1"))
-    engine.register(registration("w2", "n1"))
-    (node,) = engine.nodes()
-    assert (node.node, node.workers) == ("n1", 2)
 
 
 def test_a_beat_counts_up_and_tells_of_all_nodes(engine: Engine, other: Engine) -> None:
@@ -73,15 +64,10 @@ def test_a_node_that_was_reaped_comes_back_with_another_counter(
     assert len(counters) == 6
 
 
-def test_a_beat_replaces_the_info(engine: Engine) -> None:
-    engine.beat("n1", b"old")
-    engine.beat("n1", bytes(range(256)))
-    assert [node.info for node in engine.nodes()] == [bytes(range(256))]
-
-
 def test_each_node_has_what_it_told_last(engine: Engine, other: Engine) -> None:
     """A beat reports what the pool is doing, in some detail."""
     told = {f"n{at}": (f'{{"at":{at},"host":"' + "ü" * 400 + '"}').encode() for at in range(5)}
+    told["n5"] = bytes(range(256))
     for node in told:
         engine.beat(node, INFO)
     for node, info in told.items():
@@ -111,8 +97,7 @@ def test_a_node_that_left_is_forgotten(engine: Engine) -> None:
 
 def test_a_node_with_workers_cannot_leave(engine: Engine, worker: Worker) -> None:
     """Otherwise their claims would belong to no node that can be reaped."""
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     engine.remove_node("n1")
     assert [node.node for node in engine.nodes()] == ["n1"]
     worker.end(claim)
@@ -150,12 +135,11 @@ def test_reaping_a_silent_node_recovers_all_its_workers(engine: Engine) -> None:
 def test_a_node_that_has_beaten_since_is_left_alone(
     engine: Engine, worker: Worker, off_by: int
 ) -> None:
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     engine.beat("n1", INFO)
     counter = engine.beat("n1", INFO)["n1"]
     assert engine.reap("n1", counter + off_by) is None
-    assert stored(engine, pushed).worker == "w1"
+    assert stored(engine, claim.id).worker == "w1"
     assert engine.nodes() == [NodeRecord("n1", counter, INFO, 1)]
     worker.end(claim)
 
@@ -176,8 +160,7 @@ def test_a_node_that_never_beat_is_reaped_by_its_first_counter(engine: Engine) -
 
 
 def test_a_node_is_reaped_once(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.claim()
+    worker.take("a")
     counter = engine.beat("n1", INFO)["n1"]
     assert engine.reap("n1", counter) is not None
     assert engine.reap("n1", counter) is None
@@ -189,19 +172,10 @@ def test_a_reaped_node_that_wakes_up_is_a_new_one_without_workers(
     engine: Engine, worker: Worker
 ) -> None:
     """It was stopped for too long, and continues: it beats again, but its workers are fenced."""
-    push(engine, "a")
-    worker.claim()
+    worker.take("a")
     engine.reap("n1", engine.beat("n1", INFO)["n1"])
     engine.beat("n1", INFO)
     assert [(node.node, node.workers) for node in engine.nodes()] == [("n1", 0)]
     with pytest.raises(Fenced):
         worker.claim()
     assert count_of(engine) == QueueCounts("q", ready=1)
-
-
-def test_a_reaped_node_leaves_parked_jobs_parked(engine: Engine, worker: Worker) -> None:
-    rule = Rule("k", 1, 10**10)
-    engine.admit([rule])
-    park(worker, "a", rules=[rule])
-    assert engine.reap("n1", engine.beat("n1", INFO)["n1"]) == Recovered()
-    assert count_of(engine) == QueueCounts("q", parked=1)

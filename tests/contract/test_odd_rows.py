@@ -3,32 +3,19 @@ a body that is no valid message, so its worker buries it; the store keeps the or
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from poolq.engines.base import Engine, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
-from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Query
 from poolq.errors import BadMessage
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import decode
 from poolq.jobs.retry import Bury
 from tests.contract.helpers import HOUR, Worker, full, named, park, push, total
+from tests.support.by_hand import call, change
 
 BODY = b'{"v":1,"id":"1","job":"a","queue":"q"}'
-
-
-def change(engine: Engine, sql: str, *args: object) -> None:
-    assert isinstance(engine, SQLEngine)
-    engine.session.transact(lambda tx: tx.later(Query(sql, args)))
-
-
-def write(engine: Engine, command: str, key: str, *args: Any) -> None:
-    assert isinstance(engine, RedisEngine)
-    engine.client.call(command.encode(), engine.client.prefix + key, *args)
 
 
 def is_set_aside(engine: Engine, worker: Worker, odd: str, good: str) -> None:
@@ -52,7 +39,7 @@ def is_set_aside(engine: Engine, worker: Worker, odd: str, good: str) -> None:
 def test_an_impossible_count(engine: Engine, worker: Worker, value: int) -> None:
     odd, good = push(engine, "odd", "good")
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", "states", odd.encode(), b"0 %d 0 0\n" % value)
+        call(engine, "HSET", "states", odd.encode(), b"0 %d 0 0\n" % value)
     else:
         change(engine, "UPDATE {jobs} SET attempt = ? WHERE id = ?", value, odd)
     is_set_aside(engine, worker, odd, good)
@@ -63,7 +50,7 @@ def test_a_count_of_any_type(engine: Engine, worker: Worker, value: object) -> N
     odd, good = push(engine, "odd", "good")
     if isinstance(engine, RedisEngine):
         word = value if isinstance(value, bytes) else str(value).encode()
-        write(engine, "HSET", "states", odd.encode(), b"0 0 %b 0\n" % word)
+        call(engine, "HSET", "states", odd.encode(), b"0 0 %b 0\n" % word)
     elif isinstance(engine, MySQLEngine):  # its columns take only numbers
         change(engine, "UPDATE {jobs} SET crashes = -1 WHERE id = ?", odd)
     else:
@@ -76,9 +63,9 @@ def test_unreadable_rules(engine: Engine, worker: Worker, value: bytes) -> None:
     rule = full(engine)
     odd, good = park(worker, "odd", "good", rules=[rule])
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", "parkrules:q", odd.encode(), value)
-        write(engine, "DEL", f"win:{rule.window}:{rule.key}")
-        write(engine, "ZADD", "lines:q", 0, f"{rule.window}:{rule.key}")
+        call(engine, "HSET", "parkrules:q", odd.encode(), value)
+        call(engine, "DEL", f"win:{rule.window}:{rule.key}")
+        call(engine, "ZADD", "lines:q", 0, f"{rule.window}:{rule.key}")
     else:
         change(engine, "UPDATE {jobs} SET rules = ? WHERE id = ?", value, odd)
         change(engine, "DELETE FROM {windows}")
@@ -97,7 +84,7 @@ def test_a_body_of_another_type(engine: Engine, worker: Worker, value: object) -
     odd, good = push(engine, "odd", "good")
     text = str(value).encode()
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", f"bodies:{odd[:10]}", odd.encode(), text)
+        call(engine, "HSET", f"bodies:{odd[:10]}", odd.encode(), text)
     else:
         stored = text if isinstance(engine, MySQLEngine) else value
         change(engine, "UPDATE {jobs} SET body = ? WHERE id = ?", stored, odd)
@@ -111,8 +98,8 @@ def test_a_body_of_another_type(engine: Engine, worker: Worker, value: object) -
 def test_a_window_that_no_code_can_have_declared_is_not_shown(engine: Engine, value: int) -> None:
     full(engine, "mail")
     if isinstance(engine, RedisEngine):
-        write(engine, "SET", f"win:{value}:odd", b"%d 1 1 1" % engine.now())
-        write(engine, "ZADD", "windows", engine.now() + HOUR, b"%d:odd" % value)
+        call(engine, "SET", f"win:{value}:odd", b"%d 1 1 1" % engine.now())
+        call(engine, "ZADD", "windows", engine.now() + HOUR, b"%d:odd" % value)
     else:
         sql = """INSERT INTO {windows} (name, span, most, start, used, ends)
             VALUES ('odd', ?, 1, ?, 1, ?)"""
@@ -126,7 +113,7 @@ def test_a_total_that_is_not_a_number(engine: Engine, worker: Worker, value: byt
     push(engine, "a")
     worker.drain()
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", "counters", b"failed q", value, b"what is this", value)
+        call(engine, "HSET", "counters", b"failed q", value, b"what is this", value)
     elif isinstance(engine, MySQLEngine):
         change(engine, "UPDATE {counters} SET failed = -1")
     else:
@@ -142,7 +129,7 @@ def test_a_worker_whose_settlements_were_miscounted(
     ids = push(engine, "odd", "good")
     first, second = worker.claim(2)
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", "worker:w1", b"#aside", str(value).encode())
+        call(engine, "HSET", "worker:w1", b"#aside", str(value).encode())
     elif isinstance(engine, MySQLEngine):  # its columns take only numbers
         change(engine, "UPDATE {workers} SET aside = -1")
     else:
@@ -155,7 +142,7 @@ def test_a_worker_whose_settlements_were_miscounted(
 def test_a_queue_with_rules_of_no_job_is_purged(engine: Engine, worker: Worker) -> None:
     push(engine, "a")
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", "parkrules:q", b"ghost", b"x")
+        call(engine, "HSET", "parkrules:q", b"ghost", b"x")
     else:
         change(engine, "INSERT INTO {lines} (place, queue, slot, name, span, most)"
                " VALUES ('p:1:k', 'q', 0, 'k', 1, 1)")  # fmt: skip

@@ -19,7 +19,6 @@ from tests.contract.helpers import (
     count_of,
     died,
     every_engine,
-    full,
     kind,
     named,
     new_id,
@@ -161,22 +160,12 @@ def test_a_released_job_is_not_claimed_before_its_time(
     clock.forward(MINUTE - SECOND - 1)
     assert worker.step(want=1)[:2] == ([], [])
     clock.forward(1)
+    found = stored(engine, pushed)
+    assert (found.status, found.at) == ("ready", due)
     assert count_of(engine) == QueueCounts("q", ready=1)
     (claim,) = worker.claim()
     assert (claim.id, claim.state, claim.admitted) == (pushed, State(1, history=b"{}"), False)
     assert (total(engine, "limited"), total(engine, "retried")) == (1, 0)
-
-
-def test_a_released_job_is_ready_at_its_time_without_a_step(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    (pushed,) = push(engine, "a")
-    due = clock.now
-    put_off(worker, worker.claim()[0], clock.now + MINUTE)
-    clock.forward(MINUTE + SECOND)
-    found = stored(engine, pushed)
-    assert (found.status, found.at) == ("ready", due)
-    assert count_of(engine) == QueueCounts("q", ready=1)
 
 
 @pytest.mark.parametrize("want", [1, 3])
@@ -274,20 +263,6 @@ def test_the_order_against_all_others(engine: Engine, worker: Worker, clock: Clo
     assert worker.drain() == [*expected, "last"]
 
 
-def test_a_released_job_comes_before_a_later_one_that_was_given_back(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    push(engine, "a")
-    clock.forward(1)
-    push(engine, "b")
-    first, second = worker.claim(2)
-    put_off(worker, first, clock.now + MINUTE)
-    worker.end(second, GIVE_BACK)
-    clock.forward(MINUTE)
-    assert named(worker.claim()) == ["a"]
-    assert named(worker.claim()) == ["b"]
-
-
 def test_a_failed_job_that_is_retried_comes_after_a_released_one(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
@@ -345,21 +320,6 @@ def test_each_queue_has_its_own_order(engine: Engine, worker: Worker, clock: Clo
     assert named(worker.claim(2)) == ["a"]
 
 
-def test_limits_count_those_that_wait_for_a_window(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    rule = full(engine, "mail", MINUTE)
-    slow = Rule("slow", 1, HOUR)
-    push(engine, *"abc")
-    for claim, waits_for in zip(worker.claim(3), (rule, rule, slow), strict=True):
-        worker.end(claim, ReleaseUntil(clock.now + waits_for.window, State(1), waits_for))
-    uses = {use.rule.key: (use.released, use.parked) for use in engine.limits()}
-    assert uses == {"mail": (2, 0), "slow": (1, 0)}
-    clock.forward(MINUTE)
-    assert named(worker.claim(3)) == ["a", "b"]
-    assert {use.rule.key: use.released for use in engine.limits() if use.released} == {"slow": 1}
-
-
 @pytest.mark.parametrize("moved", [0, MINUTE])
 def test_a_released_job_can_be_cancelled(
     engine: Engine, worker: Worker, clock: Clock, moved: int
@@ -405,20 +365,9 @@ def test_a_death_returns_a_job_to_its_place(engine: Engine, worker: Worker, cloc
 def test_a_released_job_no_longer_belongs_to_its_worker(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    (first,) = push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     put_off(worker, claim, clock.now + MINUTE)
-    assert worker.step(Settlement(claim, ACK)).stale == [first]
-    assert engine.settle("w1", [Settlement(claim, GIVE_BACK)]) == [first]
+    assert worker.step(Settlement(claim, ACK)).stale == [claim.id]
+    assert engine.settle("w1", [Settlement(claim, GIVE_BACK)]) == [claim.id]
     assert engine.recover("w1", None) == Recovered()
-    assert stored(engine, first).at == clock.now + MINUTE
-
-
-def test_a_repeated_step_puts_off_once(engine: Engine, worker: Worker, clock: Clock) -> None:
-    push(engine, "a")
-    release = Settlement(worker.claim()[0], ReleaseUntil(clock.now + MINUTE, State(1), RULE))
-    step = worker.step(release, want=1)
-    assert worker.again(release, want=1) == step
-    assert total(engine, "limited") == 1
-    clock.forward(MINUTE)
-    assert named(worker.claim(2)) == ["a"]
+    assert stored(engine, claim.id).at == clock.now + MINUTE

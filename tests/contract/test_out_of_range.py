@@ -10,18 +10,11 @@ from poolq.engines.base import Engine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.scripts import SCRIPTS
 from poolq.jobs.limits import Rule
-from poolq.jobs.message import Push
-from poolq.jobs.ties import UniqueKey
-from tests.contract.helpers import HOUR, every_engine, new_id
-from tests.contract.test_odd_rows import change, write
+from tests.contract.helpers import HOUR, every_engine, tied
+from tests.support.by_hand import call, change
 
 #: In how many microseconds something ends; more than any duration that a person may give.
 AHEAD = [MAX_MICROSECONDS + HOUR, 2**53, 2**61, 2**63 - 1]
-
-
-def tied(key: str = "k", until: str = "end") -> Push:
-    right = UniqueKey(key, until, HOUR if until == "time" else 0)  # type: ignore[arg-type]  # it is
-    return Push(new_id(), "q", b"tied", unique=right)
 
 
 def ends_at(engine: Engine, ahead: int) -> int:
@@ -34,7 +27,7 @@ def test_a_hold_beyond_100_years_is_over(engine: Engine, ahead: int) -> None:
     engine.hold("mail", HOUR)
     ends = ends_at(engine, ahead)
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", "holds", b"mail", b"1 %d" % ends)
+        call(engine, "HSET", "holds", b"mail", b"1 %d" % ends)
     else:
         change(engine, "UPDATE {holds} SET ends = ?", ends)
     assert engine.admit([Rule("mail", 1, HOUR)]).wait == 0
@@ -47,17 +40,16 @@ def test_a_hold_beyond_100_years_is_over(engine: Engine, ahead: int) -> None:
 @pytest.mark.parametrize("replaces", [False, True])
 @pytest.mark.parametrize("ends", [*AHEAD, -1, -(2**61)])
 def test_a_unique_key_beyond_100_years_is_free(engine: Engine, ends: int, replaces: bool) -> None:
-    first = tied(until="time")
+    first = tied("first", until="time", lasts=HOUR)
     assert engine.push([first]) == [first.id]
     at = ends_at(engine, ends) if ends > 0 else ends
     if isinstance(engine, RedisEngine):
-        write(engine, "SET", "unique:k", b"%d %b" % (at, first.id.encode()))
+        call(engine, "SET", "unique:k", b"%d %b" % (at, first.id.encode()))
     else:
         change(engine, "UPDATE {unique_keys} SET ends = ?", at)
-    second = tied(until="time")
-    second = second._replace(unique=second.unique._replace(replaces=replaces))  # type: ignore[union-attr]  # it is one
+    second = tied("second", until="time", lasts=HOUR, replaces=replaces)
     assert engine.push([second]) == [second.id]
-    third = tied(until="time")
+    third = tied("third", until="time", lasts=HOUR)
     assert engine.push([third]) == [second.id], "which has it now"
 
 
@@ -65,14 +57,13 @@ def test_a_unique_key_beyond_100_years_is_free(engine: Engine, ends: int, replac
 @pytest.mark.parametrize("replaces", [False, True])
 @pytest.mark.timeout(60)
 def test_a_unique_key_of_no_job_holds_up_no_push(engine: Engine, replaces: bool) -> None:
-    engine.push([tied(until="time")])
+    engine.push([tied("first", until="time", lasts=HOUR)])
     at = ends_at(engine, HOUR)
     if isinstance(engine, RedisEngine):
-        write(engine, "SET", "unique:k", b"%d " % at)
+        call(engine, "SET", "unique:k", b"%d " % at)
     else:
         change(engine, "UPDATE {unique_keys} SET id = ''")
-    second = tied(until="time")
-    second = second._replace(unique=second.unique._replace(replaces=replaces))  # type: ignore[union-attr]  # it is one
+    second = tied("second", until="time", lasts=HOUR, replaces=replaces)
     assert engine.push([second])[0] in ("", second.id)
 
 

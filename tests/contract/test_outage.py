@@ -17,7 +17,6 @@ from poolq.jobs.retry import ACK, Bury, Release
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, died, named, push
-from tests.support.server import free_port
 from tests.support.servers import MariaDB, Redis, Valkey
 from tests.support.wait import until
 
@@ -166,16 +165,6 @@ def test_a_first_connection_that_is_refused(
     says_so(caught.value)
     assert caught.value.maybe_stored is False
     assert len(caught.value.ids) == 1
-
-
-@pytest.mark.parametrize("url", ["redis://127.0.0.1:{}/0", "mysql://root@127.0.0.1:{}/poolq"])
-def test_a_refused_push_has_certainly_stored_nothing(
-    url: str, namespace: str, opened: OpenEngine
-) -> None:
-    engine = opened(url.format(free_port()), namespace)
-    with pytest.raises(EngineUnavailable) as caught:
-        push(engine, "a", "b")
-    assert (len(caught.value.ids), caught.value.maybe_stored) == (2, False)
 
 
 def test_a_wrong_password_is_not_shown(

@@ -98,22 +98,6 @@ def test_give_back_goes_to_the_head_and_keeps_its_due_time_and_state(
     assert sum(engine.totals().get("q", {}).values()) == 0
 
 
-def test_jobs_given_back_from_last_to_first_are_in_order_again(
-    engine: Engine, worker: Worker
-) -> None:
-    push(engine, "a", "b", "c", "d")
-    for claim in reversed(worker.claim(3)):
-        worker.end(claim, GIVE_BACK)
-    assert named(worker.claim(9)) == ["a", "b", "c", "d"]
-
-
-def test_give_back_keeps_what_happened_before(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.end(worker.claim()[0], Release(0, TRIED))
-    worker.end(worker.claim()[0], GIVE_BACK)
-    assert worker.claim()[0].state == TRIED
-
-
 def test_park_waits_off_the_queue_and_keeps_its_state(engine: Engine, worker: Worker) -> None:
     (pushed,) = push(engine, "a")
     worker.end(worker.claim()[0], Release(0, TRIED))
@@ -126,25 +110,23 @@ def test_park_waits_off_the_queue_and_keeps_its_state(engine: Engine, worker: Wo
 
 
 def test_failing_keeps_the_claim_until_it_is_buried(engine: Engine, worker: Worker) -> None:
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     worker.end(claim, Failing(TRIED._replace(failing=1)))
-    found = stored(engine, pushed)
+    found = stored(engine, claim.id)
     assert (found.status, found.worker) == ("running", "w1")
     assert found.state == TRIED._replace(failing=1)
     assert count_of(engine) == QueueCounts("q", running=1)
     assert (total(engine, "failed"), worker.claim()) == (0, [])
     worker.end(claim, Bury(TRIED))
-    assert stored(engine, pushed).status == "failed"
+    assert stored(engine, claim.id).status == "failed"
     assert total(engine, "failed") == 1
 
 
 def test_bury_keeps_the_job_with_its_history(engine: Engine, worker: Worker) -> None:
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     before = engine.now()
     worker.end(claim, Bury(TRIED))
-    found = stored(engine, pushed)
+    found = stored(engine, claim.id)
     assert (found.status, found.queue, found.body, found.state, found.worker) == (
         "failed",
         "q",
@@ -200,13 +182,10 @@ def test_settle_does_what_a_step_does(engine: Engine, worker: Worker) -> None:
     pairs = zip(worker.claim(6), outcomes, strict=True)
     settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
     assert engine.settle("w1", settlements) == []
+    assert engine.settle("w1", []) == []
     assert count_of(engine) == QueueCounts("q", 1, 1, 1, 1, 1)
     assert engine.find(ids[0]) is None
     assert named(worker.claim()) == ["c"]
-
-
-def test_settle_of_nothing_does_nothing(engine: Engine, worker: Worker) -> None:
-    assert engine.settle("w1", []) == []
 
 
 def test_counts_tell_the_age_of_the_oldest_ready_job(engine: Engine, worker: Worker) -> None:
@@ -220,9 +199,3 @@ def test_counts_tell_the_age_of_the_oldest_ready_job(engine: Engine, worker: Wor
     worker.drain()
     (counts,) = engine.counts()
     assert (counts.oldest, counts.ready) == (0, 0)
-
-
-def test_counts_are_sorted_by_queue(engine: Engine) -> None:
-    for queue in ("m", "z", "a"):
-        push(engine, "x", queue=queue)
-    assert [counts.queue for counts in engine.counts()] == ["a", "m", "z"]

@@ -11,7 +11,7 @@ from poolq.engines.base import Engine
 from poolq.jobs.limits import Gate, Rule, Window
 from poolq.jobs.retry import Park
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, named, park, push
+from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, named, park, push, sweep_all
 from tests.contract.waiters import LONG, quiet, waiting
 from tests.support.clock import Clock
 
@@ -47,8 +47,7 @@ def test_a_refusal_names_the_limit_that_applies(engine: Engine, worker: Worker, 
     assert engine.admit([rule]).limit == 2
     engine.set_limit("mail", MINUTE, 1)
     assert engine.admit([rule]).limit == 1
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     gate = Gate("gate", 1)
     refused = engine.admit([gate, rule], (worker.name, claim))
     assert (refused.rule, refused.limit) == (1, 1)
@@ -179,8 +178,7 @@ def test_it_outlives_a_sweep_and_other_engines_see_it(
     engine.set_limit("mail", MINUTE, 1)
     assert starts(engine, MAIL) == 1
     clock.forward(24 * HOUR)
-    while engine.sweep(HOUR):
-        pass
+    sweep_all(engine, HOUR)
     other = opened(engine.url, engine.namespace)
     clock.govern(other)
     assert [use.declared is not None for use in other.limits()] == [True]

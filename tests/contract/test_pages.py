@@ -53,8 +53,7 @@ def test_ready_jobs_are_listed_in_the_order_in_which_they_run(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     push(engine, "soon", delay=3 * SECOND)
-    push(engine, "first", "second")
-    claims = worker.claim(2)
+    claims = worker.take_all("first", "second")
     for name in ("third", "fourth"):
         clock.forward(SECOND)
         push(engine, name)
@@ -287,8 +286,7 @@ def test_the_jobs_that_wait_for_a_limit_are_listed(
 
 def test_parked_jobs_of_a_line_are_listed_by_due_time(engine: Engine, worker: Worker) -> None:
     rule = full(engine)
-    push(engine, *"abcde")
-    claims = worker.claim(5)
+    claims = worker.take_all(*"abcde")
     for claim in (claims[3], claims[0], claims[4], claims[1], claims[2]):
         worker.end(claim, Park((rule,), 0))
     for size in (1, 2, 100):

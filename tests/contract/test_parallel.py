@@ -128,11 +128,3 @@ def test_a_child_that_only_closes_leaves_its_parent_connected(
     push(engine, "a")
     in_a_fork(engine.close)
     assert named(worker.claim()) == ["a"]
-
-
-def test_many_forks_in_a_row(engine: Engine, worker: Worker) -> None:
-    """Like in a web server, parent and children dispatch in turn."""
-    for n in range(4):
-        in_a_fork(lambda n=n: push(engine, f"child {n}"))
-        push(engine, f"parent {n}")
-    assert named(worker.claim(9)) == [f"{who} {n}" for n in range(4) for who in ("child", "parent")]

@@ -20,6 +20,7 @@ from tests.contract.helpers import (
     park,
     push,
     stored,
+    used,
 )
 from tests.support.clock import Clock
 from tests.support.wait import until
@@ -29,48 +30,22 @@ pytestmark = every_engine
 WINDOW = 60 * SECOND
 
 
-def used_up(engine: Engine, limit: int) -> Rule:
-    """A rule of so many starts per window, which are taken."""
-    rule = Rule("k", limit, WINDOW)
-    assert engine.admit([rule._replace(cost=limit)]).wait == 0
-    return rule
-
-
-def slots_used(engine: Engine, key: str) -> int:
-    return sum(use.window.used for use in engine.limits() if use.rule.key == key)
-
-
 def test_a_parked_job_waits_for_its_slot_and_then_holds_it(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     rule = full(engine, window=WINDOW)
     (pushed,) = park(worker, "a", rules=[rule])
-    clock.forward(WINDOW)
+    clock.forward(WINDOW - 1)
+    assert worker.claim() == []
+    moment = clock.forward(1)
     claim = worker.claim_soon()
     assert (claim.id, claim.queue, claim.body, claim.admitted) == (pushed, "q", b"a", True)
     assert claim.state == State()
     (use,) = engine.limits()
     assert (use.window.used, use.parked) == (1, 0)
-    assert use.window.start <= stored(engine, pushed).at
+    assert use.window.start == stored(engine, pushed).at == moment
     worker.end(claim)
     assert count_of(engine) == QueueCounts("q")
-
-
-def test_the_slot_is_not_there_before_the_window_ends(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    (pushed,) = park(worker, "a", rules=[full(engine, window=WINDOW)])
-    clock.forward(WINDOW - 1)
-    assert worker.claim() == []
-    moment = clock.forward(1)
-    worker.claim_soon()
-    assert stored(engine, pushed).at == moment
-
-
-def test_a_slot_that_was_given_is_nobody_elses(engine: Engine, worker: Worker) -> None:
-    park(worker, "a", rules=[Rule("k", 1, HOUR)])
-    assert worker.claim_soon().admitted
-    assert engine.admit([Rule("k", 1, HOUR)]).wait > 0
 
 
 def test_a_step_claims_the_parked_jobs_of_a_line_that_have_room_and_they_come_first(
@@ -84,7 +59,7 @@ def test_a_step_claims_the_parked_jobs_of_a_line_that_have_room_and_they_come_fi
     assert named(claims[:3]) == ["a", "b", "c"]
     assert [claim.admitted for claim in claims[:3]] == [True] * 3
     assert named([*claims[3:], *worker.claim(9)]) == ["e", "f"]
-    assert slots_used(engine, "k") == 3
+    assert used(engine)["k"] == 3
     assert count_of(engine).parked == 1
 
 
@@ -101,31 +76,31 @@ def test_a_step_claims_one_parked_job_whose_slot_is_of_no_use_in_the_worker(
 def test_a_line_lets_pass_as_many_jobs_as_their_cost_allows(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    park(worker, "a", "b", "c", rules=[used_up(engine, 5)._replace(cost=2)])
+    park(worker, "a", "b", "c", rules=[full(engine, "k", WINDOW, 5)._replace(cost=2)])
     clock.forward(WINDOW)
     assert named(worker.claim(9)) == ["a", "b"]
     assert worker.claim(9) == []
-    assert slots_used(engine, "k") == 4
+    assert used(engine)["k"] == 4
 
 
 def test_jobs_of_a_line_that_another_limit_holds_back_let_later_ones_pass(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
-    wide, other = used_up(engine, 9), full(engine)
+    wide, other = full(engine, "k", WINDOW, 9), full(engine)
     park(worker, "a", rules=[wide])
     park(worker, "b", rules=[wide, other])
     park(worker, "c", "d", rules=[wide])
     clock.forward(WINDOW)
     found = [*worker.claim(9), *worker.claim(9)]
     assert named(found) == ["a", "c", "d"]
-    assert slots_used(engine, "k") == 3
+    assert used(engine)["k"] == 3
 
 
 def test_the_slots_of_a_dead_workers_claims_are_theirs_until_the_window_ends(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:
     """A step has given them slots, and none has started."""
-    park(worker, "a", "b", "c", rules=[used_up(engine, 3)])
+    park(worker, "a", "b", "c", rules=[full(engine, "k", WINDOW, 3)])
     clock.forward(WINDOW)
     assert named(worker.claim(9)) == ["a", "b", "c"]
     engine.recover(worker.name, DeathReport(worker.request, 0, -1, b""))
@@ -133,7 +108,7 @@ def test_the_slots_of_a_dead_workers_claims_are_theirs_until_the_window_ends(
     claims = other.claim(2)
     assert [claim.admitted for claim in claims] == [True, True]
     other.step(*(Settlement(claim, GIVE_BACK) for claim in claims))
-    assert slots_used(engine, "k") == 3
+    assert used(engine)["k"] == 3
     clock.forward(WINDOW)
     claims = other.claim(9)
     assert named(claims) == ["a", "b", "c"]
@@ -155,27 +130,6 @@ def test_parked_jobs_of_one_line_a_step_of_all_keys_and_queues(
     assert sorted(named([claim for some in granted for claim in some])) == ["k0", "k1", "k2"]
 
 
-def test_each_key_has_a_line_of_its_own(engine: Engine, worker: Worker, clock: Clock) -> None:
-    park(worker, "a", "b", rules=[full(engine, "slow")])
-    park(worker, "c", rules=[full(engine, "fast", WINDOW)])
-    clock.forward(WINDOW)
-    assert named([worker.claim_soon()]) == ["c"]
-    assert worker.claim() == []
-    assert {use.rule.key: use.parked for use in engine.limits() if use.parked} == {"slow": 2}
-
-
-def test_a_job_parked_under_two_rules_takes_both_slots_or_none(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    short, long = full(engine, "short", WINDOW), full(engine, "long")
-    park(worker, "a", rules=[short, long])
-    clock.forward(WINDOW)
-    for _ in range(3):
-        assert worker.claim() == []
-    assert engine.admit([short]).wait == 0
-    assert count_of(engine) == QueueCounts("q", parked=1)
-
-
 @pytest.mark.parametrize("refused", [0, 1])
 def test_a_job_parked_under_two_rules_is_given_both_slots(
     engine: Engine, worker: Worker, clock: Clock, refused: int
@@ -185,7 +139,7 @@ def test_a_job_parked_under_two_rules_is_given_both_slots(
     park(worker, "a", rules=rules, refused=refused)
     clock.forward(WINDOW)
     assert worker.claim_soon().admitted
-    assert slots_used(engine, "wide") == 1
+    assert used(engine)["wide"] == 1
 
 
 def test_a_paused_queue_gives_no_parked_job_and_takes_no_slot(
@@ -194,17 +148,10 @@ def test_a_paused_queue_gives_no_parked_job_and_takes_no_slot(
     park(worker, "a", rules=[Rule("k", 1, HOUR)])
     engine.pause("q")
     assert worker.claim() == []
-    assert slots_used(engine, "k") == 0
+    assert used(engine) == {}
     assert count_of(engine) == QueueCounts("q", parked=1, paused=True)
     engine.resume("q")
     assert worker.claim_soon().admitted
-
-
-def test_a_parked_job_of_another_queue_is_left_to_others(engine: Engine, worker: Worker) -> None:
-    park(worker, "a", rules=[Rule("k", 1, HOUR)])
-    assert worker.claim(1, ["r"]) == []
-    assert slots_used(engine, "k") == 0
-    assert worker.claim(1, ["r", "q"])[0].admitted
 
 
 def test_a_parked_job_of_a_queue_not_asked_for_holds_up_no_other(
@@ -220,21 +167,6 @@ def test_a_parked_job_of_a_queue_not_asked_for_holds_up_no_other(
     clock.forward(WINDOW)
     (claim,) = until(lambda: worker.claim(1, ["r"]), 5, "the slot")
     assert (claim.id, claim.admitted) == (theirs, True)
-
-
-def test_a_parked_job_is_given_in_turn_with_all_queues(
-    engine: Engine, worker: Worker, clock: Clock
-) -> None:
-    push(engine, "x", queue="other")
-    park(worker, "a", rules=[full(engine, window=WINDOW)])
-    clock.forward(WINDOW)
-    names: set[str] = set()
-
-    def all_came() -> bool:
-        names.update(named(worker.claim(1, None)))
-        return names == {"a", "x"}
-
-    until(all_came, 5)
 
 
 def test_a_cancelled_parked_job_leaves_its_place_to_the_next(
@@ -271,7 +203,7 @@ def test_workers_that_step_at_once_get_no_more_than_the_limit(
     assert sorted(one for some in taken for one in some) == ids[:5]
     assert count_of(engine) == QueueCounts("q", parked=15)
     assert engine.find(blocker) is None
-    assert slots_used(engine, "k") == 5
+    assert used(engine)["k"] == 5
 
 
 @pytest.mark.parametrize("queues", [("q",), None], ids=["named", "all"])

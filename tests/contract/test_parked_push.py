@@ -6,7 +6,7 @@ from collections import Counter
 
 from poolq.engines.base import Engine, Push, QueueCounts
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK, DONE, GIVE_BACK
+from poolq.jobs.retry import ACK, DONE
 from tests.contract.helpers import (
     HOUR,
     Worker,
@@ -16,7 +16,6 @@ from tests.contract.helpers import (
     named,
     new_id,
     push,
-    stored,
     wait_for,
 )
 
@@ -93,8 +92,7 @@ def test_a_batch_ends_no_order(engine: Engine, worker: Worker) -> None:
 
 def test_they_are_found_in_a_queue_that_nobody_has_used(engine: Engine) -> None:
     everywhere = Worker(engine, "w9", "n1", queues=None)
-    push(engine, "x")
-    (x,) = everywhere.claim()
+    x = everywhere.take("x")
     assert engine.admit([gate()], ("w9", x)).wait == 0
     push_parked(engine, "a", queue="new")
     assert everywhere.claim() == []
@@ -138,22 +136,12 @@ def test_the_number_that_was_named_last_applies_in_all_queues(engine: Engine) ->
 
 
 def test_they_take_turns_with_jobs_that_workers_have_parked(engine: Engine, worker: Worker) -> None:
-    push(engine, "asks")
-    (asks,) = worker.claim()
+    asks = worker.take("asks")
     push_parked(engine, "later")
     assert engine.admit([gate()], ("w1", asks)).wait == 0, "it came first"
     assert worker.claim() == []
-    push(engine, "behind")
-    (behind,) = worker.claim()
+    behind = worker.take("behind")
     assert engine.admit([gate()], ("w1", behind)).wait > 0
-
-
-def test_one_that_is_given_back_asks(engine: Engine, worker: Worker) -> None:
-    push_parked(engine, "a")
-    (a,) = worker.claim()
-    worker.end(a, GIVE_BACK)
-    (again,) = worker.claim()
-    assert (again.id, again.admitted, again.gated) == (a.id, False, False)
 
 
 def test_one_that_has_expired_takes_no_slot(engine: Engine, worker: Worker) -> None:
@@ -170,14 +158,3 @@ def test_one_that_has_expired_takes_no_slot(engine: Engine, worker: Worker) -> N
     assert claim.expires_at > 0
     (claim,) = worker.claim()
     assert (claim.id, claim.gated) == (later[0], True)
-
-
-def test_they_are_cancelled_moved_and_purged_like_others(engine: Engine, worker: Worker) -> None:
-    a, b, _ = push_parked(engine, *"abc")
-    assert stored(engine, a).status == "parked"
-    assert engine.cancel([a]) == [a]
-    assert engine.move([b], "r") == [b]
-    assert count_of(engine, "r").ready == 1
-    assert engine.purge("q") == 1
-    assert worker.claim() == []
-    assert engine.limits() == []

@@ -106,12 +106,6 @@ def test_a_dispatch_does_not_wait_forever(
     assert all(engine.find(id_) is None for id_ in caught.value.ids)
 
 
-@pytest.fixture(params=["redis_server", "mariadb_server"])
-def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
-    with FaultyProxy(request.getfixturevalue(request.param).url) as made:
-        yield made
-
-
 def test_a_lost_reply_never_doubles_a_job(
     proxy: FaultyProxy, namespace: str, opened: OpenEngine
 ) -> None:

@@ -43,6 +43,7 @@ HISTORIES = {
 
 @every_engine
 def test_jobs_are_claimed_in_the_order_of_their_pushes(engine: Engine, worker: Worker) -> None:
+    engine.push([])
     push(engine, "a")
     push(engine, "b", "c", "d")
     push(engine, "e")
@@ -61,11 +62,6 @@ def test_a_claim_says_what_was_pushed_and_who_holds_it(engine: Engine, worker: W
     assert {claim.queue for claim in claims} == {"q"}
     assert {claim.state for claim in claims} == {State()}
     assert not any(claim.admitted for claim in claims)
-
-
-def test_a_push_of_nothing_stores_nothing(engine: Engine) -> None:
-    engine.push([])
-    assert count_of(engine).ready == 0
 
 
 @every_engine
@@ -91,13 +87,6 @@ def test_a_push_may_be_larger_than_the_server_takes_at_once(engine: Engine, work
         worker.end(claim)
 
 
-@every_engine
-def test_one_push_may_serve_several_queues(engine: Engine, worker: Worker) -> None:
-    engine.push([Push(new_id(), queue, queue.encode()) for queue in ("b", "a", "b")])
-    assert named(worker.claim(9, ["a"])) == ["a"]
-    assert named(worker.claim(9, ["b"])) == ["b", "b"]
-
-
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_a_body_comes_back_byte_for_byte(engine: Engine, worker: Worker, body: bytes) -> None:
     pushed = Push(new_id(), "q", body)
@@ -115,12 +104,13 @@ def test_a_state_comes_back_as_it_was_settled(
     engine: Engine, worker: Worker, history: bytes
 ) -> None:
     state = State(attempt=3, crashes=2, failing=0, history=history)
-    push(engine, "a")
-    worker.end(worker.claim()[0], Release(0, state))
+    worker.end(worker.take("a"), Release(0, state))
     (claim,) = worker.claim()
     assert claim.state == state
     assert stored(engine, claim.id).state == state
     assert worker.again(want=1).claims[0].state == state
+    worker.end(claim, GIVE_BACK)
+    assert worker.claim()[0].state == state
 
 
 @every_engine

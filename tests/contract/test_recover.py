@@ -3,22 +3,16 @@ back, all to the head of its queue, in one operation with the end of the registr
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from poolq.engines.base import (
-    DeathEnd,
-    DeathReport,
-    Engine,
-    QueueCounts,
-    Recovered,
-    Settlement,
-)
+from poolq.engines.base import DeathEnd, DeathReport, Engine, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import MAX_HISTORY, State, entries
 from poolq.jobs.retry import ACK, Failing, Park, Release
 from tests.contract.helpers import (
     HOUR,
-    MS,
     SECOND,
     Worker,
     count_of,
@@ -27,12 +21,11 @@ from tests.contract.helpers import (
     full,
     line,
     named,
-    park,
     push,
     stored,
     total,
 )
-from tests.support.wait import until
+from tests.support.clock import Clock
 
 pytestmark = every_engine
 
@@ -60,28 +53,53 @@ def test_a_death_settles_charges_and_gives_back(engine: Engine, worker: Worker) 
     assert next_claims(engine) == [("b", crashed), ("c", fresh), ("d", fresh), ("e", fresh)]
 
 
-def test_a_crash_is_added_to_what_was_before(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.end(worker.claim()[0], Release(0, State(2, 1, 0, OLD)))
-    worker.claim()
-    engine.recover("w1", died(request=3, started=0))
-    assert next_claims(engine) == [("a", State(2, 2, 0, OLD + b"\n" + line()))]
+@pytest.mark.parametrize(
+    ("before", "end", "counted", "after"),
+    [
+        (State(2, 1, 0, OLD), "crash", "crashed", (2, 2, 0)),
+        (State(2, 1, 0, OLD), "unknown", "crashed", (2, 2, 0)),
+        (State(2, 1, 0, OLD), "timeout", "timed_out", (3, 1, 0)),
+        (State(2, 1, 0, OLD), "returned", "returned", (2, 1, 0)),
+        (State(1, 0, 1, OLD), "crash", "crashed", (1, 0, 2)),
+        (State(1, 0, 1, OLD), "unknown", "crashed", (1, 0, 2)),
+        (State(1, 0, 1, OLD), "timeout", "crashed", (1, 0, 2)),
+        (State(2, 1, 3, OLD), "returned", "returned", (2, 1, 3)),
+    ],
+)
+def test_a_death_is_added_to_what_was_before(
+    engine: Engine, worker: Worker, before: State, end: str, counted: str, after: tuple[int, ...]
+) -> None:
+    """A job that had failed has died in its hook: that is a crash, even if it is a timeout."""
+    claim = worker.take("a")
+    worker.end(claim, Failing(before) if before.failing else Release(0, before))
+    if not before.failing:
+        (claim,) = worker.claim()
+    cause: Any = "crash" if end == "unknown" else end
+    delay = HOUR if before.failing else 0
+    report = DeathReport(claim.request, 0, 0, line(cause), end=cause, delay=delay)
+    recovered = engine.recover("w1", None if end == "unknown" else report)
+    assert recovered == Recovered()._replace(**{counted: (claim.id,)})
+    names = ("crashed", "retried")
+    expected = [int(counted == "crashed"), int(counted == "timed_out") + (not before.failing)]
+    assert [total(engine, name) for name in names] == expected
+    ((_, state),) = next_claims(engine)
+    assert state[:3] == after
+    assert state.history.startswith(OLD + b"\n")
+    assert [told.cause for told in entries(state.history)] == ["error", cause]
 
 
-def test_a_death_between_two_jobs_charges_nobody(engine: Engine, worker: Worker) -> None:
-    a, b, c = push(engine, "a", "b", "c")
+@pytest.mark.parametrize("finished", [0, 2, 3])
+def test_a_death_between_two_jobs_charges_nobody(
+    engine: Engine, worker: Worker, finished: int
+) -> None:
+    """Nor does one before the first job, or after the last."""
+    ids = push(engine, "a", "b", "c")
     worker.claim(3)
-    assert engine.recover("w1", died(finished=2)) == Recovered(done=(a, b), returned=(c,))
-    assert total(engine, "crashed") == 0
-    assert next_claims(engine) == [("c", State())]
-
-
-def test_a_death_after_the_last_job_has_only_finished_ones(engine: Engine, worker: Worker) -> None:
-    ids = push(engine, "a", "b")
-    worker.claim(2)
-    assert engine.recover("w1", died(finished=2)) == Recovered(done=tuple(ids))
-    assert count_of(engine) == QueueCounts("q")
-    assert total(engine, "done") == 2
+    expected = Recovered(done=tuple(ids[:finished]), returned=tuple(ids[finished:]))
+    assert engine.recover("w1", died(finished=finished)) == expected
+    assert count_of(engine) == QueueCounts("q", ready=3 - finished)
+    assert (total(engine, "crashed"), total(engine, "done")) == (0, finished)
+    assert next_claims(engine) == [(name, State()) for name in "abc"[finished:]]
 
 
 def test_finished_ones_that_were_settled_are_not_counted_again(
@@ -147,22 +165,11 @@ def test_of_an_unknown_death_the_earliest_claim_is_charged(engine: Engine, worke
     assert total(engine, "crashed") == 1
 
 
-def test_an_unknown_death_adds_a_line_to_the_history(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.end(worker.claim()[0], Release(0, State(1, 0, 0, OLD)))
-    worker.claim()
-    engine.recover("w1", None)
-    ((_, state),) = next_claims(engine)
-    assert [known.cause for known in entries(state.history)] == ["error", "crash"]
-    assert state.history.startswith(OLD + b"\n")
-
-
 @pytest.mark.parametrize("known", [True, False])
 def test_a_history_does_not_grow_without_end(engine: Engine, worker: Worker, known: bool) -> None:
     """A crash keeps as many lines as any other entry (`message.with_entry`)."""
     lines = [b'{"at":%d,"cause":"error"}' % n for n in range(MAX_HISTORY)]
-    push(engine, "a")
-    worker.end(worker.claim()[0], Release(0, State(1, 0, 0, b"\n".join(lines))))
+    worker.end(worker.take("a"), Release(0, State(1, 0, 0, b"\n".join(lines))))
     worker.claim()
     engine.recover("w1", died(request=worker.request, started=0) if known else None)
     ((_, state),) = next_claims(engine)
@@ -171,75 +178,30 @@ def test_a_history_does_not_grow_without_end(engine: Engine, worker: Worker, kno
     assert entries(after[-1])[0].cause == "crash"
 
 
-def test_a_crash_of_a_failing_job_is_counted_apart(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
-    worker.end(claim, Failing(State(1, 0, 1, OLD)))
-    engine.recover("w1", died(started=0))
-    ((_, state),) = next_claims(engine)
-    assert (state.attempt, state.crashes, state.failing) == (1, 0, 2)
-    engine.recover("heir", None)
-    ((_, state),) = next_claims(engine)
-    assert (state.attempt, state.crashes, state.failing) == (1, 0, 3)
-
-
 def test_a_failing_job_given_back_is_still_failing(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     worker.end(claim, Failing(State(1, 0, 1)))
     engine.recover("w1", died())
     assert next_claims(engine) == [("a", State(1, 0, 1))]
 
 
-def timed_out(request: int = 1, delay: int = 0) -> DeathReport:
-    return DeathReport(request, 0, 0, line("timeout"), end="timeout", delay=delay)
-
-
-def test_a_timeout_counts_an_attempt_and_no_crash(engine: Engine, worker: Worker) -> None:
+def test_a_timeout_counts_an_attempt_and_the_job_waits_for_its_delay(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
     a, b = push(engine, "a", "b")
     worker.claim(2)
-    assert engine.recover("w1", timed_out()) == Recovered(returned=(b,), timed_out=(a,))
-    assert (total(engine, "retried"), total(engine, "crashed")) == (1, 0)
-    late = State(attempt=1, history=line("timeout"))
-    assert next_claims(engine) == [("a", late), ("b", State())]
-
-
-def test_a_timeout_is_added_to_what_was_before(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.end(worker.claim()[0], Release(0, State(2, 1, 0, OLD)))
-    worker.claim()
-    engine.recover("w1", timed_out(request=3))
-    assert next_claims(engine) == [("a", State(3, 1, 0, OLD + b"\n" + line("timeout")))]
-
-
-def test_a_timeout_of_a_failing_job_is_a_death_in_its_hook(engine: Engine, worker: Worker) -> None:
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
-    worker.end(claim, Failing(State(1, 0, 1, OLD)))
-    assert engine.recover("w1", timed_out(delay=HOUR)) == Recovered(crashed=(pushed,))
-    assert (total(engine, "retried"), total(engine, "crashed")) == (0, 1)
-    assert next_claims(engine) == [("a", State(1, 0, 2, OLD + b"\n" + line("timeout")))]
-
-
-def test_a_job_that_timed_out_waits_for_its_delay(engine: Engine, worker: Worker) -> None:
-    a, b = push(engine, "a", "b")
-    worker.claim(2)
-    before = engine.now()
-    recovered = engine.recover("w1", timed_out(delay=HOUR))
+    report = DeathReport(1, 0, 0, line("timeout"), end="timeout", delay=HOUR)
+    recovered = engine.recover("w1", report)
     assert recovered == Recovered(returned=(b,), timed_out=(a,))
+    assert (total(engine, "retried"), total(engine, "crashed")) == (1, 0)
     late = stored(engine, a)
     assert (late.status, late.state) == ("delayed", State(1, history=line("timeout")))
-    assert before + HOUR <= late.at <= engine.now() + HOUR
+    assert late.at == clock.now + HOUR
     assert count_of(engine) == QueueCounts("q", ready=1, delayed=1)
-    assert next_claims(engine) == [("b", State())]
-
-
-def test_a_job_that_timed_out_is_claimed_after_its_delay(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.claim()
-    engine.recover("w1", timed_out(delay=30 * MS))
-    claim = Worker(engine, "heir", "n2").claim_soon()
-    assert (claim.body, claim.state.attempt) == (b"a", 1)
+    heir = Worker(engine, "heir", "n2")
+    assert named(heir.claim(9)) == ["b"]
+    clock.forward(HOUR)
+    assert [(claim.id, claim.state) for claim in heir.claim(9)] == [(a, late.state)]
 
 
 def ended_by_a_person(end: DeathEnd, request: int = 1) -> DeathReport:
@@ -259,8 +221,7 @@ def test_a_cancelled_job_is_deleted_and_counted(engine: Engine, worker: Worker) 
 
 
 def test_a_failing_job_is_cancelled_too(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     worker.end(claim, Failing(State(1, 0, 1, OLD)))
     report = ended_by_a_person("cancelled")._replace(started=0)
     assert engine.recover("w1", report) == Recovered(cancelled=(claim.id,))
@@ -282,33 +243,6 @@ def test_a_job_that_a_person_gives_back_goes_to_the_head_and_counts_as_nothing(
     assert next_claims(engine) == [("a", fresh), ("b", given_back), ("c", fresh), ("d", fresh)]
 
 
-@pytest.mark.parametrize("before", [State(2, 1, 0, OLD), State(2, 1, 3, OLD)])
-def test_a_job_that_is_given_back_keeps_its_counts(
-    engine: Engine, worker: Worker, before: State
-) -> None:
-    push(engine, "a")
-    (claim,) = worker.claim()
-    if before.failing:
-        worker.end(claim, Failing(before))
-    else:
-        worker.end(claim, Release(0, before))
-        worker.claim()
-    report = ended_by_a_person("returned", 1 if before.failing else 3)._replace(started=0)
-    assert engine.recover("w1", report).returned == (claim.id,)
-    after = before._replace(history=OLD + b"\n" + line("returned"))
-    assert next_claims(engine) == [("a", after)]
-
-
-def test_a_job_that_is_given_back_asks_its_limit_again(engine: Engine, worker: Worker) -> None:
-    """Its start has used the slot that it was granted."""
-    (pushed,) = park(worker, "a", rules=[full(engine, window=30 * MS)])
-    until(worker.claim, 5, "the slot")
-    report = ended_by_a_person("returned", worker.request)._replace(started=0)
-    assert engine.recover("w1", report).returned == (pushed,)
-    (claim,) = Worker(engine, "w2").claim()
-    assert (claim.id, claim.admitted) == (pushed, False)
-
-
 @pytest.mark.parametrize("end", ["cancelled", "returned"])
 def test_what_a_person_has_ended_is_done_if_it_was_finished(
     engine: Engine, worker: Worker, end: DeathEnd
@@ -320,23 +254,20 @@ def test_what_a_person_has_ended_is_done_if_it_was_finished(
     assert (total(engine, "done"), total(engine, "cancelled")) == (2, 0)
 
 
-def test_a_second_recovery_finds_nothing(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.claim()
+def test_a_second_recovery_and_one_of_an_unknown_worker_find_nothing(
+    engine: Engine, worker: Worker
+) -> None:
+    worker.take("a")
     engine.recover("w1", None)
-    assert engine.recover("w1", None) == Recovered()
-    assert engine.recover("w1", died(finished=1)) == Recovered()
+    for name in ("w1", "ghost"):
+        assert engine.recover(name, None) == Recovered()
+        assert engine.recover(name, died(finished=1)) == Recovered()
     assert count_of(engine) == QueueCounts("q", ready=1)
     assert (total(engine, "crashed"), total(engine, "done")) == (1, 0)
 
 
-def test_an_unknown_worker_is_not_recovered(engine: Engine) -> None:
-    assert engine.recover("ghost", None) == Recovered()
-
-
 def test_a_worker_without_claims_is_only_forgotten(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.end(worker.claim()[0])
+    worker.end(worker.take("a"))
     assert engine.recover("w1", None) == Recovered()
     assert engine.registered() == []
 
@@ -364,8 +295,7 @@ def test_claims_of_several_queues_go_back_to_their_own(engine: Engine, worker: W
 def test_a_recovered_job_comes_before_those_that_were_due_later(
     engine: Engine, worker: Worker
 ) -> None:
-    push(engine, "a")
-    worker.claim()
+    worker.take("a")
     push(engine, "b")
     engine.recover("w1", None)
     push(engine, "c")
@@ -373,38 +303,19 @@ def test_a_recovered_job_comes_before_those_that_were_due_later(
 
 
 def test_a_job_of_a_paused_queue_goes_back_and_waits(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.claim()
+    worker.take("a")
     engine.pause("q")
     engine.recover("w1", died())
     assert count_of(engine) == QueueCounts("q", ready=1, paused=True)
     assert next_claims(engine) == []
 
 
-def test_a_slot_that_was_granted_is_not_passed_on(engine: Engine, worker: Worker) -> None:
-    """The job may start again in a later window, whose slots belong to others: it must ask
-    again."""
-    (pushed,) = park(worker, "a", rules=[full(engine, window=30 * MS)])
-    until(worker.claim, 5, "the slot")
-    engine.recover("w1", died(request=worker.request, started=0))
-    assert stored(engine, pushed).status == "ready"
-    (claim,) = Worker(engine, "w2").claim()
-    assert (claim.id, claim.admitted) == (pushed, False)
-
-
-def test_parked_jobs_stay_parked(engine: Engine, worker: Worker) -> None:
-    push(engine, "a", "b")
-    first, _ = worker.claim(2)
-    worker.end(first, Park((full(engine),), 0))
-    assert engine.recover("w1", None).crashed != (first.id,)
-    assert count_of(engine) == QueueCounts("q", ready=1, parked=1)
-
-
-def test_a_delayed_job_stays_delayed(engine: Engine, worker: Worker) -> None:
-    (pushed,) = push(engine, "a")
-    worker.end(worker.claim()[0], Release(HOUR, State(1)))
-    assert engine.recover("w1", None) == Recovered()
-    assert stored(engine, pushed).status == "delayed"
+def test_what_waits_is_no_longer_the_workers(engine: Engine, worker: Worker) -> None:
+    parked, delayed, runs = worker.take_all("parked", "delayed", "runs")
+    worker.end(parked, Park((full(engine),), 0))
+    worker.end(delayed, Release(HOUR, State(1)))
+    assert engine.recover("w1", None) == Recovered(crashed=(runs.id,))
+    assert count_of(engine) == QueueCounts("q", ready=1, parked=1, delayed=1)
 
 
 def test_hundreds_of_claims_are_recovered_at_once(engine: Engine, worker: Worker) -> None:
@@ -417,8 +328,7 @@ def test_hundreds_of_claims_are_recovered_at_once(engine: Engine, worker: Worker
 
 def test_a_rule_is_not_given_back_by_a_death(engine: Engine, worker: Worker) -> None:
     rule = Rule("k", 1, 10 * SECOND)
-    push(engine, "a")
-    worker.claim()
+    worker.take("a")
     engine.admit([rule])
     engine.recover("w1", None)
     assert engine.admit([rule]).wait > 0

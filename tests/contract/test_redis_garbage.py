@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import redis
 
-from poolq.engines.base import Engine, Recovered
+from poolq.engines.base import Engine
 from poolq.errors import EngineError
 from tests.contract.helpers import Worker, named, push, stored
 
@@ -37,15 +37,6 @@ def test_an_unreadable_state(engine: Engine, client: redis.Redis, state: bytes) 
     assert found.state == claim.state
     assert engine.recover("w1", None).crashed == (id,), "its death is counted"
     assert stored(engine, id).state.crashes == 1
-
-
-@pytest.mark.parametrize("who", [b"", b"x", b"[]", b'["w", 1]', b"\xff", b"{}"])
-def test_an_unreadable_registration(engine: Engine, client: redis.Redis, who: bytes) -> None:
-    Worker(engine)
-    Worker(engine, "w2")
-    client.hset(f"{{{engine.namespace}}}:worker:w2", "#who", who)
-    assert {one.worker: one.node for one in engine.registered()} == {"w1": "n1", "w2": "n1"}
-    assert engine.recover("w2", None) == Recovered()
 
 
 def test_a_token_that_is_not_a_number_wakes(engine: Engine, client: redis.Redis) -> None:

@@ -46,8 +46,7 @@ def test_a_slot_goes_with_its_claim_and_the_gate_a_minute_after_its_last_use(
 
 def test_a_slot_is_not_given_twice(engine: Engine, worker: Worker) -> None:
     """The same start is asked for again, as its answer was lost."""
-    push(engine, *"ab")
-    a, b = worker.claim(2)
+    a, b = worker.take_all(*"ab")
     ended = [EndedSlots(a, [gate()])]
     for _ in range(2):
         assert engine.admit([gate()], (worker.name, a)) == Admission(0)
@@ -62,8 +61,7 @@ def test_slots_of_ended_jobs_are_free_also_if_the_next_one_asks_another_gate(
     engine: Engine, worker: Worker, client: redis.Redis
 ) -> None:
     """Jobs wait for that one."""
-    push(engine, "a", "b")
-    first, second = worker.claim(2)
+    first, second = worker.take_all("a", "b")
     rules = [gate("alone", 1), Rule("wide", 9, HOUR)]
     assert engine.admit(rules, (worker.name, first)) == Admission(0)
     engine.push([Push(new_id(), "r", b"x", gate=gate("pair", 1))])

@@ -6,17 +6,16 @@ the queue looks as if it had been taken out.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from poolq.engines.base import Engine, Push, Settlement
-from poolq.engines.redis.engine import RedisEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Park, Release
+from poolq.jobs.retry import Park, Release
 from poolq.jobs.ties import UniqueKey
 from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, stored
+from tests.contract.test_pages import listed
+from tests.support.by_hand import call
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)
@@ -39,22 +38,6 @@ def drained(worker: Worker, want: int) -> list[str]:
     return found
 
 
-def asked(engine: Engine, command: bytes, key: str) -> Any:
-    assert isinstance(engine, RedisEngine)
-    return engine.client.call(command, engine.client.prefix + key)
-
-
-def listed(engine: Engine, size: int) -> list[str]:
-    found: list[str] = []
-    cursor = None
-    while True:
-        page = engine.page("ready", "q", cursor=cursor, max_count=size)
-        found += [job.body.decode() for job in page.jobs]
-        cursor = page.cursor
-        if cursor is None:
-            return found
-
-
 @pytest.mark.parametrize("want", [1, 7, 512, 2000])
 def test_what_is_cancelled_in_the_middle_is_never_claimed(
     engine: Engine, worker: Worker, ids: list[str], want: int
@@ -69,18 +52,11 @@ def test_what_is_cancelled_in_the_middle_is_never_claimed(
 
 def test_they_are_on_no_page(engine: Engine, ids: list[str]) -> None:
     engine.cancel(ids[1::3])
-    assert listed(engine, 100) == EVERY_THIRD
+    assert listed(engine, "ready", "q", 100) == EVERY_THIRD
     first = engine.page("ready", "q", max_count=300)
     engine.cancel(ids[300:900])
     rest = engine.page("ready", "q", cursor=first.cursor, max_count=2000)
     assert [job.body.decode() for job in rest.jobs] == [n for n in EVERY_THIRD if n >= "0900"]
-
-
-def test_a_running_job_is_not_cancelled(engine: Engine, worker: Worker, ids: list[str]) -> None:
-    (claim,) = worker.claim()
-    assert engine.cancel([claim.id, ids[700]]) == [ids[700]]
-    worker.end(claim, GIVE_BACK)
-    assert named(worker.claim()) == ["0000"]
 
 
 def test_a_queue_whose_jobs_are_all_cancelled_is_empty(
@@ -134,7 +110,7 @@ def test_the_list_does_not_grow_with_what_is_replaced(
         keys = [UniqueKey(f"k{n}", "start", 0, True) for n in range(1000)]
         engine.push([Push(new_id(), "q", one.key.encode(), unique=one) for one in keys])
     assert count_of(engine).ready == LONG + 1000
-    assert 0 < asked(engine, b"LLEN", "ready:q") <= 2 * (LONG + 1000) + 10
+    assert 0 < call(engine, "LLEN", "ready:q") <= 2 * (LONG + 1000) + 10
     engine.resume("q")
     assert drained(worker, 100) == [*NAMES, *(f"k{n}" for n in range(1000))]
 
@@ -191,6 +167,6 @@ def test_a_sweep_goes_on_where_the_last_one_stopped(engine: Engine) -> None:
     sweeps = 1
     while engine.sweep(HOUR):
         sweeps += 1
-    assert asked(engine, b"HKEYS", "holds") == [b"long"]
+    assert call(engine, "HKEYS", "holds") == [b"long"]
     assert 5 <= sweeps <= 60
-    assert asked(engine, b"EXISTS", "swept") == 0
+    assert call(engine, "EXISTS", "swept") == 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TypeVar
@@ -12,11 +10,11 @@ from typing import TypeVar
 import pytest
 import redis
 
-from poolq.engines.base import Engine, Push
+from poolq.engines.base import Engine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.errors import EngineUnavailable
 from tests.conftest import OwnRedis
-from tests.contract.helpers import Worker, count_of, named, new_id, push
+from tests.contract.helpers import Worker, count_of, named, push, sweep_all
 from tests.support.servers import Redis, Valkey
 from tests.support.topologies import Cluster, Sentinel
 from tests.support.wait import until
@@ -266,41 +264,6 @@ def test_a_server_that_forgot_the_scripts_receives_them_again(
     assert named(Worker(engine).claim(9)) == ["a", "b"]
 
 
-def test_a_forked_producer_and_its_parent_push(redis_server: Redis, make: Make) -> None:
-    engine = make(redis_server.url)
-    push(engine, "before")
-    children = []
-    for _ in range(4):
-        pid = os.fork()
-        if pid == 0:
-            status = 1
-            try:
-                engine.push([Push(new_id(), "q", b"x") for _ in range(100)])
-                status = 0
-            finally:
-                os._exit(status)
-        children.append(pid)
-    for _ in range(100):
-        push(engine, "mine")
-    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0, 0]
-    assert count_of(engine).ready == 501
-
-
-def test_threads_push_concurrently(redis_server: Redis, make: Make) -> None:
-    engine = make(redis_server.url)
-
-    def produce() -> None:
-        for _ in range(100):
-            push(engine, "a")
-
-    threads = [threading.Thread(target=produce) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert count_of(engine).ready == 400
-
-
 def test_nothing_is_left_when_all_is_done(redis_server: Redis, make: Make, namespace: str) -> None:
     engine = make(redis_server.url)
     worker = Worker(engine)
@@ -313,8 +276,7 @@ def test_nothing_is_left_when_all_is_done(redis_server: Redis, make: Make, names
         left = client.keys(f"{{{namespace}}}:*")
     names = {key.decode().partition(":")[2] for key in left}
     assert names <= {"version", "known", "active", "counters", "wake", "named", "named:q"}
-    while engine.sweep(0):
-        pass
+    sweep_all(engine, 0)
     with redis_server.client() as client:
         left = client.keys(f"{{{namespace}}}:*")
         counted = client.hgetall(f"{{{namespace}}}:counters")

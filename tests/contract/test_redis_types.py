@@ -24,17 +24,7 @@ RULE, FREE = Rule("full", 1, HOUR), Rule("free", 99, HOUR)
 LINES = [f"line:1:q:{HOUR}:{key}" for key in ("full", "free")]
 KEYS = [
     *("version", "active", "later", "idle", "failures", "named", "named:q"),
-    *(
-        "states",
-        "known",
-        "paused",
-        "back:q",
-        "granted",
-        "ready:q",
-        "delayed:q",
-        "lines:q",
-        "lined",
-    ),
+    *("states", "known", "paused", "back:q", "granted", "ready:q", "delayed:q", "lines:q", "lined"),
     *("limits:q", "marked:q", "parkrules:q", "held:q", "heldby:q", "released:q", "latest", "holds"),
     *("failed", "failed:q", "windows", f"win:{HOUR}:full", f"win:{HOUR}:free", "counters"),
     *("workers", "worker:w1", "worker:w2", "nodes", "nodeinfo", "node:n1", "wake:q", "wake"),

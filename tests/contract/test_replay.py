@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Engine, QueueCounts, Settlement, Step
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release
+from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -57,16 +57,21 @@ def test_a_repeated_step_that_found_nothing_finds_nothing(engine: Engine, worker
 
 
 def test_a_repeated_step_settles_nothing_twice(engine: Engine, worker: Worker) -> None:
-    push(engine, "a", "b", "c", "d", "e")
-    outcomes: list[Outcome] = [ACK, Release(0, State(1)), GIVE_BACK, Bury(State(1))]
-    pairs = zip(worker.claim(4), outcomes, strict=True)
+    rule = full(engine)
+    push(engine, *"abcdefg")
+    outcomes: list[Outcome] = [
+        ACK, Release(0, State(1)), GIVE_BACK, Bury(State(1)),
+        Park((rule,), 0), ReleaseUntil(engine.now() + HOUR, State(1), rule),
+    ]  # fmt: skip
+    pairs = zip(worker.claim(6), outcomes, strict=True)
     settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
     step = worker.step(*settlements, want=1)
     assert named(step.claims) == ["c"]
     before = engine.totals(), count_of(engine)
     assert same(worker.again(*settlements, want=1), step)
     assert (engine.totals(), count_of(engine)) == before
-    assert before[0]["q"]["done"] == 1
+    counted = ("done", "failed", "parked", "limited")
+    assert [before[0]["q"][name] for name in counted] == [1, 1, 1, 1]
 
 
 def test_a_repeated_step_tells_the_same_stale_ids(engine: Engine, worker: Worker) -> None:
@@ -93,24 +98,6 @@ def test_a_repeated_step_gives_a_parked_job_one_slot(
     assert [use.window.used for use in engine.limits() if use.rule.key == rule.key] == [1]
 
 
-def test_a_repeated_step_parks_once(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    settlement = Settlement(worker.claim()[0], Park((full(engine),), 0))
-    step = worker.step(settlement, want=1)
-    assert same(worker.again(settlement, want=1), step)
-    assert count_of(engine) == QueueCounts("q", parked=1)
-    assert total(engine, "parked") == 1
-
-
-def test_a_repeated_step_has_the_states_again(engine: Engine, worker: Worker) -> None:
-    state = State(2, 1, 0, b"x\ny")
-    push(engine, "a")
-    worker.end(worker.claim()[0], Release(0, state))
-    (claim,) = worker.claim()
-    assert claim.state == state
-    assert worker.again(want=1).claims == [claim]
-
-
 def test_a_reply_is_kept_from_one_step_to_the_next(engine: Engine, worker: Worker) -> None:
     push(engine, "a", "b", "c")
     first = worker.step(want=1)
@@ -128,23 +115,6 @@ def test_each_worker_has_request_ids_of_its_own(engine: Engine, worker: Worker) 
     assert named(Worker(engine, "w2").claim()) == ["c"]
 
 
-def test_another_connection_gets_the_same_reply(
-    engine: Engine, other: Engine, worker: Worker
-) -> None:
-    push(engine, "a", "b")
-    step = worker.step(want=1)
-    worker.engine = other
-    assert same(worker.again(want=1), step)
-
-
-def test_a_repeat_after_a_pause_or_a_purge_is_the_same(engine: Engine, worker: Worker) -> None:
-    push(engine, "a", "b")
-    step = worker.step(want=1)
-    engine.pause("q")
-    engine.purge("q")
-    assert same(worker.again(want=1), step)
-
-
 def test_a_lower_request_id_is_refused_and_changes_nothing(engine: Engine, worker: Worker) -> None:
     (pushed, _) = push(engine, "a", "b")
     (claim,) = worker.claim()
@@ -160,10 +130,20 @@ def test_a_lower_request_id_is_refused_and_changes_nothing(engine: Engine, worke
     worker.end(claim)
 
 
-def test_registering_again_keeps_claims_and_replies(engine: Engine, worker: Worker) -> None:
+@pytest.mark.parametrize("between", ["another connection", "pause and purge", "registration"])
+def test_a_repeat_is_the_same_whatever_has_happened_since(
+    engine: Engine, other: Engine, worker: Worker, between: str
+) -> None:
     push(engine, "a", "b")
     step = worker.step(want=1)
-    engine.register(registration())
+    match between:
+        case "another connection":
+            worker.engine = other
+        case "pause and purge":
+            engine.pause("q")
+            engine.purge("q")
+        case "registration":
+            engine.register(registration())
     assert same(worker.again(want=1), step)
     worker.end(step.claims[0])
     assert len(engine.registered()) == 1

@@ -7,16 +7,7 @@ import pytest
 from poolq.engines.base import CancelRequest, Engine, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import (
-    ACK,
-    GIVE_BACK,
-    Bury,
-    Failing,
-    Outcome,
-    Park,
-    Release,
-    ReleaseUntil,
-)
+from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     MS,
@@ -127,19 +118,18 @@ def test_a_job_that_ends_in_time_is_done(engine: Engine, worker: Worker) -> None
 
 def test_a_job_that_fails_in_time_is_kept(engine: Engine, worker: Worker) -> None:
     """Its `on_failure()` runs between the two settlements, and may still be killed."""
-    (pushed,) = push(engine, "a")
-    (claim,) = worker.claim()
-    engine.request_cancel([pushed], HOUR)
+    claim = worker.take("a")
+    engine.request_cancel([claim.id], HOUR)
     worker.end(claim, Failing(State(1, 0, 1)))
-    assert stored(engine, pushed).state == State(1, 0, 1)
-    assert without_due(engine) == [(pushed, "w1", 1, 0)]
+    assert stored(engine, claim.id).state == State(1, 0, 1)
+    assert without_due(engine) == [(claim.id, "w1", 1, 0)]
     (one,) = engine.cancel_requests("n1")
     assert one.due > HOUR - 20 * SECOND
     worker.end(claim, Bury(State(1, 0, 1)))
-    assert [one.id for one in engine.failed()] == [pushed]
+    assert [one.id for one in engine.failed()] == [claim.id]
     assert (total(engine, "failed"), total(engine, "cancelled")) == (1, 0)
     assert engine.cancel_requests("n1") == []
-    assert engine.retry([pushed]) == [pushed]
+    assert engine.retry([claim.id]) == [claim.id]
     worker.claim()
     assert engine.cancel_requests("n1") == [], "the request was for the earlier claim"
 

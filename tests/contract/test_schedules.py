@@ -9,14 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts
-from poolq.engines.schedule_store import (
-    NEVER,
-    REMOVED,
-    NewSchedule,
-    Scheduled,
-    ScheduleStore,
-    Tick,
-)
+from poolq.engines.schedule_store import NEVER, REMOVED, NewSchedule, Scheduled, ScheduleStore, Tick
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, Bury, Release
 from poolq.jobs.schedule_spec import Overlap
@@ -542,25 +535,16 @@ def test_code_that_is_gone_counts_while_an_older_one_has_its_schedule(
 
 
 @pytest.mark.parametrize("end", ["leave", "reap"])
-def test_a_node_that_is_gone_declares_nothing(
+def test_what_no_living_node_declares_is_set_aside_until_one_does(
     engine: Engine, store: ScheduleStore, ticker: Ticker, end: str
 ) -> None:
-    declare(store, new())
+    declare(store, new("a"), new("b"))
+    declare(store, new("b"), node="n2")
     if end == "leave":
         engine.remove_node("n1")
     else:
         assert engine.reap("n1", engine.beat("n1", b"{}")["n1"]) is not None
     assert store.declared("n1") == 0, "it has to declare anew if it is there after all"
-    assert ticker.due() == []
-    assert got(store).state == "undeclared"
-
-
-def test_what_no_living_node_declares_is_set_aside_until_one_does(
-    engine: Engine, store: ScheduleStore, ticker: Ticker
-) -> None:
-    declare(store, new("a"), new("b"))
-    declare(store, new("b"), node="n2")
-    engine.remove_node("n1")
     assert names(store.look(10).due) == ["b"]
     assert [(one.name, one.state) for one in store.all()] == [("a", "undeclared"), ("b", "active")]
     assert got(store).at == NEVER

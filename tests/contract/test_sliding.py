@@ -11,7 +11,7 @@ from poolq.jobs.limits import MAX_SLIDING_LIMIT, Rule, Window
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, ReleaseUntil
 from tests.contract.crowd import Crowd, start_all
-from tests.contract.helpers import HOUR, SECOND, Worker, named, park, push, stored
+from tests.contract.helpers import HOUR, SECOND, Worker, named, park, stored
 from tests.support.clock import Clock
 
 MINUTE = 60 * SECOND
@@ -121,8 +121,7 @@ def test_a_released_job_waits_until_its_start_has_room(
     engine.admit([THREE])
     clock.forward(20 * SECOND)
     engine.admit([two])
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     refused = engine.admit([two], ("w1", claim))
     assert refused.wait == MINUTE
     worker.end(claim, ReleaseUntil(refused.until, claim.state, two))
@@ -135,8 +134,7 @@ def test_a_released_job_waits_until_its_start_has_room(
 
 def test_the_limit_that_released_a_job_is_listed_with_it(engine: Engine, worker: Worker) -> None:
     """And not as a fixed one of the same length, which nobody has."""
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     assert [engine.admit([THREE]).wait for _ in range(3)] == [0, 0, 0]
     refused = engine.admit([THREE], (worker.name, claim))
     worker.end(claim, ReleaseUntil(refused.until, State(1), THREE))

@@ -5,8 +5,6 @@ A worker that goes on would keep claims of which it knows nothing, or has settle
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from poolq.engines.base import Settlement
@@ -14,20 +12,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query
 from poolq.errors import Fenced
 from poolq.jobs.retry import ACK, GIVE_BACK
-from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, named, push, registration
-
-
-@pytest.fixture(params=["mariadb", "sqlite"])
-def sql(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
-) -> SQLEngine:
-    url = f"sqlite:///{tmp_path}/poolq.db"
-    if request.param == "mariadb":
-        url = request.getfixturevalue("mariadb_server").url
-    engine = opened(url, namespace, migrate=True)
-    assert isinstance(engine, SQLEngine)
-    return engine
 
 
 class Copy:

@@ -19,18 +19,6 @@ MIB = 1 << 20
 HALF = CLAIM_BYTES // 2
 
 
-@pytest.fixture(params=["mariadb", "sqlite"])
-def sql(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
-) -> SQLEngine:
-    url = f"sqlite:///{tmp_path}/poolq.db"
-    if request.param == "mariadb":
-        url = request.getfixturevalue("mariadb_server").url
-    engine = opened(url, namespace, migrate=True)
-    assert isinstance(engine, SQLEngine)
-    return engine
-
-
 def sized(letter: str, size: int) -> str:
     return letter * size
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from poolq.engines.base import Push, QueueCounts, Settlement
@@ -12,7 +10,7 @@ from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.queues import idle_queues
 from poolq.engines.sql.session import Query, QueryResult, Transaction
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Bury, Park, Release, ReleaseUntil
+from poolq.jobs.retry import ACK, Park, Release, ReleaseUntil
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,
@@ -24,24 +22,19 @@ from tests.contract.helpers import (
     new_id,
     park,
     push,
+    sweep_all,
     total,
     wait_for,
 )
 from tests.contract.waiters import LONG
+from tests.support.by_hand import change, count_rows, rows
 from tests.support.clock import Clock
 from tests.support.wait import until
 
 
-@pytest.fixture(params=["mariadb", "sqlite"])
-def engine(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
-) -> SQLEngine:
-    url = f"sqlite:///{tmp_path}/poolq.db"
-    if request.param == "mariadb":
-        url = request.getfixturevalue("mariadb_server").url
-    engine = opened(url, namespace, migrate=True)
-    assert isinstance(engine, SQLEngine)
-    return engine
+@pytest.fixture
+def engine(sql: SQLEngine) -> SQLEngine:
+    return sql
 
 
 @pytest.fixture
@@ -58,21 +51,9 @@ def use(worker: Worker, count: int) -> list[str]:
     return names
 
 
-def forget(engine: SQLEngine, idle: int = 0) -> None:
-    for _ in range(99):
-        if not engine.sweep(idle):
-            return
-    raise AssertionError("a sweep goes on without end")
-
-
-def rows(engine: SQLEngine, table: str) -> int:
-    number: int = engine.session.read(Query(f"SELECT COUNT(*) FROM {{{table}}}"))[0].rows[0][0]
-    return number
-
-
 def read(engine: SQLEngine) -> int:
     """How many rows the server has read for this connection."""
-    found = engine.session.read(Query("SHOW SESSION STATUS LIKE 'Handler_read%'"))[0].rows
+    found = rows(engine, "SHOW SESSION STATUS LIKE 'Handler_read%'")
     return sum(int(value) for _, value in found)
 
 
@@ -80,18 +61,18 @@ def test_an_empty_queue_is_forgotten_with_its_counters(engine: SQLEngine, worker
     use(worker, 30)
     engine.sweep(HOUR)
     assert len(engine.counts()) == 30
-    forget(engine)
+    sweep_all(engine)
     assert engine.counts() == []
     assert engine.totals() == {"": {**dict.fromkeys(engine.totals()[""], 0), "done": 30}}
-    assert rows(engine, "queues") == 0
-    assert rows(engine, "counters") == 1
+    assert count_rows(engine, "queues") == 0
+    assert count_rows(engine, "counters") == 1
     use(worker, 2)
     assert total(engine, "done", "used 00001") == 1
-    forget(engine)
+    sweep_all(engine)
     assert total(engine, "done", "") == 32
 
 
-@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)  # SQLite has one writer at a time
+@pytest.mark.parametrize("sql", ["mariadb"], indirect=True)  # SQLite has one writer at a time
 def test_what_a_worker_counts_first_while_its_queue_is_forgotten_is_not_lost(
     engine: SQLEngine, worker: Worker, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,61 +94,8 @@ def test_what_a_worker_counts_first_while_its_queue_is_forgotten_is_not_lost(
     monkeypatch.setattr(Transaction, "run", count_after)
     engine.sweep(0)
     monkeypatch.undo()
-    sums = engine.session.read(Query("SELECT SUM(done) FROM {counters}"))[0].rows
+    sums = rows(engine, "SELECT SUM(done) FROM {counters}")
     assert [int(one) for (one,) in sums] == [2]
-
-
-@pytest.mark.parametrize(
-    "what", ["ready", "delayed", "running", "failed", "parked", "released", "paused"]
-)
-def test_a_queue_that_holds_something_is_kept(engine: SQLEngine, worker: Worker, what: str) -> None:
-    push(engine, "a", delay=HOUR if what == "delayed" else 0)
-    if what not in ("ready", "delayed"):
-        (claim,) = worker.claim()
-        rule = full(engine)
-        match what:
-            case "failed":
-                worker.end(claim, Bury(State(1)))
-            case "parked":
-                worker.end(claim, Park((rule,), 0))
-            case "released":
-                worker.end(claim, ReleaseUntil(engine.now() + HOUR, State(1), rule))
-            case "paused":
-                worker.end(claim)
-                engine.pause("q")
-    before = engine.counts()
-    forget(engine)
-    assert [one._replace(oldest=0) for one in engine.counts()] == [
-        one._replace(oldest=0) for one in before
-    ]
-    assert "q" in [one.queue for one in before]
-    if what == "paused":
-        push(engine, "b")
-        assert worker.claim() == []
-
-
-def test_a_queue_is_kept_until_it_has_been_idle_for_long_enough(
-    engine: SQLEngine, worker: Worker, clock_of: Clock
-) -> None:
-    """The counters show that jobs came and went; nothing else records it."""
-    use(worker, 1)
-    forget(engine, HOUR)
-    clock_of.forward(HOUR + 1)
-    use(worker, 1)
-    forget(engine, HOUR)
-    clock_of.forward(HOUR)
-    forget(engine, HOUR)
-    assert len(engine.counts()) == 1
-    clock_of.forward(1)
-    forget(engine, HOUR)
-    assert engine.counts() == []
-
-
-@pytest.fixture
-def clock_of(engine: SQLEngine, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(monkeypatch)
-    clock.govern(engine)
-    return clock
 
 
 @pytest.mark.parametrize("queues", [["q"], ["r", "q"], None], ids=str)
@@ -182,8 +110,8 @@ def test_a_forgotten_queue_is_found_when_a_producer_that_knew_it_stores_a_job(
         assert engine.wait(queues, LONG) > 0
         assert named(until(worker.claim, 5, "the job")) == ["a"]
         assert worker.step(Settlement(worker.again(want=1).claims[0], ACK)).stale == []
-        forget(engine)
-        assert rows(engine, "queues") == 0
+        sweep_all(engine)
+        assert count_rows(engine, "queues") == 0
 
 
 @pytest.mark.parametrize("queues", [["q"], ["r", "q"], None], ids=str)
@@ -197,7 +125,7 @@ def test_a_job_that_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
 
     def lose_row(at: str) -> None:
         if when == at:
-            engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
+            change(engine, "DELETE FROM {queues}")
 
     push(engine, "a")
     lose_row("before")
@@ -214,31 +142,21 @@ def test_a_job_that_waits_for_a_limit_in_a_forgotten_queue_gets_its_turn(
     assert named(worker.claim()) == ["a"]
 
 
-def test_a_sweep_adds_a_row_for_a_queue_that_holds_jobs(engine: SQLEngine, worker: Worker) -> None:
-    use(worker, 1)
-    push(engine, "a")
-    engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
-    assert count_of(engine) == QueueCounts("q", ready=1)
+@pytest.mark.parametrize("in_line", [False, True])
+def test_a_sweep_adds_a_row_for_a_queue_that_holds_jobs(
+    engine: SQLEngine, worker: Worker, in_line: bool
+) -> None:
+    if in_line:
+        park(worker, "a", rules=[full(engine)])
+    else:
+        use(worker, 1)
+        push(engine, "a")
+    change(engine, "DELETE FROM {queues}")
+    assert count_of(engine) == QueueCounts("q", ready=1 - in_line, parked=int(in_line))
     engine.sweep(HOUR)
     engine.pause("q")
     assert worker.claim() == []
-    assert rows(engine, "queues") == 1
-
-
-def test_a_sweep_adds_a_row_for_a_queue_that_has_a_line(engine: SQLEngine, worker: Worker) -> None:
-    park(worker, "a", rules=[full(engine)])
-    engine.session.transact(lambda tx: tx.later(Query("DELETE FROM {queues}")))
-    engine.sweep(HOUR)
-    assert rows(engine, "queues") == 1
-
-
-def test_each_of_very_many_queues_gets_its_turn(engine: SQLEngine, worker: Worker) -> None:
-    names = [f"{n:04}" for n in range(1200)]
-    engine.push([Push(new_id(), name, name.encode()) for name in names])
-    found: list[str] = []
-    while some := worker.claim(100):
-        found += named(some)
-    assert sorted(found) == names, "in any order: between two claims it may have looked again"
+    assert count_rows(engine, "queues") == 1
 
 
 def test_no_queue_starves_beside_busy_ones(engine: SQLEngine, worker: Worker) -> None:
@@ -264,7 +182,7 @@ def test_no_queue_starves_beside_busy_ones(engine: SQLEngine, worker: Worker) ->
     until(came, 5, "both")
 
 
-@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)  # SQLite does not count
+@pytest.mark.parametrize("sql", ["mariadb"], indirect=True)  # SQLite does not count
 def test_a_step_reads_no_more_rows_with_thousands_of_used_queues(
     engine: SQLEngine, worker: Worker
 ) -> None:

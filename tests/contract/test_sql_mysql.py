@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pymysql
 import pytest
+from pymysql.cursors import Cursor
 
 from poolq.engines.base import Push, Settlement
 from poolq.engines.mysql import MySQLEngine
@@ -30,6 +33,7 @@ from tests.contract.helpers import (
     stored,
     total,
 )
+from tests.support.by_hand import rows
 from tests.support.servers import MariaDB
 from tests.support.wait import until
 
@@ -37,10 +41,11 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
-    engine = opened(mariadb_server.url, namespace, migrate=True)
-    assert isinstance(engine, MySQLEngine)
-    return engine
+def aside(mysql: MySQLEngine) -> Iterator[ThreadPoolExecutor]:
+    """A thread that uses the engine beside the test's own."""
+    with ThreadPoolExecutor(1) as threads:
+        yield threads
+        threads.submit(mysql.close).result()
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def test_a_name_without_a_connection_kills_none(mysql: MySQLEngine, opened: Open
 
 
 def test_a_deadlock_is_retried_unnoticed(
-    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker
+    mysql: MySQLEngine, worker: Worker, aside: ThreadPoolExecutor, cursor: Cursor
 ) -> None:
     """Another connection locks a job and the step its worker; then each wants the other's lock.
     The other connection has changed more rows, so the server rolls back the step."""
@@ -86,66 +91,56 @@ def test_a_deadlock_is_retried_unnoticed(
     first, second = worker.claim(2)
     done = [Settlement(first, ACK), Settlement(second, ACK)]
     jobs, workers = f"{mysql.namespace}_jobs", f"{mysql.namespace}_workers"
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute(f"UPDATE {jobs} SET idx = idx + 1 WHERE queue = 'r'")
-        cursor.execute(f"SELECT id FROM {jobs} WHERE id = '{second.id}' FOR UPDATE")
-        with ThreadPoolExecutor(1) as threads:
-            step = threads.submit(worker.step, *done)
-            until(lambda: waiting(mariadb_server, f"DELETE FROM {jobs}"), 5, "the step to wait")
-            cursor.execute(f"SELECT worker FROM {workers} FOR UPDATE")
-            cursor.execute("COMMIT")
-            assert step.result(60).stale == []
-            threads.submit(mysql.close).result()
-        cursor.execute("SHOW ENGINE INNODB STATUS")
-        (_, _, status), *_ = cursor.fetchall()
-        assert "LATEST DETECTED DEADLOCK" in status
+    cursor.execute("BEGIN")
+    cursor.execute(f"UPDATE {jobs} SET idx = idx + 1 WHERE queue = 'r'")
+    cursor.execute(f"SELECT id FROM {jobs} WHERE id = '{second.id}' FOR UPDATE")
+    step = aside.submit(worker.step, *done)
+    until(lambda: waiting(mysql, f"DELETE FROM {jobs}"), 5, "the step to wait")
+    cursor.execute(f"SELECT worker FROM {workers} FOR UPDATE")
+    cursor.execute("COMMIT")
+    assert step.result(60).stale == []
+    cursor.execute("SHOW ENGINE INNODB STATUS")
+    (_, _, status), *_ = cursor.fetchall()
+    assert "LATEST DETECTED DEADLOCK" in status
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
 
 
 def test_a_killed_statement_is_repeated(
-    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker
+    mysql: MySQLEngine, worker: Worker, aside: ThreadPoolExecutor, cursor: Cursor
 ) -> None:
     """As tools against long queries do; the whole transaction is repeated."""
     push(mysql, "a", "b")
     done = [Settlement(claim, ACK) for claim in worker.claim(2)]
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute(f"SELECT id FROM {mysql.namespace}_jobs FOR UPDATE")
-        with ThreadPoolExecutor(1) as threads:
-            step = threads.submit(worker.step, *done)
-            delete = f"DELETE FROM {mysql.namespace}_jobs"
-            until(lambda: waiting(mariadb_server, delete), 5, "the step to wait")
-            with mariadb_server.connect() as other, other.cursor() as killing:
-                select = "SELECT id FROM information_schema.processlist WHERE info LIKE %s"
-                assert killing.execute(select, (f"{delete}%",)) == 1
-                killing.execute(f"KILL QUERY {killing.fetchone()[0]:d}")
-            cursor.execute("COMMIT")
-            assert step.result(60).stale == []
-            threads.submit(mysql.close).result()
+    cursor.execute("BEGIN")
+    cursor.execute(f"SELECT id FROM {mysql.namespace}_jobs FOR UPDATE")
+    step = aside.submit(worker.step, *done)
+    delete = f"DELETE FROM {mysql.namespace}_jobs"
+    until(lambda: waiting(mysql, delete), 5, "the step to wait")
+    (id,) = waiting(mysql, delete)
+    with closing(connect(mysql.options).raw) as raw, raw.cursor() as killing:
+        killing.execute(f"KILL QUERY {id}")
+    cursor.execute("COMMIT")
+    assert step.result(60).stale == []
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
 
 
 def test_the_first_start_of_a_window_waits_for_a_hold_that_is_being_stored(
-    mysql: MySQLEngine, mariadb_server: MariaDB
+    mysql: MySQLEngine, aside: ThreadPoolExecutor, cursor: Cursor
 ) -> None:
     """The hold has found no row of the window, so only the start can notice the hold."""
     rule, ns = Rule("k", 5, HOUR), mysql.namespace
     now = mysql.now()
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        cursor.execute("BEGIN")
-        cursor.execute(f"INSERT INTO {ns}_holds VALUES ('k', {now}, {now + HOUR})")
-        cursor.execute(f"UPDATE {ns}_windows SET plain = 0 WHERE name = 'k'")
-        with ThreadPoolExecutor(1) as threads:
-            start = threads.submit(mysql.admit, [rule])
-            looks = f"SELECT name, CASE WHEN start%FROM {ns}_holds"
-            until(lambda: waiting(mariadb_server, looks), 30, "the start to wait")
-            cursor.execute("COMMIT")
-            assert start.result(60).held
-            threads.submit(mysql.close).result()
-    (found,) = mysql.session.read(Query("SELECT name, plain FROM {windows}"))
-    assert [(bytes(name), plain) for name, plain in found.rows] == [(b"k", 0)]
+    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    cursor.execute("BEGIN")
+    cursor.execute(f"INSERT INTO {ns}_holds VALUES ('k', {now}, {now + HOUR})")
+    cursor.execute(f"UPDATE {ns}_windows SET plain = 0 WHERE name = 'k'")
+    start = aside.submit(mysql.admit, [rule])
+    looks = f"SELECT name, CASE WHEN start%FROM {ns}_holds"
+    until(lambda: waiting(mysql, looks), 30, "the start to wait")
+    cursor.execute("COMMIT")
+    assert start.result(60).held
+    found = rows(mysql, "SELECT name, plain FROM {windows}")
+    assert [(bytes(name), plain) for name, plain in found] == [(b"k", 0)]
 
 
 #: What a server says that has left its Galera cluster, or whose group has rolled it back.
@@ -157,71 +152,62 @@ REFUSALS = {
 
 @pytest.mark.parametrize("number", REFUSALS)
 def test_a_cluster_that_refuses_writes_for_a_while(
-    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker, number: int
+    mysql: MySQLEngine, worker: Worker, number: int, aside: ThreadPoolExecutor, cursor: Cursor
 ) -> None:
     """A trigger raises the cluster's error. The job's worker may repeat its request, or the engine
     has repeated it already."""
     push(mysql, "a")
     done = [Settlement(claim, ACK) for claim in worker.claim()]
     table = f"{mysql.namespace}_workers"
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE TABLE {table}_tries (at INT) ENGINE = MyISAM")
-        cursor.execute(
-            f"CREATE TRIGGER {table}_refuses BEFORE UPDATE ON {table} FOR EACH ROW BEGIN"
-            f" INSERT INTO {table}_tries VALUES (1);"
-            f" SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = {number},"
-            f" MESSAGE_TEXT = '{REFUSALS[number]}'; END"
-        )
+    cursor.execute(f"CREATE TABLE {table}_tries (at INT) ENGINE = MyISAM")
+    cursor.execute(
+        f"CREATE TRIGGER {table}_refuses BEFORE UPDATE ON {table} FOR EACH ROW BEGIN"
+        f" INSERT INTO {table}_tries VALUES (1);"
+        f" SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = {number},"
+        f" MESSAGE_TEXT = '{REFUSALS[number]}'; END"
+    )
 
-        def tries() -> int:
-            return cursor.execute(f"SELECT at FROM {table}_tries")
+    def tries() -> int:
+        return cursor.execute(f"SELECT at FROM {table}_tries")
 
-        with ThreadPoolExecutor(1) as threads:
-            step = threads.submit(worker.step, *done)
-            until(lambda: tries() > (number == 3101), 5, "the step to be tried")
-            if number == 1047:
-                with pytest.raises(EngineUnavailable, match="WSREP") as caught:
-                    step.result(60)
-                assert caught.value.maybe_stored is False
-            cursor.execute(f"DROP TRIGGER {table}_refuses")
-            if number == 1047:
-                step = threads.submit(worker.again, *done)
-            assert step.result(60).stale == []
-            threads.submit(mysql.close).result()
-        cursor.execute(f"DROP TABLE {table}_tries")
+    step = aside.submit(worker.step, *done)
+    until(lambda: tries() > (number == 3101), 5, "the step to be tried")
+    if number == 1047:
+        with pytest.raises(EngineUnavailable, match="WSREP") as caught:
+            step.result(60)
+        assert caught.value.maybe_stored is False
+    cursor.execute(f"DROP TRIGGER {table}_refuses")
+    if number == 1047:
+        step = aside.submit(worker.again, *done)
+    assert step.result(60).stale == []
+    cursor.execute(f"DROP TABLE {table}_tries")
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 1)
 
 
 @pytest.mark.parametrize("how", ["hold", "step"])
 def test_a_hold_is_not_shortened_by_one_that_waits_for_it(
-    mysql: MySQLEngine, mariadb_server: MariaDB, worker: Worker, how: str
+    mysql: MySQLEngine, worker: Worker, how: str, aside: ThreadPoolExecutor, cursor: Cursor
 ) -> None:
     """It begins when it has the row. By the time at which it was asked for, the other one would
     begin in the future, as if the clock had gone back since."""
-    push(mysql, "a")
-    (claim,) = worker.claim()
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute(f"INSERT INTO {mysql.namespace}_holds VALUES ('k', 0, 0)")
-        with ThreadPoolExecutor(1) as threads:
-            if how == "hold":
-                act = threads.submit(mysql.hold, "k", SECOND)
-            else:
-                act = threads.submit(worker.step, Settlement(claim, HoldKey("k", SECOND)))
-            sets = f"INSERT INTO {mysql.namespace}_holds"
-            until(lambda: waiting(mariadb_server, sets), 5, "the other to wait")
-            now = "UNIX_TIMESTAMP(SYSDATE(6)) * 1000000"
-            cursor.execute(
-                f"UPDATE {mysql.namespace}_holds SET start = {now}, ends = {now} + {HOUR}"
-            )
-            cursor.execute("COMMIT")
-            act.result(60)
-            threads.submit(mysql.close).result()
+    claim = worker.take("a")
+    cursor.execute("BEGIN")
+    cursor.execute(f"INSERT INTO {mysql.namespace}_holds VALUES ('k', 0, 0)")
+    if how == "hold":
+        act = aside.submit(mysql.hold, "k", SECOND)
+    else:
+        act = aside.submit(worker.step, Settlement(claim, HoldKey("k", SECOND)))
+    sets = f"INSERT INTO {mysql.namespace}_holds"
+    until(lambda: waiting(mysql, sets), 5, "the other to wait")
+    now = "UNIX_TIMESTAMP(SYSDATE(6)) * 1000000"
+    cursor.execute(f"UPDATE {mysql.namespace}_holds SET start = {now}, ends = {now} + {HOUR}")
+    cursor.execute("COMMIT")
+    act.result(60)
     assert mysql.hold("k", SECOND) > HOUR - 60 * SECOND
 
 
 def test_a_schedule_that_is_being_declared_is_not_set_aside(
-    mysql: MySQLEngine, mariadb_server: MariaDB
+    mysql: MySQLEngine, aside: ThreadPoolExecutor, cursor: Cursor
 ) -> None:
     """A look does not see what another transaction is about to declare, and must wait for it."""
     store, ns = mysql.schedules, mysql.namespace
@@ -229,29 +215,25 @@ def test_a_schedule_that_is_being_declared_is_not_set_aside(
         mysql.beat(node, b"{}")
     store.declare("n1", 1, [NewSchedule("a", "aa", b"spec", HOUR)])
     mysql.remove_node("n1")
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute(f"SELECT one FROM {ns}_schema FOR UPDATE")
-        cursor.execute(f"SELECT due FROM {ns}_schedules WHERE name = 'a'")
-        cursor.execute(f"INSERT INTO {ns}_declared VALUES ('n2', 'a', 1)")
-        with ThreadPoolExecutor(1) as threads:
-            look = threads.submit(store.look, 9)
-            locks = f"SELECT one FROM {ns}_schema"
-            until(lambda: look.done() or waiting(mariadb_server, locks), 5, "the look")
-            cursor.execute("COMMIT")
-            look.result(60)
-            threads.submit(mysql.close).result()
+    cursor.execute("BEGIN")
+    cursor.execute(f"SELECT one FROM {ns}_schema FOR UPDATE")
+    cursor.execute(f"SELECT due FROM {ns}_schedules WHERE name = 'a'")
+    cursor.execute(f"INSERT INTO {ns}_declared VALUES ('n2', 'a', 1)")
+    look = aside.submit(store.look, 9)
+    locks = f"SELECT one FROM {ns}_schema"
+    until(lambda: look.done() or waiting(mysql, locks), 5, "the look")
+    cursor.execute("COMMIT")
+    look.result(60)
     assert [one.state for one in store.all()] == ["active"]
     assert [one.name for one in store.look(9).due] == ["a"]
 
 
-def waiting(server: MariaDB, statement: str) -> bool:
-    """Whether a connection is running a statement that begins like this."""
-    with server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM information_schema.processlist WHERE info LIKE %s", (f"{statement}%",)
-        )
-        return cursor.fetchone() is not None
+def waiting(mysql: MySQLEngine, statement: str) -> list[int]:
+    """The connections that are running a statement that begins like this."""
+    query = "SELECT id FROM information_schema.processlist WHERE info LIKE %s"
+    with closing(connect(mysql.options).raw) as raw, raw.cursor() as cursor:
+        cursor.execute(query, (f"{statement}%",))
+        return [id for (id,) in cursor.fetchall()]
 
 
 def test_a_job_larger_than_the_server_takes_is_refused_before_it_is_sent(
@@ -283,7 +265,7 @@ def test_too_many_rows_to_count_are_estimated(mysql: MySQLEngine) -> None:
 
 def asked(mysql: MySQLEngine) -> int:
     """How many statements this connection has been sent, without those inside of others."""
-    row = mysql.session.read(Query("SHOW SESSION STATUS LIKE 'Questions'"))[0].rows[0]
+    (row,) = rows(mysql, "SHOW SESSION STATUS LIKE 'Questions'")
     return int(row[1])
 
 

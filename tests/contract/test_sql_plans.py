@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from poolq.engines.base import Claim, Settlement
@@ -21,9 +19,7 @@ from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import Bury
-from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, full, park, push
-from tests.support.servers import MariaDB
 
 PLACE = claimed_by("w1")
 #: Statements of the hot path and of regular maintenance, with suitable arguments.
@@ -121,22 +117,18 @@ def fill(engine: SQLEngine) -> None:
 
 
 @pytest.fixture
-def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLEngine:
-    engine = opened(mariadb_server.url, namespace, migrate=True)
-    assert isinstance(engine, MySQLEngine)
-    fill(engine)
-    engine.session.read(
+def mysql(mysql: MySQLEngine) -> MySQLEngine:
+    fill(mysql)
+    mysql.session.read(
         *(Query(f"ANALYZE TABLE {{{table}}}") for table in ("jobs", "failed", "queues", "lines"))
     )
-    return engine
+    return mysql
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
-    engine = opened(f"sqlite:///{tmp_path}/poolq.db", namespace)
-    assert isinstance(engine, SQLiteEngine)
-    fill(engine)
-    return engine
+def sqlite(sqlite: SQLiteEngine) -> SQLiteEngine:
+    fill(sqlite)
+    return sqlite
 
 
 def explained(mysql: MySQLEngine, op: Query) -> list[tuple[str, str, str, str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from poolq.engines.base import Push, Settlement
@@ -13,7 +11,6 @@ from poolq.engines.sql.limits.limit_windows import MAX_DELETED
 from poolq.engines.sql.session import Query
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.retry import ACK, HoldKey
-from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,
     MS,
@@ -26,6 +23,7 @@ from tests.contract.helpers import (
     total,
     wait_for,
 )
+from tests.support.by_hand import change, count_rows, rows
 
 DIGITS = " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10))
 #: The numbers from 0 to 9,999, as a table.
@@ -34,28 +32,11 @@ NUMBERS = "(SELECT a.n + 10 * b.n + 100 * c.n + 1000 * d.n AS n FROM {}) numbers
 )
 
 
-@pytest.fixture(params=["mariadb", "sqlite"])
-def sql(
-    request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
-) -> SQLEngine:
-    url = f"sqlite:///{tmp_path}/poolq.db"
-    if request.param == "mariadb":
-        url = request.getfixturevalue("mariadb_server").url
-    engine = opened(url, namespace, migrate=True)
-    assert isinstance(engine, SQLEngine)
-    return engine
-
-
-def rows(engine: SQLEngine, table: str) -> int:
-    number: int = engine.session.read(Query(f"SELECT COUNT(*) FROM {{{table}}}"))[0].rows[0][0]
-    return number
-
-
 def fill_windows(engine: SQLEngine, count: int, ends: str) -> None:
     """Make windows with one start each; `ends` is SQL where `n` is the window's number."""
     insert = f"""INSERT INTO {{windows}} (name, span, most, start, used, ends)
         SELECT n, 1, 9, 1, 1, {ends} FROM {NUMBERS} WHERE n < ?"""
-    engine.session.transact(lambda tx: tx.later(Query(insert, (count,))))
+    change(engine, insert, count)
 
 
 def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
@@ -63,17 +44,16 @@ def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
         sql.admit([Rule(f"user {number}", 3, 1)])
     sql.admit([Rule("open", 3, HOUR)])
     assert not sql.sweep(HOUR)
-    assert rows(sql, "windows") == 6, "those that ended just now may be needed again"
-    change = "UPDATE {windows} SET start = 1, ends = 2 WHERE span = 1"
-    sql.session.transact(lambda tx: tx.later(Query(change)))
+    assert count_rows(sql, "windows") == 6, "those that ended just now may be needed again"
+    change(sql, "UPDATE {windows} SET start = 1, ends = 2 WHERE span = 1")
     assert not sql.sweep(HOUR)
-    assert rows(sql, "windows") == 1
+    assert count_rows(sql, "windows") == 1
 
 
 def plain(engine: SQLEngine) -> list[tuple[int, int]]:
     """The windows of the key "k", each with whether its admissions look for nothing else."""
     sql = "SELECT span, plain FROM {windows} WHERE name = 'k' ORDER BY span"
-    return [(int(span), int(one)) for span, one in engine.session.read(Query(sql))[0].rows]
+    return [(int(span), int(one)) for span, one in rows(engine, sql)]
 
 
 def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -> None:
@@ -83,20 +63,19 @@ def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -
     two = Worker(sql, "w2", queues=["two"])
     two.end(two.claim()[0])
     assert two.claim() == []  # so the line is gone, too
-    change = "UPDATE {windows} SET start = 1, ends = 2"
-    sql.session.transact(lambda tx: tx.later(Query(change)))
-    while sql.sweep(HOUR) or rows(sql, "slots"):
+    change(sql, "UPDATE {windows} SET start = 1, ends = 2")
+    while sql.sweep(HOUR) or count_rows(sql, "slots"):
         pass
     sql.sweep(HOUR)
-    (found,) = sql.session.read(Query("SELECT name, most FROM {windows}"))
-    assert [(to_text(name), most) for name, most in found.rows] == [("one", 3)]
+    found = rows(sql, "SELECT name, most FROM {windows}")
+    assert [(to_text(name), most) for name, most in found] == [("one", 3)]
 
 
 def test_a_gate_whose_row_is_gone_has_the_limit_of_the_line(sql: SQLEngine) -> None:
     """A keeper may delete it at the moment at which a job is parked."""
     rules = [Gate("k", limit) for limit in (2, 1, 3)]
     sql.push([Push(new_id(), "q", b"", gate=rule) for rule in rules])
-    sql.session.transact(lambda tx: tx.later(Query("DELETE FROM {windows}")))
+    change(sql, "DELETE FROM {windows}")
     worker = Worker(sql)
     assert [len(worker.claim()) for _ in range(4)] == [1, 1, 1, 0]
 
@@ -120,8 +99,7 @@ def test_admissions_look_for_holds_and_set_limits_only_if_there_may_be_some(sql:
     sql.lift("k")
     assert sql.admit([hour, minute]).wait == 0
     worker = Worker(sql)
-    push(sql, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     worker.end(claim, HoldKey("k", HOUR))
     assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
     assert sql.admit([minute]).held
@@ -132,10 +110,9 @@ def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine
     fill_windows(sql, 2 * MAX_DELETED + 1, "n + 2")
     left = []
     while sql.sweep(HOUR):
-        (found,) = sql.session.read(Query("SELECT MIN(ends), COUNT(*) FROM {windows}"))
-        left += found.rows
+        left += rows(sql, "SELECT MIN(ends), COUNT(*) FROM {windows}")
     assert left == [(MAX_DELETED + 2, MAX_DELETED + 1), (2 * MAX_DELETED + 2, 1)]
-    assert rows(sql, "windows") == 0
+    assert count_rows(sql, "windows") == 0
 
 
 def test_at_most_a_thousand_limits_are_listed_waited_for_ones_first(sql: SQLEngine) -> None:
@@ -181,10 +158,10 @@ def test_a_recovered_workers_counters_are_added_to_those_of_no_worker(sql: SQLEn
     for name in ("w1", "w2", "w3"):
         worker = Worker(sql, name)
         worker.step(*(Settlement(claim, ACK) for claim in worker.claim(2)))
-    assert rows(sql, "counters") == 3
+    assert count_rows(sql, "counters") == 3
     for name in ("w1", "w2", "w3"):
         sql.recover(name, None)
-    assert rows(sql, "counters") == 1
+    assert count_rows(sql, "counters") == 1
     assert total(sql, "done") == 6
 
 
@@ -193,7 +170,7 @@ def test_a_line_without_jobs_is_deleted(sql: SQLEngine, end: str) -> None:
     worker = Worker(sql)
     rule = full(sql, window=20 * MS)
     (pushed,) = park(worker, "a", rules=[rule])
-    assert rows(sql, "lines") == 1
+    assert count_rows(sql, "lines") == 1
     match end:
         case "cancel":
             assert sql.cancel([pushed])
@@ -205,7 +182,7 @@ def test_a_line_without_jobs_is_deleted(sql: SQLEngine, end: str) -> None:
             worker.end(worker.claim_soon())
             wait_for(sql, sql.now() + rule.window)
             assert worker.claim() == []
-    assert rows(sql, "lines") == 0
+    assert count_rows(sql, "lines") == 0
     assert worker.claim() == []
 
 
@@ -213,7 +190,7 @@ def test_a_line_with_many_jobs_survives_the_cancellation_of_one(sql: SQLEngine) 
     worker = Worker(sql)
     first, _ = park(worker, "a", "b", rules=[full(sql)])
     sql.cancel([first])
-    assert rows(sql, "lines") == 1
+    assert count_rows(sql, "lines") == 1
     assert [use.parked for use in sql.limits()] == [1]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import pymysql
 import pytest
+from pymysql.cursors import Cursor
 
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
@@ -28,22 +28,13 @@ def mysql(mariadb_server: MariaDB, namespace: str, opened: OpenEngine) -> MySQLE
     return engine
 
 
-@pytest.fixture
-def sqlite(tmp_path: Path, namespace: str, opened: OpenEngine) -> SQLiteEngine:
-    """An engine without a file."""
-    engine = opened(f"sqlite:///{tmp_path}/poolq.db", namespace)
-    assert isinstance(engine, SQLiteEngine)
-    return engine
-
-
-def set_version(engine: MySQLEngine | SQLiteEngine, server: MariaDB, version: int) -> None:
+def set_version(engine: MySQLEngine | SQLiteEngine, cursor: Cursor, version: int) -> None:
     change = f"UPDATE {engine.namespace}_schema SET version = {version}"
     if isinstance(engine, SQLiteEngine):
         with closing(sqlite3.connect(engine.options.file)) as raw, raw:
             raw.execute(change)
     else:
-        with server.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(change)
+        cursor.execute(change)
 
 
 def refused(engine: Engine) -> str:
@@ -74,47 +65,38 @@ def test_of_simultaneous_migrations_one_makes_the_tables(mysql: MySQLEngine) -> 
     assert sorted(made) == [False, False, False, True]
 
 
-def test_an_interrupted_migration_can_be_repeated(
-    mysql: MySQLEngine, mariadb_server: MariaDB
-) -> None:
+def test_an_interrupted_migration_can_be_repeated(mysql: MySQLEngine, cursor: Cursor) -> None:
     mysql.schema.migrate()
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(f"DELETE FROM {mysql.namespace}_schema")
-        cursor.execute(f"DROP TABLE {mysql.namespace}_counters")
+    cursor.execute(f"DELETE FROM {mysql.namespace}_schema")
+    cursor.execute(f"DROP TABLE {mysql.namespace}_counters")
     assert "poolq db migrate" in refused(mysql)
     assert mysql.schema.migrate()
     push(mysql, "a")
 
 
-def test_the_printed_statements_make_the_tables(
-    mysql: MySQLEngine, mariadb_server: MariaDB
-) -> None:
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        for statement in mysql.schema.sql().split(";"):
-            if statement.strip():
-                cursor.execute(statement)
+def test_the_printed_statements_make_the_tables(mysql: MySQLEngine, cursor: Cursor) -> None:
+    for statement in mysql.schema.sql().split(";"):
+        if statement.strip():
+            cursor.execute(statement)
     assert mysql.schema.version() == SCHEMA_VERSION
     push(mysql, "a")
 
 
-def test_tables_that_vanish_during_use_are_reported(
-    mysql: MySQLEngine, mariadb_server: MariaDB
-) -> None:
+def test_tables_that_vanish_during_use_are_reported(mysql: MySQLEngine, cursor: Cursor) -> None:
     mysql.schema.migrate()
     push(mysql, "a")
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(f"DROP TABLE {mysql.namespace}_jobs")
+    cursor.execute(f"DROP TABLE {mysql.namespace}_jobs")
     assert "poolq db migrate" in refused(mysql)
 
 
 @pytest.mark.parametrize("version", [1, 2, SCHEMA_VERSION + 1])
 @pytest.mark.parametrize("kind", ["mysql", "sqlite"])
 def test_tables_of_another_version_are_not_touched(
-    request: pytest.FixtureRequest, kind: str, version: int, mariadb_server: MariaDB
+    request: pytest.FixtureRequest, kind: str, version: int, cursor: Cursor
 ) -> None:
     engine: MySQLEngine | SQLiteEngine = request.getfixturevalue(kind)
     engine.schema.migrate()
-    set_version(engine, mariadb_server, version)
+    set_version(engine, cursor, version)
     text = refused(engine)
     assert f"version {version}, and this poolq needs {SCHEMA_VERSION}" in text
     assert ("install" if version > SCHEMA_VERSION else "drain it with that code") in text
@@ -139,7 +121,7 @@ def test_the_printed_statements_make_the_tables_of_a_file(sqlite: SQLiteEngine) 
 
 
 def test_the_printed_statements_say_the_same_again_and_refuse_other_versions(
-    sqlite: SQLiteEngine, mysql: MySQLEngine, mariadb_server: MariaDB
+    sqlite: SQLiteEngine, mysql: MySQLEngine, cursor: Cursor
 ) -> None:
     """As `migrate` does."""
 
@@ -148,15 +130,14 @@ def test_the_printed_statements_say_the_same_again_and_refuse_other_versions(
             with closing(sqlite3.connect(engine.options.file)) as raw, raw:
                 raw.executescript(engine.schema.sql())
             return
-        with mariadb_server.connect() as connection, connection.cursor() as cursor:
-            for one in filter(str.strip, engine.schema.sql().split(";\n")):
-                cursor.execute(one)
+        for one in filter(str.strip, engine.schema.sql().split(";\n")):
+            cursor.execute(one)
 
     for engine in (sqlite, mysql):
         run(engine)
         run(engine)
         push(engine, "a")
-        set_version(engine, mariadb_server, SCHEMA_VERSION - 1)
+        set_version(engine, cursor, SCHEMA_VERSION - 1)
         with pytest.raises((sqlite3.IntegrityError, pymysql.err.IntegrityError)):
             run(engine)
 

@@ -38,13 +38,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def sqlite(tmp_path: Path, opened: OpenEngine) -> SQLiteEngine:
-    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
-    assert isinstance(engine, SQLiteEngine)
-    return engine
-
-
 @contextmanager
 def holder(file: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process in the middle of a transaction; it ends when its input is closed."""
@@ -119,9 +112,7 @@ def test_a_single_job_does_not_wait_for_a_turn_without_a_writer(sqlite: SQLiteEn
     assert count_of(sqlite).ready == 2
 
 
-def test_a_job_that_gives_way_is_counted_in_the_act_that_finds_it_out(
-    sqlite: SQLiteEngine,
-) -> None:
+def test_a_job_that_gives_way_is_counted_in_the_act_that_finds_it_out(sqlite: SQLiteEngine) -> None:
     """One transaction, so that no death can come in between."""
     first, second = (Push(new_id(), "q", b"a", unique=UniqueKey("k", "end")) for _ in range(2))
     sqlite.push([first])

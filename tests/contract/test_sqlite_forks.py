@@ -15,7 +15,6 @@ import pytest
 from poolq.engines.sql.session import Query, Transaction
 from poolq.engines.sqlite import SQLiteEngine, forks
 from poolq.errors import EngineError, EngineUnavailable
-from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import count_of, push
 from tests.contract.test_sqlite_write_lock import held, waiting
 from tests.support.server import bound_to_us
@@ -27,12 +26,10 @@ LONG = """WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM num
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch) -> SQLiteEngine:
+def sqlite(sqlite: SQLiteEngine, monkeypatch: pytest.MonkeyPatch) -> SQLiteEngine:
     monkeypatch.setattr(forks, "FORK_TIMEOUT", 0.2)
-    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
-    assert isinstance(engine, SQLiteEngine)
-    push(engine, "before")
-    return engine
+    push(sqlite, "before")
+    return sqlite
 
 
 def found_open(file: Path) -> str:

@@ -15,18 +15,15 @@ import pytest
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, _Lock
 from poolq.errors import EngineUnavailable
-from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import SECOND, Worker, named, open_engine, push, wait_for
 from tests.support.wait import until
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path, opened: OpenEngine) -> SQLiteEngine:
-    engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
-    assert isinstance(engine, SQLiteEngine)
-    engine.now()
-    return engine
+def sqlite(sqlite: SQLiteEngine) -> SQLiteEngine:
+    sqlite.now()
+    return sqlite
 
 
 @contextmanager

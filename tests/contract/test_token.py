@@ -10,7 +10,7 @@ from poolq.engines.base import Engine, Settlement
 from poolq.jobs.message import State
 from poolq.jobs.retry import GIVE_BACK, Bury, Outcome, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import Worker, bury, died, kind, push
+from tests.contract.helpers import Worker, died, kind, push
 from tests.contract.waiters import SHORT, quiet, waiting
 
 
@@ -66,8 +66,7 @@ def test_a_job_that_goes_back_wakes_a_waiter(
     engine: Engine, worker: Worker, outcome: Outcome
 ) -> None:
     """Even if another job is ready, and a waiter already knows."""
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     push(engine, "told")
     quiet(engine)
     worker.end(claim, outcome)
@@ -80,37 +79,29 @@ def test_a_job_that_goes_back_wakes_a_waiter(
 
 
 def test_a_job_that_ends_wakes_nobody(engine: Engine, worker: Worker) -> None:
-    push(engine, "a", "b")
-    first, second = worker.claim(2)
+    first, second = worker.take_all("a", "b")
     quiet(engine)
     worker.end(first)
     worker.end(second, Bury(State(1)))
     assert engine.wait(["q"], SHORT) == 0
 
 
-def test_recovered_jobs_wake_a_waiter(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.claim()
+@pytest.mark.parametrize("way", ["recover", "reap", "retry"])
+def test_a_job_that_others_bring_back_wakes_a_waiter(
+    engine: Engine, worker: Worker, way: str
+) -> None:
+    claim = worker.take("a")
+    if way == "retry":
+        worker.end(claim, Bury(State(1)))
     push(engine, "told")
     quiet(engine)
-    engine.recover("w1", died(started=0))
-    assert engine.wait(["q"], 1) > 0
-
-
-def test_reaped_jobs_wake_a_waiter(engine: Engine, worker: Worker) -> None:
-    push(engine, "a")
-    worker.claim()
-    push(engine, "told")
-    quiet(engine)
-    engine.reap("n1", engine.beat("n1", b"")["n1"])
-    assert engine.wait(["q"], 1) > 0
-
-
-def test_a_retried_job_wakes_a_waiter(engine: Engine, worker: Worker) -> None:
-    pushed = bury(worker)
-    push(engine, "told")
-    quiet(engine)
-    engine.retry([pushed])
+    match way:
+        case "recover":
+            engine.recover("w1", died(started=0))
+        case "reap":
+            engine.reap("n1", engine.beat("n1", b"")["n1"])
+        case "retry":
+            engine.retry([claim.id])
     assert engine.wait(["q"], 1) > 0
 
 
@@ -127,15 +118,6 @@ def test_a_paused_queue_wakes_nobody_until_it_is_resumed(engine: Engine, worker:
     engine.resume("q")
     assert engine.wait(["q"], 1) > 0
     assert worker.claim()[0].body == b"a"
-
-
-def test_a_resumed_queue_has_a_token_for_what_it_held_back(engine: Engine) -> None:
-    push(engine, "a")
-    quiet(engine)
-    engine.pause("q")
-    quiet(engine)
-    engine.resume("q")
-    assert engine.wait(["q"], 1) > 0
 
 
 def test_a_resumed_queue_wakes_one_who_waits_already(

@@ -18,20 +18,17 @@ TRIED = State(1, 1, 0, b"a line of history")
 
 
 def done(engine: Engine, worker: Worker) -> None:
-    push(engine, "body")
-    worker.end(worker.claim()[0])
+    worker.end(worker.take("body"))
 
 
 def retried_and_done(engine: Engine, worker: Worker) -> None:
-    push(engine, "body")
-    worker.end(worker.claim()[0], Release(0, TRIED))
+    worker.end(worker.take("body"), Release(0, TRIED))
     worker.end(worker.claim()[0], GIVE_BACK)
     worker.end(worker.claim()[0])
 
 
 def expired(engine: Engine, worker: Worker) -> None:
-    push(engine, "body", expires=1)
-    worker.end(worker.claim()[0], EXPIRE)
+    worker.end(worker.take("body", expires=1), EXPIRE)
 
 
 def expired_with_a_unique_key(engine: Engine, worker: Worker) -> None:
@@ -41,13 +38,11 @@ def expired_with_a_unique_key(engine: Engine, worker: Worker) -> None:
 
 
 def expiring_and_done(engine: Engine, worker: Worker) -> None:
-    push(engine, "body", expires=HOUR)
-    worker.end(worker.claim()[0])
+    worker.end(worker.take("body", expires=HOUR))
 
 
 def expiring_failed_and_done(engine: Engine, worker: Worker) -> None:
-    push(engine, "body", expires=HOUR)
-    (claim,) = worker.claim()
+    claim = worker.take("body", expires=HOUR)
     worker.end(claim, Bury(TRIED, HOUR))
     engine.retry([claim.id])
     worker.end(worker.claim()[0])
@@ -64,8 +59,7 @@ def parked_and_done(engine: Engine, worker: Worker) -> None:
 
 
 def failed_and_forgotten(engine: Engine, worker: Worker) -> None:
-    push(engine, "body")
-    (claim,) = worker.claim()
+    claim = worker.take("body")
     worker.end(claim, Failing(TRIED))
     worker.end(claim, Bury(TRIED))
     engine.forget([claim.id])
@@ -77,15 +71,13 @@ def retried_by_hand_and_done(engine: Engine, worker: Worker) -> None:
 
 
 def finished_by_a_dead_worker(engine: Engine, worker: Worker) -> None:
-    push(engine, "body")
-    worker.end(worker.claim()[0], Release(0, TRIED))
+    worker.end(worker.take("body"), Release(0, TRIED))
     worker.claim()
     engine.recover("w1", died(request=worker.request, finished=1))
 
 
 def crashed_and_done(engine: Engine, worker: Worker) -> None:
-    push(engine, "body")
-    worker.claim()
+    worker.take("body")
     engine.recover("w1", None)
     heir = Worker(engine, "heir", "n2")
     heir.end(heir.claim()[0])
@@ -93,8 +85,7 @@ def crashed_and_done(engine: Engine, worker: Worker) -> None:
 
 
 def settled_in_vain(engine: Engine, worker: Worker) -> None:
-    push(engine, "body")
-    (claim,) = worker.claim()
+    claim = worker.take("body")
     worker.end(claim)
     assert worker.step(Settlement(claim, Bury(TRIED))).stale == [claim.id]
     assert engine.settle("w1", [Settlement(claim, Park((Rule("k", 1, HOUR),), 0))]) == [claim.id]
@@ -110,8 +101,7 @@ def cancelled(engine: Engine, worker: Worker) -> None:
 
 def purged(engine: Engine, worker: Worker) -> None:
     park(worker, "body", "body", rules=[full(engine)])
-    push(engine, "body")
-    worker.end(worker.claim()[0], Release(0, TRIED))
+    worker.end(worker.take("body"), Release(0, TRIED))
     push(engine, "body")
     worker.end(worker.claim()[0], GIVE_BACK)
     push(engine, "body", delay=HOUR)
@@ -120,12 +110,12 @@ def purged(engine: Engine, worker: Worker) -> None:
 
 def moved_and_done(engine: Engine, worker: Worker) -> None:
     rule = full(engine)
-    ids = park(worker, "body", rules=[rule])
+    ids = [*park(worker, "body", rules=[rule]), bury(worker, "body", TRIED)]
     ids += push(engine, "body")
     worker.end(worker.claim()[0], ReleaseUntil(engine.now() + HOUR, TRIED, rule))
     ids += push(engine, "body")
     worker.end(worker.claim()[0], GIVE_BACK)
-    ids += [bury(worker, "body", TRIED), *push(engine, "body", delay=HOUR), *push(engine, "body")]
+    ids += [*push(engine, "body", delay=HOUR), *push(engine, "body")]
     assert engine.move(ids, "r") == ids
     engine.forget(ids)
     engine.purge("r")

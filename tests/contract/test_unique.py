@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from poolq.engines.base import Engine, Push, Settlement
+from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sanitize import to_text
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
@@ -36,26 +36,13 @@ from tests.contract.helpers import (
     new_id,
     push,
     stored,
+    tied,
     total,
 )
+from tests.support.by_hand import call, change, rows
 from tests.support.clock import Clock
 
 RULE = Rule("mail", 99, HOUR)
-
-
-def tied(
-    name: str,
-    key: str = "k",
-    until: Until = "end",
-    lasts: int = 0,
-    *,
-    replaces: bool = False,
-    queue: str = "q",
-    delay: int = 0,
-    at: int = 0,
-) -> Push:
-    right = UniqueKey(key, until, lasts, replaces) if key else None
-    return Push(new_id(), queue, name.encode(), delay, at, unique=right)
 
 
 def send(engine: Engine, *pushes: Push) -> list[bool]:
@@ -108,21 +95,6 @@ def test_jobs_of_all_kinds_are_pushed_together(engine: Engine, worker: Worker) -
     assert count_of(engine).delayed == 1
 
 
-def test_unique_jobs_whose_keys_are_all_free_are_pushed_together(
-    engine: Engine, worker: Worker
-) -> None:
-    pushes = [tied(f"job {n}", f"key {n}", ("start", "end")[n % 2]) for n in range(7)]
-    late = tied("late", "late", delay=HOUR, queue="q2")
-    assert send(engine, *pushes, late) == [True] * 8
-    assert count_of(engine, "q2").delayed == 1
-    again = [tied("again", f"key {n}") for n in range(6, 8)]
-    assert send(engine, *again) == [False, True], "one of them gives way"
-    assert total(engine, "skipped") == 1
-    assert worker.drain() == [*(f"job {n}" for n in range(7)), "again"]
-    assert all(is_free(engine, f"key {n}") for n in range(8))
-    assert not is_free(engine, "late")
-
-
 @every_engine
 @pytest.mark.parametrize("end", [ACK, DISCARD, Bury(State(1))], ids=["done", "discarded", "failed"])
 @pytest.mark.parametrize("until", ["end", "start"])
@@ -136,9 +108,10 @@ def test_a_key_ends_with_its_job(
     assert is_free(engine)
 
 
+@pytest.mark.parametrize("gone", ["cancelled", "purged"])
 @pytest.mark.parametrize("until", ["end", "start"])
 def test_a_waiting_job_has_its_key_wherever_it_waits(
-    engine: Engine, worker: Worker, until: Until
+    engine: Engine, worker: Worker, until: Until, gone: str
 ) -> None:
     rule = full(engine)
     for at, outcome in enumerate(
@@ -151,7 +124,7 @@ def test_a_waiting_job_has_its_key_wherever_it_waits(
         assert claim.body == b"job %d" % at
         worker.end(claim, outcome)
         assert not is_free(engine, f"key {at}"), outcome
-        engine.cancel([claim.id])
+        assert engine.cancel([claim.id]) if gone == "cancelled" else engine.purge("q") == 1
         assert is_free(engine, f"key {at}"), outcome
 
 
@@ -166,15 +139,6 @@ def test_a_key_is_free_after_a_cancellation_and_a_purge(engine: Engine, delay: i
     assert engine.purge("q") == 8
     assert count_of(engine).ready + count_of(engine).delayed == 0
     assert all(is_free(engine, name) for name in names)
-
-
-def test_a_parked_job_loses_its_key_in_a_purge(engine: Engine, worker: Worker) -> None:
-    rule = full(engine)
-    send(engine, tied("a"))
-    worker.end(worker.claim()[0], Park((rule,), 0))
-    assert not is_free(engine)
-    assert engine.purge("q") == 1
-    assert is_free(engine)
 
 
 def test_a_job_cancelled_while_it_runs_frees_its_key(engine: Engine, worker: Worker) -> None:
@@ -359,16 +323,13 @@ def test_a_key_of_a_time_ends_by_the_clock(engine: Engine, worker: Worker, clock
     assert is_free(engine)
 
 
+@pytest.mark.parametrize("engine_url", ["mariadb", "sqlite"], indirect=True)  # Redis expires them
 def test_keys_whose_time_is_over_are_swept(engine: Engine, clock: Clock) -> None:
-    if not hasattr(engine, "session"):
-        return  # Redis expires them by itself
-    from poolq.engines.sql.session import Query
-
     send(engine, *(tied(str(n), str(n), "time", SECOND + n) for n in range(5)), tied("end", "end"))
     clock.forward(SECOND + 2)
     engine.sweep(HOUR)
-    (left,) = engine.session.read(Query("SELECT name FROM {unique_keys} ORDER BY name"))
-    assert [to_text(name) for (name,) in left.rows] == ["3", "4", "end"]
+    left = rows(engine, "SELECT name FROM {unique_keys} ORDER BY name")
+    assert [to_text(name) for (name,) in left] == ["3", "4", "end"]
 
 
 def test_a_delayed_job_is_due_when_it_should_be(
@@ -388,24 +349,11 @@ def test_a_delayed_job_is_due_when_it_should_be(
     assert worker.drain() == ["at", "plain"]
 
 
-def test_keys_may_have_any_characters(engine: Engine, worker: Worker) -> None:
-    keys = ["é\u2028'\"\\ {x}", "a" * 255, "b" * 254 + "c", "%s ? :x", "K", "k", "k "]
-    assert send(engine, *(tied(key, key) for key in keys)) == [True] * len(keys)
-    assert send(engine, *(tied(key, key) for key in keys)) == [False] * len(keys)
-    assert sorted(worker.drain()) == sorted(keys)
-    assert all(is_free(engine, key) for key in keys)
-
-
 def delete_by_hand(engine: Engine, id_: str) -> None:
-    if hasattr(engine, "session"):
-        from poolq.engines.sql.session import Query
-
-        engine.session.transact(
-            lambda tx: tx.later(Query("DELETE FROM {jobs} WHERE id = ?", (id_,)))
-        )
+    if isinstance(engine, RedisEngine):
+        call(engine, "HDEL", f"bodies:{id_[:10]}", id_)
     else:
-        client: Any = engine.client  # type: ignore[attr-defined]
-        client.call(b"HDEL", f"{client.prefix}bodies:{id_[:10]}", id_)
+        change(engine, "DELETE FROM {jobs} WHERE id = ?", id_)
 
 
 @every_engine
@@ -429,15 +377,11 @@ def test_a_key_whose_job_is_gone_is_void(engine: Engine, worker: Worker, replace
 
 def rights_of(engine: Engine) -> dict[str, bytes]:
     """The rights that the engine has stored, by id."""
-    if hasattr(engine, "session"):
-        from poolq.engines.sql.session import Query
-
-        found: Any = engine.session.read(Query("SELECT id, ties FROM {jobs}"))
-        return {to_text(id_): ties for id_, ties in found[0].rows}
-    client: Any = engine.client  # type: ignore[attr-defined]
+    if not isinstance(engine, RedisEngine):
+        return {to_text(id_): ties for id_, ties in rows(engine, "SELECT id, ties FROM {jobs}")}
     found = {}
-    for name in client.call(b"KEYS", f"{client.prefix}bodies:*"):
-        flat = client.call(b"HGETALL", name)
+    for name in call(engine, "KEYS", "bodies:*"):
+        flat = engine.client.call(b"HGETALL", name)
         for id_, text in zip(flat[::2], flat[1::2], strict=True):
             until, _, key = text.split(b"\n")[0].split(b"\t")[1].partition(b" ")
             found[to_text(id_)] = UniqueKey(key.decode(), until.decode()).ties
@@ -446,7 +390,8 @@ def rights_of(engine: Engine) -> dict[str, bytes]:
 
 AWKWARD = (
     'jobs:A {"x":"\\u0001\\"\\\\"}', "'", "\\'", '"', "\\", "%s %q %%",
-    "\x7f", " ", "ü\u2028\u3000😀", "{poolq}:",
+    "\x7f", " ", "ü\u2028\u3000😀", "{poolq}:", "é\u2028'\"\\ {x}", "a" * 255, "b" * 254 + "c",
+    "%s ? :x", "K", "k", "k ",
 )  # fmt: skip
 
 
@@ -461,6 +406,7 @@ def test_rights_are_stored_as_python_encodes_them(engine: Engine) -> None:
     assert engine.push(pushes) == ids
     expected = [encode(Ties(UniqueTie(key, "start"))) for key in keys]
     assert rights_of(engine) == dict(zip(ids, expected, strict=True))
+    assert send(engine, *(tied(key, key) for key in keys)) == [False] * len(keys)
     assert [claim.body for claim in Worker(engine, queues=["q'"]).claim(20)] == bodies
     assert all(is_free(engine, key) for key in keys)
 
@@ -494,14 +440,9 @@ def test_many_jobs_give_way_to_each_other(engine: Engine) -> None:
 
 def left_over(engine: Engine) -> Sequence[object]:
     """The keys and rights that the engine has stored."""
-    if hasattr(engine, "session"):
-        from poolq.engines.sql.session import Query
-
-        found: Any = engine.session.read(Query("SELECT name FROM {unique_keys}"))
-        return list(found[0].rows)
-    client: Any = engine.client  # type: ignore[attr-defined]
-    keys: Sequence[object] = client.call(b"KEYS", f"{client.prefix}unique:*")
-    return keys
+    if isinstance(engine, RedisEngine):
+        return list(call(engine, "KEYS", "unique:*"))
+    return rows(engine, "SELECT name FROM {unique_keys}")
 
 
 @every_engine

@@ -22,7 +22,7 @@ from poolq.jobs.retry import ACK
 from poolq.jobs.ties import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import Worker, bury, full, new_id, park, push
+from tests.contract.helpers import Worker, bury, full, new_id, park, push, sweep_all
 from tests.contract.test_fuzz_store import acts, good_jobs_end, scene
 from tests.support.servers import Redis, Valkey
 
@@ -91,14 +91,12 @@ def test_every_script_and_every_command_runs(
     assert engine.admit([gate], ("w3", claim)).wait == 0, "by the last part of admit, as it asks"
     engine.set_limit("line", rule.window, 1)
     assert engine.reset_limit("line", rule.window, False)
-    push(engine, "gated")
-    (gated,) = worker.claim()
+    gated = worker.take("gated")
     assert engine.admit([gate], ("w3", gated)).wait > 0
     engine.set_limit("line", rule.window, 2)
     assert engine.reset_limit("line", rule.window, False)
     assert engine.hold("line", 1_000_000) > 0
-    while engine.sweep(0):
-        pass
+    sweep_all(engine, 0)
     assert engine.lift("line")
     assert engine.request_cancel([claim.id], 1) == [claim.id]
     assert [one.id for one in engine.cancel_requests("n3")] == [claim.id]

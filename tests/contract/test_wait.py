@@ -18,12 +18,6 @@ from tests.support.wait import until
 
 
 @every_engine
-def test_wait_returns_at_once_when_something_is_ready(engine: Engine) -> None:
-    push(engine, "a", "b", "c")
-    assert engine.wait(["q"], LONG) > 0
-
-
-@every_engine
 def test_wait_ends_with_nothing_after_its_time(engine: Engine) -> None:
     began = time.monotonic()
     assert engine.wait(["q"], 0.1) == 0
@@ -70,8 +64,7 @@ def test_what_is_put_off_while_one_waits_wakes_it_when_it_is_due(
     engine: Engine, other: Engine, threads: ThreadPoolExecutor, worker: Worker, way: str
 ) -> None:
     rule = full(engine, window=150 * MS)
-    push(engine, "a")
-    (claim,) = worker.claim()
+    claim = worker.take("a")
     push(engine, "far", delay=HOUR)
     if way == "resume":
         engine.pause("q")

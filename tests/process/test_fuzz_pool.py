@@ -13,14 +13,13 @@ import pytest
 from poolq.engines.base import Engine, Push
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import Query
 from poolq.jobs import schedule_spec
 from tests.contract.damage import damage
 from tests.contract.helpers import new_id, registration
 from tests.contract.test_hostile_schedules import SPEC, a_spec
 from tests.contract.test_hostile_schedules import write as write_schedule
 from tests.process.engines import each_kind
+from tests.support.by_hand import call, change
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import poolq
@@ -31,28 +30,18 @@ ROUNDS = 3
 OWN = ("workers", "worker", "nodes", "node")
 
 
-def write(engine: Engine, command: str, key: str, *args: bytes) -> None:
-    assert isinstance(engine, RedisEngine)
-    engine.client.call(command.encode(), engine.client.prefix + key, *args)
-
-
-def change(engine: Engine, sql: str, *args: object) -> None:
-    assert isinstance(engine, SQLEngine)
-    engine.session.transact(lambda tx: tx.later(Query(sql, args)))
-
-
 def known_nonsense(engine: Engine) -> None:
     """What has once stopped pools."""
     if isinstance(engine, RedisEngine):
-        write(engine, "HSET", "nodes", b"evil", b"abc")
-        write(engine, "HSET", "workers", b"ghost", b"n")
-        write(engine, "HSET", "counters", b"done default", b"word", b"\xff", b"\xff")
-        write(engine, "ZADD", "windows", b"9e18", b"1000000000000000000:k", b"9e18", b"odd")
-        write(engine, "SET", "win:1000000000000000000:k", b"1 1 1 1")
-        write(engine, "SADD", "lined", b"\xff")
-        write(engine, "HSET", "parkrules:default", b"ghost", b"garbage")
-        write(engine, "RPUSH", "ready:default", b"#request", b"#aside", b"-5", b"\xff", b"")
-        write(engine, "HSET", "holds", b"jobs:Limited", b"1 9223372036854775807")
+        call(engine, "HSET", "nodes", b"evil", b"abc")
+        call(engine, "HSET", "workers", b"ghost", b"n")
+        call(engine, "HSET", "counters", b"done default", b"word", b"\xff", b"\xff")
+        call(engine, "ZADD", "windows", b"9e18", b"1000000000000000000:k", b"9e18", b"odd")
+        call(engine, "SET", "win:1000000000000000000:k", b"1 1 1 1")
+        call(engine, "SADD", "lined", b"\xff")
+        call(engine, "HSET", "parkrules:default", b"ghost", b"garbage")
+        call(engine, "RPUSH", "ready:default", b"#request", b"#aside", b"-5", b"\xff", b"")
+        call(engine, "HSET", "holds", b"jobs:Limited", b"1 9223372036854775807")
         hostile_schedules(engine)
         return
     change(engine, "INSERT INTO {queues} (queue) VALUES (?)", b"caf\xe9")

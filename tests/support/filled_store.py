@@ -9,19 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from poolq.engines.base import ASK, Claim, Engine, Push, Registration, Settlement
+from poolq.engines.base import ASK, Engine, Push, Settlement
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.spans import GATE_SPAN
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, ReleaseUntil
 from poolq.jobs.ties import UniqueKey
-from tests.contract.helpers import gate
+from tests.contract.helpers import HOUR, Worker, gate, new_id
 
 CHUNK = 500
 #: So many jobs with unique keys are in the middle of the ready ones.
 UNIQUE = 200
-HOUR = 3_600_000_000
 #: Where there is a window, a state or a claim for each job, it is made for each PART-th one.
 PART = 10
 BUSY = Rule("busy", 1, HOUR)
@@ -29,35 +28,17 @@ BUSY = Rule("busy", 1, HOUR)
 _serial = count(1)
 
 
-def new_id() -> str:
-    return f"{next(_serial):010x}{0:022x}"
-
-
 def pushes(queue: str, names: Sequence[str], at: int = 0, expires: int = 0) -> list[Push]:
     return [Push(new_id(), queue, name.encode(), 0, at, expires) for name in names]
 
 
-class Hand:
-    """A registered worker."""
-
-    def __init__(self, engine: Engine, name: str, node: str = "n1") -> None:
-        self.engine, self.name, self.request = engine, name, 0
-        engine.register(Registration(name, node, "host", "pool", "boot", "pidns", 1, 1))
-
-    def step(
-        self, *settlements: Settlement, want: int = 0, queues: Sequence[str] | None = None
-    ) -> list[Claim]:
-        self.request += 1
-        return self.engine.step(self.name, self.request, settlements, want, queues).claims
-
-    def end_all(self, queue: str, size: int, outcome: Callable[[int], Outcome]) -> None:
-        """Push jobs to a queue, claim them, and end each in this way."""
-        for start in range(0, size, CHUNK):
-            numbers = range(start, min(size, start + CHUNK))
-            self.engine.push(pushes(queue, [str(number) for number in numbers]))
-            claims = self.step(want=len(numbers), queues=[queue])
-            ends = zip(claims, numbers, strict=True)
-            self.step(*(Settlement(claim, outcome(number)) for claim, number in ends))
+def end_all(worker: Worker, queue: str, size: int, outcome: Callable[[int], Outcome]) -> None:
+    """Push jobs to a queue, claim them, and end each in this way."""
+    for start in range(0, size, CHUNK):
+        numbers = range(start, min(size, start + CHUNK))
+        worker.engine.push(pushes(queue, [str(number) for number in numbers]))
+        ends = zip(worker.claim(len(numbers), [queue]), numbers, strict=True)
+        worker.step(*(Settlement(claim, outcome(number)) for claim, number in ends))
 
 
 class Store(NamedTuple):
@@ -108,10 +89,12 @@ def fill(engine: Engine, size: int, lines: int = 0) -> Store:
     line = [one._replace(gate=gate("line")) for one in pushes("line", names)]
     engine.push(line)
     middles["line"] = line[len(line) // 2].id
-    hand = Hand(engine, "filler")
-    hand.end_all("windows", lines // PART, lambda n: _refused(engine, Rule(f"w{n}", 1, HOUR)))
-    hand.end_all("released", size // PART, lambda _: ReleaseUntil(now + HOUR // 2, State(), BUSY))
-    hand.end_all("failed", size // PART, lambda _: Bury(State()))
+    filler = Worker(engine, "filler")
+    end_all(filler, "windows", lines // PART, lambda n: _refused(engine, Rule(f"w{n}", 1, HOUR)))
+    end_all(
+        filler, "released", size // PART, lambda _: ReleaseUntil(now + HOUR // 2, State(), BUSY)
+    )
+    end_all(filler, "failed", size // PART, lambda _: Bury(State()))
     parked = [one.id for some in (each, line) for one in some[-9:]]
     return Store(engine, lines, ready, parked, middles)
 
@@ -165,8 +148,8 @@ def work(queue: str, want: int = 100) -> Act:
     """Claim and settle a batch of a queue ("": of all queues)."""
 
     def claim(store: Store) -> None:
-        hand = Hand(store.engine, f"{queue}-{want}-{next(_serial)}")
-        claims = hand.step(want=want, queues=[queue] if queue else None)
+        hand = Worker(store.engine, f"{queue}-{want}-{next(_serial)}")
+        claims = hand.claim(want, [queue] if queue else None)
         ends = [ACK, GIVE_BACK]
         hand.step(*(Settlement(one, ends[n % 2]) for n, one in enumerate(claims)))
         store.engine.recover(hand.name, None)
@@ -177,23 +160,23 @@ def work(queue: str, want: int = 100) -> Act:
 def admissions(store: Store) -> None:
     """Starts under gates and windows for which jobs wait, and under others."""
     engine = store.engine
-    hand = Hand(engine, f"asks-{next(_serial)}")
+    hand = Worker(engine, f"asks-{next(_serial)}")
     asked = [gate("line")], [Rule("w5", 1, HOUR)], [Rule("free", 9, HOUR)], [gate("free")]
     for queue in ("lines", "fresh"):
         engine.push(pushes("fresh", list("abcdef")))
-        for claim, rules in zip(hand.step(want=4, queues=[queue]), asked, strict=False):
+        for claim, rules in zip(hand.claim(4, [queue]), asked, strict=False):
             engine.admit(rules, (hand.name, claim))
             engine.settle(hand.name, [Settlement(claim, Park(tuple(rules), 0))])
     engine.accept(hand.name)
     for want in (1, ASK):
-        for claim in hand.step(want=want, queues=["fresh"]):
+        for claim in hand.claim(want, ["fresh"]):
             engine.admit(asked[1], (hand.name, claim))
     engine.recover(hand.name, None)
 
 
 def cancels(store: Store) -> None:
-    hand = Hand(store.engine, f"cancelled-{next(_serial)}", "n2")
-    (claim,) = hand.step(want=1, queues=["ready"])
+    hand = Worker(store.engine, f"cancelled-{next(_serial)}", "n2")
+    (claim,) = hand.claim(1, ["ready"])
     assert store.engine.request_cancel([claim.id], 0) == [claim.id]
     store.engine.cancel_requests("n2")
     store.engine.reap("n2", store.engine.beat("n2", b"{}")["n2"])
