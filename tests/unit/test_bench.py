@@ -14,7 +14,6 @@ from benchmarks.admissions import Write, judge
 from benchmarks.goals import Goal
 from benchmarks.plot import svg
 from benchmarks.report import Bar, Chart, Outcome, page, unfitting
-from benchmarks.tables import number, table
 
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.5, 50), (0.99, 99), (1, 100), (0.001, 1), (0, 1)])
@@ -68,29 +67,6 @@ def test_a_record_of_admissions_that_takes_starts_back_is_refused() -> None:
     assert judge([Write(0, 1), Write(0, 3)], 10, 100).admitted == 3
     with pytest.raises(ValueError, match="start 3 of a window follows start 3"):
         judge([Write(0, 1), Write(0, 3), Write(0, 3)], 10, 100)
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (0, "0"),
-        (12345, "12,300"),
-        (999.6, "1,000"),
-        (99.96, "100"),
-        (4.5678, "4.57"),
-        (30, "30"),
-        (0.01234, "0.0123"),
-        (float("inf"), "-"),
-        (float("nan"), "-"),
-    ],
-)
-def test_a_number_has_three_digits(value: float, shown: str) -> None:
-    assert number(value) == shown
-
-
-def test_a_table_has_its_numbers_at_the_right() -> None:
-    text = table(("who", "rate", "how"), [("a", 1200.4, "x"), ("b", "", "y")])
-    assert text == "| who | rate | how |\n| --- | ---: | --- |\n| a | 1,200 | x |\n| b |  | y |\n"
 
 
 def test_the_page_links_a_missed_goal_to_its_reason() -> None:

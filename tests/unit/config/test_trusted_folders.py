@@ -88,13 +88,6 @@ def test_a_script_in_a_public_folder_leads_to_no_settings(public: Path, tmp_path
     assert (again.folder, again.name, len(said)) == (public, public.name, 2)
 
 
-def test_the_current_folder_may_be_public_too(public: Path) -> None:
-    said: list[str] = []
-    read = config.load({}, {}, public, said.append)
-    assert (read.folder, read.name) == (public, public.name)
-    assert len(said) == 1
-
-
 def test_no_code_is_loaded_from_a_public_folder(public: Path) -> None:
     assert load_app(public)["error"] == (
         f"module 'jobs' in {public} is not loaded: everybody may write to {public}"

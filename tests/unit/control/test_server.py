@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.control.protocol import Answer, BadRequest, Request, Wait, read
+from poolq.control.protocol import Answer, Wait, read
 from poolq.control.server import (
     ACCEPT_RETRY_DELAY,
     IDLE_TIMEOUT,
@@ -279,13 +279,3 @@ def test_whatever_one_client_sends_the_next_is_served(lasting: Master, sent: lis
     assert len(answers(lasting.connect(STATUS))) == 2
     lasting.hang_up()
     lasting.turn()
-
-
-@given(st.binary())
-def test_any_bytes_are_a_request_or_refused(line: bytes) -> None:
-    found: object
-    try:
-        found = read(line)
-    except BadRequest as error:
-        found = error
-    assert isinstance(found, Request) or str(found)

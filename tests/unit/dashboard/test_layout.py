@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.dashboard.drawing.layout import PANE_GAP, WIDE, PaneArea, arrange, is_cut, share
+from poolq.dashboard.drawing.layout import PANE_GAP, WIDE, PaneArea, arrange
 from poolq.dashboard.panes import PANES
 
 FEW = {**dict.fromkeys(PANES, 1), "schedules": 0}
@@ -86,22 +86,6 @@ def test_a_small_screen_leaves_out_panes_without_rows() -> None:
     assert "limits" in panes(arrange(few, {}, "workers", 100, 18))
 
 
-@given(
-    wants=st.lists(st.integers(2, 60), min_size=1, max_size=6),
-    room=st.integers(0, 80),
-    data=st.data(),
-)
-def test_panes_share_all_the_room_there_is(
-    wants: list[int], room: int, data: st.DataObject
-) -> None:
-    focus = data.draw(st.integers(0, len(wants) - 1))
-    urgent = [data.draw(st.sampled_from([0, *range(2, most + 1)])) for most in wants]
-    given_lines = share(wants, urgent, room, focus)
-    assert sum(given_lines) == room
-    assert all(lines >= 0 and lines != 1 for n, lines in enumerate(given_lines) if n != focus)
-    assert given_lines[focus] >= min(2, room)
-
-
 def heights(areas: list[PaneArea]) -> dict[str, int]:
     return {one.pane: one.height for one in areas}
 
@@ -124,11 +108,3 @@ def test_failures_and_events_have_room_before_schedules_that_are_well() -> None:
     shown = panes(arrange(rows, {"schedules": 1}, "workers", 80, 10))
     assert shown == ["workers", "queues", "limits", "schedules", "failures"]
     assert panes(arrange(rows, {}, "workers", 80, 40))[-2:] == ["kinds", "nodes"]
-
-
-def test_a_pane_is_cut_if_it_has_more_rows_than_it_shows() -> None:
-    rows = {**FEW, "queues": 3}
-    whole = arrange(rows, {}, "workers", 80, 14)
-    assert not is_cut(whole, rows)
-    assert is_cut(whole, {**rows, "queues": 9})
-    assert is_cut(arrange(rows, {}, "workers", 80, 8), rows)

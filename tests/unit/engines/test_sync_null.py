@@ -76,29 +76,23 @@ class Once(Job):
 
 
 @pytest.fixture(autouse=True)
-def unchosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def sync(monkeypatch: pytest.MonkeyPatch) -> None:
     story.clear()
     asked.clear()
     monkeypatch.setattr(MODULE, "_chosen", MODULE._EngineChoice())
+    poolq.connect("sync://")
 
 
 @pytest.fixture
-def sync() -> Engine:
-    return poolq.connect("sync://")
+def null() -> None:
+    poolq.connect("null://")
 
 
-@pytest.fixture
-def null() -> Engine:
-    return poolq.connect("null://")
-
-
-@pytest.mark.usefixtures("sync")
 def test_sync_runs_inside_dispatch() -> None:
     id_ = Note.dispatch({"n": 1})  # neither the delay nor retry_after is waited for, here or below
     assert story == [(id_, 1, {"n": 1}), "done"]
 
 
-@pytest.mark.usefixtures("sync")
 def test_sync_raises_the_last_error_to_the_caller() -> None:
     with pytest.raises(ValueError, match="no"):
         Note.dispatch({"fail": "no"})
@@ -106,14 +100,12 @@ def test_sync_raises_the_last_error_to_the_caller() -> None:
     assert story[2:] == ["failed no"]
 
 
-@pytest.mark.usefixtures("sync")
 def test_sync_asks_for_limits_and_waits_for_none() -> None:
     for _ in range(3):
         Note.dispatch({"limit": {"limit": 1, "hours": 1}})
     assert (len(asked), story.count("done")) == (3, 3)
 
 
-@pytest.mark.usefixtures("sync")
 def test_a_limit_without_a_unit_fails_its_job_on_sync_as_it_does_in_a_worker() -> None:
     with pytest.raises(LimitError, match=r"rate_limit of tests\.note: no unit given"):
         Note.dispatch({"limit": {"limit": 10}})
@@ -121,19 +113,16 @@ def test_a_limit_without_a_unit_fails_its_job_on_sync_as_it_does_in_a_worker() -
     assert story[0].startswith("failed rate_limit of tests.note")
 
 
-@pytest.mark.usefixtures("sync")
 def test_dispatch_sync_asks_for_no_limits() -> None:
     Note.dispatch_sync({"limit": {"limit": 10}})
     assert (asked, story[-1]) == ([], "done")
 
 
-@pytest.mark.usefixtures("sync")
 def test_sync_runs_a_job_within_a_job() -> None:
     Nests.dispatch()
     assert story == [("inner", True, True), "outer"]
 
 
-@pytest.mark.usefixtures("sync")
 def test_sync_runs_all_of_many_and_raises_the_first_error() -> None:
     with pytest.raises(ValueError, match="first"):
         poolq.dispatch_many(Note, [{"fail": "first"}, {"n": 2}, {"fail": "second"}], attempts=1)
@@ -144,7 +133,6 @@ def test_sync_runs_all_of_many_and_raises_the_first_error() -> None:
     ]
 
 
-@pytest.mark.usefixtures("sync")
 def test_sync_finds_a_job_of_this_process_by_name() -> None:
     id_ = poolq.dispatch("tests.note", {"n": 1})
     assert story == [(id_, 1, {"n": 1}), "done"]
@@ -156,6 +144,7 @@ def test_sync_loads_the_application_for_a_name_it_does_not_know(
     (tmp_path / "sync_app.py").write_text(
         "import poolq\n@poolq.job\ndef double(n: int) -> None: raise KeyError(2 * n)\n"
     )
+    monkeypatch.setattr(MODULE, "_chosen", MODULE._EngineChoice())
     (tmp_path / "poolq.toml").write_text('engine = "sync"\napp = "sync_app"\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -169,7 +158,6 @@ def test_sync_loads_the_application_for_a_name_it_does_not_know(
         poolq.dispatch("zzz")
 
 
-@pytest.mark.usefixtures("sync")
 @pytest.mark.parametrize(
     ("most", "why"),
     [(2, "snoozed 3 times; max_snoozes is 2"), (None, "snoozed 1001 times without a delay")],
@@ -180,7 +168,6 @@ def test_sync_says_how_often_a_job_may_snooze(most: int | None, why: str) -> Non
         cls.dispatch({}, max_snoozes=most)
 
 
-@pytest.mark.usefixtures("sync")
 def test_sync_runs_at_once_so_nothing_expires() -> None:
     id = Note.dispatch({}, expires="1us")
     assert story == [(id, 1, {}), "done"]
@@ -228,7 +215,7 @@ def test_there_is_nothing_to_see_and_workers_are_refused(kind: type[Storeless]) 
     assert check.level == "warn"
 
 
-def test_a_unique_job_runs_each_time_but_not_inside_of_itself(sync: Engine) -> None:
+def test_a_unique_job_runs_each_time_but_not_inside_of_itself() -> None:
     first = Once.dispatch({"a": 1})
     assert story == [{"a": 1}, (True, False), {"other": 1}]
     again = Once.dispatch({"a": 1})
@@ -241,21 +228,20 @@ def test_a_unique_job_runs_each_time_but_not_inside_of_itself(sync: Engine) -> N
     assert story[4:] == [{"a": 1}, {"a": 1}]
 
 
-def test_a_unique_job_that_is_unique_until_its_start_may_run_inside_of_itself(
-    sync: Engine,
-) -> None:
+def test_a_unique_job_that_is_unique_until_its_start_may_run_inside_of_itself() -> None:
     Once.set(unique=poolq.Unique(until="start")).dispatch({"a": 1})
     assert story == [{"a": 1}, {"a": 1}, (False, True), {"other": 1}]
 
 
-def test_a_unique_job_that_fails_frees_its_key(sync: Engine) -> None:
+def test_a_unique_job_that_fails_frees_its_key() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
             Once.dispatch({"fail": "no"})
     assert story == [{"fail": "no"}, (True, False), {"other": 1}, {"fail": "no"}]
 
 
-def test_no_unique_job_gives_way_where_all_are_discarded(null: Engine) -> None:
+@pytest.mark.usefixtures("null")
+def test_no_unique_job_gives_way_where_all_are_discarded() -> None:
     first, second = Once.dispatch({"a": 1}), Once.dispatch({"a": 1})
     assert first.new
     assert second.new

@@ -49,12 +49,9 @@ def make(**members: Any) -> type[Job]:
     return type("Made", (Job,), {"__module__": "jobs", "run": lambda self: self, **members})
 
 
-def test_the_name_is_module_and_class() -> None:
+def test_the_name_is_module_and_class_and_one_of_its_own_is_not_inherited() -> None:
     assert job_name(SendMail) == f"{__name__}:SendMail"
     assert job_name(Child) == f"{__name__}:Child"
-
-
-def test_a_name_of_its_own_is_not_inherited() -> None:
     assert job_name(Named) == "mail.send"
     assert job_name(OfNamed) == f"{__name__}:OfNamed"
 

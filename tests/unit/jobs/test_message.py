@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from poolq.errors import BadMessage
 from poolq.jobs.message import (
-    HISTORY_CAUSES,
     MAX_HISTORY,
     MESSAGE_VERSION,
     Entry,
@@ -18,7 +17,6 @@ from poolq.jobs.message import (
     decode,
     encode,
     entries,
-    entry,
     name_and_queue,
     with_entry,
     with_fields,
@@ -178,15 +176,6 @@ def is_read_or_bad(body: bytes) -> None:
 
 def line(at: int, cause: str = "error") -> Entry:
     return Entry(at, cause, "ValueError: a\nb", 1, "Traceback\n  …", "w1", 9, 1)
-
-
-def test_a_history_grows_at_its_end() -> None:
-    history = b""
-    for at, cause in enumerate(HISTORY_CAUSES):
-        history = with_entry(history, line(at, cause))
-    assert entries(history) == [line(at, cause) for at, cause in enumerate(HISTORY_CAUSES)]
-    assert entries(b"") == []
-    assert b"\n" not in entry(line(1))
 
 
 def test_a_history_keeps_its_first_and_its_last_lines() -> None:

@@ -65,24 +65,6 @@ def test_a_claim_that_has_not_started_is_known_before_it_starts() -> None:
     assert watched.scores.read(0).is_job_cancelled
 
 
-def test_no_other_job_is_cancelled() -> None:
-    """Neither the next job, nor the same claim of the row's next worker."""
-    watched = Watched()
-    watched.poll((7, 1))
-    watched.row.set_finished(1)
-    assert not watched.scores.read(0).is_job_cancelled
-    watched.row.start(2, text("next", "q", "j"), 1)
-    assert not watched.row.is_running_cancelled()
-    watched.poll()
-    assert watched.scores.read(0).cancelled_claim == 0
-    watched.poll((7, 2))
-    watched.scores.set_dead(0, 9, 0)
-    watched.scores.confirm_recovery(watched.scores.read(0))
-    watched.scores.free_recovered()
-    assert watched.scores.allocate(4, slot=1, generation=1) == 0
-    assert watched.scores.read(0).cancelled_claim == 0
-
-
 def test_a_keeper_asks_only_while_a_worker_is_busy() -> None:
     watched = Watched()
     assert watched.watch.is_due()

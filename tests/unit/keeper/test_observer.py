@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -33,18 +34,15 @@ def observer(
     return Observer(engine, config, scores or Scoreboard(1), Log(TextFormat()))
 
 
-class MalformedEngine(NullEngine):
-    """An engine whose store holds malformed records."""
+class CountedEngine(NullEngine):
+    """An engine that answers `counts` again and again, the last one for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, *counts: Callable[[], list[QueueCounts]]) -> None:
         super().__init__("null://", "poolq")
-        self.asked = 0
+        self.answers = list(counts)
 
     def counts(self) -> list[QueueCounts]:
-        self.asked += 1
-        if self.asked < 3:
-            return [QueueCounts("q", int("abc"))]
-        return [QueueCounts("caf\udce9 \x1b", ready=1)]
+        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])()
 
 
 def info(*queues: str) -> NodeInfo:
@@ -68,10 +66,6 @@ def test_a_beat_names_the_queues_unless_they_are_too_many() -> None:
     assert queue_names(("high", "low")) == ("high", "low")
     assert queue_names(("x" * 255,) * 40) is None
     assert node_info.decode(node_info.encode(info("a"))) == info("a")
-    old = b'{"pool":"p","host":"h","master":["","",1,1],"keeper":["","",1,1]}'
-    found = node_info.decode(old)
-    assert found is not None
-    assert found.queues is None
 
 
 def test_if_there_are_many_queues_those_with_jobs_are_shown() -> None:
@@ -97,8 +91,12 @@ def test_the_broker_status_fits_its_page() -> None:
 
 
 def test_malformed_records_do_not_end_the_observer(capfd: pytest.CaptureFixture[str]) -> None:
+    def malformed() -> list[QueueCounts]:
+        return [QueueCounts("q", int("abc"))]
+
     scores = Scoreboard(1)
-    made = observer(engine=MalformedEngine(), scores=scores)
+    engine = CountedEngine(malformed, malformed, lambda: [QueueCounts("caf\udce9 \x1b", ready=1)])
+    made = observer(engine=engine, scores=scores)
     assert made.observe() == made.observe() == made.observe() == OBSERVE_INTERVAL
     found = read(scores.pages.keeper.read())
     assert found is not None
@@ -136,21 +134,12 @@ def test_jobs_come_when_they_are_ready_not_while_they_are_delayed_or_parked() ->
     assert (flow.incoming, flow.outgoing) == (2.0, 2.0)
 
 
-class CrowdedEngine(NullEngine):
-    """Counts up to ten jobs."""
-
-    exact_counts = 10
-    ready = 3
-
-    def counts(self) -> list[QueueCounts]:
-        return [QueueCounts("q", ready=self.ready)]
-
-
 def test_the_dispatched_jobs_survive_the_keeper_and_wait_for_exact_numbers() -> None:
-    engine, scores = CrowdedEngine("null://", "poolq"), Scoreboard(1)
+    engine, scores = CountedEngine(), Scoreboard(1)
+    engine.exact_counts = 10
 
     def dispatched(made: Observer, ready: int) -> int:
-        engine.ready = ready
+        engine.answers = [lambda: [QueueCounts("q", ready=ready)]]
         made.observe()
         found = read(scores.pages.keeper.read())
         assert found is not None
@@ -161,21 +150,11 @@ def test_the_dispatched_jobs_survive_the_keeper_and_wait_for_exact_numbers() -> 
     assert dispatched(observer(engine=engine, scores=scores), 4) == 9
 
 
-class ManyQueues(NullEngine):
-    """An engine with many queues, each with ten ready jobs."""
-
-    def __init__(self, many: int) -> None:
-        super().__init__("null://", "poolq")
-        self._many = many
-
-    def counts(self) -> list[QueueCounts]:
-        return [QueueCounts(f"tenant-{number:04}", ready=10) for number in range(self._many)]
-
-
 @pytest.mark.parametrize("many", [5, 5000])
 def test_queues_that_are_left_out_are_counted_with_their_jobs(many: int) -> None:
     scores = Scoreboard(1)
-    observer(engine=ManyQueues(many), scores=scores).observe()
+    queues = [QueueCounts(f"tenant-{number:04}", ready=10) for number in range(many)]
+    observer(engine=CountedEngine(lambda: queues), scores=scores).observe()
     data = scores.pages.keeper.read()
     found = read(data)
     assert found is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -33,8 +33,22 @@ def pipes() -> Iterator[Pipes]:
 @pytest.fixture
 def log(pipes: Pipes) -> Log:
     made = Log(TextFormat())
-    made.attach("worker 1", pipes.writers.fds[0], pipes.writers.token, streams=False)
+    attach(made, pipes)
     return made
+
+
+def attach(log: Log, pipes: Pipes, job: Callable[[], str] = str) -> None:
+    fd, token = pipes.writers.fds[0], pipes.writers.token
+    log.attach("worker 1", fd, token, job=job, streams=False)
+
+
+@pytest.fixture
+def logger(log: Log) -> Iterator[logging.Logger]:
+    """A logger of the application, whose records go into the log."""
+    made, handler = logging.getLogger("tests.pipes"), Handler(log)
+    made.addHandler(handler)
+    yield made
+    made.removeHandler(handler)
 
 
 def said(pipes: Pipes, source: int = 0) -> list[str]:
@@ -70,24 +84,18 @@ def test_python_output_keeps_its_place_among_the_events(pipes: Pipes, log: Log) 
     ]
 
 
-def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log) -> None:
+def test_what_python_prints_in_a_job_belongs_to_that_job(
+    pipes: Pipes, log: Log, logger: logging.Logger
+) -> None:
     """Whatever the row shows when the pipe is read. For the job's threads it is what the row
     shows."""
-    logger, handler = logging.getLogger("tests.pipes"), Handler(log)
-    logger.addHandler(handler)
-    try:
-        job = build(Says, id="0192", payload={}, attempt=1, queue="q")
-        job.payload["out"] = OutputStream(log, 2)
-        call(job)
-        log.attach(
-            "worker 1", pipes.writers.fds[0], pipes.writers.token,
-            job=lambda: "row", streams=False,
-        )  # fmt: skip
-        thread = threading.Thread(target=lambda: logger.warning("a thread"))
-        thread.start()
-        thread.join()
-    finally:
-        logger.removeHandler(handler)
+    job = build(Says, id="0192", payload={}, attempt=1, queue="q")
+    job.payload["out"] = OutputStream(log, 2)
+    call(job)
+    attach(log, pipes, lambda: "row")
+    thread = threading.Thread(target=lambda: logger.warning("a thread"))
+    thread.start()
+    thread.join()
     assert said(pipes) == [
         "worker 1 0192: hello",
         "worker 1 0192: warning: tests.pipes: look",
@@ -98,10 +106,7 @@ def test_what_python_prints_in_a_job_belongs_to_that_job(pipes: Pipes, log: Log)
 def test_a_line_that_a_job_has_begun_ends_with_the_job(pipes: Pipes, log: Log) -> None:
     """Whether the stream still holds it, or the logger does."""
     running = ["1"]
-    log.attach(
-        "worker 1", pipes.writers.fds[0], pipes.writers.token,
-        job=lambda: running[0], streams=False,
-    )  # fmt: skip
+    attach(log, pipes, lambda: running[0])
     out, err = OutputStream(log, 1), OutputStream(log, 2)
     print("held", end="", file=out)
     print("sent", end="", file=err, flush=True)
@@ -182,17 +187,13 @@ def test_bytes_and_odd_text_pass(pipes: Pipes, log: Log) -> None:
     assert not out.isatty()
 
 
-def test_the_stdlibs_logging_comes_along(pipes: Pipes, log: Log) -> None:
-    logger, handler = logging.getLogger("tests.pipes"), Handler(log)
-    logger.addHandler(handler)
+def test_the_stdlibs_logging_comes_along(pipes: Pipes, logger: logging.Logger) -> None:
     logger.setLevel(logging.INFO)
     logger.info("%s sent\nby hand", 3)
     try:
         raise ValueError("odd")
     except ValueError:
         logger.exception("failed")
-    finally:
-        logger.removeHandler(handler)
     found = said(pipes)
     assert found[:3] == [
         "worker 1: info: tests.pipes: 3 sent",

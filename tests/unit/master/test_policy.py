@@ -40,16 +40,6 @@ def test_a_first_generation_that_cannot_boot_ends_the_pool(
     assert sim.exit == ends_with
 
 
-@pytest.mark.parametrize("code", [69, 78])
-def test_a_keeper_that_never_reached_the_broker_ends_the_pool(code: int) -> None:
-    sim = SimulatedPool()
-    sim.act()
-    assert sim.keeper is not None
-    sim.end(sim.keeper, code)
-    sim.act()
-    assert sim.exit == code
-
-
 def test_a_suspended_master_does_not_kill_the_keeper() -> None:
     """Its clock ran on, but it observed nothing."""
     sim = running()

@@ -226,8 +226,3 @@ def test_a_job_that_waits_for_others_to_end() -> None:
     assert waits("parked", seen, limit="tenant:7") == (
         "limit tenant:7 (2 at once) has no free slot until a job ends, and 84 jobs wait for it"
     )
-    idle = msgspec.structs.replace(HERE, busy=3)
-    free = facts(limits=(msgspec.structs.replace(gate, used=1),), pools=(idle,))
-    assert waits("parked", free, limit="tenant:7") == (
-        "limit tenant:7 (2 at once) has a free slot, which a worker takes soon"
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from multiprocessing import get_context
 from time import monotonic_ns
 
 import pytest
@@ -213,25 +212,6 @@ def test_a_deadline_that_was_set_while_the_master_looked_is_its_next_look(
     second.clear_deadline()
     scores.set_dead(0, 9, 0)
     assert scores.announce_check(due, begun) == due
-
-
-def test_every_process_sees_the_same_memory(scores: Scoreboard) -> None:
-    """A forked one, and one that received the descriptor."""
-    index = taken(scores)
-
-    def work() -> None:
-        scores.worker_row(index).set_claims(42)
-        opened = Scoreboard(3, os.dup(scores.fd))
-        opened.set_usage(index, opened.read(index).request * 2, 0, None)
-        opened.set_word(layout.KEEPER_BEAT, 7)
-
-    child = get_context("fork").Process(target=work)
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0
-    row = scores.read(index)
-    assert (row.request, row.rss) == (42, 84)
-    assert scores.word(layout.KEEPER_BEAT) == 7
 
 
 def test_the_memory_cannot_be_cut_under_a_reader(scores: Scoreboard) -> None:

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq.errors import PoolStartError
-from poolq.system import pool_marker
 from poolq.system.runtime_folder import (
     CHECK_INTERVAL,
     PoolLock,
@@ -263,31 +262,3 @@ def test_what_another_has_put_in_its_place_is_not_deleted_in_the_end(tmp_path: P
     made.release()
     assert [file.name for file in tmp_path.iterdir()] == ["default.lock"]
     other.communicate("")
-
-
-def test_a_badge_is_seen_by_others_while_its_owner_lives(tmp_path: Path) -> None:
-    code = (
-        "import pathlib, sys; from poolq.system import pool_marker; "
-        "pool_marker.create_marker(pathlib.Path(sys.argv[1]), 'default'); "
-        "print('worn', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "worn\n"
-        assert pool_marker.other_holders(tmp_path, "default") == [other.pid]
-        assert (
-            pool_marker.other_holders(tmp_path, "another")
-            == pool_marker.other_holders(tmp_path / "x", "default")
-            == []
-        )
-        with pytest.raises(PoolStartError, match=f"runs here already .pid {other.pid}"):
-            PoolLock("default", tmp_path)
-        assert list(tmp_path.iterdir()) == []
-        other.communicate("")
-    assert pool_marker.other_holders(tmp_path, "default") == []
-    PoolLock("default", tmp_path).release()
