@@ -49,13 +49,9 @@ def test_no_title_and_no_line_of_the_log_shows_it(project: Project, server: Redi
     assert f"{server.host}:{server.port}" in pool.log, "which engine it is can be seen"
 
 
-@pytest.mark.parametrize("place", ["environment", "dotenv"])
-def test_no_command_shows_it(project: Project, server: Redis, place: str) -> None:
+def test_no_command_shows_it(project: Project, server: Redis) -> None:
     run = Command(project.folder, POOLQ_NAMESPACE=project.namespace)
-    if place == "environment":
-        run.env["POOLQ_ENGINE"] = server.url
-    else:
-        (project.folder / ".env").write_text(f"POOLQ_ENGINE={server.url}\n")
+    (project.folder / ".env").write_text(f"POOLQ_ENGINE={server.url}\n")
     pool = project.ready(1)
     run.env["RUNTIME_DIRECTORY"] = str(pool.runtime)
     failed = project.dispatch("Fails")
