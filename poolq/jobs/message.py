@@ -148,7 +148,7 @@ def decode(body: bytes) -> Message:
     try:
         message = _decoder.decode(body)
     except UNREADABLE as error:
-        _check_version(_body(body).v)  # which a later poolq may have written
+        _check_version(_body(body).v)  # a later poolq may have written it
         raise BadMessage(f"message cannot be read: {error}: {body[:80]!r}") from None
     if message.v != MESSAGE_VERSION:
         _check_version(message.v)

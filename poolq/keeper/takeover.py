@@ -33,7 +33,7 @@ class TaskRunner:
 
     def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
         """Run a task. Returns whether it has succeeded. `warn`: whether to log a failure. Raises
-        EngineUnavailable if all other tasks would fail, too, which a full engine does not mean."""
+        EngineUnavailable, as other tasks would fail too, but not EngineFull, as they may not."""
         self._beat_if_due()
         try:
             act()
@@ -85,7 +85,7 @@ class Takeover:
         """Recover registered workers that are dead: this pool's workers that have no row in the
         scoreboard, and the dead workers of dead pools on this host."""
         registered = self._registered()
-        live_workers = self._live_workers()  # read after `registered`, so it lacks none of them
+        live_workers = self._live_workers()  # read second, so that all that live are in it
         others = [node for node in self._nodes() if node.node != self._node]
         dead = {node.node: node.info for node in others if _pool_is_gone(node.info)}
         for worker in registered:

@@ -154,13 +154,12 @@ class Sink(threading.Thread):
                     if _ends_within_line(self._path):
                         os.write(self._fd, b"\n")
                 rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:  # another process made stderr non-blocking
+            except BlockingIOError:  # a FIFO, or another process made stderr non-blocking
                 _until_writable(self._fd, RETRY_DELAY)
             except OSError as error:
                 self._last_error = error.strerror or str(error)
                 self._failing, self._broken = True, isinstance(error, BrokenPipeError)
-                self._news.wait(pause)
-                self._news.clear()
+                self._pause(pause)
                 pause = min(MAX_RETRY_DELAY, pause * 2)
             else:
                 self._writing, pause = monotonic(), RETRY_DELAY
@@ -168,6 +167,13 @@ class Sink(threading.Thread):
             if self._reopen:
                 self._reopen_file()
         self._writing = 0.0
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, but not if the file is to be reopened. New lines do not shorten it."""
+        end = monotonic() + seconds
+        while not self._reopen and (rest := end - monotonic()) > 0:
+            self._news.wait(rest)
+            self._news.clear()
 
     def _reopen_file(self) -> None:
         self._reopen = False

@@ -15,15 +15,16 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 
 MAX_ERROR_CHARS = 120
-#: Seconds by which a line's next slot and the end of the hold that causes it may seem to differ,
-#: because they are read one after the other.
+#: If a line's next slot and a hold's end differ by fewer seconds, the hold is the cause. They
+#: differ a little, as they are read one after the other.
 SAME_MOMENT = 1.0
 
 
 class WaitFacts(NamedTuple):
-    """What else the wait of a queue's jobs depends on. `paused`: whether the queue is paused;
-    `ready`: how many of its jobs are ready; `limits`: those of the namespace; `pools`: all pools of
-    the namespace, None if they are not known; `here`: the pool whose state is known, if any."""
+    """What the wait of a queue's jobs depends on, besides the job. `paused`: whether the queue is
+    paused; `ready`: how many of its jobs are ready; `limits`: those of the namespace; `pools`: all
+    pools of the namespace, None if they are not known; `here`: the pool whose state is known, if
+    any."""
 
     paused: bool = False
     ready: int = 0
@@ -173,7 +174,7 @@ def _parked(key: str, limit: LimitStatus | None, limits: Sequence[LimitStatus], 
 def _delayed(
     job: StoredJob, name: str, last: Entry | None, limits: Sequence[LimitStatus], now: float
 ) -> str:
-    """Return why a job is due later. For a ready job, only a missing class is a reason."""
+    """Return why a job is due later. For a ready job, only its code can be a reason."""
     due = _when(job.at / 1e6, now)
     cause = last.cause if last else ""
     if cause == "unknown":

@@ -30,7 +30,7 @@ from poolq.system.identity import is_runnable
 SMALL_LIMIT = 100
 #: Starts per second above which a limit's jobs do not wait for each other.
 MAX_ORDERED_RATE = 100
-#: Nanoseconds for which a job waits, and on a busy machine.
+#: Nanoseconds for which a job waits at most: while its peers sleep, and in all.
 MAX_WAIT, MAX_BUSY_WAIT = 10_000_000, 500_000_000
 PAUSE = 0.001  # seconds
 

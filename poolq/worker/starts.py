@@ -1,12 +1,12 @@
 """Asks the engine whether jobs may start under their limits, unless the answer is known.
 
 - A limit that is full stays full until its window ends. So jobs with the same rules are held back
-  without a question until then. A limit that a person raises or resets is noticed after REMEMBERED.
+  without a question, for up to REMEMBERED, in case a person raises or resets the limit.
 - While a limit is full, no order has to be kept, so the worker claims batches, of which the first
-  job may ask again. It stops SETTLED before the window's end, since jobs of a batch that then ask
-  would come before earlier ones of other workers.
-- If a gate has refused a job, later ones of the same step park behind it. None of them misses a
-  slot, because the line is due while the gate has room.
+  job may ask again. In the last BATCHES_STOP of the window it claims single jobs, since those of a
+  batch could come before earlier ones of other workers.
+- If a gate has refused a job, later ones of the same step park behind it. They miss no slot: the
+  gate's line is due once it has room.
 - If a job must not start yet, because earlier ones are due, later ones of the same step must not,
   either.
 """
@@ -19,10 +19,10 @@ from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.step_client import StepClient
 
 Rules = tuple[Asked, ...]
-#: For how many microseconds it is known at most that a limit is full.
+#: For how many microseconds a refusal is remembered, at most.
 REMEMBERED = 100_000
 #: For how many microseconds before a window's end no batches are claimed for it any more.
-SETTLED = 100_000
+BATCHES_STOP = 100_000
 #: Of how many sets of rules answers are remembered.
 MAX_KNOWN = 1000
 
@@ -55,13 +55,13 @@ class Refusals:
         until = now + REMEMBERED
         if answer.limit:
             until = min(until, answer.until)
-            self._full_until = answer.until - SETTLED
+            self._full_until = answer.until - BATCHES_STOP
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
         self._known[rules] = answer, now, until
 
     def is_full(self, now: int) -> bool:
-        """Return whether the limit of the last job that asked was full, and its window is open."""
+        """Return whether batches may be claimed, as the last job that asked met a full limit."""
         return self._full_from <= now < self._full_until
 
 

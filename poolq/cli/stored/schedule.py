@@ -83,8 +83,8 @@ def add(
 ) -> None:  # fmt: skip
     """Add the schedule NAME, or replace it.
 
-    WHEN is a cron line ("0 3 * * *") or an interval ("30s"), JOB a job ("jobs:Report"), whose
-    options are those of its class but for a delay, so the application is loaded if there is one.
+    WHEN is a cron line ("0 3 * * *") or an interval ("30s"), JOB a job ("jobs:Report"). Its
+    options, except a delay, come from its class, so the application is loaded if there is one.
     All pools of the namespace tick it.
     """
     read = read_json(payload)
@@ -118,9 +118,9 @@ def add(
 @names_argument
 @options.with_engine
 def rm(engine: Engine, names: Sequence[str]) -> None:
-    """Remove schedules that no running pool has in its code.
+    """Remove schedules that were added, and those whose code no running pool has.
 
-    If the code of a running pool has a schedule of the same name, that one takes effect.
+    A schedule in the code that an added one has hidden then takes effect.
     """
     _act_on(engine, names, _remove, "removed")
 
@@ -141,7 +141,7 @@ def _remove(engine: Engine, one: Scheduled) -> str:
 @names_argument
 @options.with_engine
 def pause(engine: Engine, names: Sequence[str]) -> None:
-    """Stop schedules on all pools. Their ticks meanwhile have no jobs."""
+    """Stop schedules on all pools. Ticks that come meanwhile store no jobs."""
     _act_on(engine, names, _pause, "paused")
 
 
@@ -165,7 +165,8 @@ def _resume(engine: Engine, one: Scheduled) -> str:
     if not one.paused:
         return "was not paused"
     due = schedule_spec.first_tick(schedule_spec.decode(one.spec), engine.now())
-    engine.schedules.resume(one.name, due)
+    if not engine.schedules.resume(one.name, due):
+        raise _not_found(engine, [one.name])
     return ""
 
 

@@ -53,7 +53,8 @@ def rising(value: Callable[[Any], Any]) -> Sort:
 
 class PaneColumn(NamedTuple):
     """`width` is the minimum width, and `most` the maximum, if the width depends on the texts. A
-    column of rank 0 is never omitted; the highest rank is omitted first. In a column of job names
+    column of rank 0 is never omitted; higher ranks are omitted first, where a narrow one does not
+    fit in their place. In a column of job names
     (`is_job_name`), a name that is too long loses its module. `is_shown` returns False if no row
     has anything to show in the column. `sort`: how the pane is sorted by this column, if it can be.
     """
@@ -71,8 +72,8 @@ class PaneColumn(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pane:
-    """A list on the screen, each row of which is `one`. For a row, `words` returns the text that a
-    filter searches, `more` the fields of its detail that are in no column, and `severity` "warn",
+    """A list on the screen. `one` labels its first column. For a row, `words` returns the text that
+    a filter searches, `more` the fields of its detail that are in no column, and `severity` "warn",
     "bad" or "". `empty` is shown without rows. `left_out` returns how many more rows there are than
     are known. Unless the user sorts the pane by a column, rows with problems come first, then it is
     sorted by `usual`."""

@@ -37,8 +37,8 @@ Exclusively = Callable[[Callable[[], Any]], Any]
 #: After this many seconds without any progress, a writer fails with "database is locked".
 LOCK_TIMEOUT = 5.0
 #: Seconds between two attempts to write, if the writer whose turn it is meets one that bypassed the
-#: lines. Also the seconds between two attempts of the first worker in line to get the turn. It
-#: makes such attempts for POLLING_SECONDS before it waits in the kernel.
+#: lines. Also the seconds between two attempts of the first worker in line to get the turn. That
+#: worker polls for POLLING_SECONDS, then waits in the kernel.
 RETRY_INTERVAL = 0.00005
 POLLING_SECONDS = 0.02
 #: Seconds between two attempts to get a lock if no thread can be started to wait for it.
@@ -82,6 +82,7 @@ class _Lock:
         try:
             start_new_thread(self._wait, ())
         except RuntimeError:
+            self.granted.release()  # so that `give_up` finds no thread to wait for
             return False
         return True
 
@@ -117,7 +118,7 @@ class _Lock:
 
 
 def _close_in_child() -> None:
-    """Close the locks that the parent waits for, because a child would keep them locked."""
+    """Close the locks that threads of the parent still wait for: a child would keep them locked."""
     for lock in _unwanted:
         fd, lock.fd = lock.fd, -1
         os.close(fd)
@@ -229,7 +230,7 @@ class WriteLock:
         return False
 
     def interrupt(self) -> None:
-        """Make the waiting thread give up. Called by another thread."""
+        """Make this connection give up. Called by another thread."""
         self._interrupted = True
         for lock in list(self._locks.values()):
             with suppress(RuntimeError):  # no thread waits for this one

@@ -16,7 +16,7 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.worker import starts
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, ReadyJob
-from poolq.worker.starts import REMEMBERED, SETTLED, Refusals, Starts
+from poolq.worker.starts import BATCHES_STOP, REMEMBERED, Refusals, Starts
 from poolq.worker.step_client import StepClient
 from poolq.worker.title import Title
 
@@ -42,9 +42,9 @@ def test_a_full_limit_stays_full_until_its_window_ends_but_is_asked_again_before
 
 def test_batches_are_claimed_for_a_full_limit_until_shortly_before_its_window_ends() -> None:
     """However slow the engine is: it may take REMEMBERED to claim the next batch."""
-    refusals, ends = Refusals(), NOW + SETTLED + 3 * REMEMBERED
+    refusals, ends = Refusals(), NOW + BATCHES_STOP + 3 * REMEMBERED
     refusals.note(RULES, full(ends), NOW)
-    last = ends - SETTLED - 1
+    last = ends - BATCHES_STOP - 1
     assert [refusals.is_full(at) for at in (NOW - 1, NOW, last, last + 1)] == [
         False,
         True,
@@ -57,7 +57,7 @@ def test_batches_are_claimed_for_a_full_limit_until_shortly_before_its_window_en
 
 def test_a_limit_that_grants_a_start_is_not_full() -> None:
     refusals = Refusals()
-    refusals.note(RULES, full(NOW + 2 * SETTLED), NOW)
+    refusals.note(RULES, full(NOW + 2 * BATCHES_STOP), NOW)
     refusals.note((*RULES, *GATE), Admission(0), NOW)
     assert not refusals.is_full(NOW)
 

@@ -1,8 +1,8 @@
 """Runs a step: settles, then claims, in one transaction of few round trips.
 
-The first round trip locks the worker's row, and reads what the queue that is next has: it locks
-jobs or, if it has lines that are due, these. If this is enough, as is usual on a busy system, the
-second round trip writes all changes and commits.
+The first round trip locks the worker's row, reads the states of queues, and locks the next queue's
+due lines, or else its jobs. If this is enough, as is usual on a busy system, the second round trip
+writes all changes and commits.
 
 Lines of parked jobs must be locked before jobs are claimed. So a step that has claimed jobs leaves
 the lines of later queues to the next step. `claiming.py` claims the jobs of a queue.
@@ -35,8 +35,8 @@ COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     ties, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
-#: A step that serves all queues checks at most this many queues more than it wants jobs, and the
-#: lines of at most so many.
+#: A look at all queues checks at most the first number of queues more than jobs are wanted, and the
+#: lines of at most the second number.
 MAX_EXTRA_QUEUES, MAX_LINED_QUEUES = 200, 4
 
 
@@ -49,7 +49,7 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
 
 
 def step(tx: Transaction, ctx: StepContext) -> Step:
-    """Run a step. `ctx.claims()` returns its new claims."""
+    """Run a step. `ctx.claims()` returns its new claims; only a replayed Step holds its claims."""
     ranges = ctx.first_ranges()
     queries = _first_queries(ctx, ranges)
     early = [] if may_return_jobs(ctx.settlements) else queries
@@ -223,7 +223,7 @@ def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: A
             served = True
         elif not one.has_slot:
             served = claiming.claim_likely(tx, ctx, one, ranges, answers[1:])
-        # What this step settles is sent after these queries, and may let a parked job start.
+        # Settlements, sent after these queries, may free a slot; then the loop below looks again.
         if ctx.claimed or (served and not ctx.settlements):
             seen.add(first)
     while True:

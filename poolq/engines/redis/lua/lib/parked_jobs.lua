@@ -7,7 +7,7 @@
 -- (from 1), and code of that deploy has named the limits. A line applies the limit that was
 -- named for it by the newest code. A released job is held until the limit's window ends.
 
--- How many lines that are due one step examines in vain, and how many of them may wait for older jobs.
+-- How many due lines one step examines at most, and how many of them it passes over for older jobs.
 local MAX_HEADS, MAX_LATER = 100, 16
 -- The member of lines:<queue> for all released jobs. Identities differ, as they begin with a digit or "-".
 local RELEASED = 'released'
@@ -119,8 +119,8 @@ local function is_due(queue, identity)
   return moment and tonumber(moment) <= now
 end
 
--- Put a job into the line of one of its rules, sorted by due time. The line is scheduled first,
--- because a line without jobs does no harm. Returns whether a keeper must poll again.
+-- Put a job into the line of one of its rules, sorted by due time. The line is scheduled first: if
+-- the script then stops, a line without jobs does no harm. Returns whether a keeper must poll again.
 local function join_line(queue, id, due, rule)
   local identity = identity_of(rule)
   local limit = limit_of(queue, identity) or rule.limit
@@ -196,8 +196,8 @@ local function join_hold(queue, id, key)
   return join_line(queue, id, due or 0, hold_rule(key))
 end
 
--- Let the head of a line wait for a hold, in its line if this is one of a window with the held key.
--- A line of a gate is due while the gate has room, so the job moves to another.
+-- Let the head of a line wait for a hold. It stays if the line is a window's with the held key. Else
+-- it moves: a gate's line is due while the gate has room.
 local function wait_for_hold(queue, id, identity, rules, at, rest)
   local key = rules[at].key
   if not gate_of(identity) and string.match(identity, '^%-?%d+:(.*)$') == key then
@@ -231,13 +231,15 @@ local function slides(rules)
   return false
 end
 
--- Take slots for the head of a line that is due. Returns the job's id, and how it is claimed: "g" if it has
--- slots of gates, "0" if `has_expired` says that it has expired, so that it takes no slot, else the span in
--- which the slots count; nil if it may not start, and then whether it was due after `oldest`, the first of
--- the queue's other jobs. `claim`: as in `take_all`. If the limits of a head were named by older code than
--- that of `deploy`, it takes no slot, and is claimed as "r". `again`: whether the step has taken another job of
--- this line. Then one remains whose slots would be of no use while it waits for the worker: slots of gates, and
--- starts in sliding windows, which are lost if it is given back.
+-- Take slots for the head of a line that is due. Returns the job's id, and how it is claimed:
+-- - "g": it has slots of gates
+-- - "0": it needs no slot, as it has expired, its hold has ended, or its rules cannot be read
+-- - "r": older code than that of `deploy` has named its limits, so it must ask its own
+-- - else the span in which its slots count
+-- Returns nil if it may not start, and then whether to pass over the line, as the job was due after `oldest`,
+-- the first of the queue's other jobs. `claim`: as in `take_all`. `again`: whether the step has taken another
+-- job of this line. Then a head stays whose slots would be lost if it is given back: those of gates, and
+-- starts in sliding windows.
 local function take_head(queue, identity, claim, has_expired, oldest, deploy, again)
   local id, due = unpack(call('ZRANGE', line_key(queue, identity), 0, 0, 'WITHSCORES'))
   if identity == RELEASED then return nil, true end
@@ -247,7 +249,7 @@ local function take_head(queue, identity, claim, has_expired, oldest, deploy, ag
   end
   if oldest and tonumber(due) > oldest then return nil, true end
   local rules, own, stamped = rules_of(queue, id)
-  if not own or has_expired(id) then return id, '0' end  -- or written by hand
+  if not own or has_expired(id) then return id, '0' end  -- no rules: written by hand
   -- The job of a hold's own line asks its code for its limits when it starts.
   if own.window == HOLD_WINDOW and hold_end(own.key) == 0 then return id, '0' end
   local is_old = named_by(queue, identity) < deploy or (#rules > 1 and stamped < deploy)
@@ -300,8 +302,8 @@ local function first_parked(queue)
   return first
 end
 
--- The identity and the head of a line whose limit was named by older code than that of `deploy`. Others
--- find other lines first.
+-- The identity and the head of a line whose limit was named by older code than that of `deploy`. The
+-- line moves behind the others of which this is true.
 local function take_old(queue, deploy)
   local named = P .. 'codes:' .. queue
   while true do
@@ -359,8 +361,8 @@ local function unrelease(queue, id)
   return true
 end
 
--- How many released jobs are examined, at least: they may have been released until different times, and
--- those that were due first come first.
+-- How many released jobs are examined, at least: those whose windows end first are not always those that
+-- were due first.
 local MIN_RELEASED = 16
 
 -- Move the first `most` (up to 1000) released jobs whose windows have ended back to the head of the queue.
