@@ -9,8 +9,10 @@ import pytest
 from poolq.dashboard import queries
 from poolq.dashboard.job_list import FoundFailures, JobsRequest
 from poolq.engines.base import Engine, JobPage
+from poolq.jobs.message import State
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
+from poolq.jobs.retry import Bury
 from poolq.monitor import job_history, node_info
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.snapshot import Progress
@@ -79,7 +81,8 @@ def test_stored_failures_are_read_in_full_only_if_there_are_new_ones(
     assert again.failures == (first.failures[0], first.failures[2])
     assert reads[3:] == [True]
     engine.retry([ids[0]])
-    bury(worker, "a")
+    (claim,) = worker.claim()
+    worker.end(claim, Bury(State(1)))
     assert [one.id for one in queries.failures(engine, again).failures] == [ids[0], ids[2]]
     assert reads[4:] == [True, False]
 
