@@ -526,8 +526,9 @@ class World:
         self.sweep()
 
     def sweep(self) -> None:
-        """Have what is over forgotten, but no queue."""
-        while self.engine.sweep(10_000 * HOUR):
+        """Have what is over forgotten, but no queue, however far the examples have moved the clock:
+        engines remember which ones exist."""
+        while self.engine.sweep(self.clock.now):
             pass
 
     def _die(self) -> None:
