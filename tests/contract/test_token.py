@@ -120,6 +120,15 @@ def test_a_paused_queue_wakes_nobody_until_it_is_resumed(engine: Engine, worker:
     assert worker.claim()[0].body == b"a"
 
 
+def test_a_resumed_queue_has_a_token_for_what_it_held_back(engine: Engine) -> None:
+    push(engine, "a")
+    quiet(engine)
+    engine.pause("q")
+    quiet(engine)
+    engine.resume("q")
+    assert engine.wait(["q"], 1) > 0
+
+
 def test_a_resumed_queue_wakes_one_who_waits_already(
     engine: Engine, other: Engine, threads: ThreadPoolExecutor
 ) -> None:
