@@ -70,30 +70,18 @@ def test_a_dry_run_shows_only_what_would_be_retried(
     assert "1 job would be retried" in done.err
 
 
-def listed(engine: Engine, worker: Worker, *, start: int) -> list[str]:
-    """The ids in a listing of all jobs in pages of two, during which so many jobs start."""
-    ids: list[str] = []
-    for page in pages(engine, JobFilter(), 2):
-        ids += [one.id for one in page]
-        if ids and start:
-            worker.claim(start)
-            start = 0
-    return ids
-
-
-def test_a_job_that_starts_during_a_listing_is_listed_once(engine: Engine, worker: Worker) -> None:
+@pytest.mark.parametrize("put_off", [False, True])
+def test_a_job_that_starts_or_is_put_off_during_a_listing_is_listed_once(
+    engine: Engine, worker: Worker, put_off: bool
+) -> None:
     ids = push(engine, *"abcdef")
-    found = listed(engine, worker, start=4)
-    assert sorted(found) == sorted(ids)
-
-
-def test_so_is_one_that_is_put_off_meanwhile(engine: Engine, worker: Worker) -> None:
-    ids = push(engine, "a", "b", "c")
-    found = []
+    found: list[str] = []
     for page in pages(engine, JobFilter(), 2):
         found += [one.id for one in page]
         if found == ids[:2]:
-            worker.end(worker.claim()[0], Release(HOUR, State(1)))
+            first, *_ = worker.claim(4)
+            if put_off:
+                worker.end(first, Release(HOUR, State(1)))
     assert sorted(found) == sorted(ids)
 
 

@@ -451,35 +451,24 @@ def test_the_next_job_of_a_worker_frees_the_slot_of_the_one_before(
     assert total(engine, "done") == 2
 
 
+@pytest.mark.parametrize("key", ["k", "x"])
 def test_a_slot_that_the_next_job_frees_goes_to_those_who_wait(
-    engine: Engine, worker: Worker, other_worker: Worker
+    engine: Engine, worker: Worker, other_worker: Worker, key: str
 ) -> None:
-    a, late = worker.take_all("a", "late")
+    """The next job waits behind them, or starts if it asks for a slot of another key."""
+    a = worker.take("a")
     assert ask(worker, a, gate())
-    engine.cancel([late.id])
     park(other_worker, "b", rules=[gate()])
     c = worker.take("c")
     while engine.wait(["q"], 0):
         assert other_worker.claim() == []
-    assert not next_asks(worker, a, c, gate()), "an earlier job waits"
+    answer = engine.admit([gate(key)], ("w1", c), [EndedSlots(a, [gate()])])
+    assert (answer.wait == 0) == (key == "x")
     assert engine.wait(["q"], 5) > 0, "a keeper hears of the free slot"
     assert named(other_worker.claim()) == ["b"]
-    assert worker.step(Settlement(a, DONE), Settlement(c, Park((gate(),), 0))).stale == []
-
-
-def test_a_slot_of_another_key_that_the_next_job_frees_goes_to_those_who_wait(
-    engine: Engine, worker: Worker, other_worker: Worker
-) -> None:
-    a, c = worker.take_all("a", "c")
-    assert ask(worker, a, gate())
-    park(other_worker, "b", rules=[gate()])
-    assert other_worker.claim() == []
-    while engine.wait(["q"], 0):
-        assert other_worker.claim() == []
-    assert engine.admit([gate("x")], ("w1", c), [EndedSlots(a, [gate()])]).wait == 0
-    assert engine.wait(["q"], 5) > 0, "a keeper hears of the free slot"
-    assert named(other_worker.claim()) == ["b"]
-    assert in_use(engine) == {"k": (1, 1, 0), "x": (1, 1, 0)}
+    assert in_use(engine) == {"k": (1, 1, 0)} | ({"x": (1, 1, 0)} if key == "x" else {})
+    end = DONE if key == "x" else Park((gate(),), 0)
+    assert worker.step(Settlement(a, DONE), Settlement(c, end)).stale == []
 
 
 def test_the_next_job_frees_the_slots_of_other_keys_too(

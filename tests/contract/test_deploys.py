@@ -62,11 +62,6 @@ def test_deploys_are_numbered_as_they_are_accepted(engine: Engine, clock: Clock)
     assert engine.accept("w3", first) == first
 
 
-def test_nobody_is_asked_without_a_deploy(engine: Engine, old: Worker) -> None:
-    park(old, "a", rules=[full(engine)])
-    assert old.claim() == old.claim(ASK) == []
-
-
 def test_a_raised_limit_drains_the_line(engine: Engine, old: Worker) -> None:
     park(old, "a", "b", "c", rules=[full(engine)])
     new = deployed(engine)

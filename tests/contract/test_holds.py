@@ -217,20 +217,16 @@ def test_a_lifted_hold_lets_all_go_at_once(engine: Engine, worker: Worker) -> No
     assert engine.lift("stripe") is False
 
 
-def test_a_lifted_hold_wakes_a_waiting_keeper(engine: Engine, worker: Worker) -> None:
-    throw(worker)
+@pytest.mark.parametrize("lifted", [True, False])
+def test_a_waiting_keeper_hears_of_the_end_of_a_hold(
+    engine: Engine, worker: Worker, lifted: bool
+) -> None:
+    throw(worker, hold=HOLD if lifted else HoldKey("stripe", 2 * SECOND))
     assert worker.claim() == []
     while engine.wait(["q"], 0):
         pass
-    engine.lift("stripe")
-    assert engine.wait(["q"], 5) >= 1
-
-
-def test_a_waiting_keeper_notices_the_end_of_a_hold(engine: Engine, worker: Worker) -> None:
-    throw(worker, hold=HoldKey("stripe", 2 * SECOND))
-    assert worker.claim() == []
-    while engine.wait(["q"], 0):
-        pass
+    if lifted:
+        engine.lift("stripe")
     assert engine.wait(["q"], 5) >= 1
     assert worker.claim_soon().queue == "q"
 
