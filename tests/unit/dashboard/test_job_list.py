@@ -293,6 +293,16 @@ def test_keys_act_on_the_selected_job_by_its_status() -> None:
     assert press("y", state, POOL, 0.0) == Action("cancel", view(3).id)
 
 
+@pytest.mark.parametrize("key", ["r", "X", "y"])
+def test_a_read_only_screen_may_browse_but_not_act(key: str) -> None:
+    state = ScreenState(pane="queues", read_only=True)
+    press("enter", state, POOL, 0.0)
+    assert state.jobs is not None
+    state.jobs.take(page([job_view(failed(1))]), 0.0)
+    assert press(key, state, POOL, 0.0) is None
+    assert state.question is None
+
+
 # what is drawn
 
 

@@ -70,6 +70,21 @@ def cancelled(pid: int) -> Scoreboard:
     return scores
 
 
+def test_a_cancelled_job_is_killed_when_its_grace_is_over(worker: subprocess.Popen[bytes]) -> None:
+    said: list[str] = []
+    scores = cancelled(worker.pid)
+    orphans = Orphans(scores, said.append)
+    orphans.check()  # resumes it
+    orphans.check()
+    assert worker.wait(60) == -signal.SIGKILL
+    who = f"worker 1 (pid {worker.pid})"
+    assert said == [
+        f"the keeper acts, as the master is dead: {who} killed; its job j id is cancelled"
+    ]
+    row = scores.read(0)
+    assert (row.kill_reason, row.killed_claim) == (KillReason.CANCELLED, row.claim)
+
+
 def test_a_job_that_ends_before_its_worker_stands_still_takes_no_other_with_it(
     worker: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

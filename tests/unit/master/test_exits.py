@@ -67,3 +67,11 @@ def test_exits_because_of_fewer_slots_or_the_end_of_the_pool() -> None:
     assert reason_of(sim, row(), state=State.STOPPING_IDLE) == "stop"
     assert reason_of(sim, row(signal=9), state=State.KILLED) == "stop"
     assert reason_of(sim, row(signal=11), state=State.IDLE) == "crash"
+
+
+def test_exits_are_counted() -> None:
+    sim = running(1)
+    for _ in range(2):
+        exits.count(sim.pool, only_worker(sim).seq, row(signal=9), sim.now)
+    exits.count(sim.pool, 4711, row(), sim.now)
+    assert dict(sim.pool.exit_counts) == {"crash": 2}

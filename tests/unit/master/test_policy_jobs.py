@@ -9,6 +9,7 @@ from poolq.master.actions import DumpStack, KillJob
 from poolq.master.policy import decide, next_wake
 from poolq.master.state import WorkerProcess
 from poolq.scoreboard import timeouts
+from poolq.scoreboard.layout import NO_JOB
 from tests.support.simulated_pool import SimulatedPool, only_worker, running
 
 HARD = 1000
@@ -52,6 +53,16 @@ def test_a_written_stack_is_not_waited_for() -> None:
     assert proc.dump is not None
     proc.dump.written = True
     assert decide(sim.pool, sim.now, 0) == [KillJob(proc.pid, (7, 1))]
+
+
+def test_the_next_job_is_not_killed_for_an_overrun() -> None:
+    sim = running(1)
+    proc = overdue(sim)
+    sim.now += 3
+    sim.act()
+    proc.running, proc.deadline = NO_JOB, float("inf")
+    sim.now += timeouts.DUMP_TIMEOUT
+    assert sim.act() == []
 
 
 def test_a_suspension_moves_the_deadlines() -> None:
