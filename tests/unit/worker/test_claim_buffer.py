@@ -98,18 +98,6 @@ def test_an_old_claim_is_asked_for_once(engine: Engine, buffer: ClaimBuffer, clo
     assert taken(buffer) == ["1", "2"], "and stays"
 
 
-def test_an_old_claim_of_a_worker_that_was_taken_for_dead_is_refused(
-    engine: Engine, buffer: ClaimBuffer, clock: Clock
-) -> None:
-    push(engine, "1", "2")
-    buffer.claim(2)
-    engine.recover("w1", None)
-    assert ready(engine) == 2
-    clock.now += module.ANSWER_LIFETIME
-    with pytest.raises(Fenced):
-        buffer.settle_overdue(10)
-
-
 def test_an_answer_counts_from_when_it_was_asked_for(
     engine: Engine, buffer: ClaimBuffer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,19 +182,6 @@ def test_what_has_been_claimed_for_long_is_considered_anew(
     assert taken(buffer) == ["2"], "and the first stay"
 
 
-def test_giving_back_takes_what_is_ahead_and_the_one_in_hand(
-    engine: Engine, buffer: ClaimBuffer
-) -> None:
-    push(engine, "1", "2", "3")
-    buffer.claim(3)
-    first, second = started(buffer, 2)
-    buffer.add_settlement(first, ACK)
-    buffer.give_back(second)
-    assert taken(buffer) == []
-    assert ready(engine) == 2
-    assert engine.find("1") is None
-
-
 def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,20 +196,6 @@ def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
         buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
         until(lambda id=id: titles[-1:] == [f"w q Mail {id}"])  # type: ignore[misc]
         buffer.add_settlement(claim, ACK)
-
-
-def test_behind_a_long_job_nothing_waits(engine: Engine, buffer: ClaimBuffer) -> None:
-    push(engine, "1", "2", "3", "4")
-    buffer.claim(4)
-    done, long = started(buffer, 2)
-    buffer.add_settlement(done, ACK)
-    buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
-    until(lambda: ready(engine) == 2)
-    assert engine.find("1") is None, "what was finished is settled"
-    buffer.add_settlement(long, ACK)
-    assert buffer.next() is None
-    assert buffer.settle() == []
-    assert engine.find("2") is None
 
 
 def test_a_job_whose_worker_lacks_a_processor_is_not_long(

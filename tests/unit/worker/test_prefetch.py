@@ -27,6 +27,12 @@ def run(prefetch: Prefetch, seconds: float, job: str = "job") -> None:
     prefetch.record(job, seconds, seconds)
 
 
+def test_one_measured_job_proves_little() -> None:
+    prefetch = Prefetch(0)
+    run(prefetch, 10 * MICROS)
+    assert prefetch.batch_size() == 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "least", "most"),
     [(5 * MICROS, MAX_BATCH, MAX_BATCH), (200 * MICROS, 60, 100), (0.002, 8, 10), (0.009, 2, 2)],
