@@ -61,6 +61,28 @@ def test_a_pool_is_shown_and_tells_what_it_did(screens: Screens, project: Projec
     assert "done jobs" not in tty.raw.decode(), "no line of the log got into the screen"
 
 
+def test_keys_change_the_pool_and_end_it_after_a_question(screens: Screens) -> None:
+    tty = screens.shown(1)
+    tty.type("+")
+    tty.until_shows("scaled to 2 workers", "WORKERS 2")
+    tty.type("-")
+    tty.until_shows("scaled to 1 worker", "WORKERS 1")
+    tty.type("R")
+    tty.until_shows("y/N")
+    tty.type("y")
+    tty.until_shows("trying generation 2", "RUNNING g2")
+    tty.type("q")
+    tty.until_shows("End the pool when its running jobs have finished? y/N")
+    tty.type("n")
+    tty.until_shows("nothing was changed", "RUNNING")
+    tty.type("q")
+    tty.until_shows("y/N")
+    tty.type("y")
+    assert tty.until_ends() == 0
+    assert tty.restored()
+    assert "WORKERS" not in tty.look(), "pyte has no other screen, as the kernel's console"
+
+
 def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project) -> None:
     tty = screens.shown(1)
     running = project.dispatch("Held")
