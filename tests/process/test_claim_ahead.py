@@ -82,6 +82,22 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(project: Project) ->
     assert project.total("done") == warm + 16
 
 
+@sqlite
+def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(project: Project) -> None:
+    pool = project.ready(1)
+    warmed(project, pool)
+    project.freeze(pool)
+    project.dispatch_many("Varies", FEW)
+    long = project.dispatch("Varies", {"gate": "open"})
+    behind = project.dispatch_many("Varies", 10)
+    pool.thaw()
+    pool.until_said("prefetched jobs to their queues")
+    until(lambda: project.engine.find(behind[0]).status == "ready")
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.ids("end")[-11:] == [long, *behind], "in their order"
+
+
 @each_kind
 def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(project: Project) -> None:
     """The scoreboard knows it: no acknowledgement is lost, nothing is run again. A worker that was

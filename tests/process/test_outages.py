@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event, Thread
 from typing import Self
 
@@ -35,6 +35,7 @@ class Varies(Job):
 """
 
 TICKS = os.sysconf("SC_CLK_TCK")
+OwnServer = Callable[[], Server]
 
 
 @pytest.fixture(params=["redis", "mariadb"])

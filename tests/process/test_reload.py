@@ -36,6 +36,11 @@ class Quick(Job):
         note("end", self.id)
 
 
+class Held(Job):
+    def run(self):
+        note("start", self.id)
+        gate("open")
+        note("end", self.id)
 """
 BROKEN = {
     "import": ("import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),

@@ -13,7 +13,7 @@ from tests.process.engines import sqlite
 from tests.support.project import Project
 from tests.support.wait import until
 
-CTRL_C = b"\x03"
+CTRL_C, CTRL_BACKSLASH = b"\x03", b"\x1c"
 Terminal = tuple[int, int]  # the person's end and the programs'
 
 
@@ -38,6 +38,17 @@ def test_ctrl_c_drains_without_signalling_the_jobs(project: Project, terminal: T
     project.ledger.open()
     assert pool.wait_exit() == 0
     assert project.ledger.times("end") == {running: 1}
+    assert project.total("crashed") == 0
+
+
+@sqlite
+def test_ctrl_backslash_aborts(project: Project, terminal: Terminal) -> None:
+    person, programs = terminal
+    pool = project.pool(1, terminal=programs)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    os.write(person, CTRL_BACKSLASH)
+    assert pool.wait_exit() == 5
     assert project.total("crashed") == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from tests.support.pool import WORKER, Pool
 from tests.support.project import Project
 from tests.support.tty import Tty
 from tests.support.wait import until
+
+MakeTty = Callable[..., Tty]
 
 
 class Screens:

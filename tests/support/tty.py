@@ -112,6 +112,12 @@ class Tty:
         self.look()
         return str(self._screen.display[number])
 
+    def colours(self) -> set[str]:
+        """Of all characters on the screen, background included."""
+        self.look()
+        rows = self._screen.buffer.values()
+        return {colour for row in rows for one in row.values() for colour in (one.fg, one.bg)}
+
     def until_shows(self, *texts: str, timeout: float = 30) -> str:
         """Wait until all of them are on the screen; the screen."""
 
