@@ -51,6 +51,17 @@ def test_an_application_that_cannot_be_loaded(
 
 
 @sqlite
+def test_without_preloading_the_first_worker_reports_why(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    pool = make_project(engine_url, "import nothing_of_this_name\n").pool(2, "--no-preload")
+    assert pool.wait_exit() == 3
+    (line,) = said(pool)
+    assert "jobs.py:1" in line
+    assert "nothing_of_this_name" in line
+
+
+@sqlite
 def test_another_module_is_selected_with_app(make_project: MakeProject, engine_url: str) -> None:
     project = make_project(engine_url)
     (project.folder / "jobs.py").rename(project.folder / "work.py")

@@ -131,6 +131,33 @@ def test_a_job_without_a_limit_waits_for_its_own_hold(project: Project, job: str
 
 
 @sqlite
+def test_a_worker_that_is_killed_before_it_has_told_holds_nothing(project: Project) -> None:
+    """Its job has crashed, and runs again."""
+    (project.folder / "jobs.py").write_text(f"{JOBS}\n{KILLED}")
+    (first,) = project.produce("import jobs\nprint(jobs.Killed.dispatch())").split()
+    project.ready(1)
+    project.ledger.until("run", first)
+    assert project.ledger.times("call") == {first: 2}
+    assert project.engine.limits() == []
+
+
+KILLED = """
+import signal
+
+class Killed(Job):
+    def run(self):
+        note("call", self.id)
+        if self.attempt == 1 and not Path(os.environ["LEDGER"], "killed").exists():
+            Path(os.environ["LEDGER"], "killed").touch()
+            try:
+                raise poolq.Hold("stripe", "1h")
+            finally:
+                os.kill(os.getpid(), signal.SIGKILL)
+        note("run", self.id)
+"""
+
+
+@sqlite
 def test_a_person_holds_a_key(project: Project) -> None:
     pool = project.ready(2)
     done = limit(project, pool, "hold", "stripe", "1h")

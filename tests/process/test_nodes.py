@@ -6,7 +6,7 @@ import platform
 import socket
 from typing import Any
 
-from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Command, Done
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -29,7 +29,7 @@ def shown_by(project: Project, pool: Pool, name: str) -> dict[str, int]:
     return {one["pool"]: one["busy"] for one in found if one["poolq"] and one["python"]}
 
 
-@redis_and_sqlite
+@each_kind
 def test_pools_tell_what_they_do(project: Project) -> None:
     first = project.ready(2, "--name=first", "--node-ttl=1")
     second = project.ready(1, "--name=second", "--node-ttl=1", "--queue=none")

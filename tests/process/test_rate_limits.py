@@ -143,7 +143,7 @@ def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
     return [set(ids[at : at + limit]) for at in range(0, len(ids), limit)]
 
 
-@redis_and_sqlite
+@each_kind
 @pytest.mark.parametrize("scarce", ["Parked", "Released"])
 def test_scarce_starts_hold_up_no_other_jobs(project: Project, scarce: str) -> None:
     """With more workers than cores: none waits for the others, or returns what it has claimed."""
@@ -215,7 +215,7 @@ def with_limits_changed() -> str:
 
 @pytest.mark.parametrize(
     ("engine_url", "how"),
-    [("redis", "reload"), ("mariadb", "reload"), ("sqlite", "restart")],
+    [("redis", "reload"), ("mariadb", "reload"), ("sqlite", "reload"), ("sqlite", "restart")],
     indirect=["engine_url"],
 )
 def test_parked_jobs_follow_the_limit_as_it_is_now(

@@ -49,9 +49,13 @@ def test_no_title_and_no_line_of_the_log_shows_it(project: Project, server: Redi
     assert f"{server.host}:{server.port}" in pool.log, "which engine it is can be seen"
 
 
-def test_no_command_shows_it(project: Project, server: Redis) -> None:
+@pytest.mark.parametrize("place", ["environment", "dotenv"])
+def test_no_command_shows_it(project: Project, server: Redis, place: str) -> None:
     run = Command(project.folder, POOLQ_NAMESPACE=project.namespace)
-    (project.folder / ".env").write_text(f"POOLQ_ENGINE={server.url}\n")
+    if place == "environment":
+        run.env["POOLQ_ENGINE"] = server.url
+    else:
+        (project.folder / ".env").write_text(f"POOLQ_ENGINE={server.url}\n")
     pool = project.ready(1)
     run.env["RUNTIME_DIRECTORY"] = str(pool.runtime)
     failed = project.dispatch("Fails")

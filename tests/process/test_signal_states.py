@@ -97,9 +97,11 @@ def draining(project: Project) -> Pool:
 @pytest.mark.parametrize(
     ("state", "how", "code"),
     [
-        (boot, "SIGTERM", 0), (hung, "SIGINT", 5), (hung, "SIGQUIT", 5),
-        (recycling, "SIGTERM", 0), (recycling, "SIGQUIT", 5),
-        (reloading, "SIGINT", 0), (reloading, "SIGQUIT", 5), (draining, "SIGQUIT", 5),
+        (boot, "SIGTERM", 0), (boot, "SIGINT", 0), (boot, "SIGQUIT", 0),
+        (hung, "SIGINT", 5), (hung, "SIGQUIT", 5),
+        (recycling, "SIGTERM", 0), (recycling, "SIGINT", 0), (recycling, "SIGQUIT", 5),
+        (reloading, "SIGINT", 0), (reloading, "SIGQUIT", 5),
+        (draining, "SIGQUIT", 5),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )  # fmt: skip

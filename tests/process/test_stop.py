@@ -105,6 +105,14 @@ def test_quit_aborts_and_releases_the_jobs(project: Project) -> None:
 
 
 @sqlite
+def test_quit_of_an_idle_pool_kills_no_job(project: Project) -> None:
+    pool = project.ready(2)
+    pool.until_idle(2)
+    pool.signal(signal.SIGQUIT)
+    assert pool.wait_exit() == 0
+
+
+@sqlite
 def test_signals_that_are_sent_to_a_worker(project: Project) -> None:
     """Those of a terminal do nothing, QUIT releases its job, and TERM replaces it after its job."""
     pool = project.ready(1)
@@ -128,7 +136,7 @@ def test_signals_that_are_sent_to_a_worker(project: Project) -> None:
     assert (project.total("done"), project.total("crashed")) == (1, 0)
 
 
-@redis_and_sqlite
+@each_kind
 def test_a_job_that_sends_quit_to_its_worker_fails(project: Project) -> None:
     """The first two times count as nothing, since they may have come from elsewhere."""
     project.ready(2)

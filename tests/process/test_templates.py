@@ -108,6 +108,16 @@ def kill_both(pool: Pool) -> None:
 
 
 @sqlite
+def test_without_template_and_copy_the_code_is_loaded_again(project: Project) -> None:
+    pool = project.ready(2)
+    old = {one.pid for one in pool.until_idle(2)}
+    kill_both(pool)
+    pool.until_said("generation 2 is accepted")
+    until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
+    replace_worker(pool, 2)
+
+
+@sqlite
 def test_without_both_and_with_broken_code_the_workers_continue_until_it_is_fixed(
     project: Project,
 ) -> None:

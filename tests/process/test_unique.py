@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.process.engines import each_kind
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -70,7 +70,7 @@ def test_a_job_keeps_its_key_while_its_worker_is_killed(project: Project) -> Non
     assert dispatch(project, "Sync", "open")[0][1]
 
 
-@redis_and_sqlite
+@each_kind
 def test_the_latest_of_many_changes_runs(project: Project) -> None:
     made = dispatch(project, "Index", "one", "two", "three")
     assert [is_new for _, is_new in made] == [True] * 3
@@ -84,7 +84,7 @@ def test_the_latest_of_many_changes_runs(project: Project) -> None:
     assert project.total("replaced") == 2
 
 
-@sqlite
+@each_kind
 def test_what_a_dispatch_by_name_leaves_out_is_logged_once_in_a_pool(project: Project) -> None:
     """Each of four workers meets such jobs. Those that their class has dispatched lack nothing."""
     pool = project.ready(4)
