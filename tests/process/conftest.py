@@ -29,9 +29,9 @@ def make_project(tmp_path: Path, namespace: str) -> Iterator[MakeProject]:
 
 
 @pytest.fixture
-def project(make_project: MakeProject, engine_url: str, request: pytest.FixtureRequest) -> Project:
-    """A project on each engine in turn: with the module's JOBS, or else the standard ones."""
-    return make_project(engine_url, getattr(request.module, "JOBS", None))
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    """A project with the standard jobs, on each engine in turn."""
+    return make_project(engine_url)
 
 
 @pytest.fixture

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
+from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -37,6 +40,11 @@ class Quick(Job):
         note("end", self.id)
 """
 HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
 
 
 def counted(project: Project) -> dict[str, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind
 from tests.support.pool import FOR_MINUTES
 from tests.support.project import Project
@@ -41,6 +44,11 @@ class Tenant(Job):
 """
 
 
+@pytest.fixture
+def gated(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
 def most_at_once(project: Project) -> int:
     """How many jobs ran at the same time, at most."""
     moments = [(line.at, 1) for line in project.ledger.lines("start")]
@@ -53,41 +61,41 @@ def most_at_once(project: Project) -> int:
 
 
 @each_kind
-def test_no_more_run_than_the_key_allows_and_all_run(project: Project) -> None:
-    ids = project.produce(
+def test_no_more_run_than_the_key_allows_and_all_run(gated: Project) -> None:
+    ids = gated.produce(
         "import jobs\nfor n in range(60): print(jobs.Sync.dispatch({'tenant': 'one'}))"
     ).split()
-    assert project.pool(4, "--until-empty").wait_exit() == 0
-    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
-    assert most_at_once(project) <= 2
-    assert project.total("retried") == project.total("failed") == 0, "waiting uses no attempt"
+    assert gated.pool(4, "--until-empty").wait_exit() == 0
+    assert gated.ledger.times("end") == dict.fromkeys(ids, 1)
+    assert most_at_once(gated) <= 2
+    assert gated.total("retried") == gated.total("failed") == 0, "waiting uses no attempt"
 
 
 @each_kind
-def test_after_a_kill_of_the_one_that_runs_the_next_starts_at_once(project: Project) -> None:
-    pool = project.ready(3, *FOR_MINUTES)
-    first = project.dispatch("Alone", {"gate": "never"}, max_crashes=1)
+def test_after_a_kill_of_the_one_that_runs_the_next_starts_at_once(gated: Project) -> None:
+    pool = gated.ready(3, *FOR_MINUTES)
+    first = gated.dispatch("Alone", {"gate": "never"}, max_crashes=1)
     victim = pool.until_runs(first)
-    project.ledger.until("start", first)
-    second = project.dispatch("Alone", {"gate": "open"})
-    third = project.dispatch("Alone", {"gate": "open"})
-    until(lambda: project.total("parked") == 2, 10, "both wait")
+    gated.ledger.until("start", first)
+    second = gated.dispatch("Alone", {"gate": "open"})
+    third = gated.dispatch("Alone", {"gate": "open"})
+    until(lambda: gated.total("parked") == 2, 10, "both wait")
     victim.kill()
-    project.ledger.until("start", second, 1)
-    project.ledger.open("open")
-    until(project.settled, 20)
-    assert list(project.failed()) == [first]
-    assert project.ledger.ids("start") == [first, second, third]
+    gated.ledger.until("start", second, 1)
+    gated.ledger.open("open")
+    until(gated.settled, 20)
+    assert list(gated.failed()) == [first]
+    assert gated.ledger.ids("start") == [first, second, third]
 
 
 @each_kind
-def test_jobs_that_the_dispatch_has_parked_run_and_retry(project: Project) -> None:
+def test_jobs_that_the_dispatch_has_parked_run_and_retry(gated: Project) -> None:
     payloads = "[{'tenant': 'one', 'fails': n % 3 == 0} for n in range(9)]"
-    ids = project.produce(
+    ids = gated.produce(
         f"import jobs, poolq\nprint(*poolq.dispatch_many(jobs.Tenant, {payloads}))"
     ).split()
-    assert project.pool(4, "--until-empty").wait_exit() == 0
-    assert project.ledger.times("end") == {id_: 2 - (n % 3 > 0) for n, id_ in enumerate(ids)}
-    assert most_at_once(project) <= 2
-    assert project.total("retried") == 3
-    assert project.total("failed") == 0
+    assert gated.pool(4, "--until-empty").wait_exit() == 0
+    assert gated.ledger.times("end") == {id_: 2 - (n % 3 > 0) for n, id_ in enumerate(ids)}
+    assert most_at_once(gated) <= 2
+    assert gated.total("retried") == 3
+    assert gated.total("failed") == 0

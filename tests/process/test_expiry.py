@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite
-from tests.support.project import Project
 from tests.support.talking import poolq
 from tests.support.wait import until
 
@@ -36,7 +35,8 @@ def plain(name):
 
 
 @redis_and_sqlite
-def test_a_job_that_is_too_late_is_not_started(project: Project) -> None:
+def test_a_job_that_is_too_late_is_not_started(make_project: MakeProject, engine_url: str) -> None:
+    project = make_project(engine_url, JOBS)
     pool = project.ready(2)
     first = project.dispatch("Slow", on_limit="park")
     project.ledger.until("start:1", first)

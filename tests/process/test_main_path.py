@@ -10,7 +10,7 @@ from tests.process.engines import redis_and_sqlite
 from tests.support.pool import FOR_MINUTES
 from tests.support.project import Project
 
-MAILS = """
+JOBS = """
 import poolq
 from poolq import Job
 from tests.support.ledger import note
@@ -52,7 +52,7 @@ print(poolq.dispatch("jobs:Mail", {"to": "joe"}, queue="other"))
 
 
 def test_jobs_are_dispatched_and_done(make_project: MakeProject, engine_url: str) -> None:
-    project = make_project(engine_url, MAILS)
+    project = make_project(engine_url, JOBS)
     bob, ann, second, never, eve, joe = project.produce(PRODUCER).split()
     pool = project.pool(2, "--until-empty", through=("env",))  # a new interpreter
     assert pool.wait_exit(20) == 0

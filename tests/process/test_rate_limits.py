@@ -113,27 +113,32 @@ class Single(Job):
 """
 
 
+@pytest.fixture
+def limited(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
 @each_kind
-def test_the_documented_scenario(project: Project) -> None:
+def test_the_documented_scenario(limited: Project) -> None:
     """10 jobs, attempts = 3, limit 2 per second: 1 and 2 run, a second later 3 and 4, then 5 and 6,
     and 7 to 10 fail."""
-    ids = project.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
+    ids = limited.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
     begun = time.monotonic()
-    pool = project.pool(2, "--until-empty")
+    pool = limited.pool(2, "--until-empty")
     assert pool.wait_exit() == 0
-    ran = project.ledger.ids("run")
-    failed = project.ledger.ids("failure:RateLimitExhausted")
+    ran = limited.ledger.ids("run")
+    failed = limited.ledger.ids("failure:RateLimitExhausted")
     assert window_by_window(ran, 2) == window_by_window(ids[:6], 2)
     assert sorted(failed) == sorted(ids[6:])
-    assert sorted(project.ledger.ids("success")) == sorted(ran)
-    assert sorted(project.failed()) == sorted(failed)
-    for stored in project.failed().values():
+    assert sorted(limited.ledger.ids("success")) == sorted(ran)
+    assert sorted(limited.failed()) == sorted(failed)
+    for stored in limited.failed().values():
         assert stored.state.attempt == 3
         history = entries(stored.state.history)
         assert [line.cause for line in history] == ["limited"] * 3
         assert "RateLimitExhausted" in history[-1].error
-    assert project.total("done") == 6
-    assert_not_sooner([line.at for line in project.ledger.lines("run")], begun, 2, 1.0)
+    assert limited.total("done") == 6
+    assert_not_sooner([line.at for line in limited.ledger.lines("run")], begun, 2, 1.0)
     assert pool.log.count("limited jobs:Mail") == 8 + 6
     assert pool.log.count("failed jobs:Mail") == 4
 
@@ -145,18 +150,18 @@ def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
 
 @each_kind
 @pytest.mark.parametrize("scarce", ["Parked", "Released"])
-def test_scarce_starts_hold_up_no_other_jobs(project: Project, scarce: str) -> None:
+def test_scarce_starts_hold_up_no_other_jobs(limited: Project, scarce: str) -> None:
     """With more workers than cores: none waits for the others, or returns what it has claimed."""
-    pool = project.ready(8)
-    project.engine.pause("default")
+    pool = limited.ready(8)
+    limited.engine.pause("default")
     free: list[str] = []
     for _ in range(20):
-        free += project.dispatch_many("Free", 50)
-        project.dispatch_many(scarce, 5, attempts=1000)
-    project.engine.resume("default")
-    until(lambda: len(project.ledger.ids("free")) == len(free), 60)
-    assert sorted(project.ledger.ids("free")) == sorted(free)
-    assert len(project.ledger.ids("scarce")) < 100, "nobody has waited for them"
+        free += limited.dispatch_many("Free", 50)
+        limited.dispatch_many(scarce, 5, attempts=1000)
+    limited.engine.resume("default")
+    until(lambda: len(limited.ledger.ids("free")) == len(free), 60)
+    assert sorted(limited.ledger.ids("free")) == sorted(free)
+    assert len(limited.ledger.ids("scarce")) < 100, "nobody has waited for them"
     returned = [int(text.split("returned ")[1].split()[0]) for text in returns(pool)]
     assert sum(returned) <= len(free) / 10
 
@@ -264,25 +269,25 @@ def assert_not_sooner(starts: list[float], begun: float, limit: int, window: flo
 
 
 @each_kind
-def test_parked_jobs_run_in_order_and_use_no_attempt(project: Project) -> None:
-    ids = project.dispatch_many("Parks", 7, on_limit="park")
+def test_parked_jobs_run_in_order_and_use_no_attempt(limited: Project) -> None:
+    ids = limited.dispatch_many("Parks", 7, on_limit="park")
     begun = time.monotonic()
-    pool = project.pool(2, "--until-empty")
+    pool = limited.pool(2, "--until-empty")
     assert pool.wait_exit() == 0
-    ran = project.ledger.lines("run")
+    ran = limited.ledger.lines("run")
     assert sorted(line.id for line in ran) == sorted(ids)
     assert_not_sooner([line.at for line in ran], begun, 2, 0.5)
-    assert project.total("parked") > 0
-    assert project.total("limited") == 0
+    assert limited.total("parked") > 0
+    assert limited.total("limited") == 0
     assert "parked by jobs:Parks" in pool.log
 
 
 @sqlite
-def test_short_jobs_that_a_limit_lets_through_are_settled_together(project: Project) -> None:
-    project.dispatch_many("Many", 300)
-    project.ready(1)
-    until(lambda: project.total("done") == 300)
-    assert requests(project) < 150
+def test_short_jobs_that_a_limit_lets_through_are_settled_together(limited: Project) -> None:
+    limited.dispatch_many("Many", 300)
+    limited.ready(1)
+    until(lambda: limited.total("done") == 300)
+    assert requests(limited) < 150
 
 
 def requests(project: Project) -> int:
@@ -294,56 +299,56 @@ def requests(project: Project) -> int:
 
 
 @sqlite
-def test_an_error_in_rate_limit_counts_like_one_in_run(project: Project) -> None:
-    broken = project.dispatch("Broken", attempts=2)
-    pool = project.pool(1, "--until-empty")
+def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None:
+    broken = limited.dispatch("Broken", attempts=2)
+    pool = limited.pool(1, "--until-empty")
     assert pool.wait_exit() == 0
-    assert project.ledger.ids("run") == []
-    history = entries(project.failed()[broken].state.history)
+    assert limited.ledger.ids("run") == []
+    history = entries(limited.failed()[broken].state.history)
     assert [(line.cause, line.error) for line in history] == [
         ("error", "LookupError: no such customer")
     ] * 2
 
 
 @redis_and_sqlite
-def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(project: Project) -> None:
+def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(limited: Project) -> None:
     """The code allows one start an hour, and all of its workers obey the person."""
-    pool = project.ready(2)
-    ids = project.dispatch_many("Rare", 5, on_limit="park")
-    until(lambda: project.total("parked") == 4)
-    assert len(project.ledger.ids("run")) == 1
-    assert project.produce("import poolq; poolq.limits.set('rare', 3, hours=1)") == ""
-    until(lambda: len(project.ledger.ids("run")) == 3)
+    pool = limited.ready(2)
+    ids = limited.dispatch_many("Rare", 5, on_limit="park")
+    until(lambda: limited.total("parked") == 4)
+    assert len(limited.ledger.ids("run")) == 1
+    assert limited.produce("import poolq; poolq.limits.set('rare', 3, hours=1)") == ""
+    until(lambda: len(limited.ledger.ids("run")) == 3)
     (shown,) = until(lambda: [one for one in status(pool)["limits"] if one["used"] == 3])
     assert (shown["limit"], shown["declared"], shown["parked"]) == (3, 1, 2)
-    refused = project.dispatch("Rare", attempts=1, on_limit="release")
-    until(lambda: refused in project.failed())
-    (line,) = entries(project.failed()[refused].state.history)
+    refused = limited.dispatch("Rare", attempts=1, on_limit="release")
+    until(lambda: refused in limited.failed())
+    (line,) = entries(limited.failed()[refused].state.history)
     assert line.error == "RateLimitExhausted: limit rare (3 per 1h) is used up", "not the code's 1"
     code = "import poolq; print(poolq.limits.reset('rare', starts=True))"
-    assert project.produce(code) == "True\n"
-    until(lambda: len(project.ledger.ids("run")) == 4)
-    assert set(project.ledger.ids("run")) < set(ids), "the code allows one start"
-    assert project.produce("import poolq; print(poolq.limits.reset('rare'))") == "False\n"
+    assert limited.produce(code) == "True\n"
+    until(lambda: len(limited.ledger.ids("run")) == 4)
+    assert set(limited.ledger.ids("run")) < set(ids), "the code allows one start"
+    assert limited.produce("import poolq; print(poolq.limits.reset('rare'))") == "False\n"
 
 
 @sqlite
-def test_a_limit_that_fails_its_jobs_at_once_is_warned_about_once(project: Project) -> None:
-    ids = project.dispatch_many("Both", 4)
-    pool = project.ready(2)
+def test_a_limit_that_fails_its_jobs_at_once_is_warned_about_once(limited: Project) -> None:
+    ids = limited.dispatch_many("Both", 4)
+    pool = limited.ready(2)
     pool.until_said("job jobs:Single has an attribute atempts; did you mean attempts?")
-    until(lambda: len(project.failed()) == 3)
-    assert len({*ids} - {*project.failed()}) == 1
+    until(lambda: len(limited.failed()) == 3)
+    assert len({*ids} - {*limited.failed()}) == 1
     pool.until_said("warning: job jobs:Both has a rate limit and attempts = 1: a job over the")
     assert pool.log.count("has a rate limit and attempts = 1") == 1
 
 
 @sqlite
-def test_new_code_is_warned_about_too(project: Project) -> None:
-    jobs = project.folder / "jobs.py"
+def test_new_code_is_warned_about_too(limited: Project) -> None:
+    jobs = limited.folder / "jobs.py"
     text = jobs.read_text()
     jobs.write_text(text.replace("atempts = 3", "attempts = 3"))
-    pool = project.ready(2)
+    pool = limited.ready(2)
     assert "jobs:Single has an attribute" not in pool.log
     jobs.write_text(text)
     pool.signal(signal.SIGHUP)

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from poolq.jobs.message import entries
+from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -36,6 +39,11 @@ class Leaks(Job):
     def on_failure(self):
         note(f"failure:{type(self.error).__name__}", self.id)
 '''
+
+
+@pytest.fixture
+def project(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
 
 
 @redis_and_sqlite

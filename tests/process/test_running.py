@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from poolq.jobs.message import entries
+from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -71,9 +74,14 @@ def whoami():
 """
 
 
+@pytest.fixture
+def odd(make_project: MakeProject, engine_url: str) -> Project:
+    return make_project(engine_url, JOBS)
+
+
 @sqlite
-def test_whatever_a_job_raises_its_worker_lives(project: Project) -> None:
-    pool = project.ready(1)
+def test_whatever_a_job_raises_its_worker_lives(odd: Project) -> None:
+    pool = odd.ready(1)
     (worker,) = pool.workers()
     for kind, starts, error, words in (
         ("exit", 2, "SystemExit", "SystemExit: enough"),
@@ -84,26 +92,26 @@ def test_whatever_a_job_raises_its_worker_lives(project: Project) -> None:
         ("unprintable", 2, "Odd", "Odd: (its text is not available: ValueError)"),
         ("recursion", 2, "RecursionError", "RecursionError"),
     ):
-        failing = project.dispatch("Raises", {"kind": kind}, attempts=2)
-        (line,) = project.ledger.until(f"failure:{error}", failing)
-        until(lambda failing=failing: failing in project.failed())  # type: ignore[misc]  # mypy: no lambda defaults
-        started = project.ledger.lines("start", failing)
+        failing = odd.dispatch("Raises", {"kind": kind}, attempts=2)
+        (line,) = odd.ledger.until(f"failure:{error}", failing)
+        until(lambda failing=failing: failing in odd.failed())  # type: ignore[misc]  # mypy: no lambda defaults
+        started = odd.ledger.lines("start", failing)
         assert [one.pid for one in [*started, line]] == [worker.pid] * (starts + 1), kind
-        history = entries(project.failed()[failing].state.history)
+        history = entries(odd.failed()[failing].state.history)
         assert history[-1].error.startswith(words)
-        fine = project.dispatch("Loop")
-        (line,) = project.ledger.until("loop:True", fine)
+        fine = odd.dispatch("Loop")
+        (line,) = odd.ledger.until("loop:True", fine)
         assert line.pid == worker.pid, kind
-    assert project.ledger.ids("swallowed") == []
+    assert odd.ledger.ids("swallowed") == []
 
 
 @sqlite
-def test_a_job_may_print_and_read_and_fork(project: Project) -> None:
-    prints = project.dispatch("Prints")
-    forks = project.dispatch("Children")
-    whoami = project.dispatch("whoami")
-    pool = project.pool(1, "--until-empty")
+def test_a_job_may_print_and_read_and_fork(odd: Project) -> None:
+    prints = odd.dispatch("Prints")
+    forks = odd.dispatch("Children")
+    whoami = odd.dispatch("whoami")
+    pool = odd.pool(1, "--until-empty")
     assert pool.wait_exit() == 0
-    assert project.ledger.ids("stdin:''") == [prints], "stdin is empty"
-    assert project.ledger.ids("sum:3") == [forks]
-    assert project.ledger.ids("current") == [whoami]
+    assert odd.ledger.ids("stdin:''") == [prints], "stdin is empty"
+    assert odd.ledger.ids("sum:3") == [forks]
+    assert odd.ledger.ids("current") == [whoami]
