@@ -79,16 +79,15 @@ class Adversary:
             pools = frozenset(one.session for one in victims)
             self.done.append(Done(fault.kind, begin, monotonic(), node, pids, pools, *lost))
 
-    def _some(self, fault: Fault, title: str, most: int) -> list[Process]:
-        found = self._fleet.victims(fault.node, title)
-        first = int(fault.pick * len(found))
-        return (found[first:] + found[:first])[:most]
-
     def _kill(self, fault: Fault, title: str, most: int = 1) -> Began | None:
-        victims = self._some(fault, title, most)
+        found = self._fleet.victims(fault.node, title)
+        if not found:
+            return None
+        first = int(fault.pick * len(found))
+        victims = (found[first:] + found[:first])[:most]
         for one in victims:
             one.kill()
-        return (nothing, victims) if victims else None
+        return nothing, victims
 
     def _kill_at_end(self, fault: Fault) -> Began | None:
         """The worker that has just written a job's end."""
@@ -102,22 +101,24 @@ class Adversary:
         """Master and keeper at once: the workers are alone."""
         pool = self._fleet.pools[fault.node]
         heads = [one for one in (process(pool.pid), pool.keeper()) if one is not None]
-        return self._kill_together(heads)
+        for how in (signal.SIGSTOP, signal.SIGKILL):
+            for one in heads:
+                one.kill(how)
+        return nothing, heads
 
     def _kill_pool(self, fault: Fault) -> Began | None:
-        return self._kill_together(self._fleet.victims(fault.node, ""))
-
-    def _kill_together(self, victims: list[Process]) -> Began:
-        """So that none sees another die."""
+        victims = self._fleet.victims(fault.node, "")
         for how in (signal.SIGSTOP, signal.SIGKILL):
             for one in victims:
                 one.kill(how)
         return nothing, victims
 
     def _stop(self, fault: Fault, title: str, most: int) -> Began | None:
-        victims = self._some(fault, title, most)
-        if not victims:
+        found = self._fleet.victims(fault.node, title)
+        if not found:
             return None
+        first = int(fault.pick * len(found))
+        victims = (found[first:] + found[:first])[:most]
         for one in victims:
             one.kill(signal.SIGSTOP)
 

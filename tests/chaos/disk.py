@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 SIZE = 48 << 20
@@ -34,7 +35,12 @@ class Disk:
             self.how = "the disk was not filled, as only root may mount a small one"
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._mounted:
             subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 

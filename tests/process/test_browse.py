@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
+from tests.conftest import OwnRedis
+from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
+from tests.support.cli import Command
+from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.screens import Screens, screens
-from tests.support.talking import poolq
 from tests.support.tty import Tty
 from tests.support.wait import until
 
 __all__ = ["screens"]
 CTRL_C = "\x03"
+JOBS = """
+
+from poolq import Limit
+
+class Mail(Job):
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(1, minutes=5)
+
+    def run(self):
+        pass
+"""
+SIZES = ((60, 15), (100, 30), (200, 50))
+RETRY = {"attempts": 3, "retry_after": ["10m"]}
 PAUSED = "why: queue idle is paused until 'poolq queue resume idle'"
+
+
+def dispatch_all(project: Project, pool: Pool) -> None:
+    """Dispatch jobs of which each waits for another reason, and one that keeps the worker busy."""
+    project.engine.pause("idle")
+    project.dispatch_many("Mail", 3, queue="mails", on_limit="park")
+    project.dispatch("Gone", queue="gone")
+    project.dispatch("Fails", queue="flaky", **RETRY)
+    until(lambda: waiting(project) == {"mails": 2, "gone": 1, "flaky": 1}, 20, "all to wait")
+    pool.until_runs(project.dispatch("Held"))
+    project.dispatch("Quick", {"to": "ada"})
+    project.dispatch("Quick", {"to": "bob"}, delay="+1 hour")
+    project.dispatch("Quick", queue="idle")
+    project.dispatch("Quick", queue="lost")
+
+
+def waiting(project: Project) -> dict[str, int]:
+    """How many jobs of each queue are delayed or parked."""
+    counts = project.engine.counts()
+    return {one.queue: one.delayed + one.parked for one in counts if one.delayed + one.parked}
 
 
 def until_says(tty: Tty, *texts: str) -> None:
@@ -22,38 +62,59 @@ def until_says(tty: Tty, *texts: str) -> None:
         raise AssertionError(f"{error}\n{tty.look()}") from None
 
 
-@sqlite
-def test_lists_answer_why_each_job_waits(screens: Screens, project: Project) -> None:
-    project.engine.pause("idle")
-    project.dispatch("Quick", queue="idle")
-    pool = project.ready(1)
-    pool.until_runs(project.dispatch("Held"))
-    project.dispatch("Quick", {"to": "ada"})
-    project.dispatch("Quick", {"to": "bob"}, delay="+1 hour")
-    tty = screens.top(pool, "--read-only", size=(60, 15))
-    tty.type("tab")
-    tty.until_shows("1/1 busy", "QUEUES 2")
-    tty.type("/", *"idle", "enter", "enter")
-    until_says(tty, "QUEUE idle ", PAUSED)
-    tty.type("esc")
-    until_says(tty, "filter: idle", "QUEUES 1")
-    tty.resize(100, 30)
-    tty.type("esc", "/", *"default", "enter", "enter")
-    until_says(tty, "QUEUE default 1 running, 1 ready, 1 delayed", '{"to":"ada"}')
-    tty.type("j")
-    until_says(tty, "why: the only worker is busy")
-    assert poolq(pool, "pause").code == 0
-    until_says(tty, "why: pool default is paused until 'poolq resume'")
-    tty.type("j")
-    until_says(tty, "why: it is delayed until", "(in 59m")
-    tty.type("enter")
-    until_says(tty, "why it is delayed until", "PAYLOAD", '"to": "bob"', "dispatched")
-    tty.type("X")
-    until_says(tty, "this screen is read-only")
-    tty.type("esc", "tab")
-    until_says(tty, "QUEUE default [1 running], 1 ready, 1 delayed", "jobs:Held")
-    tty.type("\x1b[Z")
-    until_says(tty, "QUEUE default 1 running, 1 ready, 1 delayed", '{"to":"bob"}')
+def test_lists_answer_why_each_job_waits(make_project: MakeProject, own_redis: OwnRedis) -> None:
+    server = own_redis()
+    with ExitStack() as stack:
+        project = make_project(server.url)
+        file = project.folder / "jobs.py"
+        file.write_text(file.read_text() + JOBS)
+        screens = Screens(stack, project)
+        pool = project.ready(1, "--queue=default,mails,gone,flaky,idle")
+        dispatch_all(project, pool)
+        tty = screens.top(pool, "--read-only", size=(60, 15))
+        tty.type("tab")
+        tty.until_shows("1/1 busy", "QUEUES 6", "lost")
+        reasons = (
+            ("idle", PAUSED),
+            ("lost", "why: no pool serves queue lost; start one with --queue=lost"),
+            ("gone", "why: no module of the application defines jobs:Gone; workers try again"),
+            (
+                "flaky",
+                "why: the next attempt is due at",
+                "because attempt 1 failed with ValueError",
+            ),
+            ("mails", "why: limit jobs:Mail (1 per 5m) is used up until"),
+        )
+        for number, (queue, *why) in enumerate(reasons):
+            tty.resize(*SIZES[number % len(SIZES)])
+            tty.type("/", *queue, "enter", "enter")
+            until_says(tty, f"QUEUE {queue} ", *why)
+            tty.type("esc")
+            until_says(tty, f"filter: {queue}", "QUEUES 1")
+            tty.type("esc")
+        tty.type("/", *"default", "enter", "enter")
+        until_says(tty, "QUEUE default 1 running, 1 ready, 1 delayed", '{"to":"ada"}')
+        tty.type("j")
+        until_says(tty, "why: the only worker is busy")
+        command = Command(project.folder, **screens.environment(pool.runtime))
+        assert command("pause").code == 0
+        until_says(tty, "why: pool default is paused until 'poolq resume'")
+        tty.type("j")
+        until_says(tty, "why: it is delayed until", "(in 59m")
+        tty.type("enter")
+        until_says(tty, "why it is delayed until", "PAYLOAD", '"to": "bob"', "dispatched")
+        tty.type("X")
+        until_says(tty, "this screen is read-only")
+        tty.type("esc", "tab")
+        until_says(tty, "QUEUE default [1 running], 1 ready, 1 delayed", "jobs:Held")
+        tty.type("\x1b[Z")
+        until_says(tty, "QUEUE default 1 running, 1 ready, 1 delayed", '{"to":"bob"}')
+        tty.type("j", "j", "enter")
+        until_says(tty, "why it is delayed until")
+        server.stop()
+        until_says(tty, "why the broker does not answer, so no pool can claim the job")
+        tty.type("esc")
+        until_says(tty, "not current: the broker does not answer", '{"to":"bob"}')
 
 
 @sqlite

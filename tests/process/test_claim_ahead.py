@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.process.conftest import MakeProject
@@ -29,6 +31,12 @@ class Stops(Job):
         except FileExistsError:
             return False
         return True
+
+class Takes(Job):
+    def run(self):
+        if "ms" in self.payload:
+            Event().wait(self.payload["ms"] / 1000)
+        note("end", self.id)
 
 class Varies(Job):
     def run(self):
@@ -90,6 +98,31 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) ->
     assert varying.total("done") == warm + 16
 
 
+@each_kind
+def test_no_worker_hoards_jobs_of_some_milliseconds(varying: Project) -> None:
+    """After many quick ones of the same class: others run most of what one could claim at once."""
+    varying.ready(4)
+    varying.dispatch_many("Takes", 800)
+    until(varying.settled)
+    jobs = varying.dispatch_many("Takes", [{"ms": 60}] * 60)
+    until(varying.settled)
+    ran = Counter(line.pid for line in varying.ledger.lines("end") if line.id in set(jobs))
+    assert ran.total() == 60
+    assert max(ran.values()) < 45, ran
+
+
+@redis_and_sqlite
+def test_what_went_back_keeps_its_place(varying: Project) -> None:
+    pool = varying.ready(1)
+    varying.dispatch_many("Takes", 200)
+    until(varying.settled)
+    varying.freeze(pool)
+    jobs = varying.dispatch_many("Takes", [{"ms": 40}, {}, {}, {"ms": 40}] * 5)
+    pool.thaw()
+    until(varying.settled)
+    assert varying.ledger.ids("end")[-20:] == jobs
+
+
 @sqlite
 def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying: Project) -> None:
     pool = varying.ready(1)
@@ -104,6 +137,27 @@ def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying
     varying.ledger.open()
     until(varying.settled)
     assert varying.ledger.ids("end")[-11:] == [long, *behind], "in their order"
+
+
+@sqlite
+def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -> None:
+    pool = varying.ready(1)
+    warmed(varying, pool)
+    varying.freeze(pool)
+    varying.dispatch_many("Varies", FEW)
+    long = varying.dispatch("Varies", {"gate": "open"})
+    behind = varying.dispatch_many("Varies", 10)
+    pool.thaw()
+    pool.until_said("prefetched jobs to their queues")
+    (start,) = varying.ledger.until("start", long)
+    next(one for one in pool.workers() if one.pid == start.pid).kill()
+    varying.ledger.open()
+    until(varying.settled)
+    assert varying.total("crashed") == 1
+    assert varying.ledger.times("end") == {
+        **varying.ledger.times("end"),
+        **dict.fromkeys([long, *behind], 1),
+    }
 
 
 @each_kind
@@ -147,6 +201,21 @@ def test_a_worker_that_is_told_to_leave_gives_its_batch_back(varying: Project) -
     assert [line.id for line in starts] == behind
     assert end.pid not in {line.pid for line in starts}
     assert varying.total("crashed") == 0
+
+
+@sqlite
+def test_prefetch_1_claims_nothing_ahead(varying: Project) -> None:
+    pool = varying.ready(1, "--prefetch=1")
+    varying.dispatch_many("Varies", 50)
+    until(varying.settled)
+    varying.freeze(pool)
+    long = varying.dispatch("Varies", {"gate": "open"})
+    (behind,) = varying.dispatch_many("Varies", 1)
+    pool.thaw()
+    pool.until_runs(long)
+    assert varying.engine.find(behind).status == "ready"
+    varying.ledger.open()
+    until(varying.settled)
 
 
 @redis_and_sqlite

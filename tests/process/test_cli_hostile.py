@@ -76,7 +76,7 @@ def test_closed_streams(poolq: Command, closed: tuple[int, ...]) -> None:
         for fd in closed:
             os.close(fd)
 
-    for args in ("job dispatch jobs:A --by-name", "queue ls"):
+    for args in ("job dispatch jobs:A --by-name", "queue ls --json", "queue ls"):
         assert NewCommand(poolq.folder, close)(*args.split()) == Done(0, "", ""), args
     assert poolq("queue", "ls", "--json").json["queues"][0]["ready"] == 1
 

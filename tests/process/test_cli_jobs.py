@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shlex
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from poolq.jobs.retry import Bury, Park
 from poolq.monitor.job_history import NOT_STORED
 from tests.contract.helpers import Worker, push
 from tests.support.cli import ROOT, Command, NewCommand, environment
-from tests.support.tty import Tty, state_of
+from tests.support.tty import Tty
 from tests.support.wait import until
 
 JOBS = """
@@ -241,7 +243,7 @@ def test_cancel_and_move_many(poolq: Command, engine: Engine, worker: Worker) ->
     done = poolq("job", "cancel", "--job=jobs:Mail", "--dry-run")
     assert {line.split()[0] for line in done.out.splitlines()} == {"ID", *mails}
     assert done.line == "2 jobs would be cancelled"
-    code, said = on_terminal(poolq, "job", "cancel", "--job=jobs:Mail", answer="n\r")
+    code, said = on_terminal(poolq, "job", "cancel", "--job=jobs:Mail", answer="n")
     assert (code, "Cancel 2 waiting jobs of jobs:Mail permanently? [y/N]" in said) == (1, True)
     assert "poolq: nothing was changed" in said
     done = poolq("job", "move", "--queue=a", "--to=b")
@@ -448,11 +450,11 @@ def test_purge_asks(poolq: Command, engine: Engine) -> None:
     done = poolq("queue", "purge", "a")
     assert (done.code, done.out) == (2, "")
     assert "give --yes" in done.line
-    code, said = on_terminal(poolq, "queue", "purge", "a", answer="n\r")
+    code, said = on_terminal(poolq, "queue", "purge", "a", answer="n")
     assert code == 1
     assert "Delete 1 ready, 1 delayed and 0 parked jobs of queue 'a'? [y/N]" in said
     assert all(engine.find(id) for id in ids)
-    code, said = on_terminal(poolq, "queue", "purge", "a", answer="y\r")
+    code, said = on_terminal(poolq, "queue", "purge", "a", answer="y")
     assert (code, "purged 2 jobs of a" in said) == (0, True)
     assert not any(engine.find(id) for id in ids)
     done = poolq("queue", "purge", "aa", "--yes")
@@ -461,13 +463,19 @@ def test_purge_asks(poolq: Command, engine: Engine) -> None:
 
 def on_terminal(poolq: Command, *args: str, answer: str) -> tuple[int, str]:
     """Run it on a terminal of its own and type the answer."""
-    with closing(Tty(200)) as tty:
-        pid = tty.poolq(poolq.folder, *args)
-        tty.until_shows("[y/N]")
-        # A signal that comes just before Python's input() begins to read is lost in it.
-        until(lambda: state_of(pid) == "S")
-        tty.type(*answer)
-        return tty.until_ends(), tty.look()
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "poolq", *args],
+            cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
+        )  # fmt: skip
+        os.write(ours, f"{answer}\n".encode())
+        code = process.wait(60)
+        os.set_blocking(ours, False)
+        return code, os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_failed_ls_and_show(poolq: Command, engine: Engine, worker: Worker) -> None:
@@ -700,8 +708,23 @@ def test_engines_without_tables_have_nothing_to_migrate(poolq: Command) -> None:
 
 def test_an_interrupt_deletes_nothing(poolq: Command, engine: Engine) -> None:
     id = dispatch(poolq, "x", "--queue=a")
-    code, _ = on_terminal(poolq, "queue", "purge", "a", answer="\x03")
-    assert code == 130
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "poolq", "queue", "purge", "a"],
+        cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
+        # a suite that runs in the background has SIGINT ignored, and a child inherits that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    asked = b""
+    while b"[y/N]: " not in asked:
+        asked += os.read(ours, 4096)
+    # One that comes just before Python's input() begins to read is lost in it.
+    stat = Path(f"/proc/{process.pid}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    os.close(ours)
+    os.close(theirs)
     assert engine.find(id) is not None
 
 

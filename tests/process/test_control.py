@@ -50,6 +50,13 @@ def test_status_shows_the_whole_pool(project: Project) -> None:
     until(lambda: done() == [0, 1])
 
 
+def test_status_shows_an_unreachable_broker(project: Project) -> None:
+    pool = project.ready(1, "--node-ttl=1")
+    with project.without_database():
+        until(lambda: not poolq(pool, "status", "--json").json["broker"]["reachable"])
+    until(lambda: poolq(pool, "status", "--json").json["broker"]["reachable"])
+
+
 # pause, resume, scale
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.process.conftest import MakeProject
-from tests.process.engines import redis_and_sqlite
+from tests.process.engines import each_kind, redis_and_sqlite
 from tests.support.talking import poolq
 from tests.support.wait import until
 
@@ -34,7 +34,7 @@ def plain(name):
 """
 
 
-@redis_and_sqlite
+@each_kind
 def test_a_job_that_is_too_late_is_not_started(make_project: MakeProject, engine_url: str) -> None:
     project = make_project(engine_url, JOBS)
     pool = project.ready(2)

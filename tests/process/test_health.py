@@ -12,7 +12,7 @@ from tests.process.engines import sqlite
 from tests.support.cli import Command, environment
 from tests.support.pool import Pool
 from tests.support.project import Project
-from tests.support.talking import poolq, status
+from tests.support.talking import poolq
 from tests.support.wait import until
 
 pytestmark = sqlite
@@ -63,7 +63,6 @@ def test_a_pool_without_its_broker_is_live_but_not_ready(project: Project) -> No
         assert code == 1
         assert why.startswith("pool 'default' is not ready: the broker has not answered for")
         assert health(pool, "--live") == (0, "")
-        assert not status(pool)["broker"]["reachable"]
     until(lambda: health(pool, "--ready") == (0, ""))
 
 

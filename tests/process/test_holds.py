@@ -7,7 +7,7 @@ import pytest
 from poolq.jobs.message import State
 from tests.contract.helpers import stored
 from tests.process.conftest import MakeProject
-from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.cli import Done
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -86,7 +86,7 @@ def calls(project: Project) -> list[str]:
     return project.ledger.ids("call")
 
 
-@redis_and_sqlite
+@each_kind
 def test_all_jobs_of_the_key_wait_while_one_holds_it(project: Project) -> None:
     """They use no attempt, although their limit would release them, and start in order."""
     ids = produce(project, "Pay", 20, "1h")

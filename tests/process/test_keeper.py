@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -24,6 +25,24 @@ def test_a_keeper_that_is_killed_repeatedly_is_replaced_at_once(project: Project
 
 
 @sqlite
+def test_a_pool_without_heartbeats_starts_no_job_that_another_pool_would_run_again(
+    project: Project,
+) -> None:
+    """Nobody replaces its keeper, as the master is stopped."""
+    pool = project.ready(2, "--node-ttl=8", "--name=short")
+    project.ready(1, "--name=long", "--queue=none")
+    ids = project.dispatch_many("Brief", 400)
+    project.ledger.until("start")
+    os.kill(pool.pid, signal.SIGSTOP)
+    pool.kill_keeper()
+    until(lambda: len(project.engine.nodes()) == 1, 60, "its node to be taken for dead")
+    assert project.engine.counts()[0].ready
+    os.kill(pool.pid, signal.SIGCONT)
+    until(project.settled)
+    assert project.ledger.times("start") == dict.fromkeys(ids, 1)
+
+
+@sqlite
 def test_different_node_ttls_run_no_job_twice(project: Project) -> None:
     """Each node is judged by its own: here one that beats once in five seconds, by one that takes
     its like for dead after two."""
@@ -43,7 +62,7 @@ def _beats(project: Project, node: str) -> int:
     return next(one.beat for one in project.engine.nodes() if one.node == node)
 
 
-@sqlite
+@redis_and_sqlite
 def test_a_stopped_keeper_is_replaced_before_its_node_is_taken_for_dead(project: Project) -> None:
     pool = project.ready(1, "--node-ttl=12", "--name=short")
     other = project.ready(1, "--node-ttl=30", "--name=long", "--queue=none")

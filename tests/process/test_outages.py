@@ -20,7 +20,7 @@ from tests.process.conftest import MakeProject
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.server import Server
-from tests.support.wait import as_busy, until
+from tests.support.wait import patience, until
 
 LONG = """
 from poolq import Job
@@ -282,7 +282,7 @@ def test_who_boots_in_an_outage_waits_for_its_end(
     """Neither a new worker nor the first one of new code is late by it."""
     server = own_redis()
     project = make_project(server.url)
-    boot_timeout = min(30.0, as_busy(8))  # of the first worker, too
+    boot_timeout = min(30.0, patience(8))  # of the first worker, too
     pool = project.ready(1, f"--boot-timeout={boot_timeout:.1f}")
     (old,) = pool.workers()
     server.stop()

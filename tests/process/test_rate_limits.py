@@ -12,7 +12,7 @@ import pytest
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.process.engines import each_kind, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import status
@@ -310,7 +310,7 @@ def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None
     ] * 2
 
 
-@redis_and_sqlite
+@each_kind
 def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(limited: Project) -> None:
     """The code allows one start an hour, and all of its workers obey the person."""
     pool = limited.ready(2)

@@ -15,7 +15,7 @@ from tests.process.engines import on, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import connect
-from tests.support.wait import as_busy, until
+from tests.support.wait import patience, until
 
 JOBS = """
 import os
@@ -149,7 +149,7 @@ def test_a_first_worker_that_cannot_boot_is_refused(project: Project) -> None:
 @sqlite
 def test_a_load_that_hangs_is_refused_at_the_boot_timeout(project: Project) -> None:
     # The first load must be done in that time.
-    pool = project.ready(1, f"--boot-timeout={min(30.0, as_busy(6)):.1f}")
+    pool = project.ready(1, f"--boot-timeout={min(30.0, patience(6)):.1f}")
     (old,) = pool.until_idle(1)
     (project.folder / "import-waits").touch()
     pool.signal(signal.SIGHUP)

@@ -68,7 +68,7 @@ def test_no_command_shows_it(project: Project, server: Redis, place: str) -> Non
     assert pool.code is None
 
 
-@pytest.mark.parametrize("command", ["doctor", "queue ls"])
+@pytest.mark.parametrize("command", ["doctor", "queue ls", "run --until-empty"])
 def test_no_complaint_about_a_wrong_one_shows_it(
     project: Project, server: Redis, command: str
 ) -> None:

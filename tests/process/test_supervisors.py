@@ -204,8 +204,9 @@ def test_supervisor_starts_reloads_restarts_and_stops_a_pool(
 
 
 @sqlite
-def test_an_impatient_supervisor_kills_the_master_but_no_job(project: Project) -> None:
-    supervisor = Supervisor(project, stopwaitsecs="1", stopasgroup="true", killasgroup="true")
+@pytest.mark.parametrize("groups", ["true", "false"])
+def test_an_impatient_supervisor_kills_the_master_but_no_job(project: Project, groups: str) -> None:
+    supervisor = Supervisor(project, stopwaitsecs="1", stopasgroup=groups, killasgroup=groups)
     try:
         supervisor.until_running()
         running = project.dispatch("Held")

@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from tests.process.engines import sqlite
-from tests.support.pool import Pool
+from tests.support.pool import Pool, gone
 from tests.support.processes import Process
 from tests.support.project import Project
 from tests.support.talking import poolq
@@ -142,6 +142,18 @@ def test_without_both_and_with_broken_code_the_workers_continue_until_it_is_fixe
 
 
 @sqlite
+def test_a_template_that_hangs_is_replaced(project: Project) -> None:
+    pool = project.ready(1)
+    copy = spare(pool)
+    hung = template(pool)
+    hung.kill(signal.SIGSTOP)
+    pool.until_idle(1)[0].kill()
+    pool.until_said(f"its copy (pid {copy.pid}) takes over", 20)
+    pool.until_idle(1)
+    assert gone(hung.pid)
+
+
+@sqlite
 def test_an_application_that_leaves_a_thread_is_imported_by_each_worker(project: Project) -> None:
     jobs = project.folder / "jobs.py"
     thread = "Thread(target=Event().wait, daemon=True, name='my-thread').start()"
@@ -188,7 +200,7 @@ def test_no_preload_has_no_template(project: Project) -> None:
 def test_no_child_waits_for_a_master_that_was_killed_while_forking(
     project: Project,
 ) -> None:
-    for title in ("template g1", "worker 1"):
+    for title in ("template g1", "template g1 spare", "worker 1", "worker 1 g1 idle"):
         pool = project.pool(3)
         until(lambda: any(f": {title}" in one.title for one in pool.processes()))  # noqa: B023  # called here
         pool.kill_master()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import OwnRedis
+from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import Pool
@@ -163,6 +166,42 @@ def test_an_engine_that_is_not_the_pools_is_not_touched(
     tty.type("tab", "p")
     tty.until_shows("this pool uses sqlite:///")
     assert not (tmp_path / "other.db").exists()
+
+
+#: It waits so long for an answer of the broker that no key can have waited for that, too.
+PATIENT_TOP = """
+from poolq.cli.main import main
+from poolq.engines.redis import connection
+connection.COMMON_OPTIONS["socket_timeout"] = 60
+main(["top"])
+"""
+
+
+def test_a_broker_that_hangs_holds_up_no_key(
+    make_project: MakeProject, own_redis: OwnRedis
+) -> None:
+    server = own_redis()
+    with ExitStack() as stack:
+        project = make_project(server.url)
+        screens = Screens(stack, project)
+        pool = project.ready(1)
+        project.dispatch("Fails")
+        until(project.failed, 10, "a failed job")
+        tty = screens.tty()
+        env = screens.environment(pool.runtime)
+        tty.start(project.folder, sys.executable, "-c", PATIENT_TOP, **env)
+        tty.until_shows("FAILURES 1", "QUEUES 1")
+        server.freeze()
+        tty.type("tab", "p")
+        tty.until_shows("asked to pause default")
+        tty.type("?")
+        tty.until_shows("KEYS")
+        tty.type("?")
+        tty.until_shows("STALE", "WORKERS 1")
+        tty.until_shows("broker gone")
+        server.thaw()
+        tty.until_hides("STALE")
+        tty.until_hides("broker gone")
 
 
 @sqlite

@@ -20,6 +20,7 @@ import subprocess
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from tests.support.wait import until
@@ -161,7 +162,12 @@ class Server(ABC):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.kill()
 
     def __repr__(self) -> str:

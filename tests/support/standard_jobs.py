@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 from poolq import Job
@@ -17,6 +19,14 @@ class Quick(Job):
     def run(self) -> None:
         note("start", self.id)
         note("end", self.id)
+
+
+class Brief(Job):
+    """Takes 40 ms."""
+
+    def run(self) -> None:
+        note("start", self.id)
+        time.sleep(0.04)
 
 
 class Quits(Job):
@@ -48,6 +58,17 @@ class Fails(Job):
 
     def on_failure(self) -> None:
         note(f"failure:{type(self.error).__name__}", self.id)
+
+
+class Succeeds(Job):
+    def run(self) -> None:
+        note("start", self.id)
+
+    def on_success(self) -> None:
+        note("success", self.id)
+
+    def on_failure(self) -> None:
+        note("failure", self.id)
 
 
 class Dies(Job):
@@ -91,3 +112,18 @@ class Parent(Job):
         if "code" in self.payload:
             os._exit(self.payload["code"])
         note("end", self.id)
+
+
+class Raises(Job):
+    """Raises what its payload names."""
+
+    def run(self) -> None:
+        note("start", self.id)
+        kind = self.payload["kind"]
+        if kind == "exit":
+            sys.exit(self.payload.get("code", 3))
+        if kind == "interrupt":
+            raise KeyboardInterrupt
+        if kind == "base":
+            raise GeneratorExit("base")
+        raise AssertionError(kind)

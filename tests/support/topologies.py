@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from contextlib import ExitStack
+from types import TracebackType
 from typing import Self
 
 from tests.support.scratch import Scratch
@@ -32,7 +33,12 @@ class Topology(abc.ABC):
             self._stack.close()
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stack.close()
 
 
