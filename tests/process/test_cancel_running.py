@@ -77,6 +77,21 @@ def test_a_job_learns_that_it_is_cancelled_and_is_killed_if_it_does_not_end(
 
 
 @sqlite
+def test_a_cancelled_job_does_not_run_again_when_its_worker_is_killed(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Held", attempts=5)
+    worker = pool.until_runs(id)
+    project.ledger.until("start", id)
+    assert project.engine.request_cancel([id], HOUR) == [id]
+    worker.kill()
+    until(project.settled)
+    project.ledger.until("end", project.dispatch("Quick"))
+    until(project.settled)
+    assert project.ledger.times("start") == {id: 1}
+    assert counted(project) == {"done": 1, "cancelled": 1}
+
+
+@sqlite
 def test_a_cancelled_job_does_not_outlive_the_stop_of_its_pool(project: Project) -> None:
     pool = project.ready(1, "--stop-timeout=0.2")
     id = project.dispatch("Held", attempts=5)
@@ -86,3 +101,17 @@ def test_a_cancelled_job_does_not_outlive_the_stop_of_its_pool(project: Project)
     pool.wait_exit()
     assert project.engine.find(id) is None
     assert counted(project) == {"cancelled": 1}
+
+
+@sqlite
+def test_the_keeper_ends_a_cancelled_job_when_the_master_is_dead(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Held", attempts=5)
+    pool.until_runs(id)
+    pool.kill_master()
+    assert project.engine.request_cancel([id], 300_000) == [id]
+    pool.until_gone()
+    assert project.engine.find(id) is None
+    assert counted(project) == {"cancelled": 1}
+    assert "the keeper acts, as the master is dead: worker 1" in pool.log
+    assert f"killed; its job jobs:Held {id} is cancelled" in pool.log

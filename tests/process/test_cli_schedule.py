@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
+from poolq.config import load, open_engine
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
 from poolq.jobs import schedule_spec
@@ -39,9 +44,16 @@ class Later(poolq.Job):
 
 
 @pytest.fixture
-def poolq(poolq: Command) -> Command:
-    (poolq.folder / "jobs.py").write_text(JOBS)
-    return poolq
+def poolq(tmp_path: Path) -> Command:
+    (tmp_path / "poolq.toml").write_text("engine = 'sqlite:///jobs.db'\n")
+    (tmp_path / "jobs.py").write_text(JOBS)
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def engine(poolq: Command) -> Iterator[Engine]:
+    with closing(open_engine(load({}, {}, poolq.folder))) as opened:
+        yield opened
 
 
 def ok(done: Done) -> Done:

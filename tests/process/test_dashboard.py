@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 import pytest
 
 from tests.process.engines import sqlite
+from tests.support.cli import Command
 from tests.support.project import Project
 from tests.support.screens import Screens, screens
 from tests.support.tty import Tty, state_of
@@ -61,6 +63,31 @@ def test_a_pool_is_shown_and_tells_what_it_did(screens: Screens, project: Projec
     assert "done jobs" not in tty.raw.decode(), "no line of the log got into the screen"
 
 
+def test_a_second_ctrl_c_says_that_it_was_too_soon_or_what_it_killed(
+    screens: Screens, project: Project
+) -> None:
+    tty = screens.shown(2)
+    running = project.dispatch_many("Held", 2)
+    tty.until_shows("2/2 busy")
+    tty.type("D")
+    tty.until_shows("y/N")
+    tty.type("y")
+    tty.until_shows("DRAINING", "ctrl-c twice: kill running jobs")
+    tty.type(CTRL_C)
+    tty.until_shows("ctrl-c again: kill running jobs")
+    begun = time.monotonic()
+    tty.type(CTRL_C)
+    tty.until_shows("too soon: press ctrl-c again to kill running jobs", "SIGINT within 1 s")
+    until(lambda: time.monotonic() - begun > 1.1, 5, "a second wish")
+    tty.type(CTRL_C)
+    assert tty.until_ends() == 5
+    assert tty.restored()
+    (line,) = [one for one in tty.raw.decode().splitlines() if "were killed and released" in one]
+    assert line.startswith("poolq: 2 running jobs were killed and released: jobs:Held ")
+    assert all(id in line for id in running)
+    assert screens.log.read_text().count("is ignored") == 1
+
+
 def test_keys_change_the_pool_and_end_it_after_a_question(screens: Screens) -> None:
     tty = screens.shown(1)
     tty.type("+")
@@ -83,6 +110,22 @@ def test_keys_change_the_pool_and_end_it_after_a_question(screens: Screens) -> N
     assert "WORKERS" not in tty.look(), "pyte has no other screen, as the kernel's console"
 
 
+def test_replaced_workers_are_not_counted_as_busy_ones(screens: Screens, project: Project) -> None:
+    tty = screens.shown(2)
+    project.dispatch_many("Held", 2)
+    tty.until_shows("2/2 busy")
+    tty.kill(signal.SIGHUP)
+    tty.until_shows("RUNNING g2", "0/2 busy +2 leaving")
+    project.dispatch_many("Held", 2)
+    tty.until_shows("2/2 busy +2 leaving")
+    tty.type(CTRL_C)
+    tty.until_shows("DRAINING", "pool draining: 4 jobs may finish")
+    project.ledger.open()
+    assert tty.until_ends() == 0
+    assert tty.restored()
+    assert "4 done" in tty.look()
+
+
 def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project) -> None:
     tty = screens.shown(1)
     running = project.dispatch("Held")
@@ -103,6 +146,21 @@ def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project
     assert tty.until_ends() == 0
     assert tty.restored()
     assert project.ledger.times("start") == {running: 1}
+
+
+def test_what_a_master_is_told_is_shown_and_its_end_gives_the_terminal_back(
+    screens: Screens, project: Project
+) -> None:
+    tty = screens.shown(1)
+    tty.kill(signal.SIGHUP)
+    tty.until_shows("RUNNING g2", "SIGHUP: trying generation 2")
+    command = Command(project.folder, **screens.environment())
+    assert command("pause").code == 0
+    tty.until_shows("PAUSED g2", "pool paused: it claims no new jobs")
+    tty.kill(signal.SIGTERM)
+    assert tty.until_ends() == 0
+    assert tty.restored()
+    assert "pool default has ended after" in tty.look()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
@@ -145,6 +203,43 @@ def test_ctrl_s_stops_the_picture_and_no_job(screens: Screens, project: Project)
     assert tty.until_ends() == 0, "nobody waits for the terminal"
 
 
+def test_it_follows_the_size(screens: Screens) -> None:
+    tty = screens.shown(2)
+    for columns, lines in ((200, 50), (60, 15), (20, 5), (300, 8), (10, 3)):
+        tty.clear()
+        tty.resize(columns, lines)
+        last = lines - 1
+
+        def follows(last: int = last) -> bool:
+            return "default" in tty.line(0) and "help" in tty.line(last)
+
+        until(follows, 10, f"{columns} x {lines}")
+        tty.clear()
+        tty.resize(100, 30)
+        tty.until_shows("QUEUES", "EVENTS")
+    drained(tty)
+
+
+def test_no_color_and_a_locale_of_ascii_are_obeyed(screens: Screens) -> None:
+    tty = screens.run("--procs=1", LC_ALL="C", PYTHONUTF8="0", NO_COLOR="1")
+    tty.until_shows("* RUNNING g1", "....")
+    assert tty.colours() == {"default"}
+    drained(tty)
+    assert tty.raw.isascii()
+
+
+def test_jobs_cannot_steer_the_terminal(screens: Screens, project: Project) -> None:
+    tty = screens.shown(1, size=(200, 50))
+    project.dispatch("Fails", {"text": "\x1b]0;t\x07漢字\x9b1m"})
+    tty.until_shows("\\x1b]0;t\\x07漢字\\x9b1m")
+    assert b"\x1b]0;" not in tty.raw
+    assert "\x9b" not in tty.raw.decode()
+    tty.type("tab", "tab", "tab", "enter")
+    tty.until_shows("PAYLOAD", '"text"', "TRACEBACK")
+    assert b"\x1b]0;" not in tty.raw
+    drained(tty)
+
+
 @pytest.mark.parametrize(("flags", "term"), [(["--no-dashboard"], "xterm"), ([], "dumb")])
 def test_without_it_the_log_is_on_the_terminal(
     screens: Screens, flags: list[str], term: str
@@ -164,26 +259,6 @@ def test_a_pool_that_cannot_start_says_why(screens: Screens, project: Project) -
     assert tty.until_ends() == 3
     assert "nothing_of_this_name" in tty.look()
     assert tty.restored() or b"\x1b[?1049h" not in tty.raw
-
-
-def test_trouble_is_told_while_it_lasts(screens: Screens, project: Project) -> None:
-    """A busy worker, a paused queue, a worker that was killed, and a job that no module defines."""
-    tty = screens.shown(1)
-    running = project.dispatch("Held")
-    project.ledger.until("start", running)
-    project.dispatch_many("Quick", 3)
-    tty.until_shows("pool behind: the only worker is busy, 3 ready in default, the oldest for ")
-    project.ledger.open()
-    tty.until_shows("no trouble")
-    project.engine.pause("default")
-    tty.until_shows("queue default paused: 0 ready jobs are not given out", "PAUSED")
-    project.engine.resume("default")
-    tty.until_shows("no trouble")
-    worker = next(one for one in tty.processes() if "worker 1" in one.title)
-    worker.kill(signal.SIGKILL)
-    tty.until_shows(f"worker 1 died: pid {worker.pid} killed by SIGKILL ", " ago", "WORKERS 1")
-    project.dispatch("Tomorrow", queue="new")
-    tty.until_shows("job jobs:Tomorrow unknown: 1 job in queue new released: no module")
 
 
 def in_a_shell(screens: Screens) -> Tty:

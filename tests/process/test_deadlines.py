@@ -10,13 +10,15 @@ import pytest
 
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
-from tests.process.engines import sqlite
+from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import gone
 from tests.support.project import Project
 from tests.support.wait import until
 
-JOBS = """
+JOBS = '''
+import os
+import signal
 import subprocess
 import time
 
@@ -34,6 +36,9 @@ class Hangs(Job):
 
     def never_leaves_c(self):
         sum(range(10**12))
+
+    def stands_still(self):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def has_a_child(self):
         child = subprocess.Popen(["sleep", "600"])
@@ -68,6 +73,16 @@ class HangsInHook(Job):
         time.sleep(600)
 
 
+class EndsWhenDumped(Job):
+    """Overruns, but ends between the order to dump its stack and the kill, which waits for that."""
+
+    def run(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        note("start", self.id)
+        signal.sigwait([signal.SIGUSR2])
+        note("end", self.id)
+
+
 class Held(Job):
     def run(self):
         note("start", self.id)
@@ -79,7 +94,7 @@ class Quick(Job):
     def run(self):
         note("start", self.id)
         note("end", self.id)
-"""
+'''
 
 
 LIMIT = "0.4 seconds"
@@ -120,6 +135,27 @@ def test_a_hanging_job_is_killed_and_fails_with_jobtimeout(project: Project) -> 
 
 
 @sqlite
+def test_a_worker_that_was_stopped_is_killed_without_its_stack(project: Project) -> None:
+    pool = project.ready(1)
+    id = project.dispatch("Hangs", {"how": "stands_still"}, timeout=LIMIT)
+    project.ledger.until("failure:JobTimeout", id)
+    pool.until_said("overran its 0.4 s by")
+    assert "most recent call first" not in pool.log
+
+
+@redis_and_sqlite
+def test_the_next_attempt_waits_for_retry_after(project: Project) -> None:
+    project.ready(1)
+    id = project.dispatch("Hangs", timeout=LIMIT, attempts=2, retry_after="1 second")
+    project.ledger.until("failure:JobTimeout", id)
+    first, second = project.ledger.lines("start", id)
+    assert second.at - first.at > 1.4
+    until(project.settled)
+    history = entries(project.failed()[id].state.history)
+    assert [(line.cause, line.attempt) for line in history] == [("timeout", 1), ("timeout", 2)]
+
+
+@sqlite
 def test_the_pools_timeout_is_for_jobs_that_have_none(project: Project) -> None:
     project.ready(2, "--timeout=0.5")
     own = project.dispatch("Held", {"gate": "later"}, timeout="1 hour")
@@ -154,14 +190,55 @@ def test_hooks_and_rate_limits_that_hang_are_killed(project: Project) -> None:
 
 
 @sqlite
+def test_a_job_that_ends_after_its_dump_is_done_and_the_next_one_runs_on(project: Project) -> None:
+    """On a busy machine the kill may come first, as it has to after DUMP_TIMEOUT."""
+    pool = project.ready(1)
+    for turn in range(20):
+        late = project.dispatch("EndsWhenDumped", timeout=LIMIT)
+        following = project.dispatch("Held", {"gate": f"turn-{turn}"})
+        worker = pool.until_runs(late)
+        project.ledger.until("start", following)
+        if late not in project.failed():
+            break
+        project.ledger.open(f"turn-{turn}")
+        project.ledger.until("end", following)
+    begun = time.monotonic()
+    until(lambda: time.monotonic() - begun > 0.7, what="the time in which it could be killed")
+    project.ledger.open(f"turn-{turn}")
+    project.ledger.until("end", following)
+    assert pool.until_idle(1)[0].pid == worker.pid
+    starts = project.ledger.times("start")
+    assert (starts[late], starts[following]) == (1, 1)
+
+
+@sqlite
+def test_a_stopped_master_kills_nobody_for_a_job_that_ended_meanwhile(project: Project) -> None:
+    pool = project.ready(1, "--timeout=0.5")
+    pool.stop_master()
+    first = project.dispatch("Held")
+    second = project.dispatch("Held", {"gate": "second"}, timeout=600)
+    worker = pool.until_runs(first)
+    begun = time.monotonic()
+    project.ledger.open()
+    pool.until_runs(second)
+    until(lambda: time.monotonic() - begun > 1, what="the deadline of the first to pass")
+    pool.continue_master()
+    id = project.dispatch("Quick", queue="other")
+    project.ledger.open("second")
+    project.ledger.until("end", id)
+    assert pool.until_idle(1)[0].pid == worker.pid
+    assert "overran" not in pool.log
+
+
+@sqlite
 def test_a_pool_that_was_suspended_wholly_kills_nobody(project: Project) -> None:
     """Where the clock went on: a paused container, not a laptop's sleep."""
-    pool = project.ready(1, "--timeout=5")
+    pool = project.ready(1, "--timeout=8")
     running = project.dispatch("Held")
     worker = pool.until_runs(running)
     begun = time.monotonic()
     pool.freeze()
-    until(lambda: time.monotonic() - begun > 7, what="its deadline to pass")
+    until(lambda: time.monotonic() - begun > 10, what="its deadline to pass")
     pool.thaw()
     pool.until_said("was suspended for")
     project.ledger.open()

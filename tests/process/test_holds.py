@@ -118,6 +118,21 @@ def shown(pool: Pool) -> list[dict[str, object]]:
     return found if seen else []
 
 
+@each_kind
+def test_a_hold_ends_by_itself(project: Project) -> None:
+    ids = produce(project, "Pay", 6, "1s")
+    project.ready(2)
+    first = project.ledger.until("call")[0]
+    open_service(project)
+    until(lambda: project.total("done") == 6)
+    assert sorted(project.ledger.ids("run")) == sorted(ids)
+    runs = sorted(line.at for line in project.ledger.lines("run"))
+    held = project.ledger.times("ended:held").total()
+    early = [at for at in runs if at < first.at + 1.0]
+    assert held >= 1
+    assert early == [], f"{held} jobs have held the key, and {len(early)} did not wait for that"
+
+
 @redis_and_sqlite
 @pytest.mark.parametrize("job", ["Unlimited", "Grouped"])
 def test_a_job_without_a_limit_waits_for_its_own_hold(project: Project, job: str) -> None:
@@ -181,6 +196,25 @@ def test_a_person_holds_a_key(project: Project) -> None:
     limit(project, pool, "reset", "stripe")
     until(lambda: sorted(project.ledger.ids("run")) == sorted(ids))
     assert limit(project, pool, "reset", "stripe").code == 1, "it is not held"
+
+
+@sqlite
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("hold", "stripe", "soon"), "the length of the hold is 'soon'; write a number of seconds"),
+        (("hold", "stripe", "0s"), "the length of the hold is '0s'; reset the key to end a hold"),
+        (("hold", "", "5s"), "key is ''; it must be text of 1 to 255 bytes"),
+        (("reset", "a\nb"), "key is 'a\\nb'; it must be text without control characters"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(
+    project: Project, args: tuple[str, ...], text: str
+) -> None:
+    pool = project.ready(1)
+    done = limit(project, pool, *args)
+    assert (done.code, done.out) == (2, "")
+    assert text in done.line
 
 
 @sqlite

@@ -25,6 +25,27 @@ def test_a_keeper_that_is_killed_repeatedly_is_replaced_at_once(project: Project
 
 
 @sqlite
+def test_a_pool_whose_keepers_crash_again_and_again_is_not_taken_for_dead(
+    project: Project,
+) -> None:
+    pool = project.ready(1, "--node-ttl=4", "--name=short")
+    other = project.ready(1, "--name=long", "--queue=none")
+    held = project.dispatch("Held")
+    pool.until_runs(held)
+    (node,) = [one.node for one in project.engine.nodes() if b'"short"' in one.info]
+    for _ in range(9):  # the last pauses would be 5 s
+        beats, keeper = _beats(project, node), until(pool.keeper)
+        until(lambda beats=beats: _beats(project, node) > beats)  # type: ignore[misc]  # mypy: no lambda defaults
+        assert keeper is not None
+        keeper.kill(signal.SIGABRT)
+        until(lambda old=keeper.pid: (one := pool.keeper()) is not None and one.pid != old)  # type: ignore[misc]  # mypy: no lambda defaults
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.times("start") == {held: 1}
+    assert "was silent" not in other.log
+
+
+@sqlite
 def test_a_pool_without_heartbeats_starts_no_job_that_another_pool_would_run_again(
     project: Project,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from poolq.jobs.message import entries
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
@@ -79,6 +81,20 @@ def test_a_job_is_cancelled_while_there_is_no_keeper(project: Project) -> None:
     assert project.ledger.times("start") == {running: 1}
     assert (project.total("cancelled"), project.total("crashed")) == (1, 0)
     until(lambda: gone(int(child.id)), 5, "its subprocess's end")
+
+
+@sqlite
+def test_a_worker_that_a_killed_master_had_stopped_goes_on(project: Project) -> None:
+    """The master stops a worker to see whether it still runs the job."""
+    pool = project.ready(1)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    worker.kill(signal.SIGSTOP)
+    pool.kill_master()
+    project.ledger.open()
+    pool.until_gone()
+    assert project.ledger.times("end") == {running: 1}
+    assert project.total("done") == 1
 
 
 @sqlite

@@ -205,6 +205,17 @@ def test_a_keeper_that_hangs_delays_no_job_beyond_sleep(project: Project) -> Non
     assert "was silent" not in pool.log
 
 
+@redis_and_sqlite
+def test_a_lost_wake_up_does_not_lose_the_job(project: Project) -> None:
+    """It stands for one that dies in that moment."""
+    pool = project.ready(2, "--sleep=4")
+    deaf, other = pool.until_idle(2)
+    deaf.kill(signal.SIGSTOP)
+    for _ in range(3):  # rings go to the two in turn
+        project.ledger.until("end", project.dispatch("Quick"), timeout=6)
+    assert {one.pid for one in pool.workers()} == {deaf.pid, other.pid}
+
+
 HANGS = """
 import os, subprocess, time
 from poolq import Job

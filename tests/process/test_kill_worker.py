@@ -52,6 +52,60 @@ def test_only_the_job_that_ran_is_charged(project: Project) -> None:
     assert project.total("done") == 400
 
 
+#: The first job of a batch is put off, the second makes the store forget that, the third dies.
+LOSES = """
+import os, sqlite3
+from contextlib import closing
+from poolq import Job
+from tests.support.ledger import note
+
+rows = []
+
+class Varies(Job):
+    attempts = 2
+
+    def run(self):
+        note("start", self.id)
+        how = self.payload.get("how")
+        if how == "dies":
+            os.kill(os.getpid(), 9)
+        if how == "loses" or how == "put-off" and not os.path.exists("lost"):
+            with closing(sqlite3.connect(self.payload["file"], isolation_level=None)) as line:
+                line.row_factory = sqlite3.Row
+                if how == "loses":
+                    open("lost", "x").close()
+                    (row,) = rows
+                    all = ", ".join(f"{name} = :{name}" for name in row)
+                    line.execute(f"UPDATE {self.payload['table']} SET {all} WHERE id = :id", row)
+                else:
+                    found = f"SELECT * FROM {self.payload['table']} WHERE id = ?"
+                    rows.append(dict(line.execute(found, [self.id]).fetchone()))
+                    self.release("1 hour")
+        note("end", self.id)
+"""
+
+
+@sqlite
+def test_a_retry_that_the_store_has_lost_does_not_pass_for_done(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    """As a failover does: the worker has the engine's word that the first job was put off, and has
+    finished the second when it dies, but the store takes the first for one that it still has."""
+    project = make_project(engine_url, LOSES)
+    warm = project.dispatch_many("Varies", 600)  # so that many are claimed at once
+    where = {"file": engine_url.removeprefix("sqlite:///"), "table": f"{project.namespace}_jobs"}
+    payloads = [{"how": how, **where} for how in ("put-off", "loses", "dies")]
+    options = {"attempts": 2, "max_crashes": 1}
+    put_off, loses, dies = project.dispatch_many("Varies", payloads, **options)
+    pool = project.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    pool.until_said("1 jobs settled as done")
+    assert project.ledger.times("end") == dict.fromkeys([*warm, put_off, loses], 1)
+    assert project.ledger.times("start")[put_off] == 2
+    assert list(project.failed()) == [dies]
+    assert project.total("done") == 602
+
+
 @redis_and_sqlite
 def test_a_kill_amid_quick_jobs_repeats_one_at_most(project: Project) -> None:
     """Many are done then and not settled yet: the scoreboard knows which."""
@@ -122,6 +176,31 @@ def test_a_jobs_subprocesses_die_with_its_worker(project: Project, code: int | N
         project.ledger.open()
     until(lambda: gone(int(child.id)), 5, "the subprocess's end")
     until(lambda: list(project.failed()) == [parent])
+
+
+@sqlite
+def test_a_worker_that_is_killed_at_rest_is_replaced(project: Project) -> None:
+    pool = project.ready(2)
+    victims = pool.until_idle(2)
+    for victim in victims:
+        victim.kill()
+    until(lambda: not {one.pid for one in victims} & {one.pid for one in pool.idle()})
+    pool.until_idle(2)
+    project.dispatch("Quick")
+    until(lambda: project.total("done") == 1)
+    assert project.total("crashed") == 0
+    until(lambda: pool.zombies() == [], 10, "all dead reaped")
+
+
+@sqlite
+def test_a_storm_of_crashes_ends_the_pool_where_a_limit_is_set(project: Project) -> None:
+    deadly = project.dispatch("Dies", {"signal": int(signal.SIGKILL)}, max_crashes=10)
+    pool = project.pool(1, "--max-spawn-failures=3")
+    assert pool.wait_exit() == 4
+    assert project.ledger.ids("start") == [deadly] * 3
+    stored = project.engine.find(deadly)
+    assert stored is not None
+    assert (stored.status, stored.state.crashes) == ("ready", 3)
 
 
 #: Jobs whose class kills, or holds up, whoever builds one of it.

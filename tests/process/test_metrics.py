@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from urllib.error import HTTPError, URLError
@@ -13,9 +15,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
+from poolq.monitor.metrics_server import MAX_CLIENTS
 from poolq.monitor.prometheus import METRICS
 from tests.process.engines import sqlite
-from tests.support.cli import NewCommand
+from tests.support.cli import Command, NewCommand
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import poolq
@@ -123,6 +126,44 @@ def test_counters_outlive_workers_and_keepers(project: Project, port: int) -> No
     assert done() == 12
 
 
+def test_what_was_dispatched_is_counted_over_restarts_of_the_pool(
+    project: Project, port: int
+) -> None:
+    pool = serving(project, port, procs=1)
+    for id in project.dispatch_many("Quick", 4):
+        project.ledger.until("end", id)
+    until(lambda: scrape(port)["poolq_dispatched_total"] == {("default",): 4})
+    pool.signal(SIGTERM)
+    assert pool.wait_exit() == 0
+    project.dispatch("Quick")
+    late = project.dispatch("Quick", delay="1 hour")
+    serving(project, port, procs=1)
+    until(lambda: scrape(port)["poolq_dispatched_total"] == {("default",): 6})
+    assert project.engine.cancel([late]) == [late]
+    until(lambda: scrape(port)["poolq_cancelled_total"] == {("default",): 1})
+    assert scrape(port)["poolq_dispatched_total"] == {("default",): 6}
+
+
+def test_why_workers_ended_is_counted(project: Project, port: int) -> None:
+    pool = serving(project, port, "--max-jobs=1", "--timeout=0.3")
+
+    def causes() -> set[str]:
+        found = scrape(port)["poolq_worker_restarts_total"]
+        return {cause for (cause,), count in found.items() if count}
+
+    project.dispatch("Quick")
+    until(lambda: causes() == {"max_jobs"})
+    project.dispatch("Held")
+    until(lambda: causes() == {"max_jobs", "timeout"})
+    pool.until_idle(2)
+    poolq(pool, "reload", "--wait")
+    until(lambda: causes() == {"max_jobs", "timeout", "reload"})
+    # Both slots are reloaded, so the worker that goes now goes because of the scaling.
+    until(lambda: [one.title.split()[3] for one in pool.workers()] == ["g2", "g2"])
+    poolq(pool, "scale", "1")
+    until(lambda: "scale" in causes())
+
+
 def test_probes_by_http(project: Project, port: int) -> None:
     pool = serving(project, port)
     assert get(port, "/healthz") == (200, "ok\n")
@@ -154,6 +195,12 @@ def test_without_the_extra_it_says_what_to_install(project: Project, tmp_path: P
     assert done.line.endswith("install it: pip install prometheus-client")
 
 
+def test_an_address_without_sense(project: Project) -> None:
+    done = Command(project.folder)("run", "--metrics=9200")
+    assert done.code == 2
+    assert "--metrics is '9200'; it must be an address and a port" in done.err
+
+
 def test_the_port_is_free_when_the_pool_has_ended_or_lost_its_master(
     project: Project, port: int
 ) -> None:
@@ -177,3 +224,29 @@ def test_the_port_is_free_when_the_pool_has_ended_or_lost_its_master(
     again.signal(SIGTERM)
     assert again.wait_exit() == 0
     assert closed()
+
+
+def test_a_thousand_clients_that_say_nothing_keep_nobody_waiting(
+    project: Project, port: int
+) -> None:
+    pool = serving(project, port)
+    keeper = pool.keeper()
+    assert keeper is not None
+    folder = Path(f"/proc/{keeper.pid}/fd")
+    before = len(list(folder.iterdir()))
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(own[0], min(own[1], 2000)), own[1]))
+    try:
+        with ExitStack() as stack:
+            for _ in range(1000):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            assert get(port, "/healthz") == (200, "ok\n")
+            assert get(port, "/metrics", "application/openmetrics-text; version==1")[0] == 200
+            assert len(list(folder.iterdir())) <= before + MAX_CLIENTS + 4
+            project.ledger.until("end", project.dispatch("Quick"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, own)
+    found = pool.keeper()
+    assert found is not None
+    assert found.pid == keeper.pid
+    assert "Traceback" not in pool.log

@@ -12,7 +12,7 @@ import pytest
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import entries
 from tests.process.conftest import MakeProject
-from tests.process.engines import each_kind, sqlite
+from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import status
@@ -36,7 +36,7 @@ class Mail(Job):
     attempts = 3
 
     def rate_limit(self):
-        return {"limit": 2, "seconds": 1}
+        return {"limit": self.payload.get("limit", 2), "seconds": self.payload.get("seconds", 1)}
 
     def run(self):
         note("run", self.id)
@@ -72,6 +72,15 @@ class Broken(Job):
     def run(self):
         note("run", self.id)
 
+class Priced(Job):
+    attempts = 5
+
+    def rate_limit(self):
+        return Limit(10, hours=1, cost=self.payload["cost"])
+
+    def run(self):
+        note("run", self.id)
+
 class Rare(Job):
     on_limit = "park"
 
@@ -87,6 +96,13 @@ class Many(Job):
 
     def run(self):
         pass
+
+class Hourly(Job):
+    def rate_limit(self):
+        return Limit(1, hours=1, key="hourly")
+
+    def run(self):
+        note("run", self.id)
 
 class Free(Job):
     def run(self):
@@ -146,6 +162,17 @@ def test_the_documented_scenario(limited: Project) -> None:
 def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
     """What starts in each window; within one the order is free."""
     return [set(ids[at : at + limit]) for at in range(0, len(ids), limit)]
+
+
+@each_kind
+def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Project) -> None:
+    ids = limited.dispatch_many("Mail", [{"limit": 10, "seconds": 2}] * 30, attempts=4)
+    pool = limited.pool(8, "--until-empty")
+    assert pool.wait_exit(30) == 0
+    runs = limited.ledger.lines("run")
+    ran = [line.id for line in runs]
+    assert window_by_window(ran, 10) == window_by_window(ids, 10)
+    assert limited.total("done") == 30
 
 
 @each_kind
@@ -290,12 +317,36 @@ def test_short_jobs_that_a_limit_lets_through_are_settled_together(limited: Proj
     assert requests(limited) < 150
 
 
+@sqlite
+@pytest.mark.parametrize(("on_limit", "counted"), [("park", "parked"), ("release", "limited")])
+def test_jobs_that_a_limit_holds_back_are_settled_together(
+    limited: Project, on_limit: str, counted: str
+) -> None:
+    limited.dispatch_many("Rare", 300, on_limit=on_limit, attempts=2)
+    pool = limited.ready(1)
+    until(lambda: limited.total(counted) == 299)
+    assert requests(limited) < 300
+    assert limited.ledger.ids("run") != []
+    until(lambda: pool.log.count("limited jobs:Rare") == 299)
+
+
 def requests(project: Project) -> int:
     """The requests of its worker."""
     asked = f"SELECT MAX(request) FROM {project.namespace}_workers"
     with closing(sqlite3.connect(project.url.removeprefix("sqlite:///"))) as line:
         (found,) = line.execute(asked).fetchone()
     return int(found)
+
+
+@redis_and_sqlite
+def test_a_job_held_back_by_one_limit_uses_up_no_other(limited: Project) -> None:
+    first = limited.dispatch("Both", attempts=9)
+    limited.ready(1)
+    limited.ledger.until("run", first)
+    others = limited.dispatch_many("Both", 3, attempts=9)
+    until(lambda: limited.total("limited") == len(others))
+    used = {use.rule.key: use.window.used for use in limited.engine.limits()}
+    assert used["plenty"] == 1
 
 
 @sqlite
@@ -333,6 +384,18 @@ def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(limited: Project) ->
 
 
 @sqlite
+def test_a_cost_above_the_limit_fails_the_job_at_once(limited: Project) -> None:
+    dear, fine = (limited.dispatch("Priced", {"cost": cost}, attempts=5) for cost in (11, 10))
+    pool = limited.pool(1, "--until-empty")
+    assert pool.wait_exit() == 0
+    assert limited.ledger.ids("run") == [fine]
+    (line,) = entries(limited.failed()[dear].state.history)
+    text = "cost is 11, but the limit is 10, so the job could never start"
+    assert (line.cause, line.error) == ("failed", f"JobFailed: {text}")
+    assert [use.window.used for use in limited.engine.limits()] == [10]
+
+
+@sqlite
 def test_a_limit_that_fails_its_jobs_at_once_is_warned_about_once(limited: Project) -> None:
     ids = limited.dispatch_many("Both", 4)
     pool = limited.ready(2)
@@ -341,6 +404,22 @@ def test_a_limit_that_fails_its_jobs_at_once_is_warned_about_once(limited: Proje
     assert len({*ids} - {*limited.failed()}) == 1
     pool.until_said("warning: job jobs:Both has a rate limit and attempts = 1: a job over the")
     assert pool.log.count("has a rate limit and attempts = 1") == 1
+
+
+@sqlite
+def test_a_limit_that_leaves_one_attempt_is_warned_about_once(limited: Project) -> None:
+    """By whichever worker it happens to. Who has more attempts left is not spoken of."""
+    first = limited.dispatch("Hourly", attempts=2)
+    pool = limited.ready(2)
+    limited.ledger.until("run", first)
+    limited.dispatch_many("Hourly", 5, attempts=3)
+    until(lambda: limited.total("limited") == 5)
+    assert "one attempt left" not in pool.log
+    limited.dispatch_many("Hourly", 20, attempts=2)
+    until(lambda: limited.total("limited") == 25)
+    text = "warning: job jobs:Hourly has one attempt left: each release by its rate limit hourly"
+    pool.until_said(text)
+    assert pool.log.count("one attempt left") == 1
 
 
 @sqlite

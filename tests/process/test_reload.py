@@ -182,6 +182,36 @@ def test_hups_during_a_reload_cause_one_more_reload(project: Project) -> None:
 
 
 @sqlite
+def test_term_in_the_middle_of_a_reload_ends_the_pool(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held")
+    pool.until_runs(running)
+    begin_reload(project, pool)
+    pool.signal(signal.SIGTERM)
+    pool.until_said("SIGTERM: draining")
+    project.ledger.open()
+    assert pool.wait_exit() == 0
+    assert project.ledger.times("end") == {running: 1}
+
+
+@sqlite
+def test_a_long_job_of_the_old_code_does_not_delay_the_other_workers(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch("Held")
+    worker = pool.until_runs(running)
+    deploy(project, version(2))
+    pool.signal(signal.SIGHUP)
+    until(lambda: sum(" g2 " in one.title for one in pool.idle()) == 2)
+    assert pool.until_runs(running).pid == worker.pid
+    ids = project.dispatch_many("Quick", 5)
+    for id in ids:
+        project.ledger.until("v2", id)
+    project.ledger.open()
+    project.ledger.until("end", running)
+    until(lambda: len(pool.workers()) == 2)
+
+
+@sqlite
 def test_a_cooldown_loads_changed_code_and_tries_broken_code_once(project: Project) -> None:
     pool = project.ready(2, "--cooldown=0.8")
     deploy(project, version(2))

@@ -11,7 +11,7 @@ from tests.support.project import Project
 from tests.support.wait import until
 
 JOBS = """
-import sys
+import os, sys
 import asyncio
 from concurrent.futures import ProcessPoolExecutor
 import poolq
@@ -47,6 +47,9 @@ class Raises(Job):
         if kind == "recursion":
             def deeper(): return deeper() + 1
             deeper()
+        if kind == "closed":
+            os.close(2)
+            raise ValueError("silent")
 
     def on_failure(self):
         note(f"failure:{type(self.error).__name__}", self.id)
@@ -56,6 +59,24 @@ class Loop(Job):
         await asyncio.sleep(0)
         task = asyncio.create_task(asyncio.sleep(3600))
         note(f"loop:{id(asyncio.get_running_loop()) > 0}", self.id)
+
+class Dirty(Job):
+    seen = None
+    def run(self):
+        note(f"clean:{not hasattr(self, 'mark') and self.payload == {'list': [1]}}", self.id)
+        self.mark = True
+        self.payload["list"].append(2)
+        if self.attempt == 1:
+            raise ValueError("again")
+
+class Hooks(Job):
+    def run(self):
+        if self.payload["fails"]:
+            raise ValueError("no luck")
+    def on_success(self):
+        raise LookupError("success hook")
+    def on_failure(self):
+        sys.exit("failure hook")
 
 class Prints(Job):
     def run(self):
@@ -106,6 +127,28 @@ def test_whatever_a_job_raises_its_worker_lives(odd: Project) -> None:
 
 
 @sqlite
+def test_nothing_leaks_from_one_execution_to_the_next(odd: Project) -> None:
+    ids = odd.dispatch_many("Dirty", [{"list": [1]}, {"list": [1]}], attempts=2)
+    assert odd.pool(1, "--until-empty").wait_exit() == 0
+    assert odd.ledger.times("clean:True") == dict.fromkeys(ids, 2)
+
+
+@sqlite
+def test_a_hook_that_raises_changes_nothing(odd: Project) -> None:
+    done = odd.dispatch("Hooks", {"fails": False})
+    failed = odd.dispatch("Hooks", {"fails": True})
+    pool = odd.ready(1)
+    (worker,) = pool.workers()
+    until(odd.settled)
+    assert list(odd.failed()) == [failed]
+    assert odd.total("done") == 1
+    pool.until_said(f"on_success of jobs:Hooks {done} raised; the outcome stands: LookupError")
+    pool.until_said(f"on_failure of jobs:Hooks {failed} raised; the outcome stands: SystemExit")
+    assert pool.until_idle(1)[0].pid == worker.pid
+    assert "jobs.py" in pool.log, "with its traceback"
+
+
+@sqlite
 def test_a_job_may_print_and_read_and_fork(odd: Project) -> None:
     prints = odd.dispatch("Prints")
     forks = odd.dispatch("Children")
@@ -115,3 +158,12 @@ def test_a_job_may_print_and_read_and_fork(odd: Project) -> None:
     assert odd.ledger.ids("stdin:''") == [prints], "stdin is empty"
     assert odd.ledger.ids("sum:3") == [forks]
     assert odd.ledger.ids("current") == [whoami]
+
+
+@sqlite
+def test_a_job_that_closes_stderr_costs_the_log_alone(odd: Project) -> None:
+    closing = odd.dispatch("Raises", {"kind": "closed"}, attempts=2)
+    after = odd.dispatch_many("Dirty", [{"list": [1]}], attempts=2)
+    assert odd.pool(1, "--until-empty").wait_exit() == 0
+    assert list(odd.failed()) == [closing]
+    assert odd.ledger.times("clean:True") == dict.fromkeys(after, 2)

@@ -58,6 +58,31 @@ def test_periodic_jobs_run_at_each_of_their_ticks(
     assert all(one.declared for one in project.engine.schedules.all())
 
 
+@each_kind
+def test_ticks_of_seconds_in_which_nothing_could_tick_have_their_jobs(
+    make_project: MakeProject, engine_url: str
+) -> None:
+    """As on a machine that was busy or suspended, whatever `catch_up` says."""
+    none = 'poolq.every("1s", Second, {"of": "x"}, catch_up=0)'
+    skip = 'poolq.every("1s", Second, {"of": "skip"}, name="skip", overlap="skip")'
+    project = make_project(engine_url, f"{JOBS}{none}\n{skip}")
+    pool = project.ready(1)
+    until(lambda: len(ticks(project)) == 3, 20, "a tick of each")
+    pool.freeze()
+    end = project.engine.now() + 5_000_000
+    until(lambda: project.engine.now() > end, 20, "five seconds")
+    pool.thaw()
+    until(lambda: max(ticks(project)["x"]) > end / 1e6, 20, "a tick after that")
+    pool.until_said("schedule skip: ")
+    pool.signal(signal.SIGTERM)
+    assert pool.wait_exit() == 0
+    found = ticks(project)
+    assert each_once(found["x"]), found
+    assert each_once(found["plain-hello"]), found
+    known = {one.name: one for one in project.engine.schedules.all()}
+    assert (known["jobs:Second"].skipped, known["skip"].skipped >= 3) == (0, True)
+
+
 @redis_and_sqlite
 def test_a_deployment_changes_schedules_only_if_it_is_accepted(
     make_project: MakeProject, engine_url: str

@@ -44,6 +44,20 @@ def test_ttin_and_ttou_scale_the_pool(project: Project) -> None:
 
 
 @sqlite
+def test_ttou_lets_a_running_job_finish(project: Project) -> None:
+    pool = project.ready(2)
+    running = project.dispatch_many("Held", 2)
+    for id in running:
+        pool.until_runs(id)
+    pool.signal(signal.SIGTTOU)
+    pool.until_said("1 worker from now on")
+    project.ledger.open()
+    until(project.settled)
+    until(lambda: len(pool.workers()) == 1)
+    assert project.ledger.times("end") == dict.fromkeys(running, 1)
+
+
+@sqlite
 def test_usr2_logs_the_stack_of_every_worker(project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch("Held")

@@ -46,9 +46,8 @@ def test_a_pool_is_watched_from_another_terminal(screens: Screens, project: Proj
 @pytest.mark.parametrize("how", ["key", "term"])
 def test_it_leaves_as_any_program_does(screens: Screens, project: Project, how: str) -> None:
     pool = project.ready(1)
-    tty = screens.top(pool, "--no-mouse")
+    tty = screens.top(pool)
     tty.until_shows("WORKERS 1")
-    assert b"\x1b[?1000h" not in tty.raw
     if how == "key":
         tty.type(CTRL_C)
     else:
@@ -87,6 +86,15 @@ def test_a_master_that_hangs_and_the_end_of_the_pool_are_told(
     assert tty.until_ends() == 0
     assert "pool default has ended after" in tty.look()
     assert tty.restored()
+
+
+@sqlite
+def test_there_is_no_pool(screens: Screens, project: Project) -> None:
+    tty = screens.top(None)
+    assert tty.until_ends() == 69
+    said = tty.look().strip()
+    assert said.startswith("poolq: no pool named 'default' runs here")
+    assert b"\x1b" not in tty.raw
 
 
 @sqlite
@@ -151,6 +159,25 @@ def test_the_mouse_and_commands_act_on_one_or_many(screens: Screens, project: Pr
     tty.type("q")
     assert tty.until_ends() == 0
     assert tty.restored()
+
+
+@sqlite
+def test_one_that_only_looks_changes_nothing(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    project.dispatch("Fails")
+    until(project.failed, 10, "a failed job")
+    tty = screens.top(pool, "--read-only", "--no-mouse")
+    tty.until_shows("WORKERS 1", "read-only", "FAILURES 1")
+    assert b"\x1b[?1000h" not in tty.raw
+    for key in ("+", "-", "R", "D", "p", "X", "A", "K", ":"):
+        tty.type(key)
+        tty.until_shows("this screen is read-only")
+        tty.type("esc")
+        tty.until_hides("this screen is read-only")
+    tty.type("D", "y", "q")
+    assert tty.until_ends() == 0
+    assert pool.code is None
+    assert len(pool.workers()) == 1
 
 
 @sqlite

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.project import Project
 from tests.support.wait import until
+
+PARKS = """
+from poolq import Job, Limit
+from tests.support.ledger import note
+
+class Parks(Job):
+    on_limit = "park"
+
+    def rate_limit(self):
+        return Limit(1, seconds=0.4)
+
+    def run(self):
+        note("end", self.id)
+"""
 
 
 @sqlite
@@ -25,6 +40,14 @@ def test_nothing_is_waited_for_once_the_queues_are_empty(project: Project) -> No
         return (ended - begun).total_seconds()
 
     until(lambda: took() < 0.8)
+
+
+@redis_and_sqlite
+def test_parked_jobs_are_waited_for(make_project: MakeProject, engine_url: str) -> None:
+    project = make_project(engine_url, PARKS)
+    ids = project.dispatch_many("Parks", 3, on_limit="park")
+    assert project.pool(2, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
 
 
 @redis_and_sqlite
