@@ -106,7 +106,7 @@ for user in range(4):
     assert "lacks the options" not in pool.log
     unique.dispatch_many("Both", [{"user": 1}] * 40)
     until(unique.settled)
-    pool.until_said("jobs:Both ")
+    pool.until_said("done jobs:Both ", times=44)  # the log is written by a process of its own
     (line,) = (one for one in pool.log.splitlines() if "lacks the options" in one)
     assert "(unique=Unique(" in line
     assert ", concurrent=Concurrent(2, by=" in line
