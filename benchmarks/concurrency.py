@@ -18,8 +18,8 @@ from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD
 from poolq import Concurrent, Limit
 from poolq.engines.base import Claim, EndedSlots, Registration, Settlement
+from poolq.jobs.outcomes import ACK, DONE
 from poolq.jobs.producer import engine as chosen
-from poolq.jobs.retry import ACK, DONE
 
 TURN, MANY, BATCH = 64, 100_000, 32
 ME = Registration("bench-worker", "bench-node", "bench", "bench", "boot", "pidns", 1, 1)

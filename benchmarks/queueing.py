@@ -17,8 +17,8 @@ from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.stepping import ME, rest
 from benchmarks.work import PAYLOAD
 from poolq.engines.base import Claim, Engine, Settlement
+from poolq.jobs.outcomes import ACK
 from poolq.jobs.producer import engine as chosen
-from poolq.jobs.retry import ACK
 
 USED, CHUNK = 5, 2000
 #: How often each act is measured; seconds of one wait.

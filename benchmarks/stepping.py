@@ -19,8 +19,8 @@ from benchmarks import cost
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD
 from poolq.engines.base import Engine, Registration, Settlement
+from poolq.jobs.outcomes import ACK
 from poolq.jobs.producer import engine as chosen
-from poolq.jobs.retry import ACK
 
 WANT, TURN, CHUNK = 100, 1000, 20_000
 LOOK, QUIET, PATIENCE = 0.25, 0.01, 30.0  # seconds; what share of a core is nothing; seconds

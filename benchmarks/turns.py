@@ -16,8 +16,8 @@ from benchmarks.queueing import Worker
 from benchmarks.work import PAYLOAD
 from poolq import Limit
 from poolq.engines.base import Settlement
+from poolq.jobs.outcomes import Park
 from poolq.jobs.producer import engine as chosen
-from poolq.jobs.retry import Park
 
 BULK, OTHER = "bulk", "other"
 BATCH = 16

@@ -13,7 +13,7 @@ from benchmarks.report import Outcome
 from benchmarks.watching import until_idle
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.message import Message, encode
 from tests.contract.helpers import open_engine
 
@@ -33,9 +33,9 @@ def fill(engine: Engine) -> None:
         when, options = "1h", dict[str, str]()
         if number % 2:
             when, options = f"{number * 60 // SCHEDULES} * * * *", {"tz": "Europe/Berlin"}
-        spec = schedule_spec.encode(schedule_spec.make(when, MESSAGE, options, "the schedule"))
+        spec = schedule_plan.encode(schedule_plan.make(when, MESSAGE, options, "the schedule"))
         due = begin + (number + 1) * HOUR // SCHEDULES
-        made.append(NewSchedule(f"s{number}", schedule_spec.hash_of(spec), spec, due))
+        made.append(NewSchedule(f"s{number}", schedule_plan.hash_of(spec), spec, due))
     (pool,) = engine.nodes()
     engine.schedules.declare(pool.node, 1, made)
 

@@ -46,7 +46,7 @@ Every engine that stores jobs keeps these rules:
   and every socket has a timeout. A lost connection is dropped, and the call raises
   EngineUnavailable; the caller decides whether to reconnect and repeat.
 
-Other modules decide what a message means, whether a job has failed and when to retry (`retry.py`).
+Other modules decide what a message means, and what becomes of a job that has run (`outcomes.py`).
 """
 
 from abc import ABC, abstractmethod

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from poolq.jobs.limits import Asked
 from poolq.jobs.message import State
-from poolq.jobs.retry import Outcome
+from poolq.jobs.outcomes import Outcome
 
 
 class Claim(NamedTuple):

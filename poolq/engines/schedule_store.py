@@ -13,7 +13,7 @@
 - A schedule that is no longer in the code of any living node is set aside at once, with the hash
   REMOVED. Its pause and its counters are kept. Once it is declared again, it starts anew.
 - A schedule that a person adds hides a declaration of its name, until it is removed.
-- A spec is opaque bytes here; `jobs/schedule_spec.py` reads it.
+- A spec is opaque bytes here; `jobs/schedule_plan.py` reads it.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ from poolq.common.lengths import MAX_HASH_BYTES, MAX_JOB_NAME_BYTES, MAX_SPEC_BY
 from poolq.engines import sanitize
 from poolq.engines.sanitize import number, to_text
 from poolq.jobs.message import Push
-from poolq.jobs.schedule_spec import Overlap
+from poolq.jobs.schedule_plan import Overlap
 
 #: When nobody is to look at a schedule; exact in a double.
 NEVER = 2**53 - 1

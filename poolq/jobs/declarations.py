@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 
 
 class Declaration(NamedTuple):
@@ -36,7 +36,7 @@ def note(
     """Note a declaration. Raises ScheduleError if its time or an option is invalid."""
     frame = sys._getframe(2)  # noqa: SLF001  # the line that declares it, for errors
     place = f"{frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
-    schedule_spec.make(when, b"{}", options, f"every() in {place}")
+    schedule_plan.make(when, b"{}", options, f"every() in {place}")
     _declared.append(Declaration(when, job, payload, name, options, place))
 
 

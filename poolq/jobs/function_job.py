@@ -23,7 +23,7 @@ from typing import (
 from poolq.common.durations import Duration
 from poolq.common.names import suggestion
 from poolq.errors import OptionError, PayloadError
-from poolq.jobs import declarations, schedule_spec
+from poolq.jobs import declarations, schedule_plan
 from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
@@ -263,7 +263,7 @@ def _check_option(option: str, function: str, label: str) -> None:
     """Raise OptionError if the decorator has no such option."""
     if option in OPTIONS:
         return
-    if option in schedule_spec.OPTIONS:
+    if option in schedule_plan.OPTIONS:
         raise OptionError(
             f"job {label}: {option} is an option of its schedule; leave out every, and write "
             f"poolq.every(…, {function}, {option}=…) below the function"

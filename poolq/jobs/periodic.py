@@ -13,14 +13,14 @@ from poolq.common.durations import Duration
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name
 from poolq.errors import OptionError, PayloadError, ScheduleError
-from poolq.jobs import declarations, schedule_spec
+from poolq.jobs import declarations, schedule_plan
 from poolq.jobs.declarations import Declaration
 from poolq.jobs.function_job import FunctionJob, FunctionSettings
 from poolq.jobs.job import Job, JobSettings
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.producer import max_payload
-from poolq.jobs.schedule_spec import Overlap
+from poolq.jobs.schedule_plan import Overlap
 
 PeriodicJob = str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any]
 
@@ -97,8 +97,8 @@ def spec_of(
             raise ScheduleError(f"{what}: {error}; {hint}") from None
     blank = template.blank(payload, max_payload())
     unique = template.unique_key(payload)
-    spec = schedule_spec.make(when, blank, options, what, unique=unique)
-    return name, schedule_spec.encode(spec)
+    spec = schedule_plan.make(when, blank, options, what, unique=unique)
+    return name, schedule_plan.encode(spec)
 
 
 def _read(one: Declaration) -> tuple[str, bytes]:

@@ -2,7 +2,7 @@
 
 Every keeper does so, and none leads. Each tick is one act of the engine, which only one keeper can
 do (`engines/schedule_store.py`). What a tick comes to is planned from what the engine has answered,
-including its clock (`jobs/schedule_spec.py`).
+including its clock (`jobs/schedule_plan.py`).
 """
 
 from collections import Counter
@@ -12,9 +12,9 @@ from time import monotonic
 from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import BUFFER_INTERVAL, Scheduled, Tick, TickEnd
 from poolq.errors import BadMessage, EngineError, EngineUnavailable, ScheduleError
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.ids import new_id
-from poolq.jobs.schedule_spec import ScheduleSpec
+from poolq.jobs.schedule_plan import ScheduleSpec
 from poolq.log.events import Event, Note
 
 #: Seconds between two looks if nothing is due earlier. A schedule that a person adds is found then.
@@ -107,11 +107,11 @@ class Ticker:
 
     def _planned(self, one: Scheduled, now: int) -> Tick:
         try:
-            spec = schedule_spec.decode(one.spec)
+            spec = schedule_plan.decode(one.spec)
             if not one.due:
-                return Tick(one.name, one.hash, 0, schedule_spec.first_tick(spec, now))
+                return Tick(one.name, one.hash, 0, schedule_plan.first_tick(spec, now))
             waited = spec.overlap == "buffer" and one.at > one.due
-            plan = schedule_spec.plan(spec, one.due, now, waited=waited)
+            plan = schedule_plan.plan(spec, one.due, now, waited=waited)
             pushes = [_push(spec, one.name, tick) for tick in plan.ticks]
         except (ScheduleError, BadMessage) as error:
             self._complain(one.name, one.hash, str(error))
@@ -168,9 +168,9 @@ def _count(jobs: int) -> str:
 
 def _push(spec: ScheduleSpec, name: str, tick: int) -> Push:
     id_ = new_id()
-    at = tick + schedule_spec.delay_of(spec, name, tick)
-    head = schedule_spec.head_of(spec)
-    body = schedule_spec.body_of(spec, id_, tick)
+    at = tick + schedule_plan.delay_of(spec, name, tick)
+    head = schedule_plan.head_of(spec)
+    body = schedule_plan.body_of(spec, id_, tick)
     return Push(id_, head.queue, body, 0, at, head.expires, spec.unique)
 
 

@@ -3,7 +3,7 @@
 from poolq.common.escaping import clean
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, entries
-from poolq.jobs.retry import crash_error
+from poolq.jobs.outcomes import crash_error
 from poolq.monitor.amounts import local
 from poolq.monitor.snapshot import Progress
 

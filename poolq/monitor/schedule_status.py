@@ -15,7 +15,7 @@ import msgspec
 
 from poolq.engines.schedule_store import NEVER, Scheduled
 from poolq.errors import ScheduleError
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.monitor import amounts
 
 #: Microseconds. A keeper that is alive looks far more often, and a dead one is soon replaced.
@@ -50,10 +50,10 @@ def of_schedule(one: Scheduled, now: int) -> ScheduleStatus:
     )
     change = msgspec.structs.replace
     try:
-        spec = schedule_spec.decode(one.spec)
+        spec = schedule_plan.decode(one.spec)
     except ScheduleError:
         return change(known, state="unreadable", next=0 if one.at == NEVER else one.due)
-    head = schedule_spec.head_of(spec)
+    head = schedule_plan.head_of(spec)
     late = max(0.0, (now - one.due) / 1e6) if one.state == "active" and one.due else 0.0
     state = one.state
     if late and one.at > now:

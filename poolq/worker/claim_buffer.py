@@ -29,7 +29,7 @@ from time import monotonic_ns
 from poolq.engines.base import Claim, Step
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import Asked
-from poolq.jobs.retry import Outcome
+from poolq.jobs.outcomes import Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow

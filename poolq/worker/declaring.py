@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.registry import Registry
 from poolq.log.events import Note
 from poolq.worker.step_client import StepClient
@@ -41,7 +41,7 @@ def _declare_schedules(
     if client.retry(partial(store.declared, node), urgent=False) != deploy:
         now = client.retry(engine.now, urgent=False)
         schedules = [
-            NewSchedule(name, schedule_spec.hash_of(spec), spec, _first_tick(spec, now))
+            NewSchedule(name, schedule_plan.hash_of(spec), spec, _first_tick(spec, now))
             for name, spec in registry.schedules.items()
         ]
         act = partial(store.declare, node, deploy, schedules)
@@ -56,4 +56,4 @@ def _declare_schedules(
 
 
 def _first_tick(spec: bytes, now: int) -> int:
-    return schedule_spec.first_tick(schedule_spec.decode(spec), now)
+    return schedule_plan.first_tick(schedule_plan.decode(spec), now)

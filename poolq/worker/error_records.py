@@ -6,7 +6,7 @@ import traceback
 
 from poolq import errors
 from poolq.common.lengths import MAX_ERROR_CHARS, MAX_TRACEBACK_CHARS
-from poolq.jobs import retry
+from poolq.jobs import outcomes
 from poolq.jobs.message import Message, State, entries
 from poolq.jobs.running import FailNow, ReleaseNow, SnoozeNow
 
@@ -62,11 +62,11 @@ def last_error(state: State) -> str:
 def error_of(state: State, message: Message) -> errors.JobError:
     """Rebuild the error of a job from its stored state."""
     found = entries(state.history)
-    if not state.failing and retry.crashed_out(message, state):
-        return errors.JobCrashed(retry.crash_error(state.crashes, last_error(state)))
+    if not state.failing and outcomes.crashed_out(message, state):
+        return errors.JobCrashed(outcomes.crash_error(state.crashes, last_error(state)))
     last = next((line for line in reversed(found) if line.cause != "crash"), None)
     if last is None or state.crashes >= message.max_crashes:
-        return errors.JobCrashed(retry.crash_error(state.crashes, last_error(state)))
+        return errors.JobCrashed(outcomes.crash_error(state.crashes, last_error(state)))
     error = ERROR_BY_CAUSE.get(last.cause, errors.JobFailed)(last.error)
     if last.traceback:
         error.add_note(last.traceback)

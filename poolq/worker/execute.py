@@ -1,6 +1,6 @@
 """Runs one claimed job, from its message to its outcome and the event that reports it.
 
-`retry.py` contains the rules that choose an outcome; `loop.py` settles it. User code runs in the
+`outcomes.py` contains the rules that choose an outcome; `loop.py` settles it. User code runs in the
 main thread. Whatever user code raises becomes a value here, so it cannot end the worker.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 from poolq.common import units
 from poolq.engines.base import Claim
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
-from poolq.jobs import retry
+from poolq.jobs import outcomes
 from poolq.jobs.callbacks import Surroundings, arounds
 from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
@@ -25,7 +25,7 @@ from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.message_template import lacks, own_options
 from poolq.jobs.registry import Registry
 
-from poolq.jobs.retry import (  # isort: skip
+from poolq.jobs.outcomes import (  # isort: skip
     ACK, DONE, EXPIRE, GIVE_BACK, Discard, Failing, HoldKey, Outcome, Park, Release,
 )  # fmt: skip
 from poolq.jobs.retry_policy import DEFAULT_RULE
@@ -114,7 +114,7 @@ class Executor:
         if known is None:
             return JobResult(*unknown_jobs.release(claim, message, self._line, self._grace))
         again = state is not INITIAL and state != INITIAL
-        if again and retry.hook_crashed_out(message, state):
+        if again and outcomes.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
         kind, own_hooks, own = known
         if own and lacks(message, own, is_unique=bool(claim.ties)):
@@ -146,11 +146,11 @@ class Executor:
         """Return the result of a job that has already failed, or whose workers died too often; None
         if the job must run. This does not construct the job, whose `__init__` may kill workers."""
         claim, message, state = ready.claim, ready.message, ready.claim.state
-        over = retry.crashed_out(message, state) or retry.timed_out(message, state)
+        over = outcomes.crashed_out(message, state) or outcomes.timed_out(message, state)
         if not state.failing and not over:
             return None
         error = error_of(state, message)
-        outcome = Failing(state) if state.failing else retry.mark_failing(state)
+        outcome = Failing(state) if state.failing else outcomes.mark_failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
         where = (message.job, claim.id, claim.queue, max(1, state.attempt))
         event = events.Failed(*where, seconds=0.0, cause=last[0].cause, error=str(error))
@@ -256,13 +256,13 @@ class Executor:
             rule, problem = error_rule(job, ready.hooks, raised)
             text += f" (then retry() raised {problem})" if problem else ""
             now = time_ns() // 1000
-            delay = retry.delay_after_error(message, rule, tries, now, random.random())
+            delay = outcomes.delay_after_error(message, rule, tries, now, random.random())
         line = self._line(cause, text, tries, trace)
         outcome: Release | Failing | Discard
         if cause == "failed":
-            outcome = retry.fail_now(claim.state, line)
+            outcome = outcomes.fail_now(claim.state, line)
         else:
-            outcome = retry.retry_or_fail(message, claim.state, line, delay, rule)
+            outcome = outcomes.retry_or_fail(message, claim.state, line, delay, rule)
         if isinstance(outcome, Discard):
             return JobResult(outcome, events.Discarded(*where, seconds, text), error, seconds)
         if isinstance(outcome, Failing):
@@ -301,7 +301,7 @@ class Executor:
     def _snoozed(self, ready: ReadyJob, delay: int, seconds: float) -> JobResult:
         message, where = ready.message, ready.where
         line = self._line("snoozed", "", ready.tries)
-        outcome, count = retry.snooze(message, ready.claim.state, line, delay)
+        outcome, count = outcomes.snooze(message, ready.claim.state, line, delay)
         if isinstance(outcome, Failing):
             error = error_of(outcome.state, message)
             failed = events.Failed(*where, seconds, "failed", error=str(error))
@@ -329,8 +329,8 @@ class Executor:
         allowed = units.limit_rule(most, rule.window / 1e6, sliding=rule.sliding)
         error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
         line = self._line("limited", describe(error), ready.tries)
-        later = retry.spread(limit.jitter, limit.window, random.random())
-        outcome = retry.hold_back(message, ready.claim.state, line, rule, refused.until + later)
+        later = outcomes.spread(limit.jitter, limit.window, random.random())
+        outcome = outcomes.hold_back(message, ready.claim.state, line, rule, refused.until + later)
         if isinstance(outcome, Failing):
             text = describe(error)
             failed = events.Failed(*where, seconds=0.0, cause="limited", error=text)
@@ -342,7 +342,7 @@ class Executor:
 
     def _bury(self, claim: Claim, job: str, error: str, expires: int = 0) -> JobResult:
         line = self._line("failed", error, claim.state.attempt)
-        after = retry.bury(claim.state, line, expires)
+        after = outcomes.bury(claim.state, line, expires)
         return JobResult(after, events.Buried(job, claim.id, claim.queue, error))
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:

@@ -9,12 +9,12 @@ from time import monotonic_ns
 from typing import TypeVar
 
 from poolq.jobs.callbacks import Surroundings
-from poolq.jobs.retry import Ack, Discard, Expire, Outcome
+from poolq.jobs.outcomes import Ack, Discard, Expire, Outcome
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.execute import Executor, JobResult, ReadyJob
-from poolq.worker.outcomes import outcome_for_around
+from poolq.worker.settling import outcome_for_around
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.watcher import Watcher
 

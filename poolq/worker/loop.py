@@ -23,8 +23,8 @@ from time import monotonic, monotonic_ns, time_ns
 from poolq.config import Config
 from poolq.engines.base import ASK, Claim
 from poolq.errors import EngineError, Fenced
-from poolq.jobs import retry
-from poolq.jobs.retry import Ack, Bury, Failing, Park
+from poolq.jobs import outcomes
+from poolq.jobs.outcomes import Ack, Bury, Failing, Park
 from poolq.log.events import Limited, Note
 from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
 from poolq.scoreboard.layout import DONE, Phase
@@ -37,8 +37,8 @@ from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.hook_runner import HookRunner
 from poolq.worker.idle_polling import IdlePolling
-from poolq.worker.outcomes import Outcomes
 from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
+from poolq.worker.settling import Outcomes
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.starts import Starts
 from poolq.worker.step_client import Leaving
@@ -349,7 +349,7 @@ class Loop:
         message, state = ready.message, ready.claim.state
         tries, pause = state.attempt + 1, 0
         if tries < message.attempts:
-            pause = retry.after_timeout(message, state, time_ns() // 1000, random.random())
+            pause = outcomes.after_timeout(message, state, time_ns() // 1000, random.random())
         if self._row.set_deadline(limit, tries, pause):
             self._wakeups.wake_master()
 

@@ -36,7 +36,7 @@ from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.declaring import declare
 from poolq.worker.execute import Executor
 from poolq.worker.loop import EXITING, Loop
-from poolq.worker.outcomes import warn_once
+from poolq.worker.settling import warn_once
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.starts import Starts
 from poolq.worker.step_client import Leaving, StepClient

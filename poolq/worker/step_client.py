@@ -19,7 +19,7 @@ import msgspec
 from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Engine, Registration, Settlements, Step
 from poolq.errors import EngineUnavailable, Fenced
-from poolq.jobs.retry import GIVE_BACK
+from poolq.jobs.outcomes import GIVE_BACK
 from poolq.log.events import Note, Stale
 from poolq.log.reporting import Log
 

@@ -5,9 +5,9 @@ version of poolq wrote its message. Either may be a matter of deploy order, so t
 from collections.abc import Callable
 
 from poolq.engines.base import Claim
-from poolq.jobs import retry
+from poolq.jobs import outcomes
 from poolq.jobs.message import Entry, Message, name_and_queue
-from poolq.jobs.retry import Bury, Outcome, Release
+from poolq.jobs.outcomes import Bury, Outcome, Release
 from poolq.log import events
 from poolq.log.events import Ended
 
@@ -22,7 +22,7 @@ def release(claim: Claim, message: Message, entry: MakeEntry, grace: int) -> tup
         f"UnknownJob: no module of the application defines {job!r}; "
         "deploy it, or name its module with --app"
     )
-    outcome = retry.release_unknown(message, claim.state, entry("unknown", text, 0), grace)
+    outcome = outcomes.release_unknown(message, claim.state, entry("unknown", text, 0), grace)
     if isinstance(outcome, Bury):
         return outcome, events.Buried(job, claim.id, claim.queue, text)
     assert isinstance(outcome, Release)
@@ -31,6 +31,6 @@ def release(claim: Claim, message: Message, entry: MakeEntry, grace: int) -> tup
 
 def release_newer(claim: Claim, text: str, entry: MakeEntry) -> tuple[Outcome, Ended]:
     """Release a job whose message is newer than this version of poolq."""
-    outcome = retry.release_newer(claim.state, entry("newer", f"NewerMessage: {text}", 0))
+    outcome = outcomes.release_newer(claim.state, entry("newer", f"NewerMessage: {text}", 0))
     job, _ = name_and_queue(claim.body)
     return outcome, events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text)

@@ -14,7 +14,7 @@ from time import monotonic_ns
 
 from poolq.engines.base import Claim, EndedSlots, Settlement
 from poolq.jobs.limits import Asked
-from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome
+from poolq.jobs.outcomes import ACK, DONE, GIVE_BACK, Outcome
 from poolq.worker.watcher import LONG_JOB
 
 #: The longest time that a settlement waits.

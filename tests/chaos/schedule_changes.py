@@ -13,7 +13,7 @@ import msgspec
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
 from poolq.errors import EngineError
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.message import with_fields
 from tests.chaos.background import Background
 from tests.chaos.jobs import SCHEDULES
@@ -67,15 +67,15 @@ class ScheduleChanger(Background):
             return
         self._added += 1
         name = f"added-{self._added}"
-        spec = schedule_spec.decode(pattern.spec)
+        spec = schedule_plan.decode(pattern.spec)
         message = with_fields(bytes(spec.message), {"payload": {"schedule": name}})
-        stored = schedule_spec.encode(msgspec.structs.replace(spec, message=msgspec.Raw(message)))
+        stored = schedule_plan.encode(msgspec.structs.replace(spec, message=msgspec.Raw(message)))
         begin = engine.now()
-        due = schedule_spec.first_tick(spec, begin)
+        due = schedule_plan.first_tick(spec, begin)
         self._live[name] = False
         change = ScheduleChange("add", name, begin, None, due)
         self.made.append(change)
-        engine.schedules.put(NewSchedule(name, schedule_spec.hash_of(stored), stored, due))
+        engine.schedules.put(NewSchedule(name, schedule_plan.hash_of(stored), stored, due))
         self._answered(engine)
 
     def _pause(self, engine: Engine, name: str) -> None:
@@ -89,7 +89,7 @@ class ScheduleChanger(Background):
         stored, begin = engine.schedules.get(name), engine.now()
         if stored is None:  # a copy of the store from before it was added is back
             return
-        due = schedule_spec.first_tick(schedule_spec.decode(stored.spec), begin)
+        due = schedule_plan.first_tick(schedule_plan.decode(stored.spec), begin)
         self.made.append(ScheduleChange("resume", name, begin, None, due))
         engine.schedules.resume(name, due)
         self._live[name] = False

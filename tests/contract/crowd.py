@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 from poolq.engines.base import Settlement
 from poolq.errors import Fenced
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.helpers import Worker, open_engine, push
 
 T = TypeVar("T")

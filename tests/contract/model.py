@@ -46,7 +46,7 @@ from poolq.jobs.limits import (
     windows_of,
 )
 from poolq.jobs.message import MAX_HISTORY, State
-from poolq.jobs.retry import (
+from poolq.jobs.outcomes import (
     Ack,
     Bury,
     Discard,

@@ -6,7 +6,7 @@ import re
 
 from poolq.engines.base import Check, Engine, QueueCounts, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Bury, Release
+from poolq.jobs.outcomes import GIVE_BACK, Bury, Release
 from tests.contract.helpers import (
     HOUR,
     Worker,

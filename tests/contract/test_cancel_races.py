@@ -9,7 +9,7 @@ import pytest
 
 from poolq.engines.base import Claim, Engine, Settlement, Step
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Outcome, Release
+from poolq.jobs.outcomes import ACK, Outcome, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, every_engine, push, total
 

@@ -8,7 +8,7 @@ import pytest
 from poolq.engines.base import Engine, Push, QueueCounts
 from poolq.jobs.limits import Admission, Rule, Window
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Release, ReleaseUntil
+from poolq.jobs.outcomes import GIVE_BACK, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

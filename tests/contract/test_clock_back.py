@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Engine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Park, ReleaseUntil
+from poolq.jobs.outcomes import GIVE_BACK, Park, ReleaseUntil
 from tests.contract.helpers import HOUR, SECOND, Worker, full, named, park, push
 from tests.support.clock import Clock
 from tests.support.wait import until

@@ -12,7 +12,7 @@ from poolq.jobs.limits import Gate, Limit
 from poolq.jobs.message import State
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
-from poolq.jobs.retry import Bury, Release
+from poolq.jobs.outcomes import Bury, Release
 from poolq.jobs.ties import UniqueKey, Until
 from tests.contract.helpers import HOUR, Worker, new_id, push
 from tests.support.cli import Command

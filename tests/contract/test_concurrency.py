@@ -9,7 +9,7 @@ import pytest
 from poolq.engines.base import Claim, EndedSlots, Engine, QueueCounts, Settlement
 from poolq.jobs.limits import GATE_WAIT, Admission, Gate, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import (
+from poolq.jobs.outcomes import (
     ACK,
     DISCARD,
     DONE,

@@ -10,7 +10,7 @@ import pytest
 
 from poolq.engines.base import Claim, EndedSlots, Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Gate, Rule
-from poolq.jobs.retry import DONE, Park
+from poolq.jobs.outcomes import DONE, Park
 from tests.contract.conftest import OpenEngine
 from tests.contract.deaths import CutConnection, KilledProcess, Mortal
 from tests.contract.faulty_proxy import FaultyProxy

@@ -11,7 +11,7 @@ import pytest
 
 from poolq.engines.base import Claim, EndedSlots, Engine, Settlement
 from poolq.jobs.limits import Gate
-from poolq.jobs.retry import DONE, Outcome, Park
+from poolq.jobs.outcomes import DONE, Outcome, Park
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, every_engine, push
 

@@ -14,7 +14,7 @@ import pytest
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.faulty_proxy import FailurePoint, FaultyProxy
 from tests.contract.helpers import HOUR, Worker, count_of, died, named, new_id, push, stored, total

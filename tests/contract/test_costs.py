@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import Park
+from poolq.jobs.outcomes import Park
 from tests.contract.crowd import Crowd, start_all
 from tests.contract.helpers import HOUR, SECOND, Worker, named, park, stored
 from tests.support.clock import Clock

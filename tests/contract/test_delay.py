@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import Claim, Engine, Push
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Bury, Release
+from poolq.jobs.outcomes import GIVE_BACK, Bury, Release
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, named, new_id, push, stored
 from tests.support.clock import Clock
 from tests.support.wait import until

@@ -8,7 +8,7 @@ from poolq.engines.base import ASK, Claim, Engine, Push, Settlement
 from poolq.errors import Fenced
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, HoldKey, Park, ReleaseUntil
+from poolq.jobs.outcomes import ACK, GIVE_BACK, HoldKey, Park, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

@@ -8,7 +8,16 @@ import pytest
 from poolq.engines.base import DeathReport, Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import EXPIRE, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import (
+    EXPIRE,
+    GIVE_BACK,
+    Bury,
+    Failing,
+    Outcome,
+    Park,
+    Release,
+    ReleaseUntil,
+)
 from tests.contract.helpers import (
     HOUR,
     SECOND,

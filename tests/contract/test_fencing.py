@@ -8,7 +8,7 @@ from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.errors import Fenced
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from tests.contract.helpers import HOUR, SECOND, Worker, count_of, kind, named, push, stored, total
 
 OUTCOMES: list[Outcome] = [

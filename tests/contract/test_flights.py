@@ -12,7 +12,7 @@ from poolq.engines.base import Claim, Engine, Settlement
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Release
+from poolq.jobs.outcomes import ACK, Release
 from poolq.log import reporting
 from poolq.scoreboard.layout import FINISHED, NOTES_BYTES, PREVIOUS_REQUEST, REQUEST, WORKER_WORDS
 from poolq.scoreboard.notes import Notes

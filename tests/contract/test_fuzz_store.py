@@ -22,10 +22,10 @@ from poolq.engines.search import STATUSES
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import TABLES, Query
 from poolq.errors import EngineError, Fenced
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import Message, Push, State, encode
-from poolq.jobs.retry import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
 from poolq.jobs.ties import UniqueKey
 from poolq.keeper.ticker import Ticker
 from poolq.monitor import schedule_status
@@ -77,8 +77,8 @@ def rights(engine: Engine, worker: Worker) -> None:
 def spec(name: str) -> NewSchedule:
     """A schedule that has been due for a minute, whose jobs go to the queue with its name."""
     message = encode(Message(1, "0", "jobs:A", name))
-    stored = schedule_spec.encode(schedule_spec.make("1h", message, {}, "test"))
-    return NewSchedule(name, schedule_spec.hash_of(stored), stored, time.time_ns() // 1000 - MINUTE)
+    stored = schedule_plan.encode(schedule_plan.make("1h", message, {}, "test"))
+    return NewSchedule(name, schedule_plan.hash_of(stored), stored, time.time_ns() // 1000 - MINUTE)
 
 
 def schedules(engine: Engine) -> None:

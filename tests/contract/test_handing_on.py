@@ -12,7 +12,7 @@ from poolq.engines.base import Claim, EndedSlots, Engine, LimitUse, Settlement
 from poolq.errors import Fenced
 from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import DONE, GIVE_BACK, Bury, HoldKey, Outcome, Park, Release
+from poolq.jobs.outcomes import DONE, GIVE_BACK, Bury, HoldKey, Outcome, Park, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, SECOND, Worker, died, every_engine, gate, push, sweep_all
 

@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ReleaseUntil
+from poolq.jobs.outcomes import ReleaseUntil
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, count_of, full, named, push
 from tests.contract.waiters import LONG, quiet
 from tests.support.clock import Clock

@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import ASK, Engine, LimitUse, QueueCounts, Settlement
 from poolq.jobs.limits import Admission, Gate, HeldKey, Rule, Window
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, HoldKey, Park
+from poolq.jobs.outcomes import ACK, GIVE_BACK, HoldKey, Park
 from tests.contract.helpers import (
     HOUR,
     MS,

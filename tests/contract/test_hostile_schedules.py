@@ -16,7 +16,7 @@ from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.message import Message, encode
 from poolq.keeper.ticker import Ticker
 from poolq.log.events import Event
@@ -31,7 +31,7 @@ COLUMNS = "name, hash, spec, due, at, declared, paused, last, job, ticks, skippe
 
 
 def a_spec(**changes: object) -> bytes:
-    made = schedule_spec.encode(schedule_spec.make("1h", MESSAGE, {}, "test"))
+    made = schedule_plan.encode(schedule_plan.make("1h", MESSAGE, {}, "test"))
     return msgspec.json.encode({**msgspec.json.decode(made), **changes})
 
 
@@ -84,7 +84,7 @@ class Keeper:
 
 def tick_good(engine: Engine) -> None:
     due = engine.now() - SECOND
-    engine.schedules.put(NewSchedule("zzz good", schedule_spec.hash_of(SPEC), SPEC, due))
+    engine.schedules.put(NewSchedule("zzz good", schedule_plan.hash_of(SPEC), SPEC, due))
     keeper = Keeper(engine)
     keeper.rest()
     assert engine.schedules.get("zzz good").last == due  # type: ignore[union-attr]  # it is there

@@ -10,7 +10,7 @@ import pytest
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

@@ -8,7 +8,7 @@ from poolq.engines.base import Engine, LimitUse, Push
 from poolq.errors import Fenced
 from poolq.jobs.limits import Admission, Gate, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import DONE, GIVE_BACK, ReleaseUntil
+from poolq.jobs.outcomes import DONE, GIVE_BACK, ReleaseUntil
 from tests.contract.crowd import Crowd, start_for
 from tests.contract.helpers import HOUR, MS, SECOND, Worker, every_engine, new_id, push, wait_for
 from tests.support.clock import Clock

@@ -11,7 +11,7 @@ import redis
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Park, ReleaseUntil
+from poolq.jobs.outcomes import ACK, Park, ReleaseUntil
 from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, sweep_all
 from tests.support.clock import Clock
 

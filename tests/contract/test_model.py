@@ -33,15 +33,15 @@ from poolq.engines.base import (
     Step,
     StoredJob,
 )
-from poolq.engines.mysql import connecting
 from poolq.engines.mysql import engine as mysql_engine
+from poolq.engines.mysql import reconnecting
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
 from poolq.engines.sql.queues import turns
 from poolq.errors import EngineError, Fenced
 from poolq.jobs.limits import Gate, Rule, gates_of
 from poolq.jobs.message import State
-from poolq.jobs.retry import (
+from poolq.jobs.outcomes import (
     ACK,
     DISCARD,
     DONE,
@@ -851,7 +851,7 @@ def test_all_engines_do_as_the_model_does(
     monkeypatch.setattr(turns, "LOOK_INTERVAL", 0)
     monkeypatch.setattr(turns, "LOOK_COST_FACTOR", 0)
     monkeypatch.setattr(mysql_engine, "CURSOR_LIFETIME", 0)
-    monkeypatch.setattr(connecting, "SOCKET_TIMEOUT", 60)  # nor on how busy the machine is
+    monkeypatch.setattr(reconnecting, "SOCKET_TIMEOUT", 60)  # nor on how busy the machine is
     only = pytestconfig.getoption("model_engines")
     clock = Clock(monkeypatch)
     place = Namespace(clock, redis_server, mariadb_server, tmp_path / "poolq.db", namespace, only)

@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Bury, ReleaseUntil
+from poolq.jobs.outcomes import GIVE_BACK, Bury, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

@@ -11,7 +11,7 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.errors import BadMessage
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import decode
-from poolq.jobs.retry import Bury
+from poolq.jobs.outcomes import Bury
 from tests.contract.helpers import HOUR, Worker, full, named, park, push, total
 from tests.support.by_hand import call, change
 

@@ -10,7 +10,7 @@ import pytest
 from poolq.engines.base import Claim, Engine, Push, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import NOT_YET, Gate, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, DONE, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import ACK, DONE, GIVE_BACK, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

@@ -13,7 +13,7 @@ import pytest
 from poolq.engines.base import Settlement
 from poolq.errors import EngineError, EngineUnavailable, PoolqError
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Bury, Release
+from poolq.jobs.outcomes import ACK, Bury, Release
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, died, named, push

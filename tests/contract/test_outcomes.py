@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, DISCARD, GIVE_BACK, Bury, Failing, Outcome, Park, Release
+from poolq.jobs.outcomes import ACK, DISCARD, GIVE_BACK, Bury, Failing, Outcome, Park, Release
 from tests.contract.helpers import HOUR, Worker, count_of, full, named, push, stored, total
 
 TRIED = State(attempt=1, history=b'{"at":1,"cause":"error"}')

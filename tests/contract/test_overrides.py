@@ -9,7 +9,7 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.jobs.limits import Gate, Rule, Window
-from poolq.jobs.retry import Park
+from poolq.jobs.outcomes import Park
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, named, park, push, sweep_all
 from tests.contract.waiters import LONG, quiet, waiting

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from poolq.engines.base import Engine, QueueCounts, Settlement
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.crowd import Crowd, dispatch, live_and_die, work_off
 from tests.contract.helpers import MS, Worker, count_of, every_engine, named, push, total
 

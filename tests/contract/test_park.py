@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Claim, DeathReport, Engine, QueueCounts, Settlement
 from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Park
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Park
 from tests.contract.crowd import Crowd, take_parked
 from tests.contract.helpers import (
     HOUR,

@@ -6,7 +6,7 @@ from collections import Counter
 
 from poolq.engines.base import Engine, Push, QueueCounts
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK, DONE
+from poolq.jobs.outcomes import ACK, DONE
 from tests.contract.helpers import (
     HOUR,
     Worker,

@@ -8,7 +8,7 @@ import pytest
 
 from poolq.engines.base import Engine, Push
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Bury, Release
+from poolq.jobs.outcomes import GIVE_BACK, Bury, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     SECOND,

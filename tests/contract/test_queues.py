@@ -8,7 +8,7 @@ import pytest
 
 from poolq.engines.base import Engine, Push, QueueCounts, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Bury, Outcome, Park, ReleaseUntil
+from poolq.jobs.outcomes import ACK, Bury, Outcome, Park, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     Worker,

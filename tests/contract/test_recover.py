@@ -10,7 +10,7 @@ import pytest
 from poolq.engines.base import DeathEnd, DeathReport, Engine, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import MAX_HISTORY, State, entries
-from poolq.jobs.retry import ACK, Failing, Park, Release
+from poolq.jobs.outcomes import ACK, Failing, Park, Release
 from tests.contract.helpers import (
     HOUR,
     SECOND,

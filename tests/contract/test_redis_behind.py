@@ -10,7 +10,7 @@ import redis
 
 from poolq.engines.base import Claim, Engine, Settlement
 from poolq.errors import Fenced
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.helpers import Worker, named, push
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from poolq.engines.base import Engine, Push, Settlement
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.helpers import Worker, named
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)

@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import CLAIM_BYTES, Engine, Push, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Release
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Release
 from tests.contract.helpers import MS, Worker, count_of, named, new_id, stored, wait_for
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis", "valkey"], indirect=True)

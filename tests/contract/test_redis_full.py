@@ -10,7 +10,7 @@ from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import EngineFull, EngineUnavailable
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import Bury, Park, Release
+from poolq.jobs.outcomes import Bury, Park, Release
 from poolq.jobs.ties import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine

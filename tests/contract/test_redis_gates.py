@@ -8,7 +8,7 @@ import redis
 
 from poolq.engines.base import EndedSlots, Engine, Push, Settlement
 from poolq.jobs.limits import Admission, Rule
-from poolq.jobs.retry import DONE
+from poolq.jobs.outcomes import DONE
 from tests.contract.helpers import HOUR, Worker, died, gate, new_id, push
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)

@@ -12,7 +12,7 @@ from poolq.engines.base import Settlement
 from poolq.engines.redis import scripts
 from poolq.errors import EngineUnavailable
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, named, push

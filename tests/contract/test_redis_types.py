@@ -15,7 +15,7 @@ from poolq.engines.base import Claim, Engine, Settlement
 from poolq.errors import EngineError
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import HOUR, MS, Worker, bury, named, push, wait_for
 
 pytestmark = pytest.mark.parametrize("engine_url", ["redis"], indirect=True)

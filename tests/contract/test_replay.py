@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import Engine, QueueCounts, Settlement, Step
 from poolq.errors import EngineError, EngineUnavailable, Fenced
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     SECOND,

@@ -7,7 +7,7 @@ import pytest
 from poolq.engines.base import CancelRequest, Engine, QueueCounts, Recovered, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release, ReleaseUntil
 from tests.contract.helpers import (
     HOUR,
     MS,

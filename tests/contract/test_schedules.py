@@ -11,8 +11,8 @@ import pytest
 from poolq.engines.base import Engine, Push, QueueCounts
 from poolq.engines.schedule_store import NEVER, REMOVED, NewSchedule, Scheduled, ScheduleStore, Tick
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Bury, Release
-from poolq.jobs.schedule_spec import Overlap
+from poolq.jobs.outcomes import ACK, Bury, Release
+from poolq.jobs.schedule_plan import Overlap
 from poolq.jobs.ties import UniqueKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (

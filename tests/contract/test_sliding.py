@@ -9,7 +9,7 @@ import pytest
 from poolq.engines.base import Engine, Settlement
 from poolq.jobs.limits import MAX_SLIDING_LIMIT, Rule, Window
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, ReleaseUntil
+from poolq.jobs.outcomes import GIVE_BACK, ReleaseUntil
 from tests.contract.crowd import Crowd, start_all
 from tests.contract.helpers import HOUR, SECOND, Worker, named, park, stored
 from tests.support.clock import Clock

@@ -11,7 +11,7 @@ from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query
 from poolq.errors import Fenced
-from poolq.jobs.retry import ACK, GIVE_BACK
+from poolq.jobs.outcomes import ACK, GIVE_BACK
 from tests.contract.helpers import Worker, named, push, registration
 
 

@@ -11,7 +11,7 @@ from poolq.engines.base import CLAIM_BYTES, Push, Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.engines.sqlite.session import CHUNK_BYTES, SQLiteSession
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, count_of, push
 

@@ -18,7 +18,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import GATE_SLOT
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import session as sqlite_session
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker
 

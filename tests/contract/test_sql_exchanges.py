@@ -12,7 +12,7 @@ from poolq.engines.base import Engine, Push, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.session import MySQLSession
 from poolq.jobs.limits import Gate, Rule
-from poolq.jobs.retry import ACK, DONE, Park
+from poolq.jobs.outcomes import ACK, DONE, Park
 from tests.contract.helpers import HOUR, Worker, new_id, push
 
 JOBS = 60

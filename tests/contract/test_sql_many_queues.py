@@ -10,7 +10,7 @@ from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.queues import idle_queues
 from poolq.engines.sql.session import Query, QueryResult, Transaction
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, Park, Release, ReleaseUntil
+from poolq.jobs.outcomes import ACK, Park, Release, ReleaseUntil
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,

@@ -12,14 +12,14 @@ from pymysql.cursors import Cursor
 
 from poolq.engines.base import Push, Settlement
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import parse_url
+from poolq.engines.mysql.reconnecting import connect
 from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.sql.administration.queue_counts import READY_JOBS
 from poolq.engines.sql.session import Query
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
 from poolq.jobs.limits import Rule
-from poolq.jobs.retry import ACK, HoldKey
+from poolq.jobs.outcomes import ACK, HoldKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,

@@ -11,14 +11,21 @@ from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.limits import deploys, gates, granting, holds, limit_windows, parking
+from poolq.engines.sql.limits import (
+    concurrent_slots,
+    deploys,
+    granting,
+    holds,
+    limit_windows,
+    parking,
+)
 from poolq.engines.sql.location import claimed_by
 from poolq.engines.sql.queues import queue_discovery, wakeups
 from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import Bury
+from poolq.jobs.outcomes import Bury
 from tests.contract.helpers import HOUR, Worker, full, park, push
 
 PLACE = claimed_by("w1")
@@ -55,13 +62,13 @@ HOT = {
     "a claim whose limit has released jobs": settling.claim_clock(
         "w1", Claim("a", 1, 0, "q", b"", State()), [Rule("k", 5, 1)]
     ),
-    "slots of a gate": Query(gates.SLOTS, ("k",)),
-    "a gate": Query(gates.READ_GATE, ("k", GATE_SPAN)),
-    "first lines of gates": Query(gates.FIRST_LINES, ("q", 8)),
-    "first in line": Query(gates.IS_BEHIND, ("p:1:k", "q", "a")),
-    "a slot that is free": Query(gates.FREE_SLOT, ("k", "a", PLACE, 1, 0)),
+    "slots of a gate": Query(concurrent_slots.SLOTS, ("k",)),
+    "a gate": Query(concurrent_slots.READ_GATE, ("k", GATE_SPAN)),
+    "first lines of gates": Query(concurrent_slots.FIRST_LINES, ("q", 8)),
+    "first in line": Query(concurrent_slots.IS_BEHIND, ("p:1:k", "q", "a")),
+    "a slot that is free": Query(concurrent_slots.FREE_SLOT, ("k", "a", PLACE, 1, 0)),
     "due lines": parking.due_lines("q"),
-    "a line of a gate": Query(gates.LOCK_GATE_LINE, ("p:1:k", "q")),
+    "a line of a gate": Query(concurrent_slots.LOCK_GATE_LINE, ("p:1:k", "q")),
     "old counters": Query(limit_windows.ENDED_WINDOWS, (1, 1, "k")),
     "an old counter": Query(limit_windows.DELETE_WINDOW, ("k", 1)),
     "open limits": Query(queue_counts.OPEN_WINDOWS),
@@ -93,7 +100,7 @@ ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)
 BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
 GATE = Gate("k", 5)
-HAND_ON = gates.hand_on(GATE, CLAIM, "w1", CLAIM, has_ended=False)
+HAND_ON = concurrent_slots.hand_on(GATE, CLAIM, "w1", CLAIM, has_ended=False)
 ONLY_MYSQL = {
     "claim behind": BEHIND,
     "came due behind": DUE_BEHIND,

@@ -10,7 +10,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limits.limit_windows import MAX_DELETED
 from poolq.engines.sql.session import Query
 from poolq.jobs.limits import Gate, Rule
-from poolq.jobs.retry import ACK, HoldKey
+from poolq.jobs.outcomes import ACK, HoldKey
 from tests.contract.helpers import (
     HOUR,
     MS,

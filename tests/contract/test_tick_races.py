@@ -17,7 +17,7 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.message import Message, decode, encode
 from tests.contract.helpers import SECOND
 from tests.contract.keepers import keep
@@ -74,8 +74,8 @@ def test_each_tick_has_one_job_while_keepers_are_killed(
     engine: Engine, keepers: Keepers, pytestconfig: pytest.Config
 ) -> None:
     seconds = pytestconfig.getoption("tick_seconds")
-    spec = schedule_spec.encode(schedule_spec.make("1s", MESSAGE, {}, "the schedule"))
-    hashed = schedule_spec.hash_of(spec)
+    spec = schedule_plan.encode(schedule_plan.make("1s", MESSAGE, {}, "the schedule"))
+    hashed = schedule_plan.hash_of(spec)
     begin = engine.now() // SECOND * SECOND + 4 * SECOND
     declared = [
         NewSchedule(f"s{n:03}", hashed, spec, begin + n * INTERVAL // SCHEDULES)

@@ -8,7 +8,7 @@ import pytest
 
 from poolq.engines.base import Engine, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import GIVE_BACK, Bury, Outcome, Release
+from poolq.jobs.outcomes import GIVE_BACK, Bury, Outcome, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, died, kind, push
 from tests.contract.waiters import SHORT, quiet, waiting

@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.limits import Asked, Gate, Rule, gates_of
-from poolq.jobs.retry import ACK, Park
+from poolq.jobs.outcomes import ACK, Park
 from tests.contract.helpers import HOUR, Worker, named, new_id, push
 
 #: So many that claiming them one by one takes much longer than it takes to notice a queue.

@@ -11,7 +11,7 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sanitize import to_text
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import (
+from poolq.jobs.outcomes import (
     ACK,
     DISCARD,
     GIVE_BACK,

@@ -16,7 +16,7 @@ import pytest
 
 from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Release
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Release
 from poolq.jobs.ties import UniqueKey, Until
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd

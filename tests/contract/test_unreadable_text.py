@@ -11,7 +11,7 @@ from poolq.engines.base import Engine, Settlement
 from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.session import TABLES
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from tests.contract.helpers import Worker, push
 from tests.contract.test_fuzz_store import (
     acts,

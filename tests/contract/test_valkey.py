@@ -18,7 +18,7 @@ from poolq.engines.redis.scripts import SCRIPTS
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import Fenced
 from poolq.jobs.limits import Gate
-from poolq.jobs.retry import ACK
+from poolq.jobs.outcomes import ACK
 from poolq.jobs.ties import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine

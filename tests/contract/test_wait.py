@@ -9,7 +9,7 @@ import pytest
 
 from poolq.engines.base import Engine
 from poolq.jobs.message import State
-from poolq.jobs.retry import Park, Release
+from poolq.jobs.outcomes import Park, Release
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, MS, Worker, every_engine, full, park, push
 from tests.contract.waiters import LONG, SHORT, quiet, waiting, woken_for

@@ -19,7 +19,7 @@ from poolq.config import load, open_engine
 from poolq.engines.base import Engine, Push
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import Entry, State, entry
-from poolq.jobs.retry import Bury, Park
+from poolq.jobs.outcomes import Bury, Park
 from poolq.monitor.job_history import NOT_STORED
 from tests.contract.helpers import Worker, push
 from tests.support.cli import ROOT, Command, Done, NewCommand, environment

@@ -11,7 +11,7 @@ import pytest
 from poolq.config import load, open_engine
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.message import decode
 from tests.support.cli import Command, Done
 
@@ -74,7 +74,7 @@ def test_a_schedule_is_added_listed_and_removed(poolq: Command, engine: Engine) 
         "jobs": 0, "skipped": 0, "payload": {"a": 1}, "overlap": "skip", "catch_up": 7200.0,
         "jitter": 120.0,
     }  # fmt: skip
-    spec = schedule_spec.decode(engine.schedules.all()[0].spec)
+    spec = schedule_plan.decode(engine.schedules.all()[0].spec)
     assert decode(bytes(spec.message)).attempts == 3, "the option of the class"
     titles, line = ok(poolq("schedule", "ls")).out.splitlines()
     heads = titles.split("  ")
@@ -142,8 +142,8 @@ def test_a_schedule_is_paused_resumed_and_run(poolq: Command, engine: Engine) ->
 def coded(name: str, engine: Engine) -> NewSchedule:
     """A schedule as code declares it."""
     message = b'{"v":1,"id":"%s","job":"a:B","queue":"q"}' % (b"0" * 32)
-    spec = schedule_spec.encode(schedule_spec.make("1h", message, {}, "x"))
-    return NewSchedule(name, schedule_spec.hash_of(spec), spec, engine.now() + 10**10)
+    spec = schedule_plan.encode(schedule_plan.make("1h", message, {}, "x"))
+    return NewSchedule(name, schedule_plan.hash_of(spec), spec, engine.now() + 10**10)
 
 
 def test_what_code_declares_is_changed_there(poolq: Command, engine: Engine) -> None:

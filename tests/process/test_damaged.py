@@ -8,8 +8,8 @@ from contextlib import closing
 import pymysql
 import redis
 
-from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import parse_url
+from poolq.engines.mysql.reconnecting import connect
 from tests.process.engines import each_kind
 from tests.support.project import Project
 from tests.support.wait import until

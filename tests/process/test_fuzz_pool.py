@@ -13,7 +13,7 @@ import pytest
 from poolq.engines.base import Engine, Push
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from tests.contract.damage import damage
 from tests.contract.helpers import new_id, registration
 from tests.contract.test_hostile_schedules import SPEC, a_spec
@@ -86,7 +86,7 @@ def goes_on(project: Project, pool: Pool, before: Callable[[], int], queue: str)
     assert "Traceback" not in pool.log
     assert "died; starting another" not in pool.log
     due = project.engine.now()
-    ticks = NewSchedule(f"ticks {queue}", schedule_spec.hash_of(SPEC), SPEC, due)
+    ticks = NewSchedule(f"ticks {queue}", schedule_plan.hash_of(SPEC), SPEC, due)
     project.engine.schedules.put(ticks)
     until(lambda: last_tick(project.engine, ticks.name) == due, 20, "a tick")
     project.engine.schedules.remove(ticks.name)

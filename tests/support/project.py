@@ -14,8 +14,8 @@ from typing import Any
 import pymysql
 
 from poolq.engines.base import Engine, StoredJob
-from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.options import parse_url
+from poolq.engines.mysql.reconnecting import connect
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
 from tests.contract.helpers import open_engine

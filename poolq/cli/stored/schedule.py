@@ -14,7 +14,7 @@ from poolq.config import Config
 from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import REMOVED, NewSchedule, Scheduled
 from poolq.errors import NotFound, PoolqError, Refused, ScheduleError
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.monitor import amounts, node_info, schedule_status
 
 NEXT_COUNT = 5
@@ -99,8 +99,8 @@ def add(
         if queue is not None:
             changes["queue"] = queue
         _, spec = spec_of(when, target or job, read, chosen, f"schedule {name}", changes=changes)
-        due = schedule_spec.first_tick(schedule_spec.decode(spec), engine.now())
-        new = NewSchedule(name, schedule_spec.hash_of(spec), spec, due)
+        due = schedule_plan.first_tick(schedule_plan.decode(spec), engine.now())
+        new = NewSchedule(name, schedule_plan.hash_of(spec), spec, due)
         end = engine.schedules.put(new)
     if end == "declared":
         raise Refused(
@@ -164,7 +164,7 @@ def resume(engine: Engine, names: Sequence[str]) -> None:
 def _resume(engine: Engine, one: Scheduled) -> str:
     if not one.paused:
         return "was not paused"
-    due = schedule_spec.first_tick(schedule_spec.decode(one.spec), engine.now())
+    due = schedule_plan.first_tick(schedule_plan.decode(one.spec), engine.now())
     if not engine.schedules.resume(one.name, due):
         raise _not_found(engine, [one.name])
     return ""
@@ -177,9 +177,9 @@ def run(engine: Engine, name: str) -> None:
     """Store the job of a schedule now. Its ticks stay as they are. Prints the job's id."""
     from poolq.jobs.ids import new_id
 
-    spec = schedule_spec.decode(_known(engine, name).spec)
-    id_, queue = new_id(), schedule_spec.head_of(spec).queue
-    body = schedule_spec.body_of(spec, id_, engine.now())
+    spec = schedule_plan.decode(_known(engine, name).spec)
+    id_, queue = new_id(), schedule_plan.head_of(spec).queue
+    body = schedule_plan.body_of(spec, id_, engine.now())
     (holder,) = engine.push([Push(id_, queue, body, unique=spec.unique)])
     if holder != id_:
         raise Refused(f"schedule {name}: job {holder} has its unique key, so nothing is stored")
@@ -234,9 +234,9 @@ def _document(one: Scheduled, now: int) -> dict[str, object]:
         "jobs": one.ticks, "skipped": one.skipped,
     }  # fmt: skip
     if shown.state != "unreadable":
-        spec = schedule_spec.decode(one.spec)
+        spec = schedule_plan.decode(one.spec)
         document |= {
-            "payload": schedule_spec.head_of(spec).payload, "overlap": spec.overlap,
+            "payload": schedule_plan.head_of(spec).payload, "overlap": spec.overlap,
             "catch_up": "all" if spec.catch_up < 0 else spec.catch_up / 1e6,
             "jitter": spec.jitter / 1e6,
         }  # fmt: skip
@@ -247,7 +247,7 @@ def _next(one: Scheduled, due: int, now: int) -> list[int]:
     if not due:
         return []
     try:
-        return schedule_spec.next_ticks(schedule_spec.decode(one.spec), due, NEXT_COUNT, now)
+        return schedule_plan.next_ticks(schedule_plan.decode(one.spec), due, NEXT_COUNT, now)
     except ScheduleError:
         return []
 

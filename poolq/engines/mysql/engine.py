@@ -8,10 +8,10 @@ import pymysql
 from poolq.engines.base import Check, Claim, EndedSlots, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
-from poolq.engines.mysql.connecting import connect
 from poolq.engines.mysql.faults import translate
 from poolq.engines.mysql.literals import SplitSQL
 from poolq.engines.mysql.options import parse_url
+from poolq.engines.mysql.reconnecting import connect
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine

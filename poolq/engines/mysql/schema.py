@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pymysql
 
-from poolq.engines.mysql.connecting import Raw, close, connect
 from poolq.engines.mysql.faults import NO_TABLE, code, translate
 from poolq.engines.mysql.options import MySQLOptions
+from poolq.engines.mysql.reconnecting import Raw, close, connect
 from poolq.engines.schema_version import SCHEMA_VERSION
 from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import RenderedSQL

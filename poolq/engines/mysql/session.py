@@ -14,11 +14,11 @@ from pymysql.constants import COMMAND
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
-from poolq.engines.mysql.connecting import OpenedConnection, close
 from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
 from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
 from poolq.engines.mysql.new_jobs import INSERT_JOBS, INSERT_KEYS, job_rows, key_rows
 from poolq.engines.mysql.options import MySQLOptions
+from poolq.engines.mysql.reconnecting import OpenedConnection, close
 from poolq.engines.sql.queues.wakeups import ADD_QUEUE
 from poolq.engines.sql.session import (
     BatchQuery,

@@ -13,7 +13,7 @@ from poolq.engines.redis.connection import Argument
 from poolq.engines.spans import span_of
 from poolq.jobs.limits import Asked, Rule, Window
 from poolq.jobs.message import INITIAL, State
-from poolq.jobs.retry import (
+from poolq.jobs.outcomes import (
     Ack,
     Bury,
     Discard,

@@ -19,7 +19,13 @@ from poolq.engines.sql.claims import admitting, cancelling, recovery
 from poolq.engines.sql.claims.claiming import ScanCursors, StepContext
 from poolq.engines.sql.claims.settling import ack_batch, held_queries, may_return_jobs, settle
 from poolq.engines.sql.claims.stepping import COUNT_ASIDE, lock_worker, step
-from poolq.engines.sql.limits import deploys, gates, holds, limit_overrides, limit_windows
+from poolq.engines.sql.limits import (
+    concurrent_slots,
+    deploys,
+    holds,
+    limit_overrides,
+    limit_windows,
+)
 from poolq.engines.sql.queues import idle_queues, queue_discovery, wakeups
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.queues.turns import Turns
@@ -205,7 +211,7 @@ class SQLEngine(Engine):
         busy = {*found.ready, *found.delayed, *found.slots}
         self._swept, more = limit_windows.sweep(session, self._swept)
         more = unique_keys.sweep(session) or more
-        more = gates.sweep(session) or more
+        more = concurrent_slots.sweep(session) or more
         more = holds.sweep(session) or more
         return idle_queues.sweep(session, idle, sorted(busy)) or more
 

@@ -19,7 +19,7 @@ from poolq.engines.sql import unique_keys
 from poolq.engines.sql.administration.stored_jobs import close_empty, lock_waiting
 from poolq.engines.sql.claims.settling import DELETE_JOBS
 from poolq.engines.sql.job_counters import CounterIncrements
-from poolq.engines.sql.limits import gates
+from poolq.engines.sql.limits import concurrent_slots
 from poolq.engines.sql.limits.parking import encode_rules
 from poolq.engines.sql.location import QUEUED, line_of
 from poolq.engines.sql.queues.wakeups import arm
@@ -47,7 +47,7 @@ STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history
     SELECT ?, CASE WHEN due > {now} THEN 'd' ELSE ? END, ?, due, due + ?, x'', ?, ?, ?
     FROM (SELECT {greatest}(?, {now} + ?) AS due) one"""
 #: A new line counts as named by the newest code.
-OPEN_LINE = gates.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
+OPEN_LINE = concurrent_slots.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
 #: Of the limits that dispatches name for a gate, the last one applies, in all queues, unless
 #: workers' code has named one. If that changes, no slot is handed on before they are counted.
 NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)

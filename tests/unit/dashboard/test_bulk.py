@@ -19,7 +19,7 @@ from poolq.engines.base import Engine
 from poolq.engines.search import JobFilter
 from poolq.errors import NotFound, Refused
 from poolq.jobs.message import Entry, Message, Push, State, encode, entry
-from poolq.jobs.retry import Bury
+from poolq.jobs.outcomes import Bury
 from poolq.monitor.amounts import local
 from poolq.monitor.job_history import NOT_STORED
 from tests.contract.helpers import Worker, count_of, new_id

@@ -12,7 +12,7 @@ from poolq.engines.base import Engine, JobPage
 from poolq.jobs.message import State
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
-from poolq.jobs.retry import Bury
+from poolq.jobs.outcomes import Bury
 from poolq.monitor import job_history, node_info
 from poolq.monitor.node_info import NodeInfo
 from poolq.monitor.snapshot import Progress

@@ -14,7 +14,7 @@ import poolq
 from poolq.engines.base import Engine, Settlement
 from poolq.errors import DurationError, OptionError
 from poolq.jobs.message import State
-from poolq.jobs.retry import Bury
+from poolq.jobs.outcomes import Bury
 from tests.contract.helpers import Worker
 
 

@@ -10,7 +10,7 @@ from poolq.engines.search import JobFilter, last_error, search
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
-from poolq.jobs.retry import Bury, Outcome, Park, ReleaseUntil
+from poolq.jobs.outcomes import Bury, Outcome, Park, ReleaseUntil
 
 HOUR = 3_600_000_000
 

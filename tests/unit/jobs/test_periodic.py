@@ -9,7 +9,7 @@ import pytest
 
 import poolq
 from poolq.errors import AppError, OptionError, PayloadError, ScheduleError
-from poolq.jobs import declarations, periodic, registry, schedule_spec
+from poolq.jobs import declarations, periodic, registry, schedule_plan
 from poolq.jobs.job import build, set_origin
 from poolq.jobs.message import decode
 from poolq.jobs.ties import UniqueKey
@@ -44,7 +44,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_declaration_is_collected_with_the_message_of_its_job() -> None:
     poolq.every("0 3 * * *", Report, {"a": 1}, tz="Asia/Tokyo", overlap="buffer", jitter="1m")
     ((name, stored),) = periodic.collect().items()
-    spec = schedule_spec.decode(stored)
+    spec = schedule_plan.decode(stored)
     assert name == "report"
     assert (spec.cron, spec.tz, spec.overlap) == ("0 3 * * *", "Asia/Tokyo", "buffer")
     message = decode(bytes(spec.message))
@@ -57,7 +57,7 @@ def test_a_unique_job_keeps_its_key_in_the_schedule() -> None:
     job = Report.set(unique=poolq.Unique("a", until="start", conflict="replace"))
     poolq.every("1m", job, {"a": 1, "b": 2})
     poolq.every("1m", Report, {"a": 1, "b": 2}, name="plain")
-    found = {name: schedule_spec.decode(spec) for name, spec in periodic.collect().items()}
+    found = {name: schedule_plan.decode(spec) for name, spec in periodic.collect().items()}
     assert found["report"].unique == UniqueKey('report {"a":1}', "start", 0, True)
     assert found["plain"].unique is None
 
@@ -68,11 +68,11 @@ def test_any_kind_of_job_can_be_periodic() -> None:
     poolq.every("1m", ping, {"host": "x"})
     poolq.every("1m", ping.set(attempts=2), {"host": "y"}, name="d")
     poolq.every(60, "elsewhere:Job", {"e": 1})
-    found = {name: schedule_spec.decode(spec) for name, spec in periodic.collect().items()}
+    found = {name: schedule_plan.decode(spec) for name, spec in periodic.collect().items()}
     assert sorted(found) == ["b", "d", "elsewhere:Job", "ping", "report"]
-    assert schedule_spec.head_of(found["b"]).queue == "other"
-    assert schedule_spec.head_of(found["ping"]).payload == {"host": "x"}
-    assert schedule_spec.head_of(found["elsewhere:Job"]).queue == "default"
+    assert schedule_plan.head_of(found["b"]).queue == "other"
+    assert schedule_plan.head_of(found["ping"]).payload == {"host": "x"}
+    assert schedule_plan.head_of(found["elsewhere:Job"]).queue == "default"
     assert decode(bytes(found["d"].message)).attempts == 2
 
 
@@ -82,7 +82,7 @@ def test_the_decorator_declares_too() -> None:
         """Do nothing."""
 
     ((name, stored),) = periodic.collect().items()
-    spec = schedule_spec.decode(stored)
+    spec = schedule_plan.decode(stored)
     assert (name, spec.cron) == ("hourly", "0 * * * *")
     assert decode(bytes(spec.message)).attempts == 4
     assert hourly(1) is None
@@ -103,7 +103,7 @@ def test_options_are_read_once_the_application_is_loaded() -> None:
 
     poolq.every("1m", Late)
     Late.queue = "changed"
-    late = schedule_spec.head_of(schedule_spec.decode(periodic.collect()["late"]))
+    late = schedule_plan.head_of(schedule_plan.decode(periodic.collect()["late"]))
     assert (late.job, late.queue) == ("late", "changed")
 
 
@@ -171,8 +171,8 @@ def test_an_application_with_a_wrong_schedule_cannot_be_loaded(
 
 def test_a_job_knows_its_tick() -> None:
     poolq.every("1m", Report)
-    spec = schedule_spec.decode(periodic.collect()["report"])
-    message = decode(schedule_spec.body_of(spec, "a" * 32, 1_795_780_800_000_000))
+    spec = schedule_plan.decode(periodic.collect()["report"])
+    message = decode(schedule_plan.body_of(spec, "a" * 32, 1_795_780_800_000_000))
     job = build(Report, id=message.id, payload={}, attempt=1, queue="q")
     assert job.scheduled_at is None
     set_origin(job, message)

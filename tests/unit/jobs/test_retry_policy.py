@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import poolq
 from poolq import Backoff, DurationError, Job, OptionError, Retry
-from poolq.jobs import retry
+from poolq.jobs import outcomes
 from poolq.jobs.job import error_rule, hooks, options_of
 from poolq.jobs.message import Message, decode
 from poolq.jobs.message_template import MessageTemplate
@@ -43,9 +43,9 @@ def test_each_delay_is_at_most_most_plus_its_jitter(
     most = first + more
     policy = Backoff(first, factor=factor, most=most, jitter=jitter)
     message = Message(1, "1", "jobs:A", "q", retry_after=policy.steps(), jitter=jitter)
-    plain = retry.backoff(message.retry_after, attempt, 0)
+    plain = outcomes.backoff(message.retry_after, attempt, 0)
     assert first * SECOND <= plain <= most * SECOND
-    delay = retry.delay_after_error(message, ErrorRule(), attempt, 0, rand)
+    delay = outcomes.delay_after_error(message, ErrorRule(), attempt, 0, rand)
     assert plain <= delay <= plain + plain * jitter
 
 
@@ -53,7 +53,8 @@ def test_ten_thousand_retries_of_one_moment_spread_evenly() -> None:
     message = Message(1, "1", "jobs:A", "q", retry_after=(60 * SECOND,), jitter=0.5)
     random = Random(7)
     delays = [
-        retry.delay_after_error(message, ErrorRule(), 1, 0, random.random()) for _ in range(10_000)
+        outcomes.delay_after_error(message, ErrorRule(), 1, 0, random.random())
+        for _ in range(10_000)
     ]
     by_second = Counter(delay // SECOND - 60 for delay in delays)
     assert sorted(by_second) == list(range(30))
@@ -138,7 +139,7 @@ def test_a_retry_by_backoff_brings_its_own_jitter() -> None:
     rules = read_rules({OSError: Retry(after=Backoff("1s", most="1s", jitter=1))}, "retry_on")
     message = Message(1, "1", "jobs:A", "q", retry_after=(9 * SECOND,), jitter=0.0)
     rule = rule_of(rules, ConnectionError())
-    assert retry.delay_after_error(message, rule, 1, 0, 0.5) == 1_500_000
+    assert outcomes.delay_after_error(message, rule, 1, 0, 0.5) == 1_500_000
 
 
 def test_retry_decides_first_and_retry_on_if_it_says_nothing_or_raises() -> None:

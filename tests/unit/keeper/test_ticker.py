@@ -9,7 +9,7 @@ import pytest
 
 from poolq.engines.base import Engine, Push
 from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Tick, TickEnd
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import Message, decode, encode
 from poolq.jobs.ties import UniqueKey
@@ -39,9 +39,9 @@ def ticker(engine: Engine, events: list[Event]) -> Ticker:
 
 def add(engine: Engine, name: str = "a", ago: int = 0, when: str = "1h", **options: object) -> int:
     """Add a schedule that is due since `ago` microseconds. Returns its tick."""
-    spec = schedule_spec.encode(schedule_spec.make(when, MESSAGE, options, "x"))
+    spec = schedule_plan.encode(schedule_plan.make(when, MESSAGE, options, "x"))
     due = engine.now() - ago
-    engine.schedules.put(NewSchedule(name, schedule_spec.hash_of(spec), spec, due))
+    engine.schedules.put(NewSchedule(name, schedule_plan.hash_of(spec), spec, due))
     return due
 
 
@@ -186,9 +186,9 @@ def test_a_tick_that_waits_is_kept_however_long_that_takes(
 
 def test_a_ticks_job_gets_its_unique_key(engine: Engine, ticker: Ticker) -> None:
     right = UniqueKey("k", "end")
-    made = schedule_spec.make("1h", MESSAGE, {}, "x", unique=right)
-    spec = schedule_spec.encode(made)
-    engine.schedules.put(NewSchedule("a", schedule_spec.hash_of(spec), spec, engine.now()))
+    made = schedule_plan.make("1h", MESSAGE, {}, "x", unique=right)
+    spec = schedule_plan.encode(made)
+    engine.schedules.put(NewSchedule("a", schedule_plan.hash_of(spec), spec, engine.now()))
     ticker.run()
     (job,) = engine.page("ready").jobs
     other = Push(new_id(), "q", MESSAGE)
@@ -199,7 +199,7 @@ def test_what_a_person_has_hidden_ticks_once_that_is_removed(
     engine: Engine, ticker: Ticker
 ) -> None:
     add(engine, when="1h")
-    spec = schedule_spec.encode(schedule_spec.make("10m", MESSAGE, {}, "x"))
+    spec = schedule_plan.encode(schedule_plan.make("10m", MESSAGE, {}, "x"))
     assert engine.schedules.declare("n1", 1, [NewSchedule("a", "c0de", spec, 2**52)]) == ["a"]
     ticker.run()
     assert not stored(engine).declared

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from poolq.engines.schedule_store import NEVER, Scheduled
-from poolq.jobs import schedule_spec
+from poolq.jobs import schedule_plan
 from poolq.monitor import alerts, schedule_status
 from poolq.monitor.prometheus import MAX_SCHEDULES, of_schedules
 from poolq.monitor.schedule_status import ScheduleStatus
@@ -20,7 +20,7 @@ LATE = msgspec.structs.replace(snapshots.PING, state="late", late=75.0)
 
 
 def stored(when: str = "10m", tz: str = "UTC", **more: object) -> Scheduled:
-    spec = schedule_spec.encode(schedule_spec.make(when, MESSAGE, {"tz": tz}, "x"))
+    spec = schedule_plan.encode(schedule_plan.make(when, MESSAGE, {"tz": tz}, "x"))
     made = Scheduled("a", "h", spec, NOW + SECOND, NOW + SECOND, ticks=3, last=NOW - SECOND)
     return made._replace(**more)  # type: ignore[arg-type]
 

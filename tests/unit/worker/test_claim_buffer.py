@@ -11,7 +11,7 @@ import pytest
 from poolq.engines.base import Claim, Engine, Push
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.limits import Gate
-from poolq.jobs.retry import ACK, DONE, GIVE_BACK
+from poolq.jobs.outcomes import ACK, DONE, GIVE_BACK
 from poolq.log import reporting
 from poolq.scoreboard.layout import REQUEST
 from poolq.scoreboard.worker_row import WorkerRow, text

@@ -9,8 +9,8 @@ from poolq.engines.base import Engine
 from poolq.jobs.limits import GATE_WAIT, NOT_YET, Admission, Gate, Rule
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
+from poolq.jobs.outcomes import Outcome, Park, ReleaseUntil
 from poolq.jobs.registry import Registry
-from poolq.jobs.retry import Outcome, Park, ReleaseUntil
 from poolq.log import reporting
 from poolq.scoreboard.board import Scoreboard
 from poolq.worker import starts

@@ -11,7 +11,7 @@ from poolq.engines.base import LimitUse, QueueCounts, Totals
 from poolq.engines.sanitize import number, start_log, to_text, total
 from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.job_counters import QUEUE_TOTALS, read_totals
-from poolq.engines.sql.limits import gates
+from poolq.engines.sql.limits import concurrent_slots
 from poolq.engines.sql.limits.holds import IS_HELD
 from poolq.engines.sql.limits.limit_overrides import OVERRIDES, read_overrides
 from poolq.engines.sql.limits.limit_windows import WindowName, window_name
@@ -230,7 +230,7 @@ def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:
 def _gates(session: Session, waiting: Mapping[WindowName, LimitUse]) -> dict[WindowName, LimitUse]:
     """Return the gates that have taken slots, or that jobs wait for. `waiting` includes the latter,
     with the limits of their lines."""
-    found = gates.uses(session, MAX_LIMITS)
+    found = concurrent_slots.uses(session, MAX_LIMITS)
     parked = {use.rule.key: use for use in waiting.values() if isinstance(use.rule, Gate)}
     made: dict[WindowName, LimitUse] = {}
     for key in sorted({*found, *parked}):

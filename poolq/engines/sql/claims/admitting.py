@@ -1,7 +1,8 @@
 """Admits claimed jobs under their limits.
 
 A job whose only limit is a gate goes on with the slot of the worker's last job of that gate, if
-possible (`gates.hand_on`). `LastClaims` remembers that job; what it forgets, costs only time.
+possible (`concurrent_slots.hand_on`). `LastClaims` remembers that job; what it forgets, costs only
+time.
 """
 
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from functools import partial
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sql.claims.settling import claim_clock, is_admitted
 from poolq.engines.sql.claims.stepping import lock_worker
-from poolq.engines.sql.limits import deploys, gates, limit_windows
+from poolq.engines.sql.limits import concurrent_slots, deploys, limit_windows
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, Gate, gates_of, windows_of
 
@@ -44,7 +45,7 @@ def admit(
     if held is not None and _goes_on(session, last, rules, held, ended):
         admission = ADMITTED
     else:
-        queries = gates.free(held[0], ended) if held else []
+        queries = concurrent_slots.free(held[0], ended) if held else []
         work = partial(_admit, rules=rules, held=held, queries=queries)
         admission = session.transact(work, gives_way=True)
     if held is not None and not admission.wait and not admission.stale:
@@ -68,8 +69,8 @@ def _goes_on(
     old = olds[0] if olds else last.get((worker, rule.key))
     if old is None:
         return False
-    query = gates.hand_on(rule, old, worker, claim, has_ended=bool(olds))
-    return session.change(*gates.free(worker, ended, but=(rule.key, old)), query) > 0
+    query = concurrent_slots.hand_on(rule, old, worker, claim, has_ended=bool(olds))
+    return session.change(*concurrent_slots.free(worker, ended, but=(rule.key, old)), query) > 0
 
 
 def _admit(
@@ -88,7 +89,7 @@ def _admit(
     windows = windows_of(rules)
     clock = claim_clock(worker, claim, windows)
     if len(windows) < len(rules):
-        admission = gates.admit(tx, rules, clock, held)
+        admission = concurrent_slots.admit(tx, rules, clock, held)
     else:
         admission = limit_windows.admit(tx, windows, clock)
     if admission is None:

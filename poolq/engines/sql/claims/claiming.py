@@ -16,7 +16,7 @@ import msgspec
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql import unique_keys
-from poolq.engines.sql.limits.gates import lock_first_lines, mark_granted
+from poolq.engines.sql.limits.concurrent_slots import lock_first_lines, mark_granted
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 
 from poolq.engines.sql.limits.granting import (  # isort: skip

@@ -26,7 +26,7 @@ from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transactio
 from poolq.engines.sql.unique_keys import KeyChanges
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import (
+from poolq.jobs.outcomes import (
     Ack,
     Bury,
     Discard,

@@ -17,7 +17,7 @@ from poolq.engines.sanitize import blob, number, to_text
 from poolq.engines.sql.claims import claiming
 from poolq.engines.sql.claims.claiming import Ranges, StepContext
 from poolq.engines.sql.limits import deploys
-from poolq.engines.sql.limits.gates import ADMITTED_BY_GATE
+from poolq.engines.sql.limits.concurrent_slots import ADMITTED_BY_GATE
 from poolq.engines.sql.limits.parking import DueLines, due_lines, read_due_lines
 from poolq.engines.sql.location import cancelled_at, claimed_by
 
@@ -156,7 +156,7 @@ def _lock_lines(
     tx: Transaction, ctx: StepContext, one: QueueState, locked: Mapping[str, DueLines]
 ) -> DueLines:
     """Lock due lines of a queue, unless they are locked already. Those of gates are left to
-    `gates.py`."""
+    `concurrent_slots.py`."""
     if one.queue in locked:
         return locked[one.queue]
     if one.slot is None or one.slot > one.now:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from poolq.engines import sanitize
 from poolq.engines.base import CLAIM_BYTES
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.limits import gates, holds
-from poolq.engines.sql.limits.gates import LockedGates, lock_gates
+from poolq.engines.sql.limits import concurrent_slots, holds
+from poolq.engines.sql.limits.concurrent_slots import LockedGates, lock_gates
 from poolq.engines.sql.limits.holds import STILL_HELD, is_hold_line, key_at, read_holds
 
 from poolq.engines.sql.limits.limit_windows import (  # isort: skip
@@ -216,7 +216,7 @@ def _starts(
             continue
         rules = [counters.overridden(r) if isinstance(r, Rule) else r for r in named_rules]
         mine = locked if locked and gates_of(rules) else None
-        at = gates.refusing(mine, rules, to_text(job[0])) if mine else None
+        at = concurrent_slots.refusing(mine, rules, to_text(job[0])) if mine else None
         admission = Admission(GATE_WAIT, at) if at is not None else _admit(counters, rules)
         if not admission.wait:
             yield job, rules
@@ -292,7 +292,7 @@ def _set_slot(
     """Let the line wait for its next turn or, if the start just taken was the window's last, for
     the window's end."""
     if is_gate_line(place):
-        tx.later(Query(gates.SERVED, (place, queue)))
+        tx.later(Query(concurrent_slots.SERVED, (place, queue)))
         return
     slot = counters.now
     for rule in windows_of(rules):

@@ -17,7 +17,7 @@ from poolq.engines.spans import HOLD_SPAN
 from poolq.engines.sql.location import IS_PARKED, NO_DEPLOY, PARKED_PREFIX, is_gate_line, line_of
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
 from poolq.jobs.limits import Admission, Asked, HeldKey
-from poolq.jobs.retry import HoldKey
+from poolq.jobs.outcomes import HoldKey
 
 #: The beginning of a place that is the own line of a hold.
 HOLD_LINE_PREFIX = f"{PARKED_PREFIX}{HOLD_SPAN}:"

@@ -17,13 +17,13 @@ import msgspec
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.spans import span_of
-from poolq.engines.sql.limits import gates, holds
+from poolq.engines.sql.limits import concurrent_slots, holds
 from poolq.engines.sql.limits.holds import LOCKED_HOLD_END
 from poolq.engines.sql.limits.limit_windows import window_name
 from poolq.engines.sql.location import NO_DEPLOY, RELEASED_PREFIX, line_of, released_by
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.jobs.limits import Asked, Gate, Rule
-from poolq.jobs.retry import HoldKey, Park, ReleaseUntil
+from poolq.jobs.outcomes import HoldKey, Park, ReleaseUntil
 
 #: How many due lines of a queue a step locks.
 MAX_LOCKED = 16
@@ -118,7 +118,7 @@ def put_in_lines(
 def open_line(tx: Transaction, place: str, queue: str, rule: Asked, deploy: int) -> None:
     line = window_name(rule)
     if isinstance(rule, Gate):
-        tx.later(Query(gates.OPEN_LINE, (place, queue, *line, rule.limit, deploy)))
+        tx.later(Query(concurrent_slots.OPEN_LINE, (place, queue, *line, rule.limit, deploy)))
         return
     window = rule.limit, rule.window, *line
     tx.later(Query(OPEN_LINE, (queue, *window, rule.key, *line, rule.limit, deploy, place)))

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from poolq.engines.sanitize import number, optional_number, to_text
-from poolq.engines.sql.limits.gates import IS_DUE
+from poolq.engines.sql.limits.concurrent_slots import IS_DUE
 from poolq.engines.sql.location import DELAYED, GATE_SLOT, QUEUED
 from poolq.engines.sql.session import Query, QueryResult, in_chunks
 

@@ -8,7 +8,7 @@ that is done count as done (see `claims.DeathReport`).
 
 from poolq.engines.base import Claim
 from poolq.jobs.callbacks import JobOutcome
-from poolq.jobs.retry import MANY_SNOOZES, Ack, Failing, Outcome
+from poolq.jobs.outcomes import MANY_SNOOZES, Ack, Failing, Outcome
 from poolq.log import events
 from poolq.log.events import Ended, Failed, Held, Limited, Note, Snoozed
 from poolq.log.reporting import Log

@@ -7,13 +7,13 @@ import pytest
 from poolq.engines.base import Claim, Engine, Push, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
-from poolq.jobs.retry import ACK, GIVE_BACK, Bury, Failing, Park
+from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Failing, Park
 from poolq.log.events import Ended, Failed, Finished, Held, Limited, Note, Snoozed, Stale
 from poolq.scoreboard.layout import SETTLED, STARTED
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import RETURNED_RESULT, JobResult
-from poolq.worker.outcomes import Outcomes, outcome_for_around
+from poolq.worker.settling import Outcomes, outcome_for_around
 from tests.unit.worker.conftest import RecordedLog
 
 RULE = Rule("mail", 1, 3_600_000_000)
