@@ -169,7 +169,7 @@ def test_one_that_only_looks_changes_nothing(screens: Screens, project: Project)
     tty = screens.top(pool, "--read-only", "--no-mouse")
     tty.until_shows("WORKERS 1", "read-only", "FAILURES 1")
     assert b"\x1b[?1000h" not in tty.raw
-    for key in ("+", "-", "R", "D", "p", "X", "A", "K", ":"):
+    for key in ("+", "-", "R", "D", "p", "X", "A", "K"):
         tty.type(key)
         tty.until_shows("this screen is read-only")
         tty.type("esc")
