@@ -12,6 +12,7 @@ import pytest
 
 from poolq.engines.base import Settlement
 from poolq.engines.mysql import MySQLEngine
+from poolq.engines.mysql.engine import server_side_wait
 from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.engine import SQLEngine
@@ -166,6 +167,8 @@ def work(engine: SQLEngine, worker: Worker, queues: list[str] | None) -> None:
     worker.step(*done)
     engine._load_due_states(queues)
     engine.wake(queues)
+    if isinstance(engine, MySQLEngine):
+        engine.session.read(server_side_wait(queues, 1, 0))
 
 
 def test_what_is_examined_does_not_grow(opened_at: Callable[[int], SQLEngine]) -> None:

@@ -269,16 +269,28 @@ def asked(mysql: MySQLEngine) -> int:
     return int(row[1])
 
 
-def test_a_wait_polls_20_times_a_second_at_most_and_ends_when_a_job_is_due(
-    mysql: MySQLEngine,
+def test_a_wait_is_a_few_exchanges_and_ends_when_a_job_is_due(
+    mysql: MySQLEngine, mariadb_kind: type[MariaDB]
 ) -> None:
     push(mysql, "paused", queue="p")
     mysql.pause("p")
     push(mysql, "a", delay=900 * MS)
     before = asked(mysql)
     assert mysql.wait(None, 30) == 1
-    assert asked(mysql) - before < 180  # a look is 3 to 7
+    assert asked(mysql) - before < (32 if mariadb_kind.waits_in_server else 180)  # a look is 3 to 7
     assert count_of(mysql).ready == 1
+
+
+def test_a_server_that_cannot_wait_is_polled(
+    mysql: MySQLEngine, mariadb_kind: type[MariaDB]
+) -> None:
+    """In this mode MariaDB rejects the statement, as MySQL always does."""
+    push(mysql, "a", delay=HOUR)
+    if mariadb_kind.waits_in_server:
+        mysql.session.read(Query("SET SESSION sql_mode = 'ORACLE'"))
+    before = asked(mysql)
+    assert mysql.wait(["q"], 3) == 0  # of which a look takes half a second at most, however busy
+    assert asked(mysql) - before >= 6
 
 
 def test_through_the_unix_socket(mysql: MySQLEngine, mariadb_server: MariaDB) -> None:

@@ -103,6 +103,8 @@ def _options() -> list[str]:
 class MySQL(MariaDB):
     """A mysqld as MariaDB's is. `template` is a folder made by `install_mysql`."""
 
+    waits_in_server = False
+
     def command(self) -> list[str]:
         return [str(PROGRAM), *self._common(), *_options(), *self._options]
 

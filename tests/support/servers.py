@@ -133,10 +133,12 @@ class MariaDB(Server):
     """A mariadbd with a user root without password and an empty database `poolq`.
 
     `template` is a folder made by `install_mariadb`. `durable` syncs every commit; without it
-    a kill loses up to a second of them, and tests run faster.
+    a kill loses up to a second of them, and tests run faster. `waits_in_server`: it can wait
+    for jobs by itself.
     """
 
     database = "poolq"
+    waits_in_server = True
 
     def __init__(
         self,

@@ -17,18 +17,25 @@ from poolq.engines.mysql.session import MySQLSession
 from poolq.engines.sql.engine import SQLEngine
 
 from poolq.engines.sql.location import (  # isort: skip
-    CANCELLED_SUFFIX, GATE_LINE_PREFIX, claim_name, released_by,
+    CANCELLED_SUFFIX, DELAYED, GATE_LINE_PREFIX, QUEUED, claim_name, released_by,
 )  # fmt: skip
 from poolq.engines.schema_version import check_version
+
+from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
+    FIRST_DELAYED, FIRST_GATE, FIRST_READY, FIRST_SLOT,
+)  # fmt: skip
+from poolq.engines.sql.queues.skip_scan import LINES, first_due, next_after
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
-from poolq.errors import EngineUnavailable
+from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Asked, Rule
 
 #: The least time between two polls for due jobs, in seconds, and as a multiple of a poll's time.
 POLL_INTERVAL = 0.05
 POLL_COST_FACTOR = 20
+#: Seconds that one server-side wait may take, well below the timeout of a socket.
+MAX_SERVER_WAIT = 1.0
 #: Seconds after which a claim scans a queue from its head again.
 CURSOR_LIFETIME = 0.1
 
@@ -90,6 +97,51 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
         WHERE r.place = ? AND r.queue = ? AND r.due_at <= {CURRENT_TIME} LIMIT 1) IS NULL
     AND j.id = ? AND j.place = ? AND j.request = ? AND j.idx = ? AND j.admitted = 0"""
 
+_NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
+#: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round
+#: trip instead of one per poll. After the answer, the waiter checks whether it may take the wake-up
+#: (`sql/wakeups.py`). Each iteration of the loop has its own NOW and its own view of the tables.
+#: MySQL does not allow such loops outside of stored programs.
+WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
+    DECLARE turns INT DEFAULT ?;
+    WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
+        WHERE q.queue IN {{list}} AND q.paused = 0
+        AND ({FIRST_READY} IS NOT NULL OR {FIRST_DELAYED} <= {{now}} OR {FIRST_SLOT} <= {{now}}
+            OR {FIRST_GATE} IS NOT NULL)
+    ) DO
+        DO SLEEP(? / 1000000);
+        SET turns = turns - 1;
+    END WHILE;
+END"""
+
+
+def _until_due(place: str, is_due: str) -> str:
+    """Return a loop that ends with `found` = 1 if a queue that is not paused has something due."""
+    return f"""SET name = '';
+        WHILE found = 0 AND name IS NOT NULL DO
+            SET name = ({next_after(place, "name")});
+            SET found = name IS NOT NULL AND {_NOT_PAUSED} AND COALESCE({is_due}, 0);
+        END WHILE;"""
+
+
+_GATE_IS_DUE = FIRST_GATE.replace("q.queue", "name") + " IS NOT NULL"
+#: Skips from queue to queue as `sql/skip_scan.py` does. In this loop, the value of a variable is
+#: known when the statement that uses it is planned.
+WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
+    DECLARE turns INT DEFAULT ?;
+    DECLARE found INT DEFAULT 0;
+    DECLARE name VARBINARY(255);
+    WHILE turns > 0 AND found = 0 DO
+        {_until_due(LINES, f"({first_due(LINES, 'name')} <= {{now}} OR {_GATE_IS_DUE})")}
+        {_until_due(QUEUED, "1")}
+        {_until_due(DELAYED, f"{first_due(DELAYED, 'name')} <= {{now}}")}
+        IF found = 0 THEN
+            DO SLEEP(? / 1000000);
+        END IF;
+        SET turns = turns - 1;
+    END WHILE;
+END"""
+
 
 def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     """Return a statement that counts a start, and so changes a row, only if the claim may start.
@@ -99,6 +151,15 @@ def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
     return Query(
         ADMIT_CLAIM, (most, most, key, window, most, *released, *claim_name(worker, claim))
     )
+
+
+def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
+    """Return a statement that ends when one of these queues has something due, or after `polls`
+    pauses of `pause` seconds."""
+    micros = int(pause * 1e6)
+    if queues is None:
+        return Query(WAIT_FOR_ANY, (polls, micros))
+    return Query(WAIT_FOR_NAMED, (polls, list(queues), micros))
 
 
 class MySQLEngine(SQLEngine):
@@ -114,6 +175,7 @@ class MySQLEngine(SQLEngine):
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
         self._statements = SplitSQL(self.texts)
         self._lost_names: list[str] = []
+        self._waits_in_server = True
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)
 
     def _connect(self) -> MySQLSession:
@@ -177,13 +239,31 @@ class MySQLEngine(SQLEngine):
             session = self.session
             found, later, clock = self._load_due_states(queues)
             jobs, next_due = take_wakeup(session, found, later)
-            now = time.monotonic()
-            if jobs or now >= end:
+            if jobs:
                 return jobs
-            pause = min(max(POLL_INTERVAL, POLL_COST_FACTOR * (now - began)), end - now)
+            now = time.monotonic()
+            if now >= end:
+                return 0
+            took = now - began
+            pause = max(POLL_INTERVAL, POLL_COST_FACTOR * took)
+            rest = end - now
             if next_due is not None:
-                pause = min(pause, max(0.001, (next_due - clock) / 1e6))
-            time.sleep(pause)
+                rest = min(rest, max(0.001, (next_due - clock) / 1e6))
+            polls = int(min(rest, MAX_SERVER_WAIT) / (pause + took))
+            soon = polls < 2 or any(one.is_due for one in found)
+            if soon or not self._wait_in_server(queues, polls, pause):
+                time.sleep(min(pause, rest))
+
+    def _wait_in_server(self, queues: Queues, polls: int, pause: float) -> bool:
+        """Wait in the server. Returns False if the server has failed to do so, now or earlier."""
+        try:
+            if self._waits_in_server:
+                self.session.read(server_side_wait(queues, polls, pause))
+        except EngineUnavailable:
+            raise
+        except EngineError:
+            self._waits_in_server = False
+        return self._waits_in_server
 
     def prepare(self) -> list[str]:
         refuse_statement_binlog(self.session, self.redacted_url)
