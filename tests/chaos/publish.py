@@ -79,8 +79,12 @@ def table(reports: Sequence[Report]) -> str:
     rows += [_row(name, [value(one) for one in reports]) for name, value in ROWS]
     rows += ["", *_head("ran again because", reports)]
     rows += [_row(cause, [one.verdict.doubles[cause] for one in reports]) for cause in CAUSES]
-    notes = [f"{one.engine}: {one.note}." for one in reports if one.note]
-    return "\n".join([*rows, "", *notes])
+    noted = {note: [one.engine for one in reports if one.note == note] for note in _notes(reports)}
+    return "\n".join([*rows, "", *(f"{', '.join(on)}: {note}." for note, on in noted.items())])
+
+
+def _notes(reports: Sequence[Report]) -> list[str]:
+    return list(dict.fromkeys(one.note for one in reports if one.note))
 
 
 def _head(first: str, reports: Sequence[Report]) -> list[str]:

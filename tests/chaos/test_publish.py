@@ -28,7 +28,7 @@ def test_a_column_for_each_run() -> None:
     assert cells["faults"] == ["4", "4"]
     assert cells[SILENCE] == ["2", "2"]
     assert set(CAUSES) < set(cells)
-    assert "redis: a note." in lines
+    assert "redis, sqlite: a note." in lines
 
 
 def test_the_block_is_written_and_all_else_stays(tmp_path: Path) -> None:

@@ -8,17 +8,24 @@ import click
 from poolq import config
 from poolq.cli import tables
 from poolq.cli.options import ENGINE_FLAGS, with_settings
+from poolq.common.units import limit_rule
 from poolq.config import Config
 from poolq.config.engine_urls import redact
-from poolq.engines.base import Check, Engine
+from poolq.engines.base import Check, Engine, StoredJob
 from poolq.engines.schedule_store import REMOVED
 from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
-from poolq.jobs.message import entries
-from poolq.monitor import node_info, schedule_status
+from poolq.jobs.limits import Gate
+from poolq.jobs.message import entries, name_and_queue
+from poolq.jobs.outcomes import MANY_SNOOZES
+from poolq.monitor import amounts, node_info, schedule_status
 
 SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
 TRIAL_KEY, TRIAL_HOLD = "poolq doctor", 1_000_000  # for how many microseconds it is held
 MAX_SCHEDULES = 1000
+MAX_JOBS = 100  # whose states are read, the next ones to be run
+LONG_WAIT = 3600_000_000  # microseconds that a job may wait for others that run, without a word
+MAX_GATES = 100  # limits of jobs at once, the first of whose waiting jobs are read
+LONG_EXPIRED = 60_000_000  # microseconds in which a worker should have come to an expired job
 #: The states of schedules that are trouble, each with what to do, if that is known.
 HINTS = {
     "late": "",
@@ -38,8 +45,9 @@ STYLES = {"ok": "good", "warn": "warn", "bad": "bad"}
 def doctor(settings: Config) -> int:
     """Check the engine and its settings.
 
-    Checks the engine's reachability, version, eviction policy, isolation, schema and clock, and
-    whether schedules are late.
+    Checks the engine's reachability, version, eviction policy, isolation, schema and clock, whether
+    schedules are late, and whether jobs wait that have expired, snooze for ever, or wait for others
+    that seem to be stuck.
 
     Exits with 0 if no check is bad, with 69 if the engine cannot be reached, with 78 if the schema
     or a setting is wrong, and with 1 for any other bad check.
@@ -67,6 +75,8 @@ def examine(engine: Engine, checks: list[Check]) -> int:
         checks.extend(engine.doctor())
         checks.append(_writable(engine))
         checks += _set_aside(engine)
+        checks += _odd_jobs(engine)
+        checks += _concurrency(engine)
         checks += _schedules(engine)
     except StoreMissing as error:
         checks.append(Check("database", "warn", str(error)))
@@ -113,6 +123,59 @@ def _set_aside(engine: Engine) -> list[Check]:
         return []
     jobs = "1 failed job" if odd == 1 else f"{odd} failed jobs"
     return [Check("set aside", "warn", f"{jobs} could not be read; 'poolq failed ls' lists them")]
+
+
+def _odd_jobs(engine: Engine) -> list[Check]:
+    """Look at the jobs that come next for some that will never run, or that run for ever."""
+    ready = engine.page("ready", max_count=MAX_JOBS).jobs
+    long_ago = engine.now() - LONG_EXPIRED
+    queues = sorted({one.queue for one in ready if 0 < one.expires_at < long_ago})
+    delayed = engine.page("delayed", max_count=MAX_JOBS).jobs
+    snoozed = [one for one in delayed if _snoozes(one) >= MANY_SNOOZES]
+    found = []
+    if queues:
+        text = f"jobs of queue {queues[0]} have expired, but no worker comes to delete them"
+        found.append(Check("expired", "warn", f"{text}{_more(len(queues), 'queue')}"))
+    if snoozed:
+        name, _ = name_and_queue(snoozed[0].body)
+        text = f"job {name} {snoozed[0].id} has snoozed {_snoozes(snoozed[0])} times"
+        found.append(
+            Check("snoozes", "warn", f"{text}{_more(len(snoozed), 'job')}; set max_snoozes")
+        )
+    return found
+
+
+def _concurrency(engine: Engine) -> list[Check]:
+    """Name a limit of jobs at once for which a job has waited so long that those that run may be
+    stuck."""
+    long_ago = engine.now() - LONG_WAIT
+    full = [
+        use
+        for use in engine.limits()
+        if isinstance(use.rule, Gate) and use.parked and use.window.used >= use.rule.limit
+    ]
+    found = []
+    for use in full[:MAX_GATES]:
+        first = engine.page("parked", limit=use.rule.key, max_count=1).jobs
+        if first and first[0].at <= long_ago:
+            found.append(use)
+    if not found:
+        return []
+    use = found[0]
+    waiting = "1 job waits" if use.parked == 1 else f"{amounts.count(use.parked)} jobs wait"
+    rule = limit_rule(use.rule.limit, 0)
+    text = f"{waiting} for limit {use.rule.key} ({rule}), one of them for over an hour"
+    hint = "those that run may be stuck: see 'poolq job ls --state=running'"
+    return [Check("concurrency", "warn", f"{text}{_more(len(found), 'limit')}; {hint}")]
+
+
+def _snoozes(job: StoredJob) -> int:
+    return max((line.count for line in entries(job.state.history)), default=0)
+
+
+def _more(count: int, what: str) -> str:
+    others = count - 1
+    return f" (and {others} more {what}{'s' * (others > 1)})" if others else ""
 
 
 def _schedules(engine: Engine) -> list[Check]:
