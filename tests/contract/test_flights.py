@@ -14,8 +14,7 @@ from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
 from poolq.log import reporting
-from poolq.scoreboard.layout import FINISHED, NOTES_BYTES, PREVIOUS_REQUEST, REQUEST, WORKER_WORDS
-from poolq.scoreboard.notes import Notes
+from poolq.scoreboard.layout import FINISHED, PREVIOUS_REQUEST, REQUEST
 from poolq.scoreboard.worker_row import WorkerRow, of_request
 from poolq.worker import claim_buffer as module
 from poolq.worker.claim_buffer import ClaimBuffer
@@ -24,6 +23,7 @@ from poolq.worker.title import Title
 from tests.contract.conftest import OpenEngine
 from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import HOUR, Worker, count_of, died, named, push, registration, total
+from tests.support.rows import own_row
 from tests.support.servers import Redis
 from tests.support.wait import until
 
@@ -35,14 +35,7 @@ def engine(redis_server: Redis, namespace: str, opened: OpenEngine) -> Engine:
 
 @pytest.fixture
 def row() -> WorkerRow:
-    memory = memoryview(bytearray(WORKER_WORDS * 8))
-    return WorkerRow(
-        memory,
-        memory.cast("Q"),
-        memory.cast("Q"),
-        Notes(memoryview(bytearray(NOTES_BYTES)), memory),
-        memoryview(bytearray(8)).cast("Q"),
-    )
+    return own_row()
 
 
 def buffer_of(engine: Engine, row: WorkerRow) -> ClaimBuffer:

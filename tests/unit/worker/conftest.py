@@ -7,12 +7,11 @@ import pytest
 from poolq.engines.base import Engine, Registration
 from poolq.log import reporting
 from poolq.log.events import Event
-from poolq.scoreboard.layout import NOTES_BYTES, WORKER_WORDS
-from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import StepClient
 from poolq.worker.title import Title
+from tests.support.rows import own_row
 
 
 class RecordedLog(reporting.Log):
@@ -34,14 +33,7 @@ def engine(engine: Engine) -> Engine:
 
 @pytest.fixture
 def row() -> WorkerRow:
-    memory = memoryview(bytearray(WORKER_WORDS * 8))
-    return WorkerRow(
-        memory,
-        memory.cast("Q"),
-        memory.cast("Q"),
-        Notes(memoryview(bytearray(NOTES_BYTES)), memory),
-        memoryview(bytearray(8)).cast("Q"),
-    )
+    return own_row()
 
 
 @pytest.fixture
