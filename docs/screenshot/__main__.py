@@ -29,7 +29,7 @@ from poolq.cli.pools.top import stored_failures
 from poolq.config import Config
 from poolq.dashboard.screen_state import ScreenState
 from poolq.dashboard.sources import AttachedSource
-from poolq.demo import work
+from poolq.demo import run, work
 from poolq.demo.jobs import CallWebhook, index_file
 from poolq.errors import PoolNotFound
 from poolq.monitor.alerts import alerts
@@ -77,10 +77,10 @@ def main() -> int:
         shops = stack.enter_context(Shops(("127.0.0.1", 0), Shop))
         threading.Thread(target=shops.serve_forever, daemon=True).start()
         stack.callback(shops.shutdown)
-        places, sources = work.DemoFiles(folder), work.find_work().sources
-        dispatch(places, sources, shops.server_address[1])
+        sources = work.find_work().sources
+        dispatch(sources, shops.server_address[1])
         stack.enter_context(pool())
-        dispatching = keep_dispatching(places, sources)
+        dispatching = keep_dispatching(sources)
         if not wait(dispatching):
             return 1
         settings = config.load()
@@ -110,17 +110,13 @@ POOLQ = (sys.executable, "-m", "poolq")
 
 
 def enter_project(folder: Path) -> None:
-    """Enter a new project, and forget poolq's environment variables."""
-    for name in [name for name in os.environ if name.startswith("POOLQ_")]:
-        del os.environ[name]
+    """Enter a new project, whose pool no other command finds."""
+    run.enter_project(folder, SETTINGS)
     engine = f"sqlite:///{folder / 'shop.db'}"  # this script is of another project
     os.environ.update(
         {RUNTIME_VARIABLE: str(folder), "PYTHONPATH": str(HERE), "POOLQ_ENGINE": engine}
     )
     sys.path.insert(0, str(HERE))
-    os.chdir(folder)
-    work.prepare(work.DemoFiles(folder))
-    Path("poolq.toml").write_text(SETTINGS)
 
 
 @contextmanager
@@ -135,32 +131,31 @@ def pool() -> Iterator[None]:
             process.wait()
 
 
-def dispatch(places: work.DemoFiles, sources: list[str], port: int) -> None:
+def dispatch(sources: list[str], port: int) -> None:
     """Dispatch the first jobs."""
     from shop import SendMail, import_catalog, sync_stock
 
     import_catalog.dispatch(files=sources)
     for shop in range(1, SHOPS + 1):
         sync_stock.dispatch(port=port, shop=shop)
-    mail = {"subject": "Your order", "maildir": str(places.maildir)}
-    mails = [{**mail, "to": f"reader{number}@example.com"} for number in range(MAILS)]
+    mails = [
+        {"to": f"reader{number}@example.com", "subject": "Your order"} for number in range(MAILS)
+    ]
     poolq.dispatch_many(SendMail, mails)
 
 
-def keep_dispatching(places: work.DemoFiles, sources: list[str]) -> Iterator[None]:
+def keep_dispatching(sources: list[str]) -> Iterator[None]:
     """Dispatch more jobs with each step: files, and webhooks with unreliable servers."""
     answers, files = (*work.RECOVERING_ANSWERS[:3], *work.FAILING_ANSWERS[:1]), cycle(sources)
     for number in count():
         many = FILES[number // 4 % len(FILES)]
-        some = [{"path": path, "index": str(places.index)} for path in islice(files, many)]
+        some = [{"path": path} for path in islice(files, many)]
         poolq.dispatch_many(index_file, some)
         if number % 8 == 0:
             CallWebhook.dispatch(
                 {
                     "url": f"https://shop{number}.example/hook",
                     "answers": list(answers[number // 8 % len(answers)]),
-                    "delivered": str(places.delivered),
-                    "gave_up": str(places.gave_up),
                 }
             )
         yield

@@ -17,11 +17,14 @@ from pathlib import Path
 import poolq
 from poolq import Job, Limit
 
+#: The files that the jobs write, in the folder in which the pool was started.
+INDEX, DELIVERED, GAVE_UP = Path("index.jsonl"), Path("delivered.jsonl"), Path("gave-up.jsonl")
+MAILDIR, CRASH = Path("mail"), Path("crash.txt")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @poolq.job(queue="index")
-def index_file(path: str, index: str) -> None:
+def index_file(path: str) -> None:
     """Add a source file's lines, definitions and checksum to the index."""
     source = Path(path).read_bytes()
     entry: dict[str, object] = {"file": path, "lines": source.count(b"\n")}
@@ -32,7 +35,7 @@ def index_file(path: str, index: str) -> None:
     else:
         entry["definitions"] = sum(isinstance(one, DEFINITIONS) for one in statements)
     entry["sha256"] = hashlib.sha256(source).hexdigest()
-    add_line(index, entry)
+    add_line(INDEX, entry)
 
 
 class SendMail(Job):
@@ -54,7 +57,7 @@ class SendMail(Job):
         mail["To"] = self.payload["to"]
         mail["Subject"] = self.payload["subject"]
         mail.set_content(f"Sent at attempt {self.attempt}.\n")
-        mailbox.Maildir(self.payload["maildir"], create=False).add(mail)
+        mailbox.Maildir(MAILDIR, create=False).add(mail)
 
 
 class CallWebhook(Job):
@@ -70,23 +73,22 @@ class CallWebhook(Job):
             self.fail("410 Gone: no further attempt will help")
         if answer != 200:
             raise ConnectionError(f"the server answered {answer}")
-        add_line(self.payload["delivered"], {"url": self.payload["url"], "attempt": self.attempt})
+        add_line(DELIVERED, {"url": self.payload["url"], "attempt": self.attempt})
 
     def on_failure(self) -> None:
-        add_line(self.payload["gave_up"], {"url": self.payload["url"], "error": str(self.error)})
+        add_line(GAVE_UP, {"url": self.payload["url"], "error": str(self.error)})
 
 
 @poolq.job(queue="crash")
-def kill_worker_once(mark: str) -> None:
+def kill_worker_once() -> None:
     """Kill the worker, as the kernel does when memory runs out, but only the first time."""
-    path = Path(mark)
-    if not path.exists():
-        path.write_text("killed its worker\n")
+    if not CRASH.exists():
+        CRASH.write_text("killed its worker\n")
         os.kill(os.getpid(), signal.SIGKILL)
-    path.write_text("killed its worker, and was run again by another\n")
+    CRASH.write_text("killed its worker, and was run again by another\n")
 
 
-def add_line(path: str, fields: dict[str, object]) -> None:
+def add_line(path: Path, fields: dict[str, object]) -> None:
     """Append a line in one write, so that lines of several workers never mix."""
-    with Path(path).open("ab", buffering=0) as file:
+    with path.open("ab", buffering=0) as file:
         file.write(json.dumps(fields).encode() + b"\n")

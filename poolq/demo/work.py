@@ -1,9 +1,7 @@
-"""The work of the demo: its files, its payloads, and their dispatch."""
+"""The work of the demo: what it indexes, its payloads, and their dispatch."""
 
-import mailbox
 import os
 import sysconfig
-from pathlib import Path
 from typing import NamedTuple
 
 from poolq.errors import PoolqError
@@ -14,27 +12,6 @@ RECOVERING_ANSWERS = ((503, 200),) * 6 + ((500, 503, 200),) * 3
 FAILING_ANSWERS = ((410,), (500, 502, 503), (503, 503, 503))
 #: Python's own tests are half of the library, and no application uses them.
 SKIPPED_FOLDERS = ("site-packages", "dist-packages", "__pycache__", "test", "tests")
-
-PROJECT_FILE = """\
-# Written by `poolq demo`. In this folder, poolq shows the demo's jobs: try `poolq failed ls`.
-engine = "sqlite:///poolq.db"
-app = ["poolq.demo.jobs"]
-procs = 4
-"""
-
-
-class DemoFiles:
-    """The files of one run of the demo. The settings file makes the folder a project of poolq."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.settings = folder / "poolq.toml"
-        self.log = folder / "poolq.log"
-        self.index = folder / "index.jsonl"
-        self.maildir = folder / "mail"
-        self.delivered = folder / "delivered.jsonl"
-        self.gave_up = folder / "gave-up.jsonl"
-        self.crash = folder / "crash.txt"
 
 
 class Work(NamedTuple):
@@ -61,36 +38,21 @@ def find_work() -> Work:
     return Work(library, sorted(sources))
 
 
-def prepare(files: DemoFiles) -> None:
-    """Write the settings file, and create the Maildir, so that no two workers create it at once."""
-    files.settings.write_text(PROJECT_FILE)
-    mailbox.Maildir(files.maildir, create=True)
-
-
-def dispatch(work: Work, files: DemoFiles) -> None:
-    """Dispatch all jobs, as an application would, with the settings of the folder.
-
-    Raises EngineUnavailable.
-    """
+def dispatch(work: Work) -> None:
+    """Dispatch all jobs, as an application would, with the settings of the current folder. Raises
+    EngineUnavailable."""
     import poolq
     from poolq.demo.jobs import CallWebhook, SendMail, index_file, kill_worker_once
 
-    kill_worker_once.dispatch(mark=str(files.crash))
-    places = {"delivered": str(files.delivered), "gave_up": str(files.gave_up)}
-    answers = enumerate((*RECOVERING_ANSWERS, *FAILING_ANSWERS), 1)
+    kill_worker_once.dispatch()
     hooks = [
-        {"url": f"https://shop{number}.example/hook", "answers": list(given), **places}
-        for number, given in answers
+        {"url": f"https://shop{number}.example/hook", "answers": list(answers)}
+        for number, answers in enumerate((*RECOVERING_ANSWERS, *FAILING_ANSWERS), 1)
     ]
     mails = [
-        {
-            "to": f"reader{number}@example.com",
-            "subject": f"Newsletter, copy {number}",
-            "maildir": str(files.maildir),
-        }
+        {"to": f"reader{number}@example.com", "subject": f"Newsletter, copy {number}"}
         for number in range(1, MAIL_COUNT + 1)
     ]
-    indexed = [{"path": path, "index": str(files.index)} for path in work.sources]
     poolq.dispatch_many(CallWebhook, hooks)
     poolq.dispatch_many(SendMail, mails)
-    poolq.dispatch_many(index_file, indexed)
+    poolq.dispatch_many(index_file, [{"path": path} for path in work.sources])
