@@ -79,15 +79,16 @@ class Adversary:
             pools = frozenset(one.session for one in victims)
             self.done.append(Done(fault.kind, begin, monotonic(), node, pids, pools, *lost))
 
-    def _kill(self, fault: Fault, title: str, most: int = 1) -> Began | None:
+    def _some(self, fault: Fault, title: str, most: int) -> list[Process]:
         found = self._fleet.victims(fault.node, title)
-        if not found:
-            return None
         first = int(fault.pick * len(found))
-        victims = (found[first:] + found[:first])[:most]
+        return (found[first:] + found[:first])[:most]
+
+    def _kill(self, fault: Fault, title: str, most: int = 1) -> Began | None:
+        victims = self._some(fault, title, most)
         for one in victims:
             one.kill()
-        return nothing, victims
+        return (nothing, victims) if victims else None
 
     def _kill_at_end(self, fault: Fault) -> Began | None:
         """The worker that has just written a job's end."""
@@ -101,24 +102,22 @@ class Adversary:
         """Master and keeper at once: the workers are alone."""
         pool = self._fleet.pools[fault.node]
         heads = [one for one in (process(pool.pid), pool.keeper()) if one is not None]
-        for how in (signal.SIGSTOP, signal.SIGKILL):
-            for one in heads:
-                one.kill(how)
-        return nothing, heads
+        return self._kill_together(heads)
 
     def _kill_pool(self, fault: Fault) -> Began | None:
-        victims = self._fleet.victims(fault.node, "")
+        return self._kill_together(self._fleet.victims(fault.node, ""))
+
+    def _kill_together(self, victims: list[Process]) -> Began:
+        """So that none sees another die."""
         for how in (signal.SIGSTOP, signal.SIGKILL):
             for one in victims:
                 one.kill(how)
         return nothing, victims
 
     def _stop(self, fault: Fault, title: str, most: int) -> Began | None:
-        found = self._fleet.victims(fault.node, title)
-        if not found:
+        victims = self._some(fault, title, most)
+        if not victims:
             return None
-        first = int(fault.pick * len(found))
-        victims = (found[first:] + found[:first])[:most]
         for one in victims:
             one.kill(signal.SIGSTOP)
 

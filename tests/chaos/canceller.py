@@ -1,13 +1,8 @@
-"""Somebody who cancels running jobs all the time: at the engine, and by killing their workers.
-
-A thread of its own with a connection of its own, as `lookout.py`: neither the engine nor a master
-may be there, and the adversary must not wait for them.
-"""
+"""Somebody who cancels running jobs all the time: at the engine, and by killing their workers."""
 
 from __future__ import annotations
 
 import random
-from contextlib import closing, suppress
 from time import monotonic
 
 from poolq.control import client
@@ -17,9 +12,7 @@ from poolq.jobs.message import decode
 from tests.chaos.background import Background
 from tests.chaos.fleet import Fleet
 from tests.chaos.records import Cancelled, Done
-from tests.contract.helpers import open_engine
 
-EVERY = 0.3  # seconds
 #: Microseconds until the worker is killed.
 GRACES = (0, 300_000, 3_600_000_000)
 #: Those that are over about when a job ends that looks whether it is cancelled.
@@ -35,26 +28,25 @@ class Canceller(Background):
     it has had an answer; `cancelled`: those of which the engine has named the claim; `kills`:
     workers that were killed, and whose jobs were given back."""
 
+    every = 0.3
+    missing = (PoolqError, OSError, IndexError)  # somebody is away, or nobody runs
+
     def __init__(self, fleet: Fleet, url: str, namespace: str, seed: int) -> None:
-        super().__init__()
+        super().__init__(url, namespace)
         self.asked: set[str] = set()
         self.cancelled: list[Cancelled] = []
         self.kills: list[Done] = []
         self._fleet = fleet
-        self._where = url, namespace
         self._rand = random.Random(seed)
 
-    def run(self) -> None:
-        with closing(open_engine(*self._where)) as engine:
-            while not self.over.wait(EVERY):
-                with suppress(PoolqError, OSError, IndexError):  # somebody is away, or nobody runs
-                    act = self._rand.random()
-                    if act < 0.3:
-                        self._race(engine)
-                    elif act < 0.7:
-                        self._cancel(engine)
-                    else:
-                        self._kill(self._rand.randrange(2))
+    def act(self, engine: Engine) -> None:
+        which = self._rand.random()
+        if which < 0.3:
+            self._race(engine)
+        elif which < 0.7:
+            self._cancel(engine)
+        else:
+            self._kill(self._rand.randrange(2))
 
     def _cancel(self, engine: Engine) -> None:
         """Cancel a running job, which its worker may not have started yet."""

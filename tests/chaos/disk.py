@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 SIZE = 48 << 20
@@ -35,12 +34,7 @@ class Disk:
             self.how = "the disk was not filled, as only root may mount a small one"
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._mounted:
             subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
 

@@ -1,23 +1,16 @@
-"""Somebody who changes limits all the time, holds their keys, and lifts the holds.
-
-A thread of its own with a connection of its own, as `lookout.py`.
-"""
+"""Somebody who changes limits all the time, holds their keys, and lifts the holds."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from contextlib import closing, suppress
 
 from poolq.engines.base import Engine
-from poolq.errors import EngineError
 from tests.chaos.background import Background
 from tests.chaos.job_facts import LIMITS
 from tests.chaos.jobs import WINDOW
 from tests.chaos.records import Change
-from tests.contract.helpers import open_engine
 
-EVERY = 0.25  # seconds
 SPAN = round(WINDOW * 1e6)
 #: The keys whose limits change, and those that are held.
 CHANGED = ("adjusted", "adjusted", "slides", "costs")
@@ -30,11 +23,12 @@ class LimitChanger(Background):
     """`made`: what it did, in that order, complete once it has ended; `held`: how often it has
     held a key."""
 
+    every = 0.25
+
     def __init__(self, url: str, namespace: str, seed: int) -> None:
-        super().__init__()
+        super().__init__(url, namespace)
         self.made: list[Change] = []
         self.held = 0
-        self._where = url, namespace
         self._rand = random.Random(seed)
 
     def undo(self, engine: Engine) -> None:
@@ -43,13 +37,7 @@ class LimitChanger(Background):
             self._reset(engine, key, forgets=False)
             self._lift(engine, key)
 
-    def run(self) -> None:
-        with closing(open_engine(*self._where)) as engine:
-            while not self.over.wait(EVERY):
-                with suppress(EngineError):  # it is away
-                    self._change(engine)
-
-    def _change(self, engine: Engine) -> None:
+    def act(self, engine: Engine) -> None:
         which, key = self._rand.random(), self._rand.choice(CHANGED)
         if which < 0.4:
             limit = self._rand.randint(1, 2 * LIMITS[key])

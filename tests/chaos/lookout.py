@@ -1,27 +1,19 @@
 """Somebody who looks at the rate limits and the beats of the nodes all the time, as the engine has
-them, and at how busy the machine is.
-
-A thread of its own with a connection of its own: while the engine is away it waits, and the
-adversary, who is to bring the engine back, must not wait with it.
-"""
+them, and at how busy the machine is."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from contextlib import closing, suppress
 from time import monotonic
 
 from poolq.engines.base import Engine
 from poolq.engines.spans import span_of
-from poolq.errors import EngineError
 from poolq.monitor import node_info
 from tests.chaos.background import Background
 from tests.chaos.job_facts import LIMITS
 from tests.chaos.records import Glimpse
-from tests.contract.helpers import open_engine
 
-EVERY = 0.1  # seconds
 CORES = os.cpu_count() or 1
 
 
@@ -30,21 +22,19 @@ class Lookout(Background):
     first seen, by the pid of its master; `load`: the highest mean of how many processes a core had
     to run."""
 
+    every = 0.1
+
     def __init__(self, url: str, namespace: str) -> None:
-        super().__init__()
+        super().__init__(url, namespace)
         self.seen: list[Glimpse] = []
         self.beats: dict[int, list[float]] = defaultdict(list)
         self.load = 0.0
         self._nodes: dict[int, tuple[str, int]] = {}
-        self._where = url, namespace
 
-    def run(self) -> None:
-        with closing(open_engine(*self._where)) as engine:
-            while not self.over.wait(EVERY):
-                self.load = max(self.load, os.getloadavg()[0] / CORES)
-                with suppress(EngineError):  # it is away
-                    self._look(engine)
-                    self._listen(engine)
+    def act(self, engine: Engine) -> None:
+        self.load = max(self.load, os.getloadavg()[0] / CORES)
+        self._look(engine)
+        self._listen(engine)
 
     def _look(self, engine: Engine) -> None:
         begin, uses, end = engine.now(), engine.limits(), engine.now()

@@ -1,26 +1,19 @@
-"""Somebody who adds schedules all the time, pauses and resumes them, and removes them.
-
-A thread of its own with a connection of its own, as `lookout.py`.
-"""
+"""Somebody who adds schedules all the time, pauses and resumes them, and removes them."""
 
 from __future__ import annotations
 
 import random
-from contextlib import closing, suppress
 
 import msgspec
 
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
-from poolq.errors import EngineError
 from poolq.jobs import schedule_plan
 from poolq.jobs.message import with_fields
 from tests.chaos.background import Background
 from tests.chaos.jobs import SCHEDULES
 from tests.chaos.records import ScheduleChange
-from tests.contract.helpers import open_engine
 
-EVERY = 0.5  # seconds
 #: How many there are at a time, and whose job they have.
 MOST, PATTERN = 4, "each"
 
@@ -28,10 +21,11 @@ MOST, PATTERN = 4, "each"
 class ScheduleChanger(Background):
     """`made`: what it did, in that order, complete after `undo`."""
 
+    every = 0.5
+
     def __init__(self, url: str, namespace: str, seed: int) -> None:
-        super().__init__()
+        super().__init__(url, namespace)
         self.made: list[ScheduleChange] = []
-        self._where = url, namespace
         self._rand = random.Random(seed)
         self._live: dict[str, bool] = {}  # by name, whether it is paused
         self._added = 0
@@ -42,13 +36,7 @@ class ScheduleChanger(Background):
         for name in {*self._live, *(one.name for one in engine.schedules.all())} - {*SCHEDULES}:
             self._remove(engine, name)
 
-    def run(self) -> None:
-        with closing(open_engine(*self._where)) as engine:
-            while not self.over.wait(EVERY):
-                with suppress(EngineError):  # it is away
-                    self._change(engine)
-
-    def _change(self, engine: Engine) -> None:
+    def act(self, engine: Engine) -> None:
         if len(self._live) < MOST:
             self._add(engine)
             return

@@ -12,7 +12,6 @@ from contextlib import closing, suppress
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from poolq.engines.base import Settlement
@@ -53,12 +52,7 @@ class Crowd:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
 

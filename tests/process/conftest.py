@@ -25,10 +25,17 @@ def make_project(tmp_path: Path, namespace: str) -> Iterator[MakeProject]:
         yield make
 
 
+def jobs(text: str) -> pytest.MarkDecorator:
+    """The jobs.py of this test's project, where it is not that of its file."""
+    return pytest.mark.jobs(text)
+
+
 @pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    """A project with the standard jobs, on each engine in turn."""
-    return make_project(engine_url)
+def project(make_project: MakeProject, engine_url: str, request: pytest.FixtureRequest) -> Project:
+    """A project on each engine in turn: with the jobs of its test, the JOBS of its file, or the
+    standard ones."""
+    mark = request.node.get_closest_marker("jobs")
+    return make_project(engine_url, mark.args[0] if mark else getattr(request.module, "JOBS", None))
 
 
 @pytest.fixture

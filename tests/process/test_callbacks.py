@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.ledger import FILE
 from tests.support.project import Project
@@ -75,10 +74,7 @@ def of(project: Project, id: str) -> list[str]:
 
 @sqlite
 @pytest.mark.parametrize(("flags", "loads"), [([], 1), (["--no-preload"], 2)])
-def test_callbacks_run_where_they_belong(
-    make_project: MakeProject, engine_url: str, flags: list[str], loads: int
-) -> None:
-    project = make_project(engine_url, JOBS)
+def test_callbacks_run_where_they_belong(project: Project, flags: list[str], loads: int) -> None:
     pool = project.ready(2, *flags)
     flaky, never, limited = project.produce(PRODUCER).split()
     until(project.settled)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import signal
 
-import pytest
-
-from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -42,20 +39,13 @@ class Quick(Job):
 HOUR = 3_600_000_000
 
 
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
-
-
 def counted(project: Project) -> dict[str, int]:
     names = ("done", "cancelled", "failed", "retried", "crashed")
     return {name: count for name in names if (count := project.total(name))}
 
 
 @redis_and_sqlite
-def test_a_job_learns_that_it_is_cancelled_and_is_killed_if_it_does_not_end(
-    project: Project,
-) -> None:
+def test_a_job_that_is_cancelled_learns_of_it_and_is_killed_in_the_end(project: Project) -> None:
     pool = project.ready(3)
     returns = project.dispatch("Polite", attempts=5)
     raises = project.dispatch("Polite", {"raises": True}, attempts=5)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
-from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -53,134 +50,129 @@ class Varies(Job):
 FEW = 5
 
 
-@pytest.fixture
-def varying(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
-
-
-def warmed(varying: Project, pool: Pool) -> int:
+def warmed(project: Project, pool: Pool) -> int:
     """Have the worker learn that these jobs are short, so that batches grow; how many it ran. On
     a loaded machine some take long, and the last few count most: then there are more."""
 
     def learnt() -> bool:
-        varying.dispatch_many("Varies", 60)
-        until(varying.settled)
+        project.dispatch_many("Varies", 60)
+        until(project.settled)
         done = [line for line in pool.log.splitlines() if "done jobs:Varies" in line]
         return all(line.endswith("µs") for line in done[-30:])
 
     until(learnt, 30)
-    return varying.total("done")
+    return project.total("done")
 
 
 @redis_and_sqlite
-def test_a_batch_behind_a_long_job_is_run_by_another_worker(varying: Project) -> None:
-    pool = varying.ready(1)
-    warm = warmed(varying, pool)
-    other = varying.ready(1, "--name=other")
-    varying.freeze(pool, other)
-    short = varying.dispatch_many("Varies", 5)
-    long = varying.dispatch("Varies", {"gate": "open"})
-    behind = varying.dispatch_many("Varies", 10)
+def test_a_batch_behind_a_long_job_is_run_by_another_worker(project: Project) -> None:
+    pool = project.ready(1)
+    warm = warmed(project, pool)
+    other = project.ready(1, "--name=other")
+    project.freeze(pool, other)
+    short = project.dispatch_many("Varies", 5)
+    long = project.dispatch("Varies", {"gate": "open"})
+    behind = project.dispatch_many("Varies", 10)
     pool.thaw()
-    (start,) = varying.ledger.until("start", long)
+    (start,) = project.ledger.until("start", long)
     assert pool.until_runs(long, 2).pid == start.pid, "a title is true, also where jobs are short"
     other.thaw()
     for id in behind:
-        (line,) = varying.ledger.until("end", id)
+        (line,) = project.ledger.until("end", id)
         assert line.pid != start.pid
     pool.until_said("prefetched jobs to their queues")
-    assert varying.ledger.lines("end", long) == []
-    found = varying.engine.find(short[-1])
+    assert project.ledger.lines("end", long) == []
+    found = project.engine.find(short[-1])
     assert found is None, "what is finished is settled meanwhile"
-    varying.ledger.open()
-    until(varying.settled)
-    assert set(varying.ledger.times("start").values()) == {1}
-    assert varying.total("done") == warm + 16
+    project.ledger.open()
+    until(project.settled)
+    assert set(project.ledger.times("start").values()) == {1}
+    assert project.total("done") == warm + 16
 
 
 @each_kind
-def test_no_worker_hoards_jobs_of_some_milliseconds(varying: Project) -> None:
+def test_no_worker_hoards_jobs_of_some_milliseconds(project: Project) -> None:
     """After many quick ones of the same class: others run most of what one could claim at once."""
-    varying.ready(4)
-    varying.dispatch_many("Takes", 800)
-    until(varying.settled)
-    jobs = varying.dispatch_many("Takes", [{"ms": 60}] * 60)
-    until(varying.settled)
-    ran = Counter(line.pid for line in varying.ledger.lines("end") if line.id in set(jobs))
+    project.ready(4)
+    project.dispatch_many("Takes", 800)
+    until(project.settled)
+    jobs = project.dispatch_many("Takes", [{"ms": 60}] * 60)
+    until(project.settled)
+    ran = Counter(line.pid for line in project.ledger.lines("end") if line.id in set(jobs))
     assert ran.total() == 60
     assert max(ran.values()) < 45, ran
 
 
 @redis_and_sqlite
-def test_what_went_back_keeps_its_place(varying: Project) -> None:
-    pool = varying.ready(1)
-    varying.dispatch_many("Takes", 200)
-    until(varying.settled)
-    varying.freeze(pool)
-    jobs = varying.dispatch_many("Takes", [{"ms": 40}, {}, {}, {"ms": 40}] * 5)
+def test_what_went_back_keeps_its_place(project: Project) -> None:
+    pool = project.ready(1)
+    project.dispatch_many("Takes", 200)
+    until(project.settled)
+    project.freeze(pool)
+    jobs = project.dispatch_many("Takes", [{"ms": 40}, {}, {}, {"ms": 40}] * 5)
     pool.thaw()
-    until(varying.settled)
-    assert varying.ledger.ids("end")[-20:] == jobs
+    until(project.settled)
+    assert project.ledger.ids("end")[-20:] == jobs
 
 
 @sqlite
-def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(varying: Project) -> None:
-    pool = varying.ready(1)
-    warmed(varying, pool)
-    varying.freeze(pool)
-    varying.dispatch_many("Varies", FEW)
-    long = varying.dispatch("Varies", {"gate": "open"})
-    behind = varying.dispatch_many("Varies", 10)
+def test_a_batch_behind_a_long_job_is_run_by_its_worker_later_when_alone(project: Project) -> None:
+    pool = project.ready(1)
+    warmed(project, pool)
+    project.freeze(pool)
+    project.dispatch_many("Varies", FEW)
+    long = project.dispatch("Varies", {"gate": "open"})
+    behind = project.dispatch_many("Varies", 10)
     pool.thaw()
     pool.until_said("prefetched jobs to their queues")
-    until(lambda: varying.engine.find(behind[0]).status == "ready")
-    varying.ledger.open()
-    until(varying.settled)
-    assert varying.ledger.ids("end")[-11:] == [long, *behind], "in their order"
+    until(lambda: project.engine.find(behind[0]).status == "ready")
+    project.ledger.open()
+    until(project.settled)
+    assert project.ledger.ids("end")[-11:] == [long, *behind], "in their order"
 
 
 @sqlite
-def test_the_death_in_a_long_job_charges_none_that_went_back(varying: Project) -> None:
-    pool = varying.ready(1)
-    warmed(varying, pool)
-    varying.freeze(pool)
-    varying.dispatch_many("Varies", FEW)
-    long = varying.dispatch("Varies", {"gate": "open"})
-    behind = varying.dispatch_many("Varies", 10)
+def test_the_death_in_a_long_job_charges_none_that_went_back(project: Project) -> None:
+    pool = project.ready(1)
+    warmed(project, pool)
+    project.freeze(pool)
+    project.dispatch_many("Varies", FEW)
+    long = project.dispatch("Varies", {"gate": "open"})
+    behind = project.dispatch_many("Varies", 10)
     pool.thaw()
     pool.until_said("prefetched jobs to their queues")
-    (start,) = varying.ledger.until("start", long)
+    (start,) = project.ledger.until("start", long)
     next(one for one in pool.workers() if one.pid == start.pid).kill()
-    varying.ledger.open()
-    until(varying.settled)
-    assert varying.total("crashed") == 1
-    assert varying.ledger.times("end") == {
-        **varying.ledger.times("end"),
+    project.ledger.open()
+    until(project.settled)
+    assert project.total("crashed") == 1
+    assert project.ledger.times("end") == {
+        **project.ledger.times("end"),
         **dict.fromkeys([long, *behind], 1),
     }
 
 
 @each_kind
-def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: Project) -> None:
+def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(project: Project) -> None:
     """The scoreboard knows it: no acknowledgement is lost, nothing is run again. A worker that was
     slow, on a loaded machine, claims fewer at once: then it is tried again."""
-    pool = varying.ready(1)
+    pool = project.ready(1)
     deadly: list[str] = []
 
     def died_in_a_whole_batch() -> bool:
-        warm = warmed(varying, pool)
-        varying.freeze(pool)
-        few = varying.dispatch_many("Varies", FEW)
-        before = varying.dispatch_many("Varies", 3)
-        deadly.append(varying.dispatch("Varies", {"signal": 9}, max_crashes=1))
-        behind = varying.dispatch_many("Varies", 12)
+        warm = warmed(project, pool)
+        project.freeze(pool)
+        few = project.dispatch_many("Varies", FEW)
+        before = project.dispatch_many("Varies", 3)
+        deadly.append(project.dispatch("Varies", {"signal": 9}, max_crashes=1))
+        behind = project.dispatch_many("Varies", 12)
         pool.thaw()
-        until(varying.settled)
-        assert varying.ledger.times("start") == {
-            **varying.ledger.times("end"), **dict.fromkeys([*few, *before, *deadly, *behind], 1)
+        until(project.settled)
+        assert project.ledger.times("start") == {
+            **project.ledger.times("end"), **dict.fromkeys([*few, *before, *deadly, *behind], 1)
         }  # fmt: skip
-        assert set(varying.failed()) == set(deadly)
-        assert varying.total("done") == warm + len(few) + 15
+        assert set(project.failed()) == set(deadly)
+        assert project.total("done") == warm + len(few) + 15
         said = [line for line in pool.log.splitlines() if "12 returned" in line]
         return any(int(line.partition(" died: ")[2].split()[0]) >= 3 for line in said)
 
@@ -188,56 +180,56 @@ def test_what_is_finished_but_not_settled_when_its_worker_dies_is_done(varying: 
 
 
 @sqlite
-def test_a_worker_that_is_told_to_leave_gives_its_batch_back(varying: Project) -> None:
-    pool = varying.ready(1)
-    warmed(varying, pool)
-    varying.freeze(pool)
-    last = varying.dispatch("Varies", {"signal": 15})
-    behind = varying.dispatch_many("Varies", 5)
+def test_a_worker_that_is_told_to_leave_gives_its_batch_back(project: Project) -> None:
+    pool = project.ready(1)
+    warmed(project, pool)
+    project.freeze(pool)
+    last = project.dispatch("Varies", {"signal": 15})
+    behind = project.dispatch_many("Varies", 5)
     pool.thaw()
-    (end,) = varying.ledger.until("end", last)
-    until(varying.settled)
-    starts = [line for line in varying.ledger.lines("start") if line.id in behind]
+    (end,) = project.ledger.until("end", last)
+    until(project.settled)
+    starts = [line for line in project.ledger.lines("start") if line.id in behind]
     assert [line.id for line in starts] == behind
     assert end.pid not in {line.pid for line in starts}
-    assert varying.total("crashed") == 0
+    assert project.total("crashed") == 0
 
 
 @sqlite
-def test_prefetch_1_claims_nothing_ahead(varying: Project) -> None:
-    pool = varying.ready(1, "--prefetch=1")
-    varying.dispatch_many("Varies", 50)
-    until(varying.settled)
-    varying.freeze(pool)
-    long = varying.dispatch("Varies", {"gate": "open"})
-    (behind,) = varying.dispatch_many("Varies", 1)
+def test_prefetch_1_claims_nothing_ahead(project: Project) -> None:
+    pool = project.ready(1, "--prefetch=1")
+    project.dispatch_many("Varies", 50)
+    until(project.settled)
+    project.freeze(pool)
+    long = project.dispatch("Varies", {"gate": "open"})
+    (behind,) = project.dispatch_many("Varies", 1)
     pool.thaw()
     pool.until_runs(long)
-    assert varying.engine.find(behind).status == "ready"
-    varying.ledger.open()
-    until(varying.settled)
+    assert project.engine.find(behind).status == "ready"
+    project.ledger.open()
+    until(project.settled)
 
 
 @redis_and_sqlite
-def test_a_worker_that_was_taken_for_dead_starts_nothing_of_its_batch(varying: Project) -> None:
+def test_a_worker_that_was_taken_for_dead_starts_nothing_of_its_batch(project: Project) -> None:
     """Stopped within a short job, with others claimed: they are somebody else's by then."""
     ttl = ("--node-ttl=1.5", "--sleep=1")
-    pool = varying.ready(1, *ttl, "--name=stopped")
-    varying.dispatch_many("Stops", 20)  # before a job of a new kind all would go back
-    warmed(varying, pool)
-    varying.freeze(pool)
-    varying.dispatch_many("Varies", FEW)
-    stops = varying.dispatch("Stops", {"stop": True}, max_crashes=1)
-    behind = varying.dispatch_many("Varies", 10)
+    pool = project.ready(1, *ttl, "--name=stopped")
+    project.dispatch_many("Stops", 20)  # before a job of a new kind all would go back
+    warmed(project, pool)
+    project.freeze(pool)
+    project.dispatch_many("Varies", FEW)
+    stops = project.dispatch("Stops", {"stop": True}, max_crashes=1)
+    behind = project.dispatch_many("Varies", 10)
     pool.thaw()
-    varying.ledger.until("start", stops)
-    assert {varying.engine.find(id).status for id in behind} == {"running"}
+    project.ledger.until("start", stops)
+    assert {project.engine.find(id).status for id in behind} == {"running"}
     until(lambda: any(one.state == "T" for one in pool.workers()), 10, "a stopped worker")
-    varying.freeze(pool)
-    other = varying.ready(1, *ttl, "--name=other")
-    until(lambda: behind[-1] in varying.ledger.ids("end"), 30, "the end of what was behind")
+    project.freeze(pool)
+    other = project.ready(1, *ttl, "--name=other")
+    until(lambda: behind[-1] in project.ledger.ids("end"), 30, "the end of what was behind")
     (worker,) = other.workers()
-    assert {line.pid for line in varying.ledger.lines("start") if line.id in behind} == {worker.pid}
+    assert {line.pid for line in project.ledger.lines("start") if line.id in behind} == {worker.pid}
     pool.thaw()
     pool.until_said("exiting; a new worker will replace this one")
-    assert {varying.ledger.times("start")[id] for id in behind} == {1}
+    assert {project.ledger.times("start")[id] for id in behind} == {1}

@@ -159,9 +159,7 @@ def test_a_pool_whose_files_are_deleted_is_found_again(project: Project, what: s
     assert list(pool.runtime.iterdir()) == []
 
 
-def test_a_second_pool_is_refused_though_the_files_of_the_first_are_deleted(
-    project: Project,
-) -> None:
+def test_a_second_pool_is_refused_though_the_first_has_lost_its_files(project: Project) -> None:
     """Also before the first has noticed it, which it cannot here."""
     pool = project.ready(1)
     pool.stop_master()
@@ -182,9 +180,7 @@ def test_a_second_pool_is_refused_though_the_files_of_the_first_are_deleted(
     assert poolq(pool, "status", "--json").json["pid"] == fresh.pid
 
 
-def test_of_many_pools_that_want_a_name_while_its_files_are_deleted_one_gets_it(
-    project: Project,
-) -> None:
+def test_of_many_pools_one_gets_a_name_whose_files_are_deleted(project: Project) -> None:
     """It may be none, if two see each other at once, but never two."""
     first = project.pool(1)
     rivals = [project.pool(1, RUNTIME_DIRECTORY=str(first.runtime)) for _ in range(5)]

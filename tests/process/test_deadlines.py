@@ -6,10 +6,7 @@ from __future__ import annotations
 import signal
 import time
 
-import pytest
-
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import gone
@@ -98,11 +95,6 @@ class Quick(Job):
 
 
 LIMIT = "0.4 seconds"
-
-
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
 
 
 @sqlite

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.process.conftest import MakeProject
+from tests.process.conftest import jobs
 from tests.process.engines import each_kind, redis_and_sqlite
+from tests.support.project import Project
 from tests.support.talking import poolq
 from tests.support.wait import until
 
@@ -35,8 +36,7 @@ def plain(name):
 
 
 @each_kind
-def test_a_job_that_is_too_late_is_not_started(make_project: MakeProject, engine_url: str) -> None:
-    project = make_project(engine_url, JOBS)
+def test_a_job_that_is_too_late_is_not_started(project: Project) -> None:
     pool = project.ready(2)
     first = project.dispatch("Slow", on_limit="park")
     project.ledger.until("start:1", first)
@@ -103,11 +103,9 @@ Executor.expired, HookRunner.after_settling = expired, after_settling
 
 
 @redis_and_sqlite
-def test_a_worker_that_dies_over_an_expired_job_changes_nothing(
-    make_project: MakeProject, engine_url: str
-) -> None:
+@jobs(DYING)
+def test_a_worker_that_dies_over_an_expired_job_changes_nothing(project: Project) -> None:
     """The job was not started, so its return is no crash. Its hook runs at most once."""
-    project = make_project(engine_url, DYING)
     silent = project.dispatch("Alert", expires="1ms")
     late = project.dispatch("Alert", expires="1ms")
     pool = project.pool(1, "--until-empty")

@@ -8,9 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.cli import Command, environment
 from tests.support.project import STANDARD, Project
@@ -32,11 +29,6 @@ STAMPED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) worker (\d+)(?: (
 
 __all__ = ["screens"]
 pytestmark = sqlite
-
-
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
 
 
 def test_the_log_of_a_job_or_worker_is_followed(project: Project) -> None:

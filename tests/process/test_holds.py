@@ -6,7 +6,6 @@ import pytest
 
 from poolq.jobs.message import State
 from tests.contract.helpers import stored
-from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.cli import Done
 from tests.support.pool import Pool
@@ -61,11 +60,6 @@ def around(job):
     note(f"ended:{outcome.event}", job.id)
 """
 PRODUCE = "import jobs\nfor _ in range({}): print(jobs.{}.dispatch({!r}))"
-
-
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
 
 
 def produce(project: Project, job: str, count: int, hold: str) -> list[str]:

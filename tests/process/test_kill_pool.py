@@ -12,7 +12,7 @@ from poolq.engines.base import Claim
 from poolq.errors import Fenced
 from poolq.jobs.message import entries
 from tests.contract.helpers import registration
-from tests.process.conftest import MakeProject
+from tests.process.conftest import jobs
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.processes import process
@@ -230,10 +230,8 @@ class Hangs(Job):
 
 
 @sqlite
-def test_an_orphan_is_killed_at_its_deadline_by_the_keeper(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    project = make_project(engine_url, HANGS)
+@jobs(HANGS)
+def test_an_orphan_is_killed_at_its_deadline_by_the_keeper(project: Project) -> None:
     pool = project.ready(2)
     id = project.dispatch("Hangs", timeout="1 second", attempts=2)
     worker = pool.until_runs(id)
@@ -250,10 +248,8 @@ def test_an_orphan_is_killed_at_its_deadline_by_the_keeper(
 
 
 @redis_and_sqlite
-def test_workers_without_master_and_keeper_are_killed_when_their_jobs_are_released(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    project = make_project(engine_url, HANGS)
+@jobs(HANGS)
+def test_workers_that_are_alone_are_killed_when_their_jobs_are_released(project: Project) -> None:
     pool = project.ready(1, "--node-ttl=1.2")
     id = project.dispatch("Hangs", attempts=1)
     worker = pool.until_runs(id)

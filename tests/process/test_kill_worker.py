@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
+from tests.process.conftest import jobs
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import FOR_MINUTES, gone
 from tests.support.project import Project
@@ -86,14 +86,12 @@ class Varies(Job):
 
 
 @sqlite
-def test_a_retry_that_the_store_has_lost_does_not_pass_for_done(
-    make_project: MakeProject, engine_url: str
-) -> None:
+@jobs(LOSES)
+def test_a_retry_that_the_store_has_lost_does_not_pass_for_done(project: Project) -> None:
     """As a failover does: the worker has the engine's word that the first job was put off, and has
     finished the second when it dies, but the store takes the first for one that it still has."""
-    project = make_project(engine_url, LOSES)
     warm = project.dispatch_many("Varies", 600)  # so that many are claimed at once
-    where = {"file": engine_url.removeprefix("sqlite:///"), "table": f"{project.namespace}_jobs"}
+    where = {"file": project.url.removeprefix("sqlite:///"), "table": f"{project.namespace}_jobs"}
     payloads = [{"how": how, **where} for how in ("put-off", "loses", "dies")]
     options = {"attempts": 2, "max_crashes": 1}
     put_off, loses, dies = project.dispatch_many("Varies", payloads, **options)
@@ -240,11 +238,9 @@ class Good(Job):
 
 
 @sqlite
-def test_a_class_that_kills_whoever_builds_it_ends(
-    make_project: MakeProject, engine_url: str
-) -> None:
+@jobs(POISON)
+def test_a_class_that_kills_whoever_builds_it_ends(project: Project) -> None:
     """It is built for `run()` and for `on_failure()`; each is bounded."""
-    project = make_project(engine_url, POISON)
     options = {"attempts": 2, "max_crashes": 2, "timeout": 0.3}
     ids = {
         name: project.dispatch(name, **options) for name in ("Init", "New", "Hangs", "HangsAgain")

@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -72,11 +71,6 @@ class Deaf(Job):
 HOWS = (
     "catches", "leaves_a_handler", "leaves_the_default", "ignores", "blocks", "on_a_loop",
 )  # fmt: skip
-
-
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
 
 
 def deploy(project: Project, pool: Pool, number: int, text: str = JOBS) -> None:

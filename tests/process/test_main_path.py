@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite
 from tests.support.pool import FOR_MINUTES
 from tests.support.project import Project
@@ -51,8 +50,7 @@ print(poolq.dispatch("jobs:Mail", {"to": "joe"}, queue="other"))
 """
 
 
-def test_jobs_are_dispatched_and_done(make_project: MakeProject, engine_url: str) -> None:
-    project = make_project(engine_url, JOBS)
+def test_jobs_are_dispatched_and_done(project: Project) -> None:
     bob, ann, second, never, eve, joe = project.produce(PRODUCER).split()
     pool = project.pool(2, "--until-empty", through=("env",))  # a new interpreter
     assert pool.wait_exit(20) == 0
@@ -89,9 +87,7 @@ def assert_backed_off(project: Project, id: str) -> None:
 
 
 @redis_and_sqlite
-def test_an_idle_pool_starts_a_job_at_once_and_a_delayed_one_when_it_is_due(
-    project: Project,
-) -> None:
+def test_an_idle_pool_starts_jobs_at_once_or_when_they_are_due(project: Project) -> None:
     project.ready(2, *FOR_MINUTES).until_idle(2)
     for _ in range(3):
         project.ledger.until("end", project.dispatch("Quick"))

@@ -15,9 +15,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import msgspec
-import pytest
 
-from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.project import Project
 from tests.support.server import Server, binary, free_port
@@ -101,35 +99,30 @@ class Prometheus(Server):
         return [one for one in found if not math.isnan(float(one["value"][1]))]
 
 
-@pytest.fixture
-def shop(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
-
-
-def dispatch_all(shop: Project) -> None:
+def dispatch_all(project: Project) -> None:
     """Jobs with every outcome."""
-    shop.dispatch_many("Quick", 3, queue="emails")
-    shop.dispatch("Quick", delay="1 hour")
-    shop.dispatch("Fails")
-    shop.dispatch("Fails", attempts=2)
-    shop.dispatch("Alone")
-    shop.dispatch_many("Limited", [{"seconds": 1, "key": "parks"}] * 2, on_limit="park")
-    shop.dispatch_many("Limited", [{"seconds": 1, "key": "releases"}] * 2, attempts=9)
+    project.dispatch_many("Quick", 3, queue="emails")
+    project.dispatch("Quick", delay="1 hour")
+    project.dispatch("Fails")
+    project.dispatch("Fails", attempts=2)
+    project.dispatch("Alone")
+    project.dispatch_many("Limited", [{"seconds": 1, "key": "parks"}] * 2, on_limit="park")
+    project.dispatch_many("Limited", [{"seconds": 1, "key": "releases"}] * 2, attempts=9)
 
 
-def test_every_panel_shows_this_scrape_job_alone(shop: Project, tmp_path: Path) -> None:
+def test_every_panel_shows_this_scrape_job_alone(project: Project, tmp_path: Path) -> None:
     board = msgspec.json.decode(BOARD.read_bytes())
     targets = [target for panel in board["panels"] for target in panel["targets"]]
     port, folder = free_port(), tmp_path / "prometheus"
     folder.mkdir()
-    shop.ready(2, f"--metrics=127.0.0.1:{port}")
-    shop.dispatch_many("Limited", [{"hours": 1, "key": "hourly"}] * 9, on_limit="park")
+    project.ready(2, f"--metrics=127.0.0.1:{port}")
+    project.dispatch_many("Limited", [{"hours": 1, "key": "hourly"}] * 9, on_limit="park")
     empty, dispatched_at = list(targets), 0.0
 
     def shown() -> bool:
         nonlocal dispatched_at
         if time.monotonic() - dispatched_at > 1:  # all the time, so that all rates are above 0
-            dispatch_all(shop)
+            dispatch_all(project)
             dispatched_at = time.monotonic()
         empty[:] = [one for one in empty if not prometheus.query(one["expr"])]
         return not empty

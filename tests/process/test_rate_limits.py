@@ -11,7 +11,7 @@ import pytest
 
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
+from tests.process.conftest import jobs
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -129,32 +129,27 @@ class Single(Job):
 """
 
 
-@pytest.fixture
-def limited(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
-
-
 @each_kind
-def test_the_documented_scenario(limited: Project) -> None:
+def test_the_documented_scenario(project: Project) -> None:
     """10 jobs, attempts = 3, limit 2 per second: 1 and 2 run, a second later 3 and 4, then 5 and 6,
     and 7 to 10 fail."""
-    ids = limited.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
+    ids = project.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
     begun = time.monotonic()
-    pool = limited.pool(2, "--until-empty")
+    pool = project.pool(2, "--until-empty")
     assert pool.wait_exit() == 0
-    ran = limited.ledger.ids("run")
-    failed = limited.ledger.ids("failure:RateLimitExhausted")
+    ran = project.ledger.ids("run")
+    failed = project.ledger.ids("failure:RateLimitExhausted")
     assert window_by_window(ran, 2) == window_by_window(ids[:6], 2)
     assert sorted(failed) == sorted(ids[6:])
-    assert sorted(limited.ledger.ids("success")) == sorted(ran)
-    assert sorted(limited.failed()) == sorted(failed)
-    for stored in limited.failed().values():
+    assert sorted(project.ledger.ids("success")) == sorted(ran)
+    assert sorted(project.failed()) == sorted(failed)
+    for stored in project.failed().values():
         assert stored.state.attempt == 3
         history = entries(stored.state.history)
         assert [line.cause for line in history] == ["limited"] * 3
         assert "RateLimitExhausted" in history[-1].error
-    assert limited.total("done") == 6
-    assert_not_sooner([line.at for line in limited.ledger.lines("run")], begun, 2, 1.0)
+    assert project.total("done") == 6
+    assert_not_sooner([line.at for line in project.ledger.lines("run")], begun, 2, 1.0)
     assert pool.log.count("limited jobs:Mail") == 8 + 6
     assert pool.log.count("failed jobs:Mail") == 4
 
@@ -165,30 +160,30 @@ def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
 
 
 @each_kind
-def test_many_workers_run_released_jobs_in_order_window_by_window(limited: Project) -> None:
-    ids = limited.dispatch_many("Mail", [{"limit": 10, "seconds": 2}] * 30, attempts=4)
-    pool = limited.pool(8, "--until-empty")
+def test_many_workers_run_released_jobs_in_order_window_by_window(project: Project) -> None:
+    ids = project.dispatch_many("Mail", [{"limit": 10, "seconds": 2}] * 30, attempts=4)
+    pool = project.pool(8, "--until-empty")
     assert pool.wait_exit(30) == 0
-    runs = limited.ledger.lines("run")
+    runs = project.ledger.lines("run")
     ran = [line.id for line in runs]
     assert window_by_window(ran, 10) == window_by_window(ids, 10)
-    assert limited.total("done") == 30
+    assert project.total("done") == 30
 
 
 @each_kind
 @pytest.mark.parametrize("scarce", ["Parked", "Released"])
-def test_scarce_starts_hold_up_no_other_jobs(limited: Project, scarce: str) -> None:
+def test_scarce_starts_hold_up_no_other_jobs(project: Project, scarce: str) -> None:
     """With more workers than cores: none waits for the others, or returns what it has claimed."""
-    pool = limited.ready(8)
-    limited.engine.pause("default")
+    pool = project.ready(8)
+    project.engine.pause("default")
     free: list[str] = []
     for _ in range(20):
-        free += limited.dispatch_many("Free", 50)
-        limited.dispatch_many(scarce, 5, attempts=1000)
-    limited.engine.resume("default")
-    until(lambda: len(limited.ledger.ids("free")) == len(free), 60)
-    assert sorted(limited.ledger.ids("free")) == sorted(free)
-    assert len(limited.ledger.ids("scarce")) < 100, "nobody has waited for them"
+        free += project.dispatch_many("Free", 50)
+        project.dispatch_many(scarce, 5, attempts=1000)
+    project.engine.resume("default")
+    until(lambda: len(project.ledger.ids("free")) == len(free), 60)
+    assert sorted(project.ledger.ids("free")) == sorted(free)
+    assert len(project.ledger.ids("scarce")) < 100, "nobody has waited for them"
     returned = [int(text.split("returned ")[1].split()[0]) for text in returns(pool)]
     assert sum(returned) <= len(free) / 10
 
@@ -250,12 +245,10 @@ def with_limits_changed() -> str:
     [("redis", "reload"), ("mariadb", "reload"), ("sqlite", "reload"), ("sqlite", "restart")],
     indirect=["engine_url"],
 )
-def test_parked_jobs_follow_the_limit_as_it_is_now(
-    make_project: MakeProject, engine_url: str, how: str
-) -> None:
+@jobs(LIMITS)
+def test_parked_jobs_follow_the_limit_as_it_is_now(project: Project, how: str) -> None:
     """Only their code knows it. Raised, removed, or of another key or window, the line is empty
     within seconds; lowered, it becomes slower."""
-    project = make_project(engine_url, LIMITS)
     names = list(CHANGED)[:-1]
     lines = {name: project.dispatch_many(name, 4, on_limit="park", queue=name) for name in names}
     project.dispatch_many("Lowered", 100, on_limit="park", queue="lowered")
@@ -296,37 +289,37 @@ def assert_not_sooner(starts: list[float], begun: float, limit: int, window: flo
 
 
 @each_kind
-def test_parked_jobs_run_in_order_and_use_no_attempt(limited: Project) -> None:
-    ids = limited.dispatch_many("Parks", 7, on_limit="park")
+def test_parked_jobs_run_in_order_and_use_no_attempt(project: Project) -> None:
+    ids = project.dispatch_many("Parks", 7, on_limit="park")
     begun = time.monotonic()
-    pool = limited.pool(2, "--until-empty")
+    pool = project.pool(2, "--until-empty")
     assert pool.wait_exit() == 0
-    ran = limited.ledger.lines("run")
+    ran = project.ledger.lines("run")
     assert sorted(line.id for line in ran) == sorted(ids)
     assert_not_sooner([line.at for line in ran], begun, 2, 0.5)
-    assert limited.total("parked") > 0
-    assert limited.total("limited") == 0
+    assert project.total("parked") > 0
+    assert project.total("limited") == 0
     assert "parked by jobs:Parks" in pool.log
 
 
 @sqlite
-def test_short_jobs_that_a_limit_lets_through_are_settled_together(limited: Project) -> None:
-    limited.dispatch_many("Many", 300)
-    limited.ready(1)
-    until(lambda: limited.total("done") == 300)
-    assert requests(limited) < 150
+def test_short_jobs_that_a_limit_lets_through_are_settled_together(project: Project) -> None:
+    project.dispatch_many("Many", 300)
+    project.ready(1)
+    until(lambda: project.total("done") == 300)
+    assert requests(project) < 150
 
 
 @sqlite
 @pytest.mark.parametrize(("on_limit", "counted"), [("park", "parked"), ("release", "limited")])
 def test_jobs_that_a_limit_holds_back_are_settled_together(
-    limited: Project, on_limit: str, counted: str
+    project: Project, on_limit: str, counted: str
 ) -> None:
-    limited.dispatch_many("Rare", 300, on_limit=on_limit, attempts=2)
-    pool = limited.ready(1)
-    until(lambda: limited.total(counted) == 299)
-    assert requests(limited) < 300
-    assert limited.ledger.ids("run") != []
+    project.dispatch_many("Rare", 300, on_limit=on_limit, attempts=2)
+    pool = project.ready(1)
+    until(lambda: project.total(counted) == 299)
+    assert requests(project) < 300
+    assert project.ledger.ids("run") != []
     until(lambda: pool.log.count("limited jobs:Rare") == 299)
 
 
@@ -339,95 +332,95 @@ def requests(project: Project) -> int:
 
 
 @redis_and_sqlite
-def test_a_job_held_back_by_one_limit_uses_up_no_other(limited: Project) -> None:
-    first = limited.dispatch("Both", attempts=9)
-    limited.ready(1)
-    limited.ledger.until("run", first)
-    others = limited.dispatch_many("Both", 3, attempts=9)
-    until(lambda: limited.total("limited") == len(others))
-    used = {use.rule.key: use.window.used for use in limited.engine.limits()}
+def test_a_job_held_back_by_one_limit_uses_up_no_other(project: Project) -> None:
+    first = project.dispatch("Both", attempts=9)
+    project.ready(1)
+    project.ledger.until("run", first)
+    others = project.dispatch_many("Both", 3, attempts=9)
+    until(lambda: project.total("limited") == len(others))
+    used = {use.rule.key: use.window.used for use in project.engine.limits()}
     assert used["plenty"] == 1
 
 
 @sqlite
-def test_an_error_in_rate_limit_counts_like_one_in_run(limited: Project) -> None:
-    broken = limited.dispatch("Broken", attempts=2)
-    pool = limited.pool(1, "--until-empty")
+def test_an_error_in_rate_limit_counts_like_one_in_run(project: Project) -> None:
+    broken = project.dispatch("Broken", attempts=2)
+    pool = project.pool(1, "--until-empty")
     assert pool.wait_exit() == 0
-    assert limited.ledger.ids("run") == []
-    history = entries(limited.failed()[broken].state.history)
+    assert project.ledger.ids("run") == []
+    history = entries(project.failed()[broken].state.history)
     assert [(line.cause, line.error) for line in history] == [
         ("error", "LookupError: no such customer")
     ] * 2
 
 
 @each_kind
-def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(limited: Project) -> None:
+def test_a_limit_that_is_set_lets_parked_jobs_start_at_once(project: Project) -> None:
     """The code allows one start an hour, and all of its workers obey the person."""
-    pool = limited.ready(2)
-    ids = limited.dispatch_many("Rare", 5, on_limit="park")
-    until(lambda: limited.total("parked") == 4)
-    assert len(limited.ledger.ids("run")) == 1
-    assert limited.produce("import poolq; poolq.limits.set('rare', 3, hours=1)") == ""
-    until(lambda: len(limited.ledger.ids("run")) == 3)
+    pool = project.ready(2)
+    ids = project.dispatch_many("Rare", 5, on_limit="park")
+    until(lambda: project.total("parked") == 4)
+    assert len(project.ledger.ids("run")) == 1
+    assert project.produce("import poolq; poolq.limits.set('rare', 3, hours=1)") == ""
+    until(lambda: len(project.ledger.ids("run")) == 3)
     (shown,) = until(lambda: [one for one in status(pool)["limits"] if one["used"] == 3])
     assert (shown["limit"], shown["declared"], shown["parked"]) == (3, 1, 2)
-    refused = limited.dispatch("Rare", attempts=1, on_limit="release")
-    until(lambda: refused in limited.failed())
-    (line,) = entries(limited.failed()[refused].state.history)
+    refused = project.dispatch("Rare", attempts=1, on_limit="release")
+    until(lambda: refused in project.failed())
+    (line,) = entries(project.failed()[refused].state.history)
     assert line.error == "RateLimitExhausted: limit rare (3 per 1h) is used up", "not the code's 1"
     code = "import poolq; print(poolq.limits.reset('rare', starts=True))"
-    assert limited.produce(code) == "True\n"
-    until(lambda: len(limited.ledger.ids("run")) == 4)
-    assert set(limited.ledger.ids("run")) < set(ids), "the code allows one start"
-    assert limited.produce("import poolq; print(poolq.limits.reset('rare'))") == "False\n"
+    assert project.produce(code) == "True\n"
+    until(lambda: len(project.ledger.ids("run")) == 4)
+    assert set(project.ledger.ids("run")) < set(ids), "the code allows one start"
+    assert project.produce("import poolq; print(poolq.limits.reset('rare'))") == "False\n"
 
 
 @sqlite
-def test_a_cost_above_the_limit_fails_the_job_at_once(limited: Project) -> None:
-    dear, fine = (limited.dispatch("Priced", {"cost": cost}, attempts=5) for cost in (11, 10))
-    pool = limited.pool(1, "--until-empty")
+def test_a_cost_above_the_limit_fails_the_job_at_once(project: Project) -> None:
+    dear, fine = (project.dispatch("Priced", {"cost": cost}, attempts=5) for cost in (11, 10))
+    pool = project.pool(1, "--until-empty")
     assert pool.wait_exit() == 0
-    assert limited.ledger.ids("run") == [fine]
-    (line,) = entries(limited.failed()[dear].state.history)
+    assert project.ledger.ids("run") == [fine]
+    (line,) = entries(project.failed()[dear].state.history)
     text = "cost is 11, but the limit is 10, so the job could never start"
     assert (line.cause, line.error) == ("failed", f"JobFailed: {text}")
-    assert [use.window.used for use in limited.engine.limits()] == [10]
+    assert [use.window.used for use in project.engine.limits()] == [10]
 
 
 @sqlite
-def test_a_limit_that_fails_its_jobs_at_once_is_warned_about_once(limited: Project) -> None:
-    ids = limited.dispatch_many("Both", 4)
-    pool = limited.ready(2)
+def test_a_limit_that_fails_its_jobs_at_once_is_warned_about_once(project: Project) -> None:
+    ids = project.dispatch_many("Both", 4)
+    pool = project.ready(2)
     pool.until_said("job jobs:Single has an attribute atempts; did you mean attempts?")
-    until(lambda: len(limited.failed()) == 3)
-    assert len({*ids} - {*limited.failed()}) == 1
+    until(lambda: len(project.failed()) == 3)
+    assert len({*ids} - {*project.failed()}) == 1
     pool.until_said("warning: job jobs:Both has a rate limit and attempts = 1: a job over the")
     assert pool.log.count("has a rate limit and attempts = 1") == 1
 
 
 @sqlite
-def test_a_limit_that_leaves_one_attempt_is_warned_about_once(limited: Project) -> None:
+def test_a_limit_that_leaves_one_attempt_is_warned_about_once(project: Project) -> None:
     """By whichever worker it happens to. Who has more attempts left is not spoken of."""
-    first = limited.dispatch("Hourly", attempts=2)
-    pool = limited.ready(2)
-    limited.ledger.until("run", first)
-    limited.dispatch_many("Hourly", 5, attempts=3)
-    until(lambda: limited.total("limited") == 5)
+    first = project.dispatch("Hourly", attempts=2)
+    pool = project.ready(2)
+    project.ledger.until("run", first)
+    project.dispatch_many("Hourly", 5, attempts=3)
+    until(lambda: project.total("limited") == 5)
     assert "one attempt left" not in pool.log
-    limited.dispatch_many("Hourly", 20, attempts=2)
-    until(lambda: limited.total("limited") == 25)
+    project.dispatch_many("Hourly", 20, attempts=2)
+    until(lambda: project.total("limited") == 25)
     text = "warning: job jobs:Hourly has one attempt left: each release by its rate limit hourly"
     pool.until_said(text)
     assert pool.log.count("one attempt left") == 1
 
 
 @sqlite
-def test_new_code_is_warned_about_too(limited: Project) -> None:
-    jobs = limited.folder / "jobs.py"
+def test_new_code_is_warned_about_too(project: Project) -> None:
+    jobs = project.folder / "jobs.py"
     text = jobs.read_text()
     jobs.write_text(text.replace("atempts = 3", "attempts = 3"))
-    pool = limited.ready(2)
+    pool = project.ready(2)
     assert "jobs:Single has an attribute" not in pool.log
     jobs.write_text(text)
     pool.signal(signal.SIGHUP)
@@ -437,11 +430,8 @@ def test_new_code_is_warned_about_too(limited: Project) -> None:
 
 
 @each_kind
-def test_a_claim_that_was_lost_while_its_limit_was_asked_for_is_not_started(
-    make_project: MakeProject, engine_url: str
-) -> None:
+def test_a_claim_that_is_lost_while_its_limit_is_asked_is_not_started(project: Project) -> None:
     """The worker is taken for dead meanwhile: the job is another's now, and so is the slot."""
-    project = make_project(engine_url, JOBS)
     pool = project.ready(1)
     id = project.dispatch("Asks", attempts=2)
     project.ledger.until("asked", id)

@@ -5,10 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -39,11 +36,6 @@ class Leaks(Job):
     def on_failure(self):
         note(f"failure:{type(self.error).__name__}", self.id)
 '''
-
-
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
 
 
 @redis_and_sqlite
@@ -112,9 +104,7 @@ def test_over_the_hard_limit_a_worker_is_killed_during_its_job(project: Project)
 
 
 @sqlite
-def test_memory_that_is_left_between_two_samples_is_not_charged_to_the_next_job(
-    project: Project,
-) -> None:
+def test_memory_left_between_two_samples_is_not_charged_to_the_next(project: Project) -> None:
     """The second one runs when the memory is seen, and is not killed for it."""
     pool = project.ready(1, "--max-memory-hard=150M")
     (spent,) = pool.until_idle(1)

@@ -10,7 +10,6 @@ from functools import partial
 import pytest
 
 from poolq.system.wakeups import readable
-from tests.process.conftest import MakeProject
 from tests.process.engines import on, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -66,11 +65,6 @@ def after_fork():
 
 os.register_at_fork(after_in_child=after_fork)
 """
-
-
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
 
 
 def deploy(project: Project, text: str) -> None:

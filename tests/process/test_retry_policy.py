@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite
+from tests.support.project import Project
 
 JOBS = """
 from poolq import Backoff, Job, Retry
@@ -49,8 +49,7 @@ print(jobs.Later.dispatch())
 
 
 @redis_and_sqlite
-def test_jobs_say_what_their_errors_mean(make_project: MakeProject, engine_url: str) -> None:
-    project = make_project(engine_url, JOBS)
+def test_jobs_say_what_their_errors_mean(project: Project) -> None:
     net, gone, bug, other, own, later = project.produce(PRODUCER).split()
     pool = project.pool(2, "--until-empty")
     assert pool.wait_exit(20) == 0

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from poolq.jobs.message import entries
-from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -95,14 +92,9 @@ def whoami():
 """
 
 
-@pytest.fixture
-def odd(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
-
-
 @sqlite
-def test_whatever_a_job_raises_its_worker_lives(odd: Project) -> None:
-    pool = odd.ready(1)
+def test_whatever_a_job_raises_its_worker_lives(project: Project) -> None:
+    pool = project.ready(1)
     (worker,) = pool.workers()
     for kind, starts, error, words in (
         ("exit", 2, "SystemExit", "SystemExit: enough"),
@@ -113,35 +105,35 @@ def test_whatever_a_job_raises_its_worker_lives(odd: Project) -> None:
         ("unprintable", 2, "Odd", "Odd: (its text is not available: ValueError)"),
         ("recursion", 2, "RecursionError", "RecursionError"),
     ):
-        failing = odd.dispatch("Raises", {"kind": kind}, attempts=2)
-        (line,) = odd.ledger.until(f"failure:{error}", failing)
-        until(lambda failing=failing: failing in odd.failed())  # type: ignore[misc]  # mypy: no lambda defaults
-        started = odd.ledger.lines("start", failing)
+        failing = project.dispatch("Raises", {"kind": kind}, attempts=2)
+        (line,) = project.ledger.until(f"failure:{error}", failing)
+        until(lambda failing=failing: failing in project.failed())  # type: ignore[misc]  # mypy: no lambda defaults
+        started = project.ledger.lines("start", failing)
         assert [one.pid for one in [*started, line]] == [worker.pid] * (starts + 1), kind
-        history = entries(odd.failed()[failing].state.history)
+        history = entries(project.failed()[failing].state.history)
         assert history[-1].error.startswith(words)
-        fine = odd.dispatch("Loop")
-        (line,) = odd.ledger.until("loop:True", fine)
+        fine = project.dispatch("Loop")
+        (line,) = project.ledger.until("loop:True", fine)
         assert line.pid == worker.pid, kind
-    assert odd.ledger.ids("swallowed") == []
+    assert project.ledger.ids("swallowed") == []
 
 
 @sqlite
-def test_nothing_leaks_from_one_execution_to_the_next(odd: Project) -> None:
-    ids = odd.dispatch_many("Dirty", [{"list": [1]}, {"list": [1]}], attempts=2)
-    assert odd.pool(1, "--until-empty").wait_exit() == 0
-    assert odd.ledger.times("clean:True") == dict.fromkeys(ids, 2)
+def test_nothing_leaks_from_one_execution_to_the_next(project: Project) -> None:
+    ids = project.dispatch_many("Dirty", [{"list": [1]}, {"list": [1]}], attempts=2)
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert project.ledger.times("clean:True") == dict.fromkeys(ids, 2)
 
 
 @sqlite
-def test_a_hook_that_raises_changes_nothing(odd: Project) -> None:
-    done = odd.dispatch("Hooks", {"fails": False})
-    failed = odd.dispatch("Hooks", {"fails": True})
-    pool = odd.ready(1)
+def test_a_hook_that_raises_changes_nothing(project: Project) -> None:
+    done = project.dispatch("Hooks", {"fails": False})
+    failed = project.dispatch("Hooks", {"fails": True})
+    pool = project.ready(1)
     (worker,) = pool.workers()
-    until(odd.settled)
-    assert list(odd.failed()) == [failed]
-    assert odd.total("done") == 1
+    until(project.settled)
+    assert list(project.failed()) == [failed]
+    assert project.total("done") == 1
     pool.until_said(f"on_success of jobs:Hooks {done} raised; the outcome stands: LookupError")
     pool.until_said(f"on_failure of jobs:Hooks {failed} raised; the outcome stands: SystemExit")
     assert pool.until_idle(1)[0].pid == worker.pid
@@ -149,21 +141,21 @@ def test_a_hook_that_raises_changes_nothing(odd: Project) -> None:
 
 
 @sqlite
-def test_a_job_may_print_and_read_and_fork(odd: Project) -> None:
-    prints = odd.dispatch("Prints")
-    forks = odd.dispatch("Children")
-    whoami = odd.dispatch("whoami")
-    pool = odd.pool(1, "--until-empty")
+def test_a_job_may_print_and_read_and_fork(project: Project) -> None:
+    prints = project.dispatch("Prints")
+    forks = project.dispatch("Children")
+    whoami = project.dispatch("whoami")
+    pool = project.pool(1, "--until-empty")
     assert pool.wait_exit() == 0
-    assert odd.ledger.ids("stdin:''") == [prints], "stdin is empty"
-    assert odd.ledger.ids("sum:3") == [forks]
-    assert odd.ledger.ids("current") == [whoami]
+    assert project.ledger.ids("stdin:''") == [prints], "stdin is empty"
+    assert project.ledger.ids("sum:3") == [forks]
+    assert project.ledger.ids("current") == [whoami]
 
 
 @sqlite
-def test_a_job_that_closes_stderr_costs_the_log_alone(odd: Project) -> None:
-    closing = odd.dispatch("Raises", {"kind": "closed"}, attempts=2)
-    after = odd.dispatch_many("Dirty", [{"list": [1]}], attempts=2)
-    assert odd.pool(1, "--until-empty").wait_exit() == 0
-    assert list(odd.failed()) == [closing]
-    assert odd.ledger.times("clean:True") == dict.fromkeys(after, 2)
+def test_a_job_that_closes_stderr_costs_the_log_alone(project: Project) -> None:
+    closing = project.dispatch("Raises", {"kind": "closed"}, attempts=2)
+    after = project.dispatch_many("Dirty", [{"list": [1]}], attempts=2)
+    assert project.pool(1, "--until-empty").wait_exit() == 0
+    assert list(project.failed()) == [closing]
+    assert project.ledger.times("clean:True") == dict.fromkeys(after, 2)

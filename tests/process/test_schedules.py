@@ -6,7 +6,7 @@ import signal
 from collections import defaultdict
 from itertools import pairwise
 
-from tests.process.conftest import MakeProject
+from tests.process.conftest import MakeProject, jobs
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -43,10 +43,8 @@ def each_once(moments: list[int]) -> bool:
 
 
 @each_kind
-def test_periodic_jobs_run_at_each_of_their_ticks(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    project = make_project(engine_url, JOBS + 'poolq.every("1s", Second, {"of": "x"})')
+@jobs(JOBS + 'poolq.every("1s", Second, {"of": "x"})')
+def test_periodic_jobs_run_at_each_of_their_ticks(project: Project) -> None:
     pool = project.ready(2)
     until(lambda: min(map(len, ticks(project).values()), default=0) >= 3, 20, "three ticks")
     pool.signal(signal.SIGTERM)

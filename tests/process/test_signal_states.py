@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.pool import Pool
 from tests.support.processes import process
@@ -43,11 +42,6 @@ SHELL = "import subprocess as s, sys; sys.exit(s.Popen(sys.argv[1:], process_gro
 ENDS_NOTHING = ("SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGWINCH", "SIGTTIN", "SIGTTOU", "SIGHUP")
 
 pytestmark = sqlite
-
-
-@pytest.fixture
-def project(make_project: MakeProject, engine_url: str) -> Project:
-    return make_project(engine_url, JOBS)
 
 
 def imports_wait(project: Project) -> None:

@@ -15,7 +15,7 @@ from poolq.engines.base import Registration
 from poolq.monitor import node_info
 from poolq.monitor.node_info import NodeInfo
 from poolq.system import identity
-from tests.process.conftest import MakeProject
+from tests.process.conftest import jobs
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
 from tests.support.project import Project
@@ -123,11 +123,9 @@ class Held(Job):
 
 
 @sqlite
-def test_a_daemon_that_a_job_left_on_purpose_outlives_its_pool(
-    make_project: MakeProject, engine_url: str
-) -> None:
+@jobs(DAEMON)
+def test_a_daemon_that_a_job_left_on_purpose_outlives_its_pool(project: Project) -> None:
     """No later pool ends it, nor says that it is its own."""
-    project = make_project(engine_url, DAEMON)
     pool = project.ready(1)
     project.dispatch("Daemon")
     (child,) = project.ledger.until("child")

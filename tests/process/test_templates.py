@@ -118,9 +118,7 @@ def test_without_template_and_copy_the_code_is_loaded_again(project: Project) ->
 
 
 @sqlite
-def test_without_both_and_with_broken_code_the_workers_continue_until_it_is_fixed(
-    project: Project,
-) -> None:
+def test_without_both_and_with_broken_code_the_workers_continue(project: Project) -> None:
     pool = project.ready(2)
     old = {one.pid for one in pool.until_idle(2)}
     jobs = project.folder / "jobs.py"
@@ -197,9 +195,7 @@ def test_no_preload_has_no_template(project: Project) -> None:
 
 
 @sqlite
-def test_no_child_waits_for_a_master_that_was_killed_while_forking(
-    project: Project,
-) -> None:
+def test_no_child_waits_for_a_master_that_died_while_forking(project: Project) -> None:
     for title in ("template g1", "template g1 spare", "worker 1", "worker 1 g1 idle"):
         pool = project.pool(3)
         until(lambda: any(f": {title}" in one.title for one in pool.processes()))  # noqa: B023  # called here

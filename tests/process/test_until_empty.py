@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.process.conftest import MakeProject
+from tests.process.conftest import jobs
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.project import Project
 from tests.support.wait import until
@@ -43,8 +43,8 @@ def test_nothing_is_waited_for_once_the_queues_are_empty(project: Project) -> No
 
 
 @redis_and_sqlite
-def test_parked_jobs_are_waited_for(make_project: MakeProject, engine_url: str) -> None:
-    project = make_project(engine_url, PARKS)
+@jobs(PARKS)
+def test_parked_jobs_are_waited_for(project: Project) -> None:
     ids = project.dispatch_many("Parks", 3, on_limit="park")
     assert project.pool(2, "--until-empty").wait_exit() == 0
     assert project.ledger.times("end") == dict.fromkeys(ids, 1)

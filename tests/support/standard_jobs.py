@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -60,17 +59,6 @@ class Fails(Job):
         note(f"failure:{type(self.error).__name__}", self.id)
 
 
-class Succeeds(Job):
-    def run(self) -> None:
-        note("start", self.id)
-
-    def on_success(self) -> None:
-        note("success", self.id)
-
-    def on_failure(self) -> None:
-        note("failure", self.id)
-
-
 class Dies(Job):
     """Ends its worker: by a `signal`, or by an exit `code`."""
 
@@ -112,18 +100,3 @@ class Parent(Job):
         if "code" in self.payload:
             os._exit(self.payload["code"])
         note("end", self.id)
-
-
-class Raises(Job):
-    """Raises what its payload names."""
-
-    def run(self) -> None:
-        note("start", self.id)
-        kind = self.payload["kind"]
-        if kind == "exit":
-            sys.exit(self.payload.get("code", 3))
-        if kind == "interrupt":
-            raise KeyboardInterrupt
-        if kind == "base":
-            raise GeneratorExit("base")
-        raise AssertionError(kind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from tests.support.scratch import Scratch
@@ -33,12 +32,7 @@ class Topology(abc.ABC):
             self._stack.close()
             raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
 

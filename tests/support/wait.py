@@ -17,11 +17,14 @@ PROCESSORS = os.cpu_count() or 1
 
 
 def patience(timeout: float) -> float:
-    """Return how long this machine may take for what an idle one does in `timeout` seconds: as many
-    times as long as there are processes that want to run for each processor, and long anyway."""
-    if timeout < LONG:
-        return timeout
-    return max(timeout, ENOUGH) * max(1.0, os.getloadavg()[0] / PROCESSORS)
+    """Return how long this machine may take for what an idle one does in `timeout` seconds, and
+    long anyway."""
+    return timeout if timeout < LONG else as_busy(max(timeout, ENOUGH))
+
+
+def as_busy(seconds: float) -> float:
+    """As many times as long as there are processes that want to run for each processor."""
+    return seconds * max(1.0, os.getloadavg()[0] / PROCESSORS)
 
 
 def until(predicate: Callable[[], T], timeout: float = 30, what: str = "") -> T:
