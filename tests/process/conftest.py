@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from poolq.config import load, open_engine
+from poolq.engines.base import Engine
+from tests.support.cli import Command
 from tests.support.logpool import LogPool, MakeLogs
 from tests.support.project import Project
 
@@ -36,6 +39,20 @@ def project(make_project: MakeProject, engine_url: str, request: pytest.FixtureR
     standard ones."""
     mark = request.node.get_closest_marker("jobs")
     return make_project(engine_url, mark.args[0] if mark else getattr(request.module, "JOBS", None))
+
+
+@pytest.fixture
+def poolq(tmp_path: Path) -> Command:
+    """The command in a folder of its own, whose jobs are in SQLite's file there."""
+    (tmp_path / "poolq.toml").touch()
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def engine(poolq: Command) -> Iterator[Engine]:
+    """The test's own access to the jobs of `poolq`."""
+    with closing(open_engine(load({}, {}, poolq.folder))) as opened:
+        yield opened
 
 
 @pytest.fixture

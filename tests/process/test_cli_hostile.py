@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import resource
 import sqlite3
@@ -14,17 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Command, environment
+from tests.support.cli import Command, Done, NewCommand, environment
 
 NINES = "9" * 5000
 NO_UTF8 = os.fsdecode(b"\xff\xfe")
 
 
 @pytest.fixture
-def poolq(tmp_path: Path) -> Command:
-    (tmp_path / "poolq.toml").touch()
-    (tmp_path / "jobs.py").write_text("")
-    return Command(tmp_path)
+def poolq(poolq: Command) -> Command:
+    (poolq.folder / "jobs.py").touch()
+    return poolq
 
 
 @pytest.mark.parametrize(
@@ -79,17 +77,7 @@ def test_closed_streams(poolq: Command, closed: tuple[int, ...]) -> None:
             os.close(fd)
 
     for args in ("job dispatch jobs:A --by-name", "queue ls --json", "queue ls"):
-        done = subprocess.run(
-            [sys.executable, "-m", "poolq", *args.split()],
-            cwd=poolq.folder,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            preexec_fn=close,
-            timeout=30,
-            check=False,
-        )
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b""), args
+        assert NewCommand(poolq.folder, close)(*args.split()) == Done(0, "", ""), args
     assert poolq("queue", "ls", "--json").json["queues"][0]["ready"] == 1
 
 
@@ -117,17 +105,9 @@ def test_the_doctor_of_a_database_that_cannot_be_written(tmp_path: Path) -> None
     poolq("db", "migrate")
     assert poolq("doctor", "--json").code == 0
     (folder / "poolq.db").chmod(0o444)
-    done = subprocess.run(
-        [sys.executable, "-m", "poolq", "doctor", "--json"],
-        cwd=tmp_path,
-        env=environment(**poolq.env),
-        capture_output=True,
-        preexec_fn=obey_modes,
-        timeout=30,
-        check=False,
-    )
-    levels = {check["name"]: check["level"] for check in json.loads(done.stdout)["checks"]}
-    assert (done.returncode, levels["writable"]) == (1, "bad")
+    done = NewCommand(tmp_path, obey_modes, **poolq.env)("doctor", "--json")
+    levels = {check["name"]: check["level"] for check in done.json["checks"]}
+    assert (done.code, levels["writable"]) == (1, "bad")
 
 
 def test_the_doctor_on_a_full_disk(tmp_path: Path) -> None:
@@ -137,19 +117,15 @@ def test_the_doctor_on_a_full_disk(tmp_path: Path) -> None:
     assert poolq("doctor", "--json").code == 0
     with closing(sqlite3.connect(tmp_path / "poolq.db")) as other:
         other.execute("SELECT count(*) FROM sqlite_master").fetchall()
-        done = subprocess.run(
-            [sys.executable, "-m", "poolq", "doctor", "--json"],
-            cwd=tmp_path,
-            env=environment(**poolq.env),
-            capture_output=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
-            timeout=30,
-            check=False,
-        )
-    levels = {check["name"]: check["level"] for check in json.loads(done.stdout)["checks"]}
-    assert (done.returncode, levels["writable"]) == (1, "bad")
+        done = NewCommand(tmp_path, lets_no_file_grow, **poolq.env)("doctor", "--json")
+    levels = {check["name"]: check["level"] for check in done.json["checks"]}
+    assert (done.code, levels["writable"]) == (1, "bad")
     assert poolq("doctor", "--json").code == 0
     assert poolq("limit", "ls", "--json").json == {"limits": []}, "it has left nothing"
+
+
+def lets_no_file_grow() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def obey_modes() -> None:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from poolq.config import load, open_engine
 from poolq.engines.base import Engine, Push
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.outcomes import Bury, Park
 from poolq.monitor.job_history import NOT_STORED
 from tests.contract.helpers import Worker, push
-from tests.support.cli import ROOT, Command, Done, NewCommand, environment
+from tests.support.cli import ROOT, Command, NewCommand, environment
 from tests.support.tty import Tty
 from tests.support.wait import until
 
@@ -42,18 +41,6 @@ def greet(to: str) -> None:
 """
 ERROR = entry(Entry(1_700_000_000_000_000, "error", "boom \x1b[2J", 1, "Trace\n  here\nboom", "w1"))
 NOBODY = "0" * 32
-
-
-@pytest.fixture
-def poolq(tmp_path: Path) -> Command:
-    (tmp_path / "poolq.toml").write_text("engine = 'sqlite:///jobs.db'\n")
-    return Command(tmp_path)
-
-
-@pytest.fixture
-def engine(poolq: Command) -> Iterator[Engine]:
-    with closing(open_engine(load({}, {}, poolq.folder))) as opened:
-        yield opened
 
 
 def dispatch(poolq: Command, *args: str) -> str:
@@ -362,19 +349,23 @@ def test_setting_and_resetting_a_limit(poolq: Command, engine: Engine, worker: W
 
 
 @pytest.mark.parametrize(
-    ("rate", "wrong"),
+    ("args", "wrong"),
     [
-        ("50", "RATE is '50'; write a number and a time, such as 50/1s"),
-        ("a/1s", "RATE is 'a/1s'; write a number and a time, such as 50/1s"),
-        ("0/1s", "limit is 0; it must be a whole number from 1 to 2147483647"),
-        ("5/0s", "seconds is 0.0; it must be a number above 0"),
-        ("5/never", "the time of RATE is '1never'"),
-        ("5/-1s", "the time of RATE is '-1s'; a duration cannot be negative"),
+        ("hold stripe soon", "the length of the hold is 'soon'; write a number of seconds"),
+        ("hold stripe 0s", "the length of the hold is '0s'; reset the key to end a hold"),
+        ("hold '' 5s", "key is ''; it must be text of 1 to 255 bytes"),
+        ("reset 'a\nb'", "key is 'a\\nb'; it must be text without control characters"),
+        ("set api 50", "RATE is '50'; write a number and a time, such as 50/1s"),
+        ("set api a/1s", "RATE is 'a/1s'; write a number and a time, such as 50/1s"),
+        ("set api 0/1s", "limit is 0; it must be a whole number from 1 to 2147483647"),
+        ("set api 5/0s", "seconds is 0.0; it must be a number above 0"),
+        ("set api 5/never", "the time of RATE is '1never'"),
+        ("set api 5/-1s", "the time of RATE is '-1s'; a duration cannot be negative"),
     ],
 )
-def test_a_rate_that_makes_no_sense(poolq: Command, rate: str, wrong: str) -> None:
-    done = poolq("limit", "set", "api", rate)
-    assert (done.code, wrong in done.err) == (2, True), done.err
+def test_a_limit_that_makes_no_sense(poolq: Command, args: str, wrong: str) -> None:
+    done = poolq("limit", *shlex.split(args))
+    assert (done.code, done.out, wrong in done.line) == (2, "", True), done.err
 
 
 def test_job_show_says_why_a_job_waits(poolq: Command, engine: Engine, worker: Worker) -> None:
@@ -617,7 +608,7 @@ READING = (
 
 
 def test_a_command_that_creates_no_job_creates_no_database(poolq: Command) -> None:
-    said = f"there is no database {poolq.folder}/jobs.db yet; the first job or pool creates it"
+    said = f"there is no database {poolq.folder}/poolq.db yet; the first job or pool creates it"
     before = sorted(poolq.folder.iterdir())
     for args in READING:
         done = poolq(*args.split())
@@ -699,7 +690,7 @@ def test_tables_of_another_version(poolq: Command) -> None:
         (99, "newer", ("queue ls", "db migrate", "db status", "failed ls", "doctor")),
         (2, "drain it with that code", ("queue ls",)),
     ):
-        with closing(sqlite3.connect(poolq.folder / "jobs.db")) as database, database:
+        with closing(sqlite3.connect(poolq.folder / "poolq.db")) as database, database:
             database.execute("UPDATE poolq_schema SET version = ?", (version,))
         for args in commands:
             done = poolq(*args.split())
@@ -738,12 +729,11 @@ def test_an_interrupt_deletes_nothing(poolq: Command, engine: Engine) -> None:
 
 
 def test_a_reader_that_leaves_is_no_error(poolq: Command) -> None:
+    done = NewCommand(poolq.folder, has_a_reader_that_left)("config", "show")
+    assert (done.code, done.out, done.err.partition("\n")[2]) == (1, "", "")
+
+
+def has_a_reader_that_left() -> None:
     read, write = os.pipe()
     os.close(read)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "poolq", "config", "show"],
-        cwd=poolq.folder, env=environment(), stdout=write, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    os.close(write)
-    _, said = process.communicate(timeout=30)
-    assert Done(process.returncode, "", said.partition("\n")[2]) == Done(1, "", "")
+    os.dup2(write, 1)

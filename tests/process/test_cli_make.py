@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from poolq.cli.project.make import names
 from tests.support.cli import Command, environment
-
-
-@pytest.fixture
-def poolq(tmp_path: Path) -> Command:
-    (tmp_path / "poolq.toml").touch()
-    return Command(tmp_path)
 
 
 @pytest.mark.parametrize(

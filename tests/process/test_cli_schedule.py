@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
-from poolq.config import load, open_engine
 from poolq.engines.base import Engine
 from poolq.engines.schedule_store import NewSchedule
 from poolq.jobs import schedule_plan
@@ -44,16 +39,9 @@ class Later(poolq.Job):
 
 
 @pytest.fixture
-def poolq(tmp_path: Path) -> Command:
-    (tmp_path / "poolq.toml").write_text("engine = 'sqlite:///jobs.db'\n")
-    (tmp_path / "jobs.py").write_text(JOBS)
-    return Command(tmp_path)
-
-
-@pytest.fixture
-def engine(poolq: Command) -> Iterator[Engine]:
-    with closing(open_engine(load({}, {}, poolq.folder))) as opened:
-        yield opened
+def poolq(poolq: Command) -> Command:
+    (poolq.folder / "jobs.py").write_text(JOBS)
+    return poolq
 
 
 def ok(done: Done) -> Done:

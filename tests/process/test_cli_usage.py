@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Command, NewCommand, environment
-
-
-@pytest.fixture
-def poolq(tmp_path: Path) -> Command:
-    (tmp_path / "poolq.toml").touch()
-    return Command(tmp_path)
+from tests.support.cli import Command, NewCommand
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
         ("run --procs=0", "--procs is '0'; it must be a whole number from 1 to 1024"),
+        ("run --metrics=9200", "--metrics is '9200'; it must be an address and a port"),
         ("run --sleep=-1", "--sleep is '-1'; it must be from 0.01 seconds to a year"),
         ("run --queue=,", "--queue is ','; it must be names separated by commas"),
         ("run --queue=", "--queue is ''; it must be names separated by commas"),
@@ -137,15 +130,9 @@ def test_config_show(poolq: Command) -> None:
 
 @pytest.mark.parametrize("command", ["version", "config show --json"])
 def test_an_output_that_cannot_be_written(poolq: Command, command: str) -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "poolq", *command.split()],
-            cwd=poolq.folder,
-            env=environment(),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (1, "poolq: the output: No space left on device\n")
+    done = NewCommand(poolq.folder, writes_to_a_full_disk)(*command.split())
+    assert (done.code, done.err) == (1, "poolq: the output: No space left on device\n")
+
+
+def writes_to_a_full_disk() -> None:
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 1)

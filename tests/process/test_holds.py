@@ -193,25 +193,6 @@ def test_a_person_holds_a_key(project: Project) -> None:
 
 
 @sqlite
-@pytest.mark.parametrize(
-    ("args", "text"),
-    [
-        (("hold", "stripe", "soon"), "the length of the hold is 'soon'; write a number of seconds"),
-        (("hold", "stripe", "0s"), "the length of the hold is '0s'; reset the key to end a hold"),
-        (("hold", "", "5s"), "key is ''; it must be text of 1 to 255 bytes"),
-        (("reset", "a\nb"), "key is 'a\\nb'; it must be text without control characters"),
-    ],
-)
-def test_nonsense_is_refused_in_one_line(
-    project: Project, args: tuple[str, ...], text: str
-) -> None:
-    pool = project.ready(1)
-    done = limit(project, pool, *args)
-    assert (done.code, done.out) == (2, "")
-    assert text in done.line
-
-
-@sqlite
 def test_an_application_holds_a_key(project: Project) -> None:
     code = (
         "import poolq\n"

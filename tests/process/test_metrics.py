@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from poolq.monitor.metrics_server import MAX_CLIENTS
 from poolq.monitor.prometheus import METRICS
 from tests.process.engines import sqlite
-from tests.support.cli import Command, NewCommand
+from tests.support.cli import NewCommand
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.talking import poolq
@@ -193,12 +193,6 @@ def test_without_the_extra_it_says_what_to_install(project: Project, tmp_path: P
     done = command("run", "--metrics=127.0.0.1:9200", "--engine", project.url)
     assert done.code == 78
     assert done.line.endswith("install it: pip install prometheus-client")
-
-
-def test_an_address_without_sense(project: Project) -> None:
-    done = Command(project.folder)("run", "--metrics=9200")
-    assert done.code == 2
-    assert "--metrics is '9200'; it must be an address and a port" in done.err
 
 
 def test_the_port_is_free_when_the_pool_has_ended_or_lost_its_master(

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,24 +68,19 @@ class Command:
 
 
 class NewCommand(Command):
-    """The same in a new interpreter, as a shell starts it."""
+    """The same in a new interpreter, as a shell starts it; its process does `first` before that."""
+
+    def __init__(self, folder: Path, first: Callable[[], object] | None = None, **env: str) -> None:
+        super().__init__(folder, **env)
+        self._first = first
 
     def run(self, args: tuple[str, ...], env: dict[str, str], stdin: str) -> Done:
-        return run_new(args, self.folder, env, stdin)
-
-
-def run_new(args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: str) -> Done:
-    done = subprocess.run(
-        [sys.executable, "-m", "poolq", *args],
-        cwd=folder,
-        env=env,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=patience(TIMEOUT),
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+        done = subprocess.run(
+            [sys.executable, "-m", "poolq", *args],
+            cwd=self.folder, env=env, input=stdin, capture_output=True, text=True,
+            timeout=patience(TIMEOUT), check=False, preexec_fn=self._first,
+        )  # fmt: skip
+        return Done(done.returncode, done.stdout, done.stderr)
 
 
 def run_forked(
