@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name, path_of
 from poolq.errors import OptionError, PayloadError
-from poolq.jobs.function_job import FunctionJob, FunctionSettings
+from poolq.jobs.function_job import FunctionJob
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, JobSettings, named_options
 from poolq.jobs.message import Push
@@ -28,7 +28,7 @@ def dispatch(
 
 
 def dispatch_many(
-    job: str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any],
+    job: str | type[Job] | JobSettings | FunctionJob[..., Any],
     payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
     **options: Unpack[DispatchOptions],
 ) -> list[JobId]:
@@ -61,7 +61,7 @@ def dispatch_many(
 
 
 def _settings(
-    job: str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any],
+    job: str | type[Job] | JobSettings | FunctionJob[..., Any],
     options: DispatchOptions,
 ) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
     """Return the job's name, its options and, of a function job, what makes payloads."""

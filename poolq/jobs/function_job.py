@@ -7,7 +7,6 @@ positional-only parameters nor `*args`. `dispatch` checks its arguments as a cal
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -39,66 +38,41 @@ R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 Hook = Callable[[Job], object]
-RetryDecision = Callable[[Job, BaseException], Duration | Literal["discard", "fail"] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionSettings(Generic[P, R_co]):
-    """A function job and the options to dispatch it with, created by `set()`."""
+class FunctionOptions(DispatchOptions, total=False):
+    """Keyword arguments of `@poolq.job`: those of a dispatch, and what a class would define."""
 
-    function: "FunctionJob[P, R_co]"
-    options: Options
-
-    @property
-    def name(self) -> str:
-        return job_name(self.function.job)
-
-    def bind(self, arguments: object) -> dict[str, Any]:
-        """Return the payload for arguments by name. Raises TypeError, PayloadError."""
-        if not isinstance(arguments, Mapping):
-            raise PayloadError(f"job {self.name}: the arguments are {arguments!r}; give a dict")
-        return self._bound((), arguments)
-
-    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        return self.function.with_keys(self.function.bind(args, kwargs), self.options)
-
-    def set(self, **options: Unpack[DispatchOptions]) -> "FunctionSettings[P, R_co]":
-        """Return a copy with some options changed. Raises OptionError."""
-        changed = self.options.changed(options, full_name(self.function.job))
-        return FunctionSettings(self.function, changed)
-
-    def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
-        """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
-        template = MessageTemplate(job_name(self.function.job), self.options)
-        return send(template, self._bound(args, kwargs))
-
-    @overload
-    def dispatch_sync(
-        self: "FunctionSettings[P, Coroutine[Any, Any, T]]", /, *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
-    @overload
-    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        """Run the call as a job in this process; see `Job.dispatch_sync`."""
-        job = self.function.job
-        payload = self._bound(args, kwargs)
-        template = MessageTemplate(full_name(job), self.options)
-        return inline(job, template.push(payload, max_payload()).body)
+    name: str | None
+    rate_limit: RateLimit | Callable[[Job], RateLimit]
+    on_success: Hook | None
+    on_failure: Hook | None
+    on_discard: Hook | None
+    on_expired: Hook | None
+    retry: Callable[[Job, BaseException], Duration | Literal["discard", "fail"] | None] | None
+    retry_on: RetryOn | None
+    every: Duration | None
 
 
 class FunctionJob(Generic[P, R_co]):
     """A function that can also be dispatched. Calling it simply calls the function.
 
     `job` is the Job class created for the function, `signature` the function's signature.
+    `chosen`: the options that `set()` has chosen, or None for those of the class.
     """
 
     def __init__(
-        self, function: Callable[P, R_co], made: type[Job], signature: inspect.Signature
+        self,
+        function: Callable[P, R_co],
+        made: type[Job],
+        signature: inspect.Signature,
+        chosen: Options | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.job = made
         self.signature = signature
+        self._chosen = chosen
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.function(*args, **kwargs)
@@ -106,24 +80,39 @@ class FunctionJob(Generic[P, R_co]):
     def __repr__(self) -> str:
         return f"<function job {full_name(self.job)}>"
 
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by parameter name. Raises TypeError if they do not fit."""
+    @property
+    def name(self) -> str:
+        return job_name(self.job)
+
+    @property
+    def options(self) -> Options:
+        return options_of(self.job) if self._chosen is None else self._chosen
+
+    def bind(self, arguments: object) -> dict[str, Any]:
+        """Return the payload for arguments by name. Raises TypeError, PayloadError."""
+        if not isinstance(arguments, Mapping):
+            raise PayloadError(f"job {self.name}: the arguments are {arguments!r}; give a dict")
+        return self._payload((), arguments, self.options)
+
+    def _payload(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
+    ) -> dict[str, Any]:
+        """Return the arguments by parameter name, also omitted ones that are part of a key. Raises
+        TypeError if they do not fit."""
+        parameters = self.signature.parameters
         try:
             bound = self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise TypeError(f"job {full_name(self.job)}: {error}") from None
-        for parameter in self.signature.parameters.values():
+        for parameter in parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 bound.update(bound.pop(parameter.name, {}))
-        return bound
-
-    def with_keys(self, payload: dict[str, Any], options: Options) -> dict[str, Any]:
-        """Add the defaults of omitted arguments that are part of a key, and return the payload."""
+        if options.unique is None and options.concurrent is None:
+            return bound
         for _, field in _key_fields(options):
-            parameter = self.signature.parameters.get(field)
-            if parameter is not None and parameter.default is not parameter.empty:
-                payload.setdefault(field, parameter.default)
-        return payload
+            if field in parameters and parameters[field].default is not inspect.Parameter.empty:
+                bound.setdefault(field, parameters[field].default)
+        return bound
 
     if not TYPE_CHECKING:
 
@@ -135,16 +124,18 @@ class FunctionJob(Generic[P, R_co]):
                 f'and {name}.set(delay="+1 hour").dispatch(…) for later'
             )
 
-    def set(self, **options: Unpack[DispatchOptions]) -> FunctionSettings[P, R_co]:
+    def set(self, **options: Unpack[DispatchOptions]) -> "FunctionJob[P, R_co]":
         """Return this job with other options, for any number of dispatches. Raises OptionError."""
-        return FunctionSettings(self, options_of(self.job).changed(options, full_name(self.job)))
+        chosen = self.options.changed(options, full_name(self.job))
+        return FunctionJob(self.function, self.job, self.signature, chosen)
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
-        template, payload = template_of(self.job), self.bind(args, kwargs)
-        return send(
-            template, self.with_keys(payload, template.options) if template.is_special else payload
-        )
+        if (chosen := self._chosen) is None:
+            template = template_of(self.job)
+        else:
+            template = MessageTemplate(job_name(self.job), chosen)
+        return send(template, self._payload(args, kwargs, template.options))
 
     @overload
     def dispatch_sync(
@@ -154,40 +145,18 @@ class FunctionJob(Generic[P, R_co]):
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     def dispatch_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Run the call as a job in this process; see `Job.dispatch_sync`."""
-        return self.set().dispatch_sync(*args, **kwargs)
+        template = MessageTemplate(full_name(self.job), self.options)
+        payload = self._payload(args, kwargs, template.options)
+        return inline(self.job, template.push(payload, max_payload()).body)
 
 
 @overload
 def job(function: Callable[P, R], /) -> FunctionJob[P, R]: ...
 @overload
 def job(
-    *,
-    name: str | None = None,
-    rate_limit: RateLimit | Callable[[Job], RateLimit] = None,
-    on_success: Hook | None = None,
-    on_failure: Hook | None = None,
-    on_discard: Hook | None = None,
-    on_expired: Hook | None = None,
-    retry: RetryDecision | None = None,
-    retry_on: RetryOn | None = None,
-    every: Duration | None = None,
-    **options: Unpack[DispatchOptions],
+    **options: Unpack[FunctionOptions],
 ) -> Callable[[Callable[P, R]], FunctionJob[P, R]]: ...
-def job(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    rate_limit: RateLimit | Callable[[Job], RateLimit] = None,
-    on_success: Hook | None = None,
-    on_failure: Hook | None = None,
-    on_discard: Hook | None = None,
-    on_expired: Hook | None = None,
-    retry: RetryDecision | None = None,
-    retry_on: RetryOn | None = None,
-    every: Duration | None = None,
-    **options: Unpack[DispatchOptions],
-) -> Any:
+def job(function: Callable[..., Any] | None = None, /, **options: Unpack[FunctionOptions]) -> Any:
     """Turn a function into a job: `@poolq.job` or `@poolq.job(queue="emails", attempts=3)`.
 
         @poolq.job(attempts=3)
@@ -199,15 +168,10 @@ def job(
     either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). `retry`
     takes the Job and an error. `every` makes it periodic, see `poolq.every`. Raises OptionError.
     """
-    members = {
-        "name": name, "rate_limit": rate_limit, "retry": retry, "retry_on": retry_on,
-        "on_success": on_success, "on_failure": on_failure, "on_discard": on_discard,
-        "on_expired": on_expired,
-    }  # fmt: skip
+    every = options.pop("every", None)
 
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
-        given = {member: value for member, value in members.items() if value is not None}
-        made = _make(function, given, options)
+        made = _make(function, options)
         if every is not None:
             declarations.note(every, made)
         return made
@@ -215,32 +179,26 @@ def job(
     return decorate if function is None else decorate(function)
 
 
-def _make(
-    function: Callable[..., Any], given: Mapping[str, Any], options: Mapping[str, Any]
-) -> FunctionJob[..., Any]:
-    """Create the class of a job. `given`: its members, as they were given to the decorator."""
+def _make(function: Callable[..., Any], given: Mapping[str, Any]) -> FunctionJob[..., Any]:
+    """Create the class of a job. `given`: what was given to the decorator."""
     signature = _signature(function)
-    shown = given.get("name") or f"{function.__module__}:{function.__qualname__}"
-    for option in options:
-        _check_option(option, function.__name__, shown)
-    _check_keys(signature, DEFAULTS.changed(options, shown), shown)
-    made = {
+    job = given.get("name") or f"{function.__module__}:{function.__qualname__}"
+    members: dict[str, Any] = {
         "__module__": function.__module__,
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
         "run": _run(function),
-        **options,
     }
-    for member, value in given.items():
-        if member == "rate_limit":
-            made[member] = _limit(value, shown)
-        elif member == "retry":
-            made[member] = _retry(value, f"job {shown}: retry")
-        elif member.startswith("on_"):
-            made[member] = _hook(value, f"job {shown}: {member}")
-        else:
-            made[member] = value
-    return FunctionJob(function, type(function.__name__, (Job,), made), signature)
+    for name, value in given.items():
+        if name not in FunctionOptions.__annotations__:
+            _unknown(name, function.__name__, job)
+        if name in OPTIONS:
+            members[name] = value
+        elif value is not None:
+            members[name] = _member(name, value, job)
+    options = {name: members[name] for name in OPTIONS if name in members}
+    _check_keys(signature, DEFAULTS.changed(options, job), job)
+    return FunctionJob(function, type(function.__name__, (Job,), members), signature)
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
@@ -259,20 +217,18 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
     return signature
 
 
-def _check_option(option: str, function: str, label: str) -> None:
-    """Raise OptionError if the decorator has no such option."""
-    if option in OPTIONS:
-        return
+def _unknown(option: str, function: str, job: str) -> NoReturn:
+    """Raise the error of an option that the decorator does not have."""
     if option in schedule_plan.OPTIONS:
         raise OptionError(
-            f"job {label}: {option} is an option of its schedule; leave out every, and write "
+            f"job {job}: {option} is an option of its schedule; leave out every, and write "
             f"poolq.every(…, {function}, {option}=…) below the function"
         )
-    parameters = inspect.signature(job).parameters.values()
-    known = [*OPTIONS, *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)]
+    known = tuple(FunctionOptions.__annotations__)
     all_of_them = f"the options are {', '.join(known)}; data belongs in the payload"
-    hint = suggestion(option, known, all_of_them)
-    raise OptionError(f"job {label}: unknown option {option}; {hint}")
+    raise OptionError(
+        f"job {job}: unknown option {option}; {suggestion(option, known, all_of_them)}"
+    )
 
 
 def _key_fields(options: Options) -> list[tuple[str, str]]:
@@ -303,35 +259,20 @@ def _run(function: Callable[..., Any]) -> Callable[[Job], Any]:
     return run
 
 
-def _limit(given: RateLimit | Callable[[Job], RateLimit], job: str) -> Callable[[Job], RateLimit]:
-    if callable(given):
-        return _hook(given, f"job {job}: rate_limit")
-    limits = parse(given, job)
-
-    def rate_limit(_: Job) -> RateLimit:
-        return limits
-
-    return rate_limit
-
-
-def _hook(given: Callable[[Job], T], what: str) -> Callable[[Job], T]:
+def _member(name: str, given: Any, job: str) -> Any:
+    """Return what the class defines for an argument of the decorator that is no option."""
+    if name in ("name", "retry_on"):
+        return given
+    if name == "rate_limit" and not callable(given):
+        limits = parse(given, job)
+        return lambda _: limits
+    what = f"job {job}: {name}"
     if not callable(given):
-        raise OptionError(f"{what} is {given!r}; it must be a function of the job")
+        of = "the job and the error" if name == "retry" else "the job"
+        raise OptionError(f"{what} is {given!r}; it must be a function of {of}")
     reject_generator(given, what)
 
-    def hook(self: Job) -> T:
-        return given(self)
+    def method(self: Job, *arguments: object) -> Any:
+        return given(self, *arguments)
 
-    return hook
-
-
-def _retry(given: RetryDecision | None, what: str) -> Callable[[Job, BaseException], object] | None:
-    if given is None:
-        return None
-    if not callable(given):
-        raise OptionError(f"{what} is {given!r}; it must be a function of the job and the error")
-
-    def retry(self: Job, error: BaseException) -> object:
-        return given(self, error)
-
-    return retry
+    return method

@@ -15,14 +15,14 @@ from poolq.common.names import check_name
 from poolq.errors import OptionError, PayloadError, ScheduleError
 from poolq.jobs import declarations, schedule_plan
 from poolq.jobs.declarations import Declaration
-from poolq.jobs.function_job import FunctionJob, FunctionSettings
+from poolq.jobs.function_job import FunctionJob
 from poolq.jobs.job import Job, JobSettings
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.producer import max_payload
 from poolq.jobs.schedule_plan import Overlap
 
-PeriodicJob = str | type[Job] | JobSettings | FunctionJob[..., Any] | FunctionSettings[..., Any]
+PeriodicJob = str | type[Job] | JobSettings | FunctionJob[..., Any]
 
 
 def every(
@@ -119,7 +119,7 @@ def _job(job: Any, what: str) -> tuple[str, Options, Callable[[object], dict[str
     if isinstance(job, str):
         return check_name(job, f"{what}: the job's name", MAX_JOB_NAME_BYTES), DEFAULTS, None
     is_class = isinstance(job, type) and issubclass(job, Job)
-    if not is_class and not isinstance(job, JobSettings | FunctionJob | FunctionSettings):
+    if not is_class and not isinstance(job, JobSettings | FunctionJob):
         raise ScheduleError(
             f"{what}: {job!r} is no job; give a Job class, a function job, or a name"
         )

@@ -7,7 +7,7 @@ import pytest
 
 import poolq
 from poolq import Concurrent, Job, Limit, OptionError, PayloadError, Unique
-from poolq.jobs.function_job import FunctionSettings
+from poolq.jobs.function_job import FunctionJob
 from poolq.jobs.limits import parse
 from tests.unit.refusals import refusal
 
@@ -47,7 +47,7 @@ def test_the_delay_of_celery_gets_one_clear_line() -> None:
 
 
 def test_free_keywords_are_arguments_like_others() -> None:
-    sent = send_mail.bind(("bob",), {"message": "Hi", "subject": "x", "self": "y"})
+    sent = send_mail.bind({"to": "bob", "message": "Hi", "subject": "x", "self": "y"})
     assert sent == {"to": "bob", "message": "Hi", "subject": "x", "self": "y"}
     assert send_mail.dispatch_sync("bob", "Hi", subject="x") == ("bob", "Hi", {"subject": "x"})
 
@@ -83,7 +83,7 @@ def test_dispatch_sync_runs_the_function_as_a_job() -> None:
 
 def test_settings_are_immutable_and_add_up() -> None:
     later = send_mail.set(delay="1m")
-    assert isinstance(later, FunctionSettings)
+    assert isinstance(later, FunctionJob)
     assert later.set(queue="bulk").options == later.options.changed({"queue": "bulk"}, "x")
     assert later.options.queue == "emails"
     with pytest.raises(OptionError, match=r"send_mail: unknown option dealy; did you mean delay\?"):
@@ -91,11 +91,11 @@ def test_settings_are_immutable_and_add_up() -> None:
 
 
 def test_a_payload_of_many_is_checked_as_arguments() -> None:
-    assert add.set().bind({"a": 1}) == {"a": 1}
+    assert add.bind({"a": 1}) == {"a": 1}
     with pytest.raises(TypeError, match="missing a required argument: 'a'"):
-        add.set().bind({})
+        add.bind({})
     with pytest.raises(PayloadError, match="the arguments are 3; give a dict"):
-        add.set().bind(3)
+        add.bind(3)
 
 
 def test_hooks_and_limits_get_the_job() -> None:
