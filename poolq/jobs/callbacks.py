@@ -14,11 +14,11 @@ of them raises, this is logged and changes nothing.
 import inspect
 import logging
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from functools import partial
 from types import FrameType
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import msgspec
 
@@ -46,87 +46,66 @@ class JobOutcome(NamedTuple):
     error: BaseException | None = None
 
 
-Function = TypeVar("Function", bound=Callable[..., object])
-ProcessCallback = TypeVar("ProcessCallback", bound=Callable[[], object])
-DraftCallback = TypeVar("DraftCallback", bound=Callable[[JobDraft], object])
-Around = TypeVar("Around", bound=Callable[[Any], Generator[None, JobOutcome, None]])
+R = TypeVar("R")
+P = ParamSpec("P")
 
-_loaded: list[Callable[[], object]] = []
-_started: list[Callable[[], object]] = []
-_stopping: list[Callable[[], object]] = []
-#: The callbacks for dispatches. Producers only check whether there are any.
-dispatching: list[Callable[[JobDraft], object]] = []
-#: The generator functions around jobs. Workers only check whether there are any.
-arounds: list[Callable[[Any], Generator[None, JobOutcome, None]]] = []
+
+class Event(Generic[P]):
+    """A decorator that registers functions for an event; they are called with one argument, or with
+    none. It raises OptionError if a function could not be. `functions`: the registered ones."""
+
+    def __init__(self, name: str, *, takes_one: bool = False, has_yield: bool = False) -> None:
+        self._name = f"poolq.{name}"
+        self._takes_one = takes_one
+        self._has_yield = has_yield
+        self.functions: list[Callable[P, Any]] = []
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        what = f"{self._name}: {_name(function)}"
+        if not callable(function):
+            raise OptionError(f"{what} is not a function")
+        is_generator = inspect.isgeneratorfunction(function)
+        if self._has_yield and not is_generator:
+            raise OptionError(f"{what} has no yield, which stands for the job")
+        if not self._has_yield and (is_generator or inspect.iscoroutinefunction(function)):
+            raise OptionError(f"{what} is async or has a yield; it must be a plain function")
+        try:
+            inspect.signature(function).bind(*[None] * self._takes_one)
+        except TypeError:
+            needed = "one argument" if self._takes_one else "no argument"
+            raise OptionError(f"{what} must take {needed}") from None
+        self.functions.append(function)
+        return function
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call all functions. What one raises, also SystemExit, is logged."""
+        for function in self.functions:
+            try:
+                function(*args, **kwargs)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                log.exception("%s: %s raised", self._name, _name(function))
 
 
 class on:  # noqa: N801  # it reads as a word: @poolq.on.started
-    """Decorators that register a function for an event: see the module's docstring. Each raises
-    OptionError if the function could not be called."""
+    """The events of poolq's processes: see the module's docstring."""
 
-    @staticmethod
-    def loaded(function: ProcessCallback) -> ProcessCallback:
-        """Call `function()` once after each load of the code: once for each generation, before its
-        workers are forked, or in each worker if the pool does not preload."""
-        return _register(function, _loaded, "loaded", 0)
-
-    @staticmethod
-    def started(function: ProcessCallback) -> ProcessCallback:
-        """Call `function()` in each worker, before its first claim."""
-        return _register(function, _started, "started", 0)
-
-    @staticmethod
-    def stopping(function: ProcessCallback) -> ProcessCallback:
-        """Call `function()` in each worker that leaves, for at most STOPPING_SECONDS."""
-        return _register(function, _stopping, "stopping", 0)
-
-    @staticmethod
-    def dispatch(function: DraftCallback) -> DraftCallback:
-        """Call `function(draft)` with the JobDraft of each job that this process dispatches."""
-        return _register(function, dispatching, "dispatch", 1)
+    loaded: Event[[]] = Event("on.loaded")
+    started: Event[[]] = Event("on.started")
+    stopping: Event[[]] = Event("on.stopping")
+    dispatch: Event[[JobDraft]] = Event("on.dispatch", takes_one=True)
 
 
-def around(function: Around) -> Around:
-    """Run the generator `function(job)` around `run()` and the hooks of each job. Its `yield`
-    returns a JobOutcome when they have ended. Raises OptionError unless it is a generator."""
-    if not inspect.isgeneratorfunction(function):
-        raise OptionError(f"poolq.around: {_name(function)} has no yield, which stands for the job")
-    return _register(function, arounds, "around", 1, plain=False)
-
-
-def _register(
-    function: Function, to: list[Any], event: str, arguments: int, *, plain: bool = True
-) -> Function:
-    what = f"poolq.{'on.' * plain}{event}: {_name(function)}"
-    if not callable(function):
-        raise OptionError(f"{what} is not a function")
-    if plain and (inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function)):
-        raise OptionError(f"{what} is async or has a yield; it must be a plain function")
-    try:
-        inspect.signature(function).bind(*[None] * arguments)
-    except TypeError:
-        needed = ("no argument", "one argument")[arguments]
-        raise OptionError(f"{what} must take {needed}") from None
-    to.append(function)
-    return function
-
-
-def _name(function: object) -> str:
-    return str(getattr(function, "__qualname__", repr(function)))
-
-
-def call_loaded() -> None:
-    _call_all(_loaded, "loaded")
-
-
-def call_started() -> None:
-    _call_all(_started, "started")
+#: Its generator functions get the Job. Their `yield` returns a JobOutcome when `run()` and the
+#: hooks have ended.
+around: Event[[Any]] = Event("around", takes_one=True, has_yield=True)
 
 
 def call_stopping() -> None:
     """Call the callbacks of a leaving worker, in its main thread. The alarm also interrupts waiting
     for a network; the master kills a worker that even this does not stop."""
-    if not _stopping:
+    if not on.stopping.functions:
         return
 
     def expire(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -135,28 +114,20 @@ def call_stopping() -> None:
     signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, STOPPING_SECONDS)
     try:
-        _call_all(_stopping, "stopping")
+        on.stopping.call()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _call_all(functions: Sequence[Callable[[], object]], event: str) -> None:
-    for function in functions:
-        try:
-            function()
-        except BaseException:  # a callback changes nothing; SystemExit counts too
-            log.exception("poolq.on.%s: %s raised", event, _name(function))
+def _name(function: object) -> str:
+    return str(getattr(function, "__qualname__", repr(function)))
 
 
 def encoded_headers(job: str, queue: str) -> bytes:
     """Ask the callbacks for the headers of a job that is being dispatched. Returns them as JSON, or
     b"" if there are none. A header that cannot be stored, or no longer fits, is left out alone."""
     draft = JobDraft(job, queue)
-    for function in dispatching:
-        try:
-            function(draft)
-        except Exception:  # a callback changes nothing
-            log.exception("poolq.on.dispatch: %s raised", _name(function))
+    on.dispatch.call(draft)
     parts: list[bytes] = []
     free = MAX_HEADER_BYTES - len(b"{")
     for name, text in draft.headers.items():
@@ -187,7 +158,7 @@ class Surroundings:
     def __init__(self, job: Any) -> None:
         self.context: Context = copy_context()
         self._running: list[Generator[None, JobOutcome, None]] = []
-        for function in arounds:
+        for function in around.functions:
             generator = function(job)
             if self._advance(generator, generator.__next__):
                 self._running.append(generator)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
-from poolq.jobs.callbacks import dispatching, encoded_headers
+from poolq.jobs.callbacks import encoded_headers, on
 from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import (
@@ -109,7 +109,7 @@ class MessageTemplate:
         end = self._end
         key = rule = None
         delay, at = self.options.due(self.job) if self.delay is None else (self.delay, 0)
-        if dispatching and (headers := encoded_headers(self.job, self.queue)):
+        if on.dispatch.functions and (headers := encoded_headers(self.job, self.queue)):
             end = b'%b,"headers":%b}' % (end.removesuffix(b"}"), headers)
         if self.is_special:
             key = self.unique_key(payload, index)

@@ -24,7 +24,7 @@ from setproctitle import setproctitle
 from poolq.config import engine_class
 from poolq.errors import AppError
 from poolq.jobs import registry
-from poolq.jobs.callbacks import call_loaded
+from poolq.jobs.callbacks import on
 from poolq.jobs.producer import dispatch_by
 from poolq.log.pipes import Writers, adopt
 from poolq.log.reporting import Log, set_up
@@ -66,7 +66,7 @@ class Template:
         engine_class(setup.config)  # loads its library, which the workers then share
         try:
             self._registry = registry.load(setup.config.app, setup.config.folder)
-            call_loaded()
+            on.loaded.call()
             restore_term()
         except AppError as error:
             protocol.send(self._line, load_errors.of(error))

@@ -16,7 +16,7 @@ from poolq.common import units
 from poolq.engines.base import Claim
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import outcomes
-from poolq.jobs.callbacks import Surroundings, arounds
+from poolq.jobs.callbacks import Surroundings, around
 from poolq.jobs.holds import Hold
 from poolq.jobs.hooks import Hooks
 from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, options_of, set_origin
@@ -201,7 +201,7 @@ class Executor:
         if job is None:
             job = ready.job = self._build(ready, tries)
         enter = call
-        if arounds:
+        if around.functions:
             ready.surroundings = Surroundings(job)
             enter = ready.surroundings.inside(call)
         begun = perf_counter()

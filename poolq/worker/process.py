@@ -78,7 +78,7 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     try:
         if registry is None:
             registry = load_jobs(setup.config.app, setup.config.folder)
-            callbacks.call_loaded()
+            callbacks.on.loaded.call()
         signals.restore()
         engine = open_engine(setup.config)
     except PoolqError as error:
@@ -140,7 +140,7 @@ def _live(
     random.seed()
     title.show_state("idle")
     setup.row.set_phase(Phase.IDLE)
-    callbacks.call_started()
+    callbacks.on.started.call()
     signals.keep_timers()
     signals.limits.remember()
     signals.restore()

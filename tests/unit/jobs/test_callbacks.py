@@ -15,13 +15,8 @@ from poolq.jobs.message import decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import Options
 
-LISTS = (
-    callbacks._loaded,
-    callbacks._started,
-    callbacks._stopping,
-    callbacks.dispatching,
-    callbacks.arounds,
-)
+EVENTS = (poolq.on.loaded, poolq.on.started, poolq.on.stopping, poolq.on.dispatch, poolq.around)
+LISTS = [one.functions for one in EVENTS]
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +74,7 @@ def test_a_header_that_cannot_be_stored_is_left_out_alone(
 
     assert decode(body()).headers == {"first": "1", "small": "2"}
     assert why in caplog.text
-    callbacks.dispatching.pop(0)
+    poolq.on.dispatch.functions.pop(0)
     assert decode(body()).headers == {"small": "2"}
 
 

@@ -109,7 +109,7 @@ def test_options_are_read_once_the_application_is_loaded() -> None:
 
 def test_callbacks_for_dispatches_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Headers of one process would make the schedule another one in each."""
-    monkeypatch.setattr("poolq.jobs.message_template.dispatching", [lambda draft: 1 / 0])
+    monkeypatch.setattr(poolq.on.dispatch, "functions", [lambda draft: 1 / 0])
     poolq.every("1m", Report)
     assert b"headers" not in periodic.collect()["report"]
 
