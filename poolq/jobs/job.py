@@ -20,7 +20,6 @@ from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.concurrency import Concurrent
 from poolq.jobs.concurrent_option import asked
-from poolq.jobs.hooks import Hooks, overridden
 from poolq.jobs.ids import JobId
 from poolq.jobs.limits import Declared, Gate, OnLimit, RateLimit, parse
 from poolq.jobs.message import Message
@@ -32,6 +31,7 @@ from poolq.jobs.running import (
     ReleaseNow,
     SnoozeNow,
     ask,
+    call,
     is_cancelled,
     progress,
     run_inline,
@@ -227,10 +227,24 @@ class JobSettings:
         return inline(self.job, template.push(payload, max_payload()).body)
 
 
+class Hooks(NamedTuple):
+    """Which of these methods a job's class overrides, so that no others are called, and what it
+    says about errors (`retry_on`)."""
+
+    rate_limit: bool
+    on_success: bool
+    on_failure: bool
+    on_discard: bool
+    on_expired: bool
+    retry: bool
+    rules: Mapping[type[BaseException], ErrorRule]
+
+
 def hooks(cls: type[Job]) -> Hooks:
     """Return which hooks must be called for jobs of this class."""
-    found = overridden(cls, Job, read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"))
-    return found if cls.concurrent is None else found._replace(limit=True)
+    methods = [getattr(cls, name) is not getattr(Job, name) for name in Hooks._fields[:-1]]
+    found = Hooks(*methods, rules=read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"))
+    return found if cls.concurrent is None else found._replace(rate_limit=True)
 
 
 def limits_of(job: Job, name: str, gate: Gate | None) -> tuple[Declared, ...]:
@@ -325,16 +339,11 @@ def _parked(cls: type[Job], options: Options) -> Options:
 
 
 def build(
-    cls: type[Job],
-    *,
-    id: str,
-    payload: dict[str, Any],
-    attempt: int,
-    queue: str,
-    error: BaseException | None = None,
+    cls: type[Job], message: Message, attempt: int, queue: str, error: BaseException | None = None
 ) -> Job:
-    """Create an instance for one execution, to which `payload` belongs. Never raises. If `__init__`
-    fails, `running.call` raises the error as if `run()` had raised it."""
+    """Create an instance for one execution, to which the message's payload belongs. Never raises.
+    If `__init__` fails, `running.call` raises the error as if `run()` had raised it."""
+    id_, payload = message.id, message.payload
     try:
         # Job.__init__ is skipped, since it only sets what is set below.
         plain = cls.__init__ is Job.__init__ and type(cls) is type
@@ -343,49 +352,37 @@ def build(
         job = object.__new__(cls)
         vars(job)["poolq_init_error"] = raised
     try:
-        job.id = id
+        job.id = id_
         job.payload = payload
         job.attempt = attempt
         job.queue = queue
         job.error = error
     except Exception:  # noqa: BLE001  # by a __setattr__ or a property of the user
-        vars(job).update(id=id, payload=payload, attempt=attempt, queue=queue, error=error)
-    return job
-
-
-def set_origin(job: Job, message: Message) -> None:
-    """Give the job the headers and the tick of its message, if there are any."""
+        vars(job).update(id=id_, payload=payload, attempt=attempt, queue=queue, error=error)
     if message.headers:
         vars(job)["headers"] = message.headers  # bypasses a __setattr__ of the user
     if message.scheduled_at:
         vars(job)["scheduled_at"] = datetime.fromtimestamp(message.scheduled_at / 1e6, UTC)
+    return job
 
 
 def inline(cls: type[Job], body: bytes, *, ask_limits: bool = False) -> Any:
     """Run a stored message in this process; see `running.run_inline`. `ask_limits`: whether to
     validate the job's rate limits, which are not applied."""
-    return run_inline(_Inline(cls, hooks(cls), ask_limits), body)
+    own = hooks(cls)
 
+    def make(message: Message, attempt: int) -> Job:
+        return build(cls, message, attempt, message.queue)
 
-class _Inline(NamedTuple):
-    """The `running.InlineRules` of a class."""
+    def run(job: Job) -> Any:
+        if ask_limits and own.rate_limit and job.poolq_init_error is None:
+            limits_of(job, full_name(cls), None)
+        return call(job)
 
-    cls: type[Job]
-    hooks: Hooks
-    ask_limits: bool
-
-    def make(self, message: Message, attempt: int) -> Job:
-        id_, payload, queue = message.id, message.payload, message.queue
-        job = build(self.cls, id=id_, payload=payload, attempt=attempt, queue=queue)
-        set_origin(job, message)
-        return job
-
-    def first(self, job: Job) -> None:
-        if self.ask_limits and self.hooks.limit:
-            limits_of(job, full_name(self.cls), None)
-
-    def judge(self, job: Job, error: BaseException) -> ErrorRule:
-        rule, problem = error_rule(job, self.hooks, error)
+    def judge(job: Job, error: BaseException) -> ErrorRule:
+        rule, problem = error_rule(job, own, error)
         if problem:
             log.error("retry() of job %s raised %s; retry_on decides", job.id, problem)
         return rule
+
+    return run_inline(body, make, run, judge)

@@ -41,25 +41,13 @@ _cancel_checks: list[Callable[[], bool]] = []  # likewise
 class FailNow(BaseException):
     """Raised by `job.fail(reason)`; not caught by `except Exception`."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
 
 class ReleaseNow(BaseException):
-    """Raised by `job.release(delay)`; `delay` is in microseconds."""
-
-    def __init__(self, delay: int) -> None:
-        super().__init__(delay)
-        self.delay = delay
+    """Raised by `job.release(delay)`; its argument is the delay in microseconds."""
 
 
 class SnoozeNow(BaseException):
-    """Raised by `job.snooze(delay)`; `delay` is in microseconds."""
-
-    def __init__(self, delay: int) -> None:
-        super().__init__(delay)
-        self.delay = delay
+    """Raised by `job.snooze(delay)`; its argument is the delay in microseconds."""
 
 
 #: What a job raises to decide its own outcome.
@@ -151,32 +139,28 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return pool.submit(copy_context().run, on_a_loop).result()
 
 
-class InlineRules(Protocol[J]):
-    """What `run_inline` asks about a job. `make` creates an instance for an attempt; `first` is
-    called before each attempt; `judge` returns what an error means."""
+def run_inline(
+    body: bytes,
+    make: Callable[[Message, int], J],
+    run: Callable[[J], Any],
+    judge: Callable[[J, BaseException], ErrorRule],
+) -> Any:
+    """Run a stored message in this process, attempt after attempt, without delays or limits.
+    `make` creates the job for an attempt, `run` runs it, and `judge` says what its error means.
 
-    def make(self, message: Message, attempt: int) -> J: ...
-    def first(self, job: J) -> object: ...
-    def judge(self, job: J, error: BaseException) -> ErrorRule: ...
-
-
-def run_inline(rules: InlineRules[J], body: bytes) -> Any:
-    """Run a stored message in this process, attempt after attempt, without delays or limits. An
-    error in `rules.first` counts as an error of `run()`. Returns the result of `run()`, after
-    `on_success()`, or None if the job is discarded, after `on_discard()`. When no attempt is left,
-    `on_failure()` runs and the last error is raised; `fail()` and SystemExit become JobFailed, and
-    `release()` becomes JobReleased. A job that snoozes, or holds a key, runs again at once, but at
-    most MAX_INLINE_SNOOZES times. Errors of hooks are logged."""
+    Returns the result of `run()`, after `on_success()`, or None if the job is discarded, after
+    `on_discard()`. When no attempt is left, `on_failure()` runs and the last error is raised;
+    `fail()` and SystemExit become JobFailed, and `release()` becomes JobReleased. A job that
+    snoozes, or holds a key, runs again at once, but at most MAX_INLINE_SNOOZES times. Errors of
+    hooks are logged."""
     attempt, snoozes = 1, 0
     while True:
         message = decode(body)  # decoded again, since an attempt may change its payload
-        job = rules.make(message, attempt)
+        job = make(message, attempt)
         surroundings, outcome = Surroundings(job), JobOutcome("retried")
-        run = surroundings.context.run
+        inside = surroundings.context.run
         try:
-            if job.poolq_init_error is None:
-                rules.first(job)
-            result = run(call, job)
+            result = inside(run, job)
         except KeyboardInterrupt:
             raise
         except (SnoozeNow, Hold) as raised:
@@ -187,24 +171,24 @@ def run_inline(rules: InlineRules[J], body: bytes) -> Any:
                 outcome = JobOutcome("failed")
                 own = most == message.max_snoozes
                 why = f"; max_snoozes is {most}" if own else " without a delay"
-                run(_fail, job, FailNow(f"snoozed {snoozes} times{why}"))
+                inside(_fail, job, FailNow(f"snoozed {snoozes} times{why}"))
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts too, as in a worker
             decided = isinstance(raised, (FailNow, ReleaseNow))
-            rule = DEFAULT_RULE if decided else rules.judge(job, raised)
+            rule = DEFAULT_RULE if decided else judge(job, raised)
             outcome = JobOutcome("retried", raised)
             if rule.action == "discard":
                 outcome = JobOutcome("discarded", raised)
                 vars(job)["error"] = raised
-                run(_hook, job, "on_discard")
+                inside(_hook, job, "on_discard")
                 return None
             over = attempt >= (rule.attempts or message.attempts)
             if over or rule.action == "fail" or isinstance(raised, FailNow):
                 outcome = JobOutcome("failed", raised)
-                run(_fail, job, raised)
+                inside(_fail, job, raised)
             attempt += 1
         else:
             outcome = JobOutcome("done")
-            run(_hook, job, "on_success")
+            inside(_hook, job, "on_success")
             return result
         finally:
             surroundings.leave(outcome)
@@ -223,7 +207,7 @@ def _as_error(raised: BaseException) -> Exception:
     if isinstance(raised, Exception):
         return raised
     if isinstance(raised, FailNow):
-        return JobFailed(raised.reason)
+        return JobFailed(str(raised))
     if isinstance(raised, ReleaseNow):
         return JobReleased("the last attempt called release()")
     return JobFailed(f"{type(raised).__name__}: {raised}")

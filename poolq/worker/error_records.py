@@ -32,11 +32,11 @@ def describe(error: BaseException) -> str:
 def judge(raised: BaseException) -> tuple[BaseException, str, int]:
     """Return the error to keep, its cause, and the delay in microseconds that the job asks for."""
     if isinstance(raised, FailNow):
-        return errors.JobFailed(raised.reason), "failed", 0
+        return errors.JobFailed(str(raised)), "failed", 0
     if isinstance(raised, ReleaseNow):
-        return errors.JobReleased("released by hand"), "released", raised.delay
+        return errors.JobReleased("released by hand"), "released", raised.args[0]
     if isinstance(raised, SnoozeNow):
-        return errors.JobReleased("snoozed by the job"), "snoozed", raised.delay
+        return errors.JobReleased("snoozed by the job"), "snoozed", raised.args[0]
     if isinstance(raised, errors.CostError):
         return errors.JobFailed(str(raised)), "failed", 0
     return raised, "error", 0

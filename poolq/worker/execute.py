@@ -18,8 +18,7 @@ from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
 from poolq.jobs import outcomes
 from poolq.jobs.callbacks import Surroundings, around
 from poolq.jobs.holds import Hold
-from poolq.jobs.hooks import Hooks
-from poolq.jobs.job import Job, build, error_rule, hooks, limits_of, options_of, set_origin
+from poolq.jobs.job import Hooks, Job, build, error_rule, hooks, limits_of, options_of
 from poolq.jobs.limits import Admission, Asked, Declared, Limit, Rule, gates_of
 from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
 from poolq.jobs.message_template import lacks, own_options
@@ -63,6 +62,12 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     def where(self) -> tuple[str, str, str, int]:
         """What each event of this attempt begins with."""
         return self.message.job, self.claim.id, self.claim.queue, self.tries
+
+    def built(self) -> Job:
+        """Return the instance for this attempt."""
+        if self.job is None:
+            self.job = build(self.kind, self.message, self.tries, self.claim.queue)
+        return self.job
 
 
 class JobResult(NamedTuple):
@@ -119,8 +124,8 @@ class Executor:
         kind, own_hooks, own = known
         if own and lacks(message, own, is_unique=bool(claim.ties)):
             self._left_out(message, kind, own)
-        if message.gate is not None and not own_hooks.limit:
-            own_hooks = own_hooks._replace(limit=True)
+        if message.gate is not None and not own_hooks.rate_limit:
+            own_hooks = own_hooks._replace(rate_limit=True)
         return ReadyJob(claim, message, again, kind, own_hooks)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks, tuple[str, ...]] | None:
@@ -167,7 +172,7 @@ class Executor:
 
     def limits(self, ready: ReadyJob) -> JobResult | tuple[Declared, ...]:
         """Build the job and call its `rate_limit()`; return a JobResult if that raised."""
-        job = ready.job = self._build(ready, ready.tries)
+        job = ready.built()
         if ready.claim.admitted:
             ready.gated = ready.claim.gated
             return ()
@@ -196,10 +201,7 @@ class Executor:
         return self._limited(ready, limits, rules, answer)
 
     def run(self, ready: ReadyJob) -> JobResult:
-        job, claim = ready.job, ready.claim
-        tries = claim.state.attempt + 1
-        if job is None:
-            job = ready.job = self._build(ready, tries)
+        job, claim = ready.built(), ready.claim
         enter = call
         if around.functions:
             ready.surroundings = Surroundings(job)
@@ -210,6 +212,7 @@ class Executor:
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts like an error
             return self._raised(ready, raised, perf_counter() - begun)
         seconds = perf_counter() - begun
+        tries = claim.state.attempt + 1
         event = Finished(ready.message.job, claim.id, claim.queue, tries, seconds)
         return _new(JobResult, (DONE if ready.gated else ACK, event, None, seconds))
 
@@ -217,7 +220,8 @@ class Executor:
         """Call `on_success` or another hook of this kind; return an event if it raised."""
         job = ready.job
         if job is None:
-            job = self._build(ready, max(1, ready.claim.state.attempt), error)
+            tries = max(1, ready.claim.state.attempt)
+            job = build(ready.kind, ready.message, tries, ready.claim.queue, error)
         vars(job)["error"] = error  # bypasses a __setattr__ of the user
         enter = call if ready.surroundings is None else ready.surroundings.inside(call)
         try:
@@ -226,20 +230,6 @@ class Executor:
             where = (ready.message.job, ready.claim.id)
             return events.HookFailed(*where, name, describe(raised), traceback_of(raised))
         return None
-
-    def _build(self, ready: ReadyJob, attempt: int, error: BaseException | None = None) -> Job:
-        claim, message = ready.claim, ready.message
-        job = build(
-            ready.kind,
-            id=claim.id,
-            payload=message.payload,
-            attempt=attempt,
-            queue=claim.queue,
-            error=error,
-        )
-        if message.headers or message.scheduled_at:
-            set_origin(job, message)
-        return job
 
     def _raised(self, ready: ReadyJob, raised: BaseException, seconds: float) -> JobResult:
         message, claim = ready.message, ready.claim
@@ -252,8 +242,7 @@ class Executor:
         trace = "" if isinstance(error, JobError) else traceback_of(raised)
         text, rule = describe(error), DEFAULT_RULE
         if cause == "error":
-            job = ready.job or self._build(ready, tries)
-            rule, problem = error_rule(job, ready.hooks, raised)
+            rule, problem = error_rule(ready.built(), ready.hooks, raised)
             text += f" (then retry() raised {problem})" if problem else ""
             now = time_ns() // 1000
             delay = outcomes.delay_after_error(message, rule, tries, now, random.random())
@@ -288,7 +277,7 @@ class Executor:
         """Return how a job parks that holds this key; None if it has no rate limit with this key. A
         job that was parked before has got its slot without being asked for its limits."""
         rules, job = ready.rules, ready.job
-        if ready.claim.admitted and ready.hooks.limit and job is not None:
+        if ready.claim.admitted and ready.hooks.rate_limit and job is not None:
             try:
                 name = ready.message.job
                 rules = tuple(one.rule(name) for one in limits_of(job, name, ready.message.gate))

@@ -47,11 +47,11 @@ class HookRunner:
         self, ready: ReadyJob, outcome: Outcome, error: BaseException | None
     ) -> None:
         """Call the hook for an outcome that the engine has accepted, if there is one."""
-        if isinstance(outcome, Ack) and ready.hooks.success:
+        if isinstance(outcome, Ack) and ready.hooks.on_success:
             self.call(ready, "on_success", None)
-        elif type(outcome) is Discard and ready.hooks.discard:
+        elif type(outcome) is Discard and ready.hooks.on_discard:
             self.call(ready, "on_discard", error)
-        elif type(outcome) is Expire and ready.hooks.expired:
+        elif type(outcome) is Expire and ready.hooks.on_expired:
             name = text(ready.claim.id, ready.claim.queue, ready.message.job)
             self._row.start(ready.claim.index, name, monotonic_ns())
             self.call(ready, "on_expired", None)

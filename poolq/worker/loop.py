@@ -221,12 +221,12 @@ class Loop:
         failed = ready.tried_before and self._executor.failed_before(ready)
         result = failed or self._run(ready)
         seconds = spent = result.seconds
-        if isinstance(result.outcome, Ack) and not hooks.success:
+        if isinstance(result.outcome, Ack) and not hooks.on_success:
             row.set_finished(claim.index)
             buffer.add_settlement(claim, result.outcome, ready.rules)
             row.count(DONE, claim.queue, job, seconds)
             self._reporter.report(result.event)
-            if hooks.limit:
+            if hooks.rate_limit:
                 spent = (monotonic_ns() - now) / 1e9
         else:
             if isinstance(result.event, Limited):
@@ -260,9 +260,9 @@ class Loop:
         if claim.expires_at and (expired := self._expired(ready)):
             self._settle_at_once(ready, claim, expired)
             return False
-        due = self._buffer.due_if_asking if ready.hooks.limit else self._buffer.due
+        due = self._buffer.due_if_asking if ready.hooks.rate_limit else self._buffer.due
         at_once = short and now < due
-        return at_once or self._may_start(claim, short or ready.hooks.limit)
+        return at_once or self._may_start(claim, short or ready.hooks.rate_limit)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
         """Settle what is due and check for commands before a job starts. If the pool is paused, the
@@ -288,7 +288,7 @@ class Loop:
         if limit:
             self._set_deadline(ready, limit)
         result = None
-        if ready.hooks.limit:
+        if ready.hooks.rate_limit:
             result = self._ask_limits(ready, limit) or self._expired(ready)
         elif self._order.is_scarce:
             self._order.asked_nothing()
@@ -361,7 +361,7 @@ class Loop:
         if isinstance(outcome, Ack):
             self._row.set_finished(claim.index)
         if isinstance(outcome, Failing):
-            if ready and ready.hooks.failure:
+            if ready and ready.hooks.on_failure:
                 if not claim.state.failing and not self._outcomes.settle(claim, outcome):
                     return
                 self._hooks.call(ready, "on_failure", result.error)

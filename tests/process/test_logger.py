@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from poolq.jobs.job import Job, build
+from poolq.jobs.message import Message
 from poolq.jobs.running import call
 from poolq.log.events import Failed, Note
 from poolq.log.reporting import Log
@@ -28,7 +29,7 @@ class Says(Job):
 
 
 def run_says(_log: Log) -> None:
-    call(build(Says, id="0192", payload={}, attempt=1, queue="default"))
+    call(build(Says, Message(1, "0192", "says", "default"), 1, "default"))
 
 
 def test_whoever_speaks_in_a_job_is_heard_with_slot_and_job(

@@ -23,7 +23,7 @@ from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import build, hooks, limits_of, options_of
 from poolq.jobs.limits import MAX_LIMIT, Gate, Rule, parse
-from poolq.jobs.message import decode
+from poolq.jobs.message import Message, decode
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, DispatchOptions
 from poolq.jobs.producer import send
@@ -162,7 +162,7 @@ def test_a_worker_asks_for_the_slots_of_all_others(engine: Engine) -> None:
         assert stored is not None
         message = decode(stored.body)
         kind = Both if message.job == "jobs:Both" else Sync
-        job = build(kind, id=id_, payload={"tenant": 7}, attempt=1, queue="q")
+        job = build(kind, message, 1, "q")
         asked.append([one.rule(message.job) for one in limits_of(job, message.job, message.gate)])
     gate = Gate('jobs:Pull {"tenant":7}', 2)
     assert asked == [
@@ -172,7 +172,7 @@ def test_a_worker_asks_for_the_slots_of_all_others(engine: Engine) -> None:
         [Gate("k", 2)],
         [gate],
     ]
-    assert hooks(Sync).limit
+    assert hooks(Sync).rate_limit
 
 
 def test_a_job_without_the_option_is_limited_as_it_was_dispatched() -> None:
@@ -180,7 +180,7 @@ def test_a_job_without_the_option_is_limited_as_it_was_dispatched() -> None:
         def run(self) -> None:
             pass
 
-    job = build(Plain, id="1", payload={}, attempt=1, queue="q")
+    job = build(Plain, Message(1, "1", "jobs:Plain", "q"), 1, "q")
     assert limits_of(job, "jobs:Plain", None) == ()
     (limit,) = limits_of(job, "jobs:Plain", Gate("k", 3))
     assert limit.rule("jobs:Plain") == Gate("k", 3)

@@ -10,7 +10,7 @@ import pytest
 import poolq
 from poolq.errors import AppError, OptionError, PayloadError, ScheduleError
 from poolq.jobs import declarations, periodic, registry, schedule_plan
-from poolq.jobs.job import build, set_origin
+from poolq.jobs.job import build
 from poolq.jobs.message import decode
 from poolq.jobs.ties import UniqueKey
 from tests.unit.refusals import refusal
@@ -173,8 +173,6 @@ def test_a_job_knows_its_tick() -> None:
     poolq.every("1m", Report)
     spec = schedule_plan.decode(periodic.collect()["report"])
     message = decode(schedule_plan.body_of(spec, "a" * 32, 1_795_780_800_000_000))
-    job = build(Report, id=message.id, payload={}, attempt=1, queue="q")
-    assert job.scheduled_at is None
-    set_origin(job, message)
+    job = build(Report, message, 1, "q")
     assert job.scheduled_at is not None
     assert job.scheduled_at.isoformat() == "2026-11-27T12:00:00+00:00"

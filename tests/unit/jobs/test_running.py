@@ -13,6 +13,7 @@ import poolq
 from poolq import Job, JobFailed
 from poolq.errors import JobReleased
 from poolq.jobs.job import build
+from poolq.jobs.message import Message
 from poolq.jobs.running import FailNow, ReleaseNow, call
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="clean")
@@ -28,7 +29,7 @@ def clean() -> Iterator[None]:
 
 
 def made(cls: type[Job], **payload: Any) -> Job:
-    return build(cls, id="01", payload=payload, attempt=1, queue="default")
+    return build(cls, Message(1, "01", "jobs:A", "default", payload), 1, "default")
 
 
 class Plain(Job):
@@ -166,10 +167,10 @@ class Leaving(Job):
 def test_fail_and_release_leave_an_async_job(place: str) -> None:
     with pytest.raises(FailNow) as failed:
         call(made(Leaving, way="fail", **{"from": place}))
-    assert failed.value.reason == "enough"
+    assert str(failed.value) == "enough"
     with pytest.raises(ReleaseNow) as released:
         call(made(Leaving, way="release", **{"from": place}))
-    assert released.value.delay == 10_000_000
+    assert released.value.args == (10_000_000,)
     assert story == []
 
 

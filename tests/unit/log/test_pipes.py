@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from poolq.jobs.job import Job, build
+from poolq.jobs.message import Message
 from poolq.jobs.running import call
 from poolq.log.events import Finished, Note, Retried
 from poolq.log.formats import TextFormat
@@ -89,7 +90,7 @@ def test_what_python_prints_in_a_job_belongs_to_that_job(
 ) -> None:
     """Whatever the row shows when the pipe is read. For the job's threads it is what the row
     shows."""
-    job = build(Says, id="0192", payload={}, attempt=1, queue="q")
+    job = build(Says, Message(1, "0192", "says", "q", {}), 1, "q")
     job.payload["out"] = OutputStream(log, 2)
     call(job)
     attach(log, pipes, lambda: "row")
