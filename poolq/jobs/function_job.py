@@ -6,6 +6,7 @@ positional-only parameters nor `*args`. `dispatch` checks its arguments as a cal
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import (
     TYPE_CHECKING,
@@ -22,7 +23,7 @@ from typing import (
 from poolq.common.durations import Duration
 from poolq.common.names import suggestion
 from poolq.errors import OptionError, PayloadError
-from poolq.jobs import declarations, schedule_plan
+from poolq.jobs import periodic, schedule_plan
 from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
@@ -173,7 +174,7 @@ def job(function: Callable[..., Any] | None = None, /, **options: Unpack[Functio
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
         made = _make(function, options)
         if every is not None:
-            declarations.note(every, made)
+            periodic.note(sys._getframe(1), every, made)  # noqa: SLF001  # where it stands
         return made
 
     return decorate if function is None else decorate(function)

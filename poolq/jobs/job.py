@@ -228,22 +228,22 @@ class JobSettings:
 
 
 class Hooks(NamedTuple):
-    """Which of these methods a job's class overrides, so that no others are called, and what it
-    says about errors (`retry_on`)."""
+    """What a job's class says about errors (`retry_on`), and which of these methods it overrides,
+    so that no others are called."""
 
+    rules: Mapping[type[BaseException], ErrorRule]
     rate_limit: bool
     on_success: bool
     on_failure: bool
     on_discard: bool
     on_expired: bool
     retry: bool
-    rules: Mapping[type[BaseException], ErrorRule]
 
 
 def hooks(cls: type[Job]) -> Hooks:
     """Return which hooks must be called for jobs of this class."""
-    methods = [getattr(cls, name) is not getattr(Job, name) for name in Hooks._fields[:-1]]
-    found = Hooks(*methods, rules=read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"))
+    methods = [getattr(cls, name) is not getattr(Job, name) for name in Hooks._fields[1:]]
+    found = Hooks(read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on"), *methods)
     return found if cls.concurrent is None else found._replace(rate_limit=True)
 
 

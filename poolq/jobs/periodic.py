@@ -5,29 +5,44 @@ store the job. The declaration is read once the application is loaded, when the 
 are known.
 """
 
+import sys
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any
+from types import FrameType, MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from poolq.common.durations import Duration
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name
 from poolq.errors import OptionError, PayloadError, ScheduleError
-from poolq.jobs import declarations, schedule_plan
-from poolq.jobs.declarations import Declaration
-from poolq.jobs.function_job import FunctionJob
+from poolq.jobs import schedule_plan
 from poolq.jobs.job import Job, JobSettings
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.producer import max_payload
 from poolq.jobs.schedule_plan import Overlap
 
-PeriodicJob = str | type[Job] | JobSettings | FunctionJob[..., Any]
+if TYPE_CHECKING:
+    from poolq.jobs.function_job import FunctionJob
+
+
+class Declaration(NamedTuple):
+    """`job`: a job class, a function job, either with options, or the name of a job. `name`: the
+    schedule's name, or None for the job's name. `what`: what errors call it."""
+
+    when: object
+    job: Any
+    payload: object
+    name: str | None
+    options: Mapping[str, object]
+    what: str
+
+
+_declared: list[Declaration] = []
 
 
 def every(
     when: Duration,
-    job: PeriodicJob,
+    job: "str | type[Job] | JobSettings | FunctionJob[..., Any]",
     payload: Mapping[str, Any] | None = None,
     *,
     name: str | None = None,
@@ -48,25 +63,38 @@ def every(
     "all" for a job for each. `jitter`: by how much a job may be delayed at random. Raises
     ScheduleError.
     """
-    declarations.note(
-        when, job, payload, name, tz=tz, overlap=overlap, catch_up=catch_up, jitter=jitter
-    )
+    options = {"tz": tz, "overlap": overlap, "catch_up": catch_up, "jitter": jitter}
+    note(sys._getframe(1), when, job, payload, name, options)  # noqa: SLF001  # see `note`
+
+
+def note(
+    frame: FrameType,
+    when: object,
+    job: Any,
+    payload: object = None,
+    name: str | None = None,
+    options: Mapping[str, object] = MappingProxyType({}),
+) -> None:
+    """Note a declaration, which errors name by the line of its `frame`. It is checked as far as
+    that needs no job's class. Raises ScheduleError."""
+    what = f"every() in {frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
+    schedule_plan.make(when, b"{}", options, what)
+    _declared.append(Declaration(when, job, payload, name, options, what))
 
 
 def collect() -> dict[str, bytes]:
     """Return the encoded specs of all declared schedules, by name. Raises OptionError, PayloadError
     and ConfigError."""
     found: dict[str, bytes] = {}
-    places: dict[str, str] = {}
-    for one in declarations.noted():
-        name, spec = _read(one)
-        other = found.setdefault(name, spec)
-        if other != spec:
+    first: dict[str, str] = {}
+    for declared in _declared:
+        name, spec = _read(declared)
+        if found.setdefault(name, spec) != spec:
             raise ScheduleError(
-                f"two schedules have the name {name!r}, in {places[name]} and {one.place}; "
+                f"two schedules have the name {name!r}: {first[name]}, and {declared.what}; "
                 "give one of them another name"
             )
-        places.setdefault(name, one.place)
+        first.setdefault(name, declared.what)
     return found
 
 
@@ -101,17 +129,16 @@ def spec_of(
     return name, schedule_plan.encode(spec)
 
 
-def _read(one: Declaration) -> tuple[str, bytes]:
-    what = f"every() in {one.place}"
+def _read(declared: Declaration) -> tuple[str, bytes]:
+    when, job, payload, name, options, what = declared
     try:
-        job, spec = spec_of(one.when, one.job, one.payload, one.options, what)
+        job_name, spec = spec_of(when, job, payload, options, what)
     except (OptionError, PayloadError) as error:
         if str(error).startswith(what):
             raise
         raise type(error)(f"{what}: {error}") from None
-    name = job if one.name is None else one.name
-    check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES)
-    return name, spec
+    name = job_name if name is None else name
+    return check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES), spec
 
 
 def _job(job: Any, what: str) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
@@ -119,7 +146,7 @@ def _job(job: Any, what: str) -> tuple[str, Options, Callable[[object], dict[str
     if isinstance(job, str):
         return check_name(job, f"{what}: the job's name", MAX_JOB_NAME_BYTES), DEFAULTS, None
     is_class = isinstance(job, type) and issubclass(job, Job)
-    if not is_class and not isinstance(job, JobSettings | FunctionJob):
+    if not is_class and not hasattr(job, "bind"):
         raise ScheduleError(
             f"{what}: {job!r} is no job; give a Job class, a function job, or a name"
         )

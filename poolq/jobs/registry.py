@@ -17,7 +17,6 @@ from types import MappingProxyType, ModuleType
 
 from poolq.config.trusted_folders import Untrusted, guard, reason_for_distrust
 from poolq.errors import AppError, OptionError, PoolqError
-from poolq.jobs import declarations
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.job import Job, full_name, is_job
 
@@ -101,11 +100,8 @@ def _jobs() -> Iterator[type[Job]]:
 
 
 def _schedules() -> Mapping[str, bytes]:
-    if not declarations.noted():
-        return {}
-    from poolq.jobs import periodic  # which imports what applications without schedules need not
-
-    return periodic.collect()
+    periodic = sys.modules.get("poolq.jobs.periodic")  # else nobody has declared any
+    return periodic.collect() if periodic else {}
 
 
 def _check_name(name: str, folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import poolq
 from poolq.errors import AppError, OptionError, PayloadError, ScheduleError
-from poolq.jobs import declarations, periodic, registry, schedule_plan
+from poolq.jobs import periodic, registry, schedule_plan
 from poolq.jobs.job import build
 from poolq.jobs.message import decode
 from poolq.jobs.ties import UniqueKey
@@ -35,7 +35,7 @@ def ping(host: str, times: int = 1) -> None:
 @pytest.fixture(autouse=True)
 def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only what the test declares."""
-    monkeypatch.setattr(declarations, "_declared", [])
+    monkeypatch.setattr(periodic, "_declared", [])
     poolq.connect("null://")
     yield
     poolq.connect("null://")
@@ -123,7 +123,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands() -> None:
         poolq.every("1m", Report, catch_up="x")
     with pytest.raises(ScheduleError, match="the time is 'sometimes'"):
         poolq.job(every="sometimes")(lambda: None)
-    assert declarations.noted() == []
+    assert periodic._declared == []
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,9 @@ def test_what_cannot_be_stored_is_refused_when_it_is_collected(
 def test_two_schedules_of_one_name_are_refused() -> None:
     poolq.every("1m", Report)
     poolq.every("2m", Report)
-    with pytest.raises(ScheduleError, match=r"two schedules have the name 'report', in .* and "):
+    with pytest.raises(ScheduleError, match=r"two schedules .* 'report': every.*, and every"):
+        ScheduleError, match=r"two schedules have the name 'report': every.*, and every"
+    ):
         periodic.collect()
 
 
