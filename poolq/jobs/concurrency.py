@@ -3,19 +3,22 @@
 A slot of a gate is a claim. A claim takes it when its job is admitted or granted, and it ends with
 the claim, however that ends. So it has no duration, and nothing can be left over.
 
-`concurrent_option.py` has what belongs to `Concurrent` as an option of a job.
+As an option of a job, its key is computed at the dispatch, which stores the job in the wait list of
+its gate at once, so that no worker has to ask it first. Whenever a worker claims such a job without
+a slot, it asks for one, as for the limits that `rate_limit()` returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as data_field
 from functools import partial
-from typing import Any
 
 from poolq.common import checks
 from poolq.common.escaping import shown
+from poolq.common.names import path_of
 from poolq.errors import LimitError
 from poolq.jobs.limits import MAX_LIMIT, Declared, Gate, check_key
+from poolq.jobs.unique import key_of, lacking
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -53,6 +56,16 @@ class Concurrent(Declared):
     def rule(self, job: str) -> Gate:
         return Gate(self.key or job, self.limit)
 
+    def gate(self, job: str, payload: object, index: int = -1) -> Gate:
+        """Return the key and the limit for a job with this payload. `index`: see `names.path_of`.
+        Raises PayloadError."""
+        if not self.by:
+            return self.rule(job)
+        given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
+        if not all(field in given for field in self.by):
+            raise lacking(self.by, given, f"job {job}: {path_of(index)}", "limited")
+        return Gate(key_of(job, {field: given[field] for field in self.by}), self.limit)
+
     def check_returned(self) -> None:
         if self.by:
             raise LimitError(
@@ -64,6 +77,3 @@ class Concurrent(Declared):
         made = Concurrent(self.limit, key=self.key, by=self.by)
         object.__setattr__(made, "parks", True)
         return made
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Concurrent, key=self.key, by=self.by), (self.limit,)

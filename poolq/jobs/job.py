@@ -19,7 +19,6 @@ from poolq.common.names import check_name
 from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.concurrency import Concurrent
-from poolq.jobs.concurrent_option import asked
 from poolq.jobs.ids import JobId
 from poolq.jobs.limits import Declared, Gate, OnLimit, RateLimit, parse
 from poolq.jobs.message import Message
@@ -249,9 +248,10 @@ def hooks(cls: type[Job]) -> Hooks:
 
 def limits_of(job: Job, name: str, gate: Gate | None) -> tuple[Declared, ...]:
     """Return the limits of a job with this message, or raise what is wrong with them."""
-    limits = parse(job.rate_limit(), name)
-    own = asked(options_of(type(job)).concurrent, name, job.payload, gate)
-    return limits if own is None else parse([*limits, own], name)
+    limits, own = parse(job.rate_limit(), name), options_of(type(job)).concurrent
+    if own is not None:  # whose number applies, while the key is that of the dispatch
+        gate = (gate or own.gate(name, job.payload))._replace(limit=own.limit)
+    return parse([*limits, Concurrent(gate.limit, key=gate.key)], name) if gate else limits
 
 
 def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule, str]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from msgspec import Raw
 
 from poolq.jobs.callbacks import encoded_headers, on
-from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import (
     MESSAGE_VERSION,
@@ -55,7 +54,7 @@ def with_options(body: bytes, options: Options) -> bytes:
     fields = {name: getattr(options, name) for name in _STORED_OPTIONS}
     message = decode(body)
     if options.concurrent is not None:
-        fields["gate"] = gate_of(options.concurrent, message.job, message.payload)
+        fields["gate"] = options.concurrent.gate(message.job, message.payload)
     elif message.gate is not None:
         fields["gate"] = None
     return with_fields(body, fields)
@@ -114,7 +113,7 @@ class MessageTemplate:
         if self.is_special:
             key = self.unique_key(payload, index)
             if (one := self.concurrent) is not None:
-                gate = gate_of(one, self.job, payload, index)
+                gate = one.gate(self.job, payload, index)
                 end = b'%b,"gate":%b}' % (end.removesuffix(b"}"), encode_gate(gate))
                 if one.parks and key is None and delay <= 0 and not at:
                     rule = gate

@@ -16,11 +16,10 @@ from poolq.common.durations import Duration, Moment, is_duration, micros, when
 from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
 from poolq.jobs.concurrency import Concurrent
-from poolq.jobs.concurrent_option import read_concurrent
 from poolq.jobs.limits import OnLimit, read_on_limit
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES
 from poolq.jobs.retry_policy import Backoff, RetryAfter, read_steps
-from poolq.jobs.unique import Unique, read_unique
+from poolq.jobs.unique import Unique
 
 Delay = Moment | None
 T = TypeVar("T")
@@ -119,6 +118,17 @@ def _or_none(read: Callable[[object, str], T], none: T) -> Callable[[object, str
     return lambda value, what: none if value is None else read(value, what)
 
 
+def _made(kind: type[T], example: str) -> Callable[[object, str], T]:
+    """Return a reader of an option that only an object of poolq can be."""
+
+    def read(value: object, what: str) -> T:
+        if isinstance(value, kind):
+            return value
+        raise OptionError(f"{what} is {value!r}; write {example}, or None")
+
+    return read
+
+
 def _expires(value: object, what: str) -> int:
     if lasts := micros(value, what):
         return lasts
@@ -135,9 +145,9 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
     "timeout": _or_none(micros, 0),
     "jitter": _or_none(checks.number, 0.0),
     "max_snoozes": _or_none(_whole(MAX_SNOOZES), 0),
-    "unique": read_unique,
+    "unique": _or_none(_made(Unique, "poolq.Unique('field')"), None),
     "expires": _or_none(_expires, 0),
-    "concurrent": read_concurrent,
+    "concurrent": _or_none(_made(Concurrent, "poolq.Concurrent(2, by='field')"), None),
 }
 
 #: The names of all options, in the order of Options' fields.

@@ -106,13 +106,6 @@ def _storable(job: str, key: str) -> str:
     return f"{short} {digest}"
 
 
-def read_unique(value: object, what: str) -> Unique | None:
-    """Check the option `unique`. Raises OptionError, whose message begins with `what`."""
-    if value is None or isinstance(value, Unique):
-        return value
-    raise OptionError(f"{what} is {value!r}; write poolq.Unique('field'), or None")
-
-
 def _lasts(until: object) -> int:
     try:
         lasts = micros(until, "until")

@@ -19,7 +19,6 @@ from poolq import (
 )
 from poolq.common.lengths import MAX_KEY_BYTES
 from poolq.engines.base import Engine
-from poolq.jobs.concurrent_option import gate_of
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import build, hooks, limits_of, options_of
 from poolq.jobs.limits import MAX_LIMIT, Gate, Rule, parse
@@ -114,7 +113,7 @@ def test_a_field_that_the_payload_lacks_is_refused(engine: Engine) -> None:
 
 @pytest.mark.parametrize("value", ["x" * 300, "a\u200bb", {"b": [1, None], "a": "ü"}, "a\nb"])
 def test_any_value_makes_a_key_that_can_be_stored_and_shown(value: object) -> None:
-    key, limit = gate_of(Concurrent(3, by="tenant"), "jobs:Pull", {"tenant": value})
+    key, limit = Concurrent(3, by="tenant").gate("jobs:Pull", {"tenant": value})
     assert limit == 3
     assert key.startswith("jobs:Pull ")
     assert key.isprintable()
