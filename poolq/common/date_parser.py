@@ -24,30 +24,23 @@ from calendar import monthrange
 from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 
-UNIT_WORDS = {
-    "us": ("us", "µs", "microsecond", "microseconds"),
-    "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
-    "s": ("s", "sec", "secs", "second", "seconds"),
-    "m": ("m", "min", "mins", "minute", "minutes"),
-    "h": ("h", "hr", "hrs", "hour", "hours"),
-    "d": ("d", "day", "days"),
-    "w": ("w", "week", "weeks"),
-    "month": ("month", "months"),
-    "year": ("year", "years"),
-}
-#: The length of each unit in microseconds, except for months and years, which have no fixed length.
+#: The length of each unit in microseconds, by its words, except for months and years, which have
+#: no fixed length.
 UNIT_MICROSECONDS = {
-    "us": 1,
-    "ms": 1_000,
-    "s": 1_000_000,
-    "m": 60_000_000,
-    "h": 3_600_000_000,
-    "d": 86_400_000_000,
-    "w": 604_800_000_000,
+    word: length
+    for length, words in (
+        (1, "us µs microsecond microseconds"),
+        (1_000, "ms msec msecs millisecond milliseconds"),
+        (1_000_000, "s sec secs second seconds"),
+        (60_000_000, "m min mins minute minutes"),
+        (3_600_000_000, "h hr hrs hour hours"),
+        (86_400_000_000, "d day days"),
+        (604_800_000_000, "w week weeks"),
+    )
+    for word in words.split()
 }
-UNIT_OF = {word: unit for unit, words in UNIT_WORDS.items() for word in words}
-UNIT_MONTHS = {"month": 1, "year": 12}
-_UNIT_DAYS = {"d": 1, "w": 7}
+_MONTHS = {"month": 1, "months": 1, "year": 12, "years": 12}
+DAY = UNIT_MICROSECONDS["day"]
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY_NAMES = {name: at for at, day in enumerate(_WEEKDAYS) for name in (day, day[:3])}
@@ -83,27 +76,31 @@ def point(text: str, now: datetime) -> datetime | None:
     text = text.strip()
     if _ISO_DATE.match(text):
         return datetime.fromisoformat(text)
-    reading = _Reading(now)
-    at, text = 0, plain(text)
-    while at < len(text):
-        part = _PART.match(text, at)
-        if part is None or not reading.take(part):
-            return None
-        at = part.end()
-    return reading.result() if at else None
+    reading = _read(plain(text))
+    return None if reading is None else reading.result(now)
 
 
-def amounts(text: str) -> list[tuple[str, str]] | None:
-    """Return the numbers of a `plain` text, each with its unit; None if it has other parts, or goes
-    back in time."""
-    found, at = [], 0
+def amounts(text: str) -> tuple[int, int] | None:
+    """Return the months and the microseconds in a text of numbers with units; None if it has other
+    parts, or goes back in time. A day has 24 hours."""
+    reading = _read(plain(text), other_parts=False)
+    return (reading.months, reading.elapsed + int(reading.days * DAY)) if reading else None
+
+
+def _read(text: str, *, other_parts: bool = True) -> "_Reading | None":
+    """Read all parts of a `plain` text, or return None. `other_parts`: whether there may be others
+    than amounts that move forward."""
+    reading, at = _Reading(), 0
     while at < len(text):
         part = _PART.match(text, at)
-        if part is None or part["sign"] == "-" or part["ago"] or part["unit"] not in UNIT_OF:
+        if part is None or not (other_parts or _is_amount(part)) or not reading.take(part):
             return None
-        found.append((part["number"], UNIT_OF[part["unit"]]))
         at = part.end()
-    return found
+    return reading if at else None
+
+
+def _is_amount(part: re.Match[str]) -> bool:
+    return bool(part["unit"]) and part["sign"] != "-" and not part["ago"]
 
 
 def plain(text: str) -> str:
@@ -139,14 +136,11 @@ def span_of(text: str) -> tuple[int, int]:
 class _Reading:
     """The day, time of day and span that the parts of a text have set so far."""
 
-    def __init__(self, now: datetime) -> None:
-        self.now = now
+    def __init__(self) -> None:
         self.base: datetime | None = None  # if the text gives seconds since the epoch
         self.day: _Day | None = None
         self.clock: time | None = None
-        self.months = 0
-        self.moved_days = 0.0
-        self.elapsed = 0
+        self.months, self.days, self.elapsed = 0, 0.0, 0
 
     def take(self, part: re.Match[str]) -> bool:
         """Apply a part. Returns False if it has no meaning, or sets what an earlier part set."""
@@ -174,32 +168,30 @@ class _Reading:
         return True
 
     def _move(self, by: float, word: str) -> bool:
-        unit = UNIT_OF.get(word)
-        if unit in UNIT_MONTHS and by == int(by):
-            self.months += int(by) * UNIT_MONTHS[unit]
-        elif unit in _UNIT_DAYS and by == int(by):
-            self.moved_days += by * _UNIT_DAYS[unit]
-        elif unit in UNIT_MICROSECONDS:
-            self.elapsed += round(by * UNIT_MICROSECONDS[unit])
-        else:
-            return False
-        return True
+        length, is_whole = UNIT_MICROSECONDS.get(word, 0), by == int(by)
+        if word in _MONTHS and is_whole:
+            self.months += int(by) * _MONTHS[word]
+        elif length >= DAY and is_whole:
+            self.days += by * length / DAY
+        elif length:
+            self.elapsed += round(by * length)
+        return bool(length or (word in _MONTHS and is_whole))
 
-    def result(self) -> datetime | None:
+    def result(self, now: datetime) -> datetime | None:
         """Return the point in time; None if parts contradict each other. Raises OverflowError."""
         is_named = self.day is not None or self.clock is not None
         if self.base is not None:
-            moved = self.elapsed * _MICROSECOND + timedelta(days=self.moved_days)
+            moved = self.elapsed * _MICROSECOND + timedelta(days=self.days)
             return None if is_named else self.base + moved
-        found = later(self.now, self.months).replace(fold=0) if self.months else self.now
-        found += timedelta(days=self.moved_days)
+        found = later(now, self.months).replace(fold=0) if self.months else now
+        found += timedelta(days=self.days)
         if self.day is not None:
             found += timedelta(days=_days_until(*self.day, found.weekday()))
         if is_named:
-            found = datetime.combine(found.date(), self.clock or time(0), self.now.tzinfo)
+            found = datetime.combine(found.date(), self.clock or time(0), now.tzinfo)
         if not self.elapsed:
             return found
-        return (found.astimezone(UTC) + self.elapsed * _MICROSECOND).astimezone(self.now.tzinfo)
+        return (found.astimezone(UTC) + self.elapsed * _MICROSECOND).astimezone(now.tzinfo)
 
 
 def _days_until(which: str, day: int, today: int) -> int:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from poolq.common import date_parser
-from poolq.common.date_parser import UNIT_MICROSECONDS, UNIT_MONTHS
+from poolq.common.date_parser import DAY, UNIT_MICROSECONDS
 from poolq.common.escaping import shown
 from poolq.errors import DurationError
 
@@ -24,7 +24,7 @@ Moment = Duration | datetime
 
 SECOND = UNIT_MICROSECONDS["s"]
 #: 100 years. A point in time that is at most 100 years away, in microseconds, is exact in a double.
-MAX_MICROSECONDS = 36_525 * UNIT_MICROSECONDS["d"]
+MAX_MICROSECONDS = 36_525 * DAY
 
 _BARE = re.compile(rf"\+?\s*({date_parser.NUMBER})")
 _NEGATIVE = re.compile(r"(?:^|\s)-\s*[0-9.]")
@@ -47,7 +47,7 @@ def span(value: object, what: str) -> int | str:
     encodes it, since the length of a month depends on its beginning. Raises DurationError."""
     months, elapsed = (_parts(value) or (0, 0)) if isinstance(value, str) else (0, 0)
     if months:
-        _bound(months * 31 * UNIT_MICROSECONDS["d"] + elapsed, value, what)
+        _bound(months * 31 * DAY + elapsed, value, what)
         return date_parser.span(months, elapsed)
     if _duration(value) is None and _names_a_point(value):
         raise DurationError(
@@ -134,16 +134,7 @@ def _parts(value: str) -> tuple[int, int] | None:
         return 0, 0
     if bare := _BARE.fullmatch(text):
         return 0, round(float(bare[1]) * SECOND)
-    months, elapsed = 0, 0
-    amounts = date_parser.amounts(text)
-    for number, unit in amounts or ():
-        if unit in UNIT_MICROSECONDS:
-            elapsed += round(float(number) * UNIT_MICROSECONDS[unit])
-        elif number.isdecimal():
-            months += int(number) * UNIT_MONTHS[unit]
-        else:
-            return None
-    return (months, elapsed) if amounts else None
+    return date_parser.amounts(text)
 
 
 def _point(value: object, now: datetime, what: str) -> datetime | None:

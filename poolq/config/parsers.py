@@ -4,11 +4,10 @@ A parser takes text (from a flag or the environment) or a TOML value. It raises 
 text continues the sentence "<source> is <value>; it …".
 """
 
-import math
 import re
 from collections.abc import Callable, Sequence
 
-from poolq.common.durations import micros
+from poolq.common.durations import SECOND, micros
 from poolq.common.names import check_name
 from poolq.errors import DurationError, OptionError
 
@@ -20,7 +19,6 @@ OFF = "off"
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("0", "false", "no", "off")
 _SIZE = re.compile(r"(\d{1,15}) ?([KMG]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 
@@ -76,22 +74,14 @@ def duration(least: float = 0.0) -> Parser:
 
     def parse(value: object) -> float:
         try:
-            seconds = _seconds(value)
+            seconds = micros(value, "the duration") / SECOND
         except DurationError as error:
             raise ValueError(f'must be seconds or a text such as "1h" ({error})') from None
-        if not math.isfinite(seconds) or not least <= seconds <= MAX_SECONDS:
+        if not least <= seconds <= MAX_SECONDS:
             raise ValueError(f"must be from {least:g} seconds to a year")
         return seconds
 
     return parse
-
-
-def _seconds(value: object) -> float:
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        return float(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    return micros(value, "the duration") / 1_000_000
 
 
 def size(value: object) -> int:

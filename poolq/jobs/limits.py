@@ -22,7 +22,7 @@ from poolq.errors import CostError, LimitError, OptionError
 OnLimit = Literal["release", "park"]
 #: The units of a window, each with its length in microseconds.
 WINDOW_UNITS = {
-    unit: date_parser.UNIT_MICROSECONDS[unit[0]] for unit in ("seconds", "minutes", "hours", "days")
+    unit: date_parser.UNIT_MICROSECONDS[unit] for unit in ("seconds", "minutes", "hours", "days")
 }
 MAX_LIMIT = 2**31 - 1  # the largest count that every engine can store
 MAX_SLIDING_LIMIT = 1_000  # the store keeps the time of each start
