@@ -1,11 +1,22 @@
 """Who can change a folder or a file, other than the user and root (pure)."""
 
-import os
+from typing import Protocol
 
 WRITABLE_BY_ALL, WRITABLE_BY_GROUP = 0o002, 0o020
 
 
-def reason_for(path: object, found: os.stat_result, uid: int, gid: int, owner: int = 0) -> str:
+class Status(Protocol):
+    """What of `os.stat_result` counts."""
+
+    @property
+    def st_mode(self) -> int: ...
+    @property
+    def st_uid(self) -> int: ...
+    @property
+    def st_gid(self) -> int: ...
+
+
+def reason_for(path: object, found: Status, uid: int, gid: int, owner: int = 0) -> str:
     """Return why `path`, with the status `found`, is not trusted, as the end of a sentence, or "".
     `uid`, `gid`: the user and the user's own group; `owner`: another user who is trusted."""
     if found.st_mode & WRITABLE_BY_ALL:

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
@@ -30,52 +31,39 @@ from poolq.scoreboard.logger_cleanup import LoggerCleanup
 from poolq.scoreboard.recent_lines import RecentLines
 from poolq.system.child_signals import ChildSignals
 from poolq.system.fork import fork
-from poolq.system.identity import worker_name
 from poolq.system.kill import kill_group
-from poolq.system.wakeups import WakeUps, WorkerWakeUps
+from poolq.system.wakeups import WakeUps
 from poolq.template.load_errors import LoadErrorBuffer
-from poolq.template.protocol import TemplateSetup
+from poolq.template.protocol import ForkWorker, TemplateSetup
+from poolq.template.template import log_as_worker, worker_setup
 from poolq.worker import process
 
 FORK_RETRY_DELAY = 1.0  # seconds, after a failed fork
 
 
+@dataclass(eq=False)
 class Children:
     """The children of one master. `descriptors` returns the master's descriptors that every child
     must close; `metrics` is the listening socket for Prometheus, which the keeper serves."""
 
-    def __init__(
-        self,
-        *,
-        config: Config,
-        node: str,
-        pool: Pool,
-        scores: Scoreboard,
-        wakeups: WakeUps,
-        reporter: Log,
-        log: Callable[[str, str], None],
-        descriptors: Callable[[], tuple[int, ...]],
-        pipes: Pipes,
-        metrics: socket.socket | None,
-    ) -> None:
-        self._config = config
-        self._node = node
-        self._pool = pool
-        self._scores = scores
-        self._wakeups = wakeups
-        self._reporter = reporter
-        self._log = log
+    config: Config
+    node: str
+    pool: Pool
+    scores: Scoreboard
+    wakeups: WakeUps
+    reporter: Log
+    log: Callable[[str, str], None]
+    descriptors: Callable[[], tuple[int, ...]]
+    pipes: Pipes
+    metrics: socket.socket | None
+
+    def __post_init__(self) -> None:
         self._life, self._alive = os.pipe2(os.O_CLOEXEC)  # children read EOF when the master dies
-        self._metrics = metrics
-        self._metrics_fd = -1 if metrics is None else metrics.fileno()
-        self._masters_fds = descriptors
-        self._pipes = pipes
+        self._metrics_fd = -1 if self.metrics is None else self.metrics.fileno()
         self._load_error = LoadErrorBuffer()
         self._seq = 0
-        self.rows: dict[int, int] = {}  # by seq
-        self._seqs: dict[int, int] = {}  # by pid
         self._unknown: dict[int, tuple[int, bool]] = {}  # exits of still unknown children, by pid
-        self.templates = Templates(pool, self, log)
+        self.templates = Templates(self.pool, self, self.log)
 
     # forking
 
@@ -84,176 +72,158 @@ class Children:
         a cooldown is over. If there is no template, the master forks the worker, which then imports
         the application itself."""
         seq, now = self._seq + 1, monotonic()
-        place = self._pool.slots[slot - 1]
-        row = self._scores.allocate(seq, slot, generation)
+        place = self.pool.slots[slot - 1]
+        row = self.scores.allocate(seq, slot, generation)
         if row is None:
             place.not_before = now + state_updates.WORKER_BACKOFF.first
             return
         self._seq = seq
-        self._wakeups.doorbells[row].clear()
-        template = self._pool.templates.get(generation)
+        self.wakeups.doorbells[row].clear()
+        first = self.pool.on_trial(generation)
+        check = not first and any(now >= old.expires_at for old in place.serving())
+        request = ForkWorker(seq, row, slot, first, check)
+        template = self.pool.templates.get(generation)
         asked = template is not None and template.ready
-        pid = 0 if asked else self._fork_worker(seq, row, slot, generation)
-        check = any(now >= old.expires_at for old in place.serving())
-        fork = partial(self.templates.fork_worker, generation, seq, row, slot, check=check)
-        if not pid and not (asked and fork()):
-            self._scores.release(row)
+        pid = 0 if asked else self._fork_worker(generation, request)
+        if not pid and not (asked and self.templates.fork_worker(generation, request)):
+            self.scores.release(row)
             delay = state_updates.WORKER_BACKOFF.first if asked else FORK_RETRY_DELAY
             place.not_before = now + delay
             return
-        self.rows[seq] = row
-        proc = WorkerProcess(seq, pid, generation, started_at=now)
-        state_updates.spawned(self._pool, slot, proc, random.random())
+        proc = WorkerProcess(seq, pid, generation, row=row, started_at=now)
+        state_updates.spawned(self.pool, slot, proc, random.random())
         if pid:
-            self._adopt(seq, pid)
+            self._adopt(proc)
 
-    def _fork_worker(self, seq: int, row: int, slot: int, generation: int) -> int:
-        first = self._pool.on_trial(generation)
-        setup = process.WorkerSetup(
-            config=self._config,
-            worker=worker_name(self._node, seq),
-            node=self._node,
-            slot=slot,
-            generation=generation,
-            master=os.getpid(),
-            life=self._life,
-            first=first,
-            row=self._scores.worker_row(row),
-            order=self._scores.start_order(row),
-            wakeups=WorkerWakeUps(self._wakeups, row),
-            reporter=self._reporter,
-            ready=self._wakeups.master.wake,
-            failed=self._load_error.write if first else None,
-        )
-        main = partial(process.main, setup)
-        return self.fork(main, f"worker {slot}", self._pipes.writers.fds[row], row)
+    def _fork_worker(self, generation: int, request: ForkWorker) -> int:
+        """Fork a worker that imports the application itself. Returns its pid, or 0."""
+        given, _ = self.template_setup(generation, -1)
+        failed = self._load_error.write if request.first else None
 
-    def _adopt(self, seq: int, pid: int) -> None:
-        self._seqs[pid] = seq
-        self._scores.set_pid(self.rows[seq], pid)
-        self._wakeups.doorbells[self.rows[seq]].wake()
+        def main() -> int:
+            log_as_worker(self.reporter, self.pipes.writers, self.scores, request)
+            return process.main(
+                worker_setup(given, request, self.scores, self.wakeups, self.reporter, failed)
+            )
+
+        close = self.closed_in_child(self.pipes.writers.fds[request.row])
+        return self._fork(main, f"worker {request.slot}", close)
+
+    def _adopt(self, proc: WorkerProcess) -> None:
+        self.scores.set_pid(proc.row, proc.pid)
+        self.wakeups.doorbells[proc.row].wake()
 
     def spawn_logger(self) -> None:
         """Start the process that writes the log. It alone keeps the reading ends of the pipes."""
-        scores, guard = self._scores, LoggerCleanup(self._scores, os.getpid())
+        scores, guard = self.scores, LoggerCleanup(self.scores, os.getpid())
         setup = LoggerSetup(
-            self._pipes,
-            self._reporter.formatter,
+            self.pipes,
+            self.reporter.formatter,
             lambda row: (scores.read(row).slot, scores.running_job(row)[0]),
             guard.beat,
-            path_of(self._config),
+            path_of(self.config),
             RecentLines(scores.pages.log_lines).add,
         )
         try:
-            closed = (*self._descriptors(), *self._pipes.writers.fds)
+            closed = (*self._closed(), *self.pipes.writers.fds)
             pid = fork(partial(logger.main, setup), closed)
         except OSError:  # there is no logger that could log the error
-            self._pool.logger_not_before = monotonic() + FORK_RETRY_DELAY
+            self.pool.logger_not_before = monotonic() + FORK_RETRY_DELAY
             return
-        self._pool.logger = HelperProcess(pid, monotonic())
+        self.pool.logger = HelperProcess(pid, monotonic())
 
     def spawn_keeper(self) -> None:
         """Start the keeper. The master imports the engine's library for it, since importing takes
         long, and a new keeper must send a heartbeat before its node counts as dead."""
         master = os.getpid()
         with suppress(PoolqError, ImportError):  # the keeper reports the error
-            engine_class(self._config)
+            engine_class(self.config)
+
+        pipe = self.pipes.writers.named("keeper")
 
         def keep() -> int:
+            adopt(pipe)
+            on_event = self.scores.recent_events("keeper").add
+            self.reporter.attach("keeper", pipe, self.pipes.writers.token, on_event=on_event)
             signals = ChildSignals(self._life)
             signals.install(master, lambda: None, outlive=True)
             keeper = Keeper(
-                config=self._config,
-                node=self._node,
-                scores=self._scores,
-                wakeups=self._wakeups,
+                config=self.config,
+                node=self.node,
+                scores=self.scores,
+                wakeups=self.wakeups,
                 signals=signals,
-                reporter=self._reporter,
-                metrics=self._metrics,
+                reporter=self.reporter,
+                metrics=self.metrics,
             )
             return keeper.run()
 
-        pipe = self._pipes.writers.named("keeper")
-        pid = self.fork(keep, "keeper", pipe, keep=self._metrics_fd)
+        close = tuple(fd for fd in self.closed_in_child(pipe) if fd != self._metrics_fd)
+        pid = self._fork(keep, "keeper", close)
         if pid:
-            self._pool.keeper = HelperProcess(pid, monotonic())
+            self.pool.keeper = HelperProcess(pid, monotonic())
         else:
-            delay = min(FORK_RETRY_DELAY, self._pool.limits.keeper_pause)
-            self._pool.keeper_not_before = monotonic() + delay
-
-    def fork(
-        self, main: Callable[[], int], name: str, pipe: int, row: int | None = None, keep: int = -1
-    ) -> int:
-        """Fork a child that logs as `name` through `pipe`. Returns its pid, or 0 if the system
-        cannot fork now. `row` is the scoreboard row of a worker; `keep` is a descriptor that only
-        this child keeps open."""
-
-        def child() -> int:
-            adopt(pipe)
-            job = str if row is None else lambda: self._scores.running_job(row)[0]
-            on_event = self._scores.recent_events(name, row).add
-            self._reporter.attach(name, pipe, self._pipes.writers.token, job=job, on_event=on_event)
-            return main()
-
-        return self._fork(child, name, tuple(fd for fd in self.closed_in_child(pipe) if fd != keep))
+            delay = min(FORK_RETRY_DELAY, self.pool.limits.keeper_pause)
+            self.pool.keeper_not_before = monotonic() + delay
 
     def _fork(self, main: Callable[[], int], name: str, close: tuple[int, ...]) -> int:
+        """Return the child's pid, or 0 if the system cannot fork now."""
         try:
             return fork(main, close)
         except OSError as error:
-            self._log("error", f"{name} cannot be forked: {error.strerror}; trying again")
+            self.log("error", f"{name} cannot be forked: {error.strerror}; trying again")
             return 0
 
-    def _descriptors(self) -> tuple[int, ...]:
+    def _closed(self) -> tuple[int, ...]:
         """The descriptors that children must close. Only the keeper keeps the metrics socket open,
         so that clients notice when the keeper ends."""
-        metrics = () if self._metrics is None else (self._metrics_fd,)
-        return (*self._masters_fds(), self._alive, *metrics, *self.templates.descriptors())
+        metrics = () if self.metrics is None else (self._metrics_fd,)
+        return (*self.descriptors(), self._alive, *metrics, *self.templates.descriptors())
 
     def closed_in_child(self, pipe: int) -> tuple[int, ...]:
         """The descriptors that a child logging through `pipe` must close."""
-        return (*self._descriptors(), *self._pipes.all_but(pipe))
+        return (*self._closed(), *self.pipes.all_but(pipe))
 
     # for the templates
 
     def fork_template(self, main: Callable[[], int], name: str) -> int:
         """Fork a template. It keeps the pipes for writing, as its workers will need them."""
-        return self._fork(main, name, (*self._descriptors(), *self._pipes.readers))
+        return self._fork(main, name, (*self._closed(), *self.pipes.readers))
 
     def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
         """Return the setup of a template and the descriptors that it inherits."""
-        wakeups, writers = self._wakeups.fds(), self._pipes.writers
+        wakeups, writers = self.wakeups.fds(), self.pipes.writers
         setup = TemplateSetup(
-            config=self._config,
-            node=self._node,
+            config=self.config,
+            node=self.node,
             generation=generation,
             master=os.getpid(),
             line=line,
             life=self._life,
-            rows=self._scores.rows,
-            board=self._scores.fd,
+            rows=self.scores.rows,
+            board=self.scores.fd,
             wakeups=wakeups,
             writers=list(writers.fds),
             token=writers.token,
         )
-        return setup, (self._life, self._scores.fd, *wakeups, *writers.fds)
+        return setup, (self._life, self.scores.fd, *wakeups, *writers.fds)
 
     def forked(self, seq: int, pid: int) -> None:
         """Record the pid of a worker, or of a template's copy (seq 0), which may be dead by now."""
         if seq:
-            state_updates.forked(self._pool, seq, pid)
-            if seq not in self.rows:
+            proc = state_updates.forked(self.pool, seq, pid)
+            if proc is None:
                 return
-            self._adopt(seq, pid)
+            self._adopt(proc)
         if pid in self._unknown:
             status, by_signal = self._unknown.pop(pid)
             self._exited(pid, status, by_signal=by_signal)
 
     def fork_failed(self, seq: int) -> None:
         """Give up worker `seq`, which its template could not fork."""
-        if seq in self.rows:
-            self._scores.release(self.rows.pop(seq))
-            state_updates.fork_failed(self._pool, seq, monotonic())
+        if (proc := self.pool.find(seq)) is not None:
+            self.scores.release(proc.row)
+            state_updates.fork_failed(self.pool, seq, monotonic())
 
     # reaping
 
@@ -269,81 +239,74 @@ class Children:
                 break
             pid, status = found.si_pid, found.si_status
             by_signal = found.si_code != os.CLD_EXITED
-            seq = self._seqs.get(pid)
-            if seq is not None:
-                row = self._scores.read(self.rows[seq])
+            if (proc := self.pool.worker(pid)) is not None:
+                row = self.scores.read(proc.row)
                 if by_signal or status or row.in_job:
                     kill_group(pid)
             os.waitpid(pid, 0)
             self._exited(pid, status, by_signal=by_signal)
         if self._unknown and not self._expects_child():
             self._unknown.clear()  # a later child may have the same pid
-        state_updates.end_if_empty(self._pool, monotonic())
-        state_updates.remove_closed(self._pool)
+        state_updates.end_if_empty(self.pool, monotonic())
+        state_updates.remove_closed(self.pool)
 
     def _exited(self, pid: int, status: int, *, by_signal: bool) -> None:
-        now, pool, code = monotonic(), self._pool, -1 if by_signal else status
+        now, pool, code = monotonic(), self.pool, -1 if by_signal else status
         if pool.logger is not None and pool.logger.pid == pid:
             state_updates.logger_exited(pool, now)
-            self._log("warning", f"logger (pid {pid}) died; starting another")
+            self.log("warning", f"logger (pid {pid}) died; starting another")
         elif pool.keeper is not None and pool.keeper.pid == pid:
             if not pool.keeper.stop_sent and pool.broker_reached:
-                self._log("warning", f"keeper (pid {pid}) died; starting another")
+                self.log("warning", f"keeper (pid {pid}) died; starting another")
             killed = by_signal and status == signal.SIGKILL
             state_updates.keeper_exited(pool, code, now, killed=killed)
         elif any(pid in (template.pid, template.spare) for template in pool.templates.values()):
             self.templates.exited(pid, code)
-        elif pid in self._seqs:
-            self._worker_exited(pid, status, by_signal=by_signal)
+        elif (proc := pool.worker(pid)) is not None:
+            self._worker_exited(proc, status, by_signal=by_signal)
         elif self._expects_child():
             self._unknown[pid] = (status, by_signal)
 
     def _expects_child(self) -> bool:
         """Return whether a template may have forked a child whose pid it has not sent yet."""
-        templates = self._pool.templates.values()
-        return any(proc.state is WorkerState.FORKING for proc in self._pool.procs()) or any(
+        templates = self.pool.templates.values()
+        return any(proc.state is WorkerState.FORKING for proc in self.pool.procs()) or any(
             template.ready and not template.spare for template in templates
         )
 
-    def _worker_exited(self, pid: int, status: int, *, by_signal: bool) -> None:
-        pool, seq = self._pool, self._seqs.pop(pid)
-        index = self.rows.pop(seq)
-        self._scores.set_dead(index, status if by_signal else 0, 0 if by_signal else status)
-        self._wakeups.keeper.wake()
-        row = self._scores.read(index)
+    def _worker_exited(self, proc: WorkerProcess, status: int, *, by_signal: bool) -> None:
+        pool, pid, seq, index = self.pool, proc.pid, proc.seq, proc.row
+        self.scores.set_dead(index, status if by_signal else 0, 0 if by_signal else status)
+        self.wakeups.keeper.wake()
+        row = self.scores.read(index)
         booting = row.phase == Phase.BOOT
         if not booting:  # it may have become ready since it was last observed
             state_updates.ready(pool, seq, idle=False)
         gave_reason = booting and status in (BOOT_FAILED, *CANNOT_START)
-        id, _, name = self._scores.running_job(index) if row.in_job else ("", "", "")
+        id, _, name = self.scores.running_job(index) if row.in_job else ("", "", "")
         job = f"{name} {id}" if row.in_job else ""
         killed_for_job = row.kill_reason != KillReason.NONE  # this was logged when it was killed
         crashed = by_signal or job or (status and not gave_reason)
         if crashed and not killed_for_job:
             during = f" while it ran {job}" if job else ""
-            self._log("warning", f"worker {row.slot} (pid {pid}) {describe_exit(row)}{during}")
+            self.log("warning", f"worker {row.slot} (pid {pid}) {describe_exit(row)}{during}")
         code, now = -1 if by_signal else status, monotonic()
         if exits.count(pool, seq, row, now) == "cooldown":
-            self._log("info", f"worker {row.slot} (pid {pid}) was replaced: its --cooldown is over")
+            self.log("info", f"worker {row.slot} (pid {pid}) was replaced: its --cooldown is over")
         load_error = self._load_error.take() if pool.on_trial(row.generation) else None
         why = load_error.why if load_error else ""
         worked, job = row.settled_jobs > 0 or killed_for_job, "" if killed_for_job else job
         refused = state_updates.exited(pool, seq, code, now, why, worked=worked, job=job)
         if refused and pool.generation:
-            log_refusal(pool, self._log, row.generation, load_error)
+            log_refusal(pool, self.log, row.generation, load_error)
         elif load_error is not None:
-            self._log("error", load_error.why)
+            self.log("error", load_error.why)
         elif refused and not gave_reason:
-            self._log("error", "the first worker did not become ready, so the pool ends")
+            self.log("error", "the first worker did not become ready, so the pool ends")
 
     def end_log(self) -> None:
         """Wait until the logger, which is the last process, has written everything."""
-        if self._pool.logger is None:
+        if self.pool.logger is None:
             self.spawn_logger()
-        if self._pool.logger is not None:
-            logger.stop_logger(self._pool.logger.pid, self._pipes)
-
-    def row_of(self, pid: int) -> int | None:
-        """Return the scoreboard row of a worker, or None if the process is not a worker."""
-        seq = self._seqs.get(pid)
-        return None if seq is None else self.rows[seq]
+        if self.pool.logger is not None:
+            logger.stop_logger(self.pool.logger.pid, self.pipes)

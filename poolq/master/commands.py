@@ -5,6 +5,7 @@ raises Refused if the pool is not in a state to obey it.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 from poolq.config import Config, engine_urls
@@ -19,32 +20,25 @@ from poolq.system.wakeups import WakeUps
 MAX_NAMED = 3  # running jobs that a drain names
 
 
+@dataclass(eq=False)
 class Commands:
     """`log(level, text)` writes to the log."""
 
-    def __init__(
-        self,
-        config: Config,
-        pool: Pool,
-        scores: Scoreboard,
-        wakeups: WakeUps,
-        log: Callable[[str, str], None],
-    ) -> None:
-        self._config = config
-        self._pool = pool
-        self._scores = scores
-        self._wakeups = wakeups
-        self._log = log
+    config: Config
+    pool: Pool
+    scores: Scoreboard
+    wakeups: WakeUps
+    log: Callable[[str, str], None]
 
     def reload(self, why: str) -> int:
         """Try the code as it is on disk now. Returns the number of the new generation."""
         self._must_run()
-        if canary.reload(self._pool, why) and self._pool.trial is not None:
-            generation = self._pool.trial.generation
-            self._log("info", f"{why}: trying generation {generation}")
+        if canary.reload(self.pool, why) and self.pool.trial is not None:
+            generation = self.pool.trial.generation
+            self.log("info", f"{why}: trying generation {generation}")
             return generation
-        self._log("info", f"{why}: another reload follows the one under way")
-        return self._pool.last_generation + 1
+        self.log("info", f"{why}: another reload follows the one under way")
+        return self.pool.last_generation + 1
 
     def pause(self, why: str) -> bool:
         """Stop claiming jobs. Returns False if the pool is paused already."""
@@ -53,27 +47,27 @@ class Commands:
     def resume(self, why: str) -> bool:
         """Claim jobs again. Returns False if the pool is not paused."""
         changed = self._set_paused(False, f"{why}: resumed")
-        for wakeup in (*self._wakeups.doorbells, self._wakeups.idle):
+        for wakeup in (*self.wakeups.doorbells, self.wakeups.idle):
             wakeup.wake()
         return changed
 
     def _set_paused(self, paused: bool, text: str) -> bool:
         self._must_run()
-        if self._pool.paused == paused:
+        if self.pool.paused == paused:
             return False
-        self._pool.paused = paused
-        self._scores.set_word(layout.PAUSED, paused)
-        self._log("info", text)
+        self.pool.paused = paused
+        self.scores.set_word(layout.PAUSED, paused)
+        self.log("info", text)
         return True
 
     def scale(self, procs: int, why: str) -> None:
         """Set the target number of workers."""
         self._must_run()
-        most = self._config.procs * 2 + 8
+        most = self.config.procs * 2 + 8
         if not 1 <= procs <= most:
             raise Refused(f"there cannot be {procs} workers: this pool can have from 1 to {most}")
-        state_updates.scale(self._pool, procs)
-        self._log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
+        state_updates.scale(self.pool, procs)
+        self.log("info", f"{why}: {procs} worker{'s' * (procs > 1)} from now on")
 
     def kill(
         self, id: str, why: str, *, worker: int | None = None, give_back: bool = False
@@ -84,54 +78,52 @@ class Commands:
         reason = KillReason.RETURNED if give_back else KillReason.CANCELLED
 
         def judge(row: Row) -> KillReason:
-            runs = row.in_job and self._scores.running_job(row.index)[0] == id
+            runs = row.in_job and self.scores.running_job(row.index)[0] == id
             return reason if runs else KillReason.NONE
 
-        for row in self._scores.used_rows():
-            proc = self._pool.find(row.seq)
+        for row in self.scores.used_rows():
+            proc = self.pool.find(row.seq)
             if proc is None or proc.killed or worker not in (None, row.slot, row.pid):
                 continue
             if not judge(row):
                 continue
             running = kill_check.running_job(row)
-            if killed := kill_check.kill_worker(self._scores, row, running, judge):
-                state_updates.signalled(self._pool, row.pid, monotonic(), killed=True)
-                self._log("warning", f"{why}: {killed}")
+            if killed := kill_check.kill_worker(self.scores, row, running, judge):
+                state_updates.signalled(self.pool, row.pid, monotonic(), killed=True)
+                self.log("warning", f"{why}: {killed}")
                 return row, killed.job
         who = "no worker of this pool runs" if worker is None else f"worker {worker} does not run"
         raise Refused(f"{who} job {id}; it may have ended")
 
     def drain(self, why: str, *, patient: bool = False) -> None:
         """Let running jobs finish, then end the pool. A `patient` drain has no time limit."""
-        if not state_updates.stop(self._pool, monotonic(), patient=patient):
+        if not state_updates.stop(self.pool, monotonic(), patient=patient):
             return
         text = f"{why}: draining; {self._running()}"
         if not patient:
-            text += (
-                f" for at most {self._config.stop_timeout:g} s, and are then killed and released"
-            )
+            text += f" for at most {self.config.stop_timeout:g} s, and are then killed and released"
         if why == "SIGINT":
             text += "; another Ctrl-C kills them at once"
-        self._log("info", text)
+        self.log("info", text)
 
     def _running(self) -> str:
         """Name the jobs that run, or the first ones."""
-        rows = [row.index for row in self._scores.used_rows() if row.in_job]
-        jobs = [(name, id) for id, _, name in map(self._scores.running_job, rows) if id]
+        rows = [row.index for row in self.scores.used_rows() if row.in_job]
+        jobs = [(name, id) for id, _, name in map(self.scores.running_job, rows) if id]
         named = ", ".join(f"{name} {id}" for name, id in jobs[:MAX_NAMED])
         more = f" and {len(jobs) - MAX_NAMED} more" if len(jobs) > MAX_NAMED else ""
         return f"{named}{more} may run" if jobs else "no job runs; those that just start may run"
 
     def abort(self, why: str) -> None:
         """Kill running jobs and end the pool."""
-        self._log("warning", f"{why}: running jobs are killed and released; no attempt counts")
-        state_updates.abort(self._pool, monotonic())
+        self.log("warning", f"{why}: running jobs are killed and released; no attempt counts")
+        state_updates.abort(self.pool, monotonic())
 
     def announce(self, url: str, namespace: str, text: str) -> None:
         """Log what a command has done to jobs, if the engine at this URL is the pool's."""
-        if (url, namespace) == (engine_urls.redact(self._config.engine), self._config.namespace):
-            self._log("info", text)
+        if (url, namespace) == (engine_urls.redact(self.config.engine), self.config.namespace):
+            self.log("info", text)
 
     def _must_run(self) -> None:
-        if self._pool.mode is not Mode.RUN:
-            raise Refused(f"the pool is {self._pool.mode.value}")
+        if self.pool.mode is not Mode.RUN:
+            raise Refused(f"the pool is {self.pool.mode.value}")

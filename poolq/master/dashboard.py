@@ -11,6 +11,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import Protocol
@@ -37,42 +38,36 @@ class DashboardProgram(Protocol):
         """Restore the terminal after a dashboard was killed."""
 
 
+@dataclass(eq=False)
 class DashboardProcess:
     """Keeps one dashboard running. `closed_in_child` returns descriptors for a child to close."""
 
-    def __init__(
-        self,
-        program: DashboardProgram | None,
-        scores: Scoreboard,
-        log: Callable[[str, str], None],
-        closed_in_child: Callable[[int], tuple[int, ...]],
-        pipes: Pipes,
-    ) -> None:
-        self._program = program
-        self._scores = scores
-        self._log = log
-        self._closed_in_child = closed_in_child
-        self._errors = pipes.writers.named("dashboard")
+    program: DashboardProgram | None
+    scores: Scoreboard
+    log: Callable[[str, str], None]
+    closed_in_child: Callable[[int], tuple[int, ...]]
+    pipes: Pipes
+
+    def __post_init__(self) -> None:
+        self._errors = self.pipes.writers.named("dashboard")
         self._closed_by_user = mmap.mmap(-1, 1)  # shared with the dashboard
-        self._pid = self._pidfd = 0
-        self._started_at = -inf
-        self._deaths = 0
-        self._due = 0.0
+        self._pid = self._pidfd = self._deaths = 0
+        self._started_at, self._due = -inf, 0.0
 
     def tend(self, now: float) -> None:
         """Start the dashboard if none runs. To be called in each turn of the master's loop;
         `children.py` reaps the process."""
-        if self._program is None or (self._pid and not self._has_exited(0)):
+        if self.program is None or (self._pid and not self._has_exited(0)):
             return
         if self._pid:
             self._exited(now)
-        if now >= self._due and self._program is not None:
+        if now >= self._due and self.program is not None:
             self._started_at, self._due = now, now + RESPAWN_DELAY
-            self._fork(partial(self._program.run, self._scores))
+            self._fork(partial(self.program.run, self.scores))
 
     def next_due(self, now: float) -> float:
         """Seconds until `tend` must be called even if nothing happens."""
-        return inf if self._program is None or self._pid else max(0.0, self._due - now)
+        return inf if self.program is None or self._pid else max(0.0, self._due - now)
 
     def descriptors(self) -> tuple[int, ...]:
         """The descriptors that every child must close."""
@@ -80,13 +75,13 @@ class DashboardProcess:
 
     def end(self) -> None:
         """Stop the dashboard at the end of the pool, and restore the terminal."""
-        if self._program is None:
+        if self.program is None:
             return
         if self._pid:
             send(self._pid, signal.SIGTERM)
             self._await()
         if not self._closed_by_user[0]:
-            self._fork(self._program.restore)
+            self._fork(self.program.restore)
             self._await()
 
     def _await(self) -> None:
@@ -95,22 +90,22 @@ class DashboardProcess:
             self._has_exited(LEAVE_TIMEOUT)
 
     def _exited(self, now: float) -> None:
-        assert self._program is not None
+        assert self.program is not None
         who, on_purpose = f"dashboard (pid {self._pid})", self._closed_by_user[0] == 1
         self._forget()
         self._deaths = self._deaths + 1 if now - self._started_at < QUICK_DEATH else 1
         if on_purpose:
-            self._program = None
-            self._log("info", f"{who} was closed; the pool continues without it")
+            self.program = None
+            self.log("info", f"{who} was closed; the pool continues without it")
         elif self._deaths < MAX_QUICK_DEATHS:
             self._due = now + RESPAWN_DELAY
-            self._log("warning", f"{who} died; starting another")
+            self.log("warning", f"{who} died; starting another")
         else:
-            self._fork(self._program.restore)
+            self._fork(self.program.restore)
             self._forget()
-            self._program = None
+            self.program = None
             text = f"died {self._deaths} times in a row; the pool continues without it"
-            self._log("warning", f"{who} {text}")
+            self.log("warning", f"{who} {text}")
 
     def _fork(self, main: Callable[[], int]) -> None:
         def child() -> int:
@@ -121,10 +116,10 @@ class DashboardProcess:
 
         self._forget()
         try:
-            self._pid = fork(child, self._closed_in_child(self._errors), alone=False)
+            self._pid = fork(child, self.closed_in_child(self._errors), alone=False)
             self._pidfd = os.pidfd_open(self._pid)
         except OSError as error:
-            self._log("warning", f"dashboard cannot be forked: {error.strerror}; trying again")
+            self.log("warning", f"dashboard cannot be forked: {error.strerror}; trying again")
 
     def _has_exited(self, timeout: float) -> bool:
         poll = select.poll()

@@ -30,7 +30,15 @@ from poolq.master.commands import Commands
 from poolq.master.dashboard import DashboardProcess, DashboardProgram
 from poolq.master.signal_commands import SignalCommands
 from poolq.master.socket_requests import Requests
-from poolq.master.state import HelperProcess, Limits, Pool, Slot, WorkerEvent, WorkerProcess
+from poolq.master.state import (
+    HelperProcess,
+    Limits,
+    Pool,
+    Slot,
+    StackDump,
+    WorkerEvent,
+    WorkerProcess,
+)
 from poolq.master.status import Status
 from poolq.master.systemd import SystemdNotifier
 from poolq.monitor.health import HealthInputs, health_inputs
@@ -101,8 +109,7 @@ class Master:
         )
         commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
         self._signal_commands = SignalCommands(commands, self.pool, self._log)
-        rows_by_seq = self._children.rows
-        self._status = Status(config, node, self.pool, self._scores, rows_by_seq)
+        self._status = Status(config, node, self.pool, self._scores)
         requests = Requests(self.pool, commands, self._status.report, self._health, self._attach)
         self._control = ControlServer(lock.listener, requests.handle)
         self._appliers = self._make_appliers()
@@ -211,7 +218,7 @@ class Master:
         sampled_at = scores.word(layout.USAGE_SAMPLED) / 1e9  # read first, so no sample is older
         for proc in pool.procs():
             if proc.pid:
-                row = scores.read(self._children.rows[proc.seq])
+                row = scores.read(proc.row)
                 self._observe_worker(proc, row, now, sampled_at)
 
     def _observe_keeper(self, keeper: HelperProcess, beat: int, now: float) -> None:
@@ -273,35 +280,35 @@ class Master:
     def _stop(self, action: actions.Stop) -> None:
         """Tell a process to exit. A worker reads this request from its row, and TERM only wakes it
         up. If a job has removed the worker's handler, TERM is not sent, as it would be fatal."""
-        pid, row = action.pid, self._children.row_of(action.pid)
-        if row is not None:
-            self._scores.request_stop(row)
-            self._wakeups.doorbells[row].wake()
+        pid, proc = action.pid, self.pool.worker(action.pid)
+        if proc is not None:
+            self._scores.request_stop(proc.row)
+            self._wakeups.doorbells[proc.row].wake()
         self._children.templates.stop(pid)
-        if row is None or has_handler(pid, signal.SIGTERM):
+        if proc is None or has_handler(pid, signal.SIGTERM):
             send(pid, signal.SIGTERM)
         state_updates.signalled(self.pool, pid, monotonic(), killed=False)
 
     def _kill(self, action: actions.Kill) -> None:
-        pid, row = action.pid, self._children.row_of(action.pid)
-        if row is not None:
-            if action.booting and not kill_check.still_boots(pid, self._scores, row):
+        pid, proc = action.pid, self.pool.worker(action.pid)
+        if proc is not None:
+            if action.booting and not kill_check.still_boots(pid, self._scores, proc.row):
                 return
-            self._scores.suppress_crash(row)
+            self._scores.suppress_crash(proc.row)
         self._log("warning", f"{action.why}; killed")
         kill_group(pid)
         state_updates.signalled(self.pool, pid, monotonic(), killed=True)
 
     def _dump_stack(self, action: actions.DumpStack) -> None:
-        state_updates.dump_asked(self._proc(action.pid), action.running, monotonic())
-        send(action.pid, signal.SIGUSR2)
+        if (proc := self.pool.worker(action.pid)) is not None:
+            proc.dump = StackDump(action.running, monotonic())
+            send(action.pid, signal.SIGUSR2)
 
     def _kill_job(self, action: actions.KillJob) -> None:
         """Kill a worker if it still runs the very job that was to be ended."""
-        index = self._children.row_of(action.pid)
-        if index is None:
+        proc = self.pool.worker(action.pid)
+        if proc is None:
             return
-        proc = self._proc(action.pid)
         dump, proc.dump = proc.dump, None
         dumped = dump is not None and dump.running == action.running
 
@@ -312,15 +319,12 @@ class Master:
                 return KillReason.TIMEOUT
             return KillReason.MEMORY if dumped and proc.over_limit else KillReason.NONE
 
-        row = self._scores.read(index)
+        row = self._scores.read(proc.row)
         if killed := kill_check.kill_worker(self._scores, row, action.running, judge):
             grace = "the grace of a cancelled job is over: "
             why = grace if killed.reason == KillReason.CANCELLED else ""
             self._log("warning", f"{why}{killed}")
             state_updates.signalled(self.pool, action.pid, monotonic(), killed=True)
-
-    def _proc(self, pid: int) -> WorkerProcess:
-        return next(proc for proc in self.pool.procs() if proc.pid == pid)
 
     def _log(self, level: str, text: str) -> None:
         self._reporter.report(Note(level, text))

@@ -164,10 +164,10 @@ class StackDump(msgspec.Struct):
 
 
 class WorkerProcess(msgspec.Struct):
-    """A worker, and what was last read from its scoreboard row. `expires_at`: when its cooldown is
-    over. `recycle_reason`: why it is to be replaced, or "". `jobs`: how many jobs it has settled.
-    `over_limit`: whether its job exceeds --max-memory-hard. `rss_at_start`: the bytes that it held
-    when its job began. `cancel_at`: when it is to be killed because its job is cancelled.
+    """A worker, and what was last read from its `row` of the scoreboard. `expires_at`: when its
+    cooldown is over. `recycle_reason`: why it is to be replaced, or "". `jobs`: how many it has
+    settled. `over_limit`: whether its job exceeds --max-memory-hard. `rss_at_start`: the bytes that
+    it held when its job began. `cancel_at`: when it is to be killed because its job is cancelled.
     `signalled_at`: when TERM or KILL was last sent. A job that began (`running_since`) before the
     pool was resumed after a suspension (`resumed_at`) may take `suspend_credit` seconds more."""
 
@@ -175,6 +175,7 @@ class WorkerProcess(msgspec.Struct):
     pid: int
     generation: int
     started_at: float
+    row: int = 0
     expires_at: float = inf
     state: WorkerState = WorkerState.BOOTING
     signalled_at: float = -inf
@@ -313,6 +314,9 @@ class Pool(msgspec.Struct):
 
     def find(self, seq: int) -> WorkerProcess | None:
         return next((proc for proc in self.procs() if proc.seq == seq), None)
+
+    def worker(self, pid: int) -> WorkerProcess | None:
+        return next((proc for proc in self.procs() if proc.pid == pid), None)
 
     def can_spawn(self, generation: int) -> bool:
         """Return whether a worker of that generation can be forked now."""

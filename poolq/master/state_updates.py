@@ -10,7 +10,7 @@ from poolq.common.backoff import ExponentialPause
 from poolq.errors import CANNOT_START, CRASH_STORM, KILLED
 from poolq.master import canary, state
 from poolq.master.state import Mode, Pool, WorkerEvent, WorkerProcess, WorkerState
-from poolq.scoreboard.layout import NO_JOB, RunningJob
+from poolq.scoreboard.layout import NO_JOB
 
 END_TIMEOUT = 10.0  # seconds that templates and keeper have to exit
 WORKER_BACKOFF = ExponentialPause(first=0.1, most=30.0)
@@ -80,12 +80,14 @@ def spawned(pool: Pool, slot: int, proc: WorkerProcess, rand: float) -> None:
     pool.slots[slot - 1].procs.append(proc)
 
 
-def forked(pool: Pool, seq: int, pid: int) -> None:
-    """Record the pid of a worker that its template has forked."""
+def forked(pool: Pool, seq: int, pid: int) -> WorkerProcess | None:
+    """Record the pid of a worker that its template has forked. Returns the worker if it is known
+    still."""
     proc = pool.find(seq)
     if proc is not None:
         proc.move(WorkerEvent.FORKED)
         proc.pid = pid
+    return proc
 
 
 def fork_failed(pool: Pool, seq: int, now: float) -> None:
@@ -113,10 +115,9 @@ def ready(pool: Pool, seq: int, *, idle: bool) -> bool:
 
 def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
     """Record that TERM or KILL was sent. After KILL, unlike TERM, a template is replaced."""
-    for proc in pool.procs():
-        if proc.pid == pid:
-            proc.move(WorkerEvent.KILL_SENT if killed else WorkerEvent.STOP_SENT)
-            proc.signalled_at = now
+    if (proc := pool.worker(pid)) is not None:
+        proc.move(WorkerEvent.KILL_SENT if killed else WorkerEvent.STOP_SENT)
+        proc.signalled_at = now
     for template in pool.templates.values():
         if template.pid == pid:
             template.killed = template.killed or killed
@@ -124,11 +125,6 @@ def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
     for helper in (pool.keeper, pool.logger):
         if helper is not None and helper.pid == pid:
             helper.stop_sent, helper.killed = True, helper.killed or killed
-
-
-def dump_asked(proc: WorkerProcess, running: RunningJob, now: float) -> None:
-    """Record that a worker was asked to log its stack before it is killed for this job."""
-    proc.dump = state.StackDump(running, now)
 
 
 def exited(

@@ -4,7 +4,8 @@ as `poolq status --json` prints it.
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 from time import monotonic, monotonic_ns, time
 from typing import Any
@@ -23,33 +24,31 @@ from poolq.scoreboard.layout import OUTCOMES
 from poolq.scoreboard.pool_status import WorkerStatus
 
 
+@dataclass(eq=False)
 class Status:
-    """The status of one pool. `rows` maps a worker's seq to its scoreboard row."""
+    """The status of one pool."""
 
-    def __init__(
-        self, config: Config, node: str, pool: Pool, scores: Scoreboard, rows: Mapping[int, int]
-    ) -> None:
-        self._config = config
-        self._node = node
-        self._pool = pool
-        self._scores = scores
-        self._rows = rows
-        self._engine = engine_urls.redact(config.engine)
-        self._host = socket.gethostname()
+    config: Config
+    node: str
+    pool: Pool
+    scores: Scoreboard
+
+    def __post_init__(self) -> None:
+        self._engine, self._host = engine_urls.redact(self.config.engine), socket.gethostname()
         self._started_at, self._began = time(), monotonic()
         self._last = b""
 
     def publish(self) -> None:
         """Write the status if it has changed. To be called in each turn of the master's loop."""
-        self._scores.set_word(layout.MASTER_BEAT, monotonic_ns())
-        page = self._scores.pages.master
+        self.scores.set_word(layout.MASTER_BEAT, monotonic_ns())
+        page = self.scores.pages.master
         data = pool_status.encode(self.current(), page.capacity)
         if data != self._last and len(data) <= page.capacity:
             page.write(data)
             self._last = data
 
     def current(self) -> pool_status.PoolStatus:
-        pool, config, trial = self._pool, self._config, self._pool.trial
+        pool, config, trial = self.pool, self.config, self.pool.trial
         ignored_at = pool.interrupt_ignored_at
         draining = pool.mode is Mode.DRAIN and pool.deadline < inf
         return pool_status.PoolStatus(
@@ -60,7 +59,7 @@ class Status:
             log=config.log_file,
             host=self._host,
             pid=os.getpid(),
-            node=self._node,
+            node=self.node,
             started_at=self._started_at,
             until_empty=config.until_empty,
             node_ttl=config.node_ttl,
@@ -88,7 +87,7 @@ class Status:
 
     def _worker(self, slot: Slot, proc: WorkerProcess) -> WorkerStatus:
         return WorkerStatus(
-            row=self._rows[proc.seq],
+            row=proc.row,
             seq=proc.seq,
             slot=slot.number,
             pid=proc.pid,
@@ -104,8 +103,8 @@ class Status:
     def report(self) -> dict[str, Any]:
         """Return the status as `poolq status --json` prints it. docs/commands.md lists the keys.
         Durations are in seconds, memory is in bytes, and unknown values are null."""
-        pool, trial, state = self._pool, self._pool.trial, self.current()
-        broker = broker_status.read(self._scores.pages.keeper.read())
+        pool, trial, state = self.pool, self.pool.trial, self.current()
+        broker = broker_status.read(self.scores.pages.keeper.read())
         refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None
         return {
             "pool": state.pool,
@@ -122,7 +121,7 @@ class Status:
             "namespace": state.namespace,
             "broker": {
                 "engine": state.engine,
-                "reachable": bool(self._scores.word(layout.BROKER_UP)),
+                "reachable": bool(self.scores.word(layout.BROKER_UP)),
                 "age": self._age(layout.BROKER_SEEN),
             },
             "keeper": {"pid": state.keeper or None, "age": self._age(layout.KEEPER_BEAT)},
@@ -142,17 +141,17 @@ class Status:
         }
 
     def _report_trial(self, trial: Trial) -> dict[str, Any]:
-        waits = None if self._pool.has_begun(trial) else max(0.0, trial.not_before - monotonic())
+        waits = None if self.pool.has_begun(trial) else max(0.0, trial.not_before - monotonic())
         starts = None if waits is None else round(waits, 3)
         return {"generation": trial.generation, "why": trial.why, "starts_in": starts}
 
     def _age(self, word: int) -> float | None:
-        written_at = self._scores.word(word)
+        written_at = self.scores.word(word)
         return round(max(0, monotonic_ns() - written_at) / 1e9, 3) if written_at else None
 
     def _report_worker(self, worker: WorkerStatus) -> dict[str, Any]:
-        row = self._scores.read(worker.row)
-        id, queue, job = self._scores.running_job(worker.row) if row.in_job else ("", "", "")
+        row = self.scores.read(worker.row)
+        id, queue, job = self.scores.running_job(worker.row) if row.in_job else ("", "", "")
         return {
             "slot": worker.slot,
             "pid": worker.pid or None,

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from time import monotonic
@@ -30,18 +31,18 @@ SPARE_INTERVAL = 0.5  # seconds between two forks of a copy, since a copy may di
 START_RETRY_DELAY = 1.0  # seconds
 
 
+@dataclass(eq=False)
 class Templates:
     """Holds a socket to each template, by generation, and one to its copy. `children` forks
     templates, and records what they fork."""
 
-    def __init__(self, pool: Pool, children: "Children", log: Callable[[str, str], None]) -> None:
-        self._pool = pool
-        self._children = children
-        self._log = log
-        self._lines: dict[int, socket.socket] = {}
-        self._spares: dict[int, socket.socket] = {}
-        self._spared_at: dict[int, float] = {}
-        self._load_errors: dict[int, protocol.LoadFailed] = {}
+    pool: Pool
+    children: "Children"
+    log: Callable[[str, str], None]
+    _lines: dict[int, socket.socket] = field(default_factory=dict)
+    _spares: dict[int, socket.socket] = field(default_factory=dict)
+    _spared_at: dict[int, float] = field(default_factory=dict)
+    _load_errors: dict[int, protocol.LoadFailed] = field(default_factory=dict)
 
     def fds(self) -> list[int]:
         """Descriptors that are readable when a template has sent something."""
@@ -54,35 +55,32 @@ class Templates:
     def start(self, generation: int) -> None:
         """Start a fresh interpreter, which loads the code as it is now."""
         ours, theirs = protocol.pair()
-        setup, kept = self._children.template_setup(generation, theirs.fileno())
+        setup, kept = self.children.template_setup(generation, theirs.fileno())
         file = os.memfd_create("poolq-template", os.MFD_CLOEXEC)
         os.write(file, protocol.encode(setup))
         os.lseek(file, 0, os.SEEK_SET)
         argv = [sys.executable, "-P", "-c", TEMPLATE_PROGRAM, str(file)]
         main = partial(execute, argv, (*kept, theirs.fileno(), file))
-        pid = self._children.fork_template(main, f"template g{generation}")
+        pid = self.children.fork_template(main, f"template g{generation}")
         theirs.close()
         os.close(file)
         if not pid:
             ours.close()
-            if self._pool.trial is not None:
-                self._pool.trial.not_before = monotonic() + START_RETRY_DELAY
+            if self.pool.trial is not None:
+                self.pool.trial.not_before = monotonic() + START_RETRY_DELAY
             return
         ours.setblocking(False)
         self._lines[generation] = ours
-        self._pool.templates[generation] = TemplateProcess(generation, pid, monotonic())
+        self.pool.templates[generation] = TemplateProcess(generation, pid, monotonic())
 
-    def fork_worker(self, generation: int, seq: int, row: int, slot: int, *, check: bool) -> bool:
-        """Ask a template to fork a worker. `check`: only if the code has not changed. Returns False
-        if the request could not be sent."""
-        first = self._pool.on_trial(generation)
-        request = protocol.ForkWorker(seq, row, slot, first, check and not first)
+    def fork_worker(self, generation: int, request: protocol.ForkWorker) -> bool:
+        """Ask a template to fork a worker. Returns False if the request could not be sent."""
         return protocol.send(self._lines[generation], request)
 
     def stop(self, pid: int) -> None:
         """If `pid` is a template, close its socket so that it exits even if it ignores TERM."""
         for generation, line in self._lines.items():
-            if self._pool.templates[generation].pid == pid:
+            if self.pool.templates[generation].pid == pid:
                 with suppress(OSError):  # it is dead
                     line.shutdown(socket.SHUT_WR)
 
@@ -100,30 +98,30 @@ class Templates:
             self._ensure_spare(generation)
 
     def _handle(self, generation: int, message: protocol.Message) -> None:
-        template = self._pool.templates.get(generation)
+        template = self.pool.templates.get(generation)
         if isinstance(message, protocol.Forked):
             if template is not None and not message.seq:
                 template.spare = message.pid
-            self._children.forked(message.seq, message.pid)
+            self.children.forked(message.seq, message.pid)
         elif isinstance(message, protocol.ForkFailed):
-            self._log("error", f"template g{generation} cannot fork: {message.why}; trying again")
-            self._children.fork_failed(message.seq)
+            self.log("error", f"template g{generation} cannot fork: {message.why}; trying again")
+            self.children.fork_failed(message.seq)
         elif isinstance(message, protocol.Loaded) and template is not None:
             template.ready = True
         elif isinstance(message, protocol.NotPreloaded):
-            self._pool.not_preloaded.add(generation)
+            self.pool.not_preloaded.add(generation)
             why = f"{message.why}, so nothing is preloaded and each worker imports for itself"
-            self._log("warning", f"template g{generation}: {why}")
+            self.log("warning", f"template g{generation}: {why}")
         elif isinstance(message, protocol.LoadFailed):
             self._load_errors[generation] = message
         elif isinstance(message, protocol.CodeChanged):
-            self._children.fork_failed(message.seq)
+            self.children.fork_failed(message.seq)
             why = f"files changed: {message.files}"
-            if canary.reload(self._pool, why):
-                self._log("info", f"{why}: trying generation {self._pool.last_generation}")
+            if canary.reload(self.pool, why):
+                self.log("info", f"{why}: trying generation {self.pool.last_generation}")
 
     def _ensure_spare(self, generation: int) -> None:
-        template = self._pool.templates.get(generation)
+        template = self.pool.templates.get(generation)
         if template is None or not template.ready or template.stop_sent or template.spare:
             return
         if monotonic() - self._spared_at.get(generation, -inf) < SPARE_INTERVAL:
@@ -143,30 +141,30 @@ class Templates:
     def exited(self, pid: int, code: int) -> None:
         """Handle the exit of a template or of a copy. `code` is -1 if it died by a signal."""
         self.receive()  # its last messages
-        now, pool = monotonic(), self._pool
+        now, pool = monotonic(), self.pool
         template = next(t for t in pool.templates.values() if pid in (t.pid, t.spare))
         generation, was_spare = template.generation, pid == template.spare
         load_error, trial = self._load_errors.pop(generation, None), pool.trial
         expected = load_error or template.stop_sent or generation in pool.not_preloaded
         if not (expected or was_spare):
-            self._log("warning", f"template g{generation} (pid {pid}) died")
+            self.log("warning", f"template g{generation} (pid {pid}) died")
         why = load_error.why if load_error else ""
         woken = state_updates.template_exited(pool, pid, code, why, now)
         if was_spare:
             return  # receive() asks for another copy
         if trial is not None and pool.trial is not trial and pool.generation:
-            log_refusal(pool, self._log, generation, load_error)
+            log_refusal(pool, self.log, generation, load_error)
         elif load_error is not None:
-            self._log("error", load_error.why)
+            self.log("error", load_error.why)
         if (line := self._lines.pop(generation, None)) is not None:  # a stopped one's copy has none
             line.close()
         spare = self._spares.pop(generation, None)
         for proc in pool.procs():
             if proc.state is WorkerState.FORKING and proc.generation == generation:
-                self._children.fork_failed(proc.seq)
+                self.children.fork_failed(proc.seq)
         if woken is not None and spare is not None:
             self._lines[generation] = spare
-            self._log("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
+            self.log("info", f"template g{generation}: its copy (pid {woken.pid}) takes over")
         elif spare is not None:
             spare.close()
 

@@ -17,12 +17,13 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from setproctitle import setproctitle
 
 from poolq.config import engine_class
-from poolq.errors import AppError
+from poolq.errors import AppError, PoolqError
 from poolq.jobs import registry
 from poolq.jobs.callbacks import on
 from poolq.jobs.producer import dispatch_by
@@ -164,37 +165,14 @@ class Template:
         """Become a worker, once the master has adopted this process."""
         os.setpgid(0, 0)
         self._line.close()
-        pipe = self._writers.fds[request.row]
-        for fd in self._writers.all_but(pipe):
+        for fd in self._writers.all_but(self._writers.fds[request.row]):
             os.close(fd)
-        adopt(pipe)
-        self._reporter.attach(
-            f"worker {request.slot}",
-            pipe,
-            self._writers.token,
-            job=lambda: self._scores.running_job(request.row)[0],
-            on_event=self._scores.recent_events("worker", request.row).add,
-        )
+        log_as_worker(self._reporter, self._writers, self._scores, request)
         gc.enable()
-        setup = self._setup
-        worker = process.WorkerSetup(
-            config=setup.config,
-            worker=worker_name(setup.node, request.seq),
-            node=setup.node,
-            slot=request.slot,
-            generation=setup.generation,
-            master=setup.master,
-            life=setup.life,
-            first=request.first,
-            row=self._scores.worker_row(request.row),
-            order=self._scores.start_order(request.row),
-            wakeups=WorkerWakeUps(self._wakeups, request.row),
-            reporter=self._reporter,
-            ready=self._wakeups.master.wake,
-        )
         if not self._wait_until_known(request.row):
             return 0
-        return process.main(worker, self._registry)
+        setup = worker_setup(self._setup, request, self._scores, self._wakeups, self._reporter)
+        return process.main(setup, self._registry)
 
     def _wait_until_known(self, row: int) -> bool:
         """Wait until the master has recorded our pid. Returns False if that takes too long."""
@@ -206,6 +184,43 @@ class Template:
                 break
             self._wakeups.doorbells[row].wait(0.01)
         return False
+
+
+def log_as_worker(
+    reporter: Log, writers: Writers, scores: Scoreboard, request: protocol.ForkWorker
+) -> None:
+    """Let this process log as the worker that was asked for."""
+    row, name = request.row, f"worker {request.slot}"
+    adopt(writers.fds[row])
+    job, on_event = lambda: scores.running_job(row)[0], scores.recent_events(name, row).add
+    reporter.attach(name, writers.fds[row], writers.token, job=job, on_event=on_event)
+
+
+def worker_setup(
+    setup: protocol.TemplateSetup,
+    request: protocol.ForkWorker,
+    scores: Scoreboard,
+    wakeups: WakeUps,
+    reporter: Log,
+    failed: Callable[[PoolqError], None] | None = None,
+) -> process.WorkerSetup:
+    """Return what the worker that was asked for gets from its pool."""
+    return process.WorkerSetup(
+        config=setup.config,
+        worker=worker_name(setup.node, request.seq),
+        node=setup.node,
+        slot=request.slot,
+        generation=setup.generation,
+        master=setup.master,
+        life=setup.life,
+        first=request.first,
+        row=scores.worker_row(request.row),
+        order=scores.start_order(request.row),
+        wakeups=WorkerWakeUps(wakeups, request.row),
+        reporter=reporter,
+        ready=wakeups.master.wake,
+        failed=failed,
+    )
 
 
 def _unsafe() -> str:

@@ -30,6 +30,7 @@ from poolq.master.state import (
     Mode,
     Pool,
     Slot,
+    StackDump,
     TemplateProcess,
     WorkerProcess,
 )
@@ -162,7 +163,7 @@ class SimulatedPool:
 
     def _dump(self, action: DumpStack) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
-        state_updates.dump_asked(proc, action.running, self.now)
+        proc.dump = StackDump(action.running, self.now)
 
     def _kill_job(self, action: KillJob) -> None:
         proc = next(one for one in self.pool.procs() if one.pid == action.pid)
