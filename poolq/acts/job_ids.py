@@ -1,18 +1,11 @@
 """Finds the jobs that a person names. The beginning of an id is enough if it is unique."""
 
-from collections.abc import Sequence
-
 from poolq.engines.base import Engine
 from poolq.errors import NotFound, OptionError
 
 ID_LENGTH = 32  # characters of an id that dispatch() has made
 MIN_LENGTH = 4  # characters of an id that select a job
 MAX_CANDIDATES = 10
-
-
-def resolve_all(engine: Engine, given: Sequence[str]) -> list[str]:
-    """Like `resolve`, for several jobs; each is there once."""
-    return list(dict.fromkeys(resolve(engine, text.strip()) for text in given))
 
 
 def resolve(engine: Engine, text: str) -> str:

@@ -16,8 +16,8 @@ INTERRUPTED = 130
 #: The commands in the order of the help, each with its module in this folder.
 COMMAND_MODULES = {
     "run": "pools.run", "top": "pools.top", "status": "pools.status", "log": "pools.log",
-    "health": "pools.probe", "pause": "pools.pool", "resume": "pools.pool", "scale": "pools.pool",
-    "reload": "pools.pool", "drain": "pools.pool", "stop": "pools.pool", "kill": "pools.kill",
+    "health": "pools.pool", "pause": "pools.pool", "resume": "pools.pool", "scale": "pools.pool",
+    "reload": "pools.pool", "drain": "pools.pool", "stop": "pools.pool", "kill": "pools.pool",
     "nodes": "stored.nodes", "make": "project.make", "db": "project.db", "queue": "stored.queue",
     "job": "stored.job", "failed": "stored.failed", "limit": "stored.limit",
     "schedule": "stored.schedule", "config": "project.config", "doctor": "stored.doctor",

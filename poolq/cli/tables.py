@@ -78,7 +78,8 @@ def print_table(
     """Print a table of these rows, and of one with their `total`. `styles` maps texts of cells to
     the names of styles of a theme."""
     data = [*rows, total] if total is not None else rows
-    lines = [[_cell(column.value(row)) for column in columns] for row in data]
+    values = [[column.value(row) for column in columns] for row in data]
+    lines = [["-" if one is None else clean(str(one)) for one in row] for row in values]
     lines.insert(0, [column.title for column in columns])
     if is_terminal():
         _print_fitted(columns, lines, styles or {}, total=total is not None)
@@ -90,10 +91,6 @@ def print_table(
             for text, width, column in zip(line, widths, columns, strict=True)
         ]
         sys.stdout.write((" " * GAP).join(cells).rstrip() + "\n")
-
-
-def _cell(value: object) -> str:
-    return "-" if value is None else clean(str(value))
 
 
 def fit(

@@ -17,7 +17,7 @@ _MAX_NAME_LENGTH = 64
 
 
 def early(args: list[str]) -> int | None:
-    """Check the pool and return the exit code, or None for arguments left to `probe.py`."""
+    """Check the pool and return the exit code, or None for arguments left to `pool.py`."""
     probes = [word for word in args if word in ("--live", "--ready")]
     names = [word.removeprefix("--name=") for word in args if word.startswith("--name=")]
     if len(probes) != 1 or len(names) > 1 or len(probes) + len(names) != len(args) or "" in names:

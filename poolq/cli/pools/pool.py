@@ -1,20 +1,22 @@
-"""Commands for a running pool: `poolq pause | resume | scale | reload | drain | stop`.
+"""Commands for a running pool: `poolq pause | resume | scale | reload | drain | stop | kill`, and
+`poolq health`, for its help and for arguments that `health.early` leaves to it.
 
 `control/` finds the pool and defines the protocol; `status.py` shows the pool's state.
 """
 
 import click
 
-from poolq.acts.on_pools import request, scaling
-from poolq.cli import tables
+from poolq.acts import on_pools
+from poolq.acts.on_pools import BusyWorker, request, scaling
+from poolq.cli import options, tables
 from poolq.cli.options import parsed_by, usage, with_settings
+from poolq.cli.pools.health import check
 from poolq.config import Config
 from poolq.config.parsers import duration
+from poolq.control.client import reading
 from poolq.errors import PoolqError
 
 wait_option = click.option("--wait", is_flag=True, help="Wait until it is done.")
-
-
 timeout_option = click.option(
     "--timeout", callback=parsed_by(duration()), metavar="SECONDS",
     help="Stop waiting after this time and exit with 75 (default: no limit).",
@@ -119,3 +121,47 @@ def _end_pool(
     code: int = request(settings.name, do, {**more, "wait": True}, timeout)["code"]
     _print(settings, "has ended", ended=True, exit_code=code)
     return code
+
+
+@click.command()
+@click.argument("target", metavar="WORKER|ID", callback=options.reject_empty)
+@click.option("--give-back", is_flag=True, help="Put the job back into its queue, to run again.")
+@options.yes_option
+@with_settings("name")
+def kill(settings: Config, target: str, give_back: bool, yes: bool) -> None:
+    """End a running job by killing its worker.
+
+    WORKER is the worker's number or pid in 'poolq status', and ID the job's id or its beginning.
+    The job is cancelled: it is deleted and does not run again. With --give-back it returns to the
+    head of its queue instead, without using an attempt. The worker is replaced.
+    """
+    # The request names the job. If it ends before the pool obeys, nothing is killed.
+    with reading(settings.name):
+        workers = [
+            BusyWorker(one["slot"], one["pid"], one["job"], one["id"], one["since"])
+            for one in request(settings.name, "status")["workers"]
+        ]
+        worker = on_pools.find_worker(workers, target)
+        what = "put the job back into its queue" if give_back else "cancel the job"
+        options.confirm(f"Kill {worker}, and {what}?", yes, "nothing was killed")
+        named = {"id": worker.id, "worker": worker.pid, "give_back": give_back}
+        killed = request(settings.name, "kill", named)
+        facts = {name: killed[name] for name in ("worker", "pid", "job", "id")}
+        facts |= {"pool": settings.name, "end": "given back" if give_back else "cancelled"}
+        tables.show(facts, on_pools.killed(killed, give_back=give_back))
+
+
+@click.command()
+@click.option("--live", "probe", flag_value="live", help="Check that the pool's processes run.")
+@click.option("--ready", "probe", flag_value="ready", help="Check that the pool can run jobs.")
+@with_settings("name", json=False)
+def health(settings: Config, probe: str | None) -> int:
+    """Report a pool's health to a probe.
+
+    Exits with 0 if it is healthy, with 1 and the reason if it is not, and with 69 if there is no
+    such pool. The command asks the pool, never the broker.
+    """
+    if probe is None:
+        context = click.get_current_context(silent=True)
+        raise click.UsageError("give one of --live and --ready", context)
+    return check(settings.name, probe)

@@ -26,7 +26,7 @@ def run(engine: Engine, chosen: Selection, act: Act, *, asks: bool = False) -> i
     if ask:
         options.require_terminal(f"'{act.verb}' asks before it changes jobs.")
     with options.usage():
-        ids = job_ids.resolve_all(engine, chosen.ids)
+        ids = list(dict.fromkeys(job_ids.resolve(engine, id.strip()) for id in chosen.ids))
     wanted = chosen.filters.at(engine.now())
     if chosen.preview:
         return _preview(engine, chosen, act, ids or wanted)

@@ -88,7 +88,10 @@ def examine(engine: Engine, checks: list[Check]) -> int:
         name = "schema" if isinstance(error, SchemaError) else "engine"
         checks.append(Check(name, "bad", str(error)))
         return error.exit_code
-    return _code(checks)
+    bad = [check.name for check in checks if check.level == "bad"]
+    if not bad:
+        return 0
+    return SchemaError.exit_code if "schema" in bad else PoolqError.exit_code
 
 
 def _latency(engine: Engine) -> Check:
@@ -201,10 +204,3 @@ def _schedules(engine: Engine) -> list[Check]:
 
 def _named(names: Sequence[str]) -> str:
     return f" ({', '.join(names[:3])}{', …' * (len(names) > 3)})" if names else ""
-
-
-def _code(checks: Sequence[Check]) -> int:
-    bad = [check.name for check in checks if check.level == "bad"]
-    if not bad:
-        return 0
-    return SchemaError.exit_code if "schema" in bad else PoolqError.exit_code

@@ -1,7 +1,7 @@
 """`poolq queue`: lists, pauses, resumes and empties queues."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 
 import click
@@ -38,7 +38,10 @@ def ls(engine: Engine) -> None:
     for one in (*counters.values(), forgotten):
         together.update(one)
     document = {
-        "queues": [_record(one, counters.get(one.queue, {})) for one in counts],
+        "queues": [  # `oldest` is in seconds; `counters` count from the first job
+            one._asdict() | {"oldest": one.oldest / 1e6, "counters": counters.get(one.queue, {})}
+            for one in counts
+        ],
         "forgotten": forgotten,
         "total": {**sums, "oldest": oldest / 1e6, "counters": together},
     }
@@ -46,11 +49,6 @@ def ls(engine: Engine) -> None:
     counters |= {FORGOTTEN: forgotten, "total": together}
     none = f"there is no queue in namespace {engine.namespace!r} yet"
     tables.show_list(document, _columns(counters), rows, none, {"paused": "warn"}, total)
-
-
-def _record(one: QueueCounts, counters: Mapping[str, int]) -> dict[str, object]:
-    """Return a queue as plain data. `oldest` is in seconds; `counters` count from the first job."""
-    return {**one._asdict(), "oldest": one.oldest / 1e6, "counters": counters}
 
 
 def _columns(counters: Totals) -> list[tables.Column]:

@@ -125,16 +125,14 @@ def rm(engine: Engine, names: Sequence[str]) -> None:
     _act_on(engine, names, _remove, "removed")
 
 
-def _remove(engine: Engine, one: Scheduled) -> str:
+def _remove(engine: Engine, one: Scheduled) -> bool:
     end = engine.schedules.remove(one.name)
-    if end == "unknown":
-        raise _not_found(engine, [one.name])
     if end == "declared":
         raise Refused(
             f"schedule {one.name} is declared in the code of a running pool; remove it there, or "
             f"stop it: poolq schedule pause {one.name}"
         )
-    return ""
+    return end != "unknown"
 
 
 @schedule.command()
@@ -145,12 +143,8 @@ def pause(engine: Engine, names: Sequence[str]) -> None:
     _act_on(engine, names, _pause, "paused")
 
 
-def _pause(engine: Engine, one: Scheduled) -> str:
-    if one.paused:
-        return "was paused already"
-    if not engine.schedules.pause(one.name):
-        raise _not_found(engine, [one.name])
-    return ""
+def _pause(engine: Engine, one: Scheduled) -> bool | str:
+    return "was paused already" if one.paused else engine.schedules.pause(one.name)
 
 
 @schedule.command()
@@ -161,13 +155,11 @@ def resume(engine: Engine, names: Sequence[str]) -> None:
     _act_on(engine, names, _resume, "resumed")
 
 
-def _resume(engine: Engine, one: Scheduled) -> str:
+def _resume(engine: Engine, one: Scheduled) -> bool | str:
     if not one.paused:
         return "was not paused"
     due = schedule_plan.first_tick(schedule_plan.decode(one.spec), engine.now())
-    if not engine.schedules.resume(one.name, due):
-        raise _not_found(engine, [one.name])
-    return ""
+    return engine.schedules.resume(one.name, due)
 
 
 @schedule.command()
@@ -203,20 +195,23 @@ def _not_found(engine: Engine, names: Sequence[str]) -> PoolqError:
 def _act_on(
     engine: Engine,
     names: Sequence[str],
-    act: Callable[[Engine, Scheduled], str],
+    act: Callable[[Engine, Scheduled], bool | str],
     what: str,
 ) -> None:
     """Do this to all these schedules, or to none if one is missing. If it fails for one of them,
-    what was done before is printed, too. `act` returns why there is nothing to do, or ""."""
+    what was done before is printed, too. `act` returns whether the schedule was there still, or why
+    there is nothing to do."""
     found = {name: engine.schedules.get(name) for name in dict.fromkeys(names)}
-    missing = [name for name, one in found.items() if one is None]
-    if missing:
+    if missing := [name for name, one in found.items() if one is None]:
         raise _not_found(engine, missing)
     done: list[str] = []
     try:
         for one in filter(None, found.values()):
-            if why := act(engine, one):
-                options.warn(f"schedule {one.name} {why}")
+            end = act(engine, one)
+            if not end:
+                raise _not_found(engine, [one.name])
+            if isinstance(end, str):
+                options.warn(f"schedule {one.name} {end}")
                 continue
             options.announce(engine, f"schedule {one.name} is {what}")
             done.append(one.name)
@@ -224,9 +219,9 @@ def _act_on(
         tables.show({what: done}, *(f"{what} {name}" for name in done))
 
 
-def _document(one: Scheduled, now: int) -> dict[str, object]:
+def _document(one: Scheduled, now: int) -> dict[str, Any]:
     shown = schedule_status.of_schedule(one, now)
-    document: dict[str, object] = {
+    document: dict[str, Any] = {
         "name": one.name, "when": shown.when, "tz": shown.tz or None, "job": shown.job,
         "queue": shown.queue, "state": shown.state, "declared": one.declared,
         "next": [amounts.utc(at) for at in _next(one, shown.next, now)],
@@ -260,8 +255,7 @@ def _origin(one: Scheduled) -> str:
 
 def _print_fields(one: Scheduled, now: int) -> None:
     found = _document(one, now)
-    catch_up, jitter = found.get("catch_up"), found.get("jitter")
-    next_ = _next(one, one.due, now) if found["next"] else []
+    catch_up, next_ = found.get("catch_up"), _next(one, one.due * bool(found["next"]), now)
     shown = {
         "schedule": one.name,
         "when": f"{found['when']} {found['tz'] or ''}".rstrip(),
@@ -274,6 +268,6 @@ def _print_fields(one: Scheduled, now: int) -> None:
         "jobs": f"{one.ticks} stored, {one.skipped} ticks skipped",
         "overlap": found.get("overlap"),
         "catch up": amounts.whole(catch_up) if isinstance(catch_up, float) else catch_up,
-        "jitter": amounts.whole(jitter) if isinstance(jitter, float) and jitter else "-",
+        "jitter": amounts.whole(found["jitter"]) if found.get("jitter") else "-",
     }
     tables.print_fields(shown)
