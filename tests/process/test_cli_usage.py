@@ -17,7 +17,7 @@ from tests.support.cli import Command, NewCommand
     [
         ("run --procs=0", "--procs is '0'; it must be a whole number from 1 to 1024"),
         ("run --metrics=9200", "--metrics is '9200'; it must be an address and a port"),
-        ("run --sleep=-1", "--sleep is '-1'; it must be from 0.01 seconds to a year"),
+        ("run --sleep=-1", "--sleep is '-1'; it must be seconds or a text such as"),
         ("run --queue=,", "--queue is ','; it must be names separated by commas"),
         ("run --queue=", "--queue is ''; it must be names separated by commas"),
         ("run --cooldown=soon", "--cooldown is 'soon'; it must be seconds"),
