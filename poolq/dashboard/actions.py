@@ -16,9 +16,7 @@ from poolq.dashboard.action_runner import Report
 from poolq.dashboard.job_list import FoundFailures
 from poolq.dashboard.screen_state import Action
 from poolq.engines.base import Engine
-from poolq.errors import NotFound, PoolqError, Refused
-from poolq.jobs.message import name_and_queue
-from poolq.monitor import job_history
+from poolq.errors import PoolqError, Refused
 
 #: A message, and what was fetched.
 ActionOutput = tuple[str, Any]
@@ -47,7 +45,6 @@ class Actions:
             "pause": self._pause,
             "resume": self._resume,
             **dict.fromkeys(("retry", "forget", "cancel", "move"), self._change),
-            "find": self._find,
             "show": lambda action: ("", self._show(action)),
             "jobs": self._jobs,
             "failures": self._list_failures,
@@ -125,13 +122,6 @@ class Actions:
         if action.kind == "cancel" and engine.find(id) is not None:
             text += f"; it is killed unless it ends within {questions.GRACE} s"
         return self._done(act.command, text)
-
-    def _find(self, action: Action) -> ActionOutput:
-        id = job_ids.resolve(self._engine(), action.target)
-        stored = self._engine().find(id)
-        if stored is None:
-            raise NotFound(f"job {id} {job_history.NOT_STORED}")
-        return "", (id, name_and_queue(stored.body)[0], stored.status)
 
     # many jobs
 

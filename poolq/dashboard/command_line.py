@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from poolq.dashboard import questions
 from poolq.dashboard.commands import COMMANDS, CommandSpec, run
 from poolq.dashboard.screen_state import Action, CommandLine, ScreenState
-from poolq.engines.search import WAITING
 from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
 
@@ -119,26 +118,16 @@ def _offered(
     return _known(command.words[at], state, snapshot) if at < len(command.words) else ()
 
 
-def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> Iterable[str]:
+def _known(kind: str, state: ScreenState, snapshot: Snapshot) -> list[str]:
     """Return the names of a kind that the screen knows, without those that have spaces."""
     running = [one for one in snapshot.workers if one.id]
     listed = state.jobs.jobs if state.jobs else []
-    match kind:
-        case "queue":
-            return (one.queue for one in snapshot.queues)
-        case "job":
-            return [*(one.job for one in snapshot.failures), *(one.job for one in running)]
-        case "error":
-            found = (questions.error_kind(one.error) for one in snapshot.failures)
-            return (one for one in found if " " not in one)
-        case "failed id":
-            return (one.id for one in snapshot.failures)
-        case "waiting id":
-            return [one.id for one in listed if one.stored.status in WAITING]
-        case "id":
-            return [*(one.id for one in listed), *(one.id for one in snapshot.failures)]
-        case "limit":
-            return [one.key for one in snapshot.limits if " " not in one.key]
-        case "worker":
-            return (str(one.slot) for one in running)
-    return ()
+    names = {
+        "queue": [one.queue for one in snapshot.queues],
+        "job": [*(one.job for one in snapshot.failures), *(one.job for one in running)],
+        "error": [questions.error_kind(one.error) for one in snapshot.failures],
+        "id": [*(one.id for one in listed), *(one.id for one in snapshot.failures)],
+        "limit": [one.key for one in snapshot.limits],
+        "worker": [str(one.slot) for one in running],
+    }
+    return [one for one in names.get(kind, ()) if " " not in one]

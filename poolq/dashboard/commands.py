@@ -136,7 +136,7 @@ def _on_jobs(verb: str) -> Callable[[Given], Result]:
         id = _named(given)
         if not id:
             return _filtered(given, verb)
-        return Action(verb, id) if verb == "retry" else questions.find(verb, id)
+        return Action(verb, id) if verb == "retry" else questions.on_job(verb, id)
 
     return run
 
@@ -182,7 +182,7 @@ COMMANDS = {
         CommandSpec("purge", "QUEUE", "deletes the jobs that wait in a queue", _purge, ("queue",)),
         CommandSpec(
             "cancel", "ID | FILTERS", "cancels a job, or jobs that wait", _on_jobs("cancel"),
-            ("waiting id",), _WAITING,
+            ("id",), _WAITING,
         ),
         CommandSpec(
             "move", "ID QUEUE | FILTERS --to QUEUE", "moves jobs that wait to another queue",
@@ -190,10 +190,10 @@ COMMANDS = {
         ),
         CommandSpec(
             "retry", "ID | FILTERS", "puts failed jobs back into their queues", _on_jobs("retry"),
-            ("failed id",), _FAILED,
+            ("id",), _FAILED,
         ),
         CommandSpec(
-            "forget", "ID | FILTERS", "deletes failed jobs", _on_jobs("forget"), ("failed id",),
+            "forget", "ID | FILTERS", "deletes failed jobs", _on_jobs("forget"), ("id",),
             _FAILED,
         ),
         CommandSpec(

@@ -50,8 +50,8 @@ def take_result(result: ActionResult, state: ScreenState, now: float) -> None:
     action = result.action
     if action == state.fetching:
         state.fetching = None
-    if action.kind in ("count", "find"):
-        _take_answer(result, state, now)
+    if action.kind == "count":
+        _take_count(result, state, now)
     elif result.level == PROGRESS:
         state.progress = result.text
     elif action.kind not in FETCHES:
@@ -78,9 +78,9 @@ def _undo(action: Action) -> str:
     return ""
 
 
-def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
-    """Let the user answer the question that has waited for the number of jobs, or for a job. A
-    question that was closed meanwhile stays closed."""
+def _take_count(result: ActionResult, state: ScreenState, now: float) -> None:
+    """Let the user answer the question that has waited for the number of jobs. A question that was
+    closed meanwhile stays closed."""
     asked = state.question
     if asked is None or asked.counts != result.action:
         return
@@ -90,8 +90,6 @@ def _take_answer(result: ActionResult, state: ScreenState, now: float) -> None:
     state.question = None
     if result.found is None:
         state.show_message(result.text, now, result.level)
-    elif asked.counts.kind == "find":
-        state.take_up(questions.on_job(asked.counts.to, *result.found), now)
     else:
         state.take_up(questions.counted(asked.counts, result.found), now)
 

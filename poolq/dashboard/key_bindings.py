@@ -1,16 +1,16 @@
 """Handles keys and the mouse (pure). Each changes the state of the screen, or returns an action.
 
-Actions that cannot be undone ask for confirmation. `actions.py` carries out actions; the loop
-itself handles leave, suspend, redraw and stop. `command_line.py` handles the keys of a
-command.
+`KEYS` says what each key does, and is the help. Actions that cannot be undone ask for confirmation.
+`actions.py` carries out actions; the loop itself handles leave, suspend, redraw and stop.
+`command_line.py` handles the keys of a command.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from poolq.dashboard import command_line, questions, selection
 from poolq.dashboard.drawing.targets import Target
 from poolq.dashboard.job_list import JobList, JobView, counts
-from poolq.dashboard.key_help import KEY_HELP
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (
@@ -29,20 +29,16 @@ from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
 STOP_BULK, STOP_COUNT = Action("stop", "bulk"), Action("stop", "count")
-WHEEL_ROWS = 3
-_MOVES = {"j": 1, "down": 1, "k": -1, "up": -1, "page down": 0, "page up": 0,
-          "home": -(10**9), "end": 10**9, "g": -(10**9), "G": 10**9}  # fmt: skip
-_PAGES = {"page down": 1, "page up": -1}
-_SORTS = {"s": selection.next_order, "S": selection.reverse_order}
-_STEPS = {"tab": 1, "right": 1, "shift-tab": -1, "left": -1}
-_MORE, _FEWER = Action("scale", "+1"), Action("scale", "-1")
-_POOL_KEYS: dict[str, Callable[[], Result]] = {
-    "+": lambda: _MORE, "=": lambda: _MORE, "-": lambda: _FEWER, ":": CommandLine,
-    "R": lambda: questions.RELOAD, "D": lambda: questions.DRAIN,
+_ANYWHERE = {"ctrl-z": SUSPEND, "ctrl-l": REDRAW}
+_WHEEL = {"wheel up": -3, "wheel down": 3}
+_FAR = 10**9
+_MOVES = {"down": 1, "up": -1, "home": -_FAR, "end": _FAR}
+_STEPS = {"tab": 1, "shift-tab": -1}
+#: Other keys for the same, where nothing is being typed.
+_ALIASES = {
+    "j": "down", "k": "up", "g": "home", "G": "end", "right": "tab", "left": "shift-tab",
+    "=": "+", "backspace": "esc",
 }  # fmt: skip
-_PAGES_OF = {"!": PROBLEMS, "?": HELP}
-#: The keys that act on a row, and where there are such rows.
-_ROW_KEYS = {key.keys: key.on for key in KEY_HELP if key.on}
 
 
 def press(
@@ -50,28 +46,19 @@ def press(
 ) -> Action | None:
     """Handle a key and return the action to carry out, if any. `now` is in monotonic seconds;
     `target` is what the mouse points at."""
+    types = state.question is None and (state.command is not None or state.typing)
     if key.startswith("paste "):
         state.pasting = key == "paste begins"
-        return None
-    if state.pasting:  # pasted text is never a command, but it may be a part of one, or a filter
-        if len(key) == 1 and state.question is None:
-            _paste(key, state)
-        return None
-    if key == "ctrl-z":
-        return SUSPEND
-    if key == "ctrl-l":
-        return REDRAW
-    if key in ("click", "wheel up", "wheel down"):
-        return _point(key, state, snapshot, target)
-    state.message, state.clicked = "", None
-    return _pressed(key, state, snapshot, now)
-
-
-def _paste(key: str, state: ScreenState) -> None:
-    if state.command is not None:
-        state.command.text += key
-    elif state.typing:
-        _type(key, state)
+    elif state.pasting and not (types and len(key) == 1):
+        return None  # pasted text is never a command, but it may be a part of one, or a filter
+    elif key in _ANYWHERE:
+        return _ANYWHERE[key]
+    elif key == "click" or key in _WHEEL:
+        return state.take_up(_point(key, state, snapshot, target), now)
+    else:
+        state.message, state.clicked = "", None
+        return _pressed(key, state, snapshot, now)
+    return None
 
 
 def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
@@ -83,40 +70,7 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     if state.typing:
         _type(key, state)
         return None
-    return _in_view(key, state, snapshot, now)
-
-
-def _show(page: str, state: ScreenState) -> None:
-    """Show the problems or the help in front of what is open, or close the page."""
-    detail = state.detail
-    if detail is not None and detail.pane == page:
-        state.detail = detail.behind
-    else:
-        state.detail = Detail(page, behind=detail)
-
-
-def _step(key: str, state: ScreenState) -> int:
-    """Return by how many lines or rows one of _MOVES moves."""
-    return _MOVES[key] or _PAGES[key] * state.page
-
-
-def _in_view(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Handle a key that acts or opens the command line, or pass it to the detail or list."""
-    if key == "esc" and state.progress:
-        return STOP_BULK
-    if key == "L":
-        return _follow_log(state, snapshot, now)
-    if key in _POOL_KEYS or key in _ROW_KEYS:
-        return _press_action(key, state, snapshot, now)
-    if key in _PAGES_OF:
-        _show(_PAGES_OF[key], state)
-    elif key == "/":
-        state.typing = True
-    elif state.detail is not None:
-        _in_detail(key, state.detail, state)
-    else:
-        return _in_rows(key, state, snapshot, now)
-    return None
+    return state.take_up(_in_view(_ALIASES.get(key, key), state, snapshot), now)
 
 
 def _answer(key: str, state: ScreenState, now: float) -> Action | None:
@@ -145,57 +99,81 @@ def _type(key: str, state: ScreenState) -> None:
         state.detail.sought, state.detail.match, state.detail.jump = text, -1, 1
 
 
-def _in_detail(key: str, detail: Detail, state: ScreenState) -> None:
-    if key in _MOVES:
-        detail.scroll = max(0, detail.scroll + _step(key, state))
-        detail.at_end = key in ("end", "G")
-    elif key in ("n", "N"):
-        detail.jump += 1 if key == "n" else -1
-    elif key == "esc" and detail.sought:
+def _in_view(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
+    """Handle a key where nothing is being typed: in the panes, a list of jobs, or a detail."""
+    known = _BY_NAME.get(key)
+    if known is None or known.act is None:
+        return None
+    if known.changes and state.read_only and key != ":":  # what follows it must not act as keys
+        return command_line.READ_ONLY
+    return known.act(key, state, snapshot)
+
+
+# what is shown
+
+
+def _page(name: str) -> Callable[[str, ScreenState, Snapshot], None]:
+    """Return a key that shows all problems or the help in front of what is open, or closes it."""
+
+    def act(_: str, state: ScreenState, __: Snapshot) -> None:
+        detail = state.detail
+        closes = detail is not None and detail.pane == name
+        state.detail = detail.behind if detail and closes else Detail(name, behind=detail)
+
+    return act
+
+
+def _next(key: str, state: ScreenState, snapshot: Snapshot) -> None:
+    """Go to the next pane or, in a list of jobs, to the next status that there is, or to all."""
+    jobs, step = state.jobs, _STEPS[key]
+    if state.detail is not None:
+        state.detail = state.detail.behind
+    elif jobs is not None:
+        found = counts(jobs, snapshot)
+        choices = ["", *(one for one in jobs.statuses() if found[one] or one == jobs.status)]
+        status = choices[(choices.index(jobs.status) + step) % len(choices)]
+        jobs.restart(status=status, text=jobs.text)
+    else:
+        names = list(PANES)
+        name = names[(names.index(state.pane) + step) % len(names)]
+        selection.focus(name, state, snapshot)
+
+
+def _move(key: str, state: ScreenState, snapshot: Snapshot) -> None:
+    """Scroll the detail, or move the selection."""
+    step = _MOVES.get(key) or _WHEEL.get(key) or state.page * (1 if key == "page down" else -1)
+    if state.detail is None:
+        selection.move(step, state, snapshot)
+    else:
+        state.detail.scroll = max(0, state.detail.scroll + step)
+        state.detail.at_end = key == "end"
+
+
+def _back(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
+    """Close what is open. The key q leaves the filter alone, and ends what cannot be closed."""
+    detail, jobs, esc = state.detail, state.jobs, key == "esc"
+    if esc and state.progress:
+        return STOP_BULK
+    if detail is not None and esc and detail.sought:
         detail.sought = ""
-    elif key in ("esc", "enter", "q", "backspace", "left", "tab"):
+    elif detail is not None:
         state.detail = detail.behind
-
-
-def _in_rows(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Handle a key in the panes, or in the list of jobs that is open."""
-    jobs = state.jobs
-    if key in _MOVES:
-        selection.move(_step(key, state), state, snapshot)
-    elif key == "enter":
-        return _open(state, snapshot)
-    elif key in _SORTS:
-        state.show_message(_SORTS[key](state), now)
-    elif key == "esc" and state.filter:
+    elif esc and state.filter:
         state.filter = ""
     elif jobs is not None:
-        _in_jobs(key, jobs, state, snapshot)
-    elif key in _STEPS:
-        names = list(PANES)
-        name = names[(names.index(state.pane) + _STEPS[key]) % len(names)]
-        selection.focus(name, state, snapshot)
-    elif key == "z" or (key == "esc" and state.zoomed):
-        state.zoomed = not state.zoomed
-    elif key == "q":
-        return _press_action("D", state, snapshot, now) if state.own else LEAVE
+        state.filter, state.jobs = jobs.outer_filter, None
+    elif esc:
+        state.zoomed = False
+    else:
+        return _in_view("D", state, snapshot) if state.own else LEAVE
     return None
 
 
-def _in_jobs(key: str, jobs: JobList, state: ScreenState, snapshot: Snapshot) -> None:
-    if key == "i":
-        state.detail = Detail(state.pane, jobs.key)
-    elif key in _STEPS:
-        _next_status(jobs, snapshot, _STEPS[key])
-    elif key in ("esc", "q", "backspace"):
-        state.filter, state.jobs = jobs.outer_filter, None
-
-
-def _next_status(jobs: JobList, snapshot: Snapshot, step: int) -> None:
-    """List the jobs of the next status that there are, or of all statuses."""
-    found = counts(jobs, snapshot)
-    choices = ["", *(one for one in jobs.statuses() if found[one] or one == jobs.status)]
-    status = choices[(choices.index(jobs.status) + step) % len(choices)]
-    jobs.restart(status=status, text=jobs.text)
+def _enter(_: str, state: ScreenState, snapshot: Snapshot) -> Action | None:
+    if state.detail is None:
+        return _open(state, snapshot)
+    state.detail = state.detail.behind
+    return None
 
 
 def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
@@ -218,7 +196,13 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
     return Action("show", row.id, pid) if detail.waits else None
 
 
-def _follow_log(state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
+def _open_outer(_: str, state: ScreenState, __: Snapshot) -> None:
+    """Show the queue or limit whose jobs are listed."""
+    if state.detail is None and state.jobs is not None:
+        state.detail = Detail(state.pane, state.jobs.key)
+
+
+def _follow_log(_: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
     """Show the selected worker or job with the last lines of the log about it, and follow them."""
     row = chosen(state, snapshot)
     if isinstance(row, WorkerView):
@@ -226,12 +210,43 @@ def _follow_log(state: ScreenState, snapshot: Snapshot, now: float) -> Action | 
     elif isinstance(row, (FailureView, JobView)):
         follows = LineFilter(job=row.id)
     else:
-        state.show_message("L follows the log of a worker or a job: select one", now, "warning")
-        return None
+        return "L follows the log of a worker or a job: select one"
     action = _open(state, snapshot) if state.detail is None else None
     if state.detail is not None:
         state.detail.follows, state.detail.at_end = follows, True
     return action
+
+
+def _filter(_: str, state: ScreenState, __: Snapshot) -> None:
+    state.typing = True
+
+
+def _jump(key: str, state: ScreenState, _: Snapshot) -> None:
+    if state.detail is not None:
+        state.detail.jump += 1 if key == "n" else -1
+
+
+def _sort(key: str, state: ScreenState, _: Snapshot) -> Result | None:
+    if state.detail is not None:
+        return None
+    return selection.next_order(state) if key == "s" else selection.reverse_order(state)
+
+
+def _zoom(_: str, state: ScreenState, __: Snapshot) -> None:
+    if state.detail is None and state.jobs is None:
+        state.zoomed = not state.zoomed
+
+
+def _on_row(key: str, state: ScreenState, snapshot: Snapshot) -> Result:
+    """Act on the selected row."""
+    for one in row_keys(chosen(state, snapshot)):
+        if one.key == key and one.act is not None:
+            return one.act()
+    return f"{key} acts on {_BY_NAME[key].on}: select one with tab and the arrows"
+
+
+def _scale(key: str, _: ScreenState, __: Snapshot) -> Action:
+    return Action("scale", f"{key}1")
 
 
 # the mouse
@@ -239,22 +254,21 @@ def _follow_log(state: ScreenState, snapshot: Snapshot, now: float) -> Action | 
 
 def _point(
     key: str, state: ScreenState, snapshot: Snapshot, target: Target | None
-) -> Action | None:
+) -> Result | None:
     """Handle a click or the wheel. A question and what is being typed are left to the keys."""
     clicked, state.clicked = state.clicked, None
     if state.question is not None or state.command is not None or state.typing:
         return None
     focused = target is not None and target.pane == pane_of(state).name
-    step = {"wheel up": -WHEEL_ROWS, "wheel down": WHEEL_ROWS}.get(key, 0)
     if state.detail is not None:
-        state.detail.scroll = max(0, state.detail.scroll + step)
-        state.detail.at_end = False
-    elif target is not None and target.pane == PROBLEMS and not step:
-        _show(PROBLEMS, state)
+        if key in _WHEEL:
+            _move(key, state, snapshot)
+    elif target is not None and target.pane == PROBLEMS and key == "click":
+        _in_view("!", state, snapshot)
     elif target is None or not _takes_focus(target.pane, state, snapshot):
         return None
-    elif step:
-        selection.move(step, state, snapshot)
+    elif key in _WHEEL:
+        _move(key, state, snapshot)
     elif target.key:
         state.chosen[target.pane] = target.key
         if clicked == (target.pane, target.key):
@@ -272,18 +286,62 @@ def _takes_focus(pane: str, state: ScreenState, snapshot: Snapshot) -> bool:
     return pane_of(state).name == pane
 
 
-# actions
+# all keys
 
 
-def _press_action(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    if state.read_only and key != ":":  # what is typed after it must not act as keys
-        state.show_message(command_line.READ_ONLY, now, "warning")
-        return None
-    if key in _POOL_KEYS:
-        return state.take_up(_POOL_KEYS[key](), now)
-    for one in row_keys(chosen(state, snapshot)):
-        if one.key == key and one.act is not None:
-            return state.take_up(one.act(), now)
-    text = f"{key} acts on {_ROW_KEYS[key]}: select one with tab and the arrows"
-    state.show_message(text, now, "warning")
-    return None
+class Key(NamedTuple):
+    """One or more keys: `what` they do in words, and the function that does it. `short` is for the
+    last line of the screen, where the key of the highest `rank` is omitted first. `changes` says
+    whether the keys change the pool, its queues or its jobs; those that act on a row name the rows,
+    `on`."""
+
+    keys: str
+    what: str
+    act: Callable[[str, ScreenState, Snapshot], Result | None] | None
+    short: str = ""
+    rank: int = 20
+    changes: bool = False
+    on: str = ""
+
+
+def _row_key(key: str, what: str, on: str) -> Key:
+    return Key(key, what, _on_row, changes=True, on=on)
+
+
+KEYS = (
+    Key("?", "this help", _page(HELP), "help", 0),
+    Key("tab, shift-tab", "the next or previous pane; in a list of jobs, state", _next, "pane", 5),
+    Key("up, down, j, k", "select a row", _move),
+    Key("page up, page down, home, end", "jump a page, or to the first or last row", _move),
+    Key("enter", "the jobs of a queue or limit; details of any other row", _enter, "open", 3),
+    Key("i", "in a list of jobs: details of its queue or limit", _open_outer),
+    Key("!", "all problems in full, as a click on one of them does", _page(PROBLEMS)),
+    Key("L", "follow the log of the selected worker or job", _follow_log),
+    Key("esc", "go back, remove the filter, or stop an act on many jobs", _back),
+    Key("/", "show only rows that contain some text; in details, find some text", _filter,
+        "filter", 7),
+    Key("n, N", "in details: the next or previous line that contains the text", _jump),
+    Key("s, S", "sort the pane by its next column, or reverse the order", _sort, "sort", 19),
+    Key(":", "type a command, such as ':scale 8'; tab completes it", lambda *_: CommandLine(),
+        "command", 6, changes=True),
+    Key("z", "give the pane the whole screen, or take it back", _zoom, "zoom", 21),
+    _row_key("p", "pause or resume the selected queue", "a queue"),
+    _row_key("r", "put the selected failed job back into its queue", "a failed job"),
+    _row_key("A", "retry or forget all failures of the selected kind of job or queue; asks",
+             "a failed job, or a queue or kind with failures"),
+    _row_key("X", "permanently delete: forget a failed job, cancel any other one, purge a queue;"
+             " asks", "a job or a queue"),
+    _row_key("m", "move the selected failed or waiting job to another queue",
+             "a failed or waiting job"),
+    _row_key("K", "kill the selected worker; asks whether its job is cancelled or given back",
+             "a worker that runs a job"),
+    Key("+, -", "add or remove a worker", _scale, "workers", 28, changes=True),
+    Key("R", "reload the application's code; asks first", lambda *_: questions.RELOAD, "reload", 29,
+        changes=True),
+    Key("D", "drain: finish running jobs and end; asks first", lambda *_: questions.DRAIN,
+        "drain and stop", 1, changes=True),
+    Key("q", "quit; in the dashboard of 'poolq run', do the same as D", _back, "leave", 2),
+    Key("ctrl-l", "redraw the screen", None),
+    Key("ctrl-z", "suspend; 'fg' resumes", None),
+)  # fmt: skip
+_BY_NAME = {name: key for key in KEYS for name in key.keys.split(", ")}

@@ -148,7 +148,7 @@ class Screen:
         if not self._runner.submit(action):
             self._state.question = None  # no answer comes for which it could wait
             self._state.show_message("too many acts are waiting; nothing was done", now, "warning")
-        elif action.kind not in (*FETCHES, "count", "find", "bulk"):
+        elif action.kind not in (*FETCHES, "count", "bulk"):
             self._state.show_message(f"asked to {action.kind} {action.target}".rstrip(), now)
 
     def _fetch(self, now: float) -> None:

@@ -1,7 +1,6 @@
 """The questions that are asked before an act that cannot be undone, or on many jobs (pure).
 
-Many jobs are counted first, by the action "count", and a job that a person names is found first, by
-the action "find"; `actions.py` carries out both.
+Many jobs are counted first, by the action "count", which `actions.py` carries out.
 """
 
 from typing import NamedTuple
@@ -40,23 +39,14 @@ def act_of(verb: str, to: str = "", *, many: bool = False) -> Act:
 # one job
 
 
-def find(verb: str, id: str) -> Question:
-    """Return the question about a job that must first be found: its id may be a beginning, or the
-    id of no job."""
-    return Question(f"looking for job {id}", {}, "esc: no", Action("find", id, to=verb))
-
-
-def on_job(verb: str, id: str, job: str, status: str) -> Question | str:
-    """Return the question about a job, or why it cannot be forgotten or cancelled (`verb`)."""
-    if why := on_jobs.unfit(act_of(verb), id, status):
-        return f"job {id} {why}"
-    action = Action(verb, id)
+def on_job(verb: str, id: str, job: str = "") -> Question:
+    """Return the question about a job that is forgotten or cancelled (`verb`). `id` may be the
+    beginning of an id; the act refuses a job that is not fit for it."""
+    name, action = f"{job} {id}".strip(), Action(verb, id)
     if verb == "forget":
-        return yes_no(f"Forget failed job {job} {id} permanently?", action)
-    if status != "running":
-        return yes_no(f"Cancel job {job} {id}? It does not run again.", action)
-    text = f"Cancel job {job} {id}, which is running? It has {GRACE} s to end before it is killed."
-    return yes_no(text, action)
+        return yes_no(f"Forget failed job {name} permanently?", action)
+    text = "It does not run again; if it is running, it has"
+    return yes_no(f"Cancel job {name}? {text} {GRACE} s to end before it is killed.", action)
 
 
 def new_queue(move: Action, known: set[str]) -> Question:

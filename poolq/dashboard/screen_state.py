@@ -45,7 +45,7 @@ FETCHES = ("jobs", "failures", "show")
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question, and the action of each key that answers it; any other key means no. If it
-    `counts`, it cannot be answered before that action has counted the jobs, or found the one."""
+    `counts`, it cannot be answered before that action has counted the jobs."""
 
     text: str
     answers: Mapping[str, Action]
@@ -182,7 +182,7 @@ class ScreenState:
         """Show a message in the last line for MESSAGE_SECONDS."""
         self.message, self.level, self.until = text, level, now + MESSAGE_SECONDS
 
-    def take_up(self, found: "Result", now: float) -> Action | None:
+    def take_up(self, found: "Result | None", now: float) -> Action | None:
         """Ask a question, open the command line, or show a message. Returns the action to carry
         out, which may be the one that a question waits for."""
         match found:

@@ -64,7 +64,7 @@ def _failures(wanted: JobFilter, word: str = "its failures") -> RowKey:
 def _job_keys(row: FailureView | JobView, status: str) -> tuple[RowKey, ...]:
     """Return the keys that act on a job. None acts on one that has ended."""
     verb = "forget" if status == "failed" else "cancel"
-    end = RowKey("X", verb, lambda: questions.on_job(verb, row.id, row.job, status))
+    end = RowKey("X", verb, lambda: questions.on_job(verb, row.id, row.job))
     move = RowKey("m", "move", lambda: CommandLine(f"move {row.id} "))
     retry = RowKey("r", "retry", lambda: Action("retry", row.id))
     like_it = _failures(JobFilter(job=row.job), "all like it")

@@ -10,7 +10,7 @@ import pytest
 
 from docs.screenshot.__main__ import SIZES
 from poolq.dashboard.commands import COMMANDS
-from poolq.dashboard.key_help import KEY_HELP
+from poolq.dashboard.key_bindings import KEYS
 from tests.docs.markdown import DOCS, read, rows, sections
 
 PAGE = sections(read("dashboard.md"))
@@ -18,7 +18,7 @@ PAGE = sections(read("dashboard.md"))
 
 def test_the_keys_are_exactly_those() -> None:
     documented = [row[0].replace("`", "") for row in rows(PAGE["Keys"])[1:]]
-    assert documented == [key.keys for key in KEY_HELP]
+    assert documented == [key.keys for key in KEYS]
 
 
 def test_the_commands_are_exactly_those() -> None:

@@ -9,7 +9,7 @@ from rich.style import Style
 
 from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing.gauges import Part, lay_out
-from poolq.dashboard.key_help import KEY_HELP
+from poolq.dashboard.key_bindings import KEYS
 from poolq.dashboard.screen_state import CommandLine, ScreenState
 from poolq.dashboard.selection import chosen, row_keys
 from poolq.monitor.snapshot import PoolView, Snapshot
@@ -101,7 +101,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> L
     filtered = f"filter: {state.filter}" if state.filter and state.detail is None else ""
     parts = [Part(filtered, theme.warn)]
     words, may_change = _words(state), not state.read_only
-    for key in KEY_HELP:
+    for key in KEYS:
         name = key.keys.partition(",")[0] if key.keys != "+, -" else "+/-"
         if name == "/":
             parts += [

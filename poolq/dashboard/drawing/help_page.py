@@ -7,12 +7,17 @@ from rich.segment import Segment
 
 from poolq.dashboard.commands import COMMANDS, FILTERS_HELP
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
-from poolq.dashboard.key_help import KEY_HELP, MOUSE_HELP
+from poolq.dashboard.key_bindings import KEYS
 from poolq.styling.cells import Line, fit, full_line, paragraph, side_by_side, wrap_words
 from poolq.styling.theme import PLAIN, Theme
 
 KEYS_WIDTH = 30
 REFUSED = "(not with --read-only)"
+MOUSE_HELP = (
+    "A click selects a row or a pane, and a second click opens the row.",
+    "A click on a title of the focused pane sorts by it; the wheel scrolls.",
+    "To select text, hold shift, or use --no-mouse.",
+)
 WORD_HELP = (
     "STUCK: the job has run for over 10 s and 10 times as long as usual, or past its deadline",
     "STUCK, without a known usual duration: it has run for over a minute without progress",
@@ -35,7 +40,7 @@ def draw(theme: Theme, width: int, *, read_only: bool) -> list[Line]:
 
 def _keys(theme: Theme, width: int, read_only: bool) -> list[Line]:
     lines: list[Line] = []
-    for key in KEY_HELP:
+    for key in KEYS:
         lines += _entry(key.keys, key.what, theme, width, refused=key.changes and read_only)
     return [*lines, [], *_section("MOUSE", MOUSE_HELP, theme, width)]
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.command_line import READ_ONLY, offers
 from poolq.dashboard.commands import COMMANDS, MAX_QUEUES, Mistake, run
-from poolq.dashboard.fetching import take_result as take
 from poolq.dashboard.job_list import FoundJobs, JobView
 from poolq.dashboard.key_bindings import press
 from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
@@ -19,6 +17,7 @@ from tests.support import snapshots
 
 POOL = snapshots.troubled()
 ID = POOL.failures[0].id
+AGAIN = "It does not run again; if it is running, it has 10 s to end before it is killed."
 SECOND = 1_000_000  # microseconds
 NOW = int(POOL.at) * SECOND
 
@@ -60,6 +59,9 @@ def test_a_command_acts_at_once(text: str, action: Action) -> None:
         ("move 0192 emial",
          "There is no queue 'emial' yet (did you mean emails?). Move the job there?",
          Action("move", "0192", to="emial")),
+        ("cancel 0192f3",
+         f"Cancel job 0192f3? {AGAIN}", Action("cancel", "0192f3")),
+        ("forget 0192f3", "Forget failed job 0192f3 permanently?", Action("forget", "0192f3")),
         ("reload", "Reload the application's code?", Action("reload")),
         ("drain", "End the pool when its running jobs have finished?", Action("drain")),
     ],
@@ -71,45 +73,6 @@ def test_a_command_that_cannot_be_undone_asks(text: str, question: str, action: 
         assert state.question is not None
         assert state.question.text == question
         assert press(answer, state, POOL, 0.0) == (action if answer == "y" else None)
-
-
-CANCELLED = "only delayed, parked, ready and running jobs can be cancelled"
-
-
-@pytest.mark.parametrize(
-    ("verb", "status", "said", "action"),
-    [
-        ("cancel", "ready", "Cancel job shop:Send 0192f3ab? It does not run again.", "cancel"),
-        ("cancel", "running",
-         "Cancel job shop:Send 0192f3ab, which is running? It has 10 s to end before it is killed.",
-         "cancel"),
-        ("cancel", "failed",
-         f"job 0192f3ab is failed; {CANCELLED}; 'poolq failed forget 0192f3ab' deletes it", ""),
-        ("forget", "failed", "Forget failed job shop:Send 0192f3ab permanently?", "forget"),
-        ("forget", "ready", "job 0192f3ab is ready; only failed jobs can be forgotten", ""),
-    ],
-)  # fmt: skip
-def test_a_job_is_found_before_the_question(verb: str, status: str, said: str, action: str) -> None:
-    state = ScreenState()
-    search = typed(state, f"{verb} 0192f3", "enter")
-    assert search is not None
-    assert search == Action("find", "0192f3", to=verb)
-    assert press("y", state, POOL, 0.0) is None, "typed ahead"
-    take(ActionResult(search, "info", "", ("0192f3ab", "shop:Send", status)), state, 0.0)
-    if action:
-        assert state.question is not None
-        assert state.question.text == said
-        assert press("y", state, POOL, 0.0) == Action(action, "0192f3ab")
-    else:
-        assert (state.question, state.message) == (None, said)
-
-
-def test_no_question_is_asked_about_a_job_that_does_not_exist() -> None:
-    state = ScreenState()
-    search = typed(state, "cancel 0192f3", "enter")
-    assert search is not None
-    take(ActionResult(search, "error", "no stored job"), state, 0.0)
-    assert (state.question, state.message) == (None, "no stored job")
 
 
 @pytest.mark.parametrize(
@@ -230,11 +193,10 @@ def test_tab_offers_the_ids_of_the_jobs_that_are_listed() -> None:
     press("enter", state, POOL, 0.0)
     assert state.jobs is not None
     state.jobs.found = FoundJobs([], True, 0, 0.0)
-    for id, status in (("1a", "ready"), ("1b", "running"), ("1c", "failed"), ("1d", "parked")):
+    for id, status in (("1a", "ready"), ("1b", "running")):
         stored = StoredJob(id, "billing", status, 0, b"", State())
         state.jobs.jobs.append(JobView(stored, "a:B", "{}", 1, ""))
-    assert offers("cancel 1", state, POOL) == ["1a", "1d"]
-    assert offers("move 1", state, POOL) == ["1a", "1b", "1c", "1d"]
+    assert offers("cancel 1", state, POOL) == ["1a", "1b"]
 
 
 def test_tab_completes_as_far_as_all_offers_agree_and_then_takes_each_in_turn() -> None:

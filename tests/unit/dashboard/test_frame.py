@@ -14,8 +14,7 @@ from poolq.dashboard import exit_summary, questions
 from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.job_list import FoundFailures
-from poolq.dashboard.key_bindings import press
-from poolq.dashboard.key_help import KEY_HELP
+from poolq.dashboard.key_bindings import KEYS, press
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import (
     HELP,
@@ -539,7 +538,7 @@ def test_every_word_of_the_help_can_be_read(width: int) -> None:
     text = " ".join(
         " ".join(shown(snapshots.well(), (width, 300), ScreenState(detail=Detail(HELP)))).split()
     )
-    for key in KEY_HELP:
+    for key in KEYS:
         assert key.keys in text
         assert set(key.what.split()) <= set(text.split()), key.what
     for spec in COMMANDS.values():

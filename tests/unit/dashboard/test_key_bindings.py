@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from poolq.dashboard.action_runner import ActionResult
 from poolq.dashboard.drawing import frame
 from poolq.dashboard.fetching import take_result as take
-from poolq.dashboard.key_bindings import LEAVE, REDRAW, STOP_BULK, SUSPEND, press
-from poolq.dashboard.key_help import KEY_HELP
+from poolq.dashboard.key_bindings import KEYS, LEAVE, REDRAW, STOP_BULK, SUSPEND, press
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
 from poolq.dashboard.selection import chosen
@@ -220,7 +219,7 @@ def test_q_leaves_top_and_drains_one_s_own_pool_after_asking() -> None:
 
 
 def test_no_acting_key_acts_where_one_only_looks() -> None:
-    for key in KEY_HELP:
+    for key in KEYS:
         for name in key.keys.split(", ") if key.changes else ():
             for pane in PANES:
                 state = ScreenState(read_only=True, pane=pane)
