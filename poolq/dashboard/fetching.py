@@ -11,7 +11,6 @@ from dataclasses import replace
 from poolq.dashboard import questions
 from poolq.dashboard.action_runner import PROGRESS, ActionResult
 from poolq.dashboard.job_list import FoundFailures, FoundJobs, JobList, rest_after
-from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.queries import FoundDetail
 from poolq.dashboard.screen_state import FETCHES, Action, Detail, ScreenState
 from poolq.monitor.snapshot import Snapshot
@@ -102,10 +101,8 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
         state.failures_due = now + rest_after(found.took, FAILURES_INTERVAL)
     elif isinstance(found, FoundJobs) and jobs is not None:
         if action.request == jobs.request():  # no answer to an earlier list
-            before = JOBS_PANE.position(JOBS_PANE.listed(state), state)
             jobs.take(found, now)
             state.skew = found.skew
-            _keep_selection(state, before)
     elif isinstance(found, FoundDetail) and detail is not None and detail.key == shown_by(action):
         detail.waits, detail.blocks = False, found.blocks
         detail.due = now + rest_after(found.took, DETAIL_INTERVAL)
@@ -139,11 +136,3 @@ def outdate(state: ScreenState) -> None:
         state.jobs.due = 0.0
     if state.detail is not None:
         state.detail.due = 0.0
-
-
-def _keep_selection(state: ScreenState, before: int) -> None:
-    """If the selected job has left the list, select the one that took its place in row `before`, or
-    the last one if there are fewer rows."""
-    listed, chosen = JOBS_PANE.listed(state), state.chosen.get(JOBS_PANE.name)
-    if listed and all(one.id != chosen for one in listed):
-        state.chosen[JOBS_PANE.name] = listed[min(before, len(listed) - 1)].id

@@ -26,7 +26,9 @@ def page(
     lines += throughput.draw(snapshot, theme, width)
     lines.append(throughput.backlog_line(backlog(snapshot), theme, width))
     for pane in PANES.values():
-        lines += table.draw(pane, context, width, 1 + max(1, len(pane.rows(snapshot))))
+        lines += table.draw(
+            pane, context, width, 1 + max(1, len(pane.rows(snapshot, context.state)))
+        )
     return [to_ascii(line) if theme.ascii_only else line for line in lines]
 
 

@@ -1,17 +1,14 @@
 """The state of the screen: the focused pane, the selected rows and their order, the filter, and an
 open question, detail or command line. `key_bindings.py` changes it; drawing reads it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import is_
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from poolq.dashboard.job_list import FoundFailures, JobList, JobsRequest, JobView
 from poolq.engines.search import JobFilter
 from poolq.log.line_filter import LineFilter
 from poolq.monitor.snapshot import Progress
-
-T = TypeVar("T")
 
 
 class Bulk(NamedTuple):
@@ -114,41 +111,24 @@ class Order(NamedTuple):
     descending: bool
 
 
-class Kept:
-    """Keeps what a frame has worked out of all rows, so that the next one need not do it again as
-    long as the rows are the same. What is worked out of single cells is kept by `lru_cache`."""
-
-    def __init__(self) -> None:
-        self._results: dict[str, tuple[tuple[Any, ...], Any]] = {}
-
-    def result(self, name: str, make: Callable[..., T], *args: object) -> T:
-        """Return `make(*args)`, or what it returned last under this name if each argument is still
-        the same object. They must be immutable."""
-        known = self._results.get(name)
-        if known is None or not all(map(is_, known[0], args)):
-            known = self._results[name] = args, make(*args)
-        found: T = known[1]
-        return found
-
-
 @dataclass(slots=True)
 class ScreenState:
     """`zoomed`: whether the focused `pane` has the whole screen. `chosen` maps panes to the keys of
-    their selected rows, and `orders` maps panes to the order that the user has chosen. `columns`
-    holds the pane and title of each optional column that has been shown, and `widths` maps them to
-    the widest text that a column has shown. `clicked` is the pane and key of the row that the last
-    key, a click, has selected. `jobs` is the open list of jobs; `skew`: by how many seconds the
-    engine's clock is ahead of this host's; `fetching` is the fetch that is on its way, and
-    `outdated` one that has begun before an act ended. `own` is true in the dashboard of `poolq
-    run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds, and
-    `progress` while an action runs. `kept` saves work to the next frame, and changes nothing that
-    is drawn."""
+    their selected rows, `places` to where these were last, and `orders` to the order that the user
+    has chosen. `columns` holds the pane and title of each optional column that has been shown, and
+    `widths` maps them to the widest text that a column has shown. `clicked` is the pane and key of
+    the row that the last key, a click, has selected. `jobs` is the open list of jobs; `skew`: by
+    how many seconds the engine's clock is ahead of this host's; `fetching` is the fetch that is on
+    its way, and `outdated` one that has begun before an act ended. `own` is true in the dashboard
+    of `poolq run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds,
+    and `progress` while an action runs."""
 
     own: bool = False
     read_only: bool = False
     pane: str = "workers"
     zoomed: bool = False
     chosen: dict[str, str] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     columns: set[tuple[str, str]] = field(default_factory=set)
     widths: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -171,7 +151,6 @@ class ScreenState:
     level: str = "info"
     until: float = 0.0
     progress: str = ""
-    kept: Kept = field(default_factory=Kept)
 
     @property
     def typed(self) -> str:

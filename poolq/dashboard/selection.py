@@ -81,15 +81,15 @@ def pane_of(state: ScreenState) -> Pane:
 
 
 def chosen(state: ScreenState, snapshot: Snapshot) -> Any:
-    """Return the selected row, or None if there is none."""
+    """Return the row that is shown in full, or the selected one; None if there is none."""
     detail = state.detail
-    if detail is not None and detail.shows_job and detail.job is not None:
+    if detail is None:
+        pane = pane_of(state)
+        rows = pane.shown(snapshot, state)
+        return rows[pane.position(rows, state)] if rows else None
+    if detail.shows_job and detail.job is not None:
         return detail.job
-    pane = pane_of(state) if detail is None else PANES.get(detail.pane, JOBS_PANE)
-    if detail is not None:
-        return next((row for row in pane.rows(snapshot) if pane.key(row) == detail.key), None)
-    rows = pane.shown(snapshot, state)
-    return rows[pane.position(rows, state)] if rows else None
+    return PANES.get(detail.pane, JOBS_PANE).find(snapshot, state, detail.key)
 
 
 def move(by: int, state: ScreenState, snapshot: Snapshot) -> None:

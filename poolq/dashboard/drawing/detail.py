@@ -8,9 +8,11 @@ from rich.segment import Segment
 
 from poolq.dashboard.drawing import help_page
 from poolq.dashboard.drawing.table import Cell, DrawContext
+from poolq.dashboard.job_list import JobView
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import HELP, PROBLEMS, Detail
+from poolq.dashboard.selection import chosen
 from poolq.styling.cells import Line, clip, fit, full_line, wrap, wrap_words
 from poolq.styling.theme import PLAIN
 
@@ -90,11 +92,9 @@ def _fields(detail: Detail, context: DrawContext) -> list[tuple[str, Cell]]:
             (str(number), (f"{one.subject} {one.verdict}: {one.text}", theme.level(one.level)))
             for number, one in enumerate(context.alerts, 1)
         ] or [("", ("no trouble", theme.good))]
-    if detail.job is not None and detail.shows_job:
-        return JOBS_PANE.fields(detail.job, context)
-    pane = PANES.get(detail.pane, JOBS_PANE)
-    row = pane.find(context.snapshot, detail.key)
-    return [] if row is None else pane.fields(row, context)
+    row = chosen(context.state, context.snapshot)
+    pane = JOBS_PANE if isinstance(row, JobView) else PANES.get(detail.pane)
+    return [] if row is None or pane is None else pane.fields(row, context)
 
 
 def _field(label: str, cell: Cell, context: DrawContext, width: int) -> list[Line]:

@@ -7,6 +7,8 @@ that comes or goes does not move the panes; unless a pane is cut, which needs th
 pane may have the whole screen below the header.
 """
 
+from collections.abc import Sequence
+
 from rich.segment import Segment
 
 from poolq.dashboard.drawing import detail, footer, header, layout, open_list, table, throughput
@@ -16,7 +18,7 @@ from poolq.dashboard.drawing.targets import mark
 from poolq.dashboard.panes import PANES
 from poolq.dashboard.screen_state import PROBLEMS, ScreenState
 from poolq.monitor.alerts import alerts
-from poolq.monitor.backlog import Backlog, backlog
+from poolq.monitor.backlog import backlog
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling import cells
 from poolq.styling.cells import Line, clip, fit, width_of
@@ -57,17 +59,17 @@ def _overview(context: DrawContext, width: int, room: int) -> list[Line]:
     summary: list[Line] = []
     if room > 2 and not context.state.zoomed:
         summary = [clip(line, width) for line in _summary(context, width, room)]
-        if [] in summary:
-            areas = _areas(context, width, room - len(summary))
-            if layout.is_cut(areas, _rows(context)):
-                summary = [line for line in summary if line]
-    return summary + _panes(context, width, max(0, room - len(summary)))
+    areas, cut = _areas(context, width, max(0, room - len(summary)))
+    if cut and [] in summary:
+        summary = [line for line in summary if line]
+        areas, _ = _areas(context, width, room - len(summary))
+    return summary + _panes(context, areas, width)
 
 
 def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
     """Draw the alerts, the throughput and the backlog."""
     theme, snapshot = context.theme, context.snapshot
-    waiting = throughput.backlog_line(_backlog(context), theme, width)
+    waiting = throughput.backlog_line(backlog(snapshot), theme, width)
     if room < FULL_HEAD_HEIGHT - 3:
         lines = draw_alerts(context, width, 1 if room < 8 else ALERTS)
         lines += [waiting] * (room >= BACKLOG_ROOM)
@@ -76,12 +78,6 @@ def _summary(context: DrawContext, width: int, room: int) -> list[Line]:
     lines = draw_alerts(context, width, most)
     lines += [[] for _ in range(most - len(lines))]
     return [*lines, *throughput.draw(snapshot, theme, width), waiting]
-
-
-def _backlog(context: DrawContext) -> Backlog:
-    snapshot = context.snapshot
-    known = snapshot.queues, snapshot.left_out_ready
-    return context.state.kept.result("backlog", lambda *_: backlog(snapshot), *known)
 
 
 def draw_alerts(context: DrawContext, width: int, most: int) -> list[Line]:
@@ -111,32 +107,31 @@ def _without_modules(text: str, theme: Theme) -> str:
     return " ".join(cells.without_module(word, theme.cut) for word in text.split(" "))
 
 
-def _rows(context: DrawContext) -> dict[str, int]:
-    """Return how many rows each pane has."""
-    return {name: pane.count(context.snapshot, context.state) for name, pane in PANES.items()}
-
-
-def _areas(context: DrawContext, width: int, room: int) -> list[PaneArea]:
+def _areas(context: DrawContext, width: int, room: int) -> tuple[list[PaneArea], bool]:
+    """Return the areas of the panes, and whether one has more rows than it shows."""
     state, snapshot = context.state, context.snapshot
     if state.zoomed:
-        return [PaneArea(state.pane, 0, 0, width, room)]
-    rows = _rows(context)
-    trouble = {name: pane.troubled(snapshot, state) for name, pane in PANES.items()}
+        return [PaneArea(state.pane, 0, 0, width, room)], False
+    rows, trouble = {}, {}
+    for name, pane in PANES.items():
+        shown = pane.shown(snapshot, state)
+        rows[name], trouble[name] = len(shown), sum(map(bool, map(pane.severity, shown)))
     trouble["failures"] = min(1, rows["failures"])
     areas = layout.arrange(rows, trouble, state.pane, width, room)
-    if room < ROOM_FOR_SUCCESSOR or state.filter or layout.is_cut(areas, rows):
-        return areas
-    # A slot has two workers while one is replaced; that must not move the panes below.
-    rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
-    return layout.arrange(rows, trouble, state.pane, width, room)
+    if layout.is_cut(areas, rows):
+        return areas, True
+    if room >= ROOM_FOR_SUCCESSOR and not state.filter:
+        # A slot has two workers while one is replaced; that must not move the panes below.
+        rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
+    return layout.arrange(rows, trouble, state.pane, width, room), False
 
 
-def _panes(context: DrawContext, width: int, room: int) -> list[Line]:
+def _panes(context: DrawContext, areas: Sequence[PaneArea], width: int) -> list[Line]:
     """Draw the panes: those in the full width, and between them two columns."""
     lines: list[Line] = []
     columns: dict[int, list[Line]] = {}
     below: list[Line] = []
-    for area in _areas(context, width, room):
+    for area in areas:
         focused = area.pane == context.state.pane
         drawn = table.draw(PANES[area.pane], context, area.width, area.height, focused=focused)
         if area.width < width:

@@ -56,7 +56,7 @@ def _reason(jobs: JobList, context: DrawContext, width: int) -> list[Line]:
     if not context.snapshot.head.reachable:
         text = f"{known}: the broker does not answer"
     elif not jobs.error:
-        rows = JOBS_PANE.listed(state)
+        rows = JOBS_PANE.shown(context.snapshot, state)
         found = why(rows[JOBS_PANE.position(rows, state)], context) if rows else ""
         text, style = f"why: {found}" * bool(found), theme.warn
     if not text:

@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from poolq.dashboard.drawing.targets import mark
-from poolq.dashboard.screen_state import Order, ScreenState
+from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor.alerts import Alert
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling.cells import Line, clip, fit, name, width_of
@@ -81,7 +81,7 @@ class Pane:
     name: str
     one: str
     columns: tuple[PaneColumn, ...]
-    rows: Callable[[Snapshot], Sequence[Any]]
+    rows: Callable[[Snapshot, ScreenState], Sequence[Any]]
     key: Callable[[Any], str]
     words: Callable[[Any], str]
     empty: str
@@ -95,9 +95,9 @@ class Pane:
         """The columns by which the pane can be sorted, by their titles."""
         return {one.title: one.sort for one in self.columns if one.sort is not None}
 
-    def find(self, snapshot: Snapshot, key: str) -> Any:
+    def find(self, snapshot: Snapshot, state: ScreenState, key: str) -> Any:
         """Return the row with that key, or None if the list no longer has it."""
-        return next((row for row in self.rows(snapshot) if self.key(row) == key), None)
+        return next((row for row in self.rows(snapshot, state) if self.key(row) == key), None)
 
     def fields(self, row: Any, context: DrawContext) -> Fields:
         """Return the fields of a row's detail: all columns that show something, and `more`."""
@@ -111,39 +111,29 @@ class Pane:
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
         """Return the rows that match the filter, in the order that the user has chosen, or else
         with the worst problems at the top."""
+        rows, sought = self.rows(snapshot, state), state.filter.casefold()
+        if sought:
+            rows = [row for row in rows if sought in self.words(row).casefold()]
         order = state.orders.get(self.name)
-        return state.kept.result(self.name, self._shown, self.rows(snapshot), order, state.filter)
-
-    def _shown(self, rows: Sequence[Any], order: Order | None, text: str) -> list[Any]:
         if order is None:
-            rows = sorted(rows, key=lambda row: (_ORDER[self.severity(row)], self.usual(row)))
-        else:
-            value = self.sorts[order.column].value
-            known = [row for row in rows if value(row) is not None]
-            unknown = [row for row in rows if value(row) is None]
-            rows = [*sorted(known, key=value, reverse=order.descending), *unknown]
-        if not text:
-            return rows
-        sought = text.casefold()
-        return [row for row in rows if sought in self.words(row).casefold()]
-
-    def count(self, snapshot: Snapshot, state: ScreenState) -> int:
-        """Return the number of rows that match the filter."""
-        return len(self.shown(snapshot, state) if state.filter else self.rows(snapshot))
-
-    def troubled(self, snapshot: Snapshot, state: ScreenState) -> int:
-        """Return the number of rows with problems."""
-        return state.kept.result(
-            f"trouble {self.name}", lambda rows: sum(map(bool, map(self.severity, rows))),
-            self.rows(snapshot),
-        )  # fmt: skip
+            return sorted(rows, key=lambda row: (_ORDER[self.severity(row)], self.usual(row)))
+        value = self.sorts[order.column].value
+        known = [row for row in rows if value(row) is not None]
+        unknown = [row for row in rows if value(row) is None]
+        return [*sorted(known, key=value, reverse=order.descending), *unknown]
 
     def position(self, rows: Sequence[Any], state: ScreenState) -> int:
-        """Return the index of the selected row, or 0 if there is no such row."""
+        """Return the index of the selected row, 0 without one. If the row is no longer in the list,
+        select the one that took its place, unless a filter hides it."""
         chosen = state.chosen.get(self.name)
-        if chosen is None:
-            return 0
-        return next((at for at, row in enumerate(rows) if self.key(row) == chosen), 0)
+        at = next((at for at, row in enumerate(rows) if self.key(row) == chosen), None)
+        if at is None:
+            if chosen is None or state.filter or not rows:
+                return 0
+            at = min(state.places.get(self.name, 0), len(rows) - 1)
+        if chosen is not None:
+            state.chosen[self.name], state.places[self.name] = self.key(rows[at]), at
+        return at
 
 
 @lru_cache(maxsize=256)
@@ -223,7 +213,8 @@ class _Table(NamedTuple):
             first = max(0, min(at - room // 2, len(rows) - room))
         visible = rows[first : first + room]
         more = pane.left_out(self.context)
-        title = f"{pane.name.upper()} {len(rows)}" + f" of {len(rows) + more}" * (more > 0)
+        known = len(pane.rows(self.context.snapshot, state))
+        title = f"{pane.name.upper()} {len(rows)}" + f" of {known + more}" * (more > 0)
         layout = _layout(pane, self.width, self._wanted(title, visible), self._unwanted(rows))
         part = ""
         if len(rows) > room > 0:
@@ -274,12 +265,12 @@ class _Table(NamedTuple):
             arrow = ""
             if order is not None and order.column == column.title:
                 arrow = theme.down if order.descending else theme.up
-            title = column.title if number else pane_title
             if column.right:  # the arrow is in the gap behind the title
-                cell = fit(title, size, right=True, cut="") + (arrow or " ")
+                cell = fit(column.title, size, right=True, cut="") + (arrow or " ")
             else:
-                cell = fit(f"{title}{arrow}", size if number else max(size, len(title)), cut="")
-                cell += " "
+                title = column.title if number else pane_title
+                least = 0 if number else len(title)
+                cell = fit(title + arrow, max(size, least) + 1, cut="")
             cells.append((column.title, cell))
         text = fit("".join(cell for _, cell in cells), self.width, cut="")
         if part:

@@ -1,7 +1,6 @@
 """The jobs of a queue or a limit. They come from the screen's state, not from a snapshot."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from rich.style import Style
 
@@ -9,9 +8,8 @@ from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneC
 from poolq.dashboard.job_list import ENDED, JobView, counts
 from poolq.dashboard.panes.columns import text
 from poolq.dashboard.panes.workers import progress as progress_gauge
-from poolq.dashboard.screen_state import ScreenState
 from poolq.monitor import amounts, job_history, wait_reasons
-from poolq.monitor.snapshot import Snapshot, WorkerView
+from poolq.monitor.snapshot import WorkerView
 from poolq.styling.theme import PLAIN
 
 _ID_CHARS = 32  # of an id that `ids.new_id` has made
@@ -21,18 +19,6 @@ _FIRST_MS, _LAST_MS = 1_577_836_800_000, 4_102_444_800_000
 
 class JobsPane(Pane):
     """The list of jobs that is open."""
-
-    def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:  # noqa: ARG002  # a pane's
-        return self.listed(state)
-
-    def listed(self, state: ScreenState) -> list[JobView]:
-        """Return the jobs that match the filter, in the order that the user has chosen, or else in
-        that of the engine."""
-        if state.jobs is None:
-            return []
-        text = "" if state.jobs.text == state.filter else state.filter  # the engine searched it
-        order = state.orders.get(self.name)
-        return state.kept.result(self.name, self._shown, state.jobs.jobs, order, text)
 
     def fields(self, row: JobView, context: DrawContext) -> Fields:
         """Return first the error of a failed job, or why a job waits."""
@@ -195,7 +181,7 @@ JOBS_PANE = JobsPane(
         text("ID", 32, "id", rank=5, sorts=False),
         text("PAYLOAD OR ERROR", 20, _text, most=400, style=("bad", _has_failed)),
     ),
-    rows=lambda _: (),
+    rows=lambda _, state: state.jobs.jobs if state.jobs else (),
     key=lambda one: one.id,
     words=lambda one: f"{one.id} {one.stored.status} {one.job} {one.payload} {one.error}",
     empty="no job is here",

@@ -108,7 +108,7 @@ LIMITS_PANE = Pane(
         number("HELD/MIN", 8, "held", amounts.rate, rank=5),
         sparkline("HELD, 60 S       MAX", "warn", SPARK_VALUES, has(lambda one: any(one.spark))),
     ),
-    rows=lambda snapshot: snapshot.limits,
+    rows=lambda snapshot, _: snapshot.limits,
     key=lambda one: f"{one.key} {one.window}",
     words=lambda one: f"{one.key} {one.state}",
     empty="no rate limit was used within a minute",

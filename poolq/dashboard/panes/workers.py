@@ -107,7 +107,7 @@ WORKERS_PANE = Pane(
         PaneColumn("PROGRESS", 13, _progress, rank=2, is_shown=has("progress")),
         text("NOTE", 20, _note, rank=2, most=40, sorts=False)._replace(is_shown=has(_note)),
     ),
-    rows=lambda snapshot: snapshot.workers,
+    rows=lambda snapshot, _: snapshot.workers,
     key=lambda one: str(one.pid or f"slot {one.slot}"),
     words=_words,
     empty="no worker is running",

@@ -242,7 +242,7 @@ def test_a_command_is_given_up(keys: tuple[str, ...]) -> None:
 def test_a_read_only_screen_takes_no_letter_of_a_command_for_a_key(text: str) -> None:
     state = ScreenState(read_only=True)
     assert typed(state, text, "enter") is None
-    assert state == ScreenState(read_only=True, command=state.command, kept=state.kept)
+    assert state == ScreenState(read_only=True, command=state.command)
     assert state.command is not None
     assert (state.command.text, state.command.error) == (text, READ_ONLY)
     press("esc", state, POOL, 0.0)

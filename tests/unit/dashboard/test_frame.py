@@ -501,6 +501,15 @@ def test_queues_that_are_left_out_are_counted() -> None:
         screen = screen_text(pool, size)
         assert " QUEUES 3 of 5000 " in screen
         assert re.search(r"\bready +11524 ", screen)
+    screen = screen_text(pool, (100, 30), ScreenState(pane="queues", filter="mail"))
+    assert " QUEUES 1 of 5000 " in screen, "a filter hides queues, and they are still there"
+
+
+def test_an_arrow_stands_beside_a_title_that_fills_its_column() -> None:
+    many = tuple(snapshots.queue(f"q{number}") for number in range(100))
+    pool = msgspec.structs.replace(snapshots.well(), queues=many)
+    state = ScreenState(pane="queues", orders={"queues": Order("", descending=False)})
+    assert "▶ QUEUES 100▲" in screen_text(pool, (100, 30), state)
 
 
 @pytest.mark.parametrize(

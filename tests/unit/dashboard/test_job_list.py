@@ -20,6 +20,7 @@ from poolq.dashboard.key_bindings import press
 from poolq.dashboard.panes.jobs import JOBS_PANE, dispatched_at
 from poolq.dashboard.queries import FoundDetail, job_blocks, job_view
 from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
+from poolq.dashboard.selection import chosen
 from poolq.engines.base import StoredJob
 from poolq.jobs.message import Entry, Message, State, encode, entry
 from poolq.monitor import job_history
@@ -119,7 +120,7 @@ def test_a_list_is_sorted_by_its_columns() -> None:
     state = opened(jobs[0], tried, jobs[2])
 
     def ids() -> list[str]:
-        return [one.id for one in JOBS_PANE.listed(state)]
+        return [one.id for one in JOBS_PANE.shown(POOL, state)]
 
     state.orders["jobs"] = Order("DUE", descending=False)
     assert ids() == [view(3).id, view(2).id, view(1).id], "parked ones have no due time"
@@ -184,14 +185,16 @@ def test_tab_lists_one_status_after_the_other_that_has_jobs() -> None:
 def test_if_the_selected_job_has_gone_the_next_one_is_selected() -> None:
     state = opened(view(1), view(2), view(3))
     press("j", state, POOL, 0.0)
+    assert chosen(state, POOL) == view(2)
     action = Action("jobs", "emails", request=JobsRequest(queue="emails"))
     fetching.take(state, action, page([view(1), view(3), view(4)]), 1.0)
-    assert state.chosen["jobs"] == view(3).id
     other = Action("jobs", "billing", request=JobsRequest(queue="billing"))
     fetching.take(state, other, page([view(9)]), 2.0)
-    assert state.chosen["jobs"] == view(3).id, "an answer to another list is ignored"
-    fetching.take(state, action, page([view(4)]), 2.0)
-    assert state.chosen["jobs"] == view(4).id
+    assert chosen(state, POOL) == view(3), "an answer to another list is ignored"
+    fetching.take(state, action, page([view(4), view(5)]), 2.0)
+    assert chosen(state, POOL) == view(5)
+    fetching.take(state, action, page([view(6)]), 2.0)
+    assert chosen(state, POOL) == view(6)
 
 
 def test_an_error_is_shown_and_the_jobs_stay() -> None:

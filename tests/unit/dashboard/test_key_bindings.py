@@ -202,7 +202,7 @@ def test_each_order_is_that_of_a_column(name: str) -> None:
     for title in PANES[name].sorts:
         state = ScreenState(orders={name: Order(title, descending=True)})
         rows = PANES[name].shown(POOL, state)
-        assert len(rows) == len(PANES[name].rows(POOL))
+        assert len(rows) == len(PANES[name].rows(POOL, state))
 
 
 def test_esc_stops_an_act_on_many_jobs() -> None:
