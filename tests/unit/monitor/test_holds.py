@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from poolq.dashboard.panes import PANES
+from poolq.dashboard.screen_state import ScreenState
 from poolq.engines.base import LimitUse, StoredJob
 from poolq.jobs.limits import HeldKey, Rule, Window
 from poolq.jobs.message import State
@@ -77,7 +78,7 @@ def test_the_pane_the_alerts_and_the_status_show_a_hold() -> None:
         ("held", f"no job starts until {due} (in 20s), 8 wait")
     ]
     pane = PANES["limits"]
-    assert [pane.severity(one) for one in pane.rows(pool)] == ["warn", "warn"]
+    assert [pane.severity(one) for one in pane.rows(pool, ScreenState())] == ["warn", "warn"]
     assert [(one["state"], one["hold"]) for one in pool_status.limits_of(limits)] == [
         ("held", 20.0)
     ] * 2

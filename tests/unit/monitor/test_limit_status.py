@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolq.dashboard.panes import PANES
+from poolq.dashboard.screen_state import ScreenState
 from poolq.engines.base import LimitUse
 from poolq.jobs.limits import Gate, Rule, Window
 from poolq.keeper.limit_watch import FORGET_AFTER, MAX_WATCHED, RELEASE_AFTER, LimitWatch
@@ -153,7 +154,7 @@ def test_pane_alert_status_and_metrics_cannot_disagree(some: list[LimitUse], pas
     pool = Snapshot(at=snapshots.AT, head=snapshots.head(), limits=limits)
     pane = PANES["limits"]
     subjects = [one.subject for one in alerts(pool) if one.verdict == HOLDS_BACK]
-    rows = [one for one in pane.rows(pool) if pane.severity(one)]
+    rows = [one for one in pane.rows(pool, ScreenState()) if pane.severity(one)]
     assert sorted(subjects) == sorted(f"limit {one.key}" for one in rows)
     listed = pool_status.limits_of(limits)
     assert [one["key"] for one in listed if one["state"] == HOLDS_BACK] == [one.key for one in rows]
