@@ -31,10 +31,10 @@ from poolq.jobs.running import (
     SnoozeNow,
     ask,
     call,
-    is_cancelled,
     progress,
     run_inline,
     running_job,
+    worker_rows,
 )
 from poolq.jobs.unique import Unique
 
@@ -159,7 +159,7 @@ class Job:
     def cancelled(self) -> bool:
         """Whether somebody has cancelled this job while it runs. It should then clean up and return
         within the grace that the cancellation gave; after that its worker is killed."""
-        return is_cancelled()
+        return any(row.is_running_cancelled() for row in worker_rows)
 
     @classmethod
     def dispatch(

@@ -4,6 +4,7 @@ Each dispatch only fills in what is left: a new id and the payload.
 """
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from msgspec import Raw
 
@@ -11,7 +12,6 @@ from poolq.jobs.callbacks import encoded_headers, on
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import (
     MESSAGE_VERSION,
-    NO_JITTER,
     Message,
     Push,
     decode,
@@ -23,11 +23,12 @@ from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.payload import check
 from poolq.jobs.ties import UniqueKey
 
-#: The options that a message contains, except its queue.
+#: The options that a message contains behind its payload.
 _STORED_OPTIONS = (
     "attempts", "retry_after", "max_crashes", "on_limit", "timeout", "jitter", "max_snoozes",
     "expires",
 )  # fmt: skip
+_stored = attrgetter(*_STORED_OPTIONS)
 BLANK_ID = b"0" * 32
 #: Creates a named tuple in a quarter of the time that its constructor takes.
 _new = tuple.__new__
@@ -51,7 +52,7 @@ def with_options(body: bytes, options: Options) -> bytes:
     """Return a stored message with these options. Its queue stays, because `poolq job move` changes
     it, and so does the time at which the job is due. Raises BadMessage, and PayloadError if the
     payload lacks a field of `concurrent`."""
-    fields = {name: getattr(options, name) for name in _STORED_OPTIONS}
+    fields = dict(zip(_STORED_OPTIONS, _stored(options), strict=True))
     message = decode(body)
     if options.concurrent is not None:
         fields["gate"] = options.concurrent.gate(message.job, message.payload)
@@ -79,21 +80,7 @@ class MessageTemplate:
         self.is_special = self.unique is not None or self.concurrent is not None
         self.delay = options.delay if isinstance(options.delay, int) else None
         self._expires = options.expires
-        blank = Message(
-            v=MESSAGE_VERSION,
-            id="",
-            job=job,
-            queue=options.queue,
-            payload=Raw(b""),
-            attempts=options.attempts,
-            retry_after=options.retry_after,
-            max_crashes=options.max_crashes,
-            on_limit=options.on_limit,
-            timeout=options.timeout,
-            jitter=options.jitter or NO_JITTER,
-            max_snoozes=options.max_snoozes,
-            expires=options.expires,
-        )
+        blank = Message(MESSAGE_VERSION, "", job, options.queue, Raw(b""), *_stored(options))
         # JSON escapes each quote within a string, so only the field itself matches.
         before, field, rest = encode(blank).partition(b'"id":"')
         self._before_id = before + field

@@ -17,7 +17,7 @@ from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
 from poolq.jobs.concurrency import Concurrent
 from poolq.jobs.limits import OnLimit, read_on_limit
-from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES
+from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES, NO_JITTER
 from poolq.jobs.retry_policy import Backoff, RetryAfter, read_steps
 from poolq.jobs.unique import Unique
 
@@ -55,7 +55,7 @@ class Options(msgspec.Struct, frozen=True):
     max_crashes: int = 3
     on_limit: OnLimit = "release"
     timeout: int = 0
-    jitter: float = 0.0
+    jitter: float = NO_JITTER
     max_snoozes: int = 0
     unique: Unique | None = None
     expires: int = 0
@@ -75,7 +75,7 @@ class Options(msgspec.Struct, frozen=True):
         if isinstance(growing, Backoff):
             if growing.jitter and given.get("jitter") is not None:
                 raise OptionError(f"job {job}: jitter is given twice; leave it to the Backoff")
-            read["jitter"] = growing.jitter or read.get("jitter", 0.0)
+            read["jitter"] = growing.jitter or read.get("jitter", NO_JITTER)
         return msgspec.structs.replace(self, **read)
 
     def parking(self) -> "Options":
@@ -129,6 +129,10 @@ def _made(kind: type[T], example: str) -> Callable[[object, str], T]:
     return read
 
 
+def _jitter(value: object, what: str) -> float:
+    return checks.number(value, what) or NO_JITTER
+
+
 def _expires(value: object, what: str) -> int:
     if lasts := micros(value, what):
         return lasts
@@ -143,7 +147,7 @@ _READERS: Mapping[str, Callable[[object, str], object]] = {
     "max_crashes": _whole(MAX_CRASHES),
     "on_limit": read_on_limit,
     "timeout": _or_none(micros, 0),
-    "jitter": _or_none(checks.number, 0.0),
+    "jitter": _or_none(_jitter, NO_JITTER),
     "max_snoozes": _or_none(_whole(MAX_SNOOZES), 0),
     "unique": _or_none(_made(Unique, "poolq.Unique('field')"), None),
     "expires": _or_none(_expires, 0),

@@ -23,6 +23,13 @@ log = logging.getLogger("poolq")
 MAX_INLINE_SNOOZES = 1_000
 
 
+class Row(Protocol):
+    """What this module needs to know about a worker's row."""
+
+    def set_progress(self, done: int, total: int, note: str) -> None: ...
+    def is_running_cancelled(self) -> bool: ...
+
+
 class Runnable(Protocol):
     """What this module needs to know about a job, since it must not import the class Job."""
 
@@ -34,8 +41,8 @@ J = TypeVar("J", bound=Runnable)
 
 #: The job that is running in this context; `poolq.current()` reads it.
 running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
-_publishers: list[Callable[[int, int, str], None]] = []  # in a worker one function, elsewhere none
-_cancel_checks: list[Callable[[], bool]] = []  # likewise
+#: In a worker its row on the scoreboard, elsewhere nothing.
+worker_rows: list[Row] = []
 
 
 class FailNow(BaseException):
@@ -54,21 +61,6 @@ class SnoozeNow(BaseException):
 DECISIONS = (FailNow, ReleaseNow, SnoozeNow, Hold)
 
 
-def publish_progress_by(publish: Callable[[int, int, str], None]) -> None:
-    """Pass the progress of jobs in this process, a worker, to `publish` from now on."""
-    _publishers[:] = [publish]
-
-
-def check_cancelled_by(check: Callable[[], bool]) -> None:
-    """Let `check` tell from now on whether the job that runs in this process is cancelled."""
-    _cancel_checks[:] = [check]
-
-
-def is_cancelled() -> bool:
-    """Return whether the running job is cancelled, if a worker runs it."""
-    return any(check() for check in _cancel_checks)
-
-
 def progress(done: float, total: float, note: str) -> None:
     """Publish the progress of the running job, if a worker runs it. Raises ValueError."""
     try:
@@ -77,8 +69,8 @@ def progress(done: float, total: float, note: str) -> None:
         raise ValueError(
             f"progress({done!r}, {total!r}): give it two numbers: how much is done, and of how much"
         ) from None
-    for publish in _publishers:
-        publish(*counts, str(note))
+    for row in worker_rows:
+        row.set_progress(*counts, str(note))
 
 
 def call(job: Runnable, method: str = "run") -> Any:

@@ -16,14 +16,16 @@ from poolq.log.events import Event, describe
 _OPTIONAL = ("traceback", "more")
 
 
-@lru_cache(maxsize=2)  # many events have the same second
-def _local(second: int) -> str:
-    return datetime.fromtimestamp(second).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006  # local time, like all text logs
+@lru_cache(maxsize=2)  # many short jobs end in the same millisecond
+def _local(millisecond: int) -> str:
+    second, part = divmod(millisecond, 1000)
+    return f"{datetime.fromtimestamp(second):%Y-%m-%d %H:%M:%S}.{part:03d}"  # noqa: DTZ006  # local time, like all text logs
 
 
 @lru_cache(maxsize=2)
-def _utc(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _utc(millisecond: int) -> str:
+    second, part = divmod(millisecond, 1000)
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{part:03d}Z"
 
 
 class TextFormat:
@@ -31,13 +33,12 @@ class TextFormat:
 
     def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
         """Format an event. `job`: the id of the job that has logged or printed it."""
-        second, part = divmod(int(when * 1000), 1000)
         text = describe(event)
         if not text.isprintable():
             text = clean_lines(text).rstrip("\n").replace("\n", "\n    ")
         if job:
             who = f"{who} {clean(job)}"
-        line = f"{_local(second)}.{part:03d} {who}: {text}\n"
+        line = f"{_local(int(when * 1000))} {who}: {text}\n"
         return line.encode("utf-8", "backslashreplace")
 
 
@@ -47,9 +48,8 @@ class JsonFormat:
 
     def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
         """See TextFormat."""
-        second, part = divmod(int(when * 1000), 1000)
         found: dict[str, object] = {
-            "time": f"{_utc(second)}.{part:03d}Z",
+            "time": _utc(int(when * 1000)),
             "level": event.severity(),
             "who": who,
             "event": event.__struct_config__.tag,

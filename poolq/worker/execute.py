@@ -66,7 +66,8 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     def built(self) -> Job:
         """Return the instance for this attempt."""
         if self.job is None:
-            self.job = build(self.kind, self.message, self.tries, self.claim.queue)
+            claim = self.claim
+            self.job = build(self.kind, self.message, claim.state.attempt + 1, claim.queue)
         return self.job
 
 

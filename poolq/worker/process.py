@@ -24,7 +24,7 @@ from poolq.jobs.options import OPTIONS
 from poolq.jobs.producer import dispatch_by
 from poolq.jobs.registry import Registry
 from poolq.jobs.registry import load as load_jobs
-from poolq.jobs.running import check_cancelled_by, publish_progress_by
+from poolq.jobs.running import worker_rows
 from poolq.log.events import Note
 from poolq.log.reporting import Log
 from poolq.scoreboard.layout import Phase
@@ -73,8 +73,7 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     setup.row.set_stack_file(signals.enable_stack_dump())
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)
-    publish_progress_by(setup.row.set_progress)
-    check_cancelled_by(setup.row.is_running_cancelled)
+    worker_rows[:] = [setup.row]
     try:
         if registry is None:
             registry = load_jobs(setup.config.app, setup.config.folder)

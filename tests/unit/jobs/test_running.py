@@ -5,6 +5,7 @@ import contextvars
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -345,7 +346,8 @@ def test_a_job_may_run_others() -> None:
 
 def test_progress_is_told_in_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
-    monkeypatch.setattr("poolq.jobs.running._publishers", [lambda *what: told.append(what)])
+    row = SimpleNamespace(set_progress=lambda *what: told.append(what))
+    monkeypatch.setattr("poolq.jobs.running.worker_rows", [row])
     job = made(Plain)
     job.progress(1)
     job.progress(2.9, 10, "rows")
