@@ -20,18 +20,17 @@ from poolq.jobs.callbacks import Surroundings, around
 from poolq.jobs.holds import Hold
 from poolq.jobs.job import Hooks, Job, build, error_rule, hooks, limits_of, options_of
 from poolq.jobs.limits import Admission, Asked, Declared, Limit, Rule, gates_of
-from poolq.jobs.message import INITIAL, Entry, Message, decode, entries
+from poolq.jobs.message import INITIAL, Entry, Message, decode, entries, name_and_queue
 from poolq.jobs.message_template import lacks, own_options
 from poolq.jobs.registry import Registry
 
 from poolq.jobs.outcomes import (  # isort: skip
-    ACK, DONE, EXPIRE, GIVE_BACK, Discard, Failing, HoldKey, Outcome, Park, Release,
+    ACK, DONE, EXPIRE, GIVE_BACK, Bury, Discard, Failing, HoldKey, Outcome, Park, Release,
 )  # fmt: skip
 from poolq.jobs.retry_policy import DEFAULT_RULE
 from poolq.jobs.running import call
 from poolq.log import events
 from poolq.log.events import Ended, Event, Finished
-from poolq.worker import unknown_jobs
 from poolq.worker.error_records import describe, error_of, judge, last_error, traceback_of
 
 #: Creates a named tuple in half the time that its constructor takes.
@@ -111,14 +110,14 @@ class Executor:
         try:
             message = decode(claim.body)
         except NewerMessage as error:
-            return JobResult(*unknown_jobs.release_newer(claim, str(error), self._line))
+            return self._newer(claim, str(error))
         except BadMessage as error:
             return self._bury(claim, "?", f"BadMessage: {error}")
         if message.id != claim.id:
             return self._bury(claim, message.job, f"BadMessage: it belongs to job {message.id}")
         known = self._kinds.get(message.job) or self._known(message.job)
         if known is None:
-            return JobResult(*unknown_jobs.release(claim, message, self._line, self._grace))
+            return self._unknown(claim, message)
         again = state is not INITIAL and state != INITIAL
         if again and outcomes.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
@@ -137,6 +136,28 @@ class Executor:
             return None
         known = self._kinds[job] = (kind, hooks(kind), own_options(options_of(kind)))
         return known
+
+    def _unknown(self, claim: Claim, message: Message) -> JobResult:
+        """Release a job that no module defines, or bury it after a while. It may be a matter of
+        deploy order, as is a message from a newer poolq, so the job waits."""
+        job = message.job
+        text = (
+            f"UnknownJob: no module of the application defines {job!r}; "
+            "deploy it, or name its module with --app"
+        )
+        line = self._line("unknown", text, 0)
+        outcome = outcomes.release_unknown(message, claim.state, line, self._grace)
+        if isinstance(outcome, Bury):
+            return JobResult(outcome, events.Buried(job, claim.id, claim.queue, text))
+        released = events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6)
+        return JobResult(outcome, released)
+
+    def _newer(self, claim: Claim, text: str) -> JobResult:
+        line = self._line("newer", f"NewerMessage: {text}", 0)
+        outcome = outcomes.release_newer(claim.state, line)
+        job, _ = name_and_queue(claim.body)
+        released = events.Unknown(job, claim.id, claim.queue, outcome.delay / 1e6, text)
+        return JobResult(outcome, released)
 
     def _left_out(self, message: Message, kind: type[Job], own: tuple[str, ...]) -> None:
         """Say once which options of its class a job lacks."""

@@ -6,42 +6,33 @@ A hook has the job's time limit for itself. `execute.py` makes the call; `loop.p
 from collections.abc import Callable
 from functools import partial
 from time import monotonic_ns
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from poolq.jobs.callbacks import Surroundings
 from poolq.jobs.outcomes import Ack, Discard, Expire, Outcome
-from poolq.log.reporting import Log
-from poolq.scoreboard.worker_row import WorkerRow, text
-from poolq.system.wakeups import WorkerWakeUps
+from poolq.scoreboard.worker_row import text
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.settling import outcome_for_around
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.watcher import Watcher
 
+if TYPE_CHECKING:
+    from poolq.worker.process import WorkerSetup
+
 T = TypeVar("T")
 
 
 class HookRunner:
-    """`timeout`: the time limit, in microseconds, of jobs that have none of their own; 0: none."""
-
     def __init__(
-        self,
-        *,
-        executor: Executor,
-        watcher: Watcher,
-        row: WorkerRow,
-        wakeups: WorkerWakeUps,
-        signals: WorkerSignals,
-        reporter: Log,
-        timeout: int,
+        self, setup: "WorkerSetup", signals: WorkerSignals, executor: Executor, watcher: Watcher
     ) -> None:
+        self._row = setup.row
+        self._wakeups = setup.wakeups
+        self._reporter = setup.reporter
+        self._timeout = round(setup.config.timeout * 1_000_000)  # of jobs that have none; 0: none
+        self._signals = signals
         self._executor = executor
         self._watcher = watcher
-        self._row = row
-        self._wakeups = wakeups
-        self._signals = signals
-        self._reporter = reporter
-        self._timeout = timeout
 
     def after_settling(
         self, ready: ReadyJob, outcome: Outcome, error: BaseException | None

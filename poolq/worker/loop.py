@@ -19,19 +19,17 @@ import os
 import random
 from collections.abc import Callable
 from time import monotonic, monotonic_ns, time_ns
+from typing import TYPE_CHECKING
 
-from poolq.config import Config
 from poolq.engines.base import ASK, Claim
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import outcomes
 from poolq.jobs.outcomes import Ack, Bury, Failing, Park
 from poolq.log.events import Limited, Note
-from poolq.log.reporting import MIN_SUBPROCESS_TIME, Log
+from poolq.log.reporting import MIN_SUBPROCESS_TIME
 from poolq.scoreboard.layout import DONE, Phase
-from poolq.scoreboard.start_order import StartOrder
-from poolq.scoreboard.worker_row import WorkerRow, text
+from poolq.scoreboard.worker_row import text
 from poolq.system.identity import resident_memory
-from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.asking import Asking
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
@@ -44,6 +42,9 @@ from poolq.worker.starts import Starts
 from poolq.worker.step_client import Leaving
 from poolq.worker.title import Title
 
+if TYPE_CHECKING:
+    from poolq.worker.process import WorkerSetup
+
 EXITING = "exiting; a new worker will replace this one"
 EXIT_BROKEN = 1  # the exit code of a worker that cannot continue
 
@@ -53,43 +54,31 @@ class Loop:
 
     def __init__(
         self,
-        *,
-        config: Config,
+        setup: "WorkerSetup",
+        signals: WorkerSignals,
         buffer: ClaimBuffer,
         executor: Executor,
         starts: Starts,
-        row: WorkerRow,
-        order: StartOrder,
-        wakeups: WorkerWakeUps,
-        signals: WorkerSignals,
-        reporter: Log,
         title: Title,
         declare: Callable[[], None],
     ) -> None:
         """`declare` is called once, before the first claim."""
+        config = setup.config
         self._buffer = buffer
         self._watcher = buffer.watcher
         self._executor = executor
         self._starts = starts
         self._prefetch = Prefetch(config.prefetch)
-        self._row = row
-        self._order = order
+        self._row = setup.row
+        self._order = setup.order
         self._asking = Asking()
-        self._wakeups = wakeups
+        self._wakeups = setup.wakeups
         self._signals = signals
-        self._reporter = reporter
-        self._outcomes = Outcomes(buffer, row, reporter)
+        self._reporter = setup.reporter
+        self._outcomes = Outcomes(buffer, setup.row, setup.reporter)
         self._idle_polling = IdlePolling(config.sleep, os.getpid() % 64 / 64)
         self._timeout = round(config.timeout * 1_000_000)
-        self._hooks = HookRunner(
-            executor=executor,
-            watcher=buffer.watcher,
-            row=row,
-            wakeups=wakeups,
-            signals=signals,
-            reporter=reporter,
-            timeout=self._timeout,
-        )
+        self._hooks = HookRunner(setup, signals, executor, buffer.watcher)
         self._asked_at = 0  # when the last job has asked for a start, in monotonic ns
         self._max_jobs = config.max_jobs
         self._title = title

@@ -159,27 +159,16 @@ def _make_loop(
     title: Title,
     client: StepClient,
 ) -> Loop:
-    config = setup.config
     buffer = ClaimBuffer(client, setup.row, setup.reporter, title)
     executor = Executor(
         registry,
-        worker_title(setup.slot, config.name, socket.gethostname()),
-        config.unknown_job_for,
+        worker_title(setup.slot, setup.config.name, socket.gethostname()),
+        setup.config.unknown_job_for,
         partial(warn_once, setup.row, setup.reporter),
     )
-    return Loop(
-        config=config,
-        buffer=buffer,
-        executor=executor,
-        starts=Starts(engine, client, setup.worker, executor, buffer, setup.order),
-        row=setup.row,
-        order=setup.order,
-        wakeups=setup.wakeups,
-        signals=signals,
-        reporter=setup.reporter,
-        title=title,
-        declare=partial(declare, setup, registry, engine, client),
-    )
+    starts = Starts(engine, client, setup.worker, executor, buffer, setup.order)
+    declaring = partial(declare, setup, registry, engine, client)
+    return Loop(setup, signals, buffer, executor, starts, title, declaring)
 
 
 def _warn(registry: Registry, setup: WorkerSetup) -> None:
