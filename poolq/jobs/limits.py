@@ -8,7 +8,7 @@ store (`Engine.admit`).
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
@@ -147,53 +147,41 @@ class Declared(ABC):
         """Raise LimitError if `rate_limit()` must not return this."""
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True)
 class Limit(Declared):
-    """A rate limit. `Limit(10, seconds=1)` allows at most 10 starts in a window of one second.
-
-    Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter (default:
-    the job's name); the job's start counts as `cost` starts; a `sliding` limit, of at most 1,000,
-    holds in any interval of this length. `jitter`, a share of the window from 0 to 1, spreads out
-    the jobs that the limit releases; `on_limit` overrides the job's option. Raises LimitError (a
-    ValueError).
-    """
-
     limit: int
-    window: int
-    key: str | None
-    jitter: float
-    on_limit: OnLimit | None
-    cost: int
-    sliding: bool
+    _: KW_ONLY
+    seconds: InitVar[float | None] = None
+    minutes: InitVar[float | None] = None
+    hours: InitVar[float | None] = None
+    days: InitVar[float | None] = None
+    key: str | None = None
+    cost: int = 1
+    sliding: bool = False
+    jitter: float = 0.0
+    on_limit: OnLimit | None = None
+    window: int = field(init=False)  # in microseconds
 
-    def __init__(
-        self,
-        limit: int,
-        *,
-        seconds: float | None = None,
-        minutes: float | None = None,
-        hours: float | None = None,
-        days: float | None = None,
-        key: str | None = None,
-        cost: int = 1,
-        sliding: bool = False,
-        jitter: float = 0.0,
-        on_limit: OnLimit | None = None,
-    ) -> None:
-        spans = {"seconds": seconds, "minutes": minutes, "hours": hours, "days": days}
-        self._fill(
-            sliding=_sliding(sliding),
-            limit=_limit(limit, sliding),
-            window=_window(spans),
-            key=None if key is None else check_key(key),
-            jitter=float(checks.number(jitter, "jitter", error=LimitError)),
-            on_limit=None if on_limit is None else read_on_limit(on_limit, "on_limit", LimitError),
-            cost=_cost(cost, limit),
-        )
-
-    def _fill(self, **fields: object) -> None:
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+    def __post_init__(self, *spans: float | None) -> None:
+        if not isinstance(self.sliding, bool):
+            raise LimitError(f"sliding is {self.sliding!r}; it must be True or False")
+        limit = checks.whole(self.limit, "limit", MAX_LIMIT, LimitError)
+        if self.sliding and limit > MAX_SLIDING_LIMIT:
+            raise LimitError(
+                f"limit is {limit}; a sliding one is at most {MAX_SLIDING_LIMIT}, as each start is"
+                " kept"
+            )
+        window = _window(dict(zip(WINDOW_UNITS, spans, strict=True)))
+        object.__setattr__(self, "window", window)
+        if self.key is not None:
+            check_key(self.key)
+        checks.number(self.jitter, "jitter", error=LimitError)
+        if self.on_limit is not None:
+            read_on_limit(self.on_limit, "on_limit", LimitError)
+        if (cost := checks.whole(self.cost, "cost", MAX_LIMIT, LimitError)) > limit:
+            raise CostError(
+                f"cost is {cost}, but the limit is {limit}, so the job could never start"
+            )
 
     def rule(self, job: str) -> Rule:
         return Rule(self.key or job, self.limit, self.window, self.cost, self.sliding)
@@ -252,28 +240,6 @@ def _shared_counter(limits: Sequence[Declared], counters: Sequence[_Counter]) ->
         f"two {type(limits[at]).__name__}s with the key {shown(key)}{window} would share a "
         "counter; keep one of them, or give one another key"
     )
-
-
-def _limit(value: object, sliding: bool) -> int:
-    limit = checks.whole(value, "limit", MAX_LIMIT, LimitError)
-    if sliding and limit > MAX_SLIDING_LIMIT:
-        raise LimitError(
-            f"limit is {limit}; a sliding one is at most {MAX_SLIDING_LIMIT}, as each start is kept"
-        )
-    return limit
-
-
-def _cost(value: object, limit: int) -> int:
-    cost = checks.whole(value, "cost", MAX_LIMIT, LimitError)
-    if cost > limit:
-        raise CostError(f"cost is {cost}, but the limit is {limit}, so the job could never start")
-    return cost
-
-
-def _sliding(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise LimitError(f"sliding is {value!r}; it must be True or False")
-    return value
 
 
 def _window(spans: Mapping[str, object]) -> int:
