@@ -32,7 +32,7 @@ from poolq.errors import CANNOT_START, EngineError, EngineUnavailable, PoolqErro
 from poolq.keeper.cancel_watch import CancelWatch
 from poolq.keeper.failure_detector import FailureDetector
 from poolq.keeper.heartbeat import HeartbeatThread
-from poolq.keeper.job_progress import ProgressReader
+from poolq.keeper.job_progress import read_progress
 from poolq.keeper.observer import Observer
 from poolq.keeper.orphan_processes import Orphans
 from poolq.keeper.resource_samples import ResourceSampler
@@ -129,7 +129,6 @@ class Keeper:
         self._up = True
         self._sampler = ResourceSampler(scores)
         self._recorder = SampleRecorder(scores)
-        self._progress = ProgressReader(scores)
         self._info = _own_info(config)
         scores.set_word(layout.KEEPER_PID, os.getpid())
         scores.set_word(layout.KEEPER_STARTED, self._info.keeper[3])
@@ -340,7 +339,7 @@ class Keeper:
         rows = self._scores.used_rows()
         busy = sum(row.status == RowStatus.LIVE and row.phase == Phase.BUSY for row in rows)
         at = (monotonic_ns() + self._clock) // 1000
-        progress = self._progress.read()
+        progress = read_progress(self._scores)
         self._pause = min(self._interval, PROGRESS_INTERVAL) if progress else self._interval
         return msgspec.structs.replace(self._info, at=at, busy=busy, progress=progress)
 

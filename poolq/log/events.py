@@ -254,7 +254,11 @@ class _OfLimit(Event, frozen=True):
     window: float
 
     def named(self, *, sliding: bool) -> str:
-        return limit_words(self.key, self.limit, self.window, sliding=sliding)
+        """Name it with its rule, such as rate limit mail (10 per 1m), or (10 in any 1m) if its
+        window slides."""
+        kind = "rate" if self.window else "concurrency"
+        rule = units.limit_rule(self.limit, self.window, sliding=sliding)
+        return f"{kind} limit {self.key} ({rule})"
 
 
 class LimitBegan(_OfLimit, frozen=True):
@@ -360,13 +364,6 @@ def describe(event: Event) -> str:
         one: clean(getattr(event, one)) for one in NAME_FIELDS if hasattr(event, one)
     }
     return msgspec.structs.replace(event, **names).words() if names else found
-
-
-def limit_words(key: str, limit: int, window: float, *, sliding: bool = False) -> str:
-    """Name a limit with its rule, such as rate limit mail (10 per 1m), or (10 in any 1m) if its
-    window slides. A window of 0 stands for jobs at once."""
-    kind = "rate" if window else "concurrency"
-    return f"{kind} limit {key} ({units.limit_rule(limit, window, sliding=sliding)})"
 
 
 def span(seconds: float) -> str:

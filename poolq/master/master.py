@@ -41,7 +41,7 @@ from poolq.master.state import (
 )
 from poolq.master.status import Status
 from poolq.master.systemd import SystemdNotifier
-from poolq.monitor.health import HealthInputs, health_inputs
+from poolq.monitor.health import why_not
 from poolq.scoreboard import kill_check, layout, timeouts
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
@@ -189,8 +189,8 @@ class Master:
         others = (*self._control.descriptors(), *self._dashboard.descriptors())
         return (*ours, *self._lock.descriptors(), *others)
 
-    def _health(self) -> HealthInputs:
-        return health_inputs(self._scores, self._status.current(), monotonic_ns())
+    def _health(self, probe: str) -> str:
+        return why_not(probe, self._scores, self._status.current(), monotonic_ns())
 
     def _attach(self) -> AnswerWithFd:
         return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._readonly_scores)

@@ -1,32 +1,32 @@
 """Handles the requests that come through the pool's socket (see `control/protocol.py`)."""
 
 from collections.abc import Callable
-from functools import partial
 
 from poolq.control import protocol
 from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Request, Wait
 from poolq.errors import Refused
 from poolq.master.commands import Commands
 from poolq.master.state import Mode, Pool
-from poolq.monitor.health import PROBES, HealthInputs
+from poolq.monitor.health import LIVE, READY
 
 
 class Requests:
     """The arguments `status`, `health` and `attach` are functions. They return the pool's status,
-    its health inputs and its scoreboard."""
+    why a probe finds it unwell, or "", and its scoreboard."""
 
     def __init__(
         self,
         pool: Pool,
         commands: Commands,
         status: Callable[[], Answer],
-        health: Callable[[], HealthInputs],
+        health: Callable[[str], str],
         attach: Callable[[], AnswerWithFd],
     ) -> None:
         self._pool = pool
         self._commands = commands
+        self._health = health
         self._known: dict[str, Callable[[Request, str], Reply]] = {
-            **{probe: partial(_probe, judge, health) for probe, judge in PROBES.items()},
+            **dict.fromkeys((LIVE, READY), self._probe),
             "attach": lambda *_: attach(),
             "status": lambda *_: {"ok": True, **status()},
             "pause": lambda _, why: {"ok": True, "changed": commands.pause(why)},
@@ -51,6 +51,10 @@ class Requests:
             return known(request, f"poolq {request.command or request.do} by {user}")
         except Refused as error:
             return protocol.refusal(str(error))
+
+    def _probe(self, request: Request, _why: str) -> Answer:
+        unwell = self._health(request.do)
+        return protocol.refusal(unwell) if unwell else {"ok": True}
 
     def _scale(self, request: Request, why: str) -> Answer:
         if (request.procs is None) == (request.by is None):
@@ -89,13 +93,6 @@ class Requests:
     def _announce(self, request: Request, why: str) -> Answer:
         self._commands.announce(request.url, request.namespace, f"{why}: {request.text}")
         return {"ok": True}
-
-
-def _probe(
-    judge: Callable[[HealthInputs], str], health: Callable[[], HealthInputs], *_: Request | str
-) -> Answer:
-    why = judge(health())
-    return protocol.refusal(why) if why else {"ok": True}
 
 
 def _until_the_end() -> Answer | None:

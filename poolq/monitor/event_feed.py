@@ -9,7 +9,6 @@ from poolq.log.events import Buried, Failed, Retried, Stale, Unknown
 from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
 from poolq.scoreboard import recent_events
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.layout import NotesLayout
 from poolq.scoreboard.pool_status import WorkerStatus
 from poolq.scoreboard.recent_events import RecordedEvent
 from poolq.scoreboard.shared_text import TextRing
@@ -28,8 +27,7 @@ class EventFeed:
     the other `events` begin with the newest."""
 
     def __init__(self, scores: Scoreboard) -> None:
-        self._scores = scores
-        pages = scores.pages
+        self._pages = pages = scores.pages
         self._rings: dict[int, TextRing] = {-2: pages.master_events, -1: pages.keeper_events}
         self._read_up_to: dict[int, int] = {}
         self.failures: tuple[FailureView, ...] = ()
@@ -39,12 +37,11 @@ class EventFeed:
         self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # times by job id
         for index in range(scores.rows):
             if pages.kinds_counted()[index]:
-                self._add(index)
+                self._rings[index] = pages.notes(index).recent
 
     def update(self, workers: Sequence[WorkerStatus]) -> None:
         for worker in workers:
-            if worker.row not in self._rings:
-                self._add(worker.row)
+            self._rings[worker.row] = self._pages.notes(worker.row).recent
         new = [one for one in self._new() if not self._still_unknown(one)]
         if not new:
             return
@@ -88,9 +85,6 @@ class EventFeed:
             for (job, queue), ids in self._unknown.items()
         ]
         return tuple(sorted(found, key=lambda one: one.age))
-
-    def _add(self, row: int) -> None:
-        self._rings[row] = NotesLayout(self._scores.pages.notes(row)).recent
 
 
 def joined(known: Sequence[EventView], new: Sequence[EventView]) -> tuple[EventView, ...]:

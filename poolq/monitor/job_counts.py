@@ -14,7 +14,7 @@ from poolq.monitor.rates import Sample, SlidingWindow
 from poolq.monitor.snapshot import JobKindView
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
-from poolq.scoreboard.layout import DONE, OUTCOMES, NotesLayout
+from poolq.scoreboard.layout import DONE, OUTCOMES
 from poolq.scoreboard.notes import read_held
 from poolq.scoreboard.shared_text import TextPage
 
@@ -33,7 +33,7 @@ class JobCounts:
     def __init__(self, scores: Scoreboard) -> None:
         self._scores = scores
         self._taken = scores.pages.kinds_counted()
-        self._readers: dict[int, tuple[NotesLayout, HistogramReader]] = {}
+        self._readers: dict[int, HistogramReader] = {}
 
     def cells(self) -> dict[HistogramKey, Cell]:
         """The counts by outcome, queue and job."""
@@ -42,19 +42,20 @@ class JobCounts:
     def held_by_limit(self) -> dict[str, int]:
         """Return how many jobs were held back, by limit key; workers keep only the latest keys."""
         found = Counter[str]()
-        for places, _ in self._used():
-            if places.held.version:
-                found.update(read_held(places.held))
+        for index, _ in self._used():
+            page = self._scores.pages.notes(index).held
+            if page.version:
+                found.update(read_held(page))
         return dict(found)
 
-    def _used(self) -> Iterator[tuple[NotesLayout, HistogramReader]]:
+    def _used(self) -> Iterator[tuple[int, HistogramReader]]:
         for index in range(self._scores.rows):
             known = self._readers.get(index)
             if known is None and self._taken[index]:
-                places = NotesLayout(self._scores.pages.notes(index))
-                known = self._readers[index] = places, HistogramReader(places.histogram)
+                places = self._scores.pages.notes(index)
+                known = self._readers[index] = HistogramReader(places.histogram)
             if known is not None:
-                yield known
+                yield index, known
 
 
 def add_up(cells: Iterable[tuple[K, Cell]]) -> dict[K, Cell]:

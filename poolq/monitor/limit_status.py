@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from poolq.engines.base import LimitUse
-from poolq.jobs.limits import Gate, HeldKey, Rule, is_sliding
+from poolq.jobs.limits import Gate, HeldKey, Listed, Rule, is_sliding
 
 HOLDS_BACK, FULL, OPEN, IDLE, HELD = "holds back", "full", "open", "idle", "held"
 #: A window of up to this length ends too often for people to follow.
@@ -101,7 +101,7 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
     """Return a limit as it was observed. `holds_back`: whether jobs wait for its
     slots; `watched`: the fields that only several observations tell."""
     rule, hold, left = use.rule, _seconds(use.hold), _seconds(use.resets_in)
-    window = rule.window / 1e6 if isinstance(rule, Rule) else 0.0
+    window = window_of(rule)
     used = use.window.used if left or isinstance(rule, Gate) else 0
     waiting = use.parked + use.released
     full = used >= rule.limit > 0
@@ -150,6 +150,11 @@ def later(seen: LimitStatus, passed: float) -> LimitStatus:
         empty_in=None if seen.empty_in is None else max(0.0, seen.empty_in - passed),
         hold=hold,
     )
+
+
+def window_of(rule: Listed) -> float:
+    """The window of a rule in seconds, 0 for a gate or a hold."""
+    return rule.window / 1e6 if isinstance(rule, Rule) else 0.0
 
 
 def _seconds(micros: int) -> float:

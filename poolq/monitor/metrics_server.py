@@ -20,7 +20,7 @@ from time import monotonic, monotonic_ns, sleep
 from typing import Any
 
 from poolq.errors import ConfigError, PoolStartError
-from poolq.monitor.health import PROBES, health_inputs
+from poolq.monitor.health import LIVE, READY, why_not
 from poolq.monitor.prometheus import Collector
 from poolq.scoreboard import pool_status
 from poolq.scoreboard.board import Scoreboard
@@ -29,7 +29,7 @@ SOCKET_BACKLOG = 128
 MAX_CLIENTS = 64
 CLIENT_TIMEOUT = 5.0  # seconds
 NO_DESCRIPTOR_PAUSE = 1.0  # seconds without new clients if the process can open no more files
-_PATHS = {"/healthz": "live", "/readyz": "ready"}
+_PATHS = {"/healthz": LIVE, "/readyz": READY}
 TEXT = "text/plain; charset=utf-8"
 Answer = tuple[HTTPStatus, bytes, str]  # with its body and content type
 
@@ -136,7 +136,7 @@ class Exporter(ThreadingHTTPServer):
         state = pool_status.read(self._scores.pages.master.read())
         if state is None:
             return "it is starting"
-        return PROBES[name](health_inputs(self._scores, state, monotonic_ns()))
+        return why_not(name, self._scores, state, monotonic_ns())
 
     def reply(self, path: str, accept: str) -> Answer:
         """Answer a request. `path`: without the query; `accept`: the header. Called by one thread

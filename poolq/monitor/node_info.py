@@ -87,8 +87,7 @@ def progress(infos: Iterable[bytes], id: str) -> Progress | None:
     """Return what a running job reports, as its node has published it, or None."""
     for info in map(decode, infos):
         if info is not None and id in info.progress:
-            done, total, note = info.progress[id]
-            return Progress(done=done, total=total, note=note)
+            return Progress.of(info.progress[id])
     return None
 
 

@@ -26,8 +26,7 @@ from poolq.monitor.snapshot import (
 )
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.layout import OUTCOMES, NotesLayout
-from poolq.scoreboard.notes import read_progress
+from poolq.scoreboard.layout import OUTCOMES
 from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.shared_text import CachedPage
 
@@ -46,7 +45,6 @@ class SnapshotReader:
         self._samples = CachedPage(pages.samples, lambda _: job_counts.read_samples(pages.samples))
         self._counts = JobCounts(scores)
         self._feed = EventFeed(scores)
-        self._layouts: dict[int, NotesLayout] = {}
         self._kinds = JobKinds()
         self._sparks: tuple[list[Sample], list[tuple[float, ...]]] = [], []
 
@@ -129,6 +127,7 @@ class SnapshotReader:
     def _worker(self, worker: WorkerStatus, row: Row, now: float) -> WorkerView:
         id, queue, job = self._scores.running_job(worker.row) if row.in_job else ("", "", "")
         deadline = row.deadline / 1e9 - now if row.has_deadline else None
+        progress = self._scores.progress(row) if id else None
         return WorkerView(
             slot=worker.slot,
             pid=worker.pid,
@@ -141,7 +140,7 @@ class SnapshotReader:
             running=max(0.0, now - row.since / 1e9) if id else None,
             usual=self._kinds.usual.get(job),
             deadline=deadline,
-            progress=self._progress(row) if id else None,
+            progress=Progress.of(progress) if progress else None,
             **{name: getattr(row, name) for name in OUTCOMES.values()},
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),
@@ -150,20 +149,6 @@ class SnapshotReader:
             recycle=None if worker.expires_at is None else max(0.0, worker.expires_at - now),
             restarts=worker.restarts,
         )
-
-    def _progress(self, row: Row) -> Progress | None:
-        """Return the running job's progress or None. The page may still be an earlier job's."""
-        places = self._layouts.get(row.index)
-        if places is None:
-            places = NotesLayout(self._scores.pages.notes(row.index))
-            self._layouts[row.index] = places
-        if not places.progress.version:
-            return None
-        found = read_progress(places.progress)
-        if found is None or found[0] != row.since:
-            return None
-        _, done, total, note = found
-        return Progress(done=done, total=total, note=note)
 
 
 def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:

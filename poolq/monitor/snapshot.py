@@ -79,6 +79,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     note: str = ""
 
+    @classmethod
+    def of(cls, reported: tuple[int, int, str]) -> "Progress":
+        done, total, note = reported
+        return cls(done=done, total=total, note=note)
+
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """A worker process; a slot that is being replaced has two. `state`: boot, idle, busy or

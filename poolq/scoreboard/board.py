@@ -18,10 +18,9 @@ from poolq.scoreboard import layout
 
 from poolq.scoreboard.layout import (  # isort: skip
     CHARGED, EXIT, GENERATION, HEAD_WORDS, KILLED_CLAIM, MASTER_WORDS, PID, REASON, ROW_BYTES, SEQ,
-    SIGNAL, SLOT, STATUS, STOP_REQUESTED, USAGE_WORDS, KillReason, NotesLayout, Pages, Phase,
-    RowStatus,
+    SIGNAL, SLOT, STATUS, STOP_REQUESTED, USAGE_WORDS, KillReason, Pages, Phase, RowStatus,
 )  # fmt: skip
-from poolq.scoreboard.notes import Notes
+from poolq.scoreboard.notes import Notes, read_progress
 from poolq.scoreboard.recent_events import RecentEvents
 from poolq.scoreboard.shared_text import WORD
 from poolq.scoreboard.start_order import StartOrder
@@ -219,7 +218,7 @@ class Scoreboard:
     def recent_events(self, who: str, index: int | None = None) -> RecentEvents:
         """Return the writer of events for the master, the keeper or the worker of row `index`."""
         if index is not None:
-            return RecentEvents(NotesLayout(self.pages.notes(index)).recent)
+            return RecentEvents(self.pages.notes(index).recent)
         pages = self.pages
         return RecentEvents(pages.master_events if who == "master" else pages.keeper_events)
 
@@ -308,6 +307,13 @@ class Scoreboard:
         """Return id, queue and name of the job that the worker started last. The strings are empty
         if it has started none, or if they are just being written."""
         return read_text(self._workers[index], self._words[index])
+
+    def progress(self, row: Row) -> tuple[int, int, str] | None:
+        """Return what the running job of this row reports: done, total and note. None if it has
+        reported nothing; the page may still be an earlier job's."""
+        page = self.pages.notes(row.index).progress
+        found = read_progress(page) if page.version else None
+        return found[1:] if found is not None and found[0] == row.since else None
 
     def stack(self, index: int) -> str:
         """Return the worker's stack; "" if the worker does not answer within a second."""

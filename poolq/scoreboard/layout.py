@@ -183,10 +183,14 @@ class Pages:
         self.warned = memory[at[5] : at[5] + WARNED_BYTES]
         self.log_lines = memory[at[6] : at[6] + LOG_LINES_BYTES]
         self._notes = memory[at[7] :]
+        self._known: dict[int, NotesLayout] = {}
 
-    def notes(self, index: int) -> memoryview:
-        """Return the notes of this row, for `NotesLayout`."""
-        return self._notes[index * NOTES_BYTES : (index + 1) * NOTES_BYTES]
+    def notes(self, index: int) -> "NotesLayout":
+        """Return the notes of this row."""
+        if index not in self._known:
+            place = self._notes[index * NOTES_BYTES : (index + 1) * NOTES_BYTES]
+            self._known[index] = NotesLayout(place)
+        return self._known[index]
 
     def kinds_counted(self) -> memoryview:
         """Return, for each row, how many kinds of jobs its histogram contains."""

@@ -27,9 +27,8 @@ class Notes:
 
     __slots__ = ("_held", "_keys", "_progress", "_warned", "histogram", "recent")
 
-    def __init__(self, memory: memoryview, warned: memoryview) -> None:
+    def __init__(self, parts: NotesLayout, warned: memoryview) -> None:
         self._warned = warned
-        parts = NotesLayout(memory)
         self.histogram = Histogram(parts.histogram)
         self.recent = RecentEvents(parts.recent)
         self._progress = parts.progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolq.scoreboard.layout import NOTES_BYTES, WORKER_WORDS
+from poolq.scoreboard.layout import NOTES_BYTES, WORKER_WORDS, NotesLayout
 from poolq.scoreboard.notes import Notes
 from poolq.scoreboard.worker_row import WorkerRow
 
@@ -10,5 +10,5 @@ from poolq.scoreboard.worker_row import WorkerRow
 def own_row() -> WorkerRow:
     memory = memoryview(bytearray(WORKER_WORDS * 8))
     words = memory.cast("Q")
-    notes = Notes(memoryview(bytearray(NOTES_BYTES)), memory)
+    notes = Notes(NotesLayout(memoryview(bytearray(NOTES_BYTES))), memory)
     return WorkerRow(memory, words, words, notes, memoryview(bytearray(8)).cast("Q"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolq.keeper.job_progress import ProgressReader
+from poolq.keeper.job_progress import read_progress
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.layout import Phase
 from poolq.scoreboard.worker_row import text
@@ -16,14 +16,14 @@ def test_only_running_jobs_that_report_progress_are_published() -> None:
         rows[at].set_phase(Phase.BUSY)
         rows[at].set_claims(1)
         rows[at].start(0, text(f"job{at}", "q", "j"), at + 1)
-    reader, row = ProgressReader(scores), rows[0]
-    assert reader.read() == {}
+    row = rows[0]
+    assert read_progress(scores) == {}
     row.set_progress(1, 2, "half")
     row.set_progress(2, 2, "all")
-    assert reader.read() == {"job0": (2, 2, "all")}
+    assert read_progress(scores) == {"job0": (2, 2, "all")}
     row.set_finished(0)
-    assert reader.read() == {}
+    assert read_progress(scores) == {}
     row.start(1, text("next", "q", "j"), 9)
-    assert reader.read() == {}, "it has reported nothing yet"
+    assert read_progress(scores) == {}, "it has reported nothing yet"
     row.set_progress(5, 0, "")
-    assert reader.read() == {"next": (5, 0, "")}
+    assert read_progress(scores) == {"next": (5, 0, "")}

@@ -15,7 +15,6 @@ from poolq.control.protocol import AnswerWithFd, BadRequest, to_line
 from poolq.master import state_updates
 from poolq.master.commands import Commands
 from poolq.master.socket_requests import Requests
-from poolq.monitor.health import HealthInputs
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 from tests.support.simulated_pool import SimulatedPool, running
@@ -49,9 +48,8 @@ def handler(sim: SimulatedPool, said: list[str] | None = None) -> Requests:
 
     made = Commands(Config(**CONFIG), sim.pool, Scoreboard(1), WakeUps(1), log)
     look = {"state": sim.pool.label()}
-    signs = HealthInputs("running", 1, 0.0, 0.0, True, 0.0, 30.0)
     return Requests(
-        sim.pool, made, lambda: look, lambda: signs, lambda: AnswerWithFd({"ok": True}, 0)
+        sim.pool, made, lambda: look, lambda _: "", lambda: AnswerWithFd({"ok": True}, 0)
     )
 
 

@@ -18,7 +18,7 @@ def test_a_storm_of_retries_leaves_room_for_what_people_do() -> None:
     scores = Scoreboard(1)
     master, worker = scores.recent_events("master"), scores.recent_events("worker 1", 0)
     feed = EventFeed(scores)
-    feed._add(0)
+    feed._rings[0] = scores.pages.notes(0).recent
     master.add(1.0, "master", Note("info", "poolq pause by alice: paused"))
     for number in range(200):
         feed.update([])
@@ -36,8 +36,8 @@ def test_a_burst_of_one_event_is_one_line() -> None:
     scores = Scoreboard(2)
     rings = [scores.recent_events(f"worker {row + 1}", row) for row in (0, 1)]
     feed = EventFeed(scores)
-    feed._add(0)
-    feed._add(1)
+    feed._rings[0] = scores.pages.notes(0).recent
+    feed._rings[1] = scores.pages.notes(1).recent
     for number in range(20):
         rings[number % 2].add(2.0 + number / 10, f"worker {1 + number % 2}", retried(number))
         if number == 7:
@@ -61,7 +61,7 @@ def test_a_job_that_stays_unknown_is_one_event_each_time_that_it_begins() -> Non
     scores = Scoreboard(1)
     worker = scores.recent_events("worker 1", 0)
     feed = EventFeed(scores)
-    feed._add(0)
+    feed._rings[0] = scores.pages.notes(0).recent
     for at in (100.0, 105.0, 115.0, 200.0, 205.0):
         worker.add(at, "worker 1", Unknown("jobs:B", "01", "q", 5.0))
     worker.add(206.0, "worker 1", Unknown("jobs:C", "02", "q", 5.0))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from poolq.monitor.health import HealthInputs, live, ready
+from poolq.monitor.health import LIVE, READY, why_not
+from poolq.scoreboard import layout
+from poolq.scoreboard.board import Scoreboard
+from poolq.scoreboard.layout import Phase
 
-WELL = HealthInputs("running", 2, 0.3, 0.5, True, 3.0, 30.0)
+NOW = 1_000_000_000_000
+BEATS = {
+    "master": layout.MASTER_BEAT, "keeper": layout.KEEPER_BEAT, "broker": layout.BROKER_SEEN,
+}  # fmt: skip
+WELL = {
+    "state": "running", "workers": 2, "reachable": True, "master": 0.3, "keeper": 0.5, "broker": 3.0
+}  # fmt: skip
 
 
 HUNG = "its {} has been silent for {} s"
@@ -36,5 +45,14 @@ HUNG = "its {} has been silent for {} s"
 def test_a_pool_lives_and_is_ready_or_says_why_not(
     change: dict[str, Any], lives: str, is_ready: str
 ) -> None:
-    signs = replace(WELL, **change)
-    assert (live(signs), ready(signs)) == (lives, is_ready)
+    signs: dict[str, Any] = WELL | change
+    scores = Scoreboard(2)
+    for name, word in BEATS.items():
+        if signs[name] is not None:
+            scores.set_word(word, NOW - round(signs[name] * 1e9))
+    scores.set_word(layout.BROKER_UP, signs["reachable"])
+    for row in range(signs["workers"]):
+        scores.worker_row(row).set_phase(Phase.IDLE)
+    workers = [SimpleNamespace(row=row, pid=9, stop_sent=False) for row in range(2)]
+    status: Any = SimpleNamespace(state=signs["state"], node_ttl=30.0, workers=workers)
+    assert [why_not(probe, scores, status, NOW) for probe in (LIVE, READY)] == [lives, is_ready]

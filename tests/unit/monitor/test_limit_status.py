@@ -247,18 +247,6 @@ def test_it_is_said_once_when_it_begins_and_when_it_ends() -> None:
     assert ended == LimitEnded("Mail", 2, 1.0, pytest.approx(24.0))
 
 
-def test_a_limit_that_allows_more_than_before_is_an_event_once_it_stays_so() -> None:
-    world = World()
-    for limit in (2, 2, *([3, 2] * 10)):
-        world.look(seen(1, 0, limit=limit))
-    assert world.events == [], "two versions of the code run"
-    for _ in range(8):
-        world.look(seen(1, 0, limit=3))
-    assert world.events == [
-        Note("info", "rate limit Mail (3 per 1s) has changed: it allowed 2 before")
-    ]
-
-
 def test_what_workers_put_off_is_seen_where_the_engine_shows_none_waiting() -> None:
     world = World()
     world.look(seen(parked=0))

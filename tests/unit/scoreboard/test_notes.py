@@ -19,7 +19,9 @@ def memory() -> memoryview:
 
 
 def notes_in(shared: memoryview, warned: memoryview | None = None) -> Notes:
-    return Notes(shared, memoryview(bytearray(WARNED_BYTES)) if warned is None else warned)
+    return Notes(
+        NotesLayout(shared), memoryview(bytearray(WARNED_BYTES)) if warned is None else warned
+    )
 
 
 # counts
