@@ -11,10 +11,11 @@ from functools import partial
 
 from msgspec import convert
 
-from poolq.engines.base import Engine, NodeRecord, Recovered, Registration
+from poolq.engines.base import Engine, Recovered, Registration
 from poolq.errors import EngineError, EngineFull, EngineUnavailable
 from poolq.keeper.orphan_processes import end_abandoned, left_behind
 from poolq.monitor import node_info
+from poolq.monitor.node_info import NodeInfo
 from poolq.system import identity
 
 DEFAULT_TTL = 30.0  # seconds, for a node that does not publish its own
@@ -86,13 +87,13 @@ class Takeover:
         scoreboard, and the dead workers of dead pools on this host."""
         registered = self._registered()
         live_workers = self._live_workers()  # read second, so that all that live are in it
-        others = [node for node in self._nodes() if node.node != self._node]
-        dead = {node.node: node.info for node in others if _pool_is_gone(node.info)}
+        others = ((node, info) for node, info in self._nodes().items() if node != self._node)
+        dead = {node: info for node, info in others if info is not None and _pool_is_gone(info)}
         for worker in registered:
             ours = worker.node == self._node and worker.worker not in live_workers
             left = worker.node in dead and identity.is_gone(worker)
             if ours or left:
-                session = node_info.session(dead[worker.node]) if left else 0
+                session = dead[worker.node].session if left else 0
                 self._recover(worker, f"worker {worker.worker} of pool {worker.pool} is dead")
                 if session and left_behind(worker, session):
                     self._warn(
@@ -127,8 +128,8 @@ class Takeover:
 
     def _end_abandoned(self, node: str) -> None:
         """Kill a node's workers if its master and keeper are dead, as nobody else will."""
-        infos = [one.info for one in self._nodes() if one.node == node]
-        if not any(_pool_is_gone(info) for info in infos):
+        info = self._nodes().get(node)
+        if info is None or not _pool_is_gone(info):
             return
         ended, doubtful = end_abandoned(one for one in self._registered() if one.node == node)
         if ended:
@@ -155,11 +156,15 @@ class Takeover:
         self._run("reading the registered workers", read)
         return found
 
-    def _nodes(self) -> list[NodeRecord]:
-        found: list[NodeRecord] = []
-        if self._run("reading the nodes", lambda: found.extend(self._engine.nodes())):
-            ttls = {one.node: node_info.node_ttl(one.info, 0.0) for one in found}
-            self._ttls = {node: ttl for node, ttl in ttls.items() if ttl}
+    def _nodes(self) -> dict[str, NodeInfo | None]:
+        """What each node publishes, None if that cannot be read. Remembers their times to live."""
+        found: dict[str, NodeInfo | None] = {}
+
+        def read() -> None:
+            found.update((one.node, node_info.decode(one.info)) for one in self._engine.nodes())
+
+        if self._run("reading the nodes", read):
+            self._ttls = {node: one.ttl for node, one in found.items() if one and one.ttl}
         return found
 
 
@@ -167,10 +172,7 @@ def _pids(workers: Iterable[Registration]) -> str:
     return ", ".join(str(worker.pid) for worker in workers)
 
 
-def _pool_is_gone(info: bytes) -> bool:
+def _pool_is_gone(info: NodeInfo) -> bool:
     """Return whether master and keeper of a pool ran on this host and are both dead. While one of
     them lives, it looks after the pool's workers itself."""
-    found = node_info.decode(info)
-    if found is None:
-        return False
-    return all(identity.is_gone_here(*process) for process in (found.master, found.keeper))
+    return all(identity.is_gone_here(*process) for process in (info.master, info.keeper))

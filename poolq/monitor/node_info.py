@@ -2,20 +2,19 @@
 
 import platform
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from poolq.engines.base import NodeRecord
 from poolq.monitor.snapshot import NodeView, Progress
-
-#: The range of --node-ttl in seconds.
-MIN_NODE_TTL, MAX_NODE_TTL = 0.5, 366 * 86400.0
 
 #: (boot, pid namespace, pid, start ticks)
 Process = tuple[str, str, int, int]
 
 
-class NodeInfo(msgspec.Struct, frozen=True):
+class NodeInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """`at`: when it was written, in microseconds since the epoch by the engine's clock. `busy`: how
     many workers are busy. `session`: the session id of all processes. `queues`: the queues that the
     node serves, None if all, or too many to name. `ttl`: its --node-ttl in seconds. `at`, `session`
@@ -32,7 +31,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     python: str = ""
     session: int = 0
     queues: tuple[str, ...] | None = None
-    ttl: float = 0.0
+    ttl: Annotated[float, Meta(ge=0.5, le=366 * 86400)] = 0.0
     progress: dict[str, tuple[int, int, str]] = {}
 
 
@@ -91,12 +90,6 @@ def progress(infos: Iterable[bytes], id: str) -> Progress | None:
     return None
 
 
-def node_ttl(data: bytes, unknown: float) -> float:
-    """Return a node's --node-ttl in seconds, or `unknown` if the node does not publish it."""
-    found = decode(data)
-    return found.ttl if found and MIN_NODE_TTL <= found.ttl <= MAX_NODE_TTL else unknown
-
-
 def any_alive(nodes: Iterable[NodeRecord], now: int) -> bool:
     """Whether one of these nodes lives, as far as can be told: the last one that dies stays
     registered. `now`: by the engine's clock, in microseconds."""
@@ -104,12 +97,6 @@ def any_alive(nodes: Iterable[NodeRecord], now: int) -> bool:
         if info is None or not (info.at and info.ttl) or now - info.at < info.ttl * 1e6:
             return True
     return False
-
-
-def session(data: bytes) -> int:
-    """The session id of all processes of a node, or 0 if it is not known."""
-    found = decode(data)
-    return found.session if found else 0
 
 
 def versions() -> tuple[str, str]:

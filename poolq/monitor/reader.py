@@ -141,7 +141,7 @@ class SnapshotReader:
             usual=self._kinds.usual.get(job),
             deadline=deadline,
             progress=Progress.of(progress) if progress else None,
-            **{name: getattr(row, name) for name in OUTCOMES.values()},
+            **dict(zip(OUTCOMES.values(), row.outcomes, strict=True)),
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),
             grown=max(0, row.rss - worker.initial_rss) if worker.initial_rss and row.rss else 0,

@@ -37,7 +37,8 @@ from poolq.system.stack_dump import read_stack
 
 class Row(msgspec.Struct, frozen=True, gc=False):
     """A copy of a row's words, taken at one moment. `layout.py` explains them. The fields that
-    `Scoreboard.read` copies together have the order of their words."""
+    `Scoreboard.read` copies together have the order of their words. `outcomes`: how many jobs have
+    ended with each of layout.OUTCOMES."""
 
     index: int
     status: int
@@ -59,14 +60,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     since: int
     beat: int
     deadline: int
-    done: int
-    failed: int
-    retried: int
-    limited: int
-    parked: int
-    discarded: int
-    snoozed: int
-    expired: int
+    outcomes: tuple[int, ...]
     timeout: int
     attempt: int
     retry_delay: int
@@ -105,8 +99,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     @property
     def settled_jobs(self) -> int:
         """How many jobs have ended in this row, with any outcome."""
-        ended = self.done + self.failed + self.retried + self.limited + self.parked
-        return ended + self.discarded + self.snoozed + self.expired
+        return sum(self.outcomes)
 
 
 class Scoreboard:
@@ -288,7 +281,8 @@ class Scoreboard:
             theirs[layout.SINCE],
             theirs[layout.BEAT],
             theirs[layout.DEADLINE],
-            *theirs[layout.DONE : layout.RETRY_DELAY + 1].tolist(),
+            tuple(theirs[layout.DONE : layout.EXPIRED + 1]),
+            *theirs[layout.TIMEOUT : layout.RETRY_DELAY + 1].tolist(),
             theirs[layout.RSS_AT_START],
             rss,
             cpu,

@@ -88,7 +88,11 @@ def test_a_row_taken_again_shows_nothing_of_who_was_there(scores: Scoreboard) ->
     scores.confirm_recovery(scores.read(index))
     scores.free_recovered()
     row = scores.read(taken(scores, 2))
-    new = dict.fromkeys(Row.__struct_fields__, 0) | {"rss_growth": None, "charged": True}
+    new = dict.fromkeys(Row.__struct_fields__, 0) | {
+        "rss_growth": None,
+        "charged": True,
+        "outcomes": (0,) * 8,
+    }
     new |= {"index": index, "status": RowStatus.LIVE, "pid": 4711, "seq": 2, "slot": 2}
     assert row == Row(**new | {"generation": 4})  # type: ignore[arg-type]  # all but one are numbers
 
