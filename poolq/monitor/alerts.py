@@ -5,7 +5,7 @@ leaks memory, and why and until when jobs wait.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
@@ -62,26 +62,30 @@ def leaks(worker: WorkerView) -> bool:
 
 def alerts(snapshot: Snapshot) -> list[Alert]:
     """Return all alerts, the worst first, but one of each kind before the second of any kind."""
-    found = [*_pool(snapshot.head)]
-    found += _unserved(snapshot)
-    workers = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
-    found += [_stuck(one) for one in workers if stuck(one)]
-    workers = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
-    found += [_leaking(one) for one in workers if leaks(one)]
-    found += _on_hold(snapshot)
-    found += [_held(one, snapshot.at) for one in snapshot.limits if one.holds_back and not one.hold]
-    found += [_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS]
-    found += [_unknown(one) for one in snapshot.unknown]
-    found += _flapping(snapshot.workers)
-    found += _died(snapshot)
-    found += _paused(snapshot)
-    found += _behind(snapshot)
-    seen: Counter[str] = Counter()
-    ranks: list[int] = []
-    for one in found:
-        ranks.append(seen[one.verdict])
+    by_time = sorted(snapshot.workers, key=lambda one: -(one.running or 0))
+    by_growth = sorted(snapshot.workers, key=lambda one: -(one.growth or 0))
+    limits = [one for one in snapshot.limits if one.holds_back and not one.hold]
+    found = [
+        *_pool(snapshot.head),
+        *_unserved(snapshot),
+        *map(_stuck, filter(stuck, by_time)),
+        *map(_leaking, filter(leaks, by_growth)),
+        *_on_hold(snapshot),
+        *(_held(one, snapshot.at) for one in limits),
+        *(_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS),
+        *map(_unknown, snapshot.unknown),
+        *_flapping(snapshot.workers),
+        *_died(snapshot),
+        *_paused(snapshot),
+        *_behind(snapshot),
+    ]
+    seen = Counter[str]()
+
+    def rank(one: Alert) -> int:
         seen[one.verdict] += 1
-    return [found[number] for number in sorted(range(len(found)), key=ranks.__getitem__)]
+        return seen[one.verdict]
+
+    return sorted(found, key=rank)
 
 
 def _pool(head: PoolView) -> list[Alert]:
@@ -104,7 +108,7 @@ def _pool(head: PoolView) -> list[Alert]:
 
 def _draining(head: PoolView) -> str:
     running = head.busy + head.leaving
-    jobs = f"{running} job{'s' * (running != 1)}"
+    jobs = amounts.jobs(running)
     if running == 0:
         return "no job is running, so it ends at once"
     if head.drain_left is None:
@@ -194,10 +198,9 @@ def _schedule(one: ScheduleStatus) -> Alert:
 
 
 def _unknown(unknown: UnknownJobView) -> Alert:
-    jobs = f"{unknown.jobs} job{'s' * (unknown.jobs != 1)}"
     text = (
-        f"{jobs} in queue {unknown.queue} released: no module of the application defines it; "
-        "deploy it, or name its module with --app"
+        f"{amounts.jobs(unknown.jobs)} in queue {unknown.queue} released: no module of the "
+        "application defines it; deploy it, or name its module with --app"
     )
     return Alert("bad", f"job {unknown.job}", "unknown", text)
 
@@ -230,49 +233,37 @@ def waiting(queue: QueueView) -> int:
     return queue.ready + queue.parked
 
 
-def _unserved(snapshot: Snapshot) -> list[Alert]:
-    """Return one alert for all queues with jobs that no pool takes."""
+def _unserved(snapshot: Snapshot) -> Iterator[Alert]:
+    """Yield one alert for all queues with jobs that no pool takes."""
     queues = [one for one in snapshot.queues if not one.served and waiting(one)]
-    if not queues:
-        return []
     jobs = sum(map(waiting, queues))
-    text = f"{amounts.count(jobs)} jobs wait" if jobs != 1 else "1 job waits"
-    if len(queues) > 1:
-        text += f" in {_names(queues)}"
-    text += _oldest(queues)
     which = "this queue" if len(queues) == 1 else "these queues"
-    return [Alert("bad", _queues(queues, snapshot), "unserved", f"{text}; no pool takes {which}")]
+    text = f"{amounts.jobs(jobs)} wait{'s' * (jobs == 1)}{_oldest(queues)}; no pool takes {which}"
+    yield from _of_queues(queues, snapshot, "bad", "unserved", text)
 
 
-def _paused(snapshot: Snapshot) -> list[Alert]:
-    """Return one alert for all paused queues."""
+def _paused(snapshot: Snapshot) -> Iterator[Alert]:
+    """Yield one alert for all paused queues."""
     queues = [one for one in snapshot.queues if one.paused]
-    if not queues:
-        return []
-    ready, later = sum(one.ready for one in queues), sum(one.delayed + one.parked for one in queues)
-    text = f"{amounts.count(ready)} ready jobs are not given out"
-    if ready == 1:
-        text = "1 ready job is not given out"
-    if later:
-        text += f", nor {amounts.count(later)} delayed or parked ones"
-    if len(queues) > 1:
-        text = f"{_names(queues)}: {text}"
-    return [Alert("warn", _queues(queues, snapshot), "paused", text)]
+    ready = amounts.count(sum(one.ready for one in queues))
+    later = amounts.count(sum(one.delayed + one.parked for one in queues))
+    text = f"{ready} ready and {later} delayed or parked jobs are not given out"
+    yield from _of_queues(queues, snapshot, "warn", "paused", text)
 
 
-def _queues(queues: Sequence[QueueView], snapshot: Snapshot) -> str:
-    """Return the subject of an alert about these queues; there may be more than are known."""
+def _of_queues(
+    queues: Sequence[QueueView], snapshot: Snapshot, level: str, verdict: str, text: str
+) -> Iterator[Alert]:
+    """Yield an alert about these queues if there are any; there may be more than are known. It
+    names those in which the most jobs wait, and counts the others."""
     if len(queues) == 1:
-        return f"queue {queues[0].queue}"
-    return f"{len(queues)} {'or more ' * (snapshot.left_out > 0)}queues"
-
-
-def _names(queues: Sequence[QueueView]) -> str:
-    """Name the queues in which the most jobs wait, and count the others."""
-    names = [one.queue for one in nlargest(NAMED_QUEUES, queues, key=waiting)]
-    more = len(queues) - len(names)
-    last = f"{more} more" if more else names.pop()
-    return f"{', '.join(names)} and {last}"
+        yield Alert(level, f"queue {queues[0].queue}", verdict, text)
+    elif queues:
+        names = [one.queue for one in nlargest(NAMED_QUEUES, queues, key=waiting)]
+        more = len(queues) - len(names)
+        last = f"{more} more" if more else names.pop()
+        which = f"{len(queues)} {'or more ' * (snapshot.left_out > 0)}queues"
+        yield Alert(level, which, verdict, f"{', '.join(names)} and {last}: {text}")
 
 
 def _oldest(queues: Sequence[QueueView]) -> str:

@@ -9,10 +9,15 @@ from functools import lru_cache
 from poolq.common.units import DASH, NEVER, YEAR, count, span, whole
 
 __all__ = [
-    "DASH", "NEVER", "clock", "count", "growth", "local", "moment", "rate", "share", "size", "span",
-    "utc", "whole",
+    "DASH", "NEVER", "clock", "count", "growth", "jobs", "local", "moment", "rate", "share",
+    "size", "span", "utc", "whole",
 ]  # fmt: skip
 _KIB = 1024
+
+
+def jobs(number: float) -> str:
+    """A number of jobs: 1 job, 84 jobs."""
+    return f"{count(number)} job{'s' * (number != 1)}"
 
 
 def rate(number: float | None) -> str:

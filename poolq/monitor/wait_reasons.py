@@ -161,8 +161,7 @@ def _parked(key: str, limit: LimitStatus | None, limits: Sequence[LimitStatus], 
         return f"it is parked until limit {key} has a free slot"
     is_held = limit.hold > 0 and limit.next_slot - limit.hold < SAME_MOMENT
     count = sum(one.waiting for one in limits if one.key == key) if is_held else limit.waiting
-    jobs = f"{amounts.count(count)} job{'s' * (count != 1)}"
-    waiting = f"{jobs} wait{'s' * (count == 1)} for it"
+    waiting = f"{amounts.jobs(count)} wait{'s' * (count == 1)} for it"
     if is_held:
         return f"limit {key} is held until {_when(now + limit.hold, now)}, and {waiting}"
     if limit.is_gate:

@@ -156,7 +156,7 @@ def test_trouble_is_told_while_it_lasts(screens: Screens, project: Project) -> N
     project.ledger.open()
     tty.until_shows("no trouble")
     project.engine.pause("default")
-    tty.until_shows("queue default paused: 0 ready jobs are not given out", "PAUSED")
+    tty.until_shows("queue default paused: 0 ready and 0 delayed or parked jobs", "PAUSED")
     project.engine.resume("default")
     tty.until_shows("no trouble")
     worker = next(one for one in tty.processes() if "worker 1" in one.title)

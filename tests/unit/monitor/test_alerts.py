@@ -145,11 +145,11 @@ def test_one_alert_names_the_fullest_of_the_queues_that_no_pool_takes() -> None:
         return snapshots.queue(f"t{number}", ready=number, oldest=10.0 + number, served=False)
 
     pool, two = head(busy=0, queues=("default",)), (tenant(1), tenant(2))
-    text = "3 jobs wait in t2 and t1, the oldest for 12s; no pool takes these queues"
+    text = "t2 and t1: 3 jobs wait, the oldest for 12s; no pool takes these queues"
     assert shop(head=pool, queues=two) == [f"bad 2 queues unserved: {text}"]
     many = tuple(map(tenant, range(1, 238)))
     (found,) = shop(head=pool, queues=many)
-    assert found.startswith("bad 237 queues unserved: 28203 jobs wait in t237, t236, t235 and 234 ")
+    assert found.startswith("bad 237 queues unserved: t237, t236, t235 and 234 more: ")
     (found,) = shop(head=pool, queues=many, left_out=4763)
     assert found.startswith("bad 237 or more queues unserved: ")
 
@@ -176,13 +176,13 @@ def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
     empty = snapshots.queue("old", ready=0, delayed=0, paused=True)
     one = snapshots.queue("one", ready=1, delayed=0, paused=True)
     texts = {
-        full: "emails paused: 12 ready jobs are not given out, nor 7 delayed or parked ones",
-        empty: "old paused: 0 ready jobs are not given out",
-        one: "one paused: 1 ready job is not given out",
+        full: "emails paused: 12 ready and 7 delayed or parked jobs are not given out",
+        empty: "old paused: 0 ready and 0 delayed or parked jobs are not given out",
+        one: "one paused: 1 ready and 0 delayed or parked jobs are not given out",
     }
     for queue, text in texts.items():
         assert shop(queues=(queue,)) == [f"warn queue {text}"]
-    both = "13 ready jobs are not given out, nor 7 delayed or parked ones"
+    both = "13 ready and 7 delayed or parked jobs are not given out"
     assert shop(queues=tuple(texts)) == [f"warn 3 queues paused: emails, one and old: {both}"]
 
 
