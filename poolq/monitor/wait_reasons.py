@@ -15,9 +15,6 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import NodeView, PoolView, Snapshot
 
 MAX_ERROR_CHARS = 120
-#: If a line's next slot and a hold's end differ by fewer seconds, the hold is the cause. They
-#: differ a little, as they are read one after the other.
-SAME_MOMENT = 1.0
 
 
 class WaitFacts(NamedTuple):
@@ -73,9 +70,9 @@ def reason(job: StoredJob, name: str, facts: WaitFacts, now: float) -> str:
         own = f"it expired at {amounts.moment(job.expires_at / 1e6, now)}; a worker will delete it"
     elif job.status == "parked":
         limit = _limit(job.limit, facts.limits)
-        if limit is not None and limit.has_free_slot:
-            return _with_free_slot(limit, blocked or _busy(job.queue, facts))
         own = _parked(job.limit, limit, facts.limits, now)
+        if limit is not None and limit.has_free_slot:
+            return f"{blocked or _busy(job.queue, facts) or 'a worker claims it soon'}; {own}"
     else:
         last = entries(job.state.history)[-1:]
         own = _delayed(job, name, last[0] if last else None, facts.limits, now)
@@ -140,17 +137,6 @@ def _limit(key: str, limits: Sequence[LimitStatus]) -> LimitStatus | None:
     return max(found, key=lambda one: (one.next_slot, one.used >= one.limit), default=None)
 
 
-def _with_free_slot(limit: LimitStatus, blocked: str) -> str:
-    """Return why a parked job waits although its limit would let one start."""
-    what = _named(limit)
-    if not blocked:
-        return f"{what} has a free slot, which a worker takes soon"
-    if limit.waiting == 1:
-        return f"{blocked}; {what} has a free slot"
-    jobs = amounts.count(limit.waiting)
-    return f"{blocked}; besides, {jobs} jobs wait for {what}, which has a free slot"
-
-
 def _named(limit: LimitStatus) -> str:
     return f"limit {limit.key}" + ("" if limit.is_hold else f" ({rule(limit)})")
 
@@ -159,10 +145,11 @@ def _parked(key: str, limit: LimitStatus | None, limits: Sequence[LimitStatus], 
     """Return what is known of the limit for whose slot the job waits."""
     if limit is None:
         return f"it is parked until limit {key} has a free slot"
-    is_held = limit.hold > 0 and limit.next_slot - limit.hold < SAME_MOMENT
-    count = sum(one.waiting for one in limits if one.key == key) if is_held else limit.waiting
+    count = sum(one.waiting for one in limits if one.key == key)
     waiting = f"{amounts.jobs(count)} wait{'s' * (count == 1)} for it"
-    if is_held:
+    if limit.has_free_slot:
+        return f"{_named(limit)} has a free slot, and {waiting}"
+    if limit.hold:
         return f"limit {key} is held until {_when(now + limit.hold, now)}, and {waiting}"
     if limit.is_gate:
         return f"limit {key} ({rule(limit)}) has no free slot until a job ends, and {waiting}"

@@ -104,4 +104,4 @@ def test_a_parked_job_says_that_its_limit_is_held() -> None:
     assert reason(job, "jobs:Pay", alone, snapshots.AT) == expected
     over = WaitFacts(limits=seen(OWN._replace(hold=0)))
     found = reason(job, "jobs:Pay", over, snapshots.AT)
-    assert found == "no worker has booted yet; limit stripe has a free slot"
+    assert found == "no worker has booted yet; limit stripe has a free slot, and 1 job waits for it"

@@ -171,16 +171,16 @@ def test_a_parked_job_with_a_free_slot_waits_for_something_else(
     free = msgspec.structs.replace(snapshots.MAILS, used=0, next_slot=0.0)
     limit = f"limit {free.key} (10 per 1m)"
     found = waits("parked", facts(limits=(free,), **more), limit=free.key)
-    assert found == f"{blocked}; besides, 84 jobs wait for {limit}, which has a free slot"
+    assert found == f"{blocked}; {limit} has a free slot, and 84 jobs wait for it"
     alone = msgspec.structs.replace(free, waiting=1)
     found = waits("parked", facts(limits=(alone,), **more), limit=free.key)
-    assert found == f"{blocked}; {limit} has a free slot"
+    assert found == f"{blocked}; {limit} has a free slot, and 1 job waits for it"
     gate = msgspec.structs.replace(alone, key="tenant:7", window=0.0, limit=2, used=1)
     found = waits("parked", facts(limits=(gate,), **more), limit=gate.key)
-    assert found == f"{blocked}; limit tenant:7 (2 at once) has a free slot"
+    assert found == f"{blocked}; limit tenant:7 (2 at once) has a free slot, and 1 job waits for it"
     idle = facts(limits=(free,), pools=(msgspec.structs.replace(HERE, busy=3),))
     soon = waits("parked", idle, limit=free.key)
-    assert soon == f"{limit} has a free slot, which a worker takes soon"
+    assert soon == f"a worker claims it soon; {limit} has a free slot, and 84 jobs wait for it"
 
 
 @pytest.mark.parametrize("status", ["running", "failed"])
