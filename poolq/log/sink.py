@@ -123,8 +123,8 @@ class Sink(threading.Thread):
             now = monotonic()
             records, lost = self._ring.take(CHUNK_BYTES)
             data, self._notes = self._notes, []
+            why, self._last_error = self._last_error or "the output was blocked", ""
             if lost:
-                why, self._last_error = self._last_error or "the output was blocked", ""
                 text = f"{lost} lines were dropped: the log could not be written ({why})"
                 data += [*self._lines.reset(), self._note("warning", text)]
             for record in records:

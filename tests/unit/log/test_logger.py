@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from poolq.log.formats import FORMATS
 from poolq.log.frames import end_of_job
 from poolq.log.line_assembly import LineAssembler
 from poolq.log.logger import Logger
 from poolq.log.pipes import NAMED_SOURCES, Pipes
-from poolq.log.sink import LoggerSetup
+from poolq.log.ring import DROPPED
+from poolq.log.sink import LoggerSetup, Sink
+from tests.support.wait import until
 
 
 def test_the_output_of_a_job_that_begins_while_the_logger_looks_is_its_own() -> None:
@@ -30,3 +33,28 @@ def test_the_output_of_a_job_that_begins_while_the_logger_looks_is_its_own() -> 
     lines = LineAssembler(words, token, 1, NAMED_SOURCES).take(record, 0.0)
     about = [line.decode().partition(" worker 1 ")[2].rstrip() for line in lines]
     assert about == ["first: of the first", "second: of the second"]
+
+
+def test_an_error_that_is_over_is_not_the_reason_of_a_later_stall(tmp_path: Path) -> None:
+    path, pipes = tmp_path / "logs" / "log", Pipes(1)
+    setup = LoggerSetup(pipes, FORMATS["text"](), lambda _: (1, ""), lambda: None, path)
+    sink, logger = Sink(setup), Logger(setup)
+
+    def say(text: str) -> None:
+        os.write(pipes.writers.fds[0], f"{text}\n".encode())
+        logger._read(pipes.readers[0], 0)
+        sink.wake()
+
+    sink.start()
+    say("first")
+    until(sink.stalled)  # there is no folder
+    path.parent.mkdir()
+    say("second")
+    until(lambda: path.exists() and "second" in path.read_text())
+    pipes.ring._words[DROPPED] += 3
+    say("third")
+    sink.finish(9.0)
+    (line,) = [line for line in path.read_text().splitlines() if "dropped" in line]
+    assert line.endswith(
+        "3 lines were dropped: the log could not be written (the output was blocked)"
+    )
