@@ -20,7 +20,6 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.layout import OUTCOMES
 from poolq.scoreboard.pool_status import WorkerStatus
 
 
@@ -162,7 +161,7 @@ class Status:
             "id": id or None,
             "since": round(max(0, monotonic_ns() - row.since) / 1e9, 3) if id else None,
             "age": round(monotonic() - worker.started_at, 3),
-            **{name: getattr(row, name) for name in OUTCOMES.values()},
+            **row.by_outcome,
             "rss": row.rss,
             "restarts": worker.restarts,
         }

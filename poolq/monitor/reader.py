@@ -26,7 +26,6 @@ from poolq.monitor.snapshot import (
 )
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Row, Scoreboard
-from poolq.scoreboard.layout import OUTCOMES
 from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.shared_text import CachedPage
 
@@ -141,7 +140,7 @@ class SnapshotReader:
             usual=self._kinds.usual.get(job),
             deadline=deadline,
             progress=Progress.of(progress) if progress else None,
-            **dict(zip(OUTCOMES.values(), row.outcomes, strict=True)),
+            **row.by_outcome,
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),
             grown=max(0, row.rss - worker.initial_rss) if worker.initial_rss and row.rss else 0,

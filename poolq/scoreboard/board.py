@@ -97,6 +97,10 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         return self.in_job and self.cancelled_claim == self.claim
 
     @property
+    def by_outcome(self) -> dict[str, int]:
+        return dict(zip(layout.OUTCOMES.values(), self.outcomes, strict=True))
+
+    @property
     def settled_jobs(self) -> int:
         """How many jobs have ended in this row, with any outcome."""
         return sum(self.outcomes)
