@@ -129,13 +129,18 @@ class Single(Job):
 """
 
 
+#: A start waits at most 10 ms for an earlier job that has not asked yet. Its worker has to get a
+#: processor within that time, whatever runs beside the tests.
+AHEAD_OF_OTHERS = ("nice", "-n", "-19")
+
+
 @each_kind
 def test_the_documented_scenario(project: Project) -> None:
     """10 jobs, attempts = 3, limit 2 per second: 1 and 2 run, a second later 3 and 4, then 5 and 6,
     and 7 to 10 fail."""
     ids = project.produce("import jobs\nfor _ in range(10): print(jobs.Mail.dispatch())").split()
     begun = time.monotonic()
-    pool = project.pool(2, "--until-empty")
+    pool = project.pool(2, "--until-empty", through=AHEAD_OF_OTHERS)
     assert pool.wait_exit() == 0
     ran = project.ledger.ids("run")
     failed = project.ledger.ids("failure:RateLimitExhausted")
@@ -162,7 +167,7 @@ def window_by_window(ids: list[str], limit: int) -> list[set[str]]:
 @each_kind
 def test_many_workers_run_released_jobs_in_order_window_by_window(project: Project) -> None:
     ids = project.dispatch_many("Mail", [{"limit": 10, "seconds": 2}] * 30, attempts=4)
-    pool = project.pool(8, "--until-empty")
+    pool = project.pool(8, "--until-empty", through=AHEAD_OF_OTHERS)
     assert pool.wait_exit(30) == 0
     runs = project.ledger.lines("run")
     ran = [line.id for line in runs]
