@@ -12,7 +12,6 @@ from tests.contract.helpers import (
     Worker,
     bury,
     count_of,
-    every_engine,
     full,
     named,
     new_id,
@@ -21,8 +20,6 @@ from tests.contract.helpers import (
     stored,
     total,
 )
-
-pytestmark = every_engine
 
 TRIED = State(3, 1, 0, b'{"at":1,"cause":"error"}\n{"at":2,"cause":"crash"}')
 

@@ -13,7 +13,6 @@ from tests.contract.helpers import (
     HOUR,
     SECOND,
     Worker,
-    every_engine,
     full,
     named,
     new_id,
@@ -22,8 +21,6 @@ from tests.contract.helpers import (
     stored,
 )
 from tests.support.clock import Clock
-
-pytestmark = every_engine
 
 
 @pytest.fixture

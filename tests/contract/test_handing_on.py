@@ -14,9 +14,7 @@ from poolq.jobs.limits import Admission, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import DONE, GIVE_BACK, Bury, HoldKey, Outcome, Park, Release
 from tests.contract.conftest import OpenEngine
-from tests.contract.helpers import HOUR, SECOND, Worker, died, every_engine, gate, push, sweep_all
-
-pytestmark = every_engine
+from tests.contract.helpers import HOUR, SECOND, Worker, died, gate, push, sweep_all
 
 #: So many jobs in a row are enough for a slot to be handed on.
 MANY = 5

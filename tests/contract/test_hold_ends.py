@@ -11,10 +11,8 @@ import pytest
 from poolq.engines.base import Claim, Engine
 from poolq.engines.spans import span_of
 from poolq.jobs.limits import Gate, Rule
-from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, park
+from tests.contract.helpers import HOUR, SECOND, Worker, park
 from tests.support.clock import Clock
-
-pytestmark = every_engine
 
 LIMIT = Rule("k", 1, HOUR)
 RULES = pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from tests.contract.helpers import (
     SECOND,
     Worker,
     count_of,
-    every_engine,
     full,
     named,
     park,
@@ -26,8 +25,6 @@ from tests.contract.helpers import (
 )
 from tests.support.clock import Clock
 from tests.support.wait import until
-
-pytestmark = every_engine
 
 LIMIT = Rule("stripe", 10, HOUR)
 OTHER = Rule("mail", 10, HOUR)

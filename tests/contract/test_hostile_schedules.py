@@ -21,9 +21,7 @@ from poolq.jobs.message import Message, encode
 from poolq.keeper.ticker import Ticker
 from poolq.log.events import Event
 from poolq.monitor import schedule_status
-from tests.contract.helpers import SECOND, every_engine
-
-pytestmark = every_engine
+from tests.contract.helpers import SECOND
 
 LONG = b"1," * 600_000
 MESSAGE = encode(Message(1, "0", "jobs:A", "q"))

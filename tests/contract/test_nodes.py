@@ -9,15 +9,12 @@ from poolq.errors import Fenced
 from tests.contract.helpers import (
     Worker,
     count_of,
-    every_engine,
     named,
     push,
     registration,
     stored,
     total,
 )
-
-pytestmark = every_engine
 
 INFO = '{"name":"größe","pid":1}'.encode()
 

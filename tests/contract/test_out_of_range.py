@@ -10,7 +10,7 @@ from poolq.engines.base import Engine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.redis.scripts import SCRIPTS
 from poolq.jobs.limits import Rule
-from tests.contract.helpers import HOUR, every_engine, tied
+from tests.contract.helpers import HOUR, tied
 from tests.support.by_hand import call, change
 
 #: In how many microseconds something ends; more than any duration that a person may give.
@@ -21,7 +21,6 @@ def ends_at(engine: Engine, ahead: int) -> int:
     return min(engine.now() + ahead, 2**63 - 1)
 
 
-@every_engine
 @pytest.mark.parametrize("ahead", AHEAD)
 def test_a_hold_beyond_100_years_is_over(engine: Engine, ahead: int) -> None:
     engine.hold("mail", HOUR)
@@ -36,7 +35,6 @@ def test_a_hold_beyond_100_years_is_over(engine: Engine, ahead: int) -> None:
     assert engine.lift("mail")
 
 
-@every_engine
 @pytest.mark.parametrize("replaces", [False, True])
 @pytest.mark.parametrize("ends", [*AHEAD, -1, -(2**61)])
 def test_a_unique_key_beyond_100_years_is_free(engine: Engine, ends: int, replaces: bool) -> None:
@@ -53,7 +51,6 @@ def test_a_unique_key_beyond_100_years_is_free(engine: Engine, ends: int, replac
     assert engine.push([third]) == [second.id], "which has it now"
 
 
-@every_engine
 @pytest.mark.parametrize("replaces", [False, True])
 @pytest.mark.timeout(60)
 def test_a_unique_key_of_no_job_holds_up_no_push(engine: Engine, replaces: bool) -> None:

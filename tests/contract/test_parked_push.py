@@ -11,15 +11,12 @@ from tests.contract.helpers import (
     HOUR,
     Worker,
     count_of,
-    every_engine,
     gate,
     named,
     new_id,
     push,
     wait_for,
 )
-
-pytestmark = every_engine
 
 
 def push_parked(

@@ -13,7 +13,6 @@ from tests.contract.helpers import (
     HOUR,
     Worker,
     count_of,
-    every_engine,
     full,
     named,
     new_id,
@@ -23,8 +22,6 @@ from tests.contract.helpers import (
     total,
 )
 from tests.support.clock import Clock
-
-pytestmark = every_engine
 
 
 def fill(engine: Engine, each: int, *queues: str) -> None:

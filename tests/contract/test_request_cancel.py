@@ -16,7 +16,6 @@ from tests.contract.helpers import (
     bury,
     count_of,
     died,
-    every_engine,
     full,
     kind,
     named,
@@ -27,8 +26,6 @@ from tests.contract.helpers import (
     wait_for,
 )
 from tests.support.wait import until
-
-pytestmark = every_engine
 
 RULE = Rule("k", 1, HOUR)
 OTHERS: list[Outcome] = [

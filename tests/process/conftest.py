@@ -60,8 +60,8 @@ def make_logs() -> Iterator[MakeLogs]:
     """Start a logger with its pipes; all of it is gone with the test."""
     with ExitStack() as stack:
 
-        def make(path: Path | None = None, err: int = 2, form: str = "text") -> LogPool:
-            pool = LogPool(path, err, form)
+        def make(path: Path | None = None, err: int = 2) -> LogPool:
+            pool = LogPool(path, err)
             stack.callback(pool.close)
             pool.start()
             pool.until_up()

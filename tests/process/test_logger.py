@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -44,25 +43,6 @@ def test_whoever_speaks_in_a_job_is_heard_with_slot_and_job(
         "worker 3 job-2: from a program",
     ]
     assert path.stat().st_mode & 0o777 == 0o640 & ~_umask()
-
-
-def test_json_says_the_same(make_logs: MakeLogs, path: Path) -> None:
-    pool = make_logs(path, form="json")
-    pool.wait(pool.write(2, run_says))
-    pool.master.report(Note("warning", "watch out"))
-    assert pool.finish() == 0
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    assert all(re.fullmatch(r"....-..-..T..:..:..\....Z", one.pop("time")) for one in found)
-    output = {"level": "info", "who": "worker 3", "event": "output"}
-    assert sorted(found, key=str) == sorted(
-        [
-            {**output, "id": "0192", "stream": "stdout", "text": "from Python"},
-            {**output, "id": "0192", "stream": "stderr", "text": "to stderr"},
-            {**output, "id": "job-2", "stream": "unknown", "text": "from a program"},
-            {"level": "warning", "who": "master", "event": "note", "text": "watch out"},
-        ],
-        key=str,
-    )
 
 
 def test_nothing_interleaves(make_logs: MakeLogs, path: Path) -> None:
@@ -186,23 +166,6 @@ def test_no_job_can_steer_a_terminal_or_forge_a_line(make_logs: MakeLogs, path: 
         r"worker 1: \x1b[2J \x9b31m \udc80",
         "worker 1: one\n    2026-11-25 10:00:00.000 master: forged\\x1b[2J",
     ]
-
-
-def test_an_endless_line_is_cut(make_logs: MakeLogs, path: Path) -> None:
-    pool = make_logs(path)
-
-    def main(_log: Log) -> None:
-        sys.stdout.buffer.write(b"x" * 200_000 + b"\n")
-        sys.stdout.buffer.flush()
-        subprocess.run(["sh", "-c", "printf %0200000d 0"], check=True)
-
-    pool.wait(pool.write(0, main))
-    assert pool.finish() == 0
-    found = [line.partition(": ")[2] for line in lines(path)]
-    goes_on = [line.endswith(" [continued]") for line in found]
-    assert goes_on == [True, True, True, False] * 2
-    whole = "".join(line.removesuffix(" [continued]") for line in found)
-    assert whole == "x" * 200_000 + "0" * 200_000
 
 
 def test_a_jobs_own_child_does_not_repeat_what_its_parent_has_to_say(

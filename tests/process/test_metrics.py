@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 from collections import defaultdict
-from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from urllib.error import HTTPError, URLError
@@ -15,7 +13,6 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from poolq.monitor.metrics_server import MAX_CLIENTS
 from poolq.monitor.prometheus import METRICS
 from tests.process.engines import sqlite
 from tests.support.cli import NewCommand
@@ -144,26 +141,6 @@ def test_what_was_dispatched_is_counted_over_restarts_of_the_pool(
     assert scrape(port)["poolq_dispatched_total"] == {("default",): 6}
 
 
-def test_why_workers_ended_is_counted(project: Project, port: int) -> None:
-    pool = serving(project, port, "--max-jobs=1", "--timeout=0.3")
-
-    def causes() -> set[str]:
-        found = scrape(port)["poolq_worker_restarts_total"]
-        return {cause for (cause,), count in found.items() if count}
-
-    project.dispatch("Quick")
-    until(lambda: causes() == {"max_jobs"})
-    project.dispatch("Held")
-    until(lambda: causes() == {"max_jobs", "timeout"})
-    pool.until_idle(2)
-    poolq(pool, "reload", "--wait")
-    until(lambda: causes() == {"max_jobs", "timeout", "reload"})
-    # Both slots are reloaded, so the worker that goes now goes because of the scaling.
-    until(lambda: [one.title.split()[3] for one in pool.workers()] == ["g2", "g2"])
-    poolq(pool, "scale", "1")
-    until(lambda: "scale" in causes())
-
-
 def test_probes_by_http(project: Project, port: int) -> None:
     pool = serving(project, port)
     assert get(port, "/healthz") == (200, "ok\n")
@@ -218,29 +195,3 @@ def test_the_port_is_free_when_the_pool_has_ended_or_lost_its_master(
     again.signal(SIGTERM)
     assert again.wait_exit() == 0
     assert closed()
-
-
-def test_a_thousand_clients_that_say_nothing_keep_nobody_waiting(
-    project: Project, port: int
-) -> None:
-    pool = serving(project, port)
-    keeper = pool.keeper()
-    assert keeper is not None
-    folder = Path(f"/proc/{keeper.pid}/fd")
-    before = len(list(folder.iterdir()))
-    own = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(own[0], min(own[1], 2000)), own[1]))
-    try:
-        with ExitStack() as stack:
-            for _ in range(1000):
-                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
-            assert get(port, "/healthz") == (200, "ok\n")
-            assert get(port, "/metrics", "application/openmetrics-text; version==1")[0] == 200
-            assert len(list(folder.iterdir())) <= before + MAX_CLIENTS + 4
-            project.ledger.until("end", project.dispatch("Quick"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, own)
-    found = pool.keeper()
-    assert found is not None
-    assert found.pid == keeper.pid
-    assert "Traceback" not in pool.log

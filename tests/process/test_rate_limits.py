@@ -97,13 +97,6 @@ class Many(Job):
     def run(self):
         pass
 
-class Hourly(Job):
-    def rate_limit(self):
-        return Limit(1, hours=1, key="hourly")
-
-    def run(self):
-        note("run", self.id)
-
 class Free(Job):
     def run(self):
         note("free", self.id)
@@ -402,22 +395,6 @@ def test_a_limit_that_fails_its_jobs_at_once_is_warned_about_once(project: Proje
     assert len({*ids} - {*project.failed()}) == 1
     pool.until_said("warning: job jobs:Both has a rate limit and attempts = 1: a job over the")
     assert pool.log.count("has a rate limit and attempts = 1") == 1
-
-
-@sqlite
-def test_a_limit_that_leaves_one_attempt_is_warned_about_once(project: Project) -> None:
-    """By whichever worker it happens to. Who has more attempts left is not spoken of."""
-    first = project.dispatch("Hourly", attempts=2)
-    pool = project.ready(2)
-    project.ledger.until("run", first)
-    project.dispatch_many("Hourly", 5, attempts=3)
-    until(lambda: project.total("limited") == 5)
-    assert "one attempt left" not in pool.log
-    project.dispatch_many("Hourly", 20, attempts=2)
-    until(lambda: project.total("limited") == 25)
-    text = "warning: job jobs:Hourly has one attempt left: each release by its rate limit hourly"
-    pool.until_said(text)
-    assert pool.log.count("one attempt left") == 1
 
 
 @sqlite

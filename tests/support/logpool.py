@@ -11,7 +11,7 @@ from pathlib import Path
 
 from poolq.log import logger
 from poolq.log.events import Finished
-from poolq.log.formats import FORMATS
+from poolq.log.formats import TextFormat
 from poolq.log.pipes import Pipes, adopt
 from poolq.log.reporting import Log
 from poolq.log.sink import LoggerSetup
@@ -26,9 +26,9 @@ STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
 class LogPool:
     """The test is the master. Row r is slot r + 1 and runs `job-r`; `err` is the log's stderr."""
 
-    def __init__(self, path: Path | None = None, err: int = 2, form: str = "text") -> None:
+    def __init__(self, path: Path | None = None, err: int = 2) -> None:
         self.pipes = Pipes(ROWS)
-        self.words = FORMATS[form]()
+        self.words = TextFormat()
         self._path = path
         self._err = err
         self.beat_read, self._beat = os.pipe2(os.O_NONBLOCK)
