@@ -9,7 +9,6 @@ import pytest
 
 from poolq.config.engine_urls import redact
 from poolq.dashboard.sources import AttachedSource
-from poolq.errors import PoolNotFound
 from poolq.monitor.snapshot import Progress
 from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
@@ -78,21 +77,6 @@ def test_a_pool_is_visible_from_outside(project: Project) -> None:
 
 
 @sqlite
-def test_counts_survive_their_workers(project: Project) -> None:
-    pool = project.ready(1, "--max-jobs=2")
-    with pytest.raises(PoolNotFound, match="no pool named 'other' runs here"):
-        AttachedSource("other", {"RUNTIME_DIRECTORY": str(project.folder)})
-    with attached(pool) as source:
-        for _ in range(3):
-            ids = project.dispatch_many("Quick", 4)
-            for id in ids:
-                project.ledger.until("end", id)
-        until(lambda: look(source).throughput.done.total == 12)
-        until(lambda: sum(one.done for one in look(source).workers) < 12)
-        assert look(source).throughput.done.total == 12
-
-
-@redis_and_sqlite
 def test_the_snapshot_shows_why_jobs_wait_and_until_when(
     make_project: MakeProject, engine_url: str
 ) -> None:

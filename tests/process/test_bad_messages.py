@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolq.engines.base import Push
 from poolq.jobs.message import Message, encode, entries
 from tests.contract.helpers import new_id
-from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.process.engines import each_kind, sqlite
 from tests.support.project import Project
 from tests.support.talking import poolq
 from tests.support.wait import until
@@ -23,7 +23,7 @@ BODIES = {
 }
 
 
-@redis_and_sqlite
+@sqlite
 def test_bad_messages_are_buried(project: Project) -> None:
     pushes = []
     for body in BODIES.values():
@@ -49,7 +49,7 @@ def test_bad_messages_are_buried(project: Project) -> None:
     assert f"{len(pushes)} failed jobs could not be read" in " ".join(said.out.split())
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_job_that_nobody_knows_is_put_back_uncounted(project: Project) -> None:
     unknown = project.dispatch("Tomorrow")
     pool = project.ready(1)

@@ -64,7 +64,7 @@ def warmed(project: Project, pool: Pool) -> int:
     return project.total("done")
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_batch_behind_a_long_job_is_run_by_another_worker(project: Project) -> None:
     pool = project.ready(1)
     warm = warmed(project, pool)
@@ -90,7 +90,7 @@ def test_a_batch_behind_a_long_job_is_run_by_another_worker(project: Project) ->
     assert project.total("done") == warm + 16
 
 
-@each_kind
+@sqlite
 def test_no_worker_hoards_jobs_of_some_milliseconds(project: Project) -> None:
     """After many quick ones of the same class: others run most of what one could claim at once."""
     project.ready(4)

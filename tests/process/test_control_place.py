@@ -233,7 +233,7 @@ def test_hostile_clients_delay_neither_jobs_nor_requests(project: Project) -> No
 
 def test_commands_without_a_pool_fail_with_a_clear_message(project: Project) -> None:
     command = Command(project.folder, RUNTIME_DIRECTORY=str(project.folder / "none"))
-    for order in ("status", "pause", "resume", "scale 2", "reload", "drain", "stop"):
+    for order in ("status", "pause", "resume", "scale 2", "reload", "drain", "stop", "top"):
         done = command(*order.split())
         assert done.code == 69
         assert "no pool named 'default' runs here, nor does any other" in done.line

@@ -6,7 +6,7 @@ import pytest
 
 from poolq.jobs.message import State
 from tests.contract.helpers import stored
-from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.process.engines import each_kind, sqlite
 from tests.support.cli import Done
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -127,8 +127,9 @@ def test_a_hold_ends_by_itself(project: Project) -> None:
     assert early == [], f"{held} jobs have held the key, and {len(early)} did not wait for that"
 
 
-@redis_and_sqlite
-@pytest.mark.parametrize("job", ["Unlimited", "Grouped"])
+@pytest.mark.parametrize(
+    ("engine_url", "job"), [("redis", "Unlimited"), ("sqlite", "Grouped")], indirect=["engine_url"]
+)
 def test_a_job_without_a_limit_waits_for_its_own_hold(project: Project, job: str) -> None:
     held = produce(project, job, 2, "1h")
     pool = project.ready(1)

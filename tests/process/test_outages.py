@@ -176,15 +176,6 @@ def test_lost_replies_of_claims_and_settlements_cost_nothing(
     all_once(far, sent)
 
 
-def test_lost_requests_cost_nothing(far: Project, proxy: FaultyProxy) -> None:
-    busy_pool(far, proxy)
-    sent = 20
-    for _ in range(8):
-        sent += len(far.dispatch_many("Short", 20))
-        until(proxy.drop_next_request().is_set, 10, "a request to drop")
-    all_once(far, sent)
-
-
 def test_a_cut_connection_is_restored(far: Project, proxy: FaultyProxy) -> None:
     pool = busy_pool(far, proxy)
     sent = 20

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 
 from poolq.jobs.message import entries
-from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.engines import sqlite
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -38,7 +38,7 @@ class Leaks(Job):
 '''
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_worker_is_replaced_after_max_jobs_and_no_job_is_lost(project: Project) -> None:
     ids = project.dispatch_many("Quick", 60)
     pool = project.pool(1, "--max-jobs=5", "--prefetch=1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from poolq.jobs.message import entries
-from tests.process.engines import redis_and_sqlite
+from tests.process.engines import sqlite
 from tests.support.project import Project
 
 JOBS = """
@@ -48,7 +48,7 @@ print(jobs.Later.dispatch())
 """
 
 
-@redis_and_sqlite
+@sqlite
 def test_jobs_say_what_their_errors_mean(project: Project) -> None:
     net, gone, bug, other, own, later = project.produce(PRODUCER).split()
     pool = project.pool(2, "--until-empty")

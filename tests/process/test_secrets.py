@@ -49,31 +49,26 @@ def test_no_title_and_no_line_of_the_log_shows_it(project: Project, server: Redi
     assert f"{server.host}:{server.port}" in pool.log, "which engine it is can be seen"
 
 
-@pytest.mark.parametrize("place", ["environment", "dotenv"])
-def test_no_command_shows_it(project: Project, server: Redis, place: str) -> None:
-    run = Command(project.folder, POOLQ_NAMESPACE=project.namespace)
-    if place == "environment":
-        run.env["POOLQ_ENGINE"] = server.url
-    else:
-        (project.folder / ".env").write_text(f"POOLQ_ENGINE={server.url}\n")
+def test_no_command_shows_it(project: Project, server: Redis) -> None:
+    """Whether it is in the environment or in a file."""
     pool = project.ready(1)
-    run.env["RUNTIME_DIRECTORY"] = str(pool.runtime)
+    where = {"POOLQ_NAMESPACE": project.namespace, "RUNTIME_DIRECTORY": str(pool.runtime)}
     failed = project.dispatch("Fails")
     project.ledger.until("failure:ValueError", failed)
     until(project.settled)
     commands = [*COMMANDS, f"failed show {failed}", f"job show {failed}"]
-    for command in commands:
-        done = run(*command.split())
-        assert SECRET not in done.out + done.err, command
+    for given in ({"POOLQ_ENGINE": server.url}, {}):
+        for command in commands:
+            done = Command(project.folder, **where, **given)(*command.split())
+            assert SECRET not in done.out + done.err, command
+        (project.folder / ".env").write_text(f"POOLQ_ENGINE={server.url}\n")
     assert pool.code is None
 
 
-@pytest.mark.parametrize("command", ["doctor", "queue ls", "run --until-empty"])
-def test_no_complaint_about_a_wrong_one_shows_it(
-    project: Project, server: Redis, command: str
-) -> None:
+def test_no_complaint_about_a_wrong_one_shows_it(project: Project, server: Redis) -> None:
     wrong = server.url.replace(SECRET, f"{SECRET}-not")
-    done = Command(project.folder, POOLQ_ENGINE=wrong)(*command.split())
-    assert done.code in {1, 69, 70, 78}
-    assert SECRET not in done.out + done.err
-    assert "password" in done.out + done.err
+    for command in ("doctor", "queue ls", "run --until-empty"):
+        done = Command(project.folder, POOLQ_ENGINE=wrong)(*command.split())
+        assert done.code in {1, 69, 70, 78}, command
+        assert SECRET not in done.out + done.err, command
+        assert "password" in done.out + done.err, command

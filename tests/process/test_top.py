@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import OwnRedis
 from tests.process.conftest import MakeProject
-from tests.process.engines import redis_and_sqlite, sqlite
+from tests.process.engines import sqlite
 from tests.support.cli import Command
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -27,7 +27,7 @@ def top(screens: Screens, pool: Pool) -> Command:
     return Command(screens.project.folder, **screens.environment(pool.runtime))
 
 
-@redis_and_sqlite
+@sqlite
 def test_a_pool_is_watched_from_another_terminal(screens: Screens, project: Project) -> None:
     pool = project.ready(2)
     running = project.dispatch("Held", queue="slow")
@@ -86,15 +86,6 @@ def test_a_master_that_hangs_and_the_end_of_the_pool_are_told(
     assert tty.until_ends() == 0
     assert "pool default has ended after" in tty.look()
     assert tty.restored()
-
-
-@sqlite
-def test_there_is_no_pool(screens: Screens, project: Project) -> None:
-    tty = screens.top(None)
-    assert tty.until_ends() == 69
-    said = tty.look().strip()
-    assert said.startswith("poolq: no pool named 'default' runs here")
-    assert b"\x1b" not in tty.raw
 
 
 @sqlite
