@@ -76,17 +76,6 @@ def test_it_is_run_when_a_pool_knows_it(project: Project) -> None:
 
 
 @sqlite
-def test_it_is_buried_when_nobody_ever_does(project: Project) -> None:
-    unknown = project.dispatch("Tomorrow")
-    pool = project.pool(1, "--until-empty", POOLQ_UNKNOWN_JOB_FOR="0.3")
-    assert pool.wait_exit() == 0
-    history = entries(project.failed()[unknown].state.history)
-    assert [line.cause for line in history] == ["unknown", "unknown"]
-    assert history[-1].error.startswith("UnknownJob: no module of the application defines")
-    assert "'jobs:Tomorrow'" in pool.until_said(f"buried jobs:Tomorrow {unknown}")
-
-
-@sqlite
 def test_what_a_later_poolq_has_stored_waits_uncounted(project: Project) -> None:
     id = new_id()
     body = b'{"v": 2, "id": "%b", "job": "jobs:Quick", "queue": ["of", "2"]}' % id.encode()

@@ -71,9 +71,10 @@ def test_lists_answer_why_each_job_waits(make_project: MakeProject, own_redis: O
         screens = Screens(stack, project)
         pool = project.ready(1, "--queue=default,mails,gone,flaky,idle")
         dispatch_all(project, pool)
-        tty = screens.top(pool, "--read-only", size=(60, 15))
+        tty = screens.top(pool, "--read-only", "--no-mouse", size=(60, 15))
         tty.type("tab")
         tty.until_shows("1/1 busy", "QUEUES 6", "lost")
+        assert b"\x1b[?1000h" not in tty.raw, "it does not ask for the mouse"
         reasons = (
             ("idle", PAUSED),
             ("lost", "why: no pool serves queue lost; start one with --queue=lost"),

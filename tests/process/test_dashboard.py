@@ -110,22 +110,6 @@ def test_keys_change_the_pool_and_end_it_after_a_question(screens: Screens) -> N
     assert "WORKERS" not in tty.look(), "pyte has no other screen, as the kernel's console"
 
 
-def test_replaced_workers_are_not_counted_as_busy_ones(screens: Screens, project: Project) -> None:
-    tty = screens.shown(2)
-    project.dispatch_many("Held", 2)
-    tty.until_shows("2/2 busy")
-    tty.kill(signal.SIGHUP)
-    tty.until_shows("RUNNING g2", "0/2 busy +2 leaving")
-    project.dispatch_many("Held", 2)
-    tty.until_shows("2/2 busy +2 leaving")
-    tty.type(CTRL_C)
-    tty.until_shows("DRAINING", "pool draining: 4 jobs may finish")
-    project.ledger.open()
-    assert tty.until_ends() == 0
-    assert tty.restored()
-    assert "4 done" in tty.look()
-
-
 def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project) -> None:
     tty = screens.shown(1)
     running = project.dispatch("Held")

@@ -153,25 +153,6 @@ def test_the_mouse_and_commands_act_on_one_or_many(screens: Screens, project: Pr
 
 
 @sqlite
-def test_one_that_only_looks_changes_nothing(screens: Screens, project: Project) -> None:
-    pool = project.ready(1)
-    project.dispatch("Fails")
-    until(project.failed, 10, "a failed job")
-    tty = screens.top(pool, "--read-only", "--no-mouse")
-    tty.until_shows("WORKERS 1", "read-only", "FAILURES 1")
-    assert b"\x1b[?1000h" not in tty.raw
-    for key in ("+", "-", "R", "D", "p", "X", "A", "K"):
-        tty.type(key)
-        tty.until_shows("this screen is read-only")
-        tty.type("esc")
-        tty.until_hides("this screen is read-only")
-    tty.type("D", "y", "q")
-    assert tty.until_ends() == 0
-    assert pool.code is None
-    assert len(pool.workers()) == 1
-
-
-@sqlite
 def test_an_engine_that_is_not_the_pools_is_not_touched(
     screens: Screens, project: Project, tmp_path: Path
 ) -> None:
