@@ -5,13 +5,11 @@ from __future__ import annotations
 import signal
 
 from tests.process.engines import redis_and_sqlite, sqlite
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.wait import until
 
-JOBS = """
+JOBS = f"""{STANDARD.read_text()}
 from threading import Event
-from poolq import Job
-from tests.support.ledger import gate, note
 
 class Polite(Job):
     attempts = 5
@@ -23,18 +21,6 @@ class Polite(Job):
         note("cancelled", self.id)
         if self.payload.get("raises"):
             raise ValueError("cancelled")
-
-class Held(Job):
-    attempts = 5
-
-    def run(self):
-        note("start", self.id)
-        gate("open")
-        note("end", self.id)
-
-class Quick(Job):
-    def run(self):
-        note("end", self.id)
 """
 HOUR = 3_600_000_000
 
@@ -58,7 +44,7 @@ def test_a_job_that_is_cancelled_learns_of_it_and_is_killed_in_the_end(project: 
     behind = project.dispatch("Quick")
     project.ledger.until("end", behind)
     until(project.settled)
-    assert project.ledger.times("start") == dict.fromkeys([returns, raises, stays], 1)
+    assert project.ledger.times("start") == dict.fromkeys([returns, raises, stays, behind], 1)
     assert sorted(project.ledger.ids("cancelled")) == sorted([returns, raises])
     assert counted(project) == {"done": 2, "cancelled": 2}
     pool.until_said(f"stale settlement of {raises} refused: the job was cancelled")
@@ -75,9 +61,10 @@ def test_a_cancelled_job_does_not_run_again_when_its_worker_is_killed(project: P
     assert project.engine.request_cancel([id], HOUR) == [id]
     worker.kill()
     until(project.settled)
-    project.ledger.until("end", project.dispatch("Quick"))
+    behind = project.dispatch("Quick")
+    project.ledger.until("end", behind)
     until(project.settled)
-    assert project.ledger.times("start") == {id: 1}
+    assert project.ledger.times("start") == {id: 1, behind: 1}
     assert counted(project) == {"done": 1, "cancelled": 1}
 
 

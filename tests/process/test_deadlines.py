@@ -10,19 +10,10 @@ from poolq.jobs.message import entries
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.pool import gone
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.wait import until
 
-JOBS = '''
-import os
-import signal
-import subprocess
-import time
-
-from poolq import Job
-from tests.support.ledger import gate, note
-
-
+JOBS = f'''{STANDARD.read_text()}
 class Hangs(Job):
     def run(self):
         note("start", self.id)
@@ -43,7 +34,7 @@ class Hangs(Job):
         child.wait()
 
     def on_failure(self):
-        note(f"failure:{type(self.error).__name__}", self.id)
+        note(f"failure:{{type(self.error).__name__}}", self.id)
 
 
 class AsksForEver(Hangs):
@@ -62,7 +53,7 @@ class HangsInHook(Job):
         self.hook()
 
     def on_failure(self):
-        note(f"failure:{type(self.error).__name__}", self.id)
+        note(f"failure:{{type(self.error).__name__}}", self.id)
         self.hook()
 
     def hook(self):
@@ -77,19 +68,6 @@ class EndsWhenDumped(Job):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
         note("start", self.id)
         signal.sigwait([signal.SIGUSR2])
-        note("end", self.id)
-
-
-class Held(Job):
-    def run(self):
-        note("start", self.id)
-        gate(self.payload.get("gate", "open"))
-        note("end", self.id)
-
-
-class Quick(Job):
-    def run(self):
-        note("start", self.id)
         note("end", self.id)
 '''
 

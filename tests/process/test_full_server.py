@@ -7,19 +7,11 @@ import signal
 from tests.conftest import OwnRedis
 from tests.process.conftest import MakeProject
 from tests.process.test_schedules import JOBS
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.wait import until
 
 TTL = "--node-ttl=3"
 PERIODIC = """
-from tests.support.ledger import gate
-
-class Held(poolq.Job):
-    def run(self):
-        note("start", self.id)
-        gate("open")
-        note("end", self.id)
-
 poolq.every("1s", Second, {"of": "x"}, name="x")
 """
 
@@ -35,7 +27,7 @@ def test_a_pool_that_starts_on_a_full_server_works_it_off(
     """Its code has a schedule, whose ticks wait. It takes over the jobs of a pool that falls
     silent, and is never without its broker."""
     server = own_redis(durable=False)
-    project = make_project(server.url, JOBS + PERIODIC)
+    project = make_project(server.url, STANDARD.read_text() + JOBS + PERIODIC)
     with server.client() as client:
         dying = project.ready(1, TTL, "--name=dying")
         lost = project.dispatch("Held", attempts=2)

@@ -123,24 +123,6 @@ def test_counters_outlive_workers_and_keepers(project: Project, port: int) -> No
     assert done() == 12
 
 
-def test_what_was_dispatched_is_counted_over_restarts_of_the_pool(
-    project: Project, port: int
-) -> None:
-    pool = serving(project, port, procs=1)
-    for id in project.dispatch_many("Quick", 4):
-        project.ledger.until("end", id)
-    until(lambda: scrape(port)["poolq_dispatched_total"] == {("default",): 4})
-    pool.signal(SIGTERM)
-    assert pool.wait_exit() == 0
-    project.dispatch("Quick")
-    late = project.dispatch("Quick", delay="1 hour")
-    serving(project, port, procs=1)
-    until(lambda: scrape(port)["poolq_dispatched_total"] == {("default",): 6})
-    assert project.engine.cancel([late]) == [late]
-    until(lambda: scrape(port)["poolq_cancelled_total"] == {("default",): 1})
-    assert scrape(port)["poolq_dispatched_total"] == {("default",): 6}
-
-
 def test_probes_by_http(project: Project, port: int) -> None:
     pool = serving(project, port)
     assert get(port, "/healthz") == (200, "ok\n")

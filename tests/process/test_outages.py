@@ -18,7 +18,7 @@ from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.faulty_proxy import FaultyProxy
 from tests.process.conftest import MakeProject
 from tests.support.pool import Pool
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.server import Server
 from tests.support.wait import patience, until
 
@@ -75,21 +75,13 @@ class Producer:
                     self.perhaps += error.ids
 
 
-SHORT = """
+SHORT = f"""{STANDARD.read_text()}
 from threading import Event
-from poolq import Job
-from tests.support.ledger import gate, note
 
 class Short(Job):
     def run(self):
         note("start", self.id)
         Event().wait(0.003)
-        note("end", self.id)
-
-class Held(Job):
-    def run(self):
-        note("start", self.id)
-        gate("open")
         note("end", self.id)
 """
 

@@ -7,20 +7,11 @@ from collections import Counter
 
 from poolq.jobs.message import entries
 from tests.process.engines import sqlite
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.wait import until
 
-JOBS = '''
-from poolq import Job
-from tests.support.ledger import gate, note
-
+JOBS = f'''{STANDARD.read_text()}
 kept = []
-
-
-class Quick(Job):
-    def run(self):
-        note("start", self.id)
-        note("end", self.id)
 
 
 class Leaks(Job):
@@ -34,7 +25,7 @@ class Leaks(Job):
         note("end", self.id)
 
     def on_failure(self):
-        note(f"failure:{type(self.error).__name__}", self.id)
+        note(f"failure:{{type(self.error).__name__}}", self.id)
 '''
 
 

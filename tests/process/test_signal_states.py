@@ -11,27 +11,13 @@ import pytest
 from tests.process.engines import sqlite
 from tests.support.pool import Pool
 from tests.support.processes import process
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.wait import until
 
-JOBS = """
-import os
-from pathlib import Path
-from poolq import Job
-from tests.support.ledger import FOLDER, gate, note
-
+JOBS = f"""{STANDARD.read_text()}
 if Path(os.environ[FOLDER], "import-waits").exists():
     note("import", str(os.getpid()))
     gate("import")
-
-class Quick(Job):
-    def run(self):
-        note("end", self.id)
-
-class Held(Job):
-    def run(self):
-        gate("open")
-        note("end", self.id)
 
 class Hangs(Job):
     def run(self):

@@ -18,7 +18,7 @@ from poolq.system import identity
 from tests.process.conftest import jobs
 from tests.process.engines import each_kind, redis_and_sqlite, sqlite
 from tests.support.pool import gone
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.wait import until
 
 HERE = (identity.boot_id(), identity.pid_namespace())
@@ -105,20 +105,10 @@ def test_a_living_pool_that_is_declared_dead_loses_no_process(project: Project) 
     assert "killed" not in other.log
 
 
-DAEMON = """
-import subprocess
-from poolq import Job
-from tests.support.ledger import gate, note
-
+DAEMON = f"""{STANDARD.read_text()}
 class Daemon(Job):
     def run(self):
         note("child", str(subprocess.Popen(["sleep", "600"]).pid))
-
-class Held(Job):
-    def run(self):
-        note("start", self.id)
-        gate("open")
-        note("end", self.id)
 """
 
 
