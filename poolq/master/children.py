@@ -247,8 +247,7 @@ class Children:
             self._exited(pid, status, by_signal=by_signal)
         if self._unknown and not self._expects_child():
             self._unknown.clear()  # a later child may have the same pid
-        state_updates.end_if_empty(self.pool, monotonic())
-        state_updates.remove_closed(self.pool)
+        state_updates.reaped(self.pool, monotonic())
 
     def _exited(self, pid: int, status: int, *, by_signal: bool) -> None:
         now, pool, code = monotonic(), self.pool, -1 if by_signal else status

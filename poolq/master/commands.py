@@ -40,25 +40,19 @@ class Commands:
         self.log("info", f"{why}: another reload follows the one under way")
         return self.pool.last_generation + 1
 
-    def pause(self, why: str) -> bool:
-        """Stop claiming jobs. Returns False if the pool is paused already."""
-        return self._set_paused(True, f"{why}: paused; no new jobs are claimed")
-
-    def resume(self, why: str) -> bool:
-        """Claim jobs again. Returns False if the pool is not paused."""
-        changed = self._set_paused(False, f"{why}: resumed")
-        for wakeup in (*self.wakeups.doorbells, self.wakeups.idle):
-            wakeup.wake()
-        return changed
-
-    def _set_paused(self, paused: bool, text: str) -> bool:
+    def set_paused(self, paused: bool, why: str) -> bool:
+        """Stop claiming jobs, or claim them again. Returns False if that is so already."""
         self._must_run()
-        if self.pool.paused == paused:
-            return False
-        self.pool.paused = paused
-        self.scores.set_word(layout.PAUSED, paused)
-        self.log("info", text)
-        return True
+        changed = self.pool.paused != paused
+        if changed:
+            self.pool.paused = paused
+            self.scores.set_word(layout.PAUSED, paused)
+            done = "paused; no new jobs are claimed" if paused else "resumed"
+            self.log("info", f"{why}: {done}")
+        if not paused:
+            for wakeup in (*self.wakeups.doorbells, self.wakeups.idle):
+                wakeup.wake()
+        return changed
 
     def scale(self, procs: int, why: str) -> None:
         """Set the target number of workers."""

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from time import monotonic, monotonic_ns
 from typing import Any
@@ -110,13 +111,12 @@ class Master:
         commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
         self._signal_commands = SignalCommands(commands, self.pool, self._log)
         self._status = Status(config, node, self.pool, self._scores)
-        requests = Requests(self.pool, commands, self._status.report, self._health, self._attach)
+        fd = self._readonly_scores
+        attach = partial(AnswerWithFd, {"ok": True, "rows": self._scores.rows}, fd)
+        requests = Requests(self.pool, commands, self._status.report, self._health, attach)
         self._control = ControlServer(lock.listener, requests.handle)
         self._appliers = self._make_appliers()
-        self._attach_log(pipes)
-
-    def _attach_log(self, pipes: Pipes) -> None:
-        """Log through a pipe that does not block: what does not fit is dropped and counted."""
+        # The master's pipe does not block: what does not fit is dropped and counted.
         self._reporter.attach(
             "master",
             pipes.writers.named("master"),
@@ -150,18 +150,14 @@ class Master:
             self._status.publish()
             now = monotonic()
             self._dashboard.tend(now)
-            due = now + self._next_due(now)
+            due = now + min(
+                policy.next_wake(self.pool, now),
+                self._notifier.next_due(now),
+                self._dashboard.next_due(now),
+            )
             due = self._scores.announce_check(round(due * 1e9), observed) / 1e9
             self._sleep(max(0.0, due - monotonic()))
             self._detect_suspension(now, due)
-
-    def _next_due(self, now: float) -> float:
-        """Seconds until some part of the loop is due even if nothing happens."""
-        return min(
-            policy.next_wake(self.pool, now),
-            self._notifier.next_due(now),
-            self._dashboard.next_due(now),
-        )
 
     def _sleep(self, timeout: float) -> None:
         fds = [self._signals.fd, self._wakeups.master.fd, self._control.fd]
@@ -191,9 +187,6 @@ class Master:
 
     def _health(self, probe: str) -> str:
         return why_not(probe, self._scores, self._status.current(), monotonic_ns())
-
-    def _attach(self) -> AnswerWithFd:
-        return AnswerWithFd({"ok": True, "rows": self._scores.rows}, self._readonly_scores)
 
     def _restore_lock(self) -> None:
         """Recreate the files of the lock if somebody has deleted them."""

@@ -48,31 +48,26 @@ def decide(pool: Pool, now: float, unrecovered: int) -> list[Action]:
 
 def _logger(pool: Pool, now: float) -> list[Action]:
     if pool.logger is not None:
-        return _silent(pool.logger, "logger")
-    return (
-        [actions.SpawnLogger()] if pool.limits.has_logger and now >= pool.logger_not_before else []
-    )
+        return _silent(pool.logger, "logger", pool.logger.beat.missed >= MAX_MISSED_BEATS)
+    due = pool.limits.has_logger and now >= pool.logger_not_before
+    return [actions.SpawnLogger()] if due else []
 
 
 def _keeper(pool: Pool, now: float) -> list[Action]:
-    if pool.keeper is not None:
-        return _unresponsive(pool.keeper, pool.limits) or _silent(pool.keeper, "keeper")
-    return [actions.SpawnKeeper()] if now >= pool.keeper_not_before else []
+    keeper, most = pool.keeper, pool.limits.keeper_silence
+    if keeper is None:
+        return [actions.SpawnKeeper()] if now >= pool.keeper_not_before else []
+    if keeper.quick_beat.missed >= BEATS_PER_TIMEOUT:
+        return _silent(keeper, "keeper", True, most)
+    return _silent(keeper, "keeper", keeper.beat.missed >= MAX_MISSED_BEATS)
 
 
-def _unresponsive(keeper: state.HelperProcess, limits: state.Limits) -> list[Action]:
-    if keeper.quick_beat.missed < BEATS_PER_TIMEOUT or keeper.killed:
-        return []
-    why = f"keeper (pid {keeper.pid}) was silent for {limits.keeper_silence:.2g} s"
-    return [actions.Kill(keeper.pid, why)]
-
-
-def _silent(helper: state.HelperProcess, name: str) -> list[Action]:
-    if helper.beat.missed < MAX_MISSED_BEATS or helper.killed:
-        return []
-    return [
-        actions.Kill(helper.pid, f"{name} (pid {helper.pid}) was silent for {MAX_MISSED_BEATS} s")
-    ]
+def _silent(
+    helper: state.HelperProcess, name: str, hangs: bool, seconds: float = MAX_MISSED_BEATS
+) -> list[Action]:
+    """Kill a helper that `hangs`, once."""
+    why = f"{name} (pid {helper.pid}) was silent for {seconds:.2g} s"
+    return [actions.Kill(helper.pid, why)] if hangs and not helper.killed else []
 
 
 def _deadlines(pool: Pool, now: float) -> list[Action]:

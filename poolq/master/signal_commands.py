@@ -5,6 +5,7 @@ Signal handlers only queue the signal (`system/signal_queue.py`); `commands.py` 
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 from poolq.errors import Refused
@@ -17,13 +18,15 @@ MIN_SIGNAL_INTERVAL = 1.0  # seconds within which a repeated INT or HUP is ignor
 KEY_REPEAT_INTERVAL = 0.15  # seconds; a key that is held down repeats faster
 
 
+@dataclass(eq=False)
 class SignalCommands:
     """`log(level, text)` writes to the log."""
 
-    def __init__(self, commands: Commands, pool: Pool, log: Callable[[str, str], None]) -> None:
-        self._commands = commands
-        self._pool = pool
-        self._log = log
+    commands: Commands
+    pool: Pool
+    log: Callable[[str, str], None]
+
+    def __post_init__(self) -> None:
         self._had_terminal = has_terminal()
         self._nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         self._hung_up_at = -MIN_SIGNAL_INTERVAL
@@ -34,20 +37,20 @@ class SignalCommands:
         try:
             self._obey(name)
         except Refused as error:
-            self._log("warning", f"{name}: {error}; nothing changes")
+            self.log("warning", f"{name}: {error}; nothing changes")
 
     def _obey(self, name: str) -> None:
-        pool = self._pool
+        pool = self.pool
         if name == "SIGTERM":
-            self._commands.drain(name)
+            self.commands.drain(name)
         elif name == "SIGQUIT":
-            self._commands.abort(name)
+            self.commands.abort(name)
         elif name == "SIGHUP":
             self._hangup()
         elif name == "SIGINT":
             self._interrupt(monotonic())
         elif name in ("SIGTTIN", "SIGTTOU"):
-            self._commands.scale(pool.target() + (1 if name == "SIGTTIN" else -1), name)
+            self.commands.scale(pool.target() + (1 if name == "SIGTTIN" else -1), name)
         elif name == "SIGUSR1" and pool.logger is not None:
             send(pool.logger.pid, signal.SIGUSR1)
         elif name == "SIGUSR2":
@@ -57,20 +60,20 @@ class SignalCommands:
 
     def _interrupt(self, now: float) -> None:
         """Drain at the first Ctrl-C, abort at the second. A key held down counts once."""
-        pool, repeated = self._pool, now - self._last_interrupt_at < KEY_REPEAT_INTERVAL
+        pool, repeated = self.pool, now - self._last_interrupt_at < KEY_REPEAT_INTERVAL
         self._last_interrupt_at = now
         if repeated or now - self._interrupted_at < MIN_SIGNAL_INTERVAL:
             if pool.interrupt_ignored_at < self._interrupted_at and not pool.aborted:
                 when = f"within {MIN_SIGNAL_INTERVAL:g} s of the last one"
-                self._log("info", f"SIGINT {when} is ignored; another one kills running jobs")
+                self.log("info", f"SIGINT {when} is ignored; another one kills running jobs")
             pool.interrupt_ignored_at = now
             return
         pool.interrupts += 1
         self._interrupted_at = now
         if pool.interrupts == 1:
-            self._commands.drain("SIGINT")
+            self.commands.drain("SIGINT")
         else:
-            self._commands.abort("SIGINT again")
+            self.commands.abort("SIGINT again")
 
     def _hangup(self) -> None:
         """Drain if the terminal was closed, else reload. If the pool was started with HUP ignored,
@@ -79,8 +82,8 @@ class SignalCommands:
         now, closed = monotonic(), self._had_terminal and not has_terminal()
         if closed and self._nohup:
             self._had_terminal, self._hung_up_at = False, now
-            self._log("info", "SIGHUP, and the terminal is gone; continuing because of nohup")
+            self.log("info", "SIGHUP, and the terminal is gone; continuing because of nohup")
         elif closed:
-            self._commands.drain("SIGHUP, and the terminal is gone")
+            self.commands.drain("SIGHUP, and the terminal is gone")
         elif now - self._hung_up_at >= MIN_SIGNAL_INTERVAL:
-            self._commands.reload("SIGHUP")
+            self.commands.reload("SIGHUP")

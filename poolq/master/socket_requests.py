@@ -1,6 +1,7 @@
 """Handles the requests that come through the pool's socket (see `control/protocol.py`)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from poolq.control import protocol
 from poolq.control.protocol import Answer, AnswerWithFd, BadRequest, Reply, Request, Wait
@@ -10,27 +11,25 @@ from poolq.master.state import Mode, Pool
 from poolq.monitor.health import LIVE, READY
 
 
+@dataclass(eq=False)
 class Requests:
     """The arguments `status`, `health` and `attach` are functions. They return the pool's status,
     why a probe finds it unwell, or "", and its scoreboard."""
 
-    def __init__(
-        self,
-        pool: Pool,
-        commands: Commands,
-        status: Callable[[], Answer],
-        health: Callable[[str], str],
-        attach: Callable[[], AnswerWithFd],
-    ) -> None:
-        self._pool = pool
-        self._commands = commands
-        self._health = health
+    pool: Pool
+    commands: Commands
+    status: Callable[[], Answer]
+    health: Callable[[str], str]
+    attach: Callable[[], AnswerWithFd]
+
+    def __post_init__(self) -> None:
+        commands = self.commands
         self._known: dict[str, Callable[[Request, str], Reply]] = {
             **dict.fromkeys((LIVE, READY), self._probe),
-            "attach": lambda *_: attach(),
-            "status": lambda *_: {"ok": True, **status()},
-            "pause": lambda _, why: {"ok": True, "changed": commands.pause(why)},
-            "resume": lambda _, why: {"ok": True, "changed": commands.resume(why)},
+            "attach": lambda *_: self.attach(),
+            "status": lambda *_: {"ok": True, **self.status()},
+            "pause": lambda _, why: {"ok": True, "changed": commands.set_paused(True, why)},
+            "resume": lambda _, why: {"ok": True, "changed": commands.set_paused(False, why)},
             "scale": self._scale,
             "reload": self._reload,
             "drain": self._drain,
@@ -53,7 +52,7 @@ class Requests:
             return protocol.refusal(str(error))
 
     def _probe(self, request: Request, _why: str) -> Answer:
-        unwell = self._health(request.do)
+        unwell = self.health(request.do)
         return protocol.refusal(unwell) if unwell else {"ok": True}
 
     def _scale(self, request: Request, why: str) -> Answer:
@@ -61,43 +60,44 @@ class Requests:
             raise BadRequest("scale takes either procs or by")
         procs = request.procs
         if procs is None:
-            procs = self._pool.target() + (request.by or 0)
-        self._commands.scale(procs, why)
+            procs = self.pool.target() + (request.by or 0)
+        self.commands.scale(procs, why)
         return {"ok": True, "procs": procs}
 
     def _reload(self, request: Request, why: str) -> Answer | Wait:
-        generation = self._commands.reload(why)
+        generation = self.commands.reload(why)
         if request.wait:
-            return lambda: decided(self._pool, generation)
+            return lambda: decided(self.pool, generation)
         return {"ok": True, "generation": generation}
 
     def _drain(self, request: Request, why: str) -> Answer | Wait:
-        self._commands.drain(why, patient=True)
-        return _until_the_end if request.wait else {"ok": True}
+        self.commands.drain(why, patient=True)
+        return _ended(request)
 
     def _kill(self, request: Request, why: str) -> Answer:
         if request.id is None:
             raise BadRequest("kill takes the id of a running job")
-        row, job = self._commands.kill(
+        row, job = self.commands.kill(
             request.id, why, worker=request.worker, give_back=request.give_back
         )
         return {"ok": True, "worker": row.slot, "pid": row.pid, "job": job, "id": request.id}
 
     def _stop(self, request: Request, why: str) -> Answer | Wait:
         if request.now:
-            self._commands.abort(why.replace("stop", "stop --now", 1))
+            self.commands.abort(why.replace("stop", "stop --now", 1))
         else:
-            self._commands.drain(why)
-        return _until_the_end if request.wait else {"ok": True}
+            self.commands.drain(why)
+        return _ended(request)
 
     def _announce(self, request: Request, why: str) -> Answer:
-        self._commands.announce(request.url, request.namespace, f"{why}: {request.text}")
+        self.commands.announce(request.url, request.namespace, f"{why}: {request.text}")
         return {"ok": True}
 
 
-def _until_the_end() -> Answer | None:
-    """Return no answer: `ControlServer.end` answers the clients that wait for the end."""
-    return None
+def _ended(request: Request) -> Answer | Wait:
+    """Return the answer to a request that ends the pool, or if it is to wait for the end, a Wait
+    that has none: `ControlServer.end` answers the clients that wait for the end."""
+    return (lambda: None) if request.wait else {"ok": True}
 
 
 def decided(pool: Pool, generation: int) -> Answer | None:

@@ -161,12 +161,6 @@ def exited(
     return failed
 
 
-def remove_closed(pool: Pool) -> None:
-    """Remove closed, empty slots, but only from the end, so that the others keep their numbers."""
-    while pool.slots and pool.slots[-1].closing and not pool.slots[-1].procs:
-        pool.slots.pop()
-
-
 # Templates, keeper and logger.
 
 
@@ -224,7 +218,10 @@ def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) ->
         pool.exit_code, pool.mode, pool.deadline = code, Mode.END, now
 
 
-def end_if_empty(pool: Pool, now: float) -> None:
-    """When the last worker of a drain is gone, begin to stop templates and keeper."""
+def reaped(pool: Pool, now: float) -> None:
+    """Remove closed, empty slots, but only from the end, so that the others keep their numbers.
+    When the last worker of a drain is gone, begin to stop templates and keeper."""
+    while pool.slots and pool.slots[-1].closing and not pool.slots[-1].procs:
+        pool.slots.pop()
     if pool.mode is Mode.DRAIN and not pool.procs():
         pool.mode, pool.deadline = Mode.END, now + END_TIMEOUT

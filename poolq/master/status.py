@@ -22,6 +22,11 @@ from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.pool_status import WorkerStatus
 
+#: What a report has of the pool's state as it is there.
+REPORTED = (
+    "pool", "state", "paused", "host", "pid", "generation", "procs", "queues", "namespace",
+)  # fmt: skip
+
 
 @dataclass(eq=False)
 class Status:
@@ -106,18 +111,10 @@ class Status:
         broker = broker_status.read(self.scores.pages.keeper.read())
         refusal = {"reason": pool.refusal, "traceback": pool.traceback} if pool.refusal else None
         return {
-            "pool": state.pool,
-            "state": state.state,
-            "paused": state.paused,
-            "host": state.host,
-            "pid": state.pid,
+            **{name: getattr(state, name) for name in REPORTED},
             "uptime": round(monotonic() - self._began, 3),
-            "generation": state.generation,
             "trial": self._report_trial(trial) if trial else None,
             "refusal": refusal,
-            "procs": state.procs,
-            "queues": state.queues,
-            "namespace": state.namespace,
             "broker": {
                 "engine": state.engine,
                 "reachable": bool(self.scores.word(layout.BROKER_UP)),
@@ -127,12 +124,12 @@ class Status:
             "logger": {"pid": state.logger or None},
             "templates": [
                 {
-                    "generation": template.generation,
-                    "pid": template.pid,
-                    "spare": template.spare or None,
-                    "ready": template.ready,
+                    "generation": one.generation,
+                    "pid": one.pid,
+                    "spare": one.spare or None,
+                    "ready": one.ready,
                 }
-                for template in pool.templates.values()
+                for one in pool.templates.values()
             ],
             "limits": limits_of(broker.limits_now() if broker else ()),
             "schedules": schedules_of(broker.schedules if broker else ()),

@@ -87,8 +87,7 @@ class SimulatedPool:
 
     def act(self) -> list[Action]:
         """Run one turn of the master's loop, after signals and reaping."""
-        state_updates.end_if_empty(self.pool, self.now)
-        state_updates.remove_closed(self.pool)
+        state_updates.reaped(self.pool, self.now)
         if self.pool.keeper:
             self.pool.keeper.beat.observe(self.beat, self.now)
         actions = decide(self.pool, self.now, self.unrecovered)
