@@ -303,12 +303,8 @@ def _written(fd: int) -> tuple[int, str]:
 
 def holder_of(name: str, environ: Mapping[str, str]) -> int:
     """Return the pid of the pool that holds this name in the folder for new pools, or 0."""
-    path = _chosen(environ)[0] / f"{file_name(name)}.lock"
-    try:
-        found = [] if reason_for_distrust(path.parent, environ) else _read_lock(path)
-    except OSError:
-        return 0
-    return found[0].pid if found else 0
+    here = (name, _chosen(environ)[0])
+    return next((one.pid for one in running_pools(environ) if (one.name, one.folder) == here), 0)
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
@@ -345,7 +341,7 @@ def _read_lock(path: Path) -> list[RunningPool]:
 def connect(found: RunningPool, timeout: float) -> socket.socket:
     """Connect through the folder's descriptor, because a path may be too long for a socket's
     address. Wait up to `timeout` seconds to be accepted. Raises OSError."""
-    folder = os.open(found.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = _open_folder(found.folder)
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         limit = struct.pack("@ll", round(timeout), 0)

@@ -1,8 +1,9 @@
 """Detects whether the application's code on disk has changed since a template loaded it."""
 
-import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from poolq.config.trusted_folders import INSTALLED_FOLDERS
@@ -17,12 +18,10 @@ def stamps(project: Path) -> Stamps:
     beside them. Installed packages are left out, as only a deploy changes them, not an edit."""
     found: dict[str, tuple[int, int]] = {}
     for folder in _folders(project):
-        for entry in _entries(folder):
-            if entry.name.endswith(".py"):
-                found[entry.path] = _stamp(entry)
-            elif entry.is_dir() and Path(entry.path, "__init__.py").exists():
-                inside = _entries(entry.path)
-                found |= {one.path: _stamp(one) for one in inside if one.name.endswith(".py")}
+        with suppress(OSError):  # the folder is gone
+            packages = [init.parent for init in folder.glob("*/__init__.py")]
+            for path in chain.from_iterable(one.glob("*.py") for one in (folder, *packages)):
+                found[str(path)] = _stamp(path)
     return found
 
 
@@ -36,25 +35,17 @@ def describe_changes(before: Stamps, after: Stamps, project: Path) -> str:
     return ", ".join(names + more)
 
 
-def _folders(project: Path) -> set[str]:
+def _folders(project: Path) -> set[Path]:
     """The project's folders that hold loaded files."""
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     paths = [Path(file) for file in files if file]
     ours = [path for path in paths if path.is_relative_to(project)]
-    return {str(path.parent) for path in ours if INSTALLED_FOLDERS.isdisjoint(path.parts)}
+    return {path.parent for path in ours if INSTALLED_FOLDERS.isdisjoint(path.parts)}
 
 
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+def _stamp(path: Path) -> tuple[int, int]:
     try:
-        with os.scandir(folder) as entries:
-            yield from entries
-    except OSError:
-        return  # the folder is gone
-
-
-def _stamp(entry: os.DirEntry[str]) -> tuple[int, int]:
-    try:
-        stat = entry.stat()
+        stat = path.stat()
     except OSError:
         return (0, -1)
     return (stat.st_mtime_ns, stat.st_size)

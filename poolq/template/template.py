@@ -33,12 +33,13 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system.fork import exit_on_term, exit_with, signals_blocked
 from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
-from poolq.system.wakeups import WakeUps, WorkerWakeUps, readable
+from poolq.system.wakeups import WakeUp, WakeUps, WorkerWakeUps, readable
 from poolq.template import load_errors, protocol
 from poolq.template.code_changes import describe_changes, stamps
 from poolq.worker import process
 
 ADOPTION_TIMEOUT = 10.0  # seconds that a worker waits for the master to adopt it
+POLL_INTERVAL = 0.01  # seconds
 
 
 class Template:
@@ -142,7 +143,7 @@ class Template:
         def wait_dormant() -> int:
             os.setpgid(0, 0)
             setproctitle(f"poolq: template g{self._setup.generation} spare")
-            if not self._wait_for_adoption():
+            if not self._wait_until(lambda: True):
                 return 0
             die_with_parent()
             self._line.close()
@@ -151,14 +152,17 @@ class Template:
 
         exit_with(wait_dormant)
 
-    def _wait_for_adoption(self) -> bool:
-        """Wait until the master is our parent. Returns False if that takes too long. Until then we
-        must not die with our parent, as the process that forked us exits at once."""
-        for _ in range(round(ADOPTION_TIMEOUT / 0.005)):
-            if os.getppid() == self._setup.master:
+    def _wait_until(self, known: Callable[[], bool], *doorbells: WakeUp) -> bool:
+        """Wait until the master knows this process. Returns False if that takes too long. Until
+        then we must not die with our parent, as the process that forked us exits at once."""
+        life, fds = self._setup.life, [bell.fd for bell in doorbells]
+        for _ in range(round(ADOPTION_TIMEOUT / POLL_INTERVAL)):
+            if os.getppid() == self._setup.master and known():
                 return True
-            if readable([self._setup.life], 0.005):
+            if life in readable([life, *fds], POLL_INTERVAL):
                 break  # the master has ended
+            for doorbell in doorbells:
+                doorbell.clear()
         return False
 
     def _run_worker(self, request: protocol.ForkWorker) -> int:
@@ -169,21 +173,11 @@ class Template:
             os.close(fd)
         log_as_worker(self._reporter, self._writers, self._scores, request)
         gc.enable()
-        if not self._wait_until_known(request.row):
+        row, pid = request.row, os.getpid()
+        if not self._wait_until(lambda: self._scores.pid(row) == pid, self._wakeups.doorbells[row]):
             return 0
         setup = worker_setup(self._setup, request, self._scores, self._wakeups, self._reporter)
         return process.main(setup, self._registry)
-
-    def _wait_until_known(self, row: int) -> bool:
-        """Wait until the master has recorded our pid. Returns False if that takes too long."""
-        for _ in range(round(ADOPTION_TIMEOUT / 0.01)):
-            adopted = os.getppid() == self._setup.master
-            if adopted and self._scores.pid(row) == os.getpid():
-                return True
-            if readable([self._setup.life], 0):
-                break
-            self._wakeups.doorbells[row].wait(0.01)
-        return False
 
 
 def log_as_worker(

@@ -27,8 +27,8 @@ def newborn() -> Template:
 
 
 WAITS: dict[str, Callable[[Template], bool]] = {
-    "a copy": lambda newborn: newborn._wait_for_adoption(),
-    "a worker": lambda newborn: newborn._wait_until_known(0),
+    "a copy": lambda newborn: newborn._wait_until(lambda: False),
+    "a worker": lambda newborn: newborn._wait_until(lambda: False, newborn._wakeups.doorbells[0]),
 }
 
 
