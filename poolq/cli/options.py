@@ -166,11 +166,11 @@ def print_line(text: str, *, err: bool = False) -> None:
 
 def announce(engine: Engine, text: str) -> None:
     """Tell the pools of this host what the command has done, so that they log it."""
-    from poolq.control import announcement
+    from poolq.control import client
 
     context = click.get_current_context(silent=True)
     if context is not None:
-        announcement.announce(engine, context.command_path.partition(" ")[2], text)
+        client.announce(engine, context.command_path.partition(" ")[2], text)
 
 
 def require_terminal(reason: str) -> None:

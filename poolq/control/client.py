@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
+from poolq.config import engine_urls
 from poolq.control.protocol import FIELDS, VERSION, Answer
+from poolq.engines.base import Engine
 from poolq.errors import PoolNotFound, PoolqError, Refused, WaitTimeout
 from poolq.scoreboard.board import Scoreboard, rows_of
 from poolq.system.runtime_folder import (
@@ -25,6 +27,8 @@ ANSWER_TIMEOUT = 10.0  # seconds that a pool has to answer a request that does n
 STARTUP_TIMEOUT = 3.0  # seconds that a pool has between taking its lock and opening its socket
 CONNECT_RETRY_DELAY = 0.05  # seconds
 MAX_ANSWER_BYTES = 64 << 20
+ANNOUNCE_TIMEOUT = 1.0  # seconds
+MAX_ANNOUNCED_CHARS = 300
 _answer = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -74,6 +78,21 @@ def attach(name: str, environ: Mapping[str, str]) -> tuple[Scoreboard, int]:
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def announce(engine: Engine, command: str, text: str) -> None:
+    """Tell the pools of this host, those that this user may command, that `command` has changed
+    jobs of `engine`, so that their logs and screens show it: such commands act on the engine.
+    Neither waits for an answer nor raises an error, since the command has succeeded."""
+    request = {
+        "v": VERSION, "do": "announce", "command": command, "text": text[:MAX_ANNOUNCED_CHARS],
+        "url": engine_urls.redact(engine.url), "namespace": engine.namespace,
+    }  # fmt: skip
+    line = msgspec.json.encode(request) + b"\n"
+    for pool in running_pools(os.environ):
+        with suppress(OSError), connect(pool, ANNOUNCE_TIMEOUT) as connection:
+            connection.settimeout(ANNOUNCE_TIMEOUT)
+            connection.sendall(line)
 
 
 def _connect(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, int]:

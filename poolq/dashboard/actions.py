@@ -10,7 +10,7 @@ from typing import Any
 
 from poolq.acts import job_ids, on_jobs, on_pools, on_queues
 from poolq.config import Config, engine_urls, open_engine
-from poolq.control.announcement import announce
+from poolq.control.client import announce
 from poolq.dashboard import queries, questions
 from poolq.dashboard.action_runner import Report
 from poolq.dashboard.job_list import FoundFailures

@@ -132,10 +132,10 @@ def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
 def _hidden(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):  # no process has such a high number
-        return False
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    except OverflowError:  # no process has such a high number
+        pass
     return False
 
 

@@ -46,25 +46,31 @@ class RunningPool(NamedTuple):
 def pool_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder for pools started in `environ`; create it. Raises PoolStartError."""
     path, variable = _chosen(environ)
+    is_given = variable == RUNTIME_VARIABLE
     try:
         if variable == SESSION_VARIABLE and path.parent.stat().st_uid != os.geteuid():
             raise PoolStartError(
                 f"{SESSION_VARIABLE} is {path.parent}, which is another user's; unset it, or set "
                 f"{RUNTIME_VARIABLE}"
             )
-        if variable != RUNTIME_VARIABLE:
+        if not is_given:
             with suppress(FileExistsError):
                 path.mkdir(FOLDER_MODE)
-        found = path.lstat() if variable != RUNTIME_VARIABLE else path.stat()
+        found = path.stat() if is_given else path.lstat()
     except OSError as error:
         raise _unusable(path, variable, error.strerror or str(error)) from None
-    if not stat.S_ISDIR(found.st_mode):
-        raise _unusable(path, variable, "it is not a directory")
-    if variable != RUNTIME_VARIABLE and not _is_private(found):
-        raise _unusable(path, variable, "other users can access it")
-    if why := reason_for(path, found, os.geteuid(), os.getegid()):
+    if why := _reason(path, found, private=not is_given):
         raise _unusable(path, variable, why)
     return path
+
+
+def _reason(path: Path, found: os.stat_result, *, private: bool) -> str:
+    """Return why no pool may have its files in this folder, or ""."""
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is not a directory"
+    if private and not _is_private(found):
+        return "other users can access it"
+    return reason_for(path, found, os.geteuid(), os.getegid())
 
 
 def _is_private(found: os.stat_result) -> bool:
@@ -183,8 +189,7 @@ class PoolLock:
         return listener
 
     def _note_files(self) -> None:
-        lock = _inode_of(os.fstat(self.lock))
-        self._files = [(self._lock_file, lock)]
+        self._files = [(self._lock_file, _inode_of(os.fstat(self.lock)))]
         if (bound := _inode(self._socket_file, self._folder)) is not None:
             self._files.append((self._socket_file, bound))
 
@@ -213,9 +218,8 @@ class PoolLock:
         marker keeps new pools away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
-        if self._private and not _is_private(self._path.lstat()):
-            raise PoolStartError("other users can access it")
-        if why := reason_for(self._path, self._path.stat(), os.geteuid(), os.getegid()):
+        found = self._path.lstat() if self._private else self._path.stat()
+        if why := _reason(self._path, found, private=self._private):
             raise PoolStartError(why)
         folder = _open_folder(self._path)
         try:

@@ -41,7 +41,7 @@ PRELOADED = [
     "poolq.cli.pools.early", "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
     "poolq.dashboard.loop", "poolq.dashboard.top", "poolq.dashboard.print_once",
     "poolq.dashboard.exit_summary", "poolq.cli.tables",
-    "poolq.control.announcement", "poolq.jobs.function_job", "poolq.jobs.dispatch", "tomllib",
+    "poolq.control.client", "poolq.jobs.function_job", "poolq.jobs.dispatch", "tomllib",
     "difflib", "email.parser",
 ]  # fmt: skip
 

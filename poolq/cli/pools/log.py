@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from poolq.cli.options import warn, with_settings
-from poolq.common.durations import micros
+from poolq.cli.options import parsed_by, warn, with_settings
 from poolq.common.escaping import clean_lines
 from poolq.config import Config
+from poolq.config.parsers import duration
 from poolq.control.client import attach, reading
-from poolq.errors import DurationError
 from poolq.system.wakeups import readable
 
 if TYPE_CHECKING:
@@ -25,13 +24,6 @@ POLL_INTERVAL = 0.1  # seconds
 DEFAULT_LINES = 100
 
 
-def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else micros(value, "--since") / 1e6
-    except DurationError as error:
-        raise click.UsageError(str(error), ctx) from None
-
-
 @click.command()
 @click.option("--follow", "-f", is_flag=True, help="Print new lines until the pool ends.")
 @click.option("--worker", type=click.IntRange(1), metavar="N", help="Only lines of this worker.")
@@ -40,7 +32,10 @@ def _age(ctx: click.Context, _param: click.Parameter, value: str | None) -> floa
     "--level", type=click.Choice(["info", "warning", "error"]), default="info",
     help="Only lines of this level and above.",
 )  # fmt: skip
-@click.option("--since", metavar="AGE", callback=_age, help='Only lines younger than AGE ("10m").')
+@click.option(
+    "--since", metavar="AGE", callback=parsed_by(duration()),
+    help='Only lines younger than AGE ("10m").',
+)  # fmt: skip
 @click.option(
     "--lines", type=click.IntRange(0), metavar="N",
     help=f"Only the last N lines, before those to follow (default: {DEFAULT_LINES}, or all with "

@@ -5,7 +5,7 @@ had dispatched it.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -94,17 +94,13 @@ def find_job(settings: Config, name: str) -> Any:
     registry = load(settings.app, settings.folder)
     found = registry.get(name)
     if found is None:
-        raise NotFound(_unknown(settings.app, name, registry.names()))
+        hint = suggestion(name, registry.names())
+        raise NotFound(
+            f"there is no job {name!r} in {', '.join(settings.app)}; {hint}{' ' * bool(hint)}use"
+            " --by-name to dispatch it anyway, for workers that define it"
+        )
     beside = getattr(sys.modules.get(found.__module__), found.__qualname__, None)
     return beside if isinstance(beside, FunctionJob) and beside.job is found else found
-
-
-def _unknown(modules: Sequence[str], name: str, known: Sequence[str]) -> str:
-    hint = suggestion(name, known)
-    return (
-        f"there is no job {name!r} in {', '.join(modules)}; {hint}{' ' * bool(hint)}use --by-name"
-        " to dispatch it anyway, for workers that define it"
-    )
 
 
 def read_json(text: str) -> Any:

@@ -11,6 +11,7 @@ from poolq.cli import tables
 from poolq.cli.group import Group
 from poolq.cli.options import (
     confirm,
+    parsed_by,
     reject_empty,
     require_terminal,
     usage,
@@ -21,14 +22,16 @@ from poolq.cli.pools.status import snapshot
 from poolq.cli.stored import bulk, filters, listing, records
 from poolq.cli.stored.dispatch import dispatch
 from poolq.cli.stored.filters import Selection
-from poolq.common.durations import micros
+from poolq.common.durations import SECOND
 from poolq.common.names import check_name
+from poolq.config.parsers import duration
 from poolq.engines.base import Engine, StoredJob
 from poolq.engines.search import STATUSES, WAITING
 from poolq.errors import NotFound
 from poolq.jobs.message import entries, name_and_queue
 from poolq.monitor import amounts, job_history, node_info
 from poolq.monitor.snapshot import Progress, Snapshot
+from poolq.system.runtime_folder import running_pools
 
 LOGGED_DIGITS = 6  # of an id, by which `poolq log` finds a job
 
@@ -67,7 +70,8 @@ def show(engine: Engine, id: str) -> None:
     if stored is None:
         hint = f"; 'poolq log --job={id}' prints what a running pool's log still says of it"
         raise NotFound(f"job {id} {job_history.NOT_STORED}{hint * (len(id) >= LOGGED_DIGITS)}")
-    pools = [] if stored.status == "failed" else _running_pools()
+    found = [] if stored.status == "failed" else running_pools(os.environ)  # of this user, here
+    pools = list(filter(None, map(snapshot, dict.fromkeys(one.name for one in found))))
     workers = ((pool.head, worker) for pool in pools for worker in pool.workers)
     here = next(((head, worker) for head, worker in workers if worker.id == id), None)
     progress = here[1].progress if here else None
@@ -82,14 +86,6 @@ def find(engine: Engine, id: str) -> tuple[str, StoredJob | None]:
     with usage():
         id = job_ids.resolve(engine, id)
     return id, engine.find(id)
-
-
-def _running_pools() -> list[Snapshot]:
-    """Return the state of the pools of this user on this host."""
-    from poolq.system.runtime_folder import running_pools
-
-    names = dict.fromkeys(found.name for found in running_pools(os.environ))
-    return [one for one in map(snapshot, names) if one is not None]
 
 
 def _reason(engine: Engine, stored: StoredJob, pools: Sequence[Snapshot]) -> str:
@@ -144,10 +140,11 @@ def print_job(
 @click.option(
     "--grace",
     metavar="TIME",
+    callback=parsed_by(duration()),
     help="How long a running job may take to end before its worker is killed (default: 10s).",
 )
 @with_engine
-def cancel(engine: Engine, chosen: Selection, running: bool, grace: str | None) -> int:
+def cancel(engine: Engine, chosen: Selection, running: bool, grace: float | None) -> int:
     """Delete jobs that are not running: ready, delayed or parked ones.
 
     With --running, it also ends running jobs: self.cancelled becomes true in the job, and its
@@ -156,11 +153,8 @@ def cancel(engine: Engine, chosen: Selection, running: bool, grace: str | None) 
     if not running and (grace is not None or chosen.filters.status == "running"):
         what = "--grace" if grace is not None else "--state running"
         raise click.UsageError(f"{what} needs --running", click.get_current_context())
-    act = on_jobs.CANCEL
-    if running:
-        with usage():
-            end = on_jobs.GRACE if grace is None else micros(grace, "--grace")
-        act = on_jobs.cancel_running(end)
+    end = on_jobs.GRACE if grace is None else round(grace * SECOND)
+    act = on_jobs.cancel_running(end) if running else on_jobs.CANCEL
     return bulk.run(engine, chosen, act, asks=True)
 
 

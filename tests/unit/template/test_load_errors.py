@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,10 @@ def test_a_refusal_is_logged_with_its_traceback() -> None:
     assert pool.traceback == ""
 
 
-def test_a_traceback_begins_in_the_applications_code(tmp_path: Path) -> None:
+def test_a_traceback_begins_in_the_applications_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "jobs.py").write_text("import nothing_of_this_name\n")
     with pytest.raises(AppError) as raised:
         registry.load(("jobs",), tmp_path)
