@@ -145,15 +145,6 @@ class Engine(ABC):
         the bodies exceed CLAIM_BYTES. If `want` is ASK, only the head of one line is claimed, due
         or not, that is to be asked. Raises Fenced, EngineUnavailable."""
 
-    def begin_step(
-        self, worker: str, request: int, settlements: Settlements,  # noqa: ARG002  # overrides
-        want: int, queues: Queues,  # noqa: ARG002  # use them
-    ) -> Callable[[], Step] | None:  # fmt: skip
-        """Send a step without waiting, and return a function that waits for its result in the same
-        thread. Both raise as `step` does, and `step` may repeat the same request. Returns None if
-        this engine has no server that could work in the meantime."""
-        return None
-
     @abstractmethod
     def settle(self, worker: str, settlements: Settlements) -> list[str]:
         """Settle from a thread other than the worker's main thread, without a request number.

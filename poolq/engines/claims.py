@@ -88,11 +88,11 @@ DeathEnd = Literal["crash", "timeout", "cancelled", "returned"]
 
 class DeathReport(NamedTuple):
     """What the scoreboard knows about a dead worker. In the request numbered `request`, the claims
-    with an index of at least `settled` and below `finished` are done. So are all claims of the
-    request numbered `before` (0 if there is none). The job at index `started` (-1 if there is none)
-    was running: `end` says how it ended, and `entry` is added to its history. All other claims are
-    given back, including earlier ones whose settlement the store has lost. `delay`: in how many
-    microseconds a job that has timed out is due again (0: now, at the head of its queue)."""
+    with an index of at least `settled` and below `finished` are done. The job at index `started`
+    (-1 if there is none) was running: `end` says how it ended, and `entry` is added to its history.
+    All other claims are given back, including earlier ones whose settlement the store has lost.
+    `delay`: in how many microseconds a job that has timed out is due again (0: now, at the head of
+    its queue)."""
 
     request: int
     finished: int
@@ -100,7 +100,6 @@ class DeathReport(NamedTuple):
     entry: bytes
     end: DeathEnd = "crash"
     delay: int = 0
-    before: int = 0
     settled: int = 0
 
 

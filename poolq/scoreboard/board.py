@@ -53,7 +53,6 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     killed_claim: int
     phase: int
     request: int
-    previous_request: int
     settled_below: int
     finished: int
     started: int
@@ -278,7 +277,6 @@ class Scoreboard:
             *own[STATUS : KILLED_CLAIM + 1].tolist(),
             theirs[layout.PHASE],
             request,
-            theirs[layout.PREVIOUS_REQUEST],
             of_request(theirs, layout.SETTLED),
             of_request(theirs, layout.FINISHED),
             started if theirs[layout.REQUEST] == request else 0,  # else it belongs to the next one

@@ -54,7 +54,6 @@ def death_report(row: Row, pool: str, host: str, now: int, history: bytes = b"")
         entry=entry(line),
         end=end,
         delay=row.retry_delay if timed_out else 0,
-        before=row.previous_request,
         settled=row.settled_below,
     )
 

@@ -95,12 +95,12 @@ STOP_REQUESTED = 10
 
 # The worker's words of a row. REQUEST is the number of the step that claimed the running batch. Of
 # that batch, the claims with an index below SETTLED are settled, the last of them with an outcome
-# other than done. The claims from SETTLED on and below FINISHED are done. All claims of
-# PREVIOUS_REQUEST are done, too; it is 0 if they are settled. The upper bits of FINISHED and
-# SETTLED contain the number of the request that they describe, so storing REQUEST alone switches to
-# the next request (see `worker_row.of_request()`). STARTED is 1 + the index of the claim that
-# started last, 0 if none is running. DEADLINE is when the running user code is killed, 0 for never.
-# TIMEOUT (µs), ATTEMPT (0: a hook runs) and RETRY_DELAY (µs) are valid only if DEADLINE is set.
+# other than done. The claims from SETTLED on and below FINISHED are done. The upper bits of
+# FINISHED and SETTLED contain the number of the request that they describe, so storing REQUEST
+# alone switches to the next request (see `worker_row.of_request()`). STARTED is 1 + the index of
+# the claim that started last, 0 if none is running. DEADLINE is when the running user code is
+# killed, 0 for never. TIMEOUT (µs), ATTEMPT (0: a hook runs) and RETRY_DELAY (µs) are valid only if
+# DEADLINE is set.
 WORKER_WORDS = 40
 PHASE, REQUEST, FINISHED, STARTED, SINCE, BEAT, SEQUENCE, DEADLINE = range(8)
 DONE, FAILED, RETRIED, LIMITED, PARKED, DISCARDED, SNOOZED, EXPIRED = range(8, 16)
@@ -112,7 +112,7 @@ OUTCOMES = {
 TIMEOUT, ATTEMPT, RETRY_DELAY = range(16, 19)
 STACK = 19  # the number of the file for `system/stack_dump.py`, 0 if there is none
 RSS_AT_START = 20  # bytes of memory when the job began, if memory is limited
-PREVIOUS_REQUEST, SETTLED = 21, 22
+SETTLED = 22
 # Read by the other workers (`start_order.py`): the place, which is the position by creation, of a
 # job that has not asked for its starts. UNKNOWN_PLACE while the worker is about to receive one.
 UNASKED = 23

@@ -12,7 +12,7 @@ from poolq.scoreboard.histogram import BOUNDS, SUM, WAIT
 
 from poolq.scoreboard.layout import (  # isort: skip
     ACCEPTED, ATTEMPT, BEAT, COUNT_BITS, DEADLINE, DECLARED, DEPLOY, DONE, EXPIRED, FINISHED,
-    NEXT_CHECK, PAUSED, PHASE, PREVIOUS_REQUEST, REQUEST, RETRY_DELAY, RSS_AT_START, SEQUENCE,
+    NEXT_CHECK, PAUSED, PHASE, REQUEST, RETRY_DELAY, RSS_AT_START, SEQUENCE,
     SETTLED, SINCE, STACK, STARTED, START_UNTIL, STOP_REQUESTED, TEXT, TEXT_BYTES, TIMEOUT,
     WAITER_BEAT, WORKER_WORDS, Phase,
 )  # fmt: skip
@@ -106,13 +106,12 @@ class WorkerRow:
         """Record the number of the worker's stack file (see `system/stack_dump.py`)."""
         self.words[STACK] = number
 
-    def set_claims(self, request: int, before: int = 0) -> None:
-        """Record that the worker has new claims, none of which has started. All claims of the
-        request `before` are done; all older claims are settled."""
+    def set_claims(self, request: int) -> None:
+        """Record that the worker has new claims, none of which has started. All older claims are
+        settled."""
         self._first = (request << COUNT_BITS) + 1
         words = self.words
         words[STARTED] = 0
-        words[PREVIOUS_REQUEST] = before
         words[REQUEST] = request
 
     def set_rss_at_start(self, memory: int) -> None:

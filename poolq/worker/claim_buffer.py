@@ -5,15 +5,11 @@ engine.
   worker waits for the answer, it repeats the step (see `step_client.py`) and starts no job.
 - No claim starts if the engine's last answer is old. The worker may have been stopped for longer
   than `node_ttl`; other pools then consider it dead, and its jobs are given to other workers.
-- If the engine is a server, the next step is sent while short jobs run. The claims of that step
-  start after all earlier claims have ended; only then does the worker wait for the answer. If some
-  earlier claims are not settled by then, the row records that they are done.
 - No claim waits behind a long job, because other workers may be idle. Before a job that is expected
   to be long, all other claims are given back. Every REVIEW_AFTER, excess claims are given back.
 - If a job turns out to be long, the watcher's thread settles finished jobs over a connection of its
   own, and gives back the claims that have not started. If the engine cannot be reached, these
-  settlements stay pending for the next exchange, and none of the claims starts any more. If a step
-  is in flight, the watcher sends that step again, and receives the same answer.
+  settlements stay pending for the next exchange, and none of the claims starts any more.
 - A lock allows exchanges by one thread at a time. Between exchanges, the main thread takes claims
   and adds settlements without the lock. This is safe because each claim is popped by only one of
   the two threads, and the watcher removes only settlements that it has sent.
@@ -27,13 +23,13 @@ from collections.abc import Sequence
 from time import monotonic_ns
 
 from poolq.engines.base import Claim, Step
-from poolq.errors import EngineError, Fenced
+from poolq.errors import EngineError
 from poolq.jobs.limits import Asked
 from poolq.jobs.outcomes import Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
-from poolq.worker.step_client import StepClient, StepRequest
+from poolq.worker.step_client import StepClient
 from poolq.worker.title import Title
 from poolq.worker.unsettled import Unsettled
 from poolq.worker.watcher import LONG_JOB, Watcher
@@ -58,9 +54,6 @@ class ClaimBuffer:
         self._lock = threading.Lock()
         self.watcher = Watcher(row, title, self._lock, self._clear_behind_long_job)
         self._claims: deque[Claim] = deque()
-        self._next_claims: list[Claim] = []  # to be started after _claims
-        self._next_due_at = 0  # since when the first of _next_claims has been due; 0 if unknown
-        self._in_flight: StepRequest | None = None
         self.unsettled = Unsettled()
         self.due = self.due_if_asking = 0
         self.first_due_at = 0
@@ -75,27 +68,12 @@ class ClaimBuffer:
         """Settle what is finished and claim up to `want` jobs (or ASK); return how many. Raises
         Fenced. Raises Leaving if the worker must exit, has nothing to settle and gets no answer."""
         with self._lock:
-            self._receive()
-            claims = self._next_claims or self._step(want).claims
-            if claims is self._next_claims:
-                self._switch_to(claims)
+            claims = self._step(want).claims
             self._claims.extend(claims)
-            self._next_claims = []
             self.watcher.claimed(len(claims))
             self._reviewed_at = monotonic_ns()
             self._update_due()
         return len(claims)
-
-    def claim_ahead(self, want: int) -> None:
-        """Send a step that settles what is finished and claims up to `want` more jobs. Call this
-        only while the current jobs are expected to be short. The next `claim` gets the answer."""
-        with self._lock:
-            if self._in_flight or self._next_claims or not self._claims:
-                return
-            self._in_flight = self._client.send(self.unsettled.pending, want)
-            if self._in_flight:
-                self.unsettled.pending = []
-                self._update_due()
 
     def engine_time(self) -> int:
         """Return the engine's time in microseconds, as of its last answer. If this is wrong, it is
@@ -114,10 +92,9 @@ class ClaimBuffer:
         than `keep` claims, give back all after the first `keep`. `alone`: whether to settle and
         give back all. Raises like `claim`."""
         with self._lock:
-            self._receive()
             now, returned, unsettled = monotonic_ns(), 0, self.unsettled
             if alone or now - self._reviewed_at >= REVIEW_AFTER:
-                if alone or len(self._claims) + len(self._next_claims) > EXCESS_FACTOR * keep:
+                if alone or len(self._claims) > EXCESS_FACTOR * keep:
                     taken = self._take_beyond(0 if alone else max(0, keep))
                     returned = unsettled.add_returns(taken)
                 self._reviewed_at = now
@@ -148,56 +125,30 @@ class ClaimBuffer:
     def give_back(self, first: Claim | None = None) -> None:
         """Give back `first` and all claims that have not started; then settle. Raises Fenced."""
         with self._lock:
-            self._receive()
             self.unsettled.add_returns([*([first] if first else []), *self._take_all()])
             if self.unsettled.pending:
                 self._step(0)
 
     def _take_beyond(self, keep: int) -> list[Claim]:
         """Remove and return all claims after the first `keep`."""
-        ahead, behind = self._claims, self._next_claims
-        self._next_claims = behind[: max(0, keep - len(ahead))]
         taken: list[Claim] = []
-        while len(ahead) > keep:
-            taken.append(ahead.pop())
-        return [*reversed(taken), *behind[len(self._next_claims) :]]
+        while len(self._claims) > keep:
+            taken.append(self._claims.pop())
+        return taken[::-1]
 
     def _take_all(self) -> list[Claim]:
         """Remove and return all claims that have not started."""
-        later, self._next_claims = self._next_claims, []
-        return [*iter(self.next, None), *later]
+        return [*iter(self.next, None)]
 
     def _step(self, want: int) -> Step:
-        self._receive()
         request, step = self._client.step(self.unsettled.pending, want)
         self.unsettled.settled()
         self._accept_answer(step)
         if step.claims:
-            self.first_due_at = self._due_at(step)
+            since = self._client.asked_at - step.waited * 1000
+            self.first_due_at = since if step.waited >= 0 else 0
             self._row.set_claims(request)
-            self.unsettled.all_done = True
         return step
-
-    def _receive(self) -> None:
-        """Receive the answer to the step in flight. The new claims start after the current ones."""
-        in_flight, self._in_flight = self._in_flight, None
-        if in_flight is None:
-            return
-        if in_flight.answered_elsewhere:
-            self._client.discard(in_flight)
-            return
-        try:
-            step = self._client.receive(in_flight)
-        except Fenced:
-            self._client.report_refused([one.claim.id for one in self.unsettled.pending])
-            raise
-        self._next_claims = step.claims
-        self._next_due_at = self._due_at(step)
-        self._accept_answer(step)
-
-    def _due_at(self, step: Step) -> int:
-        """Return about when the first claim of the step became due; 0 if that is unknown."""
-        return self._client.asked_at - step.waited * 1000 if step.waited >= 0 else 0
 
     def _accept_answer(self, step: Step) -> None:
         """Compute `due` again, note the engine's clock, and report refused settlements."""
@@ -213,25 +164,12 @@ class ClaimBuffer:
         self.due = min(due, self.unsettled.due)
         self.due_if_asking = min(due, self.unsettled.due_if_asking)
 
-    def _switch_to(self, claims: Sequence[Claim]) -> None:
-        """Make these the current claims. If all earlier claims are done, their settlements may stay
-        pending. Otherwise, settle everything first, because if the store later lost a settlement, a
-        claim that was given back could be mistaken for done."""
-        unsettled = self.unsettled
-        if unsettled.pending and not unsettled.all_done:
-            self._step(0)
-        before = unsettled.pending[0].claim.request if unsettled.pending else 0
-        self.first_due_at = self._next_due_at
-        self._row.set_claims(claims[0].request, before)
-        self.unsettled.all_done = True
-
     # the watcher
 
     def _clear_behind_long_job(self) -> bool:
         """Settle finished jobs and give back claims that have not started. Try only once. Return
         whether nothing is left to be settled. Raises EngineError."""
         self._returning += self.unsettled.add_returns(self._take_all())
-        self._resend_in_flight()
         sent = self.unsettled.pending[:]
         if sent:
             try:
@@ -247,13 +185,3 @@ class ClaimBuffer:
             self._returning = 0
             self._reporter.flush()
         return not self.unsettled.pending
-
-    def _resend_in_flight(self) -> None:
-        """Send the step in flight again, over the watcher's connection; give back its claims."""
-        in_flight = self._in_flight
-        if in_flight is None or in_flight.answered_elsewhere:
-            return
-        step = self._client.resend(in_flight)
-        in_flight.answered_elsewhere = True
-        self._client.report_refused(step.stale, but=self._unanswered_ids)
-        self._returning += self.unsettled.add_returns(step.claims)

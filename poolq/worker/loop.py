@@ -35,7 +35,7 @@ from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.hook_runner import HookRunner
 from poolq.worker.idle_polling import IdlePolling
-from poolq.worker.prefetch import LOOK_AHEAD_MIN, Prefetch
+from poolq.worker.prefetch import Prefetch
 from poolq.worker.settling import Outcomes
 from poolq.worker.signals import WorkerSignals
 from poolq.worker.starts import Starts
@@ -168,9 +168,8 @@ class Loop:
         return many
 
     def _run_batch(self, many: int) -> None:
-        """Run the claimed jobs. After half of them, request the next batch."""
+        """Run the claimed jobs."""
         self._row.set_phase(Phase.BUSY)
-        middle = many // 2 if self._prefetch.claims_ahead() else 0
         while (claim := self._buffer.next()) is not None:
             if self._signals.stopping:
                 self._outcomes.settle_held_back()
@@ -179,9 +178,6 @@ class Loop:
             if many == 1:
                 self._order.show(claim.id)
             self._run_claim(claim)
-            middle -= 1
-            if middle == 0 and not self._row.is_paused():
-                self._claim_ahead()
         self._outcomes.settle_held_back()
         self._order.end()
         if self._max_jobs and self._row.settled_jobs() >= self._max_jobs:
@@ -234,13 +230,6 @@ class Loop:
             self._title.show_job(claim.id, claim.queue, job, now)
         else:
             self._watcher.start()  # which shows the job if the job turns out to be long
-
-    def _claim_ahead(self) -> None:
-        """Request the next batch while this one runs, unless the next one would be too small."""
-        want = self._prefetch.batch_size()
-        if want >= LOOK_AHEAD_MIN:
-            self._outcomes.settle_held_back()
-            self._buffer.claim_ahead(want)
 
     def _may_run(self, ready: ReadyJob, short: bool, now: int) -> bool:
         """Check a job that may be too late, or before whose start something else may be due. If it

@@ -18,8 +18,6 @@
 BATCH_SECONDS = 0.02
 #: Maximum number of claims at once; a larger batch saves nothing measurable.
 MAX_BATCH = 512
-#: While a batch of at least this size runs, the next batch is claimed.
-LOOK_AHEAD_MIN = 4
 #: Longer durations count as this many seconds in the mean for a job's name.
 MAX_DURATION = 5 * BATCH_SECONDS
 #: The next batch is at most this many times as large as the last one.
@@ -33,9 +31,7 @@ class Prefetch:
 
     def __init__(self, prefetch: int) -> None:
         self._max_batch = prefetch or MAX_BATCH
-        self._adapts = not prefetch
         self._allowed = 1
-        self._claims_ahead = False
         self._by_job: dict[str, float] = {}
         self._last = BATCH_SECONDS  # mean of the last durations, or the last one if it was longer
         self._last_two = 0.0  # the shorter of `_last` and the last duration
@@ -63,7 +59,6 @@ class Prefetch:
 
     def record_claim(self, many: int, wanted: int) -> None:
         """Record that `many` jobs were claimed when `wanted` were requested."""
-        self._claims_ahead = self._adapts and many >= LOOK_AHEAD_MIN and 2 * many >= wanted
         if many >= wanted:
             self._allowed = min(MAX_BATCH, MAX_GROWTH * many)
         elif not many:
@@ -78,11 +73,6 @@ class Prefetch:
         """Return how many claims fit into BATCH_SECONDS. Ignore a single long run, because the
         worker may only have lacked a processor. Giving claims back costs more than the delay."""
         return int(BATCH_SECONDS / max(self._last_two, self._mean, 1e-6))
-
-    def claims_ahead(self) -> bool:
-        """Return whether to claim the next batch while the current one runs. For this, the current
-        batch must be large, at least half of what was requested, and not limited by a setting."""
-        return self._claims_ahead
 
     def is_short(self, job: str) -> bool:
         """Return whether the job is expected to end well within BATCH_SECONDS."""

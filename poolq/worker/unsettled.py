@@ -26,13 +26,11 @@ _new = tuple.__new__
 
 class Unsettled:
     """`pending`: the settlements, in their order. `ended`: the slots of jobs that have ended.
-    `all_done`: whether all claims are done that have ended since it was set. The main thread adds
-    without a lock, while the watcher's may remove what it has sent."""
+    The main thread adds without a lock, while the watcher's may remove what it has sent."""
 
     def __init__(self) -> None:
         self.pending: list[Settlement] = []
         self.ended: list[EndedSlots] = []
-        self.all_done = True
         self._holds_back = False  # whether some are not done, but held back
         self._by = 0  # by when they must be settled, whatever starts
 
@@ -44,7 +42,6 @@ class Unsettled:
             self._by = monotonic_ns() + SETTLE_DELAY
         if outcome is not ACK:
             changed = True
-            self.all_done = self.all_done and outcome is DONE
             if outcome is not DONE:
                 self._holds_back = True
             elif rules:
@@ -56,8 +53,6 @@ class Unsettled:
 
     def add_returns(self, claims: Sequence[Claim]) -> int:
         """Add settlements that give these claims back; return their number."""
-        if claims:
-            self.all_done = False
         self.pending.extend(Settlement(claim, GIVE_BACK) for claim in claims)
         return len(claims)
 

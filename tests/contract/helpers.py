@@ -223,10 +223,8 @@ def park(worker: Worker, *names: str, rules: Sequence[Asked], refused: int = 0) 
     return ids
 
 
-def died(
-    request: int = 1, finished: int = 0, started: int = -1, before: int = 0, settled: int = 0
-) -> DeathReport:
-    return DeathReport(request, finished, started, line(), before=before, settled=settled)
+def died(request: int = 1, finished: int = 0, started: int = -1, settled: int = 0) -> DeathReport:
+    return DeathReport(request, finished, started, line(), settled=settled)
 
 
 def wait_for(engine: Engine, moment: int) -> None:

@@ -871,10 +871,7 @@ class Model:
     ) -> None:
         job = self.jobs[claim.id]
         known = death is not None and claim.request == death.request
-        if death and (
-            claim.request == death.before
-            or (known and death.settled <= claim.index < death.finished)
-        ):
+        if death and known and death.settled <= claim.index < death.finished:
             found["done"].append(job.id)
             self._end(job, Ack())
         elif job.cancelled:

@@ -410,7 +410,6 @@ class World:
                 entry=line(),
                 end=end if started >= 0 else "crash",  # type: ignore[arg-type]  # one of DeathEnd
                 delay=20 * SECOND if how == "timeout later" else 0,
-                before=max(0, request - 1) if how == "before" else 0,
                 settled=min(settled, finished),
             )
         self._forget(seat)
@@ -650,7 +649,6 @@ DEATHS = (
     "timeout later",
     "cancelled",
     "returned",
-    "before",
 )
 deaths = st.sampled_from(DEATHS)
 ACTS_OF_PEOPLE = (

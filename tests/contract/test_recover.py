@@ -141,15 +141,6 @@ def test_nothing_is_done_where_all_was_settled(engine: Engine, worker: Worker) -
     assert recovered == Recovered(returned=tuple(ids))
 
 
-def test_claims_of_the_request_before_are_done(engine: Engine, worker: Worker) -> None:
-    """Its last jobs are settled by the step that is sent while the next ones run."""
-    a, b, c, d, e, f, g, h = push(engine, *"abcdefgh")
-    for _ in range(4):
-        worker.claim(2)
-    recovered = engine.recover("w1", died(request=3, finished=1, started=1, before=2))
-    assert recovered == Recovered(done=(c, d, e), crashed=(f,), returned=(a, b, g, h))
-
-
 def test_of_an_unknown_death_the_earliest_claim_is_charged(engine: Engine, worker: Worker) -> None:
     a, b, c = push(engine, "a", "b", "c")
     worker.claim(2)

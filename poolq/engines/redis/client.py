@@ -5,8 +5,6 @@ two cases, in which the server has not run it. Either the server does not know t
 slot of the namespace has moved to another node of the cluster.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
@@ -86,42 +84,6 @@ class RedisClient:
             return self._exchange(command)
         except ResponseError as error:
             return self._retry(error, command, script)
-
-    def begin(self, name: str, *args: Argument) -> Callable[[], Any]:
-        """Send a script without waiting, and return a function that waits for its reply in this
-        thread. Both raise as `run` does."""
-        script = SCRIPTS[name]
-        command = (b"EVALSHA", script.sha, b"1", self._key, *args)
-        connection = self.open(self._connections)
-        with self.dropping(self._connections):
-            pending = connection.begin(command)
-
-        def wait() -> Any:
-            try:
-                with self.dropping(self._connections, lost=True):
-                    return pending.wait()
-            except ResponseError as error:
-                return self._retry(error, command, script)
-
-        return wait
-
-    @contextmanager
-    def dropping(
-        self, connections: Connections[RedisConnection], lost: bool = False
-    ) -> Iterator[None]:
-        """Drop this thread's connection after any error but an error reply. `lost`: whether the
-        command was sent."""
-        try:
-            yield
-            connections.mark_used()
-        except ResponseError:
-            raise
-        except RedisError as error:
-            connections.drop()
-            raise self.unavailable(error, lost=lost) from None
-        except BaseException:
-            connections.drop()
-            raise
 
     def call(self, *command: Argument) -> Any:
         """Run a command. Raises as `run` does."""

@@ -13,8 +13,7 @@ from typing import Any, Final
 import hiredis
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, DefaultParser
-from redis.exceptions import ConnectionError as Broken
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 Argument = str | int | bytes
@@ -45,44 +44,6 @@ class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when r
     EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
 
-class PendingReply:
-    """The reply to a command that was sent, read when the reply or the connection is needed."""
-
-    __slots__ = ("_connection", "_error", "_reply")
-
-    def __init__(self, connection: "RedisConnection") -> None:
-        self._connection: RedisConnection | None = connection
-        self._reply: Any = None
-        self._error: RedisError | None = None
-
-    def receive(self) -> None:
-        """Read the reply if necessary. Raises if the connection breaks, not for an error reply."""
-        connection = self._connection
-        if connection is None:
-            return
-        connection.busy = True
-        if self._connection is None:  # a signal handler was faster, and has read it
-            connection.busy = False
-            return
-        self._connection = connection.pending = None
-        self._error = Broken("interrupted while its reply was read")
-        try:
-            self._reply = connection.read()
-            self._error = None
-        except ResponseError as error:
-            self._error = error
-        except RedisError as error:
-            self._error = error
-            raise
-
-    def wait(self) -> Any:
-        """Return the reply. Raises as `RedisConnection.read` does."""
-        self.receive()
-        if self._error is not None:
-            raise self._error
-        return self._reply
-
-
 class RedisConnection:
     """Connects and logs in when created. All methods raise ResponseError for an error reply, and
     another RedisError if the connection is broken or silent for TIMEOUT. After any error but a
@@ -90,12 +51,11 @@ class RedisConnection:
     which another connection can unblock it. `busy`: whether the thread is sending or reading, so
     that a signal handler must not use the connection."""
 
-    __slots__ = ("_connection", "busy", "client_id", "pending")
+    __slots__ = ("_connection", "busy", "client_id")
 
     def __init__(self, kind: type[AbstractConnection], options: Mapping[str, Any]) -> None:
         self.client_id: int | None = None
         self.busy = False
-        self.pending: PendingReply | None = None
         self._connection = kind(
             parser_class=_Parser, retry=NO_RETRY, **_NAMELESS, **COMMON_OPTIONS, **options
         )
@@ -103,8 +63,6 @@ class RedisConnection:
 
     def send(self, command: Command) -> None:
         """Send a command. If this raises, the server cannot have received all of it."""
-        if (pending := self.pending) is not None:
-            pending.receive()
         self.busy = True
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stub wants arguments of one type
         self._connection.send_packed_command((packed,), check_health=False)
@@ -114,13 +72,6 @@ class RedisConnection:
             return self._connection.read_response(disable_decoding=True)
         finally:
             self.busy = False
-
-    def begin(self, command: Command) -> PendingReply:
-        """Send a command without reading its reply, which the next command here reads first."""
-        self.send(command)
-        self.pending = PendingReply(self)
-        self.busy = False
-        return self.pending
 
     def call(self, *command: Argument) -> Any:
         """Send a command and read its reply."""

@@ -7,7 +7,6 @@ lists the keys and explains them.
 import json
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any
 
 from poolq.engines import base, sanitize
 from poolq.engines.base import Engine, Queues, Registration, Settlements, Step, StoredJob
@@ -67,17 +66,6 @@ class RedisEngine(Engine):
         known = self._side_settlements.get(worker, 0)
         asked = (worker, request, want, known, *queue_arguments(queues))
         reply = self.client.run("step", *asked, *settlement_arguments(settlements))
-        return self._result(reply, worker, request)
-
-    def begin_step(
-        self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
-    ) -> Callable[[], Step]:
-        known = self._side_settlements.get(worker, 0)
-        asked = (worker, request, want, known, *queue_arguments(queues))
-        wait = self.client.begin("step", *asked, *settlement_arguments(settlements))
-        return lambda: self._result(wait(), worker, request)
-
-    def _result(self, reply: list[Any], worker: str, request: int) -> Step:
         if reply[0] == 1:
             raise self._fenced(worker)
         if reply[0] == 2:
@@ -184,7 +172,7 @@ class RedisEngine(Engine):
     def recover(self, worker: str, death: base.DeathReport | None) -> base.Recovered:
         if death is None:
             return codec.decode_recovered(self.client.run("recover", worker, _UNOBSERVED))
-        known = (death.request, death.finished, death.started, death.before, death.settled)
+        known = (death.request, death.finished, death.started, death.settled)
         end = (death.end, death.delay)
         reply = self.client.run("recover", worker, death.entry, *known, *end)
         return codec.decode_recovered(reply)

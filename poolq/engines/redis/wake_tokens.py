@@ -1,6 +1,6 @@
 """Waits for a wake token, on a connection of its own."""
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from poolq.engines.redis import codec
 from poolq.engines.redis.client import RedisClient
@@ -14,15 +14,19 @@ def take(client: RedisClient, lists: list[bytes], pause: float) -> int | None:
     delayed jobs. So after `pause` seconds, the thread's other connection unblocks this one."""
     connection = client.open(client.blocking)
     try:
-        with client.dropping(client.blocking):
-            connection.client_id = connection.client_id or _client_id(connection)
-            connection.send((b"BLPOP", *lists, f"{max(pause, 0.001):.3f}"))
-            if not connection.readable(pause) and connection.client_id > 0:
-                _unblock(client, connection)
-            reply = connection.read()
-    except ResponseError as error:
+        connection.client_id = connection.client_id or _client_id(connection)
+        connection.send((b"BLPOP", *lists, f"{max(pause, 0.001):.3f}"))
+        if not connection.readable(pause) and connection.client_id > 0:
+            _unblock(client, connection)
+        reply = connection.read()
+    except BaseException as error:
         client.blocking.drop()
-        raise client.refused(error) from None
+        if isinstance(error, ResponseError):
+            raise client.refused(error) from None
+        if isinstance(error, RedisError):
+            raise client.unavailable(error) from None
+        raise
+    client.blocking.mark_used()
     return None if reply is None else codec.decode_hint(reply[1])
 
 

@@ -86,6 +86,14 @@ def test_the_engines_time_goes_on_from_its_last_answer(
     assert before <= buffer.engine_time() <= engine.now()
 
 
+def test_a_batch_says_since_when_its_first_job_was_due(engine: Engine, buffer: ClaimBuffer) -> None:
+    begun = monotonic_ns()
+    push(engine, "1", "2")
+    pushed = monotonic_ns()
+    buffer.claim(2)
+    assert begun - 10**9 < buffer.first_due_at < pushed, "since before it was asked for"
+
+
 def test_an_old_claim_is_asked_for_once(engine: Engine, buffer: ClaimBuffer, clock: Clock) -> None:
     push(engine, "1", "2")
     buffer.claim(2)

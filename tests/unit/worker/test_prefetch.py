@@ -141,23 +141,10 @@ def test_a_claim_that_found_too_few_bounds_nothing() -> None:
     assert prefetch.batch_size() == MAX_BATCH
 
 
-@pytest.mark.parametrize(
-    ("claimed", "wanted", "goes_on"),
-    [(MAX_BATCH, MAX_BATCH, True), (4, 8, True), (4, 9, False), (3, 3, False)],
-)
-def test_the_next_claim_is_sent_early_where_there_is_enough(
-    claimed: int, wanted: int, goes_on: bool
-) -> None:
-    prefetch = Prefetch(0)
-    prefetch.record_claim(claimed, wanted)
-    assert prefetch.claims_ahead() is goes_on
-
-
 @pytest.mark.parametrize("prefetch", [1, 7])
 def test_prefetch_bounds_the_batch(prefetch: int) -> None:
     fixed = paced(MICROS, prefetch=prefetch)
     assert fixed.batch_size() == prefetch
-    assert not fixed.claims_ahead()
 
 
 def test_prefetch_asks_for_no_more_than_the_budget_holds() -> None:

@@ -3,7 +3,7 @@
 -- Parts: recovery.
 --
 -- ARGV: worker, history line of the running job; if the death is known: request, finished, started,
---       before, settled, how the job ended (see DeathEnd in base.py), delay after a timeout.
+--       settled, how the job ended (see DeathEnd in base.py), delay after a timeout.
 -- Reply: {ids done, ids crashed, ids returned, ids timed out, ids cancelled}.
 
 if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
@@ -13,10 +13,9 @@ if call('HEXISTS', P .. 'workers', ARGV[1]) == 1 then
       request = tonumber(ARGV[3]),
       finished = tonumber(ARGV[4]),
       started = tonumber(ARGV[5]),
-      before = tonumber(ARGV[6]),
-      settled = tonumber(ARGV[7]),
-      ending = ARGV[8],
-      delay = tonumber(ARGV[9]),
+      settled = tonumber(ARGV[6]),
+      ending = ARGV[7],
+      delay = tonumber(ARGV[8]),
     }
   end
   recover(ARGV[1], death, ARGV[2])

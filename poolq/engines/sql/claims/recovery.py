@@ -108,7 +108,7 @@ def _fate(row: Row, death: DeathReport) -> tuple[str, bool]:
     """Return what becomes of a claim, as a field of Recovered, and whether its job was running."""
     _, request, index, _, _, _, failing, *_, cancelled, _ = row
     known = request == death.request
-    if request == death.before or (known and death.settled <= index < death.finished):
+    if known and death.settled <= index < death.finished:
         return "done", False
     if cancelled:
         return "cancelled", False

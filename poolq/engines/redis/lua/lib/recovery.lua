@@ -65,10 +65,10 @@ end
 -- The ids of the claims that this script recovers.
 local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}, cancelled = {}}
 
--- `death`: {request, finished, started, before, settled, ending, delay} or nil; `ending`: how the
--- running job ended. `line`: its history line. Claims of the request `before` are done. Claims of
--- other lower requests, or with an index below `settled`, were settled, but this store has lost
--- that, so they are given back. Adds ids to `outcomes`.
+-- `death`: {request, finished, started, settled, ending, delay} or nil; `ending`: how the
+-- running job ended. `line`: its history line. Claims of lower requests, or with an index below
+-- `settled`, were settled, but this store has lost that, so they are given back. Adds ids to
+-- `outcomes`.
 local function recover(name, death, line)
   local worker = P .. 'worker:' .. name
   if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand
@@ -77,7 +77,7 @@ local function recover(name, death, line)
     local ran = known and claim.index >= death.settled and claim.index < death.finished
     local running = known and claim.index == death.started or not death and i == 1
     local ending = running and (death and death.ending or 'crash')
-    if ran or death and claim.request == death.before then
+    if ran then
       finish(worker, claim.queue, {claim.id}, 1, 1, true)
       outcomes.done[#outcomes.done + 1] = claim.id
     elseif ending == 'cancelled' or is_cancelled(claim.how) then
