@@ -1,6 +1,6 @@
 """`poolq.dispatch` takes the name of a job; `poolq.dispatch_many` takes a name or a class."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
@@ -8,10 +8,10 @@ from poolq.common.names import check_name, path_of
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs.function_job import FunctionJob
 from poolq.jobs.ids import JobId
-from poolq.jobs.job import Job, JobSettings, named_options
+from poolq.jobs.job import Job, JobSettings, settings_of
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DispatchOptions, Options
+from poolq.jobs.options import DispatchOptions
 from poolq.jobs.producer import max_payload, send, store
 
 
@@ -23,8 +23,8 @@ def dispatch(
     Options that are not given are those of the job's class if this process has imported it, or else
     poolq's defaults. Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
     """
-    job = _job_name(job)
-    return send(MessageTemplate(job, named_options(job).changed(options, job)), payload)
+    name, own, _ = settings_of(_job_name(job), options)
+    return send(MessageTemplate(name, own), payload)
 
 
 def dispatch_many(
@@ -42,7 +42,8 @@ def dispatch_many(
     other. Raises what `dispatch` raises. EngineUnavailable has the `ids` of the jobs that may not
     have been stored.
     """
-    label, shared, bind = _settings(job, options)
+    known = _job_name(job) if isinstance(job, str) else job
+    label, shared, bind = settings_of(known, options)
     if isinstance(payloads, (str, bytes, Mapping)):
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
     limit = max_payload()
@@ -58,18 +59,6 @@ def dispatch_many(
             payload = bind(payload)
         pushes.append(own.push(payload, limit, index))
     return store(pushes)
-
-
-def _settings(
-    job: str | type[Job] | JobSettings | FunctionJob[..., Any],
-    options: DispatchOptions,
-) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
-    """Return the job's name, its options and, of a function job, what makes payloads."""
-    if isinstance(job, str):
-        label = _job_name(job)
-        return label, named_options(label).changed(options, label), None
-    settings = job.set(**options)
-    return settings.name, settings.options, settings.bind
 
 
 def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:

@@ -5,7 +5,7 @@ imported. `@job` (`function_job.py`) creates subclasses too, so workers only dea
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -87,8 +87,7 @@ class Job:
     error: BaseException | None  # why the job failed; set for on_failure() and on_discard()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
-    poolq_options: ClassVar[tuple[tuple[object, ...], Options] | None] = None
-    poolq_name: ClassVar[tuple[type | None, str]] = (None, "")  # a class and its name
+    poolq_sent: ClassVar[type | None] = None  # a class whose jobs workers can find
     #: A class, its options when the template was made, and the template.
     poolq_template: ClassVar[tuple[type | None, tuple[object, ...], MessageTemplate]] = (
         None,
@@ -267,11 +266,18 @@ def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule,
     return rule_of(hooks.rules, error), problem
 
 
-def named_options(name: str) -> Options:
-    """Return the options of the job with this name: those of its class if this process has defined
-    it, or else poolq's defaults."""
-    cls = _defined.get(name)
-    return DEFAULTS if cls is None or not is_job(cls) else options_of(cls)
+def settings_of(
+    job: Any, options: Mapping[str, object]
+) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
+    """Return a job's name, its options and, of a function job, what makes payloads. A job given by
+    its name has the options of its class if this process has defined it, or else poolq's defaults.
+    `options` replace some. Raises OptionError."""
+    if not isinstance(job, str):
+        settings = job.set(**options)
+        return settings.name, settings.options, settings.bind
+    cls = _defined.get(job)
+    own = DEFAULTS if cls is None or not is_job(cls) else options_of(cls)
+    return job, own.changed(options, job), None
 
 
 def full_name(cls: type[Job]) -> str:
@@ -282,19 +288,15 @@ def full_name(cls: type[Job]) -> str:
 
 def job_name(cls: type[Job]) -> str:
     """Return the name by which workers find the class. Raises OptionError if none could find it."""
-    known, found = cls.poolq_name
-    if known is cls:
-        return found
-    found = full_name(cls)
+    name = full_name(cls)
     if not is_job(cls):
-        raise OptionError(f"job {found} has no run() and cannot be dispatched")
-    if found.startswith("__main__:"):
+        raise OptionError(f"job {name} has no run() and cannot be dispatched")
+    if name.startswith("__main__:"):
         raise OptionError(
-            f"job {found} is defined in the script being run, where no worker can find it; "
+            f"job {name} is defined in the script being run, where no worker can find it; "
             "move it to a module, or give it a name"
         )
-    cls.poolq_name = (cls, found)
-    return found
+    return name
 
 
 def is_job(cls: type[Job]) -> bool:
@@ -311,31 +313,27 @@ def _snapshot_of(raw: tuple[object, ...]) -> tuple[object, ...]:
     return tuple([tuple(one) if isinstance(one, list) else one for one in raw])
 
 
-def template_of(cls: type[Job]) -> MessageTemplate:
-    """Return the message template of a class with its current options. Raises OptionError."""
+def template_of(cls: type[Job], *, sends: bool = True) -> MessageTemplate:
+    """Return the message template of a class with its current options. `sends`: whether a job is to
+    be stored by it. Raises OptionError."""
     whose, known, template = cls.poolq_template
     raw = _current_options(cls)
     if whose is not cls or (known != raw and known != _snapshot_of(raw)):
-        template = MessageTemplate(job_name(cls), options_of(cls))
+        name = full_name(cls)
+        options = DEFAULTS.changed(dict(zip(OPTIONS, raw, strict=True)), name)
+        if cls.rate_limit is Job.rate_limit:  # else only a worker knows all limits
+            options = options.parking()
+        template = MessageTemplate(name, options)
         cls.poolq_template = (cls, _snapshot_of(raw), template)
+    if sends and cls.poolq_sent is not cls:
+        job_name(cls)
+        cls.poolq_sent = cls
     return template
 
 
 def options_of(cls: type[Job]) -> Options:
     """Return the current options of the class. Raises OptionError."""
-    raw = _current_options(cls)
-    if cls.poolq_options is not None:
-        known, options = cls.poolq_options
-        if known == raw or known == _snapshot_of(raw):  # copy only if needed
-            return _parked(cls, options)
-    options = DEFAULTS.changed(dict(zip(OPTIONS, raw, strict=True)), full_name(cls))
-    cls.poolq_options = (_snapshot_of(raw), options)
-    return _parked(cls, options)
-
-
-def _parked(cls: type[Job], options: Options) -> Options:
-    """Let a dispatch park jobs with `concurrent`, unless only a worker knows all limits."""
-    return options.parking() if cls.rate_limit is Job.rate_limit else options
+    return template_of(cls, sends=False).options
 
 
 def build(

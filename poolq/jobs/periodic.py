@@ -6,7 +6,7 @@ are known.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,9 +15,8 @@ from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name
 from poolq.errors import OptionError, PayloadError, ScheduleError
 from poolq.jobs import schedule_plan
-from poolq.jobs.job import Job, JobSettings
+from poolq.jobs.job import Job, JobSettings, settings_of
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.producer import max_payload
 from poolq.jobs.schedule_plan import Overlap
 
@@ -110,8 +109,14 @@ def spec_of(
     """Return a job's name and the encoded spec of a schedule for it. `changes` replace options of
     the job. Raises OptionError, PayloadError and ConfigError; texts about the schedule begin with
     `what`."""
-    name, own, bind = _job(job, what)
-    template = MessageTemplate(name, own.changed(changes, name))
+    if isinstance(job, str):
+        check_name(job, f"{what}: the job's name", MAX_JOB_NAME_BYTES)
+    elif not (isinstance(job, type) and issubclass(job, Job)) and not hasattr(job, "bind"):
+        raise ScheduleError(
+            f"{what}: {job!r} is no job; give a Job class, a function job, or a name"
+        )
+    name, own, bind = settings_of(job, changes)
+    template = MessageTemplate(name, own)
     if template.delay != 0:
         raise ScheduleError(
             f"{what}: job {name} has a delay, but its schedule says when it is due; "
@@ -139,16 +144,3 @@ def _read(declared: Declaration) -> tuple[str, bytes]:
         raise type(error)(f"{what}: {error}") from None
     name = job_name if name is None else name
     return check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES), spec
-
-
-def _job(job: Any, what: str) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
-    """Return the job's name, its options and, of a function job, what makes payloads."""
-    if isinstance(job, str):
-        return check_name(job, f"{what}: the job's name", MAX_JOB_NAME_BYTES), DEFAULTS, None
-    is_class = isinstance(job, type) and issubclass(job, Job)
-    if not is_class and not hasattr(job, "bind"):
-        raise ScheduleError(
-            f"{what}: {job!r} is no job; give a Job class, a function job, or a name"
-        )
-    settings = job.set()
-    return settings.name, settings.options, settings.bind
