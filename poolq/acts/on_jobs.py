@@ -184,7 +184,7 @@ def would_change(
         found = [one for one in found if one.id in bodies]
     if act.states == FAILED and not act.permanent:
         for one in found:
-            if one.ties.unique is not None and (why := _key_taken(engine, one.id, keys)):
+            if one.unique is not None and (why := _key_taken(engine, one.id, keys)):
                 refused[one.id] = why
     ids = {one.id for one in found}
     for id in batch:
@@ -200,8 +200,8 @@ def _stored(engine: Engine, batch: Batch) -> list[StoredJob]:
 
 def _key_taken(engine: Engine, id: str, keys: dict[str, str]) -> str:
     stored = engine.find(id)
-    if stored is not None and stored.ties.unique is not None and not stored.holder:
-        stored = stored._replace(holder=keys.setdefault(stored.ties.unique.key, id))
+    if stored is not None and stored.unique is not None and not stored.holder:
+        stored = stored._replace(holder=keys.setdefault(stored.unique.key, id))
     return job_history.why_not_retried(stored)
 
 

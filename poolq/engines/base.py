@@ -22,7 +22,7 @@ Every engine that stores jobs keeps these rules:
   again regains its place. If the first job of a line is blocked by another of its limits, it moves
   to that limit's line, so that it does not block the jobs behind it. A line applies the limit that
   was last named for it, by a job that parked there or by a review.
-- At most one job has a unique key (`jobs/ties.py` says how long). Of simultaneous
+- At most one job has a unique key (`jobs/unique.py` says how long). Of simultaneous
   pushes with the same key, one gets it. A key is free if its job is gone, or was never stored. Only
   the job that has a key frees it.
 - A rule may be a `Gate`: at most `limit` claims hold a slot of its key.
@@ -76,7 +76,7 @@ from poolq.engines.reports import (
 from poolq.engines.schedule_store import ScheduleStore
 from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.message import Push
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [

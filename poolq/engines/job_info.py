@@ -155,7 +155,7 @@ def _info(stored: StoredJob, progress: JobProgress | None = None) -> JobInfo:
         payload=payload,
         worker=stored.worker,
         progress=progress,
-        unique=stored.ties.unique.key if stored.ties.unique else None,
+        unique=stored.unique.key if stored.unique else None,
         history=tuple(entries(stored.state.history)),
     )
 

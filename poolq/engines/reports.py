@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from poolq.jobs.limits import Listed, Window
 from poolq.jobs.message import State
-from poolq.jobs.ties import NO_TIES, Ties
+from poolq.jobs.unique import StoredKey
 
 
 class NodeRecord(NamedTuple):
@@ -33,7 +33,7 @@ class StoredJob(NamedTuple):
     """`status`: ready, delayed, parked, running or failed. `at`: when a running job was claimed,
     when a failed job failed, or when any other job is due, in microseconds since the epoch.
     `limit`: the key of the rate limit for which a parked job waits, or that has released a delayed
-    one; "" for other jobs. `holder`: which job has the unique key that is in `ties` now, or "" if
+    one; "" for other jobs. `holder`: which job has the key `unique` now, or "" if
     none has it; only `find` fills it in. `expires_at`: when the job expires; 0 for never, and for
     failed jobs."""
 
@@ -45,7 +45,7 @@ class StoredJob(NamedTuple):
     state: State
     worker: str = ""
     limit: str = ""
-    ties: Ties = NO_TIES
+    unique: StoredKey | None = None
     holder: str = ""
     expires_at: int = 0
 

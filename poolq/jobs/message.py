@@ -16,7 +16,7 @@ from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.unreadable import UNREADABLE
 from poolq.errors import BadMessage, NewerMessage
 from poolq.jobs.limits import Gate, OnLimit
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 MESSAGE_VERSION = 1
 MAX_HISTORY = 20

@@ -21,7 +21,7 @@ from poolq.jobs.message import (
 )
 from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.payload import check
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 #: The options that a message contains behind its payload.
 _STORED_OPTIONS = (

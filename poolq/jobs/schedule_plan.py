@@ -22,7 +22,7 @@ from poolq.common.recurrence import Recurrence
 from poolq.common.unreadable import UNREADABLE
 from poolq.errors import DurationError, ScheduleError
 from poolq.jobs.message import with_fields
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 SPEC_VERSION = 1
 Overlap = Literal["allow", "skip", "buffer"]

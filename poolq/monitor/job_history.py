@@ -62,7 +62,7 @@ _UNTIL = {"end": "until its end", "start": "until its start", "time": "for a tim
 def unique_key(stored: StoredJob) -> str:
     """Return the job's unique key, how long the job has it and, if another job has it now, which
     one; "" for a job without a key."""
-    unique = stored.ties.unique
+    unique = stored.unique
     if unique is None:
         return ""
     now = f"; job {stored.holder} has it now" if stored.holder not in ("", stored.id) else ""
@@ -72,8 +72,8 @@ def unique_key(stored: StoredJob) -> str:
 def why_not_retried(stored: StoredJob | None) -> str:
     """Return why a failed job cannot be retried because of its key, as the end of a sentence about
     the job; "" if this is not the reason."""
-    if stored is None or stored.ties.unique is None or stored.status != "failed":
+    if stored is None or stored.unique is None or stored.status != "failed":
         return ""
-    if stored.holder in ("", stored.id) or stored.ties.unique.until == "time":
+    if stored.holder in ("", stored.id) or stored.unique.until == "time":
         return ""
-    return f"stays failed, because job {stored.holder} has its unique key {stored.ties.unique.key}"
+    return f"stays failed, because job {stored.holder} has its unique key {stored.unique.key}"

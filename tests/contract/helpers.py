@@ -27,7 +27,7 @@ from poolq.engines.base import (
 from poolq.jobs.limits import Asked, Gate, Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.outcomes import ACK, Bury, Outcome, Park
-from poolq.jobs.ties import UniqueKey, Until
+from poolq.jobs.unique import UniqueKey, Until
 from tests.support.wait import until
 
 MS = 1000  # microseconds

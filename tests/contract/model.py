@@ -58,7 +58,7 @@ from poolq.jobs.outcomes import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.contract.helpers import SECOND
 from tests.contract.model_keys import Keys
 

@@ -13,7 +13,7 @@ from poolq.jobs.message import State
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
 from poolq.jobs.outcomes import Bury, Release
-from poolq.jobs.ties import UniqueKey, Until
+from poolq.jobs.unique import UniqueKey, Until
 from tests.contract.helpers import HOUR, Worker, new_id, push
 from tests.support.cli import Command
 

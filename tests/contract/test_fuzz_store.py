@@ -26,7 +26,7 @@ from poolq.jobs import schedule_plan
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import Message, Push, State, encode
 from poolq.jobs.outcomes import Bury, Failing, GiveBack, Outcome, Park, Release, ReleaseUntil
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from poolq.keeper.ticker import Ticker
 from poolq.monitor import schedule_status
 from tests.contract.conftest import OpenEngine

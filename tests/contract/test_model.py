@@ -55,7 +55,7 @@ from poolq.jobs.outcomes import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import UniqueKey, Until
+from poolq.jobs.unique import UniqueKey, Until
 from tests.contract.helpers import HOUR, MS, SECOND, line, new_id, open_engine, registration
 from tests.contract.model import Model
 from tests.support.clock import Clock

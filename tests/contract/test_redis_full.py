@@ -11,7 +11,7 @@ from poolq.errors import EngineFull, EngineUnavailable
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import Bury, Park, Release
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker, bury, new_id, push

@@ -12,7 +12,7 @@ from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import Park, Release
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.contract.helpers import HOUR, SECOND, Worker, count_of, named, new_id, push, stored
 from tests.contract.test_pages import listed
 from tests.support.by_hand import call

@@ -13,7 +13,7 @@ from poolq.engines.schedule_store import NEVER, REMOVED, NewSchedule, Scheduled,
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Bury, Release
 from poolq.jobs.schedule_plan import Overlap
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import (
     HOUR,

@@ -20,7 +20,7 @@ from poolq.engines.base import Push
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.engines.sqlite.checks import filesystem
 from poolq.errors import ConfigError, EngineError, EngineUnavailable
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, count_of, named, new_id, push, total

@@ -10,7 +10,7 @@ from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, EXPIRE, GIVE_BACK, Bury, Failing, Park, Release, ReleaseUntil
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.contract.helpers import HOUR, Worker, bury, died, full, new_id, park, push
 from tests.contract.traces import everything
 

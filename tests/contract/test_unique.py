@@ -22,7 +22,7 @@ from poolq.jobs.outcomes import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import Ties, UniqueKey, UniqueTie, Until, encode
+from poolq.jobs.unique import StoredKey, UniqueKey, Until
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -229,7 +229,7 @@ def test_a_failed_job_whose_key_another_has_stays_failed(engine: Engine, worker:
     assert stored(engine, failed).holder == holder
     assert engine.retry([failed, lone], {failed: b"new", lone: b"lone again"}) == [lone]
     assert stored(engine, failed).status == "failed"
-    assert stored(engine, lone).ties == Ties(UniqueTie("x", "end"))
+    assert stored(engine, lone).unique == StoredKey("x", "end")
     assert not is_free(engine, "x")
     assert sorted(worker.drain()) == ["b", "lone again"]
     assert engine.retry([failed]) == [failed]
@@ -257,7 +257,7 @@ def test_a_moved_job_keeps_its_key(engine: Engine) -> None:
     send(engine, one)
     assert engine.move([one.id], "other") == [one.id]
     assert not is_free(engine)
-    assert stored(engine, one.id).ties == Ties(UniqueTie("k", "end"))
+    assert stored(engine, one.id).unique == StoredKey("k", "end")
     assert Worker(engine, "w2", queues=("other",)).drain() == ["a"]
     assert is_free(engine)
     assert not left_over(engine)
@@ -384,7 +384,7 @@ def rights_of(engine: Engine) -> dict[str, bytes]:
         flat = engine.client.call(b"HGETALL", name)
         for id_, text in zip(flat[::2], flat[1::2], strict=True):
             until, _, key = text.split(b"\n")[0].split(b"\t")[1].partition(b" ")
-            found[to_text(id_)] = UniqueKey(key.decode(), until.decode()).ties
+            found[to_text(id_)] = UniqueKey(key.decode(), until.decode()).stored
     return found
 
 
@@ -404,7 +404,7 @@ def test_rights_are_stored_as_python_encodes_them(engine: Engine) -> None:
     pushes = [Push(new_id(), "q'", body, unique=unique) for body, unique in pairs]
     ids = [push.id for push in pushes]
     assert engine.push(pushes) == ids
-    expected = [encode(Ties(UniqueTie(key, "start"))) for key in keys]
+    expected = [unique.stored for unique in asked]
     assert rights_of(engine) == dict(zip(ids, expected, strict=True))
     assert send(engine, *(tied(key, key) for key in keys)) == [False] * len(keys)
     assert [claim.body for claim in Worker(engine, queues=["q'"]).claim(20)] == bodies
@@ -419,7 +419,7 @@ def test_jobs_of_several_queues_and_times_get_their_own_rights(
     pushes = [tied(name, name, queue=queue, delay=delay) for name, queue, delay in jobs]
     assert send(engine, *pushes) == [True] * 7
     assert rights_of(engine) == {
-        push.id: UniqueKey(push.body.decode(), "end").ties for push in pushes
+        push.id: UniqueKey(push.body.decode(), "end").stored for push in pushes
     }
     claims = {
         queue: named(Worker(engine, f"of {queue}", queues=[queue]).claim(9)) for queue in "opq"

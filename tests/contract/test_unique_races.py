@@ -17,7 +17,7 @@ import pytest
 from poolq.engines.base import Engine, Push, Settlement
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, GIVE_BACK, Release
-from poolq.jobs.ties import UniqueKey, Until
+from poolq.jobs.unique import UniqueKey, Until
 from tests.contract.conftest import OpenEngine
 from tests.contract.crowd import Crowd
 from tests.contract.helpers import Worker, died, every_engine, new_id, open_engine

@@ -19,7 +19,7 @@ from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import Fenced
 from poolq.jobs.limits import Gate
 from poolq.jobs.outcomes import ACK
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, bury, full, new_id, park, push, sweep_all

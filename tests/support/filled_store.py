@@ -15,7 +15,7 @@ from poolq.engines.spans import GATE_SPAN
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Outcome, Park, ReleaseUntil
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.contract.helpers import HOUR, Worker, gate, new_id
 
 CHUNK = 500

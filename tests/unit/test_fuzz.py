@@ -17,7 +17,6 @@ from poolq.config.settings import SETTINGS
 from poolq.engines.redis.codec import decode_body, decode_job, decode_state, decode_step
 from poolq.errors import ConfigError, PoolqError
 from poolq.jobs.message import State
-from poolq.jobs.ties import NO_TIES
 from poolq.monitor import node_info
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.worker_row import text
@@ -119,7 +118,7 @@ def test_a_step_that_redis_answers(
         name.encode()
     shown = decode_job([ids[0], queue, b"ready", b"1", body, state, queue, queue, queue])
     shown.queue.encode()
-    assert (shown.ties == NO_TIES) == (b"\tend k\n" not in body)
+    assert (shown.unique is None) == (b"\tend k\n" not in body)
 
 
 @given(st.text(), st.text(), st.text(max_size=400))

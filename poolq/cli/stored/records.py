@@ -60,7 +60,7 @@ def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
 
 def _unique(stored: StoredJob) -> dict[str, Any] | None:
     """Return the job's unique key; `holder`: which job has it now, if `find` has read the job."""
-    unique = stored.ties.unique
+    unique = stored.unique
     if unique is None:
         return None
     return {"key": unique.key, "until": unique.until, "holder": stored.holder or None}

@@ -21,7 +21,7 @@ def job_rows(pushes: Sequence[Push], now: bytes) -> list[bytes]:
     for id_, queue, body, delay, at, expires, unique, _ in pushes:
         place, due = _place_and_due(now, delay, at) if delay or at else (b"''", now)
         ends = b"%b + %d" % (due, expires) if expires else b"NULL"
-        ties = b"_binary" + quoted(unique.ties) if unique else b"NULL"
+        ties = b"_binary" + quoted(unique.stored) if unique else b"NULL"
         values = quoted(id_.encode()), place, queues[queue], due, quoted(body), ends, ties
         rows.append(b"(%b,%b,%b,%b,'',_binary%b,%b,%b)" % values)
     return rows

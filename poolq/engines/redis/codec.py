@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count, repeat
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -26,7 +26,7 @@ from poolq.jobs.outcomes import (
     Release,
     ReleaseUntil,
 )
-from poolq.jobs.ties import NO_TIES, Ties, UniqueTie, Until
+from poolq.jobs.unique import stored_key
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
@@ -193,11 +193,6 @@ def _tie(stored: bytes | None) -> bytes:
     return (stored or b"").partition(b"\n")[0].partition(b"\t")[2]
 
 
-def _ties(stored: bytes | None) -> Ties:
-    until, _, key = text(_tie(stored)).partition(" ")
-    return Ties(UniqueTie(key, until)) if until in get_args(Until) else NO_TIES  # type: ignore[arg-type]  # it was checked
-
-
 def decode_step(reply: list[Any], request: int) -> base.Step:
     """Decode the reply of a step that was not rejected."""
     _, stale, groups, clock = reply
@@ -258,7 +253,7 @@ def decode_job(reply: list[Any]) -> StoredJob:
         state=state,
         worker=text(worker),
         limit=text(limit),
-        ties=_ties(body),
+        unique=stored_key(_tie(body)),
         holder=text(holder),
         expires_at=0 if status == b"failed" else expires,
     )

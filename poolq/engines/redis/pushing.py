@@ -9,7 +9,7 @@ from poolq.engines.redis.client import RedisClient, ReplyLost
 from poolq.engines.redis.codec import MAX_IDS_PER_CALL, text
 from poolq.engines.redis.connection import Argument
 from poolq.errors import EngineUnavailable
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 #: A chunk of a push ends with the job that makes it exceed this many bytes.
 PUSH_CHUNK_BYTES = 1 << 20
@@ -94,4 +94,4 @@ def _stored(push: Push) -> bytes:
     unique = push.unique
     if unique is None:
         return b"\n" + push.body
-    return f"\t{unique.until} {unique.key}\n".encode() + push.body
+    return b"\t%b\n%b" % (unique.stored, push.body)

@@ -33,7 +33,7 @@ from poolq.engines.sql.session import (
     in_chunks,
 )
 from poolq.jobs.message import Push
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 Values = tuple[object, ...]
 #: Stores the first of some jobs. Adds to the dict by id which job has each job's key, of those for
@@ -199,7 +199,7 @@ def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
 def job_values(push: Push, place: str = QUEUED, rules: bytes | None = None) -> Values:
     """Return the arguments of STORE_JOB. `place`: where the job is if it is due now."""
     id_, queue, body, delay, at, expires, unique, _ = push
-    tie = unique.ties if unique else None
+    tie = unique.stored if unique else None
     delay = 0 if at > 0 else max(0, delay)
     return id_, place, queue, expires or None, body, tie, rules, at, delay
 

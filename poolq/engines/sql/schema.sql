@@ -7,7 +7,7 @@
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
 -- `lasts`: until when a slot is reserved for the job. `deploy`: by which deploy's code its limits were
 -- named when it parked. `expires_at`: when the job expires, if it does.
--- `ties`: the job's unique key as JSON, or NULL (see jobs/ties.py).
+-- `ties`: the job's unique key, or NULL (see jobs/unique.py).
 CREATE TABLE IF NOT EXISTS {jobs} (
     id {id} NOT NULL,
     place {text:1100} NOT NULL DEFAULT '',

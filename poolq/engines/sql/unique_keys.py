@@ -1,4 +1,4 @@
-"""The unique keys of jobs (see `jobs/ties.py`), as rows that belong to a job.
+"""The unique keys of jobs (see `jobs/unique.py`), as rows that belong to a job.
 
 A transaction locks unique keys after everything else but the counters, sorted by key. So the
 changes of keys are collected, and sent at the end (`Transaction.at_end`). A new job and its key are
@@ -22,7 +22,7 @@ from poolq.engines.sql.session import (
     Transaction,
     in_chunks,
 )
-from poolq.jobs.ties import Ties, decode
+from poolq.jobs.unique import StoredKey, stored_key
 
 #: Whether a key is still held that is held for a time. None is held for longer than 100 years.
 _LASTS = f"ends > {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
@@ -69,14 +69,14 @@ class KeyChanges:
         self._taken: list[tuple[str, str, int, int]] = []
 
     def free(self, stored: object, id_: str, *, start: bool = False) -> None:
-        """The job with these ties ends or, at its `start`, is claimed."""
-        unique = decode(stored).unique
+        """The job with this key ends or, at its `start`, is claimed."""
+        unique = stored_key(stored)
         if unique is not None and (unique.until == "start" if start else unique.until != "time"):
             self._freed.append((unique.key, id_))
 
     def take_again(self, stored: object, id_: str) -> None:
-        """The job with these ties returns to its queue."""
-        unique = decode(stored).unique
+        """The job with this key returns to its queue."""
+        unique = stored_key(stored)
         if unique is not None and unique.until != "time":
             self._taken.append((unique.key, id_, 0, 0))
 
@@ -88,7 +88,7 @@ class KeyChanges:
 
 
 def free(tx: Transaction, jobs: Iterable[tuple[object, str]], *, start: bool = False) -> None:
-    """Free the keys of jobs, given as their ties and ids, that end or `start`."""
+    """Free the keys of jobs that end or `start`, given as stored keys and ids."""
     changes = KeyChanges()
     for stored, id_ in jobs:
         changes.free(stored, id_, start=start)
@@ -109,13 +109,13 @@ def holder_of(tx: Transaction, key: str) -> Holder | None:
     return holders_in(tx.run(Query(HOLDERS, ([key],)))).get(key)
 
 
-def take_for_retry(tx: Transaction, jobs: Mapping[str, Ties]) -> set[str]:
+def take_for_retry(tx: Transaction, jobs: Mapping[str, StoredKey | None]) -> set[str]:
     """Take the keys of failed jobs again. Returns the ids of those that have to stay failed,
     because another job has their key."""
     wanted: dict[str, str] = {}
-    for id_, ties in jobs.items():
-        if ties.unique is not None and ties.unique.until != "time":
-            wanted.setdefault(ties.unique.key, id_)
+    for id_, unique in jobs.items():
+        if unique is not None and unique.until != "time":
+            wanted.setdefault(unique.key, id_)
     if not wanted:
         return set()
     names = sorted(wanted)
@@ -132,16 +132,16 @@ def take_for_retry(tx: Transaction, jobs: Mapping[str, Ties]) -> set[str]:
     keepers = set(wanted.values())
     return {
         id_
-        for id_, ties in jobs.items()
-        if ties.unique is not None and ties.unique.until != "time" and id_ not in keepers
+        for id_, unique in jobs.items()
+        if unique is not None and unique.until != "time" and id_ not in keepers
     }
 
 
-def holder(session: Session, ties: Ties) -> str:
-    """Return the id of the job that has the unique key in these ties, or "" if none has it."""
-    if ties.unique is None:
+def holder(session: Session, unique: StoredKey | None) -> str:
+    """Return the id of the job that has this unique key, or "" if none has it."""
+    if unique is None:
         return ""
-    (found,) = session.read(Query(HOLDER, (ties.unique.key,)))
+    (found,) = session.read(Query(HOLDER, (unique.key,)))
     return to_text(found.rows[0][0]) if found.rows else ""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.jobs.message import Push
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 Values = tuple[object, ...]
 
@@ -51,7 +51,7 @@ def job_row(now: int, push: Push) -> Values:
     if (delay or at) and (later := at or now + delay) > now:
         place, due = DELAYED, later
     ends = due + expires if expires else None
-    return id_, place, due, queue, body, ends, None if unique is None else unique.ties
+    return id_, place, due, queue, body, ends, None if unique is None else unique.stored
 
 
 def key_row(now: int, id_: str, unique: UniqueKey) -> Values:

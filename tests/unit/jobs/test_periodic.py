@@ -12,7 +12,7 @@ from poolq.errors import AppError, OptionError, PayloadError, ScheduleError
 from poolq.jobs import periodic, registry, schedule_plan
 from poolq.jobs.job import build
 from poolq.jobs.message import decode
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from tests.unit.refusals import refusal
 
 BLANK = "0" * 32

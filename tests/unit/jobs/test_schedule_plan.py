@@ -11,7 +11,7 @@ from poolq.errors import BadMessage, OptionError, ScheduleError
 from poolq.jobs import schedule_plan
 from poolq.jobs.message import Message, decode, encode
 from poolq.jobs.schedule_plan import ALL, DAY, ON_TIME, MessageHead, Plan, ScheduleSpec
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -16,8 +16,7 @@ from poolq import EngineUnavailable, JobId, OptionError, PayloadError, Unique
 from poolq.common.lengths import MAX_UNIQUE_KEY_BYTES
 from poolq.engines.base import Engine, Push
 from poolq.jobs.ids import HolderId
-from poolq.jobs.ties import NO_TIES, Ties, UniqueTie, decode, encode
-from poolq.jobs.unique import key_of
+from poolq.jobs.unique import StoredKey, UniqueKey, key_of, stored_key
 from tests.contract.helpers import Worker
 from tests.support.producing import MODULE, Kept, produce_to
 from tests.unit.refusals import refusal
@@ -161,11 +160,11 @@ def test_an_id_is_text_wherever_text_is_expected(engine: Engine) -> None:
         assert stored.body.count(f'"{first}"'.encode()) == 2
 
 
-def test_ties_that_cannot_be_read_are_no_rights() -> None:
-    assert decode(encode(Ties(UniqueTie("k", "end")))) == Ties(UniqueTie("k", "end"))
-    for stored in (None, b"", b"\xff", b"[]", b'{"unique":7}', b'{"unique":{"key":"k"}}', 7):
-        assert decode(stored) == NO_TIES
-    assert decode(b'{"later":1}') == NO_TIES
+def test_a_stored_key_that_cannot_be_read_is_none() -> None:
+    assert stored_key(UniqueKey("k ü", "end").stored) == StoredKey("k ü", "end")
+    long = b"end " + b"k" * (MAX_UNIQUE_KEY_BYTES + 1)
+    for stored in (None, b"", b"end", b"end ", b"end a\n", b"never k", b"end \xff", long, 7):
+        assert stored_key(stored) is None
 
 
 class Slow(Kept):

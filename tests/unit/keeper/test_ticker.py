@@ -12,7 +12,7 @@ from poolq.engines.schedule_store import NEVER, NewSchedule, Scheduled, Tick, Ti
 from poolq.jobs import schedule_plan
 from poolq.jobs.ids import new_id
 from poolq.jobs.message import Message, decode, encode
-from poolq.jobs.ties import UniqueKey
+from poolq.jobs.unique import UniqueKey
 from poolq.keeper.ticker import LOOK_INTERVAL, MAX_JOBS, Ticker
 from poolq.log.events import Event
 

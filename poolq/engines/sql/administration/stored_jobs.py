@@ -23,7 +23,7 @@ from poolq.engines.sql.location import (
 )
 from poolq.engines.sql.queues.wakeups import ADD_QUEUE, arm
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
-from poolq.jobs.ties import Ties, decode
+from poolq.jobs.unique import StoredKey, stored_key
 
 #: How many jobs one transaction changes at most, because it blocks others.
 MAX_CHANGED = 5000
@@ -70,7 +70,7 @@ def find(session: Session, id_: str) -> StoredJob | None:
     for read, found in ((stored, jobs), (stored_failed, failures), (stored, again)):
         for row in found.rows:
             job = read(row)
-            return job._replace(holder=unique_keys.holder(session, job.ties)) if row[-1] else job
+            return job._replace(holder=unique_keys.holder(session, job.unique)) if row[-1] else job
     return None
 
 
@@ -88,7 +88,7 @@ def stored(row: Row) -> StoredJob:
     where = to_text(id_), to_text(queue), status, at
     limit = "" if status == "ready" else limit_at(place)
     kept = sanitize.blob(body), sanitize.state(state)
-    return StoredJob(*where, *kept, worker, limit, decode(tied), expires_at=number(expires_at))
+    return StoredJob(*where, *kept, worker, limit, stored_key(tied), expires_at=number(expires_at))
 
 
 class Location(NamedTuple):
@@ -215,7 +215,7 @@ def stored_failed(row: Row) -> StoredJob:
     id_, queue, at, body, *state, tied = row
     where = to_text(id_), to_text(queue), "failed", number(at)
     kept = sanitize.blob(body), sanitize.state(state)
-    return StoredJob(*where, *kept, ties=decode(tied))
+    return StoredJob(*where, *kept, unique=stored_key(tied))
 
 
 def retry(
@@ -248,7 +248,7 @@ def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
     return _in_order(ids, set(there))
 
 
-def _lock_failed(tx: Transaction, ids: Sequence[str]) -> dict[str, Ties]:
-    """Lock those of these jobs that have failed. Returns their ties by id."""
+def _lock_failed(tx: Transaction, ids: Sequence[str]) -> dict[str, StoredKey | None]:
+    """Lock those of these jobs that have failed. Returns their unique keys by id."""
     found = tx.run(*(Query(LOCK_FAILED, (some,)) for some in in_chunks(ids)))
-    return {to_text(id_): decode(tied) for one in found for id_, tied in one.rows}
+    return {to_text(id_): stored_key(tied) for one in found for id_, tied in one.rows}

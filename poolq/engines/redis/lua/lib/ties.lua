@@ -1,4 +1,4 @@
--- Part `ties`: the unique keys of jobs, see poolq/jobs/ties.py. They are stored beside
+-- Part `ties`: the unique keys of jobs, see poolq/jobs/unique.py. They are stored beside
 -- the job's queue, as "<until> <key>"; in unique:<key>, the id of the job that has the key, or "<ends> <id>"
 -- if it is held for a time. The functions are made when a job is unique, because making them takes longer
 -- than a short script.
