@@ -176,3 +176,11 @@ def test_a_job_knows_its_tick() -> None:
     job = build(Report, message, 1, "q")
     assert job.scheduled_at is not None
     assert job.scheduled_at.isoformat() == "2026-11-27T12:00:00+00:00"
+
+
+def test_a_job_given_by_its_name_has_the_options_of_its_class() -> None:
+    poolq.every("1m", "report")
+    poolq.every("1m", "elsewhere:Job")
+    found = {name: schedule_plan.decode(spec) for name, spec in periodic.collect().items()}
+    heads = [schedule_plan.head_of(found[name]).queue for name in ("report", "elsewhere:Job")]
+    assert heads == ["reports", "default"]
