@@ -41,8 +41,8 @@ def on_redis(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
 
 
 def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
+    from poolq.engines.sql.new_jobs import INSERT_PLAIN
     from poolq.engines.sqlite.connecting import connect, now, set_pragmas
-    from poolq.engines.sqlite.new_jobs import INSERT_PLAIN
     from poolq.engines.sqlite.options import parse_url
 
     assert Path(file()).exists()
@@ -54,12 +54,15 @@ def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
 
 def on_mariadb(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     from benchmarks.peers.bare_mariadb import connect
+    from poolq.engines.mysql.literals import Expression
+    from poolq.engines.sql.new_jobs import INSERT_PLAIN
 
     session = engine().session  # type: ignore[attr-defined]  # a MySQLEngine
     line = connect()
     line.autocommit(True)
-    made = [session.insert_statement([one], 1 << 20)[0] for one in ready]
-    return line.query, made
+    now = session.statements["{now}"]
+    rows = [(o.id, "", Expression(now), o.queue, o.body) for o in ready]
+    return line.query, [session.statements.fill(INSERT_PLAIN, row) for row in rows]
 
 
 KINDS = {"redis": on_redis, "sqlite": on_sqlite, "mysql": on_mariadb}

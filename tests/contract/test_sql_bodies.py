@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from poolq.engines.base import CLAIM_BYTES, Push, Settlement
+from poolq.engines.sql import new_jobs
 from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.session import Session
 from poolq.engines.sqlite import SQLiteEngine
-from poolq.engines.sqlite.session import CHUNK_BYTES, SQLiteSession
+from poolq.engines.sqlite.session import SQLiteSession
 from poolq.jobs.outcomes import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, count_of, push
@@ -67,15 +69,14 @@ def test_a_push_blocks_others_for_a_few_megabytes_at_most(
     engine = opened(f"sqlite:///{tmp_path}/poolq.db", "poolq")
     assert isinstance(engine, SQLiteEngine)
     stored = []
-    store = SQLiteSession.store
+    store = new_jobs._store
 
-    def noting(session: SQLiteSession, pushes: Sequence[Push]) -> int:
-        count = store(session, pushes)
-        stored.append(sum(len(one.body) for one in pushes[:count]))
-        return count
+    def noting(session: Session, pushes: Sequence[Push]) -> bool:
+        stored.append(sum(len(one.body) for one in pushes))
+        return store(session, pushes)
 
-    monkeypatch.setattr(SQLiteSession, "store", noting)
+    monkeypatch.setattr(new_jobs, "_store", noting)
     push(engine, *("x" * (big * MIB) for _ in range(6)), *"abc")
     assert len(stored) > 1
-    assert max(stored) <= max(CHUNK_BYTES, big * MIB) + 3
+    assert max(stored) <= max(SQLiteSession.stored_bytes, big * MIB) + 3
     assert count_of(engine).ready == 9

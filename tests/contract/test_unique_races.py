@@ -80,9 +80,10 @@ def test_of_producers_that_replace_each_other_one_job_stays(engine: Engine, crow
 def rival(pipe: Connection, url: str, namespace: str, id_: str, key: str) -> None:
     """Push a job with this key, and stop before the end of the transaction."""
     from poolq.engines.sql.new_jobs import store_contested
+    from poolq.engines.sql.queues.wakeups import add_queues
 
     engine: Any = open_engine(url, namespace)
-    engine.session.add_queues({"q"})
+    add_queues(engine.session, {"q"})
 
     def work(tx: Any) -> None:
         one = Push(id_, "q", b"rival", unique=UniqueKey(key, "end"))

@@ -9,7 +9,7 @@ from poolq.engines.base import Check, Claim, EndedSlots, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.mysql.checks import checks, refuse_statement_binlog, server
 from poolq.engines.mysql.faults import translate
-from poolq.engines.mysql.literals import SplitSQL
+from poolq.engines.mysql.literals import FormatSQL
 from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.reconnecting import connect
 from poolq.engines.mysql.schema import MySQLSchema
@@ -173,7 +173,7 @@ class MySQLEngine(SQLEngine):
         self.options = parse_url(url)
         super().__init__(url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME)
         self.schema: MySQLSchema = MySQLSchema(self.options, self.texts, namespace)
-        self._statements = SplitSQL(self.texts)
+        self._statements = FormatSQL(self.texts)
         self._lost_names: list[str] = []
         self._waits_in_server = True
         self._connections = Connections(self._connect, MySQLSession.close, self._alive)

@@ -3,6 +3,7 @@
 import pymysql
 
 from poolq.engines.mysql.options import MySQLOptions
+from poolq.engines.sql.session import DuplicateKey
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
 #: Errors after which a transaction is repeated: a row changed after MariaDB's snapshot (1020),
@@ -26,7 +27,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[int, ...], str], ...] = (
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
     (EngineError, (1665,), "; set binlog_format to ROW or MIXED"),
     (EngineError, (1153, 1301), "; raise max_allowed_packet, or send less"),
-    (EngineError, (1062,), "; a job with that id is stored already"),
+    (DuplicateKey, (1062,), "; a job with that id is stored already"),
     (EngineError, (1406,), "; a name may have at most 255 bytes, and a limit's key 1,000"),
 )
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from poolq.engines.sql.session import RenderedSQL
 
 
-class BareList(tuple[str, ...]):
-    """Values separated by commas, without parentheses."""
+class Expression(bytes):
+    """SQL that replaces an argument as it is."""
 
     __slots__ = ()
 
@@ -25,34 +25,30 @@ def literal(value: object) -> bytes:
     if isinstance(value, int):
         return b"%d" % value
     if isinstance(value, bytes):
-        return b"_binary" + quoted(value)
+        return value if isinstance(value, Expression) else b"_binary" + quoted(value)
     if value is None:
         return b"NULL"
-    if isinstance(value, BareList):
-        return b",".join(map(literal, value))
     if isinstance(value, (list, tuple)):
         return b"(" + b",".join(map(literal, value)) + b")"
     raise TypeError(f"{value!r} has no SQL literal")
 
 
-class SplitSQL(dict[str, list[bytes]]):
-    """Maps templates to statements, encoded and split at their arguments. Each is made once."""
+class FormatSQL(dict[str, bytes]):
+    """Maps templates to statements, encoded, with %b at their arguments. Each is made once."""
 
     def __init__(self, texts: RenderedSQL) -> None:
         super().__init__()
         self._texts = texts
 
-    def __missing__(self, template: str) -> list[bytes]:
-        parts = self[template] = self._texts[template].encode().split(b"?")
-        return parts
+    def __missing__(self, template: str) -> bytes:
+        text = self._texts[template].encode().replace(b"%", b"%%")
+        statement = self[template] = text.replace(b"?", b"%b")
+        return statement
 
     def fill(self, template: str, args: Sequence[object]) -> bytes:
         """Return the statement with these arguments."""
-        first, *rest = self[template]
-        filled = [first]
-        for arg, part in zip(args, rest, strict=True):
-            if type(arg) is str:  # most are, and calling `literal` takes twice as long
-                filled += quoted(arg.encode()), part
-            else:
-                filled += b"%d" % arg if type(arg) is int else literal(arg), part
-        return b"".join(filled)
+        return self[template] % tuple(
+            [  # most are text, and calling `literal` takes twice as long
+                quoted(arg.encode()) if type(arg) is str else literal(arg) for arg in args
+            ]
+        )

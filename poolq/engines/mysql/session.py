@@ -1,45 +1,41 @@
 """A thread's connection to the server. It sends several statements per round trip, and retries."""
 
+import re
 import select
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from itertools import accumulate, count
-from operator import attrgetter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from random import random
 from typing import Any, TypeVar
 
 import pymysql
-from pymysql.constants import COMMAND
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
 from poolq.engines.mysql.faults import RETRYABLE, code, is_lost, translate
-from poolq.engines.mysql.literals import BareList, SplitSQL, quoted
-from poolq.engines.mysql.new_jobs import INSERT_JOBS, INSERT_KEYS, job_rows, key_rows
+from poolq.engines.mysql.literals import Expression, FormatSQL, literal, quoted
 from poolq.engines.mysql.options import MySQLOptions
 from poolq.engines.mysql.reconnecting import OpenedConnection, close
-from poolq.engines.sql.queues.wakeups import ADD_QUEUE
+from poolq.engines.sql.location import DELAYED
 from poolq.engines.sql.session import (
     BatchQuery,
     Query,
     QueryResult,
+    Row,
     Session,
     Transaction,
-    first_chunk,
     in_chunks,
 )
-from poolq.errors import EngineError, EngineUnavailable
+from poolq.errors import EngineError
 
 T = TypeVar("T")
-_queue_of = attrgetter("queue")
 
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id IN {list}"""
+#: A statement that inserts a row of arguments, and does nothing else.
+INSERTS_A_ROW = re.compile(r"^INSERT [^?]* VALUES \(\?[?, x']*\)$", re.DOTALL)
 #: How many jobs one statement claims; few, because FIELD compares each id with all of its values.
 MAX_FIELD_VALUES = 50
-#: How many jobs one statement stores at most.
-CHUNK_JOBS = 5000
 #: Bytes of statements sent at once; a longer statement is sent alone.
 MAX_PACKET_BYTES = 1 << 20
 PACKET_MARGIN_BYTES = 1024
@@ -49,16 +45,17 @@ RETRY_TIMEOUT = 10.0
 
 class MySQLSession(Session):
     """See the module's head. `on_lost` is called when the connection has become useless, `on_used`
-    when the server has answered. `known_queues`: queues that certainly have rows."""
+    when the server has answered."""
 
     counted = 10_000
     skips = False
+    stored_bytes = MAX_PACKET_BYTES
 
     def __init__(
         self,
         opened: OpenedConnection,
         options: MySQLOptions,
-        statements: SplitSQL,
+        statements: FormatSQL,
         on_lost: Callable[["MySQLSession"], None],
         on_used: Callable[[], None],
     ) -> None:
@@ -113,101 +110,60 @@ class MySQLSession(Session):
         rows = [plan.rows[0] for plan in plans]
         return [int(row[at[len(row)]] or 0) if len(row) in at else 0 for row in rows]
 
-    def add_queues(self, queues: set[str]) -> None:
-        """Add rows for those of the queues that may have none, before jobs are stored there."""
-        new = queues - self.known_queues
-        if new:
-            queries = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]
-            try:
-                self.transact(lambda tx: tx.later(*queries))
-            except EngineUnavailable as error:
-                error.maybe_stored = False  # no job was sent
-                raise
-            self.known_queues |= new
-
-    def store(self, pushes: Sequence[Push]) -> int:
-        """See the contract. Raises EngineError for a job that is too big for the server."""
-        limit = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
-        some = first_chunk(pushes, CHUNK_JOBS, limit)
-        self.add_queues(set(map(_queue_of, some)))
-        statement, count = self.insert_statement(some, limit)
-        (now,) = self.statements["{now}"]
-        if not (keys := key_rows(some[:count], now)):
-            self._retry(lambda: self.raw.query(statement))  # which fetches no result
-            self._on_used()
-            return count
-        (insert_keys,) = self.statements[INSERT_KEYS]
-        all_keys = insert_keys + b",".join(keys)
-        if len(all_keys) + len(statement) > limit:
-            return 0
-        transaction = b"BEGIN", all_keys, statement, b"COMMIT"
-        return count * self._retry(lambda: self._store_unique(transaction))
-
-    def insert_statement(self, pushes: Sequence[Push], limit: int) -> tuple[bytes, int]:
-        """Return a statement of about `limit` bytes that stores the first of these jobs, and how
-        many it stores."""
-        (insert,), (now,) = self.statements[INSERT_JOBS], self.statements["{now}"]
-        rows = job_rows(pushes, now)
-        if len(rows[0]) > self.packet - PACKET_MARGIN_BYTES:
-            raise self._too_big(pushes[0])
-        ends = list(accumulate(len(row) + 1 for row in rows))
-        count = max(1, bisect_right(ends, limit))
-        return insert + b",".join(rows[:count]), count
-
-    def _store_unique(self, transaction: Sequence[bytes]) -> bool:
-        raw: Any = self.raw
-        try:
-            raw._execute_command(COMMAND.COM_QUERY, b";".join(transaction))  # noqa: SLF001  # as below
-            for _ in transaction:
-                raw._read_packet()  # noqa: SLF001  # query() and next_result() take 15 % longer
-        except pymysql.Error as error:
-            if not is_lost(error):
-                self.send([b"ROLLBACK"])
-            if isinstance(error, pymysql.IntegrityError):
-                return False
-            raise
-        self._on_used()
-        return True
-
-    def check_size(self, push: Push) -> None:
-        if len(quoted(push.body)) > self.packet - 2 * PACKET_MARGIN_BYTES:
-            raise self._too_big(push)
-
-    def _too_big(self, push: Push) -> EngineError:
-        return EngineError(
-            f"job {push.id} has {len(push.body)} bytes, too many for {self.options.redacted_url}"
-            f" (max_allowed_packet is {self.packet}); raise this setting, or send less"
-        )
+    def check_sizes(self, pushes: Sequence[Push]) -> None:
+        most = self.packet - 2 * PACKET_MARGIN_BYTES
+        for one in pushes:
+            if 2 * len(one.body) > most and len(quoted(one.body)) > most:
+                raise EngineError(
+                    f"job {one.id} has {len(one.body)} bytes, too many for"
+                    f" {self.options.redacted_url} (max_allowed_packet is {self.packet}); raise"
+                    " this setting, or send less"
+                )
 
     def send(self, statements: Sequence[bytes]) -> list[QueryResult]:
         """Run statements in as few round trips as packets allow."""
         results: list[QueryResult] = []
-        batch: list[bytes] = []
-        length = 0
-        for one in statements:
-            if batch and length + len(one) > MAX_PACKET_BYTES:
-                self._send(batch, results)
-                batch, length = [], 0
-            batch.append(one)
-            length += len(one) + 1
-        self._send(batch, results)
+        for batch in self._packets(statements):
+            self._send(batch, results)
         self._on_used()
         return results
 
+    def _packets(self, parts: Sequence[bytes]) -> Iterator[list[bytes]]:
+        """Split parts of statements, or statements, into lists that are sent together."""
+        most = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
+        batch: list[bytes] = []
+        length = 0
+        for one in parts:
+            length += len(one) + 1
+            if batch and length > most:
+                yield batch
+                batch, length = [], len(one) + 1
+            batch.append(one)
+        yield batch
+
     def statements_of(self, query: Query | BatchQuery) -> list[bytes]:
-        if isinstance(query, BatchQuery):
-            return [self.statements.fill(query.sql, row) for row in query.rows]
-        return [self._fill(query)]
+        """Return the statements of a query. Those that only insert rows become a few."""
+        if not isinstance(query, BatchQuery):
+            return [self._fill(query)]
+        found = [self.statements.fill(query.sql, row) for row in query.rows]
+        if len(found) < 2 or not INSERTS_A_ROW.search(query.sql):
+            return found
+        start = self.statements[query.sql].index(b"(%b")
+        rows = [one[start:] for one in found]
+        return [found[0][:start] + b",".join(some) for some in self._packets(rows)]
 
     def _fill(self, query: Query) -> bytes:
         return self.statements.fill(query.sql, query.args)
 
     def _send(self, batch: Sequence[bytes], results: list[QueryResult]) -> None:
-        cursor = self.raw.cursor()
-        cursor.execute(b";".join(batch))  # type: ignore[call-overload]  # bytes may be sent, too
-        results.append(QueryResult(cursor.fetchall(), cursor.rowcount))
-        while cursor.nextset():
-            results.append(QueryResult(cursor.fetchall(), cursor.rowcount))
+        raw: Any = self.raw
+        raw.query(b";".join(batch))
+        while True:
+            answer = raw._result  # noqa: SLF001  # a cursor would read it from there, and take 10 µs
+            results.append(QueryResult(answer.rows or (), answer.affected_rows))
+            if not answer.has_next:
+                return
+            raw.next_result()
 
     def _transact(self, work: Callable[["MySQLTransaction"], T]) -> T:
         tx = MySQLTransaction(self)
@@ -303,6 +259,21 @@ class MySQLTransaction(Transaction):
     ) -> list[Query | BatchQuery]:
         chunks = in_chunks(ids, MAX_FIELD_VALUES)
         return [
-            Query(MARK_CLAIMED, (place, request, now, at - 1, BareList(some), list(some)))
+            Query(MARK_CLAIMED, (place, request, now, at - 1, _listed(some), list(some)))
             for at, some in zip(count(first, MAX_FIELD_VALUES), chunks, strict=False)
         ]
+
+    def when(self, place: str, delay: int, at: int, expires: int) -> Row:
+        now = self._session.statements["{now}"]
+        where: str | Expression = place
+        due = now
+        if at:
+            where = Expression(b"IF(%d > %b, 'd', %b)" % (at, now, literal(place)))
+            due = b"GREATEST(%d, %b)" % (at, now)
+        elif delay > 0:
+            where, due = DELAYED, b"%b + %d" % (now, delay)
+        return where, Expression(due), Expression(b"%b + %d" % (due, expires)) if expires else None
+
+
+def _listed(values: Sequence[str]) -> Expression:
+    return Expression(b",".join(map(literal, values)))

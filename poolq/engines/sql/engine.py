@@ -77,15 +77,15 @@ class SQLEngine(Engine):
 
     def push(self, pushes: Sequence[Push]) -> list[str]:
         holders: dict[str, str] = {}
-        left = new_jobs.parts(pushes)
+        stored = 0
         try:
             session = self.session
-            while left:
-                store, jobs = left[0]
-                count = store(session, jobs, holders)
-                left[:1] = [(store, jobs[count:])] if count < len(jobs) else []
+            if len(pushes) == 1 and not pushes[0].unique and session.store_alone(pushes[0]):
+                return [pushes[0].id]
+            while stored < len(pushes):
+                stored += new_jobs.store(session, pushes[stored:], holders)
         except EngineUnavailable as error:
-            error.ids = tuple(one.id for _, some in left for one in some if one.id not in holders)
+            error.ids = tuple(one.id for one in pushes[stored:] if one.id not in holders)
             raise
         ids = list(map(_id_of, pushes))
         return [holders.get(id_, id_) for id_ in ids] if holders else ids

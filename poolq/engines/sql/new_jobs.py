@@ -1,17 +1,16 @@
 """Stores new jobs: plain ones, those with unique keys, and those that wait for gates.
 
-Most are stored as their database does it best (`Session`). This module stores the others: jobs
-whose unique keys others have, which replace a job, take a void key, or give way; and jobs in the
-wait lists of gates, as if workers had parked them there.
+Jobs are stored together as if nobody had their unique keys. If somebody has one, those whose keys
+are free are stored together, and the others one by one: they replace a job, take a void key, or
+give way.
 
 The job that has a key is looked up, locked, then the key is locked, and who has it is looked up
 again, because everybody locks a job before its key. If the key has changed hands in the meantime,
 the transaction stores nothing, and is to be repeated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from operator import attrgetter
 
 from poolq.engines.sanitize import to_text
 from poolq.engines.spans import GATE_SPAN
@@ -22,11 +21,12 @@ from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.limits import concurrent_slots
 from poolq.engines.sql.limits.parking import encode_rules
 from poolq.engines.sql.location import QUEUED, line_of
-from poolq.engines.sql.queues.wakeups import arm
+from poolq.engines.sql.queues.wakeups import add_queues, arm
 from poolq.engines.sql.session import (
-    MAX_LIST_VALUES,
     BatchQuery,
+    DuplicateKey,
     Query,
+    Row,
     Session,
     Transaction,
     first_chunk,
@@ -35,17 +35,16 @@ from poolq.engines.sql.session import (
 from poolq.jobs.message import Push
 from poolq.jobs.unique import UniqueKey
 
-Values = tuple[object, ...]
-#: Stores the first of some jobs. Adds to the dict by id which job has each job's key, of those for
-#: which it is known. Returns how many jobs are stored, or have given way.
-Store = Callable[[Session, Sequence[Push], dict[str, str]], int]
+#: How many jobs one transaction stores at most, which blocks SQLite's other writers for 30 ms.
+MAX_STORED = 5000
 
-#: How many bytes of unique jobs one transaction stores at most. One job may be bigger.
-CHUNK_BYTES = 1 << 19
-
-STORE_JOB = """INSERT INTO {jobs} (id, place, queue, due_at, expires_at, history, body, ties, rules)
-    SELECT ?, CASE WHEN due > {now} THEN 'd' ELSE ? END, ?, due, due + ?, x'', ?, ?, ?
-    FROM (SELECT {greatest}(?, {now} + ?) AS due) one"""
+INSERT_JOB = """INSERT INTO {jobs}
+    (id, place, due_at, queue, history, body, expires_at, ties, rules)
+    VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?)"""
+#: The same for plain jobs: on SQLite, to store three NULLs takes a fifth of the time to store many.
+INSERT_PLAIN = """INSERT INTO {jobs} (id, place, due_at, queue, history, body)
+    VALUES (?, ?, ?, ?, x'', ?)"""
+INSERT_KEY = "INSERT INTO {unique_keys} (name, id, ends) VALUES (?, ?, ?)"
 #: A new line counts as named by the newest code.
 OPEN_LINE = concurrent_slots.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
 #: Of the limits that dispatches name for a gate, the last one applies, in all queues, unless
@@ -54,75 +53,83 @@ NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, {now}) {on:name, span}
     used = {greatest}(used, most), most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END"""
 
-_unique_of, _gate_of = map(attrgetter, ("unique", "gate"))
 
-
-def parts(pushes: Sequence[Push]) -> list[tuple[Store, Sequence[Push]]]:
-    """Split jobs by how they are stored. Those that wait for gates come last."""
-    if len(pushes) == 1:
-        (one,) = pushes
-        alone = _store_waiting if one.gate else _store_unique if one.unique else _store_plain
-        return [(alone, pushes)]
-    waiting = [one for one in pushes if one.gate] if any(map(_gate_of, pushes)) else []
-    others = [one for one in pushes if not one.gate] if waiting else pushes
-    store = _store_unique if any(map(_unique_of, others)) else _store_plain
-    found: list[tuple[Store, Sequence[Push]]] = [(store, others)] if others else []
-    return [*found, (_store_waiting, waiting)] if waiting else found
-
-
-def _store_plain(session: Session, jobs: Sequence[Push], _: dict[str, str]) -> int:
-    return session.store(jobs)
-
-
-def _store_unique(session: Session, jobs: Sequence[Push], holders: dict[str, str]) -> int:
-    some = first_chunk(jobs, MAX_LIST_VALUES, CHUNK_BYTES)
+def store(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> int:
+    """Store the first of these jobs, or let them give way. Adds to `holders` by id which job has
+    each job's key, of those for which it is known. Returns how many jobs this were."""
+    some = first_chunk(pushes, MAX_STORED, session.stored_bytes)
+    session.check_sizes(some)
+    add_queues(session, {one.queue for one in some})
     keys = [one.unique.key for one in some if one.unique]
-    if len(set(keys)) == len(keys) and (count := session.store(some)):
-        return count
-    _ask(session, some, holders)
+    if len(set(keys)) < len(keys) or not _store(session, some):
+        _ask(session, some, holders)
     return len(some)
 
 
-def _store_waiting(session: Session, jobs: Sequence[Push], _: dict[str, str]) -> int:
-    some = jobs[:MAX_LIST_VALUES]
-    _prepare(session, some)
-    session.transact(partial(_park, pushes=some))
-    return len(some)
+def _store(session: Session, pushes: Sequence[Push]) -> bool:
+    """Store jobs in one transaction. Returns False if one of their unique keys, which differ, is
+    in the table."""
+    try:
+        if len(pushes) > 1 or not session.store_alone(pushes[0]):
+            session.transact(partial(_insert, pushes=pushes))
+    except DuplicateKey:
+        if any(one.unique for one in pushes):
+            return False
+        raise
+    return True
 
 
-def _prepare(session: Session, jobs: Sequence[Push]) -> None:
-    for one in jobs:
-        session.check_size(one)
-    session.add_queues({one.queue for one in jobs})
+def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
+    """Store jobs. Of what this locks, the wait lists come first, then the keys, then the gates."""
+    place, now, _ = tx.when(QUEUED, 0, 0, 0)
+    plain = [
+        (id_, place, now, queue, body)
+        for id_, queue, body, delay, at, expires, unique, gate in pushes
+        if not (delay or at or expires or unique or gate)
+    ]
+    if len(plain) == len(pushes):
+        tx.later(BatchQuery(INSERT_PLAIN, plain))
+        return
+    if waiting := [one for one in pushes if one.gate]:
+        _park(tx, waiting)
+    keys = [_key_row(tx, one.id, one.unique) for one in pushes if one.unique]
+    rows = [job_row(tx, one) for one in pushes if not one.gate]  # due at once by one clock
+    tx.later(BatchQuery(INSERT_KEY, sorted(keys)), BatchQuery(INSERT_JOB, rows))
+
+
+def _key_row(tx: Transaction, id_: str, unique: UniqueKey) -> Row:
+    ends = tx.when(QUEUED, unique.lasts, 0, 0)[1] if unique.lasts else 0
+    return unique.key, id_, ends
 
 
 def _park(tx: Transaction, pushes: Sequence[Push]) -> None:
-    """Store jobs in wait lists. These are locked first, sorted by name, and their gates last."""
-    rules = {(line_of(one.gate), one.queue): one.gate for one in pushes if one.gate}
-    limits = {one.gate.key: one.gate.limit for one in pushes if one.gate}
+    """Store jobs in wait lists, which are sorted by name, as if workers had parked them there."""
+    gates = {(line_of(one.gate), one.queue): one.gate for one in pushes if one.gate}
     rows = [
-        job_values(one, line_of(one.gate), encode_rules([one.gate])) for one in pushes if one.gate
+        job_row(tx, one, line_of(one.gate), encode_rules([one.gate])) for one in pushes if one.gate
     ]
-    tx.later(
-        *(
-            Query(OPEN_LINE, (*line, rule.key, GATE_SPAN, rule.limit))
-            for line, rule in sorted(rules.items())
-        ),
-        BatchQuery(STORE_JOB, rows),
-    )
+    lines = [(*line, gate.key, GATE_SPAN, gate.limit) for line, gate in sorted(gates.items())]
+    tx.later(BatchQuery(OPEN_LINE, lines), BatchQuery(INSERT_JOB, rows))
     arm(tx, {push.queue for push in pushes})
+    limits = {one.gate.key: one.gate.limit for one in pushes if one.gate}
     names = [(key, GATE_SPAN, most) for key, most in sorted(limits.items())]
     tx.at_end(BatchQuery(NAME_LIMIT, names))
 
 
+def job_row(tx: Transaction, push: Push, place: str = QUEUED, rules: bytes | None = None) -> Row:
+    """Return the arguments of INSERT_JOB. `place`: where the job is if it is due now."""
+    id_, queue, body, delay, at, expires, unique, _ = push
+    ties = unique.stored if unique else None
+    place, due, ends = tx.when(place, delay, at, expires)
+    return id_, place, due, queue, body, ends, ties, rules
+
+
 def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> None:
     """Store jobs whatever keys they ask for."""
-    _prepare(session, pushes)
     free, contested = _give_way(session, pushes, holders)
-    while free and (count := session.store(free)):
-        holders.update({one.id: one.id for one in free[:count]})
-        free = free[count:]
-    if free:  # somebody else was faster
+    if free and _store(session, free):
+        holders.update({one.id: one.id for one in free})
+    elif free:  # somebody else was faster
         contested = [one for one in pushes if one.id not in holders]
     for one in contested:
         holder = None
@@ -164,7 +171,7 @@ def store_contested(tx: Transaction, push: Push) -> str | None:
     key, or None if the transaction is to be repeated."""
     unique = push.unique
     if unique is None:
-        tx.later(Query(STORE_JOB, job_values(push)))
+        _insert(tx, [push])
         return push.id
     (found,) = tx.run(Query(unique_keys.HOLDER, (unique.key,)))
     seen = [to_text(id_) for (id_,) in found.rows]
@@ -193,15 +200,7 @@ def store_contested(tx: Transaction, push: Push) -> str | None:
 def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
     """Store a job, and give it a key that is locked and was somebody else's."""
     given = push.id, unique.lasts, unique.lasts, unique.key
-    tx.later(Query(unique_keys.SET_KEY, given), Query(STORE_JOB, job_values(push)))
-
-
-def job_values(push: Push, place: str = QUEUED, rules: bytes | None = None) -> Values:
-    """Return the arguments of STORE_JOB. `place`: where the job is if it is due now."""
-    id_, queue, body, delay, at, expires, unique, _ = push
-    tie = unique.stored if unique else None
-    delay = 0 if at > 0 else max(0, delay)
-    return id_, place, queue, expires or None, body, tie, rules, at, delay
+    tx.later(Query(unique_keys.SET_KEY, given), Query(INSERT_JOB, job_row(tx, push)))
 
 
 def _count(tx: Transaction, queue: str, counter: str) -> None:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from poolq.errors import EngineError
 from poolq.jobs.message import Push
 
 T = TypeVar("T")
@@ -79,30 +80,40 @@ class Transaction(ABC):
         """Return statements that mark these jobs as the claims of a request. The first job gets the
         index `first`. A job whose slot is reserved beyond `now` is marked as admitted."""
 
+    @abstractmethod
+    def when(self, place: str, delay: int, at: int, expires: int) -> Row:
+        """Return as values for statements where a new job is, when it is due and when it expires. A
+        due time in the past becomes now, and the job is in this place."""
+
+
+class DuplicateKey(EngineError):
+    """A row with this key is stored already."""
+
 
 class Session(ABC):
     """A thread's connection to the database. `counted`: how many rows are counted at most, which
-    takes some 30 ms. `skips`: whether a recursive statement can do a skip scan (`skip_scan.py`)."""
+    takes some 30 ms. `skips`: whether a recursive statement can do a skip scan (`skip_scan.py`).
+    `stored_bytes`: how many bytes of new jobs one transaction stores at most; one job may be
+    bigger. `known_queues`: queues that certainly have rows."""
 
     counted: int
     skips: bool
+    stored_bytes: int
+    known_queues: set[str]
 
-    @abstractmethod
-    def add_queues(self, queues: set[str]) -> None:
-        """Add rows for those of the queues that may have none, before jobs are stored there."""
-
-    def check_size(self, push: Push) -> None:  # noqa: B027  # most servers have no limit
+    def check_sizes(self, pushes: Sequence[Push]) -> None:  # noqa: B027  # SQLite has no limit
         """Raise EngineError for a job that is too big for the server."""
 
-    @abstractmethod
-    def store(self, pushes: Sequence[Push]) -> int:
-        """Store the first of these jobs in one transaction. Returns how many; 0 if one of their
-        unique keys, which differ, is in the table. They wait for no gate."""
+    def store_alone(self, push: Push) -> bool:  # noqa: ARG002  # overrides use it
+        """Store a job in a faster way than a transaction, if there is one for it. Returns whether
+        there is. Raises DuplicateKey."""
+        return False
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
         """Run `work` in one transaction. After a deadlock, run it again in a new one. `gives_way`:
-        whether writers that do not give way go first, if this database's writers wait in line."""
+        whether writers that do not give way go first, if this database's writers wait in line.
+        Raises EngineError, DuplicateKey."""
 
     def change(self, *queries: Query) -> int:
         """Run these statements as a transaction, in one round trip. Returns how many rows the last

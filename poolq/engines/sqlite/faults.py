@@ -3,6 +3,7 @@
 import sqlite3
 from pathlib import Path
 
+from poolq.engines.sql.session import DuplicateKey
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
 
 _PRIMARY = 0xFF  # extended codes carry the primary one in their lowest byte
@@ -56,7 +57,7 @@ def translate(error: sqlite3.Error, file: Path) -> EngineError:
     if "no such table" in str(error) or "no such column" in str(error):
         return SchemaError(f"{what}: run 'poolq db migrate'")
     if isinstance(error, sqlite3.IntegrityError):
-        return EngineError(f"{what}; a job with that id is stored already")
+        return DuplicateKey(f"{what}; a job with that id is stored already")
     return EngineError(what)
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from poolq.engines.sanitize import number
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.session import Query, Session, Transaction
+from poolq.errors import EngineUnavailable
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
@@ -36,6 +37,18 @@ WAKEUP_QUERIES = (LATEST_READY, LATEST_DELAYED, LATEST_SLOT, NEXT_DELAYED, COUNT
 TAKE_WAKEUP = """UPDATE {queues} SET armed = 0,
     seen = CASE WHEN seen < ? OR seen > {now} THEN ? ELSE seen END
     WHERE queue = ? AND (armed > 0 OR seen < ? OR seen > {now})"""
+
+
+def add_queues(session: Session, queues: set[str]) -> None:
+    """Add rows for those of the queues that may have none, before jobs are stored there."""
+    if new := queues - session.known_queues:
+        queries = [Query(ADD_QUEUE, (queue,)) for queue in sorted(new)]
+        try:
+            session.transact(lambda tx: tx.later(*queries))
+        except EngineUnavailable as error:
+            error.maybe_stored = False  # no job was sent
+            raise
+        session.known_queues |= new
 
 
 def arm(tx: Transaction, queues: Iterable[str]) -> None:

@@ -26,7 +26,8 @@ from poolq.engines.schedule_store import (
     is_unreadable_declaration,
 )
 from poolq.engines.sql.limits.limit_windows import SERVER_CLOCK
-from poolq.engines.sql.new_jobs import STORE_JOB, job_values, store_contested
+from poolq.engines.sql.new_jobs import INSERT_JOB, job_row, store_contested
+from poolq.engines.sql.queues.wakeups import add_queues
 
 from poolq.engines.sql.schedules.statements import (  # isort: skip
     DUE, NEXT, SET_ASIDE, SET_UNREADABLE_ASIDE, MARK_REMOVED, MARK_PAUSED_REMOVED, FORGET,
@@ -104,7 +105,7 @@ class SQLSchedules(ScheduleStore):
         )
 
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
-        self._session().add_queues({push.queue for one in ticks for push in one.pushes})
+        add_queues(self._session(), {push.queue for one in ticks for push in one.pushes})
         return list(map(self._tick, ticks))
 
     def _tick(self, tick: Tick) -> TickEnd:
@@ -227,7 +228,7 @@ def _tick(tx: Transaction, tick: Tick) -> TickEnd | None:
             return None
         stored = stored if holder == job.id else []
     else:
-        tx.later(BatchQuery(STORE_JOB, list(map(job_values, stored))))
+        tx.later(BatchQuery(INSERT_JOB, [job_row(tx, one) for one in stored]))
     return _advance(tx, one, tick, stored, now, held)
 
 
