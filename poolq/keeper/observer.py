@@ -21,10 +21,11 @@ from poolq.errors import EngineError, EngineUnavailable
 from poolq.keeper.limit_watch import LimitWatch
 from poolq.log.events import Event, Note
 from poolq.log.reporting import Log
-from poolq.monitor import node_info, schedule_status
+from poolq.monitor import node_info
 from poolq.monitor.broker_status import BrokerStatus, encode, read
 from poolq.monitor.job_counts import JobCounts
 from poolq.monitor.rates import OBSERVE_INTERVAL, SlidingWindow, trend
+from poolq.monitor.schedule_status import of_schedule
 from poolq.monitor.snapshot import QueueView
 from poolq.scoreboard.board import Scoreboard
 
@@ -119,7 +120,7 @@ class Observer(threading.Thread):
             nodes=pools[:MAX_SHOWN],
             left_out=len(every) - len(queues),
             left_out_ready=sum(one.ready for one in every) - sum(one.ready for one in queues),
-            schedules=tuple(schedule_status.all_of(schedules, now)),
+            schedules=tuple(of_schedule(one, now) for one in schedules),
         )
         return status, events
 

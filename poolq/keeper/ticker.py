@@ -16,6 +16,7 @@ from poolq.jobs import schedule_plan
 from poolq.jobs.ids import new_id
 from poolq.jobs.schedule_plan import ScheduleSpec
 from poolq.log.events import Event, Note
+from poolq.monitor import amounts
 
 #: Seconds between two looks if nothing is due earlier. A schedule that a person adds is found then.
 LOOK_INTERVAL = 5.0
@@ -74,7 +75,6 @@ class Ticker:
         times += [look.next] if look.next is not None else []
         all_ends: list[TickEnd] = []
         for some in _in_acts(ticks):
-            self._beat_if_due()
             ends = self._tick(some, look.now)
             all_ends += ends
             if "waiting" in ends:
@@ -89,17 +89,14 @@ class Ticker:
     def _tick(self, ticks: Sequence[Tick], now: int) -> list[TickEnd]:
         """Tick schedules together or, if the engine refuses that, one by one. Returns what became
         of each."""
+        self._beat_if_due()
         try:
             return self._engine.schedules.tick(ticks)
         except EngineUnavailable:
             raise
         except EngineError as error:
             if len(ticks) > 1:
-                ends: list[TickEnd] = []
-                for one in ticks:
-                    self._beat_if_due()
-                    ends += self._tick([one], now)
-                return ends
+                return [end for one in ticks for end in self._tick([one], now)]
             (one,) = ticks
             self._complain(one.name, one.hash, str(error))
             self._engine.schedules.tick([_put_off(one.name, one.hash, one.expected, now)])
@@ -117,7 +114,7 @@ class Ticker:
             self._complain(one.name, one.hash, str(error))
             return _put_off(one.name, one.hash, one.due, now)
         if plan.missed:
-            text = f"schedule {one.name}: {_count(plan.missed)} of missed ticks stored now"
+            text = f"schedule {one.name}: {amounts.jobs(plan.missed)} of missed ticks stored now"
             self._report(Note("info", text))
         last = plan.ticks[-1] if plan.ticks else 0
         return Tick(
@@ -160,10 +157,6 @@ def _in_acts(ticks: Sequence[Tick]) -> Iterator[Sequence[Tick]]:
             begin, jobs = at, len(one.pushes)
     if begin < len(ticks):
         yield ticks[begin:]
-
-
-def _count(jobs: int) -> str:
-    return "the job" if jobs == 1 else f"{jobs} jobs"
 
 
 def _push(spec: ScheduleSpec, name: str, tick: int) -> Push:

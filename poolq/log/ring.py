@@ -26,8 +26,6 @@ HEAD, TAIL, INTENT, DROPPED, EXIT_REQUESTED = range(5)  # the first words
 _HEADER = struct.Struct("=QQdQ96p")
 HEADER_BYTES = _HEADER.size  # records, and the first words, are aligned to this
 SENTINEL = secrets.token_bytes(16)  # created in the master, so all loggers of a pool have it
-#: An empty ring starts again at its beginning if its position is beyond this.
-REWIND_BYTES = 512 << 10
 
 
 class Record(NamedTuple):
@@ -83,7 +81,6 @@ class LogRing:
         room, `drop` the oldest records, or return False."""
         with self._lock:
             words = self._words
-            self._rewind()
             while self._size - (words[TAIL] - words[HEAD]) < _span(length):
                 if not drop:
                     return False
@@ -98,13 +95,6 @@ class LogRing:
             words[at // 8] = length = os.readv(fd, [body])
             words[TAIL] = tail + _span(length)
             return True
-
-    def _rewind(self) -> None:
-        words = self._words
-        if words[HEAD] == words[TAIL] and words[TAIL] % self._size > REWIND_BYTES:
-            first = words[TAIL] + self._size - words[TAIL] % self._size
-            words[HEAD] = self._cursor = first
-            words[TAIL] = first
 
     def _drop(self) -> None:
         """Drop the oldest record, and count its lines unless the sink is writing them."""

@@ -16,7 +16,6 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.histogram import BOUNDS, Cell, HistogramKey, HistogramReader
 from poolq.scoreboard.layout import DONE, OUTCOMES
 from poolq.scoreboard.notes import read_held
-from poolq.scoreboard.shared_text import TextPage
 
 K = TypeVar("K", bound=Hashable)
 
@@ -96,7 +95,7 @@ class SampleRecorder:
     def __init__(self, scores: Scoreboard) -> None:
         self._counts = JobCounts(scores)
         self._page = scores.pages.samples
-        self._samples = read_samples(self._page)
+        self._samples = read_samples(self._page.read())
 
     def record(self) -> None:
         """Take a sample unless the last one is younger than a second."""
@@ -107,9 +106,9 @@ class SampleRecorder:
         self._page.write(array("d", [value for one in self._samples for value in one]).tobytes())
 
 
-def read_samples(page: TextPage) -> list[Sample]:
+def read_samples(data: bytes) -> list[Sample]:
     """Return the recorded samples, the oldest first."""
-    values = array("d", page.read()).tolist()
+    values = array("d", data).tolist()
     return [Sample(*values[at : at + _FIELDS]) for at in range(0, len(values), _FIELDS)]
 
 

@@ -5,6 +5,7 @@ at 0 with the pool and never decrease. Labels have slot numbers instead of pids,
 would create a new series.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from poolq.monitor import broker_status
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.job_counts import JobCounts, add_up
 from poolq.monitor.limit_status import LimitStatus
-from poolq.monitor.schedule_status import ScheduleStatus, by_state
+from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.exit_reasons import EXIT_REASONS
@@ -233,7 +234,9 @@ def of_limits(limits: Sequence[LimitStatus]) -> dict[str, Iterable[Value]]:
 def of_schedules(schedules: Sequence[ScheduleStatus]) -> dict[str, Iterable[Value]]:
     named = [((one.name,), one) for one in schedules[:MAX_SCHEDULES]]
     return {
-        "poolq_schedules": [((name,), n) for name, n in by_state(schedules).items()],
+        "poolq_schedules": [
+            ((name,), n) for name, n in Counter(one.state for one in schedules).items()
+        ],
         **_each(
             named, schedule_jobs="ticks", schedule_skipped="skipped", schedule_late_seconds="late"
         ),

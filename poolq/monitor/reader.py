@@ -9,10 +9,10 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import convert, structs
 
-from poolq.monitor import broker_status, job_counts, rates
+from poolq.monitor import broker_status, rates
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.event_feed import EventFeed
-from poolq.monitor.job_counts import JobCounts, JobKinds, sample
+from poolq.monitor.job_counts import JobCounts, JobKinds, read_samples, sample
 from poolq.monitor.rates import Sample
 from poolq.monitor.snapshot import (
     DeathView,
@@ -41,11 +41,10 @@ class SnapshotReader:
         pages = scores.pages
         self._status = CachedPage(pages.master, pool_status.read)
         self._broker = CachedPage(pages.keeper, broker_status.read)
-        self._samples = CachedPage(pages.samples, lambda _: job_counts.read_samples(pages.samples))
+        self._history = CachedPage(pages.samples, _history)
         self._counts = JobCounts(scores)
         self._feed = EventFeed(scores)
         self._kinds = JobKinds()
-        self._sparks: tuple[list[Sample], list[tuple[float, ...]]] = [], []
 
     def snapshot(self) -> Snapshot | None:
         """Return the pool as it is now, or None if its master has not published anything yet."""
@@ -63,7 +62,7 @@ class SnapshotReader:
         return Snapshot(
             at=time(),
             head=self._head(state, broker, workers),
-            throughput=self._throughput(self._samples.read() or [], sample(cells, now)),
+            throughput=_throughput(*(self._history.read() or _history(b"")), sample(cells, now)),
             workers=workers,
             queues=broker.queues if broker else (),
             limits=broker.limits_now() if broker else (),
@@ -114,13 +113,6 @@ class SnapshotReader:
             interrupt_ignored=None if ignored_at is None else max(0.0, monotonic() - ignored_at),
         )
 
-    def _throughput(self, known: list[Sample], latest: Sample) -> Throughput:
-        if self._sparks[0] is not known:  # the keeper has taken another sample
-            fields = range(1, 1 + len(_RATES))
-            self._sparks = known, [rates.spark(known, at, SPARK_SECONDS) for at in fields]
-        found = enumerate(zip(_RATES, self._sparks[1], strict=True), 1)
-        return Throughput(**{name: _rate(known, latest, at, spark) for at, (name, spark) in found})
-
     # workers
 
     def _worker(self, worker: WorkerStatus, row: Row, now: float) -> WorkerView:
@@ -169,17 +161,27 @@ def is_busy(worker: WorkerView) -> bool:
 # throughput
 
 
+Sparks = list[tuple[float, ...]]
 _RATES = ("done", "failed", "retried", "limited")  # in the order of a sample
 
 
-def _rate(known: list[Sample], latest: Sample, field: int, spark: tuple[float, ...]) -> Rate:
-    return Rate(
-        now=rates.per_second(known, latest, field, NOW_SECONDS),
-        minute=rates.per_second(known, latest, field, 60.0),
-        five=rates.per_second(known, latest, field, 300.0),
-        total=int(latest[field]),
-        spark=spark,
-    )
+def _history(data: bytes) -> tuple[list[Sample], Sparks]:
+    """Return the recorded samples, and the sparklines of _RATES."""
+    known = read_samples(data)
+    return known, [rates.spark(known, at, SPARK_SECONDS) for at in range(1, 1 + len(_RATES))]
+
+
+def _throughput(known: list[Sample], sparks: Sparks, latest: Sample) -> Throughput:
+    found = {}
+    for field, (name, spark) in enumerate(zip(_RATES, sparks, strict=True), 1):
+        found[name] = Rate(
+            now=rates.per_second(known, latest, field, NOW_SECONDS),
+            minute=rates.per_second(known, latest, field, 60.0),
+            five=rates.per_second(known, latest, field, 300.0),
+            total=int(latest[field]),
+            spark=spark,
+        )
+    return Throughput(**found)
 
 
 # what the keeper has seen

@@ -8,9 +8,6 @@ undeclared   no living pool has it in its code any more, or none runs
 unreadable   a later version of poolq has stored it
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-
 import msgspec
 
 from poolq.engines.schedule_store import NEVER, Scheduled
@@ -70,12 +67,3 @@ def of_schedule(one: Scheduled, now: int) -> ScheduleStatus:
         next=one.due if one.state == "active" else 0,
         late=late if state == "late" else 0.0,
     )
-
-
-def all_of(schedules: Iterable[Scheduled], now: int) -> list[ScheduleStatus]:
-    return [of_schedule(one, now) for one in schedules]
-
-
-def by_state(found: Sequence[ScheduleStatus]) -> dict[str, int]:
-    """Return how many of these schedules are in each state."""
-    return Counter(one.state for one in found)

@@ -134,7 +134,7 @@ def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
 def schedule_acts(engine: Engine) -> Iterator[Callable[[], object]]:
     store = engine.schedules
     yield lambda: tick(engine)
-    yield lambda: schedule_status.all_of(store.all(), engine.now())
+    yield lambda: [schedule_status.of_schedule(one, engine.now()) for one in store.all()]
     yield lambda: store.soonest(9)
     yield lambda: store.declared("n1")
     for name in ("coded", "own", "shared", "x"):

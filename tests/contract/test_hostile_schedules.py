@@ -158,7 +158,7 @@ def test_a_list_of_schedules_ends(engine: Engine) -> None:
     names = [b"\xff\xfe", b"caf\xe9", "schön".encode(), b"x" * 255, b"fine"]
     for name in names:
         write(engine, name)
-    found = schedule_status.all_of(engine.schedules.all(), engine.now())
+    found = [schedule_status.of_schedule(one, engine.now()) for one in engine.schedules.all()]
     assert len(found) == len(names)
     assert {"schön", "fine"} <= {one.name for one in found}
     assert len(engine.schedules.soonest(9)) == len(names)

@@ -1,6 +1,7 @@
 """`poolq doctor` checks whether the engine works and keeps jobs safely."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import click
@@ -188,14 +189,13 @@ def _schedules(engine: Engine) -> list[Check]:
     if not stored:
         return []
     odd: dict[str, list[str]] = {}
-    found = schedule_status.all_of(stored, now)
-    for one, shown in zip(stored, found, strict=True):
+    count = Counter[str]()
+    for one in stored:
+        shown = schedule_status.of_schedule(one, now)
+        count[shown.state] += 1
         if shown.state in HINTS and one.hash != REMOVED:
             odd.setdefault(shown.state, []).append(shown.name)
-    text = ", ".join(
-        f"{n} {state}{_named(odd.get(state, []))}"
-        for state, n in schedule_status.by_state(found).items()
-    )
+    text = ", ".join(f"{n} {state}{_named(odd.get(state, []))}" for state, n in count.items())
     alive = node_info.any_alive(engine.nodes(), now)
     hints = [HINTS[state] for state in odd if HINTS[state] and alive]
     hints += [] if alive else ["no pool runs, so none has ticks: start 'poolq run'"]

@@ -59,7 +59,7 @@ def ls(engine: Engine, names: Sequence[str]) -> None:
             "or 'poolq schedule add', makes one"
         )
         document = {"schedules": [_document(one, now) for one in found]}
-        rows = schedule_status.all_of(found, now)
+        rows = [schedule_status.of_schedule(one, now) for one in found]
         tables.show_list(document, COLUMNS, rows, none, STYLES)
     if found and not options.wants_json() and not node_info.any_alive(engine.nodes(), now):
         options.warn("no pool runs, so no schedule has ticks; 'poolq run' starts one")

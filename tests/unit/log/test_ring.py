@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.log import ring
 from poolq.log.ring import LogRing, Record
 
 SMALL = 8192
@@ -151,14 +150,3 @@ def test_a_death_while_a_place_is_made_leaves_no_ghost(
         buffer.read(pipe.read, 5, 0, 1.0, 1, "", drop=False)
     buffer.recover()
     assert buffer.take(SMALL) == ([], 0)
-
-
-def test_an_empty_ring_starts_again_at_its_first_page(pipe: Pipe) -> None:
-    """So that a quiet log does not touch all of its memory."""
-    buffer = LogRing()
-    for _ in range(30):
-        assert pipe.put(buffer, b"x" * 60_000)
-        assert bodies(buffer.take(SMALL)[0]) == [b"x" * 60_000]
-        buffer.done()
-    touched = bytes(buffer._data[ring.REWIND_BYTES + (64 << 10) + 4096 :]).count(b"x")
-    assert touched == 0

@@ -50,11 +50,6 @@ def test_each_state_has_its_reason(more: dict[str, object], state: str, late: fl
     assert bool(found.next) == (state not in ("paused", "undeclared"))
 
 
-def test_schedules_are_counted_by_state() -> None:
-    found = schedule_status.all_of([stored(), stored(), stored(spec=b"?")], NOW)
-    assert schedule_status.by_state(found) == {"active": 2, "unreadable": 1}
-
-
 def test_trouble_is_an_alert() -> None:
     unreadable = msgspec.structs.replace(snapshots.NIGHTLY, state="unreadable")
     pool = msgspec.structs.replace(
