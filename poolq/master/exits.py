@@ -1,9 +1,7 @@
 """Counts the exits of workers by reason."""
 
 from poolq.master.state import Mode, Pool, WorkerProcess
-from poolq.scoreboard import deaths
 from poolq.scoreboard.board import Row
-from poolq.scoreboard.exit_reasons import EXIT_REASONS, UNPLANNED, WorkerDeath
 from poolq.scoreboard.layout import KillReason, Phase
 
 
@@ -15,9 +13,6 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> str:
         return ""
     found = reason(pool, proc, row, now)
     pool.exit_counts[found] += 1
-    if found in UNPLANNED:
-        why = deaths.describe_exit(row) if found == "crash" else EXIT_REASONS[found]
-        pool.deaths.append(WorkerDeath(now, row.slot, proc.pid, why))
     return found
 
 

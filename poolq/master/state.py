@@ -7,18 +7,15 @@
 Times are monotonic seconds.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from enum import Enum, auto
 from math import inf
 
 import msgspec
 
-from poolq.scoreboard.exit_reasons import WorkerDeath
 from poolq.scoreboard.layout import NO_JOB, RunningJob
 from poolq.scoreboard.timeouts import MAX_MISSED_BEATS
-
-MAX_DEATHS = 8  # deaths of workers that are remembered
 
 
 class Mode(Enum):
@@ -306,7 +303,6 @@ class Pool(msgspec.Struct):
     killed_jobs: list[str] = []
     spawn_failures: int = 0
     exit_counts: Counter[str] = msgspec.field(default_factory=Counter)
-    deaths: deque[WorkerDeath] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_DEATHS))
     exit_code: int = 0
 
     def procs(self) -> list[WorkerProcess]:

@@ -86,7 +86,6 @@ class Status:
                 job[-pool_status.MAX_JOB_CHARS :]
                 for job in pool.killed_jobs[: pool_status.MAX_KILLED_JOBS]
             ],
-            deaths=[death._replace(at=round(death.at, 2)) for death in pool.deaths],
         )
 
     def _worker(self, slot: Slot, proc: WorkerProcess) -> WorkerStatus:

@@ -24,7 +24,6 @@ LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in al
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
 RATE_UNITS = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 ROUND_DOWN = 0.999  # the least that counts as 1, because 1 / 60 * 60 may be less
-DEATH_SHOWN = 30.0  # seconds for which a worker's death is shown
 FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
 NAMED_QUEUES = 3  # queues that an alert about several ones names
 
@@ -75,7 +74,6 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
         *(_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS),
         *map(_unknown, snapshot.unknown),
         *_flapping(snapshot.workers),
-        *_died(snapshot),
         *_paused(snapshot),
         *_behind(snapshot),
     ]
@@ -215,17 +213,6 @@ def _flapping(workers: Sequence[WorkerView]) -> list[Alert]:
         for one in workers
         if one.restarts >= FLAPPING_RESTARTS and one.age < 60 and not one.done
     ]  # fmt: skip
-
-
-def _died(snapshot: Snapshot) -> list[Alert]:
-    deaths = [one for one in snapshot.deaths if one.age < DEATH_SHOWN]
-    if not deaths:
-        return []
-    last, more = deaths[0], len(deaths) - 1
-    text = f"pid {last.pid} {last.why} {amounts.span(last.age)} ago"
-    if more:
-        text += f"; {more} more died within {amounts.span(DEATH_SHOWN)}"
-    return [Alert("warn", f"worker {last.slot}", "died", text)]
 
 
 def waiting(queue: QueueView) -> int:

@@ -15,7 +15,6 @@ from poolq.monitor.event_feed import EventFeed
 from poolq.monitor.job_counts import JobCounts, JobKinds, read_samples, sample
 from poolq.monitor.rates import Sample
 from poolq.monitor.snapshot import (
-    DeathView,
     NodeView,
     PoolView,
     Progress,
@@ -74,10 +73,6 @@ class SnapshotReader:
             events=self._feed.events,
             nodes=tuple(_nodes(broker, state.node, workers, now)) if broker else (),
             unknown=self._feed.unknown(time()),
-            deaths=tuple(
-                DeathView(slot=slot, pid=pid, age=max(0.0, now - at), why=why)
-                for at, slot, pid, why in reversed(state.deaths)
-            ),
         )
 
     def stack(self, pid: int) -> str:

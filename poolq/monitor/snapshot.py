@@ -204,15 +204,6 @@ class UnknownJobView(msgspec.Struct, frozen=True, kw_only=True):
     age: float
 
 
-class DeathView(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker that died or was killed for what its job did, `age` seconds ago. `why`: in words."""
-
-    slot: int
-    pid: int
-    age: float
-    why: str
-
-
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     """A pool of the namespace, here or on another host. `beat`: seconds since its last heartbeat;
     `here`: whether it is the pool shown; `queues`: those that it serves, None if all."""
@@ -230,8 +221,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at `at`. The newest failures, events, unknown jobs and deaths come first, and the
-    kinds of jobs that have taken the most time. `left_out`: how many queues there are besides those
+    """A pool at `at`. The newest failures, events and unknown jobs come first, and the kinds of
+    jobs that have taken the most time. `left_out`: how many queues there are besides those
     in `queues`, and `left_out_ready`: their ready jobs."""
 
     at: float
@@ -246,6 +237,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
     unknown: tuple[UnknownJobView, ...] = ()
-    deaths: tuple[DeathView, ...] = ()
     left_out: int = 0
     left_out_ready: int = 0

@@ -1,7 +1,5 @@
 """The reasons for which workers end (pure). `master/exits.py` determines the reason of an exit."""
 
-from typing import NamedTuple
-
 #: Each reason with its meaning.
 EXIT_REASONS = {
     "crash": "it was killed by a signal, or exited with a code other than 0",
@@ -18,14 +16,3 @@ EXIT_REASONS = {
     "stop": "the pool stops",
     "left": "it exited by itself: declared dead by another pool, or unable to continue",
 }
-#: The reasons that the pool does not plan.
-UNPLANNED = ("crash", "boot", "timeout", "max_memory_hard", "silent")
-
-
-class WorkerDeath(NamedTuple):
-    """The unplanned end of a worker. `at`: in monotonic seconds; `why`: the reason in words."""
-
-    at: float
-    slot: int
-    pid: int
-    why: str

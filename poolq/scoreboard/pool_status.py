@@ -8,7 +8,6 @@ from time import monotonic, time
 
 import msgspec
 
-from poolq.scoreboard.exit_reasons import WorkerDeath
 from poolq.scoreboard.layout import PHASE_NAMES, Phase
 
 MAX_REASON_CHARS = 600
@@ -40,7 +39,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
 class PoolStatus(msgspec.Struct, frozen=True):
     """`started_at`: seconds since the epoch. `trial`: the generation on trial, 0 for none.
     `deadline`: when a drain ends. `exit_counts`: how many workers ended, by reason. A pid is 0 if
-    there is no such process now. `deaths`: unplanned ends of workers, the latest last."""
+    there is no such process now."""
 
     pool: str
     namespace: str
@@ -65,7 +64,6 @@ class PoolStatus(msgspec.Struct, frozen=True):
     deadline: float | None
     exit_counts: dict[str, int]
     workers: list[WorkerStatus]
-    deaths: list[WorkerDeath] = []
     interrupts: int = 0
     interrupt_ignored_at: float | None = None
     killed: int = 0

@@ -39,6 +39,6 @@ def test_trouble_is_told_while_it_lasts(screens: Screens, project: Project) -> N
     tty.until_shows("no trouble")
     worker = next(one for one in tty.processes() if "worker 1" in one.title)
     worker.kill(signal.SIGKILL)
-    tty.until_shows(f"worker 1 died: pid {worker.pid} killed by SIGKILL ", " ago", "WORKERS 1")
+    tty.until_shows(f"worker 1 (pid {worker.pid}) killed by SIGKILL", "WORKERS 1")
     project.dispatch("Tomorrow", queue="new")
     tty.until_shows("job jobs:Tomorrow unknown: 1 job in queue new released: no module")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from poolq.monitor.alerts import alerts, leaks, rule, stuck
-from poolq.monitor.snapshot import DeathView, Progress, QueueView, Snapshot, UnknownJobView
+from poolq.monitor.snapshot import Progress, QueueView, Snapshot, UnknownJobView
 from tests.support import snapshots
 from tests.support.snapshots import MIB, busy, head
 
@@ -158,17 +158,6 @@ def test_unknown_jobs_are_told() -> None:
     unknown = UnknownJobView(job="shop:Old", queue="emails", jobs=3, age=2.0)
     (found,) = shop(unknown=(unknown,))
     assert found.startswith("bad job shop:Old unknown: 3 jobs in queue emails released: no module ")
-
-
-def test_a_worker_that_died_a_moment_ago_is_told() -> None:
-    deaths = tuple(
-        DeathView(slot=slot, pid=900 + slot, age=age, why="killed by SIGKILL")
-        for slot, age in ((3, 2.0), (1, 12.0), (2, 31.0))
-    )
-    assert shop(deaths=deaths) == [
-        "warn worker 3 died: pid 903 killed by SIGKILL 2.0s ago; 1 more died within 30s"
-    ]
-    assert shop(deaths=deaths[2:]) == []
 
 
 def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:
