@@ -19,9 +19,10 @@ from poolq.dashboard.job_list import (
     JobView,
 )
 from poolq.engines.base import Engine, StoredJob
+from poolq.engines.progress import JobProgress, progress_of
 from poolq.jobs.message import entries
-from poolq.monitor import job_history, node_info, tracebacks
-from poolq.monitor.snapshot import FailureView, Progress
+from poolq.monitor import job_history, tracebacks
+from poolq.monitor.snapshot import FailureView
 
 PART_SIZE = 50  # jobs of one request, whose bodies may be large
 MAX_BYTES = 4 << 20  # of the bodies that a query reads; a query that reads more returns fewer jobs
@@ -37,7 +38,7 @@ class FoundDetail(NamedTuple):
     blocks: dict[str, str]
     skew: float = 0.0
     took: float = 0.0
-    progress: Progress | None = None
+    progress: JobProgress | None = None
 
 
 def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
@@ -94,7 +95,7 @@ def detail(engine: Engine, id: str) -> FoundDetail:
     if stored is None:
         return FoundDetail(None, {"job": job_history.ENDED}, took=took)
     running = stored.status == "running"
-    progress = node_info.progress((one.info for one in engine.nodes()), id) if running else None
+    progress = progress_of(engine.nodes(), id) if running else None
     return FoundDetail(job_view(stored), job_blocks(stored), _skew(engine), took, progress)
 
 

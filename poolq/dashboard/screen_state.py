@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from poolq.dashboard.job_list import FoundFailures, JobList, JobsRequest, JobView
+from poolq.engines.progress import JobProgress
 from poolq.engines.search import JobFilter
 from poolq.log.line_filter import LineFilter
-from poolq.monitor.snapshot import Progress
 
 
 class Bulk(NamedTuple):
@@ -75,7 +75,7 @@ class Detail:
     scroll: int = 0
     job: JobView | None = None
     due: float = 0.0
-    progress: Progress | None = None
+    progress: JobProgress | None = None
     follows: LineFilter | None = None
     log: str = ""
     at_end: bool = False

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, cast
-
-import msgspec
+from typing import Any, Literal, cast
 
 from poolq.common.durations import Duration, micros
-from poolq.engines.base import Engine, StoredJob
+from poolq.engines.base import StoredJob
+from poolq.engines.progress import JobProgress, progress_of
 from poolq.engines.search import STATUSES, JobFilter, pages
 from poolq.errors import BadMessage, NewerMessage, OptionError
 from poolq.jobs.message import Entry, decode, entries, name_and_queue
@@ -18,23 +17,6 @@ JobState = Literal["ready", "delayed", "parked", "running", "failed"]
 PAGE_SIZE = 100
 #: How often a cancellation tries to find a job, which may start or return in the meantime.
 CANCEL_ATTEMPTS = 5
-
-
-class JobProgress(NamedTuple):
-    """What a job reports with `self.progress()`. A `total` of 0 means unknown."""
-
-    done: int
-    total: int
-    note: str
-
-
-class _PublishedProgress(msgspec.Struct, frozen=True):
-    """The part of a node's heartbeat that is about progress."""
-
-    progress: dict[str, tuple[int, int, str]] = {}
-
-
-_published = msgspec.json.Decoder(_PublishedProgress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +53,7 @@ def find(id: str) -> JobInfo | None:
     if stored is None:
         return None
     running = stored.status == "running"
-    return _info(stored, _progress(chosen, id) if running else None)
+    return _info(stored, progress_of(chosen.nodes(), id) if running else None)
 
 
 def list(  # noqa: A001  # it is called as poolq.list
@@ -117,18 +99,6 @@ def _checked_id(id: object, what: str) -> str:
     if not isinstance(id, str):
         raise OptionError(f"{what}: the id is {id!r}; it must be text, as dispatch() returns it")
     return str(id)
-
-
-def _progress(chosen: Engine, id: str) -> JobProgress | None:
-    """Return the progress of a running job, as the last heartbeat of its node has published it."""
-    for node in chosen.nodes():
-        try:
-            found = _published.decode(node.info).progress.get(id)
-        except (msgspec.MsgspecError, TypeError):  # as in `node_info.decode`
-            continue
-        if found is not None:
-            return JobProgress(*found)
-    return None
 
 
 def _info(stored: StoredJob, progress: JobProgress | None = None) -> JobInfo:

@@ -2,10 +2,10 @@
 
 from poolq.common.escaping import clean
 from poolq.engines.base import StoredJob
+from poolq.engines.progress import JobProgress
 from poolq.jobs.message import Entry, entries
 from poolq.jobs.outcomes import crash_error
 from poolq.monitor.amounts import local
-from poolq.monitor.snapshot import Progress
 
 #: How a job has ended that is not stored.
 ENDED = "done, cancelled, discarded, expired, replaced or forgotten"
@@ -38,7 +38,7 @@ def last_error(stored: StoredJob) -> str:
     return text
 
 
-def progress(found: Progress) -> str:
+def progress(found: JobProgress) -> str:
     """What a job reports: `89 of 400, step 89`."""
     total = f" of {found.total}" if found.total else ""
     return f"{found.done}{total}{f', {found.note}' if found.note else ''}"

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from poolq.engines.base import NodeRecord
-from poolq.monitor.snapshot import NodeView, Progress
+from poolq.monitor.snapshot import NodeView
 
 #: (boot, pid namespace, pid, start ticks)
 Process = tuple[str, str, int, int]
@@ -80,14 +80,6 @@ def unserved(queues: Iterable[str], nodes: Iterable[NodeView]) -> set[str]:
             return set()
         served.update(one.queues)
     return set(queues) - served
-
-
-def progress(infos: Iterable[bytes], id: str) -> Progress | None:
-    """Return what a running job reports, as its node has published it, or None."""
-    for info in map(decode, infos):
-        if info is not None and id in info.progress:
-            return Progress.of(info.progress[id])
-    return None
 
 
 def any_alive(nodes: Iterable[NodeRecord], now: int) -> bool:

@@ -9,6 +9,7 @@ from time import monotonic, monotonic_ns, time
 
 from msgspec import convert, structs
 
+from poolq.engines.progress import JobProgress
 from poolq.monitor import broker_status, rates
 from poolq.monitor.broker_status import BrokerStatus
 from poolq.monitor.event_feed import EventFeed
@@ -17,7 +18,6 @@ from poolq.monitor.rates import Sample
 from poolq.monitor.snapshot import (
     NodeView,
     PoolView,
-    Progress,
     Rate,
     Snapshot,
     Throughput,
@@ -126,7 +126,7 @@ class SnapshotReader:
             running=max(0.0, now - row.since / 1e9) if id else None,
             usual=self._kinds.usual.get(job),
             deadline=deadline,
-            progress=Progress.of(progress) if progress else None,
+            progress=JobProgress(*progress) if progress else None,
             **row.by_outcome,
             rss=row.rss,
             growth=None if row.rss_growth is None else float(row.rss_growth),

@@ -7,6 +7,7 @@ not known (yet). Texts are raw; drawing removes control characters, and decides 
 
 import msgspec
 
+from poolq.engines.progress import JobProgress
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import ScheduleStatus
 
@@ -72,19 +73,6 @@ class Throughput(msgspec.Struct, frozen=True, kw_only=True):
     limited: Rate = Rate()
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress that a job publishes. A `total` of 0 means unknown."""
-
-    done: int
-    total: int
-    note: str = ""
-
-    @classmethod
-    def of(cls, reported: tuple[int, int, str]) -> "Progress":
-        done, total, note = reported
-        return cls(done=done, total=total, note=note)
-
-
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """A worker process; a slot that is being replaced has two. `state`: boot, idle, busy or
     leaving. `queue`, `job`, `id` are empty if no job runs. `running`: for how long the job has run;
@@ -104,7 +92,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     running: float | None = None
     usual: float | None = None
     deadline: float | None = None
-    progress: Progress | None = None
+    progress: JobProgress | None = None
     done: int = 0
     failed: int = 0
     retried: int = 0

@@ -9,7 +9,7 @@ import pytest
 
 from poolq.config.engine_urls import redact
 from poolq.dashboard.sources import AttachedSource
-from poolq.monitor.snapshot import Progress
+from poolq.engines.progress import JobProgress
 from tests.process.conftest import MakeProject
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
@@ -161,17 +161,17 @@ class Silent(poolq.Job):
     with attached(pool) as source:
         first, second = project.dispatch("Far"), project.dispatch("Silent")
 
-        def progress(id: str) -> Progress | None:
+        def progress(id: str) -> JobProgress | None:
             (worker,) = look(source).workers
             return worker.progress if worker.id == id else None
 
-        until(lambda: progress(first) == Progress(done=3, total=10, note="Zürich"))
+        until(lambda: progress(first) == JobProgress(done=3, total=10, note="Zürich"))
         where = ("--engine", project.url, "--namespace", project.namespace)
         assert "progress: 3 of 10, Zürich\n" in command("job", "show", first, *where).out
         shown = command("job", "show", first, "--json", *where).json
         assert shown["progress"] == {"done": 3, "total": 10, "note": "Zürich"}
         project.ledger.open("first")
-        until(lambda: progress(first) == Progress(done=4, total=0))
+        until(lambda: progress(first) == JobProgress(done=4, total=0))
         project.ledger.open("second")
         pool.until_runs(second)
         until(lambda: look(source).workers[0].id == second)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from poolq.engines.progress import JobProgress
 from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.monitor.snapshot import (
     EventView,
@@ -12,7 +13,6 @@ from poolq.monitor.snapshot import (
     LimitStatus,
     NodeView,
     PoolView,
-    Progress,
     QueueView,
     Rate,
     Snapshot,
@@ -60,7 +60,9 @@ STUCK = busy(
     2, job="shop.jobs:Invoice", queue="billing", running=723.0, usual=0.3, cpu=0.0, done=311
 )
 LEAKING = busy(3, job="shop.jobs:Export", rss=412 * MIB, growth=24.0 * MIB, grown=350 * MIB)
-IMPORTING = busy(1, job="shop.jobs:Import", progress=Progress(done=43, total=100, note="of July"))
+IMPORTING = busy(
+    1, job="shop.jobs:Import", progress=JobProgress(done=43, total=100, note="of July")
+)
 MAILS = LimitStatus(
     key="shop.jobs:SendMail", used=10, limit=10, window=60.0, resets_in=23.4, state="holds back",
     starts=0.16, allowed=10 / 60, parked=84, waiting=84, held=84.0, next_slot=23.4,
@@ -164,7 +166,7 @@ def hostile() -> Snapshot:
         head=head(pool=evil, host=evil, broker=evil, log=evil, refusal=evil, namespace="shop"),
         workers=tuple(
             busy(slot, job=evil, queue=evil, id=evil, running=999.0, state="busy",
-                 progress=Progress(done=1, total=3, note=evil))
+                 progress=JobProgress(done=1, total=3, note=evil))
             for slot in range(1, 40)
         ),
         queues=tuple(queue(f"{evil}{number}", paused=True) for number in range(30)),

@@ -26,11 +26,12 @@ from poolq.common.durations import SECOND
 from poolq.common.names import check_name
 from poolq.config.parsers import duration
 from poolq.engines.base import Engine, StoredJob
+from poolq.engines.progress import JobProgress, progress_of
 from poolq.engines.search import STATUSES, WAITING
 from poolq.errors import NotFound
 from poolq.jobs.message import entries, name_and_queue
-from poolq.monitor import amounts, job_history, node_info
-from poolq.monitor.snapshot import Progress, Snapshot
+from poolq.monitor import amounts, job_history
+from poolq.monitor.snapshot import Snapshot
 from poolq.system.runtime_folder import running_pools
 
 LOGGED_DIGITS = 6  # of an id, by which `poolq log` finds a job
@@ -76,7 +77,7 @@ def show(engine: Engine, id: str) -> None:
     here = next(((head, worker) for head, worker in workers if worker.id == id), None)
     progress = here[1].progress if here else None
     if stored.status == "running" and progress is None:
-        progress = node_info.progress((node.info for node in engine.nodes()), id)
+        progress = progress_of(engine.nodes(), id)
     worker = f"worker {here[1].slot} of pool {here[0].pool}" if here else stored.worker
     print_job(stored, _reason(engine, stored, pools), progress, worker)
 
@@ -102,7 +103,7 @@ def _reason(engine: Engine, stored: StoredJob, pools: Sequence[Snapshot]) -> str
 def print_job(
     stored: StoredJob,
     why: str = "",
-    progress: Progress | None = None,
+    progress: JobProgress | None = None,
     worker: str = "",
 ) -> None:
     """Print all about a job. Besides what is stored: why it waits, what it reports while it runs,

@@ -7,10 +7,10 @@ them.
 from typing import Any
 
 from poolq.engines.base import StoredJob
+from poolq.engines.progress import JobProgress
 from poolq.errors import BadMessage
 from poolq.jobs.message import Entry, decode, entries, name_and_queue
 from poolq.monitor.amounts import utc
-from poolq.monitor.snapshot import Progress
 
 FACTS = ("error", "attempt", "worker", "signal", "exit_code", "count", "traceback")
 
@@ -34,7 +34,7 @@ def payload(body: bytes) -> tuple[Any, int | None]:
     return message.payload, message.attempts
 
 
-def job(stored: StoredJob, progress: Progress | None = None) -> dict[str, Any]:
+def job(stored: StoredJob, progress: JobProgress | None = None) -> dict[str, Any]:
     """Return everything about one job. Its status decides whether the key of its time is `due`,
     `claimed` or `failed`. `progress` is given if the job runs on this host."""
     found, attempts = payload(stored.body)

@@ -5,9 +5,10 @@ from rich.style import Style
 from poolq.dashboard.drawing.gauges import bar
 from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, rising
 from poolq.dashboard.panes.columns import has, number, text
+from poolq.engines.progress import JobProgress
 from poolq.monitor import amounts
 from poolq.monitor.alerts import leaks, stuck
-from poolq.monitor.snapshot import Progress, WorkerView
+from poolq.monitor.snapshot import WorkerView
 
 GAUGE_WIDTH = 8
 
@@ -39,7 +40,7 @@ def _is_restless(worker: WorkerView) -> bool:
     return worker.restarts > 2
 
 
-def progress(found: Progress, context: DrawContext) -> str:
+def progress(found: JobProgress, context: DrawContext) -> str:
     """Draw a bar and the percentage."""
     if found.total <= 0:
         return amounts.count(found.done)

@@ -26,8 +26,9 @@ from poolq.dashboard.screen_state import (
     yes_no,
 )
 from poolq.engines.base import ServerInfo
+from poolq.engines.progress import JobProgress
 from poolq.monitor.limit_status import LimitStatus
-from poolq.monitor.snapshot import EventView, Progress, Snapshot, Throughput
+from poolq.monitor.snapshot import EventView, Snapshot, Throughput
 from tests.support import snapshots
 from tests.unit.dashboard.frames import ASCII, COLOURED, screen_text, shown
 
@@ -259,7 +260,7 @@ def test_columns_stay_where_they_are_when_their_values_end(width: int) -> None:
         ]
 
     state = ScreenState()
-    progress = msgspec.structs.replace(snapshots.LEAKING, progress=Progress(done=1, total=3))
+    progress = msgspec.structs.replace(snapshots.LEAKING, progress=JobProgress(done=1, total=3))
     without = msgspec.structs.replace(progress, progress=None, deadline=None)
     busy = msgspec.structs.replace(snapshots.troubled(), workers=(progress,))
     before = headers(busy)
@@ -450,7 +451,7 @@ def titles(lines: list[str]) -> set[tuple[int, int, str]]:
 def test_a_note_is_readable_at_100_columns() -> None:
     note = "customers-2024-07-31.csv"
     worker = msgspec.structs.replace(
-        snapshots.IMPORTING, progress=Progress(done=43, total=100, note=note)
+        snapshots.IMPORTING, progress=JobProgress(done=43, total=100, note=note)
     )
     pool = msgspec.structs.replace(snapshots.troubled(), workers=(worker, snapshots.STUCK))
     for size in ((100, 30), (200, 50)):

@@ -22,9 +22,10 @@ from poolq.dashboard.queries import FoundDetail, job_blocks, job_view
 from poolq.dashboard.screen_state import Action, Detail, Order, ScreenState
 from poolq.dashboard.selection import chosen
 from poolq.engines.base import StoredJob
+from poolq.engines.progress import JobProgress
 from poolq.jobs.message import Entry, Message, State, encode, entry
 from poolq.monitor import job_history
-from poolq.monitor.snapshot import Progress, Snapshot
+from poolq.monitor.snapshot import Snapshot
 from tests.support import snapshots
 from tests.support.snapshots import AT
 from tests.unit.dashboard import frames
@@ -311,7 +312,7 @@ def test_a_read_only_screen_may_browse_but_not_act(key: str) -> None:
 
 def test_a_running_job_names_its_worker_as_kill_does_and_shows_what_it_reports() -> None:
     job = view(1, "running", worker="89207d4f3d3d:6")
-    report = Progress(done=89, total=400, note="step 89")
+    report = JobProgress(done=89, total=400, note="step 89")
     here = snapshots.busy(3, id=job.id, progress=report)
     pool = msgspec.structs.replace(POOL, workers=(snapshots.busy(1), here))
     state = opened(job)

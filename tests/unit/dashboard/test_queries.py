@@ -9,13 +9,13 @@ import pytest
 from poolq.dashboard import queries
 from poolq.dashboard.job_list import FoundFailures, JobsRequest
 from poolq.engines.base import Engine, JobPage
+from poolq.engines.progress import JobProgress
 from poolq.jobs.message import State
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS
 from poolq.jobs.outcomes import Bury
 from poolq.monitor import job_history, node_info
 from poolq.monitor.node_info import NodeInfo
-from poolq.monitor.snapshot import Progress
 from tests.contract.helpers import Worker, bury
 
 
@@ -94,7 +94,7 @@ def test_what_a_job_on_another_host_reports_is_read_while_it_runs(engine: Engine
     engine.beat("17aa", node_info.encode(info))
     assert queries.detail(engine, id).progress is None
     Worker(engine, node="17aa", queues=("mails",)).claim()
-    assert queries.detail(engine, id).progress == Progress(done=89, total=400, note="step 89")
+    assert queries.detail(engine, id).progress == JobProgress(done=89, total=400, note="step 89")
 
 
 def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import poolq
 from poolq.engines.base import Engine, Settlement
+from poolq.engines.progress import JobProgress
 from poolq.errors import DurationError, OptionError
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import Bury
@@ -69,7 +70,7 @@ def test_the_progress_of_a_running_job_is_that_of_its_nodes_heartbeat(engine: En
         engine.beat(node, data)
     running, waiting = poolq.find(first), poolq.find(second)
     assert running is not None
-    assert running.progress == (3, 10, "pages")
+    assert running.progress == JobProgress(3, 10, "pages")
     assert running.claimed is not None
     assert waiting is not None
     assert waiting.progress is None

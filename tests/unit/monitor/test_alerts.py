@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from poolq.engines.progress import JobProgress
 from poolq.monitor.alerts import alerts, leaks, rule, stuck
-from poolq.monitor.snapshot import Progress, QueueView, Snapshot, UnknownJobView
+from poolq.monitor.snapshot import QueueView, Snapshot, UnknownJobView
 from tests.support import snapshots
 from tests.support.snapshots import MIB, busy, head
 
@@ -22,7 +23,7 @@ def test_stuck_is_much_longer_than_usual(running: float, usual: float | None, ye
 
 def test_stuck_is_past_a_deadline_but_neither_one_that_gets_on_nor_an_idle_one() -> None:
     assert stuck(busy(1, running=1.0, usual=1.0, deadline=-0.1))
-    assert not stuck(busy(1, running=500.0, usual=None, progress=Progress(done=3, total=9)))
+    assert not stuck(busy(1, running=500.0, usual=None, progress=JobProgress(done=3, total=9)))
     assert not stuck(snapshots.idle(1))
 
 
