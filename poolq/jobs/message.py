@@ -154,6 +154,8 @@ def decode(body: bytes) -> Message:
         _check_version(message.v)
     if type(message.payload) is not dict:
         raise BadMessage(f"the message's payload is not a JSON object: {body[:80]!r}")
+    if not message.job.isascii() and len(message.job.encode()) > MAX_JOB_NAME_BYTES:
+        raise BadMessage(f"the job's name has more than {MAX_JOB_NAME_BYTES} bytes: {body[:80]!r}")
     return message
 
 

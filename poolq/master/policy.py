@@ -108,7 +108,7 @@ def _end_of_job(proc: WorkerProcess, now: float) -> list[Action]:
 
 def _boots_late(proc: WorkerProcess, limits: state.Limits, now: float) -> bool:
     """Return whether a worker boots too long. While it waits for the engine, heartbeats suffice."""
-    if proc.state in state.CONNECTING_STATES:
+    if proc.state is WorkerState.CONNECTING:
         return proc.beat.missed >= limits.max_missed_beats
     return now - proc.started_at >= limits.boot_timeout
 

@@ -1,8 +1,9 @@
 """The state of a pool, as plain values.
 
 - `policy.py` decides from it what to do next; `state_updates.py` records what has happened.
-- The table WORKER_TRANSITIONS gives the next state of a worker process for each state and event. An
-  event that the table does not allow raises IllegalMove. docs/design.md shows the table.
+- The table WORKER_TRANSITIONS gives the next state of a worker process for each state and event,
+  and SIGNALS what it was told. An event that the tables do not allow raises IllegalMove.
+  docs/design.md shows the tables.
 
 Times are monotonic seconds.
 """
@@ -27,20 +28,20 @@ class Mode(Enum):
 
 
 class WorkerState(Enum):
-    """In a STOPPING state a worker was sent TERM; in a KILLED state it was sent KILL."""
-
     FORKING = auto()  # a template was asked to fork it; it has no pid yet
     BOOTING = auto()  # it loads the application
     CONNECTING = auto()  # it has loaded the application and waits for the engine
     IDLE = auto()  # it waits for jobs
     BUSY = auto()  # it runs a job, or is leaving by itself
-    STOPPING_BOOTING = auto()
-    STOPPING_CONNECTING = auto()
-    STOPPING_IDLE = auto()
-    STOPPING_BUSY = auto()
-    KILLED_BOOTING = auto()  # it was killed before it was ready
-    KILLED = auto()
     GONE = auto()  # it was reaped, or never forked
+
+
+class Told(Enum):
+    """Which signal a worker was sent: TERM is STOP."""
+
+    NOTHING = auto()
+    STOP = auto()
+    KILL = auto()
 
 
 class WorkerEvent(Enum):
@@ -57,60 +58,29 @@ class WorkerEvent(Enum):
 
 
 _S, _E = WorkerState, WorkerEvent
-# One block for each state: first what is observed, then what is done to the worker.
 # fmt: off
 WORKER_TRANSITIONS: Mapping[WorkerState, Mapping[WorkerEvent, WorkerState]] = {
     _S.FORKING: {_E.FORKED: _S.BOOTING, _E.FORK_FAILED: _S.GONE},
     _S.BOOTING: {
-        _E.LOADED: _S.CONNECTING, _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_BOOTING, _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
+        _E.LOADED: _S.CONNECTING, _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY, _E.EXITED: _S.GONE,
     },
     _S.CONNECTING: {
-        _E.LOADED: _S.CONNECTING, _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_CONNECTING, _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
+        _E.LOADED: _S.CONNECTING, _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY, _E.EXITED: _S.GONE,
     },
-    _S.IDLE: {
-        _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_IDLE, _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
-    },
-    _S.BUSY: {
-        _E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY,
-        _E.STOP_SENT: _S.STOPPING_BUSY, _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
-    },
-    _S.STOPPING_BOOTING: {
-        _E.LOADED: _S.STOPPING_CONNECTING, _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
-        _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
-    },
-    _S.STOPPING_CONNECTING: {
-        _E.LOADED: _S.STOPPING_CONNECTING, _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
-        _E.KILL_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
-    },
-    _S.STOPPING_IDLE: {  # TERM is sent again: the worker may have missed the first one
-        _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
-        _E.STOP_SENT: _S.STOPPING_IDLE, _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
-    },
-    _S.STOPPING_BUSY: {
-        _E.IDLE: _S.STOPPING_IDLE, _E.BUSY: _S.STOPPING_BUSY,
-        _E.KILL_SENT: _S.KILLED, _E.EXITED: _S.GONE,
-    },
-    _S.KILLED_BOOTING: {  # TERM may still follow the KILL, if the same turn decided on both
-        _E.LOADED: _S.KILLED_BOOTING, _E.IDLE: _S.KILLED, _E.BUSY: _S.KILLED,
-        _E.STOP_SENT: _S.KILLED_BOOTING, _E.EXITED: _S.GONE,
-    },
-    _S.KILLED: {
-        _E.IDLE: _S.KILLED, _E.BUSY: _S.KILLED,
-        _E.STOP_SENT: _S.KILLED, _E.EXITED: _S.GONE,
-    },
+    _S.IDLE: {_E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY, _E.EXITED: _S.GONE},
+    _S.BUSY: {_E.IDLE: _S.IDLE, _E.BUSY: _S.BUSY, _E.EXITED: _S.GONE},
     _S.GONE: {},
 }
 # fmt: on
-#: Workers that were not told to exit.
-SERVING_STATES = frozenset({_S.FORKING, _S.BOOTING, _S.CONNECTING, _S.IDLE, _S.BUSY})
-#: Workers that have been ready to take jobs.
-READY_STATES = frozenset({_S.IDLE, _S.BUSY, _S.STOPPING_IDLE, _S.STOPPING_BUSY, _S.KILLED})
-KILLED_STATES = frozenset({_S.KILLED_BOOTING, _S.KILLED})
-IDLE_STATES = frozenset({_S.IDLE, _S.STOPPING_IDLE})
-CONNECTING_STATES = frozenset({_S.CONNECTING, _S.STOPPING_CONNECTING})
+_LIVING = (_S.BOOTING, _S.CONNECTING, _S.IDLE, _S.BUSY)
+#: What a signal makes of what a worker was told, and the states in which it may be sent.
+SIGNALS: Mapping[tuple[Told, WorkerEvent], tuple[Told, tuple[WorkerState, ...]]] = {
+    (Told.NOTHING, _E.STOP_SENT): (Told.STOP, _LIVING),
+    (Told.NOTHING, _E.KILL_SENT): (Told.KILL, _LIVING),
+    (Told.STOP, _E.STOP_SENT): (Told.STOP, (_S.IDLE,)),  # it may have missed the first one
+    (Told.STOP, _E.KILL_SENT): (Told.KILL, _LIVING),
+    (Told.KILL, _E.STOP_SENT): (Told.KILL, _LIVING),  # if the same turn decided on both
+}
 
 
 class IllegalMove(RuntimeError):
@@ -175,6 +145,7 @@ class WorkerProcess(msgspec.Struct):
     row: int = 0
     expires_at: float = inf
     state: WorkerState = WorkerState.BOOTING
+    told: Told = Told.NOTHING
     signalled_at: float = -inf
     recycle_reason: str = ""
     jobs: int = 0
@@ -192,30 +163,31 @@ class WorkerProcess(msgspec.Struct):
     suspend_credit: float = 0.0
 
     def move(self, event: WorkerEvent) -> None:
-        """Take one step of WORKER_TRANSITIONS. Raises IllegalMove."""
+        """Take one step of WORKER_TRANSITIONS or of SIGNALS. Raises IllegalMove."""
         after = WORKER_TRANSITIONS[self.state].get(event)
-        if after is None:
+        told, states = SIGNALS.get((self.told, event), (self.told, ()))
+        if after is None and self.state not in states:
             raise IllegalMove(
                 f"worker (pid {self.pid}, seq {self.seq}): {event.name} is impossible in state "
-                f"{self.state.name}"
+                f"{self.state.name}, told {self.told.name}"
             )
-        self.state = after
+        self.state, self.told = after or self.state, told
 
     @property
     def serving(self) -> bool:
-        return self.state in SERVING_STATES
+        return self.told is Told.NOTHING
 
     @property
     def ready(self) -> bool:
-        return self.state in READY_STATES
+        return self.state in (WorkerState.IDLE, WorkerState.BUSY)
 
     @property
     def idle(self) -> bool:
-        return self.state in IDLE_STATES
+        return self.state is WorkerState.IDLE and not self.killed
 
     @property
     def killed(self) -> bool:
-        return self.state in KILLED_STATES
+        return self.told is Told.KILL
 
 
 class Slot(msgspec.Struct):

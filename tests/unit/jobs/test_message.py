@@ -76,6 +76,7 @@ GOOD = {"v": 1, "id": "1", "job": "a", "queue": "q"}
         ({"v": "1"}, "message cannot be read: "),
         ({"job": ""}, "message cannot be read: "),
         ({"job": 3}, "message cannot be read: "),
+        ({"job": "ü" * 128}, "the job's name has more than 255 bytes: "),
         ({"id": "x" * 256}, "message cannot be read: "),
         ({"queue": None}, "message cannot be read: "),
         ({"attempts": 0}, "message cannot be read: "),

@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 
 from poolq.master import exits, state_updates
-from poolq.master.state import WorkerProcess
+from poolq.master.state import Told, WorkerProcess
 from poolq.master.state import WorkerState as State
 from poolq.scoreboard import exit_reasons
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
 from tests.support.simulated_pool import SimulatedPool, only_worker, running
+
+#: What changes of a worker that is killed or stopped.
+KILLED: dict[str, Any] = {"state": State.BUSY, "told": Told.KILL}
+KILLED_BOOTING = {**KILLED, "state": State.BOOTING}
+STOPPED: dict[str, Any] = {"state": State.IDLE, "told": Told.STOP}
 
 
 def row(phase: Phase = Phase.BUSY, signal: int = 0, code: int = 0, reason: int = 0) -> Row:
@@ -36,22 +41,22 @@ def reason_of(sim: SimulatedPool, found: Row, **changes: Any) -> str:
 @pytest.mark.parametrize(
     ("found", "changes", "cause"),
     [
-        (row(signal=9, reason=KillReason.TIMEOUT), {"state": State.KILLED}, "timeout"),
-        (row(signal=9, reason=KillReason.MEMORY), {"state": State.KILLED}, "max_memory_hard"),
-        (row(signal=9, reason=KillReason.CANCELLED), {"state": State.KILLED}, "request"),
-        (row(signal=9, reason=KillReason.RETURNED), {"state": State.KILLED}, "request"),
+        (row(signal=9, reason=KillReason.TIMEOUT), KILLED, "timeout"),
+        (row(signal=9, reason=KillReason.MEMORY), KILLED, "max_memory_hard"),
+        (row(signal=9, reason=KillReason.CANCELLED), KILLED, "request"),
+        (row(signal=9, reason=KillReason.RETURNED), KILLED, "request"),
         (row(signal=11), {}, "crash"),
         (row(code=7), {}, "crash"),
-        (row(code=1), {"state": State.STOPPING_IDLE}, "crash"),
+        (row(code=1), STOPPED, "crash"),
         (row(), {}, "left"),
-        (row(signal=9), {"state": State.KILLED}, "silent"),
+        (row(signal=9), KILLED, "silent"),
         (row(Phase.BOOT, code=3), {"state": State.BOOTING}, "boot"),
-        (row(Phase.BOOT, signal=9), {"state": State.KILLED_BOOTING}, "boot"),
-        (row(), {"state": State.STOPPING_IDLE, "recycle_reason": "100 jobs"}, "max_jobs"),
-        (row(), {"state": State.STOPPING_IDLE, "recycle_reason": "300 MiB"}, "max_memory"),
-        (row(), {"state": State.STOPPING_IDLE, "expires_at": 0.0}, "cooldown"),
-        (row(), {"state": State.STOPPING_IDLE, "generation": 0}, "reload"),
-        (row(Phase.BOOT), {"state": State.KILLED_BOOTING, "generation": 0}, "reload"),
+        (row(Phase.BOOT, signal=9), KILLED_BOOTING, "boot"),
+        (row(), {**STOPPED, "recycle_reason": "100 jobs"}, "max_jobs"),
+        (row(), {**STOPPED, "recycle_reason": "300 MiB"}, "max_memory"),
+        (row(), {**STOPPED, "expires_at": 0.0}, "cooldown"),
+        (row(), {**STOPPED, "generation": 0}, "reload"),
+        (row(Phase.BOOT), {**KILLED_BOOTING, "generation": 0}, "reload"),
     ],
 )
 def test_each_exit_has_its_reason(found: Row, changes: dict[str, Any], cause: str) -> None:
@@ -62,11 +67,11 @@ def test_each_exit_has_its_reason(found: Row, changes: dict[str, Any], cause: st
 def test_exits_because_of_fewer_slots_or_the_end_of_the_pool() -> None:
     sim = running(1)
     sim.pool.slots[0].closing = True
-    assert reason_of(sim, row(), state=State.STOPPING_IDLE) == "scale"
+    assert reason_of(sim, row(), **STOPPED) == "scale"
     state_updates.stop(sim.pool, sim.now)
-    assert reason_of(sim, row(), state=State.STOPPING_IDLE) == "stop"
-    assert reason_of(sim, row(signal=9), state=State.KILLED) == "stop"
-    assert reason_of(sim, row(signal=11), state=State.IDLE) == "crash"
+    assert reason_of(sim, row(), **STOPPED) == "stop"
+    assert reason_of(sim, row(signal=9), **KILLED) == "stop"
+    assert reason_of(sim, row(signal=11), state=State.IDLE, told=Told.NOTHING) == "crash"
 
 
 def test_exits_are_counted() -> None:
