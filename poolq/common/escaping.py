@@ -37,7 +37,11 @@ def clean_lines(text: str) -> str:
 
 def clean_json(data: bytes) -> bytes:
     """Return an equivalent JSON document without raw control characters."""
-    return data if data.isascii() and b"\x7f" not in data else _IN_JSON.sub(_escape_json, data)
+    return (
+        data
+        if data.isascii() and b"\x7f" not in data
+        else _IN_JSON.sub(lambda one: b"\\u%04x" % ord(one[0].decode()), data)
+    )
 
 
 def to_json(data: object) -> bytes:
@@ -57,7 +61,3 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole(key): _whole(one) for key, one in value.items()}
     return [_whole(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def _escape_json(found: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % ord(found[0].decode())

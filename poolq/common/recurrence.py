@@ -106,7 +106,8 @@ class Recurrence(msgspec.Struct, frozen=True):
         found: list[int] = []
         for span in _SPANS:
             since = max(begin, end - span)
-            found = self._between(since, end, most)
+            passed = takewhile(lambda instant: instant <= end, self._cron_after(since - 1))
+            found = list(deque(passed, most))
             if len(found) == most or since == begin:
                 break
         return found
@@ -121,14 +122,6 @@ class Recurrence(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.cron or f"every {timedelta(microseconds=self.interval)}"
-
-    def _between(self, begin: int, end: int, most: int) -> list[int]:
-        found: deque[int] = deque(maxlen=most)
-        for instant in self._cron_after(begin - 1):
-            if instant > end:
-                break
-            found.append(instant)
-        return list(found)
 
     def _cron_after(self, moment: int) -> Iterator[int]:
         """Yield the instants after `moment`, each later than the one before it. In an hour that the

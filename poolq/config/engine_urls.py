@@ -21,13 +21,11 @@ SHORTHANDS = {
 #: The engine class of each scheme. Only the chosen class is imported, with its client library.
 ENGINES = {
     "sqlite": "poolq.engines.sqlite:SQLiteEngine",
-    "redis": "poolq.engines.redis.engine:RedisEngine",
-    "rediss": "poolq.engines.redis.engine:RedisEngine",
-    "unix": "poolq.engines.redis.engine:RedisEngine",
-    "redis+sentinel": "poolq.engines.redis.engine:RedisEngine",
-    "redis+cluster": "poolq.engines.redis.engine:RedisEngine",
-    "mysql": "poolq.engines.mysql:MySQLEngine",
-    "mariadb": "poolq.engines.mysql:MySQLEngine",
+    **dict.fromkeys(
+        ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster"),
+        "poolq.engines.redis.engine:RedisEngine",
+    ),
+    **dict.fromkeys(("mysql", "mariadb"), "poolq.engines.mysql:MySQLEngine"),
     "sync": "poolq.engines.storeless:SyncEngine",
     "null": "poolq.engines.storeless:NullEngine",
 }

@@ -10,7 +10,6 @@ import faulthandler
 import mmap
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, ClassVar
@@ -124,13 +123,11 @@ _kept: list[mmap.mmap] = []
 
 
 def use_large_stack() -> None:
-    """Give the calling thread's signal handlers a stack that holds all of them. Linux only.
+    """Give the calling thread's signal handlers a stack that holds all of them.
     Python's handlers run on an alternate stack if there is one (SA_ONSTACK), and faulthandler makes
     one of about 11 KiB on the heap. Each signal that arrives while others are delivered adds a
     frame of 3 KiB or more, and five at once would overwrite the heap beside that stack. So call
     this after each use of faulthandler."""
-    if sys.platform != "linux":
-        return
     memory = mmap.mmap(-1, STACK_BYTES)
     stack = _Stack(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 0, STACK_BYTES)
     sigaltstack: Callable[..., int] = ctypes.CDLL(None, use_errno=True).sigaltstack

@@ -4,7 +4,6 @@ import ctypes
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable
 
 from poolq.errors import ConfigError
@@ -42,7 +41,6 @@ def has_terminal() -> bool:
 
 
 def die_with_parent() -> None:
-    """Make the kernel send TERM when the master dies (Linux; elsewhere the pipe reports it)."""
-    if sys.platform == "linux":
-        prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
-        prctl(_PDEATHSIG, signal.SIGTERM)
+    """Make the kernel send TERM when the master dies."""
+    prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(_PDEATHSIG, signal.SIGTERM)

@@ -274,8 +274,11 @@ def _open_folder(path: Path) -> int:
 
 def name_taken(name: str, pid: int) -> PoolStartError:
     """Return the error for a name that the process `pid` holds."""
+    where = ""
+    with suppress(OSError):
+        where = f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
     return PoolStartError(
-        f"a pool named {name!r} runs here already (pid {pid}{_where(pid)}); stop that one with "
+        f"a pool named {name!r} runs here already (pid {pid}{where}); stop that one with "
         "'poolq stop', or give this one another --name (in a supervisor's file with numprocs: "
         "--name=%(program_name)s_%(process_num)02d)"
     )
@@ -289,14 +292,6 @@ def _holder(fd: int) -> int:
     if kind == fcntl.F_UNLCK:
         return 0
     return pid if pid > 0 else _written(fd)[0] or -1  # the owner is in another pid namespace
-
-
-def _where(pid: int) -> str:
-    """Return where the process was started, so that a person can tell whose pool it is."""
-    try:
-        return f", started in {Path(f'/proc/{pid}/cwd').readlink()}"
-    except OSError:
-        return ""
 
 
 def _written(fd: int) -> tuple[int, str]:

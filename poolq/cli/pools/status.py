@@ -89,11 +89,12 @@ def _fields(found: dict[str, Any], troubles: Sequence[Alert]) -> dict[str, objec
         f"g{one['generation']} {one['pid']}" + (f", spare {one['spare']}" if one["spare"] else "")
         for one in found["templates"]
     ]
+    heard = "starting" if keeper["age"] is None else f"heard {amounts.span(keeper['age'])} ago"
     fields: dict[str, object] = {
         "pool": f"{found['pool']}, {_state(found)}",
         "generation": found["generation"] or "none yet",
         "master": f"{found['pid']}, up {amounts.span(found['uptime'])}",
-        "keeper": _helper(keeper["pid"], keeper["age"]),
+        "keeper": f"{keeper['pid']}, {heard}" if keeper["pid"] else "none now",
         "logger": found["logger"]["pid"] or "none now",
         "template": "; ".join(templates) or "none",
         "broker": f"{broker['engine']}, {_broker(broker)}",
@@ -116,12 +117,6 @@ def _state(found: dict[str, Any]) -> str:
         return f"{found['state']}, loads g{trial['generation']} in {trial['starts_in']:.0f} s"
     reloading = f"reloading g{trial['generation']}"
     return reloading if found["state"] == "reloading" else f"{found['state']}, {reloading}"
-
-
-def _helper(pid: int | None, age: float | None) -> str:
-    if not pid:
-        return "none now"
-    return f"{pid}, heard {amounts.span(age)} ago" if age is not None else f"{pid}, starting"
 
 
 def _broker(broker: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from poolq.config import Config
 
 COLUMNS = (
     tables.Column("SETTING", lambda row: row[0].name),
-    tables.Column("VALUE", lambda row: _worded(row[1]), wrap=True),
+    tables.Column("VALUE", lambda row: worded(row[1]), wrap=True),
     tables.Column("FROM", lambda row: row[2], wrap=True),
 )
 
@@ -35,7 +35,7 @@ def show(settings: Config) -> None:
     tables.show_list(document, COLUMNS, rows, "")
 
 
-def _worded(value: object) -> str:
+def worded(value: object) -> str:
     if value is None:
         return "(all)"
     if isinstance(value, tuple):

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import click
 
 from poolq.cli.options import with_settings
+from poolq.cli.project.config import worded
 from poolq.common.escaping import shown
 from poolq.config import Config, engine_urls
 from poolq.config.settings import BY_NAME
@@ -44,7 +45,7 @@ def unit(settings: Config, kind: str) -> None:
 
 def unit_text(kind: str, settings: Config) -> str:
     given = {
-        name: f"{BY_NAME[name].option}={_shown(getattr(settings, name))}"
+        name: f"{BY_NAME[name].option}={worded(getattr(settings, name))}"
         for name in UNIT_FLAGS
         if settings.sources[name] == BY_NAME[name].option
     }
@@ -94,12 +95,6 @@ def _line(kind: str, text: str) -> str:
 def _check(kind: str, text: str, can_be: object) -> None:
     if not can_be:
         raise Refused(f"a file for {kind} cannot have {shown(text)}; use a plainer name")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _program() -> list[str]:
