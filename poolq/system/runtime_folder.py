@@ -5,7 +5,7 @@
   lock is lost when its owner closes any descriptor of the file, so nothing else in the master opens
   the file.
 - If the lock file is deleted, the pool creates it again. Until it has, or if two pools have locked
-  two files of one name, pools find each other by a marker (`pool_marker.py`).
+  two files of one name, a marker keeps all but one away: an address that nobody can remove.
 - Both files have mode 0600, in a folder that belongs to the user, so nobody else can send commands.
 - A folder is reached through its descriptor, since a socket's path has at most 107 bytes.
 
@@ -20,18 +20,19 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from time import sleep
 from typing import NamedTuple
 from urllib.parse import quote
 
 from poolq.common.trust import reason_for
 from poolq.errors import PoolStartError
-from poolq.system import pool_marker
 
 RUNTIME_VARIABLE, SESSION_VARIABLE, TEMP_VARIABLE = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"
 SYSTEM_FOLDER = Path("/run/poolq")  # used by the units that `poolq make` writes
 FOLDER_MODE = 0o700
 SOCKET_BACKLOG = 64
 CHECK_INTERVAL = 0.5  # seconds between two checks of the files
+MARKER_TRIES, MARKER_PAUSE = 100, 0.01  # how often it is tried, and seconds between
 _LONGEST = 64  # characters of a file name without its suffix
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 _Inode = tuple[int, int]  # device, number
@@ -141,8 +142,7 @@ class PoolLock:
             self._private = _is_private(folder.lstat())
             self._folder = _open_folder(folder)
             self.lock = self._lock(self._folder)
-            self._marker = pool_marker.create_marker(folder, name)
-            self._reject_duplicate()
+            self._marker = self._take_marker()
             path = folder / self._socket_file
             self.listener = self._listen(self._folder)
             self._note_files()
@@ -152,14 +152,16 @@ class PoolLock:
                 "to another directory"
             ) from None
 
-    def _reject_duplicate(self) -> None:
+    def _take_marker(self) -> int:
         """Raise PoolStartError if a pool whose lock file was deleted still holds the name."""
-        others = pool_marker.other_holders(self._path, self._name)
-        if others:
+        marker = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if pid := _bind_marker(marker, self._path, self._name):
+            marker.close()
             self._unlink(self._lock_file, _inode_of(os.fstat(self.lock)))
-            for fd in (self._marker, self.lock, self._folder):
-                os.close(fd)
-            raise name_taken(self._name, others[0])
+            os.close(self.lock)
+            os.close(self._folder)
+            raise name_taken(self._name, pid)
+        return marker.detach()
 
     def _lock(self, folder: int) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -255,6 +257,33 @@ class PoolLock:
         with suppress(OSError):
             if _inode(file, self._folder) == inode:
                 os.unlink(file, dir_fd=self._folder)
+
+
+def _bind_marker(marker: socket.socket, folder: Path, name: str) -> int:
+    """Bind a socket to the address that the pool's name has in this folder. Returns the pid of the
+    process that has the address, -1 if that is not known, and 0 if there is none. One of another
+    user does not count, nor do containers, which may have different folders of the same name."""
+    import hashlib  # slow to import, and needed by masters only
+
+    mounts = str(Path("/proc/self/ns/mnt").readlink())
+    place = "\0".join((os.path.realpath(folder), name, mounts))
+    address = f"\0poolq-{hashlib.sha256(place.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    for _ in range(MARKER_TRIES):
+        with suppress(OSError):
+            marker.bind(address)
+            marker.listen()
+            return 0
+        try:
+            marker.connect(address)
+        except BlockingIOError:
+            return -1
+        except OSError:  # the other one has just been created, or has just ended
+            sleep(MARKER_PAUSE)
+            continue
+        who = marker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid, uid, _ = struct.unpack("iII", who)
+        return (pid or -1) if uid == os.geteuid() else 0
+    return 0
 
 
 def _inode(file: str | Path, folder: int | None = None) -> _Inode | None:

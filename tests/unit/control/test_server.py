@@ -88,7 +88,7 @@ def master(tmp_path: Path) -> Iterator[Master]:
 
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Master]:
-    """One master for all examples, as its start searches all processes for others of its name."""
+    """One master for all examples."""
     made = Master(tmp_path_factory.mktemp("lasting"))
     yield made
     made.close()

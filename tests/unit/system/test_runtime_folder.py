@@ -180,7 +180,7 @@ def is_heard(hold: PoolLock, folder: Path) -> bool:
 
 
 def held_by_another(folder: Path) -> subprocess.Popen[str]:
-    """A process that has locked the file, and does not know of markers."""
+    """A process that has locked the file, and has no marker."""
     code = (
         "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX);"
         "print('locked', flush=True); sys.stdin.read()"
