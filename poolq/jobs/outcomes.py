@@ -161,11 +161,6 @@ def mark_failing(state: State) -> Failing:
     return Failing(state._replace(failing=1))
 
 
-def fail_now(state: State, line: Entry) -> Failing:
-    """Fail permanently, even if attempts remain; this attempt is counted."""
-    return mark_failing(_after_attempt(state, line))
-
-
 def _after_attempt(state: State, line: Entry) -> State:
     return State(state.attempt + 1, state.crashes, 0, with_entry(state.history, line))
 
@@ -177,12 +172,6 @@ def hold_back(
     after = _after_attempt(state, line)
     over = after.attempt >= message.attempts
     return mark_failing(after) if over else ReleaseUntil(until, after, rule)
-
-
-def spread(jitter: float, window: int, rand: float) -> int:
-    """Return how many microseconds after the end of the window a released job is due: `rand` (0 to
-    1) times `jitter`, which is a share of the window."""
-    return round(jitter * window * rand)
 
 
 def release_unknown(message: Message, state: State, line: Entry, grace: int) -> Release | Bury:

@@ -80,6 +80,7 @@ class ErrorRule(NamedTuple):
 
 
 DEFAULT_RULE = ErrorRule()
+FAIL_RULE = ErrorRule("fail")
 
 
 def read_rules(value: object, what: str) -> dict[type[BaseException], ErrorRule]:

@@ -25,9 +25,9 @@ from poolq.jobs.message_template import lacks, own_options
 from poolq.jobs.registry import Registry
 
 from poolq.jobs.outcomes import (  # isort: skip
-    ACK, DONE, EXPIRE, GIVE_BACK, Bury, Discard, Failing, HoldKey, Outcome, Park, Release,
+    ACK, DONE, EXPIRE, GIVE_BACK, Bury, Discard, Failing, HoldKey, Outcome, Park,
 )  # fmt: skip
-from poolq.jobs.retry_policy import DEFAULT_RULE
+from poolq.jobs.retry_policy import DEFAULT_RULE, FAIL_RULE
 from poolq.jobs.running import call
 from poolq.log import events
 from poolq.log.events import Ended, Event, Finished
@@ -262,18 +262,14 @@ class Executor:
         if cause == "snoozed":
             return self._snoozed(ready, delay, seconds)
         trace = "" if isinstance(error, JobError) else traceback_of(raised)
-        text, rule = describe(error), DEFAULT_RULE
+        text, rule = describe(error), FAIL_RULE if cause == "failed" else DEFAULT_RULE
         if cause == "error":
             rule, problem = error_rule(ready.built(), ready.hooks, raised)
             text += f" (then retry() raised {problem})" if problem else ""
             now = time_ns() // 1000
             delay = outcomes.delay_after_error(message, rule, tries, now, random.random())
         line = self._line(cause, text, tries, trace)
-        outcome: Release | Failing | Discard
-        if cause == "failed":
-            outcome = outcomes.fail_now(claim.state, line)
-        else:
-            outcome = outcomes.retry_or_fail(message, claim.state, line, delay, rule)
+        outcome = outcomes.retry_or_fail(message, claim.state, line, delay, rule)
         if isinstance(outcome, Discard):
             return JobResult(outcome, events.Discarded(*where, seconds, text), error, seconds)
         if isinstance(outcome, Failing):
@@ -340,7 +336,7 @@ class Executor:
         allowed = units.limit_rule(most, rule.window / 1e6, sliding=rule.sliding)
         error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
         line = self._line("limited", describe(error), ready.tries)
-        later = outcomes.spread(limit.jitter, limit.window, random.random())
+        later = round(limit.jitter * limit.window * random.random())
         outcome = outcomes.hold_back(message, ready.claim.state, line, rule, refused.until + later)
         if isinstance(outcome, Failing):
             text = describe(error)

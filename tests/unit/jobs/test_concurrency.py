@@ -38,10 +38,9 @@ def test_the_same_key_may_have_a_window_too() -> None:
 def test_a_number_that_makes_no_sense_is_named_with_its_key() -> None:
     """The job that fails because of it shows nothing but the text."""
     for given, shown in (({}, ""), ({"key": "k"}, ", key='k'"), ({"by": "a"}, ", by='a'")):
-        with pytest.raises(LimitError) as caught:
-            Concurrent(0, **given)  # type: ignore[arg-type]
+        refused = refusal(LimitError, lambda one=given: Concurrent(0, **one))  # type: ignore[misc]
         what = f"Concurrent(…{shown}): limit is 0"
-        assert str(caught.value) == f"{what}; it must be a whole number from 1 to {MAX_LIMIT}"
+        assert refused == f"{what}; it must be a whole number from 1 to {MAX_LIMIT}"
 
 
 @pytest.mark.parametrize("key", ["", "a\n", "x" * 256, 7])
@@ -102,10 +101,8 @@ def test_nonsense_about_the_option_is_named(make: Any, said: str) -> None:
 
 
 def test_a_field_that_the_payload_lacks_is_refused(engine: Engine) -> None:
-    with pytest.raises(PayloadError) as caught:
-        Sync.dispatch({"tenants": 1})
     said = "payload has no 'tenant', by which the job is limited; did you mean tenants?"
-    assert str(caught.value) == f"job jobs:Pull: {said}"
+    assert refusal(PayloadError, lambda: Sync.dispatch({"tenants": 1})) == f"job jobs:Pull: {said}"
     with pytest.raises(PayloadError, match=r"payloads\[1\] has no 'tenant'"):
         poolq.dispatch_many(Sync, [{"tenant": 1}, {}])
     assert engine.counts() == []

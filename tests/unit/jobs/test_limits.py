@@ -18,6 +18,7 @@ from poolq.jobs.limits import (
     parse,
     take,
 )
+from tests.unit.refusals import refusal
 
 SECOND = 1_000_000
 
@@ -118,11 +119,8 @@ FIELDS = "use limit, seconds, minutes, hours, days, key, cost, sliding, jitter, 
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_naming_the_job(given: object, wrong: str) -> None:
-    with pytest.raises(LimitError) as caught:
-        parse(given, "jobs:A")
-    assert str(caught.value).startswith(f"rate_limit of jobs:A: {wrong}")
-    assert len(str(caught.value).splitlines()) == 1
-    assert isinstance(caught.value, ValueError)
+    refused = refusal(LimitError, lambda: parse(given, "jobs:A"))
+    assert refused.startswith(f"rate_limit of jobs:A: {wrong}")
 
 
 @given(st.integers(1, 5), st.integers(1, 50), st.lists(st.integers(0, 30), min_size=1, max_size=60))

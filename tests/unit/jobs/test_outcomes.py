@@ -67,12 +67,6 @@ def test_crashes_are_counted_apart() -> None:
     assert (outcome.state.attempt, outcome.state.crashes) == (2, 2)
 
 
-def test_at_once_fails_whatever_attempts_remain() -> None:
-    outcome = outcomes.fail_now(NEW, line("failed"))
-    assert (outcome.state.attempt, outcome.state.failing) == (1, 1)
-    assert causes(outcome.state) == ["failed"]
-
-
 def test_a_limited_job_counts_a_try_and_waits_for_the_window() -> None:
     rule = Rule("mail", 2, SECOND)
     outcome = outcomes.hold_back(message(2), NEW, line("limited"), rule, 1000)

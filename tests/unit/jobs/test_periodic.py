@@ -115,10 +115,9 @@ def test_callbacks_for_dispatches_have_no_say(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_wrong_declaration_is_refused_where_it_stands() -> None:
-    with pytest.raises(ScheduleError) as caught:
-        poolq.every("61 3 * * *", Report)
-    assert str(caught.value).startswith(f"every() in {__name__}:")
-    assert "the minute is '61'" in str(caught.value)
+    refused = refusal(ScheduleError, lambda: poolq.every("61 3 * * *", Report))
+    assert refused.startswith(f"every() in {__name__}:")
+    assert "the minute is '61'" in refused
     with pytest.raises(ScheduleError, match="catch_up is 'x'"):
         poolq.every("1m", Report, catch_up="x")
     with pytest.raises(ScheduleError, match="the time is 'sometimes'"):
