@@ -143,20 +143,16 @@ class ClaimBuffer:
     def _step(self, want: int) -> Step:
         request, step = self._client.step(self.unsettled.pending, want)
         self.unsettled.settled()
-        self._accept_answer(step)
-        if step.claims:
-            since = self._client.asked_at - step.waited * 1000
-            self.first_due_at = since if step.waited >= 0 else 0
-            self._row.set_claims(request)
-        return step
-
-    def _accept_answer(self, step: Step) -> None:
-        """Compute `due` again, note the engine's clock, and report refused settlements."""
         self._update_due()
         self._clock = step.now * 1000 - self._client.asked_at
         # A settlement of the watcher whose answer was lost is refused the second time; ignore that.
         unanswered, self._unanswered_ids = self._unanswered_ids, set()
         self._client.report_refused(step.stale, but=unanswered)
+        if step.claims:
+            since = self._client.asked_at - step.waited * 1000
+            self.first_due_at = since if step.waited >= 0 else 0
+            self._row.set_claims(request)
+        return step
 
     def _update_due(self) -> None:
         """Compute the time from which no claim may start before the next exchange."""

@@ -23,7 +23,7 @@ def declare(setup: "WorkerSetup", registry: Registry, engine: Engine, client: St
     jobs, the limit counts that the newest code names. The first worker of a generation begins a
     deploy. Raises Leaving and EngineError."""
     known = setup.row.deploy(setup.generation)
-    deploy = client.accept(known)
+    deploy = client.retry(partial(engine.accept, setup.worker, known), urgent=False)
     if not known:
         setup.row.set_deploy(setup.generation, deploy)
     _declare_schedules(setup, registry, engine, client)

@@ -130,7 +130,8 @@ def _live(
     loop = _make_loop(setup, signals, registry, engine, title, client)
     setup.row.beat()  # waiting for the engine does not count as a slow boot
     try:
-        client.register(registration(setup.worker, setup.node, config.name))
+        me = registration(setup.worker, setup.node, config.name)
+        client.retry(lambda: engine.register(me), urgent=False)
     except Leaving:
         return 0
     except EngineError as error:

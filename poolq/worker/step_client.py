@@ -8,12 +8,11 @@ same request number, so nothing is claimed or settled twice if an answer is lost
 
 import random
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from time import monotonic_ns
 from typing import TypeVar
 
 from poolq.common.backoff import ExponentialPause
-from poolq.engines.base import Engine, Registration, Settlements, Step
+from poolq.engines.base import Engine, Settlements, Step
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.outcomes import GIVE_BACK
 from poolq.log.events import Note, Stale
@@ -42,10 +41,6 @@ class StepClient:
         self._request = 0
         self.asked_at = 0
 
-    def register(self, me: Registration) -> None:
-        """Register this worker. Raises Leaving if the worker must exit first."""
-        self.retry(lambda: self._engine.register(me), urgent=False)
-
     def step(self, settlements: Settlements, want: int) -> tuple[int, Step]:
         """Send a step; return the request number and the answer. Raises Fenced, Leaving."""
         self._request += 1
@@ -64,11 +59,6 @@ class StepClient:
     def settle(self, settlements: Settlements) -> list[str]:
         """Settle without a step, trying only once. Return the ids of refused settlements."""
         return self._engine.settle(self._worker, settlements)
-
-    def accept(self, deploy: int) -> int:
-        """Record of which deploy this worker's code is; 0: of a new one. Return its number. Raises
-        Fenced, Leaving."""
-        return self.retry(partial(self._engine.accept, self._worker, deploy), urgent=False)
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
         """Call `exchange` until the engine answers. `urgent`: whether giving up would lose a

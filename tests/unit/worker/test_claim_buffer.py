@@ -287,7 +287,7 @@ def test_an_acceptance_is_repeated_until_the_engine_answers(
     monkeypatch.setattr(engine, "accept", accept)
     log = reporting.Log(reporting.FORMATS["text"]())
     client = StepClient(engine, "w1", ["q"], log, lambda seconds, _: bool(pauses.append(seconds)))
-    assert client.accept(5) == 7
+    assert client.retry(lambda: engine.accept("w1", 5)) == 7
     assert asked == [("w1", 5)] * 3
     assert len(pauses) == 2
 
@@ -300,7 +300,7 @@ def test_an_acceptance_is_given_up_by_who_shall_leave(
 
     monkeypatch.setattr(engine, "accept", accept)
     with pytest.raises(Leaving):
-        client.accept(0)
+        client.retry(lambda: engine.accept("w1", 0))
 
 
 def test_workers_of_a_generation_share_its_deploy(row: WorkerRow) -> None:
