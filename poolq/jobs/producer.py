@@ -9,14 +9,12 @@ This module knows no job classes; `job.py` and `dispatch.py` build on it.
 """
 
 import logging
-import os
 import random
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from poolq import config
 from poolq.common.backoff import ExponentialPause
@@ -40,44 +38,21 @@ class _Producer(NamedTuple):
     max_payload: int
 
 
-class _EngineChoice:
-    """The engine that this process dispatches to, chosen once by the settings or by `connect()`."""
-
-    def __init__(self) -> None:
-        self.settings: config.Config | None = None
-        self.producer: _Producer | None = None
-        self.lock = threading.Lock()
-
-    def reset_lock(self) -> None:
-        """Replace the lock in a forked child, since a thread of the parent may have held it."""
-        self.lock = threading.Lock()
-
-    def configured(self) -> config.Config:
-        with self.lock:
-            if self.settings is None:
-                self.settings = config.load_in_application()
-            return self.settings
-
-    def open(self) -> _Producer:
-        opened = _open_producer(self.configured())
-        with self.lock:
-            self.producer = self.producer or opened  # an earlier choice wins
-            return self.producer
-
-    def use(self, settings: config.Config) -> _Producer:
-        opened = _open_producer(settings)
-        with self.lock:
-            self.settings, self.producer = settings, opened
-        return opened
-
-    def default(self, settings: config.Config) -> None:
-        """Use these settings unless others were chosen or loaded before."""
-        with self.lock:
-            self.settings = self.settings or settings
+class _Choice(TypedDict, total=False):
+    settings: config.Config
+    producer: _Producer
 
 
-_chosen = _EngineChoice()
-os.register_at_fork(after_in_child=_chosen.reset_lock)
+#: What this process dispatches by. Threads may choose at once, as `setdefault` keeps the first.
+_chosen: _Choice = {}
+
+
+def _settings() -> config.Config:
+    return _chosen.get("settings") or _chosen.setdefault("settings", config.load_in_application())
+
+
+def _producer() -> _Producer:
+    return _chosen.get("producer") or _chosen.setdefault("producer", _open_producer(_settings()))
 
 
 def _open_producer(settings: config.Config) -> _Producer:
@@ -101,13 +76,13 @@ def _name_new_file(settings: config.Config) -> None:
 
 def engine() -> "Engine":
     """Return the engine that this process dispatches to. Raises ConfigError."""
-    return (_chosen.producer or _chosen.open()).engine
+    return _producer().engine
 
 
 def dispatch_by(settings: config.Config) -> None:
     """Dispatch by these settings, unless `connect()` or a dispatch has already chosen an engine. A
     worker calls this, so that its jobs dispatch to the engine of the worker's pool."""
-    _chosen.default(settings)
+    _chosen.setdefault("settings", settings)
 
 
 def connect(url: str, namespace: str | None = None) -> "Engine":
@@ -115,18 +90,21 @@ def connect(url: str, namespace: str | None = None) -> "Engine":
     Example: `connect("redis://localhost:6379/0")`. The engine connects when it is first used.
     Raises ConfigError."""
     given = {"engine": url, "namespace": namespace}
-    return _chosen.use(config.load_in_application(given, place="connect()")).engine
+    settings = config.load_in_application(given, place="connect()")
+    producer = _open_producer(settings)
+    _chosen.update({"settings": settings, "producer": producer})
+    return producer.engine
 
 
 def max_payload() -> int:
     """Return the largest payload allowed, in bytes of JSON. Opens no engine."""
-    return _chosen.configured().max_payload
+    return _settings().max_payload
 
 
 def send(template: MessageTemplate, payload: object) -> JobId:
     """Store one job. Returns its id or, if it gave way to another job, that of the other. Raises
     PayloadError, OptionError, EngineUnavailable."""
-    to, limit = _chosen.producer or _chosen.open()
+    to, limit = _chosen.get("producer") or _producer()
     push = template.push(payload, limit)
     (holder,) = _push(to, [push])
     return JobId(holder) if holder == push.id else HolderId(holder)
@@ -137,7 +115,7 @@ def store(pushes: list[Push]) -> list[JobId]:
     gave way is that of the job that has its unique key. Raises EngineUnavailable with the `ids` of
     the jobs that may not be stored. Afterwards, the list is empty: the ids are new objects for the
     collector, which would look at the jobs again, too."""
-    to, _ = _chosen.producer or _chosen.open()
+    to, _ = _producer()
     holders = _push(to, pushes) if pushes else []
     ids = list(map(_id_of, pushes))
     pushes.clear()

@@ -30,6 +30,8 @@ from poolq.log.reporting import Log
 from poolq.scoreboard.layout import Phase
 from poolq.scoreboard.start_order import StartOrder
 from poolq.scoreboard.worker_row import WorkerRow
+from poolq.system import stack_dump
+from poolq.system.child_signals import use_large_stack
 from poolq.system.identity import registration
 from poolq.system.wakeups import WorkerWakeUps
 from poolq.worker.claim_buffer import ClaimBuffer
@@ -70,7 +72,8 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     title.show_state("boot")
     signals = WorkerSignals(setup.life, setup.row.stop_requested)
     signals.install(setup.master, partial(setup.row.set_phase, Phase.LEAVING))
-    setup.row.set_stack_file(signals.enable_stack_dump())
+    setup.row.set_stack_file(stack_dump.enable())
+    use_large_stack()
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)
     worker_rows[:] = [setup.row]

@@ -11,8 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 
-from poolq.system import stack_dump
-from poolq.system.child_signals import ChildSignals, use_large_stack
+from poolq.system.child_signals import ChildSignals
 from poolq.worker.resource_limits import ResourceLimits
 
 #: The C function takes 50 ns; `signal.getsignal`, which creates an enum, takes 2 µs.
@@ -24,7 +23,7 @@ _TIMER_SIGNALS = {signal.SIGALRM, *_CPU_TIMERS.values()}
 
 
 class WorkerSignals(ChildSignals):
-    """Adds a stack dump, and restores the signals and `limits` after user code."""
+    """Restores the signals and `limits` after user code."""
 
     _handle_alarm: object = _handler_of(_ALRM)
 
@@ -41,13 +40,6 @@ class WorkerSignals(ChildSignals):
                 known = signal.Handlers(handler) if isinstance(handler, int) else handler
                 self._handlers[number] = known
         self._handle_alarm = _handler_of(_ALRM)
-
-    @staticmethod
-    def enable_stack_dump() -> int:
-        """Call `stack_dump.enable` and return the number of the stack file."""
-        number = stack_dump.enable()
-        use_large_stack()
-        return number
 
     def restore(self) -> None:
         """Undo what a job may have changed: timers, handlers, blocked signals, resource limits. The

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,11 +54,11 @@ assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0]
 @pytest.fixture(autouse=True)
 def unchosen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget the connected engine afterwards."""
-    chosen = MODULE._EngineChoice()
+    chosen: Any = {}
     monkeypatch.setattr(MODULE, "_chosen", chosen)
     yield
-    if chosen.producer is not None:
-        chosen.producer.engine.close()
+    if producer := chosen.get("producer"):
+        producer.engine.close()
 
 
 def test_threads_and_forks_of_a_producer_share_nothing_but_the_choice(engine: Engine) -> None:

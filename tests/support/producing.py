@@ -37,6 +37,4 @@ class Kept(NullEngine):
 
 def produce_to(engine: NullEngine, max_payload: int = 1 << 20) -> Any:
     """A producer for `monkeypatch.setattr(MODULE, "_chosen", …)`, so that nothing leaks."""
-    chosen = MODULE._EngineChoice()
-    chosen.producer = MODULE._Producer(engine, max_payload)
-    return chosen
+    return {"producer": MODULE._Producer(engine, max_payload)}

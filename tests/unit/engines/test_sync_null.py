@@ -79,7 +79,7 @@ class Once(Job):
 def sync(monkeypatch: pytest.MonkeyPatch) -> None:
     story.clear()
     asked.clear()
-    monkeypatch.setattr(MODULE, "_chosen", MODULE._EngineChoice())
+    monkeypatch.setattr(MODULE, "_chosen", {})
     poolq.connect("sync://")
 
 
@@ -144,7 +144,7 @@ def test_sync_loads_the_application_for_a_name_it_does_not_know(
     (tmp_path / "sync_app.py").write_text(
         "import poolq\n@poolq.job\ndef double(n: int) -> None: raise KeyError(2 * n)\n"
     )
-    monkeypatch.setattr(MODULE, "_chosen", MODULE._EngineChoice())
+    monkeypatch.setattr(MODULE, "_chosen", {})
     (tmp_path / "poolq.toml").write_text('engine = "sync"\napp = "sync_app"\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

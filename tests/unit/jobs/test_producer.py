@@ -56,7 +56,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 @pytest.fixture
 def unchosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A project folder, and a process that has not dispatched yet."""
-    monkeypatch.setattr(MODULE, "_chosen", MODULE._EngineChoice())
+    monkeypatch.setattr(MODULE, "_chosen", {})
     monkeypatch.chdir(tmp_path)
     for name in ("POOLQ_ENGINE", "POOLQ_NAMESPACE", "POOLQ_MAX_PAYLOAD"):
         monkeypatch.delenv(name, raising=False)
@@ -308,45 +308,6 @@ def test_threads_that_come_first_together_get_one_engine(monkeypatch: pytest.Mon
     with ThreadPoolExecutor(8) as pool:
         found = {id(made) for made in pool.map(lambda _: first(), range(8))}
     assert len(found) == 1
-
-
-FORK = """
-import os, sys, threading
-import poolq
-from poolq.jobs.producer import engine
-
-from poolq.jobs import producer as module
-held, done = threading.Event(), threading.Event()
-
-def hold():
-    with module._chosen.lock:
-        held.set()
-        done.wait()
-
-if sys.argv[1] == "before":
-    engine()
-threading.Thread(target=hold, daemon=True).start()
-held.wait()
-child = os.fork()
-if child == 0:
-    poolq.dispatch("jobs:A", {})
-    os._exit(7)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-done.set()
-"""
-
-
-@pytest.mark.parametrize("chosen", ["before", "after"])
-def test_a_fork_of_the_producer_dispatches(chosen: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, chosen],
-        env={"POOLQ_ENGINE": "null", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert (done.stdout.strip(), done.stderr) == ("7", "")
 
 
 # by name
