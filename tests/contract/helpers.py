@@ -25,7 +25,7 @@ from poolq.engines.base import (
     StoredJob,
 )
 from poolq.jobs.limits import Asked, Gate, Rule
-from poolq.jobs.message import Entry, State, entry
+from poolq.jobs.message import Entry, Message, State, encode, entry
 from poolq.jobs.outcomes import ACK, Bury, Outcome, Park
 from poolq.jobs.unique import UniqueKey, Until
 from tests.support.wait import until
@@ -72,6 +72,20 @@ def push(
     pushes = [Push(new_id(), queue, name.encode(), delay, at, expires) for name in names]
     engine.push(pushes)
     return [one.id for one in pushes]
+
+
+def push_jobs(
+    engine: Engine,
+    ids: int | Sequence[str],
+    job: str = "jobs:Mail",
+    queue: str = "q",
+    delay: int = 0,
+) -> list[str]:
+    """Push jobs whose messages can be read, with these ids, or so many. Returns the ids."""
+    made = [new_id() for _ in range(ids)] if isinstance(ids, int) else list(ids)
+    messages = [Message(1, id, job, queue, {"to": f"user{n}"}) for n, id in enumerate(made)]
+    engine.push([Push(one.id, queue, encode(one), delay) for one in messages])
+    return made
 
 
 def tied(

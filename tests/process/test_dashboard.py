@@ -88,28 +88,6 @@ def test_a_second_ctrl_c_says_that_it_was_too_soon_or_what_it_killed(
     assert screens.log.read_text().count("is ignored") == 1
 
 
-def test_keys_change_the_pool_and_end_it_after_a_question(screens: Screens) -> None:
-    tty = screens.shown(1)
-    tty.type("+")
-    tty.until_shows("scaled to 2 workers", "WORKERS 2")
-    tty.type("-")
-    tty.until_shows("scaled to 1 worker", "WORKERS 1")
-    tty.type("R")
-    tty.until_shows("y/N")
-    tty.type("y")
-    tty.until_shows("trying generation 2", "RUNNING g2")
-    tty.type("q")
-    tty.until_shows("End the pool when its running jobs have finished? y/N")
-    tty.type("n")
-    tty.until_shows("nothing was changed", "RUNNING")
-    tty.type("q")
-    tty.until_shows("y/N")
-    tty.type("y")
-    assert tty.until_ends() == 0
-    assert tty.restored()
-    assert "WORKERS" not in tty.look(), "pyte has no other screen, as the kernel's console"
-
-
 def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project) -> None:
     tty = screens.shown(1)
     running = project.dispatch("Held")
@@ -185,23 +163,6 @@ def test_ctrl_s_stops_the_picture_and_no_job(screens: Screens, project: Project)
     tty.type(CTRL_S)
     tty.kill(signal.SIGTERM)
     assert tty.until_ends() == 0, "nobody waits for the terminal"
-
-
-def test_it_follows_the_size(screens: Screens) -> None:
-    tty = screens.shown(2)
-    for columns, lines in ((200, 50), (60, 15), (20, 5), (300, 8), (10, 3)):
-        tty.clear()
-        tty.resize(columns, lines)
-        last = lines - 1
-
-        def follows(last: int = last) -> bool:
-            return "default" in tty.line(0) and "help" in tty.line(last)
-
-        until(follows, 10, f"{columns} x {lines}")
-        tty.clear()
-        tty.resize(100, 30)
-        tty.until_shows("QUEUES", "EVENTS")
-    drained(tty)
 
 
 def test_no_color_and_a_locale_of_ascii_are_obeyed(screens: Screens) -> None:

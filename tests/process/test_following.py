@@ -11,7 +11,6 @@ from pathlib import Path
 from tests.process.engines import sqlite
 from tests.support.cli import Command, environment
 from tests.support.project import STANDARD, Project
-from tests.support.screens import Screens, screens
 from tests.support.talking import attached, begin, ended, look, poolq
 from tests.support.wait import patience, until
 
@@ -27,7 +26,6 @@ class Program(Job):
 """
 STAMPED = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) worker (\d+)(?: (\w+))?: (.*)")
 
-__all__ = ["screens"]
 pytestmark = sqlite
 
 
@@ -123,22 +121,3 @@ def test_events_name_jobs_people_and_reasons(project: Project) -> None:
     assert [one["at"] for one in shown] == sorted((one["at"] for one in shown), reverse=True)
     until(lambda: all(one["text"] in pool.log for one in shown))
     assert "EVENT" in poolq(pool, "status").out
-
-
-def test_a_screen_follows_the_log_of_a_worker_and_of_a_failed_job(
-    screens: Screens, project: Project
-) -> None:
-    pool = project.ready(1)
-    tty = screens.top(pool, size=(100, 30))
-    tty.until_shows("WORKERS 1")
-    tty.type("L")
-    tty.until_shows(" LOG")
-    id = project.dispatch("Prints", {"text": "hello there"})
-    tty.until_shows(f"worker 1 {id}: hello there", f"done jobs:Prints {id}")
-    failed = project.dispatch("Fails", {"text": "bad luck"})
-    tty.until_shows(f"failed jobs:Fails {failed}")
-    tty.type("\x1b")
-    tty.until_shows("FAILURES 1")
-    tty.type("\t\t\tL")
-    tty.until_shows(" FAILURES: esc goes back", f"failed jobs:Fails {failed}")
-    assert "hello there" not in tty.look()

@@ -59,22 +59,6 @@ def test_a_pool_without_heartbeats_starts_no_job_of_another(project: Project) ->
     assert project.ledger.times("start") == dict.fromkeys(ids, 1)
 
 
-@sqlite
-def test_different_node_ttls_run_no_job_twice(project: Project) -> None:
-    """Each node is judged by its own: here one that beats once in five seconds, by one that takes
-    its like for dead after two."""
-    pools = [project.ready(2, f"--node-ttl={ttl}", f"--name=n{ttl}") for ttl in (30, 2)]
-    held = project.dispatch_many("Held", 4)
-    for id in held:
-        project.ledger.until("start", id)
-    (slow,) = [node for node in project.engine.nodes() if b'"n30"' in node.info]
-    until(lambda: project.engine.nodes()[0].beat >= 0 and _beats(project, slow.node) >= 9, 20)
-    project.ledger.open()
-    until(project.settled)
-    assert project.ledger.times("start") == dict.fromkeys(held, 1)
-    assert all("was silent" not in pool.log for pool in pools)
-
-
 def _beats(project: Project, node: str) -> int:
     return next(one.beat for one in project.engine.nodes() if one.node == node)
 

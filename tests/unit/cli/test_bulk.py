@@ -14,10 +14,10 @@ from poolq.acts.filters import Filters
 from poolq.acts.on_jobs import CANCEL, Act, move
 from poolq.cli.stored import bulk
 from poolq.cli.stored.filters import Selection
-from poolq.engines.base import Engine, Push
+from poolq.engines.base import Engine
 from poolq.errors import Refused
-from poolq.jobs.ids import new_id
 from poolq.monitor.job_history import NOT_STORED
+from tests.contract.helpers import push_jobs
 
 HOUR = 3_600_000_000
 
@@ -25,12 +25,6 @@ HOUR = 3_600_000_000
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_jobs, "PAGE_SIZE", 2)
-
-
-def push(engine: Engine, count: int, queue: str = "a", delay: int = 0) -> list[str]:
-    pushes = [Push(new_id(), queue, b"{}", delay) for _ in range(count)]
-    engine.push(pushes)
-    return [one.id for one in pushes]
 
 
 def chosen(*ids: str, **options: str) -> Selection:
@@ -44,8 +38,8 @@ def with_run(act: Act, run: Callable[[Sequence[str]], list[str]]) -> Act:
 def test_batches_are_changed_until_none_is_left(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    delayed, ready = push(engine, 3, delay=HOUR), push(engine, 5)
-    others = push(engine, 1, "b")
+    delayed, ready = push_jobs(engine, 3, queue="a", delay=HOUR), push_jobs(engine, 5, queue="a")
+    others = push_jobs(engine, 1, queue="b")
     batches = []
 
     def cancel(ids: Sequence[str]) -> list[str]:
@@ -60,12 +54,12 @@ def test_batches_are_changed_until_none_is_left(
 
 
 def test_jobs_that_keep_coming_are_not_among_them(engine: Engine) -> None:
-    first = push(engine, 3)
+    first = push_jobs(engine, 3, queue="a")
     seen: list[str] = []
 
     def take(ids: Sequence[str]) -> list[str]:
         seen.extend(ids)
-        push(engine, 2)  # a producer that is as fast as the command
+        push_jobs(engine, 2, queue="a")  # a producer that is as fast as the command
         return list(ids)
 
     assert bulk.run(engine, chosen(queue="a"), with_run(move("b"), take)) == 0
@@ -75,7 +69,7 @@ def test_jobs_that_keep_coming_are_not_among_them(engine: Engine) -> None:
 def test_an_interrupt_tells_how_many_were_changed(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = push(engine, 7)
+    ids = push_jobs(engine, 7, queue="a")
 
     def cancel(ids: Sequence[str]) -> list[str]:
         if len(engine.page("ready").jobs) == 5:
@@ -92,7 +86,7 @@ def test_an_interrupt_tells_how_many_were_changed(
 def test_jobs_are_counted_before_the_question(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, exact: int | None
 ) -> None:
-    push(engine, 5)
+    push_jobs(engine, 5, queue="a")
     monkeypatch.setattr(engine, "exact_counts", exact)
     if exact != 5:  # the counts of the queues are exact, so no page is read
         monkeypatch.setattr(on_jobs, "pages", None)
@@ -107,7 +101,7 @@ def test_jobs_are_counted_before_the_question(
 def test_ids_are_reported_in_their_order(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = push(engine, 3)
+    ids = push_jobs(engine, 3, queue="a")
     missing = [str(digit) * 32 for digit in range(9)]
     assert bulk.run(engine, chosen(ids[2], *missing, ids[0]), CANCEL) == 1
     said = capsys.readouterr()

@@ -18,11 +18,11 @@ from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
 from poolq.engines.base import Engine
 from poolq.engines.search import JobFilter
 from poolq.errors import NotFound, Refused
-from poolq.jobs.message import Entry, Message, Push, State, encode, entry
+from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.outcomes import Bury
 from poolq.monitor.amounts import local
 from poolq.monitor.job_history import NOT_STORED
-from tests.contract.helpers import Worker, count_of, new_id
+from tests.contract.helpers import Worker, count_of, new_id, push_jobs
 from tests.support import snapshots
 
 POOL = snapshots.troubled()
@@ -50,16 +50,9 @@ def asked(action: Action, found: Counted) -> Question:
     return question
 
 
-def push(engine: Engine, job: str, count: int, queue: str = "q") -> list[str]:
-    ids = [new_id() for _ in range(count)]
-    bodies = [encode(Message(v=1, id=id, job=job, queue=queue)) for id in ids]
-    engine.push([Push(id, queue, body) for id, body in zip(ids, bodies, strict=True)])
-    return ids
-
-
 def fail(engine: Engine, job: str, count: int, error: str) -> list[str]:
     """Push jobs that have failed with that error."""
-    ids, worker = push(engine, job, count), Worker(engine, new_id())
+    ids, worker = push_jobs(engine, count, job), Worker(engine, new_id())
     history = entry(Entry(1, "error", error, attempt=1))
     for claim in worker.claim(count):
         worker.end(claim, Bury(State(1, history=history)))
@@ -169,8 +162,8 @@ def ask_and_report(actions: Actions, action: Action) -> tuple[str, list[str]]:
 def test_waiting_jobs_are_cancelled_or_moved_in_pages_until_they_are_stopped(
     engine: Engine, actions: Actions
 ) -> None:
-    ids = push(engine, "shop.jobs:Send", 1200)
-    push(engine, "shop.jobs:Charge", 3)
+    ids = push_jobs(engine, 1200, "shop.jobs:Send")
+    push_jobs(engine, 3, "shop.jobs:Charge")
     action = ask_about(Bulk("move", JobFilter(job="shop.jobs:Send"), "r"))
     counted, _ = ask(actions, action)
     question = asked(action, counted)
@@ -189,7 +182,7 @@ def test_waiting_jobs_are_cancelled_or_moved_in_pages_until_they_are_stopped(
 
 def test_an_id_may_be_shortened(engine: Engine, actions: Actions) -> None:
     (failed,) = fail(engine, "shop.jobs:Charge", 1, "x")
-    ids = push(engine, "shop.jobs:Send", 5)
+    ids = push_jobs(engine, 5, "shop.jobs:Send")
     same = ids[0][:4]
     assert all(id.startswith(same) for id in ids)
 

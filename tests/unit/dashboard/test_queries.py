@@ -11,28 +11,19 @@ from poolq.dashboard.job_list import FoundFailures, JobsRequest
 from poolq.engines.base import Engine, JobPage
 from poolq.engines.progress import JobProgress
 from poolq.jobs.message import State
-from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.options import DEFAULTS
 from poolq.jobs.outcomes import Bury
 from poolq.monitor import job_history, node_info
 from poolq.monitor.node_info import NodeInfo
-from tests.contract.helpers import Worker, bury
-
-
-def push(engine: Engine, count: int, queue: str = "mails", delay: int = 0) -> list[str]:
-    template = MessageTemplate("jobs:Mail", DEFAULTS.changed({"queue": queue}, "Mail"))
-    pushes = [template.push({"to": f"user{number}"}, 1 << 20) for number in range(count)]
-    engine.push([one._replace(delay=delay) for one in pushes])
-    return [one.id for one in pushes]
+from tests.contract.helpers import Worker, bury, push_jobs
 
 
 def test_a_list_goes_through_all_statuses_in_small_parts(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "PART_SIZE", 2)
-    delayed = push(engine, 3, delay=3_600_000_000)
-    ready = push(engine, 5)
-    push(engine, 2, queue="other")
+    delayed = push_jobs(engine, 3, queue="mails", delay=3_600_000_000)
+    ready = push_jobs(engine, 5, queue="mails")
+    push_jobs(engine, 2, queue="other")
     found = queries.jobs(engine, JobsRequest(queue="mails"))
     assert [one.id for one in found.jobs] == ready + delayed
     assert [one.stored.status for one in found.jobs] == ["ready"] * 5 + ["delayed"] * 3
@@ -52,7 +43,7 @@ def test_a_list_and_a_search_have_an_end(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, text: str,
     found: list[int],
 ) -> None:  # fmt: skip
-    ids = push(engine, 9)
+    ids = push_jobs(engine, 9, queue="mails")
     monkeypatch.setattr(queries, "PART_SIZE", 2)
     monkeypatch.setattr(queries, bound, most)
     listed = queries.jobs(engine, JobsRequest(queue="mails", text=text))
@@ -88,7 +79,7 @@ def test_stored_failures_are_read_in_full_only_if_there_are_new_ones(
 
 
 def test_what_a_job_on_another_host_reports_is_read_while_it_runs(engine: Engine) -> None:
-    (id,) = push(engine, 1)
+    (id,) = push_jobs(engine, 1, queue="mails")
     process = ("boot", "ns", 1, 2)
     info = NodeInfo("shop", "web2", process, process, progress={id: (89, 400, "step 89")})
     engine.beat("17aa", node_info.encode(info))
@@ -98,7 +89,7 @@ def test_what_a_job_on_another_host_reports_is_read_while_it_runs(engine: Engine
 
 
 def test_a_job_that_is_not_stored_is_done_or_forgotten(engine: Engine) -> None:
-    (id,) = push(engine, 1)
+    (id,) = push_jobs(engine, 1, queue="mails")
     found = queries.detail(engine, id)
     assert found.job is not None
     assert found.job.stored.status == "ready"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from poolq.engines.base import Engine, Push, Registration, Settlement, StoredJob
+from poolq.engines.base import Engine, Registration, Settlement, StoredJob
 from poolq.engines.search import JobFilter, last_error, search
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.outcomes import Bury, Outcome, Park, ReleaseUntil
+from tests.contract.helpers import push_jobs
 
 HOUR = 3_600_000_000
 
@@ -19,13 +19,6 @@ HOUR = 3_600_000_000
 def engine(engine: Engine) -> Engine:
     engine.register(Registration("w", "n", "h", "p", "b", "s", 1, 1))
     return engine
-
-
-def push(engine: Engine, job: str, *names: str, queue: str = "q", delay: int = 0) -> list[str]:
-    bodies = [msgspec.json.encode({"v": 1, "job": job, "queue": queue}) for _ in names]
-    pushes = [Push(one, queue, body, delay) for one, body in zip(names, bodies, strict=True)]
-    engine.push(pushes)
-    return list(names)
 
 
 def claim_and_end(engine: Engine, request: int, *outcomes: Outcome, queue: str = "q") -> None:
@@ -65,10 +58,10 @@ def jobs(engine: Engine) -> Engine:
         1,
     ):
         for name, job in zip((f"{request}a", f"{request}b"), ("mail.Send", "web.Get"), strict=True):
-            push(engine, job, name)
+            push_jobs(engine, [name], job)
         claim_and_end(engine, request, *outcomes[: 2 if request < 3 else 1])
-    push(engine, "web.Get", "5d", delay=HOUR)
-    push(engine, "mail.Send", "4r", queue="r")
+    push_jobs(engine, ["5d"], "web.Get", delay=HOUR)
+    push_jobs(engine, ["4r"], "mail.Send", "r")
     return engine
 
 
@@ -115,8 +108,8 @@ def test_the_bounds_of_the_time_are_since_and_before_until(jobs: Engine) -> None
 
 
 def test_a_search_looks_at_a_bounded_number_of_jobs(engine: Engine) -> None:
-    ids = push(engine, "a", *(f"{n:05}" for n in range(3000)))
-    last = push(engine, "rare", "9")
+    ids = push_jobs(engine, [f"{n:05}" for n in range(3000)], "a")
+    last = push_jobs(engine, ["9"], "rare")
     cursor, looks = None, 0
     while True:
         page = search(engine, JobFilter(job="rare"), cursor, scan=1000)
@@ -135,7 +128,7 @@ def test_a_search_looks_at_a_bounded_number_of_jobs(engine: Engine) -> None:
 def test_a_search_for_recent_failures_does_not_read_the_old_ones(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push(engine, "a", *map(str, range(2000)))
+    push_jobs(engine, [*map(str, range(2000))], "a")
     claim_and_end(engine, 1, *[failure("old")] * 2000)
     read: list[StoredJob] = []
     original = SQLiteEngine.page

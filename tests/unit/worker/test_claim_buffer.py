@@ -8,7 +8,7 @@ from time import monotonic_ns
 
 import pytest
 
-from poolq.engines.base import Claim, Engine, Push
+from poolq.engines.base import Claim, Engine
 from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.limits import Gate
 from poolq.jobs.outcomes import ACK, DONE, GIVE_BACK
@@ -19,11 +19,8 @@ from poolq.worker import claim_buffer as module
 from poolq.worker import step_client, unsettled, watcher
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import Leaving, StepClient
+from tests.contract.helpers import push_jobs
 from tests.support.wait import until
-
-
-def push(engine: Engine, *ids: str) -> None:
-    engine.push([Push(id, "q", b"{}") for id in ids])
 
 
 def ready(engine: Engine) -> int:
@@ -63,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_a_claim_needs_no_further_word_for_a_second(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push(engine, "1")
+    push_jobs(engine, "1")
     buffer.claim(1)
     assert buffer.due == clock.now + module.REVIEW_AFTER
     engine.recover("w1", None)
@@ -75,7 +72,7 @@ def test_the_engines_time_goes_on_from_its_last_answer(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
     """It counts from when the question was sent, so it is never early."""
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     before = engine.now()
     buffer.claim(1)
     asked = buffer.engine_time()
@@ -95,7 +92,7 @@ def test_a_batch_says_since_when_its_first_job_was_due(engine: Engine, buffer: C
 
 
 def test_an_old_claim_is_asked_for_once(engine: Engine, buffer: ClaimBuffer, clock: Clock) -> None:
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     clock.now += module.ANSWER_LIFETIME
     assert clock.now >= buffer.due
@@ -110,7 +107,7 @@ def test_an_answer_counts_from_when_it_was_asked_for(
     engine: Engine, buffer: ClaimBuffer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is stopped while the answer is on its way reads an old answer."""
-    push(engine, "1")
+    push_jobs(engine, "1")
     step = engine.step
 
     def late(*args: object) -> object:
@@ -126,7 +123,7 @@ def test_an_answer_counts_from_when_it_was_asked_for(
 def test_catching_up_settles_what_is_finished(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     (first,) = started(buffer, 1)
     buffer.add_settlement(first, ACK)
@@ -139,7 +136,7 @@ def test_catching_up_settles_what_is_finished(
 def test_catching_up_settles_what_has_waited_for_long(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     (first,) = started(buffer, 1)
     buffer.add_settlement(first, ACK)
@@ -155,7 +152,7 @@ def test_catching_up_settles_what_has_waited_for_long(
 def test_before_a_long_job_all_that_is_claimed_goes_back(
     engine: Engine, buffer: ClaimBuffer
 ) -> None:
-    push(engine, *"12345")
+    push_jobs(engine, "12345")
     buffer.claim(4)
     first, long = started(buffer, 2)
     buffer.add_settlement(first, ACK)
@@ -171,7 +168,7 @@ def test_before_a_long_job_all_that_is_claimed_goes_back(
 def test_what_has_been_claimed_for_long_is_considered_anew(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push(engine, *"123456")
+    push_jobs(engine, "123456")
     buffer.claim(6)
     assert buffer.next() is not None
     assert module.EXCESS_FACTOR * 2 > 5 > module.EXCESS_FACTOR
@@ -196,7 +193,7 @@ def test_what_was_taken_for_short_is_shown_when_it_turns_out_long(
     titles: list[str] = []
     monkeypatch.setattr("poolq.worker.title.setproctitle", titles.append)
     for id in ("1", "2"):  # with the second one the watcher is woken from its rest
-        push(engine, id)
+        push_jobs(engine, [id])
         buffer.claim(1)
         (claim,) = started(buffer, 1)
         buffer.watcher.start()
@@ -218,7 +215,7 @@ def test_a_job_whose_worker_lacks_a_processor_is_not_long(
 
     monkeypatch.setattr(watcher, "is_runnable", is_runnable)
     monkeypatch.setattr(watcher, "clock_gettime_ns", lambda _clock: 0)
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     assert buffer.next()
     buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
@@ -231,7 +228,7 @@ def test_a_job_whose_worker_lacks_a_processor_is_not_long(
 def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
     engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push(engine, "1", "2", "3")
+    push_jobs(engine, "123")
     buffer.claim(3)
     first, second = started(buffer, 2)
     buffer.add_settlement(first, ACK)
@@ -253,7 +250,7 @@ def test_the_main_thread_learns_of_fencing_that_the_watcher_met(
     engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a job whose settlement was refused would run its on_success()."""
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     (done,) = started(buffer, 1)
     buffer.add_settlement(done, ACK)
@@ -320,7 +317,7 @@ GATE = Gate("k", 1)
 def test_a_slot_is_freed_by_the_next_job_that_asks(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     one, two = started(buffer, 2)
     assert engine.admit([GATE], ("w1", one)).wait == 0
@@ -338,7 +335,7 @@ def test_a_slot_is_freed_by_the_next_job_that_asks(
 def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     (one,) = started(buffer, 1)
     buffer.add_settlement(one, DONE, [GATE])
@@ -351,7 +348,7 @@ def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
 def test_what_a_limit_holds_back_is_settled_before_another_job_starts(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     (one,) = started(buffer, 1)
     buffer.add_settlement(one, GIVE_BACK)
@@ -367,7 +364,7 @@ def test_what_a_limit_holds_back_is_settled_before_another_job_starts(
 def test_a_job_whose_limits_are_unknown_is_settled_before_any_other(
     engine: Engine, buffer: ClaimBuffer
 ) -> None:
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     buffer.claim(2)
     (one,) = started(buffer, 1)
     buffer.add_settlement(one, DONE)
