@@ -14,7 +14,7 @@ from poolq.errors import EngineError
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.helpers import open_engine, push
 from tests.process.conftest import MakeProject
-from tests.process.engines import on, redis_and_sqlite, sqlite
+from tests.process.engines import on, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.server import free_port
@@ -119,8 +119,9 @@ def test_tables_that_are_missing(make_project: MakeProject, engine_url: str) -> 
     assert "poolq db migrate" in line
 
 
-@pytest.mark.parametrize("version", [2, 99])
-@redis_and_sqlite
+@pytest.mark.parametrize(
+    ("engine_url", "version"), [("redis", 2), ("sqlite", 99)], indirect=["engine_url"]
+)
 def test_a_store_of_another_version(project: Project, version: int) -> None:
     assert project.engine.counts() == [], "it is there"
     if project.url.startswith("sqlite"):

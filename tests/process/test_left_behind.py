@@ -111,15 +111,6 @@ class Lowers(Job):
         resource.setrlimit(limit, (to, hard))
         if self.payload.get("raises"):
             raise ValueError("no luck")
-
-class Odd(Exception):
-    def __str__(self):
-        sys.exit("odd")
-
-class Unprintable(Job):
-    def run(self):
-        note("start", self.id)
-        raise Odd
 """
 
 DISPATCHES = """
@@ -192,16 +183,6 @@ def test_pools_of_processes_end_with_their_worker(project: Project, made: str) -
     pool.until_gone()  # multiprocessing's own processes end a moment after the worker
     assert pool.code == 0
     assert project.ledger.ids("sum:3") == [keeps]
-
-
-@sqlite
-def test_an_error_whose_text_raises_fails_only_its_job(project: Project) -> None:
-    odd = project.dispatch("Unprintable")
-    pool = project.pool(1, "--until-empty")
-    assert pool.wait_exit() == 0
-    assert project.ledger.ids("start") == [odd]
-    assert list(project.failed()) == [odd]
-    assert "exited with code" not in pool.log
 
 
 @on("redis")
