@@ -10,7 +10,7 @@ import pytest
 from poolq.config.engine_urls import redact
 from poolq.dashboard.sources import AttachedSource
 from poolq.engines.progress import JobProgress
-from tests.process.conftest import MakeProject
+from tests.process.conftest import jobs
 from tests.process.engines import redis_and_sqlite, sqlite
 from tests.support.cli import Command
 from tests.support.project import Project
@@ -77,10 +77,7 @@ def test_a_pool_is_visible_from_outside(project: Project) -> None:
 
 
 @sqlite
-def test_the_snapshot_shows_why_jobs_wait_and_until_when(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    jobs = """
+@jobs("""
 from poolq import Job, Limit
 
 class Mail(Job):
@@ -90,8 +87,8 @@ class Mail(Job):
         return Limit(1, hours=1, key="mail")
     def run(self):
         pass
-"""
-    project = make_project(engine_url, jobs)
+""")
+def test_the_snapshot_shows_why_jobs_wait_and_until_when(project: Project) -> None:
     pool = project.ready(1)
     with attached(pool) as source:
         project.dispatch_many("Mail", 3, queue="emails", on_limit="park")
@@ -108,9 +105,7 @@ class Mail(Job):
 
 
 @sqlite
-def test_the_stack_of_a_worker_can_be_read(make_project: MakeProject, engine_url: str) -> None:
-    """Also in C that does not let Python's own handlers run, and any number of times."""
-    jobs = """
+@jobs("""
 import os
 from ctypes import PyDLL, create_string_buffer
 from poolq import Job
@@ -120,8 +115,9 @@ class Stuck(Job):
     def run(self):
         note("start", self.id)
         PyDLL(None).read(os.pipe()[0], create_string_buffer(1), 1)
-"""
-    project = make_project(engine_url, jobs)
+""")
+def test_the_stack_of_a_worker_can_be_read(project: Project) -> None:
+    """Also in C that does not let Python's own handlers run, and any number of times."""
     pool = project.ready(1)
     with attached(pool) as source:
         (idle,) = look(source).workers
@@ -137,10 +133,7 @@ class Stuck(Job):
 
 
 @sqlite
-def test_the_progress_of_a_job_is_visible_while_it_runs(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    jobs = """
+@jobs("""
 import poolq
 from tests.support.ledger import gate
 
@@ -154,8 +147,8 @@ class Far(poolq.Job):
 class Silent(poolq.Job):
     def run(self):
         gate("third")
-"""
-    project = make_project(engine_url, jobs)
+""")
+def test_the_progress_of_a_job_is_visible_while_it_runs(project: Project) -> None:
     pool = project.ready(1)
     command = Command(project.folder, RUNTIME_DIRECTORY=str(pool.runtime))
     with attached(pool) as source:

@@ -76,25 +76,6 @@ def test_it_is_run_when_a_pool_knows_it(project: Project) -> None:
 
 
 @sqlite
-def test_what_a_later_poolq_has_stored_waits_uncounted(project: Project) -> None:
-    id = new_id()
-    body = b'{"v": 2, "id": "%b", "job": "jobs:Quick", "queue": ["of", "2"]}' % id.encode()
-    project.engine.push([Push(id, "default", body)])
-    pool = project.ready(1, POOLQ_UNKNOWN_JOB_FOR="0")
-    said = pool.until_said(f"unknown jobs:Quick {id}")
-    assert "message has version 2; this poolq reads version 1; released for " in said
-    assert said.endswith(" without using an attempt")
-    found = until(
-        lambda: next((one for one in [project.engine.find(id)] if one.status == "delayed"), None)
-    )
-    assert found.body == body
-    assert found.state[:3] == (0, 0, 0)
-    assert [line.cause for line in entries(found.state.history)] == ["newer"]
-    project.ledger.until("end", project.dispatch("Quick"))
-    assert project.failed() == {}
-
-
-@sqlite
 def test_a_message_cannot_name_code(project: Project) -> None:
     names = {new_id(): name for name in ("os:system", "jobs:note", "jobs:Job")}
     for id, name in names.items():

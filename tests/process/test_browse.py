@@ -9,15 +9,14 @@ from tests.process.conftest import MakeProject
 from tests.process.engines import sqlite
 from tests.support.cli import Command
 from tests.support.pool import Pool
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.screens import Screens, screens
 from tests.support.tty import Tty
 from tests.support.wait import until
 
 __all__ = ["screens"]
 CTRL_C = "\x03"
-JOBS = """
-
+JOBS = f"""{STANDARD.read_text()}
 from poolq import Limit
 
 class Mail(Job):
@@ -65,9 +64,7 @@ def until_says(tty: Tty, *texts: str) -> None:
 def test_lists_answer_why_each_job_waits(make_project: MakeProject, own_redis: OwnRedis) -> None:
     server = own_redis()
     with ExitStack() as stack:
-        project = make_project(server.url)
-        file = project.folder / "jobs.py"
-        file.write_text(file.read_text() + JOBS)
+        project = make_project(server.url, JOBS)
         screens = Screens(stack, project)
         pool = project.ready(1, "--queue=default,mails,gone,flaky,idle")
         dispatch_all(project, pool)

@@ -102,18 +102,3 @@ def test_without_room_for_a_process_it_goes_on_and_tries_again(project: Project)
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
-
-
-def test_a_full_disk_under_the_log_stops_no_job(project: Project) -> None:
-    log = project.folder / "poolq.log"
-    log.symlink_to("/dev/full")
-    ids = project.dispatch_many("Quick", 50)
-    pool = project.ready(1, f"--log-file={log}")
-    until(project.settled)
-    assert project.ledger.times("end") == dict.fromkeys(ids, 1)
-    log.unlink()
-    pool.signal(signal.SIGUSR1)
-    until(lambda: log.exists() and ids[-1] in log.read_text(), 10, "what was kept")
-    assert "pool default starts" in log.read_text()
-    pool.signal(signal.SIGTERM)
-    assert pool.wait_exit() == 0

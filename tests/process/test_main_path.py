@@ -7,12 +7,12 @@ import time
 from poolq.jobs.message import entries
 from tests.process.engines import redis_and_sqlite
 from tests.support.pool import FOR_MINUTES
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 
-JOBS = """
+JOBS = (
+    STANDARD.read_text()
+    + """
 import poolq
-from poolq import Job
-from tests.support.ledger import note
 
 class Mail(Job):
     queue = "emails"
@@ -39,6 +39,7 @@ class Flaky(Job):
 def greet(to: str) -> None:
     note(f"greeted:{to}", poolq.current().id)
 """
+)
 PRODUCER = """
 import jobs, poolq
 print(jobs.Mail.dispatch({"to": "bob"}))

@@ -92,18 +92,3 @@ def test_over_the_hard_limit_a_worker_is_killed_during_its_job(project: Project)
     assert project.total("crashed") == 2
     pool.until_said("MiB, over --max-memory-hard; killed")
     pool.until_said('jobs.py", line')  # its stack
-
-
-@sqlite
-def test_memory_left_between_two_samples_is_not_charged_to_the_next(project: Project) -> None:
-    """The second one runs when the memory is seen, and is not killed for it."""
-    pool = project.ready(1, "--max-memory-hard=150M")
-    (spent,) = pool.until_idle(1)
-    left = project.dispatch("Leaks", {"mib": 200})
-    held = project.dispatch("Leaks", {"mib": 1, "gate": "open"})
-    pool.until_said("will be replaced: ")
-    until(lambda: any(worker.pid != spent.pid for worker in pool.ready()))
-    project.ledger.open()
-    until(project.settled)
-    assert project.ledger.times("start") == {left: 1, held: 1}
-    assert project.total("crashed") == 0

@@ -6,8 +6,8 @@ import signal
 from collections import defaultdict
 from itertools import pairwise
 
-from tests.process.conftest import MakeProject, jobs
-from tests.process.engines import each_kind, redis_and_sqlite, sqlite
+from tests.process.conftest import jobs
+from tests.process.engines import each_kind, redis_and_sqlite
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -25,6 +25,11 @@ class Second(poolq.Job):
 def plain(greeting="hello"):
     note(f"ran:plain-{greeting}:{poolq.current().scheduled_at.timestamp():.0f}", poolq.current().id)
 """
+
+
+NONE = 'poolq.every("1s", Second, {"of": "x"}, catch_up=0)'
+SKIP = 'poolq.every("1s", Second, {"of": "skip"}, name="skip", overlap="skip")'
+KEPT = 'poolq.every("1s", Second, {"of": "kept"}, name="kept")\n'
 
 
 def ticks(project: Project) -> dict[str, list[int]]:
@@ -57,13 +62,9 @@ def test_periodic_jobs_run_at_each_of_their_ticks(project: Project) -> None:
 
 
 @each_kind
-def test_ticks_of_seconds_in_which_nothing_could_tick_have_their_jobs(
-    make_project: MakeProject, engine_url: str
-) -> None:
+@jobs(f"{JOBS}{NONE}\n{SKIP}")
+def test_ticks_of_seconds_in_which_nothing_could_tick_have_their_jobs(project: Project) -> None:
     """As on a machine that was busy or suspended, whatever `catch_up` says."""
-    none = 'poolq.every("1s", Second, {"of": "x"}, catch_up=0)'
-    skip = 'poolq.every("1s", Second, {"of": "skip"}, name="skip", overlap="skip")'
-    project = make_project(engine_url, f"{JOBS}{none}\n{skip}")
     pool = project.ready(1)
     until(lambda: len(ticks(project)) == 3, 20, "a tick of each")
     pool.freeze()
@@ -82,12 +83,8 @@ def test_ticks_of_seconds_in_which_nothing_could_tick_have_their_jobs(
 
 
 @redis_and_sqlite
-def test_a_deployment_changes_schedules_only_if_it_is_accepted(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    kept = 'poolq.every("1s", Second, {"of": "kept"}, name="kept")\n'
-    old = JOBS + kept + 'poolq.every("1s", Second, {"of": "old"}, name="old")\n'
-    project = make_project(engine_url, old)
+@jobs(JOBS + KEPT + 'poolq.every("1s", Second, {"of": "old"}, name="old")')
+def test_a_deployment_changes_schedules_only_if_it_is_accepted(project: Project) -> None:
     code = project.folder / "jobs.py"
     pool = project.ready(2)
     until(lambda: len(ticks(project).get("old", ())) >= 2, 20, "ticks of the old schedule")
@@ -99,7 +96,7 @@ def test_a_deployment_changes_schedules_only_if_it_is_accepted(
     names = [one.name for one in project.engine.schedules.all()]
     assert names == ["jobs:plain", "kept", "old"]
 
-    code.write_text(JOBS + kept + 'poolq.every("1s", Second, {"of": "new"}, name="new")\n')
+    code.write_text(JOBS + KEPT + 'poolq.every("1s", Second, {"of": "new"}, name="new")\n')
     pool.signal(signal.SIGHUP)
     until(lambda: len(ticks(project).get("new", ())) >= 2, 20, "ticks of the new schedule")
     states = {one.name: one.state for one in project.engine.schedules.all()}
@@ -115,34 +112,3 @@ def test_a_deployment_changes_schedules_only_if_it_is_accepted(
     pool.signal(signal.SIGHUP)
     store = project.engine.schedules
     until(lambda: {one.state for one in store.all()} == {"undeclared"}, 20, "the end of all")
-
-
-@sqlite
-def test_a_pool_makes_up_for_ticks_that_it_has_missed(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    """One job for all, or one for each: as the schedule says."""
-    daily = 'poolq.every("@hourly", Second, {"of": "one"}, name="one")\n'
-    each = 'poolq.every("@hourly", Second, {"of": "all"}, name="all", catch_up="all")\n'
-    none = 'poolq.every("@hourly", Second, {"of": "none"}, name="none", catch_up=0)\n'
-    project = make_project(engine_url, JOBS + daily + each + none)
-    pool = project.ready(1)
-    until(lambda: len(project.engine.schedules.all()) == 4, 10, "the schedules")
-    pool.signal(signal.SIGTERM)
-    assert pool.wait_exit() == 0
-    hour, store = 3600, project.engine.schedules
-    due = store.all()[0].due
-    begin = due - 5 * hour * 1_000_000
-    for one in store.all():
-        store.pause(one.name)
-        store.resume(one.name, begin if one.name != "jobs:plain" else due)
-    pool = project.ready(1)
-    until(lambda: len(ticks(project).get("all", ())) >= 5, 20, "what was missed")
-    pool.until_said("schedule all: 5 jobs of missed ticks stored now")
-    pool.signal(signal.SIGTERM)
-    assert pool.wait_exit() == 0
-    found = ticks(project)
-    end = due // 1_000_000
-    assert found["all"][:5] == [end - n * hour for n in (5, 4, 3, 2, 1)]
-    assert found["one"][0] == end - hour
-    assert "none" not in found or found["none"] == [end], "but the next hour may have begun"

@@ -85,7 +85,7 @@ def test_the_engines_time_goes_on_from_its_last_answer(
 
 def test_a_batch_says_since_when_its_first_job_was_due(engine: Engine, buffer: ClaimBuffer) -> None:
     begun = monotonic_ns()
-    push(engine, "1", "2")
+    push_jobs(engine, "12")
     pushed = monotonic_ns()
     buffer.claim(2)
     assert begun - 10**9 < buffer.first_due_at < pushed, "since before it was asked for"
