@@ -88,8 +88,6 @@ class SQLiteEngine(SQLEngine):
         while True:
             data_version = session.data_version()
             if data_version != seen or (next_due is not None and now() >= next_due):
-                if seen is not None and data_version != seen:
-                    session.watcher.changed()
                 seen = data_version
                 found, later, _ = self._load_due_states(queues)
                 jobs, next_due = take_wakeup(session, found, later)

@@ -1,8 +1,7 @@
 """Notices that other connections write to the file, on Linux by inotify on the write-ahead log.
 
-The log is written a moment before the commit becomes visible, and some file systems report nothing.
-So an event only starts a phase in which the database is polled frequently. Without events, the
-database is still polled occasionally.
+The log is written a moment before the commit becomes visible, so after an event the database is
+polled twice. As some file systems report nothing, it is also polled without events.
 """
 
 import ctypes
@@ -17,13 +16,8 @@ from pathlib import Path
 #: Seconds between two polls while a change is likely, or if events are not available. A poll takes
 #: 4 µs and waking up for it takes 60 µs; together this is less than 1 % of a core.
 POLL_INTERVAL = 0.008
-#: Seconds of frequent polls after an event, because a commit becomes visible a moment after it.
-POLLING_SECONDS = 0.05
 #: Seconds between two polls while events are available but none arrives.
-LISTEN_TIMEOUT = 0.25
-
-#: After this many changes in a row without an event, the watcher no longer waits for events.
-MAX_UNHEARD = 3
+LISTEN_TIMEOUT = 0.1
 
 IN_MODIFY, IN_IGNORED = 0x2, 0x8000  # IN_IGNORED: the file was deleted
 INOTIFY_EVENT = struct.Struct("iIII")  # watch, what, cookie, length of a name
@@ -40,8 +34,8 @@ class FileWatch:
         lib = ctypes.CDLL(None, use_errno=True)
         start: Callable[[int], int] = lib.inotify_init1
         add: Callable[[int, bytes, int], int] = lib.inotify_add_watch
-        self.file = _identity(file)
-        self.ended = False
+        self._identity = _identity(file)
+        self._ended = False
         self._fd = start(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
@@ -58,63 +52,45 @@ class FileWatch:
             return False
         events = os.read(self._fd, READ_BYTES)  # the kernel merges equal unread events
         gone = any(what & IN_IGNORED for _, what, *_ in INOTIFY_EVENT.iter_unpack(events))
-        self.ended = self.ended or gone
+        self._ended = self._ended or gone
         return True
+
+    def lasts(self, file: Path) -> bool:
+        """Return whether this watches the file that has this path now. Another one may have its
+        inode, so an event that tells of its removal is read first."""
+        self.heard(0)
+        return not self._ended and self._identity == _identity(file)
 
     def close(self) -> None:
         os.close(self._fd)
 
 
 class Watcher:
-    """Sleeps between the polls of a database by one thread. Call `begin`, then poll and
-    `pause` in turn. Call `changed` if a poll shows a change. `silent`: whether the last pause
-    waited in vain for an event."""
+    """Sleeps between the polls of a database by one thread. Call `begin`, then poll and `pause` in
+    turn."""
 
     def __init__(self, database: Path) -> None:
         self._log = database.with_name(f"{database.name}-wal")
         self._watch: FileWatch | None = None
-        self._often_until = 0.0
-        self.silent = False
-        self._unheard = 0
+        self.heard = True
 
     def begin(self) -> None:
         """Watch the log that exists now."""
-        self.silent = False
-        often_until = time.monotonic() + POLLING_SECONDS
+        self.heard = True  # maybe before this
         try:
-            if self._watch is not None:
-                if self._watch.heard(0):
-                    self._often_until = often_until
-                # The event may be the log's removal, and another file may have its inode now.
-                if not self._watch.ended and self._watch.file == _identity(self._log):
-                    return
-            self._often_until = often_until
-            self.close()
-            if self._unheard < MAX_UNHEARD:
+            if self._watch is None or not self._watch.lasts(self._log):
+                self.close()
                 self._watch = FileWatch(self._log)
         except OSError:  # no log yet, or no inotify
             self.close()
 
-    def changed(self) -> None:
-        self._unheard = self._unheard + 1 if self.silent else 0
-        if self._unheard >= MAX_UNHEARD:
-            self.close()
-
     def pause(self, longest: float) -> None:
         """Sleep for at most `longest` seconds, usually for less."""
-        self.silent = False
-        if self._watch is None:
+        if self._watch is None or self.heard:
             time.sleep(min(longest, POLL_INTERVAL))
-            return
-        now = time.monotonic()
-        if now < self._often_until:
-            time.sleep(min(longest, POLL_INTERVAL))
-            heard = self._watch.heard(0)
-        else:
-            heard = self._watch.heard(min(longest, LISTEN_TIMEOUT))
-            self.silent = not heard
-        if heard:
-            self._often_until = time.monotonic() + POLLING_SECONDS
+            longest = 0
+        if self._watch is not None:
+            self.heard = self._watch.heard(min(longest, LISTEN_TIMEOUT))
 
     def close(self) -> None:
         watch, self._watch = self._watch, None

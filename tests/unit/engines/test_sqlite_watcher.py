@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poolq.engines.sqlite.watcher import MAX_UNHEARD, FileWatch, Watcher
+from poolq.engines.sqlite.watcher import FileWatch, Watcher
 from tests.support.wait import until
 
 
@@ -30,13 +30,6 @@ def writer(database: Path) -> Iterator[sqlite3.Connection]:
 def watcher(database: Path) -> Iterator[Watcher]:
     with closing(Watcher(database)) as made:
         yield made
-
-
-def silent_changes(watcher: Watcher, many: int) -> None:
-    """Changes without an event."""
-    for _ in range(many):
-        until(lambda: (watcher.pause(0), watcher.silent)[1], what="a silence")
-        watcher.changed()
 
 
 def test_a_commit_raises_one_event(database: Path, writer: sqlite3.Connection) -> None:
@@ -65,30 +58,7 @@ def test_a_replaced_log_is_watched(
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("INSERT INTO t VALUES (1)")
         watcher.begin()
-        until(lambda: (watcher.pause(0), watcher.silent)[1], what="a silence")
+        until(lambda: (watcher.pause(0), not watcher.heard)[1], what="a silence")
         other.execute("INSERT INTO t VALUES (2)")
         watcher.pause(5)
-        assert watcher._watch is not None
-        assert not watcher.silent
-
-
-@pytest.mark.usefixtures("writer")
-def test_after_changes_without_events_the_watcher_polls(watcher: Watcher) -> None:
-    watcher.begin()
-    silent_changes(watcher, MAX_UNHEARD - 1)
-    assert watcher._watch is not None
-    silent_changes(watcher, 1)
-    watcher.begin()
-    assert watcher._watch is None
-
-
-def test_a_change_with_an_event_restores_trust(
-    writer: sqlite3.Connection, watcher: Watcher
-) -> None:
-    watcher.begin()
-    silent_changes(watcher, MAX_UNHEARD - 1)
-    writer.execute("INSERT INTO t VALUES (1)")
-    watcher.pause(5)
-    watcher.changed()
-    silent_changes(watcher, MAX_UNHEARD - 1)
-    assert watcher._watch is not None
+        assert watcher.heard
