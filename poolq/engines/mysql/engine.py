@@ -14,12 +14,9 @@ from poolq.engines.mysql.options import parse_url
 from poolq.engines.mysql.reconnecting import connect
 from poolq.engines.mysql.schema import MySQLSchema
 from poolq.engines.mysql.session import MySQLSession
-from poolq.engines.sql.engine import SQLEngine
-
-from poolq.engines.sql.location import (  # isort: skip
-    CANCELLED_SUFFIX, DELAYED, GATE_LINE_PREFIX, QUEUED, claim_name, released_by,
-)  # fmt: skip
 from poolq.engines.schema_version import check_version
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.location import DELAYED, QUEUED, claim_name, released_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
     FIRST_DELAYED, FIRST_GATE, FIRST_READY, FIRST_SLOT,
@@ -56,13 +53,9 @@ DIALECT = Dialect(
     least="LEAST",
     greatest="GREATEST",
     list="?",
-    claims="GROUP_CONCAT(id, ' ', request, ' ', idx)",
-    counted=MySQLSession.counted,
     on=TemplateToken("ON DUPLICATE KEY UPDATE".format),
     new=TemplateToken("VALUES({})".format),
     joined=TemplateToken(_joined),
-    cancelled=TemplateToken(f"CONCAT({{}}, '{CANCELLED_SUFFIX}')".format),
-    gate_line=TemplateToken(f"CONCAT('{GATE_LINE_PREFIX}', {{}})".format),
     id="CHAR(32) CHARACTER SET ascii COLLATE ascii_bin",
     text=TemplateToken("VARBINARY({})".format),
     bytes="LONGBLOB",

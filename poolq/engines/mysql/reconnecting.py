@@ -25,7 +25,8 @@ Raw = pymysql.connections.Connection
 SOCKET_TIMEOUT = 5
 SESSION_SETTINGS = """SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET time_zone = '+00:00', wait_timeout = 60, innodb_lock_wait_timeout = 3,
-    group_concat_max_len = 16777216, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION';
+    group_concat_max_len = 16777216,
+    sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT';
 SELECT @@max_allowed_packet"""
 
 

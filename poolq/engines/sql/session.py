@@ -144,12 +144,9 @@ class Dialect(NamedTuple):
     `share` one whose rows others may lock so, too, and
     `skip` a SELECT that also skips rows locked by others. `turn`, `by_id` and `{line:name}` are
     index hints for claims, for ids and for the lines. `least` and `greatest` are the functions
-    min(a, b) and max(a, b), and `list` is the operand of IN. `claims` selects all claims as one
-    text, "<id> <request> <idx>" separated by commas. For `counted`, see `Session`. `{on:key}`
-    begins the upsert clause of an INSERT, and `{new:column}` is the value it would insert.
-    `{joined:columns}` is one text of the values of these columns, separated by spaces, and
-    `{cancelled:place}` is `location.cancelled_at` the worker whose claims are at this place, and
-    `{gate_line:name}` the place of the line of the gate with this name.
+    min(a, b) and max(a, b), and `list` is the operand of IN. `{on:key}` begins the upsert clause of
+    an INSERT, and `{new:column}` is the value it would insert. `{joined:columns}` is one text of
+    the values of these columns, separated by spaces.
 
     The others are for tables: the types of a job's id, of text of so many bytes (`{text:255}`) and
     of bytes, what ends a statement that makes a table, and one that is stored in the order of its
@@ -166,13 +163,9 @@ class Dialect(NamedTuple):
     least: str
     greatest: str
     list: str
-    claims: str
-    counted: int
     on: TemplateToken
     new: TemplateToken
     joined: TemplateToken
-    cancelled: TemplateToken
-    gate_line: TemplateToken
     id: str
     text: TemplateToken
     bytes: str

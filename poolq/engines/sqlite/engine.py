@@ -5,7 +5,6 @@ import time
 from poolq.engines.base import Check, Queues, ServerInfo
 from poolq.engines.connections import Connections
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.location import CANCELLED_SUFFIX, GATE_LINE_PREFIX
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, TemplateToken
@@ -29,13 +28,9 @@ def _dialect(namespace: str) -> Dialect:
         least="min",
         greatest="max",
         list="(SELECT value FROM json_each(?))",
-        claims="group_concat(id || ' ' || request || ' ' || idx)",
-        counted=SQLiteSession.counted,
         on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
         new=TemplateToken("excluded.{}".format),
         joined=TemplateToken(_joined),
-        cancelled=TemplateToken(f"({{}} || '{CANCELLED_SUFFIX}')".format),
-        gate_line=TemplateToken(f"('{GATE_LINE_PREFIX}' || {{}})".format),
         id="TEXT",
         text=TemplateToken("TEXT".format),
         bytes="BLOB",

@@ -36,11 +36,11 @@ FAILED_JOBS = "SELECT at FROM {failed} WHERE queue = ?"
 COUNT_UP_TO = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
 OLDEST_DUE = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 COUNT_BY_QUEUE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
-    WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
+    WHERE place >= ? AND place < ? LIMIT ?) found GROUP BY queue"""
 #: How many jobs were released until a window ends, and for how many of them it has ended.
 COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
-    WHERE place >= ? AND place < ? LIMIT {counted}) found GROUP BY queue"""
+    WHERE place >= ? AND place < ? LIMIT ?) found GROUP BY queue"""
 
 OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts, log, {{now}}
     FROM {{windows}} WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_LIMITS}"""
@@ -62,7 +62,8 @@ RELEASED_IN_LINE = f"{JOBS_IN_LINE} AND due_at > {{now}}"
 def totals(session: Session) -> Totals:
     """Return the counters of the queues that `counts` lists, and of forgotten ones under ""."""
     ranges = (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
-    found = session.read(KNOWN_QUEUES, *(Query(COUNT_BY_QUEUE, one) for one in ranges))
+    counts = (Query(COUNT_BY_QUEUE, (*one, session.counted)) for one in ranges)
+    found = session.read(KNOWN_QUEUES, *counts)
     names = {to_text(row[0]) for result in found for row in result.rows}
     names = names.union([""], *queues_with_jobs(session.read, session.skips))
     sums: Totals = {}
@@ -74,9 +75,9 @@ def totals(session: Session) -> Totals:
 def counts(session: Session) -> list[QueueCounts]:
     known, running, parked, released = session.read(
         KNOWN_QUEUES,
-        Query(COUNT_BY_QUEUE, CLAIMED_RANGE),
-        Query(COUNT_BY_QUEUE, PARKED_RANGE),
-        Query(COUNT_RELEASED, RELEASED_RANGE),
+        Query(COUNT_BY_QUEUE, (*CLAIMED_RANGE, session.counted)),
+        Query(COUNT_BY_QUEUE, (*PARKED_RANGE, session.counted)),
+        Query(COUNT_RELEASED, (*RELEASED_RANGE, session.counted)),
     )
     runs = {to_text(queue): count for queue, count in running.rows}
     parks = {to_text(queue): count for queue, count in parked.rows}

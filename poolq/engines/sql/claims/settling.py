@@ -43,7 +43,9 @@ from poolq.jobs.outcomes import (
 
 #: Selects all claims as one text, because fetching a row per claim would cost more than everything
 #: else. Finds claims by id, because the index by place is full of claims that were just deleted.
-HELD_CLAIMS = "SELECT {claims} FROM {jobs} {by_id} WHERE id IN {list} AND place = ?"
+#: All claims as one text, "<id> <request> <idx>" separated by commas.
+HELD_CLAIMS = """SELECT GROUP_CONCAT(id || ' ' || request || ' ' || idx) FROM {jobs} {by_id}
+    WHERE id IN {list} AND place = ?"""
 _OF_CLAIM = "FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
 CLAIM_CLOCK = f"SELECT {{now}} {_OF_CLAIM} AND admitted = 0"
 IS_ADMITTED = f"SELECT admitted {_OF_CLAIM} {{lock}}"

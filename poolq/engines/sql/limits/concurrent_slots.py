@@ -27,7 +27,13 @@ from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.limits import limit_windows
 from poolq.engines.sql.limits.holds import holds_query, read_holds, refusal
-from poolq.engines.sql.location import GATE_SLOT, cancelled_at, claim_name, line_of
+from poolq.engines.sql.location import (
+    CANCELLED_SUFFIX,
+    GATE_SLOT,
+    cancelled_at,
+    claim_name,
+    line_of,
+)
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
 from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, gates_of, windows_of
 
@@ -39,8 +45,8 @@ MAX_TRIED = 8
 ADMITTED_BY_GATE = 2
 
 #: Whether the job `j` is still claimed by the claim of the slot `s`.
-IS_HELD = """j.request = s.request AND j.idx = s.idx
-    AND (j.place = s.place OR j.place = {cancelled:s.place})"""
+IS_HELD = f"""j.request = s.request AND j.idx = s.idx
+    AND (j.place = s.place OR j.place = s.place || '{CANCELLED_SUFFIX}')"""
 _TAKEN = f"""(SELECT COUNT(*) FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE s.name = l.name AND {IS_HELD})"""
 _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w

@@ -20,6 +20,7 @@ import msgspec
 from poolq.engines.sanitize import MAX_NUMBER, number, start_log
 from poolq.engines.spans import GATE_SPAN, span_of
 from poolq.engines.sql.limits.holds import LOCK_HOLD, holds_query, read_holds, refusal
+from poolq.engines.sql.location import GATE_LINE_PREFIX
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Row, Session, Transaction
 from poolq.jobs.limits import (
     ADMITTED,
@@ -55,7 +56,8 @@ IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_SPAN} AND EX
 #: Some windows that ended long ago, after the one with this end and name, and whether each is kept.
 ENDED_WINDOWS = f"""SELECT name, span, ends, CASE WHEN span = {GATE_SPAN}
         AND (EXISTS (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name)
-        OR EXISTS (SELECT 1 FROM {{lines}} l WHERE l.place = {{gate_line:{{windows}}.name}}))
+        OR EXISTS (SELECT 1 FROM {{lines}} l
+            WHERE l.place = '{GATE_LINE_PREFIX}' || {{windows}}.name))
         THEN 1 ELSE 0 END
     FROM {{windows}} WHERE ends >= ? AND ends < {{now}} - {KEPT_MICROS} AND (ends > ? OR name > ?)
     ORDER BY ends, name, span LIMIT {MAX_DELETED}"""
