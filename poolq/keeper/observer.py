@@ -72,21 +72,17 @@ class Observer(threading.Thread):
         begun = monotonic()
         try:
             status, events = self._observe(begun)
-        except EngineError:
-            return self._failed()  # the main thread has the same trouble and logs it
         except Exception as error:  # noqa: BLE001  # whatever the store holds, the thread must survive
-            self._complain(f"{type(error).__name__}: {error}")
-            return self._failed()
+            if not isinstance(error, EngineError):  # else the main thread logs it, too
+                self._complain(f"{type(error).__name__}: {error}")
+            self._failures += 1
+            return max(OBSERVE_INTERVAL, ExponentialPause().pause(self._failures, 0.5))
         self._failures = 0
         self._page.write(encode(status, self._page.capacity))
         for event in events:
             self._reporter.report(event)
         self._reporter.flush()
         return status.period
-
-    def _failed(self) -> float:
-        self._failures += 1
-        return max(OBSERVE_INTERVAL, ExponentialPause().pause(self._failures, 0.5))
 
     def _complain(self, why: str) -> None:
         """Log an error only once, as it repeats with each observation."""

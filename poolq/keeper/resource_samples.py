@@ -66,11 +66,7 @@ class ResourceSampler:
         for row in rows:
             worker = self._workers[row.seq]
             if worker.is_due(row, begun / 1e9):
-                self._sample(row, worker)
+                rss = identity.resident_memory(row.pid)
+                growth = None if row.phase == Phase.BOOT else worker.growth(rss)
+                self._scores.set_usage(row.index, rss, worker.share(), growth)
         self._scores.set_word(layout.USAGE_SAMPLED, begun)
-
-    def _sample(self, row: Row, worker: WorkerSampler) -> None:
-        rss = identity.resident_memory(row.pid)
-        booting = row.phase == Phase.BOOT
-        growth = None if booting else worker.growth(rss)
-        self._scores.set_usage(row.index, rss, worker.share(), growth)

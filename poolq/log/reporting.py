@@ -34,10 +34,6 @@ _SHOWN = (Note, LimitBegan, LimitEnded)
 OnEvent = Callable[[float, str, Event], None]
 
 
-def _ignore(_when: float, _who: str, _event: Event) -> None:
-    """Ignore the event, since nobody is watching."""
-
-
 class Log:
     """Takes events: `report` may buffer them, `flush` writes them. It may be used in threads, and
     in children that a job forks."""
@@ -48,7 +44,7 @@ class Log:
         self._token = b""
         self._who = ""
         self._job: Callable[[], str] = str
-        self._on_event: OnEvent = _ignore
+        self._on_event: OnEvent | None = None  # nobody is watching
         self._dropped = 0
         self._prints = False
         self._forget()
@@ -76,7 +72,7 @@ class Log:
         token: bytes,
         *,
         job: Callable[[], str] = str,
-        on_event: OnEvent = _ignore,
+        on_event: OnEvent | None = None,
         streams: bool = True,
     ) -> None:
         """Log as `who`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
@@ -95,7 +91,7 @@ class Log:
         if self.unfinished and isinstance(event, Ended):
             self.end_lines()
         number = LEVEL_NUMBERS[event.severity()]
-        if number > logging.INFO or type(event) in _SHOWN:
+        if self._on_event and (number > logging.INFO or type(event) in _SHOWN):
             self._on_event(time(), self._who, event)
         if number < EVENT_LOGGER.level:
             return

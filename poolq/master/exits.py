@@ -6,7 +6,7 @@ from poolq.scoreboard.layout import KillReason, Phase
 
 
 def count(pool: Pool, seq: int, row: Row, now: float) -> str:
-    """Count the exit of a reaped worker and return its reason, a key of EXIT_REASONS. To be called
+    """Count the exit of a reaped worker and return its reason, one of EXIT_REASONS. To be called
     before the worker is removed from `pool`."""
     proc = pool.find(seq)
     if proc is None:
@@ -17,7 +17,7 @@ def count(pool: Pool, seq: int, row: Row, now: float) -> str:
 
 
 def reason(pool: Pool, proc: WorkerProcess, row: Row, now: float) -> str:
-    """Return why a worker has exited, as a key of EXIT_REASONS."""
+    """Return why a worker has exited, as one of EXIT_REASONS."""
     if row.kill_reason == KillReason.TIMEOUT:
         return "timeout"
     if row.kill_reason == KillReason.MEMORY:

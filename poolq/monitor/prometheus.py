@@ -18,10 +18,9 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import ScheduleStatus
 from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
-from poolq.scoreboard.exit_reasons import EXIT_REASONS
 from poolq.scoreboard.histogram import BOUNDS, WAIT, Cell, HistogramKey
 from poolq.scoreboard.layout import DONE, FAILED, LIMITED, OUTCOMES, PHASE_NAMES, RETRIED
-from poolq.scoreboard.pool_status import PoolStatus
+from poolq.scoreboard.pool_status import EXIT_REASONS, PoolStatus
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

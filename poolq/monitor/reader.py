@@ -91,7 +91,7 @@ class SnapshotReader:
         busy, leaving = count_busy(workers, state.procs)
         return structs.replace(
             convert(state, PoolView, from_attributes=True),  # the fields of the same names
-            uptime=pool_status.uptime(state),
+            uptime=max(0.0, time() - state.started_at),
             busy=busy,
             leaving=leaving,
             broker=state.engine,
@@ -101,7 +101,7 @@ class SnapshotReader:
             period=broker.period if broker else rates.OBSERVE_INTERVAL,
             log=None if state.log == "stderr" else state.log,
             refusal=state.refusal or None,
-            drain_left=pool_status.drain_left(state),
+            drain_left=None if state.deadline is None else max(0.0, state.deadline - monotonic()),
             silence=self.silence(),
             version=broker.version if broker else "",
             queues=tuple(state.queues) if state.queues is not None else None,

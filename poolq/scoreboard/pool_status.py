@@ -4,12 +4,15 @@ What changes without the master (what a worker does, its memory, counters) is in
 monotonic seconds of this machine, unless a field says otherwise.
 """
 
-from time import monotonic, time
-
 import msgspec
 
 from poolq.scoreboard.layout import PHASE_NAMES, Phase
 
+#: Why workers end: `master/exits.py` finds the reason, docs/monitoring.md explains it.
+EXIT_REASONS = (
+    "crash", "boot", "timeout", "max_memory_hard", "request", "silent", "cooldown", "max_jobs",
+    "max_memory", "reload", "scale", "stop", "left",
+)  # fmt: skip
 MAX_REASON_CHARS = 600
 MAX_KILLED_JOBS = 5  # jobs that are named
 MAX_JOB_CHARS = 150  # characters of a job's name and id
@@ -86,13 +89,3 @@ def encode(status: PoolStatus, room: int) -> bytes:
     while len(data := msgspec.json.encode(status)) > room and status.queues:
         status = msgspec.structs.replace(status, queues=status.queues[: len(status.queues) // 2])
     return data
-
-
-def uptime(status: PoolStatus) -> float:
-    """Return the seconds since the pool was started, by the wall clock."""
-    return max(0.0, time() - status.started_at)
-
-
-def drain_left(status: PoolStatus) -> float | None:
-    """Return the seconds until a drain kills the jobs that still run; None without such a limit."""
-    return None if status.deadline is None else max(0.0, status.deadline - monotonic())

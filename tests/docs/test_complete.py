@@ -25,7 +25,7 @@ from poolq.jobs import limits, message
 from poolq.jobs.message import State
 from poolq.jobs.options import OPTIONS
 from poolq.monitor.prometheus import METRICS
-from poolq.scoreboard.exit_reasons import EXIT_REASONS
+from poolq.scoreboard.pool_status import EXIT_REASONS
 from poolq.system import child_signals, stack_dump
 from poolq.system import signal_queue as master_signals
 from tests.docs.markdown import PAGES, ROOT, read, rows, sections

@@ -9,7 +9,7 @@ import pytest
 from poolq.master import exits, state_updates
 from poolq.master.state import Told, WorkerProcess
 from poolq.master.state import WorkerState as State
-from poolq.scoreboard import exit_reasons
+from poolq.scoreboard import pool_status
 from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason, Phase
 from tests.support.simulated_pool import SimulatedPool, only_worker, running
@@ -60,7 +60,7 @@ def reason_of(sim: SimulatedPool, found: Row, **changes: Any) -> str:
     ],
 )
 def test_each_exit_has_its_reason(found: Row, changes: dict[str, Any], cause: str) -> None:
-    assert cause in exit_reasons.EXIT_REASONS
+    assert cause in pool_status.EXIT_REASONS
     assert reason_of(running(1), found, **changes) == cause
 
 
