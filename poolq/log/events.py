@@ -168,6 +168,7 @@ class Unknown(Ended, frozen=True):
     version of poolq stored it. `why` says which. The next deploy may make the job known."""
 
     LEVEL = "warning"
+    BURST = "unknown {0.job}"
     delay: float
     why: str = "no module of the application defines it"
 

@@ -13,7 +13,7 @@ from poolq.common import units
 from poolq.monitor import amounts
 from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.schedule_status import PROBLEMS, ScheduleStatus
-from poolq.monitor.snapshot import PoolView, QueueView, Snapshot, UnknownJobView, WorkerView
+from poolq.monitor.snapshot import PoolView, QueueView, Snapshot, WorkerView
 
 MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
 STALE_AFTER = 2.0  # seconds by which data may be older than one period of observation
@@ -24,6 +24,7 @@ LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in al
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
 RATE_UNITS = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 ROUND_DOWN = 0.999  # the least that counts as 1, because 1 / 60 * 60 may be less
+UNKNOWN_JOB_SHOWN = 15.0  # seconds; a job that no module defines is released every 5 seconds
 FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
 NAMED_QUEUES = 3  # queues that an alert about several ones names
 
@@ -72,7 +73,7 @@ def alerts(snapshot: Snapshot) -> list[Alert]:
         *_on_hold(snapshot),
         *(_held(one, snapshot.at) for one in limits),
         *(_schedule(one) for one in snapshot.schedules if one.state in PROBLEMS),
-        *map(_unknown, snapshot.unknown),
+        *_unknown(snapshot),
         *_flapping(snapshot.workers),
         *_paused(snapshot),
         *_behind(snapshot),
@@ -195,12 +196,15 @@ def _schedule(one: ScheduleStatus) -> Alert:
     return Alert("bad", f"schedule {one.name}", "late", text)
 
 
-def _unknown(unknown: UnknownJobView) -> Alert:
-    text = (
-        f"{amounts.jobs(unknown.jobs)} in queue {unknown.queue} released: no module of the "
-        "application defines it; deploy it, or name its module with --app"
-    )
-    return Alert("bad", f"job {unknown.job}", "unknown", text)
+def _unknown(snapshot: Snapshot) -> Iterator[Alert]:
+    """Yield an alert for each kind of job that no module defines, while such jobs are released."""
+    recent = (one for one in snapshot.events if snapshot.at - one.at <= UNKNOWN_JOB_SHOWN)
+    for job in dict.fromkeys(one.unknown for one in recent if one.unknown):
+        text = (
+            "jobs are released: no module of the application defines them; deploy the module, or "
+            "name it with --app"
+        )
+        yield Alert("bad", f"job {job}", "unknown", text)
 
 
 def _flapping(workers: Sequence[WorkerView]) -> list[Alert]:

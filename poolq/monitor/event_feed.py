@@ -6,7 +6,7 @@ from typing import TypeVar
 from msgspec import structs
 
 from poolq.log.events import Buried, Failed, Retried, Stale, Unknown
-from poolq.monitor.snapshot import EventView, FailureView, UnknownJobView
+from poolq.monitor.snapshot import EventView, FailureView
 from poolq.scoreboard import recent_events
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.pool_status import WorkerStatus
@@ -18,7 +18,6 @@ MAX_EVENTS = 100
 #: they leave room for what happens to the pool.
 JOB_EVENTS, MAX_JOB_EVENTS = (Retried, Unknown, Stale), 50
 BURST_SECONDS = 10.0  # between two events of a burst
-UNKNOWN_JOB_SHOWN = 15.0  # seconds; a job that no module defines is released every 5 seconds
 T = TypeVar("T", FailureView, EventView)
 
 
@@ -34,7 +33,6 @@ class EventFeed:
         self.events: tuple[EventView, ...] = ()
         self._job_events: tuple[EventView, ...] = ()
         self._others: tuple[EventView, ...] = ()
-        self._unknown: dict[tuple[str, str], dict[str, float]] = {}  # times by job id
         for index in range(scores.rows):
             if pages.kinds_counted()[index]:
                 self._rings[index] = pages.notes(index).recent
@@ -42,7 +40,7 @@ class EventFeed:
     def update(self, workers: Sequence[WorkerStatus]) -> None:
         for worker in workers:
             self._rings[worker.row] = self._pages.notes(worker.row).recent
-        new = [one for one in self._new() if not self._still_unknown(one)]
+        new = list(self._new())
         if not new:
             return
         self.failures = _latest([*self.failures, *filter(None, map(_failure, new))])
@@ -53,16 +51,6 @@ class EventFeed:
         self._others = joined(self._others, of_pool)
         self.events = _latest([*self._others, *self._job_events])
 
-    def _still_unknown(self, one: RecordedEvent) -> bool:
-        """Note an unknown job. Returns whether such a job was released shortly before: only the
-        first release is shown as an event, and an alert shows that it goes on."""
-        if not isinstance(one.event, Unknown):
-            return False
-        times = self._unknown.setdefault((one.event.job, one.event.queue), {})
-        before = max(times.values(), default=-UNKNOWN_JOB_SHOWN)
-        times[one.event.id] = one.when
-        return one.when - before <= UNKNOWN_JOB_SHOWN
-
     def _new(self) -> Iterator[RecordedEvent]:
         for place, ring in self._rings.items():
             number = self._read_up_to.get(place, 0)
@@ -72,19 +60,6 @@ class EventFeed:
             for data in ring.since(number):
                 if (found := recent_events.read(data)) is not None:
                     yield found
-
-    def unknown(self, now: float) -> tuple[UnknownJobView, ...]:
-        """Return the jobs that are released because no module defines them, newest first."""
-        recent = {
-            name: {id: at for id, at in ids.items() if now - at <= UNKNOWN_JOB_SHOWN}
-            for name, ids in self._unknown.items()
-        }
-        self._unknown = {name: ids for name, ids in recent.items() if ids}
-        found = [
-            UnknownJobView(job=job, queue=queue, jobs=len(ids), age=now - max(ids.values()))
-            for (job, queue), ids in self._unknown.items()
-        ]
-        return tuple(sorted(found, key=lambda one: one.age))
 
 
 def joined(known: Sequence[EventView], new: Sequence[EventView]) -> tuple[EventView, ...]:
@@ -129,4 +104,5 @@ def _event(one: RecordedEvent) -> EventView:
     return EventView(
         at=one.when, level=one.event.severity(), who=one.who, text=one.event.brief(),
         burst=one.event.BURST.format(one.event), began=one.when,
+        unknown=one.event.job if isinstance(one.event, Unknown) else "",
     )  # fmt: skip

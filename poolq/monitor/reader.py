@@ -72,7 +72,6 @@ class SnapshotReader:
             failures=self._feed.failures,
             events=self._feed.events,
             nodes=tuple(_nodes(broker, state.node, workers, now)) if broker else (),
-            unknown=self._feed.unknown(time()),
         )
 
     def stack(self, pid: int) -> str:

@@ -171,7 +171,8 @@ class FailureView(msgspec.Struct, frozen=True, kw_only=True):
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to the pool. `level`: info, warning or error. A burst of similar
     events is one: `count` says of how many, since `began`, and `at` and `text` are about the last
-    one. `burst`: what they have in common, in words; "" for an event that is alone."""
+    one. `burst`: what they have in common, in words; "" for an event that is alone. `unknown`: the
+    name of a job that was released because no module defines it."""
 
     at: float
     level: str
@@ -180,16 +181,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     burst: str = ""
     count: int = 1
     began: float = 0.0
-
-
-class UnknownJobView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's name that no module of the application defines. `jobs`: how many such jobs were
-    released recently; `age`: seconds since the last release."""
-
-    job: str
-    queue: str
-    jobs: int
-    age: float
+    unknown: str = ""
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,8 +201,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at `at`. The newest failures, events and unknown jobs come first, and the kinds of
-    jobs that have taken the most time. `left_out`: how many queues there are besides those
+    """A pool at `at`. The newest failures and events come first, and the kinds of jobs that have
+    taken the most time. `left_out`: how many queues there are besides those
     in `queues`, and `left_out_ready`: their ready jobs."""
 
     at: float
@@ -224,6 +216,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[FailureView, ...] = ()
     events: tuple[EventView, ...] = ()
     nodes: tuple[NodeView, ...] = ()
-    unknown: tuple[UnknownJobView, ...] = ()
     left_out: int = 0
     left_out_ready: int = 0

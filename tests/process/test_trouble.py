@@ -41,4 +41,4 @@ def test_trouble_is_told_while_it_lasts(screens: Screens, project: Project) -> N
     worker.kill(signal.SIGKILL)
     tty.until_shows(f"worker 1 (pid {worker.pid}) killed by SIGKILL", "WORKERS 1")
     project.dispatch("Tomorrow", queue="new")
-    tty.until_shows("job jobs:Tomorrow unknown: 1 job in queue new released: no module")
+    tty.until_shows("job jobs:Tomorrow unknown: jobs are released: no module")

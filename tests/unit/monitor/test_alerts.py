@@ -7,7 +7,7 @@ import pytest
 
 from poolq.engines.progress import JobProgress
 from poolq.monitor.alerts import alerts, leaks, rule, stuck
-from poolq.monitor.snapshot import QueueView, Snapshot, UnknownJobView
+from poolq.monitor.snapshot import EventView, QueueView, Snapshot
 from tests.support import snapshots
 from tests.support.snapshots import MIB, busy, head
 
@@ -156,9 +156,13 @@ def test_one_alert_names_the_fullest_of_the_queues_that_no_pool_takes() -> None:
 
 
 def test_unknown_jobs_are_told() -> None:
-    unknown = UnknownJobView(job="shop:Old", queue="emails", jobs=3, age=2.0)
-    (found,) = shop(unknown=(unknown,))
-    assert found.startswith("bad job shop:Old unknown: 3 jobs in queue emails released: no module ")
+    def released(ago: float) -> tuple[EventView, ...]:
+        at = snapshots.AT - ago
+        return (EventView(at=at, level="warning", who="w", text="", unknown="shop:Old"),)
+
+    (found,) = shop(events=released(2.0))
+    assert found.startswith("bad job shop:Old unknown: jobs are released: no module ")
+    assert shop(events=released(16.0)) == []
 
 
 def test_a_paused_queue_is_told_also_when_nothing_waits_in_it() -> None:

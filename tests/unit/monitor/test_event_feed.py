@@ -66,5 +66,5 @@ def test_a_job_that_stays_unknown_is_one_event_each_time_that_it_begins() -> Non
         worker.add(at, "worker 1", Unknown("jobs:B", "01", "q", 5.0))
     worker.add(206.0, "worker 1", Unknown("jobs:C", "02", "q", 5.0))
     feed.update([])
-    assert [one.at for one in feed.events] == [206.0, 200.0, 100.0]
-    assert {one.job: one.jobs for one in feed.unknown(207.0)} == {"jobs:B": 1, "jobs:C": 1}
+    told = [(one.at, one.unknown, one.count) for one in feed.events]
+    assert told == [(206.0, "jobs:C", 1), (205.0, "jobs:B", 2), (115.0, "jobs:B", 3)]
