@@ -1,13 +1,14 @@
 """Changes what limits allow, for applications (`poolq.limits`) and for `poolq limit`."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
 from poolq.common.durations import Duration, micros
-from poolq.engines.base import Engine
+from poolq.engines.base import Engine, LimitUse
 from poolq.errors import DurationError
 from poolq.jobs.holds import LENGTH
-from poolq.jobs.limits import MAX_SLIDING_LIMIT, Limit, Rule, check_key, gates_of, windows_of
+from poolq.jobs.limits import MAX_SLIDING_LIMIT, Limit, check_key, windows_of
 from poolq.jobs.producer import engine
 
 
@@ -45,10 +46,22 @@ class limits:  # noqa: N801  # it reads as a word: poolq.limits.set("llm", 50, m
         return bool(found.windows) or found.held
 
 
+def uses_of(chosen: Engine, key: str) -> list[LimitUse]:
+    """Return what the engine lists with this key: windows, gates, and its hold. Raises
+    LimitError."""
+    check_key(key)
+    return [use for use in chosen.limits() if use.rule.key == key]
+
+
+def is_sliding(uses: Iterable[LimitUse], window: int) -> bool:
+    """Return whether one of these has this window, and it slides."""
+    return any(one.sliding and one.window == window for one in windows_of(use.rule for use in uses))
+
+
 def set_limit(chosen: Engine, limit: Limit) -> None:
     """Raises LimitError if the limit is not allowed, as far as the engine knows now."""
     assert limit.key is not None
-    if limit.limit > MAX_SLIDING_LIMIT and is_sliding(chosen, limit):
+    if limit.limit > MAX_SLIDING_LIMIT and is_sliding(uses_of(chosen, limit.key), limit.window):
         Limit(limit.limit, seconds=limit.window / 1e6, sliding=True)
     chosen.set_limit(limit.key, limit.window, limit.limit)
 
@@ -73,41 +86,8 @@ class Reset(NamedTuple):
 def reset_key(chosen: Engine, key: str, starts: bool) -> Reset:
     """Undo `set_limit` for all windows of a key that the engine lists, forget their starts if
     asked, and end the key's hold."""
-    check_key(key)
-    found = _windows(chosen, key)
-    windows = [window for window in sorted(found) if chosen.reset_limit(key, window, starts)]
-    return Reset(windows, chosen.lift(key), starts and any(found.values()))
-
-
-def is_known(chosen: Engine, key: str) -> bool:
-    """Return whether the engine lists a limit with the key, or its hold."""
-    check_key(key)
-    return any(use.rule.key == key for use in chosen.limits())
-
-
-def is_sliding(chosen: Engine, limit: Limit) -> bool:
-    """Return whether the engine lists a limit with this key and window, and it slides."""
-    found = windows_of(use.rule for use in chosen.limits())
-    return any(one.sliding for one in found if (one.key, one.window) == (limit.key, limit.window))
-
-
-def gate_limit(chosen: Engine, key: str) -> int | None:
-    """Return how many jobs with this key run at once; None if no `Concurrent` with it is in use."""
-    found = gates_of(use.rule for use in chosen.limits())
-    return next((one.limit for one in found if one.key == key), None)
-
-
-def known_windows(chosen: Engine, key: str) -> list[int]:
-    """Return the windows of a key that the engine lists, in microseconds."""
-    return sorted(_windows(chosen, key))
-
-
-def _windows(chosen: Engine, key: str) -> dict[int, int]:
-    """Return the windows of a key, each with the starts that count now."""
-    found: dict[int, int] = {}
-    for use in chosen.limits():
-        rule = use.rule
-        if isinstance(rule, Rule) and rule.key == key:
-            counts = use.window.used if use.resets_in > 0 else 0
-            found[rule.window] = found.get(rule.window, 0) + counts
-    return found
+    uses = uses_of(chosen, key)
+    found = sorted({rule.window for rule in windows_of(use.rule for use in uses)})
+    windows = [window for window in found if chosen.reset_limit(key, window, starts)]
+    counted = any(use.resets_in > 0 and use.window.used for use in uses)
+    return Reset(windows, chosen.lift(key), starts and counted)

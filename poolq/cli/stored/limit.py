@@ -12,7 +12,7 @@ from poolq.common.units import limit_rule
 from poolq.engines import limit_admin
 from poolq.engines.base import Engine
 from poolq.errors import NotFound, Refused
-from poolq.jobs.limits import Limit
+from poolq.jobs.limits import Limit, gates_of, windows_of
 from poolq.monitor import alerts, amounts, limit_status
 
 MAX_LIMITS = 1000  # that an engine lists
@@ -88,17 +88,18 @@ def set_(engine: Engine, key: str, rate: Limit, force: bool) -> None:
     It applies to all jobs that have a limit with this KEY and window, parked ones too, until 'poolq
     limit reset'.
     """
-    known = limit_admin.known_windows(engine, key)
-    at_once = None if known or force else limit_admin.gate_limit(engine, key)
-    if at_once is not None:
-        text = f"{key} is the key of a Concurrent({at_once}), whose number cannot be set"
+    uses = limit_admin.uses_of(engine, key)
+    known = sorted({rule.window for rule in windows_of(use.rule for use in uses)})
+    gates = gates_of(use.rule for use in uses)
+    if gates and not known and not force:
+        text = f"{key} is the key of a Concurrent({gates[0].limit}), whose number cannot be set"
         raise Refused(
             f"{text}; change it in the code, or add --force if jobs have a rate limit too"
         )
     with usage():
         new = Limit(rate.limit, seconds=rate.window / 1e6, key=key)
         limit_admin.set_limit(engine, new)
-    sliding = limit_admin.is_sliding(engine, new)
+    sliding = limit_admin.is_sliding(uses, new.window)
     done = f"limit {key} allows {limit_rule(new.limit, new.window / 1e6, sliding=sliding)} now"
     tables.show({"key": key, "limit": new.limit, "window": new.window / 1e6}, done)
     announce(engine, done)
@@ -138,7 +139,7 @@ def reset(engine: Engine, key: str, starts: bool) -> None:
     With --starts, the windows begin anew, so that as many jobs as the limit allows may start now.
     """
     with usage():
-        if not limit_admin.is_known(engine, key):
+        if not limit_admin.uses_of(engine, key):
             text = f"no limit {key!r} is in use, held or set; 'poolq limit ls' lists them"
             raise NotFound(text)
         reset = limit_admin.reset_key(engine, key, starts)
