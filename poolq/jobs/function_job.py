@@ -6,7 +6,6 @@ positional-only parameters nor `*args`. `dispatch` checks its arguments as a cal
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import (
     TYPE_CHECKING,
@@ -174,7 +173,7 @@ def job(function: Callable[..., Any] | None = None, /, **options: Unpack[Functio
     def decorate(function: Callable[..., Any]) -> FunctionJob[..., Any]:
         made = _make(function, options)
         if every is not None:
-            periodic.note(sys._getframe(1), every, made)  # noqa: SLF001  # where it stands
+            periodic.every(every, made)
         return made
 
     return decorate if function is None else decorate(function)

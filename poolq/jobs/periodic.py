@@ -6,9 +6,10 @@ are known.
 """
 
 import sys
-from collections.abc import Mapping
-from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from poolq.common.durations import Duration
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
@@ -24,19 +25,9 @@ if TYPE_CHECKING:
     from poolq.jobs.function_job import FunctionJob
 
 
-class Declaration(NamedTuple):
-    """`job`: a job class, a function job, either with options, or the name of a job. `name`: the
-    schedule's name, or None for the job's name. `what`: what errors call it."""
-
-    when: object
-    job: Any
-    payload: object
-    name: str | None
-    options: Mapping[str, object]
-    what: str
-
-
-_declared: list[Declaration] = []
+#: For each declaration: the schedule's name (None for the job's), what errors call it, and what
+#: reads it once all jobs are known.
+_declared: list[tuple[str | None, str, Callable[[], tuple[str, bytes]]]] = []
 
 
 def every(
@@ -63,22 +54,12 @@ def every(
     ScheduleError.
     """
     options = {"tz": tz, "overlap": overlap, "catch_up": catch_up, "jitter": jitter}
-    note(sys._getframe(1), when, job, payload, name, options)  # noqa: SLF001  # see `note`
-
-
-def note(
-    frame: FrameType,
-    when: object,
-    job: Any,
-    payload: object = None,
-    name: str | None = None,
-    options: Mapping[str, object] = MappingProxyType({}),
-) -> None:
-    """Note a declaration, which errors name by the line of its `frame`. It is checked as far as
-    that needs no job's class. Raises ScheduleError."""
-    what = f"every() in {frame.f_globals.get('__name__', '?')}:{frame.f_lineno}"
+    place: Any = sys._getframe(1)  # noqa: SLF001  # the line that declares it, for errors
+    while place.f_globals.get("__name__") == "poolq.jobs.function_job":
+        place = place.f_back
+    what = f"every() in {place.f_globals.get('__name__', '?')}:{place.f_lineno}"
     schedule_plan.make(when, b"{}", options, what)
-    _declared.append(Declaration(when, job, payload, name, options, what))
+    _declared.append((name, what, partial(spec_of, when, job, payload, options, what)))
 
 
 def collect() -> dict[str, bytes]:
@@ -86,14 +67,21 @@ def collect() -> dict[str, bytes]:
     and ConfigError."""
     found: dict[str, bytes] = {}
     first: dict[str, str] = {}
-    for declared in _declared:
-        name, spec = _read(declared)
+    for own, what, read in _declared:
+        try:
+            job, spec = read()
+        except (OptionError, PayloadError) as error:
+            if str(error).startswith(what):
+                raise
+            raise type(error)(f"{what}: {error}") from None
+        name = job if own is None else own
+        check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES)
         if found.setdefault(name, spec) != spec:
             raise ScheduleError(
-                f"two schedules have the name {name!r}: {first[name]}, and {declared.what}; "
+                f"two schedules have the name {name!r}: {first[name]}, and {what}; "
                 "give one of them another name"
             )
-        first.setdefault(name, declared.what)
+        first.setdefault(name, what)
     return found
 
 
@@ -132,15 +120,3 @@ def spec_of(
     unique = template.unique_key(payload)
     spec = schedule_plan.make(when, blank, options, what, unique=unique)
     return name, schedule_plan.encode(spec)
-
-
-def _read(declared: Declaration) -> tuple[str, bytes]:
-    when, job, payload, name, options, what = declared
-    try:
-        job_name, spec = spec_of(when, job, payload, options, what)
-    except (OptionError, PayloadError) as error:
-        if str(error).startswith(what):
-            raise
-        raise type(error)(f"{what}: {error}") from None
-    name = job_name if name is None else name
-    return check_name(name, f"{what}: the schedule's name", MAX_JOB_NAME_BYTES), spec
