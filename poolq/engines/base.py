@@ -146,11 +146,6 @@ class Engine(ABC):
         or not, that is to be asked. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
-    def settle(self, worker: str, settlements: Settlements) -> list[str]:
-        """Settle from a thread other than the worker's main thread, without a request number.
-        Returns the stale ids. Raises Fenced, EngineUnavailable."""
-
-    @abstractmethod
     def admit(
         self,
         rules: Sequence[Asked],

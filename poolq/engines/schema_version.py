@@ -4,8 +4,8 @@ from typing import Final
 
 from poolq.errors import SchemaError
 
-#: Each change of the tables or keys raises it. Versions 1 to 5 belonged to unreleased code.
-SCHEMA_VERSION: Final = 6
+#: Each change of the tables or keys raises it. Versions 1 to 6 belonged to unreleased code.
+SCHEMA_VERSION: Final = 7
 
 
 def check_version(version: int, redacted_url: str) -> None:

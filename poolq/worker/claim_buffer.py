@@ -8,8 +8,8 @@ engine.
 - No claim waits behind a long job, because other workers may be idle. Before a job that is expected
   to be long, all other claims are given back. Every REVIEW_AFTER, excess claims are given back.
 - If a job turns out to be long, the watcher's thread settles finished jobs over a connection of its
-  own, and gives back the claims that have not started. If the engine cannot be reached, these
-  settlements stay pending for the next exchange, and none of the claims starts any more.
+  own, and gives back the claims that have not started. If the engine cannot be reached, the next
+  exchange repeats this step, and none of the claims starts any more.
 - A lock allows exchanges by one thread at a time. Between exchanges, the main thread takes claims
   and adds settlements without the lock. This is safe because each claim is popped by only one of
   the two threads, and the watcher removes only settlements that it has sent.
@@ -19,13 +19,13 @@ Times are monotonic nanoseconds.
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
 
-from poolq.engines.base import Claim, Step
-from poolq.errors import EngineError
+from poolq.engines.base import Claim, Settlement, Settlements, Step
+from poolq.errors import Fenced
 from poolq.jobs.limits import Asked
-from poolq.jobs.outcomes import Outcome
+from poolq.jobs.outcomes import GIVE_BACK, Outcome
 from poolq.log.events import Returned
 from poolq.log.reporting import Log
 from poolq.scoreboard.worker_row import WorkerRow
@@ -60,7 +60,8 @@ class ClaimBuffer:
         self._reviewed_at = 0  # when the number of claims was last reviewed
         self._clock = 0  # the engine's time minus that of this host's monotonic clock, in ns
         self._returning = 0  # claims that the watcher is giving back
-        self._unanswered_ids: set[str] = set()  # settled by the watcher, but not answered
+        # What the watcher has sent without an answer: the first of the pending settlements.
+        self._unanswered: list[Settlement] = []
 
     # the main thread
 
@@ -141,18 +142,32 @@ class ClaimBuffer:
         return [*iter(self.next, None)]
 
     def _step(self, want: int) -> Step:
-        request, step = self._client.step(self.unsettled.pending, want)
+        pending = self.unsettled.pending
+        try:
+            refused = self._settled(self._client.step) if self._unanswered else []
+            request, step = self._client.step(pending, want)
+        except Fenced:
+            self._client.report_refused(
+                [one.claim.id for one in pending if one.outcome is not GIVE_BACK]
+            )
+            raise
         self.unsettled.settled()
         self._update_due()
         self._clock = step.now * 1000 - self._client.asked_at
-        # A settlement of the watcher whose answer was lost is refused the second time; ignore that.
-        unanswered, self._unanswered_ids = self._unanswered_ids, set()
-        self._client.report_refused(step.stale, but=unanswered)
+        self._client.report_refused(step.stale)
         if step.claims:
             since = self._client.asked_at - step.waited * 1000
             self.first_due_at = since if step.waited >= 0 else 0
             self._row.set_claims(request)
-        return step
+        return step._replace(stale=[*refused, *step.stale])
+
+    def _settled(self, send: Callable[[Settlements, int], tuple[int, Step]]) -> list[str]:
+        """Send the step of `_unanswered`, and report and return what is refused."""
+        _, step = send(self._unanswered, 0)
+        del self.unsettled.pending[: len(self._unanswered)]
+        self._unanswered = []
+        self._client.report_refused(step.stale)
+        return step.stale
 
     def _update_due(self) -> None:
         """Compute the time from which no claim may start before the next exchange."""
@@ -166,16 +181,9 @@ class ClaimBuffer:
         """Settle finished jobs and give back claims that have not started. Try only once. Return
         whether nothing is left to be settled. Raises EngineError."""
         self._returning += self.unsettled.add_returns(self._take_all())
-        sent = self.unsettled.pending[:]
-        if sent:
-            try:
-                stale = self._client.settle(sent)
-            except EngineError:
-                self._unanswered_ids.update(one.claim.id for one in sent)
-                raise
-            self._client.report_refused(stale, but=self._unanswered_ids)
-            self._unanswered_ids.clear()
-            del self.unsettled.pending[: len(sent)]
+        self._unanswered = self._unanswered or self.unsettled.pending[:]
+        if self._unanswered:
+            self._settled(self._client.try_step)
             if self._returning:
                 self._reporter.report(Returned(self._returning))
             self._returning = 0

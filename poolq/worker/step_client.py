@@ -7,14 +7,14 @@ same request number, so nothing is claimed or settled twice if an answer is lost
 """
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic_ns
 from typing import TypeVar
 
 from poolq.common.backoff import ExponentialPause
 from poolq.engines.base import Engine, Settlements, Step
-from poolq.errors import EngineUnavailable, Fenced
-from poolq.jobs.outcomes import GIVE_BACK
+from poolq.errors import EngineUnavailable
 from poolq.log.events import Note, Stale
 from poolq.log.reporting import Log
 
@@ -43,22 +43,16 @@ class StepClient:
 
     def step(self, settlements: Settlements, want: int) -> tuple[int, Step]:
         """Send a step; return the request number and the answer. Raises Fenced, Leaving."""
-        self._request += 1
+        exchange = partial(self.try_step, settlements, want)
+        return self.retry(exchange, urgent=bool(settlements))
 
-        def exchange() -> Step:
-            self.asked_at = monotonic_ns()
-            return self._engine.step(self._worker, self._request, settlements, want, self._queues)
-
-        try:
-            return self._request, self.retry(exchange, urgent=bool(settlements))
-        except Fenced:
-            ids = [one.claim.id for one in settlements if one.outcome is not GIVE_BACK]
-            self.report_refused(ids)
-            raise
-
-    def settle(self, settlements: Settlements) -> list[str]:
-        """Settle without a step, trying only once. Return the ids of refused settlements."""
-        return self._engine.settle(self._worker, settlements)
+    def try_step(self, settlements: Settlements, want: int) -> tuple[int, Step]:
+        """Send a step, trying only once. If there is no answer, the next step must be the same one,
+        because it has the same number. Raises Fenced, EngineUnavailable."""
+        request, began = self._request + 1, monotonic_ns()
+        step = self._engine.step(self._worker, request, settlements, want, self._queues)
+        self._request, self.asked_at = request, began
+        return request, step
 
     def retry(self, exchange: Callable[[], T], *, urgent: bool = True) -> T:
         """Call `exchange` until the engine answers. `urgent`: whether giving up would lose a
@@ -78,10 +72,9 @@ class StepClient:
                     self._log(Note("info", f"the engine answers again after {failures} failures"))
                 return answer
 
-    def report_refused(self, ids: Sequence[str], but: Collection[str] = ()) -> None:
+    def report_refused(self, ids: Sequence[str]) -> None:
         for id in ids:
-            if id not in but:
-                self._reporter.report(Stale("", id))
+            self._reporter.report(Stale("", id))
 
     def _log(self, note: Note) -> None:
         self._reporter.report(note)

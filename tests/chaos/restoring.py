@@ -81,7 +81,7 @@ def _of_hashes(hashes: Sequence[tuple[bytes, Sequence[bytes]]]) -> Facts:
         if not name.startswith((b"states", b"bodies:", b"worker:")):
             continue
         values = dict(zip(flat[::2], flat[1::2], strict=True))
-        worker = b"".join(values.get(b"#" + one, b"-") + b" " for one in (b"request", b"aside"))
+        worker = values.get(b"#request", b"-") + b" "
         for id, value in values.items():
             if not id.startswith(b"#"):
                 found.setdefault(id.decode(), []).append(name + b"=" + value + b" " + worker)

@@ -92,18 +92,13 @@ ENDS: list[Outcome] = [
 
 
 @pytest.mark.parametrize("outcome", ENDS[1:], ids=lambda one: type(one).__name__)
-@pytest.mark.parametrize("beside", [False, True])
 def test_whatever_ends_the_claim_ends_the_slot(
-    engine: Engine, worker: Worker, other_worker: Worker, outcome: Outcome, beside: bool
+    engine: Engine, worker: Worker, other_worker: Worker, outcome: Outcome
 ) -> None:
     claim = start(worker, "a", gate())
     waiting = other_worker.take("b")
     assert not ask(other_worker, waiting, gate())
-    settlement = Settlement(claim, outcome)
-    if beside:
-        assert engine.settle("w1", [settlement]) == []
-    else:
-        assert worker.step(settlement).stale == []
+    worker.end(claim, outcome)
     assert ask(other_worker, waiting, gate())
     assert in_use(engine) == {"k": (1, 1, 0)}
 

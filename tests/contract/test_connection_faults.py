@@ -78,18 +78,6 @@ def test_a_step_can_be_repeated_whatever_happened_to_it(
         assert total(engine, "done") == 3 * rounds
 
 
-def test_a_settlement_by_another_thread_counts_once(
-    proxy: FaultyProxy, engine: Engine, worker: Worker
-) -> None:
-    for rounds, point in enumerate(proxy.failure_points(), 1):
-        (pushed,) = push(engine, "a")
-        done = [Settlement(worker.claim()[0], ACK)]
-        if proxy.failing(partial(engine.settle, "w1", done), point):
-            assert engine.settle("w1", done) in ([], [pushed])
-        assert engine.find(pushed) is None
-        assert total(engine, "done") == rounds
-
-
 def test_a_recovery_happens_once(proxy: FaultyProxy, engine: Engine) -> None:
     for rounds, point in enumerate(proxy.failure_points(), 1):
         worker = Worker(engine, f"w{rounds}")

@@ -9,7 +9,7 @@ from poolq.errors import Fenced
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, GIVE_BACK, Bury, Failing, Outcome, Park, Release
-from tests.contract.helpers import HOUR, SECOND, Worker, count_of, kind, named, push, stored, total
+from tests.contract.helpers import HOUR, SECOND, Worker, count_of, kind, push, stored, total
 
 OUTCOMES: list[Outcome] = [
     ACK,
@@ -26,8 +26,6 @@ def test_a_worker_that_was_never_registered_is_fenced(engine: Engine) -> None:
     push(engine, "a")
     with pytest.raises(Fenced):
         engine.step("ghost", 1, [], 1, ["q"])
-    with pytest.raises(Fenced):
-        engine.settle("ghost", [])
     assert count_of(engine) == QueueCounts("q", ready=1)
 
 
@@ -40,8 +38,6 @@ def test_a_recovered_worker_is_fenced_and_changes_nothing(engine: Engine, worker
         worker.again(want=1)
     with pytest.raises(Fenced, match="w1"):
         worker.step(done, want=1)
-    with pytest.raises(Fenced, match="w1"):
-        engine.settle("w1", [done])
     assert count_of(engine) == QueueCounts("q", ready=2)
     assert total(engine, "done") == 0
 
@@ -57,7 +53,6 @@ def test_a_claim_that_now_belongs_to_another_cannot_be_settled(
     again = Worker(engine)
     before = stored(engine, old.id)
     assert again.step(Settlement(old, outcome)).stale == [old.id]
-    assert engine.settle("w1", [Settlement(old, outcome)]) == [old.id]
     assert stored(engine, old.id) == before
     assert count_of(engine) == QueueCounts("q", running=1)
     assert sum(engine.totals()["q"].values()) == 1  # the crash
@@ -97,7 +92,7 @@ def test_a_job_given_back_and_claimed_in_one_step_is_another_claim(
 ) -> None:
     old = worker.take("a")
     (new,) = worker.step(Settlement(old, GIVE_BACK), want=1).claims
-    assert engine.settle("w1", [Settlement(old, ACK)]) == [old.id]
+    assert worker.step(Settlement(old, ACK)).stale == [old.id]
     worker.end(new)
 
 
@@ -129,15 +124,6 @@ def test_stale_settlements_stop_no_others(engine: Engine, worker: Worker) -> Non
     step = worker.step(*(Settlement(claim, ACK) for claim in claims))
     assert step.stale == [ids[0], ids[2]]
     assert total(engine, "done") == 3
-
-
-def test_a_claim_settled_by_another_thread_is_stale_for_the_main_one(
-    engine: Engine, other: Engine, worker: Worker
-) -> None:
-    claim = worker.take("a")
-    assert other.settle("w1", [Settlement(claim, GIVE_BACK)]) == []
-    assert worker.step(Settlement(claim, ACK)).stale == [claim.id]
-    assert named(worker.claim()) == ["a"]
 
 
 def test_a_claim_that_nobody_made_is_stale(engine: Engine, worker: Worker) -> None:

@@ -114,7 +114,8 @@ def acts(engine: Engine, claims: list[Claim]) -> Iterator[Callable[[], object]]:
         yield lambda worker=worker: claims.extend(engine.step(worker, 50, [], 20, None).claims)
     for claim in list(claims):
         yield lambda claim=claim: engine.find(claim.id)
-        yield lambda claim=claim: engine.settle("w1", [Settlement(claim, Bury(claim.state))])
+        end = Settlement(claim, Bury(claim.state))
+        yield lambda end=end: engine.step("w1", 51, [end], 0, None)
     yield lambda: engine.recover("w1", None)
     yield lambda: engine.reap("n2", engine.beat("n2", b"{}")["n2"])
     ids: list[str] = []

@@ -256,13 +256,6 @@ def test_a_cancelled_job_holds_nothing(engine: Engine, worker: Worker) -> None:
     assert count_of(engine) == QueueCounts("q")
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_settlement_beside_the_steps_holds_the_key(engine: Engine, worker: Worker) -> None:
-    claim = worker.take("a")
-    assert engine.settle("w1", [Settlement(claim, HOLD)]) == []
-    assert engine.admit([LIMIT]).held
-
-
 def test_a_job_that_asks_is_refused_by_a_hold(engine: Engine, worker: Worker, clock: Clock) -> None:
     engine.hold("stripe", 30 * SECOND)
     park(worker, "a", rules=[LIMIT])

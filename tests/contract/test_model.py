@@ -253,12 +253,6 @@ class World:
         self.model.step(worker, request, settlements, want, queues, step)
         return step
 
-    def settle(self, seat: str, ends: Sequence[tuple[int, str, int]]) -> None:
-        worker = self.join(seat)
-        settlements = self.settlements(worker, ends)
-        stale = self.engine.settle(worker, settlements)
-        assert stale == self.model.settle(worker, settlements)
-
     def settlements(self, worker: str, ends: Sequence[tuple[int, str, int]]) -> list[Settlement]:
         """Outcomes for some of its claims, in claim order."""
         held, chosen, self.ended = self.known[worker], {}, []
@@ -376,12 +370,11 @@ class World:
         worker, claim = self.old[number % len(self.old)]
         if worker not in self.model.workers:
             with suppress(Fenced):
-                self.engine.settle(worker, [Settlement(claim, ACK)])
+                self.engine.step(worker, 1, [Settlement(claim, ACK)], 0, None)
                 raise AssertionError(f"{worker} should have been fenced")
-            return
-        end = [Settlement(claim, outcome)]
-        stale, expected = self.engine.settle(worker, end), self.model.settle(worker, end)
-        assert stale == expected, f"stale {stale} and not {expected}"
+        elif worker not in self.lost:
+            request = max(0, self.model.replies[worker].request) + 1
+            self._step(worker, request, [Settlement(claim, outcome)], 0, None)
 
     def skip(self, seat: str) -> None:
         """The store has lost a step: the worker is fenced, and its claims are left for recovery."""
@@ -684,7 +677,6 @@ ACTS = [
     *[act("work_on", workers, st.sampled_from((None, ("a", "b"))), st.integers(1, 3))] * 3,
     act("work_later", workers, st.sampled_from((MINUTE, 10 * MINUTE))),
     *[act("step", workers, ends, st.sampled_from((0, 1, 1, 2, 5)), asked, fates)] * 3,
-    act("settle", workers, ends),
     act("recover", workers, st.integers(0, 3), st.integers(0, 2), deaths, st.sampled_from((0, 3))),
     act("people", choices, queues, st.integers(0, 99)),
     act("hold", keys, st.sampled_from((0, 20, 50, 100))),
@@ -764,9 +756,6 @@ class Lockstep(RuleBasedStateMachine):
 
     def step(self, worker: str, ends: Any, want: int, queues: Any, fate: str) -> None:
         self.all(lambda world: world.step(worker, ends, want, queues, fate))
-
-    def settle(self, worker: str, ends: Any) -> None:
-        self.all(lambda world: world.settle(worker, ends))
 
     def recover(self, worker: str, finished: int, settled: int, how: str, claims: int) -> None:
         if claims:

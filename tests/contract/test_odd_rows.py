@@ -122,23 +122,6 @@ def test_a_total_that_is_not_a_number(engine: Engine, worker: Worker, value: byt
     assert total(engine, "failed") <= 0
 
 
-@pytest.mark.parametrize("value", [-1, 2**62, b"[]", "x", 1.5])
-def test_a_worker_whose_settlements_were_miscounted(
-    engine: Engine, worker: Worker, value: object
-) -> None:
-    ids = push(engine, "odd", "good")
-    first, second = worker.claim(2)
-    if isinstance(engine, RedisEngine):
-        call(engine, "HSET", "worker:w1", b"#aside", str(value).encode())
-    elif isinstance(engine, MySQLEngine):  # its columns take only numbers
-        change(engine, "UPDATE {workers} SET aside = -1")
-    else:
-        change(engine, "UPDATE {workers} SET aside = ?", value)
-    assert engine.settle("w1", [Settlement(first, Bury(first.state))]) == []
-    assert [one.id for one in engine.failed()] == [ids[0]]
-    assert engine.settle("w1", [Settlement(second, Bury(second.state))]) == []
-
-
 def test_a_queue_with_rules_of_no_job_is_purged(engine: Engine, worker: Worker) -> None:
     push(engine, "a")
     if isinstance(engine, RedisEngine):

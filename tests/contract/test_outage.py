@@ -65,7 +65,7 @@ def test_an_engine_outlives_its_servers_restart(
         engine.now,
         engine.counts,
         lambda: worker.again(want=1),
-        lambda: engine.settle("w1", [Settlement(claim, ACK)]),
+        lambda: worker.again(Settlement(claim, ACK)),
         lambda: engine.wait(["q"], 1),
         lambda: push(engine, "x"),
     ]

@@ -172,8 +172,8 @@ def test_settle_does_what_a_step_does(engine: Engine, worker: Worker) -> None:
     ]
     pairs = zip(worker.claim(6), outcomes, strict=True)
     settlements = [Settlement(claim, outcome) for claim, outcome in pairs]
-    assert engine.settle("w1", settlements) == []
-    assert engine.settle("w1", []) == []
+    assert worker.step(*settlements).stale == []
+    assert worker.step().stale == []
     assert count_of(engine) == QueueCounts("q", 1, 1, 1, 1, 1)
     assert engine.find(ids[0]) is None
     assert named(worker.claim()) == ["c"]

@@ -68,7 +68,7 @@ def test_threads_share_one_engine_object(engine: Engine) -> None:
             names: list[str] = []
             while claims := worker.claim(3):
                 names += named(claims)
-                engine.settle(worker.name, [Settlement(claim, ACK) for claim in claims])
+                worker.step(*(Settlement(claim, ACK) for claim in claims))
             return names
         finally:
             engine.close()

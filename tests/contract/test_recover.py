@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import DeathEnd, DeathReport, Engine, QueueCounts, Recovered, Settlement
+from poolq.engines.base import DeathEnd, DeathReport, Engine, QueueCounts, Recovered
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import MAX_HISTORY, State, entries
-from poolq.jobs.outcomes import ACK, Failing, Park, Release
+from poolq.jobs.outcomes import Failing, Park, Release
 from tests.contract.helpers import (
     HOUR,
     SECOND,
@@ -107,7 +107,7 @@ def test_finished_ones_that_were_settled_are_not_counted_again(
 ) -> None:
     _, b, c = push(engine, "a", "b", "c")
     claims = worker.claim(3)
-    engine.settle("w1", [Settlement(claims[0], ACK)])
+    worker.end(claims[0])
     assert engine.recover("w1", died(finished=2)) == Recovered(done=(b,), returned=(c,))
     assert total(engine, "done") == 2
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from poolq.engines.base import Claim, Engine, Settlement
+from poolq.engines.base import Engine, Settlement
 from poolq.errors import Fenced
 from poolq.jobs.outcomes import ACK
 from tests.contract.helpers import Worker, named, push
@@ -45,30 +45,6 @@ def test_a_worker_whose_first_steps_were_lost_is_fenced(
         worker.claim()
     engine.recover("w1", None)
     assert named(Worker(engine, "w2").claim(9)) == [*"abcd"]
-
-
-@pytest.mark.parametrize("later", [False, True], ids=["at once", "after another one"])
-def test_a_worker_whose_settlement_during_a_long_job_was_lost_is_fenced_too(
-    engine: Engine, client: redis.Redis, later: bool
-) -> None:
-    push(engine, "a", "b", "c", "long")
-    worker = Worker(engine)
-    a, b, c, long = worker.claim(4)
-
-    def settle(*done: Claim) -> None:
-        assert engine.settle(worker.name, [Settlement(one, ACK) for one in done]) == []
-
-    settle(a)
-    if not later:
-        settle(c)
-    with forgotten(engine, client):
-        settle(b)
-    if later:
-        settle(c)
-    with pytest.raises(Fenced):
-        worker.step(Settlement(long, ACK))
-    engine.recover(worker.name, None)
-    assert named(Worker(engine, "w2").claim(9)) == ["b", "long"]
 
 
 @contextmanager

@@ -96,8 +96,7 @@ def acts(scene: Scene) -> list[Callable[[], object]]:
         lambda: one.step(want=2, queues=["plain"]),
         lambda: one.step(want=2),
         lambda: one.step(want=2, queues=None),
-        *(lambda one=one: engine.settle("w2", [one]) for one in settlements[::2]),  # type: ignore[misc]
-        *(lambda one=one: two.step(one, want=1) for one in settlements[1::2]),  # type: ignore[misc]
+        *(lambda one=one: two.step(one, want=1) for one in settlements),  # type: ignore[misc]
         lambda: engine.wait(["q"], 0.01),
         lambda: engine.wait(None, 0.01),
         lambda: engine.move(list(scene.ids.values())[::3], "aside"),

@@ -77,7 +77,7 @@ def test_a_repeated_step_settles_nothing_twice(engine: Engine, worker: Worker) -
 def test_a_repeated_step_tells_the_same_stale_ids(engine: Engine, worker: Worker) -> None:
     ids = push(engine, "a", "b", "c")
     first, second = worker.claim(2)
-    engine.settle("w1", [Settlement(first, ACK)])
+    worker.end(first)
     settlements = [Settlement(first, ACK), Settlement(second, ACK)]
     step = worker.step(*settlements, want=1)
     assert step.stale == [ids[0]]

@@ -97,7 +97,7 @@ def test_the_watcher_cancels_what_it_gives_back(engine: Engine, worker: Worker) 
     a, b = push(engine, "a", "b")
     claims = worker.claim(2)
     engine.request_cancel([b], HOUR)
-    assert engine.settle("w1", [Settlement(one, GIVE_BACK) for one in claims]) == [b]
+    assert worker.step(*(Settlement(one, GIVE_BACK) for one in claims)).stale == [b]
     assert named(worker.claim(2)) == ["a"]
     assert stored(engine, a).status == "running"
     assert total(engine, "cancelled") == 1

@@ -11,8 +11,8 @@ from poolq.engines.base import Settlement
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query
 from poolq.errors import Fenced
-from poolq.jobs.outcomes import ACK, GIVE_BACK
-from tests.contract.helpers import Worker, named, push, registration
+from poolq.jobs.outcomes import ACK
+from tests.contract.helpers import Worker, named, push
 
 
 class Copy:
@@ -65,25 +65,3 @@ def test_a_worker_whose_first_step_was_lost_begins_again(sql: SQLEngine) -> None
     worker.step(want=0)
     copy.restore()
     assert named(worker.claim()) == ["a"]
-
-
-def test_a_worker_whose_settlement_outside_its_steps_was_lost_is_fenced(sql: SQLEngine) -> None:
-    worker = Worker(sql)
-    push(sql, *"abc")
-    first, second = worker.claim(2)
-    assert sql.settle("w1", [Settlement(second, GIVE_BACK)]) == []
-    copy = Copy(sql)
-    assert sql.settle("w1", [Settlement(first, ACK)]) == []
-    copy.restore()
-    with pytest.raises(Fenced, match="lost"):
-        worker.claim()
-
-
-def test_a_settlement_outside_steps_that_was_kept_fences_nobody(sql: SQLEngine) -> None:
-    worker = Worker(sql)
-    push(sql, *"abc")
-    first, second = worker.claim(2)
-    for claim in (second, first):
-        assert sql.settle("w1", [Settlement(claim, ACK)]) == []
-        sql.register(registration())  # again: it is the same worker
-    assert named(worker.claim()) == ["c"]

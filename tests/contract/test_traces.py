@@ -88,7 +88,8 @@ def settled_in_vain(engine: Engine, worker: Worker) -> None:
     claim = worker.take("body")
     worker.end(claim)
     assert worker.step(Settlement(claim, Bury(TRIED))).stale == [claim.id]
-    assert engine.settle("w1", [Settlement(claim, Park((Rule("k", 1, HOUR),), 0))]) == [claim.id]
+    parked = Settlement(claim, Park((Rule("k", 1, HOUR),), 0))
+    assert worker.step(parked).stale == [claim.id]
 
 
 def cancelled(engine: Engine, worker: Worker) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poolq.engines.base import ASK, Push, Settlement
+from poolq.engines.base import ASK, Push
 from poolq.engines.redis import scripts
 from poolq.engines.redis.client import RedisClient
 from poolq.engines.redis.engine import RedisEngine
@@ -18,7 +18,6 @@ from poolq.engines.redis.scripts import SCRIPTS
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.errors import Fenced
 from poolq.jobs.limits import Gate
-from poolq.jobs.outcomes import ACK
 from poolq.jobs.unique import UniqueKey
 from tests.conftest import OwnRedis
 from tests.contract.conftest import OpenEngine
@@ -100,7 +99,7 @@ def test_every_script_and_every_command_runs(
     assert engine.lift("line")
     assert engine.request_cancel([claim.id], 1) == [claim.id]
     assert [one.id for one in engine.cancel_requests("n3")] == [claim.id]
-    assert engine.settle("w3", [Settlement(claim, ACK)]) == []
+    worker.end(claim)
     schedules_work(engine)
     assert SCRIPTS.keys() == ran
     with server.client() as client:

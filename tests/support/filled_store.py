@@ -166,7 +166,7 @@ def admissions(store: Store) -> None:
         engine.push(pushes("fresh", list("abcdef")))
         for claim, rules in zip(hand.claim(4, [queue]), asked, strict=False):
             engine.admit(rules, (hand.name, claim))
-            engine.settle(hand.name, [Settlement(claim, Park(tuple(rules), 0))])
+            hand.step(Settlement(claim, Park(tuple(rules), 0)))
     engine.accept(hand.name)
     for want in (1, ASK):
         for claim in hand.claim(want, ["fresh"]):

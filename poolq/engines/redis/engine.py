@@ -43,9 +43,6 @@ class RedisEngine(Engine):
         self.client = RedisClient(url, namespace)
         self.redacted_url = self.client.redacted_url
         self.schedules = RedisSchedules(self.client)
-        #: How many calls of `settle` the server has counted for each worker. A server whose count
-        #: is lower has lost some of these calls, so it does not know what the worker holds.
-        self._side_settlements: dict[str, int] = {}
         #: For each list of queues, when the server's note that this engine waits must be renewed.
         self._noted: dict[tuple[str, ...], float] = {}
 
@@ -63,22 +60,13 @@ class RedisEngine(Engine):
     def step(
         self, worker: str, request: int, settlements: Settlements, want: int, queues: Queues
     ) -> Step:
-        known = self._side_settlements.get(worker, 0)
-        asked = (worker, request, want, known, *queue_arguments(queues))
+        asked = (worker, request, want, *queue_arguments(queues))
         reply = self.client.run("step", *asked, *settlement_arguments(settlements))
         if reply[0] == 1:
             raise self._fenced(worker)
         if reply[0] == 2:
             raise EngineError(f"worker {worker} sent request {request} after request {reply[1]}")
         return codec.decode_step(reply, request)
-
-    def settle(self, worker: str, settlements: Settlements) -> list[str]:
-        reply = self.client.run("settle", worker, *settlement_arguments(settlements))
-        if reply[0] == 1:
-            raise self._fenced(worker)
-        # Add at least 1, so that the count of a server that has lost calls never catches up.
-        self._side_settlements[worker] = max(self._side_settlements.get(worker, 0) + 1, reply[2])
-        return [text(stale) for stale in reply[1]]
 
     def admit(
         self,

@@ -12,13 +12,12 @@ from typing import TypeVar
 
 from poolq.engines import base
 from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step, StoredJob
-from poolq.engines.sanitize import number
 from poolq.engines.sql import new_jobs, nodes, unique_keys
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import admitting, cancelling, recovery
 from poolq.engines.sql.claims.claiming import ScanCursors, StepContext
-from poolq.engines.sql.claims.settling import ack_batch, held_queries, may_return_jobs, settle
-from poolq.engines.sql.claims.stepping import COUNT_ASIDE, lock_worker, step
+from poolq.engines.sql.claims.settling import ack_batch, may_return_jobs
+from poolq.engines.sql.claims.stepping import lock_worker, step
 from poolq.engines.sql.limits import (
     concurrent_slots,
     deploys,
@@ -54,9 +53,7 @@ class SQLEngine(Engine):
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)
-        # For each worker, how often it has settled outside its steps, and what it remembers.
-        self._settled_aside: dict[str, int] = {}
-        self._turns: dict[str, Turns] = {}
+        self._turns: dict[str, Turns] = {}  # what each worker remembers of the queues
         self._cursors = ScanCursors(fresh)
         self._last_claims = admitting.LastClaims()
         self._swept = limit_windows.FIRST_POSITION
@@ -93,7 +90,6 @@ class SQLEngine(Engine):
     # workers
 
     def register(self, registration: base.Registration) -> None:
-        self._settled_aside.pop(registration.worker, None)
         self._change(partial(nodes.register, one=registration))
 
     def step(
@@ -110,7 +106,6 @@ class SQLEngine(Engine):
             ask=want == base.ASK,
             turns=self._turns.get(worker, NO_TURNS),
             cursors=self._cursors,
-            settled_aside=self._settled_aside.get(worker, 0),
             skips=self.session.skips,
         )
         ctx: StepContext
@@ -140,21 +135,6 @@ class SQLEngine(Engine):
             served = dict.fromkeys([*ctx.tried, *(one.queue for one in ctx.claimed)])
             turns = turns.served(list(served), empty)
         self._turns[ctx.worker] = turns
-
-    def settle(self, worker: str, settlements: Settlements) -> list[str]:
-        self._cursors.forget()
-
-        def work(tx: Transaction) -> tuple[list[str], int]:
-            held = held_queries(worker, [one.claim.id for one in settlements])
-            row, *found = lock_worker(tx, worker, *held)
-            *_, now, deploy, aside = row.rows[0]
-            late = settle(tx, worker, settlements, found, now, number(deploy))
-            tx.later(Query(COUNT_ASIDE, (worker,)))
-            return late, number(aside) + 1
-
-        late, aside = self._change(work, gives_way=True)
-        self._settled_aside[worker] = max(self._settled_aside.get(worker, 0) + 1, aside)
-        return late
 
     def admit(
         self,

@@ -64,7 +64,6 @@ CREATE TABLE IF NOT EXISTS {queues} (
 
 -- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
 -- The claims in this answer are the jobs with the same `request`. `deploy`: of which deploy its code is.
--- `aside`: how often it settled outside its steps.
 CREATE TABLE IF NOT EXISTS {workers} (
     worker {text:255} NOT NULL,
     node {text:255} NOT NULL,
@@ -77,7 +76,6 @@ CREATE TABLE IF NOT EXISTS {workers} (
     request BIGINT NOT NULL DEFAULT -1,
     stale {bytes} NOT NULL,
     deploy BIGINT NOT NULL DEFAULT 0,
-    aside BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (worker),
     KEY node (node, worker)
 ) {clustered};

@@ -22,9 +22,9 @@ def engine(engine: Engine) -> Engine:
 
 
 def claim_and_end(engine: Engine, request: int, *outcomes: Outcome, queue: str = "q") -> None:
-    claims = engine.step("w", request, [], len(outcomes), [queue]).claims
+    claims = engine.step("w", 2 * request - 1, [], len(outcomes), [queue]).claims
     ends = [Settlement(claim, outcome) for claim, outcome in zip(claims, outcomes, strict=True)]
-    assert engine.settle("w", ends) == []
+    assert engine.step("w", 2 * request, ends, 0, [queue]).stale == []
 
 
 def failure(error: str) -> Bury:

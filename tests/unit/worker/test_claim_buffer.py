@@ -13,6 +13,7 @@ from poolq.errors import EngineUnavailable, Fenced
 from poolq.jobs.limits import Gate
 from poolq.jobs.outcomes import ACK, DONE, GIVE_BACK
 from poolq.log import reporting
+from poolq.log.events import Stale
 from poolq.scoreboard.layout import REQUEST
 from poolq.scoreboard.worker_row import WorkerRow, text
 from poolq.worker import claim_buffer as module
@@ -21,6 +22,7 @@ from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.step_client import Leaving, StepClient
 from tests.contract.helpers import push_jobs
 from tests.support.wait import until
+from tests.unit.worker.conftest import RecordedLog
 
 
 def ready(engine: Engine) -> int:
@@ -232,13 +234,14 @@ def test_the_watcher_lets_stand_what_was_noted_while_it_sent(
     buffer.claim(3)
     first, second = started(buffer, 2)
     buffer.add_settlement(first, ACK)
-    settle = engine.settle
+    step = engine.step
 
     def meanwhile(*args: object) -> object:
+        monkeypatch.setattr(engine, "step", step)
         buffer.add_settlement(second, ACK)
-        return settle(*args)  # type: ignore[arg-type]  # handed on as they came
+        return step(*args)  # type: ignore[arg-type]  # handed on as they came
 
-    monkeypatch.setattr(engine, "settle", meanwhile)
+    monkeypatch.setattr(engine, "step", meanwhile)
     buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: ready(engine) == 1)
     assert buffer.settle() == []
@@ -255,18 +258,51 @@ def test_the_main_thread_learns_of_fencing_that_the_watcher_met(
     (done,) = started(buffer, 1)
     buffer.add_settlement(done, ACK)
     engine.recover("w1", None)
-    settle, asked = engine.settle, []
+    step, asked = engine.step, []
 
     def noted(*args: object) -> object:
         asked.append(args)
-        return settle(*args)  # type: ignore[arg-type]  # handed on as they came
+        return step(*args)  # type: ignore[arg-type]  # handed on as they came
 
-    monkeypatch.setattr(engine, "settle", noted)
+    monkeypatch.setattr(engine, "step", noted)
     buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: len(asked) > 1)
     buffer.watcher.running_since = 0
     with pytest.raises(Fenced):
         buffer.settle()
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_what_the_watcher_has_sent_in_vain_is_repeated_before_anything_else(
+    engine: Engine,
+    buffer: ClaimBuffer,
+    log: RecordedLog,
+    arrived: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The engine answers a repeated step as before, so nothing is refused, or settled twice."""
+    push_jobs(engine, "123")
+    buffer.claim(3)
+    done, long = started(buffer, 2)
+    buffer.add_settlement(done, ACK)
+    step, asked = engine.step, []
+
+    def lost(*args: object) -> object:
+        monkeypatch.setattr(engine, "step", step)
+        asked.append(args)
+        if arrived:
+            step(*args)  # type: ignore[arg-type]  # handed on as they came
+        raise EngineUnavailable("gone")
+
+    monkeypatch.setattr(engine, "step", lost)
+    buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
+    until(lambda: asked)
+    buffer.add_settlement(long, ACK)
+    assert buffer.settle() == []
+    assert buffer.claim(9) == 1
+    assert taken(buffer) == ["3"]
+    assert engine.totals()["q"]["done"] == 2
+    assert not [one for one in log.events if isinstance(one, Stale)]
 
 
 def test_an_acceptance_is_repeated_until_the_engine_answers(

@@ -14,6 +14,7 @@ from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import RETURNED_RESULT, JobResult
 from poolq.worker.settling import Outcomes, outcome_for_around
+from poolq.worker.step_client import StepClient
 from tests.unit.worker.conftest import RecordedLog
 
 RULE = Rule("mail", 1, 3_600_000_000)
@@ -79,11 +80,15 @@ def test_jobs_that_are_held_back_are_settled_with_one_request_and_then_reported(
 
 
 def test_of_the_jobs_held_back_only_those_that_count_are_reported(
-    engine: Engine, buffer: ClaimBuffer, outcomes: Outcomes, log: RecordedLog
+    engine: Engine,
+    client: StepClient,
+    buffer: ClaimBuffer,
+    outcomes: Outcomes,
+    log: RecordedLog,
 ) -> None:
     """Not those that are given back as earlier ones are due, nor those that others have now."""
     returned, lost, kept = claims(engine, buffer, "1", "2", "3")
-    engine.settle("w1", [Settlement(lost, GIVE_BACK)])
+    client.try_step([Settlement(lost, GIVE_BACK)], 0)
     outcomes.hold_back(returned, RETURNED_RESULT)
     for claim in (lost, kept):
         outcomes.hold_back(claim, parked(claim))
@@ -92,7 +97,11 @@ def test_of_the_jobs_held_back_only_those_that_count_are_reported(
 
 
 def test_an_end_other_than_done_is_recorded_once_the_engine_has_it(
-    engine: Engine, buffer: ClaimBuffer, row: WorkerRow, outcomes: Outcomes
+    engine: Engine,
+    client: StepClient,
+    buffer: ClaimBuffer,
+    row: WorkerRow,
+    outcomes: Outcomes,
 ) -> None:
     """Until then, and while `on_failure()` is to come, the claim is still the one that runs."""
     done, failing, late = claims(engine, buffer, "1", "2", "3")
@@ -103,7 +112,7 @@ def test_an_end_other_than_done_is_recorded_once_the_engine_has_it(
     settled = row.words[SETTLED]
     row.set_settled(failing.index)
     assert row.words[SETTLED] == settled > 0
-    engine.settle("w1", [Settlement(late, GIVE_BACK)])
+    client.try_step([Settlement(late, GIVE_BACK)], 0)
     assert not outcomes.settle(late, Bury(State()))
 
 

@@ -2,9 +2,8 @@
 -- Settle what is finished, then claim. This is the hot path.
 -- Parts: fast_path, claiming, unpaused, clock_jumps, settling.
 --
--- ARGV: worker, request, want (-1: the head of a line that is to be asked), the last number that `settle` has returned to the worker (0: none),
---       queues as in part `queue_arguments`, then settlements as in parts `settle_done` and
---       `settling`.
+-- ARGV: worker, request, want (-1: the head of a line that is to be asked), queues as in part
+--       `queue_arguments`, then settlements as in parts `settle_done` and `settling`.
 -- Reply: {1} if the worker is not registered, or if the store has lost its last changes.
 --        {2, last} if the request is lower than the last one. Else {0, stale ids, groups, now}. A
 --        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to ask for a start, 3:

@@ -122,8 +122,7 @@ class StepContext(msgspec.Struct):
     """A step in progress: its request, what earlier steps have found out, and its results.
 
     `acks`: the settlements as a batch, if all are acks. `turns`: what the worker remembers of the
-    queues. `settled_aside`: how often the worker has settled outside its steps. `skips`: see
-    `Session`. `tried`: the queues whose lines were tried.
+    queues. `skips`: see `Session`. `tried`: the queues whose lines were tried.
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
@@ -141,7 +140,6 @@ class StepContext(msgspec.Struct):
     ask: bool
     turns: Turns
     cursors: ScanCursors
-    settled_aside: int
     skips: bool
     tried: list[str] = []
     claimed: list[ClaimedRows] = []

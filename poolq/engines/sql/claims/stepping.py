@@ -29,9 +29,8 @@ from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import Answers, Query, QueryResult, Transaction
 from poolq.errors import EngineError, Fenced
 
-LOCK_WORKER = "SELECT request, stale, {now}, deploy, aside FROM {workers} WHERE worker = ? {lock}"
+LOCK_WORKER = "SELECT request, stale, {now}, deploy FROM {workers} WHERE worker = ? {lock}"
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
-COUNT_ASIDE = "UPDATE {workers} SET aside = aside + 1 WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     ties, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
@@ -55,9 +54,9 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     early = [] if may_return_jobs(ctx.settlements) else queries
     held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
     found = lock_worker(tx, ctx.worker, *held, *early)
-    request, stale, ctx.now, ctx.deploy, aside = found[0].rows[0]
-    request, ctx.deploy, aside = map(number, (request, ctx.deploy, aside))
-    _check_order(ctx, request, aside)
+    request, stale, ctx.now, ctx.deploy = found[0].rows[0]
+    request, ctx.deploy = map(number, (request, ctx.deploy))
+    _check_order(ctx, request)
     if ctx.request == request:
         return _replay(tx, ctx, to_text(stale))
     first = 1 + len(held)
@@ -76,16 +75,16 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     return Step([], late, now=ctx.now)
 
 
-def _check_order(ctx: StepContext, request: int, aside: int) -> None:
-    """Check that the store knows the worker's last request and all of its settlements outside
-    steps. If the store has lost some, it may still count as claimed some jobs that have ended and
-    that nobody will settle again. So the worker must leave, and recovery gives them back."""
+def _check_order(ctx: StepContext, request: int) -> None:
+    """Check that the store knows the worker's last request. If the store has lost it, it may still
+    count as claimed some jobs that have ended and that nobody will settle again. So the worker must
+    leave, and recovery gives them back."""
     if ctx.request < request:
         raise EngineError(
             f"request {ctx.request} of worker {ctx.worker!r} comes after {request};"
             " a request is never repeated once a later one was sent"
         )
-    if (ctx.request > request + 1 and request > 0) or ctx.settled_aside > aside:
+    if ctx.request > request + 1 and request > 0:
         raise Fenced(
             f"the store has lost what worker {ctx.worker!r} did last (it knows of request"
             f" {request}, and this is {ctx.request}); the worker must leave"

@@ -61,7 +61,7 @@
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#cursor", the
 --                           last queue served, if it serves all;
---                           "#aside", how often `settle` ran; "#node"; "#who", the registration as
+--                           "#node"; "#who", the registration as
 --                           JSON; "#deploy", of which deploy its code is; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
 --                           "<from>:<to>" (the job has slots, which count in that span), "g" (it

@@ -8,19 +8,17 @@
 local NAMES_AT_ONCE, FEW_QUEUES, MAX_EMPTY = 32, 8, 250
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local all_queues = ARGV[5] == '-1'
-local queues, at = queues_at(5)
+local all_queues = ARGV[4] == '-1'
+local queues, at = queues_at(4)
 local first, last_id = 0, -1
 if ARGV[at] ~= '0' then first, last_id = ids_of_run(at + 1) end
-local stored = call('HMGET', worker, '#request', '#cursor', '#aside', unpack(ARGV, first, last_id))
+local stored = call('HMGET', worker, '#request', '#cursor', unpack(ARGV, first, last_id))
 local last, cursor = tonumber(stored[1] or nil), stored[2] or ''
 if last == nil then return {1} end
 if request < last then return {2, last} end
--- A failover has lost the last steps or settlements of this worker. Its claims here may include
--- settled ones, which nobody would settle again. So the worker must leave, and recovery returns
+-- A failover has lost the last steps of this worker. Its claims here may include settled ones, which nobody would settle again. So the worker must leave, and recovery returns
 -- its claims.
 if request > math.max(0, last) + 1 then return {1} end
-if tonumber(ARGV[4]) > (tonumber(stored[3] or 0) or 0) then return {1} end
 
 local simple, stale, groups, index = true, {}, {}, 0
 -- How many queues were asked, and which of them are now empty.
@@ -70,7 +68,7 @@ elseif request > last then
   if all_queues then queues = next_queues(NAMES_AT_ONCE) end
   simple = check_simple(queues)
 end
-if request > last then at = settle_runs(worker, at, stale, stored, 3) end
+if request > last then at = settle_runs(worker, at, stale, stored, 2) end
 simple = simple and want >= 0 and ARGV[at] == '0'
 
 local function read_bodies(ids)
