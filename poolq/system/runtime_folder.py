@@ -24,7 +24,7 @@ from time import sleep
 from typing import NamedTuple
 from urllib.parse import quote
 
-from poolq.common.trust import reason_for
+from poolq.config.trusted_folders import reason_for
 from poolq.errors import PoolStartError
 
 RUNTIME_VARIABLE, SESSION_VARIABLE, TEMP_VARIABLE = "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR", "TMPDIR"

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from poolq import config
-from poolq.common.trust import reason_for
-from poolq.config.trusted_folders import reason_for_distrust
+from poolq.config.trusted_folders import reason_for, reason_for_distrust
 from poolq.errors import AppError
 from tests.unit.jobs.test_registry import load as load_app
 
