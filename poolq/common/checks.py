@@ -16,9 +16,7 @@ def whole(value: object, what: str, most: int, error: type[OptionError] = Option
     """Return a whole number from 1 to `most`."""
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most:
         return int(value)
-    large = isinstance(value, int) and abs(value) >= 10**20  # Python refuses to show some of them
-    given = "too large" if large else shown(value)
-    raise error(f"{what} is {given}; it must be a whole number from 1 to {most}")
+    raise error(f"{what} is {shown(value)}; it must be a whole number from 1 to {most}")
 
 
 def number(

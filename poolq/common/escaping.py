@@ -26,7 +26,10 @@ def clean(text: str) -> str:
 
 def shown(value: object, most: int = 60) -> str:
     """Return a value as errors show it: as it is written in code, cut if it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits
+        return "a value too large to be shown"
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from poolq.common.escaping import shown
 from poolq.common.names import suggestion
 from poolq.config import engine_urls
 from poolq.config.engine_urls import redact
@@ -124,17 +125,9 @@ def _choose(setting: Setting, layers: Sequence[_Layer]) -> tuple[object, str]:
             return setting.parse(value), source
         except ValueError as error:
             # The text of an engine's URL may contain a password.
-            shown = _shown(value) if setting.name != "engine" else "not a URL"
-            raise ConfigError(f"{source} is {shown}; it {error}") from None
+            text = shown(value, MAX_VALUE_LENGTH) if setting.name != "engine" else "not a URL"
+            raise ConfigError(f"{source} is {text}; it {error}") from None
     return setting.default_value(), "default"
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of more than 4,300 digits
-        return "a value too large to be shown"
-    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}…"
 
 
 def _flags(flags: Mapping[str, object], place: str) -> _Layer:
@@ -194,5 +187,5 @@ def rows(config: Config) -> Iterator[tuple[Setting, object, str]]:
     """Yield each setting, its value (an engine URL without its password) and where it was found."""
     for setting in SETTINGS:
         value = getattr(config, setting.name)
-        shown = redact(value) if setting.name == "engine" else value
-        yield setting, shown, config.sources.get(setting.name, "code")
+        safe = redact(value) if setting.name == "engine" else value
+        yield setting, safe, config.sources.get(setting.name, "code")
