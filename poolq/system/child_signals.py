@@ -10,9 +10,9 @@ import faulthandler
 import mmap
 import os
 import signal
+import struct
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, ClassVar
 
 from poolq.errors import EXIT_QUIT
 from poolq.system import stack_dump
@@ -109,16 +109,6 @@ def _nothing(_number: int, _frame: FrameType | None) -> None:
     """Ignore a signal that a terminal sends to all processes, but only the master handles."""
 
 
-class _Stack(ctypes.Structure):
-    """The kernel's stack_t."""
-
-    _fields_: ClassVar[Any] = [
-        ("base", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("size", ctypes.c_size_t),
-    ]
-
-
 _kept: list[mmap.mmap] = []
 
 
@@ -129,7 +119,8 @@ def use_large_stack() -> None:
     frame of 3 KiB or more, and five at once would overwrite the heap beside that stack. So call
     this after each use of faulthandler."""
     memory = mmap.mmap(-1, STACK_BYTES)
-    stack = _Stack(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 0, STACK_BYTES)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    stack = struct.pack("PiN", address, 0, STACK_BYTES)  # the kernel's stack_t: it has no flags
     sigaltstack: Callable[..., int] = ctypes.CDLL(None, use_errno=True).sigaltstack
-    if sigaltstack(ctypes.byref(stack), None) == 0:
+    if sigaltstack(stack, None) == 0:
         _kept.append(memory)

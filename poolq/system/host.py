@@ -4,7 +4,6 @@ import ctypes
 import os
 import resource
 import signal
-from collections.abc import Callable
 
 from poolq.errors import ConfigError
 
@@ -25,10 +24,7 @@ def raise_descriptor_limit(needed: int) -> None:
 
 def adopt_orphans() -> bool:
     """Become the parent of what a template forks. Return False if the system cannot do that."""
-    try:
-        return bool(ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0) == 0)
-    except AttributeError:
-        return False
+    return _prctl(_SUBREAPER, 1)
 
 
 def has_terminal() -> bool:
@@ -42,5 +38,8 @@ def has_terminal() -> bool:
 
 def die_with_parent() -> None:
     """Make the kernel send TERM when the master dies."""
-    prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
-    prctl(_PDEATHSIG, signal.SIGTERM)
+    _prctl(_PDEATHSIG, signal.SIGTERM)
+
+
+def _prctl(option: int, value: int) -> bool:
+    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
