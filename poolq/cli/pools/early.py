@@ -8,6 +8,7 @@
 """
 
 import os
+import re
 import signal
 import sys
 import time
@@ -38,7 +39,8 @@ def is_refused(args: list[str]) -> bool:
     from poolq.cli.pools import health
     from poolq.system.runtime_folder import holder_of, name_taken
 
-    name = _flag(args) or os.environ.get("POOLQ_NAME") or health.name_in_files()
+    flags = re.findall("(?:^|\0)--name[=\0]([^\0]*)", "\0".join(args))
+    name = (flags or [""])[-1] or os.environ.get("POOLQ_NAME") or health.name_in_files()
     if not name or not (pid := holder_of(name, os.environ)):
         return False
     sys.stderr.write(f"poolq: {name_taken(name, pid)}\n")
@@ -61,17 +63,6 @@ def _process_age() -> float:
     with open("/proc/self/stat", "rb") as file:  # noqa: PTH123  # pathlib is slow to import
         born = int(file.read().rpartition(b")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - born / os.sysconf("SC_CLK_TCK")
-
-
-def _flag(args: list[str]) -> str:
-    """Return the value of the last --name."""
-    name = ""
-    for word, following in zip(args, [*args[1:], ""], strict=True):
-        if word == "--name":
-            name = following
-        elif word.startswith("--name="):
-            name = word.removeprefix("--name=")
-    return name
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
