@@ -31,10 +31,7 @@ class SignalQueue:
     def take(self) -> list[str]:
         """Return the names of all signals that have arrived, the oldest first."""
         drain(self.fd)
-        found = []
-        while self._arrived:
-            found.append(self._arrived.popleft())
-        return found
+        return [self._arrived.popleft() for _ in range(len(self._arrived))]
 
     def _queue(self, number: int, _frame: FrameType | None) -> None:
         self._arrived.append(signal.Signals(number).name)

@@ -6,6 +6,7 @@ reads what was added. This is independent of the dump to the log by USR2.
 """
 
 import faulthandler
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -19,14 +20,10 @@ _PAUSE, _STILL = 0.005, 4  # seconds; checks without a change until a stack is c
 def enable() -> int:
     """Allow others to read this worker's stack. Return the file's number; 0 if there is none."""
     try:
-        made = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
-        try:
-            path = f"/proc/self/fd/{made}"
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        finally:
-            os.close(made)
+        file = os.memfd_create("poolq-stack", os.MFD_CLOEXEC)
     except OSError:
         return 0
+    fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
     faulthandler.register(DUMP_SIGNAL, file=file, all_threads=True)
     return file
 

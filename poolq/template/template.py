@@ -30,7 +30,7 @@ from poolq.jobs.producer import dispatch_by
 from poolq.log.pipes import Writers, adopt
 from poolq.log.reporting import Log, set_up
 from poolq.scoreboard.board import Scoreboard
-from poolq.system.fork import exit_on_term, exit_with, signals_blocked
+from poolq.system.fork import exit_on_term, exit_with, flush_streams, signals_blocked
 from poolq.system.host import die_with_parent
 from poolq.system.identity import worker_name
 from poolq.system.wakeups import WakeUp, WakeUps, WorkerWakeUps, readable
@@ -112,8 +112,7 @@ class Template:
     def _fork_twice(self, seq: int) -> bool:
         """Fork a grandchild. Returns True in the grandchild. The child sends the grandchild's pid
         to the master and exits, so that the master becomes the grandchild's parent."""
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        flush_streams()
         with signals_blocked():
             child = self._fork(seq)
             if child is None:

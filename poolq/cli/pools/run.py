@@ -35,18 +35,12 @@ def run(settings: Config) -> int:
         settings = dashboard.with_log_file(settings)
         show = dashboard.Dashboard(settings)
     sink.check(settings)
-    log_size = _size(settings.log_file)
+    log = Path(settings.log_file)
+    log_size = log.stat().st_size if log.is_file() else 0
     code = run_pool(settings, set_up(settings.log_format), show)
     if show is not None and code:
         from poolq.dashboard.exit_summary import errors
 
-        for line in errors(Path(settings.log_file), log_size):
+        for line in errors(log, log_size):
             warn(line)
     return code
-
-
-def _size(log: str) -> int:
-    try:
-        return Path(log).stat().st_size
-    except OSError:
-        return 0

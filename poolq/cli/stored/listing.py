@@ -12,7 +12,7 @@ from poolq.cli.options import wants_json, warn
 from poolq.cli.stored import records
 from poolq.common.names import closest, is_named, suggestion
 from poolq.engines.base import Engine, StoredJob
-from poolq.engines.search import JobFilter, pages, search
+from poolq.engines.search import pages, search
 from poolq.jobs.message import name_and_queue
 from poolq.monitor import amounts, job_history
 
@@ -24,21 +24,16 @@ max_option = click.option(
 )  # fmt: skip
 
 
-def find(engine: Engine, chosen: JobFilter, limit: int) -> tuple[list[StoredJob], bool]:
-    """Return up to `limit` jobs, and whether there are more."""
-    found: list[StoredJob] = []
-    for page in pages(engine, chosen, min(limit + 1, PAGE_SIZE)):
-        found += page
-        if len(found) > limit:
-            break
-    return found[:limit], len(found) > limit
-
-
 def show(engine: Engine, filters: Filters, limit: int, key: str) -> int:
     """Print up to `limit` jobs. `key`: the name of the list in the JSON document. Returns the exit
     code."""
     now = engine.now()
-    found, more = find(engine, filters.at(now), limit)
+    found: list[StoredJob] = []
+    for page in pages(engine, filters.at(now), min(limit + 1, PAGE_SIZE)):
+        found += page
+        if len(found) > limit:
+            break
+    more, found = len(found) > limit, found[:limit]
     if wants_json():
         tables.print_json({key: list(map(records.job, found)), "more": more})
     elif found:
