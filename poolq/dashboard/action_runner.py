@@ -63,9 +63,9 @@ class ActionRunner:
         (self._fetches if fetches else self._acts).put(action)
         return True
 
-    def stop(self, kind: str) -> None:
-        """Ask the act that runs now to stop, if it is of that kind and reports its progress."""
-        if self._kind == kind:
+    def stop(self, kind: str = "") -> None:
+        """Ask the act that runs now, if it is of that kind, to stop, as those on many jobs can."""
+        if kind in ("", self._kind):
             self._stopped.set()
 
     def results(self) -> list[ActionResult]:

@@ -8,18 +8,21 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from poolq.acts import job_ids, on_jobs, on_pools, on_queues
+from poolq.acts import on_jobs, on_pools, on_queues
 from poolq.config import Config, engine_urls, open_engine
 from poolq.control.client import announce
 from poolq.dashboard import queries, questions
 from poolq.dashboard.action_runner import Report
-from poolq.dashboard.job_list import FoundFailures
+from poolq.dashboard.job_list import FoundFailures, FoundJobs
 from poolq.dashboard.screen_state import Action
 from poolq.engines.base import Engine
 from poolq.errors import PoolqError, Refused
 
-#: A message, and what was fetched.
-ActionOutput = tuple[str, Any]
+#: The acts on jobs by the action's kind, on one job or on many.
+_ACTS = {
+    "retry": on_jobs.RETRY, "forget": on_jobs.FORGET, "retry all": on_jobs.RETRY,
+    "forget all": on_jobs.FORGET,
+}  # fmt: skip
 
 
 class Actions:
@@ -36,48 +39,46 @@ class Actions:
         self._lock = threading.Lock()
         self._opened: Engine | None = None  # each thread has its own connection
         self._failures = FoundFailures()
-        self._handlers: dict[str, Callable[[Action], ActionOutput]] = {
-            "scale": self._scale,
-            "reload": lambda _: self._request_text("reload", "trying generation {generation}"),
-            "drain": lambda _: self._request_text("drain", "draining: running jobs may finish"),
-            "kill": self._kill,
-            "kill and give back": self._kill,
-            "pause": self._pause,
-            "resume": self._resume,
-            **dict.fromkeys(("retry", "forget", "cancel", "move"), self._change),
-            "show": lambda action: ("", self._show(action)),
-            "jobs": self._jobs,
-            "failures": self._list_failures,
-        }
-        self._long_handlers: dict[str, Callable[[Action, Report], ActionOutput]] = {
+        self._handlers: dict[str, Callable[[Action, Report], Any]] = {
+            "scale": self._scale, "reload": self._reload, "drain": self._drain,
+            **dict.fromkeys(("kill", "kill and give back"), self._kill),
+            **dict.fromkeys(("pause", "resume"), self._pause),
             "purge": self._purge,
+            **dict.fromkeys(("retry", "forget", "cancel"), self._change),
             "count": self._count,
-            "bulk": self._bulk,
-        }
+            **dict.fromkeys(("retry all", "forget all"), self._change_all),
+            "failures": self._list_failures,
+            "jobs": self._jobs,
+            "show": self._show,
+        }  # fmt: skip
 
-    def __call__(self, action: Action, report: Report) -> ActionOutput:
+    def __call__(self, action: Action, report: Report) -> tuple[str, Any]:
         """Carry out an action; one on many jobs reports its progress, and stops if `report` returns
         False. Returns a message and what was fetched. Raises PoolqError and OSError."""
-        long = self._long_handlers.get(action.kind)
-        return long(action, report) if long else self._handlers[action.kind](action)
+        found = self._handlers[action.kind](action, report)
+        return (found, None) if isinstance(found, str) else ("", found)
 
     # the pool
 
     def _request(self, do: str, **more: object) -> dict[str, Any]:
         return on_pools.request(self._config.name, do, more)
 
-    def _request_text(self, do: str, text: str) -> ActionOutput:
-        return text.format(**self._request(do)), None
-
-    def _scale(self, action: Action) -> ActionOutput:
+    def _scale(self, action: Action, _: Report) -> str:
         procs = self._request("scale", **on_pools.scaling(action.target))["procs"]
-        return f"scaled to {procs} worker{'s' * (procs != 1)}", None
+        return f"scaled to {procs} worker{'s' * (procs != 1)}"
 
-    def _kill(self, action: Action) -> ActionOutput:
+    def _reload(self, *_: object) -> str:
+        return f"trying generation {self._request('reload')['generation']}"
+
+    def _drain(self, *_: object) -> str:
+        self._request("drain")
+        return "draining: running jobs may finish"
+
+    def _kill(self, action: Action, _: Report) -> str:
         """Kill the worker with the pid `action.by` if it still runs the job `action.target`."""
         give_back = action.kind == "kill and give back"
         named = {"worker": action.by, "id": action.target, "give_back": give_back}
-        return on_pools.killed(self._request("kill", **named), give_back=give_back), None
+        return on_pools.killed(self._request("kill", **named), give_back=give_back)
 
     # queues and jobs
 
@@ -85,36 +86,34 @@ class Actions:
         """Return the engine in this command's settings. Raises Refused if it is not the pool's."""
         with self._lock:
             if self._opened is None:
-                self._opened = open_pools_engine(self._config, self._broker())
+                check_engine(self._config, self._broker())
+                self._opened = open_engine(self._config)
             return self._opened
 
-    def _done(self, command: str, text: str) -> ActionOutput:
+    def _done(self, command: str, text: str) -> str:
         """Tell the pools of this host what was done, as the command that does the same tells it."""
         announce(self._engine(), command, text)
-        return text, None
+        return text
 
-    def _pause(self, action: Action) -> ActionOutput:
-        if not action.target:
-            return self._request_text("pause", "the pool is paused: it takes no new jobs")
-        self._engine().pause(action.target)
-        return self._done("queue pause", f"queue {action.target} is paused, on all nodes")
+    def _pause(self, action: Action, _: Report) -> str:
+        queue, pauses = action.target, action.kind == "pause"
+        if pauses:
+            self._engine().pause(queue)
+        else:
+            self._engine().resume(queue)
+        text = "paused, on all nodes" if pauses else "resumed"
+        return self._done(f"queue {action.kind}", f"queue {queue} is {text}")
 
-    def _resume(self, action: Action) -> ActionOutput:
-        if not action.target:
-            return self._request_text("resume", "the pool is resumed")
-        self._engine().resume(action.target)
-        return self._done("queue resume", f"queue {action.target} is resumed")
-
-    def _purge(self, action: Action, report: Report) -> ActionOutput:
+    def _purge(self, action: Action, report: Report) -> str:
         def progress(count: int) -> None:
             report(f"purging {action.target}: {count} jobs")
 
         count = self._engine().purge(action.target, progress)
         return self._done("queue purge", on_queues.purged(action.target, count))
 
-    def _change(self, action: Action) -> ActionOutput:
-        act, engine = questions.act_of(action.kind, action.to), self._engine()
-        id = job_ids.resolve(engine, action.target)
+    def _change(self, action: Action, _: Report) -> str:
+        engine, id = self._engine(), action.target
+        act = _ACTS.get(action.kind) or on_jobs.cancel_running()
         outcome = on_jobs.change(engine, act, [id])
         if not outcome.changed:
             raise Refused(f"job {id} {outcome.refused[id]}")
@@ -125,68 +124,64 @@ class Actions:
 
     # many jobs
 
-    def _count(self, action: Action, report: Report) -> ActionOutput:
-        """Count the jobs of `action.bulk`."""
-        assert action.bulk is not None
-        verb, wanted, to = action.bulk
-        engine, act = self._engine(), questions.act_of(verb, to, many=True)
-        at, count = engine.now(), 0
-        for page in on_jobs.pages(engine, act, wanted, brief=True):
+    def _count(self, action: Action, report: Report) -> questions.Counted | str:
+        """Count the failed jobs that are wanted."""
+        assert action.wanted is not None
+        engine, count = self._engine(), 0
+        at = engine.now()
+        for page in on_jobs.pages(engine, on_jobs.RETRY, action.wanted, brief=True):
             count += len(page)
             if not report(f"counting: {count} jobs"):
-                return "stopped", None
-        return "", questions.Counted(count, at)
+                return "stopped"
+        return questions.Counted(count, at)
 
-    def _bulk(self, action: Action, report: Report) -> ActionOutput:
-        assert action.bulk is not None
-        verb, wanted, to = action.bulk
-        engine, act = self._engine(), questions.act_of(verb, to, many=True)
+    def _change_all(self, action: Action, report: Report) -> str:
+        assert action.wanted is not None
+        engine, act = self._engine(), _ACTS[action.kind]
         changed: list[str] = []
         refused = 0
-        for page in on_jobs.batches(engine, act, wanted):
+        for page in on_jobs.batches(engine, act, action.wanted):
             outcome = on_jobs.change(engine, act, page)
             changed += outcome.changed
             refused += len(outcome.refused)
             far = f"{len(changed)} of {max(len(changed), action.by)} jobs"
             if not report(f"{act.doing}: {far}"):
-                self._done(act.command, act.told(changed, wanted))
-                return f"stopped: {far} are {act.done}", None
+                self._done(act.command, act.told(changed, action.wanted))
+                return f"stopped: {far} are {act.done}"
         rest = f"; {refused} stay failed, as other jobs have their unique keys" if refused else ""
-        return self._done(act.command, act.told(changed, wanted) + rest)
+        return self._done(act.command, act.told(changed, action.wanted) + rest)
 
     # details
 
-    def _list_failures(self, _: Action) -> ActionOutput:
+    def _list_failures(self, *_: object) -> FoundFailures:
         self._failures = queries.failures(self._engine(), self._failures)
-        return "", self._failures
+        return self._failures
 
-    def _jobs(self, action: Action) -> ActionOutput:
+    def _jobs(self, action: Action, _: Report) -> FoundJobs:
         assert action.request is not None
-        return "", queries.jobs(self._engine(), action.request)
+        return queries.jobs(self._engine(), action.request)
 
-    def _show(self, action: Action) -> queries.FoundDetail:
+    def _show(self, action: Action, _: Report) -> queries.FoundDetail:
         """Fetch the stack of the worker whose pid is `action.by` and the job whose id is
         `action.target`, if given. If one of a worker's two is not available, its text says why."""
         blocks: dict[str, str] = {}
         if action.by:
-            found = self._stack(action.by).rstrip()
             gone = "not available: the worker has ended, is stopped or is starting"
-            blocks["stack"] = found or gone
+            blocks["stack"] = self._stack(action.by).rstrip() or gone
         if not action.target:
             return queries.FoundDetail(None, blocks)
         try:
-            found_job = queries.detail(self._engine(), action.target)
+            found = queries.detail(self._engine(), action.target)
         except PoolqError as error:
             if not action.by:
                 raise
             return queries.FoundDetail(None, {**blocks, "job": str(error)})
-        return found_job._replace(blocks=blocks | found_job.blocks)
+        return found._replace(blocks=blocks | found.blocks)
 
 
-def open_pools_engine(config: Config, broker: str) -> Engine:
-    """Open the engine in this command's settings. `broker`: the URL of the pool's engine, without
-    the password. Raises Refused if that is another one."""
+def check_engine(config: Config, broker: str) -> None:
+    """Raise Refused if the engine in this command's settings is another one than the pool's, whose
+    URL is `broker`, without the password."""
     mine = engine_urls.redact(config.engine)
     if broker and mine != broker:
         raise Refused(f"this pool uses {broker}, not {mine}; pass the pool's with --engine")
-    return open_engine(config)

@@ -73,7 +73,7 @@ def _undo(action: Action) -> str:
             return f"; {'-' if action.target == '+1' else '+'} takes that back"
         case "pause" | "resume":
             other = "resume" if action.kind == "pause" else "pause"
-            return f"; p {other}s it" if action.target else f"; :{other} takes that back"
+            return f"; p {other}s it"
     return ""
 
 
@@ -90,7 +90,8 @@ def _take_count(result: ActionResult, state: ScreenState, now: float) -> None:
     if result.found is None:
         state.show_message(result.text, now, result.level)
     else:
-        state.take_up(questions.counted(asked.counts, result.found), now)
+        assert result.action.wanted is not None
+        state.take_up(questions.counted(result.action.wanted, result.found), now)
 
 
 def take(state: ScreenState, action: Action, found: object, now: float) -> None:

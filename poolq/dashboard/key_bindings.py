@@ -28,7 +28,7 @@ from poolq.monitor.limit_status import LimitStatus
 from poolq.monitor.snapshot import FailureView, QueueView, Snapshot, WorkerView
 
 LEAVE, SUSPEND, REDRAW = Action("leave"), Action("suspend"), Action("redraw")
-STOP_BULK, STOP_COUNT = Action("stop", "bulk"), Action("stop", "count")
+STOP, STOP_COUNT = Action("stop"), Action("stop", "count")
 _ANYWHERE = {"ctrl-z": SUSPEND, "ctrl-l": REDRAW}
 _WHEEL = {"wheel up": -3, "wheel down": 3}
 _FAR = 10**9
@@ -66,7 +66,7 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
     if state.question is not None:
         return _answer(key, state, now)
     if state.command is not None:
-        return command_line.edit(key, state, snapshot, now)
+        return command_line.edit(key, state, snapshot)
     if state.typing:
         _type(key, state)
         return None
@@ -153,7 +153,7 @@ def _back(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
     """Close what is open. The key q leaves the filter alone, and ends what cannot be closed."""
     detail, jobs, esc = state.detail, state.jobs, key == "esc"
     if esc and state.progress:
-        return STOP_BULK
+        return STOP
     if detail is not None and esc and detail.sought:
         detail.sought = ""
     elif detail is not None:
@@ -322,8 +322,8 @@ KEYS = (
         "filter", 7),
     Key("n, N", "in details: the next or previous line that contains the text", _jump),
     Key("s, S", "sort the pane by its next column, or reverse the order", _sort, "sort", 19),
-    Key(":", "type a command, such as ':scale 8'; tab completes it", lambda *_: CommandLine(),
-        "command", 6, changes=True),
+    Key(":", "type a command of poolq, such as ':scale 8'; tab completes names",
+        lambda *_: CommandLine(), "command", 6, changes=True),
     Key("z", "give the pane the whole screen, or take it back", _zoom, "zoom", 21),
     _row_key("p", "pause or resume the selected queue", "a queue"),
     _row_key("r", "put the selected failed job back into its queue", "a failed job"),

@@ -6,6 +6,7 @@ accepts no output, on which it draws nothing. However the loop ends, it restores
 """
 
 import os
+import shlex
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,15 +15,16 @@ from time import monotonic
 from msgspec.structs import replace
 
 from poolq.config import Config
-from poolq.dashboard import fetching, key_bindings
+from poolq.dashboard import fetching, foreground, key_bindings
 from poolq.dashboard.action_runner import ActionRunner
-from poolq.dashboard.actions import Actions
+from poolq.dashboard.actions import Actions, check_engine
 from poolq.dashboard.drawing import frame, targets
 from poolq.dashboard.key_parser import mouse, parse, split_incomplete
 from poolq.dashboard.screen_state import FETCHES, Action, ScreenState
 from poolq.dashboard.sources import Source
 from poolq.dashboard.terminal import Terminal, ignore_background
 from poolq.dashboard.tty_modes import Modes
+from poolq.errors import PoolqError
 from poolq.monitor.snapshot import Snapshot
 from poolq.styling.cells import Line
 from poolq.styling.theme import theme_for
@@ -45,7 +47,7 @@ class Screen:
         modes: Modes | None = None,
         alive: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._source = source
+        self._source, self._config = source, config
         self._theme = theme_for(os.environ)
         self._terminal = Terminal(
             modes, ascii_only=self._theme.ascii_only, mouse=not config.no_mouse
@@ -141,6 +143,8 @@ class Screen:
             self._terminal.redraw()
         elif action is not None and action.kind == "stop":
             self._runner.stop(action.target)
+        elif action is not None and action.kind == "run":
+            self._run(action.target, now)
         elif action is not None:
             self._submit(action, now)
 
@@ -148,8 +152,20 @@ class Screen:
         if not self._runner.submit(action):
             self._state.question = None  # no answer comes for which it could wait
             self._state.show_message("too many acts are waiting; nothing was done", now, "warning")
-        elif action.kind not in (*FETCHES, "count", "bulk"):
+        elif action.kind not in (*FETCHES, "count", "retry all", "forget all"):
             self._state.show_message(f"asked to {action.kind} {action.target}".rstrip(), now)
+
+    def _run(self, command: str, now: float) -> None:
+        """Run a command of poolq in front of the screen."""
+        try:
+            check_engine(self._config, self._broker())
+            self._terminal.leave()
+            foreground.run(shlex.split(command), self._config)
+        except (PoolqError, OSError) as error:
+            self._state.show_message(str(error), now, "error")
+        fetching.outdate(self._state)
+        self._terminal.redraw()
+        self._terminal.enter()
 
     def _fetch(self, now: float) -> None:
         """Fetch what the screen lacks, if nothing is being fetched."""

@@ -11,27 +11,16 @@ from poolq.engines.search import JobFilter
 from poolq.log.line_filter import LineFilter
 
 
-class Bulk(NamedTuple):
-    """An act on all jobs that match a filter. `verb`: retry, forget, cancel, move (to the queue
-    `to`), or "" as long as it is not chosen."""
-
-    verb: str
-    filter: JobFilter
-    to: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a key requests; `actions.py` lists the kinds. `target` is a queue, a job's id or its
-    beginning, or a number of workers as `on_pools.scaling` reads it. `by` is a worker's pid, or how
-    many jobs `bulk` is about. `to` is the queue to which the job moves. `request`: the jobs to
-    list."""
+    """What a key requests; `actions.py` lists the kinds. `target` is a queue, a job's id, a
+    command, or a number of workers as `on_pools.scaling` reads it. `by` is a worker's pid, or how
+    many jobs are `wanted`, by an act on many. `request`: the jobs to list."""
 
     kind: str
     target: str = ""
     by: int = 0
-    to: str = ""
-    bulk: Bulk | None = None
+    wanted: JobFilter | None = None
     request: JobsRequest | None = None
 
 
@@ -92,14 +81,12 @@ class Detail:
 
 @dataclass(slots=True)
 class CommandLine:
-    """A command being typed. `error` says what is wrong with it. `offers` are the completions among
-    which tab chooses, and `offered` is the last one chosen. `back` counts the steps back in the
-    history, from the text `draft`."""
+    """A command being typed. `error` says what is wrong with it. `offers` are the names that may
+    complete it. `back` counts the steps back in the history, from the text `draft`."""
 
     text: str = ""
     error: str = ""
     offers: tuple[str, ...] = ()
-    offered: int = -1
     back: int = 0
     draft: str = ""
 

@@ -10,7 +10,6 @@ from poolq.dashboard.panes import PANES
 from poolq.dashboard.panes.jobs import JOBS_PANE
 from poolq.dashboard.screen_state import (
     Action,
-    Bulk,
     CommandLine,
     Order,
     Result,
@@ -41,12 +40,12 @@ def row_keys(row: object) -> tuple[RowKey, ...]:
     """Return the keys that act on a row."""
     match row:
         case WorkerView():
-            kill = RowKey("K", "kill", lambda: questions.kill(questions.busy(row)))
+            kill = RowKey("K", "kill", lambda: questions.kill(row))
             return (kill, _LOG) if row.id else (_LOG,)
         case QueueView():
             verb = "resume" if row.paused else "pause"
             pause = RowKey("p", verb, lambda: Action(verb, row.queue))
-            purge = RowKey("X", "purge", lambda: questions.purge(row.queue, row))
+            purge = RowKey("X", "purge", lambda: questions.purge(row))
             return pause, purge, *[_failures(JobFilter(queue=row.queue))] * (row.failed > 0)
         case JobKindView() if row.failed:
             return (_failures(JobFilter(job=row.job)),)
@@ -58,14 +57,14 @@ def row_keys(row: object) -> tuple[RowKey, ...]:
 
 
 def _failures(wanted: JobFilter, word: str = "its failures") -> RowKey:
-    return RowKey("A", word, lambda: questions.on_many(Bulk("", wanted)))
+    return RowKey("A", word, lambda: questions.on_failures(wanted))
 
 
 def _job_keys(row: FailureView | JobView, status: str) -> tuple[RowKey, ...]:
     """Return the keys that act on a job. None acts on one that has ended."""
     verb = "forget" if status == "failed" else "cancel"
-    end = RowKey("X", verb, lambda: questions.on_job(verb, row.id, row.job))
-    move = RowKey("m", "move", lambda: CommandLine(f"move {row.id} "))
+    end = RowKey("X", verb, lambda: questions.on_job(verb, row.id, row.job, status))
+    move = RowKey("m", "move", lambda: CommandLine(f"job move {row.id} --to="))
     retry = RowKey("r", "retry", lambda: Action("retry", row.id))
     like_it = _failures(JobFilter(job=row.job), "all like it")
     if status == "failed":

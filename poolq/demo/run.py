@@ -8,7 +8,6 @@ import mailbox
 import os
 import select
 import subprocess
-import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from signal import SIGQUIT, SIGTERM, Signals
 from time import monotonic
 
 from poolq import config
+from poolq.dashboard.foreground import OWN_COMMAND
 from poolq.demo import results
 from poolq.demo.work import dispatch, find_work
 from poolq.errors import PoolqError, PoolStartError
@@ -29,9 +29,6 @@ engine = "sqlite:///poolq.db"
 app = ["poolq.demo.jobs"]
 procs = 4
 """
-PROGRAM = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from poolq.cli import main; sys.exit(main())"
-)
 
 
 def run_demo(*, json: bool) -> int:
@@ -89,9 +86,8 @@ def _run_pool(log: Path, signals: SignalQueue, *, shows: bool) -> tuple[int, int
     """Run the pool, which `shows` its dashboard if it can. Returns its exit code, and the signal
     that stopped it. The first signal lets running jobs finish. Later ones are passed on; from the
     terminal, the pool gets Ctrl-C itself, too."""
-    root = str(Path(__file__).parents[2])  # poolq may not be installed
-    command = [sys.executable, "-P", "-c", PROGRAM, root, "run", "--until-empty"]
-    command += [f"--log-file={log}", *["--no-dashboard"] * (not shows)]
+    command = [*OWN_COMMAND, "run", "--until-empty", f"--log-file={log}"]
+    command += ["--no-dashboard"] * (not shows)
     try:
         with log.open("ab") as errors:
             pool = subprocess.Popen(command, stderr=errors)

@@ -9,7 +9,6 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from docs.screenshot.__main__ import SIZES
-from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.key_bindings import KEYS
 from tests.docs.markdown import DOCS, read, rows, sections
 
@@ -19,12 +18,6 @@ PAGE = sections(read("dashboard.md"))
 def test_the_keys_are_exactly_those() -> None:
     documented = [row[0].replace("`", "") for row in rows(PAGE["Keys"])[1:]]
     assert documented == [key.keys for key in KEYS]
-
-
-def test_the_commands_are_exactly_those() -> None:
-    cells = [row[0] for row in rows(PAGE["The command line"])[1:]]
-    documented = [one.split()[0] for cell in cells for one in re.findall("`(.+?)`", cell)]
-    assert list(dict.fromkeys(documented)) == list(COMMANDS)
 
 
 def test_the_words_that_stand_out_are_told() -> None:

@@ -19,7 +19,7 @@ from tests.support.screens import Screens, screens
 from tests.support.wait import until
 
 __all__ = ["screens"]
-CTRL_C, CTRL_U = "\x03", "\x15"
+CTRL_C, CTRL_Z = "\x03", "\x1a"
 
 
 def top(screens: Screens, pool: Pool) -> Command:
@@ -89,7 +89,7 @@ def test_a_master_that_hangs_and_the_end_of_the_pool_are_told(
 
 
 @sqlite
-def test_the_mouse_and_commands_act_on_one_or_many(screens: Screens, project: Project) -> None:
+def test_the_mouse_and_keys_act_on_one_or_many(screens: Screens, project: Project) -> None:
     pool = project.ready(1)
     ids = project.dispatch_many("Fails", 3)
     until(lambda: len(project.failed()) == 3, 10, "three failed jobs")
@@ -106,9 +106,7 @@ def test_the_mouse_and_commands_act_on_one_or_many(screens: Screens, project: Pr
         assert "esc: no" in shown
         tty.type("esc")
         tty.until_shows("nothing was changed")
-        tty.type(*":prge", "enter")
-        tty.until_shows("there is no command 'prge'; did you mean purge?", ":prge_")
-        tty.type("esc", "s")
+        tty.type("s")
         tty.until_shows("queues: sorted by ")
         tty.type("?")
         tty.until_shows("KEYS: esc goes back")
@@ -123,33 +121,69 @@ def test_the_mouse_and_commands_act_on_one_or_many(screens: Screens, project: Pr
     tty.until_shows("3 jobs of jobs:Fails before", "are retried")
     for id in ids:
         project.ledger.until("start", id, times=2)
-    tty.type(*":scal 2", "enter")
-    tty.until_shows("there is no command 'scal'; did you mean scale?")
-    tty.type(CTRL_U, *"scale 2", "enter")
-    tty.until_shows("scaled to 2 workers")
-    tty.type(*":pause defa", "tab", "enter")
-    tty.until_shows("queue default is paused, on all nodes")
-    waiting = project.dispatch_many("Quick", 3)
-    tty.type(*f":move {waiting[0][:-1]} other", "enter")
-    tty.until_shows("There is no queue 'other' yet. Move the job there? y/N")
-    tty.type("y")
-    project.ledger.until("end", waiting[0])
-    tty.type(*":cancel --queue default", "enter")
-    tty.until_shows("Cancel 2 waiting jobs in queue default permanently? y/N")
-    tty.type("y")
-    tty.until_shows("2 jobs in queue default are cancelled")
+    tty.type("esc")
+    tty.click("QUEUES 1")
+    tty.type("p")
+    tty.until_shows("queue default is paused, on all nodes; p resumes it")
     running = project.dispatch("Held", queue="other")
     pool.until_runs(running)
-    tty.until_shows("1/2 busy", "jobs:Held")
-    tty.type(*f":kill {running}", "enter")
+    tty.until_shows("jobs:Held")
+    tty.click(" 1 busy")
+    tty.type("K")
     tty.until_shows(f"which has run jobs:Held {running} for", "c/g/N")
     tty.type("c")
     tty.until_shows("is cancelled")
     until(lambda: project.engine.find(running) is None, 10, "the end of the job")
-    assert [project.engine.find(id) for id in waiting[1:]] == [None, None]
     tty.type("q")
     assert tty.until_ends() == 0
     assert tty.restored()
+
+
+BACK = "enter goes back to the screen"
+
+
+@sqlite
+def test_any_command_runs_in_front_of_the_screen(screens: Screens, project: Project) -> None:
+    pool = project.ready(1)
+    tty = screens.top(pool)
+    tty.until_shows("WORKERS 1", "RUNNING g1")
+
+    def run(text: str, *shown: str) -> None:
+        """Run a command whose output shows this, and go back."""
+        tty.type(*f":{text}", "enter")
+        tty.until_shows(*shown, BACK)
+        tty.type("enter")
+        tty.until_shows("RUNNING g1", "? help")
+
+    run("scal 2", "there is no command 'scal'; did you mean scale?")
+    run("scale 2", "pool default is scaled to 2 workers")
+    tty.until_shows("WORKERS 2")
+    project.dispatch("Quick")
+    tty.until_shows("QUEUES 1")
+    tty.type(*":queue pause defa", "tab", "enter")
+    tty.until_shows("paused default", BACK)
+    tty.type("enter")
+    waiting = project.dispatch_many("Quick", 3)
+    run(f"job move {waiting[0]} --to other --yes", "moved")
+    project.ledger.until("end", waiting[0])
+    tty.type(*":queue purge default", "enter")
+    tty.until_shows("jobs of queue 'default'? [y/N]")
+    tty.type("y", "enter")
+    tty.until_shows("purged 2 jobs of default", BACK)
+    tty.type("enter")
+    running = project.dispatch("Held", queue="other")
+    pool.until_runs(running)
+    tty.until_shows("1/2 busy", "jobs:Held")
+    tty.type(*":log --follow --lines=9", "enter")
+    tty.until_shows("done jobs:Quick")
+    tty.type(CTRL_Z, CTRL_C)
+    tty.until_shows(BACK)
+    tty.type("enter")
+    tty.until_shows("1/2 busy", "RUNNING g1")
+    tty.type("q")
+    assert tty.until_ends() == 0
+    assert tty.restored()
+    assert pool.code is None
 
 
 @sqlite

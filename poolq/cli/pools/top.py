@@ -9,7 +9,7 @@ import click
 
 from poolq.cli import tables
 from poolq.cli.options import ENGINE_FLAGS, wants_json, warn, with_settings
-from poolq.config import Config
+from poolq.config import Config, open_engine
 from poolq.errors import EngineUnavailable, PoolNotFound, PoolqError
 
 if TYPE_CHECKING:
@@ -48,13 +48,14 @@ def stored_failures(found: "Snapshot", settings: Config) -> "FoundFailures":
     """Fetch the failed jobs that the engine stores, as the screen does, or print why there are only
     those that the pool's memory still has."""
     from poolq.dashboard import queries
-    from poolq.dashboard.actions import open_pools_engine
+    from poolq.dashboard.actions import check_engine
     from poolq.dashboard.job_list import FoundFailures
 
     try:
         if not found.head.reachable:
             raise EngineUnavailable("the broker does not answer")
-        with closing(open_pools_engine(settings, found.head.broker)) as engine:
+        check_engine(settings, found.head.broker)
+        with closing(open_engine(settings)) as engine:
             return queries.failures(engine, FoundFailures())
     except PoolqError as error:
         warn(f"only the latest failures of this pool are shown, not all that are stored: {error}")

@@ -7,7 +7,6 @@ A question or message that needs more lines gets them, so that it can be read in
 from rich.segment import Segment
 from rich.style import Style
 
-from poolq.dashboard.commands import COMMANDS
 from poolq.dashboard.drawing.gauges import Part, lay_out
 from poolq.dashboard.key_bindings import KEYS
 from poolq.dashboard.screen_state import CommandLine, ScreenState
@@ -16,6 +15,7 @@ from poolq.monitor.snapshot import PoolView, Snapshot
 from poolq.styling.cells import Line, fit, full_line, tail, width_of, wrap, wrap_words
 from poolq.styling.theme import PLAIN, Theme
 
+HINT = "a command of poolq, such as 'scale 8' or 'queue pause mails'; tab completes names"
 _ROW_RANK = 4  # of the keys that act on the selected row
 TOO_SOON_SHOWN = 6.0  # seconds for which an ignored Ctrl-C is shown
 
@@ -44,18 +44,10 @@ def _typed(text: str, theme: Theme, width: int) -> Line:
 
 
 def _command(line: CommandLine, theme: Theme, size: tuple[int, int]) -> list[Line]:
-    """Draw a command and, above it, its mistake, the completions, or what the command does. If
-    there is one line only, a mistake takes it."""
+    """Draw a command and, above it, its mistake, the completions, or a hint. If there is one line
+    only, a mistake takes it."""
     width, most = size
-    spec = COMMANDS.get(line.text.partition(" ")[0])
-    if line.error:
-        hint = line.error
-    elif line.offers:
-        hint = "  ".join(line.offers)
-    elif spec:
-        hint = f"{f'{spec.name} {spec.usage}'.rstrip()}: {spec.what}"
-    else:
-        hint = f"commands: {' '.join(name for name in COMMANDS if name.startswith(line.text))}"
+    hint = line.error or "  ".join(line.offers) or HINT
     style = theme.bad if line.error else theme.dim
     above = _text(hint, theme, style, (width, max(1, most - 1)))
     lines = [*above, _typed(f" :{line.text}_", theme, width)]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 
-from poolq.dashboard.commands import COMMANDS, FILTERS_HELP
 from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.key_bindings import KEYS
 from poolq.styling.cells import Line, fit, full_line, paragraph, side_by_side, wrap_words
@@ -17,6 +16,12 @@ MOUSE_HELP = (
     "A click selects a row or a pane, and a second click opens the row.",
     "A click on a title of the focused pane sorts by it; the wheel scrolls.",
     "To select text, hold shift, or use --no-mouse.",
+)
+COMMAND_HELP = (
+    "Each command of poolq runs on the terminal, in front of the screen, on this pool's engine.",
+    "scale 8, pause, resume, kill 3, log -f, queue pause mails, queue purge mails, limit ls",
+    "job cancel ID, job cancel --queue mails, job move ID --to=mails, failed retry --job jobs:Send",
+    "'job cancel --help' shows its options. Ctrl-C ends the command.",
 )
 WORD_HELP = (
     "STUCK: the job has run for over 10 s and 10 times as long as usual, or past its deadline",
@@ -32,9 +37,9 @@ WORD_HELP = (
 def draw(theme: Theme, width: int, *, read_only: bool) -> list[Line]:
     """Draw all lines."""
     if width < TWO_COLUMNS_WIDTH:
-        return [*_keys(theme, width, read_only), [], *_commands(theme, width)]
+        return [*_keys(theme, width, read_only), [], *_texts(theme, width)]
     half = (width - PANE_GAP) // 2
-    left, right = _keys(theme, half, read_only), _commands(theme, half)
+    left, right = _keys(theme, half, read_only), _texts(theme, half)
     return side_by_side(left, right, half + PANE_GAP)
 
 
@@ -45,13 +50,9 @@ def _keys(theme: Theme, width: int, read_only: bool) -> list[Line]:
     return [*lines, [], *_section("MOUSE", MOUSE_HELP, theme, width)]
 
 
-def _commands(theme: Theme, width: int) -> list[Line]:
-    lines = _section("COMMANDS, AFTER ':'", (), theme, width)
-    for spec in COMMANDS.values():
-        lines += _entry(f"{spec.name} {spec.usage}", spec.what, theme, width)
-    for sentence in FILTERS_HELP:
-        lines += paragraph(sentence, width, PLAIN)
-    return [*lines, [], *_section("WORDS", WORD_HELP, theme, width)]
+def _texts(theme: Theme, width: int) -> list[Line]:
+    lines = [*_section("COMMANDS, AFTER ':'", COMMAND_HELP, theme, width), []]
+    return [*lines, *_section("WORDS", WORD_HELP, theme, width)]
 
 
 def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool = False) -> list[Line]:

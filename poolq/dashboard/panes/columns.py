@@ -12,38 +12,49 @@ from poolq.monitor import amounts
 from poolq.styling.theme import PLAIN
 
 SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
+JOB_NAMES = ("job", "key", "name")
+#: The name of one of the theme's styles, of all values but 0; with a function, of which rows; or a
+#: function that returns the style of a row.
+RowStyle = str | tuple[str, Callable[[Any], bool]] | Callable[[Any, DrawContext], Style]
 
 
-#: The name of one of the theme's styles and, if only some rows have it, of which ones.
-RowStyle = str | tuple[str, Callable[[Any], bool]]
-
-
-def _style(style: RowStyle, row: Any, context: DrawContext) -> Style:
-    name, has_it = (style, bool) if isinstance(style, str) else style
-    found: Style = getattr(context.theme, name) if name and has_it(row) else PLAIN
-    return found
+def _value(name: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return attrgetter(name) if isinstance(name, str) else name
 
 
 def text(
-    title: str, width: int, name: str | Callable[[Any], str], *, rank: int = 0, most: int = 0,
-    sorts: bool = True, style: RowStyle | Callable[[Any, DrawContext], Style] = "",
+    title: str, width: int, name: str | Callable[[Any], Any], show: Callable[[Any], str] = str, *,
+    rank: int = 0, most: int = 0, right: bool = False, style: RowStyle = "", sorts: bool = True,
+    is_shown: Callable[[Sequence[Any]], bool] | None = None,
 ) -> PaneColumn:  # fmt: skip
-    """Show the text that a row has under `name`, or that `name` returns. Rows without it come
-    last."""
-    value = attrgetter(name) if isinstance(name, str) else name
+    """Show the value that a row has under `name`, or that `name` returns, by `show`. Numbers, which
+    are at the right, begin with the largest; of texts, rows without one come last."""
+    value = _value(name)
 
     def cell(row: Any, context: DrawContext) -> Cell:
-        look = style(row, context) if callable(style) else _style(style, row, context)
-        return value(row), look
+        found = value(row)
+        if callable(style):
+            return show(found), style(row, context)
+        look, has_it = style if isinstance(style, tuple) else (style, lambda _: bool(found))
+        return show(found), getattr(context.theme, look) if look and has_it(row) else PLAIN
 
-    by = rising(lambda row: value(row) or None) if sorts else None
-    is_job = name in ("job", "key", "name")
-    return PaneColumn(title, width, cell, rank, most, is_job_name=is_job, sort=by)
+    by = Sort(value) if right else rising(lambda row: value(row) or None)
+    is_job = name in JOB_NAMES
+    return PaneColumn(
+        title, width, cell, rank, most, right, is_job, is_shown, by if sorts else None
+    )
+
+
+def number(
+    title: str, width: int, name: str, show: Callable[[Any], str] = amounts.count, **more: Any
+) -> PaneColumn:
+    """Show the number that a row has under `name`."""
+    return text(title, width, name, show, right=True, **more)
 
 
 def has(name: str | Callable[[Any], Any]) -> Callable[[Sequence[Any]], bool]:
     """Return whether a row has something under `name`, or `name` returns something for a row."""
-    value = attrgetter(name) if isinstance(name, str) else name
+    value = _value(name)
     return lambda rows: any(value(row) for row in rows)
 
 
@@ -63,31 +74,13 @@ def state(
 ) -> PaneColumn:  # fmt: skip
     """Show the state that a row has under `name`, or that `name` returns, by the word and the style
     in `looks`; another state by itself, in the style `other`."""
-    value = attrgetter(name) if isinstance(name, str) else name
+    value = _value(name)
 
     def cell(row: Any, context: DrawContext) -> Cell:
         word, style = looks.get(value(row), (value(row), other))
         return word, getattr(context.theme, style) if style else PLAIN
 
     return PaneColumn(title, width, cell, rank, sort=rising(value))
-
-
-def number(
-    title: str, width: int, name: str, show: Callable[[Any], str] = amounts.count, *, rank: int = 0,
-    style: RowStyle = "", sorts: bool = True,
-    is_shown: Callable[[Sequence[Any]], bool] | None = None,
-) -> PaneColumn:  # fmt: skip
-    """Show the number that a row has under `name`. A style without rows is that of all numbers but
-    0."""
-    value = attrgetter(name)
-
-    def cell(row: Any, context: DrawContext) -> Cell:
-        found = value(row)
-        look = PLAIN if isinstance(style, str) and not found else _style(style, row, context)
-        return show(found), look
-
-    by = Sort(value) if sorts else None
-    return PaneColumn(title, width, cell, rank, right=True, sort=by, is_shown=is_shown)
 
 
 def sparkline(

@@ -14,10 +14,10 @@ from poolq.dashboard.actions import Actions
 from poolq.dashboard.fetching import take_result as take
 from poolq.dashboard.key_bindings import STOP_COUNT, press
 from poolq.dashboard.questions import Counted
-from poolq.dashboard.screen_state import Action, Bulk, Question, ScreenState
+from poolq.dashboard.screen_state import Action, Question, ScreenState
 from poolq.engines.base import Engine
 from poolq.engines.search import JobFilter
-from poolq.errors import NotFound, Refused
+from poolq.errors import Refused
 from poolq.jobs.message import Entry, State, entry
 from poolq.jobs.outcomes import Bury
 from poolq.monitor.amounts import local
@@ -37,15 +37,16 @@ def actions(engine: Engine, tmp_path: Path) -> Iterator[Actions]:
         made._opened.close()
 
 
-def ask_about(wanted: Bulk) -> Action:
+def ask_about(wanted: JobFilter) -> Action:
     """Return the action that counts the jobs."""
-    action = questions.on_many(wanted).counts
+    action = questions.on_failures(wanted).counts
     assert action is not None
     return action
 
 
 def asked(action: Action, found: Counted) -> Question:
-    question = questions.counted(action, found)
+    assert action.wanted is not None
+    question = questions.counted(action.wanted, found)
     assert isinstance(question, Question)
     return question
 
@@ -68,7 +69,7 @@ def ask(engine_actions: Actions, action: Action) -> tuple[Counted, list[str]]:
 def test_the_key_for_all_failures_of_a_kind_counts_then_asks() -> None:
     state = ScreenState(pane="failures")
     action = press("A", state, POOL, 0.0)
-    assert action == Action("count", bulk=Bulk("", CHARGE))
+    assert action == Action("count", wanted=CHARGE)
     take(ActionResult(action, PROGRESS, "counting: 500 jobs"), state, 0.0)
     assert state.question is not None
     assert state.question.text == "counting: 500 jobs"
@@ -77,8 +78,8 @@ def test_the_key_for_all_failures_of_a_kind_counts_then_asks() -> None:
     text = "1203 failed jobs of shop.jobs:Charge: r retries, X forgets them"
     those = CHARGE._replace(until=9)
     assert (state.question.text, state.question.answers) == (text, {
-        "r": Action("bulk", by=1203, bulk=Bulk("retry", those)),
-        "X": Action("bulk", by=1203, bulk=Bulk("forget", those)),
+        "r": Action("retry all", by=1203, wanted=those),
+        "X": Action("forget all", by=1203, wanted=those),
     })  # fmt: skip
     assert press("y", state, POOL, 0.0) is None
     assert (state.question, state.message) == (None, "nothing was changed")
@@ -90,7 +91,7 @@ def test_the_key_for_all_failures_of_a_kind_counts_then_asks() -> None:
 )
 def test_the_failures_of_a_queue_or_kind_are_counted(pane: str, wanted: JobFilter) -> None:
     state = ScreenState(pane=pane, filter="billing" if pane == "queues" else "Charge")
-    assert press("A", state, POOL, 0.0) == Action("count", bulk=Bulk("", wanted))
+    assert press("A", state, POOL, 0.0) == Action("count", wanted=wanted)
 
 
 def test_a_question_that_was_given_up_does_not_come_back() -> None:
@@ -102,32 +103,10 @@ def test_a_question_that_was_given_up_does_not_come_back() -> None:
     assert (state.question, state.message) == (None, "")
 
 
-@pytest.mark.parametrize(
-    ("wanted", "count", "text"),
-    [
-        (Bulk("retry", CHARGE), 1, "Retry 1 failed job of shop.jobs:Charge?"),
-        (Bulk("forget", JobFilter(error="no user")), 2,
-         "Forget 2 failed jobs with error 'no user' permanently?"),
-        (Bulk("retry", JobFilter(since=0, until=10**15)), 2,
-         f"Retry 2 failed jobs since {local(0)} before {local(10**15)}?"),
-        (Bulk("cancel", JobFilter(limit="geocode")), 2,
-         "Cancel 2 waiting jobs for limit geocode permanently?"),
-        (Bulk("cancel", JobFilter(queue="q")), 3, "Cancel 3 waiting jobs in queue q permanently?"),
-        (Bulk("move", JobFilter(queue="q"), "r"), 3, "Move 3 waiting jobs in queue q to r?"),
-    ],
-)  # fmt: skip
-def test_a_question_says_how_many_and_which(wanted: Bulk, count: int, text: str) -> None:
-    found = asked(ask_about(wanted), Counted(count, 9))
-    assert found.text == text
-    if wanted.verb in ("retry", "forget") and wanted.filter.until is None:
-        wanted = wanted._replace(filter=wanted.filter._replace(until=9))
-    assert found.answers["y"] == Action("bulk", by=count, bulk=wanted)
-
-
 def test_there_is_no_question_about_no_job() -> None:
     state = ScreenState()
-    state.question = questions.on_many(Bulk("retry", CHARGE))
-    action = ask_about(Bulk("retry", CHARGE))
+    state.question = questions.on_failures(CHARGE)
+    action = ask_about(CHARGE)
     take(ActionResult(action, "info", "", Counted(0, 9)), state, 0.0)
     assert (state.question, state.message) == (None, "there are no failed jobs of shop.jobs:Charge")
 
@@ -140,7 +119,7 @@ def test_only_failures_that_were_counted_are_acted_on(
 ) -> None:
     counted_ones = fail(engine, "shop.jobs:Charge", 4, "PaymentError: card 1")
     other = fail(engine, "shop.jobs:Send", 1, "PaymentError: card 2")
-    action = ask_about(Bulk("", CHARGE))
+    action = ask_about(CHARGE)
     counted, _ = ask(actions, action)
     assert counted.jobs == 4
     question = asked(action, counted)
@@ -159,51 +138,37 @@ def ask_and_report(actions: Actions, action: Action) -> tuple[str, list[str]]:
     return text, reports
 
 
-def test_waiting_jobs_are_cancelled_or_moved_in_pages_until_they_are_stopped(
-    engine: Engine, actions: Actions
-) -> None:
-    ids = push_jobs(engine, 1200, "shop.jobs:Send")
-    push_jobs(engine, 3, "shop.jobs:Charge")
-    action = ask_about(Bulk("move", JobFilter(job="shop.jobs:Send"), "r"))
-    counted, _ = ask(actions, action)
-    question = asked(action, counted)
-    assert question.text == "Move 1200 waiting jobs of shop.jobs:Send to r?"
-    text, _ = actions(question.answers["y"], lambda text: " 1000 of" not in text)
-    assert text == "stopped: 1000 of 1200 jobs are moved"
-    text, _ = ask_and_report(actions, question.answers["y"])
-    assert text == "200 jobs of shop.jobs:Send are moved to r"
-    assert (count_of(engine, "r").ready, count_of(engine).ready) == (1200, 3)
-    text, _ = ask_and_report(
-        actions, Action("bulk", by=3, bulk=Bulk("cancel", JobFilter(queue="q")))
-    )
-    assert text == "3 jobs in queue q are cancelled"
-    assert engine.find(ids[0]) is not None
+def test_an_act_on_many_is_stopped_between_two_pages(engine: Engine, actions: Actions) -> None:
+    fail(engine, "shop.jobs:Charge", 1200, "x")
+    counted, _ = ask(actions, ask_about(CHARGE))
+    question = asked(ask_about(CHARGE), counted)
+    assert question.text == "1200 failed jobs of shop.jobs:Charge: r retries, X forgets them"
+    text, _ = actions(question.answers["r"], lambda text: " 1000 of" not in text)
+    assert text == "stopped: 1000 of 1200 jobs are retried"
+    assert count_of(engine).failed == 200
+    text, _ = ask_and_report(actions, question.answers["X"])
+    assert text.startswith("200 jobs of shop.jobs:Charge before ")
+    assert count_of(engine).failed == 0
 
 
-def test_an_id_may_be_shortened(engine: Engine, actions: Actions) -> None:
+def test_one_job_is_changed_or_refused(engine: Engine, actions: Actions) -> None:
     (failed,) = fail(engine, "shop.jobs:Charge", 1, "x")
     ids = push_jobs(engine, 5, "shop.jobs:Send")
-    same = ids[0][:4]
-    assert all(id.startswith(same) for id in ids)
 
-    def does(kind: str, target: str, to: str = "") -> str:
-        return str(actions(Action(kind, target, to=to), lambda _: True)[0])
+    def does(kind: str, target: str) -> str:
+        return str(actions(Action(kind, target), lambda _: True)[0])
 
-    with pytest.raises(NotFound, match=f"the ids of .* jobs begin with '{same}'"):
-        does("cancel", same)
     with pytest.raises(Refused, match=f"job ffff {NOT_STORED}"):
         does("cancel", "ffff")
-    unique = next(ids[0][:size] for size in range(4, 33) if len(engine.ids(ids[0][:size], 2)) == 1)
-    assert does("cancel", unique) == f"job {ids[0]} is cancelled"
-    assert does("move", ids[1], "r") == f"job {ids[1]} is moved to r"
+    assert does("cancel", ids[0]) == f"job {ids[0]} is cancelled"
     assert does("retry", failed) == f"job {failed} is retried"
-    assert does("purge", "q") == "queue q is purged: 4 jobs deleted"
+    assert does("purge", "q") == "queue q is purged: 5 jobs deleted"
     with pytest.raises(Refused, match=NOT_STORED):
         does("cancel", ids[0])
+    (id,) = push_jobs(engine, 1, "shop.jobs:Send", "r")
     (claim,) = Worker(engine, "w9", queues=("r",)).claim()
+    assert claim.id == id
     begun = engine.now()
-    with pytest.raises(Refused, match=f"job {claim.id} is running; only delayed, .* can be moved"):
-        does("move", claim.id, "q")
     end = "; it is killed unless it ends within 10 s"
     assert does("cancel", claim.id) == f"job {claim.id} is cancelled{end}"
     (request,) = engine.cancel_requests("n1")

@@ -143,7 +143,7 @@ def test_a_click_in_a_list_of_jobs_stays_in_it() -> None:
     assert state.pane == "queues"
     press("m", state, POOL, 0.0)
     assert state.command is not None
-    assert state.command.text == "move 3 "
+    assert state.command.text == "job move 3 --to="
 
 
 def test_a_click_neither_answers_nor_ends_what_is_typed() -> None:

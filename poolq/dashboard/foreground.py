@@ -1,0 +1,46 @@
+"""Runs a command of poolq on the terminal, in front of the screen, as an editor runs one of the
+shell.
+
+The command asks its questions and shows its progress there. It alone gets Ctrl-C, which else would
+end the pool, too. Meanwhile, the screen waits.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from poolq.config import Config
+
+#: How to run a command of this poolq, which may not be installed.
+OWN_COMMAND = (
+    sys.executable, "-P", "-c",
+    "import sys; sys.path.append(sys.argv.pop(1)); from poolq.cli import main; sys.exit(main())",
+    str(Path(__file__).parents[2]),
+)  # fmt: skip
+#: Ctrl-Z is ignored, because no shell would be there to continue the command.
+_SCRIPT = """
+trap "" TSTP; trap : INT
+printf "\\npoolq %s\\n" "$0"; "$@"; printf "enter goes back to the screen "; read -r _
+"""
+
+
+def run(words: Sequence[str], config: Config) -> None:
+    """Run the command on the pool and the engine of these settings, then wait for enter. Raises
+    OSError. To be called when the terminal has its usual modes."""
+    settings = {
+        "POOLQ_NAME": config.name, "POOLQ_ENGINE": config.engine,
+        "POOLQ_NAMESPACE": config.namespace,
+    }  # fmt: skip
+    command = subprocess.Popen(
+        ["/bin/sh", "-c", _SCRIPT, shlex.join(words), *OWN_COMMAND, *words],
+        stderr=subprocess.STDOUT, env=os.environ | settings, process_group=0,
+    )  # fmt: skip
+    with suppress(OSError):  # it is no controlling terminal
+        os.tcsetpgrp(0, command.pid)
+    command.wait()
+    with suppress(OSError):
+        os.tcsetpgrp(0, os.getpgrp())
