@@ -14,7 +14,11 @@ def resolve(engine: Engine, text: str) -> str:
     if len(text) >= ID_LENGTH:
         return text
     if len(text) < MIN_LENGTH:
-        return text if engine.find(text) is not None else long_enough(text)
+        if engine.find(text) is None:
+            raise OptionError(
+                f"{text!r} is too short for an id; give at least {MIN_LENGTH} characters"
+            )
+        return text
     found = engine.ids(text, MAX_CANDIDATES)
     if len(found) <= 1 or text in found:
         return found[0] if len(found) == 1 else text
@@ -23,10 +27,3 @@ def resolve(engine: Engine, text: str) -> str:
         f"the ids of {most}{len(found)} jobs begin with {text!r}; give more characters:"
         f" {', '.join(found)}"
     )
-
-
-def long_enough(text: str) -> str:
-    """Return the beginning of an id. Raises OptionError if it is too short to select a job."""
-    if len(text) < MIN_LENGTH:
-        raise OptionError(f"{text!r} is too short for an id; give at least {MIN_LENGTH} characters")
-    return text

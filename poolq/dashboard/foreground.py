@@ -7,14 +7,16 @@ end the pool, too. Meanwhile, the screen waits.
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from poolq.config import Config
 
+LOOK_INTERVAL = 0.25  # seconds between two looks at whether the screen leaves
 #: How to run a command of this poolq, which may not be installed.
 OWN_COMMAND = (
     sys.executable, "-P", "-c",
@@ -28,9 +30,9 @@ printf "\\npoolq %s\\n" "$0"; "$@"; printf "enter goes back to the screen "; rea
 """
 
 
-def run(words: Sequence[str], config: Config) -> None:
-    """Run the command on the pool and the engine of these settings, then wait for enter. Raises
-    OSError. To be called when the terminal has its usual modes."""
+def run(words: Sequence[str], config: Config, leaves: Callable[[], bool]) -> None:
+    """Run the command on the pool and the engine of these settings, then wait for enter, unless the
+    screen `leaves`. Raises OSError. To be called when the terminal has its usual modes."""
     settings = {
         "POOLQ_NAME": config.name, "POOLQ_ENGINE": config.engine,
         "POOLQ_NAMESPACE": config.namespace,
@@ -41,6 +43,13 @@ def run(words: Sequence[str], config: Config) -> None:
     )  # fmt: skip
     with suppress(OSError):  # it is no controlling terminal
         os.tcsetpgrp(0, command.pid)
-    command.wait()
+    while command.poll() is None:
+        with suppress(subprocess.TimeoutExpired):
+            command.wait(LOOK_INTERVAL)
+        if leaves():
+            with suppress(ProcessLookupError):
+                os.killpg(command.pid, signal.SIGHUP)
+            break
     with suppress(OSError):
-        os.tcsetpgrp(0, os.getpgrp())
+        if os.tcgetpgrp(0) == command.pid:
+            os.tcsetpgrp(0, os.getpgrp())

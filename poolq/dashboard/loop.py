@@ -160,7 +160,7 @@ class Screen:
         try:
             check_engine(self._config, self._broker())
             self._terminal.leave()
-            foreground.run(shlex.split(command), self._config)
+            foreground.run(shlex.split(command), self._config, self._leaves)
         except (PoolqError, OSError) as error:
             self._state.show_message(str(error), now, "error")
         fetching.outdate(self._state)
@@ -194,6 +194,10 @@ class Screen:
                 self._terminal.redraw()
                 self._terminal.enter()
         return bool(names)
+
+    def _leaves(self) -> bool:
+        self._take_signals()
+        return self._leaving or not self._alive()
 
     def _suspend(self, *, group: bool) -> None:
         """Restore the terminal, stop, and show the screen again after `fg`. If `group`, stop the

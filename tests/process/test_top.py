@@ -180,7 +180,9 @@ def test_any_command_runs_in_front_of_the_screen(screens: Screens, project: Proj
     tty.until_shows(BACK)
     tty.type("enter")
     tty.until_shows("1/2 busy", "RUNNING g1")
-    tty.type("q")
+    tty.type(*":log --follow --lines=9", "enter")
+    tty.until_shows("done jobs:Quick")
+    tty.kill(signal.SIGTERM)
     assert tty.until_ends() == 0
     assert tty.restored()
     assert pool.code is None
