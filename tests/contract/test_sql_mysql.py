@@ -124,23 +124,23 @@ def test_a_killed_statement_is_repeated(
     assert (count_of(mysql).running, total(mysql, "done")) == (0, 2)
 
 
-def test_the_first_start_of_a_window_waits_for_a_hold_that_is_being_stored(
-    mysql: MySQLEngine, aside: ThreadPoolExecutor, cursor: Cursor
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_start_waits_for_a_hold_that_is_being_stored(
+    mysql: MySQLEngine, worker: Worker, is_first: bool, aside: ThreadPoolExecutor, cursor: Cursor
 ) -> None:
-    """The hold has found no row of the window, so only the start can notice the hold."""
-    rule, ns = Rule("k", 5, HOUR), mysql.namespace
-    now = mysql.now()
-    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    """The hold has found no row of a window without starts, so only the start can notice it."""
+    rule, ns, claim = Rule("k", 5, HOUR), mysql.namespace, worker.take("a")
+    if not is_first:
+        mysql.admit([rule])
+    until_when = mysql.now() + HOUR
     cursor.execute("BEGIN")
-    cursor.execute(f"INSERT INTO {ns}_holds VALUES ('k', {now}, {now + HOUR})")
-    cursor.execute(f"UPDATE {ns}_windows SET plain = 0 WHERE name = 'k'")
-    start = aside.submit(mysql.admit, [rule])
-    looks = f"SELECT name, CASE WHEN start%FROM {ns}_holds"
-    until(lambda: waiting(mysql, looks), 30, "the start to wait")
+    cursor.execute(f"INSERT INTO {ns}_holds VALUES ('k', 1, {until_when})")
+    cursor.execute(f"UPDATE {ns}_windows SET held = {until_when} WHERE name = 'k'")
+    start = aside.submit(mysql.admit, [rule], ("w1", claim))
+    stores = f"INSERT INTO {ns}_windows" if is_first else f"UPDATE {ns}_windows"
+    until(lambda: waiting(mysql, stores), 30, "the start to wait")
     cursor.execute("COMMIT")
     assert start.result(60).held
-    found = rows(mysql, "SELECT name, plain FROM {windows}")
-    assert [(bytes(name), plain) for name, plain in found] == [(b"k", 0)]
 
 
 #: What a server says that has left its Galera cluster, or whose group has rolled it back.

@@ -55,9 +55,9 @@ HOT = {
     "a line to be asked": Query(deploys.LOCK_OLD_LINE, ("q", 1)),
     "heads of a line": Query(granting.LOCK_HEADS, ("p:1:k", "q", 50)),
     "a counter": Query(limit_windows.LOCK_WINDOW, ("k", 1)),
-    "a limit that a person has set": Query(limit_windows.LOCK_OVERRIDE, ("k", 1)),
-    "a hold": Query(holds.LOCK_HOLD, ("k",)),
-    "counters of a hold": Query(holds.LOOK_AGAIN, ("k",)),
+    "a hold that may be over": Query(holds.HOLD_OF, ("k",)),
+    "windows of a hold": Query(holds.NOTE_HOLD, ("k", "k")),
+    "a hold": Query(holds.HELD_UNTIL, ("k",)),
     "a claim": settling.claim_clock("w1", Claim("a", 1, 0, "q", b"", State()), ()),
     "a claim whose limit has released jobs": settling.claim_clock(
         "w1", Claim("a", 1, 0, "q", b"", State()), [Rule("k", 5, 1)]

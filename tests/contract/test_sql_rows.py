@@ -10,7 +10,7 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limits.limit_windows import MAX_DELETED
 from poolq.engines.sql.session import Query
 from poolq.jobs.limits import Gate, Rule
-from poolq.jobs.outcomes import ACK, HoldKey
+from poolq.jobs.outcomes import ACK
 from tests.contract.helpers import (
     HOUR,
     MS,
@@ -50,12 +50,6 @@ def test_windows_that_ended_long_ago_are_forgotten(sql: SQLEngine) -> None:
     assert count_rows(sql, "windows") == 1
 
 
-def plain(engine: SQLEngine) -> list[tuple[int, int]]:
-    """The windows of the key "k", each with whether its admissions look for nothing else."""
-    sql = "SELECT span, plain FROM {windows} WHERE name = 'k' ORDER BY span"
-    return [(int(span), int(one)) for span, one in rows(engine, sql)]
-
-
 def test_the_row_of_a_gate_is_kept_while_jobs_wait_in_its_line(sql: SQLEngine) -> None:
     for key, limits in (("one", (2, 1, 3)), ("two", (1,))):
         rules = [Gate(key, limit) for limit in limits]
@@ -78,31 +72,6 @@ def test_a_gate_whose_row_is_gone_has_the_limit_of_the_line(sql: SQLEngine) -> N
     change(sql, "DELETE FROM {windows}")
     worker = Worker(sql)
     assert [len(worker.claim()) for _ in range(4)] == [1, 1, 1, 0]
-
-
-def test_admissions_look_for_holds_and_set_limits_only_if_there_may_be_some(sql: SQLEngine) -> None:
-    hour, minute = Rule("k", 5, HOUR), Rule("k", 5, 60 * SECOND, sliding=True)
-    sql.admit([hour, minute])
-    assert plain(sql) == [(-60 * SECOND, 1), (HOUR, 1)]
-    sql.set_limit("k", HOUR, 1)
-    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
-    sql.admit([minute])
-    assert sql.admit([hour]).wait > 0
-    assert plain(sql) == [(-60 * SECOND, 1), (HOUR, 0)], "this limit is set for another window"
-    sql.reset_limit("k", HOUR, starts=False)
-    assert sql.admit([hour]).wait == 0
-    assert plain(sql) == [(-60 * SECOND, 1), (HOUR, 1)]
-    sql.hold("k", HOUR)
-    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
-    assert sql.admit([hour, minute]).held
-    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
-    sql.lift("k")
-    assert sql.admit([hour, minute]).wait == 0
-    worker = Worker(sql)
-    claim = worker.take("a")
-    worker.end(claim, HoldKey("k", HOUR))
-    assert plain(sql) == [(-60 * SECOND, 0), (HOUR, 0)]
-    assert sql.admit([minute]).held
 
 
 def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine) -> None:

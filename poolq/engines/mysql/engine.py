@@ -69,14 +69,15 @@ DIALECT = Dialect(
 #: The current time. NOW() is the time at which the statement began, which may since then have
 #: waited for a row lock.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
-#: Admits a claim that has a single plain rule, as nearly all have, in one statement. It changes
-#: nothing if the window is full, does not exist, was made before the clock went back or is not
-#: `plain` (see `sql/limits/limit_windows.py`), if jobs that the rule has released are due, or if
-#: the claim is no longer held, or admitted already. If nothing has changed, `SQLEngine.admit` finds
-#: out which of these applies. Both rows are found by their primary keys, and locked. Of the window,
-#: which is named first, MySQL evaluates the assignments from left to right, and each uses the
-#: values set by those before it. (On MariaDB, this depends on the sql_mode, which `connecting.py`
-#: sets.) A new window begins at the old one's end or later, so `ends <= start` identifies it.
+#: Admits a claim that has a single rule of a fixed window, as nearly all have, in one statement. It
+#: changes nothing if the window is full, does not exist or was made before the clock went back, if
+#: the key is held or a person has set the limit, if jobs that the rule has
+#: released are due, or if the claim is no longer held, or admitted already. If nothing has changed,
+#: `SQLEngine.admit` finds out which of these applies. Both rows are found by their primary keys,
+#: and locked. Of the window, which is named first, MySQL evaluates the assignments from left to
+#: right, and each uses the values set by those before it. (On MariaDB, this depends on the
+#: sql_mode, which `connecting.py` sets.) A new window begins at the old one's end or later, so
+#: `ends <= start` identifies it.
 ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
     w.start = IF(w.used >= ? OR {CURRENT_TIME} >= w.ends,
         GREATEST({CURRENT_TIME}, w.ends), w.start),
@@ -85,7 +86,7 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
     w.starts = w.starts + 1,
     j.admitted = 1
     WHERE w.name = ? AND w.span = ? AND (w.used < ? OR {CURRENT_TIME} >= w.ends)
-    AND w.start <= {CURRENT_TIME} AND w.plain = 1
+    AND w.start <= {CURRENT_TIME} AND w.held <= {CURRENT_TIME} AND w.set_most IS NULL
     AND (SELECT 1 FROM {{jobs}} r
         WHERE r.place = ? AND r.queue = ? AND r.due_at <= {CURRENT_TIME} LIMIT 1) IS NULL
     AND j.id = ? AND j.place = ? AND j.request = ? AND j.idx = ? AND j.admitted = 0"""

@@ -89,10 +89,10 @@ CREATE TABLE IF NOT EXISTS {nodes} (
 ) {clustered};
 
 -- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
--- `deploy`: of a gate, by which deploy's code `most` was named. `used` of a gate: see gates.py.
+-- `deploy`: of a gate, by which deploy's code `most` was named. `used` of a gate: see concurrent_slots.py.
 -- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
--- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `plain`: 1 if there is
--- certainly neither a hold of the key nor a limit that a person has set.
+-- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `held`: when the
+-- last known hold of the key ends. `set_most`: the limit that a person has set in place of the code's.
 CREATE TABLE IF NOT EXISTS {windows} (
     name {text:1000} NOT NULL,
     span BIGINT NOT NULL,
@@ -103,7 +103,8 @@ CREATE TABLE IF NOT EXISTS {windows} (
     ends BIGINT NOT NULL,
     starts BIGINT NOT NULL DEFAULT 0,
     log {bytes},
-    plain SMALLINT NOT NULL DEFAULT 0,
+    held BIGINT NOT NULL DEFAULT 0,
+    set_most BIGINT,
     PRIMARY KEY (name, span),
     KEY ends (ends)
 ) {clustered};

@@ -12,7 +12,10 @@ from functools import partial
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sql.claims.settling import claim_clock, is_admitted
 from poolq.engines.sql.claims.stepping import lock_worker
-from poolq.engines.sql.limits import concurrent_slots, deploys, limit_windows
+from poolq.engines.sql.limits import concurrent_slots, deploys
+from poolq.engines.sql.limits.concurrent_slots import IS_BEHIND
+from poolq.engines.sql.limits.locked_limits import lock_limits
+from poolq.engines.sql.location import line_of
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, Gate, gates_of, windows_of
 
@@ -81,23 +84,36 @@ def _admit(
 ) -> Admission:
     """Free slots by these queries, and take what the rules ask for, or nothing."""
     if held is None:
-        return limit_windows.admit(tx, windows_of(rules)) or ADMITTED
+        limits, _ = lock_limits(tx, windows_of(rules))
+        assert limits is not None  # SERVER_CLOCK always has a row
+        admission = limits.admit(windows_of(rules), "")
+        limits.save_starts(tx)
+        return admission
     worker, claim = held
     if claim.asks:
         deploys.name_limits(tx, claim, rules)
     tx.later(*queries)
-    windows = windows_of(rules)
-    clock = claim_clock(worker, claim, windows)
-    if len(windows) < len(rules):
-        admission = concurrent_slots.admit(tx, rules, clock, held)
-    else:
-        admission = limit_windows.admit(tx, windows, clock)
-    if admission is None:
-        lock_worker(tx, worker)  # raises Fenced
-        (held_now,) = tx.run(is_admitted(worker, claim))
-        if not held_now.rows:
-            return Admission(0, stale=True)
-        return ADMITTED if held_now.rows[0][0] else NOT_YET
-    if windows and not admission.wait:
-        tx.later(Query(MARK_ADMITTED, (claim.id,)))
+    gates, clock = gates_of(rules), claim_clock(worker, claim, windows_of(rules))
+    behind = [Query(IS_BEHIND, (line_of(gate), claim.queue, claim.id)) for gate in gates]
+    limits, firsts = lock_limits(tx, rules, clock, behind, worker)
+    if limits is None:
+        return _unasked(tx, worker, claim)
+    for gate, first in zip(gates, firsts, strict=True):
+        limits.gates[gate.key].is_closed |= bool(first.rows)
+    admission = limits.admit(rules, claim.id)
+    if not admission.wait:
+        limits.save_starts(tx)
+        limits.take_slots(tx, rules, claim.id)
+        if len(gates) < len(rules):
+            tx.later(Query(MARK_ADMITTED, (claim.id,)))
     return admission
+
+
+def _unasked(tx: Transaction, worker: str, claim: Claim) -> Admission:
+    """Return the answer to a claim that is not held any more, has its start already, or must wait
+    for a job that was released before."""
+    lock_worker(tx, worker)  # raises Fenced
+    (held_now,) = tx.run(is_admitted(worker, claim))
+    if not held_now.rows:
+        return Admission(0, stale=True)
+    return ADMITTED if held_now.rows[0][0] else NOT_YET

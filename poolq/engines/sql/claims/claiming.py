@@ -16,7 +16,7 @@ import msgspec
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql import unique_keys
-from poolq.engines.sql.limits.concurrent_slots import lock_first_lines, mark_granted
+from poolq.engines.sql.limits.concurrent_slots import MARK_GATED, lock_first_lines
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 
 from poolq.engines.sql.limits.granting import (  # isort: skip
@@ -245,10 +245,12 @@ def claim_from_lines(
     found = _take_slots(tx, ctx, one, lines)
     if isinstance(found, Grant):
         asks = ctx.deploy if found.asks else 0
-        rows = ClaimedRows(queue, found.rows, found.granted, asks, found.gates is not None)
+        rows = ClaimedRows(queue, found.rows, found.granted, asks, found.limits is not None)
         _mark_claimed(tx, ctx, rows)
-        if found.gates is not None:
-            mark_granted(tx, found.gates, found.rules, to_text(found.rows[0][0]))
+        if found.limits is not None:
+            id_ = to_text(found.rows[0][0])
+            found.limits.take_slots(tx, found.rules, id_)
+            tx.later(Query(MARK_GATED, (id_,)))
     ctx.served |= ctx.remaining < wanted
     return one
 

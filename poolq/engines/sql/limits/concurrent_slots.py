@@ -18,15 +18,13 @@ changes no other row and counts nothing (`hand_on`). On MariaDB this is one stat
 third of the time of counting.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.spans import GATE_SPAN
-from poolq.engines.sql.limits import limit_windows
-from poolq.engines.sql.limits.holds import holds_query, read_holds, refusal
 from poolq.engines.sql.location import (
     CANCELLED_SUFFIX,
     GATE_SLOT,
@@ -35,7 +33,7 @@ from poolq.engines.sql.location import (
     line_of,
 )
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
-from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, gates_of, windows_of
+from poolq.jobs.limits import Gate, gates_of
 
 #: How many void slots one sweep deletes.
 MAX_DELETED = 2000
@@ -54,14 +52,17 @@ _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
 #: Whether `l` is the line of a gate that has room, so that it is due.
 IS_DUE = f"l.slot >= {GATE_SLOT} AND {_TAKEN} < {_MOST}"
 
-#: Locks the row, too, if it is there.
+#: Locks the row, too, if it is there, and names the limit, unless newer code has named another.
+#: MySQL evaluates the assignments from left to right. If the limit changes, no slot is handed on
+#: before they are counted.
 MAKE_GATE = """INSERT INTO {windows} (name, span, most, deploy, start, used, ends)
-    VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0), 0, 0, 0)
-    {on:name, span} span = {new:span}"""
-READ_GATE = "SELECT most, deploy FROM {windows} WHERE name = ? AND span = ?"
-SAVE_GATE = """UPDATE {windows} SET most = ?, deploy = ?, used = ?, starts = starts + ?,
-    start = {now}, ends = {now} WHERE name = ? AND span = ?"""
-DEPLOY_OF = "SELECT deploy FROM {workers} WHERE worker = ?"
+    VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), -1), 0, 0, 0)
+    {on:name, span} used = {greatest}(used, most),
+    most = CASE WHEN deploy <= {new:deploy} THEN {new:most} ELSE most END,
+    deploy = {greatest}(deploy, {new:deploy})"""
+READ_GATE = "SELECT most FROM {windows} WHERE name = ? AND span = ?"
+SAVE_GATE = """UPDATE {windows} SET used = ?, starts = starts + 1, start = {now}, ends = {now}
+    WHERE name = ? AND span = ?"""
 #: The slots that count.
 SLOTS = f"""SELECT s.number, s.id FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE s.name = ? AND {IS_HELD}"""
@@ -121,108 +122,30 @@ USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
 
 
 class LockedGate(msgspec.Struct):
-    """A gate, locked until the transaction ends. `most`: the limit that counts. `deploy`: which
-    deploy's code has named it. `taken`: the numbers of the slots that count, by job."""
+    """A gate, locked until the transaction ends. `most`: the limit that counts. `taken`: the
+    numbers of the slots that count, by job. `is_closed`: whether it lets nobody in, as others
+    wait."""
 
     key: str
     most: int
-    deploy: int
     taken: dict[str, int]
+    is_closed: bool = False
+
+    @classmethod
+    def read(cls, key: str, most: int, slots: QueryResult) -> "LockedGate":
+        return cls(key, most, {to_text(id_): number(at) for at, id_ in slots.rows})
 
     def has_room(self, id_: str) -> bool:
-        return len(self.taken) - (id_ in self.taken) < self.most
+        return not self.is_closed and len(self.taken) - (id_ in self.taken) < self.most
 
     def take(self, tx: Transaction, id_: str) -> None:
         """Take a slot for a job that is claimed when the changes are sent."""
         if id_ not in self.taken:
             numbers = set(self.taken.values())
             self.taken[id_] = next(at for at in range(self.most) if at not in numbers)
-        tx.later(Query(TAKE_SLOT, (self.key, self.taken[id_], id_)))
-        self.save(tx, starts=1)
-
-    def save(self, tx: Transaction, starts: int = 0) -> None:
-        used = max([self.most, *(at + 1 for at in self.taken.values())])
-        limit = self.most, self.deploy, used
-        tx.later(Query(SAVE_GATE, (*limit, starts, self.key, GATE_SPAN)))
-
-
-#: Locked gates, by key.
-LockedGates = Mapping[str, LockedGate]
-
-
-def lock_gates(
-    tx: Transaction, rules: Iterable[Asked], *queries: Query, worker: str = ""
-) -> tuple[LockedGates, list[QueryResult]]:
-    """Lock the gates among these rules, in the order of their keys, and run `queries` after that,
-    in the same round trip. Returns the gates and the answers."""
-    named = {rule.key: rule.limit for rule in gates_of(rules)}
-    keys = sorted(named)
-    tx.later(*(Query(MAKE_GATE, (key, GATE_SPAN, named[key], worker)) for key in keys))
-    reads = [Query(READ_GATE, (key, GATE_SPAN)) for key in keys]
-    found = tx.run(*reads, *(Query(SLOTS, (key,)) for key in keys), *queries)
-    gates = {}
-    for key, gate, slots in zip(keys, found, found[len(keys) :], strict=False):
-        taken = {to_text(id_): number(at) for at, id_ in slots.rows}
-        most, deploy = map(number, gate.rows[0])
-        gates[key] = LockedGate(key, most, deploy, taken)
-    return gates, found[2 * len(keys) :]
-
-
-def refusing(gates: LockedGates, rules: Sequence[Asked], id_: str) -> int | None:
-    """Return the position of the first gate that has no room for the job, or None."""
-    for at, rule in enumerate(rules):
-        if isinstance(rule, Gate) and not gates[rule.key].has_room(id_):
-            return at
-    return None
-
-
-def take(tx: Transaction, gates: LockedGates, rules: Sequence[Asked], id_: str) -> None:
-    """Take a slot of each gate among the rules."""
-    for rule in gates_of(rules):
-        gates[rule.key].take(tx, id_)
-
-
-def admit(
-    tx: Transaction, rules: Sequence[Asked], clock: Query, held_by: tuple[str, Claim]
-) -> Admission | None:
-    """Take a slot of each gate and a start of each window, or nothing. Returns None if `clock`, a
-    query that also locks the job's claim, finds no row. Holds and gates are asked first, because a
-    job that they refuse uses no attempt. `held_by`: the worker and its claim."""
-    worker, claim = held_by
-    mine, id_ = gates_of(rules), claim.id
-    behind = [Query(IS_BEHIND, (line_of(rule), claim.queue, id_)) for rule in mine]
-    keys = holds_query(rule.key for rule in rules)
-    gates, (held, holds, code, *waiting) = lock_gates(
-        tx, mine, clock, keys, Query(DEPLOY_OF, (worker,)), *behind, worker=worker
-    )
-    if not held.rows:
-        return None
-    refused = refusal(rules, read_holds(holds), number(held.rows[0][0]))
-    if refused is not None:
-        return refused
-    _name_limits(tx, gates, mine, number(code.rows[0][0]) if code.rows else 0)
-    at = refusing(gates, rules, id_)
-    if at is None:
-        firsts = zip(mine, waiting, strict=True)
-        at = next((rules.index(rule) for rule, first in firsts if first.rows), None)
-    if at is not None:
-        return Admission(GATE_WAIT, at)
-    windows = windows_of(rules)
-    admission = limit_windows.admit(tx, windows) if windows else Admission(0)
-    assert admission is not None  # SERVER_CLOCK always has a row
-    if admission.wait:
-        return admission._replace(rule=rules.index(windows[admission.rule]))
-    take(tx, gates, rules, id_)
-    return admission
-
-
-def _name_limits(tx: Transaction, gates: LockedGates, rules: Sequence[Asked], deploy: int) -> None:
-    """Apply the limits that code of this deploy names, unless newer code has named others."""
-    for rule in rules:
-        gate = gates[rule.key]
-        if gate.most != rule.limit and gate.deploy <= deploy:
-            gate.most, gate.deploy = rule.limit, deploy
-            gate.save(tx)
+        used = max(self.most, *(at + 1 for at in self.taken.values()))
+        saved = Query(SAVE_GATE, (used, self.key, GATE_SPAN))
+        tx.later(Query(TAKE_SLOT, (self.key, self.taken[id_], id_)), saved)
 
 
 def free(
@@ -260,12 +183,6 @@ def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[
         (locked,) = tx.send([Query(LOCK_GATE_LINE, (places[at], queue))])
         for most, deploy in locked.rows:
             yield places[at], number(most), number(deploy)
-
-
-def mark_granted(tx: Transaction, gates: LockedGates, rules: Sequence[Asked], id_: str) -> None:
-    """Take the slots of a parked job that has just been claimed."""
-    take(tx, gates, rules, id_)
-    tx.later(Query(MARK_GATED, (id_,)))
 
 
 def sweep(session: Session) -> bool:

@@ -17,16 +17,13 @@ from poolq.engines import sanitize
 from poolq.engines.base import CLAIM_BYTES
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.limits import concurrent_slots, holds
-from poolq.engines.sql.limits.concurrent_slots import LockedGates, lock_gates
-from poolq.engines.sql.limits.holds import STILL_HELD, is_hold_line, key_at, read_holds
-
-from poolq.engines.sql.limits.limit_windows import (  # isort: skip
-    SERVER_CLOCK, LockedWindows, lock_windows, save_windows, window_name,
-)  # fmt: skip
+from poolq.engines.sql.limits.holds import HELD_UNTIL, is_hold_line, key_at
+from poolq.engines.sql.limits.limit_windows import is_sliding, window_name
+from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
 from poolq.engines.sql.limits.parking import DELETE_LINE, MOVE_JOB, SET_SLOT, Line, open_line
 from poolq.engines.sql.location import is_gate_line, limit_at, line_of
-from poolq.engines.sql.session import Query, QueryResult, Row, Transaction
-from poolq.jobs.limits import GATE_WAIT, Admission, Asked, Gate, Rule, gates_of, windows_of
+from poolq.engines.sql.session import Query, Row, Transaction
+from poolq.jobs.limits import Admission, Asked, Gate, gates_of, windows_of
 
 #: How many due lines with parked jobs a step checks for a free slot, and how many of a line's first
 #: jobs for one that no other limit holds back.
@@ -66,14 +63,14 @@ def read_rare(stored: object) -> Rare:
 
 class Grant(NamedTuple):
     """Jobs taken from a line, as rows of CLAIM_READY. They have slots (`granted`), or the only one
-    is to ask for a slot (`asks`), has expired, or has waited for a hold alone. `gates`: if its
-    rules include gates, those gates, whose slots the step takes for the job once it is claimed.
+    is to ask for a slot (`asks`), has expired, or has waited for a hold alone. `limits`: if its
+    rules include gates, those limits, of which the step takes slots for the job once it is claimed.
     `rules`: its rules."""
 
     rows: Sequence[Row]
     granted: bool = False
     asks: bool = False
-    gates: LockedGates | None = None
+    limits: LockedLimits | None = None
     rules: Sequence[Asked] = ()
 
 
@@ -162,113 +159,81 @@ def _grant_heads(
     read = [(row[: DEPLOY_COLUMN + 1], sanitize.rules(row[-1])) for row in rows]
     found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait to be first
     every = {rule for _, rules in found for rule in rules}
-    limits = _line_limits(tx, queue, {line_of(rule) for rule in every} - {place})
-    limits[place] = most
+    named = _line_limits(tx, queue, {line_of(rule) for rule in every} - {place})
+    named[place] = most
     jobs = [
-        (row, [rule._replace(limit=limits.get(line_of(rule), rule.limit)) for rule in rules])
+        (row, [rule._replace(limit=named.get(line_of(rule), rule.limit)) for rule in rules])
         for row, rules in found
     ]
-    asked = {rule for _, rules in jobs for rule in gates_of(rules)}
-    windows = {rule for _, rules in jobs for rule in windows_of(rules)}
-    keys, locked, known = sorted({rule.key for rule in every}), None, list[QueryResult]()
-    if asked:
-        last = [] if windows else [SERVER_CLOCK, holds.holds_query(keys)]
-        locked, known = lock_gates(tx, asked, *last)
-    counters = lock_windows(tx, windows, keys=keys, found=known)
-    assert counters is not None  # SERVER_CLOCK always has a row
-    alone = asked or any(rule.sliding for rule in windows) or any(row[1] is None for row, _ in jobs)
-    starts = _starts(tx, line, jobs, counters, locked)
-    granted = list(islice(starts, 1 if alone else want))
+    limits, _ = lock_limits(tx, {rule for _, rules in jobs for rule in rules})
+    assert limits is not None  # SERVER_CLOCK always has a row
+    sliding = any(is_sliding(name) for name in limits.starts)
+    alone = limits.gates or sliding or any(row[1] is None for row, _ in jobs)
+    granted = list(islice(_starts(tx, line, jobs, limits), 1 if alone else want))
     if not granted:
         return None
-    save_windows(tx, counters)
+    limits.save_starts(tx)
     mine = granted[-1][1]
-    _set_slot(tx, place, queue, mine, counters)
+    _set_slot(tx, line, mine, limits)
     rows = [job[:DEPLOY_COLUMN] for job, _ in granted]
     if gates_of(mine):  # it asks again if it is given back, as its gates then have ended
-        return Grant(rows, granted=True, gates=locked, rules=mine)
-    for ends, some in groupby(granted, lambda one: _ends(one[1], counters)):
+        return Grant(rows, granted=True, limits=limits, rules=mine)
+    for ends, some in groupby(granted, lambda one: limits.slot_ends(one[1])):
         tx.later(Query(RESERVE_SLOTS, (ends, [job[0] for job, _ in some])))
     return Grant(rows, granted=True)
-
-
-def _ends(rules: Sequence[Asked], counters: LockedWindows) -> int:
-    """Return until when a job that was given starts may use them, if it is given back unstarted."""
-    return min(map(counters.slot_ends, windows_of(rules)))
 
 
 def _starts(
     tx: Transaction,
     line: tuple[str, str],
     jobs: Sequence[tuple[Row, Sequence[Asked]]],
-    counters: LockedWindows,
-    locked: LockedGates | None,
+    limits: LockedLimits,
 ) -> Iterator[tuple[Row, Sequence[Asked]]]:
     """Take the slots of one after the other of these heads of a line, as long as it has room.
-    Yields those that have got them, each with the rules that applied."""
-    place, queue = line
-    for job, named_rules in jobs:
-        held = holds.refusal(named_rules, counters.holds, counters.now)
-        if held is not None:
-            rule = named_rules[held.rule]
-            if _wait_for_hold(tx, place, queue, job, rule, held.until):
-                return
-            continue
-        rules = [counters.overridden(r) if isinstance(r, Rule) else r for r in named_rules]
-        mine = locked if locked and gates_of(rules) else None
-        at = concurrent_slots.refusing(mine, rules, to_text(job[0])) if mine else None
-        admission = Admission(GATE_WAIT, at) if at is not None else _admit(counters, rules)
+    Yields those that have got them, each with its rules."""
+    for job, rules in jobs:
+        admission = limits.admit(rules, to_text(job[0]))
         if not admission.wait:
             yield job, rules
-            continue
-        refusing = named_rules[admission.rule]  # a line has the code's limit, not a person's
-        if line_of(refusing) == place:
-            if not isinstance(refusing, Gate):
-                tx.later(Query(SET_SLOT, (admission.until, place, queue)))
+        elif _waits_here(tx, line, rules[admission.rule], admission):
             return
-        open_line(tx, line_of(refusing), queue, refusing, number(job[DEPLOY_COLUMN]))
-        tx.later(Query(MOVE_JOB, (line_of(refusing), job[0])))
+        else:
+            _move(tx, line[1], job, rules[admission.rule], held=admission.held)
 
 
-def _wait_for_hold(
-    tx: Transaction, place: str, queue: str, job: Row, rule: Asked, until: int
-) -> bool:
-    """Let a head wait for the hold of the rule's key. Returns whether its line waits, because it is
-    one of a window with this key. A line of a gate is due while the gate has room, so its job
-    moves to the hold's own line."""
-    if rule.key == limit_at(place) and not is_gate_line(place):
-        tx.later(Query(SET_SLOT, (until, place, queue)))
-        return True
-    if isinstance(rule, Gate):
+def _waits_here(tx: Transaction, line: tuple[str, str], rule: Asked, admission: Admission) -> bool:
+    """Return whether the line waits, as it is the one of the refusing rule or, if its key is held,
+    of any window with this key. A line of a gate is due while the gate has room, so it waits for no
+    hold."""
+    place, _ = line
+    is_gated = is_gate_line(place)
+    mine = line_of(rule) == place
+    if admission.held:
+        mine = limit_at(place) == rule.key and not is_gated
+    if mine and not is_gated:
+        tx.later(Query(SET_SLOT, (admission.until, *line)))
+    return mine
+
+
+def _move(tx: Transaction, queue: str, job: Row, rule: Asked, *, held: bool) -> None:
+    """Move a head to the line of the rule that has refused it; if a gate's key is `held`, to the
+    hold's own line."""
+    if held and isinstance(rule, Gate):
         holds.move_to_line(tx, queue, rule.key, to_text(job[0]))
-    else:
-        open_line(tx, line_of(rule), queue, rule, number(job[DEPLOY_COLUMN]))
-        tx.later(Query(MOVE_JOB, (line_of(rule), job[0])))
-    return False
-
-
-def _admit(counters: LockedWindows, rules: Sequence[Asked]) -> Admission:
-    """Take one start of each window, or none at all."""
-    windows = windows_of(rules)
-    admission = counters.admit(windows)
-    return (
-        admission._replace(rule=rules.index(windows[admission.rule]))
-        if admission.wait
-        else admission
-    )
+        return
+    open_line(tx, line_of(rule), queue, rule, number(job[DEPLOY_COLUMN]))
+    tx.later(Query(MOVE_JOB, (line_of(rule), job[0])))
 
 
 def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:
     """Take the head of a hold's own line, once the key is no longer held. The job has no slots, as
     it asks its code for its limits when it starts."""
-    key = key_at(place)
-    heads, found = tx.run(Query(LOCK_HEADS, (place, queue, 1)), Query(STILL_HELD, (key,)))
-    held = read_holds(found)
+    heads, held = tx.run(Query(LOCK_HEADS, (place, queue, 1)), Query(HELD_UNTIL, (key_at(place),)))
     if not heads.rows:
         tx.later(Query(DELETE_LINE, (place, queue)))
         return None
-    if key in held:
-        tx.later(Query(SET_SLOT, (held[key], place, queue)))
+    if held.rows:
+        tx.later(Query(SET_SLOT, (held.rows[0][0], place, queue)))
         return None
     return Grant([heads.rows[0][:DEPLOY_COLUMN]])
 
@@ -287,17 +252,18 @@ def _line_limits(tx: Transaction, queue: str, places: Collection[str]) -> dict[s
 
 
 def _set_slot(
-    tx: Transaction, place: str, queue: str, rules: Sequence[Asked], counters: LockedWindows
+    tx: Transaction, line: tuple[str, str], rules: Sequence[Asked], limits: LockedLimits
 ) -> None:
     """Let the line wait for its next turn or, if the start just taken was the window's last, for
     the window's end."""
+    place, _ = line
     if is_gate_line(place):
-        tx.later(Query(concurrent_slots.SERVED, (place, queue)))
+        tx.later(Query(concurrent_slots.SERVED, line))
         return
-    slot = counters.now
+    slot = limits.now
     for rule in windows_of(rules):
         if line_of(rule) == place:
-            log = counters[window_name(rule)]
-            is_full = sum(cost for _, cost in log) >= rule.limit
+            log = limits.starts[window_name(rule)]
+            is_full = sum(cost for _, cost in log) >= limits.overridden(rule).limit
             slot = log[0][0] + rule.window if is_full else slot
-    tx.later(Query(SET_SLOT, (slot, place, queue)))
+    tx.later(Query(SET_SLOT, (slot, *line)))

@@ -8,14 +8,14 @@ meanwhile would look as if it began in the future. Steps and admissions read hol
 them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.engines.base import Claim
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.spans import HOLD_SPAN
 from poolq.engines.sql.location import IS_PARKED, NO_DEPLOY, PARKED_PREFIX, is_gate_line, line_of
-from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
+from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction
 from poolq.jobs.limits import Admission, Asked, HeldKey
 from poolq.jobs.outcomes import HoldKey
 
@@ -35,17 +35,13 @@ LOCK_ROW = "INSERT INTO {holds} (name, start, ends) VALUES (?, 0, 0) {on:name} n
 SET_HOLD = f"""UPDATE {{holds}} SET
     ends = CASE WHEN {_IS_POSSIBLE} AND ends > {{now}} + ? THEN ends ELSE {{now}} + ? END,
     start = {{now}} WHERE name = ?"""
-STILL_HELD = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
-#: Also holds that are over by now: a start is recorded at a time that an earlier statement has
-#: read, and `refusal` compares the ends with that time.
-HOLD_OF = f"SELECT name, ends FROM {{holds}} WHERE name = ? AND {_IS_POSSIBLE}"
-HOLDS_OF = f"SELECT name, ends FROM {{holds}} WHERE name IN {{list}} AND {_IS_POSSIBLE}"
-#: The same, locked; 0 for a hold that is not possible.
-LOCK_HOLD = f"""SELECT name, CASE WHEN {_IS_POSSIBLE} THEN ends ELSE 0 END
-    FROM {{holds}} WHERE name = ? {{lock}}"""
-#: From now on, admissions look for holds of a key, and for limits that people have set. It comes
-#: after the change that they look for, in the same transaction.
-LOOK_AGAIN = "UPDATE {windows} SET plain = 0 WHERE name = ?"
+#: Also a hold that is over by now: a start is recorded at a time that an earlier statement has
+#: read, and `refusal` compares the end with that time.
+HOLD_OF = f"SELECT ends FROM {{holds}} WHERE name = ? AND {_IS_POSSIBLE}"
+#: Tells the windows of a key when its hold ends. It comes last, as lines come before windows.
+NOTE_HOLD = """UPDATE {windows} SET held = COALESCE((SELECT ends FROM {holds} WHERE name = ?), 0)
+    WHERE name = ?"""
+HELD_UNTIL = f"SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 HOLD_LEFT = f"SELECT ends - {{now}} FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 #: When the hold of a key ends, as part of a statement that changes a line. Locks the hold.
 LOCKED_HOLD_END = f"COALESCE((SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD} {{lock}}), 0)"
@@ -71,25 +67,12 @@ def key_at(place: str) -> str:
     return place[len(HOLD_LINE_PREFIX) :]
 
 
-def holds_query(keys: Iterable[str]) -> Query:
-    """Return a query for the holds of these keys, for `refusal`."""
-    names = sorted(set(keys))
-    if len(names) == 1:  # as nearly always; SQLite needs longer to read a list
-        return Query(HOLD_OF, names)
-    return Query(HOLDS_OF, (names,))
-
-
-def read_holds(found: QueryResult) -> dict[str, int]:
-    """Return when holds end, by key."""
-    return {to_text(name): number(ends) for name, ends in found.rows}
-
-
 def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
     """Hold keys for at least so many microseconds from now on. A length of 0 changes nothing."""
     rows = [(length, length, key) for key, length in sorted(lengths.items()) if length > 0]
     if rows:
         tx.later(BatchQuery(LOCK_ROW, [(key,) for *_, key in rows]), BatchQuery(SET_HOLD, rows))
-        tx.at_end(*(Query(LOOK_AGAIN, (key,)) for *_, key in rows))  # lines come before windows
+        tx.at_end(*(Query(NOTE_HOLD, (key, key)) for *_, key in rows))
 
 
 def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]]) -> None:
@@ -136,6 +119,7 @@ def lift(tx: Transaction, key: str) -> bool:
     """End the hold of a key, and try its lines at once. Returns whether the key was held."""
     if not tx.run(Query(LIFT, (key,)))[0].changed:
         return False
+    tx.at_end(Query(NOTE_HOLD, (key, key)))
     found = tx.run(Query(LINES_OF_KEY, (key,)))[0].rows
     places = sorted(place for (one,) in found if not is_gate_line(place := to_text(one)))
     if places:

@@ -1,6 +1,6 @@
 """Limits that people have set in place of those in the code, by (key, window).
 
-Admissions read them together with the window, without locking them. Setting one first locks the
+The rows of windows have them, too, for admissions. Setting one first locks the
 limit's lines, whose slots are computed from the limit. So a transaction that has read the old limit
 has released the lines before, and the lines are tried again with the new one. Only a job that opens
 a line at this moment may have read the old limit; so the lines are tried once more afterwards.
@@ -9,7 +9,6 @@ a line at this moment may have read the old limit; so the lines are tried once m
 from collections.abc import Sequence
 
 from poolq.engines.sanitize import number, to_text
-from poolq.engines.sql.limits.holds import LOOK_AGAIN
 from poolq.engines.sql.location import line_of
 from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import Query, Row, Session, Transaction
@@ -22,6 +21,10 @@ TRY_LINES = "UPDATE {lines} SET slot = 0, since = {now} WHERE place IN {list}"
 QUEUES_OF_LINES = "SELECT DISTINCT queue FROM {lines} WHERE place IN {list}"
 SET_OVERRIDE = """INSERT INTO {overrides} (name, span, most) VALUES (?, ?, ?)
     {on:name, span} most = {new:most}"""
+#: Tells the windows about what is set now.
+NOTE_OVERRIDE = """UPDATE {windows} SET set_most =
+        (SELECT most FROM {overrides} WHERE name = ? AND span = ?)
+    WHERE name = ? AND span IN {list}"""
 DELETE_OVERRIDE = "DELETE FROM {overrides} WHERE name = ? AND span = ?"
 FORGET_STARTS = """UPDATE {windows} SET start = 0, used = 0, ends = 0, log = NULL
     WHERE name = ? AND span = ?"""
@@ -31,8 +34,7 @@ Overrides = dict[tuple[str, int], int]
 
 
 def set_override(session: Session, key: str, window: int, limit: int) -> None:
-    change = Query(SET_OVERRIDE, (key, window, limit))
-    _change(session, key, window, change, Query(LOOK_AGAIN, (key,)))
+    _change(session, key, window, Query(SET_OVERRIDE, (key, window, limit)))
 
 
 def reset(session: Session, key: str, window: int, starts: bool) -> bool:
@@ -49,6 +51,7 @@ def _change(session: Session, key: str, window: int, *changes: Query) -> int:
 
     def work(tx: Transaction) -> int:
         _, *changed = tx.run(Query(TRY_LINES, (places,)), *changes)
+        tx.later(Query(NOTE_OVERRIDE, (key, window, key, [window, -window])))
         return changed[-1].changed
 
     def try_again(tx: Transaction) -> None:

@@ -31,16 +31,13 @@ MAX_LOCKED = 16
 #: times, and those that were due first come first.
 MIN_RELEASED = 16
 
-#: The limit that a person has set for a row of {windows} w; NULL if there is none.
-OVERRIDE_OF_WINDOW = """(SELECT o.most FROM {overrides} o
-    WHERE o.name = w.name AND o.span = ABS(w.span))"""
 #: With VALUES instead of SELECT, InnoDB would also lock the window's row, and could deadlock with a
 #: grant, which locks the window after the line. The queue is an argument, as it may have no row.
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     SELECT one.place, ?, {{greatest}}(COALESCE((SELECT
-            CASE WHEN used >= COALESCE({OVERRIDE_OF_WINDOW}, ?) AND start <= {{now}}
+            CASE WHEN used >= COALESCE(set_most, ?) AND start <= {{now}}
                 THEN start + ? ELSE {{now}} END
-        FROM {{windows}} w WHERE name = ? AND span = ?), {{now}}), {LOCKED_HOLD_END}),
+        FROM {{windows}} WHERE name = ? AND span = ?), {{now}}), {LOCKED_HOLD_END}),
         ?, ?, ?, ?, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
     {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}),

@@ -1,0 +1,146 @@
+"""The limits of some jobs, locked until the transaction ends, and what they let start.
+
+The gates are locked first, then the windows, each sorted by name, which avoids deadlocks. Then the
+clock is read, and holds. These are not locked: one that is being stored at that moment counts for
+the next start.
+"""
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from poolq.engines.sanitize import number
+from poolq.engines.spans import GATE_SPAN
+from poolq.engines.sql.limits.concurrent_slots import MAKE_GATE, READ_GATE, SLOTS, LockedGate
+from poolq.engines.sql.limits.holds import HOLD_OF, refusal
+
+from poolq.engines.sql.limits.limit_windows import (  # isort: skip
+    LOCK_WINDOW, MAKE_WINDOW, SAVE_WINDOW, SERVER_CLOCK, WindowName,
+    make_args, read_log, save_args, window_name,
+)  # fmt: skip
+from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction
+from poolq.jobs.limits import (
+    ADMITTED,
+    GATE_WAIT,
+    MAX_LIMIT,
+    Admission,
+    Asked,
+    Gate,
+    Rule,
+    StartLog,
+    gates_of,
+    take,
+    windows_of,
+)
+
+
+class LockedLimits(msgspec.Struct):
+    """`most`: the limits of the windows, as the rules name them. `starts`: the starts in each
+    window; `added`: as how many starts those taken count. `gates`: by key. `now`: the server's
+    time. `holds`: when the holds of keys end. `overrides`: the limits that people have set."""
+
+    most: dict[WindowName, int]
+    now: int
+    gates: dict[str, LockedGate] = {}
+    starts: dict[WindowName, StartLog] = {}
+    added: dict[WindowName, int] = {}
+    holds: dict[str, int] = {}
+    overrides: dict[WindowName, int] = {}
+
+    def overridden(self, rule: Rule) -> Rule:
+        """Return the rule with the limit that a person has set in place of its own, if any."""
+        return rule.overridden(self.overrides.get(window_name(rule)))
+
+    def admit(self, rules: Sequence[Asked], id_: str) -> Admission:
+        """Take one start of each window, or none at all. Holds and gates are asked first, because a
+        job that they refuse uses no attempt. If several windows refuse, the answer names the one
+        that refuses for longest. Rules that share a window count a start once. The slots of gates
+        are left to `take_slots`."""
+        refused = refusal(rules, self.holds, self.now) if self.holds else None
+        if refused is not None:
+            return refused
+        refused = ADMITTED
+        taken: dict[WindowName, tuple[StartLog, int]] = {}
+        for at, rule in enumerate(rules):
+            if isinstance(rule, Gate):
+                if not self.gates[rule.key].has_room(id_):
+                    return Admission(GATE_WAIT, at)
+                continue
+            mine, name = self.overridden(rule), window_name(rule)
+            log, wait = take(mine, self.starts[name], self.now)
+            taken[name] = log, mine.counted
+            if wait > refused.wait:
+                refused = Admission(wait, at, until=self.now + wait, limit=mine.limit)
+        if not refused.wait:
+            for name, (log, counted) in taken.items():
+                self.starts[name] = log
+                self.added[name] = self.added.get(name, 0) + counted
+        return refused
+
+    def take_slots(self, tx: Transaction, rules: Sequence[Asked], id_: str) -> None:
+        """Take a slot of each gate, for a job that `admit` has let in. The job is claimed when the
+        changes are sent."""
+        for rule in gates_of(rules):
+            self.gates[rule.key].take(tx, id_)
+
+    def save_starts(self, tx: Transaction) -> None:
+        """Save the windows in which a start was taken."""
+        rows = [
+            save_args(name, self.most[name], self.starts[name], count, self.now)
+            for name, count in self.added.items()
+        ]
+        if rows:
+            tx.later(BatchQuery(SAVE_WINDOW, rows))
+
+    def slot_ends(self, rules: Sequence[Asked]) -> int:
+        """Return until when a job that was given starts may use them, if it is given back
+        unstarted. In a sliding window it asks again, as its start counts from the time when it was
+        taken."""
+        return min(
+            self.now + 1 if rule.sliding else self.starts[window_name(rule)][0][0] + rule.window
+            for rule in windows_of(rules)
+        )
+
+
+def lock_limits(
+    tx: Transaction,
+    rules: Collection[Asked],
+    clock: Query = SERVER_CLOCK,
+    others: Sequence[Query] = (),
+    worker: str = "",
+) -> tuple[LockedLimits | None, Sequence[QueryResult]]:
+    """Lock and read the limits of these rules, and run `others` in the same round trip. `clock`: a
+    query for the time; if it finds no row, there are no limits. `worker`: whose code has named the
+    limits of the gates, if they count. Returns the limits, and the answers to `others`."""
+    most = {window_name(rule): rule.limit for rule in windows_of(rules)}
+    gates = {rule.key: rule.limit for rule in gates_of(rules)}
+    names, gated = sorted(most), sorted(gates)
+    tx.later(*[Query(MAKE_GATE, (key, GATE_SPAN, gates[key], worker)) for key in gated])
+    queries = [Query(LOCK_WINDOW, name) for name in names]
+    queries.append(clock)
+    for key in gated:
+        queries += Query(READ_GATE, (key, GATE_SPAN)), Query(SLOTS, (key,)), Query(HOLD_OF, (key,))
+    queries += others
+    found = tx.run(*queries)
+    if not all(window.rows for window in found[: len(names)]):
+        tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in names]))
+        found = tx.run(*queries)
+    answers = iter(found)
+    rows = {name: next(answers).rows[0] for name in names}
+    clock_rows = next(answers).rows
+    if not clock_rows:
+        return None, []
+    locked = LockedLimits(most, clock_rows[0][0])
+    held: dict[str, QueryResult] = {}
+    for key in gated:
+        gate, slots, held[key] = next(answers), next(answers), next(answers)
+        locked.gates[key] = LockedGate.read(key, number(gate.rows[0][0]), slots)
+    for name, row in rows.items():
+        locked.starts[name] = read_log(name, row)
+        if 1 <= number(row[-1]) <= MAX_LIMIT:
+            locked.overrides[name] = number(row[-1])
+    unsure = {key for (key, _), row in rows.items() if number(row[-2]) > locked.now} - set(held)
+    if unsure:  # the hold was made before the clock went back, if it is not possible
+        held |= zip(unsure, tx.run(*[Query(HOLD_OF, (key,)) for key in unsure]), strict=True)
+    locked.holds = {key: number(one.rows[0][0]) for key, one in held.items() if one.rows}
+    return locked, list(answers)
