@@ -16,7 +16,7 @@ from poolq.engines.sql import new_jobs, nodes, unique_keys
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import admitting, cancelling, recovery
 from poolq.engines.sql.claims.claiming import ScanCursors, StepContext
-from poolq.engines.sql.claims.settling import ack_batch, may_return_jobs
+from poolq.engines.sql.claims.settling import may_return_jobs
 from poolq.engines.sql.claims.stepping import lock_worker, step
 from poolq.engines.sql.limits import (
     concurrent_slots,
@@ -38,7 +38,6 @@ from poolq.jobs.message import Push
 T = TypeVar("T")
 _id_of = attrgetter("id")
 
-#: A queue counts as having due lines if one will be due within this many microseconds.
 NO_TURNS = Turns()
 
 
@@ -100,7 +99,6 @@ class SQLEngine(Engine):
             worker=worker,
             request=request,
             settlements=settlements,
-            acks=ack_batch(settlements) if settlements else None,
             want=abs(want),
             queues=queues,
             ask=want == base.ASK,

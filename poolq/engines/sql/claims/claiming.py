@@ -23,7 +23,6 @@ from poolq.engines.sql.limits.granting import (  # isort: skip
     MAX_GRANTED, MAX_TRIED, RARE, RARE_COLUMN, SMALL_BODY, SMALL_BODY_BYTES, Grant, grant,
     read_rare, send_behind,
 )  # fmt: skip
-from poolq.engines.sql.claims.settling import AckBatch
 from poolq.engines.sql.limits.parking import DueLines, Line, bring_back
 from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.queues.turns import Turns
@@ -121,8 +120,8 @@ class ClaimedRows(NamedTuple):
 class StepContext(msgspec.Struct):
     """A step in progress: its request, what earlier steps have found out, and its results.
 
-    `acks`: the settlements as a batch, if all are acks. `turns`: what the worker remembers of the
-    queues. `skips`: see `Session`. `tried`: the queues whose lines were tried.
+    `turns`: what the worker remembers of the queues. `skips`: see `Session`. `tried`: the queues
+    whose lines were tried.
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
@@ -134,7 +133,6 @@ class StepContext(msgspec.Struct):
     worker: str
     request: int
     settlements: Settlements
-    acks: AckBatch | None
     want: int
     queues: Queues
     ask: bool

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from itertools import chain
 from operator import itemgetter
 
-from poolq.engines.base import DeathEnd, DeathReport, Recovered
+from poolq.engines.base import Claim, DeathEnd, DeathReport, Recovered
 from poolq.engines.sanitize import blob, count, number, to_text
 from poolq.engines.sql import job_counters
-from poolq.engines.sql.claims import settling
+from poolq.engines.sql.claims.settling import SettlementBatch
 from poolq.engines.sql.location import cancelled_at, claimed_by, is_cancelled
 from poolq.engines.sql.nodes import DELETE_DECLARED, DELETE_NODE, LOCK_NODE, LOCK_NODE_WORKERS
-from poolq.engines.sql.queues.wakeups import arm
-from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction, in_chunks
-from poolq.engines.sql.unique_keys import KeyChanges
-from poolq.jobs.message import Entry, State, entry, with_entry
+from poolq.engines.sql.session import Query, Row, Transaction
+from poolq.jobs.message import INITIAL, Entry, State, entry, with_entry
+from poolq.jobs.outcomes import GIVE_BACK, Outcome, Release
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
 WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, place,
@@ -41,40 +40,36 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
     held = sorted(map(_sanitized, claims.rows), key=itemgetter(1, 2))  # request, index
     if death is None:
         death = _unknown_death(worker, held, found.rows[0][1])
-    increments = job_counters.CounterIncrements()
-    increments.add_rows(counters)
+    batch = SettlementBatch(job_counters.NO_WORKER, number(found.rows[0][1]), 0)
+    batch.increments.add_rows(counters)
     ids: dict[str, list[str]] = {fate: [] for fate in Recovered._fields}
-    given_back: list[str] = []
-    woken_queues: set[str] = set()
-    keys = KeyChanges()
     for row in held:
-        id_, queue = row[0], to_text(row[3])
         fate, was_running = _fate(row, death)
-        ids[fate].append(id_)
-        if counter := COUNTER_OF_FATE.get(fate):
-            increments.add(queue, counter)
-        woken_queues.add(queue)  # also for a deleted job, whose slots of gates are free now
-        if fate in DELETED:
-            keys.free(row[-1], id_)
-            continue
-        keys.take_again(row[-1], id_)
-        if not was_running:
-            given_back.append(id_)
-            continue
+        ids[fate].append(row[0])
+        _end(batch, row, fate, death if was_running else None)
+    tx.later(Query(DELETE_WORKER, (worker,)))
+    tx.at_end(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)))
+    batch.write(tx)
+    return Recovered(**{fate: tuple(some) for fate, some in ids.items()})
+
+
+def _end(batch: SettlementBatch, row: Row, fate: str, death: DeathReport | None) -> None:
+    """Add the end of a claim. `death`: if its job was running."""
+    claim = Claim(row[0], 0, 0, to_text(row[3]), b"", INITIAL, ties=row[-1])
+    if counter := COUNTER_OF_FATE.get(fate):
+        batch.increments.add(claim.queue, counter)
+    if fate in DELETED:
+        batch.delete(claim)
+        batch.woken_queues.add(claim.queue)  # its slots of gates are free now
+        return
+    outcome: Outcome = GIVE_BACK
+    if death is not None:
         state = _state_after(row, death.entry, fate)
         if fate == "timed_out" and death.delay > 0:
-            tx.later(Query(settling.RELEASE_JOB, settling.release_args(death.delay, state, id_)))
+            outcome = Release(death.delay, state, "")
         else:
-            given_back.append(id_)
-            tx.later(BatchQuery(settling.SAVE_STATE, [(*state, id_)]))
-    deleted = [id_ for fate in DELETED for id_ in ids[fate]]
-    tx.later(*(Query(settling.DELETE_JOBS, (some,)) for some in in_chunks(deleted)))
-    tx.later(*(Query(settling.GIVE_BACK_JOBS, (some,)) for some in in_chunks(given_back)))
-    arm(tx, woken_queues)
-    tx.later(Query(DELETE_WORKER, (worker,)))
-    keys.write(tx)
-    tx.at_end(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)), *increments.queries())
-    return Recovered(**{fate: tuple(some) for fate, some in ids.items()})
+            batch.states.append((*state, claim.id))
+    batch.add(claim, outcome)
 
 
 def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:

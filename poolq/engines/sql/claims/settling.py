@@ -4,10 +4,9 @@ The caller has locked the worker's row. Every change of a claim locks that row f
 that is held now is held until the end of the transaction.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
@@ -65,7 +64,6 @@ BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, hi
     body, ties) SELECT id, queue, {now}, ?, ?, ?, ?, ?, body, ties FROM {jobs} WHERE id = ?"""
 
 
-_DONE: Final = frozenset({Ack, Done})
 #: Outcomes after which the same step may claim the job again.
 _RETURNING: Final = frozenset({Release, ReleaseUntil, GiveBack, Park, HoldKey})
 _outcome = itemgetter(Settlement._fields.index("outcome"))
@@ -106,32 +104,6 @@ def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
     return (DELAYED, delay, *state, id_) if delay > 0 else (QUEUED, 0, *state, id_)
 
 
-_ties = itemgetter(Claim._fields.index("ties"))
-
-
-class AckBatch(NamedTuple):
-    """The claims of some acks, named as in `held_claims`, their ids, and their number by queue."""
-
-    claims: frozenset[str]
-    ids: list[str]
-    queues: Mapping[str, int]
-
-
-def ack_batch(settlements: Settlements) -> AckBatch | None:
-    """Prepare a batch before any lock. Returns None unless all are distinct
-    acks of jobs without unique keys."""
-    if not _DONE.issuperset(map(type, map(_outcome, settlements))):
-        return None
-    claims = [one.claim for one in settlements]
-    if any(map(_ties, claims)):
-        return None
-    ids = [one.id for one in claims]
-    called = frozenset([f"{one.id} {one.request} {one.index}" for one in claims])
-    if len(called) < len(ids):
-        return None
-    return AckBatch(called, ids, Counter([one.queue for one in claims]))
-
-
 def settle(
     tx: Transaction,
     worker: str,
@@ -139,20 +111,12 @@ def settle(
     found: Sequence[QueryResult],
     now: int,
     deploy: int,
-    acks: AckBatch | None = None,
 ) -> list[str]:
     """Apply settlements. Returns the ids of the stale ones. `found`: the answers to `held_queries`.
-    `now`: the server's time. `deploy`: of which deploy the worker's code is. `acks`: the result of
-    `ack_batch` for the settlements."""
+    `now`: the server's time. `deploy`: of which deploy the worker's code is."""
     ours = held_claims(found)
-    batch = _SettlementBatch(worker, now, deploy)
+    batch = SettlementBatch(worker, now, deploy)
     stale: list[str] = []
-    if acks is not None and ours == acks.claims:
-        batch.deleted += acks.ids
-        for queue, many in acks.queues.items():
-            batch.increments.counts[queue][DONE_INDEX] += many
-        batch.write(tx)
-        return stale
     for claim, outcome in settlements:
         id_, request, index, *_ = claim
         name = f"{id_} {request} {index}"
@@ -173,7 +137,7 @@ def settle(
 
 
 def _settle_cancelled(
-    tx: Transaction, worker: str, late: Settlements, batch: "_SettlementBatch"
+    tx: Transaction, worker: str, late: Settlements, batch: "SettlementBatch"
 ) -> None:
     """Settle those of the stale settlements whose claims the worker holds, as they are stale only
     because their jobs are cancelled. A job that is neither done nor failed is deleted."""
@@ -196,8 +160,9 @@ def _settle_cancelled(
         batch.accepted.add(claim.id)
 
 
-class _SettlementBatch:
-    """Accepted settlements, grouped by the statements that apply them."""
+class SettlementBatch:
+    """Accepted settlements, and what becomes of the claims of the dead, grouped by the statements
+    that apply them. `worker`: to whose counters they are added."""
 
     def __init__(self, worker: str, now: int, deploy: int) -> None:
         self.now = now
@@ -271,5 +236,5 @@ class _SettlementBatch:
         tx.later(*(Query(DELETE_JOBS, (ids,)) for ids in in_chunks(self.deleted)))
         tx.later(*(Query(GIVE_BACK_JOBS, (ids,)) for ids in in_chunks(self.given_back)))
         arm(tx, self.woken_queues)
-        tx.later(*self.increments.queries())
         self.keys.write(tx)
+        tx.at_end(*self.increments.queries())

@@ -60,9 +60,7 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     if ctx.request == request:
         return _replay(tx, ctx, to_text(stale))
     first = 1 + len(held)
-    late = settle(
-        tx, ctx.worker, ctx.settlements, found[1:first], ctx.now, ctx.deploy, acks=ctx.acks
-    )
+    late = settle(tx, ctx.worker, ctx.settlements, found[1:first], ctx.now, ctx.deploy)
     answers = found[first:]
     if queries and not early:
         answers = tx.run(*queries)
