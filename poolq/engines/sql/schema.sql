@@ -1,4 +1,4 @@
--- poolq's tables, version 4. Names are compared byte by byte. Times are microseconds since the epoch,
+-- poolq's tables. Names are compared byte by byte. Times are microseconds since the epoch,
 -- UTC. Each statement can be repeated, as MySQL commits each by itself.
 
 -- Jobs that wait or run. `place`: '' ready, 'd' delayed until `due_at`, 'w:<worker>' claimed,
