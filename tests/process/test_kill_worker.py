@@ -190,17 +190,6 @@ def test_a_worker_that_is_killed_at_rest_is_replaced(project: Project) -> None:
     until(lambda: pool.zombies() == [], 10, "all dead reaped")
 
 
-@sqlite
-def test_a_storm_of_crashes_ends_the_pool_where_a_limit_is_set(project: Project) -> None:
-    deadly = project.dispatch("Dies", {"signal": int(signal.SIGKILL)}, max_crashes=10)
-    pool = project.pool(1, "--max-spawn-failures=3")
-    assert pool.wait_exit() == 4
-    assert project.ledger.ids("start") == [deadly] * 3
-    stored = project.engine.find(deadly)
-    assert stored is not None
-    assert (stored.status, stored.state.crashes) == ("ready", 3)
-
-
 #: Jobs whose class kills, or holds up, whoever builds one of it.
 POISON = """
 import os, threading

@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from tests.process.engines import sqlite
-from tests.support.pool import Pool, gone
+from tests.support.pool import Pool
 from tests.support.processes import Process
 from tests.support.project import Project
 from tests.support.talking import poolq
@@ -137,18 +137,6 @@ def test_without_both_and_with_broken_code_the_workers_continue(project: Project
     pool.signal(signal.SIGHUP)
     pool.until_said("is accepted")
     until(lambda: len(pool.idle()) == 2 and not old & {one.pid for one in pool.workers()})
-
-
-@sqlite
-def test_a_template_that_hangs_is_replaced(project: Project) -> None:
-    pool = project.ready(1)
-    copy = spare(pool)
-    hung = template(pool)
-    hung.kill(signal.SIGSTOP)
-    pool.until_idle(1)[0].kill()
-    pool.until_said(f"its copy (pid {copy.pid}) takes over", 20)
-    pool.until_idle(1)
-    assert gone(hung.pid)
 
 
 @sqlite

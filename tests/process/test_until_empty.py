@@ -78,12 +78,3 @@ def test_a_paused_queue_is_reported_and_waited_for(project: Project) -> None:
     project.engine.resume("slow")
     assert pool.wait_exit() == 0
     assert project.ledger.times("end") == dict.fromkeys([*ids, other], 1)
-
-
-@sqlite
-def test_queues_that_are_not_served_are_not_waited_for(project: Project) -> None:
-    project.dispatch("Quick", queue="other")
-    mine = project.dispatch("Quick", queue="mine")
-    assert project.pool(1, "--queue=mine", "--until-empty").wait_exit() == 0
-    assert project.ledger.ids("end") == [mine]
-    until(lambda: project.left() == 1)
