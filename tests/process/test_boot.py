@@ -13,7 +13,7 @@ import redis
 from poolq.errors import EngineError
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.helpers import open_engine, push
-from tests.process.conftest import MakeProject
+from tests.process.conftest import MakeProject, jobs
 from tests.process.engines import on, sqlite
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -28,7 +28,7 @@ def said(pool: Pool) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("jobs", "words"),
+    ("text", "words"),
     [
         (None, ["'jobs'", "--app"]),
         ("def broken(:\n", ["'jobs'", "jobs.py:1", "SyntaxError"]),
@@ -38,11 +38,10 @@ def said(pool: Pool) -> list[str]:
 )
 @sqlite
 def test_an_application_that_cannot_be_loaded(
-    make_project: MakeProject, engine_url: str, jobs: str | None, words: list[str]
+    project: Project, text: str | None, words: list[str]
 ) -> None:
-    project = make_project(engine_url, jobs or "")
-    if jobs is None:
-        (project.folder / "jobs.py").unlink()
+    file = project.folder / "jobs.py"
+    file.unlink() if text is None else file.write_text(text)
     pool = project.pool(3)
     assert pool.wait_exit() == 3
     (line,) = said(pool)
@@ -51,10 +50,9 @@ def test_an_application_that_cannot_be_loaded(
 
 
 @sqlite
-def test_without_preloading_the_first_worker_reports_why(
-    make_project: MakeProject, engine_url: str
-) -> None:
-    pool = make_project(engine_url, "import nothing_of_this_name\n").pool(2, "--no-preload")
+@jobs("import nothing_of_this_name\n")
+def test_without_preloading_the_first_worker_reports_why(project: Project) -> None:
+    pool = project.pool(2, "--no-preload")
     assert pool.wait_exit() == 3
     (line,) = said(pool)
     assert "jobs.py:1" in line
@@ -62,8 +60,7 @@ def test_without_preloading_the_first_worker_reports_why(
 
 
 @sqlite
-def test_another_module_is_selected_with_app(make_project: MakeProject, engine_url: str) -> None:
-    project = make_project(engine_url)
+def test_another_module_is_selected_with_app(project: Project) -> None:
     (project.folder / "jobs.py").rename(project.folder / "work.py")
     pool = project.pool(1, "--app=wrok")
     assert pool.wait_exit() == 3
@@ -73,10 +70,9 @@ def test_another_module_is_selected_with_app(make_project: MakeProject, engine_u
 
 
 @on("redis")
-def test_a_broker_that_is_down(make_project: MakeProject, engine_url: str) -> None:
+def test_a_broker_that_is_down(project: Project) -> None:
     """It is tried for ten seconds."""
-    project = make_project(engine_url)
-    scheme = engine_url.partition(":")[0]
+    scheme = project.url.partition(":")[0]
     begun = time.monotonic()
     pool = project.pool(2, url=f"{scheme}://user:geheim@127.0.0.1:{free_port()}/0")
     assert pool.wait_exit(60) == 69
@@ -111,8 +107,7 @@ def test_a_stop_while_the_broker_is_down(make_project: MakeProject, own_redis: O
 
 
 @on("mariadb")
-def test_tables_that_are_missing(make_project: MakeProject, engine_url: str) -> None:
-    project = make_project(engine_url)
+def test_tables_that_are_missing(project: Project) -> None:
     pool = project.pool(2, "--namespace", f"t{secrets.token_hex(6)}")
     assert pool.wait_exit() == 78
     (line,) = said(pool)

@@ -17,7 +17,6 @@ import pytest
 
 from poolq.control.client import request
 from poolq.errors import EngineUnavailable
-from tests.process.conftest import MakeProject
 from tests.process.engines import each_kind
 from tests.support.pool import Pool
 from tests.support.project import Project
@@ -70,10 +69,9 @@ GRACES, POLLS = (0.0, 0.003, 0.01, 0.1, 1.0), (0.0002, 0.001, 0.01)
 @each_kind
 @pytest.mark.timeout(3600)
 def test_whatever_is_ended_as_it_ends_no_other_job_is(
-    make_project: MakeProject, engine_url: str, pytestconfig: pytest.Config
+    project: Project, pytestconfig: pytest.Config
 ) -> None:
     rounds, rand = pytestconfig.getoption("cancel_races") // 4, random.Random(1)
-    project = make_project(engine_url, JOBS)
     pools = [project.ready(4, f"--name={name}") for name in NAMES]
     given: dict[str, set[str]] = defaultdict(set)
     for _ in range(rounds):
@@ -104,7 +102,7 @@ def test_whatever_is_ended_as_it_ends_no_other_job_is(
         queue: {name: many for name, many in one.items() if many}
         for queue, one in project.engine.totals().items()
     }
-    print(engine_url.partition(":")[0], counted)
+    print(project.url.partition(":")[0], counted)
     assert counted["next"] == {"done": rounds * 8}, "nobody has ended one of these"
     assert set(project.ledger.times("end").values()) == {1}
     assert given["short"] - set(project.ledger.ids("short")) <= asked

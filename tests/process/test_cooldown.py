@@ -64,14 +64,3 @@ def test_a_running_job_is_finished_before_its_worker_is_replaced(project: Projec
     project.ledger.open()
     until(lambda: worker.pid not in {one.pid for one in pool.workers()})
     assert project.ledger.times("end") == {running: 1, other: 1}
-
-
-@sqlite
-def test_lifetimes_differ_between_workers(project: Project) -> None:
-    """So that they do not all leave together."""
-    pool = project.ready(3, "--cooldown=1")
-    watch = Watch(pool)
-    # An overlap is short: looked for until one was seen.
-    until(lambda: len(watch.look()) >= 6 and watch.most >= 4, 20, "all to be replaced")
-    assert watch.fewest == 3
-    assert watch.most == 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 
 import pytest
 
@@ -61,31 +60,6 @@ def test_a_pool_is_shown_and_tells_what_it_did(screens: Screens, project: Projec
     log = screens.log.read_text()
     assert f"done jobs:Held {running}" in log
     assert "done jobs" not in tty.raw.decode(), "no line of the log got into the screen"
-
-
-def test_a_second_ctrl_c_says_that_it_was_too_soon_or_what_it_killed(
-    screens: Screens, project: Project
-) -> None:
-    tty = screens.shown(2)
-    running = project.dispatch_many("Held", 2)
-    tty.until_shows("2/2 busy")
-    tty.type("D")
-    tty.until_shows("y/N")
-    tty.type("y")
-    tty.until_shows("DRAINING", "ctrl-c twice: kill running jobs")
-    tty.type(CTRL_C)
-    tty.until_shows("ctrl-c again: kill running jobs")
-    begun = time.monotonic()
-    tty.type(CTRL_C)
-    tty.until_shows("too soon: press ctrl-c again to kill running jobs", "SIGINT within 1 s")
-    until(lambda: time.monotonic() - begun > 1.1, 5, "a second wish")
-    tty.type(CTRL_C)
-    assert tty.until_ends() == 5
-    assert tty.restored()
-    (line,) = [one for one in tty.raw.decode().splitlines() if "were killed and released" in one]
-    assert line.startswith("poolq: 2 running jobs were killed and released: jobs:Held ")
-    assert all(id in line for id in running)
-    assert screens.log.read_text().count("is ignored") == 1
 
 
 def test_it_may_be_killed_and_another_follows(screens: Screens, project: Project) -> None:

@@ -15,17 +15,17 @@ from tests.process.conftest import jobs
 from tests.process.engines import on, redis_and_sqlite, sqlite
 from tests.support.cli import environment
 from tests.support.ledger import FOLDER
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.wait import until
 
-JOBS = """
-import ctypes, os, resource, signal, sys
+JOBS = (
+    STANDARD.read_text()
+    + """
+import ctypes, resource, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from threading import Event
 from time import monotonic, sleep
-from poolq import Job
-from tests.support.ledger import note
 
 def fork(where, job):
     if job.payload.get("where") == where and os.fork() == 0:
@@ -45,10 +45,6 @@ class Forks(Job):
     def on_failure(self):
         note("hook", self.id)
         fork("failure", self)
-
-class Quick(Job):
-    def run(self):
-        note("start", self.id)
 
 class Takes(Job):
     def run(self):
@@ -112,6 +108,7 @@ class Lowers(Job):
         if self.payload.get("raises"):
             raise ValueError("no luck")
 """
+)
 
 DISPATCHES = """
 class Dispatches(Job):

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import msgspec
 
 from tests.process.engines import sqlite
-from tests.support.project import Project
+from tests.support.project import STANDARD, Project
 from tests.support.server import Server, binary, free_port
 from tests.support.wait import until
 
@@ -29,10 +29,12 @@ scrape_configs:
 - job_name: shop
   static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
-JOBS = """
+JOBS = (
+    STANDARD.read_text()
+    + """
 from threading import Event
 import poolq
-from poolq import Concurrent, Job, Limit
+from poolq import Concurrent, Limit
 
 @poolq.job(every="1s")
 def tick():
@@ -45,14 +47,6 @@ class Alone(Job):
     def run(self):
         Event().wait(0.4)  # long enough to be seen
 
-class Quick(Job):
-    def run(self):
-        pass
-
-class Fails(Job):
-    def run(self):
-        raise ValueError("no luck")
-
 class Limited(Job):
     def rate_limit(self):
         return Limit(1, **self.payload)
@@ -60,6 +54,7 @@ class Limited(Job):
     def run(self):
         pass
 """
+)
 #: What a dashboard's user selects.
 CHOICE = {"$job": "shop", "$instance": ".*", "$__rate_interval": "5s"}
 

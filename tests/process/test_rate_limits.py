@@ -190,52 +190,30 @@ def returns(pool: Pool) -> list[str]:
     return [line for line in pool.log.splitlines() if "prefetched jobs to their queues" in line]
 
 
-LIMITS = """
-from poolq import Job, Limit
-from tests.support.ledger import note
-
-class Parked(Job):
-    on_limit = "park"
-    def run(self):
-        note("run", self.id)
-
-class Raised(Parked):
-    def rate_limit(self):
-        return Limit(1, hours=1)
-
-class Removed(Parked):
-    def rate_limit(self):
-        return Limit(1, hours=1)
-
-class Rekeyed(Parked):
-    def rate_limit(self):
-        return Limit(1, hours=1)
-
-class Rewound(Parked):
-    def rate_limit(self):
-        return Limit(1, hours=1)
-
-class Lowered(Parked):
-    def rate_limit(self):
-        return Limit(4, seconds=0.5)
-"""
-#: What each class says after the deploy.
+#: What each class says before the deploy, and after it.
 CHANGED = {
-    "Raised": "Limit(9, hours=1)",
-    "Removed": "None",
-    "Rekeyed": "Limit(9, hours=1, key='another')",
-    "Rewound": "Limit(9, minutes=1)",
-    "Lowered": "Limit(1, seconds=0.5)",
+    "Raised": ("Limit(1, hours=1)", "Limit(9, hours=1)"),
+    "Removed": ("Limit(1, hours=1)", "None"),
+    "Rekeyed": ("Limit(1, hours=1)", "Limit(9, hours=1, key='another')"),
+    "Rewound": ("Limit(1, hours=1)", "Limit(9, minutes=1)"),
+    "Lowered": ("Limit(4, seconds=0.5)", "Limit(1, seconds=0.5)"),
 }
 
 
-def with_limits_changed() -> str:
-    text = LIMITS
-    for name, limit in CHANGED.items():
-        before, head, after = text.partition(f"class {name}(Parked):")
-        old, _, rest = after.partition("return ")
-        text = f"{before}{head}{old}return {limit}\n" + rest.partition("\n")[2]
-    return text
+def limits(which: int) -> str:
+    """The code before the deploy (0), or after it (1)."""
+    classes = "".join(
+        f"""
+class {name}(Job):
+    on_limit = "park"
+    def rate_limit(self):
+        return {says[which]}
+    def run(self):
+        note("run", self.id)
+"""
+        for name, says in CHANGED.items()
+    )
+    return f"from poolq import Job, Limit\nfrom tests.support.ledger import note\n{classes}"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +221,7 @@ def with_limits_changed() -> str:
     [("redis", "reload"), ("mariadb", "reload"), ("sqlite", "reload"), ("sqlite", "restart")],
     indirect=["engine_url"],
 )
-@jobs(LIMITS)
+@jobs(limits(0))
 def test_parked_jobs_follow_the_limit_as_it_is_now(project: Project, how: str) -> None:
     """Only their code knows it. Raised, removed, or of another key or window, the line is empty
     within seconds; lowered, it becomes slower."""
@@ -252,7 +230,7 @@ def test_parked_jobs_follow_the_limit_as_it_is_now(project: Project, how: str) -
     project.dispatch_many("Lowered", 100, on_limit="park", queue="lowered")
     pool = project.ready(2)
     until(lambda: not any(one.ready for one in project.engine.counts()), 30, "all parked")
-    (project.folder / "jobs.py").write_text(with_limits_changed())
+    (project.folder / "jobs.py").write_text(limits(1))
     if how == "reload":
         pool.signal(signal.SIGHUP)
         pool.until_said("generation 2 is accepted")

@@ -164,9 +164,8 @@ class Supervisor:
 
 @pytest.fixture
 def supervisor(project: Project) -> Iterator[Supervisor]:
-    made = Supervisor(project)
-    yield made
-    made.close()
+    with closing(Supervisor(project)) as made:
+        yield made
 
 
 @sqlite
@@ -206,8 +205,8 @@ def test_supervisor_starts_reloads_restarts_and_stops_a_pool(
 @sqlite
 @pytest.mark.parametrize("groups", ["true", "false"])
 def test_an_impatient_supervisor_kills_the_master_but_no_job(project: Project, groups: str) -> None:
-    supervisor = Supervisor(project, stopwaitsecs="1", stopasgroup=groups, killasgroup=groups)
-    try:
+    changes = {"stopwaitsecs": "1", "stopasgroup": groups, "killasgroup": groups}
+    with closing(Supervisor(project, **changes)) as supervisor:
         supervisor.until_running()
         running = project.dispatch("Held")
         project.ledger.until("start", running)
@@ -222,8 +221,6 @@ def test_an_impatient_supervisor_kills_the_master_but_no_job(project: Project, g
         )
         assert project.ledger.times("start") == {running: 1}
         assert (project.total("done"), project.total("crashed")) == (1, 0)
-    finally:
-        supervisor.close()
 
 
 @sqlite
@@ -231,8 +228,7 @@ def test_lightpacks_file_runs_one_pool_and_supervisor_gives_up_the_others(projec
     """It has numprocs=4, autorestart=true and no startsecs. The error says what to add, and with
     that there are as many. Two tell as much as four."""
     command = f"{sys.executable} -m poolq run --procs=1 --cooldown=3600"
-    supervisor = Supervisor(project, command)
-    try:
+    with closing(Supervisor(project, command)) as supervisor:
         until(lambda: supervisor.entered("FATAL") == 1, 150, "the end of one")
         assert supervisor.states() == ["FATAL", "RUNNING"]
         (refused,) = {line for line in supervisor.log.splitlines() if "already" in line}
@@ -242,14 +238,10 @@ def test_lightpacks_file_runs_one_pool_and_supervisor_gives_up_the_others(projec
         assert "exit status 73" in supervisord
         assert supervisor.log.count("pool default starts") == 1
         project.ledger.until("end", project.dispatch("Quick"))
-    finally:
-        supervisor.close()
-    supervisor = Supervisor(project, f"{command} --name=%(program_name)s_%(process_num)02d")
-    try:
+    named = f"{command} --name=%(program_name)s_%(process_num)02d"
+    with closing(Supervisor(project, named)) as supervisor:
         until(lambda: len(supervisor.workers("g1 idle")) == 2, 30, "two workers")
         until(lambda: supervisor.states() == ["RUNNING"] * 2, 20, "their pools")
-    finally:
-        supervisor.close()
 
 
 class Systemd:

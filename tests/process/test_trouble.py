@@ -12,18 +12,6 @@ __all__ = ["screens"]
 
 
 @sqlite
-def test_jobs_that_no_pool_takes_are_told_until_one_does(
-    screens: Screens, project: Project
-) -> None:
-    tty = screens.shown(1, "--queue=default")
-    lost = project.dispatch("Quick", queue="lost")
-    tty.until_shows("queue lost unserved: 1 job waits", "no pool takes this queue", "UNSERVED")
-    project.ready(1, "--name=other", "--queue=lost")
-    project.ledger.until("end", lost)
-    tty.until_shows("no trouble")
-
-
-@sqlite
 def test_trouble_is_told_while_it_lasts(screens: Screens, project: Project) -> None:
     """A busy worker, a paused queue, a worker that was killed, and a job that no module defines."""
     tty = screens.shown(1)

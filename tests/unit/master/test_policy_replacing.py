@@ -6,7 +6,7 @@ import pytest
 
 from poolq.master import canary, policy, state_updates
 from poolq.master.actions import Kill, SpawnTemplate, SpawnWorker, Stop
-from poolq.master.state import WorkerEvent
+from poolq.master.state import WorkerEvent, WorkerProcess
 from tests.support.simulated_pool import only_worker, running
 
 COOLDOWN = 20.0
@@ -34,6 +34,14 @@ def test_workers_at_their_limits_are_replaced_one_after_the_other() -> None:
         assert Stop(old.pid) in sim.act()
         sim.end(old)
     assert sim.act() == []
+
+
+@pytest.mark.parametrize(("rand", "life"), [(0.0, 0.9), (1.0, 1.1)])
+def test_lifetimes_differ_so_that_workers_do_not_leave_together(rand: float, life: float) -> None:
+    sim = running(1, cooldown=COOLDOWN)
+    proc = WorkerProcess(9, 9, 1, sim.now)
+    state_updates.spawned(sim.pool, 1, proc, rand)
+    assert proc.expires_at == pytest.approx(sim.now + life * COOLDOWN)
 
 
 def test_a_slot_whose_old_worker_runs_a_long_job_gets_no_third_worker() -> None:
