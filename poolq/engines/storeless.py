@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from poolq import config
 from poolq.common.names import suggestion
-from poolq.engines.base import Check, Engine, JobPage, Push, StoredJob, Totals
+from poolq.engines.base import Check, Engine, JobPage, Push, Totals
 from poolq.engines.schedule_store import ScheduleStore
 from poolq.errors import Refused, UnknownJob
 from poolq.jobs import registry
@@ -21,28 +21,29 @@ from poolq.jobs.message import decode
 log = logging.getLogger("poolq")
 
 
+def _list_nothing(*_args: Any, **_kwargs: Any) -> list[Any]:
+    return []
+
+
+def _find_nothing(*_args: Any, **_kwargs: Any) -> None:
+    return None
+
+
 class NoSchedules(ScheduleStore):
     """There are no schedules, and none can be added."""
 
     def __init__(self, refuse: Callable[..., NoReturn]) -> None:
         self._refuse = refuse
 
-    def _list_nothing(self, *_args: Any, **_kwargs: Any) -> list[Any]:
-        return []
-
     def _change_nothing(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         self._refuse()
-
-    def _find_nothing(self, *_args: Any, **_kwargs: Any) -> None:
-        return None
 
     def declared(self, node: str) -> int:  # noqa: ARG002  # there is none
         return 0
 
     all = soonest = _list_nothing
     get = _find_nothing
-    declare = _begin = _declare = _names = _undeclare = _end = _change_nothing
-    look = tick = put = remove = pause = resume = _change_nothing
+    declare = look = tick = put = remove = pause = resume = _change_nothing
 
 
 class Storeless(Engine):
@@ -64,17 +65,12 @@ class Storeless(Engine):
     set_limit = reset_limit = hold = lift = _refuse
     beat = remove_node = recover = reap = pause = resume = _refuse
 
-    def _list_nothing(self, *_args: Any, **_kwargs: Any) -> list[Any]:
-        return []
-
     registered = counts = nodes = limits = ids = _list_nothing
     retry = forget = cancel = move = request_cancel = cancel_requests = _list_nothing
+    find = _find_nothing
 
     def totals(self) -> Totals:
         return {}
-
-    def find(self, id: str) -> StoredJob | None:  # noqa: ARG002  # there is no job
-        return None
 
     def page(self, *_args: Any, **_kwargs: Any) -> JobPage:
         return JobPage([], None)

@@ -245,8 +245,8 @@ class SQLEngine(Engine):
         max_count: int = 100,
         brief: bool = False,
     ) -> base.JobPage:
-        what = paging.Listed(status, queue, limit, before, brief)
-        return paging.page(self.session, what, cursor, max_count)
+        listing = paging.Listing(self.session, status, queue, limit, before, brief)
+        return paging.page(listing, cursor, max_count)
 
     def ids(self, prefix: str, max_count: int = 10) -> list[str]:
         return paging.ids(self.session, prefix, max_count)

@@ -65,31 +65,21 @@ class Position(NamedTuple):
     id: str = ""
 
 
-class Listed(NamedTuple):
-    """What is listed, as `Engine.page` describes it."""
+class Listing(NamedTuple):
+    """What is listed, as `Engine.page` describes it. `now`: the server's time."""
 
+    session: Session
     status: str
     queue: str | None
     limit: str | None
     before: int | None
     brief: bool
+    now: int = 0
 
 
-class Listing(NamedTuple):
-    """A page in the making. `now`: the server's time."""
-
-    session: Session
-    what: Listed
-    now: int
-
-
-class Found(NamedTuple):
-    """The positions of jobs, at most one more than requested, and where the section continues if it
-    was left before its end."""
-
-    jobs: list[Position]
-    following: Position | None = None
-
+#: The positions of jobs, at most one more than requested, and where the section continues if it was
+#: left before its end.
+Found = tuple[list[Position], Position | None]
 
 _positions = msgspec.json.Decoder(Position)
 _SECTIONS = {
@@ -101,26 +91,26 @@ _SECTIONS = {
 }
 
 
-def page(session: Session, what: Listed, cursor: str | None, max_count: int) -> JobPage:
+def page(listing: Listing, cursor: str | None, max_count: int) -> JobPage:
     """Return a page. See `Engine.page`."""
-    if what.status == "failed" and what.limit is None:
-        return _failed(session, what, cursor, max_count)
-    sections = _SECTIONS[what.status]
-    if what.limit is not None:
-        sections = tuple(one for one in sections if one == "line" and what.status != "ready")
+    status, limit = listing.status, listing.limit
+    if status == "failed" and limit is None:
+        return _failed(listing, cursor, max_count)
+    sections = _SECTIONS[status]
+    if limit is not None:
+        sections = tuple(one for one in sections if one == "line" and status != "ready")
     if not sections:
         return JobPage([], None)
     after = Position(sections[0]) if cursor is None else _positions.decode(cursor)
-    (clock,) = session.read(SERVER_CLOCK)
-    listing = Listing(session, what, number(clock.rows[0][0]))
+    (clock,) = listing.session.read(SERVER_CLOCK)
+    listing = listing._replace(now=number(clock.rows[0][0]))
     jobs: list[Position] = []
     following: Position | None = None
     for section in sections[sections.index(after.section) :]:
         start = after if after.section == section else Position(section)
         # One job more than requested shows whether there are more.
-        found = _READERS[section](listing, start, max_count + 1 - len(jobs))
-        jobs += found.jobs
-        following = found.following
+        found, following = _READERS[section](listing, start, max_count + 1 - len(jobs))
+        jobs += found
         if following is not None or len(jobs) > max_count:
             break
     if len(jobs) > max_count:
@@ -136,7 +126,7 @@ def _encode(position: Position | None) -> str | None:
 def _read_jobs(listing: Listing, found: Sequence[Position]) -> list[StoredJob]:
     """Return the jobs at these positions, without those that have left them in the meantime."""
     ids = [one.id for one in found]
-    sql = BRIEF_JOBS_BY_ID if listing.what.brief else JOBS_BY_ID
+    sql = BRIEF_JOBS_BY_ID if listing.brief else JOBS_BY_ID
     queries = [Query(sql, (some,)) for some in in_chunks(ids)]
     jobs = {}
     for result in listing.session.read(*queries):
@@ -144,18 +134,18 @@ def _read_jobs(listing: Listing, found: Sequence[Position]) -> list[StoredJob]:
             job = stored(row)
             jobs[job.id] = job
     here = (jobs.get(id_) for id_ in ids)
-    return [job for job in here if job is not None and job.status == listing.what.status]
+    return [job for job in here if job is not None and job.status == listing.status]
 
 
-def _failed(session: Session, what: Listed, cursor: str | None, max_count: int) -> JobPage:
-    due, id_ = (MAX_NUMBER, AFTER_ALL_IDS) if what.before is None else (what.before, "")
+def _failed(listing: Listing, cursor: str | None, max_count: int) -> JobPage:
+    due, id_ = (MAX_NUMBER, AFTER_ALL_IDS) if listing.before is None else (listing.before, "")
     if cursor is not None:
         _, _, _, due, id_ = _positions.decode(cursor)
-    sql = (BRIEF_FAILED if what.brief else SELECT_FAILED) + FAILED_AFTER
+    sql = (BRIEF_FAILED if listing.brief else SELECT_FAILED) + FAILED_AFTER
     args: tuple[object, ...] = (due, due, id_)
-    if what.queue is not None:
-        sql, args = sql + OF_QUEUE, (*args, what.queue)
-    (found,) = session.read(Query(sql + NEWEST_FIRST, (*args, max_count + 1)))
+    if listing.queue is not None:
+        sql, args = sql + OF_QUEUE, (*args, listing.queue)
+    (found,) = listing.session.read(Query(sql + NEWEST_FIRST, (*args, max_count + 1)))
     jobs = [stored_failed(row) for row in found.rows[:max_count]]
     if len(found.rows) <= max_count:
         return JobPage(jobs, None)
@@ -165,25 +155,25 @@ def _failed(session: Session, what: Listed, cursor: str | None, max_count: int) 
 def _running(listing: Listing, after: Position, want: int) -> Found:
     """Return running jobs. All claims are read, but no bodies."""
     sql, args = NEXT_RUNNING, [after.due, after.due, after.id]
-    if listing.what.queue is not None:
-        sql, args = sql + OF_QUEUE, [*args, listing.what.queue]
+    if listing.queue is not None:
+        sql, args = sql + OF_QUEUE, [*args, listing.queue]
     (found,) = listing.session.read(Query(sql + RUNNING_ORDER, (*args, want)))
-    return Found([after._replace(due=number(at), id=to_text(id_)) for at, id_ in found.rows])
+    return [after._replace(due=number(at), id=to_text(id_)) for at, id_ in found.rows], None
 
 
 def _in_queues(listing: Listing, after: Position, want: int) -> Found:
     """Return jobs by queue, those in the queue and delayed ones that are due in one order."""
-    places = (QUEUED, DELAYED) if listing.what.status == "ready" else (DELAYED,)
-    names, end = [listing.what.queue or after.queue], None
-    if listing.what.queue is None:
+    places = (QUEUED, DELAYED) if listing.status == "ready" else (DELAYED,)
+    names, end = [listing.queue or after.queue], None
+    if listing.queue is None:
         some, end = _next_queues(listing, places, after.queue)
         names += some
     jobs = _next_jobs(
         listing, [(Position("queue", queue=one), places) for one in names if one], after, want
     )
     if end is None or len(jobs) == want:
-        return Found(jobs)
-    return Found(jobs, Position("queue", queue=end, due=MAX_NUMBER, id=AFTER_ALL_IDS))
+        return jobs, None
+    return jobs, Position("queue", queue=end, due=MAX_NUMBER, id=AFTER_ALL_IDS)
 
 
 def _next_queues(
@@ -196,7 +186,7 @@ def _next_queues(
     found: set[str] = set()
     for place, (some, _) in zip(places, scans, strict=True):
         # Without this, queues that only have jobs for later would be read in vain.
-        ready = place == DELAYED and listing.what.status == "ready"
+        ready = place == DELAYED and listing.status == "ready"
         found.update(name for name, due in some if not ready or due <= listing.now)
     end = min((to_text(one.end) for one in scans if one.end), default=None)
     return sorted(name for name in found if end is None or name <= end), end
@@ -204,21 +194,21 @@ def _next_queues(
 
 def _in_lines(listing: Listing, after: Position, want: int) -> Found:
     """Return jobs by line: parked ones, or released ones whose window has (not) ended."""
-    first, end = PARKED_RANGE if listing.what.status == "parked" else RELEASED_RANGE
+    first, end = PARKED_RANGE if listing.status == "parked" else RELEASED_RANGE
     begin = max(first, after.place)
     sql = NEXT_LINES
     args: list[object] = [begin, end, begin, after.queue]
-    if listing.what.queue is not None:
-        sql, args = sql + OF_QUEUE, [*args, listing.what.queue]
-    if listing.what.limit is not None:
-        sql, args = sql + " AND name = ?", [*args, listing.what.limit]
-    if listing.what.status == "ready":  # the others have no job whose window has ended
+    if listing.queue is not None:
+        sql, args = sql + OF_QUEUE, [*args, listing.queue]
+    if listing.limit is not None:
+        sql, args = sql + " AND name = ?", [*args, listing.limit]
+    if listing.status == "ready":  # the others have no job whose window has ended
         sql, args = sql + " AND slot <= ?", [*args, listing.now]
     (found,) = listing.session.read(Query(sql + LINE_ORDER, (*args, MAX_LOOKED_AT + 1)))
     lines = [Position("line", to_text(place), to_text(queue)) for place, queue in found.rows]
     jobs = _next_jobs(listing, [(one, (one.place,)) for one in lines[:MAX_LOOKED_AT]], after, want)
     more = len(jobs) < want and len(lines) > MAX_LOOKED_AT
-    return Found(jobs, lines[-1] if more else None)
+    return jobs, lines[-1] if more else None
 
 
 def _next_jobs(
@@ -246,9 +236,9 @@ def _next_jobs(
 def _next_in(listing: Listing, place: str, queue: str, after: Position, want: int) -> Query:
     """Return a query for the next jobs in one place that have the listed status."""
     low, high = -MAX_NUMBER, MAX_NUMBER
-    if place != QUEUED and listing.what.status == "ready":
+    if place != QUEUED and listing.status == "ready":
         high = listing.now
-    elif listing.what.status == "delayed":
+    elif listing.status == "delayed":
         low = listing.now + 1
     low = max(low, after.due)
     return Query(NEXT_JOBS, (place, queue, low, high, after.due, after.id, want))

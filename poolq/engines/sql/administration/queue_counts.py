@@ -4,7 +4,8 @@ At most `Session.counted` rows are counted, because counting a million rows ever
 dashboard would cost too much.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from poolq.engines import sanitize
 from poolq.engines.base import LimitUse, QueueCounts, Totals
@@ -79,51 +80,38 @@ def counts(session: Session) -> list[QueueCounts]:
         Query(COUNT_BY_QUEUE, (*PARKED_RANGE, session.counted)),
         Query(COUNT_RELEASED, (*RELEASED_RANGE, session.counted)),
     )
-    runs = {to_text(queue): count for queue, count in running.rows}
-    parks = {to_text(queue): count for queue, count in parked.rows}
-    waits = {to_text(queue): count for queue, count, _ in released.rows}
-    over = {to_text(queue): total(due) for queue, _, due in released.rows}
+    runs, parks, waits = (
+        Counter({to_text(queue): count for queue, count, *_ in result.rows})
+        for result in (running, parked, released)
+    )
+    over = Counter({to_text(queue): total(due) for queue, _, due in released.rows})
     paused = {to_text(queue): bool(is_paused) for queue, is_paused in known.rows}
     held = in_ready, in_delayed, in_failed = queues_with_jobs(session.read, session.skips)
-    sources = zip(
-        (READY_JOBS, DUE_JOBS, DELAYED_JOBS, FAILED_JOBS),
-        (in_ready, in_delayed, in_delayed, in_failed),
-        strict=True,
-    )
-    ready, came, delayed, failed = _counts_of(session, list(sources))
-    ages = [(READY_JOBS, queue) for queue in ready] + [(DUE_JOBS, queue) for queue in came]
-    old = session.read(*(Query(OLDEST_DUE % sql, (queue,)) for sql, queue in ages)) if ages else []
-    oldest: dict[str, int] = {}
+    asked = [(READY_JOBS, queue) for queue in in_ready]
+    asked += [(sql, queue) for sql in (DUE_JOBS, DELAYED_JOBS) for queue in in_delayed]
+    asked += [(FAILED_JOBS, queue) for queue in in_failed]
+    found = _counted(session, [Query(sql, (queue,)) for sql, queue in asked])
+    many = Counter(dict(zip(asked, found, strict=True)))
+    ages = [one for one in asked if one[0] in (READY_JOBS, DUE_JOBS) and many[one]]
+    old = session.read(*(Query(OLDEST_DUE % sql, (queue,)) for sql, queue in ages))
+    oldest = Counter[str]()
     for (_, queue), result in zip(ages, old, strict=True):
         waited = [number(now) - number(due) for now, due in result.rows]
-        oldest[queue] = max(0, oldest.get(queue, 0), *waited)
+        oldest[queue] = max(oldest[queue], *waited, 0)
     every = {*paused, *runs, *parks, *waits}.union(*held)
     return [
         QueueCounts(
             queue,
-            ready=ready.get(queue, 0) + came.get(queue, 0) + over.get(queue, 0),
-            delayed=delayed.get(queue, 0) + waits.get(queue, 0) - over.get(queue, 0),
-            parked=parks.get(queue, 0),
-            running=runs.get(queue, 0),
-            failed=failed.get(queue, 0),
-            oldest=oldest.get(queue, 0),
+            ready=many[READY_JOBS, queue] + many[DUE_JOBS, queue] + over[queue],
+            delayed=many[DELAYED_JOBS, queue] + waits[queue] - over[queue],
+            parked=parks[queue],
+            running=runs[queue],
+            failed=many[FAILED_JOBS, queue],
+            oldest=oldest[queue],
             paused=paused.get(queue, False),
         )
         for queue in sorted(every)
     ]
-
-
-def _counts_of(
-    session: Session, queries: Sequence[tuple[str, Collection[str]]]
-) -> list[dict[str, int]]:
-    """Return for each statement how many rows it finds by queue, without queues with none."""
-    pairs = [(sql, queue) for sql, queues in queries for queue in sorted(queues)]
-    numbers = _counted(session, [Query(sql, (queue,)) for sql, queue in pairs])
-    found: dict[str, dict[str, int]] = {sql: {} for sql, _ in queries}
-    for (sql, queue), many in zip(pairs, numbers, strict=True):
-        if many:
-            found[sql][queue] = many
-    return [found[sql] for sql, _ in queries]
 
 
 def _counted(session: Session, queries: Sequence[Query]) -> list[int]:
