@@ -59,6 +59,7 @@ class Observer(threading.Thread):
         self._complaint = ""
         self._failures = 0
         before = read(self._page.read())
+        #: The jobs that queues had received when the last keeper looked.
         self._dispatched = {one.queue: one.dispatched for one in before.queues} if before else {}
         self._watch = LimitWatch(before.limits if before else ())
 
@@ -148,15 +149,14 @@ class Observer(threading.Thread):
     def _views(
         self, queues: Sequence[QueueCounts], totals: Totals, unserved: set[str], period: float
     ) -> Iterator[QueueView]:
-        now, trends, before = monotonic(), self._trends, self._dispatched
+        now, trends = monotonic(), self._trends
         exact = self._engine.exact_counts or maxsize
         held = sum(one.delayed + one.parked + one.running for one in queues)
-        self._trends, self._dispatched = {}, {}
+        self._trends = {}
         for one in queues:
-            known = trends.get(one.queue) or QueueTrends(before.get(one.queue, 0))
+            known = trends.get(one.queue) or QueueTrends(self._dispatched.get(one.queue, 0))
             self._trends[one.queue] = known
             seen = known.add(now, one, totals, max(one.ready, held) < exact, period)
-            self._dispatched[one.queue] = seen.dispatched
             yield structs.replace(seen, served=one.queue not in unserved)
 
 
