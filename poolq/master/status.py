@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from poolq.config import Config, engine_urls
-from poolq.master.state import Mode, Pool, Slot, Trial, WorkerProcess
+from poolq.master.state import HelperProcess, Mode, Pool, Slot, Trial, WorkerProcess
 from poolq.monitor import broker_status
 from poolq.monitor.amounts import utc
 from poolq.monitor.limit_status import LimitStatus
@@ -65,7 +65,6 @@ class Status:
             pid=os.getpid(),
             node=self.node,
             started_at=self._started_at,
-            until_empty=config.until_empty,
             node_ttl=config.node_ttl,
             state=pool.label(),
             paused=pool.paused,
@@ -73,9 +72,6 @@ class Status:
             trial=trial.generation if trial is not None and pool.has_begun(trial) else 0,
             refusal=pool.refusal[: pool_status.MAX_REASON_CHARS],
             procs=pool.target(),
-            keeper=pool.keeper.pid if pool.keeper else 0,
-            logger=pool.logger.pid if pool.logger else 0,
-            templates=[template.pid for template in pool.templates.values()],
             deadline=pool.deadline if draining else None,
             exit_counts=dict(pool.exit_counts),
             workers=[self._worker(slot, proc) for slot in pool.slots for proc in slot.procs],
@@ -98,7 +94,6 @@ class Status:
             started_at=round(proc.started_at, 2),
             expires_at=round(proc.expires_at, 2) if proc.expires_at < inf else None,
             stop_sent=not proc.serving,
-            recycle_reason=proc.recycle_reason,
             initial_rss=proc.initial_rss,
             restarts=slot.restarts,
         )
@@ -119,8 +114,8 @@ class Status:
                 "reachable": bool(self.scores.word(layout.BROKER_UP)),
                 "age": self._age(layout.BROKER_SEEN),
             },
-            "keeper": {"pid": state.keeper or None, "age": self._age(layout.KEEPER_BEAT)},
-            "logger": {"pid": state.logger or None},
+            "keeper": {"pid": _pid(pool.keeper), "age": self._age(layout.KEEPER_BEAT)},
+            "logger": {"pid": _pid(pool.logger)},
             "templates": [
                 {
                     "generation": one.generation,
@@ -161,6 +156,10 @@ class Status:
             "rss": row.rss,
             "restarts": worker.restarts,
         }
+
+
+def _pid(helper: HelperProcess | None) -> int | None:
+    return helper.pid or None if helper else None
 
 
 def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:

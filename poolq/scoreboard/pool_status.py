@@ -19,8 +19,9 @@ MAX_JOB_CHARS = 150  # characters of a job's name and id
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
-    """`expires_at`: when the cooldown ends, None for never. `stop_sent`: whether the master has
-    asked the worker to exit, or killed it. `restarts`: how often the slot was restarted."""
+    """`pid`: 0 if it is not forked yet. `expires_at`: when the cooldown ends, None for never.
+    `stop_sent`: whether the master has asked the worker to exit, or killed it. `restarts`: how
+    often the slot was restarted."""
 
     row: int
     seq: int
@@ -30,7 +31,6 @@ class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
     started_at: float
     expires_at: float | None
     stop_sent: bool
-    recycle_reason: str
     initial_rss: int
     restarts: int
 
@@ -41,8 +41,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
 
 class PoolStatus(msgspec.Struct, frozen=True):
     """`started_at`: seconds since the epoch. `trial`: the generation on trial, 0 for none.
-    `deadline`: when a drain ends. `exit_counts`: how many workers ended, by reason. A pid is 0 if
-    there is no such process now."""
+    `deadline`: when a drain ends. `exit_counts`: how many workers ended, by reason."""
 
     pool: str
     namespace: str
@@ -53,7 +52,6 @@ class PoolStatus(msgspec.Struct, frozen=True):
     pid: int
     node: str
     started_at: float
-    until_empty: bool
     node_ttl: float
     state: str
     paused: bool
@@ -61,9 +59,6 @@ class PoolStatus(msgspec.Struct, frozen=True):
     trial: int
     refusal: str
     procs: int
-    keeper: int
-    logger: int
-    templates: list[int]
     deadline: float | None
     exit_counts: dict[str, int]
     workers: list[WorkerStatus]

@@ -9,8 +9,8 @@ ROOM = 1 << 15
 
 def a_pool(queues: list[str] | None) -> PoolStatus:
     return PoolStatus(
-        "p", "ns", "sqlite:///x", queues, "", "host", 1, "n1", 0.0, False, 15.0, "running", False,
-        1, 0, "", 2, 3, 4, [], None, {}, [],
+        "p", "ns", "sqlite:///x", queues, "", "host", 1, "n1", 0.0, 15.0, "running", False,
+        1, 0, "", 2, None, {}, [],
     )  # fmt: skip
 
 
