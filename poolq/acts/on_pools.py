@@ -1,12 +1,10 @@
-"""The acts on a running pool: its requests, the worker that a person names, and their words."""
+"""The acts on a running pool: the worker or the number of workers that a person names."""
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from poolq.acts.job_ids import MIN_LENGTH
-from poolq.control import client
 from poolq.errors import NotFound, OptionError, Refused
 from poolq.monitor import amounts
 
@@ -26,19 +24,6 @@ class BusyWorker(NamedTuple):
     def __str__(self) -> str:
         span = amounts.span(self.running)
         return f"worker {self.slot} (pid {self.pid}), which has run {self.job} {self.id} for {span}"
-
-
-def request(
-    name: str,
-    do: str,
-    more: Mapping[str, object] | None = None,
-    timeout: float | None = client.ANSWER_TIMEOUT,
-) -> dict[str, Any]:
-    """Send a request to a pool and return the answer. Raises Refused."""
-    answer = client.request(name, os.environ, do, more, timeout)
-    if not answer["ok"]:
-        raise Refused(f"pool {name!r}: {answer['error']}")
-    return answer
 
 
 def scaling(text: str) -> dict[str, int]:

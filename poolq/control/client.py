@@ -54,12 +54,15 @@ def request(
     more: Mapping[str, object] | None = None,
     timeout: float | None = ANSWER_TIMEOUT,
 ) -> Answer:
-    """Send a request to the pool of this name and return the answer, which may be a refusal. A
-    `timeout` of None means no limit. Raises PoolNotFound, WaitTimeout, Refused if the pool is
-    another user's, and PoolqError if it ends without an answer."""
+    """Send a request to the pool of this name and return the answer. A `timeout` of None means no
+    limit. Raises PoolNotFound, WaitTimeout, Refused if the pool refuses or is another user's, and
+    PoolqError if it ends without an answer."""
     line, _ = _connect(name, environ)
     with closing(line):
-        return _ask(line, name, {"v": VERSION, "do": do, **(more or {})}, timeout, None)
+        answer = _ask(line, name, {"v": VERSION, "do": do, **(more or {})}, timeout, None)
+    if not answer["ok"]:
+        raise Refused(f"pool {name!r}: {answer['error']}")
+    return answer
 
 
 def attach(name: str, environ: Mapping[str, str]) -> tuple[Scoreboard, int]:

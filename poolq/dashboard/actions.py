@@ -4,13 +4,14 @@ queues use the engine.
 An action may block for some seconds; `action_runner.py` runs actions in threads of its own.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from poolq.acts import on_jobs, on_pools, on_queues
 from poolq.config import Config, engine_urls, open_engine
-from poolq.control.client import announce
+from poolq.control.client import announce, request
 from poolq.dashboard import queries, questions
 from poolq.dashboard.action_runner import Report
 from poolq.dashboard.job_list import FoundFailures, FoundJobs
@@ -61,7 +62,7 @@ class Actions:
     # the pool
 
     def _request(self, do: str, **more: object) -> dict[str, Any]:
-        return on_pools.request(self._config.name, do, more)
+        return request(self._config.name, os.environ, do, more)
 
     def _scale(self, action: Action, _: Report) -> str:
         procs = self._request("scale", **on_pools.scaling(action.target))["procs"]

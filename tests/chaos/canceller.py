@@ -7,7 +7,7 @@ from time import monotonic
 
 from poolq.control import client
 from poolq.engines.base import Engine
-from poolq.errors import PoolqError
+from poolq.errors import PoolqError, Refused
 from poolq.jobs.message import decode
 from tests.chaos.background import Background
 from tests.chaos.fleet import Fleet
@@ -83,7 +83,9 @@ class Canceller(Background):
         kill = {"id": worker["id"], "worker": worker["pid"], "give_back": back}
         pids, pools = frozenset([worker["pid"]]), frozenset([pool.pid])
         try:
-            killed = client.request(name, where, "kill", kill, timeout=2)["ok"]
+            killed = bool(client.request(name, where, "kill", kill, timeout=2))
+        except Refused:
+            killed = False
         except PoolqError:
             killed = True  # perhaps: it has not answered
         if killed and back:

@@ -4,16 +4,18 @@
 `control/` finds the pool and defines the protocol; `status.py` shows the pool's state.
 """
 
+import os
+
 import click
 
 from poolq.acts import on_pools
-from poolq.acts.on_pools import BusyWorker, request, scaling
+from poolq.acts.on_pools import BusyWorker, scaling
 from poolq.cli import options, tables
 from poolq.cli.options import parsed_by, usage, with_settings
 from poolq.cli.pools.health import check
 from poolq.config import Config
 from poolq.config.parsers import duration
-from poolq.control.client import reading
+from poolq.control.client import reading, request
 from poolq.errors import PoolqError
 
 wait_option = click.option("--wait", is_flag=True, help="Wait until it is done.")
@@ -35,7 +37,7 @@ def pause(settings: Config) -> None:
 
     Running jobs finish. Other pools are not affected: use 'poolq queue pause' for all pools.
     """
-    changed = request(settings.name, "pause")["changed"]
+    changed = request(settings.name, os.environ, "pause")["changed"]
     text = f"takes no new jobs{'' if changed else ', as before'}"
     _print(settings, text, changed=changed)
 
@@ -44,7 +46,7 @@ def pause(settings: Config) -> None:
 @with_settings("name")
 def resume(settings: Config) -> None:
     """Make a paused pool take jobs again."""
-    changed = request(settings.name, "resume")["changed"]
+    changed = request(settings.name, os.environ, "resume")["changed"]
     text = f"takes jobs{' again' if changed else '; it was not paused'}"
     _print(settings, text, changed=changed)
 
@@ -59,7 +61,7 @@ def scale(settings: Config, workers: str) -> None:
     """
     with usage():
         change = scaling(workers)
-    procs = request(settings.name, "scale", change)["procs"]
+    procs = request(settings.name, os.environ, "scale", change)["procs"]
     text = f"is scaled to {procs} worker{'s' * (procs > 1)}"
     _print(settings, text, procs=procs)
 
@@ -75,10 +77,10 @@ def reload(settings: Config, wait: bool, timeout: float | None) -> None:
     command exits with 0 if the new code is accepted, or with 1 and the reason if it is refused.
     """
     if not wait:
-        number = request(settings.name, "reload")["generation"]
+        number = request(settings.name, os.environ, "reload")["generation"]
         text = f"is trying generation {number}"
     else:
-        number = request(settings.name, "reload", {"wait": True}, timeout)["generation"]
+        number = request(settings.name, os.environ, "reload", {"wait": True}, timeout)["generation"]
         text = f"has accepted generation {number}; the other workers follow"
     _print(settings, text, generation=number, accepted=wait)
 
@@ -115,10 +117,10 @@ def _end_pool(
 ) -> int:
     """End the pool. Returns its exit code, or 0 without `wait`."""
     if not wait:
-        request(settings.name, do, more)
+        request(settings.name, os.environ, do, more)
         _print(settings, "is draining", ended=False, exit_code=None)
         return 0
-    code: int = request(settings.name, do, {**more, "wait": True}, timeout)["code"]
+    code: int = request(settings.name, os.environ, do, {**more, "wait": True}, timeout)["code"]
     _print(settings, "has ended", ended=True, exit_code=code)
     return code
 
@@ -139,13 +141,13 @@ def kill(settings: Config, target: str, give_back: bool, yes: bool) -> None:
     with reading(settings.name):
         workers = [
             BusyWorker(one["slot"], one["pid"], one["job"], one["id"], one["since"])
-            for one in request(settings.name, "status")["workers"]
+            for one in request(settings.name, os.environ, "status")["workers"]
         ]
         worker = on_pools.find_worker(workers, target)
         what = "put the job back into its queue" if give_back else "cancel the job"
         options.confirm(f"Kill {worker}, and {what}?", yes, "nothing was killed")
         named = {"id": worker.id, "worker": worker.pid, "give_back": give_back}
-        killed = request(settings.name, "kill", named)
+        killed = request(settings.name, os.environ, "kill", named)
         facts = {name: killed[name] for name in ("worker", "pid", "job", "id")}
         facts |= {"pool": settings.name, "end": "given back" if give_back else "cancelled"}
         tables.show(facts, on_pools.killed(killed, give_back=give_back))

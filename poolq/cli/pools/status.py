@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from poolq.acts import on_pools
 from poolq.cli import tables
 from poolq.cli.options import wants_json, with_settings
 from poolq.config import Config
-from poolq.control.client import reading
+from poolq.control.client import reading, request
 from poolq.errors import PoolqError
 from poolq.monitor import amounts
 from poolq.monitor.alerts import Alert, alerts
@@ -54,7 +53,7 @@ def status(settings: Config) -> int:
     Exits with 3 if it takes no new jobs, because it is paused or exiting, and with 69 if there is
     no such pool.
     """
-    found = on_pools.request(settings.name, "status")
+    found = request(settings.name, os.environ, "status")
     with reading(settings.name):
         return _print(found, snapshot(settings.name))
 
