@@ -39,8 +39,6 @@ _COUNTERS = (
     "snoozed", "skipped", "replaced", "expired",
 )  # fmt: skip
 
-#: The window in the identity of a hold.
-
 #: Times have 16 digits until the year 2286.
 MAX_TIME_DIGITS = 16
 

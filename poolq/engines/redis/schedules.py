@@ -79,17 +79,8 @@ class RedisSchedules(ScheduleStore):
         return Scheduled.read(found[0]) if found else None
 
     def all(self) -> list[Scheduled]:
-        names: set[bytes] = set()
-        cursor = b"0"
-        while True:
-            cursor, some = self._client.call(
-                b"HSCAN", f"{self._client.prefix}schedules", cursor, b"COUNT", 1000
-            )
-            names.update(some[::2])
-            if cursor == b"0":
-                break
         found: list[Scheduled] = []
-        every = sorted(names)
+        every = sorted(self._client.call(b"HKEYS", f"{self._client.prefix}schedules"))
         for at in range(0, len(every), 500):
             few = self._client.run("schedules", "names", *every[at : at + 500])
             found += map(Scheduled.read, few)

@@ -108,20 +108,20 @@ local function bodies_of(id)
   return P .. 'bodies:' .. string.sub(id, 1, 10)
 end
 
--- The last position of ids[from .. last] up to which all bodies are in the same hash.
-local function last_in_same_hash(ids, from, last)
-  local moment = string.sub(ids[from], 1, 10)
-  while from < last and string.sub(ids[from + 1], 1, 10) == moment do from = from + 1 end
-  return from
+-- Call `visit` with each part of ids[from .. last] whose bodies are in one hash: the hash, and where the part
+-- begins and ends.
+local function each_hash(ids, from, last, visit)
+  while from <= last do
+    local moment, to = string.sub(ids[from], 1, 10), from
+    while to < last and string.sub(ids[to + 1], 1, 10) == moment do to = to + 1 end
+    visit(bodies_of(moment), from, to)
+    from = to + 1
+  end
 end
 
 local function delete_bodies(ids, from, last)
   local guess = bodies_of(ids[from])  -- usually has all bodies, as the count then shows
   if guess == bodies_of(ids[last])
     and call('HDEL', guess, unpack(ids, from, last)) == last - from + 1 then return end
-  while from <= last do
-    local to = last_in_same_hash(ids, from, last)
-    call('HDEL', bodies_of(ids[from]), unpack(ids, from, to))
-    from = to + 1
-  end
+  each_hash(ids, from, last, function(hash, i, k) call('HDEL', hash, unpack(ids, i, k)) end)
 end

@@ -2,10 +2,9 @@
 
 -- Call `visit` with each queue that has failed jobs among these ids (at most 1000), and their ids.
 local function each_failed(ids, visit)
-  local queues, from = {}, 1
-  while from <= #ids do
-    local to = last_in_same_hash(ids, from, #ids)
-    local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
+  local queues = {}
+  each_hash(ids, 1, #ids, function(hash, from, to)
+    local stored = call('HMGET', hash, unpack(ids, from, to))
     for k = from, to do
       local queue = string.match(stored[k - from + 1] or '', '^%d+ ([^\n\t]*)[\n\t]')
       if queue then
@@ -13,8 +12,7 @@ local function each_failed(ids, visit)
         table.insert(queues[queue], ids[k])
       end
     end
-    from = to + 1
-  end
+  end)
   for queue, some in pairs(queues) do
     local failed = {}
     for k, at in ipairs(call('ZMSCORE', P .. 'failed:' .. queue, unpack(some))) do

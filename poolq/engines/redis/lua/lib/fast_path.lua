@@ -79,13 +79,10 @@ local function read_bodies(ids)
     while found[good] do good = good + 1 end
     if good > #ids then return found end
   end
-  local from = 1
-  while from <= #ids do
-    local to = last_in_same_hash(ids, from, #ids)
-    local some = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
+  each_hash(ids, 1, #ids, function(hash, from, to)
+    local some = call('HMGET', hash, unpack(ids, from, to))
     for k = from, to do found[k] = some[k - from + 1] end
-    from = to + 1
-  end
+  end)
   return found
 end
 

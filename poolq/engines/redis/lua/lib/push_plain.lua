@@ -11,12 +11,7 @@ local function store_now(queue, between, n, i)
     ids[k], stored[2 * k - 1], stored[2 * k] = ARGV[i], ARGV[i], head .. ARGV[i + 1]
     i = i + 2
   end
-  local from = 1
-  while from <= n do
-    local to = last_in_same_hash(ids, from, n)
-    call('HSET', bodies_of(ids[from]), unpack(stored, 2 * from - 1, 2 * to))
-    from = to + 1
-  end
+  each_hash(ids, 1, n, function(hash, from, to) call('HSET', hash, unpack(stored, 2 * from - 1, 2 * to)) end)
   local waiting = append(queue, ids)
   if waiting <= n then activate(queue) end
   wake(queue, waiting)

@@ -1,7 +1,9 @@
 -- Part `ready_list` (needs `ready`, `bodies`, `parked_jobs`): jobs that leave their places before they are claimed.
 --
 -- To find an id in a long list takes as long as the list is. So the id of a job that leaves a long list
--- stays there, and is noted in gone:<queue>, until it comes to the head of the list.
+-- stays there, and is noted in gone:<queue>, until it comes to the head of the list. A sorted set in place of
+-- the list would need none of this, but takes 2 µs of the server more for each job of a batch, an eighth of a
+-- whole job that does nothing, and 100 bytes more for each job that waits.
 
 -- Up to this length, an id is removed from the list itself.
 local SHORT_LIST = 500

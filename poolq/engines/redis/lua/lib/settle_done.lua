@@ -5,7 +5,9 @@
 -- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive; "-<n>" if some of
 -- them have unique keys.
 
--- Whether any job may differ from a fresh one; nil if this was not checked yet.
+-- Whether any job may differ from a fresh one; nil if this was not checked yet. Without this, and if the
+-- functions of `gates` and `ties` were made always, plain jobs would cost 6 to 8 % more CPU of client and server,
+-- and those of a gate, one by one, a fifth.
 local has_states
 
 -- One call checks for both: states count 1, slots of gates count 2.

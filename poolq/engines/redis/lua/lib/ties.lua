@@ -18,15 +18,13 @@ local function ties()
 
   -- Call `visit` with each of ids[from .. last] that has a unique key, its key's name and `until`.
   local function each_unique(ids, from, last, visit)
-    while from <= last do
-      local to = last_in_same_hash(ids, from, last)
-      local stored = call('HMGET', bodies_of(ids[from]), unpack(ids, from, to))
-      for k = from, to do
-        local till, key = tie_in(stored[k - from + 1])
+    each_hash(ids, from, last, function(hash, first, to)
+      local stored = call('HMGET', hash, unpack(ids, first, to))
+      for k = first, to do
+        local till, key = tie_in(stored[k - first + 1])
         if till then visit(ids[k], P .. 'unique:' .. key, till) end
       end
-      from = to + 1
-    end
+    end)
   end
 
   -- The id of the job that has a key, and when the key ends, or 0 if with the job.
