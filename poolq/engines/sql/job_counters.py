@@ -17,7 +17,6 @@ COUNTER_NAMES = (
 )  # fmt: skip
 #: Counters stop here, which leaves room for what one transaction adds.
 MAX_TOTAL = 2**62
-DONE_INDEX = COUNTER_NAMES.index("done")
 NO_WORKER = ""
 
 _NAMES = ", ".join(COUNTER_NAMES)

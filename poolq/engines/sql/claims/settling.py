@@ -10,7 +10,7 @@ from typing import Final
 
 from poolq.engines.base import Claim, Settlement, Settlements
 from poolq.engines.sanitize import to_text
-from poolq.engines.sql.job_counters import DONE_INDEX, CounterIncrements
+from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.limits.parking import put_in_lines
 from poolq.engines.sql.location import (
     DELAYED,
@@ -29,7 +29,6 @@ from poolq.jobs.outcomes import (
     Ack,
     Bury,
     Discard,
-    Done,
     Expire,
     Failing,
     GiveBack,
@@ -114,50 +113,37 @@ def settle(
 ) -> list[str]:
     """Apply settlements. Returns the ids of the stale ones. `found`: the answers to `held_queries`.
     `now`: the server's time. `deploy`: of which deploy the worker's code is."""
-    ours = held_claims(found)
     batch = SettlementBatch(worker, now, deploy)
-    stale: list[str] = []
-    for claim, outcome in settlements:
-        id_, request, index, *_ = claim
-        name = f"{id_} {request} {index}"
-        if name not in ours:
-            stale.append(id_)
-        elif type(outcome) is Ack or type(outcome) is Done:  # the most common outcomes
-            ours.discard(name)
-            batch.done(claim)
-        else:
-            if not isinstance(outcome, Failing):
-                ours.discard(name)
-            batch.add(claim, outcome)
-    if stale:
-        _settle_cancelled(tx, worker, [one for one in settlements if one.claim.id in stale], batch)
-        stale = [id_ for id_ in stale if id_ not in batch.accepted]
+    late = _add_held(batch, settlements, held_claims(found))
+    if late:
+        ids, place = [one.claim.id for one in late], cancelled_at(worker)
+        rows = tx.run(*(Query(HELD_CLAIMS, (some, place)) for some in in_chunks(ids)))
+        late = _add_held(batch, late, held_claims(rows), are_cancelled=True)
     batch.write(tx)
-    return stale
+    return [one.claim.id for one in late]
 
 
-def _settle_cancelled(
-    tx: Transaction, worker: str, late: Settlements, batch: "SettlementBatch"
-) -> None:
-    """Settle those of the stale settlements whose claims the worker holds, as they are stale only
-    because their jobs are cancelled. A job that is neither done nor failed is deleted."""
-    ids, place = [one.claim.id for one in late], cancelled_at(worker)
-    ours = held_claims(tx.run(*(Query(HELD_CLAIMS, (some, place)) for some in in_chunks(ids))))
-    for claim, outcome in late:
+def _add_held(
+    batch: "SettlementBatch", settlements: Settlements, ours: set[str], are_cancelled: bool = False
+) -> list[Settlement]:
+    """Add the settlements of the claims that are `ours`. Returns the stale ones. If the jobs
+    `are_cancelled`, one that is neither done nor failed is deleted, and its settlement is stale."""
+    stale: list[Settlement] = []
+    for one in settlements:
+        claim, outcome = one
         name = f"{claim.id} {claim.request} {claim.index}"
         if name not in ours:
+            stale.append(one)
             continue
         if not isinstance(outcome, Failing):
             ours.discard(name)
-        if isinstance(outcome, Ack):
-            batch.done(claim)
-        elif isinstance(outcome, (Bury, Failing)):
-            batch.add(claim, outcome)
-        else:
+        if are_cancelled and not isinstance(outcome, (Ack, Bury, Failing)):
             batch.delete(claim)
             batch.increments.add(claim.queue, "cancelled")
-            continue
-        batch.accepted.add(claim.id)
+            stale.append(one)
+        else:
+            batch.add(claim, outcome)
+    return stale
 
 
 class SettlementBatch:
@@ -176,7 +162,6 @@ class SettlementBatch:
         self.parked: list[tuple[Claim, Park | HoldKey]] = []
         self.held_back: list[tuple[Claim, ReleaseUntil]] = []
         self.woken_queues: set[str] = set()
-        self.accepted: set[str] = set()  # cancelled jobs that were done or have failed
         self.keys = KeyChanges()
 
     def delete(self, claim: Claim) -> None:
@@ -184,12 +169,11 @@ class SettlementBatch:
         if claim.ties:
             self.keys.free(claim.ties, claim.id)
 
-    def done(self, claim: Claim) -> None:
-        self.delete(claim)
-        self.increments.counts[claim.queue][DONE_INDEX] += 1
-
     def add(self, claim: Claim, outcome: Outcome) -> None:
         match outcome:
+            case Ack():  # first, as it is the most common outcome
+                self.delete(claim)
+                self.increments.add(claim.queue, "done")
             case Bury(state, expires):
                 self.buried.append((*state, expires or None, claim.id))
                 self.delete(claim)
