@@ -46,17 +46,14 @@ class ActionRunner:
         self._acts: SimpleQueue[Action] = SimpleQueue()
         self._fetches: SimpleQueue[Action] = SimpleQueue()
         self._results: deque[ActionResult] = deque()
-        self._started = False
         self._stopped = threading.Event()
         self._kind = ""  # of the act that runs now
+        for name, pending in (("acts", self._acts), ("fetches", self._fetches)):
+            threading.Thread(target=self._run, args=[pending], name=name, daemon=True).start()
 
     def submit(self, action: Action) -> bool:
         """Queue an action. Returns False if too many acts wait, as when the broker hangs: all would
         be carried out at once when it is back."""
-        if not self._started:
-            self._started = True
-            for name, pending in (("acts", self._acts), ("fetches", self._fetches)):
-                threading.Thread(target=self._run, args=[pending], name=name, daemon=True).start()
         fetches = action.kind in FETCHES
         if not fetches and self._acts.qsize() >= MAX_WAITING:
             return False

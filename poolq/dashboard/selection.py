@@ -27,11 +27,6 @@ class RowKey(NamedTuple):
     word: str
     act: Callable[[], Result] | None
 
-    @property
-    def changes(self) -> bool:
-        """Whether the key may change the pool, its queues or its jobs."""
-        return self.act is not None
-
 
 _LOG = RowKey("L", "log", None)
 

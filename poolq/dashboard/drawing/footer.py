@@ -99,7 +99,7 @@ def _keys(state: ScreenState, theme: Theme, width: int, snapshot: Snapshot) -> L
             parts += [
                 Part(f"{one.key} {one.word}", PLAIN, _ROW_RANK)
                 for one in row_keys(chosen(state, snapshot))
-                if may_change or not one.changes
+                if may_change or one.act is None
             ]
         word = words.get(name, key.short)
         if name == "D" and snapshot.head.state == "draining":

@@ -1,13 +1,9 @@
-"""The help page: keys, the mouse, commands and the words that stand out. It has two columns on a
-wide screen."""
-
-from collections.abc import Sequence
+"""The help page: keys, the mouse, commands and the words that stand out."""
 
 from rich.segment import Segment
 
-from poolq.dashboard.drawing.layout import PANE_GAP, TWO_COLUMNS_WIDTH
 from poolq.dashboard.key_bindings import KEYS
-from poolq.styling.cells import Line, fit, full_line, paragraph, side_by_side, wrap_words
+from poolq.styling.cells import Line, fit, full_line, paragraph, wrap_words
 from poolq.styling.theme import PLAIN, Theme
 
 KEYS_WIDTH = 30
@@ -32,27 +28,19 @@ WORD_HELP = (
     "UNSERVED: no pool of the namespace takes jobs from the queue",
     "STALE: the counts of the queues are over 2 s older than they should be",
 )
+SECTIONS = {"MOUSE": MOUSE_HELP, "COMMANDS, AFTER ':'": COMMAND_HELP, "WORDS": WORD_HELP}
 
 
 def draw(theme: Theme, width: int, *, read_only: bool) -> list[Line]:
     """Draw all lines."""
-    if width < TWO_COLUMNS_WIDTH:
-        return [*_keys(theme, width, read_only), [], *_texts(theme, width)]
-    half = (width - PANE_GAP) // 2
-    left, right = _keys(theme, half, read_only), _texts(theme, half)
-    return side_by_side(left, right, half + PANE_GAP)
-
-
-def _keys(theme: Theme, width: int, read_only: bool) -> list[Line]:
     lines: list[Line] = []
     for key in KEYS:
         lines += _entry(key.keys, key.what, theme, width, refused=key.changes and read_only)
-    return [*lines, [], *_section("MOUSE", MOUSE_HELP, theme, width)]
-
-
-def _texts(theme: Theme, width: int) -> list[Line]:
-    lines = [*_section("COMMANDS, AFTER ':'", COMMAND_HELP, theme, width), []]
-    return [*lines, *_section("WORDS", WORD_HELP, theme, width)]
+    for title, sentences in SECTIONS.items():
+        lines += [[], full_line(title, width, theme.header)]
+        for sentence in sentences:
+            lines += paragraph(sentence, width, PLAIN)
+    return lines
 
 
 def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool = False) -> list[Line]:
@@ -65,11 +53,4 @@ def _entry(name: str, what: str, theme: Theme, width: int, *, refused: bool = Fa
     for number, text in enumerate(texts):
         start = fit(name if beside and number == 0 else "", size)
         lines.append([Segment(f" {start} ", theme.strong), Segment(text, style)])
-    return lines
-
-
-def _section(title: str, sentences: Sequence[str], theme: Theme, width: int) -> list[Line]:
-    lines = [full_line(title, width, theme.header)]
-    for sentence in sentences:
-        lines += paragraph(sentence, width, PLAIN)
     return lines

@@ -76,11 +76,11 @@ def state(
     in `looks`; another state by itself, in the style `other`."""
     value = _value(name)
 
-    def cell(row: Any, context: DrawContext) -> Cell:
-        word, style = looks.get(value(row), (value(row), other))
-        return word, getattr(context.theme, style) if style else PLAIN
+    def look(row: Any, context: DrawContext) -> Style:
+        style = looks.get(value(row), ("", other))[1]
+        return getattr(context.theme, style) if style else PLAIN
 
-    return PaneColumn(title, width, cell, rank, sort=rising(value))
+    return text(title, width, name, lambda one: looks.get(one, (one,))[0], rank=rank, style=look)
 
 
 def sparkline(
