@@ -102,8 +102,8 @@ class Order(NamedTuple):
 class ScreenState:
     """`zoomed`: whether the focused `pane` has the whole screen. `chosen` maps panes to the keys of
     their selected rows, `places` to where these were last, and `orders` to the order that the user
-    has chosen. `columns` holds the pane and title of each optional column that has been shown, and
-    `widths` maps them to the widest text that a column has shown. `clicked` is the pane and key of
+    has chosen. `widths` maps the pane and title of each column that was shown to its width, with
+    which it has room for the widest text that it has shown. `clicked` is the pane and key of
     the row that the last key, a click, has selected. `jobs` is the open list of jobs; `skew`: by
     how many seconds the engine's clock is ahead of this host's; `fetching` is the fetch that is on
     its way, and `outdated` one that has begun before an act ended. `own` is true in the dashboard
@@ -117,7 +117,6 @@ class ScreenState:
     chosen: dict[str, str] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
-    columns: set[tuple[str, str]] = field(default_factory=set)
     widths: dict[tuple[str, str], int] = field(default_factory=dict)
     filter: str = ""
     typing: bool = False

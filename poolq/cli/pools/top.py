@@ -30,7 +30,6 @@ def top(settings: Config, once: bool, read_only: bool) -> None:
     The key ? shows all keys. If the output is not a terminal, it prints everything once.
     Keys that act on queues and jobs use the engine in your settings, which must be the pool's.
     """
-    from poolq.dashboard import top
     from poolq.dashboard.dashboard import has_terminal
     from poolq.dashboard.sources import AttachedSource
 
@@ -39,9 +38,23 @@ def top(settings: Config, once: bool, read_only: bool) -> None:
         if once or wants_json() or not has_terminal():
             _once(source, settings)
         else:
-            top.show(source, settings, read_only=read_only)
+            _show(source, settings, read_only=read_only)
     finally:
         source.close()
+
+
+def _show(source: "Source", settings: Config, *, read_only: bool) -> None:
+    """Show the screen until the user quits or the pool ends, then print a summary."""
+    from poolq.dashboard import exit_summary
+    from poolq.dashboard.loop import Screen
+    from poolq.dashboard.screen_state import ScreenState
+
+    screen = Screen(source, settings, ScreenState(read_only=read_only))
+    screen.run()
+    left = source.orphan() if screen.ended else None
+    said = exit_summary.summary(screen.last, ended=screen.ended)
+    for line in exit_summary.orphaned(left) if left else said:
+        sys.stdout.write(f"poolq: {line}\n")
 
 
 def stored_failures(found: "Snapshot", settings: Config) -> "FoundFailures":

@@ -137,15 +137,13 @@ class Pane:
 
 
 @lru_cache(maxsize=256)
-def _layout(
-    pane: Pane, width: int, wanted: tuple[int, ...], unwanted: frozenset[int]
-) -> tuple[tuple[PaneColumn, int], ...]:
+def _layout(pane: Pane, width: int, wanted: tuple[int, ...]) -> tuple[tuple[PaneColumn, int], ...]:
     """Return the columns that fit, with their widths. First, columns up to IMPORTANT_RANK are
     chosen, then texts get the width that they need, then other columns are chosen. If not even
     those of rank 0 fit, texts are shortened, then the last columns are omitted, so that no number
     is cut."""
-    columns = [one for number, one in enumerate(pane.columns) if number not in unwanted]
     most = dict(zip(pane.columns, wanted, strict=True))
+    columns = [one for one in pane.columns if most[one]]
     widths: dict[PaneColumn, int] = {}
     spare = width - MARGIN
     for important in (True, False):
@@ -215,7 +213,7 @@ class _Table(NamedTuple):
         more = pane.left_out(self.context)
         known = len(pane.rows(self.context.snapshot, state))
         title = f"{pane.name.upper()} {len(rows)}" + f" of {known + more}" * (more > 0)
-        layout = _layout(pane, self.width, self._wanted(title, visible), self._unwanted(rows))
+        layout = _layout(pane, self.width, self._wanted(title, rows, visible))
         part = ""
         if len(rows) > room > 0:
             up = theme.up if first else " "
@@ -230,29 +228,22 @@ class _Table(NamedTuple):
         lines += [[] for _ in range(height - len(lines))]
         return lines
 
-    def _unwanted(self, rows: Sequence[Any]) -> frozenset[int]:
-        """Return the columns that have had nothing to show. A column that was shown once stays, so
-        that the columns do not jump each time a job begins or ends."""
-        known = self.context.state.columns
-        for column in self.pane.columns:
-            if column.is_shown is not None and column.is_shown(rows):
-                known.add((self.pane.name, column.title))
-        return frozenset(
-            number for number, column in enumerate(self.pane.columns)
-            if column.is_shown is not None and (self.pane.name, column.title) not in known
-        )  # fmt: skip
-
-    def _wanted(self, title: str, rows: Sequence[Any]) -> tuple[int, ...]:
-        """Return the width that each column needs for all texts that it has shown."""
+    def _wanted(self, title: str, rows: Sequence[Any], visible: Sequence[Any]) -> tuple[int, ...]:
+        """Return the width that each column needs for all texts that it has shown, or 0 if it has
+        had nothing to show. A column that was shown once stays, so that the columns do not jump
+        each time a job begins or ends."""
         found, widths = list[int](), self.context.state.widths
-        for column in self.pane.columns:
-            size = column.width if found else max(column.width, len(title))
+        for number, column in enumerate(self.pane.columns):
+            name = (self.pane.name, column.title)
+            if name not in widths and column.is_shown is not None and not column.is_shown(rows):
+                found.append(0)
+                continue
+            size = column.width if number else max(column.width, len(title))
             if column.most:
-                name = (self.pane.name, column.title)
-                cells = [column.cell(row, self.context) for row in rows]
+                cells = [column.cell(row, self.context) for row in visible]
                 texts = [width_of(cell if isinstance(cell, str) else cell[0]) for cell in cells]
-                size = max(size, min(column.most, max(texts, default=0)))
-                size = widths[name] = max(size, widths.get(name, 0))
+                size = max(size, min(column.most, max(texts, default=0)), widths.get(name, 0))
+            widths[name] = size
             found.append(size)
         return tuple(found)
 
