@@ -19,6 +19,7 @@ PREFIXES = {"info": "", "warning": "warning: ", "error": "error: "}
 #: The fields of events that contain names of jobs, queues and limits.
 NAME_FIELDS = ("job", "id", "queue", "key")
 CONTINUED = " [continued]"
+NO_MODULE = "no module of the application defines it"
 
 
 def _name(kind: str) -> str:
@@ -170,7 +171,7 @@ class Unknown(Ended, frozen=True):
     LEVEL = "warning"
     BURST = "unknown {0.job}"
     delay: float
-    why: str = "no module of the application defines it"
+    why: str = NO_MODULE
 
     def words(self) -> str:
         text = f"{self.why}; released for {span(self.delay)} without using an attempt"

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from poolq.log.events import Buried, Failed, Retried, Stale, Unknown
+from poolq.log.events import NO_MODULE, Buried, Failed, Retried, Stale, Unknown
 from poolq.monitor.snapshot import EventView, FailureView
 from poolq.scoreboard import recent_events
 from poolq.scoreboard.board import Scoreboard
@@ -101,8 +101,9 @@ def _failure(one: RecordedEvent) -> FailureView | None:
 
 
 def _event(one: RecordedEvent) -> EventView:
+    event = one.event
+    unknown = event.job if isinstance(event, Unknown) and event.why == NO_MODULE else ""
     return EventView(
-        at=one.when, level=one.event.severity(), who=one.who, text=one.event.brief(),
-        burst=one.event.BURST.format(one.event), began=one.when,
-        unknown=one.event.job if isinstance(one.event, Unknown) else "",
+        at=one.when, level=event.severity(), who=one.who, text=event.brief(),
+        burst=event.BURST.format(event), began=one.when, unknown=unknown,
     )  # fmt: skip

@@ -65,6 +65,12 @@ def test_a_job_that_stays_unknown_is_one_event_each_time_that_it_begins() -> Non
     for at in (100.0, 105.0, 115.0, 200.0, 205.0):
         worker.add(at, "worker 1", Unknown("jobs:B", "01", "q", 5.0))
     worker.add(206.0, "worker 1", Unknown("jobs:C", "02", "q", 5.0))
+    worker.add(207.0, "worker 1", Unknown("jobs:D", "03", "q", 5.0, "a later poolq has stored it"))
     feed.update([])
     told = [(one.at, one.unknown, one.count) for one in feed.events]
-    assert told == [(206.0, "jobs:C", 1), (205.0, "jobs:B", 2), (115.0, "jobs:B", 3)]
+    assert told == [
+        (207.0, "", 1),
+        (206.0, "jobs:C", 1),
+        (205.0, "jobs:B", 2),
+        (115.0, "jobs:B", 3),
+    ]
