@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,17 +33,6 @@ def test_a_filled_form_is_the_message(
         MESSAGE_VERSION, push.id, job, queue, payload, attempts, steps, attempts, on_limit, 5  # type: ignore[arg-type]
     )  # fmt: skip
     assert (push.queue, push.delay, push.at) == (queue, 7, 0)
-
-
-def test_what_is_default_is_left_out() -> None:
-    push = MessageTemplate("jobs:A", Options()).push(None, 1 << 20)
-    assert json.loads(push.body) == {
-        "v": 1,
-        "id": push.id,
-        "job": "jobs:A",
-        "queue": "default",
-        "payload": {},
-    }
 
 
 @given(st.dictionaries(NAMES, NAMES, max_size=3), st.integers(1, 9), st.integers(1, 9))

@@ -17,7 +17,7 @@ from poolq.engines.base import Push
 from poolq.engines.storeless import NullEngine, SyncEngine
 from poolq.jobs.message import Message
 from poolq.jobs.producer import engine, max_payload
-from tests.support.producing import MODULE, Kept, produce_to
+from tests.support.producing import MODULE, Kept, gone, produce_to
 from tests.unit.refusals import refusal
 
 ROOT = Path(__file__).parents[3]
@@ -162,8 +162,6 @@ def test_none_of_many_is_no_push(kept: Kept) -> None:
         (lambda: SendMail.dispatch([]), f"job {NAME}: payload is a list; it must"),
         (lambda: SendMail.dispatch({}, dealy="1s"),  # type: ignore[call-arg]
          f"job {NAME}: unknown option dealy; did you mean delay?"),
-        (lambda: SendMail.dispatch({}, delay="soonish"),
-         f"job {NAME}: delay is 'soonish'; write a duration such as"),
         (lambda: poolq.dispatch("jobs:A", {"a": {1}}),
          "job jobs:A: payload['a'] is a set, which JSON cannot hold unchanged; use a list"),
         (lambda: poolq.dispatch(""), "the job's name is empty; give it a name"),
@@ -194,23 +192,12 @@ def test_many_that_are_no_list_are_a_type_error(kept: Kept) -> None:
     assert kept.tried == []
 
 
-def test_the_size_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "_chosen", produce_to(Kept(), max_payload=20))
-    SendMail.dispatch({"text": "x" * 9})
-    with pytest.raises(PayloadError, match="payload is 21 bytes of JSON, over the limit of 20"):
-        SendMail.dispatch({"text": "x" * 10})
-
-
 # An engine that cannot be reached
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODULE, "RETRY_SECONDS", 0.2)
-
-
-def gone(*ids: str, maybe_stored: bool = False) -> EngineUnavailable:
-    return EngineUnavailable("redis://h: refused", ids=ids, maybe_stored=maybe_stored)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *errors: EngineUnavailable) -> Kept:

@@ -96,36 +96,30 @@ def test_a_module_of_the_folder(tmp_path: Path) -> None:
     assert found["path"] == str(tmp_path)
 
 
-def test_a_package_with_all_its_submodules(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        {
-            "jobs/__init__.py": "",
-            "jobs/mail.py": JOB.format(name="Mail"),
-            "jobs/deep/__init__.py": JOB.format(name="Deep"),
-            "jobs/deep/er.py": "from jobs.mail import Mail\n" + JOB.format(name="Deeper"),
-            "jobs/__main__.py": "raise SystemExit('a script is not imported')\n",
-        },
-    )
-    assert load(tmp_path)["names"] == ["jobs.deep.er:Deeper", "jobs.deep:Deep", "jobs.mail:Mail"]
-
-
-def test_a_package_without_init(tmp_path: Path) -> None:
-    write(tmp_path, {"jobs/send_mail.py": JOB.format(name="SendMail")})
-    assert load(tmp_path)["names"] == ["jobs.send_mail:SendMail"]
-
-
-def test_several_modules(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        {
-            "shop/__init__.py": "",
-            "shop/jobs.py": JOB.format(name="A"),
-            "shop/other.py": JOB.format(name="NotLoaded"),
-            "other.py": JOB.format(name="B"),
-        },
-    )
-    assert load(tmp_path, "shop.jobs", "other")["names"] == ["other:B", "shop.jobs:A"]
+@pytest.mark.parametrize(
+    ("files", "modules", "names"),
+    [
+        # a package, with all its submodules
+        ({"jobs/__init__.py": "", "jobs/mail.py": JOB.format(name="Mail"),
+          "jobs/deep/__init__.py": JOB.format(name="Deep"),
+          "jobs/deep/er.py": "from jobs.mail import Mail\n" + JOB.format(name="Deeper"),
+          "jobs/__main__.py": "raise SystemExit('a script is not imported')\n"},
+         ["jobs"], ["jobs.deep.er:Deeper", "jobs.deep:Deep", "jobs.mail:Mail"]),
+        # a package without __init__
+        ({"jobs/send_mail.py": JOB.format(name="SendMail")}, ["jobs"], ["jobs.send_mail:SendMail"]),
+        # several modules
+        ({"shop/__init__.py": "", "shop/jobs.py": JOB.format(name="A"),
+          "shop/other.py": JOB.format(name="NotLoaded"), "other.py": JOB.format(name="B")},
+         ["shop.jobs", "other"], ["other:B", "shop.jobs:A"]),
+        # a class that was replaced
+        ({"jobs.py": JOB.format(name="A") + JOB.format(name="A")}, ["jobs"], ["jobs:A"]),
+    ],
+)  # fmt: skip
+def test_the_jobs_that_are_found(
+    tmp_path: Path, files: dict[str, str], modules: list[str], names: list[str]
+) -> None:
+    write(tmp_path, files)
+    assert load(tmp_path, *modules)["names"] == names
 
 
 def test_the_folder_comes_before_what_is_installed(tmp_path: Path) -> None:
@@ -149,11 +143,6 @@ def test_what_is_no_job_is_not_listed(tmp_path: Path) -> None:
     )
     before = "import poolq\nclass Script(poolq.Job):\n    def run(self): ...\n"
     assert load(tmp_path, before=before)["names"] == []
-
-
-def test_a_class_that_was_replaced_is_not_listed_twice(tmp_path: Path) -> None:
-    write(tmp_path, {"jobs.py": JOB.format(name="A") + JOB.format(name="A")})
-    assert load(tmp_path)["names"] == ["jobs:A"]
 
 
 # What cannot be loaded

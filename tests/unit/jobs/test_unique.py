@@ -18,7 +18,7 @@ from poolq.engines.base import Engine, Push
 from poolq.jobs.ids import HolderId
 from poolq.jobs.unique import StoredKey, UniqueKey, key_of, stored_key
 from tests.contract.helpers import Worker
-from tests.support.producing import MODULE, Kept, produce_to
+from tests.support.producing import MODULE, Kept, gone, produce_to
 from tests.unit.refusals import refusal
 
 SECOND = 1_000_000
@@ -171,10 +171,6 @@ class Slow(Kept):
     def push(self, pushes: Sequence[Push]) -> list[str]:
         super().push(pushes)
         return [one.id if at % 2 == 0 else "holder" for at, one in enumerate(pushes)]
-
-
-def gone(*ids: str, maybe_stored: bool = False) -> EngineUnavailable:
-    return EngineUnavailable("redis://h: refused", ids=ids, maybe_stored=maybe_stored)
 
 
 def test_what_is_surely_not_stored_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
