@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
     from poolq.engines.limit_admin import limits
     from poolq.jobs.callbacks import JobDraft, JobOutcome, around, on
-    from poolq.jobs.concurrency import Concurrent
     from poolq.jobs.dispatch import dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.holds import Hold
     from poolq.jobs.ids import JobId
     from poolq.jobs.job import Job, JobSettings, current
-    from poolq.jobs.limits import Limit
+    from poolq.jobs.limits import Concurrent, Limit
     from poolq.jobs.periodic import every
     from poolq.jobs.producer import connect
     from poolq.jobs.retry_policy import Backoff, Retry
@@ -41,7 +40,7 @@ _MODULES = {
     "Job": "jobs.job", "JobSettings": "jobs.job", "current": "jobs.job",
     "dispatch": "jobs.dispatch", "dispatch_many": "jobs.dispatch", "connect": "jobs.producer",
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
-    "Concurrent": "jobs.concurrency",
+    "Concurrent": "jobs.limits",
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
     "list": "engines.job_info", "every": "jobs.periodic",
     "limits": "engines.limit_admin", "Hold": "jobs.holds",

@@ -8,7 +8,7 @@ from datetime import timedelta
 from poolq.common.escaping import shown
 from poolq.common.names import closest
 from poolq.errors import OptionError
-from poolq.jobs.concurrency import Concurrent
+from poolq.jobs.limits import Concurrent
 from poolq.jobs.unique import Unique
 
 METHODS = ("run", "rate_limit", "retry", "on_success", "on_failure", "on_discard", "on_expired")

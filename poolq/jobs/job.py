@@ -18,9 +18,8 @@ from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name
 from poolq.errors import OptionError
 from poolq.jobs.class_checks import check_class
-from poolq.jobs.concurrency import Concurrent
 from poolq.jobs.ids import JobId
-from poolq.jobs.limits import Declared, Gate, OnLimit, RateLimit, parse
+from poolq.jobs.limits import Concurrent, Declared, Gate, OnLimit, RateLimit, parse
 from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.producer import max_payload, send

@@ -1,4 +1,5 @@
-"""Rate limits as values: what a job declares, and the arithmetic of windows (pure).
+"""Limits as values: how many jobs may start in a window (`Limit`) or run at once (`Concurrent`), as
+a job declares it and as engines see it; and the arithmetic of windows (pure).
 
 A fixed window opens with its first start and lasts `window` microseconds; at most `limit` jobs may
 start within it. A sliding limit admits at most `limit` starts in any interval of that length, so it
@@ -6,9 +7,9 @@ needs the time of each start. A start counts as `cost` starts. They are counted 
 store (`Engine.admit`).
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
@@ -17,7 +18,9 @@ from poolq.common import checks, date_parser
 from poolq.common.durations import MAX_MICROSECONDS
 from poolq.common.escaping import shown
 from poolq.common.lengths import MAX_KEY_BYTES
+from poolq.common.names import path_of
 from poolq.errors import CostError, LimitError, OptionError
+from poolq.jobs.unique import key_of, lacking
 
 OnLimit = Literal["release", "park"]
 #: The units of a window, each with its length in microseconds.
@@ -134,21 +137,17 @@ class Window(NamedTuple):
 StartLog = Sequence[tuple[int, int]]
 
 
-class Declared(ABC):
-    """What `rate_limit()` may return: a `Limit` or a `Concurrent`."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def rule(self, job: str) -> Asked:
-        """Return the limit as a rule for engines, with the job's name as the default key."""
-
-    def check_returned(self) -> None:  # noqa: B027  # most may be returned
-        """Raise LimitError if `rate_limit()` must not return this."""
-
-
 @dataclass(frozen=True, slots=True)
-class Limit(Declared):
+class Limit:
+    """A rate limit. `Limit(10, seconds=1)` allows at most 10 starts in a window of one second.
+
+    Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter (default:
+    the job's name); the job's start counts as `cost` starts; a `sliding` limit, of at most 1,000,
+    holds in any interval of this length. `jitter`, a share of the window from 0 to 1, spreads out
+    the jobs that the limit releases; `on_limit` overrides the job's option. Raises LimitError (a
+    ValueError).
+    """
+
     limit: int
     _: KW_ONLY
     seconds: InitVar[float | None] = None
@@ -187,7 +186,68 @@ class Limit(Declared):
         return Rule(self.key or job, self.limit, self.window, self.cost, self.sliding)
 
 
-#: What `rate_limit()` may return.
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Concurrent:
+    """At most `limit` jobs run at once. `key` names the jobs that count together (default: the
+    job's name). Only for the option `concurrent`: `by`, the payload fields whose values are the
+    key. A job that has to wait is parked. Raises LimitError (a ValueError).
+
+    Engines see it as a `Gate`. A slot of a gate is a claim. A claim takes it when its job is
+    admitted or granted, and it ends with the claim, however that ends. So it has no duration, and
+    nothing can be left over.
+
+    As an option of a job, its key is computed at the dispatch, which stores the job in the wait
+    list of its gate at once, so that no worker has to ask it first. Whenever a worker claims such a
+    job without a slot, it asks for one, as for the limits that `rate_limit()` returns.
+
+    `parks`: whether a job with this option is stored in the line of its gate. It is not if only a
+    worker knows all of its limits."""
+
+    limit: int
+    key: str | None
+    by: tuple[str, ...]
+    parks: bool = field(compare=False)
+
+    def __init__(self, limit: int, *, key: str | None = None, by: str | Sequence[str] = ()) -> None:
+        if by and key is not None:
+            raise LimitError("Concurrent: give key, a text, or by, payload fields, not both")
+        given = "".join(f", {name}={shown(it)}" for name, it in (("key", key), ("by", by)) if it)
+        what = f"Concurrent(…{given}): limit"
+        fill = partial(object.__setattr__, self)
+        fill("limit", checks.whole(limit, what, MAX_LIMIT, LimitError))
+        fill("key", None if key is None else check_key(key))
+        by = (by,) if isinstance(by, str) and by else by
+        fill("by", checks.payload_fields(by, "Concurrent", LimitError))
+        fill("parks", False)
+
+    def __repr__(self) -> str:  # as it is written
+        by = ", ".join(map(repr, self.by))
+        given = f", by={by if len(self.by) == 1 else f'({by})'}" if self.by else ""
+        given += "" if self.key is None else f", key={self.key!r}"
+        return f"Concurrent({self.limit}{given})"
+
+    def rule(self, job: str) -> Gate:
+        return Gate(self.key or job, self.limit)
+
+    def gate(self, job: str, payload: object, index: int = -1) -> Gate:
+        """Return the key and the limit for a job with this payload. `index`: see `names.path_of`.
+        Raises PayloadError."""
+        if not self.by:
+            return self.rule(job)
+        given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
+        if not all(field in given for field in self.by):
+            raise lacking(self.by, given, f"job {job}: {path_of(index)}", "limited")
+        return Gate(key_of(job, {field: given[field] for field in self.by}), self.limit)
+
+    def parking(self) -> "Concurrent":
+        """Return the same, for jobs of which nothing else limits the starts."""
+        made = Concurrent(self.limit, key=self.key, by=self.by)
+        object.__setattr__(made, "parks", True)
+        return made
+
+
+#: What `rate_limit()` may return: one of these, a mapping, or a list of them.
+Declared = Limit | Concurrent
 RateLimit = Declared | Mapping[str, object] | Sequence[Declared | Mapping[str, object]] | None
 
 
@@ -208,8 +268,11 @@ def parse(value: object, job: str) -> tuple[Declared, ...]:
 
 
 def _one(item: object) -> Declared:
+    if isinstance(item, Concurrent) and item.by:
+        raise LimitError(
+            f"{item!r} is for the option `concurrent`; in rate_limit(), write key=f'…'"
+        )
     if isinstance(item, Declared):
-        item.check_returned()
         return item
     if not isinstance(item, Mapping):
         raise LimitError(

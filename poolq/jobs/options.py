@@ -15,8 +15,7 @@ from poolq.common import checks
 from poolq.common.durations import Duration, Moment, is_duration, micros, when
 from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
-from poolq.jobs.concurrency import Concurrent
-from poolq.jobs.limits import OnLimit, read_on_limit
+from poolq.jobs.limits import Concurrent, OnLimit, read_on_limit
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES, NO_JITTER
 from poolq.jobs.retry_policy import Backoff, RetryAfter, read_steps
 from poolq.jobs.unique import Unique

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolq.errors import PayloadError
-from poolq.jobs.concurrency import Concurrent
+from poolq.jobs.limits import Concurrent
 from poolq.jobs.message import MESSAGE_VERSION, Message, decode
 from poolq.jobs.message_template import MessageTemplate, with_options
 from poolq.jobs.options import Options
