@@ -15,7 +15,7 @@ class Claim(NamedTuple):
     """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
     (the right to one start), because it was parked. `asks`: not 0 if
     it was parked by older code than the worker's and has no slot, so that what the job's code says
-    of its limits now is named for their lines. `ties`:
+    of its limits now is named for their lines. `unique_key`:
     what the engine wants back with the settlement; empty for jobs without unique keys. `gated`:
     whether the slots include one of a gate, which ends with the claim. `expires_at`: from when on
     the job must not be run; 0: never."""
@@ -28,7 +28,7 @@ class Claim(NamedTuple):
     state: State
     admitted: bool = False
     asks: int = 0
-    ties: bytes = b""
+    unique_key: bytes = b""
     gated: bool = False
     expires_at: int = 0
 

@@ -122,7 +122,7 @@ class Executor:
         if again and outcomes.hook_crashed_out(message, state):
             return self._bury(claim, message.job, last_error(state), message.expires)
         kind, own_hooks, own = known
-        if own and lacks(message, own, is_unique=bool(claim.ties)):
+        if own and lacks(message, own, is_unique=bool(claim.unique_key)):
             self._left_out(message, kind, own)
         if message.gate is not None and not own_hooks.rate_limit:
             own_hooks = own_hooks._replace(rate_limit=True)

@@ -378,7 +378,10 @@ def test_a_key_whose_job_is_gone_is_void(engine: Engine, worker: Worker, replace
 def rights_of(engine: Engine) -> dict[str, bytes]:
     """The rights that the engine has stored, by id."""
     if not isinstance(engine, RedisEngine):
-        return {to_text(id_): ties for id_, ties in rows(engine, "SELECT id, ties FROM {jobs}")}
+        return {
+            to_text(id_): unique_key
+            for id_, unique_key in rows(engine, "SELECT id, unique_key FROM {jobs}")
+        }
     found = {}
     for name in call(engine, "KEYS", "bodies:*"):
         flat = engine.client.call(b"HGETALL", name)

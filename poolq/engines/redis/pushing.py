@@ -89,8 +89,8 @@ def _gives_way(unique: UniqueKey) -> bool:
 
 
 def _stored(push: Push) -> bytes:
-    """Return what is stored behind the job's queue: its unique key, as in the script part `ties`,
-    and its body."""
+    """Return what is stored behind the job's queue: its unique key, as in the script part
+    `unique_keys`, and its body."""
     unique = push.unique
     if unique is None:
         return b"\n" + push.body

@@ -39,7 +39,7 @@ from poolq.jobs.unique import UniqueKey
 MAX_STORED = 5000
 
 INSERT_JOB = """INSERT INTO {jobs}
-    (id, place, due_at, queue, history, body, expires_at, ties, rules)
+    (id, place, due_at, queue, history, body, expires_at, unique_key, rules)
     VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?)"""
 #: The same for plain jobs: on SQLite, to store three NULLs takes a fifth of the time to store many.
 INSERT_PLAIN = """INSERT INTO {jobs} (id, place, due_at, queue, history, body)
@@ -119,9 +119,9 @@ def _park(tx: Transaction, pushes: Sequence[Push]) -> None:
 def job_row(tx: Transaction, push: Push, place: str = QUEUED, rules: bytes | None = None) -> Row:
     """Return the arguments of INSERT_JOB. `place`: where the job is if it is due now."""
     id_, queue, body, delay, at, expires, unique, _ = push
-    ties = unique.stored if unique else None
+    unique_key = unique.stored if unique else None
     place, due, ends = tx.when(place, delay, at, expires)
-    return id_, place, due, queue, body, ends, ties, rules
+    return id_, place, due, queue, body, ends, unique_key, rules
 
 
 def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> None:

@@ -7,7 +7,7 @@
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
 -- `lasts`: until when a slot is reserved for the job. `deploy`: by which deploy's code its limits were
 -- named when it parked. `expires_at`: when the job expires, if it does.
--- `ties`: the job's unique key, or NULL (see jobs/unique.py).
+-- `unique_key`: the job's unique key, or NULL (see jobs/unique.py).
 CREATE TABLE IF NOT EXISTS {jobs} (
     id {id} NOT NULL,
     place {text:1100} NOT NULL DEFAULT '',
@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS {jobs} (
     lasts BIGINT NOT NULL DEFAULT 0,
     deploy BIGINT NOT NULL DEFAULT 0,
     expires_at BIGINT,
-    ties {bytes},
+    unique_key {bytes},
     PRIMARY KEY (id),
     KEY turn (place, queue, due_at, id)
 ) {table};
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS {failed} (
     history {bytes} NOT NULL,
     body {bytes} NOT NULL,
     expires BIGINT,
-    ties {bytes},
+    unique_key {bytes},
     PRIMARY KEY (id),
     KEY newest (at, id),
     KEY newest_of_queue (queue, at, id)

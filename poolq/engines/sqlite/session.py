@@ -44,15 +44,15 @@ MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = 
 #: its view has a trigger that inserts into both tables. The view belongs to the connection, so it
 #: is no part of the schema.
 INSERT_UNIQUE = """INSERT OR ROLLBACK INTO new_unique
-    (id, place, due_at, queue, body, expires_at, ties, name, ends)
+    (id, place, due_at, queue, body, expires_at, unique_key, name, ends)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 MAKE_VIEW = """CREATE TEMP VIEW IF NOT EXISTS new_unique AS SELECT id, place, due_at, queue, body,
-    expires_at, ties, '' AS name, 0 AS ends FROM {jobs}"""
+    expires_at, unique_key, '' AS name, 0 AS ends FROM {jobs}"""
 MAKE_TRIGGER = """CREATE TEMP TRIGGER IF NOT EXISTS store_new_unique INSTEAD OF INSERT ON new_unique
     BEGIN
     INSERT INTO {unique_keys} (name, id, ends) VALUES (NEW.name, NEW.id, NEW.ends);
-    INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, ties, history) VALUES
-    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.expires_at, NEW.ties, x'');
+    INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, unique_key, history) VALUES
+    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.expires_at, NEW.unique_key, x'');
     END"""
 #: Seconds after which the connection checks again that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0

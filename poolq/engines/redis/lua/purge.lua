@@ -40,7 +40,7 @@ while #ids < most do
   update_line(queue, identity)
 end
 if #ids > 0 then
-  ties().finish(ids, 1, #ids)
+  unique_keys().finish(ids, 1, #ids)
   delete_bodies(ids, 1, #ids)
   call('HDEL', STATES, unpack(ids))
   call('HDEL', GRANTED, unpack(ids))

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Make failed jobs ready again, with a fresh state, some of them with another body. Jobs whose unique
 -- key another job has stay failed.
--- Parts: ties, failed_jobs, ready.
+-- Parts: unique_keys, failed_jobs, ready.
 --
 -- ARGV: n (at most 1000), n ids, then for some of them the id, its new body, and how long after this
 --       retry it expires (0: never; "": as long as before).
@@ -24,7 +24,7 @@ local function expiry(id, old)
 end
 
 each_failed({unpack(ARGV, 2, last)}, function(queue, ids)
-  ids = ties().retakers(ids, taken)
+  ids = unique_keys().retakers(ids, taken)
   if #ids == 0 then return end
   local states, old = {}, call('HMGET', STATES, unpack(ids))
   for k, id in ipairs(ids) do

@@ -32,12 +32,12 @@ LOCK_ATTEMPTS = 3
 #: Stands for the head of a queue, before all due times.
 HEAD = -(2**63)
 
-STATE_COLUMNS = "body, attempt, crashes, failing, history, ties"
+STATE_COLUMNS = "body, attempt, crashes, failing, history, unique_key"
 SELECT_JOB = (
     f"SELECT id, queue, place, due_at, taken, {{now}}, expires_at, {STATE_COLUMNS} FROM {{jobs}} "
 )
 FIND_JOB = SELECT_JOB + "WHERE id = ?"
-LOCATIONS = "SELECT id, place, queue, due_at, ties FROM {jobs} {by_id} WHERE id IN {list}"
+LOCATIONS = "SELECT id, place, queue, due_at, unique_key FROM {jobs} {by_id} WHERE id IN {list}"
 LOCK_LOCATIONS = LOCATIONS + " {lock}"
 MOVE_JOBS = "UPDATE {jobs} SET queue = ?, lasts = 0 WHERE id IN {list}"
 MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '', lasts = 0, rules = NULL
@@ -53,9 +53,10 @@ JOBS_IN_LINES = f"""SELECT j.id, 0 FROM {{lines}} l
 SELECT_FAILED = f"SELECT id, queue, at, {STATE_COLUMNS} FROM {{failed}} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
 NEWEST_FIRST = " ORDER BY at DESC, id DESC LIMIT ?"
-LOCK_FAILED = "SELECT id, ties FROM {failed} WHERE id IN {list} {lock}"
-RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, expires_at, body, ties)
-    SELECT id, queue, {now}, x'', {now} + expires, body, ties FROM {failed} WHERE id IN {list}"""
+LOCK_FAILED = "SELECT id, unique_key FROM {failed} WHERE id IN {list} {lock}"
+RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, expires_at, body, unique_key)
+    SELECT id, queue, {now}, x'', {now} + expires, body, unique_key FROM {failed}
+    WHERE id IN {list}"""
 DELETE_FAILED = "DELETE FROM {failed} WHERE id IN {list}"
 REPLACE_EXPIRES = "UPDATE {failed} SET expires = ? WHERE id = ?"
 REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
@@ -95,7 +96,7 @@ class Location(NamedTuple):
     place: str
     queue: str
     due: int
-    ties: object = None
+    unique_key: object = None
 
 
 def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> list[str]:
@@ -105,7 +106,7 @@ def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> lis
     there = {id_: at for id_, at in there.items() if queue in (None, at.queue)}
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
     close_empty(tx, there.values())
-    unique_keys.free(tx, [(at.ties, id_) for id_, at in there.items()])
+    unique_keys.free(tx, [(at.unique_key, id_) for id_, at in there.items()])
     increments = CounterIncrements()
     increments.add_many(Counter([at.queue for at in there.values()]), "cancelled")
     tx.at_end(*increments.queries())

@@ -337,7 +337,7 @@ def _mark_claimed(tx: Transaction, ctx: StepContext, found: ClaimedRows) -> None
         ids = [row[0] for row in rows]
         tx.later(*tx.claim_updates(claimed_by(ctx.worker), ctx.request, first, ids, ctx.now))
         if any(map(_rare, rows)):
-            tied = [(read_rare(_rare(row)).ties, row[0]) for row in rows]
+            tied = [(read_rare(_rare(row)).unique_key, row[0]) for row in rows]
             unique_keys.free(tx, tied, start=True)
     if ctx.bytes_left < 0:
         ctx.remaining = 0

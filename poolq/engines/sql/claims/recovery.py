@@ -16,7 +16,7 @@ from poolq.jobs.outcomes import GIVE_BACK, Outcome, Release
 
 LOCK_DEAD_WORKER = "SELECT worker, {now} FROM {workers} WHERE worker = ? {lock}"
 WORKER_CLAIMS = """SELECT id, request, idx, queue, attempt, crashes, failing, history, place,
-    ties FROM {jobs} WHERE place IN (?, ?)"""
+    unique_key FROM {jobs} WHERE place IN (?, ?)"""
 #: What becomes of the running job, as a field of Recovered.
 FATE_OF_END: dict[DeathEnd, str] = {
     "crash": "crashed", "timeout": "timed_out", "cancelled": "cancelled", "returned": "returned",
@@ -55,7 +55,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
 
 def _end(batch: SettlementBatch, row: Row, fate: str, death: DeathReport | None) -> None:
     """Add the end of a claim. `death`: if its job was running."""
-    claim = Claim(row[0], 0, 0, to_text(row[3]), b"", INITIAL, ties=row[-1])
+    claim = Claim(row[0], 0, 0, to_text(row[3]), b"", INITIAL, unique_key=row[-1])
     if counter := COUNTER_OF_FATE.get(fate):
         batch.increments.add(claim.queue, counter)
     if fate in DELETED:
@@ -84,9 +84,9 @@ def reap(tx: Transaction, node: str, beat_: int) -> Recovered | None:
 
 def _sanitized(row: Row) -> Row:
     """Return a claim with its state, as far as the state can be read."""
-    id_, request, index, queue, attempt, crashes, failing, history, place, ties = row
+    id_, request, index, queue, attempt, crashes, failing, history, place, unique_key = row
     numbers, cancelled = map(count, (attempt, crashes, failing)), is_cancelled(to_text(place))
-    kept = *numbers, blob(history), cancelled, ties
+    kept = *numbers, blob(history), cancelled, unique_key
     return id_, number(request), number(index), queue, *kept
 
 

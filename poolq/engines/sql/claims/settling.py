@@ -60,7 +60,8 @@ RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
 SAVE_STATE = """UPDATE {jobs} SET lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 BURY_JOB = """INSERT INTO {failed} (id, queue, at, attempt, crashes, failing, history, expires,
-    body, ties) SELECT id, queue, {now}, ?, ?, ?, ?, ?, body, ties FROM {jobs} WHERE id = ?"""
+    body, unique_key) SELECT id, queue, {now}, ?, ?, ?, ?, ?, body, unique_key FROM {jobs}
+    WHERE id = ?"""
 
 
 #: Outcomes after which the same step may claim the job again.
@@ -166,8 +167,8 @@ class SettlementBatch:
 
     def delete(self, claim: Claim) -> None:
         self.deleted.append(claim.id)
-        if claim.ties:
-            self.keys.free(claim.ties, claim.id)
+        if claim.unique_key:
+            self.keys.free(claim.unique_key, claim.id)
 
     def add(self, claim: Claim, outcome: Outcome) -> None:
         match outcome:
@@ -206,8 +207,8 @@ class SettlementBatch:
             case Park() | HoldKey():
                 self.parked.append((claim, outcome))
                 self.increments.add(claim.queue, "parked")
-        if claim.ties:
-            self.keys.take_again(claim.ties, claim.id)
+        if claim.unique_key:
+            self.keys.take_again(claim.unique_key, claim.id)
         self.woken_queues.add(claim.queue)
 
     def write(self, tx: Transaction) -> None:

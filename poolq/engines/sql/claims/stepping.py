@@ -32,7 +32,7 @@ from poolq.errors import EngineError, Fenced
 LOCK_WORKER = "SELECT request, stale, {now}, deploy FROM {workers} WHERE worker = ? {lock}"
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
-    ties, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
+    unique_key, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
 #: A look at all queues checks at most the first number of queues more than jobs are wanted, and the
 #: lines of at most the second number.
@@ -95,11 +95,11 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     places = claimed_by(ctx.worker), cancelled_at(ctx.worker)
     (found,) = tx.run(Query(CLAIMS_OF_REQUEST, (*places, ctx.request)))
     claims = []
-    for id_, body, *kept, queue, index, admitted, ties, expires_at in found.rows:
+    for id_, body, *kept, queue, index, admitted, unique_key, expires_at in found.rows:
         stored, known = claiming.body_and_state(body, kept)
         where = (id_, ctx.request, number(index), to_text(queue))
         gated = bool(admitted == ADMITTED_BY_GATE)
-        claim = Claim(*where, stored, known, bool(admitted), 0, blob(ties), gated)
+        claim = Claim(*where, stored, known, bool(admitted), 0, blob(unique_key), gated)
         claims.append(claim._replace(expires_at=number(expires_at)))
     return Step(claims, stale.split(), now=ctx.now)
 

@@ -34,9 +34,9 @@ MAX_GRANTED = 50
 SMALL_BODY_BYTES = CLAIM_BYTES // 512
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
 #: What few jobs have, in one column, because reading a column costs a worker some 2 % of its time:
-#: until when a slot lasts, when the job expires, and its ties. NULL for all other jobs.
-RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR ties IS NOT NULL
-    THEN {joined:lasts, expires_at, ties} END"""
+#: until when a slot lasts, when the job expires, and its unique key. NULL for all other jobs.
+RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR unique_key IS NOT NULL
+    THEN {joined:lasts, expires_at, unique_key} END"""
 LOCK_HEADS = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at,
     deploy, rules FROM {{jobs}}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT ? {{lock}}"""
@@ -50,15 +50,15 @@ class Rare(NamedTuple):
 
     lasts: int
     expires_at: int
-    ties: bytes
+    unique_key: bytes
 
 
 def read_rare(stored: object) -> Rare:
     """Decode the column RARE."""
     if stored is None:
         return Rare(0, 0, b"")
-    lasts, expires_at, ties = sanitize.blob(stored).split(b" ", 2)
-    return Rare(number(lasts), number(expires_at), ties)
+    lasts, expires_at, unique_key = sanitize.blob(stored).split(b" ", 2)
+    return Rare(number(lasts), number(expires_at), unique_key)
 
 
 class Grant(NamedTuple):

@@ -6,7 +6,7 @@
 --
 --   version           STRING of all keys; they have no other, see engines/schema_version.py
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below. Of
---                           a unique job: "<due> <queue>\t<until> <key>\n<body>", see part `ties`
+--                           a unique job: "<due> <queue>\t<until> <key>\n<body>", see part `unique_keys`
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
 --                           from a fresh job's; due 0 stands for the due time beside the body. If
 --                           the job expires, "<failing> <when>\n"; of a failed job, how long after

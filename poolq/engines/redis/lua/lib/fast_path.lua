@@ -1,4 +1,4 @@
--- Part `fast_path`, only in `step` (needs `ties`, `settle_done`, `wake_tokens`, `queue_arguments`):
+-- Part `fast_path`, only in `step` (needs `unique_keys`, `settle_done`, `wake_tokens`, `queue_arguments`):
 -- what every step does. If jobs are only ready or delayed, and all settled jobs are done, the script
 -- ends here, because creating the functions of the following parts would take longer than the step: plain jobs
 -- that are claimed one by one would cost half as much CPU of client and server again.
@@ -228,7 +228,7 @@ local function finish_step(good, problem)
   end
   for _, group in ipairs(groups) do
     for k, body in ipairs(group[5]) do
-      if body and string.find(body, '\t', 1, true) then ties().start(group[4][k], body) end
+      if body and string.find(body, '\t', 1, true) then unique_keys().start(group[4][k], body) end
     end
   end
   if not good then error(problem) end

@@ -1,6 +1,6 @@
--- Part `new_jobs` (needs `storing`, `counters`, `ties`, `parked_jobs`): store a new job, whatever it asks for.
+-- Part `new_jobs` (needs `storing`, `counters`, `unique_keys`, `parked_jobs`): store a new job, whatever it asks for.
 --
--- Its unique key is in what is stored of it, see part `ties`. What else it asks for is
+-- Its unique key is in what is stored of it, see part `unique_keys`. What else it asks for is
 -- "<lasts> <replaces> <limit> <key>": for how long it holds its unique key (0: until the job ends),
 -- whether it replaces a waiting job that has it (1 or 0), and the limit and the key of the gate in
 -- whose wait list it is stored, due now (limit 0: none).
@@ -42,9 +42,9 @@ end
 -- fails in between, the key is void.
 local function take_key(id, key, lasts, replaces)
   local name = P .. 'unique:' .. key
-  local holder = ties().holder(name)
+  local holder = unique_keys().holder(name)
   if holder and not (replaces and replace(holder)) then return holder end
-  ties().give(name, id, lasts)
+  unique_keys().give(name, id, lasts)
 end
 
 -- Returns nil, or the job to which this one gives way.

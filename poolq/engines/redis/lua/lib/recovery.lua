@@ -104,7 +104,7 @@ local function recover(name, death, line)
       end
       call('HDEL', worker, claim.id)
       leave_gates(claim.id)
-      ties().take_again(claim.id)
+      unique_keys().take_again(claim.id)
       if hint then wake(claim.queue, hint) end
     end
   end

@@ -1,4 +1,4 @@
--- Part `settle_done` (needs `counters`, `ties`, `gates`): end the claims of jobs that are done. A claim is held
+-- Part `settle_done` (needs `counters`, `unique_keys`, `gates`): end the claims of jobs that are done. A claim is held
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
 -- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
@@ -25,7 +25,7 @@ end
 -- of them may have unique keys.
 local function finish(worker, queue, ids, from, last, tied)
   count('done', queue, call('HDEL', worker, unpack(ids, from, last)))
-  if tied then ties().finish(ids, from, last) end
+  if tied then unique_keys().finish(ids, from, last) end
   delete_bodies(ids, from, last)
   if any_states() then call('HDEL', STATES, unpack(ids, from, last)) end
   if any_gated then

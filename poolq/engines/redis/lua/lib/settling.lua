@@ -43,7 +43,7 @@ local function give_back(queue, id, how)
 end
 
 local function end_job(id)
-  ties().finish({id}, 1, 1)
+  unique_keys().finish({id}, 1, 1)
   delete_job(id)
 end
 
@@ -135,9 +135,9 @@ local function settle_others(worker, at, stale)
       leave_gates(id)
       local is_unique = ARGV[i + 7] == '1'
       if is_unique and kind == 'bury' then
-        ties().bury(id)
+        unique_keys().bury(id)
       elseif is_unique and kind ~= 'discard' and kind ~= 'expire' then
-        ties().take_again(id)
+        unique_keys().take_again(id)
       end
       if hint then wake(queue, hint) end
       if counter and counter ~= '' then count(counter, queue, 1) end

@@ -1,17 +1,17 @@
--- Part `ties`: the unique keys of jobs, see poolq/jobs/unique.py. They are stored beside
+-- Part `unique_keys`: the unique keys of jobs, see poolq/jobs/unique.py. They are stored beside
 -- the job's queue, as "<until> <key>"; in unique:<key>, the id of the job that has the key, or "<ends> <id>"
 -- if it is held for a time. The functions are made when a job is unique, because making them takes longer
 -- than a short script.
 
-local tie_functions
+local key_functions
 
-local function ties()
-  if tie_functions then return tie_functions end
+local function unique_keys()
+  if key_functions then return key_functions end
   local T = {}
-  tie_functions = T
+  key_functions = T
 
   -- Until when a job holds which key; nil if it has none. `stored`: its body and what comes before it.
-  local function tie_in(stored)
+  local function key_in(stored)
     if not stored or not string.find(stored, '\t', 1, true) then return nil end
     return string.match(stored, '^[^\n\t]*\t(%a+) ([^\n]*)\n')
   end
@@ -21,7 +21,7 @@ local function ties()
     each_hash(ids, from, last, function(hash, first, to)
       local stored = call('HMGET', hash, unpack(ids, first, to))
       for k = first, to do
-        local till, key = tie_in(stored[k - first + 1])
+        local till, key = key_in(stored[k - first + 1])
         if till then visit(ids[k], P .. 'unique:' .. key, till) end
       end
     end)
@@ -79,7 +79,7 @@ local function ties()
 
   -- The claim of this job begins.
   function T.start(id, stored)
-    local till, key = tie_in(stored)
+    local till, key = key_in(stored)
     if till == 'start' then free(id, P .. 'unique:' .. key) end
   end
 
