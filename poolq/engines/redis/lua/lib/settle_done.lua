@@ -6,7 +6,7 @@
 -- them have unique keys.
 
 -- Whether any job may differ from a fresh one; nil if this was not checked yet. Without this, and if the
--- functions of `gates` and `ties` were made always, plain jobs would cost 6 to 8 % more CPU of client and server,
+-- functions of `gates` and `unique_keys` were made always, plain jobs would cost 6 to 8 % more CPU of client and server,
 -- and those of a gate, one by one, a fifth.
 local has_states
 
