@@ -102,13 +102,6 @@ def _roll_back(raw: sqlite3.Connection) -> None:
             raw.execute("ROLLBACK")
 
 
-def _cannot_open(error: OSError) -> sqlite3.Error:
-    """Return the SQLite error for a lock file that cannot be opened."""
-    failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
-    failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
-    return failed
-
-
 def _value(arg: object) -> object:
     return msgspec.json.encode(arg).decode() if isinstance(arg, (list, tuple)) else arg
 
@@ -128,6 +121,7 @@ class SQLiteSession(Session):
         self._has_view = False  # and so is prepared for INSERT_UNIQUE
         self._schema = schema
         self._write_lock = WriteLock(options.file)
+        self.exclusively = self._write_lock.exclusively
         self.watcher = Watcher(options.file)
         self._raw: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None  # for single jobs
@@ -165,22 +159,14 @@ class SQLiteSession(Session):
         return self._locked(lambda raw: self._transact(raw, work, gives_way))
 
     def read(self, *queries: Query) -> list[QueryResult]:
-        def run_all(raw: sqlite3.Connection) -> list[QueryResult]:
-            return run_read(
-                lambda: [run(raw, self.texts, query) for query in queries], self.exclusively
-            )
-
-        return self._locked(run_all)
+        return self._read(lambda raw: [run(raw, self.texts, query) for query in queries])
 
     def data_version(self) -> tuple[int, int]:
         """Return a value that changes if another connection writes, or if this one is reopened."""
+        return self._read(lambda raw: (id(raw), raw.execute(DATA_VERSION).fetchone()[0]))
 
-        def read(raw: sqlite3.Connection) -> tuple[int, int]:
-            return id(raw), run_read(
-                lambda: raw.execute(DATA_VERSION).fetchone()[0], self.exclusively
-            )
-
-        return self._locked(read)
+    def _read(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        return self._locked(lambda raw: run_read(lambda: act(raw), self.exclusively))
 
     def _locked(self, act: Callable[[sqlite3.Connection], T]) -> T:
         """Run `act`, and repeat it if it has met text that is not UTF-8. Raises EngineError."""
@@ -264,20 +250,6 @@ class SQLiteSession(Session):
             raise
         return self._raw
 
-    def exclusively(self, work: Callable[[], T]) -> T:
-        """Run something that needs the database to itself."""
-        try:
-            return self._write_lock.exclusively(work)
-        except OSError as error:
-            raise _cannot_open(error) from error
-
-    def _begin(self, raw: sqlite3.Connection, gives_way: bool) -> None:
-        """Begin a transaction. The caller must call `_write_lock.release` after its end."""
-        try:
-            self._write_lock.acquire(lambda: raw.execute(BEGIN), gives_way)
-        except OSError as error:
-            raise _cannot_open(error) from error
-
     def _transact(
         self, raw: sqlite3.Connection, work: Callable[[Transaction], T], gives_way: bool = False
     ) -> T:
@@ -286,7 +258,7 @@ class SQLiteSession(Session):
         self._refuse_reentry()
         try:
             self._writing = True
-            self._begin(raw, gives_way)
+            self._write_lock.acquire(lambda: raw.execute(BEGIN), gives_way)
             tx = SQLiteTransaction(raw, self.texts)
             result = work(tx)
             tx.run(*tx.ending)

@@ -162,11 +162,17 @@ class WriteLock:
     ) -> T:
         """Run `begin`, which starts to write, as soon as the database is free. The caller must then
         call `release`, even if this raises. `gives_way`: whether to wait in the workers' line
-        first. Raises EngineUnavailable if no writer makes progress for `patience` seconds."""
+        first. Raises EngineUnavailable if no writer makes progress for `patience` seconds, and
+        sqlite3.Error if a lock's file cannot be opened."""
         self.polite_writes = max(0, self.polite_writes - 1)
-        if gives_way:
-            self._enter("line", patience)
-        self._enter("turn", patience, polls=gives_way)
+        try:
+            if gives_way:
+                self._enter("line", patience)
+            self._enter("turn", patience, polls=gives_way)
+        except OSError as error:
+            failed = sqlite3.OperationalError(f"{error.strerror}: {error.filename}")
+            failed.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+            raise failed from error
         if gives_way:
             self._locks["line"].release()
         began = 0.0
