@@ -253,9 +253,8 @@ class Engine(ABC):
 
     @abstractmethod
     def hold(self, key: str, length: int) -> int:
-        """Hold the limits with this key for `length` microseconds: no job is admitted under them,
-        and none of their parked jobs gets a slot. If the key is held already, this can only make
-        the hold longer. Returns for how many microseconds the key is held."""
+        """Hold a key for `length` microseconds, or for longer if it is held already. Returns for
+        how many microseconds it is held now."""
 
     @abstractmethod
     def lift(self, key: str) -> bool:

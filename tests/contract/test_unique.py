@@ -128,19 +128,6 @@ def test_a_waiting_job_has_its_key_wherever_it_waits(
         assert is_free(engine, f"key {at}"), outcome
 
 
-@pytest.mark.parametrize("delay", [0, HOUR])
-def test_a_key_is_free_after_a_cancellation_and_a_purge(engine: Engine, delay: int) -> None:
-    one = tied("a", delay=delay)
-    send(engine, one)
-    assert engine.cancel([one.id]) == [one.id]
-    assert is_free(engine)
-    names = [f"key {n}" for n in range(7)]
-    send(engine, *(tied(name, name, delay=delay) for name in names), tied("plain", ""))
-    assert engine.purge("q") == 8
-    assert count_of(engine).ready + count_of(engine).delayed == 0
-    assert all(is_free(engine, name) for name in names)
-
-
 def test_a_job_cancelled_while_it_runs_frees_its_key(engine: Engine, worker: Worker) -> None:
     send(engine, tied("a"))
     (claim,) = worker.claim()

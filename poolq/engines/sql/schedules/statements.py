@@ -2,7 +2,6 @@
 
 from poolq.common.lengths import MAX_HASH_BYTES, MAX_SPEC_BYTES
 from poolq.engines.schedule_store import FORGET_AFTER, NEVER, REMOVED
-from poolq.engines.sql.session import Query
 
 #: A spec that is too long is not read.
 _MINE = f"""s.name, s.hash, CASE WHEN LENGTH(s.spec) <= {MAX_SPEC_BYTES} THEN s.spec END,
@@ -56,7 +55,7 @@ RESUME = f"""UPDATE {{schedules}} SET paused = 0,
     at = CASE WHEN hash = '{REMOVED}' THEN at ELSE ? END WHERE name = ? AND paused = 1"""
 REMOVE = "DELETE FROM {schedules} WHERE name = ?"
 GET = f"SELECT {_COLUMNS} FROM {{schedules}} WHERE name = ?"
-ALL = Query(f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY name")
+ALL = f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY name"
 SOONEST = f"SELECT {_COLUMNS} FROM {{schedules}} ORDER BY at, name LIMIT ?"
 #: The row with an empty name says which deploy of the node's code has declared its schedules.
 DECLARED = "SELECT deploy FROM {declared} WHERE node = ? AND name = ''"

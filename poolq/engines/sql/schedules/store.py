@@ -154,15 +154,16 @@ class SQLSchedules(ScheduleStore):
         return self._change(lambda tx: tx.run(Query(RESUME, (due, due, name)))[0].changed > 0)
 
     def get(self, name: str) -> Scheduled | None:
-        (found,) = self._session().read(Query(GET, (name,)))
-        return Scheduled.read(found.rows[0]) if found.rows else None
+        return next(iter(self._read(GET, name)), None)
 
     def all(self) -> list[Scheduled]:
-        return list(map(Scheduled.read, self._session().read(ALL)[0].rows))
+        return self._read(ALL)
 
     def soonest(self, max_count: int) -> list[Scheduled]:
-        (found,) = self._session().read(Query(SOONEST, (max_count,)))
-        return [Scheduled.read(row) for row in found.rows]
+        return self._read(SOONEST, max_count)
+
+    def _read(self, sql: str, *args: object) -> list[Scheduled]:
+        return list(map(Scheduled.read, self._session().read(Query(sql, args))[0].rows))
 
     def _change(self, work: Callable[[Transaction], T]) -> T:
         return self._session().transact(work)
