@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shlex
 import signal
@@ -22,7 +21,7 @@ from poolq.jobs.outcomes import Bury, Park
 from poolq.monitor.job_history import NOT_STORED
 from tests.contract.helpers import Worker, push
 from tests.support.cli import ROOT, Command, NewCommand, environment
-from tests.support.tty import Tty
+from tests.support.tty import Tty, state_of
 from tests.support.wait import until
 
 JOBS = """
@@ -463,19 +462,10 @@ def test_purge_asks(poolq: Command, engine: Engine) -> None:
 
 def on_terminal(poolq: Command, *args: str, answer: str) -> tuple[int, str]:
     """Run it on a terminal of its own and type the answer."""
-    ours, theirs = pty.openpty()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "poolq", *args],
-            cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
-        )  # fmt: skip
-        os.write(ours, f"{answer}\n".encode())
-        code = process.wait(60)
-        os.set_blocking(ours, False)
-        return code, os.read(ours, 65536).decode()
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    with closing(Tty()) as tty:
+        tty.poolq(poolq.folder, *args)
+        tty.type(answer, "enter")
+        return tty.until_ends(), tty.look()
 
 
 def test_failed_ls_and_show(poolq: Command, engine: Engine, worker: Worker) -> None:
@@ -708,23 +698,13 @@ def test_engines_without_tables_have_nothing_to_migrate(poolq: Command) -> None:
 
 def test_an_interrupt_deletes_nothing(poolq: Command, engine: Engine) -> None:
     id = dispatch(poolq, "x", "--queue=a")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "poolq", "queue", "purge", "a"],
-        cwd=poolq.folder, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs,
-        # a suite that runs in the background has SIGINT ignored, and a child inherits that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )  # fmt: skip
-    asked = b""
-    while b"[y/N]: " not in asked:
-        asked += os.read(ours, 4096)
-    # One that comes just before Python's input() begins to read is lost in it.
-    stat = Path(f"/proc/{process.pid}/stat")
-    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    os.close(ours)
-    os.close(theirs)
+    with closing(Tty()) as tty:
+        pid = tty.new_poolq(poolq.folder, "queue", "purge", "a")
+        tty.until_shows("[y/N]:")
+        # One that comes just before Python's input() begins to read is lost in it.
+        until(lambda: state_of(pid) == "S")
+        tty.kill(signal.SIGINT)
+        assert tty.until_ends() == 130
     assert engine.find(id) is not None
 
 

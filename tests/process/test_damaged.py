@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-
-import pymysql
-import redis
-
-from poolq.engines.mysql.options import parse_url
-from poolq.engines.mysql.reconnecting import connect
+from poolq.engines.redis.engine import RedisEngine
 from tests.process.engines import each_kind
+from tests.support.by_hand import call, change, rows
 from tests.support.project import Project
 from tests.support.wait import until
 
-#: By engine: of the claim's row, or of the registration.
-DAMAGE = {
-    "sqlite": "UPDATE {ns}_jobs SET crashes = 'x' WHERE place = 'w:{worker}'",
-    "mysql": "UPDATE {ns}_jobs SET crashes = 2147483647 WHERE place = 'w:{worker}'",
-}
-
 
 def damage(project: Project, worker: str) -> None:
-    """What this worker has at the engine is not what any poolq would write."""
-    kind = project.url.partition(":")[0]
-    if kind == "redis":
-        with redis.Redis.from_url(project.url) as client:
-            assert client.delete(f"{{{project.namespace}}}:worker:{worker}")  # as if evicted
+    """What this worker has at the engine is not what any poolq would write: of its claim's row, or
+    its registration, as if evicted."""
+    engine = project.engine
+    if isinstance(engine, RedisEngine):
+        assert call(engine, "DEL", f"worker:{worker}")
         return
-    statement = DAMAGE[kind].format(ns=project.namespace, worker=worker)
-    if kind == "mysql":
-        with closing(connect(parse_url(project.url)).raw) as raw, raw.cursor() as cursor:
-            assert isinstance(raw, pymysql.connections.Connection)
-            assert cursor.execute(statement) == 1
-            raw.commit()
-        return
-    with closing(sqlite3.connect(project.url.removeprefix("sqlite:///"))) as line, line:
-        assert line.execute(statement).rowcount == 1
+    crashes = "x" if engine.url.startswith("sqlite") else 2**31 - 1
+    change(engine, "UPDATE {jobs} SET crashes = ? WHERE place = ?", crashes, f"w:{worker}")
+    assert rows(engine, "SELECT COUNT(*) FROM {jobs} WHERE crashes = ?", crashes) == [(1,)]
 
 
 @each_kind

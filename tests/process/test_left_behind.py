@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
-import redis
 
 from tests.process.conftest import jobs
 from tests.process.engines import on, redis_and_sqlite, sqlite
+from tests.support.by_hand import call
 from tests.support.cli import environment
 from tests.support.ledger import FOLDER
 from tests.support.project import STANDARD, Project
@@ -186,8 +186,7 @@ def test_pools_of_processes_end_with_their_worker(project: Project, made: str) -
 def test_an_engine_that_contradicts_a_worker_costs_one_line(project: Project) -> None:
     pool = project.ready(1)
     (worker,) = project.engine.registered()
-    with redis.Redis.from_url(project.url) as client:
-        client.hset(f"{{{project.namespace}}}:worker:{worker.worker}", "#request", 10**6)
+    call(project.engine, "HSET", f"worker:{worker.worker}", "#request", 10**6)
     quick = project.dispatch("Quick")
     pool.until_said("exiting; a new worker will replace this one")
     project.ledger.until("start", quick)
