@@ -62,5 +62,5 @@ class FaultyProxy(Proxy):
             self._left -= 1
             if self._left == 0:
                 self._reached = True
-                self._arm(b"", deliver=self._delivered)
+                self._arm(deliver=self._delivered)
         super()._send_request(link, server, data)

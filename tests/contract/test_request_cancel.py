@@ -18,7 +18,6 @@ from tests.contract.helpers import (
     died,
     full,
     kind,
-    named,
     park,
     push,
     stored,
@@ -91,16 +90,6 @@ def test_any_other_end_than_done_or_failed_cancels_the_job(
     counted = {name: count for name, count in engine.totals()["q"].items() if count}
     assert counted == {"cancelled": 1, "done": 1}
     assert engine.cancel_requests("n1") == []
-
-
-def test_the_watcher_cancels_what_it_gives_back(engine: Engine, worker: Worker) -> None:
-    a, b = push(engine, "a", "b")
-    claims = worker.claim(2)
-    engine.request_cancel([b], HOUR)
-    assert worker.step(*(Settlement(one, GIVE_BACK) for one in claims)).stale == [b]
-    assert named(worker.claim(2)) == ["a"]
-    assert stored(engine, a).status == "running"
-    assert total(engine, "cancelled") == 1
 
 
 def test_a_job_that_ends_in_time_is_done(engine: Engine, worker: Worker) -> None:

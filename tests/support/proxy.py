@@ -41,8 +41,8 @@ Send = Callable[[Link, socket.socket, bytes], None]
 class Proxy:
     """Listens on `port` for the server at `target_host`, `target_port`.
 
-    `dropped` is set once the reply asked of `drop_next_reply` has been swallowed, or the
-    request asked of `drop_next_request`, and the client's connection is closed.
+    `dropped` is set once the reply asked of `drop_next_reply` has been swallowed, and the client's
+    connection is closed.
     """
 
     def __init__(self, target_host: str, target_port: int) -> None:
@@ -61,7 +61,7 @@ class Proxy:
     def _set_no_fault(self) -> None:
         self._swallow_requests = self._swallow_replies = False
         self._delay = 0.0
-        self._armed: tuple[bytes, bool] | None = None  # (text in the request, let it through)
+        self._armed: bool | None = None  # whether the server receives the request that fails
 
     # Faults
 
@@ -92,17 +92,10 @@ class Proxy:
             self._healed.clear()
             self._delay = seconds
 
-    def drop_next_reply(self, containing: bytes = b"") -> Event:
-        """Let the next request that contains these bytes reach the server, swallow its answer
-        and close that client's connection. Returns `dropped`, cleared.
-        """
-        return self._arm(containing, deliver=True)
-
-    def drop_next_request(self, containing: bytes = b"") -> Event:
-        """Swallow the next request that contains these bytes and close that client's
-        connection; the server never sees it. Returns `dropped`, cleared.
-        """
-        return self._arm(containing, deliver=False)
+    def drop_next_reply(self) -> Event:
+        """Let the next request reach the server, swallow its answer and close that client's
+        connection. Returns `dropped`, cleared."""
+        return self._arm(deliver=True)
 
     def heal(self) -> None:
         """End every fault. Connections that lost bytes are closed: they are out of step."""
@@ -128,10 +121,11 @@ class Proxy:
 
     # The line itself
 
-    def _arm(self, containing: bytes, *, deliver: bool) -> Event:
+    def _arm(self, *, deliver: bool) -> Event:
+        """Close the connection of the next request; `deliver`: whether the server receives it."""
         with self._lock:
             self.dropped.clear()
-            self._armed = (containing, deliver)
+            self._armed = deliver
         return self.dropped
 
     def _listen(self) -> None:
@@ -189,10 +183,9 @@ class Proxy:
     def _send_request(self, link: Link, server: socket.socket, data: bytes) -> None:
         with self._lock:
             deliver = not self._swallow_requests
-            chosen = self._armed is not None and self._armed[0] in data
-            if chosen:
-                _, deliver = self._armed
-                self._armed = None
+            chosen = self._armed is not None
+            if self._armed is not None:
+                deliver, self._armed = self._armed, None
                 link.doomed = True
         if deliver:
             server.sendall(data)
