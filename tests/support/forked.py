@@ -39,7 +39,7 @@ PRELOADED = [
     __name__, *(f"poolq.cli.{name}" for name in COMMAND_MODULES.values()),
     *(f"poolq.engines.{name}.engine" for name in ("redis", "mysql", "sqlite")),
     "poolq.cli.pools.early", "poolq.master.master", "poolq.log.sink", "poolq.dashboard.dashboard",
-    "poolq.dashboard.loop", "poolq.dashboard.top", "poolq.dashboard.print_once",
+    "poolq.dashboard.loop", "poolq.dashboard.foreground", "poolq.dashboard.print_once",
     "poolq.dashboard.exit_summary", "poolq.cli.tables",
     "poolq.control.client", "poolq.jobs.function_job", "poolq.jobs.dispatch", "tomllib",
     "difflib", "email.parser",
