@@ -17,7 +17,7 @@ from poolq.engines import sanitize
 from poolq.engines.base import CLAIM_BYTES
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.limits import concurrent_slots, holds
-from poolq.engines.sql.limits.holds import HELD_UNTIL, is_hold_line, key_at
+from poolq.engines.sql.limits.holds import HELD_UNTIL, is_hold_line
 from poolq.engines.sql.limits.limit_windows import is_sliding, window_name
 from poolq.engines.sql.limits.locked_limits import LockedLimits, lock_limits
 from poolq.engines.sql.limits.parking import DELETE_LINE, MOVE_JOB, SET_SLOT, Line, open_line
@@ -228,7 +228,9 @@ def _move(tx: Transaction, queue: str, job: Row, rule: Asked, *, held: bool) -> 
 def _grant_after_hold(tx: Transaction, queue: str, place: str) -> Grant | None:
     """Take the head of a hold's own line, once the key is no longer held. The job has no slots, as
     it asks its code for its limits when it starts."""
-    heads, held = tx.run(Query(LOCK_HEADS, (place, queue, 1)), Query(HELD_UNTIL, (key_at(place),)))
+    heads, held = tx.run(
+        Query(LOCK_HEADS, (place, queue, 1)), Query(HELD_UNTIL, (limit_at(place),))
+    )
     if not heads.rows:
         tx.later(Query(DELETE_LINE, (place, queue)))
         return None

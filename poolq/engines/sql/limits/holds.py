@@ -19,8 +19,6 @@ from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction
 from poolq.jobs.limits import Admission, Asked, HeldKey
 from poolq.jobs.outcomes import HoldKey
 
-#: The beginning of a place that is the own line of a hold.
-HOLD_LINE_PREFIX = f"{PARKED_PREFIX}{HOLD_SPAN}:"
 #: For how many microseconds an ended hold is kept, and how many one transaction deletes.
 KEPT_MICROS = 60_000_000
 MAX_DELETED = 2000
@@ -59,12 +57,7 @@ DELETE_HOLDS = f"""DELETE FROM {{holds}} WHERE name IN (SELECT name FROM
 
 
 def is_hold_line(place: str) -> bool:
-    return place.startswith(HOLD_LINE_PREFIX)
-
-
-def key_at(place: str) -> str:
-    """Return the key of the hold whose own line this place is."""
-    return place[len(HOLD_LINE_PREFIX) :]
+    return place.startswith(f"{PARKED_PREFIX}{HOLD_SPAN}:")
 
 
 def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
