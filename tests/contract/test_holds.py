@@ -173,6 +173,17 @@ def test_parked_jobs_get_no_slot_of_a_held_key(
     assert (named(claims), claims[0].admitted) == (["a"], True)
 
 
+def test_a_step_that_holds_a_key_gives_no_slot_of_it(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    park(worker, "a", rules=[full(engine, "stripe", 20 * SECOND)])
+    holder = worker.take("b")
+    clock.forward(20 * SECOND)
+    assert worker.step(Settlement(holder, HOLD), want=5).claims == []
+    clock.forward(30 * SECOND)
+    assert sorted(worker.drain()) == ["a", "b"]
+
+
 def test_jobs_that_a_hold_refuses_get_their_slots_after_it(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:

@@ -108,6 +108,14 @@ def hold(tx: Transaction, key: str, length: int) -> int:
     return max(length, number(row[0])) if row else 0
 
 
+def untold(tx: Transaction) -> set[object]:
+    """Return the keys whose holds this transaction has changed, of which the windows do not tell
+    before its end."""
+    return {
+        query.args[0] for query in tx.ending if isinstance(query, Query) and query.sql == NOTE_HOLD
+    }
+
+
 def lift(tx: Transaction, key: str) -> bool:
     """End the hold of a key, and try its lines at once. Returns whether the key was held."""
     if not tx.run(Query(LIFT, (key,)))[0].changed:

@@ -12,7 +12,7 @@ import msgspec
 from poolq.engines.sanitize import number
 from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.limits.concurrent_slots import MAKE_GATE, READ_GATE, SLOTS, LockedGate
-from poolq.engines.sql.limits.holds import HOLD_OF, refusal
+from poolq.engines.sql.limits.holds import HOLD_OF, refusal, untold
 
 from poolq.engines.sql.limits.limit_windows import (  # isort: skip
     LOCK_WINDOW, MAKE_WINDOW, SAVE_WINDOW, SERVER_CLOCK, WindowName,
@@ -139,7 +139,9 @@ def lock_limits(
         locked.starts[name] = read_log(name, row)
         if 1 <= number(row[-1]) <= MAX_LIMIT:
             locked.overrides[name] = number(row[-1])
-    unsure = {key for (key, _), row in rows.items() if number(row[-2]) > locked.now} - set(held)
+    now, changed = locked.now, untold(tx)
+    unsure = {key for (key, _), row in rows.items() if number(row[-2]) > now or key in changed}
+    unsure -= set(held)
     if unsure:  # the hold was made before the clock went back, if it is not possible
         held |= zip(unsure, tx.run(*[Query(HOLD_OF, (key,)) for key in unsure]), strict=True)
     locked.holds = {key: number(one.rows[0][0]) for key, one in held.items() if one.rows}
