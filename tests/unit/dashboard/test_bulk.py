@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,10 +61,10 @@ def fail(engine: Engine, job: str, count: int, error: str) -> list[str]:
     return ids
 
 
-def ask(engine_actions: Actions, action: Action) -> tuple[Counted, list[str]]:
+def carry_out(actions: Actions, action: Action) -> tuple[str, Any, list[str]]:
+    """Return the message, what was fetched, and the reports."""
     reports: list[str] = []
-    _, counted = engine_actions(action, lambda text: not reports.append(text))
-    return counted, reports
+    return *actions(action, lambda text: not reports.append(text)), reports
 
 
 def test_the_key_for_all_failures_of_a_kind_counts_then_asks() -> None:
@@ -120,11 +121,11 @@ def test_only_failures_that_were_counted_are_acted_on(
     counted_ones = fail(engine, "shop.jobs:Charge", 4, "PaymentError: card 1")
     other = fail(engine, "shop.jobs:Send", 1, "PaymentError: card 2")
     action = ask_about(CHARGE)
-    counted, _ = ask(actions, action)
+    _, counted, _ = carry_out(actions, action)
     assert counted.jobs == 4
     question = asked(action, counted)
     late = fail(engine, "shop.jobs:Charge", 1, "PaymentError: card 3")
-    text, reports = ask_and_report(actions, question.answers[answer])
+    text, _, reports = carry_out(actions, question.answers[answer])
     assert text == f"4 jobs of shop.jobs:Charge before {local(counted.at)} are {word}"
     assert reports[-1].endswith("4 of 4 jobs")
     assert {one.id for one in engine.failed()} == {*other, *late}
@@ -132,21 +133,15 @@ def test_only_failures_that_were_counted_are_acted_on(
     assert {one.status if one else None for one in found} == {status}
 
 
-def ask_and_report(actions: Actions, action: Action) -> tuple[str, list[str]]:
-    reports: list[str] = []
-    text, _ = actions(action, lambda text: not reports.append(text))
-    return text, reports
-
-
 def test_an_act_on_many_is_stopped_between_two_pages(engine: Engine, actions: Actions) -> None:
     fail(engine, "shop.jobs:Charge", 1200, "x")
-    counted, _ = ask(actions, ask_about(CHARGE))
+    _, counted, _ = carry_out(actions, ask_about(CHARGE))
     question = asked(ask_about(CHARGE), counted)
     assert question.text == "1200 failed jobs of shop.jobs:Charge: r retries, X forgets them"
     text, _ = actions(question.answers["r"], lambda text: " 1000 of" not in text)
     assert text == "stopped: 1000 of 1200 jobs are retried"
     assert count_of(engine).failed == 200
-    text, _ = ask_and_report(actions, question.answers["X"])
+    text, _, _ = carry_out(actions, question.answers["X"])
     assert text.startswith("200 jobs of shop.jobs:Charge before ")
     assert count_of(engine).failed == 0
 
