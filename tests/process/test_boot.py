@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import time
 from contextlib import closing
 
 import pytest
-import redis
 
 from poolq.errors import EngineError
 from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.helpers import open_engine, push
 from tests.process.conftest import MakeProject, jobs
 from tests.process.engines import on, sqlite
+from tests.support.by_hand import call, change
 from tests.support.pool import Pool
 from tests.support.project import Project
 from tests.support.server import free_port
@@ -120,11 +119,9 @@ def test_tables_that_are_missing(project: Project) -> None:
 def test_a_store_of_another_version(project: Project, version: int) -> None:
     assert project.engine.counts() == [], "it is there"
     if project.url.startswith("sqlite"):
-        with closing(sqlite3.connect(project.url.removeprefix("sqlite:///"))) as file, file:
-            file.execute(f"UPDATE {project.namespace}_schema SET version = {version}")
+        change(project.engine, "UPDATE {schema} SET version = ?", version)
     else:
-        with closing(redis.Redis.from_url(project.url)) as client:
-            client.set(f"{{{project.namespace}}}:version", version)
+        call(project.engine, "SET", "version", version)
     pool = project.pool(2)
     assert pool.wait_exit() == 78
     (line,) = said(pool)
