@@ -125,6 +125,7 @@ def test_a_waiting_job_has_its_key_wherever_it_waits(
         worker.end(claim, outcome)
         assert not is_free(engine, f"key {at}"), outcome
         assert engine.cancel([claim.id]) if gone == "cancelled" else engine.purge("q") == 1
+        assert left_over(engine) == [], "a key of a job that is gone would be void, and is counted"
         assert is_free(engine, f"key {at}"), outcome
 
 
