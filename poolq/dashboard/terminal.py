@@ -10,15 +10,13 @@ r"""The terminal: its modes while a screen is shown, and their restoration.
 import os
 import select
 import signal
-import termios
 from collections.abc import Sequence
-from contextlib import suppress
 from time import monotonic
 
 from rich.color import ColorSystem
 
 from poolq.dashboard.key_parser import READ_SIZE
-from poolq.dashboard.tty_modes import Modes, for_screen, modes_of
+from poolq.dashboard.tty_modes import Modes, for_screen, modes_of, set_modes
 from poolq.styling.cells import Line, line_width
 
 FLUSH_TIMEOUT = 0.2  # seconds to send the rest of the output
@@ -60,7 +58,7 @@ class Terminal:
         if self.entered or not self.foreground():
             return
         if self._modes is not None:
-            self._set(for_screen(self._modes))
+            set_modes(self.fd, for_screen(self._modes))
         self._shown = None
         self._left += (ENTER_SCREEN + MOUSE_ON * self._mouse).encode()
         self._flush()
@@ -79,7 +77,7 @@ class Terminal:
             select.select([], [self._out], [], max(0.0, deadline - monotonic()))
         self._left = b""
         if self._modes is not None and self.foreground():
-            self._set(self._modes)
+            set_modes(self.fd, self._modes)
 
     def close(self) -> None:
         self.leave()
@@ -135,10 +133,6 @@ class Terminal:
         except OSError:
             self._left = b""  # the terminal was closed; the next read reports it
         return True
-
-    def _set(self, modes: Modes) -> None:
-        with suppress(termios.error, OSError):
-            termios.tcsetattr(self.fd, termios.TCSANOW, modes)  # type: ignore[arg-type]  # from tcgetattr
 
 
 def ignore_background() -> None:

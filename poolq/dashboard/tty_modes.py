@@ -1,8 +1,9 @@
-"""A terminal's modes: the current ones, and those that a screen needs. The master imports this
-module, so it must not import the libraries that draw."""
+"""A terminal's modes: the current ones, those that a screen needs, and their setting. The master
+imports this module, so it must not import the libraries that draw."""
 
 import os
 import termios
+from contextlib import suppress
 
 #: The list that tcgetattr returns.
 Modes = list[object]
@@ -14,6 +15,12 @@ def modes_of(fd: int) -> Modes | None:
         return list(termios.tcgetattr(fd))
     except (termios.error, OSError):
         return None
+
+
+def set_modes(fd: int, modes: Modes) -> None:
+    """Set the terminal's modes, if it is still there."""
+    with suppress(termios.error, OSError):
+        termios.tcsetattr(fd, termios.TCSANOW, modes)  # type: ignore[arg-type]  # from tcgetattr
 
 
 def for_screen(modes: Modes) -> Modes:

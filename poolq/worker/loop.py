@@ -33,8 +33,8 @@ from poolq.system.identity import resident_memory
 from poolq.worker.asking import Asking
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import Executor, JobResult, ReadyJob
-from poolq.worker.hook_runner import HookRunner
 from poolq.worker.idle_polling import IdlePolling
+from poolq.worker.job_hooks import HookRunner
 from poolq.worker.prefetch import Prefetch
 from poolq.worker.settling import Outcomes
 from poolq.worker.signals import WorkerSignals

@@ -76,7 +76,7 @@ DYING = (
     + """
 from pathlib import Path
 from poolq.worker.execute import Executor
-from poolq.worker.hook_runner import HookRunner
+from poolq.worker.job_hooks import HookRunner
 
 judge, settled = Executor.expired, HookRunner.after_settling
 

@@ -1,4 +1,4 @@
-"""Runs the code of a job's author other than `run()`: hooks, and the ends of `around` generators.
+"""Calls the functions of a job other than `run()`: its hooks, and the ends of `around` generators.
 
 A hook has the job's time limit for itself. `execute.py` makes the call; `loop.py` decides when.
 """
