@@ -77,7 +77,7 @@ CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: and locked. Of the window, which is named first, MySQL evaluates the assignments from left to
 #: right, and each uses the values set by those before it. (On MariaDB, this depends on the
 #: sql_mode, which `connecting.py` sets.) A new window begins at the old one's end or later, so
-#: `ends <= start` identifies it.
+#: `ends <= start` identifies it. MySQL reads no table that it updates, unless it is derived.
 ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
     w.start = IF(w.used >= ? OR {CURRENT_TIME} >= w.ends,
         GREATEST({CURRENT_TIME}, w.ends), w.start),
@@ -87,8 +87,8 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
     j.admitted = 1
     WHERE w.name = ? AND w.span = ? AND (w.used < ? OR {CURRENT_TIME} >= w.ends)
     AND w.start <= {CURRENT_TIME} AND w.held <= {CURRENT_TIME} AND w.set_most IS NULL
-    AND (SELECT 1 FROM {{jobs}} r
-        WHERE r.place = ? AND r.queue = ? AND r.due_at <= {CURRENT_TIME} LIMIT 1) IS NULL
+    AND (SELECT 1 FROM (SELECT r.id FROM {{jobs}} r
+        WHERE r.place = ? AND r.queue = ? AND r.due_at <= {CURRENT_TIME} LIMIT 1) due) IS NULL
     AND j.id = ? AND j.place = ? AND j.request = ? AND j.idx = ? AND j.admitted = 0"""
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
