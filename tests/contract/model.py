@@ -1096,6 +1096,8 @@ class Model:
                 allowed.add(("ready", job.due))
             if job.wait and not job.must_run(self.now):
                 allowed.add(("delayed", job.wait.latest))
+                if self.epoch and job.wait.earliest <= answer.at:  # as it was before a jump back
+                    allowed.add(("delayed", min(answer.at, job.wait.latest)))
         elif job.place == "parked":
             allowed.add(("parked", job.due))
         else:

@@ -100,6 +100,7 @@ def _admit(
         return _unasked(tx, worker, claim)
     for gate, first in zip(gates, firsts, strict=True):
         limits.gates[gate.key].is_closed |= bool(first.rows)
+    limits.name_limits(tx, rules)
     admission = limits.admit(rules, claim.id)
     if not admission.wait:
         limits.save_starts(tx)

@@ -52,15 +52,17 @@ _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
 #: Whether `l` is the line of a gate that has room, so that it is due.
 IS_DUE = f"l.slot >= {GATE_SLOT} AND {_TAKEN} < {_MOST}"
 
-#: Locks the row, too, if it is there, and names the limit, unless newer code has named another.
-#: MySQL evaluates the assignments from left to right. If the limit changes, no slot is handed on
-#: before they are counted.
+#: Locks the row, too, if it is there.
 MAKE_GATE = """INSERT INTO {windows} (name, span, most, deploy, start, used, ends)
-    VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), -1), 0, 0, 0)
-    {on:name, span} used = {greatest}(used, most),
-    most = CASE WHEN deploy <= {new:deploy} THEN {new:most} ELSE most END,
-    deploy = {greatest}(deploy, {new:deploy})"""
-READ_GATE = "SELECT most FROM {windows} WHERE name = ? AND span = ?"
+    VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0), 0, 0, 0)
+    {on:name, span} span = {new:span}"""
+#: The limit, by which deploy's code it was named, and the deploy of the worker that asks.
+READ_GATE = """SELECT most, deploy,
+    COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0)
+    FROM {windows} WHERE name = ? AND span = ?"""
+#: MySQL evaluates the assignments from left to right. No slot is handed on before they are counted.
+NAME_LIMIT = """UPDATE {windows} SET used = {greatest}(used, most), most = ?, deploy = ?
+    WHERE name = ? AND span = ?"""
 SAVE_GATE = """UPDATE {windows} SET used = ?, starts = starts + 1, start = {now}, ends = {now}
     WHERE name = ? AND span = ?"""
 #: The slots that count.
@@ -122,18 +124,28 @@ USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
 
 
 class LockedGate(msgspec.Struct):
-    """A gate, locked until the transaction ends. `most`: the limit that counts. `taken`: the
-    numbers of the slots that count, by job. `is_closed`: whether it lets nobody in, as others
-    wait."""
+    """A gate, locked until the transaction ends. `most`: the limit that counts. `deploy`: which
+    deploy's code has named it; `asking`: the deploy of the worker that asks. `taken`: the numbers
+    of the slots that count, by job. `is_closed`: whether it lets nobody in, as others wait."""
 
     key: str
     most: int
+    deploy: int
+    asking: int
     taken: dict[str, int]
     is_closed: bool = False
 
     @classmethod
-    def read(cls, key: str, most: int, slots: QueryResult) -> "LockedGate":
-        return cls(key, most, {to_text(id_): number(at) for at, id_ in slots.rows})
+    def read(cls, key: str, gate: QueryResult, slots: QueryResult) -> "LockedGate":
+        taken = {to_text(id_): number(at) for at, id_ in slots.rows}
+        most, deploy, asking = map(number, gate.rows[0])
+        return cls(key, most, deploy, asking, taken)
+
+    def name_limit(self, tx: Transaction, most: int) -> None:
+        """Apply the limit that the asking worker's code names, unless newer code has named one."""
+        if self.most != most and self.deploy <= self.asking:
+            self.most, self.deploy = most, self.asking
+            tx.later(Query(NAME_LIMIT, (most, self.deploy, self.key, GATE_SPAN)))
 
     def has_room(self, id_: str) -> bool:
         return not self.is_closed and len(self.taken) - (id_ in self.taken) < self.most

@@ -77,6 +77,12 @@ class LockedLimits(msgspec.Struct):
                 self.added[name] = self.added.get(name, 0) + counted
         return refused
 
+    def name_limits(self, tx: Transaction, rules: Sequence[Asked]) -> None:
+        """Apply the limits of gates that the asking worker's code names, unless they are held."""
+        if not (self.holds and refusal(rules, self.holds, self.now)):
+            for rule in gates_of(rules):
+                self.gates[rule.key].name_limit(tx, rule.limit)
+
     def take_slots(self, tx: Transaction, rules: Sequence[Asked], id_: str) -> None:
         """Take a slot of each gate, for a job that `admit` has let in. The job is claimed when the
         changes are sent."""
@@ -110,8 +116,8 @@ def lock_limits(
     worker: str = "",
 ) -> tuple[LockedLimits | None, Sequence[QueryResult]]:
     """Lock and read the limits of these rules, and run `others` in the same round trip. `clock`: a
-    query for the time; if it finds no row, there are no limits. `worker`: whose code has named the
-    limits of the gates, if they count. Returns the limits, and the answers to `others`."""
+    query for the time; if it finds no row, there are no limits. `worker`: who asks. Returns the
+    limits, and the answers to `others`."""
     most = {window_name(rule): rule.limit for rule in windows_of(rules)}
     gates = {rule.key: rule.limit for rule in gates_of(rules)}
     names, gated = sorted(most), sorted(gates)
@@ -119,7 +125,11 @@ def lock_limits(
     queries = [Query(LOCK_WINDOW, name) for name in names]
     queries.append(clock)
     for key in gated:
-        queries += Query(READ_GATE, (key, GATE_SPAN)), Query(SLOTS, (key,)), Query(HOLD_OF, (key,))
+        queries += (
+            Query(READ_GATE, (worker, key, GATE_SPAN)),
+            Query(SLOTS, (key,)),
+            Query(HOLD_OF, (key,)),
+        )
     queries += others
     found = tx.run(*queries)
     if not all(window.rows for window in found[: len(names)]):
@@ -134,7 +144,7 @@ def lock_limits(
     held: dict[str, QueryResult] = {}
     for key in gated:
         gate, slots, held[key] = next(answers), next(answers), next(answers)
-        locked.gates[key] = LockedGate.read(key, number(gate.rows[0][0]), slots)
+        locked.gates[key] = LockedGate.read(key, gate, slots)
     for name, row in rows.items():
         locked.starts[name] = read_log(name, row)
         if 1 <= number(row[-1]) <= MAX_LIMIT:
