@@ -132,6 +132,17 @@ def test_the_number_that_was_named_last_applies_in_all_queues(engine: Engine) ->
     assert named(serves_both.claim()) == ["b"]
 
 
+def test_a_claim_that_has_ended_names_no_number(engine: Engine, worker: Worker) -> None:
+    """Of a worker with newer code, whose number would count for all that is dispatched later."""
+    engine.accept(worker.name)
+    push_parked(engine, "a", rule=gate(limit=2))
+    (a,) = worker.claim()
+    worker.end(a, DONE)
+    assert engine.admit([gate(limit=2)], (worker.name, a)).stale
+    push_parked(engine, "b", "c")
+    assert named([*worker.claim(), *worker.claim()]) == ["b"]
+
+
 def test_they_take_turns_with_jobs_that_workers_have_parked(engine: Engine, worker: Worker) -> None:
     asks = worker.take("asks")
     push_parked(engine, "later")
