@@ -93,19 +93,21 @@ def _admit(
     if claim.asks:
         deploys.name_limits(tx, claim, rules)
     tx.later(*queries)
-    gates, clock = gates_of(rules), claim_clock(worker, claim, windows_of(rules))
+    windows, gates = windows_of(rules), gates_of(rules)
+    clock = claim_clock(worker, claim, windows)
     behind = [Query(IS_BEHIND, (line_of(gate), claim.queue, claim.id)) for gate in gates]
     limits, firsts = lock_limits(tx, rules, clock, behind, worker)
     if limits is None:
         return _unasked(tx, worker, claim)
-    for gate, first in zip(gates, firsts, strict=True):
-        limits.gates[gate.key].is_closed |= bool(first.rows)
-    limits.name_limits(tx, rules)
+    if gates:
+        for gate, first in zip(gates, firsts, strict=True):
+            limits.gates[gate.key].is_closed |= bool(first.rows)
+        limits.name_limits(tx, rules)
     admission = limits.admit(rules, claim.id)
     if not admission.wait:
         limits.save_starts(tx)
-        limits.take_slots(tx, rules, claim.id)
-        if len(gates) < len(rules):
+        limits.take_slots(tx, gates, claim.id)
+        if windows:
             tx.later(Query(MARK_ADMITTED, (claim.id,)))
     return admission
 

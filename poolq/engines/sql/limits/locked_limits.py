@@ -66,7 +66,8 @@ class LockedLimits(msgspec.Struct):
                 if not self.gates[rule.key].has_room(id_):
                     return Admission(GATE_WAIT, at)
                 continue
-            mine, name = self.overridden(rule), window_name(rule)
+            name = window_name(rule)
+            mine = self.overridden(rule) if self.overrides else rule
             log, wait = take(mine, self.starts[name], self.now)
             taken[name] = log, mine.counted
             if wait > refused.wait:
@@ -119,12 +120,10 @@ def lock_limits(
     query for the time; if it finds no row, there are no limits. `worker`: who asks. Returns the
     limits, and the answers to `others`."""
     most = {window_name(rule): rule.limit for rule in windows_of(rules)}
-    gates = {rule.key: rule.limit for rule in gates_of(rules)}
-    names, gated = sorted(most), sorted(gates)
-    tx.later(*[Query(MAKE_GATE, (key, GATE_SPAN, gates[key], worker)) for key in gated])
-    queries = [Query(LOCK_WINDOW, name) for name in names]
-    queries.append(clock)
-    for key in gated:
+    gates = {rule.key: rule.limit for rule in gates_of(rules)} if len(most) < len(rules) else {}
+    queries = [*[Query(LOCK_WINDOW, name) for name in sorted(most)], clock]
+    for key in sorted(gates):
+        tx.later(Query(MAKE_GATE, (key, GATE_SPAN, gates[key], worker)))
         queries += (
             Query(READ_GATE, (worker, key, GATE_SPAN)),
             Query(SLOTS, (key,)),
@@ -132,27 +131,28 @@ def lock_limits(
         )
     queries += others
     found = tx.run(*queries)
-    if not all(window.rows for window in found[: len(names)]):
-        tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in names]))
+    if not all(window.rows for window in found[: len(most)]):
+        tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in sorted(most)]))
         found = tx.run(*queries)
-    answers = iter(found)
-    rows = {name: next(answers).rows[0] for name in names}
-    clock_rows = next(answers).rows
-    if not clock_rows:
+    if not (clock_rows := found[len(most)].rows):
         return None, []
     locked = LockedLimits(most, clock_rows[0][0])
-    held: dict[str, QueryResult] = {}
-    for key in gated:
-        gate, slots, held[key] = next(answers), next(answers), next(answers)
-        locked.gates[key] = LockedGate.read(key, gate, slots)
-    for name, row in rows.items():
+    unsure = {str(key) for key in untold(tx)} & {key for key, _ in most} if tx.ending else set()
+    for name, window in zip(sorted(most), found, strict=False):
+        (row,) = window.rows
+        held, set_most = row[-2:]
         locked.starts[name] = read_log(name, row)
-        if 1 <= number(row[-1]) <= MAX_LIMIT:
-            locked.overrides[name] = number(row[-1])
-    now, changed = locked.now, untold(tx)
-    unsure = {key for (key, _), row in rows.items() if number(row[-2]) > now or key in changed}
-    unsure -= set(held)
-    if unsure:  # the hold was made before the clock went back, if it is not possible
-        held |= zip(unsure, tx.run(*[Query(HOLD_OF, (key,)) for key in unsure]), strict=True)
-    locked.holds = {key: number(one.rows[0][0]) for key, one in held.items() if one.rows}
+        if set_most and 1 <= number(set_most) <= MAX_LIMIT:
+            locked.overrides[name] = number(set_most)
+        if held and number(held) > locked.now:
+            unsure.add(name[0])
+    answers = iter(found[len(most) + 1 :])
+    holds: dict[str, QueryResult] = {}
+    for key in sorted(gates):
+        gate, slots, holds[key] = next(answers), next(answers), next(answers)
+        locked.gates[key] = LockedGate.read(key, gate, slots)
+    if unsure := unsure - set(holds):  # a hold from before the clock went back is not possible
+        holds |= zip(unsure, tx.run(*[Query(HOLD_OF, (key,)) for key in unsure]), strict=True)
+    if holds:
+        locked.holds = {key: number(one.rows[0][0]) for key, one in holds.items() if one.rows}
     return locked, list(answers)
