@@ -63,7 +63,7 @@ HOT = {
         "w1", Claim("a", 1, 0, "q", b"", State()), [Rule("k", 5, 1)]
     ),
     "slots of a gate": Query(concurrent_slots.SLOTS, ("k",)),
-    "a gate": Query(concurrent_slots.READ_GATE, ("k", GATE_SPAN)),
+    "a gate": Query(concurrent_slots.READ_GATE, ("w", "k", GATE_SPAN)),
     "first lines of gates": Query(concurrent_slots.FIRST_LINES, ("q", 8)),
     "first in line": Query(concurrent_slots.IS_BEHIND, ("p:1:k", "q", "a")),
     "a slot that is free": Query(concurrent_slots.FREE_SLOT, ("k", "a", PLACE, 1, 0)),
