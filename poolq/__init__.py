@@ -1,7 +1,7 @@
 """Background jobs on Redis, MySQL/MariaDB or SQLite: define a Job, dispatch it, start `poolq run`.
 
 Applications import everything they need from here; docs/guide.md explains it. Each name is loaded
-on first use, so that a command such as `poolq health`, which needs none of them, starts fast.
+on first use, so that commands that need none of them, such as `poolq health`, start fast.
 """
 
 TYPE_CHECKING = False  # importing typing takes longer than the rest of this module
@@ -51,7 +51,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__ and name not in _MODULES:  # `list` must not come with an asterisk
+    if name not in __all__ and name not in _MODULES:  # `import *` must not import `list`
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 

@@ -131,7 +131,7 @@ class StoreMissing(EngineUnavailable):
 
 
 class EngineFull(EngineUnavailable):
-    """The engine has no memory for new jobs. Everything that stores none goes on."""
+    """The engine has no memory for new jobs. Operations that store no job still work."""
 
 
 class SchemaError(EngineError):

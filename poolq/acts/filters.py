@@ -1,7 +1,7 @@
 """Which jobs a person selects: the values of the options, what they mean, and the words for them.
 
-Ages count from the engine's clock, so they become points in time (`Filters.at`) only when the
-engine is asked.
+Ages are relative to the engine's clock, so `Filters.at` turns them into points in time only when a
+search begins.
 """
 
 from datetime import UTC, datetime
@@ -41,12 +41,12 @@ class Filters(NamedTuple):
 
 
 def jobs(count: int, kind: str = "") -> str:
-    """Return a number of jobs in words: 3 failed jobs."""
+    """Return a number of jobs in words, such as "3 failed jobs"."""
     return f"{count} {kind}{' ' * bool(kind)}job{'s' * (count != 1)}"
 
 
 def which(found: JobFilter) -> str:
-    """Return which jobs a filter selects, as the end of a sentence: of jobs:Send in queue mails."""
+    """Say which jobs a filter selects, as the end of a sentence: "of jobs:Send in queue mails"."""
     parts = [f" of {found.job}"] if found.job else []
     parts += [f" in queue {found.queue}"] if found.queue else []
     parts += [f" with error {found.error!r}"] if found.error else []

@@ -4,13 +4,14 @@ from poolq.engines.base import Engine
 from poolq.errors import NotFound, OptionError
 
 ID_LENGTH = 32  # characters of an id that dispatch() has made
-MIN_LENGTH = 4  # characters of an id that select a job
+MIN_LENGTH = 4  # characters that the beginning of an id must have
 MAX_CANDIDATES = 10
 
 
 def resolve(engine: Engine, text: str) -> str:
-    """Return the id of the stored job that begins with a text, or the text if there is none. Raises
-    NotFound if there are several, and OptionError if the text is too short."""
+    """Return the id of the stored job whose id begins with `text`. Return `text` if no id does, or
+    if `text` is a whole id. Raises NotFound if several ids begin with `text`, and OptionError if it
+    is too short."""
     if len(text) >= ID_LENGTH:
         return text
     if len(text) < MIN_LENGTH:

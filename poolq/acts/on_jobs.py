@@ -1,8 +1,9 @@
 """The acts on stored jobs: retry, forget, cancel and move.
 
-An act changes jobs in batches, those that a person names or pages of those that a filter selects.
-Jobs that fail or become ready after an act has begun are not selected, so it ends even if such jobs
-keep coming. A job that stays as it is has a reason, the end of a sentence that begins with the job.
+An act changes jobs in batches: the jobs that a person names, or pages of those that a filter
+selects. It skips jobs that fail or become ready after it has begun to read jobs of that state, so
+it ends even if such jobs keep coming. If a job stays as it is, the reason is the end of a sentence
+that begins with the job.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +16,9 @@ from poolq.engines.search import JobFilter
 from poolq.monitor import job_history
 
 PAGE_SIZE = 1000  # jobs of a batch
-GRACE = 10_000_000  # microseconds that a running job which is cancelled may take to end
+GRACE = 10_000_000  # microseconds that a cancelled job has to end before its worker is killed
 FAILED = ("failed",)
-#: A delayed or parked job that becomes ready during an act is found among the ready jobs.
+#: Read in this order, so that a delayed or parked job that becomes ready during an act is found.
 CHANGED = ("delayed", "parked", "ready")
 ANY = JobFilter()
 Bodies = Mapping[str, bytes]
@@ -26,7 +27,7 @@ Batch = Sequence[str] | Sequence[StoredJob]
 
 
 class Outcome(NamedTuple):
-    """The ids of the jobs that were changed, and why others were not, by id."""
+    """`changed`: the ids of the jobs that were changed. `refused`: why others were not, by id."""
 
     changed: list[str]
     refused: dict[str, str]
@@ -34,11 +35,11 @@ class Outcome(NamedTuple):
 
 class Act(NamedTuple):
     """What is done to jobs in one of `states`. `verb`, `doing`, `past` and `done` name it: forget,
-    forgetting, forgot, forgotten; `command` is the one of `poolq` that does it. `run` takes ids and
-    new bodies, and returns the ids of the jobs that it has changed. `permanent`: whether the jobs
-    are gone then. `to`: the queue to which jobs move. `revise` returns the new bodies of the jobs
-    that can be changed, and why others cannot. `hints`: by state, what to do with a job of that
-    state instead."""
+    forgetting, forgot, forgotten. `command`: the `poolq` command for it. `run` takes ids and new
+    bodies, and returns the ids of the jobs that it has changed. `permanent`: whether it deletes the
+    jobs. `to`: the queue to which jobs move. `revise` returns the new bodies of the jobs that can
+    be changed, and why others cannot. `hints`: what to do instead with a job in another state, by
+    that state."""
 
     verb: str
     command: str
@@ -53,7 +54,7 @@ class Act(NamedTuple):
     hints: Mapping[str, str] = {}
 
     def kind(self, wanted: JobFilter) -> str:
-        """Return which of its jobs a filter leaves, in a word: failed, waiting, ready …"""
+        """Return a word for the jobs that a filter selects for this act: failed, waiting, …"""
         if wanted.status or self.states == FAILED:
             return wanted.status or "failed"
         return "waiting or running" if "running" in self.states else "waiting"
@@ -95,10 +96,10 @@ CANCEL = Act(
 
 
 def cancel_running(grace: int = GRACE) -> Act:
-    """Cancel running jobs, too, which then have `grace` microseconds to end."""
+    """Return an act that also cancels running jobs, with `grace` microseconds for them to end."""
 
     def cancel(engine: Engine, ids: Sequence[str], _: Bodies) -> list[str]:
-        # Waiting ones are tried twice, as a job may come back from its worker in the meantime.
+        # Waiting jobs are tried twice, as a worker may return a job to its queue in between.
         found = set(engine.cancel(ids))
         for act in (lambda some: engine.request_cancel(some, grace), engine.cancel):
             found.update(act([id for id in ids if id not in found]))
@@ -108,7 +109,7 @@ def cancel_running(grace: int = GRACE) -> Act:
 
 
 def move(to: str, *, failed: bool = False) -> Act:
-    """Move jobs that wait, and if `failed` those that have failed, too."""
+    """Return an act that moves waiting jobs, and if `failed`, failed ones too."""
     return Act(
         "move", "job move", "moving", "moved", "moved", (*CHANGED, *FAILED[: int(failed)]),
         lambda engine, ids, _: engine.move(ids, to), to=to,
@@ -122,8 +123,8 @@ def pages(
     for status in (wanted.status,) if wanted.status else act.states:
         found = wanted._replace(status=status)
         if status not in ("delayed", "parked"):
-            # Jobs that became ready during the pages of delayed and parked jobs are included, and
-            # those that have started.
+            # The clock is read here, so that jobs that became ready or started while delayed and
+            # parked jobs were read are included.
             now = engine.now()
             found = found._replace(until=now if found.until is None else min(now, found.until))
         for page in search.pages(engine, found, PAGE_SIZE, brief=brief):
@@ -133,8 +134,8 @@ def pages(
 def batches(
     engine: Engine, act: Act, wanted: JobFilter | Sequence[str], *, brief: bool = True
 ) -> Iterator[Batch]:
-    """Yield ids that a person has named, or the jobs that a filter selects, with their bodies only
-    if they are needed, or not `brief`."""
+    """Yield batches of the ids that a person has named, or of the jobs that a filter selects. If
+    `brief`, the jobs come without their bodies, unless the act needs the bodies."""
     if isinstance(wanted, JobFilter):
         yield from pages(engine, act, wanted, brief=brief and act.revise is None)
         return
@@ -142,8 +143,8 @@ def batches(
 
 
 def quick_count(engine: Engine, act: Act, wanted: JobFilter) -> int | None:
-    """Return how many jobs a filter selects, if the counts of the queues tell it exactly: a person
-    waits for the number, and pages take seconds if there are many jobs."""
+    """Return how many jobs a filter selects, or None if the counts of the queues do not tell it
+    exactly. A person waits for the number, and reading pages of many jobs takes seconds."""
     others = wanted._replace(queue=None, status=None)
     if any(one is not None for one in others) or act.to:
         return None
@@ -155,8 +156,8 @@ def quick_count(engine: Engine, act: Act, wanted: JobFilter) -> int | None:
 
 
 def change(engine: Engine, act: Act, batch: Batch) -> Outcome:
-    """Carry out an act. Of jobs that a filter has found, those that have changed in the meantime
-    are in neither part of the outcome."""
+    """Carry out an act. If a job that a filter has found has changed in the meantime, it is in
+    neither part of the outcome."""
     ids = [one if isinstance(one, str) else one.id for one in batch]
     bodies: dict[str, bytes] = {}
     refused: dict[str, str] = {}
@@ -175,8 +176,8 @@ def change(engine: Engine, act: Act, batch: Batch) -> Outcome:
 def would_change(
     engine: Engine, act: Act, batch: Batch, keys: dict[str, str]
 ) -> tuple[list[StoredJob], dict[str, str]]:
-    """Return the jobs that an act would change, and why others would not, by id. `keys` has the
-    jobs before these that would take a unique key; those of these jobs are added."""
+    """Return the jobs that an act would change, and why it would not change others, by id. `keys`
+    maps each unique key to the job that would take it; the keys of this batch are added."""
     found = [one for one in _stored(engine, batch) if one.status in act.states]
     refused: dict[str, str] = {}
     if act.revise is not None:
@@ -206,7 +207,7 @@ def _key_taken(engine: Engine, id: str, keys: dict[str, str]) -> str:
 
 
 def _reason(engine: Engine, act: Act, id: str, *, named: bool) -> str:
-    """Return why a job was not changed; "" if nobody has `named` it, and it has only changed."""
+    """Return why a job was not changed, or "" if it is not `named` and has changed meanwhile."""
     if not named and act.verb != "retry":
         return ""
     stored = engine.find(id)

@@ -8,12 +8,12 @@ from poolq.acts.job_ids import MIN_LENGTH
 from poolq.errors import NotFound, OptionError, Refused
 from poolq.monitor import amounts
 
-#: A worker's number or pid. An id of a job begins with 0, or is longer.
+#: A worker's number or pid. A job's id never matches: it begins with 0 or is longer.
 WORKER = re.compile(r"[1-9]\d{0,6}", re.ASCII)
 
 
 class BusyWorker(NamedTuple):
-    """A worker of a pool, and for how many seconds it has run the job, if it runs one."""
+    """A worker of a pool. `running`: the seconds since its job began, or None if it has no job."""
 
     slot: int
     pid: int

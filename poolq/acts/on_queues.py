@@ -9,7 +9,8 @@ from poolq.monitor.snapshot import QueueView
 
 
 def unknown(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """Say that there is no queue of this name, and which one may be meant, or else `otherwise`."""
+    """Say that there is no queue of this name, and which one may be meant. If none is similar, say
+    `otherwise` instead."""
     hint = suggestion(name, known, otherwise)
     return f"there is no queue {name!r}" + (f"; {hint}" if hint else "")
 

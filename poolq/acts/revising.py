@@ -12,8 +12,8 @@ from poolq.jobs.message_template import with_options
 
 
 class Revision:
-    """Gives jobs a number of attempts, or the options of their classes in the application of
-    `settings`."""
+    """Gives jobs the options of their classes in the application of `settings`, then the number of
+    `attempts`. Each of the two is left out if it is None."""
 
     def __init__(self, attempts: int | None, settings: Config | None) -> None:
         self._attempts = attempts

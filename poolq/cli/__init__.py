@@ -1,9 +1,9 @@
-"""The `poolq` command, with one file per group of commands: those that run a pool or talk to one
+"""The `poolq` command, with one folder per kind of command: those that run a pool or talk to one
 (`pools`), those on what the engine stores (`stored`), and those for an application (`project`).
 
 Rules of all commands: data goes to stdout, messages to stderr. An error is one line, with the exit
-code of its class (errors.py). Each command imports the slow modules that it needs. The
-process of `poolq run` never imports the user's code; its workers do.
+code of its class (errors.py). Each command imports the slow modules that it needs. The process of
+`poolq run` never imports the user's code; its templates and workers do.
 """
 
 import sys

@@ -11,7 +11,7 @@ from poolq.common.escaping import clean
 from poolq.errors import PoolqError
 
 USAGE = 2
-MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # in characters, and in bytes
+MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # characters of an error, bytes of an argument
 INTERRUPTED = 130
 #: The commands in the order of the help, each with its module in this folder.
 COMMAND_MODULES = {

@@ -26,7 +26,7 @@ class Decorator(Protocol):
 
 
 ENGINE_FLAGS = ("engine", "namespace")
-JSON = "poolq.json"  # in click's context
+JSON = "poolq.json"  # the key in the `meta` of click's context
 RUN_FLAGS = tuple(setting.name for setting in SETTINGS if setting.flag)
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -42,7 +42,7 @@ json_option = click.option(
 
 
 def wants_json() -> bool:
-    """Whether the command that runs was given --json."""
+    """Return whether the running command was given --json."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(JSON))
 
@@ -60,7 +60,7 @@ def reject_empty(
 
 
 def parsed_by(parse: Parser) -> Callable[[click.Context, click.Parameter, object], Any]:
-    """Return the callback of an option whose value this parser of settings reads."""
+    """Return a callback for an option: it reads the value with `parse`, a parser of settings."""
 
     def callback(ctx: click.Context, param: click.Parameter, value: object) -> object:
         try:
@@ -73,7 +73,7 @@ def parsed_by(parse: Parser) -> Callable[[click.Context, click.Parameter, object
 
 @contextmanager
 def usage() -> Iterator[None]:
-    """Report what no option or payload can be as a mistake in the command line."""
+    """Report an invalid option or payload as a mistake in the command line."""
     try:
         yield
     except (OptionError, PayloadError) as error:
@@ -81,8 +81,8 @@ def usage() -> Iterator[None]:
 
 
 def with_settings(*names: str, json: bool = True) -> Decorator:
-    """Add the flags of these settings, and --json, to a command, which receives `settings: Config`
-    and may ask `wants_json`."""
+    """Add the flags of these settings to a command, and --json if `json`. The command receives
+    `settings: Config` and may call `wants_json`."""
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(command)
@@ -104,10 +104,10 @@ def with_options(command: Callable[..., T], *options: Decorator) -> Callable[...
 
 
 def with_engine_and(*names: str, create: bool = False, json: bool = True) -> Decorator:
-    """Add --engine, --namespace and --json to a command, which receives `engine: Engine`, and if
-    there are `names`, those flags, for a command that receives `settings: Config`, too. The command
-    raises ConfigError if the engine stores no jobs and, unless it may `create` the store,
-    StoreMissing if there is none yet."""
+    """Add --engine, --namespace and the flags `names` to a command, and --json if `json`. The
+    command receives `engine: Engine` and, if there are `names`, `settings: Config`. It raises
+    ConfigError if the engine stores no jobs. Unless it may `create` the store, it raises
+    StoreMissing if there is no store yet."""
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(command)
@@ -147,7 +147,7 @@ def _flag(setting: Setting) -> Decorator:
     return click.option(
         setting.option,
         name,
-        # An engine's URL that is invalid is an error of the configuration, even in a flag.
+        # An invalid engine URL is an error of the configuration, even in a flag.
         callback=None if setting.name == "engine" else parsed_by(setting.parse),
         metavar=setting.metavar,
         help=f"{text} (default: {setting.shown}).",
@@ -174,7 +174,7 @@ def announce(engine: Engine, text: str) -> None:
 
 
 def require_terminal(reason: str) -> None:
-    """Raise UsageError, which begins with `reason`, if nobody can answer a question."""
+    """Raise UsageError if nobody can answer a question. Its text begins with `reason`."""
     if not sys.stdin.isatty():
         raise click.UsageError(
             f"{reason} There is no terminal to ask on; give --yes",

@@ -1,8 +1,8 @@
 """Tables, fields and JSON documents for the commands, on stdout.
 
-On a terminal, tables fit the width: columns of low rank are left out, then elastic columns are cut.
-Ids and numbers are never cut. Elsewhere nothing is left out or cut. Control characters are escaped,
-so that no payload can manipulate the terminal.
+On a terminal, tables fit the width: columns with a `rank` are left out, then elastic columns are
+cut. Ids and numbers are never cut. Elsewhere nothing is left out or cut. Control characters are
+escaped, so that no payload can manipulate the terminal.
 """
 
 import os
@@ -20,9 +20,9 @@ GAP = 2  # characters between two columns
 
 
 class Column(NamedTuple):
-    """A column. `value` returns what a row shows in it; None is shown as a dash. `right` aligns it
-    right. On a narrow terminal it may be left out if it has a `rank` (the highest rank first), be
-    cut if it is `elastic`, or continue on further lines (`wrap`)."""
+    """A column. `value` returns what a row shows in it; None is shown as a dash. `right`: align to
+    the right. `rank`: if not 0, a narrow terminal may leave the column out, the highest rank first.
+    `elastic`: it may cut the texts. `wrap`: it may continue the texts on further lines."""
 
     title: str
     value: Callable[[Any], object]
@@ -44,7 +44,7 @@ def print_json(data: object) -> None:
 
 
 def show(document: object, *lines: str) -> None:
-    """Print a JSON document, or else these lines."""
+    """Print the JSON document with --json, and these lines without it."""
     if wants_json():
         print_json(document)
         return
@@ -60,7 +60,7 @@ def show_list(
     styles: Mapping[str, str] | None = None,
     total: object = None,
 ) -> None:
-    """Print a JSON document, or else a table, or that there is `none` of what it would list."""
+    """Print the JSON document with --json. Without it, print a table, or `none` if it is empty."""
     if wants_json():
         print_json(document)
     elif rows:
@@ -75,8 +75,8 @@ def print_table(
     styles: Mapping[str, str] | None = None,
     total: object = None,
 ) -> None:
-    """Print a table of these rows, and of one with their `total`. `styles` maps texts of cells to
-    the names of styles of a theme."""
+    """Print a table of these rows and a row for their `total`. `styles` maps the text of a cell to
+    the name of a style of the theme."""
     data = [*rows, total] if total is not None else rows
     values = [[column.value(row) for column in columns] for row in data]
     lines = [["-" if one is None else clean(str(one)) for one in row] for row in values]

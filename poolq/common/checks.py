@@ -1,6 +1,6 @@
 """Checks of values that people write: numbers, shares, choices and payload fields (pure).
 
-The text of each error begins with `what`, says what was given and what it must be.
+The text of each error contains `what`, the value that was given and what it must be.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def number(
     value: object, what: str, most: float = 1, least: float = 0, *,
     error: type[OptionError] = OptionError,
 ) -> float:  # fmt: skip
-    """Return a number in this range; a share, which is a number from 0 to 1, if none is given."""
+    """Return a number in this range. The default range is that of a share: from 0 to 1."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most:
         return value
     raise error(f"{what} is {shown(value)}; it must be a number from {least:,} to {most:,}")
@@ -32,7 +32,7 @@ def number(
 def choice(
     value: object, what: str, known: Sequence[T], error: type[OptionError] = OptionError
 ) -> T:
-    """Return the one of the known texts that is given."""
+    """Return the known text that is equal to `value`."""
     for one in known:
         if value == one:
             return one
@@ -41,7 +41,7 @@ def choice(
 
 
 def payload_fields(names: object, what: str, error: type[OptionError]) -> tuple[str, ...]:
-    """Return the names of payload fields, each of them once."""
+    """Return the names of payload fields. No field may be named twice."""
     if not isinstance(names, (tuple, list)):
         raise error(f"by of {what} is {shown(names)}; write the name of a payload field as text")
     for name in names:

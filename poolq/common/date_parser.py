@@ -81,15 +81,15 @@ def point(text: str, now: datetime) -> datetime | None:
 
 
 def amounts(text: str) -> tuple[int, int] | None:
-    """Return the months and the microseconds in a text of numbers with units; None if it has other
-    parts, or goes back in time. A day has 24 hours."""
+    """Return the months and the microseconds in a text of numbers with units. Return None if a part
+    is something else or moves back in time. A day has 24 hours."""
     reading = _read(plain(text), other_parts=False)
     return (reading.months, reading.elapsed + int(reading.days * DAY)) if reading else None
 
 
 def _read(text: str, *, other_parts: bool = True) -> "_Reading | None":
-    """Read all parts of a `plain` text, or return None. `other_parts`: whether there may be others
-    than amounts that move forward."""
+    """Read all parts of a `plain` text, or return None. `other_parts`: whether parts are allowed
+    that are not amounts or move back in time."""
     reading, at = _Reading(), 0
     while at < len(text):
         part = _PART.match(text, at)

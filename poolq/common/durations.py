@@ -108,7 +108,7 @@ def since(value: str, now: datetime, what: str) -> int:
 
 
 def is_duration(value: object) -> bool:
-    """Return whether the value is None or a duration, for which `when` does not depend on `now`."""
+    """Return whether the value is None or a duration. For these, `when` does not need `now`."""
     return value is None or _duration(value) is not None
 
 

@@ -43,5 +43,5 @@ def suggestion(given: str, known: Iterable[str], otherwise: str = "") -> str:
 
 
 def path_of(index: int) -> str:
-    """Return what errors call a payload: by its position among several, or -1 for a single one."""
+    """Return what errors call a payload. `index`: its position among several, or -1 if alone."""
     return "payload" if index < 0 else f"payloads[{index}]"

@@ -3,14 +3,14 @@
     cron       "0 3 * * *", five fields as in Debian's cron · "@daily" and its like
     interval   "30s" · 30 · timedelta(minutes=5) · any duration of at least a second
 
-- The next instant is always later than the one that it was asked from.
-- When the clocks go forward, a fixed time that is left out comes right after the gap; when they go
-  back, it comes once. Lines whose minutes or hours begin with a star have an instant whenever the
-  clocks show one of their times: twice, if they show it twice, and none if they leave it out.
+- `after` returns an instant later than its moment, even if the moment is an instant itself.
+- A fixed time that the clocks skip has its instant right after the gap, and a fixed time that they
+  show twice has one instant. Lines whose minutes or hours begin with a star follow the clocks: a
+  time that is shown twice has two instants, and a time that is skipped has none.
 - Instants are microseconds since the epoch. The instants of an interval are counted from an earlier
   one, so that they keep their phase.
 
-Only those who have cron lines or zones import cronsim and zoneinfo, since every pool imports this.
+Every pool imports this module, so it imports cronsim and zoneinfo only for cron lines and zones.
 """
 
 from collections import deque
@@ -35,7 +35,7 @@ NICKNAMES = {
     "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }  # fmt: skip
-#: The five fields of a cron line, each with what may stand in it.
+#: The five fields of a cron line, each with the values that are allowed in it.
 FIELDS = {
     "minute": "0 to 59", "hour": "0 to 23", "day-of-month": "1 to 31, L or LW",
     "month": "1 to 12 or JAN to DEC",
@@ -43,9 +43,9 @@ FIELDS = {
 }  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NONE, _MICROSECOND = timedelta(), timedelta(microseconds=1)
-#: How many instants of a cron line are counted, at most: a day of minutes, and some.
+#: How many instants of a cron line are counted at most. A day has fewer minutes than this.
 MAX_COUNTED = 2000
-#: The spans in which the latest instants of a cron line are looked for, one after the other.
+#: How far back the latest instants of a cron line are searched: microseconds, in ascending steps.
 _SPANS = tuple(timedelta(**{unit: n}) // _MICROSECOND for unit, n in (
     ("minutes", 2), ("hours", 2), ("days", 2), ("days", 62), ("days", 800), ("days", 366 * 50),
 ))  # fmt: skip
@@ -96,8 +96,8 @@ class Recurrence(msgspec.Struct, frozen=True):
         return found
 
     def last_between(self, first: int, begin: int, end: int, most: int) -> list[int]:
-        """Return the last instants, `most` at most, that are at or after `begin`, and not after
-        `end`. `first` is an instant; none before it counts. They ascend."""
+        """Return the last instants from `begin` to `end`, both included: at most `most`, in
+        ascending order. `first` is an instant; instants before it do not count."""
         begin = max(begin, first)
         if self.interval:
             last = (end - first) // self.interval
@@ -113,8 +113,8 @@ class Recurrence(msgspec.Struct, frozen=True):
         return found
 
     def count_between(self, first: int, end: int) -> int:
-        """Return how many instants there are from the instant `first` to `end`; of a cron line at
-        most MAX_COUNTED."""
+        """Return how many instants there are from the instant `first` to `end`. The result for a
+        cron line is at most MAX_COUNTED."""
         if self.interval:
             return (end - first) // self.interval + 1
         passed = takewhile(lambda instant: instant <= end, self._cron_after(first - 1))
@@ -124,9 +124,9 @@ class Recurrence(msgspec.Struct, frozen=True):
         return self.cron or f"every {timedelta(microseconds=self.interval)}"
 
     def _cron_after(self, moment: int) -> Iterator[int]:
-        """Yield the instants after `moment`, each later than the one before it. In an hour that the
-        clocks repeat, cronsim may return the first of two instants when it is asked from the
-        second one, so what is not later is left out."""
+        """Yield the instants after `moment` in ascending order. In an hour that the clocks repeat,
+        cronsim may start at the second of two instants and return the first one. So an instant
+        that is not later than the one before it is skipped."""
         from cronsim import CronSim
 
         asked = (_EPOCH + timedelta(microseconds=moment)).astimezone(_zone(self.tz))
@@ -140,19 +140,19 @@ class Recurrence(msgspec.Struct, frozen=True):
 
 
 def _as_shown(line: str, asked: datetime) -> Iterator[datetime]:
-    """Yield each moment after `asked`, and maybe some before it, at which the clocks of its zone
-    show a time of this cron line."""
+    """Yield the moments at which the clocks in the zone of `asked` show a time of this cron line:
+    all moments after `asked`, and maybe some before it."""
     from cronsim import CronSim
 
     first, again = _both(asked)
-    # If the clocks will show the time of `asked` once more, so they will what came before it.
+    # If the clocks will repeat the time of `asked`, they will repeat earlier times, too.
     begin = asked.replace(tzinfo=None) - (_NONE if asked.fold else again - first)
     repeated: deque[datetime] = deque()
     for local in CronSim(line, begin):
         first, again = _both(local.replace(tzinfo=asked.tzinfo))
         while repeated and repeated[0] < first:
             yield repeated.popleft()
-        if again >= first:  # else the clocks leave it out
+        if again >= first:  # else the clocks skip this time
             yield first
         if again > first:
             repeated.append(again)
@@ -160,8 +160,8 @@ def _as_shown(line: str, asked: datetime) -> Iterator[datetime]:
 
 
 def _both(local: datetime) -> tuple[datetime, datetime]:
-    """Return the first and the second moment, in UTC, at which the clocks show this time. They are
-    the same for most times; the second one is earlier if the clocks leave this time out."""
+    """Return the first and the second moment, in UTC, at which the clocks show this time. Both are
+    the same for a time that is shown once. If the clocks skip this time, the second is earlier."""
     return local.replace(fold=0).astimezone(UTC), local.replace(fold=1).astimezone(UTC)
 
 

@@ -54,8 +54,8 @@ def _short(seconds: float) -> str:
 
 
 def limit_rule(limit: int, window: float, *, sliding: bool = False) -> str:
-    """What a limit allows, with its window in seconds: 10 per 1m, 10 in any 1m if the window
-    slides, or 2 at once if it is 0."""
+    """What a limit allows: 10 per 1m, 10 in any 1m if the window slides, or 2 at once if the window
+    is 0. `window`: seconds."""
     if not window:
         return f"{count(limit)} at once"
     return f"{count(limit)} {'in any' if sliding else 'per'} {whole(window)}"

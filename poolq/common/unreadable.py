@@ -1,4 +1,4 @@
-"""What msgspec raises for bytes that are not JSON, or not the expected JSON."""
+"""The errors that msgspec raises for bytes that are not JSON, or not the expected JSON."""
 
 import msgspec
 

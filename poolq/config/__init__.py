@@ -1,6 +1,6 @@
 """The settings: their table, their parsers, and the Config into which they are merged.
 
-What is here is loaded on first use, because `poolq health` needs only `project.py`.
+These names are loaded on first use, because `poolq health` needs only `project.py`.
 """
 
 from typing import TYPE_CHECKING

@@ -31,11 +31,11 @@ ENGINES = {
 }
 SCHEMES = tuple(ENGINES)
 SQL_SCHEMES = ("mysql", "mariadb")
-#: How other libraries spell schemes. A "+driver" may follow DRIVER_SCHEMES (mysql+pymysql).
+#: ALIASES: how other libraries spell schemes. DRIVER_SCHEMES may have a "+driver" (mysql+pymysql).
 ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
 DRIVER_SCHEMES = ("mysql", "mariadb", "sqlite")
 
-#: The names in a part of a query that ends at & or #, and what those of secrets have.
+#: _NAME: names of options in a part of a query that ends at & or #. _SECRET: names of secrets.
 _NAME = re.compile(r"(?:^|[?;])([^?;=]*)=")
 _SECRET = re.compile("pass|pwd|secret|token|auth", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]\s]*)(?::(.*))?")
@@ -138,7 +138,7 @@ def _check_server(known: str, location: str, url: str) -> None:
 
 
 def _can_be(host: str) -> bool:
-    """Return whether this is a valid host name, with 1 to 63 bytes between dots, or empty."""
+    """Return whether this is empty or a valid host name, with 1 to 63 bytes between dots."""
     try:
         return host.startswith("[") or bool(unquote(host).encode("idna") or not host)
     except UnicodeError:

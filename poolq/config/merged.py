@@ -1,5 +1,5 @@
 """Merges all settings into one frozen Config. The first place that has a value wins: the flag, the
-environment, .env, poolq.toml (or else [tool.poolq] in pyproject.toml), the default.
+environment, .env, poolq.toml (if it is missing, [tool.poolq] in pyproject.toml), the default.
 
 `settings.py` defines the settings, and `engine_urls.py` the engine URLs. `.env` only provides
 settings; `os.environ` is never changed. Only `open_engine` chooses an engine.
@@ -51,7 +51,7 @@ def load(
     are not those of a command, `place` says where they come from. The project is searched for from
     the folder `script` upwards, if given, and then from `cwd` upwards. Raises ConfigError, whose
     text names the setting and its place. An unknown POOLQ_ variable may belong to another version
-    or to the application, so it only causes a warning, passed to `warn` or else logged."""
+    or to the application, so it only causes a warning: a call of `warn`, by default a log line."""
     warn = warn or logging.getLogger("poolq").warning
     environ = os.environ if environ is None else environ
     project = find_project(cwd, warn, script)
@@ -175,7 +175,7 @@ def _hint(given: str, known: Mapping[str, object]) -> str:
 def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    import dotenv  # imported here, for the same reason as tomllib
+    import dotenv  # imported here, since few producers have such a file
 
     try:
         return {name: value for name, value in dotenv.dotenv_values(path).items() if value}

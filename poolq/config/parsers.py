@@ -93,7 +93,7 @@ def size(value: object) -> int:
 
 
 def memory(value: object) -> int:
-    """Parse a limit in bytes, from 16 MiB, which Python itself needs, to 1 TiB; or 0, no limit."""
+    """Parse a limit in bytes: 0 for no limit, or 16 MiB, which Python itself needs, to 1 TiB."""
     found = _bytes(value)
     if found != 0 and not 16 << 20 <= found <= 1 << 40:
         raise ValueError('must be a size of 16M or more, such as "256M" or "1G", or 0 for no limit')

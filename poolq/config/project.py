@@ -17,16 +17,16 @@ Warn = Callable[[str], None]
 
 
 class Project(NamedTuple):
-    """A project's folder. It may be read if it is `trusted`."""
+    """A project's folder. `trusted`: whether its files may be read."""
 
     folder: Path
     trusted: bool
 
 
 def find_project(cwd: Path | None, warn: Warn, script: Path | None = None) -> Project:
-    """Return the first folder with one of PROJECT_FILES, all of which are trusted like itself: from
-    `script` upwards, then from `cwd` (default: the current folder) upwards. If there is none,
-    return `cwd`. Warns about others that have one of PROJECT_FILES."""
+    """Return the first folder that has one of PROJECT_FILES and is trusted, like all these files in
+    it. The search goes upwards from `script`, then from `cwd` (default: the current folder). If it
+    finds none, return `cwd`. Warns about untrusted folders that have one of PROJECT_FILES."""
     try:
         start = Path.cwd() if cwd is None else cwd.absolute()
     except OSError as error:

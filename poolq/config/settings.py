@@ -53,7 +53,7 @@ def cores() -> int:
 
 
 def _setting(default: Any, *facts: Any, **more: bool) -> Any:
-    """Return a field of Config. The arguments are those of Setting behind its name."""
+    """Return a field of Config. The arguments are the fields of Setting after `name`."""
     initial = {"default_factory": default} if callable(default) else {"default": default}
     return field(**initial, metadata={"facts": (default, *facts), "more": more})
 
@@ -64,8 +64,8 @@ class Config:
     """All settings. Durations are in seconds, sizes in bytes; 0 means no limit. `engine` is a
     complete URL, with an absolute path for SQLite; `queue` is None for all queues; `log_file` is an
     absolute path, or "stderr"; `metrics` is host:port, or "off". `name` is the project's name
-    unless a name is set. `is_project`: whether `folder` has a project file, or is only the current
-    folder. `sources` maps each setting to the place where its value was found."""
+    unless a name is set. `is_project`: whether `folder` has a project file; if not, it is the
+    current folder. `sources` maps each setting to the place where its value was found."""
 
     folder: Path
     is_project: bool = True

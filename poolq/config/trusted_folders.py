@@ -7,8 +7,8 @@ only if
 - only its owner, the user's own group and root's group may write to it, and
 - it belongs to the user or to root, or is the current folder, which the user has chosen.
 
-The same holds for the files that are read from it, and for all modules below it; these may belong
-to the owner of the folder, too.
+The same rules hold for the files that are read from the folder, and for all modules below it. Files
+and modules may belong to the owner of the folder, too.
 """
 
 import os
@@ -23,8 +23,8 @@ INSTALLED_FOLDERS = frozenset(("site-packages", "dist-packages"))
 
 
 def reason_for(path: object, found: os.stat_result, uid: int, gid: int, owner: int = 0) -> str:
-    """Return why `path`, with the status `found`, is not trusted, as the end of a sentence, or "".
-    `uid`, `gid`: the user and the user's own group; `owner`: another user who is trusted."""
+    """Return why `path` is not trusted, as the end of a sentence, or "". `found`: its status. `uid`
+    and `gid`: the user and the user's own group. `owner`: another user who is trusted."""
     if found.st_mode & WRITABLE_BY_ALL:
         return f"everybody may write to {path}"
     if found.st_mode & WRITABLE_BY_GROUP and found.st_gid not in (0, gid):
@@ -44,8 +44,8 @@ def _name(uid: int) -> str:
 
 
 def reason_for_distrust(folder: Path, *, current: bool, files: Iterable[str] = ()) -> str:
-    """Return why a folder, or one of these files in it that is there, is not trusted, as the end of
-    a sentence, or "" if they are trusted."""
+    """Return why a folder or one of these files in it is not trusted, as the end of a sentence, or
+    "" if all are trusted. Missing files do not count. `current`: it is the current folder."""
     try:
         owner = folder.stat().st_uid if current else 0
     except OSError as error:
@@ -62,8 +62,8 @@ class Untrusted(ImportError):
 
 class TrustedFinder:
     """Finds modules as Python does, but refuses those in the folder of the application that other
-    users can change. What is installed there (a virtual environment) is left to who installed it.
-    To be put into `sys.meta_path` once."""
+    users can change. It does not check installed modules there (in a virtual environment): the
+    person who installed them has chosen them. `guard` puts one finder into `sys.meta_path`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

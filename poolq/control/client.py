@@ -34,8 +34,8 @@ _answer = msgspec.json.Decoder(dict[str, Any])
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Let an error about what a pool has answered or shares, which may be another's program, be a
-    PoolqError."""
+    """Turn any error in reading a pool's answer or shared memory into a PoolqError, since another
+    program may have written them."""
     try:
         yield
     except PoolqError:
@@ -66,9 +66,9 @@ def request(
 
 
 def attach(name: str, environ: Mapping[str, str]) -> tuple[Scoreboard, int]:
-    """Open the pool's scoreboard, read-only, and return it and the pid of the pool. It stays
-    readable after the pool has ended. Raises the errors of `request`, and Refused if the pool does
-    not share its scoreboard."""
+    """Open the pool's scoreboard, read-only, and return it and the pid of the pool. The scoreboard
+    stays readable after the pool has ended. Raises the errors of `request`, and Refused if the pool
+    does not share its scoreboard."""
     line, pid = _connect(name, environ)
     fds: list[int] = []
     try:
@@ -84,9 +84,9 @@ def attach(name: str, environ: Mapping[str, str]) -> tuple[Scoreboard, int]:
 
 
 def announce(engine: Engine, command: str, text: str) -> None:
-    """Tell the pools of this host, those that this user may command, that `command` has changed
-    jobs of `engine`, so that their logs and screens show it: such commands act on the engine.
-    Neither waits for an answer nor raises an error, since the command has succeeded."""
+    """Tell the pools of this host that `command` has changed jobs of `engine`. Without this, their
+    logs and screens would not show it, since the command acts on the engine. Skips pools that this
+    user may not command. Does not wait for answers or raise errors: the command has succeeded."""
     request = {
         "v": VERSION, "do": "announce", "command": command, "text": text[:MAX_ANNOUNCED_CHARS],
         "url": engine_urls.redact(engine.url), "namespace": engine.namespace,
@@ -127,7 +127,7 @@ def _ask(
     timeout: float | None,
     fds: list[int] | None,
 ) -> Answer:
-    """Send a request and return the answer. Descriptors that come along are added to `fds`."""
+    """Send a request and return the answer. Descriptors sent with it are added to `fds`."""
     do, waits = str(request["do"]), bool(request.get("wait"))
     deadline = None if timeout is None else monotonic() + timeout
     try:

@@ -42,7 +42,7 @@ class AnswerWithFd(NamedTuple):
 #: Called in each turn of the master's loop. Returns None until the awaited event has happened.
 Wait = Callable[[], Answer | None]
 Reply = Answer | AnswerWithFd | Wait
-#: What an answer has if the request is not refused, and that to "drain" or "stop" if they wait.
+#: A field that an answer has unless it is a refusal. "drain" and "stop" have it only with "wait".
 FIELDS: Mapping[str, tuple[str, type]] = {
     "pause": ("changed", bool), "resume": ("changed", bool), "scale": ("procs", int),
     "reload": ("generation", int), "kill": ("worker", int), "drain": ("code", int),

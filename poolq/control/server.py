@@ -1,11 +1,11 @@
 """The master's end of a pool's control socket. It never blocks.
 
-- A client sends one line, receives one, and is disconnected. `protocol.py` defines what they
-  contain.
+- A client sends one line, receives one, and is disconnected. `protocol.py` defines these lines.
 - There are at most MAX_CLIENTS connections. A further client replaces the one that has been silent
-  for longest, except that clients that wait for an event are not replaced.
-- For each client the master buffers at most MAX_REQUEST_BYTES and one unread answer. A client that
-  neither sends nor reads anything for IDLE_TIMEOUT seconds is dropped.
+  for longest, but never one that waits for an event.
+- For each client the master buffers at most MAX_REQUEST_BYTES and one unread answer. It drops a
+  client that has not sent its whole line after IDLE_TIMEOUT seconds, or that reads nothing of its
+  answer for as long.
 - One epoll, `fd`, watches all descriptors. It is readable when `serve` has something to do.
 """
 
@@ -27,9 +27,9 @@ _GONE = select.EPOLLHUP | select.EPOLLERR
 
 @dataclass(slots=True, eq=False)
 class _Connection:
-    """`user`: the name of the client's user. `since`: when the client last sent or read something.
-    `waits`: the event that it waits for. `outbox`: what is left of its answer, and `fds`: the
-    descriptors to send with it."""
+    """`user`: the name of the client's user. `since`: when the client connected, sent its line or
+    read something last. `waits`: the event that it waits for, or None. `outbox`: the unsent rest of
+    its answer. `fds`: the descriptors to send with the answer."""
 
     line: socket.socket
     user: str
@@ -41,11 +41,11 @@ class _Connection:
 
 
 class ControlServer:
-    """`handle` obeys a request line, which the named user has sent, and returns the reply; or it
-    raises BadRequest."""
+    """`handle` takes a request line and the name of the user who sent it, carries out the request
+    and returns the reply. It may raise BadRequest."""
 
     def __init__(self, listener: socket.socket, handle: Callable[[bytes, str], Reply]) -> None:
-        user_names()  # looked up now, as the loop must not wait for it
+        user_names()  # looks them up now, since the loop must not wait for the lookup
         self._listener = listener
         self._handle = handle
         self._clients: dict[int, _Connection] = {}
@@ -187,7 +187,7 @@ class ControlServer:
             self._epoll.modify(client.line, select.EPOLLOUT)
             return
         except OSError:
-            pass  # it is gone
+            pass  # the client is gone
         self._drop(client)
 
     def _drop(self, client: _Connection) -> None:

@@ -1,7 +1,7 @@
 """Runs actions in two threads, so that a broker or a pool that does not answer never blocks the
-drawing. One thread fetches what the screen shows, and the other one carries out everything else, so
-that an act on many jobs blocks no list. Each does one thing after the other. The loop collects the
-results.
+drawing. One thread fetches what the screen shows, and the other one carries out all other actions,
+so that an act on many jobs blocks no list. Each thread carries out one action at a time. The loop
+collects the results.
 """
 
 import os
@@ -47,13 +47,13 @@ class ActionRunner:
         self._fetches: SimpleQueue[Action] = SimpleQueue()
         self._results: deque[ActionResult] = deque()
         self._stopped = threading.Event()
-        self._kind = ""  # of the act that runs now
+        self._kind = ""  # of the act that runs now or ran last
         for name, pending in (("acts", self._acts), ("fetches", self._fetches)):
             threading.Thread(target=self._run, args=[pending], name=name, daemon=True).start()
 
     def submit(self, action: Action) -> bool:
-        """Queue an action. Returns False if too many acts wait, as when the broker hangs: all would
-        be carried out at once when it is back."""
+        """Queue an action. Returns False if too many acts wait, for example because the broker
+        hangs: all of them would be carried out at once when the broker is back."""
         fetches = action.kind in FETCHES
         if not fetches and self._acts.qsize() >= MAX_WAITING:
             return False
@@ -61,7 +61,7 @@ class ActionRunner:
         return True
 
     def stop(self, kind: str = "") -> None:
-        """Ask the act that runs now, if it is of that kind, to stop, as those on many jobs can."""
+        """Ask the running act to stop if it is of this kind ("": any). Most acts do not stop."""
         if kind in ("", self._kind):
             self._stopped.set()
 

@@ -38,7 +38,7 @@ class Actions:
         self._stack = stack
         self._broker = broker
         self._lock = threading.Lock()
-        self._opened: Engine | None = None  # each thread has its own connection
+        self._opened: Engine | None = None  # it has a connection for each thread
         self._failures = FoundFailures()
         self._handlers: dict[str, Callable[[Action, Report], Any]] = {
             "scale": self._scale, "reload": self._reload, "drain": self._drain,
@@ -54,8 +54,9 @@ class Actions:
         }  # fmt: skip
 
     def __call__(self, action: Action, report: Report) -> tuple[str, Any]:
-        """Carry out an action; one on many jobs reports its progress, and stops if `report` returns
-        False. Returns a message and what was fetched. Raises PoolqError and OSError."""
+        """Carry out an action. An action on many jobs reports its progress and, unless it is a
+        purge, stops if `report` returns False. Returns a message and what was fetched. Raises
+        PoolqError and OSError."""
         found = self._handlers[action.kind](action, report)
         return (found, None) if isinstance(found, str) else ("", found)
 
@@ -92,7 +93,7 @@ class Actions:
             return self._opened
 
     def _done(self, command: str, text: str) -> str:
-        """Tell the pools of this host what was done, as the command that does the same tells it."""
+        """Tell the pools of this host what was done, as if `command` had done it."""
         announce(self._engine(), command, text)
         return text
 
@@ -126,7 +127,7 @@ class Actions:
     # many jobs
 
     def _count(self, action: Action, report: Report) -> questions.Counted | str:
-        """Count the failed jobs that are wanted."""
+        """Count the failed jobs that `action.wanted` selects."""
         assert action.wanted is not None
         engine, count = self._engine(), 0
         at = engine.now()
@@ -163,8 +164,9 @@ class Actions:
         return queries.jobs(self._engine(), action.request)
 
     def _show(self, action: Action, _: Report) -> queries.FoundDetail:
-        """Fetch the stack of the worker whose pid is `action.by` and the job whose id is
-        `action.target`, if given. If one of a worker's two is not available, its text says why."""
+        """Fetch the stack of the worker whose pid is `action.by`, and the job whose id is
+        `action.target`; either may be missing. If a worker's stack or job is not available, a text
+        says why in its place."""
         blocks: dict[str, str] = {}
         if action.by:
             gone = "not available: the worker has ended, is stopped or is starting"
@@ -181,8 +183,8 @@ class Actions:
 
 
 def check_engine(config: Config, broker: str) -> None:
-    """Raise Refused if the engine in this command's settings is another one than the pool's, whose
-    URL is `broker`, without the password."""
+    """Raise Refused if this command's settings have another engine than the pool. `broker`: the URL
+    of the pool's engine without the password, or "" to skip the check."""
     mine = engine_urls.redact(config.engine)
     if broker and mine != broker:
         raise Refused(f"this pool uses {broker}, not {mine}; pass the pool's with --engine")

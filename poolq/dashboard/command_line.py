@@ -1,5 +1,5 @@
-"""The command line, which the key : opens (pure): any command of poolq, without its first word. It
-edits the text, completes names with tab, and remembers earlier commands. `foreground.py` runs them.
+"""The command line, which the key : opens (pure). It takes any command of poolq, without the word
+`poolq`, completes names with tab, and remembers earlier commands. `foreground.py` runs commands.
 """
 
 import os
@@ -69,8 +69,8 @@ def _recall(line: CommandLine, history: Sequence[str], by: int) -> None:
 
 
 def _complete(line: CommandLine, state: ScreenState, snapshot: Snapshot) -> None:
-    """Complete the last word, or the value of an option, as far as all names agree that begin with
-    it; show these names."""
+    """Complete the last word, or the value of an option: add what all names that begin with it have
+    in common. If several names do, show them."""
     word = re.split("[ =]", line.text)[-1]
     found = [name for name in _names(state, snapshot) if name.startswith(word)]
     rest = os.path.commonprefix(found)[len(word) :]  # noqa: RUF071  # words, not paths

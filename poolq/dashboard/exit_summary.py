@@ -47,7 +47,7 @@ def orphaned(last: Snapshot | None) -> list[str]:
 
 
 def errors(path: Path, since: int) -> list[str]:
-    """Return the last errors in a log, after its first `since` bytes, which the dashboard hid."""
+    """Return the last errors in a log after its first `since` bytes. The dashboard hid them."""
     try:
         with path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)

@@ -1,7 +1,7 @@
-"""Decides what the screen must fetch from the engine, and takes in what was fetched and what else
-actions have led to: messages, progress, and answers that a question waits for (pure).
+"""Decides what the screen must fetch from the engine, and takes in the results of actions (pure):
+what was fetched, messages, progress, and the numbers of jobs for which questions wait.
 
-- At most one fetch is on its way, so that those which a key requests do not wait for many of them.
+- At most one of these fetches is running, so a fetch that a key requests never waits for many.
 - While the broker does not answer, nothing is fetched; what is known stays, with its age.
 - Nothing is fetched that the screen does not show.
 """
@@ -101,7 +101,7 @@ def take(state: ScreenState, action: Action, found: object, now: float) -> None:
         state.failures = found
         state.failures_due = now + rest_after(found.took, FAILURES_INTERVAL)
     elif isinstance(found, FoundJobs) and jobs is not None:
-        if action.request == jobs.request():  # no answer to an earlier list
+        if action.request == jobs.request():  # else it is the answer for an earlier list
             jobs.take(found, now)
             state.skew = found.skew
     elif isinstance(found, FoundDetail) and detail is not None and detail.key == shown_by(action):
@@ -129,8 +129,8 @@ def fail(state: ScreenState, action: Action, error: str, now: float) -> None:
 
 
 def outdate(state: ScreenState) -> None:
-    """Fetch everything again, since an action has changed it. What is being fetched now may be from
-    before, and does not count."""
+    """Fetch everything again, since an action has changed it. A fetch that is running may have read
+    data from before the action, so everything is fetched once more after it."""
     state.outdated = state.fetching
     state.failures_due = 0.0
     if state.jobs is not None:

@@ -1,8 +1,8 @@
-"""Runs a command of poolq on the terminal, in front of the screen, as an editor runs one of the
-shell.
+"""Runs a command of poolq on the terminal, in front of the screen, as an editor runs a command of
+the shell.
 
-The command asks its questions and shows its progress there. It alone gets Ctrl-C, which else would
-end the pool, too. Meanwhile, the screen waits.
+The command asks its questions and shows its progress there. Only the command gets Ctrl-C, which
+would otherwise end the pool, too. Meanwhile, the screen waits.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from poolq.config import Config
 
-LOOK_INTERVAL = 0.25  # seconds between two looks at whether the screen leaves
+LOOK_INTERVAL = 0.25  # seconds between two calls of `leaves`
 #: How to run a command of this poolq, which may not be installed.
 OWN_COMMAND = (
     sys.executable, "-P", "-c",
@@ -31,8 +31,8 @@ printf "\\npoolq %s\\n" "$0"; "$@"; printf "enter goes back to the screen "; rea
 
 
 def run(words: Sequence[str], config: Config, leaves: Callable[[], bool]) -> None:
-    """Run the command on the pool and the engine of these settings, then wait for enter, unless the
-    screen `leaves`. Raises OSError. To be called when the terminal has its usual modes."""
+    """Run the command on the pool and the engine of these settings, then wait for enter. Hang up as
+    soon as `leaves` returns True. The terminal must have its usual modes. Raises OSError."""
     settings = {
         "POOLQ_NAME": config.name, "POOLQ_ENGINE": config.engine,
         "POOLQ_NAMESPACE": config.namespace,
@@ -41,7 +41,7 @@ def run(words: Sequence[str], config: Config, leaves: Callable[[], bool]) -> Non
         ["/bin/sh", "-c", _SCRIPT, shlex.join(words), *OWN_COMMAND, *words],
         stderr=subprocess.STDOUT, env=os.environ | settings, process_group=0,
     )  # fmt: skip
-    with suppress(OSError):  # it is no controlling terminal
+    with suppress(OSError):  # standard input is not the controlling terminal
         os.tcsetpgrp(0, command.pid)
     while command.poll() is None:
         with suppress(subprocess.TimeoutExpired):

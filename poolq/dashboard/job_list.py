@@ -1,7 +1,7 @@
 """The open list of a queue's jobs, or of the jobs that wait for a limit, and the failed jobs that
 the engine stores: what was fetched, and what to fetch next.
 
-`queries.py` fetches, in the thread of the actions; `fetching.py` decides when.
+`queries.py` fetches, in a thread of `action_runner.py`; `fetching.py` decides when.
 """
 
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ MAX_JOBS = 1_000  # jobs in a list
 MAX_STORED_FAILURES = 200  # the newest ones, which the failures pane shows
 MAX_SCANNED = 50_000  # jobs that a filter searches
 REFRESH_INTERVAL = 3.0  # seconds between two readings, at least
-IDLE_FACTOR = 50  # the screen rests for at least this many times as long as a reading takes
+IDLE_FACTOR = 50  # the pause after a reading is at least this many times as long as the reading
 RETRY_INTERVAL = 5.0  # seconds until the next try, if the engine has not answered
 ENDED = "ended"  # the status of a job that is no longer stored
-#: For how many seconds before a reading a failure may be shown that the reading did not contain,
-#: because the worker reports a failure before the engine stores it.
+#: A failure that a reading did not contain is shown if it happened at most this many seconds before
+#: the reading, because the worker reports a failure before the engine stores it.
 SETTLE_SECONDS = 2.0
 
 
@@ -48,11 +48,11 @@ class JobView(NamedTuple):
 
 
 def rest_after(took: float, least: float) -> float:
-    """Return how many seconds to rest after a reading that took so long."""
+    """Return how many seconds to wait after a reading that took `took` seconds."""
     return max(least, IDLE_FACTOR * took)
 
 
-#: The order of a list: what runs, then what runs next.
+#: The order of a queue's list and of a limit's list: what runs, then what runs next.
 QUEUE_STATUSES = ("running", "ready", "parked", "delayed", "failed")
 LIMIT_STATUSES = ("parked", "delayed")
 
@@ -91,8 +91,7 @@ class FoundFailures(NamedTuple):
 
     def merged(self, live: Iterable[FailureView]) -> tuple[FailureView, ...]:
         """Return the stored failures and those that the pool has seen since, the newest first, each
-        job once. A failure that the pool has seen earlier was retried or deleted if it is no longer
-        stored."""
+        job once. An earlier failure that is not stored is left out: it was retried or deleted."""
         new = [one for one in live if one.at > self.began - SETTLE_SECONDS]
         found = {one.id: one for one in sorted([*new, *self.failures], key=lambda one: one.at)}
         return tuple(sorted(found.values(), key=lambda one: -one.at))
@@ -100,10 +99,10 @@ class FoundFailures(NamedTuple):
 
 @dataclass(slots=True)
 class JobList:
-    """A list that is open. `status` is the only status that is listed, "" if all are. `key` is that
-    of the row from which it was opened; `outer_filter` is the filter of the panes, which returns
-    when the list is closed. `text` is the filter of the jobs. `found` is what the last reading
-    found, None before the first one, and `due` the monotonic time of the next one."""
+    """A list that is open. `status` is the only status that is listed, "" if all are. `key` is the
+    key of the row from which the list was opened. `outer_filter` is the filter of the panes, which
+    returns when the list is closed; `text` is the filter of the jobs. `found` is the result of the
+    last reading, None before the first one, and `due` the monotonic time of the next one."""
 
     queue: str = ""
     limit: str = ""

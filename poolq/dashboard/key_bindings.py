@@ -34,7 +34,7 @@ _WHEEL = {"wheel up": -3, "wheel down": 3}
 _FAR = 10**9
 _MOVES = {"down": 1, "up": -1, "home": -_FAR, "end": _FAR}
 _STEPS = {"tab": 1, "shift-tab": -1}
-#: Other keys for the same, where nothing is being typed.
+#: Keys that do the same as others, while nothing is being typed.
 _ALIASES = {
     "j": "down", "k": "up", "g": "home", "G": "end", "right": "tab", "left": "shift-tab",
     "=": "+", "backspace": "esc",
@@ -50,7 +50,7 @@ def press(
     if key.startswith("paste "):
         state.pasting = key == "paste begins"
     elif state.pasting and not (types and len(key) == 1):
-        return None  # pasted text is never a command, but it may be a part of one, or a filter
+        return None  # pasted text may be typed into a command or filter, but never acts as keys
     elif key in _ANYWHERE:
         return _ANYWHERE[key]
     elif key == "click" or key in _WHEEL:
@@ -104,7 +104,8 @@ def _in_view(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
     known = _BY_NAME.get(key)
     if known is None or known.act is None:
         return None
-    if known.changes and state.read_only and key != ":":  # what follows it must not act as keys
+    # The key : opens the command line anyway, so that what is typed next does not act as keys.
+    if known.changes and state.read_only and key != ":":
         return command_line.READ_ONLY
     return known.act(key, state, snapshot)
 
@@ -113,7 +114,7 @@ def _in_view(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
 
 
 def _page(name: str) -> Callable[[str, ScreenState, Snapshot], None]:
-    """Return a key that shows all problems or the help in front of what is open, or closes it."""
+    """Return the act of a key that opens PROBLEMS or HELP over what is open, or closes the page."""
 
     def act(_: str, state: ScreenState, __: Snapshot) -> None:
         detail = state.detail
@@ -150,7 +151,8 @@ def _move(key: str, state: ScreenState, snapshot: Snapshot) -> None:
 
 
 def _back(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
-    """Close what is open. The key q leaves the filter alone, and ends what cannot be closed."""
+    """Close what is open. The key q keeps the filter; if nothing is open, it closes the screen or,
+    in the pool's own dashboard, acts as the key D."""
     detail, jobs, esc = state.detail, state.jobs, key == "esc"
     if esc and state.progress:
         return STOP
@@ -186,7 +188,7 @@ def _open(state: ScreenState, snapshot: Snapshot) -> Action | None:
         jobs.key, jobs.outer_filter = pane_of(state).key(row), state.filter
         state.filter, state.jobs = "", jobs
         state.chosen.pop(JOBS_PANE.name, None)
-        state.orders.pop(JOBS_PANE.name, None)  # it begins in the order of the engine
+        state.orders.pop(JOBS_PANE.name, None)  # a new list has the order of the engine
         return None
     detail = state.detail = Detail(pane_of(state).name, pane_of(state).key(row))
     if isinstance(row, JobView):
@@ -255,7 +257,7 @@ def _scale(key: str, _: ScreenState, __: Snapshot) -> Action:
 def _point(
     key: str, state: ScreenState, snapshot: Snapshot, target: Target | None
 ) -> Result | None:
-    """Handle a click or the wheel. A question and what is being typed are left to the keys."""
+    """Handle a click or the wheel; neither does anything while a question or an input is open."""
     clicked, state.clicked = state.clicked, None
     if state.question is not None or state.command is not None or state.typing:
         return None
@@ -280,7 +282,7 @@ def _point(
 
 
 def _takes_focus(pane: str, state: ScreenState, snapshot: Snapshot) -> bool:
-    """Give the focus to a pane, unless a list of jobs is open. Returns False for another pane."""
+    """Give the focus to a pane, unless a list of jobs is open. Returns whether it has the focus."""
     if state.jobs is None and pane in PANES:
         selection.focus(pane, state, snapshot)
     return pane_of(state).name == pane
@@ -292,8 +294,8 @@ def _takes_focus(pane: str, state: ScreenState, snapshot: Snapshot) -> bool:
 class Key(NamedTuple):
     """One or more keys: `what` they do in words, and the function that does it. `short` is for the
     last line of the screen, where the key of the highest `rank` is omitted first. `changes` says
-    whether the keys change the pool, its queues or its jobs; those that act on a row name the rows,
-    `on`."""
+    whether the keys change the pool, its queues or its jobs. `on`: on which rows they act, if any.
+    """
 
     keys: str
     what: str

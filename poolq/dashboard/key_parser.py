@@ -14,12 +14,12 @@ _SINGLE = {
     "\x1a": "ctrl-z", "\x0c": "ctrl-l", "\x15": "ctrl-u", "\x03": "ctrl-c", "\x04": "ctrl-d",
     "\x17": "ctrl-w",
 }  # fmt: skip
-#: The buttons of the mouse that have a meaning; others, and their releases, have none.
+#: The mouse buttons that are used. Other buttons are ignored, and so are all releases.
 _BUTTONS = {b"0": "click", b"64": "wheel up", b"65": "wheel down"}
 _MOUSE = re.compile(rb"\x1b\[<(\d+);(\d{1,9});(\d{1,9})M")
-_OLD_MOUSE = b"\x1b[M"  # of terminals that know only the oldest form: three more bytes follow
+_OLD_MOUSE = b"\x1b[M"  # from terminals that know only the oldest form; three more bytes follow
 _OLD_MOUSE_SIZE = 6
-#: An event of the old mouse, an escape sequence, a lone escape, or what is no escape.
+#: An event of the old mouse, an escape sequence, a lone escape, or text without escapes.
 _TOKEN = re.compile(rb"\x1b\[M.{0,3}|\x1b[\[O][^@-~]*[@-~]?|\x1b|[^\x1b]+", re.DOTALL)
 READ_SIZE = 4096  # bytes per read
 
@@ -37,7 +37,7 @@ def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
 
 def parse(data: bytes) -> list[str]:
     """Return the names of the typed keys; a printable key is its own name. Unknown sequences are
-    ignored. A lone escape is the key "esc". The mouse's names are those that `mouse` splits."""
+    ignored. A lone escape is the key "esc". `mouse` splits the names of mouse events."""
     found: list[str] = []
     for token in _TOKEN.findall(data):
         if token[:1] == b"\x1b":

@@ -1,8 +1,9 @@
 """The loop of a screen: it waits for keys, the mouse, signals, results of actions and the clock,
 takes a snapshot of the pool, and draws it.
 
-It never waits for an action, which `action_runner.py` runs in a thread, nor for a terminal that
-accepts no output, on which it draws nothing. However the loop ends, it restores the terminal.
+It never waits for an action, because `action_runner.py` runs actions in threads. It draws nothing
+while the terminal accepts no output, so it does not wait for the terminal either. However the loop
+ends, it restores the terminal.
 """
 
 import os
@@ -56,11 +57,11 @@ class Screen:
         self._runner = ActionRunner(Actions(config, source.stack, self._broker))
         self._alive = alive
         self._signals = SignalQueue()
-        # The pool's own dashboard ignores Ctrl-C and Ctrl-\, which end the pool, and shows the end.
+        # Ctrl-C and Ctrl-\ end the pool. Its own dashboard ignores them, to show how the pool ends.
         self._ending = ("SIGTERM", "SIGHUP", *(() if state.own else ("SIGINT", "SIGQUIT")))
         self._leaving = False
         self._incomplete = b""  # the beginning of an escape sequence
-        self._lines: list[Line] = []  # what the mouse points at
+        self._lines: list[Line] = []  # the last frame, to find what the mouse points at
         self.last: Snapshot | None = None  # what was drawn last
         self.ended = False  # whether the pool has ended
 
@@ -150,7 +151,7 @@ class Screen:
 
     def _submit(self, action: Action, now: float) -> None:
         if not self._runner.submit(action):
-            self._state.question = None  # no answer comes for which it could wait
+            self._state.question = None  # if it waits for a count, the count will not come
             self._state.show_message("too many acts are waiting; nothing was done", now, "warning")
         elif action.kind not in (*FETCHES, "count", "retry all", "forget all"):
             self._state.show_message(f"asked to {action.kind} {action.target}".rstrip(), now)

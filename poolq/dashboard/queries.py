@@ -1,4 +1,4 @@
-"""Reads jobs from the engine for the screen, in the thread of the actions. A query returns
+"""Reads jobs from the engine for the screen, in a thread of `action_runner.py`. A query returns
 everything that the screen draws of a job, so that drawing decodes nothing."""
 
 from time import perf_counter, time
@@ -24,8 +24,8 @@ from poolq.jobs.message import entries
 from poolq.monitor import job_history, tracebacks
 from poolq.monitor.snapshot import FailureView
 
-PART_SIZE = 50  # jobs of one request, whose bodies may be large
-MAX_BYTES = 4 << 20  # of the bodies that a query reads; a query that reads more returns fewer jobs
+PART_SIZE = 50  # jobs per request; few, because their bodies may be large
+MAX_BYTES = 4 << 20  # bytes of bodies after which a query without a filter reads no more jobs
 MAX_LINE_CHARS = 500  # of a payload in a row
 MAX_PAYLOAD_CHARS = 10_000  # of a payload in a detail
 
@@ -69,8 +69,8 @@ def jobs(engine: Engine, request: JobsRequest) -> FoundJobs:
 
 
 def failures(engine: Engine, before: FoundFailures) -> FoundFailures:
-    """Return the newest failed jobs, and what stores them. `before`: those of the last reading;
-    only if there are others now, their bodies and histories are read. Raises EngineError."""
+    """Return the newest failed jobs, and what stores them. `before`: the last result; bodies and
+    histories are read only if it lacks some of these jobs. Raises EngineError."""
     at, began, server = time(), perf_counter(), engine.server()
     known = {(one.id, one.at): one for one in before.failures}
     stored = engine.page("failed", max_count=MAX_STORED_FAILURES, brief=True).jobs

@@ -1,4 +1,4 @@
-"""The questions that are asked before an act that cannot be undone, or on many jobs (pure).
+"""The questions before an act that cannot be undone, or that changes many jobs (pure).
 
 Many jobs are counted first, by the action "count", which `actions.py` carries out.
 """
@@ -61,7 +61,7 @@ def purge(queue: QueueView) -> Question | str:
 
 
 def kill(worker: WorkerView) -> Question:
-    """Ask what becomes of the job that runs on a worker which is killed."""
+    """Return the question whether to cancel or to give back the job of a worker that is killed."""
     named = BusyWorker(worker.slot, worker.pid, worker.job, worker.id, worker.running)
     return Question(
         f"Kill {named}? c cancels the job, g gives it back to its queue",

@@ -14,8 +14,8 @@ from poolq.log.line_filter import LineFilter
 @dataclass(frozen=True, slots=True)
 class Action:
     """What a key requests; `actions.py` lists the kinds. `target` is a queue, a job's id, a
-    command, or a number of workers as `on_pools.scaling` reads it. `by` is a worker's pid, or how
-    many jobs are `wanted`, by an act on many. `request`: the jobs to list."""
+    command, or a number of workers as `on_pools.scaling` reads it. `by` is a worker's pid or, in an
+    act on many jobs, how many jobs match `wanted`. `request`: the jobs to list."""
 
     kind: str
     target: str = ""
@@ -30,8 +30,8 @@ FETCHES = ("jobs", "failures", "show")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, and the action of each key that answers it; any other key means no. If it
-    `counts`, it cannot be answered before that action has counted the jobs."""
+    """A question, and the action of each key that answers it; any other key means no. `counts`: the
+    action that must first count the jobs; until then, the question cannot be answered."""
 
     text: str
     answers: Mapping[str, Action]
@@ -43,19 +43,19 @@ def yes_no(text: str, action: Action) -> Question:
     return Question(text, {"y": action, "Y": action})
 
 
-#: The `pane` of a detail that shows all alerts instead of a row, or the help.
+#: The `pane` of a detail that shows no row: PROBLEMS if it shows all alerts, HELP if the help.
 PROBLEMS, HELP = "problems", "keys"
 
 
 @dataclass(slots=True)
 class Detail:
     """A row shown in full, all alerts, or the help. `blocks` maps titles to fetched texts; if
-    `waits`, more will come. `job`: the job as the engine stores it, or stored it before it ended;
-    `skew`: by how many seconds the engine's clock is ahead; `progress`: what the job reports, on
-    whatever host; `due`: when to fetch again, in monotonic seconds. `follows`: whose lines of the
-    log are shown, as `log`. `at_end`: whether the end stays visible when lines are added. `sought`
-    is the text to find; drawing moves `match`, the line where it was found, by `jump` matches.
-    `behind`: the detail to which one goes back."""
+    `waits`, more will come. `job`: the job as the engine stores it, or stored it before it ended.
+    `progress`: what the job reports, on any host. `due`: when to fetch again, in monotonic seconds.
+    `follows`: which lines of the log are shown; `log`: these lines. `at_end`: whether the end stays
+    visible when lines are added. `sought`: the text to find; `match`: the number of the line where
+    it was found; `jump`: by how many matches drawing must move `match`. `behind`: the detail that
+    is shown again when this one is closed."""
 
     pane: str
     key: str = ""
@@ -75,14 +75,14 @@ class Detail:
 
     @property
     def shows_job(self) -> bool:
-        """Whether the row is a job, whose fields are those of `job` as soon as it is known."""
+        """Whether the row is a job. Its fields are those of `job` as soon as `job` is known."""
         return self.pane in ("jobs", "failures")
 
 
 @dataclass(slots=True)
 class CommandLine:
     """A command being typed. `error` says what is wrong with it. `offers` are the names that may
-    complete it. `back` counts the steps back in the history, from the text `draft`."""
+    complete it. `back`: how many steps it is back in the history; `draft`: the text before that."""
 
     text: str = ""
     error: str = ""
@@ -101,14 +101,14 @@ class Order(NamedTuple):
 @dataclass(slots=True)
 class ScreenState:
     """`zoomed`: whether the focused `pane` has the whole screen. `chosen` maps panes to the keys of
-    their selected rows, `places` to where these were last, and `orders` to the order that the user
-    has chosen. `widths` maps the pane and title of each column that was shown to its width, with
-    which it has room for the widest text that it has shown. `clicked` is the pane and key of
-    the row that the last key, a click, has selected. `jobs` is the open list of jobs; `skew`: by
-    how many seconds the engine's clock is ahead of this host's; `fetching` is the fetch that is on
-    its way, and `outdated` one that has begun before an act ended. `own` is true in the dashboard
-    of `poolq run`, where q drains the pool. `message` is shown until `until`, in monotonic seconds,
-    and `progress` while an action runs."""
+    their selected rows, `places` to the last positions of these rows, and `orders` to the order
+    that the user has chosen. `widths` maps the pane and title of each column to its width, which
+    has room for all texts that the column has shown. `clicked`: the pane and key of the row that
+    was just clicked, until the next key. `jobs`: the open list of jobs. `skew`: by how many seconds
+    the engine's clock is ahead of this host's. `fetching`: the running fetch; `outdated`: a fetch
+    that began before an act ended. `own` is true in the dashboard of `poolq run`, where q drains
+    the pool. `message` is shown until `until`, in monotonic seconds, and `progress` while an action
+    runs."""
 
     own: bool = False
     read_only: bool = False

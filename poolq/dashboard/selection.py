@@ -20,8 +20,8 @@ from poolq.monitor.snapshot import FailureView, JobKindView, QueueView, Snapshot
 
 
 class RowKey(NamedTuple):
-    """A key that acts on the selected row, the word for it in the last line, and what it leads to.
-    The log, which changes nothing, is left to `key_bindings.py`."""
+    """A key that acts on the selected row, the word for it in the last line, and its act. `act` is
+    None for the key of the log, which changes nothing; `key_bindings.py` handles that key."""
 
     key: str
     word: str
@@ -56,7 +56,7 @@ def _failures(wanted: JobFilter, word: str = "its failures") -> RowKey:
 
 
 def _job_keys(row: FailureView | JobView, status: str) -> tuple[RowKey, ...]:
-    """Return the keys that act on a job. None acts on one that has ended."""
+    """Return the keys that act on a job. If the job has ended, only its log can be shown."""
     verb = "forget" if status == "failed" else "cancel"
     end = RowKey("X", verb, lambda: questions.on_job(verb, row.id, row.job, status))
     move = RowKey("m", "move", lambda: CommandLine(f"job move {row.id} --to="))
@@ -70,7 +70,7 @@ def _job_keys(row: FailureView | JobView, status: str) -> tuple[RowKey, ...]:
 
 
 def pane_of(state: ScreenState) -> Pane:
-    """Return the pane that has the keys."""
+    """Return the focused pane, or the list of jobs if it is open."""
     return PANES[state.pane] if state.jobs is None else JOBS_PANE
 
 
@@ -124,8 +124,8 @@ def next_order(state: ScreenState) -> str:
 
 
 def reverse_order(state: ScreenState) -> str:
-    """Reverse the order of the focused pane, or that of its first column if it is not sorted.
-    Returns a message."""
+    """Reverse the order of the focused pane. If it is not sorted, sort it by its first column, in
+    the reverse of this column's usual order. Returns a message."""
     pane = pane_of(state)
     title, sort = next(iter(pane.sorts.items()))
     return order_by(state.orders.setdefault(pane.name, Order(title, sort.descending)).column, state)

@@ -13,7 +13,7 @@ from poolq.scoreboard.board import Scoreboard
 from poolq.system import identity
 
 MAX_LOG_LINES = 300
-DATE_CHARS = 11  # of a line of the log; the screen shows only the time of day
+DATE_CHARS = 11  # length of the date at the start of a log line, which the screen leaves out
 
 
 class Source:
@@ -46,7 +46,7 @@ class Source:
         return self._reader.stack(pid)
 
     def log(self, wanted: LineFilter) -> str:
-        """Return the last lines of the log that are wanted."""
+        """Return the last of the wanted lines of the log."""
         if self._follower is None or wanted != self._followed:
             self._follower, self._followed = LogFollower(self._scores, wanted), wanted
             self._log_lines.clear()
@@ -59,8 +59,8 @@ class AttachedSource(Source):
     """Takes snapshots of any pool. Asks the pool once for its memory; after that, only reads it."""
 
     def __init__(self, name: str, environ: Mapping[str, str]) -> None:
-        """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile, or
-        if its memory cannot be read, as the methods do, too."""
+        """Raises PoolNotFound, Refused or WaitTimeout, or PoolqError if the pool ends meanwhile.
+        Like the methods, raises PoolqError if the pool's memory cannot be read."""
         super().__init__(*attach(name, environ))
         self._open, self._name = True, name
         if self.snapshot() is None:

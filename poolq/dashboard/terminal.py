@@ -23,7 +23,7 @@ FLUSH_TIMEOUT = 0.2  # seconds to send the rest of the output
 SMALLEST = (1, 1)
 #: The alternate screen, no cursor, no wrapping, bracketed paste.
 ENTER_SCREEN = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[?2004h\x1b[2J"
-#: Clicks and the wheel are reported, with decimal coordinates.
+#: Turn on and off the reports of clicks and the wheel, with decimal coordinates.
 MOUSE_ON, MOUSE_OFF = "\x1b[?1000h\x1b[?1006h", "\x1b[?1006l\x1b[?1000l"
 LEAVE_SCREEN = f"\x1b[0m{MOUSE_OFF}\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l"
 CLEAR = "\x1b[0m\x1b[2J\x1b[H"

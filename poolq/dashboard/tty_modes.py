@@ -1,5 +1,5 @@
-"""A terminal's modes: the current ones, those that a screen needs, and their setting. The master
-imports this module, so it must not import the libraries that draw."""
+"""Reads and sets a terminal's modes, and makes those that a screen needs. The master imports this
+module, so it must not import the libraries that draw."""
 
 import os
 import termios

@@ -31,7 +31,7 @@ def index_file(path: str) -> None:
     try:
         statements = ast.parse(source, path).body
     except (SyntaxError, ValueError) as error:
-        entry["error"] = str(error)  # a template of source code, as lib2to3 has, is none
+        entry["error"] = str(error)  # templates, such as those of lib2to3, are not valid Python
     else:
         entry["definitions"] = sum(isinstance(one, DEFINITIONS) for one in statements)
     entry["sha256"] = hashlib.sha256(source).hexdigest()

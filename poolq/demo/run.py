@@ -34,7 +34,7 @@ procs = 4
 def run_demo(*, json: bool) -> int:
     """Run the demo. Returns 0, or 1 if a process has failed, or 128 + N if signal N stopped it.
 
-    If `json`, the summary is one JSON object on stdout, and nothing else is. Raises PoolqError.
+    If `json`, stdout contains only the summary, as one JSON object. Raises PoolqError.
     """
     signals = SignalQueue()
     signals.install()
@@ -83,9 +83,10 @@ def enter_project(folder: Path, settings: str) -> None:
 
 
 def _run_pool(log: Path, signals: SignalQueue, *, shows: bool) -> tuple[int, int]:
-    """Run the pool, which `shows` its dashboard if it can. Returns its exit code, and the signal
-    that stopped it. The first signal lets running jobs finish. Later ones are passed on; from the
-    terminal, the pool gets Ctrl-C itself, too."""
+    """Run the pool. `shows`: whether the pool shows its dashboard, if it can. Returns its exit code
+    and the number of the signal that stopped it (0: none). The first signal lets running jobs
+    finish, unless it is SIGQUIT. SIGQUIT and later signals are passed on. From the terminal, the
+    pool gets Ctrl-C itself, too."""
     command = [*OWN_COMMAND, "run", "--until-empty", f"--log-file={log}"]
     command += ["--no-dashboard"] * (not shows)
     try:

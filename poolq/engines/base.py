@@ -2,8 +2,8 @@
 
 Every engine that stores jobs keeps these rules:
 
-- `push` stores each chunk of plain jobs as a whole, or raises. It never sends a chunk twice. Jobs
-  with unique keys are stored each as if it were pushed alone.
+- `push` stores each chunk of plain jobs as a whole, or raises. It never sends a chunk twice. Each
+  job with a unique key is stored as if it were pushed alone.
 - `step` settles, makes due jobs ready and claims, in one script or one transaction. It is the hot
   path; everything else may be slow.
 - A claim is identified by (worker, request, index). A settlement counts only while exactly that
@@ -21,26 +21,26 @@ Every engine that stores jobs keeps these rules:
 - Parked jobs wait in a line of their limit, sorted by due time, then by id, so a job that parks
   again regains its place. If the first job of a line is blocked by another of its limits, it moves
   to that limit's line, so that it does not block the jobs behind it. A line applies the limit that
-  was last named for it, by a job that parked there or by a review.
-- At most one job has a unique key (`jobs/unique.py` says how long). Of simultaneous
-  pushes with the same key, one gets it. A key is free if its job is gone, or was never stored. Only
-  the job that has a key frees it.
-- A rule may be a `Gate`: at most `limit` claims hold a slot of its key.
-  `admit` and the grant of a parked job take the slot, and it ends with the claim, whatever ends
-  that, or earlier, in the `admit` of the worker's next job. A job that asks while earlier ones of
-  its queue are parked there is refused. A line whose gate has room is due; of several, the one that
-  was served least recently comes first. The limit that was last named for a gate, by any job that
-  asked, applies to all of them.
-- A job pushed with `expires` keeps the time at which it expires. A retry after a failure gives it
-  as long again. Workers settle expired jobs. A parked one is claimed without a slot.
+  the newest code has named for it last: when a job parked there, or when a worker with newer code
+  claimed the line's head (`ASK`).
+- At most one job has a given unique key (`jobs/unique.py` says for how long). If several pushes
+  with the same key are simultaneous, one of them gets the key. A key is free if its job is gone, or
+  was never stored. Only the job that has a key frees it.
+- A rule may be a `Gate`: at most `limit` claims hold a slot of its key. A slot is taken in `admit`,
+  or when a parked job is claimed. It is free when the claim ends, however it ends, or earlier, in
+  the `admit` of the worker's next job. A job is refused if earlier jobs of its queue are parked at
+  the gate. A line is due if its gate has room; of several such lines, the one that was served least
+  recently comes first. A gate applies the limit that the newest code has named for it last.
+- A job pushed with `expires` keeps the time at which it expires. A retry after it has failed gives
+  it as long again. Workers settle expired jobs; parked ones are claimed without a slot.
 - While a key is held (`HoldKey`, `hold`), no job starts under a limit with this key. A job that has
-  held it waits in the hold's own line, and starts without slots after the hold. A hold ends by the
-  clock; one that begins in the future, because the clock went back, does not count until then.
+  held the key waits in the hold's own line, and starts without slots after the hold. A hold ends by
+  the clock. A hold that begins in the future, because the clock went back, does not count yet.
 - A ready job stays ready if the clock goes back, because readiness is stored, not computed from the
   clock. A window that begins in the future was opened before the clock went back, and counts as
-  ended. So does a wait for a limit that is longer than its window (with jitter: two windows), once
-  a step examines the queue; a shorter one may last.
-- A worker's first request has number 1, and it skips no number. If one is missing, the store has
+  ended. A wait for a limit that is longer than the limit's window (with jitter: two windows) also
+  counts as ended, once a step examines the queue. A shorter wait may last.
+- A worker numbers its requests from 1, and skips no number. If a number is missing, the store has
   lost a step, so the worker is `Fenced`, and recovery returns its claims.
 - Each thread has its own connection, which is never used across a fork. No client library retries,
   and every socket has a timeout. A lost connection is dropped, and the call raises
@@ -87,7 +87,7 @@ __all__ = [
 
 #: A step stops claiming once the bodies of its claims exceed this many bytes.
 CLAIM_BYTES = 4 * 2**20
-#: The `want` of a step that looks for a line whose limit older code has named.
+#: The `want` of a step that claims the head of a line whose limit older code has named.
 ASK = -1
 
 
@@ -119,11 +119,11 @@ class Engine(ABC):
 
     @abstractmethod
     def push(self, pushes: Sequence[Push]) -> list[str]:
-        """Store jobs, with one atomic round trip per chunk. Returns for each the id of the job that
-        has its unique key now: its own, or that of the job to which it gave way, which counts as
-        skipped. A job that `replaces` deletes a waiting job that has the key, which counts as
-        replaced, in the same act; it gives way to a running one. Jobs that wait for a gate are
-        stored as if workers had parked them there, whether it has room or not, and name its limit.
+        """Store jobs, with one atomic round trip per chunk. Returns an id for each job: its own, or
+        the id of another job that has its unique key. In the latter case, the new job is not stored
+        and counts as skipped. But a new job that `replaces` deletes the other job in the same act,
+        if the other job is waiting; the deleted job counts as replaced. Jobs with a gate are stored
+        as if workers had parked them there, even if the gate has room, and name the gate's limit.
         Raises EngineUnavailable. The error's `ids` are those of the jobs that are not known to be
         stored, and its `maybe_stored` is False only if certainly none of these jobs was stored."""
 
@@ -139,11 +139,11 @@ class Engine(ABC):
     ) -> Step:
         """Settle, make due jobs ready, and claim up to `want` jobs (0: only settle), but no job of
         a paused queue. Parked jobs with free slots are claimed before the other jobs of their
-        queue, and take the slots in the same operation: several of one line, but only the first may
-        have slots of gates or starts in sliding windows. Jobs that come after a parked one that may
-        start next are left to the next step. Claiming stops once
-        the bodies exceed CLAIM_BYTES. If `want` is ASK, only the head of one line is claimed, due
-        or not, that is to be asked. Raises Fenced, EngineUnavailable."""
+        queue, and take the slots in the same operation. Several parked jobs of one line may be
+        claimed, but only the first of them may take slots of gates or starts in sliding windows. If
+        a parked job may start next, the jobs after it are left to the next step. Claiming stops
+        once the bodies exceed CLAIM_BYTES. If `want` is ASK, only the head of one line is claimed,
+        due or not, so that its code names its limits again. Raises Fenced, EngineUnavailable."""
 
     @abstractmethod
     def admit(
@@ -152,19 +152,19 @@ class Engine(ABC):
         held: tuple[str, Claim] | None = None,
         ended: Sequence[EndedSlots] = (),
     ) -> Admission:
-        """Take one start from every rule, or from none. `held`: a worker and its claim, which a
-        gate needs. If the claim is no longer held, the admission is stale; if it has its start, it
-        is admitted, and takes nothing. A gate is asked before the windows. `ended`: slots of other
-        claims of this worker, which are free from now on, whatever the answer, as far as exactly
-        these claims have them. While an earlier job of the claim's queue that one of the rules has
-        released is due, and not claimed, the answer is `not_yet`. Raises Fenced,
-        EngineUnavailable."""
+        """Take one start from every rule, or from none. `held`: a worker and its claim; required if
+        a rule is a gate. If the claim is no longer held, the admission is stale. If the claim has
+        its start already, it is admitted, and takes nothing. Gates are checked before windows.
+        `ended`: slots of other claims of this worker. If exactly these claims still have them, they
+        are free from now on, whatever the answer. The answer is `not_yet` if one of the rules has
+        released an earlier job of the claim's queue, and that job is due but not claimed. Raises
+        Fenced, EngineUnavailable."""
 
     @abstractmethod
     def set_limit(self, key: str, window: int, limit: int) -> None:
-        """From now on, apply this limit to all starts under (key, window), fixed or sliding, parked
-        or not, in place of the one that a rule has, until `reset_limit`. In a sliding window, it
-        counts as at most MAX_SLIDING_LIMIT. Lines of the limit are tried at once."""
+        """Until `reset_limit`, apply this limit in place of those in the rules, to all starts under
+        (key, window), fixed or sliding, of parked and of other jobs. In a sliding window, it counts
+        as at most MAX_SLIDING_LIMIT. Lines of the limit are tried at once."""
 
     @abstractmethod
     def reset_limit(self, key: str, window: int, starts: bool) -> bool:
@@ -173,8 +173,8 @@ class Engine(ABC):
         were released still wait until the window would have ended."""
 
     def accept(self, worker: str, deploy: int = 0) -> int:  # noqa: ARG002  # overrides use them
-        """Record of which deploy the worker's code is; 0: of a new one. Deploys are numbered in the
-        order of their acceptance. Returns the number. Raises Fenced, EngineUnavailable."""
+        """Record the deploy to which the worker's code belongs (0: a new one). Deploys are numbered
+        in the order of their acceptance. Returns the number. Raises Fenced, EngineUnavailable."""
         return deploy
 
     # keepers
@@ -272,8 +272,8 @@ class Engine(ABC):
     ) -> JobPage:  # fmt: skip
         """List jobs of a status, by queue, due time and id. Released jobs come after other delayed
         ones or, once their window has ended, before other ready ones. Parked jobs are listed line
-        by line, running ones by when they were claimed, failed ones newest first. A job that stays
-        where it is is on exactly one page, unless the clock goes back. The work of one call is
+        by line, running ones by when they were claimed, failed ones newest first. A job that does
+        not move is on exactly one page, unless the clock goes back. The work of one call is
         bounded. `limit`: only parked or released jobs that wait for the limit with this key.
         `before`: only jobs that failed before this time. `brief`: leave out bodies and states."""
 
@@ -291,8 +291,9 @@ class Engine(ABC):
     def retry(
         self, ids: Sequence[str], bodies: Bodies | None = None, expires: Spans | None = None
     ) -> list[str]:
-        """Make failed jobs ready again, with a fresh State. Returns the ids that were found.
-        `bodies`: new bodies, and `expires`: how long then until it expires, in the same act."""
+        """Make failed jobs ready again, with a fresh State, unless another job has their unique
+        key. Returns the ids of the jobs that are ready. `bodies`: new bodies for some of the jobs.
+        `expires`: microseconds from now until each of these expires (0: never)."""
 
     @abstractmethod
     def forget(self, ids: Sequence[str]) -> list[str]:
@@ -304,9 +305,10 @@ class Engine(ABC):
 
     @abstractmethod
     def move(self, ids: Sequence[str], queue: str) -> list[str]:
-        """Move jobs that are not running to a queue, in which they may be already. Returns the ids
+        """Move jobs that are not running to a queue; they may be in it already. Returns the ids
         that were found. Jobs keep their due times, but no slot of a rate limit. Parked jobs become
-        ready and ask their limits again. Released jobs still wait until the window ends."""
+        ready, and their limits are checked again. Released jobs still wait until the window ends.
+        """
 
     @abstractmethod
     def request_cancel(self, ids: Sequence[str], grace: int) -> list[str]:

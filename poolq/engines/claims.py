@@ -13,12 +13,11 @@ from poolq.jobs.outcomes import Outcome
 
 class Claim(NamedTuple):
     """A job that one worker holds. `admitted`: whether the job already has a slot of its rate limit
-    (the right to one start), because it was parked. `asks`: not 0 if
-    it was parked by older code than the worker's and has no slot, so that what the job's code says
-    of its limits now is named for their lines. `unique_key`:
-    what the engine wants back with the settlement; empty for jobs without unique keys. `gated`:
-    whether the slots include one of a gate, which ends with the claim. `expires_at`: from when on
-    the job must not be run; 0: never."""
+    (the right to one start), because it was parked. `asks`: not 0 if the job has no slot because
+    older code than the worker's has named its limits; `admit` then names the limits in its rules
+    for their lines. `unique_key`: what the engine wants back with the settlement; empty for jobs
+    without unique keys. `gated`: whether the slots include one of a gate, which ends with the
+    claim. `expires_at`: from when on the job must not be run (0: it does not expire)."""
 
     id: str
     request: int
@@ -42,8 +41,8 @@ Settlements = Sequence[Settlement]
 
 
 class EndedSlots(NamedTuple):
-    """The slots of gates of a claim whose job has ended and is not settled yet: they are those of
-    the gates among `rules`, under which it was admitted."""
+    """The gate slots of a claim. Its job has ended, but is not settled yet. `rules`: those under
+    which the job was admitted; the claim has a slot of each gate among them."""
 
     claim: Claim
     rules: Sequence[Asked]
@@ -61,8 +60,9 @@ class Step(NamedTuple):
 
 
 def first_beat() -> int:
-    """Return at what a node's counter of heartbeats begins. If a node was reaped and comes back,
-    its counter then differs from the one that other keepers may still watch."""
+    """Return the first number of a node's counter of heartbeats, which is random. If a node comes
+    back after it was reaped, its counter differs from the old one, which keepers may still watch.
+    """
     return randrange(1 << 40)
 
 

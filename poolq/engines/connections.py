@@ -3,8 +3,8 @@
 How to open, close and check a connection is up to the engine. A child process that finds an
 inherited connection keeps it unused in `_inherited`, as closing it could end the parent's session.
 
-At the end of the interpreter, other threads stop wherever they are, maybe in the middle of an act
-with a lock on their connection. The kernel closes these connections.
+When the interpreter ends, other threads stop wherever they are, perhaps in the middle of an act
+that locks their connection. So the kernel closes these connections.
 """
 
 import os
@@ -66,7 +66,7 @@ class _Owned(Generic[C]):
         self.released = True
         if sys.is_finalizing() and self.thread != threading.get_ident():
             return
-        # Compare pids, as a child drops other threads' connections before it counts its own fork.
+        # Compare pids, because a child drops other threads' connections before it counts its fork.
         if self.pid == os.getpid():
             self.close(self.connection)
         else:

@@ -15,17 +15,18 @@ from poolq.jobs.producer import engine
 
 JobState = Literal["ready", "delayed", "parked", "running", "failed"]
 PAGE_SIZE = 100
-#: How often a cancellation tries to find a job, which may start or return in the meantime.
+#: How many times `cancel` tries to find the job, which may start or return between two lookups.
 CANCEL_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class JobInfo:
-    """A stored job at the moment when it was read. `due`, `claimed` or `failed` is set, by `state`.
-    `expires`: from when on it is not run any more; None for never. `attempt`: the attempts used so
-    far. `attempts` and `payload` are None if the message cannot be read here. `worker`: the worker
-    that runs it, or "". `progress`: what the running job last reported, at most some seconds ago;
-    None if it reports nothing, or was listed. `unique`: its unique key."""
+    """A stored job at the moment when it was read. Of `due`, `claimed` and `failed`, only the one
+    for its `state` is set. `expires`: from when on it is not run any more; None for never.
+    `attempt`: the attempts used so far. `attempts` and `payload` are None if the message cannot be
+    read here. `worker`: the worker that runs it, or "". `progress`: what the running job last
+    reported, at most some seconds ago; None if it reports nothing, or if `list` has returned the
+    job. `unique`: its unique key."""
 
     id: str
     job: str
@@ -66,8 +67,8 @@ def list(  # noqa: A001  # it is called as poolq.list
     until: datetime | None = None,
 ) -> Iterator[JobInfo]:
     """Yield the jobs that match everything that is given, page by page. `error`: a text that the
-    last error contains. `since`, `until`: when a job is due, was claimed or has failed. Jobs that
-    come, go or change their state meanwhile may be missed, but none is listed twice. Raises
+    last error contains. `since`, `until`: bounds of when a job is due, was claimed or failed. Jobs
+    that come, go or change their state meanwhile may be missed, but none is listed twice. Raises
     OptionError, EngineError."""
     for name, text in (("queue", queue), ("job", job), ("error", error)):
         if text is not None and not isinstance(text, str):
@@ -95,7 +96,7 @@ def cancel(id: str, grace: Duration = "10 seconds") -> bool:
 
 
 def _checked_id(id: object, what: str) -> str:
-    """Return the id as a plain text, which no JobId is. Raises OptionError."""
+    """Return the id as a plain `str`, even if it is a `JobId`. Raises OptionError."""
     if not isinstance(id, str):
         raise OptionError(f"{what}: the id is {id!r}; it must be text, as dispatch() returns it")
     return str(id)

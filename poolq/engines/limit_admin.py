@@ -54,12 +54,12 @@ def uses_of(chosen: Engine, key: str) -> list[LimitUse]:
 
 
 def is_sliding(uses: Iterable[LimitUse], window: int) -> bool:
-    """Return whether one of these has this window, and it slides."""
+    """Return whether one of these limits has a sliding window of this length."""
     return any(one.sliding and one.window == window for one in windows_of(use.rule for use in uses))
 
 
 def set_limit(chosen: Engine, limit: Limit) -> None:
-    """Raises LimitError if the limit is not allowed, as far as the engine knows now."""
+    """Set a limit. Raises LimitError if it is too high and the engine lists a sliding window."""
     assert limit.key is not None
     if limit.limit > MAX_SLIDING_LIMIT and is_sliding(uses_of(chosen, limit.key), limit.window):
         Limit(limit.limit, seconds=limit.window / 1e6, sliding=True)
@@ -75,8 +75,8 @@ def hold_key(chosen: Engine, key: object, length: object) -> int:
 
 
 class Reset(NamedTuple):
-    """What has changed: the windows whose limit had been set, in microseconds, whether the key was
-    held, and whether starts were forgotten."""
+    """What has changed. `windows`: the lengths of the windows whose limits had been set, in
+    microseconds; `held`: whether the key was held; `forgot`: whether starts were forgotten."""
 
     windows: list[int]
     held: bool

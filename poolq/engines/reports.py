@@ -32,9 +32,9 @@ class QueueCounts(NamedTuple):
 class StoredJob(NamedTuple):
     """`status`: ready, delayed, parked, running or failed. `at`: when a running job was claimed,
     when a failed job failed, or when any other job is due, in microseconds since the epoch.
-    `limit`: the key of the rate limit for which a parked job waits, or that has released a delayed
-    one; "" for other jobs. `holder`: which job has the key `unique` now, or "" if
-    none has it; only `find` fills it in. `expires_at`: when the job expires; 0 for never, and for
+    `limit`: the key of the rate limit for which a parked job waits, or which has released a delayed
+    job; "" for other jobs. `holder`: the id of the job that has the unique key now; "" if no job
+    has it. Only `find` fills in `holder`. `expires_at`: when the job expires; 0 for never, and for
     failed jobs."""
 
     id: str
@@ -60,13 +60,13 @@ class JobPage(NamedTuple):
 
 class LimitUse(NamedTuple):
     """The current use of a rate limit. `parked`: how many jobs wait in its lines. `released`: how
-    many wait until its window ends. `resets_in`: microseconds until the window ends. `starts`: how
-    many starts were counted in all windows so far (-1: unknown). This count may restart from 0.
-    `slot_in`: microseconds until the first parked job may start, as far as is known; 0: now.
+    many jobs wait until its window ends. `resets_in`: microseconds until the window ends. `starts`:
+    how many starts all windows have counted so far (-1: unknown). This count may restart from 0.
+    `slot_in`: microseconds until the first parked job may start at the earliest (0: now).
     `declared`: if a person has set the limit in `rule`, the limit that the code has declared (0 if
     it is not known); else None. `hold`: microseconds until the hold of its key ends (0: it is not
-    held). A hold has an entry of its own, even if no limit with its key is in use: its `rule` is a
-    `HeldKey`, and `parked` are the jobs that wait for the hold alone."""
+    held). Each hold has a separate entry, even if no limit with its key is in use. In this entry,
+    `rule` is a `HeldKey`, and `parked` counts the jobs that wait only for the hold."""
 
     rule: Listed
     window: Window
@@ -80,8 +80,8 @@ class LimitUse(NamedTuple):
 
 
 class ServerInfo(NamedTuple):
-    """What stores the jobs. `name`: such as Redis 7.2.4. `used`: how many bytes of memory or, in a
-    file, of disk it uses, and `most`: how many it may use; 0 if that is unknown or unlimited."""
+    """The server or file that stores the jobs. `name`: such as Redis 7.2.4. `used`: bytes of memory
+    in use, or of disk for a file; 0: unknown. `most`: the limit of these; 0: unknown or none."""
 
     name: str
     used: int = 0
@@ -97,6 +97,6 @@ class Check(NamedTuple):
 
 
 def void_keys(count: int) -> Check:
-    """Return the line about unique keys of jobs that are gone."""
+    """Return the check about unique keys of jobs that are gone."""
     text = f"{count} of jobs that are gone, which something else has deleted; they hold nothing up"
     return Check("unique keys", "warn", text)

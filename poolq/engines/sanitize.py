@@ -19,7 +19,7 @@ from poolq.jobs.message import State
 
 #: Times below this (in microseconds) can be added to each other and still fit into 64 bits.
 MAX_NUMBER = 2**61
-#: A double, as Redis has, holds integers below this exactly. No time is as late.
+#: Redis has doubles, which hold integers below this exactly. All times are below it.
 MAX_EXACT = 2**53
 #: The highest value of a counter. Every engine can store this plus one.
 MAX_COUNT = 2**31 - 2

@@ -1,17 +1,17 @@
 """The contract for schedules: when a periodic job is next due, and which nodes declare it.
 
 - `tick` compares a schedule with what the caller has read (hash and due time), advances it and
-  stores the jobs in one atomic act. So of any number of keepers that see the same tick, one stores
-  its job, and a keeper that dies has done both or neither.
-- A schedule is due by the engine's clock, which the caller need not share. Any keeper ticks it.
-- Each node declares the schedules of its code, with the number of its deploy (`Engine.accept`). Of
-  two that declare one name, the code that was accepted last counts, and goes on to count.
-- A declaration that changes a schedule whose tick is due leaves that tick to it. Otherwise, the
-  changed schedule begins with a tick of its own.
-- A schedule that no living node declares is set aside when it is next due: nobody looks at it any
-  more, until a node declares it again.
-- A schedule that is no longer in the code of any living node is set aside at once, with the hash
-  REMOVED. Its pause and its counters are kept. Once it is declared again, it starts anew.
+  stores the jobs, in one atomic act. So if several keepers see the same tick, only one stores its
+  job. If a keeper dies, its tick is complete or has changed nothing.
+- The engine's clock decides when a schedule is due, not the caller's. Any keeper may tick it.
+- Each node declares the schedules of its code, with the number of its deploy (`Engine.accept`). If
+  two nodes declare one name, the code that was accepted last counts, even if its node has left.
+- If a declaration changes a schedule whose tick is due, the changed schedule keeps that tick.
+  Otherwise it begins with a tick of its own.
+- A schedule that no living node declares is set aside when it is next due. Keepers then ignore it
+  until a node declares it again.
+- If new code drops a schedule, and no other living node declares it, it is set aside at once, with
+  the hash REMOVED. Its pause and its counters are kept. Once it is declared again, it starts anew.
 - A schedule that a person adds hides a declaration of its name, until it is removed.
 - A spec is opaque bytes here; `jobs/schedule_plan.py` reads it.
 """
@@ -26,20 +26,21 @@ from poolq.engines.sanitize import number, to_text
 from poolq.jobs.message import Push
 from poolq.jobs.schedule_plan import Overlap
 
-#: When nobody is to look at a schedule; exact in a double.
+#: The `at` of a schedule at which no keeper looks. A double holds this number exactly.
 NEVER = 2**53 - 1
-#: In how many microseconds a schedule is looked at again whose job waits for the one before it.
+#: A schedule whose job waits for the previous one is looked at again after so many microseconds.
 BUFFER_INTERVAL = 1_000_000
-#: The hash of a schedule whose code is gone; no declaration has it. Its `due` is when it went.
+#: The hash of a schedule that the code has dropped; no declaration has this hash. The `due` of such
+#: a schedule is when the code dropped it.
 REMOVED = "0"
-#: A schedule from code that no living node declares is forgotten if its tick came, or its code
-#: went, so many microseconds ago.
+#: A schedule from code that no living node declares is forgotten this many microseconds after its
+#: tick was due, or after the code dropped it.
 FORGET_AFTER = 30 * 86_400_000_000
 
 
 class NewSchedule(NamedTuple):
-    """A schedule to store. `due`: its first tick, in microseconds since the epoch; 0 if the keeper
-    that looks at it next is to find that."""
+    """A schedule to store. `due`: its first tick, in microseconds since the epoch; 0 if the next
+    keeper that looks at the schedule must compute the tick."""
 
     name: str
     hash: str
@@ -48,11 +49,11 @@ class NewSchedule(NamedTuple):
 
 
 class Scheduled(NamedTuple):
-    """A stored schedule. `due`: its next tick (0: not known yet), or when its code went. `at`: when
-    a keeper will look at it, or NEVER. `declared`: whether code declares it, rather than a person.
-    `last`: the last tick that stored a job, or 0, and `job` that job's id. `ticks`: how many ticks
-    have stored a job, and `skipped` how many have not: an earlier job was unfinished or had the
-    unique key, or they were left out. Times are microseconds since the epoch."""
+    """A stored schedule. `due`: its next tick (0: not known yet), or when the code dropped it.
+    `at`: when a keeper will look at it, or NEVER. `declared`: True if code declares it, False if a
+    person has added it. `last`: the last tick that stored a job, or 0. `job`: the id of that job.
+    `ticks`: how many ticks have stored a job. `skipped`: how many have not (an earlier job was
+    unfinished or had the unique key, or `left_out`). Times are microseconds since the epoch."""
 
     name: str
     hash: str
@@ -87,7 +88,7 @@ class Scheduled(NamedTuple):
 
     @property
     def state(self) -> str:
-        """One of active, paused, and undeclared: set aside, as no living node declares it."""
+        """One of active, paused and undeclared (set aside because no living node declares it)."""
         if self.paused:
             return "paused"
         return "undeclared" if self.at == NEVER else "active"
@@ -109,7 +110,7 @@ class Look(NamedTuple):
     """What a keeper needs to know. `now`: the engine's clock. `due`: schedules to tick, the
     earliest first. `next`: when the next schedule is due, or None. `any`: whether there are any
     schedules. `more`: whether there may be more that are due. `unreadable`: names of schedules that
-    no poolq can have stored, which nobody looks at again."""
+    no poolq can have stored; keepers ignore them from now on."""
 
     now: int
     due: list[Scheduled]
@@ -120,11 +121,11 @@ class Look(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A schedule to advance from what was read of it (`hash`, `expected`) to its tick `due`, at
-    which it is looked at again unless `at` is not 0. `pushes`: the jobs to store, the last of which
-    belongs to the tick `last`; if they have a unique key, there is one at most. `overlap`: what
-    becomes of them if the last job is unfinished. `left_out`: how many ticks that have come have no
-    job, to be counted as skipped."""
+    """How to advance a schedule. `hash`, `expected`: its hash and due time when it was read. `due`:
+    its next tick. `at`: when to look at the schedule again; 0: at `due`. `pushes`: the jobs to
+    store, at most one if they have a unique key. `last`: the tick of the last of these jobs.
+    `overlap`: what becomes of these jobs if the schedule's previous job is unfinished. `left_out`:
+    how many ticks have come but get no job; they count as skipped."""
 
     name: str
     hash: str
@@ -137,10 +138,10 @@ class Tick(NamedTuple):
     left_out: int = 0
 
 
-#: What became of a tick. `stored`: the schedule is advanced and its jobs are stored. `skipped`: it
-#: is advanced, but the job before is unfinished, or another job has the unique key. `waiting`: it
-#: will be tried again, as the job before is unfinished. `lost`: another keeper was faster, or the
-#: schedule has changed.
+#: What became of a tick. `stored`: the schedule is advanced and its jobs are stored. `skipped`: the
+#: schedule is advanced without a job, because the previous job is unfinished, or another job has
+#: the unique key. `waiting`: the tick will be tried again, because the previous job is unfinished.
+#: `lost`: another keeper was faster, or the schedule has changed.
 TickEnd = Literal["stored", "skipped", "waiting", "lost"]
 #: What became of a person's schedule. `declared`: a living node declares one of this name.
 PutEnd = Literal["added", "replaced", "same", "declared"]
@@ -148,7 +149,7 @@ RemoveEnd = Literal["removed", "unknown", "declared"]
 
 
 class ScheduleStore(ABC):
-    """Each method is atomic, but for `all`, and `tick`, which is so for each schedule. All raise
+    """Each method except `all` is atomic; `tick` is atomic for each schedule. All methods raise
     EngineUnavailable."""
 
     @abstractmethod
@@ -157,15 +158,15 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     def declare(self, node: str, deploy: int, schedules: Sequence[NewSchedule]) -> list[str]:
-        """Make these the schedules of the node's code, unless a later deploy of it has declared.
-        Those that are stored with the same hash keep everything. What the node no longer declares,
-        and no other living node, is set aside. Returns names that people have given to other
-        schedules, which stay as they are. Also forgets schedules that no living node has declared
-        for long (FORGET_AFTER)."""
+        """Make these the schedules of the node's code, unless a later deploy of the node has
+        declared its schedules. Schedules that are stored with the same hash keep everything.
+        Schedules that neither this node nor another living node still declares are set aside.
+        Returns which of the names belong to schedules that people have added; these do not change.
+        Also forgets schedules that no living node has declared for long (FORGET_AFTER)."""
 
     @abstractmethod
     def look(self, max_count: int) -> Look:
-        """Return what is due, and set aside what is unreadable, or declared by no living node."""
+        """Return due schedules. Set aside those unreadable or declared by no living node."""
 
     @abstractmethod
     def tick(self, ticks: Sequence[Tick]) -> list[TickEnd]:
@@ -173,8 +174,8 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     def put(self, schedule: NewSchedule) -> PutEnd:
-        """Store a person's schedule, unless a living node declares another. A changed one starts
-        anew, but stays paused."""
+        """Store a person's schedule, unless a living node declares one of this name. A changed
+        schedule starts anew, but stays paused."""
 
     @abstractmethod
     def remove(self, name: str) -> RemoveEnd:
@@ -187,8 +188,8 @@ class ScheduleStore(ABC):
 
     @abstractmethod
     def resume(self, name: str, due: int) -> bool:
-        """Let a paused schedule go on with the tick `due`, if its code is not gone. Returns False
-        if none is paused."""
+        """Resume a paused schedule with the tick `due`; if the code has dropped it, it stays set
+        aside. Returns False if no schedule of this name is paused."""
 
     @abstractmethod
     def get(self, name: str) -> Scheduled | None:

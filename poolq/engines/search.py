@@ -15,13 +15,13 @@ WAITING = ("ready", "delayed", "parked")
 STATUSES = (*WAITING, "running", "failed")
 #: The statuses of jobs that wait for a rate limit.
 LIMITED_STATUSES = ("delayed", "parked")
-#: How many jobs are read at once, and as how many jobs an empty page counts.
+#: PAGE_SIZE: how many jobs are read at once. EMPTY_PAGE: a shorter page counts as this many jobs.
 PAGE_SIZE, EMPTY_PAGE = 500, 100
 
 
 class JobFilter(NamedTuple):
-    """Which jobs to find; None stands for any. `job`: a name, also without its module. `error`: a
-    part of the last error, in upper or lower case. `since` and `until`: bounds of `StoredJob.at`,
+    """Which jobs to find; None stands for any. `job`: a name, with or without its module. `error`:
+    a part of the last error; case is ignored. `since` and `until`: bounds of `StoredJob.at`,
     in microseconds since the epoch; a job at the time `until` is not included. `limit`: the key of
     the rate limit that the job waits for."""
 
@@ -72,9 +72,9 @@ def search(
     *,
     brief: bool = False,
 ) -> JobPage:
-    """Find at most `max_count` jobs that match, and look at some `scan` jobs at most. So there may
-    be more matching jobs even if the page has none (see `JobPage`). `brief`: the jobs found need no
-    bodies and states."""
+    """Find at most `max_count` jobs that match. The search stops after about `scan` jobs, so there
+    may be more matching jobs even if the page has none (see `JobPage`). `brief`: the caller needs
+    no bodies and states."""
     statuses = wanted.statuses()
     if cursor is not None:
         status, _, cursor = cursor.partition(" ")
@@ -95,8 +95,8 @@ def search(
 def pages(
     engine: Engine, wanted: JobFilter, size: int, *, brief: bool = False
 ) -> Iterator[list[StoredJob]]:
-    """Yield all jobs that match, in pages of up to `size` jobs, each job once, even if its status
-    changes in the meantime. A page may be empty, because each look at the engine is bounded."""
+    """Yield all jobs that match, in pages of up to `size` jobs. Each job comes once, even if its
+    status changes meanwhile. A page may be empty, because each look at the engine is bounded."""
     one_status = len(wanted.statuses()) == 1
     listed: set[str] = set()
     cursor = None

@@ -1,7 +1,7 @@
-"""How stores write which kind of limit a rule is: as its *span*, in microseconds.
+"""The *span* of a rule, in microseconds, which tells a store what kind of limit the rule is.
 
-That of a fixed window is its length, and that of a sliding one is negative. Gates and holds have
-spans that no window can have. The scripts for Redis use the same numbers.
+The span of a fixed window is its length. The span of a sliding window is its length, but negative.
+Gates and holds have spans that no window can have. The scripts for Redis use the same numbers.
 """
 
 from poolq.common.durations import MAX_MICROSECONDS

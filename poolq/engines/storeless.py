@@ -94,7 +94,7 @@ class NullEngine(Storeless):
     effect = "a dispatched job is checked and discarded"
 
     def push(self, pushes: Sequence[Push]) -> list[str]:
-        """Accept all jobs, because no stored job can have the key of one."""
+        """Accept all jobs. No job is stored, so none can have the unique key of a new one."""
         for push in pushes:
             decode(push.body)
         return [push.id for push in pushes]
@@ -112,8 +112,8 @@ class SyncEngine(Storeless):
         self._running: dict[str, str] = {}  # ids of unique jobs by key
 
     def push(self, pushes: Sequence[Push]) -> list[str]:
-        """Run all jobs in order, then raise the first error, if any. A job gives way to one that
-        runs and has its key until it ends, which dispatches it, or runs in another thread."""
+        """Run all jobs in order, then raise the first error, if any. A job that is unique until its
+        end is skipped if the job that dispatches it, or a job in another thread, has its key."""
         holders: list[str] = []
         first: Exception | None = None
         for push in pushes:
@@ -130,7 +130,7 @@ class SyncEngine(Storeless):
         return holders
 
     def _run(self, push: Push, key: str) -> str:
-        """Run a job, unless another one has its key. Returns the id of the job that has it."""
+        """Run a job, unless another one has its key. Returns the id of the job that has the key."""
         holder = self._running.setdefault(key, push.id) if key else push.id
         if holder == push.id:
             try:

@@ -30,8 +30,8 @@ MAX_HEADER_BYTES = 8 * 1024
 
 
 class JobDraft(msgspec.Struct, frozen=True):
-    """A job that is about to be dispatched. Callbacks may add `headers`, texts by name, which every
-    attempt of the job finds in `self.headers`. Together they may have MAX_HEADER_BYTES of JSON."""
+    """A job that is about to be dispatched. Callbacks may add texts by name to `headers`, in all up
+    to MAX_HEADER_BYTES of JSON. Every attempt of the job finds them in `self.headers`."""
 
     job: str
     queue: str
@@ -39,8 +39,8 @@ class JobDraft(msgspec.Struct, frozen=True):
 
 
 class JobOutcome(NamedTuple):
-    """What `yield` returns in an `around` generator. `event`: how the attempt has ended, which is
-    done, retried, failed, discarded, snoozed or held. `error`: what `run()` raised, if anything."""
+    """What `yield` returns in an `around` generator. `event`: how the attempt has ended (done,
+    retried, failed, discarded, snoozed or held). `error`: what `run()` raised, if anything."""
 
     event: str
     error: BaseException | None = None
@@ -51,8 +51,8 @@ P = ParamSpec("P")
 
 
 class Event(Generic[P]):
-    """A decorator that registers functions for an event; they are called with one argument, or with
-    none. It raises OptionError if a function could not be. `functions`: the registered ones."""
+    """A decorator that registers functions for an event. Raises OptionError if a function cannot be
+    called with one argument (`takes_one`) or none. `functions`: the registered functions."""
 
     def __init__(self, name: str, *, takes_one: bool = False, has_yield: bool = False) -> None:
         self._name = f"poolq.{name}"
@@ -78,7 +78,7 @@ class Event(Generic[P]):
         return function
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call all functions. What one raises, also SystemExit, is logged."""
+        """Call all functions. Logs what they raise, even SystemExit. Raises KeyboardInterrupt."""
         for function in self.functions:
             try:
                 function(*args, **kwargs)
@@ -124,8 +124,8 @@ def _name(function: object) -> str:
 
 
 def encoded_headers(job: str, queue: str) -> bytes:
-    """Ask the callbacks for the headers of a job that is being dispatched. Returns them as JSON, or
-    b"" if there are none. A header that cannot be stored, or no longer fits, is left out alone."""
+    """Let the callbacks add headers to a job that is being dispatched. Returns the headers as JSON,
+    or b"" if there are none. Only headers that cannot be stored or no longer fit are left out."""
     draft = JobDraft(job, queue)
     on.dispatch.call(draft)
     parts: list[bytes] = []
@@ -144,7 +144,7 @@ def encoded_headers(job: str, queue: str) -> bytes:
 
 
 def _header(name: object, text: object) -> bytes | None:
-    """Return a header as JSON; None if it is no text, such as a file name with a lone surrogate."""
+    """Return a header as JSON, or None if it is not valid text, as with a lone surrogate."""
     try:
         both = [msgspec.json.encode(one) for one in (name, text) if type(one) is str]
     except UnicodeEncodeError:
@@ -168,7 +168,7 @@ class Surroundings:
         return partial(self.context.run, function)
 
     def leave(self, outcome: JobOutcome) -> None:
-        """Continue the generators behind their `yield`, the last one first."""
+        """Continue the generators after their `yield`, the last one first."""
         while self._running:
             generator = self._running.pop()
             if self._advance(generator, generator.send, outcome):

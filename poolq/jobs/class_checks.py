@@ -22,7 +22,7 @@ FOREIGN_OPTIONS = {
     "catch_up": "poolq.every(…, catch_up=…)",
 }  # fmt: skip
 
-#: The options whose values nothing else can have.
+#: Options, each with the class of its values. No other attribute should have such a value.
 KINDS: Mapping[str, type] = {"unique": Unique, "concurrent": Concurrent}
 
 
@@ -60,8 +60,8 @@ def reject_generator(function: Callable[..., object], what: str) -> None:
 
 
 def _retry(cls: type, job: str) -> None:
-    """Reject a `retry()` that does not take an error, such as a method that the class had before
-    poolq called this one."""
+    """Reject a `retry()` that does not take an error. The class may have had such a method before
+    poolq began to call methods of this name."""
     made = cls.__dict__.get("retry")
     if not inspect.isfunction(made):
         return
@@ -75,8 +75,8 @@ def _retry(cls: type, job: str) -> None:
 
 
 def _options_by_other_names(cls: type, job: str) -> None:
-    """Reject what can only be meant as an option, but is not called like it. A `Concurrent` may be
-    there for a `rate_limit()` to return."""
+    """Reject attributes that can only be meant as an option, but have another name. A `Concurrent`
+    is accepted if the class has a `rate_limit()` that may return it."""
     returned = sum("rate_limit" in vars(one) for one in cls.__mro__) > 1  # Job has one, too
     for given, value in vars(cls).items():
         option = next((name for name, kind in KINDS.items() if isinstance(value, kind)), given)

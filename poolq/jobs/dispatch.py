@@ -20,8 +20,8 @@ def dispatch(
 ) -> JobId:
     """Dispatch a job by its name ("jobs:SendMail"), without loading its code, and return its id.
 
-    Options that are not given are those of the job's class if this process has imported it, or else
-    poolq's defaults. Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
+    An option that is not given has the value of the job's class, or poolq's default if this process
+    has not imported the class. Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
     """
     name, own, _ = settings_of(_job_name(job), options)
     return send(MessageTemplate(name, own), payload)

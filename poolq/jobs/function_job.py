@@ -97,8 +97,8 @@ class FunctionJob(Generic[P, R_co]):
     def _payload(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Options
     ) -> dict[str, Any]:
-        """Return the arguments by parameter name, also omitted ones that are part of a key. Raises
-        TypeError if they do not fit."""
+        """Return the arguments by parameter name. An omitted argument that is part of a key gets
+        its default. Raises TypeError if the arguments do not fit the function."""
         parameters = self.signature.parameters
         try:
             bound = self.signature.bind(*args, **kwargs).arguments
@@ -166,7 +166,7 @@ def job(function: Callable[..., Any] | None = None, /, **options: Unpack[Functio
 
     `rate_limit` is a limit, a list of limits, or a function that takes the running Job and returns
     either. Hooks are functions that take the Job (with its `payload`, `id` and `error`). `retry`
-    takes the Job and an error. `every` makes it periodic, see `poolq.every`. Raises OptionError.
+    takes the Job and an error. `every` makes the job periodic (`poolq.every`). Raises OptionError.
     """
     every = options.pop("every", None)
 
@@ -260,7 +260,7 @@ def _run(function: Callable[..., Any]) -> Callable[[Job], Any]:
 
 
 def _member(name: str, given: Any, job: str) -> Any:
-    """Return what the class defines for an argument of the decorator that is no option."""
+    """Return the class attribute for a decorator argument that is not an option."""
     if name in ("name", "retry_on"):
         return given
     if name == "rate_limit" and not callable(given):

@@ -1,8 +1,9 @@
-"""Holds as values: a key of limits that nobody may use for a while (pure).
+"""Holds as values. A hold stops all starts under the limits with one key for a while (pure).
 
 While a key is held, no job starts under a limit with this key; such jobs park, whatever their
 `on_limit`, and use no attempt. The holds are in the engine's store (`Engine.hold`) and end by its
-clock. A job that holds a key waits in a line of the hold's own, that of its `HeldKey`.
+clock. A job that raises a `Hold` waits in the line of its rate limit with this key. If it has no
+such limit, it waits in a separate line for the hold (`HeldKey`).
 """
 
 from poolq.common.durations import Duration, micros
@@ -10,16 +11,16 @@ from poolq.jobs.limits import check_key
 
 #: What errors call the length of a hold.
 LENGTH = "the length of the hold"
-#: Microseconds. A service may ask to be called again after 0 s; the job would run all the time.
+#: Microseconds. Without a minimum, a job would run all the time if its service said "after 0 s".
 SHORTEST_RAISED = 100_000
 
 
 class Hold(BaseException):
     """`raise Hold("stripe", "30s")` in a job: no job starts under a limit with this key for that
-    long. The job itself waits first, and uses no attempt. `except Exception` does not catch it.
+    long. The job itself waits, too, usually as the first in line, and uses no attempt.
 
-    It lasts at least 0.1 s. If the key is held already, the hold can only become longer. Raises
-    LimitError, DurationError.
+    A hold lasts at least 0.1 s. If the key is held already, the hold can only become longer.
+    `except Exception` does not catch a Hold. Raises LimitError, DurationError.
     """
 
     def __init__(self, key: str, length: Duration) -> None:

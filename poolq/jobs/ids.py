@@ -19,15 +19,15 @@ _pack = Struct(">QQ").pack
 
 
 class JobId(str):
-    """The id of a dispatched job. `new`: whether this dispatch has stored the job. It has not if a
-    unique job gave way to the one with this id."""
+    """The id of a dispatched job. `new`: whether this dispatch has stored a job. It has not if
+    another job already has the unique key; then this is the id of that other job."""
 
     __slots__ = ()
     new: ClassVar[bool] = True
 
 
 class HolderId(JobId):
-    """The id of the job to which another one gave way."""
+    """The id of a job that already has the unique key of the dispatched job."""
 
     __slots__ = ()
     new = False

@@ -86,7 +86,7 @@ class Job:
     error: BaseException | None  # why the job failed; set for on_failure() and on_discard()
     poolq_init_error: BaseException | None = None  # what __init__ raised
 
-    poolq_sent: ClassVar[type | None] = None  # a class whose jobs workers can find
+    poolq_sent: ClassVar[type | None] = None  # this class, once it is known that workers find it
     #: A class, its options when the template was made, and the template.
     poolq_template: ClassVar[tuple[type | None, tuple[object, ...], MessageTemplate]] = (
         None,
@@ -126,8 +126,8 @@ class Job:
         """Called at most once, after the engine has deleted the job because it had expired."""
 
     def retry(self, error: BaseException) -> Duration | Literal["discard", "fail"] | None:  # noqa: ARG002  # overrides use it
-        """Decide what `error`, raised by `run()` or `rate_limit()`, means: return the delay until
-        the next attempt, "discard" or "fail"; or None, so that `retry_on` decides. The last
+        """Decide what to do after `run()` or `rate_limit()` has raised `error`. Return the delay
+        until the next attempt, "discard", "fail", or None to let `retry_on` decide. The last
         attempt fails even if a delay is returned. If this method raises, `retry_on` decides."""
         return None
 
@@ -165,7 +165,7 @@ class Job:
     ) -> JobId:
         """Store a job with this payload (a dict of JSON values) and return its id, 32 hex digits.
 
-        If a `unique` job gives way to another, return that one's id, which is not `new`.
+        If a `unique` job gives way to another job, return the other job's id, whose `new` is False.
 
         Raises OptionError, PayloadError, ConfigError, EngineUnavailable.
         """
@@ -225,8 +225,8 @@ class JobSettings:
 
 
 class Hooks(NamedTuple):
-    """What a job's class says about errors (`retry_on`), and which of these methods it overrides,
-    so that no others are called."""
+    """`rules`: the `retry_on` of a job's class. Each other field: whether the class overrides the
+    method of this name; only then is it called. `rate_limit` is also True with `concurrent`."""
 
     rules: Mapping[type[BaseException], ErrorRule]
     rate_limit: bool
@@ -245,15 +245,15 @@ def hooks(cls: type[Job]) -> Hooks:
 
 
 def limits_of(job: Job, name: str, gate: Gate | None) -> tuple[Declared, ...]:
-    """Return the limits of a job with this message, or raise what is wrong with them."""
+    """Return the limits of a job whose message has this gate. Raises if a limit is invalid."""
     limits, own = parse(job.rate_limit(), name), options_of(type(job)).concurrent
-    if own is not None:  # whose number applies, while the key is that of the dispatch
+    if own is not None:  # the number of the class applies, but the key of the dispatch
         gate = (gate or own.gate(name, job.payload))._replace(limit=own.limit)
     return parse([*limits, Concurrent(gate.limit, key=gate.key)], name) if gate else limits
 
 
 def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule, str]:
-    """Return what an error of the job means, and the error that its `retry()` has raised, or ""."""
+    """Return the rule for an error of the job, and the text of what its `retry()` raised, or ""."""
     problem = ""
     if hooks.retry:
         try:
@@ -268,9 +268,9 @@ def error_rule(job: Job, hooks: Hooks, error: BaseException) -> tuple[ErrorRule,
 def settings_of(
     job: Any, options: Mapping[str, object]
 ) -> tuple[str, Options, Callable[[object], dict[str, Any]] | None]:
-    """Return a job's name, its options and, of a function job, what makes payloads. A job given by
-    its name has the options of its class if this process has defined it, or else poolq's defaults.
-    `options` replace some. Raises OptionError."""
+    """Return a job's name, its options and, for a function job, the function that makes payloads. A
+    job given by name has the options of its class, or poolq's defaults if this process has not
+    defined the class. `options` replace some of them. Raises OptionError."""
     if not isinstance(job, str):
         settings = job.set(**options)
         return settings.name, settings.options, settings.bind
@@ -313,8 +313,8 @@ def _snapshot_of(raw: tuple[object, ...]) -> tuple[object, ...]:
 
 
 def template_of(cls: type[Job], *, sends: bool = True) -> MessageTemplate:
-    """Return the message template of a class with its current options. `sends`: whether a job is to
-    be stored by it. Raises OptionError."""
+    """Return the message template of a class with its current options. `sends`: whether the caller
+    will store a job with the template. Raises OptionError."""
     whose, known, template = cls.poolq_template
     raw = _current_options(cls)
     if whose is not cls or (known != raw and known != _snapshot_of(raw)):
@@ -338,8 +338,8 @@ def options_of(cls: type[Job]) -> Options:
 def build(
     cls: type[Job], message: Message, attempt: int, queue: str, error: BaseException | None = None
 ) -> Job:
-    """Create an instance for one execution, to which the message's payload belongs. Never raises.
-    If `__init__` fails, `running.call` raises the error as if `run()` had raised it."""
+    """Create an instance for one execution. It gets the message's payload itself, not a copy. Never
+    raises. If `__init__` fails, `running.call` raises the error as if `run()` had raised it."""
     id_, payload = message.id, message.payload
     try:
         # Job.__init__ is skipped, since it only sets what is set below.

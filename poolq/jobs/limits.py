@@ -1,10 +1,10 @@
-"""Limits as values: how many jobs may start in a window (`Limit`) or run at once (`Concurrent`), as
-a job declares it and as engines see it; and the arithmetic of windows (pure).
+"""Limits as values, and the arithmetic of windows (pure). A `Limit` says how many jobs may start in
+a window, a `Concurrent` how many may run at once. Engines see them as a `Rule` and a `Gate`.
 
 A fixed window opens with its first start and lasts `window` microseconds; at most `limit` jobs may
 start within it. A sliding limit admits at most `limit` starts in any interval of that length, so it
-needs the time of each start. A start counts as `cost` starts. They are counted in the engine's
-store (`Engine.admit`).
+needs the time of each start. A start counts as `cost` starts. The engine counts starts in its store
+(`Engine.admit`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,8 +33,8 @@ LIMIT_FIELDS = ("limit", *WINDOW_UNITS, "key", "cost", "sliding", "jitter", "on_
 
 
 class Rule(NamedTuple):
-    """A limit of starts for engines, which count them by key, `window` (in microseconds) and
-    whether it slides. A start counts as `cost` starts, but never as more than `limit`."""
+    """A limit of starts, as engines see it. An engine has a counter for each combination of key,
+    `window` (microseconds) and `sliding`. A start counts as `cost` starts, at most as `limit`."""
 
     key: str
     limit: int
@@ -44,12 +44,12 @@ class Rule(NamedTuple):
 
     @property
     def counted(self) -> int:
-        """As how many starts a start counts. A limit that was lowered below the cost must not block
-        its jobs forever."""
+        """How many starts one start counts as. It is at most the limit, so that a limit that was
+        lowered below the cost does not block its jobs forever."""
         return min(self.cost, self.limit)
 
     def overridden(self, limit: int | None) -> "Rule":
-        """Return the rule with the limit that a person has set in place of it, if any."""
+        """Return the rule with its limit replaced by `limit`, which a person has set, if any."""
         if limit is None:
             return self
         return self._replace(limit=min(limit, MAX_SLIDING_LIMIT) if self.sliding else limit)
@@ -63,8 +63,8 @@ class Gate(NamedTuple):
 
 
 class HeldKey(NamedTuple):
-    """A key that is held, as something that jobs wait for, and that engines list. It lets no job
-    start, so its limit is 0."""
+    """A key that is held. Jobs wait for it and engines list it, as they do with limits. It lets no
+    job start, so its limit is 0."""
 
     key: str
 
@@ -99,16 +99,15 @@ GATE_WAIT = 1
 class Admission(NamedTuple):
     """The answer of `Engine.admit`.
 
-    `wait` is 0 if the job may start, otherwise the microseconds until the window of the refusing
-    rule ends (or, if it slides, until enough starts have left it); `rule` is that rule's position
-    in the request, and `until` the end of the wait by the engine's clock, in microseconds since the
-    epoch. If a gate refuses, `wait` is GATE_WAIT and `until` is 0, because nobody knows when a slot
-    is free. `stale` means that the rules were not checked, because the job now belongs to another
-    worker. `held` means that the rule's key is held until then, so that the job must park. `limit`
-    is the limit that applied to the starts of the refusing rule, which a person may have set in
-    place of the rule's; 0 if something else refuses. `not_yet` means that nothing was asked,
-    because an earlier job that the rule has released is due again, and no worker has claimed it
-    yet. The claim must be given back.
+    `wait`: 0 if the job may start; otherwise the microseconds until the window of the refusing rule
+    ends (if it slides: until enough starts have left it), or until a hold ends. `until`: the end of
+    this wait by the engine's clock, in microseconds since the epoch. If a gate refuses, `wait` is
+    GATE_WAIT and `until` is 0, because nobody knows when a slot is free. `rule`: the position of
+    the refusing rule in the request. `held`: the rule's key is held until `until`, so the job must
+    park. `limit`: the limit of starts that refuses, which a person may have set in place of the
+    rule's own; 0 if something else refuses. `stale`: the rules were not checked, because the job
+    now belongs to another worker. `not_yet`: the rules were not checked, because an earlier job
+    that one of them has released is due again and not claimed yet. The claim must be given back.
     """
 
     wait: int
@@ -120,7 +119,7 @@ class Admission(NamedTuple):
     not_yet: bool = False
 
 
-#: The answer to most requests, made once.
+#: Answers that are made once. ADMITTED is the answer to most requests.
 ADMITTED = Admission(0)
 NOT_YET = Admission(1, not_yet=True)
 
@@ -132,8 +131,8 @@ class Window(NamedTuple):
     used: int
 
 
-#: The starts that count in a window, oldest first: when, and as how many starts each one counts. In
-#: a fixed window, all count from the first one's time.
+#: The starts that count in a window, oldest first: the time of each, and how many starts it counts
+#: as. A fixed window has one entry: the time of its first start, and the sum of all.
 StartLog = Sequence[tuple[int, int]]
 
 
@@ -142,9 +141,9 @@ class Limit:
     """A rate limit. `Limit(10, seconds=1)` allows at most 10 starts in a window of one second.
 
     Give exactly one of `seconds`, `minutes`, `hours` and `days`. `key` names the counter (default:
-    the job's name); the job's start counts as `cost` starts; a `sliding` limit, of at most 1,000,
-    holds in any interval of this length. `jitter`, a share of the window from 0 to 1, spreads out
-    the jobs that the limit releases; `on_limit` overrides the job's option. Raises LimitError (a
+    the job's name). The job's start counts as `cost` starts. A `sliding` limit is at most 1,000 and
+    holds in any interval of this length. `jitter` (a share of the window, 0 to 1) spreads out the
+    jobs that the limit releases. `on_limit` overrides the job's option. Raises LimitError (a
     ValueError).
     """
 
@@ -189,19 +188,19 @@ class Limit:
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Concurrent:
     """At most `limit` jobs run at once. `key` names the jobs that count together (default: the
-    job's name). Only for the option `concurrent`: `by`, the payload fields whose values are the
+    job's name). `by` (only for the option `concurrent`): the payload fields whose values are the
     key. A job that has to wait is parked. Raises LimitError (a ValueError).
 
-    Engines see it as a `Gate`. A slot of a gate is a claim. A claim takes it when its job is
-    admitted or granted, and it ends with the claim, however that ends. So it has no duration, and
-    nothing can be left over.
+    Engines see it as a `Gate`. A claim takes a slot of the gate when its job is admitted or
+    granted. The slot is free again when the claim ends, however it ends. So slots have no time
+    limit, and none can be left over.
 
-    As an option of a job, its key is computed at the dispatch, which stores the job in the wait
-    list of its gate at once, so that no worker has to ask it first. Whenever a worker claims such a
-    job without a slot, it asks for one, as for the limits that `rate_limit()` returns.
+    If a `Concurrent` is an option of a job, the dispatch computes its key and stores the job in the
+    wait list of the gate. So no worker has to claim the job first, only to park it. If a worker
+    claims such a job without a slot, it requests one, as for the limits of `rate_limit()`.
 
-    `parks`: whether a job with this option is stored in the line of its gate. It is not if only a
-    worker knows all of its limits."""
+    `parks`: whether the dispatch of a job with this option stores it in the wait list. It does not
+    if only a worker knows all limits of the job."""
 
     limit: int
     key: str | None
@@ -240,7 +239,7 @@ class Concurrent:
         return Gate(key_of(job, {field: given[field] for field in self.by}), self.limit)
 
     def parking(self) -> "Concurrent":
-        """Return the same, for jobs of which nothing else limits the starts."""
+        """Return a copy that `parks`, for jobs whose starts nothing else limits."""
         made = Concurrent(self.limit, key=self.key, by=self.by)
         object.__setattr__(made, "parks", True)
         return made

@@ -62,9 +62,9 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
 
 
 class Push(NamedTuple):
-    """A job to store, due at `at` (since the epoch) or, if that is 0, after `delay` (both µs). It
-    expires `expires` microseconds after it is due; 0: never. `unique`: the unique key that it asks
-    for. `gate`: the gate in whose wait list it is stored, due at once; such a job is not unique."""
+    """A job to store, due at `at` (µs since the epoch) or, if that is 0, after `delay` (µs).
+    `expires`: microseconds from then until it expires; 0: never. `unique`: its unique key. `gate`:
+    the gate in whose wait list it is stored; such a job is due at once and has no unique key."""
 
     id: str
     queue: str
@@ -116,11 +116,11 @@ class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 def worker_title(slot: int, pool: str, host: str) -> str:
-    """Return what people call a worker: its name in the pool's log, and whose log that is."""
+    """Return what people call a worker: its name in the pool's log, then the pool and the host."""
     return f"worker {slot} of pool {pool} on {host}"
 
 
-#: The first four count as attempts, crash is counted separately, the next three count as nothing.
+#: The first four count as attempts, crash is counted separately, the next four count as nothing.
 HISTORY_CAUSES = (
     "error", "released", "limited", "timeout", "crash", "unknown", "newer", "returned", "snoozed",
     "failed",

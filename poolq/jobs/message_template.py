@@ -35,7 +35,7 @@ _new = tuple.__new__
 
 
 def own_options(options: Options) -> tuple[str, ...]:
-    """Return which of the options that a job keeps are not poolq's defaults."""
+    """Return the names of the options that are stored with a job and are not poolq's defaults."""
     names = ("queue", *_STORED_OPTIONS, "unique", "concurrent")
     return tuple(one for one in names if getattr(options, one) != getattr(DEFAULTS, one))
 
@@ -49,9 +49,9 @@ def lacks(message: Message, own: tuple[str, ...], *, is_unique: bool) -> bool:
 
 
 def with_options(body: bytes, options: Options) -> bytes:
-    """Return a stored message with these options. Its queue stays, because `poolq job move` changes
-    it, and so does the time at which the job is due. Raises BadMessage, and PayloadError if the
-    payload lacks a field of `concurrent`."""
+    """Return a stored message with these options. The job keeps its queue, because `poolq job move`
+    changes queues, and it keeps the time at which it is due. Raises BadMessage, and PayloadError if
+    the payload lacks a field of `concurrent`."""
     fields = dict(zip(_STORED_OPTIONS, _stored(options), strict=True))
     message = decode(body)
     if options.concurrent is not None:
@@ -63,8 +63,8 @@ def with_options(body: bytes, options: Options) -> bytes:
 
 class MessageTemplate:
     """The encoded message of a job's name and options, with gaps for id and payload. `delay` is in
-    microseconds, or None if the options give a point in time instead. `is_special`: whether a job
-    has a unique key or a gate, which its payload names."""
+    microseconds, or None if the options give a point in time instead. `is_special`: whether jobs
+    have a unique key or a gate, which must be computed from the payload."""
 
     __slots__ = (
         "_before_id", "_before_payload", "_end", "_expires", "concurrent", "delay", "is_special",
@@ -114,8 +114,8 @@ class MessageTemplate:
         return b"".join(parts)
 
     def unique_key(self, payload: object, index: int = -1) -> UniqueKey | None:
-        """Return the unique key that a job with this payload asks for, if it is unique. The payload
-        has been checked. Raises PayloadError."""
+        """Return the unique key of a job with this payload, or None if the job is not unique. The
+        caller has checked the payload. Raises PayloadError."""
         return None if self.unique is None else self.unique.asked(self.job, payload, index)
 
     def changed(self, given: Mapping[str, object]) -> "MessageTemplate":

@@ -78,7 +78,7 @@ class Options(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, **read)
 
     def parking(self) -> "Options":
-        """Return the same for jobs that their dispatch parks, if they have `concurrent`."""
+        """Return a copy that makes the dispatch park jobs, if they have `concurrent`."""
         one = self.concurrent
         return self if one is None else msgspec.structs.replace(self, concurrent=one.parking())
 
@@ -113,12 +113,12 @@ def _whole(most: int) -> Callable[[object, str], int]:
 
 
 def _or_none(read: Callable[[object, str], T], none: T) -> Callable[[object, str], T]:
-    """Return a reader of an option that may be None, which stands for `none`."""
+    """Return a reader of an option that may be None. It reads None as `none`."""
     return lambda value, what: none if value is None else read(value, what)
 
 
 def _made(kind: type[T], example: str) -> Callable[[object, str], T]:
-    """Return a reader of an option that only an object of poolq can be."""
+    """Return a reader of an option whose value must be an object of this class."""
 
     def read(value: object, what: str) -> T:
         if isinstance(value, kind):

@@ -15,9 +15,10 @@ from poolq.jobs.message import Entry, Message, State, entries, with_entry, with_
 from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule, with_jitter
 
 UNKNOWN_RETRY_DELAY = 5_000_000  # microseconds before a worker tries an unknown job again
-#: So many snoozes of one job are worth a warning.
+#: The number of snoozes of one job after which poolq warns about it.
 MANY_SNOOZES = 1_000
-#: Microseconds to wait after the second timeout in a row, and the maximum to which they double.
+#: MIN_TIMEOUT_PAUSE: microseconds to wait after the second timeout in a row. The pause doubles with
+#: each further timeout, up to MAX_TIMEOUT_PAUSE.
 MIN_TIMEOUT_PAUSE, MAX_TIMEOUT_PAUSE = 1_000_000, 60_000_000
 #: Causes in the history that say nothing about how the last attempt ended.
 NO_ATTEMPT_CAUSES = ("crash", "unknown", "newer", "returned", "snoozed")
@@ -74,8 +75,8 @@ class Park(NamedTuple):
 
 
 class HoldKey(NamedTuple):
-    """Hold the limits with this key for `length` microseconds, and park the job: as `park` says, or
-    in the hold's own line if the job has no limit with this key. Counts as parked."""
+    """Hold the limits with this key for `length` microseconds. `park`: how to park the job; None:
+    in a separate line for the hold, since no `Rule` of the job has this key. Counts as parked."""
 
     key: str
     length: int
@@ -89,8 +90,8 @@ class Failing(NamedTuple):
 
 
 class Bury(NamedTuple):
-    """Move the job to the failed jobs, with its history. `expires`: how many microseconds after a
-    retry it expires; 0: never."""
+    """Move the job to the failed jobs, with its history. `expires`: if it is retried later, it
+    expires this many microseconds after that; 0: never."""
 
     state: State
     expires: int = 0
@@ -142,7 +143,7 @@ def retry_or_fail(
 def snooze(
     message: Message, state: State, line: Entry, delay: int
 ) -> tuple[Release | Failing, int]:
-    """Return the job later without using an attempt, or fail it after too many snoozes. Returns the
+    """Release the job without using an attempt, or fail it after too many snoozes. Returns the
     outcome and the number of snoozes so far."""
     history, count = with_snooze(state.history, line)
     if message.max_snoozes and count > message.max_snoozes:
@@ -152,7 +153,7 @@ def snooze(
 
 
 def line_of_failure(line: Entry, error: str) -> Entry:
-    """Return the line of history of a job that fails although its code did not."""
+    """Return the history line of a job that fails although its code has raised no error."""
     return Entry(line.at, "failed", error, line.attempt, worker=line.worker)
 
 
@@ -183,8 +184,8 @@ def release_unknown(message: Message, state: State, line: Entry, grace: int) -> 
 
 
 def release_newer(state: State, line: Entry) -> Release:
-    """Release a job that only a later poolq can read, without using an attempt. The history has one
-    line of the same cause in a row."""
+    """Release a job that only a later poolq can read, without using an attempt. The history gets no
+    second line of the same cause in a row."""
     noted = any(last.cause == line.cause for last in entries(state.history)[-1:])
     history = state.history if noted else with_entry(state.history, line)
     return Release(UNKNOWN_RETRY_DELAY, state._replace(history=history), "")
@@ -201,8 +202,8 @@ def crash_error(crashes: int, last: str) -> str:
 
 
 def timed_out(message: Message, state: State) -> bool:
-    """Return whether the job's last attempt was killed at its deadline, so the job must fail. After
-    an error, the worker itself fails the job, and `retry_on` may allow more attempts."""
+    """Return whether the job's last attempt was killed at its deadline, so the job must fail. If it
+    ended with an error, the worker has decided, and `retry_on` may have allowed more attempts."""
     if state.failing or state.attempt < message.attempts:
         return False
     causes = [one.cause for one in entries(state.history) if one.cause not in NO_ATTEMPT_CAUSES]

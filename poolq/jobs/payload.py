@@ -26,7 +26,7 @@ _HINTS = {
     "UUID": "its str()",
     "bytes": "text, such as its base64",
 }
-_encode = msgspec.json.Encoder(enc_hook=str).encode  # a JobId
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # `str` makes a JobId plain text
 
 
 def check(payload: object, job: str, limit_bytes: int, index: int = -1) -> bytes:

@@ -1,7 +1,7 @@
 """`poolq.every` declares a periodic job; `collect` returns all of them, as keepers need them.
 
-A schedule is stored with the message of its job, so that a keeper, which loads no application, can
-store the job. The declaration is read once the application is loaded, when the options of all jobs
+A schedule is stored with the message of its job. So a keeper can store the job, although it loads
+no application. The declaration is read once the application is loaded, when the options of all jobs
 are known.
 """
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from poolq.jobs.function_job import FunctionJob
 
 
-#: For each declaration: the schedule's name (None for the job's), what errors call it, and what
-#: reads it once all jobs are known.
+#: For each declaration: the schedule's name (None: the job's name), the declaration's name in
+#: errors, and a function that reads the declaration once all jobs are known.
 _declared: list[tuple[str | None, str, Callable[[], tuple[str, bytes]]]] = []
 
 
@@ -48,10 +48,10 @@ def every(
 
     `when`: a cron line of five fields in the zone `tz`, or an interval of at least a second. `job`:
     a job, or its name; `payload` is as for `dispatch_many`. `name`: the schedule's name, by default
-    that of the job. `overlap`: what becomes of a tick while the job before is unfinished: "allow",
-    "skip", or "buffer" for waiting. `catch_up`: how late a missed tick may still get its job, or
-    "all" for a job for each. `jitter`: by how much a job may be delayed at random. Raises
-    ScheduleError.
+    that of the job. `overlap`: what happens at a tick while the previous job is unfinished: "allow"
+    stores a job, "skip" does not, and "buffer" waits. `catch_up`: how late a missed tick may still
+    get a job, or "all" to give each missed tick its own job. `jitter`: the longest random delay of
+    a job. Raises ScheduleError.
     """
     options = {"tz": tz, "overlap": overlap, "catch_up": catch_up, "jitter": jitter}
     place: Any = sys._getframe(1)  # noqa: SLF001  # the line that declares it, for errors

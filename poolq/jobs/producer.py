@@ -43,7 +43,7 @@ class _Choice(TypedDict, total=False):
     producer: _Producer
 
 
-#: What this process dispatches by. Threads may choose at once, as `setdefault` keeps the first.
+#: The settings and the engine in use. If threads choose at the same time, the first choice is kept.
 _chosen: _Choice = {}
 
 
@@ -63,7 +63,7 @@ def _open_producer(settings: config.Config) -> _Producer:
 
 def _name_new_file(settings: config.Config) -> None:
     """Warn (on stderr, unless the application logs elsewhere) if the jobs go into a new SQLite file
-    in a folder that is only the current one: a pool that is started elsewhere never finds them."""
+    in the current folder, although this is no project. Pools started elsewhere never find them."""
     file = sqlite_file(settings.engine)
     if file is None or file.exists() or file.parent != settings.folder or settings.has_app():
         return
@@ -102,8 +102,8 @@ def max_payload() -> int:
 
 
 def send(template: MessageTemplate, payload: object) -> JobId:
-    """Store one job. Returns its id or, if it gave way to another job, that of the other. Raises
-    PayloadError, OptionError, EngineUnavailable."""
+    """Store one job. Returns its id. If the job gives way to another job, returns the other job's
+    id. Raises PayloadError, OptionError, EngineUnavailable."""
     to, limit = _chosen.get("producer") or _producer()
     push = template.push(payload, limit)
     (holder,) = _push(to, [push])
@@ -111,15 +111,15 @@ def send(template: MessageTemplate, payload: object) -> JobId:
 
 
 def store(pushes: list[Push]) -> list[JobId]:
-    """Store these jobs, thousands in one round trip. Returns the ids in order; that of a job which
-    gave way is that of the job that has its unique key. Raises EngineUnavailable with the `ids` of
-    the jobs that may not be stored. Afterwards, the list is empty: the ids are new objects for the
-    collector, which would look at the jobs again, too."""
+    """Store these jobs, thousands in one round trip. Returns the ids in order. For a job that gives
+    way, this is the id of the job that has the unique key. Raises EngineUnavailable with the `ids`
+    of the jobs that may not be stored. Empties the list before it creates the ids, since these new
+    objects would make the garbage collector examine all jobs again."""
     to, _ = _producer()
     holders = _push(to, pushes) if pushes else []
     ids = list(map(_id_of, pushes))
     pushes.clear()
-    if holders == ids:  # as nearly always, and compared in no time
+    if holders == ids:  # nearly always true, and a fast comparison
         return list(map(JobId, ids))
     return [
         JobId(holder) if holder == id_ else HolderId(holder)
@@ -139,7 +139,7 @@ def _retry_push(to: "Engine", pushes: Sequence[Push], error: EngineUnavailable) 
     pauses, left = _pauses(), pushes
     while not error.maybe_stored:
         missing = set(error.ids) or set(map(_id_of, left))
-        # It is not known to which jobs the others gave way.
+        # If a unique job is not missing, it may have given way to a job that is not known here.
         if any(one.unique and one.id not in missing for one in left) or not next(pauses, False):
             break
         left = [one for one in left if one.id in missing]

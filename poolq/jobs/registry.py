@@ -69,8 +69,8 @@ def load(modules: Sequence[str], folder: Path) -> Registry:
 
 def import_all(modules: Sequence[str], folder: Path) -> None:
     """Import the modules, and all submodules of packages. `folder` becomes the first entry of
-    `sys.path`, unless other users may write to it; nor is a module of it imported that they can
-    change. Raises AppError."""
+    `sys.path`, unless other users can write to it. If they can change a module in it, this module
+    is not imported. Raises AppError."""
     path = str(folder)
     guard(folder)
     if sys.path[:1] != [path] and not reason_for_distrust(folder, current=True):
@@ -100,7 +100,7 @@ def _jobs() -> Iterator[type[Job]]:
 
 
 def _schedules() -> Mapping[str, bytes]:
-    periodic = sys.modules.get("poolq.jobs.periodic")  # else nobody has declared any
+    periodic = sys.modules.get("poolq.jobs.periodic")  # None: nobody has declared a schedule
     return periodic.collect() if periodic else {}
 
 

@@ -21,9 +21,9 @@ FINAL_ACTIONS = ("discard", "fail")
 class Backoff(msgspec.Struct, frozen=True):
     """Delays that grow from attempt to attempt: `Backoff("1s", factor=2, most="1h", jitter=0.2)`.
 
-    Each delay is `factor` times the one before it, and at most `most`. A random part of `jitter`
-    (0 to 1) times the delay is added, so that jobs which failed together do not all return
-    together. Raises OptionError, DurationError.
+    Each delay is `factor` times the one before it, and at most `most`. A random part, at most
+    `jitter` (0 to 1) times the delay, is added, so that jobs which failed together do not all
+    return together. Raises OptionError, DurationError.
     """
 
     first: Duration
@@ -53,8 +53,8 @@ RetryAfter = Duration | Sequence[Duration] | Backoff | None
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """What to do after an error of one kind, in `retry_on`: other `attempts` than the job has, or
-    other delays (`after`, written like the option `retry_after`). Raises OptionError,
+    """An entry of `retry_on`: what to do after an error of one kind. `attempts` and `after` replace
+    the job's own `attempts` and `retry_after`, and are written like them. Raises OptionError,
     DurationError."""
 
     attempts: int | None = None
@@ -119,7 +119,7 @@ def read_answer(value: object, what: str) -> ErrorRule | None:
     try:
         return ErrorRule(steps=(span(value, f"{what}: the delay"),))
     except DurationError:
-        if is_duration(value):  # but a negative one, or one of a thousand years
+        if is_duration(value):  # it is a duration, but negative or too long
             raise
         raise OptionError(
             f"{what} returned {value!r}; return a delay, 'discard', 'fail' or None"

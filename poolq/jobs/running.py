@@ -41,7 +41,7 @@ J = TypeVar("J", bound=Runnable)
 
 #: The job that is running in this context; `poolq.current()` reads it.
 running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
-#: In a worker its row on the scoreboard, elsewhere nothing.
+#: In a worker, this holds its row on the scoreboard; elsewhere it is empty.
 worker_rows: list[Row] = []
 
 
@@ -124,7 +124,7 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return on_a_loop()
-    # A coroutine has called this. A thread can run only one loop at a time, so start another.
+    # A coroutine has called this. A thread can run only one loop at a time, so use a new thread.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
@@ -140,11 +140,11 @@ def run_inline(
     """Run a stored message in this process, attempt after attempt, without delays or limits.
     `make` creates the job for an attempt, `run` runs it, and `judge` says what its error means.
 
-    Returns the result of `run()`, after `on_success()`, or None if the job is discarded, after
-    `on_discard()`. When no attempt is left, `on_failure()` runs and the last error is raised;
-    `fail()` and SystemExit become JobFailed, and `release()` becomes JobReleased. A job that
-    snoozes, or holds a key, runs again at once, but at most MAX_INLINE_SNOOZES times. Errors of
-    hooks are logged."""
+    Calls `on_success()` and returns the result of `run()`. If the job is discarded, calls
+    `on_discard()` and returns None. When no attempt is left, calls `on_failure()` and raises the
+    last error; `fail()` and SystemExit become JobFailed, and `release()` becomes JobReleased. A job
+    that snoozes, or raises a Hold, runs again at once, but at most MAX_INLINE_SNOOZES times. Errors
+    of hooks are logged."""
     attempt, snoozes = 1, 0
     while True:
         message = decode(body)  # decoded again, since an attempt may change its payload

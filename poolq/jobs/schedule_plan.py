@@ -3,7 +3,7 @@
 - A *tick* is an instant at which a job is due, in microseconds since the epoch.
 - `hash_of` names what a schedule does. The same declaration has the same hash on every host.
 - `plan` decides which of the ticks that have come get a job, and when the next tick is. Engines do
-  the rest in one act: compare the schedule with what was planned from, advance it, store the jobs.
+  the rest in one act: compare the schedule with what was read, advance it, and store the jobs.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ from poolq.jobs.unique import UniqueKey
 SPEC_VERSION = 1
 Overlap = Literal["allow", "skip", "buffer"]
 OVERLAPS: tuple[Overlap, ...] = ("allow", "skip", "buffer")
-#: `catch_up` of a schedule whose missed ticks are all made up for, but for MAX_CAUGHT_UP at most.
+#: ALL: the `catch_up` with which each missed tick gets a job: at most the last MAX_CAUGHT_UP do.
 ALL, MAX_CAUGHT_UP = -1, 100
 DAY = 86_400 * SECOND
-#: A tick that is late by no more is on time: it gets a job of its own, whatever `catch_up` says.
+#: A tick is on time if it is late by at most this. Then it gets its own job despite `catch_up`.
 ON_TIME = 60 * SECOND
 #: The keywords of `poolq.every`, beside the name and the payload.
 OPTIONS = ("tz", "overlap", "catch_up", "jitter")
@@ -38,9 +38,9 @@ Micros = Annotated[int, Meta(ge=0, le=MAX_MICROSECONDS)]
 
 
 class ScheduleSpec(Recurrence, frozen=True, omit_defaults=True, kw_only=True):
-    """`message`: the job's message, whose id is replaced with each tick. `catch_up`: how late a
-    missed tick may still get its job, in microseconds, or ALL. `jitter`: a tick's job is due up to
-    so many microseconds later. `unique`: the unique key that each job asks for."""
+    """`message`: the job's message; each tick replaces its id. `catch_up`: how late a missed tick
+    may still get its job, in microseconds, or ALL. `jitter`: the longest random delay of a tick's
+    job, in microseconds. `unique`: the unique key of each job."""
 
     v: int
     message: Raw
@@ -51,9 +51,9 @@ class ScheduleSpec(Recurrence, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Plan(NamedTuple):
-    """What a schedule that is due comes to. `ticks`: those that get a job, the last one last.
-    `missed`: how many of them should have had it long ago. `due`: the next tick. `left_out`: how
-    many ticks have come that get no job; of a cron line MAX_COUNTED are counted, at most."""
+    """What to do for a schedule that is due. `ticks`: the ticks that get a job, in order. `missed`:
+    how many of these were missed, so that their jobs are late. `due`: the next tick. `left_out`:
+    how many ticks that have come get no job; for a cron line, at most MAX_COUNTED are counted."""
 
     ticks: list[int]
     missed: int
@@ -62,8 +62,8 @@ class Plan(NamedTuple):
 
 
 class MessageHead(msgspec.Struct, frozen=True):
-    """The parts of a job's message that are shown, or needed to store it. `expires`: how many
-    microseconds after it is due a tick's job expires; 0 for never."""
+    """The parts of a job's message that are shown, or needed to store it. `expires`: microseconds
+    from the time when a tick's job is due until it expires; 0: never."""
 
     job: str = "?"
     queue: str = "?"
@@ -137,11 +137,12 @@ def head_of(spec: ScheduleSpec) -> MessageHead:
 
 
 def plan(spec: ScheduleSpec, due: int, now: int, *, waited: bool = False) -> Plan:
-    """Decide about a schedule whose tick `due` has come. `waited`: it has been looked at before, so
-    it was not missed: its job waits for the one before it.
+    """Decide about a schedule whose tick `due` has come. `waited`: the tick was not missed, but its
+    job has waited until the previous job had ended.
 
-    Ticks that are on time have a job each, and missed ones have one for all, unless one is on time.
-    If the job of one tick would exclude that of the next, the last tick has the only job."""
+    Each tick that is on time gets a job. If none is on time, all missed ticks get one together.
+    With ALL, each missed tick gets a job, too. If the job of one tick would exclude that of the
+    next, only the last tick gets a job."""
     all_count = spec.catch_up == ALL or waited
     most = MAX_CAUGHT_UP if spec.overlap == "allow" and spec.unique is None else 1
     ticks = spec.last_between(due, due if all_count else now - ON_TIME, now, most)
@@ -158,7 +159,7 @@ def first_tick(spec: ScheduleSpec, now: int) -> int:
 
 
 def next_ticks(spec: ScheduleSpec, due: int, count: int, now: int) -> list[int]:
-    """Return the tick `due`, which may have come, and those after it that have not."""
+    """Return `count` ticks: the tick `due`, which may have come, and the next ones to come."""
     found = [due]
     while len(found) < count:
         found.append(spec.after(max(found[-1], now), due))
@@ -167,7 +168,7 @@ def next_ticks(spec: ScheduleSpec, due: int, count: int, now: int) -> list[int]:
 
 def delay_of(spec: ScheduleSpec, name: str, tick: int) -> int:
     """Return by how many microseconds the job of a tick is delayed. The same tick of the same
-    schedule always has the same delay, whoever asks."""
+    schedule has the same delay on every host."""
     if not spec.jitter:
         return 0
     drawn = sha256(f"{name} {tick}".encode("utf-8", "surrogateescape")).digest()

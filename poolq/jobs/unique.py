@@ -3,14 +3,14 @@
 The key is computed once, at the dispatch. Engines make sure that only one job has it
 (`Engine.push`).
 
-A key hangs on its job or on the job's claim, and ends in the act that ends that. So nothing has to
-be swept, and nothing is left over if a process dies. A key whose job is gone is void, whoever looks
-at it. Jobs without a unique key store nothing of this, and cost nothing.
+A key belongs to its job or to the job's claim. The operation that ends the job or claim frees the
+key, too. So no key has to be swept, and none is left over if a process dies. A key whose job is
+gone counts as free. Jobs without a unique key store nothing of this, and cost nothing.
 
-Until its end, a job holds its key from the dispatch until it is done, failed, discarded or
-cancelled. Until its start, it holds the key while it waits; a claim frees it. A job that returns
-takes its key again, or goes on without it if another job has it. A key that is held for a time is
-independent of the job: it ends by the clock.
+With `until="end"`, a job holds its key from the dispatch until it is done, failed, discarded,
+expired or cancelled. With "start", it holds the key while it waits, and a claim frees the key. If
+the job returns to its queue, it takes its key again, or goes on without the key if another job has
+it. A key that is held for a time is independent of the job: it ends by the clock.
 """
 
 import re
@@ -49,9 +49,9 @@ class StoredKey(NamedTuple):
 
 
 class UniqueKey(NamedTuple):
-    """What a new job asks for: a unique key, which contains no control characters. `lasts`: for how
-    many microseconds, if `until` is "time". `replaces`: whether the job replaces a waiting one that
-    has the key, or gives way."""
+    """The unique key that a new job needs. The key has no control characters. `lasts`: for how many
+    microseconds it is held if `until` is "time". `replaces`: whether the new job replaces a waiting
+    job that has the key; otherwise it gives way."""
 
     key: _Key
     until: Until
@@ -65,7 +65,7 @@ class UniqueKey(NamedTuple):
 
 
 def stored_key(stored: object) -> StoredKey | None:
-    """Return the unique key in what an engine has stored. What is unreadable is none."""
+    """Return the unique key in what an engine has stored, or None if that is unreadable."""
     try:
         text = stored.decode() if isinstance(stored, bytes) else stored
     except UnicodeDecodeError:
@@ -89,7 +89,7 @@ class Unique:
     until: Until
     lasts: int
     replaces: bool
-    #: How the JSON of the only field begins.
+    #: If there is only one field: the beginning of the key's JSON.
     _head: str = field(compare=False, repr=False)
 
     def __init__(
@@ -108,7 +108,7 @@ class Unique:
         set_field(self, "_head", f"{{{_encode(only).decode()}:" if only else "")
 
     def asked(self, job: str, payload: object, index: int = -1) -> UniqueKey:
-        """Return what a new job with this payload asks for. Raises as `key` does."""
+        """Return the unique key that a new job with this payload needs. Raises PayloadError."""
         key = self.key(job, payload, index)
         return _new(UniqueKey, (key, self.until, self.lasts, self.replaces))
 
@@ -118,7 +118,7 @@ class Unique:
         given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
         fields = self.fields
         try:
-            if len(fields) == 1:  # without an object of this field, which takes longer
+            if len(fields) == 1:  # encoding the value alone is faster than a dict with one field
                 value = given[fields[0]]
                 text = value if type(value) is int else _encode(value).decode()
                 key = f"{job} {self._head}{text}}}"
@@ -135,7 +135,7 @@ class Unique:
 def lacking(
     fields: Sequence[str], given: Mapping[str, object], what: str, is_: str
 ) -> PayloadError:
-    """Return the error of a payload, called `what`, that lacks one of these fields."""
+    """Return the error for a payload without one of these fields. `what`: its name in the error."""
     field = next(field for field in fields if field not in given)
     near = suggestion(field, given, f"add it, or change the fields by which the job is {is_}")
     return PayloadError(f"{what} has no {shown(field)}, by which the job is {is_}; {near}")
@@ -147,7 +147,7 @@ def key_of(job: str, chosen: Mapping[str, object]) -> str:
 
 
 def _storable(job: str, key: str) -> str:
-    """Return the key, which is readable unless it is too long or cannot be shown."""
+    """Return the key, or the job's name and a digest if the key is too long or not printable."""
     if key.isprintable() and len(key.encode()) <= MAX_UNIQUE_KEY_BYTES:
         return key
     digest = sha256(key.encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""Tells workers and master which running jobs somebody has cancelled, from whatever host.
+"""Tells workers and master which running jobs somebody has cancelled, from this or another host.
 
-The engine keeps the requests until the claims end (`Engine.cancel_requests`). They are copied into
-the scoreboard by the thread that also confirms recoveries, so no row has got another worker
-meanwhile. A keeper whose workers are all idle asks nothing.
+The engine keeps the requests until the claims end (`Engine.cancel_requests`). The thread that also
+confirms recoveries copies them into the scoreboard, so no row gets another worker meanwhile. A
+keeper whose workers are all idle does not read the requests.
 """
 
 from collections import defaultdict
@@ -49,7 +49,8 @@ class CancelWatch:
             due[one.worker][claim_word(one.request, one.index)] = max(1, now + one.due * 1000)
         for row in self._busy_rows():
             mine = due[self._name(row)]
-            claim = min((one for one in mine if one >= row.claim), default=0)  # or the next to run
+            # The running claim or, if nobody has cancelled that, the next claim that is cancelled.
+            claim = min((one for one in mine if one >= row.claim), default=0)
             if claim:
                 known.add((row.seq, claim))
             if claim or row.cancelled_claim:

@@ -1,8 +1,8 @@
 """Shows the master that the keeper lives while its main thread waits for the engine.
 
-With a short `--node-ttl` a call to the engine may take longer than the master lets the keeper be
-silent, so a second thread sends heartbeats meanwhile. This hides no failure: a suspended process
-sends none, and the thread stops if the main thread hangs for MAX_SILENCE.
+With a short `--node-ttl`, a call to the engine may take longer than the master tolerates silence of
+the keeper. So a second thread sends heartbeats during the call. This hides no failure: a suspended
+process sends none, and the thread stops sending if the main thread hangs for MAX_SILENCE.
 """
 
 import threading

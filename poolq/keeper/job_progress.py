@@ -2,7 +2,7 @@
 
 from poolq.scoreboard.board import Scoreboard
 
-MAX_JOBS = 100  # whose progress one heartbeat publishes
+MAX_JOBS = 100  # one heartbeat publishes the progress of at most this many jobs
 
 
 def read_progress(scores: Scoreboard) -> dict[str, tuple[int, int, str]]:

@@ -2,10 +2,10 @@
 
 - The main thread sends heartbeats and recovers dead workers. It looks for dead workers in the
   scoreboard, so that no message about a death can get lost. Each call to the engine is tried once;
-  what fails is tried again in the next round. A heartbeat that is due is sent before any other
-  call, so that nothing delays it.
-- It takes over the jobs of other nodes that are dead (`takeover.py`), and then lets the engine
-  forget old windows and empty queues, which takes half of the time at most.
+  a call that fails is tried again in a later round. A heartbeat that is due is sent before any
+  other call, so that nothing delays it.
+- It takes over the jobs of other nodes that are dead (`takeover.py`). Then it lets the engine sweep
+  (forget old windows and empty queues), for at most half of the time.
 - It sends six heartbeats in the shortest `--node-ttl` of all nodes, and at least one every 5 s.
 - It outlives a killed master, and sends heartbeats until the last worker has exited.
 - It stores the jobs of schedules that are due (`ticker.py`).
@@ -66,7 +66,7 @@ FORGET_QUEUE_AFTER = 600_000_000  # microseconds after which the engine may forg
 
 
 def _own_info(config: Config) -> NodeInfo:
-    """Return what does not change in what this keeper's heartbeats publish."""
+    """Return the unchanging part of what this keeper's heartbeats publish."""
     host = (identity.boot_id(), identity.pid_namespace())
     master, me = os.getppid(), os.getpid()
     poolq, python = node_info.versions()
@@ -312,7 +312,7 @@ class Keeper:
         """Let the engine sweep half of the time at most, and never while a recovery is due."""
         if monotonic() < self._next_sweep or not self._up or self._to_recover():
             return
-        self._beat_if_due()  # its time does not count
+        self._beat_if_due()  # here, so that the time of a heartbeat is not part of the sweep's
         begun, more = monotonic(), list[bool]()
         self._tasks.run("sweeping", lambda: more.append(self._engine.sweep(FORGET_QUEUE_AFTER)))
         ended = monotonic()
@@ -352,8 +352,8 @@ class Keeper:
         return worker_name(self._node, row.seq)
 
     def _soonest(self) -> float:
-        """Return when the next call is due, of those that the next round would make: the others
-        would keep the keeper going round without a pause."""
+        """Return when the next call is due. Calls that the next round would not make do not count:
+        if they were due, the keeper would loop without a pause."""
         due = [self._next_beat]
         if self._up and not self._to_recover():
             due.append(self._next_sweep)

@@ -24,7 +24,7 @@ MIN_SPAN, MIN_WINDOWS = 10.0, 3
 HELD_SPAN = 60.0  # seconds over which held jobs are averaged
 MAX_WATCHED = 1000  # limits; those that jobs wait for take precedence
 MAX_NAMED = 3  # limits that are logged one by one; if more change at once, their number is logged
-#: What many limits have in common that have changed at once.
+#: What the log says, after their number, if many limits change in the same way at once.
 TOGETHER: dict[type[Event], str] = {
     HoldBegan: "limit keys are held", HoldEnded: "limit keys are no longer held",
     LimitBegan: "rate limits begin to hold jobs back",
@@ -38,9 +38,9 @@ Change = HoldBegan | HoldEnded | LimitBegan | LimitEnded
 
 
 class _WatchedLimit:
-    """What is known of one limit. Times are monotonic seconds. `total`: all its starts, as the
-    engine has counted them, even if it has begun anew meanwhile; `came`: those between the last two
-    observations."""
+    """What is known of one limit. Times are monotonic seconds. `total`: all starts that the engine
+    has counted, including those before its counter began anew. `came`: the starts between the last
+    two observations."""
 
     def __init__(self, now: float, use: LimitUse, since: float | None) -> None:
         self.use = use
@@ -51,7 +51,7 @@ class _WatchedLimit:
         self._window = window_of(use.rule)
         self._counted = self.total = max(0, use.starts)
         self._totals = SlidingWindow(max(MIN_SPAN, MIN_WINDOWS * self._window))
-        # Those of the open window may have come just now, however long it is.
+        # The starts of the open window may be recent, so the rate includes them.
         open_ = min(self.total, use.window.used) if self._window else 0
         self._totals.add(now, self.total - open_)
 
@@ -78,15 +78,15 @@ class _WatchedLimit:
         return min(rate, self.use.rule.limit / self._window) if self._window else rate
 
     def _keeps_pace(self) -> bool:
-        """Return whether jobs start as fast as the limit allows: then it holds them back, even if
+        """Return whether jobs start as fast as the limit allows. If so, it holds jobs back, even if
         it has a free slot at the moment."""
         rule = self.use.rule
         fast = self.rate() * self._window >= WORKER_BOUND_SHARE * rule.limit
         return self.since is not None and self.came > 0 and (fast or isinstance(rule, Gate))
 
     def change(self, now: float, waiting: int) -> Change | None:
-        """Return an event if it begins or ceases to hold jobs back. `waiting`: all jobs that wait
-        for limits with its key."""
+        """Return an event if this limit begins or ceases to hold jobs back. `waiting`: how many
+        jobs wait for any limit with its key."""
         rule, since = self.use.rule, self.since
         is_hold = isinstance(rule, HeldKey)
         holds = self.held_at is not None and now - self.held_at < RELEASE_AFTER
@@ -109,7 +109,7 @@ class LimitWatch:
 
     def __init__(self, before: Sequence[LimitStatus] = ()) -> None:
         self._known: dict[Name, _WatchedLimit] = {}
-        #: By key: how many jobs were held back, by the last count, and in all.
+        #: By key: the last count of jobs that were held back, and their total over time.
         self._held: dict[str, tuple[int, SlidingWindow]] = {}
         self._since = {(one.key, one.window, one.is_hold): one.since for one in before}
         self._observed_at = 0.0  # 0.0: never
@@ -157,13 +157,14 @@ class LimitWatch:
         self._held[key] = count, totals
 
     def _holding(self, key: str) -> list[_WatchedLimit]:
-        """Return a key's limits that hold jobs back: those used up, or all if none is used up."""
+        """Return a key's limits that are used up or have waiting jobs, or all if there are none."""
         of_key = [known for name, known in self._known.items() if name[0] == key]
         return [one for one in of_key if one.waiting or blocks_parked(one.use)] or of_key
 
     def _changes(self, now: float) -> Iterator[Event]:
         """Yield an event for each hold that begins or ends, and each limit that begins or ceases to
-        hold jobs back. Many are one event, as they would fill the log if each user had a limit."""
+        hold jobs back. More than MAX_NAMED of a kind become one event: each user may have a limit,
+        and the log must not fill up."""
         waiting = Counter[str]()
         for (key, *_), known in self._known.items():
             waiting[key] += known.waiting

@@ -29,9 +29,9 @@ from poolq.monitor.schedule_status import of_schedule
 from poolq.monitor.snapshot import QueueView
 from poolq.scoreboard.board import Scoreboard
 
-MIN_IDLE_FACTOR = 50  # it rests for at least this many times as long as it reads
+MIN_IDLE_FACTOR = 50  # the thread pauses for at least this many times as long as it reads
 RATE_SPAN, READY_SPAN = 10.0, 60.0  # seconds
-MAX_SHOWN = 200  # queues, and as many limits, nodes and schedules
+MAX_SHOWN = 200  # at most this many queues are shown; the same for limits, nodes and schedules
 
 
 class Observer(threading.Thread):
@@ -46,7 +46,7 @@ class Observer(threading.Thread):
         *,
         has_schedules: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`has_schedules`: whether there are any, which the keeper knows anyway."""
+        """`has_schedules` returns whether there are any schedules; the keeper knows it anyway."""
         super().__init__(name="observer", daemon=True)
         self._has_schedules = has_schedules
         self._engine = engine
@@ -59,7 +59,7 @@ class Observer(threading.Thread):
         self._complaint = ""
         self._failures = 0
         before = read(self._page.read())
-        #: The jobs that queues had received when the last keeper looked.
+        #: By queue: how many jobs it had received at the previous keeper's last observation.
         self._dispatched = {one.queue: one.dispatched for one in before.queues} if before else {}
         self._watch = LimitWatch(before.limits if before else ())
 
@@ -69,12 +69,12 @@ class Observer(threading.Thread):
             rest.wait(self.observe())
 
     def observe(self) -> float:
-        """Read the engine once and publish the result. Returns how many seconds to rest."""
+        """Read the engine once and publish the result. Returns the seconds to the next reading."""
         begun = monotonic()
         try:
             status, events = self._observe(begun)
         except Exception as error:  # noqa: BLE001  # whatever the store holds, the thread must survive
-            if not isinstance(error, EngineError):  # else the main thread logs it, too
+            if not isinstance(error, EngineError):  # the main thread logs an EngineError
                 self._complain(f"{type(error).__name__}: {error}")
             self._failures += 1
             return max(OBSERVE_INTERVAL, ExponentialPause().pause(self._failures, 0.5))
@@ -127,7 +127,7 @@ class Observer(threading.Thread):
             return self._engine.schedules.soonest(MAX_SHOWN) if self._has_schedules() else []
         except EngineUnavailable:
             raise
-        except EngineError:  # the ticker has the same trouble and logs it; show the queues
+        except EngineError:  # the ticker gets the same error and logs it; queues are still shown
             return []
 
     def _shown_queues(self, queues: Sequence[QueueCounts], unserved: set[str]) -> list[QueueCounts]:
@@ -161,10 +161,10 @@ class Observer(threading.Thread):
 
 
 class QueueTrends:
-    """Measures the jobs that enter and leave one queue. Jobs leave it when they end, and enter it
-    when they are ready, not while they are delayed or parked. So those that enter are those that
-    leave plus the growth of the ready and running ones. `dispatched` is the number of jobs that
-    have ended or are stored. It never decreases."""
+    """Measures the jobs that enter and leave one queue. A job enters when it becomes ready (not
+    while it is delayed or parked), and leaves when it ends. So the number of jobs that enter is the
+    number that leave plus the growth of the ready and running jobs. `dispatched` is the number of
+    jobs that have ended or are stored; it never decreases."""
 
     def __init__(self, dispatched: int = 0) -> None:
         self._dispatched = dispatched

@@ -2,10 +2,10 @@
 
 - If only the master is dead, the pool's own keeper does the master's work. It finds out which
   workers have died, and ends the subprocesses of their jobs. It kills a worker that overruns its
-  deadline, after the worker's stack was logged; the job's attempt counts. The master may have died
-  while it was killing a worker, which is then killed, or while it was checking a stopped worker,
-  which is then resumed.
-- If the keeper is dead, too, the logger, which exits last, ends the subprocesses.
+  deadline, after the worker's stack was logged; the job's attempt counts. If the master died while
+  it was killing a worker, the keeper kills this worker. If the master died while it was checking a
+  stopped worker, the keeper resumes this worker.
+- If the keeper is dead, too, the logger ends the subprocesses, because it exits last.
 - When the keeper of another pool on this host releases the dead pool's jobs, it kills the processes
   that are proved to be workers of the dead pool, since nobody else would end a hanging one. It logs
   other processes and leaves them alone.
@@ -73,7 +73,7 @@ class Orphans:
         return monotonic() - row.deadline / 1e9 - credit
 
     def _overran(self, row: Row) -> None:
-        """Ask a worker to dump its stack. When it has, kill it if it still runs the same job."""
+        """Make a worker dump its stack. After that, kill it if it still runs the same job."""
         running = row.seq, kill_check.running_job(row)
         asked = self._dumped.get(running)
         if asked is None:
@@ -84,7 +84,7 @@ class Orphans:
             self._kill(row, dumped=True)
 
     def _kill(self, row: Row, *, dumped: bool = False) -> None:
-        """Kill a worker if it still runs this job, which is cancelled or, if `dumped`, overruns."""
+        """Kill a worker if it still runs this job and its grace (if `dumped`: deadline) is over."""
 
         def judge(now: Row) -> KillReason:
             if kill_check.grace_is_over(now):
@@ -97,15 +97,15 @@ class Orphans:
 
 
 def left_behind(worker: Registration, session: int) -> bool:
-    """Return whether the worker is gone, but a process still runs that one of its jobs seems to
-    have started. The engine's records suggest this, but do not prove it."""
+    """Return whether the worker is gone, but seems to have left a process that one of its jobs has
+    started. The engine's records suggest this, but do not prove it."""
     return identity.start_time(worker.pid) is None and has_members(worker.pid, session)
 
 
 def end_abandoned(workers: Iterable[Registration]) -> tuple[list[Registration], list[Registration]]:
     """Kill those workers that still run here and are proved to be abandoned, with their
-    subprocesses. Returns those that were killed, and those that were spared for lack of proof, as
-    are those of another user, whose memory cannot be read."""
+    subprocesses. Returns the killed workers, and those that were spared for lack of proof. (The
+    memory of another user's workers cannot be read, for example.)"""
     ended, doubtful = [], []
     for worker in workers:
         if not identity.is_local(worker) or identity.is_gone(worker):

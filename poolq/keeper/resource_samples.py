@@ -26,7 +26,7 @@ class WorkerSampler:
         self._due = 0.0
 
     def is_due(self, row: Row, now: float) -> bool:
-        """Return whether to sample the worker now. If it stays idle, once in IDLE_INTERVAL."""
+        """Return whether to sample the worker now: while it stays idle, once in IDLE_INTERVAL."""
         seen = row.phase, row.request, row.settled_jobs
         idle = row.phase == Phase.IDLE and seen == self._seen and not self._share
         if idle and now < self._due:

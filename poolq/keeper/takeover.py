@@ -25,7 +25,7 @@ MALFORMED = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError
 
 class TaskRunner:
     """Runs tasks, each after `beat_if_due`, which sends a heartbeat if one is due. Logs a warning
-    when a task fails, and no other until it has succeeded."""
+    when a task fails, but no further warning until the task has succeeded."""
 
     def __init__(self, warn: Callable[[str], None], beat_if_due: Callable[[], None]) -> None:
         self._warn = warn
@@ -34,7 +34,7 @@ class TaskRunner:
 
     def run(self, what: str, act: Callable[[], object], *, warn: bool = True) -> bool:
         """Run a task. Returns whether it has succeeded. `warn`: whether to log a failure. Raises
-        EngineUnavailable, as other tasks would fail too, but not EngineFull, as they may not."""
+        EngineUnavailable, as other tasks would fail too, but not EngineFull: others may succeed."""
         self._beat_if_due()
         try:
             act()
@@ -86,7 +86,7 @@ class Takeover:
         """Recover registered workers that are dead: this pool's workers that have no row in the
         scoreboard, and the dead workers of dead pools on this host."""
         registered = self._registered()
-        live_workers = self._live_workers()  # read second, so that all that live are in it
+        live_workers = self._live_workers()  # read second, so it has every registered live worker
         others = ((node, info) for node, info in self._nodes().items() if node != self._node)
         dead = {node: info for node, info in others if info is not None and _pool_is_gone(info)}
         for worker in registered:

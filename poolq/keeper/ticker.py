@@ -1,8 +1,8 @@
 """Ticks schedules: stores the jobs of periodic jobs when they are due.
 
-Every keeper does so, and none leads. Each tick is one act of the engine, which only one keeper can
-do (`engines/schedule_store.py`). What a tick comes to is planned from what the engine has answered,
-including its clock (`jobs/schedule_plan.py`).
+Every keeper does this; there is no leader. Each tick is one atomic act of the engine, and only one
+keeper can do it (`engines/schedule_store.py`). The keeper plans the tick from the engine's answer,
+which includes the engine's clock (`jobs/schedule_plan.py`).
 """
 
 from collections import Counter
@@ -18,16 +18,17 @@ from poolq.jobs.schedule_plan import ScheduleSpec
 from poolq.log.events import Event, Note
 from poolq.monitor import amounts
 
-#: Seconds between two looks if nothing is due earlier. A schedule that a person adds is found then.
+#: Seconds between two looks if nothing is due earlier. A look also finds newly added schedules.
 LOOK_INTERVAL = 5.0
 MIN_PAUSE, RETRY_INTERVAL = 0.001, 1.0
-#: How many schedules are looked at, and how many jobs are stored at once, at most.
+#: BATCH: one look reads at most this many schedules. MAX_JOBS: one act stores at most this many
+#: jobs, unless a single tick has more.
 BATCH, MAX_JOBS = 100, 500
 #: Seconds between two reports of ticks that have no job.
 REPORT_INTERVAL = 60.0
-#: How many schedules that cannot be ticked are named.
+#: The log names at most this many schedules that cannot be ticked.
 MAX_COMPLAINTS = 1_000
-#: In how many microseconds a schedule that cannot be ticked is tried again.
+#: Microseconds until a schedule that cannot be ticked is tried again.
 PUT_OFF = 60_000_000
 
 
@@ -69,7 +70,7 @@ class Ticker:
             self._report(Note("error", f"schedule {name} is set aside: {text}"))
         ticks = []
         for one in look.due:
-            self._beat_if_due()  # those that are overdue for long take long
+            self._beat_if_due()  # planning a schedule that is long overdue takes long
             ticks.append(self._planned(one, look.now))
         times = [tick.at or tick.due for tick in ticks]
         times += [look.next] if look.next is not None else []
@@ -82,7 +83,7 @@ class Ticker:
             self._count_left_out(some, ends)
         pause = (min(times) - look.now) / 1e6 if times else LOOK_INTERVAL
         if look.more:
-            # What made no progress would be read again.
+            # If all ticks are lost, the next look would read the same schedules again.
             pause = RETRY_INTERVAL if {*all_ends} == {"lost"} else 0.0
         self.next_look = monotonic() + min(LOOK_INTERVAL, max(MIN_PAUSE, pause))
 
@@ -123,7 +124,7 @@ class Ticker:
         )  # fmt: skip
 
     def _count_left_out(self, ticks: Sequence[Tick], ends: Sequence[TickEnd]) -> None:
-        """Report at once that ticks have no job, but further ones together, once a minute."""
+        """Report ticks without a job: at once, but only once in REPORT_INTERVAL seconds."""
         for one, end in zip(ticks, ends, strict=True):
             if end == "skipped":
                 why = "as the job before was unfinished, or another had the unique key"
@@ -141,14 +142,14 @@ class Ticker:
             self._left_out.clear()
 
     def _complain(self, name: str, version: str, why: str) -> None:
-        """Log an error only once, as it repeats."""
+        """Log only the first error of a schedule, as it repeats."""
         if (name, version) not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
             self._complaints.add((name, version))
             self._report(Note("error", f"schedule {name} cannot be ticked: {why}"))
 
 
 def _in_acts(ticks: Sequence[Tick]) -> Iterator[Sequence[Tick]]:
-    """Yield them in parts, none of which stores more jobs than MAX_JOBS, or those of one tick."""
+    """Yield the ticks in parts. A part stores at most MAX_JOBS jobs, unless one tick has more."""
     begin, jobs = 0, 0
     for at, one in enumerate(ticks):
         jobs += len(one.pushes)
@@ -168,5 +169,5 @@ def _push(spec: ScheduleSpec, name: str, tick: int) -> Push:
 
 
 def _put_off(name: str, version: str, due: int, now: int) -> Tick:
-    """Return a tick that changes nothing but when the schedule is looked at again."""
+    """Return a tick that only changes when the schedule is looked at again."""
     return Tick(name, version, due, due, at=now + PUT_OFF)

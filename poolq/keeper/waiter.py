@@ -1,10 +1,10 @@
 """The keeper's waiter waits on the broker for jobs, with one connection for the whole node.
 
-- It waits only while some worker is idle. The broker sends it a wake token, which tells how many
-  jobs there are, and the waiter wakes up that many idle workers. If no worker is idle any more, it
-  returns the token for another node.
-- A wake-up is lost if the worker that it was meant for dies. So idle workers are also woken up
-  without a token, RINGS_PER_SLEEP times per --sleep.
+- It waits only while some worker is idle. The broker sends it a wake token, which tells roughly how
+  many jobs there are, and the waiter wakes up that many idle workers. If no worker is idle any
+  more, the waiter returns the token for another node.
+- A wake-up is lost if its worker dies. So RINGS_PER_SLEEP times per --sleep, the next idle worker
+  is woken up without a token.
 - While the waiter's heartbeat moves, idle workers need not poll the broker themselves.
 """
 
@@ -22,7 +22,7 @@ from poolq.scoreboard import layout
 from poolq.scoreboard.board import Scoreboard
 from poolq.system.wakeups import WakeUps
 
-MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds of one wait on the broker: most, least
+MAX_WAIT, MIN_WAIT = 1.0, 0.05  # seconds: the longest and the shortest wait on the broker
 RINGS_PER_SLEEP = 4  # wake-ups without a token per --sleep
 EMPTY_CHECK_INTERVAL = 0.2  # seconds
 CLAIM_TIME = 0.002  # seconds that a woken worker has to claim before the next wait
@@ -109,7 +109,7 @@ class Waiter(threading.Thread):
         if monotonic() < self._next_check:
             return
         self._next_check = monotonic() + EMPTY_CHECK_INTERVAL
-        # If no job is found, count again, as a job that changes its state may be missed.
+        # If no job is found, count again: a count may miss a job that is changing its state.
         busy = self._busy() or self._busy()
         paused = frozenset(q.queue for q in busy if q.paused)
         for queue in sorted(paused - self._paused):

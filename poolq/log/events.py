@@ -1,10 +1,10 @@
-"""What happens to jobs, as values, each with the words that the log has for it. Events are worded
-here and nowhere else; `formats.py` adds the beginning of a line, or writes JSON.
+"""The events of the log, as values: what happens to jobs and limits. The words of all events except
+`Note` are here; `formats.py` adds the beginning of a line, or writes JSON.
 
 `2026-11-25 10:00:00.123 worker 2: done jobs:SendMail 0192… queue=emails attempt=1 in 12.3 ms`
 
-Durations are in seconds; `attempt` counts from 1. A class has its line as a format, WORDS, or as a
-method, `words`, if the line depends on the fields.
+Durations are in seconds; `attempt` counts from 1. A class defines its line as the format WORDS, or
+overrides the method `words` if a format is not enough.
 """
 
 import re
@@ -27,8 +27,8 @@ def _name(kind: str) -> str:
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, tag=_name):
-    """`BURST`: what many such events in a row have in common, in words; "" if each is worth its own
-    line."""
+    """`BURST`: the common words of similar events that are shown as one burst, as a format; "" if
+    each event is shown alone."""
 
     LEVEL: ClassVar[str] = "info"
     WORDS: ClassVar[str] = ""
@@ -112,7 +112,7 @@ class Failed(_Ran, frozen=True):
 
 
 class Discarded(_Ran, frozen=True):
-    """A job ended with an error that does not matter, as its class says. It is deleted."""
+    """A job ended with an error that its class declares unimportant. The job is deleted."""
 
     WORDS = "discarded {0.ran}: {0.error}"
     error: str
@@ -131,7 +131,7 @@ class Snoozed(_Ran, frozen=True):
 
 class Expired(_Attempt, frozen=True):
     """A job was too late to be run, and is deleted. `attempt`: how many attempts it had used.
-    `late`: for how many seconds it had expired."""
+    `late`: how many seconds ago it expired."""
 
     late: float
 
@@ -154,8 +154,8 @@ class Limited(_Attempt, frozen=True):
 
 
 class Held(_Ran, frozen=True):
-    """A job has held the limits of a key for `wait` seconds, and waits for that itself. It used no
-    attempt."""
+    """A job has put a hold of `wait` seconds on a limit key. The job itself waits until the hold
+    ends, and has used no attempt."""
 
     key: str
     wait: float
@@ -249,14 +249,15 @@ class Cancelled(_Killed, frozen=True):
 
 
 class _OfLimit(Event, frozen=True):
-    """A rate limit of `limit` starts in `window` seconds (0: of `limit` jobs at once)."""
+    """A rate limit. It allows `limit` starts in a window of `window` seconds or, if `window` is 0,
+    `limit` running jobs at once."""
 
     key: str
     limit: int
     window: float
 
     def named(self, *, sliding: bool) -> str:
-        """Name it with its rule, such as rate limit mail (10 per 1m), or (10 in any 1m) if its
+        """Return its name and rule: `rate limit mail (10 per 1m)`, or `(10 in any 1m)` if its
         window slides."""
         kind = "rate" if self.window else "concurrency"
         rule = units.limit_rule(self.limit, self.window, sliding=sliding)
@@ -275,7 +276,7 @@ class LimitBegan(_OfLimit, frozen=True):
 
 
 class LimitEnded(_OfLimit, frozen=True):
-    """A limit has stopped holding jobs back, which it did for `seconds`."""
+    """A limit has held jobs back for `seconds`, and no longer does."""
 
     seconds: float
     sliding: bool = False
@@ -286,8 +287,8 @@ class LimitEnded(_OfLimit, frozen=True):
 
 
 class HoldBegan(Event, frozen=True):
-    """A job or a person holds the limits of a key, for `seconds` more. `waiting`: how many jobs
-    already wait for limits with this key. This is reported once, not for each extension."""
+    """A job or a person has put a hold on a limit key. `seconds`: how long it still lasts.
+    `waiting`: how many jobs already wait for limits with this key. Extensions are not reported."""
 
     key: str
     seconds: float
@@ -337,8 +338,8 @@ class Logged(Event, frozen=True, tag="log"):
 
 
 class Printed(Event, frozen=True, tag="output"):
-    """A line that a job wrote. `stream`: stdout, stderr, or unknown unless Python's own streams
-    wrote it. `more`: whether the next line continues it."""
+    """A line that a job wrote. `stream`: stdout or stderr; unknown if the line did not come through
+    Python's own streams. `more`: whether the next line continues this one."""
 
     stream: str
     text: str
@@ -348,7 +349,7 @@ class Printed(Event, frozen=True, tag="output"):
         return self.text + CONTINUED if self.more else self.text
 
 
-#: All kinds, by name, such as `hook_failed`. Those with an underscore are only parts of others.
+#: All kinds of events by name, such as `hook_failed`, without the classes that are only bases.
 KINDS: dict[str, type[Event]] = {
     str(kind.__struct_config__.tag): kind
     for name, kind in list(globals().items())
@@ -358,7 +359,7 @@ KINDS: dict[str, type[Event]] = {
 
 
 def describe(event: Event) -> str:
-    """Return the event in words, with its traceback. Escape names, which could end the line."""
+    """Return the event in words, with its traceback. A name cannot end the line: it is escaped."""
     found = event.words()
     if found.isprintable():
         return found

@@ -1,6 +1,6 @@
 """The two formats of the log: text for people, one JSON object per line for programs.
 
-What a job prints cannot look like a line of the log, because continuation lines are indented, and
+The output of a job cannot look like a line of the log, because continuation lines are indented. It
 cannot control a terminal, because control characters are escaped.
 """
 
@@ -12,7 +12,7 @@ from msgspec import structs
 from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.events import Event, describe
 
-#: Fields that JSON has only if they say something.
+#: Fields that JSON omits if they are empty or false.
 _OPTIONAL = ("traceback", "more")
 
 
@@ -43,8 +43,8 @@ class TextFormat:
 
 
 class JsonFormat:
-    """`{"time": …, "level": …, "who": …, "event": …, …}`, with the time in UTC. `event` is the name
-    of an event, such as `finished`, whose fields follow."""
+    """`{"time": …, "level": …, "who": …, "event": …, …}`, with the time in UTC. `event` is the
+    event's name, such as `finished`. The event's fields follow."""
 
     def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
         """See TextFormat."""

@@ -10,8 +10,8 @@
   of a worker from those of its forked children.
 - An OUTPUT frame contains what Python code wrote to its stdout or stderr, lines or parts of them.
   Its body is the descriptor's digit, the time in microseconds, the job's id, NUL and the bytes.
-- An END frame says that a job has ended, so that what its subprocesses have written before it can
-  be told from the output of the next job. Its body is that of an OUTPUT frame without bytes.
+- An END frame says that a job has ended. It separates the output of the job's subprocesses from the
+  output of the next job. Its body is like that of an OUTPUT frame, but has no bytes after NUL.
 """
 
 import fcntl
@@ -101,13 +101,13 @@ def _frame(token: bytes, pid: int, kind: bytes, body: bytes) -> bytes:
 
 
 def unread(fd: int) -> int:
-    """Return how many bytes of a pipe, one end of which is `fd`, were not read yet."""
+    """Return how many unread bytes a pipe contains. `fd`: either end of the pipe."""
     (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
     return int(found)
 
 
 def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
-    """Yield pieces of at most MAX_LINE bytes, each with whether the line continues after it."""
+    """Yield pieces of at most MAX_LINE bytes, each with True if the line continues after it."""
     at = 0
     while len(line) - at > MAX_LINE:
         end = at + MAX_LINE
@@ -119,8 +119,8 @@ def cut(line: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 class Parser:
-    """Splits a pipe's bytes into pairs: (WHOLE, blocks), (OUTPUT or END and pid, body) or (RAW,
-    bytes)."""
+    """Splits a pipe's bytes into pairs: (WHOLE, blocks), (OUTPUT + pid, body), (END + pid, body) or
+    (RAW, bytes)."""
 
     def __init__(self, token: bytes) -> None:
         self._start = MARK + token

@@ -1,10 +1,10 @@
-"""Turns the bytes of the pipes into lines of the log. Formatted blocks pass unchanged; what jobs
-and their subprocesses print is split into lines, each with the slot and job that began the line.
-A line of Python code has the time and job of the writing process. A line of another program has the
-time at which it was read, and the job that ran then. If its own job had ended by then, it has that
-job, and the time of its end.
+"""Turns the bytes of the pipes into lines of the log. Formatted blocks pass unchanged. The output
+of jobs and their subprocesses is split into lines, each with the slot and job that began the line.
+If Python code wrote the line, its time and job come from the writing process. If another program
+wrote the line, its time is that of the reading, and its job is the one that was running then. But
+if an END frame follows the line, its time and job are those of the frame.
 
-`formats.py` decides how a line looks, and the sink where it goes.
+`formats.py` decides how a line looks; the sink decides where it goes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from poolq.log.formats import Format
 from poolq.log.frames import END, RAW, WHOLE, Parser, cut, read_output
 from poolq.log.ring import Record
 
-#: Seconds after which an unfinished line is written as it is.
+#: If a pipe brings nothing for this many seconds, its unfinished lines are written as they are.
 LINE_TIMEOUT = 1.0
 STREAMS = {b"1": "stdout", b"2": "stderr"}
 
@@ -78,7 +78,7 @@ class LineAssembler:
         return found
 
     def overdue(self, now: float) -> list[bytes]:
-        """Return the lines that have been open for LINE_TIMEOUT."""
+        """Return the open lines of the pipes that have brought nothing for LINE_TIMEOUT."""
         late = now - LINE_TIMEOUT
         return self._end([one for one in self._open if self._sources[one].read_at <= late])
 
@@ -88,7 +88,7 @@ class LineAssembler:
         return max(0.0, min(read_at) + LINE_TIMEOUT - now) if read_at else None
 
     def reset(self) -> list[bytes]:
-        """End open lines and drop incomplete blocks, because the records that follow are lost."""
+        """End open lines and drop incomplete blocks, because the bytes after them never come."""
         found = self._end(list(self._open))
         for source in self._sources.values():
             source.parser.reset()
@@ -136,7 +136,7 @@ class LineAssembler:
 
 
 def _raw(record: Record, following: Iterable[tuple[bytes, bytes]]) -> _OpenLine:
-    """Begin a line of a program, given the pieces of the record that follow it."""
+    """Begin a line of a program. `following`: the pieces of the record after the line."""
     for tag, data in following:
         if tag.startswith(END):
             ended = read_output(data)

@@ -1,7 +1,7 @@
-"""Selects lines of the log by worker, job, level and time (pure), in both formats of `formats.py`.
+"""Selects lines of the log by worker, job, level and time, in both formats of `formats.py`.
 
-A line that a job has printed contains only the job's id. So to select by a job's name, the ids of
-that name must be known; lines about a job, such as its `done`, contain both.
+Lines about a job, such as its `done`, contain the job's name and id. Lines that the job has printed
+contain only the id. They can be selected by name only if the job's name is known by its id.
 """
 
 import re
@@ -21,7 +21,7 @@ _BEGIN = re.compile(
 )
 _ENDS = re.compile(r"\n(?!    )")  # indented lines belong to the one before
 _ABOUT_JOB = re.compile(r"(?:done|retried|failed|limited|unknown|buried) (\S+) (\S+) queue=")
-#: The first words of all lines whose level is not info. Python's logging writes the last two.
+#: The first words of all lines whose level is not info. Only Python's logging writes `critical:`.
 _FIRST_WORDS = {
     "retried": "warning", "unknown": "warning", "warning:": "warning", "failed": "error",
     "buried": "error", "on_success": "error", "on_failure": "error", "on_discard": "error",
@@ -31,8 +31,8 @@ _ID_PREFIX = re.compile(r"[0-9a-f]{6,}")
 
 
 class LogLine(NamedTuple):
-    """A line with the indented lines that belong to it. `time`: as the line says it. `id`, `name`:
-    of its job, "" if the line does not contain them. `shown`: the line as it was written."""
+    """A line with the indented lines that belong to it. `time`: the text in the line. `id`, `name`:
+    those of its job, "" if the line does not contain them. `shown`: the line as it was written."""
 
     time: str
     who: str
@@ -44,8 +44,8 @@ class LogLine(NamedTuple):
 
 
 class LineFilter(NamedTuple):
-    """`worker`: a slot. `job`: a job's id or its first digits, or a job's name, also without its
-    module. `level`: the lowest one. `since`: seconds since the epoch."""
+    """`worker`: a slot. `job`: a job's id or its first digits; or a job's name, with or without its
+    module. `level`: the lowest level to select. `since`: seconds since the epoch."""
 
     worker: int | None = None
     job: str = ""
@@ -89,7 +89,7 @@ def _parse_text(shown: str) -> LogLine | None:
 
 
 def level_of(text: str) -> str:
-    """Return the level of a line of the log, without its beginning."""
+    """Return the level of a line. `text`: the line without its time and writer."""
     return _FIRST_WORDS.get(text.split(" ", 1)[0], "info")
 
 
@@ -112,7 +112,7 @@ def selects(wanted: LineFilter, line: LogLine, names: Mapping[str, str]) -> bool
 
 
 def _moment(when: float, like: str) -> str:
-    """Return a time as a line says it: local time, or UTC in the format for programs."""
+    """Format a time in the way of `like`, the time of a line: local time, or UTC in JSON."""
     if like.endswith("Z"):
         return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
     return datetime.fromtimestamp(when).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]  # noqa: DTZ006  # local time, like all text logs

@@ -1,10 +1,10 @@
 """The logger: the process that writes all lines of a pool.
 
-- Its main thread only moves what is in the pipes into the ring, so that no worker waits; the sink's
-  thread formats and writes it. Lines are dropped only if the sink has stalled.
+- Its main thread only moves bytes from the pipes into the ring, so that no worker waits. The sink's
+  thread formats and writes them. Lines are dropped only if the sink has stalled.
 - It may be killed at any time. Pipes and ring outlive it, and the next logger continues.
-- It exits when the master requests it, or when no process is left that could write to a pipe. TERM,
-  which a supervisor may send to all processes, only wakes it up.
+- It exits when the master requests it, or when no process is left that could write to a pipe. TERM
+  only wakes it up, because a supervisor may send TERM to all processes.
 - The master starts it again if it ends, and kills it if it hangs.
 """
 
@@ -26,10 +26,11 @@ from poolq.system.wakeups import readable
 
 BEAT_INTERVAL = 1.0  # maximum seconds between two heartbeats
 FLUSH_TIMEOUT = 5.0  # seconds that the sink gets to finish at the end
-#: Seconds to wait for more lines, since waking up costs more than a few lines do, or for room in
-#: the ring. A pipe has room for what a busy worker writes in five times that time.
+#: Seconds to wait for more lines, because waking up costs more than a few lines do. The logger also
+#: waits this long for room in the ring. Meanwhile a busy worker fills a fifth of its pipe.
 GATHER_DELAY = 0.002
-#: How many jobs may start while a pipe is looked at; jobs with subprocesses are slower than that.
+#: How many times a pipe is looked at if a new job starts each time. A job that starts a subprocess
+#: takes longer than one look.
 MAX_JOB_CHANGES = 5
 EXIT_SINK_DIED = 70
 
@@ -90,7 +91,7 @@ class Logger:
     def _read(self, fd: int, source: int) -> bool:
         """Move the content of a pipe into the ring. Return False if there is no room."""
         slot, job, length = self._snapshot(fd, source)
-        if length == 0:  # it is readable, because no writer is left
+        if length == 0:  # it is readable but empty, so no writer is left
             self._selector.unregister(fd)
             os.close(fd)
             return True
@@ -98,8 +99,8 @@ class Logger:
         return self._ring.read(fd, length, source, time(), slot=slot, job=job, drop=stalled)
 
     def _snapshot(self, fd: int, source: int) -> tuple[int, str, int]:
-        """Return the slot, the running job, and how many bytes the pipe contained while it ran. An
-        END frame follows what earlier jobs have written, so the rest is this job's."""
+        """Return the slot, the running job, and how many bytes the pipe contained while that job
+        ran. An END frame follows the bytes of earlier jobs, so the other bytes are this job's."""
         if source >= self._rows:
             return 0, "", unread(fd)
         length, seen = 0, self._setup.who(source)

@@ -2,8 +2,8 @@
 
 The master creates all pipes before it forks any process, and keeps both ends of each. So what a
 process has written is safe in its pipe, or in the ring, even if the process or the logger dies. The
-logger keeps only reading ends, every other process only writing ends. So the logger sees the end of
-a pipe when no writer is left, even after the master's death.
+logger keeps only reading ends; all other children keep only writing ends. So the logger sees the
+end of a pipe when no writer is left, even after the master's death.
 """
 
 import io
@@ -16,7 +16,7 @@ from poolq.log.ring import LogRing
 
 #: The processes that have a pipe but no row.
 NAMED_SOURCES = ("master", "keeper", "template", "dashboard")
-#: Processes that must never wait for the log, but drop and count the lines that do not fit.
+#: Processes that must never wait for the log. If a line does not fit, they drop and count it.
 NEVER_WAIT = ("master", "keeper", "dashboard")
 
 
@@ -61,4 +61,4 @@ def adopt(fd: int) -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
         if stream is not None:
             stream.flush()
-        os.dup2(fd, number)  # after reconfigure(), which needs the position; a pipe has none
+        os.dup2(fd, number)  # after reconfigure(), as it reads the position, and a pipe has none

@@ -57,8 +57,8 @@ class Log:
         self._size = 0
         self._lock = threading.RLock()
         self._sending = False
-        #: The descriptors to which the running job has written a line that has not ended, each
-        #: with the stream that may hold a part of the line.
+        #: The descriptors to which the running job has written an unfinished line, each with the
+        #: stream that may hold a part of the line.
         self.unfinished: dict[int, OutputStream | None] = {}
 
     def rename(self, who: str) -> None:
@@ -77,11 +77,11 @@ class Log:
     ) -> None:
         """Log as `who`, through the pipe `fd`. If the pipe is non-blocking and full, lines are
         dropped and counted. `streams`: whether to replace sys.stdout and sys.stderr, too. `job()`
-        returns the id of the job that this process runs, or ""; it labels output of threads.
+        returns the id of the job that this process runs, or ""; the id labels output of threads.
         `on_event` receives warnings, errors and the events of _SHOWN."""
         self.rename(who)
         self._fd, self._token, self._job, self._on_event = fd, token, job, on_event
-        if streams and not self._prints:  # workers keep the template's streams, which code may use
+        if streams and not self._prints:  # workers keep the template's streams: code may hold them
             self._prints = True
             sys.stdout, sys.stderr = OutputStream(self, 1), OutputStream(self, 2)
 
@@ -118,8 +118,8 @@ class Log:
             self.unfinished.setdefault(fd, None)
 
     def end_lines(self) -> None:
-        """End the lines that a job has begun. Called when the job ends, so that they are logged
-        before its last event, and the next job's output begins lines of its own."""
+        """End the lines that a job has begun. Called when the job ends: the lines are then logged
+        before the job's last event, and the next job's output begins on a new line."""
         for fd, stream in sorted(self.unfinished.items()):
             if stream is not None:
                 with suppress(ValueError):  # the job has detached its buffer
@@ -128,8 +128,8 @@ class Log:
                 self.output(fd, b"\n")
 
     def job_ended(self, id: str) -> None:
-        """Mark the end of a job in the pipe, if that contains anything, which may be the output of
-        the job's subprocesses. Otherwise the logger could take it for the next job's."""
+        """Mark the end of a job in the pipe unless the pipe is empty. Its bytes may come from the
+        job's subprocesses; the logger could otherwise assign these bytes to the next job."""
         with suppress(OSError):  # the job may have closed the descriptor
             if self._token and unread(self._fd):
                 os.write(self._fd, end_of_job(self._token, id, time()))
@@ -167,7 +167,8 @@ class Log:
             blocks.insert(0, self.formatter.event(time(), self._who, Note("warning", text)))
         for frame in frames(self._token, blocks):
             lost = self._write(frame)
-            self._dropped -= min(1, reported) if lost else reported  # the note, or what it says
+            # A written note has reported the dropped lines. A lost note is no dropped line itself.
+            self._dropped -= min(1, reported) if lost else reported
             reported = 0
 
     def _write(self, data: bytes) -> int:
@@ -245,7 +246,7 @@ class OutputStream(io.TextIOWrapper):
     (`with sys.stdout:`), so that the next job can print."""
 
     def __init__(self, log: Log, fd: int) -> None:
-        super().__init__(_Output(log, fd), "utf-8", "backslashreplace", line_buffering=True)  # type: ignore[arg-type]  # it needs no buffer below its own
+        super().__init__(_Output(log, fd), "utf-8", "backslashreplace", line_buffering=True)  # type: ignore[arg-type]  # it has its own buffer, so a raw stream is enough
         self._log = log
         self._fd = fd
 

@@ -5,11 +5,11 @@
   HEAD, only when its operation is complete.
 - One system call moves the bytes from a pipe to their place in the ring. Before this call, the
   place contains a sentinel, so the successor of a dead logger knows whether the bytes were moved.
-- If there is no room, the oldest records may be dropped, and their lines counted.
+- If there is no room, the reading thread may drop the oldest records. It then counts their lines.
 
-Positions only grow; the place in the ring is the position modulo the ring's size. After the last
-place there is room for the rest of a record that begins before it. Each word is stored at once, in
-8 bytes.
+Positions only grow; the place in the ring is the position modulo the ring's size. A record that
+begins near the ring's end continues in spare room behind the ring. Each word has 8 bytes, which are
+stored at once.
 """
 
 import mmap
@@ -24,7 +24,7 @@ MAX_READ = 1 << 20  # maximum bytes of one record
 HEAD, TAIL, INTENT, DROPPED, EXIT_REQUESTED = range(5)  # the first words
 #: Length (a word), source, time, slot, and the job's id, of which only the beginning may fit.
 _HEADER = struct.Struct("=QQdQ96p")
-HEADER_BYTES = _HEADER.size  # records, and the first words, are aligned to this
+HEADER_BYTES = _HEADER.size  # each record, and the first words, take a multiple of this
 SENTINEL = secrets.token_bytes(16)  # created in the master, so all loggers of a pool have it
 
 
@@ -77,8 +77,8 @@ class LogRing:
     def read(
         self, fd: int, length: int, source: int, when: float, slot: int, job: str, *, drop: bool
     ) -> bool:
-        """Move `length` available bytes, at most MAX_READ, from `fd` into a record. For lack of
-        room, `drop` the oldest records, or return False."""
+        """Move `length` available bytes, at most MAX_READ, from `fd` into a record. If there is no
+        room, drop the oldest records if `drop` is true; otherwise return False."""
         with self._lock:
             words = self._words
             while self._size - (words[TAIL] - words[HEAD]) < _span(length):

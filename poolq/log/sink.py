@@ -56,7 +56,7 @@ def check(config: Config) -> None:
 
 
 class LoggerSetup(msgspec.Struct, frozen=True):
-    """What a logger gets from the master, in a process that has closed the pipes' writing ends.
+    """What a logger gets from the master. The logger's process has closed the pipes' writing ends.
     `who(row)` returns the slot of a row and the id of the job that it runs, or "". `beat()` is
     called at least every second while all is well. `keep(lines)` gets a copy of what is written."""
 
@@ -169,7 +169,7 @@ class Sink(threading.Thread):
         self._writing = 0.0
 
     def _pause(self, seconds: float) -> None:
-        """Wait, but not if the file is to be reopened. New lines do not shorten it."""
+        """Wait, but not if the file is to be reopened. New lines do not shorten the wait."""
         end = monotonic() + seconds
         while not self._reopen and (rest := end - monotonic()) > 0:
             self._news.wait(rest)
@@ -194,8 +194,9 @@ class Sink(threading.Thread):
 
 
 def _ends_within_line(path: Path) -> bool:
-    """Return whether a logger was killed within a write. Its successor writes those lines again,
-    which must not continue the torn one. A file that cannot be read counts as whole."""
+    """Return whether the file ends within a line, because a logger was killed during a write. Its
+    successor writes the same lines again, and must begin on a new line. A file that cannot be read
+    counts as whole."""
     if not (path.is_file() and os.access(path, os.R_OK)):
         return False
     with path.open("rb") as file:

@@ -45,9 +45,9 @@ class DumpStack(msgspec.Struct, frozen=True):
 
 
 class KillJob(msgspec.Struct, frozen=True):
-    """Suspend the worker with SIGSTOP. Kill it if it still runs this job and the job is cancelled
-    and its grace over, or it has overrun its deadline or --max-memory-hard and the worker has
-    written its stack. Else let it continue."""
+    """Suspend the worker with SIGSTOP. Kill it if it still runs this job and the job must end;
+    otherwise let it continue. A job must end if it is cancelled and its grace is over. It must also
+    end if it exceeds its deadline or --max-memory-hard, but only after DumpStack for this job."""
 
     pid: int
     running: RunningJob

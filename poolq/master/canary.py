@@ -14,7 +14,7 @@ LOST_RETRY_DELAY = 10.0  # seconds from a refusal until a lost template is loade
 
 def reload(pool: Pool, why: str, not_before: float = 0.0) -> bool:
     """Begin to try a new generation. Returns False if the pool is ending. Returns False, too, if a
-    trial is under way; when it is over, another trial begins."""
+    trial is under way; another trial then begins when that one is over."""
     if pool.mode is not Mode.RUN:
         return False
     trial = pool.trial
@@ -41,7 +41,7 @@ def spawn(pool: Pool, now: float) -> list[SpawnWorker]:
 
 
 def accept(pool: Pool, generation: int) -> bool:
-    """Accept a generation, as its first worker is ready. Returns False if it is not on trial."""
+    """Accept a generation whose first worker is ready. Returns False if it is not on trial."""
     trial = pool.trial
     if trial is None or generation != trial.generation:
         return False

@@ -62,15 +62,16 @@ class Children:
         self._metrics_fd = -1 if self.metrics is None else self.metrics.fileno()
         self._load_error = LoadErrorBuffer()
         self._seq = 0
-        self._unknown: dict[int, tuple[int, bool]] = {}  # exits of still unknown children, by pid
+        self._unknown: dict[int, tuple[int, bool]] = {}  # exits by pid, of children not known yet
         self.templates = Templates(self.pool, self, self.log)
 
     # forking
 
     def spawn(self, slot: int, generation: int) -> None:
-        """Start a worker. The template of its generation forks it, unless the code has changed when
-        a cooldown is over. If there is no template, the master forks the worker, which then imports
-        the application itself."""
+        """Start a worker. The template of its generation forks it. If it replaces a worker whose
+        cooldown is over, the template first checks the code, and forks nothing if a file has
+        changed. If there is no template, the master forks the worker, which then imports the
+        application itself."""
         seq, now = self._seq + 1, monotonic()
         place = self.pool.slots[slot - 1]
         row = self.scores.allocate(seq, slot, generation)
@@ -114,7 +115,7 @@ class Children:
         self.wakeups.doorbells[proc.row].wake()
 
     def spawn_logger(self) -> None:
-        """Start the process that writes the log. It alone keeps the reading ends of the pipes."""
+        """Start the process that writes the log. No other child has the pipes' reading ends."""
         scores, guard = self.scores, LoggerCleanup(self.scores, os.getpid())
         setup = LoggerSetup(
             self.pipes,
@@ -187,7 +188,7 @@ class Children:
     # for the templates
 
     def fork_template(self, main: Callable[[], int], name: str) -> int:
-        """Fork a template. It keeps the pipes for writing, as its workers will need them."""
+        """Fork a template. It keeps the pipes' writing ends, as its workers will need them."""
         return self._fork(main, name, (*self._closed(), *self.pipes.readers))
 
     def template_setup(self, generation: int, line: int) -> tuple[TemplateSetup, tuple[int, ...]]:
@@ -209,7 +210,7 @@ class Children:
         return setup, (self._life, self.scores.fd, *wakeups, *writers.fds)
 
     def forked(self, seq: int, pid: int) -> None:
-        """Record the pid of a worker, or of a template's copy (seq 0), which may be dead by now."""
+        """Record the pid of a worker, or of a template's copy (seq 0). The process may be dead."""
         if seq:
             proc = state_updates.forked(self.pool, seq, pid)
             if proc is None:

@@ -1,7 +1,7 @@
 """The commands that a pool obeys, from `signal_commands.py` or `socket_requests.py`.
 
-A command is logged and recorded in the pool's state; `policy.py` decides what to do about it. It
-raises Refused if the pool is not in a state to obey it.
+A command is logged and recorded in the pool's state; `policy.py` decides what to do about it. The
+command raises Refused if the pool's state does not allow it.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from poolq.scoreboard.board import Row, Scoreboard
 from poolq.scoreboard.layout import KillReason
 from poolq.system.wakeups import WakeUps
 
-MAX_NAMED = 3  # running jobs that a drain names
+MAX_NAMED = 3  # a drain's log line names at most this many running jobs
 
 
 @dataclass(eq=False)
@@ -41,7 +41,7 @@ class Commands:
         return self.pool.last_generation + 1
 
     def set_paused(self, paused: bool, why: str) -> bool:
-        """Stop claiming jobs, or claim them again. Returns False if that is so already."""
+        """Stop claiming jobs, or claim them again. Returns False if this changes nothing."""
         self._must_run()
         changed = self.pool.paused != paused
         if changed:
@@ -67,8 +67,8 @@ class Commands:
         self, id: str, why: str, *, worker: int | None = None, give_back: bool = False
     ) -> tuple[Row, str]:
         """End a running job by killing its worker. The keeper then cancels the job, or gives it
-        back. `worker`: the slot or pid that must run it. Returns the worker's row and the job's
-        name. Even a pool that ends obeys."""
+        back. `worker`: the slot or pid of the worker that must run the job, None for any worker.
+        Returns the worker's row and the job's name. Works even while the pool ends."""
         reason = KillReason.RETURNED if give_back else KillReason.CANCELLED
 
         def judge(row: Row) -> KillReason:
@@ -114,7 +114,7 @@ class Commands:
         state_updates.abort(self.pool, monotonic())
 
     def announce(self, url: str, namespace: str, text: str) -> None:
-        """Log what a command has done to jobs, if the engine at this URL is the pool's."""
+        """Log what a command has done to jobs, if it used the pool's engine and namespace."""
         if (url, namespace) == (engine_urls.redact(self.config.engine), self.config.namespace):
             self.log("info", text)
 

@@ -1,9 +1,9 @@
 """Runs the dashboard, a process that shows the pool in the terminal from which it was started.
 
 No job depends on the dashboard, so the master waits only briefly for it when the pool ends. If the
-dashboard dies, it is started again. After MAX_QUICK_DEATHS quick deaths in a row, the terminal is
-restored and the pool continues without it. `poolq.cli` passes in the program of the dashboard, as
-the master may not import `dashboard/`.
+dashboard dies, it is started again. After MAX_QUICK_DEATHS deaths in quick succession, the terminal
+is restored and the pool continues without a dashboard. `poolq.cli` passes in the program of the
+dashboard, as the master may not import `dashboard/`.
 """
 
 import mmap
@@ -22,7 +22,7 @@ from poolq.system.fork import fork
 from poolq.system.kill import send
 
 MAX_QUICK_DEATHS = 3
-QUICK_DEATH = 10.0  # seconds; a dashboard that dies younger has died quickly
+QUICK_DEATH = 10.0  # seconds; a dashboard that lives for a shorter time has died quickly
 RESPAWN_DELAY = 0.5  # seconds
 LEAVE_TIMEOUT = 1.0  # seconds that the dashboard has to exit at the end
 
@@ -32,7 +32,7 @@ class DashboardProgram(Protocol):
 
     def run(self, scores: Scoreboard) -> int:
         """Show the pool until it ends or TERM arrives. Returns 0 if the user has closed the
-        dashboard, which is then not started again."""
+        dashboard. Then it is not started again."""
 
     def restore(self) -> int:
         """Restore the terminal after a dashboard was killed."""

@@ -53,7 +53,7 @@ from poolq.system.runtime_folder import PoolLock, pool_folder
 from poolq.system.signal_queue import SignalQueue
 from poolq.system.wakeups import WakeUps, readable
 
-MAX_IDLE_SILENCE = 30  # seconds, besides --sleep, for which an idle worker may be silent
+MAX_IDLE_SILENCE = 30  # an idle worker may be silent for --sleep plus this many seconds
 
 
 def run_pool(config: Config, reporter: Log, dashboard: DashboardProgram | None = None) -> int:
@@ -208,7 +208,7 @@ class Master:
             pool.logger.beat.observe(scores.word(layout.LOGGER_BEAT), now)
         pool.broker_reached = pool.broker_reached or bool(scores.word(layout.KEEPER_READY))
         pool.queues_empty = bool(scores.word(layout.KEEPER_EMPTY))
-        sampled_at = scores.word(layout.USAGE_SAMPLED) / 1e9  # read first, so no sample is older
+        sampled_at = scores.word(layout.USAGE_SAMPLED) / 1e9  # read first: the rows are never older
         for proc in pool.procs():
             if proc.pid:
                 row = scores.read(proc.row)
@@ -298,7 +298,7 @@ class Master:
             send(action.pid, signal.SIGUSR2)
 
     def _kill_job(self, action: actions.KillJob) -> None:
-        """Kill a worker if it still runs the very job that was to be ended."""
+        """Kill a worker if it still runs the job that must end."""
         proc = self.pool.worker(action.pid)
         if proc is None:
             return

@@ -36,5 +36,5 @@ def check_limits(pool: Pool, proc: WorkerProcess) -> str:
 
 
 def must_recycle(pool: Pool, proc: WorkerProcess, now: float) -> bool:
-    """Return whether a worker must be replaced now, and not with a reload that is under way."""
+    """Return whether a worker must be replaced now. During a reload, no cooldown counts."""
     return bool(proc.recycle_reason) or (now >= proc.expires_at and not pool.reloading())

@@ -13,8 +13,8 @@ from poolq.monitor.health import LIVE, READY
 
 @dataclass(eq=False)
 class Requests:
-    """The arguments `status`, `health` and `attach` are functions. They return the pool's status,
-    why a probe finds it unwell, or "", and its scoreboard."""
+    """`status()` returns the pool's status. `health(probe)` returns why the probe finds the pool
+    unwell, or "". `attach()` returns the pool's scoreboard."""
 
     pool: Pool
     commands: Commands
@@ -39,8 +39,8 @@ class Requests:
         }
 
     def handle(self, line: bytes, user: str) -> Reply:
-        """Obey a request line of this user. Returns its answer, or a Wait that returns it. Raises
-        BadRequest."""
+        """Obey a request line of this user. Returns the answer, or a Wait that later returns the
+        answer. Raises BadRequest."""
         request = protocol.read(line)
         known = self._known.get(request.do)
         if known is None:
@@ -95,8 +95,8 @@ class Requests:
 
 
 def _ended(request: Request) -> Answer | Wait:
-    """Return the answer to a request that ends the pool, or if it is to wait for the end, a Wait
-    that has none: `ControlServer.end` answers the clients that wait for the end."""
+    """Return the answer to a request that ends the pool. If the client waits for the end, return a
+    Wait that never has an answer: `ControlServer.end` sends the answer."""
     return (lambda: None) if request.wait else {"ok": True}
 
 

@@ -1,9 +1,9 @@
 """The state of a pool, as plain values.
 
 - `policy.py` decides from it what to do next; `state_updates.py` records what has happened.
-- The table WORKER_TRANSITIONS gives the next state of a worker process for each state and event,
-  and SIGNALS what it was told. An event that the tables do not allow raises IllegalMove.
-  docs/design.md shows the tables.
+- The table WORKER_TRANSITIONS gives the next state of a worker process for each state and event.
+  The table SIGNALS gives the signals that a worker may be sent. An event that neither table allows
+  raises IllegalMove. docs/design.md shows the tables.
 
 Times are monotonic seconds.
 """
@@ -37,7 +37,7 @@ class WorkerState(Enum):
 
 
 class Told(Enum):
-    """Which signal a worker was sent: TERM is STOP."""
+    """The strongest signal that a worker was sent: none, TERM (STOP) or KILL."""
 
     NOTHING = auto()
     STOP = auto()
@@ -73,7 +73,8 @@ WORKER_TRANSITIONS: Mapping[WorkerState, Mapping[WorkerEvent, WorkerState]] = {
 }
 # fmt: on
 _LIVING = (_S.BOOTING, _S.CONNECTING, _S.IDLE, _S.BUSY)
-#: What a signal makes of what a worker was told, and the states in which it may be sent.
+#: Key: what a worker was told, and a new signal. Value: what it is told after the new signal, and
+#: the states in which the new signal may be sent.
 SIGNALS: Mapping[tuple[Told, WorkerEvent], tuple[Told, tuple[WorkerState, ...]]] = {
     (Told.NOTHING, _E.STOP_SENT): (Told.STOP, _LIVING),
     (Told.NOTHING, _E.KILL_SENT): (Told.KILL, _LIVING),
@@ -135,8 +136,8 @@ class WorkerProcess(msgspec.Struct):
     cooldown is over. `recycle_reason`: why it is to be replaced, or "". `jobs`: how many it has
     settled. `over_limit`: whether its job exceeds --max-memory-hard. `rss_at_start`: the bytes that
     it held when its job began. `cancel_at`: when it is to be killed because its job is cancelled.
-    `signalled_at`: when TERM or KILL was last sent. A job that began (`running_since`) before the
-    pool was resumed after a suspension (`resumed_at`) may take `suspend_credit` seconds more."""
+    `signalled_at`: when TERM or KILL was last sent. `resumed_at`: when the pool's last suspension
+    ended. `suspend_credit`: seconds that a job from before `resumed_at` may take longer."""
 
     seq: int
     pid: int
@@ -315,7 +316,7 @@ class Pool(msgspec.Struct):
         return self.trial is not None and self.trial.generation == generation
 
     def has_begun(self, trial: Trial) -> bool:
-        """Return whether the trial has begun, or still waits for its `not_before`."""
+        """Return whether the trial has begun; if not, it waits for its `not_before`."""
         if not trial.not_before or trial.generation in self.templates:
             return True
         return any(proc.generation == trial.generation for proc in self.procs())

@@ -42,8 +42,8 @@ def abort(pool: Pool, now: float) -> None:
 
 
 def suspended(pool: Pool, seconds: float, now: float) -> None:
-    """Move all deadlines by the `seconds` for which the master, and perhaps the whole pool, was
-    suspended, even those of jobs that have begun since the last observation."""
+    """Move all deadlines by the `seconds` for which the master or the whole pool was suspended.
+    This includes the deadlines of jobs that began after the last observation."""
     pool.deadline += seconds
     for proc in pool.procs():
         if not proc.ready:
@@ -72,8 +72,8 @@ def scale(pool: Pool, procs: int) -> None:
 
 
 def spawned(pool: Pool, slot: int, proc: WorkerProcess, rand: float) -> None:
-    """Add a worker that was forked, or that a template was asked to fork (pid 0). Its lifetime
-    varies by a tenth each way, so that workers do not all expire together."""
+    """Add a worker that was forked, or that a template was asked to fork (pid 0). Its cooldown is
+    up to a tenth shorter or longer than set, so that workers do not all expire together."""
     if pool.limits.cooldown:
         proc.expires_at = proc.started_at + pool.limits.cooldown * (0.9 + 0.2 * rand)
     proc.state = WorkerState.BOOTING if proc.pid else WorkerState.FORKING
@@ -81,8 +81,8 @@ def spawned(pool: Pool, slot: int, proc: WorkerProcess, rand: float) -> None:
 
 
 def forked(pool: Pool, seq: int, pid: int) -> WorkerProcess | None:
-    """Record the pid of a worker that its template has forked. Returns the worker if it is known
-    still."""
+    """Record the pid of a worker that its template has forked. Returns the worker, or None if it
+    was removed meanwhile."""
     proc = pool.find(seq)
     if proc is not None:
         proc.move(WorkerEvent.FORKED)
@@ -130,12 +130,12 @@ def signalled(pool: Pool, pid: int, now: float, *, killed: bool) -> None:
 def exited(
     pool: Pool, seq: int, code: int, now: float, why: str = "", *, worked: bool, job: str
 ) -> bool:
-    """Remove a reaped worker, and delay its successor if it died by itself. `code`: its exit code,
-    -1 if a signal killed it. `why`: the reason that it gave, or "". `worked`: whether it had
-    settled a job, or was killed for what its job did. `job`: the name and id of the job that it was
-    running, or "" if there was none, or if the worker was killed for that job. Returns True if its
-    generation is refused because of this. A worker that was told to exit while it booted, as its
-    slot closes, causes no refusal, since another worker tries the generation."""
+    """Remove a reaped worker, and delay its successor unless the worker was ready and exited with
+    code 0. `code`: its exit code, -1 if a signal killed it. `why`: the reason that it gave, or "".
+    `worked`: whether it had settled a job, or was killed because of its job. `job`: the name and id
+    of the job that it was running; "" if it ran none, or was killed because of that job. Returns
+    True if its generation is refused because of this exit. If its slot closes, a booting worker is
+    told to exit. This causes no refusal, since another worker then tries the generation."""
     slot = next(s for s in pool.slots for p in s.procs if p.seq == seq)
     proc = next(p for p in slot.procs if p.seq == seq)
     slot.procs.remove(proc)
@@ -167,9 +167,10 @@ def exited(
 def template_exited(
     pool: Pool, pid: int, code: int, why: str, now: float
 ) -> state.TemplateProcess | None:
-    """Record the exit of a template. Its dormant copy takes over, or is waited for if the template
-    was stopped; without a copy, the code is loaded again, as a trial. Returns the template if its
-    copy takes over."""
+    """Record the exit of a template or of its dormant copy. If a template dies, its copy takes
+    over, and the template is returned. If the template was stopped, the pool waits for the exit of
+    the copy. Otherwise a generation on trial is refused, and the generation that serves is loaded
+    again, as a trial."""
     for template in pool.templates.values():
         if template.spare == pid:
             template.spare = 0
@@ -203,9 +204,9 @@ def logger_exited(pool: Pool, now: float) -> None:
 
 
 def keeper_exited(pool: Pool, code: int, now: float, *, killed: bool = False) -> None:
-    """Record the exit of the keeper. If it was `killed` (SIGKILL), it is replaced at once, else
-    after a delay, but soon enough for the next one to send a heartbeat in time. If the broker was
-    never reached, the pool ends if `code` is in CANNOT_START."""
+    """Record the exit of the keeper. If SIGKILL `killed` it, the next keeper starts at once.
+    Otherwise it starts after a pause, but soon enough to send a heartbeat in time. The pool ends if
+    the broker was never reached and `code` is in CANNOT_START."""
     lived = now - pool.keeper.started_at if pool.keeper else 0.0
     pool.keeper = None
     if killed:

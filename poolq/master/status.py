@@ -22,7 +22,7 @@ from poolq.scoreboard import layout, pool_status
 from poolq.scoreboard.board import Scoreboard
 from poolq.scoreboard.pool_status import WorkerStatus
 
-#: What a report has of the pool's state as it is there.
+#: The fields that a report copies from the PoolStatus.
 REPORTED = (
     "pool", "state", "paused", "host", "pid", "generation", "procs", "queues", "namespace",
 )  # fmt: skip
@@ -163,7 +163,7 @@ def _pid(helper: HelperProcess | None) -> int | None:
 
 
 def limits_of(limits: Sequence[LimitStatus]) -> list[dict[str, Any]]:
-    """The limits as the dashboard shows them, without their sparklines."""
+    """The limits as the dashboard shows them, without `spark` and `since`."""
     found = map(msgspec.structs.asdict, limits)
     return [{key: one[key] for key in one if key not in ("spark", "since")} for one in found]
 

@@ -56,8 +56,8 @@ class SystemdNotifier:
 
 
 def state_of(pool: Pool, now: float) -> str:
-    """The pool's state in systemd's terms. The text differs for each reload, so that each is sent.
-    The caller must replace `{now}` by the time of sending, in microseconds."""
+    """The pool's state in systemd's terms. The text differs for each reload, so that each reload is
+    sent. The caller must replace `{now}` by the time of sending, in microseconds."""
     trial = pool.trial
     if pool.mode is not Mode.RUN:
         return "STOPPING=1"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from poolq.master.children import Children
 
 #: What a template process runs, by `python -c`. If the process had a main module, multiprocessing
-#: would import this module again in each process that a job starts. With -P, it does not search
-#: the current folder.
+#: would import that module again in each process that a job starts. With -P, Python does not
+#: search the current folder for modules.
 TEMPLATE_PROGRAM = f"from {template.__name__} import {template.main.__name__}; main()"
 SPARE_INTERVAL = 0.5  # seconds between two forks of a copy, since a copy may die at once
 START_RETRY_DELAY = 1.0  # seconds
@@ -156,7 +156,8 @@ class Templates:
             log_refusal(pool, self.log, generation, load_error)
         elif load_error is not None:
             self.log("error", load_error.why)
-        if (line := self._lines.pop(generation, None)) is not None:  # a stopped one's copy has none
+        # If a stopped template exits before its copy, the socket is closed at the first exit.
+        if (line := self._lines.pop(generation, None)) is not None:
             line.close()
         spare = self._spares.pop(generation, None)
         for proc in pool.procs():

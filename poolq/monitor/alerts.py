@@ -17,16 +17,16 @@ from poolq.monitor.snapshot import PoolView, QueueView, Snapshot, WorkerView
 
 MASTER_SILENCE = 3.0  # seconds without a sign of life from the master
 STALE_AFTER = 2.0  # seconds by which data may be older than one period of observation
-OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # seconds, and a multiple of the usual duration
+OVERLONG_MIN, OVERLONG_FACTOR = 10.0, 10.0  # MIN: seconds; FACTOR: times the usual duration
 OVERLONG_UNKNOWN = 60.0  # seconds, for a job without a known usual duration
 _MIB = 1 << 20
-LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # bytes per minute, and bytes in all
+LEAK_RATE, LEAK_BYTES = 2 * _MIB, 16 * _MIB  # RATE: bytes a minute; BYTES: bytes in all
 READY_WAIT = 2.0  # seconds that a ready job may wait without an alert
 RATE_UNITS = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 ROUND_DOWN = 0.999  # the least that counts as 1, because 1 / 60 * 60 may be less
 UNKNOWN_JOB_SHOWN = 15.0  # seconds; a job that no module defines is released every 5 seconds
 FLAPPING_RESTARTS = 3  # restarts of a slot whose workers live less than a minute
-NAMED_QUEUES = 3  # queues that an alert about several ones names
+NAMED_QUEUES = 3  # an alert about several queues names at most this many
 
 
 class Alert(NamedTuple):
@@ -145,8 +145,8 @@ def rule(limit: LimitStatus) -> str:
 
 
 def start_rates(starts: float, allowed: float) -> str:
-    """The starts and those that are allowed, both per second, in the unit in which the latter are
-    at least 1: `1.9/s of 2.0 allowed`, `9.6/min of 10.0 allowed`."""
+    """Format the starts and the allowed starts, both given per second, in the first unit in which
+    at least 1 is allowed: `1.9/s of 2.0 allowed`, `9.6/min of 10.0 allowed`."""
     unit, seconds = next(
         (one for one in RATE_UNITS if allowed * one[1] >= ROUND_DOWN), RATE_UNITS[-1]
     )
@@ -245,8 +245,8 @@ def _paused(snapshot: Snapshot) -> Iterator[Alert]:
 def _of_queues(
     queues: Sequence[QueueView], snapshot: Snapshot, level: str, verdict: str, text: str
 ) -> Iterator[Alert]:
-    """Yield an alert about these queues if there are any; there may be more than are known. It
-    names those in which the most jobs wait, and counts the others."""
+    """Yield one alert about these queues, if there are any. It names the queues in which the most
+    jobs wait, and counts the others. It says `or more` if the snapshot leaves out queues."""
     if len(queues) == 1:
         yield Alert(level, f"queue {queues[0].queue}", verdict, text)
     elif queues:

@@ -76,7 +76,7 @@ def _local(at: float, form: str) -> str:
         return NEVER
 
 
-#: The years 1970 to 9998. A stored number outside is not a valid time; the nearer end is shown.
+#: 1970 to 9998, in microseconds. A stored number outside is invalid: the nearer end is shown.
 _FIRST, _LAST = 0, 253_370_764_800_000_000
 
 

@@ -10,13 +10,13 @@ KEEPS_UP, SHRINKS, GROWS, STEADY, UNKNOWN = "keeps up", "shrinks", "grows", "ste
 
 
 class Backlog(NamedTuple):
-    """The ready jobs of all queues; the other fields leave out the queues that the snapshot leaves
-    out. `incoming`, `outgoing`: jobs per second, None if not known yet. `spark`: ready jobs as in
-    `QueueView`. The other fields concern only the queues that workers serve, those that some pool
-    takes and that are not paused. `oldest`: how many seconds their oldest job has waited, and
-    `queue`: in which queue. `state` is one of the words above: `keeps up` if no job waits for
-    READY_WAIT seconds, and `steady` if there is no `rates.trend`. `growth`: more ready jobs per
-    second; `empty_in`: seconds until no job waits, if their number shrinks."""
+    """`ready`: the ready jobs of all queues. All other fields leave out the queues that the
+    snapshot leaves out. `incoming`, `outgoing`: jobs per second, None if not known yet. `spark`:
+    ready jobs as in `QueueView`. `oldest`, `queue`, `state`, `growth` and `empty_in` are about the
+    queues that some pool serves and that are not paused. `oldest`: how many seconds their oldest
+    ready job has waited. `queue`: its queue. `state`: one of the words above, `keeps up` if no job
+    has waited for READY_WAIT seconds, `steady` if `rates.trend` is 0. `growth`: change of the ready
+    jobs per second. `empty_in`: seconds until no job waits; None unless `growth` is negative."""
 
     ready: int = 0
     oldest: float | None = None

@@ -14,16 +14,16 @@ from poolq.scoreboard.recent_events import RecordedEvent
 from poolq.scoreboard.shared_text import TextRing
 
 MAX_EVENTS = 100
-#: Events of single jobs, which may be very frequent, and how many of the latest are kept, so that
-#: they leave room for what happens to the pool.
+#: JOB_EVENTS: events of single jobs, which may be very frequent. MAX_JOB_EVENTS: how many of the
+#: latest are kept, to leave room for the events of the pool.
 JOB_EVENTS, MAX_JOB_EVENTS = (Retried, Unknown, Stale), 50
-BURST_SECONDS = 10.0  # between two events of a burst
+BURST_SECONDS = 10.0  # between two events of a burst, at most
 T = TypeVar("T", FailureView, EventView)
 
 
 class EventFeed:
-    """Keeps the latest events of one pool, even those that shared memory has lost. `failures` and
-    the other `events` begin with the newest."""
+    """Keeps the latest events of one pool, even after newer ones have replaced them in shared
+    memory. `failures`, and `events` (all others), begin with the newest."""
 
     def __init__(self, scores: Scoreboard) -> None:
         self._pages = pages = scores.pages
@@ -63,8 +63,8 @@ class EventFeed:
 
 
 def joined(known: Sequence[EventView], new: Sequence[EventView]) -> tuple[EventView, ...]:
-    """Add new events to those that are known, the newest first. An event joins its burst if that
-    has not been over for BURST_SECONDS."""
+    """Add new events to those that are known, the newest first. An event joins its burst if the
+    burst's last event is at most BURST_SECONDS older."""
     found = list(known)
     bursts = {one.burst: one for one in reversed(known)}
     for one in sorted(new, key=lambda one: one.at):

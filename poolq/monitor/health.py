@@ -1,6 +1,6 @@
-"""Judges whether a pool is healthy by what the pool publishes. The broker is not asked.
+"""Judges whether a pool is healthy by what the pool publishes. It never contacts the broker.
 
-- A pool is live if its master and its keeper do their rounds. If not, restart the pool.
+- A pool is live if its master and keeper have sent a heartbeat recently. If not, restart the pool.
 - A pool is ready if it is live, it is not starting, paused or ending, one of its workers is ready,
   and the broker has answered recently.
 """
@@ -23,7 +23,7 @@ def why_not(probe: str, scores: "Scoreboard", status: "PoolStatus", now: int) ->
     """Return why the pool is not LIVE or READY, or "" if it is. `now`: monotonic nanoseconds."""
 
     def age(word: int) -> float | None:
-        """Seconds since the time in that word of the scoreboard, or None if there is none."""
+        """Seconds since the time in that word of the scoreboard; None if the word is 0."""
         moment = scores.word(word)
         return max(0, now - moment) / 1e9 if moment else None
 

@@ -1,6 +1,6 @@
 """Adds up what all workers of a pool, dead ones included, have counted in their rows' notes. The
-keeper records the totals of the last five minutes, one sample a second. Each kind of job is
-measured: how many ran, how long they took, and what share of the time.
+keeper records the totals of the last five minutes, one sample a second. For each kind of job, this
+module measures how many ran, how long they took, and their share of the time of all jobs.
 """
 
 from array import array
@@ -79,8 +79,8 @@ def sample(cells: dict[HistogramKey, Cell], at: float) -> Sample:
 
 
 def quantile(cell: Cell, part: float = 0.5) -> float:
-    """Return how many seconds this part of the jobs took at most, as exactly as the buckets allow;
-    0.0 if no job ran. By default, this is the median."""
+    """Return the seconds that the fastest `part` of the jobs took at most, as exactly as the
+    buckets allow; 0.0 if no job ran. By default, this is the median."""
     wanted, below, lower = cell.jobs * part, 0, 0.0
     for bound, jobs in zip(BOUNDS, cell.buckets, strict=False):
         if jobs and below + jobs >= wanted:

@@ -1,4 +1,4 @@
-"""Formats what is stored of a job for people; `records.py` prepares it for programs."""
+"""Formats stored jobs for people; `records.py` prepares them for programs."""
 
 from poolq.common.escaping import clean
 from poolq.engines.base import StoredJob
@@ -7,7 +7,7 @@ from poolq.jobs.message import Entry, entries
 from poolq.jobs.outcomes import crash_error
 from poolq.monitor.amounts import local
 
-#: How a job has ended that is not stored.
+#: What may have happened to a job that is no longer stored.
 ENDED = "done, cancelled, discarded, expired, replaced or forgotten"
 NOT_STORED = f"is {ENDED}, or never existed"
 
@@ -28,7 +28,7 @@ def line(entry: Entry) -> str:
 
 
 def last_error(stored: StoredJob) -> str:
-    """Return the last error. For a job that has failed because its workers died, it says so."""
+    """Return a job's last error. It says so if the job failed because its workers died."""
     history = entries(stored.state.history)
     if not history:
         return ""
@@ -60,8 +60,8 @@ _UNTIL = {"end": "until its end", "start": "until its start", "time": "for a tim
 
 
 def unique_key(stored: StoredJob) -> str:
-    """Return the job's unique key, how long the job has it and, if another job has it now, which
-    one; "" for a job without a key."""
+    """Return the job's unique key and how long the job has it. If another job has the key now, the
+    text names that job. Returns "" for a job without a key."""
     unique = stored.unique
     if unique is None:
         return ""
@@ -70,8 +70,8 @@ def unique_key(stored: StoredJob) -> str:
 
 
 def why_not_retried(stored: StoredJob | None) -> str:
-    """Return why a failed job cannot be retried because of its key, as the end of a sentence about
-    the job; "" if this is not the reason."""
+    """If its unique key prevents the retry of a failed job, say so, as the end of a sentence about
+    the job. Returns "" if the key does not prevent it."""
     if stored is None or stored.unique is None or stored.status != "failed":
         return ""
     if stored.holder in ("", stored.id) or stored.unique.until == "time":

@@ -1,12 +1,12 @@
 """What the pane, the alerts, `poolq status`, `poolq limit ls` and the metrics show of a rate limit.
 
-- A limit is shown as it was last observed, and only the times until something run on (`later`).
-  What begins and ends between two observations is not guessed.
-- A sliding window has no end: `used` and `resets_in` are those until its first start leaves it.
+- A limit is shown as it was last observed, but its remaining times are counted down (`later`). What
+  begins between two observations is not guessed.
+- A sliding window has no end. `resets_in` is the time until its first used start leaves it.
 - A hold of a key has an entry of its own, with a limit and a window of 0.
-- A limit counts as holding jobs back while jobs wait for a slot and for a moment longer, so that
-  people can read the state of a limit with short windows. Jobs that have a free slot wait for a
-  worker, not for the limit.
+- A limit counts as holding jobs back while jobs wait for a slot. It still counts for a moment
+  afterwards, so that people can read the state of a limit with short windows. Jobs that have a free
+  slot wait for a worker, not for the limit.
 """
 
 from typing import Any
@@ -26,17 +26,17 @@ class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
     which ends in `resets_in` seconds (None: no window is open). The window of a `Concurrent` is 0,
     and `used` is how many of its jobs run. `state`: "held" (its key is held for `hold` more
     seconds), "holds back" (jobs wait for a slot), "full" (used up, but no job waits), "open", or
-    "idle" (no window is open). `starts`: starts per second, smoothed; at most `allowed`.
-    `waiting`: jobs that wait, `parked` or `released` until a window ends. `held`: jobs that this
-    pool holds back per minute, None if not known yet; `spark`: in each 2 seconds of the last
-    minute, the newest last. `next_slot`: seconds until one more job may start, 0.0 if one may now;
-    `empty_in`: how many seconds at least until no job waits, however many more come, None if none
-    does, or if they wait for something else. `starts_total`: starts as the engine has counted
-    them; `held_total`: jobs that this pool has held back for limits with its key. With costs, a
-    start counts as several in `used`, `starts`, `starts_total` and `allowed`. `sliding`: whether
-    the window slides. `declared`: the limit in the code, if a person has set `limit` (0: unknown),
-    else None. `since`: since when it holds jobs back or is held, in monotonic seconds of this host;
-    None if it does not, or if it was observed only once."""
+    "idle" (no window is open). `starts`: starts per second, smoothed. `allowed`: the maximum of
+    `starts`. `waiting`: jobs that wait: `parked` ones, and ones `released` until a window ends.
+    `held`: jobs that this pool holds back per minute, None if not known yet. `spark`: jobs held
+    back in each 2 seconds of the last minute, the newest last. `next_slot`: seconds until one more
+    job may start, 0.0 if one may now. `empty_in`: seconds until no job waits if no more come, so it
+    is a minimum; None if no job waits, or if the jobs wait for something else. `starts_total`: how
+    many starts the engine has counted. `held_total`: jobs that this pool has held back for limits
+    with its key. With costs, a start counts as several in `used`, `starts`, `starts_total` and
+    `allowed`. `sliding`: whether the window slides. `declared`: the limit in the code (0: unknown)
+    if a person has set `limit`, else None. `since`: when it began to hold jobs back or to be held,
+    in monotonic seconds of this host; None if it does neither, or was observed only once."""
 
     key: str
     limit: int
@@ -98,8 +98,8 @@ def of_use(use: LimitUse) -> LimitStatus:
 
 
 def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
-    """Return a limit as it was observed. `holds_back`: whether jobs wait for its
-    slots; `watched`: the fields that only several observations tell."""
+    """Return a limit as it was observed. `holds_back`: whether jobs wait for its slots. `watched`:
+    the fields that can be known only from several observations."""
     rule, hold, left = use.rule, _seconds(use.hold), _seconds(use.resets_in)
     window = window_of(rule)
     used = use.window.used if left or isinstance(rule, Gate) else 0
@@ -117,7 +117,7 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
     if waiting and isinstance(rule, HeldKey):
         empty_in = hold
     elif window and waiting and holds_back:
-        later = waiting - (0 if next_slot else rule.limit - used)  # that start in later windows
+        later = waiting - (0 if next_slot else rule.limit - used)  # the starts in later windows
         begins = next_slot or left or window
         empty_in = begins + (later - 1) // rule.limit * window if later > 0 else 0.0
     return LimitStatus(
@@ -130,9 +130,9 @@ def observed(use: LimitUse, *, holds_back: bool, **watched: Any) -> LimitStatus:
 
 
 def later(seen: LimitStatus, passed: float) -> LimitStatus:
-    """Return the status `passed` seconds after the observation: the times are shorter. What may
-    have changed by then is shown as it was, unless it has certainly ended: a hold, and a window
-    that no job waits for."""
+    """Return the status `passed` seconds after the observation, with shorter remaining times. A
+    hold whose time is over has ended. So has a window, unless it slides or jobs wait for it. All
+    else is shown as it was."""
     hold, left = max(0.0, seen.hold - passed), seen.resets_in
     state, used = seen.state, seen.used
     if left is not None:

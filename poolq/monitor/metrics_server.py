@@ -31,7 +31,7 @@ CLIENT_TIMEOUT = 5.0  # seconds
 NO_DESCRIPTOR_PAUSE = 1.0  # seconds without new clients if the process can open no more files
 _PATHS = {"/healthz": LIVE, "/readyz": READY}
 TEXT = "text/plain; charset=utf-8"
-Answer = tuple[HTTPStatus, bytes, str]  # with its body and content type
+Answer = tuple[HTTPStatus, bytes, str]  # status, body, content type
 
 
 def listen(address: str, place: str) -> socket.socket:
@@ -64,12 +64,12 @@ class Exporter(ThreadingHTTPServer):
         self, listener: socket.socket, scores: Scoreboard, slow: float = CLIENT_TIMEOUT
     ) -> None:
         super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
-        self.socket.close()  # that of the base class, which is not open yet
+        self.socket.close()  # the base class's own socket, which is not bound
         self.socket = listener
         self.replying = Lock()
         self._scores = scores
         self._collector = Collector(scores)
-        self._clients: dict[Any, float] = {}  # when they came, the oldest first
+        self._clients: dict[Any, float] = {}  # the time when each came, the oldest first
         self._slow = slow
         self._thread = Thread(target=self.serve_forever, name="metrics", daemon=True)
 
@@ -104,16 +104,16 @@ class Exporter(ThreadingHTTPServer):
         self._drop([one for one, since in known if since < late] or [*self._clients][:-MAX_CLIENTS])
 
     def _drop(self, clients: list[socket.socket]) -> None:
-        """Make the threads of these clients end, which then close the sockets."""
+        """Make the threads of these clients end. The threads then close the sockets."""
         for one in clients:
             self._clients.pop(one, None)
             with suppress(OSError):  # it has gone by itself
                 one.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  # its form
-        """Called in the place where something was raised; the client gets no answer."""
+        """Called while the error of a request is being handled; the client gets no answer."""
         error = sys.exception()
-        if not isinstance(error, OSError):  # else it has gone, or is too slow
+        if not isinstance(error, OSError):  # else the client has gone or was dropped
             sys.stderr.write(f"metrics: {type(error).__name__}: {str(error)!a}\n")
 
     # answers

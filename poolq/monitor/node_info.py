@@ -53,8 +53,8 @@ def decode(data: bytes) -> NodeInfo | None:
 
 
 def view(node: NodeRecord, now: int) -> NodeView:
-    """Return what a node says of itself, and the age of its last heartbeat at `now`, in
-    microseconds since the epoch by the engine's clock."""
+    """Return what a node says about itself, and the age of its last heartbeat. `now`: microseconds
+    since the epoch by the engine's clock."""
     info = decode(node.info)
     if info is None:
         return NodeView(node=node.node, pool="", host="", workers=node.workers)
@@ -83,8 +83,8 @@ def unserved(queues: Iterable[str], nodes: Iterable[NodeView]) -> set[str]:
 
 
 def any_alive(nodes: Iterable[NodeRecord], now: int) -> bool:
-    """Whether one of these nodes lives, as far as can be told: the last one that dies stays
-    registered. `now`: by the engine's clock, in microseconds."""
+    """Return whether one of these nodes may be alive. A node may be registered though it is dead,
+    as nobody removes the last node that dies. `now`: as for `view`."""
     for info in (decode(one.info) for one in nodes):
         if info is None or not (info.at and info.ttl) or now - info.at < info.ttl * 1e6:
             return True

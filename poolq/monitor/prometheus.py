@@ -1,8 +1,8 @@
 """The pool's metrics for Prometheus, read from its shared memory on request.
 
-Counters are sums over the rows. Each worker continues the counts of its row, so the counters begin
-at 0 with the pool and never decrease. Labels have slot numbers instead of pids, since each pid
-would create a new series.
+The counters of this pool's jobs are sums over the rows. Each worker continues the counts of its
+row, so these counters begin at 0 with the pool and never decrease. Labels have slot numbers instead
+of pids, since each pid would create a new series.
 """
 
 from collections import Counter
@@ -151,7 +151,8 @@ class Collector:
 def _each(
     rows: Iterable[tuple[tuple[str, ...], object]], **names: str
 ) -> dict[str, Iterable[Value]]:
-    """Return metrics by their names without `poolq_`: in each row, the attribute of that name."""
+    """Return metrics by name. `names`: for each metric, named without `poolq_`, the attribute of
+    each row's object that is the value."""
     some = list(rows)
     return {
         f"poolq_{metric}": [(labels, getattr(one, name)) for labels, one in some]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 OBSERVE_INTERVAL = 2.0  # seconds between two samples of the observer, at least
 
 
-MOST_VALUES = 200  # of one number; if it is read more often, the values between are left out
+MOST_VALUES = 200  # of one number in a window; values that come more often are left out
 
 
 class SlidingWindow:
@@ -63,14 +63,14 @@ class Sample(NamedTuple):
     limited: float
 
 
-TREND_STEPS = 5  # in each of which a number must change in the same direction
+TREND_STEPS = 5  # a trend is a change in the same direction in each of this many steps
 
 
 def trend(values: Sequence[float], period: float) -> float | None:
-    """Return the change per second of a number whose values are OBSERVE_INTERVAL apart, the newest
-    last, and are read every `period` seconds. It is 0.0 unless each of the last TREND_STEPS
-    readings was larger than the one before, or each was smaller, so one batch is no trend; and None
-    as long as there are too few."""
+    """Return the change of a number per second. `values`: its values, OBSERVE_INTERVAL apart, the
+    newest last. `period`: the seconds between two readings. Returns 0.0 unless the number grew, or
+    shrank, in each of the last TREND_STEPS readings, so that one batch is no trend. Returns None if
+    there are too few readings."""
     step = max(1, ceil(period / OBSERVE_INTERVAL))
     some = values[::-step][: TREND_STEPS + 1]
     if len(some) <= TREND_STEPS:
@@ -92,8 +92,8 @@ def per_second(samples: Sequence[Sample], latest: Sample, field: int, span: floa
 
 
 def spark(samples: Sequence[Sample], field: int, seconds: int) -> tuple[float, ...]:
-    """Events in each of the last `seconds` seconds, as far back as the samples go. The events
-    between two samples, which are taken at irregular times, are spread evenly."""
+    """Events in each of the last `seconds` seconds, as far back as the samples go. Samples are
+    taken at irregular times, so the events between two samples are spread evenly."""
     some = samples[-(seconds + 2) :]
     if len(some) < 2:
         return ()

@@ -17,7 +17,7 @@ _MAX_NAME_LENGTH = 64
 
 
 def early(args: list[str]) -> int | None:
-    """Check the pool and return the exit code, or None for arguments left to `pool.py`."""
+    """Check the pool and return the exit code. Return None if the check is left to `pool.py`."""
     probes = [word for word in args if word in ("--live", "--ready")]
     names = [word.removeprefix("--name=") for word in args if word.startswith("--name=")]
     if len(probes) != 1 or len(names) > 1 or len(probes) + len(names) != len(args) or "" in names:
@@ -27,8 +27,8 @@ def early(args: list[str]) -> int | None:
 
 
 def name_in_files() -> str | None:
-    """Return the pool's name as `poolq.config` finds it, or None if that must load the whole
-    configuration: for what has to be warned about, and for a name in .env or an unusual one."""
+    """Return the pool's name as `poolq.config` finds it, or None if the whole configuration must be
+    loaded: if it has warnings or errors, if the name is in .env, or if the name is unusual."""
     from poolq.config.project import PROJECT_FILES, find_project, project_name, read_toml
     from poolq.errors import ConfigError
 

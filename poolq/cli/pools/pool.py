@@ -1,5 +1,5 @@
-"""Commands for a running pool: `poolq pause | resume | scale | reload | drain | stop | kill`, and
-`poolq health`, for its help and for arguments that `health.early` leaves to it.
+"""Commands for a running pool: `poolq pause | resume | scale | reload | drain | stop | kill`.
+`poolq health` is here for its help, and for the arguments that `health.early` does not handle.
 
 `control/` finds the pool and defines the protocol; `status.py` shows the pool's state.
 """
@@ -51,7 +51,7 @@ def resume(settings: Config) -> None:
     _print(settings, text, changed=changed)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})  # -1 is an argument
+@click.command(context_settings={"ignore_unknown_options": True})  # -1 is not an option
 @click.argument("workers", metavar="N|+N|-N")
 @with_settings("name")
 def scale(settings: Config, workers: str) -> None:
@@ -137,7 +137,7 @@ def kill(settings: Config, target: str, give_back: bool, yes: bool) -> None:
     The job is cancelled: it is deleted and does not run again. With --give-back it returns to the
     head of its queue instead, without using an attempt. The worker is replaced.
     """
-    # The request names the job. If it ends before the pool obeys, nothing is killed.
+    # The request names the job. If the job ends before the pool obeys, nothing is killed.
     with reading(settings.name):
         workers = [
             BusyWorker(one["slot"], one["pid"], one["job"], one["id"], one["since"])

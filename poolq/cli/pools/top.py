@@ -58,8 +58,8 @@ def _show(source: "Source", settings: Config, *, read_only: bool) -> None:
 
 
 def stored_failures(found: "Snapshot", settings: Config) -> "FoundFailures":
-    """Fetch the failed jobs that the engine stores, as the screen does, or print why there are only
-    those that the pool's memory still has."""
+    """Fetch the failed jobs that the engine stores, as the screen does. If that fails, print why:
+    then there are only the failed jobs that the pool's memory still has."""
     from poolq.dashboard import queries
     from poolq.dashboard.actions import check_engine
     from poolq.dashboard.job_list import FoundFailures

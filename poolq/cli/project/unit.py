@@ -1,8 +1,8 @@
 """`poolq make unit`: service files that run this project's pool.
 
-The templates are in `units/`, one file per kind; `contrib/` has examples of the result. Each value
-goes through one function for its format, since a folder's name may have any characters, and the
-file is read by root: `_words` for lists of words, `_line` for what takes the rest of a line.
+The templates are in `units/`, one file per kind; `contrib/` has examples of the result. A folder's
+name may have any characters, and root reads the file. So each text is quoted for its format: by
+`_words` if it is a list of words, or by `_line` if it takes the rest of a line.
 """
 
 import getpass
@@ -65,13 +65,13 @@ def unit_text(kind: str, settings: Config) -> str:
 
 
 def _words(kind: str, words: Sequence[str]) -> str:
-    """Return a command, or a list of paths, as a value that is read as exactly these words."""
+    """Return a command as a value that is read as exactly these words."""
     for word in words:
         _check(kind, word, word.isprintable())
-    if kind == "k8s":  # which replaces $(NAME), also in words
+    if kind == "k8s":  # Kubernetes replaces $(NAME), even within a word
         return json.dumps([word.replace("$", "$$") for word in words], ensure_ascii=False)
     if kind == "systemd":
-        _check(kind, words[0], not re.search(r"""[$"'\\]""", words[0]))  # of a program
+        _check(kind, words[0], not re.search(r"""[$"'\\]""", words[0]))  # not in a program's path
         return " ".join(_systemd_word(word).replace("$", "$$") for word in words)
     # A semicolon after a space would begin a comment, even if it is quoted.
     quoted = (re.sub(r"(?<= )(?=[;#])", "''", shlex.quote(word)) for word in words)
@@ -84,8 +84,8 @@ def _systemd_word(text: str) -> str:
 
 
 def _line(kind: str, text: str) -> str:
-    """Return a text as a value that is not split into words, and can have no quotes."""
-    if kind == "k8s":  # has no such value
+    """Return a text as a value that is not split into words and cannot be quoted."""
+    if kind == "k8s":  # its file has no such value
         return ""
     ends = text.endswith("\\") if kind == "systemd" else re.search(" [;#]", text)
     _check(kind, text, text.isprintable() and text == text.strip() and not ends)
@@ -98,7 +98,7 @@ def _check(kind: str, text: str, can_be: object) -> None:
 
 
 def _program() -> list[str]:
-    """Return the command that starts this installation of poolq, and no other in its folder."""
+    """Return the command that starts this installation of poolq, not one in the project folder."""
     script = Path(sys.executable).with_name("poolq")
     return [str(script)] if os.access(script, os.X_OK) else [sys.executable, "-P", "-m", "poolq"]
 
@@ -113,7 +113,7 @@ def _owner(folder: Path) -> str:
 
 
 def _writable(kind: str, settings: Config) -> str:
-    """Return the line that makes the folder of SQLite's file writable for systemd, or ""."""
+    """Return the line of a systemd unit that makes the folder of SQLite's file writable, or ""."""
     if kind != "systemd" or engine_urls.scheme(settings.engine) != "sqlite":
         return ""
     path = unquote(settings.engine.partition("?")[0].removeprefix("sqlite:///"))

@@ -58,7 +58,7 @@ def _confirm(engine: Engine, act: Act, wanted: JobFilter) -> None:
 
 
 def _preview(engine: Engine, chosen: Selection, act: Act, wanted: JobFilter | Sequence[str]) -> int:
-    """Show the first jobs that would change, and the number of all."""
+    """Show the first jobs that would change, and how many would change in all."""
     shown: list[StoredJob] = []
     found: list[str] = []
     refused: dict[str, str] = {}
@@ -82,7 +82,7 @@ def _preview(engine: Engine, chosen: Selection, act: Act, wanted: JobFilter | Se
 def _report(
     engine: Engine, chosen: Selection, act: Act, changed: Sequence[str], refused: Mapping[str, str]
 ) -> int:
-    """Print what has changed and, for jobs that have not, why. Returns the exit code."""
+    """Print which jobs have changed, and why others have not. Returns the exit code."""
     if options.wants_json():
         tables.print_json({
             "dry_run": chosen.preview, "count": len(changed), "ids": changed, "refused": refused,
@@ -99,7 +99,7 @@ def _report(
 
 
 def _warn_of(refused: Mapping[str, str], act: Act, *, one_by_one: bool) -> None:
-    """Print why jobs have not changed, for each job or for all with the same reason."""
+    """Print why jobs have not changed: a line per job if `one_by_one`, else a line per reason."""
     if one_by_one:
         for id, why in refused.items():
             options.warn(f"job {id} {why}")

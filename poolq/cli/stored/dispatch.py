@@ -60,8 +60,8 @@ def dispatch(
 
 @contextmanager
 def producing(settings: Config) -> Iterator[Engine]:
-    """Let this process dispatch to the engine of the settings. What no option or payload can be is
-    a mistake in the command line."""
+    """Let this process dispatch to the engine of the settings. An invalid option or payload is
+    reported as a mistake in the command line."""
     from poolq.jobs.producer import connect
 
     with closing(connect(settings.engine, settings.namespace)) as engine, usage():
@@ -112,7 +112,7 @@ def read_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise click.UsageError("the payload is nested too deeply for JSON") from None
-    except ValueError as error:  # also for bytes that are not UTF-8, and numbers of 4,300 digits
+    except ValueError as error:  # also if the text is not UTF-8, or a number has over 4,300 digits
         reason = str(error).partition(";")[0]
         raise click.UsageError(
             f"the payload is not JSON: {reason}", click.get_current_context()

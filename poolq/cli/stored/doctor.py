@@ -20,14 +20,14 @@ from poolq.jobs.message import entries, name_and_queue
 from poolq.jobs.outcomes import MANY_SNOOZES
 from poolq.monitor import amounts, node_info, schedule_status
 
-SLOW_LATENCY = 0.1  # seconds of a round trip to the engine, which delays every worker
-TRIAL_KEY, TRIAL_HOLD = "poolq doctor", 1_000_000  # for how many microseconds it is held
+SLOW_LATENCY = 0.1  # seconds; a slower round trip to the engine delays every worker
+TRIAL_KEY, TRIAL_HOLD = "poolq doctor", 1_000_000  # a key, and the microseconds of its hold
 MAX_SCHEDULES = 1000
-MAX_JOBS = 100  # whose states are read, the next ones to be run
-LONG_WAIT = 3600_000_000  # microseconds that a job may wait for others that run, without a word
-MAX_GATES = 100  # limits of jobs at once, the first of whose waiting jobs are read
-LONG_EXPIRED = 60_000_000  # microseconds in which a worker should have come to an expired job
-#: The states of schedules that are trouble, each with what to do, if that is known.
+MAX_JOBS = 100  # how many ready and how many delayed jobs are checked: those that run next
+LONG_WAIT = 3600_000_000  # microseconds; if a job waits longer for running ones, doctor warns
+MAX_GATES = 100  # how many limits of jobs at once are checked, each by its first waiting job
+LONG_EXPIRED = 60_000_000  # microseconds within which a worker should delete an expired job
+#: The bad states of schedules. Each has a hint on what to do, or "".
 HINTS = {
     "late": "",
     "undeclared": "for undeclared ones, start a pool with their code, or 'poolq schedule rm' them",
@@ -105,8 +105,8 @@ def _latency(engine: Engine) -> Check:
 
 
 def _writable(engine: Engine) -> Check:
-    """Check write access by holding a key that no limit has for a moment, which is a real write. It
-    succeeds on a full Redis server, too, which rejects only new jobs."""
+    """Check write access with a real write: hold a key that no limit has for a moment. A full Redis
+    server accepts this write, since it rejects only new jobs. So its memory is checked, too."""
     try:
         engine.hold(TRIAL_KEY, TRIAL_HOLD)
         engine.lift(TRIAL_KEY)
@@ -130,7 +130,7 @@ def _set_aside(engine: Engine) -> list[Check]:
 
 
 def _odd_jobs(engine: Engine) -> list[Check]:
-    """Look at the jobs that come next for some that will never run, or that run for ever."""
+    """Among the next jobs, find expired ones that no worker deletes, and those that only snooze."""
     ready = engine.page("ready", max_count=MAX_JOBS).jobs
     long_ago = engine.now() - LONG_EXPIRED
     queues = sorted({one.queue for one in ready if 0 < one.expires_at < long_ago})
@@ -150,7 +150,7 @@ def _odd_jobs(engine: Engine) -> list[Check]:
 
 
 def _concurrency(engine: Engine) -> list[Check]:
-    """Name a limit of jobs at once for which a job has waited so long that those that run may be
+    """Name a limit of jobs at once for which a job has waited for long: the running jobs may be
     stuck."""
     long_ago = engine.now() - LONG_WAIT
     full = [
@@ -183,8 +183,8 @@ def _more(count: int, what: str) -> str:
 
 
 def _schedules(engine: Engine) -> list[Check]:
-    """Count the schedules, and name those that nobody ticks as they should be. It is no trouble if
-    a deployment has removed a schedule from the code."""
+    """Count the schedules by state, and name those in a bad state. A schedule that a deployment has
+    removed from the code is not bad."""
     stored, now = engine.schedules.soonest(MAX_SCHEDULES), engine.now()
     if not stored:
         return []

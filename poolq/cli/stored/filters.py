@@ -13,7 +13,7 @@ from poolq.cli.options import Decorator, reject_empty, usage, with_options, yes_
 T = TypeVar("T")
 
 
-#: The options but --state, in the order of the help, each with its metavar and help.
+#: The options except --state, in the order of the help, each with its metavar and help.
 TEXTS = {
     "queue": ("NAME", "Only jobs of this queue."),
     "job": ("NAME", "Only jobs of this name."),
@@ -53,8 +53,8 @@ def filter_options(*states: str) -> Decorator:
 
 
 class Selection(NamedTuple):
-    """Which jobs a command changes, and how: `ids` as given, or else `filters`. `preview`: whether
-    it only shows them (--dry-run). `yes`: whether it asks nobody."""
+    """Which jobs a command changes, and how. `ids`: the ids as given; if there are none, `filters`
+    select the jobs. `preview`: only show the jobs (--dry-run). `yes`: do not ask first."""
 
     ids: tuple[str, ...]
     filters: Filters

@@ -34,7 +34,7 @@ from poolq.monitor import amounts, job_history
 from poolq.monitor.snapshot import Snapshot
 from poolq.system.runtime_folder import running_pools
 
-LOGGED_DIGITS = 6  # of an id, by which `poolq log` finds a job
+LOGGED_DIGITS = 6  # how many digits of an id `poolq log` needs to find a job
 
 
 @click.group(cls=Group)
@@ -71,7 +71,7 @@ def show(engine: Engine, id: str) -> None:
     if stored is None:
         hint = f"; 'poolq log --job={id}' prints what a running pool's log still says of it"
         raise NotFound(f"job {id} {job_history.NOT_STORED}{hint * (len(id) >= LOGGED_DIGITS)}")
-    found = [] if stored.status == "failed" else running_pools(os.environ)  # of this user, here
+    found = [] if stored.status == "failed" else running_pools(os.environ)  # on this host
     pools = list(filter(None, map(snapshot, dict.fromkeys(one.name for one in found))))
     workers = ((pool.head, worker) for pool in pools for worker in pool.workers)
     here = next(((head, worker) for head, worker in workers if worker.id == id), None)
@@ -106,8 +106,8 @@ def print_job(
     progress: JobProgress | None = None,
     worker: str = "",
 ) -> None:
-    """Print all about a job. Besides what is stored: why it waits, what it reports while it runs,
-    and the worker that runs it, as people name it."""
+    """Print all about a job. `why`: why it waits. `progress`: what it reports while it runs.
+    `worker`: the worker that runs it, as people name it."""
     if wants_json():
         tables.print_json({**records.job(stored, progress), "why": why or None})
         return
@@ -175,7 +175,7 @@ def move(engine: Engine, chosen: Selection, target: str) -> int:
 
 
 def _check_target(engine: Engine, chosen: Selection, target: str) -> None:
-    """Check the name of the queue, and ask if there is no such queue yet."""
+    """Check the name of the queue. If there is no such queue yet, ask for confirmation."""
     with usage():
         check_name(target, "--to")
     if chosen.filters.queue == target:

@@ -15,7 +15,7 @@ from poolq.errors import NotFound, Refused
 from poolq.jobs.limits import Limit, gates_of, windows_of
 from poolq.monitor import alerts, amounts, limit_status
 
-MAX_LIMITS = 1000  # that an engine lists
+MAX_LIMITS = 1000  # an engine lists at most this many
 COLUMNS = (
     tables.Column("KEY", lambda one: one.key, elastic=True),
     tables.Column("LIMIT", lambda one: _rule(one)),

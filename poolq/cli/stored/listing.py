@@ -76,8 +76,8 @@ def payload_text(body: bytes) -> str:
 
 
 def nothing(engine: Engine, filters: Filters, now: int) -> int:
-    """Say that no job matches, unless with --json. Returns the exit code: 1 if --queue or --job
-    seems to mean another name, which is then said anyway."""
+    """Print that no job matches, unless --json is given. Returns the exit code. If --queue or --job
+    seems to be a misspelled name, the text is printed in any case, and the exit code is 1."""
     text, is_mistake = _nothing(engine, filters, now)
     if is_mistake or not wants_json():
         warn(text)
@@ -85,7 +85,7 @@ def nothing(engine: Engine, filters: Filters, now: int) -> int:
 
 
 def _nothing(engine: Engine, filters: Filters, now: int) -> tuple[str, bool]:
-    """Return in words that no job matches, and whether a similar name does."""
+    """Return a text that no job matches, and whether a name seems to be misspelled."""
     if filters == Filters():
         return f"there is no job in namespace {engine.namespace!r}", False
     if filters == Filters(status="failed"):

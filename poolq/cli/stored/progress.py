@@ -23,7 +23,7 @@ ERASE = "\r\x1b[K"
 
 
 class Progress:
-    """Counts the jobs of which something is `done`, such as "cancelled"."""
+    """Counts jobs. `done` says what has happened to them, such as "cancelled"."""
 
     def __init__(self, done: str) -> None:
         self.count = 0
@@ -34,7 +34,7 @@ class Progress:
         self._handler = signal.getsignal(signal.SIGINT)
 
     def __enter__(self) -> Self:
-        if self._handler is signal.default_int_handler:  # not if the shell ignores it for us
+        if self._handler is signal.default_int_handler:  # if the shell ignores Ctrl-C, so do we
             signal.signal(signal.SIGINT, self._interrupt)
         return self
 

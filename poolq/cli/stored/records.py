@@ -36,7 +36,7 @@ def payload(body: bytes) -> tuple[Any, int | None]:
 
 def job(stored: StoredJob, progress: JobProgress | None = None) -> dict[str, Any]:
     """Return everything about one job. Its status decides whether the key of its time is `due`,
-    `claimed` or `failed`. `progress` is given if the job runs on this host."""
+    `claimed` or `failed`. `progress`: what a running job has reported, if that is known."""
     found, attempts = payload(stored.body)
     when = {"running": "claimed", "failed": "failed"}.get(stored.status, "due")
     return {
@@ -59,7 +59,7 @@ def job(stored: StoredJob, progress: JobProgress | None = None) -> dict[str, Any
 
 
 def _unique(stored: StoredJob) -> dict[str, Any] | None:
-    """Return the job's unique key; `holder`: which job has it now, if `find` has read the job."""
+    """Return the job's unique key. `holder` is the job that has it now; only `find` reads it."""
     unique = stored.unique
     if unique is None:
         return None

@@ -89,13 +89,13 @@ def add(
     """
     read = read_json(payload)
     chosen = {option: value for option, value in given.items() if value is not None}
-    options.open_storing(settings).close()  # raises ConfigError
+    options.open_storing(settings).close()  # raises ConfigError if the engine stores no jobs
     from poolq.jobs.periodic import spec_of
 
     with producing(settings) as engine:
         check_name(name, "the schedule's name", MAX_JOB_NAME_BYTES)
         target = None if by_name else find_job(settings, job)
-        changes: dict[str, object] = {"delay": None}  # the schedule says when
+        changes: dict[str, object] = {"delay": None}  # the schedule decides when the job runs
         if queue is not None:
             changes["queue"] = queue
         _, spec = spec_of(when, target or job, read, chosen, f"schedule {name}", changes=changes)
@@ -198,9 +198,9 @@ def _act_on(
     act: Callable[[Engine, Scheduled], bool | str],
     what: str,
 ) -> None:
-    """Do this to all these schedules, or to none if one is missing. If it fails for one of them,
-    what was done before is printed, too. `act` returns whether the schedule was there still, or why
-    there is nothing to do."""
+    """Call `act` for all these schedules, or for none if one is missing. If `act` fails for one,
+    the ones done before are printed, too. `act` returns True, or False if the schedule has gone, or
+    a text that says why there was nothing to do."""
     found = {name: engine.schedules.get(name) for name in dict.fromkeys(names)}
     if missing := [name for name, one in found.items() if one is None]:
         raise _not_found(engine, missing)

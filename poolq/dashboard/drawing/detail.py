@@ -17,7 +17,7 @@ from poolq.styling.cells import Line, clip, fit, full_line, wrap, wrap_words
 from poolq.styling.theme import PLAIN
 
 LABEL_WIDTH = 13
-#: Fetched texts that the fields of a job contain.
+#: Titles of fetched texts that are left out, because the fields of a job show these texts already.
 IN_FIELDS = ("job", "error", "raised at")
 
 

@@ -16,7 +16,7 @@ from poolq.styling.cells import Line, fit, full_line, tail, width_of, wrap, wrap
 from poolq.styling.theme import PLAIN, Theme
 
 HINT = "a command of poolq, such as 'scale 8' or 'queue pause mails'; tab completes names"
-_ROW_RANK = 4  # of the keys that act on the selected row
+_ROW_RANK = 4  # the rank of keys that act on the selected row
 TOO_SOON_SHOWN = 6.0  # seconds for which an ignored Ctrl-C is shown
 
 
@@ -24,7 +24,7 @@ def draw(
     state: ScreenState, theme: Theme, size: tuple[int, int], now: float, snapshot: Snapshot
 ) -> list[Line]:
     """Draw one or more lines. `size` is the number of columns and the maximum number of lines.
-    While the pool drains, another hint replaces that of the key D."""
+    While the pool drains, a hint about Ctrl-C replaces the hint of the key D."""
     if state.question is not None:
         end = f" {state.question.hint} "
         return _text(state.question.text, theme, theme.question, size, end)
@@ -44,8 +44,8 @@ def _typed(text: str, theme: Theme, width: int) -> Line:
 
 
 def _command(line: CommandLine, theme: Theme, size: tuple[int, int]) -> list[Line]:
-    """Draw a command and, above it, its mistake, the completions, or a hint. If there is one line
-    only, a mistake takes it."""
+    """Draw a command and, above it, its mistake, the completions, or a hint. If there is room for
+    one line only, a mistake is shown instead of the command."""
     width, most = size
     hint = line.error or "  ".join(line.offers) or HINT
     style = theme.bad if line.error else theme.dim
@@ -81,8 +81,8 @@ def _interrupt_hint(head: PoolView) -> str:
 
 
 def _words(state: ScreenState) -> dict[str, str]:
-    """Return the other words of keys that now do something else than usual or, with "", nothing
-    but what another key does."""
+    """Return new words for the keys that now do something else than usual. The word "" hides a key
+    that now does nothing, or only what another key does."""
     words = {"q": ""} if state.own else {}
     if state.detail is not None:
         return words | {"tab": "", "enter": "", "s": "", "z": "", "/": "find"}

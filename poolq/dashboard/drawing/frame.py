@@ -2,9 +2,9 @@
 
 From top to bottom, it shows the header, the alerts, the throughput and the backlog, the panes and
 the keys. A small screen shows little but the focused pane; a wide screen shows panes side by side.
-From FULL_HEAD_HEIGHT lines on, the height of each part above the panes is fixed, so that an alert
-that comes or goes does not move the panes; unless a pane is cut, which needs the lines more. One
-pane may have the whole screen below the header.
+From FULL_HEAD_HEIGHT lines on, the height of each part above the panes is fixed, so that alerts
+that come and go do not move the panes. But if a pane is cut, the panes get the empty lines above
+them, too. One pane may have the whole screen below the header.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ FULL_HEAD_HEIGHT = 22  # minimum lines for the whole head and throughput
 TALL_HEIGHT = 40  # minimum lines for TALL_ALERTS
 ALERTS, TALL_ALERTS = 3, 5  # lines of alerts
 NARROW_WIDTH = 80  # columns below which an alert has no room for a module's name
-ROOM_FOR_SUCCESSOR = 14  # lines of the panes that allow for one more worker than there is now
+ROOM_FOR_SUCCESSOR = 14  # minimum lines of the panes to keep one free for another worker
 BACKLOG_ROOM = 12  # lines below the header that a small screen needs to show the backlog
 
 
@@ -121,7 +121,7 @@ def _areas(context: DrawContext, width: int, room: int) -> tuple[list[PaneArea],
     if layout.is_cut(areas, rows):
         return areas, True
     if room >= ROOM_FOR_SUCCESSOR and not state.filter:
-        # A slot has two workers while one is replaced; that must not move the panes below.
+        # While a worker is replaced, its slot has two; the second must not move the panes below.
         rows["workers"] = max(rows["workers"], snapshot.head.procs + 1)
     return layout.arrange(rows, trouble, state.pane, width, room), False
 

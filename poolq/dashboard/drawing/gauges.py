@@ -1,5 +1,5 @@
-"""Bars and sparklines, from the characters of a `Theme`, and lines of parts, of which a narrow
-screen omits the least important ones."""
+"""Bars and sparklines, drawn with the characters of a `Theme`, and lines of parts. A narrow screen
+omits the least important parts."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,8 +20,8 @@ GAP = "  "
 
 def spark(values: Sequence[float], width: int, theme: Theme, many: int = VALUES_PER_MINUTE) -> str:
     """Draw a sparkline of the last minute, with the newest value at the right. `many` is the number
-    of values in a minute; if there are fewer, the line is shorter. Each column shows the mean of as
-    many values as needed. Only 0 gets the lowest block, and a full one stands for the maximum."""
+    of values in a minute; if there are fewer, the line is shorter. If there are more values than
+    columns, each column shows a mean. Only 0 has the lowest block; the maximum has the full one."""
     return _spark(tuple(values[-many:]), max(width, 0), theme.levels, many)
 
 

@@ -50,7 +50,7 @@ def draw(
 
 
 def _server(server: ServerInfo | None) -> str:
-    """Return its name, and how many bytes it uses and may use."""
+    """Return the server's name, and how many bytes it uses and may use."""
     if server is None or not server.used:
         return server.name if server else ""
     most = f"/{amounts.size(server.most)}" if server.most else ""

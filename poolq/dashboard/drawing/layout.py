@@ -1,18 +1,18 @@
 """Decides which panes are shown, and where (pure).
 
 The result depends only on the size of the screen, on how many rows the panes have, how many of
-these are trouble, and on which pane has the focus. What is in trouble has room before what is well.
-A wide screen shows the workers in its full width, below them two columns of panes, and below these
-the events in the full width, since their texts are long.
+these are trouble, and on which pane has the focus. Rows in trouble get room before other rows.
+On a wide screen, the workers at the top have the full width, and so have the events at the bottom,
+since their texts are long. Between them are two columns of panes.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 TWO_COLUMNS_WIDTH = 150  # minimum columns of the screen for two columns of panes
-TWO_COLUMNS_HEIGHT = 12  # minimum lines of the panes for that
+TWO_COLUMNS_HEIGHT = 12  # minimum lines of the panes for two columns
 PANE_GAP = 2
-#: The panes of each column, from top to bottom, between workers and events of a wide screen.
+#: The two columns between workers and events of a wide screen: their panes from top to bottom.
 WIDE = (("queues", "limits", "schedules", "kinds"), ("failures", "nodes"))
 #: The panes of a narrow screen.
 NARROW = ("workers", "queues", "limits", "failures", "events", "schedules", "kinds", "nodes")
@@ -38,9 +38,9 @@ def arrange(
     rows: Mapping[str, int], trouble: Mapping[str, int], focus: str, width: int, height: int
 ) -> list[PaneArea]:
     """Return the areas of the panes that fit into `width` columns and `height` lines. `rows` maps
-    each pane to the number of rows that it has, and `trouble` to that of its rows in trouble, if it
-    has any; they are its first ones. On a wide screen, the workers get at most half of the lines,
-    unless the other panes do not need the rest."""
+    each pane to the number of its rows. `trouble` maps a pane to the number of its rows in trouble,
+    which are its first rows. On a wide screen, the workers get more than half of the lines only if
+    the other panes do not need them."""
     if width < TWO_COLUMNS_WIDTH or height < TWO_COLUMNS_HEIGHT:
         names = _shown(NARROW, rows, focus, height)
         if trouble.get("schedules"):
@@ -125,11 +125,11 @@ def _shown(panes: Sequence[str], rows: Mapping[str, int], focus: str, height: in
 
 
 def share(wants: Sequence[int], urgent: Sequence[int], room: int, focus: int) -> list[int]:
-    """Return the height of each pane of a column, given the height that each one `wants`, and the
-    height that its trouble needs (0 without trouble). In this order, as long as there is room: the
-    focused pane gets three lines; those with trouble what it needs, though together no more than
-    two thirds of the room; the focused one up to half of the room, and of what is left; and the
-    others two lines each. The remaining lines are shared out evenly."""
+    """Return the height of each pane of a column. `wants`: the height that each pane wants;
+    `urgent`: the height that its trouble needs (0 without trouble). In this order, as long as there
+    is room: the focused pane gets three lines; panes with trouble get what the trouble needs, but
+    together at most two thirds of the room; the focused pane gets half of the lines left, until it
+    has half of the room; the others get two lines each. The rest is shared out evenly."""
     given = [0] * len(wants)
     given[focus] = min(room, wants[focus], 3)
     _give(given, urgent, min(room, given[focus] + room * 2 // 3))

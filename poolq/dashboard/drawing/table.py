@@ -52,9 +52,9 @@ def rising(value: Callable[[Any], Any]) -> Sort:
 
 
 class PaneColumn(NamedTuple):
-    """`width` is the minimum width, and `most` the maximum, if the width depends on the texts. A
-    column of rank 0 is never omitted; higher ranks are omitted first, where a narrow one does not
-    fit in their place. In a column of job names
+    """`width` is the minimum width, and `most` the maximum, if the width depends on the texts. If
+    there is not enough room, columns of higher ranks are omitted first, but a narrow one may stay
+    where a wider one does not fit. Columns of rank 0 are omitted last. In a column of job names
     (`is_job_name`), a name that is too long loses its module. `is_shown` returns False if no row
     has anything to show in the column. `sort`: how the pane is sorted by this column, if it can be.
     """
@@ -74,9 +74,9 @@ class PaneColumn(NamedTuple):
 class Pane:
     """A list on the screen. `one` labels its first column. For a row, `words` returns the text that
     a filter searches, `more` the fields of its detail that are in no column, and `severity` "warn",
-    "bad" or "". `empty` is shown without rows. `left_out` returns how many more rows there are than
-    are known. Unless the user sorts the pane by a column, rows with problems come first, then it is
-    sorted by `usual`."""
+    "bad" or "". `empty` is shown if there are no rows. `left_out` returns how many further rows are
+    not known. Unless the user sorts the pane by a column, it is sorted by severity, then by
+    `usual`."""
 
     name: str
     one: str
@@ -109,8 +109,8 @@ class Pane:
         return found + self.more(row, context)
 
     def shown(self, snapshot: Snapshot, state: ScreenState) -> list[Any]:
-        """Return the rows that match the filter, in the order that the user has chosen, or else
-        with the worst problems at the top."""
+        """Return the rows that match the filter, in the order that the user has chosen. By default,
+        the worst problems are at the top."""
         rows, sought = self.rows(snapshot, state), state.filter.casefold()
         if sought:
             rows = [row for row in rows if sought in self.words(row).casefold()]
@@ -123,8 +123,8 @@ class Pane:
         return [*sorted(known, key=value, reverse=order.descending), *unknown]
 
     def position(self, rows: Sequence[Any], state: ScreenState) -> int:
-        """Return the index of the selected row, 0 without one. If the row is no longer in the list,
-        select the one that took its place, unless a filter hides it."""
+        """Return the index of the selected row, or 0 if none is selected. If the row has left the
+        list, select the row in its place, unless there is a filter: it may only hide the row."""
         chosen = state.chosen.get(self.name)
         at = next((at for at, row in enumerate(rows) if self.key(row) == chosen), None)
         if at is None:
@@ -248,8 +248,8 @@ class _Table(NamedTuple):
         return tuple(found)
 
     def _header(self, layout: Sequence[tuple[PaneColumn, int]], pane_title: str, part: str) -> Line:
-        """Draw the titles, with an arrow at that of the column by which the pane is sorted, and
-        which `part` of the rows is shown."""
+        """Draw the titles of the columns, and `part`, which says which rows are shown. An arrow
+        marks the column by which the pane is sorted."""
         theme, order = self.context.theme, self.context.state.orders.get(self.pane.name)
         cells = [("", f"{theme.focus if self.focused else ' '} ")]
         for number, (column, size) in enumerate(layout):

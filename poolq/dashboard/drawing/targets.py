@@ -23,8 +23,8 @@ class Target(NamedTuple):
 def mark(
     style: Style, pane: str, key: str, width: int, titles: tuple[tuple[str, int], ...] = ()
 ) -> Style:
-    """Return the style with the mark of a row of `width` columns or, with the titles of its columns
-    and their widths, of a pane's header."""
+    """Return the style with the mark of a row of `width` columns. For a pane's header, `titles`
+    holds the titles of the pane's columns, and the width of each."""
     return style + Style(meta={"pane": pane, "key": key, "width": width, "titles": titles})
 
 

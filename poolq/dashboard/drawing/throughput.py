@@ -85,7 +85,7 @@ def _with_spark(
     parts: list[Part], at: int, values: tuple[float, ...], style: Style, theme: Theme,
     width: int, many: int,
 ) -> Line:  # fmt: skip
-    """Draw the parts and, if there is room for it behind the first `at`, a sparkline."""
+    """Draw the parts, and a sparkline behind the first `at` of them, if there is room for it."""
     taken = sum(width_of(part.text) + 2 for part in parts if part.rank < 4)
     sparks = labelled(values, min(MAX_SPARK_ROOM, width - taken - 2), theme, many)
     return lay_out([*parts[:at], Part(sparks, style, 3), *parts[at:]], width)

@@ -13,8 +13,8 @@ from poolq.styling.theme import PLAIN
 
 SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
 JOB_NAMES = ("job", "key", "name")
-#: The name of one of the theme's styles, of all values but 0; with a function, of which rows; or a
-#: function that returns the style of a row.
+#: The name of a style of the theme, for all values but 0; or such a name and a function that says
+#: which rows have the style; or a function that returns the style of a row.
 RowStyle = str | tuple[str, Callable[[Any], bool]] | Callable[[Any, DrawContext], Style]
 
 
@@ -27,8 +27,9 @@ def text(
     rank: int = 0, most: int = 0, right: bool = False, style: RowStyle = "", sorts: bool = True,
     is_shown: Callable[[Sequence[Any]], bool] | None = None,
 ) -> PaneColumn:  # fmt: skip
-    """Show the value that a row has under `name`, or that `name` returns, by `show`. Numbers, which
-    are at the right, begin with the largest; of texts, rows without one come last."""
+    """Show a row's field `name`, or what the function `name` returns for the row; `show` turns the
+    value into text. A column aligned to the `right` is sorted with the largest number first, any
+    other one with the rows without a text last."""
     value = _value(name)
 
     def cell(row: Any, context: DrawContext) -> Cell:
@@ -53,7 +54,8 @@ def number(
 
 
 def has(name: str | Callable[[Any], Any]) -> Callable[[Sequence[Any]], bool]:
-    """Return whether a row has something under `name`, or `name` returns something for a row."""
+    """Return a function that says whether one of the rows has a value other than 0, "" or None. The
+    value is the row's field `name`, or what the function `name` returns for the row."""
     value = _value(name)
     return lambda rows: any(value(row) for row in rows)
 
@@ -72,8 +74,8 @@ def state(
     title: str, width: int, name: str | Callable[[Any], str], looks: Mapping[str, tuple[str, str]],
     other: str, *, rank: int = 0,
 ) -> PaneColumn:  # fmt: skip
-    """Show the state that a row has under `name`, or that `name` returns, by the word and the style
-    in `looks`; another state by itself, in the style `other`."""
+    """Show a state: a row's field `name`, or what the function `name` returns for the row. `looks`
+    maps it to a word and a style; a state that is not in `looks` is shown in the style `other`."""
     value = _value(name)
 
     def look(row: Any, context: DrawContext) -> Style:

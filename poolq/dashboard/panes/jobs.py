@@ -21,7 +21,7 @@ class JobsPane(Pane):
     """The list of jobs that is open."""
 
     def fields(self, row: JobView, context: DrawContext) -> Fields:
-        """Return first the error of a failed job, or why a job waits."""
+        """Return the fields. The first one is why the job waits, or the error of a failed job."""
         detail, stored, theme = context.state.detail, row.stored, context.theme
         title, attempts = job_history.attempts(stored, row.attempts)
         crashes = stored.state.crashes
@@ -71,7 +71,7 @@ def _age(job: JobView, context: DrawContext) -> Cell:
 
 
 def dispatched_at(job: JobView) -> float | None:
-    """Return the time in a job's id, in seconds since the epoch, or None if it has none."""
+    """Return the time in a job's id, in seconds since the epoch, or None if the id has no time."""
     id = job.id
     if len(id) != _ID_CHARS or id[12:13] != "7":
         return None
@@ -83,7 +83,7 @@ def dispatched_at(job: JobView) -> float | None:
 
 
 def _due(job: JobView, context: DrawContext) -> str:
-    """Return when the job is due, or for how long it has been due, has run or has failed."""
+    """Return when the job is due, or how long ago it was due, was claimed or failed."""
     left = job.stored.at / 1e6 - _now(context)
     if job.stored.status == "parked":
         return amounts.DASH

@@ -11,7 +11,7 @@ from poolq.monitor.limit_status import FULL, HELD, HOLDS_BACK, IDLE, LimitStatus
 
 GAUGE_WIDTH = 6
 SPARK_VALUES = VALUES_PER_MINUTE // 2 - 1
-#: The word and the style of a state; others are as they should be.
+#: The word and the style of a state. All other states are as they should be.
 STATES = {
     HOLDS_BACK: ("HOLDS BACK", "warn"), HELD: ("HELD", "warn"), FULL: (FULL, ""),
     IDLE: (IDLE, "dim"),
@@ -19,8 +19,8 @@ STATES = {
 
 
 def _starts(limit: LimitStatus, context: DrawContext) -> Cell:
-    """Return the rate or, for a window so long that people can follow it, the starts in it; for a
-    gate, the jobs that run."""
+    """Return the rate of starts. If the window is long enough for people to follow it, return the
+    number of starts in it; for a gate, return the number of running jobs."""
     if limit.is_hold:
         return amounts.DASH
     text = f"{amounts.count(limit.used)}/{rule(limit)}"

@@ -1,5 +1,5 @@
-"""What all pools of the namespace share: its queues and its schedules; and these pools, here and on
-other hosts."""
+"""The queues and the schedules of the namespace, which all its pools share, and these pools, here
+and on other hosts."""
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.panes.columns import number, sparkline, state, text

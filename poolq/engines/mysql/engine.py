@@ -28,7 +28,8 @@ from poolq.engines.sql.session import Dialect, Query, TemplateToken
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Asked, Rule
 
-#: The least time between two polls for due jobs, in seconds, and as a multiple of a poll's time.
+#: Between two polls for due jobs, a waiter pauses for at least POLL_INTERVAL seconds, and for at
+#: least POLL_COST_FACTOR times as long as a poll takes.
 POLL_INTERVAL = 0.05
 POLL_COST_FACTOR = 20
 #: Seconds that one server-side wait may take, well below the timeout of a socket.
@@ -66,18 +67,17 @@ DIALECT = Dialect(
 )
 
 
-#: The current time. NOW() is the time at which the statement began, which may since then have
-#: waited for a row lock.
+#: The current time. NOW() is the time at which the statement began, before it waited for row locks.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
-#: Admits a claim that has a single rule of a fixed window, as nearly all have, in one statement. It
-#: changes nothing if the window is full, does not exist or was made before the clock went back, if
-#: the key is held or a person has set the limit, if jobs that the rule has
-#: released are due, or if the claim is no longer held, or admitted already. If nothing has changed,
-#: `SQLEngine.admit` finds out which of these applies. Both rows are found by their primary keys,
-#: and locked. Of the window, which is named first, MySQL evaluates the assignments from left to
-#: right, and each uses the values set by those before it. (On MariaDB, this depends on the
-#: sql_mode, which `connecting.py` sets.) A new window begins at the old one's end or later, so
-#: `ends <= start` identifies it. MySQL reads no table that it updates, unless it is derived.
+#: Admits a claim in one statement if it has a single rule, of a fixed window, as nearly all have.
+#: It changes nothing if the window is full, does not exist or was made before the clock went back,
+#: if the key is held or a person has set the limit, if jobs that the rule has released are due, or
+#: if the claim is no longer held, or admitted already. If nothing has changed, `SQLEngine.admit`
+#: finds out why. Both rows are found by their primary keys, and locked. MySQL evaluates the
+#: assignments to the window, the first table, from left to right, and each one uses the values set
+#: by those before it. (On MariaDB, this depends on the sql_mode, which `reconnecting.py` sets.) A
+#: new window begins at the old one's end or later, so `ends <= start` identifies it. MySQL refuses
+#: to read a table that the statement updates, except as a derived table.
 ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
     w.start = IF(w.used >= ? OR {CURRENT_TIME} >= w.ends,
         GREATEST({CURRENT_TIME}, w.ends), w.start),
@@ -94,7 +94,7 @@ ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
 #: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round
 #: trip instead of one per poll. After the answer, the waiter checks whether it may take the wake-up
-#: (`sql/wakeups.py`). Each iteration of the loop has its own NOW and its own view of the tables.
+#: (`sql/queues/wakeups.py`). Each iteration of the loop has its own NOW and view of the tables.
 #: MySQL does not allow such loops outside of stored programs.
 WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
@@ -119,7 +119,7 @@ def _until_due(place: str, is_due: str) -> str:
 
 
 _GATE_IS_DUE = FIRST_GATE.replace("q.queue", "name") + " IS NOT NULL"
-#: Skips from queue to queue as `sql/skip_scan.py` does. In this loop, the value of a variable is
+#: Skips from queue to queue as `sql/queues/skip_scan.py` does. In this loop, a variable's value is
 #: known when the statement that uses it is planned.
 WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
@@ -158,7 +158,7 @@ def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
 
 class MySQLEngine(SQLEngine):
     """`mysql://user:password@host:3306/database?ssl_ca=…&unix_socket=…`; mariadb:// is the same.
-    `_lost_names`: the locks of lost connections. The next thread to connect kills their holders."""
+    `_lost_names`: the locks of lost connections; the next connect kills these connections."""
 
     exact_counts = MySQLSession.counted
 

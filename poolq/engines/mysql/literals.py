@@ -1,6 +1,6 @@
 """Encodes values as SQL literals, and fills statements with them.
 
-This relies on the settings of `connecting.py` (utf8mb4, and the backslash as escape character).
+This relies on the settings of `reconnecting.py` (utf8mb4, and the backslash as escape character).
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def literal(value: object) -> bytes:
 
 
 class FormatSQL(dict[str, bytes]):
-    """Maps templates to statements, encoded, with %b at their arguments. Each is made once."""
+    """Maps templates to encoded statements, with %b for each argument. Each is made only once."""
 
     def __init__(self, texts: RenderedSQL) -> None:
         super().__init__()

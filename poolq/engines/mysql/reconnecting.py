@@ -5,7 +5,7 @@ therefore takes a named lock with a unique name. The next connection to be opene
 ones by the names of their locks, and kills them.
 """
 
-import encodings.idna  # noqa: F401  # needed to connect; imported here, workers share it with their template
+import encodings.idna  # noqa: F401  # needed to connect; here, so that workers share it with their template
 import secrets
 import ssl
 from collections.abc import Sequence

@@ -89,7 +89,7 @@ class MySQLSession(Session):
     def close(self) -> None:
         close(self.raw)
 
-    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # writers do not wait in line here
+    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # on MySQL, writers do not wait in line
         return self._retry(lambda: self._transact(work))
 
     def read(self, *queries: Query) -> list[QueryResult]:
@@ -129,7 +129,7 @@ class MySQLSession(Session):
         return results
 
     def _packets(self, parts: Sequence[bytes]) -> Iterator[list[bytes]]:
-        """Split parts of statements, or statements, into lists that are sent together."""
+        """Split statements, or the rows of an INSERT, into lists that are sent together."""
         most = min(MAX_PACKET_BYTES, self.packet - PACKET_MARGIN_BYTES)
         batch: list[bytes] = []
         length = 0
@@ -142,7 +142,7 @@ class MySQLSession(Session):
         yield batch
 
     def statements_of(self, query: Query | BatchQuery) -> list[bytes]:
-        """Return the statements of a query. Those that only insert rows become a few."""
+        """Return the statements of a query. If they only insert rows, they are merged into few."""
         if not isinstance(query, BatchQuery):
             return [self._fill(query)]
         found = [self.statements.fill(query.sql, row) for row in query.rows]

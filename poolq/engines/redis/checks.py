@@ -10,7 +10,8 @@ from poolq.errors import EngineError
 
 #: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
-#: How many unique keys are looked at, and how often a thousand of the server's keys to find them.
+#: MAX_UNIQUE_KEYS: how many unique keys are checked. MAX_SCANS: how many SCAN commands look for
+#: them, each in about 1000 keys of the server.
 MAX_UNIQUE_KEYS, MAX_SCANS = 1000, 1000
 
 _FSYNC = {
@@ -63,7 +64,7 @@ def warnings(client: RedisClient) -> list[str]:
 
 
 def _unique_keys(client: RedisClient) -> list[Check]:
-    """Return a line if there are keys of jobs that are gone."""
+    """Return one check if some unique keys belong to jobs that are gone, else none."""
     names: list[bytes] = []
     cursor = b"0"
     for _ in range(MAX_SCANS):

@@ -34,7 +34,7 @@ REFUSALS = {
     "NOAUTH": "needs a password: put it into the URL",
     "WRONGPASS": "refuses this user or password",
 }
-#: In the error of a script that SCRIPT KILL has ended, which it does only before the first write.
+#: Part of the error if SCRIPT KILL has ended a script, which works only before its first write.
 _KILLED = "Script killed by user"
 #: The connection is kept after these errors, unlike after NOREPLICAS, which may mean a new master.
 _KEEP_CONNECTION = ("OOM", "MISCONF", "BUSY")
@@ -136,7 +136,7 @@ class RedisClient:
             raise
 
     def _retry(self, error: ResponseError, command: Command, script: Script | None) -> Any:
-        """Send the command again in the two cases that the module's head names, else raise."""
+        """Send the command again in the two cases that the module's docstring names, else raise."""
         if code_of(error) == "NOSCRIPT" and script is not None:
             command = (b"EVAL", script.text, *command[2:])
         elif code_of(error) == "MOVED":

@@ -30,7 +30,7 @@ from poolq.jobs.unique import stored_key
 
 #: The highest number of ids that a script passes to one redis.call.
 MAX_IDS_PER_CALL = 1000
-#: How many digits of an id are the moment by which the bodies are grouped.
+#: An id begins with its moment, by which bodies are grouped: this many hex digits.
 MOMENT_DIGITS = 10
 #: Codes in a step's reply for how a claim was made.
 _ADMITTED, _ASKS, _GATED = 1, 2, 3
@@ -51,7 +51,7 @@ def queue_arguments(queues: Queues) -> tuple[Argument, ...]:
 
 
 def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split ids into those that one call of a script may get."""
+    """Split ids into batches, each of which is small enough for one call of a script."""
     for start in range(0, len(ids), MAX_IDS_PER_CALL):
         yield ids[start : start + MAX_IDS_PER_CALL]
 
@@ -99,7 +99,7 @@ def claim_name(claim: Claim) -> str:
 
 
 def ended_argument(ended: Sequence[base.EndedSlots]) -> str:
-    """Encode slots that are free from now on for the scripts that ask gates."""
+    """Encode the slots that the script `admit` frees first."""
     return "\n".join([f"{claim.request} {claim.index} {claim.id}" for claim, _ in ended])
 
 
@@ -162,7 +162,7 @@ text = sanitize.text
 
 def decode_state(stored: bytes | None) -> tuple[State, int]:
     """Decode a stored state, and when the job expires (or, if it has failed, how long after a
-    retry). None stands for a fresh state. An unreadable one becomes the history."""
+    retry). None stands for a fresh state. An unreadable state is returned as the history."""
     if stored is None:
         return INITIAL, 0
     return _parse_state(stored) or (State(history=stored), 0)
@@ -228,7 +228,7 @@ def _texts(ids: list[bytes]) -> list[str]:
 
 
 def _waited(groups: list[Any], now: int) -> int:
-    """Return `Step.waited`, for how long the first job of these groups has been due."""
+    """Return `Step.waited`: for how long the first job of these groups has been due, or -1."""
     if not groups:
         return -1
     *_, bodies, states = groups[0]

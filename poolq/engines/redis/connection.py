@@ -29,17 +29,17 @@ COMMON_OPTIONS: Final[Mapping[str, Any]] = {
 }
 NO_RETRY = Retry(NoBackoff(), 0)
 
-# Keep redis-py from sending CLIENT SETINFO. It ignores error replies to this command, which hides
-# that a server rejects the connection. To find its version, redis-py also reads the metadata of
-# installed packages, which takes 2 MB in each worker.
+# Keep redis-py from sending CLIENT SETINFO. redis-py ignores error replies to this command, and so
+# hides that a server rejects the connection. To find its own version, redis-py also reads the
+# metadata of installed packages, which takes 2 MB in each worker.
 _names = {"driver_info", "lib_name", "lib_version"} & set(signature(AbstractConnection).parameters)
 _NAMELESS: Final[Mapping[str, Any]] = dict.fromkeys({"driver_info"} & _names or _names)
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]  # chosen when redis is imported
     """Turns each error reply into a ResponseError whose text begins with the reply's code. By
-    default, redis-py drops the code of some replies, and treats others as a broken connection, so
-    that a rejected push would look like one that may have been stored."""
+    default, redis-py drops the code of some replies. It treats others as a broken connection, and
+    a rejected push would then look like a push that may be stored."""
 
     EXCEPTION_CLASSES: Mapping[str, Any] = {}
 
@@ -48,8 +48,8 @@ class RedisConnection:
     """Connects and logs in when created. All methods raise ResponseError for an error reply, and
     another RedisError if the connection is broken or silent for TIMEOUT. After any error but a
     ResponseError, the connection must be closed. `client_id`: the connection's id on the server, by
-    which another connection can unblock it. `busy`: whether the thread is sending or reading, so
-    that a signal handler must not use the connection."""
+    which another connection can unblock it. `busy`: True while the thread is sending or reading;
+    then a signal handler must not use the connection."""
 
     __slots__ = ("_connection", "busy", "client_id")
 
@@ -83,8 +83,8 @@ class RedisConnection:
         return bool(self._connection.can_read(max(0.0, seconds)))
 
     def alive(self) -> bool:
-        """Ask the server whether the connection works. The socket alone would not show that a
-        firewall has cut it, and a push that got lost for this reason might seem to be stored."""
+        """Ask the server whether the connection works. The socket alone does not show that a
+        firewall has cut the connection. A push that is lost in this way might seem to be stored."""
         try:
             return self.busy or bool(self.call(b"PING") == b"PONG")
         except RedisError:

@@ -43,7 +43,7 @@ class RedisEngine(Engine):
         self.client = RedisClient(url, namespace)
         self.redacted_url = self.client.redacted_url
         self.schedules = RedisSchedules(self.client)
-        #: For each list of queues, when the server's note that this engine waits must be renewed.
+        #: For each list of queues: when to renew the server's note that this engine waits on it.
         self._noted: dict[tuple[str, ...], float] = {}
 
     # producers
@@ -269,7 +269,7 @@ class RedisEngine(Engine):
         gone, left, skipped = self.client.run("purge", queue, MAX_IDS_PER_CALL)
         goal = gone + left  # jobs that are pushed in the meantime may remain
         more = gone
-        # Rules of jobs that no line contains may be left.
+        # `left` may stay above 0, because it includes jobs that have rules but are in no line.
         while (more or skipped) and left and gone < goal:
             if progress is not None:
                 progress(int(gone))
@@ -297,8 +297,8 @@ class RedisEngine(Engine):
         return Fenced(f"worker {worker} is not registered: it was considered dead, or has left")
 
     def _run_in_batches(self, name: str, ids: Sequence[str], *before: str | int) -> list[str]:
-        """Run a script for these ids, which come after other arguments. Returns the ids in its
-        replies, in the order of `ids`."""
+        """Run a script for these ids, in batches; its first arguments are `before`. Returns those
+        of the ids that the replies contain, in the order of `ids`."""
         distinct = list(dict.fromkeys(ids))
         runs = (self.client.run(name, *before, *some) for some in batches(distinct))
         found = {text(one) for run in runs for one in run}
@@ -306,7 +306,7 @@ class RedisEngine(Engine):
 
     def _note_ttl(self, queues: Queues) -> int:
         """Return for how many milliseconds the server must note that this engine waits on these
-        queues by name; 0 if no note, or no new one, is needed."""
+        queues by name; 0 if it needs no note, or has a recent one."""
         if queues is None or monotonic() < self._noted.get(tuple(queues), 0.0):
             return 0
         self._noted = {tuple(queues): monotonic() + NOTE_INTERVAL}

@@ -10,8 +10,8 @@ required), ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_check_hostname; with Sen
 sentinel_username, sentinel_password. User, password and paths are percent-decoded.
 
 redis-py parses each host with its login. This module splits lists of hosts, which redis-py does not
-support. It rejects all other options, because some of those that redis-py accepts would break
-promises of poolq.
+support. It rejects all other options, because redis-py accepts some that would break promises of
+poolq.
 """
 
 import os

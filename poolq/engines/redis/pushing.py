@@ -37,7 +37,7 @@ def push(client: RedisClient, pushes: Sequence[Push]) -> list[str]:
 
 
 def _chunks(pushes: Sequence[Push]) -> Iterator[Sequence[Push]]:
-    """Split jobs into those that one call of the script stores."""
+    """Split jobs into chunks. One call of the script stores one chunk."""
     start = size = 0
     for end, push in enumerate(pushes, 1):
         size += len(push.body)
@@ -75,7 +75,7 @@ def arguments(pushes: Sequence[Push]) -> list[Argument]:
 
 
 def new_job(push: Push) -> tuple[Argument, ...]:
-    """Encode a job that may ask for something, but for its queue."""
+    """Encode a job of kind "a" or "d" of the script `push`, without its queue."""
     id_, _, _, delay, at, expires, unique, gate = push
     due: Argument = at if at > 0 else f"-{max(0, delay)}"
     lasts, replaces = (unique.lasts, int(unique.replaces)) if unique else (0, 0)
@@ -84,12 +84,12 @@ def new_job(push: Push) -> tuple[Argument, ...]:
 
 
 def _gives_way(unique: UniqueKey) -> bool:
-    """Return whether the job gives way to any other, and has its key until its start or end."""
+    """Return whether the job never replaces another, and holds its key until its start or end."""
     return not unique.replaces and unique.until != "time"
 
 
 def _stored(push: Push) -> bytes:
-    """Return what is stored behind the job's queue: its unique key, as in the script part
+    """Return the text that is stored after the job's queue: its unique key, as in the script part
     `unique_keys`, and its body."""
     unique = push.unique
     if unique is None:

@@ -1,9 +1,9 @@
 """The Lua scripts.
 
-A script's text is its first line (`#!lua` and its flags), then the library part `base` and the
-parts that its head names, in that order, each behind those that its own head needs, then the rest
-of its file. Nothing is formatted into the text. Its SHA-1 names the script on the server, so nodes
-with different versions of poolq never share a script.
+A script's text is its first line (`#!lua` and its flags), the library part `base`, the parts that
+its head names, and the rest of its file. The parts are in the order of the head, but each part
+comes after the parts that it needs. Nothing is formatted into the text. The text's SHA-1 names the
+script on the server, so nodes with different versions of poolq never share a script.
 """
 
 import re

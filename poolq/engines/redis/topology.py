@@ -1,9 +1,9 @@
 """Finds the server that accepts writes.
 
 A plain URL names the server. With Sentinel, each connect asks the sentinels for the master. In a
-cluster, if the owner of the namespace's slot is unknown or does not answer, the nodes of the URL
-and those discovered since are asked for the owner. After a failover it is enough to reconnect,
-because a server that is no longer the master says so (READONLY, MOVED) and runs nothing.
+cluster, the server is the owner of the namespace's slot. If the owner is unknown or silent, a
+connect asks the nodes of the URL, and those discovered since, for it. After a failover it is enough
+to reconnect: a server that is no longer the master says so (READONLY, MOVED) and runs nothing.
 """
 
 from contextlib import closing

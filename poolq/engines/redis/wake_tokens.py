@@ -1,4 +1,4 @@
-"""Waits for a wake token, on a connection of its own."""
+"""Waits for a wake token, on a separate connection."""
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -9,7 +9,7 @@ from poolq.errors import EngineError
 
 
 def take(client: RedisClient, lists: list[bytes], pause: float) -> int | None:
-    """Block for a wake token for at most `pause` seconds. Returns the token's number, or None.
+    """Block for a wake token for at most `pause` seconds. Returns the number in it, or None.
     The server checks its own timeouts only every tenth of a second, which is too coarse for
     delayed jobs. So after `pause` seconds, the thread's other connection unblocks this one."""
     connection = client.open(client.blocking)

@@ -1,7 +1,7 @@
 """The engine contract on an SQL database: each method is a transaction or a few reads.
 
-The statements are in the rooms beside this module. Connections, and fast ways to store new jobs and
-to `wait`, are left to the SQLite and MySQL engines.
+The statements are in the packages beside this module. The SQLite and MySQL engines add connections,
+and fast ways to store new jobs and to `wait`.
 """
 
 from abc import abstractmethod
@@ -158,7 +158,7 @@ class SQLEngine(Engine):
     # keepers
 
     def _load_due_states(self, queues: Queues) -> tuple[list[QueueState], int | None, int]:
-        """Return the queues that a waiter checks, when others have something due, and the time."""
+        """Return the queues that a waiter checks, when something is due elsewhere, and the time."""
         read = self.session.read
         if queues is not None:
             states = queue_discovery.load_states(read, queues)

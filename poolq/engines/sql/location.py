@@ -28,8 +28,8 @@ IS_CLAIMED, IS_PARKED, IS_RELEASED = (
     f"place >= '{start}' AND place < '{end}'"
     for start, end in (CLAIMED_RANGE, PARKED_RANGE, RELEASED_RANGE)
 )
-#: A line of a gate has a `slot` of at least this. It is in the far future, because it does not tell
-#: whether the line is due: less this, it is when the line was last served.
+#: The `slot` of a gate's line is this plus the time when the line was last served. It lies in the
+#: far future, because it does not tell when the line is due.
 GATE_SLOT = 2**60
 #: The `deploy` of lines for which no code names a limit. It is higher than that of any code.
 NO_DEPLOY = 2**62

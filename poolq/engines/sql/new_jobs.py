@@ -1,12 +1,12 @@
 """Stores new jobs: plain ones, those with unique keys, and those that wait for gates.
 
-Jobs are stored together as if nobody had their unique keys. If somebody has one, those whose keys
-are free are stored together, and the others one by one: they replace a job, take a void key, or
-give way.
+Jobs are first stored together, as if all their unique keys were free. If a key is taken, the jobs
+with free keys are stored together, and the others one by one. Each of these replaces the job that
+has the key, takes a void key, or gives way: it is not stored.
 
-The job that has a key is looked up, locked, then the key is locked, and who has it is looked up
-again, because everybody locks a job before its key. If the key has changed hands in the meantime,
-the transaction stores nothing, and is to be repeated.
+Every transaction locks a job before its key. So to replace a job, a transaction finds the job that
+has the key, locks the job, then locks the key and checks who has it now. If the key now belongs to
+another job, the transaction stores nothing and must be repeated.
 """
 
 from collections.abc import Sequence
@@ -35,28 +35,28 @@ from poolq.engines.sql.session import (
 from poolq.jobs.message import Push
 from poolq.jobs.unique import UniqueKey
 
-#: How many jobs one transaction stores at most, which blocks SQLite's other writers for 30 ms.
+#: How many jobs one transaction stores at most. This blocks SQLite's other writers for 30 ms.
 MAX_STORED = 5000
 
 INSERT_JOB = """INSERT INTO {jobs}
     (id, place, due_at, queue, history, body, expires_at, unique_key, rules)
     VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?)"""
-#: The same for plain jobs: on SQLite, to store three NULLs takes a fifth of the time to store many.
+#: The same for plain jobs. On SQLite, three NULLs would take a fifth of the time of many inserts.
 INSERT_PLAIN = """INSERT INTO {jobs} (id, place, due_at, queue, history, body)
     VALUES (?, ?, ?, ?, x'', ?)"""
 INSERT_KEY = "INSERT INTO {unique_keys} (name, id, ends) VALUES (?, ?, ?)"
 #: A new line counts as named by the newest code.
 OPEN_LINE = concurrent_slots.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
-#: Of the limits that dispatches name for a gate, the last one applies, in all queues, unless
-#: workers' code has named one. If that changes, no slot is handed on before they are counted.
+#: If dispatches name different limits for a gate, the last one applies in all queues, unless
+#: workers' code has named one. If it becomes lower, the slots are counted before one is handed on.
 NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, {now}) {on:name, span}
     used = {greatest}(used, most), most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END"""
 
 
 def store(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> int:
-    """Store the first of these jobs, or let them give way. Adds to `holders` by id which job has
-    each job's key, of those for which it is known. Returns how many jobs this were."""
+    """Store the first of these jobs, or let them give way. Adds to `holders`, by job id, the id of
+    the job that has this job's key, if that is known. Returns how many jobs it has handled."""
     some = first_chunk(pushes, MAX_STORED, session.stored_bytes)
     session.check_sizes(some)
     add_queues(session, {one.queue for one in some})
@@ -67,8 +67,8 @@ def store(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> 
 
 
 def _store(session: Session, pushes: Sequence[Push]) -> bool:
-    """Store jobs in one transaction. Returns False if one of their unique keys, which differ, is
-    in the table."""
+    """Store jobs with different unique keys in one transaction. Returns False if one of the keys is
+    already in the table."""
     try:
         if len(pushes) > 1 or not session.store_alone(pushes[0]):
             session.transact(partial(_insert, pushes=pushes))
@@ -80,7 +80,7 @@ def _store(session: Session, pushes: Sequence[Push]) -> bool:
 
 
 def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
-    """Store jobs. Of what this locks, the wait lists come first, then the keys, then the gates."""
+    """Store jobs. This locks the wait lists first, then the keys, then the gates."""
     place, now, _ = tx.when(QUEUED, 0, 0, 0)
     plain = [
         (id_, place, now, queue, body)
@@ -93,7 +93,7 @@ def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
     if waiting := [one for one in pushes if one.gate]:
         _park(tx, waiting)
     keys = [_key_row(tx, one.id, one.unique) for one in pushes if one.unique]
-    rows = [job_row(tx, one) for one in pushes if not one.gate]  # due at once by one clock
+    rows = [job_row(tx, one) for one in pushes if not one.gate]  # one clock keeps their order
     tx.later(BatchQuery(INSERT_KEY, sorted(keys)), BatchQuery(INSERT_JOB, rows))
 
 
@@ -103,7 +103,7 @@ def _key_row(tx: Transaction, id_: str, unique: UniqueKey) -> Row:
 
 
 def _park(tx: Transaction, pushes: Sequence[Push]) -> None:
-    """Store jobs in wait lists, which are sorted by name, as if workers had parked them there."""
+    """Store jobs in wait lists, in the order of the lists, as if workers had parked them there."""
     gates = {(line_of(one.gate), one.queue): one.gate for one in pushes if one.gate}
     rows = [
         job_row(tx, one, line_of(one.gate), encode_rules([one.gate])) for one in pushes if one.gate
@@ -125,7 +125,7 @@ def job_row(tx: Transaction, push: Push, place: str = QUEUED, rules: bytes | Non
 
 
 def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> None:
-    """Store jobs whatever keys they ask for."""
+    """Store jobs, even if their keys are taken."""
     free, contested = _give_way(session, pushes, holders)
     if free and _store(session, free):
         holders.update({one.id: one.id for one in free})
@@ -141,9 +141,9 @@ def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> N
 def _give_way(
     session: Session, pushes: Sequence[Push], holders: dict[str, str]
 ) -> tuple[list[Push], list[Push]]:
-    """Find the jobs that give way to others, note for each which job has its key, and count them.
-    Returns the jobs whose keys are free, and the rest, which may replace a job, or take the key of
-    one that is gone. No key is locked: that the other job has it at this moment is enough."""
+    """Find and count the jobs that give way, and note in `holders` which job has the key of each.
+    Returns the jobs whose keys are free, and the rest. The rest may replace a job, or take the key
+    of a job that is gone. No key is locked: it is enough that another job has the key now."""
     keys = {one.unique.key for one in pushes if one.unique}
     found = session.read(
         *(Query(unique_keys.HOLDERS_NOW, (some,)) for some in in_chunks(sorted(keys)))
@@ -198,7 +198,7 @@ def store_contested(tx: Transaction, push: Push) -> str | None:
 
 
 def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
-    """Store a job, and give it a key that is locked and was somebody else's."""
+    """Store a job, and give it a key that is locked and may have belonged to another job."""
     given = push.id, unique.lasts, unique.lasts, unique.key
     tx.later(Query(unique_keys.SET_KEY, given), Query(INSERT_JOB, job_row(tx, push)))
 

@@ -1,8 +1,8 @@
-"""The tables of a namespace, which have one version. The file schema.sql makes them; `Dialect` has
+"""The tables of a namespace, which share one version. The file schema.sql makes them; `Dialect` has
 the types of columns.
 
-Each statement that makes them must be safe to run twice, as MySQL commits each one, and making them
-may be interrupted.
+Each statement that makes them must be safe to run twice, because MySQL commits each statement by
+itself, and a migration may be interrupted.
 """
 
 import re

@@ -2,12 +2,12 @@
 -- UTC. Each statement can be repeated, as MySQL commits each by itself.
 
 -- Jobs that wait or run. `place`: '' ready, 'd' delayed until `due_at`, 'w:<worker>' claimed,
--- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that limit
--- until `due_at`, with the due time in `taken`. (worker, request, idx) identify a claim.
+-- 'p:<microseconds>:<key>' parked in a rate limit's line, 'r:<microseconds>:<key>' released by that
+-- limit until `due_at`, with the due time in `taken`. (worker, request, idx) identify a claim.
 -- `admitted`: the claim includes a slot of the job's limit. `taken`: when the job was claimed.
--- `lasts`: until when a slot is reserved for the job. `deploy`: by which deploy's code its limits were
--- named when it parked. `expires_at`: when the job expires, if it does.
--- `unique_key`: the job's unique key, or NULL (see jobs/unique.py).
+-- `lasts`: until when a slot is reserved for the job. `deploy`: the deploy whose code named the
+-- job's limits when it parked. `expires_at`: when the job expires, if it does. `unique_key`: the
+-- job's unique key, or NULL (see jobs/unique.py).
 CREATE TABLE IF NOT EXISTS {jobs} (
     id {id} NOT NULL,
     place {text:1100} NOT NULL DEFAULT '',
@@ -48,8 +48,8 @@ CREATE TABLE IF NOT EXISTS {failed} (
     KEY newest_of_queue (queue, at, id)
 ) {table};
 
--- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token. `used`: when the queue was
--- last found in use. `total`: the sum of its counters at that time.
+-- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token. `used`: when the queue
+-- was last found in use. `total`: the sum of its counters at that time.
 CREATE TABLE IF NOT EXISTS {queues} (
     queue {text:255} NOT NULL,
     paused SMALLINT NOT NULL DEFAULT 0,
@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS {queues} (
 ) {clustered};
 
 -- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
--- The claims in this answer are the jobs with the same `request`. `deploy`: of which deploy its code is.
+-- The claims in this answer are the jobs with the same `request`. `deploy`: the deploy of its code.
 CREATE TABLE IF NOT EXISTS {workers} (
     worker {text:255} NOT NULL,
     node {text:255} NOT NULL,
@@ -88,11 +88,11 @@ CREATE TABLE IF NOT EXISTS {nodes} (
     PRIMARY KEY (node)
 ) {clustered};
 
--- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made.
--- `deploy`: of a gate, by which deploy's code `most` was named. `used` of a gate: see concurrent_slots.py.
--- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window, whose
--- `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `held`: when the
--- last known hold of the key ends. `set_most`: the limit that a person has set in place of the code's.
+-- Windows of rate limits, `span` microseconds long. `used`: how many of `most` starts were made
+-- (for a gate, see concurrent_slots.py). `deploy`: for a gate, the deploy whose code named `most`.
+-- `starts`: how many starts were counted in all windows. `log`: the starts in a sliding window,
+-- whose `span` is negative, as JSON: [[time, as how many starts it counts], ...]. `held`: when the
+-- key's last known hold ends. `set_most`: the limit that a person has set instead of the code's.
 CREATE TABLE IF NOT EXISTS {windows} (
     name {text:1000} NOT NULL,
     span BIGINT NOT NULL,
@@ -109,9 +109,10 @@ CREATE TABLE IF NOT EXISTS {windows} (
     KEY ends (ends)
 ) {clustered};
 
--- Lines of parked jobs, one for each limit and queue. `slot`: when to try the first job again.
--- `since`: when `slot` was calculated. A time in the future shows that the clock has gone back.
--- `deploy`: by which deploy's code `most` was named. Lines of released jobs and of holds have a higher one.
+-- Lines of parked and released jobs, for each limit and queue. `slot`: when to try the first job
+-- again. `since`: when `slot` was calculated. A time in the future shows that the clock has gone
+-- back. `deploy`: the deploy whose code named `most`. Lines of released jobs and of holds have
+-- NO_DEPLOY.
 CREATE TABLE IF NOT EXISTS {lines} (
     place {text:1100} NOT NULL,
     queue {text:255} NOT NULL,
@@ -127,12 +128,13 @@ CREATE TABLE IF NOT EXISTS {lines} (
     KEY deploy (queue, deploy, place)
 ) {clustered};
 
--- How often each event has happened, by worker ('' for recovered workers) and queue.
--- `cancelled`: how many jobs were cancelled while they were running. `discarded`: how many jobs ended
+-- How often each event has happened, by worker ('' for recovered workers, and if no worker is
+-- involved) and queue.
+-- `cancelled`: how many jobs were cancelled, waiting or running. `discarded`: how many jobs ended
 -- with an error that does not matter. `snoozed`: how often jobs have postponed themselves.
--- `skipped`: how many jobs gave way to the one that has their unique key. `replaced`: how many waiting
--- jobs another one with their key has replaced. `expired`: how many jobs were deleted because they were
--- too late to be run.
+-- `skipped`: how many jobs were not stored because another job had their unique key. `replaced`:
+-- how many waiting jobs were replaced by a job with the same key. `expired`: how many jobs were
+-- deleted because they were too late to be run.
 CREATE TABLE IF NOT EXISTS {counters} (
     worker {text:255} NOT NULL,
     queue {text:255} NOT NULL,
@@ -160,7 +162,7 @@ CREATE TABLE IF NOT EXISTS {overrides} (
     PRIMARY KEY (name, span)
 ) {clustered};
 
--- Keys of limits that are held, so that no job starts under them: since when, and until when.
+-- Holds: keys under whose limits no job starts from `start` to `ends`.
 CREATE TABLE IF NOT EXISTS {holds} (
     name {text:1000} NOT NULL,
     start BIGINT NOT NULL,
@@ -177,11 +179,11 @@ CREATE TABLE IF NOT EXISTS {unique_keys} (
     KEY ends (ends){where:ends > 0}
 ) {clustered};
 
--- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at it, far in the future
--- if it is paused or no living node declares it. `declared`: 1 if it comes from code. `job`: the job
--- of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
--- `deploy`: of which the code is that has declared it. `hidden`: "<hash>\n<spec>" that it has
--- declared, while a person has added a schedule of the same name.
+-- Schedules of periodic jobs. `due`: the next tick. `at`: when a keeper looks at the schedule, far
+-- in the future if it is paused or no living node declares it. `declared`: 1 if it comes from code.
+-- `job`: the job of the tick `last`. `ticks` and `skipped` count ticks with and without a job.
+-- `deploy`: the deploy whose code declared it. `hidden`: what this code declared, as
+-- "<hash>\n<spec>", if a person has added a schedule of the same name.
 CREATE TABLE IF NOT EXISTS {schedules} (
     name {text:255} NOT NULL,
     hash {text:64} NOT NULL,
@@ -200,8 +202,8 @@ CREATE TABLE IF NOT EXISTS {schedules} (
     KEY at (at, name)
 ) {clustered};
 
--- Which schedules the code of each node declares, and of which deploy it is. With an empty name: the
--- last deploy that has declared its schedules.
+-- Which schedules the code of each node declares, and the deploy of this code. The row with an
+-- empty name has the last deploy of the node that has declared its schedules.
 CREATE TABLE IF NOT EXISTS {declared} (
     node {text:255} NOT NULL,
     name {text:255} NOT NULL,
@@ -210,10 +212,10 @@ CREATE TABLE IF NOT EXISTS {declared} (
     KEY name (name, node)
 ) {clustered};
 
--- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is claimed by
--- the claim of that `place`, `request` and `idx`. Rows of other claims are void. `number`: from 0,
--- below the gate's limit. `handed`: how often the slot was handed on. The row of the
--- windows with this name and GATE_SPAN is the gate's lock.
+-- Slots of gates, which limit how many jobs run at once. A slot counts only while the job is
+-- claimed by the claim of that `place`, `request` and `idx`. Rows of other claims are void.
+-- `number`: from 0, below the gate's limit. `handed`: how often the slot was handed on. The row of
+-- `windows` with this name and GATE_SPAN is the gate's lock.
 CREATE TABLE IF NOT EXISTS {slots} (
     name {text:1000} NOT NULL,
     number BIGINT NOT NULL,

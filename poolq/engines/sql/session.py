@@ -5,7 +5,7 @@ clock in microseconds, and `Dialect` names everything else that differs between 
 replace `?`; a non-empty list replaces `{list}`.
 
 A transaction collects its changes (`later`) and sends them with the next read (`run`) or at its
-end, to save round trips. What must be locked last is sent at the end (`at_end`).
+end, to save round trips. Changes of rows that must be locked last are sent at the end (`at_end`).
 """
 
 from abc import ABC, abstractmethod
@@ -82,8 +82,8 @@ class Transaction(ABC):
 
     @abstractmethod
     def when(self, place: str, delay: int, at: int, expires: int) -> Row:
-        """Return as values for statements where a new job is, when it is due and when it expires. A
-        due time in the past becomes now, and the job is in this place."""
+        """Return where a new job is, when it is due and when it expires, as values for statements.
+        A due time in the past becomes now. A job that is due now is in `place`."""
 
 
 class DuplicateKey(EngineError):
@@ -105,15 +105,15 @@ class Session(ABC):
         """Raise EngineError for a job that is too big for the server."""
 
     def store_alone(self, push: Push) -> bool:  # noqa: ARG002  # overrides use it
-        """Store a job in a faster way than a transaction, if there is one for it. Returns whether
-        there is. Raises DuplicateKey."""
+        """Store a job in a faster way than a transaction, if there is such a way for it. Returns
+        whether it was stored. Raises DuplicateKey."""
         return False
 
     @abstractmethod
     def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:
         """Run `work` in one transaction. After a deadlock, run it again in a new one. `gives_way`:
-        whether writers that do not give way go first, if this database's writers wait in line.
-        Raises EngineError, DuplicateKey."""
+        if this database's writers wait in line, let writers without `gives_way` go first. Raises
+        EngineError, DuplicateKey."""
 
     def change(self, *queries: Query) -> int:
         """Run these statements as a transaction, in one round trip. Returns how many rows the last
@@ -140,18 +140,18 @@ class TemplateToken:
 
 
 class Dialect(NamedTuple):
-    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows,
-    `share` one whose rows others may lock so, too, and
-    `skip` a SELECT that also skips rows locked by others. `turn`, `by_id` and `{line:name}` are
-    index hints for claims, for ids and for the lines. `least` and `greatest` are the functions
-    min(a, b) and max(a, b), and `list` is the operand of IN. `{on:key}` begins the upsert clause of
-    an INSERT, and `{new:column}` is the value it would insert. `{joined:columns}` is one text of
-    the values of these columns, separated by spaces.
+    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows. `share`
+    ends one that locks its rows, but lets others lock them in the same way. `skip` ends one that
+    locks its rows and skips rows locked by others. `turn`, `by_id` and `{line:name}` are index
+    hints for claims, for ids and for the lines. `least` and `greatest` are the functions min(a, b)
+    and max(a, b), and `list` is the operand of IN. `{on:key}` begins the upsert clause of an
+    INSERT, and `{new:column}` is the value it would insert. `{joined:columns}` is one text of the
+    values of these columns, separated by spaces.
 
-    The others are for tables: the types of a job's id, of text of so many bytes (`{text:255}`) and
-    of bytes, what ends a statement that makes a table, and one that is stored in the order of its
-    key (`clustered`), and the condition of an index of some rows (`{where:condition}`).
-    `keys_within`: whether that statement makes the indexes, too."""
+    The others are for tables. `id`, `{text:255}` and `bytes` are the types of a job's id, of text
+    of so many bytes, and of bytes. `table` ends a statement that makes a table. `clustered` ends it
+    instead if the table is stored in the order of its key. `{where:condition}` limits an index to
+    some rows. `keys_within`: whether the statement that makes a table also makes its indexes."""
 
     now: str
     lock: str
@@ -200,8 +200,8 @@ def in_chunks(values: Sequence[T], size: int = MAX_LIST_VALUES) -> list[Sequence
 
 
 def first_chunk(pushes: Sequence[Push], jobs: int, size: int) -> Sequence[Push]:
-    """Return the first of these jobs: at most `jobs`, with bodies of at most `size` bytes, but one
-    at least."""
+    """Return the first of these jobs: at most `jobs`, whose bodies together have at most `size`
+    bytes, but at least one."""
     if len(pushes) == 1:
         return pushes
     total = len(pushes[0].body)

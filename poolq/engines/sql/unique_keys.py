@@ -1,9 +1,9 @@
 """The unique keys of jobs (see `jobs/unique.py`), as rows that belong to a job.
 
-A transaction locks unique keys after everything else but the counters, sorted by key. So the
+A transaction locks unique keys, sorted by key, after everything else except the counters. So the
 changes of keys are collected, and sent at the end (`Transaction.at_end`). A new job and its key are
-stored in one transaction, so a push that is rolled back leaves neither. `ends` is 0, or when a key
-ends that is held for a time.
+stored in one transaction, so a push that is rolled back leaves neither. `ends` is when the key ends
+if it is held for a time, else 0.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,9 +24,9 @@ from poolq.engines.sql.session import (
 )
 from poolq.jobs.unique import StoredKey, stored_key
 
-#: Whether a key is still held that is held for a time. None is held for longer than 100 years.
+#: Whether a key that is held for a time has not ended yet. No key is held for more than 100 years.
 _LASTS = f"ends > {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
-#: The key goes to the new job if nobody has it, or if the time is over for which somebody had it.
+#: The key goes to the new job if no job has it, or if it was held for a time that is now over.
 #: MySQL evaluates the assignments from left to right.
 TAKE_KEY = f"""INSERT INTO {{unique_keys}} (name, id, ends)
     VALUES (?, ?, CASE WHEN ? > 0 THEN {{now}} + ? ELSE 0 END) {{on:name}}
@@ -35,7 +35,7 @@ TAKE_KEY = f"""INSERT INTO {{unique_keys}} (name, id, ends)
 SET_KEY = """UPDATE {unique_keys} SET id = ?, ends = CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END
     WHERE name = ?"""
 FREE_KEY = "DELETE FROM {unique_keys} WHERE name = ? AND id = ? AND ends = 0"
-#: The job that has the key, if it exists and has not expired, or runs.
+#: The job that has the key, if the job exists and either is running or has not expired.
 LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
         AND (expires_at IS NULL OR expires_at > {{now}} OR {IS_CLAIMED}))"""
 #: Who has a key, and whether the key is still held.
@@ -49,7 +49,7 @@ MAX_DELETED = 2000
 DELETE_ENDED = f"""DELETE FROM {{unique_keys}} WHERE name IN (SELECT name FROM (SELECT name
     FROM {{unique_keys}} WHERE ends > 0 AND ends <= {{now}} ORDER BY ends LIMIT {MAX_DELETED}) old)
     AND ends > 0 AND ends <= {{now}}"""
-#: Keys whose job is gone, which only a change by hand leaves.
+#: Keys whose job is gone. Only a change by hand leaves such keys.
 VOID_KEYS = """SELECT COUNT(*) FROM (SELECT u.name FROM {unique_keys} u WHERE u.ends = 0
     AND NOT EXISTS (SELECT 1 FROM {jobs} j WHERE j.id = u.id) LIMIT 1000) void"""
 
@@ -69,13 +69,13 @@ class KeyChanges:
         self._taken: list[tuple[str, str, int, int]] = []
 
     def free(self, stored: object, id_: str, *, start: bool = False) -> None:
-        """The job with this key ends or, at its `start`, is claimed."""
+        """Free the key of a job that ends (or, if `start`, is claimed), if the key ends then."""
         unique = stored_key(stored)
         if unique is not None and (unique.until == "start" if start else unique.until != "time"):
             self._freed.append((unique.key, id_))
 
     def take_again(self, stored: object, id_: str) -> None:
-        """The job with this key returns to its queue."""
+        """Take the key again for a job that returns to its queue."""
         unique = stored_key(stored)
         if unique is not None and unique.until != "time":
             self._taken.append((unique.key, id_, 0, 0))
@@ -96,7 +96,7 @@ def free(tx: Transaction, jobs: Iterable[tuple[object, str]], *, start: bool = F
 
 
 def holders_in(found: Iterable[QueryResult]) -> dict[str, Holder]:
-    """Return by key who has it, as HOLDERS has found."""
+    """Return the holder of each key, from the rows of HOLDERS."""
     return {
         to_text(name): Holder(to_text(id_), held is None)
         for one in found

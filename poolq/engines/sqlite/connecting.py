@@ -46,13 +46,13 @@ def connect(options: SQLiteOptions) -> sqlite3.Connection:
         check_same_thread=False,  # a fork closes the connections of all threads
         cached_statements=256,
     )
-    raw.create_function("poolq_now", 0, now, deterministic=True)  # within a statement
+    raw.create_function("poolq_now", 0, now, deterministic=True)  # it is, within a statement
     return raw
 
 
 def _create(file: Path) -> None:
-    """Create the file with FILE_MODE, because SQLite would make it readable for all. This does
-    not open it, because closing it would drop the locks that this process holds on the file."""
+    """Create the file with FILE_MODE, because SQLite would make it readable for all. This does not
+    open the file, because closing it would drop the locks that this process holds on it."""
     with suppress(OSError):  # it exists, or SQLite reports a clearer reason
         os.mknod(file, stat.S_IFREG | FILE_MODE)
 

@@ -2,9 +2,9 @@
 
 SQLite notes in the process's memory which locks it holds on a file. A child would inherit these
 notes but not the locks, so that even its own connections would write unprotected. Therefore all
-connections are closed just before a fork, whichever thread forks, and parent and child open new
-ones when they need them. A long transaction is interrupted. If the transaction still does not end,
-the child refuses to open the file.
+connections are closed just before any thread forks. Parent and child open new ones when they need
+them. A long transaction is interrupted. If the transaction still does not end, the child refuses to
+open the file.
 """
 
 import os
@@ -18,7 +18,8 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from poolq.engines.sqlite.session import SQLiteSession
 
-#: Seconds that a fork waits for transactions before it interrupts them, and for their end after it.
+#: FORK_TIMEOUT: seconds that a fork waits for transactions before it interrupts them.
+#: INTERRUPT_TIMEOUT: seconds that it then waits for the interrupted transactions to end.
 FORK_TIMEOUT, INTERRUPT_TIMEOUT = 5.0, 10.0
 
 

@@ -11,8 +11,8 @@ SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA", "OFF")
 
 
 class SQLiteOptions(NamedTuple):
-    """`synchronous`: with NORMAL, commits survive the death of any process, but a power cut may
-    lose the last ones. FULL waits for the disk at every commit. OFF guarantees neither."""
+    """`synchronous`: commits always survive the death of a process. With NORMAL, a power cut may
+    lose the last ones; with OFF, it may corrupt the file. With FULL, commits wait for the disk."""
 
     file: Path
     synchronous: str = "NORMAL"

@@ -40,9 +40,9 @@ BEGIN = "BEGIN IMMEDIATE"
 DATA_VERSION = "PRAGMA data_version"
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = lasts > ?, taken = ?
     WHERE id = ?"""
-#: Stores a unique job and its key by one statement, which changes nothing if somebody has the key:
-#: its view has a trigger that inserts into both tables. The view belongs to the connection, so it
-#: is no part of the schema.
+#: Stores a unique job and its key by one statement: it inserts into a view, whose trigger inserts
+#: into both tables. It changes nothing if another job has the key. The view belongs to the
+#: connection, so it is not part of the schema.
 INSERT_UNIQUE = """INSERT OR ROLLBACK INTO new_unique
     (id, place, due_at, queue, body, expires_at, unique_key, name, ends)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -65,7 +65,7 @@ class SQLiteTransaction(Transaction):
         super().__init__()
         self._raw = raw
         self._texts = texts
-        self._now = 0  # of its new jobs, which keep their order if they are due at once
+        self._now = 0  # the same for all new jobs, so that those due at once stay in order
 
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         return [run(self._raw, self._texts, query) for query in queries]
@@ -118,7 +118,7 @@ class SQLiteSession(Session):
         self.options = options
         self.texts = texts
         self.known_queues: set[str] = set()
-        self._has_view = False  # and so is prepared for INSERT_UNIQUE
+        self._has_view = False  # whether the connection has the view that INSERT_UNIQUE needs
         self._schema = schema
         self._write_lock = WriteLock(options.file)
         self.exclusively = self._write_lock.exclusively
@@ -169,7 +169,8 @@ class SQLiteSession(Session):
         return self._locked(lambda raw: run_read(lambda: act(raw), self.exclusively))
 
     def _locked(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `act`, and repeat it if it has met text that is not UTF-8. Raises EngineError."""
+        """Run `act`, and again after a repair if it finds text that is not UTF-8. Raises
+        EngineError."""
         with self.lock:
             try:
                 try:
@@ -183,8 +184,8 @@ class SQLiteSession(Session):
                 raise self._translated(error) from error
 
     def store_alone(self, push: Push) -> bool:
-        """Store a job that waits for no gate by one statement that is its own transaction, and so
-        need not wait in line: a transaction takes a third longer."""
+        """Store a job that waits for no gate by one statement. This is its own transaction and need
+        not wait in line; an explicit transaction takes a third longer."""
         if push.gate or push.queue not in self.known_queues:
             return False
         with self.lock:
@@ -232,7 +233,7 @@ class SQLiteSession(Session):
         raw = self._raw
         if (
             raw is not None
-            and (self._writing or not raw.in_transaction)  # a signal may leave one open
+            and (self._writing or not raw.in_transaction)  # a signal may leave a transaction open
             and (monotonic() - self._checked_at < FILE_CHECK_INTERVAL or self._is_same_file())
         ):
             return raw
@@ -277,7 +278,7 @@ class SQLiteSession(Session):
             raise reentrancy_error(str(self.options.file))
 
     def _is_same_file(self) -> bool:
-        """Return whether the path still names the open file, in which others look for jobs."""
+        """Return whether the path still names the open file. Others look for jobs at this path."""
         try:
             stat = os.stat(self.options.file)  # noqa: PTH116  # as in raw()
         except OSError:

@@ -1,8 +1,8 @@
-r"""Makes text readable that is not UTF-8, which only a change by hand can leave.
+r"""Makes text that is not UTF-8 readable. Only a change by hand can leave such text in the file.
 
-Python's module raises an error for each row with such text, so that nobody could deal with one. It
-is replaced where it is stored, by text that names its bytes: caf\xe9. So everybody who reads the
-row then deals with it like with any other. This happens only after such an error.
+Python's sqlite3 module raises an error for each row with such text, so poolq could not handle the
+row. After such an error, the stored text is replaced by readable text that names its bytes, such as
+caf\xe9. Then the row can be handled like any other.
 """
 
 import sqlite3
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 from poolq.engines.sql.session import TABLES, RenderedSQL
 
-#: Text that is not UTF-8. Nearly all text is plain ASCII, which SQLite itself finds out. GLOB reads
-#: up to the first NUL.
+#: Whether text is not UTF-8. Nearly all text is plain ASCII, which SQLite itself recognises. GLOB
+#: stops at the first NUL, so `instr` looks for one.
 _UNREADABLE = """typeof({column}) = 'text'
     AND ({column} GLOB '*[^ -~]*' OR instr(CAST({column} AS BLOB), x'00'))
     AND poolq_readable(CAST({column} AS BLOB)) IS NOT {column}"""
@@ -27,7 +27,7 @@ def repair(
     texts: RenderedSQL,
     exclusively: Callable[[Callable[[], object]], object],
 ) -> None:
-    """Make all text of a namespace readable. Of rows that then have the same key, one is left."""
+    """Make all text of a namespace readable. If several rows then have the same key, keep one."""
     raw.create_function("poolq_readable", 1, _readable, deterministic=True)
     for table, column in _columns(raw, texts):
         where = _UNREADABLE.format(column=f'"{column}"')

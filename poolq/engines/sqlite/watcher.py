@@ -56,8 +56,8 @@ class FileWatch:
         return True
 
     def lasts(self, file: Path) -> bool:
-        """Return whether this watches the file that has this path now. Another one may have its
-        inode, so an event that tells of its removal is read first."""
+        """Return whether this watches the file that has this path now. A new file may have the
+        inode of a removed one, so pending events are read first: one may tell of a removal."""
         self.heard(0)
         return not self._ended and self._identity == _identity(file)
 
@@ -66,7 +66,7 @@ class FileWatch:
 
 
 class Watcher:
-    """Sleeps between the polls of a database by one thread. Call `begin`, then poll and `pause` in
+    """Lets one thread sleep between its polls of a database. Call `begin`, then poll and `pause` in
     turn."""
 
     def __init__(self, database: Path) -> None:
@@ -76,7 +76,7 @@ class Watcher:
 
     def begin(self) -> None:
         """Watch the log that exists now."""
-        self.heard = True  # maybe before this
+        self.heard = True  # a change may have come before the watch begins
         try:
             if self._watch is None or not self._watch.lasts(self._log):
                 self.close()

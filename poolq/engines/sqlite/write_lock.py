@@ -3,15 +3,15 @@
 SQLite makes a waiting writer sleep for longer and longer between its attempts. So a process that
 writes without pause starves all others. If the others retried more often, the one that is writing
 would get no CPU time. Here, each writer sleeps in the kernel until it gets the lock on a file
-beside the database (`-turn`), and keeps this lock until its transaction has ended. Workers, of
-which there may be hundreds, first wait in a separate line (`-line`), and only the first of them
-waits for the turn. So a producer or keeper never waits behind all workers. The first worker polls
+beside the database (`-turn`), and keeps this lock until its transaction has ended. There may be
+hundreds of workers: they first wait in a separate line (`-line`), and only the first of them waits
+for the turn. So a producer or keeper never waits behind all workers. The first worker polls
 for a moment before it sleeps. As most turns are short, it is usually still awake when its turn
 comes. Producers and keepers sleep at once. The kernel wakes them when the lock is released, nearly
 always before the worker's next poll.
 
-A write of a single job takes a few microseconds, so it bypasses the lines until it meets another
-writer. The kernel releases all locks of a process that dies. A writer gives up after LOCK_TIMEOUT
+A write of a single job takes a few microseconds, so it bypasses the lines until it collides with
+another. The kernel releases all locks of a process that dies. A writer gives up after LOCK_TIMEOUT
 seconds in a line that does not move, for example because a process is stopped. While the line
 moves, the writer keeps waiting.
 """
@@ -36,16 +36,16 @@ Exclusively = Callable[[Callable[[], Any]], Any]
 
 #: After this many seconds without any progress, a writer fails with "database is locked".
 LOCK_TIMEOUT = 5.0
-#: Seconds between two attempts to write, if the writer whose turn it is meets one that bypassed the
-#: lines. Also the seconds between two attempts of the first worker in line to get the turn. That
-#: worker polls for POLLING_SECONDS, then waits in the kernel.
+#: RETRY_INTERVAL: seconds between two attempts to write, if the writer whose turn it is collides
+#: with one that bypassed the lines. Also the seconds between two polls of the first worker in line.
+#: POLLING_SECONDS: how long that worker polls for the turn before it waits in the kernel.
 RETRY_INTERVAL = 0.00005
 POLLING_SECONDS = 0.02
 #: Seconds between two attempts to get a lock if no thread can be started to wait for it.
 THREADLESS_INTERVAL = 0.005
 #: A writer shows progress, by touching the file `-turn`, at most once in this many seconds.
 PROGRESS_INTERVAL = 1.0
-#: After meeting another writer, a connection waits in line before each of this many writes.
+#: How many writes of a connection wait in line after it has collided with another writer.
 POLITE_WRITES = 100
 
 #: Locks that nobody waits for any more; each is released as soon as it is granted.
@@ -96,7 +96,7 @@ class _Lock:
         return True
 
     def give_up(self) -> None:
-        """Stop waiting. If the lock is granted anyway, one of the two threads releases it."""
+        """Stop waiting. If the lock is granted anyway, this or the waiting thread releases it."""
         _unwanted.add(self)
         self.unwanted = True
         self.release()
@@ -118,7 +118,7 @@ class _Lock:
 
 
 def _close_in_child() -> None:
-    """Close the locks that threads of the parent still wait for: a child would keep them locked."""
+    """Close the locks that threads of the parent wait for. A child would keep them locked."""
     for lock in _unwanted:
         fd, lock.fd = lock.fd, -1
         os.close(fd)
@@ -140,7 +140,7 @@ def run_read(read: Callable[[], T], exclusively: Exclusively) -> T:
 
 
 class WriteLock:
-    """One connection's access to the lock. It is never used by two threads at a time.
+    """One connection's access to the lock. One thread uses it; others may call `interrupt`.
     `polite_writes`: how many of the next writes must wait in line, however short they are."""
 
     def __init__(self, file: Path) -> None:
@@ -225,9 +225,9 @@ class WriteLock:
             raise
 
     def _poll_briefly(self, lock: _Lock) -> bool:
-        """Poll for a moment, in which most turns end. Returns whether the lock was taken. Waiting
-        in the kernel would need a thread, whose wake-up takes as long as writing a hundred jobs:
-        with four workers, each job takes a third longer."""
+        """Poll for a moment, since most turns end within it. Returns whether the lock was taken.
+        Waiting in the kernel would need a thread, whose wake-up takes as long as writing a hundred
+        jobs. With four workers, each job would then take a third longer."""
         end = monotonic() + POLLING_SECONDS
         while monotonic() < end:
             sleep(RETRY_INTERVAL)

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- Record of which deploy a worker's code is.
 --
--- ARGV: worker, the deploy (0: a new one, which gets a higher number, and leaves one between; times
---       keep numbers rising if the last one is lost).
+-- ARGV: worker, the deploy (0: a new one). The number of a new deploy is the time, so it is higher
+--       than the last even if that is lost. If the time is not higher than the last number, it is
+--       the last number + 2, which leaves a number between for `take_old`.
 -- Reply: the deploy, or 0 if the worker is not registered.
 
 local worker, deploy = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2])

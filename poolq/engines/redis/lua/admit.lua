@@ -1,19 +1,22 @@
 #!lua flags=allow-oom
--- Take a start of every rule that is a window, and a slot of every gate, or nothing at all. If a claim is
--- given, as gates need, it must still be held, and not be cancelled.
+-- Take a start of every rule that is a window, and a slot of every gate, or nothing at all. Gates
+-- need a claim. If a claim is given, it must still be held and not be cancelled.
 -- Parts: plain_limit, gated_admission, windowed_admission, parked_jobs.
 --
--- ARGV: worker, id and name of the claim (id "" if there is none), lines of other claims of the worker
---       whose jobs have ended, "<request> <index> <id>", then for each rule: limit and window as for
---       `rule_of`, key. The slots of the ended jobs become free, whatever the reply.
--- Reply: {microseconds to wait (0: admitted; 1: a gate refuses), position (from 0) of the rule that
---        requires the wait (-1: none), when the wait ends (0: no wait, or a gate's)}; if another rule
---        refuses, then also 1 if its key is held, else 0, and the limit of starts that applies (0:
---        something else refuses); {-1} if the claim is not held or is cancelled; {-2} if the worker is
---        not registered; {-3} if the claim must be given back, see part `released_first`.
+-- ARGV: worker, id and name of the claim (id "" if there is none), then a line
+--       "<request> <index> <id>" for each other claim of the worker whose job has ended, then for
+--       each rule: limit and window as for `rule_of`, key. The slots of the ended jobs become free,
+--       whatever the reply.
+-- Reply: {0, -1, 0}: admitted
+--        {1, position, 0}: the gate at this position refuses
+--        {wait, position, end, 1, 0}: the key of the rule at this position is held
+--        {wait, position, end, 0, limit}: this limit of the rule's window refuses
+--        {-1}: the claim is not held or is cancelled; {-2}: the worker is not registered
+--        {-3}: the claim must be given back, see part `released_first`
+--        Positions count from 0. `wait`: in microseconds; `end`: when the wait ends.
 --
--- The script comes here only for a claim that is to ask because older code has named its limits. Its
--- rules name those of the lines of its queue.
+-- The script gets here only if older code had named the limits of the claim's job. Now the rules of
+-- the worker's code set the limits of the lines of the queue.
 
 local deploy = deploy_of(worker)
 for _, rule in ipairs(rules) do

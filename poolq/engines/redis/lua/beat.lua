@@ -2,7 +2,7 @@
 -- Increment a node's heartbeat counter.
 -- Parts: clock_jumps.
 --
--- ARGV: node, its info, at what its heartbeats begin.
+-- ARGV: node, its info, the number at which its heartbeats begin.
 -- Reply: {node, heartbeats, ...} for all nodes.
 
 check_clock()

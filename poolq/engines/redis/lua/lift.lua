@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- End the hold of a key, and let the lines of its limits go on.
+-- End the hold of a key, and schedule the lines of its limits anew.
 -- Parts: parked_jobs.
 --
 -- ARGV: key.

@@ -1,15 +1,17 @@
 #!lua flags=no-writes
--- List rate limits that have an open window, that jobs wait for, or that a person has set, and holds.
+-- List holds, gates with slots, and limits that jobs wait for, that a person has set, or that have
+-- starts in an open window.
 -- Parts: parked_jobs.
 --
 -- Reply: for each limit {identity, limit, start, used, parked, microseconds until it resets,
 --        released, starts in all windows, microseconds until a parked job may start, the limit that
---        a person has set or "", microseconds until its key's hold ends}; start, used and the times
---        are 0 if no window is open. A hold is listed with the window HOLD_WINDOW.
+--        a person has set or "", microseconds until its key's hold ends}. Start, used and the time
+--        until it resets are 0 if no window is open. For a gate, used is the number of slots taken
+--        now, and starts the number so far. A hold is listed with the window HOLD_WINDOW.
 
 -- The highest number of limits. Those that jobs wait for come first.
 local MAX_LIMITS = 1000
--- How many released jobs of a queue whose window has ended are looked at.
+-- How many released jobs are examined in each queue, among those whose window has ended.
 local MAX_OVER = 1000
 
 local found, reply = {}, {}
@@ -133,8 +135,8 @@ local function in_use(use)
   return use ~= nil and (use[4] ~= '0' or use[5] + use[7] > 0)
 end
 
--- Leave out windows that have ended or begin in the future, if no job waits for the limit. Of a
--- limit that a person has set, show at least the fixed window.
+-- Leave out windows that have ended or begin in the future, if no job waits for the limit. If a
+-- person has set a limit and neither of its windows is in use, show the fixed one.
 local shown = {}
 for _, use in ipairs(reply) do
   local key = any_holds and string.match(use[1], '^%-?%d+:(.*)$')

@@ -13,7 +13,7 @@ local ready, back = P .. 'ready:' .. target, P .. 'back:' .. target
 local found = {}
 -- Jobs to make ready.
 local due_jobs = {}
--- Whether all delayed jobs of the target that are due are in its list, after which they come otherwise.
+-- Whether the target's list contains all its due delayed jobs. The others come after the list.
 local all_listed = true
 
 local function set_queue(id)
@@ -22,7 +22,7 @@ local function set_queue(id)
   call('HDEL', GRANTED, id)
 end
 
--- Move a job that does not become ready now. Returns false if it does.
+-- Move a failed, delayed or released job, which stays so. Returns false for all other jobs.
 local function move_waiting(queue, id, due)
   local failed = P .. 'failed:' .. queue
   local at = call('ZSCORE', failed, id)
@@ -54,7 +54,7 @@ local function move_waiting(queue, id, due)
   return false
 end
 
--- Put a job into its place among the ready jobs of the queue.
+-- Put a job into its place among the ready jobs of the target.
 local function make_ready(id, due)
   local last = call('LINDEX', ready, -1)
   if call('HDEL', P .. 'gone:' .. target, id) == 1 then  -- it returns to its place
@@ -68,7 +68,7 @@ local function make_ready(id, due)
   set_queue(id)
 end
 
--- Whether a job is in any place that it leaves when it becomes ready.
+-- Whether a job is in one of the places from which `move` makes it ready.
 local function waits(queue, id)
   return call('ZSCORE', P .. 'delayed:' .. queue, id) ~= false
     or call('HEXISTS', P .. 'parkrules:' .. queue, id) == 1

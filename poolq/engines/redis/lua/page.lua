@@ -12,8 +12,8 @@
 -- queue by the end of their wait), "line" (parked jobs of a line by due time), "running" and
 -- "failed". In the first three, one queue follows the other, sorted by name.
 
--- How many queues and lines are visited, how many released jobs are checked for their limit, and how many
--- entries of a list are read.
+-- MAX_VISITED: how many queues and lines are visited. MAX_CHECKED: how many released jobs are
+-- checked for their limit. MAX_READ: how many entries of a list are read.
 local MAX_VISITED, MAX_CHECKED, MAX_READ = 500, 300, 5000
 local LINES_AT_ONCE = 100
 
@@ -22,7 +22,7 @@ local only, limit = ARGV[3], ARGV[4]
 local after = {due = tonumber(ARGV[6]), id = ARGV[7], queue = ARGV[8], line = ARGV[9]}
 local section
 local START = {due = -1, id = '', queue = '', line = ''}
--- The jobs found, at most one more than requested, which shows whether there are more.
+-- The jobs found: at most one more than requested. The additional one shows that there are more.
 local found = {}
 -- Where the next page begins, if this one ends before it is full.
 local stopped = nil
@@ -41,7 +41,7 @@ local function stops(queue, line)
   return stopped ~= nil or want() <= 0
 end
 
--- How many members of a sorted set come before a position or are there.
+-- How many members of a sorted set come before a position or are at it.
 local function rank_after(key, from)
   local due = digits(from.due)
   local low, high = call('ZCOUNT', key, '-inf', '(' .. due), call('ZCOUNT', key, '-inf', due)
@@ -82,7 +82,7 @@ local function queues_from(from, sets)
   return names
 end
 
--- End the page at this entry of a list, after many whose jobs have left it.
+-- End the page at this entry of a list, because many entries before it belong to gone jobs.
 local function stop_among(some, queue, id)
   local due = due_in_list(queue, id)
   if not due then return end
@@ -90,7 +90,7 @@ local function stop_among(some, queue, id)
   while #some > 0 and not by_due(some[#some], stopped) do some[#some] = nil end
 end
 
--- The jobs of a queue that are ready or delayed, in order. Each kind of them may fill the page.
+-- The ready or the delayed jobs of a queue, in order. Reads enough of each place to fill the page.
 local function jobs_of(queue, from)
   local some, n = {}, want()
   local function each(key, low, high)

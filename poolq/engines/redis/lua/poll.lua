@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Tell a keeper, before it blocks, how many jobs have become due since the last poll, and when the
--- next one is due. Jobs that were ready before that poll do not count, as they left a wake token.
+-- next job is due. Jobs that were ready before the last poll do not count: they left a wake token.
 -- Parts: queue_arguments, unpaused, clock_jumps.
 --
 -- ARGV: 1 if a token said to poll again (it may have replaced one about ready jobs), else 0; for

@@ -3,7 +3,7 @@
 -- Parts: settle_done, parked_jobs.
 --
 -- ARGV: queue, the highest number of jobs (up to 1000).
--- Reply: {how many were deleted, how many are left, 1 if entries of jobs that are gone were, too}.
+-- Reply: {how many jobs were deleted, how many are left, 1 if gone entries were deleted, else 0}.
 
 local queue, most = ARGV[1], tonumber(ARGV[2])
 local back, ready = P .. 'back:' .. queue, P .. 'ready:' .. queue

@@ -4,11 +4,11 @@
 --
 -- ARGV: groups, each "<queue>", kind and number of its jobs (at most 1000), and for each job:
 --   "<n>"   id, body
---   "-<n>"  id, stored; a job that has a unique key until its start or end, and replaces no other;
+--   "-<n>"  id, stored; the job has a unique key until its start or end, and replaces no other job;
 --           the keys of a group differ
 --   "a<n>"  id, stored, due, expires, asked; see part `storing`, and for `asked` part `new_jobs`
 --   "d<n>"  the same, of jobs that ask for nothing
--- Reply: for each job that gave way, its position (from 0), and the id of the job that has its key.
+-- Reply: for each job that was not stored: its position (from 0), and the job that has its key.
 
 replace = replace_waiting
 local given_way = {}

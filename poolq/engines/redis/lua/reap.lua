@@ -12,7 +12,7 @@ local all = call('HGETALL', P .. 'workers')
 for i = 1, #all, 2 do
   if all[i + 1] == ARGV[1] then recover(all[i], nil, ARGV[3]) end
 end
-for _, worker in ipairs(left) do  -- empty if it is not a set; most were just recovered
+for _, worker in ipairs(left) do  -- most were just recovered; no workers if the key is not a set
   if call('EXISTS', P .. 'worker:' .. worker) == 1 then recover(worker, nil, ARGV[3]) end
 end
 call('DEL', P .. 'node:' .. ARGV[1])

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Register a worker and its node, if they are not registered yet.
 --
--- ARGV: worker, node, registration as JSON, at what the node's heartbeats begin.
+-- ARGV: worker, node, registration as JSON, the number at which the node's heartbeats begin.
 -- Reply: 1.
 --
 -- The registration is longer than 64 bytes, so Redis stores the worker's hash as a real hash table

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Make failed jobs ready again, with a fresh state, some of them with another body. Jobs whose unique
--- key another job has stay failed.
+-- Make failed jobs ready again, with a fresh state, and some of them with another body. A job stays
+-- failed if another job has its unique key.
 -- Parts: unique_keys, failed_jobs, ready.
 --
--- ARGV: n (at most 1000), n ids, then for some of them the id, its new body, and how long after this
---       retry it expires (0: never; "": as long as before).
+-- ARGV: n (at most 1000), n ids, then for some of them the id, the new body, and how long after the
+--       retry the job expires (0: never; "": as long as before).
 -- Reply: the ids of the jobs that are ready again.
 
 local found, bodies, spans, last = {}, {}, {}, tonumber(ARGV[1]) + 1

@@ -6,7 +6,7 @@
 --       "remove", name
 --       "pause", name
 --       "resume", name, next tick
--- Reply: what became of it, see `ScheduleStore`; 1 or 0 after "pause" and "resume".
+-- Reply: for "put" and "remove" the result, see `ScheduleStore`; for "pause" and "resume" 1 or 0.
 
 local act, name = ARGV[1], ARGV[2]
 local one = read_schedule(name)
@@ -24,7 +24,7 @@ if act == 'remove' then
   if one and one.declared == '1' and is_declared(name) then return 'declared' end
   local hash, spec = string.match(call('HGET', HIDDEN, name) or '', '^(%x+)\n(.*)$')
   delete_schedule(name)
-  -- A keeper finds the first tick of what it has hidden.
+  -- The schedule that it has hidden comes back, due at once; a keeper then finds its first tick.
   if hash and is_declared(name) then put_schedule(name, hash, '0', spec, one and one.deploy or '0') end
   return 'removed'
 end

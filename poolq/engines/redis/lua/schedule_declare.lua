@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Declare the schedules of a node's code. Does nothing if a later deploy of the node has done so.
+-- Declare the schedules of a node's code. Does nothing if a later deploy has done so for this node.
 -- Parts: schedules.
 --
--- ARGV: node, the deploy of its code, for how many microseconds schedules are kept that no living node
---       declares; and for each schedule: name, hash, first tick, spec
--- Reply: the names that people have given to other schedules.
+-- ARGV: node, the deploy of its code, for how many microseconds to keep a schedule that no living
+--       node declares; and for each schedule: name, hash, first tick, spec
+-- Reply: those of the names that belong to schedules of people.
 
 local node, deploy, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key, taken, gone = P .. 'declared:' .. node, {}, {}
@@ -13,7 +13,7 @@ for _, name in ipairs(call('HKEYS', key)) do gone[name] = true end
 call('HSET', key, '', deploy)
 gone[''] = nil
 
--- Of two that declare one name, the code that was accepted last counts.
+-- If two deploys declare the same name, the one that was accepted last counts.
 local function declare(name, hash, due, spec)
   gone[name] = nil
   call('HSET', key, name, deploy)
@@ -43,7 +43,7 @@ for name in pairs(gone) do
   local one = read_schedule(name)
   if one and one.declared == '1' and not is_declared(name) then mark_removed(one) end
 end
--- Forget what no living node has declared for long.
+-- Forget the schedules that no living node has declared for a long time.
 for _, name in ipairs(call('ZRANGE', TICKS, NEVER, NEVER, 'BYSCORE', 'LIMIT', 0, 1000)) do
   local one = read_schedule(name)
   if one and one.declared == '1' and not is_declared(name) then

@@ -3,10 +3,10 @@
 -- rejects it before anything has run.
 -- Parts: new_jobs, waiting_jobs, schedules.
 --
--- ARGV: for each schedule: name, hash, the tick that is due, the next tick, when to look at it next,
---       "allow", "skip" or "buffer", the last tick that has a job, in how many microseconds to look
---       again if the job waits for another one, how many ticks have no job, the number of jobs; and for
---       each job its queue, then five as in `push`, "r".
+-- ARGV: for each schedule: name, hash, the due tick, the next tick, when to look at it next,
+--       "allow", "skip" or "buffer" (the overlap), the last tick that has a job, after how many
+--       microseconds to look again if the last job is unfinished, how many ticks have no job, the
+--       number of jobs; and for each job its queue, then five arguments as for "a<n>" in `push`.
 -- Reply: for each schedule "stored", "skipped", "waiting" or "lost".
 
 local HEAD, JOB = 10, 6  -- how many arguments

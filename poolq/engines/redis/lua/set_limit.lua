@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Set the limit of an identity in place of the one in the code, or undo that and forget its starts.
+-- Set an identity's limit in place of the one in the code, or undo that. May forget its starts.
 -- Parts: parked_jobs.
 --
 -- ARGV: key, window in microseconds, the limit ("": undo), 1 to forget the starts, else 0.
@@ -18,7 +18,7 @@ if ARGV[4] == '1' then
   for _, name in ipairs(both) do
     local stored = call('GET', P .. 'win:' .. name)
     local rest = string.match(stored or '', '^%d+ %d+ (%d+ %d+)$')
-    -- A window without starts keeps the number of all starts.
+    -- The number of all starts is kept, in a window without starts.
     if rest then call('SET', P .. 'win:' .. name, '0 0 ' .. rest, 'KEEPTTL') end
     call('DEL', P .. 'starts:' .. name)
     call('ZREM', P .. 'windows', name)

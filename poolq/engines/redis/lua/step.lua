@@ -2,14 +2,14 @@
 -- Settle what is finished, then claim. This is the hot path.
 -- Parts: fast_path, claiming, unpaused, clock_jumps, settling.
 --
--- ARGV: worker, request, want (-1: the head of a line that is to be asked), queues as in part
---       `queue_arguments`, then settlements as in parts `settle_done` and `settling`.
+-- ARGV: worker, request, want (-1: the head of a line whose limit older code has named), queues as
+--       for `queue_arguments`, then settlements as in parts `settle_done` and `settling`.
 -- Reply: {1} if the worker is not registered, or if the store has lost its last changes.
 --        {2, last} if the request is lower than the last one. Else {0, stale ids, groups, now}. A
---        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to ask for a start, 3:
---        admitted by a gate), ids, bodies, states}. A missing
---        body or state is nil. Without any, `states` is empty.
--- A request equal to the last one changes nothing, and returns those of its claims still held.
+--        group is {queue, index of its first claim, how (0: plain, 1: admitted, 2: to ask for a
+--        start, 3: admitted by a gate), ids, bodies, states}. A missing body or state is nil.
+--        `states` is empty if no job has a state.
+-- A request equal to the last one changes nothing, and returns its claims that are still held.
 
 local function claims_of_request()
   local found, all = {}, call('HGETALL', worker)
@@ -56,7 +56,7 @@ local function next_claim()
   return ARGV[1], ARGV[2] .. ' ' .. index .. ' '
 end
 
--- When the first of a queue's jobs that are in no line was due; nil if there is none.
+-- The earliest due time of a queue's jobs that are ready and in no line; nil if there is none.
 local function oldest_of(queue)
   local back = call('ZRANGE', P .. 'back:' .. queue, 0, 0, 'WITHSCORES')[2]
   local head, due = head_of_list(queue), nil
@@ -71,8 +71,8 @@ local function oldest_of(queue)
   return due and back and math.min(due, back) or due or back
 end
 
--- Claim the jobs of a queue that were due before `due`, and are in no line. Returns whether there were
--- some, and more may be claimed then.
+-- Claim the jobs of a queue that were due before `due` and are in no line. Returns whether it has
+-- claimed some and the step may claim more.
 local function claim_older(queue, due)
   local all, start, before = want, index, '(' .. digits(due)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
@@ -87,7 +87,7 @@ local function claim_older(queue, due)
   return start < index and index < want
 end
 
--- Claim parked jobs of a line that have slots, or heads of lines that ask for one.
+-- Claim parked jobs of one line that get slots, or heads of lines that must ask for a start.
 local function claim_parked(queue)
   local asked, oldest = {}, oldest_of(queue)
   local identity, id, how
@@ -121,9 +121,9 @@ local function claim_old()
   end
 end
 
--- Return released jobs to the queue, and claim a parked job if this step has not claimed one yet, behind
--- the jobs that were due before it. Returns whether the queue may have more of these jobs, and whether
--- its other jobs must be left to the next step, because such a job comes before them.
+-- Return released jobs to the queue. Claim parked jobs if this step has not claimed any yet, after
+-- the jobs that were due before them. Returns whether the queue may have more parked jobs, and
+-- whether its other jobs must be left to the next step, because a parked job comes before them.
 local function claim_first(queue)
   if call('EXISTS', P .. 'lines:' .. queue) == 0 then return false end
   release_due(queue, want - index)

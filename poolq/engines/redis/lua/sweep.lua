@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Forget ended windows, and queues that have held no job for some time.
+-- Forget ended windows and holds, unused gates, and queues that have held no job for some time.
 -- Parts: known_queues, clock_jumps.
 --
 -- ARGV: for how many microseconds a queue must have held no job.
@@ -67,7 +67,7 @@ scan(GATES, function(key, stored)
   if gates().drop_void(key) > 0 then gates().open_lines(key) end
   gates().forget(key, stored)
 end)
--- Others may keep the hash of an ended hold alive.
+-- An ended hold may still be in the hash if other holds have kept the hash from expiring.
 scan(HOLDS, function(key, hold)
   if end_of_hold(hold) == 0 then call('HDEL', HOLDS, key) end
 end)

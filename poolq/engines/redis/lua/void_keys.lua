@@ -2,7 +2,7 @@
 -- Count the unique keys of jobs that are gone.
 --
 -- ARGV: names of unique keys.
--- Reply: how many of them belong to jobs without a body.
+-- Reply: how many of them are not held for a time, and belong to jobs without a body.
 
 local void = 0
 for _, name in ipairs(ARGV) do

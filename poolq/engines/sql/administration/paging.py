@@ -28,11 +28,12 @@ from poolq.engines.sql.location import DELAYED, IS_CLAIMED, PARKED_RANGE, QUEUED
 from poolq.engines.sql.queues.skip_scan import scan
 from poolq.engines.sql.session import Query, Session, in_chunks
 
-#: How many queues or lines a page looks at, and from how many it reads jobs in one round trip.
+#: MAX_LOOKED_AT: how many queues or lines a page looks at. PER_ROUND_TRIP: from how many of them
+#: one round trip reads jobs.
 MAX_LOOKED_AT, PER_ROUND_TRIP = 1000, 20
 
-#: The second comparison of `due_at` only concerns jobs with the same due time. Without the first
-#: one, servers would not find the beginning of the range in the index.
+#: The comparisons in parentheses only matter for jobs that are due at the lower bound. Without
+#: `due_at >= ?`, servers would not find the beginning of the range in the index.
 NEXT_JOBS = """SELECT due_at, id FROM {jobs} {turn} WHERE place = ? AND queue = ?
     AND due_at >= ? AND due_at <= ? AND (due_at > ? OR id > ?) ORDER BY due_at, id LIMIT ?"""
 NEXT_LINES = """SELECT place, queue FROM {lines} WHERE place >= ? AND place < ?
@@ -55,8 +56,8 @@ FAILED_IDS = IDS.replace("{jobs}", "{failed}")
 
 
 class Position(NamedTuple):
-    """The position of a job in a listing. `due`: the time by which its section is sorted: when the
-    job is due, was claimed or has failed."""
+    """The position of a job in a listing. `due`: when the job is due, was claimed or has failed,
+    because its section is sorted by this time."""
 
     section: str
     place: str = ""
@@ -77,8 +78,8 @@ class Listing(NamedTuple):
     now: int = 0
 
 
-#: The positions of jobs, at most one more than requested, and where the section continues if it was
-#: left before its end.
+#: The positions of jobs, at most one more than requested, and where to continue the section if it
+#: was not read to its end.
 Found = tuple[list[Position], Position | None]
 
 _positions = msgspec.json.Decoder(Position)
@@ -162,7 +163,7 @@ def _running(listing: Listing, after: Position, want: int) -> Found:
 
 
 def _in_queues(listing: Listing, after: Position, want: int) -> Found:
-    """Return jobs by queue, those in the queue and delayed ones that are due in one order."""
+    """Return jobs queue by queue. Delayed jobs that are due are sorted among the ready jobs."""
     places = (QUEUED, DELAYED) if listing.status == "ready" else (DELAYED,)
     names, end = [listing.queue or after.queue], None
     if listing.queue is None:
@@ -179,13 +180,13 @@ def _in_queues(listing: Listing, after: Position, want: int) -> Found:
 def _next_queues(
     listing: Listing, places: Sequence[str], after: str
 ) -> tuple[list[str], str | None]:
-    """Return queues behind this one that may have listed jobs in these places, and the last queue
-    that was looked at if there may be more."""
+    """Return queues after this one that may have jobs to list in these places. If there may be more
+    such queues, also return the name of the last queue that was looked at."""
     session = listing.session
     _, scans = scan(session.read, places, session.skips, after=after, enough=MAX_LOOKED_AT)
     found: set[str] = set()
     for place, (some, _) in zip(places, scans, strict=True):
-        # Without this, queues that only have jobs for later would be read in vain.
+        # A queue whose delayed jobs are all due later has nothing to list, so do not read it.
         ready = place == DELAYED and listing.status == "ready"
         found.update(name for name, due in some if not ready or due <= listing.now)
     end = min((to_text(one.end) for one in scans if one.end), default=None)
@@ -193,7 +194,7 @@ def _next_queues(
 
 
 def _in_lines(listing: Listing, after: Position, want: int) -> Found:
-    """Return jobs by line: parked ones, or released ones whose window has (not) ended."""
+    """Return jobs line by line: parked jobs, or released jobs whose window has (not) ended."""
     first, end = PARKED_RANGE if listing.status == "parked" else RELEASED_RANGE
     begin = max(first, after.place)
     sql = NEXT_LINES
@@ -202,7 +203,7 @@ def _in_lines(listing: Listing, after: Position, want: int) -> Found:
         sql, args = sql + OF_QUEUE, [*args, listing.queue]
     if listing.limit is not None:
         sql, args = sql + " AND name = ?", [*args, listing.limit]
-    if listing.status == "ready":  # the others have no job whose window has ended
+    if listing.status == "ready":  # lines with a later slot have no job whose window has ended
         sql, args = sql + " AND slot <= ?", [*args, listing.now]
     (found,) = listing.session.read(Query(sql + LINE_ORDER, (*args, MAX_LOOKED_AT + 1)))
     lines = [Position("line", to_text(place), to_text(queue)) for place, queue in found.rows]
@@ -215,7 +216,7 @@ def _next_jobs(
     listing: Listing, groups: Sequence[tuple[Position, Sequence[str]]], after: Position, want: int
 ) -> list[Position]:
     """Return the positions of the first jobs of these groups, behind the position `after`. A group
-    consists of the jobs of a queue in some places, in one order."""
+    consists of the jobs of a queue in some places, sorted together."""
     jobs: list[Position] = []
     for some in (groups[:1], *in_chunks(groups[1:], PER_ROUND_TRIP)):
         queries = []

@@ -38,14 +38,14 @@ COUNT_UP_TO = "SELECT COUNT(*) FROM (%s LIMIT ?) found"
 OLDEST_DUE = "SELECT {now}, oldest.due_at FROM (%s ORDER BY due_at LIMIT 1) oldest"
 COUNT_BY_QUEUE = """SELECT queue, COUNT(*) FROM (SELECT queue FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT ?) found GROUP BY queue"""
-#: How many jobs were released until a window ends, and for how many of them it has ended.
+#: How many jobs were released until a window ends, and for how many of them the window has ended.
 COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT ?) found GROUP BY queue"""
 
 OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts, log, {{now}}
     FROM {{windows}} WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_LIMITS}"""
-#: One line of each limit, even if several queues have one, with the row of the limit's window.
+#: One line of each limit, even if the limit has lines in several queues, with its window's row.
 LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
         CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END,
         w.starts, w.log, {{now}}, f.slot
@@ -121,8 +121,8 @@ def _counted(session: Session, queries: Sequence[Query]) -> list[int]:
 
 
 def _counted_together(session: Session, queries: Sequence[Query]) -> list[int]:
-    """Return the same as `_counted`, but count no more rows for all queries together than
-    `_counted` does for one. If some queries find few rows, more are counted for the others."""
+    """Return the same as `_counted`, but count at most twice as many rows for all queries together
+    as `_counted` does for one. If some queries find few rows, more are counted for the others."""
     share = max(1, session.counted // max(1, len(queries)))
     numbers = _up_to(session, queries, share)
     long = [at for at, found in enumerate(numbers) if found >= share]
@@ -150,8 +150,8 @@ def _with_estimates(
 
 
 def limits(session: Session) -> list[LimitUse]:
-    """Return the limits that jobs wait for, those that people have set, holds and, up to MAX_LIMITS
-    in all, the next ones to reset."""
+    """Return the limits that jobs wait for, gates with taken slots, and limits that people have
+    set. Holds, and then the windows that end next, fill the list up to MAX_LIMITS."""
     queries = Query(OPEN_WINDOWS), Query(LINES_AND_WINDOWS), Query(OVERRIDES), Query(OPEN_HOLDS)
     opened, lines, found, held = session.read(*queries)
     overrides = read_overrides(found.rows)
@@ -166,7 +166,7 @@ def limits(session: Session) -> list[LimitUse]:
         parked, lines.rows, waits, strict=True
     ):
         window, left, starts = _window(span, row)
-        # The row of a gate always has the limit, that of a window only while the window is open.
+        # A gate's row always has the limit. A window's row has it only while the window is open.
         is_valid = left or (span == GATE_SPAN and most is not None)
         rule = sanitize.rule(to_text(name), most if is_valid else line_most, span)
         if waiting and rule is not None:
@@ -206,8 +206,8 @@ def _apply(overrides: Mapping[WindowName, int], uses: dict[WindowName, LimitUse]
 
 def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:
     """Read a row (start, used, time until the window ends, starts, log, now). Returns the window,
-    the time until it ends or, if it slides, until its first start no longer counts, and all starts.
-    An ended window has no starts, as it holds nothing back."""
+    the time until it ends (a sliding one: until its first start no longer counts), and all starts.
+    An ended window is returned without starts, because it delays no job."""
     start, used, left, starts = map(number, row[:4])
     span, now = number(span), number(row[5])
     if span < 0:
@@ -217,8 +217,8 @@ def _window(span: object, row: Sequence[object]) -> tuple[Window, int, int]:
 
 
 def _gates(session: Session, waiting: Mapping[WindowName, LimitUse]) -> dict[WindowName, LimitUse]:
-    """Return the gates that have taken slots, or that jobs wait for. `waiting` includes the latter,
-    with the limits of their lines."""
+    """Return the gates that have taken slots, and those that jobs wait for. `waiting`: includes the
+    gates that jobs wait for, with the limits of their lines."""
     found = concurrent_slots.uses(session, MAX_LIMITS)
     parked = {use.rule.key: use for use in waiting.values() if isinstance(use.rule, Gate)}
     made: dict[WindowName, LimitUse] = {}

@@ -25,9 +25,9 @@ from poolq.engines.sql.queues.wakeups import ADD_QUEUE, arm
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
 from poolq.jobs.unique import StoredKey, stored_key
 
-#: How many jobs one transaction changes at most, because it blocks others.
+#: How many jobs one transaction changes at most, because it blocks other transactions.
 MAX_CHANGED = 5000
-#: How often `cancel` and `move` look for jobs that move while they are about to lock them.
+#: How often `lock_waiting` tries to lock jobs if other transactions move them at the same time.
 LOCK_ATTEMPTS = 3
 #: Stands for the head of a queue, before all due times.
 HEAD = -(2**63)
@@ -66,7 +66,7 @@ QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
 
 def find(session: Session, id_: str) -> StoredJob | None:
     find_job = Query(FIND_JOB, (id_,))
-    # A failed job that is retried meanwhile is neither where the first nor where the second looks.
+    # If a failed job is retried meanwhile, the first two queries may miss it. The third finds it.
     jobs, failures, again = session.read(find_job, Query(FIND_FAILED, (id_,)), find_job)
     for read, found in ((stored, jobs), (stored_failed, failures), (stored, again)):
         for row in found.rows:
@@ -100,8 +100,8 @@ class Location(NamedTuple):
 
 
 def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> list[str]:
-    """Delete waiting jobs, if they are in this queue (None: any). Returns the ids that were
-    found. They are counted last, because that locks the counters."""
+    """Delete waiting jobs, if they are in this queue (None: any). Returns the ids that were found.
+    The jobs are counted last, because counting locks the counters."""
     there = lock_waiting(tx, ids)
     there = {id_: at for id_, at in there.items() if queue in (None, at.queue)}
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
@@ -136,7 +136,7 @@ def _in_order(ids: Sequence[str], there: Collection[str]) -> list[str]:
 
 
 def lock_waiting(tx: Transaction, ids: Sequence[str]) -> dict[str, Location]:
-    """Lock those of these jobs that are not running, and before them their lines."""
+    """Lock the lines of these jobs, then the jobs, but no running ones. Returns their locations."""
     found: dict[str, Location] = {}
     lines: set[tuple[str, str]] = set()
     rest = sorted(set(ids))
@@ -158,7 +158,7 @@ def lock_waiting(tx: Transaction, ids: Sequence[str]) -> dict[str, Location]:
 
 
 def _locations(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Location]:
-    """Return where those of these jobs are that are not running."""
+    """Return the locations of these jobs, without those that are running."""
     results = tx.run(*(Query(sql, (some,)) for some in in_chunks(ids)))
     rows = [
         (to_text(id_), to_text(place), *rest) for one in results for id_, place, *rest in one.rows
@@ -195,9 +195,9 @@ def close_empty(tx: Transaction, left: Iterable[Location]) -> None:
 
 
 def purge(session: Session, queue: str) -> Iterator[int]:
-    """Cancel the jobs that wait in a queue, first those in lines. Yields after each transaction how
-    many it has cancelled. InnoDB keeps deleted jobs in the index for a while, so each search that
-    began at the head would skip all of them again."""
+    """Cancel the jobs that wait in a queue, first those in lines. After each transaction, yields
+    how many jobs it has cancelled. Each search begins where the last one ended. From the head, it
+    would have to skip all deleted jobs again, which InnoDB keeps in the index for a while."""
     for sql in (JOBS_IN_LINES, READY_JOBS, DELAYED_JOBS):
         since = HEAD
         while True:

@@ -1,8 +1,8 @@
 """Admits claimed jobs under their limits.
 
-A job whose only limit is a gate goes on with the slot of the worker's last job of that gate, if
-possible (`concurrent_slots.hand_on`). `LastClaims` remembers that job; what it forgets, costs only
-time.
+If a job's only limit is a gate, it takes over the slot of the worker's last job of that gate, if
+possible (`concurrent_slots.hand_on`). `LastClaims` remembers the claim of that last job. If it has
+forgotten the claim, the admission only takes longer.
 """
 
 from collections import OrderedDict
@@ -22,12 +22,12 @@ from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, Gate, gates_o
 #: Marks a claim whose start the windows have counted, so that they do not count it again if the
 #: worker has not received the answer and asks again. Slots of gates need no mark.
 MARK_ADMITTED = "UPDATE {jobs} SET admitted = 1 WHERE id = ?"
-#: Of how many workers and keys the last claim is remembered.
+#: For how many pairs of a worker and a key the last claim is remembered.
 MAX_KNOWN = 1000
 
 
 class LastClaims(OrderedDict[tuple[str, str], Claim]):
-    """By worker and key, the last claim that has taken a slot of this gate."""
+    """The last claim that has taken a slot of a gate, by worker and the gate's key."""
 
     def note(self, worker: str, rules: Sequence[Asked], claim: Claim) -> None:
         for rule in gates_of(rules):
@@ -63,8 +63,8 @@ def _goes_on(
     held: tuple[str, Claim],
     ended: Sequence[EndedSlots],
 ) -> bool:
-    """Give the job the slot of the worker's last job, and free the others. Returns whether it has
-    it."""
+    """Give the job the slot of the worker's last job, and free the other ended slots. Returns
+    whether the job has got the slot."""
     (worker, claim), rule = held, rules[0]
     if len(rules) > 1 or not isinstance(rule, Gate) or claim.asks:
         return False
@@ -82,7 +82,7 @@ def _admit(
     held: tuple[str, Claim] | None,
     queries: Sequence[Query],
 ) -> Admission:
-    """Free slots by these queries, and take what the rules ask for, or nothing."""
+    """Free slots by these queries. Then take the starts and slots of all the rules, or of none."""
     if held is None:
         limits, _ = lock_limits(tx, windows_of(rules))
         assert limits is not None  # SERVER_CLOCK always has a row

@@ -1,7 +1,7 @@
-"""Cancels running jobs: moves their claims to a place of their own (see `location.py`).
+"""Cancels running jobs: moves their claims to a separate place (see `location.py`).
 
-A settlement does not find such a claim at its usual place, so it is stale at first, and the usual
-steps have nothing to check. `settling.py` then looks for stale claims here.
+A settlement does not find such a claim at its usual place, so the settlement is stale at first.
+`settling.py` then looks for the claim at the separate place. Other steps need no extra check.
 """
 
 from collections import defaultdict

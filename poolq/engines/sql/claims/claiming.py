@@ -125,10 +125,10 @@ class StepContext(msgspec.Struct):
 
     `bytes_left`: how many more bytes of bodies may be claimed. `states`: the queues' states, as
     this step has read them. `brought_back`: whether released jobs have returned. `served`: whether
-    a line was served, or jobs that were due before its own. `scan_ends`: the ranges claimed from,
-    with the position of the last claimed job of each. `now`: the server's time. `deploy`: of
-    which deploy the worker's code is. `replayed`: whether the request was repeated, so
-    that nothing was examined."""
+    jobs of a line were claimed, or jobs of its queue that were due earlier. `scan_ends`: the ranges
+    from which jobs were claimed, each with the position of the last one. `now`: the server's time.
+    `deploy`: the deploy of the worker's code. `replayed`: whether the request was a repetition, so
+    that no queue was examined."""
 
     worker: str
     request: int
@@ -208,8 +208,8 @@ def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
 def claim_likely(
     tx: Transaction, ctx: StepContext, one: QueueState, ranges: Ranges, answers: Answers
 ) -> bool:
-    """Claim the jobs that the first round trip found, unless other jobs may come before them.
-    Returns False if the queue may have others."""
+    """Claim the jobs that the first round trip found. If other jobs of the queue may come before
+    them, claim none and return False."""
     rows = answers[0].rows
     if len(ranges) > 1:
         rows = _in_order(answers)
@@ -231,9 +231,9 @@ def claim_likely(
 def claim_from_lines(
     tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
 ) -> QueueState:
-    """Return released jobs to the queue, then claim parked jobs of a line that have slots, or one
-    that must ask for its slot, or the queue's other jobs that were due before them. Returns the
-    queue's new state. `lines`: its due lines, locked."""
+    """Return released jobs to the queue. Then claim parked jobs of one line, with slots, or a
+    parked job that must ask for its slot. If the queue's other jobs were due earlier, claim those
+    instead. Returns the queue's new state. `lines`: the queue's due lines, locked."""
     queue, wanted = one.queue, ctx.remaining
     if lines.released:
         due = bring_back(tx, queue, lines, wanted)
@@ -254,21 +254,21 @@ def claim_from_lines(
 
 
 def claim_asking(tx: Transaction, ctx: StepContext, queue: str, head: Row) -> None:
-    """Claim the head of a line, which is to ask for a start."""
+    """Claim the head of a line. The job must ask for a start."""
     _mark_claimed(tx, ctx, ClaimedRows(queue, [head], asks=ctx.deploy))
 
 
 def _take_slots(
     tx: Transaction, ctx: StepContext, one: QueueState, lines: DueLines
 ) -> Grant | int | None:
-    """Take slots for parked jobs. If the queue's other jobs were due before them, claim these; only
-    if other workers were quicker, take slots."""
+    """Take slots for parked jobs. If the queue's other jobs were due earlier, claim those instead.
+    If other workers have already claimed them all, take the slots after all."""
 
     def parked() -> Iterator[Line]:
         kinds: list[Iterable[Line]] = [lines.parked[:MAX_TRIED]]
         if one.gate is not None:
             kinds.append(lock_first_lines(tx, one.queue, one.gate))
-        # In turns, also if this worker comes here in every second or fourth step.
+        # The order alternates, even if the worker comes here only in every second or fourth step.
         return chain(*(reversed(kinds) if ctx.request.bit_count() % 2 else kinds))
 
     room = max(1, ctx.bytes_left // SMALL_BODY_BYTES)
@@ -288,8 +288,8 @@ def _take_slots(
 def claim_from(
     tx: Transaction, ctx: StepContext, queues: Sequence[QueueState], before: int | None = None
 ) -> None:
-    """Claim as many jobs as the step still wants from these queues, but none from their lines, and
-    only jobs that were due before this time."""
+    """Claim as many jobs as the step still wants from these queues, but none from their lines.
+    `before`: claim only jobs that were due before this time."""
     busy = [one for one in queues if one.has_jobs]
     tx.later(*(Query(ADD_QUEUE, (one.queue,)) for one in busy if not one.known))
     for some in in_chunks(busy, QUEUES_PER_EXCHANGE):

@@ -54,7 +54,7 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
 
 
 def _end(batch: SettlementBatch, row: Row, fate: str, death: DeathReport | None) -> None:
-    """Add the end of a claim. `death`: if its job was running."""
+    """Add the end of a claim. `death`: the worker's death, or None if this job was not running."""
     claim = Claim(row[0], 0, 0, to_text(row[3]), b"", INITIAL, unique_key=row[-1])
     if counter := COUNTER_OF_FATE.get(fate):
         batch.increments.add(claim.queue, counter)

@@ -39,15 +39,15 @@ from poolq.jobs.outcomes import (
     ReleaseUntil,
 )
 
-#: Selects all claims as one text, because fetching a row per claim would cost more than everything
-#: else. Finds claims by id, because the index by place is full of claims that were just deleted.
-#: All claims as one text, "<id> <request> <idx>" separated by commas.
+#: Selects all claims as one text, "<id> <request> <idx>" separated by commas, because fetching a
+#: row per claim would cost more than everything else. Finds claims by id, because the index by
+#: place is full of claims that were just deleted.
 HELD_CLAIMS = """SELECT GROUP_CONCAT(id || ' ' || request || ' ' || idx) FROM {jobs} {by_id}
     WHERE id IN {list} AND place = ?"""
 _OF_CLAIM = "FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
 CLAIM_CLOCK = f"SELECT {{now}} {_OF_CLAIM} AND admitted = 0"
 IS_ADMITTED = f"SELECT admitted {_OF_CLAIM} {{lock}}"
-#: Holds if the first job of a line of released jobs that is due again comes after the claimed job.
+#: True unless a line of released jobs has a job that is due again and comes before the claimed job.
 COMES_FIRST = """ AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {jobs}
     WHERE place = ? AND queue = ? AND due_at <= {now} ORDER BY due_at, id LIMIT 1) released
     WHERE due < c.due_at OR (due = c.due_at AND first < c.id))"""
@@ -80,9 +80,9 @@ def held_claims(found: Iterable[QueryResult]) -> set[str]:
 
 
 def claim_clock(worker: str, claim: Claim, rules: Sequence[Rule]) -> Query:
-    """Return a query for the time, which finds a row only if the worker holds this claim, it has no
-    start yet, and no earlier job that the rules have released is due. It locks the claim until the
-    end of the transaction, without locking the worker's row."""
+    """Return a query for the time. It finds a row only if the worker holds this claim, the claim
+    has no start yet, and no earlier job that the rules have released is due. The query locks the
+    claim until the end of the transaction, without locking the worker's row."""
     lines = [arg for rule in rules for arg in (released_by(rule), claim.queue)]
     return Query(
         CLAIM_CLOCK + COMES_FIRST * len(rules) + LOCK, (*claim_name(worker, claim), *lines)
@@ -90,7 +90,7 @@ def claim_clock(worker: str, claim: Claim, rules: Sequence[Rule]) -> Query:
 
 
 def is_admitted(worker: str, claim: Claim) -> Query:
-    """Return a query for whether the claim has its start; it finds a row if the worker holds it."""
+    """Return a query for whether the claim has its start. It finds a row only for a held claim."""
     return Query(IS_ADMITTED, claim_name(worker, claim))
 
 
@@ -113,7 +113,7 @@ def settle(
     deploy: int,
 ) -> list[str]:
     """Apply settlements. Returns the ids of the stale ones. `found`: the answers to `held_queries`.
-    `now`: the server's time. `deploy`: of which deploy the worker's code is."""
+    `now`: the server's time. `deploy`: the deploy of the worker's code."""
     batch = SettlementBatch(worker, now, deploy)
     late = _add_held(batch, settlements, held_claims(found))
     if late:
@@ -128,7 +128,7 @@ def _add_held(
     batch: "SettlementBatch", settlements: Settlements, ours: set[str], are_cancelled: bool = False
 ) -> list[Settlement]:
     """Add the settlements of the claims that are `ours`. Returns the stale ones. If the jobs
-    `are_cancelled`, one that is neither done nor failed is deleted, and its settlement is stale."""
+    `are_cancelled`, a job that is not done or failed is deleted, and its settlement is stale."""
     stale: list[Settlement] = []
     for one in settlements:
         claim, outcome = one
@@ -148,8 +148,8 @@ def _add_held(
 
 
 class SettlementBatch:
-    """Accepted settlements, and what becomes of the claims of the dead, grouped by the statements
-    that apply them. `worker`: to whose counters they are added."""
+    """Accepted settlements, and the ends of dead workers' claims, grouped by the statements that
+    apply them. `worker`: the worker to whose counters they are added."""
 
     def __init__(self, worker: str, now: int, deploy: int) -> None:
         self.now = now

@@ -1,8 +1,8 @@
 """Runs a step: settles, then claims, in one transaction of few round trips.
 
 The first round trip locks the worker's row, reads the states of queues, and locks the next queue's
-due lines, or else its jobs. If this is enough, as is usual on a busy system, the second round trip
-writes all changes and commits.
+due lines or, if it probably has none, its jobs. If this is enough, as is usual on a busy system,
+the second round trip writes all changes and commits.
 
 Lines of parked jobs must be locked before jobs are claimed. So a step that has claimed jobs leaves
 the lines of later queues to the next step. `claiming.py` claims the jobs of a queue.
@@ -34,8 +34,8 @@ SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     unique_key, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
-#: A look at all queues checks at most the first number of queues more than jobs are wanted, and the
-#: lines of at most the second number.
+#: A step that serves all queues checks at most MAX_EXTRA_QUEUES more queues at once than it wants
+#: jobs, and the lines of at most MAX_LINED_QUEUES of these queues.
 MAX_EXTRA_QUEUES, MAX_LINED_QUEUES = 200, 4
 
 
@@ -48,7 +48,7 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
 
 
 def step(tx: Transaction, ctx: StepContext) -> Step:
-    """Run a step. `ctx.claims()` returns its new claims; only a replayed Step holds its claims."""
+    """Run a step. A replayed Step contains its claims; otherwise, `ctx.claims()` returns them."""
     ranges = ctx.first_ranges()
     queries = _first_queries(ctx, ranges)
     early = [] if may_return_jobs(ctx.settlements) else queries
@@ -74,9 +74,9 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
 
 
 def _check_order(ctx: StepContext, request: int) -> None:
-    """Check that the store knows the worker's last request. If the store has lost it, it may still
-    count as claimed some jobs that have ended and that nobody will settle again. So the worker must
-    leave, and recovery gives them back."""
+    """Check that the store knows the worker's last request. If the store has lost this request,
+    some jobs may still count as claimed although they have ended, and nobody will settle them
+    again. So the worker must leave, and recovery gives these jobs back."""
     if ctx.request < request:
         raise EngineError(
             f"request {ctx.request} of worker {ctx.worker!r} comes after {request};"
@@ -105,7 +105,7 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
 
 
 def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
-    """Return queries for the states of queues, and for jobs or lines of the one that is next."""
+    """Return queries for the states of queues, and for jobs or lines of the next queue."""
     if ctx.want <= 0 or ctx.ask or not ctx.first_queue:
         return []
     if ctx.queues is None:
@@ -117,8 +117,8 @@ def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
 
 
 def _first_states(tx: Transaction, ctx: StepContext, answers: Answers) -> dict[str, QueueState]:
-    """Return the states that the first round trip has read, of queues that have rows and are not
-    paused. There are none if it shows that the clock went back."""
+    """Return the states that the first round trip has read, except those of paused queues. Returns
+    none if they show that the clock went back. Queues without a row have no state."""
     if answers and ctx.queues is None:
         rows = answers[0].rows
         answers = [QueryResult([row[:-1] for row in rows], 0)]
@@ -141,7 +141,7 @@ def _claim_asking(tx: Transaction, ctx: StepContext) -> None:
 
 
 def _load(tx: Transaction, ctx: StepContext, queues: Sequence[str]) -> list[QueueState]:
-    """Return the states of those of the queues that are not paused, as they are now."""
+    """Read the current states of these queues. Returns those of queues that are not paused."""
     states = {one.queue: one for one in load_states(tx.run, queues)}
     armed = {one.queue for one in ctx.states}
     arm(tx, [name for name, one in states.items() if not one.armed and name not in armed])
@@ -220,7 +220,8 @@ def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: A
             served = True
         elif not one.has_slot:
             served = claiming.claim_likely(tx, ctx, one, ranges, answers[1:])
-        # Settlements, sent after these queries, may free a slot; then the loop below looks again.
+        # The settlements came after these queries and may have freed a slot. So if nothing was
+        # claimed, the loop below serves this queue again.
         if ctx.claimed or (served and not ctx.settlements):
             seen.add(first)
     while True:
@@ -243,8 +244,8 @@ def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: A
 def _serve_in_turn(
     tx: Transaction, ctx: StepContext, order: Sequence[QueueState], locked: Mapping[str, DueLines]
 ) -> None:
-    """Claim a job of one line, then other jobs. A step that wants one job takes it from the first
-    queue that has one."""
+    """Claim jobs of one line, then other jobs. A step that wants only one job takes it from the
+    first queue that has a job."""
     lined = [one for one in order if one.has_slot]
     if ctx.remaining == 1 and lined:
         claiming.claim_from(tx, ctx, list(takewhile(lambda one: one is not lined[0], order)))
@@ -259,6 +260,6 @@ def _serve_in_turn(
             if not ctx.served:
                 continue
         # Claim nothing else from this queue, because later jobs would use up the limit's slots
-        # before the jobs in line. Try no other line, as a step claims only one parked job.
+        # before the jobs in line. Try no other line, as a step takes parked jobs of only one line.
         del current[one.queue]
     claiming.claim_from(tx, ctx, list(current.values()))

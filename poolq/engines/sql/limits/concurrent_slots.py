@@ -1,21 +1,21 @@
-"""Gates: at most so many jobs of a key run at once.
+"""Gates: limits on how many jobs of a key run at once.
 
-Nothing signals that a slot has become free; this is derived. The slots of a gate are rows of
+Nothing signals that a slot has become free; this is computed. The slots of a gate are rows of
 `slots`, numbered from 0. A row names a claim by the job's id and its `place`, `request` and `idx`.
-It counts only while the job is claimed by exactly this claim, so whatever ends the claim frees the
-slot, in the same act, and need not know of gates. The line of a gate is due while the gate has
-room, whatever anybody has written, so no wake-up is lost between a job that parks and a claim that
-ends. A line that is not due has a claim for each slot of its gate; so there are no more such lines
-than claims, however many keys wait.
+The row counts only while the job is claimed by exactly this claim. So whatever ends the claim also
+frees the slot, and needs no code for gates. The line of a gate is due while the gate has room.
+Nobody has to write that it is due, so no wake-up is lost if a job parks while a claim ends. If a
+line is not due, each slot of its gate has a claim. So there are no more such lines in a queue than
+taken slots, however many keys have lines.
 
-A slot is taken with the window row (key, GATE_SPAN) locked: it is the first number whose row
-names no claim that counts. The row's `most` is the limit that the newest code has named (see
-`deploys.py`), so it is kept while jobs wait for the gate. `used` is above every number that counts,
-and at least `most`.
+Whoever takes a slot locks the window row (key, GATE_SPAN), and takes the first number whose slot
+does not count. The window row's `most` is the limit that the newest code has named (see
+`deploys.py`), so the row is kept while jobs wait for the gate. Its `used` is higher than every slot
+number that counts, and at least `most`.
 
-A worker that goes on with another job of the key may write the new claim over its old one, which
-changes no other row and counts nothing (`hand_on`). On MariaDB this is one statement, and takes a
-third of the time of counting.
+A worker that goes on with another job of the key may write the new claim over its old one
+(`hand_on`). This changes no other row and counts no slots. On MariaDB it is one statement, and
+takes a third of the time that counting takes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,15 +52,16 @@ _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
 #: Whether `l` is the line of a gate that has room, so that it is due.
 IS_DUE = f"l.slot >= {GATE_SLOT} AND {_TAKEN} < {_MOST}"
 
-#: Locks the row, too, if it is there.
+#: Makes or locks the gate's row.
 MAKE_GATE = """INSERT INTO {windows} (name, span, most, deploy, start, used, ends)
     VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0), 0, 0, 0)
     {on:name, span} span = {new:span}"""
-#: The limit, by which deploy's code it was named, and the deploy of the worker that asks.
+#: The limit, the deploy whose code named it, and the deploy of the worker that asks.
 READ_GATE = """SELECT most, deploy,
     COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0)
     FROM {windows} WHERE name = ? AND span = ?"""
-#: MySQL evaluates the assignments from left to right. No slot is handed on before they are counted.
+#: MySQL evaluates the assignments from left to right, so `used` is at least the old limit. If the
+#: limit becomes lower, no slot is handed on before the slots are counted.
 NAME_LIMIT = """UPDATE {windows} SET used = {greatest}(used, most), most = ?, deploy = ?
     WHERE name = ? AND span = ?"""
 SAVE_GATE = """UPDATE {windows} SET used = ?, starts = starts + 1, start = {now}, ends = {now}
@@ -75,10 +76,10 @@ TAKE_SLOT = """INSERT INTO {slots} (name, number, id, place, request, idx)
 _OF_CLAIM = "name = ? AND id = ? AND place = ? AND request = ? AND idx = ?"
 #: Frees the slot of a claim that ends a little later.
 FREE_SLOT = f"UPDATE {{slots}} SET request = -1 WHERE {_OF_CLAIM}"
-#: The subqueries about the new claim and the gate lock what they read, so this happens before
-#: anybody else counts the slots, or after that; and several of them may happen at once. The others
-#: may miss what is being written at that time, which then comes after this. None may be an EXISTS,
-#: which MySQL could turn into a join.
+#: The subqueries about the new claim and the gate lock what they read. So this statement happens
+#: entirely before or after a count of the slots, but several such statements may happen at once.
+#: The other subqueries may miss what is being written at the same time, which then counts as later
+#: than this statement. No subquery may be an EXISTS, because MySQL could turn it into a join.
 HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed + 1
     WHERE {_OF_CLAIM} AND number < ?
     AND (SELECT 1 FROM {{jobs}}
@@ -90,7 +91,7 @@ HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed
     AND (SELECT COUNT(*) FROM {{lines}} WHERE place = ?) = 0
     AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ?) = 0"""
 MARK_GATED = f"UPDATE {{jobs}} SET admitted = {ADMITTED_BY_GATE} WHERE id = ?"
-#: Finds a row if a job of the line comes before this one.
+#: Finds a row if a job of the line comes before the given job.
 IS_BEHIND = """SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {jobs} {turn}
     WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT 1) head, {jobs} c {by_id}
     WHERE c.id = ? AND (due < c.due_at OR (due = c.due_at AND first < c.id))"""
@@ -107,8 +108,8 @@ SERVED = f"UPDATE {{lines}} SET slot = {GATE_SLOT} + {{now}} WHERE place = ? AND
 VOID_SLOTS = f"""SELECT s.name, s.number
     FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id
     WHERE j.id IS NULL OR NOT ({IS_HELD}) LIMIT {MAX_DELETED}"""
-#: Counts in the window row how often a void slot has been handed on, before the slot is deleted. As
-#: this locks the row, the slot remains void.
+#: Before a void slot is deleted, adds to the window row how often the slot was handed on. This
+#: locks the window row, so nobody takes the slot meanwhile.
 COUNT_HANDED = f"""UPDATE {{windows}} SET starts = starts + COALESCE((SELECT s.handed
         FROM {{slots}} s WHERE s.name = ? AND s.number = ? AND NOT EXISTS
         (SELECT 1 FROM {{jobs}} j WHERE j.id = s.id AND {IS_HELD})), 0)
@@ -124,9 +125,9 @@ USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
 
 
 class LockedGate(msgspec.Struct):
-    """A gate, locked until the transaction ends. `most`: the limit that counts. `deploy`: which
-    deploy's code has named it; `asking`: the deploy of the worker that asks. `taken`: the numbers
-    of the slots that count, by job. `is_closed`: whether it lets nobody in, as others wait."""
+    """A gate, locked until the transaction ends. `most`: the limit that counts. `deploy`: the
+    deploy whose code named it. `asking`: the deploy of the worker that asks. `taken`: the numbers
+    of the slots that count, by job. `is_closed`: whether it admits no job, as earlier ones wait."""
 
     key: str
     most: int
@@ -151,7 +152,7 @@ class LockedGate(msgspec.Struct):
         return not self.is_closed and len(self.taken) - (id_ in self.taken) < self.most
 
     def take(self, tx: Transaction, id_: str) -> None:
-        """Take a slot for a job that is claimed when the changes are sent."""
+        """Take a slot for a job, which must be claimed by the time the changes are sent."""
         if id_ not in self.taken:
             numbers = set(self.taken.values())
             self.taken[id_] = next(at for at in range(self.most) if at not in numbers)
@@ -164,7 +165,7 @@ def free(
     worker: str, ended: Sequence[EndedSlots], but: tuple[str, Claim] | None = None
 ) -> list[Query]:
     """Return statements that free the slots of these claims. `but`: a key and a claim whose slot is
-    left."""
+    kept."""
     freed = {(rule.key, claim) for claim, rules in ended for rule in gates_of(rules)} - {but}
     return [Query(FREE_SLOT, (key, *claim_name(worker, claim))) for key, claim in sorted(freed)]
 
@@ -182,9 +183,9 @@ def hand_on(rule: Gate, old: Claim, worker: str, claim: Claim, has_ended: bool) 
 
 
 def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[str, int, int]]:
-    """Lock the first lines of the queue whose gates have room, one by one. Yields each with its
-    limit, and by which deploy's code that was named. Skips those that another step is about to
-    serve. `first`: the first of them."""
+    """Lock the first lines of the queue whose gates have room, one by one. Skips lines that another
+    step is about to serve. Yields the place of each line, its limit, and the deploy whose code has
+    named the limit. `first`: the place of the first line."""
     places = [first]
     for at in range(MAX_TRIED):
         if at == 1:

@@ -1,15 +1,15 @@
-"""Whose number counts if code of several deploys names a limit.
+"""Decides which number counts if code of several deploys names a limit.
 
 A deploy is the acceptance of a generation of a pool's code. Deploys are numbered in the order in
-which the engine learns of them, so the newest is the one accepted last, whichever pool it is of; a
-clock that goes back changes nothing. A line keeps the number that the newest code has named for it,
-and by which deploy's code that was (`deploy`). Workers with newer code take the line's head without
-a slot, and ask their code again; what it answers is named for the line. Workers with older code go
-on by the line's number. A job keeps the deploy whose code has named its limits, too, as only one of
-them is that of its line.
+which the engine learns of them. So the newest deploy is the one accepted last, of whichever pool,
+even if the clock has gone back. A line keeps the number that the newest code has named for its
+limit, and the deploy of that code (`deploy`). A worker with newer code takes the line's head
+without a slot and asks its code again; the line then keeps the number that this code names. Workers
+with older code use the line's number. A job, too, keeps the deploy whose code has named its limits,
+because only one of them is the limit of its line.
 
-Nothing has to be marked or undone: whoever dies, and whatever the code answers, the line is asked
-again until newer code has named its limit.
+Nothing has to be marked or undone. If a worker dies, or its code does not name the line's limit,
+other workers take the next head in the same way until newer code has named the limit.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from poolq.engines.sql.location import GATE_SLOT, line_of
 from poolq.engines.sql.session import BatchQuery, Query, Row, Transaction
 from poolq.jobs.limits import Asked
 
-#: Leaves a number between two deploys, see PUT_LAST.
+#: Leaves an unused number between two deploys, for PUT_LAST.
 NEW_DEPLOY = f"""UPDATE {{schema}} SET deploys =
     CASE WHEN deploys BETWEEN {{now}} AND {2**52} THEN deploys + 2 ELSE {{now}} END"""
 LAST_DEPLOY = "SELECT deploys FROM {schema}"
@@ -30,9 +30,9 @@ SET_DEPLOY = "UPDATE {workers} SET deploy = ? WHERE worker = ?"
 LOCK_OLD_LINE = """SELECT l.place FROM {lines} l {line:deploy} WHERE l.queue = ? AND l.deploy < ?
     AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.queue = l.queue AND q.paused = 1)
     ORDER BY l.deploy, l.place LIMIT 1 {skip}"""
-#: Other workers take the heads of other lines first.
+#: The line's `deploy` becomes one less than the worker's, so others take other lines' heads first.
 PUT_LAST = "UPDATE {lines} SET deploy = ? WHERE place = ? AND queue = ?"
-#: A line whose number changes may have free slots.
+#: If a line's limit changes, the line is tried at once, because it may have free slots.
 TRY_LINE = f"""UPDATE {{lines}} SET slot = {{now}}, since = {{now}} WHERE place = ? AND queue = ?
     AND deploy <= ? AND most <> ? AND slot > {{now}} AND slot < {GATE_SLOT}"""
 NAME_LIMIT = """UPDATE {lines} SET most = ?, deploy = ?
@@ -49,8 +49,8 @@ def accept(tx: Transaction, worker: str, deploy: int) -> int:
 
 
 def take_head(tx: Transaction, queues: Sequence[str], deploy: int) -> tuple[str, Row] | None:
-    """Take the head of a line of these queues whose limit was named by older code. Returns its
-    queue, and the head as a row of CLAIM_READY."""
+    """In these queues, take the head of a line whose limit was named by older code. Returns the
+    line's queue, and the head as a row of CLAIM_READY."""
     for queue in queues:
         while True:
             (found,) = tx.send([Query(LOCK_OLD_LINE, (queue, deploy))])  # lines come before jobs
@@ -66,8 +66,8 @@ def take_head(tx: Transaction, queues: Sequence[str], deploy: int) -> tuple[str,
 
 
 def name_limits(tx: Transaction, claim: Claim, rules: Sequence[Asked]) -> None:
-    """Apply the limits that a claimed job names to the lines of its queue, if its code is not older
-    than what has named the lines' own."""
+    """Apply the limits that a claimed job names to the lines of its queue, except lines whose limit
+    was named by newer code."""
     named = sorted((line_of(rule), rule.limit) for rule in rules)
     deploy, queue = claim.asks, claim.queue
     tx.later(

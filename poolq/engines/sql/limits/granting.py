@@ -5,8 +5,8 @@ other jobs of the queue. A job that another of its limits holds back moves to th
 limit, so that it does not block the jobs behind it.
 
 One step takes several jobs of a line, because its round trips cost more than the jobs. But it takes
-only one whose slot is of no use while the job waits in the worker: a slot of a gate, or a start in
-a sliding window, which is lost if the job is given back.
+only one job if its slot belongs to a gate or to a sliding window. Such a slot is of no use while a
+job waits in the worker, and a start in a sliding window is lost if the job is given back.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,16 +25,16 @@ from poolq.engines.sql.location import is_gate_line, limit_at, line_of
 from poolq.engines.sql.session import Query, Row, Transaction
 from poolq.jobs.limits import Admission, Asked, Gate, gates_of, windows_of
 
-#: How many due lines with parked jobs a step checks for a free slot, and how many of a line's first
-#: jobs for one that no other limit holds back.
+#: How many due lines of parked jobs a step checks for a free slot. In a line, the step checks this
+#: many of the first jobs for one that no other limit holds back.
 MAX_TRIED = 3
 #: How many jobs of a line a step takes at most.
 MAX_GRANTED = 50
 #: Bodies of at most this many bytes are read with their jobs. CLAIM_BYTES has room for 512 of them.
 SMALL_BODY_BYTES = CLAIM_BYTES // 512
 SMALL_BODY = f"CASE WHEN LENGTH(body) <= {SMALL_BODY_BYTES} THEN body END"  # else NULL
-#: What few jobs have, in one column, because reading a column costs a worker some 2 % of its time:
-#: until when a slot lasts, when the job expires, and its unique key. NULL for all other jobs.
+#: Until when a slot lasts, when the job expires, and its unique key. NULL for most jobs, which have
+#: none of these. One column, because reading a column costs a worker some 2 % of its time.
 RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR unique_key IS NOT NULL
     THEN {joined:lasts, expires_at, unique_key} END"""
 LOCK_HEADS = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at,
@@ -46,7 +46,7 @@ RESERVE_SLOTS = "UPDATE {jobs} SET lasts = ? WHERE id IN {list}"
 
 
 class Rare(NamedTuple):
-    """See RARE; 0 or empty if a job has none."""
+    """The values in the column RARE. A value that the job does not have is 0 or empty."""
 
     lasts: int
     expires_at: int
@@ -62,10 +62,10 @@ def read_rare(stored: object) -> Rare:
 
 
 class Grant(NamedTuple):
-    """Jobs taken from a line, as rows of CLAIM_READY. They have slots (`granted`), or the only one
-    is to ask for a slot (`asks`), has expired, or has waited for a hold alone. `limits`: if its
-    rules include gates, those limits, of which the step takes slots for the job once it is claimed.
-    `rules`: its rules."""
+    """Jobs taken from a line, as rows of CLAIM_READY. `granted`: whether they have slots. If not,
+    there is one job, which must ask for a slot (`asks`), has expired, or has waited only for a
+    hold. `limits`: if the rules of the only job include gates, the limits from which the step takes
+    slots once the job is claimed. `rules`: the rules of that job."""
 
     rows: Sequence[Row]
     granted: bool = False
@@ -83,13 +83,13 @@ def grant(
     lines: Iterable[Line],
     oldest: int | None = None,
 ) -> Grant | int | None:
-    """Take slots for the first jobs of one of the queue's lines of parked jobs, `want` at most. A
-    job that another of its limits holds back moves to the line of that limit. A line without a free
-    slot records when to try it again. A job that has expired at the time `now` gets no slot.
-    Claiming the jobs is left to the step. If the limits of the first one were named by older code
-    than that of `deploy`, it asks for a start itself. `lines`: locked lines. `oldest`: when the
-    first of the queue's other jobs was due. Jobs that are later get no slot; if there are only such
-    jobs, the first of their due times is returned."""
+    """Take slots for the first jobs of one of these lines, at most `want`. A job that another of
+    its limits holds back moves to the line of that limit. A line without a free slot records when
+    to try it again. A job that has expired at the time `now` gets no slot. The step then claims the
+    jobs. If the limits of the first job were named by older code than that of `deploy`, this job
+    asks for a start itself. `lines`: locked lines of parked jobs of the queue. `oldest`: when the
+    first of the queue's other jobs was due. Parked jobs that were due later get no slot; if there
+    are only such jobs, the first of their due times is returned."""
     job: Grant | int | None
     first: int | None = None
     for line in lines:
@@ -142,8 +142,8 @@ def _grant_from(
 
 
 def _like_first(rows: Sequence[Row]) -> Sequence[Row]:
-    """Return the first heads of a line, and of those behind them the ones that have the same rules
-    as the very first, named by the same code, so that no step locks many windows."""
+    """Return the first MAX_TRIED heads of a line, and those behind them as long as they have the
+    same rules as the first, named by the same code. So no step locks many windows."""
     its = rows[0][DEPLOY_COLUMN:]
     same = takewhile(
         lambda row: row[DEPLOY_COLUMN:] == its and row[1] is not None, rows[MAX_TRIED:]
@@ -157,7 +157,7 @@ def _grant_heads(
     """Take slots for the first of these heads of a line that may start."""
     place, queue = line
     read = [(row[: DEPLOY_COLUMN + 1], sanitize.rules(row[-1])) for row in rows]
-    found = [(row, mine) for row, mine in read if mine]  # unreadable ones wait to be first
+    found = [(row, mine) for row, mine in read if mine]  # unreadable rules wait to be first
     every = {rule for _, rules in found for rule in rules}
     named = _line_limits(tx, queue, {line_of(rule) for rule in every} - {place})
     named[place] = most
@@ -176,7 +176,7 @@ def _grant_heads(
     mine = granted[-1][1]
     _set_slot(tx, line, mine, limits)
     rows = [job[:DEPLOY_COLUMN] for job, _ in granted]
-    if gates_of(mine):  # it asks again if it is given back, as its gates then have ended
+    if gates_of(mine):  # reserve nothing: slots of gates end if the job is given back
         return Grant(rows, granted=True, limits=limits, rules=mine)
     for ends, some in groupby(granted, lambda one: limits.slot_ends(one[1])):
         tx.later(Query(RESERVE_SLOTS, (ends, [job[0] for job, _ in some])))
@@ -189,8 +189,8 @@ def _starts(
     jobs: Sequence[tuple[Row, Sequence[Asked]]],
     limits: LockedLimits,
 ) -> Iterator[tuple[Row, Sequence[Asked]]]:
-    """Take the slots of one after the other of these heads of a line, as long as it has room.
-    Yields those that have got them, each with its rules."""
+    """Take slots for these heads of a line, one head after the other, as long as the line has room.
+    Yields each head that has got its slots, with its rules."""
     for job, rules in jobs:
         admission = limits.admit(rules, to_text(job[0]))
         if not admission.wait:
@@ -202,9 +202,9 @@ def _starts(
 
 
 def _waits_here(tx: Transaction, line: tuple[str, str], rule: Asked, admission: Admission) -> bool:
-    """Return whether the line waits, as it is the one of the refusing rule or, if its key is held,
-    of any window with this key. A line of a gate is due while the gate has room, so it waits for no
-    hold."""
+    """Return whether the whole line must wait. This is so for the line of the refusing rule and, if
+    the rule's key is held, for the lines of all windows with this key. The line of a gate is due
+    while the gate has room, so it waits for no hold."""
     place, _ = line
     is_gated = is_gate_line(place)
     mine = line_of(rule) == place

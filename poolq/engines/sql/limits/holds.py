@@ -1,11 +1,11 @@
-"""Holds: keys of limits under which no job starts. Each has a row, which ends by the clock.
+"""Holds: keys of limits under which no job starts. Each hold has a row, and ends by the clock.
 
-A job that has held a key waits in the hold's own line, whose place is that of its `HeldKey`. A
-transaction that holds a key, or computes a line's slot from a hold, keeps the hold's row locked
-until it ends, and locks it before the line. So when `lift` has deleted the row, it finds all lines
-that wait for it. A hold begins when its row is locked; otherwise, one that somebody else has set
-meanwhile would look as if it began in the future. Steps and admissions read holds without locking
-them.
+A job that has held a key, but has no limit with this key, waits in the hold's own line. The line's
+place is that of the `HeldKey`. A transaction that holds a key, or opens a line that waits for a
+hold, locks the hold's row before the line, and keeps it locked until the transaction ends. So when
+`lift` has deleted the row, it finds all lines that wait for the hold. The clock is read after a
+hold's row is locked. Otherwise, a hold that somebody else has just set would seem to begin in the
+future. Steps and admissions read holds without locking them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,24 +19,24 @@ from poolq.engines.sql.session import BatchQuery, Query, Session, Transaction
 from poolq.jobs.limits import Admission, Asked, HeldKey
 from poolq.jobs.outcomes import HoldKey
 
-#: For how many microseconds an ended hold is kept, and how many one transaction deletes.
+#: KEPT_MICROS: for how long an ended hold is kept. MAX_DELETED: how many one transaction deletes.
 KEPT_MICROS = 60_000_000
 MAX_DELETED = 2000
 
-#: A hold that begins in the future was made before the clock went back, and is over. So is one that
-#: ends later than any that poolq makes.
+#: A hold that begins in the future was made before the clock went back, and counts as over. So does
+#: a hold that ends later than any hold of poolq can.
 _IS_POSSIBLE = f"start <= {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
 IS_HELD = f"{_IS_POSSIBLE} AND ends > {{now}}"
-#: Locks the row. `SET_HOLD` reads the clock after that, as it is a statement of its own.
+#: Locks the row. SET_HOLD, which is a separate statement, reads the clock after that.
 LOCK_ROW = "INSERT INTO {holds} (name, start, ends) VALUES (?, 0, 0) {on:name} name = {new:name}"
 #: MySQL assigns `ends` first, so `start` still has its old value there.
 SET_HOLD = f"""UPDATE {{holds}} SET
     ends = CASE WHEN {_IS_POSSIBLE} AND ends > {{now}} + ? THEN ends ELSE {{now}} + ? END,
     start = {{now}} WHERE name = ?"""
-#: Also a hold that is over by now: a start is recorded at a time that an earlier statement has
-#: read, and `refusal` compares the end with that time.
+#: Also finds a hold that is over by now. A start is recorded with the time that an earlier
+#: statement has read, and `refusal` compares the end of the hold with that time.
 HOLD_OF = f"SELECT ends FROM {{holds}} WHERE name = ? AND {_IS_POSSIBLE}"
-#: Tells the windows of a key when its hold ends. It comes last, as lines come before windows.
+#: Writes when a key's hold ends into the key's windows. Sent last: lines are locked before windows.
 NOTE_HOLD = """UPDATE {windows} SET held = COALESCE((SELECT ends FROM {holds} WHERE name = ?), 0)
     WHERE name = ?"""
 HELD_UNTIL = f"SELECT ends FROM {{holds}} WHERE name = ? AND {IS_HELD}"
@@ -61,7 +61,7 @@ def is_hold_line(place: str) -> bool:
 
 
 def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
-    """Hold keys for at least so many microseconds from now on. A length of 0 changes nothing."""
+    """Hold keys for at least these lengths, in microseconds. A length of 0 changes nothing."""
     rows = [(length, length, key) for key, length in sorted(lengths.items()) if length > 0]
     if rows:
         tx.later(BatchQuery(LOCK_ROW, [(key,) for *_, key in rows]), BatchQuery(SET_HOLD, rows))
@@ -69,8 +69,8 @@ def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
 
 
 def hold_keys(tx: Transaction, holders: Sequence[tuple[Claim, HoldKey]]) -> None:
-    """Hold keys, and move those claimed jobs that have no limit with the key to the holds' lines.
-    Parking the others is left to the caller."""
+    """Hold keys. Move claimed jobs that have no limit with their key to the holds' lines; the
+    caller parks the other jobs."""
     lengths: dict[str, int] = {}
     for _, one in holders:
         lengths[one.key] = max(one.length, lengths.get(one.key, 0))
@@ -92,8 +92,8 @@ def move_to_line(tx: Transaction, queue: str, key: str, id_: str) -> None:
 
 
 def refusal(rules: Sequence[Asked], holds: Mapping[str, int], now: int) -> Admission | None:
-    """Return the answer to a job with these rules, if a key of one is held; of several, the one
-    that is held for longest. `holds`: when the holds end, by key."""
+    """Return the refusal of a job with these rules, or None if none of their keys is held. If
+    several are held, the refusal names the last to end. `holds`: when the holds end, by key."""
     ends = [holds.get(rule.key, 0) for rule in rules]
     until = max(ends, default=0)
     return (
@@ -109,8 +109,8 @@ def hold(tx: Transaction, key: str, length: int) -> int:
 
 
 def untold(tx: Transaction) -> set[object]:
-    """Return the keys whose holds this transaction has changed, of which the windows do not tell
-    before its end."""
+    """Return the keys whose holds this transaction has changed. The rows of windows do not show
+    these changes before the transaction ends."""
     return {
         query.args[0] for query in tx.ending if isinstance(query, Query) and query.sql == NOTE_HOLD
     }

@@ -1,9 +1,9 @@
 """Limits that people have set in place of those in the code, by (key, window).
 
-The rows of windows have them, too, for admissions. Setting one first locks the
-limit's lines, whose slots are computed from the limit. So a transaction that has read the old limit
-has released the lines before, and the lines are tried again with the new one. Only a job that opens
-a line at this moment may have read the old limit; so the lines are tried once more afterwards.
+The rows of windows contain them, too, for admissions. A change first locks the limit's lines,
+because their slots are computed from the limit. So transactions that have computed slots from the
+old limit have ended by then, and the lines are tried with the new limit. Only a job that opens a
+line at this moment may have read the old limit, so the lines are tried once more afterwards.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ TRY_LINES = "UPDATE {lines} SET slot = 0, since = {now} WHERE place IN {list}"
 QUEUES_OF_LINES = "SELECT DISTINCT queue FROM {lines} WHERE place IN {list}"
 SET_OVERRIDE = """INSERT INTO {overrides} (name, span, most) VALUES (?, ?, ?)
     {on:name, span} most = {new:most}"""
-#: Tells the windows about what is set now.
+#: Copies the limit that is set now (NULL: none) to the rows of the windows.
 NOTE_OVERRIDE = """UPDATE {windows} SET set_most =
         (SELECT most FROM {overrides} WHERE name = ? AND span = ?)
     WHERE name = ? AND span IN {list}"""
@@ -38,8 +38,8 @@ def set_override(session: Session, key: str, window: int, limit: int) -> None:
 
 
 def reset(session: Session, key: str, window: int, starts: bool) -> bool:
-    """Delete an override and, if asked, forget the starts that count now. Returns whether there was
-    an override."""
+    """Delete an override and, if `starts`, forget the starts that count now. Returns whether there
+    was an override."""
     spans = (window, -window) if starts else ()
     forget = [Query(FORGET_STARTS, (key, span)) for span in spans]
     return _change(session, key, window, *forget, Query(DELETE_OVERRIDE, (key, window))) > 0

@@ -3,8 +3,8 @@
 Rows are always locked in the same order, which avoids deadlocks. The keepers delete the rows of
 windows that ended long ago.
 
-A row also tells until when its key is held, and the limit that a person has set. Whoever sets them
-writes both into the rows that are there, and a new row looks for them.
+A row also contains when its key's hold ends, and the limit that a person has set. A transaction
+that sets one of these writes it into the existing rows. A new row copies both from their tables.
 
 The row of a sliding window (its span is negative) also has the starts that counted at its last
 start; `start` and `used` sum them up, and `ends` is when the last of them no longer counts.
@@ -37,11 +37,11 @@ MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends, hel
     {on:name, span} most = {new:most}"""
 SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?,
     log = ? WHERE name = ? AND span = ?"""
-#: But not a gate that still has rows of slots, with which it counts its starts, or whose limit may
-#: differ from what the lines of its queues say.
+#: A gate that still has rows of slots does not count as ended: these rows count its starts.
 IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_SPAN} AND EXISTS
     (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))"""
 #: Some windows that ended long ago, after the one with this end and name, and whether each is kept.
+#: A gate with lines is kept, because its limit may differ from the one that the lines contain.
 ENDED_WINDOWS = f"""SELECT name, span, ends, CASE WHEN span = {GATE_SPAN}
         AND (EXISTS (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name)
         OR EXISTS (SELECT 1 FROM {{lines}} l
@@ -49,8 +49,8 @@ ENDED_WINDOWS = f"""SELECT name, span, ends, CASE WHEN span = {GATE_SPAN}
         THEN 1 ELSE 0 END
     FROM {{windows}} WHERE ends >= ? AND ends < {{now}} - {KEPT_MICROS} AND (ends > ? OR name > ?)
     ORDER BY ends, name, span LIMIT {MAX_DELETED}"""
-#: Does not look for lines, which are locked before windows. One that has just been opened has the
-#: limit that was last named.
+#: Does not look for lines, because these are locked before windows. A line that has just been
+#: opened has the limit that was last named.
 DELETE_WINDOW = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND {IS_ENDED}"
 SERVER_CLOCK = Query("SELECT {now}")
 
@@ -78,8 +78,8 @@ def make_args(name: WindowName, most: int) -> Row:
 
 
 def save_args(name: WindowName, most: int, log: StartLog, added: int, now: int) -> Row:
-    """Return the arguments of SAVE_WINDOW for a window in which starts were taken that count as
-    `added` starts."""
+    """Return the arguments of SAVE_WINDOW for a window in which starts were taken. `added`: as how
+    many starts these count."""
     start, used = log[0][0], sum(cost for _, cost in log)
     stored, end = None, start + name[1]
     if is_sliding(name):
@@ -88,7 +88,7 @@ def save_args(name: WindowName, most: int, log: StartLog, added: int, now: int) 
 
 
 def sweep(session: Session, after: Position) -> tuple[Position, bool]:
-    """Delete some windows that ended long ago, of a bounded number that follow this position.
+    """Delete windows that ended long ago, from a bounded number that follow this position.
     Returns where the next sweep goes on, and whether there may be more to delete."""
     end, name = after
     found = session.read(Query(ENDED_WINDOWS, (end, end, name)))[0].rows

@@ -1,8 +1,8 @@
 """The limits of some jobs, locked until the transaction ends, and what they let start.
 
 The gates are locked first, then the windows, each sorted by name, which avoids deadlocks. Then the
-clock is read, and holds. These are not locked: one that is being stored at that moment counts for
-the next start.
+clock is read, and holds. Holds are not locked: a hold that is being stored at that moment does not
+count before the next start.
 """
 
 from collections.abc import Collection, Sequence
@@ -36,8 +36,8 @@ from poolq.jobs.limits import (
 
 class LockedLimits(msgspec.Struct):
     """`most`: the limits of the windows, as the rules name them. `starts`: the starts in each
-    window; `added`: as how many starts those taken count. `gates`: by key. `now`: the server's
-    time. `holds`: when the holds of keys end. `overrides`: the limits that people have set."""
+    window. `added`: as how many starts the new ones count. `gates`: the gates by key. `now`: the
+    server's time. `holds`: when the holds of keys end. `overrides`: limits that people have set."""
 
     most: dict[WindowName, int]
     now: int
@@ -52,7 +52,7 @@ class LockedLimits(msgspec.Struct):
         return rule.overridden(self.overrides.get(window_name(rule)))
 
     def admit(self, rules: Sequence[Asked], id_: str) -> Admission:
-        """Take one start of each window, or none at all. Holds and gates are asked first, because a
+        """Take one start of each window, or none at all. Holds and gates take precedence, because a
         job that they refuse uses no attempt. If several windows refuse, the answer names the one
         that refuses for longest. Rules that share a window count a start once. The slots of gates
         are left to `take_slots`."""
@@ -100,9 +100,9 @@ class LockedLimits(msgspec.Struct):
             tx.later(BatchQuery(SAVE_WINDOW, rows))
 
     def slot_ends(self, rules: Sequence[Asked]) -> int:
-        """Return until when a job that was given starts may use them, if it is given back
-        unstarted. In a sliding window it asks again, as its start counts from the time when it was
-        taken."""
+        """Return until when a job may use the starts that it was given, if it is given back
+        unstarted. For a sliding window, the job must ask again, because its start counts from the
+        time when it was taken."""
         return min(
             self.now + 1 if rule.sliding else self.starts[window_name(rule)][0][0] + rule.window
             for rule in windows_of(rules)
@@ -151,7 +151,7 @@ def lock_limits(
     for key in sorted(gates):
         gate, slots, holds[key] = next(answers), next(answers), next(answers)
         locked.gates[key] = LockedGate.read(key, gate, slots)
-    if unsure := unsure - set(holds):  # a hold from before the clock went back is not possible
+    if unsure := unsure - set(holds):  # HOLD_OF leaves out those from before the clock went back
         holds |= zip(unsure, tx.run(*[Query(HOLD_OF, (key,)) for key in unsure]), strict=True)
     if holds:
         locked.holds = {key: number(one.rows[0][0]) for key, one in holds.items() if one.rows}

@@ -5,9 +5,9 @@ is also the line's lock. A transaction that parks, releases, grants or removes a
 keeps the row locked until the transaction ends. So a line without jobs can be deleted, and no job
 is in a line without a row.
 
-`most` is the limit that was last named for this line, by the newest code (see `deploys.py`), and
-applies to it. `since` is when `slot` was calculated. If `since` lies in the future, the clock has
-gone back, and `queue_discovery.VOID_SLOT` resets both."""
+`most` is the limit that applies to this line. The newest code has named it (see `deploys.py`).
+`since` is when `slot` was calculated. If `since` lies in the future, the clock has gone back, and
+`queue_discovery.VOID_SLOT` resets `slot` and `since`."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,12 +27,12 @@ from poolq.jobs.outcomes import HoldKey, Park, ReleaseUntil
 
 #: How many due lines of a queue a step locks.
 MAX_LOCKED = 16
-#: How many released jobs of a line are read, at least: they may have been released until different
-#: times, and those that were due first come first.
+#: How many released jobs of a line are read at least. They are read in the order in which their
+#: waits end, but the jobs that were due first go first.
 MIN_RELEASED = 16
 
 #: With VALUES instead of SELECT, InnoDB would also lock the window's row, and could deadlock with a
-#: grant, which locks the window after the line. The queue is an argument, as it may have no row.
+#: grant, which locks the window after the line. The queue is an argument: it may have no row.
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     SELECT one.place, ?, {{greatest}}(COALESCE((SELECT
             CASE WHEN used >= COALESCE(set_most, ?) AND start <= {{now}}
@@ -78,7 +78,7 @@ def put_in_lines(
     deploy: int,
 ) -> None:
     """Move claimed jobs to their lines. Locks holds first, then the lines of released jobs, as
-    steps do. `deploy`: of which deploy the code is that has named their limits."""
+    steps do. `deploy`: the deploy whose code has named the jobs' limits."""
     holders = [(claim, one) for claim, one in waiting if isinstance(one, HoldKey)]
     parked = [(claim, one) for claim, one in waiting if isinstance(one, Park)]
     if holders:
@@ -133,14 +133,14 @@ def encode_rules(rules: Sequence[Asked]) -> bytes:
     )
 
 
-#: A line's place, its limit, and by which deploy's code that was named.
+#: A line's place, its limit, and the deploy whose code has named the limit.
 Line = tuple[str, int, int]
 
 
 class DueLines(NamedTuple):
-    """Locked lines of a queue: those of parked jobs, as `Line`, and those of released jobs, with
-    the length of the window, and when the slot was computed. `now`: the server's time when they
-    were locked."""
+    """Locked lines of a queue. `parked`: those of parked jobs. `released`: those of released jobs,
+    each as its place, the length of its window, and when its slot was computed. `now`: the server's
+    time when the lines were locked."""
 
     parked: Sequence[Line] = ()
     released: Sequence[tuple[str, int, int]] = ()
@@ -148,9 +148,9 @@ class DueLines(NamedTuple):
 
 
 def due_lines(queue: str, *, skips: bool = False) -> Query:
-    """Return a query that locks lines, for `read_due_lines`. Lines are locked before jobs. So it is
-    sent before the changes that a transaction has collected. If a step has claimed jobs, it
-    `skips` the lines that another step is serving."""
+    """Return a query that locks lines, for `read_due_lines`. Lines are locked before jobs. So the
+    query is sent before the changes that a transaction has collected. `skips`: skip lines that
+    another step is serving, because this step has claimed jobs."""
     return Query(SKIP_DUE_LINES if skips else LOCK_DUE_LINES, (queue,))
 
 
@@ -166,9 +166,9 @@ def read_due_lines(found: QueryResult) -> DueLines:
 
 
 def bring_back(tx: Transaction, queue: str, lines: DueLines, want: int) -> int | None:
-    """Return released jobs of these lines to the queue, as many as the step wants, and those that
-    were due first. The others stay, so that `claim_clock` sees them. Returns when the first of them
-    was due, or None if there are none."""
+    """Return as many released jobs of these lines to the queue as the step wants, those that were
+    due first. The other jobs stay, so that `claim_clock` sees them. Returns when the first returned
+    job was due, or None if there is none."""
     ended = {place: (place, queue, lines.now) for place, _, _ in lines.released}
     most = max(want, MIN_RELEASED)
     queries = [Query(RELEASED_NOW, (*line, most)) for line in ended.values()]

@@ -88,7 +88,7 @@ def _forget(tx: Transaction, queues: Sequence[str]) -> None:
     (found,) = tx.run(Query(LOCK_COUNTERS, (gone,)))
     sums = CounterIncrements()
     sums.add_rows(QueryResult([("", *counts) for _, _, *counts in found.rows], 0))
-    # But not a row that a worker has added since then, as it counts again in such a queue.
+    # A row that a worker has added since then stays, because the worker counts there again.
     rows = [(worker, queue) for worker, queue, *_ in found.rows]
     if rows:
         tx.later(*sums.queries(), BatchQuery(DELETE_COUNTERS, rows))

@@ -18,7 +18,8 @@ from poolq.engines.sql.queues.skip_scan import (  # isort: skip
     FAILED, LINES, QueryRunner, first_due, next_after, scan,
 )  # fmt: skip
 
-#: How many queues a waiter checks, and how many with jobs or lines of each kind a step looks for.
+#: MAX_WAITED_QUEUES: how many queues a waiter checks. MAX_LOOKED: how many queues with ready jobs,
+#: with delayed jobs and with lines a step looks for.
 MAX_WAITED_QUEUES = MAX_LOOKED = 500
 #: How many slots are made void at a time.
 MAX_VOID = 100
@@ -26,11 +27,11 @@ MAX_VOID = 100
 FIRST_READY, FIRST_DELAYED, FIRST_SLOT = (
     first_due(place, "q.queue") for place in (QUEUED, DELAYED, LINES)
 )
-#: The first line of a gate that has room. Lines of others are skipped, of which each has as many
-#: claims as its gate allows.
+#: The first line of a gate that has room. This skips lines of full gates, each of which has as many
+#: claims as it allows.
 FIRST_GATE = f"""(SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = q.queue
     AND {IS_DUE} ORDER BY l.queue, l.slot LIMIT 1)"""
-#: A line whose slot was calculated before the clock went back. Those of gates have no such time.
+#: A line whose slot was calculated before the clock went back. Lines of gates have no such slot.
 _IS_VOID = f"l.since > {{now}} AND l.slot > 0 AND l.slot < {GATE_SLOT}"
 HAS_VOID_SLOT = f"EXISTS (SELECT 1 FROM {{lines}} l {{line:since}} WHERE {_IS_VOID})"
 VOID_LINES = f"""SELECT l.place, l.queue FROM {{lines}} l {{line:since}} WHERE {_IS_VOID}
@@ -104,7 +105,7 @@ class QueueState(NamedTuple):
 class Look(NamedTuple):
     """Queues that are not paused, by what they have: ready jobs, delayed jobs (with the first due
     time) and lines (with the first slot). `now`: the server's time. `end`: if there may be others,
-    the name after which the next look begins, else empty. `paused`: the other queues."""
+    the name after which the next look begins, else empty. `paused`: the paused queues."""
 
     ready: Sequence[str]
     delayed: dict[str, int]
@@ -114,8 +115,8 @@ class Look(NamedTuple):
     paused: Collection[str] = ()
 
     def names(self) -> list[str]:
-        """Return the queues from which something may be claimed now. A gate's line may have room.
-        Behind a slot in the future, there may be such a line."""
+        """Return the queues from which something may be claimed now. All queues with lines may be
+        such: even if the first slot lies in the future, a later line may be of a gate with room."""
         came = [queue for queue, due in self.delayed.items() if due <= self.now]
         return sorted({*self.ready, *came, *self.slots})
 
@@ -152,7 +153,7 @@ def look(read: QueryRunner, skips: bool, after: str | bytes = "", enough: int = 
     if void:
         void_slots(read)
     closed = {to_text(queue) for queue, *_ in paused}
-    end = min((one.end for one in found if one.end), default="")  # the places are seen up to here
+    end = min((one.end for one in found if one.end), default="")  # all scans have come this far
     ready, delayed, slots = (
         {
             name: due

@@ -13,7 +13,8 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import DELAYED, QUEUED
 from poolq.engines.sql.session import Query, QueryResult
 
-#: At most how many queues a recursive statement finds, and how many hops are sent at once.
+#: MAX_QUEUES_PER_PAGE: how many queues a recursive statement finds at most. MAX_HOPS: how many hops
+#: are sent at once.
 MAX_QUEUES_PER_PAGE, MAX_HOPS = 500, 100
 #: How many rows the first page reads. If there are fewer jobs, it finds all queues.
 FIRST_ROWS = 64
@@ -22,7 +23,8 @@ FAILED, LINES = "failed", "lines"
 
 
 class _Source(NamedTuple):
-    """Rows `f` with a queue, and the index that sorts them by queue, then by `due`."""
+    """The SQL of rows `f`, each of which has a queue. `rows`: the text before a condition on the
+    queue. `due`: the column of the due time. `order`: the columns before `due` in the index."""
 
     rows: str
     due: str
@@ -143,8 +145,8 @@ def scan(
     after: str | bytes = "",
     enough: int = 0,
 ) -> tuple[list[QueryResult], list[Scan]]:
-    """Run `queries`, and find the queues of each of these places whose names follow `after`, until
-    there are `enough` (0: all) of each. Each round trip reads a page of each place."""
+    """Run `queries`. For each place, find the queues that have rows there and whose names follow
+    `after`, until there are `enough` (0: all). Each round trip reads a page of each place."""
     pages = dict(enumerate(QueuePage(skips, place, after) for place in places))
     first: list[QueryResult] = []
     found: list[list[tuple[str, int]]] = [[] for _ in places]

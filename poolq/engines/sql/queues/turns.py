@@ -15,8 +15,8 @@ from typing import NamedTuple
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.queues.queue_discovery import Look, QueueState
 
-#: The least time between two looks if each step finds enough, in seconds, and as a multiple of the
-#: time that the last one took.
+#: If each step finds enough, the next look is LOOK_INTERVAL seconds later, or LOOK_COST_FACTOR
+#: times the time that the last look took, if that is longer.
 LOOK_INTERVAL, LOOK_COST_FACTOR = 0.1, 50
 #: A queue is remembered for its lines if one is due within so many microseconds.
 LINE_LOOKAHEAD = 1_000_000
@@ -24,10 +24,11 @@ LINE_LOOKAHEAD = 1_000_000
 
 class Turns(NamedTuple):
     """`names`: the queues to visit, in this order. `last`: the one served last. `end`: if there may
-    be others, the name after which the next look begins. `until`: when that is due, by the
+    be others, the name after which the next look begins. `until`: when the next look is due, by the
     monotonic clock. `paused`: the queues that were paused at the last look. `asked`: the name after
-    which a step asks for the next one. `lined`, `delayed`: the queues with lines that were or will
-    soon be due, and those whose delayed jobs were due, so the next step reads these first."""
+    which a step looks for the next queue with ready jobs. `lined`: queues with lines that were due
+    or soon will be. `delayed`: queues whose delayed jobs were due. A step's first round trip reads
+    these lines and jobs."""
 
     names: Sequence[str] = ()
     last: str = ""
@@ -44,8 +45,7 @@ class Turns(NamedTuple):
         return self.names[0] if self.names else self.last
 
     def looked(self, found: Look, took: float) -> "Turns":
-        """Return the turns after a look of `took` seconds: queues that it has found anew come
-        first."""
+        """Return the turns after a look of `took` seconds. Queues that are new come first."""
         names = dict.fromkeys(found.names())
         known = [name for name in self.names if names.pop(name, name) is None]
         until = monotonic() + max(LOOK_INTERVAL, LOOK_COST_FACTOR * took)
@@ -54,8 +54,8 @@ class Turns(NamedTuple):
         )
 
     def noticed(self, asked: str | bytes | None) -> "Turns":
-        """Return the turns after a step has read the name of a queue with ready jobs; None if there
-        is none behind the last one."""
+        """Return the turns after a step has read `asked`, the name of a queue with ready jobs, or
+        None if none follows the last one."""
         if asked is None:
             return self._replace(asked="")
         name = to_text(asked)

@@ -60,10 +60,10 @@ def arm(tx: Transaction, queues: Iterable[str]) -> None:
 def take_wakeup(
     session: Session, found: Sequence[QueueState], later: int | None = None
 ) -> tuple[int, int | None]:
-    """Take the wake-up of the first of these queues that has one. Returns how many ready jobs it
-    has (at least 1, at most MAX_WAKEUPS; 0 if no queue has a wake-up) and when the next job or slot
-    comes due, in microseconds since the epoch (None if none is known). `later`: when something
-    comes due in other queues."""
+    """Take the wake-up of the first of these queues that has one. Returns how many ready jobs the
+    queue has (1 to MAX_WAKEUPS), and None. If no queue has a wake-up, returns 0, and when the next
+    job or slot comes due, in microseconds since the epoch (None if none is known). `later`: when
+    something comes due in other queues."""
     upcoming = [] if later is None else [later]
     for one in found:
         if one.paused:

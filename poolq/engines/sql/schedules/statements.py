@@ -8,7 +8,7 @@ _MINE = f"""s.name, s.hash, CASE WHEN LENGTH(s.spec) <= {MAX_SPEC_BYTES} THEN s.
     s.due, s.at, s.declared, s.paused, s.last, s.job, s.ticks, s.skipped"""
 _COLUMNS = _MINE.replace("s.", "")
 _LIVING = "SELECT 1 FROM {declared} d, {nodes} n WHERE n.node = d.node AND d.name"
-#: Schedules that are due, and for each whether a person has added it, or a living node declares it.
+#: Due schedules. The last column: whether a person has added it or a living node declares it.
 DUE = f"""SELECT {_MINE}, s.declared = 0 OR EXISTS ({_LIVING} = s.name) FROM {{schedules}} s
     WHERE s.at <= {{now}} ORDER BY s.at, s.name LIMIT ?"""
 NEXT = "SELECT at FROM {schedules} WHERE at > {now} ORDER BY at LIMIT 1"
@@ -19,7 +19,7 @@ SET_UNREADABLE_ASIDE = f"UPDATE {{schedules}} SET at = {NEVER} WHERE name = ?"
 _REMOVE = f"""UPDATE {{schedules}} SET hash = '{REMOVED}', due = {{now}}, at = {NEVER}, deploy = 0
     WHERE declared = 1 AND hash <> '{REMOVED}' AND {_NOWHERE}"""
 MARK_REMOVED = f"{_REMOVE} AND name IN {{list}}"
-#: The tick of a paused schedule does not tell for how long no node has declared it.
+#: Sets `due` to now: the tick of a paused schedule does not show since when no node declares it.
 MARK_PAUSED_REMOVED = f"{_REMOVE} AND paused = 1 AND at = {NEVER}"
 FORGET = f"""DELETE FROM {{schedules}} WHERE at = {NEVER} AND declared = 1
     AND due < {{now}} - {FORGET_AFTER} AND {_NOWHERE}"""
@@ -31,7 +31,7 @@ NAMES = "SELECT name FROM {declared} WHERE node = ? AND name <> ''"
 DECLARE = """INSERT INTO {declared} (node, name, deploy) VALUES (?, ?, ?)
     {on:node, name} deploy = {new:deploy}"""
 UNDECLARE = "DELETE FROM {declared} WHERE node = ? AND name IN {list}"
-#: What a person has replaced keeps what it hides.
+#: If a person replaces a person's schedule, the new one still hides the same declaration.
 PUT = """INSERT INTO {schedules} (name, hash, spec, due, at, declared, deploy, paused, last, job,
     ticks, skipped, hidden) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, 0, x'') {on:name}
     hash = {new:hash}, spec = {new:spec}, due = {new:due},

@@ -1,8 +1,8 @@
 """Schedules on an SQL database (see `engines/schedule_store.py`).
 
-Whoever changes what is declared, or acts on what nobody declares, locks the row of `schema` first,
-so that two declarations of one name do not cross, and no look sets aside what is being declared. A
-tick locks only its schedules, skipping those that another keeper has locked.
+A transaction that changes what is declared, or depends on what is not declared, first locks the row
+of `schema`. So two declarations of one name do not overlap, and `look` sets no schedule aside that
+is being declared. A tick locks only its schedule, and skips it if another keeper has it.
 """
 
 from collections.abc import Callable, Sequence
@@ -174,8 +174,8 @@ def _declared(found: QueryResult) -> int:
 
 
 def _known(tx: Transaction, name: str) -> tuple[Scheduled | None, bool]:
-    """Lock what is declared, and return the schedule of this name, and whether a living node
-    declares one."""
+    """Lock what is declared. Returns the schedule of this name, and whether a living node declares
+    one."""
     asked = Query(LOCK_DECLARATIONS), Query(GET, (name,)), Query(LIVING, (name,))
     _, found, living = tx.run(*asked)
     return Scheduled.read(found.rows[0]) if found.rows else None, bool(living.rows)
@@ -241,7 +241,7 @@ def _is_current(one: Scheduled, tick: Tick, now: int) -> bool:
 def _advance(
     tx: Transaction, one: Scheduled, tick: Tick, stored: Sequence[Push], now: int, held: bool
 ) -> TickEnd:
-    """Advance a schedule whose jobs are `stored`, or `held` up by the one before."""
+    """Advance a schedule. `stored`: its new jobs. `held`: the previous job is unfinished."""
     if held and tick.overlap == "buffer":
         tx.later(Query(WAIT, (now + BUFFER_INTERVAL, one.name)))
         return "waiting"

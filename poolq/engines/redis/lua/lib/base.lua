@@ -4,15 +4,15 @@
 -- one slot of a cluster. There is no key with the name of the prefix itself. Therefore the server
 -- rejects a script (ASK) while the slot is being moved to another node and some keys are missing.
 --
---   version           STRING of all keys; they have no other, see engines/schema_version.py
+--   version           STRING the version of all these keys, see engines/schema_version.py
 --   bodies:<moment>   HASH  id -> "<due> <queue>\n<body>", with the due time of the push; see below. Of
 --                           a unique job: "<due> <queue>\t<until> <key>\n<body>", see part `unique_keys`
 --   states            HASH  id -> "<due> <attempt> <crashes> <failing>\n<history>", if this differs
 --                           from a fresh job's; due 0 stands for the due time beside the body. If
---                           the job expires, "<failing> <when>\n"; of a failed job, how long after
---                           a retry
---   unique:<key>      STRING the id of the job that has a unique key; "<ends> <id>", and expires, if
---                           the key ends by time
+--                           the job expires, "<failing> <when>\n"; for a failed job, <when> is how
+--                           long after a retry it expires
+--   unique:<key>      STRING the id of the job that has a unique key. If the key ends by time:
+--                           "<ends> <id>", and the string expires then
 --   known             ZSET  queue that has held a job -> when this was last noticed
 --   idle              ZSET  queue that has held a job -> when it was noticed to hold none
 --   active            ZSET  queues that may have claimable jobs, score 0 (so sorted by name)
@@ -24,15 +24,15 @@
 --   ready:<queue>     LIST  ids, the next one first
 --   gone:<queue>      HASH  id in the list whose job has left it -> due, see part `ready_list`
 --   delayed:<queue>   ZSET  id -> due; once due it counts as ready, after the jobs in the list
---   lines:<queue>     ZSET  identity ("<window>:<key>", or "-<window>:<key>" if the window slides) ->
---                           when its line's next slot may be free; this minus 2^53 (or 0) if it may
---                           be free now and a keeper knows; 2^53 - 1 if a gate has no room. Also
+--   lines:<queue>     ZSET  identity ("<window>:<key>"; "-<window>:<key>" if the window slides) ->
+--                           when its line's next slot may be free. Once a keeper knows that this
+--                           time has come, 2^53 is subtracted. 2^53 - 1 if a gate has no room. Also
 --                           "released" -> when the first released job is due again
 --   lined             SET   queues with a key lines:<queue>
 --   keys:<queue>      ZSET  "<key>\n<identity>" of each line, score 0 (so sorted by key)
 --   line:<n>:<queue>:<identity>  ZSET  parked id -> due; n is the length of the queue's name
 --   limits:<queue>    HASH  identity -> the limit that was last named for its line
---   codes:<queue>     ZSET  identity -> by which deploy's code the limit of its line was named
+--   codes:<queue>     ZSET  identity -> the deploy whose code has named the limit of its line
 --   parkrules:<queue> HASH  parked id -> its rules, see part `parked_jobs`
 --   held:<queue>      ZSET  released id -> until when
 --   heldby:<queue>    HASH  released id -> "<due> <limit> <identity>"
@@ -60,25 +60,24 @@
 --   deploys           STRING the number of the last deploy
 --   workers           HASH  worker -> node
 --   worker:<worker>   HASH  "#request", the last one; "#stale", its stale ids; "#cursor", the
---                           last queue served, if it serves all;
---                           "#node"; "#who", the registration as
---                           JSON; "#deploy", of which deploy its code is; and a field for each claim:
+--                           last queue served, if it serves all; "#node"; "#who", the registration
+--                           as JSON; "#deploy", the deploy of its code; and a field for each claim:
 --                           id -> "<request> <index> <how> <claimed at> <queue>"; <how> is 0,
 --                           "<from>:<to>" (the job has slots, which count in that span), "g" (it
---                           was parked and has slots of gates),
---                           "r" (to ask for a start), "s" (windows have counted its start) or "c<time>/<how>" (the job is cancelled, and
---                           its worker is to be killed at that time)
+--                           was parked and has slots of gates), "r" (it must ask for a start), "s"
+--                           (windows have counted its start) or "c<time>/<how>" (the job is
+--                           cancelled, and its worker is to be killed at that time)
 --   cancels           HASH  id of a job that was cancelled while it was running -> worker; void
---                           unless the worker has such a claim of it
+--                           unless the worker has a claim "c<time>/<how>" of this job
 --   nodes             HASH  node -> heartbeats
 --   nodeinfo          HASH  node -> its own JSON
 --   node:<node>       SET   its registered workers
 --   schedules         HASH  name -> "<hash> <deploy> <declared> <paused> <due> <last> <ticks>
 --                           <skipped> <job>" and in further lines the spec; see engines/schedule_store.py
 --   ticks             ZSET  name of a schedule -> when a keeper looks at it
---   hidden            HASH  name of a person's schedule -> "<hash>\n<spec>" of the code's one
---   declared:<node>   HASH  name of a schedule in the node's code -> of which deploy that is; "" -> "<deploy
---                           that has begun to declare> <1 if it has ended, else 0>"
+--   hidden            HASH  name of a person's schedule -> "<hash>\n<spec>" of the code's schedule
+--   declared:<node>   HASH  name of a schedule in the node's code -> the deploy of that code; "" ->
+--                           the last deploy that has declared schedules
 --   wake              LIST  at most one token: how many jobs of a queue were ready, 0: poll again
 --   wake:<queue>      LIST  the same for keepers that wait on this queue by name
 --   named             ZSET  queue that a keeper waits on by name -> when this note expires
@@ -98,7 +97,7 @@ local function digits(number)
 end
 
 local stamp = digits(now)
--- No time that poolq stores is later than in 100 years. One that is, is over.
+-- poolq stores no time over 100 years ahead. A hold or unique key that ends later counts as over.
 local FURTHEST = now + 3155760000000000
 
 -- An id begins with the time at which it was made. The bodies of jobs made within the same quarter
@@ -108,8 +107,8 @@ local function bodies_of(id)
   return P .. 'bodies:' .. string.sub(id, 1, 10)
 end
 
--- Call `visit` with each part of ids[from .. last] whose bodies are in one hash: the hash, and where the part
--- begins and ends.
+-- Split ids[from .. last] into parts whose bodies are in one hash. Call `visit` for each part with
+-- the hash, and with the positions at which the part begins and ends.
 local function each_hash(ids, from, last, visit)
   while from <= last do
     local moment, to = string.sub(ids[from], 1, 10), from

@@ -1,6 +1,6 @@
 -- Part `bodies`: jobs that no worker holds.
 
--- The queue that a job was pushed to, and when it is or was due; nil if its body is lost.
+-- The queue that a job belongs to, and when the job is or was due; nil if its body is lost.
 local function origin_of(id)
   local stored = call('HGET', bodies_of(id), id)
   if not stored then return nil end

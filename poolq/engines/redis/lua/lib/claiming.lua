@@ -1,8 +1,8 @@
--- Part `claiming`, only in `step` (needs `fast_path`, `list_order`): claim jobs that were returned, and skip
--- those that have left a queue's list.
+-- Part `claiming`, only in `step` (needs `fast_path`, `list_order`): claim jobs that were returned,
+-- and skip gone ones. A gone job has left its queue's list, but the list still contains its id.
 
--- How many jobs that have left their lists one step skips, and how many entries it reads at least where
--- there are some.
+-- MAX_SKIPPED: one step stops when it has skipped this many gone jobs. READ_AT_LEAST: how many
+-- entries it reads at least from a list that contains gone jobs.
 local MAX_SKIPPED, READ_AT_LEAST = 5000, 100
 local skipped = 0
 
@@ -12,7 +12,7 @@ local function drop_entries(queue, ids, n, taken)
   skipped = skipped + n - taken
 end
 
--- Claim the first jobs of a list, `ids`. Returns false if this step has skipped too many gone ones.
+-- Claim the first jobs of a list, `ids`. Returns false if this step has skipped too many gone jobs.
 claim_listed = function(queue, ids)
   local ready, gone, most = P .. 'ready:' .. queue, P .. 'gone:' .. queue, #ids
   if call('EXISTS', gone) == 0 then
@@ -31,7 +31,7 @@ claim_listed = function(queue, ids)
   return skipped < MAX_SKIPPED
 end
 
--- The first job of a list; nil if there is none, or only behind too many that have left it.
+-- The first job of a list; nil if there is none, or if too many gone jobs come before it.
 local function head_of_list(queue)
   local ready, gone = P .. 'ready:' .. queue, P .. 'gone:' .. queue
   if call('EXISTS', gone) == 0 then return call('LINDEX', ready, 0) end
@@ -48,8 +48,8 @@ local function head_of_list(queue)
   end
 end
 
--- Claim jobs that were returned, as far as they come before the list. A job with slots of its limits keeps
--- them while they count. Returns how many jobs of the list may come next, at most `most`.
+-- Claim the returned jobs that come before the first job of the list. A job with slots of limits
+-- keeps them while they count. Returns how many (up to `most`) jobs of the list may come next.
 claim_returned = function(queue, most)
   local back = P .. 'back:' .. queue
   local found, ids = call('ZRANGE', back, 0, most - 1, 'WITHSCORES'), {}

@@ -1,8 +1,8 @@
 -- Part `claims`: whether a worker holds a claim. It does while the job's field
 -- in the worker's hash begins with the claim's name, "<request> <index> ".
 
--- How the job was claimed, from which queue, and when; nil if the worker does not hold the claim. `worker`:
--- the worker's hash.
+-- How the job was claimed, from which queue, and when; nil if the worker does not hold the claim.
+-- `worker`: the worker's hash.
 local function holds(worker, id, name)
   local claim = call('HGET', worker, id)
   if not claim or string.sub(claim, 1, #name) ~= name then return nil end
@@ -10,8 +10,8 @@ local function holds(worker, id, name)
   return how or '0', queue or '', taken or stamp
 end
 
--- Whether a claim has its starts: it has got them with the job, or has asked for them before and the worker
--- has not received the answer. Then no window counts them again.
+-- Whether windows have counted the starts of a claim: when the job was claimed, or when the worker
+-- asked before but did not receive the answer. Then no window counts them again.
 local function is_admitted(how)
   return how ~= '0' and how ~= 'r'
 end
@@ -26,7 +26,7 @@ local function is_cancelled(how)
   return string.sub(how, 1, 1) == 'c'
 end
 
--- Of which deploy a worker's code is; 0 if it was not accepted yet.
+-- The deploy of a worker's code; 0 if the code was not accepted yet.
 local function deploy_of(worker)
   return tonumber(call('HGET', worker, '#deploy') or nil) or 0
 end

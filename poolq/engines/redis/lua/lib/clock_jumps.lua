@@ -1,11 +1,11 @@
--- Part `clock_jumps` (needs `parked_jobs`): repair times that were written
--- before the clock went back, some in each script that looks for this. `repairs` has the queues that are
--- left, and where their lines and released jobs are scanned next.
+-- Part `clock_jumps` (needs `parked_jobs`): repair times that were written before the clock went
+-- back. Each script that checks the clock repairs some of them. `repairs` has the remaining queues,
+-- and where the scan of their lines and released jobs continues.
 
 local check_clock
 
 do
-  -- How many entries one script repairs before it scans no further.
+  -- One script stops when it has repaired this many entries.
   local MAX_REPAIRED = 100
 
   -- Recompute the time of a line.

@@ -1,4 +1,4 @@
--- Part `counters`: how often what has happened, by queue.
+-- Part `counters`: how often each kind of event has happened in each queue.
 
 -- Add to a number in a hash. It restarts from 0 if somebody has written something else there.
 local function add(key, field, by)

@@ -1,4 +1,4 @@
--- Part `failed_jobs`: those of some jobs that have failed.
+-- Part `failed_jobs`: find out which of some jobs have failed.
 
 -- Call `visit` with each queue that has failed jobs among these ids (at most 1000), and their ids.
 local function each_failed(ids, visit)

@@ -1,10 +1,11 @@
 -- Part `fast_path`, only in `step` (needs `unique_keys`, `settle_done`, `wake_tokens`, `queue_arguments`):
 -- what every step does. If jobs are only ready or delayed, and all settled jobs are done, the script
--- ends here, because creating the functions of the following parts would take longer than the step: plain jobs
--- that are claimed one by one would cost half as much CPU of client and server again.
+-- ends here. To create the functions of the following parts would take longer than the step: plain
+-- jobs that are claimed one by one would cost half as much CPU of client and server again.
 
--- How many names of queues are read at once. Up to FEW_QUEUES stay in `active` even if they are empty,
--- because it would cost more to remove them and to add them again. One step visits up to MAX_EMPTY others.
+-- NAMES_AT_ONCE: how many names of queues are read at once. FEW_QUEUES: up to this many queues stay
+-- in `active` even if they are empty, because it would cost more to remove and add them again.
+-- MAX_EMPTY: one step visits at most this many queues more than it wants jobs.
 local NAMES_AT_ONCE, FEW_QUEUES, MAX_EMPTY = 32, 8, 250
 
 local worker, request, want = P .. 'worker:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -16,15 +17,15 @@ local stored = call('HMGET', worker, '#request', '#cursor', unpack(ARGV, first, 
 local last, cursor = tonumber(stored[1] or nil), stored[2] or ''
 if last == nil then return {1} end
 if request < last then return {2, last} end
--- A failover has lost the last steps of this worker. Its claims here may include settled ones, which nobody would settle again. So the worker must leave, and recovery returns
--- its claims.
+-- A failover has lost the last steps of this worker. Its claims here may include settled ones,
+-- which nobody would settle again. So the worker must leave, and recovery returns its claims.
 if request > math.max(0, last) + 1 then return {1} end
 
 local simple, stale, groups, index = true, {}, {}, 0
 -- How many queues were asked, and which of them are now empty.
 local asked, empty = 0, {}
 
--- The active queues that come next in turn: all if they are few, else up to `n`.
+-- The active queues that come next in turn: all if they are few, otherwise up to `n`.
 local function next_queues(n)
   local names = call('ZRANGE', ACTIVE, 0, FEW_QUEUES)
   if #names < 2 then return names end
@@ -134,7 +135,7 @@ local claim_returned, claim_listed
 -- Claim from one queue until enough are claimed: jobs that came back and the list, then delayed
 -- jobs that are due (without moving them to the list). Jobs are read before they are removed,
 -- because a script that fails is not rolled back, and jobs that it had removed would be lost.
--- Returns true if the list may have more jobs, behind too many that have left it.
+-- Returns true if the list may have more jobs, but the step has skipped too many gone ones.
 local function claim_from(queue)
   local ready, delayed = P .. 'ready:' .. queue, P .. 'delayed:' .. queue
   while index < want do
@@ -155,9 +156,9 @@ local function claim_from(queue)
   end
 end
 
--- Claim from these queues in turn until enough are claimed. `first` claims the jobs that come before all
--- others of a queue, and returns whether the queue has more such jobs, and whether the others must be left
--- to the next step, for which it leaves a token.
+-- Claim from these queues in turn until enough are claimed. `first` claims the jobs that come
+-- before all others of a queue. It returns whether the queue has more such jobs, and whether the
+-- others must be left to the next step. For that step, this function leaves a token.
 local function claim_each(names, first)
   for _, queue in ipairs(names) do
     if index == want then return end
@@ -241,8 +242,8 @@ local function finish_step(good, problem)
   return {0, stale, groups, stamp}
 end
 
--- Without this, plain jobs of 20 queues cost a seventh more CPU of client and server in all, claimed one by
--- one, and half as much again in full steps.
+-- Without this, plain jobs of 20 queues cost a seventh more CPU of client and server if they are
+-- claimed one by one, and half as much again in full steps.
 if simple and request > last then
   local good, done = pcall(claim_in_turn)
   -- If all queues seem empty, continue, because the clock may have gone back.

@@ -21,8 +21,8 @@ for i = 5, #ARGV, 3 do
   end
 end
 
--- `take_windows`: if some rules are no gates, takes a start of each of these, and returns a reply if it
--- has refused. `comes_too_early`: whether the claim must be given back before anything is asked.
+-- `take_windows`: takes a start of each window, or returns the reply if a window refuses; absent if
+-- the rules have no window. `comes_too_early`: returns whether the claim must be given back first.
 local function admit(rules, comes_too_early, take_windows)
   if ARGV[4] ~= '' then gates().leave(ARGV[4], ARGV[1]) end
   if reply then return reply end

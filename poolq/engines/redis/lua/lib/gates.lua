@@ -1,12 +1,12 @@
 -- Part `gates` (needs `wake_tokens`): how many jobs of a key run at once. A rule whose window is
 -- GATE_WINDOW is a gate. Its slots are claims: `gate:<key>` has the jobs with a slot, each with its
--- claim, and `gated` has the gates of each such job. Whatever ends a claim frees its slots. A slot whose
--- claim is gone all the same is void, and is dropped by whoever needs it. What is known of a gate that
--- nobody uses is forgotten by a sweep. The functions are made when a script has to do with gates, because
--- making them takes longer than a look at the key `gated`.
+-- claim, and `gated` has the gates of each such job. Each way to end a claim frees its slots. A
+-- slot whose claim is gone nevertheless is void; a script that needs a slot drops it, and so does a
+-- sweep. A sweep also forgets gates that nobody uses. The functions are made only in scripts that
+-- use gates, because making them takes longer than a look at the key `gated`.
 
 local GATED, GATES = P .. 'gated', P .. 'gates'
--- Whether any job has slots in `gated`; nil if this was not checked yet.
+-- Whether any job is in `gated`; nil if this was not checked yet.
 local any_gated
 local GATE_WINDOW = 9007199254740991
 local GATE_PREFIX = '9007199254740991:'  -- of a gate's identity
@@ -33,8 +33,8 @@ local function gates()
   local G = {}
   gate_functions = G
 
-  -- The limit that was named for a gate, how many slots were taken, and which deploy's code has named the
-  -- limit.
+  -- The limit that was named for a gate, how many slots were taken so far, and the deploy whose
+  -- code has named the limit.
   function G.named(key)
     local limit, taken, deploy = string.match(call('HGET', GATES, key) or '', '^(%d+) (%d+) (%d+)')
     return tonumber(limit), tonumber(taken) or 0, tonumber(deploy) or 0
@@ -44,7 +44,7 @@ local function gates()
     call('HSET', GATES, key, table.concat({digits(limit), digits(taken), digits(deploy), stamp}, ' '))
   end
 
-  -- The jobs that take slots in this script, whose claims are written at its end.
+  -- The jobs that have taken slots in this script. Their claims are written only at its end.
   local entered = {}
 
   -- Forget some void slots of a gate. Returns how many.
@@ -63,7 +63,7 @@ local function gates()
     return dropped
   end
 
-  -- Whether a gate has a free slot, or one of this job.
+  -- Whether a gate has a free slot, or this job has a slot of it already.
   function G.has_room(key, limit, id)
     local slots = P .. 'gate:' .. key
     if call('HLEN', slots) < limit then return true end
@@ -71,7 +71,7 @@ local function gates()
     return call('HLEN', slots) - G.drop_void(key) < limit
   end
 
-  -- Try the lines that wait for a gate, if it has room. They exist, so their queues are known.
+  -- If a gate has room, make the lines that wait for it due. Their queues are in `lined` already.
   function G.open_lines(key)
     local queues = call('SMEMBERS', P .. 'gatequeues:' .. key)
     if #queues == 0 or not G.has_room(key, G.named(key) or 1) then return end
@@ -90,9 +90,9 @@ local function gates()
     end
   end
 
-  -- Read the limits of the gates among the rules, and return the position of the first one that has no
-  -- room for a job, 0 if all have room. `asked`: if the job's code has just named the rules, of which
-  -- deploy it is. What the newest code names applies from now on.
+  -- Read the limits of the gates among the rules. Returns the position of the first gate without
+  -- room for a job; 0 if all have room. `asked`: the deploy of the job's code if this code has just
+  -- named the rules, else nil. The limit that the newest code names applies from now on.
   function G.refusing(rules, id, asked)
     local at = 0
     for i, rule in ipairs(rules) do
@@ -138,8 +138,8 @@ local function gates()
     end
   end
 
-  -- Free the slots of claims of a worker whose jobs have ended, although they are not settled yet: lines
-  -- "<request> <index> <id>".
+  -- Free the slots of a worker's jobs that have ended but are not settled yet. `ended`: for each
+  -- claim a line "<request> <index> <id>".
   function G.leave(ended, worker)
     for name, id in string.gmatch(ended, '(%d+ %d+ )([^\n]+)') do
       local held, owns = call('HGET', GATED, id), false

@@ -1,12 +1,12 @@
 -- Part `holds`: keys that are held, so that no job starts under their limits.
 --
--- A job that has held a key without having a limit of it waits in the hold's own line. The rule of
--- this line has the hold's key and the window HOLD_WINDOW.
+-- A job may hold a key although it has no limit with this key. Then it waits in the hold's own
+-- line, whose rule has the hold's key and the window HOLD_WINDOW.
 
 local HOLDS = P .. 'holds'
 local HOLD_WINDOW = 9e15
 local HOLD_PREFIX = digits(HOLD_WINDOW) .. ':'
--- Milliseconds for which ended holds are kept, so that `EXISTS` tells whether there is any.
+-- HOLDS expires this many milliseconds after the last hold has ended. Without it, no key is held.
 local KEPT_HOLDS = 10000
 
 -- When a stored hold ends; 0 if it is over. A hold that begins in the future was made before the
@@ -45,7 +45,7 @@ local function set_hold(key, length)
   return ends
 end
 
--- Whether the line with this identity is the own line of a hold.
+-- Whether the line with this identity is that of a hold.
 local function is_hold(identity)
   return string.sub(identity, 1, #HOLD_PREFIX) == HOLD_PREFIX
 end

@@ -25,7 +25,7 @@ local function each_nonempty(add)
   for _, set in ipairs({ACTIVE, LATER}) do
     for _, queue in ipairs(call('ZRANGE', set, 0, -1)) do add(queue) end
   end
-  -- A queue whose jobs all wait for gates has nothing that becomes due.
+  -- A queue whose jobs all wait for gates is in neither, because nothing in it becomes due.
   for _, queue in ipairs(call('SUNION', P .. 'lined', P .. 'paused', P .. 'failures')) do add(queue) end
 end
 

@@ -23,16 +23,16 @@ local function identity_of(rule)
   return digits(rule.window) .. ':' .. rule.key
 end
 
--- The members of starts:<identity> from `min` to `max`, at most one: its time, count and cost.
+-- Read one member of starts:<identity>, with these arguments of ZRANGE: its time, count and cost.
 local function start_at(identity, ...)
   local found = call('ZRANGE', P .. 'starts:' .. identity, ...)
   local count, cost = string.match(found[1] or '', '^(%d+) (%d+)$')
   if count then return tonumber(found[2]), tonumber(count), tonumber(cost) end
 end
 
--- Return the time of the first start that counts in a sliding window, and the numbers of starts
--- until before it and until now; nil if none counts. A start in the future was made before the
--- clock went back, and does not count.
+-- Return the time of the first start that counts in a sliding window (nil if none counts), the
+-- number of starts before this one, and that of all starts. A start in the future was made before
+-- the clock went back, and does not count.
 local function sliding_starts(identity, length)
   local from = '(' .. digits(now - length)
   local first, count, cost =
@@ -42,8 +42,8 @@ local function sliding_starts(identity, length)
   return first, count - cost, last
 end
 
--- The time of the first start that counts in a sliding window up to which `wanted` starts were
--- counted, or of the last one.
+-- Of the starts that count in a sliding window: the time of the first whose `count` is at least
+-- `wanted`, or of the last one if there is no such start.
 local function time_of_start(identity, length, wanted)
   local key = P .. 'starts:' .. identity
   local low = call('ZCOUNT', key, '-inf', digits(now - length))
@@ -92,7 +92,7 @@ local function window_of(identity, length)
   return nil, 0, total, set
 end
 
--- How long a rule that refuses a start requires to wait. `most` is the limit that applies.
+-- How long to wait for a rule that refuses a start. Its field `most` is the limit that applies.
 local function wait_for(rule)
   if not rule.sliding then return rule.start + rule.window - now end
   local _, _, last = sliding_starts(rule.identity, rule.window)
@@ -128,8 +128,8 @@ local function add_start(rule)
   open_window(rule)
 end
 
--- Take one start from each rule, or none, whether their keys are held or not. Returns the same as
--- `check_rules`.
+-- Take one start from each rule, or none at all. Does not check whether keys are held. Returns the
+-- same as `check_rules`.
 local function take_starts(rules)
   local wait, at = check_rules(rules)
   if wait > 0 then return wait, at end
@@ -148,8 +148,8 @@ local function take_starts(rules)
   return 0, 0
 end
 
--- The span of time in which the slots just taken count, and in which all of their windows are open.
--- A job whose start has been counted in a sliding window must not start later: its span is over.
+-- The span of time in which the slots just taken count: all of their windows are open in it. If a
+-- window slides, the span ends now, because a start that it has counted must not happen later.
 local function span_of(rules)
   local from, to = 0, now
   for i, rule in ipairs(rules) do

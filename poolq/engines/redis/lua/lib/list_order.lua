@@ -16,8 +16,8 @@ local function is_behind(queue, other, due, id)
   return its ~= nil and (its > due or its == due and other > id)
 end
 
--- The position of the first entry of the list that comes after the job `id`, or `high` (by default the
--- list's length) if it is not before that.
+-- The position of the first entry of the list that comes after the job `id`; `high` (by default the
+-- list's length) if no entry before that position does.
 local function first_behind(queue, due, id, high)
   local low, ready = 0, P .. 'ready:' .. queue
   high = math.min(high or math.huge, call('LLEN', ready))

@@ -1,17 +1,17 @@
--- Part `new_jobs` (needs `storing`, `counters`, `unique_keys`, `parked_jobs`): store a new job, whatever it asks for.
+-- Part `new_jobs` (needs `storing`, `counters`, `unique_keys`, `parked_jobs`): store any new job.
 --
--- Its unique key is in what is stored of it, see part `unique_keys`. What else it asks for is
--- "<lasts> <replaces> <limit> <key>": for how long it holds its unique key (0: until the job ends),
--- whether it replaces a waiting job that has it (1 or 0), and the limit and the key of the gate in
--- whose wait list it is stored, due now (limit 0: none).
+-- The job's unique key is stored before its body, see part `unique_keys`. `asked` is
+-- "<lasts> <replaces> <limit> <key>": for how long the job holds its unique key (0: until the job
+-- ends), whether it replaces a waiting job that has this key (1 or 0), and the limit and the key of
+-- the gate in whose wait list it is stored, due now (limit 0: none).
 
--- How to delete a waiting job: `replace_waiting`, which scripts set, as its part needs others.
+-- Deletes a waiting job. Scripts set this to `replace_waiting`, whose part needs other parts.
 local replace
 
--- Wait lists that this script has opened, and of which deploy the code is whose names count: the newest.
+-- `opened`: the wait lists to which this script has added jobs. `deploy`: the newest deploy.
 local opened, deploy = {}, tonumber(call('MGET', P .. 'deploys')[1] or nil) or 0
 
--- Of the limits that dispatches name for a gate, the last one applies, unless workers' code has named one.
+-- Of the limits named by dispatches for a gate, the last counts, unless workers' code named one.
 local function name_limit(rule)
   local before, taken, by = gates().named(rule.key)
   if not before or before == rule.limit or by > 0 then return end
@@ -47,7 +47,7 @@ local function take_key(id, key, lasts, replaces)
   unique_keys().give(name, id, lasts)
 end
 
--- Returns nil, or the job to which this one gives way.
+-- Returns nil, or the job that has the unique key, if the new job is not stored for this reason.
 local function store_new(queue, id, stored, due, expires, asked)
   local lasts, replaces, limit, gate = string.match(asked, '^(%d+) ([01]) (%d+) (.*)$')
   local key = string.match(stored, '^\t%a+ ([^\n]*)\n')

@@ -2,12 +2,13 @@
 -- `gates`): jobs that wait for a limit, outside of their queue.
 --
 -- A parked job waits in the line of the rule that refused it. A line belongs to a queue and an
--- identity. The job's rules are stored as "<refused> <deploy>", then in a line for each rule "<limit> <window>
--- <key>", with limit and window as for `rule_of`; the job is in the line of the rule at position `refused`
--- (from 1), and code of that deploy has named the limits. A line applies the limit that was
--- named for it by the newest code. A released job is held until the limit's window ends.
+-- identity. The job's rules are stored as "<refused> <deploy>", then "\n<limit> <window> <key>" for
+-- each rule, with limit and window as for `rule_of`. The job is in the line of the rule at position
+-- `refused` (from 1), and code of that deploy has named the limits. A line applies the limit that
+-- the newest code has named for it. A released job is held until the limit's window ends.
 
--- How many due lines one step examines at most, and how many of them it passes over for older jobs.
+-- MAX_HEADS: `take_parked` examines at most this many due lines. MAX_LATER: it passes over at most
+-- this many of them for older jobs.
 local MAX_HEADS, MAX_LATER = 100, 16
 -- The member of lines:<queue> for all released jobs. Identities differ, as they begin with a digit or "-".
 local RELEASED = 'released'
@@ -75,19 +76,19 @@ local function limit_of(queue, identity)
   return tonumber(call('HGET', P .. 'limits:' .. queue, identity) or nil)
 end
 
--- By which deploy's code a line's limit was named.
+-- The deploy whose code has named a line's limit; 0 if unknown.
 local function named_by(queue, identity)
   return tonumber(call('ZSCORE', P .. 'codes:' .. queue, identity) or nil) or 0
 end
 
--- Name a line's limit, unless newer code has.
+-- Name a line's limit, unless newer code has named it.
 local function name_line(queue, identity, limit, deploy)
   if named_by(queue, identity) > deploy then return end
   call('ZADD', P .. 'codes:' .. queue, digits(deploy), identity)
   call('HSET', P .. 'limits:' .. queue, identity, digits(limit))
 end
 
--- When a limit has its next free slot, or when a hold of its key ends.
+-- When a limit has its next free slot, or when the hold of its key ends if that is later.
 local function next_slot(identity, limit)
   local gate = gate_of(identity)
   if gate then return gates().has_room(gate, gates().named(gate) or limit) and now or NEVER end
@@ -129,7 +130,7 @@ local function join_line(queue, id, due, rule)
     call('SADD', P .. 'gatequeues:' .. gate, queue)
     if not gates().named(gate) then gates().name(gate, limit, 0, 0) end
   end
-  -- A line of a gate that is due keeps its turn.
+  -- If the line of a gate is due already, it keeps its turn.
   if not (gate and is_due(queue, identity)) then
     changed = schedule(queue, identity, next_slot(identity, limit))
   end
@@ -174,7 +175,7 @@ local function unpark(queue, id)
   return true
 end
 
--- Move the head of a line to the line of another of its rules, which blocks it.
+-- Move the head of a line to the line of its rule at position `at`, which refuses it.
 local function move_to_line(queue, id, identity, rules, at)
   local _, due = origin_of(id)
   local text = call('HGET', P .. 'parkrules:' .. queue, id)
@@ -188,7 +189,7 @@ local function move_to_line(queue, id, identity, rules, at)
   update_line(queue, identity)
 end
 
--- Put a job into the own line of a hold. Returns whether a keeper must poll again.
+-- Put a job into the line of a hold. Returns whether a keeper must poll again.
 local function join_hold(queue, id, key)
   local _, due = origin_of(id)
   local text = '1 0\n1 ' .. digits(HOLD_WINDOW) .. ' ' .. key
@@ -196,8 +197,9 @@ local function join_hold(queue, id, key)
   return join_line(queue, id, due or 0, hold_rule(key))
 end
 
--- Let the head of a line wait for a hold. It stays if the line is a window's with the held key. Else
--- it moves: a gate's line is due while the gate has room.
+-- Let the head of a line wait for a hold. It stays if the line is a window's with the held key.
+-- Otherwise it moves to the line of the rule with the held key or, if that rule is a gate, to the
+-- hold's own line, because a gate's line is due while the gate has room.
 local function wait_for_hold(queue, id, identity, rules, at, rest)
   local key = rules[at].key
   if not gate_of(identity) and string.match(identity, '^%-?%d+:(.*)$') == key then
@@ -212,8 +214,7 @@ local function wait_for_hold(queue, id, identity, rules, at, rest)
 end
 
 -- Take a start of each window and a slot of each gate, or nothing. Returns how long to wait, and the
--- position of the rule that requires this. `claim` returns the worker and the name of the claim to be
--- made.
+-- position of the rule that refuses. `claim` returns the worker and the name of the next claim.
 local function take_all(rules, id, claim)
   local at = gates().refusing(rules, id)
   if at > 0 then return NEVER - now, at end
@@ -233,13 +234,14 @@ end
 
 -- Take slots for the head of a line that is due. Returns the job's id, and how it is claimed:
 -- - "g": it has slots of gates
--- - "0": it needs no slot, as it has expired, its hold has ended, or its rules cannot be read
--- - "r": older code than that of `deploy` has named its limits, so it must ask its own
+-- - "0": it needs no slot, because it has expired, its hold has ended, or its rules are unreadable
+-- - "r": code older than `deploy` has named its limits, so the worker's code must name them again
 -- - else the span in which its slots count
--- Returns nil if it may not start, and then whether to pass over the line, as the job was due after `oldest`,
--- the first of the queue's other jobs. `claim`: as in `take_all`. `again`: whether the step has taken another
--- job of this line. Then a head stays whose slots would be lost if it is given back: those of gates, and
--- starts in sliding windows.
+-- Returns nil if the head may not start; then also whether to pass over the line, because it is
+-- that of released jobs or its head was due after `oldest`, the due time of the queue's first other
+-- job. `claim`: as in `take_all`. `again`: whether the step has taken another job of this line. If
+-- so, the head stays if it needs slots that would be lost when the job is given back: slots of
+-- gates, and starts in sliding windows.
 local function take_head(queue, identity, claim, has_expired, oldest, deploy, again)
   local id, due = unpack(call('ZRANGE', line_key(queue, identity), 0, 0, 'WITHSCORES'))
   if identity == RELEASED then return nil, true end
@@ -291,7 +293,7 @@ local function take_parked(queue, ...)
   end
 end
 
--- When the first head of the lines that are due was due itself; nil if none is due.
+-- The earliest due time among the heads of the lines that are due; nil if no line is due.
 local function first_parked(queue)
   local first
   local lines = call('ZRANGE', P .. 'lines:' .. queue, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_LATER)
@@ -302,8 +304,8 @@ local function first_parked(queue)
   return first
 end
 
--- The identity and the head of a line whose limit was named by older code than that of `deploy`. The
--- line moves behind the others of which this is true.
+-- The identity and the head of a line whose limit was named by code older than `deploy`. The line
+-- moves behind the other lines of this kind.
 local function take_old(queue, deploy)
   local named = P .. 'codes:' .. queue
   while true do
@@ -361,8 +363,8 @@ local function unrelease(queue, id)
   return true
 end
 
--- How many released jobs are examined, at least: those whose windows end first are not always those that
--- were due first.
+-- At least this many released jobs are examined, because the jobs whose windows end first are not
+-- always those that were due first.
 local MIN_RELEASED = 16
 
 -- Move the first `most` (up to 1000) released jobs whose windows have ended back to the head of the queue.

@@ -1,8 +1,8 @@
--- Part `plain_limit`, only in `admit` (needs `claims`, `window_opening`): what nearly every admission
--- is, a start under a single fixed window, while no key is held, no person has set a limit, and no job of
--- the queue was released. The script ends here, because creating the functions of the following parts
--- would take longer: without this part, a job with a limit costs a fifth more CPU of client and server,
--- from its dispatch until it is settled.
+-- Part `plain_limit`, only in `admit` (needs `claims`, `window_opening`): the usual admission, a
+-- start under a single fixed window, while no key is held, no person has set a limit, and no job of
+-- the queue was released. Then the script ends here, because creating the functions of the other
+-- parts would take longer: without this part, a job with a limit costs a fifth more CPU of client
+-- and server, from its dispatch until it is settled.
 
 local worker, id, name = P .. 'worker:' .. ARGV[1], ARGV[2], ARGV[3]
 local how, queue, taken

@@ -3,8 +3,8 @@
 -- creating the functions of the following parts would take longer than this: a quarter more CPU of
 -- client and server for a plain job from its dispatch until it is settled, if jobs are stored one by one.
 
--- Store n jobs that are due now. Their ids, and what is stored of them, are in turn in ARGV from `i` on.
--- `between`: what comes between that and the queue.
+-- Store n jobs that are due now. From `i` on, ARGV has an id and a text for each job. The text is
+-- stored after the queue and `between`.
 local function store_now(queue, between, n, i)
   local head, ids, stored = stamp .. ' ' .. queue .. between, {}, {}
   for k = 1, n do
@@ -17,8 +17,8 @@ local function store_now(queue, between, n, i)
   wake(queue, waiting)
 end
 
--- Take the unique keys of n jobs for them. Returns false, and changes nothing, if somebody has a key,
--- which may be void.
+-- Take the unique keys of n jobs. Returns false, and changes nothing, if another job has one of
+-- them, even if that key is void.
 local function take_keys(n, i)
   local unique, keys = P .. 'unique:', {}
   for k = 1, n do

@@ -1,13 +1,13 @@
 -- Part `ready_list` (needs `ready`, `bodies`, `parked_jobs`): jobs that leave their places before they are claimed.
 --
--- To find an id in a long list takes as long as the list is. So the id of a job that leaves a long list
--- stays there, and is noted in gone:<queue>, until it comes to the head of the list. A sorted set in place of
--- the list would need none of this, but takes 2 µs of the server more for each job of a batch, an eighth of a
--- whole job that does nothing, and 100 bytes more for each job that waits.
+-- The time to find an id in a list grows with the list's length. So if a job leaves a long list,
+-- its id stays there, and is noted in gone:<queue>, until it comes to the head of the list. A
+-- sorted set would not need this. But it takes 2 µs more of the server for each job of a batch (an
+-- eighth of a whole job that does nothing), and 100 bytes more for each waiting job.
 
 -- Up to this length, an id is removed from the list itself.
 local SHORT_LIST = 500
--- How many ids leave the list's head with each job that is gone, while more than half of them are gone.
+-- While over half of a list's jobs are gone, each further one removes this many ids at the head.
 local SHIFTED_PER_GONE = 10
 
 local function by_due(a, b)
@@ -22,7 +22,7 @@ local function is_claimed(id)
   return false
 end
 
--- Whether a job that is in no other place of its queue is in the list.
+-- Whether a job is in its queue's list. The caller knows that it is in no other place of the queue.
 local function is_listed(queue, id)
   local ready = P .. 'ready:' .. queue
   if call('LLEN', ready) <= SHORT_LIST then return call('LPOS', ready, id) ~= false end
@@ -45,7 +45,8 @@ local function shift_head(queue, n)
   call('HDEL', gone, unpack(ids))
 end
 
--- Take a job that is in no other place of its queue out of the list. Returns false if it is not there.
+-- Take a job out of its queue's list. Returns false if it is not there. The caller knows that it is
+-- in no other place of the queue.
 local function leave_list(queue, id, due)
   local ready, gone = P .. 'ready:' .. queue, P .. 'gone:' .. queue
   local length = call('LLEN', ready)
@@ -60,7 +61,7 @@ local function leave_list(queue, id, due)
   return true
 end
 
--- Take a job that is not in a list of ready jobs out of its place. Returns false if it has none.
+-- Take a job out of its place in the queue. Returns false if it has no place except in the list.
 local function leave_place(queue, id)
   return call('ZREM', P .. 'delayed:' .. queue, id) == 1
     or unpark(queue, id)

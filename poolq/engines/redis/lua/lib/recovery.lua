@@ -1,5 +1,4 @@
--- Part `recovery` (needs `settling`): return the claims of a dead
--- worker, and delete its registration.
+-- Part `recovery` (needs `settling`): return the claims of a dead worker, delete its registration.
 
 -- The first line and the last 19 are kept, as in poolq/jobs/message.py.
 local HISTORY_KEPT = 20
@@ -12,8 +11,9 @@ local function append_history(history, line)
   return table.concat(lines, '\n')
 end
 
--- Add a line to the history, and count nothing for a job that was given back, an attempt if the job
--- timed out and is not failing, else a crash. Returns whether an attempt was counted.
+-- Add a line to the history. A job that was given back counts as nothing. Any other counts in
+-- `failing` if it is failing, else as an attempt if it timed out, else as a crash. Returns whether
+-- an attempt was counted.
 local function charge(id, line, ending)
   local due, attempt, crashes, failing, expires, history =
     string.match(call('HGET', STATES, id) or '0 0 0 0\n', '^(%d+) (%d+) (%d+) (%d+)( ?%d*)\n?(.*)$')
@@ -66,9 +66,9 @@ end
 local outcomes = {done = {}, crashed = {}, returned = {}, timed_out = {}, cancelled = {}}
 
 -- `death`: {request, finished, started, settled, ending, delay} or nil; `ending`: how the
--- running job ended. `line`: its history line. Claims of lower requests, or with an index below
--- `settled`, were settled, but this store has lost that, so they are given back. Adds ids to
--- `outcomes`.
+-- running job ended. `line`: the running job's history line. Claims of lower requests, or with an
+-- index below `settled`, were settled, but the store has lost the settlements, so these jobs are
+-- given back. Adds ids to `outcomes`.
 local function recover(name, death, line)
   local worker = P .. 'worker:' .. name
   if call('TYPE', worker).ok ~= 'hash' then call('DEL', worker) end  -- evicted, or written by hand

@@ -4,8 +4,8 @@
 -- How many released jobs that are due are examined.
 local MAX_RELEASED = 16
 
--- Whether one of these rules has released a job that was due before job `id` of this queue, is due again, and
--- is not claimed yet.
+-- Whether one of these rules has released a job of this queue that was due before job `id`. The
+-- released job must be due again and not claimed yet.
 local function comes_too_early(queue, id, rules)
   local due = call('ZRANGE', P .. 'held:' .. queue, '-inf', stamp, 'BYSCORE', 'LIMIT', 0, MAX_RELEASED)
   if #due == 0 then return false end

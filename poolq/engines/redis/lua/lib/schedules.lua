@@ -1,12 +1,12 @@
 -- Part `schedules`: periodic jobs, and which nodes declare them.
 
 local SCHEDULES, TICKS, HIDDEN = P .. 'schedules', P .. 'ticks', P .. 'hidden'
--- When nobody looks at a schedule, because it is paused, or no living node declares it.
+-- The tick of a schedule that nobody looks at, because it is paused or no living node declares it.
 local NEVER = '9007199254740991'
--- The hash of a schedule whose code is gone. Its `due` is when it went.
+-- The hash of a schedule whose code is gone. The schedule's `due` is when it was marked so.
 local REMOVED = '0'
 
--- What follows the head of a stored schedule, at most: see poolq/common/lengths.py.
+-- The greatest length of a stored schedule's spec, see poolq/common/lengths.py.
 local MAX_SPEC_BYTES = 262144
 
 -- A stored schedule, with numbers as text; nil if there is none that can be read.
@@ -28,8 +28,8 @@ local function write_schedule(one)
   call('HSET', SCHEDULES, one.name, head .. '\n' .. one.spec)
 end
 
--- Store a schedule under this name, or what it is to become: code's, of this deploy, or a person's if
--- it is nil. A paused one stays paused.
+-- Store a schedule, or change the one of this name. It is the code's if `deploy` is given, else a
+-- person's. A paused schedule stays paused.
 local function put_schedule(name, hash, due, spec, deploy)
   local one = read_schedule(name)
     or {name = name, deploy = '0', paused = '0', last = '0', ticks = '0', skipped = '0', job = ''}
@@ -39,7 +39,7 @@ local function put_schedule(name, hash, due, spec, deploy)
   call('ZADD', TICKS, one.paused == '1' and NEVER or due, name)
 end
 
--- Set a schedule aside whose code is gone. Its pause and its counters stay.
+-- Mark a schedule as one whose code is gone. Its pause and its counters stay.
 local function mark_removed(one)
   if one.hash == REMOVED then return end
   one.hash, one.due, one.deploy = REMOVED, stamp, '0'

@@ -1,13 +1,13 @@
 -- Part `settle_done` (needs `counters`, `unique_keys`, `gates`): end the claims of jobs that are done. A claim is held
 -- while the job's field in the worker's hash begins with the claim's name, "<request> <index> ".
 --
--- Arguments from ARGV[at] on: the number of runs of finished jobs, each "<queue>", "<request>", the
--- index of the first job, "<n>", n ids (at most 1000) whose indexes are consecutive; "-<n>" if some of
--- them have unique keys.
+-- Arguments from ARGV[at] on: the number of runs of finished jobs, then each run: its queue,
+-- request, index of the first job, "<n>" ("-<n>" if some of them have unique keys), and n ids (at
+-- most 1000) whose indexes are consecutive.
 
--- Whether any job may differ from a fresh one; nil if this was not checked yet. Without this, and if the
--- functions of `gates` and `unique_keys` were made always, plain jobs would cost 6 to 8 % more CPU of client and server,
--- and those of a gate, one by one, a fifth.
+-- Whether any job may have a state that is not fresh; nil if this was not checked yet. Without this
+-- variable, and if scripts always made the functions of `gates` and `unique_keys`, plain jobs would
+-- cost 6 to 8 % more CPU of client and server, and jobs of a gate, one by one, a fifth more.
 local has_states
 
 -- One call checks for both: states count 1, slots of gates count 2.
@@ -40,7 +40,7 @@ local function ids_of_run(at)
   return at + 4, at + 3 + math.abs(ARGV[at + 3])
 end
 
--- Settle one run. `held`: the claims of its ids, after `before` other values.
+-- Settle one run. `held`: `before` other values, then the claims of the run's ids.
 local function settle_done(worker, at, stale, held, before)
   local queue, request, first = ARGV[at], ARGV[at + 1] .. ' ', ARGV[at + 2]
   local ids, last = ids_of_run(at)
@@ -62,8 +62,8 @@ local function settle_done(worker, at, stale, held, before)
   return last + 1
 end
 
--- Settle all runs. Adds ids to `stale` and returns the position after the runs. `held`: the claims
--- of the first run, after `before` other values, if they are already known.
+-- Settle all runs. Adds ids to `stale` and returns the position after the runs. `held`: nil, or
+-- `before` other values, then the claims of the first run's ids.
 local function settle_runs(worker, at, stale, held, before)
   local runs = tonumber(ARGV[at])
   at = at + 1

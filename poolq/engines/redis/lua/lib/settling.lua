@@ -1,22 +1,22 @@
 -- Part `settling` (needs `settle_done`, `ready`, `delayed`, `bodies`, `holds`, `limit_windows`,
 -- `parked_jobs`, `gates`, `claims`): end claims whose jobs are not done.
 --
--- Arguments from ARGV[at] on: the number of these settlements, then for each of them eight, of which the
--- last is 1 if the job has a unique key, else 0:
---   "release"  id name queue  delay  state  counter  state without due time, but with the time at
---                                                    which it expires; counter "" is none
+-- Arguments from ARGV[at] on: the number of these settlements, then eight for each of them: the
+-- seven below, and 1 if the job has a unique key, else 0:
+--   "release"  id name queue  delay  state  counter  state: without due time, but with the time at
+--                                                    which the job expires; counter: "" for none
 --   "until"    id name queue  until  state  rule     rule: "<limit> <window>:<key>"
 --   "back"     id name queue  ""     ""     ""       goes to the head, as if never claimed
 --   "park"     id name queue  rules  ""     ""       see part `parked_jobs`; without the deploy
---   "hold"     id name queue  key    length rules    holds the key, and parks the job, without rules
---                                                    in the hold's own line
+--   "hold"     id name queue  key    length rules    holds the key, and parks the job: if rules is
+--                                                    "", in the hold's own line
 --   "failing"  id name queue  state  ""     ""       the claim is kept
 --   "bury"     id name queue  state  ""     ""
 --   "discard"  id name queue  ""     ""     ""       deletes the job
 --   "expire"   id name queue  ""     ""     ""       deletes the job
 --
--- A script that fails, for example at a key of the wrong type, is not rolled back. So that no job
--- is lost, a job is first put where it belongs, then its claim ends, and everything else follows.
+-- A script that fails, for example at a key of the wrong type, is not rolled back. To lose no job,
+-- a script first puts the job where it belongs, then ends its claim, then does everything else.
 
 local function set_state(id, due, state)
   has_states = true

@@ -1,8 +1,8 @@
--- Part `storing` (needs `wake_tokens`, `ready`): store a new job that nobody can refuse.
+-- Part `storing` (needs `wake_tokens`, `ready`): store a new job unconditionally.
 
--- Store what is known of a job, and when it expires. Returns when it is due.
--- `stored`: what follows the queue where the body is stored. `due`: a time, or "-<delay>"; a time in
--- the past counts as now. `expires`: how long after that it expires; 0: never.
+-- Store a job's body, and when the job expires. Returns when the job is due. `stored`: the text
+-- after the queue in bodies:<moment>. `due`: a time, or "-<delay>"; a time in the past counts as
+-- now. `expires`: how long after the due time the job expires; 0: never.
 local function store_body(queue, id, stored, due, expires)
   local moment = tonumber(due)
   moment = math.max(now, moment > 0 and moment or now - moment)

@@ -1,7 +1,7 @@
--- Part `unique_keys`: the unique keys of jobs, see poolq/jobs/unique.py. They are stored beside
--- the job's queue, as "<until> <key>"; in unique:<key>, the id of the job that has the key, or "<ends> <id>"
--- if it is held for a time. The functions are made when a job is unique, because making them takes longer
--- than a short script.
+-- Part `unique_keys`: the unique keys of jobs, see poolq/jobs/unique.py. A job's key is stored
+-- after the job's queue as "<until> <key>". unique:<key> has the id of the job that has the key, or
+-- "<ends> <id>" if the key is held for a time. The functions are made only in scripts with unique
+-- jobs, because making them takes longer than a short script.
 
 local key_functions
 
@@ -10,7 +10,7 @@ local function unique_keys()
   local T = {}
   key_functions = T
 
-  -- Until when a job holds which key; nil if it has none. `stored`: its body and what comes before it.
+  -- A job's `until` and its key; nil if it has no key. `stored`: its body with the line before it.
   local function key_in(stored)
     if not stored or not string.find(stored, '\t', 1, true) then return nil end
     return string.match(stored, '^[^\n\t]*\t(%a+) ([^\n]*)\n')
@@ -27,7 +27,7 @@ local function unique_keys()
     end)
   end
 
-  -- The id of the job that has a key, and when the key ends, or 0 if with the job.
+  -- The id of the job that has a key, and when the key ends (0: with the job).
   local function holder_of(name)
     local value = redis.pcall('GET', name)
     if type(value) ~= 'string' then return end
@@ -35,7 +35,7 @@ local function unique_keys()
     return id or value, tonumber(ends) or 0
   end
 
-  -- Whether a job has expired, so that it runs only if it runs already.
+  -- Whether a job has expired and is not running, so it will not run any more.
   local function is_too_late(id)
     local state = call('HGET', STATES, id)
     local at = state and tonumber(string.match(state, '^%d+ %d+ %d+ %d+ (%d+)\n'))
@@ -46,8 +46,8 @@ local function unique_keys()
     return true
   end
 
-  -- Whether a key's time is over, or its job is gone or too late. A poolq that knows no keys may have
-  -- ended it.
+  -- Whether a key's time is over, or its job is gone, has failed, or is too late. A poolq without
+  -- unique keys may have ended the job and left the key.
   local function is_void(id, ends)
     if ends ~= 0 then return ends <= now or ends > FURTHEST end
     local stored = call('HGET', bodies_of(id), id)
@@ -83,7 +83,7 @@ local function unique_keys()
     if till == 'start' then free(id, P .. 'unique:' .. key) end
   end
 
-  -- This job has failed; its key is free, but is kept with it.
+  -- This job has failed. Its key becomes free, but stays stored with the job for a retry.
   function T.bury(id)
     each_unique({id}, 1, 1, free)
   end
@@ -100,8 +100,8 @@ local function unique_keys()
     end)
   end
 
-  -- Those of these failed jobs whose keys are free, or already theirs. `taken`: the names of the keys
-  -- that this script has given away.
+  -- Give these failed jobs their keys again. Returns the jobs except those whose keys other jobs
+  -- have. `taken`: the names of the keys that this script has given away.
   function T.retakers(ids, taken)
     local refused, free_ids = {}, {}
     each_unique(ids, 1, #ids, function(id, name, till)

@@ -1,5 +1,5 @@
--- Part `window_opening`: begin a window. A rule is as in part `limit_windows`; with
--- `identity`, `counted` (the starts that are counted now) and `total` (those counted in earlier ones).
+-- Part `window_opening`: begin a window. A rule is as in part `limit_windows`, and has `identity`,
+-- `counted` (the starts that count now) and `total` (the starts in earlier windows).
 
 -- Milliseconds for which a window is kept after its end, so that the count of all starts continues.
 local EXTRA_TTL = 10000

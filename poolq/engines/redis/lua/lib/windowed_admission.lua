@@ -1,5 +1,5 @@
 -- Part `windowed_admission`, only in `admit` (needs `gated_admission`, `limit_windows`, `released_first`):
--- the same for a claim that has windows, too, or is to ask for a start.
+-- the same for a claim whose rules include windows, or that must ask for a start.
 
 local rules, windows, places = {}, {}, {}
 for i = 5, #ARGV, 3 do
