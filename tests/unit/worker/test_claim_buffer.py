@@ -29,6 +29,11 @@ def ready(engine: Engine) -> int:
     return sum(one.ready for one in engine.counts())
 
 
+def claim_two(engine: Engine, buffer: ClaimBuffer) -> None:
+    push_jobs(engine, "12")
+    buffer.claim(2)
+
+
 def started(buffer: ClaimBuffer, count: int) -> list[Claim]:
     """So many claims, one after the other."""
     found = [claim for _ in range(count) if (claim := buffer.next())]
@@ -94,8 +99,7 @@ def test_a_batch_says_since_when_its_first_job_was_due(engine: Engine, buffer: C
 
 
 def test_an_old_claim_is_asked_for_once(engine: Engine, buffer: ClaimBuffer, clock: Clock) -> None:
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     clock.now += module.ANSWER_LIFETIME
     assert clock.now >= buffer.due
     buffer.settle_overdue(10)
@@ -125,8 +129,7 @@ def test_an_answer_counts_from_when_it_was_asked_for(
 def test_catching_up_settles_what_is_finished(
     engine: Engine, buffer: ClaimBuffer, row: WorkerRow
 ) -> None:
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     (first,) = started(buffer, 1)
     buffer.add_settlement(first, ACK)
     claimed_by = row.words[REQUEST]
@@ -138,8 +141,7 @@ def test_catching_up_settles_what_is_finished(
 def test_catching_up_settles_what_has_waited_for_long(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     (first,) = started(buffer, 1)
     buffer.add_settlement(first, ACK)
     clock.now += unsettled.SETTLE_DELAY - 1
@@ -217,8 +219,7 @@ def test_a_job_whose_worker_lacks_a_processor_is_not_long(
 
     monkeypatch.setattr(watcher, "is_runnable", is_runnable)
     monkeypatch.setattr(watcher, "clock_gettime_ns", lambda _clock: 0)
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     assert buffer.next()
     buffer.watcher.running_since = monotonic_ns() - watcher.LONG_JOB
     until(lambda: len(looks) > 3)
@@ -253,8 +254,7 @@ def test_the_main_thread_learns_of_fencing_that_the_watcher_met(
     engine: Engine, buffer: ClaimBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise a job whose settlement was refused would run its on_success()."""
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     (done,) = started(buffer, 1)
     buffer.add_settlement(done, ACK)
     engine.recover("w1", None)
@@ -353,8 +353,7 @@ GATE = Gate("k", 1)
 def test_a_slot_is_freed_by_the_next_job_that_asks(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     one, two = started(buffer, 2)
     assert engine.admit([GATE], ("w1", one)).wait == 0
     buffer.add_settlement(one, DONE, [GATE])
@@ -371,8 +370,7 @@ def test_a_slot_is_freed_by_the_next_job_that_asks(
 def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     (one,) = started(buffer, 1)
     buffer.add_settlement(one, DONE, [GATE])
     buffer.settle_overdue(10)
@@ -384,8 +382,7 @@ def test_a_slot_is_freed_with_the_settlement_if_nobody_asks(
 def test_what_a_limit_holds_back_is_settled_before_another_job_starts(
     engine: Engine, buffer: ClaimBuffer, clock: Clock
 ) -> None:
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     (one,) = started(buffer, 1)
     buffer.add_settlement(one, GIVE_BACK)
     assert buffer.due == 0
@@ -400,8 +397,7 @@ def test_what_a_limit_holds_back_is_settled_before_another_job_starts(
 def test_a_job_whose_limits_are_unknown_is_settled_before_any_other(
     engine: Engine, buffer: ClaimBuffer
 ) -> None:
-    push_jobs(engine, "12")
-    buffer.claim(2)
+    claim_two(engine, buffer)
     (one,) = started(buffer, 1)
     buffer.add_settlement(one, DONE)
     assert buffer.due == buffer.due_if_asking == 0
