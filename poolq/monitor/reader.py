@@ -1,7 +1,7 @@
-"""Builds a Snapshot from a pool's shared memory. It asks no process, and never waits.
+"""Builds a Snapshot from a pool's shared memory. It sends no requests and never waits.
 
-Pages are decoded only when they have changed. What the keeper has seen of the engine is as old as
-`PoolView.age` says; workers, counters and progress are current.
+Pages are decoded only when they have changed. `PoolView.age` is the age of the data that the keeper
+has read from the engine. Workers, counters and progress are current.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ from poolq.scoreboard.pool_status import PoolStatus, WorkerStatus
 from poolq.scoreboard.shared_text import CachedPage
 
 NOW_SECONDS = 3.0  # seconds over which the current rate is measured
-SPARK_SECONDS = 60  # seconds
+SPARK_SECONDS = 60  # seconds that a sparkline covers
 
 
 class SnapshotReader:
@@ -137,9 +137,9 @@ class SnapshotReader:
 
 
 def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
-    """Return how many of a pool's `procs` workers are busy, as their rows say, and how many more
-    jobs are running on workers that are leaving. While no other worker serves in its slot, as
-    during a drain, a leaving worker is one of the `procs`. Slots above `procs` are being closed."""
+    """Return how many of a pool's `procs` workers are busy, and how many more jobs are running on
+    leaving workers. A leaving worker counts as one of the `procs` as long as no other worker serves
+    in its slot, for example during a drain. Slots above `procs` are being closed."""
     serving = {one.slot for one in workers if one.state != "leaving"}
     running = [one for one in workers if is_busy(one)]
     slots = {one.slot for one in running if one.state != "leaving" or one.slot not in serving}
@@ -148,7 +148,7 @@ def count_busy(workers: Sequence[WorkerView], procs: int) -> tuple[int, int]:
 
 
 def is_busy(worker: WorkerView) -> bool:
-    """Whether it runs a job, or is about to start or to settle one."""
+    """Whether the worker runs a job, or is about to start or to settle one."""
     return worker.state == "busy" or bool(worker.id)
 
 

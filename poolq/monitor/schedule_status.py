@@ -4,7 +4,7 @@ active       it waits for its next tick
 waiting      its tick has come, but the job before is unfinished (overlap="buffer")
 late         its tick has come LATE_AFTER ago, and no keeper has stored the job
 paused       somebody has paused it
-undeclared   no living pool has it in its code any more, or none runs
+undeclared   no living pool has it in its code any more, or no pool runs
 unreadable   a later version of poolq has stored it
 """
 
@@ -15,7 +15,7 @@ from poolq.errors import ScheduleError
 from poolq.jobs import schedule_plan
 from poolq.monitor import amounts
 
-#: Microseconds. A keeper that is alive looks far more often, and a dead one is soon replaced.
+#: Microseconds. A living keeper looks far more often, and a dead keeper is soon replaced.
 LATE_AFTER = 30_000_000
 #: The states that are trouble, each with its severity.
 PROBLEMS = {"late": "bad", "unreadable": "bad"}
@@ -24,7 +24,7 @@ PROBLEMS = {"late": "bad", "unreadable": "bad"}
 class ScheduleStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """`when`: the cron line or the interval; `tz`: the zone of a cron line, else "". `next`: the
     tick that is due next, 0 if none is. `last`: the last tick that had a job, or 0. Both are in
-    microseconds since the epoch. `late`: by how many seconds the next tick is overdue."""
+    microseconds since the epoch. `late`: seconds by which the next tick is overdue."""
 
     name: str
     when: str = ""

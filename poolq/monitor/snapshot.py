@@ -1,4 +1,4 @@
-"""Everything that a screen shows of a pool, as plain values taken at one moment.
+"""Everything that a screen shows about a pool, as plain values taken at one moment.
 
 `reader.py` fills it; drawing, `top --json` and `top --once` only read it. Durations and ages are in
 seconds, memory is in bytes, rates are per second, `at` is in seconds since the epoch; None means
@@ -21,8 +21,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     `period` seconds. `log`: the log file. `refusal`: why the last reload was refused. `drain_left`:
     seconds until the stop timeout. `silence`: seconds since the master last checked its pool, which
     it does once a second. `queues`: the queues that it serves, None if all. `interrupts`: how many
-    Ctrl-C were counted; `interrupt_ignored`: seconds since one was ignored, as it came too soon.
-    `killed`: how many jobs were killed to end the pool; `killed_jobs`: the first ones."""
+    Ctrl-C were counted; `interrupt_ignored`: seconds since one was ignored because it came too
+    soon. `killed`: how many jobs were killed to end the pool; `killed_jobs`: the first of them."""
 
     pool: str
     host: str
@@ -111,12 +111,13 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 class QueueView(msgspec.Struct, frozen=True, kw_only=True):
     """A queue of the namespace, on all nodes. `oldest`: how long its oldest ready job has waited;
-    `incoming`, `outgoing`: jobs per second that become ready and that end; `empty_in`: seconds
-    until it is empty if it goes on shrinking as it has (`rates.trend`), else None; `spark`: ready
+    `incoming`: jobs that become ready per second; `outgoing`: jobs that end per second; `empty_in`:
+    seconds until it is empty at its recent `rates.trend`, None unless it shrinks; `spark`: ready
     jobs every 2 seconds of the last minute, the newest last. `served`: whether some pool of the
     namespace claims its jobs. `dispatched`: how many jobs it has received, as the observer's
     `QueueTrends` counts them; `cancelled`: how many were cancelled or purged; `skipped`: how many
-    unique jobs gave way to others, and `replaced`: how many were replaced."""
+    unique jobs were not stored because others had their keys; `replaced`: how many were deleted for
+    new ones."""
 
     queue: str
     ready: int = 0
@@ -139,9 +140,9 @@ class QueueView(msgspec.Struct, frozen=True, kw_only=True):
 
 class JobKindView(msgspec.Struct, frozen=True, kw_only=True):
     """All jobs of one name, on this pool, since it began; `limited`: jobs released or parked
-    because of a rate limit. `per_second`: jobs that end. `usual`: how long such jobs usually take
-    (the median), `p95`: how long 95 % of them take at most. `seconds`: how long they have run in
-    all, and `share`: their share of the time of all jobs."""
+    because of a rate limit. `per_second`: how many of them end per second. `usual`: how long such
+    jobs usually take (the median), `p95`: how long 95 % of them take at most. `seconds`: how long
+    they have run in all, and `share`: their share of the time of all jobs."""
 
     job: str
     done: int = 0
@@ -170,9 +171,9 @@ class FailureView(msgspec.Struct, frozen=True, kw_only=True):
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened to the pool. `level`: info, warning or error. A burst of similar
-    events is one: `count` says of how many, since `began`, and `at` and `text` are about the last
-    one. `burst`: what they have in common, in words; "" for an event that is alone. `unknown`: the
-    name of a job that was released because no module defines it."""
+    events is shown as one event. `count` is how many there were; `began` is when the first
+    happened; `at` and `text` are those of the last. `burst`: what they have in common, in words; ""
+    for a single event. `unknown`: the name of a released job that no module defines."""
 
     at: float
     level: str
@@ -201,9 +202,9 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at `at`. The newest failures and events come first, and the kinds of jobs that have
-    taken the most time. `left_out`: how many queues there are besides those
-    in `queues`, and `left_out_ready`: their ready jobs."""
+    """A pool at the time `at`. The newest of `failures` and `events` come first. The `kinds` of
+    jobs that have taken the most time come first. `left_out`: how many queues there are besides
+    those in `queues`, and `left_out_ready`: their ready jobs."""
 
     at: float
     head: PoolView

@@ -14,7 +14,7 @@ _FRAME = re.compile(
     re.MULTILINE,
 )
 _REPEATED = re.compile(r"\[Previous line repeated (\d+) more times?\]")
-#: Lines that stand for frames of others while a traceback is folded: how many, of which package.
+#: Lines that replace frames of others while a traceback is folded: their number and package.
 _OTHERS = re.compile(r"(?:^[ \t|]*\0\d+ .*\n)+", re.MULTILINE)
 _OTHER = re.compile(r"\0(\d+) (.*)\n")
 _OWN = re.compile(r"/poolq/(?:worker|jobs|engines|scoreboard|log|system|template)/\w+\.py$")
@@ -24,7 +24,7 @@ MAX_NAMES = 2  # packages named in a folded line
 
 
 def package_of(path: str) -> str:
-    """Return to whom a source file belongs: a package, poolq or Python; "" if it is the user's."""
+    """Return the owner of a source file: a package, poolq or Python; "" if it is the user's."""
     if _OWN.search(path):
         return "poolq"
     found = _PACKAGE.search(path)
@@ -56,7 +56,7 @@ def _marked(frame: re.Match[str]) -> str:
     package = package_of(frame["path"])
     if not package:
         return frame[0]
-    times = 1 + sum(map(int, _REPEATED.findall(frame[0])))  # Python shows repeated ones once
+    times = 1 + sum(map(int, _REPEATED.findall(frame[0])))  # plus the repeats that Python counts
     return f"{frame['indent']}\0{times} {package}\n"
 
 

@@ -18,10 +18,10 @@ MAX_ERROR_CHARS = 120
 
 
 class WaitFacts(NamedTuple):
-    """What the wait of a queue's jobs depends on, besides the job. `paused`: whether the queue is
-    paused; `ready`: how many of its jobs are ready; `limits`: those of the namespace; `pools`: all
-    pools of the namespace, None if they are not known; `here`: the pool whose state is known, if
-    any."""
+    """The facts, besides the job itself, on which the wait of a queue's jobs depends. `paused`:
+    whether the queue is paused; `ready`: how many of its jobs are ready; `limits`: the limits of
+    the namespace; `pools`: all pools of the namespace, None if they are not known; `here`: the pool
+    whose state is known, if any."""
 
     paused: bool = False
     ready: int = 0
@@ -43,8 +43,8 @@ def from_snapshot(snapshot: Snapshot, queue: str) -> WaitFacts:
 
 
 def from_engine(engine: Engine, queue: str, running: Sequence[Snapshot] = ()) -> WaitFacts:
-    """Return what the engine knows, and the state of the pool that serves the queue, if it is one
-    of the `running` pools. Raises EngineUnavailable."""
+    """Return the facts from the engine. If one of the `running` pools serves the queue, its state
+    is included. Raises EngineUnavailable."""
     now = engine.now()
     counts = next((one for one in engine.counts() if one.queue == queue), QueueCounts(queue))
     pools = tuple(node_info.view(one, now) for one in engine.nodes())
@@ -105,7 +105,7 @@ def _blocked(queue: str, facts: WaitFacts) -> str:
 
 
 def _behind(queue: str, facts: WaitFacts) -> str:
-    """Return how busy the workers are that may run the queue's ready jobs."""
+    """Return how many of the queue's workers are busy, and how many of its jobs are ready."""
     workers, busy = _workers(queue, facts)
     soon = f"a worker claims it soon: {busy} of {workers} are busy"
     jobs = amounts.count(facts.ready)
@@ -132,7 +132,7 @@ def _workers(queue: str, facts: WaitFacts) -> tuple[int, int]:
 
 
 def _limit(key: str, limits: Sequence[LimitStatus]) -> LimitStatus | None:
-    """Return the limit with this key; if there are several, the one to wait for longest."""
+    """Return the limit with this key; if there are several, the one with the longest wait."""
     found = [one for one in limits if one.key == key]
     return max(found, key=lambda one: (one.next_slot, one.used >= one.limit), default=None)
 
@@ -160,7 +160,7 @@ def _parked(key: str, limit: LimitStatus | None, limits: Sequence[LimitStatus], 
 def _delayed(
     job: StoredJob, name: str, last: Entry | None, limits: Sequence[LimitStatus], now: float
 ) -> str:
-    """Return why a job is due later. For a ready job, only its code can be a reason."""
+    """Return why a job is due later; for a ready job, only why workers cannot run it."""
     due = _when(job.at / 1e6, now)
     cause = last.cause if last else ""
     if cause == "unknown":

@@ -36,9 +36,9 @@ from poolq.system.stack_dump import read_stack
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """A copy of a row's words, taken at one moment. `layout.py` explains them. The fields that
-    `Scoreboard.read` copies together have the order of their words. `outcomes`: how many jobs have
-    ended with each of layout.OUTCOMES."""
+    """A copy of a row's words, taken at one moment. `layout.py` explains them. Fields that
+    `Scoreboard.read` copies as one slice are in the order of their words. `outcomes`: how many jobs
+    have ended with each of layout.OUTCOMES."""
 
     index: int
     status: int
@@ -82,7 +82,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def has_deadline(self) -> bool:
-        """True if user code with a deadline was running, which is `run()` or a hook."""
+        """True if user code (`run()` or a hook) was running and had a deadline."""
         return self.phase == Phase.BUSY and self.deadline > 0
 
     @property
@@ -155,12 +155,12 @@ class Scoreboard:
         self._master[index][STOP_REQUESTED] = 1
 
     def suppress_crash(self, index: int) -> None:
-        """Do not count the worker's death, which its job did not cause, as a crash of the job."""
+        """Do not count the worker's death as a crash of its job: the job did not cause it."""
         self._master[index][CHARGED] = 0
 
     def set_kill_reason(self, row: Row, reason: KillReason) -> None:
-        """Record why the worker is killed in the middle of its job, which `row` shows. Should
-        another job run when it dies, the reason does not apply to that one (see `deaths.py`)."""
+        """Record why the worker is killed in the middle of the job in `row`. If the worker runs
+        another job when it dies, the reason does not apply to that job (see `deaths.py`)."""
         self._master[row.index][KILLED_CLAIM] = row.claim
         self._master[row.index][REASON] = reason
 
@@ -171,9 +171,10 @@ class Scoreboard:
         own[STATUS] = RowStatus.DEAD
 
     def announce_check(self, due: int, since: int) -> int:
-        """Announce and return when the master next checks the rows: at the first deadline between
-        `since`, the last check, and `due`, or else at `due` (monotonic ns). A worker reads this
-        after setting its deadline, so either the worker or the master sees the other's value."""
+        """Announce the time of the master's next check of the rows, and return it (monotonic ns):
+        the first deadline after `since`, or `due` if there is none before it. `since` is the time
+        of the last check. A worker sets its deadline and then reads the announced time. So either
+        the worker sees the new time or the master sees the new deadline."""
         self._head[layout.NEXT_CHECK] = due
         for own, theirs in zip(self._master, self._words, strict=True):
             if own[STATUS] == RowStatus.LIVE and since < theirs[layout.DEADLINE] < due:
@@ -241,8 +242,8 @@ class Scoreboard:
         self._head[at + 2 * self.rows] = 0 if growth is None else growth + layout.ZERO_GROWTH
 
     def set_cancelled(self, index: int, claim: int, due: int) -> None:
-        """Record that the job of this claim (`claim_word`; 0 for none) is cancelled, and when its
-        worker is to be killed if it still runs the job, in monotonic nanoseconds."""
+        """Record that the job of this claim (`claim_word`; 0 for none) is cancelled. `due`: when
+        its worker is to be killed if it still runs the job (monotonic ns)."""
         at = HEAD_WORDS + index
         if self._head[at + layout.CANCELLED_CLAIM * self.rows] != claim:
             self._head[at + layout.CANCELLED_CLAIM * self.rows] = 0
@@ -279,7 +280,7 @@ class Scoreboard:
             request,
             of_request(theirs, layout.SETTLED),
             of_request(theirs, layout.FINISHED),
-            started if theirs[layout.REQUEST] == request else 0,  # else it belongs to the next one
+            started if theirs[layout.REQUEST] == request else 0,  # else the next request's
             theirs[layout.SINCE],
             theirs[layout.BEAT],
             theirs[layout.DEADLINE],
@@ -289,7 +290,7 @@ class Scoreboard:
             rss,
             cpu,
             growth - layout.ZERO_GROWTH if growth else None,
-            cancelled_claim if usage[3] == cancelled_claim else 0,  # else another one is written
+            cancelled_claim if usage[3] == cancelled_claim else 0,  # else it is being replaced
             cancel_due,
         ]
         return Row(*words)
@@ -306,7 +307,7 @@ class Scoreboard:
 
     def progress(self, row: Row) -> tuple[int, int, str] | None:
         """Return what the running job of this row reports: done, total and note. None if it has
-        reported nothing; the page may still be an earlier job's."""
+        reported nothing, even if the page still contains an earlier job's report."""
         page = self.pages.notes(row.index).progress
         found = read_progress(page) if page.version else None
         return found[1:] if found is not None and found[0] == row.since else None
@@ -330,8 +331,8 @@ class Scoreboard:
 
 
 def rows_of(fd: int) -> int:
-    """Return the number of rows in another pool's memory; 0 if it has another layout, or could be
-    truncated under its reader."""
+    """Return the number of rows in another pool's memory; 0 if the memory has another layout, or
+    could be truncated while it is read."""
     size, head = os.fstat(fd).st_size, HEAD_WORDS * WORD
     if size < head or not _is_sealed(fd):
         return 0

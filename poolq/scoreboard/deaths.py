@@ -9,7 +9,7 @@ from poolq.scoreboard.board import Row
 from poolq.scoreboard.layout import EXIT_UNKNOWN, KillReason, Phase
 
 NOT_STARTED = -1
-#: How often in a row a job may be given back because its worker got SIGQUIT. It may send it itself.
+#: How often in a row a job may be given back after a SIGQUIT, which the job itself may have sent.
 MAX_QUITS = 2
 
 
@@ -33,7 +33,7 @@ def has_quit(row: Row) -> bool:
 
 def death_report(row: Row, pool: str, host: str, now: int, history: bytes = b"") -> DeathReport:
     """Return a report on a dead worker for the engine. `now`: microseconds since the epoch;
-    `history`: that of the running job, needed if SIGQUIT has ended the worker."""
+    `history`: the history of the running job, needed if SIGQUIT has ended the worker."""
     running = row.started > row.ended and row.charged
     end, error = _end(row, f"worker {row.slot} (pid {row.pid}) on {host}", history)
     timed_out = end == "timeout"
@@ -61,7 +61,7 @@ def death_report(row: Row, pool: str, host: str, now: int, history: bytes = b"")
 def _end(row: Row, who: str, history: bytes) -> tuple[DeathEnd, str]:
     """Return how the job that `who` was running has ended, and the cause in words."""
     limit = f"{row.timeout / 1e6:g} s"
-    if row.kill_reason and row.killed_claim != row.claim:  # it went on before it died
+    if row.kill_reason and row.killed_claim != row.claim:  # it started another job before it died
         return "returned", f"{who} was killed because of an earlier job"
     if has_quit(row):
         last = [one.exit_code for one in entries(history)[-MAX_QUITS:]]

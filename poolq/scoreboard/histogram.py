@@ -1,13 +1,13 @@
 """How long a worker's jobs took, counted by outcome, queue and job.
 
-- Each (outcome, queue, job) has a cell in shared memory. A cell has a bucket for each range of
-  durations, which counts jobs, and the sum of all durations. So counting a job is two additions,
-  which `worker_row.py` makes without another call. The number of jobs is the sum of the buckets.
-- The cells of WAIT, which is no outcome, count how long jobs had been due when they started.
+- Each (outcome, queue, job) has a cell in shared memory. A cell has the sum of all durations, and a
+  bucket for each range of durations that counts jobs. So counting a job is two additions, which
+  `worker_row.py` makes without another call. The number of jobs is the sum of the buckets.
+- WAIT is not an outcome. Its cells count how long jobs had been due when they started.
 - Cells belong to a row of the scoreboard, not to its worker. The row's next worker continues them,
   so no counter ever decreases. When all cells are in use, new kinds of jobs count as OTHER.
-- There is one writer. A reader sees each word old or new, and a cell only when its name is
-  complete.
+- There is one writer. A reader sees the old or the new value of each word, and a cell only when its
+  name is complete.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ BUCKETS = len(BOUNDS) + 1
 CELLS = 96
 RESERVED_CELLS = 8  # cells for OTHER
 WAIT = 0  # not the word of an outcome
-OTHER = "other"  # the name of queue and job if there are too many
+OTHER = "other"  # queue and job of the kinds that have no cell of their own
 # Words of a cell: buckets, the sum of seconds (a double), the name's length, the name.
 SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
 _CELL = 80
@@ -30,7 +30,7 @@ HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
 class HistogramKey(NamedTuple):
-    """`outcome`: the scoreboard's word that counts the outcome, such as DONE, or else WAIT."""
+    """`outcome`: the scoreboard's word that counts the outcome, such as DONE; or WAIT."""
 
     outcome: int
     queue: str
@@ -96,7 +96,7 @@ def keys(memory: memoryview, first: int = 0) -> list[HistogramKey | None]:
 
 
 class HistogramReader:
-    """Reads one worker's histogram, but each cell's name only once."""
+    """Reads one row's histogram. It reads the name of each cell only once."""
 
     def __init__(self, memory: memoryview) -> None:
         self._bytes = memory

@@ -1,13 +1,14 @@
 """Killing a worker because of its job, without hitting the next job.
 
-Whoever kills a worker for what it runs, master or keeper, does it here: a person's request, a
-cancelled job whose grace is over, a deadline, memory. The worker is stopped, so that nothing can
-change, and its row is read again. It is killed only if it still runs the same claim and there still
-is a reason; otherwise it is resumed. The reason and the claim are recorded first, so whoever finds
-the worker dead knows both (see `deaths.py`).
+The master and the keeper use this module if they kill a worker because of its job: at a person's
+request, at a deadline, because of its memory, or when the grace of a cancelled job is over. The
+worker is stopped, so that nothing can change, and its row is read again. It is killed only if it
+still runs the same claim and there still is a reason; otherwise it is resumed. The reason and the
+claim are recorded before the kill, so both are known when the worker is found dead (see
+`deaths.py`).
 
-Before a worker is killed for a deadline or for memory, it writes its stack to the log, while it
-still runs; the kernel shows when that is done.
+Before a worker is killed for a deadline or for memory, it writes its stack to the log while it
+still runs. `has_dumped_stack` learns from the kernel when that is done.
 """
 
 import signal
@@ -24,12 +25,12 @@ from poolq.system.kill import kill_group, send
 STOP_TIMEOUT = 0.5  # seconds; on an idle machine, a process stops within microseconds
 _PAUSE = 0.0005
 #: States in which a process runs none of its code: stopped, dead, or in an uninterruptible call,
-#: at whose end it stops.
+#: after which it stops.
 _STILL = b"tTZXD"
 
 
 class KilledJob(NamedTuple):
-    """A job whose worker was killed; its text says so. `row`: the row of the worker."""
+    """A job whose worker was killed. `str()` is a sentence for the log. `row`: the worker's row."""
 
     row: Row
     reason: KillReason
@@ -102,7 +103,7 @@ def has_dumped_stack(pid: int) -> bool:
 
 
 def _stop(pid: int) -> bool:
-    """Stop a process, and wait until it runs none of its code. Return False if it still might."""
+    """Stop a process, and wait until it runs none of its code. Return False if it may still run."""
     send(pid, signal.SIGSTOP)
     deadline = monotonic() + STOP_TIMEOUT
     while not (still := identity.state(pid) in _STILL) and monotonic() < deadline:

@@ -5,8 +5,8 @@
     rows    for each row the master's words, then the worker's, then the running job's name
     pages   the longer texts, see `Pages`
 
-- A word has 8 bytes and one writer. It is stored at once, so a reader sees the old or the new
-  value, never half of one. Times are monotonic nanoseconds.
+- A word has 8 bytes and one writer. It is stored in one operation, so a reader sees the old or the
+  new value, never half of one. Times are monotonic nanoseconds.
 - `board.py` and `worker_row.py` read and write the words, `notes.py` a row's notes,
   `shared_text.py` the pages. `histogram.py` defines the inside of a histogram.
 - Memory that was never written takes no space.
@@ -63,17 +63,17 @@ KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = r
 # Written by the master. NEXT_CHECK: when the master next checks the rows. PAUSED: 1 or 0.
 NEXT_CHECK, PAUSED = 7, 8
 WAITER_BEAT = 9  # written by the keeper: when its waiter last polled the engine
-# Written by workers: the last generation that was accepted (0 while that changes), and its deploy's
-# number. If two workers write them at once, both numbers are right.
+# Written by workers. ACCEPTED: the last generation that was accepted, 0 while both change. DEPLOY:
+# the number of its deploy. If two workers write at once, each of their numbers is right.
 ACCEPTED, DEPLOY = 10, 12
-# Likewise, the last generation of which a worker has declared the schedules of periodic jobs, or
-# that there are none any more; 0 while there never were any.
+# Also written by workers: the last generation that has declared its schedules of periodic jobs, or
+# that it has none any more; 0 as long as no generation has had any.
 DECLARED = 11
 # USAGE_SAMPLED, written by the keeper: when the last round of resource samples began; no sample of
 # a busy worker is older. MASTER_BEAT: when the master last checked the rows.
 USAGE_SAMPLED, MASTER_BEAT = 17, 18
-# Written by the keeper with each heartbeat: until when workers may start jobs, as other pools may
-# take them for dead later (monotonic ns; 0: without an end).
+# Written by the keeper with each heartbeat: until when workers may start jobs (monotonic ns; 0:
+# without an end). After that time, other pools may take the workers for dead.
 START_UNTIL = 19
 # For processes that find this memory when master and keeper are dead (`orphan_processes.py`).
 MASTER_PID, MASTER_STARTED, KEEPER_PID, KEEPER_STARTED, ROWS = range(24, 29)
@@ -113,11 +113,11 @@ TIMEOUT, ATTEMPT, RETRY_DELAY = range(16, 19)
 STACK = 19  # the number of the file for `system/stack_dump.py`, 0 if there is none
 RSS_AT_START = 20  # bytes of memory when the job began, if memory is limited
 SETTLED = 22
-# Read by the other workers (`start_order.py`): the place, which is the position by creation, of a
-# job that has not asked for its starts. UNKNOWN_PLACE while the worker is about to receive one.
+# Read by the other workers (`start_order.py`): the place (position by creation) of a job that has
+# not asked for its starts yet. UNKNOWN_PLACE while the worker is about to receive a job.
 UNASKED = 23
 UNKNOWN_PLACE = 1  # before all others
-COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has so many claims
+COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has 2**20 claims
 TEXT = 24  # the first word of the text: id, queue and name of the job
 TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD
 
@@ -129,7 +129,7 @@ NOTES_BYTES = 22 * 4096
 FAILURE_SLOTS = 8
 
 # The pages.
-MASTER_PAGE_BYTES, MASTER_PAGE_ROW_BYTES = 1 << 15, 512  # in addition, for each row
+MASTER_PAGE_BYTES, MASTER_PAGE_ROW_BYTES = 1 << 15, 512  # once, and for each row
 KEEPER_PAGE_BYTES = 1 << 19
 SAMPLES_PAGE_BYTES = 1 << 14
 EVENT_SLOTS = 64
@@ -170,8 +170,8 @@ def _page_offsets(rows: int) -> list[int]:
 
 
 class Pages:
-    """What master, keeper and workers publish that does not fit into a word. `monitor/` reads these
-    texts; no decision depends on them. `memory` begins at `pages_at(rows)`."""
+    """Data that master, keeper and workers publish and that is too long for a word. `monitor/`
+    reads it; no decision depends on it. `memory` begins at `pages_at(rows)`."""
 
     def __init__(self, memory: memoryview, rows: int) -> None:
         at = _page_offsets(rows)

@@ -1,4 +1,4 @@
-"""Run by the logger: once the master is dead, kills what the jobs of dead workers have started."""
+"""Run by the logger. If the master is dead, it kills what the jobs of dead workers have started."""
 
 import os
 from time import monotonic_ns

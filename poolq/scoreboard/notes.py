@@ -36,8 +36,8 @@ class Notes:
         self._keys = read_held(parts.held)
 
     def add_held(self, key: str) -> None:
-        """Count a job that the rate limit of this key has held back. Only the newest keys are kept,
-        as many as fit into the page."""
+        """Count a job that the rate limit of this key has held back. Only the newest keys are kept:
+        at most MAX_KEYS, and only as many as fit into the page."""
         count = self._keys.pop(key, 0)
         self._keys[key] = count + 1
         text = b""
@@ -52,7 +52,7 @@ class Notes:
         return not seen
 
     def set_progress(self, since: int, done: int, total: int, note: str) -> None:
-        """Publish the progress of the running job, which its start time `since` identifies."""
+        """Publish the progress of the running job. `since`: its start time, which identifies it."""
         text = "".join(ch if ch.isprintable() else " " for ch in note[:MAX_NOTE_CHARS])
         done, total = (max(-MAX_JSON_INT, min(number, MAX_JSON_INT)) for number in (done, total))
         self._progress.write(encode((since, done, total, text)))

@@ -1,7 +1,7 @@
 """The master's page of the scoreboard: the pool's state as `master/status.py` writes it.
 
-What changes without the master (what a worker does, its memory, counters) is in the rows. Times are
-monotonic seconds of this machine, unless a field says otherwise.
+The rows contain the data that change without the master (phase, memory and counters of workers).
+Times are monotonic seconds of this machine, unless a field says otherwise.
 """
 
 import msgspec
@@ -35,7 +35,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
     restarts: int
 
     def state(self, phase: int) -> str:
-        """Return its state as people see it, given what its row says."""
+        """Return the worker's state as people see it. `phase`: the phase in its row."""
         return "leaving" if self.stop_sent else PHASE_NAMES[Phase(phase)]
 
 

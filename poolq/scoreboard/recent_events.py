@@ -12,8 +12,8 @@ from msgspec import structs
 from poolq.log.events import KINDS, Event
 from poolq.scoreboard.shared_text import TextRing
 
-#: How many characters of a text, and of a traceback's end (where the error is), are kept. The first
-#: pair with which the event fits into a slot is used.
+#: Pairs: how many characters are kept of a text, and of the end of a traceback (where the error
+#: is). The first pair with which the event fits into a slot is used.
 TEXT_LIMITS = ((300, 900), (100, 300), (30, 30))
 
 
@@ -49,7 +49,7 @@ class RecentEvents:
 
 
 def _cut(value: Any, most: int) -> Any:
-    """Shorten a text to its first `most` characters, or its last if negative, in valid Unicode."""
+    """Return the first `most` characters of a text (if negative: the last) as valid Unicode."""
     if not isinstance(value, str):
         return value
     kept = value[:most] if most > 0 else value[most:]

@@ -2,8 +2,8 @@
 if it goes to stderr. The logger writes them; readers never delay it.
 
 - Positions only grow; the place in the memory is the position modulo its size.
-- The writer stores in END where its lines will end, then copies them, then stores WRITTEN. What is
-  further than the memory's size before END may be overwritten.
+- The writer stores in END where its lines will end, then copies them, then stores WRITTEN. Bytes at
+  positions lower than END minus the memory's size may be overwritten.
 - A reader that is too slow loses the oldest lines, and is told so.
 """
 
@@ -21,7 +21,7 @@ class RecentLines:
         self._body = memory[_HEAD:]
 
     def add(self, lines: bytes) -> None:
-        """Add whole lines. Of more than fit, only the last are kept."""
+        """Add whole lines. If they are longer than the memory, only their end is kept."""
         size, words = len(self._body), self._words
         words[END] = end = words[WRITTEN] + len(lines)
         lines = lines[-size:]

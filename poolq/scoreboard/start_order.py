@@ -1,21 +1,21 @@
 """Makes the workers of a pool ask for scarce starts in the order of their jobs, if that is cheap.
 
 The engine hands out jobs in order. But if several workers hold one job each, a later job may be the
-first to ask for a start, and take the last one of a window. So while starts are scarce, a worker
+first to ask for a start, and take the last start of a window. So while starts are scarce, a worker
 claims one job at a time, and shows the job's place in its row until the job starts or the engine
-has it back. It waits for workers that show an earlier place, or that are about to receive one.
+has it back. The worker waits for workers that show an earlier place or are about to receive a job.
 
 - Starts are scarce if the last two jobs of the worker have asked for starts of the same small
-  limit. A worker that meets other jobs claims batches, shows nothing and waits for nobody: an order
-  must not cost a rate.
-- A job waits for at most MAX_WAIT, or ten times as long as its claim took, because the others
-  may wait as long for a busy engine. The time in which they lack a processor does not count. In
-  all, a job waits for at most MAX_BUSY_WAIT.
+  limit. A worker with other jobs claims batches, shows no place and waits for no other worker,
+  because keeping the order must not slow it down.
+- A job waits for at most MAX_WAIT, or ten times as long as its claim took if that is longer,
+  because the other workers may wait that long for a busy engine. Time in which one of them runs or
+  lacks a processor does not count. In all, a job waits for at most MAX_BUSY_WAIT.
 - Under a limit of many starts per second no job waits, because workers that wait for each other
   could not make that many starts.
 
-Jobs that a limit has released come first by the engine's answer (see `Admission.not_yet`). Workers
-of other pools are not considered.
+The engine itself puts jobs that a limit has released first (see `Admission.not_yet`). Workers of
+other pools are not considered.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -30,7 +30,7 @@ from poolq.system.identity import is_runnable
 SMALL_LIMIT = 100
 #: Starts per second above which a limit's jobs do not wait for each other.
 MAX_ORDERED_RATE = 100
-#: Nanoseconds for which a job waits at most: while its peers sleep, and in all.
+#: Nanoseconds that a job waits at most. MAX_WAIT: while its peers sleep. MAX_BUSY_WAIT: in all.
 MAX_WAIT, MAX_BUSY_WAIT = 10_000_000, 500_000_000
 PAUSE = 0.001  # seconds
 
@@ -41,14 +41,14 @@ Counters = frozenset[Counter]
 
 class StartOrder:
     """`row`: the words of this worker. `peers`: the master's and the worker's words of all other
-    rows. `is_scarce`: whether starts are scarce, as far as this worker knows; it assumes so until
-    it has had a job."""
+    rows. `is_scarce`: whether starts are scarce, judged by this worker's last jobs; True at
+    first."""
 
     def __init__(self, row: memoryview, peers: Sequence[tuple[memoryview, memoryview]]) -> None:
         self._row = row
         self._peers = peers
         self.is_scarce = True
-        self._asked: Counters | None = None  # the small limits that the last job has asked
+        self._asked: Counters | None = None  # the small limits that the last job asked for a start
         self._claiming_since = 0  # monotonic ns
         self._max_wait = MAX_WAIT
 
@@ -65,7 +65,7 @@ class StartOrder:
             self._max_wait = max(MAX_WAIT, 10 * (monotonic_ns() - self._claiming_since))
 
     def end(self) -> None:
-        """Show no job, as there is none, it has started or was settled, or it is one of several."""
+        """Show no job: there is none or several, or the only one has started or was settled."""
         self._row[UNASKED] = 0
 
     def wait(self, rules: Iterable[Rule], pause: Callable[[float], None] = sleep) -> None:
@@ -89,7 +89,7 @@ class StartOrder:
             waited, last = waited if starved else waited + now - last, now
 
     def asked(self, rules: Iterable[Rule], refusing: Rule | None) -> None:
-        """Record that a job has asked for starts of these windows, and which of them refused. Its
+        """Record that a job has asked for starts of these windows, and which of them refused. The
         place is still shown, because a refused job comes first until the engine has it back."""
         before, now = (
             self._asked,
@@ -108,8 +108,8 @@ def _counter(rule: Rule) -> Counter:
 
 
 def _small(rules: Iterable[Rule], refused: Collection[Counter]) -> Counters:
-    """Return the counters of the limits whose jobs may have to wait for each other. `refused`:
-    those that have refused the last start."""
+    """Return the counters of the limits whose jobs may have to wait for each other. `refused`: the
+    counters that have refused the last start."""
     slow = (one for one in rules if one.limit * 1_000_000 <= MAX_ORDERED_RATE * one.window)
     return frozenset(
         _counter(one) for one in slow if one.limit <= SMALL_LIMIT or _counter(one) in refused

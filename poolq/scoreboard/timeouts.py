@@ -8,8 +8,8 @@ SUSPEND_THRESHOLD = 1.0  # seconds; a process that wakes up later than due by th
 
 
 def start_until(beat: float, node_ttl: float) -> int:
-    """Return until when workers may start jobs after the heartbeat that was sent at `beat`, in ns.
-    Short jobs have then ended before other pools may consider the node dead."""
+    """Return until when workers may start jobs (ns) if the last heartbeat was sent at `beat`. Short
+    jobs that start by then have ended before other pools may consider the node dead."""
     return round((beat + node_ttl * 2 / 3) * 1e9)
 
 

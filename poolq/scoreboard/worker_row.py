@@ -56,8 +56,8 @@ class WorkerRow:
         return is_paused(self._head)
 
     def deploy(self, generation: int) -> int:
-        """Return the number of this generation's deploy (see ACCEPTED), 0 if it has none yet; of an
-        older generation, a number lower than that of the last one."""
+        """Return the number of this generation's deploy (see ACCEPTED), 0 if it has none yet. For a
+        generation before the last accepted one, return a number lower than the last deploy's."""
         head = self._head
         while True:
             accepted, deploy = int(head[ACCEPTED]), int(head[DEPLOY])
@@ -149,8 +149,8 @@ class WorkerRow:
         self.words[FINISHED] = self._first + index
 
     def set_settled(self, index: int) -> None:
-        """Record that the engine has accepted an outcome other than done for this job. Otherwise,
-        if the engine's store lost it, the job would be mistaken for done once a later job is."""
+        """Record that this job was settled with an outcome other than done. Without this, if the
+        engine's store lost the outcome, the job would count as done once a later job is done."""
         self.words[SETTLED] = self._first + index
 
     def clear_started(self) -> None:

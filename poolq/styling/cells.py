@@ -1,7 +1,7 @@
 """Text cut and padded to terminal columns, without control characters.
 
-Whatever measures, cuts or wraps a text cleans it first, so that no text can control the terminal. A
-character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
+Functions that measure, cut or wrap a text clean it first, so that no text can control the terminal.
+A character may take two columns (East Asian ones) or none (combining ones); rich knows the widths.
 """
 
 from collections.abc import Iterable, Sequence
@@ -84,7 +84,8 @@ def clip(line: Line, width: int) -> Line:
 
 
 def to_ascii(line: Line) -> Line:
-    """Replace what is not ASCII by as many question marks as it takes columns."""
+    """Replace each character that is not ASCII by a question mark per column (a times sign by
+    x)."""
     return [Segment("".join(map(_ascii, one.text)), one.style) for one in line]
 
 
@@ -95,7 +96,7 @@ def _ascii(one: str) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Split a text into pieces of at most `width` columns, or of one."""
+    """Split a text into pieces of at most `width` columns; a `width` below 1 counts as 1."""
     return [piece for piece in chop_cells(clean(text), max(1, width)) if piece] or [""]
 
 

@@ -47,8 +47,8 @@ class ChildSignals:
 
     def install(self, master: int, abort: Callable[[], None], *, outlive: bool = False) -> None:
         """Replace the handlers of the master, from which this process was forked. `abort` is called
-        just before QUIT ends the process. `outlive`: whether this process outlives the master. The
-        kernel then sends no TERM when the master dies, which only the pipe reports."""
+        just before QUIT ends the process. `outlive`: whether this process outlives the master. If
+        so, the kernel sends no TERM when the master dies; only the pipe reports that."""
 
         def quit_now(_number: int, _frame: FrameType | None) -> None:
             abort()
@@ -106,7 +106,7 @@ class ChildSignals:
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """Ignore a signal that a terminal sends to all processes, but only the master handles."""
+    """Ignore a signal that a terminal sends to all processes but only the master handles."""
 
 
 _kept: list[mmap.mmap] = []

@@ -49,7 +49,7 @@ def state(pid: int) -> bytes:
 
 
 def _stat(pid: int) -> list[bytes] | None:
-    """Return what the kernel says of a process, from its state on; None if it has ended."""
+    """Return the fields of a process's `stat` from its state on; None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -122,7 +122,7 @@ def is_gone(worker: Registration) -> bool:
 
 def is_gone_here(boot: str, pidns: str, pid: int, since: int) -> bool:
     """Return whether that process ran in this boot and pid namespace and has ended. Return False
-    for one hidden from this user (hidepid, ProtectProc); only missing heartbeats show its end."""
+    for a process hidden by hidepid or ProtectProc; only missing heartbeats show its end."""
     if (boot, pidns) != (boot_id(), pid_namespace()):
         return False
     found = start_time(pid)

@@ -4,8 +4,8 @@
   it. No child inherits it, so the next pool may start while workers of a dead pool still run. The
   lock is lost when its owner closes any descriptor of the file, so nothing else in the master opens
   the file.
-- If the lock file is deleted, the pool creates it again. Until it has, or if two pools have locked
-  two files of one name, a marker keeps all but one away: an address that nobody can remove.
+- If the lock file is deleted, the pool creates it again. Meanwhile, new pools could lock new files
+  of its name. A marker keeps all pools but one away: a socket address that nobody can remove.
 - Both files have mode 0600, in a folder that belongs to the user, so nobody else can send commands.
 - A folder is reached through its descriptor, since a socket's path has at most 107 bytes.
 
@@ -32,7 +32,7 @@ SYSTEM_FOLDER = Path("/run/poolq")  # used by the units that `poolq make` writes
 FOLDER_MODE = 0o700
 SOCKET_BACKLOG = 64
 CHECK_INTERVAL = 0.5  # seconds between two checks of the files
-MARKER_TRIES, MARKER_PAUSE = 100, 0.01  # how often it is tried, and seconds between
+MARKER_TRIES, MARKER_PAUSE = 100, 0.01  # attempts to bind it, and seconds between two
 _LONGEST = 64  # characters of a file name without its suffix
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 _Inode = tuple[int, int]  # device, number
@@ -208,7 +208,7 @@ class PoolLock:
         try:
             self._recreate(lock=not there[0])
         except (PoolStartError, OSError) as error:
-            self._failures += 1  # the first may be caused by a new pool, which will then exit
+            self._failures += 1  # a new pool, which then exits, may cause the first failure
             why = str(error) if isinstance(error, PoolStartError) else error.strerror
             text = f"{deleted} and cannot be created again; commands do not find this pool: {why}"
             return ("error", text) if self._failures == 2 else None
@@ -216,7 +216,7 @@ class PoolLock:
         return "warning", f"{deleted}; they have been created again"
 
     def _recreate(self, *, lock: bool) -> None:
-        """Create the files again. Hold the old lock until there is a new one. In between, the
+        """Create the files again. Hold the old lock until there is a new one. Until then, the
         marker keeps new pools away."""
         with suppress(OSError):
             self._path.mkdir(FOLDER_MODE)
@@ -260,9 +260,10 @@ class PoolLock:
 
 
 def _bind_marker(marker: socket.socket, folder: Path, name: str) -> int:
-    """Bind a socket to the address that the pool's name has in this folder. Returns the pid of the
-    process that has the address, -1 if that is not known, and 0 if there is none. One of another
-    user does not count, nor do containers, which may have different folders of the same name."""
+    """Bind a socket to the address of this pool name in this folder, and return 0. If another
+    process of this user has the address, return its pid (-1 if not known); if another user's has
+    it, return 0. Containers have their own addresses, as they may have different folders of the
+    same name."""
     import hashlib  # slow to import, and needed by masters only
 
     mounts = str(Path("/proc/self/ns/mnt").readlink())
@@ -277,7 +278,7 @@ def _bind_marker(marker: socket.socket, folder: Path, name: str) -> int:
             marker.connect(address)
         except BlockingIOError:
             return -1
-        except OSError:  # the other one has just been created, or has just ended
+        except OSError:  # the other socket has just been created or closed
             sleep(MARKER_PAUSE)
             continue
         who = marker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
@@ -336,7 +337,7 @@ def holder_of(name: str, environ: Mapping[str, str]) -> int:
 
 
 def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
-    """Return the pools that this user may see, sorted. Not for a master, whose lock it frees."""
+    """Return the pools that this user may see, sorted. In a master, this would free its lock."""
     found = []
     for folder in search_folders(environ):
         with suppress(OSError):
@@ -349,8 +350,8 @@ def running_pools(environ: Mapping[str, str]) -> list[RunningPool]:
 
 
 def reason_for_distrust(folder: Path, environ: Mapping[str, str]) -> str:
-    """Return why commands skip this folder, or "": another user may answer there in the place of a
-    pool. Raises OSError. A pool's unit may run as another user, in its folder in SYSTEM_FOLDER."""
+    """Return why commands skip this folder, or "". They skip it if another user could answer there
+    in place of a pool, except the user of a pool's unit in SYSTEM_FOLDER. Raises OSError."""
     is_given = bool(_absolute(environ, RUNTIME_VARIABLE))
     found = folder.stat() if is_given else folder.lstat()
     owner = found.st_uid if SYSTEM_FOLDER in folder.parents else 0

@@ -14,7 +14,7 @@ from time import monotonic, sleep
 
 DUMP_SIGNAL = signal.SIGRTMIN
 MAX_FILE_BYTES = 1 << 20  # a longer file is emptied before the next dump
-_PAUSE, _STILL = 0.005, 4  # seconds; checks without a change until a stack is complete
+_PAUSE, _STILL = 0.005, 4  # seconds between checks; how many without a change end a stack
 
 
 def enable() -> int:
@@ -30,7 +30,7 @@ def enable() -> int:
 
 def read_stack(pid: int, number: int, timeout: float = 1.0) -> str:
     """Return the stack of every thread of that worker, "" if it does not answer in time. `number`:
-    the worker's file, not 0, because the signal would end a worker that has no file."""
+    the worker's file; not 0, because the signal would end a worker without a file."""
     try:
         file = os.open(f"/proc/{pid}/fd/{number}", os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -13,9 +13,9 @@ MAX_NAMED = 3
 
 
 def stamps(project: Path) -> Stamps:
-    """Return modification time and size of the project's Python files, by path. These are the
-    loaded files and, as the code may import new ones, the files in the same folders and in packages
-    beside them. Installed packages are left out, as only a deploy changes them, not an edit."""
+    """Return modification time and size of the project's Python files, by path. These are all files
+    in the folders of loaded files and in packages inside these folders, because the code may import
+    new files. Installed packages are left out, because only a deploy changes them."""
     found: dict[str, tuple[int, int]] = {}
     for folder in _folders(project):
         with suppress(OSError):  # the folder is gone

@@ -1,13 +1,13 @@
 """All messages between the master and its templates: one JSON text per packet, over a socket pair.
 
 master → template
-ForkWorker     fork a worker for this row of the scoreboard; if asked to `check`, only if no file of
+ForkWorker     fork a worker for this row of the scoreboard; with `check`, do so only if no file of
                the application has changed since it was loaded or last checked
 ForkSpare      fork a dormant copy that listens on the descriptor sent along
 template → master
 Loaded         the application is loaded; workers can be forked
-NotPreloaded   it cannot be preloaded, so each worker must import it for itself
-LoadFailed     it cannot be loaded; `code` is the exit code for the pool
+NotPreloaded   the application cannot be preloaded, so each worker must import it for itself
+LoadFailed     the application cannot be loaded; `code` is the exit code for the pool
 Forked         the worker (seq), or the copy (seq 0), has this pid
 ForkFailed     the worker (seq), or the copy (seq 0), cannot be forked
 CodeChanged    the worker (seq) was not forked, as these files have changed
@@ -88,7 +88,7 @@ def send(line: socket.socket, message: Message, *fds: int) -> bool:
 
 def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
     """Return the next message, or None if the other end is gone, and the descriptors sent with it.
-    Skip data that is not a message, as the application has written it, not poolq. Raises
+    Skip data that is not a message, because only the application can have written it. Raises
     BlockingIOError if the socket is non-blocking and nothing has arrived."""
     while True:
         try:
@@ -100,8 +100,9 @@ def receive(line: socket.socket) -> tuple[Message | None, list[int]]:
 
 
 class TemplateSetup(msgspec.Struct):
-    """The setup of a template. It is passed in a memfd, as arguments would show passwords. `line`,
-    `life`, `board`, `wakeups` and `writers` are descriptors; `rows` is the scoreboard's size."""
+    """The setup of a template. It is passed in a memfd, since arguments would reveal passwords.
+    `line`, `life`, `board`, `wakeups` and `writers` are descriptors; `rows` is the scoreboard's
+    size."""
 
     config: Config
     node: str

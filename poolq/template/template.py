@@ -4,8 +4,8 @@ workers, which share its memory until they write to it. It runs no job.
 - It imports with the garbage collector off and freezes the heap, so that no collection in a worker
   touches, and thereby copies, the shared memory.
 - It forks twice for each worker, so that the worker's parent is the master, the pool's subreaper.
-- A dormant copy of the template, forked after the freeze, takes over when the template is killed,
-  since the code on disk may have changed, or be broken, by then.
+- After the freeze, it forks a dormant copy of itself. If the template is killed, the copy takes
+  over, because the code on disk may have changed or be broken by then.
 - It gives up preloading if the import leaves threads or connections, as a fork would break them.
 
 `master/policy.py` decides which worker to fork, and when.
@@ -52,7 +52,7 @@ class Template:
         self._wakeups = WakeUps(setup.rows, setup.wakeups)
         self._line = socket.socket(fileno=setup.line)
         self._writers = Writers(setup.writers, setup.token)
-        # These were inheritable for the exec. Programs that a job starts must not inherit them.
+        # The exec needed inheritable descriptors. Programs that a job starts must not inherit them.
         for fd in (setup.line, setup.life, setup.board, *setup.wakeups, *setup.writers):
             os.set_inheritable(fd, False)
 
@@ -99,8 +99,8 @@ class Template:
                 self._fork_spare(fds[0])
 
     def _code_changes(self) -> str:
-        """Return which files have changed since the code was loaded or last checked. So code that
-        was refused is not tried again until it changes once more."""
+        """Return which files have changed since the code was loaded or last checked. So refused
+        code is not tried again until it changes once more."""
         folder = self._setup.config.folder
         before, self._stamps = self._stamps, stamps(folder)
         return describe_changes(before, self._stamps, folder)
@@ -152,8 +152,8 @@ class Template:
         exit_with(wait_dormant)
 
     def _wait_until(self, known: Callable[[], bool], *doorbells: WakeUp) -> bool:
-        """Wait until the master knows this process. Returns False if that takes too long. Until
-        then we must not die with our parent, as the process that forked us exits at once."""
+        """Wait until the master has adopted this process and `known()` is true. Returns False if
+        that takes too long. Until then, it must not die with its parent, which exits at once."""
         life, fds = self._setup.life, [bell.fd for bell in doorbells]
         for _ in range(round(ADOPTION_TIMEOUT / POLL_INTERVAL)):
             if os.getppid() == self._setup.master and known():
@@ -182,7 +182,7 @@ class Template:
 def log_as_worker(
     reporter: Log, writers: Writers, scores: Scoreboard, request: protocol.ForkWorker
 ) -> None:
-    """Let this process log as the worker that was asked for."""
+    """Let this process log as the requested worker."""
     row, name = request.row, f"worker {request.slot}"
     adopt(writers.fds[row])
     job, on_event = lambda: scores.running_job(row)[0], scores.recent_events(name, row).add
@@ -197,7 +197,7 @@ def worker_setup(
     reporter: Log,
     failed: Callable[[PoolqError], None] | None = None,
 ) -> process.WorkerSetup:
-    """Return what the worker that was asked for gets from its pool."""
+    """Return what the requested worker gets from its pool."""
     return process.WorkerSetup(
         config=setup.config,
         worker=worker_name(setup.node, request.seq),

@@ -1,9 +1,10 @@
-"""When a worker looks for lines of parked jobs whose limits older code has named (pure).
+"""When a worker looks for lines of parked jobs whose limits were last named by older code (pure).
 
-Newer code may let such a line go on at once, although it is not due by the old limit. A worker
-looks for one if it has found no other job, and else with one of ASK_EVERY claims, so that a deploy
-over many lines holds up no jobs. Once there are no more, it looks again after ASK_INTERVAL seconds:
-others may have parked jobs since, or have resumed a queue.
+Such a line may not be due by the old limit although the limit in newer code lets its jobs start at
+once. If a worker's last claim has found no job, its next claim looks for such a line. Otherwise
+only one of ASK_EVERY claims does, so that a deploy over many lines holds up no other jobs. If a
+claim finds no such line, the worker looks again after ASK_INTERVAL seconds: by then, others may
+have parked jobs or resumed a queue.
 """
 
 ASK_EVERY, ASK_INTERVAL = 8, 60.0

@@ -44,8 +44,8 @@ ANSWER_LIFETIME = 1_000_000_000
 
 class ClaimBuffer:
     """`due`: the time from which `settle_overdue()` must be called before another claim starts;
-    `due_if_asking`: before one that asks for a start under a limit. `first_due_at`: since when the
-    first of the current claims has been due; 0 if unknown."""
+    `due_if_asking`: the same for a claim that asks for a start under a limit. `first_due_at`: when
+    the first of the current claims became due; 0 if unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client
@@ -60,7 +60,7 @@ class ClaimBuffer:
         self._reviewed_at = 0  # when the number of claims was last reviewed
         self._clock = 0  # the engine's time minus that of this host's monotonic clock, in ns
         self._returning = 0  # claims that the watcher is giving back
-        # What the watcher has sent without an answer: the first of the pending settlements.
+        # Settlements that the watcher has sent without an answer: the first of `unsettled.pending`.
         self._unanswered: list[Settlement] = []
 
     # the main thread
@@ -77,8 +77,8 @@ class ClaimBuffer:
         return len(claims)
 
     def engine_time(self) -> int:
-        """Return the engine's time in microseconds, as of its last answer. If this is wrong, it is
-        late, by at most the time that the answer took."""
+        """Return the engine's time in microseconds, computed from its last answer. It may be later
+        than the true time, by at most the time that the answer took."""
         return (self._clock + monotonic_ns()) // 1000
 
     def next(self) -> Claim | None:
@@ -89,9 +89,9 @@ class ClaimBuffer:
 
     def settle_overdue(self, keep: int, *, alone: bool = False) -> None:
         """Settle what has been finished for SETTLE_DELAY. If the engine's last answer is older than
-        ANSWER_LIFETIME, send it a new request, even with nothing to settle. If there are far more
-        than `keep` claims, give back all after the first `keep`. `alone`: whether to settle and
-        give back all. Raises like `claim`."""
+        ANSWER_LIFETIME, send it a new request, even if there is nothing to settle. If there are far
+        more than `keep` claims, give back all after the first `keep`. `alone`: settle all and give
+        back all claims. Raises like `claim`."""
         with self._lock:
             now, returned, unsettled = monotonic_ns(), 0, self.unsettled
             if alone or now - self._reviewed_at >= REVIEW_AFTER:
@@ -100,15 +100,15 @@ class ClaimBuffer:
                     returned = unsettled.add_returns(taken)
                 self._reviewed_at = now
             if not unsettled.pending:
-                unsettled.settled()  # by the watcher
+                unsettled.settled()  # the watcher has settled all
             overdue = alone or returned or unsettled.ended or now >= unsettled.due_if_asking
             if (unsettled.pending and overdue) or now - self._client.asked_at >= ANSWER_LIFETIME:
                 self._step(0)
             self._update_due()
 
     def add_settlement(self, claim: Claim, outcome: Outcome, rules: Sequence[Asked] = ()) -> None:
-        """Add a settlement, which the next exchange sends. `rules`: those under which a job was
-        admitted that is done; empty if it was parked."""
+        """Add a settlement, which the next exchange sends. `rules`: the rules under which a done
+        job was admitted; empty if it was parked."""
         self.watcher.running_since = 0
         if self.unsettled.add(claim, outcome, rules):
             self._update_due()

@@ -1,7 +1,7 @@
-"""What a worker tells the engine of its code, when it can take jobs: of which deploy it is, and the
-schedules of periodic jobs, where the keepers of all nodes find them.
+"""Tells the engine about a worker's code once the worker can take jobs: the number of its deploy,
+and the schedules of periodic jobs. The keepers of all nodes read the schedules there.
 
-By then its generation is accepted, so code that is refused changes nothing.
+A generation is accepted when its first worker is ready. So refused code declares nothing.
 """
 
 from functools import partial
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def declare(setup: "WorkerSetup", registry: Registry, engine: Engine, client: StepClient) -> None:
-    """Record of which deploy this worker's code is, then declare its schedules. For lines of parked
-    jobs, the limit counts that the newest code names. The first worker of a generation begins a
-    deploy. Raises Leaving and EngineError."""
+    """Record the deploy of this worker's code, then declare its schedules. The deploys show which
+    code is the newest: its limits apply to lines of parked jobs. The first worker of a generation
+    begins a deploy. Raises Leaving and EngineError."""
     known = setup.row.deploy(setup.generation)
     deploy = client.retry(partial(engine.accept, setup.worker, known), urgent=False)
     if not known:
@@ -32,8 +32,8 @@ def declare(setup: "WorkerSetup", registry: Registry, engine: Engine, client: St
 def _declare_schedules(
     setup: "WorkerSetup", registry: Registry, engine: Engine, client: StepClient
 ) -> None:
-    """Declare the schedules of this worker's generation, unless a worker of it has done so, or one
-    of a later generation. Raises Leaving and EngineError."""
+    """Declare the schedules of this worker's generation, unless a worker of this or of a later
+    generation has done so. Raises Leaving and EngineError."""
     row, node, store = setup.row, setup.node, engine.schedules
     before, deploy = row.declared_generation(), row.deploy(setup.generation)
     if before > setup.generation or not (before or registry.schedules):

@@ -40,7 +40,7 @@ _new = tuple.__new__
 class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     """A claim that can be run: its message is decoded and its class is known. `tried_before`:
     whether an earlier attempt may have failed. `gated`: whether the claim holds slots of
-    `Concurrent`. `rules`: those under which it was admitted."""
+    `Concurrent`. `rules`: the rules under which it was admitted."""
 
     claim: Claim
     message: Message
@@ -59,7 +59,7 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
 
     @property
     def where(self) -> tuple[str, str, str, int]:
-        """What each event of this attempt begins with."""
+        """The first fields of each event of this attempt."""
         return self.message.job, self.claim.id, self.claim.queue, self.tries
 
     def built(self) -> Job:
@@ -71,8 +71,8 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
 
 
 class JobResult(NamedTuple):
-    """A claim's outcome and the event that reports it. `error`: what ended the
-    attempt, if anything."""
+    """A claim's outcome and the event that reports it. `error`: the error that ended the attempt,
+    if any."""
 
     outcome: Outcome
     event: Ended
@@ -97,7 +97,7 @@ class Executor:
         unknown_for: float,
         warn: Callable[[str, str], None],
     ) -> None:
-        """`warn(text, of)` logs a warning, of the same thing only once in a pool."""
+        """`warn(text, of)` logs a warning, but only one for each `of` in a pool."""
         self._warn = warn
         self._registry = registry
         self._title = title
@@ -129,8 +129,8 @@ class Executor:
         return ReadyJob(claim, message, again, kind, own_hooks)
 
     def _known(self, job: str) -> tuple[type[Job], Hooks, tuple[str, ...]] | None:
-        """Return its class, its hooks, and which options its class has, unless one job has been
-        said to lack them."""
+        """Return a job's class, its hooks and the options of its class, and keep them in `_kinds`.
+        The options are removed there after the warning that a job lacks them."""
         kind = self._registry.get(job)
         if kind is None:
             return None
@@ -138,8 +138,8 @@ class Executor:
         return known
 
     def _unknown(self, claim: Claim, message: Message) -> JobResult:
-        """Release a job that no module defines, or bury it after a while. It may be a matter of
-        deploy order, as is a message from a newer poolq, so the job waits."""
+        """Release a job that no module defines, or bury it after a while. The job waits because its
+        code may be deployed soon, like the code for a message from a newer poolq."""
         job = message.job
         text = (
             f"UnknownJob: no module of the application defines {job!r}; "
@@ -160,7 +160,7 @@ class Executor:
         return JobResult(outcome, released)
 
     def _left_out(self, message: Message, kind: type[Job], own: tuple[str, ...]) -> None:
-        """Say once which options of its class a job lacks."""
+        """Warn, once for each name, that a job lacks these options of its class."""
         self._kinds[message.job] = (*self._kinds[message.job][:2], ())
         options = ", ".join(f"{one}={getattr(kind, one)!r}" for one in own)
         self._warn(
@@ -184,8 +184,8 @@ class Executor:
         return JobResult(outcome, event, error)
 
     def expired(self, ready: ReadyJob, late: int) -> JobResult | None:
-        """Return the result of a job that expired `late` microseconds ago; None if it has failed
-        already, and so is not run but kept."""
+        """Return the result of a job that expired `late` microseconds ago; None if the job has
+        failed already, because failed jobs are kept."""
         if ready.tried_before and self.failed_before(ready):
             return None
         claim, message = ready.claim, ready.message
@@ -211,7 +211,7 @@ class Executor:
         answer: Admission,
     ) -> JobResult | None:
         """Return what the engine's answer means for the job; None if it may start."""
-        if answer.stale:  # giving it back is refused, too, and only that is reported
+        if answer.stale:  # the engine also refuses to take it back; only that is reported
             where = (ready.message.job, ready.claim.id, ready.claim.queue, 0)
             event = events.Limited(*where, how="released", key=rules[0].key, wait=0.0)
             return JobResult(GIVE_BACK, event)
@@ -292,8 +292,8 @@ class Executor:
         return JobResult(outcome, event, None, seconds)
 
     def _park_under(self, ready: ReadyJob, key: str) -> Park | None:
-        """Return how a job parks that holds this key; None if it has no rate limit with this key. A
-        job that was parked before has got its slot without being asked for its limits."""
+        """Return how a job that holds this key parks; None if it has no rate limit with this key. A
+        job that was parked before got its slot without naming its limits, so it names them now."""
         rules, job = ready.rules, ready.job
         if ready.claim.admitted and ready.hooks.rate_limit and job is not None:
             try:
@@ -332,7 +332,7 @@ class Executor:
             return JobResult(Park(rules, at), parked(wait=0.0))
         if refused.held or (limit.on_limit or message.on_limit) == "park":
             return JobResult(Park(rules, at), parked(wait=wait))
-        most = refused.limit or rule.limit  # a person may have set another than the code
+        most = refused.limit or rule.limit  # a person may have set another limit than the code
         allowed = units.limit_rule(most, rule.window / 1e6, sliding=rule.sliding)
         error = RateLimitExhausted(f"limit {rule.key} ({allowed}) is used up")
         line = self._line("limited", describe(error), ready.tries)

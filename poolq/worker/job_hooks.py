@@ -1,6 +1,6 @@
 """Calls the functions of a job other than `run()`: its hooks, and the ends of `around` generators.
 
-A hook has the job's time limit for itself. `execute.py` makes the call; `loop.py` decides when.
+Each hook gets the whole time limit of the job. `execute.py` makes the call; `loop.py` decides when.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class HookRunner:
         self._row = setup.row
         self._wakeups = setup.wakeups
         self._reporter = setup.reporter
-        self._timeout = round(setup.config.timeout * 1_000_000)  # of jobs that have none; 0: none
+        self._timeout = round(setup.config.timeout * 1_000_000)  # µs, for jobs without one; 0: none
         self._signals = signals
         self._executor = executor
         self._watcher = watcher

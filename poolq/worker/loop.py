@@ -5,7 +5,7 @@
   still counts as done.
 - A settlement waits for that request only while the jobs that follow are short, and for at most
   `prefetch.BATCH_SECONDS`. If the job held slots of `Concurrent`, they are free before the next job
-  starts: the engine frees them when it is asked for that job's own slots, or settles the job.
+  starts: the engine frees them when it settles the old job or is asked for slots of the next one.
 - Claims that would wait behind a long job are given back (see `claim_buffer.py`).
 - A job that is retried or failed, or has an `on_success()`, is settled at once. Jobs that limits
   hold back are settled together, before another one starts.
@@ -218,7 +218,7 @@ class Loop:
                 self._outcomes.hold_back(claim, result)
             else:
                 self._settle_at_once(ready, claim, result)
-            # Behind a job that parks, the next ones park without a question.
+            # The jobs behind a parked job park without asking, so the time to ask does not count.
             until = self._asked_at if isinstance(result.outcome, Park) else monotonic_ns()
             spent = (until - now) / 1e9
         self._prefetch.record(job, seconds, spent)
@@ -229,11 +229,12 @@ class Loop:
         if not short or now >= self._title.due:
             self._title.show_job(claim.id, claim.queue, job, now)
         else:
-            self._watcher.start()  # which shows the job if the job turns out to be long
+            self._watcher.start()  # it shows the job if the job turns out to be long
 
     def _may_run(self, ready: ReadyJob, short: bool, now: int) -> bool:
-        """Check a job that may be too late, or before whose start something else may be due. If it
-        is too late, settle it. It has not started, so if the worker dies here, that is no crash."""
+        """Return whether a job may start. Settle the job if it is too late. Do first what else is
+        due. The job has not started, so the worker's death in this method is no crash of the
+        job."""
         claim = ready.claim
         if claim.expires_at and (expired := self._expired(ready)):
             self._settle_at_once(ready, claim, expired)
@@ -243,8 +244,8 @@ class Loop:
         return at_once or self._may_start(claim, short or ready.hooks.rate_limit)
 
     def _may_start(self, claim: Claim, short: bool) -> bool:
-        """Settle what is due and check for commands before a job starts. If the pool is paused, the
-        worker must exit or the job is cancelled, give `claim` back and return False."""
+        """Settle what is due and check for commands before a job starts. Give `claim` back and
+        return False if the pool is paused, the worker must exit, or the job is cancelled."""
         self._catch_up(short)
         self._signals.restore()
         self._signals.poll()
@@ -257,7 +258,7 @@ class Loop:
 
     def _catch_up(self, short: bool) -> None:
         """Settle what is due. If the next job may be long, also give back all other claims. If the
-        job is short, give claims back only if they are far more than fit into a batch."""
+        job is short, give claims back only if there are far more than fit into a batch."""
         self._outcomes.settle_held_back()
         self._buffer.settle_overdue(self._prefetch.capacity() - 1, alone=not short)
 
@@ -295,8 +296,8 @@ class Loop:
             self._row.count_wait(ready.claim.queue, ready.message.job, seconds)
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:
-        """Apply the job's rate limits. Return None if the job may start, otherwise its result. What
-        the worker waits for here does not count as the job's time."""
+        """Apply the job's rate limits. Return None if the job may start, otherwise its result. The
+        time that the worker waits here does not count as the job's time."""
         limits = self._executor.limits(ready)
         self._signals.after_user_code()
         if not limits:

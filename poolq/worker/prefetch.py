@@ -1,12 +1,13 @@
 """How many jobs to claim at once, and which jobs are expected to be short (pure).
 
-- A batch has as many jobs as fit into BATCH_SECONDS at the mean duration of recent jobs. This
-  includes what the worker waited for: the engine, other workers, a start under a limit. Durations
-  above BATCH_SECONDS count as BATCH_SECONDS, because the claims behind a long job are given back
-  however long it is.
-- A longer run reduces the batch size at once, shorter ones increase it gradually. So a worker that
-  meets long jobs among short ones keeps its batches small; a single long job delays the next large
-  batch a little. A wait does neither, as small batches would only wait for the engine more often.
+- A batch has as many jobs as fit into BATCH_SECONDS at the mean duration of recent jobs. A duration
+  includes waits for the engine, for other workers and for a start under a limit. Durations above
+  BATCH_SECONDS count as BATCH_SECONDS, because the claims behind a long job are given back however
+  long it is.
+- A longer run reduces the batch size at once; shorter runs increase it gradually. So a worker with
+  long jobs among short ones keeps its batches small; a single long job delays the next large batch
+  a little. Waits have no such effect, because smaller batches would only make waits for the engine
+  more frequent.
 - After a claim that found nothing, a worker claims one job, so that new jobs are shared among idle
   workers. A later batch is at most MAX_GROWTH times as large as the last that was claimed in full.
 - A job is expected to be short if `run()` of earlier jobs of its name was short, and long if there
@@ -34,7 +35,7 @@ class Prefetch:
         self._allowed = 1
         self._by_job: dict[str, float] = {}
         self._last = BATCH_SECONDS  # mean of the last durations, or the last one if it was longer
-        self._last_two = 0.0  # the shorter of `_last` and the last duration
+        self._last_two = 0.0  # the last duration, or the `_last` before it if that was shorter
         # At first, a job of BATCH_SECONDS is assumed; it weighs as much as one measured job.
         self._mean, self._weight = BATCH_SECONDS, 1 / 2
 

@@ -67,7 +67,7 @@ class WorkerSetup(msgspec.Struct, frozen=True):
 
 def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     """Run the worker; return its exit code. If `registry` is None, load the application here. If
-    the worker cannot start, pass the error to `setup.failed`, or else log it."""
+    the worker cannot start, pass the error to `setup.failed`. If that is None, log the error."""
     title = Title(f"poolq: worker {setup.slot} g{setup.generation}")
     title.show_state("boot")
     signals = WorkerSignals(setup.life, setup.row.stop_requested)
@@ -104,7 +104,7 @@ def _end_children() -> None:
     used = sys.modules.get("multiprocessing")
     children = used.active_children() if used else ()
     if children:
-        # A Pool's thread replaces processes that have ended. Make the replacements exit at once.
+        # A thread of multiprocessing.Pool replaces ended processes. Make the new ones exit at once.
         os.register_at_fork(after_in_child=partial(os._exit, 0))
     for child in children:
         child.terminate()

@@ -1,7 +1,7 @@
 """A worker's resource limits (`setrlimit`), which a job may lower for all jobs that follow.
 
 They are raised again before the next long job, when the worker is idle, and when it does not reach
-the engine. Without the right to raise them, the worker exits, as its jobs could neither open files
+the engine. If the worker may not raise them, it exits, because its jobs could neither open files
 nor be settled. Limits that a job raises stay.
 """
 
@@ -22,7 +22,7 @@ class ResourceLimits:
         self.lowered = ""
 
     def remember(self) -> None:
-        """Take the limits as they are now for those that jobs are to have."""
+        """Remember the present limits as those that all jobs are to have."""
         self._wanted = {limit: resource.getrlimit(limit) for limit in _LIMITS}
 
     def restore(self) -> bool:

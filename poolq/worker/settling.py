@@ -1,9 +1,9 @@
-"""Settles what has been decided of claims, counts and reports it, and warns of what may surprise
-the authors of jobs later.
+"""Settles claims with their outcomes, counts and reports the outcomes, and warns of settings that
+may surprise the authors of jobs later.
 
 A full limit may hold back many jobs in a row, and a request for each would hold up all others. So
-they are settled together, but before another job is done: if the worker dies, the claims before one
-that is done count as done (see `claims.DeathReport`).
+they are settled together. This happens before another job is done: if the worker dies, all claims
+before a done claim count as done (see `claims.DeathReport`).
 """
 
 from poolq.engines.base import Claim
@@ -17,7 +17,7 @@ from poolq.scoreboard.worker_row import WorkerRow
 from poolq.worker.claim_buffer import ClaimBuffer
 from poolq.worker.execute import RETURNED_RESULT, JobResult
 
-#: For each event, the scoreboard's word that counts it, and what `around` generators call it.
+#: For each event, the scoreboard's word that counts it, and its name for `around` generators.
 _KINDS: dict[type[Ended], tuple[int, str]] = {
     events.Finished: (layout.DONE, "done"),
     events.Retried: (layout.RETRIED, "retried"),
@@ -33,12 +33,12 @@ _KINDS: dict[type[Ended], tuple[int, str]] = {
 
 
 def outcome_for_around(event: Ended, error: BaseException | None) -> JobOutcome:
-    """Return what the event of a job that has run means for generators around it."""
+    """Return the outcome that a job's event means for the generators around the job."""
     return JobOutcome(_KINDS[type(event)][1], error)
 
 
 def warn_once(row: WorkerRow, reporter: Log, text: str, of: str = "") -> None:
-    """Log a warning. A pool logs each only once, or only one `of` the same thing."""
+    """Log a warning once in a pool: once for each `of`, or for each text if `of` is empty."""
     if row.notes.first_warning(of or text):
         reporter.report(Note("warning", text))
 
@@ -51,7 +51,7 @@ class Outcomes:
         self._held_back: list[tuple[Claim, JobResult]] = []
 
     def settle(self, claim: Claim, outcome: Outcome) -> bool:
-        """Settle a claim at once; return whether the engine has accepted that. Raises Fenced."""
+        """Settle a claim at once; return whether the engine accepts the outcome. Raises Fenced."""
         self._buffer.add_settlement(claim, outcome)
         accepted = claim.id not in self._buffer.settle()
         done = isinstance(outcome, Ack)
@@ -60,7 +60,7 @@ class Outcomes:
         return accepted
 
     def hold_back(self, claim: Claim, result: JobResult) -> None:
-        """Note a job that must not start yet, until `settle_held_back`."""
+        """Add a job that must not start yet to those that `settle_held_back` settles."""
         self._row.clear_started()
         self._buffer.add_settlement(claim, result.outcome)
         self._held_back.append((claim, result))

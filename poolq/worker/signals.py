@@ -1,6 +1,6 @@
-"""A worker's signals. A job may change handlers, mask and timers while it runs; the worker restores
-them afterwards: all of them before it waits, settles or runs a job that may be long, but after each
-job only what costs no system call to check, which are the handlers of TERM and ALRM.
+"""A worker's signals. A job may change handlers, mask and timers while it runs. The worker restores
+all of them before it waits, before a job that may be long, and before any job when settlements are
+due. After each job it only checks the handlers of TERM and ALRM, because that needs no system call.
 
 A job may catch, ignore or block TERM. So TERM only wakes the worker up; the worker reads from its
 row whether it must exit.
@@ -32,8 +32,8 @@ class WorkerSignals(ChildSignals):
         self.limits = ResourceLimits()
 
     def keep_timers(self) -> None:
-        """Let the handlers of timers that the application has set by now be those to restore. A
-        timer of CPU time that has one, such as a profiler's, goes on."""
+        """Remember the present handlers of timer signals, so that these handlers are restored. A
+        timer of CPU time that has a handler, such as a profiler's timer, goes on."""
         for number in _TIMER_SIGNALS:
             handler = signal.getsignal(number)
             if handler is not None:  # else it was set in C
@@ -51,7 +51,7 @@ class WorkerSignals(ChildSignals):
             if self._handlers.get(number) is signal.SIG_DFL:
                 signal.setitimer(timer, 0)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for number in signal.sigpending() & _TIMER_SIGNALS:  # blocked, and would arrive at the end
+        for number in signal.sigpending() & _TIMER_SIGNALS:  # blocked; else they arrive below
             signal.signal(number, signal.SIG_IGN)
         for number, handler in self._handlers.items():
             if _handler_of(number) != handler:

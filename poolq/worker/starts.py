@@ -1,14 +1,14 @@
 """Asks the engine whether jobs may start under their limits, unless the answer is known.
 
 - A limit that is full stays full until its window ends. So jobs with the same rules are held back
-  without a question, for up to REMEMBERED, in case a person raises or resets the limit.
-- While a limit is full, no order has to be kept, so the worker claims batches, of which the first
-  job may ask again. In the last BATCHES_STOP of the window it claims single jobs, since those of a
-  batch could come before earlier ones of other workers.
-- If a gate has refused a job, later ones of the same step park behind it. They miss no slot: the
-  gate's line is due once it has room.
-- If a job must not start yet, because earlier ones are due, later ones of the same step must not,
-  either.
+  without asking the engine, but only for REMEMBERED: a person may raise or reset the limit.
+- While a limit is full, no order has to be kept, so the worker claims batches. The first job of a
+  batch may ask again. In the last BATCHES_STOP of the window the worker claims single jobs, since
+  the jobs of a batch could start before earlier jobs of other workers.
+- If a gate has refused a job, later jobs of the same step park behind it without asking. They miss
+  no slot, because their line is due as soon as the gate has room.
+- If a job must not start yet because earlier jobs are due, later jobs of the same step must not
+  start either.
 """
 
 from poolq.engines.base import Engine
@@ -21,9 +21,9 @@ from poolq.worker.step_client import StepClient
 Rules = tuple[Asked, ...]
 #: For how many microseconds a refusal is remembered, at most.
 REMEMBERED = 100_000
-#: For how many microseconds before a window's end no batches are claimed for it any more.
+#: For how many microseconds before the end of a window only single jobs are claimed.
 BATCHES_STOP = 100_000
-#: Of how many sets of rules answers are remembered.
+#: The number of sets of rules whose answers are remembered.
 MAX_KNOWN = 1000
 
 
@@ -61,7 +61,7 @@ class Refusals:
         self._known[rules] = answer, now, until
 
     def is_full(self, now: int) -> bool:
-        """Return whether batches may be claimed, as the last job that asked met a full limit."""
+        """Return whether the last job that asked met a full limit; then batches may be claimed."""
         return self._full_from <= now < self._full_until
 
 
@@ -106,8 +106,8 @@ class Starts:
         return self._executor.admitted(ready, limits, rules, answer)
 
     def _ask_engine(self, ready: ReadyJob, rules: Rules, *, gated: bool) -> Admission:
-        """`gated`: whether the rules include gates. Only then slots of jobs that have ended are
-        freed."""
+        """`gated`: whether the rules include gates. Only then does the engine also free the slots
+        of ended jobs."""
         ended = self._buffer.unsettled.ended if gated else []
         held = self._worker, ready.claim
         answer = self._client.retry(lambda: self._engine.admit(rules, held, ended))

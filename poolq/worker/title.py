@@ -1,9 +1,9 @@
 """The process title of a worker, as `ps` shows it.
 
 Setting it costs as much as all other bookkeeping of a short job, and nobody can read a title that
-lasts for microseconds. So of short jobs, only the first of a batch is shown, and only if the title
-has been the same for TITLE_INTERVAL. If a job turns out to be long, the watcher reads the job's
-name from the scoreboard and shows it.
+lasts for microseconds. So of short jobs, only the first of a batch is shown, and only if no other
+job was shown within TITLE_INTERVAL. If a job turns out to be long, the watcher reads the job's name
+from the scoreboard and shows it.
 """
 
 from setproctitle import setproctitle

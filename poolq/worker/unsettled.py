@@ -1,10 +1,10 @@
-"""How claims have ended that the engine does not know yet, and by when it must be told.
+"""Outcomes of claims that the engine does not know yet, and when it must know them.
 
-- Settlements wait for others, for at most SETTLE_DELAY.
+- A settlement waits for at most SETTLE_DELAY, so that several are sent together.
 - A job that held slots of `Concurrent` is settled before another job starts, because others may
-  wait for its slots. A job that asks for a start need not wait: the engine frees `ended` then.
-- Jobs that limits hold back are settled before another job starts, but those that ask are settled
-  together with them.
+  wait for its slots. But a job that asks for a start need not wait: asking frees `ended`.
+- Jobs that limits hold back are settled before another job starts, but not before another job asks
+  for a start. So several that are held back in a row are settled together.
 
 Times are monotonic nanoseconds.
 """
@@ -25,18 +25,18 @@ _new = tuple.__new__
 
 
 class Unsettled:
-    """`pending`: the settlements, in their order. `ended`: the slots of jobs that have ended.
-    The main thread adds without a lock, while the watcher's may remove what it has sent."""
+    """`pending`: the settlements, in their order. `ended`: the slots of jobs that have ended. The
+    main thread adds settlements without a lock; the watcher may remove those that it has sent."""
 
     def __init__(self) -> None:
         self.pending: list[Settlement] = []
         self.ended: list[EndedSlots] = []
-        self._holds_back = False  # whether some are not done, but held back
-        self._by = 0  # by when they must be settled, whatever starts
+        self._holds_back = False  # whether some jobs in `pending` are held back, not done
+        self._by = 0  # from when on `pending` must be settled before any start
 
     def add(self, claim: Claim, outcome: Outcome, rules: Sequence[Asked] = ()) -> bool:
-        """Add a settlement; return whether `due` may have changed. `rules`: those under which a job
-        was admitted that is done; empty if it was parked."""
+        """Add a settlement; return whether `due` may have changed. `rules`: the rules under which a
+        done job was admitted; empty if it was parked."""
         changed = not self.pending
         if changed:
             self._by = monotonic_ns() + SETTLE_DELAY
@@ -57,15 +57,15 @@ class Unsettled:
         return len(claims)
 
     def settled(self) -> None:
-        """Record that the engine knows all of them."""
+        """Record that the engine knows all settlements."""
         self.pending, self.ended, self._holds_back = [], [], False
 
     @property
     def due_if_asking(self) -> int:
-        """By when they must be settled before a claim starts that asks for a start."""
+        """From when on `pending` must be settled before a claim that asks for a start."""
         return self._by if self.pending else NEVER
 
     @property
     def due(self) -> int:
-        """By when they must be settled before any other claim starts."""
+        """From when on `pending` must be settled before any other claim."""
         return 0 if self.ended or self._holds_back else self.due_if_asking

@@ -1,8 +1,9 @@
 """The watcher: a thread that notices if a job turns out to be long, and then calls `clear`.
 
 - It sleeps until a job could be long, so a short job costs it nothing but one write to memory.
-- Whoever exchanges with the engine holds `lock`. The watcher takes it before it judges a job for
-  good, so the main thread starts no exchange while `clear` makes one over its own connection.
+- A thread holds `lock` while it exchanges with the engine. The watcher takes the lock before it
+  finally decides whether a job is long. So the main thread starts no exchange while `clear` makes
+  one over its own connection.
 - It shows a job in the process title if the job was expected to be short and is not.
 
 Times are monotonic nanoseconds.
@@ -30,8 +31,8 @@ CONFIRM_DELAY = 5_000_000
 
 class Watcher:
     """`running_since`: when the running user code started; 0 if none runs. The main thread sets it.
-    `clear()` is called while a job is long. It returns whether all is done until the next claim;
-    otherwise, or if it raises EngineError, it is called again."""
+    `clear()` is called while a job is long. It returns True if nothing is left to do until the next
+    claim. If it returns False or raises EngineError, it is called again."""
 
     def __init__(
         self, row: WorkerRow, title: Title, lock: threading.Lock, clear: Callable[[], bool]
@@ -56,8 +57,8 @@ class Watcher:
             self._armed.set()
 
     def claimed(self, many: int) -> None:
-        """Watch the jobs of a new batch. Behind a single one no other waits, so for that alone no
-        thread is created."""
+        """Watch the jobs of a new batch. A batch of one creates no thread, because no job waits
+        behind the only one."""
         if not many:
             self._armed.clear()
         elif many > 1 or self._thread:
@@ -106,8 +107,8 @@ class Watcher:
         return since > 0 and monotonic_ns() - since >= LONG_JOB
 
     def _is_starved(self, used: int) -> bool:
-        """Return whether the main thread could run, but has had no processor since it had `used`
-        so much. Then its job is not known to be long."""
+        """Return whether the main thread could run, but has had hardly any processor time since
+        `used` was measured. Then its job is not known to be long."""
         return is_runnable(os.getpid()) and self._used_cpu() - used < CONFIRM_DELAY // 2
 
     def _used_cpu(self) -> int:
