@@ -1,8 +1,8 @@
-"""Handles keys and the mouse (pure). Each changes the state of the screen, or returns an action.
+"""Handles keys and the mouse (pure): changes the state of the screen, and returns actions.
 
-`KEYS` says what each key does, and is the help. Actions that cannot be undone ask for confirmation.
-`actions.py` carries out actions; the loop itself handles leave, suspend, redraw and stop.
-`command_line.py` handles the keys of a command.
+`KEYS` says what each key does; the help page shows it. Actions that cannot be undone ask for
+confirmation. `loop.py` carries out the actions leave, suspend, redraw, stop and run; `actions.py`
+carries out the others. `command_line.py` handles the keys of a command.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def press(
 
 
 def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Action | None:
-    """Pass the key to what is open: a question, a command or a filter; or to what is below."""
+    """Pass the key to the open question, command or filter. If none is open, act in the view."""
     if state.question is not None:
         return _answer(key, state, now)
     if state.command is not None:
@@ -74,7 +74,7 @@ def _pressed(key: str, state: ScreenState, snapshot: Snapshot, now: float) -> Ac
 
 
 def _answer(key: str, state: ScreenState, now: float) -> Action | None:
-    """Answer the open question. While its jobs are being counted, only esc closes it."""
+    """Answer the open question. While its jobs are being counted, only esc, n, N and q close it."""
     question = state.question
     assert question is not None
     if question.counts is not None:
@@ -100,11 +100,11 @@ def _type(key: str, state: ScreenState) -> None:
 
 
 def _in_view(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
-    """Handle a key where nothing is being typed: in the panes, a list of jobs, or a detail."""
+    """Handle a key while nothing is being typed. It acts on panes, a list of jobs, or a detail."""
     known = _BY_NAME.get(key)
     if known is None or known.act is None:
         return None
-    # The key : opens the command line anyway, so that what is typed next does not act as keys.
+    # The key : opens the command line even then, so that the typed command does not act as keys.
     if known.changes and state.read_only and key != ":":
         return command_line.READ_ONLY
     return known.act(key, state, snapshot)
@@ -114,7 +114,7 @@ def _in_view(key: str, state: ScreenState, snapshot: Snapshot) -> Result | None:
 
 
 def _page(name: str) -> Callable[[str, ScreenState, Snapshot], None]:
-    """Return the act of a key that opens PROBLEMS or HELP over what is open, or closes the page."""
+    """Return the function of a key that opens PROBLEMS or HELP over other details, or closes it."""
 
     def act(_: str, state: ScreenState, __: Snapshot) -> None:
         detail = state.detail
@@ -125,7 +125,8 @@ def _page(name: str) -> Callable[[str, ScreenState, Snapshot], None]:
 
 
 def _next(key: str, state: ScreenState, snapshot: Snapshot) -> None:
-    """Go to the next pane or, in a list of jobs, to the next status that there is, or to all."""
+    """Close an open detail. Otherwise focus the next or previous pane. In a list of jobs, go to the
+    next or previous status that has jobs; one of the choices is all jobs."""
     jobs, step = state.jobs, _STEPS[key]
     if state.detail is not None:
         state.detail = state.detail.behind
@@ -292,10 +293,10 @@ def _takes_focus(pane: str, state: ScreenState, snapshot: Snapshot) -> bool:
 
 
 class Key(NamedTuple):
-    """One or more keys: `what` they do in words, and the function that does it. `short` is for the
-    last line of the screen, where the key of the highest `rank` is omitted first. `changes` says
-    whether the keys change the pool, its queues or its jobs. `on`: on which rows they act, if any.
-    """
+    """One or more keys with the same function, `act`. `what`: what they do, in words. `short`: the
+    same for the last line of the screen, which omits the key of the highest `rank` first.
+    `changes`: whether the keys change the pool, its queues or its jobs. `on`: the kinds of rows on
+    which the keys act, in words; "" if they act on no row."""
 
     keys: str
     what: str

@@ -37,7 +37,7 @@ def split_incomplete(data: bytes) -> tuple[bytes, bytes]:
 
 def parse(data: bytes) -> list[str]:
     """Return the names of the typed keys; a printable key is its own name. Unknown sequences are
-    ignored. A lone escape is the key "esc". `mouse` splits the names of mouse events."""
+    ignored. A lone escape is the key "esc". Mouse events get names that `mouse` can split."""
     found: list[str] = []
     for token in _TOKEN.findall(data):
         if token[:1] == b"\x1b":

@@ -1,7 +1,8 @@
 """Tells workers and master which running jobs somebody has cancelled, from this or another host.
 
-The engine keeps the requests until the claims end (`Engine.cancel_requests`). The thread that also
-confirms recoveries copies them into the scoreboard, so no row gets another worker meanwhile. A
+The engine stores a request until the cancelled claim ends (`Engine.cancel_requests`). The thread
+that copies requests into the scoreboard's rows also confirms recoveries. A row gets another worker
+only after its recovery was confirmed, so rows keep their workers while requests are copied. A
 keeper whose workers are all idle does not read the requests.
 """
 
@@ -49,7 +50,7 @@ class CancelWatch:
             due[one.worker][claim_word(one.request, one.index)] = max(1, now + one.due * 1000)
         for row in self._busy_rows():
             mine = due[self._name(row)]
-            # The running claim or, if nobody has cancelled that, the next claim that is cancelled.
+            # The claim that started last if it is cancelled, else the next cancelled claim.
             claim = min((one for one in mine if one >= row.claim), default=0)
             if claim:
                 known.add((row.seq, claim))

@@ -41,7 +41,7 @@ class Commands:
         return self.pool.last_generation + 1
 
     def set_paused(self, paused: bool, why: str) -> bool:
-        """Stop claiming jobs, or claim them again. Returns False if this changes nothing."""
+        """Stop or resume claiming jobs. Returns False if this changes nothing."""
         self._must_run()
         changed = self.pool.paused != paused
         if changed:
@@ -67,7 +67,7 @@ class Commands:
         self, id: str, why: str, *, worker: int | None = None, give_back: bool = False
     ) -> tuple[Row, str]:
         """End a running job by killing its worker. The keeper then cancels the job, or gives it
-        back. `worker`: the slot or pid of the worker that must run the job, None for any worker.
+        back. `worker` (a slot or pid): kill the job only if this worker is running it.
         Returns the worker's row and the job's name. Works even while the pool ends."""
         reason = KillReason.RETURNED if give_back else KillReason.CANCELLED
 
@@ -101,7 +101,7 @@ class Commands:
         self.log("info", text)
 
     def _running(self) -> str:
-        """Name the jobs that run, or the first ones."""
+        """Return a phrase with the names of at most MAX_NAMED running jobs."""
         rows = [row.index for row in self.scores.used_rows() if row.in_job]
         jobs = [(name, id) for id, _, name in map(self.scores.running_job, rows) if id]
         named = ", ".join(f"{name} {id}" for name, id in jobs[:MAX_NAMED])
@@ -114,7 +114,7 @@ class Commands:
         state_updates.abort(self.pool, monotonic())
 
     def announce(self, url: str, namespace: str, text: str) -> None:
-        """Log what a command has done to jobs, if it used the pool's engine and namespace."""
+        """Log what a `poolq` command did (`text`) if it used this pool's engine and namespace."""
         if (url, namespace) == (engine_urls.redact(self.config.engine), self.config.namespace):
             self.log("info", text)
 

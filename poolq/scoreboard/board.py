@@ -1,9 +1,9 @@
-"""The scoreboard: shared memory with a row for each worker. Each word has one writer.
+"""The scoreboard: shared memory with a row for each worker. Each word (8 bytes) has one writer.
 
-- A row belongs to one worker process, not to a slot. A dead worker's row stays until the keeper has
-  confirmed that the worker's claims are recovered. So a new keeper finds all it needs here; the
-  messages between processes are only wake-ups.
-- The master writes one part of a row, the worker the other (`worker_row.py`), and the keeper some
+- A row belongs to one worker process. The process that replaces it gets another row, because a dead
+  worker's row stays until the keeper has confirmed that the worker's claims are recovered. So a new
+  keeper finds all it needs here; the messages between processes are only wake-ups.
+- The master writes one part of a row, and the worker the other (`worker_row.py`). The keeper writes
   words before the rows. `layout.py` defines where everything is.
 """
 
@@ -280,7 +280,7 @@ class Scoreboard:
             request,
             of_request(theirs, layout.SETTLED),
             of_request(theirs, layout.FINISHED),
-            started if theirs[layout.REQUEST] == request else 0,  # else the next request's
+            started if theirs[layout.REQUEST] == request else 0,  # it may be of a newer request
             theirs[layout.SINCE],
             theirs[layout.BEAT],
             theirs[layout.DEADLINE],
@@ -290,7 +290,7 @@ class Scoreboard:
             rss,
             cpu,
             growth - layout.ZERO_GROWTH if growth else None,
-            cancelled_claim if usage[3] == cancelled_claim else 0,  # else it is being replaced
+            cancelled_claim if usage[3] == cancelled_claim else 0,  # 0 while it is replaced
             cancel_due,
         ]
         return Row(*words)
@@ -302,7 +302,7 @@ class Scoreboard:
 
     def running_job(self, index: int) -> tuple[str, str, str]:
         """Return id, queue and name of the job that the worker started last. The strings are empty
-        if it has started none, or if they are just being written."""
+        if no job has started, or if the strings are just being written."""
         return read_text(self._workers[index], self._words[index])
 
     def progress(self, row: Row) -> tuple[int, int, str] | None:

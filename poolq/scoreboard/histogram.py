@@ -1,13 +1,13 @@
 """How long a worker's jobs took, counted by outcome, queue and job.
 
-- Each (outcome, queue, job) has a cell in shared memory. A cell has the sum of all durations, and a
-  bucket for each range of durations that counts jobs. So counting a job is two additions, which
+- Each (outcome, queue, job) has a cell in shared memory. A cell has the sum of all durations and,
+  for each range of durations, a bucket that counts jobs. So counting a job is two additions, which
   `worker_row.py` makes without another call. The number of jobs is the sum of the buckets.
 - WAIT is not an outcome. Its cells count how long jobs had been due when they started.
 - Cells belong to a row of the scoreboard, not to its worker. The row's next worker continues them,
   so no counter ever decreases. When all cells are in use, new kinds of jobs count as OTHER.
-- There is one writer. A reader sees the old or the new value of each word, and a cell only when its
-  name is complete.
+- There is one writer. A reader sees the old or the new value of each word (8 bytes). It sees a cell
+  only when the cell's name is complete.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 
 BUCKETS = len(BOUNDS) + 1
 CELLS = 96
 RESERVED_CELLS = 8  # cells for OTHER
-WAIT = 0  # not the word of an outcome
+WAIT = 0  # no outcome has this number
 OTHER = "other"  # queue and job of the kinds that have no cell of their own
 # Words of a cell: buckets, the sum of seconds (a double), the name's length, the name.
 SUM, _LENGTH, _TEXT = BUCKETS, BUCKETS + 1, BUCKETS + 2
@@ -30,7 +30,7 @@ HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
 class HistogramKey(NamedTuple):
-    """`outcome`: the scoreboard's word that counts the outcome, such as DONE; or WAIT."""
+    """`outcome`: the index of the word that counts the outcome in a row, such as DONE; or WAIT."""
 
     outcome: int
     queue: str

@@ -2,10 +2,10 @@
 
 The master and the keeper use this module if they kill a worker because of its job: at a person's
 request, at a deadline, because of its memory, or when the grace of a cancelled job is over. The
-worker is stopped, so that nothing can change, and its row is read again. It is killed only if it
-still runs the same claim and there still is a reason; otherwise it is resumed. The reason and the
-claim are recorded before the kill, so both are known when the worker is found dead (see
-`deaths.py`).
+worker is stopped, so that nothing can change, and its scoreboard row is read again. The worker is
+killed only if it still runs the same claim and there still is a reason; otherwise it is resumed.
+The reason and the claim are recorded before the kill, so both are known when the worker is found
+dead (see `deaths.py`).
 
 Before a worker is killed for a deadline or for memory, it writes its stack to the log while it
 still runs. `has_dumped_stack` learns from the kernel when that is done.

@@ -63,8 +63,8 @@ KEEPER_BEAT, KEEPER_READY, KEEPER_EMPTY, BROKER_UP, LOGGER_BEAT, BROKER_SEEN = r
 # Written by the master. NEXT_CHECK: when the master next checks the rows. PAUSED: 1 or 0.
 NEXT_CHECK, PAUSED = 7, 8
 WAITER_BEAT = 9  # written by the keeper: when its waiter last polled the engine
-# Written by workers. ACCEPTED: the last generation that was accepted, 0 while both change. DEPLOY:
-# the number of its deploy. If two workers write at once, each of their numbers is right.
+# Written by workers. ACCEPTED: the last generation that was accepted, 0 while it and DEPLOY change.
+# DEPLOY: the number of its deploy. If two workers write at once, each of their numbers is right.
 ACCEPTED, DEPLOY = 10, 12
 # Also written by workers: the last generation that has declared its schedules of periodic jobs, or
 # that it has none any more; 0 as long as no generation has had any.
@@ -116,7 +116,7 @@ SETTLED = 22
 # Read by the other workers (`start_order.py`): the place (position by creation) of a job that has
 # not asked for its starts yet. UNKNOWN_PLACE while the worker is about to receive a job.
 UNASKED = 23
-UNKNOWN_PLACE = 1  # before all others
+UNKNOWN_PLACE = 1  # comes before all other places
 COUNT_BITS = 20  # lower bits of FINISHED and SETTLED; no request has 2**20 claims
 TEXT = 24  # the first word of the text: id, queue and name of the job
 TEXT_BYTES = (WORKER_WORDS - TEXT) * WORD

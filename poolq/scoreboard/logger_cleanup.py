@@ -1,4 +1,4 @@
-"""Run by the logger. If the master is dead, it kills what the jobs of dead workers have started."""
+"""Run by the logger. If the master is dead, it kills processes that dead workers' jobs started."""
 
 import os
 from time import monotonic_ns
@@ -19,8 +19,8 @@ class LoggerCleanup:
         self._ended_seqs: set[int] = set()
 
     def beat(self) -> None:
-        """Record that the logger is alive. If the master is dead, kill what the jobs of dead
-        workers have started."""
+        """Record that the logger is alive. If the master is dead, kill the processes that the jobs
+        of dead workers have started."""
         self._scores.set_word(layout.LOGGER_BEAT, monotonic_ns())
         if os.getppid() == self._master:
             return

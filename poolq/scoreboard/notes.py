@@ -1,5 +1,5 @@
-"""What a worker publishes besides the words of its row: counts of jobs; the limits that have held
-jobs back; the progress of its job; and recent warnings and errors.
+"""What a worker publishes in addition to its scoreboard row: counts of jobs; the limits that have
+held jobs back; the progress of its job; and recent warnings and errors.
 
 All of it is in one piece of shared memory that belongs to the row (`layout.NotesLayout`). The
 memory remains when the worker dies, and the row's next worker continues to use it. In addition, all

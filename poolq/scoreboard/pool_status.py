@@ -1,6 +1,6 @@
 """The master's page of the scoreboard: the pool's state as `master/status.py` writes it.
 
-The rows contain the data that change without the master (phase, memory and counters of workers).
+What changes without the master (phase, memory, counters of workers) is in the scoreboard's rows.
 Times are monotonic seconds of this machine, unless a field says otherwise.
 """
 
@@ -19,9 +19,9 @@ MAX_JOB_CHARS = 150  # characters of a job's name and id
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, array_like=True):
-    """`pid`: 0 if it is not forked yet. `expires_at`: when the cooldown ends, None for never.
-    `stop_sent`: whether the master has asked the worker to exit, or killed it. `restarts`: how
-    often the slot was restarted."""
+    """`pid`: 0 if the worker is not forked yet. `expires_at`: when the cooldown ends, None for
+    never. `stop_sent`: whether the master has asked it to exit, or killed it. `restarts`: how often
+    its slot (its place among the pool's workers) was restarted."""
 
     row: int
     seq: int

@@ -13,7 +13,7 @@ from poolq.log.events import KINDS, Event
 from poolq.scoreboard.shared_text import TextRing
 
 #: Pairs: how many characters are kept of a text, and of the end of a traceback (where the error
-#: is). The first pair with which the event fits into a slot is used.
+#: is). Pairs are tried in this order until the event fits into the ring.
 TEXT_LIMITS = ((300, 900), (100, 300), (30, 30))
 
 

@@ -1,7 +1,8 @@
 """The latest lines of the pool's log in shared memory, so that any process can follow the log, even
 if it goes to stderr. The logger writes them; readers never delay it.
 
-- Positions only grow; the place in the memory is the position modulo its size.
+- The bytes of the log are numbered. A byte's number is its position; its place in the memory is the
+  position modulo the memory's size.
 - The writer stores in END where its lines will end, then copies them, then stores WRITTEN. Bytes at
   positions lower than END minus the memory's size may be overwritten.
 - A reader that is too slow loses the oldest lines, and is told so.

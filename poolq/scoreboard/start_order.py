@@ -1,21 +1,22 @@
-"""Makes the workers of a pool ask for scarce starts in the order of their jobs, if that is cheap.
+"""Makes the workers of a pool start rate-limited jobs in order, if that is cheap.
 
-The engine hands out jobs in order. But if several workers hold one job each, a later job may be the
-first to ask for a start, and take the last start of a window. So while starts are scarce, a worker
-claims one job at a time, and shows the job's place in its row until the job starts or the engine
-has it back. The worker waits for workers that show an earlier place or are about to receive a job.
+A worker asks the engine before it starts a job that has limits. The engine hands out jobs in order.
+But if several workers have one job each, the worker of a later job may ask first, and take the last
+start that a window allows. So a worker whose starts are scarce claims one job at a time. It shows
+the job's place (position by creation) in its scoreboard row until the job starts or is settled.
+Before it asks, it waits for all workers that show an earlier place or are about to receive a job.
 
-- Starts are scarce if the last two jobs of the worker have asked for starts of the same small
-  limit. A worker with other jobs claims batches, shows no place and waits for no other worker,
+- A worker's starts are scarce if its last two jobs have asked under the same small limit (see
+  SMALL_LIMIT). Any other worker claims batches, shows no place and waits for no other worker,
   because keeping the order must not slow it down.
 - A job waits for at most MAX_WAIT, or ten times as long as its claim took if that is longer,
-  because the other workers may wait that long for a busy engine. Time in which one of them runs or
-  lacks a processor does not count. In all, a job waits for at most MAX_BUSY_WAIT.
+  because the other workers may wait that long for a busy engine. The time does not count while one
+  of these workers is running or lacks a processor. In all, a job waits for at most MAX_BUSY_WAIT.
 - Under a limit of many starts per second no job waits, because workers that wait for each other
   could not make that many starts.
 
-The engine itself puts jobs that a limit has released first (see `Admission.not_yet`). Workers of
-other pools are not considered.
+If a limit has released jobs, the engine itself makes later jobs start after them (see
+`Admission.not_yet`). Workers of other pools are not considered.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -26,7 +27,7 @@ from poolq.scoreboard.layout import PID, STATUS, UNASKED, UNKNOWN_PLACE, RowStat
 from poolq.scoreboard.worker_row import place_of
 from poolq.system.identity import is_runnable
 
-#: A limit is small if it allows at most this many starts, or has refused the last start.
+#: A limit is small if it allows at most this many starts per window, or has refused the last start.
 SMALL_LIMIT = 100
 #: Starts per second above which a limit's jobs do not wait for each other.
 MAX_ORDERED_RATE = 100
@@ -40,15 +41,15 @@ Counters = frozenset[Counter]
 
 
 class StartOrder:
-    """`row`: the words of this worker. `peers`: the master's and the worker's words of all other
-    rows. `is_scarce`: whether starts are scarce, judged by this worker's last jobs; True at
-    first."""
+    """`row`: the part of the scoreboard row that this worker writes. `peers`: all other rows, each
+    as the part that the master writes and the part that the worker writes. `is_scarce`: whether
+    this worker's starts are scarce; True at first."""
 
     def __init__(self, row: memoryview, peers: Sequence[tuple[memoryview, memoryview]]) -> None:
         self._row = row
         self._peers = peers
         self.is_scarce = True
-        self._asked: Counters | None = None  # the small limits that the last job asked for a start
+        self._asked: Counters | None = None  # the small limits of the last job; None at first
         self._claiming_since = 0  # monotonic ns
         self._max_wait = MAX_WAIT
 
@@ -89,8 +90,8 @@ class StartOrder:
             waited, last = waited if starved else waited + now - last, now
 
     def asked(self, rules: Iterable[Rule], refusing: Rule | None) -> None:
-        """Record that a job has asked for starts of these windows, and which of them refused. The
-        place is still shown, because a refused job comes first until the engine has it back."""
+        """Record that a job with these rules has asked, and which rule has refused it, if any. Its
+        place is still shown: a refused job comes before later ones until the engine has it back."""
         before, now = (
             self._asked,
             _small(rules, {_counter(refusing)} if refusing else ()),

@@ -1,6 +1,6 @@
 """The worker's part of its scoreboard row, written by the worker alone.
 
-Single words are stored through a memoryview cast to "Q", so that a reader never sees half of one.
+Words (8 bytes) are stored through a memoryview cast to "Q", so a reader never sees half of a word.
 The text that names the running job has a sequence number that is odd while the text is written.
 `layout.py` explains the words; `board.py` reads them, and writes the master's part.
 """

@@ -1,10 +1,10 @@
 """When a worker looks for lines of parked jobs whose limits were last named by older code (pure).
 
-Such a line may not be due by the old limit although the limit in newer code lets its jobs start at
-once. If a worker's last claim has found no job, its next claim looks for such a line. Otherwise
-only one of ASK_EVERY claims does, so that a deploy over many lines holds up no other jobs. If a
-claim finds no such line, the worker looks again after ASK_INTERVAL seconds: by then, others may
-have parked jobs or resumed a queue.
+A line contains the jobs of one queue that are parked under the same limit. By the old limit, it may
+not be due although the limit in newer code lets its jobs start at once. If a worker's last claim
+has found no job, its next claim looks for such a line. Otherwise only one of ASK_EVERY claims does,
+so that a deploy over many lines holds up no other jobs. If a claim finds no such line, the worker
+looks again after ASK_INTERVAL seconds: by then, others may have parked jobs or resumed a queue.
 """
 
 ASK_EVERY, ASK_INTERVAL = 8, 60.0

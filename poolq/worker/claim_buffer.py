@@ -43,9 +43,9 @@ ANSWER_LIFETIME = 1_000_000_000
 
 
 class ClaimBuffer:
-    """`due`: the time from which `settle_overdue()` must be called before another claim starts;
-    `due_if_asking`: the same for a claim that asks for a start under a limit. `first_due_at`: when
-    the first of the current claims became due; 0 if unknown."""
+    """`due`: the time from which `settle_overdue()` must be called before another claim starts.
+    `due_if_asking`: the same for a claim that first asks the engine whether it may start under its
+    limits. `first_due_at`: when the first of the current claims became due; 0 if unknown."""
 
     def __init__(self, client: StepClient, row: WorkerRow, reporter: Log, title: Title) -> None:
         self._client = client

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def declare(setup: "WorkerSetup", registry: Registry, engine: Engine, client: StepClient) -> None:
-    """Record the deploy of this worker's code, then declare its schedules. The deploys show which
-    code is the newest: its limits apply to lines of parked jobs. The first worker of a generation
-    begins a deploy. Raises Leaving and EngineError."""
+    """Record the deploy of this worker's code, then declare its schedules. The engine applies the
+    limits of the newest deploy's code to parked jobs. The first worker of a generation begins a
+    deploy. Raises Leaving and EngineError."""
     known = setup.row.deploy(setup.generation)
     deploy = client.retry(partial(engine.accept, setup.worker, known), urgent=False)
     if not known:

@@ -1,4 +1,4 @@
-"""What is stored about an error: its cause, a line of text, and the user's part of its traceback.
+"""What is stored about an error: its cause, a one-line text, and the user's part of its traceback.
 From these three, another process can rebuild the error.
 """
 

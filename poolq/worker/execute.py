@@ -88,7 +88,7 @@ RETURNED_RESULT = JobResult(
 
 
 class Executor:
-    """Runs the claims of one worker, which people know by its `title`."""
+    """Runs the claims of one worker. `title`: the worker's name in the history of a job."""
 
     def __init__(
         self,
@@ -292,8 +292,8 @@ class Executor:
         return JobResult(outcome, event, None, seconds)
 
     def _park_under(self, ready: ReadyJob, key: str) -> Park | None:
-        """Return how a job that holds this key parks; None if it has no rate limit with this key. A
-        job that was parked before got its slot without naming its limits, so it names them now."""
+        """Return how a job that holds this key parks; None if it has no rate limit with this key.
+        The limits of a job that got its slots with its claim are computed only here."""
         rules, job = ready.rules, ready.job
         if ready.claim.admitted and ready.hooks.rate_limit and job is not None:
             try:
@@ -327,7 +327,7 @@ class Executor:
         limit, rule, wait = limits[at], rules[at], refused.wait / 1_000_000
         parked = partial(events.Limited, *where, how="parked", key=rule.key)
         if not (isinstance(limit, Limit) and isinstance(rule, Rule)):  # a gate
-            if refused.held:  # the gate's line would be due before the hold ends
+            if refused.held:  # parked under the gate, it could be claimed before the hold ends
                 return JobResult(HoldKey(rule.key, 0), parked(wait=wait))
             return JobResult(Park(rules, at), parked(wait=0.0))
         if refused.held or (limit.on_limit or message.on_limit) == "park":

@@ -5,7 +5,7 @@
   still counts as done.
 - A settlement waits for that request only while the jobs that follow are short, and for at most
   `prefetch.BATCH_SECONDS`. If the job held slots of `Concurrent`, they are free before the next job
-  starts: the engine frees them when it settles the old job or is asked for slots of the next one.
+  starts. The engine frees them when it settles the job, or when the next job asks for slots.
 - Claims that would wait behind a long job are given back (see `claim_buffer.py`).
 - A job that is retried or failed, or has an `on_success()`, is settled at once. Jobs that limits
   hold back are settled together, before another one starts.
@@ -79,7 +79,7 @@ class Loop:
         self._idle_polling = IdlePolling(config.sleep, os.getpid() % 64 / 64)
         self._timeout = round(config.timeout * 1_000_000)
         self._hooks = HookRunner(setup, signals, executor, buffer.watcher)
-        self._asked_at = 0  # when the last job has asked for a start, in monotonic ns
+        self._asked_at = 0  # when a job last asked whether it may start, in monotonic ns
         self._max_jobs = config.max_jobs
         self._title = title
         self._declare = declare
@@ -218,7 +218,7 @@ class Loop:
                 self._outcomes.hold_back(claim, result)
             else:
                 self._settle_at_once(ready, claim, result)
-            # The jobs behind a parked job park without asking, so the time to ask does not count.
+            # If a job parks, later jobs park without asking, so its time to ask does not count.
             until = self._asked_at if isinstance(result.outcome, Park) else monotonic_ns()
             spent = (until - now) / 1e9
         self._prefetch.record(job, seconds, spent)
@@ -232,9 +232,9 @@ class Loop:
             self._watcher.start()  # it shows the job if the job turns out to be long
 
     def _may_run(self, ready: ReadyJob, short: bool, now: int) -> bool:
-        """Return whether a job may start. Settle the job if it is too late. Do first what else is
-        due. The job has not started, so the worker's death in this method is no crash of the
-        job."""
+        """Return whether a job may start, after doing whatever must come before it. If the job has
+        expired, settle it. In the scoreboard the job has not started yet, so if the worker dies in
+        this method, that is no crash of the job."""
         claim = ready.claim
         if claim.expires_at and (expired := self._expired(ready)):
             self._settle_at_once(ready, claim, expired)

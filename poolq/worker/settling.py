@@ -1,9 +1,9 @@
 """Settles claims with their outcomes, counts and reports the outcomes, and warns of settings that
 may surprise the authors of jobs later.
 
-A full limit may hold back many jobs in a row, and a request for each would hold up all others. So
-they are settled together. This happens before another job is done: if the worker dies, all claims
-before a done claim count as done (see `claims.DeathReport`).
+A full limit may hold back many jobs one after another, and a request for each would hold up all
+other jobs. So they are settled together. This happens before another job is done: if the worker
+dies, all claims before a done claim count as done (see `claims.DeathReport`).
 """
 
 from poolq.engines.base import Claim

@@ -3,7 +3,7 @@ all of them before it waits, before a job that may be long, and before any job w
 due. After each job it only checks the handlers of TERM and ALRM, because that needs no system call.
 
 A job may catch, ignore or block TERM. So TERM only wakes the worker up; the worker reads from its
-row whether it must exit.
+scoreboard row whether it must exit.
 """
 
 import _signal  # type: ignore[import-not-found]  # typeshed leaves it out

@@ -5,10 +5,10 @@
 - While a limit is full, no order has to be kept, so the worker claims batches. The first job of a
   batch may ask again. In the last BATCHES_STOP of the window the worker claims single jobs, since
   the jobs of a batch could start before earlier jobs of other workers.
-- If a gate has refused a job, later jobs of the same step park behind it without asking. They miss
-  no slot, because their line is due as soon as the gate has room.
-- If a job must not start yet because earlier jobs are due, later jobs of the same step must not
-  start either.
+- If a gate has refused a job, later jobs of the same step and rules park behind it without asking.
+  They miss no slot: as soon as the gate has room, the engine lets its parked jobs be claimed.
+- If a job must not start yet because earlier jobs are due, later jobs of the same step and rules
+  must not start either.
 """
 
 from poolq.engines.base import Engine
@@ -35,7 +35,7 @@ class Refusals:
         self._full_from = self._full_until = 0
 
     def end_batch(self) -> None:
-        """Forget what holds only for the claims of one step."""
+        """Keep only refusals by full limits. The others are valid only for the jobs of one step."""
         self._known = {rules: one for rules, one in self._known.items() if one[0].limit}
 
     def find(self, rules: Rules, now: int) -> Admission | None:
@@ -61,12 +61,12 @@ class Refusals:
         self._known[rules] = answer, now, until
 
     def is_full(self, now: int) -> bool:
-        """Return whether the last job that asked met a full limit; then batches may be claimed."""
+        """Return whether batches may be claimed: a full limit refused the last job that asked."""
         return self._full_from <= now < self._full_until
 
 
 class Starts:
-    """The starts of one worker, which the engine knows as `worker`."""
+    """Decides whether one worker's jobs may start. `worker`: its name in the engine."""
 
     def __init__(
         self,

@@ -2,9 +2,10 @@
 
 - A settlement waits for at most SETTLE_DELAY, so that several are sent together.
 - A job that held slots of `Concurrent` is settled before another job starts, because others may
-  wait for its slots. But a job that asks for a start need not wait: asking frees `ended`.
+  wait for its slots. But the next job may ask first whether it may start: a request for slots also
+  frees those in `ended`.
 - Jobs that limits hold back are settled before another job starts, but not before another job asks
-  for a start. So several that are held back in a row are settled together.
+  whether it may start. So if several are held back one after another, they are settled together.
 
 Times are monotonic nanoseconds.
 """
@@ -62,10 +63,10 @@ class Unsettled:
 
     @property
     def due_if_asking(self) -> int:
-        """From when on `pending` must be settled before a claim that asks for a start."""
+        """From when on `pending` must be settled before the next job asks whether it may start."""
         return self._by if self.pending else NEVER
 
     @property
     def due(self) -> int:
-        """From when on `pending` must be settled before any other claim."""
+        """From when on `pending` must be settled before a job starts."""
         return 0 if self.ended or self._holds_back else self.due_if_asking

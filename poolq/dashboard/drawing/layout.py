@@ -1,27 +1,27 @@
 """Decides which panes are shown, and where (pure).
 
-The result depends only on the size of the screen, on how many rows the panes have, how many of
-these are trouble, and on which pane has the focus. Rows in trouble get room before other rows.
-On a wide screen, the workers at the top have the full width, and so have the events at the bottom,
+The result depends only on the size of the screen, the number of rows of each pane, how many of
+these rows are in trouble, and which pane has the focus. Rows in trouble get room before other rows.
+On a wide screen, the panes of workers (at the top) and events (at the bottom) have the full width,
 since their texts are long. Between them are two columns of panes.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-TWO_COLUMNS_WIDTH = 150  # minimum columns of the screen for two columns of panes
-TWO_COLUMNS_HEIGHT = 12  # minimum lines of the panes for two columns
+TWO_COLUMNS_WIDTH = 150  # minimum width of the screen, in characters, for two columns of panes
+TWO_COLUMNS_HEIGHT = 12  # minimum lines below the summary for two columns of panes
 PANE_GAP = 2
-#: The two columns between workers and events of a wide screen: their panes from top to bottom.
+#: The panes of the left and of the right column of a wide screen, from top to bottom.
 WIDE = (("queues", "limits", "schedules", "kinds"), ("failures", "nodes"))
 #: The panes of a narrow screen.
 NARROW = ("workers", "queues", "limits", "failures", "events", "schedules", "kinds", "nodes")
 #: Panes that are shown only if there is enough room or if they have the focus.
 OPTIONAL = ("kinds", "nodes")
-#: A pane that is shown only if it has rows or the focus, because many applications have none.
+#: A pane that is shown only if it has rows or the focus. Many applications have no schedules.
 UNLESS_EMPTY = "schedules"
-SMALL_HEIGHT = 12  # lines below which panes without rows are left out
-LINES_PER_PANE = 4  # minimum lines for each pane of a column that shows an optional pane
+SMALL_HEIGHT = 12  # a column with fewer lines than this leaves out panes without rows
+LINES_PER_PANE = 4  # an optional pane has room if its column has this many lines for each pane
 
 
 class PaneArea(NamedTuple):
@@ -125,11 +125,12 @@ def _shown(panes: Sequence[str], rows: Mapping[str, int], focus: str, height: in
 
 
 def share(wants: Sequence[int], urgent: Sequence[int], room: int, focus: int) -> list[int]:
-    """Return the height of each pane of a column. `wants`: the height that each pane wants;
-    `urgent`: the height that its trouble needs (0 without trouble). In this order, as long as there
-    is room: the focused pane gets three lines; panes with trouble get what the trouble needs, but
-    together at most two thirds of the room; the focused pane gets half of the lines left, until it
-    has half of the room; the others get two lines each. The rest is shared out evenly."""
+    """Return the height of each pane of a column of `room` lines. `wants`: the height that each
+    pane wants; `urgent`: the height that its rows in trouble need (0 without trouble). The lines
+    are given out in this order: Three lines go to the focused pane. Panes with trouble get what it
+    needs, but together at most two thirds of the room. The focused pane gets half of the remaining
+    lines, but at most half of the room in all. The others get two lines each. The rest is shared
+    out evenly."""
     given = [0] * len(wants)
     given[focus] = min(room, wants[focus], 3)
     _give(given, urgent, min(room, given[focus] + room * 2 // 3))

@@ -1,5 +1,5 @@
-"""The queues and the schedules of the namespace, which all its pools share, and these pools, here
-and on other hosts."""
+"""The panes about the namespace: the queues and schedules, which all its pools share, and its pools
+on all hosts."""
 
 from poolq.dashboard.drawing.table import Cell, DrawContext, Fields, Pane, PaneColumn, Sort, rising
 from poolq.dashboard.panes.columns import number, sparkline, state, text

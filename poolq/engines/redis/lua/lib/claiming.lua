@@ -1,5 +1,6 @@
 -- Part `claiming`, only in `step` (needs `fast_path`, `list_order`): claim jobs that were returned,
--- and skip gone ones. A gone job has left its queue's list, but the list still contains its id.
+-- and skip gone jobs. A gone job was taken out of its queue's list (it was deleted or moved, for
+-- example), but only by a note in gone:<queue>. Its id is still in the list.
 
 -- MAX_SKIPPED: one step stops when it has skipped this many gone jobs. READ_AT_LEAST: how many
 -- entries it reads at least from a list that contains gone jobs.
@@ -12,7 +13,8 @@ local function drop_entries(queue, ids, n, taken)
   skipped = skipped + n - taken
 end
 
--- Claim the first jobs of a list, `ids`. Returns false if this step has skipped too many gone jobs.
+-- Claim up to #ids jobs from the head of a queue's list. `ids`: the first entries of the list, some
+-- of which may be gone. Returns false if this step has skipped too many gone jobs.
 claim_listed = function(queue, ids)
   local ready, gone, most = P .. 'ready:' .. queue, P .. 'gone:' .. queue, #ids
   if call('EXISTS', gone) == 0 then
@@ -48,8 +50,9 @@ local function head_of_list(queue)
   end
 end
 
--- Claim the returned jobs that come before the first job of the list. A job with slots of limits
--- keeps them while they count. Returns how many (up to `most`) jobs of the list may come next.
+-- Claim the returned jobs that come before the first job of the list. Returned jobs keep those
+-- slots of limits that still count. If none is claimed, returns how many jobs (up to `most`) of the
+-- list come before all returned jobs.
 claim_returned = function(queue, most)
   local back = P .. 'back:' .. queue
   local found, ids = call('ZRANGE', back, 0, most - 1, 'WITHSCORES'), {}

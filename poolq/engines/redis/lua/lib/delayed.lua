@@ -12,7 +12,7 @@ end
 local function next_due_in(queue)
   local first
   for _, set in ipairs({P .. 'delayed:', P .. 'lines:'}) do
-    -- A line of a gate without room is scheduled at 2^53 - 1, which never comes.
+    -- Skip lines that wait until a gate has room: their time is 2^53 - 1, which means never.
     local head = call(
       'ZRANGE', set .. queue, '(' .. stamp, '(9007199254740991', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     local due = tonumber(head[2])
@@ -21,7 +21,7 @@ local function next_due_in(queue)
   return first
 end
 
--- Correct a queue's time in `later`, which has come or may be wrong. Returns the new time.
+-- Replace a queue's time in `later`, which has passed or may be wrong. Returns the new time.
 local function update_later(queue)
   local moment = call('SISMEMBER', P .. 'paused', queue) == 0 and next_due_in(queue)
   if moment then

@@ -1,9 +1,10 @@
 -- Part `limit_windows` (needs `holds`, `window_opening`): windows of limits. A rule is {limit, window, key, cost,
--- sliding}, with `window` in microseconds; a start counts as `cost` starts, at most as `limit`.
+-- sliding}, with `window` in microseconds. A job that starts counts as min(cost, limit) starts.
 --
--- Of a sliding window, starts:<identity> keeps the starts that may still count. A member is
--- "<count> <cost>": `count` (16 digits) is the number of starts up to and including this one. The
--- members are sorted by time and by count, so sums over them are differences.
+-- For a sliding window, starts:<identity> has a member for each job whose start may still count,
+-- with the start's time as score. A member is "<count> <cost>": `count` (16 digits) is a running
+-- total of starts, which includes those of this job. Both times and counts increase from member to
+-- member, so the number of starts in a range is the difference of two counts.
 
 -- The greatest limit of a sliding window.
 local MAX_SLIDING_LIMIT = 1000
@@ -23,16 +24,16 @@ local function identity_of(rule)
   return digits(rule.window) .. ':' .. rule.key
 end
 
--- Read one member of starts:<identity>, with these arguments of ZRANGE: its time, count and cost.
+-- Return time, count and cost of the first member of starts:<identity> that ZRANGE finds, if any.
 local function start_at(identity, ...)
   local found = call('ZRANGE', P .. 'starts:' .. identity, ...)
   local count, cost = string.match(found[1] or '', '^(%d+) (%d+)$')
   if count then return tonumber(found[2]), tonumber(count), tonumber(cost) end
 end
 
--- Return the time of the first start that counts in a sliding window (nil if none counts), the
--- number of starts before this one, and that of all starts. A start in the future was made before
--- the clock went back, and does not count.
+-- Return three values: the time of the first start that counts in a sliding window (nil if none
+-- counts), the running total before this start, and the running total after the last start. A start
+-- in the future was made before the clock went back, and does not count.
 local function sliding_starts(identity, length)
   local from = '(' .. digits(now - length)
   local first, count, cost =
@@ -42,8 +43,8 @@ local function sliding_starts(identity, length)
   return first, count - cost, last
 end
 
--- Of the starts that count in a sliding window: the time of the first whose `count` is at least
--- `wanted`, or of the last one if there is no such start.
+-- Return when the running total of a sliding window reached `wanted`: the time of the first start
+-- whose `count` is at least `wanted`, or of the last start if there is no such start.
 local function time_of_start(identity, length, wanted)
   local key = P .. 'starts:' .. identity
   local low = call('ZCOUNT', key, '-inf', digits(now - length))
@@ -68,10 +69,10 @@ local function override_key(identity)
   return P .. 'override:' .. string.match(identity, '^%-?(.*)$')
 end
 
--- Return the start of an identity's open window and its number of starts (nil and 0 if none is
--- open), the number of starts in all windows, and the limit that a person has set, or nil. A window
--- that begins in the future was opened before the clock went back, and counts as ended. A sliding
--- window begins with its first start.
+-- Return four values: when the identity's open window began (nil if none is open), the number of
+-- starts in it (0 if none is open), the number of starts in all windows so far, and the limit that
+-- a person has set (or nil). A window that begins in the future was opened before the clock went
+-- back, and counts as ended. A sliding window begins with the first start that counts in it.
 local function window_of(identity, length)
   local is_sliding = string.byte(identity) == 45  -- "-"
   local override = is_sliding and override_key(identity) or P .. 'override:' .. identity
@@ -149,7 +150,7 @@ local function take_starts(rules)
 end
 
 -- The span of time in which the slots just taken count: all of their windows are open in it. If a
--- window slides, the span ends now, because a start that it has counted must not happen later.
+-- window slides, the span ends now: the start was counted for this time, not for a later one.
 local function span_of(rules)
   local from, to = 0, now
   for i, rule in ipairs(rules) do
