@@ -115,7 +115,7 @@ class Logger:
 def stop_logger(pid: int, pipes: Pipes) -> None:
     """Stop the logger and wait for its end. Call this after all other processes have ended."""
     pipes.ring.request_exit()
-    send(pid, signal.SIGTERM)  # makes the logger check the request at once
+    send(pid, signal.SIGCHLD)  # makes it check the request; ignored if it has no handlers yet
     deadline = monotonic() + FLUSH_TIMEOUT + 1.0
     while os.waitpid(pid, os.WNOHANG)[0] == 0:
         if monotonic() > deadline:

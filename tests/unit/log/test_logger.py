@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
+from poolq.log import logger as module
 from poolq.log.formats import FORMATS
 from poolq.log.frames import end_of_job
 from poolq.log.line_assembly import LineAssembler
-from poolq.log.logger import Logger
+from poolq.log.logger import Logger, stop_logger
 from poolq.log.pipes import NAMED_SOURCES, Pipes
 from poolq.log.ring import DROPPED
 from poolq.log.sink import LoggerSetup, Sink
+from poolq.system.fork import fork
 from tests.support.wait import until
 
 
@@ -58,3 +62,26 @@ def test_an_error_that_is_over_is_not_the_reason_of_a_later_stall(tmp_path: Path
     assert line.endswith(
         "3 lines were dropped: the log could not be written (the output was blocked)"
     )
+
+
+def test_a_logger_that_is_stopped_before_it_has_begun_writes_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a pool may end sooner."""
+    path, pipes = tmp_path / "log", Pipes(1)
+    setup = LoggerSetup(pipes, FORMATS["text"](), lambda _: (1, ""), lambda: None, path)
+    waits, begins = os.pipe()
+
+    def late() -> int:
+        os.read(waits, 1)
+        return module.main(setup)
+
+    def send(pid: int, number: int) -> None:
+        os.kill(pid, number)
+        os.write(begins, b"!")
+
+    pid = fork(late, ())
+    os.write(pipes.writers.fds[0], b"last words\n")
+    monkeypatch.setattr(module, "send", send)
+    stop_logger(pid, pipes)
+    assert path.read_text().endswith("last words\n")
