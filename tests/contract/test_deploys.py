@@ -9,17 +9,7 @@ from poolq.errors import Fenced
 from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, GIVE_BACK, HoldKey, Park, ReleaseUntil
-from tests.contract.helpers import (
-    HOUR,
-    SECOND,
-    Worker,
-    full,
-    named,
-    new_id,
-    park,
-    push,
-    stored,
-)
+from tests.contract.helpers import HOUR, SECOND, Worker, full, named, new_id, park, push, stored
 from tests.support.clock import Clock
 
 

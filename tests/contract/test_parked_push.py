@@ -7,16 +7,7 @@ from collections import Counter
 from poolq.engines.base import Engine, Push, QueueCounts
 from poolq.jobs.limits import Rule
 from poolq.jobs.outcomes import ACK, DONE
-from tests.contract.helpers import (
-    HOUR,
-    Worker,
-    count_of,
-    gate,
-    named,
-    new_id,
-    push,
-    wait_for,
-)
+from tests.contract.helpers import HOUR, Worker, count_of, gate, named, new_id, push, wait_for
 
 
 def push_parked(

@@ -9,16 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolq.log.frames import (
-    MAX_LINE,
-    RAW,
-    WHOLE,
-    Parser,
-    cut,
-    frames,
-    output,
-    read_output,
-)
+from poolq.log.frames import MAX_LINE, RAW, WHOLE, Parser, cut, frames, output, read_output
 
 TOKEN = b"01234567"
 BLOCKS = st.lists(st.integers(1, 9000).map(lambda size: b"b" * (size - 1) + b"\n"), max_size=8)

@@ -80,11 +80,7 @@ def test_jobs_that_are_held_back_are_settled_with_one_request_and_then_reported(
 
 
 def test_of_the_jobs_held_back_only_those_that_count_are_reported(
-    engine: Engine,
-    client: StepClient,
-    buffer: ClaimBuffer,
-    outcomes: Outcomes,
-    log: RecordedLog,
+    engine: Engine, client: StepClient, buffer: ClaimBuffer, outcomes: Outcomes, log: RecordedLog
 ) -> None:
     """Not those that are given back as earlier ones are due, nor those that others have now."""
     returned, lost, kept = claims(engine, buffer, "1", "2", "3")
@@ -97,11 +93,7 @@ def test_of_the_jobs_held_back_only_those_that_count_are_reported(
 
 
 def test_an_end_other_than_done_is_recorded_once_the_engine_has_it(
-    engine: Engine,
-    client: StepClient,
-    buffer: ClaimBuffer,
-    row: WorkerRow,
-    outcomes: Outcomes,
+    engine: Engine, client: StepClient, buffer: ClaimBuffer, row: WorkerRow, outcomes: Outcomes
 ) -> None:
     """Until then, and while `on_failure()` is to come, the claim is still the one that runs."""
     done, failing, late = claims(engine, buffer, "1", "2", "3")
