@@ -7,7 +7,6 @@ import signal
 import pytest
 
 from tests.process.engines import sqlite
-from tests.support.ledger import FILE
 from tests.support.project import Project
 from tests.support.wait import until
 
@@ -68,8 +67,7 @@ print(jobs.Limited.dispatch({"fails": 0}))
 
 
 def of(project: Project, id: str) -> list[str]:
-    lines = (project.folder / FILE).read_text().splitlines()
-    return [what for what, job, *_ in map(str.split, lines) if job == id]
+    return [line.what for line in project.ledger.lines(id=id)]
 
 
 @sqlite

@@ -35,9 +35,8 @@ KEPT = 'poolq.every("1s", Second, {"of": "kept"}, name="kept")\n'
 def ticks(project: Project) -> dict[str, list[int]]:
     """When the jobs of each schedule were due that have run, in seconds."""
     found = defaultdict(list)
-    path = project.folder / "ledger.txt"
-    for line in path.read_text().splitlines() if path.exists() else []:
-        kind, of, *at = line.split()[0].split(":")
+    for line in project.ledger.lines():
+        kind, of, *at = line.what.split(":")
         if kind == "ran":
             found[of].append(int(at[0]))
     return {of: sorted(moments) for of, moments in found.items()}

@@ -1,7 +1,7 @@
 """What jobs wrote down beside the broker: the facts that a test checks.
 
 The jobs' side (`note`, `gate`) runs in the pool's workers, in the project folder; a line is one
-append, so a killed worker leaves a whole line or none. The test's side is `Ledger`.
+append. One that a kill has cut at a page's end is left out. The test's side is `Ledger`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FOLDER = "LEDGER"  # the environment variable that names the folder
 
 def note(what: str, id: str) -> None:
     """Write that something happened to a job."""
-    line = f"{what} {id} {os.getpid()} {time.monotonic()}\n"
+    line = f"\n{what} {id} {os.getpid()} {time.monotonic()}\n"
     file = os.open(Path(os.environ[FOLDER]) / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, line.encode())
     os.close(file)
@@ -60,8 +60,8 @@ class Ledger:
         except FileNotFoundError:
             return []
         whole, _, _ = text.rpartition("\n")  # the last line may be only half there, at a page's end
-        words = (line.split() for line in whole.splitlines())
-        found = [Line(kind, name, int(pid), float(at)) for kind, name, pid, at in words]
+        words = [line.split() for line in whole.splitlines()]
+        found = [Line(one[0], one[1], int(one[2]), float(one[3])) for one in words if len(one) == 4]
         return [line for line in found if what in (None, line.what) and id in (None, line.id)]
 
     def until(
