@@ -190,7 +190,7 @@ class Model:
         self.gates: dict[str, int] = {}  # by key, the limit named last, while anybody uses it
         self.totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.misses = 0
-        self.frees_gate = self.holds_key = False  # the step that is followed
+        self.frees_gate, self.held_keys = False, set[str]()  # of the step that is followed
         self.keys = Keys()
         self._last_own = 0  # the last epoch given to a single job
 
@@ -337,7 +337,9 @@ class Model:
         slots = self._slots()
         stale = self.settle(worker, settlements)
         self.frees_gate = bool(slots - self._slots())
-        self.holds_key = any(isinstance(one.outcome, HoldKey) for one in settlements)
+        self.held_keys = {
+            one.outcome.key for one in settlements if isinstance(one.outcome, HoldKey)
+        }
         assert answer.stale == stale, f"stale ids: {answer.stale} and not {stale}"
         assert answer.now == self.now, f"it is {self.now} and not {answer.now}"
         self._claimed(worker, request, want, queues, answer.claims)
@@ -756,10 +758,16 @@ class Model:
         """The queues that a step may leave to the next. If it has freed a gate, it may find
         that a line is due when it has claimed from another queue, and lines come before claims.
         If it holds a key, it may have served a line whose jobs that hold keeps back."""
-        if self.holds_key and in_order:
-            return opened
-        due = [queue for queue in opened if self.frees_gate and free.get(queue)]
+        due = [
+            queue
+            for queue in opened
+            if (self.frees_gate and free.get(queue)) or (in_order and self._waits_for_held(queue))
+        ]
         return opened[opened.index(due[0]) :] if due and in_order else due
+
+    def _waits_for_held(self, queue: str) -> bool:
+        rules = (rule for job in self.parked(queue) for rule in job.rules)
+        return any(rule.key in self.held_keys for rule in rules)
 
     def _left(self, queues: Iterable[str]) -> list[Job]:
         jobs = [job for queue in queues for job in self.waiting(queue)]

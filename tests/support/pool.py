@@ -164,7 +164,8 @@ class Pool:
     def wait_exit(self, timeout: float = 30) -> int:
         """The exit code of the pool, which has left no process."""
         until(lambda: self.code is not None, timeout, "the pool's end")
-        until(lambda: not self.processes(), 5, "the end of what it has killed")
+        left = self.processes()
+        assert left == [], left
         assert self.code is not None
         return self.code
 

@@ -12,7 +12,8 @@ import psutil
 
 
 class Process(NamedTuple):
-    """`title` is what `ps` shows; `state` the kernel's letter (Z: a zombie)."""
+    """`title` is what `ps` shows, "" for one that is ending and has given up its memory; `state` is
+    the kernel's letter (Z: a zombie)."""
 
     pid: int
     parent: int
@@ -23,7 +24,7 @@ class Process(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        return self.state not in "ZX"
+        return self.state not in "ZX" and self.title != ""
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Signal it; a process that has ended meanwhile is none to signal."""
