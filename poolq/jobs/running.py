@@ -158,12 +158,9 @@ def run_inline(
         except (SnoozeNow, Hold) as raised:
             snoozes += 1
             outcome = JobOutcome("held" if isinstance(raised, Hold) else "snoozed")
-            most = min(message.max_snoozes or MAX_INLINE_SNOOZES, MAX_INLINE_SNOOZES)
-            if snoozes > most:
+            if too_many := _snoozed_too_often(message, snoozes):
                 outcome = JobOutcome("failed")
-                own = most == message.max_snoozes
-                why = f"; max_snoozes is {most}" if own else " without a delay"
-                inside(_fail, job, FailNow(f"snoozed {snoozes} times{why}"))
+                inside(_fail, job, too_many)
         except BaseException as raised:  # noqa: BLE001  # SystemExit counts too, as in a worker
             decided = isinstance(raised, (FailNow, ReleaseNow))
             rule = DEFAULT_RULE if decided else judge(job, raised)
@@ -184,6 +181,15 @@ def run_inline(
             return result
         finally:
             surroundings.leave(outcome)
+
+
+def _snoozed_too_often(message: Message, snoozes: int) -> FailNow | None:
+    """Return the error of a job that has snoozed more often than it may in `run_inline`."""
+    most = min(message.max_snoozes or MAX_INLINE_SNOOZES, MAX_INLINE_SNOOZES)
+    if snoozes <= most:
+        return None
+    why = f"; max_snoozes is {most}" if most == message.max_snoozes else " without a delay"
+    return FailNow(f"snoozed {snoozes} times{why}")
 
 
 def _fail(job: Runnable, raised: BaseException) -> NoReturn:

@@ -111,10 +111,7 @@ class Master:
         commands = Commands(config, self.pool, self._scores, self._wakeups, self._log)
         self._signal_commands = SignalCommands(commands, self.pool, self._log)
         self._status = Status(config, node, self.pool, self._scores)
-        fd = self._readonly_scores
-        attach = partial(AnswerWithFd, {"ok": True, "rows": self._scores.rows}, fd)
-        requests = Requests(self.pool, commands, self._status.report, self._health, attach)
-        self._control = ControlServer(lock.listener, requests.handle)
+        self._control = ControlServer(lock.listener, self._requests(commands).handle)
         self._appliers = self._make_appliers()
         # The master's pipe does not block: what does not fit is dropped and counted.
         self._reporter.attach(
@@ -124,6 +121,11 @@ class Master:
             on_event=self._scores.recent_events("master").add,
             streams=False,
         )
+
+    def _requests(self, commands: Commands) -> Requests:
+        answer = {"ok": True, "rows": self._scores.rows}
+        attach = partial(AnswerWithFd, answer, self._readonly_scores)
+        return Requests(self.pool, commands, self._status.report, self._health, attach)
 
     def run(self) -> int:
         setproctitle("poolq: master")
