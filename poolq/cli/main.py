@@ -62,7 +62,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except PoolqError as error:
         return _print_error(str(error), "", error.exit_code)
     except BrokenPipeError:
-        # The reader has closed the pipe. Without stdout, there is no flush at exit that could fail.
+        # The reader has closed the pipe. Python would flush stdout at exit, and fail again.
         sys.stdout = None
         return 1
     except OSError as error:
@@ -72,7 +72,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open closed standard streams (`>&-`), so that no other file gets their descriptors."""
+    """Open closed standard streams (`>&-`) as /dev/null, so no other file gets their numbers."""
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         try:
             os.fstat(fd)

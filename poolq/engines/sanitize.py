@@ -1,9 +1,9 @@
 """Sanitize values read from the store, where anybody with access may have written anything.
 
 Each function accepts any value and returns one of the expected type. A job whose body, state or
-rules are unreadable is still claimed, but with a body that is no valid message, so that its worker
-buries the job with the reason. The store keeps the original body for `failed retry`. Any other
-invalid value counts as missing.
+rules are unreadable is still claimed, but the claim has another body, which is no valid message and
+says what is wrong. So the worker buries the job with this reason. The store keeps the original body
+for the command `poolq failed retry`. Any other invalid value counts as missing.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from poolq.jobs.message import State
 
 #: Times below this (in microseconds) can be added to each other and still fit into 64 bits.
 MAX_NUMBER = 2**61
-#: Redis has doubles, which hold integers below this exactly. All times are below it.
+#: Redis computes with doubles, which are exact for integers below this. All times are below it.
 MAX_EXACT = 2**53
 #: The highest value of a counter. Every engine can store this plus one.
 MAX_COUNT = 2**31 - 2
@@ -39,7 +39,7 @@ _log = msgspec.json.Decoder(list[tuple[int, int]])
 
 
 def number(value: object) -> int:
-    """Return an integer, or 0 if the value is not one, or if no clock or counter could have it."""
+    """Return the value if it is an integer between -MAX_NUMBER and MAX_NUMBER, otherwise 0."""
     return _integer(value) or 0
 
 
@@ -71,7 +71,8 @@ def is_text(value: object, longest: int) -> bool:
 
 
 def total(value: object) -> int:
-    """Return a sum, which MySQL sends as a decimal. SQLite's float for invalid values becomes 0."""
+    """Return a sum, which MySQL sends as a decimal. Return 0 for a float, which is SQLite's sum if
+    some value was no integer."""
     return number(int(value)) if isinstance(value, int | Decimal) else 0
 
 
@@ -93,7 +94,7 @@ def to_text(value: object) -> str:
 
 
 def text(value: bytes) -> str:
-    """Return the same as `to_text`, but only for bytes. It is faster, and runs for each claim."""
+    """Return the same as `to_text`, but only for bytes. It is faster, which each claim needs."""
     return value.decode("utf-8", "replace")
 
 
@@ -118,7 +119,7 @@ def is_invalid_state(values: Sequence[object]) -> bool:
 
 
 def unreadable_body(what: str, value: object) -> bytes:
-    """Return the body of a claim whose body, state or rules are unreadable."""
+    """Return the body of a claim that has an unreadable `what` in the store, this `value`."""
     return f"the store has no {what} for this job, but {value!r:.80}".encode("utf-8", "replace")
 
 
@@ -138,7 +139,7 @@ def rules(stored: object) -> tuple[Asked, ...] | None:
 
 
 def start_log(stored: object) -> StartLog:
-    """Return the starts of a sliding window, or none if they are unreadable."""
+    """Return the log of starts in a sliding window; an empty one if it is unreadable."""
     try:
         found = _log.decode(blob(stored) or b"[]")
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """How a job is stored: as a JSON body, and beside it a small mutable state.
 
-The producer writes the body; only a retry with other options replaces it. Engines treat it as
+The producer writes the body; only `poolq failed retry` may replace it. Engines treat it as
 bytes. What changes during a job's life (attempts, crashes, history) is its `State`, which engines
 store beside the body. Both are described in docs/message.md. Nothing is pickled, so a message can
 name a job but carries no code.
@@ -22,12 +22,12 @@ MESSAGE_VERSION = 1
 MAX_HISTORY = 20
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_JOB_NAME_BYTES)]
-#: Upper bounds for the options in a message, since each crash and each timeout costs a worker.
+#: Upper bounds for the options in a message. Each crash and each timeout costs a worker.
 MAX_ATTEMPTS = 1_000_000
 MAX_CRASHES = 1_000
 MAX_RETRY_STEPS = 1_000
 MAX_SNOOZES = 1_000_000
-NO_JITTER = 0.0  # one object, since msgspec omits a float only if it is the default itself
+NO_JITTER = 0.0  # one object: msgspec omits a float only if it is the same object as the default
 Attempts = Annotated[int, Meta(ge=1, le=MAX_ATTEMPTS)]
 Crashes = Annotated[int, Meta(ge=1, le=MAX_CRASHES)]
 Jitter = Annotated[float, Meta(ge=0, le=1)]
@@ -38,10 +38,10 @@ Steps = Annotated[tuple[Micros | Span, ...], Meta(max_length=MAX_RETRY_STEPS)]
 
 
 class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
-    """What a producer stores. Durations are in microseconds; `retry_after` has one delay per
-    attempt, in microseconds, or as text for a span of calendar months (`date_parser.span`).
+    """What a producer stores. Durations are in microseconds. `retry_after`: the delays before the
+    retries; the last one repeats. A delay with calendar months is a text (`date_parser.span`).
     `scheduled_at`: the tick that a periodic job belongs to, in microseconds since the epoch.
-    `gate`: the option `concurrent`, with the key of this payload."""
+    `gate`: the limit of the option `concurrent`, with the key that it has for this payload."""
 
     v: int
     id: Name
@@ -63,8 +63,8 @@ class Message(msgspec.Struct, omit_defaults=True, frozen=True, gc=False):
 
 class Push(NamedTuple):
     """A job to store, due at `at` (µs since the epoch) or, if that is 0, after `delay` (µs).
-    `expires`: microseconds from then until it expires; 0: never. `unique`: its unique key. `gate`:
-    the gate in whose wait list it is stored; such a job is due at once and has no unique key."""
+    `expires`: how many microseconds after it is due it expires; 0: never. `unique`: its unique key.
+    `gate`: the gate in whose wait list it is stored, if it has neither a delay nor a unique key."""
 
     id: str
     queue: str
@@ -86,8 +86,9 @@ class _Body(msgspec.Struct, frozen=True):
 
 class State(NamedTuple):
     """What has happened to a job so far. `attempt` counts its attempts and `crashes` the workers
-    that died while running it. `failing` is 0, or 1 plus the number of workers that have died since
-    the job was marked as failing. `history` holds one encoded Entry per line."""
+    that died while running it. `failing` is 0 until the job fails for good, then 1 plus the
+    number of workers that have died since, in its `on_failure()`. `history` holds one encoded
+    Entry per line."""
 
     attempt: int = 0
     crashes: int = 0
@@ -102,7 +103,7 @@ INITIAL = State()
 class Entry(msgspec.Struct, omit_defaults=True, frozen=True):
     """One line of a job's history. `at`: epoch microseconds; `cause`: one of HISTORY_CAUSES;
     `worker`: its `worker_title`, or its name in the engine if no more is known of it.
-    `count`: how many events the line stands for, if there may be several."""
+    `count`: how many snoozes the line stands for; 0 for other causes."""
 
     at: int
     cause: str
@@ -120,7 +121,8 @@ def worker_title(slot: int, pool: str, host: str) -> str:
     return f"worker {slot} of pool {pool} on {host}"
 
 
-#: The first four count as attempts, crash is counted separately, the next four count as nothing.
+#: The causes up to timeout count as attempts, as does failed if the job has run. Crashes are
+#: counted separately. The others do not count.
 HISTORY_CAUSES = (
     "error", "released", "limited", "timeout", "crash", "unknown", "newer", "returned", "snoozed",
     "failed",
@@ -134,7 +136,7 @@ _entry_decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(message: Message) -> bytes:
-    """Encode a message whose payload `payload.check` has checked."""
+    """Encode a message. Its payload must have passed `payload.check`."""
     return _encoder.encode(message)
 
 
@@ -203,7 +205,7 @@ def entry(line: Entry) -> bytes:
 
 
 def entries(history: bytes) -> list[Entry]:
-    """Decode the history, oldest entry first; an invalid line becomes the error of an entry."""
+    """Decode the history, oldest entry first; an invalid line is an entry's error."""
     found = []
     for line in history.splitlines():
         try:

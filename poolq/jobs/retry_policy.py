@@ -41,7 +41,7 @@ class Backoff(msgspec.Struct, frozen=True):
         checks.number(self.jitter, "Backoff: jitter")
 
     def steps(self) -> tuple[int, ...]:
-        """Return the delays in microseconds, without jitter, up to the first one that repeats."""
+        """Return the delays (µs, without jitter). The last one is for all later retries."""
         first, most = micros(self.first, "first"), micros(self.most, "most")
         found = [first]
         while found[-1] < most and self.factor > 1 and len(found) < MAX_RETRY_STEPS:
@@ -70,8 +70,8 @@ RetryOn = Mapping[type[BaseException], Retry | Literal["discard", "fail"]]
 
 
 class ErrorRule(NamedTuple):
-    """What an error means. `action`: retry, discard or fail. `attempts` 0, `steps` None and
-    `jitter` None stand for the job's own. `steps` is like `Message.retry_after`."""
+    """What an error means. `action`: retry, discard or fail. `steps` is like `Message.retry_after`.
+    If `attempts` is 0, or `steps` or `jitter` is None, the job's own value applies."""
 
     action: str = "retry"
     attempts: int = 0
@@ -127,7 +127,8 @@ def read_answer(value: object, what: str) -> ErrorRule | None:
 
 
 def read_steps(value: object, what: str) -> tuple[int | str, ...]:
-    """Read the option `retry_after` as one delay per retry. Raises OptionError, DurationError."""
+    """Return the delays of the option `retry_after`; the last one is for all later retries. Raises
+    OptionError, DurationError."""
     if value is None:
         return ()
     if isinstance(value, Backoff):

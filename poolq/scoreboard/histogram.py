@@ -2,7 +2,7 @@
 
 - Each (outcome, queue, job) has a cell in shared memory. A cell has the sum of all durations and,
   for each range of durations, a bucket that counts jobs. So counting a job is two additions, which
-  `worker_row.py` makes without another call. The number of jobs is the sum of the buckets.
+  `worker_row.py` makes itself. The number of jobs is the sum of the buckets.
 - WAIT is not an outcome. Its cells count how long jobs had been due when they started.
 - Cells belong to a row of the scoreboard, not to its worker. The row's next worker continues them,
   so no counter ever decreases. When all cells are in use, new kinds of jobs count as OTHER.
@@ -30,7 +30,7 @@ HISTOGRAM_BYTES = (_FIRST + CELLS * _CELL) * WORD
 
 
 class HistogramKey(NamedTuple):
-    """`outcome`: the index of the word that counts the outcome in a row, such as DONE; or WAIT."""
+    """`outcome`: WAIT, or the index of the word of a worker's row that counts it, such as DONE."""
 
     outcome: int
     queue: str

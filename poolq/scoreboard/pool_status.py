@@ -1,6 +1,6 @@
 """The master's page of the scoreboard: the pool's state as `master/status.py` writes it.
 
-What changes without the master (phase, memory, counters of workers) is in the scoreboard's rows.
+What workers change themselves (phase, memory, counters) is in the scoreboard's rows.
 Times are monotonic seconds of this machine, unless a field says otherwise.
 """
 
@@ -14,7 +14,7 @@ EXIT_REASONS = (
     "max_memory", "reload", "scale", "stop", "left",
 )  # fmt: skip
 MAX_REASON_CHARS = 600
-MAX_KILLED_JOBS = 5  # jobs that are named
+MAX_KILLED_JOBS = 5  # how many of the killed jobs `killed_jobs` names
 MAX_JOB_CHARS = 150  # characters of a job's name and id
 
 

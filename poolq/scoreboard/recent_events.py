@@ -1,7 +1,7 @@
 """The recent events of a process in shared memory, for monitoring.
 
-These are warnings, errors and notes; jobs that succeed are only counted. Texts are shortened,
-because the log contains them in full, and the engine stores why a job failed.
+These are warnings, errors and notes; jobs that succeed are only counted. Texts may be shortened:
+the log contains them in full, and the engine stores why a job failed.
 """
 
 from typing import Any, NamedTuple, Union
@@ -12,8 +12,8 @@ from msgspec import structs
 from poolq.log.events import KINDS, Event
 from poolq.scoreboard.shared_text import TextRing
 
-#: Pairs: how many characters are kept of a text, and of the end of a traceback (where the error
-#: is). Pairs are tried in this order until the event fits into the ring.
+#: Each pair: how many characters to keep of a text, and how many of a traceback's end (where the
+#: error is). Pairs are tried in this order until the event fits into the ring.
 TEXT_LIMITS = ((300, 900), (100, 300), (30, 30))
 
 
@@ -36,7 +36,7 @@ class RecentEvents:
         self._ring = ring
 
     def add(self, when: float, who: str, event: Event) -> None:
-        """Store the event in place of the oldest one."""
+        """Store the event. If the ring is full, the event replaces the oldest ones."""
         for text, trace in TEXT_LIMITS:
             fields = {
                 name: _cut(value, -trace if name == "traceback" else text)

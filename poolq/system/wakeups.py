@@ -28,14 +28,15 @@ class WakeUp:
 
 
 class WakeUps:
-    """A pool's wake-ups: the master's, the keeper's, the waiter's, and a doorbell for each row."""
+    """A pool's wake-ups: for the master, the keeper, the keeper's waiter (`idle`), and a doorbell
+    for each worker's row in the scoreboard."""
 
     def __init__(self, rows: int, fds: Sequence[int] = ()) -> None:
         wakeups = [WakeUp(fd) for fd in fds] or [WakeUp() for _ in range(rows + 3)]
         self.master, self.keeper, self.idle, *self.doorbells = wakeups
 
     def fds(self) -> list[int]:
-        """Return the descriptors, for `WakeUps(rows, fds)` in another program of the pool."""
+        """Return the descriptors. A program that inherits them calls `WakeUps(rows, fds)`."""
         return [bell.fd for bell in (self.master, self.keeper, self.idle, *self.doorbells)]
 
 
@@ -48,7 +49,7 @@ class WorkerWakeUps:
         self._master = wakeups.master
 
     def report_idle(self) -> None:
-        """Tell the keeper's waiter that there is a worker to wake."""
+        """Tell the keeper's waiter that a worker is idle, and can be woken for a job."""
         self._idle.wake()
 
     def wake_master(self) -> None:

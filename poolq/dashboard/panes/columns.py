@@ -1,4 +1,4 @@
-"""Columns that show one value of a row, by which the pane can be sorted."""
+"""Columns that each show one value of a row. The pane can be sorted by most of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
@@ -13,8 +13,9 @@ from poolq.styling.theme import PLAIN
 
 SPARK_WIDTH, SPARK_VALUES = 15, VALUES_PER_MINUTE // 2
 JOB_NAMES = ("job", "key", "name")
-#: The name of a style of the theme, for all values but 0; or such a name and a function that says
-#: which rows have the style; or a function that returns the style of a row.
+#: How a column is styled: the name of a style of the theme, which no empty value and no 0 has; or a
+#: pair of this name and a function that says which rows have it; or a function that returns the
+#: style of a row.
 RowStyle = str | tuple[str, Callable[[Any], bool]] | Callable[[Any, DrawContext], Style]
 
 
@@ -28,8 +29,8 @@ def text(
     is_shown: Callable[[Sequence[Any]], bool] | None = None,
 ) -> PaneColumn:  # fmt: skip
     """Show a row's field `name`, or what the function `name` returns for the row; `show` turns the
-    value into text. A column aligned to the `right` is sorted with the largest number first, any
-    other one with the rows without a text last."""
+    value into text. A column aligned to the `right` sorts the largest number first. Any other
+    column sorts upwards, with empty values last."""
     value = _value(name)
 
     def cell(row: Any, context: DrawContext) -> Cell:

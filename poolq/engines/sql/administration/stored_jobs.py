@@ -25,7 +25,7 @@ from poolq.engines.sql.queues.wakeups import ADD_QUEUE, arm
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
 from poolq.jobs.unique import StoredKey, stored_key
 
-#: How many jobs one transaction changes at most, because it blocks other transactions.
+#: The most jobs that one transaction changes. While it runs, it blocks other transactions.
 MAX_CHANGED = 5000
 #: How often `lock_waiting` tries to lock jobs if other transactions move them at the same time.
 LOCK_ATTEMPTS = 3
@@ -101,7 +101,7 @@ class Location(NamedTuple):
 
 def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> list[str]:
     """Delete waiting jobs, if they are in this queue (None: any). Returns the ids that were found.
-    The jobs are counted last, because counting locks the counters."""
+    The counter of cancelled jobs is increased last, because that locks it."""
     there = lock_waiting(tx, ids)
     there = {id_: at for id_, at in there.items() if queue in (None, at.queue)}
     tx.later(*(Query(DELETE_JOBS, (some,)) for some in in_chunks(list(there))))
@@ -136,7 +136,8 @@ def _in_order(ids: Sequence[str], there: Collection[str]) -> list[str]:
 
 
 def lock_waiting(tx: Transaction, ids: Sequence[str]) -> dict[str, Location]:
-    """Lock the lines of these jobs, then the jobs, but no running ones. Returns their locations."""
+    """Lock the wait lists (rows of `lines`) that these jobs are in, then the jobs. Returns the
+    locations of those that are not running."""
     found: dict[str, Location] = {}
     lines: set[tuple[str, str]] = set()
     rest = sorted(set(ids))
@@ -171,7 +172,7 @@ def _locations(tx: Transaction, sql: str, ids: Sequence[str]) -> dict[str, Locat
 
 
 def _open_released_lines(tx: Transaction, leaving: Collection[Location], queue: str) -> None:
-    """Open lines in this queue for the jobs that limits have released."""
+    """Limits have released some of the leaving jobs: open these limits' lines in the new queue."""
     ends: dict[tuple[str, str], int] = {}
     for place, old, due, _ in leaving:
         if place.startswith(RELEASED_PREFIX):
@@ -196,8 +197,8 @@ def close_empty(tx: Transaction, left: Iterable[Location]) -> None:
 
 def purge(session: Session, queue: str) -> Iterator[int]:
     """Cancel the jobs that wait in a queue, first those in lines. After each transaction, yields
-    how many jobs it has cancelled. Each search begins where the last one ended. From the head, it
-    would have to skip all deleted jobs again, which InnoDB keeps in the index for a while."""
+    how many jobs it has cancelled. Each search begins at the due time where the last one ended. At
+    the head, it would skip all deleted jobs again, which InnoDB keeps in the index for a while."""
     for sql in (JOBS_IN_LINES, READY_JOBS, DELAYED_JOBS):
         since = HEAD
         while True:
@@ -208,7 +209,7 @@ def purge(session: Session, queue: str) -> Iterator[int]:
                 yield gone
             elif since == HEAD:
                 break
-            # Jobs may have come back to the head in the meantime.
+            # If nothing was cancelled, search at the head again: jobs may have come back there.
             since = number(rows[-1][1]) if gone else HEAD
 
 
@@ -222,8 +223,8 @@ def stored_failed(row: Row) -> StoredJob:
 def retry(
     tx: Transaction, ids: Sequence[str], bodies: Mapping[str, bytes], expires: Mapping[str, int]
 ) -> list[str]:
-    """Put failed jobs back into their queues as new jobs, but not those whose unique key another
-    job has. Returns the ids of the jobs that were put back."""
+    """Put failed jobs back into their queues as new jobs. If another job has its unique key, a job
+    stays failed. Returns the ids of the jobs that were put back."""
     locked = _lock_failed(tx, ids)
     stay = unique_keys.take_for_retry(tx, {id_: locked[id_] for id_ in sorted(locked)})
     there = [id_ for id_ in locked if id_ not in stay]
@@ -250,6 +251,6 @@ def forget(tx: Transaction, ids: Sequence[str]) -> list[str]:
 
 
 def _lock_failed(tx: Transaction, ids: Sequence[str]) -> dict[str, StoredKey | None]:
-    """Lock those of these jobs that have failed. Returns their unique keys by id."""
+    """Of these jobs, lock those that have failed. Returns their unique keys by id."""
     found = tx.run(*(Query(LOCK_FAILED, (some,)) for some in in_chunks(ids)))
     return {to_text(id_): stored_key(tied) for one in found for id_, tied in one.rows}
