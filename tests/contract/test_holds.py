@@ -136,6 +136,17 @@ def test_jobs_wait_for_a_hold_in_their_order(engine: Engine, worker: Worker, clo
     assert worker.drain() == ["a", "b", "c"]
 
 
+def test_a_job_behind_an_ended_hold_starts_although_the_clock_goes_back(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    throw(worker, "a")
+    throw(worker, "b")
+    clock.forward(50 * SECOND)
+    assert named(worker.claim(1)) == ["a"]
+    clock.back(10 * SECOND)
+    assert named(worker.claim(1)) == ["b"]
+
+
 def test_a_longer_hold_of_another_job_keeps_all_back(
     engine: Engine, worker: Worker, clock: Clock
 ) -> None:

@@ -9,10 +9,9 @@ do
   local MAX_REPAIRED = 100
 
   -- Recompute the time of a line.
-  local function repair_line(queue, identity)
+  local function repair_line(queue, identity, moment)
     local lines = P .. 'lines:' .. queue
-    local moment = tonumber(call('ZSCORE', lines, identity) or nil)
-    if moment and moment > now then
+    if identity ~= RELEASED and tonumber(moment) > now then
       call('ZADD', lines, digits(next_slot(identity, limit_of(queue, identity) or 1)), identity)
     end
   end
@@ -26,10 +25,10 @@ do
     if moment and moment > now + 2 * length then call('ZADD', held, stamp, id) end
   end
 
-  -- Scan a part of a hash. Returns the cursor for the next part, and how many entries this one has.
-  local function repair_part(queue, hash, cursor, repair)
+  -- Scan a part of a key. Returns the cursor for the next part, and how many entries this one has.
+  local function repair_part(queue, scan, key, cursor, repair)
     local found
-    cursor, found = unpack(call('HSCAN', P .. hash .. queue, cursor, 'COUNT', 100))
+    cursor, found = unpack(call(scan, P .. key .. queue, cursor, 'COUNT', 100))
     for i = 1, #found, 2 do repair(queue, found[i], found[i + 1]) end
     return cursor, #found / 2
   end
@@ -42,10 +41,10 @@ do
       local kind, cursor = string.match(place, '^(%l+) (%d+)$')
       local n
       if kind == 'lines' then
-        cursor, n = repair_part(queue, 'limits:', cursor, repair_line)
+        cursor, n = repair_part(queue, 'ZSCAN', 'lines:', cursor, repair_line)
         if cursor == '0' then kind = 'held' end
       else
-        cursor, n = repair_part(queue, 'heldby:', cursor or '0', repair_release)
+        cursor, n = repair_part(queue, 'HSCAN', 'heldby:', cursor or '0', repair_release)
         if cursor == '0' then kind = nil end
       end
       repaired = repaired + n + 1
