@@ -33,9 +33,9 @@ class TextFormat:
 
     def event(self, when: float, who: str, event: Event, job: str = "") -> bytes:
         """Format an event. `job`: the id of the job that has logged or printed it."""
-        text = describe(event)
+        text = event.words()
         if not text.isprintable():
-            text = clean_lines(text).rstrip("\n").replace("\n", "\n    ")
+            text = clean_lines(describe(event)).rstrip("\n").replace("\n", "\n    ")
         if job:
             who = f"{who} {clean(job)}"
         line = f"{_local(int(when * 1000))} {who}: {text}\n"

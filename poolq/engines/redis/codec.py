@@ -39,6 +39,8 @@ _COUNTERS = (
     "snoozed", "skipped", "replaced", "expired",
 )  # fmt: skip
 
+#: Begins the unique key in the line before a body. To look for a number takes 14 ns, for bytes 100.
+TAB = ord("\t")
 #: Times have 16 digits until the year 2286.
 MAX_TIME_DIGITS = 16
 
@@ -211,7 +213,7 @@ def decode_step(reply: list[Any], request: int) -> base.Step:
                 bare = bare if read else sanitize.unreadable_body("state", state)
             claim = (
                 id_, request, place, name, bare, kept, taken, asks,
-                _unique_key(body) if body and b"\t" in body else b"", gated, expires,
+                _unique_key(body) if body and TAB in body else b"", gated, expires,
             )  # fmt: skip
             add(make(Claim, claim))
     late = [text(id_) for id_ in stale]
