@@ -40,6 +40,8 @@ _log = msgspec.json.Decoder(list[tuple[int, int]])
 
 def number(value: object) -> int:
     """Return the value if it is an integer between -MAX_NUMBER and MAX_NUMBER, otherwise 0."""
+    if type(value) is int and -MAX_NUMBER < value < MAX_NUMBER:  # as nearly always
+        return value
     return _integer(value) or 0
 
 

@@ -341,17 +341,18 @@ def take(rule: Rule, log: StartLog, now: int) -> tuple[StartLog, int]:
 
     A start in the future no longer counts, since the clock was set back after it.
     """
-    log = [(at, cost) for at, cost in log if at <= now < at + rule.window]
-    free = rule.limit - sum(cost for _, cost in log)
-    if rule.counted <= free:
-        if rule.sliding or not log:
-            return [*log, (now, rule.counted)], 0
+    _, limit, window, _, sliding = rule
+    log = [(at, cost) for at, cost in log if at <= now < at + window]
+    free, mine = limit - sum([cost for _, cost in log]), rule.counted
+    if mine <= free:
+        if sliding or not log:
+            return [*log, (now, mine)], 0
         ((opened, used),) = log
-        return [(opened, used + rule.counted)], 0
+        return [(opened, used + mine)], 0
     for at, cost in log:
         free += cost
-        if rule.counted <= free:
-            return log, at + rule.window - now
+        if mine <= free:
+            return log, at + window - now
     raise AssertionError("a start counts as no more than the limit")
 
 

@@ -7,7 +7,6 @@ import pytest
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_query
-from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
@@ -62,10 +61,11 @@ HOT = {
     "a claim whose limit has released jobs": settling.claim_clock(
         "w1", Claim("a", 1, 0, "q", b"", State()), [Rule("k", 5, 1)]
     ),
-    "slots of a gate": Query(concurrent_slots.SLOTS, ("k",)),
-    "a gate": Query(concurrent_slots.READ_GATE, ("w", "k", GATE_SPAN)),
+    "a gate": Query(concurrent_slots.READ_GATE, ("w", "k", "k", "k")),
     "first lines of gates": Query(concurrent_slots.FIRST_LINES, ("q", 8)),
-    "first in line": Query(concurrent_slots.IS_BEHIND, ("p:1:k", "q", "a")),
+    "a claim under a gate": settling.claim_clock(
+        "w1", Claim("a", 1, 0, "q", b"", State()), (), [Gate("k", 5)]
+    ),
     "a slot that is free": Query(concurrent_slots.FREE_SLOT, ("k", "a", PLACE, 1, 0)),
     "due lines": parking.due_lines("q"),
     "a line of a gate": Query(concurrent_slots.LOCK_GATE_LINE, ("p:1:k", "q")),

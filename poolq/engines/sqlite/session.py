@@ -61,14 +61,14 @@ FILE_CHECK_INTERVAL = 1.0
 class SQLiteTransaction(Transaction):
     """A transaction that runs each statement at once, because there are no round trips to save."""
 
-    def __init__(self, raw: sqlite3.Connection, texts: RenderedSQL) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, texts: RenderedSQL) -> None:
         super().__init__()
-        self._raw = raw
+        self._cursor = cursor
         self._texts = texts
         self._now = 0  # the same for all new jobs, so that those due at once stay in order
 
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
-        return [run(self._raw, self._texts, query) for query in queries]
+        return [run(self._cursor, self._texts, query) for query in queries]
 
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
@@ -89,10 +89,13 @@ def when(now: int, place: str, delay: int, at: int, expires: int) -> Row:
     return place, due, due + expires if expires else None
 
 
-def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) -> QueryResult:
+def run(cursor: sqlite3.Cursor, texts: RenderedSQL, query: Query | BatchQuery) -> QueryResult:
+    sql, args = query
     if isinstance(query, BatchQuery):
-        return QueryResult((), raw.executemany(texts[query.sql], query.rows).rowcount)
-    cursor = raw.execute(texts[query.sql], [_value(arg) for arg in query.args])
+        return QueryResult((), cursor.executemany(texts[sql], query.rows).rowcount)
+    if "{list}" in sql:
+        args = [_listed(arg) if isinstance(arg, (list, tuple)) else arg for arg in args]
+    cursor.execute(texts[sql], args)
     return QueryResult(cursor.fetchall(), cursor.rowcount)
 
 
@@ -102,8 +105,8 @@ def _roll_back(raw: sqlite3.Connection) -> None:
             raw.execute("ROLLBACK")
 
 
-def _value(arg: object) -> object:
-    return msgspec.json.encode(arg).decode() if isinstance(arg, (list, tuple)) else arg
+def _listed(values: object) -> str:
+    return msgspec.json.encode(values).decode()
 
 
 class SQLiteSession(Session):
@@ -159,7 +162,11 @@ class SQLiteSession(Session):
         return self._locked(lambda raw: self._transact(raw, work, gives_way))
 
     def read(self, *queries: Query) -> list[QueryResult]:
-        return self._read(lambda raw: [run(raw, self.texts, query) for query in queries])
+        def act(raw: sqlite3.Connection) -> list[QueryResult]:
+            cursor = raw.cursor()
+            return [run(cursor, self.texts, query) for query in queries]
+
+        return self._read(act)
 
     def data_version(self) -> tuple[int, int]:
         """Return a value that changes if another connection writes, or if this one is reopened."""
@@ -259,11 +266,12 @@ class SQLiteSession(Session):
         self._refuse_reentry()
         try:
             self._writing = True
-            self._write_lock.acquire(lambda: raw.execute(BEGIN), gives_way)
-            tx = SQLiteTransaction(raw, self.texts)
+            cursor = raw.cursor()
+            self._write_lock.acquire(lambda: cursor.execute(BEGIN), gives_way)
+            tx = SQLiteTransaction(cursor, self.texts)
             result = work(tx)
             tx.run(*tx.ending)
-            raw.execute("COMMIT")
+            cursor.execute("COMMIT")
         except BaseException:
             _roll_back(raw)
             raise

@@ -13,9 +13,7 @@ from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sql.claims.settling import claim_clock, is_admitted
 from poolq.engines.sql.claims.stepping import lock_worker
 from poolq.engines.sql.limits import concurrent_slots, deploys
-from poolq.engines.sql.limits.concurrent_slots import IS_BEHIND
 from poolq.engines.sql.limits.locked_limits import lock_limits
-from poolq.engines.sql.location import line_of
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.jobs.limits import ADMITTED, NOT_YET, Admission, Asked, Gate, gates_of, windows_of
 
@@ -30,9 +28,10 @@ class LastClaims(OrderedDict[tuple[str, str], Claim]):
     """The last claim that has taken a slot of a gate, by worker and the gate's key."""
 
     def note(self, worker: str, rules: Sequence[Asked], claim: Claim) -> None:
-        for rule in gates_of(rules):
-            self[worker, rule.key] = claim
-            self.move_to_end((worker, rule.key))
+        for rule in rules:
+            if isinstance(rule, Gate):
+                self[worker, rule.key] = claim
+                self.move_to_end((worker, rule.key))
         while len(self) > MAX_KNOWN:
             self.popitem(last=False)
 
@@ -48,7 +47,7 @@ def admit(
     if held is not None and _goes_on(session, last, rules, held, ended):
         admission = ADMITTED
     else:
-        queries = concurrent_slots.free(held[0], ended) if held else []
+        queries = concurrent_slots.free(held[0], ended) if held and ended else []
         work = partial(_admit, rules=rules, held=held, queries=queries)
         admission = session.transact(work, gives_way=True)
     if held is not None and not admission.wait and not admission.stale:
@@ -83,31 +82,29 @@ def _admit(
     queries: Sequence[Query],
 ) -> Admission:
     """Free slots by these queries. Then take the starts and slots of all the rules, or of none."""
+    windows, gates = windows_of(rules), sorted(gates_of(rules))
     if held is None:
-        limits, _ = lock_limits(tx, windows_of(rules))
+        limits = lock_limits(tx, windows)
         assert limits is not None  # SERVER_CLOCK always has a row
-        admission = limits.admit(windows_of(rules), "")
+        admission = limits.admit(windows, "")
         limits.save_starts(tx)
         return admission
     worker, claim = held
     if claim.asks:
         deploys.name_limits(tx, claim, rules)
     tx.later(*queries)
-    windows, gates = windows_of(rules), gates_of(rules)
-    clock = claim_clock(worker, claim, windows)
-    behind = [Query(IS_BEHIND, (line_of(gate), claim.queue, claim.id)) for gate in gates]
-    limits, firsts = lock_limits(tx, rules, clock, behind, worker)
+    clock = claim_clock(worker, claim, windows, gates)
+    limits = lock_limits(tx, windows, gates, clock, worker)
     if limits is None:
         return _unasked(tx, worker, claim)
     if gates:
-        for gate, first in zip(gates, firsts, strict=True):
-            limits.gates[gate.key].is_closed |= bool(first.rows)
         limits.name_limits(tx, rules)
     admission = limits.admit(rules, claim.id)
     if not admission.wait:
-        limits.save_starts(tx)
-        limits.take_slots(tx, gates, claim.id)
+        if gates:
+            limits.take_slots(tx, gates, claim.id)
         if windows:
+            limits.save_starts(tx)
             tx.later(Query(MARK_ADMITTED, (claim.id,)))
     return admission
 

@@ -5,6 +5,7 @@ that is held now is held until the end of the transaction.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Final
 
@@ -18,12 +19,13 @@ from poolq.engines.sql.location import (
     cancelled_at,
     claim_name,
     claimed_by,
+    line_of,
     released_by,
 )
 from poolq.engines.sql.queues.wakeups import arm
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.engines.sql.unique_keys import KeyChanges
-from poolq.jobs.limits import Rule
+from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import (
     Ack,
@@ -44,14 +46,16 @@ from poolq.jobs.outcomes import (
 #: place is full of claims that were just deleted.
 HELD_CLAIMS = """SELECT GROUP_CONCAT(id || ' ' || request || ' ' || idx) FROM {jobs} {by_id}
     WHERE id IN {list} AND place = ?"""
-_OF_CLAIM = "FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
-CLAIM_CLOCK = f"SELECT {{now}} {_OF_CLAIM} AND admitted = 0"
-IS_ADMITTED = f"SELECT admitted {_OF_CLAIM} {{lock}}"
+_OF_CLAIM = " FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
+IS_ADMITTED = f"SELECT admitted{_OF_CLAIM} {{lock}}"
+_BEFORE_IT = "WHERE due < c.due_at OR (due = c.due_at AND first < c.id)"
+#: 1 if a line has a job that comes before the claimed job; else NULL.
+IS_BEHIND = f""", (SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {{jobs}} {{turn}}
+    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT 1) head {_BEFORE_IT})"""
 #: True unless a line of released jobs has a job that is due again and comes before the claimed job.
-COMES_FIRST = """ AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {jobs}
-    WHERE place = ? AND queue = ? AND due_at <= {now} ORDER BY due_at, id LIMIT 1) released
-    WHERE due < c.due_at OR (due = c.due_at AND first < c.id))"""
-LOCK = " {lock}"
+COMES_FIRST = f""" AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {{jobs}}
+    WHERE place = ? AND queue = ? AND due_at <= {{now}} ORDER BY due_at, id LIMIT 1) released
+    {_BEFORE_IT})"""
 DELETE_JOBS = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
 RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
@@ -79,14 +83,23 @@ def held_claims(found: Iterable[QueryResult]) -> set[str]:
     return {claim for one in found for claim in to_text(one.rows[0][0] or "").split(",")}
 
 
-def claim_clock(worker: str, claim: Claim, rules: Sequence[Rule]) -> Query:
-    """Return a query for the time. It finds a row only if the worker holds this claim, the claim
-    has no start yet, and no earlier job that the rules have released is due. The query locks the
-    claim until the end of the transaction, without locking the worker's row."""
-    lines = [arg for rule in rules for arg in (released_by(rule), claim.queue)]
-    return Query(
-        CLAIM_CLOCK + COMES_FIRST * len(rules) + LOCK, (*claim_name(worker, claim), *lines)
-    )
+def claim_clock(
+    worker: str, claim: Claim, windows: Sequence[Rule], gates: Sequence[Gate] = ()
+) -> Query:
+    """Return a query for the time, and for each of the gates whether an earlier job waits in its
+    line. It finds a row only if the worker holds this claim, the claim has no start yet, and no
+    earlier job that the windows have released is due. The query locks the claim until the end of
+    the transaction, without locking the worker's row."""
+    waiting = [arg for gate in gates for arg in (line_of(gate), claim.queue)]
+    released = [arg for rule in windows for arg in (released_by(rule), claim.queue)]
+    sql = _clock_sql(len(gates), len(windows))
+    return Query(sql, (*waiting, *claim_name(worker, claim), *released))
+
+
+@cache
+def _clock_sql(gates: int, windows: int) -> str:
+    released = COMES_FIRST * windows
+    return f"SELECT {{now}}{IS_BEHIND * gates}{_OF_CLAIM} AND admitted = 0{released} {{lock}}"
 
 
 def is_admitted(worker: str, claim: Claim) -> Query:

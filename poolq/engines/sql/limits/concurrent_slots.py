@@ -25,6 +25,7 @@ import msgspec
 from poolq.engines.base import Claim, EndedSlots
 from poolq.engines.sanitize import number, to_text, total
 from poolq.engines.spans import GATE_SPAN
+from poolq.engines.sql.limits.holds import HOLD_OF
 from poolq.engines.sql.location import (
     CANCELLED_SUFFIX,
     GATE_SLOT,
@@ -32,7 +33,7 @@ from poolq.engines.sql.location import (
     claim_name,
     line_of,
 )
-from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Session, Transaction
+from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction
 from poolq.jobs.limits import Gate, gates_of
 
 #: How many void slots one sweep deletes.
@@ -54,21 +55,21 @@ IS_DUE = f"l.slot >= {GATE_SLOT} AND {_TAKEN} < {_MOST}"
 
 #: Makes or locks the gate's row.
 MAKE_GATE = """INSERT INTO {windows} (name, span, most, deploy, start, used, ends)
-    VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0), 0, 0, 0)
-    {on:name, span} span = {new:span}"""
-#: The limit, the deploy whose code named it, and the deploy of the worker that asks.
-READ_GATE = """SELECT most, deploy,
-    COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0)
-    FROM {windows} WHERE name = ? AND span = ?"""
+    VALUES (?, ?, ?, COALESCE((SELECT w.deploy FROM {workers} w WHERE w.worker = ?), 0),
+        0, 0, {now}) {on:name, span} ends = {new:ends}"""
+#: The limit, the deploy whose code named it, the deploy of the worker that asks, when the key's
+#: hold ends, and the slots that count, as "<number> <job id>" separated by commas.
+READ_GATE = f"""SELECT most, deploy,
+    COALESCE((SELECT w.deploy FROM {{workers}} w WHERE w.worker = ?), 0), ({HOLD_OF}),
+    (SELECT GROUP_CONCAT(s.number || ' ' || s.id) FROM {{slots}} s
+        JOIN {{jobs}} j {{by_id}} ON j.id = s.id WHERE s.name = ? AND {IS_HELD})
+    FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN}"""
+HOLD_COLUMN = 3
 #: MySQL evaluates the assignments from left to right, so `used` is at least the old limit. If the
 #: limit becomes lower, no slot is handed on before the slots are counted.
 NAME_LIMIT = """UPDATE {windows} SET used = {greatest}(used, most), most = ?, deploy = ?
     WHERE name = ? AND span = ?"""
-SAVE_GATE = """UPDATE {windows} SET used = ?, starts = starts + 1, start = {now}, ends = {now}
-    WHERE name = ? AND span = ?"""
-#: The slots that count.
-SLOTS = f"""SELECT s.number, s.id FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
-    WHERE s.name = ? AND {IS_HELD}"""
+SAVE_GATE = "UPDATE {windows} SET used = ?, starts = starts + 1 WHERE name = ? AND span = ?"
 TAKE_SLOT = """INSERT INTO {slots} (name, number, id, place, request, idx)
     SELECT ?, ?, id, place, request, idx FROM {jobs} WHERE id = ?
     {on:name, number} id = {new:id}, place = {new:place}, request = {new:request}, idx = {new:idx}
@@ -86,15 +87,12 @@ HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed
         WHERE id = ? AND place = ? AND request = ? AND idx = ? AND admitted = 0 {{lock}}) = 1
     AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN} AND most = ?
         AND used <= most {{share}}) = 1
-    AND (SELECT COUNT(*) FROM {{jobs}}
-        WHERE id = ? AND place IN (?, ?) AND request = ? AND idx = ?) <= ?
     AND (SELECT COUNT(*) FROM {{lines}} WHERE place = ?) = 0
     AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ?) = 0"""
+#: The same, if the old claim must have been settled.
+HAND_ON_SETTLED = f"""{HAND_ON} AND (SELECT COUNT(*) FROM {{jobs}}
+    WHERE id = ? AND place IN (?, ?) AND request = ? AND idx = ?) = 0"""
 MARK_GATED = f"UPDATE {{jobs}} SET admitted = {ADMITTED_BY_GATE} WHERE id = ?"
-#: Finds a row if a job of the line comes before the given job.
-IS_BEHIND = """SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {jobs} {turn}
-    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT 1) head, {jobs} c {by_id}
-    WHERE c.id = ? AND (due < c.due_at OR (due = c.due_at AND first < c.id))"""
 #: The lines of a queue whose gates have room, the one served least recently first.
 FIRST_LINES = f"""SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = ? AND {IS_DUE}
     ORDER BY l.queue, l.slot LIMIT ?"""
@@ -137,10 +135,12 @@ class LockedGate(msgspec.Struct):
     is_closed: bool = False
 
     @classmethod
-    def read(cls, key: str, gate: QueryResult, slots: QueryResult) -> "LockedGate":
-        taken = {to_text(id_): number(at) for at, id_ in slots.rows}
-        most, deploy, asking = map(number, gate.rows[0])
-        return cls(key, most, deploy, asking, taken)
+    def read(cls, key: str, row: Row, is_closed: bool) -> "LockedGate":
+        """`row`: the row that READ_GATE has found."""
+        slots = [one.partition(" ") for one in to_text(row[-1]).split(",")] if row[-1] else []
+        taken = {id_: number(at) for at, _, id_ in slots}
+        most, deploy, asking = map(number, row[:3])
+        return cls(key, most, deploy, asking, taken, is_closed)
 
     def name_limit(self, tx: Transaction, most: int) -> None:
         """Apply the limit that the asking worker's code names, unless newer code has named one."""
@@ -176,10 +176,12 @@ def hand_on(rule: Gate, old: Claim, worker: str, claim: Claim, has_ended: bool) 
     settled yet."""
     key, most = rule.key, rule.limit
     mine, its = claim_name(worker, claim), claim_name(worker, old)
+    taken = claim.id, claim.request, claim.index, key, *its, most
+    args = *taken, *mine, key, most, line_of(rule), key
+    if has_ended:
+        return Query(HAND_ON, args)
     old_id, place, *rest = its
-    was_held = old_id, place, cancelled_at(worker), *rest, int(has_ended)
-    args = (claim.id, claim.request, claim.index, key, *its, most, *mine, key, most, *was_held)
-    return Query(HAND_ON, (*args, line_of(rule), key))
+    return Query(HAND_ON_SETTLED, (*args, old_id, place, cancelled_at(worker), *rest))
 
 
 def lock_first_lines(tx: Transaction, queue: str, first: str) -> Iterator[tuple[str, int, int]]:

@@ -165,7 +165,8 @@ def _grant_heads(
         (row, [rule._replace(limit=named.get(line_of(rule), rule.limit)) for rule in rules])
         for row, rules in found
     ]
-    limits, _ = lock_limits(tx, {rule for _, rules in jobs for rule in rules})
+    asked = {rule for _, rules in jobs for rule in rules}
+    limits = lock_limits(tx, windows_of(asked), sorted(gates_of(asked)))
     assert limits is not None  # SERVER_CLOCK always has a row
     sliding = any(is_sliding(name) for name in limits.starts)
     alone = limits.gates or sliding or any(row[1] is None for row, _ in jobs)

@@ -35,8 +35,10 @@ MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends, hel
     VALUES (?, ?, ?, 0, 0, 0, COALESCE((SELECT ends FROM {holds} WHERE name = ? {lock}), 0),
         (SELECT most FROM {overrides} WHERE name = ? AND span = ? {lock}))
     {on:name, span} most = {new:most}"""
-SAVE_WINDOW = """UPDATE {windows} SET most = ?, start = ?, used = ?, ends = ?, starts = starts + ?,
-    log = ? WHERE name = ? AND span = ?"""
+#: Leaves `ends` as it is, because SQLite would write its index entry again, on another page.
+COUNT_STARTS = """UPDATE {windows} SET most = ?, used = ?, starts = starts + ?
+    WHERE name = ? AND span = ?"""
+SAVE_WINDOW = COUNT_STARTS.replace("WHERE", ", start = ?, ends = ?, log = ? WHERE")
 #: A gate that still has rows of slots does not count as ended: these rows count its starts.
 IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_SPAN} AND EXISTS
     (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))"""
@@ -77,14 +79,16 @@ def make_args(name: WindowName, most: int) -> Row:
     return key, span, most, key, key, abs(span)
 
 
-def save_args(name: WindowName, most: int, log: StartLog, added: int, now: int) -> Row:
-    """Return the arguments of SAVE_WINDOW for a window in which starts were taken. `added`: as how
+def save_query(name: WindowName, most: int, log: StartLog, added: int, now: int) -> Query:
+    """Return a statement that saves a window in which starts were taken at `now`. `added`: as how
     many starts these count."""
-    start, used = log[0][0], sum(cost for _, cost in log)
-    stored, end = None, start + name[1]
+    start, used = log[0][0], sum([cost for _, cost in log])
     if is_sliding(name):
-        stored, end = msgspec.json.encode(log), now - name[1]
-    return most, start, used, end, added, stored, *name
+        stored = msgspec.json.encode(log)
+        return Query(SAVE_WINDOW, (most, used, added, start, now - name[1], stored, *name))
+    if start == now:
+        return Query(SAVE_WINDOW, (most, used, added, start, start + name[1], None, *name))
+    return Query(COUNT_STARTS, (most, used, added, *name))
 
 
 def sweep(session: Session, after: Position) -> tuple[Position, bool]:

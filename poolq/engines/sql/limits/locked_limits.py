@@ -6,19 +6,25 @@ count before the next start.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import repeat
 
 import msgspec
 
 from poolq.engines.sanitize import number
 from poolq.engines.spans import GATE_SPAN
-from poolq.engines.sql.limits.concurrent_slots import MAKE_GATE, READ_GATE, SLOTS, LockedGate
+from poolq.engines.sql.limits.concurrent_slots import (
+    HOLD_COLUMN,
+    MAKE_GATE,
+    READ_GATE,
+    LockedGate,
+)
 from poolq.engines.sql.limits.holds import HOLD_OF, refusal, untold
 
 from poolq.engines.sql.limits.limit_windows import (  # isort: skip
-    LOCK_WINDOW, MAKE_WINDOW, SAVE_WINDOW, SERVER_CLOCK, WindowName,
-    make_args, read_log, save_args, window_name,
+    LOCK_WINDOW, MAKE_WINDOW, SERVER_CLOCK, WindowName,
+    make_args, read_log, save_query, window_name,
 )  # fmt: skip
-from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction
+from poolq.engines.sql.session import BatchQuery, Query, Transaction
 from poolq.jobs.limits import (
     ADMITTED,
     GATE_WAIT,
@@ -92,12 +98,8 @@ class LockedLimits(msgspec.Struct):
 
     def save_starts(self, tx: Transaction) -> None:
         """Save the windows in which a start was taken."""
-        rows = [
-            save_args(name, self.most[name], self.starts[name], count, self.now)
-            for name, count in self.added.items()
-        ]
-        if rows:
-            tx.later(BatchQuery(SAVE_WINDOW, rows))
+        for name, count in self.added.items():
+            tx.later(save_query(name, self.most[name], self.starts[name], count, self.now))
 
     def slot_ends(self, rules: Sequence[Asked]) -> int:
         """Return until when a job may use the starts that it was given, if it is given back
@@ -111,48 +113,43 @@ class LockedLimits(msgspec.Struct):
 
 def lock_limits(
     tx: Transaction,
-    rules: Collection[Asked],
+    windows: Collection[Rule],
+    gates: Sequence[Gate] = (),
     clock: Query = SERVER_CLOCK,
-    others: Sequence[Query] = (),
     worker: str = "",
-) -> tuple[LockedLimits | None, Sequence[QueryResult]]:
-    """Lock and read the limits of these rules, and run `others` in the same round trip. `clock`: a
-    query for the time; if it finds no row, there are no limits. `worker`: who asks. Returns the
-    limits, and the answers to `others`."""
-    most = {window_name(rule): rule.limit for rule in windows_of(rules)}
-    gates = {rule.key: rule.limit for rule in gates_of(rules)} if len(most) < len(rules) else {}
-    queries = [*[Query(LOCK_WINDOW, name) for name in sorted(most)], clock]
-    for key in sorted(gates):
-        tx.later(Query(MAKE_GATE, (key, GATE_SPAN, gates[key], worker)))
-        queries += (
-            Query(READ_GATE, (worker, key, GATE_SPAN)),
-            Query(SLOTS, (key,)),
-            Query(HOLD_OF, (key,)),
-        )
-    queries += others
-    found = tx.run(*queries)
-    if not all(window.rows for window in found[: len(most)]):
-        tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in sorted(most)]))
-        found = tx.run(*queries)
-    if not (clock_rows := found[len(most)].rows):
-        return None, []
-    locked = LockedLimits(most, clock_rows[0][0])
-    unsure = {str(key) for key in untold(tx)} & {key for key, _ in most} if tx.ending else set()
-    for name, window in zip(sorted(most), found, strict=False):
-        (row,) = window.rows
+) -> LockedLimits | None:
+    """Lock and read these limits. `gates`: sorted. `clock`: a query for the time, and for whether
+    each of the gates is closed, if anybody knows; if it finds no row, there are no limits.
+    `worker`: who asks."""
+    most = {window_name(rule): rule.limit for rule in windows}
+    names = sorted(most)
+    queries = [Query(LOCK_WINDOW, name) for name in names]
+    queries.append(clock)
+    for key, limit in gates:
+        tx.later(Query(MAKE_GATE, (key, GATE_SPAN, limit, worker)))
+        queries.append(Query(READ_GATE, (worker, key, key, key)))
+    found = [one.rows for one in tx.run(*queries)]
+    if not all(found[: len(names)]):
+        tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in names]))
+        found = [one.rows for one in tx.run(*queries)]
+    if not (clock_rows := found[len(names)]):
+        return None
+    now, *closed = clock_rows[0]
+    locked = LockedLimits(most, now)
+    unsure = {str(key) for key in untold(tx)} if tx.ending else set()
+    for name, (row,) in zip(names, found, strict=False):
         held, set_most = row[-2:]
         locked.starts[name] = read_log(name, row)
         if set_most and 1 <= number(set_most) <= MAX_LIMIT:
             locked.overrides[name] = number(set_most)
-        if held and number(held) > locked.now:
+        if held and number(held) > now:
             unsure.add(name[0])
-    answers = iter(found[len(most) + 1 :])
-    holds: dict[str, QueryResult] = {}
-    for key in sorted(gates):
-        gate, slots, holds[key] = next(answers), next(answers), next(answers)
-        locked.gates[key] = LockedGate.read(key, gate, slots)
-    if unsure := unsure - set(holds):  # HOLD_OF leaves out those from before the clock went back
-        holds |= zip(unsure, tx.run(*[Query(HOLD_OF, (key,)) for key in unsure]), strict=True)
-    if holds:
-        locked.holds = {key: number(one.rows[0][0]) for key, one in holds.items() if one.rows}
-    return locked, list(answers)
+    gate_rows = found[len(names) + 1 :]
+    for gate, (row,), is_closed in zip(gates, gate_rows, closed or repeat(None), strict=False):
+        locked.gates[gate.key] = LockedGate.read(gate.key, row, is_closed is not None)
+        if (ends := row[HOLD_COLUMN]) is not None:
+            locked.holds[gate.key] = number(ends)
+    if unsure:  # HOLD_OF leaves out those from before the clock went back
+        ends = zip(unsure, tx.run(*[Query(HOLD_OF, (key,)) for key in unsure]), strict=True)
+        locked.holds |= {key: number(one.rows[0][0]) for key, one in ends if one.rows}
+    return locked
