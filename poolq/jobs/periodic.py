@@ -117,6 +117,6 @@ def spec_of(
             hint = "give its arguments by name, as a dict behind the job"
             raise ScheduleError(f"{what}: {error}; {hint}") from None
     blank = template.blank(payload, max_payload())
-    unique = template.unique_key(payload)
+    unique = template.unique.asked(name, payload) if template.unique else None
     spec = schedule_plan.make(when, blank, options, what, unique=unique)
     return name, schedule_plan.encode(spec)

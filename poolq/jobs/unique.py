@@ -108,12 +108,7 @@ class Unique:
         set_field(self, "_head", f"{{{_encode(only).decode()}:" if only else "")
 
     def asked(self, job: str, payload: object, index: int = -1) -> UniqueKey:
-        """Return the unique key that a new job with this payload needs. Raises PayloadError."""
-        key = self.key(job, payload, index)
-        return _new(UniqueKey, (key, self.until, self.lasts, self.replaces))
-
-    def key(self, job: str, payload: object, index: int = -1) -> str:
-        """Return the unique key of a job with this payload, which `payload.check` has accepted.
+        """Return the unique key of a new job with this payload, which `payload.check` has accepted.
         `index`: see `names.path_of`. Raises PayloadError."""
         given: Mapping[str, object] = payload or {}  # type: ignore[assignment]  # it was checked
         fields = self.fields
@@ -128,8 +123,8 @@ class Unique:
         except KeyError:
             raise lacking(fields, given, f"job {job}: {path_of(index)}", "unique") from None
         if len(key) > MAX_UNIQUE_KEY_BYTES or not key.isascii():
-            return _storable(job, key)
-        return key
+            key = _storable(job, key)
+        return _new(UniqueKey, (key, self.until, self.lasts, self.replaces))
 
 
 def lacking(

@@ -22,10 +22,10 @@ def literal(value: object) -> bytes:
     """Encode a value as a literal. Raises TypeError for other types."""
     if isinstance(value, str):
         return quoted(value.encode())
-    if isinstance(value, int):
-        return b"%d" % value
     if isinstance(value, bytes):
         return value if isinstance(value, Expression) else b"_binary" + quoted(value)
+    if isinstance(value, int):
+        return b"%d" % value
     if value is None:
         return b"NULL"
     if isinstance(value, (list, tuple)):
@@ -52,3 +52,16 @@ class FormatSQL(dict[str, bytes]):
                 quoted(arg.encode()) if type(arg) is str else literal(arg) for arg in args
             ]
         )
+
+    def fill_rows(self, sql: str, rows: Sequence[Sequence[object]]) -> tuple[bytes, list[bytes]]:
+        """Return how a statement that inserts a row begins, and these rows. In most columns, all
+        values are the same."""
+        columns = [
+            [literal(column[0])] * len(rows)
+            if column.count(column[0]) == len(rows)
+            else list(map(literal, column))
+            for column in zip(*rows, strict=True)
+        ]
+        start, bracket, end = self[sql].partition(b"(%b")
+        row = bracket + end
+        return start % (), [row % values for values in zip(*columns, strict=True)]

@@ -37,13 +37,16 @@ from poolq.jobs.unique import UniqueKey
 
 #: How many jobs one transaction stores at most. This blocks SQLite's other writers for 30 ms.
 MAX_STORED = 5000
+#: For how many jobs at most a server computes the time for each.
+FEW = 20
 
-INSERT_JOB = """INSERT INTO {jobs}
-    (id, place, due_at, queue, history, body, expires_at, unique_key, rules)
-    VALUES (?, ?, ?, ?, x'', ?, ?, ?, ?)"""
-#: The same for plain jobs. On SQLite, three NULLs would take a fifth of the time of many inserts.
+#: Names only the columns that some of the new jobs need. On SQLite, three NULLs would take a fifth
+#: of the time of many inserts.
 INSERT_PLAIN = """INSERT INTO {jobs} (id, place, due_at, queue, history, body)
     VALUES (?, ?, ?, ?, x'', ?)"""
+INSERT_UNIQUE = INSERT_PLAIN.replace("body)", "body, unique_key)").replace("?)", "?, ?)")
+INSERT_JOB = INSERT_UNIQUE.replace("key)", "key, expires_at)").replace("?)", "?, ?)")
+INSERT_WAITING = INSERT_JOB.replace("at)", "at, rules)").replace("?)", "?, ?)")
 INSERT_KEY = "INSERT INTO {unique_keys} (name, id, ends) VALUES (?, ?, ?)"
 #: A new line counts as named by the newest code.
 OPEN_LINE = concurrent_slots.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {schema}), 0)")
@@ -58,19 +61,18 @@ def store(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> 
     """Store the first of these jobs, or let them give way. Adds to `holders`, by job id, the id of
     the job that has this job's key, if that is known. Returns how many jobs it has handled."""
     some = first_chunk(pushes, MAX_STORED, session.stored_bytes)
-    session.check_sizes(some)
-    add_queues(session, {one.queue for one in some})
-    keys = [one.unique.key for one in some if one.unique]
-    if len(set(keys)) < len(keys) or not _store(session, some):
+    if not _store(session, some):
         _ask(session, some, holders)
     return len(some)
 
 
 def _store(session: Session, pushes: Sequence[Push]) -> bool:
-    """Store jobs with different unique keys in one transaction. Returns False if one of the keys is
-    already in the table."""
+    """Store jobs in one transaction. Returns False if two of them have the same unique key, or if
+    one of the keys is already in the table."""
     try:
         if len(pushes) > 1 or not session.store_alone(pushes[0]):
+            session.check_sizes(pushes)
+            add_queues(session, {one.queue for one in pushes})
             session.transact(partial(_insert, pushes=pushes))
     except DuplicateKey:
         if any(one.unique for one in pushes):
@@ -80,48 +82,55 @@ def _store(session: Session, pushes: Sequence[Push]) -> bool:
 
 
 def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
-    """Store jobs. This locks the wait lists first, then the keys, then the gates."""
+    """Store jobs. This locks the wait lists first, then the keys, then the gates. Raises
+    DuplicateKey if two jobs have the same unique key."""
+    if len(pushes) > FEW:
+        tx.stop_clock()
     place, now, _ = tx.when(QUEUED, 0, 0, 0)
-    plain = [
-        (id_, place, now, queue, body)
-        for id_, queue, body, delay, at, expires, unique, gate in pushes
-        if not (delay or at or expires or unique or gate)
+    keys = [
+        (unique.key, one.id, tx.when(QUEUED, unique.lasts, 0, 0)[1] if unique.lasts else 0)
+        for one in pushes
+        if (unique := one.unique)
     ]
-    if len(plain) == len(pushes):
-        tx.later(BatchQuery(INSERT_PLAIN, plain))
-        return
-    if waiting := [one for one in pushes if one.gate]:
-        _park(tx, waiting)
-    keys = [_key_row(tx, one.id, one.unique) for one in pushes if one.unique]
-    rows = [job_row(tx, one) for one in pushes if not one.gate]  # one clock keeps their order
-    tx.later(BatchQuery(INSERT_KEY, sorted(keys)), BatchQuery(INSERT_JOB, rows))
-
-
-def _key_row(tx: Transaction, id_: str, unique: UniqueKey) -> Row:
-    ends = tx.when(QUEUED, unique.lasts, 0, 0)[1] if unique.lasts else 0
-    return unique.key, id_, ends
+    if keys and len({key for key, _, _ in keys}) < len(keys):
+        raise DuplicateKey("two of these jobs have the same unique key")
+    sql = INSERT_UNIQUE if keys else INSERT_PLAIN
+    rows: list[Row] = [
+        (id_, place, now, queue, body, unique.stored) if unique else (id_, place, now, queue, body)
+        for id_, queue, body, delay, at, expires, unique, gate in pushes
+        if not (delay or at or expires or gate)
+    ]
+    if len(rows) < len(pushes) or (keys and len(keys) < len(pushes)):
+        if waiting := [one for one in pushes if one.gate]:
+            _park(tx, waiting)
+        sql = INSERT_JOB
+        rows = [job_row(tx, one) for one in pushes if not one.gate]  # one clock keeps their order
+    if keys:
+        tx.later(BatchQuery(INSERT_KEY, sorted(keys)))
+    tx.later(BatchQuery(sql, rows))
 
 
 def _park(tx: Transaction, pushes: Sequence[Push]) -> None:
     """Store jobs in wait lists, in the order of the lists, as if workers had parked them there."""
     gates = {(line_of(one.gate), one.queue): one.gate for one in pushes if one.gate}
     rows = [
-        job_row(tx, one, line_of(one.gate), encode_rules([one.gate])) for one in pushes if one.gate
+        (*job_row(tx, one, line_of(one.gate)), encode_rules([one.gate]))
+        for one in pushes
+        if one.gate
     ]
     lines = [(*line, gate.key, GATE_SPAN, gate.limit) for line, gate in sorted(gates.items())]
-    tx.later(BatchQuery(OPEN_LINE, lines), BatchQuery(INSERT_JOB, rows))
+    tx.later(BatchQuery(OPEN_LINE, lines), BatchQuery(INSERT_WAITING, rows))
     arm(tx, {push.queue for push in pushes})
     limits = {one.gate.key: one.gate.limit for one in pushes if one.gate}
     names = [(key, GATE_SPAN, most) for key, most in sorted(limits.items())]
     tx.at_end(BatchQuery(NAME_LIMIT, names))
 
 
-def job_row(tx: Transaction, push: Push, place: str = QUEUED, rules: bytes | None = None) -> Row:
+def job_row(tx: Transaction, push: Push, place: str = QUEUED) -> Row:
     """Return the arguments of INSERT_JOB. `place`: where the job is if it is due now."""
     id_, queue, body, delay, at, expires, unique, _ = push
-    unique_key = unique.stored if unique else None
     place, due, ends = tx.when(place, delay, at, expires)
-    return id_, place, due, queue, body, ends, unique_key, rules
+    return id_, place, due, queue, body, unique.stored if unique else None, ends
 
 
 def _ask(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> None:

@@ -9,7 +9,9 @@ end, to save round trips. Changes of rows that must be locked last are sent at t
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 from poolq.errors import EngineError
@@ -79,6 +81,9 @@ class Transaction(ABC):
     ) -> list[Query | BatchQuery]:
         """Return statements that mark these jobs as the claims of a request. The first job gets the
         index `first`. A job whose slot is reserved beyond `now` is marked as admitted."""
+
+    def stop_clock(self) -> None:  # noqa: B027  # SQLite's clock is read once for a transaction
+        """Compute the time once for all new jobs that follow, which a server does faster."""
 
     @abstractmethod
     def when(self, place: str, delay: int, at: int, expires: int) -> Row:
@@ -204,9 +209,5 @@ def first_chunk(pushes: Sequence[Push], jobs: int, size: int) -> Sequence[Push]:
     bytes, but at least one."""
     if len(pushes) == 1:
         return pushes
-    total = len(pushes[0].body)
-    for at, one in enumerate(pushes[1:jobs], 1):
-        total += len(one.body)
-        if total > size:
-            return pushes[:at]
-    return pushes[:jobs]
+    totals = list(accumulate(len(one.body) for one in pushes[:jobs]))
+    return pushes[: max(1, bisect_right(totals, size))]

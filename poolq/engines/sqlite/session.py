@@ -44,15 +44,14 @@ MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, idx = ?, admitted = 
 #: into both tables. It changes nothing if another job has the key. The view belongs to the
 #: connection, so it is not part of the schema.
 INSERT_UNIQUE = """INSERT OR ROLLBACK INTO new_unique
-    (id, place, due_at, queue, body, expires_at, unique_key, name, ends)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    (id, place, due_at, queue, body, unique_key, name, ends) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 MAKE_VIEW = """CREATE TEMP VIEW IF NOT EXISTS new_unique AS SELECT id, place, due_at, queue, body,
-    expires_at, unique_key, '' AS name, 0 AS ends FROM {jobs}"""
+    unique_key, '' AS name, 0 AS ends FROM {jobs}"""
 MAKE_TRIGGER = """CREATE TEMP TRIGGER IF NOT EXISTS store_new_unique INSTEAD OF INSERT ON new_unique
     BEGIN
     INSERT INTO {unique_keys} (name, id, ends) VALUES (NEW.name, NEW.id, NEW.ends);
-    INSERT INTO {jobs} (id, place, due_at, queue, body, expires_at, unique_key, history) VALUES
-    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.expires_at, NEW.unique_key, x'');
+    INSERT INTO {jobs} (id, place, due_at, queue, body, unique_key, history) VALUES
+    (NEW.id, NEW.place, NEW.due_at, NEW.queue, NEW.body, NEW.unique_key, x'');
     END"""
 #: Seconds after which the connection checks again that its file has not been replaced.
 FILE_CHECK_INTERVAL = 1.0
@@ -191,9 +190,9 @@ class SQLiteSession(Session):
                 raise self._translated(error) from error
 
     def store_alone(self, push: Push) -> bool:
-        """Store a job that waits for no gate by one statement. This is its own transaction and need
-        not wait in line; an explicit transaction takes a third longer."""
-        if push.gate or push.queue not in self.known_queues:
+        """Store a job by one statement, unless it waits for a gate, or is unique and expires. This
+        is its own transaction and need not wait in line; an explicit one takes a third longer."""
+        if push.gate or (push.expires and push.unique) or push.queue not in self.known_queues:
             return False
         with self.lock:
             try:
@@ -212,9 +211,9 @@ class SQLiteSession(Session):
         if unique:
             self._make_view(raw)
             lasts = unique.lasts and now + unique.lasts
-            sql, row = INSERT_UNIQUE, [*row, ends, unique.stored, unique.key, lasts]
+            sql, row = INSERT_UNIQUE, [*row, unique.stored, unique.key, lasts]
         elif ends:
-            sql, row = INSERT_JOB, [*row, ends, None, None]
+            sql, row = INSERT_JOB, [*row, None, ends]
         insert = self.texts[sql]
         cursor = self._cursor
         if cursor is None:

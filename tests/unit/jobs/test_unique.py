@@ -202,6 +202,6 @@ NAMES = st.text(min_size=1, max_size=5) | st.sampled_from(["\n", "a\tb", "\x1f",
 def test_a_key_has_no_control_characters(payload: dict[str, Any]) -> None:
     """On Redis, a newline would end the line in which a key is stored with its job."""
     every = (Unique(), Unique(next(iter(payload))), Unique(*payload))
-    keys = [one.key("jobs:A", payload) for one in every]
+    keys = [one.asked("jobs:A", payload).key for one in every]
     for key in (*keys, key_of("jobs:A", payload)):
         assert not any(character < " " for character in key), key
