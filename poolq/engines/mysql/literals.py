@@ -20,8 +20,8 @@ def quoted(value: bytes) -> bytes:
 
 def literal(value: object) -> bytes:
     """Encode a value as a literal. Raises TypeError for other types."""
-    if isinstance(value, str):
-        return quoted(value.encode())
+    if isinstance(value, str):  # as `quoted`, whose call would take a third longer
+        return b"'" + value.encode().replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
     if isinstance(value, bytes):
         return value if isinstance(value, Expression) else b"_binary" + quoted(value)
     if isinstance(value, int):
@@ -47,11 +47,7 @@ class FormatSQL(dict[str, bytes]):
 
     def fill(self, template: str, args: Sequence[object]) -> bytes:
         """Return the statement with these arguments."""
-        return self[template] % tuple(
-            [  # most are text, and calling `literal` takes twice as long
-                quoted(arg.encode()) if type(arg) is str else literal(arg) for arg in args
-            ]
-        )
+        return self[template] % tuple(map(literal, args))
 
     def fill_rows(self, sql: str, rows: Sequence[Sequence[object]]) -> tuple[bytes, list[bytes]]:
         """Return how a statement that inserts a row begins, and these rows. In most columns, all

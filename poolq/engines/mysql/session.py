@@ -5,7 +5,7 @@ import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from random import random
 from typing import Any, TypeVar
 
@@ -222,12 +222,11 @@ class MySQLTransaction(Transaction):
         groups = [self._session.statements_of(query) for query in queries]
         first = [] if self.began else [b"BEGIN"]
         self.began = True
-        found = self._session.send([*first, *(one for group in groups for one in group), *last])
-        at = len(first)
+        ready = [*first, *(one for group in groups for one in group), *last]
+        found = iter(self._session.send(ready)[len(first) :])
         results = []
         for group in groups:
-            mine = found[at : at + len(group)]
-            at += len(group)
+            mine = list(islice(found, len(group)))
             results.append(
                 mine[0] if len(mine) == 1 else QueryResult((), sum(one.changed for one in mine))
             )

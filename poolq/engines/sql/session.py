@@ -207,7 +207,5 @@ def in_chunks(values: Sequence[T], size: int = MAX_LIST_VALUES) -> list[Sequence
 def first_chunk(pushes: Sequence[Push], jobs: int, size: int) -> Sequence[Push]:
     """Return the first of these jobs: at most `jobs`, whose bodies together have at most `size`
     bytes, but at least one."""
-    if len(pushes) == 1:
-        return pushes
     totals = list(accumulate(len(one.body) for one in pushes[:jobs]))
     return pushes[: max(1, bisect_right(totals, size))]
