@@ -6,7 +6,7 @@ import pytest
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
-from poolq.engines.mysql.engine import admit_query
+from poolq.engines.mysql.engine import admit_queries
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
@@ -95,7 +95,7 @@ HOT = {
     "find": Query(stored_jobs.FIND_JOB, ("a",)),
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())
-ADMIT = admit_query(Rule("k", 5, 1), "w1", CLAIM)
+ADMIT, _ = admit_queries(Rule("k", 5, 1), "w1", CLAIM)
 #: Only InnoDB keeps deleted entries, so only MySQL begins behind them.
 BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))

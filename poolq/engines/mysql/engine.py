@@ -69,27 +69,29 @@ DIALECT = Dialect(
 
 #: The current time. NOW() is the time at which the statement began, before it waited for row locks.
 CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
-#: Admits a claim in one statement if it has a single rule, of a fixed window, as nearly all have.
+#: Counts the start of a claim that has a single rule, of a fixed window, as nearly all have.
 #: It changes nothing if the window is full, does not exist or was made before the clock went back,
 #: if the key is held or a person has set the limit, if jobs that the rule has released are due, or
 #: if the claim is no longer held, or admitted already. If nothing has changed, `SQLEngine.admit`
-#: finds out why. Both rows are found by their primary keys, and locked. MySQL evaluates the
-#: assignments to the window, the first table, from left to right, and each one uses the values set
-#: by those before it. (On MariaDB, this depends on the sql_mode, which `reconnecting.py` sets.) A
-#: new window begins at the old one's end or later, so `ends <= start` identifies it. MySQL refuses
-#: to read a table that the statement updates, except as a derived table.
-ADMIT_CLAIM = f"""UPDATE {{windows}} w, {{jobs}} j SET w.most = ?,
-    w.start = IF(w.used >= ? OR {CURRENT_TIME} >= w.ends,
-        GREATEST({CURRENT_TIME}, w.ends), w.start),
-    w.used = IF(w.ends <= w.start, 1, w.used + 1),
-    w.ends = w.start + w.span,
-    w.starts = w.starts + 1,
-    j.admitted = 1
-    WHERE w.name = ? AND w.span = ? AND (w.used < ? OR {CURRENT_TIME} >= w.ends)
-    AND w.start <= {CURRENT_TIME} AND w.held <= {CURRENT_TIME} AND w.set_most IS NULL
-    AND (SELECT 1 FROM (SELECT r.id FROM {{jobs}} r
-        WHERE r.place = ? AND r.queue = ? AND r.due_at <= {CURRENT_TIME} LIMIT 1) due) IS NULL
-    AND j.id = ? AND j.place = ? AND j.request = ? AND j.idx = ? AND j.admitted = 0"""
+#: finds out why. FOR UPDATE blocks recovery. MySQL evaluates the assignments from left to right,
+#: and each one uses the values set by those before it. (On MariaDB, this depends on the sql_mode,
+#: which `reconnecting.py` sets.) A new window begins at the old one's end or later, so
+#: `ends <= start` identifies it. No subquery may be an EXISTS, because MySQL could turn it into a
+#: join, and then assigns in another order.
+COUNT_START = f"""UPDATE {{windows}} SET most = ?,
+    start = IF(used >= ? OR {CURRENT_TIME} >= ends, GREATEST({CURRENT_TIME}, ends), start),
+    used = IF(ends <= start, 1, used + 1),
+    ends = start + span,
+    starts = starts + 1
+    WHERE name = ? AND span = ? AND (used < ? OR {CURRENT_TIME} >= ends)
+    AND start <= {CURRENT_TIME} AND held <= {CURRENT_TIME} AND set_most IS NULL
+    AND (SELECT 1 FROM {{jobs}}
+        WHERE place = ? AND queue = ? AND due_at <= {CURRENT_TIME} LIMIT 1) IS NULL
+    AND (SELECT 1 FROM {{jobs}} WHERE id = ? AND place = ? AND request = ? AND idx = ?
+        AND admitted = 0 FOR UPDATE) = 1"""
+#: Marks the claim if its start was counted. Two statements take less time than an UPDATE of two
+#: tables, which would also lock what its subqueries read.
+MARK_COUNTED = "UPDATE {jobs} SET admitted = 1 WHERE id = ? AND ROW_COUNT() = 1"
 
 _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.paused = 1)"
 #: On MariaDB, the server itself waits, and answers once something is due. So a wait costs one round
@@ -137,14 +139,13 @@ WAIT_FOR_ANY = f"""BEGIN NOT ATOMIC
 END"""
 
 
-def admit_query(rule: Rule, worker: str, claim: Claim) -> Query:
-    """Return a statement that counts a start, and so changes a row, only if the claim may start.
-    The rule has a fixed window and no cost."""
+def admit_queries(rule: Rule, worker: str, claim: Claim) -> list[Query]:
+    """Return statements that count a start, of which the last one changes a row, only if the claim
+    may start. The rule has a fixed window and no cost."""
     key, most, window, _, _ = rule
-    released = released_by(rule), claim.queue
-    return Query(
-        ADMIT_CLAIM, (most, most, key, window, most, *released, *claim_name(worker, claim))
-    )
+    name = claim_name(worker, claim)
+    args = (most, most, key, window, most, released_by(rule), claim.queue, *name)
+    return [Query(COUNT_START, args), Query(MARK_COUNTED, (claim.id,))]
 
 
 def server_side_wait(queues: Queues, polls: int, pause: float) -> Query:
@@ -222,7 +223,7 @@ class MySQLEngine(SQLEngine):
         if held and len(rules) == 1 and not held[1].asks:
             match rules[0]:
                 case Rule(cost=1, sliding=False) as rule:
-                    if self.session.change(admit_query(rule, *held)):
+                    if self.session.change(*admit_queries(rule, *held)):
                         return Admission(0)
         return super().admit(rules, held, ended)
 

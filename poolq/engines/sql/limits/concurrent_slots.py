@@ -80,15 +80,16 @@ FREE_SLOT = f"UPDATE {{slots}} SET request = -1 WHERE {_OF_CLAIM}"
 #: The subqueries about the new claim and the gate lock what they read. So this statement happens
 #: entirely before or after a count of the slots, but several such statements may happen at once.
 #: The other subqueries may miss what is being written at the same time, which then counts as later
-#: than this statement. No subquery may be an EXISTS, because MySQL could turn it into a join.
+#: than this statement. No subquery may be an EXISTS, because MySQL could turn it into a join. A MIN
+#: is found in the index before the statement is planned, so it costs less than a COUNT.
 HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed + 1
     WHERE {_OF_CLAIM} AND number < ?
     AND (SELECT 1 FROM {{jobs}}
         WHERE id = ? AND place = ? AND request = ? AND idx = ? AND admitted = 0 {{lock}}) = 1
     AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN} AND most = ?
         AND used <= most {{share}}) = 1
-    AND (SELECT COUNT(*) FROM {{lines}} WHERE place = ?) = 0
-    AND (SELECT COUNT(*) FROM {{holds}} WHERE name = ?) = 0"""
+    AND (SELECT MIN(place) FROM {{lines}} WHERE place = ?) IS NULL
+    AND (SELECT MIN(name) FROM {{holds}} WHERE name = ?) IS NULL"""
 #: The same, if the old claim must have been settled.
 HAND_ON_SETTLED = f"""{HAND_ON} AND (SELECT COUNT(*) FROM {{jobs}}
     WHERE id = ? AND place IN (?, ?) AND request = ? AND idx = ?) = 0"""
