@@ -177,7 +177,7 @@ def test_mariadb_claims_by_the_whole_index(mysql: MySQLEngine) -> None:
 def test_sqlite_uses_its_indexes_and_sorts_nothing(sqlite: SQLiteEngine) -> None:
     for name, op in HOT.items():
         (plan,) = sqlite.session.read(Query(f"EXPLAIN QUERY PLAN {op.sql}", op.args))
-        one_row = "SCAN released", "SCAN head"
+        one_row = "SCAN released", "SCAN head", "SCAN CONSTANT ROW"
         steps = [row[-1] for row in plan.rows if row[-1] not in one_row]
         assert steps, name
         for step in steps:

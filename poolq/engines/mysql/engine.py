@@ -43,8 +43,11 @@ def _joined(columns: str) -> str:
     return f"CONCAT_WS(' ', {values})"
 
 
+#: The current time. NOW() is the time at which the statement began, before it waited for row locks.
+CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 DIALECT = Dialect(
     now="CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)",
+    clock=CURRENT_TIME,
     lock="FOR UPDATE",
     share="LOCK IN SHARE MODE",
     skip="FOR UPDATE SKIP LOCKED",
@@ -67,8 +70,6 @@ DIALECT = Dialect(
 )
 
 
-#: The current time. NOW() is the time at which the statement began, before it waited for row locks.
-CURRENT_TIME = "CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)"
 #: Counts the start of a claim that has a single rule, of a fixed window, as nearly all have.
 #: It changes nothing if the window is full, does not exist or was made before the clock went back,
 #: if the key is held or a person has set the limit, if jobs that the rule has released are due, or

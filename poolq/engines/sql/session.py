@@ -145,7 +145,8 @@ class TemplateToken:
 
 
 class Dialect(NamedTuple):
-    """A server's SQL for the tokens of templates. `lock` ends a SELECT that locks its rows. `share`
+    """A server's SQL for the tokens of templates. `now` is when a statement began; `clock` is later
+    if it has waited for locks since then. `lock` ends a SELECT that locks its rows. `share`
     ends one that locks its rows, but lets others lock them in the same way. `skip` ends one that
     locks its rows and skips rows locked by others. `turn`, `by_id` and `{line:name}` are index
     hints for claims, for ids and for the lines. `least` and `greatest` are the functions min(a, b)
@@ -159,6 +160,7 @@ class Dialect(NamedTuple):
     some rows. `keys_within`: whether the statement that makes a table also makes its indexes."""
 
     now: str
+    clock: str
     lock: str
     share: str
     skip: str

@@ -19,6 +19,7 @@ from poolq.errors import StoreMissing
 def _dialect(namespace: str) -> Dialect:
     return Dialect(
         now="poolq_now()",
+        clock="poolq_now()",
         lock="",  # BEGIN IMMEDIATE has locked everything
         share="",
         skip="",

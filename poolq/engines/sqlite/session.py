@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import count, repeat
 from time import monotonic
 from typing import TypeVar
@@ -90,11 +91,12 @@ def when(now: int, place: str, delay: int, at: int, expires: int) -> Row:
 
 def run(cursor: sqlite3.Cursor, texts: RenderedSQL, query: Query | BatchQuery) -> QueryResult:
     sql, args = query
+    text = texts[sql]
     if isinstance(query, BatchQuery):
-        return QueryResult((), cursor.executemany(texts[sql], query.rows).rowcount)
-    if "{list}" in sql:
+        return QueryResult((), cursor.executemany(text, query.rows).rowcount)
+    if _has_list(sql):
         args = [_listed(arg) if isinstance(arg, (list, tuple)) else arg for arg in args]
-    cursor.execute(texts[sql], args)
+    cursor.execute(text, args)
     return QueryResult(cursor.fetchall(), cursor.rowcount)
 
 
@@ -102,6 +104,11 @@ def _roll_back(raw: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):  # the error that led here is the one to raise
         if raw.in_transaction:
             raw.execute("ROLLBACK")
+
+
+@cache
+def _has_list(template: str) -> bool:
+    return "{list}" in template
 
 
 def _listed(values: object) -> str:

@@ -85,7 +85,7 @@ def _admit(
     windows, gates = windows_of(rules), sorted(gates_of(rules))
     if held is None:
         limits = lock_limits(tx, windows)
-        assert limits is not None  # SERVER_CLOCK always has a row
+        assert limits is not None  # no claim asks
         admission = limits.admit(windows, "")
         limits.save_starts(tx)
         return admission

@@ -46,16 +46,17 @@ from poolq.jobs.outcomes import (
 #: place is full of claims that were just deleted.
 HELD_CLAIMS = """SELECT GROUP_CONCAT(id || ' ' || request || ' ' || idx) FROM {jobs} {by_id}
     WHERE id IN {list} AND place = ?"""
-_OF_CLAIM = " FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
-IS_ADMITTED = f"SELECT admitted{_OF_CLAIM} {{lock}}"
-_BEFORE_IT = "WHERE due < c.due_at OR (due = c.due_at AND first < c.id)"
-#: 1 if a line has a job that comes before the claimed job; else NULL.
-IS_BEHIND = f""", (SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {{jobs}} {{turn}}
-    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT 1) head {_BEFORE_IT})"""
+_OF_CLAIM = "FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
+IS_ADMITTED = f"SELECT admitted {_OF_CLAIM} {{lock}}"
+_BEFORE_IT = "(due < c.due_at OR (due = c.due_at AND first < c.id))"
 #: True unless a line of released jobs has a job that is due again and comes before the claimed job.
 COMES_FIRST = f""" AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {{jobs}}
     WHERE place = ? AND queue = ? AND due_at <= {{now}} ORDER BY due_at, id LIMIT 1) released
-    {_BEFORE_IT})"""
+    WHERE {_BEFORE_IT})"""
+#: 1 if a line has a job that comes before the claimed job; else NULL.
+IS_BEHIND = f""", (SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {{jobs}} {{turn}}
+    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT 1) head, {{jobs}} c {{by_id}}
+    WHERE c.id = ? AND {_BEFORE_IT})"""
 DELETE_JOBS = "DELETE FROM {jobs} WHERE id IN {list}"
 GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
 RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
@@ -86,20 +87,21 @@ def held_claims(found: Iterable[QueryResult]) -> set[str]:
 def claim_clock(
     worker: str, claim: Claim, windows: Sequence[Rule], gates: Sequence[Gate] = ()
 ) -> Query:
-    """Return a query for the time, and for each of the gates whether an earlier job waits in its
-    line. It finds a row only if the worker holds this claim, the claim has no start yet, and no
-    earlier job that the windows have released is due. The query locks the claim until the end of
-    the transaction, without locking the worker's row."""
-    waiting = [arg for gate in gates for arg in (line_of(gate), claim.queue)]
+    """Return a query for 1, the time, and for each of the gates whether an earlier job waits in its
+    line. It finds NULL instead of 1 if the worker does not hold this claim, the claim has its start
+    already, or an earlier job that the windows have released is due. The query locks the claim
+    until the end of the transaction, without locking the worker's row."""
     released = [arg for rule in windows for arg in (released_by(rule), claim.queue)]
-    sql = _clock_sql(len(gates), len(windows))
-    return Query(sql, (*waiting, *claim_name(worker, claim), *released))
+    waiting = [arg for gate in gates for arg in (line_of(gate), claim.queue, claim.id)]
+    sql = _clock_sql(len(windows), len(gates))
+    return Query(sql, (*claim_name(worker, claim), *released, *waiting))
 
 
 @cache
-def _clock_sql(gates: int, windows: int) -> str:
+def _clock_sql(windows: int, gates: int) -> str:
     released = COMES_FIRST * windows
-    return f"SELECT {{now}}{IS_BEHIND * gates}{_OF_CLAIM} AND admitted = 0{released} {{lock}}"
+    held = f"(SELECT 1 {_OF_CLAIM} AND admitted = 0{released} {{lock}})"
+    return f"SELECT {held}, {{clock}}{IS_BEHIND * gates}"
 
 
 def is_admitted(worker: str, claim: Claim) -> Query:

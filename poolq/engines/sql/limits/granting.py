@@ -167,7 +167,7 @@ def _grant_heads(
     ]
     asked = {rule for _, rules in jobs for rule in rules}
     limits = lock_limits(tx, windows_of(asked), sorted(gates_of(asked)))
-    assert limits is not None  # SERVER_CLOCK always has a row
+    assert limits is not None  # no claim asks
     sliding = any(is_sliding(name) for name in limits.starts)
     alone = limits.gates or sliding or any(row[1] is None for row, _ in jobs)
     granted = list(islice(_starts(tx, line, jobs, limits), 1 if alone else want))

@@ -6,6 +6,7 @@ count before the next start.
 """
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from itertools import repeat
 
 import msgspec
@@ -21,7 +22,7 @@ from poolq.engines.sql.limits.concurrent_slots import (
 from poolq.engines.sql.limits.holds import HOLD_OF, refusal, untold
 
 from poolq.engines.sql.limits.limit_windows import (  # isort: skip
-    LOCK_WINDOW, MAKE_WINDOW, SERVER_CLOCK, WindowName,
+    LOCK_WINDOW, MAKE_WINDOW, WindowName,
     make_args, read_log, save_query, window_name,
 )  # fmt: skip
 from poolq.engines.sql.session import BatchQuery, Query, Transaction
@@ -38,6 +39,9 @@ from poolq.jobs.limits import (
     take,
     windows_of,
 )
+
+#: Stands in place of a `claim_clock` if no claim asks.
+CLOCK = Query("SELECT 1, {clock}")
 
 
 class LockedLimits(msgspec.Struct):
@@ -111,30 +115,39 @@ class LockedLimits(msgspec.Struct):
         )
 
 
+@cache
+def _beside(clock: str, sql: str) -> str:
+    """Return one statement for both: the time is read once the limits are locked."""
+    return f"{clock}, {sql.removeprefix('SELECT ')}"
+
+
 def lock_limits(
     tx: Transaction,
     windows: Collection[Rule],
     gates: Sequence[Gate] = (),
-    clock: Query = SERVER_CLOCK,
+    clock: Query = CLOCK,
     worker: str = "",
 ) -> LockedLimits | None:
-    """Lock and read these limits. `gates`: sorted. `clock`: a query for the time, and for whether
-    each of the gates is closed, if anybody knows; if it finds no row, there are no limits.
-    `worker`: who asks."""
+    """Lock and read these limits, of which there is at least one. `gates`: sorted. `worker`: who
+    asks, if anybody does; `clock` is then its `claim_clock`. Returns None if the claim may not
+    ask."""
     most = {window_name(rule): rule.limit for rule in windows}
     names = sorted(most)
     queries = [Query(LOCK_WINDOW, name) for name in names]
-    queries.append(clock)
     for key, limit in gates:
         tx.later(Query(MAKE_GATE, (key, GATE_SPAN, limit, worker)))
         queries.append(Query(READ_GATE, (worker, key, key, key)))
+    sql, args = queries[-1]
+    queries[-1] = Query(_beside(clock.sql, sql), (*clock.args, *args))
     found = [one.rows for one in tx.run(*queries)]
-    if not all(found[: len(names)]):
+    if not all(found):
         tx.later(BatchQuery(MAKE_WINDOW, [make_args(name, most[name]) for name in names]))
         found = [one.rows for one in tx.run(*queries)]
-    if not (clock_rows := found[len(names)]):
+    is_held, now, *last = found[-1][0]
+    if not is_held:
         return None
-    now, *closed = clock_rows[0]
+    closed = last[: len(gates)] if worker else []
+    found[-1] = [tuple(last[len(closed) :])]
     locked = LockedLimits(most, now)
     unsure = {str(key) for key in untold(tx)} if tx.ending else set()
     for name, (row,) in zip(names, found, strict=False):
@@ -144,7 +157,7 @@ def lock_limits(
             locked.overrides[name] = number(set_most)
         if held and number(held) > now:
             unsure.add(name[0])
-    gate_rows = found[len(names) + 1 :]
+    gate_rows = found[len(names) :]
     for gate, (row,), is_closed in zip(gates, gate_rows, closed or repeat(None), strict=False):
         locked.gates[gate.key] = LockedGate.read(gate.key, row, is_closed is not None)
         if (ends := row[HOLD_COLUMN]) is not None:
