@@ -43,8 +43,10 @@ COUNT_RELEASED = """SELECT queue, COUNT(*), SUM(due) FROM (SELECT queue,
     CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS due FROM {jobs}
     WHERE place >= ? AND place < ? LIMIT ?) found GROUP BY queue"""
 
+#: Leaves out gates, whose rows end in the future if the clock has gone back.
 OPEN_WINDOWS = f"""SELECT name, span, most, start, used, ends - {{now}}, starts, log, {{now}}
-    FROM {{windows}} WHERE ends > {{now}} AND start <= {{now}} ORDER BY ends LIMIT {MAX_LIMITS}"""
+    FROM {{windows}} WHERE ends > {{now}} AND start <= {{now}} AND span <> {GATE_SPAN}
+    ORDER BY ends LIMIT {MAX_LIMITS}"""
 #: One line of each limit, even if the limit has lines in several queues, with its window's row.
 LINES_AND_WINDOWS = f"""SELECT l.place, l.name, l.span, l.most, w.most, w.start, w.used,
         CASE WHEN w.start <= {{now}} AND w.ends > {{now}} THEN w.ends - {{now}} ELSE 0 END,
