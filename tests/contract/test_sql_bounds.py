@@ -147,11 +147,11 @@ def _counting_run(run: Any, note: Callable[[str, int], None]) -> Any:
             steps += 1
             return 0
 
-        getattr(raw, "connection", raw).set_progress_handler(tick, GRAIN)
+        raw.set_progress_handler(tick, GRAIN)
         try:
             return run(raw, texts, query)
         finally:
-            getattr(raw, "connection", raw).set_progress_handler(None, 0)
+            raw.set_progress_handler(None, 0)
             note(texts[query.sql], steps * GRAIN)
 
     return count_run

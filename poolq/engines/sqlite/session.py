@@ -61,14 +61,14 @@ FILE_CHECK_INTERVAL = 1.0
 class SQLiteTransaction(Transaction):
     """A transaction that runs each statement at once, because there are no round trips to save."""
 
-    def __init__(self, cursor: sqlite3.Cursor, texts: RenderedSQL) -> None:
+    def __init__(self, raw: sqlite3.Connection, texts: RenderedSQL) -> None:
         super().__init__()
-        self._cursor = cursor
+        self._raw = raw
         self._texts = texts
         self._now = 0  # the same for all new jobs, so that those due at once stay in order
 
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
-        return [run(self._cursor, self._texts, query) for query in queries]
+        return [run(self._raw, self._texts, query) for query in queries]
 
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
@@ -89,14 +89,14 @@ def when(now: int, place: str, delay: int, at: int, expires: int) -> Row:
     return place, due, due + expires if expires else None
 
 
-def run(cursor: sqlite3.Cursor, texts: RenderedSQL, query: Query | BatchQuery) -> QueryResult:
+def run(raw: sqlite3.Connection, texts: RenderedSQL, query: Query | BatchQuery) -> QueryResult:
     sql, args = query
     text = texts[sql]
     if isinstance(query, BatchQuery):
-        return QueryResult((), cursor.executemany(text, query.rows).rowcount)
+        return QueryResult((), raw.executemany(text, query.rows).rowcount)
     if _has_list(sql):
         args = [_listed(arg) if isinstance(arg, (list, tuple)) else arg for arg in args]
-    cursor.execute(text, args)
+    cursor = raw.execute(text, args)
     return QueryResult(cursor.fetchall(), cursor.rowcount)
 
 
@@ -168,11 +168,7 @@ class SQLiteSession(Session):
         return self._locked(lambda raw: self._transact(raw, work, gives_way))
 
     def read(self, *queries: Query) -> list[QueryResult]:
-        def act(raw: sqlite3.Connection) -> list[QueryResult]:
-            cursor = raw.cursor()
-            return [run(cursor, self.texts, query) for query in queries]
-
-        return self._read(act)
+        return self._read(lambda raw: [run(raw, self.texts, query) for query in queries])
 
     def data_version(self) -> tuple[int, int]:
         """Return a value that changes if another connection writes, or if this one is reopened."""
@@ -272,12 +268,11 @@ class SQLiteSession(Session):
         self._refuse_reentry()
         try:
             self._writing = True
-            cursor = raw.cursor()
-            self._write_lock.acquire(lambda: cursor.execute(BEGIN), gives_way)
-            tx = SQLiteTransaction(cursor, self.texts)
+            self._write_lock.acquire(lambda: raw.execute(BEGIN), gives_way)
+            tx = SQLiteTransaction(raw, self.texts)
             result = work(tx)
             tx.run(*tx.ending)
-            cursor.execute("COMMIT")
+            raw.execute("COMMIT")
         except BaseException:
             _roll_back(raw)
             raise
