@@ -133,13 +133,10 @@ class MySQLSession(Session):
         self._on_used()
         return results
 
-    def _packets(self, parts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    def _packets(self, parts: Sequence[bytes]) -> Iterator[list[bytes]]:
         """Split statements, or the rows of an INSERT, into lists that are sent together."""
-        most, length = self._most, 0
-        if sum(map(len, parts)) + len(parts) <= most:
-            yield parts
-            return
         batch: list[bytes] = []
+        most, length = self._most, 0
         for one in parts:
             length += len(one) + 1
             if batch and length > most:

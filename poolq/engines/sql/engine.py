@@ -76,6 +76,8 @@ class SQLEngine(Engine):
         stored = 0
         try:
             session = self.session
+            if len(pushes) == 1 and not pushes[0].unique and session.store_alone(pushes[0]):
+                return [pushes[0].id]
             while stored < len(pushes):
                 stored += new_jobs.store(session, pushes[stored:], holders)
         except EngineUnavailable as error:

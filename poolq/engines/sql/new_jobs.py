@@ -188,12 +188,9 @@ def store_contested(tx: Transaction, push: Push) -> str | None:
     if holder.id == push.id or holder.is_void:
         _store_with_key(tx, push, unique)
         return push.id
-    if not unique.replaces:
-        _count(tx, push.queue, "skipped")
-        return holder.id
-    if holder.id not in seen:
+    if unique.replaces and holder.id not in seen:
         return None
-    if holder.id not in waiting:  # it is running
+    if holder.id not in waiting:  # it is running, or is not replaced
         _count(tx, push.queue, "skipped")
         return holder.id
     tx.later(Query(DELETE_JOBS, ([holder.id],)))
