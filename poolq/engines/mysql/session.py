@@ -10,6 +10,7 @@ from random import random
 from typing import Any, TypeVar
 
 import pymysql
+from pymysql.constants import COMMAND
 
 from poolq.engines.base import Push
 from poolq.engines.connections import reentrancy_error
@@ -133,6 +134,12 @@ class MySQLSession(Session):
         self._on_used()
         return results
 
+    def run(self, statements: Sequence[bytes]) -> None:
+        """Run changes, whose answers say no more than that nothing has failed."""
+        for batch in self._packets(statements):
+            self._send(batch, None)
+        self._on_used()
+
     def _packets(self, parts: Sequence[bytes]) -> Iterator[list[bytes]]:
         """Split statements, or the rows of an INSERT, into lists that are sent together."""
         batch: list[bytes] = []
@@ -155,8 +162,13 @@ class MySQLSession(Session):
         start, values = self.statements.fill_rows(query.sql, rows)
         return [start + b",".join(some) for some in self._packets(values)]
 
-    def _send(self, batch: Sequence[bytes], results: list[QueryResult]) -> None:
+    def _send(self, batch: Sequence[bytes], results: list[QueryResult] | None) -> None:
         raw: Any = self.raw
+        if results is None:  # `query` and `next_result` would take a tenth of a dispatch longer
+            raw._execute_command(COMMAND.COM_QUERY, b";".join(batch))  # noqa: SLF001  # as below
+            for _ in batch:
+                raw._read_packet()  # noqa: SLF001  # raises the error of a statement
+            return
         raw.query(b";".join(batch))
         while True:
             answer = raw._result  # noqa: SLF001  # a cursor would read it from there, and take 10 µs
@@ -246,7 +258,7 @@ class MySQLTransaction(Transaction):
         if self.began:
             ready.append(b"COMMIT")
         if ready:
-            self._session.send(ready)
+            self._session.run(ready)
 
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
