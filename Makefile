@@ -37,7 +37,7 @@ help: ## print this list
 demo: $(VENV)/.runtime ## see poolq in action: a pool of 4 runs real jobs on SQLite, in a minute
 	@$(BIN)/poolq demo
 
-test: compiled rewritten servers ## run all tests, on Redis, Valkey, MariaDB and SQLite (7 minutes on 2 cores)
+test: compiled rewritten servers $(VENV313)/.dev ## run all tests, on Redis, Valkey, MariaDB and SQLite (7 minutes on 2 cores)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
 # Unit tests keep the processor busy, so each has a core of its own. They start quickly only where
@@ -50,7 +50,7 @@ unit: $(VENV)/.dev ## run the unit tests, which need no server (half a minute)
 contract: compiled servers ## run the suite that every engine with storage must pass
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/contract
 
-process: compiled servers ## run the tests that start real pools and kill them
+process: compiled servers $(VENV313)/.dev ## run the tests that start real pools and kill them
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests/process
 
 py313: $(VENV313)/.dev servers ## run the unit and contract suites on Debian's Python 3.13

@@ -1,6 +1,6 @@
 """Background jobs on Redis, MySQL/MariaDB or SQLite: define a Job, dispatch it, start `poolq run`.
 
-Applications import everything they need from here; docs/guide.md explains it. Each name is loaded
+Applications import everything they need from here; docs/guide.md shows it. Each name is loaded
 on first use, so that commands that need none of them, such as `poolq health`, start fast.
 """
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from poolq.engines.job_info import JobInfo, cancel, find
     from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
     from poolq.engines.limit_admin import limits
-    from poolq.jobs.callbacks import JobDraft, JobOutcome, around, on
-    from poolq.jobs.dispatch import dispatch, dispatch_many
+    from poolq.jobs.callbacks import JobDraft, JobOutcome, around, around_dispatch, on
+    from poolq.jobs.dispatch import adispatch, adispatch_many, dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.holds import Hold
     from poolq.jobs.ids import JobId
@@ -31,8 +31,9 @@ __all__ = [
     "AppError", "Backoff", "Concurrent", "ConfigError", "DurationError", "EngineError",
     "EngineUnavailable", "FunctionJob", "Hold", "Job", "JobDraft", "JobError", "JobFailed", "JobId",
     "JobInfo", "JobOutcome", "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError",
-    "PoolqError", "RateLimitExhausted", "Retry", "ScheduleError", "Unique", "around", "cancel",
-    "connect", "current", "dispatch", "dispatch_many", "every", "find", "job", "limits", "on",
+    "PoolqError", "RateLimitExhausted", "Retry", "ScheduleError", "Unique", "adispatch",
+    "adispatch_many", "around", "around_dispatch", "cancel", "connect", "current", "dispatch",
+    "dispatch_many", "every", "find", "job", "limits", "on",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -45,7 +46,8 @@ _MODULES = {
     "list": "engines.job_info", "every": "jobs.periodic",
     "limits": "engines.limit_admin", "Hold": "jobs.holds",
     "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",
-    "on": "jobs.callbacks", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
+    "around_dispatch": "jobs.callbacks", "on": "jobs.callbacks", "adispatch": "jobs.dispatch",
+    "adispatch_many": "jobs.dispatch", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",
     "JobId": "jobs.ids", "Unique": "jobs.unique",
 }  # fmt: skip
 

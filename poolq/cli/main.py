@@ -15,13 +15,13 @@ MAX_ERROR_LENGTH, MAX_ARGUMENT_LENGTH = 1000, 80  # characters of an error, byte
 INTERRUPTED = 130
 #: The commands in the order of the help, each with its module in this folder.
 COMMAND_MODULES = {
-    "run": "pools.run", "top": "pools.top", "status": "pools.status", "log": "pools.log",
-    "health": "pools.pool", "pause": "pools.pool", "resume": "pools.pool", "scale": "pools.pool",
-    "reload": "pools.pool", "drain": "pools.pool", "stop": "pools.pool", "kill": "pools.pool",
-    "nodes": "stored.nodes", "make": "project.make", "db": "project.db", "queue": "stored.queue",
-    "job": "stored.job", "failed": "stored.failed", "limit": "stored.limit",
-    "schedule": "stored.schedule", "config": "project.config", "doctor": "stored.doctor",
-    "demo": "project.demo", "version": "project.version",
+    "run": "pools.run", "dev": "pools.dev", "top": "pools.top", "status": "pools.status",
+    "log": "pools.log", "health": "pools.pool", "pause": "pools.pool", "resume": "pools.pool",
+    "scale": "pools.pool", "reload": "pools.pool", "drain": "pools.pool", "stop": "pools.pool",
+    "kill": "pools.pool", "nodes": "stored.nodes", "make": "project.make", "db": "project.db",
+    "queue": "stored.queue", "job": "stored.job", "failed": "stored.failed",
+    "limit": "stored.limit", "schedule": "stored.schedule", "config": "project.config",
+    "doctor": "stored.doctor", "demo": "project.demo", "version": "project.version",
 }  # fmt: skip
 
 

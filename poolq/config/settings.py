@@ -122,6 +122,8 @@ class Config:
         "Serve metrics for Prometheus on this address and port (needs the extra prometheus).")
     max_payload: int = _setting(1 << 20, parsers.size, "BYTES", "1M",
         "Maximum size of a job's payload at dispatch.", flag=False)
+    dispatch_timeout: float = _setting(10.0, parsers.duration(), "SECONDS", "10",
+        "How long a dispatch tries again while the engine is away; 0: once.", flag=False)
     unknown_job_for: float = _setting(600.0, parsers.duration(), "SECONDS", "600",
         "How long a job that no worker knows may wait before it fails.", flag=False)
 # fmt: on

@@ -6,13 +6,17 @@ from typing import Any, Unpack
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name, path_of
 from poolq.errors import OptionError, PayloadError
+from poolq.jobs.async_dispatch import asend, astore
 from poolq.jobs.function_job import FunctionJob
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, JobSettings, settings_of
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DispatchOptions
+from poolq.jobs.payload import Payload
 from poolq.jobs.producer import max_payload, send, store
+
+AnyJob = str | type[Job] | JobSettings | FunctionJob[..., Any]
 
 
 def dispatch(
@@ -27,9 +31,17 @@ def dispatch(
     return send(MessageTemplate(name, own), payload)
 
 
+async def adispatch(
+    job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
+) -> JobId:
+    """As `dispatch`, without blocking the event loop; see `Job.adispatch`."""
+    name, own, _ = settings_of(_job_name(job), options)
+    return await asend(MessageTemplate(name, own), payload)
+
+
 def dispatch_many(
-    job: str | type[Job] | JobSettings | FunctionJob[..., Any],
-    payloads: Iterable[Mapping[str, Any] | tuple[Mapping[str, Any], DispatchOptions]],
+    job: AnyJob,
+    payloads: Iterable[Payload | tuple[Payload, DispatchOptions]],
     **options: Unpack[DispatchOptions],
 ) -> list[JobId]:
     """Dispatch one job for each payload, thousands in one round trip, and return the ids in order.
@@ -42,6 +54,20 @@ def dispatch_many(
     other. Raises what `dispatch` raises. EngineUnavailable has the `ids` of the jobs that may not
     have been stored.
     """
+    return store(_pushes(job, payloads, options))
+
+
+async def adispatch_many(
+    job: AnyJob,
+    payloads: Iterable[Payload | tuple[Payload, DispatchOptions]],
+    **options: Unpack[DispatchOptions],
+) -> list[JobId]:
+    """As `dispatch_many`, without blocking the event loop; see `Job.adispatch`."""
+    return await astore(_pushes(job, payloads, options))
+
+
+def _pushes(job: AnyJob, payloads: Iterable[Any], options: DispatchOptions) -> list[Push]:
+    """Make the jobs of `dispatch_many`."""
     known = _job_name(job) if isinstance(job, str) else job
     label, shared, bind = settings_of(known, options)
     if isinstance(payloads, (str, bytes, Mapping)):
@@ -58,7 +84,7 @@ def dispatch_many(
         if bind is not None:
             payload = bind(payload)
         pushes.append(own.push(payload, limit, index))
-    return store(pushes)
+    return pushes
 
 
 def _pair(item: tuple[Any, ...], job: str, where: str) -> tuple[Any, Mapping[str, object]]:

@@ -22,7 +22,8 @@ from typing import (
 from poolq.common.durations import Duration
 from poolq.common.names import suggestion
 from poolq.errors import OptionError, PayloadError
-from poolq.jobs import periodic, schedule_plan
+from poolq.jobs import periodic, schedule_plan, typed
+from poolq.jobs.async_dispatch import asend
 from poolq.jobs.class_checks import reject_generator
 from poolq.jobs.ids import JobId
 from poolq.jobs.job import Job, full_name, inline, job_name, options_of, template_of
@@ -131,11 +132,20 @@ class FunctionJob(Generic[P, R_co]):
 
     def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store a call; return the job's id. Raises TypeError and the errors of `Job.dispatch`."""
+        return send(*self._call(args, kwargs))
+
+    async def adispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId:
+        """As `dispatch`, without blocking the event loop; see `Job.adispatch`."""
+        return await asend(*self._call(args, kwargs))
+
+    def _call(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[MessageTemplate, dict[str, Any]]:
         if (chosen := self._chosen) is None:
             template = template_of(self.job)
         else:
             template = MessageTemplate(job_name(self.job), chosen)
-        return send(template, self._payload(args, kwargs, template.options))
+        return template, self._payload(args, kwargs, template.options)
 
     @overload
     def dispatch_sync(
@@ -198,7 +208,15 @@ def _make(function: Callable[..., Any], given: Mapping[str, Any]) -> FunctionJob
             members[name] = _member(name, value, job)
     options = {name: members[name] for name in OPTIONS if name in members}
     _check_keys(signature, DEFAULTS.changed(options, job), job)
-    return FunctionJob(function, type(function.__name__, (Job,), members), signature)
+    made = FunctionJob(function, type(function.__name__, (Job,), members), signature)
+    annotated = tuple(
+        one.name
+        for one in signature.parameters.values()
+        if one.annotation not in (one.empty, Any) and one.kind is not one.VAR_KEYWORD
+    )
+    if annotated:  # which say what the arguments become in JSON
+        typed.note(typed.Shape(full_name(made.job), function, annotated))
+    return made
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:

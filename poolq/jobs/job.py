@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from inspect import get_annotations
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
@@ -16,12 +17,16 @@ from weakref import WeakValueDictionary
 from poolq.common.durations import Duration
 from poolq.common.lengths import MAX_JOB_NAME_BYTES
 from poolq.common.names import check_name
-from poolq.errors import OptionError
+from poolq.errors import OptionError, PayloadError
+from poolq.jobs import typed
+from poolq.jobs.async_dispatch import asend
+from poolq.jobs.callbacks import running_job
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.ids import JobId
 from poolq.jobs.limits import Concurrent, Declared, Gate, OnLimit, RateLimit, parse
 from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.payload import Payload
 from poolq.jobs.producer import max_payload, send
 from poolq.jobs.retry_policy import ErrorRule, RetryAfter, RetryOn, read_answer, read_rules, rule_of
 from poolq.jobs.running import (
@@ -32,7 +37,6 @@ from poolq.jobs.running import (
     call,
     progress,
     run_inline,
-    running_job,
     worker_rows,
 )
 from poolq.jobs.unique import Unique
@@ -42,10 +46,12 @@ from poolq.jobs.options import (  # isort: skip
 )  # fmt: skip
 
 log = logging.getLogger("poolq")
+#: Annotations of `payload` that say no more than none.
+_UNTYPED = (dict, dict[str, Any], Mapping[str, Any], Any, "dict", "dict[str, Any]", "Any")
 
 
 #: The classes that this process has defined, by name; of two with the same name, the newer.
-_defined: "WeakValueDictionary[str, type[Job]]" = WeakValueDictionary()
+defined: "WeakValueDictionary[str, type[Job]]" = WeakValueDictionary()
 
 
 class Job:
@@ -58,9 +64,9 @@ class Job:
 
         SendMail.dispatch({"to": "bob@example.com"})
 
-    Options are plain class attributes, read at each dispatch; see docs/guide.md. A job is called
-    `module:Class` unless its class sets `name`. An instance lives for one execution and is created
-    without arguments. Defining a subclass that could not run raises OptionError.
+    Options are plain class attributes, read at each dispatch; see docs/reference.md. A job is
+    called `module:Class` unless its class sets `name`. An instance lives for one execution and is
+    created without arguments. Defining a subclass that could not run raises OptionError.
     """
 
     name: str
@@ -78,13 +84,17 @@ class Job:
     concurrent: Concurrent | None = None
     retry_on: RetryOn = MappingProxyType({})
 
-    payload: dict[str, Any]
+    payload: Any  # a dict, or what a subclass annotates it with
     id: str
     attempt: int  # from 1
     headers: Mapping[str, str] = MappingProxyType({})  # from poolq.on.dispatch
     scheduled_at: datetime | None = None  # a periodic job's tick, in UTC
     error: BaseException | None  # why the job failed; set for on_failure() and on_discard()
     poolq_init_error: BaseException | None = None  # what __init__ raised
+    #: For `poolq.around`: the bytes of its message, and for how many seconds it has been due when
+    #: it started, if that is known.
+    poolq_size: ClassVar[int] = 0
+    poolq_waited: ClassVar[float | None] = None
 
     poolq_sent: ClassVar[type | None] = None  # this class, once it is known that workers find it
     #: A class, its options when the template was made, and the template.
@@ -104,10 +114,14 @@ class Job:
         check_class(cls, full_name(cls))
         read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on")
         options_of(cls)
-        _defined[full_name(cls)] = cls
+        defined[full_name(cls)] = cls
+        typed.shapes.pop(full_name(cls), None)  # of a class that this one replaces
+        annotations = (get_annotations(one).get("payload", ...) for one in cls.__mro__)
+        if next(one for one in annotations if one is not ...) not in _UNTYPED:
+            typed.note(typed.Shape(full_name(cls), cls, None))
 
     def run(self) -> Any:
-        """Do the work. A coroutine is run to completion on an event loop of its own."""
+        """Do the work. A coroutine is run to completion. A worker's jobs share one event loop."""
 
     def rate_limit(self) -> RateLimit:
         """Return the limits of this job, or None for no limit. Called just before `run()`."""
@@ -160,10 +174,9 @@ class Job:
         return any(row.is_running_cancelled() for row in worker_rows)
 
     @classmethod
-    def dispatch(
-        cls, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
-    ) -> JobId:
-        """Store a job with this payload (a dict of JSON values) and return its id, 32 hex digits.
+    def dispatch(cls, payload: Payload | None = None, **options: Unpack[DispatchOptions]) -> JobId:
+        """Store a job with this payload (a dict of JSON values, or what the class annotates) and
+        return its id, 32 hex digits.
 
         If a `unique` job gives way to another job, return the other job's id, whose `new` is False.
 
@@ -173,12 +186,21 @@ class Job:
         return send(template.changed(options) if options else template, payload)
 
     @classmethod
+    async def adispatch(
+        cls, payload: Payload | None = None, **options: Unpack[DispatchOptions]
+    ) -> JobId:
+        """As `dispatch`, without blocking the event loop. If the call is cancelled before its job
+        is sent, the job is not stored; later, it may be stored, and the log names it."""
+        template = template_of(cls)
+        return await asend(template.changed(options) if options else template, payload)
+
+    @classmethod
     def set(cls, **options: Unpack[DispatchOptions]) -> "JobSettings":
         """Return this job with other options, for any number of dispatches. Raises OptionError."""
         return JobSettings(cls, options_of(cls).changed(options, full_name(cls)))
 
     @classmethod
-    def dispatch_sync(cls, payload: Mapping[str, Any] | None = None) -> Any:
+    def dispatch_sync(cls, payload: Payload | None = None) -> Any:
         """Run the job in this process, as the sync engine does, and return the result of run().
 
         Attempts follow each other immediately, delays and rate limits are ignored, and hooks run.
@@ -211,14 +233,21 @@ class JobSettings:
         """Return a copy with some options changed. Raises OptionError."""
         return JobSettings(self.job, self.options.changed(options, full_name(self.job)))
 
-    def dispatch(
-        self, payload: Mapping[str, Any] | None = None, **options: Unpack[DispatchOptions]
-    ) -> JobId:
+    def dispatch(self, payload: Payload | None = None, **options: Unpack[DispatchOptions]) -> JobId:
         """Like `Job.dispatch`, with these options."""
-        job, own = job_name(self.job), self.options
-        return send(MessageTemplate(job, own.changed(options, job) if options else own), payload)
+        return send(self._template(options), payload)
 
-    def dispatch_sync(self, payload: Mapping[str, Any] | None = None) -> Any:
+    async def adispatch(
+        self, payload: Payload | None = None, **options: Unpack[DispatchOptions]
+    ) -> JobId:
+        """Like `Job.adispatch`, with these options."""
+        return await asend(self._template(options), payload)
+
+    def _template(self, options: Mapping[str, object]) -> MessageTemplate:
+        job = job_name(self.job)
+        return MessageTemplate(job, self.options.changed(options, job))
+
+    def dispatch_sync(self, payload: Payload | None = None) -> Any:
         """Like `Job.dispatch_sync`, with these options."""
         template = MessageTemplate(full_name(self.job), self.options)
         return inline(self.job, template.push(payload, max_payload()).body)
@@ -245,7 +274,10 @@ def hooks(cls: type[Job]) -> Hooks:
 
 
 def limits_of(job: Job, name: str, gate: Gate | None) -> tuple[Declared, ...]:
-    """Return the limits of a job whose message has this gate. Raises if a limit is invalid."""
+    """Return the limits of a job whose message has this gate. Raises if a limit is invalid, or the
+    payload does not fit."""
+    if isinstance(job.poolq_init_error, FailNow):
+        raise job.poolq_init_error
     limits, own = parse(job.rate_limit(), name), options_of(type(job)).concurrent
     if own is not None:  # the number of the class applies, but the key of the dispatch
         gate = (gate or own.gate(name, job.payload))._replace(limit=own.limit)
@@ -274,7 +306,7 @@ def settings_of(
     if not isinstance(job, str):
         settings = job.set(**options)
         return settings.name, settings.options, settings.bind
-    cls = _defined.get(job)
+    cls = defined.get(job)
     own = DEFAULTS if cls is None or not is_job(cls) else options_of(cls)
     return job, own.changed(options, job), None
 
@@ -339,7 +371,8 @@ def build(
     cls: type[Job], message: Message, attempt: int, queue: str, error: BaseException | None = None
 ) -> Job:
     """Create an instance for one execution. It gets the message's payload itself, not a copy. Never
-    raises. If `__init__` fails, `running.call` raises the error as if `run()` had raised it."""
+    raises. If `__init__` fails, `running.call` raises the error as if `run()` had raised it. A
+    payload that does not fit its annotation fails the job, whose hooks find it as it was stored."""
     id_, payload = message.id, message.payload
     try:
         # Job.__init__ is skipped, since it only sets what is set below.
@@ -348,6 +381,11 @@ def build(
     except BaseException as raised:  # noqa: BLE001  # user code; SystemExit counts too
         job = object.__new__(cls)
         vars(job)["poolq_init_error"] = raised
+    if typed.shapes and (shape := typed.shapes.get(message.job)) and not shape.is_plain:
+        try:
+            payload = shape.decode(payload)
+        except (PayloadError, OptionError) as misfit:
+            vars(job)["poolq_init_error"] = FailNow(str(misfit))
     try:
         job.id = id_
         job.payload = payload

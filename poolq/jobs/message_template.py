@@ -3,7 +3,7 @@
 Each dispatch only fills in what is left: a new id and the payload.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from operator import attrgetter
 
 from msgspec import Raw
@@ -21,6 +21,7 @@ from poolq.jobs.message import (
 )
 from poolq.jobs.options import DEFAULTS, Options
 from poolq.jobs.payload import check
+from poolq.jobs.typed import Shape, shapes
 
 #: The options that a message contains behind its payload.
 _STORED_OPTIONS = (
@@ -61,6 +62,17 @@ def with_options(body: bytes, options: Options) -> bytes:
     return with_fields(body, fields)
 
 
+def _fitting(shape: Shape, payload: object, limit: int, index: int = -1) -> tuple[object, bytes]:
+    """Return a payload that fits its annotations, as JSON values and as text."""
+    made: Container[object] = ()
+    if not shape.is_plain:
+        payload = shape.encode(payload, index)
+        made = shape.made(payload)
+    checked = check(payload, shape.job, limit, index, made)
+    shape.check(checked, index)
+    return payload, checked
+
+
 class MessageTemplate:
     """The encoded message of a job's name and options, with gaps for id and payload. `delay` is in
     microseconds, or None if the options give a point in time instead. `is_special`: whether jobs
@@ -90,14 +102,17 @@ class MessageTemplate:
     def push(self, payload: object, limit: int, index: int = -1) -> Push:
         """Return a new job with a new id. The payload may have up to `limit` bytes of JSON.
         `index`: see `names.path_of`. Raises PayloadError, OptionError."""
-        checked = check(payload, self.job, limit, index)
+        if shapes and (shape := shapes.get(self.job)) is not None:
+            payload, checked = _fitting(shape, payload, limit, index)
+        else:
+            checked = check(payload, self.job, limit, index)
         id_ = new_id()
         end = self._end
         key = rule = None
         delay, at = self.delay, 0
         if delay is None:
             delay, at = self.options.due(self.job)
-        if _on_dispatch and (headers := encoded_headers(self.job, self.queue)):
+        if _on_dispatch and (headers := encoded_headers(self.job, self.queue, id_)):
             end = b'%b,"headers":%b}' % (end.removesuffix(b"}"), headers)
         if self.is_special:
             if (unique := self.unique) is not None:
@@ -112,7 +127,10 @@ class MessageTemplate:
 
     def blank(self, payload: object, limit: int) -> bytes:
         """Return a message without headers whose id is BLANK_ID. Raises PayloadError."""
-        checked = check(payload, self.job, limit)
+        if (shape := shapes.get(self.job)) is not None:
+            _, checked = _fitting(shape, payload, limit)
+        else:
+            checked = check(payload, self.job, limit)
         parts = (self._before_id, BLANK_ID, self._before_payload, checked, self._end)
         return b"".join(parts)
 

@@ -15,6 +15,7 @@ from poolq.common import checks
 from poolq.common.durations import Duration, Moment, is_duration, micros, when
 from poolq.common.names import check_name, suggestion
 from poolq.errors import OptionError
+from poolq.jobs import clock
 from poolq.jobs.limits import Concurrent, OnLimit, read_on_limit
 from poolq.jobs.message import MAX_ATTEMPTS, MAX_CRASHES, MAX_SNOOZES, NO_JITTER
 from poolq.jobs.retry_policy import Backoff, RetryAfter, read_steps
@@ -90,7 +91,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 def _now() -> datetime:
-    return datetime.now()  # noqa: DTZ005  # "tomorrow 09:00" is meant in local time
+    return datetime.fromtimestamp(clock.now() / 1e6)  # noqa: DTZ006  # "tomorrow" is a local day
 
 
 def micros_until(delay: Delay, what: str) -> int:

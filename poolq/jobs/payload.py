@@ -5,8 +5,9 @@ rejected at dispatch, where the cause can be seen, rather than discovered in a w
 """
 
 import math
+from collections.abc import Container, Mapping
 from dataclasses import is_dataclass
-from typing import NoReturn
+from typing import Any, ClassVar, NoReturn, Protocol
 
 import msgspec
 
@@ -14,6 +15,17 @@ from poolq.common.names import path_of
 from poolq.errors import PayloadError
 from poolq.jobs.ids import HolderId, JobId
 
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class _Model(Protocol):
+    __pydantic_fields_set__: set[str]
+
+
+#: What a class can be dispatched with: a dict, or what the class annotates its payload with.
+Payload = Mapping[str, Any] | _Dataclass | msgspec.Struct | _Model
 MAX_DEPTH = 100  # levels of nesting; JSON parsers have limits of their own
 _SCALARS = frozenset((str, int, bool, type(None), JobId, HolderId))
 _HINTS = {
@@ -29,15 +41,18 @@ _HINTS = {
 _encode = msgspec.json.Encoder(enc_hook=str).encode  # `str` makes a JobId plain text
 
 
-def check(payload: object, job: str, limit_bytes: int, index: int = -1) -> bytes:
+def check(
+    payload: object, job: str, limit_bytes: int, index: int = -1, made: Container[object] = ()
+) -> bytes:
     """Encode the payload as JSON; None means {}. Raises PayloadError, which names the job and the
-    path of the invalid value, such as `payload['to']`. `index`: see `names.path_of`."""
+    path of the invalid value, such as `payload['to']`. `index`: see `names.path_of`. `made`: keys
+    of items that have been made of JSON."""
     if payload is None:
         return b"{}"
     if type(payload) is not dict:
         _refuse(job, f"{path_of(index)} is {_kind(payload)}; it must be a dict")
     for key, item in payload.items():
-        if type(key) is not str or type(item) not in _SCALARS:
+        if type(key) is not str or (type(item) not in _SCALARS and key not in made):
             _check(payload, job, path_of(index), 1)
             break
     try:

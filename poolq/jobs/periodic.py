@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: For each declaration: the schedule's name (None: the job's name), the declaration's name in
 #: errors, and a function that reads the declaration once all jobs are known.
-_declared: list[tuple[str | None, str, Callable[[], tuple[str, bytes]]]] = []
+declared: list[tuple[str | None, str, Callable[[], tuple[str, bytes]]]] = []
 
 
 def every(
@@ -59,7 +59,7 @@ def every(
         place = place.f_back
     what = f"every() in {place.f_globals.get('__name__', '?')}:{place.f_lineno}"
     schedule_plan.make(when, b"{}", options, what)
-    _declared.append((name, what, partial(spec_of, when, job, payload, options, what)))
+    declared.append((name, what, partial(spec_of, when, job, payload, options, what)))
 
 
 def collect() -> dict[str, bytes]:
@@ -67,7 +67,7 @@ def collect() -> dict[str, bytes]:
     and ConfigError."""
     found: dict[str, bytes] = {}
     first: dict[str, str] = {}
-    for own, what, read in _declared:
+    for own, what, read in declared:
         try:
             job, spec = read()
         except (OptionError, PayloadError) as error:

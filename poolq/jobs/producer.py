@@ -2,8 +2,8 @@
 
 The engine is chosen by the settings at the first dispatch, or by `connect()`. Threads and forked
 children share the choice; the engine manages its connections. While an engine cannot be reached,
-the producer tries again for RETRY_SECONDS, but only for jobs that are certainly not stored, so that
-no job is dispatched twice.
+the producer tries again for `dispatch_timeout`, but only for jobs that are certainly not stored,
+so that no job is dispatched twice.
 
 This module knows no job classes; `job.py` and `dispatch.py` build on it.
 """
@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
@@ -22,6 +23,7 @@ from poolq.common.escaping import clean
 from poolq.config.engine_urls import sqlite_file
 from poolq.config.project import PROJECT_FILES
 from poolq.errors import EngineUnavailable
+from poolq.jobs.callbacks import Storing, around_dispatch
 from poolq.jobs.ids import HolderId, JobId
 from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
@@ -30,12 +32,14 @@ if TYPE_CHECKING:
     from poolq.engines.base import Engine
 
 _id_of = attrgetter("id")
-RETRY_SECONDS = 10.0
 
 
 class _Producer(NamedTuple):
+    """`timeout`: for how many seconds a dispatch tries again while the engine is away."""
+
     engine: "Engine"
     max_payload: int
+    timeout: float
 
 
 class _Choice(TypedDict, total=False):
@@ -47,18 +51,19 @@ class _Choice(TypedDict, total=False):
 _chosen: _Choice = {}
 
 
-def _settings() -> config.Config:
+def settings() -> config.Config:
+    """Return what this process dispatches by. Opens no engine. Raises ConfigError."""
     return _chosen.get("settings") or _chosen.setdefault("settings", config.load_in_application())
 
 
 def _producer() -> _Producer:
-    return _chosen.get("producer") or _chosen.setdefault("producer", _open_producer(_settings()))
+    return _chosen.get("producer") or _chosen.setdefault("producer", _open_producer(settings()))
 
 
 def _open_producer(settings: config.Config) -> _Producer:
     if not settings.is_project:
         _name_new_file(settings)
-    return _Producer(config.open_engine(settings), settings.max_payload)
+    return _Producer(config.open_engine(settings), settings.max_payload, settings.dispatch_timeout)
 
 
 def _name_new_file(settings: config.Config) -> None:
@@ -85,37 +90,64 @@ def dispatch_by(settings: config.Config) -> None:
     _chosen.setdefault("settings", settings)
 
 
-def connect(url: str, namespace: str | None = None) -> "Engine":
+def connect(
+    url: str, namespace: str | None = None, dispatch_timeout: float | None = None
+) -> "Engine":
     """Dispatch to the engine of this URL from now on, in all threads; other settings are kept.
     Example: `connect("redis://localhost:6379/0")`. The engine connects when it is first used.
     Raises ConfigError."""
-    given = {"engine": url, "namespace": namespace}
+    given = {"engine": url, "namespace": namespace, "dispatch_timeout": dispatch_timeout}
     settings = config.load_in_application(given, place="connect()")
     producer = _open_producer(settings)
     _chosen.update({"settings": settings, "producer": producer})
     return producer.engine
 
 
+@contextmanager
+def dispatching_to(engine: "Engine", settings: config.Config) -> Iterator[None]:
+    """Dispatch to this engine meanwhile, then as before, whatever `connect()` has chosen since."""
+    before = _chosen.copy()
+    producer = _Producer(engine, settings.max_payload, settings.dispatch_timeout)
+    _chosen.update({"settings": settings, "producer": producer})
+    try:
+        yield
+    finally:
+        _chosen.pop("producer", None)
+        _chosen.pop("settings", None)
+        _chosen.update(before)
+
+
 def max_payload() -> int:
     """Return the largest payload allowed, in bytes of JSON. Opens no engine."""
-    return _settings().max_payload
+    return settings().max_payload
 
 
 def send(template: MessageTemplate, payload: object) -> JobId:
     """Store one job. Returns its id. If the job gives way to another job, returns the other job's
     id. Raises PayloadError, OptionError, EngineUnavailable."""
-    to, limit = _chosen.get("producer") or _producer()
-    push = template.push(payload, limit)
+    to = _chosen.get("producer") or _producer()
+    push = template.push(payload, to.max_payload)
+    if around_dispatch.functions:
+        return store([push])[0]
     (holder,) = _push(to, [push])
     return JobId(holder) if holder == push.id else HolderId(holder)
 
 
 def store(pushes: list[Push]) -> list[JobId]:
+    """As `store_alone`, within the generators of `around_dispatch`."""
+    if not (around_dispatch.functions and pushes):
+        return store_alone(pushes)
+    with Storing(pushes) as storing:
+        storing.ids = store_alone(storing.pushes)
+    return storing.ids
+
+
+def store_alone(pushes: list[Push]) -> list[JobId]:
     """Store these jobs, thousands in one round trip. Returns the ids in order. For a job that gives
     way, this is the id of the job that has the unique key. Raises EngineUnavailable with the `ids`
     of the jobs that may not be stored. Empties the list before it creates the ids, since these new
     objects would make the garbage collector examine all jobs again."""
-    to, _ = _producer()
+    to = _producer()
     holders = _push(to, pushes) if pushes else []
     ids = list(map(_id_of, pushes))
     pushes.clear()
@@ -127,16 +159,16 @@ def store(pushes: list[Push]) -> list[JobId]:
     ]
 
 
-def _push(to: "Engine", pushes: Sequence[Push]) -> list[str]:
+def _push(to: _Producer, pushes: Sequence[Push]) -> list[str]:
     try:
-        return to.push(pushes)
+        return to.engine.push(pushes)
     except EngineUnavailable as error:
         return _retry_push(to, pushes, error)
 
 
-def _retry_push(to: "Engine", pushes: Sequence[Push], error: EngineUnavailable) -> list[str]:
-    """Retry the jobs that are certainly not stored, for RETRY_SECONDS. Raises EngineUnavailable."""
-    pauses, left = _pauses(), pushes
+def _retry_push(to: _Producer, pushes: Sequence[Push], error: EngineUnavailable) -> list[str]:
+    """Retry the jobs that are certainly not stored. Raises EngineUnavailable."""
+    pauses, left = _pauses(to.timeout), pushes
     while not error.maybe_stored:
         missing = set(error.ids) or set(map(_id_of, left))
         # If a unique job is not missing, it may have given way to a job that is not known here.
@@ -144,7 +176,7 @@ def _retry_push(to: "Engine", pushes: Sequence[Push], error: EngineUnavailable) 
             break
         left = [one for one in left if one.id in missing]
         try:
-            holders = dict(zip(map(_id_of, left), to.push(left), strict=True))
+            holders = dict(zip(map(_id_of, left), to.engine.push(left), strict=True))
             return [holders.get(one.id, one.id) for one in pushes]
         except EngineUnavailable as again:
             error = again
@@ -152,9 +184,9 @@ def _retry_push(to: "Engine", pushes: Sequence[Push], error: EngineUnavailable) 
     raise EngineUnavailable(str(error), ids=ids, maybe_stored=error.maybe_stored) from error
 
 
-def _pauses() -> Iterator[bool]:
-    """Yield True after a pause before each further attempt, for RETRY_SECONDS."""
-    give_up, backoff = time.monotonic() + RETRY_SECONDS, ExponentialPause()
+def _pauses(timeout: float) -> Iterator[bool]:
+    """Yield True after a pause before each further attempt, for `timeout` seconds."""
+    give_up, backoff = time.monotonic() + timeout, ExponentialPause()
     for failures in count(1):
         pause = backoff.pause(failures, random.random())
         if time.monotonic() + pause > give_up:

@@ -7,11 +7,12 @@ worker, or by `run_inline` for `dispatch_sync` and the sync engine.
 
 import logging
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from poolq.errors import JobFailed, JobReleased
-from poolq.jobs.callbacks import JobOutcome, Surroundings
+from poolq.jobs import event_loop
+from poolq.jobs.callbacks import JobOutcome, Surroundings, running_job
 from poolq.jobs.holds import Hold
 from poolq.jobs.message import Message, decode
 from poolq.jobs.retry_policy import DEFAULT_RULE, ErrorRule
@@ -39,8 +40,6 @@ class Runnable(Protocol):
 
 J = TypeVar("J", bound=Runnable)
 
-#: The job that is running in this context; `poolq.current()` reads it.
-running_job: ContextVar[Runnable] = ContextVar("poolq_current_job")
 #: In a worker, this holds its row on the scoreboard; elsewhere it is empty.
 worker_rows: list[Row] = []
 
@@ -75,9 +74,8 @@ def progress(done: float, total: float, note: str) -> None:
 
 def call(job: Runnable, method: str = "run") -> Any:
     """Call the job's `run` (or a hook) and return its result; during the call, `current()` is the
-    job. A coroutine is run to completion on an event loop of its own; tasks left on that loop are
-    cancelled. Raises what the method raises, or what the job's `__init__` raised. DECISIONS
-    are raised as such even if a task group wrapped them."""
+    job. A coroutine is run to completion, see `event_loop`. Raises what the method raises, or what
+    the job's `__init__` raised. DECISIONS are raised as such even if a task group wrapped them."""
     return copy_context().run(_call, job, method)
 
 
@@ -93,13 +91,14 @@ def _ask(job: Runnable, method: str, argument: object) -> Any:
 
 def _call(job: Runnable, method: str) -> Any:
     running_job.set(job)
-    if job.poolq_init_error is not None:
-        raise job.poolq_init_error
+    problem = job.poolq_init_error
+    if problem is not None and (method == "run" or not isinstance(problem, FailNow)):
+        raise problem
     try:
         result = getattr(job, method)()
         if result is None or not isinstance(result, Coroutine):  # isinstance is slow
             return result
-        return _finish(result)
+        return event_loop.run(result, f"job {job.id}")
     except BaseExceptionGroup as group:
         _raise_decision(group)
         raise
@@ -111,24 +110,6 @@ def _raise_decision(group: BaseExceptionGroup[BaseException]) -> None:
         found = found.exceptions[0]
     if found is not None:
         raise found from None
-
-
-def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    import asyncio  # imported here, since most producers and many workers never need it
-
-    def on_a_loop() -> Any:
-        with asyncio.Runner() as runner:
-            return runner.run(coroutine)
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return on_a_loop()
-    # A coroutine has called this. A thread can run only one loop at a time, so use a new thread.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, on_a_loop).result()
 
 
 def run_inline(

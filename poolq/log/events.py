@@ -8,6 +8,7 @@ overrides the method `words` if a format is not enough.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
@@ -99,12 +100,14 @@ class Retried(_Attempt, frozen=True):
 
 
 class Failed(_Ran, frozen=True):
-    """A job failed for good. `cause`: the cause of the last entry in the job's history."""
+    """A job failed for good. `cause`: the cause of the last entry in the job's history. `headers`:
+    as it was dispatched with; None if with none."""
 
     LEVEL = "error"
     cause: str
     error: str
     traceback: str = ""
+    headers: Mapping[str, str] | None = None
 
     def words(self) -> str:
         return _with_cause(f"failed {self.ran}", self)

@@ -13,7 +13,7 @@ from poolq.common.escaping import clean, clean_json, clean_lines, to_json
 from poolq.log.events import Event, describe
 
 #: Fields that JSON omits if they are empty or false.
-_OPTIONAL = ("traceback", "more")
+_OPTIONAL = ("traceback", "more", "headers")
 
 
 @lru_cache(maxsize=2)  # many short jobs end in the same millisecond

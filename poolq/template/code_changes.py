@@ -1,5 +1,6 @@
 """Detects whether the application's code on disk has changed since a template loaded it."""
 
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +23,21 @@ def stamps(project: Path) -> Stamps:
             packages = [init.parent for init in folder.glob("*/__init__.py")]
             for path in chain.from_iterable(one.glob("*.py") for one in (folder, *packages)):
                 found[str(path)] = _stamp(path)
+    return found
+
+
+def all_stamps(project: Path) -> Stamps:
+    """Return the same of every Python file in the project, also of those that nothing has loaded.
+    Left out are hidden folders, virtual environments and installed packages."""
+    found: dict[str, tuple[int, int]] = {}
+    foreign = {*INSTALLED_FOLDERS, "node_modules", "__pycache__"}
+    for folder, folders, files in os.walk(project):
+        if "pyvenv.cfg" in files:
+            folders.clear()
+            continue
+        folders[:] = [one for one in folders if one not in foreign and one[0] != "."]
+        paths = [Path(folder, one) for one in files if one.endswith(".py")]
+        found |= {str(path): _stamp(path) for path in paths}
     return found
 
 

@@ -7,7 +7,7 @@ main thread. Whatever user code raises becomes a value here, so it cannot end th
 import random
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from poolq.common import units
 from poolq.engines.base import Claim
 from poolq.errors import BadMessage, JobError, NewerMessage, RateLimitExhausted
-from poolq.jobs import outcomes
+from poolq.jobs import clock, outcomes
 from poolq.jobs.callbacks import Surroundings, around
 from poolq.jobs.holds import Hold
 from poolq.jobs.job import Hooks, Job, build, error_rule, hooks, limits_of, options_of
@@ -40,7 +40,8 @@ _new = tuple.__new__
 class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     """A claim that can be run: its message is decoded and its class is known. `tried_before`:
     whether an earlier attempt may have failed. `gated`: whether the claim holds slots of
-    `Concurrent`. `rules`: the rules under which it was admitted."""
+    `Concurrent`. `rules`: the rules under which it was admitted. `waited`: for how many seconds it
+    has been due, if that is known."""
 
     claim: Claim
     message: Message
@@ -51,6 +52,7 @@ class ReadyJob(msgspec.Struct):  # created in a third of a dataclass's time
     surroundings: Surroundings | None = None
     gated: bool = False
     rules: tuple[Asked, ...] = ()
+    waited: float | None = None
 
     @property
     def tries(self) -> int:
@@ -180,7 +182,8 @@ class Executor:
         outcome = Failing(state) if state.failing else outcomes.mark_failing(state)
         last = entries(state.history)[-1:] or [Entry(0, "failed")]
         where = (message.job, claim.id, claim.queue, max(1, state.attempt))
-        event = events.Failed(*where, seconds=0.0, cause=last[0].cause, error=str(error))
+        text = str(error)
+        event = events.Failed(*where, 0.0, last[0].cause, text, headers=message.headers)
         return JobResult(outcome, event, error)
 
     def expired(self, ready: ReadyJob, late: int) -> JobResult | None:
@@ -226,6 +229,7 @@ class Executor:
         job, claim = ready.built(), ready.claim
         enter = call
         if around.functions:
+            vars(job).update(poolq_size=len(claim.body), poolq_waited=ready.waited)
             ready.surroundings = Surroundings(job)
             enter = ready.surroundings.inside(call)
         begun = perf_counter()
@@ -266,14 +270,14 @@ class Executor:
         if cause == "error":
             rule, problem = error_rule(ready.built(), ready.hooks, raised)
             text += f" (then retry() raised {problem})" if problem else ""
-            now = time_ns() // 1000
+            now = clock.now()
             delay = outcomes.delay_after_error(message, rule, tries, now, random.random())
         line = self._line(cause, text, tries, trace)
         outcome = outcomes.retry_or_fail(message, claim.state, line, delay, rule)
         if isinstance(outcome, Discard):
             return JobResult(outcome, events.Discarded(*where, seconds, text), error, seconds)
         if isinstance(outcome, Failing):
-            failed = events.Failed(*where, seconds, cause, error=text, traceback=trace)
+            failed = events.Failed(*where, seconds, cause, text, trace, message.headers)
             return JobResult(outcome, failed, error, seconds)
         event = events.Retried(
             *where,
@@ -311,7 +315,7 @@ class Executor:
         outcome, count = outcomes.snooze(message, ready.claim.state, line, delay)
         if isinstance(outcome, Failing):
             error = error_of(outcome.state, message)
-            failed = events.Failed(*where, seconds, "failed", error=str(error))
+            failed = events.Failed(*where, seconds, "failed", str(error), headers=message.headers)
             return JobResult(outcome, failed, error, seconds)
         snoozed = events.Snoozed(*where, seconds, delay=delay / 1e6, snoozes=count)
         return JobResult(outcome, snoozed, None, seconds)
@@ -340,7 +344,7 @@ class Executor:
         outcome = outcomes.hold_back(message, ready.claim.state, line, rule, refused.until + later)
         if isinstance(outcome, Failing):
             text = describe(error)
-            failed = events.Failed(*where, seconds=0.0, cause="limited", error=text)
+            failed = events.Failed(*where, 0.0, "limited", text, "", message.headers)
             return JobResult(outcome, failed, error)
         left = message.attempts - ready.tries
         wait = (refused.wait + later) / 1_000_000
@@ -353,5 +357,4 @@ class Executor:
         return JobResult(after, events.Buried(job, claim.id, claim.queue, error))
 
     def _line(self, cause: str, error: str, attempt: int, trace: str = "") -> Entry:
-        now = time_ns() // 1000
-        return Entry(now, cause, error, attempt, traceback=trace, worker=self._title)
+        return Entry(clock.now(), cause, error, attempt, traceback=trace, worker=self._title)

@@ -3,13 +3,13 @@
 Each hook gets the whole time limit of the job. `execute.py` makes the call; `loop.py` decides when.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic_ns
 from typing import TYPE_CHECKING, TypeVar
 
 from poolq.jobs.callbacks import Surroundings
-from poolq.jobs.outcomes import Ack, Discard, Expire, Outcome
+from poolq.jobs.outcomes import Ack, Discard, Done, Expire, Outcome
 from poolq.scoreboard.worker_row import text
 from poolq.worker.execute import Executor, JobResult, ReadyJob
 from poolq.worker.settling import outcome_for_around
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from poolq.worker.process import WorkerSetup
 
 T = TypeVar("T")
+
+
+#: The hook that follows an outcome which the engine has accepted.
+_HOOKS: Mapping[type, str] = {
+    Ack: "on_success", Done: "on_success", Discard: "on_discard", Expire: "on_expired",
+}  # fmt: skip
+
+
+def hook_after(ready: ReadyJob, outcome: Outcome) -> str:
+    """Return the hook to call once the engine has accepted the outcome, or "" if there is none."""
+    name = _HOOKS.get(type(outcome), "")
+    return name if name and getattr(ready.hooks, name) else ""
 
 
 class HookRunner:
@@ -38,14 +50,12 @@ class HookRunner:
         self, ready: ReadyJob, outcome: Outcome, error: BaseException | None
     ) -> None:
         """Call the hook for an outcome that the engine has accepted, if there is one."""
-        if isinstance(outcome, Ack) and ready.hooks.on_success:
-            self.call(ready, "on_success", None)
-        elif type(outcome) is Discard and ready.hooks.on_discard:
-            self.call(ready, "on_discard", error)
-        elif type(outcome) is Expire and ready.hooks.on_expired:
+        hook = hook_after(ready, outcome)
+        if hook == "on_expired":
             name = text(ready.claim.id, ready.claim.queue, ready.message.job)
             self._row.start(ready.claim.index, name, monotonic_ns())
-            self.call(ready, "on_expired", None)
+        if hook:
+            self.call(ready, hook, error if hook == "on_discard" else None)
 
     def call(self, ready: ReadyJob, name: str, error: BaseException | None) -> None:
         """Call one hook, and report what it raises."""

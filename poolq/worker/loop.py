@@ -292,7 +292,7 @@ class Loop:
         """Count how long the first job of a batch has waited. Counting every job would double the
         cost of the counters. Long jobs are usually claimed alone, so most are counted."""
         if due_at := self._buffer.first_due_at:
-            seconds = max(0, monotonic_ns() - due_at) / 1e9
+            seconds = ready.waited = max(0, monotonic_ns() - due_at) / 1e9
             self._row.count_wait(ready.claim.queue, ready.message.job, seconds)
 
     def _ask_limits(self, ready: ReadyJob, limit: int) -> JobResult | None:

@@ -16,7 +16,7 @@ import msgspec
 from poolq.config import Config, open_engine
 from poolq.engines.base import Engine
 from poolq.errors import EngineError, PoolqError
-from poolq.jobs import callbacks
+from poolq.jobs import callbacks, event_loop
 from poolq.jobs.class_checks import misspelled
 from poolq.jobs.job import job_name
 from poolq.jobs.message import worker_title
@@ -77,6 +77,7 @@ def main(setup: WorkerSetup, registry: Registry | None = None) -> int:
     setup.reporter.rename(f"worker {setup.slot}")
     dispatch_by(setup.config)
     worker_rows[:] = [setup.row]
+    event_loop.share()
     try:
         if registry is None:
             registry = load_jobs(setup.config.app, setup.config.folder)
@@ -143,6 +144,8 @@ def _live(
     random.seed()
     title.show_state("idle")
     setup.row.set_phase(Phase.IDLE)
+    generation, notes = setup.generation, setup.row.notes
+    callbacks.on.started.is_news = lambda text: notes.first_warning(f"g{generation} {text}")
     callbacks.on.started.call()
     signals.keep_timers()
     signals.limits.remember()

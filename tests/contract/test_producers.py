@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ import pytest
 
 import poolq
 from poolq.engines.base import Engine
-from poolq.errors import EngineUnavailable
-from tests.conftest import OwnRedis
+from poolq.errors import EngineError, EngineUnavailable
+from tests.conftest import OwnMariaDB, OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import count_of
@@ -91,11 +92,10 @@ def test_a_dispatch_waits_for_a_server_that_comes_back(
 
 
 def test_a_dispatch_does_not_wait_forever(
-    own_redis: OwnRedis, namespace: str, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
+    own_redis: OwnRedis, namespace: str, opened: OpenEngine
 ) -> None:
-    monkeypatch.setattr(MODULE, "RETRY_SECONDS", 0.5)
     server = own_redis()
-    poolq.connect(server.url, namespace)
+    poolq.connect(server.url, namespace, dispatch_timeout=0.5)
     server.stop()
     with pytest.raises(EngineUnavailable) as caught:
         poolq.dispatch_many("jobs:A", [{"n": 1}, {"n": 2}], queue="q")
@@ -105,6 +105,26 @@ def test_a_dispatch_does_not_wait_forever(
     server.start()
     engine = opened(server.url, namespace)
     assert all(engine.find(id_) is None for id_ in caught.value.ids)
+
+
+def test_a_job_that_the_engine_refuses_keeps_none_of_the_others_back(
+    own_mariadb: OwnMariaDB, namespace: str, opened: OpenEngine
+) -> None:
+    server = own_mariadb(options=["--max-allowed-packet=1M"])
+    engine = opened(server.url, namespace, migrate=True)
+    poolq.connect(server.url, namespace)
+    payloads = [{"text": '"' * (400_000 if n == 30 else 1)} for n in range(60)]
+
+    async def main() -> list[Any]:
+        calls = [poolq.adispatch("jobs:A", one, queue="q") for one in payloads]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = asyncio.run(main())
+    refused = answers.pop(30)
+    assert isinstance(refused, EngineError)
+    assert "max_allowed_packet" in str(refused)
+    assert all(engine.find(id_) for id_ in answers)
+    assert count_of(engine).ready == len(answers)
 
 
 def test_a_lost_reply_never_doubles_a_job(

@@ -122,12 +122,12 @@ def test_the_readme_tells_no_other_codes_and_signals() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_jobs_option_has_its_row(option: str) -> None:
-    assert [row for row in rows(read("guide.md")) if row[0] == f"`{option}`"]
+    assert [row for row in rows(read("reference.md")) if row[0] == f"`{option}`"]
 
 
 @pytest.mark.parametrize("field", limits.LIMIT_FIELDS)
 def test_a_limits_field_is_explained(field: str) -> None:
-    assert f"`{field}`" in sections(read("guide.md"))["Rate limits"]
+    assert f"`{field}`" in sections(read("reference.md"))["Rate limits"]
 
 
 @pytest.mark.parametrize("name", poolq.__all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,10 +12,20 @@ import pytest
 from poolq.config import load, open_engine
 from poolq.engines.base import Engine
 from tests.support.cli import Command
+from tests.support.fresh import Environments
 from tests.support.logpool import LogPool, MakeLogs
 from tests.support.project import Project
 
 MakeProject = Callable[..., Project]
+
+
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    """Environments with the wheel, which all processes of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # this process has a folder in that of the run
+        folder = folder.parent
+    return Environments(folder)
 
 
 @pytest.fixture

@@ -1,30 +1,31 @@
-"""What `make build` makes: the sdist, and the wheel as it is in a fresh environment.
-
-Nothing is downloaded. The fresh environment sees this one's packages, except for poolq: a `.pth`
-file names their folder, and Python follows no `.pth` file (as poolq's editable one) in there.
-"""
+"""What `make build` makes: the sdist, and the wheel as it is in a fresh environment."""
 
 from __future__ import annotations
 
 import json
-import subprocess
+import re
 import sys
-import sysconfig
 import tarfile
 import tomllib
-import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.cli import ROOT
+from tests.support.fresh import Environments, run
 
 pytestmark = pytest.mark.together
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 VERSION = PROJECT["version"]
 
+#: What `pip install poolq` installs beside it. What else an integration needs is an extra.
+NEEDS = [
+    "click", "cronsim", "msgspec", "psutil", "pymysql", "python-dotenv", "redis", "rich",
+    "setproctitle",
+]  # fmt: skip
+IMPORTED = "import sys; before = {*sys.modules}; import poolq; print(*{*sys.modules} - before)"
 INSPECT = """
 import json, pathlib, poolq
 from importlib import metadata
@@ -39,33 +40,17 @@ print(json.dumps({
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, env={}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture
+def dist(environments: Environments) -> Path:
+    return environments.dist
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of both; the wheel is built from the sdist."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, cwd=ROOT)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def fresh(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fresh(environments: Environments) -> Path:
     """The bin folder of an environment into which pip has installed the wheel."""
-    folder = tmp_path_factory.mktemp("fresh")
-    venv.create(folder)
-    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
-    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
-    (wheel,) = dist.glob("*.whl")
-    options = ["--no-index", "--no-deps", "--disable-pip-version-check"]
-    pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
-    run(*pip, "install", "--ignore-installed", *options, wheel, cwd=folder)
-    run(*pip, "check", cwd=folder)
-    return folder / "bin"
+    folder = environments.bin()
+    run(sys.executable, "-m", "pip", "--python", folder / "python", "check", cwd=folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +84,19 @@ def test_the_metadata_is_the_projects(installed: dict[str, Any]) -> None:
     assert told["classifier"] == PROJECT["classifiers"]
     assert told["description"] == (ROOT / "README.md").read_text("utf-8")
     always = [one for one in told["requires_dist"] if "extra ==" not in one]
-    assert len(always) == len(PROJECT["dependencies"])
+    assert sorted(re.split(r"[^\w-]", one)[0] for one in always) == NEEDS
     assert set(told["provides_extra"]) == set(PROJECT["optional-dependencies"])
 
 
+def test_importing_it_imports_nothing_else(fresh: Path) -> None:
+    assert run(fresh / "python", "-c", IMPORTED, cwd=fresh).split() == ["poolq"]
+
+
 def test_the_console_script_runs(fresh: Path, installed: dict[str, Any]) -> None:
-    assert installed["scripts"] == [["poolq", PROJECT["scripts"]["poolq"]]]
+    (plugin,) = PROJECT["entry-points"]["pytest11"].items()
+    assert sorted(installed["scripts"]) == sorted(
+        [["poolq", PROJECT["scripts"]["poolq"]], [*plugin]]
+    )
     assert run(fresh / "poolq", "--version", cwd=fresh).split()[-1] == VERSION
 
 

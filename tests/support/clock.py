@@ -1,24 +1,24 @@
 """A clock that stands still until a test moves it, in place of an engine's own.
 
 Each engine tells the time in its own way, and each is given this clock's there: Redis' scripts
-read a key where they call TIME, a MySQL session has its `timestamp` set, and SQLite's modules find
-another `time`. The rest of the engine is as it always is. Redis itself goes on by its own
-clock when it expires keys: windows that a test lets pass must be long (a minute and more).
+read a key where they call TIME, a MySQL session has its `timestamp` set, and the clock of this
+process, which SQLite has, is held. The rest of the engine is as it always is. Redis itself goes on
+by its own clock when it expires keys: windows that a test lets pass must be long (a minute and
+more).
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
 
 from poolq.engines.base import Engine
 from poolq.engines.sql.session import QueryResult, RenderedSQL
+from poolq.jobs import clock as held
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Clock:
             if kind == "RedisEngine":
                 self._patch_scripts()
             elif kind == "SQLiteEngine":
-                self._patch_modules("poolq.engines.sqlite")
+                self._patch.setattr(held, "_held", [self.now])
         if kind == "MySQLEngine":
             _without_sysdate(engine)
         self._patch.setattr(engine, "now", lambda: self.now)
@@ -101,6 +101,8 @@ class Clock:
                 engine.client.call(
                     b"HSET", engine.client.prefix + "clock", "s", seconds, "us", micros
                 )
+            case "SQLiteEngine":
+                held.hold(self.now)
             case "MySQLEngine":
                 with engine.session.raw.cursor() as cursor:
                     cursor.execute(f"SET timestamp = {seconds}.{micros:06}")
@@ -112,18 +114,6 @@ class Clock:
             assert script.text.count(_TIME) == 1, script.name
             self._patch.setattr(script, "text", script.text.replace(_TIME, _KEY))
             self._patch.setattr(script, "sha", scripts.sha1(script.text).hexdigest().encode())
-
-    def _patch_modules(self, package: str) -> None:
-        """Only the wall clock: what waits goes on by the monotonic one."""
-        faked = SimpleNamespace(**vars(time) | {"time_ns": self._ns})
-        for name, module in list(sys.modules.items()):
-            if name.startswith(package) and isinstance(module, ModuleType):
-                for found, fake in ((time, faked), (time.time_ns, self._ns)):
-                    if getattr(module, found.__name__, None) is found:
-                        self._patch.setattr(module, found.__name__, fake)
-
-    def _ns(self) -> int:
-        return self.now * 1000
 
 
 class _Texts(RenderedSQL):

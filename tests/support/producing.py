@@ -39,6 +39,6 @@ def gone(*ids: str, maybe_stored: bool = False) -> EngineUnavailable:
     return EngineUnavailable("redis://h: refused", ids=ids, maybe_stored=maybe_stored)
 
 
-def produce_to(engine: NullEngine, max_payload: int = 1 << 20) -> Any:
+def produce_to(engine: NullEngine, max_payload: int = 1 << 20, timeout: float = 10.0) -> Any:
     """A producer for `monkeypatch.setattr(MODULE, "_chosen", …)`, so that nothing leaks."""
-    return {"producer": MODULE._Producer(engine, max_payload)}
+    return {"producer": MODULE._Producer(engine, max_payload, timeout)}

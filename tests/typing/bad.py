@@ -1,5 +1,7 @@
 """What users may not write: each line that ends with `# wrong` is an error to both checkers."""
 
+from dataclasses import dataclass
+
 import poolq
 from poolq import Job, Limit
 
@@ -64,3 +66,29 @@ fetch.dispatch_sync("https://example.com").upper(3)  # wrong
 poolq.job(quue="emails")  # wrong
 poolq.job(rate_limit="10/s")  # wrong
 poolq.job(on_failure=3)  # wrong
+
+
+@dataclass
+class Parcel:
+    number: int
+
+
+class Ship(Job):
+    payload: Parcel
+
+    def run(self) -> None:
+        print(self.payload.numer)  # wrong
+
+
+@poolq.job
+def track(parcel: Parcel) -> None: ...
+
+
+Ship.dispatch(7)  # wrong
+track.dispatch({"number": 7})  # wrong
+track.dispatch(parcel=3)  # wrong
+
+
+async def web() -> None:
+    await track.adispatch("7")  # wrong
+    await Ship.adispatch(Parcel(7), dealy="1m")  # wrong

@@ -2,12 +2,14 @@
 
 # ruff: noqa: RUF012  # options are written like this
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypedDict, assert_type
 
 import poolq
 from poolq import FunctionJob, Job, JobSettings, Limit
+from poolq.testing import PoolqJobs, Ran
 
 
 class Mail(TypedDict):
@@ -25,7 +27,7 @@ class SendMail(Job):
     on_limit = "park"
 
     def run(self) -> str:
-        assert_type(self.payload, dict[str, Any])
+        assert_type(self.payload, Any)
         assert_type(self.id, str)
         assert_type(self.attempt, int)
         assert_type(self.cancelled, bool)
@@ -183,3 +185,40 @@ poolq.every("0 3 * * *", Nightly, tz="Europe/Berlin", overlap="skip", catch_up="
 poolq.every(timedelta(seconds=30), hourly, {"days": 3}, name="often", catch_up=0)
 poolq.every("30s", Nightly.set(queue="slow"), name="slow")
 poolq.every("1h", "elsewhere:Job")
+
+
+@dataclass
+class Parcel:
+    number: int
+    to: str
+
+
+class Ship(Job):
+    payload: Parcel
+
+    def run(self) -> None:
+        assert_type(self.payload, Parcel)
+        assert_type(self.payload.number, int)
+
+
+@poolq.job(queue="parcels")
+def track(parcel: Parcel, at: datetime) -> None: ...
+
+
+async def web(jobs: PoolqJobs) -> None:
+    parcel = Parcel(7, "bob")
+    assert_type(await Ship.adispatch(parcel, delay="1m"), poolq.JobId)
+    assert_type(await Ship.set(queue="slow").adispatch(parcel), poolq.JobId)
+    assert_type(await track.adispatch(parcel, at=datetime.now()), poolq.JobId)  # noqa: DTZ005  # any will do
+    assert_type(await poolq.adispatch("jobs:Ship", {"number": 7}), poolq.JobId)
+    assert_type(await poolq.adispatch_many(Ship, [parcel, parcel]), list[poolq.JobId])
+    jobs.assert_dispatched(Ship, payload=parcel, queue="slow", count=1)
+    assert_type(jobs.run_all(until="+2 hours", raises=False), list[Ran])
+
+
+@poolq.around_dispatch
+def sending(drafts: list[poolq.JobDraft]) -> Generator[None, Sequence[poolq.JobId], None]:
+    for draft in drafts:
+        draft.headers["job"] = draft.id
+    ids = yield
+    assert_type(ids, Sequence[poolq.JobId])

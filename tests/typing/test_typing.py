@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -72,3 +73,22 @@ def test_pyright(tmp_path: Path) -> None:
     found = pyright(tmp_path, strict=[GOOD], standard=[PLAIN, BAD])
     assert found[GOOD.name] == found[PLAIN.name] == {}
     assert set(found[BAD.name]) == marked(BAD)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", ["flask", "fastapi"])
+def test_the_examples(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    shutil.copytree(ROOT / "examples" / name, folder)
+    files = [file.name for file in folder.glob("*.py")]
+    checked = ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}", *files]
+    env = {**os.environ, "MYPYPATH": str(ROOT)}
+    command = [sys.executable, *checked]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    settings = {"include": files, "strict": files, "extraPaths": [str(ROOT)]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
+    report = json.loads(run([*command, "--project", str(folder)]))
+    errors = [one for one in report["generalDiagnostics"] if one["severity"] == "error"]
+    assert errors == []

@@ -3,13 +3,13 @@
 import os
 import sqlite3
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from poolq.engines.sqlite import forks
 from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.errors import EngineError
+from poolq.jobs.clock import now
 
 MIN_SQLITE_VERSION = (3, 35)
 #: Pages (16 MB) in the write-ahead log before a checkpoint, so that checkpoints are rare.
@@ -19,11 +19,6 @@ MAX_LOG_BYTES = 64 << 20
 #: Mode before the umask. Others have no access, because whoever can change jobs decides what code
 #: runs. SQLite gives the files beside the database the same mode.
 FILE_MODE = 0o660
-
-
-def now() -> int:
-    """Return microseconds since the epoch by this host's clock, which replaces a server's."""
-    return time.time_ns() // 1000
 
 
 def connect(options: SQLiteOptions) -> sqlite3.Connection:

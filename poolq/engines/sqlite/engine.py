@@ -9,11 +9,11 @@ from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, TemplateToken
 from poolq.engines.sqlite.checks import checks, server
-from poolq.engines.sqlite.connecting import now
 from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
 from poolq.errors import StoreMissing
+from poolq.jobs.clock import now
 
 
 def _dialect(namespace: str) -> Dialect:

@@ -27,13 +27,13 @@ from poolq.engines.sql.session import (
 )
 from poolq.engines.sqlite import forks, unreadable_text
 from poolq.engines.sqlite.connecting import connect
-from poolq.engines.sqlite.connecting import now as clock
 from poolq.engines.sqlite.faults import code, interrupted, is_busy, translate
 from poolq.engines.sqlite.options import SQLiteOptions
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.watcher import Watcher
 from poolq.engines.sqlite.write_lock import POLITE_WRITES, WriteLock, run_read
 from poolq.errors import EngineError
+from poolq.jobs import clock
 
 T = TypeVar("T")
 
@@ -73,11 +73,11 @@ class SQLiteTransaction(Transaction):
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int
     ) -> list[Query | BatchQuery]:
-        same = repeat(place), repeat(request), count(first), repeat(now), repeat(clock())
+        same = repeat(place), repeat(request), count(first), repeat(now), repeat(clock.now())
         return [BatchQuery(MARK_CLAIMED, list(zip(*same, ids, strict=False)))]
 
     def when(self, place: str, delay: int, at: int, expires: int) -> Row:
-        self._now = self._now or clock()
+        self._now = self._now or clock.now()
         return when(self._now, place, delay, at, expires)
 
 
@@ -208,7 +208,7 @@ class SQLiteSession(Session):
         if self._writing:
             self._refuse_reentry()
         id_, queue, body, delay, at, expires, unique, _ = push
-        now = clock()
+        now = clock.now()
         place, due, ends = when(now, QUEUED, delay, at, expires)
         sql, row = INSERT_PLAIN, [id_, place, due, queue, body]
         if unique:

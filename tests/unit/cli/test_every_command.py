@@ -12,6 +12,7 @@ from poolq.cli.main import poolq
 #: Commands without --json, each with the reason.
 WITHOUT_JSON = {
     "run": "its output is the log, which has --log-format=json",
+    "dev": "its output is the log, which has --log-format=json",
     "log": "its output is the log, which has --log-format=json",
     "health": "the exit code is the answer",
     "db sql": "its output is SQL",

@@ -96,7 +96,7 @@ def test_what_cannot_be_called_is_rejected() -> None:
     async def later() -> None: ...
 
     cases = [
-        (lambda: poolq.on.started(later), "later is async or has a yield; it must be a plain"),
+        (lambda: poolq.on.loaded(later), "later is async or has a yield; it must be a plain"),
         (lambda: poolq.on.loaded(lambda one: None), "must take no argument"),
         (lambda: poolq.on.dispatch(lambda: None), "must take one argument"),
         (lambda: poolq.around(lambda job: None), "has no yield, which stands for the job"),

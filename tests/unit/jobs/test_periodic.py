@@ -35,7 +35,7 @@ def ping(host: str, times: int = 1) -> None:
 @pytest.fixture(autouse=True)
 def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Only what the test declares."""
-    monkeypatch.setattr(periodic, "_declared", [])
+    monkeypatch.setattr(periodic, "declared", [])
     poolq.connect("null://")
     yield
     poolq.connect("null://")
@@ -122,7 +122,7 @@ def test_a_wrong_declaration_is_refused_where_it_stands() -> None:
         poolq.every("1m", Report, catch_up="x")
     with pytest.raises(ScheduleError, match="the time is 'sometimes'"):
         poolq.job(every="sometimes")(lambda: None)
-    assert periodic._declared == []
+    assert periodic.declared == []
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def add(a: int, b: int = 2) -> int:
 def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
     """The engine that everything in this test is dispatched to."""
     made = Kept()
-    monkeypatch.setattr(MODULE, "_chosen", produce_to(made))
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(made, timeout=0.2))
     return made
 
 
@@ -195,14 +195,9 @@ def test_many_that_are_no_list_are_a_type_error(kept: Kept) -> None:
 # An engine that cannot be reached
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODULE, "RETRY_SECONDS", 0.2)
-
-
 def install(monkeypatch: pytest.MonkeyPatch, *errors: EngineUnavailable) -> Kept:
     made = Kept(*errors)
-    monkeypatch.setattr(MODULE, "_chosen", produce_to(made))
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(made, timeout=0.2))
     return made
 
 
@@ -226,7 +221,6 @@ def test_only_what_is_missing_is_tried_again(monkeypatch: pytest.MonkeyPatch) ->
     assert kept.tried == [ids, ids[2:]]
 
 
-@pytest.mark.usefixtures("impatient")
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = install(monkeypatch, *[gone() for _ in range(100)])
     with pytest.raises(EngineUnavailable, match="redis://h: refused") as caught:

@@ -1,4 +1,4 @@
-"""The guide's project works: its blocks make a jobs.py and an app.py, and a pool runs the jobs."""
+"""The reference works: its blocks make a jobs.py and an app.py, and a pool runs the jobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.wait import until
 
 def file_of(name: str) -> str:
     """All blocks that begin with this file's name, as the file."""
-    found = [block.text for block in blocks(read("guide.md"), "python")]
+    found = [block.text for block in blocks(read("reference.md"), "python")]
     return "\n".join(text for text in found if text.startswith(f"# {name}\n"))
 
 
@@ -46,7 +46,7 @@ def test_the_guides_jobs_run(project: Project) -> None:
     around = "begins 00-0af7651\nmail to gus@example.com\nends: done None\n"
     assert app.stdout == around
     pool = project.ready(2)
-    until(lambda: (project.total("done"), project.total("failed")) == (28, 2), 60)
+    until(lambda: (project.total("done"), project.total("failed")) == (30, 2), 60)
     assert sum(one.delayed for one in project.engine.counts()) == 7
     for late in (
         "nothing to deliver: ",
@@ -69,6 +69,8 @@ def test_the_guides_jobs_run(project: Project) -> None:
         "parked by jobs:Sync",
         "asked with 60000 tokens",
         "refreshed 7",
+        "shipped 10.90",
+        "remind 0000 2030",
         "limit key stripe is held for 30.00 s",
         "a worker starts",
         "begins 00-0af7651",

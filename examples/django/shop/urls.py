@@ -1,0 +1,7 @@
+"""The shop's pages."""
+
+from django.urls import path
+
+from store.views import order
+
+urlpatterns = [path("orders", order)]

@@ -1,0 +1,35 @@
+"""The shop's jobs: `poolq run`, or `poolq dev` while you write code."""
+
+import poolq
+from poolq import Backoff, Job
+
+
+class SendMail(Job):
+    queue = "mails"
+    attempts = 5
+    retry_after = Backoff("10s", most="1h")
+
+    def run(self) -> None:
+        from flask import current_app
+
+        print(f"mail from {current_app.config['SENDER']} to {self.payload['to']}:")
+        print(self.payload["text"])
+
+
+class Report(Job):
+    def run(self) -> None:
+        text = f"The report of {self.scheduled_at:%Y-%m-%d}" if self.scheduled_at else "A report"
+        SendMail.dispatch({"to": "boss@example.com", "text": text})
+
+
+poolq.every("0 3 * * *", Report, tz="Europe/Berlin")
+
+
+@poolq.on.loaded
+def connect_flask() -> None:
+    """Run jobs in the application's context. The web process, which imports this module, has its
+    own application."""
+    from app import create_app
+    from poolq.contrib.flask import init_app
+
+    init_app(create_app())

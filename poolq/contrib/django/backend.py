@@ -1,0 +1,118 @@
+"""The task backend. Tasks are stored after the commit of the transaction that they are part of."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.core.checks import CheckMessage
+from django.db import connections
+from django.utils import timezone
+
+from poolq.contrib.django import checks
+from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
+from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
+from poolq.jobs import producer
+from poolq.jobs.async_dispatch import astore
+from poolq.jobs.job import template_of
+from poolq.jobs.message import Push
+
+log = logging.getLogger("poolq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolqTask(Task):  # type: ignore[misc]  # Django's class is not generic in all versions
+    """A task with the options of its job, such as `attempts`."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _make(**given: Any) -> PoolqTask:
+    """Create a task from what Django's decorator passes: its keywords and the job's options."""
+    own = {name: given.pop(name) for name in Task.__dataclass_fields__ if name in given}
+    return PoolqTask(**own, options=given)
+
+
+class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no types
+    """Stores tasks as jobs of poolq. It keeps no results, and has queues in place of priorities.
+
+    OPTIONS: `enqueue` ("after_commit", the default, or "now"), and `using`, the alias of the
+    database whose transactions count (default: "default").
+    """
+
+    task_class = staticmethod(_make)
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = False
+    supports_priority = False
+
+    def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
+        super().__init__(alias, params)
+        self._after_commit = self.options.get("enqueue", "after_commit") == "after_commit"
+        self._using = self.options.get("using", "default")
+
+    def validate_task(self, task: Any) -> None:
+        """Check the task as Django does, and its options. Raises InvalidTask."""
+        super().validate_task(task)
+        job_of(task, task.options)
+
+    def enqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Store a call of the task, or let the commit of this transaction store it. Returns its
+        TaskResult. Raises what a dispatch raises."""
+        push, result = self._call(task, args, kwargs)
+        connection = connections[self._using]
+        if not (self._after_commit and connection.in_atomic_block):
+            return self._stored(result, *producer.store([push]))
+        _batch(connection).append((push, result))
+        return result
+
+    async def aenqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """As `enqueue`, at once: a transaction cannot be open in asynchronous code."""
+        push, result = self._call(task, args, kwargs)
+        return self._stored(result, *await astore([push]))
+
+    def _call(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Push, Any]:
+        """Make the job of a call, which is not stored yet."""
+        self.validate_task(task)
+        checks.require_app()
+        result = result_of(task, "", args, kwargs, TaskResultStatus.READY)
+        job = job_of(task, task.options)
+        payload = payload_of(task, job, result.args, result.kwargs)
+        options = {"queue": task.queue_name, "delay": task.run_after}
+        push = template_of(job).changed(options).push(payload, producer.max_payload())
+        return push, replace(result, id=push.id)
+
+    def _stored(self, result: Any, id_: str) -> Any:
+        result = replace(result, id=str(id_), enqueued_at=timezone.now())
+        task_enqueued.send(type(self), task_result=result)
+        return result
+
+    def check(self, **kwargs: Any) -> Iterable[CheckMessage]:
+        """Return what is wrong with the settings."""
+        yield from super().check(**kwargs)
+        yield from checks.of_backend(self.alias, self.options)
+
+
+class _Batch(list[tuple[Push, Any]]):
+    """The tasks of one transaction, or of one savepoint: Django calls it after the commit."""
+
+    def __call__(self) -> None:
+        ids, now = producer.store([push for push, _ in self]), timezone.now()
+        for (_, result), id_ in zip(self, ids, strict=True):
+            if id_ != result.id:
+                log.info("task %s gave way to job %s, which has its key", result.id, id_)
+                continue
+            object.__setattr__(result, "enqueued_at", now)  # as Django's own backends do
+            task_enqueued.send(type(result.task.get_backend()), task_result=result)
+
+
+def _batch(connection: Any) -> _Batch:
+    """Return the batch that this transaction's next task belongs to: the last callback, if it is a
+    batch of the same savepoint, so that callbacks run in their order; or else a new one."""
+    if connection.run_on_commit:
+        savepoints, last, *_ = connection.run_on_commit[-1]
+        if isinstance(last, _Batch) and savepoints == set(connection.savepoint_ids):
+            return last
+    made = _Batch()
+    connection.on_commit(made)
+    return made

@@ -1,0 +1,43 @@
+"""The module that workers of a Django project load: all tasks and jobs of the installed apps.
+
+`manage.py poolq run` names it as POOLQ_APP. Connections to databases are closed before the fork,
+and each worker opens its own, which live from job to job as CONN_MAX_AGE says.
+"""
+
+from collections.abc import Generator
+from importlib.util import find_spec
+
+import django
+from django.apps import apps
+from django.db import close_old_connections, connections, reset_queries
+
+import poolq
+
+django.setup()
+for _app in apps.get_app_configs():
+    for _name in ("tasks", "jobs"):
+        if _app.name != "poolq.contrib.django" and find_spec(f"{_app.name}.{_name}"):
+            __import__(f"{_app.name}.{_name}")
+
+
+@poolq.on.loaded
+def close_connections() -> None:
+    """Close what the imports have opened, since forked workers must not share it."""
+    connections.close_all()
+    for connection in connections.all(initialized_only=True):
+        if hasattr(connection, "close_pool"):
+            connection.close_pool()
+
+
+@poolq.around
+def fresh_connections(_job: poolq.Job) -> Generator[None, poolq.JobOutcome, None]:
+    """Drop connections that are too old or broken, as Django does around each request."""
+    _tidy()
+    yield
+    _tidy()
+
+
+def _tidy() -> None:
+    reset_queries()
+    if not any(one.in_atomic_block for one in connections.all(initialized_only=True)):
+        close_old_connections()

@@ -1,0 +1,46 @@
+"""The setting `POOLQ` of a Django project: poolq's settings, for its pools and its web processes.
+
+They come after flags and the environment, and before `.env` and `poolq.toml`.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.conf import settings
+
+from poolq.config.settings import BY_NAME
+from poolq.errors import ConfigError
+
+JOBS = "poolq.contrib.django.jobs"
+
+
+def environment() -> dict[str, str]:
+    """Return `os.environ` with the settings of the project that it lacks. Raises ConfigError."""
+    found = dict(os.environ)
+    given = getattr(settings, "POOLQ", {})
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"POOLQ in the settings of Django is {given!r}; make it a dict")
+    for name, value in {"app": JOBS, **given}.items():
+        if name in BY_NAME:
+            found.setdefault(BY_NAME[name].env, _text(value))
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    return "1" if value is True else "" if value in (None, False) else str(value)
+
+
+def folder() -> Path:
+    """Return the project's folder, which has manage.py: where a pool runs, and where a web process
+    looks for the settings. It is the folder from which Python has imported the settings."""
+    module = sys.modules.get(os.environ.get("DJANGO_SETTINGS_MODULE", ""))
+    file = getattr(module, "__file__", None)
+    if not file:
+        return Path.cwd()
+    place = Path(file).resolve()
+    above = (one for one in place.parents if (one / "manage.py").is_file())
+    return next(above, Path.cwd())

@@ -1,0 +1,112 @@
+"""The jobs behind Django's tasks: a function job for each task, and what it does in a worker.
+
+A task is stored with the payload `{"args": […], "kwargs": {…}}`, and beside them the arguments that
+are part of a key. Its job has the name `module:function`.
+"""
+
+import inspect
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from traceback import format_exception
+from typing import Any
+
+from django.utils import timezone
+
+import poolq
+from poolq.contrib.django.tasks_api import (
+    InvalidTask,
+    TaskContext,
+    TaskError,
+    TaskResult,
+    TaskResultStatus,
+    task_finished,
+    task_started,
+)
+from poolq.jobs.job import options_of
+
+_HOOKS = ("on_success", "on_failure", "on_discard", "on_expired")
+_TIMES = ("enqueued_at", "started_at", "finished_at", "last_attempted_at")
+#: The jobs of this process' tasks, by name, each with the function and the options of its task.
+_known: dict[str, tuple[Callable[..., Any], Mapping[str, Any], type[poolq.Job]]] = {}
+
+
+def job_of(task: Any, options: Mapping[str, Any]) -> type[poolq.Job]:
+    """Return the job of a task: the one that its function has already, or a new one. Raises
+    InvalidTask if poolq has no such option, or not with such a value."""
+    name = f"{task.func.__module__}:{task.func.__qualname__}"
+    function, known, job = _known.get(name, (None, {}, poolq.Job))
+    if function is not task.func or known != options:
+        hooks = {hook: partial(_ended, task, hook, options.get(hook)) for hook in _HOOKS}
+        try:
+            job = poolq.job(name=name, **{**options, **hooks})(_runner(task)).job
+        except poolq.PoolqError as error:
+            raise InvalidTask(str(error)) from None
+        _known[name] = task.func, options, job
+    return job
+
+
+def payload_of(
+    task: Any, job: type[poolq.Job], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the payload of a call: its arguments, and once more those that are part of a key.
+    Raises TypeError if the function cannot be called with them."""
+    options = options_of(job)
+    fields = {*(options.unique.fields if options.unique else ())}
+    fields |= {*(options.concurrent.by if options.concurrent else ())}
+    context = [None] if task.takes_context else []
+    bound = inspect.signature(task.func).bind(*context, *args, **kwargs)
+    bound.apply_defaults()
+    named = {field: bound.arguments[field] for field in fields if field in bound.arguments}
+    return {"args": list(args), "kwargs": dict(kwargs), **named}
+
+
+def _runner(task: Any) -> Callable[..., Any]:
+    """Return the function of the task's job."""
+
+    def run(args: list[Any], kwargs: dict[str, Any], **_named: Any) -> Any:
+        result = _tell(task_started, task, poolq.current(), TaskResultStatus.RUNNING)
+        context = [TaskContext(task_result=result)] if task.takes_context else []
+        return task.func(*context, *args, **kwargs)
+
+    run.__module__, run.__qualname__ = task.func.__module__, task.func.__qualname__
+    run.__name__, run.__doc__ = task.func.__name__, task.func.__doc__
+    return run
+
+
+def _ended(task: Any, hook: str, own: Callable[[poolq.Job], object] | None, job: poolq.Job) -> None:
+    """Tell Django how the task has ended, and call the task's own hook."""
+    try:  # Django's receiver reads `sys.exc_info()`
+        if hook != "on_success":
+            raise job.error or TimeoutError("the task has expired before it could start")
+    except BaseException as error:  # noqa: BLE001  # it was raised to be told
+        path = f"{type(error).__module__}.{type(error).__qualname__}"
+        told = TaskError(exception_class_path=path, traceback="".join(format_exception(error)))
+        _tell(task_finished, task, job, TaskResultStatus.FAILED, told)
+    else:
+        _tell(task_finished, task, job, TaskResultStatus.SUCCESSFUL)
+    if own is not None:
+        own(job)
+
+
+def _tell(signal: Any, task: Any, job: poolq.Job, status: Any, *errors: Any) -> Any:
+    """Send Django's record of a job, as it is now, and return it."""
+    now = timezone.now()
+    known = {
+        "started_at": now,
+        "last_attempted_at": now,
+        "finished_at": None if status == TaskResultStatus.RUNNING else now,
+        "errors": list(errors),
+        "worker_ids": [f"{socket.gethostname()}:{os.getpid()}"] * job.attempt,
+    }
+    result = result_of(task, job.id, job.payload["args"], job.payload["kwargs"], status, **known)
+    signal.send(type(task.get_backend()), task_result=result)
+    return result
+
+
+def result_of(task: Any, id_: str, args: Any, kwargs: Any, status: Any, **known: Any) -> Any:
+    """Return Django's record of a call. `known`: what is known beside that it was made."""
+    blank: dict[str, Any] = dict.fromkeys(_TIMES) | {"errors": [], "worker_ids": []}
+    own = {"task": task, "id": id_, "args": args, "kwargs": kwargs, "backend": task.backend}
+    return TaskResult(status=status, **own, **{**blank, **known})

@@ -1,0 +1,22 @@
+"""What Django 6 has as `django.tasks`, and Django 5.2 by the package django-tasks."""
+
+# isort: off
+try:
+    from django.tasks import TaskContext, TaskResult, TaskResultStatus, task
+    from django.tasks.backends.base import BaseTaskBackend
+    from django.tasks.base import Task, TaskError
+    from django.tasks.exceptions import InvalidTask
+    from django.tasks.signals import task_enqueued, task_finished, task_started
+except ImportError:
+    # Django 6 imports the checks of TASKS by itself.
+    from django_tasks import TaskContext, TaskResult, TaskResultStatus, checks, task  # noqa: F401
+    from django_tasks.backends.base import BaseTaskBackend
+    from django_tasks.base import Task, TaskError
+    from django_tasks.exceptions import InvalidTaskError as InvalidTask
+    from django_tasks.signals import task_enqueued, task_finished, task_started
+# isort: on
+
+__all__ = [
+    "BaseTaskBackend", "InvalidTask", "Task", "TaskContext", "TaskError", "TaskResult",
+    "TaskResultStatus", "task", "task_enqueued", "task_finished", "task_started",
+]  # fmt: skip

@@ -1,0 +1,21 @@
+"""Flask: every job runs in the application's context, as a request does. See docs/web.md."""
+
+from collections.abc import Generator
+
+from flask import Flask
+
+import poolq
+
+
+def init_app(app: Flask) -> None:
+    """Run the jobs of this process, with their hooks, inside of `app.app_context()`: one for each
+    attempt, whose teardown functions run at its end. A second call for the same app does nothing.
+    """
+    if "poolq" in app.extensions:
+        return
+    app.extensions["poolq"] = True
+
+    @poolq.around
+    def inside(_job: poolq.Job) -> Generator[None, poolq.JobOutcome, None]:
+        with app.app_context():
+            yield

@@ -1,0 +1,192 @@
+"""Dispatching from coroutines, without blocking their event loop; see docs/web.md.
+
+A coroutine makes its jobs itself, so that errors are raised at the call and callbacks see its
+context. One thread of the process stores what has been made meanwhile, in one push, and wakes each
+event loop once for all of its coroutines. If the engine refuses a push, it has stored nothing of
+it. So the calls are stored one by one, and only those raise whose jobs the engine refuses.
+"""
+
+import atexit
+import logging
+import os
+import threading
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from poolq.errors import EngineUnavailable, PoolqError
+from poolq.jobs.callbacks import Storing, around_dispatch
+from poolq.jobs.ids import JobId
+from poolq.jobs.message import Push
+from poolq.jobs.message_template import MessageTemplate
+from poolq.jobs.producer import settings, store_alone
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger("poolq")
+MAX_WAITING = 10_000
+#: What is stored in one push: calls, since it holds up the event loop meanwhile; and as many jobs
+#: and bytes as each engine stores together or not at all. Of a single call, there may be more.
+MAX_CALLS, MAX_JOBS, MAX_BYTES = 100, 1_000, 1 << 20
+WOKEN_AT_ONCE = 50  # calls that go on in one round of an event loop
+
+
+class _Call(NamedTuple):
+    """One call of `adispatch` or `adispatch_many`."""
+
+    pushes: list[Push]
+    loop: "asyncio.AbstractEventLoop"
+    future: "asyncio.Future[list[JobId]]"
+
+
+_Answer = tuple[_Call, list[JobId] | BaseException]
+
+
+class _Dispatcher:
+    """The calls that wait, and the thread that stores them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[_Call] = deque()
+        self._is_storing = False
+        self._thread: threading.Thread | None = None
+        self._for_room: list[_Call] = []
+
+    async def store(self, pushes: list[Push]) -> list[JobId]:
+        import asyncio  # here, since most producers never need it
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("no event loop of asyncio runs here: call dispatch()") from None
+        ids = [push.id for push in pushes]
+        while not self._add(call := _Call(pushes, loop, loop.create_future())):
+            await call.future
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            with self._changed:
+                if call in self._waiting:
+                    self._waiting.remove(call)
+                    raise
+            log.warning("a cancelled adispatch may have stored %.200s", ", ".join(ids))
+            raise
+
+    def _add(self, call: _Call) -> bool:
+        """Let a call wait for the thread, or for room."""
+        with self._changed:
+            if len(self._waiting) >= MAX_WAITING:
+                self._for_room.append(call)
+                return False
+            self._waiting.append(call)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="poolq", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+            return True
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._is_storing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting)
+                taken = self._take()
+                self._is_storing = True
+                room, self._for_room = self._for_room, []
+            _answer([*_stored(taken), *((call, []) for call in room)])
+
+    def _take(self) -> list[_Call]:
+        taken: list[_Call] = []
+        jobs = size = 0
+        while self._waiting and len(taken) < MAX_CALLS:
+            pushes = self._waiting[0].pushes
+            jobs += len(pushes)
+            size += sum(len(push.body) for push in pushes)
+            if taken and (jobs > MAX_JOBS or size >= MAX_BYTES):
+                break
+            taken.append(self._waiting.popleft())
+        return taken
+
+    def drain(self) -> None:
+        """Wait until all is stored, for as long as a dispatch tries."""
+        with self._changed:
+            if self._thread is None or self._thread is threading.current_thread():
+                return
+            self._changed.wait_for(
+                lambda: not (self._waiting or self._is_storing), settings().dispatch_timeout
+            )
+            if self._waiting:
+                log.error("%d calls of adispatch are lost: the engine is away", len(self._waiting))
+
+
+def _stored(calls: Sequence[_Call]) -> list[_Answer]:
+    """Store the jobs of these calls. Returns for each its ids, or what it must raise."""
+    try:
+        ids = iter(store_alone([push for call in calls for push in call.pushes]))
+    except EngineUnavailable as error:
+        return [(call, _own_part(call, error)) for call in calls]
+    except Exception as error:  # noqa: BLE001  # the callers raise it
+        if len(calls) == 1 or not isinstance(error, PoolqError):
+            return [(call, error) for call in calls]
+        return [answer for call in calls for answer in _stored([call])]
+    return [(call, [next(ids) for _ in call.pushes]) for call in calls]
+
+
+def _own_part(call: _Call, error: EngineUnavailable) -> list[JobId] | EngineUnavailable:
+    """Return what an error of the whole push means for one call: its ids if they are stored, or
+    else the error with those that may not be."""
+    failed = set(error.ids)
+    own = [push.id for push in call.pushes if push.id in failed]
+    if failed and not own:
+        return [JobId(push.id) for push in call.pushes]
+    return EngineUnavailable(str(error), ids=own, maybe_stored=error.maybe_stored)
+
+
+def _answer(answers: Sequence[_Answer]) -> None:
+    """Wake each event loop once, for all of its calls."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = defaultdict(list)
+    for answer in answers:
+        by_loop[answer[0].loop].append(answer)
+    for loop, own in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, own)
+        except RuntimeError:  # the loop is closed, and nobody waits any more
+            log.info("%d calls of adispatch were answered after their loop was closed", len(own))
+
+
+def _resolve(answers: Sequence[_Answer]) -> None:
+    """Wake up the calls of one event loop, some in each of its rounds: they run in the next one."""
+    if rest := answers[WOKEN_AT_ONCE:]:
+        answers[0][0].loop.call_soon(_resolve, rest)
+    for call, answer in answers[:WOKEN_AT_ONCE]:
+        if call.future.done():  # it was cancelled
+            continue
+        if isinstance(answer, BaseException):
+            call.future.set_exception(answer)
+        else:
+            call.future.set_result(answer)
+
+
+#: The dispatcher of this process, and in its children those of the processes before it.
+_dispatchers = [_Dispatcher()]
+os.register_at_fork(after_in_child=lambda: _dispatchers.insert(0, _Dispatcher()))
+atexit.register(lambda: _dispatchers[0].drain())
+
+
+async def astore(pushes: list[Push]) -> list[JobId]:
+    """Store these jobs as `producer.store` does, without blocking the event loop. Raises what that
+    raises, and RuntimeError if no event loop runs."""
+    if not pushes:
+        return []
+    if not around_dispatch.functions:
+        return await _dispatchers[0].store(pushes)
+    with Storing(pushes) as storing:
+        storing.ids = await _dispatchers[0].store(storing.pushes)
+    return storing.ids
+
+
+async def asend(template: MessageTemplate, payload: object) -> JobId:
+    """Store one job, as `producer.send` does."""
+    return (await astore([template.push(payload, settings().max_payload)]))[0]

@@ -1,0 +1,100 @@
+"""The pages for applications work: their blocks make the files of a project, which is run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import blocks, read
+from tests.support.cli import environment
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+def files(page: str) -> dict[str, str]:
+    """The files that the page's blocks make: all that begin with a file's name, in order."""
+    found: dict[str, list[str]] = {}
+    for block in blocks(read(page), "python"):
+        name = re.match(r"# ([\w/.]+\.py)\n", block.text)
+        assert name, f"{page}:{block.line} names no file"
+        found.setdefault(name[1], []).append(block.text)
+    return {name: "\n".join(texts) for name, texts in found.items()}
+
+
+@pytest.fixture
+def make(tmp_path: Path, namespace: str) -> Iterator[Project]:
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path / 'poolq.db'}"
+        yield Project(stack, tmp_path / "project", url, namespace, "")
+
+
+def run(project: Project, *args: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *args],
+        cwd=project.folder,
+        env=environment(POOLQ_ENGINE=project.url, POOLQ_NAMESPACE=project.namespace),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write(project: Project, page: str) -> None:
+    for name, text in files(page).items():
+        (project.folder / name).write_text(text)
+
+
+def test_the_tests_of_the_page_on_tests_pass(make: Project) -> None:
+    write(make, "testing.md")
+    assert "3 passed" in run(make, "-m", "pytest", "-p", "no:cacheprovider", "test_shop.py")
+    assert run(make, "check.py") == "mail to ann@example.com\n"
+
+
+def test_the_jobs_of_the_page_on_web_applications_run(make: Project) -> None:
+    write(make, "web.md")
+    call = "import asyncio, app; asyncio.run(app.sign_up('ann')); asyncio.run(app.invite(['bob']))"
+    run(make, "-c", call)
+    run(make, "-c", "from jobs import Collect; Collect.dispatch({'word': 'seven'})")
+    pool = make.ready(1)
+    until(lambda: make.total("done") == 3)
+    for line in ("mail from shop@example.com to ann", "to bob", "collected seven"):
+        pool.until_said(line)
+
+
+TRACED = """
+import logging
+import poolq
+
+class Mail(poolq.Job):
+    def run(self):
+        logging.getLogger("shop").warning("sent")
+"""
+
+
+def test_the_set_up_of_the_page_on_traces_loads_and_jobs_run(make: Project) -> None:
+    (make.folder / "jobs.py").write_text(files("tracing.md")["jobs.py"] + TRACED)
+    pool = make.ready(1)
+    id = make.dispatch("Mail")
+    until(lambda: make.total("done") == 1)
+    pool.until_said(f"sent (jobs:Mail {id}, attempt 1)")
+    assert "raised" not in pool.log
+
+
+def test_the_tour_works(make: Project) -> None:
+    write(make, "guide.md")
+    run(make, "app.py")
+    assert "1 passed" in run(make, "-m", "pytest", "-p", "no:cacheprovider", "test_jobs.py")
+    pool = make.ready(2)
+    until(lambda: make.total("done") == 5)
+    for line in ("mail to ann@example.com", "Hello, Ann!", "called 7 about 12"):
+        pool.until_said(line)
+    assert [one.name for one in make.engine.schedules.all()] == ["jobs:report"]

@@ -1,0 +1,645 @@
+"""Django's tasks on poolq: in projects that `django-admin startproject` makes, with the wheel.
+
+On Python 3.11 the project has Django 5.2 and the package django-tasks, on Debian's Python 3.13 the
+newest Django.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import OwnMariaDB
+from tests.docs import markdown
+from tests.support.django_project import DjangoProject
+from tests.support.fresh import PYTHON, PYTHON313, Environments
+from tests.support.servers import MariaDB
+from tests.support.wait import until
+
+MakeDjango = Callable[..., DjangoProject]
+BY_VERSION = {"5.2": PYTHON, "6": PYTHON313}
+
+
+@pytest.fixture
+def make_django(
+    environments: Environments, tmp_path: Path
+) -> Iterator[Callable[..., DjangoProject]]:
+    with ExitStack() as stack:
+
+        def make(version: str, tasks: str, settings: str = "") -> DjangoProject:
+            folder, python = tmp_path / "project", environments.bin(BY_VERSION[version]) / "python"
+            return DjangoProject(stack, folder, python, tasks, settings)
+
+        yield make
+
+
+versions = pytest.mark.parametrize("version", BY_VERSION)
+newest = pytest.mark.parametrize("version", ["6"])
+
+TASKS = """
+import sys
+from poolq.contrib.django import task
+from poolq.contrib.django.tasks_api import task_finished, task_started
+from store.notes import note
+
+@task(attempts=2)
+def add(left, right=0, fails=0):
+    note("add", left, right)
+    if fails:
+        raise ValueError("no luck")
+
+@task(takes_context=True, attempts=2)
+def counted(context, what):
+    note("context", what, context.attempt)
+    if context.attempt == 1:
+        raise ValueError("again")
+
+@task(queue_name="mails")
+async def sent(to):
+    note("sent", to)
+
+def told(signal, result, sender):
+    note(signal, result.task.name, result.status.value, len(result.worker_ids), sender.__name__,
+         [one.exception_class_path for one in result.errors])
+
+@task_started.connect
+def started(sender, task_result, **_):
+    told("started", task_result, sender)
+
+@task_finished.connect
+def finished(sender, task_result, **_):
+    told("finished", task_result, sender)
+    note("raised", getattr(sys.exc_info()[0], "__name__", ""))
+"""
+QUEUES = 'TASKS["default"]["QUEUES"] = ["default", "mails"]\n'
+
+PRODUCE = """
+import asyncio, datetime
+from django.utils import timezone
+from store.tasks import add, counted, sent
+from poolq.contrib.django.tasks_api import task_enqueued
+told = []
+task_enqueued.connect(lambda task_result, **_: told.append(task_result.id), weak=False)
+results = [
+    add.enqueue(1, right=2),
+    add.enqueue(3, fails=1),
+    counted.enqueue("x"),
+    asyncio.run(sent.aenqueue("ann")),
+    sent.using(queue_name="default").enqueue("bob"),
+    add.using(run_after=timezone.now() + datetime.timedelta(hours=1)).enqueue(5),
+]
+print(json.dumps({
+    "ids": [one.id for one in results],
+    "told": told,
+    "statuses": [one.status.value for one in results],
+    "dated": [one.enqueued_at is not None for one in results],
+}))
+"""
+
+
+@versions
+def test_tasks_run_without_a_module_of_set_up_code(make_django: MakeDjango, version: str) -> None:
+    project = make_django(version, TASKS, QUEUES)
+    made = project.python_code(PRODUCE)
+    assert made["told"] == made["ids"]
+    assert made["statuses"] == ["READY"] * 6
+    assert all(made["dated"])
+    project.engine.cancel([made["ids"][5]])  # the one of the next hour
+    log = project.drain("--procs=1")
+    notes = project.notes
+    assert sorted(one[1:] for one in notes if one[0] == "add") == [[1, 2], [3, 0], [3, 0]]
+    assert [one[1:] for one in notes if one[0] == "context"] == [["x", 1], ["x", 2]]
+    assert sorted(one[1] for one in notes if one[0] == "sent") == ["ann", "bob"]
+    started = [one for one in notes if one[0] == "started"]
+    assert len(started) == 7, "with each attempt"
+    assert {one[2] for one in started} == {"RUNNING"}
+    finished = [one[1:] for one in notes if one[0] == "finished"]
+    assert {(name, status, tries, *errors) for name, status, tries, _, errors in finished} == {
+        ("add", "SUCCESSFUL", 1),
+        ("add", "FAILED", 2, "builtins.ValueError"),
+        ("counted", "SUCCESSFUL", 2),
+        ("sent", "SUCCESSFUL", 1),
+    }
+    assert {sender for *_, sender, _ in started + finished} == {"PoolqBackend"}
+    assert len(finished) == 5
+    raised = sorted(one[1] for one in notes if one[0] == "raised")
+    assert raised == ["", "", "", "", "ValueError"], "what Django's receiver logs"
+    assert "failed store.tasks:add" in log
+
+
+OPTIONS = """
+from poolq import Concurrent, Unique
+from {tasks} import task
+
+@task(queue_name="mails", attempts=4, retry_after="1m", retry_on={{KeyError: "discard"}},
+      timeout=30, expires="1h", max_crashes=2, unique=Unique("account"),
+      concurrent=Concurrent(by="account", limit=1))
+def sync(account, full=False):
+    if full:
+        raise KeyError(account)
+"""
+WITH_OPTIONS = """
+import poolq.testing
+from store.tasks import sync
+with poolq.testing.jobs() as jobs:
+    first, second = sync.enqueue(account=7, full=True), sync.enqueue(7)
+    sync.using(queue_name="default").enqueue(8)
+    own = {"attempts": 4, "retry_after": "1m", "timeout": 30, "expires": "1h", "max_crashes": 2}
+    jobs.assert_dispatched(sync, payload={"kwargs": {"account": 7}}, queue="mails", count=1, **own)
+    jobs.assert_dispatched(sync, payload={"args": [8]}, queue="default", count=1, **own)
+    print(json.dumps([second.id == first.id, sorted(one.outcome for one in jobs.run_all())]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "tasks"),
+    [("5.2", "poolq.contrib.django"), ("6", "poolq.contrib.django"), ("6", "django.tasks")],
+)
+def test_the_options_of_jobs_are_keywords_of_tasks(
+    make_django: MakeDjango, version: str, tasks: str
+) -> None:
+    project = make_django(version, OPTIONS.format(tasks=tasks), QUEUES)
+    assert project.python_code(WITH_OPTIONS) == [True, ["discarded", "done"]]  # of two queues
+
+
+REFUSED = """
+from django.core.exceptions import ImproperlyConfigured
+from poolq.contrib.django import task
+from poolq.jobs import producer
+from store.tasks import add
+import poolq
+def refused(act):
+    try:
+        act()
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return None
+import store.tasks
+def made(**options):
+    return lambda: task(**options)(add.func)
+print(json.dumps({
+    "keyword": refused(made(atempts=2)),
+    "value": refused(made(attempts="many")),
+    "queue": refused(lambda: add.using(queue_name="mail")),
+    "priority": refused(lambda: add.using(priority=5)),
+    "json": refused(lambda: add.enqueue(object())),
+    "arguments": refused(lambda: add.enqueue(1, 2, 3, 4)),
+    "result": refused(lambda: add.get_result("1")),
+    "stored": len(list(poolq.list())),
+}))
+"""
+
+
+@versions
+def test_what_makes_no_sense_is_refused_and_nothing_is_stored(
+    make_django: MakeDjango, version: str
+) -> None:
+    project = make_django(version, TASKS, QUEUES)
+    told = project.python_code(REFUSED)
+    assert told.pop("stored") == 0
+    for name in ("keyword", "value", "queue", "priority"):
+        kind, text = told[name]
+        assert kind in ("InvalidTask", "InvalidTaskError"), name
+        assert "\n" not in text
+    assert "atempts" in told["keyword"][1]
+    assert "attempts?" in told["keyword"][1]
+    assert "mail" in told["queue"][1]
+    assert told["json"][0] == "TypeError"
+    assert told["arguments"][0] == "TypeError"
+    assert told["result"][0] == "NotImplementedError"
+
+
+ATOMIC = """
+from django.db import transaction
+from poolq.engines.sqlite import SQLiteEngine
+from store.tasks import add
+import poolq
+pushed = []
+push = SQLiteEngine.push
+def counting(self, pushes):
+    pushed.append(len(pushes))
+    return push(self, pushes)
+SQLiteEngine.push = counting
+count = lambda: sum(1 for _ in poolq.list())
+
+class No(Exception):
+    pass
+
+def rolled_back():
+    try:
+        with transaction.atomic():
+            add.enqueue(1)
+            raise No
+    except No:
+        return count()
+
+def savepoint():
+    with transaction.atomic():
+        add.enqueue(1)
+        try:
+            with transaction.atomic():
+                add.enqueue(2)
+                raise No
+        except No:
+            pass
+        with transaction.atomic():
+            add.enqueue(3)
+        inside = count()
+    return [inside, sorted(one.payload["args"][0] for one in poolq.list())]
+
+def many():
+    pushed.clear()
+    with transaction.atomic():
+        results = [add.enqueue(number) for number in range(1000)]
+        inside = [results[0].enqueued_at is None, len(results[0].id), list(pushed)]
+    return [inside, list(pushed), results[0].enqueued_at is not None,
+            poolq.find(results[999].id) is not None]
+
+print(json.dumps({"rolled back": rolled_back(), "savepoint": savepoint(), "many": many()}))
+"""
+
+
+@versions
+def test_tasks_are_stored_after_the_commit(make_django: MakeDjango, version: str) -> None:
+    project = make_django(version, TASKS, QUEUES)
+    told = project.python_code(ATOMIC)
+    assert told["rolled back"] == 0
+    assert told["savepoint"] == [0, [1, 3]]
+    assert told["many"] == [[True, 32, []], [1000], True, True]
+
+
+NOW = """
+from django.db import transaction
+from store.tasks import add
+import poolq
+with transaction.atomic():
+    add.enqueue(1)
+    print(json.dumps(sum(1 for _ in poolq.list())))
+"""
+
+
+@newest
+def test_tasks_may_be_stored_at_once(make_django: MakeDjango, version: str) -> None:
+    options = 'TASKS["default"]["OPTIONS"] = {"enqueue": "now"}\n'
+    assert make_django(version, TASKS, QUEUES + options).python_code(NOW) == 1
+
+
+AT_ONCE = """
+import poolq.contrib.django.jobs
+from django.db import connection, transaction
+from store.tasks import add
+with transaction.atomic():
+    connection.cursor().execute("CREATE TABLE one (id integer)")
+    before = connection.connection
+    add.enqueue(1)
+    print(json.dumps(connection.connection is before))
+"""
+
+
+@newest
+def test_a_task_that_runs_within_a_transaction_closes_no_connection(
+    make_django: MakeDjango, version: str
+) -> None:
+    now = 'TASKS["default"]["OPTIONS"] = {"enqueue": "now"}\nPOOLQ = {"engine": "sync"}\n'
+    project = make_django(version, TASKS, QUEUES + now)
+    assert project.python_code(AT_ONCE) is True
+    assert ["add", 1, 0] in project.notes
+
+
+AWAY = """
+from django.db import connection, transaction
+from store.tasks import add
+import poolq
+connection.cursor().execute("CREATE TABLE one (id integer)")
+try:
+    with transaction.atomic():
+        connection.cursor().execute("INSERT INTO one VALUES (1)")
+        result = add.enqueue(1)
+except poolq.EngineUnavailable as error:
+    told = [list(error.ids), error.maybe_stored]
+rows = connection.cursor().execute("SELECT COUNT(*) FROM one").fetchone()
+print(json.dumps([told, [[result.id], False], rows]))
+"""
+
+
+@newest
+def test_an_engine_that_is_away_at_the_commit_is_said_behind_it(
+    make_django: MakeDjango, version: str
+) -> None:
+    engine = 'POOLQ = {"engine": "redis://127.0.0.1:1", "dispatch_timeout": 0}\n'
+    told, expected, (rows,) = make_django(version, TASKS, QUEUES + engine).python_code(AWAY)
+    assert (told, rows) == (expected, 1)
+
+
+UNIQUE = """
+import logging
+from django.db import transaction
+from poolq import Unique
+from poolq.contrib.django import task
+from store import tasks
+class Kept(logging.Handler):
+    lines = []
+    def emit(self, record):
+        self.lines.append(record.getMessage())
+logging.getLogger("poolq").addHandler(Kept())
+logging.getLogger("poolq").setLevel("INFO")
+first = tasks.sync.enqueue(1)
+outside = tasks.sync.enqueue(1)
+with transaction.atomic():
+    inside = tasks.sync.enqueue(1)
+    other = tasks.sync.enqueue(2)
+said = [one for one in Kept.lines if "gave way" in one]
+print(json.dumps([outside.id == first.id, inside.id != first.id, other.enqueued_at is not None,
+                  [one.replace(inside.id, "INSIDE").replace(first.id, "FIRST") for one in said]]))
+"""
+SYNC = """
+from poolq import Unique
+from poolq.contrib.django import task
+@task(unique=Unique("account"))
+def sync(account):
+    pass
+"""
+
+
+@newest
+def test_a_unique_task_gives_way(make_django: MakeDjango, version: str) -> None:
+    *same, lines = make_django(version, SYNC).python_code(UNIQUE)
+    assert same == [True, True, True]
+    assert lines == ["task INSIDE gave way to job FIRST, which has its key"]
+
+
+KILLED = """
+import os, signal
+from poolq.contrib.django import task
+from poolq.contrib.django.tasks_api import task_finished
+from store.notes import note
+
+@task(max_crashes=1)
+def dies():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def finished(task_result, **_):
+    note(task_result.status.value, task_result.errors[0].exception_class_path)
+task_finished.connect(finished)
+"""
+
+
+@newest
+def test_a_task_whose_worker_was_killed_is_finished_once(
+    make_django: MakeDjango, version: str
+) -> None:
+    project = make_django(version, KILLED)
+    project.python_code("from store.tasks import dies; dies.enqueue()")
+    project.drain("--procs=1")
+    assert project.notes == [["FAILED", "poolq.errors.JobCrashed"]]
+
+
+# settings and checks
+
+WHERE = """
+from poolq.jobs import producer
+print(json.dumps([producer.engine().url, producer._chosen["settings"].procs]))
+"""
+
+
+@versions
+def test_web_processes_and_pools_have_the_same_settings_in_the_same_order(
+    make_django: MakeDjango, version: str, tmp_path: Path
+) -> None:
+    engine = f"sqlite:///{tmp_path / 'own.db'}"
+    project = make_django(
+        version, TASKS, QUEUES + f'POOLQ = {{"engine": {engine!r}, "procs": 3}}\n'
+    )
+    (project.folder / ".env").write_text("POOLQ_PROCS=5\nPOOLQ_ENGINE=null://\n")
+
+    def both(**env: str) -> list[Any]:
+        done = project.manage("poolq", "config", "show", "--json", **env)
+        assert done.returncode == 0, done.stderr
+        settings = json.loads(done.stdout)["settings"]
+        shown = {name: one["value"] for name, one in settings.items()}
+        assert project.python_code(WHERE, **env) == [shown["engine"], shown["procs"]]
+        assert shown["app"] == ["poolq.contrib.django.jobs"]
+        return [shown["engine"], shown["procs"]]
+
+    assert both() == [engine, 3]
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    assert both(POOLQ_ENGINE=other) == [other, 3]
+
+
+WITHOUT_APP = """
+from store.tasks import add
+try:
+    add.enqueue(1)
+except Exception as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+
+
+#: Each case in a process forked from one that has loaded Django, but not set it up.
+CHECK = """
+import json, os
+import django, django.core.management, django.db.models
+from django.core import checks
+import shop.settings as settings
+
+def found(text):
+    exec(text, vars(settings))
+    django.setup()
+    return [[one.id, one.is_serious(), str(one)] for one in checks.run_checks()]
+
+def told(text):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        os.write(write, json.dumps(found(text)).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as answer:
+        return json.load(answer)
+
+print(json.dumps([told(text) for text in json.loads(os.environ["CASES"])]))
+"""
+OPTIONS_ARE = 'TASKS["default"]["OPTIONS"] = '
+#: What a settings file may add, the check that fails, and what it says.
+WRONG = [
+    (OPTIONS_ARE + '{"enqeue": "now"}', "E001", "did you mean enqueue?"),
+    (OPTIONS_ARE + '{"enqueue": "later"}', "E001", "after_commit, now"),
+    ('POOLQ = {"engin": "x"}', "E002", "did you mean engine?"),
+    ("POOLQ = 7", "E002", "make it a dict"),
+    ('POOLQ = {"procs": "many"}', "E002", "POOLQ_PROCS"),
+    (OPTIONS_ARE + '{"using": "replica"}', "E004", "the aliases are default"),
+    ('DEBUG, POOLQ = False, {"engine": "null"}', "W001", "stores no jobs"),
+]
+NO_CONNECTION = 'POOLQ = {"engine": "redis://127.0.0.1:1"}'
+NO_APP = 'INSTALLED_APPS.remove("poolq.contrib.django")'
+
+
+@versions
+def test_the_checks_name_what_is_wrong(make_django: MakeDjango, version: str) -> None:
+    project = make_django(version, TASKS, QUEUES)
+    none, *found = project.checks(CHECK, [NO_CONNECTION, *(text for text, *_ in WRONG)])
+    assert none == []
+    for (text, id, hint), messages in zip(WRONG, found, strict=True):
+        ((id_, is_serious, said),) = messages
+        assert (id_, is_serious) == (f"poolq.{id}", id.startswith("E")), text
+        assert hint in said
+    # Django checks TASKS once something has imported `django.tasks`, such as the app's models.
+    (project.folder / "store" / "models.py").write_text("from store import tasks")
+    (missing,) = project.checks(CHECK, [NO_APP])
+    assert [one[0] for one in missing] == ["poolq.E003"]
+    with (project.folder / "shop" / "settings.py").open("a") as settings:
+        settings.write(NO_APP)
+    done = project.manage("check")
+    assert done.returncode == 1
+    assert 'add "poolq.contrib.django" to INSTALLED_APPS' in done.stderr
+    without = "TASKS names a backend of poolq, but INSTALLED_APPS lacks poolq.contrib.django"
+    refused = project.python_code(WITHOUT_APP)
+    assert refused == [
+        "ImproperlyConfigured",
+        f'{without}: add "poolq.contrib.django" to INSTALLED_APPS',
+    ]
+
+
+# in tests
+
+TESTS = """
+import poolq.testing
+from django.db import transaction
+from django.test import TestCase, TransactionTestCase
+from store.tasks import add
+
+class Commits(TransactionTestCase):
+    def test_it(self):
+        with poolq.testing.jobs() as jobs:
+            with transaction.atomic():
+                add.enqueue(1)
+                jobs.assert_not_dispatched(add)
+            jobs.assert_dispatched(add, payload={"args": [1]}, count=1)
+            assert [one.outcome for one in jobs.run_all()] == ["done"]
+
+class RollsBack(TestCase):
+    def test_it(self):
+        with poolq.testing.jobs() as jobs:
+            with self.captureOnCommitCallbacks(execute=True):
+                add.enqueue(2)
+            jobs.assert_dispatched(add, payload={"args": [2]}, count=1)
+            jobs.run_all()
+"""
+
+
+@versions
+def test_the_tests_of_a_project_run_its_tasks(make_django: MakeDjango, version: str) -> None:
+    project = make_django(version, TASKS, QUEUES)
+    (project.folder / "store" / "tests.py").write_text(TESTS)
+    done = project.manage("test")
+    assert done.returncode == 0, done.stderr
+    assert "Ran 2 tests" in done.stderr
+    assert sorted(one[1] for one in project.notes if one[0] == "add") == [1, 2]
+    assert not (project.folder / "poolq.db").exists()
+
+
+# MariaDB
+
+CONNECTIONS = """
+import os
+from django.db import connection
+from poolq.contrib.django import task
+from store.notes import note
+
+def own_id():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CONNECTION_ID()")
+        return cursor.fetchone()[0]
+
+note("import", os.getpid(), own_id())
+
+@task(attempts=3, retry_after="1s")
+def query(name=""):
+    note("query", os.getpid(), own_id(), name)
+"""
+DATABASE = """
+import pymysql, django.db.backends.mysql
+pymysql.version_info = (2, 2, 8, "final", 0)
+pymysql.install_as_MySQLdb()
+DATABASES["default"] = {{
+    "ENGINE": "django.db.backends.mysql", "NAME": {name!r}, "USER": "root",
+    "HOST": {host!r}, "PORT": {port}, "CONN_MAX_AGE": {age},
+}}
+"""
+
+
+def database(server: MariaDB, age: object) -> str:
+    return DATABASE.format(name=server.database, host=server.host, port=server.port, age=age)
+
+
+@pytest.mark.parametrize(("version", "age"), [("5.2", None), ("6", None), ("6", 0)])
+def test_no_two_processes_use_one_connection(
+    make_django: MakeDjango, mariadb_server: MariaDB, version: str, age: int | None
+) -> None:
+    project = make_django(version, CONNECTIONS, database(mariadb_server, age))
+    many = "from store.tasks import query\nfor _ in range(200): query.enqueue()"
+    project.python_code(many)
+    project.drain("--procs=8")
+    users: dict[int, set[int]] = defaultdict(set)
+    opened: dict[int, set[int]] = defaultdict(set)
+    for what, pid, connection, *_ in project.notes:
+        users[connection].add(pid)
+        if what == "query":
+            opened[pid].add(connection)
+    assert sum(one[0] == "query" for one in project.notes) == 200
+    assert all(len(pids) == 1 for pids in users.values())
+    if age is None:
+        assert all(len(connections) == 1 for connections in opened.values())
+
+
+@newest
+def test_a_task_that_meets_a_restart_of_the_database_succeeds_next(
+    make_django: MakeDjango, own_mariadb: OwnMariaDB, version: str
+) -> None:
+    server = own_mariadb()
+    project = make_django(version, CONNECTIONS, database(server, None))
+    project.python_code("from store.tasks import query; query.enqueue('before')")
+    project.pool("--procs=1")
+    until(lambda: any(one[-1] == "before" for one in project.notes), 60)
+    server.kill()
+    later = "import poolq; poolq.dispatch('store.tasks:query', {}, attempts=9, retry_after='1s')"
+    project.python_code(later.replace("{}", "{'args': ['after'], 'kwargs': {}}"))
+    until(lambda: "retried store.tasks:query" in (project.folder / "pool.log").read_text(), 60)
+    server.start()
+    until(lambda: any(one[-1] == "after" for one in project.notes), 60)
+    done = re.compile(r"done store.tasks:query \S+ queue=default attempt=[2-9]")
+    until(lambda: done.search((project.folder / "pool.log").read_text()), 60)
+
+
+# the page
+
+USED = """
+from shop.views import welcome
+welcome.using(queue_name="mails").enqueue("bob@example.com")
+"""
+
+
+@versions
+def test_the_page_on_django_works(make_django: MakeDjango, version: str) -> None:
+    blocks = [block.text for block in markdown.blocks(markdown.read("django.md"), "python")]
+    settings = [text for text in blocks if text.startswith("# settings.py")]
+    # The newest Django's projects print their mails anyway.
+    mail = 'EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"' * (version != "6")
+    own = [*settings, mail, 'INSTALLED_APPS += ["shop"]']
+    project = make_django(version, "", "\n".join(own).replace('["poolq.contrib.django"]', "[]"))
+    for text in blocks:
+        name = text.splitlines()[0].removeprefix("# ")
+        if name != "settings.py":
+            (project.folder / name).write_text(text)
+    env = {"POOLQ_ENGINE": f"sqlite:///{project.folder / 'poolq.db'}"}
+    project.python_code(USED, **env)
+    log = project.drain("--procs=1", **env)
+    assert log.count("Subject: Welcome!") == 2
+    assert "To: ann@example.com" in log
+    assert log.count("done shop.tasks:welcome") == 2
