@@ -17,9 +17,8 @@
 #: Maximum expected duration of a batch, in seconds; also the longest time for which a finished job
 #: waits to be settled. A job that takes longer counts as long, and no claim waits behind it.
 BATCH_SECONDS = 0.02
-#: Maximum number of claims at once. The worker waits for the engine between two batches, so smaller
-#: ones cost no-op jobs throughput. More would not fit into one list of a Redis script.
-MAX_BATCH = 1000
+#: Maximum number of claims at once. With 1,000, two workers on Redis drain a quarter less.
+MAX_BATCH = 512
 #: Longer durations count as this many seconds in the mean for a job's name.
 MAX_DURATION = 5 * BATCH_SECONDS
 #: The next batch is at most this many times as large as the last one.
