@@ -32,10 +32,11 @@ FLAGS = tuple(name for name in RUN_FLAGS if name not in _OWN)
 @click.command()
 @with_settings(*FLAGS, json=False)
 def dev(settings: Config) -> int:
-    """Run one worker, with its jobs' output and the log in the terminal, and new code on save.
+    """Run one worker in the terminal, and load new code on save.
 
-    Running jobs finish with the old code. If the new code cannot be loaded, its error is shown, and
-    the old code goes on. Ctrl-C ends it, as it ends `poolq run`.
+    The output of its jobs and the log are in the terminal, too. Running jobs finish with the old
+    code. If the new code cannot be loaded, its error is shown, and the old code goes on. Ctrl-C
+    ends it, as it ends `poolq run`.
     """
     own = ("--procs=1", "--no-dashboard", "--log-file=stderr")
     command = [sys.executable, "-m", "poolq", "run", *sys.argv[2:], *own]
