@@ -126,24 +126,13 @@ def test_an_answer_counts_from_when_it_was_asked_for(
     assert buffer.due == clock.now
 
 
-def test_catching_up_settles_what_is_finished(
-    engine: Engine, buffer: ClaimBuffer, row: WorkerRow
+def test_catching_up_settles_what_has_waited_for_long(
+    engine: Engine, buffer: ClaimBuffer, clock: Clock, row: WorkerRow
 ) -> None:
     claim_two(engine, buffer)
     (first,) = started(buffer, 1)
     buffer.add_settlement(first, ACK)
     claimed_by = row.words[REQUEST]
-    buffer.settle_overdue(10, alone=True)
-    assert engine.find("1") is None
-    assert row.words[REQUEST] == claimed_by, "what is not started is of that request still"
-
-
-def test_catching_up_settles_what_has_waited_for_long(
-    engine: Engine, buffer: ClaimBuffer, clock: Clock
-) -> None:
-    claim_two(engine, buffer)
-    (first,) = started(buffer, 1)
-    buffer.add_settlement(first, ACK)
     clock.now += unsettled.SETTLE_DELAY - 1
     buffer.settle_overdue(10)
     assert engine.find("1") is not None
@@ -151,6 +140,7 @@ def test_catching_up_settles_what_has_waited_for_long(
     assert clock.now >= buffer.due
     buffer.settle_overdue(10)
     assert engine.find("1") is None
+    assert row.words[REQUEST] == claimed_by, "what is not started is of that request still"
 
 
 def test_before_a_long_job_all_that_is_claimed_goes_back(
