@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from poolq.jobs.retry_policy import Backoff, Retry
     from poolq.jobs.unique import Unique
 
+    __version__: str
+
 __all__ = [
     "AppError", "Backoff", "Concurrent", "ConfigError", "DurationError", "EngineError",
     "EngineUnavailable", "FunctionJob", "Hold", "Job", "JobDraft", "JobError", "JobFailed", "JobId",
@@ -53,6 +55,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # slow: it imports an email parser
+
+        return version("poolq")
     if name not in __all__ and name not in _MODULES:  # `import *` must not import `list`
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

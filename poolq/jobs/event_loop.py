@@ -96,15 +96,16 @@ def run(coroutine: Coroutine[Any, Any, Any], who: str, *, keep_tasks: bool = Fal
     go on instead, while a worker's later coroutines run. Raises what the coroutine raises."""
     import asyncio  # imported here, since most producers and many workers never need it
 
-    loop = _loops[0]
+    loop, is_inside = _loops[0], True
     try:
         asyncio.get_running_loop()
-    except RuntimeError:
-        if loop is not None and loop.thread == threading.get_ident():
-            return loop.run(coroutine, who, keep_tasks)
-        return asyncio.run(coroutine)
-    # A coroutine has called this. A thread can run only one loop at a time, so use a new thread.
-    from concurrent.futures import ThreadPoolExecutor
+    except RuntimeError:  # outside of it, errors of the coroutine have no such context
+        is_inside = False
+    if is_inside:  # a coroutine has called this, and a thread can run only one loop at a time
+        from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, asyncio.run, coroutine).result()
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(copy_context().run, asyncio.run, coroutine).result()
+    if loop is not None and loop.thread == threading.get_ident():
+        return loop.run(coroutine, who, keep_tasks)
+    return asyncio.run(coroutine)

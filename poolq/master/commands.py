@@ -95,9 +95,9 @@ class Commands:
             return
         text = f"{why}: draining; {self._running()}"
         if not patient:
-            text += f" for at most {self.config.stop_timeout:g} s, and are then killed and released"
+            text += f" for at most {self.config.stop_timeout:g} s before being killed and released"
         if why == "SIGINT":
-            text += "; another Ctrl-C kills them at once"
+            text += "; another Ctrl-C does so at once"
         self.log("info", text)
 
     def _running(self) -> str:

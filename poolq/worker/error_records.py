@@ -3,6 +3,7 @@ From these three, another process can rebuild the error.
 """
 
 import traceback
+from types import TracebackType
 
 from poolq import errors
 from poolq.common.lengths import MAX_ERROR_CHARS, MAX_TRACEBACK_CHARS
@@ -17,6 +18,12 @@ ERROR_BY_CAUSE: dict[str, type[errors.JobError]] = {
     "released": errors.JobReleased,
     "timeout": errors.JobTimeout,
 }
+#: What calls the user's code: modules of poolq, and asyncio below them.
+OWN = (
+    "poolq.worker.execute", "poolq.jobs.running", "poolq.jobs.function_job",
+    "poolq.jobs.event_loop", "poolq.contrib.django.task_jobs",
+    "asyncio.runners", "asyncio.base_events",
+)  # fmt: skip
 
 
 def describe(error: BaseException) -> str:
@@ -44,14 +51,16 @@ def judge(raised: BaseException) -> tuple[BaseException, str, int]:
 
 def traceback_of(raised: BaseException) -> str:
     """Return the user's part of the traceback, without poolq's own frames at its beginning."""
-    trace = raised.__traceback__
-    while trace is not None and _own(trace.tb_frame.f_globals.get("__name__", "")):
-        trace = trace.tb_next
+    trace = user_part(raised)
     return "".join(traceback.format_exception(type(raised), raised, trace))[-MAX_TRACEBACK_CHARS:]
 
 
-def _own(module: str) -> bool:
-    return module in ("poolq.worker.execute", "poolq.jobs.running", "poolq.jobs.function_job")
+def user_part(raised: BaseException) -> TracebackType | None:
+    """Return its traceback from the first frame on that is not of one of the OWN modules."""
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "") in OWN:
+        trace = trace.tb_next
+    return trace
 
 
 def last_error(state: State) -> str:

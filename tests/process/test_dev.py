@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -76,8 +76,8 @@ class Dev:
 
     def close(self) -> None:
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+            self.process.send_signal(signal.SIGQUIT)
+        until(lambda: self.process.poll() is not None, 30, "its end")
 
 
 @pytest.fixture
@@ -144,12 +144,22 @@ def test_code_that_is_broken_at_the_start_is_waited_for(
 
 
 @sqlite
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 0)])
-def test_it_ends_as_a_pool_ends(dev: Dev, how: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["process", "group"])
+def test_it_ends_as_a_pool_ends_and_each_signal_counts_once(
+    dev: Dev, how: signal.Signals, send: Callable[[int, int], None]
+) -> None:
     dev.runs("v1")
-    os.killpg(dev.process.pid, how)
+    running = dev.project.dispatch("Work", {"gate": "later"})
+    until(lambda: dev.project.ledger.lines("begins:v1", running))
+    send(dev.process.pid, how)
+    dev.until_said(f"{how.name}: draining; jobs:Work {running} may run")
+    dev.project.ledger.open("later")
     until(lambda: dev.process.poll() is not None)
-    assert (dev.process.returncode, "pool default has ended" in dev.log) == (code, True)
+    assert dev.process.returncode == 0
+    assert "pool default has ended" in dev.log
+    assert "is ignored" not in dev.log
+    assert dev.project.ledger.lines("ends:v1", running)
 
 
 @sqlite

@@ -146,7 +146,7 @@ def test_neither_an_alarm_nor_a_handler_outlives_its_job(project: Project) -> No
     pool.until_idle(1)
     pool.signal(signal.SIGTERM)
     assert pool.wait_exit() == 0
-    assert "killed" not in pool.log.replace("are then killed and released", "")
+    assert "killed" not in pool.log.replace("before being killed and released", "")
 
 
 @sqlite

@@ -80,8 +80,8 @@ def test_int_drains_and_int_again_aborts(project: Project) -> None:
     begun = time.monotonic()
     pool.signal(signal.SIGINT)
     assert pool.until_said("SIGINT: draining").partition("draining; ")[2] == (
-        f"jobs:Held {running} may run for at most 60 s, and are then killed and released; another "
-        "Ctrl-C kills them at once"
+        f"jobs:Held {running} may run for at most 60 s before being killed and released; another "
+        "Ctrl-C does so at once"
     )
     pool.signal(signal.SIGINT)  # at once: a terminal's second signal for one key, or a nervous hand
     until(lambda: time.monotonic() - begun > 1.1, 5, "a second")

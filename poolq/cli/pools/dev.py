@@ -43,8 +43,9 @@ def dev(settings: Config) -> int:
     pool: list[subprocess.Popen[bytes]] = []
     _forward_signals(pool)
     while True:
+        # A group of its own: a terminal's Ctrl-C reaches it once, through us.
         # preexec_fn: safe without threads. If we are killed, the pool drains.
-        pool[:] = [subprocess.Popen(command, preexec_fn=die_with_parent)]  # noqa: PLW1509
+        pool[:] = [subprocess.Popen(command, process_group=0, preexec_fn=die_with_parent)]  # noqa: PLW1509
         code = _watch(pool[0], settings.folder)
         if code != AppError.exit_code:
             return code
@@ -53,13 +54,12 @@ def dev(settings: Config) -> int:
 
 
 def _forward_signals(pool: list[subprocess.Popen[bytes]]) -> None:
-    """Pass TERM and QUIT on to the pool. A terminal sends Ctrl-C to both, and the pool decides."""
+    """Pass the signals that end a pool, and HUP, on to it. What they mean is its business."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
         if not pool or pool[0].poll() is not None:
             sys.exit(0)
-        if number != signal.SIGINT:
-            pool[0].send_signal(number)
+        pool[0].send_signal(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, forward)

@@ -2,6 +2,7 @@
 
 import click
 
+import poolq
 from poolq.cli import tables
 from poolq.cli.options import json_option
 
@@ -10,7 +11,5 @@ from poolq.cli.options import json_option
 @json_option
 def version() -> None:
     """Show the version."""
-    import importlib.metadata  # slow: it imports an email parser
-
-    found = importlib.metadata.version("poolq")
+    found = poolq.__version__
     tables.show({"version": found}, f"poolq {found}")

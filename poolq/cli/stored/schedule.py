@@ -55,8 +55,8 @@ def ls(engine: Engine, names: Sequence[str]) -> None:
             _print_fields(one, now)
     else:
         none = (
-            f"there is no schedule in namespace {engine.namespace!r}; poolq.every() in your code, "
-            "or 'poolq schedule add', makes one"
+            f"there is no schedule in namespace {engine.namespace!r}; a pool stores those of your "
+            "code (poolq.every()) when it has loaded it, and 'poolq schedule add' makes others"
         )
         document = {"schedules": [_document(one, now) for one in found]}
         rows = [schedule_status.of_schedule(one, now) for one in found]
