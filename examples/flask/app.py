@@ -4,11 +4,13 @@ from flask import Flask, request
 
 import poolq
 from jobs import SendMail
+from poolq.contrib.flask import init_app
 
 
 def create_app() -> Flask:
     app = Flask("shop")
     app.config["SENDER"] = "shop@example.com"
+    init_app(app)
 
     @app.post("/orders")
     def order() -> tuple[dict[str, str], int]:

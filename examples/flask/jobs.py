@@ -1,5 +1,7 @@
 """The shop's jobs: `poolq run`, or `poolq dev` while you write code."""
 
+from flask import current_app
+
 import poolq
 from poolq import Backoff, Job
 
@@ -10,8 +12,6 @@ class SendMail(Job):
     retry_after = Backoff("10s", most="1h")
 
     def run(self) -> None:
-        from flask import current_app
-
         print(f"mail from {current_app.config['SENDER']} to {self.payload['to']}:")
         print(self.payload["text"])
 
@@ -23,13 +23,3 @@ class Report(Job):
 
 
 poolq.every("0 3 * * *", Report, tz="Europe/Berlin")
-
-
-@poolq.on.loaded
-def connect_flask() -> None:
-    """Run jobs in the application's context. The web process, which imports this module, has its
-    own application."""
-    from app import create_app
-    from poolq.contrib.flask import init_app
-
-    init_app(create_app())

@@ -38,6 +38,7 @@ def _replace(event: Any, function: Callable[..., Any]) -> None:
 
 def _dispose(app: Flask, *, close: bool) -> None:
     """Forget the connections of Flask-SQLAlchemy, as `poolq.contrib.sqlalchemy.after_fork` does."""
-    with app.app_context():
-        for engine in getattr(app.extensions.get("sqlalchemy"), "engines", {}).values():
-            engine.dispose(close=close)
+    if "sqlalchemy" in app.extensions:
+        with app.app_context():
+            for engine in getattr(app.extensions["sqlalchemy"], "engines", {}).values():
+                engine.dispose(close=close)

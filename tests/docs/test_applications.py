@@ -49,24 +49,42 @@ def run(project: Project, *args: str) -> str:
 
 
 def write(project: Project, page: str) -> None:
+    for block in blocks(read(page), "toml"):
+        (project.folder / "poolq.toml").write_text(block.text)
     for name, text in files(page).items():
         (project.folder / name).write_text(text)
 
 
 def test_the_tests_of_the_page_on_tests_pass(make: Project) -> None:
+    write(make, "web.md")
     write(make, "testing.md")
-    assert "3 passed" in run(make, "-m", "pytest", "-p", "no:cacheprovider", "test_shop.py")
+    assert "4 passed" in run(make, "-m", "pytest", "-p", "no:cacheprovider")
+    assert make.left() == 0
     assert run(make, "check.py") == "mail to ann@example.com\n"
+
+
+FLASK = """
+from flask.cli import locate_app
+answer = locate_app("app", None).test_client().post("/sign-up", data={"to": "ann"})
+assert answer.status_code == 200, answer.text
+"""
+FASTAPI = """
+from fastapi.testclient import TestClient
+from main import app
+client = TestClient(app)
+answers = client.post("/sign-up?to=bob"), client.post("/invite", json=["cat"])
+assert [one.status_code for one in answers] == [200, 200], [one.text for one in answers]
+"""
 
 
 def test_the_jobs_of_the_page_on_web_applications_run(make: Project) -> None:
     write(make, "web.md")
-    call = "import asyncio, app; asyncio.run(app.sign_up('ann')); asyncio.run(app.invite(['bob']))"
-    run(make, "-c", call)
+    run(make, "-c", FLASK)
+    run(make, "-c", FASTAPI)
     run(make, "-c", "from jobs import Collect; Collect.dispatch({'word': 'seven'})")
     pool = make.ready(1)
-    until(lambda: make.total("done") == 3)
-    for line in ("mail from shop@example.com to ann", "to bob", "collected seven"):
+    until(lambda: make.total("done") == 4)
+    for line in ("mail from shop@example.com to ann", "to bob", "to cat", "collected seven"):
         pool.until_said(line)
 
 

@@ -84,6 +84,7 @@ def test_a_schedule_is_added_listed_and_removed(poolq: Command, engine: Engine) 
     done = poolq("schedule", "ls")
     assert (done.code, done.out) == (0, "")
     assert "there is no schedule in namespace" in done.err
+    assert "a pool stores those of your code (poolq.every()) when it has loaded it" in done.err
 
 
 def test_the_jobs_of_an_added_schedule_have_no_delay(poolq: Command, engine: Engine) -> None:

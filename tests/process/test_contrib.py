@@ -16,10 +16,26 @@ import flask, poolq
 from poolq.contrib.flask import init_app
 from tests.support.ledger import note
 
-app = flask.Flask("shop")
-app.config["SENDER"] = "shop@example.com"
-init_app(app)
-init_app(app)
+class Engine:
+    def dispose(self, close):
+        flask.current_app.name  # Flask-SQLAlchemy's engines are those of the current application
+        note(f"disposed:{close}", "engine")
+
+class SQLAlchemy:
+    @property
+    def engines(self):
+        return {None: Engine(), "bind": Engine()} if flask.current_app else {}
+
+def create_app(sender):
+    app = flask.Flask("shop")
+    app.config["SENDER"] = sender
+    init_app(app)
+    app.extensions["sqlalchemy"] = SQLAlchemy()
+    return app
+
+create_app("nobody")
+create_app("test@example.com")
+app = create_app("shop@example.com")
 
 @app.teardown_appcontext
 def teardown(error):
@@ -46,10 +62,12 @@ def test_a_job_runs_in_a_context_of_the_flask_application(
     project = make_project(engine_url, FLASK)
     project.ready(1)
     (id,) = project.produce("import jobs; print(jobs.Mail.dispatch())").split()
-    until(lambda: len(project.ledger.lines("teardown")) == 2)
+    until(lambda: len(project.ledger.lines("teardown", id)) == 2)
     first = "first:True:shop@example.com"
     expected = [first, "teardown", first, "success:True", "teardown"]
     assert [line.what for line in project.ledger.lines(id=id)] == expected
+    disposed = [line.what for line in project.ledger.lines(id="engine")]
+    assert disposed == ["disposed:True"] * 2 + ["disposed:False"] * 2, "of the last, with its binds"
 
 
 SQLALCHEMY = """

@@ -98,6 +98,8 @@ def test_the_console_script_runs(fresh: Path, installed: dict[str, Any]) -> None
         [["poolq", PROJECT["scripts"]["poolq"]], [*plugin]]
     )
     assert run(fresh / "poolq", "--version", cwd=fresh).split()[-1] == VERSION
+    attribute = "import poolq; print(poolq.__version__)"
+    assert run(fresh / "python", "-c", attribute, cwd=fresh).split() == [VERSION]
 
 
 def test_the_sdist_has_what_builds_and_tests_it(dist: Path) -> None:

@@ -460,6 +460,37 @@ def test_a_question_that_makes_no_sense_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
+def user_fails() -> None:
+    raise ValueError("no luck")
+
+
+class FailsNow(poolq.Job):
+    def run(self) -> None:
+        user_fails()
+
+
+class FailsLater(poolq.Job):
+    async def run(self) -> None:
+        await asyncio.sleep(0)
+        await self.awaited()
+
+    async def awaited(self) -> None:
+        user_fails()
+
+
+@pytest.mark.parametrize(("job", "frames"), [(FailsNow, 2), (FailsLater, 3)])
+def test_the_traceback_of_an_error_has_only_the_frames_of_the_user(
+    poolq_jobs: PoolqJobs, caplog: pytest.LogCaptureFixture, job: type[poolq.Job], frames: int
+) -> None:
+    with caplog.at_level(logging.WARNING, "poolq"):
+        job.dispatch()
+        poolq_jobs.run_all(raises=False)
+    (said,) = caplog.messages
+    assert said.count('  File "') == said.count(f'  File "{__file__}"') == frames
+    assert said.count("Traceback") == 1
+    assert "running event loop" not in said
+
+
 def test_what_happens_is_logged(poolq_jobs: PoolqJobs, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "poolq"):
         Mail.dispatch({"to": "ann", "fails": 1})
