@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from poolq.jobs.function_job import FunctionJob
 
 
+#: Modules of decorators that declare schedules.
+DECORATORS = ("poolq.jobs.function_job", "poolq.contrib.django.", "django.tasks", "django_tasks")
 #: For each declaration: the schedule's name (None: the job's name), the declaration's name in
 #: errors, and a function that reads the declaration once all jobs are known.
 declared: list[tuple[str | None, str, Callable[[], tuple[str, bytes]]]] = []
@@ -55,7 +57,7 @@ def every(
     """
     options = {"tz": tz, "overlap": overlap, "catch_up": catch_up, "jitter": jitter}
     place: Any = sys._getframe(1)  # noqa: SLF001  # the line that declares it, for errors
-    while place.f_globals.get("__name__") == "poolq.jobs.function_job":
+    while place.f_globals.get("__name__", "").startswith(DECORATORS):
         place = place.f_back
     what = f"every() in {place.f_globals.get('__name__', '?')}:{place.f_lineno}"
     schedule_plan.make(when, b"{}", options, what)

@@ -163,6 +163,8 @@ def _missing(name: str, folder: Path) -> str:
     advice = "name another one with --app"
     if name == "jobs":
         advice = "write jobs.py (poolq make job NAME), or name the module with --app"
+        if (folder / "manage.py").exists():
+            advice += "; for Django's tasks, python manage.py poolq"
     return f"no module {name!r} in {folder}: {advice}"
 
 

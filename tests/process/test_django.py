@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from poolq.jobs.schedule_plan import decode, head_of
 from tests.conftest import OwnMariaDB
 from tests.docs import markdown
 from tests.support.django_project import DjangoProject
-from tests.support.fresh import PYTHON, PYTHON313, Environments
+from tests.support.fresh import PYTHON, PYTHON313, Environments, finished
 from tests.support.servers import MariaDB
 from tests.support.wait import until
 
@@ -187,6 +188,7 @@ def made(**options):
 print(json.dumps({
     "keyword": refused(made(atempts=2)),
     "value": refused(made(attempts="many")),
+    "ours": refused(made(queue="mails")),
     "queue": refused(lambda: add.using(queue_name="mail")),
     "priority": refused(lambda: add.using(priority=5)),
     "json": refused(lambda: add.enqueue(object())),
@@ -204,16 +206,84 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_stored(
     project = make_django(version, TASKS, QUEUES)
     told = project.python_code(REFUSED)
     assert told.pop("stored") == 0
-    for name in ("keyword", "value", "queue", "priority"):
+    for name in ("keyword", "value", "ours", "queue", "priority"):
         kind, text = told[name]
         assert kind in ("InvalidTask", "InvalidTaskError"), name
         assert "\n" not in text
     assert "atempts" in told["keyword"][1]
     assert "attempts?" in told["keyword"][1]
     assert "mail" in told["queue"][1]
+    assert told["ours"][1].endswith("write queue_name, not queue")
     assert told["json"][0] == "TypeError"
     assert told["arguments"][0] == "TypeError"
     assert told["result"][0] == "NotImplementedError"
+
+
+SCHEDULED = """
+import poolq
+from poolq.contrib.django import task
+from poolq.contrib.django.tasks_api import task_finished
+from store.notes import note
+
+@task(every="0 3 * * *", queue_name="mails")
+def nightly(what="all"):
+    note("nightly", what)
+
+@task()
+def fails():
+    raise ValueError("no luck")
+
+poolq.every("0 4 * * *", nightly, {"what": "mails"}, name="late")
+poolq.every("0 5 * * *", nightly.using(queue_name="default"), name="last")
+poolq.every("0 6 * * *", "store.tasks:nightly", name="named")
+
+@task_finished.connect
+def finished(sender, task_result, **_):
+    note("finished", task_result.args, task_result.kwargs,
+         [one.traceback.count("  File ") for one in task_result.errors])
+"""
+TICKS = """
+import poolq.testing
+import store.tasks
+from poolq.jobs import periodic
+with poolq.testing.jobs() as jobs:
+    ran = jobs.run_all(until="+1 day")
+    store.tasks.fails.enqueue()
+    jobs.run_all(raises=False)
+    print(json.dumps([[one.job for one in ran], sorted({one[1] for one in periodic.declared})]))
+"""
+
+
+@versions
+def test_tasks_have_schedules(make_django: MakeDjango, version: str) -> None:
+    project = make_django(version, SCHEDULED, QUEUES)
+    ran, places = project.python_code(TICKS)
+    assert ran == ["store.tasks:nightly"] * 4
+    assert all(one.startswith("every() in store.tasks:") for one in places)
+    notes = project.notes
+    assert sorted(one[1] for one in notes if one[0] == "nightly") == ["all"] * 3 + ["mails"]
+    finished = [one[1:] for one in notes if one[0] == "finished"]
+    assert finished[-1] == [[], {}, [2]], "the user's frame, and the one that tells Django"
+    assert [[], {"what": "mails"}, []] in finished
+    project.pool("--procs=1")
+    until(lambda: len(project.engine.schedules.all()) == 4, 60)
+    stored = {one.name: one.spec for one in project.engine.schedules.all()}
+    queues = {name: head_of(decode(spec)).queue for name, spec in stored.items()}
+    assert (queues["store.tasks:nightly"], queues["last"]) == ("mails", "default")
+
+
+@newest
+def test_what_a_user_of_django_types_first_is_answered(
+    make_django: MakeDjango, version: str
+) -> None:
+    project = make_django(version, TASKS, QUEUES)
+    made = project.manage("poolq", "make", "job", "SendMail")
+    assert (made.returncode, made.stdout) == (1, "")
+    assert "write SendMail as a task of Django" in made.stderr
+    assert not (project.folder / "poolq").exists()
+    plain = finished(project.python, "-m", "poolq", "run", cwd=project.folder)
+    assert plain.returncode == 3
+    assert "python manage.py poolq" in plain.stdout + plain.stderr
 
 
 ATOMIC = """
@@ -619,8 +689,14 @@ def test_a_task_that_meets_a_restart_of_the_database_succeeds_next(
 
 # the page
 
+CALLED = """
+from django.test import RequestFactory
+from shop.views import sign_up
+answer = sign_up(RequestFactory().post("/", {"address": "ann@example.com"}))
+print(json.dumps(answer.content.decode()))
+"""
 USED = """
-from shop.views import welcome
+from shop.tasks import welcome
 welcome.using(queue_name="mails").enqueue("bob@example.com")
 """
 
@@ -636,10 +712,13 @@ def test_the_page_on_django_works(make_django: MakeDjango, version: str) -> None
     for text in blocks:
         name = text.splitlines()[0].removeprefix("# ")
         if name != "settings.py":
-            (project.folder / name).write_text(text)
+            with (project.folder / name).open("a") as file:
+                file.write(text)
     env = {"POOLQ_ENGINE": f"sqlite:///{project.folder / 'poolq.db'}"}
     project.python_code(USED, **env)
+    assert project.python_code(CALLED, **env) == "welcome"
     log = project.drain("--procs=1", **env)
     assert log.count("Subject: Welcome!") == 2
     assert "To: ann@example.com" in log
     assert log.count("done shop.tasks:welcome") == 2
+    assert {one.name for one in project.engine.schedules.all()} == {"shop.tasks:nightly", "weekly"}

@@ -12,6 +12,6 @@ def confirm(to: str, item: str, price: str) -> None:
     send_mail("Your order", text, None, [to])
 
 
-@poolq.job(name="store:report", every="0 3 * * *")
+@task(every="0 3 * * *")
 def report() -> None:
     send_mail("The report", "The report of last night", None, ["boss@example.com"])

@@ -56,6 +56,8 @@ def job(settings: Config, name: str, force: bool) -> None:
     NAME is SendMail or send_mail; the file is jobs/send_mail.py.
     """
     title, module = names(name)
+    if settings.app[0].startswith("poolq."):  # that of Django's tasks
+        raise Refused(f"write {title} as a task of Django, in the module tasks of one of your apps")
     package = settings.folder.joinpath(*settings.app[0].split("."))
     beside = package.with_name(f"{package.name}.py")
     if beside.exists():

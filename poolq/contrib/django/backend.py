@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 from django.core.checks import CheckMessage
@@ -14,7 +15,7 @@ from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
 from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
 from poolq.jobs import producer
 from poolq.jobs.async_dispatch import astore
-from poolq.jobs.job import template_of
+from poolq.jobs.job import job_name, options_of, template_of
 from poolq.jobs.message import Push
 
 log = logging.getLogger("poolq")
@@ -25,6 +26,16 @@ class PoolqTask(Task):  # type: ignore[misc]  # Django's class is not generic in
     """A task with the options of its job, such as `attempts`."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def set(self, **changes: Any) -> Any:
+        """Return what `poolq.every` asks of a job: its name, options and arguments."""
+        job = job_of(self, self.options)
+        options = options_of(job).changed({"queue": self.queue_name, **changes}, self.name)
+        return SimpleNamespace(name=job_name(job), options=options, bind=self.bind)
+
+    def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the payload for arguments by name. Raises TypeError."""
+        return payload_of(self, job_of(self, self.options), (), arguments)
 
 
 def _make(**given: Any) -> PoolqTask:

@@ -25,8 +25,11 @@ from poolq.contrib.django.tasks_api import (
     task_started,
 )
 from poolq.jobs.job import options_of
+from poolq.worker.error_records import user_part
 
 _HOOKS = ("on_success", "on_failure", "on_discard", "on_expired")
+#: Options of a job for which Django has its own words.
+_DJANGO_SAYS = {"queue": "queue_name", "delay": "using(run_after=…)"}
 _TIMES = ("enqueued_at", "started_at", "finished_at", "last_attempted_at")
 #: The jobs of this process' tasks, by name, each with the function and the options of its task.
 _known: dict[str, tuple[Callable[..., Any], Mapping[str, Any], type[poolq.Job]]] = {}
@@ -38,9 +41,15 @@ def job_of(task: Any, options: Mapping[str, Any]) -> type[poolq.Job]:
     name = f"{task.func.__module__}:{task.func.__qualname__}"
     function, known, job = _known.get(name, (None, {}, poolq.Job))
     if function is not task.func or known != options:
-        hooks = {hook: partial(_ended, task, hook, options.get(hook)) for hook in _HOOKS}
+        for option in _DJANGO_SAYS.keys() & options.keys():
+            raise InvalidTask(f"task {name}: write {_DJANGO_SAYS[option]}, not {option}")
+        given = {"queue": task.queue_name, **options}
+        given |= {hook: partial(_ended, task, hook, options.get(hook)) for hook in _HOOKS}
+        every = given.pop("every", None)
         try:
-            job = poolq.job(name=name, **{**options, **hooks})(_runner(task)).job
+            job = poolq.job(name=name, **given)(_runner(task)).job
+            if every is not None:
+                poolq.every(every, task)
         except poolq.PoolqError as error:
             raise InvalidTask(str(error)) from None
         _known[name] = task.func, options, job
@@ -65,10 +74,10 @@ def payload_of(
 def _runner(task: Any) -> Callable[..., Any]:
     """Return the function of the task's job."""
 
-    def run(args: list[Any], kwargs: dict[str, Any], **_named: Any) -> Any:
+    def run(**payload: Any) -> Any:
         result = _tell(task_started, task, poolq.current(), TaskResultStatus.RUNNING)
         context = [TaskContext(task_result=result)] if task.takes_context else []
-        return task.func(*context, *args, **kwargs)
+        return task.func(*context, *payload.get("args", []), **payload.get("kwargs", {}))
 
     run.__module__, run.__qualname__ = task.func.__module__, task.func.__qualname__
     run.__name__, run.__doc__ = task.func.__name__, task.func.__doc__
@@ -79,7 +88,8 @@ def _ended(task: Any, hook: str, own: Callable[[poolq.Job], object] | None, job:
     """Tell Django how the task has ended, and call the task's own hook."""
     try:  # Django's receiver reads `sys.exc_info()`
         if hook != "on_success":
-            raise job.error or TimeoutError("the task has expired before it could start")
+            error = job.error or TimeoutError("the task has expired before it could start")
+            raise error.with_traceback(user_part(error))
     except BaseException as error:  # noqa: BLE001  # it was raised to be told
         path = f"{type(error).__module__}.{type(error).__qualname__}"
         told = TaskError(exception_class_path=path, traceback="".join(format_exception(error)))
@@ -100,7 +110,8 @@ def _tell(signal: Any, task: Any, job: poolq.Job, status: Any, *errors: Any) -> 
         "errors": list(errors),
         "worker_ids": [f"{socket.gethostname()}:{os.getpid()}"] * job.attempt,
     }
-    result = result_of(task, job.id, job.payload["args"], job.payload["kwargs"], status, **known)
+    args, kwargs = job.payload.get("args", []), job.payload.get("kwargs", {})
+    result = result_of(task, job.id, args, kwargs, status, **known)
     signal.send(type(task.get_backend()), task_result=result)
     return result
 
