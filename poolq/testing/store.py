@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from poolq import config
@@ -101,12 +100,12 @@ def _opened(pid: int) -> NotingEngine:
 
 def settings(engine: NotingEngine) -> Config:
     """Return the settings of the application, with this engine. Raises ConfigError."""
-    own = frozenset(one for one in os.environ.items() if one[0].startswith("POOLQ_"))
-    return _settings(engine.url, Path.cwd(), own)
+    own = frozenset((name, os.environ[name]) for name in os.environ if name.startswith("POOLQ_"))
+    return _settings(engine.url, os.getcwd(), own)  # noqa: PTH109  # Path.cwd() takes longer
 
 
 @lru_cache  # reading the files takes longer than most tests
-def _settings(engine: str, _folder: Path, _variables: frozenset[tuple[str, str]]) -> Config:
+def _settings(engine: str, _folder: str, _variables: frozenset[tuple[str, str]]) -> Config:
     return config.load_in_application({"engine": engine}, place="poolq.testing")
 
 
