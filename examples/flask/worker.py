@@ -1,6 +1,5 @@
-"""What the pool loads: all modules of jobs, and the application that they run in."""
+"""What the pool loads: the application, which imports the module of jobs."""
 
-import jobs  # noqa: F401
 from app import create_app
 
 create_app()
