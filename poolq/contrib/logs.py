@@ -8,16 +8,15 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any
 
-import poolq
+from poolq.jobs.callbacks import running_job
 from poolq.jobs.job import full_name
 
 _NAMES = ("job", "job_id", "queue", "attempt")
 
 
 def _fields() -> dict[str, Any]:
-    try:
-        job = poolq.current()
-    except RuntimeError:
+    job = running_job.get(None)
+    if job is None:
         return dict.fromkeys(_NAMES, "-")
     return dict(zip(_NAMES, (full_name(type(job)), job.id, job.queue, job.attempt), strict=True))
 

@@ -14,7 +14,7 @@ from poolq.jobs.message import Push
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DispatchOptions
 from poolq.jobs.payload import Payload
-from poolq.jobs.producer import max_payload, send, store
+from poolq.jobs.producer import send, settings, store
 
 AnyJob = str | type[Job] | JobSettings | FunctionJob[..., Any]
 
@@ -72,7 +72,7 @@ def _pushes(job: AnyJob, payloads: Iterable[Any], options: DispatchOptions) -> l
     label, shared, bind = settings_of(known, options)
     if isinstance(payloads, (str, bytes, Mapping)):
         raise PayloadError(f"job {label}: payloads is {payloads!r:.60}; give a list of payloads")
-    limit = max_payload()
+    limit = settings().max_payload
     template = MessageTemplate(label, shared)
     pushes: list[Push] = []
     for index, item in enumerate(payloads):

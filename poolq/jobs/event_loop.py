@@ -24,14 +24,14 @@ class _SharedLoop:
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
-        self._runner: asyncio.Runner | None = None
+        self.runner: asyncio.Runner | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, Any], who: str, keep_tasks: bool) -> Any:
         import asyncio
 
-        if self._runner is None or self._runner.get_loop().is_closed():  # a job may close it
-            self._runner = asyncio.Runner()
-        runner, loop = self._runner, self._runner.get_loop()
+        if self.runner is None or self.runner.get_loop().is_closed():  # a job may close it
+            self.runner = asyncio.Runner()
+        runner, loop = self.runner, self.runner.get_loop()
         others = asyncio.all_tasks(loop)  # those of `on.started`, which serve every job
         wakeup = signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
@@ -41,10 +41,6 @@ class _SharedLoop:
             if not (keep_tasks or loop.is_closed()):
                 _tidy(loop, others, who)
                 _drop_signal_handlers(loop, wakeup)
-
-    def close(self) -> None:
-        if self._runner is not None:
-            self._runner.close()
 
 
 def _tidy(loop: "asyncio.AbstractEventLoop", others: "set[asyncio.Task[Any]]", who: str) -> None:
@@ -85,8 +81,8 @@ def share() -> None:
 
 def close() -> None:
     """End the loop that this thread has shared."""
-    if (loop := _loops[0]) is not None:
-        loop.close()
+    if (loop := _loops[0]) is not None and loop.runner is not None:
+        loop.runner.close()
     _loops[0] = None
 
 

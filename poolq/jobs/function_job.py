@@ -30,7 +30,7 @@ from poolq.jobs.job import Job, full_name, inline, job_name, options_of, templat
 from poolq.jobs.limits import RateLimit, parse
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.options import DEFAULTS, OPTIONS, DispatchOptions, Options
-from poolq.jobs.producer import max_payload, send
+from poolq.jobs.producer import send, settings
 from poolq.jobs.retry_policy import RetryOn
 
 P = ParamSpec("P")
@@ -157,7 +157,7 @@ class FunctionJob(Generic[P, R_co]):
         """Run the call as a job in this process; see `Job.dispatch_sync`."""
         template = MessageTemplate(full_name(self.job), self.options)
         payload = self._payload(args, kwargs, template.options)
-        return inline(self.job, template.push(payload, max_payload()).body)
+        return inline(self.job, template.push(payload, settings().max_payload).body)
 
 
 @overload

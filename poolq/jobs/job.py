@@ -27,7 +27,7 @@ from poolq.jobs.limits import Concurrent, Declared, Gate, OnLimit, RateLimit, pa
 from poolq.jobs.message import Message
 from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.payload import Payload
-from poolq.jobs.producer import max_payload, send
+from poolq.jobs.producer import send, settings
 from poolq.jobs.retry_policy import ErrorRule, RetryAfter, RetryOn, read_answer, read_rules, rule_of
 from poolq.jobs.running import (
     FailNow,
@@ -250,7 +250,7 @@ class JobSettings:
     def dispatch_sync(self, payload: Payload | None = None) -> Any:
         """Like `Job.dispatch_sync`, with these options."""
         template = MessageTemplate(full_name(self.job), self.options)
-        return inline(self.job, template.push(payload, max_payload()).body)
+        return inline(self.job, template.push(payload, settings().max_payload).body)
 
 
 class Hooks(NamedTuple):
@@ -304,8 +304,8 @@ def settings_of(
     job given by name has the options of its class, or poolq's defaults if this process has not
     defined the class. `options` replace some of them. Raises OptionError."""
     if not isinstance(job, str):
-        settings = job.set(**options)
-        return settings.name, settings.options, settings.bind
+        chosen = job.set(**options)
+        return chosen.name, chosen.options, chosen.bind
     cls = defined.get(job)
     own = DEFAULTS if cls is None or not is_job(cls) else options_of(cls)
     return job, own.changed(options, job), None

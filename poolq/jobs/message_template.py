@@ -3,7 +3,7 @@
 Each dispatch only fills in what is left: a new id and the payload.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from operator import attrgetter
 
 from msgspec import Raw
@@ -64,11 +64,9 @@ def with_options(body: bytes, options: Options) -> bytes:
 
 def _fitting(shape: Shape, payload: object, limit: int, index: int = -1) -> tuple[object, bytes]:
     """Return a payload that fits its annotations, as JSON values and as text."""
-    made: Container[object] = ()
     if not shape.is_plain:
         payload = shape.encode(payload, index)
-        made = shape.made(payload)
-    checked = check(payload, shape.job, limit, index, made)
+    checked = check(payload, shape.job, limit, index, shape.made(payload))
     shape.check(checked, index)
     return payload, checked
 

@@ -18,7 +18,7 @@ from poolq.errors import OptionError, PayloadError, ScheduleError
 from poolq.jobs import schedule_plan
 from poolq.jobs.job import Job, JobSettings, settings_of
 from poolq.jobs.message_template import MessageTemplate
-from poolq.jobs.producer import max_payload
+from poolq.jobs.producer import settings
 from poolq.jobs.schedule_plan import Overlap
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def spec_of(
         except TypeError as error:
             hint = "give its arguments by name, as a dict behind the job"
             raise ScheduleError(f"{what}: {error}; {hint}") from None
-    blank = template.blank(payload, max_payload())
+    blank = template.blank(payload, settings().max_payload)
     unique = template.unique.asked(name, payload) if template.unique else None
     spec = schedule_plan.make(when, blank, options, what, unique=unique)
     return name, schedule_plan.encode(spec)

@@ -117,11 +117,6 @@ def dispatching_to(engine: "Engine", settings: config.Config) -> Iterator[None]:
         _chosen.update(before)
 
 
-def max_payload() -> int:
-    """Return the largest payload allowed, in bytes of JSON. Opens no engine."""
-    return settings().max_payload
-
-
 def send(template: MessageTemplate, payload: object) -> JobId:
     """Store one job. Returns its id. If the job gives way to another job, returns the other job's
     id. Raises PayloadError, OptionError, EngineUnavailable."""

@@ -7,9 +7,7 @@ names is imported on first use.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from poolq.testing.fixture import PoolqJobs, jobs
-    from poolq.testing.runner import Ran
-    from poolq.testing.store import Dispatched
+    from poolq.testing.fixture import Dispatched, PoolqJobs, Ran, jobs
 
 __all__ = ["Dispatched", "PoolqJobs", "Ran", "jobs"]
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any, Unpack
 from weakref import KeyedRef
 
-from poolq.common.durations import Duration, Moment, micros, when
+from poolq.common.durations import Duration, Moment, micros
 from poolq.engines import job_info
 from poolq.engines.job_info import JobInfo
 from poolq.jobs import callbacks, clock, event_loop, periodic, producer, running, typed
 from poolq.jobs.job import Job, defined
-from poolq.jobs.options import DispatchOptions
+from poolq.jobs.options import DispatchOptions, micros_until
 from poolq.testing import store
 from poolq.testing.matching import Expected, listed
 from poolq.testing.runner import Ran, Runner
@@ -65,7 +65,7 @@ class PoolqJobs:
         """Run jobs until none waits. The clock goes from due time to due time. With `until`, it
         goes on to that moment, no job that is due later runs, and schedules tick on the way. Raises
         as `run_next`, and RuntimeError at more than MAX_STARTS attempts."""
-        end = None if until is None else self._moment(until)
+        end = None if until is None else clock.now() + micros_until(until, "run_all(): until")
         all_ran: list[Ran] = []
         while True:
             if end is not None:
@@ -81,12 +81,6 @@ class PoolqJobs:
         if end is not None:
             self._runner.move_to(end)
         return all_ran
-
-    def _moment(self, until: Moment) -> int:
-        now = clock.now()
-        local = datetime.fromtimestamp(now / 1e6)  # noqa: DTZ006  # "tomorrow" is a local day
-        delay, at = when(until, local, "run_all(): until")
-        return at or now + delay
 
     def assert_dispatched(
         self,

@@ -65,8 +65,6 @@ class Runner:
         self._engine = engine
         self._settings = settings
         self._node = uuid.uuid4().hex
-        self._worker = ""
-        self._request = 0
         self._running = ""  # the id of the job that runs
         self._deadline = 0
         self._waited: float | None = None  # for how many seconds the last claim was due
@@ -77,8 +75,8 @@ class Runner:
 
     def _register(self) -> None:
         self._worker, self._request = uuid.uuid4().hex, 0
-        me = _process(os.getpid())._replace(worker=self._worker, node=self._node)
-        self._engine.register(me)
+        me = _process(os.getpid())
+        self._engine.register(me._replace(worker=self._worker, node=self._node))
 
     # what a running job asks of its worker's row
 

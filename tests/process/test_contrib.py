@@ -16,21 +16,10 @@ import flask, poolq
 from poolq.contrib.flask import init_app
 from tests.support.ledger import note
 
-class Engine:
-    def dispose(self, close):
-        flask.current_app.name  # Flask-SQLAlchemy's engines are those of the current application
-        note(f"disposed:{close}", "engine")
-
-class SQLAlchemy:
-    @property
-    def engines(self):
-        return {None: Engine(), "bind": Engine()} if flask.current_app else {}
-
 def create_app(sender):
     app = flask.Flask("shop")
     app.config["SENDER"] = sender
     init_app(app)
-    app.extensions["sqlalchemy"] = SQLAlchemy()
     return app
 
 create_app("nobody")
@@ -66,8 +55,6 @@ def test_a_job_runs_in_a_context_of_the_flask_application(
     first = "first:True:shop@example.com"
     expected = [first, "teardown", first, "success:True", "teardown"]
     assert [line.what for line in project.ledger.lines(id=id)] == expected
-    disposed = [line.what for line in project.ledger.lines(id="engine")]
-    assert disposed == ["disposed:True"] * 2 + ["disposed:False"] * 2, "of the last, with its binds"
 
 
 SQLALCHEMY = """

@@ -90,7 +90,7 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         job = job_of(task, task.options)
         payload = payload_of(task, job, result.args, result.kwargs)
         options = {"queue": task.queue_name, "delay": task.run_after}
-        push = template_of(job).changed(options).push(payload, producer.max_payload())
+        push = template_of(job).changed(options).push(payload, producer.settings().max_payload)
         return push, replace(result, id=push.id)
 
     def _stored(self, result: Any, id_: str) -> Any:

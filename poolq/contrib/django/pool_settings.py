@@ -39,8 +39,6 @@ def folder() -> Path:
     looks for the settings. It is the folder from which Python has imported the settings."""
     module = sys.modules.get(os.environ.get("DJANGO_SETTINGS_MODULE", ""))
     file = getattr(module, "__file__", None)
-    if not file:
-        return Path.cwd()
-    place = Path(file).resolve()
-    above = (one for one in place.parents if (one / "manage.py").is_file())
+    folders = Path(file).resolve().parents if file else ()
+    above = (one for one in folders if (one / "manage.py").is_file())
     return next(above, Path.cwd())

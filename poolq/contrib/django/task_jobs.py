@@ -15,15 +15,7 @@ from typing import Any
 from django.utils import timezone
 
 import poolq
-from poolq.contrib.django.tasks_api import (
-    InvalidTask,
-    TaskContext,
-    TaskError,
-    TaskResult,
-    TaskResultStatus,
-    task_finished,
-    task_started,
-)
+from poolq.contrib.django import tasks_api
 from poolq.jobs.job import options_of
 from poolq.worker.error_records import user_part
 
@@ -42,7 +34,7 @@ def job_of(task: Any, options: Mapping[str, Any]) -> type[poolq.Job]:
     function, known, job = _known.get(name, (None, {}, poolq.Job))
     if function is not task.func or known != options:
         for option in _DJANGO_SAYS.keys() & options.keys():
-            raise InvalidTask(f"task {name}: write {_DJANGO_SAYS[option]}, not {option}")
+            raise tasks_api.InvalidTask(f"task {name}: write {_DJANGO_SAYS[option]}, not {option}")
         given = {"queue": task.queue_name, **options}
         given |= {hook: partial(_ended, task, hook, options.get(hook)) for hook in _HOOKS}
         every = given.pop("every", None)
@@ -51,7 +43,7 @@ def job_of(task: Any, options: Mapping[str, Any]) -> type[poolq.Job]:
             if every is not None:
                 poolq.every(every, task)
         except poolq.PoolqError as error:
-            raise InvalidTask(str(error)) from None
+            raise tasks_api.InvalidTask(str(error)) from None
         _known[name] = task.func, options, job
     return job
 
@@ -75,8 +67,8 @@ def _runner(task: Any) -> Callable[..., Any]:
     """Return the function of the task's job."""
 
     def run(**payload: Any) -> Any:
-        result = _tell(task_started, task, poolq.current(), TaskResultStatus.RUNNING)
-        context = [TaskContext(task_result=result)] if task.takes_context else []
+        result = _tell(task, poolq.current(), tasks_api.TaskResultStatus.RUNNING)
+        context = [tasks_api.TaskContext(task_result=result)] if task.takes_context else []
         return task.func(*context, *payload.get("args", []), **payload.get("kwargs", {}))
 
     run.__module__, run.__qualname__ = task.func.__module__, task.func.__qualname__
@@ -92,26 +84,28 @@ def _ended(task: Any, hook: str, own: Callable[[poolq.Job], object] | None, job:
             raise error.with_traceback(user_part(error))
     except BaseException as error:  # noqa: BLE001  # it was raised to be told
         path = f"{type(error).__module__}.{type(error).__qualname__}"
-        told = TaskError(exception_class_path=path, traceback="".join(format_exception(error)))
-        _tell(task_finished, task, job, TaskResultStatus.FAILED, told)
+        trace = "".join(format_exception(error))
+        told = tasks_api.TaskError(exception_class_path=path, traceback=trace)
+        _tell(task, job, tasks_api.TaskResultStatus.FAILED, told)
     else:
-        _tell(task_finished, task, job, TaskResultStatus.SUCCESSFUL)
+        _tell(task, job, tasks_api.TaskResultStatus.SUCCESSFUL)
     if own is not None:
         own(job)
 
 
-def _tell(signal: Any, task: Any, job: poolq.Job, status: Any, *errors: Any) -> Any:
+def _tell(task: Any, job: poolq.Job, status: Any, *errors: Any) -> Any:
     """Send Django's record of a job, as it is now, and return it."""
-    now = timezone.now()
+    now, runs = timezone.now(), status == tasks_api.TaskResultStatus.RUNNING
     known = {
         "started_at": now,
         "last_attempted_at": now,
-        "finished_at": None if status == TaskResultStatus.RUNNING else now,
+        "finished_at": None if runs else now,
         "errors": list(errors),
         "worker_ids": [f"{socket.gethostname()}:{os.getpid()}"] * job.attempt,
     }
     args, kwargs = job.payload.get("args", []), job.payload.get("kwargs", {})
     result = result_of(task, job.id, args, kwargs, status, **known)
+    signal = tasks_api.task_started if runs else tasks_api.task_finished
     signal.send(type(task.get_backend()), task_result=result)
     return result
 
@@ -120,4 +114,4 @@ def result_of(task: Any, id_: str, args: Any, kwargs: Any, status: Any, **known:
     """Return Django's record of a call. `known`: what is known beside that it was made."""
     blank: dict[str, Any] = dict.fromkeys(_TIMES) | {"errors": [], "worker_ids": []}
     own = {"task": task, "id": id_, "args": args, "kwargs": kwargs, "backend": task.backend}
-    return TaskResult(status=status, **own, **{**blank, **known})
+    return tasks_api.TaskResult(status=status, **own, **{**blank, **known})

@@ -22,16 +22,14 @@ def register(parent: bool) -> None:
 
     @poolq.around_dispatch
     def sending(drafts: list[poolq.JobDraft]) -> Generator[None, Sequence[poolq.JobId], None]:
-        common = _attributes(drafts[0].queue, "send")
+        queue, count = drafts[0].queue, len(drafts)
+        common = _attributes(queue, "send")
         begun = perf_counter()
         try:
-            own: dict[str, Any] = {"messaging.message.id": drafts[0].id}
-            if len(drafts) > 1:
-                own = {"messaging.batch.message_count": len(drafts)}
-            kind = SpanKind.CLIENT if len(drafts) > 1 else SpanKind.PRODUCER
-            with tracer.start_as_current_span(
-                f"send {drafts[0].queue}", kind=kind, attributes={**common, **own}
-            ):
+            kind, own = SpanKind.PRODUCER, {**common, "messaging.message.id": drafts[0].id}
+            if count > 1:
+                kind, own = SpanKind.CLIENT, {**common, "messaging.batch.message_count": count}
+            with tracer.start_as_current_span(f"send {queue}", kind=kind, attributes=own):
                 _inject(tracer, drafts)
                 yield
         except BaseException as error:

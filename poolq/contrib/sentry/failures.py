@@ -14,13 +14,12 @@ from sentry_sdk.scope import should_send_default_pii
 
 import poolq
 from poolq.log.events import Buried, Failed
-
-EVENTS = "poolq.events"  # has a record for each event of a pool
+from poolq.log.reporting import EVENT_LOGGER
 
 
 def register() -> None:
-    ignore_logger(EVENTS)  # or the SDK would make a second event of each record
-    logging.getLogger(EVENTS).addHandler(_FailureHandler())
+    ignore_logger(EVENT_LOGGER.name)  # or the SDK would make a second event of each record
+    EVENT_LOGGER.addHandler(_FailureHandler())
 
 
 class _FailureHandler(logging.Handler):
@@ -32,19 +31,16 @@ class _FailureHandler(logging.Handler):
         with sentry_sdk.isolation_scope() as scope:
             if headers:
                 scope.generate_propagation_context(headers)
-            for tag, value in (("job", failed.job), ("job_id", failed.id), ("queue", failed.queue)):
-                scope.set_tag(tag, value)
+            scope.set_tags({"job": failed.job, "job_id": failed.id, "queue": failed.queue})
             sentry_sdk.capture_event(_event(failed))
 
 
 def _event(failed: Failed | Buried) -> Any:
     """Return the event. Those with the same error, or else the same cause, are one issue."""
     cause = failed.cause if isinstance(failed, Failed) else "unreadable"
-    kind, separator, text = failed.error.partition(": ")
+    kind, _, text = failed.error.partition(": ")
     if cause != "error":
-        kind, separator, text = cause, ":", failed.error
-    elif not separator:
-        kind, text = failed.error, ""
+        kind, text = cause, failed.error
     value = {"type": kind, "value": text, "mechanism": {"type": "poolq", "handled": False}}
     extra: dict[str, Any] = {}
     if isinstance(failed, Failed):

@@ -15,8 +15,6 @@ import poolq
 from poolq.contrib.sentry import PoolqIntegration, monitors
 from poolq.jobs.job import full_name
 
-ORIGIN = PoolqIntegration.origin
-
 
 def register() -> None:
     """Surround all that this process dispatches and runs from now on."""
@@ -62,8 +60,7 @@ def _process(job: poolq.Job) -> Generator[None, poolq.JobOutcome, None]:
         data["messaging.message.receive.latency"] = job.poolq_waited * 1000
     with sentry_sdk.isolation_scope() as scope:
         scope.clear_breadcrumbs()
-        for tag, value in (("job", name), ("job_id", job.id), ("queue", job.queue)):
-            scope.set_tag(tag, value)
+        scope.set_tags({"job": name, "job_id": job.id, "queue": job.queue})
         own = sentry_sdk.get_client().get_integration(PoolqIntegration)
         watched = job.scheduled_at is not None and getattr(own, "monitors", False)
         if watched and job.attempt == 1:
@@ -88,16 +85,16 @@ def _span(
     if headers is None and current is None:
         return nullcontext()
     if _is_streaming():
-        attributes = {"sentry.op": op, "sentry.origin": ORIGIN, **data}
+        attributes = {"sentry.op": op, "sentry.origin": PoolqIntegration.origin, **data}
         if headers is None:
             return sentry_sdk.traces.start_span(name=name, attributes=attributes)
         sentry_sdk.traces.continue_trace(headers)
         attributes["sentry.segment.name.source"] = "task"
         return sentry_sdk.traces.start_span(name=name, attributes=attributes, parent_span=None)
     if headers is None:
-        span = sentry_sdk.start_span(op=op, name=name, origin=ORIGIN)
+        span = sentry_sdk.start_span(op=op, name=name, origin=PoolqIntegration.origin)
     else:
-        own: Any = {"op": op, "name": name, "source": "task", "origin": ORIGIN}
+        own: Any = {"op": op, "name": name, "source": "task", "origin": PoolqIntegration.origin}
         span = sentry_sdk.start_transaction(sentry_sdk.continue_trace(headers, **own))
     for key, value in data.items():
         span.set_data(key, value)

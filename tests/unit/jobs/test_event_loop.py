@@ -21,8 +21,8 @@ def shared() -> Iterator[None]:
     event_loop.share()
     yield
     loop, event_loop._loops[0] = event_loop._loops[0], None
-    if loop._runner is not None:
-        loop._runner.close()
+    if loop.runner is not None:
+        loop.runner.close()
 
 
 async def loop_of() -> asyncio.AbstractEventLoop:

@@ -16,7 +16,7 @@ from poolq import EngineUnavailable, Job, OptionError, PayloadError
 from poolq.engines.base import Push
 from poolq.engines.storeless import NullEngine, SyncEngine
 from poolq.jobs.message import Message
-from poolq.jobs.producer import engine, max_payload
+from poolq.jobs.producer import engine, settings
 from tests.support.producing import MODULE, Kept, gone, produce_to
 from tests.unit.refusals import refusal
 
@@ -247,7 +247,7 @@ def test_the_engine_comes_from_the_settings(
 ) -> None:
     (unchosen / "poolq.toml").write_text('engine = "null"\nnamespace = "shop"\nmax_payload = 20\n')
     monkeypatch.delenv("POOLQ_ENGINE", raising=False)
-    assert max_payload() == 20
+    assert settings().max_payload == 20
     chosen = engine()
     assert isinstance(chosen, NullEngine)
     assert chosen.namespace == "shop"
