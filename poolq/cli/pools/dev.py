@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -92,8 +93,6 @@ def _looks(ends: Callable[[float], bool], folder: Path) -> Iterator[str]:
 
 def _ends(pool: subprocess.Popen[bytes], seconds: float) -> bool:
     """Wait so long. Returns whether the pool has ended meanwhile."""
-    try:
+    with suppress(subprocess.TimeoutExpired):
         pool.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+    return pool.returncode is not None

@@ -37,14 +37,13 @@ class _FailureHandler(logging.Handler):
 
 def _event(failed: Failed | Buried) -> Any:
     """Return the event. Those with the same error, or else the same cause, are one issue."""
-    cause = failed.cause if isinstance(failed, Failed) else "unreadable"
+    cause, extra = "unreadable", dict[str, Any]()
+    if isinstance(failed, Failed):
+        cause, extra = failed.cause, {"attempt": failed.attempt, "traceback": failed.traceback}
     kind, _, text = failed.error.partition(": ")
     if cause != "error":
         kind, text = cause, failed.error
     value = {"type": kind, "value": text, "mechanism": {"type": "poolq", "handled": False}}
-    extra: dict[str, Any] = {}
-    if isinstance(failed, Failed):
-        extra = {"attempt": failed.attempt, "traceback": failed.traceback}
     if should_send_default_pii() and (found := poolq.find(failed.id)):
         extra["payload"] = found.payload
     return {
