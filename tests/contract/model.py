@@ -406,8 +406,9 @@ class Model:
                 if counter:
                     self.totals[job.queue][counter] += 1
             case ReleaseUntil(until, state, rule):
-                wait = Wait(until, until, rule) if until > self.now else None
-                self._take_back(job, state=state, wait=wait, slot=None)
+                wait = Wait(until, until, rule)
+                is_over = until <= self.now or wait.is_void(self.now)
+                self._take_back(job, state=state, wait=None if is_over else wait, slot=None)
                 self.totals[job.queue]["limited"] += 1
             case Park(rules, refused):
                 line = identity(rules[refused])

@@ -41,6 +41,28 @@ def test_a_job_released_for_less_than_its_window_waits_for_that(
     assert named(worker.claim()) == ["a"]
 
 
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+def test_a_release_that_was_decided_before_the_clock_went_back_is_over(
+    engine: Engine, worker: Worker, clock: Clock, queues: list[str] | None
+) -> None:
+    claim = worker.take("a")
+    until_then = ReleaseUntil(clock.now + MINUTE, State(1), full(engine, window=MINUTE))
+    clock.back(HOUR)
+    worker.end(claim, until_then)
+    assert named(worker.claim(9, queues)) == ["a"]
+
+
+def test_a_released_job_is_back_at_once_although_the_clock_goes_back_twice(
+    engine: Engine, worker: Worker, clock: Clock
+) -> None:
+    claim = worker.take("a")
+    worker.end(claim, ReleaseUntil(clock.now + MINUTE, State(1), full(engine, window=MINUTE)))
+    clock.back(HOUR)
+    engine.beat("n1", b"")  # on Redis, this notices the first time
+    clock.back(30 * SECOND)
+    assert named(worker.claim()) == ["a"]
+
+
 def test_a_busy_worker_finds_a_line_again_too(engine: Engine, worker: Worker, clock: Clock) -> None:
     """It always has jobs, and never needs to look for others."""
     parked = park(worker, "a", rules=[full(engine)])

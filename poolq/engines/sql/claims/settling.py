@@ -210,8 +210,9 @@ class SettlementBatch:
                 self.released.append(release_args(delay, state, claim.id))
                 if counter:
                     self.increments.add(claim.queue, counter)
-            case ReleaseUntil(until, state):
-                if until > self.now:
+            case ReleaseUntil(until, state, rule):
+                # No limit releases a job for longer, even with jitter: the clock has gone back.
+                if self.now < until <= self.now + 2 * rule.window:
                     self.held_back.append((claim, outcome))
                 else:
                     self.states.append((*state, claim.id))

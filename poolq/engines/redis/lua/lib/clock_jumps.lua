@@ -21,8 +21,8 @@ do
     local held = P .. 'held:' .. queue
     local moment = tonumber(call('ZSCORE', held, id) or nil)
     local length = tonumber(string.match(by, '^%d+ %d+ %-?(%d+):') or 0)
-    -- Jitter may delay a release by up to another window.
-    if moment and moment > now + 2 * length then call('ZADD', held, stamp, id) end
+    -- Jitter may delay a release by up to another window. From 0 on, it is over at any time of a clock.
+    if moment and moment > now + 2 * length then call('ZADD', held, 0, id) end
   end
 
   -- Scan a part of a key. Returns the cursor for the next part, and how many entries this one has.

@@ -65,7 +65,10 @@ local SETTLERS = {
     local _, due = origin_of(id)
     set_state(id, due_of(id), state)
     moment = tonumber(moment)
-    if moment > now then return hold(queue, id, due or 0, moment, rule) and 0, 'limited' end
+    local length = tonumber(string.match(rule, '^%d+ %-?(%d+):') or 0)
+    -- No limit releases a job for longer, even with jitter: the clock has gone back.
+    local is_valid = moment <= now + 2 * length
+    if moment > now and is_valid then return hold(queue, id, due or 0, moment, rule) and 0, 'limited' end
     put_back(queue, id)
     return 1, 'limited'
   end,
