@@ -81,7 +81,7 @@ def _dump(value: Any) -> object:
         return value.model_dump(mode="json")
     if isinstance(value, str):  # such as a JobId
         return str(value)
-    raise NotImplementedError(f"{type(value).__qualname__} is no type that JSON can carry")
+    raise TypeError(f"{type(value).__qualname__} is no type that JSON can carry")
 
 
 _encode = msgspec.json.Encoder(enc_hook=_dump).encode
@@ -108,7 +108,7 @@ def as_json(value: object) -> Any:
     """Return the value as JSON, whatever any annotation says. Raises Misfit."""
     try:
         return msgspec.json.decode(_encode(value))
-    except (TypeError, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise Misfit("", f"cannot be written as JSON: {error}") from None
 
 

@@ -44,9 +44,11 @@ def dev(settings: Config) -> int:
     pool: list[subprocess.Popen[bytes]] = []
     _forward_signals(pool)
     while True:
-        # A group of its own: a terminal's Ctrl-C reaches it once, through us.
-        # preexec_fn: safe without threads. If we are killed, the pool drains.
-        pool[:] = [subprocess.Popen(command, process_group=0, preexec_fn=die_with_parent)]  # noqa: PLW1509
+        # A group of its own: a terminal's Ctrl-C reaches it once, through us. If we are killed, the
+        # pool drains.
+        pool[:] = [
+            subprocess.Popen(command, process_group=0, preexec_fn=die_with_parent)  # noqa: PLW1509  # we have no threads
+        ]
         code = _watch(pool[0], settings.folder)
         if code != AppError.exit_code:
             return code

@@ -8,8 +8,8 @@ try:
     from django.tasks.exceptions import InvalidTask
     from django.tasks.signals import task_enqueued, task_finished, task_started
 except ImportError:
-    # Django 6 imports the checks of TASKS by itself.
-    from django_tasks import TaskContext, TaskResult, TaskResultStatus, checks, task  # noqa: F401
+    from django_tasks import TaskContext, TaskResult, TaskResultStatus, task
+    from django_tasks import checks as _checks  # noqa: F401  # registers those of TASKS, as Django 6 does itself
     from django_tasks.backends.base import BaseTaskBackend
     from django_tasks.base import Task, TaskError
     from django_tasks.exceptions import InvalidTaskError as InvalidTask

@@ -10,7 +10,7 @@ from collections.abc import Callable
 try:
     from sentry_sdk.integrations import Integration
 except ImportError:
-    Integration = object  # type: ignore[assignment,misc]
+    Integration = object  # type: ignore[assignment,misc]  # jobs run without the SDK, too
 
 log = logging.getLogger("poolq")
 _parts: list[Callable[[], None]] = []
