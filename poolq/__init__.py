@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from poolq.engines.job_info import JobInfo, cancel, find
     from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
     from poolq.engines.limit_admin import limits
-    from poolq.jobs.callbacks import JobDraft, JobOutcome, around, around_dispatch, on
+    from poolq.jobs.callbacks import JobDraft, JobOutcome, around, around_dispatch, current, on
     from poolq.jobs.dispatch import adispatch, adispatch_many, dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
     from poolq.jobs.holds import Hold
     from poolq.jobs.ids import JobId
-    from poolq.jobs.job import Job, JobSettings, current
+    from poolq.jobs.job import Job, JobSettings
     from poolq.jobs.limits import Concurrent, Limit
     from poolq.jobs.periodic import every
     from poolq.jobs.producer import connect
@@ -40,7 +40,7 @@ __all__ = [
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
 _MODULES = {
-    "Job": "jobs.job", "JobSettings": "jobs.job", "current": "jobs.job",
+    "Job": "jobs.job", "JobSettings": "jobs.job", "current": "jobs.callbacks",
     "dispatch": "jobs.dispatch", "dispatch_many": "jobs.dispatch", "connect": "jobs.producer",
     "FunctionJob": "jobs.function_job", "job": "jobs.function_job", "Limit": "jobs.limits",
     "Concurrent": "jobs.limits",

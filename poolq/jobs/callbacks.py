@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from types import FrameType
-from typing import Any, Generic, NamedTuple, NoReturn, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 
@@ -27,6 +27,9 @@ from poolq.errors import OptionError
 from poolq.jobs import event_loop
 from poolq.jobs.ids import JobId
 from poolq.jobs.message import Push, decode, with_fields
+
+if TYPE_CHECKING:
+    from poolq.jobs.job import Job
 
 log = logging.getLogger("poolq")
 STOPPING_SECONDS = 2.0
@@ -55,8 +58,16 @@ class JobOutcome(NamedTuple):
 
 R = TypeVar("R")
 P = ParamSpec("P")
-#: The job that is running in this context; `poolq.current()` reads it.
+#: The job that is running in this context.
 running_job: ContextVar[Any] = ContextVar("poolq_current_job")
+
+
+def current() -> "Job":
+    """Return the job that is running here. Raises RuntimeError outside of a running job."""
+    try:
+        return cast("Job", running_job.get())
+    except LookupError:
+        raise RuntimeError("poolq.current() was called, but no job is running here") from None
 
 
 class Event(Generic[P]):

@@ -8,10 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from inspect import get_annotations
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack, cast
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, Unpack
 from weakref import WeakValueDictionary
 
 from poolq.common.durations import Duration
@@ -20,7 +19,6 @@ from poolq.common.names import check_name
 from poolq.errors import OptionError, PayloadError
 from poolq.jobs import typed
 from poolq.jobs.async_dispatch import asend
-from poolq.jobs.callbacks import running_job
 from poolq.jobs.class_checks import check_class
 from poolq.jobs.ids import JobId
 from poolq.jobs.limits import Concurrent, Declared, Gate, OnLimit, RateLimit, parse
@@ -29,27 +27,16 @@ from poolq.jobs.message_template import MessageTemplate
 from poolq.jobs.payload import Payload
 from poolq.jobs.producer import send, settings
 from poolq.jobs.retry_policy import ErrorRule, RetryAfter, RetryOn, read_answer, read_rules, rule_of
-from poolq.jobs.running import (
-    FailNow,
-    ReleaseNow,
-    SnoozeNow,
-    ask,
-    call,
-    progress,
-    run_inline,
-    worker_rows,
-)
 from poolq.jobs.unique import Unique
 
 from poolq.jobs.options import (  # isort: skip
     DEFAULTS, OPTIONS, Delay, DispatchOptions, Options, micros_until,
 )  # fmt: skip
+from poolq.jobs.running import (  # isort: skip
+    FailNow, ReleaseNow, SnoozeNow, ask, call, progress, run_inline, worker_rows,
+)  # fmt: skip
 
 log = logging.getLogger("poolq")
-#: Annotations of `payload` that say no more than none.
-_UNTYPED = (dict, dict[str, Any], Mapping[str, Any], Any, "dict", "dict[str, Any]", "Any")
-
-
 #: The classes that this process has defined, by name; of two with the same name, the newer.
 defined: "WeakValueDictionary[str, type[Job]]" = WeakValueDictionary()
 
@@ -115,10 +102,7 @@ class Job:
         read_rules(cls.retry_on, f"job {full_name(cls)}: retry_on")
         options_of(cls)
         defined[full_name(cls)] = cls
-        typed.shapes.pop(full_name(cls), None)  # of a class that this one replaces
-        annotations = (get_annotations(one).get("payload", ...) for one in cls.__mro__)
-        if next(one for one in annotations if one is not ...) not in _UNTYPED:
-            typed.note(typed.Shape(full_name(cls), cls, None))
+        typed.note_class(full_name(cls), cls)
 
     def run(self) -> Any:
         """Do the work. A coroutine is run to completion. A worker's jobs share one event loop."""
@@ -207,14 +191,6 @@ class Job:
         Raises PayloadError, and the error of the last attempt.
         """
         return JobSettings(cls, options_of(cls)).dispatch_sync(payload)
-
-
-def current() -> Job:
-    """Return the job that is running here. Raises RuntimeError outside of a running job."""
-    try:
-        return cast("Job", running_job.get())
-    except LookupError:
-        raise RuntimeError("poolq.current() was called, but no job is running here") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
+from inspect import get_annotations
 from typing import Any, get_type_hints
 
 import msgspec
@@ -186,6 +187,19 @@ class Shape:
 
 #: The shapes of this process' jobs, by name. Dispatches and workers look only if there are any.
 shapes: dict[str, Shape] = {}
+
+
+#: Annotations of `payload` that say no more than none.
+_UNTYPED = (dict, dict[str, Any], Mapping[str, Any], Any, "dict", "dict[str, Any]", "Any")
+
+
+def note_class(job: str, cls: type) -> None:
+    """As `note`, if the class or a base of it annotates `payload`. Else forget the annotations of
+    another class that had this job's name."""
+    shapes.pop(job, None)
+    annotations = (get_annotations(one).get("payload", ...) for one in cls.__mro__)
+    if next(one for one in annotations if one is not ...) not in _UNTYPED:
+        note(Shape(job, cls, None))
 
 
 def note(shape: Shape) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import time
 
-from poolq.jobs.job import current
+from poolq.jobs.callbacks import current
 from poolq.log.events import Ended, Event, LimitBegan, LimitEnded, Logged, Note, describe
 from poolq.log.formats import FORMATS, Format
 from poolq.log.frames import cut, end_of_job, frames, output, unread
