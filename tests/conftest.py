@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.forked import preload
 from tests.support.mysql import MySQL, install_mysql
+from tests.support.postgresql import PostgreSQL, install_postgresql, is_installed
 from tests.support.scratch import ROOT, Scratch
 from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
 from tests.support.signals import unblock_and_reset
@@ -51,6 +52,10 @@ class OwnRedis(Protocol):
 
 class OwnMariaDB(Protocol):
     def __call__(self, *, durable: bool = ..., options: list[str] | None = ...) -> MariaDB: ...
+
+
+class OwnPostgreSQL(Protocol):
+    def __call__(self, *, durable: bool = ..., options: list[str] | None = ...) -> PostgreSQL: ...
 
 
 preload()
@@ -200,6 +205,21 @@ def mariadb_server(
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgresql_template(scratch: Scratch) -> Path:
+    """A fresh PostgreSQL data folder to copy."""
+    if not is_installed():
+        pytest.skip("PostgreSQL is not installed: `make servers` installs it")
+    return install_postgresql(scratch.folder("postgresql-template"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(scratch: Scratch, postgresql_template: Path) -> Iterator[PostgreSQL]:
+    """The shared PostgreSQL; it does not sync its commits."""
+    with PostgreSQL(scratch.folder("postgresql"), postgresql_template) as server:
+        yield server
+
+
 @pytest.fixture
 def own_redis(scratch: Scratch) -> Iterator[OwnRedis]:
     """Start a Redis (or `Valkey`) of the test's own, durable unless told otherwise."""
@@ -233,6 +253,20 @@ def own_mariadb(
             folder = scratch.folder("own")
             return stack.enter_context(
                 mariadb_kind(folder, mariadb_template, durable=durable, options=options)
+            )
+
+        yield start
+
+
+@pytest.fixture
+def own_postgresql(scratch: Scratch, postgresql_template: Path) -> Iterator[OwnPostgreSQL]:
+    """Start a PostgreSQL of the test's own, durable unless told otherwise."""
+    with ExitStack() as stack:
+
+        def start(*, durable: bool = True, options: list[str] | None = None) -> PostgreSQL:
+            folder = scratch.folder("own")
+            return stack.enter_context(
+                PostgreSQL(folder, postgresql_template, durable=durable, options=options)
             )
 
         yield start

@@ -26,14 +26,18 @@ ENGINES = {
         "poolq.engines.redis.engine:RedisEngine",
     ),
     **dict.fromkeys(("mysql", "mariadb"), "poolq.engines.mysql:MySQLEngine"),
+    "postgresql": "poolq.engines.postgresql:PostgreSQLEngine",
     "sync": "poolq.engines.storeless:SyncEngine",
     "null": "poolq.engines.storeless:NullEngine",
 }
 SCHEMES = tuple(ENGINES)
-SQL_SCHEMES = ("mysql", "mariadb")
+SQL_SCHEMES = ("mysql", "mariadb", "postgresql")
 #: ALIASES: how other libraries spell schemes. DRIVER_SCHEMES may have a "+driver" (mysql+pymysql).
-ALIASES = {"mysql2": "mysql", "sqlite3": "sqlite", "valkey": "redis", "valkeys": "rediss"}
-DRIVER_SCHEMES = ("mysql", "mariadb", "sqlite")
+ALIASES = {
+    "mysql2": "mysql", "postgres": "postgresql", "sqlite3": "sqlite", "valkey": "redis",
+    "valkeys": "rediss",
+}  # fmt: skip
+DRIVER_SCHEMES = ("mysql", "mariadb", "postgresql", "sqlite")
 
 #: _NAME: names of options in a part of a query that ends at & or #. _SECRET: names of secrets.
 _NAME = re.compile(r"(?:^|[?;])([^?;=]*)=")

@@ -18,6 +18,7 @@ from pymysql.cursors import Cursor
 
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sqlite import SQLiteEngine
 from tests.conftest import url_of
@@ -25,12 +26,13 @@ from tests.contract.crowd import Crowd
 from tests.contract.faulty_proxy import FaultyProxy
 from tests.contract.helpers import Worker, open_engine
 from tests.support.clock import Clock
+from tests.support.postgresql import PostgreSQL
 from tests.support.servers import MariaDB, Redis
 
 OpenEngine = Callable[..., Engine]
 
 
-@pytest.fixture(params=("redis", "mariadb", "sqlite"))
+@pytest.fixture(params=("redis", "mariadb", "postgresql", "sqlite"))
 def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of each kind of engine in turn."""
     return url_of(request, tmp_path)
@@ -50,9 +52,10 @@ def opened() -> Iterator[OpenEngine]:
 
 @pytest.fixture
 def engine(request: pytest.FixtureRequest, engine_url: str, opened: OpenEngine) -> Engine:
-    """In a namespace of the test's own. On MariaDB it is reused, because creating nine tables takes
-    longer than most tests."""
-    name = "emptied" if engine_url.startswith("mysql") else "namespace"
+    """In a namespace of the test's own. On MariaDB and PostgreSQL it is reused, because creating
+    the tables takes longer than most tests."""
+    kind = engine_url.partition(":")[0]
+    name = {"mysql": "emptied", "postgresql": "emptied_postgresql"}.get(kind, "namespace")
     return opened(engine_url, request.getfixturevalue(name), migrate=True)
 
 
@@ -79,15 +82,25 @@ def cursor(mariadb_server: MariaDB) -> Iterator[Cursor]:
         yield made
 
 
-@pytest.fixture(params=["mariadb", "sqlite"])
+@pytest.fixture
+def postgresql(
+    postgresql_server: PostgreSQL, namespace: str, opened: OpenEngine
+) -> PostgreSQLEngine:
+    """One with tables of the test's own."""
+    engine = opened(postgresql_server.url, namespace, migrate=True)
+    assert isinstance(engine, PostgreSQLEngine)
+    return engine
+
+
+@pytest.fixture(params=["mariadb", "postgresql", "sqlite"])
 def sql(request: pytest.FixtureRequest) -> SQLEngine:
     """Each engine that stores in tables, in turn."""
-    name = "mysql" if request.param == "mariadb" else "sqlite"
+    name = "mysql" if request.param == "mariadb" else request.param
     engine: SQLEngine = request.getfixturevalue(name)
     return engine
 
 
-@pytest.fixture(params=["redis_server", "mariadb_server"])
+@pytest.fixture(params=["redis_server", "mariadb_server", "postgresql_server"])
 def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
     """In front of each server in turn."""
     with FaultyProxy(request.getfixturevalue(request.param).url) as made:
@@ -102,7 +115,7 @@ def client(redis_server: Redis) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="session")
-def reused(mariadb_server: MariaDB) -> str:
+def reused() -> str:
     return f"t{secrets.token_hex(6)}"
 
 
@@ -114,6 +127,19 @@ def emptied(mariadb_server: MariaDB, reused: str) -> str:
         for (table,) in cursor.fetchall():
             if not table.endswith("_schema"):
                 cursor.execute(f"DELETE FROM `{table}`")
+    return reused
+
+
+@pytest.fixture
+def emptied_postgresql(postgresql_server: PostgreSQL, reused: str) -> str:
+    """Empty the namespace, and those whose names begin with its name."""
+    with postgresql_server.connect() as connection:
+        found = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE starts_with(tablename, %s)", (reused,)
+        )
+        for (table,) in found.fetchall():
+            if not table.endswith("_schema"):
+                connection.execute(f'DELETE FROM "{table}"')  # type: ignore[arg-type]
     return reused
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import TABLES, Query
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineError
+from tests.support.by_hand import TYPED
 
 YEAR = 31_557_600_000_000
 NUMBERS = [
@@ -53,12 +55,12 @@ def damage(engine: Engine, rand: random.Random, spared: Collection[str] = ()) ->
 
 def damage_sql(engine: SQLEngine, rand: random.Random, spared: Collection[str] = ()) -> str:
     """Change a column of one row or of all, or add a copy of a row in which it differs."""
-    run = _run_mysql(engine) if isinstance(engine, MySQLEngine) else _run_sqlite(engine)
+    run = _run_sqlite(engine) if isinstance(engine, SQLiteEngine) else _run_on_server(engine)
     table = rand.choice([one for one in TABLES if one != "schema" and one not in spared])
     columns = _columns(engine, table)
     column = rand.choice(columns)
     value, mark = values(rand, engine.now()), "?"
-    if isinstance(engine, MySQLEngine) and isinstance(value, float):
+    if isinstance(engine, TYPED) and isinstance(value, float):
         value = 7
     if isinstance(value, bytes) and isinstance(engine, SQLiteEngine) and rand.random() < 0.7:
         mark = "CAST(? AS TEXT)"
@@ -81,11 +83,15 @@ def _columns(engine: SQLEngine, table: str) -> list[str]:
         return [
             row[0] for row in engine.session.read(Query(f"SHOW COLUMNS FROM {{{table}}}"))[0].rows
         ]
+    if isinstance(engine, PostgreSQLEngine):
+        listed = "SELECT column_name::text FROM information_schema.columns WHERE table_name = ?"
+        name = engine.texts[f"{{{table}}}"].strip('"')
+        return [row[0] for row in engine.session.read(Query(listed, (name,)))[0].rows]
     pragma = Query(f"PRAGMA table_info({{{table}}})")
     return [row[1] for row in engine.session.read(pragma)[0].rows]
 
 
-def _run_mysql(engine: SQLEngine) -> Callable[[str, object], None]:
+def _run_on_server(engine: SQLEngine) -> Callable[[str, object], None]:
     return lambda sql, value: engine.session.transact(lambda tx: tx.later(Query(sql, (value,))))
 
 

@@ -105,10 +105,14 @@ class CutConnection:
         """Do the act until the connection ends. Returns the connection's name if it had ended and
         its server may not know yet."""
         self.engine.now()  # connects
-        name = self.engine.session.name if self.engine.url.startswith("mysql") else ""
+        is_remote = self.engine.url.startswith(("mysql", "postgresql"))
+        name = self.engine.session.name if is_remote else ""
         return name if self._proxy.failing(act, point) else ""
 
     def _is_gone(self, name: str) -> bool:
         """Whether the server has ended a connection, which may have had a transaction open."""
-        (found,) = self._survivor.session.read(Query("SELECT IS_FREE_LOCK(?)", (name,)))
+        asked = "SELECT IS_FREE_LOCK(?)"
+        if self.engine.url.startswith("postgresql"):
+            asked = "SELECT COUNT(*) = 0 FROM pg_stat_activity WHERE application_name = ?"
+        (found,) = self._survivor.session.read(Query(asked, (name,)))
         return bool(found.rows[0][0])

@@ -38,12 +38,13 @@ EVER: Any = object()  # "the queues that this worker was made with"
 CLASSES = {
     "redis": "poolq.engines.redis.engine:RedisEngine",
     "mysql": "poolq.engines.mysql:MySQLEngine",
+    "postgresql": "poolq.engines.postgresql:PostgreSQLEngine",
     "sqlite": "poolq.engines.sqlite:SQLiteEngine",
 }
 
 #: Marks what runs on Valkey too, beside one engine of each kind.
 every_engine = pytest.mark.parametrize(
-    "engine_url", ["redis", "valkey", "mariadb", "sqlite"], indirect=True
+    "engine_url", ["redis", "valkey", "mariadb", "postgresql", "sqlite"], indirect=True
 )
 
 _serial = count(1)
@@ -53,7 +54,7 @@ def open_engine(url: str, namespace: str, *, migrate: bool = False) -> Engine:
     """A new engine object. `migrate` creates the tables of an engine that needs that."""
     module, _, name = CLASSES[url.partition(":")[0].partition("+")[0]].partition(":")
     engine: Engine = getattr(import_module(module), name)(url, namespace)
-    if migrate and name == "MySQLEngine":
+    if migrate and name in ("MySQLEngine", "PostgreSQLEngine"):
         engine.schema.migrate()  # type: ignore[attr-defined]  # only engines with tables have it
     return engine
 

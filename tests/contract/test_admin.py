@@ -179,8 +179,8 @@ def test_many_failed_jobs_are_retried_and_forgotten_at_once(engine: Engine, work
 def test_it_says_what_stores_the_jobs(engine: Engine) -> None:
     found = engine.server()
     assert found is not None
-    assert re.fullmatch(r"(Redis|Valkey|MariaDB|MySQL|SQLite) \d+(\.\d+)+", found.name)
-    assert (found.used > 4000) == (not found.name.startswith(("MariaDB", "MySQL")))
+    assert re.fullmatch(r"(Redis|Valkey|MariaDB|MySQL|PostgreSQL|SQLite) \d+(\.\d+)+", found.name)
+    assert (found.used > 4000) == (not found.name.startswith(("MariaDB", "MySQL", "PostgreSQL")))
 
 
 def test_doctor_checks_what_the_guarantees_depend_on(engine: Engine) -> None:

@@ -48,7 +48,7 @@ def test_a_push_that_may_have_been_stored_says_so(proxy: FaultyProxy, engine: En
     assert True in was_stored, "the jobs are stored where the last reply is lost"
 
 
-@pytest.mark.parametrize("nth", [1, 2, 50, 150, 300])
+@pytest.mark.parametrize("nth", [1, 2, 50, 150, 280])
 def test_an_error_of_a_long_push_tells_the_ids_that_are_not_stored_yet(
     proxy: FaultyProxy, engine: Engine, nth: int
 ) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from poolq.engines.base import Engine
-from poolq.engines.mysql import MySQLEngine
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from tests.contract.helpers import Worker, push, registration, stored
-from tests.support.by_hand import call, change
+from tests.support.by_hand import TYPED, call, change
 
 
 def damage_worker(engine: Engine, how: str) -> None:
@@ -25,8 +25,9 @@ def damage_worker(engine: Engine, how: str) -> None:
                 call(engine, "HDEL", "worker:w2", b"#node")
             case _:
                 call(engine, "SET", "worker:w2", b"x")
-    elif isinstance(engine, MySQLEngine):
-        change(engine, "UPDATE {workers} SET host = ?, boot = ? WHERE worker = 'w2'", b"\xff", b"")
+    elif isinstance(engine, TYPED):
+        odd = "?" if isinstance(engine, PostgreSQLEngine) else b"\xff"
+        change(engine, "UPDATE {workers} SET host = ?, boot = '' WHERE worker = 'w2'", odd)
     else:
         sql = "UPDATE {workers} SET host = ?, pid = ?, started = ? WHERE worker = 'w2'"
         change(engine, sql, b"\xff", "x", b"\xff")
@@ -39,7 +40,7 @@ def damage_node(engine: Engine) -> None:
         call(engine, "HDEL", "nodeinfo", b"n2")
         call(engine, "DEL", "node:n2")
         call(engine, "SET", "node:n2", b"x")
-    elif isinstance(engine, MySQLEngine):
+    elif isinstance(engine, TYPED):
         change(engine, "UPDATE {nodes} SET beat = 0, info = ? WHERE node = 'n2'", b"\xff")
     else:
         change(engine, "UPDATE {nodes} SET beat = 'x', info = 'x' WHERE node = 'n2'")
@@ -50,7 +51,7 @@ def damage_claims(engine: Engine, ids: Sequence[str]) -> None:
     if isinstance(engine, RedisEngine):
         for id_ in ids:
             call(engine, "HSET", "states", id_.encode(), b"x")
-    elif isinstance(engine, MySQLEngine):
+    elif isinstance(engine, TYPED):
         change(engine, "UPDATE {jobs} SET history = ?, rules = ?", b"\xff", b"x")
     else:
         sql = "UPDATE {jobs} SET attempt = 'x', crashes = ?, failing = 'x', history = 'x'"

@@ -15,7 +15,6 @@ from itertools import count
 import pytest
 
 from poolq.engines.base import Claim, Engine, Settlement
-from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.search import STATUSES
@@ -32,6 +31,7 @@ from poolq.monitor import schedule_status
 from tests.contract.conftest import OpenEngine
 from tests.contract.damage import damage
 from tests.contract.helpers import HOUR, SECOND, Worker, every_engine, new_id, push
+from tests.support.by_hand import TYPED
 
 MINUTE = 60 * SECOND
 GATE = Gate("gate", 1)
@@ -254,7 +254,7 @@ def test_whatever_is_in_the_store(
     seconds = request.config.getoption("fuzz_seconds")
     end = time.monotonic() + seconds
     base = random.randrange(1 << 30) if seconds else 0
-    scenes = ON_A_SERVER if isinstance(engine, MySQLEngine) else SCENES
+    scenes = ON_A_SERVER if isinstance(engine, TYPED) else SCENES
     for number in count() if seconds else range(scenes):
         if seconds and time.monotonic() > end:
             break

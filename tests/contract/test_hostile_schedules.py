@@ -11,6 +11,7 @@ import pytest
 
 from poolq.common.lengths import MAX_SPEC_BYTES
 from poolq.engines.base import Engine
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.sql.engine import SQLEngine
@@ -54,7 +55,11 @@ def write(
         with closing(sqlite3.connect(engine.options.file, timeout=30)) as raw, raw:
             raw.execute(engine.texts[sql], (name, hash_, spec, due))
     else:
-        insert = Query(sql, (name, hash_, spec, due))
+        words: tuple[object, object] = name, hash_
+        if isinstance(engine, PostgreSQLEngine):  # it takes only UTF-8
+            words = name.decode("utf-8", "replace"), hash_.decode()
+            sql = sql.replace("'')", "''::bytea)")
+        insert = Query(sql, (*words, spec, due))
         engine.session.transact(lambda tx: tx.later(insert))
 
 

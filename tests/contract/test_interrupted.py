@@ -75,7 +75,7 @@ def test_a_handler_that_dispatches_is_refused_or_stores_and_what_it_interrupts_i
     """It would read the other exchange's reply, or share the fate of its transaction."""
     other = opened(engine.url, engine.namespace)
     engine.push(some("first", 1))
-    client = next(one for one in ("mysql", "redis", "sqlite") if engine.url.startswith(one))
+    client = engine.url.partition(":")[0]
     refused = 0
     for number in count(1):
         told: list[str] = []

@@ -35,6 +35,8 @@ from poolq.engines.base import (
 )
 from poolq.engines.mysql import engine as mysql_engine
 from poolq.engines.mysql import reconnecting
+from poolq.engines.postgresql import engine as postgresql_engine
+from poolq.engines.postgresql import wire
 from poolq.engines.schedule_store import NewSchedule, Tick
 from poolq.engines.search import STATUSES
 from poolq.engines.sql.queues import turns
@@ -59,6 +61,7 @@ from poolq.jobs.unique import UniqueKey, Until
 from tests.contract.helpers import HOUR, MS, SECOND, line, new_id, open_engine, registration
 from tests.contract.model import Model
 from tests.support.clock import Clock
+from tests.support.postgresql import PostgreSQL
 from tests.support.servers import MariaDB, Redis
 
 MINUTE = 60 * SECOND
@@ -552,13 +555,25 @@ class Namespace:
     )
 
     def __init__(
-        self, clock: Clock, redis: Redis, mariadb: MariaDB, file: Path, name: str, only: str
+        self,
+        clock: Clock,
+        redis: Redis,
+        mariadb: MariaDB,
+        postgresql: PostgreSQL,
+        file: Path,
+        name: str,
+        only: str,
     ) -> None:
         self.clock = clock
         self.name = name
-        self._redis, self._mariadb = redis, mariadb
+        self._redis, self._mariadb, self._postgresql = redis, mariadb, postgresql
         self._file = file
-        urls = {"redis": redis.url, "sqlite": f"sqlite:///{file}", "mariadb": mariadb.plain_url}
+        urls = {
+            "redis": redis.url,
+            "sqlite": f"sqlite:///{file}",
+            "mariadb": mariadb.plain_url,
+            "postgresql": postgresql.url,
+        }
         self.engines: dict[str, tuple[Engine, Engine]] = {}
         for kind in only.split(",") if only else urls:
             url = urls[kind]
@@ -576,6 +591,7 @@ class Namespace:
             "redis": self._empty_redis,
             "sqlite": self._empty_sqlite,
             "mariadb": self._empty_mariadb,
+            "postgresql": self._empty_postgresql,
         }
         left = {name: ways[name]() for name in self.engines}
         return {name: some for name, some in left.items() if some}
@@ -603,6 +619,12 @@ class Namespace:
                 return cursor
 
             return self._empty_tables(names, run)
+
+    def _empty_postgresql(self) -> set[str]:
+        with self._postgresql.connect() as raw:
+            listed = "SELECT tablename FROM pg_tables WHERE starts_with(tablename, %s)"
+            names = [name for (name,) in raw.execute(listed, (self.name,)).fetchall()]
+            return self._empty_tables(names, raw.execute)
 
     def _empty_tables(self, names: Sequence[str], run: Callable[[str], Any]) -> set[str]:
         """Keep the rows of queues: the engines remember which ones exist."""
@@ -829,6 +851,7 @@ def test_all_engines_do_as_the_model_does(
     fixed: int,
     redis_server: Redis,
     mariadb_server: MariaDB,
+    postgresql_server: PostgreSQL,
     tmp_path: Path,
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -838,10 +861,13 @@ def test_all_engines_do_as_the_model_does(
     monkeypatch.setattr(turns, "LOOK_INTERVAL", 0)
     monkeypatch.setattr(turns, "LOOK_COST_FACTOR", 0)
     monkeypatch.setattr(mysql_engine, "CURSOR_LIFETIME", 0)
+    monkeypatch.setattr(postgresql_engine, "CURSOR_LIFETIME", 0)
     monkeypatch.setattr(reconnecting, "SOCKET_TIMEOUT", 60)  # nor on how busy the machine is
+    monkeypatch.setattr(wire, "SOCKET_TIMEOUT", 60)
     only = pytestconfig.getoption("model_engines")
     clock = Clock(monkeypatch)
-    place = Namespace(clock, redis_server, mariadb_server, tmp_path / "poolq.db", namespace, only)
+    servers = redis_server, mariadb_server, postgresql_server
+    place = Namespace(clock, *servers, tmp_path / "poolq.db", namespace, only)
     options = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,

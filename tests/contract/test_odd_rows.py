@@ -6,14 +6,13 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, Settlement
-from poolq.engines.mysql import MySQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.errors import BadMessage
 from poolq.jobs.limits import Rule
 from poolq.jobs.message import decode
 from poolq.jobs.outcomes import Bury
 from tests.contract.helpers import HOUR, Worker, full, named, park, push, total
-from tests.support.by_hand import call, change
+from tests.support.by_hand import TYPED, call, change
 
 BODY = b'{"v":1,"id":"1","job":"a","queue":"q"}'
 
@@ -51,7 +50,7 @@ def test_a_count_of_any_type(engine: Engine, worker: Worker, value: object) -> N
     if isinstance(engine, RedisEngine):
         word = value if isinstance(value, bytes) else str(value).encode()
         call(engine, "HSET", "states", odd.encode(), b"0 0 %b 0\n" % word)
-    elif isinstance(engine, MySQLEngine):  # its columns take only numbers
+    elif isinstance(engine, TYPED):  # its columns take only numbers
         change(engine, "UPDATE {jobs} SET crashes = -1 WHERE id = ?", odd)
     else:
         change(engine, "UPDATE {jobs} SET crashes = ? WHERE id = ?", value, odd)
@@ -86,7 +85,7 @@ def test_a_body_of_another_type(engine: Engine, worker: Worker, value: object) -
     if isinstance(engine, RedisEngine):
         call(engine, "HSET", f"bodies:{odd[:10]}", odd.encode(), text)
     else:
-        stored = text if isinstance(engine, MySQLEngine) else value
+        stored = text if isinstance(engine, TYPED) else value
         change(engine, "UPDATE {jobs} SET body = ? WHERE id = ?", stored, odd)
     claims = worker.claim(9)
     assert [(claim.id, claim.body) for claim in claims] == [(odd, text), (good, b"good")]
@@ -114,7 +113,7 @@ def test_a_total_that_is_not_a_number(engine: Engine, worker: Worker, value: byt
     worker.drain()
     if isinstance(engine, RedisEngine):
         call(engine, "HSET", "counters", b"failed q", value, b"what is this", value)
-    elif isinstance(engine, MySQLEngine):
+    elif isinstance(engine, TYPED):
         change(engine, "UPDATE {counters} SET failed = -1")
     else:
         change(engine, "UPDATE {counters} SET failed = ?", value)

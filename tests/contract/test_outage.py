@@ -14,9 +14,10 @@ from poolq.engines.base import Settlement
 from poolq.errors import EngineError, EngineUnavailable, PoolqError
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Bury, Release
-from tests.conftest import OwnMariaDB, OwnRedis
+from tests.conftest import OwnMariaDB, OwnPostgreSQL, OwnRedis
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, died, named, push
+from tests.support.postgresql import PostgreSQL
 from tests.support.servers import MariaDB, Redis, Valkey
 from tests.support.wait import until
 
@@ -28,14 +29,22 @@ BOUND = 120  # seconds; a socket's timeout is 5, and the engine adds none to it
 class Durable(NamedTuple):
     """A server of its own for a test, which forgets nothing, and its URL with a password."""
 
-    server: Redis | MariaDB
+    server: Redis | MariaDB | PostgreSQL
     url: str
 
 
-@pytest.fixture(params=["redis", "valkey", "mariadb"])
+@pytest.fixture(params=["redis", "valkey", "mariadb", "postgresql"])
 def durable(
-    request: pytest.FixtureRequest, own_redis: OwnRedis, own_mariadb: OwnMariaDB
+    request: pytest.FixtureRequest,
+    own_redis: OwnRedis,
+    own_mariadb: OwnMariaDB,
+    own_postgresql: OwnPostgreSQL,
 ) -> Durable:
+    if request.param == "postgresql":
+        postgresql = own_postgresql()
+        with postgresql.connect() as raw:
+            raw.execute(f"CREATE ROLE bob LOGIN SUPERUSER PASSWORD '{SECRET}'")
+        return Durable(postgresql, postgresql.url.replace("poolq@", f"bob:{QUOTED}@"))
     if request.param != "mariadb":
         server = own_redis(Valkey if request.param == "valkey" else Redis, password=SECRET)
         return Durable(server, server.url)

@@ -22,7 +22,7 @@ def test_four_processes_claim_each_job_once(engine: Engine, crowd: Crowd) -> Non
     ids = push(engine, *map(str, range(2000)))
     claimed = crowd.act(work_off, engine.url, engine.namespace)
     assert sorted(one for some in claimed for one in some) == ids
-    if engine.url.startswith("mysql"):
+    if engine.url.startswith(("mysql", "postgresql")):
         return  # a claim that was rolled back after a deadlock comes later
     for some in claimed:
         assert some == sorted(some), "a worker's claims are in order"

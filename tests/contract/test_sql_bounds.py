@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from poolq.engines.base import Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import server_side_wait
 from poolq.engines.mysql.session import MySQLSession
+from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.spans import GATE_SPAN
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.location import GATE_SLOT
@@ -22,6 +24,7 @@ from poolq.engines.sqlite import session as sqlite_session
 from poolq.jobs.outcomes import ACK
 from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import HOUR, Worker
+from tests.support.by_hand import TYPED
 
 SIZES = 100, 60_000
 #: What a statement may examine, whatever waits: rows and, on SQLite, steps of its machine. The
@@ -90,19 +93,24 @@ def fill(engine: SQLEngine, size: int) -> None:
     engine.pause("paused gates")
 
 
-@pytest.fixture(params=["mariadb", "sqlite"])
+@pytest.fixture(params=["mariadb", "postgresql", "sqlite"])
 def opened_at(
     request: pytest.FixtureRequest, tmp_path: Path, namespace: str, opened: OpenEngine
 ) -> Callable[[int], SQLEngine]:
     def open_for(size: int) -> SQLEngine:
         url = f"sqlite:///{tmp_path}/{size}.db"
-        if request.param == "mariadb":
-            url = request.getfixturevalue("mariadb_server").url
+        if request.param != "sqlite":
+            url = request.getfixturevalue(f"{request.param}_server").url
         engine = opened(url, f"{namespace}_{size}", migrate=True)
         assert isinstance(engine, SQLEngine)
         return engine
 
     return open_for
+
+
+#: How many entries of indexes and how many rows a transaction has read.
+READ_SO_FAR = """SELECT SUM(pg_stat_get_xact_tuples_returned(oid)) FROM pg_class
+    WHERE starts_with(relname, ?)"""
 
 
 @contextmanager
@@ -117,6 +125,8 @@ def examined(engine: SQLEngine) -> Iterator[dict[str, int]]:
     with pytest.MonkeyPatch.context() as patch:
         if isinstance(engine, MySQLEngine):
             patch.setattr(MySQLSession, "_send", _sending_each(MySQLSession._send, note))
+        elif isinstance(engine, PostgreSQLEngine):
+            patch.setattr(PostgreSQLSession, "send", _asking_each(PostgreSQLSession.send, note))
         else:
             patch.setattr(sqlite_session, "run", _counting_run(sqlite_session.run, note))
         yield found
@@ -136,6 +146,19 @@ def _sending_each(send: Any, note: Callable[[str, int], None]) -> Any:
             note(one.decode(errors="replace"), asked(self) - before - idle)
 
     return send_each
+
+
+def _asking_each(send: Any, note: Callable[[str, int], None]) -> Any:
+    def ask(self: PostgreSQLSession, queries: Sequence[Any]) -> list[Any]:
+        start = self.statements.texts["{jobs}"].strip('"').removesuffix("jobs")
+        counted = Query(READ_SO_FAR, (start,))
+        found = send(self, [asked for one in queries for asked in (counted, one, counted)])
+        for at, one in enumerate(queries):
+            before, after = (found[3 * at + part].rows[0][0] for part in (0, 2))
+            note(self.statements.texts[one.sql].replace('"', ""), int(after - before))
+        return [found[3 * at + 1] for at in range(len(queries))]
+
+    return ask
 
 
 def _counting_run(run: Any, note: Callable[[str, int], None]) -> Any:
@@ -184,7 +207,7 @@ def test_what_is_examined_does_not_grow(opened_at: Callable[[int], SQLEngine]) -
         with examined(engine) as later:
             engine.beat("n1", b"")
             worker.claim()
-        most = MOST_ROWS if isinstance(engine, MySQLEngine) else MOST_STEPS
+        most = MOST_ROWS if isinstance(engine, TYPED) else MOST_STEPS
         grown = {
             name: count
             for name, count in (costs | later).items()

@@ -12,7 +12,7 @@ from tests.contract.conftest import OpenEngine
 from tests.contract.helpers import Worker, bury
 
 
-@pytest.mark.parametrize("engine_url", ["mariadb", "sqlite"], indirect=True)
+@pytest.mark.parametrize("engine_url", ["mariadb", "postgresql", "sqlite"], indirect=True)
 def test_a_failed_job_that_is_retried_meanwhile_is_found(
     engine: Engine, opened: OpenEngine, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

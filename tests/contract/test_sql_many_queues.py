@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Push, QueueCounts, Settlement
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.queues import idle_queues
@@ -53,6 +54,10 @@ def use(worker: Worker, count: int) -> list[str]:
 
 def read(engine: SQLEngine) -> int:
     """How many rows the server has read for this connection."""
+    if isinstance(engine, PostgreSQLEngine):
+        rows(engine, "SELECT pg_stat_force_next_flush()")
+        counted = "SELECT SUM(idx_tup_read) FROM pg_stat_user_indexes WHERE starts_with(relname, ?)"
+        return int(rows(engine, counted, engine.namespace)[0][0])
     found = rows(engine, "SHOW SESSION STATUS LIKE 'Handler_read%'")
     return sum(int(value) for _, value in found)
 
@@ -72,7 +77,9 @@ def test_an_empty_queue_is_forgotten_with_its_counters(engine: SQLEngine, worker
     assert total(engine, "done", "") == 32
 
 
-@pytest.mark.parametrize("sql", ["mariadb"], indirect=True)  # SQLite has one writer at a time
+@pytest.mark.parametrize(
+    "sql", ["mariadb", "postgresql"], indirect=True
+)  # SQLite has one writer at a time
 def test_what_a_worker_counts_first_while_its_queue_is_forgotten_is_not_lost(
     engine: SQLEngine, worker: Worker, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +189,7 @@ def test_no_queue_starves_beside_busy_ones(engine: SQLEngine, worker: Worker) ->
     until(came, 5, "both")
 
 
-@pytest.mark.parametrize("sql", ["mariadb"], indirect=True)  # SQLite does not count
+@pytest.mark.parametrize("sql", ["mariadb", "postgresql"], indirect=True)  # SQLite does not count
 def test_a_step_reads_no_more_rows_with_thousands_of_used_queues(
     engine: SQLEngine, worker: Worker
 ) -> None:

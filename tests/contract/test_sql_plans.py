@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import psycopg
 import pytest
 
 from poolq.engines.base import Claim, Settlement
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.mysql.engine import admit_queries
+from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql.session import MARK_CLAIMED
+from poolq.engines.postgresql.statements import ARRAYS
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import cancelling, claiming, recovery, settling, stepping
 from poolq.engines.sql.engine import SQLEngine
@@ -26,6 +34,7 @@ from poolq.jobs.limits import Gate, Rule
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import Bury
 from tests.contract.helpers import HOUR, Worker, full, park, push
+from tests.support.postgresql import PostgreSQL
 
 PLACE = claimed_by("w1")
 #: Statements of the hot path and of regular maintenance, with suitable arguments.
@@ -33,7 +42,7 @@ HOT = {
     "claim": Query(claiming.CLAIM_READY, ("q", 100)),
     "claim of what came due": Query(claiming.CLAIM_DUE, ("q", 100)),
     "lock the worker": Query(stepping.LOCK_WORKER, ("w1",)),
-    "answer": Query(stepping.SAVE_ANSWER, (1, "", "w1")),
+    "answer": Query(stepping.SAVE_ANSWER, (1, b"", "w1")),
     "what is held": Query(settling.HELD_CLAIMS, (["a", "b"], PLACE)),
     "ack": Query(settling.DELETE_JOBS, (["a", "b"],)),
     "give back": Query(settling.GIVE_BACK_JOBS, (["a", "b"],)),
@@ -96,17 +105,21 @@ HOT = {
 }
 CLAIM = Claim("a", 1, 0, "q", b"", State())
 ADMIT, _ = admit_queries(Rule("k", 5, 1), "w1", CLAIM)
-#: Only InnoDB keeps deleted entries, so only MySQL begins behind them.
+#: InnoDB and PostgreSQL keep deleted entries, so claims begin behind them there.
 BEHIND = Query(claiming.CLAIM_READY_AFTER, ("q", 1, "a", 1, 100))
 DUE_BEHIND = Query(claiming.CLAIM_DUE_AFTER, ("q", 1, "a", 1, 100))
 GATE = Gate("k", 5)
 HAND_ON = concurrent_slots.hand_on(GATE, CLAIM, "w1", CLAIM, has_ended=False)
+BEHIND_THEM = {"claim behind": BEHIND, "came due behind": DUE_BEHIND}
 ONLY_MYSQL = {
-    "claim behind": BEHIND,
-    "came due behind": DUE_BEHIND,
+    **BEHIND_THEM,
     "an admission": ADMIT,
     "a slot handed on": HAND_ON,
 }
+
+
+#: The names of PostgreSQL's types, by OID.
+TYPE_NAMES = {17: "bytea", 20: "bigint", 25: "text"}
 
 
 def fill(engine: SQLEngine) -> None:
@@ -184,3 +197,75 @@ def test_sqlite_uses_its_indexes_and_sorts_nothing(sqlite: SQLiteEngine) -> None
             scanned = step.startswith("SCAN") and "json_each" not in step
             assert not scanned or step.endswith("_failed_newest"), f"{name}: {steps}"
             assert "TEMP B-TREE" not in step, f"{name}: {steps}"
+
+
+class Explained(NamedTuple):
+    """PostgreSQL's plans, whatever the arguments are, on a connection like those of poolq."""
+
+    raw: psycopg.Connection
+    engine: PostgreSQLEngine
+
+    def plan(self, op: Query) -> dict[str, Any]:
+        ((statement, _),) = self.engine._statements.bind(op)
+        names = {ARRAYS[one]: f"{name}[]" for one, name in TYPE_NAMES.items()} | TYPE_NAMES
+        types = ", ".join(names[one] for one in statement.types)
+        given = ", ".join("NULL" for _ in statement.types)
+        listed, nulls = (f"({one})" if one else "" for one in (types, given))
+        self.raw.execute(f"PREPARE s {listed} AS {statement.sql.decode()}".encode())
+        asked = f"EXPLAIN (FORMAT JSON) EXECUTE s {nulls}"
+        found = self.raw.execute(asked.encode()).fetchone()
+        self.raw.execute("DEALLOCATE s")
+        assert found is not None
+        plan: dict[str, Any] = found[0][0]["Plan"]
+        return plan
+
+    def first_columns(self) -> dict[str, str]:
+        """The first column of each index."""
+        return dict(
+            self.raw.execute(
+                """SELECT c.relname, a.attname FROM pg_index i JOIN pg_class c ON c.oid = indexrelid
+                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+                WHERE starts_with(c.relname, %s)""",
+                (self.engine.namespace,),
+            ).fetchall()
+        )
+
+
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for one in plan.get("Plans", ()):
+        yield from nodes_of(one)
+
+
+def faults(plan: dict[str, Any], first: dict[str, str]) -> Iterator[str]:
+    for node in nodes_of(plan):
+        kind = node["Node Type"]
+        if kind in ("Seq Scan", "Sort", "Incremental Sort") or "Bitmap" in kind:
+            yield f"{kind} {node.get('Relation Name', '')}"
+        elif kind.startswith("Index"):
+            index, cond = node["Index Name"], node.get("Index Cond", "")
+            if not re.search(rf"\b{first[index]}\b", cond):
+                yield f"{index}: {cond}"
+
+
+@pytest.fixture(params=["fresh", "analysed when empty", "full", "full and analysed"])
+def planned(
+    request: pytest.FixtureRequest, postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
+) -> Iterator[Explained]:
+    settings = postgresql.options.settings.items()
+    options = " ".join(f"-c {name}={value}" for name, value in settings if " " not in value)
+    with postgresql_server.connect(options=options) as raw:
+        if "full" in request.param:
+            fill(postgresql)
+        if "analysed" in request.param:
+            raw.execute("ANALYZE")
+        yield Explained(raw, postgresql)
+
+
+def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> None:
+    first = planned.first_columns()
+    mark = Query(MARK_CLAIMED, (PLACE, 1, 1, 0, ["a"], ["a"]))
+    ops = {**HOT, **BEHIND_THEM, "a slot handed on": HAND_ON, "claims": mark}
+    del ops["parked jobs to purge"]  # rare; if the tables seem to be empty, it may read all jobs
+    found = {name: list(faults(planned.plan(op), first)) for name, op in ops.items()}
+    assert not {name: some for name, some in found.items() if some}

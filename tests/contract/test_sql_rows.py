@@ -86,7 +86,7 @@ def test_a_sweep_forgets_a_bounded_number_of_windows_oldest_first(sql: SQLEngine
 
 def test_at_most_a_thousand_limits_are_listed_waited_for_ones_first(sql: SQLEngine) -> None:
     """Here the rules that jobs wait for would be last by name and by the end of the window."""
-    fill_windows(sql, 9999, "{now} + 1000000 * (n + 1)")
+    fill_windows(sql, 9999, "{now} + 10000000000 * (n + 1) / 10000")
     worker = Worker(sql)
     waiting = [full(sql, f"z{number}", 24 * HOUR) for number in range(3)]
     for number, rule in enumerate(waiting, 1):
@@ -107,11 +107,13 @@ def test_of_very_many_lines_a_thousand_are_counted(
 ) -> None:
     """Short ones are counted exactly, and long ones with the rest of the budget."""
     monkeypatch.setattr(type(sql.session), "counted", 2000)
-    place = "REPLACE('p:1:*', '*', n)"
+    number = "CAST(n AS CHAR(9))"
+    place = f"REPLACE('p:1:*', '*', {number})"
     lines = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most)
-        SELECT {place}, ?, 0, n, 1, 9 FROM {NUMBERS} WHERE n < ?"""
+        SELECT {place}, ?, 0, {number}, 1, 9 FROM {NUMBERS} WHERE n < ?"""
     jobs = f"""INSERT INTO {{jobs}} (id, place, queue, due_at, history, body)
-        SELECT REPLACE(?, '*', n), {place}, ?, 0, x'', x'' FROM {NUMBERS} WHERE n < ?"""
+        SELECT REPLACE(?, '*', {number}), {place}, ?, 0, {{no_bytes}}, {{no_bytes}}
+        FROM {NUMBERS} WHERE n < ?"""
     long = """UPDATE {jobs} SET place = 'p:1:0' WHERE queue = 'r'"""
     ops = [Query(lines, ("q", 9999)), Query(lines, ("r", 1)), Query(jobs, ("q*", "q", 9999))]
     ops += [Query(jobs, ("r*", "r", 499)), Query(long)]

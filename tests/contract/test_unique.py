@@ -311,7 +311,9 @@ def test_a_key_of_a_time_ends_by_the_clock(engine: Engine, worker: Worker, clock
     assert is_free(engine)
 
 
-@pytest.mark.parametrize("engine_url", ["mariadb", "sqlite"], indirect=True)  # Redis expires them
+@pytest.mark.parametrize(
+    "engine_url", ["mariadb", "postgresql", "sqlite"], indirect=True
+)  # Redis expires them
 def test_keys_whose_time_is_over_are_swept(engine: Engine, clock: Clock) -> None:
     send(engine, *(tied(str(n), str(n), "time", SECOND + n) for n in range(5)), tied("end", "end"))
     clock.forward(SECOND + 2)

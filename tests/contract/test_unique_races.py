@@ -95,7 +95,7 @@ def rival(pipe: Connection, url: str, namespace: str, id_: str, key: str) -> Non
     engine.session.transact(work)
 
 
-@pytest.mark.parametrize("engine_url", ["mariadb", "sqlite"], indirect=True)
+@pytest.mark.parametrize("engine_url", ["mariadb", "postgresql", "sqlite"], indirect=True)
 def test_a_rival_that_is_killed_leaves_neither_a_job_nor_a_key(
     engine: Engine, opened: OpenEngine, threads: ThreadPoolExecutor
 ) -> None:

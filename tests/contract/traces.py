@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
 
+import psycopg
 import pymysql
 import redis
 
@@ -23,8 +24,7 @@ READ = {
 
 def everything(engine: Engine) -> str:
     """The names and contents of its keys, or the rows of its tables."""
-    read = {"redis": _redis, "mysql": _mysql, "sqlite": _sqlite}[engine.url.partition(":")[0]]
-    return "\n".join(read(engine))
+    return "\n".join(_READERS[engine.url.partition(":")[0]](engine))
 
 
 def _redis(engine: Engine) -> Iterator[str]:
@@ -46,9 +46,22 @@ def _mysql(engine: Engine) -> Iterator[str]:
             yield f"{table} {cursor.fetchall()}"
 
 
+def _postgresql(engine: Engine) -> Iterator[str]:
+    with psycopg.connect(engine.url) as client:
+        found = client.execute(
+            "SELECT tablename FROM pg_tables WHERE starts_with(tablename, %s)", (engine.namespace,)
+        )
+        for (table,) in found.fetchall():
+            rows = client.execute(f'SELECT * FROM "{table}"')  # type: ignore[arg-type]
+            yield f"{table} {rows.fetchall()}"
+
+
 def _sqlite(engine: Engine) -> Iterator[str]:
     path = engine.url.partition("://")[2].removeprefix("/")
     with closing(sqlite3.connect(path)) as client:
         tables = client.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         for (table,) in tables:
             yield f"{table} {client.execute(f'SELECT * FROM {table}').fetchall()}"
+
+
+_READERS = {"redis": _redis, "mysql": _mysql, "postgresql": _postgresql, "sqlite": _sqlite}

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from poolq.engines.base import Engine
+from poolq.engines.mysql import MySQLEngine
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.session import Query
+
+#: On these, a column takes only values of its type.
+TYPED = (MySQLEngine, PostgreSQLEngine)
 
 
 def change(engine: Engine, sql: str, *args: object) -> None:

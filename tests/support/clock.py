@@ -1,10 +1,10 @@
 """A clock that stands still until a test moves it, in place of an engine's own.
 
 Each engine tells the time in its own way, and each is given this clock's there: Redis' scripts
-read a key where they call TIME, a MySQL session has its `timestamp` set, and the clock of this
-process, which SQLite has, is held. The rest of the engine is as it always is. Redis itself goes on
-by its own clock when it expires keys: windows that a test lets pass must be long (a minute and
-more).
+read a key where they call TIME, a MySQL session has its `timestamp` set, a PostgreSQL session reads
+a setting, and the clock of this process, which SQLite has, is held. The rest of the engine is as it
+always is. Redis itself goes on by its own clock when it expires keys: windows that a test lets pass
+must be long (a minute and more).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from poolq.engines.base import Engine
-from poolq.engines.sql.session import QueryResult, RenderedSQL
+from poolq.engines.sql.session import Query, QueryResult, RenderedSQL
 from poolq.jobs import clock as held
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ T = TypeVar("T")
 #: Where it begins: 2030, so that a moment of the real clock is always in its past.
 BEGIN = 1_893_456_000_000_000
 
+_SET_CLOCK = "SELECT set_config('poolq.clock', ?, false)"
 _TIME = b"call('TIME')"
 _KEY = b"call('HMGET', P .. 'clock', 's', 'us')"
 
@@ -49,6 +50,8 @@ class Clock:
                 self._patch.setattr(held, "_held", [self.now])
         if kind == "MySQLEngine":
             _without_sysdate(engine)
+        elif kind == "PostgreSQLEngine":
+            _with_setting(engine)
         self._patch.setattr(engine, "now", lambda: self.now)
         self._governed.append(engine)
         self._tell(engine)
@@ -72,6 +75,8 @@ class Clock:
                 match type(engine).__name__:
                     case "MySQLEngine":
                         self._tick_mysql(engine, patch)
+                    case "PostgreSQLEngine":
+                        self._tick_postgresql(engine, patch)
                     case "SQLiteEngine":
                         session = sys.modules["poolq.engines.sqlite.session"]
                         patch.setattr(session, "run", self._then_tick(session.run))
@@ -85,6 +90,20 @@ class Clock:
             return [result for one in statements for result in send([one])]
 
         patch.setattr(engine.session, "send", send_each)
+
+    def _tick_postgresql(self, engine: Any, patch: pytest.MonkeyPatch) -> None:
+        """Set the clock between the statements of a round trip."""
+        send = engine.session.send
+
+        def send_and_tick(queries: Sequence[Any]) -> list[QueryResult]:
+            ticking: list[Any] = []
+            for one in queries:
+                self.now += 1
+                ticking += (one, Query(_SET_CLOCK, (str(self.now),)))
+            results: list[QueryResult] = send(ticking)
+            return results[::2]
+
+        patch.setattr(engine.session, "send", send_and_tick)
 
     def _then_tick(self, act: Callable[..., T]) -> Callable[..., T]:
         def act_and_tick(*args: Any) -> T:
@@ -103,6 +122,8 @@ class Clock:
                 )
             case "SQLiteEngine":
                 held.hold(self.now)
+            case "PostgreSQLEngine":
+                engine.session.send([Query(_SET_CLOCK, (str(self.now),))])
             case "MySQLEngine":
                 with engine.session.raw.cursor() as cursor:
                     cursor.execute(f"SET timestamp = {seconds}.{micros:06}")
@@ -122,6 +143,17 @@ class _Texts(RenderedSQL):
     def __missing__(self, template: str) -> str:
         text = self[template] = super().__missing__(template).replace("SYSDATE(6)", "NOW(6)")
         return text
+
+
+def _with_setting(engine: Any) -> None:
+    """Sessions that have no such setting go by the server's clock."""
+    texts = engine.texts
+    real = texts.tokens["now"]
+    texts.tokens["now"] = (
+        f"COALESCE(NULLIF(current_setting('poolq.clock', true), '')::bigint, {real})"
+    )
+    texts.clear()
+    engine._statements._known.clear()
 
 
 def _without_sysdate(engine: Any) -> None:

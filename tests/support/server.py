@@ -19,6 +19,7 @@ import socket
 import subprocess
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -59,11 +60,12 @@ def binary(name: str) -> str:
     return found
 
 
-def bound_to_us(command: list[str]) -> list[str]:
-    """Have the kernel kill `command` when the thread that starts it ends."""
+def bound_to_us(command: list[str], *privileges: str) -> list[str]:
+    """Have the kernel kill `command` when the thread that starts it ends. `privileges`: further
+    options of setpriv."""
     if threading.current_thread() is not threading.main_thread():
         raise AssertionError("only the main thread may start a server: it would die with any other")
-    return [binary("setpriv"), "--pdeathsig", "KILL", "--", *command]
+    return [binary("setpriv"), *privileges, "--pdeathsig", "KILL", "--", *command]
 
 
 class Server(ABC):
@@ -71,6 +73,7 @@ class Server(ABC):
 
     start_timeout = 30.0
     stop_timeout = 20.0
+    privileges: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -98,7 +101,7 @@ class Server(ABC):
             raise AssertionError(f"{self!r} is running already")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                bound_to_us(self.command()),
+                bound_to_us(self.command(), *self.privileges),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -56,10 +56,15 @@ DIALECT = Dialect(
     line=TemplateToken("FORCE INDEX ({})".format),
     least="LEAST",
     greatest="GREATEST",
-    list="?",
+    in_list="IN ?",
+    no_bytes="x''",
+    after="((due_at = ? AND id > ?) OR due_at > ?)",
     on=TemplateToken("ON DUPLICATE KEY UPDATE".format),
     new=TemplateToken("VALUES({})".format),
     joined=TemplateToken(_joined),
+    in_one_text=TemplateToken("GROUP_CONCAT({})".format),
+    ordering=TemplateToken("{}".format),
+    quoted=TemplateToken("{}".format),
     id="CHAR(32) CHARACTER SET ascii COLLATE ascii_bin",
     text=TemplateToken("VARBINARY({})".format),
     bytes="LONGBLOB",
@@ -102,7 +107,7 @@ _NOT_PAUSED = "NOT EXISTS (SELECT 1 FROM {queues} p WHERE p.queue = name AND p.p
 WAIT_FOR_NAMED = f"""BEGIN NOT ATOMIC
     DECLARE turns INT DEFAULT ?;
     WHILE turns > 0 AND NOT EXISTS (SELECT 1 FROM {{queues}} q
-        WHERE q.queue IN {{list}} AND q.paused = 0
+        WHERE q.queue {{in_list}} AND q.paused = 0
         AND ({FIRST_READY} IS NOT NULL OR {FIRST_DELAYED} <= {{now}} OR {FIRST_SLOT} <= {{now}}
             OR {FIRST_GATE} IS NOT NULL)
     ) DO

@@ -26,11 +26,14 @@ SUMS = ", ".join(f"SUM({name})" for name in COUNTER_NAMES)
 ADD_COUNTERS = f"""INSERT INTO {{counters}} (worker, queue, {_NAMES})
     VALUES (?, ?{", ?" * len(COUNTER_NAMES)}) {{on:worker, queue}}
     """ + ", ".join(
-    f"{name} = {{least}}({name}, {MAX_TOTAL}) + {{new:{name}}}" for name in COUNTER_NAMES
+    f"{name} = {{least}}({{counters}}.{name}, {MAX_TOTAL}) + {{new:{name}}}"
+    for name in COUNTER_NAMES
 )
 WORKER_COUNTERS = f"SELECT queue, {_NAMES} FROM {{counters}} WHERE worker = ?"
 DELETE_WORKER_COUNTERS = "DELETE FROM {counters} WHERE worker = ?"
-QUEUE_TOTALS = f"SELECT queue, {SUMS} FROM {{counters}} WHERE queue IN {{list}} GROUP BY queue"
+QUEUE_TOTALS = (
+    f"SELECT queue, {SUMS} FROM {{counters}} WHERE {{ordering:queue}} {{in_list}} GROUP BY queue"
+)
 
 
 class CounterIncrements:

@@ -44,7 +44,7 @@ FEW = 50
 #: Names only the columns that some of the new jobs need. On SQLite, three NULLs would take a fifth
 #: of the time of many inserts.
 INSERT_PLAIN = """INSERT INTO {jobs} (id, place, due_at, queue, history, body)
-    VALUES (?, ?, ?, ?, x'', ?)"""
+    VALUES (?, ?, ?, ?, {no_bytes}, ?)"""
 INSERT_UNIQUE = INSERT_PLAIN.replace("body)", "body, unique_key)").replace("?)", "?, ?)")
 INSERT_JOB = INSERT_UNIQUE.replace("key)", "key, expires_at)").replace("?)", "?, ?)")
 INSERT_WAITING = INSERT_JOB.replace("at)", "at, rules)").replace("?)", "?, ?)")
@@ -55,7 +55,8 @@ OPEN_LINE = concurrent_slots.OPEN_LINE.replace("?, 0)", "(SELECT deploys FROM {s
 #: workers' code has named one. If it becomes lower, the slots are counted before one is handed on.
 NAME_LIMIT = """INSERT INTO {windows} (name, span, most, start, used, ends)
     VALUES (?, ?, ?, 0, 0, {now}) {on:name, span}
-    used = {greatest}(used, most), most = CASE WHEN deploy = 0 THEN {new:most} ELSE most END"""
+    used = {greatest}({windows}.used, {windows}.most),
+    most = CASE WHEN {windows}.deploy = 0 THEN {new:most} ELSE {windows}.most END"""
 
 
 def store(session: Session, pushes: Sequence[Push], holders: dict[str, str]) -> int:

@@ -7,12 +7,12 @@ from poolq.engines.sql.session import Query, QueryResult, Transaction
 
 ADD_NODE = "INSERT INTO {nodes} (node, beat, info) VALUES (?, ?, ?) {on:node} node = {new:node}"
 ADD_WORKER = """INSERT INTO {workers} (worker, node, host, pool, boot, pidns, pid, started, stale)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, '') {on:worker} worker = {new:worker}"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, {no_bytes}) {on:worker} worker = {new:worker}"""
 REGISTERED_WORKERS = """SELECT worker, node, host, pool, boot, pidns, pid, started FROM {workers}
     ORDER BY worker"""
 COUNT_BEAT = """INSERT INTO {nodes} (node, beat, info) VALUES (?, ?, ?)
-    {on:node} beat = CASE WHEN beat < 2000000000000000000 THEN beat + 1 ELSE {new:beat} END,
-    info = {new:info}"""
+    {on:node} beat = CASE WHEN {nodes}.beat < 2000000000000000000 THEN {nodes}.beat + 1
+        ELSE {new:beat} END, info = {new:info}"""
 ALL_BEATS = "SELECT node, beat FROM {nodes}"
 ALL_NODES = """SELECT n.node, n.beat, n.info,
     (SELECT COUNT(*) FROM {workers} w WHERE w.node = n.node) FROM {nodes} n ORDER BY n.node"""

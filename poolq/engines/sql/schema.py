@@ -19,7 +19,7 @@ WRITE_VERSION = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} vers
 
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
-_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \(.*?;\n", re.DOTALL)
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\S+) \(.*?;\n", re.DOTALL)
 _KEY = re.compile(r",\n    KEY (\w+) (\(.*?\)[^,\n]*)")
 FILE = Path(__file__).with_name("schema.sql")
 
@@ -77,14 +77,13 @@ INSERT INTO {schema} (one, version)
 
     def _text(self) -> str:
         text = FILE.read_text("utf-8").format_map(self.texts.tokens)
-        return text if self.texts.tokens["keys_within"] else _TABLE.sub(_with_indexes, text)
+        return text if self.texts.tokens["keys_within"] else _TABLE.sub(self._with_indexes, text)
 
-
-def _with_indexes(table: re.Match[str]) -> str:
-    """Return the statement that makes a table, and those that make its indexes."""
-    made, name = table[0], table[1]
-    indexes = [
-        f"CREATE INDEX IF NOT EXISTS {name}_{key} ON {name} {columns};\n"
-        for key, columns in _KEY.findall(made)
-    ]
-    return _KEY.sub("", made) + "".join(indexes)
+    def _with_indexes(self, table: re.Match[str]) -> str:
+        """Return the statement that makes a table, and those that make its indexes."""
+        made, name, quoted = table[0], table[1].strip('"'), self.texts.tokens["quoted"]
+        indexes = [
+            f"CREATE INDEX IF NOT EXISTS {quoted:{name}_{key}} ON {table[1]} {columns};\n"
+            for key, columns in _KEY.findall(made)
+        ]
+        return _KEY.sub("", made) + "".join(indexes)

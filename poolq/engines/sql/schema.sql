@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS {jobs} (
     expires_at BIGINT,
     unique_key {bytes},
     PRIMARY KEY (id),
-    KEY turn (place, queue, due_at, id)
+    KEY turn (place, queue, due_at, {ordering:id})
 ) {table};
 
 -- Failed jobs, with their history. `expires`: how long after a retry the job expires.
@@ -44,8 +44,8 @@ CREATE TABLE IF NOT EXISTS {failed} (
     expires BIGINT,
     unique_key {bytes},
     PRIMARY KEY (id),
-    KEY newest (at, id),
-    KEY newest_of_queue (queue, at, id)
+    KEY newest (at, {ordering:id}),
+    KEY newest_of_queue (queue, at, {ordering:id})
 ) {table};
 
 -- Queues that jobs were pushed to. `armed` and `seen` are the wake-up token. `used`: when the queue
@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS {queues} (
     total BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (queue),
     KEY used (used),
-    KEY paused (paused, queue)
+    KEY paused (paused)
 ) {clustered};
 
 -- Registered workers, with the number of the last request and the `stale` ids of the answer to it.
@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS {workers} (
     stale {bytes} NOT NULL,
     deploy BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (worker),
-    KEY node (node, worker)
+    KEY node (node)
 ) {clustered};
 
 -- Running pools. `beat` counts their heartbeats.
@@ -106,7 +106,7 @@ CREATE TABLE IF NOT EXISTS {windows} (
     held BIGINT NOT NULL DEFAULT 0,
     set_most BIGINT,
     PRIMARY KEY (name, span),
-    KEY ends (ends)
+    KEY ends (ends, {ordering:name})
 ) {clustered};
 
 -- Lines of parked and released jobs, for each limit and queue. `slot`: when to try the first job
@@ -123,9 +123,9 @@ CREATE TABLE IF NOT EXISTS {lines} (
     since BIGINT NOT NULL DEFAULT 0,
     deploy BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (place, queue),
-    KEY slot (queue, slot),
+    KEY slot ({ordering:queue}, slot),
     KEY since (since, slot),
-    KEY deploy (queue, deploy, place)
+    KEY deploy ({ordering:queue}, deploy, {ordering:place})
 ) {clustered};
 
 -- How often each event has happened, by worker ('' for recovered workers, and if no worker is
@@ -151,7 +151,7 @@ CREATE TABLE IF NOT EXISTS {counters} (
     replaced BIGINT NOT NULL DEFAULT 0,
     expired BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (worker, queue),
-    KEY queue (queue, worker)
+    KEY queue ({ordering:queue})
 ) {clustered};
 
 -- Limits that people have set in place of `most`, by key and window.
@@ -199,7 +199,7 @@ CREATE TABLE IF NOT EXISTS {schedules} (
     deploy BIGINT NOT NULL,
     hidden {bytes} NOT NULL,
     PRIMARY KEY (name),
-    KEY at (at, name)
+    KEY at (at)
 ) {clustered};
 
 -- Which schedules the code of each node declares, and the deploy of this code. The row with an

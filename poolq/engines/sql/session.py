@@ -2,7 +2,7 @@
 
 Statements are templates. `{jobs}` and the like are this namespace's tables, `{now}` is the server's
 clock in microseconds, and `Dialect` names everything else that differs between servers. Arguments
-replace `?`; a non-empty list replaces `{list}`.
+replace `?`; `{in_list}` compares with a non-empty list, which is one argument.
 
 A transaction collects its changes (`later`) and sends them with the next read (`run`) or at its
 end, to save round trips. Changes of rows that must be locked last are sent at the end (`at_end`).
@@ -74,6 +74,10 @@ class Transaction(ABC):
     @abstractmethod
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run `queries` in order, in few round trips, without sending the collected changes."""
+
+    def shut(self, table: str) -> None:  # noqa: B027  # PostgreSQL alone needs it
+        """Until the transaction ends, let no other write to this table or lock rows of it, not even
+        rows that do not exist. Elsewhere, locks of rows include those that do not exist."""
 
     @abstractmethod
     def claim_updates(
@@ -150,14 +154,20 @@ class Dialect(NamedTuple):
     ends one that locks its rows, but lets others lock them in the same way. `skip` ends one that
     locks its rows and skips rows locked by others. `turn`, `by_id` and `{line:name}` are index
     hints for claims, for ids and for the lines. `least` and `greatest` are the functions min(a, b)
-    and max(a, b), and `list` is the operand of IN. `{on:key}` begins the upsert clause of an
-    INSERT, and `{new:column}` is the value it would insert. `{joined:columns}` is one text of the
-    values of these columns, separated by spaces.
+    and max(a, b). `no_bytes` is an empty value of bytes. `after` is whether a job comes after
+    another one in its queue; its arguments are the other's due time, its id, and the time again.
+    `{on:key}` begins the upsert clause of an INSERT; there, `{new:column}` is the value it would
+    insert, and a value that is stored has the table's name before it. `{joined:columns}` is one
+    text of the values of these columns, separated by spaces; only the last may be bytes.
+    `{in_one_text:value}` is one text of all rows' values, separated by commas. `{ordering:column}`
+    is a column in an index that must not be used where the plain `column` is compared, because
+    PostgreSQL has no hints.
 
-    The others are for tables. `id`, `{text:255}` and `bytes` are the types of a job's id, of text
-    of so many bytes, and of bytes. `table` ends a statement that makes a table. `clustered` ends it
-    instead if the table is stored in the order of its key. `{where:condition}` limits an index to
-    some rows. `keys_within`: whether the statement that makes a table also makes its indexes."""
+    The others are for tables. `{quoted:name}` is how a table's name is written. `id`, `{text:255}`
+    and `bytes` are the types of a job's id, of text of so many bytes, and of bytes. `table` ends a
+    statement that makes a table. `clustered` ends it instead if the table is stored in the order of
+    its key. `{where:condition}` limits an index to some rows. `keys_within`: whether the statement
+    that makes a table also makes its indexes."""
 
     now: str
     clock: str
@@ -169,10 +179,15 @@ class Dialect(NamedTuple):
     line: TemplateToken
     least: str
     greatest: str
-    list: str
+    in_list: str
+    no_bytes: str
+    after: str
     on: TemplateToken
     new: TemplateToken
     joined: TemplateToken
+    in_one_text: TemplateToken
+    ordering: TemplateToken
+    quoted: TemplateToken
     id: str
     text: TemplateToken
     bytes: str
@@ -194,7 +209,7 @@ class RenderedSQL(dict[str, str]):
     def __init__(self, dialect: Dialect, namespace: str) -> None:
         super().__init__()
         self.tokens: dict[str, Any] = dialect._asdict()
-        self.tokens.update({table: f"{namespace}_{table}" for table in TABLES})
+        self.tokens.update({table: f"{dialect.quoted:{namespace}_{table}}" for table in TABLES})
 
     def __missing__(self, template: str) -> str:
         text = self[template] = " ".join(template.format_map(self.tokens).split())

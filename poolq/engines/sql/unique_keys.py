@@ -26,12 +26,13 @@ from poolq.jobs.unique import StoredKey, stored_key
 
 #: Whether a key that is held for a time has not ended yet. No key is held for more than 100 years.
 _LASTS = f"ends > {{now}} AND ends <= {{now}} + {MAX_MICROSECONDS}"
+_IS_TAKEN = f"ends = 0 OR ({_LASTS})".replace("ends", "{unique_keys}.ends")
 #: The key goes to the new job if no job has it, or if it was held for a time that is now over.
 #: MySQL evaluates the assignments from left to right.
 TAKE_KEY = f"""INSERT INTO {{unique_keys}} (name, id, ends)
     VALUES (?, ?, CASE WHEN ? > 0 THEN {{now}} + ? ELSE 0 END) {{on:name}}
-    id = CASE WHEN ends = 0 OR ({_LASTS}) THEN id ELSE {{new:id}} END,
-    ends = CASE WHEN ends = 0 OR ({_LASTS}) THEN ends ELSE {{new:ends}} END"""
+    id = CASE WHEN {_IS_TAKEN} THEN {{unique_keys}}.id ELSE {{new:id}} END,
+    ends = CASE WHEN {_IS_TAKEN} THEN {{unique_keys}}.ends ELSE {{new:ends}} END"""
 SET_KEY = """UPDATE {unique_keys} SET id = ?, ends = CASE WHEN ? > 0 THEN {now} + ? ELSE 0 END
     WHERE name = ?"""
 FREE_KEY = "DELETE FROM {unique_keys} WHERE name = ? AND id = ? AND ends = 0"
@@ -40,7 +41,7 @@ LIVE_HOLDER = f"""(SELECT 1 FROM {{jobs}} j WHERE j.id = u.id
         AND (expires_at IS NULL OR expires_at > {{now}} OR {IS_CLAIMED}))"""
 #: Who has a key, and whether the key is still held.
 HOLDERS_NOW = f"""SELECT name, id, CASE WHEN ends = 0 THEN {LIVE_HOLDER} WHEN {_LASTS} THEN 1 END
-    FROM {{unique_keys}} u WHERE name IN {{list}}"""
+    FROM {{unique_keys}} u WHERE name {{in_list}}"""
 HOLDERS = HOLDERS_NOW + " {lock}"
 HOLDER = f"SELECT id FROM {{unique_keys}} WHERE name = ? AND (ends = 0 OR ({_LASTS}))"
 #: How many keys one transaction deletes after their time. This blocks SQLite's other writers.
@@ -48,7 +49,7 @@ MAX_DELETED = 2000
 #: MariaDB cannot delete from a table that a subquery reads, unless it is derived.
 DELETE_ENDED = f"""DELETE FROM {{unique_keys}} WHERE name IN (SELECT name FROM (SELECT name
     FROM {{unique_keys}} WHERE ends > 0 AND ends <= {{now}} ORDER BY ends LIMIT {MAX_DELETED}) old)
-    AND ends > 0 AND ends <= {{now}}"""
+    AND ends + 0 > 0 AND ends + 0 <= {{now}}"""
 #: Keys whose job is gone. Only a change by hand leaves such keys.
 VOID_KEYS = """SELECT COUNT(*) FROM (SELECT u.name FROM {unique_keys} u WHERE u.ends = 0
     AND NOT EXISTS (SELECT 1 FROM {jobs} j WHERE j.id = u.id) LIMIT 1000) void"""

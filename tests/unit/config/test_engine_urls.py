@@ -55,7 +55,7 @@ def test_a_folder_with_odd_characters_survives_the_url() -> None:
     ("text", "said"),
     [
         ("reddis://h", "did you mean redis?"),
-        ("postgresql://h/db", "unknown scheme"),
+        ("mongodb://h/db", "unknown scheme"),
         ("redi", "did you mean redis?"),
         ("redis:/localhost", "is not a URL; did you mean redis://localhost?"),
         ("Redis:localhost:6379/0", "did you mean Redis://localhost:6379/0?"),
@@ -123,7 +123,7 @@ def test_redact(url: str, shown: str) -> None:
 
 
 @given(
-    scheme=st.sampled_from([*SCHEMES, "reddis", "postgres"]),
+    scheme=st.sampled_from([*SCHEMES, "reddis", "mongodb"]),
     secret=st.text(st.characters(codec="ascii"), min_size=6).filter(
         lambda text: "@" not in text.rstrip("@") and any(ch.isalpha() for ch in text)
     ),
@@ -153,7 +153,7 @@ def test_database_takes_its_url_from_the_environment_or_dotenv(tmp_path: Path) -
 
 
 def test_a_bad_database_url_names_its_place(tmp_path: Path) -> None:
-    environ = {"DATABASE_URL": "postgres://u:hunter2@h/one", "POOLQ_ENGINE": "database"}
+    environ = {"DATABASE_URL": "mongodb://u:hunter2@h/one", "POOLQ_ENGINE": "database"}
     with pytest.raises(ConfigError) as caught:
         config.load({}, environ, tmp_path)
     assert "DATABASE_URL in the environment" in str(caught.value)

@@ -35,16 +35,17 @@ MAX_LOOKED_AT, PER_ROUND_TRIP = 1000, 20
 #: The comparisons in parentheses only matter for jobs that are due at the lower bound. Without
 #: `due_at >= ?`, servers would not find the beginning of the range in the index.
 NEXT_JOBS = """SELECT due_at, id FROM {jobs} {turn} WHERE place = ? AND queue = ?
-    AND due_at >= ? AND due_at <= ? AND (due_at > ? OR id > ?) ORDER BY due_at, id LIMIT ?"""
+    AND due_at >= ? AND due_at <= ? AND (due_at > ? OR id > ?)
+    ORDER BY due_at, {ordering:id} LIMIT ?"""
 NEXT_LINES = """SELECT place, queue FROM {lines} WHERE place >= ? AND place < ?
     AND (place > ? OR queue >= ?)"""
 LINE_ORDER = " ORDER BY place, queue LIMIT ?"
 NEXT_RUNNING = f"""SELECT taken, id FROM {{jobs}} {{turn}} WHERE {IS_CLAIMED}
     AND (taken > ? OR (taken = ? AND id > ?))"""
 RUNNING_ORDER = " ORDER BY taken, id LIMIT ?"
-JOBS_BY_ID = SELECT_JOB + "{by_id} WHERE id IN {list}"
+JOBS_BY_ID = SELECT_JOB + "{by_id} WHERE id {in_list}"
 #: Empty bodies and states.
-BRIEF = "x'', 0, 0, 0, x'', NULL"
+BRIEF = "{no_bytes}, 0, 0, 0, {no_bytes}, NULL"
 BRIEF_JOBS_BY_ID = JOBS_BY_ID.replace(STATE_COLUMNS, BRIEF)
 BRIEF_FAILED = SELECT_FAILED.replace(STATE_COLUMNS, BRIEF)
 FAILED_AFTER = "WHERE at <= ? AND (at < ? OR id < ?)"

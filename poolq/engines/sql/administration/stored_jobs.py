@@ -37,31 +37,31 @@ SELECT_JOB = (
     f"SELECT id, queue, place, due_at, taken, {{now}}, expires_at, {STATE_COLUMNS} FROM {{jobs}} "
 )
 FIND_JOB = SELECT_JOB + "WHERE id = ?"
-LOCATIONS = "SELECT id, place, queue, due_at, unique_key FROM {jobs} {by_id} WHERE id IN {list}"
+LOCATIONS = "SELECT id, place, queue, due_at, unique_key FROM {jobs} {by_id} WHERE id {in_list}"
 LOCK_LOCATIONS = LOCATIONS + " {lock}"
-MOVE_JOBS = "UPDATE {jobs} SET queue = ?, lasts = 0 WHERE id IN {list}"
+MOVE_JOBS = "UPDATE {jobs} SET queue = ?, lasts = 0 WHERE id {in_list}"
 MOVE_PARKED = """UPDATE {jobs} SET queue = ?, place = '', lasts = 0, rules = NULL
-    WHERE id IN {list}"""
+    WHERE id {in_list}"""
 LINES_LIMIT = "SELECT name, span, most FROM {lines} WHERE place = ? AND queue = ?"
 READY_JOBS = f"""SELECT id, due_at FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ?
-    AND due_at >= ? ORDER BY due_at, id LIMIT {MAX_CHANGED}"""
+    AND due_at >= ? ORDER BY due_at, {{ordering:id}} LIMIT {MAX_CHANGED}"""
 DELAYED_JOBS = READY_JOBS.replace("place = ''", "place = 'd'")
 JOBS_IN_LINES = f"""SELECT j.id, 0 FROM {{lines}} l
-    JOIN {{jobs}} j {{turn}} ON j.place = l.place AND j.queue = l.queue
-    WHERE l.queue = ? AND j.due_at >= ? LIMIT {MAX_CHANGED}"""
+    JOIN {{jobs}} j {{turn}} ON j.place = l.place || '' AND j.queue = l.queue
+    WHERE {{ordering:l.queue}} = ? AND j.due_at + 0 >= ? LIMIT {MAX_CHANGED}"""
 
 SELECT_FAILED = f"SELECT id, queue, at, {STATE_COLUMNS} FROM {{failed}} "
 FIND_FAILED = SELECT_FAILED + "WHERE id = ?"
-NEWEST_FIRST = " ORDER BY at DESC, id DESC LIMIT ?"
-LOCK_FAILED = "SELECT id, unique_key FROM {failed} WHERE id IN {list} {lock}"
+NEWEST_FIRST = " ORDER BY at DESC, {ordering:id} DESC LIMIT ?"
+LOCK_FAILED = "SELECT id, unique_key FROM {failed} WHERE id {in_list} {lock}"
 RETRY_FAILED = """INSERT INTO {jobs} (id, queue, due_at, history, expires_at, body, unique_key)
-    SELECT id, queue, {now}, x'', {now} + expires, body, unique_key FROM {failed}
-    WHERE id IN {list}"""
-DELETE_FAILED = "DELETE FROM {failed} WHERE id IN {list}"
+    SELECT id, queue, {now}, {no_bytes}, {now} + expires, body, unique_key FROM {failed}
+    WHERE id {in_list}"""
+DELETE_FAILED = "DELETE FROM {failed} WHERE id {in_list}"
 REPLACE_EXPIRES = "UPDATE {failed} SET expires = ? WHERE id = ?"
 REPLACE_BODY = "UPDATE {failed} SET body = ? WHERE id = ?"
-MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id IN {list}"
-QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id IN {list}"
+MOVE_FAILED = "UPDATE {failed} SET queue = ? WHERE id {in_list}"
+QUEUES_OF_FAILED = "SELECT DISTINCT queue FROM {failed} WHERE id {in_list}"
 
 
 def find(session: Session, id_: str) -> StoredJob | None:

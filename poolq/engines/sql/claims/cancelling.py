@@ -12,17 +12,17 @@ from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import cancelled_at, claimed_by, worker_at
 from poolq.engines.sql.session import Query, Session, Transaction, in_chunks
 
-LOCATIONS = "SELECT id, place FROM {jobs} WHERE id IN {list}"
+LOCATIONS = "SELECT id, place FROM {jobs} WHERE id {in_list}"
 #: Every change of a claim locks the worker's row first.
 LOCK_CLAIMING_WORKER = "SELECT worker FROM {workers} WHERE worker = ? {lock}"
-HELD_BY = "SELECT id FROM {jobs} WHERE id IN {list} AND place IN (?, ?)"
+HELD_BY = "SELECT id FROM {jobs} WHERE id {in_list} AND place || '' IN (?, ?)"
 CANCEL_CLAIMS = """UPDATE {jobs} SET place = ?, due_at = {now} + ?
-    WHERE id IN {list} AND place = ?"""
+    WHERE id {in_list} AND place || '' = ?"""
 SHORTEN_GRACE = """UPDATE {jobs} SET due_at = {least}(due_at, {now} + ?)
-    WHERE id IN {list} AND place = ?"""
+    WHERE id {in_list} AND place || '' = ?"""
 WORKERS_OF_NODE = "SELECT worker FROM {workers} WHERE node = ?"
 CANCELLED_CLAIMS = """SELECT id, place, request, idx, due_at - {now} FROM {jobs}
-    WHERE place IN {list}"""
+    WHERE place {in_list}"""
 
 
 def request_cancel(tx: Transaction, ids: Sequence[str], grace: int) -> list[str]:

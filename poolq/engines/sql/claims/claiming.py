@@ -34,20 +34,19 @@ from poolq.jobs.message import INITIAL, State
 QUEUES_PER_EXCHANGE = 4
 
 CLAIM_READY = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at
-    FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ? ORDER BY due_at, id LIMIT ? {{skip}}"""
-AFTER = "queue = ? AND ((due_at = ? AND id > ?) OR due_at > ?)"
+    FROM {{jobs}} {{turn}} WHERE place = '' AND queue = ?
+    ORDER BY due_at, {{ordering:id}} LIMIT ? {{skip}}"""
+AFTER = "queue = ? AND {after}"
 CLAIM_READY_AFTER = CLAIM_READY.replace("queue = ?", AFTER)
 CLAIM_DUE = CLAIM_READY.replace(
     "place = '' AND queue = ?", "place = 'd' AND queue = ? AND due_at <= {now}"
 )
-CLAIM_DUE_AFTER = CLAIM_DUE.replace(
-    "due_at <= {now}", "((due_at = ? AND id > ?) OR (due_at > ? AND due_at <= {now}))"
-)
+CLAIM_DUE_AFTER = CLAIM_DUE.replace("queue = ?", AFTER)
 CLAIM_QUERIES = {QUEUED: (CLAIM_READY, CLAIM_READY_AFTER), DELAYED: (CLAIM_DUE, CLAIM_DUE_AFTER)}
 COUNT_READY = """SELECT COUNT(*) FROM
     (SELECT id FROM {jobs} WHERE place = '' AND queue = ? LIMIT ?) found"""
-BODY_SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id IN {list}"
-BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id IN {list}"
+BODY_SIZES = "SELECT id, LENGTH(body) FROM {jobs} {by_id} WHERE id {in_list}"
+BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id {in_list}"
 
 #: Makes a named tuple in half the time that a call of its class takes.
 _new = tuple.__new__

@@ -44,21 +44,22 @@ from poolq.jobs.outcomes import (
 #: Selects all claims as one text, "<id> <request> <idx>" separated by commas, because fetching a
 #: row per claim would cost more than everything else. Finds claims by id, because the index by
 #: place is full of claims that were just deleted.
-HELD_CLAIMS = """SELECT GROUP_CONCAT(id || ' ' || request || ' ' || idx) FROM {jobs} {by_id}
-    WHERE id IN {list} AND place = ?"""
-_OF_CLAIM = "FROM {jobs} c {by_id} WHERE id = ? AND place = ? AND request = ? AND idx = ?"
+HELD_CLAIMS = """SELECT {in_one_text:id || ' ' || request || ' ' || idx} FROM {jobs} {by_id}
+    WHERE id {in_list} AND place || '' = ?"""
+_OF_CLAIM = "FROM {jobs} c {by_id} WHERE id = ? AND place || '' = ? AND request = ? AND idx = ?"
 IS_ADMITTED = f"SELECT admitted {_OF_CLAIM} {{lock}}"
 _BEFORE_IT = "(due < c.due_at OR (due = c.due_at AND first < c.id))"
 #: True unless a line of released jobs has a job that is due again and comes before the claimed job.
 COMES_FIRST = f""" AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS first FROM {{jobs}}
-    WHERE place = ? AND queue = ? AND due_at <= {{now}} ORDER BY due_at, id LIMIT 1) released
+    WHERE place = ? AND queue = ? AND due_at <= {{now}}
+        ORDER BY due_at, {{ordering:id}} LIMIT 1) released
     WHERE {_BEFORE_IT})"""
 #: 1 if a line has a job that comes before the claimed job; else NULL.
 IS_BEHIND = f""", (SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {{jobs}} {{turn}}
-    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT 1) head, {{jobs}} c {{by_id}}
+    WHERE place = ? AND queue = ? ORDER BY due_at, {{ordering:id}} LIMIT 1) head, {{jobs}} c {{by_id}}
     WHERE c.id = ? AND {_BEFORE_IT})"""
-DELETE_JOBS = "DELETE FROM {jobs} WHERE id IN {list}"
-GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id IN {list}"
+DELETE_JOBS = "DELETE FROM {jobs} WHERE id {in_list}"
+GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id {in_list}"
 RELEASE_JOB = """UPDATE {jobs} SET place = ?, due_at = {now} + ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 #: Also drops a slot that was reserved for the job.

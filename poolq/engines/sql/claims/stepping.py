@@ -69,7 +69,7 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     elif ctx.want > 0:
         claim = _claim_in_turn if ctx.queues is None else _claim_in_order
         claim(tx, ctx, ranges, answers)
-    tx.later(Query(SAVE_ANSWER, (ctx.request, " ".join(late), ctx.worker)))
+    tx.later(Query(SAVE_ANSWER, (ctx.request, " ".join(late).encode(), ctx.worker)))
     return Step([], late, now=ctx.now)
 
 

@@ -45,9 +45,11 @@ ADMITTED_BY_GATE = 2
 
 #: Whether the job `j` is still claimed by the claim of the slot `s`.
 IS_HELD = f"""j.request = s.request AND j.idx = s.idx
-    AND (j.place = s.place OR j.place = s.place || '{CANCELLED_SUFFIX}')"""
-_TAKEN = f"""(SELECT COUNT(*) FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
-    WHERE s.name = l.name AND {IS_HELD})"""
+    AND (j.place || '' = s.place OR j.place || '' = s.place || '{CANCELLED_SUFFIX}')"""
+#: Whether the slot `s` counts. As a join, PostgreSQL might read all jobs.
+_COUNTS = f"(SELECT 1 FROM {{jobs}} j {{by_id}} WHERE j.id = s.id AND {IS_HELD}) = 1"
+_IS_VOID = _COUNTS.replace(" = 1", " IS NULL")
+_TAKEN = f"(SELECT COUNT(*) FROM {{slots}} s WHERE s.name = l.name AND {_COUNTS})"
 _MOST = f"""COALESCE((SELECT w.most FROM {{windows}} w
     WHERE w.name = l.name AND w.span = {GATE_SPAN}), l.most)"""
 #: Whether `l` is the line of a gate that has room, so that it is due.
@@ -61,8 +63,8 @@ MAKE_GATE = """INSERT INTO {windows} (name, span, most, deploy, start, used, end
 #: hold ends, and the slots that count, as "<number> <job id>" separated by commas.
 READ_GATE = f"""SELECT most, deploy,
     COALESCE((SELECT w.deploy FROM {{workers}} w WHERE w.worker = ?), 0), ({HOLD_OF}),
-    (SELECT GROUP_CONCAT(s.number || ' ' || s.id) FROM {{slots}} s
-        JOIN {{jobs}} j {{by_id}} ON j.id = s.id WHERE s.name = ? AND {IS_HELD})
+    (SELECT {{in_one_text:s.number || ' ' || s.id}} FROM {{slots}} s
+        WHERE s.name = ? AND {_COUNTS})
     FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN}"""
 HOLD_COLUMN = 3
 #: MySQL evaluates the assignments from left to right, so `used` is at least the old limit. If the
@@ -85,41 +87,39 @@ FREE_SLOT = f"UPDATE {{slots}} SET request = -1 WHERE {_OF_CLAIM}"
 HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed + 1
     WHERE {_OF_CLAIM} AND number < ?
     AND (SELECT 1 FROM {{jobs}}
-        WHERE id = ? AND place = ? AND request = ? AND idx = ? AND admitted = 0 {{lock}}) = 1
+        WHERE id = ? AND place || '' = ? AND request = ? AND idx = ? AND admitted = 0 {{lock}}) = 1
     AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN} AND most = ?
         AND used <= most {{share}}) = 1
     AND (SELECT MIN(place) FROM {{lines}} WHERE place = ?) IS NULL
     AND (SELECT MIN(name) FROM {{holds}} WHERE name = ?) IS NULL"""
 #: The same, if the old claim must have been settled.
 HAND_ON_SETTLED = f"""{HAND_ON} AND (SELECT COUNT(*) FROM {{jobs}}
-    WHERE id = ? AND place IN (?, ?) AND request = ? AND idx = ?) = 0"""
+    WHERE id = ? AND place || '' IN (?, ?) AND request = ? AND idx = ?) = 0"""
 MARK_GATED = f"UPDATE {{jobs}} SET admitted = {ADMITTED_BY_GATE} WHERE id = ?"
 #: The lines of a queue whose gates have room, the one served least recently first.
-FIRST_LINES = f"""SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = ? AND {IS_DUE}
-    ORDER BY l.queue, l.slot LIMIT ?"""
+FIRST_LINES = f"""SELECT l.place FROM {{lines}} l {{line:slot}} WHERE {{ordering:l.queue}} = ?
+    AND {IS_DUE} ORDER BY l.slot LIMIT ?"""
 LOCK_GATE_LINE = "SELECT most, deploy FROM {lines} WHERE place = ? AND queue = ? {skip}"
 #: A line's `slot` tells when it was last served, so that keys take turns.
 OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     VALUES (?, ?, {GATE_SLOT} + {{now}}, ?, ?, ?, ?, 0)
-    {{on:place, queue}} most = CASE WHEN deploy <= {{new:deploy}} THEN {{new:most}} ELSE most END,
-    deploy = {{greatest}}(deploy, {{new:deploy}})"""
+    {{on:place, queue}}
+    most = CASE WHEN {{lines}}.deploy <= {{new:deploy}} THEN {{new:most}} ELSE {{lines}}.most END,
+    deploy = {{greatest}}({{lines}}.deploy, {{new:deploy}})"""
 SERVED = f"UPDATE {{lines}} SET slot = {GATE_SLOT} + {{now}} WHERE place = ? AND queue = ?"
-VOID_SLOTS = f"""SELECT s.name, s.number
-    FROM {{slots}} s LEFT JOIN {{jobs}} j {{by_id}} ON j.id = s.id
-    WHERE j.id IS NULL OR NOT ({IS_HELD}) LIMIT {MAX_DELETED}"""
+VOID_SLOTS = f"SELECT s.name, s.number FROM {{slots}} s WHERE {_IS_VOID} LIMIT {MAX_DELETED}"
 #: Before a void slot is deleted, adds to the window row how often the slot was handed on. This
 #: locks the window row, so nobody takes the slot meanwhile.
 COUNT_HANDED = f"""UPDATE {{windows}} SET starts = starts + COALESCE((SELECT s.handed
-        FROM {{slots}} s WHERE s.name = ? AND s.number = ? AND NOT EXISTS
-        (SELECT 1 FROM {{jobs}} j WHERE j.id = s.id AND {IS_HELD})), 0)
+        FROM {{slots}} s WHERE s.name = ? AND s.number = ? AND {_IS_VOID}), 0)
     WHERE name = ? AND span = {GATE_SPAN}"""
-DELETE_VOID_SLOT = f"""DELETE FROM {{slots}} WHERE name = ? AND number = ? AND NOT EXISTS
-    (SELECT 1 FROM {{jobs}} j WHERE j.id = {{slots}}.id AND {IS_HELD.replace("s.", "{slots}.")})"""
+DELETE_VOID_SLOT = f"""DELETE FROM {{slots}} WHERE name = ? AND number = ?
+    AND {_IS_VOID.replace("s.", "{slots}.")}"""
 #: How many slots of each gate are taken, and the gate's limit.
 USED_GATES = f"""SELECT u.name, w.most, u.used, w.starts
         + (SELECT SUM(o.handed) FROM {{slots}} o WHERE o.name = u.name) FROM
-    (SELECT s.name, COUNT(*) AS used FROM {{slots}} s JOIN {{jobs}} j {{by_id}} ON j.id = s.id
-        WHERE {IS_HELD} GROUP BY s.name ORDER BY s.name LIMIT ?) u
+    (SELECT s.name, COUNT(*) AS used FROM {{slots}} s WHERE {_COUNTS}
+        GROUP BY s.name ORDER BY s.name LIMIT ?) u
     JOIN {{windows}} w ON w.name = u.name AND w.span = {GATE_SPAN}"""
 
 

@@ -27,16 +27,17 @@ NEW_DEPLOY = f"""UPDATE {{schema}} SET deploys =
     CASE WHEN deploys BETWEEN {{now}} AND {2**52} THEN deploys + 2 ELSE {{now}} END"""
 LAST_DEPLOY = "SELECT deploys FROM {schema}"
 SET_DEPLOY = "UPDATE {workers} SET deploy = ? WHERE worker = ?"
-LOCK_OLD_LINE = """SELECT l.place FROM {lines} l {line:deploy} WHERE l.queue = ? AND l.deploy < ?
-    AND NOT EXISTS (SELECT 1 FROM {queues} q WHERE q.queue = l.queue AND q.paused = 1)
-    ORDER BY l.deploy, l.place LIMIT 1 {skip}"""
+LOCK_OLD_LINE = """SELECT l.place FROM {lines} l {line:deploy}
+    WHERE {ordering:l.queue} = ? AND l.deploy < ?
+    AND COALESCE((SELECT q.paused FROM {queues} q WHERE q.queue = l.queue), 0) <> 1
+    ORDER BY l.deploy, {ordering:l.place} LIMIT 1 {skip}"""
 #: The line's `deploy` becomes one less than the worker's, so others take other lines' heads first.
 PUT_LAST = "UPDATE {lines} SET deploy = ? WHERE place = ? AND queue = ?"
 #: If a line's limit changes, the line is tried at once, because it may have free slots.
 TRY_LINE = f"""UPDATE {{lines}} SET slot = {{now}}, since = {{now}} WHERE place = ? AND queue = ?
-    AND deploy <= ? AND most <> ? AND slot > {{now}} AND slot < {GATE_SLOT}"""
+    AND deploy + 0 <= ? AND most <> ? AND slot + 0 > {{now}} AND slot + 0 < {GATE_SLOT}"""
 NAME_LIMIT = """UPDATE {lines} SET most = ?, deploy = ?
-    WHERE place = ? AND queue = ? AND deploy <= ?"""
+    WHERE place = ? AND queue = ? AND deploy + 0 <= ?"""
 
 
 def accept(tx: Transaction, worker: str, deploy: int) -> int:

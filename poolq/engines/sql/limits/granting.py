@@ -39,10 +39,10 @@ RARE = """CASE WHEN lasts > 0 OR expires_at > 0 OR unique_key IS NOT NULL
     THEN {joined:lasts, expires_at, unique_key} END"""
 LOCK_HEADS = f"""SELECT id, {SMALL_BODY}, attempt, crashes, failing, history, {RARE}, due_at,
     deploy, rules FROM {{jobs}}
-    WHERE place = ? AND queue = ? ORDER BY due_at, id LIMIT ? {{lock}}"""
+    WHERE place = ? AND queue = ? ORDER BY due_at, {{ordering:id}} LIMIT ? {{lock}}"""
 RARE_COLUMN, DUE_COLUMN, DEPLOY_COLUMN = 6, 7, 8
 LINE_LIMIT = "SELECT most FROM {lines} WHERE place = ? AND queue = ?"
-RESERVE_SLOTS = "UPDATE {jobs} SET lasts = ? WHERE id IN {list}"
+RESERVE_SLOTS = "UPDATE {jobs} SET lasts = ? WHERE id {in_list}"
 
 
 class Rare(NamedTuple):

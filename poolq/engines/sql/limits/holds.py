@@ -50,7 +50,7 @@ OPEN_HOLD_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most
 PARK_HOLDER = "UPDATE {jobs} SET place = ?, lasts = 0, rules = NULL WHERE id = ?"
 LIFT = f"DELETE FROM {{holds}} WHERE name = ? AND {IS_HELD}"
 LINES_OF_KEY = f"SELECT DISTINCT place FROM {{lines}} WHERE name = ? AND {IS_PARKED}"
-TRY_LINES = "UPDATE {lines} SET slot = {now}, since = {now} WHERE place IN {list}"
+TRY_LINES = "UPDATE {lines} SET slot = {now}, since = {now} WHERE place {in_list}"
 #: MariaDB and MySQL 5.7 cannot delete from a table that a subquery reads, unless it is derived.
 DELETE_HOLDS = f"""DELETE FROM {{holds}} WHERE name IN (SELECT name FROM
     (SELECT name FROM {{holds}} WHERE ends < {{now}} - {KEPT_MICROS} LIMIT {MAX_DELETED}) ended)"""
@@ -64,6 +64,7 @@ def set_holds(tx: Transaction, lengths: Mapping[str, int]) -> None:
     """Hold keys for at least these lengths, in microseconds. A length of 0 changes nothing."""
     rows = [(length, length, key) for key, length in sorted(lengths.items()) if length > 0]
     if rows:
+        tx.shut("holds")
         tx.later(BatchQuery(LOCK_ROW, [(key,) for *_, key in rows]), BatchQuery(SET_HOLD, rows))
         tx.at_end(*(Query(NOTE_HOLD, (key, key)) for *_, key in rows))
 

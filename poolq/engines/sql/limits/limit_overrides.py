@@ -17,14 +17,14 @@ from poolq.jobs.limits import MAX_LIMIT, Rule
 #: How many overrides are listed at most.
 MAX_LISTED = 1000
 
-TRY_LINES = "UPDATE {lines} SET slot = 0, since = {now} WHERE place IN {list}"
-QUEUES_OF_LINES = "SELECT DISTINCT queue FROM {lines} WHERE place IN {list}"
+TRY_LINES = "UPDATE {lines} SET slot = 0, since = {now} WHERE place {in_list}"
+QUEUES_OF_LINES = "SELECT DISTINCT queue FROM {lines} WHERE place {in_list}"
 SET_OVERRIDE = """INSERT INTO {overrides} (name, span, most) VALUES (?, ?, ?)
     {on:name, span} most = {new:most}"""
 #: Copies the limit that is set now (NULL: none) to the rows of the windows.
 NOTE_OVERRIDE = """UPDATE {windows} SET set_most =
         (SELECT most FROM {overrides} WHERE name = ? AND span = ?)
-    WHERE name = ? AND span IN {list}"""
+    WHERE name = ? AND span {in_list}"""
 DELETE_OVERRIDE = "DELETE FROM {overrides} WHERE name = ? AND span = ?"
 FORGET_STARTS = """UPDATE {windows} SET start = 0, used = 0, ends = 0, log = NULL
     WHERE name = ? AND span = ?"""
@@ -50,6 +50,7 @@ def _change(session: Session, key: str, window: int, *changes: Query) -> int:
     places = [line_of(Rule(key, 1, window, sliding=slides)) for slides in (False, True)]
 
     def work(tx: Transaction) -> int:
+        tx.shut("overrides")
         _, *changed = tx.run(Query(TRY_LINES, (places,)), *changes)
         tx.later(Query(NOTE_OVERRIDE, (key, window, key, [window, -window])))
         return changed[-1].changed

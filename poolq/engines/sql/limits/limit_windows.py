@@ -30,7 +30,7 @@ MAX_DELETED = 2000
 
 LOCK_WINDOW = """SELECT start, used, log, held, set_most FROM {windows}
     WHERE name = ? AND span = ? {lock}"""
-#: Locks what it looks for, so that it waits for a hold that is being stored.
+#: Locks what it looks for, so that it waits for a hold that is being stored (see `shut`).
 MAKE_WINDOW = """INSERT INTO {windows} (name, span, most, start, used, ends, held, set_most)
     VALUES (?, ?, ?, 0, 0, 0, COALESCE((SELECT ends FROM {holds} WHERE name = ? {lock}), 0),
         (SELECT most FROM {overrides} WHERE name = ? AND span = ? {lock}))
@@ -40,17 +40,17 @@ COUNT_STARTS = """UPDATE {windows} SET most = ?, used = ?, starts = starts + ?
     WHERE name = ? AND span = ?"""
 SAVE_WINDOW = COUNT_STARTS.replace("WHERE", ", start = ?, ends = ?, log = ? WHERE")
 #: A gate that still has rows of slots does not count as ended: these rows count its starts.
-IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND NOT (span = {GATE_SPAN} AND EXISTS
-    (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name))"""
+IS_ENDED = f"""ends < {{now}} - {KEPT_MICROS} AND (span <> {GATE_SPAN}
+    OR (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name LIMIT 1) IS NULL)"""
 #: Some windows that ended long ago, after the one with this end and name, and whether each is kept.
 #: A gate with lines is kept, because its limit may differ from the one that the lines contain.
 ENDED_WINDOWS = f"""SELECT name, span, ends, CASE WHEN span = {GATE_SPAN}
-        AND (EXISTS (SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name)
-        OR EXISTS (SELECT 1 FROM {{lines}} l
-            WHERE l.place = '{GATE_LINE_PREFIX}' || {{windows}}.name))
+        AND ((SELECT 1 FROM {{slots}} s WHERE s.name = {{windows}}.name LIMIT 1) = 1
+        OR (SELECT 1 FROM {{lines}} l
+            WHERE l.place = '{GATE_LINE_PREFIX}' || {{windows}}.name LIMIT 1) = 1)
         THEN 1 ELSE 0 END
     FROM {{windows}} WHERE ends >= ? AND ends < {{now}} - {KEPT_MICROS} AND (ends > ? OR name > ?)
-    ORDER BY ends, name, span LIMIT {MAX_DELETED}"""
+    ORDER BY ends, {{ordering:name}} LIMIT {MAX_DELETED}"""
 #: Does not look for lines, because these are locked before windows. A line that has just been
 #: opened has the limit that was last named.
 DELETE_WINDOW = f"DELETE FROM {{windows}} WHERE name = ? AND span = ? AND {IS_ENDED}"

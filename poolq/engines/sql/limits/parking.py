@@ -40,23 +40,23 @@ OPEN_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, dep
         FROM {{windows}} WHERE name = ? AND span = ?), {{now}}), {LOCKED_HOLD_END}),
         ?, ?, ?, ?, {{now}}
     FROM (SELECT ? AS place) one WHERE 1 = 1
-    {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}),
-    most = CASE WHEN deploy <= {{new:deploy}} THEN {{new:most}} ELSE most END,
-    deploy = {{greatest}}(deploy, {{new:deploy}}),
-    since = CASE WHEN since < {{new:since}} THEN {{new:since}} ELSE since END"""
+    {{on:place, queue}} slot = {{least}}({{lines}}.slot, {{new:slot}}),
+    most = CASE WHEN {{lines}}.deploy <= {{new:deploy}} THEN {{new:most}} ELSE {{lines}}.most END,
+    deploy = {{greatest}}({{lines}}.deploy, {{new:deploy}}),
+    since = {{greatest}}({{lines}}.since, {{new:since}})"""
 PARK_JOB = "UPDATE {jobs} SET place = ?, lasts = 0, rules = ?, deploy = ? WHERE id = ?"
 OPEN_RELEASED_LINE = f"""INSERT INTO {{lines}} (place, queue, slot, name, span, most, deploy, since)
     VALUES (?, ?, ?, ?, ?, ?, {NO_DEPLOY}, {{now}})
-    {{on:place, queue}} slot = {{least}}(slot, {{new:slot}}), most = {{new:most}},
-    since = CASE WHEN since < {{new:since}} THEN {{new:since}} ELSE since END"""
+    {{on:place, queue}} slot = {{least}}({{lines}}.slot, {{new:slot}}), most = {{new:most}},
+    since = {{greatest}}({{lines}}.since, {{new:since}})"""
 #: `due_at` becomes the end of the wait, which orders the line; `taken` keeps the due time.
 RELEASE_UNTIL = """UPDATE {jobs} SET place = ?, taken = due_at, due_at = ?, lasts = 0,
     attempt = ?, crashes = ?, failing = ?, history = ? WHERE id = ?"""
 RELEASED_NOW = """SELECT taken, id FROM {jobs} WHERE place = ? AND queue = ? AND due_at <= ?
-    ORDER BY due_at, id LIMIT ?"""
+    ORDER BY due_at, {ordering:id} LIMIT ?"""
 #: Jobs that would wait longer than the window, because the clock went back.
 RELEASED_AHEAD = RELEASED_NOW.replace("due_at <= ?", "due_at > ?")
-BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id IN {list}"
+BRING_BACK = "UPDATE {jobs} SET place = '', due_at = taken WHERE id {in_list}"
 FIRST_RELEASED = """SELECT due_at FROM {jobs} WHERE place = ? AND queue = ?
     ORDER BY due_at LIMIT 1"""
 MOVE_JOB = "UPDATE {jobs} SET place = ? WHERE id = ?"
@@ -66,7 +66,7 @@ LOCK_LINE = "SELECT slot FROM {lines} WHERE place = ? AND queue = ? {lock}"
 #: The lines of limits with a free slot, and of released jobs whose windows have ended, the one that
 #: was served least recently first.
 LOCK_DUE_LINES = f"""SELECT place, most, deploy, span, since, {{now}} FROM {{lines}} {{line:slot}}
-    WHERE queue = ? AND slot <= {{now}} ORDER BY slot LIMIT {MAX_LOCKED} {{lock}}"""
+    WHERE {{ordering:queue}} = ? AND slot <= {{now}} ORDER BY slot LIMIT {MAX_LOCKED} {{lock}}"""
 SKIP_DUE_LINES = LOCK_DUE_LINES.replace("{lock}", "{skip}")
 HAS_JOBS = "SELECT 1 FROM {jobs} WHERE place = ? AND queue = ? LIMIT 1"
 

@@ -28,20 +28,21 @@ MAX_FORGOTTEN = 500
 IDLE_QUEUES = f"""SELECT queue FROM {{queues}} WHERE used < {{now}} - ? AND paused + 0 = 0
     ORDER BY used LIMIT {MAX_FORGOTTEN}"""
 #: The queues that hold jobs other than running ones.
-QUEUES_WITH_JOBS = """SELECT q.queue FROM {queues} q WHERE q.queue IN {list} AND (
+QUEUES_WITH_JOBS = """SELECT q.queue FROM {queues} q WHERE q.queue {in_list} AND (
     EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = '' AND j.queue = q.queue)
     OR EXISTS (SELECT 1 FROM {jobs} j WHERE j.place = 'd' AND j.queue = q.queue)
-    OR EXISTS (SELECT 1 FROM {lines} l WHERE l.queue = q.queue)
+    OR EXISTS (SELECT 1 FROM {lines} l WHERE {ordering:l.queue} = q.queue)
     OR EXISTS (SELECT 1 FROM {failed} f WHERE f.queue = q.queue))"""
 QUEUES_WITH_CLAIMS = f"SELECT DISTINCT queue FROM {{jobs}} WHERE {IS_CLAIMED}"
 _SUM = " + ".join(f"SUM({one})" for one in COUNTER_NAMES)
 COUNTER_TOTALS = f"""SELECT q.queue, q.total, (SELECT COALESCE({_SUM}, 0)
-    FROM {{counters}} c WHERE c.queue = q.queue) FROM {{queues}} q WHERE q.queue IN {{list}}"""
+    FROM {{counters}} c WHERE {{ordering:c.queue}} = q.queue)
+    FROM {{queues}} q WHERE q.queue {{in_list}}"""
 SAVE_USED = "UPDATE {queues} SET used = {now}, total = ? WHERE queue = ?"
-DELETE_QUEUES = "DELETE FROM {queues} WHERE queue IN {list} AND paused = 0"
-KNOWN_QUEUES = "SELECT queue FROM {queues} WHERE queue IN {list}"
+DELETE_QUEUES = "DELETE FROM {queues} WHERE queue {in_list} AND paused = 0"
+KNOWN_QUEUES = "SELECT queue FROM {queues} WHERE queue {in_list}"
 LOCK_COUNTERS = f"""SELECT worker, queue, {", ".join(COUNTER_NAMES)} FROM {{counters}}
-    WHERE queue IN {{list}} {{lock}}"""
+    WHERE {{ordering:queue}} {{in_list}} {{lock}}"""
 DELETE_COUNTERS = "DELETE FROM {counters} WHERE worker = ? AND queue = ?"
 
 

@@ -29,26 +29,26 @@ FIRST_READY, FIRST_DELAYED, FIRST_SLOT = (
 )
 #: The first line of a gate that has room. This skips lines of full gates, each of which has as many
 #: claims as it allows.
-FIRST_GATE = f"""(SELECT l.place FROM {{lines}} l {{line:slot}} WHERE l.queue = q.queue
-    AND {IS_DUE} ORDER BY l.queue, l.slot LIMIT 1)"""
+FIRST_GATE = f"""(SELECT l.place FROM {{lines}} l {{line:slot}} WHERE {{ordering:l.queue}} = q.queue
+    AND {IS_DUE} ORDER BY l.slot LIMIT 1)"""
 #: A line whose slot was calculated before the clock went back. Lines of gates have no such slot.
-_IS_VOID = f"l.since > {{now}} AND l.slot > 0 AND l.slot < {GATE_SLOT}"
+_IS_VOID = f"l.since > {{now}} AND l.slot + 0 > 0 AND l.slot + 0 < {GATE_SLOT}"
 HAS_VOID_SLOT = f"EXISTS (SELECT 1 FROM {{lines}} l {{line:since}} WHERE {_IS_VOID})"
 VOID_LINES = f"""SELECT l.place, l.queue FROM {{lines}} l {{line:since}} WHERE {_IS_VOID}
     ORDER BY l.since LIMIT {MAX_VOID}"""
 VOID_SLOT = """UPDATE {lines} SET slot = 0, since = 0
-    WHERE place = ? AND queue = ? AND since > {now} AND slot > 0"""
+    WHERE place = ? AND queue = ? AND since + 0 > {now} AND slot + 0 > 0"""
 _STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY}, {FIRST_GATE},
     {HAS_VOID_SLOT}"""
 STATES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE} FROM {{queues}} q
-    WHERE q.queue IN {{list}}"""
+    WHERE q.queue {{in_list}}"""
 #: The state of one queue, and the name of a queue with ready jobs that follows another name.
 STATE_AND_NEXT = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE},
     ({next_after(QUEUED, "?")}) FROM {{queues}} q WHERE q.queue = ?"""
 #: What `armed` is for a queue without a row.
 NO_ROW = -1
 ROWLESS_STATE = f"SELECT q.queue, 0, {NO_ROW}, 0, {_STATE} FROM (SELECT ? AS queue) q"
-CLOCK_AND_PAUSED = f"""SELECT '', {{now}}, {HAS_VOID_SLOT}
+CLOCK_AND_PAUSED = f"""SELECT '', {{now}}, CASE WHEN {HAS_VOID_SLOT} THEN 1 ELSE 0 END
     UNION ALL SELECT p.queue, 0, 0 FROM {{queues}} p WHERE p.paused = 1"""
 
 

@@ -24,11 +24,13 @@ FAILED, LINES = "failed", "lines"
 
 class _Source(NamedTuple):
     """The SQL of rows `f`, each of which has a queue. `rows`: the text before a condition on the
-    queue. `due`: the column of the due time. `order`: the columns before `due` in the index."""
+    queue. `due`: the column of the due time. `order`: the columns before `due` in the index, of
+    which `queue` is the last."""
 
     rows: str
     due: str
     order: str
+    queue: str = "f.queue"
 
 
 _SOURCES = {
@@ -38,21 +40,23 @@ _SOURCES = {
         )
         for place in (QUEUED, DELAYED)
     },
-    LINES: _Source("{lines} f {line:slot} WHERE", "f.slot", "f.queue"),
+    LINES: _Source(
+        "{lines} f {line:slot} WHERE", "f.slot", "{ordering:f.queue}", "{ordering:f.queue}"
+    ),
     FAILED: _Source("{failed} f WHERE", "f.at", "f.queue"),
 }
 
 
 def next_after(place: str, name: str, columns: str = "f.queue") -> str:
     """Return SQL for the first queue after that name that has rows in this place."""
-    rows, due, order = _SOURCES[place]
-    return f"SELECT {columns} FROM {rows} f.queue > {name} ORDER BY {order}, {due} LIMIT 1"
+    rows, due, order, queue = _SOURCES[place]
+    return f"SELECT {columns} FROM {rows} {queue} > {name} ORDER BY {order}, {due} LIMIT 1"
 
 
 def first_due(place: str, queue: str) -> str:
     """Return SQL for the first due time of a queue in this place."""
-    rows, due, order = _SOURCES[place]
-    return f"(SELECT {due} FROM {rows} f.queue = {queue} ORDER BY {order}, {due} LIMIT 1)"
+    rows, due, order, column = _SOURCES[place]
+    return f"(SELECT {due} FROM {rows} {column} = {queue} ORDER BY {order}, {due} LIMIT 1)"
 
 
 def _skip_scan(place: str) -> str:
@@ -67,9 +71,9 @@ def _hop(place: str, at: int) -> str:
 
 
 def _first_page(place: str) -> str:
-    rows, due, order = _SOURCES[place]
+    rows, due, order, column = _SOURCES[place]
     return f"""SELECT queue, MIN(due), COUNT(*) FROM (SELECT f.queue, {due} AS due FROM {rows}
-        f.queue > ? ORDER BY {order}, {due} LIMIT {FIRST_ROWS}) found
+        {column} > ? ORDER BY {order}, {due} LIMIT {FIRST_ROWS}) found
         GROUP BY queue ORDER BY queue"""
 
 

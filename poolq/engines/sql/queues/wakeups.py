@@ -16,7 +16,7 @@ from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.errors import EngineUnavailable
 
 ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
-ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue IN {list}"
+ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue {in_list}"
 PAUSE_QUEUE = """INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now})
     {on:queue} paused = 1"""
 RESUME_QUEUE = "UPDATE {queues} SET paused = 0, armed = 1 WHERE queue = ?"
@@ -28,7 +28,7 @@ COUNT_WAKEUPS = f"""SELECT COUNT(*) FROM (SELECT id FROM {{jobs}} WHERE place = 
 LATEST_READY = """SELECT due_at FROM {jobs} WHERE place = '' AND queue = ? AND due_at <= {now}
     ORDER BY due_at DESC LIMIT 1"""
 LATEST_DELAYED = LATEST_READY.replace("place = ''", "place = 'd'")
-LATEST_SLOT = """SELECT slot FROM {lines} WHERE queue = ? AND slot <= {now}
+LATEST_SLOT = """SELECT slot FROM {lines} WHERE {ordering:queue} = ? AND slot <= {now}
     ORDER BY slot DESC LIMIT 1"""
 NEXT_DELAYED = """SELECT due_at FROM {jobs} WHERE place = 'd' AND queue = ? AND due_at > {now}
     ORDER BY due_at LIMIT 1"""

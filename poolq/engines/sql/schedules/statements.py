@@ -18,26 +18,27 @@ SET_ASIDE = f"""UPDATE {{schedules}} SET at = {NEVER} WHERE name = ? AND declare
 SET_UNREADABLE_ASIDE = f"UPDATE {{schedules}} SET at = {NEVER} WHERE name = ?"
 _REMOVE = f"""UPDATE {{schedules}} SET hash = '{REMOVED}', due = {{now}}, at = {NEVER}, deploy = 0
     WHERE declared = 1 AND hash <> '{REMOVED}' AND {_NOWHERE}"""
-MARK_REMOVED = f"{_REMOVE} AND name IN {{list}}"
+MARK_REMOVED = f"{_REMOVE} AND name {{in_list}}"
 #: Sets `due` to now: the tick of a paused schedule does not show since when no node declares it.
 MARK_PAUSED_REMOVED = f"{_REMOVE} AND paused = 1 AND at = {NEVER}"
 FORGET = f"""DELETE FROM {{schedules}} WHERE at = {NEVER} AND declared = 1
     AND due < {{now}} - {FORGET_AFTER} AND {_NOWHERE}"""
 LOCK_DECLARATIONS = "SELECT one FROM {schema} WHERE one = 1 {lock}"
 STORED = """SELECT name, hash, declared, due, paused, deploy, {now} FROM {schedules}
-    WHERE name IN {list}"""
+    WHERE name {in_list}"""
 LIVING = f"{_LIVING} = ? LIMIT 1"
 NAMES = "SELECT name FROM {declared} WHERE node = ? AND name <> ''"
 DECLARE = """INSERT INTO {declared} (node, name, deploy) VALUES (?, ?, ?)
     {on:node, name} deploy = {new:deploy}"""
-UNDECLARE = "DELETE FROM {declared} WHERE node = ? AND name IN {list}"
+UNDECLARE = "DELETE FROM {declared} WHERE node = ? AND name {in_list}"
 #: If a person replaces a person's schedule, the new one still hides the same declaration.
 PUT = """INSERT INTO {schedules} (name, hash, spec, due, at, declared, deploy, paused, last, job,
-    ticks, skipped, hidden) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, 0, x'') {on:name}
+    ticks, skipped, hidden) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, '', 0, 0, {no_bytes}) {on:name}
     hash = {new:hash}, spec = {new:spec}, due = {new:due},
-    deploy = CASE WHEN {new:declared} = 1 THEN {new:deploy} ELSE deploy END,
-    hidden = CASE WHEN declared = 1 THEN x'' ELSE hidden END, declared = {new:declared},
-    at = CASE WHEN paused = 1 THEN at ELSE {new:at} END"""
+    deploy = CASE WHEN {new:declared} = 1 THEN {new:deploy} ELSE {schedules}.deploy END,
+    hidden = CASE WHEN {schedules}.declared = 1 THEN {no_bytes} ELSE {schedules}.hidden END,
+    declared = {new:declared},
+    at = CASE WHEN {schedules}.paused = 1 THEN {schedules}.at ELSE {new:at} END"""
 #: The same code declares a schedule again. It may have been set aside.
 KEEP = f"""UPDATE {{schedules}} SET deploy = ?,
     at = CASE WHEN at = {NEVER} AND paused = 0 THEN due ELSE at END WHERE name = ?"""

@@ -1,0 +1,41 @@
+"""PostgreSQL's SQL for the tokens of templates."""
+
+from poolq.engines.sql.session import Dialect, TemplateToken
+
+#: Autovacuum begins early, because done jobs leave dead rows.
+_VACUUMED = " WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0)"
+
+
+def _joined(columns: str) -> str:
+    *numbers, last = columns.split(", ")
+    texts = " || ' ' || ".join(f"COALESCE({one}::text, '')" for one in numbers)
+    return f"convert_to({texts} || ' ', 'UTF8') || COALESCE({last}, '')"
+
+
+DIALECT = Dialect(
+    now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
+    lock="FOR UPDATE",
+    share="FOR SHARE",
+    skip="FOR UPDATE SKIP LOCKED",
+    turn="",
+    by_id="",
+    line=TemplateToken("".format),
+    least="LEAST",
+    greatest="GREATEST",
+    in_list="= ANY(?)",
+    no_bytes="''::bytea",
+    after='(due_at, id COLLATE "POSIX") > (?, ?) AND due_at >= ?',
+    on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
+    new=TemplateToken("excluded.{}".format),
+    joined=TemplateToken(_joined),
+    in_one_text=TemplateToken("string_agg({}, ',')".format),
+    ordering=TemplateToken('{} COLLATE "POSIX"'.format),
+    quoted=TemplateToken('"{}"'.format),
+    id='text COLLATE "C"',
+    text=TemplateToken('text COLLATE "C"'.format),
+    bytes="bytea",
+    table=_VACUUMED,
+    clustered=_VACUUMED,
+    where=TemplateToken(" WHERE {}".format),
+    keys_within=False,
+)

@@ -1,0 +1,119 @@
+"""The engine on PostgreSQL, through psycopg's access to libpq."""
+
+import time
+
+from poolq.engines.base import Check, Queues, ServerInfo
+from poolq.engines.connections import Connections
+from poolq.engines.postgresql.checks import checks, server
+from poolq.engines.postgresql.connecting import connect
+from poolq.engines.postgresql.dialect import DIALECT
+from poolq.engines.postgresql.faults import translate
+from poolq.engines.postgresql.options import parse_url
+from poolq.engines.postgresql.schema import PostgreSQLSchema
+from poolq.engines.postgresql.session import PostgreSQLSession
+from poolq.engines.postgresql.statements import Statements
+from poolq.engines.postgresql.wire import ServerError
+from poolq.engines.schema_version import check_version
+from poolq.engines.sql.engine import SQLEngine
+from poolq.engines.sql.queues.wakeups import take_wakeup
+from poolq.engines.sql.schema import check_namespace
+from poolq.errors import EngineUnavailable
+
+#: Between two polls for due jobs, a waiter pauses for at least POLL_INTERVAL seconds, and for at
+#: least POLL_COST_FACTOR times as long as a poll takes.
+POLL_INTERVAL = 0.05
+POLL_COST_FACTOR = 20
+#: Seconds after which a claim scans a queue from its head again.
+CURSOR_LIFETIME = 0.1
+
+
+class PostgreSQLEngine(SQLEngine):
+    """`postgresql://user:password@host:5432/database?schema=…&sslmode=…`. `_lost_names`: the names
+    of lost connections, which the next connect ends."""
+
+    exact_counts = PostgreSQLSession.counted
+
+    def __init__(self, url: str, namespace: str) -> None:
+        check_namespace(namespace)
+        self.options = parse_url(url)
+        super().__init__(url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME)
+        self._statements = Statements(self.texts)
+        self._lost_names: list[str] = []
+        self.schema: PostgreSQLSchema = PostgreSQLSchema(
+            self._open, self.texts, namespace, self.redacted_url
+        )
+        self._connections = Connections(self._connect, PostgreSQLSession.close, self._alive)
+
+    def _open(self) -> PostgreSQLSession:
+        """Open a connection without looking at the tables."""
+        lost = self._lost_names[:]
+        try:
+            opened = connect(self.options, self.namespace, self._statements, lost)
+        except ServerError as error:
+            failed = translate(error, self.options)
+            if isinstance(failed, EngineUnavailable):
+                failed.maybe_stored = False
+            raise failed from error
+        for name in lost:
+            if name in self._lost_names:
+                self._lost_names.remove(name)
+        mark_used = self._connections.mark_used
+        return PostgreSQLSession(opened, self.options, self._statements, self._drop, mark_used)
+
+    def _connect(self) -> PostgreSQLSession:
+        session = self._open()
+        try:
+            check_version(self.schema.read(session), self.redacted_url)
+        except ServerError as error:
+            session.close()
+            failed = translate(error, self.options)
+            if isinstance(failed, EngineUnavailable):
+                failed.maybe_stored = False
+            raise failed from error
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _alive(self, session: PostgreSQLSession) -> bool:
+        alive = session.alive()
+        if not alive:
+            self._lost_names.append(session.name)
+        return alive
+
+    def _drop(self, session: PostgreSQLSession) -> None:
+        self._lost_names.append(session.name)
+        self._connections.drop()
+
+    @property
+    def session(self) -> PostgreSQLSession:
+        session = self._connections.get()
+        if session.busy or session.is_quiet() or session.alive():
+            return session
+        self._drop(session)
+        return self._connections.get()
+
+    def wait(self, queues: Queues, timeout: float) -> int:
+        end = time.monotonic() + timeout
+        while True:
+            began = time.monotonic()
+            found, later, clock = self._load_due_states(queues)
+            jobs, next_due = take_wakeup(self.session, found, later)
+            if jobs:
+                return jobs
+            now = time.monotonic()
+            if now >= end:
+                return 0
+            rest = end - now
+            if next_due is not None:
+                rest = min(rest, max(0.001, (next_due - clock) / 1e6))
+            time.sleep(min(rest, max(POLL_INTERVAL, POLL_COST_FACTOR * (now - began))))
+
+    def server(self) -> ServerInfo:
+        return server(self.session)
+
+    def doctor(self) -> list[Check]:
+        return checks(self.session, self.schema)
+
+    def close(self) -> None:
+        self._connections.drop()

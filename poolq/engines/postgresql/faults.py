@@ -1,0 +1,56 @@
+"""Translates errors of the server into poolq's errors, and tells which can be retried."""
+
+import re
+
+from poolq.engines.postgresql.options import PostgreSQLOptions
+from poolq.engines.postgresql.wire import ServerError
+from poolq.engines.sql.session import DuplicateKey
+from poolq.errors import EngineError, EngineUnavailable, SchemaError
+
+#: Errors after which a transaction is repeated: serialization failure, deadlock, lock timeout, a
+#: statement that was cancelled or too slow.
+RETRYABLE = ("40001", "40P01", "55P03", "57014")
+#: Errors of a connection that was cut, or whose server shuts down, recovers or has become
+#: read-only, by the beginnings of their codes.
+LOST = ("", "08", "57P", "25P03", "25P04", "25006", "58")
+NO_TABLE = ("42P01", "42703", "3F000")
+
+_ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
+    (EngineUnavailable, ("53100",), "; free space on the server's disk"),
+    (EngineUnavailable, ("53200",), "; give the server more memory"),
+    (EngineUnavailable, RETRYABLE, "; retries did not help"),
+    (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
+    (DuplicateKey, ("23505",), "; a job with that id is stored already"),
+    (EngineError, ("42501",), "; grant the right: see 'poolq db sql'"),
+    (EngineError, ("54000",), "; a name may have at most 255 bytes, and a limit's key 1,000"),
+)
+#: Errors of a server that refuses a connection. It sends no code, but these words.
+_REFUSALS = (
+    (r"authentication failed|no pg_hba\.conf entry|role .* does not exist|permission denied",
+     "; check the user, the password and the privileges"),
+    (r"database .* does not exist", '; create it: CREATE DATABASE "{database}"'),
+    (r"too many clients|remaining connection slots|too many connections",
+     "; raise max_connections, or run fewer processes"),
+)  # fmt: skip
+
+
+def is_lost(error: ServerError) -> bool:
+    """Return whether the connection has become useless."""
+    return error.is_over or (error.code != "" and error.code.startswith(LOST[1:]))
+
+
+def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:
+    """Return poolq's error for a server's error. Its text is one line, with advice."""
+    what = f"{options.redacted_url}: {str(error) or 'the connection is closed'}"
+    for kind, codes, advice in _ADVICE:
+        if error.code in codes:
+            return kind(what + advice)
+    if not is_lost(error):
+        return EngineError(f"{what} ({error.code})")
+    if not error.was_sent:
+        database = options.parameters["dbname"]
+        for pattern, advice in _REFUSALS:
+            if re.search(pattern, str(error)):
+                what += advice.format(database=database)
+                break
+    return EngineUnavailable(what, maybe_stored=error.was_sent)

@@ -1,0 +1,215 @@
+"""A thread's connection to the server. It sends all statements of a round trip in one pipeline.
+
+Statements between two ends of a pipeline are one transaction. So BEGIN and COMMIT are only sent if
+a transaction takes several round trips.
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from random import random
+from typing import TypeVar
+
+from psycopg import pq
+from psycopg.adapt import Transformer
+
+from poolq.engines.connections import reentrancy_error
+from poolq.engines.postgresql.connecting import OpenedConnection
+from poolq.engines.postgresql.faults import RETRYABLE, is_lost, translate
+from poolq.engines.postgresql.options import PostgreSQLOptions
+from poolq.engines.postgresql.statements import Expression, Statements
+from poolq.engines.postgresql.wire import ServerError
+from poolq.engines.sql.location import DELAYED
+from poolq.engines.sql.session import (
+    BatchQuery,
+    Query,
+    QueryResult,
+    Row,
+    Session,
+    Transaction,
+    in_chunks,
+)
+
+T = TypeVar("T")
+
+BEGIN, COMMIT, ROLLBACK = Query("BEGIN"), Query("COMMIT"), Query("ROLLBACK")
+MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, taken = {now},
+    admitted = CASE WHEN lasts > ? THEN 1 ELSE 0 END, idx = ? + array_position(?, id)
+    WHERE id {in_list}"""
+#: How many jobs one statement claims; few, because it looks for the position of each one.
+MAX_POSITIONS = 100
+#: Seconds of retries after which a transaction fails.
+RETRY_TIMEOUT = 10.0
+
+_TUPLES = pq.ExecStatus.TUPLES_OK
+
+
+class PostgreSQLSession(Session):
+    """See the module's head. `on_lost` is called when the connection has become useless, `on_used`
+    when the server has answered."""
+
+    counted = 10_000
+    skips = True
+    stored_bytes = 4 << 20
+
+    def __init__(
+        self,
+        opened: OpenedConnection,
+        options: PostgreSQLOptions,
+        statements: Statements,
+        on_lost: Callable[["PostgreSQLSession"], None],
+        on_used: Callable[[], None],
+    ) -> None:
+        self.wire, self.name = opened
+        self.options = options
+        self.statements = statements
+        self.known_queues: set[str] = set()
+        self.busy = False  # waiting for an answer, or within a transaction
+        self._on_lost = on_lost
+        self._on_used = on_used
+        self._rows = Transformer()
+
+    def is_quiet(self) -> bool:
+        return self.wire.is_quiet()
+
+    def alive(self) -> bool:
+        if self.busy:
+            return True
+        self.busy = True
+        try:
+            self.wire.exchange()
+        except ServerError:
+            return False
+        finally:
+            self.busy = False
+        return True
+
+    def close(self) -> None:
+        self.wire.close()
+
+    def transact(self, work: Callable[[Transaction], T], gives_way: bool = False) -> T:  # noqa: ARG002  # on PostgreSQL, writers do not wait in line
+        return self._retry(lambda: self._transact(work))
+
+    def read(self, *queries: Query) -> list[QueryResult]:
+        if not queries:
+            return []
+        return self._retry(lambda: self.send(queries))
+
+    def change(self, *queries: Query) -> int:
+        return self.read(*queries)[-1].changed
+
+    def estimate(self, queries: Sequence[Query]) -> list[int]:
+        """Return the planner's estimates, which cost a few index lookups."""
+        plans = self.read(*(Query(f"EXPLAIN {one.sql}", one.args) for one in queries))
+        found = [re.search(r"rows=(\d+)", plan.rows[0][0]) for plan in plans]
+        return [int(one[1]) if one else 0 for one in found]
+
+    def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
+        """Run queries in one round trip."""
+        bound = [self.statements.bind(query) for query in queries]
+        found = map(self._read, self.wire.run([one for some in bound for one in some]))
+        results = [[next(found) for _ in some] for some in bound]
+        self._on_used()
+        return [
+            some[0] if len(some) == 1 else QueryResult((), sum(one.changed for one in some))
+            for some in results
+        ]
+
+    def _read(self, result: pq.abc.PGresult) -> QueryResult:
+        rows: Sequence[Row] = ()
+        if result.status == _TUPLES and result.ntuples:
+            self._rows.set_pgresult(result)
+            rows = self._rows.load_rows(0, result.ntuples, tuple)
+        return QueryResult(rows, result.command_tuples or 0)
+
+    def _transact(self, work: Callable[["PostgreSQLTransaction"], T]) -> T:
+        tx = PostgreSQLTransaction(self)
+        try:
+            result = work(tx)
+            tx.commit()
+        except Exception as error:
+            if tx.began and not (isinstance(error, ServerError) and is_lost(error)):
+                self.send([ROLLBACK])
+            raise
+        return result
+
+    def _retry(self, act: Callable[[], T]) -> T:
+        """Run `act`, and repeat it after a deadlock or a lock timeout. Raises EngineError in a
+        signal handler that has interrupted another statement of this thread."""
+        if self.busy:
+            raise reentrancy_error(self.options.redacted_url)
+        self.busy = True
+        try:
+            return self._retry_until_done(act)
+        finally:
+            self.busy = False
+
+    def _retry_until_done(self, act: Callable[[], T]) -> T:
+        end = 0.0
+        while True:
+            try:
+                return act()
+            except ServerError as error:
+                now = time.monotonic()
+                end = end or now + RETRY_TIMEOUT
+                if error.code not in RETRYABLE or now > end:
+                    if is_lost(error):
+                        self._on_lost(self)
+                    raise translate(error, self.options) from error
+            except Exception:
+                raise
+            except BaseException:
+                self._on_lost(self)  # interrupted, with an answer still to come
+                raise
+            time.sleep(0.02 * random())
+
+
+class PostgreSQLTransaction(Transaction):
+    """A transaction that begins with the first statements sent and ends with the last."""
+
+    def __init__(self, session: PostgreSQLSession) -> None:
+        super().__init__()
+        self.began = False
+        self._session = session
+
+    def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
+        if not queries:
+            return []
+        first = [] if self.began else [BEGIN]
+        self.began = True
+        return self._session.send([*first, *queries])[len(first) :]
+
+    def shut(self, table: str) -> None:
+        self.later(Query(f"LOCK TABLE {{{table}}} IN EXCLUSIVE MODE"))
+
+    def commit(self) -> None:
+        """Send the collected changes and COMMIT in one round trip."""
+        ready = [*self.waiting, *self.ending]
+        self.waiting, self.ending = [], []
+        if self.began:
+            ready.append(COMMIT)
+        if ready:
+            self._session.send(ready)
+
+    def claim_updates(
+        self, place: str, request: int, first: int, ids: Sequence[str], now: int
+    ) -> list[Query | BatchQuery]:
+        return [
+            Query(MARK_CLAIMED, (place, request, now, at - 1, some, some))
+            for at, some in zip(
+                count(first, MAX_POSITIONS), in_chunks(ids, MAX_POSITIONS), strict=False
+            )
+        ]
+
+    def when(self, place: str, delay: int, at: int, expires: int) -> Row:
+        texts = self._session.statements.texts
+        where: str | Expression = place
+        due = Expression(texts["{now}"])
+        if at:
+            where = Expression(texts["CASE WHEN ? > {now} THEN 'd' ELSE ? END"], (at, place))
+            due = Expression(texts["GREATEST(?, {now})"], (at,))
+        elif delay > 0:
+            where, due = DELAYED, Expression(texts["{now} + ?"], (delay,))
+        ends = Expression(f"{due.sql} + ?", (*due.args, expires)) if expires else None
+        return where, due, ends

@@ -1,0 +1,159 @@
+"""A connection in libpq's pipeline mode: statements are sent together, and their results read.
+
+libpq itself waits without a limit. So all waiting is done here, for at most SOCKET_TIMEOUT seconds
+until the socket can be read or written.
+"""
+
+import select
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+import psycopg
+from psycopg import pq
+from psycopg.pq.abc import PGconn, PGresult
+
+from poolq.engines.postgresql.statements import Bound
+
+#: Seconds to wait for data on a socket.
+SOCKET_TIMEOUT = 5.0
+
+_GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+_ERRORS = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE)
+#: SQLSTATE of errors that libpq has noticed, such as a connection that was cut.
+NO_CODE = ""
+
+
+class ServerError(Exception):
+    """`code` is the SQLSTATE, or NO_CODE if the server has sent none. `is_over`: whether the
+    connection has ended. `was_sent`: whether the server may have run the statements."""
+
+    def __init__(
+        self, code: str, text: str, *, is_over: bool = False, was_sent: bool = True
+    ) -> None:
+        super().__init__(" ".join(text.split()))
+        self.code = code
+        self.is_over = is_over
+        self.was_sent = was_sent
+
+
+class Wire:
+    """An open connection. One thread uses it."""
+
+    def __init__(self, raw: PGconn) -> None:
+        self.raw = raw
+        self._prepared: set[bytes] = set()
+        self._poll = select.poll()
+        self._poll.register(raw.socket, select.POLLIN)
+
+    def is_quiet(self) -> bool:
+        """Return False if the server has sent something unasked, such as the connection's end."""
+        return not self._poll.poll(0)
+
+    def run(self, bound: Sequence[Bound]) -> list[PGresult]:
+        """Run statements in one round trip, and prepare those that are new on this connection.
+        Returns the result of each one. Raises ServerError."""
+        added: list[bytes] = []  # for each result, the name of the statement that it prepares
+
+        def send(raw: PGconn) -> None:
+            for (name, sql, types, formats), values in bound:
+                if name not in self._prepared:
+                    self._prepared.add(name)
+                    raw.send_prepare(name, sql, types)
+                    added.append(name)
+                raw.send_query_prepared(name, values, formats, pq.Format.BINARY)
+                added.append(b"")
+
+        results = self.exchange(send)
+        failed: PGresult | None = None
+        for name, result in zip(added, results, strict=True):
+            if result.status not in _GOOD:
+                self._prepared.discard(name)
+                failed = failed or result
+        if failed is not None:
+            raise error_of(failed)
+        return [one for name, one in zip(added, results, strict=True) if not name]
+
+    def exchange(self, send: Callable[[PGconn], None] = lambda _: None) -> list[PGresult]:
+        """Send statements, and return their results. Those that follow an error were not run.
+        Raises ServerError if the connection ends."""
+        results: list[PGresult] = []
+        try:
+            send(self.raw)
+            self.raw.pipeline_sync()
+            while not self._read(results):
+                self._wait(self.raw.flush() != 0)
+                self.raw.consume_input()
+        except psycopg.Error as error:
+            failed = [one for one in results if one.status in _ERRORS]
+            raise self._over(failed[0] if failed else None, str(error)) from error
+        if self.raw.status != pq.ConnStatus.OK:
+            raise self._over(results[-1], "the server has ended the connection")
+        return results
+
+    def _read(self, results: list[PGresult]) -> bool:
+        """Read the results that have arrived. Returns whether they are complete."""
+        raw = self.raw
+        ended = False
+        while not raw.is_busy():
+            result = raw.get_result()
+            if result is not None:
+                if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                    return True
+                results.append(result)
+            elif ended:
+                break
+            ended = result is None
+        return raw.status != pq.ConnStatus.OK
+
+    def _wait(self, sending: bool) -> None:
+        events = select.POLLIN | (select.POLLOUT if sending else 0)
+        self._poll.modify(self.raw.socket, events)
+        ready = self._poll.poll(SOCKET_TIMEOUT * 1000)
+        self._poll.modify(self.raw.socket, select.POLLIN)
+        if not ready:
+            text = f"the server has not answered within {SOCKET_TIMEOUT:g} s"
+            raise ServerError(NO_CODE, text, is_over=True)
+
+    def _over(self, result: PGresult | None, said: str) -> ServerError:
+        if result is None or result.status not in _ERRORS:
+            return ServerError(NO_CODE, said, is_over=True)
+        failed = error_of(result)
+        return ServerError(failed.code, str(failed), is_over=True)
+
+    def close(self) -> None:
+        self.raw.finish()
+
+
+def error_of(result: PGresult) -> ServerError:
+    """Return the error in the result of a statement."""
+    code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
+    text = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
+    return ServerError(code.decode(), text.decode("utf-8", "replace"))
+
+
+def open_wire(conninfo: str, timeout: float = SOCKET_TIMEOUT) -> Wire:
+    """Connect within `timeout` seconds. Raises ServerError."""
+    end = monotonic() + timeout
+    raw = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        while raw.status != pq.ConnStatus.BAD:
+            status = raw.connect_poll()
+            if status == pq.PollingStatus.OK:
+                raw.nonblocking = 1
+                raw.enter_pipeline_mode()
+                return Wire(raw)
+            if status == pq.PollingStatus.FAILED:
+                break
+            reads = status == pq.PollingStatus.READING
+            poll = select.poll()
+            poll.register(raw.socket, select.POLLIN if reads else select.POLLOUT)
+            if not poll.poll(max(0.0, end - monotonic()) * 1000):
+                text = f"no connection within {timeout:g} s"
+                raise ServerError(NO_CODE, text, is_over=True, was_sent=False)
+        said = raw.error_message.decode("utf-8", "replace").strip().replace("\n", "; ")
+        raise ServerError(NO_CODE, said, is_over=True, was_sent=False)
+    except psycopg.Error as error:
+        raise ServerError(NO_CODE, str(error), is_over=True, was_sent=False) from error
+    except BaseException:
+        raw.finish()
+        raise

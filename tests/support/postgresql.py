@@ -1,0 +1,128 @@
+"""PostgreSQL from Debian: `make servers`. It refuses root, so root starts it as user postgres."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.support.server import HOST, Server, binary
+
+USER = "postgres"  # of the system
+AS_USER = [f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] if os.geteuid() == 0 else []
+
+
+def program(name: str) -> Path:
+    """The program of the newest version."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4])
+    )
+    if not found:
+        raise AssertionError(f"{name} is not installed: `make servers` installs it")
+    return found[-1]
+
+
+def is_installed() -> bool:
+    return any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+
+
+def install_postgresql(folder: Path) -> Path:
+    """Make an empty PostgreSQL data folder with a database `poolq`, to be copied by each server."""
+    data = folder / "data"
+    _give(folder)
+    _run(
+        folder, program("initdb"), f"--pgdata={data}", "--username=poolq", "--auth=trust",
+        "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1", "--no-instructions",
+    )  # fmt: skip
+    _run(
+        folder, program("postgres"), "--single", "-F", "-D", data, "postgres",
+        said="CREATE DATABASE poolq\n",
+    )  # fmt: skip
+    return data
+
+
+def _give(folder: Path) -> None:
+    """Give a folder to the user of the server, who must come through the one above it."""
+    if AS_USER:
+        folder.parent.chmod(0o711)
+        shutil.chown(folder, USER, USER)
+
+
+def _run(folder: Path, *command: str | Path, said: str = "") -> None:
+    done = subprocess.run(
+        [binary("setpriv"), *AS_USER, "--", *command], cwd=folder, input=said, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise AssertionError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+class PostgreSQL(Server):
+    """A postgres with a superuser poolq without password and an empty database `poolq`.
+
+    `template` is a folder made by `install_postgresql`. `durable` syncs every commit; without it a
+    crash of the machine destroys the database, and tests run faster.
+    """
+
+    database = "poolq"
+    privileges = AS_USER
+
+    def __init__(
+        self,
+        folder: Path,
+        template: Path,
+        *,
+        durable: bool = False,
+        options: list[str] | None = None,
+    ) -> None:
+        super().__init__(folder)
+        _give(folder)
+        self._data = folder / "data"
+        settings = {
+            "listen_addresses": self.host,
+            "port": self.port,
+            "unix_socket_directories": folder,
+            "fsync": "on" if durable else "off",
+            "full_page_writes": "on" if durable else "off",
+            "max_connections": 300,
+            "shared_buffers": "32MB",
+            "max_wal_size": "64MB",
+            "min_wal_size": "8MB",
+            "log_line_prefix": "%m [%p] %a ",
+        }
+        self._options = [f"--{name}={value}" for name, value in settings.items()]
+        self._options += options or []
+        subprocess.run(["cp", "-a", template, self._data], check=True)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://poolq@{HOST}:{self.port}/{self.database}"
+
+    def command(self) -> list[str]:
+        return [str(program("postgres")), "-D", str(self._data), *self._options]
+
+    def connect(self, database: str = database, **more: Any) -> psycopg.Connection:
+        """Return a new autocommit connection; closing it is the caller's business."""
+        return psycopg.connect(
+            host=self.host, port=self.port, user="poolq", dbname=database, autocommit=True,
+            connect_timeout=5, **more,
+        )  # fmt: skip
+
+    def answers(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Shut down at once, without waiting for clients."""
+        self._end(signal.SIGINT)
+
+    def __exit__(self, *_: object) -> None:
+        self._end(signal.SIGQUIT)  # with -9, it would leave a piece of shared memory behind
