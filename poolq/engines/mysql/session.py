@@ -37,7 +37,7 @@ _new = tuple.__new__
 MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, admitted = lasts > ?, taken = {now},
     idx = ? + FIELD(id, ?) WHERE id {in_list}"""
 #: A statement that inserts a row of arguments, and does nothing else.
-INSERTS_A_ROW = re.compile(r"^INSERT [^?]* VALUES \(\?[?, x']*\)$", re.DOTALL)
+INSERTS_A_ROW = re.compile(r"^INSERT [^?]* VALUES \(\?(, (\?|\{no_bytes\}))*\)$", re.DOTALL)
 #: How many jobs one statement claims; few, because FIELD compares each id with all of its values.
 MAX_FIELD_VALUES = 50
 #: Bytes of statements sent at once; a longer statement is sent alone.

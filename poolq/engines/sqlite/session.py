@@ -108,7 +108,7 @@ def _roll_back(raw: sqlite3.Connection) -> None:
 
 @cache
 def _has_list(template: str) -> bool:
-    return "{list}" in template
+    return "{in_list}" in template
 
 
 def _listed(values: object) -> str:
