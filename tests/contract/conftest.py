@@ -19,6 +19,7 @@ from pymysql.cursors import Cursor
 from poolq.engines.base import Engine
 from poolq.engines.mysql import MySQLEngine
 from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql import engine as postgresql_engine
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sqlite import SQLiteEngine
 from tests.conftest import url_of
@@ -36,6 +37,13 @@ OpenEngine = Callable[..., Engine]
 def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of each kind of engine in turn."""
     return url_of(request, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let claims on PostgreSQL look from the heads of queues as often as they want to, however long
+    that takes on a busy machine. `test_held_snapshot.py` does not."""
+    monkeypatch.setattr(postgresql_engine, "LOOK_SHARE", 10**9)
 
 
 @pytest.fixture

@@ -264,8 +264,10 @@ def planned(
 
 def test_postgresql_uses_its_indexes_and_sorts_nothing(planned: Explained) -> None:
     first = planned.first_columns()
+    states = queue_discovery.state_query(["q", "r"], queue_discovery.Floors(1, 1))
     mark = Query(MARK_CLAIMED, (PLACE, 1, 1, 0, ["a"], ["a"]))
-    ops = {**HOT, **BEHIND_THEM, "a slot handed on": HAND_ON, "claims": mark}
+    ops = {**HOT, **BEHIND_THEM, "a slot handed on": HAND_ON}
+    ops |= {"claims": mark, "state from a floor": states}
     del ops["parked jobs to purge"]  # rare; if the tables seem to be empty, it may read all jobs
     found = {name: list(faults(planned.plan(op), first)) for name, op in ops.items()}
     assert not {name: some for name, some in found.items() if some}

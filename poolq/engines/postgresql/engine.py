@@ -22,9 +22,12 @@ from poolq.errors import EngineUnavailable
 #: Between two polls for due jobs, a waiter pauses for at least POLL_INTERVAL seconds, and for at
 #: least POLL_COST_FACTOR times as long as a poll takes.
 POLL_INTERVAL = 0.05
-POLL_COST_FACTOR = 20
+POLL_COST_FACTOR = 50
 #: Seconds after which a claim scans a queue from its head again.
 CURSOR_LIFETIME = 0.1
+#: The share of the time in which claims and waiters look from the heads of queues, past the jobs
+#: that were done since somebody has opened a snapshot.
+LOOK_SHARE = 1 / 50
 
 
 class PostgreSQLEngine(SQLEngine):
@@ -36,7 +39,9 @@ class PostgreSQLEngine(SQLEngine):
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
         self.options = parse_url(url)
-        super().__init__(url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME)
+        super().__init__(
+            url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME, LOOK_SHARE
+        )
         self._statements = Statements(self.texts)
         self._lost_names: list[str] = []
         self.schema: PostgreSQLSchema = PostgreSQLSchema(

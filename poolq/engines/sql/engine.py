@@ -15,8 +15,9 @@ from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step,
 from poolq.engines.sql import new_jobs, nodes, unique_keys
 from poolq.engines.sql.administration import paging, queue_counts, stored_jobs
 from poolq.engines.sql.claims import admitting, cancelling, recovery
-from poolq.engines.sql.claims.claiming import ScanCursors, StepContext
-from poolq.engines.sql.claims.settling import may_return_jobs
+from poolq.engines.sql.claims.claiming import StepContext
+from poolq.engines.sql.claims.cursors import ScanCursors
+from poolq.engines.sql.claims.settling import may_return_to_heads
 from poolq.engines.sql.claims.stepping import lock_worker, step
 from poolq.engines.sql.limits import (
     concurrent_slots,
@@ -42,18 +43,24 @@ NO_TURNS = Turns()
 
 
 class SQLEngine(Engine):
-    """See the module's head. `redacted_url` has no password. `fresh`: see `ScanCursors`."""
+    """See the module's head. `redacted_url` has no password. `fresh`, `share`: see `cursors.py`."""
 
     schema: SQLSchema
 
     def __init__(
-        self, url: str, namespace: str, redacted_url: str, dialect: Dialect, fresh: float = 0.0
+        self,
+        url: str,
+        namespace: str,
+        redacted_url: str,
+        dialect: Dialect,
+        fresh: float = 0.0,
+        share: float = 0.0,
     ) -> None:
         super().__init__(url, namespace)
         self.redacted_url = redacted_url
         self.texts = RenderedSQL(dialect, namespace)
         self._turns: dict[str, Turns] = {}  # what each worker remembers of the queues
-        self._cursors = ScanCursors(fresh)
+        self._cursors = ScanCursors(fresh, share)
         self._last_claims = admitting.LastClaims()
         self._swept = limit_windows.FIRST_POSITION
         self.schedules = SQLSchedules(lambda: self.session)
@@ -113,13 +120,13 @@ class SQLEngine(Engine):
             ctx = new_context()  # a new one for each attempt of the transaction
             return step(tx, ctx)
 
-        if may_return_jobs(settlements):
+        if may_return_to_heads(settlements):
             self._cursors.forget()
         answer = self._change(work, gives_way=True)
         if ctx.claimed:
             answer = answer._replace(claims=ctx.claims(), waited=ctx.waited())
         for where, end in ctx.scan_ends:
-            self._cursors.note(*where, end)
+            self._cursors.note(*where, end, ctx.now)
         if ctx.bytes_left < 0 or ctx.brought_back:
             self._cursors.forget()  # jobs that were read or brought back may come next
         self._remember(ctx)

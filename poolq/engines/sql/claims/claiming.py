@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
-from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from poolq.engines.base import CLAIM_BYTES, Claim, Queues, Settlements
 from poolq.engines.sanitize import blob, is_invalid_state, number, state, to_text, unreadable_body
 from poolq.engines.sql import unique_keys
+from poolq.engines.sql.claims.cursors import Position, ScanCursors
 from poolq.engines.sql.limits.concurrent_slots import MARK_GATED, lock_first_lines
 from poolq.engines.sql.location import DELAYED, QUEUED, claimed_by
 
@@ -24,7 +24,7 @@ from poolq.engines.sql.limits.granting import (  # isort: skip
     read_rare, send_behind,
 )  # fmt: skip
 from poolq.engines.sql.limits.parking import DueLines, Line, bring_back
-from poolq.engines.sql.queues.queue_discovery import QueueState
+from poolq.engines.sql.queues.queue_discovery import Floors, QueueState
 from poolq.engines.sql.queues.turns import Turns
 from poolq.engines.sql.queues.wakeups import ADD_QUEUE
 from poolq.engines.sql.session import Answers, Query, Row, Transaction, in_chunks
@@ -51,40 +51,6 @@ BODIES = "SELECT id, body FROM {jobs} {by_id} WHERE id {in_list}"
 #: Makes a named tuple in half the time that a call of its class takes.
 _new = tuple.__new__
 _rare = itemgetter(RARE_COLUMN)
-
-
-#: The due time and the id of the last job that a claim has read.
-Position = tuple[int, str]
-
-
-class ScanCursors:
-    """Remembers the last job that was read from each queue, so that the next claim begins after it.
-    InnoDB keeps claimed jobs in the index, marked as deleted, until it purges them. A claim that
-    begins at the head of a busy queue has to skip thousands of them. Jobs that were given back,
-    recovered, or stored a little later than their due time may lie before the remembered job. To
-    find them, a claim begins at the queue's head every `fresh` seconds (0: always), after a call of
-    `forget`, and if there are too few jobs after the remembered one."""
-
-    def __init__(self, fresh: float) -> None:
-        self._fresh = fresh
-        self._known: dict[tuple[str, str], tuple[Position, float]] = {}
-
-    def of(self, queue: str, place: str) -> Position | None:
-        """Return the position after which a claim begins, or None if it begins at the head."""
-        if (queue, place) not in self._known:
-            return None
-        position, scanned_at = self._known[queue, place]
-        return position if monotonic() - scanned_at < self._fresh else None
-
-    def note(self, queue: str, place: str, began: Position | None, ended: Position) -> None:
-        """Remember `ended`, the last job read by a claim that began after the position `began`."""
-        where = queue, place
-        scanned_at = self._known[where][1] if began and where in self._known else monotonic()
-        self._known[where] = ended, scanned_at
-
-    def forget(self) -> None:
-        """Make the next claims begin at the heads, because jobs may have returned there."""
-        self._known.clear()
 
 
 class ClaimRange(NamedTuple):
@@ -127,7 +93,8 @@ class StepContext(msgspec.Struct):
     jobs of a line were claimed, or jobs of its queue that were due earlier. `scan_ends`: the ranges
     from which jobs were claimed, each with the position of the last one. `now`: the server's time.
     `deploy`: the deploy of the worker's code. `replayed`: whether the request was a repetition, so
-    that no queue was examined."""
+    that no queue was examined. `from_heads`: whether the next ranges begin at the heads of queues,
+    because too few jobs were found after the positions of earlier claims."""
 
     worker: str
     request: int
@@ -149,6 +116,7 @@ class StepContext(msgspec.Struct):
     now: int = 0
     deploy: int = 0
     replayed: bool = False
+    from_heads: bool = False
 
     def __post_init__(self) -> None:
         self.remaining = self.want
@@ -196,7 +164,17 @@ class StepContext(msgspec.Struct):
         if not queue or not self.turns.lined.isdisjoint(named):
             return []
         places = (QUEUED, DELAYED) if queue in self.turns.delayed else (QUEUED,)
-        return [ClaimRange(queue, place, self.cursors.of(queue, place)) for place in places]
+        return [self.range(queue, place) for place in places]
+
+    def range(self, queue: str, place: str) -> ClaimRange:
+        """Return the range from which a claim reads."""
+        after = None if self.from_heads else self.cursors.of(queue, place)
+        return ClaimRange(queue, place, after)
+
+    def floors(self, queues: Sequence[str]) -> Floors | None:
+        """Return the due times from which on the states of these queues are read, or None if they
+        are read from the heads."""
+        return None if self.from_heads else self.cursors.floors(queues)
 
 
 def body_and_state(body: object, kept: Sequence[object]) -> tuple[bytes, State]:
@@ -214,17 +192,24 @@ def claim_likely(
         rows = _in_order(answers)
     elif one.is_delayed_due:
         return False
-    if any(where.after for where in ranges) and len(rows) < ctx.remaining:
+    behind = any(where.after for where in ranges)
+    if behind and len(rows) < ctx.remaining and ctx.cursors.may_look():
+        ctx.from_heads = True
         return False
     rows = rows[: ctx.remaining]
     if rows:
         _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
-        ids = {row[0] for row in rows} if len(ranges) > 1 else None
-        for where, found in zip(ranges, answers, strict=True):
-            mine = rows if ids is None else [row for row in found.rows if row[0] in ids]
-            if mine:
-                ctx.scan_ends.append((where, (mine[-1][-1], mine[-1][0])))
+        _note_ends(ctx, ranges, answers, rows)
     return True
+
+
+def _note_ends(ctx: StepContext, ranges: Ranges, answers: Answers, rows: Sequence[Row]) -> None:
+    """Note the last of the jobs that were claimed from each of these ranges of a queue."""
+    ids = {row[0] for row in rows} if len(ranges) > 1 else None
+    for where, found in zip(ranges, answers, strict=True):
+        mine = rows if ids is None else [row for row in found.rows if row[0] in ids]
+        if mine:
+            ctx.scan_ends.append((where, (mine[-1][-1], mine[-1][0])))
 
 
 def claim_from_lines(
@@ -237,6 +222,7 @@ def claim_from_lines(
     if lines.released:
         due = bring_back(tx, queue, lines, wanted)
         ctx.brought_back = due is not None
+        ctx.from_heads |= ctx.brought_back
         ready = min((at for at in (due, one.ready) if at is not None), default=None)
         one = one._replace(ready=ready)
     found = _take_slots(tx, ctx, one, lines)
@@ -308,16 +294,22 @@ def has_enough(tx: Transaction, ctx: StepContext, queues: Sequence[QueueState]) 
 def _claim_in_one_exchange(
     tx: Transaction, ctx: StepContext, queues: Sequence[QueueState], before: int | None
 ) -> None:
-    due_queues = [one.queue for one in queues if one.is_delayed_due]
-    ranges = [ClaimRange(one.queue, QUEUED) for one in queues]
-    ranges += [ClaimRange(queue, DELAYED) for queue in due_queues]
-    found = tx.run(*(one.query(ctx.remaining) for one in ranges))
-    due = dict(zip(due_queues, found[len(queues) :], strict=True))
-    for one, ready in zip(queues, found, strict=False):
-        rows = _in_order([ready, due[one.queue]]) if one.queue in due else ready.rows
+    behind = ctx.cursors.keeps  # otherwise, only the first claim of a step begins after a position
+    places = [(QUEUED, DELAYED) if one.is_delayed_due else (QUEUED,) for one in queues]
+    ranges = [
+        [ctx.range(one.queue, place) if behind else ClaimRange(one.queue, place) for place in some]
+        for one, some in zip(queues, places, strict=True)
+    ]
+    found = iter(tx.run(*(one.query(ctx.remaining) for some in ranges for one in some)))
+    for one, mine in zip(queues, ranges, strict=True):
+        answers = [next(found) for _ in mine]
+        rows = _in_order(answers) if len(answers) > 1 else answers[0].rows
         if before is not None:
             rows = [row for row in rows if number(row[-1]) < before]
+        rows = rows[: ctx.remaining]
         _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))
+        if behind and rows:
+            _note_ends(ctx, mine, answers, rows)
 
 
 def _in_order(found: Answers) -> list[Row]:

@@ -115,6 +115,14 @@ def may_return_jobs(settlements: Iterable[Settlement]) -> bool:
     return not _RETURNING.isdisjoint(map(type, map(_outcome, settlements)))
 
 
+def may_return_to_heads(settlements: Iterable[Settlement]) -> bool:
+    """Return whether a settlement returns a job to where it was in its queue, or near there."""
+    return any(
+        isinstance(one, (GiveBack, ReleaseUntil)) or (isinstance(one, Release) and one.delay <= 0)
+        for _, one in settlements
+    )
+
+
 def release_args(delay: int, state: State, id_: str) -> Sequence[object]:
     """Return the arguments of RELEASE_JOB. Without a delay, the job is ready."""
     return (DELAYED, delay, *state, id_) if delay > 0 else (QUEUED, 0, *state, id_)

@@ -22,7 +22,8 @@ from poolq.engines.sql.limits.parking import DueLines, due_lines, read_due_lines
 from poolq.engines.sql.location import cancelled_at, claimed_by
 
 from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
-    MAX_LOOKED, STATE_AND_NEXT, QueueState, load_states, look, read_states, state_query, void_slots,
+    MAX_LOOKED, STATE_AND_NEXT, Floors, QueueState, load_states, look, read_states, state_query,
+    void_slots,
 )  # fmt: skip
 from poolq.engines.sql.claims.settling import held_queries, may_return_jobs, settle
 from poolq.engines.sql.queues.wakeups import arm
@@ -50,9 +51,11 @@ def lock_worker(tx: Transaction, worker: str, *queries: Query) -> list[QueryResu
 def step(tx: Transaction, ctx: StepContext) -> Step:
     """Run a step. A replayed Step contains its claims; otherwise, `ctx.claims()` returns them."""
     ranges = ctx.first_ranges()
-    queries = _first_queries(ctx, ranges)
+    floors = ctx.floors(_first_named(ctx))
+    queries = _first_queries(ctx, ranges, floors)
     early = [] if may_return_jobs(ctx.settlements) else queries
     held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
+    began = monotonic()
     found = lock_worker(tx, ctx.worker, *held, *early)
     request, stale, ctx.now, ctx.deploy = found[0].rows[0]
     request, ctx.deploy = map(number, (request, ctx.deploy))
@@ -63,12 +66,15 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     late = settle(tx, ctx.worker, ctx.settlements, found[1:first], ctx.now, ctx.deploy)
     answers = found[first:]
     if queries and not early:
+        began = monotonic()
         answers = tx.run(*queries)
+    took = monotonic() - began
     if ctx.ask:
         _claim_asking(tx, ctx)
     elif ctx.want > 0:
         claim = _claim_in_turn if ctx.queues is None else _claim_in_order
-        claim(tx, ctx, ranges, answers)
+        states = _first_states(tx, ctx, floors, answers, took)
+        claim(tx, ctx, ranges, answers, states)
     tx.later(Query(SAVE_ANSWER, (ctx.request, " ".join(late).encode(), ctx.worker)))
     return Step([], late, now=ctx.now)
 
@@ -104,26 +110,34 @@ def _replay(tx: Transaction, ctx: StepContext, stale: str) -> Step:
     return Step(claims, stale.split(), now=ctx.now)
 
 
-def _first_queries(ctx: StepContext, ranges: Ranges) -> list[Query]:
+def _first_named(ctx: StepContext) -> Sequence[str]:
+    """Return the queues whose states the first round trip reads."""
+    return (ctx.queues or ()) if ctx.queues is not None else [ctx.first_queue]
+
+
+def _first_queries(ctx: StepContext, ranges: Ranges, floors: Floors | None) -> list[Query]:
     """Return queries for the states of queues, and for jobs or lines of the next queue."""
     if ctx.want <= 0 or ctx.ask or not ctx.first_queue:
         return []
-    if ctx.queues is None:
+    if ctx.queues is None and floors is None:
         states = Query(STATE_AND_NEXT, (ctx.turns.asked, ctx.first_queue))
     else:
-        states = state_query(ctx.queues)
+        states = state_query(_first_named(ctx), floors)
     lines = [due_lines(ctx.first_queue)] if ctx.first_queue in ctx.turns.lined else []
     return [states, *lines, *(one.query(ctx.want) for one in ranges)]
 
 
-def _first_states(tx: Transaction, ctx: StepContext, answers: Answers) -> dict[str, QueueState]:
+def _first_states(
+    tx: Transaction, ctx: StepContext, floors: Floors | None, answers: Answers, took: float
+) -> dict[str, QueueState]:
     """Return the states that the first round trip has read, except those of paused queues. Returns
     none if they show that the clock went back. Queues without a row have no state."""
-    if answers and ctx.queues is None:
+    if answers and ctx.queues is None and floors is None:
         rows = answers[0].rows
         answers = [QueryResult([row[:-1] for row in rows], 0)]
         ctx.turns = ctx.turns.noticed(rows[0][-1]) if rows else ctx.turns
     ctx.states = read_states(answers[0]) if answers else []
+    ctx.cursors.saw(ctx.states, floors, ctx.now, took)
     if any(one.void for one in ctx.states):
         void_slots(tx.run)
         return {}
@@ -142,7 +156,9 @@ def _claim_asking(tx: Transaction, ctx: StepContext) -> None:
 
 def _load(tx: Transaction, ctx: StepContext, queues: Sequence[str]) -> list[QueueState]:
     """Read the current states of these queues. Returns those of queues that are not paused."""
-    states = {one.queue: one for one in load_states(tx.run, queues)}
+    floors, began = ctx.floors(queues), monotonic()
+    states = {one.queue: one for one in load_states(tx.run, queues, floors)}
+    ctx.cursors.saw(list(states.values()), floors, ctx.now, monotonic() - began)
     armed = {one.queue for one in ctx.states}
     arm(tx, [name for name, one in states.items() if not one.armed and name not in armed])
     ctx.states += states.values()
@@ -162,12 +178,17 @@ def _lock_lines(
     return read_due_lines(tx.send([query])[0])  # see `due_lines`
 
 
-def _claim_in_order(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
+def _claim_in_order(
+    tx: Transaction,
+    ctx: StepContext,
+    ranges: Ranges,
+    answers: Answers,
+    states: dict[str, QueueState],
+) -> None:
     """Claim from the worker's own queues, in strict order."""
     names, first = list(dict.fromkeys(ctx.queues or ())), ctx.first_queue
     if not names:
         return
-    states = _first_states(tx, ctx, answers)
     lines = any(one.has_slot for one in states.values())
     if ranges and first in states and not lines:
         claiming.claim_likely(tx, ctx, states[first], ranges, answers[1:])
@@ -176,7 +197,7 @@ def _claim_in_order(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: 
     locked = {first: read_due_lines(answers[1])} if first in ctx.turns.lined and states else {}
     rest = names[1:] if ctx.claimed else names
     freed = ctx.settlements and any(one.slot is not None for one in states.values())
-    if len(ctx.states) < len(names) or not states or (freed and not lines):
+    if ctx.from_heads or len(ctx.states) < len(names) or not states or (freed and not lines):
         order = _load(tx, ctx, rest)
     else:
         order = [states[name] for name in rest if name in states]
@@ -207,10 +228,16 @@ def _serve_in_order(
     claiming.claim_from(tx, ctx, ready)
 
 
-def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: Answers) -> None:
+def _claim_in_turn(
+    tx: Transaction,
+    ctx: StepContext,
+    ranges: Ranges,
+    answers: Answers,
+    states: dict[str, QueueState],
+) -> None:
     """Claim from all queues in turn (see `turns.py`)."""
     first, looks = ctx.first_queue, monotonic() >= ctx.turns.until
-    states, seen = _first_states(tx, ctx, answers), set[str]()
+    seen = set[str]()
     locked = {first: read_due_lines(answers[1])} if states and not ranges else {}
     if first in states:
         one = states[first]
@@ -228,7 +255,9 @@ def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: A
         if looks:
             began = monotonic()
             found = look(tx.run, ctx.skips, ctx.turns.end, MAX_LOOKED)
-            ctx.turns = ctx.turns.looked(found, monotonic() - began)
+            took = monotonic() - began
+            ctx.turns = ctx.turns.looked(found, took)
+            ctx.cursors.looked(took)
         order = [name for name in ctx.turns.names if name not in seen]
         order = order[: ctx.remaining + MAX_EXTRA_QUEUES]
         if ctx.remaining and order:
@@ -236,7 +265,7 @@ def _claim_in_turn(tx: Transaction, ctx: StepContext, ranges: Ranges, answers: A
             _serve_in_turn(tx, ctx, _load(tx, ctx, order), locked)
         # If nothing was found, look at all queues, part by part.
         more = not looks or (ctx.turns.end and not ctx.claimed)
-        if not ctx.remaining or ctx.served or not more:
+        if not ctx.remaining or ctx.served or not more or not ctx.cursors.may_look():
             return
         looks = True
 

@@ -40,8 +40,13 @@ VOID_SLOT = """UPDATE {lines} SET slot = 0, since = 0
     WHERE place = ? AND queue = ? AND since + 0 > {now} AND slot + 0 > 0"""
 _STATE = f"""{{now}}, {FIRST_SLOT}, {FIRST_DELAYED}, {FIRST_READY}, {FIRST_GATE},
     {HAS_VOID_SLOT}"""
+#: The same, if there are certainly no delayed jobs and no ready jobs before these due times.
+_STATE_FROM = _STATE.replace(FIRST_DELAYED, first_due(DELAYED, "q.queue", since="?")).replace(
+    FIRST_READY, first_due(QUEUED, "q.queue", since="?")
+)
 STATES = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE} FROM {{queues}} q
     WHERE q.queue {{in_list}}"""
+STATES_FROM = STATES.replace(_STATE, _STATE_FROM)
 #: The state of one queue, and the name of a queue with ready jobs that follows another name.
 STATE_AND_NEXT = f"""SELECT q.queue, q.paused, q.armed, q.seen, {_STATE},
     ({next_after(QUEUED, "?")}) FROM {{queues}} q WHERE q.queue = ?"""
@@ -102,6 +107,13 @@ class QueueState(NamedTuple):
         return not self.paused and (self.has_jobs or self.has_slot)
 
 
+class Floors(NamedTuple):
+    """Due times before which some queues have no delayed jobs, and no ready jobs."""
+
+    delayed: int
+    ready: int
+
+
 class Look(NamedTuple):
     """Queues that are not paused, by what they have: ready jobs, delayed jobs (with the first due
     time) and lines (with the first slot). `now`: the server's time. `end`: if there may be others,
@@ -126,8 +138,10 @@ class Look(NamedTuple):
         return min((at for at in later if at > self.now), default=None)
 
 
-def state_query(queues: Sequence[str]) -> Query:
+def state_query(queues: Sequence[str], floors: Floors | None = None) -> Query:
     """Return a query for the states of queues that have a row, as `read_states` expects them."""
+    if floors is not None:
+        return Query(STATES_FROM, (*floors, list(queues)))
     return Query(STATES, (list(queues),))
 
 
@@ -179,15 +193,18 @@ def void_slots(read: QueryRunner) -> None:
         read(*(Query(VOID_SLOT, row) for row in found.rows))
 
 
-def load_states(read: QueryRunner, queues: Iterable[str], again: bool = True) -> list[QueueState]:
+def load_states(
+    read: QueryRunner, queues: Iterable[str], floors: Floors | None = None, again: bool = True
+) -> list[QueueState]:
     """Return the states of these queues, including those without a row."""
     names = list(dict.fromkeys(queues))
-    found = [one for some in in_chunks(names) for one in read_states(read(state_query(some))[0])]
+    queries = [state_query(some, floors) for some in in_chunks(names)]
+    found = [state for query in queries for state in read_states(read(query)[0])]
     missing = sorted(set(names) - {one.queue for one in found})
     if missing:
         answers = read(*(Query(ROWLESS_STATE, (queue,)) for queue in missing))
         found += [read_states(answer)[0]._replace(known=False) for answer in answers]
     if again and any(one.void for one in found):
         void_slots(read)
-        return load_states(read, names, again=False)
+        return load_states(read, names, floors, again=False)
     return found

@@ -53,10 +53,11 @@ def next_after(place: str, name: str, columns: str = "f.queue") -> str:
     return f"SELECT {columns} FROM {rows} {queue} > {name} ORDER BY {order}, {due} LIMIT 1"
 
 
-def first_due(place: str, queue: str) -> str:
-    """Return SQL for the first due time of a queue in this place."""
+def first_due(place: str, queue: str, since: str = "") -> str:
+    """Return SQL for the first due time of a queue in this place, but none before `since`."""
     rows, due, order, column = _SOURCES[place]
-    return f"(SELECT {due} FROM {rows} {column} = {queue} ORDER BY {order}, {due} LIMIT 1)"
+    later = f" AND {due} >= {since}" if since else ""
+    return f"(SELECT {due} FROM {rows} {column} = {queue}{later} ORDER BY {order}, {due} LIMIT 1)"
 
 
 def _skip_scan(place: str) -> str:
