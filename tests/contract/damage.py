@@ -15,7 +15,7 @@ from poolq.engines.mysql import MySQLEngine
 from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import TABLES, Query
+from poolq.engines.sql.session import Query
 from poolq.engines.sqlite import SQLiteEngine
 from poolq.errors import EngineError
 from tests.support.by_hand import TYPED
@@ -56,7 +56,9 @@ def damage(engine: Engine, rand: random.Random, spared: Collection[str] = ()) ->
 def damage_sql(engine: SQLEngine, rand: random.Random, spared: Collection[str] = ()) -> str:
     """Change a column of one row or of all, or add a copy of a row in which it differs."""
     run = _run_sqlite(engine) if isinstance(engine, SQLiteEngine) else _run_on_server(engine)
-    table = rand.choice([one for one in TABLES if one != "schema" and one not in spared])
+    table = rand.choice(
+        [one for one in engine.texts.tables if one != "schema" and one not in spared]
+    )
     columns = _columns(engine, table)
     column = rand.choice(columns)
     value, mark = values(rand, engine.now()), "?"

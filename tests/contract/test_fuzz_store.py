@@ -19,7 +19,7 @@ from poolq.engines.redis.engine import RedisEngine
 from poolq.engines.schedule_store import NewSchedule
 from poolq.engines.search import STATUSES
 from poolq.engines.sql.engine import SQLEngine
-from poolq.engines.sql.session import TABLES, Query
+from poolq.engines.sql.session import Query
 from poolq.errors import EngineError, Fenced
 from poolq.jobs import schedule_plan
 from poolq.jobs.limits import Gate, Rule
@@ -244,7 +244,7 @@ def clean(engine: Engine) -> None:
             engine.client.call(b"DEL", *keys)
         return
     assert isinstance(engine, SQLEngine)
-    for table in {*TABLES} - {"schema"}:
+    for table in {*engine.texts.tables} - {"schema"}:
         engine.session.transact(lambda tx, t=table: tx.later(Query(f"DELETE FROM {{{t}}}")))
 
 

@@ -18,16 +18,16 @@ from tests.contract.helpers import Worker, named, push
 class Copy:
     """The current content of the tables, to be restored later."""
 
-    TABLES = ("jobs", "workers")
-
     def __init__(self, engine: SQLEngine) -> None:
         self._engine = engine
-        found = engine.session.read(*(Query(f"SELECT * FROM {{{one}}}") for one in self.TABLES))
+        answers = [one for one in engine.texts.tables if one == "answers"]
+        self._tables = ["jobs", "workers", *answers]
+        found = engine.session.read(*(Query(f"SELECT * FROM {{{one}}}") for one in self._tables))
         self._rows = [result.rows for result in found]
 
     def restore(self) -> None:
         ops = []
-        for table, rows in zip(self.TABLES, self._rows, strict=True):
+        for table, rows in zip(self._tables, self._rows, strict=True):
             ops.append(Query(f"DELETE FROM {{{table}}}"))
             for row in rows:
                 marks = ", ".join("?" * len(row))

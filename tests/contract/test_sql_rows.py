@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Push, Settlement
+from poolq.engines.postgresql import PostgreSQLEngine
 from poolq.engines.sanitize import to_text
 from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.limits.limit_windows import MAX_DELETED
@@ -129,11 +130,12 @@ def test_a_recovered_workers_counters_are_added_to_those_of_no_worker(sql: SQLEn
     for name in ("w1", "w2", "w3"):
         worker = Worker(sql, name)
         worker.step(*(Settlement(claim, ACK) for claim in worker.claim(2)))
-    assert count_rows(sql, "counters") == 3
+    added = not isinstance(sql, PostgreSQLEngine)  # its keepers add up what workers append
+    assert count_rows(sql, "counters") == 3 * added
     for name in ("w1", "w2", "w3"):
         sql.recover(name, None)
-    assert count_rows(sql, "counters") == 1
     assert total(sql, "done") == 6
+    assert count_rows(sql, "counters") == 1
 
 
 @pytest.mark.parametrize("end", ["claim", "cancel", "move", "purge"])

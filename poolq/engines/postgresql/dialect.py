@@ -38,4 +38,5 @@ DIALECT = Dialect(
     clustered=_VACUUMED,
     where=TemplateToken(" WHERE {}".format),
     keys_within=False,
+    more_tables=("answers", "added"),
 )

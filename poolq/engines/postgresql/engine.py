@@ -2,12 +2,13 @@
 
 import time
 
-from poolq.engines.base import Check, Queues, ServerInfo
+from poolq.engines.base import Check, Queues, ServerInfo, Totals
 from poolq.engines.connections import Connections
 from poolq.engines.postgresql.checks import checks, server
 from poolq.engines.postgresql.connecting import connect
 from poolq.engines.postgresql.dialect import DIALECT
 from poolq.engines.postgresql.faults import translate
+from poolq.engines.postgresql.folding import Folding
 from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
@@ -44,6 +45,7 @@ class PostgreSQLEngine(SQLEngine):
         )
         self._statements = Statements(self.texts)
         self._lost_names: list[str] = []
+        self._folding = Folding()
         self.schema: PostgreSQLSchema = PostgreSQLSchema(
             self._open, self.texts, namespace, self.redacted_url
         )
@@ -113,6 +115,18 @@ class PostgreSQLEngine(SQLEngine):
             if next_due is not None:
                 rest = min(rest, max(0.001, (next_due - clock) / 1e6))
             time.sleep(min(rest, max(POLL_INTERVAL, POLL_COST_FACTOR * (now - began))))
+
+    def beat(self, node: str, info: bytes) -> dict[str, int]:
+        self._folding.fold(self.session)
+        return super().beat(node, info)
+
+    def sweep(self, idle: int) -> bool:
+        self._folding.fold(self.session)
+        return super().sweep(idle)
+
+    def totals(self) -> Totals:
+        self._folding.fold(self.session)
+        return super().totals()
 
     def server(self) -> ServerInfo:
         return server(self.session)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from poolq.engines.postgresql.faults import NO_TABLE
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.schema_version import SCHEMA_VERSION
-from poolq.engines.sql.schema import READ_VERSION, WRITE_VERSION, SQLSchema
+from poolq.engines.sql.schema import READ_VERSION, SHARED, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import Query, RenderedSQL, Transaction
 
 #: Lets one migration run at a time. It is the only advisory lock.
@@ -17,6 +18,8 @@ HAS_TABLES = "SELECT to_regclass(?) IS NOT NULL"
 
 class PostgreSQLSchema(SQLSchema):
     """`connect` opens a connection, whatever version the tables have."""
+
+    files = (SHARED, Path(__file__).with_name("schema.sql"))
 
     def __init__(
         self, connect: Callable[[], PostgreSQLSession], texts: RenderedSQL, namespace: str, url: str

@@ -168,6 +168,8 @@ class PostgreSQLSession(Session):
 class PostgreSQLTransaction(Transaction):
     """A transaction that begins with the first statements sent and ends with the last."""
 
+    appends = True
+
     def __init__(self, session: PostgreSQLSession) -> None:
         super().__init__()
         self.began = False

@@ -29,6 +29,8 @@ ADD_COUNTERS = f"""INSERT INTO {{counters}} (worker, queue, {_NAMES})
     f"{name} = {{least}}({{counters}}.{name}, {MAX_TOTAL}) + {{new:{name}}}"
     for name in COUNTER_NAMES
 )
+#: Where counters are appended, keepers add them up each second.
+APPEND_COUNTERS = f"INSERT INTO {{added}} (queue, {_NAMES}) VALUES (?{', ?' * len(COUNTER_NAMES)})"
 WORKER_COUNTERS = f"SELECT queue, {_NAMES} FROM {{counters}} WHERE worker = ?"
 DELETE_WORKER_COUNTERS = "DELETE FROM {counters} WHERE worker = ?"
 QUEUE_TOTALS = (
@@ -57,9 +59,14 @@ class CounterIncrements:
         for queue, many in counts.items():
             self.counts[queue][COUNTER_NAMES.index(name)] += many
 
-    def queries(self) -> list[Query | BatchQuery]:
-        rows = [(self.worker, queue, *counts) for queue, counts in sorted(self.counts.items())]
-        return [BatchQuery(ADD_COUNTERS, rows)] if rows else []
+    def queries(self, appends: bool) -> list[Query | BatchQuery]:
+        """Return what adds them. `appends`: see `Transaction`."""
+        items = sorted(self.counts.items())
+        if not items:
+            return []
+        if appends:
+            return [BatchQuery(APPEND_COUNTERS, [(queue, *counts) for queue, counts in items])]
+        return [BatchQuery(ADD_COUNTERS, [(self.worker, queue, *all_) for queue, all_ in items])]
 
 
 def read_totals(found: QueryResult) -> Totals:

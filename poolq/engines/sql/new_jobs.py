@@ -169,7 +169,7 @@ def _give_way(
             holders[one.id] = known[unique.key].id
             skipped.add(one.queue, "skipped")
     if skipped.counts:
-        session.transact(lambda tx: tx.later(*skipped.queries()))
+        session.transact(lambda tx: tx.later(*skipped.queries(tx.appends)))
     return free, contested
 
 
@@ -210,4 +210,4 @@ def _store_with_key(tx: Transaction, push: Push, unique: UniqueKey) -> None:
 def _count(tx: Transaction, queue: str, counter: str) -> None:
     increments = CounterIncrements()
     increments.add(queue, counter)
-    tx.at_end(*increments.queries())
+    tx.at_end(*increments.queries(tx.appends))

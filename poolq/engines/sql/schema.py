@@ -7,6 +7,7 @@ itself, and a migration may be interrupted.
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 from poolq.engines.base import Check
@@ -21,7 +22,7 @@ _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\S+) \(.*?;\n", re.DOTALL)
 _KEY = re.compile(r",\n    KEY (\w+) (\(.*?\)[^,\n]*)")
-FILE = Path(__file__).with_name("schema.sql")
+SHARED = Path(__file__).with_name("schema.sql")
 
 
 def check_namespace(namespace: str) -> str:
@@ -35,7 +36,11 @@ def check_namespace(namespace: str) -> str:
 
 
 class SQLSchema(ABC):
-    """The tables of one namespace."""
+    """The tables of one namespace. `files`: the statements that make them. `number`: the version
+    that this code needs."""
+
+    files: Sequence[Path] = (SHARED,)
+    number = SCHEMA_VERSION
 
     def __init__(self, texts: RenderedSQL, namespace: str, redacted_url: str) -> None:
         self.texts = texts
@@ -76,7 +81,8 @@ INSERT INTO {schema} (one, version)
 """
 
     def _text(self) -> str:
-        text = FILE.read_text("utf-8").format_map(self.texts.tokens)
+        made = "\n".join(one.read_text("utf-8") for one in self.files)
+        text = made.format_map(self.texts.tokens)
         return text if self.texts.tokens["keys_within"] else _TABLE.sub(self._with_indexes, text)
 
     def _with_indexes(self, table: re.Match[str]) -> str:

@@ -47,7 +47,10 @@ Answers = Sequence[QueryResult]
 
 
 class Transaction(ABC):
-    """An open transaction. `waiting`: the changes that `later` has collected."""
+    """An open transaction. `waiting`: the changes that `later` has collected. `appends`: whether it
+    adds rows instead of changing one row in each step, of which the database keeps old versions."""
+
+    appends = False
 
     def __init__(self) -> None:
         self.waiting: list[Query | BatchQuery] = []
@@ -167,7 +170,7 @@ class Dialect(NamedTuple):
     and `bytes` are the types of a job's id, of text of so many bytes, and of bytes. `table` ends a
     statement that makes a table. `clustered` ends it instead if the table is stored in the order of
     its key. `{where:condition}` limits an index to some rows. `keys_within`: whether the statement
-    that makes a table also makes its indexes."""
+    that makes a table also makes its indexes. `more_tables`: those of this server alone."""
 
     now: str
     clock: str
@@ -195,6 +198,7 @@ class Dialect(NamedTuple):
     clustered: str
     where: TemplateToken
     keys_within: bool
+    more_tables: Sequence[str] = ()
 
 
 TABLES = [
@@ -209,7 +213,10 @@ class RenderedSQL(dict[str, str]):
     def __init__(self, dialect: Dialect, namespace: str) -> None:
         super().__init__()
         self.tokens: dict[str, Any] = dialect._asdict()
-        self.tokens.update({table: f"{dialect.quoted:{namespace}_{table}}" for table in TABLES})
+        self.tables = [*TABLES, *dialect.more_tables]
+        self.tokens.update(
+            {table: f"{dialect.quoted:{namespace}_{table}}" for table in self.tables}
+        )
 
     def __missing__(self, template: str) -> str:
         text = self[template] = " ".join(template.format_map(self.tokens).split())

@@ -109,7 +109,7 @@ def cancel(tx: Transaction, ids: Sequence[str], queue: str | None = None) -> lis
     unique_keys.free(tx, [(at.unique_key, id_) for id_, at in there.items()])
     increments = CounterIncrements()
     increments.add_many(Counter([at.queue for at in there.values()]), "cancelled")
-    tx.at_end(*increments.queries())
+    tx.at_end(*increments.queries(tx.appends))
     return _in_order(ids, there)
 
 

@@ -100,5 +100,7 @@ class ScanCursors:
                 known, scanned_at = self._known.get(where, (position, 0.0))
                 if floors is None:
                     self._known[where] = position, monotonic()
+                elif known[0] > now:  # the clock has gone back
+                    self._known.pop(where, None)
                 else:
                     self._known[where] = max(known, position), scanned_at

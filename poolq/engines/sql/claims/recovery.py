@@ -25,6 +25,7 @@ DELETED = ("done", "cancelled")
 COUNTER_OF_FATE = {
     "done": "done", "crashed": "crashed", "timed_out": "retried", "cancelled": "cancelled",
 }  # fmt: skip
+DELETE_ANSWERS = "DELETE FROM {answers} WHERE worker = ?"
 DELETE_WORKER = "DELETE FROM {workers} WHERE worker = ?"
 
 
@@ -48,6 +49,8 @@ def recover(tx: Transaction, worker: str, death: DeathReport | None) -> Recovere
         ids[fate].append(row[0])
         _end(batch, row, fate, death if was_running else None)
     tx.later(Query(DELETE_WORKER, (worker,)))
+    if tx.appends:
+        tx.later(Query(DELETE_ANSWERS, (worker,)))
     tx.at_end(Query(job_counters.DELETE_WORKER_COUNTERS, (worker,)))
     batch.write(tx)
     return Recovered(**{fate: tuple(some) for fate, some in ids.items()})

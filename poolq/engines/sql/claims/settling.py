@@ -247,4 +247,4 @@ class SettlementBatch:
         tx.later(*(Query(GIVE_BACK_JOBS, (ids,)) for ids in in_chunks(self.given_back)))
         arm(tx, self.woken_queues)
         self.keys.write(tx)
-        tx.at_end(*self.increments.queries())
+        tx.at_end(*self.increments.queries(tx.appends))

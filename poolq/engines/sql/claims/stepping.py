@@ -27,11 +27,18 @@ from poolq.engines.sql.queues.queue_discovery import (  # isort: skip
 )  # fmt: skip
 from poolq.engines.sql.claims.settling import held_queries, may_return_jobs, settle
 from poolq.engines.sql.queues.wakeups import arm
-from poolq.engines.sql.session import Answers, Query, QueryResult, Transaction
+from poolq.engines.sql.session import Answers, Query, QueryResult, Row, Transaction
 from poolq.errors import EngineError, Fenced
 
 LOCK_WORKER = "SELECT request, stale, {now}, deploy FROM {workers} WHERE worker = ? {lock}"
 SAVE_ANSWER = "UPDATE {workers} SET request = ?, stale = ? WHERE worker = ?"
+#: The same with a row for the answer, which is another one in each step. Each is found by its whole
+#: key, as PostgreSQL keeps the old ones for a while.
+LAST_ANSWER = """SELECT request, stale FROM {answers} WHERE worker = ? AND request >= ?
+    ORDER BY request DESC LIMIT 1"""
+ADD_ANSWER = "INSERT INTO {answers} (worker, request, stale) VALUES (?, ?, ?)"
+REPLACE_ANSWER = """UPDATE {answers} SET request = ?, stale = ?
+    WHERE worker = ? AND request = ?"""
 CLAIMS_OF_REQUEST = """SELECT id, body, attempt, crashes, failing, history, queue, idx, admitted,
     unique_key, expires_at FROM {jobs} WHERE place IN (?, ?) AND request = ? ORDER BY idx"""
 
@@ -56,8 +63,11 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
     early = [] if may_return_jobs(ctx.settlements) else queries
     held = held_queries(ctx.worker, [one.claim.id for one in ctx.settlements])
     began = monotonic()
-    found = lock_worker(tx, ctx.worker, *held, *early)
+    last = [Query(LAST_ANSWER, (ctx.worker, ctx.request - 1))] if tx.appends else []
+    found = lock_worker(tx, ctx.worker, *last, *held, *early)
     request, stale, ctx.now, ctx.deploy = found[0].rows[0]
+    if last:
+        request, stale = _last_answer(tx, ctx, found.pop(1))
     request, ctx.deploy = map(number, (request, ctx.deploy))
     _check_order(ctx, request)
     if ctx.request == request:
@@ -75,8 +85,25 @@ def step(tx: Transaction, ctx: StepContext) -> Step:
         claim = _claim_in_turn if ctx.queues is None else _claim_in_order
         states = _first_states(tx, ctx, floors, answers, took)
         claim(tx, ctx, ranges, answers, states)
-    tx.later(Query(SAVE_ANSWER, (ctx.request, " ".join(late).encode(), ctx.worker)))
+    _save_answer(tx, ctx, request, " ".join(late).encode())
     return Step([], late, now=ctx.now)
+
+
+def _last_answer(tx: Transaction, ctx: StepContext, found: QueryResult) -> Row:
+    """Return the number of the worker's last request (-1: none), and the stale ids of the answer.
+    `found`: the answers to the last two numbers that may be known."""
+    if not found.rows and ctx.request > 1:
+        (found,) = tx.run(Query(LAST_ANSWER, (ctx.worker, -1)))
+    return found.rows[0] if found.rows else (-1, b"")
+
+
+def _save_answer(tx: Transaction, ctx: StepContext, last: int, stale: bytes) -> None:
+    if not tx.appends:
+        tx.later(Query(SAVE_ANSWER, (ctx.request, stale, ctx.worker)))
+    elif last < 0:
+        tx.later(Query(ADD_ANSWER, (ctx.worker, ctx.request, stale)))
+    else:
+        tx.later(Query(REPLACE_ANSWER, (ctx.request, stale, ctx.worker, last)))
 
 
 def _check_order(ctx: StepContext, request: int) -> None:

@@ -92,4 +92,4 @@ def _forget(tx: Transaction, queues: Sequence[str]) -> None:
     # A row that a worker has added since then stays, because the worker counts there again.
     rows = [(worker, queue) for worker, queue, *_ in found.rows]
     if rows:
-        tx.later(*sums.queries(), BatchQuery(DELETE_COUNTERS, rows))
+        tx.later(*sums.queries(appends=False), BatchQuery(DELETE_COUNTERS, rows))

@@ -1,0 +1,29 @@
+-- The tables of PostgreSQL alone. Each step would change these rows, and PostgreSQL keeps the old
+-- versions of a row for as long as somebody has a snapshot open.
+
+-- The answer to the last request of each worker, instead of `request` and `stale` of {workers}.
+CREATE TABLE IF NOT EXISTS {answers} (
+    worker {text:255} NOT NULL,
+    request BIGINT NOT NULL,
+    stale {bytes} NOT NULL,
+    PRIMARY KEY (worker, request)
+) {clustered};
+
+-- What is to be added to {counters}. Keepers do that each second.
+CREATE TABLE IF NOT EXISTS {added} (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    queue {text:255} NOT NULL,
+    done BIGINT NOT NULL,
+    failed BIGINT NOT NULL,
+    retried BIGINT NOT NULL,
+    limited BIGINT NOT NULL,
+    parked BIGINT NOT NULL,
+    crashed BIGINT NOT NULL,
+    cancelled BIGINT NOT NULL,
+    discarded BIGINT NOT NULL,
+    snoozed BIGINT NOT NULL,
+    skipped BIGINT NOT NULL,
+    replaced BIGINT NOT NULL,
+    expired BIGINT NOT NULL,
+    PRIMARY KEY (id)
+) {clustered};
