@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from poolq.engines.base import Engine, Push, Settlement
-from poolq.engines.sql.queues import turns
 from poolq.jobs.limits import Asked, Gate, Rule, gates_of
 from poolq.jobs.outcomes import ACK, Park
 from tests.contract.helpers import HOUR, Worker, named, new_id, push
@@ -31,12 +30,6 @@ def line_up(engine: Engine, worker: Worker, count: int, *rules: Asked, queue: st
     assert len(claims) == count * len(rules)
     parks = [Park((rule,), 0) for rule in rules for _ in range(count)]
     worker.step(*map(Settlement, claims, parks))
-
-
-@pytest.fixture(autouse=True)
-def cheap_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a look takes on a busy machine. PostgreSQL's steps notice new queues by looks."""
-    monkeypatch.setattr(turns, "LOOK_COST_FACTOR", 0)
 
 
 def steps(worker: Worker, want: int, count: int) -> list[list[str]]:

@@ -148,10 +148,9 @@ class _Texts(RenderedSQL):
 def _with_setting(engine: Any) -> None:
     """Sessions that have no such setting go by the server's clock."""
     texts = engine.texts
-    real = texts.tokens["now"]
-    texts.tokens["now"] = (
-        f"COALESCE(NULLIF(current_setting('poolq.clock', true), '')::bigint, {real})"
-    )
+    for name in ("now", "clock"):
+        told = "NULLIF(current_setting('poolq.clock', true), '')::bigint"
+        texts.tokens[name] = f"COALESCE({told}, {texts.tokens[name]})"
     texts.clear()
     engine._statements._known.clear()
 

@@ -14,6 +14,7 @@ def _joined(columns: str) -> str:
 
 DIALECT = Dialect(
     now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
+    clock="(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     lock="FOR UPDATE",
     share="FOR SHARE",
     skip="FOR UPDATE SKIP LOCKED",

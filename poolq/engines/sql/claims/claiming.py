@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
+from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -194,8 +195,13 @@ def claim_likely(
         return False
     behind = any(where.after for where in ranges)
     if behind and len(rows) < ctx.remaining and ctx.cursors.may_look():
-        ctx.from_heads = True
-        return False
+        if not ctx.cursors.keeps:
+            return False
+        ranges = [where._replace(after=None) for where in ranges]
+        began = monotonic()
+        answers = tx.run(*(where.query(ctx.remaining) for where in ranges))
+        ctx.cursors.looked(monotonic() - began)
+        rows = _in_order(answers)
     rows = rows[: ctx.remaining]
     if rows:
         _mark_claimed(tx, ctx, ClaimedRows(one.queue, rows))

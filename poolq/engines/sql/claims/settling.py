@@ -56,7 +56,8 @@ COMES_FIRST = f""" AND NOT EXISTS (SELECT 1 FROM (SELECT taken AS due, id AS fir
     WHERE {_BEFORE_IT})"""
 #: 1 if a line has a job that comes before the claimed job; else NULL.
 IS_BEHIND = f""", (SELECT 1 FROM (SELECT due_at AS due, id AS first FROM {{jobs}} {{turn}}
-    WHERE place = ? AND queue = ? ORDER BY due_at, {{ordering:id}} LIMIT 1) head, {{jobs}} c {{by_id}}
+    WHERE place = ? AND queue = ?
+        ORDER BY due_at, {{ordering:id}} LIMIT 1) head, {{jobs}} c {{by_id}}
     WHERE c.id = ? AND {_BEFORE_IT})"""
 DELETE_JOBS = "DELETE FROM {jobs} WHERE id {in_list}"
 GIVE_BACK_JOBS = "UPDATE {jobs} SET place = '' WHERE id {in_list}"
