@@ -63,6 +63,7 @@ DIALECT = Dialect(
     new=TemplateToken("VALUES({})".format),
     joined=TemplateToken(_joined),
     in_one_text=TemplateToken("GROUP_CONCAT({})".format),
+    any=TemplateToken("MIN({})".format),
     ordering=TemplateToken("{}".format),
     quoted=TemplateToken("{}".format),
     id="CHAR(32) CHARACTER SET ascii COLLATE ascii_bin",

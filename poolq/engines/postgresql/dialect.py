@@ -30,6 +30,7 @@ DIALECT = Dialect(
     new=TemplateToken("excluded.{}".format),
     joined=TemplateToken(_joined),
     in_one_text=TemplateToken("string_agg({}, ',')".format),
+    any=TemplateToken("NULLIF(COUNT({}), 0)".format),  # with MIN, it might read the whole index
     ordering=TemplateToken('{} COLLATE "POSIX"'.format),
     quoted=TemplateToken('"{}"'.format),
     id='text COLLATE "C"',

@@ -162,7 +162,8 @@ class Dialect(NamedTuple):
     `{on:key}` begins the upsert clause of an INSERT; there, `{new:column}` is the value it would
     insert, and a value that is stored has the table's name before it. `{joined:columns}` is one
     text of the values of these columns, separated by spaces; only the last may be bytes.
-    `{in_one_text:value}` is one text of all rows' values, separated by commas. `{ordering:column}`
+    `{in_one_text:value}` is one text of all rows' values, separated by commas. `{any:column}` is an
+    aggregate of a column without NULLs; it is NULL if there is no row. `{ordering:column}`
     is a column in an index that must not be used where the plain `column` is compared, because
     PostgreSQL has no hints.
 
@@ -189,6 +190,7 @@ class Dialect(NamedTuple):
     new: TemplateToken
     joined: TemplateToken
     in_one_text: TemplateToken
+    any: TemplateToken
     ordering: TemplateToken
     quoted: TemplateToken
     id: str

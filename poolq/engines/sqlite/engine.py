@@ -35,6 +35,7 @@ def _dialect(namespace: str) -> Dialect:
         new=TemplateToken("excluded.{}".format),
         joined=TemplateToken(_joined),
         in_one_text=TemplateToken("GROUP_CONCAT({})".format),
+        any=TemplateToken("MIN({})".format),
         ordering=TemplateToken("{}".format),
         quoted=TemplateToken("{}".format),
         id="TEXT",

@@ -90,8 +90,8 @@ HAND_ON = f"""UPDATE {{slots}} SET id = ?, request = ?, idx = ?, handed = handed
         WHERE id = ? AND place || '' = ? AND request = ? AND idx = ? AND admitted = 0 {{lock}}) = 1
     AND (SELECT 1 FROM {{windows}} WHERE name = ? AND span = {GATE_SPAN} AND most = ?
         AND used <= most {{share}}) = 1
-    AND (SELECT MIN(place) FROM {{lines}} WHERE place = ?) IS NULL
-    AND (SELECT MIN(name) FROM {{holds}} WHERE name = ?) IS NULL"""
+    AND (SELECT {{any:place}} FROM {{lines}} WHERE place = ?) IS NULL
+    AND (SELECT {{any:name}} FROM {{holds}} WHERE name = ?) IS NULL"""
 #: The same, if the old claim must have been settled.
 HAND_ON_SETTLED = f"""{HAND_ON} AND (SELECT COUNT(*) FROM {{jobs}}
     WHERE id = ? AND place || '' IN (?, ?) AND request = ? AND idx = ?) = 0"""
