@@ -37,7 +37,7 @@ help: ## print this list
 demo: $(VENV)/.runtime ## see poolq in action: a pool of 4 runs real jobs on SQLite, in a minute
 	@$(BIN)/poolq demo
 
-test: compiled rewritten servers $(VENV313)/.dev ## run all tests, on Redis, Valkey, MariaDB and SQLite (7 minutes on 2 cores)
+test: compiled rewritten servers $(VENV313)/.dev ## run all tests, on Redis, Valkey, MariaDB, PostgreSQL and SQLite (7 minutes on 2 cores)
 	$(BIN)/pytest $(PYTEST_PARALLEL) tests
 
 # Unit tests keep the processor busy, so each has a core of its own. They start quickly only where
@@ -105,6 +105,7 @@ servers: ## install what the tests need and the machine lacks: servers, supervis
 	command -v valkey-server >/dev/null || missing="$$missing valkey-server"; \
 	command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null \
 	  || missing="$$missing mariadb-server"; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v supervisord >/dev/null || missing="$$missing supervisor"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v tmux >/dev/null || missing="$$missing tmux"; \
