@@ -11,7 +11,7 @@ from poolq.engines.postgresql.faults import translate
 from poolq.engines.postgresql.folding import Folding
 from poolq.engines.postgresql.options import parse_url
 from poolq.engines.postgresql.schema import PostgreSQLSchema
-from poolq.engines.postgresql.session import PostgreSQLSession
+from poolq.engines.postgresql.session import ANNOUNCE_INTERVAL, PostgreSQLSession
 from poolq.engines.postgresql.statements import Statements
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.schema_version import check_version
@@ -20,8 +20,9 @@ from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.errors import EngineUnavailable
 
-#: Between two polls for due jobs, a waiter pauses for at least POLL_INTERVAL seconds, and for at
-#: least POLL_COST_FACTOR times as long as a poll takes.
+#: A waiter looks again after POLL_INTERVAL seconds, if jobs may have been stored before others knew
+#: that it waits, or if others have taken the wake-up of jobs that are still there. But it pauses
+#: for at least POLL_COST_FACTOR times as long as a look takes.
 POLL_INTERVAL = 0.05
 POLL_COST_FACTOR = 50
 #: Seconds after which a claim scans a queue from its head again.
@@ -43,6 +44,7 @@ class PostgreSQLEngine(SQLEngine):
         super().__init__(
             url, namespace, self.options.redacted_url, DIALECT, CURSOR_LIFETIME, LOOK_SHARE
         )
+        self.texts.tokens["waiting"] = f"{DIALECT.quoted:{namespace}_waiting}"
         self._statements = Statements(self.texts)
         self._lost_names: list[str] = []
         self._folding = Folding()
@@ -104,17 +106,21 @@ class PostgreSQLEngine(SQLEngine):
         end = time.monotonic() + timeout
         while True:
             began = time.monotonic()
+            session = self.session
+            is_new = session.announce()
             found, later, clock = self._load_due_states(queues)
-            jobs, next_due = take_wakeup(self.session, found, later)
+            jobs, next_due = take_wakeup(session, found, later)
             if jobs:
                 return jobs
             now = time.monotonic()
             if now >= end:
                 return 0
+            is_due = any(one.is_due for one in found)
+            pause = POLL_INTERVAL if is_new or is_due else ANNOUNCE_INTERVAL
             rest = end - now
             if next_due is not None:
                 rest = min(rest, max(0.001, (next_due - clock) / 1e6))
-            time.sleep(min(rest, max(POLL_INTERVAL, POLL_COST_FACTOR * (now - began))))
+            session.hear(min(rest, max(pause, POLL_COST_FACTOR * (now - began))))
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         self._folding.fold(self.session)

@@ -27,3 +27,6 @@ CREATE TABLE IF NOT EXISTS {added} (
     expired BIGINT NOT NULL,
     PRIMARY KEY (id)
 ) {clustered};
+
+-- Until when somebody waits for jobs, in milliseconds.
+CREATE SEQUENCE IF NOT EXISTS {waiting} MINVALUE 0 START 0;

@@ -39,6 +39,14 @@ MARK_CLAIMED = """UPDATE {jobs} SET place = ?, request = ?, taken = {now},
     WHERE id {in_list}"""
 #: How many jobs one statement claims; few, because it looks for the position of each one.
 MAX_POSITIONS = 100
+#: The sequence `waiting` holds until when somebody waits, in milliseconds. It is in no transaction
+#: and leaves no old versions. As all commits that notify stand in line, nobody is told anything
+#: while nobody waits.
+_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+TELL = f"SELECT pg_notify(?, ?) FROM {{waiting}} WHERE last_value > {_NOW_MS}"
+ANNOUNCE = f"SELECT setval('{{waiting}}', {_NOW_MS} + ?)"
+#: How often a waiter announces that it waits, and for how long, in seconds.
+ANNOUNCE_INTERVAL, ANNOUNCED = 1.0, 1.5
 #: Seconds of retries after which a transaction fails.
 RETRY_TIMEOUT = 10.0
 
@@ -66,9 +74,26 @@ class PostgreSQLSession(Session):
         self.statements = statements
         self.known_queues: set[str] = set()
         self.busy = False  # waiting for an answer, or within a transaction
+        self.channel = statements.channel
+        self._announced_at = 0.0
         self._on_lost = on_lost
         self._on_used = on_used
         self._rows = Transformer()
+
+    def announce(self) -> bool:
+        """Listen, and announce that somebody waits. Returns whether nobody was told before, so that
+        jobs may just have been stored without a notification."""
+        now = time.monotonic()
+        since = now - self._announced_at
+        if since >= ANNOUNCE_INTERVAL:
+            first = [] if self._announced_at else [Query(f'LISTEN "{self.channel}"')]
+            self.read(*first, Query(ANNOUNCE, (int(ANNOUNCED * 1000),)))
+            self._announced_at = now
+        return since >= ANNOUNCED
+
+    def hear(self, timeout: float) -> None:
+        """Wait for a notification."""
+        self._retry(lambda: self.wire.hear(timeout))
 
     def is_quiet(self) -> bool:
         return self.wire.is_quiet()
@@ -181,6 +206,9 @@ class PostgreSQLTransaction(Transaction):
         first = [] if self.began else [BEGIN]
         self.began = True
         return self._session.send([*first, *queries])[len(first) :]
+
+    def tell(self, queues: Sequence[str]) -> None:
+        self.later(*(Query(TELL, (self._session.channel, queue)) for queue in queues))
 
     def shut(self, table: str) -> None:
         self.later(Query(f"LOCK TABLE {{{table}}} IN EXCLUSIVE MODE"))

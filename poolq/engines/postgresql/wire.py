@@ -120,6 +120,16 @@ class Wire:
         failed = error_of(result)
         return ServerError(failed.code, str(failed), is_over=True)
 
+    def hear(self, timeout: float) -> None:
+        """Wait for a notification, or for anything else that the server sends unasked."""
+        if self._poll.poll(timeout * 1000):
+            try:
+                self.raw.consume_input()
+                while self.raw.notifies():
+                    pass
+            except psycopg.Error as error:
+                raise ServerError(NO_CODE, str(error), is_over=True) from error
+
     def close(self) -> None:
         self.raw.finish()
 

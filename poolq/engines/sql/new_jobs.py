@@ -21,7 +21,7 @@ from poolq.engines.sql.job_counters import CounterIncrements
 from poolq.engines.sql.limits import concurrent_slots
 from poolq.engines.sql.limits.parking import encode_rules
 from poolq.engines.sql.location import QUEUED, line_of
-from poolq.engines.sql.queues.wakeups import add_queues, arm
+from poolq.engines.sql.queues.wakeups import add_queues, wake
 from poolq.engines.sql.session import (
     BatchQuery,
     DuplicateKey,
@@ -110,6 +110,7 @@ def _insert(tx: Transaction, pushes: Sequence[Push]) -> None:
     if keys:
         tx.later(BatchQuery(INSERT_KEY, sorted(keys)))
     tx.later(BatchQuery(sql, rows))
+    tx.tell(sorted({one.queue for one in pushes}))
 
 
 def _park(tx: Transaction, pushes: Sequence[tuple[Push, Gate]]) -> None:
@@ -118,7 +119,7 @@ def _park(tx: Transaction, pushes: Sequence[tuple[Push, Gate]]) -> None:
     rows = [(*job_row(tx, one, line_of(gate)), encode_rules([gate])) for one, gate in pushes]
     lines = [(*line, gate.key, GATE_SPAN, gate.limit) for line, gate in sorted(gates.items())]
     tx.later(BatchQuery(OPEN_LINE, lines), BatchQuery(INSERT_WAITING, rows))
-    arm(tx, {one.queue for one, _ in pushes})
+    wake(tx, {one.queue for one, _ in pushes})
     limits = {gate.key: gate.limit for _, gate in pushes}
     names = [(key, GATE_SPAN, most) for key, most in sorted(limits.items())]
     tx.at_end(BatchQuery(NAME_LIMIT, names))

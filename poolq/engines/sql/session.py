@@ -78,6 +78,9 @@ class Transaction(ABC):
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run `queries` in order, in few round trips, without sending the collected changes."""
 
+    def tell(self, queues: Sequence[str]) -> None:  # noqa: B027  # others look for themselves
+        """Tell those who wait, once the transaction has ended, that these queues have jobs."""
+
     def shut(self, table: str) -> None:  # noqa: B027  # PostgreSQL alone needs it
         """Until the transaction ends, let no other write to this table or lock rows of it, not even
         rows that do not exist. Elsewhere, locks of rows include those that do not exist."""

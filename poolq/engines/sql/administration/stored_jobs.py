@@ -21,7 +21,7 @@ from poolq.engines.sql.location import (
     limit_at,
     worker_at,
 )
-from poolq.engines.sql.queues.wakeups import ADD_QUEUE, arm
+from poolq.engines.sql.queues.wakeups import ADD_QUEUE, wake
 from poolq.engines.sql.session import BatchQuery, Query, Row, Session, Transaction, in_chunks
 from poolq.jobs.unique import StoredKey, stored_key
 
@@ -127,7 +127,7 @@ def move(tx: Transaction, ids: Sequence[str], queue: str) -> list[str]:
     tx.later(*(Query(MOVE_JOBS, (queue, some)) for some in in_chunks(others)))
     close_empty(tx, leaving.values())
     tx.later(*(Query(MOVE_FAILED, (queue, some)) for some in in_chunks(failed_ids)))
-    arm(tx, [queue])
+    wake(tx, [queue])
     return _in_order(ids, {*there, *failed_ids})
 
 
@@ -239,7 +239,7 @@ def retry(
         (names,) = tx.run(Query(QUEUES_OF_FAILED, (some,)))
         queues |= {to_text(name) for (name,) in names.rows}
         tx.later(Query(RETRY_FAILED, (some,)), Query(DELETE_FAILED, (some,)))
-    arm(tx, queues)
+    wake(tx, queues)
     return _in_order(ids, set(there))
 
 

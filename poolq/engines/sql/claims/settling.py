@@ -22,7 +22,7 @@ from poolq.engines.sql.location import (
     line_of,
     released_by,
 )
-from poolq.engines.sql.queues.wakeups import arm
+from poolq.engines.sql.queues.wakeups import wake
 from poolq.engines.sql.session import BatchQuery, Query, QueryResult, Transaction, in_chunks
 from poolq.engines.sql.unique_keys import KeyChanges
 from poolq.jobs.limits import Gate, Rule
@@ -246,6 +246,6 @@ class SettlementBatch:
                 tx.later(BatchQuery(sql, rows))
         tx.later(*(Query(DELETE_JOBS, (ids,)) for ids in in_chunks(self.deleted)))
         tx.later(*(Query(GIVE_BACK_JOBS, (ids,)) for ids in in_chunks(self.given_back)))
-        arm(tx, self.woken_queues)
+        wake(tx, self.woken_queues)
         self.keys.write(tx)
         tx.at_end(*self.increments.queries(tx.appends))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from poolq.engines.sanitize import number, to_text
 from poolq.engines.sql.location import line_of
-from poolq.engines.sql.queues.wakeups import arm
+from poolq.engines.sql.queues.wakeups import wake
 from poolq.engines.sql.session import Query, Row, Session, Transaction
 from poolq.jobs.limits import MAX_LIMIT, Rule
 
@@ -57,7 +57,7 @@ def _change(session: Session, key: str, window: int, *changes: Query) -> int:
 
     def try_again(tx: Transaction) -> None:
         queues = tx.run(Query(TRY_LINES, (places,)), Query(QUEUES_OF_LINES, (places,)))[1].rows
-        arm(tx, {to_text(queue) for (queue,) in queues})
+        wake(tx, {to_text(queue) for (queue,) in queues})
 
     count = session.transact(work)
     session.transact(try_again)

@@ -57,6 +57,13 @@ def arm(tx: Transaction, queues: Iterable[str]) -> None:
         tx.later(Query(ARM, (names,)))
 
 
+def wake(tx: Transaction, queues: Iterable[str]) -> None:
+    """Put the wake-up tokens of these queues back, and tell those who wait."""
+    if names := sorted(queues):
+        tx.later(Query(ARM, (names,)))
+        tx.tell(names)
+
+
 def take_wakeup(
     session: Session, found: Sequence[QueueState], later: int | None = None
 ) -> tuple[int, int | None]:

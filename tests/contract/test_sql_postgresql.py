@@ -1,0 +1,160 @@
+"""What only PostgreSQL does: notifications, connections that were lost, old versions of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from poolq.engines.base import Push, Settlement
+from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql import engine as engine_module
+from poolq.engines.postgresql import session as session_module
+from poolq.engines.sql.claims import cursors
+from poolq.engines.sql.queues import turns
+from poolq.engines.sql.session import Query
+from poolq.errors import EngineUnavailable
+from poolq.jobs.message import State
+from poolq.jobs.outcomes import ACK, Release
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import HOUR, Worker, named, new_id, push, total
+from tests.contract.test_sql_bounds import examined
+from tests.support.by_hand import rows
+from tests.support.postgresql import PostgreSQL
+from tests.support.wait import until
+
+FOR_MINUTES = 600.0
+
+
+def told(raw: psycopg.Connection, timeout: float = 0.0) -> list[str]:
+    """The queues of which a connection has been told."""
+    return [one.payload for one in raw.notifies(timeout=timeout, stop_after=1)]
+
+
+@contextmanager
+def listening(server: PostgreSQL, engine: PostgreSQLEngine) -> Iterator[psycopg.Connection]:
+    with server.connect() as raw:
+        raw.execute(f'LISTEN "{engine.session.channel}"'.encode())
+        yield raw
+
+
+def test_a_waiter_is_told_of_a_job(
+    postgresql: PostgreSQLEngine, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would look again minutes later."""
+    monkeypatch.setattr(engine_module, "ANNOUNCE_INTERVAL", FOR_MINUTES)
+    monkeypatch.setattr(session_module, "ANNOUNCED", FOR_MINUTES)
+    waiting = opened(postgresql.url, postgresql.namespace)
+    looked = [0]
+    look = waiting._load_due_states  # type: ignore[attr-defined]
+
+    def count_look(queues: list[str]) -> object:
+        looked[0] += 1
+        return look(queues)
+
+    monkeypatch.setattr(waiting, "_load_due_states", count_look)
+    with ThreadPoolExecutor(1) as threads:
+        found = threads.submit(waiting.wait, ["q"], FOR_MINUTES)
+        until(lambda: looked[0] == 2, what="the waiter to have looked again after 50 ms")
+        push(postgresql, "a")
+        assert found.result(30) == 1
+
+
+def test_nobody_is_told_while_nobody_waits(
+    postgresql: PostgreSQLEngine, postgresql_server: PostgreSQL
+) -> None:
+    """All commits that notify stand in line."""
+    with listening(postgresql_server, postgresql) as raw:
+        push(postgresql, "a")
+        assert told(raw) == []
+        postgresql.session.announce()
+        push(postgresql, "b", queue="r")
+        assert told(raw, 30) == ["r"]
+
+
+def test_a_connection_that_was_lost_is_ended_before_its_work_is_repeated(
+    postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(postgresql)
+    push(postgresql, "a")
+    lost = postgresql.session
+    lock = Query("SELECT 1 FROM {workers} WHERE worker = ? FOR UPDATE", ("w1",))
+    lost.send([Query("BEGIN"), lock])
+    monkeypatch.setattr(lost.wire, "close", lambda: None)  # the server does not hear of its end
+    postgresql._drop(lost)
+    assert named(worker.claim()) == ["a"], "its lock is free"
+    monkeypatch.undo()
+    lost.close()
+
+
+def test_a_server_that_does_not_answer_is_given_up(
+    postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poolq.engines.postgresql.wire.SOCKET_TIMEOUT", 0.2)
+    before = postgresql.session
+    with pytest.raises(EngineUnavailable, match="has not answered within"):
+        before.read(Query("SELECT pg_sleep(?)", (30,)))
+    assert postgresql.session is not before
+
+
+def live(engine: PostgreSQLEngine) -> list[object]:
+    """The versions of the rows that steps must leave as they are."""
+    return [
+        rows(engine, f"SELECT xmin::text, ctid::text FROM {{{table}}}")
+        for table in ("workers", "queues", "counters", "nodes")
+    ]
+
+
+def test_steps_update_no_row_that_another_step_updates(postgresql: PostgreSQLEngine) -> None:
+    worker = Worker(postgresql)
+    push(postgresql, *map(str, range(20)))
+    worker.claim()
+    before = live(postgresql)
+    assert len(worker.drain()) == 19
+    assert live(postgresql) == before
+    assert rows(postgresql, "SELECT request FROM {answers}") == [(worker.request,)]
+    assert total(postgresql, "done") == 19
+    assert rows(postgresql, "SELECT * FROM {added}") == []
+
+
+@pytest.mark.parametrize("queues", [["q"], None], ids=str)
+def test_a_step_examines_no_more_while_somebody_holds_a_snapshot(
+    postgresql_server: PostgreSQL,
+    namespace: str,
+    opened: OpenEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    queues: list[str] | None,
+) -> None:
+    """Nothing can be vacuumed, and claims from the head would step over all jobs that are done."""
+    monkeypatch.setattr(engine_module, "LOOK_SHARE", 1e-12)
+    monkeypatch.setattr(cursors, "MAX_CREDIT", 1e-9)
+    monkeypatch.setattr(turns, "LOOK_INTERVAL", FOR_MINUTES)
+    engine = opened(postgresql_server.url, namespace, migrate=True)
+    assert isinstance(engine, PostgreSQLEngine)
+    worker = Worker(engine, queues=queues)
+    done: list[Settlement] = []
+
+    def work(rounds: int) -> None:
+        nonlocal done
+        for number in range(rounds):
+            engine.push([Push(new_id(), "q", b"x") for _ in range(5)])
+            claims = worker.step(*done, want=5).claims
+            done = [
+                Settlement(claim, ACK if number % 10 else Release(HOUR, State(1)))
+                for claim in claims
+            ]
+
+    with postgresql_server.connect() as raw:
+        raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        raw.execute("SELECT 1 FROM pg_class LIMIT 1")
+        work(5)
+        with examined(engine) as few:
+            work(10)
+        work(300)
+        with examined(engine) as many:
+            work(10)
+        grown = {sql: (few.get(sql, 0), cost) for sql, cost in many.items() if cost > 300}
+        assert not grown
