@@ -7,6 +7,7 @@ from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.sql import unique_keys
 from poolq.engines.sql.session import Query
+from poolq.errors import ConfigError
 
 MIN_VERSION = 150_000
 #: Seconds by which the server's clock may differ from this host's without a warning.
@@ -16,6 +17,33 @@ SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'syn
     'full_page_writes', 'server_version', 'server_version_num', 'transaction_isolation',
     'autovacuum')"""
 CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery()"
+
+
+#: What `refuse` must know. Relatives of PostgreSQL name themselves in `version()`.
+IDENTITY = """SELECT version(), current_setting('server_version_num')::int, pg_is_in_recovery(),
+    current_setting('server_encoding'), pg_backend_pid()"""
+RELATIVES = ("cockroach", "-yb-", "yugabyte", "greenplum", "redshift")
+
+
+def refuse(session: PostgreSQLSession, redacted_url: str) -> None:
+    """Raise ConfigError if no pool can work with this server."""
+    ((text, number, is_standby, encoding, pid),) = session.read(Query(IDENTITY))[0].rows
+    problem = ""
+    if any(name in text.lower() for name in RELATIVES) or not text.startswith("PostgreSQL "):
+        problem = f"this is {text.split(',')[0]}; poolq needs PostgreSQL itself"
+    elif number < MIN_VERSION:
+        problem = f"this is PostgreSQL {number // 10_000}; poolq needs {MIN_VERSION // 10_000}"
+    elif is_standby:
+        problem = "this is a standby; use the primary"
+    elif encoding != "UTF8":
+        problem = f"the encoding of the database is {encoding}; create one with ENCODING 'UTF8'"
+    elif pid != session.wire.raw.backend_pid and not session.options.is_session:
+        problem = (
+            "a pooler is between poolq and the server; pools need a session of their own: connect"
+            " to the server, or to a pool in session mode and add ?pooler=session"
+        )
+    if problem:
+        raise ConfigError(f"{redacted_url}: {problem}")
 
 
 def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:

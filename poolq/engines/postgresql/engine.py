@@ -4,7 +4,7 @@ import time
 
 from poolq.engines.base import Check, Queues, ServerInfo, Totals
 from poolq.engines.connections import Connections
-from poolq.engines.postgresql.checks import checks, server
+from poolq.engines.postgresql.checks import checks, refuse, server
 from poolq.engines.postgresql.connecting import connect
 from poolq.engines.postgresql.dialect import DIALECT
 from poolq.engines.postgresql.faults import translate
@@ -121,6 +121,10 @@ class PostgreSQLEngine(SQLEngine):
             if next_due is not None:
                 rest = min(rest, max(0.001, (next_due - clock) / 1e6))
             session.hear(min(rest, max(pause, POLL_COST_FACTOR * (now - began))))
+
+    def prepare(self) -> list[str]:
+        refuse(self.session, self.redacted_url)
+        return []
 
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         self._folding.fold(self.session)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from poolq.common.names import suggestion
+from poolq.common.names import closest
 from poolq.config.engine_urls import redact
 from poolq.errors import ConfigError
 
@@ -64,7 +64,11 @@ def parse_url(url: str) -> PostgreSQLOptions:
     for option, value in parse_qsl(query, keep_blank_values=True):
         check = _CHECKS.get(option)
         if check is None:
-            raise ConfigError(f"{shown}: unknown option {option!r}; {suggestion(option, _CHECKS)}")
+            near = closest(option, _CHECKS)
+            meant = f" (did you mean {near}?)" if near else ""
+            raise ConfigError(
+                f"{shown}: unknown option {option!r}{meant}; use {', '.join(_CHECKS)}"
+            )
         if problem := check(value):
             raise ConfigError(f"{shown}: option {option} is {value!r}; it {problem}")
         options[option] = value
