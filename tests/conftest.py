@@ -27,7 +27,7 @@ from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
 from tests.support.signals import unblock_and_reset
 from tests.support.topologies import Cluster, Sentinel
 
-ENGINES = ("redis", "valkey", "mariadb", "sqlite")
+ENGINES = ("redis", "valkey", "mariadb", "postgresql", "sqlite")
 FOLDERS = ("chaos", "process", "typing", "contract", "docs", "unit")
 
 # Many containers set PYTHONDONTWRITEBYTECODE. Then each test process would compile all tests again,

@@ -13,6 +13,6 @@ def on(*engines: str) -> pytest.MarkDecorator:
 #: Where the engine decides: one server with scripts, and one file with transactions.
 redis_and_sqlite = on("redis", "sqlite")
 #: One of each kind.
-each_kind = on("redis", "mariadb", "sqlite")
+each_kind = on("redis", "mariadb", "postgresql", "sqlite")
 #: Where the engine has no say.
 sqlite = on("sqlite")

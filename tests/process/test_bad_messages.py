@@ -94,9 +94,10 @@ NAMES = ["nul\0name", "two\nlines", "\x1b[31mred", "bell\a", "spaced out", "a,b"
 @each_kind
 def test_a_queues_name_that_no_dispatch_would_take_kills_no_worker(project: Project) -> None:
     """Written to the engine by hand: its jobs run, under a title that can be shown. On Redis a name
-    of two lines makes its jobs unreadable, and they are buried."""
+    of two lines makes its jobs unreadable, and they are buried. PostgreSQL takes no NUL."""
     ids = []
-    for name in NAMES:
+    first = int(project.url.startswith("postgresql:"))
+    for name in NAMES[first:]:
         message = Message(1, new_id(), "jobs:Quick", name)
         project.engine.push([Push(message.id, name, encode(message))])
         ids.append(message.id)
@@ -105,7 +106,7 @@ def test_a_queues_name_that_no_dispatch_would_take_kills_no_worker(project: Proj
     until(project.settled)
     buried = project.failed()
     assert sorted([*project.ledger.ids("end"), *buried]) == sorted(ids)
-    assert set(buried) <= {ids[1]}
+    assert set(buried) <= {ids[1 - first]}
     assert {line.pid for line in project.ledger.lines("end")} == {worker.pid}
     pool.until_said(f"done jobs:Quick {ids[-1]}")
     assert "\x1b" not in pool.log

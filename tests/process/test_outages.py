@@ -14,7 +14,7 @@ import pytest
 
 from poolq.errors import EngineUnavailable
 from poolq.system import identity
-from tests.conftest import OwnMariaDB, OwnRedis
+from tests.conftest import OwnMariaDB, OwnPostgreSQL, OwnRedis
 from tests.contract.faulty_proxy import FaultyProxy
 from tests.process.conftest import MakeProject
 from tests.support.pool import Pool
@@ -38,12 +38,15 @@ TICKS = os.sysconf("SC_CLK_TCK")
 OwnServer = Callable[[], Server]
 
 
-@pytest.fixture(params=["redis", "mariadb"])
+@pytest.fixture(params=["redis", "mariadb", "postgresql"])
 def server(request: pytest.FixtureRequest) -> Server:
     """A durable server of the test's own."""
     if request.param == "redis":
         own_redis: OwnRedis = request.getfixturevalue("own_redis")
         return own_redis()
+    if request.param == "postgresql":
+        own_postgresql: OwnPostgreSQL = request.getfixturevalue("own_postgresql")
+        return own_postgresql()
     own_mariadb: OwnMariaDB = request.getfixturevalue("own_mariadb")
     return own_mariadb()
 
@@ -126,7 +129,7 @@ def answered(project: Project) -> bool:
 # the connection
 
 
-@pytest.fixture(params=["redis_server", "mariadb_server"])
+@pytest.fixture(params=["redis_server", "mariadb_server", "postgresql_server"])
 def proxy(request: pytest.FixtureRequest) -> Iterator[FaultyProxy]:
     with FaultyProxy(request.getfixturevalue(request.param).url) as made:
         yield made

@@ -120,9 +120,9 @@ class PostgreSQL(Server):
             return False
         return True
 
-    def stop(self) -> None:
-        """Shut down at once, without waiting for clients."""
-        self._end(signal.SIGINT)
+    def _end(self, how: signal.Signals) -> None:
+        """TERM would wait until all clients have left."""
+        super()._end(signal.SIGINT if how == signal.SIGTERM else how)
 
     def __exit__(self, *_: object) -> None:
         self._end(signal.SIGQUIT)  # with -9, it would leave a piece of shared memory behind

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pymysql
 
 from poolq.engines.base import Engine, StoredJob
@@ -121,6 +122,10 @@ class Project:
             with suppress(AssertionError), closing(connect(parse_url(self.url)).raw) as raw:
                 return until(lambda: _nobody_rests(raw), 0.5)
             return False
+        if self.url.startswith("postgresql:"):
+            with psycopg.connect(self.url, autocommit=True) as raw:
+                resting = "SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+                return until(lambda: raw.execute(resting).rowcount == 0, 0.5)
         if not self.url.startswith("sqlite:"):
             return True
         database = self.url.removeprefix("sqlite:///")

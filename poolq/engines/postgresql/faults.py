@@ -22,6 +22,7 @@ _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
     (DuplicateKey, ("23505",), "; a job with that id is stored already"),
     (EngineError, ("42501",), "; grant the right: see 'poolq db sql'"),
+    (EngineError, ("22021",), "; PostgreSQL stores no NUL in a name"),
     (EngineError, ("54000",), "; a name may have at most 255 bytes, and a limit's key 1,000"),
 )
 #: Errors of a server that refuses a connection. It sends no code, but these words.
