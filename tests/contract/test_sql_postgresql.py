@@ -10,13 +10,13 @@ import psycopg
 import pytest
 
 from poolq.engines.base import Push, Settlement
-from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.engines.postgresql import PostgreSQLEngine, checks
 from poolq.engines.postgresql import engine as engine_module
 from poolq.engines.postgresql import session as session_module
 from poolq.engines.sql.claims import cursors
 from poolq.engines.sql.queues import turns
 from poolq.engines.sql.session import Query
-from poolq.errors import EngineUnavailable
+from poolq.errors import ConfigError, EngineUnavailable, SchemaError
 from poolq.jobs.message import State
 from poolq.jobs.outcomes import ACK, Release
 from tests.contract.conftest import OpenEngine
@@ -158,3 +158,50 @@ def test_a_step_examines_no_more_while_somebody_holds_a_snapshot(
             work(10)
         grown = {sql: (few.get(sql, 0), cost) for sql, cost in many.items() if cost > 300}
         assert not grown
+
+
+def test_tables_are_made_in_a_schema_of_ones_own(
+    postgresql_server: PostgreSQL, namespace: str, opened: OpenEngine
+) -> None:
+    url = f"{postgresql_server.url}?schema=My%20{namespace}"
+    engine = opened(url, namespace)
+    assert isinstance(engine, PostgreSQLEngine)
+    with pytest.raises(SchemaError, match="create it: CREATE SCHEMA"):
+        engine.schema.migrate()
+    with postgresql_server.connect() as raw:
+        raw.execute(f'CREATE SCHEMA "My {namespace}"'.encode())
+    assert engine.schema.migrate()
+    push(engine, "a")
+    assert named(Worker(engine).claim()) == ["a"]
+
+
+def test_the_doctor_names_who_holds_an_old_snapshot(
+    postgresql: PostgreSQLEngine,
+    postgresql_server: PostgreSQL,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "OLD_SECONDS", -1)
+    with postgresql_server.connect(application_name="report") as raw:
+        raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        raw.execute("SELECT 1 FROM pg_class LIMIT 1")
+        found = {one.name: one for one in postgresql.doctor()}
+    assert found["snapshot"].level == "warn"
+    assert "(report, idle in transaction) holds one for" in found["snapshot"].text
+    levels = {name: one.level for name, one in found.items()}
+    assert levels.pop("durability") == "warn", "fsync is off in the tests"
+    assert set(levels.values()) == {"ok", "warn"}
+
+
+@pytest.mark.parametrize("option", ["standby", "encoding"])
+def test_a_pool_refuses_what_it_cannot_work_with(
+    postgresql: PostgreSQLEngine, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    asked = {
+        "standby": ("pg_is_in_recovery()", "true", "a standby"),
+        "encoding": ("current_setting('server_encoding')", "'SQL_ASCII'", "UTF8"),
+    }
+    real, fake, said = asked[option]
+    assert postgresql.prepare() == []
+    monkeypatch.setattr(checks, "IDENTITY", checks.IDENTITY.replace(real, fake))
+    with pytest.raises(ConfigError, match=said):
+        postgresql.prepare()

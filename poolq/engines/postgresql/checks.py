@@ -6,7 +6,7 @@ from poolq.engines.base import Check, ServerInfo
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.sql import unique_keys
-from poolq.engines.sql.session import Query
+from poolq.engines.sql.session import Query, QueryResult
 from poolq.errors import ConfigError
 
 MIN_VERSION = 150_000
@@ -18,6 +18,27 @@ SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'syn
     'autovacuum')"""
 CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery()"
 
+
+#: Who holds the oldest snapshot, for how many seconds if that is known, and how many transactions
+#: have begun since then.
+OLDEST_SNAPSHOT = """SELECT what, seconds, age(held) FROM (
+    SELECT concat('session ', pid, ' (', application_name, ', ', state, ')') AS what,
+        extract(epoch FROM clock_timestamp() - xact_start)::bigint AS seconds, backend_xmin AS held
+        FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+    UNION ALL SELECT 'replication slot ' || slot_name, NULL, xmin FROM pg_replication_slots
+    UNION ALL SELECT 'standby ' || application_name, NULL, backend_xmin FROM pg_stat_replication
+    UNION ALL SELECT 'prepared transaction ' || gid,
+        extract(epoch FROM clock_timestamp() - prepared)::bigint, transaction FROM pg_prepared_xacts
+    ) holders WHERE held IS NOT NULL ORDER BY age(held) DESC LIMIT 1"""
+DEAD_ROWS = """SELECT n_dead_tup, n_live_tup FROM pg_stat_all_tables
+    WHERE relid = to_regclass('{jobs}')"""
+CONNECTIONS_LEFT = """SELECT current_setting('max_connections')::int
+    - current_setting('superuser_reserved_connections')::int - COUNT(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend'"""
+#: A snapshot is reported if it is older than this many seconds, or than this many transactions.
+OLD_SECONDS, OLD_TRANSACTIONS = 300, 1_000_000
+#: How many connections should be left, and how many dead rows are few.
+FEW_CONNECTIONS, FEW_DEAD_ROWS = 20, 100_000
 
 #: What `refuse` must know. Relatives of PostgreSQL name themselves in `version()`.
 IDENTITY = """SELECT version(), current_setting('server_version_num')::int, pg_is_in_recovery(),
@@ -47,7 +68,9 @@ def refuse(session: PostgreSQLSession, redacted_url: str) -> None:
 
 
 def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
-    settings, state = session.read(Query(SETTINGS), Query(CLOCK_AND_ROLE))
+    settings, state, oldest, dead, left = session.read(
+        *map(Query, (SETTINGS, CLOCK_AND_ROLE, OLDEST_SNAPSHOT, DEAD_ROWS, CONNECTIONS_LEFT))
+    )
     found: dict[str, str] = dict(settings.rows)
     now, is_standby = state.rows[0]
     return [
@@ -57,6 +80,9 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
         _durability(found),
         _writable(is_standby),
         _autovacuum(found),
+        _snapshot(oldest),
+        _dead_rows(dead),
+        _connections(left.rows[0][0]),
         _clock(now / 1e6 - time.time()),
     ]
 
@@ -95,6 +121,32 @@ def _autovacuum(found: dict[str, str]) -> Check:
         return Check("autovacuum", "ok", "autovacuum is on")
     return Check("autovacuum", "bad", "autovacuum is off: the tables grow without end; set it"
                  " to on")  # fmt: skip
+
+
+def _snapshot(found: QueryResult) -> Check:
+    """PostgreSQL keeps all rows that were deleted since the oldest snapshot."""
+    if not found.rows:
+        return Check("snapshot", "ok", "nobody holds one")
+    what, seconds, transactions = found.rows[0]
+    age = f"for {seconds} s" if seconds is not None else f"over {transactions} transactions"
+    is_old = transactions > OLD_TRANSACTIONS if seconds is None else seconds > OLD_SECONDS
+    if not is_old:
+        return Check("snapshot", "ok", f"the oldest is held {age}")
+    return Check("snapshot", "warn", f"{what} holds one {age}: done jobs stay in the tables until"
+                 " it is closed")  # fmt: skip
+
+
+def _dead_rows(found: QueryResult) -> Check:
+    dead, live = found.rows[0] if found.rows else (0, 0)
+    text = f"the table of jobs has {live} rows and {dead} dead ones"
+    level = "ok" if dead < FEW_DEAD_ROWS + 3 * live else "warn"
+    return Check("dead rows", level, text)
+
+
+def _connections(left: int) -> Check:
+    level = "ok" if left >= FEW_CONNECTIONS else "warn"
+    advice = "" if level == "ok" else "; raise max_connections, or run fewer processes"
+    return Check("connections", level, f"{left} are left{advice}")
 
 
 def _clock(ahead: float) -> Check:

@@ -36,19 +36,10 @@ def connect(
     """Connect to the first host that accepts, and end the connections with the names `lost`. Raises
     ServerError."""
     name = f"poolq:{namespace}:{secrets.token_hex(4)}"[-MAX_NAME:]
-    settings = " ".join(f"-c {key}={_escaped(one)}" for key, one in options.settings.items())
     timeout = float(options.parameters.get("connect_timeout", SOCKET_TIMEOUT))
     failed = ServerError("", "no host", is_over=True, was_sent=False)
     for host, port in options.hosts:
-        conninfo = make_conninfo(
-            **options.parameters,
-            host=host or None,
-            port=port or None,
-            application_name=name,
-            client_encoding="UTF8",
-            gssencmode="disable",  # it crashes after a fork
-            options=settings,
-        )
+        conninfo = conninfo_of(options, name, host, port)
         try:
             wire = open_wire(conninfo, timeout)
         except ServerError as error:
@@ -62,6 +53,20 @@ def connect(
             raise
         return OpenedConnection(wire, name)
     raise failed
+
+
+def conninfo_of(options: PostgreSQLOptions, name: str, host: str, port: str) -> str:
+    """Return libpq's parameters for a connection to a host."""
+    settings = " ".join(f"-c {key}={_escaped(one)}" for key, one in options.settings.items())
+    return make_conninfo(
+        **options.parameters,
+        host=host or None,
+        port=port or None,
+        application_name=name,
+        client_encoding="UTF8",
+        gssencmode="disable",  # it crashes after a fork
+        options=settings,
+    )
 
 
 def _escaped(value: str) -> str:

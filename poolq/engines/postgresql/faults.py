@@ -13,12 +13,13 @@ RETRYABLE = ("40001", "40P01", "55P03", "57014")
 #: Errors of a connection that was cut, or whose server shuts down, recovers or has become
 #: read-only, by the beginnings of their codes.
 LOST = ("", "08", "57P", "25P03", "25P04", "25006", "58")
-NO_TABLE = ("42P01", "42703", "3F000")
+NO_TABLE = ("42P01", "42703")
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
     (EngineUnavailable, ("53100",), "; free space on the server's disk"),
     (EngineUnavailable, ("53200",), "; give the server more memory"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
+    (SchemaError, ("3F000",), "; create it: CREATE SCHEMA, or name another one by ?schema="),
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
     (DuplicateKey, ("23505",), "; a job with that id is stored already"),
     (EngineError, ("42501",), "; grant the right: see 'poolq db sql'"),

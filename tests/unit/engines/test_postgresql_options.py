@@ -1,0 +1,80 @@
+"""URLs of PostgreSQL: hosts, options, and passwords that are never shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolq.engines.postgresql.connecting import conninfo_of
+from poolq.engines.postgresql.options import parse_url
+from poolq.errors import ConfigError
+
+URL = "postgresql://bob:s%40cret@db.internal:6543/shop"
+
+
+def test_all_parts_are_read() -> None:
+    options = parse_url(f"{URL}?sslmode=verify-full&connect_timeout=3")
+    assert options.hosts == (("db.internal", "6543"),)
+    assert options.parameters == {
+        "dbname": "shop",
+        "user": "bob",
+        "password": "s@cret",
+        "sslmode": "verify-full",
+        "connect_timeout": "3",
+    }
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "cret" not in repr(parse_url(URL))
+    assert "cret" not in parse_url(URL).redacted_url
+
+
+@pytest.mark.parametrize(
+    ("servers", "hosts"),
+    [
+        ("", (("", ""),)),
+        ("h", (("h", ""),)),
+        ("[::1]:5433", (("::1", "5433"),)),
+        ("%2Frun%2Fpostgresql", (("/run/postgresql", ""),)),
+        ("a,b:5433", (("a", ""), ("b", "5433"))),
+    ],
+)
+def test_hosts(servers: str, hosts: tuple[tuple[str, str], ...]) -> None:
+    assert parse_url(f"postgresql://{servers}/db").hosts == hosts
+
+
+def test_of_several_hosts_one_that_accepts_writes_is_chosen() -> None:
+    given = "target_session_attrs"
+    assert parse_url("postgresql://a,b/db").parameters[given] == "read-write"
+    assert parse_url(f"postgresql://a,b/db?{given}=primary").parameters[given] == "primary"
+    assert given not in parse_url("postgresql://a/db").parameters
+
+
+def test_settings_are_part_of_the_connection() -> None:
+    options = parse_url(f"{URL}?schema=My%20%22jobs&synchronous_commit=off")
+    told = conninfo_of(options, "name", *options.hosts[0])
+    assert "synchronous_commit=off" in told
+    assert r"default_transaction_isolation=read\\ committed" in told
+    assert r"search_path=\"My\\ \"\"jobs\"" in told or r'search_path="My\\ ""jobs"' in told
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("shema=x", r"unknown option 'shema' \(did you mean schema\?\); use schema, "),
+        ("schema=", "must not be empty"),
+        ("pooler=transaction", "is one of session"),
+        ("synchronous_commit=maybe", "is one of on, off"),
+        ("connect_timeout=0", "is a number from 2 to 60"),
+    ],
+)
+def test_a_bad_option_is_refused_in_one_line(query: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        parse_url(f"{URL}?{query}")
+    assert "\n" not in str(caught.value)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://h", "postgresql://h/", "postgresql://h/a/b"])
+def test_a_url_names_one_database(url: str) -> None:
+    with pytest.raises(ConfigError, match="names no database"):
+        parse_url(url)
