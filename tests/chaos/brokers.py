@@ -19,6 +19,7 @@ from tests.chaos.disk import Disk
 from tests.chaos.failover import PATIENT, Failovers, Lost
 from tests.chaos.restoring import copy_mariadb, copy_redis, copy_sqlite
 from tests.support.mysql import MySQL, install_mysql
+from tests.support.postgresql import PostgreSQL, install_postgresql
 from tests.support.proxy import Proxy
 from tests.support.scratch import Scratch
 from tests.support.server import Server
@@ -194,6 +195,28 @@ class MySQLBroker(MariaDBBroker):
     install = staticmethod(install_mysql)
 
 
+class PostgreSQLBroker(Served):
+    locks = True
+    overlaps = True
+
+    def make(self) -> Server:
+        template = install_postgresql(self.scratch.folder("template"))
+        return PostgreSQL(self.scratch.folder("broker"), template, durable=True)
+
+    def copy(self) -> Undo | None:
+        return None
+
+    def left(self, namespace: str) -> list[str]:
+        assert isinstance(self.server, PostgreSQL)
+        with self.server.connect() as connection:
+
+            def count(table: str) -> Any:
+                found = connection.execute(f'SELECT count(*) FROM "{table}"'.encode()).fetchone()
+                return found[0]  # type: ignore[index]  # count(*) has a row
+
+            return list(rows_left(namespace, count))
+
+
 class SQLiteBroker(Broker):
     """On a small disk of its own, which can be filled."""
 
@@ -302,6 +325,7 @@ BROKERS: dict[str, type[Broker]] = {
     "valkey": ValkeyBroker,
     "mariadb": MariaDBBroker,
     "mysql": MySQLBroker,
+    "postgresql": PostgreSQLBroker,
     "sentinel": SentinelBroker,
     "cluster": ClusterBroker,
 }

@@ -17,7 +17,7 @@ from tests.chaos.brokers import BROKERS
 from tests.chaos.publish import publish, shown
 from tests.chaos.run import Report, run
 
-ENGINES = "sqlite,redis,valkey,mariadb,sentinel,cluster"
+ENGINES = "sqlite,redis,valkey,mariadb,postgresql,sentinel,cluster"
 KEPT = Path("build") / "chaos"
 
 

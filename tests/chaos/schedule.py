@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "redis": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "valkey": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "mariadb": PROCESSES + CODE + BROKER + LINE + RESTORE,
+    "postgresql": PROCESSES + CODE + BROKER + LINE,
     "mysql": PROCESSES + CODE + BROKER + LINE + RESTORE,
     "sentinel": PROCESSES + CODE + FAILOVER * 2,
     "cluster": PROCESSES + CODE + BROKER,

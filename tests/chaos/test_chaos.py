@@ -14,7 +14,7 @@ SECONDS, SEED = 15.0, 1
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ["redis", "mariadb", "sqlite"])
+@pytest.mark.parametrize("engine", ["redis", "mariadb", "postgresql", "sqlite"])
 def test_chaos_breaks_no_promise(engine: str, tmp_path: Path) -> None:
     report = run(engine, SEED, SECONDS, tmp_path / "kept")
     print(shown(report))

@@ -9,9 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from tests.support.server import HOST, Server, binary
+from tests.support.wait import until
 
 USER = "postgres"  # of the system
 AS_USER = [f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] if os.geteuid() == 0 else []
@@ -121,8 +123,13 @@ class PostgreSQL(Server):
         return True
 
     def _end(self, how: signal.Signals) -> None:
-        """TERM would wait until all clients have left."""
+        """TERM would wait until all clients have left. After -9, the backends live a moment longer,
+        in which no other server may start."""
+        backends: list[psutil.Process] = []
+        if how == signal.SIGKILL and self.running:
+            backends = psutil.Process(self.pid).children(recursive=True)
         super()._end(signal.SIGINT if how == signal.SIGTERM else how)
+        until(lambda: not any(map(psutil.Process.is_running, backends)), 20, "the backends to end")
 
     def __exit__(self, *_: object) -> None:
         self._end(signal.SIGQUIT)  # with -9, it would leave a piece of shared memory behind
