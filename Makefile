@@ -106,6 +106,7 @@ servers: ## install what the tests need and the machine lacks: servers, supervis
 	command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null \
 	  || missing="$$missing mariadb-server"; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v pgbouncer >/dev/null || missing="$$missing pgbouncer"; \
 	command -v supervisord >/dev/null || missing="$$missing supervisor"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v tmux >/dev/null || missing="$$missing tmux"; \

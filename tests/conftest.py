@@ -21,6 +21,7 @@ import pytest
 
 from tests.support.forked import preload
 from tests.support.mysql import MySQL, install_mysql
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgresql import PostgreSQL, install_postgresql, is_installed
 from tests.support.scratch import ROOT, Scratch
 from tests.support.servers import MariaDB, Redis, Valkey, install_mariadb
@@ -217,6 +218,20 @@ def postgresql_template(scratch: Scratch) -> Path:
 def postgresql_server(scratch: Scratch, postgresql_template: Path) -> Iterator[PostgreSQL]:
     """The shared PostgreSQL; it does not sync its commits."""
     with PostgreSQL(scratch.folder("postgresql"), postgresql_template) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def transaction_pooler(scratch: Scratch, postgresql_server: PostgreSQL) -> Iterator[PgBouncer]:
+    """In front of the shared PostgreSQL: each transaction may have another session of it."""
+    with PgBouncer(scratch.folder("pgbouncer"), postgresql_server, "transaction") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def session_pooler(scratch: Scratch, postgresql_server: PostgreSQL) -> Iterator[PgBouncer]:
+    """In front of the shared PostgreSQL: each client has a session of its own."""
+    with PgBouncer(scratch.folder("pgbouncer"), postgresql_server, "session") as server:
         yield server
 
 

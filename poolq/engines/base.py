@@ -179,9 +179,10 @@ class Engine(ABC):
 
     # keepers
 
-    def prepare(self) -> list[str]:
-        """Prepare the store for a starting pool, and return warnings about settings that may lose
-        jobs. Raises EngineUnavailable, or ConfigError if no pool can work with the settings."""
+    def prepare(self, processes: int = 0) -> list[str]:  # noqa: ARG002  # overrides use it
+        """Prepare the store for a starting pool with so many workers, and return warnings about
+        settings that may lose jobs. Raises EngineUnavailable, or ConfigError if no pool can work
+        with the settings."""
         return []
 
     def sweep(self, idle: int) -> bool:  # noqa: ARG002  # overrides use it

@@ -183,7 +183,7 @@ class Keeper:
             self._heartbeat.beat()
             try:
                 self._clock = self._engine.now() * 1000 - monotonic_ns()
-                warnings = [] if had_contact else self._engine.prepare()
+                warnings = [] if had_contact else self._engine.prepare(self._config.procs)
                 self._beat()
                 if not had_contact:
                     self._take_over()

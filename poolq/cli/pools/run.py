@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from poolq.cli.options import RUN_FLAGS, warn, with_settings
-from poolq.config import Config
+from poolq.config import Config, open_engine
 from poolq.errors import ConfigError
 
 STORELESS = ("sync://", "null://")
@@ -25,6 +25,9 @@ def run(settings: Config) -> int:
             f"engine ({settings.sources['engine']}): a pool cannot run on {settings.engine}, which"
             " stores no jobs; set --engine or POOLQ_ENGINE to sqlite, redis or database"
         )
+    open_engine(
+        settings
+    ).close()  # raises ConfigError for its options, or if its library is missing
     from poolq.dashboard import dashboard
     from poolq.log import sink
     from poolq.log.reporting import set_up

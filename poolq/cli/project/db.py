@@ -4,7 +4,7 @@ import click
 
 from poolq.cli import tables
 from poolq.cli.group import Group
-from poolq.cli.options import warn, with_engine_and, with_new_engine
+from poolq.cli.options import reject_empty, warn, with_engine_and, with_new_engine
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Engine
 from poolq.engines.schema_version import SCHEMA_VERSION, check_version
@@ -13,7 +13,7 @@ from poolq.engines.sql.schema import SQLSchema
 
 @click.group(cls=Group)
 def db() -> None:
-    """Create, check and print the tables of MySQL, MariaDB and SQLite."""
+    """Create, check and print the tables of SQL engines."""
 
 
 def _schema(engine: Engine) -> SQLSchema | None:
@@ -54,9 +54,23 @@ def status(engine: Engine) -> None:
 
 
 @db.command()
+@click.option("--grants", metavar="ROLE", callback=reject_empty, help="Print GRANTs for this role.")
+@click.option("--producer", is_flag=True, help="With --grants: the role only dispatches.")
 @with_engine_and(create=True, json=False)
-def sql(engine: Engine) -> None:
-    """Print the statements that create the tables."""
+def sql(engine: Engine, grants: str | None, producer: bool) -> None:
+    """Print the statements that create the tables.
+
+    With --grants, print those that give a role of PostgreSQL the rights that a pool needs, or only
+    those of a producer.
+    """
+    if producer and grants is None:
+        raise click.UsageError("--producer needs --grants=ROLE")
     schema = _schema(engine)
-    if schema is not None:
-        click.echo(schema.sql().rstrip())
+    if schema is None:
+        return
+    text = schema.sql() if grants is None else schema.grants(grants, producer)
+    if not text:
+        raise click.UsageError(
+            f"--grants is only for postgresql://, and this is {schema.redacted_url}"
+        )
+    click.echo(text.rstrip())

@@ -14,7 +14,14 @@ from poolq.config import Config
 from poolq.config.engine_urls import redact
 from poolq.engines.base import Check, Engine, StoredJob
 from poolq.engines.schedule_store import REMOVED
-from poolq.errors import EngineError, EngineUnavailable, PoolqError, SchemaError, StoreMissing
+from poolq.errors import (
+    ConfigError,
+    EngineError,
+    EngineUnavailable,
+    PoolqError,
+    SchemaError,
+    StoreMissing,
+)
 from poolq.jobs.limits import Gate
 from poolq.jobs.message import entries, name_and_queue
 from poolq.jobs.outcomes import MANY_SNOOZES
@@ -85,7 +92,7 @@ def examine(engine: Engine, checks: list[Check]) -> int:
     except EngineUnavailable as error:
         checks.append(Check("reachable", "bad", str(error)))
         return error.exit_code
-    except EngineError as error:
+    except (EngineError, ConfigError) as error:
         name = "schema" if isinstance(error, SchemaError) else "engine"
         checks.append(Check(name, "bad", str(error)))
         return error.exit_code

@@ -61,6 +61,7 @@ DIALECT = Dialect(
     after="((due_at = ? AND id > ?) OR due_at > ?)",
     on=TemplateToken("ON DUPLICATE KEY UPDATE".format),
     new=TemplateToken("VALUES({})".format),
+    unless=TemplateToken("ON DUPLICATE KEY UPDATE {0} = {0}".format),
     joined=TemplateToken(_joined),
     in_one_text=TemplateToken("GROUP_CONCAT({})".format),
     any=TemplateToken("MIN({})".format),
@@ -267,7 +268,7 @@ class MySQLEngine(SQLEngine):
             self._waits_in_server = False
         return self._waits_in_server
 
-    def prepare(self) -> list[str]:
+    def prepare(self, processes: int = 0) -> list[str]:  # noqa: ARG002  # only PostgreSQL counts them
         refuse_statement_binlog(self.session, self.redacted_url)
         return []
 

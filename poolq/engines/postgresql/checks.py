@@ -3,22 +3,34 @@
 import time
 
 from poolq.engines.base import Check, ServerInfo
+from poolq.engines.postgresql.options import PostgreSQLOptions
+from poolq.engines.postgresql.requirements import MIN_SERVER
 from poolq.engines.postgresql.schema import PostgreSQLSchema
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.sql import unique_keys
 from poolq.engines.sql.session import Query, QueryResult
-from poolq.errors import ConfigError
+from poolq.errors import ConfigError, EngineUnavailable
 
-MIN_VERSION = 150_000
 #: Seconds by which the server's clock may differ from this host's without a warning.
 MAX_CLOCK_DIFFERENCE = 1.0
 
 SETTINGS = """SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit',
     'full_page_writes', 'server_version', 'server_version_num', 'transaction_isolation',
     'autovacuum')"""
+#: How many connections this role may open now, and the one that asks. Of others' connections, it
+#: sees only whose they are.
+CONNECTIONS_LEFT = """SELECT 1 + LEAST(
+    (SELECT SUM(CASE name WHEN 'max_connections' THEN setting::int ELSE -setting::int END)
+        FROM pg_settings WHERE name IN ('max_connections', 'superuser_reserved_connections',
+        'reserved_connections')) - COUNT(*),
+    (SELECT NULLIF(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user)
+        - COUNT(*) FILTER (WHERE usename = current_user),
+    (SELECT NULLIF(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
+        - COUNT(*) FILTER (WHERE datname = current_database()))
+    FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL"""
+#: Connections of a pool's keeper.
+KEEPER_CONNECTIONS = 3
 CLOCK_AND_ROLE = "SELECT {now}, pg_is_in_recovery()"
-
-
 #: Who holds the oldest snapshot, for how many seconds if that is known, and how many transactions
 #: have begun since then.
 OLDEST_SNAPSHOT = """SELECT what, seconds, age(held) FROM (
@@ -32,39 +44,10 @@ OLDEST_SNAPSHOT = """SELECT what, seconds, age(held) FROM (
     ) holders WHERE held IS NOT NULL ORDER BY age(held) DESC LIMIT 1"""
 DEAD_ROWS = """SELECT n_dead_tup, n_live_tup FROM pg_stat_all_tables
     WHERE relid = to_regclass('{jobs}')"""
-CONNECTIONS_LEFT = """SELECT current_setting('max_connections')::int
-    - current_setting('superuser_reserved_connections')::int - COUNT(*) FROM pg_stat_activity
-    WHERE backend_type = 'client backend'"""
 #: A snapshot is reported if it is older than this many seconds, or than this many transactions.
 OLD_SECONDS, OLD_TRANSACTIONS = 300, 1_000_000
 #: How many connections should be left, and how many dead rows are few.
 FEW_CONNECTIONS, FEW_DEAD_ROWS = 20, 100_000
-
-#: What `refuse` must know. Relatives of PostgreSQL name themselves in `version()`.
-IDENTITY = """SELECT version(), current_setting('server_version_num')::int, pg_is_in_recovery(),
-    current_setting('server_encoding'), pg_backend_pid()"""
-RELATIVES = ("cockroach", "-yb-", "yugabyte", "greenplum", "redshift")
-
-
-def refuse(session: PostgreSQLSession, redacted_url: str) -> None:
-    """Raise ConfigError if no pool can work with this server."""
-    ((text, number, is_standby, encoding, pid),) = session.read(Query(IDENTITY))[0].rows
-    problem = ""
-    if any(name in text.lower() for name in RELATIVES) or not text.startswith("PostgreSQL "):
-        problem = f"this is {text.split(',')[0]}; poolq needs PostgreSQL itself"
-    elif number < MIN_VERSION:
-        problem = f"this is PostgreSQL {number // 10_000}; poolq needs {MIN_VERSION // 10_000}"
-    elif is_standby:
-        problem = "this is a standby; use the primary"
-    elif encoding != "UTF8":
-        problem = f"the encoding of the database is {encoding}; create one with ENCODING 'UTF8'"
-    elif pid != session.wire.raw.backend_pid and not session.options.is_session:
-        problem = (
-            "a pooler is between poolq and the server; pools need a session of their own: connect"
-            " to the server, or to a pool in session mode and add ?pooler=session"
-        )
-    if problem:
-        raise ConfigError(f"{redacted_url}: {problem}")
 
 
 def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
@@ -82,9 +65,27 @@ def checks(session: PostgreSQLSession, schema: PostgreSQLSchema) -> list[Check]:
         _autovacuum(found),
         _snapshot(oldest),
         _dead_rows(dead),
-        _connections(left.rows[0][0]),
+        _connections(session, left.rows[0][0]),
         _clock(now / 1e6 - time.time()),
     ]
+
+
+def check_pool(session: PostgreSQLSession, options: PostgreSQLOptions, processes: int) -> None:
+    """Raise ConfigError if a pool cannot work on these connections, or EngineUnavailable if there
+    are too few for this many workers."""
+    if session.wire.is_shared:
+        raise ConfigError(
+            f"{options.redacted_url} is a pooler that may use another connection for each"
+            " transaction; a pool needs its own: name the server itself, or add ?pooler=session"
+            " if the pooler is in session mode"
+        )
+    (found,) = session.read(Query(CONNECTIONS_LEFT))
+    left, needed = found.rows[0][0], processes + KEEPER_CONNECTIONS
+    if left < needed:
+        raise EngineUnavailable(
+            f"{options.redacted_url}: {left} connections are left, and this pool needs {needed};"
+            " raise max_connections, or run fewer workers"
+        )
 
 
 def server(session: PostgreSQLSession) -> ServerInfo:
@@ -94,9 +95,9 @@ def server(session: PostgreSQLSession) -> ServerInfo:
 
 def _version(found: dict[str, str]) -> Check:
     text = f"PostgreSQL {found['server_version']}"
-    if int(found["server_version_num"]) >= MIN_VERSION:
+    if int(found["server_version_num"]) >= MIN_SERVER:
         return Check("version", "ok", text)
-    return Check("version", "bad", f"{text}; poolq needs {MIN_VERSION // 10_000}")
+    return Check("version", "bad", f"{text}; poolq needs {MIN_SERVER // 10_000}")
 
 
 def _durability(found: dict[str, str]) -> Check:
@@ -143,7 +144,10 @@ def _dead_rows(found: QueryResult) -> Check:
     return Check("dead rows", level, text)
 
 
-def _connections(left: int) -> Check:
+def _connections(session: PostgreSQLSession, left: int) -> Check:
+    if session.wire.is_shared:
+        return Check("pooler", "warn", "a pooler may use another connection for each transaction:"
+                     " producers work, pools do not")  # fmt: skip
     level = "ok" if left >= FEW_CONNECTIONS else "warn"
     advice = "" if level == "ok" else "; raise max_connections, or run fewer processes"
     return Check("connections", level, f"{left} are left{advice}")

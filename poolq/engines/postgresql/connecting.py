@@ -12,6 +12,7 @@ from typing import NamedTuple
 from psycopg.conninfo import make_conninfo
 
 from poolq.engines.postgresql.options import PostgreSQLOptions
+from poolq.engines.postgresql.requirements import check_server
 from poolq.engines.postgresql.statements import Statements
 from poolq.engines.postgresql.wire import SOCKET_TIMEOUT, ServerError, Wire, open_wire
 from poolq.engines.sql.session import Query
@@ -19,55 +20,61 @@ from poolq.engines.sql.session import Query
 #: Ends the connections with these names, and waits until they have ended.
 END_LOST = """SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
     WHERE application_name {in_list}"""
+#: The settings, and the process that has set them. They last for the session if this process is
+#: that of the argument, or if the argument is 0. Otherwise, they last for a transaction.
+SET = """SELECT pg_backend_pid(), set_config(name, value, ? NOT IN (0, pg_backend_pid()))
+    FROM unnest(?, ?) given (name, value)"""
 #: The longest name of a connection, in bytes.
 MAX_NAME = 63
 
 
 class OpenedConnection(NamedTuple):
-    """A connection, and its name on the server."""
+    """A connection, and its name on the server. `beginning`: what each transaction begins with."""
 
     wire: Wire
     name: str
+    beginning: Sequence[Query]
 
 
 def connect(
     options: PostgreSQLOptions, namespace: str, statements: Statements, lost: Sequence[str] = ()
 ) -> OpenedConnection:
     """Connect to the first host that accepts, and end the connections with the names `lost`. Raises
-    ServerError."""
+    ServerError, and ConfigError if poolq cannot work on the server."""
     name = f"poolq:{namespace}:{secrets.token_hex(4)}"[-MAX_NAME:]
     timeout = float(options.parameters.get("connect_timeout", SOCKET_TIMEOUT))
     failed = ServerError("", "no host", is_over=True, was_sent=False)
     for host, port in options.hosts:
-        conninfo = conninfo_of(options, name, host, port)
+        conninfo = make_conninfo(
+            **options.parameters,
+            host=host or None,
+            port=port or None,
+            application_name=name,
+            client_encoding="UTF8",
+            gssencmode="disable",  # it crashes after a fork
+        )
         try:
             wire = open_wire(conninfo, timeout)
         except ServerError as error:
             failed = error
             continue
         try:
+            check_server(wire.raw, options.redacted_url)
+            beginning = _set(wire, options, statements)
             if lost:
                 wire.run(statements.bind(Query(END_LOST, (lost,))))
         except BaseException:
             wire.close()
             raise
-        return OpenedConnection(wire, name)
+        return OpenedConnection(wire, name, beginning)
     raise failed
 
 
-def conninfo_of(options: PostgreSQLOptions, name: str, host: str, port: str) -> str:
-    """Return libpq's parameters for a connection to a host."""
-    settings = " ".join(f"-c {key}={_escaped(one)}" for key, one in options.settings.items())
-    return make_conninfo(
-        **options.parameters,
-        host=host or None,
-        port=port or None,
-        application_name=name,
-        client_encoding="UTF8",
-        gssencmode="disable",  # it crashes after a fork
-        options=settings,
-    )
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+def _set(wire: Wire, options: PostgreSQLOptions, statements: Statements) -> Sequence[Query]:
+    """Set what can be set for the session. Returns what must be set in each transaction, if a
+    pooler is found that may use another session for each."""
+    pid = 0 if options.is_session else wire.raw.backend_pid
+    query = Query(SET, (pid, list(options.settings), list(options.settings.values())))
+    (found,) = wire.run(statements.bind(query))
+    wire.is_shared = pid not in (0, int.from_bytes(found.get_value(0, 0) or b""))
+    return [query] if wire.is_shared else []

@@ -28,6 +28,7 @@ DIALECT = Dialect(
     after='(due_at, id COLLATE "POSIX") > (?, ?) AND due_at >= ?',
     on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
     new=TemplateToken("excluded.{}".format),
+    unless=TemplateToken("ON CONFLICT ({}) DO NOTHING".format),
     joined=TemplateToken(_joined),
     in_one_text=TemplateToken("string_agg({}, ',')".format),
     any=TemplateToken("NULLIF(COUNT({}), 0)".format),  # with MIN, it might read the whole index

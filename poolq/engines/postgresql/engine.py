@@ -4,7 +4,7 @@ import time
 
 from poolq.engines.base import Check, Queues, ServerInfo, Totals
 from poolq.engines.connections import Connections
-from poolq.engines.postgresql.checks import checks, refuse, server
+from poolq.engines.postgresql.checks import check_pool, checks, server
 from poolq.engines.postgresql.connecting import connect
 from poolq.engines.postgresql.dialect import DIALECT
 from poolq.engines.postgresql.faults import translate
@@ -49,7 +49,7 @@ class PostgreSQLEngine(SQLEngine):
         self._lost_names: list[str] = []
         self._folding = Folding()
         self.schema: PostgreSQLSchema = PostgreSQLSchema(
-            self._open, self.texts, namespace, self.redacted_url
+            self._open, self.texts, namespace, self.options
         )
         self._connections = Connections(self._connect, PostgreSQLSession.close, self._alive)
 
@@ -73,14 +73,10 @@ class PostgreSQLEngine(SQLEngine):
         session = self._open()
         try:
             check_version(self.schema.read(session), self.redacted_url)
-        except ServerError as error:
+        except BaseException as error:
             session.close()
-            failed = translate(error, self.options)
-            if isinstance(failed, EngineUnavailable):
-                failed.maybe_stored = False
-            raise failed from error
-        except BaseException:
-            session.close()
+            if isinstance(error, EngineUnavailable):
+                error.maybe_stored = False
             raise
         return session
 
@@ -122,10 +118,6 @@ class PostgreSQLEngine(SQLEngine):
                 rest = min(rest, max(0.001, (next_due - clock) / 1e6))
             session.hear(min(rest, max(pause, POLL_COST_FACTOR * (now - began))))
 
-    def prepare(self) -> list[str]:
-        refuse(self.session, self.redacted_url)
-        return []
-
     def beat(self, node: str, info: bytes) -> dict[str, int]:
         self._folding.fold(self.session)
         return super().beat(node, info)
@@ -137,6 +129,10 @@ class PostgreSQLEngine(SQLEngine):
     def totals(self) -> Totals:
         self._folding.fold(self.session)
         return super().totals()
+
+    def prepare(self, processes: int = 0) -> list[str]:
+        check_pool(self.session, self.options, processes)
+        return []
 
     def server(self) -> ServerInfo:
         return server(self.session)

@@ -3,6 +3,7 @@
 import re
 
 from poolq.engines.postgresql.options import PostgreSQLOptions
+from poolq.engines.postgresql.rights import missing_grant
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.sql.session import DuplicateKey
 from poolq.errors import EngineError, EngineUnavailable, SchemaError
@@ -13,23 +14,23 @@ RETRYABLE = ("40001", "40P01", "55P03", "57014")
 #: Errors of a connection that was cut, or whose server shuts down, recovers or has become
 #: read-only, by the beginnings of their codes.
 LOST = ("", "08", "57P", "25P03", "25P04", "25006", "58")
+NO_RIGHT = "42501"
 NO_TABLE = ("42P01", "42703")
 
 _ADVICE: tuple[tuple[type[EngineError], tuple[str, ...], str], ...] = (
     (EngineUnavailable, ("53100",), "; free space on the server's disk"),
     (EngineUnavailable, ("53200",), "; give the server more memory"),
     (EngineUnavailable, RETRYABLE, "; retries did not help"),
-    (SchemaError, ("3F000",), "; create it: CREATE SCHEMA, or name another one by ?schema="),
     (SchemaError, NO_TABLE, ": run 'poolq db migrate'"),
     (DuplicateKey, ("23505",), "; a job with that id is stored already"),
-    (EngineError, ("42501",), "; grant the right: see 'poolq db sql'"),
     (EngineError, ("22021",), "; PostgreSQL stores no NUL in a name"),
     (EngineError, ("54000",), "; a name may have at most 255 bytes, and a limit's key 1,000"),
 )
 #: Errors of a server that refuses a connection. It sends no code, but these words.
 _REFUSALS = (
-    (r"authentication failed|no pg_hba\.conf entry|role .* does not exist|permission denied",
-     "; check the user, the password and the privileges"),
+    (r"authentication failed|no pg_hba\.conf entry|role .* does not exist",
+     "; check the user and the password"),
+    (r"session is read-only|hot standby", "; this is a standby: name the primary, or both servers"),
     (r"database .* does not exist", '; create it: CREATE DATABASE "{database}"'),
     (r"too many clients|remaining connection slots|too many connections",
      "; raise max_connections, or run fewer processes"),
@@ -44,6 +45,8 @@ def is_lost(error: ServerError) -> bool:
 def translate(error: ServerError, options: PostgreSQLOptions) -> EngineError:
     """Return poolq's error for a server's error. Its text is one line, with advice."""
     what = f"{options.redacted_url}: {str(error) or 'the connection is closed'}"
+    if error.code == NO_RIGHT or (not error.was_sent and "permission denied" in what):
+        return EngineError(f"{what}; {missing_grant(error, options)}")
     for kind, codes, advice in _ADVICE:
         if error.code in codes:
             return kind(what + advice)

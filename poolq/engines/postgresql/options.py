@@ -56,10 +56,13 @@ def parse_url(url: str) -> PostgreSQLOptions:
             f"{shown} names no database; use postgresql://user:password@host/database"
         )
     name, _, password = user.partition(":")
-    given = {"dbname": database, "user": unquote(name), "password": unquote(password)}
+    given = {
+        "dbname": database,
+        "user": unquote(name),
+        "password": unquote(password),
+        "target_session_attrs": "read-write",
+    }
     hosts = tuple(_host(server) for server in servers.split(","))
-    if len(hosts) > 1:
-        given["target_session_attrs"] = "read-write"
     options: dict[str, str] = {}
     for option, value in parse_qsl(query, keep_blank_values=True):
         check = _CHECKS.get(option)

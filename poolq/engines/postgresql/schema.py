@@ -4,16 +4,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from poolq.engines.postgresql.faults import NO_TABLE
+from poolq.engines.postgresql.faults import NO_RIGHT, translate
+from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
 from poolq.engines.postgresql.session import PostgreSQLSession
 from poolq.engines.postgresql.wire import ServerError
 from poolq.engines.schema_version import SCHEMA_VERSION
+from poolq.engines.sql.rights import grants
 from poolq.engines.sql.schema import READ_VERSION, SHARED, WRITE_VERSION, SQLSchema
 from poolq.engines.sql.session import Query, RenderedSQL, Transaction
+from poolq.errors import ConfigError, SchemaError
 
 #: Lets one migration run at a time. It is the only advisory lock.
 LOCK_MIGRATION = "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))"
 HAS_TABLES = "SELECT to_regclass(?) IS NOT NULL"
+#: The first schema of the search path that exists and may be used, and whether this one exists.
+FIND_SCHEMA = "SELECT current_schema(), to_regnamespace(?) IS NOT NULL"
 
 
 class PostgreSQLSchema(SQLSchema):
@@ -22,10 +27,15 @@ class PostgreSQLSchema(SQLSchema):
     files = (SHARED, Path(__file__).with_name("schema.sql"))
 
     def __init__(
-        self, connect: Callable[[], PostgreSQLSession], texts: RenderedSQL, namespace: str, url: str
+        self,
+        connect: Callable[[], PostgreSQLSession],
+        texts: RenderedSQL,
+        namespace: str,
+        options: PostgreSQLOptions,
     ) -> None:
-        super().__init__(texts, namespace, url)
+        super().__init__(texts, namespace, options.redacted_url)
         self._connect = connect
+        self._options = options
 
     def version(self) -> int:
         with self._connected() as session:
@@ -33,17 +43,41 @@ class PostgreSQLSchema(SQLSchema):
 
     def migrate(self) -> bool:
         with self._connected() as session:
+            self._check_schema(session)
             return session.transact(self._migrate)
 
+    def grants(self, role: str, producer: bool) -> str:
+        database, schema = self._options.parameters["dbname"], self._options.schema or "public"
+        return grants(self.texts, quoted(database), quoted(schema), quoted(role), producer)
+
     def read(self, session: PostgreSQLSession) -> int:
-        """Return the version of the tables that a new connection sees. Raises ServerError."""
+        """Return the version of the tables that a new connection sees. Raises EngineError, or
+        ConfigError if there is no schema for them."""
         try:
-            (found,) = session.send([Query(READ_VERSION)])
-        except ServerError as error:
-            if error.code in NO_TABLE:
-                return 0
-            raise
+            (found,) = session.read(Query(READ_VERSION))
+        except SchemaError:
+            self._check_schema(session)
+            return 0
         return int(found.rows[0][0]) if found.rows else 0
+
+    def _check_schema(self, session: PostgreSQLSession) -> None:
+        """Raise ConfigError if the schema does not exist, or EngineError if it may not be used."""
+        name = self._options.schema
+        (found,) = session.read(Query(FIND_SCHEMA, (quoted(name or "public"),)))
+        current, exists = found.rows[0]
+        if current is not None:
+            return
+        if not name:
+            raise ConfigError(
+                f"{self.redacted_url}: the role's search_path has no schema; name one: ?schema=…"
+            )
+        if not exists:
+            raise ConfigError(
+                f"{self.redacted_url}: there is no schema {name!r};"
+                f" create it: CREATE SCHEMA {quoted(name)};"
+            )
+        refused = ServerError(NO_RIGHT, f"permission denied for schema {name}")
+        raise translate(refused, self._options)
 
     def _migrate(self, tx: Transaction) -> bool:
         table = self.texts["{schema}"]

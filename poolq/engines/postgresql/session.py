@@ -69,7 +69,7 @@ class PostgreSQLSession(Session):
         on_lost: Callable[["PostgreSQLSession"], None],
         on_used: Callable[[], None],
     ) -> None:
-        self.wire, self.name = opened
+        self.wire, self.name, self.beginning = opened
         self.options = options
         self.statements = statements
         self.known_queues: set[str] = set()
@@ -119,7 +119,7 @@ class PostgreSQLSession(Session):
     def read(self, *queries: Query) -> list[QueryResult]:
         if not queries:
             return []
-        return self._retry(lambda: self.send(queries))
+        return self._retry(lambda: self.begin(queries))
 
     def change(self, *queries: Query) -> int:
         return self.read(*queries)[-1].changed
@@ -129,6 +129,10 @@ class PostgreSQLSession(Session):
         plans = self.read(*(Query(f"EXPLAIN {one.sql}", one.args) for one in queries))
         found = [re.search(r"rows=(\d+)", plan.rows[0][0]) for plan in plans]
         return [int(one[1]) if one else 0 for one in found]
+
+    def begin(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
+        """Run the first queries of a transaction in one round trip, and no BEGIN."""
+        return self.send([*self.beginning, *queries])[len(self.beginning) :]
 
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         """Run queries in one round trip."""
@@ -203,7 +207,7 @@ class PostgreSQLTransaction(Transaction):
     def send(self, queries: Sequence[Query | BatchQuery]) -> list[QueryResult]:
         if not queries:
             return []
-        first = [] if self.began else [BEGIN]
+        first = [] if self.began else [BEGIN, *self._session.beginning]
         self.began = True
         return self._session.send([*first, *queries])[len(first) :]
 
@@ -218,9 +222,9 @@ class PostgreSQLTransaction(Transaction):
         ready = [*self.waiting, *self.ending]
         self.waiting, self.ending = [], []
         if self.began:
-            ready.append(COMMIT)
-        if ready:
-            self._session.send(ready)
+            self._session.send([*ready, COMMIT])
+        elif ready:
+            self._session.begin(ready)
 
     def claim_updates(
         self, place: str, request: int, first: int, ids: Sequence[str], now: int

@@ -25,22 +25,26 @@ NO_CODE = ""
 
 class ServerError(Exception):
     """`code` is the SQLSTATE, or NO_CODE if the server has sent none. `is_over`: whether the
-    connection has ended. `was_sent`: whether the server may have run the statements."""
+    connection has ended. `was_sent`: whether the server may have run the statements. `sql`: the
+    statement that has failed, if it is known."""
 
     def __init__(
-        self, code: str, text: str, *, is_over: bool = False, was_sent: bool = True
+        self, code: str, text: str, *, is_over: bool = False, was_sent: bool = True, sql: str = ""
     ) -> None:
         super().__init__(" ".join(text.split()))
         self.code = code
+        self.sql = sql
         self.is_over = is_over
         self.was_sent = was_sent
 
 
 class Wire:
-    """An open connection. One thread uses it."""
+    """An open connection. One thread uses it. `is_shared`: whether a pooler may use another session
+    of the server for each transaction, so that no statement stays prepared."""
 
     def __init__(self, raw: PGconn) -> None:
         self.raw = raw
+        self.is_shared = True
         self._prepared: set[bytes] = set()
         self._poll = select.poll()
         self._poll.register(raw.socket, select.POLLIN)
@@ -52,26 +56,30 @@ class Wire:
     def run(self, bound: Sequence[Bound]) -> list[PGresult]:
         """Run statements in one round trip, and prepare those that are new on this connection.
         Returns the result of each one. Raises ServerError."""
-        added: list[bytes] = []  # for each result, the name of the statement that it prepares
+        #: For each result, the name of the statement that it prepares, or b"", and the statement.
+        added: list[tuple[bytes, bytes]] = []
 
         def send(raw: PGconn) -> None:
             for (name, sql, types, formats), values in bound:
-                if name not in self._prepared:
-                    self._prepared.add(name)
-                    raw.send_prepare(name, sql, types)
-                    added.append(name)
-                raw.send_query_prepared(name, values, formats, pq.Format.BINARY)
-                added.append(b"")
+                if self.is_shared:
+                    raw.send_query_params(sql, values, types, formats, pq.Format.BINARY)
+                else:
+                    if name not in self._prepared:
+                        self._prepared.add(name)
+                        raw.send_prepare(name, sql, types)
+                        added.append((name, sql))
+                    raw.send_query_prepared(name, values, formats, pq.Format.BINARY)
+                added.append((b"", sql))
 
         results = self.exchange(send)
-        failed: PGresult | None = None
-        for name, result in zip(added, results, strict=True):
+        failed: ServerError | None = None
+        for (name, sql), result in zip(added, results, strict=True):
             if result.status not in _GOOD:
                 self._prepared.discard(name)
-                failed = failed or result
+                failed = failed or error_of(result, sql)
         if failed is not None:
-            raise error_of(failed)
-        return [one for name, one in zip(added, results, strict=True) if not name]
+            raise failed
+        return [one for (name, _), one in zip(added, results, strict=True) if not name]
 
     def exchange(self, send: Callable[[PGconn], None] = lambda _: None) -> list[PGresult]:
         """Send statements, and return their results. Those that follow an error were not run.
@@ -134,11 +142,11 @@ class Wire:
         self.raw.finish()
 
 
-def error_of(result: PGresult) -> ServerError:
+def error_of(result: PGresult, sql: bytes = b"") -> ServerError:
     """Return the error in the result of a statement."""
     code = result.error_field(pq.DiagnosticField.SQLSTATE) or b""
     text = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
-    return ServerError(code.decode(), text.decode("utf-8", "replace"))
+    return ServerError(code.decode(), text.decode("utf-8", "replace"), sql=sql.decode())
 
 
 def open_wire(conninfo: str, timeout: float = SOCKET_TIMEOUT) -> Wire:

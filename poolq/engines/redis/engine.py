@@ -103,7 +103,7 @@ class RedisEngine(Engine):
 
     # keepers
 
-    def prepare(self) -> list[str]:
+    def prepare(self, processes: int = 0) -> list[str]:  # noqa: ARG002  # only PostgreSQL counts them
         return checks.warnings(self.client)
 
     def wait(self, queues: Queues, timeout: float) -> int:

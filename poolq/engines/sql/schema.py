@@ -70,6 +70,11 @@ class SQLSchema(ABC):
         level = "ok" if found == SCHEMA_VERSION else "bad"
         return Check("schema", level, f"version {found}, this poolq needs {SCHEMA_VERSION}")
 
+    def grants(self, role: str, producer: bool) -> str:  # noqa: ARG002  # an override uses them
+        """Return the GRANTs for a role that runs a pool, or only dispatches. "" stands for an
+        engine that prints none."""
+        return ""
+
     def sql(self) -> str:
         """Return the statements that `migrate` would run on an empty database. Run again, they
         change nothing; the last one fails if the tables have another version."""

@@ -163,12 +163,12 @@ class Dialect(NamedTuple):
     and max(a, b). `no_bytes` is an empty value of bytes. `after` is whether a job comes after
     another one in its queue; its arguments are the other's due time, its id, and the time again.
     `{on:key}` begins the upsert clause of an INSERT; there, `{new:column}` is the value it would
-    insert, and a value that is stored has the table's name before it. `{joined:columns}` is one
-    text of the values of these columns, separated by spaces; only the last may be bytes.
-    `{in_one_text:value}` is one text of all rows' values, separated by commas. `{any:column}` is an
-    aggregate of a column without NULLs; it is NULL if there is no row. `{ordering:column}`
-    is a column in an index that must not be used where the plain `column` is compared, because
-    PostgreSQL has no hints.
+    insert, and a value that is stored has the table's name before it. `{unless:key}` lets an INSERT
+    store nothing if the key is stored. `{joined:columns}` is one text of the values of these
+    columns, separated by spaces; only the last may be bytes. `{in_one_text:value}` is one text of
+    all rows' values, separated by commas. `{any:column}` is an aggregate of a column without NULLs;
+    it is NULL if there is no row. `{ordering:column}` is a column in an index that must not be used
+    where the plain `column` is compared, because PostgreSQL has no hints.
 
     The others are for tables. `{quoted:name}` is how a table's name is written. `id`, `{text:255}`
     and `bytes` are the types of a job's id, of text of so many bytes, and of bytes. `table` ends a
@@ -191,6 +191,7 @@ class Dialect(NamedTuple):
     after: str
     on: TemplateToken
     new: TemplateToken
+    unless: TemplateToken
     joined: TemplateToken
     in_one_text: TemplateToken
     any: TemplateToken

@@ -33,6 +33,7 @@ def _dialect(namespace: str) -> Dialect:
         after="((due_at = ? AND id > ?) OR due_at > ?)",
         on=TemplateToken("ON CONFLICT ({}) DO UPDATE SET".format),
         new=TemplateToken("excluded.{}".format),
+        unless=TemplateToken("ON CONFLICT ({}) DO NOTHING".format),
         joined=TemplateToken(_joined),
         in_one_text=TemplateToken("GROUP_CONCAT({})".format),
         any=TemplateToken("MIN({})".format),

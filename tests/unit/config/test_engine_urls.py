@@ -35,6 +35,10 @@ FOLDER = Path("/srv/app")
         ("mysql+pymysql://u:p@h/shop?charset=utf8mb4", "mysql://u:p@h/shop?charset=utf8mb4"),
         ("mariadb+mariadbconnector://h/shop", "mariadb://h/shop"),
         ("mysql2:///shop", "mysql:///shop"),
+        ("postgresql://u:p@h:5432/shop", "postgresql://u:p@h:5432/shop"),
+        ("postgres://u@a:1,b:2/shop?schema=x", "postgresql://u@a:1,b:2/shop?schema=x"),
+        ("postgresql+psycopg://u:p@h/shop", "postgresql://u:p@h/shop"),
+        ("postgres+psycopg2:///shop", "postgresql:///shop"),
         ("sync", "sync://"),
         ("null://", "null://"),
     ],
@@ -73,6 +77,9 @@ def test_a_folder_with_odd_characters_survives_the_url() -> None:
         ("mysql://h", "names no database"),
         ("mysql://h/", "names no database"),
         ("mysql://h/a/b", "names no database"),
+        ("postgres://u:s@h", "names no database; write postgresql://user"),
+        ("postgresql://u:s@h,/shop", "invalid host"),
+        ("postgre://h/shop", "did you mean postgresql"),
         ("sqlite://x.db", "two slashes"),
         ("sqlite://", "names no file"),
         ("sqlite:///", "names no file"),
@@ -148,8 +155,13 @@ def test_database_takes_its_url_from_the_environment_or_dotenv(tmp_path: Path) -
     assert made.sources["engine"] == (
         f"POOLQ_ENGINE in {tmp_path}/.env, DATABASE_URL in {tmp_path}/.env"
     )
-    made = config.load({}, {"DATABASE_URL": "mysql://h/two"}, tmp_path)
-    assert made.engine == "mysql://h/two"
+    for database_url, url in (
+        ("mysql://h/two", "mysql://h/two"),
+        ("postgres://u@h/two", "postgresql://u@h/two"),
+        ("redis://h/2", "redis://h/2"),
+        ("sqlite:///two.db", f"sqlite:///{tmp_path}/two.db"),
+    ):
+        assert config.load({}, {"DATABASE_URL": database_url}, tmp_path).engine == url
 
 
 def test_a_bad_database_url_names_its_place(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from poolq.engines.postgresql.connecting import conninfo_of
 from poolq.engines.postgresql.options import parse_url
 from poolq.errors import ConfigError
 
@@ -20,6 +19,7 @@ def test_all_parts_are_read() -> None:
         "password": "s@cret",
         "sslmode": "verify-full",
         "connect_timeout": "3",
+        "target_session_attrs": "read-write",
     }
 
 
@@ -42,19 +42,16 @@ def test_hosts(servers: str, hosts: tuple[tuple[str, str], ...]) -> None:
     assert parse_url(f"postgresql://{servers}/db").hosts == hosts
 
 
-def test_of_several_hosts_one_that_accepts_writes_is_chosen() -> None:
+def test_a_server_that_accepts_writes_is_chosen() -> None:
     given = "target_session_attrs"
-    assert parse_url("postgresql://a,b/db").parameters[given] == "read-write"
+    assert parse_url("postgresql://a/db").parameters[given] == "read-write"
     assert parse_url(f"postgresql://a,b/db?{given}=primary").parameters[given] == "primary"
-    assert given not in parse_url("postgresql://a/db").parameters
 
 
-def test_settings_are_part_of_the_connection() -> None:
-    options = parse_url(f"{URL}?schema=My%20%22jobs&synchronous_commit=off")
-    told = conninfo_of(options, "name", *options.hosts[0])
-    assert "synchronous_commit=off" in told
-    assert r"default_transaction_isolation=read\\ committed" in told
-    assert r"search_path=\"My\\ \"\"jobs\"" in told or r'search_path="My\\ ""jobs"' in told
+def test_settings_of_the_session() -> None:
+    settings = parse_url(f"{URL}?schema=My%20%22jobs&synchronous_commit=off").settings
+    assert settings["synchronous_commit"] == "off"
+    assert settings["search_path"] == '"My ""jobs"'
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from poolq.engines.sql.queues.queue_discovery import QueueState
 from poolq.engines.sql.session import Query, Session, Transaction
 from poolq.errors import EngineUnavailable
 
-ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {on:queue} queue = {new:queue}"
+ADD_QUEUE = "INSERT INTO {queues} (queue, used) VALUES (?, {now}) {unless:queue}"
 ARM = "UPDATE {queues} SET armed = 1 WHERE armed = 0 AND queue {in_list}"
 PAUSE_QUEUE = """INSERT INTO {queues} (queue, paused, used) VALUES (?, 1, {now})
     {on:queue} paused = 1"""

@@ -1,0 +1,45 @@
+"""The GRANT for a right that a role lacks."""
+
+import getpass
+import os
+import re
+
+from poolq.engines.postgresql.options import PostgreSQLOptions, quoted
+from poolq.engines.postgresql.wire import ServerError
+
+_DENIED = re.compile(r'permission denied for (\w+) "?([^";]+)')
+_TARGET = re.compile(r'(INSERT|UPDATE|DELETE|LOCK)(?: INTO| FROM| TABLE)? (?:"[^"]*"\.)?"([^"]*)"')
+
+
+def missing_grant(error: ServerError, options: PostgreSQLOptions) -> str:
+    """Return the GRANT without which a statement, or a connection, was refused."""
+    role = options.parameters.get("user") or os.environ.get("PGUSER") or getpass.getuser()
+    found = _DENIED.search(str(error))
+    if found is None:  # the server speaks another language
+        return f"see 'poolq db sql --grants={role}'"
+    kind, name = found.groups()
+    if kind == "database":
+        what = f"CONNECT ON DATABASE {quoted(name)}"
+    elif kind == "schema":
+        right = "CREATE" if error.sql.startswith("CREATE") else "USAGE"
+        what = f"{right} ON SCHEMA {quoted(name)}"
+    else:
+        schema = f"{quoted(options.schema)}." if options.schema else ""
+        what = f"{_rights(error.sql, name)} ON {schema}{quoted(name)}"
+    return f"GRANT {what} TO {quoted(role)};"
+
+
+def _rights(sql: str, table: str) -> str:
+    """Return the rights that a statement needs on one of its tables."""
+    target = _TARGET.match(sql)
+    verb = target[1] if target and target[2] == table else "SELECT"
+    rights = {verb} - {"LOCK"}
+    if verb in ("UPDATE", "DELETE") or (verb == "INSERT" and "ON CONFLICT" in sql):
+        rights.add("SELECT")
+    if (
+        verb == "LOCK"
+        or re.search("FOR (UPDATE|SHARE)|setval", sql)
+        or (verb == "INSERT" and "DO UPDATE" in sql)
+    ):
+        rights.add("UPDATE")
+    return ", ".join(sorted(rights))

@@ -1,0 +1,42 @@
+"""What a role must be allowed to do with each table for the statements of this package to work."""
+
+from poolq.engines.sql.session import RenderedSQL
+
+ALL = "SELECT, INSERT, UPDATE, DELETE"
+#: What a role that dispatches may do on PostgreSQL: always, and with jobs of these kinds.
+PRODUCER = {
+    "all jobs": {
+        "jobs": "INSERT",
+        "queues": "SELECT, INSERT",
+        "schema": "SELECT",
+        "waiting": "SELECT",
+    },
+    "jobs with unique": {
+        "unique_keys": "SELECT, INSERT, UPDATE",
+        "jobs": "SELECT, UPDATE, DELETE",
+        "added": "INSERT",
+        "lines": "SELECT, UPDATE, DELETE",
+    },
+    "jobs with concurrent": {
+        "queues": "UPDATE",
+        "lines": "SELECT, INSERT, UPDATE",
+        "windows": "SELECT, INSERT, UPDATE",
+    },
+}
+
+
+def grants(texts: RenderedSQL, database: str, schema: str, role: str, producer: bool) -> str:
+    """Return the GRANTs for a role that runs a pool, or only dispatches. All names are quoted."""
+    pool = {**dict.fromkeys(texts.tables, ALL), "waiting": "SELECT, UPDATE"}
+    uses = PRODUCER if producer else {"a pool": pool}
+    lines = [
+        f"GRANT CONNECT ON DATABASE {database} TO {role};",
+        f"GRANT USAGE ON SCHEMA {schema} TO {role};",
+    ]
+    for use, rights in uses.items():
+        lines.append(f"-- for {use}")
+        lines += [
+            f"GRANT {some} ON {schema}.{texts.tokens[table]} TO {role};"
+            for table, some in rights.items()
+        ]
+    return "\n".join(lines)

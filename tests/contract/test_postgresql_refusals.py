@@ -1,0 +1,235 @@
+"""What poolq cannot work on, and what a URL of PostgreSQL may not say: one line each, without the
+password, and nothing is stored."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from poolq.engines.postgresql import PostgreSQLEngine
+from poolq.errors import ConfigError, EngineError, EngineUnavailable, PoolqError
+from tests.conftest import OwnPostgreSQL
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import Worker, named, push
+from tests.support.cli import Command, environment
+from tests.support.postgresql import PostgreSQL
+from tests.support.scratch import Scratch
+
+UP_TO_DATE = {"server_version": "17.2", "server_encoding": "UTF8", "in_hot_standby": "off"}
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:s3cret@host", "names no database"),
+        ("postgresql://u:s3cret@host/a/b", "names no database"),
+        (
+            "postgresql://u:s3cret@host/a?shema=b",
+            r"unknown option 'shema' \(did you mean schema\?\)",
+        ),
+        ("postgresql://u:s3cret@host/a?schema=", "schema"),
+        ("postgresql://u:s3cret@host/a?pooler=transaction", "pooler .*session"),
+        ("postgresql://u:s3cret@host/a?connect_timeout=0", "from 2 to 60"),
+        ("postgresql://u:s3cret@host/a?synchronous_commit=no", "remote_apply"),
+        ("postgresql://u:s3cret@host/a?target_session_attrs=standby", "read-write"),
+    ],
+)
+def test_a_bad_url(url: str, said: str) -> None:
+    assert "s3cret" not in refused(lambda: PostgreSQLEngine(url, "poolq"), ConfigError, said)
+
+
+def refused(act: Callable[[], object], kind: type[PoolqError], said: str) -> str:
+    """One line that says this."""
+    with pytest.raises(kind, match=said) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    assert getattr(caught.value, "maybe_stored", False) is False
+    return str(caught.value)
+
+
+def dispatching(url: str) -> Callable[[], object]:
+    """Push a job there."""
+
+    def act() -> None:
+        with closing(PostgreSQLEngine(url, "poolq")) as engine:
+            push(engine, "a")
+
+    return act
+
+
+@contextmanager
+def greeting(**status: str) -> Iterator[str]:
+    """The URL of a server that lets everybody in, says this of itself, and ends."""
+
+    def message(kind: bytes, body: bytes) -> bytes:
+        return kind + struct.pack("!i", len(body) + 4) + body
+
+    def greet() -> None:
+        taken, _ = listening.accept()
+        with taken:
+            taken.recv(8)  # it asks for TLS
+            taken.sendall(b"N")
+            taken.recv(8192)
+            parts = [f"{name}\0{value}\0".encode() for name, value in status.items()]
+            taken.sendall(
+                message(b"R", bytes(4))
+                + b"".join(message(b"S", part) for part in parts)
+                + message(b"K", bytes(8))
+                + message(b"Z", b"I")
+            )
+            while taken.recv(8192):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield f"postgresql://u@127.0.0.1:{listening.getsockname()[1]}/shop"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"server_version": "14.20"}, "is PostgreSQL 14.20; poolq needs 15 or newer"),
+        ({"server_version": "13.0.0", "crdb_version": "CockroachDB v25.1"}, "is CockroachDB"),
+        ({"server_version": "15.12-YB-2025.1.0.0-b0"}, "is YugabyteDB"),
+        ({"server_encoding": "SQL_ASCII"}, "has the encoding SQL_ASCII"),
+    ],
+)
+def test_a_server_that_is_not_fit(status: dict[str, str], said: str) -> None:
+    more = {"default_transaction_read_only": "off"}
+    with greeting(**UP_TO_DATE | more | status) as url:
+        refused(dispatching(url), ConfigError, said)
+
+
+def test_a_database_that_is_not_utf_8(postgresql_server: PostgreSQL) -> None:
+    name = f"latin{secrets.token_hex(4)}"
+    with postgresql_server.connect() as root:
+        root.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0".encode())
+        url = f"{postgresql_server.url.removesuffix('poolq')}{name}"
+        refused(dispatching(url), ConfigError, "encoding LATIN1.*ENCODING 'UTF8'")
+        refused(
+            lambda: PostgreSQLEngine(url, "poolq").schema.migrate(), ConfigError, "encoding LATIN1"
+        )
+        root.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def test_a_schema_that_does_not_exist(postgresql_server: PostgreSQL, tmp_path: Path) -> None:
+    """Doctor says so, too."""
+    url = f"{postgresql_server.url}?schema=no%20where"
+    said = 'no schema .no where.; create it: CREATE SCHEMA "no where";'
+    refused(dispatching(url), ConfigError, said)
+    with closing(PostgreSQLEngine(url, "poolq")) as engine:
+        refused(engine.schema.migrate, ConfigError, said)
+        refused(engine.schema.version, ConfigError, said)
+    (tmp_path / "poolq.toml").touch()
+    done = Command(tmp_path)("doctor", "--json", f"--engine={url}")
+    assert done.code == 78
+    last = done.json["checks"][-1]
+    assert last["level"] == "bad"
+    assert re.search(said, last["text"])
+
+
+def test_a_role_whose_search_path_leads_nowhere(postgresql_server: PostgreSQL) -> None:
+    role = f"lost{secrets.token_hex(4)}"
+    url = postgresql_server.url.replace("//poolq@", f"//{role}@")
+    with postgresql_server.connect() as root:
+        root.execute(f"CREATE ROLE {role} LOGIN".encode())
+        root.execute(f"ALTER ROLE {role} SET search_path = nowhere".encode())
+        refused(dispatching(url), ConfigError, "search_path .*schema=")
+        root.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_standby(
+    own_postgresql: OwnPostgreSQL, scratch: Scratch, opened: OpenEngine, tmp_path: Path
+) -> None:
+    """Of two hosts, the primary is used, whichever is named first."""
+    primary = own_postgresql(durable=False)
+    opened(primary.url, "poolq", migrate=True)
+    primary.stop()
+    standby = PostgreSQL(scratch.folder("standby"), primary.folder / "data")
+    (standby.folder / "data" / "standby.signal").touch()
+    primary.start()
+    with standby:
+        refused(dispatching(standby.url), EngineUnavailable, "this is a standby: name the primary")
+        both = f"postgresql://poolq@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/poolq"
+        dispatching(both)()
+        assert named(Worker(opened(both, "poolq")).claim()) == ["a"]
+        primary.kill()
+        with standby.connect() as raw:
+            raw.execute("SELECT pg_promote()")
+        dispatching(both)()
+
+
+@pytest.mark.parametrize("how", ["server", "role", "database"])
+def test_fewer_connections_than_a_pool_needs(
+    own_postgresql: OwnPostgreSQL, opened: OpenEngine, how: str
+) -> None:
+    options = ["--max_connections=23", "--superuser_reserved_connections=3"]
+    server = own_postgresql(durable=False, options=options if how == "server" else None)
+    with server.connect() as root:
+        opened(server.url, "poolq", migrate=True).close()
+        root.execute("CREATE ROLE shop LOGIN")
+        root.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO shop")
+        limits = {"role": "ALTER ROLE shop", "database": "ALTER DATABASE poolq"}
+        if how in limits:
+            limit = 20 if how == "role" else 21
+            root.execute(f"{limits[how]} CONNECTION LIMIT {limit}".encode())
+        engine = opened(server.url.replace("poolq@", "shop@"), "poolq")
+        assert engine.prepare(10) == []
+        left = {"server": 19, "role": 20, "database": 20}[how]
+        said = f"{left} connections are left, and this pool needs {left + 1};"
+        refused(lambda: engine.prepare(left - 2), EngineUnavailable, said)
+        assert engine.prepare(left - 3) == []
+
+
+PSYCOPG = """
+__version__ = {version!r}
+class pq:
+    version = lambda: {libpq}
+"""
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("raise ImportError('No module named psycopg')", "No module named psycopg"),
+        ("raise ImportError('no pq wrapper available.\\nAttempts made:')", "no pq wrapper"),
+        (PSYCOPG.format(version="3.1.20", libpq=180_000), "psycopg 3.1.20"),
+        (PSYCOPG.format(version="3.2.0", libpq=130_012), "libpq 13"),
+    ],
+    ids=["missing", "no libpq", "old", "old libpq"],
+)
+@pytest.mark.parametrize("command", ["queue ls", "run --procs=1"])
+def test_psycopg_or_its_libpq_is_missing_or_too_old(
+    tmp_path: Path, found: str, said: str, command: str
+) -> None:
+    """Another one takes its place."""
+    (tmp_path / "psycopg.py").write_text(found)
+    done = subprocess.run(
+        [sys.executable, "-m", "poolq", *command.split(), "--engine=postgresql://h/d"],
+        env={**environment(), "PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert "pip install 'poolq[postgresql]'" in done.stderr
+
+
+def test_a_database_or_a_role_that_does_not_exist(postgresql_server: PostgreSQL) -> None:
+    url = f"{postgresql_server.url.removesuffix('poolq')}nowhere"
+    refused(dispatching(url), EngineUnavailable, 'create it: CREATE DATABASE "nowhere"')
+    url = postgresql_server.url.replace("//poolq@", "//nobody:s3cret@")
+    said = refused(dispatching(url), EngineError, "check the user and the password")
+    assert "s3cret" not in said
