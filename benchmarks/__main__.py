@@ -25,6 +25,7 @@ SCENARIOS = (
     "drain-delayed",
     "drain-sqlite",
     "drain-mariadb",
+    "drain-postgresql",
     "dispatch",
     "unique",
     "unique-kills",

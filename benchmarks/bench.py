@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from benchmarks import cost, environments
 from benchmarks.catalog import POOLQ, Contender
-from benchmarks.places import OnMariaDB, OnRedis, OnSQLite, Place
+from benchmarks.places import OnMariaDB, OnPostgreSQL, OnRedis, OnSQLite, Place
 from benchmarks.tally import VARIABLE, Tally
 from tests.support.cli import ROOT, environment
 from tests.support.scratch import Scratch
@@ -65,6 +65,7 @@ class Bench:
             made: dict[str, Callable[[], Place]] = {
                 "redis": lambda: OnRedis(self._stack, self.scratch),
                 "mariadb": lambda: OnMariaDB(self._stack, self.scratch),
+                "postgresql": lambda: OnPostgreSQL(self._stack),
                 "sqlite": lambda: OnSQLite(self.scratch),
             }
             self._places[engine] = made[engine]()

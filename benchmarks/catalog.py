@@ -12,7 +12,12 @@ from typing import NamedTuple
 
 PYTHON_313 = os.environ.get("PYTHON313", "/usr/bin/python3.13")
 NOTHING: Mapping[str, str] = MappingProxyType({})
-NAMES = {"redis": "Redis", "sqlite": "SQLite", "mariadb": "MariaDB"}
+NAMES = {
+    "redis": "Redis",
+    "sqlite": "SQLite",
+    "mariadb": "MariaDB",
+    "postgresql": "PostgreSQL",
+}
 
 
 class Contender(NamedTuple):
@@ -55,12 +60,14 @@ POOLQ = {
     "redis": _poolq("redis", 200_000),
     "sqlite": _poolq("sqlite", 150_000),
     "mariadb": _poolq("mariadb", 45_000),
+    "postgresql": _poolq("postgresql", 60_000),
 }
 STRICT = _poolq("redis", 35_000, "--prefetch=1", name="poolq --prefetch=1")
 BARE = {
     "redis": _bare("redis", 700_000),
     "sqlite": _bare("sqlite", 500_000),
     "mariadb": _bare("mariadb", 75_000),
+    "postgresql": _bare("postgresql", 100_000)._replace(setup="100 at a time, on poolq's tables"),
 }
 INDEXED = BARE["mariadb"]._replace(
     name="bare batch loop, indexed",
@@ -70,6 +77,7 @@ INDEXED = BARE["mariadb"]._replace(
 ONE_BY_ONE = _bare("mariadb", 4500, "one-by-one")
 
 _REDIS = ("redis[hiredis]==8.1.0",)
+_PSYCOPG = "psycopg[binary,pool]==3.3.9"
 HUEY = Contender(
     "huey",
     "huey",
@@ -77,7 +85,7 @@ HUEY = Contender(
     20_000,
     ("{bin}/huey_consumer benchmarks.peers.huey.huey -k process -w 2 -n -q",),
     "2 processes, blocking pop, no results stored",
-    ("huey==3.5.4", "peewee==4.5.3", "pymysql==1.2.4", *_REDIS),
+    ("huey==3.5.4", "peewee==4.5.3", "pymysql==1.2.4", _PSYCOPG, *_REDIS),
     docs="https://huey.readthedocs.io/en/latest/consumer.html",
 )
 DRAMATIQ = Contender(
@@ -201,6 +209,71 @@ HUEY_MARIADB = HUEY_SQLITE._replace(
     setup="2 processes, SqlHuey",
     docs="https://huey.readthedocs.io/en/latest/contrib.html#sqlhuey",
 )
+
+HUEY_POSTGRESQL = HUEY_SQLITE._replace(
+    engine="postgresql",
+    jobs=5000,
+    setup="2 processes, PostgresHuey, blocking, no results stored",
+    docs="https://huey.readthedocs.io/en/latest/api.html#PostgresHuey",
+)
+PROCRASTINATE = Contender(
+    "procrastinate",
+    "procrastinate",
+    "postgresql",
+    1500,
+    (
+        "{bin}/procrastinate --app=benchmarks.peers.procrastinate.app --log-level=error"
+        " worker --concurrency=10 --delete-jobs=always",
+    )
+    * 2,
+    "2 processes, 10 jobs at once, deleted when done, batch_defer",
+    ("procrastinate==3.10.0", _PSYCOPG),
+    docs="https://procrastinate.readthedocs.io/en/stable/howto/production/concurrency.html",
+)
+PGQUEUER = Contender(
+    "PgQueuer",
+    "pgqueuer",
+    "postgresql",
+    6000,
+    ("{bin}/pgq run --log-level=ERROR --batch-size=100 benchmarks.peers.pgqueuer:main",) * 2,
+    "2 processes, asyncpg, batches of 100, enqueued in lists",
+    ("pgqueuer[asyncpg]==1.6.0",),
+    docs="https://janbjorge.github.io/pgqueuer/",
+)
+OBAN = Contender(
+    "oban-py",
+    "oban",
+    "postgresql",
+    3000,
+    ("{bin}/oban start --dsn={url} --queues=default:32 --log-level=ERROR",) * 2,
+    "2 processes, 32 jobs at once, enqueue_many",
+    ("oban==0.7.0",),
+    python=PYTHON_313,
+    docs="https://oban.pro/docs/py",
+)
+DJANGO_TASKS_DB = Contender(
+    "django-tasks-db",
+    "django_tasks_db",
+    "postgresql",
+    1500,
+    ("{bin}/python -m benchmarks.peers.django_tasks_db db_worker -v0 --no-startup-delay",) * 2,
+    "2 processes, which poll each second",
+    ("django-tasks-db==0.13.0", "django==6.1.3", _PSYCOPG),
+    python=PYTHON_313,
+    docs="https://github.com/RealOrangeOne/django-tasks-db#readme",
+)
+AWA = Contender(
+    "awa",
+    "awa",
+    "postgresql",
+    20_000,
+    ("{bin}/python -m benchmarks.peers.awa",) * 2,
+    "2 processes, 32 jobs at once, enqueue_many_copy",
+    ("awa-pg==0.6.9",),
+    docs="https://github.com/hardbyte/awa/blob/main/docs/getting-started-python.md",
+    pure=False,
+)
+PEERS_POSTGRESQL = (PROCRASTINATE, PGQUEUER, HUEY_POSTGRESQL, OBAN, DJANGO_TASKS_DB, AWA)
 ALL = (
     *POOLQ.values(),
     STRICT,
@@ -212,4 +285,5 @@ ALL = (
     HUEY_FSYNC,
     TASKITO,
     HUEY_MARIADB,
+    *PEERS_POSTGRESQL,
 )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.catalog import ALL, Contender
+from benchmarks.catalog import ALL, NAMES, Contender
 from benchmarks.environments import ROOT, CannotInstall, versions
 from benchmarks.killed.catalog import PEERS as KILLED
 from benchmarks.others import Meanwhile
@@ -49,7 +49,7 @@ def facts(bench: Bench) -> list[tuple[str, str]]:
     ]
     return found + [
         (bench.place(name).version(), bench.place(name).settings)
-        for name in ("redis", "sqlite", "mariadb")
+        for name in NAMES
     ]
 
 
@@ -97,7 +97,7 @@ def _set_up(bench: Bench, one: Contender) -> list[str]:
     except CannotInstall:
         found = {}
     names = [package.partition("==")[0].partition("[")[0] for package in one.packages]
-    names = names or ["redis", "hiredis", "pymysql", "msgspec"]
+    names = names or ["redis", "hiredis", "pymysql", "psycopg", "msgspec"]
     told = ", ".join(f"{name} {found[name]}" for name in names if name in found)
     commands = " & ".join(dict.fromkeys(one.workers)).replace("{bin}/", "")
     page = f"[documentation]({one.docs})" if one.docs else ""

@@ -2,7 +2,8 @@
 
 Their settings are the servers' defaults as far as speed and safety go: Redis is started without a
 configuration; MariaDB flushes at each commit, which is its default, and has its default buffers,
-for the tests' own are small. SQLite is a file on the same disk.
+for the tests' own are small. PostgreSQL has its defaults, and files on a disk: where others are in
+memory, a commit's fsync would cost nothing. SQLite is a file beside the others.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import sqlite3
 from abc import ABC, abstractmethod
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
+from tests.support.postgresql import PostgreSQL, install_postgresql
 from tests.support.scratch import Scratch
 from tests.support.server import Server
 from tests.support.servers import MariaDB, Redis, install_mariadb
+
+DISK = "/var/tmp"
 
 
 class Place(ABC):
@@ -100,6 +105,42 @@ class OnMariaDB(Served):
             cursor.execute("SELECT VERSION()")
             row = cursor.fetchone()
             return f"MariaDB {row[0] if row else ''}"
+
+
+class OnPostgreSQL(Served):
+    """One whose sizes are PostgreSQL's defaults, not those of the tests."""
+
+    settings = (
+        "fsync=on, synchronous_commit=on, shared_buffers=128MB, autovacuum on (naptime 1 min),"
+        " max_connections=400; files on the disk"
+    )
+    server: PostgreSQL
+
+    def __init__(self, stack: ExitStack) -> None:
+        disk = stack.enter_context(Scratch(DISK))
+        template = install_postgresql(disk.folder("template"), "--wal-segsize=16")
+        options = ["--shared_buffers=128MB", "--max_wal_size=1GB", "--min_wal_size=80MB"]
+        options += ["--max_connections=400"]
+        folder = disk.folder("postgresql")
+        self.server = stack.enter_context(
+            PostgreSQL(folder, template, durable=True, options=options)
+        )
+
+    def clean(self) -> None:
+        name = self.server.database
+        with closing(self.server.connect("postgres")) as line:
+            line.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            line.execute(f"CREATE DATABASE {name}")
+
+    def one(self, query: str) -> tuple[Any, ...]:
+        """The only row of this query, by a connection of our own."""
+        with closing(self.server.connect()) as line:
+            row = line.execute(query).fetchone()
+        assert row is not None
+        return row
+
+    def version(self) -> str:
+        return f"PostgreSQL {self.one('SHOW server_version')[0]}"
 
 
 class OnSQLite(Place):

@@ -5,7 +5,8 @@ It runs in the peer's environment. A peer's module has `send(payload)`, which en
 function. `fill(payloads)` enqueues all by the fastest way that its documentation has; where the
 module has none they are sent one by one, coroutines with 32 at once, as the benchmarks of the
 asynchronous peers do it. `prepare()`, where there is one, makes tables and connections, and is not
-measured; poolq's has more that is filled. Printed is one line of JSON.
+measured; poolq's has more that is filled. Printed is one line of JSON. `again(number)`, of the
+peers on PostgreSQL, enqueues one that fails at first (see feed.py).
 """
 
 import asyncio

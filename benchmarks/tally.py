@@ -2,8 +2,8 @@
 
 A job calls `count()`: one store into a cell of its thread's own, some 0.1 µs, the same for every
 contender. `late()` notes beside the broker how long a job took from its dispatch to its start,
-`span()` when it ran, and where. Only the standard library is used: this module is imported in every
-contender's environment.
+`span()` when it ran, and where; `flaky()` lets it fail once. Only the standard library is used:
+this module is imported in every contender's environment.
 """
 
 import fcntl
@@ -84,6 +84,23 @@ def span(number: int, began: int) -> None:
     file = os.open(f"{os.environ[VARIABLE]}.spans", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, struct.pack("4q", number, os.getpid(), began, now))
     os.close(file)
+
+
+class Again(Exception):
+    """With this, the first run of a flaky job fails."""
+
+
+def flaky(number: int) -> None:
+    """The job of this number runs. Its first run fails; each run notes when it began, the first one
+    as span `2 * number`, the second one as the next. Raises Again."""
+    began = monotonic_ns()
+    try:
+        os.close(os.open(f"{os.environ[VARIABLE]}.flaky-{number}", os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        span(2 * number + 1, began)
+    else:
+        span(2 * number, began)
+        raise Again
 
 
 class Tally:

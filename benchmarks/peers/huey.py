@@ -1,4 +1,4 @@
-"""huey: on Redis, on SQLite with and without fsync, and by its SqlHuey on MariaDB.
+"""huey: on Redis, on SQLite with and without fsync, on PostgreSQL, and by its SqlHuey on MariaDB.
 
 The consumer's documentation has process workers for jobs that need the CPU; `RedisHuey` pops
 blocking by default; the fastest setting of `SqliteHuey` is its default, `fsync=False`.
@@ -22,6 +22,10 @@ def _huey() -> Any:
         host, port = host_and_port()
         line = MySQLDatabase("poolq", host=host, port=port, user="root")
         return SqlHuey("bench", database=line, results=False)
+    if URL.startswith("postgresql:"):
+        from huey import PostgresHuey
+
+        return PostgresHuey("bench", dsn=URL, results=False)
     if URL.startswith("sqlite:"):
         fsync = os.environ.get("BENCH_FSYNC") == "yes"
         return SqliteHuey("bench", filename=file(), fsync=fsync, results=False)
@@ -36,6 +40,12 @@ def noop(payload: dict[str, object]) -> None:
     tally.count()
 
 
+@huey.task(retries=2, retry_delay=1)
+def flaky(number: int) -> None:
+    tally.flaky(number)
+    tally.count()
+
+
 @huey.task()
 def late(sent: int) -> None:
     tally.late(sent)
@@ -47,3 +57,7 @@ def send(payload: dict[str, object]) -> None:
 
 def probe(sent: int) -> None:
     late(sent)
+
+
+def again(number: int) -> None:
+    flaky(number)

@@ -1,5 +1,6 @@
 """poolq itself. Its settings are the defaults; only engine and application are named."""
 
+import os
 import subprocess
 import sys
 from time import monotonic_ns, sleep, thread_time_ns
@@ -48,21 +49,32 @@ class Nap(Sleep):
     """The same, of another class."""
 
 
+class Flaky(poolq.Job):
+    """Fail at first."""
+
+    attempts = 3
+    retry_after = "+1 second"
+
+    def run(self) -> None:
+        tally.flaky(self.payload["number"])
+        tally.count()
+
+
 class Limited(poolq.Job):
-    """A thousand a second, and who comes too early waits in line."""
+    """A thousand a second, or BENCH_LIMIT; who comes too early waits in line."""
 
     on_limit = "park"
 
     def rate_limit(self) -> poolq.Limit:
-        return poolq.Limit(1000, seconds=1)
+        return poolq.Limit(int(os.environ.get("BENCH_LIMIT", "1000")), seconds=1)
 
     def run(self) -> None:
         tally.count()
 
 
 def prepare() -> None:
-    """MariaDB's tables are made by hand, once."""
-    if URL.startswith("mysql:"):
+    """Servers' tables are made by hand, once."""
+    if URL.startswith(("mysql:", "postgresql:")):
         subprocess.run([sys.executable, "-m", "poolq", "db", "migrate"], check=True, stdout=2)
 
 
@@ -108,3 +120,7 @@ def tenants(payloads: list[dict[str, object]]) -> None:
 
 def probe(sent: int) -> None:
     Late.dispatch({"sent": sent})
+
+
+def again(number: int) -> None:
+    Flaky.dispatch({"number": number})

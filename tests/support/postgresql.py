@@ -33,13 +33,15 @@ def is_installed() -> bool:
     return any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 
 
-def install_postgresql(folder: Path) -> Path:
-    """Make an empty PostgreSQL data folder with a database `poolq`, to be copied by each server."""
+def install_postgresql(folder: Path, *options: str) -> Path:
+    """Make an empty PostgreSQL data folder with a database `poolq`, to be copied by each server.
+    `options`: further ones of initdb."""
     data = folder / "data"
     _give(folder)
     _run(
         folder, program("initdb"), f"--pgdata={data}", "--username=poolq", "--auth=trust",
         "--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1", "--no-instructions",
+        *options,
     )  # fmt: skip
     _run(
         folder, program("postgres"), "--single", "-F", "-D", data, "postgres",

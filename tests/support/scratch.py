@@ -18,14 +18,14 @@ ROOT = "/dev/shm" if shutil.disk_usage("/dev/shm").free > 4 << 30 else "/tmp"
 
 
 class Scratch:
-    """A folder under `ROOT` (short, for a unix socket's path has 107 bytes at most).
+    """A folder under `root` (short, for a unix socket's path has 107 bytes at most).
 
     It is deleted on `close()`, and by a small shell beside us if we are killed. Processes
     that work in it are stopped by whoever started them.
     """
 
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="poolq-", dir=ROOT))
+    def __init__(self, root: str = ROOT) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="poolq-", dir=root))
         self._minder = subprocess.Popen(
             ["/bin/sh", "-c", MINDER, str(self.path)],
             stdin=subprocess.PIPE,
