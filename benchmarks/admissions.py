@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.places import OnMariaDB, OnRedis, OnSQLite, Place
+from benchmarks.places import OnMariaDB, OnPostgreSQL, OnRedis, OnSQLite, Place
 from tests.support.server import binary, bound_to_us
 from tests.support.wait import until
 
@@ -76,6 +76,16 @@ def recorded(place: Place, folder: Path) -> Iterator[Callable[[], list[Write]]]:
                 f" IF NEW.used <> OLD.used OR NEW.start <> OLD.start THEN {COPY} END IF"
             )
         yield lambda: _on_mariadb(place)
+    elif isinstance(place, OnPostgreSQL):
+        with closing(place.server.connect()) as line:
+            line.execute(TABLE % "GENERATED ALWAYS AS IDENTITY")
+            line.execute(f"CREATE FUNCTION bench() RETURNS trigger LANGUAGE plpgsql AS"
+                         f" 'BEGIN {COPY} RETURN NULL; END'")  # fmt: skip
+            line.execute(
+                "CREATE TRIGGER bench AFTER UPDATE ON poolq_windows FOR EACH ROW WHEN"
+                " (NEW.used <> OLD.used OR NEW.start <> OLD.start) EXECUTE FUNCTION bench()"
+            )
+        yield lambda: _on_postgresql(place)
     else:
         assert isinstance(place, OnSQLite)
         with closing(place.connect()) as line:
@@ -90,6 +100,11 @@ def _on_mariadb(place: OnMariaDB) -> list[Write]:
     with closing(place.server.connect()) as line, line.cursor() as cursor:
         cursor.execute(READ)
         return [Write(*row) for row in cursor.fetchall()]
+
+
+def _on_postgresql(place: OnPostgreSQL) -> list[Write]:
+    with closing(place.server.connect()) as line:
+        return [Write(*row) for row in line.execute(READ)]
 
 
 def _on_sqlite(place: OnSQLite) -> list[Write]:

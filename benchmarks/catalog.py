@@ -235,8 +235,8 @@ PGQUEUER = Contender(
     "pgqueuer",
     "postgresql",
     6000,
-    ("{bin}/pgq run --log-level=ERROR --batch-size=100 benchmarks.peers.pgqueuer:main",) * 2,
-    "2 processes, asyncpg, batches of 100, enqueued in lists",
+    ("{bin}/python -m benchmarks.peers.pgqueuer",) * 2,
+    "2 processes, asyncpg, uvloop, batches of 100, enqueued in lists",
     ("pgqueuer[asyncpg]==1.6.0",),
     docs="https://janbjorge.github.io/pgqueuer/",
 )
@@ -261,6 +261,7 @@ DJANGO_TASKS_DB = Contender(
     ("django-tasks-db==0.13.0", "django==6.1.3", _PSYCOPG),
     python=PYTHON_313,
     docs="https://github.com/RealOrangeOne/django-tasks-db#readme",
+    env={"DJANGO_ALLOW_ASYNC_UNSAFE": "yes"},  # our producer is a coroutine
 )
 AWA = Contender(
     "awa",

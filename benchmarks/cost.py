@@ -63,6 +63,11 @@ def tree(roots: Collection[int]) -> list[Member]:
     return [one for one in everybody.values() if belongs(one)]
 
 
+def pids(roots: Collection[int]) -> list[int]:
+    """Who is alive in these roots' trees."""
+    return [one.pid for one in tree(roots) if one.state != "Z"]
+
+
 def cpu(roots: Collection[int]) -> float:
     """CPU seconds that these trees have used up to now."""
     return sum(one.cpu for one in tree(roots))

@@ -2,7 +2,8 @@
 
 Runs in a process of its own, with poolq's settings from the environment. What is bare has its
 arguments ready, built by poolq beforehand, and is sent by the same client library: the same script
-over a bare connection of redis-py's; the same INSERT by sqlite3 or PyMySQL. Both take turns of 100.
+over a bare connection of redis-py's; the same INSERT by sqlite3, PyMySQL, or psycopg's access to
+libpq. Both take turns of 100. On PostgreSQL, `dispatch_many` takes turns with COPY of the same rows.
 Printed is one line of JSON.
 """
 
@@ -15,6 +16,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import poolq
 from benchmarks.peers.poolq import Noop, prepare
 from benchmarks.work import PAYLOAD, URL, file
 from poolq.engines.base import Push
@@ -22,6 +24,7 @@ from poolq.jobs.job import template_of
 from poolq.jobs.producer import engine
 
 TURN = 100
+COPIES, COPIED = 5, 10_000
 Bare = Callable[[Any], Any]
 
 
@@ -48,7 +51,7 @@ def on_sqlite(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     assert Path(file()).exists()
     line: sqlite3.Connection = connect(parse_url(URL))
     set_pragmas(line, parse_url(URL))
-    text = INSERT_PLAIN.format(jobs="poolq_jobs")
+    text = engine().texts[INSERT_PLAIN]  # type: ignore[attr-defined]  # a SQLiteEngine
     return lambda row: line.execute(text, row), [(o.id, "", now(), o.queue, o.body) for o in ready]
 
 
@@ -65,7 +68,33 @@ def on_mariadb(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
     return line.query, [session.statements.fill(INSERT_PLAIN, row) for row in rows]
 
 
-KINDS = {"redis": on_redis, "sqlite": on_sqlite, "mysql": on_mariadb}
+def on_postgresql(ready: Sequence[Push]) -> tuple[Bare, list[Any]]:
+    from benchmarks.peers.bare_postgresql import connect
+    from poolq.engines.postgresql.statements import Expression
+    from poolq.engines.sql.new_jobs import INSERT_PLAIN
+    from poolq.engines.sql.session import Query
+
+    statements = engine().session.statements  # type: ignore[attr-defined]  # a PostgreSQLEngine
+    now = Expression(statements.texts["{now}"])
+    rows = [(o.id, "", now, o.queue, o.body) for o in ready]
+    bound = [statements.bind(Query(INSERT_PLAIN, row))[0] for row in rows]
+    name, text, types, formats = bound[0][0]
+    line = connect()
+    line.pgconn.prepare(name, text, types)
+
+    def bare(values: Any) -> None:
+        result = line.pgconn.exec_prepared(name, values, formats)
+        assert result.command_tuples == 1, result.error_message
+
+    return bare, [values for _, values in bound]
+
+
+KINDS = {
+    "redis": on_redis,
+    "sqlite": on_sqlite,
+    "mysql": on_mariadb,
+    "postgresql": on_postgresql,
+}
 
 
 def turns(bare: Bare, made: list[Any]) -> list[tuple[float, float]]:
@@ -82,8 +111,26 @@ def turns(bare: Bare, made: list[Any]) -> list[tuple[float, float]]:
     return found
 
 
+def copies() -> dict[str, float]:
+    """Jobs a second of `dispatch_many`, and of COPY."""
+    from benchmarks.peers.bare_postgresql import connect, copy
+
+    found, line = [], connect()
+    for _ in range(COPIES):
+        bodies = [one.body for one in pushes(COPIED)]
+        began = perf_counter()
+        poolq.dispatch_many(Noop, [PAYLOAD] * COPIED)
+        between = perf_counter()
+        copy(line, bodies)
+        found.append((between - began, perf_counter() - between))
+    return {
+        "many": COPIED / median(own for own, _ in found),
+        "copy": COPIED / median(other for _, other in found),
+    }
+
+
 def main(many: int) -> dict[str, float]:
-    """Jobs a second of both."""
+    """Jobs a second of each."""
     prepare()
     Noop.dispatch(PAYLOAD)  # connects, and makes the tables
     bare, made = KINDS[URL.partition(":")[0]](pushes(many // TURN * TURN))
@@ -93,6 +140,7 @@ def main(many: int) -> dict[str, float]:
     return {
         "poolq": TURN / median(own for own, _ in found),
         "bare": TURN / median(other for _, other in found),
+        **(copies() if URL.startswith("postgresql:") else {}),
     }
 
 

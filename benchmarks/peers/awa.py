@@ -1,6 +1,7 @@
 """awa, whose core is Rust: two processes, `python -m benchmarks.peers.awa`, enqueued by COPY."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 
 import awa
@@ -31,6 +32,8 @@ async def prepare() -> None:
     global client
     client = awa.AsyncClient(URL)
     await client.migrate()
+    if json.loads(await client.storage_status())["active_engine"] != "queue_storage":
+        await client.install_queue_storage()
 
 
 async def send(payload: dict[str, object]) -> None:

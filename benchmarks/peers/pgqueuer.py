@@ -1,11 +1,13 @@
-"""PgQueuer over asyncpg: two processes, enqueued in lists."""
+"""PgQueuer over asyncpg: two processes, enqueued in lists. They do what `pgq run` does: that one does
+not start with the newest typer."""
 
 import json
 from datetime import timedelta
 from functools import partial
 
 import asyncpg
-from pgqueuer import PgQueuer
+import uvloop
+from pgqueuer import PgQueuer, run
 from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
@@ -14,12 +16,12 @@ from pgqueuer.queries import Queries
 from benchmarks import tally
 from benchmarks.work import URL
 
-BATCH = 1000
+BATCH, TAKEN = 1000, 100
 queries: Queries
 
 
 async def main() -> PgQueuer:
-    """What `pgq run` asks for."""
+    """What the workers run."""
     pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(URL)))
     retried = partial(
         DatabaseRetryEntrypointExecutor,
@@ -67,3 +69,7 @@ async def probe(sent: int) -> None:
 
 async def again(number: int) -> None:
     await queries.enqueue("flaky", str(number).encode())
+
+
+if __name__ == "__main__":
+    uvloop.run(run("benchmarks.peers.pgqueuer:main", batch_size=TAKEN))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import nan
 from time import monotonic, sleep
 
@@ -12,6 +12,7 @@ from benchmarks.catalog import (
     HUEY_SQLITE,
     NAMES,
     PEERS,
+    PEERS_POSTGRESQL,
     POOLQ,
     TASKITO,
     Contender,
@@ -21,14 +22,19 @@ from benchmarks.produce import WARM_UP
 from benchmarks.report import Bar, Chart, Outcome
 from benchmarks.stats import quantile
 
-CONTENDERS = (*POOLQ.values(), *PEERS, HUEY_SQLITE, TASKITO, HUEY_MARIADB)
+CONTENDERS = (
+    *POOLQ.values(), *PEERS, HUEY_SQLITE, TASKITO, HUEY_MARIADB, *PEERS_POSTGRESQL,
+)  # fmt: skip
 PROBES = 150
 START, STALL = 30.0, 10.0
+#: On PostgreSQL: of the quickest peer's p50; of its own p50.
+TIMES, TAIL = 1.4, 3
 GOALS = {"redis": (1.5, 5), "sqlite": (15, 40), "mariadb": (30, 80)}
 HEADER = ("", "engine", "p50, ms", "p99, ms", "probes")
 TEXT = """Jobs are dispatched one at a time, with pauses of 10 to 30 ms; the time
 runs from just before the producer's call to the first line of the job, by the machine's monotonic
-clock. p99 is computed over the probes of all rounds. arq polls for jobs every 0.5 s by default."""
+clock. p99 is computed over the probes of all rounds. By default, arq polls for jobs every 0.5 s,
+django-tasks-db every second."""
 
 
 def turn(bench: Bench, one: Contender) -> list[float]:
@@ -88,8 +94,21 @@ def _goals(points: dict[str, tuple[float, float]]) -> list[Goal]:
         goals.append(Goal(f"idle-{engine}-p99", f"{name}, p99", most, own[1], "ms", most=True))
     own = points[POOLQ["redis"].key]
     for number, share in enumerate(("p50", "p99")):
-        there = [(points[one.key][number], one.name) for one in PEERS if one.key in points]
-        best, name = min(there, default=(nan, "none could run"))
+        best, name = _quickest(points, PEERS, number)
         work = f"idle on Redis, {share}, against the best peer ({name})"
         goals.append(Goal(f"idle-peers-{share}", work, best, own[number], "ms", most=True))
+    half, most = points[POOLQ["postgresql"].key]
+    best, name = _quickest(points, PEERS_POSTGRESQL, 0)
+    work = f"idle on PostgreSQL, p50, against the quickest peer's ({name})"
+    goals.append(Goal("idle-postgresql-p50", work, TIMES, half / best, "times", most=True))
+    work = "idle on PostgreSQL, p99, against p50"
+    goals.append(Goal("idle-postgresql-p99", work, TAIL, most / half, "times", most=True))
     return goals
+
+
+def _quickest(
+    points: dict[str, tuple[float, float]], peers: Sequence[Contender], number: int
+) -> tuple[float, str]:
+    """The least p50 (number 0) or p99 (1) of these peers, and whose it is."""
+    there = [(points[one.key][number], one.name) for one in peers if one.key in points]
+    return min(there, default=(nan, "none could run"))
