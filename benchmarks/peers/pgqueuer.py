@@ -2,6 +2,8 @@
 not start with the newest typer."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -20,7 +22,8 @@ BATCH, TAKEN = 1000, 100
 queries: Queries
 
 
-async def main() -> PgQueuer:
+@asynccontextmanager
+async def main() -> AsyncIterator[PgQueuer]:
     """What the workers run."""
     pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(URL)))
     retried = partial(
@@ -43,7 +46,7 @@ async def main() -> PgQueuer:
         tally.flaky(int(job.payload))
         tally.count()
 
-    return pgq
+    yield pgq
 
 
 async def prepare() -> None:
