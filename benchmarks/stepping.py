@@ -5,24 +5,27 @@ A worker's claims and settlements, 100 in each exchange, over the engine's own c
 `poolq run`, but with nothing run between them: that would only dilute the difference. It begins
 once the server is at rest; where few are ready they are filled up again outside the measurement.
 Printed is one line of JSON: microseconds a job, of time and of CPU (this process and the server's),
-for each of several turns.
+for each of several turns; of a dispatch, and of what `poolq queue ls` asks a new engine.
 """
 
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from multiprocessing import Process
 from time import monotonic, perf_counter, process_time_ns, sleep
 
 import poolq
 from benchmarks import cost
 from benchmarks.peers.poolq import Noop, prepare
-from benchmarks.work import PAYLOAD
+from benchmarks.work import PAYLOAD, URL
 from poolq.engines.base import Engine, Registration, Settlement
 from poolq.jobs.outcomes import ACK
 from poolq.jobs.producer import engine as chosen
+from tests.contract.helpers import open_engine
 
 WANT, TURN, CHUNK = 100, 1000, 20_000
+TURNS, DISPATCHES = 7, 100
 LOOK, QUIET, PATIENCE = 0.25, 0.01, 30.0  # seconds; what share of a core is nothing; seconds
 ME = Registration("bench-worker", "bench-node", "bench", "bench", "boot", "pidns", 1, 1)
 
@@ -57,6 +60,16 @@ class Worker:
             self._done = [Settlement(claim, ACK) for claim in step.claims]
 
 
+class Spent:
+    """Nanoseconds of CPU of this process, and of those of the server that are there now."""
+
+    def __init__(self, server: int) -> None:
+        self._serving = cost.pids([server] if server else [])
+
+    def now(self) -> int:
+        return process_time_ns() + sum(cost.exact(self._serving).values())
+
+
 def rest(used: Callable[[], int]) -> None:
     """Wait until the server has nothing left to do for what it was filled with: MariaDB writes its
     pages for seconds, Redis has a child that writes a snapshot."""
@@ -75,25 +88,43 @@ def main(ready: int, delayed: int, jobs: int, server: int) -> dict[str, list[flo
     beside(ready)
     worker, seconds, used = Worker(chosen()), [], []
 
-    def serving() -> int:
-        return sum(cost.exact([server] if server else []).values())
-
-    def spent() -> int:
-        return process_time_ns() + serving()
-
     def working() -> int:
         """Its children, too."""
-        tree = cost.tree([server]) if server else []
-        return sum(cost.exact([one.pid for one in tree]).values())
+        return sum(cost.exact(cost.pids([server] if server else [])).values())
 
     rest(working)
+    spent = Spent(server)
     for _ in range(jobs // TURN):
-        before, began = spent(), perf_counter()
+        before, began = spent.now(), perf_counter()
         worker.turn()
         seconds.append((perf_counter() - began) * 1e6 / TURN)
-        used.append((spent() - before) / 1000 / TURN)
+        used.append((spent.now() - before) / 1000 / TURN)
         fill(TURN)
-    return {"seconds": seconds, "cpu": used}
+    return {"seconds": seconds, "cpu": used, "dispatch": dispatches(), "look": looks()}
+
+
+def dispatches() -> list[float]:
+    """Microseconds of a dispatch, in each of some turns."""
+    found = []
+    for _ in range(TURNS):
+        began = perf_counter()
+        for _ in range(DISPATCHES):
+            Noop.dispatch(PAYLOAD)
+        found.append((perf_counter() - began) * 1e6 / DISPATCHES)
+    return found
+
+
+def looks() -> list[float]:
+    """Microseconds of each look at the queues by an engine that knows nothing yet."""
+    found = []
+    for _ in range(TURNS):
+        with closing(open_engine(URL, "poolq")) as engine:
+            engine.server()  # connects
+            began = perf_counter()
+            engine.counts()
+            engine.totals()
+            found.append((perf_counter() - began) * 1e6)
+    return found
 
 
 if __name__ == "__main__":
