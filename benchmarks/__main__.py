@@ -40,6 +40,8 @@ SCENARIOS = (
     "many-workers",
     "overload",
     "limit",
+    "held-snapshot",
+    "bloat",
     "mixed",
     "scoreboard",
     "memory",

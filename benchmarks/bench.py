@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
@@ -47,14 +47,20 @@ class Crew(NamedTuple):
 
 class Bench:
     """One run. `rounds`: how often each contender has its turn; `scale`: 1, or less for a short
-    rehearsal."""
+    rehearsal; `places`: those that are there, by engine."""
 
-    def __init__(self, stack: ExitStack, rounds: int, scale: float) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        rounds: int,
+        scale: float,
+        places: Mapping[str, Place] | None = None,
+    ) -> None:
         self.rounds = rounds
         self.scale = scale
         self.scratch = stack.enter_context(Scratch())
         self._stack = stack
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, Place] = dict(places or {})
         self.failures: dict[str, str] = {}
         self.broken: list[str] = []
         cost.adopt_orphans()

@@ -108,7 +108,8 @@ class OnMariaDB(Served):
 
 
 class OnPostgreSQL(Served):
-    """One whose sizes are PostgreSQL's defaults, not those of the tests."""
+    """One whose sizes are PostgreSQL's defaults, not those of the tests. `options`: further ones of
+    the server."""
 
     settings = (
         "fsync=on, synchronous_commit=on, shared_buffers=128MB, autovacuum on (naptime 1 min),"
@@ -116,14 +117,16 @@ class OnPostgreSQL(Served):
     )
     server: PostgreSQL
 
-    def __init__(self, stack: ExitStack) -> None:
-        disk = stack.enter_context(Scratch(DISK))
+    def __init__(
+        self, stack: ExitStack, root: str = DISK, *options: str, durable: bool = True
+    ) -> None:
+        disk = stack.enter_context(Scratch(root))
         template = install_postgresql(disk.folder("template"), "--wal-segsize=16")
-        options = ["--shared_buffers=128MB", "--max_wal_size=1GB", "--min_wal_size=80MB"]
-        options += ["--max_connections=400"]
+        given = ["--shared_buffers=128MB", "--max_wal_size=1GB", "--min_wal_size=80MB"]
+        given += ["--max_connections=400", *options]
         folder = disk.folder("postgresql")
         self.server = stack.enter_context(
-            PostgreSQL(folder, template, durable=True, options=options)
+            PostgreSQL(folder, template, durable=durable, options=given)
         )
 
     def clean(self) -> None:

@@ -67,8 +67,13 @@ async def run(module: Any, what: str, times: int) -> dict[str, float]:
     if what == "probe":
         return await _probes(module.probe, times)
     payloads = [dict(PAYLOAD) for _ in range(times)]
-    fill = getattr(module, what, None) or partial(_one_by_one, module.send)
+    fill = filler(module, what)
     return await _timed(lambda: fill(payloads))
+
+
+def filler(module: Any, what: str) -> Callable[[list[Any]], Any]:
+    """What enqueues a list of payloads."""
+    return getattr(module, what, None) or partial(_one_by_one, module.send)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,184 @@
+"""What rows that are done do to a system on PostgreSQL, while somebody holds a snapshot open, so
+that nothing can be vacuumed, and after many jobs.
+
+`python -m benchmarks.dead_rows held|bloat SECONDS` is a short form for poolq alone, on a server
+whose files are in memory: the workers are fed as fast as they work, and what is compared are counts
+that do not depend on the machine. Printed is one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from benchmarks import cost
+from benchmarks.bench import Bench, CannotRun, Crew
+from benchmarks.catalog import POOLQ, Contender
+from benchmarks.feeding import Feeder, backlogged, feeder, steadily
+from benchmarks.places import OnPostgreSQL
+from tests.support.scratch import ROOT
+
+#: Index entries and rows that all statements have read, whether they were dead or not.
+READ = """SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)
+    + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)"""
+DEAD = "SELECT sum(n_dead_tup) FROM pg_stat_user_tables"
+SIZE = """SELECT sum(pg_total_relation_size(oid)) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
+HOLD = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class"
+WARM, SETTLE = 10.0, 15.0  # seconds
+BACKLOG = 5000
+
+
+class Reading(NamedTuple):
+    """What there was at a moment. `server`: seconds of CPU."""
+
+    at: float
+    done: int
+    server: float
+    rows: int
+
+
+class Pace(NamedTuple):
+    """From one reading to another: jobs a second; for 1,000 jobs, milliseconds of the server's CPU;
+    for each job, the entries and rows that were read."""
+
+    rate: float
+    server: float
+    rows: float
+
+
+class Held(NamedTuple):
+    """`before`, `last`: the minute before the snapshot was opened, and the last one in which it was
+    held. `latest`: how long after its failure the latest of the failed jobs was started again; NaN
+    if none was. `missing`: how many had not been. `dead`: rows."""
+
+    before: Pace
+    last: Pace
+    latest: float
+    missing: int
+    dead: int
+
+
+class Meter:
+    """Reads how far a crew on PostgreSQL is."""
+
+    def __init__(self, place: OnPostgreSQL, crew: Crew) -> None:
+        self._place, self._crew = place, crew
+
+    def read(self) -> Reading:
+        rows = int(self._place.one(READ)[0])
+        server = cost.cpu(self._place.pids)
+        return Reading(monotonic(), self._crew.tally.total(), server, rows)
+
+
+def pace(begin: Reading, end: Reading) -> Pace:
+    jobs = max(1, end.done - begin.done)
+    return Pace(
+        (end.done - begin.done) / (end.at - begin.at),
+        (end.server - begin.server) * 1e6 / jobs,
+        (end.rows - begin.rows) / jobs,
+    )
+
+
+@contextmanager
+def snapshot(place: OnPostgreSQL) -> Iterator[None]:
+    """A transaction that has run a query, and is idle."""
+    with closing(place.server.connect()) as line:
+        line.execute(HOLD)
+        yield
+
+
+def hold(
+    bench: Bench,
+    one: Contender,
+    seconds: float,
+    minute: float,
+    feed: Callable[[Crew, Feeder, float], None],
+    share: float = 0.01,
+    what: str = "fill",
+) -> Held:
+    """Have it work while a snapshot is held for so long. `feed` feeds for some seconds."""
+    place = _postgresql(bench)
+    place.clean()
+    with feeder(bench, one, share, what) as producer, bench.crew(one) as crew:
+        meter = Meter(place, crew)
+        feed(crew, producer, WARM)
+        marks = [meter.read()]
+        feed(crew, producer, minute)
+        marks.append(meter.read())
+        with snapshot(place):
+            feed(crew, producer, seconds - minute)
+            marks.append(meter.read())
+            feed(crew, producer, minute)
+            marks.append(meter.read())
+            dead = int(place.one(DEAD)[0])
+            latest, missing = _again(crew, producer)
+    return Held(pace(*marks[:2]), pace(*marks[2:]), latest, missing, dead)
+
+
+def _postgresql(bench: Bench) -> OnPostgreSQL:
+    place = bench.place("postgresql")
+    assert isinstance(place, OnPostgreSQL)
+    return place
+
+
+def _again(crew: Crew, producer: Feeder) -> tuple[float, int]:
+    """Wait until all that have failed have started again, or for SETTLE seconds. Return the longest
+    time between, and how many have not."""
+    end = monotonic() + SETTLE
+    while True:
+        began = {number: at for number, _, at, _ in crew.tally.spans()}
+        failed = {number for number in began if number % 2 == 0}
+        again = {number for number in failed if number + 1 in began}
+        if (len(again) >= producer.failing) or monotonic() > end:
+            break
+        sleep(0.1)
+    waits = [(began[number + 1] - began[number]) / 1e9 for number in again]
+    return max(waits, default=float("nan")), len(failed) - len(again)
+
+
+def sizes(bench: Bench, one: Contender, first: int, last: int) -> tuple[int, int]:
+    """What the tables take, in bytes, when so many jobs are done at a steady backlog."""
+    place = _postgresql(bench)
+    place.clean()
+    found = []
+    with feeder(bench, one, 0) as producer, bench.crew(one) as crew:
+        for many in (first, last):
+            backlogged(crew, producer, BACKLOG, lambda: crew.tally.total() >= many)  # noqa: B023  # called here
+            found.append(int(place.one(SIZE)[0]))
+    return found[0], found[1]
+
+
+def at_rate(rate: float) -> Callable[[Crew, Feeder, float], None]:
+    return lambda crew, producer, seconds: steadily(crew, producer, rate, seconds)
+
+
+def at_full_speed(crew: Crew, producer: Feeder, seconds: float) -> None:
+    end = monotonic() + seconds
+    backlogged(crew, producer, BACKLOG, lambda: monotonic() > end)
+
+
+def main(what: str, seconds: float) -> dict[str, float]:
+    """The short form."""
+    one = POOLQ["postgresql"]
+    with ExitStack() as stack:
+        place = OnPostgreSQL(stack, ROOT, "--autovacuum_naptime=1s", durable=False)
+        bench = Bench(stack, 1, 1, {"postgresql": place})
+        if what == "held":
+            held = hold(bench, one, seconds, seconds / 4, at_full_speed)
+            return {
+                "before": held.before.rows,
+                "last": held.last.rows,
+                "jobs": held.last.rate * seconds / 4,
+                "dead": held.dead,
+                "missing": held.missing,
+            }
+        raise CannotRun(f"there is no {what}")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(sys.argv[1], float(sys.argv[2]))) + "\n")
