@@ -216,16 +216,13 @@ HUEY_POSTGRESQL = HUEY_SQLITE._replace(
     setup="2 processes, PostgresHuey, blocking, no results stored",
     docs="https://huey.readthedocs.io/en/latest/api.html#PostgresHuey",
 )
+_WORKER = "worker --concurrency=10 --delete-jobs=always"
 PROCRASTINATE = Contender(
     "procrastinate",
     "procrastinate",
     "postgresql",
     1500,
-    (
-        "{bin}/procrastinate --app=benchmarks.peers.procrastinate.app --log-level=error"
-        " worker --concurrency=10 --delete-jobs=always",
-    )
-    * 2,
+    ("{bin}/procrastinate -a benchmarks.peers.procrastinate.app --log-level=error " + _WORKER,) * 2,
     "2 processes, 10 jobs at once, deleted when done, batch_defer",
     ("procrastinate==3.10.0", _PSYCOPG),
     docs="https://procrastinate.readthedocs.io/en/stable/howto/production/concurrency.html",

@@ -3,7 +3,7 @@
 Runs in a process of its own, with poolq's settings from the environment. What is bare has its
 arguments ready, built by poolq beforehand, and is sent by the same client library: the same script
 over a bare connection of redis-py's; the same INSERT by sqlite3, PyMySQL, or psycopg's access to
-libpq. Both take turns of 100. On PostgreSQL, `dispatch_many` takes turns with COPY of the same rows.
+libpq. Both take turns of 100. On PostgreSQL, `dispatch_many` takes turns with COPY of these rows.
 Printed is one line of JSON.
 """
 

@@ -47,10 +47,7 @@ def facts(bench: Bench) -> list[tuple[str, str]]:
         ("machine", f"{os.cpu_count()} cores, {model}; Linux {platform.release()}"),
         ("Python", platform.python_version()),
     ]
-    return found + [
-        (bench.place(name).version(), bench.place(name).settings)
-        for name in NAMES
-    ]
+    return found + [(bench.place(name).version(), bench.place(name).settings) for name in NAMES]
 
 
 def head(

@@ -71,7 +71,7 @@ async def main() -> None:
             tally.flaky(job.args.number)
         except tally.Again:
             return awa.RetryAfter(1)
-        tally.count()
+        return tally.count()
 
     await consumer.start([("default", WORKERS)])
     await asyncio.Event().wait()

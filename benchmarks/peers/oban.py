@@ -13,7 +13,7 @@ client: Oban
 
 @worker()
 class Noop:
-    async def process(self, job):
+    async def process(self, _):
         tally.count()
 
 
@@ -29,7 +29,7 @@ class Flaky:
         tally.flaky(job.args["number"])
         tally.count()
 
-    def backoff(self, job):
+    def backoff(self, _):
         return 1
 
 

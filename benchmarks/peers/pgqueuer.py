@@ -1,4 +1,4 @@
-"""PgQueuer over asyncpg: two processes, enqueued in lists. They do what `pgq run` does: that one does
+"""PgQueuer over asyncpg: two processes, enqueued in lists. They do what `pgq run` does, which does
 not start with the newest typer."""
 
 import json

@@ -9,7 +9,7 @@ from benchmarks.catalog import NAMES, POOLQ, Contender
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
 
-JOBS = {"redis": 2000, "sqlite": 2000, "mariadb": 1000}
+JOBS = {"redis": 2000, "sqlite": 2000, "mariadb": 1000, "postgresql": 1000}
 MOST = 1.25
 KINDS = ("limit", "gate", "limit of many", "gate of many")
 BATCHES = " in batches"

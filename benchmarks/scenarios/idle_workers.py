@@ -25,8 +25,9 @@ BACKENDS = """SELECT count(*) FILTER (WHERE query ILIKE 'listen%'), count(*) FRO
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 TEXT = f"""One pool of {WORKERS} idle workers, for {WINDOW:g} s: the CPU of all its processes,
 and the CPU that the server uses for it, both from the middle round. On Redis, a connection that
-waits is a blocked one; on PostgreSQL, one whose last statement was LISTEN. On MariaDB no connection blocks: the keeper sends a statement, over one
-connection, with which the server checks for jobs every 50 ms."""
+waits is a blocked one; on PostgreSQL, one whose last statement was LISTEN. On MariaDB no connection
+blocks: the keeper sends a statement, over one connection, with which the server checks for jobs
+every 50 ms. {PROCRASTINATE.name} has {WORKERS} processes."""
 
 
 def connections(place: Place) -> tuple[str | float, str | float]:

@@ -9,7 +9,7 @@ from benchmarks.catalog import NAMES, POOLQ, Contender
 from benchmarks.goals import Goal
 from benchmarks.report import Outcome
 
-JOBS = {"redis": 10_000, "sqlite": 5000, "mariadb": 2000}
+JOBS = {"redis": 10_000, "sqlite": 5000, "mariadb": 2000, "postgresql": 2000}
 MOST = 1.5
 HEADER = ("", "plain/s", "unique/s", "that gave way/s", "cost of a unique one")
 TEXT = """Jobs are dispatched from one process, one by one in turns of 100 of each kind, and 500 in
