@@ -16,11 +16,12 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from benchmarks import cost
-from benchmarks.bench import Bench, CannotRun, Crew
+from benchmarks.bench import Bench, Crew
 from benchmarks.catalog import POOLQ, Contender
 from benchmarks.feeding import Feeder, backlogged, feeder, steadily
 from benchmarks.places import OnPostgreSQL
 from tests.support.scratch import ROOT
+from tests.support.wait import as_busy
 
 #: Index entries and rows that all statements have read, whether they were dead or not.
 READ = """SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)
@@ -29,7 +30,7 @@ DEAD = "SELECT sum(n_dead_tup) FROM pg_stat_user_tables"
 SIZE = """SELECT sum(pg_total_relation_size(oid)) FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 HOLD = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class"
-WARM, SETTLE = 10.0, 15.0  # seconds
+WARM, SETTLE, GROWN = 10.0, 15.0, 0.5  # seconds
 BACKLOG = 5000
 
 
@@ -129,7 +130,7 @@ def _postgresql(bench: Bench) -> OnPostgreSQL:
 def _again(crew: Crew, producer: Feeder) -> tuple[float, int]:
     """Wait until all that have failed have started again, or for SETTLE seconds. Return the longest
     time between, and how many have not."""
-    end = monotonic() + SETTLE
+    end = monotonic() + as_busy(SETTLE)
     while True:
         began = {number: at for number, _, at, _ in crew.tally.spans()}
         failed = {number for number in began if number % 2 == 0}
@@ -162,22 +163,40 @@ def at_full_speed(crew: Crew, producer: Feeder, seconds: float) -> None:
     backlogged(crew, producer, BACKLOG, lambda: monotonic() > end)
 
 
+def grown(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
+    """How many jobs were done in so long, and what the tables took then, and after a tenth."""
+    place = _postgresql(bench)
+    place.clean()
+    found: list[tuple[int, int]] = []
+    with feeder(bench, one, 0) as producer, bench.crew(one) as crew:
+        end = monotonic() + seconds
+        while monotonic() < end:
+            at_full_speed(crew, producer, GROWN)
+            found.append((crew.tally.total(), int(place.one(SIZE)[0])))
+    jobs, last = found[-1]
+    first = next(size for done, size in found if done >= jobs / 10)
+    return {"jobs": jobs, "first": first, "last": last}
+
+
+def held_short(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
+    held = hold(bench, one, seconds, seconds / 4, at_full_speed)
+    return {
+        "before": held.before.rows,
+        "last": held.last.rows,
+        "dead": held.dead,
+        "missing": held.missing,
+    }
+
+
+SHORT = {"held": held_short, "bloat": grown}
+
+
 def main(what: str, seconds: float) -> dict[str, float]:
     """The short form."""
-    one = POOLQ["postgresql"]
     with ExitStack() as stack:
         place = OnPostgreSQL(stack, ROOT, "--autovacuum_naptime=1s", durable=False)
         bench = Bench(stack, 1, 1, {"postgresql": place})
-        if what == "held":
-            held = hold(bench, one, seconds, seconds / 4, at_full_speed)
-            return {
-                "before": held.before.rows,
-                "last": held.last.rows,
-                "jobs": held.last.rate * seconds / 4,
-                "dead": held.dead,
-                "missing": held.missing,
-            }
-        raise CannotRun(f"there is no {what}")
+        return SHORT[what](bench, POOLQ["postgresql"], seconds)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""procrastinate: two processes that run 10 jobs at once and delete them when they are done; enqueued
-by `batch_defer`."""
+"""procrastinate: two processes that run 10 jobs at once, and delete those that are done; filled by
+`batch_defer`."""
 
 from procrastinate import App, PsycopgConnector, RetryStrategy
 
