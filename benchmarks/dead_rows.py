@@ -31,7 +31,7 @@ SIZE = """SELECT sum(pg_total_relation_size(oid)) FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 HOLD = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class"
 WARM, SETTLE, GROWN = 10.0, 15.0, 0.5  # seconds
-BACKLOG = 5000
+BACKLOG, FAILING = 5000, 0.01
 
 
 class Reading(NamedTuple):
@@ -99,13 +99,14 @@ def hold(
     seconds: float,
     minute: float,
     feed: Callable[[Crew, Feeder, float], None],
-    share: float = 0.01,
     what: str = "fill",
+    settle: float = SETTLE,
 ) -> Held:
-    """Have it work while a snapshot is held for so long. `feed` feeds for some seconds."""
+    """Have it work while a snapshot is held for so long. `feed` feeds for some seconds. `settle`:
+    how long to wait at the end for jobs that are retried."""
     place = _postgresql(bench)
     place.clean()
-    with feeder(bench, one, share, what) as producer, bench.crew(one) as crew:
+    with feeder(bench, one, FAILING, what) as producer, bench.crew(one) as crew:
         meter = Meter(place, crew)
         feed(crew, producer, WARM)
         marks = [meter.read()]
@@ -117,7 +118,7 @@ def hold(
             feed(crew, producer, minute)
             marks.append(meter.read())
             dead = int(place.one(DEAD)[0])
-            latest, missing = _again(crew, producer)
+            latest, missing = _again(crew, producer, settle)
     return Held(pace(*marks[:2]), pace(*marks[2:]), latest, missing, dead)
 
 
@@ -127,10 +128,10 @@ def _postgresql(bench: Bench) -> OnPostgreSQL:
     return place
 
 
-def _again(crew: Crew, producer: Feeder) -> tuple[float, int]:
-    """Wait until all that have failed have started again, or for SETTLE seconds. Return the longest
-    time between, and how many have not."""
-    end = monotonic() + as_busy(SETTLE)
+def _again(crew: Crew, producer: Feeder, settle: float) -> tuple[float, int]:
+    """Wait until all that have failed have started again, or for so many seconds. Return the
+    longest time between, and how many have not."""
+    end = monotonic() + settle
     while True:
         began = {number: at for number, _, at, _ in crew.tally.spans()}
         failed = {number for number in began if number % 2 == 0}
@@ -179,7 +180,8 @@ def grown(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
 
 
 def held_short(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
-    held = hold(bench, one, seconds, seconds / 4, at_full_speed)
+    settle = as_busy(SETTLE)
+    held = hold(bench, one, seconds, seconds / 4, at_full_speed, settle=settle)
     return {
         "before": held.before.rows,
         "last": held.last.rows,

@@ -16,7 +16,7 @@ SECONDS, SHORTEST, MINUTE, RATE = 600, 60, 60, 1000
 KEPT, DELAY, LATEST = 90, 1, 5
 #: All jobs start under a limit, whose window each step updates, and which never holds one back.
 LIMITED = POOLQ["postgresql"]._replace(
-    name="poolq, under a rate limit", env={"BENCH_LIMIT": f"{10 * RATE}"}
+    name="poolq, under a rate limit", jobs=8000, env={"BENCH_LIMIT": f"{10 * RATE}"}
 )
 OWN = POOLQ["postgresql"].name
 HEADER = (
@@ -44,10 +44,10 @@ retries nothing. One round."""
 
 def turn(bench: Bench, one: Contender) -> tuple[float, Held]:
     """The rate at which jobs were offered, and what came of it."""
-    rate = min(RATE, drain(bench, one._replace(jobs=one.jobs // 4)).rate / 2)
+    what = "limited" if one is LIMITED else "fill"
+    rate = min(RATE, drain(bench, one._replace(jobs=one.jobs // 4), what=what).rate / 2)
     seconds = max(SHORTEST, SECONDS * bench.scale)
     minute = min(MINUTE, seconds / 4)
-    what = "limited" if one is LIMITED else "fill"
     return rate, hold(bench, one, seconds, minute, at_rate(rate), what=what)
 
 

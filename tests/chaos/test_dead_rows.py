@@ -1,6 +1,6 @@
 """Rows that are done cost PostgreSQL's workers little, though a snapshot is held open, and take
-little room: short forms of the benchmarks. They count rows and bytes, which no busy machine changes.
-"""
+little room: short forms of the benchmarks. They count rows and bytes, as no busy machine changes
+these."""
 
 from __future__ import annotations
 
