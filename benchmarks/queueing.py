@@ -9,12 +9,10 @@ each act, as the mean of all.
 import json
 import sys
 from collections.abc import Callable, Sequence
-from time import process_time_ns
 
 import poolq
-from benchmarks import cost
 from benchmarks.peers.poolq import Noop, prepare
-from benchmarks.stepping import ME, rest
+from benchmarks.stepping import ME, Spent, rest
 from benchmarks.work import PAYLOAD
 from poolq.engines.base import Claim, Engine, Settlement
 from poolq.jobs.outcomes import ACK
@@ -70,19 +68,18 @@ def main(many: int, server: int) -> dict[str, float]:
     assert worker.drain() == many
     few = queues[:: max(1, many // USED)][:USED]
 
-    def serving() -> int:
-        return sum(cost.exact([server] if server else []).values())
+    clock = Spent(server)
 
     def spent(acts: int, act: Callable[[], object]) -> float:
         """Microseconds for one of so many."""
-        before = process_time_ns() + serving()
+        before = clock.now()
         act()
-        return (process_time_ns() + serving() - before) / 1000 / acts
+        return (clock.now() - before) / 1000 / acts
 
     def again(times: int, act: Callable[[], object]) -> float:
         return spent(times, lambda: [act() for _ in range(times)])
 
-    rest(serving)
+    rest(lambda: Spent(server).serving())
     fill(few * (JOBS // USED))
     found = {"a step of one job": again(JOBS, lambda: worker.step(1))}
     worker.drain()

@@ -66,8 +66,12 @@ class Spent:
     def __init__(self, server: int) -> None:
         self._serving = cost.pids([server] if server else [])
 
+    def serving(self) -> int:
+        """The server's part."""
+        return sum(cost.exact(self._serving).values())
+
     def now(self) -> int:
-        return process_time_ns() + sum(cost.exact(self._serving).values())
+        return process_time_ns() + self.serving()
 
 
 def rest(used: Callable[[], int]) -> None:
@@ -88,11 +92,7 @@ def main(ready: int, delayed: int, jobs: int, server: int) -> dict[str, list[flo
     beside(ready)
     worker, seconds, used = Worker(chosen()), [], []
 
-    def working() -> int:
-        """Its children, too."""
-        return sum(cost.exact(cost.pids([server] if server else [])).values())
-
-    rest(working)
+    rest(lambda: Spent(server).serving())
     spent = Spent(server)
     for _ in range(jobs // TURN):
         before, began = spent.now(), perf_counter()
