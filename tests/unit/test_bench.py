@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from math import nan
 from pathlib import Path
+from subprocess import PIPE, Popen
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from benchmarks import report, stats, tally
 from benchmarks.admissions import Write, judge
+from benchmarks.feeding import Feeder
 from benchmarks.goals import Goal
 from benchmarks.plot import svg
 from benchmarks.report import Bar, Chart, Outcome, page, unfitting
@@ -118,3 +120,22 @@ def test_the_tally_counts_in_all_processes(tmp_path: Path, monkeypatch: pytest.M
         os._exit(0)
     os.waitpid(child, 0)
     assert (seen.total(), seen.processes(), len(seen.waits())) == (3, 2, 1)
+
+
+def test_a_flaky_job_fails_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = tally.Tally(tmp_path / "tally")
+    monkeypatch.setenv(tally.VARIABLE, str(seen.path))
+    with pytest.raises(tally.Again):
+        tally.flaky(3)
+    tally.flaky(3)
+    assert [number for number, *_ in seen.spans()] == [6, 7]
+
+
+def test_a_share_of_the_jobs_that_are_fed_fails_at_first() -> None:
+    with Popen(["cat"], stdin=PIPE, stdout=PIPE, text=True, bufsize=1) as cat:
+        producer = Feeder(cat, 0.01)
+        for many in (150, 30, 120):
+            producer.send(many)
+        said, _ = cat.communicate()
+    assert said.splitlines() == ["149 1 0", "30 0 1", "118 2 1"]
+    assert (producer.sent, producer.failing) == (300, 3)
