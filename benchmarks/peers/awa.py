@@ -9,7 +9,7 @@ import awa
 from benchmarks import tally
 from benchmarks.work import URL
 
-WORKERS, BATCH = 32, 1000
+WORKERS, BATCH = 1000, 1000
 client: awa.AsyncClient
 
 

@@ -18,7 +18,7 @@ from pgqueuer.queries import Queries
 from benchmarks import tally
 from benchmarks.work import URL
 
-BATCH, TAKEN = 1000, 100
+BATCH, TAKEN = 1000, 1000
 queries: Queries
 
 
