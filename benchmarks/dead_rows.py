@@ -31,7 +31,7 @@ SIZE = """SELECT sum(pg_total_relation_size(oid)) FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 HOLD = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class"
 WARM, SETTLE, GROWN = 10.0, 15.0, 0.5  # seconds
-BACKLOG, FAILING = 5000, 0.01
+BACKLOG, BURST, FAILING = 5000, 200, 0.01
 
 
 class Reading(NamedTuple):
@@ -159,9 +159,14 @@ def at_rate(rate: float) -> Callable[[Crew, Feeder, float], None]:
     return lambda crew, producer, seconds: steadily(crew, producer, rate, seconds)
 
 
-def at_full_speed(crew: Crew, producer: Feeder, seconds: float) -> None:
+def at_full_speed(crew: Crew, producer: Feeder, seconds: float, backlog: int = BACKLOG) -> None:
     end = monotonic() + seconds
-    backlogged(crew, producer, BACKLOG, lambda: monotonic() > end)
+    backlogged(crew, producer, backlog, lambda: monotonic() > end)
+
+
+def in_bursts(crew: Crew, producer: Feeder, seconds: float) -> None:
+    """Feed so few at once that the workers are idle and woken again and again."""
+    at_full_speed(crew, producer, seconds, BURST)
 
 
 def grown(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
@@ -181,7 +186,7 @@ def grown(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
 
 def held_short(bench: Bench, one: Contender, seconds: float) -> dict[str, float]:
     settle = as_busy(SETTLE)
-    held = hold(bench, one, seconds, seconds / 4, at_full_speed, settle=settle)
+    held = hold(bench, one, seconds, seconds / 4, in_bursts, settle=settle)
     return {
         "before": held.before.rows,
         "last": held.last.rows,
