@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from poolq.errors import (  # isort: skip
         AppError, ConfigError, DurationError, EngineError, EngineUnavailable, JobError, JobFailed,
         LimitError, OptionError, PayloadError, PoolqError, RateLimitExhausted, ScheduleError,
+        TransactionError,
     )  # fmt: skip
     from collections.abc import Sequence
 
     from poolq.engines.job_info import JobInfo, cancel, find
     from poolq.engines.job_info import list as list  # noqa: A004  # poolq.list(…)
     from poolq.engines.limit_admin import limits
+    from poolq.engines.transactions.blocks import after_commit, within
     from poolq.jobs.callbacks import JobDraft, JobOutcome, around, around_dispatch, current, on
     from poolq.jobs.dispatch import adispatch, adispatch_many, dispatch, dispatch_many
     from poolq.jobs.function_job import FunctionJob, job
@@ -33,9 +35,9 @@ __all__ = [
     "AppError", "Backoff", "Concurrent", "ConfigError", "DurationError", "EngineError",
     "EngineUnavailable", "FunctionJob", "Hold", "Job", "JobDraft", "JobError", "JobFailed", "JobId",
     "JobInfo", "JobOutcome", "JobSettings", "Limit", "LimitError", "OptionError", "PayloadError",
-    "PoolqError", "RateLimitExhausted", "Retry", "ScheduleError", "Unique", "adispatch",
-    "adispatch_many", "around", "around_dispatch", "cancel", "connect", "current", "dispatch",
-    "dispatch_many", "every", "find", "job", "limits", "on",
+    "PoolqError", "RateLimitExhausted", "Retry", "ScheduleError", "TransactionError", "Unique",
+    "adispatch", "adispatch_many", "after_commit", "around", "around_dispatch", "cancel", "connect",
+    "current", "dispatch", "dispatch_many", "every", "find", "job", "limits", "on", "within",
 ]  # fmt: skip
 
 #: The module that defines each name. The names that are missing here are defined in `errors`.
@@ -47,6 +49,7 @@ _MODULES = {
     "JobInfo": "engines.job_info", "cancel": "engines.job_info", "find": "engines.job_info",
     "list": "engines.job_info", "every": "jobs.periodic",
     "limits": "engines.limit_admin", "Hold": "jobs.holds",
+    "after_commit": "engines.transactions.blocks", "within": "engines.transactions.blocks",
     "JobDraft": "jobs.callbacks", "JobOutcome": "jobs.callbacks", "around": "jobs.callbacks",
     "around_dispatch": "jobs.callbacks", "on": "jobs.callbacks", "adispatch": "jobs.dispatch",
     "adispatch_many": "jobs.dispatch", "Backoff": "jobs.retry_policy", "Retry": "jobs.retry_policy",

@@ -8,6 +8,7 @@
      │    ├── LimitError        an invalid rate limit
      │    └── ScheduleError     a periodic job whose time or zone cannot be read
      ├── PayloadError           a payload that is not a JSON object, or too large; a ValueError
+     ├── TransactionError       a dispatch in a transaction that cannot take it
      ├── PoolStartError         the name is taken, or the runtime folder unusable  exit 73
      ├── PoolNotFound           no pool of this name runs here                     exit 69
      ├── WaitTimeout            an awaited event has not happened in time          exit 75
@@ -82,6 +83,10 @@ class ScheduleError(OptionError):
 
 class PayloadError(PoolqError, ValueError):
     """A payload that is not a JSON object, or over the size limit."""
+
+
+class TransactionError(PoolqError):
+    """`within` or `after_commit` cannot do what is asked; nothing is stored."""
 
 
 class PoolStartError(PoolqError):

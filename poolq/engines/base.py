@@ -51,6 +51,7 @@ Other modules decide what a message means, and what becomes of a job that has ru
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from poolq.engines.claims import (
     CancelRequest,
@@ -74,9 +75,13 @@ from poolq.engines.reports import (
     StoredJob,
 )
 from poolq.engines.schedule_store import ScheduleStore
+from poolq.errors import TransactionError
 from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.message import Push
 from poolq.jobs.unique import UniqueKey
+
+if TYPE_CHECKING:
+    from poolq.engines.transactions.connection import UserConnection
 
 #: Parts of the contract that are defined elsewhere. Producers, who make `Push`, import no engine.
 __all__ = [
@@ -126,6 +131,19 @@ class Engine(ABC):
         as if workers had parked them there, even if the gate has room, and name the gate's limit.
         Raises EngineUnavailable. The error's `ids` are those of the jobs that are not known to be
         stored, and its `maybe_stored` is False only if certainly none of these jobs was stored."""
+
+    def within(
+        self,
+        connection: "UserConnection",  # noqa: ARG002  # overrides use it
+        notify: bool = True,  # noqa: ARG002
+    ) -> Callable[[Sequence[Push]], object]:
+        """Return what stores jobs by statements of the application's connection, as `push` does,
+        but in its transaction. `notify`: whether waiters may be notified by the server. Raises
+        TransactionError if this engine or the connection cannot do so."""
+        raise TransactionError(
+            f"poolq's engine, {self.url.partition(':')[0]}, takes no part in transactions of your"
+            " database: use poolq.after_commit"
+        )
 
     # workers
 

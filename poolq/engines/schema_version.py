@@ -5,7 +5,7 @@ from typing import Final
 from poolq.errors import SchemaError
 
 #: Each change of the tables or keys raises it. Versions 1 to 6 belonged to unreleased code.
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 
 
 def check_version(version: int, redacted_url: str) -> None:

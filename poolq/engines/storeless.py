@@ -58,6 +58,10 @@ class Storeless(Engine):
     #: What happens to a dispatched job, for `poolq doctor`.
     effect = ""
 
+    def within(self, *_args: Any, **_kwargs: Any) -> Callable[[Sequence[Push]], object]:
+        """Do what a dispatch does, at once."""
+        return self.push
+
     def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         raise Refused(f"{self.url} stores nothing: {self.effect}; set POOLQ_ENGINE to another")
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from poolq.errors import EngineUnavailable, PoolqError
+from poolq.jobs.block import open_block
 from poolq.jobs.callbacks import Storing, around_dispatch
 from poolq.jobs.ids import JobId
 from poolq.jobs.message import Push
@@ -177,7 +178,9 @@ atexit.register(lambda: _dispatchers[0].drain())
 
 async def astore(pushes: list[Push]) -> list[JobId]:
     """Store these jobs as `producer.store` does, without blocking the event loop. Raises what that
-    raises, and RuntimeError if no event loop runs."""
+    raises, RuntimeError if no event loop runs, and TransactionError in a block."""
+    if (block := open_block.get()) is not None:
+        block.refuse_async()
     if not pushes:
         return []
     if not around_dispatch.functions:

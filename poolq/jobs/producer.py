@@ -11,7 +11,7 @@ This module knows no job classes; `job.py` and `dispatch.py` build on it.
 import logging
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from operator import attrgetter
@@ -23,6 +23,7 @@ from poolq.common.escaping import clean
 from poolq.config.engine_urls import sqlite_file
 from poolq.config.project import PROJECT_FILES
 from poolq.errors import EngineUnavailable
+from poolq.jobs.block import open_block
 from poolq.jobs.callbacks import Storing, around_dispatch
 from poolq.jobs.ids import HolderId, JobId
 from poolq.jobs.message import Push
@@ -122,18 +123,31 @@ def send(template: MessageTemplate, payload: object) -> JobId:
     id. Raises PayloadError, OptionError, EngineUnavailable."""
     to = _chosen.get("producer") or _producer()
     push = template.push(payload, to.max_payload)
-    if around_dispatch.functions:
+    if around_dispatch.functions or open_block.get() is not None:
         return store([push])[0]
     (holder,) = _push(to, [push])
     return JobId(holder) if holder == push.id else HolderId(holder)
 
 
 def store(pushes: list[Push]) -> list[JobId]:
-    """As `store_alone`, within the generators of `around_dispatch`."""
+    """Store these jobs, or give them to the block that this is in. Returns and raises what
+    `store_alone` does. Raises TransactionError."""
+    if (block := open_block.get()) is None:
+        return store_now(pushes)
+    return block.store(pushes) if block.is_later else _surrounded(pushes, block.store)
+
+
+def store_now(pushes: list[Push]) -> list[JobId]:
+    """As `store_alone`, within the generators of `around_dispatch`, in a block or not."""
+    return _surrounded(pushes, store_alone)
+
+
+def _surrounded(pushes: list[Push], act: Callable[[list[Push]], list[JobId]]) -> list[JobId]:
+    """Store jobs by `act`, within the generators of `around_dispatch`."""
     if not (around_dispatch.functions and pushes):
-        return store_alone(pushes)
+        return act(pushes)
     with Storing(pushes) as storing:
-        storing.ids = store_alone(storing.pushes)
+        storing.ids = act(storing.pushes)
     return storing.ids
 
 

@@ -8,7 +8,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,7 +20,9 @@ from poolq.engines.sql.claims.admitting import LastClaims
 from poolq.engines.sql.location import GATE_SLOT
 from poolq.engines.sql.queues import queue_discovery
 from poolq.engines.sql.session import TABLES, Query
+from poolq.engines.sql.within import require_transaction
 from poolq.engines.sqlite import SQLiteEngine
+from poolq.engines.transactions.connection import UserConnection
 from poolq.jobs import clock
 from poolq.jobs.message import Message, decode
 
@@ -54,6 +56,21 @@ class NotingEngine(SQLiteEngine):
             if holder == push.id:
                 self.dispatched.append(_noted(push, now))
         return holders
+
+    def within(
+        self,
+        connection: UserConnection,
+        notify: bool = True,  # noqa: ARG002  # nobody waits
+    ) -> Callable[[Sequence[Push]], object]:
+        """Store jobs here after the commit, as the database is another one; at once if the layer
+        does not tell when it commits."""
+
+        def store(pushes: Sequence[Push]) -> None:
+            require_transaction(connection)
+            if not connection.keep(pushes):
+                self.push(pushes)
+
+        return store
 
     def due(self) -> tuple[bool, int | None]:
         """Return whether a step may claim something now, and when more comes due; None if nothing

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,15 @@ def test_the_tour_works(make: Project) -> None:
     for line in ("mail to ann@example.com", "Hello, Ann!", "called 7 about 12"):
         pool.until_said(line)
     assert [one.name for one in make.engine.schedules.all()] == ["jobs:report"]
+
+
+def test_the_transactions_of_the_tour_store_their_jobs(make: Project) -> None:
+    write(make, "guide.md")
+    database = Path(make.url.removeprefix("sqlite:///"))
+    (make.folder / "poolq.db").symlink_to(database)
+    make.engine.counts()  # makes the tables
+    with closing(sqlite3.connect(database)) as raw:
+        raw.execute("CREATE TABLE orders (number INTEGER, paid INTEGER)")
+        run(make, "orders.py")
+        assert raw.execute("SELECT number, paid FROM orders").fetchall() == [(12, 1)]
+    assert [one.ready for one in make.engine.counts()] == [2]

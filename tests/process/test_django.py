@@ -361,6 +361,62 @@ def test_tasks_may_be_stored_at_once(make_django: MakeDjango, version: str) -> N
     assert make_django(version, TASKS, QUEUES + options).python_code(NOW) == 1
 
 
+WITHIN = """
+from django.db import connection, transaction
+from django.contrib.auth.models import User
+from store.tasks import add
+import poolq
+
+def jobs():
+    return sorted(one.payload["args"][0] for one in poolq.list())
+
+found = []
+with transaction.atomic():
+    User.objects.create(username="ann")
+    result = add.enqueue(1)
+    found += [jobs(), len(result.id), result.enqueued_at is not None]
+    try:
+        with transaction.atomic():
+            add.enqueue(2)
+            1 / 0
+    except ZeroDivisionError:
+        pass
+found += [jobs(), poolq.find(result.id) is not None]
+try:
+    with transaction.atomic():
+        add.enqueue(3)
+        with poolq.after_commit("default"):
+            poolq.dispatch("jobs:A", {"args": [4]})
+        1 / 0
+except ZeroDivisionError:
+    pass
+add.enqueue(5)
+with transaction.atomic(), poolq.after_commit("default"):
+    poolq.dispatch("jobs:A", {"args": [6]})
+print(json.dumps([*found, jobs()]))
+for one in poolq.list():
+    if one.job == "jobs:A":
+        poolq.cancel(one.id)
+"""
+IN_DATABASE = """
+DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 60}
+POOLQ = {"engine": f"sqlite:///{BASE_DIR / 'db.sqlite3'}"}
+"""
+
+
+@versions
+def test_tasks_may_be_stored_in_the_transaction(make_django: MakeDjango, version: str) -> None:
+    options = 'TASKS["default"]["OPTIONS"] = {"enqueue": "within"}\n'
+    project = make_django(version, TASKS, QUEUES + options + IN_DATABASE)
+    assert project.manage("migrate").returncode == 0
+    assert project.manage("poolq", "db", "migrate").returncode == 0
+    assert project.manage("check").returncode == 0
+    found = project.python_code(WITHIN)
+    assert found == [[], 32, True, [1], True, [1, 5, 6]]
+    log = project.drain("--procs=1")
+    assert log.count("done ") == 2, log
+
+
 AT_ONCE = """
 import poolq.contrib.django.jobs
 from django.db import connection, transaction
@@ -537,9 +593,12 @@ print(json.dumps([told(text) for text in json.loads(os.environ["CASES"])]))
 """
 OPTIONS_ARE = 'TASKS["default"]["OPTIONS"] = '
 #: What a settings file may add, the check that fails, and what it says.
+WITHIN_REDIS = OPTIONS_ARE + '{"enqueue": "within"}\nPOOLQ = {"engine": "redis://127.0.0.1:1"}'
 WRONG = [
     (OPTIONS_ARE + '{"enqeue": "now"}', "E001", "did you mean enqueue?"),
-    (OPTIONS_ARE + '{"enqueue": "later"}', "E001", "after_commit, now"),
+    (OPTIONS_ARE + '{"enqueue": "later"}', "E001", "after_commit, within, now"),
+    (OPTIONS_ARE + '{"enqueue": "within"}', "E005", "let POOLQ name this database"),
+    (WITHIN_REDIS, "E005", "write after_commit"),
     ('POOLQ = {"engin": "x"}', "E002", "did you mean engine?"),
     ("POOLQ = 7", "E002", "make it a dict"),
     ('POOLQ = {"procs": "many"}', "E002", "POOLQ_PROCS"),

@@ -1,4 +1,4 @@
-"""The task backend. Tasks are stored after the commit of the transaction that they are part of."""
+"""The task backend. Tasks are stored after the commit of their transaction, or in it."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +13,11 @@ from django.utils import timezone
 from poolq.contrib.django import checks
 from poolq.contrib.django.task_jobs import job_of, payload_of, result_of
 from poolq.contrib.django.tasks_api import BaseTaskBackend, Task, TaskResultStatus, task_enqueued
+from poolq.engines.transactions.blocks import within
+from poolq.engines.transactions.django_layer import batch_of
 from poolq.jobs import producer
 from poolq.jobs.async_dispatch import astore
+from poolq.jobs.block import open_block
 from poolq.jobs.job import job_name, options_of, template_of
 from poolq.jobs.message import Push
 
@@ -47,8 +50,8 @@ def _make(**given: Any) -> PoolqTask:
 class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no types
     """Stores tasks as jobs of poolq. It keeps no results, and has queues in place of priorities.
 
-    OPTIONS: `enqueue` ("after_commit", the default, or "now"), and `using`, the alias of the
-    database whose transactions count (default: "default").
+    OPTIONS: `enqueue` ("after_commit", the default, "within" or "now"), and `using`, the alias of
+    the database whose transactions count (default: "default").
     """
 
     task_class = staticmethod(_make)
@@ -59,7 +62,7 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
 
     def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
         super().__init__(alias, params)
-        self._after_commit = self.options.get("enqueue", "after_commit") == "after_commit"
+        self._when = self.options.get("enqueue", "after_commit")
         self._using = self.options.get("using", "default")
 
     def validate_task(self, task: Any) -> None:
@@ -68,13 +71,17 @@ class PoolqBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         job_of(task, task.options)
 
     def enqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Store a call of the task, or let the commit of this transaction store it. Returns its
-        TaskResult. Raises what a dispatch raises."""
+        """Store a call of the task, now or in this transaction, or let its commit store it. Returns
+        its TaskResult. Raises what a dispatch raises."""
         push, result = self._call(task, args, kwargs)
-        connection = connections[self._using]
-        if not (self._after_commit and connection.in_atomic_block):
+        connection, block = connections[self._using], open_block.get()
+        is_within = block is not None and not block.is_later
+        if self._when == "now" or is_within or not connection.in_atomic_block:
             return self._stored(result, *producer.store([push]))
-        _batch(connection).append((push, result))
+        if self._when == "within":
+            with within(connection):
+                return self._stored(result, *producer.store([push]))
+        batch_of(connection, _Batch).append((push, result))
         return result
 
     async def aenqueue(self, task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -108,22 +115,10 @@ class _Batch(list[tuple[Push, Any]]):
     """The tasks of one transaction, or of one savepoint: Django calls it after the commit."""
 
     def __call__(self) -> None:
-        ids, now = producer.store([push for push, _ in self]), timezone.now()
+        ids, now = producer.store_now([push for push, _ in self]), timezone.now()
         for (_, result), id_ in zip(self, ids, strict=True):
             if id_ != result.id:
                 log.info("task %s gave way to job %s, which has its key", result.id, id_)
                 continue
             object.__setattr__(result, "enqueued_at", now)  # as Django's own backends do
             task_enqueued.send(type(result.task.get_backend()), task_result=result)
-
-
-def _batch(connection: Any) -> _Batch:
-    """Return the batch that this transaction's next task belongs to: the last callback, if it is a
-    batch of the same savepoint, so that callbacks run in their order; or else a new one."""
-    if connection.run_on_commit:
-        savepoints, last, *_ = connection.run_on_commit[-1]
-        if isinstance(last, _Batch) and savepoints == set(connection.savepoint_ids):
-            return last
-    made = _Batch()
-    connection.on_commit(made)
-    return made

@@ -1,6 +1,7 @@
 """What `manage.py check` says about poolq. No check connects to a server."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from poolq.common.names import suggestion
 from poolq.config import load
+from poolq.config.engine_urls import scheme, sqlite_file
 from poolq.config.settings import BY_NAME
 from poolq.contrib.django.pool_settings import environment, folder
 from poolq.errors import ConfigError
@@ -18,7 +20,7 @@ _APP = "poolq.contrib.django"
 _MISSING = f"TASKS names a backend of poolq, but INSTALLED_APPS lacks {_APP}"
 _ADD = f'add "{_APP}" to INSTALLED_APPS'
 _OPTIONS = ("enqueue", "using")
-_WHEN = ("after_commit", "now")
+_WHEN = ("after_commit", "within", "now")
 
 
 def of_backend(alias: str, options: Mapping[str, object]) -> Iterator[CheckMessage]:
@@ -33,8 +35,30 @@ def of_backend(alias: str, options: Mapping[str, object]) -> Iterator[CheckMessa
     if using not in settings.DATABASES:
         hint = f"the aliases are {', '.join(settings.DATABASES)}"
         yield Error(f'{what}["using"] is {using!r}, no database', hint=hint, id="poolq.E004")
+    elif when == "within":
+        yield from _same_database(what, str(using))
     if not apps.is_installed(_APP):
         yield Error(_MISSING, hint=_ADD, id="poolq.E003")
+
+
+def _same_database(what: str, using: str) -> Iterator[Error]:
+    """Check that poolq's engine can be in the database of this alias."""
+    try:
+        engine = load(environ=environment(), cwd=folder()).engine
+    except ConfigError:  # which `of_settings` names
+        return
+    database, kind = settings.DATABASES[using], scheme(engine)
+    file, name = sqlite_file(engine), str(database.get("NAME") or "")
+    is_there = str(database.get("ENGINE", "")).rpartition(".")[-1].startswith(kind)
+    if file is not None and is_there:
+        is_there = file.resolve() == Path(name).resolve()
+    if not is_there and kind not in ("sync", "null"):
+        yield Error(
+            f'{what}["enqueue"] is "within", but poolq\'s engine, {kind}, is not in the database'
+            f" {using!r}",
+            hint="let POOLQ name this database, or write after_commit",
+            id="poolq.E005",
+        )
 
 
 def _unknown(what: str, given: Iterable[str], known: Sequence[str], id_: str) -> Iterator[Error]:
@@ -58,7 +82,7 @@ def of_settings(**_: object) -> Iterator[CheckMessage]:
         yield Error(f"poolq cannot use its settings: {error}", id="poolq.E002")
         return
     yield from _unknown("POOLQ", getattr(settings, "POOLQ", {}), tuple(BY_NAME), "poolq.E002")
-    kind = engine.partition(":")[0]
+    kind = scheme(engine)
     if kind in ("sync", "null") and not settings.DEBUG:
         text = f"poolq's engine is {kind}, which stores no jobs, and DEBUG is False"
         yield checks.Warning(text, hint="set POOLQ_ENGINE", id="poolq.W001")

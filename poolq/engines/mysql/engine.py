@@ -25,6 +25,7 @@ from poolq.engines.sql.queues.skip_scan import LINES, first_due, next_after
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, Query, TemplateToken
+from poolq.engines.sql.within import UserSQL
 from poolq.errors import EngineError, EngineUnavailable
 from poolq.jobs.limits import Admission, Asked, Rule
 
@@ -74,6 +75,8 @@ DIALECT = Dialect(
     clustered="ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
     where=TemplateToken("".format),
     keys_within=True,
+    random="MD5(CONCAT(UUID(), RAND()))",
+    user_now="TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",  # in any time zone
 )
 
 
@@ -170,6 +173,7 @@ class MySQLEngine(SQLEngine):
     `_lost_names`: the locks of lost connections; the next connect kills these connections."""
 
     exact_counts = MySQLSession.counted
+    user_sql = UserSQL("mysql", text=str.encode)  # whatever the connection's character set
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
@@ -241,7 +245,7 @@ class MySQLEngine(SQLEngine):
             began = time.monotonic()
             session = self.session
             found, later, clock = self._load_due_states(queues)
-            jobs, next_due = take_wakeup(session, found, later)
+            jobs, next_due = take_wakeup(session, found, later, self._woken)
             if jobs:
                 return jobs
             now = time.monotonic()

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from poolq.engines import base
 from poolq.engines.base import Bodies, Engine, Queues, Settlements, Spans, Step, StoredJob
@@ -32,7 +32,9 @@ from poolq.engines.sql.queues.turns import Turns
 from poolq.engines.sql.schedules.store import SQLSchedules
 from poolq.engines.sql.schema import SQLSchema
 from poolq.engines.sql.session import Dialect, Query, RenderedSQL, Session, Transaction, in_chunks
-from poolq.errors import EngineUnavailable
+from poolq.engines.sql.within import DatabaseId, UserSQL, UserTransaction
+from poolq.engines.transactions.connection import UserConnection
+from poolq.errors import EngineUnavailable, TransactionError
 from poolq.jobs.limits import Admission, Asked
 from poolq.jobs.message import Push
 
@@ -46,6 +48,7 @@ class SQLEngine(Engine):
     """See the module's head. `redacted_url` has no password. `fresh`, `share`: see `cursors.py`."""
 
     schema: SQLSchema
+    user_sql: ClassVar[UserSQL]
 
     def __init__(
         self,
@@ -63,7 +66,9 @@ class SQLEngine(Engine):
         self._cursors = ScanCursors(fresh, share)
         self._last_claims = admitting.LastClaims()
         self._swept = limit_windows.FIRST_POSITION
+        self._woken: set[str] = set()  # see `take_wakeup`
         self.schedules = SQLSchedules(lambda: self.session)
+        self._database_id = DatabaseId(self.texts, redacted_url, lambda one: self.session.read(one))
 
     @property
     @abstractmethod
@@ -92,6 +97,23 @@ class SQLEngine(Engine):
             raise
         ids = list(map(_id_of, pushes))
         return [holders.get(id_, id_) for id_ in ids] if holders else ids
+
+    def within(
+        self,
+        connection: UserConnection,
+        notify: bool = True,  # noqa: ARG002  # waiters poll
+    ) -> Callable[[Sequence[Push]], object]:
+        if connection.server != self.user_sql.server:
+            raise TransactionError(
+                f"{connection.label} is one of {connection.server}, and poolq's engine is"
+                f" {self.redacted_url}: use poolq.after_commit, or an engine in your database"
+            )
+        made = UserTransaction(connection, self.user_sql, self.texts, self._check_database)
+        return made.store
+
+    def _check_database(self, connection: UserConnection) -> None:
+        """Raise TransactionError if the connection does not have the engine's database."""
+        self._database_id.check(connection)
 
     # workers
 
@@ -171,7 +193,7 @@ class SQLEngine(Engine):
             states = queue_discovery.load_states(read, queues)
             return states, None, states[0].now if states else 0
         found = queue_discovery.look(read, self.session.skips)
-        names = found.names()[: queue_discovery.MAX_WAITED_QUEUES]
+        names = [*found.names()[: queue_discovery.MAX_WAITED_QUEUES], *sorted(self._woken)]
         return queue_discovery.load_states(read, names), found.next_due(), found.now
 
     def wake(self, queues: Queues) -> None:

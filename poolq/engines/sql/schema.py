@@ -16,7 +16,8 @@ from poolq.engines.sql.session import RenderedSQL
 from poolq.errors import ConfigError
 
 READ_VERSION = "SELECT version FROM {schema}"
-WRITE_VERSION = "INSERT INTO {schema} (one, version) VALUES (1, ?) {on:one} version = {new:version}"
+WRITE_VERSION = """INSERT INTO {schema} (one, version, id) VALUES (1, ?, {random})
+    {on:one} version = {new:version}"""
 
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}", re.ASCII)
 _COMMENT = re.compile(r"^--.*$", re.MULTILINE)
@@ -78,10 +79,10 @@ class SQLSchema(ABC):
     def sql(self) -> str:
         """Return the statements that `migrate` would run on an empty database. Run again, they
         change nothing; the last one fails if the tables have another version."""
-        schema = self.texts.tokens["schema"]
+        schema, random = self.texts.tokens["schema"], self.texts.tokens["random"]
         return f"""{self._text()}
-INSERT INTO {schema} (one, version)
-    SELECT 1, {SCHEMA_VERSION} FROM (SELECT 1 AS one) made
+INSERT INTO {schema} (one, version, id)
+    SELECT 1, {SCHEMA_VERSION}, {random} FROM (SELECT 1 AS one) made
     WHERE NOT EXISTS (SELECT 1 FROM {schema} s WHERE s.version = {SCHEMA_VERSION});
 """
 

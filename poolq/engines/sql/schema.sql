@@ -227,10 +227,11 @@ CREATE TABLE IF NOT EXISTS {slots} (
     PRIMARY KEY (name, number)
 ) {clustered};
 
--- `deploys`: the last deploy.
+-- `deploys`: the last deploy. `id`: a random text that no other database has.
 CREATE TABLE IF NOT EXISTS {schema} (
     one SMALLINT NOT NULL DEFAULT 1,
     version INT NOT NULL,
     deploys BIGINT NOT NULL DEFAULT 0,
+    id {id} NOT NULL,
     PRIMARY KEY (one)
 ) {clustered};

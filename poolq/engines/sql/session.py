@@ -174,7 +174,10 @@ class Dialect(NamedTuple):
     and `bytes` are the types of a job's id, of text of so many bytes, and of bytes. `table` ends a
     statement that makes a table. `clustered` ends it instead if the table is stored in the order of
     its key. `{where:condition}` limits an index to some rows. `keys_within`: whether the statement
-    that makes a table also makes its indexes. `more_tables`: those of this server alone."""
+    that makes a table also makes its indexes. `more_tables`: those of this server alone.
+
+    `random` is a random value for a column of type `id`. `user_now` is `now` on a connection of the
+    application, whatever this has set; `?` stands for the engine's clock."""
 
     now: str
     clock: str
@@ -204,6 +207,8 @@ class Dialect(NamedTuple):
     clustered: str
     where: TemplateToken
     keys_within: bool
+    random: str
+    user_now: str
     more_tables: Sequence[str] = ()
 
 

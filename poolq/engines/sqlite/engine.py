@@ -1,6 +1,7 @@
 """The engine on SQLite, for a single host, whose clock replaces the server's."""
 
 import time
+from pathlib import Path
 
 from poolq.engines.base import Check, Queues, ServerInfo
 from poolq.engines.connections import Connections
@@ -8,11 +9,13 @@ from poolq.engines.sql.engine import SQLEngine
 from poolq.engines.sql.queues.wakeups import take_wakeup
 from poolq.engines.sql.schema import check_namespace
 from poolq.engines.sql.session import Dialect, TemplateToken
+from poolq.engines.sql.within import UserSQL
 from poolq.engines.sqlite.checks import checks, server
 from poolq.engines.sqlite.options import parse_url
 from poolq.engines.sqlite.schema import SQLiteSchema
 from poolq.engines.sqlite.session import SQLiteSession
-from poolq.errors import StoreMissing
+from poolq.engines.transactions.connection import UserConnection
+from poolq.errors import EngineUnavailable, StoreMissing, TransactionError
 from poolq.jobs.clock import now
 
 
@@ -46,6 +49,8 @@ def _dialect(namespace: str) -> Dialect:
         clustered="WITHOUT ROWID",
         where=TemplateToken(" WHERE {}".format),
         keys_within=False,
+        random="lower(hex(randomblob(16)))",
+        user_now="?",
     )
 
 
@@ -58,6 +63,7 @@ class SQLiteEngine(SQLEngine):
     """`sqlite:///poolq.db` (relative), `sqlite:////var/lib/app/poolq.db?synchronous=FULL`."""
 
     exact_counts = SQLiteSession.counted
+    user_sql = UserSQL("sqlite", clock=lambda: now())
 
     def __init__(self, url: str, namespace: str) -> None:
         check_namespace(namespace)
@@ -66,6 +72,7 @@ class SQLiteEngine(SQLEngine):
         self.schema: SQLiteSchema = SQLiteSchema(self.options, self.texts, namespace)
         self._connections = Connections(self._connect, SQLiteSession.close)
         self._must_exist = False
+        self._has_tables = False  # certainly
 
     def require_store(self) -> None:
         self._must_exist = True
@@ -81,6 +88,24 @@ class SQLiteEngine(SQLEngine):
     def session(self) -> SQLiteSession:
         return self._connections.get()
 
+    def _check_database(self, connection: UserConnection) -> None:
+        """Compare the files. To read an id would begin a snapshot, and then a transaction cannot
+        write any more once others have written."""
+        file, given = self.options.file, (connection.read("PRAGMA database_list") or [""])[-1]
+        if not given or not file.exists() or not Path(given).samefile(file):
+            raise TransactionError(
+                f"{connection.label} is on {given or 'no file'}, and poolq's engine on {file}: let"
+                " both use one file, or use poolq.after_commit"
+            )
+        if self._has_tables:
+            return
+        try:
+            self.session.data_version()
+        except EngineUnavailable as error:
+            why = "if by your own transaction, run 'poolq db migrate' before it"
+            raise EngineUnavailable(f"{error} {why}") from error
+        self._has_tables = True
+
     def wait(self, queues: Queues, timeout: float) -> int:
         session = self.session
         end = time.monotonic() + timeout
@@ -93,7 +118,7 @@ class SQLiteEngine(SQLEngine):
             if data_version != seen or (next_due is not None and now() >= next_due):
                 seen = data_version
                 found, later, _ = self._load_due_states(queues)
-                jobs, next_due = take_wakeup(session, found, later)
+                jobs, next_due = take_wakeup(session, found, later, self._woken)
                 if jobs:
                     return jobs
             left = end - time.monotonic()

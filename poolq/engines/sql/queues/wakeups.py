@@ -3,8 +3,11 @@
 A waiter may take the token of a queue that has something due, if the queue is armed, or if
 something has come due after the time `seen`. Taking the token disarms the queue and sets `seen`.
 Only one of several waiters succeeds. Steps arm the queue again. So a push writes only the job. One
-job wakes one waiter, and no waiter is woken twice for the same job. A job that was stored a little
-later than its due time, and so lies before `seen`, is noticed after the next step at the latest.
+job wakes one waiter, and no waiter is woken twice for the same job.
+
+A job that becomes visible later than its due time, such as that of an application's transaction,
+may lie before `seen`. So its queue must be armed: by the next step in it, or, if another worker has
+taken what a waiter was woken for, by that waiter, once nothing is due there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -57,6 +60,14 @@ def arm(tx: Transaction, queues: Iterable[str]) -> None:
         tx.later(Query(ARM, (names,)))
 
 
+def put_back(session: Session, found: Sequence[QueueState]) -> set[str]:
+    """Arm queues in which nothing is due, if they are not. Returns all queues of this kind."""
+    resting = [one for one in found if not one.is_due]
+    if names := sorted(one.queue for one in resting if not (one.armed or one.paused)):
+        session.change(Query(ARM, (names,)))
+    return {one.queue for one in resting}
+
+
 def wake(tx: Transaction, queues: Iterable[str]) -> None:
     """Put the wake-up tokens of these queues back, and tell those who wait."""
     if names := sorted(queues):
@@ -65,12 +76,14 @@ def wake(tx: Transaction, queues: Iterable[str]) -> None:
 
 
 def take_wakeup(
-    session: Session, found: Sequence[QueueState], later: int | None = None
+    session: Session, found: Sequence[QueueState], later: int | None, woken: set[str]
 ) -> tuple[int, int | None]:
     """Take the wake-up of the first of these queues that has one. Returns how many ready jobs the
     queue has (1 to MAX_WAKEUPS), and None. If no queue has a wake-up, returns 0, and when the next
     job or slot comes due, in microseconds since the epoch (None if none is known). `later`: when
-    something comes due in other queues."""
+    something comes due in other queues. `woken`: whose wake-ups this waiter has taken; it looks at
+    them, too, until nothing is due there."""
+    woken -= put_back(session, found)
     upcoming = [] if later is None else [later]
     for one in found:
         if one.paused:
@@ -84,6 +97,7 @@ def take_wakeup(
         if not (one.armed or latest > one.seen or one.seen > one.now):
             continue
         if session.transact(partial(_take, queue=one.queue, at=latest, known=one.known)):
+            woken.add(one.queue)
             return max(1, number(ready.rows[0][0])), None
     return 0, min(upcoming, default=None)
 

@@ -1,0 +1,153 @@
+"""Stores jobs by statements of the application's own connection, in its transaction.
+
+Only INSERTs are sent, with the server's time: no lock that poolq needs, no row of a queue, no
+commit and no savepoint. A job that waits for `Concurrent` is stored as if it did not; the worker
+that claims it parks it. How waiters notice a late commit: see `queues/wakeups.py`.
+
+The connection must have the engine's database, and not another one of that name. A random id in the
+table `schema` shows it, which is read once for each database that the application connects to.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, NamedTuple
+from weakref import WeakSet
+
+from poolq.engines.sanitize import to_text
+from poolq.engines.sql.session import Query, QueryResult, RenderedSQL, first_chunk
+from poolq.engines.transactions.connection import UserConnection
+from poolq.errors import TransactionError
+from poolq.jobs.message import Push
+
+#: The most jobs, and bytes of them, that one statement stores.
+MAX_ROWS, MAX_BYTES = 100, 1 << 20
+READ_ID = "SELECT id FROM {schema}"
+_PLAIN = "(?, '', {user_now}, ?, x'', ?, NULL)"
+_DUE = "{greatest}(?, {user_now} + ?)"
+_TIMED = f"(?, CASE WHEN {_DUE} > {{user_now}} THEN 'd' ELSE '' END, {_DUE}, ?, x'', ?, {_DUE} + ?)"
+
+
+class UserSQL(NamedTuple):
+    """How statements are written for connections of the application. `server`: see
+    `UserConnection`. `clock`: returns the time if `{user_now}` is an argument. `text`: encodes text
+    for columns of text."""
+
+    server: str
+    clock: Callable[[], int] | None = None
+    text: Callable[[str], object] = str
+
+
+class DatabaseId:
+    """Tells whether a connection of the application has the engine's database. `read` reads by a
+    connection of the engine."""
+
+    def __init__(
+        self, texts: RenderedSQL, redacted_url: str, read: Callable[[Query], list[QueryResult]]
+    ) -> None:
+        self._texts = texts
+        self._redacted_url = redacted_url
+        self._read = read
+        self._own = ""
+        self._proved: WeakSet[Any] = WeakSet()
+
+    def check(self, connection: UserConnection) -> None:
+        """Raise TransactionError if the connection has another database, or lacks the tables."""
+        database = connection.database()
+        if database is not None and database in self._proved:
+            return
+        table = self._texts.tokens["schema"]
+        try:
+            found = to_text((connection.read(self._texts[READ_ID]) or [""])[0])
+        except Exception as error:
+            said = " ".join(str(error).split())
+            raise TransactionError(
+                f"{connection.label} cannot read {table} ({said}): it needs the database of poolq's"
+                f" engine, {self._redacted_url}, in which 'poolq db migrate' has made the tables"
+            ) from error
+        if found != self._load() and found != self._load(again=True):
+            raise TransactionError(
+                f"{connection.label} has another table {table} than poolq's engine,"
+                f" {self._redacted_url}: let both have one database, or use poolq.after_commit"
+            )
+        if database is not None:
+            self._proved.add(database)
+
+    def _load(self, again: bool = False) -> str:
+        """Return the id of the engine's database. It changes if this is made anew."""
+        if again or not self._own:
+            self._own = to_text(self._read(Query(READ_ID))[0].rows[0][0])
+        return self._own
+
+
+def require_transaction(connection: UserConnection) -> None:
+    """Raise TransactionError if each statement would be committed at once."""
+    if advice := connection.advice():
+        raise TransactionError(
+            f"{connection.label} is in no transaction, so a job would be committed at once:"
+            f" {advice}, or dispatch outside of within()"
+        )
+
+
+class UserTransaction:
+    """Stores jobs in the open transaction of one connection. `check` raises TransactionError if
+    this has not the engine's database."""
+
+    def __init__(
+        self,
+        connection: UserConnection,
+        user_sql: UserSQL,
+        texts: RenderedSQL,
+        check: Callable[[UserConnection], None],
+    ) -> None:
+        self._connection = connection
+        self._user_sql = user_sql
+        self._texts = texts
+        self._check = check
+        self._is_checked = False
+
+    def store(self, pushes: Sequence[Push]) -> None:
+        """Store these jobs. Raises TransactionError, or what the application's layer raises."""
+        require_transaction(self._connection)
+        if not self._is_checked:
+            self._check(self._connection)
+            self._is_checked = True
+        clock = self._user_sql.clock
+        now = () if clock is None else (clock(),)
+        try:
+            for row, some in groupby(pushes, _row):
+                self._insert(row, list(some), now)
+        except Exception as error:
+            more = f" and {len(pushes) - 1} more" if len(pushes) > 1 else ""
+            error.add_note(
+                f"poolq: job {pushes[0].id}{more} could not be stored in this transaction, so roll"
+                " it back"
+            )
+            raise
+
+    def _insert(self, row: str, pushes: Sequence[Push], now: tuple[int, ...]) -> None:
+        while pushes:
+            some = first_chunk(pushes, MAX_ROWS, MAX_BYTES)
+            pushes = pushes[len(some) :]
+            args = [value for push in some for value in self._values(row, push, now)]
+            self._connection.execute(self._texts[_insert(row, len(some))], args)
+
+    def _values(self, row: str, push: Push, now: tuple[int, ...]) -> Sequence[object]:
+        """Return the arguments of a row."""
+        queue = self._user_sql.text(push.queue)
+        if row is _PLAIN:
+            return push.id, *now, queue, push.body
+        due = push.at, *now, max(0, push.delay)
+        return push.id, *due, *now, *due, queue, push.body, *due, push.expires or None
+
+
+def _row(push: Push) -> str:
+    return _TIMED if push.at or push.delay or push.expires else _PLAIN
+
+
+@lru_cache(2 * MAX_ROWS)
+def _insert(row: str, count: int) -> str:
+    rows = ", ".join([row] * count)
+    return (
+        f"INSERT INTO {{jobs}} (id, place, due_at, queue, history, body, expires_at) VALUES {rows}"
+    )

@@ -1,0 +1,1 @@
+"""Dispatching in the application's own transactions: `poolq.within` and `poolq.after_commit`."""

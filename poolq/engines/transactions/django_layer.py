@@ -1,0 +1,85 @@
+"""Django: its connections, and its callbacks after a commit."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from poolq.common.names import suggestion
+from poolq.engines.transactions.committed import store_committed
+from poolq.engines.transactions.connection import UserConnection, with_percent
+from poolq.errors import TransactionError
+from poolq.jobs.message import Push
+
+B = TypeVar("B")
+
+
+class DjangoLayer(UserConnection):
+    """The connection of an alias, in this thread."""
+
+    def __init__(self, given: Any) -> None:
+        self._connection = _connection(given)
+        self.label = f"Django's connection {self._connection.alias!r}"
+        self.server = self._connection.vendor
+
+    def advice(self) -> str:
+        connection = self._connection
+        closed = not connection.in_atomic_block and connection.get_autocommit()
+        return "use it within transaction.atomic()" if closed else ""
+
+    def execute(self, sql: str, args: Sequence[Any]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(with_percent(sql), args)
+
+    def read(self, sql: str) -> Sequence[Any] | None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            row: Sequence[Any] | None = cursor.fetchone()
+        return row
+
+    def database(self) -> object:
+        return self._connection
+
+    def keep(self, pushes: Sequence[Push]) -> bool:
+        return keep(self._connection, pushes)
+
+
+def _connection(given: Any) -> Any:
+    """Return this thread's connection of an alias. Raises TransactionError."""
+    if isinstance(given, BaseDatabaseWrapper):
+        return given
+    alias = given if isinstance(given, str) else given.alias
+    if alias not in connections:
+        known = list(connections)
+        hint = suggestion(alias, known, f"the aliases are {', '.join(known)}")
+        raise TransactionError(f"Django has no database {alias!r}; {hint}")
+    return connections[alias]
+
+
+class _Batch(list[Push]):
+    """The jobs of one transaction, or of one savepoint: Django calls it after the commit."""
+
+    def __call__(self) -> None:
+        store_committed(self)
+
+
+def keep(given: Any, pushes: Sequence[Push]) -> bool:
+    """Keep jobs until the commit. Returns False if no transaction is open."""
+    connection = _connection(given)
+    if connection.get_autocommit() and not connection.in_atomic_block:
+        return False
+    batch_of(connection, _Batch).extend(pushes)
+    return True
+
+
+def batch_of(connection: Any, kind: type[B]) -> B:
+    """Return the batch of this kind that belongs to this transaction now: the last callback, if it
+    is one of the same savepoint, so that callbacks run in their order; or else a new one."""
+    if connection.run_on_commit:
+        savepoints, last, *_ = connection.run_on_commit[-1]
+        if isinstance(last, kind) and savepoints == set(connection.savepoint_ids):
+            return last
+    made = kind()
+    connection.on_commit(made)
+    return made

@@ -1,0 +1,94 @@
+"""Connections of the drivers: sqlite3, PyMySQL and psycopg."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from poolq.engines.transactions.connection import UserConnection, with_percent
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    import psycopg
+    import pymysql
+
+#: Bits of `server_status` of MySQL's protocol.
+IN_TRANSACTION, AUTOCOMMIT = 1, 2
+
+
+class SQLiteDriver(UserConnection):
+    label, server = "this sqlite3 connection", "sqlite"
+
+    def __init__(self, raw: "sqlite3.Connection") -> None:
+        self._raw = raw
+
+    def advice(self) -> str:
+        raw = self._raw
+        # Unless told otherwise, Python's module begins a transaction before the next INSERT.
+        begins = raw.isolation_level is not None and getattr(raw, "autocommit", None) is not True
+        return "" if begins or raw.in_transaction else "execute BEGIN first"
+
+    def execute(self, sql: str, args: Sequence[Any]) -> None:
+        self._raw.execute(sql, args)
+
+    def read(self, sql: str) -> Sequence[Any] | None:
+        cursor = self._raw.cursor()
+        cursor.row_factory = None
+        row: Sequence[Any] | None = cursor.execute(sql).fetchone()
+        return row
+
+    def database(self) -> object:
+        return None  # its class allows no weak references
+
+
+class PyMySQLDriver(UserConnection):
+    label, server = "this PyMySQL connection", "mysql"
+
+    def __init__(self, raw: "pymysql.connections.Connection[Any]") -> None:
+        self._raw = raw
+
+    def advice(self) -> str:
+        status: int = self._raw.server_status  # type: ignore[attr-defined]  # not in the stubs
+        closed = status & AUTOCOMMIT and not status & IN_TRANSACTION
+        return "call its begin() first" if closed else ""
+
+    def execute(self, sql: str, args: Sequence[Any]) -> None:
+        with self._raw.cursor() as cursor:
+            cursor.execute(with_percent(sql), args)
+
+    def read(self, sql: str) -> Sequence[Any] | None:
+        from pymysql.cursors import Cursor
+
+        with self._raw.cursor(Cursor) as cursor:
+            cursor.execute(sql)
+            row: Sequence[Any] | None = cursor.fetchone()
+        return row
+
+    def database(self) -> object:
+        return self._raw
+
+
+class PsycopgDriver(UserConnection):
+    label, server = "this psycopg connection", "postgresql"
+
+    def __init__(self, raw: "psycopg.Connection[Any]") -> None:
+        self._raw = raw
+
+    def advice(self) -> str:
+        from psycopg.pq import TransactionStatus
+
+        closed = (
+            self._raw.autocommit and self._raw.info.transaction_status == TransactionStatus.IDLE
+        )
+        return "use it within its transaction()" if closed else ""
+
+    def execute(self, sql: str, args: Sequence[Any]) -> None:
+        self._raw.execute(with_percent(sql), args)
+
+    def read(self, sql: str) -> Sequence[Any] | None:
+        from psycopg.rows import tuple_row
+
+        with self._raw.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(sql).fetchone()
+
+    def database(self) -> object:
+        return self._raw

@@ -1,0 +1,93 @@
+"""Finds out what an application has given to `within` or `after_commit`, by the name of its class.
+
+So neither SQLAlchemy nor Django nor a driver is imported unless the application has done so.
+"""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+from poolq.engines.transactions.connection import UserConnection
+from poolq.errors import TransactionError
+
+_HERE = "poolq.engines.transactions"
+_DRIVERS = {
+    "sqlite3.Connection": f"{_HERE}.drivers:SQLiteDriver",
+    "pymysql.Connection": f"{_HERE}.drivers:PyMySQLDriver",
+    "psycopg.Connection": f"{_HERE}.drivers:PsycopgDriver",
+}
+_CONNECTIONS = _DRIVERS | {
+    "sqlalchemy.Session": f"{_HERE}.sqlalchemy_layer:SessionLayer",
+    "sqlalchemy.scoped_session": f"{_HERE}.sqlalchemy_layer:SessionLayer",
+    "sqlalchemy.Connection": f"{_HERE}.sqlalchemy_layer:ConnectionLayer",
+    "django.BaseDatabaseWrapper": f"{_HERE}.django_layer:DjangoLayer",
+    "django.ConnectionProxy": f"{_HERE}.django_layer:DjangoLayer",
+    "builtins.str": f"{_HERE}.django_layer:DjangoLayer",
+}
+_AFTER_COMMIT = {
+    "sqlalchemy.Session": f"{_HERE}.sqlalchemy_layer:keep",
+    "sqlalchemy.scoped_session": f"{_HERE}.sqlalchemy_layer:keep",
+    "django.BaseDatabaseWrapper": f"{_HERE}.django_layer:keep",
+    "django.ConnectionProxy": f"{_HERE}.django_layer:keep",
+    "builtins.str": f"{_HERE}.django_layer:keep",
+}
+_ASYNC = {
+    "sqlalchemy.AsyncSession", "sqlalchemy.async_scoped_session", "sqlalchemy.AsyncConnection",
+    "psycopg.AsyncConnection", "asyncpg.Connection", "asyncpg.PoolConnectionProxy",
+    "aiosqlite.Connection", "aiomysql.Connection", "asyncmy.Connection",
+}  # fmt: skip
+_KNOWN = (
+    "a connection of sqlite3, PyMySQL or psycopg, a Session or Connection of SQLAlchemy, or a"
+    " connection of Django or its alias"
+)
+
+
+def connection_of(given: object, name: str) -> UserConnection:
+    """Return the connection that `within` uses. `name`: that of the block, for errors. Raises
+    TransactionError."""
+    make = _found(_CONNECTIONS, given, name)
+    if make is None:
+        raise TransactionError(f"{name}: give {_KNOWN}, in which a transaction is open")
+    connection: UserConnection = make(given)
+    return connection
+
+
+def keeper_of(given: object, name: str) -> Any:
+    """Return what keeps jobs until the transaction's commit: a function of the given object and
+    these jobs, which returns False if no transaction is open. Raises TransactionError."""
+    keep = _found(_AFTER_COMMIT, given, name)
+    if keep is not None:
+        return keep
+    if _found(_CONNECTIONS, given, name) is not None:
+        raise TransactionError(
+            f"{name}: such a connection does not tell when it commits; give a Session of"
+            " SQLAlchemy or an alias of Django, or dispatch after your commit"
+        )
+    raise TransactionError(f"{name}: give a Session of SQLAlchemy, or an alias of Django")
+
+
+def _found(known: dict[str, str], given: object, name: str) -> Any:
+    """Return what is known about the class of this object, or None."""
+    classes = [f"{one.__module__.partition('.')[0]}.{one.__name__}" for one in type(given).__mro__]
+    if not _ASYNC.isdisjoint(classes):
+        raise TransactionError(
+            f"{name}: it is asynchronous; with SQLAlchemy, open the block in a function for"
+            " `await session.run_sync(function)`, else use a synchronous connection"
+        )
+    if "builtins.str" in classes and "django.db" not in sys.modules:
+        return None
+    for one in classes:
+        if one in known:
+            module, _, attribute = known[one].partition(":")
+            return getattr(import_module(module), attribute)
+    return None
+
+
+def driver_of(raw: object) -> UserConnection | None:
+    """Return the connection of a driver, or None if it is another object."""
+    try:
+        make = _found(_DRIVERS, raw, "")
+    except TransactionError:  # it is asynchronous
+        return None
+    driver: UserConnection | None = make and make(raw)
+    return driver

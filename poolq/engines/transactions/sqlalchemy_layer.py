@@ -1,0 +1,138 @@
+"""SQLAlchemy: its Connections and Sessions, and what a Session tells of its transactions."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Engine, TextClause, event, text
+from sqlalchemy.exc import UnboundExecutionError
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
+
+from poolq.engines.transactions.committed import store_committed
+from poolq.engines.transactions.connection import STATEMENTS, UserConnection, with_names
+from poolq.engines.transactions.recognizing import driver_of
+from poolq.errors import TransactionError
+from poolq.jobs.message import Push
+
+_SERVERS = {"mariadb": "mysql"}
+_INFO = "poolq"  # where a Session's `info` has its _Kept
+
+
+class ConnectionLayer(UserConnection):
+    """A Connection."""
+
+    label = "this Connection of SQLAlchemy"
+
+    def __init__(self, given: Connection) -> None:
+        self._connection = given
+        self._set_server(given)
+        self._known: tuple[object, UserConnection | None] = (None, None)
+
+    def _set_server(self, bind: Connection | Engine) -> None:
+        name = bind.dialect.name
+        self.server = _SERVERS.get(name, name)
+
+    def advice(self) -> str:
+        raw = self._connection.connection.driver_connection
+        if raw is not self._known[0]:
+            self._known = raw, driver_of(raw)
+        driver = self._known[1]
+        commits = driver.advice() != "" if driver is not None else self._is_autocommit()
+        return "let it have another isolation level than AUTOCOMMIT" if commits else ""
+
+    def _is_autocommit(self) -> bool:
+        """Return whether this is what SQLAlchemy was told, if it alone knows the driver."""
+        own = self._connection.get_execution_options().get("isolation_level")
+        # What create_engine() was given has no public name.
+        shared = getattr(self._connection.dialect, "_on_connect_isolation_level", None)
+        return (own or shared) == "AUTOCOMMIT"
+
+    def execute(self, sql: str, args: Sequence[Any]) -> None:
+        named = {f"a{number}": value for number, value in enumerate(args)}
+        self._connection.execute(_text(sql), named)
+
+    def read(self, sql: str) -> Sequence[Any] | None:
+        return self._connection.execute(_text(sql)).first()
+
+    def database(self) -> object:
+        return self._connection.engine
+
+
+class SessionLayer(ConnectionLayer):
+    """A Session, which is not flushed. Each of its transactions may have another connection."""
+
+    label = "this Session of SQLAlchemy"
+
+    def __init__(self, given: "Session | scoped_session[Session]") -> None:
+        self._session = _session(given)
+        try:
+            self._set_server(self._session.get_bind())
+        except UnboundExecutionError as error:
+            raise TransactionError(
+                "this Session of SQLAlchemy has no database of its own: give the connection that"
+                ' its connection(bind_arguments={"mapper": …}) returns'
+            ) from error
+        self._known = (None, None)
+
+    def advice(self) -> str:
+        self._connection = self._session.connection()
+        return super().advice()
+
+    def keep(self, pushes: Sequence[Push]) -> bool:
+        return keep(self._session, pushes)
+
+
+@lru_cache(STATEMENTS)
+def _text(sql: str) -> TextClause:
+    return text(with_names(sql))
+
+
+def _session(given: "Session | scoped_session[Session]") -> Session:
+    return given() if isinstance(given, scoped_session) else given
+
+
+class _Kept:
+    """The jobs that wait for the commits of one Session, by transaction. A savepoint has its own
+    list, which its release appends to that of the transaction around it."""
+
+    def __init__(self, session: Session) -> None:
+        self._jobs: dict[SessionTransaction, list[Push]] = {}
+        self._committed: SessionTransaction | None = None
+        event.listen(session, "after_commit", self._after_commit)
+        event.listen(session, "after_transaction_end", self._after_end)
+
+    def keep(self, transaction: SessionTransaction, pushes: Sequence[Push]) -> None:
+        self._jobs.setdefault(transaction, []).extend(pushes)
+
+    def _after_commit(self, session: Session) -> None:
+        self._committed = _innermost(session)
+
+    def _after_end(self, session: Session, transaction: SessionTransaction) -> None:
+        """A transaction or savepoint has ended. Flushes have further ones, which have no jobs."""
+        is_committed = self._committed is transaction
+        if is_committed:
+            self._committed = None
+        pushes = self._jobs.pop(transaction, None)
+        if not pushes or not is_committed:
+            return
+        around = _innermost(session)
+        if around is None:
+            store_committed(pushes)
+        else:
+            self.keep(around, pushes)
+
+
+def keep(given: "Session | scoped_session[Session]", pushes: Sequence[Push]) -> bool:
+    """Keep jobs until the commit. Returns False if no transaction is open."""
+    session = _session(given)
+    transaction = _innermost(session)
+    if transaction is None:
+        return False
+    if _INFO not in session.info:
+        session.info[_INFO] = _Kept(session)
+    session.info[_INFO].keep(transaction, pushes)
+    return True
+
+
+def _innermost(session: Session) -> SessionTransaction | None:
+    return session.get_nested_transaction() or session.get_transaction()

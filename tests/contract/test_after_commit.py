@@ -1,0 +1,226 @@
+"""Dispatches that are stored after the commit, on each engine; the application has SQLite."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import poolq
+from poolq.engines.base import Engine, Push
+from poolq.errors import EngineError, EngineUnavailable
+from poolq.jobs.message import decode
+from tests.support.layers import LAYERS, Layer, make_orders
+from tests.support.producing import MODULE, produce_to
+
+
+@pytest.fixture
+def pushed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many jobs each push stores."""
+    counts: list[int] = []
+    push = engine.push
+
+    def noting(pushes: list[Push]) -> list[str]:
+        counts.append(len(pushes))
+        return push(pushes)
+
+    monkeypatch.setattr(engine, "push", noting)
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(engine))  # type: ignore[arg-type]  # any
+    return counts
+
+
+@pytest.fixture(params=["session", "django"])
+def layer(request: pytest.FixtureRequest, tmp_path: Path, pushed: list[int]) -> Iterator[Layer]:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    make_orders(url)
+    with closing(LAYERS[request.param](url)) as opened:
+        yield opened
+
+
+def ship(number: int, **options: Any) -> poolq.JobId:
+    return poolq.dispatch("jobs:Ship", {"n": number}, queue="q", **options)
+
+
+def stored(engine: Engine) -> list[int]:
+    return [decode(one.body).payload["n"] for one in engine.page("ready", "q").jobs]
+
+
+def test_jobs_are_stored_in_one_push_after_the_commit(
+    engine: Engine, layer: Layer, pushed: list[int]
+) -> None:
+    layer.begin()
+    layer.insert(1)
+    with poolq.after_commit(layer.given):
+        id_ = ship(1)
+        poolq.dispatch_many("jobs:Ship", [{"n": 2}, {"n": 3}], queue="q")
+    with poolq.after_commit(layer.given):
+        ship(4, unique=poolq.Unique())
+    assert (stored(engine), pushed) == ([], [])
+    layer.commit()
+    assert (stored(engine), pushed) == ([1, 2, 3, 4], [4])
+    assert engine.find(id_) is not None
+
+
+def test_a_commit_within_the_block(engine: Engine, layer: Layer, pushed: list[int]) -> None:
+    layer.begin()
+    with poolq.after_commit(layer.given):
+        ship(1)
+        layer.commit()
+        assert stored(engine) == [1]
+        ship(2)  # at once: no transaction is open
+        assert stored(engine) == [1, 2]
+        layer.begin()
+        ship(3)
+        layer.rollback()
+    assert (stored(engine), pushed) == ([1, 2], [1, 1])
+
+
+def test_a_rollback_drops_them(engine: Engine, layer: Layer) -> None:
+    layer.begin()
+    with poolq.after_commit(layer.given):
+        ship(1)
+    layer.rollback()
+    layer.begin()
+    layer.commit()
+    assert stored(engine) == []
+
+
+def test_savepoints_within_savepoints(engine: Engine, layer: Layer) -> None:
+    layer.begin()
+    with poolq.after_commit(layer.given):
+        ship(1)
+        with layer.savepoint():
+            ship(2)
+            with suppress(RuntimeError), layer.savepoint():
+                ship(3)
+                with layer.savepoint():
+                    ship(4)
+                raise RuntimeError
+            with layer.savepoint():
+                ship(5)
+        ship(6)
+    layer.commit()
+    assert stored(engine) == [1, 2, 5, 6]
+
+
+def test_a_transaction_that_was_not_committed_at_all(engine: Engine, layer: Layer) -> None:
+    layer.begin()
+    with poolq.after_commit(layer.given):
+        ship(1)
+    layer.given.close()  # which rolls back
+    assert stored(engine) == []
+
+
+def test_a_job_that_gives_way_is_named_in_the_log(
+    engine: Engine, layer: Layer, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = ship(1, unique=poolq.Unique())
+    layer.begin()
+    with poolq.after_commit(layer.given):
+        second = ship(1, unique=poolq.Unique())
+    assert second.new
+    with caplog.at_level(logging.INFO, "poolq"):
+        layer.commit()
+    assert f"job {second} gave way to job {first}, which has its key" in caplog.messages
+    assert stored(engine) == [1]
+
+
+def test_an_engine_that_is_away(
+    engine: Engine,
+    layer: Layer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def away(pushes: list[Push]) -> list[str]:
+        ids = [one.id for one in pushes]
+        raise EngineUnavailable("no route to host", ids=ids, maybe_stored=True)
+
+    layer.begin()
+    layer.insert(1)
+    with poolq.after_commit(layer.given):
+        ids = [ship(1), ship(2)]
+    monkeypatch.setattr(engine, "push", away)
+    with pytest.raises(EngineUnavailable) as caught:
+        layer.commit()
+    text = str(caught.value)
+    assert text == (
+        "no route to host; the transaction is committed, but these jobs may not be stored: "
+        + ", ".join(ids)
+    )
+    assert list(caught.value.ids) == ids
+    assert text in caplog.messages
+    layer.begin()  # as after any commit
+    with pytest.raises(Exception, match="UNIQUE"):  # the row is there
+        layer.insert(1)
+    layer.rollback()
+
+
+def test_an_engine_that_refuses(
+    engine: Engine,
+    layer: Layer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refusing(pushes: list[Push]) -> list[str]:
+        raise EngineError("too big")
+
+    layer.begin()
+    with poolq.after_commit(layer.given):
+        id_ = ship(1)
+    monkeypatch.setattr(engine, "push", refusing)
+    with pytest.raises(EngineError, match="too big"):
+        layer.commit()
+    assert f"the transaction is committed, but not all of {id_} are stored" in caplog.messages
+
+
+def test_a_push_is_tried_again_as_that_of_any_dispatch(
+    engine: Engine, layer: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push, errors = engine.push, [EngineUnavailable("away")]
+
+    def flaky(pushes: list[Push]) -> list[str]:
+        if errors:
+            raise errors.pop()
+        return push(pushes)
+
+    monkeypatch.setattr(engine, "push", flaky)
+    layer.begin()
+    with poolq.after_commit(layer.given):
+        ship(1)
+    layer.commit()
+    assert stored(engine) == [1]
+
+
+def test_events_of_the_session_itself_may_dispatch(
+    engine: Engine, pushed: list[int], tmp_path: Path
+) -> None:
+    """Within a flush, which has a transaction of its own in SQLAlchemy's books."""
+    from sqlalchemy import Column, Integer, create_engine, event
+    from sqlalchemy.orm import Session, declarative_base
+
+    base: Any = declarative_base()
+
+    class Order(base):  # type: ignore[misc]  # made at run time
+        __tablename__ = "orders"
+        n = Column(Integer, primary_key=True)
+
+    database = create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    base.metadata.create_all(database)
+    with Session(database) as session, poolq.after_commit(session):
+
+        @event.listens_for(session, "after_flush")
+        def dispatch(*_: object) -> None:
+            ship(1)
+
+        session.add(Order(n=1))
+        session.flush()
+        session.rollback()
+        session.add(Order(n=2))
+        assert stored(engine) == []
+        session.commit()
+        assert stored(engine) == [1]
+    database.dispose()

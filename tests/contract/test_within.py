@@ -1,0 +1,314 @@
+"""Dispatches in the application's own transaction, through each of its layers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymysql.cursors import Cursor
+
+import poolq
+from poolq.engines.base import Engine
+from poolq.engines.sql.engine import SQLEngine
+from poolq.jobs import message_template
+from poolq.jobs.message import decode
+from tests.conftest import url_of
+from tests.contract.conftest import OpenEngine
+from tests.contract.helpers import SECOND, Worker
+from tests.contract.waiters import LONG, SHORT
+from tests.support.layers import LAYERS, MOMENTS, Layer, connect, make_orders
+from tests.support.producing import MODULE, produce_to
+from tests.support.wait import until
+
+ROOT = Path(__file__).parent.parent.parent
+OpenLayer = Callable[..., Layer]
+
+
+@pytest.fixture(params=("mariadb", "sqlite"))
+def engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return url_of(request, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def produced(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dispatch to the engine of this test, beside which is the application's table."""
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(engine))  # type: ignore[arg-type]  # any
+    engine.counts()  # makes the tables in a file
+    make_orders(engine.url)
+
+
+@pytest.fixture
+def open_layer(engine: Engine) -> Iterator[OpenLayer]:
+    with ExitStack() as stack:
+
+        def opened(name: str) -> Layer:
+            layer = LAYERS[name](engine.url)
+            stack.callback(layer.close)
+            return layer
+
+        yield opened
+
+
+@pytest.fixture(params=LAYERS)
+def layer(request: pytest.FixtureRequest, open_layer: OpenLayer) -> Layer:
+    """Each layer in turn."""
+    return open_layer(request.param)
+
+
+def numbers(engine: Engine) -> tuple[set[int], list[int]]:
+    """The numbers of the rows, and those of the jobs."""
+    raw = connect(engine.url)
+    cursor = raw.cursor()
+    cursor.execute("SELECT n FROM orders")
+    rows = {number for (number,) in cursor.fetchall()}
+    raw.close()
+    jobs = engine.page("ready", max_count=1000).jobs
+    return rows, sorted(decode(one.body).payload["n"] for one in jobs)
+
+
+def ship(number: int, **options: Any) -> str:
+    return poolq.dispatch("jobs:Ship", {"n": number}, **options)
+
+
+def test_a_job_is_committed_with_the_row_and_can_be_claimed(engine: Engine, layer: Layer) -> None:
+    layer.begin()
+    layer.insert(1)
+    with poolq.within(layer.given):
+        id_ = ship(1, queue="q")
+    assert numbers(engine) == (set(), [])
+    layer.commit()
+    assert numbers(engine) == ({1}, [1])
+    assert [one.id for one in Worker(engine).claim()] == [id_]
+
+
+def test_a_rollback_leaves_neither(engine: Engine, layer: Layer) -> None:
+    layer.begin()
+    layer.insert(1)
+    with poolq.within(layer.given):
+        ship(1)
+    layer.rollback()
+    assert numbers(engine) == (set(), [])
+
+
+def test_a_savepoint_takes_its_own_jobs_back(engine: Engine, layer: Layer) -> None:
+    layer.begin()
+    with poolq.within(layer.given):
+        ship(1)
+        with suppress(RuntimeError), layer.savepoint():
+            layer.insert(2)
+            ship(2)
+            raise RuntimeError
+        with layer.savepoint():
+            layer.insert(3)
+            ship(3)
+    layer.commit()
+    assert numbers(engine) == ({3}, [1, 3])
+
+
+def test_two_transactions_in_turn(engine: Engine, open_layer: OpenLayer) -> None:
+    """On SQLite, the second one waits for the first, so it begins after its end."""
+    first, second = open_layer("session"), open_layer("driver")
+    first.begin()
+    with poolq.within(first.given):
+        ship(1)
+    if engine.url.startswith("sqlite"):
+        first.rollback()
+    second.begin()
+    with poolq.within(second.given):
+        ship(2)
+    second.commit()
+    if engine.url.startswith("mysql"):
+        with poolq.within(first.given):
+            ship(3)
+        first.rollback()
+    assert numbers(engine)[1] == [2]
+
+
+def test_many_jobs_of_any_kind_are_stored_as_a_dispatch_stores_them(
+    engine: Engine, layer: Layer
+) -> None:
+    layer.begin()
+    with poolq.within(layer.given):
+        within = dispatch_all()
+    layer.commit()
+    alone = dispatch_all()
+    assert [fact[:-1] for fact in facts(engine, within)] == [
+        fact[:-1] for fact in facts(engine, alone)
+    ]
+    dues = [[fact[-1] for fact in facts(engine, ids)] for ids in (within, alone)]
+    assert all(0 <= later - due < 60 * SECOND for due, later in zip(*dues, strict=True))
+    (counts,) = engine.counts()
+    assert (counts.queue, counts.ready, counts.delayed) == ("größe", 504, 6)
+
+
+def dispatch_all() -> list[str]:
+    """Dispatch 250 jobs at once, and jobs with each option that a row shows."""
+    many = [{"n": number} for number in range(250)]
+    ids: list[str] = [*poolq.dispatch_many("jobs:Ship", many, queue="größe")]
+    ids.append(ship(1, queue="größe", delay=3600))
+    ids.append(ship(2, queue="größe", expires=3600))
+    ids.append(ship(3, queue="größe", delay=3600, expires=3600))
+    ids.append(ship(4, queue="größe", delay=datetime.now(UTC) + timedelta(hours=1)))
+    return [*ids, ship(5, queue="größe", delay=datetime(2020, 1, 1, tzinfo=UTC))]
+
+
+def facts(engine: Engine, ids: list[str]) -> list[tuple[Any, ...]]:
+    """What the rows of these jobs say. Each ends with the time at which the job is due."""
+    raw = connect(engine.url)
+    cursor = raw.cursor()
+    cursor.execute(
+        "SELECT id, place, queue, request, idx, admitted, taken, attempt, crashes, failing, lasts,"
+        " history, rules, deploy, unique_key, body, expires_at - due_at, due_at"
+        f" FROM {engine.namespace}_jobs"
+    )
+    rows = {id_: row for id_, *row in cursor.fetchall()}
+    raw.close()
+    return [
+        (*same, decode(body).payload, expires, due)
+        for *same, body, expires, due in (rows[id_] for id_ in ids)
+    ]
+
+
+@pytest.mark.parametrize("engine_url", ["mariadb"], indirect=True)
+def test_another_database(
+    engine: Engine, layer: Layer, opened: OpenEngine, cursor: Cursor, namespace: str
+) -> None:
+    """A random id tells them apart, which is read once for each: then it may change."""
+    schema = f"{engine.namespace}_schema"
+    assert isinstance(engine, SQLEngine)
+    layer.begin()
+    with poolq.within(layer.given):
+        engine._database_id._own = "that of one before it"
+        ship(1)
+        engine._database_id._own = "not asked for again"
+        ship(2)
+    layer.commit()
+    other = opened(engine.url, engine.namespace)
+    cursor.execute(f"CREATE DATABASE {namespace}")
+    cursor.execute(f"CREATE TABLE {namespace}.{schema} SELECT version, 'twin' AS id FROM {schema}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MODULE, "_chosen", produce_to(other))  # type: ignore[arg-type]  # any
+        text = refused_in(layer, namespace)
+        assert f"has another table {schema} than poolq's engine, {engine.url}: " in text
+        text = refused_in(layer, "mysql")
+    assert f"cannot read {schema} (" in text
+    assert text.endswith("in which 'poolq db migrate' has made the tables")
+    cursor.execute(f"DROP DATABASE {namespace}")
+    assert numbers(engine)[1] == [1, 2]
+
+
+def refused_in(layer: Layer, database: str) -> str:
+    """Why a dispatch is refused in a transaction of the layer on this database."""
+    layer.begin()
+    layer.execute(f"USE {database}")
+    with pytest.raises(poolq.TransactionError) as caught, poolq.within(layer.given):
+        ship(3)
+    layer.rollback()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("engine_url", ["mariadb"], indirect=True)
+@pytest.mark.parametrize("charset", ["utf8mb4", "latin1"])
+def test_whatever_a_connection_has_set(engine: Engine, charset: str) -> None:
+    with closing(connect(engine.url, charset=charset)) as raw:
+        raw.cursor().execute("SET time_zone = '+05:00', sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES'")
+        raw.begin()
+        with poolq.within(raw):
+            poolq.dispatch("jobs:Ship", {"n": "ü\\ '\" 😀"}, queue="größe")
+        raw.commit()
+    (job,) = engine.page("ready").jobs
+    assert (decode(job.body).payload, job.queue) == ({"n": "ü\\ '\" 😀"}, "größe")
+    ((*_, due),) = facts(engine, [job.id])
+    assert abs(engine.now() - due) < 60 * SECOND
+
+
+def test_a_kill_at_any_moment_leaves_both_or_neither(
+    engine: Engine, layer: Layer, request: pytest.FixtureRequest
+) -> None:
+    name = request.node.callspec.params["layer"]
+    rounds = 3
+    command = [sys.executable, "-W", "ignore", "-m", "tests.support.layers", engine.url]
+    done = subprocess.run(
+        [*command, engine.namespace, name, str(rounds)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    committed = range(MOMENTS.index("end"), rounds * len(MOMENTS), len(MOMENTS))
+    # A server rolls back what a dead client has left once it has noticed.
+    until(lambda: numbers(engine) == (set(committed), list(committed)))
+
+
+def test_an_error_of_the_insert_is_the_drivers_with_a_note(
+    engine: Engine, layer: Layer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_template, "new_id", lambda: "0" * 32)
+    layer.begin()
+    with (
+        pytest.raises(Exception, match=r"(?i)unique|duplicate") as caught,
+        poolq.within(layer.given),
+    ):
+        poolq.dispatch_many("jobs:Ship", [{"n": 1}, {"n": 2}])
+    layer.rollback()
+    assert not isinstance(caught.value, poolq.PoolqError)
+    (note,) = caught.value.__notes__
+    assert note.startswith("poolq: job ")
+    assert note.endswith(" and 1 more could not be stored in this transaction, so roll it back")
+    assert numbers(engine) == (set(), [])
+
+
+@pytest.mark.parametrize("queues", [["default"], None], ids=["named", "all"])
+def test_a_late_commit_wakes_a_waiter_whose_last_job_was_taken_by_another(
+    engine: Engine, open_layer: OpenLayer, queues: list[str] | None
+) -> None:
+    """No step of a worker comes between, which would put the wake-up token back."""
+    first = ship(1)
+    assert engine.wait(queues, LONG) > 0
+    engine.cancel([str(first)])
+    assert engine.wait(queues, SHORT) == 0
+    layer = open_layer("driver")
+    layer.begin()
+    with poolq.within(layer.given):
+        late = ship(2)
+    layer.execute(
+        f"UPDATE {engine.namespace}_jobs SET due_at = due_at - 60000000 WHERE id = '{late}'"
+    )
+    layer.commit()
+    assert engine.wait(queues, LONG) > 0
+
+
+@pytest.mark.parametrize("engine_url", ["mariadb"], indirect=True)
+def test_an_open_transaction_holds_nobody_up(engine: Engine, layer: Layer) -> None:
+    """Whatever others do in the queue meanwhile. On SQLite, it holds up whoever writes."""
+    worker = Worker(engine)
+    layer.begin()
+    with poolq.within(layer.given):
+        for _ in range(3):
+            ship(1, queue="q")
+        ship(2, queue="q", delay=3600)
+        poolq.dispatch_many("jobs:Gated", [{}] * 3, queue="q", concurrent=poolq.Concurrent(1))
+    others = [str(ship(3, queue="q")), str(ship(4, queue="q", delay=3600))]
+    assert [one.id for one in worker.claim(10)] == others[:1]
+    assert [one.ready for one in engine.counts()] == [0]
+    for change in (engine.cancel, engine.retry, engine.forget):
+        change(["0" * 32])
+    engine.move(others, "p")
+    engine.pause("q")
+    engine.resume("q")
+    engine.wake(None)
+    engine.beat("n1", b"{}")
+    engine.sweep(0)
+    engine.purge("q")
+    assert [one.id for one in engine.page("running").jobs] == others[:1]
+    engine.recover("w1", None)
+    layer.commit()
+    assert sum(one.ready + one.delayed for one in engine.counts() if one.queue == "q") == 7 + 1

@@ -1,0 +1,54 @@
+"""A pool that is idle, and jobs that become visible long after they were stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+import poolq
+from tests.process.engines import on
+from tests.support.layers import LAYERS, Layer
+from tests.support.pool import FOR_MINUTES
+from tests.support.producing import MODULE, produce_to
+from tests.support.project import Project
+from tests.support.wait import until
+
+
+@pytest.fixture
+def layer(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layer]:
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(project.engine))  # type: ignore[arg-type]  # any
+    with closing(LAYERS["driver"](project.url)) as opened:
+        yield opened
+
+
+@on("mariadb")
+@pytest.mark.parametrize("queue", ["default", "fresh", "named"])
+def test_a_commit_after_later_jobs_wakes_an_idle_pool(
+    project: Project, layer: Layer, queue: str
+) -> None:
+    """The job is due before what the pool has seen, or the first one of its queue."""
+    names = ["--queue=named,default"] if queue == "named" else []
+    project.ready(2, *FOR_MINUTES, *names).until_idle(2)
+    for _ in range(3):
+        layer.begin()
+        with poolq.within(layer.given):
+            early = poolq.dispatch("jobs:Quick", queue=queue)
+        project.ledger.until("end", project.dispatch("Quick"))
+        layer.commit()
+        project.ledger.until("end", early)
+
+
+@on("sqlite")
+def test_a_pool_goes_on_after_a_transaction_that_locked_it_out(
+    project: Project, layer: Layer
+) -> None:
+    pool = project.ready(1, "--node-ttl=1200", "--sleep=0.1")
+    layer.begin()
+    with poolq.within(layer.given):
+        early = poolq.dispatch("jobs:Quick")
+    until(lambda: "has been locked by another process for 5 s" in pool.log)
+    layer.commit()
+    project.ledger.until("end", early)
+    project.ledger.until("end", project.dispatch("Quick"))

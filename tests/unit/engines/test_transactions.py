@@ -1,0 +1,461 @@
+"""What `within` and `after_commit` refuse, and which dispatches they take. On SQLite's file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, create_async_engine
+from sqlalchemy.orm import Session, declarative_base, scoped_session, sessionmaker
+
+import poolq
+import poolq.testing
+from poolq import TransactionError
+from poolq.engines.sqlite import SQLiteEngine
+from poolq.engines.sqlite.session import SQLiteSession
+from poolq.engines.storeless import SyncEngine
+from poolq.engines.transactions.drivers import SQLiteDriver
+from poolq.jobs.callbacks import around_dispatch
+from tests.support.layers import Django, SQLAlchemyConnection, SQLAlchemySession, django_alias
+from tests.support.producing import MODULE, Kept, produce_to
+from tests.unit.refusals import refusal
+
+DEAD = pymysql.connections.Connection(defer_connect=True)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "shop.db"
+
+
+@pytest.fixture
+def engine(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SQLiteEngine]:
+    """The engine that is dispatched to, whose tables are made."""
+    with closing(SQLiteEngine(f"sqlite:///{file}", "poolq")) as made:
+        made.counts()
+        monkeypatch.setattr(MODULE, "_chosen", produce_to(made))  # type: ignore[arg-type]  # any
+        yield made
+
+
+@pytest.fixture
+def connection(engine: SQLiteEngine, file: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(file, check_same_thread=False)) as made:
+        yield made
+
+
+def waiting(engine: SQLiteEngine) -> int:
+    return sum(one.ready + one.delayed for one in engine.counts())
+
+
+def dispatched_in(given: Any) -> str:
+    """Why a dispatch in the transaction of this connection is refused."""
+
+    def dispatch() -> None:
+        with poolq.within(given):
+            poolq.dispatch("jobs:A")
+
+    return refusal(TransactionError, dispatch)
+
+
+def kept_by(given: Any) -> str:
+    return refusal(TransactionError, lambda: poolq.after_commit(given))
+
+
+def test_an_unknown_object(engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alias is one, unless the application has loaded Django."""
+    monkeypatch.delitem(sys.modules, "django.db", raising=False)
+    for given in (None, 3, object(), create_engine("sqlite://"), "default"):
+        assert "a connection of sqlite3, PyMySQL or psycopg" in dispatched_in(given)
+        assert kept_by(given).endswith(": give a Session of SQLAlchemy, or an alias of Django")
+
+
+def test_a_connection_of_another_server(engine: SQLiteEngine) -> None:
+    text = dispatched_in(DEAD)
+    assert f"is one of mysql, and poolq's engine is {engine.url}: use poolq.after_commit" in text
+
+
+def test_autocommit_outside_of_a_transaction(engine: SQLiteEngine, file: Path) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as bare:
+        assert "execute BEGIN first" in dispatched_in(bare)
+        bare.execute("BEGIN")
+        with poolq.within(bare):
+            poolq.dispatch("jobs:A")
+        bare.execute("COMMIT")
+    database = create_engine(engine.url, isolation_level="AUTOCOMMIT")
+    with database.connect() as made, Session(database) as session:
+        for given in (made, session):
+            assert "isolation level than AUTOCOMMIT" in dispatched_in(given)
+    database.dispose()
+    layer = Django(engine.url)
+    for django in (layer.given, layer.alias):
+        assert "use it within transaction.atomic()" in dispatched_in(django)
+    layer.close()
+    assert waiting(engine) == 1
+
+
+def test_another_file(engine: SQLiteEngine, tmp_path: Path, file: Path) -> None:
+    """A copy is another file, and one that is found by another path is not."""
+    other = tmp_path / "other.db"
+    other.write_bytes(file.read_bytes())
+    (tmp_path / "link.db").symlink_to(file)
+    layers = [SQLAlchemyConnection(f"sqlite:///{other}"), SQLAlchemySession(f"sqlite:///{other}")]
+    bare = sqlite3.connect(other)
+    for given in (bare, *(layer.given for layer in layers)):
+        text = dispatched_in(given)
+        assert text.endswith(
+            f"is on {other}, and poolq's engine on {file}: let both use one file, or use"
+            " poolq.after_commit"
+        )
+    for layer in (*layers, bare):
+        layer.close()
+    with closing(sqlite3.connect(":memory:")) as nowhere:
+        assert "is on no file" in dispatched_in(nowhere)
+    with closing(sqlite3.connect(tmp_path / "link.db")) as linked, poolq.within(linked):
+        poolq.dispatch("jobs:A")
+        linked.commit()
+    assert waiting(engine) == 1
+
+
+def test_a_file_without_tables_gets_them(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the application's own transaction keeps others from writing."""
+    with (
+        closing(SQLiteEngine(f"sqlite:///{file}", "poolq")) as made,
+        closing(sqlite3.connect(file)) as bare,
+    ):
+        monkeypatch.setattr(MODULE, "_chosen", produce_to(made))  # type: ignore[arg-type]  # any
+        bare.execute("CREATE TABLE orders (n)")
+
+        def dispatch() -> None:
+            with poolq.within(bare):
+                poolq.dispatch("jobs:A")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SQLiteSession, "data_version", locked)
+            text = refusal(poolq.EngineUnavailable, dispatch)
+        assert text == "locked? if by your own transaction, run 'poolq db migrate' before it"
+        dispatch()
+        bare.commit()
+        assert waiting(made) == 1
+
+
+def locked(_: SQLiteSession) -> tuple[int, int]:
+    raise poolq.EngineUnavailable("locked?")
+
+
+def test_others_may_write_between_the_begin_and_the_dispatch(
+    engine: SQLiteEngine, connection: sqlite3.Connection
+) -> None:
+    """If the check began a snapshot, the INSERT would find the database locked."""
+    connection.execute("BEGIN")
+    engine._check_database(SQLiteDriver(connection))
+    poolq.dispatch("jobs:A")
+    with poolq.within(connection):
+        poolq.dispatch("jobs:A")
+    connection.commit()
+    assert waiting(engine) == 2
+
+
+def test_each_store_has_an_id_of_its_own(tmp_path: Path) -> None:
+    ids = []
+    for name in ("one", "two"):
+        with closing(SQLiteEngine(f"sqlite:///{tmp_path / name}", "poolq")) as engine:
+            engine.counts()
+        with closing(sqlite3.connect(tmp_path / name)) as raw:
+            ids += [id_ for (id_,) in raw.execute("SELECT id FROM poolq_schema")]
+    assert [len(id_) for id_ in ids] == [32, 32]
+    assert ids[0] != ids[1]
+
+
+def test_a_unique_job(engine: SQLiteEngine, connection: sqlite3.Connection) -> None:
+    def dispatch() -> None:
+        with poolq.within(connection):
+            poolq.dispatch_many("jobs:A", [{}, ({}, {"unique": poolq.Unique()})])
+
+    text = refusal(TransactionError, dispatch)
+    assert text.startswith("job jobs:A is unique")
+    assert text.endswith("use poolq.after_commit")
+    connection.commit()
+    assert waiting(engine) == 0
+
+
+def test_asynchronous_connections(engine: SQLiteEngine) -> None:
+    async def given() -> list[Any]:
+        database = create_async_engine("sqlite+aiosqlite://")
+        scoped = async_scoped_session(lambda: AsyncSession(database), lambda: None)
+        async with database.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            made = [AsyncSession(database), scoped, connection, raw]
+            texts = [dispatched_in(one) for one in made] + [kept_by(one) for one in made]
+        await database.dispose()
+        return texts
+
+    for text in asyncio.run(given()):
+        assert "`await session.run_sync(function)`" in text
+
+
+def test_an_asynchronous_session_by_run_sync(engine: SQLiteEngine) -> None:
+    def act(session: Session) -> None:
+        with poolq.within(session):
+            poolq.dispatch("jobs:A")
+        with poolq.after_commit(session):
+            poolq.dispatch("jobs:B", unique=poolq.Unique())
+
+    async def main() -> None:
+        database = create_async_engine(engine.url.replace("sqlite:", "sqlite+aiosqlite:"))
+        async with AsyncSession(database) as session:
+            await session.run_sync(act)
+            assert waiting(engine) == 0
+            await session.commit()
+        async with AsyncSession(database) as session:
+            await session.run_sync(act)
+        option = {"isolation_level": "AUTOCOMMIT"}
+        auto = create_async_engine(database.url, **option)
+        for one in (database.execution_options(**option), auto):
+            async with AsyncSession(one) as session:
+                with pytest.raises(TransactionError, match="AUTOCOMMIT"):
+                    await session.run_sync(act)
+        await database.dispose()
+        await auto.dispose()
+
+    asyncio.run(main())
+    assert waiting(engine) == 2
+
+
+def test_connections_that_do_not_tell_when_they_commit(engine: SQLiteEngine) -> None:
+    with create_engine("sqlite://").connect() as connection:
+        for given in (sqlite3.connect(":memory:"), DEAD, connection):
+            assert "does not tell when it commits; give a Session" in kept_by(given)
+
+
+def test_an_alias_that_django_does_not_know(engine: SQLiteEngine) -> None:
+    alias = django_alias(engine.url)
+    near = alias.replace("shop", "shopp")
+    expected = f"Django has no database {near!r}; did you mean {alias}?"
+    assert dispatched_in(near) == expected
+
+
+def test_a_session_whose_database_depends_on_the_table(engine: SQLiteEngine) -> None:
+    base = declarative_base()
+    assert "connection(bind_arguments=" in dispatched_in(
+        Session(binds={base: create_engine("sqlite://")})
+    )
+
+
+def test_engines_without_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept()
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(kept))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        with poolq.within(connection):
+            id_ = poolq.dispatch("jobs:A")
+        assert [one.id for one in kept.pushes] == [id_]
+        monkeypatch.setattr(MODULE, "_chosen", {})
+        poolq.connect("redis://127.0.0.1:1/0")
+        text = dispatched_in(connection)
+    assert text == (
+        "poolq's engine, redis, takes no part in transactions of your database: use"
+        " poolq.after_commit"
+    )
+
+
+def test_sync_runs_the_job_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    @poolq.job
+    def note(text: str) -> None:
+        ran.append(text)
+
+    monkeypatch.setattr(MODULE, "_chosen", produce_to(SyncEngine("sync://", "poolq")))  # type: ignore[arg-type]
+    with closing(sqlite3.connect(":memory:")) as connection, poolq.within(connection):
+        note.dispatch("now")
+        assert ran == ["now"]
+
+
+def test_every_way_to_dispatch_is_in_the_block(
+    engine: SQLiteEngine, connection: sqlite3.Connection
+) -> None:
+    class Mail(poolq.Job):
+        def run(self) -> None: ...
+
+    @poolq.job
+    def call() -> None: ...
+
+    with poolq.within(connection, notify=False):
+        Mail.dispatch({})
+        Mail.set(queue="b").dispatch({})
+        call.dispatch()
+        poolq.dispatch("jobs:A")
+        poolq.dispatch_many(Mail, [{}, {}])
+        assert poolq.dispatch_many(call, []) == []
+    connection.rollback()
+    assert waiting(engine) == 0
+
+
+def test_a_task_that_outlives_the_block(
+    engine: SQLiteEngine, connection: sqlite3.Connection
+) -> None:
+    async def main() -> None:
+        ended = asyncio.Event()
+
+        async def late() -> str:
+            await ended.wait()
+            return refusal(TransactionError, lambda: poolq.dispatch("jobs:A"))
+
+        with poolq.within(connection):
+            task = asyncio.create_task(late())
+            poolq.dispatch("jobs:A")
+            await asyncio.create_task(_dispatching())
+        ended.set()
+        assert "started inside within(Connection) dispatches after its end" in await task
+
+    asyncio.run(main())
+    connection.commit()
+    poolq.dispatch("jobs:A")
+    assert waiting(engine) == 3
+
+
+async def _dispatching() -> None:
+    poolq.dispatch("jobs:A")
+
+
+def test_tasks_with_a_block_each(engine: SQLiteEngine, file: Path) -> None:
+    """Each waits in its block until all have begun theirs, then commits its job or not."""
+    begun: list[int] = []
+
+    async def one(number: int) -> None:
+        with closing(sqlite3.connect(file)) as own, poolq.within(own):
+            begun.append(number)
+            while len(begun) < 10:
+                await asyncio.sleep(0)
+            poolq.dispatch("jobs:A", {"n": number})
+            assert own.in_transaction
+            if number % 2:
+                own.commit()
+            own.rollback()
+
+    async def main() -> None:
+        await asyncio.gather(*(one(number) for number in range(10)))
+
+    asyncio.run(main())
+    assert waiting(engine) == 5
+
+
+def test_threads_with_a_block_each(engine: SQLiteEngine, file: Path) -> None:
+    def act(number: int) -> None:
+        with closing(sqlite3.connect(file, timeout=60)) as own, poolq.within(own):
+            poolq.dispatch("jobs:A", {"n": number})
+            if number % 2:
+                own.commit()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(act, range(20)))
+    assert waiting(engine) == 10
+
+
+def test_a_thread_that_is_started_inside_stores_at_once(
+    engine: SQLiteEngine, connection: sqlite3.Connection
+) -> None:
+    with poolq.within(connection):
+        thread = threading.Thread(target=poolq.dispatch, args=["jobs:A"])
+        thread.start()
+        thread.join()
+        assert waiting(engine) == 1
+
+
+def test_the_inner_block_counts(engine: SQLiteEngine, connection: sqlite3.Connection) -> None:
+    with closing(SQLAlchemySession(engine.url).given) as session:
+        with poolq.within(connection):
+            with poolq.after_commit(session):
+                poolq.dispatch("jobs:A")  # at once, since the session has no transaction
+            assert not connection.in_transaction
+            poolq.dispatch("jobs:A")
+            assert connection.in_transaction
+        assert waiting(engine) == 1
+
+
+def test_a_block_that_ends_in_another_context(
+    engine: SQLiteEngine, connection: sqlite3.Connection
+) -> None:
+    """As a dependency of a web framework may do that runs in a thread."""
+    block = poolq.within(connection)
+    contextvars.copy_context().run(block.__enter__)
+    poolq.dispatch("jobs:A")
+    with pytest.raises(TransactionError, match="ends in another context than it began in"):
+        block.__exit__(None, None, None)
+    block.__exit__(ValueError, ValueError(), None)  # which is raised instead
+
+
+def test_scoped_sessions(engine: SQLiteEngine) -> None:
+    database = create_engine(engine.url)
+    session = scoped_session(sessionmaker(database))
+    with poolq.within(session):
+        poolq.dispatch("jobs:A")
+    with poolq.after_commit(session):
+        poolq.dispatch("jobs:A")
+    session.commit()
+    session.remove()
+    database.dispose()
+    assert waiting(engine) == 2
+
+
+def test_adispatch_in_a_block(engine: SQLiteEngine, connection: sqlite3.Connection) -> None:
+    async def main() -> None:
+        with poolq.within(connection):
+            await poolq.adispatch("jobs:A")
+
+    text = refusal(TransactionError, lambda: asyncio.run(main()))
+    assert text.startswith("adispatch cannot be in within(Connection): use dispatch")
+    assert waiting(engine) == 0
+
+
+def test_what_is_around_dispatches_is_around_the_storing(
+    engine: SQLiteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def note(drafts: list[poolq.JobDraft]) -> Iterator[None]:
+        seen.append("begin")
+        ids = yield
+        seen.append(ids == [draft.id for draft in drafts])
+
+    monkeypatch.setattr(around_dispatch, "functions", [note])
+    database = create_engine(engine.url)
+    with Session(database) as session:
+        with poolq.within(session):
+            poolq.dispatch_many("jobs:A", [{}, {}])
+        assert seen == ["begin", True]
+        with poolq.after_commit(session):
+            poolq.dispatch("jobs:A")
+        assert seen == ["begin", True]
+        session.commit()
+    assert seen == ["begin", True] * 2
+    database.dispose()
+    assert waiting(engine) == 3
+
+
+def test_in_tests_jobs_are_stored_at_the_commit(file: Path) -> None:
+    """The application's database is another one than that of the tests' jobs."""
+    database = create_engine(f"sqlite:///{file}")
+    with poolq.testing.jobs() as jobs, Session(database) as session:
+        for ends, count in ((session.rollback, 0), (session.commit, 1)):
+            with poolq.within(session):
+                poolq.dispatch("jobs:A")
+            assert jobs.dispatched == []
+            ends()
+            assert len(jobs.dispatched) == count
+        with closing(sqlite3.connect(file)) as bare, poolq.within(bare):
+            poolq.dispatch("jobs:A")
+        assert len(jobs.dispatched) == 2
+        with closing(sqlite3.connect(file, isolation_level=None)) as bare:
+            assert "execute BEGIN first" in dispatched_in(bare)
+    database.dispose()
